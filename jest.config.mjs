@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs';
+
+/** Path aliases come from tsconfig.base.json, the one place that names the libraries. */
+const { compilerOptions } = JSON.parse(
+  readFileSync(new URL('./tsconfig.base.json', import.meta.url), 'utf8'),
+);
+const moduleNameMapper = Object.fromEntries(
+  Object.entries(compilerOptions.paths).map(([alias, [target]]) => [
+    `^${alias}$`,
+    `<rootDir>/${target.replace('./', '')}`,
+  ]),
+);
+
+const shared = {
+  rootDir: import.meta.dirname,
+  testEnvironment: 'node',
+  moduleNameMapper,
+  transform: {
+    '^.+\\.[cm]?tsx?$': [
+      '@swc/jest',
+      {
+        jsc: {
+          target: 'es2022',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true },
+        },
+        module: { type: 'commonjs' },
+      },
+    ],
+  },
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.nx/'],
+  watchman: false,
+};
+
+export default {
+  rootDir: import.meta.dirname,
+  projects: [
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/{apps,libs,conformance,tools}/**/*.spec.ts'],
+      testPathIgnorePatterns: ['/node_modules/', '\\.it\\.spec\\.ts$'],
+    },
+    {
+      ...shared,
+      displayName: 'integration',
+      testMatch: ['<rootDir>/{apps,libs,e2e,tools}/**/*.it.spec.ts'],
+    },
+  ],
+  testTimeout: 120_000,
+};
