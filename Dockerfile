@@ -1,0 +1,39 @@
+# One target per app: docker build --target image-service -t stowage/image-service .
+# NODE_IMAGE is any Debian-based image with Node.js 20.19 or later; the build stage adds a compiler for the SQLite binding.
+ARG NODE_IMAGE=node:22-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
+RUN command -v g++ make python3 >/dev/null \
+  || (apt-get update \
+      && apt-get install -y --no-install-recommends python3 make g++ \
+      && rm -rf /var/lib/apt/lists/*)
+WORKDIR /src
+ENV NX_DAEMON=false CI=true
+COPY package.json package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY nx.json tsconfig.json tsconfig.base.json ./
+COPY tools tools
+COPY libs libs
+COPY apps apps
+RUN npm run build
+
+FROM ${NODE_IMAGE} AS service
+ENV NODE_ENV=production NODE_OPTIONS=--enable-source-maps
+WORKDIR /app
+# The CRI socket of a node belongs to root, so the services run as root, without any capability (see docker-compose.yml).
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.STOWAGE_HTTP_ADDR.split(':').pop()}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "main.js"]
+
+FROM service AS runtime-gateway
+ENV STOWAGE_HTTP_ADDR=:9470
+COPY --from=build /src/dist/apps/runtime-gateway/ ./
+
+FROM service AS image-service
+ENV STOWAGE_HTTP_ADDR=:9471
+COPY --from=build /src/dist/apps/image-service/ ./
+
+FROM service AS gc-worker
+ENV STOWAGE_HTTP_ADDR=:9472
+COPY --from=build /src/dist/apps/gc-worker/ ./
