@@ -1,1 +1,26 @@
-export {};
+export { errorCatalogue, type CatalogueEntry, type ErrorCode } from './catalogue';
+export {
+  AlreadyExistsError,
+  CancelledError,
+  DeadlineExceededError,
+  FailedPreconditionError,
+  InternalError,
+  InvalidArgumentError,
+  InvalidImageNameError,
+  NotFoundError,
+  PermissionDeniedError,
+  quoteValue,
+  ResourceExhaustedError,
+  ResponseInvalidError,
+  RuntimeUnavailableError,
+  ShuttingDownError,
+  UnimplementedError,
+} from './errors';
+export {
+  grpcStatusCode,
+  grpcStatusName,
+  isGrpcStatusName,
+  type GrpcStatusName,
+} from './grpc-status';
+export { StowageError, type StowageErrorFields } from './stowage-error';
+export { errorMessage, toGrpcStatus, type GrpcStatus } from './to-grpc-status';
