@@ -4,17 +4,29 @@ const maxQuotedChars = 256;
 
 /** A value as an error message shows it: JSON, one line, long ones cut with their length. */
 export function quoteValue(value: unknown): string {
-  let text: string;
-  try {
-    text =
-      typeof value === 'bigint' || value === undefined
-        ? String(value)
-        : ((JSON.stringify(value) as string | undefined) ?? typeof value);
-  } catch {
-    text = typeof value;
-  }
+  const text = printed(value);
   if (text.length <= maxQuotedChars) return text;
   return `${text.slice(0, maxQuotedChars)}… (${text.length} characters)`;
+}
+
+function printed(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+    case 'number':
+    case 'boolean':
+    case 'object':
+      try {
+        return JSON.stringify(value);
+      } catch {
+        return 'an object that JSON cannot hold';
+      }
+    case 'bigint':
+    case 'undefined':
+      return String(value);
+    case 'symbol':
+    case 'function':
+      return `a ${typeof value}`;
+  }
 }
 
 /** A field of a request or of a configuration has a value outside what is allowed. Never give it a secret value. */

@@ -11,7 +11,7 @@ export interface GrpcStatus {
 const field = (value: object, name: string): unknown => (value as Record<string, unknown>)[name];
 
 function statusName(error: unknown): GrpcStatusName {
-  if (typeof error !== 'object' || error === null) return 'UNKNOWN';
+  if (typeof error !== 'object' || error == null) return 'UNKNOWN';
   const named = field(error, 'grpcStatus');
   if (isGrpcStatusName(named)) return named;
   const code = field(error, 'code');
@@ -31,7 +31,7 @@ function statusName(error: unknown): GrpcStatusName {
  */
 export function errorMessage(error: unknown): string {
   if (typeof error === 'string') return error;
-  if (typeof error !== 'object' || error === null) return String(error);
+  if (typeof error !== 'object' || error == null) return String(error);
   const details = field(error, 'details');
   if (typeof details === 'string' && typeof field(error, 'code') === 'number') return details;
   const message = field(error, 'message');
