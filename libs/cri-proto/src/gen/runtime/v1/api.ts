@@ -12,49 +12,70 @@ export const protobufPackage = "runtime.v1";
 export const protobufFileName = "runtime/v1/api.proto";
 
 /**
- * Container Runtime Interface, package runtime.v1: what kubelet, crictl and other clients speak to a
- * container runtime over a unix socket.
+ * Container Runtime Interface, package runtime.v1: what kubelet, crictl and other clients speak to
+ * a container runtime over a unix socket.
  *
  * Written for Stowage from the table of names and numbers in testdata/runtime.v1.tsv; the comments
  * are ours. Every service, method, message, field and enum of the interface is here, in the table's
  * order, and api.spec.ts holds this file against the table.
  *
  * Conventions of the interface:
- * - A time is a number of nanoseconds since 1970-01-01T00:00:00Z, UTC, where the comment says "nanoseconds".
- * - An absent message and an empty string mean "not set"; a scalar of 0 or false means the same unless said otherwise.
+ * - "Nanoseconds since 1970" counts from 1970-01-01T00:00:00Z.
+ * - An absent message and an empty string mean "not set"; so do 0 and false, unless said otherwise.
  * - Fields marked debug_redact hold secrets: never log, trace or publish them.
  */
 
+/** Transport protocol of a published port. */
 export enum Protocol {
   TCP = 0,
   UDP = 1,
   SCTP = 2,
 }
 
+/** How mounts made later, on either side, appear on the other side of a volume mount. */
 export enum MountPropagation {
+  /** PROPAGATION_PRIVATE - Neither side sees later mounts of the other (rprivate). */
   PROPAGATION_PRIVATE = 0,
+  /** PROPAGATION_HOST_TO_CONTAINER - The container sees later mounts of the host (rslave). */
   PROPAGATION_HOST_TO_CONTAINER = 1,
+  /** PROPAGATION_BIDIRECTIONAL - Both sides see each other's later mounts (rshared). */
   PROPAGATION_BIDIRECTIONAL = 2,
 }
 
+/** With whom a namespace is shared. */
 export enum NamespaceMode {
+  /** POD - With the other containers of the pod. */
   POD = 0,
+  /** CONTAINER - With nobody: the container has its own. */
   CONTAINER = 1,
+  /** NODE - With the host. */
   NODE = 2,
+  /** TARGET - With the container named in target_id. */
   TARGET = 3,
 }
 
+/** Which extra groups a container's first process gets. */
 export enum SupplementalGroupsPolicy {
+  /** Merge - The listed groups and those that the image's /etc/group gives the user. */
   Merge = 0,
+  /** Strict - The listed groups only. */
   Strict = 1,
 }
 
+/** State of a sandbox. */
 export enum PodSandboxState {
+  /** SANDBOX_READY - Containers can run in it. */
   SANDBOX_READY = 0,
+  /** SANDBOX_NOTREADY - Stopped, or broken: no container can be started in it. */
   SANDBOX_NOTREADY = 1,
 }
 
+/**
+ * Signal that stops a container, by name, so that its number need not be the same on client and
+ * node. The numbers here are those of the enum, not of the kernel.
+ */
 export enum Signal {
+  /** SIGNAL_RUNTIME_DEFAULT - The image's own stop signal, else the runtime's default, mostly SIGTERM. */
   SIGNAL_RUNTIME_DEFAULT = 0,
   SIGNAL_SIGABRT = 1,
   SIGNAL_SIGALRM = 2,
@@ -123,13 +144,18 @@ export enum Signal {
   SIGNAL_SIGRTMAX = 65,
 }
 
+/** State of a container. */
 export enum ContainerState {
+  /** CONTAINER_CREATED - Created, never started. */
   CONTAINER_CREATED = 0,
   CONTAINER_RUNNING = 1,
+  /** CONTAINER_EXITED - Its first process ended; exit code and reason are in the status. */
   CONTAINER_EXITED = 2,
+  /** CONTAINER_UNKNOWN - The runtime cannot tell. */
   CONTAINER_UNKNOWN = 3,
 }
 
+/** What happened to a container, or to a sandbox, which is reported under its own id. */
 export enum ContainerEventType {
   CONTAINER_CREATED_EVENT = 0,
   CONTAINER_STARTED_EVENT = 1,
@@ -137,122 +163,222 @@ export enum ContainerEventType {
   CONTAINER_DELETED_EVENT = 3,
 }
 
+/** Meaning of a metric's value. */
 export enum MetricType {
+  /** COUNTER - Only grows; starts again at 0. */
   COUNTER = 0,
+  /** GAUGE - Can go up and down. */
   GAUGE = 1,
 }
 
+/** Who creates control groups; node agent and runtime must agree. */
 export enum CgroupDriver {
+  /** SYSTEMD - Through systemd, as slices and scopes. */
   SYSTEMD = 0,
+  /** CGROUPFS - Directly in the cgroup file system. */
   CGROUPFS = 1,
 }
 
+/** Asks for the runtime's versions. */
 export interface VersionRequest {
+  /**
+   * Version of the kubelet's runtime API; kubelet sends and expects 0.1.0. Most runtimes ignore
+   * it.
+   */
   version: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the runtime. Clients reject an answer in which a field is empty. */
 export interface VersionResponse {
+  /** Version of the kubelet's runtime API, 0.1.0. */
   version: string;
+  /** For example containerd. */
   runtimeName: string;
+  /** Version of the runtime itself. */
   runtimeVersion: string;
+  /** Version of this interface that the runtime serves, for example v1. */
   runtimeApiVersion: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** What goes into the pod's resolv.conf. */
 export interface DNSConfig {
+  /** Addresses of name servers. */
   servers: string[];
+  /** Search domains. */
   searches: string[];
+  /** Resolver options, for example ndots:5. */
   options: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A port of the pod published on the host. */
 export interface PortMapping {
   protocol: Protocol;
+  /** Port inside the pod. */
   containerPort: number;
+  /** Port on the host; 0 publishes none. */
   hostPort: number;
+  /** Host address to listen on; empty for all. */
   hostIp: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A volume in a container: a host path, or since Kubernetes 1.31 an image. */
 export interface Mount {
+  /** Absolute path inside the container. */
   containerPath: string;
+  /** Path on the host. Some runtimes create it when it is missing. Empty when image is set. */
   hostPath: string;
+  /** Mounted read-only. */
   readonly: boolean;
+  /** Relabel the files for the container's SELinux context. */
   selinuxRelabel: boolean;
   propagation: MountPropagation;
+  /** Which user ids of the volume stand for which in the container (id-mapped mount). */
   uidMappings: IDMapping[];
+  /** The same for group ids; has as many entries as uidMappings. */
   gidMappings: IDMapping[];
+  /**
+   * Make mounts below this one read-only too. Only together with readonly and private
+   * propagation, and only where the runtime handler says it can.
+   */
   recursiveReadOnly: boolean;
-  image: ImageSpec | undefined;
+  /** Image whose content is mounted, always read-only. */
+  image:
+    | ImageSpec
+    | undefined;
+  /** Directory inside the image to mount in place of its root. */
   imageSubPath: string;
+  /** Extra options of the mount, where RuntimeFeatures.mount_options says they are understood. */
   mountOptions: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A range of ids of the host that stands for a range in the container. */
 export interface IDMapping {
+  /** First id on the host. */
   hostId: number;
+  /** First id in the container. */
   containerId: number;
+  /** How many ids. */
   length: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** User namespace of a pod. */
 export interface UserNamespace {
+  /** POD for a namespace of its own, NODE for the host's. Others are not valid here. */
   mode: NamespaceMode;
+  /** User id ranges; runtimes support one. Given with POD only. */
   uids: IDMapping[];
+  /** Group id ranges; runtimes support one. Given with POD only. */
   gids: IDMapping[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** With whom a sandbox or container shares its namespaces. */
 export interface NamespaceOption {
+  /** POD or NODE; the same for a pod's sandbox and all its containers. */
   network: NamespaceMode;
+  /** Any mode. A sandbox's own mode is not that of its containers. */
   pid: NamespaceMode;
+  /** POD or NODE; the same for a pod's sandbox and all its containers. */
   ipc: NamespaceMode;
+  /** Container whose process namespace is shared, with pid = TARGET. It must run in the same pod. */
   targetId: string;
+  /** User namespace; not set means the host's. */
   usernsOptions: UserNamespace | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A number that can be absent, so that unset and 0 differ. */
 export interface Int64Value {
   value: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/**
+ * Who a sandbox runs as and what it may do. Applies to the sandbox's own process, not to its
+ * containers.
+ */
 export interface LinuxSandboxSecurityContext {
-  namespaceOptions: NamespaceOption | undefined;
-  selinuxOptions: SELinuxOption | undefined;
-  runAsUser: Int64Value | undefined;
-  runAsGroup: Int64Value | undefined;
+  /** Namespaces of the sandbox. */
+  namespaceOptions:
+    | NamespaceOption
+    | undefined;
+  /** SELinux label; not set lets the runtime choose. */
+  selinuxOptions:
+    | SELinuxOption
+    | undefined;
+  /** User id; not set means the runtime's default. */
+  runAsUser:
+    | Int64Value
+    | undefined;
+  /** Group id; only together with a user. */
+  runAsGroup:
+    | Int64Value
+    | undefined;
+  /** Mount the sandbox's root file system read-only. */
   readonlyRootfs: boolean;
+  /** Group ids beside the primary one. */
   supplementalGroups: bigint[];
   supplementalGroupsPolicy: SupplementalGroupsPolicy;
+  /** The sandbox may host privileged containers. */
   privileged: boolean;
-  seccomp: SecurityProfile | undefined;
+  /** System call filter. */
+  seccomp:
+    | SecurityProfile
+    | undefined;
+  /** AppArmor profile. */
   apparmor:
     | SecurityProfile
     | undefined;
-  /** @deprecated */
+  /**
+   * Older form of seccomp: runtime/default, unconfined, or localhost/ and a path.
+   *
+   * @deprecated
+   */
   seccompProfilePath: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A seccomp or AppArmor profile. */
 export interface SecurityProfile {
   profileType: SecurityProfile_ProfileType;
+  /**
+   * Name of the profile on the node: a path for seccomp, a loaded profile for AppArmor. With
+   * Localhost only.
+   */
   localhostRef: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Where a security profile comes from. */
 export enum SecurityProfile_ProfileType {
+  /** RuntimeDefault - The one built into the runtime. */
   RuntimeDefault = 0,
+  /** Unconfined - None. */
   Unconfined = 1,
+  /** Localhost - The one on the node that localhost_ref names. */
   Localhost = 2,
 }
 
+/** The Linux side of a sandbox's configuration. */
 export interface LinuxPodSandboxConfig {
+  /** Control group that the runtime puts the pod's processes under. */
   cgroupParent: string;
-  securityContext: LinuxSandboxSecurityContext | undefined;
+  securityContext:
+    | LinuxSandboxSecurityContext
+    | undefined;
+  /** Kernel parameters of the sandbox, name to value. */
   sysctls: { [key: string]: string };
-  overhead: LinuxContainerResources | undefined;
+  /** What the sandbox itself costs beyond its containers, as set by the runtime class. */
+  overhead:
+    | LinuxContainerResources
+    | undefined;
+  /** Sum of the resources of the pod's containers. */
   resources: LinuxContainerResources | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -263,23 +389,43 @@ export interface LinuxPodSandboxConfig_SysctlsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Name of a sandbox as its creator knows it. The four fields together are unique on a node. */
 export interface PodSandboxMetadata {
+  /** Pod name. */
   name: string;
+  /** Pod uid. */
   uid: string;
+  /** Pod namespace. */
   namespace: string;
+  /** How often a sandbox was made for this pod before this one. */
   attempt: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Everything needed to make a sandbox. CreateContainer and PullImage carry it too. */
 export interface PodSandboxConfig {
-  metadata: PodSandboxMetadata | undefined;
+  metadata:
+    | PodSandboxMetadata
+    | undefined;
+  /** Host name inside the pod; empty when the host's network is used. */
   hostname: string;
+  /** Folder on the host for the pod's container logs; ContainerConfig.log_path is relative to it. */
   logDirectory: string;
+  /** Not set means the host's resolver configuration. */
   dnsConfig: DNSConfig | undefined;
   portMappings: PortMapping[];
+  /** Set by the creator, used in filters. The runtime keeps them and returns them unchanged. */
   labels: { [key: string]: string };
+  /**
+   * Set by the creator, kept and returned unchanged; some runtimes read settings from them. No
+   * filter uses them.
+   */
   annotations: { [key: string]: string };
-  linux: LinuxPodSandboxConfig | undefined;
+  /** Only on Linux nodes. */
+  linux:
+    | LinuxPodSandboxConfig
+    | undefined;
+  /** Only on Windows nodes. */
   windows: WindowsPodSandboxConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -296,71 +442,96 @@ export interface PodSandboxConfig_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Describes the sandbox to start. */
 export interface RunPodSandboxRequest {
-  config: PodSandboxConfig | undefined;
+  config:
+    | PodSandboxConfig
+    | undefined;
+  /**
+   * Runtime class handler, a name from the runtime's configuration; empty for the default. An
+   * unknown one is an error.
+   */
   runtimeHandler: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox. */
 export interface RunPodSandboxResponse {
+  /** Chosen by the runtime; never empty. */
   podSandboxId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox to stop. */
 export interface StopPodSandboxRequest {
   podSandboxId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface StopPodSandboxResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox to remove. */
 export interface RemovePodSandboxRequest {
   podSandboxId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface RemovePodSandboxResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox to look up. */
 export interface PodSandboxStatusRequest {
   podSandboxId: string;
+  /** Also fill info. It can be large and can hold environment variables. */
   verbose: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** An address of a pod. */
 export interface PodIP {
   ip: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Addresses of a pod. */
 export interface PodSandboxNetworkStatus {
+  /** First address; empty for a pod on the host's network. */
   ip: string;
+  /** The others, for example of the second IP family. */
   additionalIps: PodIP[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Namespaces of a running sandbox. */
 export interface Namespace {
   options: NamespaceOption | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The Linux side of a sandbox's status. */
 export interface LinuxPodSandboxStatus {
   namespaces: Namespace | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** State of a sandbox. Clients reject one without id, creation time, name, namespace or uid. */
 export interface PodSandboxStatus {
   id: string;
   metadata: PodSandboxMetadata | undefined;
   state: PodSandboxState;
+  /** Nanoseconds since 1970; never 0. */
   createdAt: bigint;
+  /** Not set before there is an address. */
   network: PodSandboxNetworkStatus | undefined;
   linux: LinuxPodSandboxStatus | undefined;
   labels: { [key: string]: string };
   annotations: { [key: string]: string };
+  /** Handler it was made with; empty for the default. */
   runtimeHandler: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -377,10 +548,19 @@ export interface PodSandboxStatus_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Status of a sandbox. */
 export interface PodSandboxStatusResponse {
-  status: PodSandboxStatus | undefined;
+  status:
+    | PodSandboxStatus
+    | undefined;
+  /**
+   * Extra information for people, in the runtime's own words, mostly JSON texts. Only when
+   * verbose was asked.
+   */
   info: { [key: string]: string };
+  /** Its containers, from runtimes that send container events. */
   containersStatuses: ContainerStatus[];
+  /** When the status was taken, in nanoseconds since 1970. Only together with containers_statuses. */
   timestamp: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -391,14 +571,20 @@ export interface PodSandboxStatusResponse_InfoEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A state that can be absent, so that no filter and the first state differ. */
 export interface PodSandboxStateValue {
   state: PodSandboxState;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks sandboxes; all conditions that are set must hold. An empty filter picks all. */
 export interface PodSandboxFilter {
+  /** Full id, or a prefix of it in most runtimes. */
   id: string;
-  state: PodSandboxStateValue | undefined;
+  state:
+    | PodSandboxStateValue
+    | undefined;
+  /** Labels with exactly these values. */
   labelSelector: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -409,18 +595,22 @@ export interface PodSandboxFilter_LabelSelectorEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for sandboxes. */
 export interface ListPodSandboxRequest {
   filter: PodSandboxFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A sandbox in a list: less than its status. */
 export interface PodSandbox {
   id: string;
   metadata: PodSandboxMetadata | undefined;
   state: PodSandboxState;
+  /** Nanoseconds since 1970. */
   createdAt: bigint;
   labels: { [key: string]: string };
   annotations: { [key: string]: string };
+  /** Handler it was made with; empty for the default. */
   runtimeHandler: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -437,33 +627,40 @@ export interface PodSandbox_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The sandboxes, in no order that callers may rely on. */
 export interface ListPodSandboxResponse {
   items: PodSandbox[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for sandboxes in chunks. */
 export interface StreamPodSandboxesRequest {
   filter: PodSandboxFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One chunk, never empty. */
 export interface StreamPodSandboxesResponse {
   podSandboxes: PodSandbox[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox to measure. */
 export interface PodSandboxStatsRequest {
   podSandboxId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a pod. */
 export interface PodSandboxStatsResponse {
   stats: PodSandboxStats | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks the pods to measure; all conditions that are set must hold. */
 export interface PodSandboxStatsFilter {
   id: string;
+  /** Labels with exactly these values. */
   labelSelector: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -474,26 +671,31 @@ export interface PodSandboxStatsFilter_LabelSelectorEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the usage of pods. */
 export interface ListPodSandboxStatsRequest {
   filter: PodSandboxStatsFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of the pods that matched. */
 export interface ListPodSandboxStatsResponse {
   stats: PodSandboxStats[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the usage of pods in chunks. */
 export interface StreamPodSandboxStatsRequest {
   filter: PodSandboxStatsFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One chunk, never empty. */
 export interface StreamPodSandboxStatsResponse {
   podSandboxStats: PodSandboxStats[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Which pod a measurement is about. */
 export interface PodSandboxAttributes {
   id: string;
   metadata: PodSandboxMetadata | undefined;
@@ -514,6 +716,7 @@ export interface PodSandboxAttributes_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a pod: either the Linux or the Windows side is set. */
 export interface PodSandboxStats {
   attributes: PodSandboxAttributes | undefined;
   linux: LinuxPodSandboxStats | undefined;
@@ -521,16 +724,25 @@ export interface PodSandboxStats {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a pod on Linux, containers and sandbox together, and of each container. */
 export interface LinuxPodSandboxStats {
   cpu: CpuUsage | undefined;
-  memory: MemoryUsage | undefined;
-  network: NetworkUsage | undefined;
+  memory:
+    | MemoryUsage
+    | undefined;
+  /** Not set for a pod on the host's network. */
+  network:
+    | NetworkUsage
+    | undefined;
+  /** Processes of the whole pod. */
   process: ProcessUsage | undefined;
   containers: ContainerStats[];
+  /** Pressure on block devices. */
   io: IoUsage | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a pod on Windows, and of each container. */
 export interface WindowsPodSandboxStats {
   cpu: WindowsCpuUsage | undefined;
   memory: WindowsMemoryUsage | undefined;
@@ -540,29 +752,47 @@ export interface WindowsPodSandboxStats {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Traffic of a pod. */
 export interface NetworkUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
-  defaultInterface: NetworkInterfaceUsage | undefined;
+  defaultInterface:
+    | NetworkInterfaceUsage
+    | undefined;
+  /** The others. */
   interfaces: NetworkInterfaceUsage[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Traffic of a pod on Windows. */
 export interface WindowsNetworkUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
-  defaultInterface: WindowsNetworkInterfaceUsage | undefined;
+  defaultInterface:
+    | WindowsNetworkInterfaceUsage
+    | undefined;
+  /** The others. */
   interfaces: WindowsNetworkInterfaceUsage[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Traffic of one interface since it exists. rx is what the pod received. */
 export interface NetworkInterfaceUsage {
   name: string;
-  rxBytes: UInt64Value | undefined;
+  rxBytes:
+    | UInt64Value
+    | undefined;
+  /** Packets. */
   rxErrors: UInt64Value | undefined;
-  txBytes: UInt64Value | undefined;
+  txBytes:
+    | UInt64Value
+    | undefined;
+  /** Packets. */
   txErrors: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Traffic of one interface since it exists, on Windows. rx is what the pod received. */
 export interface WindowsNetworkInterfaceUsage {
   name: string;
   rxBytes: UInt64Value | undefined;
@@ -572,23 +802,39 @@ export interface WindowsNetworkInterfaceUsage {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** How many processes a pod has. */
 export interface ProcessUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
   processCount: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** How many processes a pod has, on Windows. */
 export interface WindowsProcessUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
   processCount: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/**
+ * Names an image. Which form is in image depends on the call: what a user typed, or an id the
+ * runtime gave.
+ */
 export interface ImageSpec {
+  /** A reference or an image id. In a container's status, what the runtime resolved it to. */
   image: string;
+  /** Hints for the runtime; no meaning of their own in this interface. */
   annotations: { [key: string]: string };
+  /** What the pod's author wrote, before any resolving. */
   userSpecifiedImage: string;
+  /**
+   * Handler the image is for: runtimes may keep an image apart per handler. Empty for the
+   * default.
+   */
   runtimeHandler: string;
+  /** What PullImage or ImageStatus returned for it. */
   imageRef: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -599,22 +845,34 @@ export interface ImageSpec_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** An environment variable. Values can be secrets: do not log them. */
 export interface KeyValue {
   key: string;
+  /** Bytes, since an environment variable need not be valid UTF-8. */
   value: Uint8Array;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Limits and scheduling of a container. 0 and empty mean "no change" or "the default". */
 export interface LinuxContainerResources {
+  /** Length of a CFS period, in microseconds. */
   cpuPeriod: bigint;
+  /** CPU time allowed in each period, in microseconds; negative for no limit. */
   cpuQuota: bigint;
+  /** Relative weight against other containers; 1024 is one CPU in Kubernetes' reckoning. */
   cpuShares: bigint;
+  /** 0 for no limit. */
   memoryLimitInBytes: bigint;
+  /** From -1000 (killed last) to 1000 (killed first). */
   oomScoreAdj: bigint;
+  /** CPUs to run on, for example 0-3,6. */
   cpusetCpus: string;
+  /** Memory nodes to use, in the same form. */
   cpusetMems: string;
   hugepageLimits: HugepageLimit[];
+  /** Raw control group v2 settings, file name to content. */
   unified: { [key: string]: string };
+  /** Memory and swap together; -1 for no limit. */
   memorySwapLimitInBytes: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -625,12 +883,16 @@ export interface LinuxContainerResources_UnifiedEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Limit of one huge page size. */
 export interface HugepageLimit {
+  /** Size with its unit, for example 2MB. */
   pageSize: string;
+  /** Bytes. */
   limit: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Parts of an SELinux label. */
 export interface SELinuxOption {
   user: string;
   role: string;
@@ -639,134 +901,226 @@ export interface SELinuxOption {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Changes to the default set of capabilities. Names are without CAP_; ALL stands for all of them. */
 export interface Capability {
   addCapabilities: string[];
   dropCapabilities: string[];
+  /** Also kept by processes that do not run as root. */
   addAmbientCapabilities: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Who a container's first process runs as and what it may do. */
 export interface LinuxContainerSecurityContext {
-  capabilities: Capability | undefined;
+  /** Ignored for a privileged container. */
+  capabilities:
+    | Capability
+    | undefined;
+  /** All capabilities, all devices, no masked paths, no seccomp or AppArmor. */
   privileged: boolean;
-  namespaceOptions: NamespaceOption | undefined;
-  selinuxOptions: SELinuxOption | undefined;
-  runAsUser: Int64Value | undefined;
-  runAsGroup: Int64Value | undefined;
+  /** Not set takes the sandbox's. */
+  namespaceOptions:
+    | NamespaceOption
+    | undefined;
+  /** Not set lets the runtime choose. */
+  selinuxOptions:
+    | SELinuxOption
+    | undefined;
+  /** User id. At most one of this and run_as_username is set; neither means the image's user. */
+  runAsUser:
+    | Int64Value
+    | undefined;
+  /** Group id; only together with a user. */
+  runAsGroup:
+    | Int64Value
+    | undefined;
+  /** A name from the image's /etc/passwd. */
   runAsUsername: string;
+  /** Mount the container's root file system read-only. */
   readonlyRootfs: boolean;
+  /** Group ids beside the primary one. */
   supplementalGroups: bigint[];
+  /**
+   * Whether the groups from the image are added. Only where RuntimeFeatures says it is
+   * understood.
+   */
   supplementalGroupsPolicy: SupplementalGroupsPolicy;
+  /** Setuid programs gain nothing. */
   noNewPrivs: boolean;
+  /** Paths that look empty inside the container. */
   maskedPaths: string[];
+  /** Paths that are read-only inside the container. */
   readonlyPaths: string[];
-  seccomp: SecurityProfile | undefined;
+  /** System call filter. */
+  seccomp:
+    | SecurityProfile
+    | undefined;
+  /** AppArmor profile. */
   apparmor:
     | SecurityProfile
     | undefined;
-  /** @deprecated */
+  /**
+   * Older form of apparmor: runtime/default, unconfined, or localhost/ and a name.
+   *
+   * @deprecated
+   */
   apparmorProfile: string;
-  /** @deprecated */
+  /**
+   * Older form of seccomp: runtime/default, unconfined, or localhost/ and a path.
+   *
+   * @deprecated
+   */
   seccompProfilePath: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The Linux side of a container's configuration. */
 export interface LinuxContainerConfig {
   resources: LinuxContainerResources | undefined;
   securityContext: LinuxContainerSecurityContext | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Ids that the first process of a container got in the end. */
 export interface LinuxContainerUser {
   uid: bigint;
   gid: bigint;
+  /** Groups beside the primary one. */
   supplementalGroups: bigint[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** With whom a Windows pod shares its network. */
 export interface WindowsNamespaceOption {
+  /** POD or NODE. */
   network: NamespaceMode;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Who a sandbox on Windows runs as. */
 export interface WindowsSandboxSecurityContext {
   runAsUsername: string;
+  /** Content of a group managed service account's credential specification. */
   credentialSpec: string;
+  /** Run on the host, without isolation. All containers of the pod must agree. */
   hostProcess: boolean;
   namespaceOptions: WindowsNamespaceOption | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The Windows side of a sandbox's configuration. */
 export interface WindowsPodSandboxConfig {
   securityContext: WindowsSandboxSecurityContext | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Who a container on Windows runs as. */
 export interface WindowsContainerSecurityContext {
+  /** Name of a user in the container, or of the host with host_process. */
   runAsUsername: string;
+  /** Content of a group managed service account's credential specification. */
   credentialSpec: string;
+  /** Run on the host, without isolation. */
   hostProcess: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The Windows side of a container's configuration. */
 export interface WindowsContainerConfig {
   resources: WindowsContainerResources | undefined;
   securityContext: WindowsContainerSecurityContext | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Limits of a container on Windows. 0 means not set. */
 export interface WindowsContainerResources {
+  /** Relative weight against other containers. */
   cpuShares: bigint;
+  /** CPUs available to the container. */
   cpuCount: bigint;
+  /** Share of the CPUs in percent times 100, so 10000 is everything. */
   cpuMaximum: bigint;
   memoryLimitInBytes: bigint;
+  /** Size of the scratch space the root file system grows into. */
   rootfsSizeInBytes: bigint;
+  /** Processors the container may run on. */
   affinityCpus: WindowsCpuGroupAffinity[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Processors of one group. */
 export interface WindowsCpuGroupAffinity {
+  /** Bit n stands for processor n of the group. */
   cpuMask: bigint;
   cpuGroup: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Name of a container as its creator knows it. Together with the sandbox it is unique. */
 export interface ContainerMetadata {
   name: string;
+  /** How often a container was made under this name in the pod before this one. */
   attempt: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A device of the host in a container. */
 export interface Device {
   containerPath: string;
   hostPath: string;
+  /** Any of r (read), w (write) and m (mknod). */
   permissions: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/**
+ * A device by its Container Device Interface name, injected as its vendor describes it on the
+ * node.
+ */
 export interface CDIDevice {
+  /** Fully qualified: vendor/class=device. */
   name: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Everything needed to make a container. */
 export interface ContainerConfig {
-  metadata: ContainerMetadata | undefined;
-  image: ImageSpec | undefined;
+  metadata:
+    | ContainerMetadata
+    | undefined;
+  /** Image id or reference; must be present on the node. */
+  image:
+    | ImageSpec
+    | undefined;
+  /** Replaces the image's entrypoint when not empty. Can hold secrets: do not log. */
   command: string[];
+  /** Replaces the image's command when not empty. Can hold secrets: do not log. */
   args: string[];
+  /** Empty takes the image's. */
   workingDir: string;
+  /** Added to those of the image. */
   envs: KeyValue[];
   mounts: Mount[];
   devices: Device[];
+  /** Set by the creator, used in filters, returned unchanged. */
   labels: { [key: string]: string };
+  /** Set by the creator, returned unchanged; some runtimes read settings from them. */
   annotations: { [key: string]: string };
+  /** File for standard output and error, relative to the sandbox's log_directory. */
   logPath: string;
+  /** Keep standard input open for Attach. */
   stdin: boolean;
+  /** Close standard input when the first attached client leaves. */
   stdinOnce: boolean;
+  /** Give the process a terminal. */
   tty: boolean;
   linux: LinuxContainerConfig | undefined;
-  windows: WindowsContainerConfig | undefined;
+  windows:
+    | WindowsContainerConfig
+    | undefined;
+  /** Devices by CDI name. */
   CDIDevices: CDIDevice[];
+  /** Overrides the image's stop signal. */
   stopSignal: Signal;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -783,55 +1137,72 @@ export interface ContainerConfig_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Describes the container and the sandbox it goes into. */
 export interface CreateContainerRequest {
   podSandboxId: string;
-  config: ContainerConfig | undefined;
+  config:
+    | ContainerConfig
+    | undefined;
+  /** The configuration the sandbox was made with, unchanged, so that the runtime need not keep it. */
   sandboxConfig: PodSandboxConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container. */
 export interface CreateContainerResponse {
+  /** Chosen by the runtime; never empty. */
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to start. */
 export interface StartContainerRequest {
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface StartContainerResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to stop. */
 export interface StopContainerRequest {
   containerId: string;
+  /** Grace period in seconds before it is killed; 0 kills at once. */
   timeout: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface StopContainerResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to remove. */
 export interface RemoveContainerRequest {
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface RemoveContainerResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A state that can be absent, so that no filter and the first state differ. */
 export interface ContainerStateValue {
   state: ContainerState;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks containers; all conditions that are set must hold. An empty filter picks all. */
 export interface ContainerFilter {
+  /** Full id, or a prefix of it in most runtimes. */
   id: string;
   state: ContainerStateValue | undefined;
   podSandboxId: string;
+  /** Labels with exactly these values. */
   labelSelector: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -842,21 +1213,31 @@ export interface ContainerFilter_LabelSelectorEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for containers. */
 export interface ListContainersRequest {
   filter: ContainerFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A container in a list: less than its status. */
 export interface Container {
   id: string;
   podSandboxId: string;
-  metadata: ContainerMetadata | undefined;
-  image: ImageSpec | undefined;
+  metadata:
+    | ContainerMetadata
+    | undefined;
+  /** As given when the container was created. */
+  image:
+    | ImageSpec
+    | undefined;
+  /** Image the runtime resolved it to, mostly a digest or an id. */
   imageRef: string;
   state: ContainerState;
+  /** Nanoseconds since 1970. */
   createdAt: bigint;
   labels: { [key: string]: string };
   annotations: { [key: string]: string };
+  /** Id of the image, the same string as Image.id; runtimes fill it since Kubernetes 1.29. */
   imageId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -873,46 +1254,70 @@ export interface Container_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The containers, in no order that callers may rely on. */
 export interface ListContainersResponse {
   containers: Container[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for containers in chunks. */
 export interface StreamContainersRequest {
   filter: ContainerFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One chunk, never empty. */
 export interface StreamContainersResponse {
   containers: Container[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to look up. */
 export interface ContainerStatusRequest {
   containerId: string;
+  /** Also fill info. It can be large and can hold environment variables. */
   verbose: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** State of a container. Clients reject one without id, name, creation time, image or image_ref. */
 export interface ContainerStatus {
   id: string;
   metadata: ContainerMetadata | undefined;
   state: ContainerState;
+  /** Nanoseconds since 1970; never 0. */
   createdAt: bigint;
+  /** Nanoseconds since 1970; 0 when never started. */
   startedAt: bigint;
+  /** Nanoseconds since 1970; 0 unless it has ended. */
   finishedAt: bigint;
+  /** Only meaningful once finished_at is set. */
   exitCode: number;
-  image: ImageSpec | undefined;
+  image:
+    | ImageSpec
+    | undefined;
+  /** Image the runtime resolved it to, mostly a digest or an id. */
   imageRef: string;
+  /** One word for why it is in this state, for example OOMKilled, Error, Completed. */
   reason: string;
+  /** A sentence for people on the same. */
   message: string;
   labels: { [key: string]: string };
   annotations: { [key: string]: string };
   mounts: Mount[];
+  /** Absolute path of the log file. */
   logPath: string;
-  resources: ContainerResources | undefined;
+  /** Limits in force now. */
+  resources:
+    | ContainerResources
+    | undefined;
+  /** Id of the image, the same string as Image.id. */
   imageId: string;
-  user: ContainerUser | undefined;
+  /** Ids the first process started with. */
+  user:
+    | ContainerUser
+    | undefined;
+  /** Signal that a stop will send, after all defaults. */
   stopSignal: Signal;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -929,8 +1334,15 @@ export interface ContainerStatus_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Status of a container. */
 export interface ContainerStatusResponse {
-  status: ContainerStatus | undefined;
+  status:
+    | ContainerStatus
+    | undefined;
+  /**
+   * Extra information for people, in the runtime's own words, mostly JSON texts. Only when
+   * verbose was asked.
+   */
   info: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -941,21 +1353,27 @@ export interface ContainerStatusResponse_InfoEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Limits of a container: either the Linux or the Windows side is set. */
 export interface ContainerResources {
   linux: LinuxContainerResources | undefined;
   windows: WindowsContainerResources | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Whom a container's first process runs as. */
 export interface ContainerUser {
   linux: LinuxContainerUser | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** New limits of a container; what is not set stays. */
 export interface UpdateContainerResourcesRequest {
   containerId: string;
   linux: LinuxContainerResources | undefined;
-  windows: WindowsContainerResources | undefined;
+  windows:
+    | WindowsContainerResources
+    | undefined;
+  /** Hints for the runtime that go with the change. */
   annotations: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -966,17 +1384,25 @@ export interface UpdateContainerResourcesRequest_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface UpdateContainerResourcesResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A command to run in a container. */
 export interface ExecSyncRequest {
   containerId: string;
+  /** Program and arguments; no shell is involved. Can hold secrets: do not log. */
   cmd: string[];
+  /**
+   * Seconds after which the runtime kills the command and answers DEADLINE_EXCEEDED; 0 for no
+   * limit.
+   */
   timeout: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** How the command ended. Runtimes cut each output at 16 MiB. */
 export interface ExecSyncResponse {
   stdout: Uint8Array;
   stderr: Uint8Array;
@@ -984,91 +1410,140 @@ export interface ExecSyncResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A command to run in a container with its streams connected. */
 export interface ExecRequest {
   containerId: string;
+  /** Program and arguments; no shell is involved. Can hold secrets: do not log. */
   cmd: string[];
+  /** With a terminal, in which case standard error cannot be separate. */
   tty: boolean;
+  /** At least one of the three streams must be asked for. */
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Where to connect. */
 export interface ExecResponse {
+  /** On the runtime's streaming server; pass it on unchanged. */
   url: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Streams of a running container to connect to. */
 export interface AttachRequest {
   containerId: string;
+  /** At least one of the three streams must be asked for. */
   stdin: boolean;
+  /** Must be as the container was created; with a terminal standard error cannot be separate. */
   tty: boolean;
   stdout: boolean;
   stderr: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Where to connect. */
 export interface AttachResponse {
+  /** On the runtime's streaming server; pass it on unchanged. */
   url: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Ports of a sandbox to forward. */
 export interface PortForwardRequest {
   podSandboxId: string;
   port: number[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Where to connect. */
 export interface PortForwardResponse {
+  /** On the runtime's streaming server; pass it on unchanged. */
   url: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks images. Not set, or an empty name, picks all. */
 export interface ImageFilter {
   image: ImageSpec | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for images. */
 export interface ListImagesRequest {
   filter: ImageFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** An image on the node. */
 export interface Image {
+  /**
+   * Never empty. From Kubernetes 1.36 the same string as PullImageResponse.image_ref and
+   * Container.image_id.
+   */
   id: string;
+  /** Every name:tag it is known by. */
   repoTags: string[];
+  /** Every name@digest it is known by. */
   repoDigests: string[];
+  /**
+   * Bytes on disk, as the runtime reckons them; must not be 0. Layers shared with other images
+   * count in each.
+   */
   size: bigint;
-  uid: Int64Value | undefined;
+  /** User id the image runs as; not set when the image names a user or nothing. */
+  uid:
+    | Int64Value
+    | undefined;
+  /** User name the image runs as, when it is no number. */
   username: string;
-  spec: ImageSpec | undefined;
+  spec:
+    | ImageSpec
+    | undefined;
+  /** Must not be garbage-collected. Advice to collectors: an explicit RemoveImage is obeyed. */
   pinned: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The images, in no order that callers may rely on. */
 export interface ListImagesResponse {
   images: Image[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for images in chunks. */
 export interface StreamImagesRequest {
   filter: ImageFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One chunk, never empty. */
 export interface StreamImagesResponse {
   images: Image[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the image to look up. */
 export interface ImageStatusRequest {
-  image: ImageSpec | undefined;
+  image:
+    | ImageSpec
+    | undefined;
+  /** Also fill info. */
   verbose: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The image, or nothing. */
 export interface ImageStatusResponse {
-  image: Image | undefined;
+  /** Not set when the image is absent. */
+  image:
+    | Image
+    | undefined;
+  /**
+   * Extra information for people, in the runtime's own words, mostly JSON texts. Only when
+   * verbose was asked.
+   */
   info: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -1079,95 +1554,143 @@ export interface ImageStatusResponse_InfoEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Credentials for one registry. Either user name and password, or auth, or one of the tokens. */
 export interface AuthConfig {
   username: string;
+  /** Secret. */
   password: string;
+  /** Secret: user name and password joined by a colon, in base64. */
   auth: string;
+  /** Registry that the credentials are for. */
   serverAddress: string;
+  /** Secret: exchanged at the registry for a token to pull with. */
   identityToken: string;
+  /** Secret: bearer token sent to the registry as it is. */
   registryToken: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the image to pull. */
 export interface PullImageRequest {
-  image: ImageSpec | undefined;
-  auth: AuthConfig | undefined;
+  image:
+    | ImageSpec
+    | undefined;
+  /** Credentials; not set for none. What the runtime has configured itself may be used then. */
+  auth:
+    | AuthConfig
+    | undefined;
+  /** Pod the image is pulled for, for runtimes that pull inside a sandbox. */
   sandboxConfig: PodSandboxConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names what was pulled. */
 export interface PullImageResponse {
+  /**
+   * Id or digest of the image on this node; never empty. Use this, not the tag, to create
+   * containers.
+   */
   imageRef: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the image to remove. */
 export interface RemoveImageRequest {
   image: ImageSpec | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface RemoveImageResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Network settings from the node agent. */
 export interface NetworkConfig {
+  /** Range that pod addresses come from. */
   podCidr: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** What the node agent tells the runtime after start. */
 export interface RuntimeConfig {
   networkConfig: NetworkConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Carries the settings. */
 export interface UpdateRuntimeConfigRequest {
   runtimeConfig: RuntimeConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface UpdateRuntimeConfigResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/**
+ * One aspect of the runtime's health. Two must be there: RuntimeReady (it accepts containers) and
+ * NetworkReady (pods get a network).
+ */
 export interface RuntimeCondition {
   type: string;
   status: boolean;
+  /** One word for the last change, for example NetworkPluginNotReady. */
   reason: string;
+  /** A sentence for people on the same. */
   message: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Health of the runtime. Clients reject an answer with less than two conditions. */
 export interface RuntimeStatus {
   conditions: RuntimeCondition[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the runtime's health. */
 export interface StatusRequest {
+  /** Also fill info, which can be large: it holds the runtime's configuration in most runtimes. */
   verbose: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** What one handler can do. */
 export interface RuntimeHandlerFeatures {
   recursiveReadOnlyMounts: boolean;
   userNamespaces: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A handler from the runtime's configuration. */
 export interface RuntimeHandler {
+  /** Empty for the default one. */
   name: string;
   features: RuntimeHandlerFeatures | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** What the runtime can do, whichever the handler. */
 export interface RuntimeFeatures {
+  /** It obeys supplemental_groups_policy. */
   supplementalGroupsPolicy: boolean;
+  /** Pods on the host's network can have a user namespace. */
   userNamespacesHostNetwork: boolean;
+  /** It obeys Mount.mount_options. */
   mountOptions: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Health and abilities of the runtime. */
 export interface StatusResponse {
-  status: RuntimeStatus | undefined;
+  status:
+    | RuntimeStatus
+    | undefined;
+  /**
+   * Extra information for people, in the runtime's own words, mostly JSON texts. Only when
+   * verbose was asked.
+   */
   info: { [key: string]: string };
   runtimeHandlers: RuntimeHandler[];
   features: RuntimeFeatures | undefined;
@@ -1180,59 +1703,78 @@ export interface StatusResponse_InfoEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the use of the image file systems. */
 export interface ImageFsInfoRequest {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A number that can be absent, so that "not measured" and 0 differ. */
 export interface UInt64Value {
   value: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names a file system by a path on it. */
 export interface FilesystemIdentifier {
+  /** A path on the file system, not always its mount point. */
   mountpoint: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Space used, at one moment, by what the message is about; not by everything on the file system. */
 export interface FilesystemUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
   fsId: FilesystemIdentifier | undefined;
-  usedBytes: UInt64Value | undefined;
+  usedBytes:
+    | UInt64Value
+    | undefined;
+  /** Number of inodes. */
   inodesUsed: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Space used, at one moment, on Windows. */
 export interface WindowsFilesystemUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
   fsId: FilesystemIdentifier | undefined;
   usedBytes: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Use of the image file systems. */
 export interface ImageFsInfoResponse {
+  /** Where images are kept; the first counts for most clients. */
   imageFilesystems: FilesystemUsage[];
+  /** Where writable layers are kept, if that is another disk; may be empty. */
   containerFilesystems: FilesystemUsage[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to measure. */
 export interface ContainerStatsRequest {
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a container. */
 export interface ContainerStatsResponse {
   stats: ContainerStats | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the usage of containers. */
 export interface ListContainerStatsRequest {
   filter: ContainerStatsFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks the containers to measure; all conditions that are set must hold. */
 export interface ContainerStatsFilter {
   id: string;
   podSandboxId: string;
+  /** Labels with exactly these values. */
   labelSelector: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -1243,21 +1785,25 @@ export interface ContainerStatsFilter_LabelSelectorEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of the containers that matched. */
 export interface ListContainerStatsResponse {
   stats: ContainerStats[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the usage of containers in chunks. */
 export interface StreamContainerStatsRequest {
   filter: ContainerStatsFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One chunk, never empty. */
 export interface StreamContainerStatsResponse {
   containerStats: ContainerStats[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Which container a measurement is about. */
 export interface ContainerAttributes {
   id: string;
   metadata: ContainerMetadata | undefined;
@@ -1278,111 +1824,189 @@ export interface ContainerAttributes_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a container. */
 export interface ContainerStats {
   attributes: ContainerAttributes | undefined;
   cpu: CpuUsage | undefined;
-  memory: MemoryUsage | undefined;
+  memory:
+    | MemoryUsage
+    | undefined;
+  /** What the container wrote on top of its image. */
   writableLayer: FilesystemUsage | undefined;
-  swap: SwapUsage | undefined;
+  swap:
+    | SwapUsage
+    | undefined;
+  /** Pressure on block devices. */
   io: IoUsage | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a container on Windows. */
 export interface WindowsContainerStats {
   attributes: ContainerAttributes | undefined;
   cpu: WindowsCpuUsage | undefined;
-  memory: WindowsMemoryUsage | undefined;
+  memory:
+    | WindowsMemoryUsage
+    | undefined;
+  /** What the container wrote on top of its image. */
   writableLayer: WindowsFilesystemUsage | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Pressure stall information of the kernel: how long work had to wait for a resource. */
 export interface PsiStats {
-  Full: PsiData | undefined;
+  /** All tasks waited at the same time. */
+  Full:
+    | PsiData
+    | undefined;
+  /** At least one task waited. */
   Some: PsiData | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Waiting times. */
 export interface PsiData {
+  /**
+   * Time waited since the control group exists, in nanoseconds (the kernel's own file counts
+   * microseconds).
+   */
   Total: bigint;
+  /** Percent of the last 10 seconds. */
   Avg10: number;
+  /** Percent of the last 60 seconds. */
   Avg60: number;
+  /** Percent of the last 300 seconds. */
   Avg300: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** CPU time used. */
 export interface CpuUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
-  usageCoreNanoSeconds: UInt64Value | undefined;
+  /** Sum over all cores since the start, in nanoseconds. */
+  usageCoreNanoSeconds:
+    | UInt64Value
+    | undefined;
+  /** Rate over a window that the runtime chooses, in billionths of a core. */
   usageNanoCores: UInt64Value | undefined;
   psi: PsiStats | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** CPU time used, on Windows. */
 export interface WindowsCpuUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
-  usageCoreNanoSeconds: UInt64Value | undefined;
+  /** Sum over all cores since the start, in nanoseconds. */
+  usageCoreNanoSeconds:
+    | UInt64Value
+    | undefined;
+  /** Rate over a window that the runtime chooses, in billionths of a core. */
   usageNanoCores: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Memory used. */
 export interface MemoryUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
-  workingSetBytes: UInt64Value | undefined;
-  availableBytes: UInt64Value | undefined;
-  usageBytes: UInt64Value | undefined;
-  rssBytes: UInt64Value | undefined;
-  pageFaults: UInt64Value | undefined;
+  /**
+   * What cannot be reclaimed without harm: usage less the inactive file cache. Eviction decides
+   * by this.
+   */
+  workingSetBytes:
+    | UInt64Value
+    | undefined;
+  /** Limit less working set; not set without a limit. */
+  availableBytes:
+    | UInt64Value
+    | undefined;
+  /** Everything, caches included. */
+  usageBytes:
+    | UInt64Value
+    | undefined;
+  /** Anonymous memory. */
+  rssBytes:
+    | UInt64Value
+    | undefined;
+  /** Count since the start. */
+  pageFaults:
+    | UInt64Value
+    | undefined;
+  /** Those that needed a disk read, count since the start. */
   majorPageFaults: UInt64Value | undefined;
   psi: PsiStats | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Use of block devices. */
 export interface IoUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
   psi: PsiStats | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Swap used. */
 export interface SwapUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
+  /** Limit less usage. */
   swapAvailableBytes: UInt64Value | undefined;
   swapUsageBytes: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Memory used, on Windows. */
 export interface WindowsMemoryUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
+  /** Private working set. */
   workingSetBytes: UInt64Value | undefined;
   availableBytes: UInt64Value | undefined;
-  pageFaults: UInt64Value | undefined;
+  pageFaults:
+    | UInt64Value
+    | undefined;
+  /** Memory the system promised, in use or not. */
   commitMemoryBytes: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container whose log was moved. */
 export interface ReopenContainerLogRequest {
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface ReopenContainerLogResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container and where its state goes. */
 export interface CheckpointContainerRequest {
   containerId: string;
+  /** Path of the archive to write, on the node. */
   location: string;
+  /** Seconds; 0 for the runtime's default. */
   timeout: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface CheckpointContainerResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the pod and where its state goes. */
 export interface CheckpointPodRequest {
   podSandboxId: string;
+  /** Path on the node that the checkpoint is written to. */
   outputPath: string;
+  /** Containers to include; empty for all that run. */
   containerIds: string[];
+  /** Settings that only some runtimes understand. */
   options: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -1393,15 +2017,24 @@ export interface CheckpointPodRequest_OptionsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface CheckpointPodResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the checkpoint and the pod to make of it. */
 export interface RestorePodRequest {
+  /** Path on the node, as CheckpointPod wrote it. */
   checkpointPath: string;
-  config: PodSandboxConfig | undefined;
+  /** Configuration of the new sandbox. */
+  config:
+    | PodSandboxConfig
+    | undefined;
+  /** Runtime class handler; empty for the default. */
   runtimeHandler: string;
+  /** Settings that only some runtimes understand. */
   options: { [key: string]: string };
+  /** Configuration of each container to restore. */
   containerConfigs: ContainerConfig[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -1412,108 +2045,145 @@ export interface RestorePodRequest_OptionsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A container made from a checkpoint: created, not started. */
 export interface RestoredContainer {
+  /** Name from its metadata. */
   name: string;
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the new sandbox and its containers. */
 export interface RestorePodResponse {
   podSandboxId: string;
   restoredContainers: RestoredContainer[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the event stream; there is no filter. */
 export interface GetEventsRequest {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One event. */
 export interface ContainerEventResponse {
+  /** Container it is about, or the sandbox, under the sandbox's own id. */
   containerId: string;
   containerEventType: ContainerEventType;
+  /** When it happened, in nanoseconds since 1970. */
   createdAt: bigint;
-  podSandboxStatus: PodSandboxStatus | undefined;
+  /** State of the pod at that moment; not set when the pod is gone. */
+  podSandboxStatus:
+    | PodSandboxStatus
+    | undefined;
+  /** State of the pod's containers at that moment. */
   containersStatuses: ContainerStatus[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks which metrics there are. */
 export interface ListMetricDescriptorsRequest {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The metrics there are. */
 export interface ListMetricDescriptorsResponse {
   descriptors: MetricDescriptor[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Describes a metric in the way of the Prometheus text format. */
 export interface MetricDescriptor {
   name: string;
   help: string;
+  /** Names of the labels; Metric.label_values has the values in the same order. */
   labelKeys: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the metrics of all pods. */
 export interface ListPodSandboxMetricsRequest {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Metrics of all pods. */
 export interface ListPodSandboxMetricsResponse {
   podMetrics: PodSandboxMetrics[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the metrics of all pods in chunks. */
 export interface StreamPodSandboxMetricsRequest {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One chunk, never empty. */
 export interface StreamPodSandboxMetricsResponse {
   podSandboxMetrics: PodSandboxMetrics[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Metrics of a pod and of its containers. */
 export interface PodSandboxMetrics {
   podSandboxId: string;
+  /** Those of the pod as a whole. */
   metrics: Metric[];
   containerMetrics: ContainerMetrics[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Metrics of a container. */
 export interface ContainerMetrics {
   containerId: string;
   metrics: Metric[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** One value of a metric. */
 export interface Metric {
+  /** As in its descriptor. */
   name: string;
+  /** When it was measured, in nanoseconds since 1970; 0 for now. */
   timestamp: bigint;
   metricType: MetricType;
+  /** In the order of the descriptor's label_keys. */
   labelValues: string[];
   value: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the runtime's settings. */
 export interface RuntimeConfigRequest {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The runtime's settings. */
 export interface RuntimeConfigResponse {
+  /** Only on Linux nodes. */
   linux: LinuxRuntimeConfiguration | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Settings of a runtime on Linux. */
 export interface LinuxRuntimeConfiguration {
+  /** Which cgroup driver the node agent should use. */
   cgroupDriver: CgroupDriver;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** New totals of a pod. */
 export interface UpdatePodSandboxResourcesRequest {
   podSandboxId: string;
-  overhead: LinuxContainerResources | undefined;
+  /** What the sandbox itself costs beyond its containers. */
+  overhead:
+    | LinuxContainerResources
+    | undefined;
+  /** Sum of the resources of the pod's containers. */
   resources: LinuxContainerResources | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface UpdatePodSandboxResourcesResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -21140,11 +21810,19 @@ export const UpdatePodSandboxResourcesResponse: MessageFns<UpdatePodSandboxResou
   },
 };
 
+/**
+ * Pods and containers: everything a node agent asks of a runtime, except images. A sandbox is the
+ * environment of one pod (its namespaces and network); containers run inside it.
+ */
 export type RuntimeServiceDefinition = typeof RuntimeServiceDefinition;
 export const RuntimeServiceDefinition = {
   name: "RuntimeService",
   fullName: "runtime.v1.RuntimeService",
   methods: {
+    /**
+     * Tells the runtime's name and versions. Clients use it as the first call on a connection, to
+     * learn whether the package is served at all.
+     */
     version: {
       name: "Version",
       requestType: VersionRequest as typeof VersionRequest,
@@ -21153,6 +21831,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Creates a pod's sandbox and starts it, network included. The sandbox is ready when this
+     * returns; after an error nothing usable is left behind. Clients wait twice the usual time.
+     */
     runPodSandbox: {
       name: "RunPodSandbox",
       requestType: RunPodSandboxRequest as typeof RunPodSandboxRequest,
@@ -21161,6 +21843,11 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Stops a sandbox, kills what still runs in it and gives its network back. Idempotent: a
+     * sandbox that is stopped or gone is a success. Clients call it again and again until it
+     * succeeds.
+     */
     stopPodSandbox: {
       name: "StopPodSandbox",
       requestType: StopPodSandboxRequest as typeof StopPodSandboxRequest,
@@ -21169,6 +21856,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Deletes a sandbox together with its containers, killing them first if need be. Idempotent: a
+     * sandbox that is gone is a success.
+     */
     removePodSandbox: {
       name: "RemovePodSandbox",
       requestType: RemovePodSandboxRequest as typeof RemovePodSandboxRequest,
@@ -21177,6 +21868,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** State of one sandbox; NOT_FOUND when there is none with this id. */
     podSandboxStatus: {
       name: "PodSandboxStatus",
       requestType: PodSandboxStatusRequest as typeof PodSandboxStatusRequest,
@@ -21185,6 +21877,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * The sandboxes that match a filter, all in one message. On nodes with very many pods the
+     * answer can pass a client's message limit: StreamPodSandboxes cannot.
+     */
     listPodSandbox: {
       name: "ListPodSandbox",
       requestType: ListPodSandboxRequest as typeof ListPodSandboxRequest,
@@ -21193,6 +21889,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * The same list in chunks. Every sandbox is in exactly one chunk, no chunk is empty, and the
+     * stream ends after the last.
+     */
     streamPodSandboxes: {
       name: "StreamPodSandboxes",
       requestType: StreamPodSandboxesRequest as typeof StreamPodSandboxesRequest,
@@ -21201,6 +21901,7 @@ export const RuntimeServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /** Creates a container in a sandbox, from an image that is present already. It does not start. */
     createContainer: {
       name: "CreateContainer",
       requestType: CreateContainerRequest as typeof CreateContainerRequest,
@@ -21209,6 +21910,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Starts a created container. */
     startContainer: {
       name: "StartContainer",
       requestType: StartContainerRequest as typeof StartContainerRequest,
@@ -21217,6 +21919,11 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Asks a container to stop and kills it when the grace period is over; returns when it has
+     * ended. Idempotent: a container that is stopped or gone is a success. Clients wait the grace
+     * period on top of the usual time.
+     */
     stopContainer: {
       name: "StopContainer",
       requestType: StopContainerRequest as typeof StopContainerRequest,
@@ -21225,6 +21932,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Deletes a container, killing it first if need be. Idempotent: a container that is gone is a
+     * success.
+     */
     removeContainer: {
       name: "RemoveContainer",
       requestType: RemoveContainerRequest as typeof RemoveContainerRequest,
@@ -21233,6 +21944,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * The containers that match a filter, all in one message. StreamContainers does the same in
+     * chunks.
+     */
     listContainers: {
       name: "ListContainers",
       requestType: ListContainersRequest as typeof ListContainersRequest,
@@ -21241,6 +21956,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * The same list in chunks. Every container is in exactly one chunk, no chunk is empty, and the
+     * stream ends after the last.
+     */
     streamContainers: {
       name: "StreamContainers",
       requestType: StreamContainersRequest as typeof StreamContainersRequest,
@@ -21249,6 +21968,7 @@ export const RuntimeServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /** State of one container; NOT_FOUND when there is none with this id. */
     containerStatus: {
       name: "ContainerStatus",
       requestType: ContainerStatusRequest as typeof ContainerStatusRequest,
@@ -21257,6 +21977,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Changes the limits of a container without a restart. Never answer success without having done
+     * it: in-place pod resize relies on it.
+     */
     updateContainerResources: {
       name: "UpdateContainerResources",
       requestType: UpdateContainerResourcesRequest as typeof UpdateContainerResourcesRequest,
@@ -21265,6 +21989,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Makes the runtime close and open a container's log file again, after the file was moved away.
+     * Fails for a container that does not run.
+     */
     reopenContainerLog: {
       name: "ReopenContainerLog",
       requestType: ReopenContainerLogRequest as typeof ReopenContainerLogRequest,
@@ -21273,6 +22001,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Runs a command in a container and returns its output and exit code when it has ended. An exit
+     * code other than 0 is not an error of the call.
+     */
     execSync: {
       name: "ExecSync",
       requestType: ExecSyncRequest as typeof ExecSyncRequest,
@@ -21281,6 +22013,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Prepares an interactive command and returns the URL of the runtime's own streaming server,
+     * where the client connects.
+     */
     exec: {
       name: "Exec",
       requestType: ExecRequest as typeof ExecRequest,
@@ -21289,6 +22025,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Prepares a connection to the main process of a running container and returns its URL on the
+     * runtime's streaming server.
+     */
     attach: {
       name: "Attach",
       requestType: AttachRequest as typeof AttachRequest,
@@ -21297,6 +22037,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Prepares forwarding of ports of a sandbox and returns the URL on the runtime's streaming
+     * server.
+     */
     portForward: {
       name: "PortForward",
       requestType: PortForwardRequest as typeof PortForwardRequest,
@@ -21305,6 +22049,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Resource usage of one container; NOT_FOUND when there is none with this id. */
     containerStats: {
       name: "ContainerStats",
       requestType: ContainerStatsRequest as typeof ContainerStatsRequest,
@@ -21313,6 +22058,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Resource usage of the running containers that match a filter, all in one message. */
     listContainerStats: {
       name: "ListContainerStats",
       requestType: ListContainerStatsRequest as typeof ListContainerStatsRequest,
@@ -21321,6 +22067,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * The same list in chunks. Every container is in exactly one chunk, no chunk is empty, and the
+     * stream ends after the last.
+     */
     streamContainerStats: {
       name: "StreamContainerStats",
       requestType: StreamContainerStatsRequest as typeof StreamContainerStatsRequest,
@@ -21329,6 +22079,10 @@ export const RuntimeServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /**
+     * Resource usage of one pod as a whole, with that of its containers; NOT_FOUND when there is
+     * none with this id.
+     */
     podSandboxStats: {
       name: "PodSandboxStats",
       requestType: PodSandboxStatsRequest as typeof PodSandboxStatsRequest,
@@ -21337,6 +22091,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Resource usage of the pods that match a filter, all in one message. */
     listPodSandboxStats: {
       name: "ListPodSandboxStats",
       requestType: ListPodSandboxStatsRequest as typeof ListPodSandboxStatsRequest,
@@ -21345,6 +22100,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * The same list in chunks. Every pod is in exactly one chunk, no chunk is empty, and the stream
+     * ends after the last.
+     */
     streamPodSandboxStats: {
       name: "StreamPodSandboxStats",
       requestType: StreamPodSandboxStatsRequest as typeof StreamPodSandboxStatsRequest,
@@ -21353,6 +22112,7 @@ export const RuntimeServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /** Hands the runtime what the node agent learned after its start: the pod address range. */
     updateRuntimeConfig: {
       name: "UpdateRuntimeConfig",
       requestType: UpdateRuntimeConfigRequest as typeof UpdateRuntimeConfigRequest,
@@ -21361,6 +22121,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Health of the runtime as conditions, and what it supports. kubelet polls this. */
     status: {
       name: "Status",
       requestType: StatusRequest as typeof StatusRequest,
@@ -21369,6 +22130,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Writes the state of one running container to a file. May take longer than other calls. */
     checkpointContainer: {
       name: "CheckpointContainer",
       requestType: CheckpointContainerRequest as typeof CheckpointContainerRequest,
@@ -21377,6 +22139,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Writes a consistent state of a pod and its containers to disk. */
     checkpointPod: {
       name: "CheckpointPod",
       requestType: CheckpointPodRequest as typeof CheckpointPodRequest,
@@ -21385,6 +22148,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Makes a new pod from the files of a pod checkpoint. Its containers are created, not started. */
     restorePod: {
       name: "RestorePod",
       requestType: RestorePodRequest as typeof RestorePodRequest,
@@ -21393,6 +22157,11 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Lifecycle events of containers from now on, on one stream that stays open. What happened
+     * before, or while no stream was open, is not told: list after connecting. Runtimes without it
+     * answer UNIMPLEMENTED.
+     */
     getContainerEvents: {
       name: "GetContainerEvents",
       requestType: GetEventsRequest as typeof GetEventsRequest,
@@ -21401,6 +22170,10 @@ export const RuntimeServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /**
+     * Describes the metrics that ListPodSandboxMetrics reports. They do not change while the
+     * runtime runs.
+     */
     listMetricDescriptors: {
       name: "ListMetricDescriptors",
       requestType: ListMetricDescriptorsRequest as typeof ListMetricDescriptorsRequest,
@@ -21409,6 +22182,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Metric values of all pods, all in one message. */
     listPodSandboxMetrics: {
       name: "ListPodSandboxMetrics",
       requestType: ListPodSandboxMetricsRequest as typeof ListPodSandboxMetricsRequest,
@@ -21417,6 +22191,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * The same values in chunks. Every pod is in exactly one chunk, no chunk is empty, and the
+     * stream ends after the last.
+     */
     streamPodSandboxMetrics: {
       name: "StreamPodSandboxMetrics",
       requestType: StreamPodSandboxMetricsRequest as typeof StreamPodSandboxMetricsRequest,
@@ -21425,6 +22203,7 @@ export const RuntimeServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /** Settings of the runtime that the node agent has to match, such as the cgroup driver. */
     runtimeConfig: {
       name: "RuntimeConfig",
       requestType: RuntimeConfigRequest as typeof RuntimeConfigRequest,
@@ -21433,6 +22212,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Tells the runtime that the limits of a whole pod changed. A notice: the caller goes on if the
+     * runtime does not know the call.
+     */
     updatePodSandboxResources: {
       name: "UpdatePodSandboxResources",
       requestType: UpdatePodSandboxResourcesRequest as typeof UpdatePodSandboxResourcesRequest,
@@ -21444,11 +22227,16 @@ export const RuntimeServiceDefinition = {
   },
 } as const;
 
+/**
+ * Images: list, look up, pull, remove, and the disk space they take. Often, but not always,
+ * behind the same socket as RuntimeService.
+ */
 export type ImageServiceDefinition = typeof ImageServiceDefinition;
 export const ImageServiceDefinition = {
   name: "ImageService",
   fullName: "runtime.v1.ImageService",
   methods: {
+    /** The images that match a filter, all in one message. StreamImages does the same in chunks. */
     listImages: {
       name: "ListImages",
       requestType: ListImagesRequest as typeof ListImagesRequest,
@@ -21457,6 +22245,10 @@ export const ImageServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * The same list in chunks. Every image is in exactly one chunk, no chunk is empty, and the
+     * stream ends after the last.
+     */
     streamImages: {
       name: "StreamImages",
       requestType: StreamImagesRequest as typeof StreamImagesRequest,
@@ -21465,6 +22257,7 @@ export const ImageServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /** One image. An answer without an image, not an error, says that it is absent. */
     imageStatus: {
       name: "ImageStatus",
       requestType: ImageStatusRequest as typeof ImageStatusRequest,
@@ -21473,6 +22266,10 @@ export const ImageServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Pulls an image, with credentials if given. Takes as long as it takes; clients set no deadline
+     * and cancel the call to give up.
+     */
     pullImage: {
       name: "PullImage",
       requestType: PullImageRequest as typeof PullImageRequest,
@@ -21481,6 +22278,10 @@ export const ImageServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Removes an image and all its tags. Idempotent: an image that is gone is a success. Space may
+     * become free some time after the answer. A pinned image is removed too when this is asked.
+     */
     removeImage: {
       name: "RemoveImage",
       requestType: RemoveImageRequest as typeof RemoveImageRequest,
@@ -21489,6 +22290,10 @@ export const ImageServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Space used on the file systems that hold images and, where they are apart, containers. May
+     * still count images that were just removed.
+     */
     imageFsInfo: {
       name: "ImageFsInfo",
       requestType: ImageFsInfoRequest as typeof ImageFsInfoRequest,

@@ -15,144 +15,245 @@ export const protobufFileName = "runtime/v1alpha2/api.proto";
  * Container Runtime Interface, package runtime.v1alpha2: the older package, spoken by runtimes and
  * clients up to about Kubernetes 1.25.
  *
- * On the wire this is a strict subset of runtime.v1: the same names, numbers and types, less of them.
- * The one difference in type is KeyValue.value, string here and bytes there, which are encoded alike.
- * So v1 types can read and write these messages, and only the package name in the method's path differs.
+ * On the wire this is a strict subset of runtime.v1: the same names, numbers and types, only fewer.
+ * The one difference in type is KeyValue.value, string here and bytes there, which are encoded
+ * alike. So v1 types can read and write these messages, and only the package name in the method's
+ * path differs.
  *
  * Written for Stowage from the table of names and numbers in testdata/runtime.v1alpha2.tsv; the
  * comments are ours. runtime/v1/api.proto explains the conventions for times and unset fields.
  */
 
+/** Transport protocol of a published port. */
 export enum Protocol {
   TCP = 0,
   UDP = 1,
   SCTP = 2,
 }
 
+/** How mounts made later, on either side, appear on the other side of a volume mount. */
 export enum MountPropagation {
+  /** PROPAGATION_PRIVATE - Neither side sees later mounts of the other (rprivate). */
   PROPAGATION_PRIVATE = 0,
+  /** PROPAGATION_HOST_TO_CONTAINER - The container sees later mounts of the host (rslave). */
   PROPAGATION_HOST_TO_CONTAINER = 1,
+  /** PROPAGATION_BIDIRECTIONAL - Both sides see each other's later mounts (rshared). */
   PROPAGATION_BIDIRECTIONAL = 2,
 }
 
+/** With whom a namespace is shared. */
 export enum NamespaceMode {
+  /** POD - With the other containers of the pod. */
   POD = 0,
+  /** CONTAINER - With nobody: the container has its own. */
   CONTAINER = 1,
+  /** NODE - With the host. */
   NODE = 2,
+  /** TARGET - With the container named in target_id. */
   TARGET = 3,
 }
 
+/** State of a sandbox. */
 export enum PodSandboxState {
+  /** SANDBOX_READY - Containers can run in it. */
   SANDBOX_READY = 0,
+  /** SANDBOX_NOTREADY - Stopped, or broken: no container can be started in it. */
   SANDBOX_NOTREADY = 1,
 }
 
+/** State of a container. */
 export enum ContainerState {
+  /** CONTAINER_CREATED - Created, never started. */
   CONTAINER_CREATED = 0,
   CONTAINER_RUNNING = 1,
+  /** CONTAINER_EXITED - Its first process ended; exit code and reason are in the status. */
   CONTAINER_EXITED = 2,
+  /** CONTAINER_UNKNOWN - The runtime cannot tell. */
   CONTAINER_UNKNOWN = 3,
 }
 
+/** Asks for the runtime's versions. */
 export interface VersionRequest {
+  /**
+   * Version of the kubelet's runtime API; kubelet sends and expects 0.1.0. Most runtimes ignore
+   * it.
+   */
   version: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the runtime. Clients reject an answer in which a field is empty. */
 export interface VersionResponse {
+  /** Version of the kubelet's runtime API, 0.1.0. */
   version: string;
+  /** For example containerd. */
   runtimeName: string;
+  /** Version of the runtime itself. */
   runtimeVersion: string;
+  /** Version of this interface that the runtime serves, for example v1. */
   runtimeApiVersion: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** What goes into the pod's resolv.conf. */
 export interface DNSConfig {
+  /** Addresses of name servers. */
   servers: string[];
+  /** Search domains. */
   searches: string[];
+  /** Resolver options, for example ndots:5. */
   options: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A port of the pod published on the host. */
 export interface PortMapping {
   protocol: Protocol;
+  /** Port inside the pod. */
   containerPort: number;
+  /** Port on the host; 0 publishes none. */
   hostPort: number;
+  /** Host address to listen on; empty for all. */
   hostIp: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A volume in a container: a path of the host. */
 export interface Mount {
+  /** Absolute path inside the container. */
   containerPath: string;
+  /** Path on the host. Some runtimes create it when it is missing. */
   hostPath: string;
+  /** Mounted read-only. */
   readonly: boolean;
+  /** Relabel the files for the container's SELinux context. */
   selinuxRelabel: boolean;
   propagation: MountPropagation;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A range of ids of the host that stands for a range in the container. */
 export interface IDMapping {
+  /** First id on the host. */
   hostId: number;
+  /** First id in the container. */
   containerId: number;
+  /** How many ids. */
   length: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** User namespace of a pod. */
 export interface UserNamespace {
+  /** POD for a namespace of its own, NODE for the host's. Others are not valid here. */
   mode: NamespaceMode;
+  /** User id ranges; runtimes support one. Given with POD only. */
   uids: IDMapping[];
+  /** Group id ranges; runtimes support one. Given with POD only. */
   gids: IDMapping[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** With whom a sandbox or container shares its namespaces. */
 export interface NamespaceOption {
+  /** POD or NODE; the same for a pod's sandbox and all its containers. */
   network: NamespaceMode;
+  /** Any mode. A sandbox's own mode is not that of its containers. */
   pid: NamespaceMode;
+  /** POD or NODE; the same for a pod's sandbox and all its containers. */
   ipc: NamespaceMode;
+  /** Container whose process namespace is shared, with pid = TARGET. It must run in the same pod. */
   targetId: string;
+  /** User namespace; not set means the host's. */
   usernsOptions: UserNamespace | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A number that can be absent, so that unset and 0 differ. */
 export interface Int64Value {
   value: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/**
+ * Who a sandbox runs as and what it may do. Applies to the sandbox's own process, not to its
+ * containers.
+ */
 export interface LinuxSandboxSecurityContext {
-  namespaceOptions: NamespaceOption | undefined;
-  selinuxOptions: SELinuxOption | undefined;
-  runAsUser: Int64Value | undefined;
-  runAsGroup: Int64Value | undefined;
+  /** Namespaces of the sandbox. */
+  namespaceOptions:
+    | NamespaceOption
+    | undefined;
+  /** SELinux label; not set lets the runtime choose. */
+  selinuxOptions:
+    | SELinuxOption
+    | undefined;
+  /** User id; not set means the runtime's default. */
+  runAsUser:
+    | Int64Value
+    | undefined;
+  /** Group id; only together with a user. */
+  runAsGroup:
+    | Int64Value
+    | undefined;
+  /** Mount the sandbox's root file system read-only. */
   readonlyRootfs: boolean;
+  /** Group ids beside the primary one. */
   supplementalGroups: bigint[];
+  /** The sandbox may host privileged containers. */
   privileged: boolean;
-  seccomp: SecurityProfile | undefined;
+  /** System call filter. */
+  seccomp:
+    | SecurityProfile
+    | undefined;
+  /** AppArmor profile. */
   apparmor:
     | SecurityProfile
     | undefined;
-  /** @deprecated */
+  /**
+   * Older form of seccomp: runtime/default, unconfined, or localhost/ and a path.
+   *
+   * @deprecated
+   */
   seccompProfilePath: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A seccomp or AppArmor profile. */
 export interface SecurityProfile {
   profileType: SecurityProfile_ProfileType;
+  /**
+   * Name of the profile on the node: a path for seccomp, a loaded profile for AppArmor. With
+   * Localhost only.
+   */
   localhostRef: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Where a security profile comes from. */
 export enum SecurityProfile_ProfileType {
+  /** RuntimeDefault - The one built into the runtime. */
   RuntimeDefault = 0,
+  /** Unconfined - None. */
   Unconfined = 1,
+  /** Localhost - The one on the node that localhost_ref names. */
   Localhost = 2,
 }
 
+/** The Linux side of a sandbox's configuration. */
 export interface LinuxPodSandboxConfig {
+  /** Control group that the runtime puts the pod's processes under. */
   cgroupParent: string;
-  securityContext: LinuxSandboxSecurityContext | undefined;
+  securityContext:
+    | LinuxSandboxSecurityContext
+    | undefined;
+  /** Kernel parameters of the sandbox, name to value. */
   sysctls: { [key: string]: string };
-  overhead: LinuxContainerResources | undefined;
+  /** What the sandbox itself costs beyond its containers, as set by the runtime class. */
+  overhead:
+    | LinuxContainerResources
+    | undefined;
+  /** Sum of the resources of the pod's containers. */
   resources: LinuxContainerResources | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -163,23 +264,43 @@ export interface LinuxPodSandboxConfig_SysctlsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Name of a sandbox as its creator knows it. The four fields together are unique on a node. */
 export interface PodSandboxMetadata {
+  /** Pod name. */
   name: string;
+  /** Pod uid. */
   uid: string;
+  /** Pod namespace. */
   namespace: string;
+  /** How often a sandbox was made for this pod before this one. */
   attempt: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Everything needed to make a sandbox. CreateContainer and PullImage carry it too. */
 export interface PodSandboxConfig {
-  metadata: PodSandboxMetadata | undefined;
+  metadata:
+    | PodSandboxMetadata
+    | undefined;
+  /** Host name inside the pod; empty when the host's network is used. */
   hostname: string;
+  /** Folder on the host for the pod's container logs; ContainerConfig.log_path is relative to it. */
   logDirectory: string;
+  /** Not set means the host's resolver configuration. */
   dnsConfig: DNSConfig | undefined;
   portMappings: PortMapping[];
+  /** Set by the creator, used in filters. The runtime keeps them and returns them unchanged. */
   labels: { [key: string]: string };
+  /**
+   * Set by the creator, kept and returned unchanged; some runtimes read settings from them. No
+   * filter uses them.
+   */
   annotations: { [key: string]: string };
-  linux: LinuxPodSandboxConfig | undefined;
+  /** Only on Linux nodes. */
+  linux:
+    | LinuxPodSandboxConfig
+    | undefined;
+  /** Only on Windows nodes. */
   windows: WindowsPodSandboxConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -196,71 +317,96 @@ export interface PodSandboxConfig_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Describes the sandbox to start. */
 export interface RunPodSandboxRequest {
-  config: PodSandboxConfig | undefined;
+  config:
+    | PodSandboxConfig
+    | undefined;
+  /**
+   * Runtime class handler, a name from the runtime's configuration; empty for the default. An
+   * unknown one is an error.
+   */
   runtimeHandler: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox. */
 export interface RunPodSandboxResponse {
+  /** Chosen by the runtime; never empty. */
   podSandboxId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox to stop. */
 export interface StopPodSandboxRequest {
   podSandboxId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface StopPodSandboxResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox to remove. */
 export interface RemovePodSandboxRequest {
   podSandboxId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface RemovePodSandboxResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox to look up. */
 export interface PodSandboxStatusRequest {
   podSandboxId: string;
+  /** Also fill info. It can be large and can hold environment variables. */
   verbose: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** An address of a pod. */
 export interface PodIP {
   ip: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Addresses of a pod. */
 export interface PodSandboxNetworkStatus {
+  /** First address; empty for a pod on the host's network. */
   ip: string;
+  /** The others, for example of the second IP family. */
   additionalIps: PodIP[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Namespaces of a running sandbox. */
 export interface Namespace {
   options: NamespaceOption | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The Linux side of a sandbox's status. */
 export interface LinuxPodSandboxStatus {
   namespaces: Namespace | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** State of a sandbox. Clients reject one without id, creation time, name, namespace or uid. */
 export interface PodSandboxStatus {
   id: string;
   metadata: PodSandboxMetadata | undefined;
   state: PodSandboxState;
+  /** Nanoseconds since 1970; never 0. */
   createdAt: bigint;
+  /** Not set before there is an address. */
   network: PodSandboxNetworkStatus | undefined;
   linux: LinuxPodSandboxStatus | undefined;
   labels: { [key: string]: string };
   annotations: { [key: string]: string };
+  /** Handler it was made with; empty for the default. */
   runtimeHandler: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -277,8 +423,15 @@ export interface PodSandboxStatus_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Status of a sandbox. */
 export interface PodSandboxStatusResponse {
-  status: PodSandboxStatus | undefined;
+  status:
+    | PodSandboxStatus
+    | undefined;
+  /**
+   * Extra information for people, in the runtime's own words, mostly JSON texts. Only when
+   * verbose was asked.
+   */
   info: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -289,14 +442,20 @@ export interface PodSandboxStatusResponse_InfoEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A state that can be absent, so that no filter and the first state differ. */
 export interface PodSandboxStateValue {
   state: PodSandboxState;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks sandboxes; all conditions that are set must hold. An empty filter picks all. */
 export interface PodSandboxFilter {
+  /** Full id, or a prefix of it in most runtimes. */
   id: string;
-  state: PodSandboxStateValue | undefined;
+  state:
+    | PodSandboxStateValue
+    | undefined;
+  /** Labels with exactly these values. */
   labelSelector: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -307,18 +466,22 @@ export interface PodSandboxFilter_LabelSelectorEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for sandboxes. */
 export interface ListPodSandboxRequest {
   filter: PodSandboxFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A sandbox in a list: less than its status. */
 export interface PodSandbox {
   id: string;
   metadata: PodSandboxMetadata | undefined;
   state: PodSandboxState;
+  /** Nanoseconds since 1970. */
   createdAt: bigint;
   labels: { [key: string]: string };
   annotations: { [key: string]: string };
+  /** Handler it was made with; empty for the default. */
   runtimeHandler: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -335,23 +498,28 @@ export interface PodSandbox_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The sandboxes, in no order that callers may rely on. */
 export interface ListPodSandboxResponse {
   items: PodSandbox[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the sandbox to measure. */
 export interface PodSandboxStatsRequest {
   podSandboxId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a pod. */
 export interface PodSandboxStatsResponse {
   stats: PodSandboxStats | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks the pods to measure; all conditions that are set must hold. */
 export interface PodSandboxStatsFilter {
   id: string;
+  /** Labels with exactly these values. */
   labelSelector: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -362,16 +530,19 @@ export interface PodSandboxStatsFilter_LabelSelectorEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the usage of pods. */
 export interface ListPodSandboxStatsRequest {
   filter: PodSandboxStatsFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of the pods that matched. */
 export interface ListPodSandboxStatsResponse {
   stats: PodSandboxStats[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Which pod a measurement is about. */
 export interface PodSandboxAttributes {
   id: string;
   metadata: PodSandboxMetadata | undefined;
@@ -392,6 +563,7 @@ export interface PodSandboxAttributes_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a pod: either the Linux or the Windows side is set. */
 export interface PodSandboxStats {
   attributes: PodSandboxAttributes | undefined;
   linux: LinuxPodSandboxStats | undefined;
@@ -399,43 +571,71 @@ export interface PodSandboxStats {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a pod on Linux, containers and sandbox together, and of each container. */
 export interface LinuxPodSandboxStats {
   cpu: CpuUsage | undefined;
-  memory: MemoryUsage | undefined;
-  network: NetworkUsage | undefined;
+  memory:
+    | MemoryUsage
+    | undefined;
+  /** Not set for a pod on the host's network. */
+  network:
+    | NetworkUsage
+    | undefined;
+  /** Processes of the whole pod. */
   process: ProcessUsage | undefined;
   containers: ContainerStats[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a pod on Windows, and of each container. */
 export interface WindowsPodSandboxStats {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Traffic of a pod. */
 export interface NetworkUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
-  defaultInterface: NetworkInterfaceUsage | undefined;
+  defaultInterface:
+    | NetworkInterfaceUsage
+    | undefined;
+  /** The others. */
   interfaces: NetworkInterfaceUsage[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Traffic of one interface since it exists. rx is what the pod received. */
 export interface NetworkInterfaceUsage {
   name: string;
-  rxBytes: UInt64Value | undefined;
+  rxBytes:
+    | UInt64Value
+    | undefined;
+  /** Packets. */
   rxErrors: UInt64Value | undefined;
-  txBytes: UInt64Value | undefined;
+  txBytes:
+    | UInt64Value
+    | undefined;
+  /** Packets. */
   txErrors: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** How many processes a pod has. */
 export interface ProcessUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
   processCount: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/**
+ * Names an image. Which form is in image depends on the call: what a user typed, or an id the
+ * runtime gave.
+ */
 export interface ImageSpec {
+  /** A reference or an image id. In a container's status, what the runtime resolved it to. */
   image: string;
+  /** Hints for the runtime; no meaning of their own in this interface. */
   annotations: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -446,22 +646,34 @@ export interface ImageSpec_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** An environment variable. Values can be secrets: do not log them. */
 export interface KeyValue {
   key: string;
+  /** The one type that differs from v1, where it is bytes; the wire is the same. */
   value: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Limits and scheduling of a container. 0 and empty mean "no change" or "the default". */
 export interface LinuxContainerResources {
+  /** Length of a CFS period, in microseconds. */
   cpuPeriod: bigint;
+  /** CPU time allowed in each period, in microseconds; negative for no limit. */
   cpuQuota: bigint;
+  /** Relative weight against other containers; 1024 is one CPU in Kubernetes' reckoning. */
   cpuShares: bigint;
+  /** 0 for no limit. */
   memoryLimitInBytes: bigint;
+  /** From -1000 (killed last) to 1000 (killed first). */
   oomScoreAdj: bigint;
+  /** CPUs to run on, for example 0-3,6. */
   cpusetCpus: string;
+  /** Memory nodes to use, in the same form. */
   cpusetMems: string;
   hugepageLimits: HugepageLimit[];
+  /** Raw control group v2 settings, file name to content. */
   unified: { [key: string]: string };
+  /** Memory and swap together; -1 for no limit. */
   memorySwapLimitInBytes: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -472,12 +684,16 @@ export interface LinuxContainerResources_UnifiedEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Limit of one huge page size. */
 export interface HugepageLimit {
+  /** Size with its unit, for example 2MB. */
   pageSize: string;
+  /** Bytes. */
   limit: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Parts of an SELinux label. */
 export interface SELinuxOption {
   user: string;
   role: string;
@@ -486,104 +702,176 @@ export interface SELinuxOption {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Changes to the default set of capabilities. Names are without CAP_; ALL stands for all of them. */
 export interface Capability {
   addCapabilities: string[];
   dropCapabilities: string[];
+  /** Also kept by processes that do not run as root. */
   addAmbientCapabilities: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Who a container's first process runs as and what it may do. */
 export interface LinuxContainerSecurityContext {
-  capabilities: Capability | undefined;
+  /** Ignored for a privileged container. */
+  capabilities:
+    | Capability
+    | undefined;
+  /** All capabilities, all devices, no masked paths, no seccomp or AppArmor. */
   privileged: boolean;
-  namespaceOptions: NamespaceOption | undefined;
-  selinuxOptions: SELinuxOption | undefined;
-  runAsUser: Int64Value | undefined;
-  runAsGroup: Int64Value | undefined;
+  /** Not set takes the sandbox's. */
+  namespaceOptions:
+    | NamespaceOption
+    | undefined;
+  /** Not set lets the runtime choose. */
+  selinuxOptions:
+    | SELinuxOption
+    | undefined;
+  /** User id. At most one of this and run_as_username is set; neither means the image's user. */
+  runAsUser:
+    | Int64Value
+    | undefined;
+  /** Group id; only together with a user. */
+  runAsGroup:
+    | Int64Value
+    | undefined;
+  /** A name from the image's /etc/passwd. */
   runAsUsername: string;
+  /** Mount the container's root file system read-only. */
   readonlyRootfs: boolean;
+  /** Group ids beside the primary one. */
   supplementalGroups: bigint[];
+  /** Setuid programs gain nothing. */
   noNewPrivs: boolean;
+  /** Paths that look empty inside the container. */
   maskedPaths: string[];
+  /** Paths that are read-only inside the container. */
   readonlyPaths: string[];
-  seccomp: SecurityProfile | undefined;
+  /** System call filter. */
+  seccomp:
+    | SecurityProfile
+    | undefined;
+  /** AppArmor profile. */
   apparmor:
     | SecurityProfile
     | undefined;
-  /** @deprecated */
+  /**
+   * Older form of apparmor: runtime/default, unconfined, or localhost/ and a name.
+   *
+   * @deprecated
+   */
   apparmorProfile: string;
-  /** @deprecated */
+  /**
+   * Older form of seccomp: runtime/default, unconfined, or localhost/ and a path.
+   *
+   * @deprecated
+   */
   seccompProfilePath: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The Linux side of a container's configuration. */
 export interface LinuxContainerConfig {
   resources: LinuxContainerResources | undefined;
   securityContext: LinuxContainerSecurityContext | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Who a sandbox on Windows runs as. */
 export interface WindowsSandboxSecurityContext {
   runAsUsername: string;
+  /** Content of a group managed service account's credential specification. */
   credentialSpec: string;
+  /** Run on the host, without isolation. All containers of the pod must agree. */
   hostProcess: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The Windows side of a sandbox's configuration. */
 export interface WindowsPodSandboxConfig {
   securityContext: WindowsSandboxSecurityContext | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Who a container on Windows runs as. */
 export interface WindowsContainerSecurityContext {
+  /** Name of a user in the container, or of the host with host_process. */
   runAsUsername: string;
+  /** Content of a group managed service account's credential specification. */
   credentialSpec: string;
+  /** Run on the host, without isolation. */
   hostProcess: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The Windows side of a container's configuration. */
 export interface WindowsContainerConfig {
   resources: WindowsContainerResources | undefined;
   securityContext: WindowsContainerSecurityContext | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Limits of a container on Windows. 0 means not set. */
 export interface WindowsContainerResources {
+  /** Relative weight against other containers. */
   cpuShares: bigint;
+  /** CPUs available to the container. */
   cpuCount: bigint;
+  /** Share of the CPUs in percent times 100, so 10000 is everything. */
   cpuMaximum: bigint;
   memoryLimitInBytes: bigint;
+  /** Size of the scratch space the root file system grows into. */
   rootfsSizeInBytes: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Name of a container as its creator knows it. Together with the sandbox it is unique. */
 export interface ContainerMetadata {
   name: string;
+  /** How often a container was made under this name in the pod before this one. */
   attempt: number;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A device of the host in a container. */
 export interface Device {
   containerPath: string;
   hostPath: string;
+  /** Any of r (read), w (write) and m (mknod). */
   permissions: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Everything needed to make a container. */
 export interface ContainerConfig {
-  metadata: ContainerMetadata | undefined;
-  image: ImageSpec | undefined;
+  metadata:
+    | ContainerMetadata
+    | undefined;
+  /** Image id or reference; must be present on the node. */
+  image:
+    | ImageSpec
+    | undefined;
+  /** Replaces the image's entrypoint when not empty. Can hold secrets: do not log. */
   command: string[];
+  /** Replaces the image's command when not empty. Can hold secrets: do not log. */
   args: string[];
+  /** Empty takes the image's. */
   workingDir: string;
+  /** Added to those of the image. */
   envs: KeyValue[];
   mounts: Mount[];
   devices: Device[];
+  /** Set by the creator, used in filters, returned unchanged. */
   labels: { [key: string]: string };
+  /** Set by the creator, returned unchanged; some runtimes read settings from them. */
   annotations: { [key: string]: string };
+  /** File for standard output and error, relative to the sandbox's log_directory. */
   logPath: string;
+  /** Keep standard input open for Attach. */
   stdin: boolean;
+  /** Close standard input when the first attached client leaves. */
   stdinOnce: boolean;
+  /** Give the process a terminal. */
   tty: boolean;
   linux: LinuxContainerConfig | undefined;
   windows: WindowsContainerConfig | undefined;
@@ -602,55 +890,72 @@ export interface ContainerConfig_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Describes the container and the sandbox it goes into. */
 export interface CreateContainerRequest {
   podSandboxId: string;
-  config: ContainerConfig | undefined;
+  config:
+    | ContainerConfig
+    | undefined;
+  /** The configuration the sandbox was made with, unchanged, so that the runtime need not keep it. */
   sandboxConfig: PodSandboxConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container. */
 export interface CreateContainerResponse {
+  /** Chosen by the runtime; never empty. */
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to start. */
 export interface StartContainerRequest {
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface StartContainerResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to stop. */
 export interface StopContainerRequest {
   containerId: string;
+  /** Grace period in seconds before it is killed; 0 kills at once. */
   timeout: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface StopContainerResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to remove. */
 export interface RemoveContainerRequest {
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface RemoveContainerResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A state that can be absent, so that no filter and the first state differ. */
 export interface ContainerStateValue {
   state: ContainerState;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks containers; all conditions that are set must hold. An empty filter picks all. */
 export interface ContainerFilter {
+  /** Full id, or a prefix of it in most runtimes. */
   id: string;
   state: ContainerStateValue | undefined;
   podSandboxId: string;
+  /** Labels with exactly these values. */
   labelSelector: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -661,18 +966,27 @@ export interface ContainerFilter_LabelSelectorEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for containers. */
 export interface ListContainersRequest {
   filter: ContainerFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A container in a list: less than its status. */
 export interface Container {
   id: string;
   podSandboxId: string;
-  metadata: ContainerMetadata | undefined;
-  image: ImageSpec | undefined;
+  metadata:
+    | ContainerMetadata
+    | undefined;
+  /** As given when the container was created. */
+  image:
+    | ImageSpec
+    | undefined;
+  /** Image the runtime resolved it to, mostly a digest or an id. */
   imageRef: string;
   state: ContainerState;
+  /** Nanoseconds since 1970. */
   createdAt: bigint;
   labels: { [key: string]: string };
   annotations: { [key: string]: string };
@@ -691,33 +1005,48 @@ export interface Container_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The containers, in no order that callers may rely on. */
 export interface ListContainersResponse {
   containers: Container[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to look up. */
 export interface ContainerStatusRequest {
   containerId: string;
+  /** Also fill info. It can be large and can hold environment variables. */
   verbose: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** State of a container. Clients reject one without id, name, creation time, image or image_ref. */
 export interface ContainerStatus {
   id: string;
   metadata: ContainerMetadata | undefined;
   state: ContainerState;
+  /** Nanoseconds since 1970; never 0. */
   createdAt: bigint;
+  /** Nanoseconds since 1970; 0 when never started. */
   startedAt: bigint;
+  /** Nanoseconds since 1970; 0 unless it has ended. */
   finishedAt: bigint;
+  /** Only meaningful once finished_at is set. */
   exitCode: number;
-  image: ImageSpec | undefined;
+  image:
+    | ImageSpec
+    | undefined;
+  /** Image the runtime resolved it to, mostly a digest or an id. */
   imageRef: string;
+  /** One word for why it is in this state, for example OOMKilled, Error, Completed. */
   reason: string;
+  /** A sentence for people on the same. */
   message: string;
   labels: { [key: string]: string };
   annotations: { [key: string]: string };
   mounts: Mount[];
+  /** Absolute path of the log file. */
   logPath: string;
+  /** Limits in force now. */
   resources: ContainerResources | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -734,8 +1063,15 @@ export interface ContainerStatus_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Status of a container. */
 export interface ContainerStatusResponse {
-  status: ContainerStatus | undefined;
+  status:
+    | ContainerStatus
+    | undefined;
+  /**
+   * Extra information for people, in the runtime's own words, mostly JSON texts. Only when
+   * verbose was asked.
+   */
   info: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -746,16 +1082,21 @@ export interface ContainerStatusResponse_InfoEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Limits of a container: either the Linux or the Windows side is set. */
 export interface ContainerResources {
   linux: LinuxContainerResources | undefined;
   windows: WindowsContainerResources | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** New limits of a container; what is not set stays. */
 export interface UpdateContainerResourcesRequest {
   containerId: string;
   linux: LinuxContainerResources | undefined;
-  windows: WindowsContainerResources | undefined;
+  windows:
+    | WindowsContainerResources
+    | undefined;
+  /** Hints for the runtime that go with the change. */
   annotations: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -766,17 +1107,25 @@ export interface UpdateContainerResourcesRequest_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface UpdateContainerResourcesResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A command to run in a container. */
 export interface ExecSyncRequest {
   containerId: string;
+  /** Program and arguments; no shell is involved. Can hold secrets: do not log. */
   cmd: string[];
+  /**
+   * Seconds after which the runtime kills the command and answers DEADLINE_EXCEEDED; 0 for no
+   * limit.
+   */
   timeout: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** How the command ended. Runtimes cut each output at 16 MiB. */
 export interface ExecSyncResponse {
   stdout: Uint8Array;
   stderr: Uint8Array;
@@ -784,81 +1133,125 @@ export interface ExecSyncResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A command to run in a container with its streams connected. */
 export interface ExecRequest {
   containerId: string;
+  /** Program and arguments; no shell is involved. Can hold secrets: do not log. */
   cmd: string[];
+  /** With a terminal, in which case standard error cannot be separate. */
   tty: boolean;
+  /** At least one of the three streams must be asked for. */
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Where to connect. */
 export interface ExecResponse {
+  /** On the runtime's streaming server; pass it on unchanged. */
   url: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Streams of a running container to connect to. */
 export interface AttachRequest {
   containerId: string;
+  /** At least one of the three streams must be asked for. */
   stdin: boolean;
+  /** Must be as the container was created; with a terminal standard error cannot be separate. */
   tty: boolean;
   stdout: boolean;
   stderr: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Where to connect. */
 export interface AttachResponse {
+  /** On the runtime's streaming server; pass it on unchanged. */
   url: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Ports of a sandbox to forward. */
 export interface PortForwardRequest {
   podSandboxId: string;
   port: number[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Where to connect. */
 export interface PortForwardResponse {
+  /** On the runtime's streaming server; pass it on unchanged. */
   url: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks images. Not set, or an empty name, picks all. */
 export interface ImageFilter {
   image: ImageSpec | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for images. */
 export interface ListImagesRequest {
   filter: ImageFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** An image on the node. */
 export interface Image {
+  /** Never empty. */
   id: string;
+  /** Every name:tag it is known by. */
   repoTags: string[];
+  /** Every name@digest it is known by. */
   repoDigests: string[];
+  /**
+   * Bytes on disk, as the runtime reckons them; must not be 0. Layers shared with other images
+   * count in each.
+   */
   size: bigint;
-  uid: Int64Value | undefined;
+  /** User id the image runs as; not set when the image names a user or nothing. */
+  uid:
+    | Int64Value
+    | undefined;
+  /** User name the image runs as, when it is no number. */
   username: string;
-  spec: ImageSpec | undefined;
+  spec:
+    | ImageSpec
+    | undefined;
+  /** Must not be garbage-collected. Advice to collectors: an explicit RemoveImage is obeyed. */
   pinned: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The images, in no order that callers may rely on. */
 export interface ListImagesResponse {
   images: Image[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the image to look up. */
 export interface ImageStatusRequest {
-  image: ImageSpec | undefined;
+  image:
+    | ImageSpec
+    | undefined;
+  /** Also fill info. */
   verbose: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** The image, or nothing. */
 export interface ImageStatusResponse {
-  image: Image | undefined;
+  /** Not set when the image is absent. */
+  image:
+    | Image
+    | undefined;
+  /**
+   * Extra information for people, in the runtime's own words, mostly JSON texts. Only when
+   * verbose was asked.
+   */
   info: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -869,76 +1262,117 @@ export interface ImageStatusResponse_InfoEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Credentials for one registry. Either user name and password, or auth, or one of the tokens. */
 export interface AuthConfig {
   username: string;
+  /** Secret. */
   password: string;
+  /** Secret: user name and password joined by a colon, in base64. */
   auth: string;
+  /** Registry that the credentials are for. */
   serverAddress: string;
+  /** Secret: exchanged at the registry for a token to pull with. */
   identityToken: string;
+  /** Secret: bearer token sent to the registry as it is. */
   registryToken: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the image to pull. */
 export interface PullImageRequest {
-  image: ImageSpec | undefined;
-  auth: AuthConfig | undefined;
+  image:
+    | ImageSpec
+    | undefined;
+  /** Credentials; not set for none. What the runtime has configured itself may be used then. */
+  auth:
+    | AuthConfig
+    | undefined;
+  /** Pod the image is pulled for, for runtimes that pull inside a sandbox. */
   sandboxConfig: PodSandboxConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names what was pulled. */
 export interface PullImageResponse {
+  /**
+   * Id or digest of the image on this node; never empty. Use this, not the tag, to create
+   * containers.
+   */
   imageRef: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the image to remove. */
 export interface RemoveImageRequest {
   image: ImageSpec | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface RemoveImageResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Network settings from the node agent. */
 export interface NetworkConfig {
+  /** Range that pod addresses come from. */
   podCidr: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** What the node agent tells the runtime after start. */
 export interface RuntimeConfig {
   networkConfig: NetworkConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Carries the settings. */
 export interface UpdateRuntimeConfigRequest {
   runtimeConfig: RuntimeConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface UpdateRuntimeConfigResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/**
+ * One aspect of the runtime's health. Two must be there: RuntimeReady (it accepts containers) and
+ * NetworkReady (pods get a network).
+ */
 export interface RuntimeCondition {
   type: string;
   status: boolean;
+  /** One word for the last change, for example NetworkPluginNotReady. */
   reason: string;
+  /** A sentence for people on the same. */
   message: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Health of the runtime. Clients reject an answer with less than two conditions. */
 export interface RuntimeStatus {
   conditions: RuntimeCondition[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the runtime's health. */
 export interface StatusRequest {
+  /** Also fill info, which can be large: it holds the runtime's configuration in most runtimes. */
   verbose: boolean;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Health and abilities of the runtime. */
 export interface StatusResponse {
-  status: RuntimeStatus | undefined;
+  status:
+    | RuntimeStatus
+    | undefined;
+  /**
+   * Extra information for people, in the runtime's own words, mostly JSON texts. Only when
+   * verbose was asked.
+   */
   info: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -949,51 +1383,67 @@ export interface StatusResponse_InfoEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the use of the image file systems. */
 export interface ImageFsInfoRequest {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** A number that can be absent, so that "not measured" and 0 differ. */
 export interface UInt64Value {
   value: bigint;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names a file system by a path on it. */
 export interface FilesystemIdentifier {
+  /** A path on the file system, not always its mount point. */
   mountpoint: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Space used, at one moment, by what the message is about; not by everything on the file system. */
 export interface FilesystemUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
   fsId: FilesystemIdentifier | undefined;
-  usedBytes: UInt64Value | undefined;
+  usedBytes:
+    | UInt64Value
+    | undefined;
+  /** Number of inodes. */
   inodesUsed: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Use of the image file systems. */
 export interface ImageFsInfoResponse {
+  /** Where images are kept. */
   imageFilesystems: FilesystemUsage[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container to measure. */
 export interface ContainerStatsRequest {
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a container. */
 export interface ContainerStatsResponse {
   stats: ContainerStats | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Asks for the usage of containers. */
 export interface ListContainerStatsRequest {
   filter: ContainerStatsFilter | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Picks the containers to measure; all conditions that are set must hold. */
 export interface ContainerStatsFilter {
   id: string;
   podSandboxId: string;
+  /** Labels with exactly these values. */
   labelSelector: { [key: string]: string };
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -1004,11 +1454,13 @@ export interface ContainerStatsFilter_LabelSelectorEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of the containers that matched. */
 export interface ListContainerStatsResponse {
   stats: ContainerStats[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Which container a measurement is about. */
 export interface ContainerAttributes {
   id: string;
   metadata: ContainerMetadata | undefined;
@@ -1029,37 +1481,70 @@ export interface ContainerAttributes_AnnotationsEntry {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Usage of a container. */
 export interface ContainerStats {
   attributes: ContainerAttributes | undefined;
   cpu: CpuUsage | undefined;
-  memory: MemoryUsage | undefined;
+  memory:
+    | MemoryUsage
+    | undefined;
+  /** What the container wrote on top of its image. */
   writableLayer: FilesystemUsage | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** CPU time used. */
 export interface CpuUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
-  usageCoreNanoSeconds: UInt64Value | undefined;
+  /** Sum over all cores since the start, in nanoseconds. */
+  usageCoreNanoSeconds:
+    | UInt64Value
+    | undefined;
+  /** Rate over a window that the runtime chooses, in billionths of a core. */
   usageNanoCores: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Memory used. */
 export interface MemoryUsage {
+  /** When it was measured, in nanoseconds since 1970. */
   timestamp: bigint;
-  workingSetBytes: UInt64Value | undefined;
-  availableBytes: UInt64Value | undefined;
-  usageBytes: UInt64Value | undefined;
-  rssBytes: UInt64Value | undefined;
-  pageFaults: UInt64Value | undefined;
+  /**
+   * What cannot be reclaimed without harm: usage less the inactive file cache. Eviction decides
+   * by this.
+   */
+  workingSetBytes:
+    | UInt64Value
+    | undefined;
+  /** Limit less working set; not set without a limit. */
+  availableBytes:
+    | UInt64Value
+    | undefined;
+  /** Everything, caches included. */
+  usageBytes:
+    | UInt64Value
+    | undefined;
+  /** Anonymous memory. */
+  rssBytes:
+    | UInt64Value
+    | undefined;
+  /** Count since the start. */
+  pageFaults:
+    | UInt64Value
+    | undefined;
+  /** Those that needed a disk read, count since the start. */
   majorPageFaults: UInt64Value | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Names the container whose log was moved. */
 export interface ReopenContainerLogRequest {
   containerId: string;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
+/** Empty: no error is the answer. */
 export interface ReopenContainerLogResponse {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
@@ -15517,11 +16002,19 @@ export const ReopenContainerLogResponse: MessageFns<ReopenContainerLogResponse> 
   },
 };
 
+/**
+ * Pods and containers: everything a node agent asks of a runtime, except images. A sandbox is the
+ * environment of one pod (its namespaces and network); containers run inside it.
+ */
 export type RuntimeServiceDefinition = typeof RuntimeServiceDefinition;
 export const RuntimeServiceDefinition = {
   name: "RuntimeService",
   fullName: "runtime.v1alpha2.RuntimeService",
   methods: {
+    /**
+     * Tells the runtime's name and versions. Clients use it as the first call on a connection, to
+     * learn whether the package is served at all.
+     */
     version: {
       name: "Version",
       requestType: VersionRequest as typeof VersionRequest,
@@ -15530,6 +16023,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Creates a pod's sandbox and starts it, network included. The sandbox is ready when this
+     * returns; after an error nothing usable is left behind. Clients wait twice the usual time.
+     */
     runPodSandbox: {
       name: "RunPodSandbox",
       requestType: RunPodSandboxRequest as typeof RunPodSandboxRequest,
@@ -15538,6 +16035,11 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Stops a sandbox, kills what still runs in it and gives its network back. Idempotent: a
+     * sandbox that is stopped or gone is a success. Clients call it again and again until it
+     * succeeds.
+     */
     stopPodSandbox: {
       name: "StopPodSandbox",
       requestType: StopPodSandboxRequest as typeof StopPodSandboxRequest,
@@ -15546,6 +16048,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Deletes a sandbox together with its containers, killing them first if need be. Idempotent: a
+     * sandbox that is gone is a success.
+     */
     removePodSandbox: {
       name: "RemovePodSandbox",
       requestType: RemovePodSandboxRequest as typeof RemovePodSandboxRequest,
@@ -15554,6 +16060,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** State of one sandbox; NOT_FOUND when there is none with this id. */
     podSandboxStatus: {
       name: "PodSandboxStatus",
       requestType: PodSandboxStatusRequest as typeof PodSandboxStatusRequest,
@@ -15562,6 +16069,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** The sandboxes that match a filter, all in one message. */
     listPodSandbox: {
       name: "ListPodSandbox",
       requestType: ListPodSandboxRequest as typeof ListPodSandboxRequest,
@@ -15570,6 +16078,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Creates a container in a sandbox, from an image that is present already. It does not start. */
     createContainer: {
       name: "CreateContainer",
       requestType: CreateContainerRequest as typeof CreateContainerRequest,
@@ -15578,6 +16087,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Starts a created container. */
     startContainer: {
       name: "StartContainer",
       requestType: StartContainerRequest as typeof StartContainerRequest,
@@ -15586,6 +16096,11 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Asks a container to stop and kills it when the grace period is over; returns when it has
+     * ended. Idempotent: a container that is stopped or gone is a success. Clients wait the grace
+     * period on top of the usual time.
+     */
     stopContainer: {
       name: "StopContainer",
       requestType: StopContainerRequest as typeof StopContainerRequest,
@@ -15594,6 +16109,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Deletes a container, killing it first if need be. Idempotent: a container that is gone is a
+     * success.
+     */
     removeContainer: {
       name: "RemoveContainer",
       requestType: RemoveContainerRequest as typeof RemoveContainerRequest,
@@ -15602,6 +16121,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** The containers that match a filter, all in one message. */
     listContainers: {
       name: "ListContainers",
       requestType: ListContainersRequest as typeof ListContainersRequest,
@@ -15610,6 +16130,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** State of one container; NOT_FOUND when there is none with this id. */
     containerStatus: {
       name: "ContainerStatus",
       requestType: ContainerStatusRequest as typeof ContainerStatusRequest,
@@ -15618,6 +16139,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Changes the limits of a container without a restart. */
     updateContainerResources: {
       name: "UpdateContainerResources",
       requestType: UpdateContainerResourcesRequest as typeof UpdateContainerResourcesRequest,
@@ -15626,6 +16148,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Makes the runtime close and open a container's log file again, after the file was moved away.
+     * Fails for a container that does not run.
+     */
     reopenContainerLog: {
       name: "ReopenContainerLog",
       requestType: ReopenContainerLogRequest as typeof ReopenContainerLogRequest,
@@ -15634,6 +16160,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Runs a command in a container and returns its output and exit code when it has ended. An exit
+     * code other than 0 is not an error of the call.
+     */
     execSync: {
       name: "ExecSync",
       requestType: ExecSyncRequest as typeof ExecSyncRequest,
@@ -15642,6 +16172,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Prepares an interactive command and returns the URL of the runtime's own streaming server,
+     * where the client connects.
+     */
     exec: {
       name: "Exec",
       requestType: ExecRequest as typeof ExecRequest,
@@ -15650,6 +16184,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Prepares a connection to the main process of a running container and returns its URL on the
+     * runtime's streaming server.
+     */
     attach: {
       name: "Attach",
       requestType: AttachRequest as typeof AttachRequest,
@@ -15658,6 +16196,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Prepares forwarding of ports of a sandbox and returns the URL on the runtime's streaming
+     * server.
+     */
     portForward: {
       name: "PortForward",
       requestType: PortForwardRequest as typeof PortForwardRequest,
@@ -15666,6 +16208,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Resource usage of one container; NOT_FOUND when there is none with this id. */
     containerStats: {
       name: "ContainerStats",
       requestType: ContainerStatsRequest as typeof ContainerStatsRequest,
@@ -15674,6 +16217,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Resource usage of the running containers that match a filter, all in one message. */
     listContainerStats: {
       name: "ListContainerStats",
       requestType: ListContainerStatsRequest as typeof ListContainerStatsRequest,
@@ -15682,6 +16226,10 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Resource usage of one pod as a whole, with that of its containers; NOT_FOUND when there is
+     * none with this id.
+     */
     podSandboxStats: {
       name: "PodSandboxStats",
       requestType: PodSandboxStatsRequest as typeof PodSandboxStatsRequest,
@@ -15690,6 +16238,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Resource usage of the pods that match a filter, all in one message. */
     listPodSandboxStats: {
       name: "ListPodSandboxStats",
       requestType: ListPodSandboxStatsRequest as typeof ListPodSandboxStatsRequest,
@@ -15698,6 +16247,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Hands the runtime what the node agent learned after its start: the pod address range. */
     updateRuntimeConfig: {
       name: "UpdateRuntimeConfig",
       requestType: UpdateRuntimeConfigRequest as typeof UpdateRuntimeConfigRequest,
@@ -15706,6 +16256,7 @@ export const RuntimeServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Health of the runtime as conditions, and what it supports. kubelet polls this. */
     status: {
       name: "Status",
       requestType: StatusRequest as typeof StatusRequest,
@@ -15717,11 +16268,16 @@ export const RuntimeServiceDefinition = {
   },
 } as const;
 
+/**
+ * Images: list, look up, pull, remove, and the disk space they take. Often, but not always,
+ * behind the same socket as RuntimeService.
+ */
 export type ImageServiceDefinition = typeof ImageServiceDefinition;
 export const ImageServiceDefinition = {
   name: "ImageService",
   fullName: "runtime.v1alpha2.ImageService",
   methods: {
+    /** The images that match a filter, all in one message. */
     listImages: {
       name: "ListImages",
       requestType: ListImagesRequest as typeof ListImagesRequest,
@@ -15730,6 +16286,7 @@ export const ImageServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** One image. An answer without an image, not an error, says that it is absent. */
     imageStatus: {
       name: "ImageStatus",
       requestType: ImageStatusRequest as typeof ImageStatusRequest,
@@ -15738,6 +16295,10 @@ export const ImageServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Pulls an image, with credentials if given. Takes as long as it takes; clients set no deadline
+     * and cancel the call to give up.
+     */
     pullImage: {
       name: "PullImage",
       requestType: PullImageRequest as typeof PullImageRequest,
@@ -15746,6 +16307,10 @@ export const ImageServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Removes an image and all its tags. Idempotent: an image that is gone is a success. Space may
+     * become free some time after the answer. A pinned image is removed too when this is asked.
+     */
     removeImage: {
       name: "RemoveImage",
       requestType: RemoveImageRequest as typeof RemoveImageRequest,
@@ -15754,6 +16319,10 @@ export const ImageServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Space used on the file systems that hold images and, where they are apart, containers. May
+     * still count images that were just removed.
+     */
     imageFsInfo: {
       name: "ImageFsInfo",
       requestType: ImageFsInfoRequest as typeof ImageFsInfoRequest,
