@@ -1,0 +1,27 @@
+import * as z from 'zod';
+import { defineEvent } from '../define-event';
+import { observedBy, pod, text } from '../fields';
+
+export const podSandboxStoppedV1 = defineEvent({
+  name: 'PodSandboxStopped',
+  version: 1,
+  entity: 'sandbox',
+  event: 'stopped',
+  publishers: ['runtime-gateway'],
+  description: 'A pod sandbox no longer runs: its processes are gone and its network is released.',
+  subjectHolds: 'the pod sandbox id',
+  data: z.looseObject({
+    podSandboxId: text('Pod sandbox ID.'),
+    pod: pod.optional(),
+    observedBy,
+  }),
+  example: {
+    subject: '5f2c1c9f9c7d4c0a8b8e6f1d2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d',
+    data: {
+      podSandboxId: '5f2c1c9f9c7d4c0a8b8e6f1d2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d',
+      pod: { namespace: 'shop', name: 'cart-0', uid: '4a1c2f6e-5d57-4a0e-9c43-0f1f4f6f8a11' },
+
+      observedBy: 'call',
+    },
+  },
+});

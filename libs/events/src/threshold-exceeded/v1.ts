@@ -1,0 +1,61 @@
+import * as z from 'zod';
+import { defineEvent } from '../define-event';
+import {
+  bytes,
+  filesystemUsage,
+  milliseconds,
+  percent,
+  signedBytes,
+  thresholdMark,
+} from '../fields';
+
+export const thresholdExceededV1 = defineEvent({
+  name: 'ThresholdExceeded',
+  version: 1,
+  entity: 'disk',
+  event: 'threshold-exceeded',
+  publishers: ['gc-worker'],
+  description:
+    'The image file system crossed a mark upwards. Published once per crossing; ThresholdRecovered ends it.',
+  subjectHolds: 'the mount point of the file system',
+  data: z.looseObject({
+    filesystem: filesystemUsage,
+    ...thresholdMark,
+    lowThresholdPercent: percent('Percent used down to which a collection frees space.').optional(),
+    bytesToFree: bytes(
+      'Bytes a collection would be asked to free: trunc(capacity × (100 − low) ÷ 100) − available, not below 0.',
+    ),
+    trend: z
+      .looseObject({
+        bytesPerSecond: signedBytes(
+          'Change of the used bytes per second over the window; negative when it empties.',
+        ),
+        windowMs: milliseconds('Length of the window that was looked at.'),
+        timeToFullMs: milliseconds(
+          'Time until no bytes are available at this rate; absent when it does not fill.',
+        ).optional(),
+      })
+      .describe('How the file system changes; absent until enough samples exist.')
+      .optional(),
+  }),
+  example: {
+    subject: '/var/lib/containerd',
+    data: {
+      filesystem: {
+        mountpoint: '/var/lib/containerd',
+        capacityBytes: 629145600,
+        availableBytes: 75497472,
+        usedPercent: 88,
+        inodesCapacity: 153600,
+        inodesAvailable: 141312,
+        inodesUsedPercent: 8,
+      },
+      resource: 'bytes',
+      mark: 'high',
+      thresholdPercent: 85,
+      lowThresholdPercent: 80,
+      bytesToFree: 50331648,
+      trend: { bytesPerSecond: 1048576, windowMs: 60000, timeToFullMs: 72000 },
+    },
+  },
+});

@@ -1,0 +1,35 @@
+import * as z from 'zod';
+import { defineEvent } from '../define-event';
+import { filesystemUsage, milliseconds, thresholdMark, timestamp } from '../fields';
+
+export const thresholdRecoveredV1 = defineEvent({
+  name: 'ThresholdRecovered',
+  version: 1,
+  entity: 'disk',
+  event: 'threshold-recovered',
+  publishers: ['gc-worker'],
+  description: 'The image file system is below a mark again that it had exceeded.',
+  subjectHolds: 'the mount point of the file system',
+  data: z.looseObject({
+    filesystem: filesystemUsage,
+    ...thresholdMark,
+    exceededSince: timestamp('When the mark was exceeded.'),
+    exceededForMs: milliseconds('How long the mark was exceeded.'),
+  }),
+  example: {
+    subject: '/var/lib/containerd',
+    data: {
+      filesystem: {
+        mountpoint: '/var/lib/containerd',
+        capacityBytes: 629145600,
+        availableBytes: 138412032,
+        usedPercent: 78,
+      },
+      resource: 'bytes',
+      mark: 'high',
+      thresholdPercent: 85,
+      exceededSince: '2026-11-20T22:12:00.000Z',
+      exceededForMs: 4200,
+    },
+  },
+});
