@@ -75,5 +75,5 @@ export type EventData<N extends EventName> = Known<z.infer<(typeof eventCatalog)
 
 /** The definition of an event, typed loosely for code that treats all events alike. */
 export function eventDefinition(name: EventName): EventDefinition {
-  return eventCatalog[name] as unknown as EventDefinition;
+  return eventCatalog[name];
 }

@@ -143,7 +143,7 @@ function unnamedFields(schema: z.core.$ZodType, value: unknown, path: string): s
       unnamedFields(element, item, `${path}${String(index)}.`),
     );
   }
-  if (def.type === 'object' && typeof value === 'object' && value !== null) {
+  if (def.type === 'object' && typeof value === 'object' && value != null) {
     const { shape } = def as z.core.$ZodObjectDef;
     return Object.entries(value).flatMap(([key, field]: [string, unknown]) => {
       const inner = Object.hasOwn(shape, key) ? shape[key] : undefined;
@@ -203,7 +203,7 @@ export function createEvent<N extends EventName>(
     datacontenttype: 'application/json',
     sequence: sequenceText(attributes.sequence),
     ...(attributes.traceparent === undefined ? {} : { traceparent: attributes.traceparent }),
-    data: data as object,
+    data: data,
   };
 }
 
@@ -247,7 +247,7 @@ export function parseEvent(message: Uint8Array | string): StowageEvent {
       error instanceof Error ? error.message : String(error),
     ]);
   }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+  if (typeof json !== 'object' || json == null || Array.isArray(json)) {
     throw new EventFormatError('EVENT_NOT_JSON', 'message', ['is not a JSON object']);
   }
   const known = json as { id?: unknown; type?: unknown };
