@@ -2189,7 +2189,7 @@ export interface UpdatePodSandboxResourcesResponse {
 }
 
 function createBaseVersionRequest(): VersionRequest {
-  return { version: "", _unknownFields: {} };
+  return { version: "" };
 }
 
 export const VersionRequest: MessageFns<VersionRequest> = {
@@ -2235,10 +2235,14 @@ export const VersionRequest: MessageFns<VersionRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2260,7 +2264,7 @@ export const VersionRequest: MessageFns<VersionRequest> = {
 };
 
 function createBaseVersionResponse(): VersionResponse {
-  return { version: "", runtimeName: "", runtimeVersion: "", runtimeApiVersion: "", _unknownFields: {} };
+  return { version: "", runtimeName: "", runtimeVersion: "", runtimeApiVersion: "" };
 }
 
 export const VersionResponse: MessageFns<VersionResponse> = {
@@ -2339,10 +2343,14 @@ export const VersionResponse: MessageFns<VersionResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2367,7 +2375,7 @@ export const VersionResponse: MessageFns<VersionResponse> = {
 };
 
 function createBaseDNSConfig(): DNSConfig {
-  return { servers: [], searches: [], options: [], _unknownFields: {} };
+  return { servers: [], searches: [], options: [] };
 }
 
 export const DNSConfig: MessageFns<DNSConfig> = {
@@ -2435,10 +2443,14 @@ export const DNSConfig: MessageFns<DNSConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2462,7 +2474,7 @@ export const DNSConfig: MessageFns<DNSConfig> = {
 };
 
 function createBasePortMapping(): PortMapping {
-  return { protocol: 0, containerPort: 0, hostPort: 0, hostIp: "", _unknownFields: {} };
+  return { protocol: 0, containerPort: 0, hostPort: 0, hostIp: "" };
 }
 
 export const PortMapping: MessageFns<PortMapping> = {
@@ -2541,10 +2553,14 @@ export const PortMapping: MessageFns<PortMapping> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2581,7 +2597,6 @@ function createBaseMount(): Mount {
     image: undefined,
     imageSubPath: "",
     mountOptions: [],
-    _unknownFields: {},
   };
 }
 
@@ -2738,10 +2753,14 @@ export const Mount: MessageFns<Mount> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2775,7 +2794,7 @@ export const Mount: MessageFns<Mount> = {
 };
 
 function createBaseIDMapping(): IDMapping {
-  return { hostId: 0, containerId: 0, length: 0, _unknownFields: {} };
+  return { hostId: 0, containerId: 0, length: 0 };
 }
 
 export const IDMapping: MessageFns<IDMapping> = {
@@ -2843,10 +2862,14 @@ export const IDMapping: MessageFns<IDMapping> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2870,7 +2893,7 @@ export const IDMapping: MessageFns<IDMapping> = {
 };
 
 function createBaseUserNamespace(): UserNamespace {
-  return { mode: 0, uids: [], gids: [], _unknownFields: {} };
+  return { mode: 0, uids: [], gids: [] };
 }
 
 export const UserNamespace: MessageFns<UserNamespace> = {
@@ -2938,10 +2961,14 @@ export const UserNamespace: MessageFns<UserNamespace> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2965,7 +2992,7 @@ export const UserNamespace: MessageFns<UserNamespace> = {
 };
 
 function createBaseNamespaceOption(): NamespaceOption {
-  return { network: 0, pid: 0, ipc: 0, targetId: "", usernsOptions: undefined, _unknownFields: {} };
+  return { network: 0, pid: 0, ipc: 0, targetId: "", usernsOptions: undefined };
 }
 
 export const NamespaceOption: MessageFns<NamespaceOption> = {
@@ -3055,10 +3082,14 @@ export const NamespaceOption: MessageFns<NamespaceOption> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3086,7 +3117,7 @@ export const NamespaceOption: MessageFns<NamespaceOption> = {
 };
 
 function createBaseInt64Value(): Int64Value {
-  return { value: 0n, _unknownFields: {} };
+  return { value: 0n };
 }
 
 export const Int64Value: MessageFns<Int64Value> = {
@@ -3135,10 +3166,14 @@ export const Int64Value: MessageFns<Int64Value> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3172,7 +3207,6 @@ function createBaseLinuxSandboxSecurityContext(): LinuxSandboxSecurityContext {
     seccomp: undefined,
     apparmor: undefined,
     seccompProfilePath: "",
-    _unknownFields: {},
   };
 }
 
@@ -3346,10 +3380,14 @@ export const LinuxSandboxSecurityContext: MessageFns<LinuxSandboxSecurityContext
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3393,7 +3431,7 @@ export const LinuxSandboxSecurityContext: MessageFns<LinuxSandboxSecurityContext
 };
 
 function createBaseSecurityProfile(): SecurityProfile {
-  return { profileType: 0, localhostRef: "", _unknownFields: {} };
+  return { profileType: 0, localhostRef: "" };
 }
 
 export const SecurityProfile: MessageFns<SecurityProfile> = {
@@ -3450,10 +3488,14 @@ export const SecurityProfile: MessageFns<SecurityProfile> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3476,14 +3518,7 @@ export const SecurityProfile: MessageFns<SecurityProfile> = {
 };
 
 function createBaseLinuxPodSandboxConfig(): LinuxPodSandboxConfig {
-  return {
-    cgroupParent: "",
-    securityContext: undefined,
-    sysctls: {},
-    overhead: undefined,
-    resources: undefined,
-    _unknownFields: {},
-  };
+  return { cgroupParent: "", securityContext: undefined, sysctls: {}, overhead: undefined, resources: undefined };
 }
 
 export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
@@ -3576,10 +3611,14 @@ export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3619,7 +3658,7 @@ export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
 };
 
 function createBaseLinuxPodSandboxConfig_SysctlsEntry(): LinuxPodSandboxConfig_SysctlsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfig_SysctlsEntry> = {
@@ -3676,10 +3715,14 @@ export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfi
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3702,7 +3745,7 @@ export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfi
 };
 
 function createBasePodSandboxMetadata(): PodSandboxMetadata {
-  return { name: "", uid: "", namespace: "", attempt: 0, _unknownFields: {} };
+  return { name: "", uid: "", namespace: "", attempt: 0 };
 }
 
 export const PodSandboxMetadata: MessageFns<PodSandboxMetadata> = {
@@ -3781,10 +3824,14 @@ export const PodSandboxMetadata: MessageFns<PodSandboxMetadata> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3819,7 +3866,6 @@ function createBasePodSandboxConfig(): PodSandboxConfig {
     annotations: {},
     linux: undefined,
     windows: undefined,
-    _unknownFields: {},
   };
 }
 
@@ -3960,10 +4006,14 @@ export const PodSandboxConfig: MessageFns<PodSandboxConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4017,7 +4067,7 @@ export const PodSandboxConfig: MessageFns<PodSandboxConfig> = {
 };
 
 function createBasePodSandboxConfig_LabelsEntry(): PodSandboxConfig_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEntry> = {
@@ -4074,10 +4124,14 @@ export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEnt
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4100,7 +4154,7 @@ export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEnt
 };
 
 function createBasePodSandboxConfig_AnnotationsEntry(): PodSandboxConfig_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_AnnotationsEntry> = {
@@ -4157,10 +4211,14 @@ export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_Anno
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4183,7 +4241,7 @@ export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_Anno
 };
 
 function createBaseRunPodSandboxRequest(): RunPodSandboxRequest {
-  return { config: undefined, runtimeHandler: "", _unknownFields: {} };
+  return { config: undefined, runtimeHandler: "" };
 }
 
 export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
@@ -4240,10 +4298,14 @@ export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4268,7 +4330,7 @@ export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
 };
 
 function createBaseRunPodSandboxResponse(): RunPodSandboxResponse {
-  return { podSandboxId: "", _unknownFields: {} };
+  return { podSandboxId: "" };
 }
 
 export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
@@ -4314,10 +4376,14 @@ export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4339,7 +4405,7 @@ export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
 };
 
 function createBaseStopPodSandboxRequest(): StopPodSandboxRequest {
-  return { podSandboxId: "", _unknownFields: {} };
+  return { podSandboxId: "" };
 }
 
 export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
@@ -4385,10 +4451,14 @@ export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4410,7 +4480,7 @@ export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
 };
 
 function createBaseStopPodSandboxResponse(): StopPodSandboxResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const StopPodSandboxResponse: MessageFns<StopPodSandboxResponse> = {
@@ -4445,10 +4515,14 @@ export const StopPodSandboxResponse: MessageFns<StopPodSandboxResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4469,7 +4543,7 @@ export const StopPodSandboxResponse: MessageFns<StopPodSandboxResponse> = {
 };
 
 function createBaseRemovePodSandboxRequest(): RemovePodSandboxRequest {
-  return { podSandboxId: "", _unknownFields: {} };
+  return { podSandboxId: "" };
 }
 
 export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
@@ -4515,10 +4589,14 @@ export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4540,7 +4618,7 @@ export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
 };
 
 function createBaseRemovePodSandboxResponse(): RemovePodSandboxResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const RemovePodSandboxResponse: MessageFns<RemovePodSandboxResponse> = {
@@ -4575,10 +4653,14 @@ export const RemovePodSandboxResponse: MessageFns<RemovePodSandboxResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4599,7 +4681,7 @@ export const RemovePodSandboxResponse: MessageFns<RemovePodSandboxResponse> = {
 };
 
 function createBasePodSandboxStatusRequest(): PodSandboxStatusRequest {
-  return { podSandboxId: "", verbose: false, _unknownFields: {} };
+  return { podSandboxId: "", verbose: false };
 }
 
 export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
@@ -4656,10 +4738,14 @@ export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4682,7 +4768,7 @@ export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
 };
 
 function createBasePodIP(): PodIP {
-  return { ip: "", _unknownFields: {} };
+  return { ip: "" };
 }
 
 export const PodIP: MessageFns<PodIP> = {
@@ -4728,10 +4814,14 @@ export const PodIP: MessageFns<PodIP> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4753,7 +4843,7 @@ export const PodIP: MessageFns<PodIP> = {
 };
 
 function createBasePodSandboxNetworkStatus(): PodSandboxNetworkStatus {
-  return { ip: "", additionalIps: [], _unknownFields: {} };
+  return { ip: "", additionalIps: [] };
 }
 
 export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
@@ -4810,10 +4900,14 @@ export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4836,7 +4930,7 @@ export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
 };
 
 function createBaseNamespace(): Namespace {
-  return { options: undefined, _unknownFields: {} };
+  return { options: undefined };
 }
 
 export const Namespace: MessageFns<Namespace> = {
@@ -4882,10 +4976,14 @@ export const Namespace: MessageFns<Namespace> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4909,7 +5007,7 @@ export const Namespace: MessageFns<Namespace> = {
 };
 
 function createBaseLinuxPodSandboxStatus(): LinuxPodSandboxStatus {
-  return { namespaces: undefined, _unknownFields: {} };
+  return { namespaces: undefined };
 }
 
 export const LinuxPodSandboxStatus: MessageFns<LinuxPodSandboxStatus> = {
@@ -4955,10 +5053,14 @@ export const LinuxPodSandboxStatus: MessageFns<LinuxPodSandboxStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4992,7 +5094,6 @@ function createBasePodSandboxStatus(): PodSandboxStatus {
     labels: {},
     annotations: {},
     runtimeHandler: "",
-    _unknownFields: {},
   };
 }
 
@@ -5136,10 +5237,14 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5191,7 +5296,7 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
 };
 
 function createBasePodSandboxStatus_LabelsEntry(): PodSandboxStatus_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEntry> = {
@@ -5248,10 +5353,14 @@ export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEnt
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5274,7 +5383,7 @@ export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEnt
 };
 
 function createBasePodSandboxStatus_AnnotationsEntry(): PodSandboxStatus_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_AnnotationsEntry> = {
@@ -5331,10 +5440,14 @@ export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_Anno
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5357,7 +5470,7 @@ export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_Anno
 };
 
 function createBasePodSandboxStatusResponse(): PodSandboxStatusResponse {
-  return { status: undefined, info: {}, containersStatuses: [], timestamp: 0n, _unknownFields: {} };
+  return { status: undefined, info: {}, containersStatuses: [], timestamp: 0n };
 }
 
 export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
@@ -5442,10 +5555,14 @@ export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5480,7 +5597,7 @@ export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
 };
 
 function createBasePodSandboxStatusResponse_InfoEntry(): PodSandboxStatusResponse_InfoEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResponse_InfoEntry> = {
@@ -5537,10 +5654,14 @@ export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResp
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5563,7 +5684,7 @@ export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResp
 };
 
 function createBasePodSandboxStateValue(): PodSandboxStateValue {
-  return { state: 0, _unknownFields: {} };
+  return { state: 0 };
 }
 
 export const PodSandboxStateValue: MessageFns<PodSandboxStateValue> = {
@@ -5609,10 +5730,14 @@ export const PodSandboxStateValue: MessageFns<PodSandboxStateValue> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5634,7 +5759,7 @@ export const PodSandboxStateValue: MessageFns<PodSandboxStateValue> = {
 };
 
 function createBasePodSandboxFilter(): PodSandboxFilter {
-  return { id: "", state: undefined, labelSelector: {}, _unknownFields: {} };
+  return { id: "", state: undefined, labelSelector: {} };
 }
 
 export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
@@ -5705,10 +5830,14 @@ export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5742,7 +5871,7 @@ export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
 };
 
 function createBasePodSandboxFilter_LabelSelectorEntry(): PodSandboxFilter_LabelSelectorEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_LabelSelectorEntry> = {
@@ -5799,10 +5928,14 @@ export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_La
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5825,7 +5958,7 @@ export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_La
 };
 
 function createBaseListPodSandboxRequest(): ListPodSandboxRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListPodSandboxRequest: MessageFns<ListPodSandboxRequest> = {
@@ -5871,10 +6004,14 @@ export const ListPodSandboxRequest: MessageFns<ListPodSandboxRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5898,16 +6035,7 @@ export const ListPodSandboxRequest: MessageFns<ListPodSandboxRequest> = {
 };
 
 function createBasePodSandbox(): PodSandbox {
-  return {
-    id: "",
-    metadata: undefined,
-    state: 0,
-    createdAt: 0n,
-    labels: {},
-    annotations: {},
-    runtimeHandler: "",
-    _unknownFields: {},
-  };
+  return { id: "", metadata: undefined, state: 0, createdAt: 0n, labels: {}, annotations: {}, runtimeHandler: "" };
 }
 
 export const PodSandbox: MessageFns<PodSandbox> = {
@@ -6028,10 +6156,14 @@ export const PodSandbox: MessageFns<PodSandbox> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6077,7 +6209,7 @@ export const PodSandbox: MessageFns<PodSandbox> = {
 };
 
 function createBasePodSandbox_LabelsEntry(): PodSandbox_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
@@ -6134,10 +6266,14 @@ export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6160,7 +6296,7 @@ export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
 };
 
 function createBasePodSandbox_AnnotationsEntry(): PodSandbox_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry> = {
@@ -6217,10 +6353,14 @@ export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6243,7 +6383,7 @@ export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry
 };
 
 function createBaseListPodSandboxResponse(): ListPodSandboxResponse {
-  return { items: [], _unknownFields: {} };
+  return { items: [] };
 }
 
 export const ListPodSandboxResponse: MessageFns<ListPodSandboxResponse> = {
@@ -6289,10 +6429,14 @@ export const ListPodSandboxResponse: MessageFns<ListPodSandboxResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6314,7 +6458,7 @@ export const ListPodSandboxResponse: MessageFns<ListPodSandboxResponse> = {
 };
 
 function createBaseStreamPodSandboxesRequest(): StreamPodSandboxesRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const StreamPodSandboxesRequest: MessageFns<StreamPodSandboxesRequest> = {
@@ -6360,10 +6504,14 @@ export const StreamPodSandboxesRequest: MessageFns<StreamPodSandboxesRequest> = 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6387,7 +6535,7 @@ export const StreamPodSandboxesRequest: MessageFns<StreamPodSandboxesRequest> = 
 };
 
 function createBaseStreamPodSandboxesResponse(): StreamPodSandboxesResponse {
-  return { podSandboxes: [], _unknownFields: {} };
+  return { podSandboxes: [] };
 }
 
 export const StreamPodSandboxesResponse: MessageFns<StreamPodSandboxesResponse> = {
@@ -6433,10 +6581,14 @@ export const StreamPodSandboxesResponse: MessageFns<StreamPodSandboxesResponse> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6458,7 +6610,7 @@ export const StreamPodSandboxesResponse: MessageFns<StreamPodSandboxesResponse> 
 };
 
 function createBasePodSandboxStatsRequest(): PodSandboxStatsRequest {
-  return { podSandboxId: "", _unknownFields: {} };
+  return { podSandboxId: "" };
 }
 
 export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
@@ -6504,10 +6656,14 @@ export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6529,7 +6685,7 @@ export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
 };
 
 function createBasePodSandboxStatsResponse(): PodSandboxStatsResponse {
-  return { stats: undefined, _unknownFields: {} };
+  return { stats: undefined };
 }
 
 export const PodSandboxStatsResponse: MessageFns<PodSandboxStatsResponse> = {
@@ -6575,10 +6731,14 @@ export const PodSandboxStatsResponse: MessageFns<PodSandboxStatsResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6602,7 +6762,7 @@ export const PodSandboxStatsResponse: MessageFns<PodSandboxStatsResponse> = {
 };
 
 function createBasePodSandboxStatsFilter(): PodSandboxStatsFilter {
-  return { id: "", labelSelector: {}, _unknownFields: {} };
+  return { id: "", labelSelector: {} };
 }
 
 export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
@@ -6662,10 +6822,14 @@ export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6696,7 +6860,7 @@ export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
 };
 
 function createBasePodSandboxStatsFilter_LabelSelectorEntry(): PodSandboxStatsFilter_LabelSelectorEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatsFilter_LabelSelectorEntry: MessageFns<PodSandboxStatsFilter_LabelSelectorEntry> = {
@@ -6753,10 +6917,14 @@ export const PodSandboxStatsFilter_LabelSelectorEntry: MessageFns<PodSandboxStat
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6779,7 +6947,7 @@ export const PodSandboxStatsFilter_LabelSelectorEntry: MessageFns<PodSandboxStat
 };
 
 function createBaseListPodSandboxStatsRequest(): ListPodSandboxStatsRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListPodSandboxStatsRequest: MessageFns<ListPodSandboxStatsRequest> = {
@@ -6825,10 +6993,14 @@ export const ListPodSandboxStatsRequest: MessageFns<ListPodSandboxStatsRequest> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6852,7 +7024,7 @@ export const ListPodSandboxStatsRequest: MessageFns<ListPodSandboxStatsRequest> 
 };
 
 function createBaseListPodSandboxStatsResponse(): ListPodSandboxStatsResponse {
-  return { stats: [], _unknownFields: {} };
+  return { stats: [] };
 }
 
 export const ListPodSandboxStatsResponse: MessageFns<ListPodSandboxStatsResponse> = {
@@ -6898,10 +7070,14 @@ export const ListPodSandboxStatsResponse: MessageFns<ListPodSandboxStatsResponse
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6923,7 +7099,7 @@ export const ListPodSandboxStatsResponse: MessageFns<ListPodSandboxStatsResponse
 };
 
 function createBaseStreamPodSandboxStatsRequest(): StreamPodSandboxStatsRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const StreamPodSandboxStatsRequest: MessageFns<StreamPodSandboxStatsRequest> = {
@@ -6969,10 +7145,14 @@ export const StreamPodSandboxStatsRequest: MessageFns<StreamPodSandboxStatsReque
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6996,7 +7176,7 @@ export const StreamPodSandboxStatsRequest: MessageFns<StreamPodSandboxStatsReque
 };
 
 function createBaseStreamPodSandboxStatsResponse(): StreamPodSandboxStatsResponse {
-  return { podSandboxStats: [], _unknownFields: {} };
+  return { podSandboxStats: [] };
 }
 
 export const StreamPodSandboxStatsResponse: MessageFns<StreamPodSandboxStatsResponse> = {
@@ -7042,10 +7222,14 @@ export const StreamPodSandboxStatsResponse: MessageFns<StreamPodSandboxStatsResp
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7067,7 +7251,7 @@ export const StreamPodSandboxStatsResponse: MessageFns<StreamPodSandboxStatsResp
 };
 
 function createBasePodSandboxAttributes(): PodSandboxAttributes {
-  return { id: "", metadata: undefined, labels: {}, annotations: {}, _unknownFields: {} };
+  return { id: "", metadata: undefined, labels: {}, annotations: {} };
 }
 
 export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
@@ -7152,10 +7336,14 @@ export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7198,7 +7386,7 @@ export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
 };
 
 function createBasePodSandboxAttributes_LabelsEntry(): PodSandboxAttributes_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_LabelsEntry> = {
@@ -7255,10 +7443,14 @@ export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_L
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7281,7 +7473,7 @@ export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_L
 };
 
 function createBasePodSandboxAttributes_AnnotationsEntry(): PodSandboxAttributes_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttributes_AnnotationsEntry> = {
@@ -7338,10 +7530,14 @@ export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttribu
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7364,7 +7560,7 @@ export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttribu
 };
 
 function createBasePodSandboxStats(): PodSandboxStats {
-  return { attributes: undefined, linux: undefined, windows: undefined, _unknownFields: {} };
+  return { attributes: undefined, linux: undefined, windows: undefined };
 }
 
 export const PodSandboxStats: MessageFns<PodSandboxStats> = {
@@ -7432,10 +7628,14 @@ export const PodSandboxStats: MessageFns<PodSandboxStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7465,15 +7665,7 @@ export const PodSandboxStats: MessageFns<PodSandboxStats> = {
 };
 
 function createBaseLinuxPodSandboxStats(): LinuxPodSandboxStats {
-  return {
-    cpu: undefined,
-    memory: undefined,
-    network: undefined,
-    process: undefined,
-    containers: [],
-    io: undefined,
-    _unknownFields: {},
-  };
+  return { cpu: undefined, memory: undefined, network: undefined, process: undefined, containers: [], io: undefined };
 }
 
 export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
@@ -7574,10 +7766,14 @@ export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7610,14 +7806,7 @@ export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
 };
 
 function createBaseWindowsPodSandboxStats(): WindowsPodSandboxStats {
-  return {
-    cpu: undefined,
-    memory: undefined,
-    network: undefined,
-    process: undefined,
-    containers: [],
-    _unknownFields: {},
-  };
+  return { cpu: undefined, memory: undefined, network: undefined, process: undefined, containers: [] };
 }
 
 export const WindowsPodSandboxStats: MessageFns<WindowsPodSandboxStats> = {
@@ -7707,10 +7896,14 @@ export const WindowsPodSandboxStats: MessageFns<WindowsPodSandboxStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7744,7 +7937,7 @@ export const WindowsPodSandboxStats: MessageFns<WindowsPodSandboxStats> = {
 };
 
 function createBaseNetworkUsage(): NetworkUsage {
-  return { timestamp: 0n, defaultInterface: undefined, interfaces: [], _unknownFields: {} };
+  return { timestamp: 0n, defaultInterface: undefined, interfaces: [] };
 }
 
 export const NetworkUsage: MessageFns<NetworkUsage> = {
@@ -7815,10 +8008,14 @@ export const NetworkUsage: MessageFns<NetworkUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7844,7 +8041,7 @@ export const NetworkUsage: MessageFns<NetworkUsage> = {
 };
 
 function createBaseWindowsNetworkUsage(): WindowsNetworkUsage {
-  return { timestamp: 0n, defaultInterface: undefined, interfaces: [], _unknownFields: {} };
+  return { timestamp: 0n, defaultInterface: undefined, interfaces: [] };
 }
 
 export const WindowsNetworkUsage: MessageFns<WindowsNetworkUsage> = {
@@ -7915,10 +8112,14 @@ export const WindowsNetworkUsage: MessageFns<WindowsNetworkUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7944,14 +8145,7 @@ export const WindowsNetworkUsage: MessageFns<WindowsNetworkUsage> = {
 };
 
 function createBaseNetworkInterfaceUsage(): NetworkInterfaceUsage {
-  return {
-    name: "",
-    rxBytes: undefined,
-    rxErrors: undefined,
-    txBytes: undefined,
-    txErrors: undefined,
-    _unknownFields: {},
-  };
+  return { name: "", rxBytes: undefined, rxErrors: undefined, txBytes: undefined, txErrors: undefined };
 }
 
 export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
@@ -8041,10 +8235,14 @@ export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8078,14 +8276,7 @@ export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
 };
 
 function createBaseWindowsNetworkInterfaceUsage(): WindowsNetworkInterfaceUsage {
-  return {
-    name: "",
-    rxBytes: undefined,
-    rxPacketsDropped: undefined,
-    txBytes: undefined,
-    txPacketsDropped: undefined,
-    _unknownFields: {},
-  };
+  return { name: "", rxBytes: undefined, rxPacketsDropped: undefined, txBytes: undefined, txPacketsDropped: undefined };
 }
 
 export const WindowsNetworkInterfaceUsage: MessageFns<WindowsNetworkInterfaceUsage> = {
@@ -8175,10 +8366,14 @@ export const WindowsNetworkInterfaceUsage: MessageFns<WindowsNetworkInterfaceUsa
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8212,7 +8407,7 @@ export const WindowsNetworkInterfaceUsage: MessageFns<WindowsNetworkInterfaceUsa
 };
 
 function createBaseProcessUsage(): ProcessUsage {
-  return { timestamp: 0n, processCount: undefined, _unknownFields: {} };
+  return { timestamp: 0n, processCount: undefined };
 }
 
 export const ProcessUsage: MessageFns<ProcessUsage> = {
@@ -8272,10 +8467,14 @@ export const ProcessUsage: MessageFns<ProcessUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8300,7 +8499,7 @@ export const ProcessUsage: MessageFns<ProcessUsage> = {
 };
 
 function createBaseWindowsProcessUsage(): WindowsProcessUsage {
-  return { timestamp: 0n, processCount: undefined, _unknownFields: {} };
+  return { timestamp: 0n, processCount: undefined };
 }
 
 export const WindowsProcessUsage: MessageFns<WindowsProcessUsage> = {
@@ -8360,10 +8559,14 @@ export const WindowsProcessUsage: MessageFns<WindowsProcessUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8388,7 +8591,7 @@ export const WindowsProcessUsage: MessageFns<WindowsProcessUsage> = {
 };
 
 function createBaseImageSpec(): ImageSpec {
-  return { image: "", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "", _unknownFields: {} };
+  return { image: "", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
 }
 
 export const ImageSpec: MessageFns<ImageSpec> = {
@@ -8481,10 +8684,14 @@ export const ImageSpec: MessageFns<ImageSpec> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8518,7 +8725,7 @@ export const ImageSpec: MessageFns<ImageSpec> = {
 };
 
 function createBaseImageSpec_AnnotationsEntry(): ImageSpec_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> = {
@@ -8575,10 +8782,14 @@ export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8601,7 +8812,7 @@ export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> 
 };
 
 function createBaseKeyValue(): KeyValue {
-  return { key: "", value: new Uint8Array(0), _unknownFields: {} };
+  return { key: "", value: new Uint8Array(0) };
 }
 
 export const KeyValue: MessageFns<KeyValue> = {
@@ -8658,10 +8869,14 @@ export const KeyValue: MessageFns<KeyValue> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8695,7 +8910,6 @@ function createBaseLinuxContainerResources(): LinuxContainerResources {
     hugepageLimits: [],
     unified: {},
     memorySwapLimitInBytes: 0n,
-    _unknownFields: {},
   };
 }
 
@@ -8862,10 +9076,14 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8911,7 +9129,7 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
 };
 
 function createBaseLinuxContainerResources_UnifiedEntry(): LinuxContainerResources_UnifiedEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerResources_UnifiedEntry> = {
@@ -8968,10 +9186,14 @@ export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerReso
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8994,7 +9216,7 @@ export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerReso
 };
 
 function createBaseHugepageLimit(): HugepageLimit {
-  return { pageSize: "", limit: 0n, _unknownFields: {} };
+  return { pageSize: "", limit: 0n };
 }
 
 export const HugepageLimit: MessageFns<HugepageLimit> = {
@@ -9054,10 +9276,14 @@ export const HugepageLimit: MessageFns<HugepageLimit> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9080,7 +9306,7 @@ export const HugepageLimit: MessageFns<HugepageLimit> = {
 };
 
 function createBaseSELinuxOption(): SELinuxOption {
-  return { user: "", role: "", type: "", level: "", _unknownFields: {} };
+  return { user: "", role: "", type: "", level: "" };
 }
 
 export const SELinuxOption: MessageFns<SELinuxOption> = {
@@ -9159,10 +9385,14 @@ export const SELinuxOption: MessageFns<SELinuxOption> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9187,7 +9417,7 @@ export const SELinuxOption: MessageFns<SELinuxOption> = {
 };
 
 function createBaseCapability(): Capability {
-  return { addCapabilities: [], dropCapabilities: [], addAmbientCapabilities: [], _unknownFields: {} };
+  return { addCapabilities: [], dropCapabilities: [], addAmbientCapabilities: [] };
 }
 
 export const Capability: MessageFns<Capability> = {
@@ -9255,10 +9485,14 @@ export const Capability: MessageFns<Capability> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9300,7 +9534,6 @@ function createBaseLinuxContainerSecurityContext(): LinuxContainerSecurityContex
     apparmor: undefined,
     apparmorProfile: "",
     seccompProfilePath: "",
-    _unknownFields: {},
   };
 }
 
@@ -9540,10 +9773,14 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9595,7 +9832,7 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
 };
 
 function createBaseLinuxContainerConfig(): LinuxContainerConfig {
-  return { resources: undefined, securityContext: undefined, _unknownFields: {} };
+  return { resources: undefined, securityContext: undefined };
 }
 
 export const LinuxContainerConfig: MessageFns<LinuxContainerConfig> = {
@@ -9652,10 +9889,14 @@ export const LinuxContainerConfig: MessageFns<LinuxContainerConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9682,7 +9923,7 @@ export const LinuxContainerConfig: MessageFns<LinuxContainerConfig> = {
 };
 
 function createBaseLinuxContainerUser(): LinuxContainerUser {
-  return { uid: 0n, gid: 0n, supplementalGroups: [], _unknownFields: {} };
+  return { uid: 0n, gid: 0n, supplementalGroups: [] };
 }
 
 export const LinuxContainerUser: MessageFns<LinuxContainerUser> = {
@@ -9773,10 +10014,14 @@ export const LinuxContainerUser: MessageFns<LinuxContainerUser> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9800,7 +10045,7 @@ export const LinuxContainerUser: MessageFns<LinuxContainerUser> = {
 };
 
 function createBaseWindowsNamespaceOption(): WindowsNamespaceOption {
-  return { network: 0, _unknownFields: {} };
+  return { network: 0 };
 }
 
 export const WindowsNamespaceOption: MessageFns<WindowsNamespaceOption> = {
@@ -9846,10 +10091,14 @@ export const WindowsNamespaceOption: MessageFns<WindowsNamespaceOption> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9871,7 +10120,7 @@ export const WindowsNamespaceOption: MessageFns<WindowsNamespaceOption> = {
 };
 
 function createBaseWindowsSandboxSecurityContext(): WindowsSandboxSecurityContext {
-  return { runAsUsername: "", credentialSpec: "", hostProcess: false, namespaceOptions: undefined, _unknownFields: {} };
+  return { runAsUsername: "", credentialSpec: "", hostProcess: false, namespaceOptions: undefined };
 }
 
 export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityContext> = {
@@ -9950,10 +10199,14 @@ export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityCon
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9980,7 +10233,7 @@ export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityCon
 };
 
 function createBaseWindowsPodSandboxConfig(): WindowsPodSandboxConfig {
-  return { securityContext: undefined, _unknownFields: {} };
+  return { securityContext: undefined };
 }
 
 export const WindowsPodSandboxConfig: MessageFns<WindowsPodSandboxConfig> = {
@@ -10026,10 +10279,14 @@ export const WindowsPodSandboxConfig: MessageFns<WindowsPodSandboxConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10053,7 +10310,7 @@ export const WindowsPodSandboxConfig: MessageFns<WindowsPodSandboxConfig> = {
 };
 
 function createBaseWindowsContainerSecurityContext(): WindowsContainerSecurityContext {
-  return { runAsUsername: "", credentialSpec: "", hostProcess: false, _unknownFields: {} };
+  return { runAsUsername: "", credentialSpec: "", hostProcess: false };
 }
 
 export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurityContext> = {
@@ -10121,10 +10378,14 @@ export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurit
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10148,7 +10409,7 @@ export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurit
 };
 
 function createBaseWindowsContainerConfig(): WindowsContainerConfig {
-  return { resources: undefined, securityContext: undefined, _unknownFields: {} };
+  return { resources: undefined, securityContext: undefined };
 }
 
 export const WindowsContainerConfig: MessageFns<WindowsContainerConfig> = {
@@ -10205,10 +10466,14 @@ export const WindowsContainerConfig: MessageFns<WindowsContainerConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10242,7 +10507,6 @@ function createBaseWindowsContainerResources(): WindowsContainerResources {
     memoryLimitInBytes: 0n,
     rootfsSizeInBytes: 0n,
     affinityCpus: [],
-    _unknownFields: {},
   };
 }
 
@@ -10359,10 +10623,14 @@ export const WindowsContainerResources: MessageFns<WindowsContainerResources> = 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10395,7 +10663,7 @@ export const WindowsContainerResources: MessageFns<WindowsContainerResources> = 
 };
 
 function createBaseWindowsCpuGroupAffinity(): WindowsCpuGroupAffinity {
-  return { cpuMask: 0n, cpuGroup: 0, _unknownFields: {} };
+  return { cpuMask: 0n, cpuGroup: 0 };
 }
 
 export const WindowsCpuGroupAffinity: MessageFns<WindowsCpuGroupAffinity> = {
@@ -10455,10 +10723,14 @@ export const WindowsCpuGroupAffinity: MessageFns<WindowsCpuGroupAffinity> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10481,7 +10753,7 @@ export const WindowsCpuGroupAffinity: MessageFns<WindowsCpuGroupAffinity> = {
 };
 
 function createBaseContainerMetadata(): ContainerMetadata {
-  return { name: "", attempt: 0, _unknownFields: {} };
+  return { name: "", attempt: 0 };
 }
 
 export const ContainerMetadata: MessageFns<ContainerMetadata> = {
@@ -10538,10 +10810,14 @@ export const ContainerMetadata: MessageFns<ContainerMetadata> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10564,7 +10840,7 @@ export const ContainerMetadata: MessageFns<ContainerMetadata> = {
 };
 
 function createBaseDevice(): Device {
-  return { containerPath: "", hostPath: "", permissions: "", _unknownFields: {} };
+  return { containerPath: "", hostPath: "", permissions: "" };
 }
 
 export const Device: MessageFns<Device> = {
@@ -10632,10 +10908,14 @@ export const Device: MessageFns<Device> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10659,7 +10939,7 @@ export const Device: MessageFns<Device> = {
 };
 
 function createBaseCDIDevice(): CDIDevice {
-  return { name: "", _unknownFields: {} };
+  return { name: "" };
 }
 
 export const CDIDevice: MessageFns<CDIDevice> = {
@@ -10705,10 +10985,14 @@ export const CDIDevice: MessageFns<CDIDevice> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10749,7 +11033,6 @@ function createBaseContainerConfig(): ContainerConfig {
     windows: undefined,
     CDIDevices: [],
     stopSignal: 0,
-    _unknownFields: {},
   };
 }
 
@@ -10989,10 +11272,14 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11055,7 +11342,7 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
 };
 
 function createBaseContainerConfig_LabelsEntry(): ContainerConfig_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry> = {
@@ -11112,10 +11399,14 @@ export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11138,7 +11429,7 @@ export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry
 };
 
 function createBaseContainerConfig_AnnotationsEntry(): ContainerConfig_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_AnnotationsEntry> = {
@@ -11195,10 +11486,14 @@ export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_Annota
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11221,7 +11516,7 @@ export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_Annota
 };
 
 function createBaseCreateContainerRequest(): CreateContainerRequest {
-  return { podSandboxId: "", config: undefined, sandboxConfig: undefined, _unknownFields: {} };
+  return { podSandboxId: "", config: undefined, sandboxConfig: undefined };
 }
 
 export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
@@ -11289,10 +11584,14 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11320,7 +11619,7 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
 };
 
 function createBaseCreateContainerResponse(): CreateContainerResponse {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
@@ -11366,10 +11665,14 @@ export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11391,7 +11694,7 @@ export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
 };
 
 function createBaseStartContainerRequest(): StartContainerRequest {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const StartContainerRequest: MessageFns<StartContainerRequest> = {
@@ -11437,10 +11740,14 @@ export const StartContainerRequest: MessageFns<StartContainerRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11462,7 +11769,7 @@ export const StartContainerRequest: MessageFns<StartContainerRequest> = {
 };
 
 function createBaseStartContainerResponse(): StartContainerResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const StartContainerResponse: MessageFns<StartContainerResponse> = {
@@ -11497,10 +11804,14 @@ export const StartContainerResponse: MessageFns<StartContainerResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11521,7 +11832,7 @@ export const StartContainerResponse: MessageFns<StartContainerResponse> = {
 };
 
 function createBaseStopContainerRequest(): StopContainerRequest {
-  return { containerId: "", timeout: 0n, _unknownFields: {} };
+  return { containerId: "", timeout: 0n };
 }
 
 export const StopContainerRequest: MessageFns<StopContainerRequest> = {
@@ -11581,10 +11892,14 @@ export const StopContainerRequest: MessageFns<StopContainerRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11607,7 +11922,7 @@ export const StopContainerRequest: MessageFns<StopContainerRequest> = {
 };
 
 function createBaseStopContainerResponse(): StopContainerResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const StopContainerResponse: MessageFns<StopContainerResponse> = {
@@ -11642,10 +11957,14 @@ export const StopContainerResponse: MessageFns<StopContainerResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11666,7 +11985,7 @@ export const StopContainerResponse: MessageFns<StopContainerResponse> = {
 };
 
 function createBaseRemoveContainerRequest(): RemoveContainerRequest {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
@@ -11712,10 +12031,14 @@ export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11737,7 +12060,7 @@ export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
 };
 
 function createBaseRemoveContainerResponse(): RemoveContainerResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const RemoveContainerResponse: MessageFns<RemoveContainerResponse> = {
@@ -11772,10 +12095,14 @@ export const RemoveContainerResponse: MessageFns<RemoveContainerResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11796,7 +12123,7 @@ export const RemoveContainerResponse: MessageFns<RemoveContainerResponse> = {
 };
 
 function createBaseContainerStateValue(): ContainerStateValue {
-  return { state: 0, _unknownFields: {} };
+  return { state: 0 };
 }
 
 export const ContainerStateValue: MessageFns<ContainerStateValue> = {
@@ -11842,10 +12169,14 @@ export const ContainerStateValue: MessageFns<ContainerStateValue> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11867,7 +12198,7 @@ export const ContainerStateValue: MessageFns<ContainerStateValue> = {
 };
 
 function createBaseContainerFilter(): ContainerFilter {
-  return { id: "", state: undefined, podSandboxId: "", labelSelector: {}, _unknownFields: {} };
+  return { id: "", state: undefined, podSandboxId: "", labelSelector: {} };
 }
 
 export const ContainerFilter: MessageFns<ContainerFilter> = {
@@ -11949,10 +12280,14 @@ export const ContainerFilter: MessageFns<ContainerFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11987,7 +12322,7 @@ export const ContainerFilter: MessageFns<ContainerFilter> = {
 };
 
 function createBaseContainerFilter_LabelSelectorEntry(): ContainerFilter_LabelSelectorEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_LabelSelectorEntry> = {
@@ -12044,10 +12379,14 @@ export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_Labe
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12070,7 +12409,7 @@ export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_Labe
 };
 
 function createBaseListContainersRequest(): ListContainersRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListContainersRequest: MessageFns<ListContainersRequest> = {
@@ -12116,10 +12455,14 @@ export const ListContainersRequest: MessageFns<ListContainersRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12154,7 +12497,6 @@ function createBaseContainer(): Container {
     labels: {},
     annotations: {},
     imageId: "",
-    _unknownFields: {},
   };
 }
 
@@ -12309,10 +12651,14 @@ export const Container: MessageFns<Container> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12363,7 +12709,7 @@ export const Container: MessageFns<Container> = {
 };
 
 function createBaseContainer_LabelsEntry(): Container_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
@@ -12420,10 +12766,14 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12446,7 +12796,7 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
 };
 
 function createBaseContainer_AnnotationsEntry(): Container_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> = {
@@ -12503,10 +12853,14 @@ export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12529,7 +12883,7 @@ export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> 
 };
 
 function createBaseListContainersResponse(): ListContainersResponse {
-  return { containers: [], _unknownFields: {} };
+  return { containers: [] };
 }
 
 export const ListContainersResponse: MessageFns<ListContainersResponse> = {
@@ -12575,10 +12929,14 @@ export const ListContainersResponse: MessageFns<ListContainersResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12600,7 +12958,7 @@ export const ListContainersResponse: MessageFns<ListContainersResponse> = {
 };
 
 function createBaseStreamContainersRequest(): StreamContainersRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const StreamContainersRequest: MessageFns<StreamContainersRequest> = {
@@ -12646,10 +13004,14 @@ export const StreamContainersRequest: MessageFns<StreamContainersRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12673,7 +13035,7 @@ export const StreamContainersRequest: MessageFns<StreamContainersRequest> = {
 };
 
 function createBaseStreamContainersResponse(): StreamContainersResponse {
-  return { containers: [], _unknownFields: {} };
+  return { containers: [] };
 }
 
 export const StreamContainersResponse: MessageFns<StreamContainersResponse> = {
@@ -12719,10 +13081,14 @@ export const StreamContainersResponse: MessageFns<StreamContainersResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12744,7 +13110,7 @@ export const StreamContainersResponse: MessageFns<StreamContainersResponse> = {
 };
 
 function createBaseContainerStatusRequest(): ContainerStatusRequest {
-  return { containerId: "", verbose: false, _unknownFields: {} };
+  return { containerId: "", verbose: false };
 }
 
 export const ContainerStatusRequest: MessageFns<ContainerStatusRequest> = {
@@ -12801,10 +13167,14 @@ export const ContainerStatusRequest: MessageFns<ContainerStatusRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12847,7 +13217,6 @@ function createBaseContainerStatus(): ContainerStatus {
     imageId: "",
     user: undefined,
     stopSignal: 0,
-    _unknownFields: {},
   };
 }
 
@@ -13107,10 +13476,14 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13176,7 +13549,7 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
 };
 
 function createBaseContainerStatus_LabelsEntry(): ContainerStatus_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry> = {
@@ -13233,10 +13606,14 @@ export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13259,7 +13636,7 @@ export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry
 };
 
 function createBaseContainerStatus_AnnotationsEntry(): ContainerStatus_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_AnnotationsEntry> = {
@@ -13316,10 +13693,14 @@ export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_Annota
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13342,7 +13723,7 @@ export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_Annota
 };
 
 function createBaseContainerStatusResponse(): ContainerStatusResponse {
-  return { status: undefined, info: {}, _unknownFields: {} };
+  return { status: undefined, info: {} };
 }
 
 export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
@@ -13402,10 +13783,14 @@ export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13438,7 +13823,7 @@ export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
 };
 
 function createBaseContainerStatusResponse_InfoEntry(): ContainerStatusResponse_InfoEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusResponse_InfoEntry> = {
@@ -13495,10 +13880,14 @@ export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusRespon
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13521,7 +13910,7 @@ export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusRespon
 };
 
 function createBaseContainerResources(): ContainerResources {
-  return { linux: undefined, windows: undefined, _unknownFields: {} };
+  return { linux: undefined, windows: undefined };
 }
 
 export const ContainerResources: MessageFns<ContainerResources> = {
@@ -13578,10 +13967,14 @@ export const ContainerResources: MessageFns<ContainerResources> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13608,7 +14001,7 @@ export const ContainerResources: MessageFns<ContainerResources> = {
 };
 
 function createBaseContainerUser(): ContainerUser {
-  return { linux: undefined, _unknownFields: {} };
+  return { linux: undefined };
 }
 
 export const ContainerUser: MessageFns<ContainerUser> = {
@@ -13654,10 +14047,14 @@ export const ContainerUser: MessageFns<ContainerUser> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13681,7 +14078,7 @@ export const ContainerUser: MessageFns<ContainerUser> = {
 };
 
 function createBaseUpdateContainerResourcesRequest(): UpdateContainerResourcesRequest {
-  return { containerId: "", linux: undefined, windows: undefined, annotations: {}, _unknownFields: {} };
+  return { containerId: "", linux: undefined, windows: undefined, annotations: {} };
 }
 
 export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResourcesRequest> = {
@@ -13764,10 +14161,14 @@ export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResource
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13804,7 +14205,7 @@ export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResource
 };
 
 function createBaseUpdateContainerResourcesRequest_AnnotationsEntry(): UpdateContainerResourcesRequest_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const UpdateContainerResourcesRequest_AnnotationsEntry: MessageFns<
@@ -13866,10 +14267,14 @@ export const UpdateContainerResourcesRequest_AnnotationsEntry: MessageFns<
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13896,7 +14301,7 @@ export const UpdateContainerResourcesRequest_AnnotationsEntry: MessageFns<
 };
 
 function createBaseUpdateContainerResourcesResponse(): UpdateContainerResourcesResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const UpdateContainerResourcesResponse: MessageFns<UpdateContainerResourcesResponse> = {
@@ -13931,10 +14336,14 @@ export const UpdateContainerResourcesResponse: MessageFns<UpdateContainerResourc
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13955,7 +14364,7 @@ export const UpdateContainerResourcesResponse: MessageFns<UpdateContainerResourc
 };
 
 function createBaseExecSyncRequest(): ExecSyncRequest {
-  return { containerId: "", cmd: [], timeout: 0n, _unknownFields: {} };
+  return { containerId: "", cmd: [], timeout: 0n };
 }
 
 export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
@@ -14026,10 +14435,14 @@ export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14053,7 +14466,7 @@ export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
 };
 
 function createBaseExecSyncResponse(): ExecSyncResponse {
-  return { stdout: new Uint8Array(0), stderr: new Uint8Array(0), exitCode: 0, _unknownFields: {} };
+  return { stdout: new Uint8Array(0), stderr: new Uint8Array(0), exitCode: 0 };
 }
 
 export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
@@ -14121,10 +14534,14 @@ export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14148,7 +14565,7 @@ export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
 };
 
 function createBaseExecRequest(): ExecRequest {
-  return { containerId: "", cmd: [], tty: false, stdin: false, stdout: false, stderr: false, _unknownFields: {} };
+  return { containerId: "", cmd: [], tty: false, stdin: false, stdout: false, stderr: false };
 }
 
 export const ExecRequest: MessageFns<ExecRequest> = {
@@ -14249,10 +14666,14 @@ export const ExecRequest: MessageFns<ExecRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14279,7 +14700,7 @@ export const ExecRequest: MessageFns<ExecRequest> = {
 };
 
 function createBaseExecResponse(): ExecResponse {
-  return { url: "", _unknownFields: {} };
+  return { url: "" };
 }
 
 export const ExecResponse: MessageFns<ExecResponse> = {
@@ -14325,10 +14746,14 @@ export const ExecResponse: MessageFns<ExecResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14350,7 +14775,7 @@ export const ExecResponse: MessageFns<ExecResponse> = {
 };
 
 function createBaseAttachRequest(): AttachRequest {
-  return { containerId: "", stdin: false, tty: false, stdout: false, stderr: false, _unknownFields: {} };
+  return { containerId: "", stdin: false, tty: false, stdout: false, stderr: false };
 }
 
 export const AttachRequest: MessageFns<AttachRequest> = {
@@ -14440,10 +14865,14 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14469,7 +14898,7 @@ export const AttachRequest: MessageFns<AttachRequest> = {
 };
 
 function createBaseAttachResponse(): AttachResponse {
-  return { url: "", _unknownFields: {} };
+  return { url: "" };
 }
 
 export const AttachResponse: MessageFns<AttachResponse> = {
@@ -14515,10 +14944,14 @@ export const AttachResponse: MessageFns<AttachResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14540,7 +14973,7 @@ export const AttachResponse: MessageFns<AttachResponse> = {
 };
 
 function createBasePortForwardRequest(): PortForwardRequest {
-  return { podSandboxId: "", port: [], _unknownFields: {} };
+  return { podSandboxId: "", port: [] };
 }
 
 export const PortForwardRequest: MessageFns<PortForwardRequest> = {
@@ -14611,10 +15044,14 @@ export const PortForwardRequest: MessageFns<PortForwardRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14637,7 +15074,7 @@ export const PortForwardRequest: MessageFns<PortForwardRequest> = {
 };
 
 function createBasePortForwardResponse(): PortForwardResponse {
-  return { url: "", _unknownFields: {} };
+  return { url: "" };
 }
 
 export const PortForwardResponse: MessageFns<PortForwardResponse> = {
@@ -14683,10 +15120,14 @@ export const PortForwardResponse: MessageFns<PortForwardResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14708,7 +15149,7 @@ export const PortForwardResponse: MessageFns<PortForwardResponse> = {
 };
 
 function createBaseImageFilter(): ImageFilter {
-  return { image: undefined, _unknownFields: {} };
+  return { image: undefined };
 }
 
 export const ImageFilter: MessageFns<ImageFilter> = {
@@ -14754,10 +15195,14 @@ export const ImageFilter: MessageFns<ImageFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14781,7 +15226,7 @@ export const ImageFilter: MessageFns<ImageFilter> = {
 };
 
 function createBaseListImagesRequest(): ListImagesRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListImagesRequest: MessageFns<ListImagesRequest> = {
@@ -14827,10 +15272,14 @@ export const ListImagesRequest: MessageFns<ListImagesRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14863,7 +15312,6 @@ function createBaseImage(): Image {
     username: "",
     spec: undefined,
     pinned: false,
-    _unknownFields: {},
   };
 }
 
@@ -14990,10 +15438,14 @@ export const Image: MessageFns<Image> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15022,7 +15474,7 @@ export const Image: MessageFns<Image> = {
 };
 
 function createBaseListImagesResponse(): ListImagesResponse {
-  return { images: [], _unknownFields: {} };
+  return { images: [] };
 }
 
 export const ListImagesResponse: MessageFns<ListImagesResponse> = {
@@ -15068,10 +15520,14 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15093,7 +15549,7 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
 };
 
 function createBaseStreamImagesRequest(): StreamImagesRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const StreamImagesRequest: MessageFns<StreamImagesRequest> = {
@@ -15139,10 +15595,14 @@ export const StreamImagesRequest: MessageFns<StreamImagesRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15166,7 +15626,7 @@ export const StreamImagesRequest: MessageFns<StreamImagesRequest> = {
 };
 
 function createBaseStreamImagesResponse(): StreamImagesResponse {
-  return { images: [], _unknownFields: {} };
+  return { images: [] };
 }
 
 export const StreamImagesResponse: MessageFns<StreamImagesResponse> = {
@@ -15212,10 +15672,14 @@ export const StreamImagesResponse: MessageFns<StreamImagesResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15237,7 +15701,7 @@ export const StreamImagesResponse: MessageFns<StreamImagesResponse> = {
 };
 
 function createBaseImageStatusRequest(): ImageStatusRequest {
-  return { image: undefined, verbose: false, _unknownFields: {} };
+  return { image: undefined, verbose: false };
 }
 
 export const ImageStatusRequest: MessageFns<ImageStatusRequest> = {
@@ -15294,10 +15758,14 @@ export const ImageStatusRequest: MessageFns<ImageStatusRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15322,7 +15790,7 @@ export const ImageStatusRequest: MessageFns<ImageStatusRequest> = {
 };
 
 function createBaseImageStatusResponse(): ImageStatusResponse {
-  return { image: undefined, info: {}, _unknownFields: {} };
+  return { image: undefined, info: {} };
 }
 
 export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
@@ -15382,10 +15850,14 @@ export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15416,7 +15888,7 @@ export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
 };
 
 function createBaseImageStatusResponse_InfoEntry(): ImageStatusResponse_InfoEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoEntry> = {
@@ -15473,10 +15945,14 @@ export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoE
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15499,15 +15975,7 @@ export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoE
 };
 
 function createBaseAuthConfig(): AuthConfig {
-  return {
-    username: "",
-    password: "",
-    auth: "",
-    serverAddress: "",
-    identityToken: "",
-    registryToken: "",
-    _unknownFields: {},
-  };
+  return { username: "", password: "", auth: "", serverAddress: "", identityToken: "", registryToken: "" };
 }
 
 export const AuthConfig: MessageFns<AuthConfig> = {
@@ -15608,10 +16076,14 @@ export const AuthConfig: MessageFns<AuthConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15638,7 +16110,7 @@ export const AuthConfig: MessageFns<AuthConfig> = {
 };
 
 function createBasePullImageRequest(): PullImageRequest {
-  return { image: undefined, auth: undefined, sandboxConfig: undefined, _unknownFields: {} };
+  return { image: undefined, auth: undefined, sandboxConfig: undefined };
 }
 
 export const PullImageRequest: MessageFns<PullImageRequest> = {
@@ -15706,10 +16178,14 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15739,7 +16215,7 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
 };
 
 function createBasePullImageResponse(): PullImageResponse {
-  return { imageRef: "", _unknownFields: {} };
+  return { imageRef: "" };
 }
 
 export const PullImageResponse: MessageFns<PullImageResponse> = {
@@ -15785,10 +16261,14 @@ export const PullImageResponse: MessageFns<PullImageResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15810,7 +16290,7 @@ export const PullImageResponse: MessageFns<PullImageResponse> = {
 };
 
 function createBaseRemoveImageRequest(): RemoveImageRequest {
-  return { image: undefined, _unknownFields: {} };
+  return { image: undefined };
 }
 
 export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
@@ -15856,10 +16336,14 @@ export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15883,7 +16367,7 @@ export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
 };
 
 function createBaseRemoveImageResponse(): RemoveImageResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
@@ -15918,10 +16402,14 @@ export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15942,7 +16430,7 @@ export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
 };
 
 function createBaseNetworkConfig(): NetworkConfig {
-  return { podCidr: "", _unknownFields: {} };
+  return { podCidr: "" };
 }
 
 export const NetworkConfig: MessageFns<NetworkConfig> = {
@@ -15988,10 +16476,14 @@ export const NetworkConfig: MessageFns<NetworkConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16013,7 +16505,7 @@ export const NetworkConfig: MessageFns<NetworkConfig> = {
 };
 
 function createBaseRuntimeConfig(): RuntimeConfig {
-  return { networkConfig: undefined, _unknownFields: {} };
+  return { networkConfig: undefined };
 }
 
 export const RuntimeConfig: MessageFns<RuntimeConfig> = {
@@ -16059,10 +16551,14 @@ export const RuntimeConfig: MessageFns<RuntimeConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16086,7 +16582,7 @@ export const RuntimeConfig: MessageFns<RuntimeConfig> = {
 };
 
 function createBaseUpdateRuntimeConfigRequest(): UpdateRuntimeConfigRequest {
-  return { runtimeConfig: undefined, _unknownFields: {} };
+  return { runtimeConfig: undefined };
 }
 
 export const UpdateRuntimeConfigRequest: MessageFns<UpdateRuntimeConfigRequest> = {
@@ -16132,10 +16628,14 @@ export const UpdateRuntimeConfigRequest: MessageFns<UpdateRuntimeConfigRequest> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16159,7 +16659,7 @@ export const UpdateRuntimeConfigRequest: MessageFns<UpdateRuntimeConfigRequest> 
 };
 
 function createBaseUpdateRuntimeConfigResponse(): UpdateRuntimeConfigResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const UpdateRuntimeConfigResponse: MessageFns<UpdateRuntimeConfigResponse> = {
@@ -16194,10 +16694,14 @@ export const UpdateRuntimeConfigResponse: MessageFns<UpdateRuntimeConfigResponse
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16218,7 +16722,7 @@ export const UpdateRuntimeConfigResponse: MessageFns<UpdateRuntimeConfigResponse
 };
 
 function createBaseRuntimeCondition(): RuntimeCondition {
-  return { type: "", status: false, reason: "", message: "", _unknownFields: {} };
+  return { type: "", status: false, reason: "", message: "" };
 }
 
 export const RuntimeCondition: MessageFns<RuntimeCondition> = {
@@ -16297,10 +16801,14 @@ export const RuntimeCondition: MessageFns<RuntimeCondition> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16325,7 +16833,7 @@ export const RuntimeCondition: MessageFns<RuntimeCondition> = {
 };
 
 function createBaseRuntimeStatus(): RuntimeStatus {
-  return { conditions: [], _unknownFields: {} };
+  return { conditions: [] };
 }
 
 export const RuntimeStatus: MessageFns<RuntimeStatus> = {
@@ -16371,10 +16879,14 @@ export const RuntimeStatus: MessageFns<RuntimeStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16396,7 +16908,7 @@ export const RuntimeStatus: MessageFns<RuntimeStatus> = {
 };
 
 function createBaseStatusRequest(): StatusRequest {
-  return { verbose: false, _unknownFields: {} };
+  return { verbose: false };
 }
 
 export const StatusRequest: MessageFns<StatusRequest> = {
@@ -16442,10 +16954,14 @@ export const StatusRequest: MessageFns<StatusRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16467,7 +16983,7 @@ export const StatusRequest: MessageFns<StatusRequest> = {
 };
 
 function createBaseRuntimeHandlerFeatures(): RuntimeHandlerFeatures {
-  return { recursiveReadOnlyMounts: false, userNamespaces: false, _unknownFields: {} };
+  return { recursiveReadOnlyMounts: false, userNamespaces: false };
 }
 
 export const RuntimeHandlerFeatures: MessageFns<RuntimeHandlerFeatures> = {
@@ -16524,10 +17040,14 @@ export const RuntimeHandlerFeatures: MessageFns<RuntimeHandlerFeatures> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16550,7 +17070,7 @@ export const RuntimeHandlerFeatures: MessageFns<RuntimeHandlerFeatures> = {
 };
 
 function createBaseRuntimeHandler(): RuntimeHandler {
-  return { name: "", features: undefined, _unknownFields: {} };
+  return { name: "", features: undefined };
 }
 
 export const RuntimeHandler: MessageFns<RuntimeHandler> = {
@@ -16607,10 +17127,14 @@ export const RuntimeHandler: MessageFns<RuntimeHandler> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16635,7 +17159,7 @@ export const RuntimeHandler: MessageFns<RuntimeHandler> = {
 };
 
 function createBaseRuntimeFeatures(): RuntimeFeatures {
-  return { supplementalGroupsPolicy: false, userNamespacesHostNetwork: false, mountOptions: false, _unknownFields: {} };
+  return { supplementalGroupsPolicy: false, userNamespacesHostNetwork: false, mountOptions: false };
 }
 
 export const RuntimeFeatures: MessageFns<RuntimeFeatures> = {
@@ -16703,10 +17227,14 @@ export const RuntimeFeatures: MessageFns<RuntimeFeatures> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16730,7 +17258,7 @@ export const RuntimeFeatures: MessageFns<RuntimeFeatures> = {
 };
 
 function createBaseStatusResponse(): StatusResponse {
-  return { status: undefined, info: {}, runtimeHandlers: [], features: undefined, _unknownFields: {} };
+  return { status: undefined, info: {}, runtimeHandlers: [], features: undefined };
 }
 
 export const StatusResponse: MessageFns<StatusResponse> = {
@@ -16812,10 +17340,14 @@ export const StatusResponse: MessageFns<StatusResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16852,7 +17384,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
 };
 
 function createBaseStatusResponse_InfoEntry(): StatusResponse_InfoEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
@@ -16909,10 +17441,14 @@ export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16935,7 +17471,7 @@ export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
 };
 
 function createBaseImageFsInfoRequest(): ImageFsInfoRequest {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const ImageFsInfoRequest: MessageFns<ImageFsInfoRequest> = {
@@ -16970,10 +17506,14 @@ export const ImageFsInfoRequest: MessageFns<ImageFsInfoRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -16994,7 +17534,7 @@ export const ImageFsInfoRequest: MessageFns<ImageFsInfoRequest> = {
 };
 
 function createBaseUInt64Value(): UInt64Value {
-  return { value: 0n, _unknownFields: {} };
+  return { value: 0n };
 }
 
 export const UInt64Value: MessageFns<UInt64Value> = {
@@ -17043,10 +17583,14 @@ export const UInt64Value: MessageFns<UInt64Value> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17068,7 +17612,7 @@ export const UInt64Value: MessageFns<UInt64Value> = {
 };
 
 function createBaseFilesystemIdentifier(): FilesystemIdentifier {
-  return { mountpoint: "", _unknownFields: {} };
+  return { mountpoint: "" };
 }
 
 export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
@@ -17114,10 +17658,14 @@ export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17139,7 +17687,7 @@ export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
 };
 
 function createBaseFilesystemUsage(): FilesystemUsage {
-  return { timestamp: 0n, fsId: undefined, usedBytes: undefined, inodesUsed: undefined, _unknownFields: {} };
+  return { timestamp: 0n, fsId: undefined, usedBytes: undefined, inodesUsed: undefined };
 }
 
 export const FilesystemUsage: MessageFns<FilesystemUsage> = {
@@ -17221,10 +17769,14 @@ export const FilesystemUsage: MessageFns<FilesystemUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17255,7 +17807,7 @@ export const FilesystemUsage: MessageFns<FilesystemUsage> = {
 };
 
 function createBaseWindowsFilesystemUsage(): WindowsFilesystemUsage {
-  return { timestamp: 0n, fsId: undefined, usedBytes: undefined, _unknownFields: {} };
+  return { timestamp: 0n, fsId: undefined, usedBytes: undefined };
 }
 
 export const WindowsFilesystemUsage: MessageFns<WindowsFilesystemUsage> = {
@@ -17326,10 +17878,14 @@ export const WindowsFilesystemUsage: MessageFns<WindowsFilesystemUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17357,7 +17913,7 @@ export const WindowsFilesystemUsage: MessageFns<WindowsFilesystemUsage> = {
 };
 
 function createBaseImageFsInfoResponse(): ImageFsInfoResponse {
-  return { imageFilesystems: [], containerFilesystems: [], _unknownFields: {} };
+  return { imageFilesystems: [], containerFilesystems: [] };
 }
 
 export const ImageFsInfoResponse: MessageFns<ImageFsInfoResponse> = {
@@ -17414,10 +17970,14 @@ export const ImageFsInfoResponse: MessageFns<ImageFsInfoResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17440,7 +18000,7 @@ export const ImageFsInfoResponse: MessageFns<ImageFsInfoResponse> = {
 };
 
 function createBaseContainerStatsRequest(): ContainerStatsRequest {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
@@ -17486,10 +18046,14 @@ export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17511,7 +18075,7 @@ export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
 };
 
 function createBaseContainerStatsResponse(): ContainerStatsResponse {
-  return { stats: undefined, _unknownFields: {} };
+  return { stats: undefined };
 }
 
 export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
@@ -17557,10 +18121,14 @@ export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17584,7 +18152,7 @@ export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
 };
 
 function createBaseListContainerStatsRequest(): ListContainerStatsRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListContainerStatsRequest: MessageFns<ListContainerStatsRequest> = {
@@ -17630,10 +18198,14 @@ export const ListContainerStatsRequest: MessageFns<ListContainerStatsRequest> = 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17657,7 +18229,7 @@ export const ListContainerStatsRequest: MessageFns<ListContainerStatsRequest> = 
 };
 
 function createBaseContainerStatsFilter(): ContainerStatsFilter {
-  return { id: "", podSandboxId: "", labelSelector: {}, _unknownFields: {} };
+  return { id: "", podSandboxId: "", labelSelector: {} };
 }
 
 export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
@@ -17728,10 +18300,14 @@ export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17763,7 +18339,7 @@ export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
 };
 
 function createBaseContainerStatsFilter_LabelSelectorEntry(): ContainerStatsFilter_LabelSelectorEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsFilter_LabelSelectorEntry> = {
@@ -17820,10 +18396,14 @@ export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsF
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17846,7 +18426,7 @@ export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsF
 };
 
 function createBaseListContainerStatsResponse(): ListContainerStatsResponse {
-  return { stats: [], _unknownFields: {} };
+  return { stats: [] };
 }
 
 export const ListContainerStatsResponse: MessageFns<ListContainerStatsResponse> = {
@@ -17892,10 +18472,14 @@ export const ListContainerStatsResponse: MessageFns<ListContainerStatsResponse> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17917,7 +18501,7 @@ export const ListContainerStatsResponse: MessageFns<ListContainerStatsResponse> 
 };
 
 function createBaseStreamContainerStatsRequest(): StreamContainerStatsRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const StreamContainerStatsRequest: MessageFns<StreamContainerStatsRequest> = {
@@ -17963,10 +18547,14 @@ export const StreamContainerStatsRequest: MessageFns<StreamContainerStatsRequest
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -17990,7 +18578,7 @@ export const StreamContainerStatsRequest: MessageFns<StreamContainerStatsRequest
 };
 
 function createBaseStreamContainerStatsResponse(): StreamContainerStatsResponse {
-  return { containerStats: [], _unknownFields: {} };
+  return { containerStats: [] };
 }
 
 export const StreamContainerStatsResponse: MessageFns<StreamContainerStatsResponse> = {
@@ -18036,10 +18624,14 @@ export const StreamContainerStatsResponse: MessageFns<StreamContainerStatsRespon
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18061,7 +18653,7 @@ export const StreamContainerStatsResponse: MessageFns<StreamContainerStatsRespon
 };
 
 function createBaseContainerAttributes(): ContainerAttributes {
-  return { id: "", metadata: undefined, labels: {}, annotations: {}, _unknownFields: {} };
+  return { id: "", metadata: undefined, labels: {}, annotations: {} };
 }
 
 export const ContainerAttributes: MessageFns<ContainerAttributes> = {
@@ -18146,10 +18738,14 @@ export const ContainerAttributes: MessageFns<ContainerAttributes> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18192,7 +18788,7 @@ export const ContainerAttributes: MessageFns<ContainerAttributes> = {
 };
 
 function createBaseContainerAttributes_LabelsEntry(): ContainerAttributes_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_LabelsEntry> = {
@@ -18249,10 +18845,14 @@ export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_Lab
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18275,7 +18875,7 @@ export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_Lab
 };
 
 function createBaseContainerAttributes_AnnotationsEntry(): ContainerAttributes_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerAttributes_AnnotationsEntry: MessageFns<ContainerAttributes_AnnotationsEntry> = {
@@ -18332,10 +18932,14 @@ export const ContainerAttributes_AnnotationsEntry: MessageFns<ContainerAttribute
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18365,7 +18969,6 @@ function createBaseContainerStats(): ContainerStats {
     writableLayer: undefined,
     swap: undefined,
     io: undefined,
-    _unknownFields: {},
   };
 }
 
@@ -18467,10 +19070,14 @@ export const ContainerStats: MessageFns<ContainerStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18503,7 +19110,7 @@ export const ContainerStats: MessageFns<ContainerStats> = {
 };
 
 function createBaseWindowsContainerStats(): WindowsContainerStats {
-  return { attributes: undefined, cpu: undefined, memory: undefined, writableLayer: undefined, _unknownFields: {} };
+  return { attributes: undefined, cpu: undefined, memory: undefined, writableLayer: undefined };
 }
 
 export const WindowsContainerStats: MessageFns<WindowsContainerStats> = {
@@ -18582,10 +19189,14 @@ export const WindowsContainerStats: MessageFns<WindowsContainerStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18618,7 +19229,7 @@ export const WindowsContainerStats: MessageFns<WindowsContainerStats> = {
 };
 
 function createBasePsiStats(): PsiStats {
-  return { Full: undefined, Some: undefined, _unknownFields: {} };
+  return { Full: undefined, Some: undefined };
 }
 
 export const PsiStats: MessageFns<PsiStats> = {
@@ -18675,10 +19286,14 @@ export const PsiStats: MessageFns<PsiStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18701,7 +19316,7 @@ export const PsiStats: MessageFns<PsiStats> = {
 };
 
 function createBasePsiData(): PsiData {
-  return { Total: 0n, Avg10: 0, Avg60: 0, Avg300: 0, _unknownFields: {} };
+  return { Total: 0n, Avg10: 0, Avg60: 0, Avg300: 0 };
 }
 
 export const PsiData: MessageFns<PsiData> = {
@@ -18783,10 +19398,14 @@ export const PsiData: MessageFns<PsiData> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18811,13 +19430,7 @@ export const PsiData: MessageFns<PsiData> = {
 };
 
 function createBaseCpuUsage(): CpuUsage {
-  return {
-    timestamp: 0n,
-    usageCoreNanoSeconds: undefined,
-    usageNanoCores: undefined,
-    psi: undefined,
-    _unknownFields: {},
-  };
+  return { timestamp: 0n, usageCoreNanoSeconds: undefined, usageNanoCores: undefined, psi: undefined };
 }
 
 export const CpuUsage: MessageFns<CpuUsage> = {
@@ -18899,10 +19512,14 @@ export const CpuUsage: MessageFns<CpuUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -18931,7 +19548,7 @@ export const CpuUsage: MessageFns<CpuUsage> = {
 };
 
 function createBaseWindowsCpuUsage(): WindowsCpuUsage {
-  return { timestamp: 0n, usageCoreNanoSeconds: undefined, usageNanoCores: undefined, _unknownFields: {} };
+  return { timestamp: 0n, usageCoreNanoSeconds: undefined, usageNanoCores: undefined };
 }
 
 export const WindowsCpuUsage: MessageFns<WindowsCpuUsage> = {
@@ -19002,10 +19619,14 @@ export const WindowsCpuUsage: MessageFns<WindowsCpuUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19042,7 +19663,6 @@ function createBaseMemoryUsage(): MemoryUsage {
     pageFaults: undefined,
     majorPageFaults: undefined,
     psi: undefined,
-    _unknownFields: {},
   };
 }
 
@@ -19169,10 +19789,14 @@ export const MemoryUsage: MessageFns<MemoryUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19213,7 +19837,7 @@ export const MemoryUsage: MessageFns<MemoryUsage> = {
 };
 
 function createBaseIoUsage(): IoUsage {
-  return { timestamp: 0n, psi: undefined, _unknownFields: {} };
+  return { timestamp: 0n, psi: undefined };
 }
 
 export const IoUsage: MessageFns<IoUsage> = {
@@ -19273,10 +19897,14 @@ export const IoUsage: MessageFns<IoUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19299,7 +19927,7 @@ export const IoUsage: MessageFns<IoUsage> = {
 };
 
 function createBaseSwapUsage(): SwapUsage {
-  return { timestamp: 0n, swapAvailableBytes: undefined, swapUsageBytes: undefined, _unknownFields: {} };
+  return { timestamp: 0n, swapAvailableBytes: undefined, swapUsageBytes: undefined };
 }
 
 export const SwapUsage: MessageFns<SwapUsage> = {
@@ -19370,10 +19998,14 @@ export const SwapUsage: MessageFns<SwapUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19407,7 +20039,6 @@ function createBaseWindowsMemoryUsage(): WindowsMemoryUsage {
     availableBytes: undefined,
     pageFaults: undefined,
     commitMemoryBytes: undefined,
-    _unknownFields: {},
   };
 }
 
@@ -19501,10 +20132,14 @@ export const WindowsMemoryUsage: MessageFns<WindowsMemoryUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19538,7 +20173,7 @@ export const WindowsMemoryUsage: MessageFns<WindowsMemoryUsage> = {
 };
 
 function createBaseReopenContainerLogRequest(): ReopenContainerLogRequest {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = {
@@ -19584,10 +20219,14 @@ export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19609,7 +20248,7 @@ export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = 
 };
 
 function createBaseReopenContainerLogResponse(): ReopenContainerLogResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const ReopenContainerLogResponse: MessageFns<ReopenContainerLogResponse> = {
@@ -19644,10 +20283,14 @@ export const ReopenContainerLogResponse: MessageFns<ReopenContainerLogResponse> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19668,7 +20311,7 @@ export const ReopenContainerLogResponse: MessageFns<ReopenContainerLogResponse> 
 };
 
 function createBaseCheckpointContainerRequest(): CheckpointContainerRequest {
-  return { containerId: "", location: "", timeout: 0n, _unknownFields: {} };
+  return { containerId: "", location: "", timeout: 0n };
 }
 
 export const CheckpointContainerRequest: MessageFns<CheckpointContainerRequest> = {
@@ -19739,10 +20382,14 @@ export const CheckpointContainerRequest: MessageFns<CheckpointContainerRequest> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19766,7 +20413,7 @@ export const CheckpointContainerRequest: MessageFns<CheckpointContainerRequest> 
 };
 
 function createBaseCheckpointContainerResponse(): CheckpointContainerResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const CheckpointContainerResponse: MessageFns<CheckpointContainerResponse> = {
@@ -19801,10 +20448,14 @@ export const CheckpointContainerResponse: MessageFns<CheckpointContainerResponse
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19825,7 +20476,7 @@ export const CheckpointContainerResponse: MessageFns<CheckpointContainerResponse
 };
 
 function createBaseCheckpointPodRequest(): CheckpointPodRequest {
-  return { podSandboxId: "", outputPath: "", containerIds: [], options: {}, _unknownFields: {} };
+  return { podSandboxId: "", outputPath: "", containerIds: [], options: {} };
 }
 
 export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
@@ -19907,10 +20558,14 @@ export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -19943,7 +20598,7 @@ export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
 };
 
 function createBaseCheckpointPodRequest_OptionsEntry(): CheckpointPodRequest_OptionsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const CheckpointPodRequest_OptionsEntry: MessageFns<CheckpointPodRequest_OptionsEntry> = {
@@ -20000,10 +20655,14 @@ export const CheckpointPodRequest_OptionsEntry: MessageFns<CheckpointPodRequest_
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20026,7 +20685,7 @@ export const CheckpointPodRequest_OptionsEntry: MessageFns<CheckpointPodRequest_
 };
 
 function createBaseCheckpointPodResponse(): CheckpointPodResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const CheckpointPodResponse: MessageFns<CheckpointPodResponse> = {
@@ -20061,10 +20720,14 @@ export const CheckpointPodResponse: MessageFns<CheckpointPodResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20085,14 +20748,7 @@ export const CheckpointPodResponse: MessageFns<CheckpointPodResponse> = {
 };
 
 function createBaseRestorePodRequest(): RestorePodRequest {
-  return {
-    checkpointPath: "",
-    config: undefined,
-    runtimeHandler: "",
-    options: {},
-    containerConfigs: [],
-    _unknownFields: {},
-  };
+  return { checkpointPath: "", config: undefined, runtimeHandler: "", options: {}, containerConfigs: [] };
 }
 
 export const RestorePodRequest: MessageFns<RestorePodRequest> = {
@@ -20185,10 +20841,14 @@ export const RestorePodRequest: MessageFns<RestorePodRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20224,7 +20884,7 @@ export const RestorePodRequest: MessageFns<RestorePodRequest> = {
 };
 
 function createBaseRestorePodRequest_OptionsEntry(): RestorePodRequest_OptionsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const RestorePodRequest_OptionsEntry: MessageFns<RestorePodRequest_OptionsEntry> = {
@@ -20281,10 +20941,14 @@ export const RestorePodRequest_OptionsEntry: MessageFns<RestorePodRequest_Option
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20307,7 +20971,7 @@ export const RestorePodRequest_OptionsEntry: MessageFns<RestorePodRequest_Option
 };
 
 function createBaseRestoredContainer(): RestoredContainer {
-  return { name: "", containerId: "", _unknownFields: {} };
+  return { name: "", containerId: "" };
 }
 
 export const RestoredContainer: MessageFns<RestoredContainer> = {
@@ -20364,10 +21028,14 @@ export const RestoredContainer: MessageFns<RestoredContainer> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20390,7 +21058,7 @@ export const RestoredContainer: MessageFns<RestoredContainer> = {
 };
 
 function createBaseRestorePodResponse(): RestorePodResponse {
-  return { podSandboxId: "", restoredContainers: [], _unknownFields: {} };
+  return { podSandboxId: "", restoredContainers: [] };
 }
 
 export const RestorePodResponse: MessageFns<RestorePodResponse> = {
@@ -20447,10 +21115,14 @@ export const RestorePodResponse: MessageFns<RestorePodResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20473,7 +21145,7 @@ export const RestorePodResponse: MessageFns<RestorePodResponse> = {
 };
 
 function createBaseGetEventsRequest(): GetEventsRequest {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const GetEventsRequest: MessageFns<GetEventsRequest> = {
@@ -20508,10 +21180,14 @@ export const GetEventsRequest: MessageFns<GetEventsRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20532,14 +21208,7 @@ export const GetEventsRequest: MessageFns<GetEventsRequest> = {
 };
 
 function createBaseContainerEventResponse(): ContainerEventResponse {
-  return {
-    containerId: "",
-    containerEventType: 0,
-    createdAt: 0n,
-    podSandboxStatus: undefined,
-    containersStatuses: [],
-    _unknownFields: {},
-  };
+  return { containerId: "", containerEventType: 0, createdAt: 0n, podSandboxStatus: undefined, containersStatuses: [] };
 }
 
 export const ContainerEventResponse: MessageFns<ContainerEventResponse> = {
@@ -20632,10 +21301,14 @@ export const ContainerEventResponse: MessageFns<ContainerEventResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20663,7 +21336,7 @@ export const ContainerEventResponse: MessageFns<ContainerEventResponse> = {
 };
 
 function createBaseListMetricDescriptorsRequest(): ListMetricDescriptorsRequest {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const ListMetricDescriptorsRequest: MessageFns<ListMetricDescriptorsRequest> = {
@@ -20698,10 +21371,14 @@ export const ListMetricDescriptorsRequest: MessageFns<ListMetricDescriptorsReque
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20722,7 +21399,7 @@ export const ListMetricDescriptorsRequest: MessageFns<ListMetricDescriptorsReque
 };
 
 function createBaseListMetricDescriptorsResponse(): ListMetricDescriptorsResponse {
-  return { descriptors: [], _unknownFields: {} };
+  return { descriptors: [] };
 }
 
 export const ListMetricDescriptorsResponse: MessageFns<ListMetricDescriptorsResponse> = {
@@ -20768,10 +21445,14 @@ export const ListMetricDescriptorsResponse: MessageFns<ListMetricDescriptorsResp
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20793,7 +21474,7 @@ export const ListMetricDescriptorsResponse: MessageFns<ListMetricDescriptorsResp
 };
 
 function createBaseMetricDescriptor(): MetricDescriptor {
-  return { name: "", help: "", labelKeys: [], _unknownFields: {} };
+  return { name: "", help: "", labelKeys: [] };
 }
 
 export const MetricDescriptor: MessageFns<MetricDescriptor> = {
@@ -20861,10 +21542,14 @@ export const MetricDescriptor: MessageFns<MetricDescriptor> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20888,7 +21573,7 @@ export const MetricDescriptor: MessageFns<MetricDescriptor> = {
 };
 
 function createBaseListPodSandboxMetricsRequest(): ListPodSandboxMetricsRequest {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const ListPodSandboxMetricsRequest: MessageFns<ListPodSandboxMetricsRequest> = {
@@ -20923,10 +21608,14 @@ export const ListPodSandboxMetricsRequest: MessageFns<ListPodSandboxMetricsReque
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -20947,7 +21636,7 @@ export const ListPodSandboxMetricsRequest: MessageFns<ListPodSandboxMetricsReque
 };
 
 function createBaseListPodSandboxMetricsResponse(): ListPodSandboxMetricsResponse {
-  return { podMetrics: [], _unknownFields: {} };
+  return { podMetrics: [] };
 }
 
 export const ListPodSandboxMetricsResponse: MessageFns<ListPodSandboxMetricsResponse> = {
@@ -20993,10 +21682,14 @@ export const ListPodSandboxMetricsResponse: MessageFns<ListPodSandboxMetricsResp
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21018,7 +21711,7 @@ export const ListPodSandboxMetricsResponse: MessageFns<ListPodSandboxMetricsResp
 };
 
 function createBaseStreamPodSandboxMetricsRequest(): StreamPodSandboxMetricsRequest {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const StreamPodSandboxMetricsRequest: MessageFns<StreamPodSandboxMetricsRequest> = {
@@ -21053,10 +21746,14 @@ export const StreamPodSandboxMetricsRequest: MessageFns<StreamPodSandboxMetricsR
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21077,7 +21774,7 @@ export const StreamPodSandboxMetricsRequest: MessageFns<StreamPodSandboxMetricsR
 };
 
 function createBaseStreamPodSandboxMetricsResponse(): StreamPodSandboxMetricsResponse {
-  return { podSandboxMetrics: [], _unknownFields: {} };
+  return { podSandboxMetrics: [] };
 }
 
 export const StreamPodSandboxMetricsResponse: MessageFns<StreamPodSandboxMetricsResponse> = {
@@ -21123,10 +21820,14 @@ export const StreamPodSandboxMetricsResponse: MessageFns<StreamPodSandboxMetrics
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21148,7 +21849,7 @@ export const StreamPodSandboxMetricsResponse: MessageFns<StreamPodSandboxMetrics
 };
 
 function createBasePodSandboxMetrics(): PodSandboxMetrics {
-  return { podSandboxId: "", metrics: [], containerMetrics: [], _unknownFields: {} };
+  return { podSandboxId: "", metrics: [], containerMetrics: [] };
 }
 
 export const PodSandboxMetrics: MessageFns<PodSandboxMetrics> = {
@@ -21216,10 +21917,14 @@ export const PodSandboxMetrics: MessageFns<PodSandboxMetrics> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21243,7 +21948,7 @@ export const PodSandboxMetrics: MessageFns<PodSandboxMetrics> = {
 };
 
 function createBaseContainerMetrics(): ContainerMetrics {
-  return { containerId: "", metrics: [], _unknownFields: {} };
+  return { containerId: "", metrics: [] };
 }
 
 export const ContainerMetrics: MessageFns<ContainerMetrics> = {
@@ -21300,10 +22005,14 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21326,7 +22035,7 @@ export const ContainerMetrics: MessageFns<ContainerMetrics> = {
 };
 
 function createBaseMetric(): Metric {
-  return { name: "", timestamp: 0n, metricType: 0, labelValues: [], value: undefined, _unknownFields: {} };
+  return { name: "", timestamp: 0n, metricType: 0, labelValues: [], value: undefined };
 }
 
 export const Metric: MessageFns<Metric> = {
@@ -21419,10 +22128,14 @@ export const Metric: MessageFns<Metric> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21450,7 +22163,7 @@ export const Metric: MessageFns<Metric> = {
 };
 
 function createBaseRuntimeConfigRequest(): RuntimeConfigRequest {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const RuntimeConfigRequest: MessageFns<RuntimeConfigRequest> = {
@@ -21485,10 +22198,14 @@ export const RuntimeConfigRequest: MessageFns<RuntimeConfigRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21509,7 +22226,7 @@ export const RuntimeConfigRequest: MessageFns<RuntimeConfigRequest> = {
 };
 
 function createBaseRuntimeConfigResponse(): RuntimeConfigResponse {
-  return { linux: undefined, _unknownFields: {} };
+  return { linux: undefined };
 }
 
 export const RuntimeConfigResponse: MessageFns<RuntimeConfigResponse> = {
@@ -21555,10 +22272,14 @@ export const RuntimeConfigResponse: MessageFns<RuntimeConfigResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21582,7 +22303,7 @@ export const RuntimeConfigResponse: MessageFns<RuntimeConfigResponse> = {
 };
 
 function createBaseLinuxRuntimeConfiguration(): LinuxRuntimeConfiguration {
-  return { cgroupDriver: 0, _unknownFields: {} };
+  return { cgroupDriver: 0 };
 }
 
 export const LinuxRuntimeConfiguration: MessageFns<LinuxRuntimeConfiguration> = {
@@ -21628,10 +22349,14 @@ export const LinuxRuntimeConfiguration: MessageFns<LinuxRuntimeConfiguration> = 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21653,7 +22378,7 @@ export const LinuxRuntimeConfiguration: MessageFns<LinuxRuntimeConfiguration> = 
 };
 
 function createBaseUpdatePodSandboxResourcesRequest(): UpdatePodSandboxResourcesRequest {
-  return { podSandboxId: "", overhead: undefined, resources: undefined, _unknownFields: {} };
+  return { podSandboxId: "", overhead: undefined, resources: undefined };
 }
 
 export const UpdatePodSandboxResourcesRequest: MessageFns<UpdatePodSandboxResourcesRequest> = {
@@ -21721,10 +22446,14 @@ export const UpdatePodSandboxResourcesRequest: MessageFns<UpdatePodSandboxResour
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -21752,7 +22481,7 @@ export const UpdatePodSandboxResourcesRequest: MessageFns<UpdatePodSandboxResour
 };
 
 function createBaseUpdatePodSandboxResourcesResponse(): UpdatePodSandboxResourcesResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const UpdatePodSandboxResourcesResponse: MessageFns<UpdatePodSandboxResourcesResponse> = {
@@ -21787,10 +22516,14 @@ export const UpdatePodSandboxResourcesResponse: MessageFns<UpdatePodSandboxResou
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }

@@ -1550,7 +1550,7 @@ export interface ReopenContainerLogResponse {
 }
 
 function createBaseVersionRequest(): VersionRequest {
-  return { version: "", _unknownFields: {} };
+  return { version: "" };
 }
 
 export const VersionRequest: MessageFns<VersionRequest> = {
@@ -1596,10 +1596,14 @@ export const VersionRequest: MessageFns<VersionRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -1621,7 +1625,7 @@ export const VersionRequest: MessageFns<VersionRequest> = {
 };
 
 function createBaseVersionResponse(): VersionResponse {
-  return { version: "", runtimeName: "", runtimeVersion: "", runtimeApiVersion: "", _unknownFields: {} };
+  return { version: "", runtimeName: "", runtimeVersion: "", runtimeApiVersion: "" };
 }
 
 export const VersionResponse: MessageFns<VersionResponse> = {
@@ -1700,10 +1704,14 @@ export const VersionResponse: MessageFns<VersionResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -1728,7 +1736,7 @@ export const VersionResponse: MessageFns<VersionResponse> = {
 };
 
 function createBaseDNSConfig(): DNSConfig {
-  return { servers: [], searches: [], options: [], _unknownFields: {} };
+  return { servers: [], searches: [], options: [] };
 }
 
 export const DNSConfig: MessageFns<DNSConfig> = {
@@ -1796,10 +1804,14 @@ export const DNSConfig: MessageFns<DNSConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -1823,7 +1835,7 @@ export const DNSConfig: MessageFns<DNSConfig> = {
 };
 
 function createBasePortMapping(): PortMapping {
-  return { protocol: 0, containerPort: 0, hostPort: 0, hostIp: "", _unknownFields: {} };
+  return { protocol: 0, containerPort: 0, hostPort: 0, hostIp: "" };
 }
 
 export const PortMapping: MessageFns<PortMapping> = {
@@ -1902,10 +1914,14 @@ export const PortMapping: MessageFns<PortMapping> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -1930,14 +1946,7 @@ export const PortMapping: MessageFns<PortMapping> = {
 };
 
 function createBaseMount(): Mount {
-  return {
-    containerPath: "",
-    hostPath: "",
-    readonly: false,
-    selinuxRelabel: false,
-    propagation: 0,
-    _unknownFields: {},
-  };
+  return { containerPath: "", hostPath: "", readonly: false, selinuxRelabel: false, propagation: 0 };
 }
 
 export const Mount: MessageFns<Mount> = {
@@ -2027,10 +2036,14 @@ export const Mount: MessageFns<Mount> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2056,7 +2069,7 @@ export const Mount: MessageFns<Mount> = {
 };
 
 function createBaseIDMapping(): IDMapping {
-  return { hostId: 0, containerId: 0, length: 0, _unknownFields: {} };
+  return { hostId: 0, containerId: 0, length: 0 };
 }
 
 export const IDMapping: MessageFns<IDMapping> = {
@@ -2124,10 +2137,14 @@ export const IDMapping: MessageFns<IDMapping> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2151,7 +2168,7 @@ export const IDMapping: MessageFns<IDMapping> = {
 };
 
 function createBaseUserNamespace(): UserNamespace {
-  return { mode: 0, uids: [], gids: [], _unknownFields: {} };
+  return { mode: 0, uids: [], gids: [] };
 }
 
 export const UserNamespace: MessageFns<UserNamespace> = {
@@ -2219,10 +2236,14 @@ export const UserNamespace: MessageFns<UserNamespace> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2246,7 +2267,7 @@ export const UserNamespace: MessageFns<UserNamespace> = {
 };
 
 function createBaseNamespaceOption(): NamespaceOption {
-  return { network: 0, pid: 0, ipc: 0, targetId: "", usernsOptions: undefined, _unknownFields: {} };
+  return { network: 0, pid: 0, ipc: 0, targetId: "", usernsOptions: undefined };
 }
 
 export const NamespaceOption: MessageFns<NamespaceOption> = {
@@ -2336,10 +2357,14 @@ export const NamespaceOption: MessageFns<NamespaceOption> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2367,7 +2392,7 @@ export const NamespaceOption: MessageFns<NamespaceOption> = {
 };
 
 function createBaseInt64Value(): Int64Value {
-  return { value: 0n, _unknownFields: {} };
+  return { value: 0n };
 }
 
 export const Int64Value: MessageFns<Int64Value> = {
@@ -2416,10 +2441,14 @@ export const Int64Value: MessageFns<Int64Value> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2452,7 +2481,6 @@ function createBaseLinuxSandboxSecurityContext(): LinuxSandboxSecurityContext {
     seccomp: undefined,
     apparmor: undefined,
     seccompProfilePath: "",
-    _unknownFields: {},
   };
 }
 
@@ -2615,10 +2643,14 @@ export const LinuxSandboxSecurityContext: MessageFns<LinuxSandboxSecurityContext
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2661,7 +2693,7 @@ export const LinuxSandboxSecurityContext: MessageFns<LinuxSandboxSecurityContext
 };
 
 function createBaseSecurityProfile(): SecurityProfile {
-  return { profileType: 0, localhostRef: "", _unknownFields: {} };
+  return { profileType: 0, localhostRef: "" };
 }
 
 export const SecurityProfile: MessageFns<SecurityProfile> = {
@@ -2718,10 +2750,14 @@ export const SecurityProfile: MessageFns<SecurityProfile> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2744,14 +2780,7 @@ export const SecurityProfile: MessageFns<SecurityProfile> = {
 };
 
 function createBaseLinuxPodSandboxConfig(): LinuxPodSandboxConfig {
-  return {
-    cgroupParent: "",
-    securityContext: undefined,
-    sysctls: {},
-    overhead: undefined,
-    resources: undefined,
-    _unknownFields: {},
-  };
+  return { cgroupParent: "", securityContext: undefined, sysctls: {}, overhead: undefined, resources: undefined };
 }
 
 export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
@@ -2844,10 +2873,14 @@ export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2887,7 +2920,7 @@ export const LinuxPodSandboxConfig: MessageFns<LinuxPodSandboxConfig> = {
 };
 
 function createBaseLinuxPodSandboxConfig_SysctlsEntry(): LinuxPodSandboxConfig_SysctlsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfig_SysctlsEntry> = {
@@ -2944,10 +2977,14 @@ export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfi
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -2970,7 +3007,7 @@ export const LinuxPodSandboxConfig_SysctlsEntry: MessageFns<LinuxPodSandboxConfi
 };
 
 function createBasePodSandboxMetadata(): PodSandboxMetadata {
-  return { name: "", uid: "", namespace: "", attempt: 0, _unknownFields: {} };
+  return { name: "", uid: "", namespace: "", attempt: 0 };
 }
 
 export const PodSandboxMetadata: MessageFns<PodSandboxMetadata> = {
@@ -3049,10 +3086,14 @@ export const PodSandboxMetadata: MessageFns<PodSandboxMetadata> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3087,7 +3128,6 @@ function createBasePodSandboxConfig(): PodSandboxConfig {
     annotations: {},
     linux: undefined,
     windows: undefined,
-    _unknownFields: {},
   };
 }
 
@@ -3228,10 +3268,14 @@ export const PodSandboxConfig: MessageFns<PodSandboxConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3285,7 +3329,7 @@ export const PodSandboxConfig: MessageFns<PodSandboxConfig> = {
 };
 
 function createBasePodSandboxConfig_LabelsEntry(): PodSandboxConfig_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEntry> = {
@@ -3342,10 +3386,14 @@ export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEnt
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3368,7 +3416,7 @@ export const PodSandboxConfig_LabelsEntry: MessageFns<PodSandboxConfig_LabelsEnt
 };
 
 function createBasePodSandboxConfig_AnnotationsEntry(): PodSandboxConfig_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_AnnotationsEntry> = {
@@ -3425,10 +3473,14 @@ export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_Anno
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3451,7 +3503,7 @@ export const PodSandboxConfig_AnnotationsEntry: MessageFns<PodSandboxConfig_Anno
 };
 
 function createBaseRunPodSandboxRequest(): RunPodSandboxRequest {
-  return { config: undefined, runtimeHandler: "", _unknownFields: {} };
+  return { config: undefined, runtimeHandler: "" };
 }
 
 export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
@@ -3508,10 +3560,14 @@ export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3536,7 +3592,7 @@ export const RunPodSandboxRequest: MessageFns<RunPodSandboxRequest> = {
 };
 
 function createBaseRunPodSandboxResponse(): RunPodSandboxResponse {
-  return { podSandboxId: "", _unknownFields: {} };
+  return { podSandboxId: "" };
 }
 
 export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
@@ -3582,10 +3638,14 @@ export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3607,7 +3667,7 @@ export const RunPodSandboxResponse: MessageFns<RunPodSandboxResponse> = {
 };
 
 function createBaseStopPodSandboxRequest(): StopPodSandboxRequest {
-  return { podSandboxId: "", _unknownFields: {} };
+  return { podSandboxId: "" };
 }
 
 export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
@@ -3653,10 +3713,14 @@ export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3678,7 +3742,7 @@ export const StopPodSandboxRequest: MessageFns<StopPodSandboxRequest> = {
 };
 
 function createBaseStopPodSandboxResponse(): StopPodSandboxResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const StopPodSandboxResponse: MessageFns<StopPodSandboxResponse> = {
@@ -3713,10 +3777,14 @@ export const StopPodSandboxResponse: MessageFns<StopPodSandboxResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3737,7 +3805,7 @@ export const StopPodSandboxResponse: MessageFns<StopPodSandboxResponse> = {
 };
 
 function createBaseRemovePodSandboxRequest(): RemovePodSandboxRequest {
-  return { podSandboxId: "", _unknownFields: {} };
+  return { podSandboxId: "" };
 }
 
 export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
@@ -3783,10 +3851,14 @@ export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3808,7 +3880,7 @@ export const RemovePodSandboxRequest: MessageFns<RemovePodSandboxRequest> = {
 };
 
 function createBaseRemovePodSandboxResponse(): RemovePodSandboxResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const RemovePodSandboxResponse: MessageFns<RemovePodSandboxResponse> = {
@@ -3843,10 +3915,14 @@ export const RemovePodSandboxResponse: MessageFns<RemovePodSandboxResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3867,7 +3943,7 @@ export const RemovePodSandboxResponse: MessageFns<RemovePodSandboxResponse> = {
 };
 
 function createBasePodSandboxStatusRequest(): PodSandboxStatusRequest {
-  return { podSandboxId: "", verbose: false, _unknownFields: {} };
+  return { podSandboxId: "", verbose: false };
 }
 
 export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
@@ -3924,10 +4000,14 @@ export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -3950,7 +4030,7 @@ export const PodSandboxStatusRequest: MessageFns<PodSandboxStatusRequest> = {
 };
 
 function createBasePodIP(): PodIP {
-  return { ip: "", _unknownFields: {} };
+  return { ip: "" };
 }
 
 export const PodIP: MessageFns<PodIP> = {
@@ -3996,10 +4076,14 @@ export const PodIP: MessageFns<PodIP> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4021,7 +4105,7 @@ export const PodIP: MessageFns<PodIP> = {
 };
 
 function createBasePodSandboxNetworkStatus(): PodSandboxNetworkStatus {
-  return { ip: "", additionalIps: [], _unknownFields: {} };
+  return { ip: "", additionalIps: [] };
 }
 
 export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
@@ -4078,10 +4162,14 @@ export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4104,7 +4192,7 @@ export const PodSandboxNetworkStatus: MessageFns<PodSandboxNetworkStatus> = {
 };
 
 function createBaseNamespace(): Namespace {
-  return { options: undefined, _unknownFields: {} };
+  return { options: undefined };
 }
 
 export const Namespace: MessageFns<Namespace> = {
@@ -4150,10 +4238,14 @@ export const Namespace: MessageFns<Namespace> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4177,7 +4269,7 @@ export const Namespace: MessageFns<Namespace> = {
 };
 
 function createBaseLinuxPodSandboxStatus(): LinuxPodSandboxStatus {
-  return { namespaces: undefined, _unknownFields: {} };
+  return { namespaces: undefined };
 }
 
 export const LinuxPodSandboxStatus: MessageFns<LinuxPodSandboxStatus> = {
@@ -4223,10 +4315,14 @@ export const LinuxPodSandboxStatus: MessageFns<LinuxPodSandboxStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4260,7 +4356,6 @@ function createBasePodSandboxStatus(): PodSandboxStatus {
     labels: {},
     annotations: {},
     runtimeHandler: "",
-    _unknownFields: {},
   };
 }
 
@@ -4404,10 +4499,14 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4459,7 +4558,7 @@ export const PodSandboxStatus: MessageFns<PodSandboxStatus> = {
 };
 
 function createBasePodSandboxStatus_LabelsEntry(): PodSandboxStatus_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEntry> = {
@@ -4516,10 +4615,14 @@ export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEnt
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4542,7 +4645,7 @@ export const PodSandboxStatus_LabelsEntry: MessageFns<PodSandboxStatus_LabelsEnt
 };
 
 function createBasePodSandboxStatus_AnnotationsEntry(): PodSandboxStatus_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_AnnotationsEntry> = {
@@ -4599,10 +4702,14 @@ export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_Anno
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4625,7 +4732,7 @@ export const PodSandboxStatus_AnnotationsEntry: MessageFns<PodSandboxStatus_Anno
 };
 
 function createBasePodSandboxStatusResponse(): PodSandboxStatusResponse {
-  return { status: undefined, info: {}, _unknownFields: {} };
+  return { status: undefined, info: {} };
 }
 
 export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
@@ -4685,10 +4792,14 @@ export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4721,7 +4832,7 @@ export const PodSandboxStatusResponse: MessageFns<PodSandboxStatusResponse> = {
 };
 
 function createBasePodSandboxStatusResponse_InfoEntry(): PodSandboxStatusResponse_InfoEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResponse_InfoEntry> = {
@@ -4778,10 +4889,14 @@ export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResp
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4804,7 +4919,7 @@ export const PodSandboxStatusResponse_InfoEntry: MessageFns<PodSandboxStatusResp
 };
 
 function createBasePodSandboxStateValue(): PodSandboxStateValue {
-  return { state: 0, _unknownFields: {} };
+  return { state: 0 };
 }
 
 export const PodSandboxStateValue: MessageFns<PodSandboxStateValue> = {
@@ -4850,10 +4965,14 @@ export const PodSandboxStateValue: MessageFns<PodSandboxStateValue> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4875,7 +4994,7 @@ export const PodSandboxStateValue: MessageFns<PodSandboxStateValue> = {
 };
 
 function createBasePodSandboxFilter(): PodSandboxFilter {
-  return { id: "", state: undefined, labelSelector: {}, _unknownFields: {} };
+  return { id: "", state: undefined, labelSelector: {} };
 }
 
 export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
@@ -4946,10 +5065,14 @@ export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -4983,7 +5106,7 @@ export const PodSandboxFilter: MessageFns<PodSandboxFilter> = {
 };
 
 function createBasePodSandboxFilter_LabelSelectorEntry(): PodSandboxFilter_LabelSelectorEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_LabelSelectorEntry> = {
@@ -5040,10 +5163,14 @@ export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_La
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5066,7 +5193,7 @@ export const PodSandboxFilter_LabelSelectorEntry: MessageFns<PodSandboxFilter_La
 };
 
 function createBaseListPodSandboxRequest(): ListPodSandboxRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListPodSandboxRequest: MessageFns<ListPodSandboxRequest> = {
@@ -5112,10 +5239,14 @@ export const ListPodSandboxRequest: MessageFns<ListPodSandboxRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5139,16 +5270,7 @@ export const ListPodSandboxRequest: MessageFns<ListPodSandboxRequest> = {
 };
 
 function createBasePodSandbox(): PodSandbox {
-  return {
-    id: "",
-    metadata: undefined,
-    state: 0,
-    createdAt: 0n,
-    labels: {},
-    annotations: {},
-    runtimeHandler: "",
-    _unknownFields: {},
-  };
+  return { id: "", metadata: undefined, state: 0, createdAt: 0n, labels: {}, annotations: {}, runtimeHandler: "" };
 }
 
 export const PodSandbox: MessageFns<PodSandbox> = {
@@ -5269,10 +5391,14 @@ export const PodSandbox: MessageFns<PodSandbox> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5318,7 +5444,7 @@ export const PodSandbox: MessageFns<PodSandbox> = {
 };
 
 function createBasePodSandbox_LabelsEntry(): PodSandbox_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
@@ -5375,10 +5501,14 @@ export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5401,7 +5531,7 @@ export const PodSandbox_LabelsEntry: MessageFns<PodSandbox_LabelsEntry> = {
 };
 
 function createBasePodSandbox_AnnotationsEntry(): PodSandbox_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry> = {
@@ -5458,10 +5588,14 @@ export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5484,7 +5618,7 @@ export const PodSandbox_AnnotationsEntry: MessageFns<PodSandbox_AnnotationsEntry
 };
 
 function createBaseListPodSandboxResponse(): ListPodSandboxResponse {
-  return { items: [], _unknownFields: {} };
+  return { items: [] };
 }
 
 export const ListPodSandboxResponse: MessageFns<ListPodSandboxResponse> = {
@@ -5530,10 +5664,14 @@ export const ListPodSandboxResponse: MessageFns<ListPodSandboxResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5555,7 +5693,7 @@ export const ListPodSandboxResponse: MessageFns<ListPodSandboxResponse> = {
 };
 
 function createBasePodSandboxStatsRequest(): PodSandboxStatsRequest {
-  return { podSandboxId: "", _unknownFields: {} };
+  return { podSandboxId: "" };
 }
 
 export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
@@ -5601,10 +5739,14 @@ export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5626,7 +5768,7 @@ export const PodSandboxStatsRequest: MessageFns<PodSandboxStatsRequest> = {
 };
 
 function createBasePodSandboxStatsResponse(): PodSandboxStatsResponse {
-  return { stats: undefined, _unknownFields: {} };
+  return { stats: undefined };
 }
 
 export const PodSandboxStatsResponse: MessageFns<PodSandboxStatsResponse> = {
@@ -5672,10 +5814,14 @@ export const PodSandboxStatsResponse: MessageFns<PodSandboxStatsResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5699,7 +5845,7 @@ export const PodSandboxStatsResponse: MessageFns<PodSandboxStatsResponse> = {
 };
 
 function createBasePodSandboxStatsFilter(): PodSandboxStatsFilter {
-  return { id: "", labelSelector: {}, _unknownFields: {} };
+  return { id: "", labelSelector: {} };
 }
 
 export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
@@ -5759,10 +5905,14 @@ export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5793,7 +5943,7 @@ export const PodSandboxStatsFilter: MessageFns<PodSandboxStatsFilter> = {
 };
 
 function createBasePodSandboxStatsFilter_LabelSelectorEntry(): PodSandboxStatsFilter_LabelSelectorEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxStatsFilter_LabelSelectorEntry: MessageFns<PodSandboxStatsFilter_LabelSelectorEntry> = {
@@ -5850,10 +6000,14 @@ export const PodSandboxStatsFilter_LabelSelectorEntry: MessageFns<PodSandboxStat
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5876,7 +6030,7 @@ export const PodSandboxStatsFilter_LabelSelectorEntry: MessageFns<PodSandboxStat
 };
 
 function createBaseListPodSandboxStatsRequest(): ListPodSandboxStatsRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListPodSandboxStatsRequest: MessageFns<ListPodSandboxStatsRequest> = {
@@ -5922,10 +6076,14 @@ export const ListPodSandboxStatsRequest: MessageFns<ListPodSandboxStatsRequest> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -5949,7 +6107,7 @@ export const ListPodSandboxStatsRequest: MessageFns<ListPodSandboxStatsRequest> 
 };
 
 function createBaseListPodSandboxStatsResponse(): ListPodSandboxStatsResponse {
-  return { stats: [], _unknownFields: {} };
+  return { stats: [] };
 }
 
 export const ListPodSandboxStatsResponse: MessageFns<ListPodSandboxStatsResponse> = {
@@ -5995,10 +6153,14 @@ export const ListPodSandboxStatsResponse: MessageFns<ListPodSandboxStatsResponse
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6020,7 +6182,7 @@ export const ListPodSandboxStatsResponse: MessageFns<ListPodSandboxStatsResponse
 };
 
 function createBasePodSandboxAttributes(): PodSandboxAttributes {
-  return { id: "", metadata: undefined, labels: {}, annotations: {}, _unknownFields: {} };
+  return { id: "", metadata: undefined, labels: {}, annotations: {} };
 }
 
 export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
@@ -6105,10 +6267,14 @@ export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6151,7 +6317,7 @@ export const PodSandboxAttributes: MessageFns<PodSandboxAttributes> = {
 };
 
 function createBasePodSandboxAttributes_LabelsEntry(): PodSandboxAttributes_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_LabelsEntry> = {
@@ -6208,10 +6374,14 @@ export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_L
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6234,7 +6404,7 @@ export const PodSandboxAttributes_LabelsEntry: MessageFns<PodSandboxAttributes_L
 };
 
 function createBasePodSandboxAttributes_AnnotationsEntry(): PodSandboxAttributes_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttributes_AnnotationsEntry> = {
@@ -6291,10 +6461,14 @@ export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttribu
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6317,7 +6491,7 @@ export const PodSandboxAttributes_AnnotationsEntry: MessageFns<PodSandboxAttribu
 };
 
 function createBasePodSandboxStats(): PodSandboxStats {
-  return { attributes: undefined, linux: undefined, windows: undefined, _unknownFields: {} };
+  return { attributes: undefined, linux: undefined, windows: undefined };
 }
 
 export const PodSandboxStats: MessageFns<PodSandboxStats> = {
@@ -6385,10 +6559,14 @@ export const PodSandboxStats: MessageFns<PodSandboxStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6418,14 +6596,7 @@ export const PodSandboxStats: MessageFns<PodSandboxStats> = {
 };
 
 function createBaseLinuxPodSandboxStats(): LinuxPodSandboxStats {
-  return {
-    cpu: undefined,
-    memory: undefined,
-    network: undefined,
-    process: undefined,
-    containers: [],
-    _unknownFields: {},
-  };
+  return { cpu: undefined, memory: undefined, network: undefined, process: undefined, containers: [] };
 }
 
 export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
@@ -6515,10 +6686,14 @@ export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6550,7 +6725,7 @@ export const LinuxPodSandboxStats: MessageFns<LinuxPodSandboxStats> = {
 };
 
 function createBaseWindowsPodSandboxStats(): WindowsPodSandboxStats {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const WindowsPodSandboxStats: MessageFns<WindowsPodSandboxStats> = {
@@ -6585,10 +6760,14 @@ export const WindowsPodSandboxStats: MessageFns<WindowsPodSandboxStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6609,7 +6788,7 @@ export const WindowsPodSandboxStats: MessageFns<WindowsPodSandboxStats> = {
 };
 
 function createBaseNetworkUsage(): NetworkUsage {
-  return { timestamp: 0n, defaultInterface: undefined, interfaces: [], _unknownFields: {} };
+  return { timestamp: 0n, defaultInterface: undefined, interfaces: [] };
 }
 
 export const NetworkUsage: MessageFns<NetworkUsage> = {
@@ -6680,10 +6859,14 @@ export const NetworkUsage: MessageFns<NetworkUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6709,14 +6892,7 @@ export const NetworkUsage: MessageFns<NetworkUsage> = {
 };
 
 function createBaseNetworkInterfaceUsage(): NetworkInterfaceUsage {
-  return {
-    name: "",
-    rxBytes: undefined,
-    rxErrors: undefined,
-    txBytes: undefined,
-    txErrors: undefined,
-    _unknownFields: {},
-  };
+  return { name: "", rxBytes: undefined, rxErrors: undefined, txBytes: undefined, txErrors: undefined };
 }
 
 export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
@@ -6806,10 +6982,14 @@ export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6843,7 +7023,7 @@ export const NetworkInterfaceUsage: MessageFns<NetworkInterfaceUsage> = {
 };
 
 function createBaseProcessUsage(): ProcessUsage {
-  return { timestamp: 0n, processCount: undefined, _unknownFields: {} };
+  return { timestamp: 0n, processCount: undefined };
 }
 
 export const ProcessUsage: MessageFns<ProcessUsage> = {
@@ -6903,10 +7083,14 @@ export const ProcessUsage: MessageFns<ProcessUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -6931,7 +7115,7 @@ export const ProcessUsage: MessageFns<ProcessUsage> = {
 };
 
 function createBaseImageSpec(): ImageSpec {
-  return { image: "", annotations: {}, _unknownFields: {} };
+  return { image: "", annotations: {} };
 }
 
 export const ImageSpec: MessageFns<ImageSpec> = {
@@ -6991,10 +7175,14 @@ export const ImageSpec: MessageFns<ImageSpec> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7025,7 +7213,7 @@ export const ImageSpec: MessageFns<ImageSpec> = {
 };
 
 function createBaseImageSpec_AnnotationsEntry(): ImageSpec_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> = {
@@ -7082,10 +7270,14 @@ export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7108,7 +7300,7 @@ export const ImageSpec_AnnotationsEntry: MessageFns<ImageSpec_AnnotationsEntry> 
 };
 
 function createBaseKeyValue(): KeyValue {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const KeyValue: MessageFns<KeyValue> = {
@@ -7165,10 +7357,14 @@ export const KeyValue: MessageFns<KeyValue> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7202,7 +7398,6 @@ function createBaseLinuxContainerResources(): LinuxContainerResources {
     hugepageLimits: [],
     unified: {},
     memorySwapLimitInBytes: 0n,
-    _unknownFields: {},
   };
 }
 
@@ -7369,10 +7564,14 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7418,7 +7617,7 @@ export const LinuxContainerResources: MessageFns<LinuxContainerResources> = {
 };
 
 function createBaseLinuxContainerResources_UnifiedEntry(): LinuxContainerResources_UnifiedEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerResources_UnifiedEntry> = {
@@ -7475,10 +7674,14 @@ export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerReso
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7501,7 +7704,7 @@ export const LinuxContainerResources_UnifiedEntry: MessageFns<LinuxContainerReso
 };
 
 function createBaseHugepageLimit(): HugepageLimit {
-  return { pageSize: "", limit: 0n, _unknownFields: {} };
+  return { pageSize: "", limit: 0n };
 }
 
 export const HugepageLimit: MessageFns<HugepageLimit> = {
@@ -7561,10 +7764,14 @@ export const HugepageLimit: MessageFns<HugepageLimit> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7587,7 +7794,7 @@ export const HugepageLimit: MessageFns<HugepageLimit> = {
 };
 
 function createBaseSELinuxOption(): SELinuxOption {
-  return { user: "", role: "", type: "", level: "", _unknownFields: {} };
+  return { user: "", role: "", type: "", level: "" };
 }
 
 export const SELinuxOption: MessageFns<SELinuxOption> = {
@@ -7666,10 +7873,14 @@ export const SELinuxOption: MessageFns<SELinuxOption> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7694,7 +7905,7 @@ export const SELinuxOption: MessageFns<SELinuxOption> = {
 };
 
 function createBaseCapability(): Capability {
-  return { addCapabilities: [], dropCapabilities: [], addAmbientCapabilities: [], _unknownFields: {} };
+  return { addCapabilities: [], dropCapabilities: [], addAmbientCapabilities: [] };
 }
 
 export const Capability: MessageFns<Capability> = {
@@ -7762,10 +7973,14 @@ export const Capability: MessageFns<Capability> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -7806,7 +8021,6 @@ function createBaseLinuxContainerSecurityContext(): LinuxContainerSecurityContex
     apparmor: undefined,
     apparmorProfile: "",
     seccompProfilePath: "",
-    _unknownFields: {},
   };
 }
 
@@ -8035,10 +8249,14 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8089,7 +8307,7 @@ export const LinuxContainerSecurityContext: MessageFns<LinuxContainerSecurityCon
 };
 
 function createBaseLinuxContainerConfig(): LinuxContainerConfig {
-  return { resources: undefined, securityContext: undefined, _unknownFields: {} };
+  return { resources: undefined, securityContext: undefined };
 }
 
 export const LinuxContainerConfig: MessageFns<LinuxContainerConfig> = {
@@ -8146,10 +8364,14 @@ export const LinuxContainerConfig: MessageFns<LinuxContainerConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8176,7 +8398,7 @@ export const LinuxContainerConfig: MessageFns<LinuxContainerConfig> = {
 };
 
 function createBaseWindowsSandboxSecurityContext(): WindowsSandboxSecurityContext {
-  return { runAsUsername: "", credentialSpec: "", hostProcess: false, _unknownFields: {} };
+  return { runAsUsername: "", credentialSpec: "", hostProcess: false };
 }
 
 export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityContext> = {
@@ -8244,10 +8466,14 @@ export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityCon
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8271,7 +8497,7 @@ export const WindowsSandboxSecurityContext: MessageFns<WindowsSandboxSecurityCon
 };
 
 function createBaseWindowsPodSandboxConfig(): WindowsPodSandboxConfig {
-  return { securityContext: undefined, _unknownFields: {} };
+  return { securityContext: undefined };
 }
 
 export const WindowsPodSandboxConfig: MessageFns<WindowsPodSandboxConfig> = {
@@ -8317,10 +8543,14 @@ export const WindowsPodSandboxConfig: MessageFns<WindowsPodSandboxConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8344,7 +8574,7 @@ export const WindowsPodSandboxConfig: MessageFns<WindowsPodSandboxConfig> = {
 };
 
 function createBaseWindowsContainerSecurityContext(): WindowsContainerSecurityContext {
-  return { runAsUsername: "", credentialSpec: "", hostProcess: false, _unknownFields: {} };
+  return { runAsUsername: "", credentialSpec: "", hostProcess: false };
 }
 
 export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurityContext> = {
@@ -8412,10 +8642,14 @@ export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurit
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8439,7 +8673,7 @@ export const WindowsContainerSecurityContext: MessageFns<WindowsContainerSecurit
 };
 
 function createBaseWindowsContainerConfig(): WindowsContainerConfig {
-  return { resources: undefined, securityContext: undefined, _unknownFields: {} };
+  return { resources: undefined, securityContext: undefined };
 }
 
 export const WindowsContainerConfig: MessageFns<WindowsContainerConfig> = {
@@ -8496,10 +8730,14 @@ export const WindowsContainerConfig: MessageFns<WindowsContainerConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8526,14 +8764,7 @@ export const WindowsContainerConfig: MessageFns<WindowsContainerConfig> = {
 };
 
 function createBaseWindowsContainerResources(): WindowsContainerResources {
-  return {
-    cpuShares: 0n,
-    cpuCount: 0n,
-    cpuMaximum: 0n,
-    memoryLimitInBytes: 0n,
-    rootfsSizeInBytes: 0n,
-    _unknownFields: {},
-  };
+  return { cpuShares: 0n, cpuCount: 0n, cpuMaximum: 0n, memoryLimitInBytes: 0n, rootfsSizeInBytes: 0n };
 }
 
 export const WindowsContainerResources: MessageFns<WindowsContainerResources> = {
@@ -8638,10 +8869,14 @@ export const WindowsContainerResources: MessageFns<WindowsContainerResources> = 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8673,7 +8908,7 @@ export const WindowsContainerResources: MessageFns<WindowsContainerResources> = 
 };
 
 function createBaseContainerMetadata(): ContainerMetadata {
-  return { name: "", attempt: 0, _unknownFields: {} };
+  return { name: "", attempt: 0 };
 }
 
 export const ContainerMetadata: MessageFns<ContainerMetadata> = {
@@ -8730,10 +8965,14 @@ export const ContainerMetadata: MessageFns<ContainerMetadata> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8756,7 +8995,7 @@ export const ContainerMetadata: MessageFns<ContainerMetadata> = {
 };
 
 function createBaseDevice(): Device {
-  return { containerPath: "", hostPath: "", permissions: "", _unknownFields: {} };
+  return { containerPath: "", hostPath: "", permissions: "" };
 }
 
 export const Device: MessageFns<Device> = {
@@ -8824,10 +9063,14 @@ export const Device: MessageFns<Device> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -8868,7 +9111,6 @@ function createBaseContainerConfig(): ContainerConfig {
     tty: false,
     linux: undefined,
     windows: undefined,
-    _unknownFields: {},
   };
 }
 
@@ -9086,10 +9328,14 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9150,7 +9396,7 @@ export const ContainerConfig: MessageFns<ContainerConfig> = {
 };
 
 function createBaseContainerConfig_LabelsEntry(): ContainerConfig_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry> = {
@@ -9207,10 +9453,14 @@ export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9233,7 +9483,7 @@ export const ContainerConfig_LabelsEntry: MessageFns<ContainerConfig_LabelsEntry
 };
 
 function createBaseContainerConfig_AnnotationsEntry(): ContainerConfig_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_AnnotationsEntry> = {
@@ -9290,10 +9540,14 @@ export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_Annota
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9316,7 +9570,7 @@ export const ContainerConfig_AnnotationsEntry: MessageFns<ContainerConfig_Annota
 };
 
 function createBaseCreateContainerRequest(): CreateContainerRequest {
-  return { podSandboxId: "", config: undefined, sandboxConfig: undefined, _unknownFields: {} };
+  return { podSandboxId: "", config: undefined, sandboxConfig: undefined };
 }
 
 export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
@@ -9384,10 +9638,14 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9415,7 +9673,7 @@ export const CreateContainerRequest: MessageFns<CreateContainerRequest> = {
 };
 
 function createBaseCreateContainerResponse(): CreateContainerResponse {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
@@ -9461,10 +9719,14 @@ export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9486,7 +9748,7 @@ export const CreateContainerResponse: MessageFns<CreateContainerResponse> = {
 };
 
 function createBaseStartContainerRequest(): StartContainerRequest {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const StartContainerRequest: MessageFns<StartContainerRequest> = {
@@ -9532,10 +9794,14 @@ export const StartContainerRequest: MessageFns<StartContainerRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9557,7 +9823,7 @@ export const StartContainerRequest: MessageFns<StartContainerRequest> = {
 };
 
 function createBaseStartContainerResponse(): StartContainerResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const StartContainerResponse: MessageFns<StartContainerResponse> = {
@@ -9592,10 +9858,14 @@ export const StartContainerResponse: MessageFns<StartContainerResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9616,7 +9886,7 @@ export const StartContainerResponse: MessageFns<StartContainerResponse> = {
 };
 
 function createBaseStopContainerRequest(): StopContainerRequest {
-  return { containerId: "", timeout: 0n, _unknownFields: {} };
+  return { containerId: "", timeout: 0n };
 }
 
 export const StopContainerRequest: MessageFns<StopContainerRequest> = {
@@ -9676,10 +9946,14 @@ export const StopContainerRequest: MessageFns<StopContainerRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9702,7 +9976,7 @@ export const StopContainerRequest: MessageFns<StopContainerRequest> = {
 };
 
 function createBaseStopContainerResponse(): StopContainerResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const StopContainerResponse: MessageFns<StopContainerResponse> = {
@@ -9737,10 +10011,14 @@ export const StopContainerResponse: MessageFns<StopContainerResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9761,7 +10039,7 @@ export const StopContainerResponse: MessageFns<StopContainerResponse> = {
 };
 
 function createBaseRemoveContainerRequest(): RemoveContainerRequest {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
@@ -9807,10 +10085,14 @@ export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9832,7 +10114,7 @@ export const RemoveContainerRequest: MessageFns<RemoveContainerRequest> = {
 };
 
 function createBaseRemoveContainerResponse(): RemoveContainerResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const RemoveContainerResponse: MessageFns<RemoveContainerResponse> = {
@@ -9867,10 +10149,14 @@ export const RemoveContainerResponse: MessageFns<RemoveContainerResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9891,7 +10177,7 @@ export const RemoveContainerResponse: MessageFns<RemoveContainerResponse> = {
 };
 
 function createBaseContainerStateValue(): ContainerStateValue {
-  return { state: 0, _unknownFields: {} };
+  return { state: 0 };
 }
 
 export const ContainerStateValue: MessageFns<ContainerStateValue> = {
@@ -9937,10 +10223,14 @@ export const ContainerStateValue: MessageFns<ContainerStateValue> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -9962,7 +10252,7 @@ export const ContainerStateValue: MessageFns<ContainerStateValue> = {
 };
 
 function createBaseContainerFilter(): ContainerFilter {
-  return { id: "", state: undefined, podSandboxId: "", labelSelector: {}, _unknownFields: {} };
+  return { id: "", state: undefined, podSandboxId: "", labelSelector: {} };
 }
 
 export const ContainerFilter: MessageFns<ContainerFilter> = {
@@ -10044,10 +10334,14 @@ export const ContainerFilter: MessageFns<ContainerFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10082,7 +10376,7 @@ export const ContainerFilter: MessageFns<ContainerFilter> = {
 };
 
 function createBaseContainerFilter_LabelSelectorEntry(): ContainerFilter_LabelSelectorEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_LabelSelectorEntry> = {
@@ -10139,10 +10433,14 @@ export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_Labe
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10165,7 +10463,7 @@ export const ContainerFilter_LabelSelectorEntry: MessageFns<ContainerFilter_Labe
 };
 
 function createBaseListContainersRequest(): ListContainersRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListContainersRequest: MessageFns<ListContainersRequest> = {
@@ -10211,10 +10509,14 @@ export const ListContainersRequest: MessageFns<ListContainersRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10248,7 +10550,6 @@ function createBaseContainer(): Container {
     createdAt: 0n,
     labels: {},
     annotations: {},
-    _unknownFields: {},
   };
 }
 
@@ -10392,10 +10693,14 @@ export const Container: MessageFns<Container> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10445,7 +10750,7 @@ export const Container: MessageFns<Container> = {
 };
 
 function createBaseContainer_LabelsEntry(): Container_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
@@ -10502,10 +10807,14 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10528,7 +10837,7 @@ export const Container_LabelsEntry: MessageFns<Container_LabelsEntry> = {
 };
 
 function createBaseContainer_AnnotationsEntry(): Container_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> = {
@@ -10585,10 +10894,14 @@ export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10611,7 +10924,7 @@ export const Container_AnnotationsEntry: MessageFns<Container_AnnotationsEntry> 
 };
 
 function createBaseListContainersResponse(): ListContainersResponse {
-  return { containers: [], _unknownFields: {} };
+  return { containers: [] };
 }
 
 export const ListContainersResponse: MessageFns<ListContainersResponse> = {
@@ -10657,10 +10970,14 @@ export const ListContainersResponse: MessageFns<ListContainersResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10682,7 +10999,7 @@ export const ListContainersResponse: MessageFns<ListContainersResponse> = {
 };
 
 function createBaseContainerStatusRequest(): ContainerStatusRequest {
-  return { containerId: "", verbose: false, _unknownFields: {} };
+  return { containerId: "", verbose: false };
 }
 
 export const ContainerStatusRequest: MessageFns<ContainerStatusRequest> = {
@@ -10739,10 +11056,14 @@ export const ContainerStatusRequest: MessageFns<ContainerStatusRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -10782,7 +11103,6 @@ function createBaseContainerStatus(): ContainerStatus {
     mounts: [],
     logPath: "",
     resources: undefined,
-    _unknownFields: {},
   };
 }
 
@@ -11009,10 +11329,14 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11073,7 +11397,7 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
 };
 
 function createBaseContainerStatus_LabelsEntry(): ContainerStatus_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry> = {
@@ -11130,10 +11454,14 @@ export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11156,7 +11484,7 @@ export const ContainerStatus_LabelsEntry: MessageFns<ContainerStatus_LabelsEntry
 };
 
 function createBaseContainerStatus_AnnotationsEntry(): ContainerStatus_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_AnnotationsEntry> = {
@@ -11213,10 +11541,14 @@ export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_Annota
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11239,7 +11571,7 @@ export const ContainerStatus_AnnotationsEntry: MessageFns<ContainerStatus_Annota
 };
 
 function createBaseContainerStatusResponse(): ContainerStatusResponse {
-  return { status: undefined, info: {}, _unknownFields: {} };
+  return { status: undefined, info: {} };
 }
 
 export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
@@ -11299,10 +11631,14 @@ export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11335,7 +11671,7 @@ export const ContainerStatusResponse: MessageFns<ContainerStatusResponse> = {
 };
 
 function createBaseContainerStatusResponse_InfoEntry(): ContainerStatusResponse_InfoEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusResponse_InfoEntry> = {
@@ -11392,10 +11728,14 @@ export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusRespon
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11418,7 +11758,7 @@ export const ContainerStatusResponse_InfoEntry: MessageFns<ContainerStatusRespon
 };
 
 function createBaseContainerResources(): ContainerResources {
-  return { linux: undefined, windows: undefined, _unknownFields: {} };
+  return { linux: undefined, windows: undefined };
 }
 
 export const ContainerResources: MessageFns<ContainerResources> = {
@@ -11475,10 +11815,14 @@ export const ContainerResources: MessageFns<ContainerResources> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11505,7 +11849,7 @@ export const ContainerResources: MessageFns<ContainerResources> = {
 };
 
 function createBaseUpdateContainerResourcesRequest(): UpdateContainerResourcesRequest {
-  return { containerId: "", linux: undefined, windows: undefined, annotations: {}, _unknownFields: {} };
+  return { containerId: "", linux: undefined, windows: undefined, annotations: {} };
 }
 
 export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResourcesRequest> = {
@@ -11588,10 +11932,14 @@ export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResource
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11628,7 +11976,7 @@ export const UpdateContainerResourcesRequest: MessageFns<UpdateContainerResource
 };
 
 function createBaseUpdateContainerResourcesRequest_AnnotationsEntry(): UpdateContainerResourcesRequest_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const UpdateContainerResourcesRequest_AnnotationsEntry: MessageFns<
@@ -11690,10 +12038,14 @@ export const UpdateContainerResourcesRequest_AnnotationsEntry: MessageFns<
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11720,7 +12072,7 @@ export const UpdateContainerResourcesRequest_AnnotationsEntry: MessageFns<
 };
 
 function createBaseUpdateContainerResourcesResponse(): UpdateContainerResourcesResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const UpdateContainerResourcesResponse: MessageFns<UpdateContainerResourcesResponse> = {
@@ -11755,10 +12107,14 @@ export const UpdateContainerResourcesResponse: MessageFns<UpdateContainerResourc
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11779,7 +12135,7 @@ export const UpdateContainerResourcesResponse: MessageFns<UpdateContainerResourc
 };
 
 function createBaseExecSyncRequest(): ExecSyncRequest {
-  return { containerId: "", cmd: [], timeout: 0n, _unknownFields: {} };
+  return { containerId: "", cmd: [], timeout: 0n };
 }
 
 export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
@@ -11850,10 +12206,14 @@ export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11877,7 +12237,7 @@ export const ExecSyncRequest: MessageFns<ExecSyncRequest> = {
 };
 
 function createBaseExecSyncResponse(): ExecSyncResponse {
-  return { stdout: new Uint8Array(0), stderr: new Uint8Array(0), exitCode: 0, _unknownFields: {} };
+  return { stdout: new Uint8Array(0), stderr: new Uint8Array(0), exitCode: 0 };
 }
 
 export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
@@ -11945,10 +12305,14 @@ export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -11972,7 +12336,7 @@ export const ExecSyncResponse: MessageFns<ExecSyncResponse> = {
 };
 
 function createBaseExecRequest(): ExecRequest {
-  return { containerId: "", cmd: [], tty: false, stdin: false, stdout: false, stderr: false, _unknownFields: {} };
+  return { containerId: "", cmd: [], tty: false, stdin: false, stdout: false, stderr: false };
 }
 
 export const ExecRequest: MessageFns<ExecRequest> = {
@@ -12073,10 +12437,14 @@ export const ExecRequest: MessageFns<ExecRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12103,7 +12471,7 @@ export const ExecRequest: MessageFns<ExecRequest> = {
 };
 
 function createBaseExecResponse(): ExecResponse {
-  return { url: "", _unknownFields: {} };
+  return { url: "" };
 }
 
 export const ExecResponse: MessageFns<ExecResponse> = {
@@ -12149,10 +12517,14 @@ export const ExecResponse: MessageFns<ExecResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12174,7 +12546,7 @@ export const ExecResponse: MessageFns<ExecResponse> = {
 };
 
 function createBaseAttachRequest(): AttachRequest {
-  return { containerId: "", stdin: false, tty: false, stdout: false, stderr: false, _unknownFields: {} };
+  return { containerId: "", stdin: false, tty: false, stdout: false, stderr: false };
 }
 
 export const AttachRequest: MessageFns<AttachRequest> = {
@@ -12264,10 +12636,14 @@ export const AttachRequest: MessageFns<AttachRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12293,7 +12669,7 @@ export const AttachRequest: MessageFns<AttachRequest> = {
 };
 
 function createBaseAttachResponse(): AttachResponse {
-  return { url: "", _unknownFields: {} };
+  return { url: "" };
 }
 
 export const AttachResponse: MessageFns<AttachResponse> = {
@@ -12339,10 +12715,14 @@ export const AttachResponse: MessageFns<AttachResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12364,7 +12744,7 @@ export const AttachResponse: MessageFns<AttachResponse> = {
 };
 
 function createBasePortForwardRequest(): PortForwardRequest {
-  return { podSandboxId: "", port: [], _unknownFields: {} };
+  return { podSandboxId: "", port: [] };
 }
 
 export const PortForwardRequest: MessageFns<PortForwardRequest> = {
@@ -12435,10 +12815,14 @@ export const PortForwardRequest: MessageFns<PortForwardRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12461,7 +12845,7 @@ export const PortForwardRequest: MessageFns<PortForwardRequest> = {
 };
 
 function createBasePortForwardResponse(): PortForwardResponse {
-  return { url: "", _unknownFields: {} };
+  return { url: "" };
 }
 
 export const PortForwardResponse: MessageFns<PortForwardResponse> = {
@@ -12507,10 +12891,14 @@ export const PortForwardResponse: MessageFns<PortForwardResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12532,7 +12920,7 @@ export const PortForwardResponse: MessageFns<PortForwardResponse> = {
 };
 
 function createBaseImageFilter(): ImageFilter {
-  return { image: undefined, _unknownFields: {} };
+  return { image: undefined };
 }
 
 export const ImageFilter: MessageFns<ImageFilter> = {
@@ -12578,10 +12966,14 @@ export const ImageFilter: MessageFns<ImageFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12605,7 +12997,7 @@ export const ImageFilter: MessageFns<ImageFilter> = {
 };
 
 function createBaseListImagesRequest(): ListImagesRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListImagesRequest: MessageFns<ListImagesRequest> = {
@@ -12651,10 +13043,14 @@ export const ListImagesRequest: MessageFns<ListImagesRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12687,7 +13083,6 @@ function createBaseImage(): Image {
     username: "",
     spec: undefined,
     pinned: false,
-    _unknownFields: {},
   };
 }
 
@@ -12814,10 +13209,14 @@ export const Image: MessageFns<Image> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12846,7 +13245,7 @@ export const Image: MessageFns<Image> = {
 };
 
 function createBaseListImagesResponse(): ListImagesResponse {
-  return { images: [], _unknownFields: {} };
+  return { images: [] };
 }
 
 export const ListImagesResponse: MessageFns<ListImagesResponse> = {
@@ -12892,10 +13291,14 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -12917,7 +13320,7 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
 };
 
 function createBaseImageStatusRequest(): ImageStatusRequest {
-  return { image: undefined, verbose: false, _unknownFields: {} };
+  return { image: undefined, verbose: false };
 }
 
 export const ImageStatusRequest: MessageFns<ImageStatusRequest> = {
@@ -12974,10 +13377,14 @@ export const ImageStatusRequest: MessageFns<ImageStatusRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13002,7 +13409,7 @@ export const ImageStatusRequest: MessageFns<ImageStatusRequest> = {
 };
 
 function createBaseImageStatusResponse(): ImageStatusResponse {
-  return { image: undefined, info: {}, _unknownFields: {} };
+  return { image: undefined, info: {} };
 }
 
 export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
@@ -13062,10 +13469,14 @@ export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13096,7 +13507,7 @@ export const ImageStatusResponse: MessageFns<ImageStatusResponse> = {
 };
 
 function createBaseImageStatusResponse_InfoEntry(): ImageStatusResponse_InfoEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoEntry> = {
@@ -13153,10 +13564,14 @@ export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoE
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13179,15 +13594,7 @@ export const ImageStatusResponse_InfoEntry: MessageFns<ImageStatusResponse_InfoE
 };
 
 function createBaseAuthConfig(): AuthConfig {
-  return {
-    username: "",
-    password: "",
-    auth: "",
-    serverAddress: "",
-    identityToken: "",
-    registryToken: "",
-    _unknownFields: {},
-  };
+  return { username: "", password: "", auth: "", serverAddress: "", identityToken: "", registryToken: "" };
 }
 
 export const AuthConfig: MessageFns<AuthConfig> = {
@@ -13288,10 +13695,14 @@ export const AuthConfig: MessageFns<AuthConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13318,7 +13729,7 @@ export const AuthConfig: MessageFns<AuthConfig> = {
 };
 
 function createBasePullImageRequest(): PullImageRequest {
-  return { image: undefined, auth: undefined, sandboxConfig: undefined, _unknownFields: {} };
+  return { image: undefined, auth: undefined, sandboxConfig: undefined };
 }
 
 export const PullImageRequest: MessageFns<PullImageRequest> = {
@@ -13386,10 +13797,14 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13419,7 +13834,7 @@ export const PullImageRequest: MessageFns<PullImageRequest> = {
 };
 
 function createBasePullImageResponse(): PullImageResponse {
-  return { imageRef: "", _unknownFields: {} };
+  return { imageRef: "" };
 }
 
 export const PullImageResponse: MessageFns<PullImageResponse> = {
@@ -13465,10 +13880,14 @@ export const PullImageResponse: MessageFns<PullImageResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13490,7 +13909,7 @@ export const PullImageResponse: MessageFns<PullImageResponse> = {
 };
 
 function createBaseRemoveImageRequest(): RemoveImageRequest {
-  return { image: undefined, _unknownFields: {} };
+  return { image: undefined };
 }
 
 export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
@@ -13536,10 +13955,14 @@ export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13563,7 +13986,7 @@ export const RemoveImageRequest: MessageFns<RemoveImageRequest> = {
 };
 
 function createBaseRemoveImageResponse(): RemoveImageResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
@@ -13598,10 +14021,14 @@ export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13622,7 +14049,7 @@ export const RemoveImageResponse: MessageFns<RemoveImageResponse> = {
 };
 
 function createBaseNetworkConfig(): NetworkConfig {
-  return { podCidr: "", _unknownFields: {} };
+  return { podCidr: "" };
 }
 
 export const NetworkConfig: MessageFns<NetworkConfig> = {
@@ -13668,10 +14095,14 @@ export const NetworkConfig: MessageFns<NetworkConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13693,7 +14124,7 @@ export const NetworkConfig: MessageFns<NetworkConfig> = {
 };
 
 function createBaseRuntimeConfig(): RuntimeConfig {
-  return { networkConfig: undefined, _unknownFields: {} };
+  return { networkConfig: undefined };
 }
 
 export const RuntimeConfig: MessageFns<RuntimeConfig> = {
@@ -13739,10 +14170,14 @@ export const RuntimeConfig: MessageFns<RuntimeConfig> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13766,7 +14201,7 @@ export const RuntimeConfig: MessageFns<RuntimeConfig> = {
 };
 
 function createBaseUpdateRuntimeConfigRequest(): UpdateRuntimeConfigRequest {
-  return { runtimeConfig: undefined, _unknownFields: {} };
+  return { runtimeConfig: undefined };
 }
 
 export const UpdateRuntimeConfigRequest: MessageFns<UpdateRuntimeConfigRequest> = {
@@ -13812,10 +14247,14 @@ export const UpdateRuntimeConfigRequest: MessageFns<UpdateRuntimeConfigRequest> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13839,7 +14278,7 @@ export const UpdateRuntimeConfigRequest: MessageFns<UpdateRuntimeConfigRequest> 
 };
 
 function createBaseUpdateRuntimeConfigResponse(): UpdateRuntimeConfigResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const UpdateRuntimeConfigResponse: MessageFns<UpdateRuntimeConfigResponse> = {
@@ -13874,10 +14313,14 @@ export const UpdateRuntimeConfigResponse: MessageFns<UpdateRuntimeConfigResponse
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -13898,7 +14341,7 @@ export const UpdateRuntimeConfigResponse: MessageFns<UpdateRuntimeConfigResponse
 };
 
 function createBaseRuntimeCondition(): RuntimeCondition {
-  return { type: "", status: false, reason: "", message: "", _unknownFields: {} };
+  return { type: "", status: false, reason: "", message: "" };
 }
 
 export const RuntimeCondition: MessageFns<RuntimeCondition> = {
@@ -13977,10 +14420,14 @@ export const RuntimeCondition: MessageFns<RuntimeCondition> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14005,7 +14452,7 @@ export const RuntimeCondition: MessageFns<RuntimeCondition> = {
 };
 
 function createBaseRuntimeStatus(): RuntimeStatus {
-  return { conditions: [], _unknownFields: {} };
+  return { conditions: [] };
 }
 
 export const RuntimeStatus: MessageFns<RuntimeStatus> = {
@@ -14051,10 +14498,14 @@ export const RuntimeStatus: MessageFns<RuntimeStatus> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14076,7 +14527,7 @@ export const RuntimeStatus: MessageFns<RuntimeStatus> = {
 };
 
 function createBaseStatusRequest(): StatusRequest {
-  return { verbose: false, _unknownFields: {} };
+  return { verbose: false };
 }
 
 export const StatusRequest: MessageFns<StatusRequest> = {
@@ -14122,10 +14573,14 @@ export const StatusRequest: MessageFns<StatusRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14147,7 +14602,7 @@ export const StatusRequest: MessageFns<StatusRequest> = {
 };
 
 function createBaseStatusResponse(): StatusResponse {
-  return { status: undefined, info: {}, _unknownFields: {} };
+  return { status: undefined, info: {} };
 }
 
 export const StatusResponse: MessageFns<StatusResponse> = {
@@ -14207,10 +14662,14 @@ export const StatusResponse: MessageFns<StatusResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14243,7 +14702,7 @@ export const StatusResponse: MessageFns<StatusResponse> = {
 };
 
 function createBaseStatusResponse_InfoEntry(): StatusResponse_InfoEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
@@ -14300,10 +14759,14 @@ export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14326,7 +14789,7 @@ export const StatusResponse_InfoEntry: MessageFns<StatusResponse_InfoEntry> = {
 };
 
 function createBaseImageFsInfoRequest(): ImageFsInfoRequest {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const ImageFsInfoRequest: MessageFns<ImageFsInfoRequest> = {
@@ -14361,10 +14824,14 @@ export const ImageFsInfoRequest: MessageFns<ImageFsInfoRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14385,7 +14852,7 @@ export const ImageFsInfoRequest: MessageFns<ImageFsInfoRequest> = {
 };
 
 function createBaseUInt64Value(): UInt64Value {
-  return { value: 0n, _unknownFields: {} };
+  return { value: 0n };
 }
 
 export const UInt64Value: MessageFns<UInt64Value> = {
@@ -14434,10 +14901,14 @@ export const UInt64Value: MessageFns<UInt64Value> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14459,7 +14930,7 @@ export const UInt64Value: MessageFns<UInt64Value> = {
 };
 
 function createBaseFilesystemIdentifier(): FilesystemIdentifier {
-  return { mountpoint: "", _unknownFields: {} };
+  return { mountpoint: "" };
 }
 
 export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
@@ -14505,10 +14976,14 @@ export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14530,7 +15005,7 @@ export const FilesystemIdentifier: MessageFns<FilesystemIdentifier> = {
 };
 
 function createBaseFilesystemUsage(): FilesystemUsage {
-  return { timestamp: 0n, fsId: undefined, usedBytes: undefined, inodesUsed: undefined, _unknownFields: {} };
+  return { timestamp: 0n, fsId: undefined, usedBytes: undefined, inodesUsed: undefined };
 }
 
 export const FilesystemUsage: MessageFns<FilesystemUsage> = {
@@ -14612,10 +15087,14 @@ export const FilesystemUsage: MessageFns<FilesystemUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14646,7 +15125,7 @@ export const FilesystemUsage: MessageFns<FilesystemUsage> = {
 };
 
 function createBaseImageFsInfoResponse(): ImageFsInfoResponse {
-  return { imageFilesystems: [], _unknownFields: {} };
+  return { imageFilesystems: [] };
 }
 
 export const ImageFsInfoResponse: MessageFns<ImageFsInfoResponse> = {
@@ -14692,10 +15171,14 @@ export const ImageFsInfoResponse: MessageFns<ImageFsInfoResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14717,7 +15200,7 @@ export const ImageFsInfoResponse: MessageFns<ImageFsInfoResponse> = {
 };
 
 function createBaseContainerStatsRequest(): ContainerStatsRequest {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
@@ -14763,10 +15246,14 @@ export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14788,7 +15275,7 @@ export const ContainerStatsRequest: MessageFns<ContainerStatsRequest> = {
 };
 
 function createBaseContainerStatsResponse(): ContainerStatsResponse {
-  return { stats: undefined, _unknownFields: {} };
+  return { stats: undefined };
 }
 
 export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
@@ -14834,10 +15321,14 @@ export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14861,7 +15352,7 @@ export const ContainerStatsResponse: MessageFns<ContainerStatsResponse> = {
 };
 
 function createBaseListContainerStatsRequest(): ListContainerStatsRequest {
-  return { filter: undefined, _unknownFields: {} };
+  return { filter: undefined };
 }
 
 export const ListContainerStatsRequest: MessageFns<ListContainerStatsRequest> = {
@@ -14907,10 +15398,14 @@ export const ListContainerStatsRequest: MessageFns<ListContainerStatsRequest> = 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -14934,7 +15429,7 @@ export const ListContainerStatsRequest: MessageFns<ListContainerStatsRequest> = 
 };
 
 function createBaseContainerStatsFilter(): ContainerStatsFilter {
-  return { id: "", podSandboxId: "", labelSelector: {}, _unknownFields: {} };
+  return { id: "", podSandboxId: "", labelSelector: {} };
 }
 
 export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
@@ -15005,10 +15500,14 @@ export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15040,7 +15539,7 @@ export const ContainerStatsFilter: MessageFns<ContainerStatsFilter> = {
 };
 
 function createBaseContainerStatsFilter_LabelSelectorEntry(): ContainerStatsFilter_LabelSelectorEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsFilter_LabelSelectorEntry> = {
@@ -15097,10 +15596,14 @@ export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsF
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15123,7 +15626,7 @@ export const ContainerStatsFilter_LabelSelectorEntry: MessageFns<ContainerStatsF
 };
 
 function createBaseListContainerStatsResponse(): ListContainerStatsResponse {
-  return { stats: [], _unknownFields: {} };
+  return { stats: [] };
 }
 
 export const ListContainerStatsResponse: MessageFns<ListContainerStatsResponse> = {
@@ -15169,10 +15672,14 @@ export const ListContainerStatsResponse: MessageFns<ListContainerStatsResponse> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15194,7 +15701,7 @@ export const ListContainerStatsResponse: MessageFns<ListContainerStatsResponse> 
 };
 
 function createBaseContainerAttributes(): ContainerAttributes {
-  return { id: "", metadata: undefined, labels: {}, annotations: {}, _unknownFields: {} };
+  return { id: "", metadata: undefined, labels: {}, annotations: {} };
 }
 
 export const ContainerAttributes: MessageFns<ContainerAttributes> = {
@@ -15279,10 +15786,14 @@ export const ContainerAttributes: MessageFns<ContainerAttributes> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15325,7 +15836,7 @@ export const ContainerAttributes: MessageFns<ContainerAttributes> = {
 };
 
 function createBaseContainerAttributes_LabelsEntry(): ContainerAttributes_LabelsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_LabelsEntry> = {
@@ -15382,10 +15893,14 @@ export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_Lab
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15408,7 +15923,7 @@ export const ContainerAttributes_LabelsEntry: MessageFns<ContainerAttributes_Lab
 };
 
 function createBaseContainerAttributes_AnnotationsEntry(): ContainerAttributes_AnnotationsEntry {
-  return { key: "", value: "", _unknownFields: {} };
+  return { key: "", value: "" };
 }
 
 export const ContainerAttributes_AnnotationsEntry: MessageFns<ContainerAttributes_AnnotationsEntry> = {
@@ -15465,10 +15980,14 @@ export const ContainerAttributes_AnnotationsEntry: MessageFns<ContainerAttribute
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15491,7 +16010,7 @@ export const ContainerAttributes_AnnotationsEntry: MessageFns<ContainerAttribute
 };
 
 function createBaseContainerStats(): ContainerStats {
-  return { attributes: undefined, cpu: undefined, memory: undefined, writableLayer: undefined, _unknownFields: {} };
+  return { attributes: undefined, cpu: undefined, memory: undefined, writableLayer: undefined };
 }
 
 export const ContainerStats: MessageFns<ContainerStats> = {
@@ -15570,10 +16089,14 @@ export const ContainerStats: MessageFns<ContainerStats> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15604,7 +16127,7 @@ export const ContainerStats: MessageFns<ContainerStats> = {
 };
 
 function createBaseCpuUsage(): CpuUsage {
-  return { timestamp: 0n, usageCoreNanoSeconds: undefined, usageNanoCores: undefined, _unknownFields: {} };
+  return { timestamp: 0n, usageCoreNanoSeconds: undefined, usageNanoCores: undefined };
 }
 
 export const CpuUsage: MessageFns<CpuUsage> = {
@@ -15675,10 +16198,14 @@ export const CpuUsage: MessageFns<CpuUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15714,7 +16241,6 @@ function createBaseMemoryUsage(): MemoryUsage {
     rssBytes: undefined,
     pageFaults: undefined,
     majorPageFaults: undefined,
-    _unknownFields: {},
   };
 }
 
@@ -15830,10 +16356,14 @@ export const MemoryUsage: MessageFns<MemoryUsage> = {
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15873,7 +16403,7 @@ export const MemoryUsage: MessageFns<MemoryUsage> = {
 };
 
 function createBaseReopenContainerLogRequest(): ReopenContainerLogRequest {
-  return { containerId: "", _unknownFields: {} };
+  return { containerId: "" };
 }
 
 export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = {
@@ -15919,10 +16449,14 @@ export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
@@ -15944,7 +16478,7 @@ export const ReopenContainerLogRequest: MessageFns<ReopenContainerLogRequest> = 
 };
 
 function createBaseReopenContainerLogResponse(): ReopenContainerLogResponse {
-  return { _unknownFields: {} };
+  return {};
 }
 
 export const ReopenContainerLogResponse: MessageFns<ReopenContainerLogResponse> = {
@@ -15979,10 +16513,14 @@ export const ReopenContainerLogResponse: MessageFns<ReopenContainerLogResponse> 
         }
         const buf = reader.skip(tag & 7);
 
-        const list = message._unknownFields![tag];
+        if (message._unknownFields === undefined) {
+          message._unknownFields = {};
+        }
+
+        const list = message._unknownFields[tag];
 
         if (list === undefined) {
-          message._unknownFields![tag] = [buf];
+          message._unknownFields[tag] = [buf];
         } else {
           list.push(buf);
         }
