@@ -4,10 +4,6 @@ export const pendingFiles: readonly string[] = [
   'dockerconfig-decode',
   'endpoints',
   'ensure-image',
-  'gc-freespace',
-  'gc-trigger',
-  'image-ref-normalize',
-  'image-ref-parse',
   'keyring-match',
   'pull-verify',
 ];

@@ -1,0 +1,336 @@
+import { createHash } from 'node:crypto';
+import type { CollectionPolicy } from './policy';
+import { assessDisk, type DiskAssessment, type FileSystemReading } from './threshold';
+import type { ImageUser, PlanImage, Protection } from './types';
+
+/** Rules that keep an image, in the order in which they are asked; the first that applies decides. */
+export const keepRules = [
+  'in-use',
+  'pinned',
+  'sandbox-image',
+  'exempt',
+  'pull-in-progress',
+  'held',
+  'recently-used',
+  'min-age',
+  'enough-freed',
+  'below-threshold',
+] as const;
+export type KeepRule = (typeof keepRules)[number];
+
+/** Rules that remove an image. */
+export const removeRules = ['max-age', 'threshold', 'request'] as const;
+export type RemoveRule = (typeof removeRules)[number];
+
+/** What is asked of a collection beyond the policy. */
+export interface CollectionRequest {
+  /** Bytes to free whatever the marks say; Infinity = everything that may go. */
+  readonly bytes: number;
+}
+
+export interface PlanInput {
+  /** Every image the runtime lists. */
+  readonly images: readonly PlanImage[];
+  /** The image file systems; without a request, those over the high mark say how much is to be freed. */
+  readonly disks: readonly FileSystemReading[];
+  readonly policy: CollectionPolicy;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** When this process began to collect; counts only with `maxAgeStarts: 'after-max-age-of-uptime'`. */
+  readonly collectingSince: number;
+  readonly request?: CollectionRequest;
+}
+
+/** Verdict on one image. */
+export interface PlannedImage {
+  readonly imageId: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+  readonly runtimeHandler: string;
+  readonly verdict: 'keep' | 'remove';
+  /** The rule that decided. */
+  readonly rule: KeepRule | RemoveRule;
+  /** The rule in words, with the facts of this image. */
+  readonly why: string;
+  /** Place in removal order, from 1; absent for images that cannot be removed at all. */
+  readonly order?: number;
+  /** Size the runtime reports: an estimate of what removal frees, because shared layers stay. */
+  readonly expectedBytes: number;
+  readonly pinned: boolean;
+  readonly firstDetected: number | null;
+  readonly lastUsed: number | null;
+  readonly usedBy: readonly ImageUser[];
+}
+
+/** What a collection would do now. The same input gives the same plan. */
+export interface CollectionPlan {
+  /** Hash of what would be removed and under which policy: equal plans have equal ids. */
+  readonly planId: string;
+  /** Milliseconds since the epoch. */
+  readonly plannedAt: number;
+  /** Why: a request, a mark that is reached, an age that is exceeded, or nothing to do. */
+  readonly trigger: 'request' | 'threshold' | 'max-age' | 'none';
+  readonly agePass: 'applied' | 'off' | 'not-up-long-enough';
+  /** Bytes the space pass has to free; absent when there is none. */
+  readonly bytesToFree?: number;
+  readonly disks: readonly DiskAssessment[];
+  /** Images that may go, in removal order (whatever the verdict), then the others by id. */
+  readonly images: readonly PlannedImage[];
+  readonly removeCount: number;
+  readonly expectedBytes: number;
+  /** Always true here: CRI does not tell which layers images share. */
+  readonly expectedIsEstimate: true;
+  readonly keptByRule: Readonly<Partial<Record<KeepRule, number>>>;
+}
+
+/** Least recently used first, never used before used, then first detected; ids decide between equals. */
+export function compareByLastUse(
+  a: Pick<PlanImage, 'imageId' | 'firstDetected' | 'lastUsed'>,
+  b: Pick<PlanImage, 'imageId' | 'firstDetected' | 'lastUsed'>,
+): number {
+  return (
+    compareTimes(a.lastUsed, b.lastUsed) ||
+    compareTimes(a.firstDetected, b.firstDetected) ||
+    (a.imageId < b.imageId ? -1 : a.imageId > b.imageId ? 1 : 0)
+  );
+}
+
+const compareTimes = (a: number | null, b: number | null): number =>
+  a === b ? 0 : (a ?? -Infinity) - (b ?? -Infinity);
+
+/**
+ * Decides over every image: a pure function of its input. Protected images are kept; the others go by age, then, when a
+ * mark is reached or bytes are asked for, in order of last use until the expected sum reaches the amount.
+ * A disk without capacity decides nothing here; the collection reports it.
+ */
+export function planCollection(input: PlanInput): CollectionPlan {
+  const { policy, now, request } = input;
+  const disks = input.disks
+    .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
+    .map((reading) => assessDisk(reading, policy));
+  const kept: PlannedImage[] = [];
+  const candidates: PlanImage[] = [];
+  for (const image of input.images) {
+    const protection = firstProtection(image);
+    if (protection === undefined) candidates.push(image);
+    else kept.push(planned(image, 'keep', protection.rule, protection.why));
+  }
+  candidates.sort(compareByLastUse);
+  kept.sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
+
+  const agePass = agePassState(input);
+  const overMark = disks.filter((disk) => disk.overHigh);
+  const bytesToFree =
+    request?.bytes ??
+    (overMark.length === 0 ? undefined : Math.max(...overMark.map((disk) => disk.bytesToFree)));
+
+  const byAge = agePass === 'applied' ? candidates.filter((image) => tooOld(image, input)) : [];
+  const aged = new Set(byAge);
+  const rest = candidates.filter((image) => !aged.has(image));
+  const images: PlannedImage[] = byAge.map((image, index) => ({
+    ...planned(image, 'remove', 'max-age', ageText(image, input)),
+    order: index + 1,
+  }));
+  // Age removals go first and count: the space pass asks for what they are not expected to free.
+  let freed = byAge.reduce((sum, image) => sum + image.sizeBytes, 0);
+  let removedForSpace = 0;
+  const oneAtLeast = policy.differences.nothingToFree === 'remove-one';
+  for (const image of rest) {
+    const verdict = spaceVerdict(image);
+    if (verdict.verdict === 'remove') {
+      freed += image.sizeBytes;
+      removedForSpace += 1;
+    }
+    images.push({ ...verdict, order: images.length + 1 });
+  }
+  const removals = images.filter((image) => image.verdict === 'remove');
+  const all = [...images, ...kept];
+  return {
+    planId: planIdOf(removals, policy, request),
+    plannedAt: now,
+    trigger: triggerOf(request, bytesToFree, byAge.length),
+    agePass,
+    ...(bytesToFree === undefined ? {} : { bytesToFree }),
+    disks,
+    images: all,
+    removeCount: removals.length,
+    expectedBytes: removals.reduce((sum, image) => sum + image.expectedBytes, 0),
+    expectedIsEstimate: true,
+    keptByRule: countKept(all),
+  };
+
+  function spaceVerdict(image: PlanImage): PlannedImage {
+    const young = tooYoung(image, policy, now);
+    if (young !== undefined) return planned(image, 'keep', young.rule, young.why);
+    if (bytesToFree === undefined) {
+      return planned(image, 'keep', 'below-threshold', belowThresholdText(disks, policy));
+    }
+    if (freed >= bytesToFree && (!oneAtLeast || removedForSpace > 0)) {
+      const why = `the images before it are expected to free ${freed} of ${amount(bytesToFree)}`;
+      return planned(image, 'keep', 'enough-freed', why);
+    }
+    return planned(
+      image,
+      'remove',
+      request === undefined ? 'threshold' : 'request',
+      `${useText(image)}; ${freed} of ${amount(bytesToFree)} expected so far`,
+    );
+  }
+}
+
+/** Why an image that nothing protects is still too fresh to go for space, or undefined when it may go. */
+export function tooYoung(
+  image: Pick<PlanImage, 'firstDetected' | 'lastUsed'>,
+  policy: Pick<CollectionPolicy, 'minAgeMs'>,
+  now: number,
+): { rule: 'recently-used' | 'min-age'; why: string } | undefined {
+  if (image.lastUsed !== null && image.lastUsed >= now) {
+    return {
+      rule: 'recently-used',
+      why: `last used ${timeText(image.lastUsed)}, which is not past`,
+    };
+  }
+  if (image.firstDetected !== null && now - image.firstDetected < policy.minAgeMs) {
+    const age = seconds(now - image.firstDetected);
+    const minimum = seconds(policy.minAgeMs);
+    return { rule: 'min-age', why: `known for ${age}, the minimum age is ${minimum}` };
+  }
+  return undefined;
+}
+
+/** The protection that decides over an image, by the order of {@link keepRules}. */
+export function firstProtection(image: PlanImage): { rule: KeepRule; why: string } | undefined {
+  const [user] = image.usedBy;
+  if (user !== undefined) return { rule: 'in-use', why: usersText(user, image.usedBy.length) };
+  if (image.pinned) return { rule: 'pinned', why: 'pinned by the runtime' };
+  const protections = [...(image.protections ?? [])].sort(
+    (a, b) => keepRules.indexOf(a.rule) - keepRules.indexOf(b.rule),
+  );
+  const [first] = protections;
+  return first === undefined ? undefined : { rule: first.rule, why: protectionText(first) };
+}
+
+function protectionText(protection: Protection): string {
+  switch (protection.rule) {
+    case 'sandbox-image':
+      return `the runtime starts pods with it (${protection.reference})`;
+    case 'exempt':
+      return `exempt by ${protection.pattern}`;
+    case 'pull-in-progress':
+      return `a pull of ${protection.reference} has been running since ${timeText(protection.since)}`;
+    case 'held':
+      return `held until ${timeText(protection.until)}`;
+  }
+}
+
+function usersText(user: ImageUser, count: number): string {
+  const pod =
+    user.podName === undefined ? '' : ` of pod ${user.podNamespace ?? ''}/${user.podName}`;
+  const what = user.as === 'container' ? 'container' : 'image volume of container';
+  const others = count > 1 ? ` and ${count - 1} more` : '';
+  return `${what} ${user.containerName ?? user.containerId}${pod}${others}`;
+}
+
+function agePassState({ policy, now, collectingSince }: PlanInput): CollectionPlan['agePass'] {
+  if (policy.maxAgeMs === 0) return 'off';
+  return policy.differences.maxAgeStarts === 'after-max-age-of-uptime' &&
+    now - collectingSince <= policy.maxAgeMs
+    ? 'not-up-long-enough'
+    : 'applied';
+}
+
+/** Since when an image counts as idle for the maximum age; null = for ever. */
+function idleSince(image: PlanImage, { policy }: PlanInput): number | null {
+  if (policy.differences.maxAgeCountsFrom === 'last-use') return image.lastUsed;
+  if (image.lastUsed === null) return image.firstDetected;
+  return Math.max(image.lastUsed, image.firstDetected ?? -Infinity);
+}
+
+function tooOld(image: PlanImage, input: PlanInput): boolean {
+  const since = idleSince(image, input);
+  return since === null || input.now - since > input.policy.maxAgeMs;
+}
+
+function ageText(image: PlanImage, input: PlanInput): string {
+  const since = idleSince(image, input);
+  const limit = `the maximum age is ${seconds(input.policy.maxAgeMs)}`;
+  return since === null
+    ? `never seen in use; ${limit}`
+    : `idle for ${seconds(input.now - since)}, ${limit}`;
+}
+
+function belowThresholdText(disks: readonly DiskAssessment[], policy: CollectionPolicy): string {
+  const mark = `the high mark is ${policy.highThresholdPercent} %`;
+  if (disks.length === 0) return `no file system is over the mark; ${mark}`;
+  return `${disks.map((disk) => `${disk.mountpoint} is ${disk.usedPercent} % used`).join(', ')}; ${mark}`;
+}
+
+const useText = (image: PlanImage): string =>
+  image.lastUsed === null ? 'never seen in use' : `last used ${timeText(image.lastUsed)}`;
+const timeText = (ms: number): string => new Date(ms).toISOString();
+const seconds = (ms: number): string => `${Math.floor(ms / 1000)} s`;
+const amount = (bytes: number): string => (bytes === Infinity ? 'all bytes' : `${bytes} bytes`);
+
+function planned(
+  image: PlanImage,
+  verdict: PlannedImage['verdict'],
+  rule: PlannedImage['rule'],
+  why: string,
+): PlannedImage {
+  const { imageId, repoTags, repoDigests, runtimeHandler } = image;
+  const { pinned, firstDetected, lastUsed, usedBy, sizeBytes } = image;
+  return {
+    imageId,
+    repoTags,
+    repoDigests,
+    runtimeHandler,
+    verdict,
+    rule,
+    why,
+    expectedBytes: sizeBytes,
+    pinned,
+    firstDetected,
+    lastUsed,
+    usedBy,
+  };
+}
+
+function triggerOf(
+  request: CollectionRequest | undefined,
+  bytesToFree: number | undefined,
+  removedByAge: number,
+): CollectionPlan['trigger'] {
+  if (request !== undefined) return 'request';
+  if (bytesToFree !== undefined) return 'threshold';
+  return removedByAge > 0 ? 'max-age' : 'none';
+}
+
+function countKept(images: readonly PlannedImage[]): CollectionPlan['keptByRule'] {
+  const counts: Partial<Record<KeepRule, number>> = {};
+  for (const image of images) {
+    if (image.verdict === 'remove') continue;
+    const rule = image.rule as KeepRule;
+    counts[rule] = (counts[rule] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** Ages belong to the content: an image that went and came back, or was used meanwhile, makes another plan. */
+function planIdOf(
+  removals: readonly PlannedImage[],
+  policy: CollectionPolicy,
+  request: CollectionRequest | undefined,
+): string {
+  const content = {
+    removals: removals.map(({ imageId, rule, expectedBytes, firstDetected, lastUsed }) => [
+      imageId,
+      rule,
+      expectedBytes,
+      firstDetected,
+      lastUsed,
+    ]),
+    policy: Object.entries(policy).sort(([a], [b]) => (a < b ? -1 : 1)),
+    request: request === undefined ? null : String(request.bytes),
+  };
+  return `plan-${createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 24)}`;
+}

@@ -1,0 +1,40 @@
+/** Who uses an image: a container in any state, or a container that mounts it as an image volume. */
+export interface ImageUser {
+  readonly as: 'container' | 'image-volume';
+  readonly containerId: string;
+  readonly containerName?: string;
+  readonly podNamespace?: string;
+  readonly podName?: string;
+}
+
+/** What is remembered of an image, over restarts. Times are milliseconds since the epoch. */
+export interface ImageRecord {
+  /** The runtime's `Image.id`. */
+  readonly imageId: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+  /** Size the runtime reports; layers shared with other images count in full. */
+  readonly sizeBytes: number;
+  /** The runtime asks to keep it. */
+  readonly pinned: boolean;
+  /** Runtime handler, where the runtime keeps images per handler; else empty. */
+  readonly runtimeHandler: string;
+  /** Time of the detection that found it first; null = longer than anybody remembers (kubelet's zero time). */
+  readonly firstDetected: number | null;
+  /** Time of the last detection or event that saw it in use; null = never. */
+  readonly lastUsed: number | null;
+  /** Who used it at the last detection; empty = nobody. */
+  readonly usedBy: readonly ImageUser[];
+}
+
+/** A reason to keep an image that is neither in use nor pinned by the runtime. */
+export type Protection =
+  | { readonly rule: 'sandbox-image'; readonly reference: string }
+  | { readonly rule: 'exempt'; readonly pattern: string }
+  | { readonly rule: 'pull-in-progress'; readonly reference: string; readonly since: number }
+  | { readonly rule: 'held'; readonly until: number };
+
+/** An image as the planner looks at it. */
+export interface PlanImage extends ImageRecord {
+  readonly protections?: readonly Protection[];
+}
