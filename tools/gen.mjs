@@ -31,7 +31,20 @@ const generators = [
     ],
     write: writeCriProto,
   },
+  {
+    name: 'events',
+    owns: ['docs/reference/events', 'docs/reference/asyncapi.yaml', 'docs/reference/events.md'],
+    write: (out) => runTypeScript('libs/events/reference/write.ts', out),
+  },
 ];
+
+/** Runs a script of the workspace in a process of its own. */
+function runTypeScript(script, ...args) {
+  execFileSync(process.execPath, [path.join(root, 'tools/run-ts.mjs'), script, ...args], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+}
 
 async function writeCriProto(out) {
   const gen = path.join(out, 'libs/cri-proto/src/gen');
