@@ -1,0 +1,264 @@
+import { Server } from '@nestjs/microservices';
+import type { CustomTransportStrategy } from '@nestjs/microservices';
+import {
+  errorMessage,
+  InvalidArgumentError,
+  PermissionDeniedError,
+  ResourceExhaustedError,
+  ShuttingDownError,
+  toGrpcStatus,
+  UnimplementedError,
+} from '@stowage/errors';
+import { lastValueFrom } from 'rxjs';
+import type * as z from 'zod';
+import { nearest } from '../config/nearest';
+import type { Logger } from '../log';
+import type { CommandExtras } from './command';
+import type {
+  CommandCall,
+  CommandConnection,
+  CommandConnections,
+  CommandMessage,
+  CommandObservation,
+  CommandSubscription,
+} from './types';
+
+/** What {@link NatsCommandServer} is made with. */
+export interface NatsCommandServerOptions {
+  app: string;
+  nodeName: string;
+  /** Verbs that are answered; others that exist are refused with PERMISSION_DENIED. */
+  allowed: readonly string[];
+  log: Logger;
+  /** Commands running at once; more are refused with RESOURCE_EXHAUSTED. */
+  maxInFlight?: number;
+  /** Largest request that is read, in bytes. */
+  maxRequestBytes?: number;
+  /** How long running commands may go on after the stop began; then their signal aborts. */
+  drainMs?: number;
+  observe?(observation: CommandObservation): void;
+}
+
+/** Time that aborted handlers have to answer before the stop goes on without them. */
+const abortGraceMs = 1000;
+
+/** A node name as one token of a NATS subject. */
+export function commandSubject(nodeName: string, app: string, verb: string): string {
+  return `stowage.cmd.${nodeName.replaceAll('.', '_')}.${app}.${verb}`;
+}
+
+/**
+ * NestJS transport for NATS request/reply: subject `stowage.cmd.<node>.<app>.<verb>`, JSON, reply
+ * `{ok:true,result}` or `{ok:false,error:{code,message}}` with gRPC code names. It answers every verb of its
+ * app, also unknown and refused ones, so that a caller learns why instead of waiting for a time-out. It has no
+ * connection of its own: it subscribes on each one that {@link NatsCommandServer.use} announces, so NATS may
+ * be absent at start and come back at any time.
+ */
+export class NatsCommandServer extends Server implements CustomTransportStrategy {
+  readonly #options: Required<NatsCommandServerOptions>;
+  readonly #subscriptions = new Map<CommandConnection, CommandSubscription>();
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #abort = new AbortController();
+  #stopListening: (() => void)[] = [];
+  #waiting: CommandConnections[] = [];
+  #state: 'new' | 'listening' | 'closed' = 'new';
+
+  constructor(options: NatsCommandServerOptions) {
+    super();
+    this.#options = {
+      maxInFlight: 64,
+      maxRequestBytes: 1 << 20,
+      drainMs: 5000,
+      observe: () => undefined,
+      ...options,
+    };
+  }
+
+  /** Subscribes on the connections of `source`, now (once listening) and later. */
+  use(source: CommandConnections): void {
+    if (this.#state === 'new') this.#waiting.push(source);
+    if (this.#state !== 'listening') return;
+    this.#stopListening.push(
+      source.onConnected((connection) => {
+        this.#subscribe(connection);
+      }),
+    );
+  }
+
+  override listen(callback: () => void): void {
+    const unknown = this.#options.allowed.filter((verb) => !this.messageHandlers.has(verb));
+    if (unknown.length > 0) {
+      throw new Error(`no handler for the allowed commands ${unknown.join(', ')}`);
+    }
+    this.#state = 'listening';
+    for (const source of this.#waiting.splice(0)) this.use(source);
+    callback();
+  }
+
+  override async close(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    for (const stop of this.#stopListening.splice(0)) stop();
+    for (const subscription of this.#subscriptions.values()) {
+      // A connection that is gone has no subscription to end.
+      try {
+        subscription.unsubscribe();
+      } catch (error) {
+        this.#options.log.debug({ err: error }, 'unsubscribing from commands');
+      }
+    }
+    this.#subscriptions.clear();
+    if (await this.#settled(this.#options.drainMs)) return;
+    this.#abort.abort(new ShuttingDownError(this.#options.app));
+    await this.#settled(abortGraceMs);
+  }
+
+  override on(): never {
+    throw new Error('the NATS command transport has no events');
+  }
+
+  override unwrap(): never {
+    throw new Error('the NATS command transport has no server of its own');
+  }
+
+  /** True when no command runs any more, false after `limitMs`. */
+  async #settled(limitMs: number): Promise<boolean> {
+    if (this.#inFlight.size === 0) return true;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), limitMs);
+    });
+    const done = Promise.all(this.#inFlight).then(() => true);
+    const result = await Promise.race([done, late]);
+    clearTimeout(timer);
+    return result;
+  }
+
+  #subscribe(connection: CommandConnection): void {
+    if (this.#state !== 'listening' || this.#subscriptions.has(connection)) return;
+    // A connection announced anew replaces the one before; that one is closed, its subscription with it.
+    this.#subscriptions.clear();
+    const { nodeName, app, log } = this.#options;
+    const subject = commandSubject(nodeName, app, '*');
+    const subscription = connection.subscribe(subject, {
+      queue: app,
+      callback: (error, message) => {
+        if (error != null) {
+          log.warn({ err: error, subject }, 'subscription to commands failed');
+          return;
+        }
+        this.#accept(message, connection.info?.max_payload ?? 1 << 20);
+      },
+    });
+    this.#subscriptions.set(connection, subscription);
+    log.info({ subject }, 'answering commands');
+  }
+
+  #accept(message: CommandMessage, maxReplyBytes: number): void {
+    const running = this.#run(message, maxReplyBytes).finally(() => {
+      this.#inFlight.delete(running);
+    });
+    this.#inFlight.add(running);
+  }
+
+  async #run(message: CommandMessage, maxReplyBytes: number): Promise<void> {
+    const { log, observe, nodeName, app } = this.#options;
+    const startedAt = performance.now();
+    const verb = message.subject.slice(commandSubject(nodeName, app, '').length);
+    let code = 'OK';
+    let reply: Buffer;
+    try {
+      reply = encode({ ok: true, result: (await this.#handle(verb, message)) ?? null });
+      if (reply.length > maxReplyBytes) {
+        throw new ResourceExhaustedError(
+          `reply of ${reply.length} bytes: NATS message`,
+          maxReplyBytes,
+        );
+      }
+    } catch (error) {
+      const status = toGrpcStatus(error);
+      code = status.name;
+      reply = encode({ ok: false, error: { code, message: status.message } });
+      const unexpected = code === 'INTERNAL' || code === 'UNKNOWN';
+      log[unexpected ? 'error' : 'info']({ err: error, verb, code }, 'command refused or failed');
+    }
+    try {
+      message.respond(reply);
+    } catch (error) {
+      log.info({ verb, reason: errorMessage(error) }, 'reply to a command lost: NATS is away');
+    }
+    const known = this.messageHandlers.has(verb) ? verb : 'unknown';
+    observe({ verb: known, code, durationMs: performance.now() - startedAt });
+  }
+
+  async #handle(verb: string, message: CommandMessage): Promise<unknown> {
+    const { app, allowed, maxInFlight, maxRequestBytes, log } = this.#options;
+    const handler = this.messageHandlers.get(verb);
+    if (handler === undefined) {
+      const near = nearest(verb, [...this.messageHandlers.keys()])?.name;
+      throw new UnimplementedError(
+        `command ${app}.${verb}`,
+        near === undefined ? 'this app has no commands' : `not known; nearest: ${near}`,
+      );
+    }
+    if (!allowed.includes(verb)) {
+      throw new PermissionDeniedError(
+        `command ${app}.${verb}`,
+        'the configuration key commands (STOWAGE_COMMANDS) does not list it',
+      );
+    }
+    // The one that is being accepted is not in the set yet.
+    if (this.#inFlight.size >= maxInFlight) {
+      throw new ResourceExhaustedError('queue of commands', maxInFlight);
+    }
+    if (message.data.length > maxRequestBytes) {
+      throw new ResourceExhaustedError('request of a command (bytes)', maxRequestBytes);
+    }
+    const { input: schema } = handler.extras as unknown as CommandExtras;
+    const input = validInput(schema, message.data);
+    const call: CommandCall = {
+      verb,
+      subject: message.subject,
+      signal: this.#abort.signal,
+      log: log.child({ command: verb }),
+    };
+    const result: unknown = await handler(input, call);
+    return lastValueFrom(this.transformToObservable(result), { defaultValue: null });
+  }
+}
+
+const encode = (reply: object): Buffer =>
+  Buffer.from(
+    JSON.stringify(reply, (_key, value: unknown) =>
+      typeof value === 'bigint' ? Number(value) : value,
+    ),
+  );
+
+/** Empty means `{}`: `nats req SUBJECT ''` is how people ask. */
+function validInput(schema: z.ZodType, data: Uint8Array): unknown {
+  const text = new TextDecoder().decode(data);
+  let json: unknown;
+  try {
+    json = text.trim() === '' ? {} : JSON.parse(text);
+  } catch {
+    // The text may hold a credential: it is not quoted.
+    throw new InvalidArgumentError('request', `${data.length} bytes`, 'a JSON object');
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const at = issue?.path.join('.') ?? '';
+  if (issue?.code === 'unrecognized_keys') {
+    const [unknown = ''] = issue.keys;
+    throw new InvalidArgumentError(at === '' ? 'request' : at, unknown, 'known keys only');
+  }
+  // Zod's text says what is allowed and quotes no value.
+  throw new InputError(at === '' ? 'request' : at, issue?.message ?? 'not valid');
+}
+
+class InputError extends InvalidArgumentError {
+  constructor(field: string, problem: string) {
+    super(field, undefined, problem);
+    this.message = `${field}: ${problem}`;
+  }
+}

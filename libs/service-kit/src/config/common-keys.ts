@@ -1,0 +1,171 @@
+import * as z from 'zod';
+import {
+  booleanKey,
+  byteSizeKey,
+  durationKey,
+  endpointKey,
+  enumKey,
+  integerKey,
+  key,
+  listenAddressKey,
+  listKey,
+  pathKey,
+  socketPathKey,
+  stringKey,
+} from './config-key';
+import type { ConfigKey } from './config-key';
+
+const nodeNamePattern =
+  /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+const dayMs = 86_400_000;
+
+/** A URL's user information is a secret; the rest is not. */
+export function withoutUserInfo(url: string): string {
+  return url.replace(/^([a-z]+:\/\/)?[^/@]*@/i, '$1[redacted]@');
+}
+
+const natsServer = z
+  .string()
+  .regex(
+    /^(?:(?:nats|tls|ws|wss):\/\/)?(?:[^/@\s]*@)?(?:\[[0-9a-f:]+\]|[\w.-]+)(?::\d{1,5})?\/?$/i,
+  );
+
+/** Path of the app's own CRI socket. */
+export function listenKey(defaultPath: string): ConfigKey<string> {
+  return socketPathKey({ default: defaultPath, meaning: "The app's CRI socket." });
+}
+
+/**
+ * The keys that every app has. `httpAddr` is the app's default address for metrics and health; `commands` are
+ * the NATS commands the app answers unless configured otherwise, `allCommands` those it knows.
+ */
+export function commonKeys(options: {
+  httpAddr: string;
+  commands: readonly string[];
+  allCommands: readonly string[];
+}) {
+  return {
+    nodeName: stringKey({
+      scope: 'node',
+      default: ({ hostName }) => hostName.trim().toLowerCase(),
+      defaultText: 'host name, in lower case',
+      pattern: nodeNamePattern,
+      allowed:
+        'a DNS subdomain in lower case, at most 253 characters, as Kubernetes node names are',
+      meaning: "The node's name in subjects and events.",
+    }),
+    runtimeEndpoint: endpointKey({
+      scope: 'node',
+      default: 'unix:///run/containerd/containerd.sock',
+      meaning: 'CRI socket of the container runtime.',
+    }),
+    imageEndpoint: endpointKey({
+      scope: 'node',
+      default: (context) => context.value('runtimeEndpoint') as string,
+      defaultText: 'the runtime endpoint',
+      meaning: "CRI socket of the runtime's image service, where it has one of its own.",
+    }),
+    natsServers: listKey({
+      scope: 'node',
+      default: ['nats://127.0.0.1:4222'],
+      item: natsServer,
+      minItems: 1,
+      allowed:
+        'one or more of [nats|tls|ws|wss]://[user:password@]host[:port], separated by commas',
+      meaning: 'NATS servers. The suite works without them; events wait in the outbox.',
+      print: (servers) => servers.map(withoutUserInfo),
+    }),
+    natsCreds: pathKey({
+      scope: 'node',
+      default: '',
+      emptyAllowed: true,
+      meaning: 'NATS credentials file (JWT and seed).',
+    }),
+    natsTlsCa: pathKey({
+      scope: 'node',
+      default: '',
+      emptyAllowed: true,
+      meaning: 'CA certificates (PEM) that the NATS servers are checked against.',
+    }),
+    natsTlsCert: pathKey({
+      scope: 'node',
+      default: '',
+      emptyAllowed: true,
+      meaning: 'Client certificate (PEM) for NATS; needs natsTlsKey.',
+    }),
+    natsTlsKey: pathKey({
+      scope: 'node',
+      default: '',
+      emptyAllowed: true,
+      meaning: 'Key (PEM) of the client certificate for NATS; needs natsTlsCert.',
+    }),
+    streamManaged: booleanKey({
+      scope: 'node',
+      default: true,
+      meaning:
+        'Create or update the JetStream stream STOWAGE_EVENTS; false leaves it to its operator.',
+    }),
+    streamMaxAgeMs: durationKey({
+      scope: 'node',
+      default: 7 * dayMs,
+      minMs: 120_000,
+      maxMs: 365 * dayMs,
+      meaning: 'Events older than this leave the stream.',
+    }),
+    streamMaxBytes: byteSizeKey({
+      scope: 'node',
+      default: 256 * 2 ** 20,
+      minBytes: 2 ** 20,
+      maxBytes: 2 ** 40,
+      meaning: 'Size of the stream; the oldest events leave first.',
+    }),
+    outboxMaxEvents: integerKey({
+      scope: 'node',
+      default: 100_000,
+      min: 100,
+      max: 10_000_000,
+      meaning:
+        'Events that wait on disk for NATS at most; the oldest leave first, counted and told.',
+    }),
+    outboxMaxBytes: byteSizeKey({
+      scope: 'node',
+      default: 64 * 2 ** 20,
+      minBytes: 2 ** 20,
+      maxBytes: 16 * 2 ** 30,
+      meaning: 'Bytes of events that wait on disk for NATS at most.',
+    }),
+    httpAddr: listenAddressKey({
+      default: options.httpAddr,
+      meaning: 'Address of /metrics, /healthz and /readyz; port 0 lets the system choose.',
+    }),
+    stateDir: pathKey({
+      default: ({ app }) => `/var/lib/stowage/${app}`,
+      defaultText: '/var/lib/stowage/<app>',
+      meaning: 'Folder of records and outbox; made when it is missing.',
+    }),
+    logLevel: enumKey({
+      scope: 'node',
+      values: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+      default: 'info',
+      meaning: 'Least severe level that is logged, as JSON lines on stdout.',
+    }),
+    commands: key<readonly string[]>({
+      schema: listKey({
+        default: [],
+        meaning: '',
+        allowed: '',
+        item: z.enum(options.allCommands as [string, ...string[]]),
+      }).schema,
+      default: options.commands,
+      allowed: `a list of ${options.allCommands.join(', ')}; empty answers none`,
+      meaning: 'NATS commands that are answered; all others are refused with PERMISSION_DENIED.',
+    }),
+    stopTimeoutMs: durationKey({
+      scope: 'node',
+      default: 20_000,
+      minMs: 1000,
+      maxMs: 600_000,
+      meaning: 'A stop that takes longer ends the process with exit code 1.',
+    }),
+  };
+}

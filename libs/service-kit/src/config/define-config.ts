@@ -1,0 +1,77 @@
+import type { ConfigKey } from './config-key';
+
+/** Property name → key. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- a key's value type is invariant; only inference reads it
+export type ConfigKeys = Readonly<Record<string, ConfigKey<any>>>;
+
+/** The values of a definition's keys. */
+export type ConfigOf<K extends ConfigKeys> = {
+  readonly [P in keyof K]: K[P] extends ConfigKey<infer T> ? T : never;
+};
+
+/** What is wrong across keys: names the key to change. */
+export interface ConfigProblem {
+  readonly key: string;
+  readonly allowed: string;
+}
+
+/** One app's configuration: everything that --help, the reference page and the loader need. */
+export interface ConfigDefinition<K extends ConfigKeys> {
+  readonly app: string;
+  /** One sentence for --help. */
+  readonly summary: string;
+  readonly keys: K;
+  /** Rules across keys; the first problem ends the start. */
+  readonly checks: readonly ((config: ConfigOf<K>) => ConfigProblem | undefined)[];
+}
+
+/** What texts about a definition need: everything but its rules. */
+export type DescribedConfig = Pick<ConfigDefinition<ConfigKeys>, 'app' | 'summary' | 'keys'>;
+
+/** The apps of the suite: the section names of the YAML file. */
+export const appNames = ['runtime-gateway', 'image-service', 'gc-worker', 'docker-shim'] as const;
+
+/** Where the configuration file is looked for when --config is not given. */
+export const defaultConfigFile = '/etc/stowage/config.yaml';
+
+/**
+ * Declares an app's configuration. Throws (a fault of the program, met by its first test) when two keys share
+ * a YAML key or an environment variable.
+ */
+export function defineConfig<K extends ConfigKeys>(options: {
+  app: string;
+  summary: string;
+  keys: K;
+  checks?: readonly ((config: ConfigOf<K>) => ConfigProblem | undefined)[];
+}): ConfigDefinition<K> {
+  const checks = [natsTlsPair, ...(options.checks ?? [])];
+  const definition = { app: options.app, summary: options.summary, keys: options.keys, checks };
+  const names = Object.keys(options.keys).flatMap((name) => {
+    const named = keyNames(options.keys, name);
+    return [named.yaml, named.env];
+  });
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new Error(`two keys of ${options.app} are called ${twice}`);
+  return definition;
+}
+
+function natsTlsPair(config: Readonly<Record<string, unknown>>): ConfigProblem | undefined {
+  const { natsTlsCert: certificate = '', natsTlsKey: privateKey = '' } = config;
+  if ((certificate === '') === (privateKey === '')) return undefined;
+  return certificate === ''
+    ? { key: 'natsTlsKey', allowed: 'a path only together with natsTlsCert' }
+    : { key: 'natsTlsCert', allowed: 'a path only together with natsTlsKey' };
+}
+
+/** YAML key and environment variable of a property. */
+export function keyNames(keys: ConfigKeys, property: string): { yaml: string; env: string } {
+  const key = keys[property];
+  const yaml = key?.yaml ?? property.replace(/Ms$/, '');
+  const env =
+    key?.env ??
+    `STOWAGE_${yaml
+      .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+      .replace(/([A-Z])([A-Z][a-z])/g, '$1_$2')
+      .toUpperCase()}`;
+  return { yaml, env };
+}

@@ -1,0 +1,351 @@
+import { readFileSync } from 'node:fs';
+import os from 'node:os';
+import { errorMessage, quoteValue } from '@stowage/errors';
+import type { ConfigKey } from './config-key';
+import { renderCheck, renderHelp } from './config-text';
+import { appNames, defaultConfigFile, keyNames } from './define-config';
+import type { ConfigDefinition, ConfigKeys, ConfigOf, DescribedConfig } from './define-config';
+import { parseGoDuration } from './go-duration';
+import { nearest } from './nearest';
+
+/** Exit code of a wrong configuration (EX_CONFIG). */
+export const exitCodeConfig = 78;
+/** Exit code of a wrong command line (EX_USAGE). */
+export const exitCodeUsage = 64;
+
+/** The world outside, handed in so that a test can say what it holds. */
+export interface LoadInput {
+  /** Arguments after the program's name. */
+  argv: readonly string[];
+  env: Readonly<Record<string, string | undefined>>;
+  version: string;
+  /** Text of a file; throws an error with `code` ENOENT when there is none. */
+  readFile?: (path: string) => string;
+  hostName?: string;
+}
+
+/** What the process does next. `exit` prints `output` on the stream it names. */
+export type LoadOutcome<C> =
+  | { action: 'run'; config: C; notes: readonly string[] }
+  | { action: 'exit'; code: number; stream: 'stdout' | 'stderr'; output: string };
+
+/** A value and where it came from. */
+interface Given {
+  raw: unknown;
+  /** As the error line names it: variable or YAML path, then the source in brackets. */
+  label: string;
+  source: string;
+}
+
+/** Ends loading with one line; caught in {@link loadConfig}. */
+class ConfigError extends Error {
+  constructor(
+    message: string,
+    readonly exitCode: number = exitCodeConfig,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * Reads one app's configuration. Later wins: defaults, KubeletConfiguration (--kubelet-config), configuration
+ * file, environment. Every given value is checked, also one that a later source overrides. Never throws for
+ * what a user did wrong: the outcome says what to print and the exit code.
+ */
+export async function loadConfig<K extends ConfigKeys>(
+  definition: ConfigDefinition<K>,
+  input: LoadInput,
+): Promise<LoadOutcome<ConfigOf<K>>> {
+  try {
+    return await load(definition, input);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const what = error.exitCode === exitCodeUsage ? '' : 'configuration: ';
+    const line = `${definition.app}: ${what}${error.message}`.replaceAll(/\s*[\r\n]+\s*/g, ' ');
+    return { action: 'exit', code: error.exitCode, stream: 'stderr', output: line };
+  }
+}
+
+async function load<K extends ConfigKeys>(
+  definition: ConfigDefinition<K>,
+  input: LoadInput,
+): Promise<LoadOutcome<ConfigOf<K>>> {
+  const flags = parseFlags(input.argv);
+  if (flags.help) {
+    return { action: 'exit', code: 0, stream: 'stdout', output: renderHelp(definition) };
+  }
+  if (flags.version) {
+    const output = `${definition.app} ${input.version}`;
+    return { action: 'exit', code: 0, stream: 'stdout', output };
+  }
+  const readFile = input.readFile ?? ((path) => readFileSync(path, 'utf8'));
+  const given = [
+    await fromKubelet(definition.keys, flags.kubeletConfig, readFile),
+    await fromFile(definition, flags.config, readFile),
+    fromEnvironment(definition.keys, input.env),
+  ];
+  const values: Record<string, unknown> = {};
+  const sources: Record<string, string> = {};
+  for (const [name, key] of Object.entries(definition.keys)) {
+    let winner: { value: unknown; source: string } | undefined;
+    for (const source of given) {
+      const entry = source.get(name);
+      if (entry === undefined) continue;
+      winner = { value: checked(key, entry), source: entry.source };
+    }
+    if (winner === undefined) {
+      const { env } = keyNames(definition.keys, name);
+      const raw = defaultOf(key, definition.app, input.hostName ?? os.hostname(), values);
+      winner = { value: raw, source: 'default' };
+      if (key.defaultText !== undefined && typeof raw === 'string') {
+        checked(key, { raw, label: `${env} (default: ${key.defaultText})`, source: 'default' });
+      }
+    }
+    values[name] = winner.value;
+    sources[name] = winner.source;
+  }
+  const config = Object.freeze(values) as ConfigOf<K>;
+  for (const check of definition.checks) {
+    const problem = check(config);
+    if (problem === undefined) continue;
+    const key = definition.keys[problem.key];
+    const { yaml, env } = keyNames(definition.keys, problem.key);
+    const shown = key === undefined ? undefined : key.print(values[problem.key]);
+    throw new ConfigError(
+      `${yaml} (${env}, from ${sources[problem.key] ?? 'default'}) is ${shownValue(key, shown)}; allowed: ${problem.allowed}`,
+    );
+  }
+  if (flags.checkConfig) {
+    const output = renderCheck(definition, config, sources, input.version);
+    return { action: 'exit', code: 0, stream: 'stdout', output };
+  }
+  return { action: 'run', config, notes: misspelt(definition.keys, input.env) };
+}
+
+interface Flags {
+  help: boolean;
+  version: boolean;
+  checkConfig: boolean;
+  config?: string;
+  kubeletConfig?: string;
+}
+
+const knownFlags = ['--help', '--version', '--check-config', '--config', '--kubelet-config'];
+
+function parseFlags(argv: readonly string[]): Flags {
+  const flags: Flags = { help: false, version: false, checkConfig: false };
+  const rest = [...argv];
+  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
+    const [name = '', ...joined] = arg.split('=');
+    const value = () => {
+      const text = arg.includes('=') ? joined.join('=') : rest.shift();
+      if (text === undefined || text === '') {
+        throw new ConfigError(`${name} needs a file`, exitCodeUsage);
+      }
+      return text;
+    };
+    const isSwitch = ['--help', '-h', '--version', '--check-config'].includes(name);
+    if (isSwitch && arg.includes('=')) {
+      throw new ConfigError(`${name} takes no value`, exitCodeUsage);
+    }
+    switch (name) {
+      case '--help':
+      case '-h':
+        flags.help = true;
+        break;
+      case '--version':
+        flags.version = true;
+        break;
+      case '--check-config':
+        flags.checkConfig = true;
+        break;
+      case '--config':
+        flags.config = value();
+        break;
+      case '--kubelet-config':
+        flags.kubeletConfig = value();
+        break;
+      default:
+        throw new ConfigError(
+          `unknown ${name.startsWith('-') ? 'flag' : 'argument'} ${quoteValue(name)}; allowed: ${knownFlags.join(', ')}`,
+          exitCodeUsage,
+        );
+    }
+  }
+  return flags;
+}
+
+function defaultOf(
+  key: ConfigKey<unknown>,
+  app: string,
+  hostName: string,
+  values: Readonly<Record<string, unknown>>,
+): unknown {
+  if (typeof key.default !== 'function') return key.default;
+  const compute = key.default as (context: unknown) => unknown;
+  return compute({ app, hostName, value: (name: string) => values[name] });
+}
+
+const shownValue = (key: ConfigKey<unknown> | undefined, value: unknown): string =>
+  key?.secret === true ? '[redacted]' : quoteValue(value);
+
+/** A raw value may hold a secret inside (user and password of a server's URL). */
+function shownRaw(key: ConfigKey<unknown>, raw: unknown): string {
+  if (key.secret) return '[redacted]';
+  return quoteValue(raw).replaceAll(/(?<=^|["/,\s])[^\s"/,@]+@/g, '[redacted]@');
+}
+
+function checked(key: ConfigKey<unknown>, given: Given): unknown {
+  const result = key.schema.safeParse(given.raw);
+  if (result.success) return result.data;
+  throw new ConfigError(`${given.label} is ${shownRaw(key, given.raw)}; allowed: ${key.allowed}`);
+}
+
+function fromEnvironment(keys: ConfigKeys, env: LoadInput['env']): Map<string, Given> {
+  const given = new Map<string, Given>();
+  for (const [name, key] of Object.entries(keys) as [string, ConfigKey<unknown>][]) {
+    const variable = keyNames(keys, name).env;
+    const text = env[variable];
+    if (text === undefined) continue;
+    const raw = key.fromText(text);
+    // Compose files and systemd units pass variables that are set to nothing; for most keys that is no value.
+    if (text === '' && !key.schema.safeParse(raw).success) continue;
+    given.set(name, { raw, label: `${variable} (environment)`, source: 'environment' });
+  }
+  return given;
+}
+
+/** Variables that look like a key of this app with a slip of one or two letters. */
+function misspelt(keys: ConfigKeys, env: LoadInput['env']): string[] {
+  const known = Object.keys(keys).map((name) => keyNames(keys, name).env);
+  return Object.keys(env)
+    .filter((name) => name.startsWith('STOWAGE_') && !known.includes(name))
+    .flatMap((name) => {
+      const near = nearest(name, known);
+      return near !== undefined && near.edits <= 2
+        ? [`environment variable ${name} is not known; nearest: ${near.name}`]
+        : [];
+    });
+}
+
+type Mapping = Readonly<Record<string, unknown>>;
+
+const isMapping = (value: unknown): value is Mapping =>
+  typeof value === 'object' && value != null && !Array.isArray(value);
+
+async function readYaml(
+  path: string,
+  readFile: (path: string) => string,
+  options: { optional: boolean },
+): Promise<Mapping | undefined> {
+  let text: string;
+  try {
+    text = readFile(path);
+  } catch (error) {
+    const missing = (error as { code?: unknown }).code === 'ENOENT';
+    if (missing && options.optional) return undefined;
+    throw new ConfigError(
+      `${path} cannot be read: ${missing ? 'no such file' : errorMessage(error)}`,
+    );
+  }
+  const { parse } = await import('yaml');
+  let content: unknown;
+  try {
+    content = parse(text, { maxAliasCount: 100 });
+  } catch (error) {
+    const [line = ''] = errorMessage(error).split('\n');
+    throw new ConfigError(`${path} is not YAML: ${line.replace(/:$/, '')}`);
+  }
+  if (content == null) return {};
+  if (!isMapping(content)) {
+    throw new ConfigError(`${path} is ${kindOf(content)}; allowed: a mapping of keys to values`);
+  }
+  return content;
+}
+
+const kindOf = (value: unknown): string => (Array.isArray(value) ? 'a list' : `a ${typeof value}`);
+
+async function fromFile(
+  definition: DescribedConfig,
+  flag: string | undefined,
+  readFile: (path: string) => string,
+): Promise<Map<string, Given>> {
+  const path = flag ?? defaultConfigFile;
+  const content = await readYaml(path, readFile, { optional: flag === undefined });
+  const given = new Map<string, Given>();
+  if (content === undefined) return given;
+  const names = Object.keys(definition.keys);
+  const byYaml = new Map(names.map((name) => [keyNames(definition.keys, name).yaml, name]));
+  const shared = [...byYaml].filter(([, name]) => definition.keys[name]?.scope === 'node');
+  const source = `file ${path}`;
+  const take = (section: Mapping, allowed: readonly string[], prefix: string) => {
+    for (const [yaml, raw] of Object.entries(section)) {
+      const name = byYaml.get(yaml);
+      if (name === undefined || !allowed.includes(yaml)) {
+        const own = prefix === '' && name !== undefined;
+        const hint = own
+          ? `it belongs in the section ${definition.app}`
+          : `nearest: ${nearest(yaml, allowed)?.name ?? 'none'}`;
+        throw new ConfigError(`${prefix}${yaml} (${path}) is not a known key here; ${hint}`);
+      }
+      // A key without a value (`listen:`) is not set.
+      if (raw == null) continue;
+      given.set(name, { raw, label: `${prefix}${yaml} (${path})`, source });
+    }
+  };
+  const apps: readonly string[] = [...new Set([...appNames, definition.app])];
+  const top = Object.fromEntries(Object.entries(content).filter(([name]) => !apps.includes(name)));
+  const allowedTop = shared.map(([yaml]) => yaml);
+  for (const yaml of Object.keys(top)) {
+    if (byYaml.has(yaml) || allowedTop.includes(yaml)) continue;
+    const near = nearest(yaml, [...allowedTop, ...apps])?.name ?? 'none';
+    throw new ConfigError(`${yaml} (${path}) is not a known key; nearest: ${near}`);
+  }
+  take(top, allowedTop, '');
+  const section = content[definition.app];
+  if (section == null) return given;
+  if (!isMapping(section)) {
+    throw new ConfigError(
+      `${definition.app} (${path}) is ${kindOf(section)}; allowed: a mapping of keys to values`,
+    );
+  }
+  take(section, [...byYaml.keys()], `${definition.app}.`);
+  return given;
+}
+
+const isZero = (raw: unknown) =>
+  raw === 0 || raw === '' || (typeof raw === 'string' && parseGoDuration(raw) === 0);
+
+async function fromKubelet(
+  keys: ConfigKeys,
+  path: string | undefined,
+  readFile: (path: string) => string,
+): Promise<Map<string, Given>> {
+  const given = new Map<string, Given>();
+  if (path === undefined) return given;
+  const content = (await readYaml(path, readFile, { optional: false })) ?? {};
+  const { kind, apiVersion } = content;
+  if (kind !== 'KubeletConfiguration') {
+    throw new ConfigError(`kind (${path}) is ${quoteValue(kind)}; allowed: KubeletConfiguration`);
+  }
+  if (apiVersion !== 'kubelet.config.k8s.io/v1beta1') {
+    throw new ConfigError(
+      `apiVersion (${path}) is ${quoteValue(apiVersion)}; allowed: kubelet.config.k8s.io/v1beta1`,
+    );
+  }
+  for (const [name, key] of Object.entries(keys)) {
+    const kubelet = key.kubelet;
+    if (kubelet === undefined) continue;
+    const raw = content[kubelet.key];
+    if (raw == null) continue;
+    const label = `${kubelet.key} (${path})`;
+    if (typeof raw !== kubelet.kind) {
+      throw new ConfigError(
+        `${label} is ${quoteValue(raw)}; allowed: a ${kubelet.kind}, as kubelet reads it`,
+      );
+    }
+    if (kubelet.zeroIsUnset === true && isZero(raw)) continue;
+    given.set(name, { raw, label, source: `kubelet file ${path}` });
+  }
+  return given;
+}

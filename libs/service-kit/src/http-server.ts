@@ -1,0 +1,102 @@
+import { chmodSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { errorMessage } from '@stowage/errors';
+import type { ListenAddress } from './config/listen-address';
+
+/** An answer of one of the pages. */
+export interface Page {
+  status: number;
+  contentType: string;
+  body: string;
+}
+
+/** A running HTTP server. */
+export interface HttpServer {
+  /** Where it listens, with the port that the system chose: `127.0.0.1:9471` or `unix:///path`. */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Serves `pages` (path → answer) to GET and HEAD: 404 for other paths, 405 for other methods, 500 when a page
+ * throws. Rejects when the address cannot be bound, naming it. A dead unix socket file is replaced.
+ */
+export async function serveHttp(
+  listen: ListenAddress,
+  pages: Readonly<Record<string, () => Page | Promise<Page>>>,
+): Promise<HttpServer> {
+  const server = createServer((request, response) => {
+    void answer(request, response, pages);
+  });
+  server.headersTimeout = 10_000;
+  server.requestTimeout = 10_000;
+  server.keepAliveTimeout = 30_000;
+  server.maxConnections = 64;
+  const text =
+    listen.kind === 'unix' ? `unix://${listen.path}` : hostPort(listen.host, listen.port);
+  if (listen.kind === 'unix') removeSocket(listen.path);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new Error(`cannot listen on ${text}: ${errorMessage(error)}`, { cause: error })),
+    );
+    if (listen.kind === 'unix') server.listen(listen.path, resolve);
+    else server.listen(listen.port, listen.host, resolve);
+  });
+  if (listen.kind === 'unix') chmodSync(listen.path, 0o660);
+  const bound = server.address();
+  const address =
+    typeof bound === 'object' && bound != null && listen.kind === 'tcp'
+      ? hostPort(bound.address, bound.port)
+      : text;
+  return {
+    address,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+const hostPort = (host: string, port: number) =>
+  `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+function removeSocket(path: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats?.isSocket() === true) rmSync(path, { force: true });
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  pages: Readonly<Record<string, () => Page | Promise<Page>>>,
+): Promise<void> {
+  const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+  const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
+  let reply: Page;
+  if (page === undefined) {
+    reply = plain(404, `not found; there are ${Object.keys(pages).join(', ')}\n`);
+  } else if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', 'GET, HEAD');
+    reply = plain(405, 'method not allowed; allowed: GET, HEAD\n');
+  } else {
+    try {
+      reply = await page();
+    } catch (error) {
+      reply = plain(500, `${errorMessage(error)}\n`);
+    }
+  }
+  request.resume();
+  response.writeHead(reply.status, {
+    'content-type': reply.contentType,
+    'content-length': Buffer.byteLength(reply.body),
+    'cache-control': 'no-store',
+  });
+  response.end(request.method === 'HEAD' ? undefined : reply.body);
+}
+
+/** A plain text answer. */
+export function plain(status: number, body: string): Page {
+  return { status, contentType: 'text/plain; charset=utf-8', body };
+}
