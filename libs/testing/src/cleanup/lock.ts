@@ -1,0 +1,55 @@
+import net from 'node:net';
+
+/**
+ * Runs `action` while no other process of this user runs one under the same name.
+ *
+ * The lock is an abstract unix socket: whoever listens on the name holds it, the others are connected to it
+ * and learn by the end of the connection that it is free. The kernel frees it with its holder, so a crash
+ * leaves no stale lock behind.
+ */
+export async function withLock<T>(name: string, action: () => Promise<T>): Promise<T> {
+  const address = `\0stowage-testing-${process.getuid?.() ?? 0}-${name}`;
+  let release = await tryListen(address);
+  while (release === undefined) {
+    await untilReleased(address);
+    release = await tryListen(address);
+  }
+  try {
+    return await action();
+  } finally {
+    await release();
+  }
+}
+
+function tryListen(address: string): Promise<(() => Promise<void>) | undefined> {
+  return new Promise((resolve, reject) => {
+    const waiting = new Set<net.Socket>();
+    const server = net.createServer((socket) => {
+      waiting.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => waiting.delete(socket));
+    });
+    server.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(undefined);
+      else reject(error);
+    });
+    server.listen(address, () => {
+      resolve(
+        () =>
+          new Promise((released) => {
+            server.close(() => released());
+            for (const socket of waiting) socket.destroy();
+          }),
+      );
+    });
+  });
+}
+
+function untilReleased(address: string): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = net.connect(address);
+    socket.on('error', () => undefined); // refused or reset: the holder is gone
+    socket.on('close', () => resolve());
+    socket.resume();
+  });
+}

@@ -1,0 +1,165 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { createChannel, createClient, type Channel, type Client } from 'nice-grpc';
+import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
+import { runProgram } from './run-program';
+import { ServerProcess } from './server-process';
+import type { Containerd, ContainerdVersion } from './types';
+
+/** CRI clients straight to the stack's containerd. */
+export interface CriConnection {
+  runtime: Client<typeof RuntimeServiceDefinition>;
+  image: Client<typeof ImageServiceDefinition>;
+}
+
+/** Opens a CRI connection for the length of one action. */
+export async function withCri<T>(
+  socket: string,
+  action: (cri: CriConnection) => Promise<T>,
+): Promise<T> {
+  const channel: Channel = createChannel(`unix://${socket}`, undefined, {
+    'grpc.default_authority': 'localhost',
+    'grpc.max_receive_message_length': 16 * 1024 * 1024,
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  try {
+    return await action({
+      runtime: createClient(RuntimeServiceDefinition, channel),
+      image: createClient(ImageServiceDefinition, channel),
+    });
+  } finally {
+    channel.close();
+  }
+}
+
+/** containerd with root, state, socket and network of its own. */
+export class ContainerdProcess extends ServerProcess implements Containerd {
+  readonly endpoint: string;
+  readonly reportsPinned: boolean;
+
+  constructor(
+    readonly socket: string,
+    readonly root: string,
+    readonly version: ContainerdVersion,
+    config: { file: string; logFile: string; env: Readonly<Record<string, string>> },
+  ) {
+    super({
+      name: 'containerd',
+      command: 'containerd',
+      args: ['--config', config.file],
+      env: config.env,
+      logFile: config.logFile,
+      isReady: () => withCri(socket, areRuntimeAndNetworkReady),
+    });
+    this.endpoint = `unix://${socket}`;
+    this.reportsPinned = reportsPinned(version);
+  }
+
+  ctr(...args: string[]): Promise<string> {
+    return runProgram('ctr', ['--address', this.socket, '--namespace', 'k8s.io', ...args]);
+  }
+}
+
+async function areRuntimeAndNetworkReady({ runtime }: CriConnection): Promise<boolean> {
+  const { status } = await runtime.status({}, { signal: AbortSignal.timeout(5_000) });
+  return ['RuntimeReady', 'NetworkReady'].every((type) =>
+    status?.conditions.some((condition) => condition.type === type && condition.status),
+  );
+}
+
+/** Version of the installed containerd. */
+export async function containerdVersion(): Promise<ContainerdVersion> {
+  const text = await runProgram('containerd', ['--version']);
+  const match = /\bv?(\d+)\.(\d+)\.(\d+)/.exec(text);
+  if (match === null)
+    throw new Error(`containerd --version says "${text.trim()}", without a version`);
+  const [major = 0, minor = 0, patch = 0] = match.slice(1).map(Number);
+  return { major, minor, patch };
+}
+
+/** Backported to 1.6.22 and 1.7.3; part of every 2.x. */
+const reportsPinned = ({ major, minor, patch }: ContainerdVersion): boolean =>
+  major > 1 || (minor === 6 && patch >= 22) || (minor === 7 && patch >= 3);
+
+/** What goes into containerd's configuration file. */
+export interface ContainerdConfig {
+  root: string;
+  state: string;
+  socket: string;
+  /** Folder for everything that would otherwise lie in a folder of the machine. */
+  dir: string;
+  cniConfDir: string;
+  /** Folder with one `hosts.toml` a registry. */
+  registryConfigDir: string;
+  sandboxImage: string;
+}
+
+/**
+ * containerd's configuration, in version 2 of the format: 1.6 and 1.7 know no later one, 2.x converts it.
+ */
+export function containerdConfig(config: ContainerdConfig): string {
+  const text = (value: string): string => JSON.stringify(value);
+  const cri = 'plugins."io.containerd.grpc.v1.cri"';
+  return `version = 2
+root = ${text(config.root)}
+state = ${text(config.state)}
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.blockfile",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.erofs",
+  "io.containerd.snapshotter.v1.zfs",
+]
+
+[grpc]
+  address = ${text(config.socket)}
+
+[${cri}]
+  sandbox_image = ${text(config.sandboxImage)}
+  restrict_oom_score_adj = ${String(!mayLowerOomScore())}
+  netns_mounts_under_state_dir = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  [${cri}.cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = ${text(config.cniConfDir)}
+  [${cri}.registry]
+    config_path = ${text(config.registryConfigDir)}
+  [${cri}.containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [${cri}.containerd.runtimes.runc.options]
+      Root = ${text(path.join(config.dir, 'runc'))}
+
+[plugins."io.containerd.internal.v1.opt"]
+  path = ${text(path.join(config.dir, 'opt'))}
+
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+`;
+}
+
+/**
+ * Tells containerd to reach `hosts` at a plain-http registry. Read at each pull, so it may change while
+ * containerd runs.
+ */
+export function writeRegistryHosts(
+  registryConfigDir: string,
+  hosts: readonly string[],
+  registryUrl: string,
+): void {
+  for (const host of hosts) {
+    const dir = path.join(registryConfigDir, host);
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(
+      path.join(dir, 'hosts.toml'),
+      `server = "${registryUrl}"\n[host."${registryUrl}"]\n  capabilities = ["pull", "resolve"]\n`,
+    );
+  }
+}
+
+/** Whether this process has CAP_SYS_RESOURCE (bit 24), without which no sandbox can lower its OOM score. */
+function mayLowerOomScore(): boolean {
+  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
+  return (BigInt(`0x${match?.[1] ?? '0'}`) & (1n << 24n)) !== 0n;
+}

@@ -1,0 +1,79 @@
+/** How long to wait for a condition, and how to name it when it does not come true. */
+export interface EventuallyOptions {
+  /** Give up after this long. Default 10 000 ms. */
+  timeoutMs?: number;
+  /** Pause between two looks. Default 20 ms. */
+  intervalMs?: number;
+  /** What is waited for, used in the error: `timed out after 10000 ms waiting for <what>`. */
+  what?: string;
+  /** Stops the waiting; the returned promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** The condition of `eventually` did not come true in time. `cause` is what the last look threw. */
+export class EventuallyTimeoutError extends Error {
+  override readonly name = 'EventuallyTimeoutError';
+}
+
+/**
+ * Looks again and again until `look` returns something other than `undefined`, `null` or `false`, and
+ * returns that. A look that throws counts as "not yet"; its error is told when time is up.
+ *
+ * @throws {EventuallyTimeoutError} after `timeoutMs`.
+ */
+export async function eventually<T>(
+  look: () => T | Promise<T>,
+  options: EventuallyOptions = {},
+): Promise<Exclude<T, undefined | null | false | void>> {
+  const { timeoutMs = 10_000, intervalMs = 20, what = 'a condition', signal } = options;
+  const deadline = performance.now() + timeoutMs;
+  let lastError: unknown;
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      const value = await look();
+      if (value !== undefined && value !== null && value !== false) {
+        return value as Exclude<T, undefined | null | false | void>;
+      }
+      lastError = undefined;
+    } catch (error) {
+      lastError = error;
+    }
+    if (performance.now() >= deadline) {
+      const reason = lastError instanceof Error ? `: ${lastError.message}` : '';
+      throw new EventuallyTimeoutError(
+        `timed out after ${timeoutMs} ms waiting for ${what}${reason}`,
+        { cause: lastError },
+      );
+    }
+    await pause(intervalMs, signal);
+  }
+}
+
+/**
+ * Runs assertions again and again until none of them throws: for `expect(...)`, which returns nothing.
+ *
+ * @throws {EventuallyTimeoutError} after `timeoutMs`, with the last assertion's message.
+ */
+export async function eventuallyPasses(
+  assertions: () => void | Promise<void>,
+  options: EventuallyOptions = {},
+): Promise<void> {
+  await eventually(async () => {
+    await assertions();
+    return true;
+  }, options);
+}
+
+/** Resolves after `ms`, or at once when the signal aborts (the caller then looks at the signal). */
+function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}

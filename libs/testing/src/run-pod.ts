@@ -1,0 +1,61 @@
+import type { CriConnection } from './containerd';
+import type { RunningPod, TestPod } from './types';
+
+/** Pulls an image through the CRI and returns its image id. */
+export async function pullThroughCri(
+  { image }: CriConnection,
+  reference: string,
+  auth?: { username: string; password: string },
+): Promise<string> {
+  const { imageRef } = await image.pullImage({ image: { image: reference }, auth });
+  return imageRef;
+}
+
+/** Runs a pod with one container and returns their ids; `remove` is the caller's to add. */
+export async function runPodThroughCri(
+  cri: CriConnection,
+  pod: TestPod & { name: string },
+): Promise<Omit<RunningPod, 'remove'>> {
+  const { runtime, image } = cri;
+  const present = await image.imageStatus({ image: { image: pod.image } });
+  if (present.image === undefined) await pullThroughCri(cri, pod.image, pod.auth);
+  const config = {
+    metadata: {
+      name: pod.name,
+      namespace: pod.namespace ?? 'default',
+      uid: `uid-${pod.name}`,
+      attempt: 0,
+    },
+    hostname: pod.name,
+    labels: { ...pod.labels },
+    linux: {},
+  };
+  const { podSandboxId } = await runtime.runPodSandbox({ config });
+  try {
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: {
+        metadata: { name: 'main', attempt: 0 },
+        image: { image: pod.image },
+        command: [...(pod.command ?? [])],
+        linux: {},
+      },
+    });
+    await runtime.startContainer({ containerId });
+    const { status } = await runtime.podSandboxStatus({ podSandboxId });
+    return { podSandboxId, containerId, ip: status?.network?.ip ?? '' };
+  } catch (error) {
+    await removePodThroughCri(cri, podSandboxId).catch(() => undefined); // the first error is the one to tell
+    throw error;
+  }
+}
+
+/** Stops and removes a sandbox with its containers; one that is gone is fine. */
+export async function removePodThroughCri(
+  { runtime }: CriConnection,
+  podSandboxId: string,
+): Promise<void> {
+  await runtime.stopPodSandbox({ podSandboxId });
+  await runtime.removePodSandbox({ podSandboxId });
+}

@@ -1,0 +1,285 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { claimKeeper, type KeeperClaim } from './cleanup/keeper';
+import { withLock } from './cleanup/lock';
+import {
+  hostIdentity,
+  readManifests,
+  selfIdentity,
+  stacksDir,
+  writeManifest,
+  type StackManifest,
+} from './cleanup/manifest';
+import { ownerMarker, stackMarker } from './cleanup/processes';
+import { sharedDirCandidates, sweepAbandoned, sweepStack } from './cleanup/sweep';
+import {
+  ContainerdProcess,
+  containerdConfig,
+  containerdVersion,
+  withCri,
+  writeRegistryHosts,
+} from './containerd';
+import { mountFilesystem } from './filesystem';
+import { RegistryClient } from './image/push-image';
+import { NatsServerProcess } from './nats-server';
+import { chooseSubnet, cniConfig, createBridge } from './network';
+import { chooseStablePorts } from './ports';
+import { requirePrerequisites, type ProgramName } from './prerequisites';
+import { RegistryProcess, createAccount, type RegistryAccount } from './registry';
+import { pullThroughCri, removePodThroughCri, runPodThroughCri } from './run-pod';
+import { tail, type ServerProcess } from './server-process';
+import type {
+  Containerd,
+  NatsServer,
+  PushedImage,
+  Registries,
+  RunningPod,
+  Stack,
+  StackOptions,
+  TestImage,
+  TestPod,
+} from './types';
+
+const sandboxImage = { host: 'registry.k8s.io', name: 'pause', tag: '3.9' };
+
+/** Registries of the internet that the open registry answers for, so that no pull leaves the machine. */
+const mirroredHosts = ['docker.io', 'registry.k8s.io', 'gcr.io', 'ghcr.io', 'quay.io'];
+
+/**
+ * Starts real servers in a temporary folder, on free ports and a network of their own, and waits until they
+ * answer. Several stacks, also of several processes, run side by side. A stack ends with `down()`, or with
+ * the process that started it, however that ends.
+ *
+ * @throws {MissingPrerequisitesError} before anything is started, when the machine lacks something.
+ */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const parts = { containerd: true, registries: true, nats: true, ...options };
+  if (parts.filesystemMb !== undefined && !(parts.filesystemMb >= 16 && parts.containerd)) {
+    throw new RangeError(
+      `filesystemMb is ${parts.filesystemMb}, must be 16 or more, and needs containerd`,
+    );
+  }
+  requirePrerequisites(programsFor(parts), { root: parts.containerd });
+  const keeper = claimKeeper();
+  let stack: RunningStack | undefined;
+  try {
+    await sweepAbandoned();
+    const manifest = await reserve(parts.containerd, keeper.token);
+    stack = new RunningStack(manifest, keeper);
+    await stack.start(parts);
+    return stack;
+  } catch (error) {
+    const logs = stack?.logs() ?? '';
+    if (stack === undefined) await keeper.release();
+    else await stack.down();
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`the test stack did not start: ${reason}\n${logs}`.trimEnd(), { cause: error });
+  }
+}
+
+function programsFor(
+  parts: Required<Omit<StackOptions, 'filesystemMb'>> & StackOptions,
+): ProgramName[] {
+  const programs: ProgramName[] = [];
+  if (parts.containerd) programs.push('containerd', 'runc', 'cni', 'iptables', 'ip', 'mount');
+  if (parts.registries) programs.push('docker-registry', 'htpasswd', 'busybox');
+  if (parts.nats) programs.push('nats-server');
+  if (parts.filesystemMb !== undefined) programs.push('mkfs.ext4');
+  return programs;
+}
+
+/** Writes the manifest of a new stack, with ports and a subnet that no other stack has, and makes its bridge. */
+function reserve(network: boolean, ownerToken: string): Promise<StackManifest> {
+  return withLock('stacks', async () => {
+    const others = readManifests();
+    const id = randomBytes(4).toString('hex');
+    const dir = path.join(stacksDir(), id);
+    const manifest: StackManifest = {
+      id,
+      dir,
+      ownerToken,
+      owner: selfIdentity(),
+      ...hostIdentity(),
+      containerdSocket: path.join(dir, 'containerd.sock'),
+      containerdStateDir: path.join(dir, 'state'),
+      network: `stowage-${id}`,
+      bridge: `stw${id}`,
+      subnet: network ? await chooseSubnet(others.map(({ subnet }) => subnet)) : '',
+      ports: await chooseStablePorts(
+        3,
+        others.flatMap(({ ports }) => ports),
+      ),
+      sharedDirs: sharedDirCandidates.filter(
+        (shared) =>
+          !existsSync(shared) || others.some(({ sharedDirs }) => sharedDirs.includes(shared)),
+      ),
+    };
+    writeManifest(manifest);
+    if (network) await createBridge(manifest.bridge, manifest.subnet);
+    return manifest;
+  });
+}
+
+class RunningStack implements Stack {
+  readonly id: string;
+  readonly dir: string;
+  readonly sandboxImage = `${sandboxImage.host}/${sandboxImage.name}:${sandboxImage.tag}`;
+  readonly #servers: { name: string; server: ServerProcess }[] = [];
+  readonly #env: Record<string, string>;
+  #containerd: Containerd | undefined;
+  #nats: NatsServer | undefined;
+  #registries: Registries | undefined;
+  #pushTo: { open: RegistryClient; auth: RegistryClient } | undefined;
+  #pods = 0;
+  #down: Promise<void> | undefined;
+
+  constructor(
+    private readonly manifest: StackManifest,
+    private readonly keeper: KeeperClaim,
+  ) {
+    this.id = manifest.id;
+    this.dir = path.join(manifest.dir, 'test');
+    this.#env = { [stackMarker]: manifest.id, [ownerMarker]: keeper.token };
+  }
+
+  async start(parts: StackOptions): Promise<void> {
+    const { dir, ports } = this.manifest;
+    for (const folder of [this.dir, path.join(dir, 'logs')]) mkdirSync(folder);
+    const [openPort = 0, authPort = 0, natsPort = 0] = ports;
+    await Promise.all([
+      parts.registries === false ? undefined : this.#startRegistries(openPort, authPort),
+      parts.nats === false ? undefined : this.#startNats(natsPort),
+      parts.containerd === false ? undefined : this.#startContainerd(parts.filesystemMb),
+    ]);
+    if (this.#containerd !== undefined && this.#registries !== undefined) {
+      const { open, auth } = this.#registries;
+      const hosts = path.join(dir, 'hosts');
+      writeRegistryHosts(hosts, [open.host, ...mirroredHosts], open.url);
+      writeRegistryHosts(hosts, [auth.host], auth.url);
+    }
+  }
+
+  get containerd(): Containerd {
+    return this.#containerd ?? this.#absent('containerd');
+  }
+
+  get nats(): NatsServer {
+    return this.#nats ?? this.#absent('nats');
+  }
+
+  get registry(): Registries {
+    return this.#registries ?? this.#absent('registries');
+  }
+
+  async pushImage(image: TestImage): Promise<PushedImage> {
+    const registries = this.#pushTo ?? this.#absent('registries');
+    return registries[image.to ?? 'open'].push(image);
+  }
+
+  pullImage(reference: string, auth?: { username: string; password: string }): Promise<string> {
+    return withCri(this.containerd.socket, (cri) => pullThroughCri(cri, reference, auth));
+  }
+
+  async runPod(pod: TestPod): Promise<RunningPod> {
+    this.#pods += 1;
+    const name = pod.name ?? `pod-${this.#pods}`;
+    const { socket } = this.containerd;
+    const running = await withCri(socket, (cri) => runPodThroughCri(cri, { ...pod, name }));
+    return {
+      ...running,
+      remove: () => withCri(socket, (cri) => removePodThroughCri(cri, running.podSandboxId)),
+    };
+  }
+
+  logs({ linesEach = 40 }: { linesEach?: number } = {}): string {
+    return this.#servers
+      .map(({ name, server }) => `--- ${name}\n${tail(server.log(), linesEach)}\n`)
+      .join('');
+  }
+
+  down(): Promise<void> {
+    this.#down ??= (async () => {
+      this.#pushTo?.open.close();
+      this.#pushTo?.auth.close();
+      try {
+        await sweepStack(this.manifest);
+      } finally {
+        await this.keeper.release();
+      }
+    })();
+    return this.#down;
+  }
+
+  async #startRegistries(openPort: number, authPort: number): Promise<void> {
+    const { dir } = this.manifest;
+    const account = await createAccount(path.join(dir, 'registry-auth.htpasswd'));
+    const open = new RegistryProcess(openPort, { name: 'registry-open', dir, env: this.#env });
+    const auth = new RegistryProcess(authPort, {
+      name: 'registry-auth',
+      dir,
+      env: this.#env,
+      account,
+    });
+    this.#servers.push(
+      { name: 'registry-open', server: open },
+      { name: 'registry-auth', server: auth },
+    );
+    await Promise.all([open.start(), auth.start()]);
+    this.#registries = { open, auth: withAccount(auth, account) };
+    this.#pushTo = {
+      open: new RegistryClient(open.host),
+      auth: new RegistryClient(auth.host, account),
+    };
+    const { name, tag } = sandboxImage;
+    await this.pushImage({ name, tag, command: ['/bin/sleep', '2147483647'] });
+  }
+
+  async #startNats(port: number): Promise<void> {
+    const nats = new NatsServerProcess(port, { dir: this.manifest.dir, env: this.#env });
+    this.#servers.push({ name: 'nats-server', server: nats });
+    await nats.start();
+    this.#nats = nats;
+  }
+
+  async #startContainerd(filesystemMb: number | undefined): Promise<void> {
+    const { dir, network, bridge, subnet, containerdSocket, containerdStateDir } = this.manifest;
+    const in_ = (name: string): string => path.join(dir, name);
+    const root = in_('root');
+    for (const folder of [root, in_('cni'), in_('hosts')]) mkdirSync(folder);
+    if (filesystemMb !== undefined) await mountFilesystem(in_('root.ext4'), root, filesystemMb);
+    writeFileSync(in_('cni/10-stowage.conflist'), cniConfig(network, bridge, subnet, in_('ipam')));
+    writeFileSync(
+      in_('containerd.toml'),
+      containerdConfig({
+        root,
+        state: containerdStateDir,
+        socket: containerdSocket,
+        dir,
+        cniConfDir: in_('cni'),
+        registryConfigDir: in_('hosts'),
+        sandboxImage: this.sandboxImage,
+      }),
+    );
+    const containerd = new ContainerdProcess(containerdSocket, root, await containerdVersion(), {
+      file: in_('containerd.toml'),
+      logFile: in_('logs/containerd.log'),
+      env: this.#env,
+    });
+    this.#servers.push({ name: 'containerd', server: containerd });
+    await containerd.start();
+    this.#containerd = containerd;
+  }
+
+  #absent(part: keyof StackOptions): never {
+    throw new Error(
+      this.#down === undefined
+        ? `this test stack was started with ${part}: false`
+        : 'this test stack is down',
+    );
+  }
+}
+
+function withAccount(registry: RegistryProcess, account: RegistryAccount): Registries['auth'] {
+  return Object.assign(registry, account);
+}

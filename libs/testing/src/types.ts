@@ -1,0 +1,160 @@
+/** What a test stack consists of. Everything is on unless said otherwise. */
+export interface StackOptions {
+  /** containerd with a CNI bridge of its own. Default true; needs root. */
+  containerd?: boolean;
+  /** An open registry and one that asks for a password. Default true. */
+  registries?: boolean;
+  /** nats-server with JetStream. Default true. */
+  nats?: boolean;
+  /**
+   * Size in MiB of an ext4 file system of its own for containerd's images and snapshots, so that disk
+   * percentages are those of the test. Absent: containerd's root is a folder on the machine's disk. At least 16.
+   */
+  filesystemMb?: number;
+}
+
+/** A running test stack. Parts that were switched off throw when they are asked for. */
+export interface Stack {
+  /** Eight hexadecimal digits that no other stack on this machine has. */
+  readonly id: string;
+  /** A temporary folder for the test's own files; it goes with the stack. Its path is short enough for sockets. */
+  readonly dir: string;
+  readonly containerd: Containerd;
+  readonly registry: Registries;
+  readonly nats: NatsServer;
+  /** Reference of the image that containerd runs in every pod sandbox. */
+  readonly sandboxImage: string;
+  /** Builds an image and pushes it to a registry of the stack. Takes some 20 ms for a small one. */
+  pushImage(image: TestImage): Promise<PushedImage>;
+  /** Pulls an image through containerd's own CRI socket and returns its image id. */
+  pullImage(reference: string, auth?: { username: string; password: string }): Promise<string>;
+  /** Runs a pod with one container, through containerd's own CRI socket. The image is pulled if absent. */
+  runPod(pod: TestPod): Promise<RunningPod>;
+  /** The last lines of each server's log, for the message of a failing test. */
+  logs(options?: { linesEach?: number }): string;
+  /** Removes everything: processes, mounts, network links, folder. May be called twice. */
+  down(): Promise<void>;
+}
+
+/** A server of the stack. Its address stays the same over `stop` and `start`. */
+export interface Server {
+  /** Ends the server with SIGTERM and waits; one that is stopped already is fine. */
+  stop(): Promise<void>;
+  /** Starts it again on the same data and waits until it answers. */
+  start(): Promise<void>;
+  /** `stop` and `start`. */
+  restart(): Promise<void>;
+  /** Ends it with SIGKILL, as a crash would. */
+  kill(): Promise<void>;
+  readonly running: boolean;
+  /** What it has logged so far, all starts together. */
+  log(): string;
+}
+
+/** The stack's containerd. Containers keep running while it is stopped. */
+export interface Containerd extends Server {
+  /** Path of its unix socket. */
+  readonly socket: string;
+  /** `unix://` and the path. */
+  readonly endpoint: string;
+  /** Its root folder, where content and snapshots lie: the mount point with `filesystemMb`. */
+  readonly root: string;
+  readonly version: ContainerdVersion;
+  /** Whether the CRI of this version reports the sandbox image as pinned (1.6.22, 1.7.3 and later). */
+  readonly reportsPinned: boolean;
+  /** Runs containerd's command-line client in the CRI's namespace and returns what it printed. */
+  ctr(...args: string[]): Promise<string>;
+}
+
+export interface ContainerdVersion {
+  major: number;
+  minor: number;
+  patch: number;
+}
+
+export interface NatsServer extends Server {
+  /** `nats://127.0.0.1:PORT` */
+  readonly url: string;
+  readonly port: number;
+}
+
+export interface Registries {
+  /** Answers without a password, also for docker.io, registry.k8s.io, gcr.io, ghcr.io and quay.io. */
+  readonly open: Registry;
+  /** Answers only with the user name and password. */
+  readonly auth: Registry & { readonly username: string; readonly password: string };
+}
+
+export interface Registry extends Server {
+  /** `127.0.0.1:PORT`: the first part of an image reference. */
+  readonly host: string;
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+}
+
+/** An image to build. Its content is random bytes from a seed: the same on each run, and not compressible. */
+export interface TestImage {
+  /** Repository name, for example `team/app`. */
+  name: string;
+  /** One tag or several for the same image. Default `latest`. */
+  tag?: string | readonly string[];
+  /** Which registry. Default `open`. */
+  to?: 'open' | 'auth';
+  /** Size in MiB of all layers together, the busybox layer (about 2 MiB) included. Default: as small as can be. */
+  sizeMb?: number;
+  /** Layers instead of `sizeMb`. Images that name the same seed and size share the layer. */
+  layers?: readonly TestLayer[];
+  /** With busybox as the lowest layer, shared by all images. Default true; false makes an image of data only. */
+  runnable?: boolean;
+  /** What a container runs. Default: a shell that waits and ends at once on SIGTERM. */
+  command?: readonly string[];
+  entrypoint?: readonly string[];
+  /** `user[:group]`, ids or names. */
+  user?: string;
+  /** `NAME=value` */
+  env?: readonly string[];
+  labels?: Readonly<Record<string, string>>;
+  /** Additional files by absolute path, for instance scripts, in a layer of their own; mode 0755. */
+  files?: Readonly<Record<string, string>>;
+}
+
+export interface TestLayer {
+  seed: string;
+  /** Size in MiB; may have a fraction. */
+  sizeMb: number;
+}
+
+export interface PushedImage {
+  /** `host/name:tag`, with the first tag. */
+  reference: string;
+  /** `host/name@sha256:…` */
+  repoDigest: string;
+  /** Digest of the manifest. */
+  digest: string;
+  /** Digest of the image configuration: the image id in CRI. */
+  imageId: string;
+  /** Bytes that a pull transfers: manifest, configuration and layers. */
+  sizeBytes: number;
+  layers: readonly { digest: string; sizeBytes: number }[];
+}
+
+export interface TestPod {
+  image: string;
+  /** Instead of the image's own command. */
+  command?: readonly string[];
+  auth?: { username: string; password: string };
+  /** Name of the pod. Default: one that no other pod of the stack has. */
+  name?: string;
+  /** Default `default`. */
+  namespace?: string;
+  labels?: Readonly<Record<string, string>>;
+}
+
+export interface RunningPod {
+  podSandboxId: string;
+  containerId: string;
+  /** Address on the stack's bridge. */
+  ip: string;
+  /** Stops and removes container and sandbox. May be called twice. */
+  remove(): Promise<void>;
+}
