@@ -1,1 +1,22 @@
-export {};
+export { digestAlgorithms, parseDigest } from './digest';
+export { familiarMatch, familiarName, familiarString } from './familiar';
+export { isHexIdentifier } from './grammar';
+export { applyDefaultTag, parseImageName, trimTagAndDigest } from './image-name';
+export { ImageReferenceError, type ImageReferenceErrorCode } from './image-reference-error';
+export { BadPatternError, matchPath } from './match-path';
+export {
+  isDigestOnly,
+  normalizeReference,
+  parseAnyReference,
+  parseCanonicalReference,
+  parsePullReference,
+} from './normalize-reference';
+export { parseReference, parseRepositoryName } from './parse-reference';
+export { referenceToString, repositoryName } from './print-reference';
+export type {
+  DigestAlgorithm,
+  DigestReference,
+  ImageName,
+  ImageReference,
+  ParseOptions,
+} from './types';
