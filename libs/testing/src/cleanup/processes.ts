@@ -58,6 +58,8 @@ export function findInCgroups(containerIds: readonly string[]): ProcessIdentity[
 /**
  * Kills processes and all their descendants with SIGKILL and waits until they are gone. `find` is asked
  * again in each round, so that what was forked meanwhile goes too. This process itself is never killed.
+ * Shims of containers go after everything else: they collect their dead children, which the first process
+ * of a pid namespace waits for.
  *
  * @returns those that are still there after `timeoutMs`.
  */
@@ -72,7 +74,8 @@ export async function killProcesses(
       condemned.set(`${identity.pid}-${identity.startTime}`, identity);
     }
     const alive = survivors();
-    for (const { pid } of alive) {
+    const others = alive.filter((identity) => !isShim(identity));
+    for (const { pid } of others.length > 0 ? others : alive) {
       try {
         process.kill(pid, 'SIGKILL');
       } catch {
@@ -88,6 +91,9 @@ export async function killProcesses(
     return survivors();
   }
 }
+
+const isShim = ({ pid }: ProcessIdentity): boolean =>
+  readProc(pid, 'comm').startsWith('containerd-shim');
 
 function withDescendants(roots: readonly ProcessIdentity[]): ProcessIdentity[] {
   if (roots.length === 0) return [];

@@ -66,7 +66,7 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
     };
     const sameBoot = stack.bootId === hostIdentity().bootId;
     const bundles = findBundles(stack.containerdStateDir);
-    const containerIds = bundles.map(({ id }) => id);
+    const containerIds = [...new Set([...bundles.map(({ id }) => id), ...findCriIds(stack)])];
     const shimSockets = findShimSockets(stack, bundles);
     if (sameBoot) {
       const survivors = await killProcesses(() => [
@@ -84,7 +84,7 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
     for (const { namespace, id } of bundles) {
       rmSync(path.join('/run/containerd/runc', namespace, id), { recursive: true, force: true });
     }
-    await attempt(() => removeCachedResults(stack.network));
+    await attempt(() => removeCachedResults(containerIds));
     await attempt(() => unmountUnder(stack.dir));
     await attempt(() => detachLoopDevices(stack.dir));
     await withLock('stacks', async () => {
@@ -137,6 +137,11 @@ function findBundles(stateDir: string): Bundle[] {
   );
 }
 
+/** Sandboxes that the CRI plugin knows, also those that no task runs for. */
+function findCriIds({ containerdStateDir }: StackManifest): string[] {
+  return listDir(path.join(containerdStateDir, 'io.containerd.grpc.v1.cri', 'sandboxes'));
+}
+
 /** Sockets of the shims. They lie in one folder of the machine, named by a hash of address and id. */
 function findShimSockets(
   { containerdSocket }: StackManifest,
@@ -187,10 +192,12 @@ function removeGroupTree(dir: string): boolean {
 }
 
 /** libcni keeps the result of each attachment until the container is detached, which a killed one never is. */
-function removeCachedResults(network: string): void {
+function removeCachedResults(sandboxIds: readonly string[]): void {
   const results = '/var/lib/cni/results';
   for (const name of listDir(results)) {
-    if (name.startsWith(`${network}-`)) rmSync(path.join(results, name), { force: true });
+    if (sandboxIds.some((id) => name.includes(id))) {
+      rmSync(path.join(results, name), { force: true });
+    }
   }
 }
 
