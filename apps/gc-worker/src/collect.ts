@@ -283,7 +283,7 @@ class Collection {
   /** Whether what was asked is freed, by measurement where that is possible and wanted. */
   private reached(asked: number): boolean {
     const freed = this.meter?.freedBytes() ?? null;
-    if (this.meter === undefined || freed === null) return this.freedBySize >= asked;
+    if (this.meter === undefined || freed == null) return this.freedBySize >= asked;
     if (this.options.request !== undefined) return freed >= asked;
     const now = validAssessments(this.meter.readings(), this.options.policy);
     return this.targets.every((target) => {
@@ -409,7 +409,7 @@ class Collection {
 
   private freedBytes(): number {
     const measured = this.meter?.freedBytes() ?? null;
-    return measured === null ? this.freedBySize : Math.max(measured, 0);
+    return measured == null ? this.freedBySize : Math.max(measured, 0);
   }
 
   outcome(): CollectionOutcome {

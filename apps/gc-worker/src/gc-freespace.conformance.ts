@@ -59,8 +59,7 @@ interface RecordsCase extends ConformanceCase {
 }
 
 const ms = (seconds: number): number => seconds * 1000;
-const msOrNever = (seconds: number | null): number | null =>
-  seconds === null ? null : ms(seconds);
+const msOrNever = (seconds: number | null): number | null => (seconds == null ? null : ms(seconds));
 
 const planImage = (image: ImageVector): PlanImage => ({
   imageId: image.id,
@@ -176,10 +175,7 @@ export const conformance: ConformanceAdapter = {
         got: {
           ...passResult(outcome),
           skipped: skippedTexts[plan.agePass],
-          still_candidates:
-            want.still_candidates === undefined || want.still_candidates === null
-              ? want.still_candidates
-              : stillCandidates,
+          still_candidates: want.still_candidates == null ? want.still_candidates : stillCandidates,
         },
       };
     },
@@ -199,7 +195,7 @@ export const conformance: ConformanceAdapter = {
       const time = (text: number | string | null): number | null => {
         if (typeof text !== 'string') return msOrNever(text);
         const pass = /^wall clock of (?:the pass|pass (\d+))$/.exec(text);
-        if (pass === null) throw new Error(`time "${text}" is not understood`);
+        if (pass == null) throw new Error(`time "${text}" is not understood`);
         return wallClock(Number(pass[1] ?? testCase.steps.length));
       };
       return {

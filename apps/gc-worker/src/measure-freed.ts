@@ -60,19 +60,19 @@ export class FreedMeter {
     const before = this.latest;
     await this.read();
     let freed = growth(before, this.latest);
-    if (freed === null || expectedBytes < worthWaitingForBytes || this.fruitlessWaits >= 2) {
+    if (freed == null || expectedBytes < worthWaitingForBytes || this.fruitlessWaits >= 2) {
       return freed;
     }
     const until = this.ports.now() + this.limits.perRemovalWaitMs;
     let waited = false;
-    while (freed !== null && freed < expectedBytes / 2 && this.ports.now() < until) {
+    while (freed != null && freed < expectedBytes / 2 && this.ports.now() < until) {
       await this.ports.sleep(this.limits.pollMs);
       waited = true;
       await this.read();
       freed = growth(before, this.latest);
     }
     if (waited) {
-      const cameLate = freed !== null && freed >= expectedBytes / 2;
+      const cameLate = freed != null && freed >= expectedBytes / 2;
       this.fruitlessWaits = cameLate ? 0 : this.fruitlessWaits + 1;
     }
     return freed;
@@ -84,13 +84,13 @@ export class FreedMeter {
     const until = this.ports.now() + this.limits.finalWaitMs;
     let best = this.freedBytes();
     let quietUntil = this.ports.now() + this.limits.quietMs;
-    while (!reached() && best !== null) {
+    while (!reached() && best != null) {
       const now = this.ports.now();
       if (now >= until || now >= quietUntil) return;
       await this.ports.sleep(this.limits.pollMs);
       await this.read();
       const freed = this.freedBytes();
-      if (freed === null) return;
+      if (freed == null) return;
       if (freed > best) {
         best = freed;
         quietUntil = this.ports.now() + this.limits.quietMs;
@@ -116,7 +116,7 @@ function growth(
   let sum: number | null = null;
   for (const { mountpoint, availableBytes } of after) {
     const earlier = before.find((reading) => reading.mountpoint === mountpoint)?.availableBytes;
-    if (availableBytes === null || earlier === null || earlier === undefined) continue;
+    if (availableBytes == null || earlier == null) continue;
     sum = (sum ?? 0) + availableBytes - earlier;
   }
   return sum;

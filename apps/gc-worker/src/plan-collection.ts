@@ -184,13 +184,13 @@ export function tooYoung(
   policy: Pick<CollectionPolicy, 'minAgeMs'>,
   now: number,
 ): { rule: 'recently-used' | 'min-age'; why: string } | undefined {
-  if (image.lastUsed !== null && image.lastUsed >= now) {
+  if (image.lastUsed != null && image.lastUsed >= now) {
     return {
       rule: 'recently-used',
       why: `last used ${timeText(image.lastUsed)}, which is not past`,
     };
   }
-  if (image.firstDetected !== null && now - image.firstDetected < policy.minAgeMs) {
+  if (image.firstDetected != null && now - image.firstDetected < policy.minAgeMs) {
     const age = seconds(now - image.firstDetected);
     const minimum = seconds(policy.minAgeMs);
     return { rule: 'min-age', why: `known for ${age}, the minimum age is ${minimum}` };
@@ -242,19 +242,19 @@ function agePassState({ policy, now, collectingSince }: PlanInput): CollectionPl
 /** Since when an image counts as idle for the maximum age; null = for ever. */
 function idleSince(image: PlanImage, { policy }: PlanInput): number | null {
   if (policy.differences.maxAgeCountsFrom === 'last-use') return image.lastUsed;
-  if (image.lastUsed === null) return image.firstDetected;
+  if (image.lastUsed == null) return image.firstDetected;
   return Math.max(image.lastUsed, image.firstDetected ?? -Infinity);
 }
 
 function tooOld(image: PlanImage, input: PlanInput): boolean {
   const since = idleSince(image, input);
-  return since === null || input.now - since > input.policy.maxAgeMs;
+  return since == null || input.now - since > input.policy.maxAgeMs;
 }
 
 function ageText(image: PlanImage, input: PlanInput): string {
   const since = idleSince(image, input);
   const limit = `the maximum age is ${seconds(input.policy.maxAgeMs)}`;
-  return since === null
+  return since == null
     ? `never seen in use; ${limit}`
     : `idle for ${seconds(input.now - since)}, ${limit}`;
 }
@@ -266,7 +266,7 @@ function belowThresholdText(disks: readonly DiskAssessment[], policy: Collection
 }
 
 const useText = (image: PlanImage): string =>
-  image.lastUsed === null ? 'never seen in use' : `last used ${timeText(image.lastUsed)}`;
+  image.lastUsed == null ? 'never seen in use' : `last used ${timeText(image.lastUsed)}`;
 const timeText = (ms: number): string => new Date(ms).toISOString();
 const seconds = (ms: number): string => `${Math.floor(ms / 1000)} s`;
 const amount = (bytes: number): string => (bytes === Infinity ? 'all bytes' : `${bytes} bytes`);

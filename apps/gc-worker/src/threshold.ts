@@ -82,7 +82,7 @@ export function assessDisk(
     inodes,
     inodesFree,
     inodesUsedPercent:
-      inodes === null || inodes === 0 || inodesFree === null
+      inodes == null || inodes === 0 || inodesFree == null
         ? null
         : usedPercent(inodes, Math.min(inodesFree, inodes)),
   };

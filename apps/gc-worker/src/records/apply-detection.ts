@@ -54,4 +54,4 @@ export function applyDetection(
 }
 
 const notAhead = (time: number | null, now: number): number | null =>
-  time === null ? null : Math.min(time, now);
+  time == null ? null : Math.min(time, now);

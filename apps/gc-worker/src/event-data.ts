@@ -1,0 +1,183 @@
+import { boundedText, maxListedImages, type EventData } from '@stowage/events';
+import type { CollectionFailure, CollectionOutcome, RemovedImage } from './collect';
+import type { CollectionPolicy } from './policy';
+import type { DiskAssessment } from './threshold';
+import type { ImageRecord } from './types';
+
+const time = (ms: number): string => new Date(ms).toISOString();
+
+const handler = (runtimeHandler: string) => (runtimeHandler === '' ? {} : { runtimeHandler });
+
+/** ImageDetected of a record that a detection made; an unknown detection time is said as `now`. */
+export function imageDetected(record: ImageRecord, now: number): EventData<'ImageDetected'> {
+  const { imageId, repoTags, repoDigests, sizeBytes, pinned } = record;
+  return {
+    imageId,
+    repoTags: [...repoTags],
+    repoDigests: [...repoDigests],
+    sizeBytes,
+    pinned,
+    inUse: record.usedBy.length > 0,
+    firstDetected: time(record.firstDetected ?? now),
+    ...handler(record.runtimeHandler),
+  };
+}
+
+/** How an image went: removed by a collection, or gone without us. */
+export interface RemovalFacts {
+  readonly reason: RemovedImage['reason'] | 'vanished';
+  readonly planId?: string;
+  readonly measuredBytes?: number | null;
+}
+
+type Removed = Pick<
+  ImageRecord,
+  'imageId' | 'repoTags' | 'repoDigests' | 'runtimeHandler' | 'firstDetected' | 'lastUsed'
+> & { readonly expectedBytes: number };
+
+/** ImageRemoved. */
+export function imageRemoved(
+  image: Removed,
+  { reason, planId, measuredBytes }: RemovalFacts,
+  now: number,
+): EventData<'ImageRemoved'> {
+  const { imageId, repoTags, repoDigests, firstDetected, lastUsed, expectedBytes } = image;
+  return {
+    imageId,
+    repoTags: [...repoTags],
+    repoDigests: [...repoDigests],
+    removedBy: reason === 'vanished' ? 'unknown' : 'gc-worker',
+    reason,
+    ...(planId === undefined ? {} : { planId }),
+    expectedBytes,
+    ...(measuredBytes == null ? {} : { measuredBytes }),
+    ...(firstDetected == null ? {} : { firstDetected: time(firstDetected) }),
+    ...idle(lastUsed, now),
+    ...handler(image.runtimeHandler),
+  };
+}
+
+function idle(lastUsed: number | null, now: number) {
+  return lastUsed == null
+    ? {}
+    : { lastUsed: time(lastUsed), idleMs: Math.max(0, Math.round(now - lastUsed)) };
+}
+
+/** A file system as events tell it. */
+export function filesystemUsage(
+  disk: DiskAssessment,
+): EventData<'ThresholdExceeded'>['filesystem'] {
+  const { mountpoint, capacityBytes, availableBytes, usedPercent } = disk;
+  return {
+    mountpoint,
+    capacityBytes,
+    availableBytes,
+    usedPercent,
+    ...(disk.inodesUsedPercent == null || disk.inodes == null || disk.inodesFree == null
+      ? {}
+      : {
+          inodesCapacity: disk.inodes,
+          inodesAvailable: disk.inodesFree,
+          inodesUsedPercent: disk.inodesUsedPercent,
+        }),
+  };
+}
+
+/** ThresholdExceeded for the high mark. */
+export function thresholdExceeded(
+  disk: DiskAssessment,
+  policy: CollectionPolicy,
+): EventData<'ThresholdExceeded'> {
+  return {
+    filesystem: filesystemUsage(disk),
+    resource: 'bytes',
+    mark: 'high',
+    thresholdPercent: policy.highThresholdPercent,
+    lowThresholdPercent: policy.lowThresholdPercent,
+    bytesToFree: Math.max(0, disk.bytesToFree),
+  };
+}
+
+/** ThresholdRecovered for the high mark. */
+export function thresholdRecovered(
+  disk: DiskAssessment,
+  policy: CollectionPolicy,
+  exceededSince: number,
+  now: number,
+): EventData<'ThresholdRecovered'> {
+  return {
+    filesystem: filesystemUsage(disk),
+    resource: 'bytes',
+    mark: 'high',
+    thresholdPercent: policy.highThresholdPercent,
+    exceededSince: time(exceededSince),
+    exceededForMs: Math.max(0, Math.round(now - exceededSince)),
+  };
+}
+
+function figures(outcome: CollectionOutcome) {
+  const { askedBytes, measuredBytes, removed, failed, before, after } = outcome;
+  const kept = Object.values(outcome.keptByReason).reduce((sum, count) => sum + count, 0);
+  return {
+    ...(askedBytes === undefined || askedBytes === Infinity
+      ? {}
+      : { askedBytes: Math.max(0, askedBytes) }),
+    expectedBytes: outcome.expectedBytes,
+    ...(measuredBytes == null ? {} : { measuredBytes }),
+    removedCount: removed.length,
+    removed: removed.slice(0, maxListedImages).map((image) => ({
+      imageId: image.imageId,
+      repoTags: [...image.repoTags],
+      sizeBytes: image.expectedBytes,
+      reason: image.reason,
+      ...(image.lastUsed == null
+        ? {}
+        : { idleMs: Math.max(0, Math.round(outcome.startedAt - image.lastUsed)) }),
+    })),
+    keptCount: kept,
+    keptByReason: { ...outcome.keptByReason },
+    ...(failed.length === 0
+      ? {}
+      : {
+          failures: failed.slice(0, maxListedImages).map(({ image, grpcStatus, message }) => ({
+            imageId: image.imageId,
+            grpcStatus,
+            message: boundedText(message),
+          })),
+        }),
+    ...(before === undefined ? {} : { before: filesystemUsage(before) }),
+    ...(after === undefined ? {} : { after: filesystemUsage(after) }),
+    startedAt: time(outcome.startedAt),
+    durationMs: Math.round(outcome.durationMs),
+  };
+}
+
+/** The word events have for the plan's trigger; a run by hand that found nothing to do is still a request. */
+const triggerWord = (trigger: CollectionOutcome['trigger']) =>
+  trigger === 'none' ? 'request' : trigger;
+
+/** GarbageCollected of an outcome without failure. */
+export function garbageCollected(outcome: CollectionOutcome): EventData<'GarbageCollected'> {
+  return {
+    planId: outcome.planId,
+    trigger: triggerWord(outcome.trigger),
+    ...figures(outcome),
+  };
+}
+
+/** GarbageCollectionFailed of an outcome with a failure. */
+export function garbageCollectionFailed(
+  outcome: CollectionOutcome,
+  failure: CollectionFailure,
+): EventData<'GarbageCollectionFailed'> {
+  return {
+    planId: outcome.planId,
+    trigger: triggerWord(outcome.trigger),
+    error: {
+      code: failure.code,
+      grpcStatus: failure.grpcStatus,
+      message: boundedText(failure.message),
+    },
+    ...figures(outcome),
+  };
+}

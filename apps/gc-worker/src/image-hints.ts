@@ -1,0 +1,75 @@
+import type { ListedImage } from './records/apply-detection';
+import type { Protection } from './types';
+
+interface PullInProgress {
+  readonly reference: string;
+  readonly since: number;
+  readonly names: readonly string[];
+}
+
+/**
+ * What other services said about images that the runtime cannot say: pulls that run and holds. Hints only: without
+ * them collection decides from the runtime alone. Plain state; times are milliseconds since the epoch.
+ */
+export class ImageHints {
+  private readonly pulls = new Map<string, PullInProgress>();
+  private readonly holds = new Map<string, number>();
+
+  /** `maxPullMs`: a pull that has not ended after this long counts as lost. `maxEntries` bounds memory. */
+  constructor(
+    private readonly maxPullMs: number,
+    private readonly maxEntries = 10_000,
+  ) {}
+
+  pullStarted(pullId: string, names: readonly string[], since: number): void {
+    bounded(this.pulls, this.maxEntries);
+    this.pulls.set(pullId, { reference: names[0] ?? pullId, since, names });
+  }
+
+  pullEnded(pullId: string): void {
+    this.pulls.delete(pullId);
+  }
+
+  /** Keeps images of these names until then; a later hold of the same name replaces an earlier end only upwards. */
+  hold(names: readonly string[], until: number): void {
+    for (const name of names) {
+      const known = this.holds.get(name) ?? -Infinity;
+      if (until <= known) continue;
+      bounded(this.holds, this.maxEntries);
+      this.holds.set(name, until);
+    }
+  }
+
+  /** Holds that have not passed, to be remembered over a restart. */
+  heldNames(now: number): ReadonlyMap<string, number> {
+    for (const [name, until] of this.holds) if (until <= now) this.holds.delete(name);
+    return this.holds;
+  }
+
+  /** Reasons to keep an image now. */
+  protections(
+    { imageId, repoTags, repoDigests }: Pick<ListedImage, 'imageId' | 'repoTags' | 'repoDigests'>,
+    now: number,
+  ): Protection[] {
+    if (this.pulls.size === 0 && this.holds.size === 0) return [];
+    const names = new Set([imageId, ...repoTags, ...repoDigests]);
+    const found: Protection[] = [];
+    for (const [pullId, pull] of this.pulls) {
+      if (now - pull.since > this.maxPullMs) {
+        this.pulls.delete(pullId);
+      } else if (pull.names.some((name) => names.has(name))) {
+        found.push({ rule: 'pull-in-progress', reference: pull.reference, since: pull.since });
+      }
+    }
+    const until = Math.max(...[...names].map((name) => this.holds.get(name) ?? -Infinity));
+    if (until > now) found.push({ rule: 'held', until });
+    return found;
+  }
+}
+
+/** Makes room for one more entry; the oldest goes. */
+function bounded(entries: Map<string, unknown>, maxEntries: number): void {
+  if (entries.size < maxEntries) return;
+  const [oldest] = entries.keys();
+  if (oldest !== undefined) entries.delete(oldest);
+}

@@ -1,0 +1,303 @@
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { errorMessage, FailedPreconditionError } from '@stowage/errors';
+import type { ImageRecord } from '../types';
+import type { DetectionResult } from './apply-detection';
+import {
+  isDamage,
+  nothingRemembered,
+  RecordFile,
+  sqliteCode,
+  type Remembered,
+  type RemovalIntent,
+} from './record-file';
+import { UnusableRecordsError } from './schema';
+
+/** Where lines about the file go. */
+export interface RecordLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+export interface RecordStoreOptions {
+  /** Folder of the file `records.db`; made when it is missing. */
+  readonly stateDir: string;
+  /** `in-memory` forgets at exit, as kubelet does. */
+  readonly keep: 'on-disk' | 'in-memory';
+  readonly now: () => Date;
+  readonly log: RecordLog;
+  readonly nativeBinding?: string;
+  /** Called when a file could not be used and was set aside. */
+  readonly onSetAside?: (reason: string) => void;
+  /** Called for each write that failed. */
+  readonly onWriteError?: () => void;
+}
+
+/** Whether what is remembered would survive a restart now. */
+export interface RecordStoreStatus {
+  readonly state: 'on-disk' | 'in-memory' | 'not-written';
+  readonly path: string;
+  /** Why it is not written. */
+  readonly reason?: string;
+  /** Since when it is not written. */
+  readonly since?: Date;
+}
+
+/** While writing fails it is tried again at most this often, so that a collection on a full disk is not slowed. */
+const retryAfterMs = 1000;
+
+/**
+ * Image records over restarts. Memory decides, the file follows in the same call: when it cannot be written (disk full,
+ * read-only) the worker goes on and the whole state is written once that works again. A damaged or foreign file is set
+ * aside and a new one begun.
+ */
+export class ImageRecordStore {
+  private file: RecordFile | undefined;
+  private remembered: Remembered = nothingRemembered();
+  private problem: { reason: string; since: Date } | undefined;
+  private retryAt = -Infinity;
+
+  private constructor(private readonly options: RecordStoreOptions) {}
+
+  /**
+   * Reads what is remembered. Throws FailedPreconditionError when another process holds the file; any other trouble with it
+   * leaves a store that works in memory and says so in {@link status}.
+   */
+  static open(options: RecordStoreOptions): ImageRecordStore {
+    const store = new ImageRecordStore(options);
+    if (options.keep === 'on-disk') store.openFile();
+    return store;
+  }
+
+  private get path(): string {
+    return path.join(this.options.stateDir, 'records.db');
+  }
+
+  images(): ReadonlyMap<string, ImageRecord> {
+    return this.remembered.images;
+  }
+
+  /** Takes over the result of a detection: records, and nothing of images that are gone. */
+  apply({ records, vanished }: DetectionResult): void {
+    const { images, removals } = this.remembered;
+    const changed = [...records.values()].filter(
+      (record) => !sameRecord(images.get(record.imageId), record),
+    );
+    const gone = vanished.map(({ imageId }) => imageId);
+    for (const imageId of gone) {
+      images.delete(imageId);
+      removals.delete(imageId);
+    }
+    for (const record of changed) images.set(record.imageId, record);
+    if (changed.length > 0 || gone.length > 0) this.write((file) => file.update(changed, gone));
+  }
+
+  /** Marks an image as used; of an image that is not known nothing is kept. Earlier times than the known one do not count. */
+  used(imageId: string, lastUsed: number): void {
+    const record = this.remembered.images.get(imageId);
+    if (record === undefined || (record.lastUsed ?? -Infinity) >= lastUsed) return;
+    const changed = { ...record, lastUsed };
+    this.remembered.images.set(imageId, changed);
+    this.write((file) => file.update([changed], []));
+  }
+
+  /** The image is gone and was accounted for. */
+  forget(imageId: string): void {
+    const { images, removals } = this.remembered;
+    const known = images.delete(imageId);
+    const intended = removals.delete(imageId);
+    if (known || intended) this.write((file) => file.update([], [imageId]));
+  }
+
+  /** A removal begins: should the process die in it, the next one knows why the image is gone. */
+  removalBegins(imageId: string, intent: RemovalIntent): void {
+    this.remembered.removals.set(imageId, intent);
+    this.write((file) => file.writeRemoval(imageId, intent));
+  }
+
+  /** The removal that began did not happen. */
+  removalFailed(imageId: string): void {
+    if (this.remembered.removals.delete(imageId)) this.write((file) => file.dropRemoval(imageId));
+  }
+
+  /** The removal of this image that was begun and whose end is not known, if any. */
+  removalIntent(imageId: string): RemovalIntent | undefined {
+    return this.remembered.removals.get(imageId);
+  }
+
+  holds(): ReadonlyMap<string, number> {
+    return this.remembered.holds;
+  }
+
+  setHolds(holds: ReadonlyMap<string, number>): void {
+    this.remembered.holds.clear();
+    for (const [name, until] of holds) this.remembered.holds.set(name, until);
+    this.write((file) => file.replaceHolds(holds));
+  }
+
+  /** Mount point to the time at which its high mark was exceeded. */
+  exceeded(): ReadonlyMap<string, number> {
+    return this.remembered.exceeded;
+  }
+
+  setExceeded(mountpoint: string, since: number | undefined): void {
+    if (since === undefined) {
+      if (!this.remembered.exceeded.delete(mountpoint)) return;
+      this.write((file) => file.dropExceeded(mountpoint));
+    } else {
+      this.remembered.exceeded.set(mountpoint, since);
+      this.write((file) => file.writeExceeded(mountpoint, since));
+    }
+  }
+
+  status(): RecordStoreStatus {
+    if (this.options.keep === 'in-memory') return { state: 'in-memory', path: this.path };
+    return this.problem === undefined
+      ? { state: 'on-disk', path: this.path }
+      : { state: 'not-written', path: this.path, ...this.problem };
+  }
+
+  /** Tries to write again when that failed before; call it now and then. Never throws. */
+  retry(): void {
+    if (this.problem !== undefined) this.write(() => undefined);
+  }
+
+  close(): void {
+    this.retryAt = -Infinity;
+    this.retry();
+    this.file?.close();
+    this.file = undefined;
+  }
+
+  private openFile(): void {
+    const { stateDir, nativeBinding } = this.options;
+    const options = { path: this.path, ...(nativeBinding === undefined ? {} : { nativeBinding }) };
+    try {
+      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      this.file = this.openUsable(options);
+    } catch (error) {
+      if (isHeld(error)) throw heldError(stateDir);
+      this.failed(error);
+      this.readInsteadOfOpening(options);
+    }
+  }
+
+  /** Opens and reads; a file whose content cannot be used is set aside once. */
+  private openUsable(options: { path: string; nativeBinding?: string }): RecordFile {
+    try {
+      return this.openAndRead(options);
+    } catch (error) {
+      if (!(error instanceof UnusableRecordsError) && !isDamage(error)) throw error;
+      this.setAside(error);
+      return this.openAndRead(options);
+    }
+  }
+
+  private openAndRead(options: { path: string; nativeBinding?: string }): RecordFile {
+    const file = RecordFile.open(options);
+    try {
+      this.remembered = file.read();
+      return file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  private setAside(error: unknown): void {
+    const reason = errorMessage(error);
+    const aside = RecordFile.setAside(this.path, this.options.now());
+    this.options.log.warn(
+      { path: this.path, setAsideAs: aside, reason },
+      'records cannot be used: set aside, built anew from the runtime',
+    );
+    this.options.onSetAside?.(reason);
+  }
+
+  /** The file cannot be opened for writing (no space, read-only): its ages still count. */
+  private readInsteadOfOpening(options: { path: string; nativeBinding?: string }): void {
+    try {
+      this.remembered = RecordFile.readWithoutWriting(options);
+    } catch (error) {
+      const reason = errorMessage(error);
+      this.options.log.warn({ path: this.path, reason }, 'records cannot be read');
+    }
+  }
+
+  private write(change: (file: RecordFile) => void): void {
+    if (this.options.keep === 'in-memory') return;
+    if (this.problem !== undefined && this.options.now().getTime() < this.retryAt) return;
+    try {
+      if (this.file !== undefined && this.problem === undefined) {
+        change(this.file);
+        return;
+      }
+      this.file ??= this.reopen();
+      this.file.replaceAll(this.remembered);
+      this.options.log.info({ path: this.path }, 'records are written again');
+      this.problem = undefined;
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  /** Opens the file for the state in memory, which is newer than what it holds. */
+  private reopen(): RecordFile {
+    const { stateDir, nativeBinding } = this.options;
+    const options = { path: this.path, ...(nativeBinding === undefined ? {} : { nativeBinding }) };
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    try {
+      return RecordFile.open(options);
+    } catch (error) {
+      if (!(error instanceof UnusableRecordsError)) throw error;
+      this.setAside(error);
+      return RecordFile.open(options);
+    }
+  }
+
+  private failed(error: unknown): void {
+    this.options.onWriteError?.();
+    const now = this.options.now();
+    this.retryAt = now.getTime() + retryAfterMs;
+    const reason = errorMessage(error);
+    if (this.problem?.reason !== reason) {
+      this.options.log.warn(
+        { path: this.path, reason },
+        'records cannot be written: going on in memory',
+      );
+    }
+    this.problem = { reason, since: this.problem?.since ?? now };
+    if (isDamage(error)) {
+      this.file?.close();
+      this.file = undefined;
+      this.retryAt = -Infinity;
+    }
+  }
+}
+
+function isHeld(error: unknown): boolean {
+  const code = sqliteCode(error);
+  return code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED');
+}
+
+const heldError = (stateDir: string): FailedPreconditionError =>
+  new FailedPreconditionError(
+    `state directory ${stateDir} is in use by another gc-worker: stop it, or give this one a directory of its own (STOWAGE_STATE_DIR)`,
+  );
+
+function sameRecord(a: ImageRecord | undefined, b: ImageRecord): boolean {
+  return (
+    a !== undefined &&
+    a.sizeBytes === b.sizeBytes &&
+    a.pinned === b.pinned &&
+    a.runtimeHandler === b.runtimeHandler &&
+    a.firstDetected === b.firstDetected &&
+    a.lastUsed === b.lastUsed &&
+    sameTexts(a.repoTags, b.repoTags) &&
+    sameTexts(a.repoDigests, b.repoDigests) &&
+    JSON.stringify(a.usedBy) === JSON.stringify(b.usedBy)
+  );
+}
+
+const sameTexts = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((text, index) => text === b[index]);

@@ -1,0 +1,65 @@
+import type { Database } from 'better-sqlite3';
+
+/** Written into the file's header, so that a file of another program is recognised. */
+export const applicationId = 0x53544743;
+
+/** Step n brings a file from schema version n to n + 1. Steps are never edited once released. */
+export const migrations: readonly string[] = [
+  `CREATE TABLE image (
+     image_id TEXT PRIMARY KEY,
+     repo_tags TEXT NOT NULL,
+     repo_digests TEXT NOT NULL,
+     size_bytes INTEGER NOT NULL,
+     pinned INTEGER NOT NULL,
+     runtime_handler TEXT NOT NULL,
+     first_detected_ms INTEGER,
+     last_used_ms INTEGER,
+     used_by TEXT NOT NULL
+   ) STRICT;
+   CREATE TABLE removal (
+     image_id TEXT PRIMARY KEY,
+     reason TEXT NOT NULL,
+     plan_id TEXT NOT NULL
+   ) STRICT;
+   CREATE TABLE hold (
+     name TEXT PRIMARY KEY,
+     until_ms INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE exceeded (
+     mountpoint TEXT PRIMARY KEY,
+     since_ms INTEGER NOT NULL
+   ) STRICT;`,
+];
+
+/** A records file that cannot be used; it is set aside and the records are built anew from the runtime. */
+export class UnusableRecordsError extends Error {
+  override readonly name = 'UnusableRecordsError';
+}
+
+/**
+ * Brings a file to the newest schema, each step in a transaction of its own. Throws UnusableRecordsError for a damaged
+ * file, one of another program, or one of a later version.
+ */
+export function migrate(database: Database, steps: readonly string[] = migrations): void {
+  const check = database.pragma('quick_check(1)', { simple: true });
+  if (check !== 'ok') throw new UnusableRecordsError(`the file is damaged: ${String(check)}`);
+  const version = Number(database.pragma('user_version', { simple: true }));
+  const id = Number(database.pragma('application_id', { simple: true }));
+  const tables = database.prepare('SELECT count(*) FROM sqlite_master').pluck().get();
+  const isEmpty = tables === 0 && version === 0 && id === 0;
+  if (!isEmpty && id !== applicationId) {
+    throw new UnusableRecordsError(`the file belongs to another program (application id ${id})`);
+  }
+  if (version > steps.length) {
+    throw new UnusableRecordsError(
+      `the file has schema version ${version}, this version of gc-worker knows ${steps.length}`,
+    );
+  }
+  steps.slice(version).forEach((step, index) => {
+    database.transaction(() => {
+      database.exec(step);
+      database.pragma(`application_id = ${applicationId}`);
+      database.pragma(`user_version = ${version + index + 1}`);
+    })();
+  });
+}
