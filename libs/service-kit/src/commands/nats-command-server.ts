@@ -4,13 +4,14 @@ import {
   errorMessage,
   InvalidArgumentError,
   PermissionDeniedError,
+  quoteValue,
   ResourceExhaustedError,
   ShuttingDownError,
   toGrpcStatus,
   UnimplementedError,
 } from '@stowage/errors';
 import { lastValueFrom } from 'rxjs';
-import type * as z from 'zod';
+import * as z from 'zod';
 import { nearest } from '../config/nearest';
 import type { Logger } from '../log';
 import type { CommandExtras } from './command';
@@ -249,8 +250,9 @@ function validInput(schema: z.ZodType, data: Uint8Array): unknown {
   const [issue] = result.error.issues;
   const at = issue?.path.join('.') ?? '';
   if (issue?.code === 'unrecognized_keys') {
-    const [unknown = ''] = issue.keys;
-    throw new InvalidArgumentError(at === '' ? 'request' : at, unknown, 'known keys only');
+    const known = at === '' && schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+    const near = known.length === 0 ? '' : `; allowed: ${known.join(', ')}`;
+    throw new InputError('request', `unknown key ${quoteValue(issue.keys[0])}${near}`);
   }
   // Zod's text says what is allowed and quotes no value.
   throw new InputError(at === '' ? 'request' : at, issue?.message ?? 'not valid');

@@ -1,0 +1,301 @@
+import 'reflect-metadata';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { Controller, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import { FailedPreconditionError } from '@stowage/errors';
+import { connect } from 'nats';
+import type { NatsConnection } from 'nats';
+import * as z from 'zod';
+import { createLogger } from '../log';
+import { Command } from './command';
+import { CommandErrorFilter } from './command-filter';
+import { NatsCommandServer } from './nats-command-server';
+import type { CommandCall, CommandConnection, CommandObservation } from './types';
+
+const logged: string[] = [];
+const log = createLogger({
+  level: 'debug',
+  bindings: {},
+  destination: { write: (line) => logged.push(line) },
+});
+
+async function until<T>(what: string, probe: () => T | undefined | false): Promise<T> {
+  const end = Date.now() + 10_000;
+  for (;;) {
+    const value = probe();
+    if (value !== undefined && value !== false) return value;
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** A real nats-server on a port of its own, that can be stopped and started again on that port. */
+class Nats {
+  readonly folder = mkdtempSync(path.join(os.tmpdir(), 'stowage-nats-'));
+  port = -1;
+  #process: ChildProcess | undefined;
+
+  async start(extra: string[] = []): Promise<void> {
+    const args = ['-a', '127.0.0.1', '-p', String(this.port), '--ports_file_dir', this.folder];
+    this.#process = spawn('nats-server', [...args, ...extra], { stdio: 'ignore' });
+    const file = await until('ports file', () =>
+      readdirSync(this.folder).find((name) => name.includes(String(this.#process?.pid))),
+    );
+    const text = await until('port', () => readFileSync(path.join(this.folder, file), 'utf8'));
+    const { nats } = JSON.parse(text) as { nats: string[] };
+    this.port = Number(new URL(nats[0]!).port);
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined || child.exitCode != null) return;
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    child.kill();
+    await exited;
+  }
+}
+
+const running: { call?: CommandCall; release?: () => void; started: number } = { started: 0 };
+
+@Controller()
+class Images {
+  @Command('echo', z.strictObject({ text: z.string().max(20), count: z.int().optional() }))
+  echo(input: { text: string }) {
+    return { text: input.text, bytes: 5n };
+  }
+
+  @Command('nothing', z.strictObject({}))
+  nothing() {
+    return undefined;
+  }
+
+  @Command('coded', z.strictObject({}))
+  async coded() {
+    await Promise.resolve();
+    throw new FailedPreconditionError('plan p1 is stale');
+  }
+
+  @Command('fault', z.strictObject({}))
+  fault() {
+    throw new TypeError('x is not a function');
+  }
+
+  @Command('huge', z.strictObject({}))
+  huge() {
+    return 'x'.repeat(2 << 20);
+  }
+
+  @Command('slow', z.strictObject({}))
+  async slow(_input: object, call: CommandCall) {
+    running.started++;
+    running.call = call;
+    await new Promise<void>((resolve, reject) => {
+      running.release = resolve;
+      call.signal.addEventListener('abort', () => reject(call.signal.reason as Error));
+    });
+    return 'done';
+  }
+
+  @Command('remove', z.strictObject({}))
+  remove() {
+    return null;
+  }
+}
+
+@Module({ controllers: [Images] })
+class ImagesModule {}
+
+async function startApp(options: { drainMs?: number; maxInFlight?: number } = {}) {
+  const observed: CommandObservation[] = [];
+  const listeners = new Set<(connection: CommandConnection) => void>();
+  const server = new NatsCommandServer({
+    app: 'image-service',
+    nodeName: 'node-1.example',
+    allowed: ['echo', 'nothing', 'coded', 'fault', 'huge', 'slow'],
+    log,
+    observe: (observation) => observed.push(observation),
+    ...options,
+  });
+  server.use({
+    onConnected: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  });
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- NestJS declares its options as a class
+  const nest = await NestFactory.createMicroservice<MicroserviceOptions>(ImagesModule, {
+    strategy: server,
+    logger: false,
+  });
+  nest.useGlobalFilters(new CommandErrorFilter());
+  await nest.listen();
+  return {
+    nest,
+    observed,
+    announce: (connection: NatsConnection) => {
+      for (const listener of listeners) listener(connection);
+    },
+  };
+}
+
+const subject = (verb: string) => `stowage.cmd.node-1_example.image-service.${verb}`;
+
+describe('commands over a real NATS', () => {
+  const nats = new Nats();
+  let connection: NatsConnection;
+  let client: NatsConnection;
+  let app: Awaited<ReturnType<typeof startApp>>;
+  const servers = () => `127.0.0.1:${nats.port}`;
+  const ask = async (verb: string, body: unknown = {}, timeout = 5000): Promise<unknown> => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    return (await client.request(subject(verb), text, { timeout })).json();
+  };
+
+  beforeAll(async () => {
+    await nats.start();
+    const options = { servers: servers(), maxReconnectAttempts: -1, reconnectTimeWait: 20 };
+    connection = await connect(options);
+    client = await connect(options);
+    app = await startApp();
+    app.announce(connection);
+    await connection.flush();
+  });
+
+  afterAll(async () => {
+    await app.nest.close();
+    await connection.close();
+    await client.close();
+    await nats.stop();
+    rmSync(nats.folder, { recursive: true, force: true });
+  });
+
+  const refused = (code: string, message: string) => ({ ok: false, error: { code, message } });
+  it.each<[string, string, unknown, unknown]>([
+    ['a result', 'echo', { text: 'hi' }, { ok: true, result: { text: 'hi', bytes: 5 } }],
+    ['no result', 'nothing', '', { ok: true, result: null }],
+    ['a coded error', 'coded', {}, refused('FAILED_PRECONDITION', 'plan p1 is stale')],
+    ['a fault', 'fault', {}, refused('UNKNOWN', 'x is not a function')],
+    [
+      'an unknown key',
+      'echo',
+      { txet: 'hi', text: 'hi' },
+      refused('INVALID_ARGUMENT', 'request: unknown key "txet"; allowed: text, count'),
+    ],
+    [
+      'a missing key',
+      'echo',
+      {},
+      refused('INVALID_ARGUMENT', 'text: Invalid input: expected string, received undefined'),
+    ],
+    [
+      'a value out of range, which is not quoted',
+      'echo',
+      { text: 'hunter2'.repeat(5) },
+      refused('INVALID_ARGUMENT', 'text: Too big: expected string to have <=20 characters'),
+    ],
+    [
+      'text that is no JSON, which is not quoted',
+      'echo',
+      '{"password":"hunter2"',
+      refused('INVALID_ARGUMENT', 'request: "21 bytes" is not allowed; allowed: a JSON object'),
+    ],
+    [
+      'a command that the configuration does not list',
+      'remove',
+      {},
+      refused(
+        'PERMISSION_DENIED',
+        'command image-service.remove is not allowed: the configuration key commands (STOWAGE_COMMANDS) does not list it',
+      ),
+    ],
+    [
+      'a command that does not exist',
+      'ecko',
+      {},
+      refused('UNIMPLEMENTED', 'command image-service.ecko: not known; nearest: echo'),
+    ],
+    [
+      'a result that NATS cannot carry',
+      'huge',
+      {},
+      refused('RESOURCE_EXHAUSTED', 'reply of 2097175 bytes: NATS message is full: limit 1048576'),
+    ],
+  ])('answers %s', async (_what, verb, body, reply) => {
+    expect(await ask(verb, body)).toEqual(reply);
+  });
+
+  it('counts by verb and code, unknown verbs as one', () => {
+    expect(app.observed.map(({ verb, code }) => `${verb} ${code}`)).toEqual(
+      expect.arrayContaining(['echo OK', 'unknown UNIMPLEMENTED', 'remove PERMISSION_DENIED']),
+    );
+  });
+
+  it('logs no request text', () => {
+    expect(logged.join('')).not.toContain('hunter2');
+  });
+
+  it('answers again after NATS was away', async () => {
+    await nats.stop();
+    await nats.start();
+    // Each side reconnects in its own time, and flush fails while one is away.
+    const back = async (): Promise<unknown> =>
+      ask('echo', { text: 'back' }, 200).catch(() => back());
+    expect(await back()).toMatchObject({ ok: true });
+  });
+
+  it('subscribes once on a connection that is announced twice, and on a new one', async () => {
+    app.announce(connection);
+    await connection.flush();
+    const before = app.observed.length;
+    await ask('echo', { text: 'once' });
+    expect(app.observed.length).toBe(before + 1);
+    const second = await connect({ servers: servers() });
+    app.announce(second);
+    await second.flush();
+    await connection.close();
+    expect(await ask('echo', { text: 'two' })).toMatchObject({ ok: true });
+    connection = second;
+  });
+
+  it('refuses more at once than the limit, and lets running ones finish at the stop', async () => {
+    const small = await startApp({ maxInFlight: 1, drainMs: 5000 });
+    await app.nest.close();
+    small.announce(connection);
+    await connection.flush();
+    const first = ask('slow');
+    await until('the command to run', () => running.release);
+    expect(await ask('slow')).toEqual(
+      refused('RESOURCE_EXHAUSTED', 'queue of commands is full: limit 1'),
+    );
+    const closed = small.nest.close();
+    running.release?.();
+    expect(await first).toEqual({ ok: true, result: 'done' });
+    await closed;
+    await expect(ask('echo', { text: 'x' }, 1000)).rejects.toThrow('503');
+  });
+
+  it('aborts what runs longer than the drain time', async () => {
+    const impatient = await startApp({ drainMs: 20 });
+    impatient.announce(connection);
+    await connection.flush();
+    const before = running.started;
+    const pending = ask('slow');
+    await until('the command to run', () => running.started > before);
+    await impatient.nest.close();
+    expect(await pending).toEqual(refused('UNAVAILABLE', 'image-service is shutting down'));
+  });
+});
+
+describe('a command server', () => {
+  it('refuses to start when a command is allowed that no handler answers', () => {
+    const server = new NatsCommandServer({ app: 'a', nodeName: 'n', allowed: ['list'], log });
+    expect(() => server.listen(() => undefined)).toThrow(
+      'no handler for the allowed commands list',
+    );
+  });
+});

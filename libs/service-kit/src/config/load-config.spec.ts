@@ -1,0 +1,426 @@
+import { commonKeys, listenKey } from './common-keys';
+import { booleanKey, durationKey, enumKey, integerKey, listKey, stringKey } from './config-key';
+import { renderConfigurationReference } from './config-text';
+import { defineConfig, keyNames } from './define-config';
+import { loadConfig } from './load-config';
+
+const definition = defineConfig({
+  app: 'gc-worker',
+  summary: 'Collects images.',
+  keys: {
+    ...commonKeys({ httpAddr: '127.0.0.1:9472', commands: ['plan'], allCommands: ['plan', 'run'] }),
+    listen: listenKey('/run/stowage/x.sock'),
+    imageGCHighThresholdPercent: integerKey({
+      default: 85,
+      min: 0,
+      max: 100,
+      meaning: 'High mark.',
+      kubelet: { key: 'imageGCHighThresholdPercent', kind: 'number' },
+    }),
+    imageGCLowThresholdPercent: integerKey({
+      default: 80,
+      min: 0,
+      max: 100,
+      meaning: 'Low mark.',
+      kubelet: { key: 'imageGCLowThresholdPercent', kind: 'number' },
+    }),
+    imageMinimumGCAgeMs: durationKey({
+      default: 120_000,
+      minMs: 0,
+      maxMs: 86_400_000,
+      meaning: 'Minimum age.',
+      kubelet: { key: 'imageMinimumGCAge', kind: 'string', zeroIsUnset: true },
+    }),
+    dryRun: booleanKey({ default: false, meaning: 'Only plan.' }),
+    order: enumKey({ values: ['age', 'size'], default: 'age', meaning: 'Order.' }),
+    keep: listKey({ default: [], allowed: 'image names', meaning: 'Kept images.' }),
+    token: stringKey({ default: '', meaning: 'A secret.', secret: true, pattern: /^\w*$/ }),
+  },
+  checks: [
+    (config) =>
+      config.imageGCLowThresholdPercent < config.imageGCHighThresholdPercent
+        ? undefined
+        : {
+            key: 'imageGCLowThresholdPercent',
+            allowed: `below imageGCHighThresholdPercent (${config.imageGCHighThresholdPercent})`,
+          },
+  ],
+});
+
+interface World {
+  argv?: string[];
+  env?: Record<string, string>;
+  files?: Record<string, string>;
+  hostName?: string;
+}
+
+const load = ({ argv = [], env = {}, files = {}, hostName = 'Worker-1' }: World) =>
+  loadConfig(definition, {
+    argv,
+    env,
+    hostName,
+    version: '1.2.3',
+    readFile: (path) => {
+      const text = files[path];
+      if (text !== undefined) return text;
+      throw Object.assign(new Error(`ENOENT: no such file, open '${path}'`), { code: 'ENOENT' });
+    },
+  });
+
+async function config(world: World) {
+  const outcome = await load(world);
+  if (outcome.action !== 'run') throw new Error(outcome.output);
+  return outcome.config;
+}
+
+const kubelet = (keys: string) =>
+  `kind: KubeletConfiguration\napiVersion: kubelet.config.k8s.io/v1beta1\n${keys}\n`;
+
+describe('sources', () => {
+  it('are the defaults when nothing is given', async () => {
+    expect(await config({})).toMatchObject({
+      nodeName: 'worker-1',
+      imageEndpoint: 'unix:///run/containerd/containerd.sock',
+      natsServers: ['nats://127.0.0.1:4222'],
+      stateDir: '/var/lib/stowage/gc-worker',
+      listen: '/run/stowage/x.sock',
+      imageMinimumGCAgeMs: 120_000,
+      commands: ['plan'],
+      stopTimeoutMs: 20_000,
+    });
+  });
+
+  it('win in the order defaults, kubelet, file, environment', async () => {
+    const files = {
+      '/k': kubelet('imageGCHighThresholdPercent: 70\nimageGCLowThresholdPercent: 60'),
+      '/c': 'gc-worker: {imageGCLowThresholdPercent: 50, order: size}',
+    };
+    const argv = ['--kubelet-config', '/k', '--config=/c'];
+    expect(await config({ argv, files, env: { STOWAGE_ORDER: 'age' } })).toMatchObject({
+      imageGCHighThresholdPercent: 70,
+      imageGCLowThresholdPercent: 50,
+      order: 'age',
+    });
+  });
+
+  it('include the default file only where it exists', async () => {
+    const files = { '/etc/stowage/config.yaml': 'nodeName: from-file' };
+    expect((await config({ files })).nodeName).toBe('from-file');
+    expect((await config({})).nodeName).toBe('worker-1');
+  });
+
+  it('let the section of the app win over the top of the file', async () => {
+    const files = { '/c': 'logLevel: warn\ngc-worker:\n  logLevel: debug\n' };
+    expect((await config({ argv: ['--config', '/c'], files })).logLevel).toBe('debug');
+  });
+
+  it('leave the sections of other apps alone', async () => {
+    const files = { '/c': 'image-service: {whatever: 1}\ndocker-shim:\n' };
+    expect((await config({ argv: ['--config', '/c'], files })).logLevel).toBe('info');
+  });
+
+  it('derive the image endpoint from the runtime endpoint', async () => {
+    const env = { STOWAGE_RUNTIME_ENDPOINT: '/run/crio/crio.sock' };
+    expect((await config({ env })).imageEndpoint).toBe('unix:///run/crio/crio.sock');
+  });
+
+  it.each([
+    ['STOWAGE_NATS_SERVERS', 'nats://a:1, b:2', { natsServers: ['nats://a:1', 'b:2'] }],
+    ['STOWAGE_IMAGE_MINIMUM_GC_AGE', '1h30m', { imageMinimumGCAgeMs: 5_400_000 }],
+    ['STOWAGE_STREAM_MAX_BYTES', '1Gi', { streamMaxBytes: 2 ** 30 }],
+    ['STOWAGE_DRY_RUN', 'Yes', { dryRun: true }],
+    ['STOWAGE_COMMANDS', '', { commands: [] }],
+    ['STOWAGE_KEEP', 'a,,b ,', { keep: ['a', 'b'] }],
+    ['STOWAGE_HTTP_ADDR', '', { httpAddr: '' }],
+    ['STOWAGE_LOG_LEVEL', '', { logLevel: 'info' }],
+    ['STOWAGE_LISTEN', 'unix:///run/a.sock', { listen: '/run/a.sock' }],
+  ])('read %s=%s', async (name, text, expected) => {
+    expect(await config({ env: { [name]: text } })).toMatchObject(expected);
+  });
+
+  it.each([
+    ['kubelet keys that no app maps', 'maxPods: 50', 85],
+    ['null', 'imageGCHighThresholdPercent:', 85],
+    ['a zero that kubelet reads as its default', 'imageMinimumGCAge: 0s', 85],
+    ['a value', 'imageGCHighThresholdPercent: 90', 90],
+  ])('take %s from a KubeletConfiguration as kubelet does', async (_what, keys, high) => {
+    const values = await config({
+      argv: ['--kubelet-config', '/k'],
+      files: { '/k': kubelet(keys) },
+    });
+    expect([values.imageGCHighThresholdPercent, values.imageMinimumGCAgeMs]).toEqual([
+      high,
+      120_000,
+    ]);
+  });
+
+  it('tell of a variable that is misspelt, and not of other apps’ ones', async () => {
+    const outcome = await load({
+      env: { STOWAGE_NATS_SERVER: 'a', STOWAGE_SERIALIZE_PULLS: 'true', STOWAGE_LISTEN: '/a' },
+    });
+    expect(outcome).toMatchObject({
+      notes: [
+        'environment variable STOWAGE_NATS_SERVER is not known; nearest: STOWAGE_NATS_SERVERS',
+      ],
+    });
+  });
+});
+
+const httpAllowed = 'host:port, [ipv6]:port, :port, unix:///path, or empty for off';
+const wrong: [what: string, world: World, line: string][] = [
+  [
+    'an address',
+    { env: { STOWAGE_HTTP_ADDR: '9471' } },
+    `STOWAGE_HTTP_ADDR (environment) is "9471"; allowed: ${httpAllowed}`,
+  ],
+  [
+    'a port',
+    { env: { STOWAGE_HTTP_ADDR: ':70000' } },
+    `STOWAGE_HTTP_ADDR (environment) is ":70000"; allowed: ${httpAllowed}`,
+  ],
+  [
+    'a number',
+    { env: { STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '85%' } },
+    'STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT (environment) is "85%"; allowed: a whole number from 0 to 100',
+  ],
+  [
+    'a number in the file, though the environment overrides it',
+    {
+      argv: ['--config', '/c'],
+      files: { '/c': 'gc-worker: {imageGCHighThresholdPercent: 140}' },
+      env: { STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '85' },
+    },
+    'gc-worker.imageGCHighThresholdPercent (/c) is 140; allowed: a whole number from 0 to 100',
+  ],
+  [
+    'a choice',
+    { env: { STOWAGE_LOG_LEVEL: 'verbose' } },
+    'STOWAGE_LOG_LEVEL (environment) is "verbose"; allowed: trace, debug, info, warn, error, silent',
+  ],
+  [
+    'a duration without unit',
+    { env: { STOWAGE_STOP_TIMEOUT: '20' } },
+    'STOWAGE_STOP_TIMEOUT (environment) is "20"; allowed: a duration from 1s to 10m, such as 90s, 2m or 1h30m',
+  ],
+  [
+    'a size below its limit',
+    { env: { STOWAGE_OUTBOX_MAX_BYTES: '1k' } },
+    'STOWAGE_OUTBOX_MAX_BYTES (environment) is "1k"; allowed: a size from 1Mi to 16Gi, such as 500M, 1Gi or 1048576',
+  ],
+  [
+    'a command that does not exist',
+    { env: { STOWAGE_COMMANDS: 'plan,fly' } },
+    'STOWAGE_COMMANDS (environment) is "plan,fly"; allowed: a list of plan, run; empty answers none',
+  ],
+  [
+    'an endpoint',
+    { env: { STOWAGE_RUNTIME_ENDPOINT: 'tcp://10.0.0.1:1234' } },
+    'STOWAGE_RUNTIME_ENDPOINT (environment) is "tcp://10.0.0.1:1234"; allowed: unix:///path of a socket, at most 107 bytes of path',
+  ],
+  [
+    'a socket path that does not fit',
+    { env: { STOWAGE_LISTEN: `/${'x'.repeat(107)}` } },
+    `STOWAGE_LISTEN (environment) is "/${'x'.repeat(107)}"; allowed: an absolute path of at most 107 bytes, with or without unix://`,
+  ],
+  [
+    'a host name that is no node name',
+    { hostName: 'bad_host' },
+    'STOWAGE_NODE_NAME (default: host name, in lower case) is "bad_host"; allowed: a DNS subdomain in lower case, at most 253 characters, as Kubernetes node names are',
+  ],
+  [
+    'a server, with its password kept back',
+    { env: { STOWAGE_NATS_SERVERS: 'nats://me:hunter2@h/x y' } },
+    'STOWAGE_NATS_SERVERS (environment) is "nats://[redacted]@h/x y"; allowed: one or more of [nats|tls|ws|wss]://[user:password@]host[:port], separated by commas',
+  ],
+  [
+    'a secret, kept back whole',
+    { env: { STOWAGE_TOKEN: 'hunter 2' } },
+    'STOWAGE_TOKEN (environment) is [redacted]; allowed: any text',
+  ],
+  [
+    'a rule across keys',
+    { env: { STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '85' } },
+    'imageGCLowThresholdPercent (STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT, from environment) is 85; allowed: below imageGCHighThresholdPercent (85)',
+  ],
+  [
+    'half of a key pair',
+    { env: { STOWAGE_NATS_TLS_CERT: '/c.pem' } },
+    'natsTlsCert (STOWAGE_NATS_TLS_CERT, from environment) is "/c.pem"; allowed: a path only together with natsTlsKey',
+  ],
+  [
+    'an unknown key of a section',
+    { argv: ['--config', '/c'], files: { '/c': 'gc-worker: {listne: /a}' } },
+    'gc-worker.listne (/c) is not a known key here; nearest: listen',
+  ],
+  [
+    'an unknown key at the top',
+    { argv: ['--config', '/c'], files: { '/c': 'nodename: a' } },
+    'nodename (/c) is not a known key; nearest: nodeName',
+  ],
+  [
+    'an unknown section',
+    { argv: ['--config', '/c'], files: { '/c': 'gcworker: {}' } },
+    'gcworker (/c) is not a known key; nearest: gc-worker',
+  ],
+  [
+    'a key of one app at the top',
+    { argv: ['--config', '/c'], files: { '/c': 'listen: /a' } },
+    'listen (/c) is not a known key here; it belongs in the section gc-worker',
+  ],
+  [
+    'a section that is no mapping',
+    { argv: ['--config', '/c'], files: { '/c': 'gc-worker: [a]' } },
+    'gc-worker (/c) is a list; allowed: a mapping of keys to values',
+  ],
+  [
+    'a file that is no mapping',
+    { argv: ['--config', '/c'], files: { '/c': 'hello' } },
+    '/c is a string; allowed: a mapping of keys to values',
+  ],
+  [
+    'a file that is no YAML',
+    { argv: ['--config', '/c'], files: { '/c': 'a: [1' } },
+    '/c is not YAML: Flow sequence in block collection must be sufficiently indented and end with a ] at line 1, column 6',
+  ],
+  [
+    'a key given twice',
+    { argv: ['--config', '/c'], files: { '/c': 'nodeName: a\nnodeName: b' } },
+    '/c is not YAML: Map keys must be unique at line 2, column 1',
+  ],
+  [
+    'a named file that is missing',
+    { argv: ['--config', '/none'] },
+    '/none cannot be read: no such file',
+  ],
+  [
+    'a text where the file wants a number',
+    { argv: ['--config', '/c'], files: { '/c': "gc-worker: {imageGCHighThresholdPercent: '85'}" } },
+    'gc-worker.imageGCHighThresholdPercent (/c) is "85"; allowed: a whole number from 0 to 100',
+  ],
+  [
+    'another kind of file than KubeletConfiguration',
+    { argv: ['--kubelet-config', '/k'], files: { '/k': 'kind: Pod' } },
+    'kind (/k) is "Pod"; allowed: KubeletConfiguration',
+  ],
+  [
+    'another version of KubeletConfiguration',
+    { argv: ['--kubelet-config', '/k'], files: { '/k': 'kind: KubeletConfiguration' } },
+    'apiVersion (/k) is undefined; allowed: kubelet.config.k8s.io/v1beta1',
+  ],
+  [
+    "a value of the wrong kind in kubelet's file",
+    {
+      argv: ['--kubelet-config', '/k'],
+      files: { '/k': kubelet('imageMinimumGCAge: 120') },
+    },
+    'imageMinimumGCAge (/k) is 120; allowed: a string, as kubelet reads it',
+  ],
+  [
+    "a duration that is none in kubelet's file",
+    {
+      argv: ['--kubelet-config', '/k'],
+      files: { '/k': kubelet('imageMinimumGCAge: 2 minutes') },
+    },
+    'imageMinimumGCAge (/k) is "2 minutes"; allowed: a duration from 0 to 24h, such as 90s, 2m or 1h30m',
+  ],
+];
+
+describe('a wrong value', () => {
+  it.each(wrong)('of %s ends with 78 and one line', async (_what, world, line) => {
+    expect(await load(world)).toEqual({
+      action: 'exit',
+      code: 78,
+      stream: 'stderr',
+      output: `gc-worker: configuration: ${line}`,
+    });
+  });
+});
+
+describe('flags', () => {
+  it.each([
+    [
+      ['--verbose'],
+      'unknown flag "--verbose"; allowed: --help, --version, --check-config, --config, --kubelet-config',
+    ],
+    [
+      ['start'],
+      'unknown argument "start"; allowed: --help, --version, --check-config, --config, --kubelet-config',
+    ],
+    [['--config'], '--config needs a file'],
+    [['--kubelet-config='], '--kubelet-config needs a file'],
+    [['--help=yes'], '--help takes no value'],
+  ])('%j ends with 64 and one line', async (argv, line) => {
+    expect(await load({ argv })).toEqual({
+      action: 'exit',
+      code: 64,
+      stream: 'stderr',
+      output: `gc-worker: ${line}`,
+    });
+  });
+
+  it('--version prints name and version', async () => {
+    expect(await load({ argv: ['--version'] })).toMatchObject({
+      code: 0,
+      stream: 'stdout',
+      output: 'gc-worker 1.2.3',
+    });
+  });
+
+  it('--help names every key with variable, default and what is allowed', async () => {
+    const outcome = await load({ argv: ['-h'] });
+    const text = outcome.action === 'exit' ? outcome.output : '';
+    for (const name of Object.keys(definition.keys)) {
+      const { env, yaml } = keyNames(definition.keys, name);
+      expect(text).toMatch(new RegExp(`^${env}  \\(${yaml}[*,)]`, 'm'));
+    }
+    expect(text).toContain(
+      [
+        'STOWAGE_IMAGE_MINIMUM_GC_AGE  (imageMinimumGCAge, kubelet: imageMinimumGCAge)',
+        '    Minimum age.',
+        '    default: 2m; allowed: a duration from 0 to 24h, such as 90s, 2m or 1h30m',
+      ].join('\n'),
+    );
+  });
+
+  it('--check-config prints YAML that can be given back, sources named, secrets kept back', async () => {
+    const env = {
+      STOWAGE_TOKEN: 'hunter2',
+      STOWAGE_NATS_SERVERS: 'nats://me:hunter2@h:4222',
+      STOWAGE_STOP_TIMEOUT: '90s',
+    };
+    const outcome = await load({ argv: ['--check-config'], env });
+    if (outcome.action !== 'exit') throw new Error('exits');
+    expect(outcome.code).toBe(0);
+    expect(outcome.output).not.toContain('hunter2');
+    expect(outcome.output).toContain('  natsServers: ["nats://[redacted]@h:4222"] # environment');
+    expect(outcome.output).toContain('  stopTimeout: "1m30s" # environment');
+    const files = {
+      '/c': outcome.output.replace('[redacted]@', 'u@').replace('"[redacted]"', '""'),
+    };
+    expect((await config({ argv: ['--config', '/c'], files })).stopTimeoutMs).toBe(90_000);
+  });
+
+  it('--check-config with a wrong value ends with 78', async () => {
+    const outcome = await load({ argv: ['--check-config'], env: { STOWAGE_LOG_LEVEL: 'x' } });
+    expect(outcome).toMatchObject({ action: 'exit', code: 78 });
+  });
+});
+
+describe('a definition', () => {
+  it('refuses two keys of one name', () => {
+    const text = () => stringKey({ default: '', meaning: '' });
+    expect(() =>
+      defineConfig({ app: 'a', summary: '', keys: { age: text(), ageMs: text() } }),
+    ).toThrow('two keys of a are called age');
+  });
+
+  it('gives the reference page a row for each key, shared ones once', () => {
+    const page = renderConfigurationReference([
+      definition,
+      { ...definition, app: 'image-service' },
+    ]);
+    expect(page.match(/`STOWAGE_NODE_NAME`/g)).toHaveLength(1);
+    expect(page.match(/`STOWAGE_LISTEN`/g)).toHaveLength(2);
+    expect(page).toContain('| `STOWAGE_ORDER` | `order` | age | age, size | Order. |');
+  });
+});

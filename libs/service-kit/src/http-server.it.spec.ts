@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { request } from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
+import { plain, serveHttp } from './http-server';
+import type { HttpServer } from './http-server';
+
+const pages = {
+  '/healthz': () => plain(200, 'ok\n'),
+  '/boom': () => {
+    throw new Error('metric broke');
+  },
+};
+
+function get(options: object): Promise<{ status?: number; body: string; allow?: string }> {
+  return new Promise((resolve, reject) => {
+    request({ agent: false, ...options }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => (body += text));
+      response.on('end', () =>
+        resolve({ status: response.statusCode, body, allow: response.headers.allow }),
+      );
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+describe('HTTP server', () => {
+  let server: HttpServer;
+  let port: number;
+  beforeAll(async () => {
+    server = await serveHttp({ kind: 'tcp', host: '127.0.0.1', port: 0 }, pages);
+    port = Number(server.address.split(':')[1]);
+  });
+  afterAll(() => server.close());
+
+  it.each([
+    ['GET', '/healthz', 200, 'ok\n'],
+    ['GET', '/healthz?verbose', 200, 'ok\n'],
+    ['HEAD', '/healthz', 200, ''],
+    ['POST', '/healthz', 405, 'method not allowed; allowed: GET, HEAD\n'],
+    ['GET', '/', 404, 'not found; there are /healthz, /boom\n'],
+    ['POST', '/nothing', 404, 'not found; there are /healthz, /boom\n'],
+    ['GET', '/constructor', 404, 'not found; there are /healthz, /boom\n'],
+    ['GET', '/boom', 500, 'metric broke\n'],
+  ])('answers %s %s with %d', async (method, url, status, body) => {
+    const reply = await get({ host: '127.0.0.1', port, method, path: url });
+    expect(reply).toMatchObject({ status, body });
+    if (status === 405) expect(reply.allow).toBe('GET, HEAD');
+  });
+
+  it('names the address that is taken', async () => {
+    await expect(serveHttp({ kind: 'tcp', host: '127.0.0.1', port }, pages)).rejects.toThrow(
+      `cannot listen on 127.0.0.1:${port}: listen EADDRINUSE: address already in use 127.0.0.1:${port}`,
+    );
+  });
+
+  it('serves on a unix socket and replaces a dead one', async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'stowage-http-'));
+    const socketPath = path.join(folder, 'h.sock');
+    try {
+      for (let round = 0; round < 2; round++) {
+        const unix = await serveHttp({ kind: 'unix', path: socketPath }, pages);
+        expect(unix.address).toBe(`unix://${socketPath}`);
+        expect((statSync(socketPath).mode & 0o777).toString(8)).toBe('660');
+        expect(await get({ socketPath, path: '/healthz' })).toMatchObject({ status: 200 });
+        await unix.close();
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});

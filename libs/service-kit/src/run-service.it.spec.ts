@@ -1,0 +1,224 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+const workspace = path.resolve(__dirname, '../../..');
+const program = path.join(workspace, 'libs/service-kit/testdata/tiny-app.ts');
+
+interface Line {
+  level: string;
+  msg: string;
+  address?: string;
+  [key: string]: unknown;
+}
+
+/** The tiny app as a process of its own. */
+class App {
+  stdout = '';
+  stderr = '';
+  readonly #child;
+  readonly exited: Promise<{ code: number | null; signal: string | null }>;
+
+  constructor(args: string[] = [], env: Record<string, string> = {}) {
+    this.#child = spawn(process.execPath, ['--import', 'tsx', program, ...args], {
+      cwd: workspace,
+      env: {
+        PATH: process.env.PATH,
+        TSX_TSCONFIG_PATH: path.join(workspace, 'tsconfig.json'),
+        STOWAGE_NODE_NAME: 'node-1',
+        ...env,
+      },
+    });
+    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    this.exited = new Promise((resolve) => {
+      this.#child.once('close', (code, signal) => resolve({ code, signal }));
+    });
+  }
+
+  get lines(): Line[] {
+    return this.stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Line);
+  }
+
+  async line(msg: string): Promise<Line> {
+    const end = Date.now() + 30_000;
+    for (;;) {
+      const found = this.lines.find((line) => line.msg === msg);
+      if (found !== undefined) return found;
+      if (Date.now() > end || this.#child.exitCode != null) {
+        throw new Error(`no line ${msg} in\n${this.stdout}\n${this.stderr}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async url(page: string): Promise<string> {
+    const { address } = await this.line('serving metrics and health');
+    return `http://${String(address)}${page}`;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+}
+
+const apps: App[] = [];
+function start(args: string[] = [], env: Record<string, string> = {}): App {
+  const app = new App(args, env);
+  apps.push(app);
+  return app;
+}
+
+afterAll(async () => {
+  for (const app of apps) app.kill('SIGKILL');
+  await Promise.all(apps.map((app) => app.exited));
+});
+
+describe('an app that only prints', () => {
+  it.each([
+    ['--version', [], {}, 0, /^tiny-app 0\.0\.0-dev\n$/, /^$/],
+    ['--help', [], {}, 0, /^tiny-app: Answers with what it was told\.\n[^]*STOWAGE_LIMIT/, /^$/],
+    ['--check-config', [], {}, 0, /^# tiny-app 0\.0\.0-dev: the configuration is right\n/, /^$/],
+    [
+      '--check-config',
+      [],
+      { STOWAGE_LIMIT: '12' },
+      78,
+      /^$/,
+      /^tiny-app: configuration: STOWAGE_LIMIT \(environment\) is 12; allowed: a whole number from 1 to 9\n$/,
+    ],
+    [
+      '--config',
+      ['/nowhere.yaml'],
+      {},
+      78,
+      /^$/,
+      /^tiny-app: configuration: \/nowhere\.yaml cannot be read: no such file\n$/,
+    ],
+    ['--fast', [], {}, 64, /^$/, /^tiny-app: unknown flag "--fast"; allowed: [^\n]*\n$/],
+  ])('answers %s %j %j with exit code %d', async (flag, rest, env, code, stdout, stderr) => {
+    const app = start([flag, ...rest], env);
+    expect(await app.exited).toEqual({ code, signal: null });
+    expect(app.stdout).toMatch(stdout);
+    expect(app.stderr).toMatch(stderr);
+  });
+});
+
+describe('an app that runs', () => {
+  it('serves health and metrics, keeps secrets out of the log, and stops on SIGTERM with 0', async () => {
+    const app = start([], { STOWAGE_TOKEN: 'hunter2' });
+    await app.line('ready');
+    expect(await (await fetch(await app.url('/readyz'))).json()).toEqual({
+      status: 'ok',
+      components: {},
+    });
+    expect((await fetch(await app.url('/healthz'))).status).toBe(200);
+    expect((await fetch(await app.url('/other'))).status).toBe(404);
+    const metrics = await (await fetch(await app.url('/metrics'))).text();
+    expect(metrics).toContain(
+      `stowage_build_info{app="tiny-app",version="0.0.0-dev",node_version="${process.version}"} 1`,
+    );
+    expect(metrics).toContain('process_resident_memory_bytes');
+    app.kill('SIGTERM');
+    expect(await app.exited).toEqual({ code: 0, signal: null });
+    expect(await app.line('hook ran')).toMatchObject({ aborted: true });
+    expect(app.lines.at(-1)).toMatchObject({ msg: 'stopped', app: 'tiny-app', node: 'node-1' });
+    expect(app.stdout + app.stderr).not.toContain('hunter2');
+  });
+
+  it('says in /readyz what is missing since when, with 503', async () => {
+    const app = start([], { STOWAGE_BEHAVIOUR: 'down' });
+    await app.line('ready');
+    const reply = await fetch(await app.url('/readyz'));
+    expect(reply.status).toBe(503);
+    expect(((await reply.json()) as { message: string }).message).toMatch(
+      /^runtime down since \d{4}-\S+Z: connect ENOENT \/run\/c\.sock$/,
+    );
+    expect(await (await fetch(await app.url('/metrics'))).text()).toContain(
+      'stowage_health_component_state{component="runtime",state="down"} 1',
+    );
+    app.kill('SIGINT');
+    expect(await app.exited).toEqual({ code: 0, signal: null });
+  });
+
+  it('needs no NATS to start, and answers commands only for verbs that exist', async () => {
+    const app = start([], { STOWAGE_COMMANDS: 'fly' });
+    expect(await app.exited).toEqual({ code: 78, signal: null });
+    expect(app.stderr).toBe(
+      'tiny-app: configuration: STOWAGE_COMMANDS (environment) is "fly"; allowed: a list of echo, erase; empty answers none\n',
+    );
+  });
+
+  it('leaves at once on a second signal', async () => {
+    const app = start([], { STOWAGE_BEHAVIOUR: 'hang' });
+    await app.line('ready');
+    app.kill('SIGTERM');
+    await app.line('hook ran');
+    app.kill('SIGTERM');
+    expect(await app.exited).toEqual({ code: 143, signal: null });
+  });
+
+  it('gives up a stop that takes longer than stopTimeout, with 1', async () => {
+    const app = start([], { STOWAGE_BEHAVIOUR: 'hang', STOWAGE_STOP_TIMEOUT: '1s' });
+    await app.line('ready');
+    app.kill('SIGTERM');
+    expect(await app.exited).toEqual({ code: 1, signal: null });
+    expect(app.lines.at(-1)).toMatchObject({
+      level: 'error',
+      msg: 'stop took too long: leaving',
+      timeoutMs: 1000,
+    });
+  });
+
+  it('says what failed at the stop, with 1', async () => {
+    const app = start([], { STOWAGE_BEHAVIOUR: 'stop-fault' });
+    await app.line('ready');
+    app.kill('SIGTERM');
+    expect(await app.exited).toEqual({ code: 1, signal: null });
+    expect(app.lines.at(-1)).toMatchObject({ msg: 'stop failed: socket still in use' });
+  });
+
+  it('ends with 1 and one line when it cannot start', async () => {
+    const app = start([], { STOWAGE_BEHAVIOUR: 'start-fault' });
+    expect(await app.exited).toEqual({ code: 1, signal: null });
+    expect(app.stderr).toBe('tiny-app: start failed: cannot listen on /run/x.sock: in use\n');
+  });
+
+  it('ends with 1 and one line when the address is taken', async () => {
+    const first = start();
+    const { address } = await first.line('serving metrics and health');
+    const second = start([], { STOWAGE_HTTP_ADDR: String(address) });
+    expect(await second.exited).toEqual({ code: 1, signal: null });
+    expect(second.stderr).toBe(
+      `tiny-app: start failed: cannot listen on ${String(address)}: listen EADDRINUSE: address already in use ${String(address)}\n`,
+    );
+  });
+
+  it('logs an unhandled rejection and ends with 1', async () => {
+    const app = start([], { STOWAGE_BEHAVIOUR: 'rejection' });
+    expect(await app.exited).toEqual({ code: 1, signal: null });
+    expect(app.lines.at(-1)).toMatchObject({
+      level: 'fatal',
+      msg: 'unhandled rejection: nobody waits',
+    });
+  });
+
+  it('serves on a unix socket too', async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'stowage-tiny-'));
+    try {
+      const app = start([], { STOWAGE_HTTP_ADDR: `unix://${folder}/http.sock` });
+      expect(await app.line('serving metrics and health')).toMatchObject({
+        address: `unix://${folder}/http.sock`,
+      });
+      await app.line('ready');
+      app.kill('SIGTERM');
+      expect(await app.exited).toEqual({ code: 0, signal: null });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
