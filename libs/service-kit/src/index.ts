@@ -1,9 +1,5 @@
 export { Command } from './commands/command';
-export {
-  commandSubject,
-  NatsCommandServer,
-  type NatsCommandServerOptions,
-} from './commands/nats-command-server';
+export { NatsCommandServer, type NatsCommandServerOptions } from './commands/nats-command-server';
 export type {
   CommandCall,
   CommandConnection,
@@ -73,5 +69,11 @@ export {
   type Logger,
   type LogLevel,
 } from './log';
+export {
+  observeEventBus,
+  observeRuntime,
+  type ObservedEventBus,
+  type ObservedRuntime,
+} from './observe';
 export { runService, type RunServiceOptions, type ServiceContext } from './run-service';
 export { serviceVersion } from './version';

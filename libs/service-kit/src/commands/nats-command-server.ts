@@ -10,6 +10,7 @@ import {
   toGrpcStatus,
   UnimplementedError,
 } from '@stowage/errors';
+import { subjectToken } from '@stowage/events';
 import { lastValueFrom } from 'rxjs';
 import * as z from 'zod';
 import { nearest } from '../config/nearest';
@@ -43,10 +44,9 @@ export interface NatsCommandServerOptions {
 /** Time that aborted handlers have to answer before the stop goes on without them. */
 const abortGraceMs = 1000;
 
-/** A node name as one token of a NATS subject. */
-export function commandSubject(nodeName: string, app: string, verb: string): string {
-  return `stowage.cmd.${nodeName.replaceAll('.', '_')}.${app}.${verb}`;
-}
+/** Subject of all commands of an app without the verb at its end; `commandSubject` of the events is the whole. */
+const subjectPrefix = (nodeName: string, app: string) =>
+  `stowage.cmd.${subjectToken(nodeName)}.${app}.`;
 
 /**
  * NestJS transport for NATS request/reply: subject `stowage.cmd.<node>.<app>.<verb>`, JSON, reply
@@ -140,7 +140,7 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     // A connection announced anew replaces the one before; that one is closed, its subscription with it.
     this.#subscriptions.clear();
     const { nodeName, app, log } = this.#options;
-    const subject = commandSubject(nodeName, app, '*');
+    const subject = `${subjectPrefix(nodeName, app)}*`;
     const subscription = connection.subscribe(subject, {
       queue: app,
       callback: (error, message) => {
@@ -165,7 +165,7 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
   async #run(message: CommandMessage, maxReplyBytes: number): Promise<void> {
     const { log, observe, nodeName, app } = this.#options;
     const startedAt = performance.now();
-    const verb = message.subject.slice(commandSubject(nodeName, app, '').length);
+    const verb = message.subject.slice(subjectPrefix(nodeName, app).length);
     let code = 'OK';
     let reply: Buffer;
     try {
