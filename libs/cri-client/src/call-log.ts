@@ -1,0 +1,68 @@
+import { RuntimeUnavailableError, toGrpcStatus } from '@stowage/errors';
+import { CommandExitError, CommandTimeoutError } from './errors';
+import { LogReduction } from './log-reduction';
+import type { CriCall, CriCallObserver } from './types';
+
+/** The part of a logger that is used: fields, then a message. pino's fits. */
+export interface CriCallLog {
+  error(fields: object, message: string): void;
+}
+
+/** Calls about one object that agents make all the time. */
+const reducedMethods: ReadonlySet<string> = new Set([
+  'ContainerStatus',
+  'ContainerStats',
+  'PodSandboxStatus',
+]);
+/** Calls after which an object's errors are news again. */
+const clearingMethods: ReadonlySet<string> = new Set(['StopContainer', 'RemoveContainer']);
+
+/**
+ * Logs every call that failed, as kubelet does. For ContainerStatus, ContainerStats and PodSandboxStatus an identical
+ * error of the same object is logged at most once a minute; so is, for all calls together, that the runtime is away.
+ * Command lines and their outputs are not logged: they can hold secrets.
+ */
+export function criCallLog(
+  log: CriCallLog,
+  now: () => number = () => performance.now(),
+): CriCallObserver {
+  const reduction = new LogReduction();
+  return {
+    callStarted(call) {
+      const { method, objectId } = call;
+      if (clearingMethods.has(method) && objectId !== undefined) reduction.clear(objectId);
+      return {
+        ended({ error, durationMs }) {
+          if (error === undefined) {
+            if (reducedMethods.has(method) && objectId !== undefined) reduction.clear(objectId);
+            return;
+          }
+          const text = loggable(error);
+          const key = reductionKey(call, error);
+          if (key !== undefined && !reduction.shouldLog(key, text, now())) return;
+          log.error(
+            {
+              method,
+              objectId,
+              code: toGrpcStatus(error).name,
+              error: text,
+              durationMs: Math.round(durationMs),
+            },
+            `${method} from ${call.service} service failed`,
+          );
+        },
+      };
+    },
+  };
+}
+
+function reductionKey(call: CriCall, error: unknown): string | undefined {
+  if (error instanceof RuntimeUnavailableError) return `endpoint ${call.service} ${call.endpoint}`;
+  return reducedMethods.has(call.method) ? call.objectId : undefined;
+}
+
+function loggable(error: unknown): string {
+  if (error instanceof CommandExitError) return `command exited with ${error.exitCode}`;
+  if (error instanceof CommandTimeoutError) return 'command timed out';
+  return toGrpcStatus(error).message;
+}

@@ -1,0 +1,325 @@
+import { Client, connectivityState, credentials } from '@grpc/grpc-js';
+import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
+import { connectTimeoutMs, reconnectDelayMs } from './reconnect-delay';
+import type { CriConnectionView, CriVersion, RuntimeAvailability } from './types';
+
+/** Kubelet's limit for one message from the runtime. */
+const maxMessageBytes = 16 * 1024 * 1024;
+
+const channelOptions = {
+  'grpc.default_authority': 'localhost',
+  'grpc.max_receive_message_length': maxMessageBytes,
+  'grpc.max_send_message_length': -1,
+  // The runtime service and the image service have a connection each, as in kubelet.
+  'grpc.use_local_subchannel_pool': 1,
+  // Connections end when the runtime ends them; reconnecting is done here, so that each one is probed anew.
+  'grpc.client_idle_timeout_ms': 2_147_483_647,
+  'grpc.enable_retries': 0,
+  'grpc.enable_channelz': 0,
+  'grpc.enable_http_proxy': 0,
+  'grpc.service_config_disable_resolution': 1,
+  // A 64 KiB window would make a reply of 16 MiB take hundreds of round trips.
+  'grpc-node.flow_control_window': 1024 * 1024,
+};
+
+/** A connection that calls can be made on. */
+export interface LiveConnection {
+  readonly client: Client;
+  readonly version: CriVersion;
+  /** Number of this connection, from 1. */
+  readonly number: number;
+}
+
+type State =
+  /** First connecting, or replacing a connection just lost: calls wait for how it ends, at most 5 s. */
+  | { readonly name: 'connecting' }
+  | { readonly name: 'live'; readonly connection: LiveConnection }
+  /** Tried and failed; tried again all the time. Calls fail at once. */
+  | { readonly name: 'away'; readonly since: Date; readonly reason: string }
+  | { readonly name: 'closed'; readonly since: Date };
+
+export interface RuntimeConnectionOptions {
+  readonly endpoint: string;
+  /** Path of the runtime's socket. */
+  readonly address: string;
+  now(): number;
+  /** Finds the package to speak on a new connection. Throws when the runtime cannot be used. */
+  negotiate(client: Client): Promise<CriVersion>;
+}
+
+/**
+ * The connection of one client to its runtime: made in the background, probed, watched, and made again when it is lost.
+ * No call is retried: with a runtime that is away, calls fail at once.
+ */
+export class RuntimeConnection implements CriConnectionView {
+  readonly endpoint: string;
+  readonly #options: RuntimeConnectionOptions;
+  readonly #target: string;
+  readonly #listeners = new Set<(availability: RuntimeAvailability) => void>();
+  readonly #stateChanges = new Set<() => void>();
+  readonly #calls = new Set<() => void>();
+  #state: State = { name: 'connecting' };
+  #availability: RuntimeAvailability;
+  #current: Client | undefined;
+  #lostAt: Date | undefined;
+  #failures = 0;
+  #connections = 0;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(options: RuntimeConnectionOptions) {
+    this.endpoint = options.endpoint;
+    this.#options = options;
+    this.#target = `unix://${options.address}`;
+    this.#availability = {
+      available: false,
+      since: this.#date(),
+      reason: `connecting to ${options.endpoint}`,
+      connections: 0,
+    };
+    this.#connect();
+  }
+
+  availability(): RuntimeAvailability {
+    return this.#availability;
+  }
+
+  onAvailability(listener: (availability: RuntimeAvailability) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async whenAvailable(options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = options;
+    while (this.#state.name !== 'live') {
+      signal?.throwIfAborted();
+      if (this.#state.name === 'closed') throw this.unavailable();
+      await this.#stateChange(signal);
+    }
+  }
+
+  /**
+   * The connection to make a call on. Waits while one is being made for the first time or again right after a loss.
+   * Throws RuntimeUnavailableError when the runtime is away; the signal's reason, or a TimeoutError after `timeoutMs`
+   * milliseconds, when that comes first.
+   */
+  async live(signal: AbortSignal | undefined, timeoutMs?: number): Promise<LiveConnection> {
+    if (this.#isConnecting()) {
+      const limits = [signal, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)];
+      const either = AbortSignal.any(limits.filter((limit) => limit !== undefined));
+      while (this.#isConnecting()) {
+        either.throwIfAborted();
+        await this.#stateChange(either);
+      }
+    }
+    if (this.#state.name === 'live') return this.#state.connection;
+    throw this.unavailable();
+  }
+
+  /** Adds what ends a call when the client is closed. Returns a function that takes it away again. */
+  endWithClient(cancel: () => void): () => void {
+    this.#calls.add(cancel);
+    return () => this.#calls.delete(cancel);
+  }
+
+  isClosed(): boolean {
+    return this.#state.name === 'closed';
+  }
+
+  isLive(connection: LiveConnection): boolean {
+    return this.#state.name === 'live' && this.#state.connection === connection;
+  }
+
+  /** Says that the runtime cannot be called, since when and why. */
+  unavailable(cause?: unknown): RuntimeUnavailableError {
+    const options = { cause };
+    switch (this.#state.name) {
+      case 'closed':
+        return new RuntimeUnavailableError(
+          this.endpoint,
+          this.#state.since,
+          'this client is closed',
+          options,
+        );
+      case 'away':
+        return new RuntimeUnavailableError(
+          this.endpoint,
+          this.#state.since,
+          this.#state.reason,
+          options,
+        );
+      case 'connecting':
+      case 'live':
+        return new RuntimeUnavailableError(
+          this.endpoint,
+          this.#lostAt ?? this.#availability.since,
+          'the connection to the runtime was lost',
+          options,
+        );
+    }
+  }
+
+  close(): void {
+    if (this.#state.name === 'closed') return;
+    clearTimeout(this.#retry);
+    this.#enter({ name: 'closed', since: this.#date() });
+    for (const cancel of [...this.#calls]) cancel();
+    this.#current?.close();
+  }
+
+  /** One attempt: connect, probe, and either go live or try again later. */
+  #connect(): void {
+    const client = new Client(this.#target, credentials.createInsecure(), channelOptions);
+    this.#current = client;
+    const isOver = () => this.#state.name === 'closed' || this.#current !== client;
+    const fail = (reason: string) => {
+      if (isOver()) return;
+      this.#current = undefined;
+      client.close();
+      this.#away(reason);
+      this.#failures += 1;
+      this.#retry = setTimeout(
+        () => {
+          this.#connect();
+        },
+        reconnectDelayMs(this.#failures, Math.random),
+      );
+      this.#retry.unref();
+    };
+
+    let isConnected = false;
+    client.waitForReady(Date.now() + connectTimeoutMs, (error) => {
+      if (error === undefined) isConnected = true;
+      else fail(`no HTTP/2 answer within ${connectTimeoutMs} ms of connecting`);
+    });
+    // A runtime that connects and then leaves the probe unanswered may take its time, but calls do not wait for it.
+    const patience = setTimeout(() => {
+      if (!isOver() && isConnected) {
+        this.#away(`connected, but no answer to the first call within ${connectTimeoutMs} ms`);
+      }
+    }, connectTimeoutMs);
+    patience.unref();
+
+    this.#options
+      .negotiate(client)
+      .then(
+        (version) => {
+          if (isOver()) return;
+          this.#goLive(client, version);
+        },
+        (error: unknown) => {
+          fail(isConnected ? errorMessage(error) : connectFailure(errorMessage(error)));
+        },
+      )
+      .finally(() => {
+        clearTimeout(patience);
+      });
+  }
+
+  #goLive(client: Client, version: CriVersion): void {
+    this.#failures = 0;
+    this.#connections += 1;
+    const connection = { client, version, number: this.#connections };
+    const lose = () => {
+      if (!this.isLive(connection)) return;
+      this.#current = undefined;
+      this.#lostAt = this.#date();
+      this.#enter({ name: 'connecting' });
+      // Calls that the runtime still finishes (after GOAWAY) go on; a closed client makes no new ones.
+      client.close();
+      this.#connect();
+    };
+    this.#enter({ name: 'live', connection });
+    const channel = client.getChannel();
+    channel.watchConnectivityState(connectivityState.READY, Infinity, lose);
+    if (channel.getConnectivityState(false) !== connectivityState.READY) lose();
+  }
+
+  #away(reason: string): void {
+    const since = this.#availability.available
+      ? (this.#lostAt ?? this.#date())
+      : this.#availability.since;
+    this.#enter({ name: 'away', since, reason });
+  }
+
+  #enter(state: State): void {
+    this.#state = state;
+    const waiting = [...this.#stateChanges];
+    this.#stateChanges.clear();
+    for (const resume of waiting) resume();
+    const next = this.#describe(state);
+    if (next === undefined || isSame(this.#availability, next)) return;
+    this.#availability = next;
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(next);
+      } catch {
+        // The listener's own affair: the connection and the other listeners go on.
+      }
+    }
+  }
+
+  /** What a state means to the outside; nothing new while a lost connection is being replaced. */
+  #describe(state: State): RuntimeAvailability | undefined {
+    const connections = this.#connections;
+    switch (state.name) {
+      case 'connecting':
+        return undefined;
+      case 'live':
+        return {
+          available: true,
+          since: this.#availability.available ? this.#availability.since : this.#date(),
+          version: state.connection.version,
+          connections,
+        };
+      case 'away':
+        return { available: false, since: state.since, reason: state.reason, connections };
+      case 'closed':
+        return {
+          available: false,
+          since: state.since,
+          reason: 'this client is closed',
+          connections,
+        };
+    }
+  }
+
+  /** Resolves at the next change of state. Rejects with the signal's reason. */
+  #stateChange(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const resume = () => {
+        signal?.removeEventListener('abort', abort);
+        resolve();
+      };
+      const abort = () => {
+        this.#stateChanges.delete(resume);
+        reject(signal?.reason as Error);
+      };
+      this.#stateChanges.add(resume);
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  #isConnecting(): boolean {
+    return this.#state.name === 'connecting';
+  }
+
+  #date(): Date {
+    return new Date(this.#options.now());
+  }
+}
+
+function isSame(a: RuntimeAvailability, b: RuntimeAvailability): boolean {
+  return (
+    a.available === b.available &&
+    a.reason === b.reason &&
+    a.version === b.version &&
+    a.connections === b.connections &&
+    a.since.getTime() === b.since.getTime()
+  );
+}
+
+/** The system's own words, `connect ENOENT /run/x.sock`, out of what the gRPC library wraps around them. */
+function connectFailure(text: string): string {
+  const [, last] = /Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(text) ?? [];
+  return (last ?? text).replace(/ \(\d{4}-\d\d-\d\dT[^)]*\)$/, '');
+}

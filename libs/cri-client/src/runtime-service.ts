@@ -1,0 +1,22 @@
+import { RuntimeServiceDefinition } from '@stowage/cri-proto';
+import { connectService, type CriService } from './cri-calls';
+import { runtimeRules } from './runtime-rules';
+import type { CriClientOptions, RuntimeServiceClient } from './types';
+
+const service = {
+  name: 'runtime',
+  wireName: 'RuntimeService',
+  methods: RuntimeServiceDefinition.methods,
+  rules: runtimeRules,
+  probe: RuntimeServiceDefinition.methods.version,
+} as unknown as CriService;
+
+/**
+ * Client of CRI's RuntimeService on a connection of its own, made in the background and made again whenever it is lost.
+ * Each call applies kubelet's time limit and response check. Calls throw RuntimeUnavailableError while the runtime is
+ * away, CriError with the runtime's status and message, ResponseInvalidError, DeadlineExceededError, CancelledError,
+ * CriRequestError; ExecSync also CommandExitError and CommandTimeoutError. Throws CriOptionsError for wrong options.
+ */
+export function connectRuntimeService(options: CriClientOptions): RuntimeServiceClient {
+  return connectService(service, options) as RuntimeServiceClient;
+}

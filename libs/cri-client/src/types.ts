@@ -1,0 +1,122 @@
+import type { DeepPartial } from '@stowage/cri-proto';
+import type { ImageMethods } from './image-rules';
+import type { RequestOf, ResponseOf } from './method-rules';
+import type { RuntimeMethods } from './runtime-rules';
+
+/** A package of the Container Runtime Interface. */
+export type CriVersion = 'v1' | 'v1alpha2';
+
+/** Which of the two services of a runtime a client speaks to. */
+export type CriServiceName = 'runtime' | 'image';
+
+export interface CriClientOptions {
+  /** For example `unix:///run/containerd/containerd.sock`; kubelet's rules, see {@link parseEndpoint}. */
+  readonly endpoint: string;
+  /** Time limit of ordinary calls in milliseconds, kubelet's runtimeRequestTimeout; 120000 when not given. */
+  readonly timeoutMs?: number;
+  /**
+   * `v1` for kubelet 1.26 and newer: a runtime without v1 is unavailable. `v1-or-v1alpha2` (the default), as kubelet
+   * 1.23 to 1.25: a runtime that answers UNIMPLEMENTED is spoken to in v1alpha2.
+   */
+  readonly versions?: 'v1' | 'v1-or-v1alpha2';
+  /**
+   * Make list calls through their streaming twins (kubelet's CRIListStreaming), so that no list is too long for a
+   * message. A runtime without them costs one extra call a connection. Default false, as in kubelet.
+   */
+  readonly listStreaming?: boolean;
+  /** Hears of every call, for logs, metrics and traces; see {@link combineObservers}. */
+  readonly observer?: CriCallObserver;
+  /** Milliseconds since 1970, for the times in {@link RuntimeAvailability}; `Date.now` when not given. */
+  now?(): number;
+}
+
+export interface CriCallOptions {
+  /** Cancels the call, at the runtime too. The call then fails with CancelledError, or the reason if that is coded. */
+  readonly signal?: AbortSignal;
+  /** Ends the call earlier than kubelet's limit for it, in milliseconds; more than 0. */
+  readonly timeoutMs?: number;
+  /** Request headers sent along, lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface CriStreamOptions extends CriCallOptions {
+  /** Called once the request is on its way on a live connection: what happens from now on is in the stream. */
+  onStarted?(): void;
+}
+
+/** Whether the runtime can be called now. */
+export interface RuntimeAvailability {
+  readonly available: boolean;
+  /** Since when it is so. When the connection was lost: since the loss, not since the first failed attempt after it. */
+  readonly since: Date;
+  /** Why it is not available, in one line. */
+  readonly reason?: string;
+  /** Package that is spoken on the present connection. */
+  readonly version?: CriVersion;
+  /** Number of connections made so far. When it rises, what the runtime was not asked to keep may have changed. */
+  readonly connections: number;
+}
+
+/** What every client has beside its calls. */
+export interface CriConnectionView {
+  /** The endpoint as it was given. */
+  readonly endpoint: string;
+  availability(): RuntimeAvailability;
+  /**
+   * Calls the listener after each change, also when a lost connection was replaced at once (`connections` rises).
+   * Returns a function that takes the listener away. A listener that throws disturbs nobody.
+   */
+  onAvailability(listener: (availability: RuntimeAvailability) => void): () => void;
+  /** Resolves when the runtime is available, at once if it is. Rejects with the signal's reason, or when closed. */
+  whenAvailable(options?: { signal?: AbortSignal }): Promise<void>;
+  /** Ends all calls and the connection; calls made after it fail. Can be called again. */
+  close(): void;
+}
+
+/** The calls of a service: a promise for each unary method, an async iterable for each that streams. */
+export type CriCalls<Methods> = {
+  readonly [Name in keyof Methods]: Methods[Name] extends { responseStream: true }
+    ? (
+        request?: DeepPartial<RequestOf<Methods[Name]>>,
+        options?: CriStreamOptions,
+      ) => AsyncIterable<ResponseOf<Methods[Name]>>
+    : (
+        request?: DeepPartial<RequestOf<Methods[Name]>>,
+        options?: CriCallOptions,
+      ) => Promise<ResponseOf<Methods[Name]>>;
+};
+
+/** Every call of CRI's RuntimeService. */
+export interface RuntimeServiceClient extends CriCalls<RuntimeMethods>, CriConnectionView {}
+
+/** Every call of CRI's ImageService. */
+export interface ImageServiceClient extends CriCalls<ImageMethods>, CriConnectionView {}
+
+/** One call, as an observer sees it. Never holds the request: that can carry secrets. */
+export interface CriCall {
+  readonly service: CriServiceName;
+  /** Wire name, for example `ContainerStatus`. */
+  readonly method: string;
+  /** Kubelet's label for the call, for example `container_status`. A closed set. */
+  readonly operation: string;
+  /** Container or sandbox the call is about, where it is about one. */
+  readonly objectId?: string;
+  readonly endpoint: string;
+}
+
+export interface CriCallOutcome {
+  readonly durationMs: number;
+  /** What the caller got thrown; absent on success. */
+  readonly error?: unknown;
+}
+
+/** Hears of each call: once before it is made, once when it has ended. What it throws is dropped. */
+export interface CriCallObserver {
+  callStarted(call: CriCall): CriCallSpan | undefined;
+}
+
+export interface CriCallSpan {
+  /** Request headers to send along, such as `traceparent`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  ended?(outcome: CriCallOutcome): void;
+}
