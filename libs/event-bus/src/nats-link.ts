@@ -1,0 +1,269 @@
+import { errorMessage, InvalidArgumentError } from '@stowage/errors';
+import {
+  connect,
+  credsAuthenticator,
+  Events,
+  nkeyAuthenticator,
+  type Authenticator,
+  type ConnectionOptions,
+  type NatsConnection,
+} from 'nats';
+import { readFileSync } from 'node:fs';
+import type { BusLog, NatsOptions } from './types';
+
+/** Servers, login and TLS as the NATS client wants them. */
+export interface NatsConnectSettings {
+  options: ConnectionOptions;
+  /** The servers without user, password or token, for messages. */
+  serversText: string;
+}
+
+const maxPauseMs = 2000;
+
+/** Names of the client's status events that matter here. */
+const [disconnected, reconnected, serverError]: string[] = [
+  Events.Disconnect,
+  Events.Reconnect,
+  Events.Error,
+];
+
+function parseServer(server: string): URL {
+  const allowed = 'nats://host:port, tls://host:port or host:port';
+  const withScheme = server.includes('://') ? server : `nats://${server}`;
+  let url: URL;
+  try {
+    url = new URL(withScheme);
+  } catch {
+    throw new InvalidArgumentError('nats.servers', withoutLogin(server), allowed);
+  }
+  if (!['nats:', 'tls:'].includes(url.protocol) || url.hostname === '') {
+    throw new InvalidArgumentError('nats.servers', withoutLogin(server), allowed);
+  }
+  return url;
+}
+
+const withoutLogin = (server: string) => server.replace(/\/\/[^/@]*@/, '//***@');
+
+/** Translates the options. Throws InvalidArgumentError, never with a secret in it. */
+export function natsConnectSettings(nats: NatsOptions, name: string): NatsConnectSettings {
+  if (nats.servers.length === 0) {
+    throw new InvalidArgumentError('nats.servers', [], 'at least one server');
+  }
+  const urls = nats.servers.map(parseServer);
+  const first = urls.find(({ username }) => username !== '');
+  const inUrl = first && {
+    user: decodeURIComponent(first.username),
+    password: decodeURIComponent(first.password),
+  };
+  const user = nats.user ?? (inUrl?.password ? inUrl.user : undefined);
+  const password = nats.password ?? inUrl?.password;
+  const token = nats.token ?? (inUrl?.password === '' ? inUrl.user : undefined);
+  const logins = { credsFile: nats.credsFile, nkeySeedFile: nats.nkeySeedFile, user, token };
+  const given = Object.entries(logins).filter(([, value]) => value !== undefined);
+  if (given.length > 1) {
+    const keys = given.map(([key]) => key);
+    throw new InvalidArgumentError('nats', keys, 'one of credsFile, nkeySeedFile, user and token');
+  }
+  const { caFile, certFile, keyFile } = nats.tls ?? {};
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    const value = certFile ?? keyFile;
+    throw new InvalidArgumentError('nats.tls', value, 'certFile and keyFile together');
+  }
+  const useTls = nats.tls !== undefined || urls.some(({ protocol }) => protocol === 'tls:');
+  const waitMs = nats.reconnectWaitMs ?? 500;
+  const authenticator = authenticatorOf(nats, user, password);
+  const servers = urls.map(({ host, port }) => (port === '' ? `${host}:4222` : host));
+  return {
+    serversText: urls.map(({ protocol }, i) => `${protocol}//${servers[i] ?? ''}`).join(', '),
+    options: {
+      name,
+      servers,
+      ...(authenticator && { authenticator }),
+      ...(token !== undefined && { token }),
+      ...(useTls && {
+        tls: { ...(caFile && { caFile }), ...(certFile && { certFile, keyFile: keyFile ?? '' }) },
+      }),
+      ...(nats.inboxPrefix !== undefined && { inboxPrefix: nats.inboxPrefix }),
+      timeout: nats.connectTimeoutMs ?? 5000,
+      maxReconnectAttempts: -1,
+      ignoreAuthErrorAbort: true,
+      reconnectTimeWait: waitMs,
+      reconnectJitter: waitMs,
+      reconnectJitterTLS: waitMs,
+      pingInterval: 20_000,
+      noAsyncTraces: true,
+    },
+  };
+}
+
+function authenticatorOf(
+  { credsFile, nkeySeedFile }: NatsOptions,
+  user: string | undefined,
+  password: string | undefined,
+): Authenticator | undefined {
+  if (credsFile !== undefined) return credsAuthenticator(() => readFileSync(credsFile));
+  if (nkeySeedFile !== undefined) {
+    return nkeyAuthenticator(() => Buffer.from(readFileSync(nkeySeedFile, 'utf8').trim()));
+  }
+  if (user !== undefined)
+    return () => ({ user, ...(password !== undefined && { pass: password }) });
+  return undefined;
+}
+
+/** The state of the connection. */
+export interface LinkState {
+  connected: boolean;
+  /** Why not. */
+  reason?: string;
+}
+
+/**
+ * A connection to NATS that is always wanted: tried until the servers are there, kept by the client's own
+ * reconnects, and made anew should the client give it up.
+ */
+export class NatsLink {
+  #connection: NatsConnection | undefined;
+  #state: LinkState = { connected: false, reason: 'not connected to NATS yet' };
+  #closed = false;
+  #wake: (() => void) | undefined;
+  #loop: Promise<void> | undefined;
+  readonly #disconnectListeners = new Set<() => void>();
+
+  constructor(
+    private readonly settings: NatsConnectSettings,
+    private readonly log: BusLog,
+    private readonly on: {
+      connection(connection: NatsConnection): void;
+      state(state: LinkState): void;
+    },
+  ) {}
+
+  /** Begins to connect. Once. */
+  start(): void {
+    this.#loop = this.#run();
+  }
+
+  get connection(): NatsConnection | undefined {
+    return this.#connection;
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  /** Resolves when the connection is lost or the link closed. */
+  disconnected(): { promise: Promise<void>; cancel: () => void } {
+    if (!this.#state.connected) return { promise: Promise.resolve(), cancel: () => undefined };
+    let cancel: () => void = () => undefined;
+    const promise = new Promise<void>((resolve) => {
+      this.#disconnectListeners.add(resolve);
+      cancel = () => this.#disconnectListeners.delete(resolve);
+    });
+    return { promise, cancel };
+  }
+
+  /** Ends the connection: subscriptions get `drainMs` to finish what they hold. */
+  async close(drainMs: number): Promise<void> {
+    this.#closed = true;
+    this.#wake?.();
+    const connection = this.#connection;
+    if (connection !== undefined && !connection.isClosed()) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, drainMs);
+      });
+      const drained = this.#state.connected
+        ? connection.drain().catch(() => undefined)
+        : Promise.resolve();
+      await Promise.race([drained, late]);
+      clearTimeout(timer);
+      await connection.close().catch(() => undefined);
+      await this.#loop;
+    }
+    this.#set({ connected: false, reason: 'closed' });
+  }
+
+  async #run(): Promise<void> {
+    let pauseMs = 100;
+    while (!this.#closed) {
+      try {
+        const connection = await connect(this.settings.options);
+        if (this.#isClosed()) {
+          await connection.close();
+          return;
+        }
+        pauseMs = 100;
+        this.#connection = connection;
+        this.log.info({ server: connection.getServer() }, 'connected to NATS');
+        this.#set({ connected: true });
+        this.on.connection(connection);
+        await this.#watch(connection);
+        const why = await connection.closed();
+        this.#connection = undefined;
+        this.#set({ connected: false, reason: this.#unreachable(why ?? 'connection closed') });
+      } catch (error) {
+        this.#set({ connected: false, reason: this.#unreachable(error) });
+      }
+      await this.#pause(pauseMs);
+      pauseMs = Math.min(pauseMs * 2, maxPauseMs);
+    }
+  }
+
+  /** Follows the client's own reconnects until it is closed. */
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const { type, data } of connection.status()) {
+      const kind: string = type;
+      if (kind === disconnected) {
+        this.#set({ connected: false, reason: this.#unreachable('connection lost') });
+      } else if (kind === reconnected) this.#set({ connected: true });
+      else if (kind === serverError) {
+        this.log.warn({ reason: errorText(data) }, 'NATS server reports an error');
+      } else this.log.debug({ type }, 'NATS connection status');
+    }
+  }
+
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
+  #unreachable(why: unknown): string {
+    return `NATS at ${this.settings.serversText} is not available: ${errorText(why)}`;
+  }
+
+  #set(state: LinkState): void {
+    const { connected, reason } = this.#state;
+    if (connected === state.connected && reason === state.reason) return;
+    this.#state = state;
+    if (connected !== state.connected) {
+      if (state.connected) this.log.info({}, 'events flow to NATS');
+      else if (!this.#closed) this.log.warn({ reason: state.reason }, 'connection to NATS lost');
+    }
+    if (!state.connected) {
+      for (const resolve of this.#disconnectListeners) resolve();
+      this.#disconnectListeners.clear();
+    }
+    this.on.state(state);
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, ms + Math.random() * ms);
+      function done() {
+        clearTimeout(timer);
+        resolve();
+      }
+      this.#wake = done;
+    });
+  }
+}
+
+/** Text of a client error; the client's codes say more than some of its messages. */
+export function errorText(error: unknown): string {
+  const { code, chainedError } = error as { code?: unknown; chainedError?: unknown };
+  const message = errorMessage(error);
+  const chained = chainedError instanceof Error ? ` (${chainedError.message})` : '';
+  return typeof code === 'string' && code !== message && !message.includes(code)
+    ? `${message} [${code}]${chained}`
+    : `${message}${chained}`;
+}

@@ -1,0 +1,279 @@
+import { InvalidArgumentError } from '@stowage/errors';
+import {
+  assertEventData,
+  checkAppName,
+  checkNodeName,
+  createEvent,
+  EventFormatError,
+  eventSource,
+  eventSubject,
+  type EventName,
+} from '@stowage/events';
+import type { NatsConnection } from 'nats';
+import { Drain } from './drain';
+import { EventTooLargeError } from './errors';
+import { natsConnectSettings, NatsLink } from './nats-link';
+import { Outbox, type OutboxEvent } from './outbox';
+import { checkStream } from './stream';
+import type { BusLog, EventBus, EventBusOptions, EventBusStatus, PublishedEvent } from './types';
+import { ulidGenerator } from './ulid';
+
+/** Largest message, bytes; below the 1 MiB that NATS servers take by default, with room for headers. */
+export const maxEventBytes = 1024 * 1024 - 1024;
+
+const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+const defaultDrainMs = 2000;
+const diskRetryMs = 5000;
+
+const defaults = { maxEvents: 100_000, maxBytes: 64 * 1024 * 1024 };
+
+function checkPositive(field: string, value: number | undefined): void {
+  if (value !== undefined && (!Number.isSafeInteger(value) || value <= 0)) {
+    throw new InvalidArgumentError(field, value, 'a positive integer');
+  }
+}
+
+function checkOptions({ outbox = {}, stream = {} }: EventBusOptions): void {
+  checkPositive('outbox.maxEvents', outbox.maxEvents);
+  checkPositive('outbox.maxBytes', outbox.maxBytes);
+  checkPositive('stream.maxAgeMs', stream.maxAgeMs);
+  checkPositive('stream.maxBytes', stream.maxBytes);
+  checkPositive('stream.duplicateWindowMs', stream.duplicateWindowMs);
+  checkPositive('stream.replicas', stream.replicas);
+}
+
+/** Passes each distinct warning on once. */
+function warningOnce(log: BusLog): BusLog {
+  const seen = new Set<string>();
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.info(fields, message),
+    error: (fields, message) => log.error(fields, message),
+    warn: (fields, message) => {
+      const key = message + JSON.stringify(fields);
+      if (!seen.has(key)) log.warn(fields, message);
+      seen.add(key);
+    },
+  };
+}
+
+/**
+ * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateDirUnusableError,
+ * InvalidArgumentError and SubjectError for settings that cannot work.
+ */
+export function openEventBus(options: EventBusOptions): EventBus {
+  checkNodeName(options.node);
+  checkAppName(options.app);
+  checkOptions(options);
+  const connect = natsConnectSettings(options.nats, `${options.app}@${options.node}`);
+  return new OutboxEventBus(options, connect);
+}
+
+class OutboxEventBus implements EventBus {
+  readonly #outbox: Outbox;
+  readonly #link: NatsLink;
+  readonly #drain: Drain;
+  readonly #now: () => Date;
+  readonly #nextId = ulidGenerator();
+  readonly #statusListeners = new Set<(status: EventBusStatus) => void>();
+  readonly #connectionListeners = new Set<(connection: NatsConnection) => void>();
+  readonly #changeListeners = new Set<() => void>();
+  readonly #diskTimer: NodeJS.Timeout;
+  #closing: Promise<void> | undefined;
+  #closed = false;
+  #lateDropped = 0;
+  #since: Date;
+  #told: { connected: boolean; reason: string | undefined };
+
+  constructor(
+    private readonly options: EventBusOptions,
+    connect: ReturnType<typeof natsConnectSettings>,
+  ) {
+    const { log, stateDir, nativeBinding, stream = {} } = options;
+    this.#now = options.now ?? (() => new Date());
+    this.#since = this.#now();
+    this.#outbox = new Outbox({
+      stateDir,
+      ...defaults,
+      ...options.outbox,
+      log,
+      now: this.#now,
+      ...(nativeBinding !== undefined && { nativeBinding }),
+    });
+    if (this.#outbox.pending > 0) {
+      log.info({ pending: this.#outbox.pending }, 'outbox holds events of an earlier run');
+    }
+    this.#link = new NatsLink(connect, log, {
+      connection: (connection) => {
+        for (const listener of this.#connectionListeners) this.#tell(listener, connection);
+      },
+      state: ({ connected }) => {
+        if (connected) this.#drain.reconnected();
+        this.#changed();
+      },
+    });
+    const streamLog = warningOnce(log);
+    this.#drain = new Drain({
+      outbox: this.#outbox,
+      link: this.#link,
+      checkStream: (connection) => checkStream(connection, stream, streamLog),
+      describeDropped: (record) => {
+        const { node, app } = options;
+        const { lastSequence, ...known } = record;
+        const data = record.count === undefined ? known : { ...known, lastSequence };
+        return this.#row('EventsDropped', lastSequence, { subject: eventSource(node, app), data });
+      },
+      log,
+      onChange: () => this.#changed(),
+    });
+    this.#told = { connected: false, reason: this.#reason() };
+    this.#diskTimer = setInterval(() => {
+      this.#outbox.retryDisk();
+      this.#changed();
+    }, diskRetryMs).unref();
+    this.#link.start();
+  }
+
+  publish<N extends EventName>(name: N, event: PublishedEvent<N>): string {
+    assertEventData(name, event.data);
+    if (event.subject === '') {
+      throw new EventFormatError('EVENT_DATA_INVALID', `event ${name}`, ['subject: required']);
+    }
+    if (event.time !== undefined && Number.isNaN(event.time.getTime())) {
+      throw new EventFormatError('EVENT_DATA_INVALID', `event ${name}`, ['time: not a valid time']);
+    }
+    if (this.#closed) {
+      this.#lateDropped += 1;
+      this.options.log.warn({ event: name }, 'event after the bus was closed is lost');
+      return this.#nextId(this.#now());
+    }
+    const { id } = this.#outbox.append((sequence) => this.#row(name, sequence, event));
+    if (this.#outbox.trouble !== this.#lastTrouble) this.#changed();
+    this.#drain.kick();
+    return id;
+  }
+
+  status(): EventBusStatus {
+    const oldest = this.#closed ? undefined : this.#outbox.oldestTimeMs();
+    const reason = this.#reason();
+    return {
+      connected: this.#link.state.connected,
+      since: this.#since,
+      ...(reason === undefined ? {} : { reason }),
+      pending: this.#outbox.pending,
+      pendingBytes: this.#outbox.pendingBytes,
+      ...(oldest === undefined ? {} : { oldestPendingAt: new Date(oldest) }),
+      published: this.#drain.published,
+      dropped: this.#outbox.droppedCount + this.#lateDropped,
+      failures: this.#drain.failures,
+    };
+  }
+
+  onStatus(listener: (status: EventBusStatus) => void): () => void {
+    this.#statusListeners.add(listener);
+    return () => this.#statusListeners.delete(listener);
+  }
+
+  natsConnection(): NatsConnection | undefined {
+    return this.#link.connection;
+  }
+
+  onConnected(listener: (connection: NatsConnection) => void): () => void {
+    this.#connectionListeners.add(listener);
+    const { connection } = this.#link;
+    if (connection !== undefined) this.#tell(listener, connection);
+    return () => this.#connectionListeners.delete(listener);
+  }
+
+  flush({ signal }: { signal?: AbortSignal } = {}): Promise<boolean> {
+    return new Promise((resolve) => {
+      const settle = () => {
+        if (this.#outbox.pending > 0 && !this.#closed && signal?.aborted !== true) return;
+        this.#changeListeners.delete(settle);
+        signal?.removeEventListener('abort', settle);
+        resolve(this.#outbox.pending === 0);
+      };
+      this.#changeListeners.add(settle);
+      signal?.addEventListener('abort', settle);
+      settle();
+    });
+  }
+
+  close({ drainMs = defaultDrainMs }: { drainMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(drainMs);
+    return this.#closing;
+  }
+
+  async #close(drainMs: number): Promise<void> {
+    clearInterval(this.#diskTimer);
+    const began = performance.now();
+    if (this.#link.state.connected) await this.flush({ signal: AbortSignal.timeout(drainMs) });
+    await this.#drain.stop();
+    this.#closed = true;
+    await this.#link.close(Math.max(250, drainMs - (performance.now() - began)));
+    const { pending } = this.#outbox;
+    if (pending > 0)
+      this.options.log.info({ pending }, 'events stay in the outbox for the next run');
+    this.#outbox.close();
+    this.#changed();
+    this.#statusListeners.clear();
+    this.#connectionListeners.clear();
+  }
+
+  #row<N extends EventName>(
+    name: N,
+    sequence: number,
+    event: PublishedEvent<N>,
+  ): Omit<OutboxEvent, 'sequence'> {
+    const { node, app } = this.options;
+    const now = this.#now();
+    const { subject, data, traceparent, time = now } = event;
+    const id = this.#nextId(now);
+    const isTrace = traceparent !== undefined && traceparentPattern.test(traceparent);
+    const attributes = { id, node, app, sequence, subject, time };
+    const message = JSON.stringify(
+      createEvent(name, isTrace ? { ...attributes, traceparent } : attributes, data),
+    );
+    const sizeBytes = Buffer.byteLength(message);
+    if (sizeBytes > maxEventBytes) throw new EventTooLargeError(name, sizeBytes, maxEventBytes);
+    return {
+      id,
+      name,
+      subject: eventSubject(node, name),
+      timeMs: time.getTime(),
+      sizeBytes,
+      message,
+    };
+  }
+
+  #lastTrouble: string | undefined;
+
+  #reason(): string | undefined {
+    this.#lastTrouble = this.#outbox.trouble;
+    const { state } = this.#link;
+    const delivery = state.connected ? this.#drain.reason : state.reason;
+    const reasons = [delivery, this.#outbox.trouble].filter((reason) => reason !== undefined);
+    return reasons.length === 0 ? undefined : reasons.join('; ');
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#changeListeners]) listener();
+    const { connected } = this.#link.state;
+    const reason = this.#reason();
+    if (connected === this.#told.connected && reason === this.#told.reason) return;
+    if ((reason === undefined) !== (this.#told.reason === undefined)) this.#since = this.#now();
+    this.#told = { connected, reason };
+    const status = this.status();
+    for (const listener of [...this.#statusListeners]) this.#tell(listener, status);
+  }
+
+  /** A listener that throws harms nobody else. */
+  #tell<T>(listener: (value: T) => void, value: T): void {
+    try {
+      listener(value);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.options.log.error({ reason }, 'listener of the event bus threw');
+    }
+  }
+}

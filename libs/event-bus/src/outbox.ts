@@ -1,0 +1,532 @@
+import { errorMessage } from '@stowage/errors';
+import type { EventData, EventName } from '@stowage/events';
+import type Database from 'better-sqlite3';
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { StateDirInUseError, StateDirUnusableError } from './errors';
+import { isCorruption, openOutboxFile, setAside, sqliteCode } from './outbox-file';
+import type { BusLog } from './types';
+
+/** An event as it waits for delivery. */
+export interface OutboxEvent {
+  sequence: number;
+  /** ULID; stable however often it is sent. */
+  id: string;
+  name: EventName;
+  /** NATS subject. */
+  subject: string;
+  /** When it happened, milliseconds since 1970. */
+  timeMs: number;
+  sizeBytes: number;
+  /** The message as it goes on the wire. */
+  message: string;
+}
+
+/** Why events were given up; the words of EventsDropped. */
+export type DropReason = 'outbox-full' | 'too-large' | 'outbox-corrupt';
+
+/** What was given up and not told yet. */
+export type DropRecord = EventData<'EventsDropped'> & {
+  reason: DropReason;
+  /** Position of the EventsDropped event: the last sequence that is missing. */
+  lastSequence: number;
+};
+
+/** How an outbox is opened. */
+export interface OutboxSettings {
+  stateDir: string;
+  maxEvents: number;
+  maxBytes: number;
+  log: BusLog;
+  now: () => Date;
+  nativeBinding?: string;
+}
+
+/** While the disk refuses writes, at most this many events wait in memory. */
+const maxInMemory = { events: 2000, bytes: 8 * 1024 * 1024 };
+
+/** Pause between attempts to get back to the disk. */
+const diskRetryMs = 1000;
+
+interface Statements {
+  insert: Database.Statement<[OutboxEvent]>;
+  remove: Database.Statement<[number]>;
+  removeThrough: Database.Statement<[number]>;
+  read: Database.Statement<[number, number], OutboxEvent>;
+  oldestAfter: Database.Statement<[number], OutboxEvent>;
+  saveDropped: Database.Statement<[string, string]>;
+  forgetDropped: Database.Statement<[string]>;
+}
+
+const columns = 'sequence, id, name, subject, time_ms AS timeMs, size_bytes AS sizeBytes, message';
+
+function prepare(db: Database.Database): Statements {
+  return {
+    insert: db.prepare(
+      'INSERT INTO event VALUES (@sequence, @id, @name, @subject, @timeMs, @sizeBytes, @message)',
+    ),
+    remove: db.prepare('DELETE FROM event WHERE sequence = ?'),
+    removeThrough: db.prepare('DELETE FROM event WHERE sequence <= ?'),
+    read: db.prepare(`SELECT ${columns} FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?`),
+    oldestAfter: db.prepare(
+      `SELECT ${columns} FROM event WHERE sequence > ? ORDER BY sequence LIMIT 1`,
+    ),
+    saveDropped: db.prepare('INSERT OR REPLACE INTO dropped VALUES (?, ?)'),
+    forgetDropped: db.prepare('DELETE FROM dropped WHERE reason = ?'),
+  };
+}
+
+/** A write that leaves nothing, to see whether the disk takes one. */
+function probe(statements: Statements): void {
+  statements.saveDropped.run('probe', '{}');
+  statements.forgetDropped.run('probe');
+}
+
+const isoTime = (ms: number) => new Date(ms).toISOString();
+
+function earlier(a: string | undefined, b: string): string {
+  return a === undefined || b < a ? b : a;
+}
+
+function later(a: string | undefined, b: string): string {
+  return a === undefined || b > a ? b : a;
+}
+
+/** A record of what was given up, with one more event in it; an EventsDropped event adds what it tells itself. */
+export function withDropped(
+  record: DropRecord | undefined,
+  event: OutboxEvent,
+  reason: DropReason,
+): DropRecord {
+  const told =
+    event.name === 'EventsDropped'
+      ? (JSON.parse(event.message) as { data: EventData<'EventsDropped'> }).data
+      : undefined;
+  const names = told?.countByName ?? { [event.name]: 1 };
+  const countByName = { ...record?.countByName };
+  for (const [name, count] of Object.entries(names)) {
+    countByName[name] = (countByName[name] ?? 0) + count;
+  }
+  return {
+    reason,
+    count: (record?.count ?? 0) + (told ? (told.count ?? 0) : 1),
+    bytes: (record?.bytes ?? 0) + (told ? (told.bytes ?? 0) : event.sizeBytes),
+    firstSequence: Math.min(
+      record?.firstSequence ?? Infinity,
+      told?.firstSequence ?? event.sequence,
+    ),
+    lastSequence: Math.max(record?.lastSequence ?? 0, event.sequence),
+    oldestTime: earlier(record?.oldestTime, told?.oldestTime ?? isoTime(event.timeMs)),
+    newestTime: later(record?.newestTime, told?.newestTime ?? isoTime(event.timeMs)),
+    countByName,
+  };
+}
+
+/**
+ * Events on disk until JetStream has them: a SQLite file in WAL mode, bounded by count and bytes, the oldest given
+ * up first. While the disk refuses writes, events wait in memory, in order after those on disk. All calls are
+ * synchronous and none throws for trouble with the disk, after it was opened.
+ */
+export class Outbox {
+  readonly #file: string;
+  #db: Database.Database | undefined;
+  #statements: Statements | undefined;
+  #nextSequence = 1;
+  #storedEvents = 0;
+  #storedBytes = 0;
+  /** Events that the disk did not take; all sequences are above those on disk. */
+  #inMemory: OutboxEvent[] = [];
+  #inMemoryBytes = 0;
+  #lastDiskAttemptMs = 0;
+  readonly #droppedByReason = new Map<DropReason, DropRecord>();
+  /** Acknowledged, and not removed from the disk yet: 0 unless the disk refuses writes. */
+  #acknowledgedThrough = 0;
+  /** Everything up to here is being sent and is not given up. */
+  #inFlightThrough = 0;
+  #droppedCount = 0;
+  #trouble: string | undefined;
+
+  constructor(private readonly settings: OutboxSettings) {
+    const { stateDir } = settings;
+    this.#file = path.join(stateDir, 'outbox.db');
+    try {
+      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      accessSync(stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
+    } catch (error) {
+      if (!isNoSpace(error)) {
+        throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
+      }
+    }
+    try {
+      this.#open();
+    } catch (error) {
+      if (sqliteCode(error)?.startsWith('SQLITE_BUSY') === true) {
+        throw new StateDirInUseError(stateDir, { cause: error });
+      }
+      if (sqliteCode(error) === undefined) throw error;
+      if (sqliteCode(error) === 'SQLITE_READONLY' || sqliteCode(error) === 'SQLITE_PERM') {
+        throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
+      }
+      this.#diskFailed(error);
+    }
+  }
+
+  /** Why events are not on disk; undefined when they are. */
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  /** Events given up since the process started. */
+  get droppedCount(): number {
+    return this.#droppedCount;
+  }
+
+  /** Events not acknowledged, those that must still be told as dropped included. */
+  get pending(): number {
+    return this.#storedEvents + this.#inMemory.length + this.#droppedByReason.size;
+  }
+
+  get pendingBytes(): number {
+    return this.#storedBytes + this.#inMemoryBytes;
+  }
+
+  /** When the oldest waiting event happened, milliseconds since 1970. */
+  oldestTimeMs(): number | undefined {
+    const stored = this.#onDisk((s) => s.oldestAfter.get(this.#acknowledgedThrough));
+    return (stored ?? this.#inMemory[0])?.timeMs;
+  }
+
+  /** Appends an event; `make` gets its sequence. */
+  append(make: (sequence: number) => Omit<OutboxEvent, 'sequence'>): OutboxEvent {
+    const sequence = this.#nextSequence;
+    const event = { ...make(sequence), sequence };
+    this.#nextSequence += 1;
+    if (!this.#toDisk([event])) this.#keepInMemory(event);
+    return event;
+  }
+
+  /** The oldest events, in order, and marks them as being sent. At least one when there is any. */
+  nextBatch(maxEvents: number, maxBytes: number): OutboxEvent[] {
+    const stored = this.#onDisk((s) => s.read.all(this.#acknowledgedThrough, maxEvents)) ?? [];
+    const events = [...stored, ...this.#inMemory.slice(0, maxEvents - stored.length)];
+    let bytes = 0;
+    const batch: OutboxEvent[] = [];
+    for (const event of events) {
+      bytes += event.sizeBytes;
+      if (batch.length > 0 && bytes > maxBytes) break;
+      batch.push(event);
+    }
+    this.#inFlightThrough = batch.at(-1)?.sequence ?? 0;
+    return batch;
+  }
+
+  /** Ends the sending of a batch: removes what JetStream has. Both lists are in order. */
+  settle(batch: readonly OutboxEvent[], acknowledged: readonly OutboxEvent[]): void {
+    this.#inFlightThrough = 0;
+    const last = acknowledged.at(-1);
+    if (last === undefined) return;
+    const gone = new Set(acknowledged);
+    const inMemory = this.#inMemory.filter((event) => gone.has(event));
+    if (inMemory.length > 0) {
+      this.#inMemory = this.#inMemory.filter((event) => !gone.has(event));
+      this.#inMemoryBytes -= sumBytes(inMemory);
+      for (const event of inMemory) gone.delete(event);
+    }
+    const stored = [...gone];
+    const lastStored = stored.at(-1);
+    if (lastStored === undefined) return;
+    const isPrefix = batch[acknowledged.length - 1] === last;
+    if (isPrefix) this.#acknowledgedThrough = lastStored.sequence;
+    const wrote = this.#write((s) => {
+      if (!isPrefix) for (const { sequence } of stored) s.remove.run(sequence);
+    });
+    if (!wrote && !isPrefix) return;
+    this.#storedEvents -= stored.length;
+    this.#storedBytes -= sumBytes(stored);
+  }
+
+  /** Gives an event up for good. False when the disk refuses to forget it. */
+  drop(event: OutboxEvent, reason: DropReason): boolean {
+    const record = withDropped(this.#droppedByReason.get(reason), event, reason);
+    if (this.#inMemory.includes(event)) {
+      this.#inMemory = this.#inMemory.filter((kept) => kept !== event);
+      this.#inMemoryBytes -= event.sizeBytes;
+    } else {
+      const wrote = this.#write((s) => {
+        s.remove.run(event.sequence);
+        s.saveDropped.run(reason, JSON.stringify(record));
+      });
+      if (!wrote) return false;
+      this.#storedEvents -= 1;
+      this.#storedBytes -= event.sizeBytes;
+    }
+    this.#droppedByReason.set(reason, record);
+    this.#droppedCount += 1;
+    return true;
+  }
+
+  /**
+   * Turns what was given up into EventsDropped events, each in the place of the last event it stands for, so that
+   * a consumer meets it where it sees the gap. Called before sending, so that a long outage makes one event.
+   */
+  tellDropped(make: (record: DropRecord) => Omit<OutboxEvent, 'sequence'>): void {
+    for (const [reason, record] of this.#droppedByReason) {
+      const event = { ...make(record), sequence: record.lastSequence };
+      const wrote = this.#write((s) => {
+        s.insert.run(event);
+        s.forgetDropped.run(reason);
+      });
+      if (wrote) {
+        this.#storedEvents += 1;
+        this.#storedBytes += event.sizeBytes;
+      } else {
+        // Those on disk come first; what waits in memory is younger.
+        if (this.#storedEvents > 0) continue;
+        this.#inMemory.unshift(event);
+        this.#inMemoryBytes += event.sizeBytes;
+      }
+      this.#droppedByReason.delete(reason);
+    }
+  }
+
+  /** Tries to get what waits in memory back to the disk, when there was trouble with it. */
+  retryDisk(): void {
+    if (this.#trouble !== undefined && this.#inFlightThrough === 0) this.#toDisk([], true);
+  }
+
+  /** Closes the file. Nothing may be called after it. */
+  close(): void {
+    this.#inFlightThrough = 0;
+    this.retryDisk();
+    if (this.#inMemory.length > 0) {
+      const lost = { events: this.#inMemory.length, reason: this.#trouble };
+      this.settings.log.error(lost, 'events in memory are lost: the outbox file takes no writes');
+    }
+    try {
+      this.#db?.close();
+    } catch (error) {
+      this.settings.log.warn({ reason: errorMessage(error) }, 'outbox file did not close cleanly');
+    }
+    this.#db = undefined;
+    this.#statements = undefined;
+  }
+
+  #open(): void {
+    const { now, nativeBinding, log } = this.settings;
+    let db: Database.Database;
+    try {
+      db = openOutboxFile(this.#file, nativeBinding);
+    } catch (error) {
+      if (!isCorruption(error)) throw error;
+      const aside = setAside(this.#file, now());
+      log.warn(
+        { file: this.#file, setAside: aside, reason: errorMessage(error) },
+        'outbox file could not be read: it was set aside and a new one begun; the events in it are not delivered',
+      );
+      db = openOutboxFile(this.#file, nativeBinding);
+      this.#replaced();
+    }
+    this.#db = db;
+    this.#statements = prepare(db);
+    this.#load(db);
+    for (const [reason, record] of this.#droppedByReason) {
+      this.#statements.saveDropped.run(reason, JSON.stringify(record));
+    }
+  }
+
+  /** The events of the old file are gone. How many and up to where is known only when it was in use until now. */
+  #replaced(): void {
+    const { now } = this.settings;
+    const wasInUse = this.#nextSequence > 1;
+    if (wasInUse && this.#storedEvents === 0) return;
+    // Milliseconds since 1970 are above any number of events, so the sequence rises and the gap shows.
+    const lastSequence = wasInUse
+      ? (this.#inMemory[0]?.sequence ?? this.#nextSequence) - 1
+      : now().getTime();
+    this.#droppedByReason.clear();
+    this.#droppedByReason.set('outbox-corrupt', {
+      reason: 'outbox-corrupt',
+      ...(wasInUse ? { count: this.#storedEvents } : {}),
+      lastSequence,
+    });
+    if (wasInUse) this.#droppedCount += this.#storedEvents;
+    else this.#nextSequence = lastSequence + 1;
+  }
+
+  #load(db: Database.Database): void {
+    const stored = db
+      .prepare<[], { events: number; bytes: number | null; last: number | null }>(
+        `SELECT count(*) AS events, sum(size_bytes) AS bytes,
+           (SELECT seq FROM sqlite_sequence WHERE name = 'event') AS last FROM event`,
+      )
+      .get();
+    this.#storedEvents = stored?.events ?? 0;
+    this.#storedBytes = stored?.bytes ?? 0;
+    const dropped = db
+      .prepare<[], { reason: DropReason; record: string }>('SELECT reason, record FROM dropped')
+      .all();
+    for (const { reason, record } of dropped) {
+      this.#droppedByReason.set(reason, JSON.parse(record) as DropRecord);
+    }
+    const lastDropped = [...this.#droppedByReason.values()].map((record) => record.lastSequence);
+    const inMemory = this.#inMemory.at(-1)?.sequence ?? 0;
+    this.#nextSequence =
+      Math.max(this.#nextSequence - 1, stored?.last ?? 0, inMemory, ...lastDropped) + 1;
+  }
+
+  /** Writes events, making room first. False when the disk refused. */
+  #store(events: readonly OutboxEvent[]): boolean {
+    const room = this.#roomFor(events);
+    const before = new Map(this.#droppedByReason);
+    for (const event of room) this.#addDropped(event, 'outbox-full');
+    const wrote = this.#write((s) => {
+      if (events.length === 0) probe(s);
+      for (const { sequence } of room) s.remove.run(sequence);
+      const record = this.#droppedByReason.get('outbox-full');
+      if (room.length > 0 && record) s.saveDropped.run('outbox-full', JSON.stringify(record));
+      for (const event of events) s.insert.run(event);
+    });
+    if (!wrote) {
+      this.#droppedByReason.clear();
+      for (const [reason, record] of before) this.#droppedByReason.set(reason, record);
+      this.#droppedCount -= room.length;
+      return false;
+    }
+    if (room.length > 0 && !before.has('outbox-full')) {
+      const { maxEvents, maxBytes } = this.settings;
+      this.settings.log.warn(
+        { maxEvents, maxBytes },
+        'outbox is full: the oldest events are dropped',
+      );
+    }
+    this.#storedEvents += events.length - room.length;
+    this.#storedBytes += sumBytes(events) - sumBytes(room);
+    return true;
+  }
+
+  /** The oldest stored events that must go so that `events` fit; those being sent stay. */
+  #roomFor(events: readonly OutboxEvent[]): OutboxEvent[] {
+    const { maxEvents, maxBytes } = this.settings;
+    const room: OutboxEvent[] = [];
+    let count = this.#storedEvents + events.length;
+    let bytes = this.#storedBytes + sumBytes(events);
+    let after = Math.max(this.#inFlightThrough, this.#acknowledgedThrough);
+    while (count > maxEvents || bytes > maxBytes) {
+      const from = after;
+      const oldest = this.#onDisk((s) => s.oldestAfter.get(from));
+      if (oldest === undefined) break;
+      room.push(oldest);
+      count -= 1;
+      bytes -= oldest.sizeBytes;
+      after = oldest.sequence;
+    }
+    return room;
+  }
+
+  #addDropped(event: OutboxEvent, reason: DropReason): DropRecord {
+    const record = withDropped(this.#droppedByReason.get(reason), event, reason);
+    this.#droppedByReason.set(reason, record);
+    this.#droppedCount += 1;
+    return record;
+  }
+
+  #keepInMemory(event: OutboxEvent): void {
+    this.#inMemory.push(event);
+    this.#inMemoryBytes += event.sizeBytes;
+    while (
+      this.#inMemory.length > maxInMemory.events ||
+      (this.#inMemoryBytes > maxInMemory.bytes && this.#inMemory.length > 1)
+    ) {
+      const index = this.#inMemory.findIndex(({ sequence }) => sequence > this.#inFlightThrough);
+      const [oldest] = this.#inMemory.splice(Math.max(index, 0), 1);
+      if (oldest === undefined) return;
+      this.#inMemoryBytes -= oldest.sizeBytes;
+      this.#addDropped(oldest, 'outbox-full');
+    }
+  }
+
+  /**
+   * Writes what waits in memory and then `events` to the disk; false when it was not possible. While there is
+   * trouble it tries once a second, or when `now`.
+   */
+  #toDisk(events: readonly OutboxEvent[], now = false): boolean {
+    if (this.#trouble !== undefined) {
+      const ms = this.settings.now().getTime();
+      if (!now && Math.abs(ms - this.#lastDiskAttemptMs) < diskRetryMs) return false;
+      this.#lastDiskAttemptMs = ms;
+      try {
+        if (this.#db === undefined) this.#open();
+      } catch (error) {
+        this.#diskFailed(error);
+        return false;
+      }
+    }
+    if (this.#inMemory.length === 0) return this.#store(events);
+    // What is being sent stays where it is until it is settled.
+    if (this.#inFlightThrough > 0) return false;
+    if (!this.#store([...this.#inMemory, ...events])) return false;
+    this.#inMemory = [];
+    this.#inMemoryBytes = 0;
+    return true;
+  }
+
+  /** Reads; undefined when the disk fails. */
+  #onDisk<T>(read: (statements: Statements) => T): T | undefined {
+    if (this.#statements === undefined) return undefined;
+    try {
+      return read(this.#statements);
+    } catch (error) {
+      this.#diskFailed(error);
+      return undefined;
+    }
+  }
+
+  /** Writes in one transaction, with the removal of what is acknowledged; false when the disk refuses. */
+  #write(change: (statements: Statements) => void): boolean {
+    const [db, statements] = [this.#db, this.#statements];
+    if (db === undefined || statements === undefined) return false;
+    try {
+      db.transaction(() => {
+        if (this.#acknowledgedThrough > 0) statements.removeThrough.run(this.#acknowledgedThrough);
+        change(statements);
+      })();
+      this.#acknowledgedThrough = 0;
+    } catch (error) {
+      this.#diskFailed(error);
+      return false;
+    }
+    if (this.#trouble !== undefined) {
+      this.#trouble = undefined;
+      this.settings.log.info({ file: this.#file }, 'outbox file takes writes again');
+    }
+    return true;
+  }
+
+  #diskFailed(error: unknown): void {
+    const reason = errorMessage(error);
+    if (this.#trouble === undefined) {
+      this.settings.log.error(
+        { file: this.#file, reason },
+        'outbox file takes no writes: events wait in memory until it does',
+      );
+    }
+    this.#trouble = `outbox file cannot be written: ${reason}`;
+    this.#lastDiskAttemptMs = this.settings.now().getTime();
+    if (!isCorruption(error) || this.#db === undefined) return;
+    // The file went bad while in use: the next attempt opens it anew and sets it aside.
+    try {
+      this.#db.close();
+    } catch {
+      // It is given up anyway.
+    }
+    this.#db = undefined;
+    this.#statements = undefined;
+    this.#lastDiskAttemptMs = 0;
+  }
+}
+
+const sumBytes = (events: readonly OutboxEvent[]) =>
+  events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+
+const isNoSpace = (error: unknown) =>
+  error instanceof Error && (error as NodeJS.ErrnoException).code === 'ENOSPC';

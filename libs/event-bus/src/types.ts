@@ -1,0 +1,131 @@
+import type { EventData, EventName } from '@stowage/events';
+import type { NatsConnection } from 'nats';
+
+/** Where the NATS servers are and how to log in. At most one of creds file, nkey, user and token. */
+export interface NatsOptions {
+  /** `nats://host:port` or `host:port`; `tls://` asks for TLS. User and password may stand in the URL. */
+  servers: readonly string[];
+  /** File with user JWT and nkey seed, as `nsc` writes it. Read at each connect, so it may be renewed. */
+  credsFile?: string;
+  /** File with an nkey seed. Read at each connect. */
+  nkeySeedFile?: string;
+  user?: string;
+  password?: string;
+  token?: string;
+  tls?: {
+    /** CA that signed the servers' certificates; the system's CAs when absent. */
+    caFile?: string;
+    /** Client certificate; with `keyFile`. */
+    certFile?: string;
+    keyFile?: string;
+  };
+  /** Prefix of reply subjects, where permissions give each role its own. Default `_INBOX`. */
+  inboxPrefix?: string;
+  /** Bound of one connection attempt, milliseconds. Default 5 000. */
+  connectTimeoutMs?: number;
+  /** Pause between attempts to reconnect, milliseconds; up to as much again is added at random. Default 500. */
+  reconnectWaitMs?: number;
+}
+
+/** Limits of the stream when this process creates it; an existing one is never changed. */
+export interface StreamOptions {
+  /** Create the stream when it is absent. Default true. */
+  manage?: boolean;
+  /** Age at which JetStream drops an event, milliseconds. Default 7 days. */
+  maxAgeMs?: number;
+  /** Size at which JetStream drops the oldest events, bytes. Default 1 GiB. */
+  maxBytes?: number;
+  /** Within this time JetStream drops a second message with the same id, milliseconds. Default 2 minutes. */
+  duplicateWindowMs?: number;
+  /** Copies in a NATS cluster. Default 1. */
+  replicas?: number;
+}
+
+/** Bounds of the outbox; the oldest events go first. */
+export interface OutboxOptions {
+  /** Default 100 000. */
+  maxEvents?: number;
+  /** Sum of the message sizes, bytes. Default 64 MiB. */
+  maxBytes?: number;
+}
+
+/** Where the bus logs; a pino logger fits. */
+export interface BusLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** How to open a bus. */
+export interface EventBusOptions {
+  /** Folder for the outbox; made when absent. One process at a time. */
+  stateDir: string;
+  /** Node name, as it stands in subjects and sources. */
+  node: string;
+  /** Name of the service, as in `image-service`. */
+  app: string;
+  nats: NatsOptions;
+  stream?: StreamOptions;
+  outbox?: OutboxOptions;
+  log: BusLog;
+  now?: () => Date;
+  /** Path of the SQLite binding, where the program is bundled. */
+  nativeBinding?: string;
+}
+
+/** What a publisher says of an event. */
+export interface PublishedEvent<N extends EventName> {
+  /** Image id, container id …: see the event's definition. */
+  subject: string;
+  data: EventData<N>;
+  /** W3C trace context of the call that caused it. */
+  traceparent?: string;
+  /** When it happened; now when absent. */
+  time?: Date;
+}
+
+/** State of delivery. `reason` is absent when events flow. */
+export interface EventBusStatus {
+  /** The connection to NATS is up. */
+  connected: boolean;
+  /** Since when this state holds: since when it flows, or since when it does not. */
+  since: Date;
+  /** Why events do not reach JetStream, or why the outbox is not on disk. One line, without secrets. */
+  reason?: string;
+  /** Events that JetStream has not acknowledged. */
+  pending: number;
+  pendingBytes: number;
+  /** Time of the oldest of them. */
+  oldestPendingAt?: Date;
+  /** Events JetStream acknowledged since the start of the process. */
+  published: number;
+  /** Events given up since the start of the process. */
+  dropped: number;
+  /** Attempts that JetStream did not acknowledge since the start of the process. */
+  failures: number;
+}
+
+/** Publishes events through an outbox on disk. */
+export interface EventBus {
+  /**
+   * Writes the event to the outbox (one local write, no waiting for NATS) and returns its id. Throws only
+   * EventFormatError (data that break the schema) and EventTooLargeError; trouble with NATS or with the disk is
+   * told by {@link EventBus.status}.
+   */
+  publish<N extends EventName>(name: N, event: PublishedEvent<N>): string;
+  status(): EventBusStatus;
+  /** Calls back when `connected` or `reason` changed. Returns the way to stop that. */
+  onStatus(listener: (status: EventBusStatus) => void): () => void;
+  /** The connection, for commands and queries; absent until the first connect. It reconnects by itself. */
+  natsConnection(): NatsConnection | undefined;
+  /**
+   * Calls back with the connection: now, when there is one, and again only when it had to be replaced (not after
+   * each reconnect: subscriptions live on). Returns the way to stop that.
+   */
+  onConnected(listener: (connection: NatsConnection) => void): () => void;
+  /** Waits until everything is delivered: true. False when the signal aborts or the bus is closed before. */
+  flush(options?: { signal?: AbortSignal }): Promise<boolean>;
+  /** Delivers what it can within `drainMs` (default 2 000, only while connected) and ends. What is left stays on disk. */
+  close(options?: { drainMs?: number }): Promise<void>;
+}
