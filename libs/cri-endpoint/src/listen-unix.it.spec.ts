@@ -1,0 +1,140 @@
+import { chmodSync, existsSync, lstatSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import net from 'node:net';
+import path from 'node:path';
+import { listenUnix, type UnixListener } from './listen-unix';
+import { temporaryFolder, until } from './testing/grpc-peers';
+
+describe('listenUnix', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  const listeners: UnixListener[] = [];
+  const listen = async (
+    options: Parameters<typeof listenUnix>[0],
+    onConnection: (socket: net.Socket) => void = (socket) => socket.end('hello'),
+  ): Promise<UnixListener> => {
+    const listener = await listenUnix(options, onConnection);
+    listeners.push(listener);
+    return listener;
+  };
+
+  beforeEach(() => (folder = temporaryFolder()));
+  afterEach(async () => {
+    for (const listener of listeners.splice(0)) await listener.close();
+    folder.remove();
+  });
+
+  it('creates the folders above it and a socket that only its owner may use', async () => {
+    const socketPath = folder.file('a/b/c.sock');
+    await listen({ socketPath });
+    expect(lstatSync(socketPath).isSocket()).toBe(true);
+    expect(lstatSync(socketPath).mode & 0o777).toBe(0o600);
+    expect(readdirSync(path.dirname(socketPath))).toEqual(['c.sock']);
+    expect(await greeting(socketPath)).toBe('hello');
+  });
+
+  it.each([
+    ['by number', 12345],
+    ['by number as text', '12345'],
+  ])('takes mode and group %s', async (_what, group) => {
+    const socketPath = folder.file('s');
+    await listen({ socketPath, mode: 0o660, group });
+    expect(lstatSync(socketPath).mode & 0o777).toBe(0o660);
+    expect(lstatSync(socketPath).gid).toBe(12345);
+  });
+
+  it('takes a group by name', async () => {
+    await listen({ socketPath: folder.file('s'), group: 'root' });
+    expect(lstatSync(folder.file('s')).gid).toBe(0);
+  });
+
+  it('refuses a group that does not exist', async () => {
+    await expect(listen({ socketPath: folder.file('s'), group: 'no-such' })).rejects.toMatchObject({
+      code: 'SOCKET_PATH',
+      message: `cannot listen on ${folder.file('s')}: no group named no-such`,
+    });
+  });
+
+  it('takes over the socket of a process that died', async () => {
+    const socketPath = folder.file('s');
+    const script = `require('net').createServer().listen(${JSON.stringify(socketPath)}, () => process.kill(process.pid, 'SIGKILL'))`;
+    spawnSync(process.execPath, ['-e', script]);
+    expect(existsSync(socketPath)).toBe(true);
+    await listen({ socketPath });
+    expect(await greeting(socketPath)).toBe('hello');
+  });
+
+  it('refuses a socket on which somebody answers, and leaves it alone', async () => {
+    const socketPath = folder.file('s');
+    await listen({ socketPath });
+    await expect(listen({ socketPath })).rejects.toMatchObject({
+      code: 'SOCKET_IN_USE',
+      message: `socket ${socketPath} is in use: another process answers on it`,
+    });
+    expect(await greeting(socketPath)).toBe('hello');
+    expect(readdirSync(folder.path)).toEqual(['s']);
+  });
+
+  it('refuses a file that is not a socket', async () => {
+    writeFileSync(folder.file('s'), 'precious');
+    await expect(listen({ socketPath: folder.file('s') })).rejects.toMatchObject({
+      code: 'SOCKET_PATH',
+      message: `cannot listen on ${folder.file('s')}: a file that is not a socket exists`,
+    });
+  });
+
+  it.each([
+    ['a path that is too long', `/tmp/${'x'.repeat(110)}`, /115 bytes, a unix socket path has/],
+    ['a path that is not absolute', 'run/x.sock', /not an absolute path/],
+    ['a folder that cannot be made', '/dev/null/x.sock', /folder \/dev\/null: EEXIST|ENOTDIR/],
+  ])('refuses %s', async (_what, socketPath, message) => {
+    await expect(listen({ socketPath })).rejects.toMatchObject({
+      code: 'SOCKET_PATH',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
+  it('removes its file when closed, and not the file of whoever took the path since', async () => {
+    const socketPath = folder.file('s');
+    const first = await listen({ socketPath });
+    await first.close();
+    expect(existsSync(socketPath)).toBe(false);
+    const second = await listen({ socketPath });
+    spawnSync('mv', [socketPath, folder.file('moved')]);
+    const third = await listen({ socketPath });
+    await second.close();
+    expect(existsSync(socketPath)).toBe(true);
+    await third.close();
+    expect(existsSync(socketPath)).toBe(false);
+  });
+
+  it('serves who connected before it was closed and leaves open connections alone', async () => {
+    const socketPath = folder.file('s');
+    const sockets: net.Socket[] = [];
+    const listener = await listen({ socketPath }, (socket) => sockets.push(socket));
+    const clients = [net.connect(socketPath), net.connect(socketPath)];
+    await Promise.all(clients.map((c) => new Promise((resolve) => c.once('connect', resolve))));
+    await listener.close();
+    await until('both are served', () => sockets.length === 2);
+    const answers = clients.map((c) => new Promise((resolve) => c.once('data', resolve)));
+    for (const socket of sockets) socket.write('still here');
+    expect((await Promise.all(answers)).map(String)).toEqual(['still here', 'still here']);
+    for (const socket of [...clients, ...sockets]) socket.destroy();
+  });
+
+  it('makes the folder readable by others and keeps the mode of one that exists', async () => {
+    chmodSync(folder.path, 0o710);
+    await listen({ socketPath: folder.file('new/s') });
+    expect(statSync(folder.path).mode & 0o777).toBe(0o710);
+    expect(statSync(folder.file('new')).mode & 0o777).toBe(0o755);
+  });
+});
+
+function greeting(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const socket = net.connect(socketPath);
+    socket.on('data', (chunk) => (text += String(chunk)));
+    socket.on('error', reject);
+    socket.on('end', () => resolve(text));
+  });
+}

@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto';
+import { promises as fs, type Stats } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { errorMessage, StowageError } from '@stowage/errors';
+import type { ListenOptions } from './types';
+
+/** A socket that accepts connections. */
+export interface UnixListener {
+  readonly socketPath: string;
+  /**
+   * Removes the socket file if it is still this listener's own, takes what had already connected, then stops
+   * listening. Connections that were accepted stay open.
+   */
+  close(): Promise<void>;
+}
+
+/** Longest socket path of the kernel: `sun_path` less its terminating zero. */
+const maxPathBytes = 107;
+
+/** Another process serves the socket. */
+export class SocketInUseError extends StowageError {
+  constructor(readonly socketPath: string) {
+    super(`socket ${socketPath} is in use: another process answers on it`, {
+      code: 'SOCKET_IN_USE',
+      grpcStatus: 'ALREADY_EXISTS',
+      retryable: true,
+    });
+  }
+}
+
+/** The socket cannot be made at this path, and trying again will not help. */
+export class SocketPathError extends StowageError {
+  constructor(
+    readonly socketPath: string,
+    readonly reason: string,
+    options: { cause?: unknown } = {},
+  ) {
+    super(`cannot listen on ${socketPath}: ${reason}`, {
+      code: 'SOCKET_PATH',
+      grpcStatus: 'FAILED_PRECONDITION',
+      cause: options.cause,
+    });
+  }
+}
+
+/**
+ * Listens on a unix socket. A stale socket file is taken over, a live one is refused with
+ * {@link SocketInUseError}; anything else that stands at the path, a path that is too long or a folder that
+ * cannot be written is a {@link SocketPathError}. The socket is made under a temporary name and renamed, so that
+ * whoever sees the path can connect to it and it never has wider permissions than `mode`.
+ */
+export async function listenUnix(
+  options: ListenOptions,
+  onConnection: (socket: net.Socket) => void,
+  { allowHalfOpen = false }: { allowHalfOpen?: boolean } = {},
+): Promise<UnixListener> {
+  const { socketPath } = options;
+  const folder = path.dirname(socketPath);
+  const temporaryPath = path.join(folder, `.${randomBytes(3).toString('hex')}`);
+  const longest = Math.max(Buffer.byteLength(socketPath), Buffer.byteLength(temporaryPath));
+  if (!path.isAbsolute(socketPath)) throw new SocketPathError(socketPath, 'not an absolute path');
+  if (longest > maxPathBytes) {
+    throw new SocketPathError(
+      socketPath,
+      `${longest} bytes, a unix socket path has at most ${maxPathBytes}`,
+    );
+  }
+  const groupId = options.group === undefined ? undefined : await resolveGroup(options);
+  try {
+    await fs.mkdir(folder, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw new SocketPathError(socketPath, `folder ${folder}: ${errorMessage(error)}`, {
+      cause: error,
+    });
+  }
+  await refuseLive(socketPath);
+
+  const server = net.createServer({ allowHalfOpen }, (socket) => {
+    // A client may be gone before anybody listens for its errors; its 'close' follows in any case.
+    socket.on('error', () => undefined);
+    onConnection(socket);
+  });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(temporaryPath, resolve);
+    });
+    await fs.chmod(temporaryPath, options.mode ?? 0o600);
+    if (groupId !== undefined) await fs.chown(temporaryPath, process.getuid?.() ?? -1, groupId);
+    await fs.rename(temporaryPath, socketPath);
+  } catch (error) {
+    server.close();
+    await fs.rm(temporaryPath, { force: true });
+    throw new SocketPathError(socketPath, errorMessage(error), { cause: error });
+  }
+  // Running out of descriptors shows up here; the connection waits in the kernel's queue meanwhile.
+  server.on('error', () => undefined);
+  const own = await fs.stat(socketPath);
+
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    const now = await statOrUndefined(socketPath);
+    if (now !== undefined && now.ino === own.ino && now.dev === own.dev) {
+      await fs.rm(socketPath, { force: true });
+    }
+    // Whoever connected before the file went is in the kernel's queue and is still served.
+    await nextTurn();
+    await nextTurn();
+    server.close();
+  };
+  return { socketPath, close: () => (closing ??= close()) };
+}
+
+async function refuseLive(socketPath: string): Promise<void> {
+  const found = await statOrUndefined(socketPath);
+  if (found === undefined) return;
+  if (!found.isSocket())
+    throw new SocketPathError(socketPath, 'a file that is not a socket exists');
+  if (await answers(socketPath)) throw new SocketInUseError(socketPath);
+}
+
+/** True when something listens on the socket; a full accept queue counts, a refused connection does not. */
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = net.connect(socketPath);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code === 'EAGAIN' || error.code === 'EACCES' || error.code === 'EPERM');
+    });
+  });
+}
+
+async function statOrUndefined(file: string): Promise<Stats | undefined> {
+  try {
+    return await fs.lstat(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new SocketPathError(file, errorMessage(error), { cause: error });
+  }
+}
+
+async function resolveGroup({ socketPath, group }: ListenOptions): Promise<number> {
+  if (typeof group === 'number') return group;
+  const name = group ?? '';
+  if (/^\d+$/.test(name)) return Number(name);
+  const lines = (await fs.readFile('/etc/group', 'utf8')).split('\n');
+  const entry = lines.map((line) => line.split(':')).find(([candidate]) => candidate === name);
+  if (entry?.[2] === undefined) throw new SocketPathError(socketPath, `no group named ${name}`);
+  return Number(entry[2]);
+}

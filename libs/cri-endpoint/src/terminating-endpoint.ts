@@ -1,0 +1,200 @@
+import http2 from 'node:http2';
+import type { CallInFlight } from './call-in-flight';
+import { forwardCall } from './forward-call';
+import { listenUnix } from './listen-unix';
+import type {
+  CallObserver,
+  CallSummary,
+  Endpoint,
+  EndpointStats,
+  LetGoReason,
+  ListenOptions,
+  UnaryHandler,
+} from './types';
+import { unaryCall } from './unary-call';
+import { sessionLimits, sessionSettings, UpstreamSessions, widenWindow } from './upstream-sessions';
+
+/** What {@link createTerminatingEndpoint} serves and where it sends the rest. */
+export interface TerminatingEndpointOptions extends ListenOptions {
+  readonly upstream: {
+    /** Socket path of the runtime that answers `method`. */
+    address(method: string): string;
+    /** Path to ask the runtime for instead of `method`; default: the same. */
+    path?(method: string): string;
+  };
+  /**
+   * Methods answered here, by path in the `runtime.v1` package; `runtime.v1alpha2` paths reach the same handler.
+   * Every other method is forwarded, known or not.
+   */
+  readonly handlers: Readonly<Record<string, UnaryHandler>>;
+  /** Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error. */
+  unavailableReason(): string | undefined;
+  readonly calls?: CallObserver;
+  /** Largest request message of a locally handled call in bytes; default 64 MiB. Forwarded ones have no limit. */
+  readonly maxRequestBytes?: number;
+  /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
+  readonly service?: string;
+}
+
+const defaultMaxRequestBytes = 64 * 1024 * 1024;
+
+/**
+ * An endpoint that terminates HTTP/2 (`node:http2`): some methods are handled here, every other one is forwarded
+ * stream to stream. Use it where a call must be changed; the piped endpoint is cheaper where it need not.
+ * Rejects as {@link listenUnix} does.
+ */
+export async function createTerminatingEndpoint(
+  options: TerminatingEndpointOptions,
+): Promise<Endpoint> {
+  const { upstream, calls } = options;
+  const service = options.service ?? 'endpoint';
+  const maxRequestBytes = options.maxRequestBytes ?? defaultMaxRequestBytes;
+  const handlers = new Map(Object.entries(options.handlers));
+  const sessions = new UpstreamSessions();
+  const clients = new Set<http2.ServerHttp2Session>();
+  const inFlight = new Map<http2.ServerHttp2Stream, CallInFlight>();
+  const letGo: Partial<Record<LetGoReason, number>> = {};
+  let accepted = 0;
+  let idle: (() => void) | undefined;
+
+  const server = http2.createServer({ settings: sessionSettings, ...sessionLimits });
+
+  server.on('session', (session) => {
+    accepted++;
+    clients.add(session);
+    widenWindow(session);
+    session.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code?.startsWith('ERR_HTTP2') === true) letGo.protocol = (letGo.protocol ?? 0) + 1;
+    });
+    session.once('close', () => {
+      clients.delete(session);
+      settle();
+    });
+  });
+  server.on('sessionError', () => undefined);
+
+  server.on('stream', (...args: unknown[]) => {
+    const [stream, headers, flags, rawHeaders] = args as [
+      http2.ServerHttp2Stream,
+      http2.IncomingHttpHeaders,
+      number,
+      string[],
+    ];
+    const method = headers[':path'] ?? '';
+    const startedAt = Date.now();
+    const began = performance.now();
+    notify(() => calls?.started?.(method));
+    const ended = (
+      servedBy: CallSummary['servedBy'],
+      result: Omit<CallSummary, 'method' | 'servedBy' | 'startedAt' | 'durationMs' | 'ownMs'>,
+      waitedMs: number,
+    ): void => {
+      inFlight.delete(stream);
+      const durationMs = performance.now() - began;
+      const { outcome, grpcStatus, requestBytes, responseBytes } = result;
+      notify(() =>
+        calls?.ended?.({
+          method,
+          servedBy,
+          outcome,
+          grpcStatus,
+          requestBytes,
+          responseBytes,
+          startedAt,
+          durationMs,
+          ownMs: Math.max(0, durationMs - waitedMs),
+        }),
+      );
+      settle();
+    };
+
+    const handler = headers[':method'] === 'POST' ? handlers.get(inV1(method)) : undefined;
+    if (handler !== undefined) {
+      const call = unaryCall(stream, headers, method, handler, maxRequestBytes, (result) =>
+        ended('local', result, 0),
+      );
+      inFlight.set(stream, call);
+      return;
+    }
+    const call = forwardCall(
+      {
+        stream,
+        headers,
+        flags,
+        rawHeaders,
+        path: upstream.path?.(method) ?? method,
+        address: upstream.address(method),
+        unavailableReason: () => options.unavailableReason(),
+      },
+      sessions,
+      (result) => ended('runtime', result, result.upstreamMs),
+    );
+    inFlight.set(stream, call);
+  });
+
+  const settle = (): void => {
+    if (inFlight.size === 0 && clients.size === 0) idle?.();
+  };
+
+  const listener = await listenUnix(options, (socket) => {
+    server.emit('connection', socket);
+  });
+
+  let closing: Promise<void> | undefined;
+  const close = async (drainMs: number): Promise<void> => {
+    await listener.close();
+    for (const session of clients) session.close();
+    if (drainMs > 0) await drained(drainMs);
+    for (const call of inFlight.values()) call.stop(service);
+    await Promise.all([...clients].map(flushed));
+    for (const session of clients) session.destroy();
+    sessions.close({ destroy: true });
+  };
+  const drained = (drainMs: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, drainMs);
+      idle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      settle();
+    });
+
+  return {
+    socketPath: listener.socketPath,
+    close: ({ drainMs = 0 } = {}) => (closing ??= close(drainMs)),
+    stats: (): EndpointStats => ({
+      acceptedConnections: accepted,
+      openConnections: clients.size,
+      callsInFlight: inFlight.size,
+      letGo: { ...letGo },
+    }),
+  };
+}
+
+/** The same method in the `runtime.v1` package. */
+function inV1(method: string): string {
+  return method.startsWith('/runtime.v1alpha2.')
+    ? `/runtime.v1.${method.slice('/runtime.v1alpha2.'.length)}`
+    : method;
+}
+
+/** Waits, at most briefly, until what was answered last has left the process. */
+async function flushed(session: http2.ServerHttp2Session): Promise<void> {
+  if (session.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, 100);
+    session.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+function notify(report: () => void): void {
+  try {
+    report();
+  } catch {
+    // An observer's failure must not touch the call.
+  }
+}

@@ -1,0 +1,100 @@
+/** Where an endpoint listens and who may connect. */
+export interface ListenOptions {
+  /** Absolute path of the unix socket. The parent directory is created when it is absent. */
+  readonly socketPath: string;
+  /** Permission bits of the socket file; default `0o600`. */
+  readonly mode?: number;
+  /** Group that owns the socket file, by name or number; default: the group of the process. */
+  readonly group?: string | number;
+}
+
+/** A listening endpoint. */
+export interface Endpoint {
+  readonly socketPath: string;
+  /**
+   * Stops accepting, tells every client to connect elsewhere (GOAWAY), lets calls in flight end for at most
+   * `drainMs` (default 0: end at once), then closes. The socket file is removed if it is still ours. Calling it
+   * again waits for the first call.
+   */
+  close(options?: { drainMs?: number }): Promise<void>;
+  /** Numbers since the endpoint was created. */
+  stats(): EndpointStats;
+}
+
+/** Numbers of an endpoint since it was created; `open…` and `…InFlight` are as of now. */
+export interface EndpointStats {
+  readonly acceptedConnections: number;
+  readonly openConnections: number;
+  readonly callsInFlight: number;
+  /** Connections that broke HTTP/2, or (piped endpoint) that the reader let go of, by reason. */
+  readonly letGo: Readonly<Partial<Record<LetGoReason, number>>>;
+}
+
+/**
+ * Why an endpoint stopped following a connection.
+ *
+ * `not-http2`: no client preface, or another protocol; `frame`: a frame that RFC 9113 forbids; `hpack`: a header
+ * block that cannot be decoded; `header-size`: a header block above the bound; `streams`: more streams open than
+ * the bound; `observer`: an error inside the reader itself; `protocol` (terminating endpoint only): the client
+ * broke HTTP/2 and its connection was closed.
+ */
+export type LetGoReason =
+  'not-http2' | 'frame' | 'hpack' | 'header-size' | 'streams' | 'observer' | 'protocol';
+
+/** How a call ended, as far as the endpoint could see. */
+export type CallOutcome =
+  /** The runtime (or the local handler) answered to the end. */
+  | 'completed'
+  /** The client reset the stream or went away. */
+  | 'cancelled'
+  /** The runtime reset the stream. */
+  | 'reset'
+  /** The runtime was absent or lost; the client got UNAVAILABLE. */
+  | 'unavailable'
+  /** The reader let go of the connection while the call was in flight. */
+  | 'unobserved';
+
+/** One call, without its bodies; for metrics. */
+export interface CallSummary {
+  /** gRPC method path as the client sent it, for example `/runtime.v1.RuntimeService/Version`. */
+  readonly method: string;
+  readonly outcome: CallOutcome;
+  /** `local`: answered by a handler of this process. */
+  readonly servedBy: 'runtime' | 'local';
+  /** The status the client got; absent when the stream ended without one. */
+  readonly grpcStatus?: number;
+  /** Bytes of DATA from the client, gRPC framing included. */
+  readonly requestBytes: number;
+  /** Bytes of DATA to the client, gRPC framing included. */
+  readonly responseBytes: number;
+  /** When the request headers arrived, milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** From the request headers to the end of the stream. */
+  readonly durationMs: number;
+  /** The part of `durationMs` that this process spent on the call itself, as against waiting for others. */
+  readonly ownMs: number;
+}
+
+/** Called for every call an endpoint sees. Must not throw; what it throws is swallowed. */
+export interface CallObserver {
+  started?(method: string): void;
+  ended?(call: CallSummary): void;
+}
+
+/** What a local handler knows of the call. */
+export interface UnaryCall {
+  /** gRPC method path as the client sent it; `runtime.v1alpha2` paths reach the same handler as `runtime.v1`. */
+  readonly method: string;
+  /** Aborted when the client cancels, the deadline passes or the endpoint is closed. */
+  readonly signal: AbortSignal;
+  /** From `grpc-timeout`; absent when the client set none. */
+  readonly deadline?: Date;
+  /** Request metadata without pseudo and `grpc-` headers; several values of a name are joined by `, `. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * Answers one unary call: request message bytes in, response message bytes out. A thrown error becomes the call's
+ * status by `toGrpcStatus` of `@stowage/errors`.
+ */
+export type UnaryHandler = (request: Uint8Array, call: UnaryCall) => Promise<Uint8Array>;
