@@ -51,7 +51,7 @@ describe('AsyncAPI', () => {
   it('is valid AsyncAPI 3 to the AsyncAPI parser, with every event', async () => {
     const yaml = files.get('docs/reference/asyncapi.yaml') ?? '';
     const { document, diagnostics } = await new Parser().parse(yaml);
-    const errors = diagnostics.filter(({ severity }) => Number(severity) === 0);
+    const errors = diagnostics.filter(({ severity }) => severity.valueOf() === 0);
     expect(errors.map(({ message, path: at }) => `${at.join('.')}: ${message}`)).toEqual([]);
     expect(document?.version()).toBe('3.0.0');
     expect(document?.allMessages().all()).toHaveLength(eventNames.length);
