@@ -1,3 +1,4 @@
+export { busSettings, type BusConfig, type BusSettings } from './bus-settings';
 export { Command } from './commands/command';
 export { NatsCommandServer, type NatsCommandServerOptions } from './commands/nats-command-server';
 export type {

@@ -41,7 +41,9 @@ export function observeEventBus(
     const { connected, reason } = bus.status();
     health.report(
       'nats',
-      connected ? { state: 'ok' } : { state: 'degraded', reason: reason ?? 'not connected yet' },
+      connected && reason === undefined
+        ? { state: 'ok' }
+        : { state: 'degraded', reason: reason ?? 'not connected yet' },
     );
   };
   const gauge = (name: string, help: string, read: () => number) =>

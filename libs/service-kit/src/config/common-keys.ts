@@ -103,21 +103,21 @@ export function commonKeys(options: {
       scope: 'node',
       default: true,
       meaning:
-        'Create or update the JetStream stream STOWAGE_EVENTS; false leaves it to its operator.',
+        'Create the JetStream stream STOWAGE_EVENTS when it is absent; false leaves it to its operator.',
     }),
     streamMaxAgeMs: durationKey({
       scope: 'node',
       default: 7 * dayMs,
       minMs: 120_000,
       maxMs: 365 * dayMs,
-      meaning: 'Events older than this leave the stream.',
+      meaning: 'Age at which events leave the stream, where the suite creates it.',
     }),
     streamMaxBytes: byteSizeKey({
       scope: 'node',
-      default: 256 * 2 ** 20,
+      default: 2 ** 30,
       minBytes: 2 ** 20,
       maxBytes: 2 ** 40,
-      meaning: 'Size of the stream; the oldest events leave first.',
+      meaning: 'Size of the stream, where the suite creates it; the oldest events leave first.',
     }),
     outboxMaxEvents: integerKey({
       scope: 'node',

@@ -1,0 +1,57 @@
+import { parseAnyReference } from '@stowage/image-ref';
+import { ImageReferenceError } from '@stowage/image-ref';
+import { InvalidImageNameError } from '@stowage/errors';
+import type { ImageRuntime, RuntimeImage } from './image-runtime';
+
+/** An image as the NATS commands answer it. */
+export interface ImageView {
+  readonly imageId: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+  readonly sizeBytes: number;
+  readonly pinned: boolean;
+  readonly runtimeHandler?: string;
+}
+
+/** Translates the runtime's image. */
+export function imageView({
+  id,
+  repoTags,
+  repoDigests,
+  size,
+  pinned,
+  spec,
+}: RuntimeImage): ImageView {
+  return {
+    imageId: id,
+    repoTags,
+    repoDigests,
+    sizeBytes: Number(size),
+    pinned,
+    ...((spec?.runtimeHandler ?? '') === '' ? {} : { runtimeHandler: spec?.runtimeHandler }),
+  };
+}
+
+/** All images, or those that `image` names; sorted by id, so that two answers can be compared. */
+export async function listImages(
+  runtime: ImageRuntime,
+  filter: { image?: string },
+  options: { signal: AbortSignal },
+): Promise<{ images: ImageView[] }> {
+  const { images } = await runtime.listImages(
+    filter.image === undefined ? {} : { filter: { image: { image: filter.image } } },
+    options,
+  );
+  const views = images.map(imageView);
+  return { images: views.sort((a, b) => (a.imageId < b.imageId ? -1 : 1)) };
+}
+
+/** Refuses what is neither a reference nor an image id, with the rule it breaks. */
+export function checkImageArgument(image: string): void {
+  try {
+    parseAnyReference(image);
+  } catch (error) {
+    if (!(error instanceof ImageReferenceError)) throw error;
+    throw new InvalidImageNameError(image, error.rule, { cause: error });
+  }
+}

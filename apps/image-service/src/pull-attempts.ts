@@ -1,0 +1,119 @@
+import { errorMessage, StowageError, toGrpcStatus } from '@stowage/errors';
+import type { GrpcStatusName } from '@stowage/errors';
+import { classifyPullError } from './classify-pull-error';
+import type { PullErrorClass } from './classify-pull-error';
+import { secretsOf } from './credentials';
+import type { CredentialLabel, PullAuth, PullCredential } from './credentials';
+
+/** How one PullImage call of the runtime ended that did not bring the image. */
+export interface FailedAttempt {
+  readonly credential: CredentialLabel;
+  readonly errorClass: PullErrorClass;
+  readonly grpcStatus: GrpcStatusName;
+  /** The runtime's message without anything of the credential. */
+  readonly message: string;
+}
+
+/** What an attempt that brought the image, or the last one, tells. */
+export interface PullAttempts<T> {
+  readonly response: T;
+  readonly credential: CredentialLabel;
+  readonly failed: readonly FailedAttempt[];
+}
+
+/** Hears how each attempt ended; for metrics. */
+export type AttemptListener = (
+  credential: CredentialLabel,
+  result: PullErrorClass | 'success',
+) => void;
+
+/**
+ * No credential brought the image. Code and message are the runtime's (of the last attempt; kubelet's joined form when the
+ * messages differ), followed by what was tried. The class is that of the last attempt.
+ */
+export class ImagePullError extends StowageError {
+  constructor(
+    readonly reference: string,
+    readonly attempts: readonly [FailedAttempt, ...FailedAttempt[]],
+  ) {
+    const last = attempts.at(-1) ?? attempts[0];
+    super(`${joinMessages(attempts)} [tried: ${attempts.map(describeAttempt).join('; ')}]`, {
+      code: 'IMAGE_PULL_FAILED',
+      grpcStatus: last.grpcStatus,
+      retryable: retryableClasses.has(last.errorClass),
+    });
+    this.errorClass = last.errorClass;
+  }
+
+  readonly errorClass: PullErrorClass;
+}
+
+const retryableClasses: ReadonlySet<PullErrorClass> = new Set([
+  'rate-limited',
+  'registry-unavailable',
+  'timeout',
+]);
+
+/** Kubelet's joining of errors: equal texts once, several as `[a, b]`. */
+function joinMessages(attempts: readonly FailedAttempt[]): string {
+  const texts = [...new Set(attempts.map(({ message }) => message))];
+  return texts.length === 1 ? (texts[0] ?? '') : `[${texts.join(', ')}]`;
+}
+
+/** Hexadecimal digits of a credential's hash in messages; the event has all. */
+const shownHashDigits = 12;
+
+function describeAttempt({ credential, errorClass }: FailedAttempt): string {
+  const { source, name, hash } = credential;
+  if (source === 'none') return `no credentials: ${errorClass}`;
+  const named = name === undefined ? source : `${source} ${name}`;
+  const hashed = hash === undefined ? '' : ` (hash ${hash.slice(0, shownHashDigits)})`;
+  return `${named}${hashed}: ${errorClass}`;
+}
+
+/** After these another credential cannot help. */
+function endsAttempts(errorClass: PullErrorClass, signal: AbortSignal): boolean {
+  return signal.aborted || errorClass === 'runtime-unavailable' || errorClass === 'cancelled';
+}
+
+/**
+ * Tries credentials in order until one brings the image. Throws {@link ImagePullError} when none does; what ends the attempts
+ * early (the runtime is away, the pull was cancelled) is thrown as it is.
+ */
+export async function pullWithCredentials<T>(
+  reference: string,
+  credentials: readonly [PullCredential, ...PullCredential[]],
+  pull: (auth: PullAuth | undefined, options: { signal: AbortSignal }) => Promise<T>,
+  options: { signal: AbortSignal; onAttempt?: AttemptListener },
+): Promise<PullAttempts<T>> {
+  const { signal, onAttempt } = options;
+  const failed: FailedAttempt[] = [];
+  for (const credential of credentials) {
+    try {
+      const response = await pull(credential.auth, { signal });
+      onAttempt?.(credential.label, 'success');
+      return { response, credential: credential.label, failed };
+    } catch (error) {
+      const errorClass = classifyPullError(error, reference);
+      onAttempt?.(credential.label, errorClass);
+      if (endsAttempts(errorClass, signal)) throw error;
+      failed.push({
+        credential: credential.label,
+        errorClass,
+        grpcStatus: toGrpcStatus(error).name,
+        message: withoutSecrets(errorMessage(error), credential),
+      });
+    }
+  }
+  const [first, ...rest] = failed;
+  if (first === undefined) throw new RangeError('a pull needs at least one credential');
+  // No cause: the runtime's error may quote the credential, and logs print causes.
+  throw new ImagePullError(reference, [first, ...rest]);
+}
+
+/** Runtimes quote URLs and headers now and then. */
+function withoutSecrets(message: string, credential: PullCredential): string {
+  let text = message;
+  for (const secret of secretsOf(credential)) text = text.replaceAll(secret, '[redacted]');
+  return text;
+}

@@ -1,0 +1,249 @@
+import { randomUUID } from 'node:crypto';
+import type { ImageSpec, PullImageRequest, PullImageResponse } from '@stowage/cri-proto';
+import {
+  InvalidArgumentError,
+  InvalidImageNameError,
+  RuntimeUnavailableError,
+} from '@stowage/errors';
+import {
+  applyDefaultTag,
+  ImageReferenceError,
+  parseImageName,
+  parsePullReference,
+  referenceToString,
+} from '@stowage/image-ref';
+import { classifyPullError } from './classify-pull-error';
+import type { PullErrorClass } from './classify-pull-error';
+import { credentialsForPull, requestCredential } from './credentials';
+import type { CredentialLabel, NodeCredentials, PullAuth } from './credentials';
+import type { ImageRuntime, RuntimeImage } from './image-runtime';
+import { ImagePullError, pullWithCredentials } from './pull-attempts';
+import { PullCoalescer } from './pull-coalescer';
+import type { Coalesced } from './pull-coalescer';
+
+/** One pull by the runtime, whoever waits for it. */
+export interface Pull {
+  /** The same in all that is told about this pull. */
+  readonly id: string;
+  readonly requestedReference: string;
+  /** Absent when the reference does not parse. */
+  readonly reference?: string;
+  readonly runtimeHandler?: string;
+  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string };
+  readonly holdUntil?: Date;
+  readonly traceparent?: string;
+}
+
+/** How a pull ended well. */
+export interface PulledImage {
+  readonly response: PullImageResponse;
+  /** What the runtime says about the image now; absent when it would not say. */
+  readonly image?: RuntimeImage;
+  readonly credential: CredentialLabel;
+  /** PullImage calls made, the one that succeeded included. */
+  readonly attempts: number;
+  /** Time in the runtime, milliseconds. */
+  readonly durationMs: number;
+}
+
+/** How a pull ended without the image. */
+export interface FailedPull {
+  readonly error: unknown;
+  readonly errorClass: PullErrorClass;
+  readonly attempts: number;
+  readonly credentials: readonly CredentialLabel[];
+  readonly durationMs: number;
+}
+
+/** Hears of pulls: events, metrics and log. Must not throw. */
+export interface PullListener {
+  started?(pull: Pull): void;
+  attempted?(credential: CredentialLabel, result: PullErrorClass | 'success'): void;
+  succeeded?(pull: Pull, pulled: PulledImage): void;
+  failed?(pull: Pull, failure: FailedPull): void;
+  /** A caller took part in a pull that was going on. */
+  joined?(): void;
+}
+
+/** What comes with a pull beside the CRI request. */
+export interface PullOptions {
+  /** The caller's: aborts when it cancels or its deadline passes. */
+  readonly signal: AbortSignal;
+  readonly holdUntil?: Date;
+  /** W3C trace context, handed on to the runtime and put into the events. */
+  readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
+}
+
+/** Longest wait for the size of a pulled image, milliseconds; then the pull is told without it. */
+const sizeLookupTimeoutMs = 5000;
+
+/** Longest image reference that is looked at; the grammar's own limit for names is 255. */
+export const maxReferenceLength = 4096;
+
+/** PullImage: reference, credentials, the runtime's pull shared by all who want it, and what is told about it. */
+export class PullImage {
+  readonly #coalescer = new PullCoalescer<PulledImage>();
+
+  constructor(
+    private readonly runtime: ImageRuntime,
+    private readonly node: NodeCredentials,
+    private readonly hashOf: (auth: PullAuth) => string,
+    private readonly listener: PullListener,
+    private readonly newId: () => string = randomUUID,
+  ) {}
+
+  /** Pulls that have not ended. */
+  get inFlight(): number {
+    return this.#coalescer.inFlight;
+  }
+
+  /** Resolves when no pull is left, and all there is to tell has been told. */
+  settled(): Promise<void> {
+    return this.#coalescer.settled();
+  }
+
+  /**
+   * Pulls an image. Throws InvalidImageNameError for a reference that does not parse, RuntimeUnavailableError when the
+   * runtime is away, ImagePullError when no credential brings the image, and the signal's reason when the caller gives up.
+   */
+  async pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<PulledImage>> {
+    const spec = request.image;
+    const image = spec?.image ?? '';
+    const fromRequest = requestCredential(request.auth, this.hashOf);
+    const pull: Pull = {
+      id: this.newId(),
+      requestedReference: image,
+      runtimeHandler: spec?.runtimeHandler === '' ? undefined : spec?.runtimeHandler,
+      pod: request.sandboxConfig?.metadata,
+      holdUntil: options.holdUntil,
+      traceparent: options.trace?.traceparent,
+    };
+    const names = this.#names(pull);
+    const key = [names.tagged, runtimeOf(request), fromRequest?.label.hash ?? ''].join('\n');
+    const outcome = await this.#coalescer.run(
+      key,
+      async (signal) => {
+        const credentials = await credentialsForPull(names.repository, fromRequest, this.node);
+        return this.#run({ ...pull, reference: names.reference }, request, credentials, {
+          ...options,
+          signal,
+        });
+      },
+      options,
+    );
+    if (outcome.joined) this.listener.joined?.();
+    return outcome;
+  }
+
+  /** Parses the reference; a failure is told before it is thrown. */
+  #names(pull: Pull): { repository: string; tagged: string; reference: string } {
+    const image = pull.requestedReference;
+    try {
+      if (image === '') {
+        throw new InvalidArgumentError('image.image', image, 'an image reference');
+      }
+      if (image.length > maxReferenceLength) {
+        throw new InvalidImageNameError(
+          image,
+          `it has ${image.length} characters; allowed: at most ${maxReferenceLength}`,
+        );
+      }
+      return {
+        repository: parseImageName(image).repository,
+        tagged: applyDefaultTag(image),
+        reference: referenceToString(parsePullReference(image)),
+      };
+    } catch (cause) {
+      const error =
+        cause instanceof ImageReferenceError
+          ? new InvalidImageNameError(image, cause.rule, { cause })
+          : cause;
+      this.listener.failed?.(pull, {
+        error,
+        errorClass: 'invalid-reference',
+        attempts: 0,
+        credentials: [],
+        durationMs: 0,
+      });
+      throw error;
+    }
+  }
+
+  async #run(
+    pull: Pull,
+    request: PullImageRequest,
+    credentials: Awaited<ReturnType<typeof credentialsForPull>>,
+    { signal, trace }: PullOptions,
+  ): Promise<PulledImage> {
+    const startedAt = performance.now();
+    const tried: CredentialLabel[] = [];
+    const { available, since, reason } = this.runtime.availability();
+    try {
+      if (!available) {
+        throw new RuntimeUnavailableError(this.runtime.endpoint, since, reason ?? 'not connected');
+      }
+      this.listener.started?.(pull);
+      const { response, credential } = await pullWithCredentials(
+        pull.requestedReference,
+        credentials,
+        (auth, call) =>
+          this.runtime.pullImage({ ...request, auth }, { ...call, headers: traceHeaders(trace) }),
+        {
+          signal,
+          onAttempt: (label, result) => {
+            tried.push(label);
+            this.listener.attempted?.(label, result);
+          },
+        },
+      );
+      const durationMs = performance.now() - startedAt;
+      const image = await this.#lookUp(response.imageRef, request.image);
+      const pulled = { response, image, credential, attempts: tried.length, durationMs };
+      this.listener.succeeded?.(pull, pulled);
+      return pulled;
+    } catch (error) {
+      this.listener.failed?.(pull, {
+        error,
+        errorClass:
+          error instanceof ImagePullError
+            ? error.errorClass
+            : classifyPullError(error, pull.requestedReference),
+        attempts: tried.length,
+        credentials: tried,
+        durationMs: performance.now() - startedAt,
+      });
+      throw error;
+    }
+  }
+
+  /** Id and size of what was pulled, as kubelet asks after a pull: errors do not matter. */
+  async #lookUp(imageRef: string, spec: ImageSpec | undefined): Promise<RuntimeImage | undefined> {
+    try {
+      const { image } = await this.runtime.imageStatus(
+        { image: { image: imageRef, runtimeHandler: spec?.runtimeHandler ?? '' } },
+        { timeoutMs: sizeLookupTimeoutMs },
+      );
+      return image;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** What of a request beside image and credential makes it another pull: the runtime handler, however it is told. */
+function runtimeOf({ image, sandboxConfig }: PullImageRequest): string {
+  const annotation = 'io.containerd.cri.runtime-handler';
+  return [
+    image?.runtimeHandler ?? '',
+    image?.annotations[annotation] ?? '',
+    sandboxConfig?.annotations[annotation] ?? '',
+  ].join(' ');
+}
+
+function traceHeaders(trace: PullOptions['trace']): Record<string, string> {
+  const { traceparent, tracestate } = trace ?? {};
+  return {
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tracestate === undefined ? {} : { tracestate }),
+  };
+}

@@ -1,0 +1,70 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+
+/** The common keys that say how events leave the app. */
+export interface BusConfig {
+  readonly stateDir: string;
+  readonly nodeName: string;
+  readonly natsServers: readonly string[];
+  readonly natsCreds: string;
+  readonly natsTlsCa: string;
+  readonly natsTlsCert: string;
+  readonly natsTlsKey: string;
+  readonly streamManaged: boolean;
+  readonly streamMaxAgeMs: number;
+  readonly streamMaxBytes: number;
+  readonly outboxMaxEvents: number;
+  readonly outboxMaxBytes: number;
+}
+
+/** What `openEventBus` of `@stowage/event-bus` takes, but for the log. */
+export interface BusSettings {
+  readonly stateDir: string;
+  readonly node: string;
+  readonly app: string;
+  readonly nats: {
+    readonly servers: readonly string[];
+    readonly credsFile?: string;
+    readonly tls?: {
+      readonly caFile?: string;
+      readonly certFile?: string;
+      readonly keyFile?: string;
+    };
+  };
+  readonly stream: {
+    readonly manage: boolean;
+    readonly maxAgeMs: number;
+    readonly maxBytes: number;
+  };
+  readonly outbox: { readonly maxEvents: number; readonly maxBytes: number };
+  readonly nativeBinding?: string;
+}
+
+/** Translates the common keys into the options of the event bus: `openEventBus({...busSettings(app, config), log})`. */
+export function busSettings(app: string, config: BusConfig): BusSettings {
+  const given = (file: string) => (file === '' ? undefined : file);
+  const tls = {
+    caFile: given(config.natsTlsCa),
+    certFile: given(config.natsTlsCert),
+    keyFile: given(config.natsTlsKey),
+  };
+  const binding = path.join(path.dirname(process.argv[1] ?? ''), 'better_sqlite3.node');
+  return {
+    stateDir: config.stateDir,
+    node: config.nodeName,
+    app,
+    nats: {
+      servers: config.natsServers,
+      credsFile: given(config.natsCreds),
+      tls: Object.values(tls).some((file) => file !== undefined) ? tls : undefined,
+    },
+    stream: {
+      manage: config.streamManaged,
+      maxAgeMs: config.streamMaxAgeMs,
+      maxBytes: config.streamMaxBytes,
+    },
+    outbox: { maxEvents: config.outboxMaxEvents, maxBytes: config.outboxMaxBytes },
+    // tools/build.mjs puts the SQLite binding beside the bundle.
+    nativeBinding: existsSync(binding) ? binding : undefined,
+  };
+}
