@@ -1,18 +1,8 @@
-import { Counter, Gauge } from 'prom-client';
-import type { Registry } from 'prom-client';
 import type { HealthRegistry } from './health';
 
 /** What the kit reads of an event bus; `EventBus` of `@stowage/event-bus` fits. */
 export interface ObservedEventBus {
-  status(): {
-    readonly connected: boolean;
-    readonly reason?: string;
-    readonly pending: number;
-    readonly pendingBytes: number;
-    readonly oldestPendingAt?: Date;
-    readonly published: number;
-    readonly dropped: number;
-  };
+  status(): { readonly connected: boolean; readonly reason?: string };
   onStatus(listener: () => void): () => void;
 }
 
@@ -25,18 +15,13 @@ export interface ObservedRuntime {
 
 interface Observing {
   readonly health: HealthRegistry;
-  readonly metrics: Registry;
 }
 
 /**
- * Health component `nats` (never worse than degraded: events wait) and the outbox metrics of an app's event
- * bus. Returns how to stop.
+ * Health component `nats`: never worse than degraded, since events wait in the outbox. Returns how to stop.
+ * The bus's metrics are `instrumentEventBus` of `@stowage/event-bus`.
  */
-export function observeEventBus(
-  { health, metrics }: Observing,
-  bus: ObservedEventBus,
-  now: () => number = Date.now,
-): () => void {
+export function observeEventBus({ health }: Observing, bus: ObservedEventBus): () => void {
   const report = () => {
     const { connected, reason } = bus.status();
     health.report(
@@ -46,68 +31,13 @@ export function observeEventBus(
         : { state: 'degraded', reason: reason ?? 'not connected yet' },
     );
   };
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers: [metrics],
-      collect() {
-        this.set(read());
-      },
-    });
-  gauge('stowage_nats_connected', '1 while NATS is connected, else 0.', () =>
-    bus.status().connected ? 1 : 0,
-  );
-  gauge(
-    'stowage_outbox_events',
-    'Events on disk that JetStream has not acknowledged yet.',
-    () => bus.status().pending,
-  );
-  gauge(
-    'stowage_outbox_bytes',
-    'Bytes of the events that JetStream has not acknowledged yet. Space of the database beside them is not counted.',
-    () => bus.status().pendingBytes,
-  );
-  gauge(
-    'stowage_outbox_oldest_event_age_seconds',
-    'Age of the oldest event that JetStream has not acknowledged yet, 0 when there is none.',
-    () => {
-      const oldest = bus.status().oldestPendingAt;
-      return oldest === undefined ? 0 : Math.max(0, now() - oldest.getTime()) / 1000;
-    },
-  );
-  total(
-    metrics,
-    'stowage_events_published_total',
-    'Events that JetStream acknowledged. Those of earlier runs of the process are not counted.',
-    () => bus.status().published,
-  );
-  total(
-    metrics,
-    'stowage_events_dropped_total',
-    'Events that left a full outbox without being delivered. Those of earlier runs of the process are not counted.',
-    () => bus.status().dropped,
-  );
   report();
   return bus.onStatus(report);
 }
 
-/** A counter whose value is kept elsewhere. */
-function total(metrics: Registry, name: string, help: string, read: () => number): void {
-  new Counter({
-    name,
-    help,
-    registers: [metrics],
-    collect() {
-      this.reset();
-      this.inc(read());
-    },
-  });
-}
-
 /** Health component `runtime` (or `name`): down while the CRI socket does not answer. Returns how to stop. */
 export function observeRuntime(
-  { health }: Pick<Observing, 'health'>,
+  { health }: Observing,
   runtime: ObservedRuntime,
   name = 'runtime',
 ): () => void {
