@@ -65,7 +65,7 @@ class CriCaller {
   readonly #options: CriClientOptions;
   readonly #baseMs: number;
   /** The connection on which the runtime said that it has no streaming lists. */
-  #withoutStreams = 0;
+  #withoutStreams: number | undefined;
 
   constructor(service: CriService, options: CriClientOptions) {
     this.#service = service;
@@ -146,7 +146,7 @@ class CriCaller {
     const { method } = this.#method(streamed.method);
     const request = completeRequest(method.requestType, call.request as object);
     const chunks: unknown[] = [];
-    let connectionUsed = 0;
+    let connectionUsed: number | undefined;
     try {
       const stream = callStream({ ...call, method, request }, (live) => {
         connectionUsed = live.number;
@@ -191,6 +191,7 @@ class CriCaller {
       connection: this.connection,
       service: this.#service.wireName,
       method,
+      name: method.name,
       request,
       signal: options.signal,
       limit:

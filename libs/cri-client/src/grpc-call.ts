@@ -16,6 +16,8 @@ export interface GrpcCall {
   /** Service name without its package, `RuntimeService`. */
   readonly service: string;
   readonly method: MethodDefinition<unknown, unknown>;
+  /** Name of the call in errors: what the caller called, also where another method serves it. */
+  readonly name: string;
   readonly request: unknown;
   readonly signal: AbortSignal | undefined;
   /** Milliseconds the call may take, and when that is over, in milliseconds since 1970. */
@@ -85,16 +87,16 @@ export async function* callStream(
 
 async function liveConnection(call: GrpcCall): Promise<LiveConnection> {
   const { connection, limit, signal } = call;
-  if (isAborted(signal)) throw cancelled(call.method.name, signal);
+  if (isAborted(signal)) throw cancelled(call.name, signal);
   try {
     return await connection.live(
       signal,
       limit === undefined ? undefined : Math.max(0, limit.deadlineAt - Date.now()),
     );
   } catch (error) {
-    if (isAborted(signal)) throw cancelled(call.method.name, signal);
+    if (isAborted(signal)) throw cancelled(call.name, signal);
     if (error instanceof StowageError || limit === undefined) throw error;
-    throw new DeadlineExceededError(call.method.name, limit.timeoutMs, { cause: error });
+    throw new DeadlineExceededError(call.name, limit.timeoutMs, { cause: error });
   }
 }
 
@@ -119,7 +121,7 @@ function metadataOf(call: GrpcCall): Metadata {
     try {
       metadata.set(name, value);
     } catch {
-      throw new CriRequestError(call.method.name, `header ${name} has a name or value not allowed`);
+      throw new CriRequestError(call.name, `header ${name} has a name or value not allowed`);
     }
   }
   return metadata;
@@ -139,20 +141,21 @@ function cancelWith(call: GrpcCall, cancel: () => void): () => void {
  * keeps its status and message.
  */
 async function callError(call: GrpcCall, live: LiveConnection, cause: unknown): Promise<unknown> {
-  const { connection, limit, method, signal } = call;
-  if (isAborted(signal)) return cancelled(method.name, signal);
+  const { connection, limit, name, signal } = call;
+  if (isAborted(signal)) return cancelled(name, signal);
   if (connection.isClosed()) return connection.unavailable(cause);
   if (!isServiceError(cause)) return cause;
   const status = grpcStatusName(cause.code);
   if (status === 'DEADLINE_EXCEEDED' && limit !== undefined && Date.now() >= limit.deadlineAt) {
-    return new DeadlineExceededError(method.name, limit.timeoutMs, { cause });
+    return new DeadlineExceededError(name, limit.timeoutMs, { cause });
   }
-  if (status === 'UNAVAILABLE') {
+  if (status === 'UNAVAILABLE' || status === 'CANCELLED') {
     // A lost connection is told to its calls and to its watcher in the same turn; see which it was after that.
+    // (Some servers, Node's among them, cancel their calls when they are shut down.)
     await setImmediate();
     if (!connection.isLive(live)) return connection.unavailable(cause);
   }
-  return new CriError(method.name, status, cause.details, { cause });
+  return new CriError(name, status, cause.details, { cause });
 }
 
 function isAborted(signal: AbortSignal | undefined): signal is AbortSignal {
@@ -171,7 +174,7 @@ function isServiceError(error: unknown): error is ServiceError {
 function cancelled(method: string, signal: AbortSignal): unknown {
   const reason: unknown = signal.reason;
   if (reason instanceof StowageError) return reason;
-  if (reason instanceof Error && reason.name === 'TimeoutError') return reason;
+  if ((reason as { name?: unknown } | undefined)?.name === 'TimeoutError') return reason;
   return new CancelledError(method, { cause: reason });
 }
 
