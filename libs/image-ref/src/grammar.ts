@@ -45,6 +45,7 @@ const isHex = (code: number): boolean => isLowerHex(code) || (code >= 0x41 && co
 
 const dash = 0x2d;
 const dot = 0x2e;
+const slashCode = 0x2f;
 const colon = 0x3a;
 const openBracket = 0x5b;
 const closeBracket = 0x5d;
@@ -54,20 +55,41 @@ const equals = 0x3d;
 
 /** Splits a reference by the grammar; undefined when it does not match. */
 export function scanReference(text: string): ReferenceParts | undefined {
-  const { name, tag, digest } = cut(text);
-  if (digest != null && !isReferenceDigest(digest)) return undefined;
-  if (tag != null && !isTag(tag)) return undefined;
-  const parts = scanName(name);
-  return parts && { ...parts, tag: tag ?? '', digest: digest ?? '' };
+  const at = text.indexOf('@');
+  const tagEnd = at < 0 ? text.length : at;
+  const nameEnd = endOfName(text, tagEnd);
+  if (at >= 0 && !isReferenceDigest(text, at + 1)) return undefined;
+  if (nameEnd < tagEnd && !isTag(text, nameEnd + 1, tagEnd)) return undefined;
+  const pathStart = startOfPath(text, nameEnd);
+  if (pathStart < 0) return undefined;
+  return {
+    domain: text.slice(0, Math.max(pathStart - 1, 0)),
+    path: text.slice(pathStart, nameEnd),
+    tag: text.slice(nameEnd + 1, Math.max(tagEnd, nameEnd + 1)),
+    digest: at < 0 ? '' : text.slice(at + 1),
+  };
 }
 
 /** Splits a name (no tag, no digest) by the grammar; undefined when it does not match. */
 export function scanName(name: string): NameParts | undefined {
-  const slash = name.indexOf('/');
-  if (slash >= 0 && isPath(name, slash + 1) && isDomain(name, slash)) {
-    return { domain: name.slice(0, slash), path: name.slice(slash + 1) };
+  const pathStart = startOfPath(name, name.length);
+  if (pathStart < 0) return undefined;
+  return { domain: name.slice(0, Math.max(pathStart - 1, 0)), path: name.slice(pathStart) };
+}
+
+/** Position of the colon before the tag, or `end` when there is none. */
+function endOfName(text: string, end: number): number {
+  const tagAt = text.indexOf(':', text.lastIndexOf('/', end) + 1);
+  return tagAt < 0 || tagAt > end ? end : tagAt;
+}
+
+/** Where the path of a name begins: 0, after the slash that follows a domain, or -1 when the name matches neither. */
+function startOfPath(text: string, end: number): number {
+  const slash = text.indexOf('/');
+  if (slash >= 0 && slash < end && isDomain(text, slash)) {
+    return isPath(text, slash + 1, end) ? slash + 1 : -1;
   }
-  return isPath(name, 0) ? { domain: '', path: name } : undefined;
+  return isPath(text, 0, end) ? 0 : -1;
 }
 
 /** True for a host with an optional port: `ghcr.io`, `reg:5000`, `[::1]:5000`. */
@@ -103,14 +125,14 @@ function endOfHostName(text: string, end: number): number {
   }
 }
 
-/** True when `text` from `start` on is a repository path of any length. */
-export function isPath(text: string, start: number): boolean {
+/** True when `text` from `start` to `end` is a repository path of any length. */
+export function isPath(text: string, start: number, end: number): boolean {
   let at = start;
   for (;;) {
     at = endOfComponent(text, at);
-    if (at < 0) return false;
-    if (at === text.length) return true;
-    if (text[at] !== '/') return false;
+    if (at < 0 || at > end) return false;
+    if (at === end) return true;
+    if (text.charCodeAt(at) !== slashCode) return false;
     at++;
   }
 }
@@ -130,22 +152,23 @@ function endOfComponent(text: string, start: number): number {
   }
 }
 
-export function isTag(text: string): boolean {
-  if (text.length === 0 || text.length > maxTagLength) return false;
-  for (let at = 0; at < text.length; at++) {
+/** True when `text` from `start` to `end` is a tag. */
+function isTag(text: string, start: number, end: number): boolean {
+  if (start === end || end - start > maxTagLength) return false;
+  for (let at = start; at < end; at++) {
     const code = text.charCodeAt(at);
     if (isHostChar(code) || code === underscore) continue;
-    if (at === 0 || (code !== dot && code !== dash)) return false;
+    if (at === start || (code !== dot && code !== dash)) return false;
   }
   return true;
 }
 
-/** A digest as it may stand in a reference. Whether the algorithm exists is another question. */
-function isReferenceDigest(text: string): boolean {
-  const separator = text.indexOf(':');
+/** True when `text` from `start` on is a digest as it may stand in a reference, whether the algorithm exists or not. */
+function isReferenceDigest(text: string, start: number): boolean {
+  const separator = text.indexOf(':', start);
   if (separator < 0 || text.length - separator - 1 < minDigestHexLength) return false;
   let startsPart = true;
-  for (let at = 0; at < separator; at++) {
+  for (let at = start; at < separator; at++) {
     const code = text.charCodeAt(at);
     if (isLetter(code)) startsPart = false;
     else if (startsPart) return false;
@@ -204,39 +227,42 @@ export function lowerCase(text: string): string {
   return text.replaceAll('\u0130', 'i').toLowerCase();
 }
 
-/** One sentence about the first rule that a text which scanReference refused breaks. */
-export function brokenRule(text: string): string {
-  const { name, tag, digest } = cut(text);
-  if (name === '') return 'a reference begins with a repository name';
-  for (let start = 0; ;) {
-    const slash = name.indexOf('/', start);
-    const component = name.slice(start, slash < 0 ? undefined : slash);
-    if (component === '') return 'no component of the name may be empty';
-    if (!isPath(component, 0)) {
-      const isFirstOfSeveral = start === 0 && slash > 0;
-      if (!isFirstOfSeveral) {
-        return `path component ${quote(component)} is not groups of a-z 0-9 separated by one ".", one or two "_", or "-"`;
-      }
-      if (!isDomain(component)) {
-        return `${quote(component)} is neither a host with an optional port nor a path component`;
-      }
-    }
-    if (slash < 0) break;
-    start = slash + 1;
+/** True when lowerCase would change the text. */
+export function hasUpperCase(text: string): boolean {
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code > 0x7f) return lowerCase(text) !== text;
+    if (isUpper(code)) return true;
   }
-  if (tag != null && !isTag(tag)) {
-    return `tag ${quote(tag)} is not 1 to ${maxTagLength} of A-Z a-z 0-9 _ . - that do not start with "." or "-"`;
-  }
-  return `digest ${quote(digest ?? '')} is not an algorithm, ":" and at least ${minDigestHexLength} hexadecimal digits`;
+  return false;
 }
 
-/** Cuts a text where the grammar can only cut it, without a look at the parts. */
-function cut(text: string): { name: string; tag?: string; digest?: string } {
+/** One sentence about the first rule that a text which scanReference refused breaks. */
+export function brokenRule(text: string): string {
   const at = text.indexOf('@');
-  const rest = at < 0 ? text : text.slice(0, at);
-  const digest = at < 0 ? undefined : text.slice(at + 1);
-  const tagAt = rest.indexOf(':', rest.lastIndexOf('/') + 1);
-  return tagAt < 0
-    ? { name: rest, digest }
-    : { name: rest.slice(0, tagAt), tag: rest.slice(tagAt + 1), digest };
+  const tagEnd = at < 0 ? text.length : at;
+  const nameEnd = endOfName(text, tagEnd);
+  if (nameEnd === 0) return 'a reference begins with a repository name';
+  for (let start = 0; start <= nameEnd;) {
+    const slash = text.indexOf('/', start);
+    const end = slash < 0 || slash > nameEnd ? nameEnd : slash;
+    if (end === start) return 'no component of the name may be empty';
+    if (!isPath(text, start, end)) {
+      const component = quote(text.slice(start, end));
+      const mayBeDomain = start === 0 && end < nameEnd;
+      if (!mayBeDomain) {
+        return `path component ${component} is not groups of a-z 0-9 separated by one ".", one or two "_", or "-"`;
+      }
+      if (!isDomain(text, end)) {
+        return `${component} is neither a host with an optional port nor a path component`;
+      }
+    }
+    start = end + 1;
+  }
+  if (nameEnd < tagEnd && !isTag(text, nameEnd + 1, tagEnd)) {
+    const tag = quote(text.slice(nameEnd + 1, tagEnd));
+    return `tag ${tag} is not 1 to ${maxTagLength} of A-Z a-z 0-9 _ . - that do not start with "." or "-"`;
+  }
+  const digest = quote(text.slice(tagEnd + 1));
+  return `digest ${digest} is not an algorithm, ":" and at least ${minDigestHexLength} hexadecimal digits`;
 }

@@ -25,10 +25,12 @@ interface MatchCase extends ReferenceCase {
 const normalized = (testCase: ReferenceCase): ConformanceOutcome =>
   parseOutcome(testCase, () => {
     const reference = normalizeReference(testCase.in);
+    const { domain, path, tag = '', digest = '' } = reference;
     return {
-      tag: '',
-      digest: '',
-      ...reference,
+      domain,
+      path,
+      tag,
+      digest,
       full: referenceToString(reference),
       familiar: familiarString(reference),
     };

@@ -81,7 +81,8 @@ const strictOptions = ({ error }: ReferenceCase): ParseOptions => ({
 const strictParse = (testCase: ReferenceCase, options: ParseOptions): ConformanceOutcome =>
   parseOutcome(testCase, () => {
     const parsed = parseReference(testCase.in, options);
-    return { tag: '', digest: '', ...parsed, name: repositoryName(parsed) };
+    const { domain, tag = '', digest = '' } = parsed;
+    return { domain, name: repositoryName(parsed), tag, digest };
   });
 
 const grammarRules: Readonly<Record<string, (text: string) => object | undefined>> = {

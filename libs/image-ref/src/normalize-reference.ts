@@ -1,5 +1,5 @@
 import { parseDigest } from './digest';
-import { isHexIdentifier, lowerCase } from './grammar';
+import { hasUpperCase, isHexIdentifier } from './grammar';
 import { ImageReferenceError } from './image-reference-error';
 import { parseAs } from './parse-reference';
 import { referenceToString } from './print-reference';
@@ -35,7 +35,7 @@ export function normalizeReference(reference: string, options: ParseOptions = {}
   const { domain, remainder } = splitDockerDomain(reference);
   const tagAt = remainder.indexOf(':');
   const path = tagAt < 0 ? remainder : remainder.slice(0, tagAt);
-  if (lowerCase(path) !== path) {
+  if (hasUpperCase(path)) {
     throw new ImageReferenceError(
       'REFERENCE_NAME_UPPERCASE',
       `invalid reference format: repository name (${shown(path)}) must be lowercase`,
@@ -106,10 +106,7 @@ function splitDockerDomain(reference: string): { domain: string; remainder: stri
   if (slash < 0) return { domain: dockerHubDomain, remainder: officialPrefix + reference };
   const first = reference.slice(0, slash);
   const isHost =
-    first === 'localhost' ||
-    first.includes('.') ||
-    first.includes(':') ||
-    lowerCase(first) !== first;
+    first === 'localhost' || first.includes('.') || first.includes(':') || hasUpperCase(first);
   const domain = isHost && first !== legacyDockerHubDomain ? first : dockerHubDomain;
   const remainder = isHost ? reference.slice(slash + 1) : reference;
   return domain === dockerHubDomain && !remainder.includes('/')

@@ -22,8 +22,8 @@ export function parseAs(given: string, text: string, options: ParseOptions): Ima
   return {
     domain: parts.domain,
     path: parts.path,
-    ...(parts.tag !== '' && { tag: parts.tag }),
-    ...(parts.digest !== '' && { digest: digestOf(given, parts.digest, options) }),
+    tag: parts.tag === '' ? undefined : parts.tag,
+    digest: parts.digest === '' ? undefined : digestOf(given, parts.digest, options),
   };
 }
 
