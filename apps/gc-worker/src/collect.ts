@@ -34,7 +34,7 @@ export interface CollectionPorts {
   /** Asks the runtime; success also when the image is gone already. */
   removeImage(image: PlannedImage, options: { signal: AbortSignal }): Promise<void>;
   /** The image is about to be removed. Must not throw and must not need disk space. */
-  removing(image: PlannedImage): void;
+  removing(image: PlannedImage, reason: RemoveRule): void;
   /** The image was removed. Must not throw and must not need disk space. */
   removed(image: RemovedImage): void;
   /** The removal was tried and failed. Must not throw. */
@@ -304,7 +304,7 @@ class Collection {
         }
       }
       this.attempted.push(image.imageId);
-      this.ports.removing(image);
+      this.ports.removing(image, reason);
       await this.ports.removeImage(image, { signal });
     } catch (error) {
       this.removalFailed(image, error);
@@ -315,9 +315,18 @@ class Collection {
       this.removedForSpace += 1;
     }
     const measuredBytes = (await this.meter?.afterRemoval(image.expectedBytes)) ?? null;
-    const removed: RemovedImage = { ...image, reason, measuredBytes };
+    const why =
+      image.verdict === 'remove' ? image.why : 'the images before it freed less than expected';
+    const removed: RemovedImage = {
+      ...image,
+      verdict: 'remove',
+      rule: reason,
+      why,
+      reason,
+      measuredBytes,
+    };
     this.removedImages.push(removed);
-    this.verdicts.set(image.imageId, { image, result: 'removed', rule: reason, why: image.why });
+    this.verdicts.set(image.imageId, { image, result: 'removed', rule: reason, why });
     this.ports.removed(removed);
   }
 

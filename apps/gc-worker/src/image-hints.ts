@@ -14,6 +14,7 @@ interface PullInProgress {
 export class ImageHints {
   private readonly pulls = new Map<string, PullInProgress>();
   private readonly holds = new Map<string, number>();
+  private readonly uses = new Map<string, number>();
 
   /** `maxPullMs`: a pull that has not ended after this long counts as lost. `maxEntries` bounds memory. */
   constructor(
@@ -38,6 +39,19 @@ export class ImageHints {
       bounded(this.holds, this.maxEntries);
       this.holds.set(name, until);
     }
+  }
+
+  /** Remembers the use of an image that has no record yet. */
+  usedBeforeDetection(imageId: string, at: number): void {
+    bounded(this.uses, this.maxEntries);
+    this.uses.set(imageId, at);
+  }
+
+  /** The remembered use of an image that now has a record; it is told once. */
+  takeUse(imageId: string): number | undefined {
+    const at = this.uses.get(imageId);
+    this.uses.delete(imageId);
+    return at;
   }
 
   /** Holds that have not passed, to be remembered over a restart. */

@@ -93,15 +93,15 @@ export type ThresholdState = 'normal' | 'exceeded';
 
 /**
  * The state after an assessment. Between the marks the state stays what it was, so a file system that hovers at
- * the high mark does not announce itself again and again. With equal marks it recovers only below them.
+ * the high mark does not announce itself again and again. It recovers when a collection would have nothing to free: by bytes, because
+ * kubelet's percentage rounds up and can stay one above the low mark. With equal marks it recovers only below them.
  */
 export function nextThresholdState(
   state: ThresholdState,
-  assessment: Pick<DiskAssessment, 'usedPercent' | 'overHigh'>,
-  policy: Pick<CollectionPolicy, 'lowThresholdPercent'>,
+  assessment: Pick<DiskAssessment, 'bytesToFree' | 'overHigh'>,
 ): ThresholdState {
   if (assessment.overHigh) return 'exceeded';
-  return assessment.usedPercent <= policy.lowThresholdPercent ? 'normal' : state;
+  return assessment.bytesToFree <= 0 ? 'normal' : state;
 }
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;

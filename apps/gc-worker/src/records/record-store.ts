@@ -29,6 +29,8 @@ export interface RecordStoreOptions {
   readonly nativeBinding?: string;
   /** Called when a file could not be used and was set aside. */
   readonly onSetAside?: (reason: string) => void;
+  /** Called when the store is opened, and when its state changes. */
+  readonly onStatus?: (status: RecordStoreStatus) => void;
   /** Called for each write that failed. */
   readonly onWriteError?: () => void;
 }
@@ -66,6 +68,7 @@ export class ImageRecordStore {
   static open(options: RecordStoreOptions): ImageRecordStore {
     const store = new ImageRecordStore(options);
     if (options.keep === 'on-disk') store.openFile();
+    options.onStatus?.(store.status());
     return store;
   }
 
@@ -92,13 +95,17 @@ export class ImageRecordStore {
     if (changed.length > 0 || gone.length > 0) this.write((file) => file.update(changed, gone));
   }
 
-  /** Marks an image as used; of an image that is not known nothing is kept. Earlier times than the known one do not count. */
-  used(imageId: string, lastUsed: number): void {
+  /** Marks an image as used, if that is later than the known use. False when there is no record of it. */
+  used(imageId: string, lastUsed: number): boolean {
     const record = this.remembered.images.get(imageId);
-    if (record === undefined || (record.lastUsed ?? -Infinity) >= lastUsed) return;
+    if (record === undefined) return false;
+    if ((record.lastUsed ?? -Infinity) >= lastUsed) return true;
     const changed = { ...record, lastUsed };
     this.remembered.images.set(imageId, changed);
-    this.write((file) => file.update([changed], []));
+    this.write((file) => {
+      file.update([changed], []);
+    });
+    return true;
   }
 
   /** The image is gone and was accounted for. */
@@ -236,6 +243,7 @@ export class ImageRecordStore {
       this.file.replaceAll(this.remembered);
       this.options.log.info({ path: this.path }, 'records are written again');
       this.problem = undefined;
+      this.options.onStatus?.(this.status());
     } catch (error) {
       this.failed(error);
     }
@@ -260,13 +268,15 @@ export class ImageRecordStore {
     const now = this.options.now();
     this.retryAt = now.getTime() + retryAfterMs;
     const reason = errorMessage(error);
-    if (this.problem?.reason !== reason) {
+    const isNews = this.problem?.reason !== reason;
+    this.problem = { reason, since: this.problem?.since ?? now };
+    if (isNews) {
       this.options.log.warn(
         { path: this.path, reason },
         'records cannot be written: going on in memory',
       );
+      this.options.onStatus?.(this.status());
     }
-    this.problem = { reason, since: this.problem?.since ?? now };
     if (isDamage(error)) {
       this.file?.close();
       this.file = undefined;

@@ -1,0 +1,308 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { Module, type DynamicModule, type Provider } from '@nestjs/common';
+import {
+  combineObservers,
+  connectImageService,
+  connectRuntimeService,
+  criCallLog,
+  criMetrics,
+  type ImageServiceClient,
+  type RuntimeServiceClient,
+} from '@stowage/cri-client';
+import { errorMessage } from '@stowage/errors';
+import { instrumentEventBus, openEventBus, type EventBus } from '@stowage/event-bus';
+import { observeEventBus, observeRuntime, type ServiceContext } from '@stowage/service-kit';
+import { CollectionRunner } from './collection-runner';
+import { CommandsController } from './commands.controller';
+import { policyOf, type GcConfig } from './config';
+import { CriRuntime } from './cri-runtime';
+import { ImageDetector } from './detect-images';
+import { DiskWatch } from './disk-watch';
+import { compileExempt } from './exempt';
+import { ImageEvents } from './image-events';
+import { ImageHints } from './image-hints';
+import { measureFileSystem } from './measure-file-system';
+import { defaultMeterLimits } from './measure-freed';
+import { GcMetrics } from './metrics';
+import type { CollectionPolicy } from './policy';
+import type { Publish } from './publish';
+import { GC_QUERIES, GcQueries } from './queries';
+import { ImageRecordStore } from './records/record-store';
+import { Worker } from './worker';
+
+type Context = ServiceContext<GcConfig>;
+
+const CONTEXT = Symbol('ServiceContext');
+const POLICY = Symbol('CollectionPolicy');
+const METRICS = Symbol('GcMetrics');
+const RECORDS = Symbol('ImageRecordStore');
+const BUS = Symbol('EventBus');
+const PUBLISH = Symbol('Publish');
+const CLIENTS = Symbol('CriClients');
+const RUNTIME = Symbol('Runtime');
+const HINTS = Symbol('ImageHints');
+const DISKS = Symbol('DiskWatch');
+const DETECTOR = Symbol('ImageDetector');
+const RUNNER = Symbol('CollectionRunner');
+const WORKER = Symbol('Worker');
+
+const now = (): number => Date.now();
+
+/** SQLite's binding beside the bundle; from source the package finds its own. */
+function nativeBinding(): { nativeBinding?: string } {
+  const file = path.join(__dirname, 'better_sqlite3.node');
+  return existsSync(file) ? { nativeBinding: file } : {};
+}
+
+/** Throws when another worker holds the state directory. */
+function openRecords(
+  { config, log, health }: Context,
+  policy: CollectionPolicy,
+  metrics: GcMetrics,
+): ImageRecordStore {
+  const store = ImageRecordStore.open({
+    stateDir: config.stateDir,
+    keep: policy.differences.records,
+    now: () => new Date(now()),
+    log,
+    ...nativeBinding(),
+    onSetAside: () => {
+      metrics.recordsWereSetAside();
+    },
+    onWriteError: () => {
+      metrics.recordWriteFailed();
+    },
+    onStatus: ({ state, path: file, reason }) => {
+      metrics.recordsWritten(state === 'on-disk');
+      health.report(
+        'records',
+        state === 'not-written'
+          ? { state: 'degraded', reason: `${file}: ${reason ?? 'cannot be written'}` }
+          : { state: 'ok' },
+      );
+    },
+  });
+  return store;
+}
+
+function connectRuntime({ config, log, metrics, health }: Context): CriClients {
+  const observer = combineObservers(criMetrics(metrics), criCallLog(log));
+  const options = { timeoutMs: config.runtimeRequestTimeoutMs, observer };
+  const runtime = connectRuntimeService({ endpoint: config.runtimeEndpoint, ...options });
+  const image = connectImageService({ endpoint: config.imageEndpoint, ...options });
+  observeRuntime({ health }, runtime);
+  observeRuntime({ health }, image, 'image-runtime');
+  return { runtime, image };
+}
+
+interface CriClients {
+  readonly runtime: RuntimeServiceClient;
+  readonly image: ImageServiceClient;
+}
+
+function openBus({ config, log, app, health, metrics, commands }: Context): EventBus {
+  const opened = openEventBus({
+    stateDir: config.stateDir,
+    node: config.nodeName,
+    app,
+    nats: {
+      servers: config.natsServers,
+      ...(config.natsCreds === '' ? {} : { credsFile: config.natsCreds }),
+      ...(config.natsTlsCa === '' && config.natsTlsCert === ''
+        ? {}
+        : {
+            tls: {
+              ...(config.natsTlsCa === '' ? {} : { caFile: config.natsTlsCa }),
+              ...(config.natsTlsCert === ''
+                ? {}
+                : { certFile: config.natsTlsCert, keyFile: config.natsTlsKey }),
+            },
+          }),
+    },
+    stream: {
+      manage: config.streamManaged,
+      maxAgeMs: config.streamMaxAgeMs,
+      maxBytes: config.streamMaxBytes,
+    },
+    outbox: { maxEvents: config.outboxMaxEvents, maxBytes: config.outboxMaxBytes },
+    log,
+    ...nativeBinding(),
+  });
+  const bus = instrumentEventBus(opened, metrics);
+  observeEventBus({ health }, bus);
+  commands.use(bus);
+  return bus;
+}
+
+/** An event that breaks its own schema is a fault of this program: said in the log, never in the way of the work. */
+function publisher({ log }: Context, bus: EventBus): Publish {
+  return (name, subject, data) => {
+    try {
+      bus.publish(name, { subject, data });
+    } catch (error) {
+      log.error({ event: name, subject, reason: errorMessage(error) }, 'event not published');
+    }
+  };
+}
+
+function rememberedHints({ config }: Context, store: ImageRecordStore): ImageHints {
+  const hints = new ImageHints(config.maxPullMs);
+  for (const [name, until] of store.holds()) hints.hold([name], until);
+  return hints;
+}
+
+const providers: Provider[] = [
+  {
+    provide: POLICY,
+    inject: [CONTEXT],
+    useFactory: ({ config }: Context) => policyOf(config),
+  },
+  {
+    provide: METRICS,
+    inject: [CONTEXT],
+    useFactory: ({ metrics }: Context) => new GcMetrics(metrics),
+  },
+  { provide: RECORDS, inject: [CONTEXT, POLICY, METRICS], useFactory: openRecords },
+  // The records come first: they are what tells that the state directory is taken.
+  { provide: BUS, inject: [CONTEXT, RECORDS], useFactory: openBus },
+  { provide: PUBLISH, inject: [CONTEXT, BUS], useFactory: publisher },
+  { provide: CLIENTS, inject: [CONTEXT, RECORDS], useFactory: connectRuntime },
+  {
+    provide: RUNTIME,
+    inject: [CLIENTS],
+    useFactory: ({ runtime, image }: CriClients) => new CriRuntime(runtime, image),
+  },
+  { provide: HINTS, inject: [CONTEXT, RECORDS], useFactory: rememberedHints },
+  {
+    provide: DISKS,
+    inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME],
+    useFactory: (
+      { config, log, health }: Context,
+      policy: CollectionPolicy,
+      store: ImageRecordStore,
+      publish: Publish,
+      metrics: GcMetrics,
+      runtime: CriRuntime,
+    ) =>
+      new DiskWatch({
+        policy,
+        store,
+        publish,
+        metrics,
+        runtime,
+        log,
+        now,
+        measure: measureFileSystem,
+        hostRoot: config.hostRoot,
+        health: (problem) => {
+          health.report(
+            'image-filesystem',
+            problem === undefined ? { state: 'ok' } : { state: 'degraded', reason: problem },
+          );
+        },
+      }),
+  },
+  {
+    provide: DETECTOR,
+    inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME, HINTS],
+    useFactory: (
+      { config, log }: Context,
+      { differences }: CollectionPolicy,
+      store: ImageRecordStore,
+      publish: Publish,
+      metrics: GcMetrics,
+      runtime: CriRuntime,
+      hints: ImageHints,
+    ) =>
+      new ImageDetector({
+        differences,
+        store,
+        publish,
+        metrics,
+        runtime,
+        hints,
+        log,
+        now,
+        exempt: compileExempt(config.exemptImages),
+      }),
+  },
+  {
+    provide: RUNNER,
+    inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME, DETECTOR, DISKS],
+    useFactory: (
+      { config, log }: Context,
+      policy: CollectionPolicy,
+      store: ImageRecordStore,
+      publish: Publish,
+      metrics: GcMetrics,
+      runtime: CriRuntime,
+      detector: ImageDetector,
+      disks: DiskWatch,
+    ) =>
+      new CollectionRunner({
+        policy,
+        store,
+        publish,
+        metrics,
+        runtime,
+        detector,
+        disks,
+        log,
+        now,
+        meter: { ...defaultMeterLimits, finalWaitMs: config.freeingWaitMs },
+        removalTimeoutMs: config.removalTimeoutMs,
+      }),
+  },
+  {
+    provide: GC_QUERIES,
+    inject: [RUNNER, RECORDS, DISKS, POLICY],
+    useFactory: (
+      runner: CollectionRunner,
+      store: ImageRecordStore,
+      disks: DiskWatch,
+      policy: CollectionPolicy,
+    ) => new GcQueries({ runner, store, disks, policy }),
+  },
+  {
+    provide: WORKER,
+    inject: [CONTEXT, POLICY, RUNNER, DISKS, RECORDS, HINTS, BUS, CLIENTS],
+    useFactory: (
+      { config, log, health, signal }: Context,
+      policy: CollectionPolicy,
+      runner: CollectionRunner,
+      disks: DiskWatch,
+      store: ImageRecordStore,
+      hints: ImageHints,
+      bus: EventBus,
+      clients: CriClients,
+    ) =>
+      new Worker({
+        config,
+        policy,
+        runner,
+        disks,
+        store,
+        bus,
+        health,
+        log,
+        signal,
+        now,
+        events: new ImageEvents({ nodeName: config.nodeName, hints, store, now }),
+        runtimes: [clients.runtime, clients.image],
+      }),
+  },
+];
+
+/** gc-worker as a NestJS application. */
+@Module({})
+export class GcWorkerModule {
+  /** The module over a running service's context; its providers open state, runtime and event bus. */
+  static create(context: Context): DynamicModule {
+    return {
+      module: GcWorkerModule,
+      controllers: [CommandsController],
+      providers: [{ provide: CONTEXT, useValue: context }, ...providers],
+    };
+  }
+}

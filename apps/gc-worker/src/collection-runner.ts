@@ -1,0 +1,326 @@
+import {
+  DeadlineExceededError,
+  errorMessage,
+  FailedPreconditionError,
+  InvalidArgumentError,
+  RuntimeUnavailableError,
+  toGrpcStatus,
+} from '@stowage/errors';
+import { boundedText } from '@stowage/events';
+import {
+  carryOut,
+  type CollectionOutcome,
+  type CollectionPorts,
+  type FailedRemoval,
+  type RemovedImage,
+} from './collect';
+import type { ImageDetector } from './detect-images';
+import type { DiskWatch } from './disk-watch';
+import * as eventData from './event-data';
+import type { FreedMeterLimits } from './measure-freed';
+import type { GcMetrics } from './metrics';
+import { Mutex } from './mutex';
+import { planCollection, type CollectionPlan, type CollectionRequest } from './plan-collection';
+import type { CollectionPolicy } from './policy';
+import type { Publish } from './publish';
+import type { ImageRecordStore } from './records/record-store';
+import type { Runtime } from './runtime';
+import type { FileSystemReading } from './threshold';
+
+export interface CollectionRunnerParts {
+  readonly policy: CollectionPolicy;
+  readonly runtime: Pick<Runtime, 'removeImage'>;
+  readonly detector: Pick<ImageDetector, 'detect' | 'protectionNow'>;
+  readonly disks: Pick<DiskWatch, 'read'>;
+  readonly store: ImageRecordStore;
+  readonly publish: Publish;
+  readonly metrics: Pick<
+    GcMetrics,
+    'planned' | 'imageCollected' | 'removalFailed' | 'collectionEnded'
+  >;
+  readonly log: {
+    debug(fields: object, message: string): void;
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+  };
+  readonly now: () => number;
+  readonly meter: FreedMeterLimits;
+  /** A removal that takes longer counts as failed. */
+  readonly removalTimeoutMs: number;
+}
+
+/** Why the worker looks whether there is something to collect. */
+export type CollectionCause = 'period' | 'mark-crossed' | 'still-over-mark';
+
+interface PlannedNow {
+  readonly plan: CollectionPlan;
+  /** False when a file system could not be read or reports no capacity. */
+  readonly disksMeasured: boolean;
+}
+
+/** Plans that `run` may name; older ones are forgotten. */
+const rememberedPlans = 32;
+
+/** Time that a removal in flight has after the service was told to stop. */
+const stopGraceMs = 5000;
+
+/** Plans and runs collections, one at a time, and tells what came of them. */
+export class CollectionRunner {
+  private readonly mutex = new Mutex();
+  private readonly requests = new Map<string, CollectionRequest | undefined>();
+  private readonly collectingSince: number;
+  private failuresInARow = 0;
+  private last: CollectionOutcome | undefined;
+
+  constructor(private readonly parts: CollectionRunnerParts) {
+    this.collectingSince = parts.now();
+  }
+
+  /** The last collection of this process. */
+  lastOutcome(): CollectionOutcome | undefined {
+    return this.last;
+  }
+
+  /** Brings the records up to date; waits for a collection that runs. Throws what the runtime answered. */
+  detect(options: { signal: AbortSignal }): Promise<void> {
+    return this.mutex.run(async () => {
+      await this.parts.detector.detect(options);
+    });
+  }
+
+  /** What a collection would do now: by the marks, or to free `bytes`. Throws what runtime or file system answered. */
+  plan(
+    { bytes }: { bytes?: number },
+    { signal }: { signal: AbortSignal },
+  ): Promise<CollectionPlan> {
+    return this.mutex.run(async () => {
+      const request = bytes === undefined ? undefined : { bytes };
+      const { plan } = await this.planNow(request, signal);
+      this.remember(plan.planId, request);
+      return plan;
+    });
+  }
+
+  /**
+   * Collects now: by the policy, to free `bytes`, or exactly the plan of that id. Throws FailedPreconditionError when
+   * that plan is not what would be planned now, and what the runtime answered before there was a plan.
+   */
+  run(
+    { planId, bytes }: { planId?: string; bytes?: number },
+    { signal }: { signal: AbortSignal },
+  ): Promise<CollectionOutcome> {
+    if (planId !== undefined && bytes !== undefined) {
+      throw new InvalidArgumentError('bytes', bytes, 'planId or bytes, not both');
+    }
+    return this.mutex.run(async () => {
+      if (planId === undefined) {
+        const request = bytes === undefined ? undefined : { bytes };
+        const { plan } = await this.planNow(request, signal);
+        return this.carryOut(plan, { request, signal });
+      }
+      if (!this.requests.has(planId)) {
+        throw new FailedPreconditionError(
+          `plan ${planId} is not one of the last ${rememberedPlans} plans: ask for a new one`,
+        );
+      }
+      const request = this.requests.get(planId);
+      const { plan } = await this.planNow(request, signal);
+      if (plan.planId !== planId) {
+        throw new FailedPreconditionError(
+          `plan ${planId} is stale: images, their use or the disk changed, and the plan would be ${plan.planId} now`,
+        );
+      }
+      return this.carryOut(plan, { request, exact: true, signal });
+    });
+  }
+
+  /** Looks whether something is to be collected and does it. Never throws: failures are logged and told. */
+  due(cause: CollectionCause, { signal }: { signal: AbortSignal }): Promise<void> {
+    return this.mutex.run(async () => {
+      let planned: PlannedNow;
+      try {
+        planned = await this.planNow(undefined, signal);
+      } catch (error) {
+        if (!signal.aborted) this.planFailed(cause, error);
+        return;
+      }
+      const { plan, disksMeasured } = planned;
+      // Disks that cannot be measured are for the collection to report.
+      const nothingToDo = plan.trigger === 'none' && disksMeasured;
+      // While the mark stays exceeded the worker looks often; it speaks only when there is something to remove.
+      const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
+      if (nothingToDo || nothingNew) return;
+      await this.carryOut(plan, { signal });
+    });
+  }
+
+  private async planNow(
+    request: CollectionRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<PlannedNow> {
+    const { detector, disks, policy, now, metrics } = this.parts;
+    const images = await detector.detect({ signal });
+    let readings: readonly FileSystemReading[] = [];
+    let disksMeasured = false;
+    try {
+      readings = await disks.read({ signal });
+      disksMeasured = readings.every(({ capacityBytes }) => (capacityBytes ?? 0) > 0);
+    } catch (error) {
+      // Ages and requests need no disk; a collection by the marks reads again and reports.
+      this.parts.log.warn({ reason: errorMessage(error) }, 'image file systems unknown');
+    }
+    const plan = planCollection({
+      images,
+      disks: readings,
+      policy,
+      now: now(),
+      collectingSince: this.collectingSince,
+      ...(request === undefined ? {} : { request }),
+    });
+    metrics.planned(plan);
+    return { plan, disksMeasured };
+  }
+
+  private remember(planId: string, request: CollectionRequest | undefined): void {
+    this.requests.delete(planId);
+    this.requests.set(planId, request);
+    const [oldest] = this.requests.keys();
+    if (this.requests.size > rememberedPlans && oldest !== undefined) this.requests.delete(oldest);
+  }
+
+  private async carryOut(
+    plan: CollectionPlan,
+    options: { request?: CollectionRequest; exact?: boolean; signal: AbortSignal },
+  ): Promise<CollectionOutcome> {
+    const { policy, meter, log } = this.parts;
+    log.info(
+      {
+        planId: plan.planId,
+        trigger: plan.trigger,
+        bytesToFree: plan.bytesToFree,
+        expectedBytes: plan.expectedBytes,
+        remove: plan.removeCount,
+        keep: plan.keptByRule,
+      },
+      'collection begins',
+    );
+    const outcome = await carryOut(plan, this.ports(plan.planId), { ...options, policy, meter });
+    this.requests.delete(plan.planId);
+    this.ended(outcome);
+    return outcome;
+  }
+
+  private ports(planId: string): CollectionPorts {
+    const { detector, disks, runtime, store, publish, metrics, log, now } = this.parts;
+    return {
+      now,
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      readDisks: (options) => disks.read(options),
+      protectionNow: (image, options) => detector.protectionNow(image, options),
+      removeImage: ({ imageId }, { signal }) =>
+        withTimeout(
+          (limit) => runtime.removeImage(imageId, { signal: limit }),
+          this.parts.removalTimeoutMs,
+          signal,
+        ),
+      removing: ({ imageId }, reason) => {
+        store.removalBegins(imageId, { reason, planId });
+      },
+      removed: (image: RemovedImage) => {
+        const { imageId, repoTags, reason, expectedBytes, measuredBytes } = image;
+        const data = eventData.imageRemoved(image, { reason, planId, measuredBytes }, now());
+        publish('ImageRemoved', imageId, data);
+        store.forget(imageId);
+        metrics.imageCollected(reason);
+        log.info(
+          { imageId, repoTags, reason, why: image.why, expectedBytes, measuredBytes, planId },
+          'image removed',
+        );
+      },
+      notRemoved: ({ image, grpcStatus, message }: FailedRemoval) => {
+        store.removalFailed(image.imageId);
+        metrics.removalFailed();
+        const { imageId, repoTags } = image;
+        log.warn({ imageId, repoTags, grpcStatus, reason: message, planId }, 'image not removed');
+      },
+    };
+  }
+
+  private ended(outcome: CollectionOutcome): void {
+    const { publish, metrics, log } = this.parts;
+    this.last = outcome;
+    metrics.collectionEnded(outcome);
+    const { planId, failure } = outcome;
+    const summary = {
+      planId,
+      trigger: outcome.trigger,
+      askedBytes: outcome.askedBytes,
+      expectedBytes: outcome.expectedBytes,
+      measuredBytes: outcome.measuredBytes,
+      removed: outcome.removed.length,
+      keptByReason: outcome.keptByReason,
+      durationMs: outcome.durationMs,
+    };
+    if (failure === undefined) {
+      this.failuresInARow = 0;
+      log.info(summary, 'collection done');
+      publish('GarbageCollected', planId, eventData.garbageCollected(outcome));
+      return;
+    }
+    this.failuresInARow += 1;
+    log.warn({ ...summary, reason: failure.message }, 'collection failed');
+    if (failure.nodeEventReason === undefined && !this.tellsFailure()) return;
+    publish('GarbageCollectionFailed', planId, eventData.garbageCollectionFailed(outcome, failure));
+  }
+
+  private planFailed(cause: CollectionCause, error: unknown): void {
+    const { publish, log, now } = this.parts;
+    const { name: grpcStatus, message } = toGrpcStatus(error);
+    log.warn({ cause, reason: message }, 'collection could not be planned');
+    if (cause === 'still-over-mark') return;
+    this.failuresInARow += 1;
+    // Without a mark that is exceeded nobody waits for this collection.
+    const [mountpoint] = this.parts.store.exceeded().keys();
+    if (mountpoint === undefined || !this.tellsFailure()) return;
+    publish('GarbageCollectionFailed', mountpoint, {
+      trigger: 'threshold',
+      error: {
+        code: error instanceof RuntimeUnavailableError ? 'runtime-unavailable' : 'listing-failed',
+        grpcStatus,
+        message: boundedText(message),
+      },
+      removedCount: 0,
+      startedAt: new Date(now()).toISOString(),
+      durationMs: 0,
+    });
+  }
+
+  private tellsFailure(): boolean {
+    return this.parts.policy.differences.failureEvents === 'every' || this.failuresInARow > 1;
+  }
+}
+
+/** Gives a call a time limit, and a short one once `stop` is aborted, so that a removal in flight may end. */
+async function withTimeout(
+  call: (signal: AbortSignal) => Promise<void>,
+  timeoutMs: number,
+  stop: AbortSignal,
+): Promise<void> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => {
+    limit.abort(new DeadlineExceededError('removal of the image', timeoutMs));
+  }, timeoutMs);
+  let graceTimer: NodeJS.Timeout | undefined;
+  const onStop = () => {
+    graceTimer = setTimeout(() => limit.abort(), stopGraceMs);
+  };
+  if (stop.aborted) onStop();
+  stop.addEventListener('abort', onStop, { once: true });
+  try {
+    await call(limit.signal);
+  } finally {
+    clearTimeout(timer);
+    clearTimeout(graceTimer);
+    stop.removeEventListener('abort', onStop);
+  }
+}

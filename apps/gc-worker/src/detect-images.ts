@@ -1,0 +1,190 @@
+import { errorMessage } from '@stowage/errors';
+import type { KubeletDifferences } from './differences';
+import * as eventData from './event-data';
+import type { ExemptMatch } from './exempt';
+import type { ImageHints } from './image-hints';
+import { findUsers, ImageIndex, type ContainerUse } from './image-use';
+import type { GcMetrics } from './metrics';
+import { firstProtection, type KeepRule, type PlannedImage } from './plan-collection';
+import type { Publish } from './publish';
+import { applyDetection, type ListedImage } from './records/apply-detection';
+import type { ImageRecordStore } from './records/record-store';
+import type { Runtime } from './runtime';
+import type { ImageRecord, PlanImage, Protection } from './types';
+
+/** Where the detector's lines go. */
+export interface DetectorLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+export interface ImageDetectorParts {
+  readonly runtime: Runtime;
+  readonly store: ImageRecordStore;
+  readonly hints: ImageHints;
+  readonly exempt: ExemptMatch;
+  readonly differences: KubeletDifferences;
+  readonly publish: Publish;
+  readonly metrics: Pick<GcMetrics, 'detected'>;
+  readonly log: DetectorLog;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** Container status calls at once. */
+const statusCallsAtOnce = 8;
+
+/**
+ * Finds out which images there are and who uses them, and keeps the records so. It asks the runtime alone; what other
+ * services said (pulls, holds) only adds reasons to keep an image.
+ */
+export class ImageDetector {
+  /** Mounts never change after a container is made, so its status is asked once. */
+  private readonly volumesOf = new Map<string, readonly string[]>();
+  private sandboxImage: string | undefined;
+
+  constructor(private readonly parts: ImageDetectorParts) {}
+
+  /**
+   * One detection: records as of now, ImageDetected for new ids and ImageRemoved for those that are gone. Throws what
+   * the runtime answered; records are then as before.
+   */
+  async detect({ signal }: { signal: AbortSignal }): Promise<PlanImage[]> {
+    const { runtime, store, hints, differences, now, metrics } = this.parts;
+    const startedAt = performance.now();
+    try {
+      const images = await runtime.listImages({ signal });
+      const containers = await this.containers(signal);
+      if (differences.sandboxImage === 'kept') await this.findSandboxImage(signal);
+      const time = now();
+      const result = applyDetection(store.images(), {
+        images,
+        users: findUsers(images, containers, differences.inUseMatch),
+        detectTime: time,
+        now: time,
+      });
+      this.publishChanges(result.detected, result.vanished, time);
+      store.apply(result);
+      for (const { imageId } of result.detected) {
+        const usedAt = hints.takeUse(imageId);
+        if (usedAt !== undefined) store.used(imageId, usedAt);
+      }
+      const records = [...store.images().values()];
+      metrics.detected('ok', (performance.now() - startedAt) / 1000, records);
+      return this.withProtections(records, time);
+    } catch (error) {
+      metrics.detected('failed', (performance.now() - startedAt) / 1000, []);
+      throw error;
+    }
+  }
+
+  /** Why an image must stay, asked of the runtime now; undefined when nothing keeps it. */
+  async protectionNow(
+    image: PlannedImage,
+    { signal }: { signal: AbortSignal },
+  ): Promise<{ rule: KeepRule; why: string } | undefined> {
+    const { store, differences, now } = this.parts;
+    const containers = await this.containers(signal);
+    const listed: ListedImage = { ...image, sizeBytes: image.expectedBytes };
+    const usedBy = findUsers([listed], containers, differences.inUseMatch).get(image.imageId) ?? [];
+    const time = now();
+    if (usedBy.length > 0) store.used(image.imageId, time);
+    const record: ImageRecord = { ...listed, ...image, usedBy };
+    const [current] = this.withProtections([record], time);
+    return current === undefined ? undefined : firstProtection(current);
+  }
+
+  private withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {
+    const { exempt, hints } = this.parts;
+    const sandboxIds =
+      this.sandboxImage === undefined ? [] : new ImageIndex(records).find(this.sandboxImage);
+    return records.map((record) => {
+      const protections: Protection[] = hints.protections(record, now);
+      if (this.sandboxImage !== undefined && sandboxIds.includes(record.imageId)) {
+        protections.push({ rule: 'sandbox-image', reference: this.sandboxImage });
+      }
+      const pattern = exempt(record);
+      if (pattern !== undefined) protections.push({ rule: 'exempt', pattern });
+      return protections.length === 0 ? record : { ...record, protections };
+    });
+  }
+
+  /** Containers with the images they mount. */
+  private async containers(signal: AbortSignal): Promise<ContainerUse[]> {
+    const containers = await this.parts.runtime.listContainers({ signal });
+    const ids = new Set(containers.map(({ containerId }) => containerId));
+    for (const known of this.volumesOf.keys()) if (!ids.has(known)) this.volumesOf.delete(known);
+    const unknown = containers.filter(({ containerId }) => !this.volumesOf.has(containerId));
+    await this.askVolumes(unknown, signal);
+    return containers.map((container) => ({
+      ...container,
+      imageVolumes: this.volumesOf.get(container.containerId) ?? [],
+    }));
+  }
+
+  private async askVolumes(
+    containers: readonly ContainerUse[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const queue = [...containers];
+    const ask = async () => {
+      for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+        await this.askVolumesOf(next.containerId, signal);
+      }
+    };
+    await Promise.all(Array.from({ length: statusCallsAtOnce }, ask));
+  }
+
+  private async askVolumesOf(containerId: string, signal: AbortSignal): Promise<void> {
+    const { runtime, differences, log } = this.parts;
+    try {
+      const volumes = await runtime.imageVolumes(containerId, { signal });
+      if (volumes !== undefined) this.volumesOf.set(containerId, volumes);
+    } catch (error) {
+      if (differences.containerStatusError === 'abort-detection') {
+        throw new Error(`get container status: ${errorMessage(error)}`, { cause: error });
+      }
+      // Not remembered: the next detection asks again. The container itself counts without its status.
+      log.warn(
+        { containerId, reason: errorMessage(error) },
+        'image volumes of a container unknown',
+      );
+    }
+  }
+
+  private async findSandboxImage(signal: AbortSignal): Promise<void> {
+    try {
+      this.sandboxImage = await this.parts.runtime.sandboxImage({ signal });
+    } catch (error) {
+      this.parts.log.debug({ reason: errorMessage(error) }, 'sandbox image unknown');
+    }
+  }
+
+  /** Events before records: killed in between, the worker says it again rather than never. */
+  private publishChanges(
+    detected: readonly ImageRecord[],
+    vanished: readonly ImageRecord[],
+    now: number,
+  ): void {
+    const { publish, store, log } = this.parts;
+    for (const record of detected) {
+      publish('ImageDetected', record.imageId, eventData.imageDetected(record, now));
+    }
+    for (const record of vanished) {
+      // A removal that a killed worker had begun was ours, although nobody saw its end.
+      const intent = store.removalIntent(record.imageId);
+      const facts = intent ?? { reason: 'vanished' as const };
+      const removed = { ...record, expectedBytes: record.sizeBytes };
+      publish('ImageRemoved', record.imageId, eventData.imageRemoved(removed, facts, now));
+    }
+    if (detected.length > 0 || vanished.length > 0) {
+      log.info(
+        { detected: detected.map(nameOf), vanished: vanished.map(nameOf) },
+        'images changed in the runtime',
+      );
+    }
+  }
+}
+
+const nameOf = ({ imageId, repoTags }: ImageRecord): string => repoTags[0] ?? imageId;

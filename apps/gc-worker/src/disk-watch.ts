@@ -1,0 +1,155 @@
+import { errorMessage } from '@stowage/errors';
+import * as eventData from './event-data';
+import type { GcMetrics } from './metrics';
+import type { CollectionPolicy } from './policy';
+import type { Publish } from './publish';
+import type { ImageRecordStore } from './records/record-store';
+import type { Runtime } from './runtime';
+import {
+  assessDisk,
+  nextThresholdState,
+  type DiskAssessment,
+  type FileSystemReading,
+} from './threshold';
+
+/** A file system as the machine tells it. */
+export interface MeasuredFileSystem extends Omit<FileSystemReading, 'mountpoint'> {
+  /** Tells two paths on one file system. */
+  readonly device: string;
+}
+
+/** Measures the file system a path lies on; throws when the path is not there. */
+export type MeasureFileSystem = (path: string) => Promise<MeasuredFileSystem>;
+
+export interface DiskWatchParts {
+  readonly runtime: Pick<Runtime, 'imageFileSystems'>;
+  readonly measure: MeasureFileSystem;
+  readonly policy: CollectionPolicy;
+  readonly store: Pick<ImageRecordStore, 'exceeded' | 'setExceeded'>;
+  readonly publish: Publish;
+  readonly metrics: Pick<GcMetrics, 'disk'>;
+  readonly health: (problem: string | undefined) => void;
+  readonly log: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+  };
+  /** Put before the runtime's mount points, where the host's file systems are mounted below a folder. */
+  readonly hostRoot: string;
+  readonly now: () => number;
+}
+
+/** What a poll found. */
+export interface DiskPoll {
+  readonly disks: readonly DiskAssessment[];
+  /** Mount points that crossed the high mark upwards in this poll. */
+  readonly crossed: readonly string[];
+  /** True when any file system is at or over the high mark. */
+  readonly overHigh: boolean;
+}
+
+/** How long the runtime's list of file systems is believed. */
+const mountpointsMaxAgeMs = 60_000;
+
+/**
+ * Watches the image file systems: where they are says the runtime, how full they are the file system itself. Crossing the
+ * high mark is told once, with its end when the low mark is reached; each file system on its own.
+ */
+export class DiskWatch {
+  private mountpoints: readonly string[] | undefined;
+  private askedAt = -Infinity;
+
+  constructor(private readonly parts: DiskWatchParts) {}
+
+  /** Forgets where the file systems are, for instance because the runtime came back. */
+  forgetMountpoints(): void {
+    this.askedAt = -Infinity;
+  }
+
+  /**
+   * The image file systems now, each once. Those that this process cannot see are left out and told through health. Throws when the
+   * runtime never said where they are and does not answer.
+   */
+  async read({ signal }: { signal: AbortSignal }): Promise<FileSystemReading[]> {
+    const readings: FileSystemReading[] = [];
+    const devices = new Set<string>();
+    const invisible: string[] = [];
+    for (const mountpoint of await this.findMountpoints(signal)) {
+      try {
+        const { device, ...reading } = await this.measureVisible(mountpoint);
+        if (devices.has(device)) continue;
+        devices.add(device);
+        readings.push({ mountpoint, ...reading });
+      } catch (error) {
+        invisible.push(`${mountpoint} (${errorMessage(error)})`);
+      }
+    }
+    this.reportVisibility(invisible);
+    return readings;
+  }
+
+  /** One look: state, events and metrics of each file system. Throws as {@link DiskWatch.read} does. */
+  async poll({ signal }: { signal: AbortSignal }): Promise<DiskPoll> {
+    const { policy, metrics } = this.parts;
+    const readings = await this.read({ signal });
+    const disks = readings
+      .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
+      .map((reading) => assessDisk(reading, policy));
+    const crossed = disks.filter((disk) => this.moveState(disk)).map((disk) => disk.mountpoint);
+    metrics.disk(disks, this.parts.store.exceeded());
+    return { disks, crossed, overHigh: disks.some((disk) => disk.overHigh) };
+  }
+
+  /** Moves one file system's state; true when it crossed the mark upwards. */
+  private moveState(disk: DiskAssessment): boolean {
+    const { store, policy, publish, log, now } = this.parts;
+    const since = store.exceeded().get(disk.mountpoint);
+    const state = since === undefined ? 'normal' : 'exceeded';
+    const next = nextThresholdState(state, disk);
+    if (next === state) return false;
+    const { mountpoint, usedPercent, bytesToFree } = disk;
+    if (since === undefined) {
+      publish('ThresholdExceeded', mountpoint, eventData.thresholdExceeded(disk, policy));
+      store.setExceeded(mountpoint, now());
+      log.warn({ mountpoint, usedPercent, bytesToFree }, 'high mark exceeded');
+      return true;
+    }
+    const data = eventData.thresholdRecovered(disk, policy, Math.min(since, now()), now());
+    publish('ThresholdRecovered', mountpoint, data);
+    store.setExceeded(mountpoint, undefined);
+    log.info({ mountpoint, usedPercent }, 'file system is below the low mark again');
+    return false;
+  }
+
+  private async findMountpoints(signal: AbortSignal): Promise<readonly string[]> {
+    const { runtime, policy, now } = this.parts;
+    const age = now() - this.askedAt;
+    if (this.mountpoints !== undefined && age >= 0 && age < mountpointsMaxAgeMs) {
+      return this.mountpoints;
+    }
+    try {
+      const listed = await runtime.imageFileSystems({ signal });
+      if (listed.length === 0) throw new Error('imageFs information is unavailable');
+      const first = policy.differences.imageFileSystems === 'first';
+      this.mountpoints = first ? listed.slice(0, 1) : [...new Set(listed)];
+      this.askedAt = now();
+    } catch (error) {
+      // Mount points do not move while the runtime is away: measuring goes on with the known ones.
+      if (this.mountpoints === undefined) throw error;
+    }
+    return this.mountpoints;
+  }
+
+  private async measureVisible(mountpoint: string): Promise<MeasuredFileSystem> {
+    const { measure, hostRoot } = this.parts;
+    return measure(hostRoot === '' ? mountpoint : `${hostRoot}${mountpoint}`);
+  }
+
+  private reportVisibility(invisible: readonly string[]): void {
+    this.parts.health(
+      invisible.length === 0
+        ? undefined
+        : `image file system ${invisible.join(', ')} cannot be measured from this process, so its marks are not watched: ` +
+            'mount it here at the same path, or below hostRoot (STOWAGE_HOST_ROOT)',
+    );
+  }
+}

@@ -1,0 +1,117 @@
+import { eventFilter, parseEvent, type StowageEvent } from '@stowage/events';
+import type { ImageHints } from './image-hints';
+import type { ImageRecordStore } from './records/record-store';
+
+/** What the worker needs of a NATS connection; the nats package's fits. */
+export interface EventConnection {
+  subscribe(
+    subject: string,
+    options: { callback: (error: Error | null, message: { data: Uint8Array }) => void },
+  ): { unsubscribe(): void };
+}
+
+export interface ImageEventsParts {
+  readonly nodeName: string;
+  readonly hints: ImageHints;
+  readonly store: Pick<ImageRecordStore, 'used' | 'forget' | 'setHolds'>;
+  readonly now: () => number;
+}
+
+/**
+ * Listens to what image-service and runtime-gateway of this node say about images. Only hints: a missed event costs nothing but a
+ * later detection, because use comes from the runtime.
+ */
+export class ImageEvents {
+  constructor(private readonly parts: ImageEventsParts) {}
+
+  /**
+   * Subscribes on a connection; it stays subscribed over the connection's own reconnects. `changed` is called when images came or
+   * went, so that a detection is worth while.
+   */
+  subscribe(connection: EventConnection, changed: () => void): void {
+    const { nodeName: node } = this.parts;
+    const filters = [
+      eventFilter({ node, name: 'ImagePullStarted' }),
+      eventFilter({ node, name: 'ImagePulled' }),
+      eventFilter({ node, name: 'ImagePullFailed' }),
+      eventFilter({ node, name: 'ImageEnsured' }),
+      eventFilter({ node, name: 'ImageRemoved' }),
+      eventFilter({ node, name: 'ContainerCreated' }),
+    ];
+    for (const filter of filters) {
+      connection.subscribe(filter, {
+        callback: (error, message) => {
+          if (error == null && this.received(message.data)) changed();
+        },
+      });
+    }
+  }
+
+  /** Takes in one message; what is not an event of this version is left alone. True when images came or went. */
+  received(data: Uint8Array): boolean {
+    let event: StowageEvent;
+    try {
+      event = parseEvent(data);
+    } catch {
+      return false;
+    }
+    this.handle(event);
+    return event.app !== 'gc-worker' && ['ImagePulled', 'ImageRemoved'].includes(event.name);
+  }
+
+  private handle(event: StowageEvent): void {
+    const { hints, store, now } = this.parts;
+    // eslint-disable-next-line @typescript-eslint/switch-exhaustiveness-check -- all other events say nothing about use
+    switch (event.name) {
+      case 'ImagePullStarted': {
+        const { pullId, reference, requestedReference, holdUntil } = event.data;
+        hints.pullStarted(pullId, [reference, requestedReference], now());
+        this.hold([reference], holdUntil);
+        break;
+      }
+      case 'ImagePulled': {
+        const { pullId, reference, imageId, repoDigest, holdUntil } = event.data;
+        hints.pullEnded(pullId);
+        this.hold(present([imageId, reference, repoDigest]), holdUntil);
+        if (imageId !== undefined) this.used(imageId);
+        break;
+      }
+      case 'ImagePullFailed':
+        hints.pullEnded(event.data.pullId);
+        break;
+      case 'ImageEnsured': {
+        const { imageId, reference, holdUntil } = event.data;
+        this.hold([imageId, reference], holdUntil);
+        this.used(imageId);
+        break;
+      }
+      case 'ImageRemoved':
+        // Whoever removed it has said so: it is not to be told again as vanished.
+        if (event.app !== 'gc-worker' && event.data.imageId !== undefined) {
+          store.forget(event.data.imageId);
+        }
+        break;
+      case 'ContainerCreated': {
+        const { imageId } = event.data.image;
+        if (imageId !== undefined) this.used(imageId);
+        break;
+      }
+      default:
+    }
+  }
+
+  private used(imageId: string): void {
+    const { hints, store, now } = this.parts;
+    if (!store.used(imageId, now())) hints.usedBeforeDetection(imageId, now());
+  }
+
+  private hold(names: readonly string[], until: string | undefined): void {
+    if (until === undefined) return;
+    const { hints, store, now } = this.parts;
+    hints.hold(names, Date.parse(until));
+    store.setHolds(hints.heldNames(now()));
+  }
+}
+
+const present = (names: readonly (string | undefined)[]): string[] =>
+  names.filter((name) => name !== undefined);

@@ -1,0 +1,201 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { CollectionOutcome } from './collect';
+import { keepRules, type CollectionPlan } from './plan-collection';
+import type { DiskAssessment } from './threshold';
+import type { ImageRecord } from './types';
+
+/** The worker's metrics, all `stowage_gc_…`. Label values come from closed sets, but for the few mount points. */
+export class GcMetrics {
+  private readonly collected;
+  private readonly removalFailures;
+  private readonly collections;
+  private readonly collectionSeconds;
+  private readonly freedBytes;
+  private readonly detections;
+  private readonly detectionSeconds;
+  private readonly images;
+  private readonly imageBytes;
+  private readonly kept;
+  private readonly capacity;
+  private readonly available;
+  private readonly usedPercent;
+  private readonly inodes;
+  private readonly inodesFree;
+  private readonly exceeded;
+  private readonly recordWriteErrors;
+  private readonly recordsSetAside;
+  private readonly written;
+
+  constructor(registry: Registry) {
+    const registers = [registry];
+    this.collected = new Counter({
+      name: 'stowage_gc_images_collected_total',
+      help: 'Images removed by collections, by reason. Images that others removed are not counted.',
+      labelNames: ['reason'],
+      registers,
+    });
+    for (const reason of ['threshold', 'max-age', 'request']) this.collected.inc({ reason }, 0);
+    this.removalFailures = new Counter({
+      name: 'stowage_gc_image_removal_failures_total',
+      help: 'Image removals that the runtime refused or that timed out.',
+      registers,
+    });
+    this.collections = new Counter({
+      name: 'stowage_gc_collections_total',
+      help: 'Collections by trigger and result. Periodic checks that found nothing to do are not counted.',
+      labelNames: ['trigger', 'result'],
+      registers,
+    });
+    this.collectionSeconds = new Histogram({
+      name: 'stowage_gc_collection_duration_seconds',
+      help: 'Duration of collections, measurement included. The detection before them is not counted.',
+      buckets: [0.01, 0.05, 0.25, 1, 5, 15, 60, 300],
+      registers,
+    });
+    this.freedBytes = new Counter({
+      name: 'stowage_gc_freed_bytes_total',
+      help: 'Bytes of collections: expected (sum of reported image sizes) and measured on the file system (collections that measured a loss count 0).',
+      labelNames: ['kind'],
+      registers,
+    });
+    this.detections = new Counter({
+      name: 'stowage_gc_detections_total',
+      help: 'Detections by result. A failed one leaves the records as they were.',
+      labelNames: ['result'],
+      registers,
+    });
+    this.detectionSeconds = new Histogram({
+      name: 'stowage_gc_detection_duration_seconds',
+      help: 'Duration of detections, runtime calls included.',
+      buckets: [0.005, 0.025, 0.1, 0.5, 2.5, 10, 60],
+      registers,
+    });
+    this.images = new Gauge({
+      name: 'stowage_gc_images',
+      help: 'Images at the last detection: in-use, pinned (and not in use), unused.',
+      labelNames: ['state'],
+      registers,
+    });
+    this.imageBytes = new Gauge({
+      name: 'stowage_gc_image_bytes',
+      help: 'Sum of the sizes the runtime reports, by state; layers shared by images count for each.',
+      labelNames: ['state'],
+      registers,
+    });
+    this.kept = new Gauge({
+      name: 'stowage_gc_images_kept',
+      help: 'Images that the last plan keeps, by the rule that decided.',
+      labelNames: ['rule'],
+      registers,
+    });
+    const perDisk = { labelNames: ['mountpoint'] as const, registers };
+    this.capacity = new Gauge({
+      name: 'stowage_gc_filesystem_capacity_bytes',
+      help: 'Capacity of an image file system.',
+      ...perDisk,
+    });
+    this.available = new Gauge({
+      name: 'stowage_gc_filesystem_available_bytes',
+      help: 'Bytes available to unprivileged users on an image file system.',
+      ...perDisk,
+    });
+    this.usedPercent = new Gauge({
+      name: 'stowage_gc_filesystem_used_percent',
+      help: "Used percent of an image file system in kubelet's integer arithmetic.",
+      ...perDisk,
+    });
+    this.inodes = new Gauge({
+      name: 'stowage_gc_filesystem_inodes',
+      help: 'Inodes of an image file system; absent where their number is not fixed.',
+      ...perDisk,
+    });
+    this.inodesFree = new Gauge({
+      name: 'stowage_gc_filesystem_inodes_free',
+      help: 'Free inodes of an image file system; absent where their number is not fixed.',
+      ...perDisk,
+    });
+    this.exceeded = new Gauge({
+      name: 'stowage_gc_threshold_exceeded',
+      help: '1 from the time an image file system reached the high mark until it is down at the low mark.',
+      ...perDisk,
+    });
+    this.recordWriteErrors = new Counter({
+      name: 'stowage_gc_record_write_errors_total',
+      help: 'Writes of the image records that failed. Attempts left out while writing fails are not counted.',
+      registers,
+    });
+    this.recordsSetAside = new Counter({
+      name: 'stowage_gc_records_set_aside_total',
+      help: 'Record files that could not be used (damaged, foreign, of a later version) and were begun anew.',
+      registers,
+    });
+    this.written = new Gauge({
+      name: 'stowage_gc_records_written',
+      help: '1 while the image records are on disk and would survive a restart, else 0.',
+      registers,
+    });
+  }
+
+  detected(result: 'ok' | 'failed', seconds: number, records: readonly ImageRecord[]): void {
+    this.detections.inc({ result });
+    this.detectionSeconds.observe(seconds);
+    if (result === 'failed') return;
+    const counts = { 'in-use': 0, pinned: 0, unused: 0 };
+    const bytes = { 'in-use': 0, pinned: 0, unused: 0 };
+    for (const { usedBy, pinned, sizeBytes } of records) {
+      const state = usedBy.length > 0 ? 'in-use' : pinned ? 'pinned' : 'unused';
+      counts[state] += 1;
+      bytes[state] += sizeBytes;
+    }
+    for (const state of ['in-use', 'pinned', 'unused'] as const) {
+      this.images.set({ state }, counts[state]);
+      this.imageBytes.set({ state }, bytes[state]);
+    }
+  }
+
+  planned(plan: CollectionPlan): void {
+    for (const rule of keepRules) this.kept.set({ rule }, plan.keptByRule[rule] ?? 0);
+  }
+
+  imageCollected(reason: string): void {
+    this.collected.inc({ reason });
+  }
+
+  removalFailed(): void {
+    this.removalFailures.inc();
+  }
+
+  collectionEnded(outcome: CollectionOutcome): void {
+    const result = outcome.failure === undefined ? 'ok' : 'failed';
+    this.collections.inc({ trigger: outcome.trigger, result });
+    this.collectionSeconds.observe(outcome.durationMs / 1000);
+    this.freedBytes.inc({ kind: 'expected' }, outcome.expectedBytes);
+    this.freedBytes.inc({ kind: 'measured' }, Math.max(0, outcome.measuredBytes ?? 0));
+  }
+
+  disk(disks: readonly DiskAssessment[], exceededSince: ReadonlyMap<string, number>): void {
+    for (const disk of disks) {
+      const { mountpoint } = disk;
+      this.capacity.set({ mountpoint }, disk.capacityBytes);
+      this.available.set({ mountpoint }, disk.availableBytes);
+      this.usedPercent.set({ mountpoint }, disk.usedPercent);
+      if (disk.inodes != null && disk.inodes > 0) this.inodes.set({ mountpoint }, disk.inodes);
+      if (disk.inodesUsedPercent != null) {
+        this.inodesFree.set({ mountpoint }, disk.inodesFree ?? 0);
+      }
+      this.exceeded.set({ mountpoint }, exceededSince.has(mountpoint) ? 1 : 0);
+    }
+  }
+
+  recordWriteFailed(): void {
+    this.recordWriteErrors.inc();
+  }
+
+  recordsWritten(isWritten: boolean): void {
+    this.written.set(isWritten ? 1 : 0);
+  }
+
+  recordsWereSetAside(): void {
+    this.recordsSetAside.inc();
+  }
+}

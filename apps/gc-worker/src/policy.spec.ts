@@ -1,0 +1,115 @@
+import { kubeletDifferences, stowageDifferences } from './differences';
+import { goDurationText } from './go-duration';
+import { collectionPolicy, kubeletConfigErrors, PolicyError, startsCollections } from './policy';
+
+describe('collectionPolicy', () => {
+  it('has kubelet’s defaults', () => {
+    expect(collectionPolicy()).toEqual({
+      highThresholdPercent: 85,
+      lowThresholdPercent: 80,
+      minAgeMs: 120_000,
+      maxAgeMs: 0,
+      differences: stowageDifferences,
+    });
+  });
+
+  it.each([
+    ['a high mark above 100', 101, 0, 'invalid HighThresholdPercent 101, must be in range [0-100]'],
+    ['a negative low mark', 85, -1, 'invalid LowThresholdPercent -1, must be in range [0-100]'],
+    [
+      'the high mark first when both are wrong',
+      -1,
+      101,
+      'invalid HighThresholdPercent -1, must be in range [0-100]',
+    ],
+    [
+      'a low mark above the high one',
+      80,
+      81,
+      'LowThresholdPercent 81 can not be higher than HighThresholdPercent 80',
+    ],
+    ['a fraction', 85.5, 80, 'invalid HighThresholdPercent 85.5, must be in range [0-100]'],
+  ])('refuses %s', (_, highThresholdPercent, lowThresholdPercent, message) => {
+    const make = () => collectionPolicy({ highThresholdPercent, lowThresholdPercent });
+    expect(make).toThrow(new PolicyError(message));
+  });
+
+  it('allows equal marks, as kubelet’s constructor does', () => {
+    expect(
+      collectionPolicy({ highThresholdPercent: 90, lowThresholdPercent: 90 }).lowThresholdPercent,
+    ).toBe(90);
+  });
+});
+
+describe('kubeletConfigErrors', () => {
+  const good = {
+    highThresholdPercent: 85,
+    lowThresholdPercent: 80,
+    minAgeMs: 120_000,
+    maxAgeMs: 0,
+  };
+  it.each([
+    ['nothing about a good policy', good, []],
+    [
+      'equal marks, unlike the constructor',
+      { ...good, lowThresholdPercent: 85 },
+      [
+        'invalid configuration: imageGCLowThresholdPercent (--image-gc-low-threshold) 85 must be less than imageGCHighThresholdPercent (--image-gc-high-threshold) 85',
+      ],
+    ],
+    [
+      'every error, in kubelet’s order',
+      { highThresholdPercent: -1, lowThresholdPercent: 101, minAgeMs: -1000, maxAgeMs: -500 },
+      [
+        'invalid configuration: imageGCHighThresholdPercent (--image-gc-high-threshold) -1 must be between 0 and 100, inclusive',
+        'invalid configuration: imageGCLowThresholdPercent (--image-gc-low-threshold) 101 must be between 0 and 100, inclusive',
+        'invalid configuration: imageGCLowThresholdPercent (--image-gc-low-threshold) 101 must be less than imageGCHighThresholdPercent (--image-gc-high-threshold) -1',
+        'invalid configuration: imageMinimumGCAge -1s must not be negative',
+        'invalid configuration: imageMaximumGCAge -500ms must not be negative',
+      ],
+    ],
+    [
+      'a maximum age that is not above the minimum age',
+      { ...good, maxAgeMs: 120_000 },
+      ['invalid configuration: imageMaximumGCAge 2m0s must be greater than imageMinimumGCAge 2m0s'],
+    ],
+  ])('says %s', (_, policy, errors) => {
+    expect(kubeletConfigErrors(policy)).toEqual(errors);
+  });
+});
+
+describe('startsCollections', () => {
+  it.each([
+    ['not at a high mark of 100 without maximum age', 100, 0, false],
+    ['at a high mark of 100 with a maximum age', 100, 1, true],
+    ['at a high mark of 99', 99, 0, true],
+  ])('is %s', (_, highThresholdPercent, maxAgeMs, starts) => {
+    expect(startsCollections({ highThresholdPercent, maxAgeMs })).toBe(starts);
+  });
+});
+
+describe('differences', () => {
+  it('differ from kubelet in every entry', () => {
+    for (const name of Object.keys(stowageDifferences) as (keyof typeof stowageDifferences)[]) {
+      expect(stowageDifferences[name]).not.toBe(kubeletDifferences[name]);
+    }
+  });
+});
+
+describe('goDurationText', () => {
+  it.each([
+    [0, '0s'],
+    [120_000, '2m0s'],
+    [-1000, '-1s'],
+    [1500, '1.5s'],
+    [500, '500ms'],
+    [1.5, '1.5ms'],
+    [0.5, '500µs'],
+    [0.0005, '500ns'],
+    [3_600_000, '1h0m0s'],
+    [90_061_001, '25h1m1.001s'],
+    [-61_000, '-1m1s'],
+  ])('%d ms is %s', (ms, text) => {
+    expect(goDurationText(ms)).toBe(text);
+  });
+});

@@ -1,0 +1,4 @@
+import type { EventData, EventName } from '@stowage/events';
+
+/** Hands an event to the outbox. Never throws and never waits: events do not decide whether work goes on. */
+export type Publish = <N extends EventName>(name: N, subject: string, data: EventData<N>) => void;

@@ -1,0 +1,163 @@
+import { NotFoundError } from '@stowage/errors';
+import type { CollectionOutcome, ImageOutcome } from './collect';
+import type { CollectionRunner } from './collection-runner';
+import type { DiskWatch } from './disk-watch';
+import type { PlannedImage } from './plan-collection';
+import { startsCollections, type CollectionPolicy } from './policy';
+import type { ImageRecordStore } from './records/record-store';
+import { assessDisk, type DiskAssessment } from './threshold';
+import type { ImageUser } from './types';
+
+/** Injection token of {@link GcQueries}. */
+export const GC_QUERIES = Symbol('GcQueries');
+
+/** Entries of a reply unless asked otherwise: some 400 KB, below the 1 MiB a NATS message may have. */
+const defaultLimit = 500;
+
+/** Most images of the last collection that `status` lists. */
+const listedOutcomes = 200;
+
+interface Page {
+  readonly limit?: number;
+  readonly after?: string;
+}
+
+export interface GcQueriesParts {
+  readonly runner: CollectionRunner;
+  readonly store: ImageRecordStore;
+  readonly disks: Pick<DiskWatch, 'read'>;
+  readonly policy: CollectionPolicy;
+}
+
+/** Answers of the worker to commands, as plain JSON: times are RFC 3339, sizes bytes. */
+export class GcQueries {
+  constructor(private readonly parts: GcQueriesParts) {}
+
+  /** What a collection would do now, each image with the rule that decided. */
+  async plan({ bytes, ...page }: Page & { bytes?: number }, options: { signal: AbortSignal }) {
+    const { images, plannedAt, ...plan } = await this.parts.runner.plan({ bytes }, options);
+    const { entries, next } = cut(images, page);
+    return {
+      ...plan,
+      plannedAt: time(plannedAt),
+      total: images.length,
+      images: entries.map(plannedImage),
+      ...next,
+    };
+  }
+
+  /** Collects now. A collection that fell short is a result with `failure`, not an error. */
+  async run(request: { bytes?: number; planId?: string }, options: { signal: AbortSignal }) {
+    return collection(await this.parts.runner.run(request, options));
+  }
+
+  /** The records as of the last detection. */
+  images(page: Page) {
+    const records = [...this.parts.store.images().values()].sort((a, b) =>
+      a.imageId < b.imageId ? -1 : 1,
+    );
+    const { entries, next } = cut(records, page);
+    return {
+      total: records.length,
+      images: entries.map((record) => ({
+        imageId: record.imageId,
+        repoTags: record.repoTags,
+        repoDigests: record.repoDigests,
+        sizeBytes: record.sizeBytes,
+        pinned: record.pinned,
+        firstDetected: timeOrNull(record.firstDetected),
+        lastUsed: timeOrNull(record.lastUsed),
+        usedBy: record.usedBy.map(userText),
+      })),
+      ...next,
+    };
+  }
+
+  /** Policy, file systems, records and the last collection. */
+  async status(options: { signal: AbortSignal }) {
+    const { runner, store, disks, policy } = this.parts;
+    let readings: DiskAssessment[] = [];
+    let diskProblem: string | undefined;
+    try {
+      readings = (await disks.read(options))
+        .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
+        .map((reading) => assessDisk(reading, policy));
+    } catch (error) {
+      diskProblem = error instanceof Error ? error.message : String(error);
+    }
+    const last = runner.lastOutcome();
+    const { since, ...records } = store.status();
+    return {
+      policy,
+      collects: startsCollections(policy),
+      disks: readings.map((disk) => ({
+        ...disk,
+        exceededSince: timeOrNull(store.exceeded().get(disk.mountpoint) ?? null),
+      })),
+      ...(diskProblem === undefined ? {} : { diskProblem }),
+      records: {
+        ...records,
+        ...(since === undefined ? {} : { since: since.toISOString() }),
+        images: store.images().size,
+      },
+      lastCollection: last === undefined ? null : collection(last),
+    };
+  }
+}
+
+function collection(outcome: CollectionOutcome) {
+  const { removed, failed, images, remaining, attempted, startedAt, ...rest } = outcome;
+  return {
+    ...rest,
+    startedAt: time(startedAt),
+    removedCount: removed.length,
+    attemptedCount: attempted.length,
+    remainingCount: remaining?.length ?? null,
+    failures: failed
+      .slice(0, listedOutcomes)
+      .map(({ image, grpcStatus, message }) => ({ imageId: image.imageId, grpcStatus, message })),
+    measured: removed.slice(0, listedOutcomes).map(({ imageId, expectedBytes, measuredBytes }) => ({
+      imageId,
+      expectedBytes,
+      measuredBytes,
+    })),
+    images: images.slice(0, listedOutcomes).map(imageOutcome),
+  };
+}
+
+const imageOutcome = ({ image, result, rule, why }: ImageOutcome) => ({
+  imageId: image.imageId,
+  repoTags: image.repoTags,
+  result,
+  rule,
+  why,
+});
+
+const plannedImage = ({ usedBy, firstDetected, lastUsed, ...image }: PlannedImage) => ({
+  ...image,
+  firstDetected: timeOrNull(firstDetected),
+  lastUsed: timeOrNull(lastUsed),
+  usedBy: usedBy.map(userText),
+});
+
+/** Part of a list that fits a reply; `next` says where to go on. */
+function cut<T extends { imageId: string }>(
+  all: readonly T[],
+  { limit = defaultLimit, after }: Page,
+): { entries: readonly T[]; next: { next?: string } } {
+  const at = after === undefined ? -1 : all.findIndex(({ imageId }) => imageId === after);
+  if (after !== undefined && at < 0) throw new NotFoundError('image', after);
+  const entries = all.slice(at + 1, at + 1 + limit);
+  const last = entries.at(-1);
+  const isEnd = at + 1 + limit >= all.length;
+  return { entries, next: isEnd || last === undefined ? {} : { next: last.imageId } };
+}
+
+function userText({ as, containerId, containerName, podNamespace, podName }: ImageUser): string {
+  const pod = podName === undefined ? '' : ` of pod ${podNamespace ?? ''}/${podName}`;
+  const what = as === 'container' ? 'container' : 'image volume of container';
+  return `${what} ${containerName ?? containerId}${pod}`;
+}
+
+const time = (ms: number): string => new Date(ms).toISOString();
+const timeOrNull = (ms: number | null): string | null => (ms == null ? null : time(ms));

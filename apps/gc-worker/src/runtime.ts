@@ -1,0 +1,20 @@
+import type { ContainerUse } from './image-use';
+import type { ListedImage } from './records/apply-detection';
+
+/** The container runtime as the worker needs it. Every call throws what the runtime answered. */
+export interface Runtime {
+  listImages(options: { signal: AbortSignal }): Promise<ListedImage[]>;
+  /** Containers in every state; `imageVolumes` is empty, ask {@link Runtime.imageVolumes}. */
+  listContainers(options: { signal: AbortSignal }): Promise<ContainerUse[]>;
+  /** References of the images a container mounts; undefined when the container is gone. */
+  imageVolumes(
+    containerId: string,
+    options: { signal: AbortSignal },
+  ): Promise<readonly string[] | undefined>;
+  /** Reference of the image pods are started with, where the runtime tells it. */
+  sandboxImage(options: { signal: AbortSignal }): Promise<string | undefined>;
+  /** Mount points of the file systems that hold images, in the runtime's order. */
+  imageFileSystems(options: { signal: AbortSignal }): Promise<string[]>;
+  /** Removes an image with all its tags; success when it is gone already. */
+  removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void>;
+}

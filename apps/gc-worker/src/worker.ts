@@ -1,0 +1,165 @@
+import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import type { CriConnectionView } from '@stowage/cri-client';
+import { errorMessage } from '@stowage/errors';
+import type { EventBus } from '@stowage/event-bus';
+import type { HealthRegistry, Logger } from '@stowage/service-kit';
+import type { CollectionCause, CollectionRunner } from './collection-runner';
+import type { GcConfig } from './config';
+import type { DiskWatch } from './disk-watch';
+import type { ImageEvents } from './image-events';
+import { Loop } from './loop';
+import { startsCollections, type CollectionPolicy } from './policy';
+import type { ImageRecordStore } from './records/record-store';
+
+export interface WorkerParts {
+  readonly config: Pick<
+    GcConfig,
+    'detectionIntervalMs' | 'collectionIntervalMs' | 'diskCheckIntervalMs' | 'collectionRetryMs'
+  >;
+  readonly policy: CollectionPolicy;
+  readonly runner: CollectionRunner;
+  readonly disks: DiskWatch;
+  readonly store: ImageRecordStore;
+  readonly events: ImageEvents;
+  readonly bus: Pick<EventBus, 'onConnected' | 'close'>;
+  readonly runtimes: readonly (CriConnectionView & { close(): void })[];
+  readonly health: HealthRegistry;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+}
+
+/** Pause before a detection or measurement that failed is tried again, unless the ordinary one is shorter. */
+const retryAfterFailureMs = 5000;
+
+/** Starts and ends what the worker does on its own: detection, measurement of the disks, collection. */
+export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly detection: Loop;
+  private readonly measurement: Loop;
+  private readonly collection: Loop;
+  private readonly stopListening: (() => void)[] = [];
+  private readonly collects: boolean;
+  private nextCause: CollectionCause = 'period';
+  private lastCollectionAt = -Infinity;
+  private isCollecting = false;
+  private measurementProblem: string | undefined;
+
+  constructor(private readonly parts: WorkerParts) {
+    const { config, policy, signal } = parts;
+    this.collects = startsCollections(policy);
+    this.detection = new Loop({
+      intervalMs: config.detectionIntervalMs,
+      run: () => this.detect(),
+      signal,
+    });
+    this.measurement = new Loop({
+      intervalMs: config.diskCheckIntervalMs,
+      run: () => this.measure(),
+      signal,
+    });
+    this.collection = new Loop({
+      intervalMs: config.collectionIntervalMs,
+      run: () => this.collect(),
+      signal,
+    });
+  }
+
+  onApplicationBootstrap(): void {
+    const { bus, events, runtimes, disks, log, policy } = this.parts;
+    for (const runtime of runtimes) {
+      let { connections } = runtime.availability();
+      this.stopListening.push(
+        runtime.onAvailability((availability) => {
+          // A new connection may be to a runtime that was restarted, or changed while it was away.
+          if (availability.connections === connections) return;
+          connections = availability.connections;
+          disks.forgetMountpoints();
+          this.detection.wake();
+          this.measurement.wake();
+        }),
+      );
+    }
+    this.stopListening.push(
+      bus.onConnected((connection) => {
+        events.subscribe(connection, () => {
+          this.detection.wake();
+        });
+      }),
+    );
+    this.detection.start();
+    this.measurement.start();
+    if (this.collects) this.collection.start();
+    else log.info({ highThresholdPercent: policy.highThresholdPercent }, 'collection is off');
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    const { bus, store, runtimes } = this.parts;
+    for (const stop of this.stopListening) stop();
+    await Promise.all([this.detection.ended(), this.measurement.ended(), this.collection.ended()]);
+    for (const runtime of runtimes) runtime.close();
+    store.close();
+    await bus.close();
+  }
+
+  private async detect(): Promise<number | undefined> {
+    const { runner, store, health, log, signal, config } = this.parts;
+    try {
+      await runner.detect({ signal });
+      health.report('detection', { state: 'ok' });
+      return undefined;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      const reason = errorMessage(error);
+      health.report('detection', { state: 'degraded', reason });
+      log.warn({ reason }, 'detection failed');
+      return Math.min(retryAfterFailureMs, config.detectionIntervalMs);
+    } finally {
+      store.retry();
+    }
+  }
+
+  private async measure(): Promise<number | undefined> {
+    const { disks, policy, log, signal, config } = this.parts;
+    try {
+      const { crossed, overHigh } = await disks.poll({ signal });
+      this.measurementProblem = undefined;
+      if (policy.differences.collectionStart === 'period') return undefined;
+      if (crossed.length > 0) this.collectSoon('mark-crossed');
+      else if (overHigh && this.mayRetry()) this.collectSoon('still-over-mark');
+      return undefined;
+    } catch (error) {
+      const reason = errorMessage(error);
+      if (!signal.aborted && reason !== this.measurementProblem) {
+        this.measurementProblem = reason;
+        log.warn({ reason }, 'image file systems cannot be measured');
+      }
+      return Math.min(retryAfterFailureMs, config.diskCheckIntervalMs);
+    }
+  }
+
+  private mayRetry(): boolean {
+    const since = this.parts.now() - this.lastCollectionAt;
+    return !this.isCollecting && (since < 0 || since >= this.parts.config.collectionRetryMs);
+  }
+
+  private collectSoon(cause: CollectionCause): void {
+    this.nextCause = cause;
+    this.collection.wake();
+  }
+
+  private async collect(): Promise<undefined> {
+    const { runner, signal, now } = this.parts;
+    const cause = this.nextCause;
+    this.nextCause = 'period';
+    this.isCollecting = true;
+    try {
+      await runner.due(cause, { signal });
+    } finally {
+      this.isCollecting = false;
+      this.lastCollectionAt = now();
+    }
+    // The end of an exceeded mark is to be told at once, not at the next measurement.
+    this.measurement.wake();
+    return undefined;
+  }
+}
