@@ -43,8 +43,8 @@ export interface RuntimeConnectionOptions {
   /** Path of the runtime's socket. */
   readonly address: string;
   now(): number;
-  /** Finds the package to speak on a new connection. Throws when the runtime cannot be used. */
-  negotiate(client: Client): Promise<CriVersion>;
+  /** Finds the package to speak on a new connection. Rejects when the runtime cannot be used. */
+  negotiate(client: Client, signal: AbortSignal): Promise<CriVersion>;
 }
 
 /**
@@ -60,7 +60,7 @@ export class RuntimeConnection implements CriConnectionView {
   readonly #calls = new Set<() => void>();
   #state: State = { name: 'connecting' };
   #availability: RuntimeAvailability;
-  #current: Client | undefined;
+  #current: { readonly client: Client; readonly over: AbortController } | undefined;
   #lostAt: Date | undefined;
   #failures = 0;
   #connections = 0;
@@ -163,75 +163,78 @@ export class RuntimeConnection implements CriConnectionView {
     clearTimeout(this.#retry);
     this.#enter({ name: 'closed', since: this.#date() });
     for (const cancel of [...this.#calls]) cancel();
-    this.#current?.close();
+    this.#giveUp();
   }
 
   /** One attempt: connect, probe, and either go live or try again later. */
   #connect(): void {
     const client = new Client(this.#target, credentials.createInsecure(), channelOptions);
-    this.#current = client;
-    const isOver = () => this.#state.name === 'closed' || this.#current !== client;
+    const over = new AbortController();
+    this.#current = { client, over };
     const fail = (reason: string) => {
-      if (isOver()) return;
-      this.#current = undefined;
-      client.close();
+      this.#giveUp();
       this.#away(reason);
       this.#failures += 1;
-      this.#retry = setTimeout(
-        () => {
-          this.#connect();
-        },
-        reconnectDelayMs(this.#failures, Math.random),
-      );
-      this.#retry.unref();
+      const delayMs = reconnectDelayMs(this.#failures, Math.random);
+      this.#retry = setTimeout(() => {
+        this.#connect();
+      }, delayMs).unref();
     };
 
     let isConnected = false;
-    client.waitForReady(Date.now() + connectTimeoutMs, (error) => {
-      if (error === undefined) isConnected = true;
-      else fail(`no HTTP/2 answer within ${connectTimeoutMs} ms of connecting`);
-    });
-    // A runtime that connects and then leaves the probe unanswered may take its time, but calls do not wait for it.
+    let connection: LiveConnection | undefined;
     const patience = setTimeout(() => {
-      if (!isOver() && isConnected) {
-        this.#away(`connected, but no answer to the first call within ${connectTimeoutMs} ms`);
-      }
-    }, connectTimeoutMs);
-    patience.unref();
+      if (!isConnected) fail(`no HTTP/2 answer within ${connectTimeoutMs} ms of connecting`);
+      // The first call goes on, but calls no longer wait for it.
+      else this.#away(`connected, but no answer to the first call within ${connectTimeoutMs} ms`);
+    }, connectTimeoutMs).unref();
+    over.signal.addEventListener('abort', () => {
+      clearTimeout(patience);
+    });
 
-    this.#options
-      .negotiate(client)
-      .then(
-        (version) => {
-          if (isOver()) return;
-          this.#goLive(client, version);
-        },
-        (error: unknown) => {
-          fail(isConnected ? errorMessage(error) : connectFailure(errorMessage(error)));
-        },
-      )
-      .finally(() => {
+    watchReadiness(client, over.signal, {
+      ready: () => {
+        isConnected = true;
+      },
+      lost: () => {
+        if (connection !== undefined) this.#lose();
+      },
+    });
+
+    this.#options.negotiate(client, over.signal).then(
+      (version) => {
+        if (over.signal.aborted) return;
         clearTimeout(patience);
-      });
+        this.#failures = 0;
+        this.#connections += 1;
+        connection = { client, version, number: this.#connections };
+        this.#enter({ name: 'live', connection });
+        if (client.getChannel().getConnectivityState(false) !== connectivityState.READY) {
+          this.#lose();
+        }
+      },
+      (error: unknown) => {
+        if (over.signal.aborted) return;
+        fail(isConnected ? errorMessage(error) : connectFailure(errorMessage(error)));
+      },
+    );
   }
 
-  #goLive(client: Client, version: CriVersion): void {
-    this.#failures = 0;
-    this.#connections += 1;
-    const connection = { client, version, number: this.#connections };
-    const lose = () => {
-      if (!this.isLive(connection)) return;
-      this.#current = undefined;
-      this.#lostAt = this.#date();
-      this.#enter({ name: 'connecting' });
-      // Calls that the runtime still finishes (after GOAWAY) go on; a closed client makes no new ones.
-      client.close();
-      this.#connect();
-    };
-    this.#enter({ name: 'live', connection });
-    const channel = client.getChannel();
-    channel.watchConnectivityState(connectivityState.READY, Infinity, lose);
-    if (channel.getConnectivityState(false) !== connectivityState.READY) lose();
+  /** The present connection is gone; the next is tried at once. */
+  #lose(): void {
+    if (this.#state.name !== 'live') return;
+    this.#giveUp();
+    this.#lostAt = this.#date();
+    this.#enter({ name: 'connecting' });
+    this.#connect();
+  }
+
+  /** Closes the present connection or attempt. Calls that the runtime still finishes (after GOAWAY) go on. */
+  #giveUp(): void {
+    const current = this.#current;
+    this.#current = undefined;
+    current?.over.abort();
+    current?.client.close();
   }
 
   #away(reason: string): void {
@@ -286,11 +289,15 @@ export class RuntimeConnection implements CriConnectionView {
   /** Resolves at the next change of state. Rejects with the signal's reason. */
   #stateChange(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
+      // Reconnecting alone keeps no process alive; somebody who waits for it does.
+      const alive = setInterval(() => undefined, 2 ** 30);
       const resume = () => {
+        clearInterval(alive);
         signal?.removeEventListener('abort', abort);
         resolve();
       };
       const abort = () => {
+        clearInterval(alive);
         this.#stateChanges.delete(resume);
         reject(signal?.reason as Error);
       };
@@ -306,6 +313,29 @@ export class RuntimeConnection implements CriConnectionView {
   #date(): Date {
     return new Date(this.#options.now());
   }
+}
+
+/** Starts connecting and says when the channel becomes ready and when it no longer is, until the signal is aborted. */
+function watchReadiness(
+  client: Client,
+  signal: AbortSignal,
+  on: { ready(): void; lost(): void },
+): void {
+  const channel = client.getChannel();
+  let wasReady = false;
+  const look = () => {
+    if (signal.aborted) return;
+    const state = channel.getConnectivityState(!wasReady);
+    const isReady = state === connectivityState.READY;
+    if (isReady && !wasReady) on.ready();
+    if (!isReady && wasReady) {
+      on.lost();
+      return;
+    }
+    wasReady = isReady;
+    channel.watchConnectivityState(state, Infinity, look);
+  };
+  look();
 }
 
 function isSame(a: RuntimeAvailability, b: RuntimeAvailability): boolean {

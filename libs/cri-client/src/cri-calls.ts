@@ -87,12 +87,12 @@ class CriCaller {
       endpoint,
       address,
       now: () => (options.now ?? Date.now)(),
-      negotiate: (client) =>
+      negotiate: (client, signal) =>
         negotiateVersion({
           service: service.name,
           endpoint,
           versions,
-          probe: () => probe(client, service, timeoutMs),
+          probe: () => probe(client, service, timeoutMs, signal),
         }),
     });
   }
@@ -234,11 +234,16 @@ function quietly<Result>(run: () => Result): Result | undefined {
 }
 
 /** Kubelet's first call on a connection, always in v1, with an empty request. */
-function probe(client: Client, service: CriService, timeoutMs: number): Promise<void> {
+function probe(
+  client: Client,
+  service: CriService,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   const { name, requestType } = service.probe;
   const request = Buffer.from(requestType.encode(requestType.fromPartial({})).finish());
   return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
+    const call = client.makeUnaryRequest(
       `/runtime.v1.${service.wireName}/${name}`,
       (bytes: Buffer) => bytes,
       (bytes: Buffer) => bytes,
@@ -250,5 +255,8 @@ function probe(client: Client, service: CriService, timeoutMs: number): Promise<
           reject(new CriError(name, grpcStatusName(error.code), error.details, { cause: error }));
       },
     );
+    signal.addEventListener('abort', () => {
+      call.cancel();
+    });
   });
 }
