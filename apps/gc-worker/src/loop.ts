@@ -47,7 +47,7 @@ export class Loop {
   private pause(ms: number, { wakeable }: { wakeable: boolean }): Promise<void> {
     const { signal } = this.options;
     return new Promise((resolve) => {
-      if (signal.aborted || (wakeable && this.woken)) {
+      if (ms <= 0 || signal.aborted || (wakeable && this.woken)) {
         resolve();
         return;
       }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, renameSync } from 'node:fs';
 import Sqlite from 'better-sqlite3';
 import type { Database } from 'better-sqlite3';
 import type { ImageRecord, ImageUser } from '../types';
-import { migrate, UnusableRecordsError } from './schema';
+import { checkUsable, migrate, UnusableRecordsError } from './schema';
 
 /** A removal that was begun and whose end is not recorded. */
 export interface RemovalIntent {
@@ -59,6 +59,7 @@ export class RecordFile {
     });
     try {
       database.pragma('locking_mode = EXCLUSIVE');
+      checkUsable(database, steps);
       database.pragma('journal_mode = WAL');
       database.pragma('synchronous = NORMAL');
       database.pragma(`journal_size_limit = ${4 * 1024 * 1024}`);
@@ -83,6 +84,7 @@ export class RecordFile {
     content[19] = 1;
     const database = new Sqlite(content, nativeBinding === undefined ? {} : { nativeBinding });
     try {
+      checkUsable(database);
       migrate(database);
       return new RecordFile(database).read();
     } finally {

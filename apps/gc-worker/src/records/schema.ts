@@ -37,13 +37,13 @@ export class UnusableRecordsError extends Error {
 }
 
 /**
- * Brings a file to the newest schema, each step in a transaction of its own. Throws UnusableRecordsError for a damaged
- * file, one of another program, or one of a later version.
+ * Makes sure that the file is ours, whole and not of a later version. Changes nothing in it. Throws UnusableRecordsError, or
+ * SQLite's own error for a file that is no database.
  */
-export function migrate(database: Database, steps: readonly string[] = migrations): void {
+export function checkUsable(database: Database, steps: readonly string[] = migrations): void {
   const check = database.pragma('quick_check(1)', { simple: true });
   if (check !== 'ok') throw new UnusableRecordsError(`the file is damaged: ${String(check)}`);
-  const version = Number(database.pragma('user_version', { simple: true }));
+  const version = schemaVersion(database);
   const id = Number(database.pragma('application_id', { simple: true }));
   const tables = database.prepare('SELECT count(*) FROM sqlite_master').pluck().get();
   const isEmpty = tables === 0 && version === 0 && id === 0;
@@ -55,6 +55,11 @@ export function migrate(database: Database, steps: readonly string[] = migration
       `the file has schema version ${version}, this version of gc-worker knows ${steps.length}`,
     );
   }
+}
+
+/** Brings a usable file to the newest schema, each step in a transaction of its own. Throws SQLite's error. */
+export function migrate(database: Database, steps: readonly string[] = migrations): void {
+  const version = schemaVersion(database);
   steps.slice(version).forEach((step, index) => {
     database.transaction(() => {
       database.exec(step);
@@ -63,3 +68,6 @@ export function migrate(database: Database, steps: readonly string[] = migration
     })();
   });
 }
+
+const schemaVersion = (database: Database): number =>
+  Number(database.pragma('user_version', { simple: true }));

@@ -1,0 +1,391 @@
+import { InvalidArgumentError, RuntimeUnavailableError } from '@stowage/errors';
+import {
+  carryOut,
+  joinedErrors,
+  type CollectionOptions,
+  type CollectionOutcome,
+  type CollectionPorts,
+} from './collect';
+import type { KubeletDifferences } from './differences';
+import { planCollection, type CollectionPlan, type KeepRule } from './plan-collection';
+import type { CollectionPolicy } from './policy';
+import { disk, image, input, minutes, now, policy } from './testing/plan-fixtures';
+import type { FileSystemReading } from './threshold';
+
+const meter = { perRemovalWaitMs: 50, finalWaitMs: 200, quietMs: 100, pollMs: 10 };
+
+/** A runtime with a disk: removing an image frees what `frees` says, `lateMs` after the answer. */
+class FakeNode {
+  clock = now;
+  reading: FileSystemReading;
+  readonly removedIds: string[] = [];
+  readonly told: string[] = [];
+  private readonly late: { at: number; bytes: number }[] = [];
+  diskError: Error | undefined;
+
+  constructor(
+    usedPercent: number,
+    private readonly behaviour: {
+      frees?: (imageId: string) => number;
+      lateMs?: number;
+      errors?: Record<string, Error>;
+      becomesUsed?: string[];
+      afterRemoval?: (node: FakeNode) => void;
+    } = {},
+  ) {
+    this.reading = disk(usedPercent);
+  }
+
+  ports(): CollectionPorts {
+    return {
+      now: () => this.clock,
+      sleep: (ms) => {
+        this.clock += ms;
+        return Promise.resolve();
+      },
+      readDisks: () => {
+        if (this.diskError !== undefined) return Promise.reject(this.diskError);
+        for (const { at, bytes } of this.late.splice(0)) {
+          if (at <= this.clock) this.free(bytes);
+          else this.late.push({ at, bytes });
+        }
+        return Promise.resolve([this.reading]);
+      },
+      protectionNow: ({ imageId }): Promise<{ rule: KeepRule; why: string } | undefined> =>
+        Promise.resolve(
+          this.behaviour.becomesUsed?.includes(imageId) === true
+            ? { rule: 'in-use', why: 'container late' }
+            : undefined,
+        ),
+      removing: ({ imageId }, reason) => this.told.push(`begin ${imageId} ${reason}`),
+      removeImage: ({ imageId }) => {
+        const error = this.behaviour.errors?.[imageId];
+        if (error !== undefined) return Promise.reject(error);
+        this.removedIds.push(imageId);
+        const bytes = (this.behaviour.frees ?? (() => 100))(imageId);
+        this.late.push({ at: this.clock + (this.behaviour.lateMs ?? 0), bytes });
+        this.behaviour.afterRemoval?.(this);
+        return Promise.resolve();
+      },
+      removed: ({ imageId, measuredBytes }) =>
+        this.told.push(`removed ${imageId} ${String(measuredBytes)}`),
+      notRemoved: ({ image: { imageId }, message }) =>
+        this.told.push(`not removed ${imageId}: ${message}`),
+    };
+  }
+
+  free(bytes: number): void {
+    this.reading = { ...this.reading, availableBytes: this.reading.availableBytes! + bytes };
+  }
+}
+
+const five = ['a', 'b', 'c', 'd', 'e'].map((id) => image(id));
+
+async function collect(
+  node: FakeNode,
+  options: Partial<CollectionOptions> & { images?: typeof five } = {},
+): Promise<{ plan: CollectionPlan; outcome: CollectionOutcome }> {
+  const { images = five, policy: some = policy(), request } = options;
+  const plan = planCollection(
+    input({ images, disks: [node.reading], policy: some, ...(request ? { request } : {}) }),
+  );
+  const outcome = await carryOut(plan, node.ports(), {
+    meter,
+    signal: new AbortController().signal,
+    ...options,
+    policy: some,
+  });
+  return { plan, outcome };
+}
+
+const differing = (differences: Partial<KubeletDifferences>): CollectionPolicy =>
+  policy({ differences });
+
+describe('carryOut', () => {
+  it('removes in the plan’s order and measures each removal', async () => {
+    const node = new FakeNode(95);
+    const { outcome } = await collect(node);
+    expect(node.told).toEqual([
+      'begin a threshold',
+      'removed a 100',
+      'begin b threshold',
+      'removed b 100',
+    ]);
+    expect(outcome).toMatchObject({
+      trigger: 'threshold',
+      askedBytes: 150,
+      expectedBytes: 200,
+      measuredBytes: 200,
+      keptByReason: { 'enough-freed': 3 },
+      remaining: ['c', 'd', 'e'],
+      before: { usedPercent: 95 },
+      after: { usedPercent: 75 },
+    });
+    expect(outcome.failure).toBeUndefined();
+  });
+
+  it('stops when the measurement reaches the mark before the plan’s end', async () => {
+    const node = new FakeNode(95, { frees: () => 150 });
+    const { plan, outcome } = await collect(node);
+    expect(plan.removeCount).toBe(2);
+    expect(node.removedIds).toEqual(['a']);
+    expect(outcome.images.map(({ result, rule, why }) => [result, rule, why]).slice(0, 3)).toEqual([
+      ['removed', 'threshold', 'never seen in use; 0 of 150 bytes expected so far'],
+      ['kept', 'enough-freed', 'not needed: enough was freed before'],
+      ['kept', 'enough-freed', 'the images before it are expected to free 200 of 150 bytes'],
+    ]);
+  });
+
+  it('goes on to further images when less came free than expected', async () => {
+    const node = new FakeNode(95, { frees: () => 40 });
+    const { plan, outcome } = await collect(node);
+    expect(plan.removeCount).toBe(2);
+    expect(node.removedIds).toEqual(['a', 'b', 'c', 'd']);
+    expect(outcome.failure).toBeUndefined();
+    expect(outcome.removed[3]).toMatchObject({
+      verdict: 'remove',
+      rule: 'threshold',
+      why: 'the images before it freed less than expected',
+    });
+  });
+
+  it('waits for a runtime that frees later before more images than planned go', async () => {
+    const node = new FakeNode(95, { lateMs: 90 });
+    const { outcome } = await collect(node);
+    expect(node.removedIds).toEqual(['a', 'b']);
+    expect(outcome.measuredBytes).toBe(200);
+    expect(outcome.failure).toBeUndefined();
+  });
+
+  it('keeps an image that came into use since the plan, and goes on', async () => {
+    const node = new FakeNode(95, { becomesUsed: ['a'] });
+    const { outcome } = await collect(node);
+    expect(node.removedIds).toEqual(['b', 'c']);
+    expect(outcome.images[0]).toMatchObject({
+      result: 'kept',
+      rule: 'in-use',
+      why: 'container late',
+    });
+    expect(outcome.keptByReason).toEqual({ 'in-use': 1, 'enough-freed': 2 });
+  });
+
+  it('does not look at use again with kubelet’s option', async () => {
+    const node = new FakeNode(95, { becomesUsed: ['a'] });
+    await collect(node, { policy: differing({ useCheck: 'once' }) });
+    expect(node.removedIds).toEqual(['a', 'b']);
+  });
+
+  it('goes on after a removal error and reports it', async () => {
+    const node = new FakeNode(95, { errors: { a: new Error('boom') } });
+    const { outcome } = await collect(node);
+    expect(node.removedIds).toEqual(['b', 'c']);
+    expect(node.told).toContain('not removed a: boom');
+    expect(outcome.failure).toEqual({
+      code: 'removal-failed',
+      grpcStatus: 'UNKNOWN',
+      message: '1 image could not be removed: boom',
+    });
+    expect(outcome.keptByReason).toEqual({ 'removal-failed': 1, 'enough-freed': 2 });
+    expect(outcome.attempted).toEqual(['a', 'b', 'c']);
+  });
+
+  it('gives kubelet’s error text with kubelet’s option', async () => {
+    const node = new FakeNode(95, { errors: { a: new Error('boom') } });
+    const { outcome } = await collect(node, {
+      policy: differing({ removalError: 'fails-the-collection' }),
+    });
+    expect(outcome.failure?.message).toBe(
+      'wanted to free 150 bytes, but freed 200 bytes space with errors in image deletion: boom',
+    );
+  });
+
+  it('ends when the runtime is gone: every further removal would fail too', async () => {
+    const gone = new RuntimeUnavailableError('unix:///run/x.sock', new Date(now), 'ENOENT');
+    const node = new FakeNode(99, { errors: { b: gone } });
+    const { outcome } = await collect(node);
+    expect(outcome.attempted).toEqual(['a', 'b']);
+    expect(outcome.failure).toMatchObject({
+      code: 'runtime-unavailable',
+      grpcStatus: 'UNAVAILABLE',
+    });
+    expect(outcome.keptByReason).toEqual({
+      'removal-failed': 1,
+      'enough-freed': 3,
+    });
+  });
+
+  it('says kubelet’s text when not enough can be freed, with what was measured', async () => {
+    const node = new FakeNode(95, { frees: () => 10 });
+    const { outcome } = await collect(node);
+    expect(node.removedIds).toHaveLength(5);
+    expect(outcome.failure).toEqual({
+      code: 'insufficient-space-freed',
+      grpcStatus: 'FAILED_PRECONDITION',
+      nodeEventReason: 'FreeDiskSpaceFailed',
+      message:
+        "Insufficient free disk space on the node's image filesystem (95% of 1000 B used). Failed to free sufficient space by deleting unused images (freed 50 bytes). Investigate disk usage, as it could be used by active images, logs, volumes, or other data.",
+    });
+  });
+
+  it('never removes what is too young, even when the estimate was too high', async () => {
+    const node = new FakeNode(95, { frees: () => 10 });
+    const images = [image('a'), image('young', { firstDetected: now - 1000 }), image('b')];
+    const { outcome } = await collect(node, { images });
+    expect(node.removedIds).toEqual(['a', 'b']);
+    expect(outcome.keptByReason).toEqual({ 'min-age': 1 });
+  });
+
+  it('counts image sizes with kubelet’s option, whatever the disk says', async () => {
+    const node = new FakeNode(95, { frees: () => 1 });
+    const { outcome } = await collect(node, { policy: differing({ freedBytes: 'image-size' }) });
+    expect(node.removedIds).toEqual(['a', 'b']);
+    expect(outcome).toMatchObject({ freedBytes: 200, measuredBytes: null });
+    expect(outcome.failure).toBeUndefined();
+  });
+
+  it('falls back to image sizes when the disk cannot be read any more', async () => {
+    const node = new FakeNode(95, {
+      afterRemoval: (self) => {
+        self.diskError = new Error('ENOENT');
+      },
+    });
+    const { outcome } = await collect(node);
+    expect(node.removedIds).toEqual(['a', 'b']);
+    expect(outcome.measuredBytes).toBeNull();
+    expect(outcome.failure).toBeUndefined();
+  });
+
+  it('reports a disk that cannot be read', async () => {
+    const node = new FakeNode(95);
+    node.diskError = new InvalidArgumentError('path', '/x', 'a mount point');
+    const plan = planCollection(input({ images: five, disks: [disk(95)] }));
+    const outcome = await carryOut(plan, node.ports(), {
+      policy: policy(),
+      meter,
+      signal: new AbortController().signal,
+    });
+    expect(node.removedIds).toEqual([]);
+    expect(outcome.failure).toMatchObject({ code: 'stats-failed', grpcStatus: 'INVALID_ARGUMENT' });
+    expect(outcome.keptByReason).toEqual({ 'not-reached': 2, 'enough-freed': 3 });
+  });
+
+  it('stops between two removals when the service stops', async () => {
+    const stop = new AbortController();
+    const node = new FakeNode(99, { afterRemoval: () => stop.abort() });
+    const { outcome } = await collect(node, { signal: stop.signal });
+    expect(node.removedIds).toEqual(['a']);
+    expect(outcome.failure).toEqual({
+      code: 'cancelled',
+      grpcStatus: 'CANCELLED',
+      message: 'the service is stopping',
+    });
+  });
+
+  describe('removals by age', () => {
+    const aged = (differences: Partial<KubeletDifferences> = {}) =>
+      policy({ maxAgeMs: minutes(30), differences });
+    const images = [
+      image('old', { lastUsed: now - minutes(50) }),
+      image('older', { lastUsed: now - minutes(55) }),
+      image('recent', { lastUsed: now - minutes(10) }),
+    ];
+
+    it('go first, and the space pass asks only for what is still missing', async () => {
+      const node = new FakeNode(95);
+      const { outcome } = await collect(node, { images, policy: aged() });
+      expect(outcome.removed.map(({ imageId, reason }) => `${imageId} ${reason}`)).toEqual([
+        'older max-age',
+        'old max-age',
+      ]);
+      expect(outcome.askedBytes).toBeUndefined();
+      expect(outcome.measuredBytes).toBe(200);
+    });
+
+    it('go on to the disk check after an error', async () => {
+      const node = new FakeNode(97, { errors: { older: new Error('busy') } });
+      const { outcome } = await collect(node, { images, policy: aged() });
+      expect(node.removedIds).toEqual(['old', 'recent']);
+      expect(outcome.failure?.message).toBe('1 image could not be removed: busy');
+    });
+
+    it('end the collection after an error with kubelet’s option', async () => {
+      const node = new FakeNode(97, { errors: { older: new Error('busy'), old: new Error('no') } });
+      const { outcome } = await collect(node, {
+        images,
+        policy: aged({ afterAgeRemovalError: 'stop' }),
+      });
+      expect(node.removedIds).toEqual([]);
+      expect(outcome.failure?.message).toBe(
+        'wanted to free images older than 30m0s, encountered errors in image deletion: [busy, no]',
+      );
+    });
+  });
+
+  describe('a request', () => {
+    it('frees the bytes by measurement', async () => {
+      const node = new FakeNode(20, { frees: () => 60 });
+      const { outcome } = await collect(node, { request: { bytes: 100 } });
+      expect(node.removedIds).toEqual(['a', 'b']);
+      expect(outcome).toMatchObject({ trigger: 'request', askedBytes: 100, measuredBytes: 120 });
+    });
+
+    it('says how much it freed when that is less', async () => {
+      const node = new FakeNode(20, { frees: () => 5 });
+      const { outcome } = await collect(node, { request: { bytes: 100 } });
+      expect(outcome.failure).toEqual({
+        code: 'insufficient-space-freed',
+        grpcStatus: 'FAILED_PRECONDITION',
+        message: 'wanted to free 100 bytes, but freed 25 bytes',
+      });
+    });
+
+    it('for everything is no failure whatever came free', async () => {
+      const node = new FakeNode(20);
+      const { outcome } = await collect(node, { request: { bytes: Infinity } });
+      expect(node.removedIds).toHaveLength(5);
+      expect(outcome.failure).toBeUndefined();
+    });
+  });
+
+  it('executes exactly the plan when that is asked for', async () => {
+    const node = new FakeNode(95, { frees: () => 500 });
+    const { plan, outcome } = await collect(node, { exact: true });
+    expect(node.removedIds).toEqual(['a', 'b']);
+    expect(outcome.planId).toBe(plan.planId);
+    const little = new FakeNode(95, { frees: () => 1 });
+    await collect(little, { exact: true });
+    expect(little.removedIds).toEqual(['a', 'b']);
+  });
+
+  it('relieves one file system after another was relieved already', async () => {
+    const node = new FakeNode(95, { frees: () => 30 });
+    const ports = node.ports();
+    const other = { ...disk(87, '/other') };
+    const plan = planCollection(input({ images: five, disks: [node.reading, other] }));
+    const outcome = await carryOut(
+      plan,
+      {
+        ...ports,
+        readDisks: async (options) => [
+          ...(await ports.readDisks(options)),
+          { ...other, availableBytes: 130 + node.removedIds.length * 70 },
+        ],
+      },
+      { policy: policy(), meter, signal: new AbortController().signal },
+    );
+    // /other is down after the first removal, /images needs all five.
+    expect(node.removedIds).toHaveLength(5);
+    expect(outcome.failure).toBeUndefined();
+    expect(outcome.before?.mountpoint).toBe('/images');
+  });
+});
+
+describe('joinedErrors', () => {
+  it.each([
+    ['one error is its text', ['a'], 'a'],
+    ['equal errors are one text', ['a', 'a'], 'a'],
+    ['different errors stand in brackets, once each', ['a', 'b', 'a'], '[a, b]'],
+  ])('%s', (_, messages, text) => {
+    expect(joinedErrors(messages)).toBe(text);
+  });
+});

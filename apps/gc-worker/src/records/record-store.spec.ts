@@ -1,0 +1,318 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import Sqlite from 'better-sqlite3';
+import { image, minutes, now } from '../testing/plan-fixtures';
+import { RecordFile } from './record-file';
+import { ImageRecordStore, type RecordStoreOptions } from './record-store';
+import { checkUsable, migrate, migrations, UnusableRecordsError } from './schema';
+
+let stateDir: string;
+let open: ImageRecordStore[] = [];
+const log: string[] = [];
+let setAside: string[] = [];
+let writeErrors = 0;
+let clock = now;
+
+beforeEach(() => {
+  stateDir = mkdtempSync(path.join(tmpdir(), 'gc-records-'));
+  log.length = 0;
+  setAside = [];
+  writeErrors = 0;
+  clock = now;
+});
+afterEach(() => {
+  for (const store of open) store.close();
+  open = [];
+  rmSync(stateDir, { recursive: true, force: true });
+});
+
+function openStore(values: Partial<RecordStoreOptions> = {}): ImageRecordStore {
+  const store = ImageRecordStore.open({
+    stateDir,
+    keep: 'on-disk',
+    now: () => new Date(clock),
+    log: {
+      info: (_fields, message) => log.push(message),
+      warn: (_fields, message) => log.push(message),
+    },
+    onSetAside: (reason) => setAside.push(reason),
+    onWriteError: () => {
+      writeErrors += 1;
+    },
+    ...values,
+  });
+  open.push(store);
+  return store;
+}
+
+const file = () => path.join(stateDir, 'records.db');
+const detection = (...records: ReturnType<typeof image>[]) => ({
+  records: new Map(records.map((record) => [record.imageId, record])),
+  detected: records,
+  vanished: [],
+});
+const app = image('sha256:app', {
+  repoDigests: ['registry.example/app@sha256:d'],
+  lastUsed: now - minutes(3),
+  runtimeHandler: 'kata',
+  pinned: true,
+  usedBy: [{ as: 'container', containerId: 'c1', podName: 'cart-0', podNamespace: 'shop' }],
+});
+
+describe('ImageRecordStore', () => {
+  it('remembers everything over a restart', () => {
+    const first = openStore();
+    first.apply(detection(app, image('b')));
+    first.removalBegins('b', { reason: 'threshold', planId: 'plan-1' });
+    first.setHolds(new Map([['nginx', now + 1]]));
+    first.setExceeded('/images', now - 5);
+    first.close();
+    const second = openStore();
+    expect([...second.images().values()]).toEqual([app, image('b')]);
+    expect(second.removalIntent('b')).toEqual({ reason: 'threshold', planId: 'plan-1' });
+    expect([...second.holds()]).toEqual([['nginx', now + 1]]);
+    expect([...second.exceeded()]).toEqual([['/images', now - 5]]);
+    expect(second.status()).toEqual({ state: 'on-disk', path: file() });
+  });
+
+  it('forgets what is gone, with its removal', () => {
+    const first = openStore();
+    first.apply(detection(image('a'), image('b')));
+    first.removalBegins('a', { reason: 'max-age', planId: 'plan-1' });
+    first.forget('a');
+    first.removalBegins('b', { reason: 'max-age', planId: 'plan-1' });
+    first.removalFailed('b');
+    first.setExceeded('/images', now);
+    first.setExceeded('/images', undefined);
+    first.close();
+    const second = openStore();
+    expect([...second.images().keys()]).toEqual(['b']);
+    expect(second.removalIntent('a')).toBeUndefined();
+    expect(second.removalIntent('b')).toBeUndefined();
+    expect(second.exceeded().size).toBe(0);
+  });
+
+  it('dates use only forwards and only of images it knows', () => {
+    const store = openStore();
+    store.apply(detection(image('a', { lastUsed: now })));
+    expect(store.used('a', now - 1)).toBe(true);
+    expect(store.images().get('a')?.lastUsed).toBe(now);
+    expect(store.used('a', now + 1)).toBe(true);
+    expect(store.images().get('a')?.lastUsed).toBe(now + 1);
+    expect(store.used('unknown', now)).toBe(false);
+  });
+
+  it('refuses a second worker on the same directory', () => {
+    openStore();
+    expect(() => openStore()).toThrow(
+      `state directory ${stateDir} is in use by another gc-worker: stop it, or give this one a directory of its own (STOWAGE_STATE_DIR)`,
+    );
+  });
+
+  it('keeps every commit of a process that was killed', () => {
+    const script = `
+      const Sqlite = require('better-sqlite3');
+      const db = new Sqlite(${JSON.stringify(file())});
+      db.pragma('locking_mode = EXCLUSIVE');
+      db.pragma('journal_mode = WAL');
+      db.prepare("INSERT INTO hold VALUES ('nginx', 5)").run();
+      process.kill(process.pid, 'SIGKILL');
+    `;
+    const store = openStore();
+    store.apply(detection(app));
+    store.close();
+    const killed = spawnSync(process.execPath, ['-e', script], { cwd: __dirname });
+    expect(killed.signal).toBe('SIGKILL');
+    const after = openStore();
+    expect([...after.holds()]).toEqual([['nginx', 5]]);
+    expect([...after.images().values()]).toEqual([app]);
+  });
+
+  it('forgets at exit where that is asked for, and writes no file', () => {
+    const store = openStore({ keep: 'in-memory' });
+    store.apply(detection(app));
+    expect(store.images().size).toBe(1);
+    expect(store.status().state).toBe('in-memory');
+    expect(readdirSync(stateDir)).toEqual([]);
+  });
+
+  describe('sets aside and begins anew', () => {
+    const foreign = () => {
+      const database = new Sqlite(file());
+      database.exec('CREATE TABLE somebody (else TEXT)'.replace('else', 'other'));
+      database.close();
+    };
+    const later = () => {
+      openStore().close();
+      const database = new Sqlite(file());
+      database.pragma(`user_version = ${migrations.length + 1}`);
+      database.close();
+    };
+    const damaged = () => {
+      const store = openStore();
+      store.apply(detection(...Array.from({ length: 200 }, (_, index) => image(`i${index}`))));
+      store.close();
+      const content = readFileSync(file());
+      content.fill(0xff, 4096, content.length - 512);
+      writeFileSync(file(), content);
+    };
+    it.each<[string, () => void, string | RegExp]>([
+      [
+        'a file that is no database',
+        () => writeFileSync(file(), 'not a database'.repeat(100)),
+        'file is not a database',
+      ],
+      ['a damaged file', damaged, /malformed|the file is damaged/],
+      [
+        'a file of another program',
+        foreign,
+        /^the file belongs to another program \(application id 0\)$/,
+      ],
+      [
+        'a file of a later version',
+        later,
+        `the file has schema version ${migrations.length + 1}, this version of gc-worker knows ${migrations.length}`,
+      ],
+    ])('%s', (_, prepare, reason) => {
+      prepare();
+      const store = openStore();
+      expect(store.images().size).toBe(0);
+      expect(setAside).toEqual([expect.stringMatching(reason)]);
+      expect(log).toContain('records cannot be used: set aside, built anew from the runtime');
+      expect(readdirSync(stateDir)).toContain('records.db.unusable-2026-11-20T120000.000Z');
+      store.apply(detection(app));
+      store.close();
+      expect([...openStore().images().values()]).toEqual([app]);
+    });
+  });
+
+  describe('without a file it can write', () => {
+    /** Makes every write fail as a full disk does, until it is lifted. */
+    const fail = () =>
+      jest.spyOn(RecordFile.prototype, 'update').mockImplementation(() => {
+        throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
+      });
+    afterEach(() => jest.restoreAllMocks());
+
+    it('goes on in memory, says so, and writes everything when that works again', () => {
+      const statuses: string[] = [];
+      const store = openStore({ onStatus: ({ state }) => statuses.push(state) });
+      store.apply(detection(image('old')));
+      const full = fail();
+      jest.spyOn(RecordFile.prototype, 'replaceAll').mockImplementationOnce(() => {
+        throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
+      });
+      store.apply(detection(app));
+      store.forget('old');
+      expect(store.status()).toEqual({
+        state: 'not-written',
+        path: file(),
+        reason: 'database or disk is full',
+        since: new Date(now),
+      });
+      expect([...store.images().keys()]).toEqual(['sha256:app']);
+      clock += 1000;
+      store.retry();
+      expect(store.status().state).toBe('not-written');
+      full.mockRestore();
+      clock += 1000;
+      store.retry();
+      expect(store.status().state).toBe('on-disk');
+      expect(statuses).toEqual(['on-disk', 'not-written', 'on-disk']);
+      expect(writeErrors).toBe(2);
+      store.close();
+      expect([...openStore().images().values()]).toEqual([app]);
+    });
+
+    it('does not try at each change while writing fails', () => {
+      const store = openStore();
+      const full = fail();
+      for (let index = 0; index < 50; index += 1) store.apply(detection(image(`i${index}`)));
+      expect(full).toHaveBeenCalledTimes(1);
+      expect(store.images().size).toBe(50);
+    });
+
+    it('still reads the ages of a file that it cannot open for writing', () => {
+      const store = openStore();
+      store.apply(detection(app));
+      store.close();
+      jest.spyOn(RecordFile, 'open').mockImplementation(() => {
+        throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_WRITE' });
+      });
+      const second = openStore();
+      expect([...second.images().values()]).toEqual([app]);
+      expect(second.status()).toMatchObject({ state: 'not-written', reason: 'disk I/O error' });
+    });
+
+    it('works where the state directory cannot be made', () => {
+      writeFileSync(path.join(stateDir, 'file'), '');
+      const store = openStore({ stateDir: path.join(stateDir, 'file', 'below') });
+      store.apply(detection(app));
+      expect(store.images().size).toBe(1);
+      expect(store.status().state).toBe('not-written');
+    });
+
+    it('sets a file aside that turns out damaged while it is used', () => {
+      const store = openStore();
+      store.apply(detection(image('old')));
+      const close = jest.spyOn(RecordFile.prototype, 'close').mockImplementationOnce(function (
+        this: RecordFile,
+      ) {
+        close.mockRestore();
+        this.close();
+        writeFileSync(file(), 'not a database'.repeat(100));
+      });
+      jest.spyOn(RecordFile.prototype, 'update').mockImplementationOnce(() => {
+        throw Object.assign(new Error('database disk image is malformed'), {
+          code: 'SQLITE_CORRUPT',
+        });
+      });
+      store.apply(detection(app));
+      expect(store.status().state).toBe('not-written');
+      store.retry();
+      expect(store.status().state).toBe('on-disk');
+      expect(setAside).toHaveLength(1);
+      store.close();
+      expect([...openStore().images().keys()]).toEqual(['old', 'sha256:app']);
+    });
+  });
+});
+
+describe('migrate', () => {
+  it('brings an older file up step by step and keeps what it holds', () => {
+    const database = new Sqlite(':memory:');
+    migrate(database, migrations.slice(0, 1));
+    database.prepare("INSERT INTO hold VALUES ('nginx', 5)").run();
+    const next = 'ALTER TABLE hold ADD COLUMN owner TEXT';
+    migrate(database, [...migrations.slice(0, 1), next]);
+    expect(database.prepare('SELECT * FROM hold').all()).toEqual([
+      { name: 'nginx', until_ms: 5, owner: null },
+    ]);
+    expect(database.pragma('user_version', { simple: true })).toBe(2);
+    migrate(database, [...migrations.slice(0, 1), next]);
+    database.close();
+  });
+
+  it('leaves the file as it was when a step fails', () => {
+    const database = new Sqlite(':memory:');
+    expect(() => {
+      migrate(database, [...migrations, 'CREATE TABLE half (a); NONSENSE']);
+    }).toThrow('syntax error');
+    expect(database.pragma('user_version', { simple: true })).toBe(migrations.length);
+    expect(
+      database.prepare("SELECT count(*) FROM sqlite_master WHERE name = 'half'").pluck().get(),
+    ).toBe(0);
+    database.close();
+  });
+
+  it('is preceded by a check that refuses a file of a later version', () => {
+    const database = new Sqlite(':memory:');
+    migrate(database);
+    expect(() => {
+      checkUsable(database, []);
+    }).toThrow(UnusableRecordsError);
+    database.close();
+  });
+});
