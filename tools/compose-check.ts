@@ -283,15 +283,8 @@ async function main(): Promise<void> {
       undo.push(() => client.close());
       const { imageRef } = await client.pullImage({ image: { image: image.reference } });
       say(`pulled ${image.reference} through the container: ${imageRef}`);
-      const pulled = await eventually(
-        () => {
-          const found = events.received.find((event) => event.type.endsWith('.ImagePulled'));
-          if (found === undefined) throw new Error('no ImagePulled event in JetStream yet');
-          return found;
-        },
-        { timeoutMs: 30_000 },
-      );
-      say(`event received: ${pulled.type} from ${pulled.source}`);
+      const pulled = await events.waitFor('ImagePulled', () => true, { timeoutMs: 30_000 });
+      say(`event received: ${pulled.name} from ${pulled.source}`);
       for (const { name } of services) {
         const id = run('docker-compose', ['ps', '-q', name], env).trim();
         const bytes = run(

@@ -1,0 +1,11 @@
+/** A program and the Debian packages that hold it; `find` is a name looked up in PATH or an absolute path. */
+export interface SystemProgram {
+  find: string;
+  packages: string[];
+}
+/** Absolute path of the workspace. */
+export const root: string;
+/** Installs the npm packages when they are missing. */
+export function ensurePackages(): void;
+/** Installs the Debian packages of missing programs, or ends the process with a clear message. */
+export function ensurePrograms(list?: readonly SystemProgram[], why?: string): void;
