@@ -61,9 +61,8 @@ const byStatus: Partial<Record<GrpcStatusName, PullErrorClass>> = {
  */
 export function classifyPullError(error: unknown, reference = ''): PullErrorClass {
   if (error instanceof StowageError) {
-    if (error.code === 'RUNTIME_UNAVAILABLE' || error.code === 'SHUTTING_DOWN') {
-      return 'runtime-unavailable';
-    }
+    if (error.code === 'RUNTIME_UNAVAILABLE') return 'runtime-unavailable';
+    if (error.code === 'SHUTTING_DOWN') return 'cancelled';
     if (error.code === 'INVALID_IMAGE_NAME') return 'invalid-reference';
   }
   const status = toGrpcStatus(error).name;

@@ -1,4 +1,4 @@
-import { errorMessage, StowageError, toGrpcStatus } from '@stowage/errors';
+import { errorMessage, RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
 import type { GrpcStatusName } from '@stowage/errors';
 import { classifyPullError } from './classify-pull-error';
 import type { PullErrorClass } from './classify-pull-error';
@@ -71,9 +71,9 @@ function describeAttempt({ credential, errorClass }: FailedAttempt): string {
   return `${named}${hashed}: ${errorClass}`;
 }
 
-/** After these another credential cannot help. */
-function endsAttempts(errorClass: PullErrorClass, signal: AbortSignal): boolean {
-  return signal.aborted || errorClass === 'runtime-unavailable' || errorClass === 'cancelled';
+/** The caller gave up or the runtime is away: there is nothing to say about a credential. */
+function isOutside(error: unknown, signal: AbortSignal): boolean {
+  return signal.aborted || error instanceof RuntimeUnavailableError;
 }
 
 /**
@@ -96,13 +96,15 @@ export async function pullWithCredentials<T>(
     } catch (error) {
       const errorClass = classifyPullError(error, reference);
       onAttempt?.(credential.label, errorClass);
-      if (endsAttempts(errorClass, signal)) throw error;
+      if (isOutside(error, signal)) throw error;
       failed.push({
         credential: credential.label,
         errorClass,
         grpcStatus: toGrpcStatus(error).name,
         message: withoutSecrets(errorMessage(error), credential),
       });
+      // The runtime cancelled the pull itself, as it does when it stops.
+      if (errorClass === 'cancelled') break;
     }
   }
   const [first, ...rest] = failed;

@@ -82,24 +82,18 @@ export const maxReferenceLength = 4096;
 
 /** PullImage: reference, credentials, the runtime's pull shared by all who want it, and what is told about it. */
 export class PullImage {
-  readonly #coalescer = new PullCoalescer<PulledImage>();
-
   constructor(
     private readonly runtime: ImageRuntime,
     private readonly node: NodeCredentials,
     private readonly hashOf: (auth: PullAuth) => string,
     private readonly listener: PullListener,
+    private readonly pulls: PullCoalescer<PulledImage> = new PullCoalescer(),
     private readonly newId: () => string = randomUUID,
   ) {}
 
-  /** Pulls that have not ended. */
-  get inFlight(): number {
-    return this.#coalescer.inFlight;
-  }
-
   /** Resolves when no pull is left, and all there is to tell has been told. */
   settled(): Promise<void> {
-    return this.#coalescer.settled();
+    return this.pulls.settled();
   }
 
   /**
@@ -120,7 +114,7 @@ export class PullImage {
     };
     const names = this.#names(pull);
     const key = [names.tagged, runtimeOf(request), fromRequest?.label.hash ?? ''].join('\n');
-    const outcome = await this.#coalescer.run(
+    const outcome = await this.pulls.run(
       key,
       async (signal) => {
         const credentials = await credentialsForPull(names.repository, fromRequest, this.node);

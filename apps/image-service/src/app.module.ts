@@ -1,0 +1,162 @@
+import { Inject, Module } from '@nestjs/common';
+import type {
+  BeforeApplicationShutdown,
+  DynamicModule,
+  OnApplicationBootstrap,
+  OnApplicationShutdown,
+  Provider,
+} from '@nestjs/common';
+import {
+  combineObservers,
+  connectImageService,
+  criCallLog,
+  criMetrics,
+  parseEndpoint,
+} from '@stowage/cri-client';
+import type { ImageServiceClient } from '@stowage/cri-client';
+import type { CallObserver, Endpoint } from '@stowage/cri-endpoint';
+import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
+import type { EventBus } from '@stowage/event-bus';
+import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
+import type { ServiceContext } from '@stowage/service-kit';
+import { CommandsController } from './commands.controller';
+import type { ImageServiceConfig } from './config';
+import { EnsureImage } from './ensure-image';
+import { openImageEndpoint } from './image-endpoint';
+import { imageEvents } from './image-events';
+import { imageLog } from './image-log';
+import type { ImageRuntime } from './image-runtime';
+import { tellAll } from './listeners';
+import type { ImageListeners } from './listeners';
+import { imageMetrics } from './metrics';
+import { credentialHash, nodeCredentials } from './node-credentials';
+import { PullCoalescer } from './pull-coalescer';
+import { PullImage } from './pull-image';
+import type { PulledImage } from './pull-image';
+import { RemoveImage } from './remove-image';
+import { BUS, CONTEXT, ENSURE, METRICS, LISTENERS, PULL, PULLS, REMOVE, RUNTIME } from './tokens';
+
+type Context = ServiceContext<ImageServiceConfig>;
+type Pulls = PullCoalescer<PulledImage>;
+
+/** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
+const busDrainMs = 2000;
+
+function openBus(context: Context): EventBus {
+  const { app, config, log, metrics } = context;
+  const bus = openEventBus({ ...busSettings(app, config), log });
+  const measured = instrumentEventBus(bus, metrics);
+  observeEventBus(context, measured);
+  context.commands.use(measured);
+  return measured;
+}
+
+function connectRuntime(context: Context): ImageServiceClient {
+  const { config, log, metrics } = context;
+  const client = connectImageService({
+    endpoint: config.imageEndpoint,
+    timeoutMs: config.runtimeRequestTimeoutMs,
+    observer: combineObservers(criMetrics(metrics), criCallLog(log)),
+  });
+  observeRuntime(context, client);
+  return client;
+}
+
+const providers: Provider[] = [
+  { provide: BUS, inject: [CONTEXT], useFactory: openBus },
+  { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
+  { provide: PULLS, useFactory: () => new PullCoalescer<PulledImage>() },
+  {
+    provide: METRICS,
+    inject: [CONTEXT, PULLS],
+    useFactory: ({ metrics }: Context, pulls: Pulls) => imageMetrics(metrics, () => pulls.inFlight),
+  },
+  {
+    provide: LISTENERS,
+    inject: [CONTEXT, BUS, METRICS],
+    useFactory: ({ log }: Context, bus: EventBus, metrics: ReturnType<typeof imageMetrics>) =>
+      tellAll(
+        [imageEvents((name, event) => bus.publish(name, event)), metrics.listeners, imageLog(log)],
+        (error) => log.error({ err: error }, 'an event, metric or log line was lost'),
+      ),
+  },
+  {
+    provide: PULL,
+    inject: [CONTEXT, RUNTIME, LISTENERS, PULLS],
+    useFactory: (
+      { config, log }: Context,
+      runtime: ImageRuntime,
+      listeners: Required<ImageListeners>,
+      pulls: Pulls,
+    ) => {
+      const node = nodeCredentials(config.dockerConfigDirs, log);
+      return new PullImage(runtime, node, credentialHash, listeners.pull, pulls);
+    },
+  },
+  {
+    provide: REMOVE,
+    inject: [RUNTIME, LISTENERS],
+    useFactory: (runtime: ImageRuntime, { remove }: Required<ImageListeners>) =>
+      new RemoveImage(runtime, remove),
+  },
+  {
+    provide: ENSURE,
+    inject: [RUNTIME, PULL, LISTENERS],
+    useFactory: (runtime: ImageRuntime, puller: PullImage, { ensure }: Required<ImageListeners>) =>
+      new EnsureImage(runtime, puller, ensure),
+  },
+];
+
+/** image-service as a NestJS module: who depends on whom, and in which order all of it ends. */
+@Module({})
+export class ImageServiceModule
+  implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
+  #endpoint: Endpoint | undefined;
+
+  constructor(
+    @Inject(CONTEXT) private readonly context: Context,
+    @Inject(RUNTIME) private readonly runtime: ImageServiceClient,
+    @Inject(PULL) private readonly puller: PullImage,
+    @Inject(REMOVE) private readonly remover: RemoveImage,
+    @Inject(METRICS) private readonly metrics: { readonly calls: CallObserver },
+    @Inject(BUS) private readonly bus: EventBus,
+  ) {}
+
+  static create(context: Context): DynamicModule {
+    return {
+      module: ImageServiceModule,
+      controllers: [CommandsController],
+      providers: [{ provide: CONTEXT, useValue: context }, ...providers],
+    };
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const { config, signal, log } = this.context;
+    const endpoint = await openImageEndpoint(this.runtime, this.puller, this.remover, {
+      socketPath: config.listen,
+      imageSocket: parseEndpoint(config.imageEndpoint).address,
+      runtimeSocket: parseEndpoint(config.runtimeEndpoint).address,
+      calls: this.metrics.calls,
+    });
+    this.#endpoint = endpoint;
+    log.info({ socket: endpoint.socketPath }, 'serving CRI ImageService');
+    // Clients go elsewhere while commands still finish.
+    signal.addEventListener('abort', () => void this.#closeEndpoint(endpoint), { once: true });
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    if (this.#endpoint !== undefined) await this.#closeEndpoint(this.#endpoint);
+    await this.puller.settled();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.bus.close({ drainMs: busDrainMs });
+    this.runtime.close();
+  }
+
+  /** Calls in flight get half of the time to stop; closing twice is closing once. */
+  async #closeEndpoint(endpoint: Endpoint): Promise<void> {
+    await endpoint.close({ drainMs: Math.floor(this.context.config.stopTimeoutMs / 2) });
+  }
+}

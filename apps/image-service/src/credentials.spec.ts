@@ -1,0 +1,75 @@
+import { anonymous, credentialsForPull, requestCredential, secretsOf } from './credentials';
+import type { PullCredential } from './credentials';
+
+const hash = () => 'h';
+const node = (credentials: PullCredential[]) => ({
+  asked: [] as string[],
+  forRepository(repository: string) {
+    this.asked.push(repository);
+    return Promise.resolve(credentials);
+  },
+});
+
+describe('credential of a request', () => {
+  it.each([
+    ['no auth object', undefined],
+    ['an empty one', {}],
+    ['one with empty fields', { username: '', password: '' }],
+    ['a server address alone', { serverAddress: 'reg.io' }],
+  ])('is none for %s', (_what, auth) => expect(requestCredential(auth, hash)).toBeUndefined());
+
+  it('carries all fields of CRI that hold something', () => {
+    const auth = {
+      username: 'u',
+      password: 'p',
+      auth: 'dTpw',
+      serverAddress: 'reg.io',
+      identityToken: 'i',
+      registryToken: 'r',
+    };
+    expect(requestCredential(auth, hash)).toEqual({
+      label: { source: 'request', hash: 'h' },
+      auth,
+    });
+    expect(requestCredential({ ...auth, username: '', registryToken: '' }, hash)?.auth).toEqual({
+      password: 'p',
+      auth: 'dTpw',
+      serverAddress: 'reg.io',
+      identityToken: 'i',
+    });
+  });
+});
+
+describe('credentials of a pull', () => {
+  const own: PullCredential = { label: { source: 'request' }, auth: { username: 'u' } };
+  const file = (name: string): PullCredential => ({ label: { source: 'docker-config', name } });
+
+  it("are the request's alone, and nobody else is asked", async () => {
+    const source = node([file('a')]);
+    expect(await credentialsForPull('r', own, source)).toEqual([own]);
+    expect(source.asked).toEqual([]);
+  });
+
+  it("are the node's in its order, without anonymous after them", async () => {
+    const source = node([file('a'), file('b')]);
+    expect(await credentialsForPull('docker.io/library/nginx', undefined, source)).toEqual([
+      file('a'),
+      file('b'),
+    ]);
+    expect(source.asked).toEqual(['docker.io/library/nginx']);
+  });
+
+  it('are the anonymous one when there is none', async () => {
+    expect(await credentialsForPull('r', undefined, node([]))).toEqual([anonymous]);
+  });
+
+  it('know their secrets, longest first, not those too short to look for', () => {
+    expect(secretsOf(anonymous)).toEqual([]);
+    expect(
+      secretsOf({
+        label: { source: 'request' },
+        auth: { username: 'user', password: 'long-password', auth: 'abc', identityToken: 'token' },
+      }),
+    ).toEqual(['long-password', 'token']);
+  });
+});

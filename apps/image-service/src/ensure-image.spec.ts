@@ -1,0 +1,113 @@
+import { EnsureImage } from './ensure-image';
+import type { EnsureRequest, PresentImage } from './ensure-image';
+import { PullCoalescer } from './pull-coalescer';
+import { PullImage } from './pull-image';
+import { FakeRuntime } from './testing/fake-runtime';
+
+const signal = new AbortController().signal;
+
+function harness() {
+  const runtime = new FakeRuntime();
+  const present: PresentImage[] = [];
+  const ended: string[] = [];
+  const holds: (Date | undefined)[] = [];
+  const puller = new PullImage(
+    runtime,
+    { forRepository: () => Promise.resolve([]) },
+    () => 'h',
+    { started: ({ holdUntil }) => holds.push(holdUntil) },
+    new PullCoalescer(),
+  );
+  const ensurer = new EnsureImage(
+    runtime,
+    puller,
+    {
+      present: (image) => present.push(image),
+      ended: (policy, result) => ended.push(`${policy} ${result}`),
+    },
+    () => 0,
+  );
+  const ensure = (request: EnsureRequest) => ensurer.ensure(request, { signal });
+  return { runtime, present, ended, holds, ensure };
+}
+
+describe('EnsureImage', () => {
+  it('takes an image that is there, tells its use and the hold', async () => {
+    const { runtime, present, ended, ensure } = harness();
+    runtime.add({ id: 'sha256:1', repoTags: ['reg.io/app:1'], size: 7n });
+    expect(await ensure({ image: 'reg.io/app:1', holdSeconds: 60 })).toEqual({
+      imageRef: 'sha256:1',
+      imageId: 'sha256:1',
+      pulled: false,
+      bytes: 7,
+      durationMs: expect.any(Number) as number,
+    });
+    expect(present).toMatchObject([
+      { reference: 'reg.io/app:1', pullPolicy: 'IfNotPresent', holdUntil: new Date(60_000) },
+    ]);
+    expect(ended).toEqual(['IfNotPresent present']);
+    expect(runtime.pulls).toHaveLength(0);
+  });
+
+  it('pulls what is absent, with the default tag and the hold in the events', async () => {
+    const { runtime, present, ended, holds, ensure } = harness();
+    runtime.onPull = ({ succeed }) => {
+      runtime.add({ id: 'sha256:2', size: 9n });
+      succeed('sha256:2');
+    };
+    expect(await ensure({ image: 'nginx', holdSeconds: 5 })).toMatchObject({
+      imageRef: 'sha256:2',
+      pulled: true,
+      bytes: 9,
+    });
+    expect(runtime.pulls[0]?.request.image?.image).toBe('nginx:latest');
+    expect(holds).toEqual([new Date(5000)]);
+    expect(present).toEqual([]);
+    expect(ended).toEqual(['Always pulled']);
+  });
+
+  it('pulls a present image with Always, without asking for presence', async () => {
+    const { runtime, ensure } = harness();
+    runtime.add({ id: 'sha256:1', repoTags: ['reg.io/app:1'] });
+    runtime.onPull = ({ succeed }) => succeed('sha256:1');
+    expect(await ensure({ image: 'reg.io/app:1', pullPolicy: 'Always' })).toMatchObject({
+      pulled: true,
+    });
+  });
+
+  it("refuses an absent image with Never, in kubelet's words", async () => {
+    const { runtime, ended, ensure } = harness();
+    await expect(ensure({ image: 'reg.io/app:1', pullPolicy: 'Never' })).rejects.toMatchObject({
+      grpcStatus: 'FAILED_PRECONDITION',
+      message: 'Container image "reg.io/app:1" is not present with pull policy of Never',
+    });
+    expect(ended).toEqual(['Never refused']);
+    expect(runtime.pulls).toHaveLength(0);
+  });
+
+  it('tells the hold of a caller that joined the pull of another', async () => {
+    const { runtime, present, holds, ensure } = harness();
+    const both = [ensure({ image: 'nginx' }), ensure({ image: 'nginx', holdSeconds: 5 })];
+    await new Promise((resolve) => setImmediate(resolve));
+    runtime.add({ id: 'sha256:2' });
+    runtime.pulls[0]?.succeed('sha256:2');
+    await Promise.all(both);
+    expect(runtime.pulls).toHaveLength(1);
+    expect(holds).toEqual([undefined]);
+    expect(present).toMatchObject([{ holdUntil: new Date(5000) }]);
+  });
+
+  it('does not pull when the runtime cannot say whether the image is there', async () => {
+    const { runtime, ended, ensure } = harness();
+    runtime.statusError = new Error('busy');
+    await expect(ensure({ image: 'reg.io/app:1' })).rejects.toThrow('busy');
+    expect(ended).toEqual(['IfNotPresent failed']);
+  });
+
+  it('refuses a name that does not parse', async () => {
+    await expect(harness().ensure({ image: 'A' })).rejects.toMatchObject({
+      code: 'INVALID_IMAGE_NAME',
+      grpcStatus: 'INVALID_ARGUMENT',
+    });
+  });
+});

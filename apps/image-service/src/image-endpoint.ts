@@ -1,0 +1,93 @@
+import {
+  PullImageRequest,
+  PullImageResponse,
+  RemoveImageRequest,
+  RemoveImageResponse,
+} from '@stowage/cri-proto';
+import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
+import type { CallObserver, Endpoint, UnaryCall, UnaryHandler } from '@stowage/cri-endpoint';
+import { InvalidArgumentError, RuntimeUnavailableError } from '@stowage/errors';
+import type { ImageRuntime } from './image-runtime';
+import type { PullImage } from './pull-image';
+import type { RemoveImage } from './remove-image';
+
+/** What the endpoint needs beside the verbs. */
+export interface ImageEndpointOptions {
+  readonly socketPath: string;
+  /** Socket of the runtime's image service, and of its runtime service. */
+  readonly imageSocket: string;
+  readonly runtimeSocket: string;
+  readonly calls: CallObserver;
+}
+
+/**
+ * Serves CRI's ImageService (v1 and v1alpha2) on a unix socket: PullImage and RemoveImage here, every other call forwarded
+ * byte for byte, in the version that the runtime speaks.
+ */
+export function openImageEndpoint(
+  runtime: ImageRuntime,
+  puller: Pick<PullImage, 'pull'>,
+  remover: Pick<RemoveImage, 'remove'>,
+  options: ImageEndpointOptions,
+): Promise<Endpoint> {
+  return createTerminatingEndpoint({
+    socketPath: options.socketPath,
+    service: 'image-service',
+    upstream: {
+      address: (method) => (isRuntimeService(method) ? options.runtimeSocket : options.imageSocket),
+      path: (method) => inVersion(method, runtime.availability().version),
+    },
+    handlers: {
+      '/runtime.v1.ImageService/PullImage': pullHandler(puller),
+      '/runtime.v1.ImageService/RemoveImage': removeHandler(remover),
+    },
+    unavailableReason: () => {
+      const { available, since, reason = 'not connected yet' } = runtime.availability();
+      if (available) return undefined;
+      return new RuntimeUnavailableError(runtime.endpoint, since, reason).message;
+    },
+    calls: options.calls,
+  });
+}
+
+function pullHandler(puller: Pick<PullImage, 'pull'>): UnaryHandler {
+  return async (bytes, call) => {
+    const request = decoded(PullImageRequest, bytes, 'PullImageRequest');
+    const { value } = await puller.pull(request, { signal: call.signal, trace: traceOf(call) });
+    return PullImageResponse.encode(value.response).finish();
+  };
+}
+
+function removeHandler(remover: Pick<RemoveImage, 'remove'>): UnaryHandler {
+  return async (bytes, call) => {
+    const request = decoded(RemoveImageRequest, bytes, 'RemoveImageRequest');
+    const { traceparent } = traceOf(call);
+    const { response } = await remover.remove(request, { signal: call.signal, traceparent });
+    return RemoveImageResponse.encode(response).finish();
+  };
+}
+
+function decoded<M>(codec: { decode(bytes: Uint8Array): M }, bytes: Uint8Array, name: string): M {
+  try {
+    return codec.decode(bytes);
+  } catch (cause) {
+    throw new InvalidArgumentError('request', `${bytes.length} bytes`, `a ${name} message`, {
+      cause,
+    });
+  }
+}
+
+const traceOf = ({ metadata }: UnaryCall) => ({
+  traceparent: metadata.traceparent,
+  tracestate: metadata.tracestate,
+});
+
+const isRuntimeService = (method: string) =>
+  /^\/runtime\.v1(alpha2)?\.RuntimeService\//.test(method);
+
+/** The same method in the package that the runtime speaks; the messages are equal on the wire. */
+function inVersion(method: string, version: string | undefined): string {
+  return version === undefined
+    ? method
+    : method.replace(/^\/runtime\.v1(?:alpha2)?\./, `/runtime.${version}.`);
+}

@@ -1,0 +1,141 @@
+import { errorMessage, toGrpcStatus } from '@stowage/errors';
+import { boundedText } from '@stowage/events';
+import type { EventData, EventName } from '@stowage/events';
+import { parseImageName } from '@stowage/image-ref';
+import type { RuntimeImage } from './image-runtime';
+import type { ImageListeners } from './listeners';
+import type { FailedPull, Pull, PulledImage } from './pull-image';
+
+/** Puts an event into the outbox; the event bus's `publish` fits. */
+export type Publish = <N extends EventName>(
+  name: N,
+  event: { subject: string; data: EventData<N>; traceparent?: string },
+) => unknown;
+
+/** Longest list of credentials in an event. */
+const maxCredentials = 50;
+
+/** What the suite is told about pulls, ensures and removals on request. */
+export function imageEvents(publish: Publish): ImageListeners {
+  return {
+    pull: {
+      started: (pull) => {
+        publish('ImagePullStarted', {
+          subject: pull.reference ?? pull.requestedReference,
+          data: {
+            ...pullFields(pull),
+            reference: pull.reference ?? pull.requestedReference,
+            holdUntil: pull.holdUntil?.toISOString(),
+          },
+          traceparent: pull.traceparent,
+        });
+      },
+      succeeded: (pull, pulled) => {
+        publish('ImagePulled', {
+          subject: pulled.image?.id ?? pulled.response.imageRef,
+          data: pulledData(pull, pulled),
+          traceparent: pull.traceparent,
+        });
+      },
+      failed: (pull, failure) => {
+        // The subject cannot be empty; the schema of the requested reference neither.
+        const requested = pull.requestedReference === '' ? '(none)' : pull.requestedReference;
+        publish('ImagePullFailed', {
+          subject: boundedText(pull.reference ?? requested, 512),
+          data: failedData({ ...pull, requestedReference: requested }, failure),
+          traceparent: pull.traceparent,
+        });
+      },
+    },
+    remove: {
+      removed: ({ requestedReference, image, traceparent }) => {
+        publish('ImageRemoved', {
+          subject: image.id,
+          data: {
+            imageId: image.id,
+            repoTags: image.repoTags,
+            repoDigests: image.repoDigests,
+            requestedReference,
+            removedBy: 'image-service',
+            reason: 'request',
+            expectedBytes: Number(image.size),
+            runtimeHandler: handlerOf(image),
+          },
+          traceparent,
+        });
+      },
+    },
+    ensure: {
+      present: ({ requestedReference, reference, image, pullPolicy, holdUntil }) => {
+        publish('ImageEnsured', {
+          subject: image.id,
+          data: {
+            requestedReference,
+            reference,
+            imageId: image.id,
+            repoDigest: repoDigestFor(reference, image),
+            sizeBytes: Number(image.size),
+            pullPolicy,
+            runtimeHandler: handlerOf(image),
+            holdUntil: holdUntil?.toISOString(),
+          },
+        });
+      },
+    },
+  };
+}
+
+function pullFields({ id, requestedReference, runtimeHandler, pod }: Pull) {
+  return {
+    pullId: id,
+    requestedReference: boundedText(requestedReference),
+    runtimeHandler,
+    pod: pod === undefined ? undefined : { namespace: pod.namespace, name: pod.name, uid: pod.uid },
+  };
+}
+
+function pulledData(
+  pull: Pull,
+  { response, image, credential, attempts, durationMs }: PulledImage,
+): EventData<'ImagePulled'> {
+  const reference = pull.reference ?? pull.requestedReference;
+  return {
+    ...pullFields(pull),
+    reference,
+    imageRef: response.imageRef,
+    imageId: image?.id,
+    repoDigest: image === undefined ? undefined : repoDigestFor(reference, image),
+    sizeBytes: image === undefined ? undefined : Number(image.size),
+    durationMs: Math.round(durationMs),
+    attempts,
+    credential: { ...credential },
+    holdUntil: pull.holdUntil?.toISOString(),
+  };
+}
+
+function failedData(
+  pull: Pull,
+  { error, errorClass, attempts, credentials, durationMs }: FailedPull,
+): EventData<'ImagePullFailed'> {
+  return {
+    ...pullFields(pull),
+    reference: pull.reference,
+    error: {
+      code: errorClass,
+      grpcStatus: toGrpcStatus(error).name,
+      message: boundedText(errorMessage(error)),
+    },
+    attempts,
+    credentials: credentials.slice(0, maxCredentials).map((credential) => ({ ...credential })),
+    durationMs: Math.round(durationMs),
+  };
+}
+
+const handlerOf = ({ spec }: RuntimeImage): string | undefined =>
+  (spec?.runtimeHandler ?? '') === '' ? undefined : spec?.runtimeHandler;
+
+/** The digest the image is known by under the repository of `reference`, else any. */
+function repoDigestFor(reference: string, { repoDigests }: RuntimeImage): string | undefined {
+  const { repository } = parseImageName(reference);
+  return repoDigests.find((digest) => digest.startsWith(`${repository}@`)) ?? repoDigests[0];
+}

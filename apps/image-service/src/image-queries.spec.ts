@@ -1,0 +1,64 @@
+import { imageStats } from './image-stats';
+import { imageStatus } from './image-status';
+import { listImages } from './list-images';
+import { FakeRuntime } from './testing/fake-runtime';
+
+const options = { signal: new AbortController().signal };
+
+function node() {
+  const runtime = new FakeRuntime();
+  runtime.add({ id: 'sha256:2', repoTags: ['reg.io/b:1'], size: 20n, pinned: true });
+  runtime.add({ id: 'sha256:1', repoDigests: ['reg.io/a@sha256:d'], size: 10n });
+  runtime.add({ id: 'sha256:1', spec: { image: 'x', runtimeHandler: 'kata' }, size: 10n });
+  return runtime;
+}
+
+describe('queries', () => {
+  it('list images by id', async () => {
+    expect(await listImages(node(), {}, options)).toEqual({
+      images: [
+        {
+          imageId: 'sha256:1',
+          repoTags: [],
+          repoDigests: ['reg.io/a@sha256:d'],
+          sizeBytes: 10,
+          pinned: false,
+        },
+        {
+          imageId: 'sha256:1',
+          repoTags: [],
+          repoDigests: [],
+          sizeBytes: 10,
+          pinned: false,
+          runtimeHandler: 'kata',
+        },
+        {
+          imageId: 'sha256:2',
+          repoTags: ['reg.io/b:1'],
+          repoDigests: [],
+          sizeBytes: 20,
+          pinned: true,
+        },
+      ],
+    });
+  });
+
+  it('tell one image, null when it is not there, and refuse what is no reference', async () => {
+    expect(await imageStatus(node(), 'reg.io/b:1', options)).toMatchObject({
+      image: { imageId: 'sha256:2' },
+    });
+    expect(await imageStatus(node(), 'reg.io/none:1', options)).toEqual({ image: null });
+    await expect(imageStatus(node(), 'reg.io/B', options)).rejects.toMatchObject({
+      code: 'INVALID_IMAGE_NAME',
+    });
+  });
+
+  it('sum sizes once for each id, beside what the disk says', async () => {
+    expect(await imageStats(node(), options)).toEqual({
+      imageCount: 2,
+      totalStorageBytes: 30,
+      imageFilesystems: [{ mountpoint: '/var/lib/fake', usedBytes: 700, inodesUsed: 9 }],
+      containerFilesystems: [],
+    });
+  });
+});

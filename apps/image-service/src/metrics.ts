@@ -1,0 +1,127 @@
+import { ImageServiceDefinition } from '@stowage/cri-proto';
+import type { CallObserver } from '@stowage/cri-endpoint';
+import { grpcStatusName } from '@stowage/errors';
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Registry } from 'prom-client';
+import type { ImageListeners } from './listeners';
+import { pullSizeClass } from './pull-size-class';
+
+/** Kubelet's buckets for the duration of a pull, in seconds. */
+const pullBuckets = [
+  1, 5, 10, 20, 30, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600,
+];
+
+/** From a local answer to a large list; a pull's time is in the histogram of pulls. */
+const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60];
+
+const methods: ReadonlySet<string> = new Set(
+  Object.values(ImageServiceDefinition.methods).map(({ name }) => name),
+);
+
+/** The metrics of this app. Each is registered once, in the registry of the process. */
+export function imageMetrics(registry: Registry, inFlight: () => number) {
+  const registers = [registry];
+  const pulls = new Counter({
+    name: 'stowage_image_pulls_total',
+    help: 'Pulls that ended, by result: success or the class of the error. Callers that joined a pull are not counted.',
+    labelNames: ['result'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'stowage_image_pull_duration_seconds',
+    help: "Time successful pulls took in the runtime, by kubelet's size classes. Failed pulls are not counted.",
+    labelNames: ['image_size_in_bytes'],
+    buckets: pullBuckets,
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'stowage_image_pulled_bytes_total',
+    help: 'Sizes, as the runtime reports them, of the images pulled. Layers that were there already are counted.',
+    registers,
+  });
+  const attempts = new Counter({
+    name: 'stowage_image_pull_attempts_total',
+    help: 'PullImage calls to the runtime, by source of the credential and result.',
+    labelNames: ['credential', 'result'],
+    registers,
+  });
+  const coalesced = new Counter({
+    name: 'stowage_image_pulls_coalesced_total',
+    help: 'Callers that took part in a pull that was going on already.',
+    registers,
+  });
+  const removals = new Counter({
+    name: 'stowage_image_removals_total',
+    help: 'Images removed on request, by result. Requests for images that were not there are not counted.',
+    labelNames: ['result'],
+    registers,
+  });
+  const ensures = new Counter({
+    name: 'stowage_image_ensures_total',
+    help: 'Ensure commands, by pull policy and result.',
+    labelNames: ['pull_policy', 'result'],
+    registers,
+  });
+  new Gauge({
+    name: 'stowage_image_pulls_in_flight',
+    help: 'Pulls by the runtime that have not ended. Callers that wait for the same pull count once.',
+    registers,
+    collect() {
+      this.set(inFlight());
+    },
+  });
+  const listeners: ImageListeners = {
+    pull: {
+      attempted: ({ source }, result) => attempts.inc({ credential: source, result }),
+      succeeded: (_pull, { image, durationMs }) => {
+        const sizeBytes = Number(image?.size ?? 0n);
+        pulls.inc({ result: 'success' });
+        duration.observe({ image_size_in_bytes: pullSizeClass(sizeBytes) }, durationMs / 1000);
+        bytes.inc(sizeBytes);
+      },
+      failed: (_pull, { errorClass }) => pulls.inc({ result: errorClass }),
+      joined: () => coalesced.inc(),
+    },
+    remove: {
+      removed: () => removals.inc({ result: 'success' }),
+      failed: () => removals.inc({ result: 'error' }),
+    },
+    ensure: {
+      ended: (policy, result) => ensures.inc({ pull_policy: policy.toLowerCase(), result }),
+    },
+  };
+  return { listeners, calls: callMetrics(registry) };
+}
+
+/** Calls on the CRI socket, handled here or forwarded. */
+function callMetrics(registry: Registry): CallObserver {
+  const registers = [registry];
+  const calls = new Counter({
+    name: 'stowage_image_calls_total',
+    help: 'Calls on the CRI socket that ended, by method (other than those of ImageService: other), who answered, and gRPC status (NONE when the client was gone).',
+    labelNames: ['method', 'served_by', 'code'],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'stowage_image_call_duration_seconds',
+    help: 'Time of calls on the CRI socket but for PullImage, from the request headers to the end of the stream.',
+    labelNames: ['method'],
+    buckets: callBuckets,
+    registers,
+  });
+  return {
+    ended: ({ method, servedBy, grpcStatus, durationMs }) => {
+      const label = methodLabel(method);
+      const code =
+        grpcStatus === undefined ? 'NONE' : grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
+      calls.inc({ method: label, served_by: servedBy, code });
+      if (label !== 'PullImage') seconds.observe({ method: label }, durationMs / 1000);
+    },
+  };
+}
+
+function methodLabel(path: string): string {
+  const match = /^\/runtime\.v1(?:alpha2)?\.ImageService\/(\w+)$/.exec(path);
+  const name = match?.[1] ?? '';
+  return methods.has(name) ? name : 'other';
+}

@@ -1,0 +1,8 @@
+import type { NodeCredentials, PullAuth } from './credentials';
+/* placeholder until registry-auth is there */
+export function nodeCredentials(_dirs: readonly string[], _log: unknown): NodeCredentials {
+  return { forRepository: () => Promise.resolve([]) };
+}
+export function credentialHash(auth: PullAuth): string {
+  return JSON.stringify(auth);
+}

@@ -1,0 +1,195 @@
+import { PullImageRequest } from '@stowage/cri-proto';
+import type { DeepPartial } from '@stowage/cri-proto';
+import { anonymous } from './credentials';
+import type { PullCredential } from './credentials';
+import { PullCoalescer } from './pull-coalescer';
+import { PullImage } from './pull-image';
+import type { FailedPull, Pull, PulledImage } from './pull-image';
+import { FakeRuntime } from './testing/fake-runtime';
+
+const never = new AbortController().signal;
+
+function harness(credentials: PullCredential[] = []) {
+  const runtime = new FakeRuntime();
+  const told: string[] = [];
+  const started: Pull[] = [];
+  const succeeded: PulledImage[] = [];
+  const failed: FailedPull[] = [];
+  const asked: string[] = [];
+  const pulls = new PullCoalescer<PulledImage>();
+  let ids = 0;
+  const puller = new PullImage(
+    runtime,
+    {
+      forRepository: (repository) => {
+        asked.push(repository);
+        return Promise.resolve(credentials);
+      },
+    },
+    (auth) => `hash-of-${auth.username ?? auth.identityToken ?? ''}`,
+    {
+      started: (pull) => {
+        told.push(`started ${pull.id}`);
+        started.push(pull);
+      },
+      attempted: ({ source }, result) => told.push(`attempt ${source} ${result}`),
+      succeeded: (pull, pulled) => {
+        told.push(`succeeded ${pull.id}`);
+        succeeded.push(pulled);
+      },
+      failed: (pull, failure) => {
+        told.push(`failed ${pull.id} ${failure.errorClass}`);
+        failed.push(failure);
+      },
+      joined: () => told.push('joined'),
+    },
+    pulls,
+    () => `p${String(++ids)}`,
+  );
+  const pull = (request: DeepPartial<PullImageRequest>, signal: AbortSignal = never) =>
+    puller.pull(PullImageRequest.fromPartial(request), { signal });
+  return { runtime, puller, pulls, told, started, succeeded, failed, asked, pull };
+}
+
+/** Lets promises that are ready go on. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('PullImage', () => {
+  it('hands the request on with the credential, and tells id, size and attempts', async () => {
+    const { runtime, pull, told, started, succeeded, asked } = harness();
+    const image = runtime.add({ id: 'sha256:1', repoTags: ['reg.io/app:1'], size: 5000n });
+    runtime.onPull = ({ succeed }) => succeed('sha256:1');
+    const { value } = await pull({
+      image: { image: 'reg.io/app:1', annotations: { a: 'b' } },
+      sandboxConfig: { metadata: { namespace: 'n', name: 'p', uid: 'u' } },
+    });
+    expect(runtime.pulls[0]?.request).toMatchObject({
+      image: { image: 'reg.io/app:1', annotations: { a: 'b' } },
+      auth: undefined,
+      sandboxConfig: { metadata: { name: 'p' } },
+    });
+    expect(asked).toEqual(['reg.io/app']);
+    expect(told).toEqual(['started p1', 'attempt none success', 'succeeded p1']);
+    expect(started[0]).toMatchObject({
+      requestedReference: 'reg.io/app:1',
+      reference: 'reg.io/app:1',
+      pod: { namespace: 'n', name: 'p', uid: 'u' },
+    });
+    expect(succeeded[0]).toMatchObject({ image, attempts: 1, credential: anonymous.label });
+    expect(value.response.imageRef).toBe('sha256:1');
+  });
+
+  it("asks the node for the normalised repository, and takes the request's auth before it", async () => {
+    const { runtime, pull, asked, succeeded } = harness([{ label: { source: 'docker-config' } }]);
+    runtime.onPull = ({ succeed }) => succeed('x');
+    await pull({ image: { image: 'nginx' } });
+    expect(asked).toEqual(['docker.io/library/nginx']);
+    await pull({ image: { image: 'nginx' }, auth: { identityToken: 't', username: '<token>' } });
+    expect(runtime.pulls[1]?.request.auth).toEqual({ identityToken: 't', username: '<token>' });
+    expect(succeeded[1]?.credential).toEqual({ source: 'request', hash: 'hash-of-<token>' });
+    expect(asked).toHaveLength(1);
+  });
+
+  it('tells of a pull whose size the runtime will not say', async () => {
+    const { runtime, pull, succeeded } = harness();
+    runtime.onPull = ({ succeed }) => succeed('x');
+    runtime.statusError = new Error('busy');
+    await pull({ image: { image: 'nginx' } });
+    expect(succeeded[0]?.image).toBeUndefined();
+  });
+
+  it.each([
+    ['', 'image.image: "" is not allowed; allowed: an image reference'],
+    [
+      'reg.io/Alpine:3',
+      'image reference "reg.io/Alpine:3" is not valid: the repository path "Alpine" has upper-case characters',
+    ],
+    [
+      `a/${'b'.repeat(5000)}`,
+      `image reference "a/${'b'.repeat(253)}… (5004 characters) is not valid: it has 5002 characters; allowed: at most 4096`,
+    ],
+  ])('refuses the reference %.10s with INVALID_ARGUMENT and the rule', async (image, message) => {
+    const { runtime, pull, told, failed } = harness();
+    await expect(pull({ image: { image } })).rejects.toMatchObject({
+      message,
+      grpcStatus: 'INVALID_ARGUMENT',
+    });
+    expect(runtime.pulls).toHaveLength(0);
+    expect(told).toEqual(['failed p1 invalid-reference']);
+    expect(failed[0]).toMatchObject({ attempts: 0 });
+  });
+
+  it('says UNAVAILABLE since when while the runtime is away, without a started pull', async () => {
+    const { runtime, pull, told } = harness();
+    runtime.available = false;
+    await expect(pull({ image: { image: 'nginx' } })).rejects.toMatchObject({
+      grpcStatus: 'UNAVAILABLE',
+      message:
+        'container runtime at unix:///run/fake.sock is unavailable since 1970-01-01T00:00:00.000Z: connect ENOENT /run/fake.sock',
+    });
+    expect(told).toEqual(['failed p1 runtime-unavailable']);
+  });
+
+  it('tells a failed pull with every credential that was tried', async () => {
+    const { runtime, pull, told, failed } = harness([
+      { label: { source: 'docker-config', name: '/a' }, auth: { username: 'a' } },
+      { label: { source: 'docker-config', name: '/b' }, auth: { username: 'b' } },
+    ]);
+    runtime.onPull = ({ fail }) =>
+      fail(Object.assign(new Error('401 Unauthorized'), { grpcStatus: 'UNKNOWN' }));
+    await expect(pull({ image: { image: 'reg.io/app:1' } })).rejects.toThrow(
+      '401 Unauthorized [tried: docker-config /a: unauthorized; docker-config /b: unauthorized]',
+    );
+    expect(told.at(-1)).toBe('failed p1 unauthorized');
+    expect(failed[0]).toMatchObject({
+      attempts: 2,
+      credentials: [{ name: '/a' }, { name: '/b' }],
+    });
+  });
+
+  it('lets callers of one image and credential share one pull, told once', async () => {
+    const { runtime, pull, pulls, told } = harness();
+    const callers = [
+      pull({ image: { image: 'nginx' } }),
+      pull({ image: { image: 'nginx:latest' } }),
+      pull({ image: { image: 'nginx' }, auth: { username: 'u', password: 'p' } }),
+      pull({ image: { image: 'nginx:1' } }),
+      pull({ image: { image: 'nginx', runtimeHandler: 'kata' } }),
+    ];
+    await turn();
+    expect(runtime.pulls).toHaveLength(4);
+    expect(pulls.inFlight).toBe(4);
+    for (const { succeed } of runtime.pulls) succeed('x');
+    const outcomes = await Promise.all(callers);
+    expect(outcomes.map(({ joined }) => joined)).toEqual([false, true, false, false, false]);
+    expect(told.filter((text) => text.startsWith('succeeded'))).toHaveLength(4);
+    expect(told.filter((text) => text === 'joined')).toHaveLength(1);
+  });
+
+  it("cancels the runtime's pull when the last caller gives up, and tells it", async () => {
+    const { runtime, puller, pull, told } = harness();
+    const [a, b] = [new AbortController(), new AbortController()];
+    const first = pull({ image: { image: 'nginx' } }, a.signal);
+    const second = pull({ image: { image: 'nginx' } }, b.signal);
+    await turn();
+    a.abort(new DOMException('gone', 'AbortError'));
+    await expect(first).rejects.toThrow('gone');
+    expect(runtime.pulls[0]?.signal.aborted).toBe(false);
+    b.abort(new DOMException('gone too', 'AbortError'));
+    await expect(second).rejects.toThrow('gone too');
+    expect(runtime.pulls[0]?.signal.aborted).toBe(true);
+    await puller.settled();
+    expect(told.at(-1)).toBe('failed p1 cancelled');
+  });
+
+  it('hands the trace of the caller to the runtime', async () => {
+    const { runtime, puller, started } = harness();
+    runtime.onPull = ({ succeed }) => succeed('x');
+    await puller.pull(PullImageRequest.fromPartial({ image: { image: 'nginx' } }), {
+      signal: never,
+      trace: { traceparent: '00-a-b-01' },
+    });
+    expect(runtime.pulls[0]?.headers).toEqual({ traceparent: '00-a-b-01' });
+    expect(started[0]?.traceparent).toBe('00-a-b-01');
+  });
+});

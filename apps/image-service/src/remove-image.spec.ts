@@ -1,0 +1,52 @@
+import { RemoveImageRequest } from '@stowage/cri-proto';
+import { RemoveImage } from './remove-image';
+import type { RemovedImage } from './remove-image';
+import { FakeRuntime } from './testing/fake-runtime';
+
+function harness() {
+  const runtime = new FakeRuntime();
+  const removed: RemovedImage[] = [];
+  const failed: string[] = [];
+  const remover = new RemoveImage(runtime, {
+    removed: (image) => removed.push(image),
+    failed: (image) => failed.push(image),
+  });
+  const remove = (image: string) =>
+    remover.remove(RemoveImageRequest.fromPartial({ image: { image } }), {
+      signal: new AbortController().signal,
+    });
+  return { runtime, removed, failed, remove };
+}
+
+describe('RemoveImage', () => {
+  it('removes and tells what the image was', async () => {
+    const { runtime, removed, remove } = harness();
+    const image = runtime.add({ id: 'sha256:1', repoTags: ['reg.io/app:1'] });
+    expect((await remove('reg.io/app:1')).removed).toMatchObject({ image });
+    expect(runtime.removed).toEqual(['reg.io/app:1']);
+    expect(removed).toMatchObject([{ requestedReference: 'reg.io/app:1', image }]);
+  });
+
+  it('succeeds for what is not there, and tells nothing', async () => {
+    const { runtime, removed, remove } = harness();
+    expect(await remove('reg.io/gone:1')).toEqual({ response: {} });
+    expect(runtime.removed).toEqual(['reg.io/gone:1']);
+    expect(removed).toEqual([]);
+  });
+
+  it('asks the runtime to remove also when it cannot say what that is', async () => {
+    const { runtime, removed, remove } = harness();
+    runtime.statusError = new Error('busy');
+    await remove('reg.io/app:1');
+    expect(runtime.removed).toEqual(['reg.io/app:1']);
+    expect(removed).toEqual([]);
+  });
+
+  it("hands on the runtime's refusal", async () => {
+    const { runtime, removed, failed, remove } = harness();
+    runtime.add({ id: 'sha256:1' });
+    runtime.removeError = new Error('in use');
+    await expect(remove('sha256:1')).rejects.toThrow('in use');
+    expect([removed, failed]).toEqual([[], ['sha256:1']]);
+  });
+});

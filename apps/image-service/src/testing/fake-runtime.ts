@@ -1,0 +1,87 @@
+import { Image, ImageFsInfoResponse } from '@stowage/cri-proto';
+import type { PullImageRequest } from '@stowage/cri-proto';
+import type { DeepPartial } from '@stowage/cri-proto';
+import type { ImageRuntime } from '../image-runtime';
+
+/** A pull that the test decides about. */
+export interface PendingPull {
+  readonly request: DeepPartial<PullImageRequest>;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  succeed(imageRef: string): void;
+  fail(error: Error): void;
+}
+
+/** A runtime in memory: images by name and id, pulls that wait for the test. */
+export class FakeRuntime implements ImageRuntime {
+  readonly endpoint = 'unix:///run/fake.sock';
+  readonly pulls: PendingPull[] = [];
+  readonly removed: string[] = [];
+  readonly images: Image[] = [];
+  available = true;
+  /** Answers pulls at once, where the test does not want to. */
+  onPull?: (pull: PendingPull) => void;
+  statusError?: Error;
+  removeError?: Error;
+
+  add(image: DeepPartial<Image>): Image {
+    const added = Image.fromPartial({ size: 1000n, ...image });
+    this.images.push(added);
+    return added;
+  }
+
+  availability() {
+    return {
+      available: this.available,
+      since: new Date(0),
+      reason: this.available ? undefined : 'connect ENOENT /run/fake.sock',
+      connections: 1,
+    };
+  }
+
+  pullImage: ImageRuntime['pullImage'] = (request = {}, options = {}) =>
+    new Promise((resolve, reject) => {
+      const signal = options.signal ?? new AbortController().signal;
+      const pull: PendingPull = {
+        request: request,
+        headers: options.headers ?? {},
+        signal,
+        succeed: (imageRef) => resolve({ imageRef }),
+        fail: reject,
+      };
+      signal.addEventListener('abort', () => reject(signal.reason as Error));
+      this.pulls.push(pull);
+      this.onPull?.(pull);
+    });
+
+  imageStatus: ImageRuntime['imageStatus'] = (request) => {
+    if (this.statusError !== undefined) return Promise.reject(this.statusError);
+    const name = request?.image?.image ?? '';
+    const image = this.images.find(
+      ({ id, repoTags, repoDigests }) =>
+        id === name || repoTags.includes(name) || repoDigests.includes(name),
+    );
+    return Promise.resolve({ image, info: {} });
+  };
+
+  removeImage: ImageRuntime['removeImage'] = (request) => {
+    if (this.removeError !== undefined) return Promise.reject(this.removeError);
+    this.removed.push(request?.image?.image ?? '');
+    return Promise.resolve({});
+  };
+
+  listImages: ImageRuntime['listImages'] = () => Promise.resolve({ images: this.images });
+
+  imageFsInfo: ImageRuntime['imageFsInfo'] = () =>
+    Promise.resolve(
+      ImageFsInfoResponse.fromPartial({
+        imageFilesystems: [
+          {
+            fsId: { mountpoint: '/var/lib/fake' },
+            usedBytes: { value: 700n },
+            inodesUsed: { value: 9n },
+          },
+        ],
+      }),
+    );
+}

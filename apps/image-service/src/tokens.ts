@@ -1,0 +1,10 @@
+/* Injection tokens: NestJS is used without constructor type metadata, so each dependency is named. */
+export const CONTEXT = Symbol('ServiceContext');
+export const BUS = Symbol('EventBus');
+export const RUNTIME = Symbol('ImageRuntime');
+export const METRICS = Symbol('ImageMetrics');
+export const LISTENERS = Symbol('ImageListeners');
+export const PULL = Symbol('PullImage');
+export const PULLS = Symbol('PullCoalescer');
+export const REMOVE = Symbol('RemoveImage');
+export const ENSURE = Symbol('EnsureImage');
