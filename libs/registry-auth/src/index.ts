@@ -1,1 +1,31 @@
-export {};
+export {
+  type Credential,
+  credentialHash,
+  type CredentialLabel,
+  type CredentialSource,
+  type CredentialSourceKind,
+  createCredential,
+  type RegistryAuth,
+  type ServiceAccountRef,
+} from './credential';
+export { type CredentialHelperOptions } from './credential-helper';
+export {
+  DockerConfigFiles,
+  type DockerConfigFilesOptions,
+  type DockerConfigInUse,
+  type DockerConfigSearch,
+  kubeletSearch,
+} from './docker-config-files';
+export {
+  concatKeyrings,
+  type Keyring,
+  type LookupOptions,
+  type ProblemListener,
+  type SourceProblem,
+} from './keyring';
+export {
+  type PullSecret,
+  PullSecretError,
+  pullSecretKeyring,
+  type PullSecretOptions,
+} from './pull-secrets';

@@ -1,0 +1,101 @@
+import { createCredential, type Credential } from './credential';
+import type { LookupOptions, ProblemListener } from './keyring';
+import { ProgramError, runProgram } from './run-program';
+import { SingleFlight } from './single-flight';
+
+/** Docker's name for its Hub towards credential helpers. */
+const dockerHubServer = 'https://index.docker.io/v1/';
+
+/** What a helper says (on standard output, with exit status 1) when it has nothing for a server. */
+const notFound = /credentials not found/i;
+
+/** User name that stands for "the secret is an identity token". */
+const tokenUser = '<token>';
+
+const defaultTimeoutMs = 60_000;
+
+export interface CredentialHelperOptions {
+  /** Folder of the `docker-credential-*` programs; empty looks into PATH. */
+  readonly binDir?: string;
+  /** Time a helper may take; default 60 s. */
+  readonly timeoutMs?: number;
+  readonly onProblem?: ProblemListener;
+}
+
+/** Asks docker credential helpers (`docker-credential-NAME get`). Helpers for one server run once at a time. */
+export class CredentialHelpers {
+  private readonly flights = new SingleFlight<Credential | undefined>();
+
+  constructor(private readonly options: CredentialHelperOptions = {}) {}
+
+  /** The credential a helper has for the registry of a repository. A failing helper is reported and gives none. */
+  async get(
+    helper: string,
+    repository: string,
+    { signal }: LookupOptions = {},
+  ): Promise<Credential | undefined> {
+    const server = serverOf(repository);
+    return await this.flights.run(
+      `${helper} ${server}`,
+      async (flightSignal) => await this.ask(helper, server, flightSignal),
+      signal,
+    );
+  }
+
+  private async ask(
+    helper: string,
+    server: string,
+    signal: AbortSignal,
+  ): Promise<Credential | undefined> {
+    const report = (reason: string): undefined => {
+      this.options.onProblem?.({ kind: 'credential-helper', name: helper, reason });
+      return undefined;
+    };
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(helper)) {
+      return report('a helper name is letters, digits, ".", "_" and "-"');
+    }
+    const program = `docker-credential-${helper}`;
+    const { binDir = '', timeoutMs = defaultTimeoutMs } = this.options;
+    try {
+      const output = await runProgram({
+        program: binDir === '' ? program : `${binDir}/${program}`,
+        args: ['get'],
+        input: server,
+        timeoutMs,
+        signal,
+      });
+      const answer = readAnswer(output);
+      if (answer == null)
+        return report(`${program} get ${server}: its answer is not the JSON object wanted`);
+      const { Username: username, Secret: secret } = answer;
+      if (username === '' && secret === '') return undefined;
+      return createCredential(
+        username === tokenUser ? { identityToken: secret } : { username, password: secret },
+        { kind: 'credential-helper', helper },
+      );
+    } catch (error) {
+      if (!(error instanceof ProgramError)) throw error;
+      if (notFound.test(error.stdout)) return undefined;
+      return report(`${program} get ${server}: ${error.message}`);
+    }
+  }
+}
+
+function serverOf(repository: string): string {
+  const domain = repository.split('/', 1)[0] ?? '';
+  return domain === 'docker.io' ? dockerHubServer : domain;
+}
+
+function readAnswer(output: string): { Username: string; Secret: string } | undefined {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(output);
+  } catch {
+    return undefined;
+  }
+  if (typeof answer !== 'object' || answer == null) return undefined;
+  const { Username = '', Secret = '' } = answer as { Username?: unknown; Secret?: unknown };
+  return typeof Username === 'string' && typeof Secret === 'string'
+    ? { Username, Secret }
+    : undefined;
+}

@@ -1,0 +1,23 @@
+import { statSync } from 'node:fs';
+
+/** Identity, size and times of a file (links followed) as one text, or why it cannot be looked at. It changes when the file does. */
+export function fileSignature(path: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(':');
+  } catch (error) {
+    return errorCode(error);
+  }
+}
+
+/** `ENOENT` and the like; the message where there is no code. */
+export function errorCode(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}
+
+/** True for codes that mean "there is no such file". */
+export function isAbsent(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}

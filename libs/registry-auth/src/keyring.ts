@@ -1,0 +1,40 @@
+import type { Credential } from './credential';
+
+/** What look-ups of all keyrings take. */
+export interface LookupOptions {
+  /** Ends helpers and plugins that a look-up started. */
+  readonly signal?: AbortSignal;
+}
+
+/** Gives the credentials for an image. */
+export interface Keyring {
+  /**
+   * Credentials for a repository (normalised, without tag and digest: `docker.io/library/nginx`), in the order they are to be tried;
+   * empty for none. A source that cannot be read is reported, not thrown, unless the keyring was told otherwise.
+   */
+  lookup(repository: string, options?: LookupOptions): Promise<readonly Credential[]>;
+}
+
+/** A credential source that could not be used. Holds no secret. */
+export interface SourceProblem {
+  readonly kind: 'docker-config' | 'secret' | 'credential-helper' | 'credential-provider';
+  /** Path, `namespace/name`, helper or provider. */
+  readonly name: string;
+  /** What is wrong, in one line. */
+  readonly reason: string;
+}
+
+/** Hears of each problem when it is met. */
+export type ProblemListener = (problem: SourceProblem) => void;
+
+/** The lists of several keyrings one after the other, nothing left out: kubelet's order is secrets, node files, plugins. */
+export function concatKeyrings(keyrings: readonly Keyring[]): Keyring {
+  return {
+    lookup: async (repository, options) => {
+      const lists = await Promise.all(
+        keyrings.map((keyring) => keyring.lookup(repository, options)),
+      );
+      return lists.flat();
+    },
+  };
+}
