@@ -29,7 +29,6 @@ const shared = {
     ],
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.nx/'],
-  watchman: false,
 };
 
 export default {
@@ -48,4 +47,5 @@ export default {
     },
   ],
   testTimeout: 120_000,
+  watchman: false,
 };

@@ -71,7 +71,7 @@ async function areRuntimeAndNetworkReady({ runtime }: CriConnection): Promise<bo
 export async function containerdVersion(): Promise<ContainerdVersion> {
   const text = await runProgram('containerd', ['--version']);
   const match = /\bv?(\d+)\.(\d+)\.(\d+)/.exec(text);
-  if (match === null)
+  if (match == null)
     throw new Error(`containerd --version says "${text.trim()}", without a version`);
   const [major = 0, minor = 0, patch = 0] = match.slice(1).map(Number);
   return { major, minor, patch };

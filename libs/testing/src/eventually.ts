@@ -24,7 +24,7 @@ export class EventuallyTimeoutError extends Error {
 export async function eventually<T>(
   look: () => T | Promise<T>,
   options: EventuallyOptions = {},
-): Promise<Exclude<T, undefined | null | false | void>> {
+): Promise<Exclude<T, undefined | null | false>> {
   const { timeoutMs = 10_000, intervalMs = 20, what = 'a condition', signal } = options;
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
@@ -32,8 +32,8 @@ export async function eventually<T>(
     signal?.throwIfAborted();
     try {
       const value = await look();
-      if (value !== undefined && value !== null && value !== false) {
-        return value as Exclude<T, undefined | null | false | void>;
+      if (value != null && value !== false) {
+        return value as Exclude<T, undefined | null | false>;
       }
       lastError = undefined;
     } catch (error) {
@@ -75,5 +75,6 @@ function pause(ms: number, signal?: AbortSignal): Promise<void> {
     };
     const timer = setTimeout(done, ms);
     signal?.addEventListener('abort', done, { once: true });
+    if (signal?.aborted === true) done();
   });
 }

@@ -12,8 +12,11 @@ export async function mountFilesystem(
   sizeMb: number,
 ): Promise<void> {
   const file = await open(imageFile, 'wx', 0o600);
-  await file.truncate(sizeMb * 1024 * 1024);
-  await file.close();
+  try {
+    await file.truncate(sizeMb * 1024 * 1024);
+  } finally {
+    await file.close();
+  }
   const features = ['-O', '^has_journal', '-m', '0', '-E', 'nodiscard'];
   await runProgram('mkfs.ext4', ['-q', '-F', ...features, imageFile]);
   await runProgram('mount', ['-t', 'ext4', '-o', 'loop,noatime', imageFile, mountPoint]);

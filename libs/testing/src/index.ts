@@ -18,3 +18,7 @@ export type {
   TestLayer,
   TestPod,
 } from './types';
+export { runApp, spawnApp } from './spawn-app';
+export type { AppExit, AppProcess, SpawnAppOptions } from './spawn-app';
+export { subscribeEvents } from './subscribe-events';
+export type { EventCollection, ReceivedEvent } from './subscribe-events';

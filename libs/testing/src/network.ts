@@ -44,7 +44,7 @@ interface AddressRange {
 
 function parseCidr(text: string): AddressRange | undefined {
   const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)(?:\/(\d+))?$/.exec(text);
-  if (match === null) return undefined; // `default` and other routes without an address
+  if (match == null) return undefined; // `default` and other routes without an address
   const bytes = match.slice(1, 5).map(Number);
   const size = 2 ** (32 - Number(match[5] ?? 32));
   const address = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
@@ -63,7 +63,7 @@ export const gatewayOf = (subnet: string): string => subnet.replace(/\.0\/24$/, 
  * forwarding, which would outlive the stack.
  */
 export async function createBridge(bridge: string, subnet: string): Promise<void> {
-  const ethernet = ['02', ...[...Array(5)].map(() => randomByte())].join(':');
+  const ethernet = ['02', ...Array.from({ length: 5 }, randomByte)].join(':');
   await runProgram('ip', ['link', 'add', 'name', bridge, 'address', ethernet, 'type', 'bridge']);
   await runProgram('ip', ['addr', 'add', `${gatewayOf(subnet)}/24`, 'dev', bridge]);
   await runProgram('ip', ['link', 'set', bridge, 'up']);
@@ -129,46 +129,44 @@ export async function removePortRules(
     const save = `${family}-save`;
     if (findProgram(save) === undefined) continue;
     const lines = (await runProgram(save, ['-t', 'nat'])).split('\n');
-    const commands = removalCommands(lines, network, alsoShared);
-    if (commands.length === 0) continue;
-    await runProgram(`${family}-restore`, ['--noflush'], {
-      input: ['*nat', ...commands, 'COMMIT', ''].join('\n'),
-    });
+    for (const commands of removalCommands(lines, network, alsoShared)) {
+      await runProgram(`${family}-restore`, ['--noflush'], {
+        input: ['*nat', ...commands, 'COMMIT', ''].join('\n'),
+      });
+    }
   }
 }
 
-/** Input of `iptables-restore` that removes what `removePortRules` says, from lines of `iptables-save`. */
+/**
+ * What `iptables-restore` must be told, from lines of `iptables-save`, to do what `removePortRules` says: first
+ * the rules, then the chains, because within one transaction a chain counts as used by a rule deleted in it.
+ */
 export function removalCommands(
   lines: readonly string[],
   network: string,
   alsoShared: boolean,
-): string[] {
-  const ours = lines.filter((line) => line.startsWith('-A') && line.includes(`"${network}\\"`));
-  const chains = ours
-    .map((line) => / -j (CNI-DN-\S+)/.exec(line)?.[1])
-    .filter((chain) => chain !== undefined);
-  const inOurChains = (line: string): boolean =>
-    chains.some((chain) => line.startsWith(`-A ${chain} `));
-  const commands = ours
-    .filter((line) => !inOurChains(line))
-    .map((line) => line.replace(/^-A/, '-D'));
-  commands.push(...chains.map((chain) => `-F ${chain}`), ...chains.map((chain) => `-X ${chain}`));
-  const stillMapped = lines.some(
-    (line) => line.startsWith('-A CNI-HOSTPORT-DNAT ') && !ours.includes(line),
-  );
-  if (alsoShared && !stillMapped) {
-    const present = sharedChains.filter((chain) =>
-      lines.some((line) => line.startsWith(`:${chain} `)),
-    );
-    commands.push(
-      ...lines
-        .filter((line) => present.some((chain) => line.endsWith(` -j ${chain}`)))
-        .filter((line) => line.startsWith('-A') && !ours.includes(line) && !inOurChains(line))
-        .filter((line) => !present.some((chain) => line.startsWith(`-A ${chain} `)))
-        .map((line) => line.replace(/^-A/, '-D')),
-      ...present.map((chain) => `-F ${chain}`),
-      ...present.map((chain) => `-X ${chain}`),
-    );
+): string[][] {
+  const rules = lines.filter((line) => line.startsWith('-A '));
+  const chainOf = (rule: string): string => rule.split(' ')[1] ?? '';
+  const targetOf = (rule: string): string => / -j (\S+)/.exec(rule)?.[1] ?? '';
+  const mappings = rules.filter((rule) => chainOf(rule) === 'CNI-HOSTPORT-DNAT');
+  const ours = mappings.filter((rule) => rule.includes(`name: \\"${network}\\"`));
+  const doomed = new Set(ours.map(targetOf));
+  if (alsoShared && ours.length === mappings.length) {
+    for (const chain of sharedChains) {
+      if (lines.some((line) => line.startsWith(`:${chain} `))) doomed.add(chain);
+    }
   }
-  return commands;
+  if (doomed.size === 0) return [];
+  const chains = [...doomed];
+  const references = rules.filter(
+    (rule) => doomed.has(targetOf(rule)) && !doomed.has(chainOf(rule)),
+  );
+  return [
+    [
+      ...references.map((rule) => rule.replace('-A', '-D')),
+      ...chains.map((chain) => `-F ${chain}`),
+    ],
+    chains.map((chain) => `-X ${chain}`),
+  ];
 }

@@ -1,3 +1,4 @@
+import { ClientError, Status } from 'nice-grpc';
 import type { CriConnection } from './containerd';
 import type { RunningPod, TestPod } from './types';
 
@@ -56,6 +57,11 @@ export async function removePodThroughCri(
   { runtime }: CriConnection,
   podSandboxId: string,
 ): Promise<void> {
-  await runtime.stopPodSandbox({ podSandboxId });
+  try {
+    await runtime.stopPodSandbox({ podSandboxId });
+  } catch (error) {
+    if (error instanceof ClientError && error.code === Status.NOT_FOUND) return;
+    throw error;
+  }
   await runtime.removePodSandbox({ podSandboxId });
 }

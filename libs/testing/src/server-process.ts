@@ -14,7 +14,7 @@ export interface ServerCommand {
   env: Readonly<Record<string, string>>;
   logFile: string;
   /** Whether it answers. Asked until true; may throw while it does not. */
-  isReady(): Promise<boolean>;
+  isReady: () => Promise<boolean>;
 }
 
 /** A server whose process can be stopped and started again. Not started by the constructor. */

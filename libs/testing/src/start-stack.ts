@@ -202,6 +202,7 @@ class RunningStack implements Stack {
     this.#down ??= (async () => {
       this.#pushTo?.open.close();
       this.#pushTo?.auth.close();
+      this.#pushTo = this.#registries = this.#containerd = this.#nats = undefined;
       try {
         await sweepStack(this.manifest);
       } finally {

@@ -12,7 +12,9 @@ process.stdin.on('end', () => {
   sweepOwner(token).then(
     () => process.exit(0),
     (error: unknown) => {
-      process.stderr.write(`stowage testing: ${error instanceof Error ? error.message : error}\n`);
+      process.stderr.write(
+        `stowage testing: ${error instanceof Error ? error.message : String(error)}\n`,
+      );
       process.exit(1);
     },
   );

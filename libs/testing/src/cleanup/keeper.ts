@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { newOwnerToken, stacksDir } from './manifest';
+import { newOwnerToken } from './manifest';
 import { ownerMarker, stackMarker } from './processes';
 
 /** A claim on the keeper of this process. Release it when what it guards is gone. */
@@ -52,14 +52,14 @@ function startKeeper(): Keeper {
     process.execPath,
     ['--import', loader, path.join(__dirname, 'keeper-main.ts'), token],
     // A session of its own, so that Ctrl+C reaches the tests only; the tests' end then reaches the keeper.
-    { detached: true, cwd: stacksDir(), env, stdio: ['pipe', 'ignore', 'inherit'] },
+    { detached: true, cwd: '/', env, stdio: ['pipe', 'ignore', 'inherit'] },
   );
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
     child.once('error', () => resolve());
   });
   child.unref();
-  (child.stdin as Socket).unref();
-  child.stdin?.on('error', () => undefined);
+  if (child.stdin instanceof Socket) child.stdin.unref();
+  child.stdin.on('error', () => undefined);
   return { token, child, exited, claims: 0 };
 }

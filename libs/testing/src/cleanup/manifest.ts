@@ -35,7 +35,7 @@ export interface StackManifest {
   /** Name of the CNI network, which port-mapping rules and cached results carry. */
   network: string;
   bridge: string;
-  /** Subnet of the bridge in CIDR notation. */
+  /** Subnet of the bridge in CIDR notation; empty when the stack has no network. */
   subnet: string;
   /** Loopback ports given to the stack's servers. */
   ports: number[];

@@ -11,6 +11,7 @@ import {
   isOwnerAlive,
   readManifests,
   removeStackDir,
+  stacksDir,
   type StackManifest,
 } from './manifest';
 import {
@@ -64,6 +65,7 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
         problems.push(error instanceof Error ? error.message : String(error));
       }
     };
+    const hasNetwork = stack.subnet !== '';
     const sameBoot = stack.bootId === hostIdentity().bootId;
     const bundles = findBundles(stack.containerdStateDir);
     const containerIds = [...new Set([...bundles.map(({ id }) => id), ...findCriIds(stack)])];
@@ -78,7 +80,7 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
         problems.push(`processes ${survivors.map(({ pid }) => pid).join(', ')} do not end`);
       }
       await attempt(() => removeCgroups(containerIds));
-      await attempt(() => removeBridge(stack.bridge));
+      if (hasNetwork) await attempt(() => removeBridge(stack.bridge));
     }
     for (const file of shimSockets) rmSync(file, { force: true });
     for (const { namespace, id } of bundles) {
@@ -89,13 +91,16 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
     await attempt(() => detachLoopDevices(stack.dir));
     await withLock('stacks', async () => {
       const isLast = readManifests().every(({ id }) => id === stack.id);
-      await attempt(() => removePortRules(stack.network, { alsoShared: isLast }));
+      if (hasNetwork) {
+        await attempt(() => removePortRules(stack.network, { alsoShared: isLast }));
+      }
       if (isLast) {
         removeEmptyDirs(stack.sharedDirs);
         removeEmptyDirs(cgroupMounts().map((mount) => path.join(mount, 'k8s.io')));
       }
       // The folder goes last and only when nothing else is left: with it goes what a later sweep needs.
       if (problems.length === 0) await attempt(() => removeStackDir(stack));
+      if (isLast) removeEmptyDirs([stacksDir()]);
     });
     if (problems.length > 0) throw new SweepError(problems);
   });

@@ -18,8 +18,8 @@ export function packTar(entries: readonly TarEntry[]): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Bytes of an archive that holds one file, apart from the file itself (whose size is a multiple of 512). */
-export const singleFileOverheadBytes = 3 * blockBytes;
+/** Bytes of an archive of one folder and one file, apart from the file (whose size is a multiple of 512). */
+export const singleFileOverheadBytes = 4 * blockBytes;
 
 function header(entry: TarEntry, sizeBytes: number): Buffer {
   if (Buffer.byteLength(entry.path) > 100) {

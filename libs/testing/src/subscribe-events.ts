@@ -1,0 +1,122 @@
+import {
+  DeliverPolicy,
+  connect,
+  type ConsumerMessages,
+  type JsMsg,
+  type NatsConnection,
+} from 'nats';
+import { parseEvent, streamName, type EventName, type StowageEvent } from '@stowage/events';
+import { eventually } from './eventually';
+
+/** An event of the suite with what the stream says about its message. */
+export type ReceivedEvent<N extends EventName = EventName> = StowageEvent<N> & {
+  natsSubject: string;
+  /** Header `Nats-Msg-Id`. */
+  messageId: string;
+  /** Place in the stream, from 1. */
+  streamSequence: number;
+  /** The message as it stood on the wire. */
+  wire: string;
+};
+
+/** Events that arrive in the stream, from its first one on, in the order of the stream. */
+export interface EventCollection {
+  readonly all: readonly ReceivedEvent[];
+  /** Messages that are no valid events, with the reason: usually expected to be empty. */
+  readonly invalid: readonly { natsSubject: string; reason: string }[];
+  named<N extends EventName>(name: N): ReceivedEvent<N>[];
+  /** The first event of this name that `matches`, now or later. Default limit 10 000 ms. */
+  waitFor<N extends EventName>(
+    name: N,
+    matches?: (event: ReceivedEvent<N>) => boolean,
+    options?: { timeoutMs?: number },
+  ): Promise<ReceivedEvent<N>>;
+  close(): Promise<void>;
+}
+
+/**
+ * Reads the stream of events as another service of the platform would. The stream need not exist yet, and
+ * NATS may go away and come back in between.
+ */
+export async function subscribeEvents(natsUrl: string): Promise<EventCollection> {
+  const connection = await connect({
+    servers: natsUrl,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 50,
+    reconnectJitter: 0,
+  });
+  const all: ReceivedEvent[] = [];
+  const invalid: { natsSubject: string; reason: string }[] = [];
+  const reading = readStream(connection, (message) => {
+    try {
+      all.push(receive(message));
+    } catch (error) {
+      invalid.push({
+        natsSubject: message.subject,
+        reason: error instanceof Error ? error.message : String(error),
+      });
+    }
+  });
+  const named = <N extends EventName>(name: N): ReceivedEvent<N>[] =>
+    all.filter((event) => event.name === name) as ReceivedEvent<N>[];
+  return {
+    all,
+    invalid,
+    named,
+    waitFor: (name, matches = () => true, { timeoutMs = 10_000 } = {}) =>
+      eventually(() => named(name).find(matches), { timeoutMs, what: `the event ${name}` }).catch(
+        (error: unknown) => {
+          const seen = all.map((event) => event.name).join(', ') || 'none';
+          throw new Error(`${error instanceof Error ? error.message : ''}; events so far: ${seen}`);
+        },
+      ),
+    close: async () => {
+      await connection.close();
+      await reading;
+    },
+  };
+}
+
+function receive(message: JsMsg): ReceivedEvent {
+  return {
+    ...parseEvent(message.data),
+    natsSubject: message.subject,
+    messageId: message.headers?.get('Nats-Msg-Id') ?? '',
+    streamSequence: message.seq,
+    wire: message.string(),
+  };
+}
+
+/** Hands on each message of the stream once, until the connection is closed. */
+async function readStream(
+  connection: NatsConnection,
+  onMessage: (message: JsMsg) => void,
+): Promise<void> {
+  let messages: ConsumerMessages | undefined;
+  // An ordered consumer lives in the server's memory: after a restart of the server there is none.
+  void (async () => {
+    for await (const { type } of connection.status()) {
+      if ((type as string) === 'reconnect') messages?.stop();
+    }
+  })();
+  let next = 1;
+  while (!connection.isClosed()) {
+    try {
+      const manager = await connection.jetstreamManager();
+      const { state } = await manager.streams.info(streamName);
+      if (state.last_seq < next - 1) next = 1; // another stream under the same name
+      const consumer = await connection.jetstream().consumers.get(streamName, {
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: next,
+      });
+      messages = await consumer.consume();
+      for await (const message of messages) {
+        next = message.seq + 1;
+        onMessage(message);
+      }
+    } catch {
+      // No stream yet, or NATS is away: both pass.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
