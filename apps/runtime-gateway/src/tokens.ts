@@ -1,0 +1,4 @@
+/* Injection tokens: NestJS is used without constructor type metadata, so each dependency is named. */
+export const CONTEXT = Symbol('ServiceContext');
+export const BUS = Symbol('EventBus');
+export const RUNTIME = Symbol('RuntimeServiceClient');
