@@ -3,18 +3,18 @@ import { connectService, type CriService } from './cri-calls';
 import { imageRules } from './image-rules';
 import type { CriClientOptions, ImageServiceClient } from './types';
 
-const service = {
-  name: 'image',
-  wireName: 'ImageService',
-  methods: ImageServiceDefinition.methods,
-  rules: imageRules,
-  probe: ImageServiceDefinition.methods.imageFsInfo,
-} as unknown as CriService;
-
 /**
  * Client of CRI's ImageService, in all else like the one of the RuntimeService: a connection of its own, made in the
  * background and made again whenever it is lost, kubelet's time limits and response checks, the same errors.
  */
 export function connectImageService(options: CriClientOptions): ImageServiceClient {
+  const { methods } = ImageServiceDefinition;
+  const service = {
+    name: 'image',
+    wireName: 'ImageService',
+    methods,
+    rules: imageRules,
+    probe: methods.imageFsInfo,
+  } as unknown as CriService;
   return connectService(service, options) as ImageServiceClient;
 }

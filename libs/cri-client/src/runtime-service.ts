@@ -3,14 +3,6 @@ import { connectService, type CriService } from './cri-calls';
 import { runtimeRules } from './runtime-rules';
 import type { CriClientOptions, RuntimeServiceClient } from './types';
 
-const service = {
-  name: 'runtime',
-  wireName: 'RuntimeService',
-  methods: RuntimeServiceDefinition.methods,
-  rules: runtimeRules,
-  probe: RuntimeServiceDefinition.methods.version,
-} as unknown as CriService;
-
 /**
  * Client of CRI's RuntimeService on a connection of its own, made in the background and made again whenever it is lost.
  * Each call applies kubelet's time limit and response check. Calls throw RuntimeUnavailableError while the runtime is
@@ -18,5 +10,13 @@ const service = {
  * CriRequestError; ExecSync also CommandExitError and CommandTimeoutError. Throws CriOptionsError for wrong options.
  */
 export function connectRuntimeService(options: CriClientOptions): RuntimeServiceClient {
+  const { methods } = RuntimeServiceDefinition;
+  const service = {
+    name: 'runtime',
+    wireName: 'RuntimeService',
+    methods,
+    rules: runtimeRules,
+    probe: methods.version,
+  } as unknown as CriService;
   return connectService(service, options) as RuntimeServiceClient;
 }
