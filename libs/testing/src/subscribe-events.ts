@@ -1,10 +1,4 @@
-import {
-  DeliverPolicy,
-  connect,
-  type ConsumerMessages,
-  type JsMsg,
-  type NatsConnection,
-} from 'nats';
+import { NatsError, connect, type NatsConnection, type StoredMsg } from 'nats';
 import { parseEvent, streamName, type EventName, type StowageEvent } from '@stowage/events';
 import { eventually } from './eventually';
 
@@ -77,46 +71,47 @@ export async function subscribeEvents(natsUrl: string): Promise<EventCollection>
   };
 }
 
-function receive(message: JsMsg): ReceivedEvent {
+function receive(message: StoredMsg): ReceivedEvent {
   return {
     ...parseEvent(message.data),
     natsSubject: message.subject,
-    messageId: message.headers?.get('Nats-Msg-Id') ?? '',
+    messageId: message.header.get('Nats-Msg-Id'),
     streamSequence: message.seq,
     wire: message.string(),
   };
 }
 
-/** Hands on each message of the stream once, until the connection is closed. */
+/**
+ * Hands on each message of the stream once, until the connection is closed. It reads by sequence number, not
+ * through a consumer: so nothing has to be set up again after NATS was away.
+ */
 async function readStream(
   connection: NatsConnection,
-  onMessage: (message: JsMsg) => void,
+  onMessage: (message: StoredMsg) => void,
 ): Promise<void> {
-  let messages: ConsumerMessages | undefined;
-  // An ordered consumer lives in the server's memory: after a restart of the server there is none.
-  void (async () => {
-    for await (const { type } of connection.status()) {
-      if ((type as string) === 'reconnect') messages?.stop();
-    }
-  })();
   let next = 1;
   while (!connection.isClosed()) {
     try {
-      const manager = await connection.jetstreamManager();
+      const manager = await connection.jetstreamManager({ checkAPI: false, timeout: 1_000 });
       const { state } = await manager.streams.info(streamName);
       if (state.last_seq < next - 1) next = 1; // another stream under the same name
-      const consumer = await connection.jetstream().consumers.get(streamName, {
-        deliver_policy: DeliverPolicy.StartSequence,
-        opt_start_seq: next,
-      });
-      messages = await consumer.consume();
-      for await (const message of messages) {
-        next = message.seq + 1;
-        onMessage(message);
+      next = Math.max(next, state.first_seq);
+      while (next <= state.last_seq) {
+        const message = await manager.streams
+          .getMessage(streamName, { seq: next })
+          .catch((error: unknown) => {
+            if (isNotFound(error)) return undefined; // deleted, by the stream's limits for instance
+            throw error;
+          });
+        next += 1;
+        if (message !== undefined) onMessage(message);
       }
     } catch {
       // No stream yet, or NATS is away: both pass.
-      await new Promise((resolve) => setTimeout(resolve, 50));
     }
+    await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
+
+const isNotFound = (error: unknown): boolean =>
+  error instanceof NatsError && error.api_error?.err_code === 10_037;
