@@ -1,5 +1,7 @@
 import { ContainerState, PodSandboxState } from '@stowage/cri-proto';
 import { RuntimeUnavailableError } from '@stowage/errors';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { eventually, type PushedImage, type Stack, startStack } from '@stowage/testing';
 import { CommandExitError, CommandTimeoutError, CriError, kubeletErrorText } from './errors';
 import { connectImageService } from './image-service';
@@ -143,26 +145,45 @@ describe('a pod', () => {
     expect(url).toMatch(/^http/);
     expect((await runtime.portForward({ podSandboxId, port: [80] })).url).toMatch(/^http/);
   });
-
-  it('a command given up is ended: the signal reaches the runtime', async () => {
-    const abort = new AbortController();
-    const cmd = ['sh', '-c', 'echo $$ > /tmp/pid; exec sleep 300'];
-    const call = failure(
-      runtime.execSync({ containerId: pod.containerId, cmd }, { signal: abort.signal }),
-    );
-    const isRunning = async () => {
-      const { stdout } = await runtime.execSync({
-        containerId: pod.containerId,
-        cmd: ['sh', '-c', 'kill -0 "$(cat /tmp/pid)" 2>/dev/null && echo yes || true'],
-      });
-      return Buffer.from(stdout).toString() === 'yes\n';
-    };
-    await eventually(isRunning);
-    abort.abort();
-    expect((await call).message).toBe('ExecSync was cancelled by the caller');
-    await eventually(async () => !(await isRunning()));
-  });
 });
+
+it('a pull given up is ended by the runtime too: it leaves the registry', async () => {
+  let isLeft = false;
+  const { port, close, reached } = await startDeafRegistry(() => {
+    isLeft = true;
+  });
+  try {
+    const abort = new AbortController();
+    const image = { image: `127.0.0.1:${port}/team/app:1` };
+    const pull = failure(images.pullImage({ image }, { signal: abort.signal }));
+    await reached;
+    expect(isLeft).toBe(false);
+    abort.abort();
+    expect((await pull).message).toBe('PullImage was cancelled by the caller');
+    await eventually(() => isLeft);
+  } finally {
+    close();
+  }
+});
+
+/** A registry that takes requests and does not answer; `onLeft` is called when the first one is given up. */
+async function startDeafRegistry(onLeft: () => void) {
+  let enter: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => (enter = resolve));
+  const server = createServer((_request, response) => {
+    enter();
+    response.once('close', onLeft);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    reached,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
 
 it('containerd killed and started again under calls: they fail at once, and it is found again', async () => {
   const client = connectRuntimeService({ endpoint: stack.containerd.endpoint });
@@ -171,7 +192,7 @@ it('containerd killed and started again under calls: they fail at once, and it i
   try {
     await client.whenAvailable();
     await stack.containerd.kill();
-    await eventually(() => !client.availability().available);
+    await eventually(() => client.availability().reason?.startsWith('connect ') === true);
     const error = await failure(client.version());
     expect(error).toBeInstanceOf(RuntimeUnavailableError);
     expect(error.message).toMatch(

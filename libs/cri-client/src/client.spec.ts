@@ -15,6 +15,7 @@ import {
 } from '@stowage/errors';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { rmSync, symlinkSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { CommandExitError, CommandTimeoutError, CriError, CriRequestError } from './errors';
 import { connectImageService } from './image-service';
 import { connectRuntimeService } from './runtime-service';
@@ -630,6 +631,26 @@ describe('requests', () => {
     expect(server.callsOf('ImageStatus')).toHaveLength(300);
     expect(client.availability().connections).toBe(1);
   });
+});
+
+it('many calls may share one signal without a warning, and end with it', async () => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on('warning', warn);
+  cleanUps.push(() => process.off('warning', warn));
+  const server = await serve({ handlers: { Status: () => new Promise(() => undefined) } });
+  const client = runtime();
+  await client.whenAvailable();
+  const abort = new AbortController();
+  const calls = Array.from({ length: 50 }, () =>
+    failure(client.status({}, { signal: abort.signal })),
+  );
+  while (server.callsOf('Status').length < 50) await setImmediate();
+  abort.abort();
+  expect(new Set((await Promise.all(calls)).map(({ name }) => name))).toEqual(
+    new Set(['CancelledError']),
+  );
+  expect(warnings).toEqual([]);
 });
 
 describe('streams', () => {

@@ -5,6 +5,7 @@ import {
   grpcStatusName,
   StowageError,
 } from '@stowage/errors';
+import { setMaxListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import type { LiveConnection, RuntimeConnection } from './connection';
 import { CriError, CriRequestError } from './errors';
@@ -129,6 +130,8 @@ function metadataOf(call: GrpcCall): Metadata {
 
 function cancelWith(call: GrpcCall, cancel: () => void): () => void {
   const forget = call.connection.endWithClient(cancel);
+  // One signal for many calls at once is ordinary use, not a leak to warn of.
+  if (call.signal !== undefined) setMaxListeners(0, call.signal);
   call.signal?.addEventListener('abort', cancel, { once: true });
   return () => {
     forget();
