@@ -12,32 +12,43 @@ export function frameMessage(message: Uint8Array): Buffer {
   return framed;
 }
 
+const empty = Buffer.alloc(0);
+
 /** What {@link MessageReader.push} found wrong. */
 export type MessageProblem = 'compressed' | 'too-large' | 'too-many';
 
 /**
- * Reads one length-prefixed message out of DATA chunks cut anywhere. Holds at most `maxBytes` of message; the
- * buffer grows with what arrives, never with what the prefix claims.
+ * Reads one length-prefixed message out of DATA chunks cut anywhere. It copies what it keeps, at most `maxBytes`;
+ * its buffer grows with what arrives, never with what the prefix claims.
  */
 export class MessageReader {
   private readonly prefix = Buffer.alloc(messagePrefixBytes);
   private prefixLength = 0;
   private declaredBytes = -1;
-  private chunks: Uint8Array[] = [];
+  private buffer = empty;
   private receivedBytes = 0;
   /** What was wrong with the input; further input is ignored once it is set. */
   problem: MessageProblem | undefined;
 
-  constructor(private readonly maxBytes: number) {}
+  /** @param options what becomes of bytes behind the message: they are a problem, or ignored. */
+  constructor(
+    private readonly maxBytes: number,
+    private readonly options: { further: 'refuse' | 'ignore' } = { further: 'refuse' },
+  ) {}
 
   /** Length that the prefix of the message claims; undefined before it has arrived. */
   get declared(): number | undefined {
     return this.declaredBytes < 0 ? undefined : this.declaredBytes;
   }
 
-  /** True when a whole message has arrived and nothing else. */
+  /** True when a whole message has arrived (and, where that matters, nothing else). */
   get complete(): boolean {
     return this.problem === undefined && this.receivedBytes === this.declaredBytes;
+  }
+
+  /** Bytes of memory held now. */
+  get heldBytes(): number {
+    return this.buffer.length;
   }
 
   /** True when not one byte has arrived. */
@@ -50,37 +61,49 @@ export class MessageReader {
     let offset = 0;
     while (this.prefixLength < messagePrefixBytes && offset < chunk.length) {
       this.prefix[this.prefixLength++] = chunk[offset++] ?? 0;
-      if (this.prefixLength < messagePrefixBytes) continue;
-      this.declaredBytes = this.prefix.readUInt32BE(1);
-      if (this.prefix[0] !== 0) {
-        this.fail('compressed');
-        return;
-      }
-      if (this.declaredBytes > this.maxBytes) {
-        this.fail('too-large');
-        return;
-      }
+      if (this.prefixLength === messagePrefixBytes && !this.acceptsPrefix()) return;
     }
-    const rest = chunk.length - offset;
-    if (rest === 0) return;
-    if (rest > this.declaredBytes - this.receivedBytes) {
+    if (offset === chunk.length) return;
+    const wanted = this.declaredBytes - this.receivedBytes;
+    if (chunk.length - offset > wanted && this.options.further === 'refuse') {
       this.fail('too-many');
       return;
     }
-    this.chunks.push(offset === 0 ? chunk : chunk.subarray(offset));
-    this.receivedBytes += rest;
+    const taken = Math.min(chunk.length - offset, wanted);
+    this.reserve(this.receivedBytes + taken);
+    this.buffer.set(chunk.subarray(offset, offset + taken), this.receivedBytes);
+    this.receivedBytes += taken;
   }
 
   /** The message; only when {@link complete}. */
   message(): Uint8Array {
-    const [only] = this.chunks;
-    if (only === undefined) return new Uint8Array(0);
-    return this.chunks.length === 1 ? only : Buffer.concat(this.chunks, this.receivedBytes);
+    return this.buffer.subarray(0, this.receivedBytes);
+  }
+
+  /** Gives up the message, because no more may be held. */
+  abandon(): void {
+    this.fail('too-large');
+  }
+
+  private acceptsPrefix(): boolean {
+    this.declaredBytes = this.prefix.readUInt32BE(1);
+    if (this.prefix[0] !== 0) this.fail('compressed');
+    else if (this.declaredBytes > this.maxBytes) this.fail('too-large');
+    return this.problem === undefined;
+  }
+
+  private reserve(bytes: number): void {
+    if (bytes <= this.buffer.length) return;
+    const grown = Math.min(this.declaredBytes, Math.max(bytes, this.buffer.length * 2));
+    const bigger = Buffer.allocUnsafeSlow(grown);
+    bigger.set(this.buffer.subarray(0, this.receivedBytes));
+    this.buffer = bigger;
   }
 
   private fail(problem: MessageProblem): void {
     this.problem = problem;
-    this.chunks = [];
+    this.buffer = empty;
+    this.receivedBytes = 0;
   }
 }
 

@@ -1,4 +1,5 @@
 export { SocketInUseError, SocketPathError } from './listen-unix';
+export { createPipedEndpoint, type PipedEndpointOptions } from './piped-endpoint';
 export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 export type {
   CallObserver,
@@ -8,6 +9,7 @@ export type {
   EndpointStats,
   LetGoReason,
   ListenOptions,
+  ObservedCall,
   UnaryCall,
   UnaryHandler,
 } from './types';

@@ -98,3 +98,21 @@ export interface UnaryCall {
  * status by `toGrpcStatus` of `@stowage/errors`.
  */
 export type UnaryHandler = (request: Uint8Array, call: UnaryCall) => Promise<Uint8Array>;
+
+/** A call whose messages were asked for; what is absent could not be followed or was beyond the bound. */
+export interface ObservedCall {
+  /** gRPC method path as the client sent it. */
+  readonly method: string;
+  readonly outcome: CallOutcome;
+  /** The first request message, without its gRPC prefix. */
+  readonly request?: Uint8Array;
+  /** The first response message, without its gRPC prefix. */
+  readonly response?: Uint8Array;
+  /** Absent when the stream ended without one. */
+  readonly grpcStatus?: number;
+  /** Text of the status, unescaped. */
+  readonly grpcMessage?: string;
+  /** When the request headers arrived, milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly durationMs: number;
+}

@@ -83,7 +83,7 @@ export class UpstreamSessions {
     });
     const fail = (error: Error): void => void (entry.failure ??= errorMessage(error));
     socket.prependListener('error', fail);
-    socket.prependListener('close', () => (entry.failure ??= 'connection closed'));
+    socket.prependListener('close', () => (entry.failure ??= 'connection lost'));
     session.on('error', fail);
     session.once('close', () => {
       clearTimeout(timer);

@@ -320,6 +320,17 @@ export function ended(
   });
 }
 
+/** A bidirectional stream that has exchanged one message, and its end. */
+export async function openChat(client: TestClient) {
+  const chat = client.bidi(methodPath('Chat'));
+  const end = ended(chat);
+  await new Promise((resolve) => {
+    chat.once('data', resolve);
+    chat.write(Buffer.from('hi'));
+  });
+  return [chat, end] as const;
+}
+
 type MetadataInit = Record<string, string | Buffer | (string | Buffer)[]>;
 
 function metadataOf(init: MetadataInit): grpc.Metadata {

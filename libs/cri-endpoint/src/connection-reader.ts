@@ -1,0 +1,378 @@
+import { decodeGrpcMessage, MessageReader } from './grpc-wire';
+import type { CallOutcome, CallSummary, LetGoReason, ObservedCall } from './types';
+import { FrameReader, type FrameListener } from './wire/frame-reader';
+import { HpackDecoder } from './wire/hpack-decoder';
+import { Unfollowable } from './wire/unfollowable';
+
+/** Bounds on what a {@link ConnectionReader} keeps. */
+export interface ReaderLimits {
+  /** Largest message that is reassembled; a larger one is not observed. */
+  readonly maxObservedMessageBytes: number;
+  /** All messages under reassembly on one connection together. */
+  readonly maxObservedConnectionBytes: number;
+  /** Calls open at once. */
+  readonly maxStreams: number;
+  readonly maxHeaderBlockBytes: number;
+  readonly maxHpackTableBytes: number;
+}
+
+export const defaultReaderLimits: ReaderLimits = {
+  maxObservedMessageBytes: 1024 * 1024,
+  maxObservedConnectionBytes: 16 * 1024 * 1024,
+  maxStreams: 16_384,
+  maxHeaderBlockBytes: 256 * 1024,
+  maxHpackTableBytes: 64 * 1024,
+};
+
+/** What a {@link ConnectionReader} reports. Nothing that these throw reaches the reader. */
+export interface ReaderListener {
+  /** Whether the messages of `method` are wanted. */
+  observe(method: string): boolean;
+  onCall(call: ObservedCall): void;
+  onCallStarted(method: string): void;
+  onCallEnded(call: CallSummary): void;
+  /** The reader stopped following; it ignores all that comes. */
+  onLetGo(reason: LetGoReason, detail: string): void;
+}
+
+/** A call that has not ended. */
+export interface OpenCall {
+  readonly streamId: number;
+  readonly method: string;
+  /** Whether final response headers were seen. */
+  headersSent: boolean;
+  /** Whether the client has ended its side. */
+  requestEnded: boolean;
+}
+
+interface Call extends OpenCall {
+  readonly startedAt: number;
+  readonly began: number;
+  grpcStatus: number | undefined;
+  grpcMessage: string | undefined;
+  requestBytes: number;
+  responseBytes: number;
+  ownMs: number;
+  /** Set when the call is observed. */
+  request: MessageReader | undefined;
+  response: MessageReader | undefined;
+}
+
+/** Longest path that is taken for a method name. */
+const maxMethodChars = 512;
+
+/**
+ * Follows both directions of one HTTP/2 connection passively. Feed it every chunk after the chunk was sent on, in
+ * the order in which it was sent. It never throws: what it cannot follow makes it let go, for good.
+ */
+export class ConnectionReader {
+  private readonly calls = new Map<number, Call>();
+  private readonly requests: FrameReader;
+  private readonly responses: FrameReader;
+  private readonly requestHeaders: HpackDecoder;
+  private readonly responseHeaders: HpackDecoder;
+  private lastStream = 0;
+  private goAwayStream: number | undefined;
+  private observedBytes = 0;
+  private letGo = false;
+  private spoke = false;
+  /** Own time of the chunk being read, added to the calls that it carries. */
+  private chunkMs = 0;
+  // Filled by the field listeners while a header block is decoded.
+  private path: string | undefined;
+  private status = 0;
+  private grpcStatus: number | undefined;
+  private grpcMessage: string | undefined;
+
+  constructor(
+    private readonly listener: ReaderListener,
+    private readonly limits: ReaderLimits,
+  ) {
+    this.requestHeaders = new HpackDecoder(limits.maxHpackTableBytes);
+    this.responseHeaders = new HpackDecoder(limits.maxHpackTableBytes);
+    this.requests = new FrameReader(this.requestListener(), limits.maxHeaderBlockBytes, {
+      preface: true,
+    });
+    this.responses = new FrameReader(this.responseListener(), limits.maxHeaderBlockBytes, {
+      preface: false,
+    });
+  }
+
+  /** False once the reader has let go. */
+  get following(): boolean {
+    return !this.letGo;
+  }
+
+  /** Highest stream id that the client opened. */
+  get lastStreamId(): number {
+    return this.lastStream;
+  }
+
+  /** Last stream of the GOAWAY that the server sent; undefined when it sent none. */
+  get serverGoAway(): number | undefined {
+    return this.goAwayStream;
+  }
+
+  /** True when a frame of ours may follow what the server has sent, if only its first one. */
+  get responsesAtBoundary(): boolean {
+    return !this.letGo && this.responses.atBoundary;
+  }
+
+  /** True once the server has sent its SETTINGS. */
+  get serverSpoke(): boolean {
+    return this.spoke;
+  }
+
+  /** Offset in the last response chunk behind which frames of ours may stand; -1: none. */
+  get lastResponseBoundary(): number {
+    return this.letGo ? -1 : this.responses.lastBoundary;
+  }
+
+  openCalls(): Iterable<OpenCall> {
+    return this.calls.values();
+  }
+
+  get openCallCount(): number {
+    return this.calls.size;
+  }
+
+  /** Bytes of memory that grow with what the peers send; bounded by the limits. */
+  get heldBytes(): number {
+    return (
+      this.observedBytes +
+      this.requests.heldBytes +
+      this.responses.heldBytes +
+      this.requestHeaders.dynamicTableBytes +
+      this.responseHeaders.dynamicTableBytes
+    );
+  }
+
+  /** Bytes that the client sent; `ownMs` is what sending them on took. */
+  request(chunk: Buffer, ownMs: number): void {
+    this.chunkMs = ownMs;
+    this.read(this.requests, chunk);
+  }
+
+  /** Bytes that the server sent; `ownMs` is what sending them on took. */
+  response(chunk: Buffer, ownMs: number): void {
+    this.chunkMs = ownMs;
+    this.read(this.responses, chunk);
+  }
+
+  /** Ends one open call with a status that this process gave. */
+  endCall(streamId: number, outcome: CallOutcome, grpcStatus?: number, message?: string): void {
+    const call = this.calls.get(streamId);
+    if (call === undefined) return;
+    call.grpcStatus = grpcStatus;
+    call.grpcMessage = message;
+    this.end(call, outcome);
+  }
+
+  /** Ends every open call, because the connection is over. */
+  endAll(outcome: CallOutcome, grpcStatus?: number, message?: string): void {
+    for (const streamId of [...this.calls.keys()]) {
+      this.endCall(streamId, outcome, grpcStatus, message);
+    }
+  }
+
+  private read(reader: FrameReader, chunk: Buffer): void {
+    if (this.letGo) return;
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      this.letGo = true;
+      this.endAll('unobserved');
+      reader.abandon();
+      const known = error instanceof Unfollowable;
+      const detail = error instanceof Error ? error.message : String(error);
+      this.listener.onLetGo(known ? error.reason : 'observer', detail);
+    }
+  }
+
+  private requestListener(): FrameListener {
+    const onField = (name: string, value: string): void => {
+      if (name === ':path') this.path = value;
+    };
+    return {
+      onData: (streamId, input, start, end) => {
+        const call = this.calls.get(streamId);
+        if (call === undefined) return;
+        call.requestBytes += end - start;
+        if (call.request !== undefined) this.collect(call.request, input, start, end);
+      },
+      onDataEnd: (streamId, endStream) => {
+        if (endStream) this.endRequest(streamId);
+      },
+      onHeaderBlock: (streamId, block, start, end, endStream, promised) => {
+        if (promised) throw new Unfollowable('frame', 'PUSH_PROMISE of a client');
+        this.forgetFields();
+        this.requestHeaders.decode(block, start, end, onField);
+        if (streamId > this.lastStream) this.startCall(streamId);
+        if (endStream) this.endRequest(streamId);
+      },
+      onRstStream: (streamId) => {
+        const call = this.calls.get(streamId);
+        if (call !== undefined) this.end(call, 'cancelled');
+      },
+      onSettings: () => undefined,
+      onPing: () => undefined,
+      onGoAway: () => undefined,
+    };
+  }
+
+  private responseListener(): FrameListener {
+    const onField = (name: string, value: string): void => {
+      switch (name) {
+        case ':status':
+          this.status = Number(value);
+          return;
+        case 'grpc-status':
+          this.grpcStatus = /^\d{1,4}$/.test(value) ? Number(value) : undefined;
+          return;
+        case 'grpc-message':
+          this.grpcMessage = value;
+          return;
+        default:
+          return;
+      }
+    };
+    return {
+      onData: (streamId, input, start, end) => {
+        const call = this.calls.get(streamId);
+        if (call === undefined) return;
+        call.responseBytes += end - start;
+        if (call.response !== undefined) this.collect(call.response, input, start, end);
+      },
+      onDataEnd: (streamId, endStream) => {
+        const call = endStream ? this.calls.get(streamId) : undefined;
+        if (call !== undefined) this.end(call, 'completed');
+      },
+      onHeaderBlock: (streamId, block, start, end, endStream, promised) => {
+        this.forgetFields();
+        this.responseHeaders.decode(block, start, end, onField);
+        const call = promised ? undefined : this.calls.get(streamId);
+        if (call === undefined) return;
+        if (this.status === 0 || this.status >= 200) call.headersSent = true;
+        call.grpcStatus = this.grpcStatus ?? call.grpcStatus;
+        call.grpcMessage = this.grpcMessage ?? call.grpcMessage;
+        if (endStream) this.end(call, 'completed');
+      },
+      onRstStream: (streamId) => {
+        const call = this.calls.get(streamId);
+        if (call !== undefined) this.end(call, 'reset');
+      },
+      onSettings: () => {
+        this.spoke = true;
+      },
+      onPing: () => undefined,
+      onGoAway: (lastStreamId) => {
+        this.goAwayStream = Math.min(lastStreamId, this.goAwayStream ?? lastStreamId);
+        // These were not processed; the client tries them again on another connection.
+        for (const call of [...this.calls.values()]) {
+          if (call.streamId > lastStreamId) this.end(call, 'reset');
+        }
+      },
+    };
+  }
+
+  private startCall(streamId: number): void {
+    if (streamId % 2 === 0) throw new Unfollowable('frame', 'a client opened an even stream');
+    if (this.calls.size >= this.limits.maxStreams) {
+      throw new Unfollowable('streams', `more than ${this.limits.maxStreams} calls open`);
+    }
+    this.lastStream = streamId;
+    const method = (this.path ?? '').slice(0, maxMethodChars);
+    const observed = this.ask(method);
+    const maxBytes = this.limits.maxObservedMessageBytes;
+    this.calls.set(streamId, {
+      streamId,
+      method,
+      headersSent: false,
+      requestEnded: false,
+      startedAt: Date.now(),
+      began: performance.now(),
+      grpcStatus: undefined,
+      grpcMessage: undefined,
+      requestBytes: 0,
+      responseBytes: 0,
+      ownMs: this.chunkMs,
+      request: observed ? new MessageReader(maxBytes, { further: 'ignore' }) : undefined,
+      response: observed ? new MessageReader(maxBytes, { further: 'ignore' }) : undefined,
+    });
+    this.tell(() => this.listener.onCallStarted(method));
+  }
+
+  private endRequest(streamId: number): void {
+    const call = this.calls.get(streamId);
+    if (call !== undefined) call.requestEnded = true;
+  }
+
+  private collect(message: MessageReader, input: Buffer, start: number, end: number): void {
+    if (message.complete || message.problem !== undefined) return;
+    const before = message.heldBytes;
+    if (this.observedBytes + end - start > this.limits.maxObservedConnectionBytes) {
+      message.abandon();
+    } else {
+      message.push(input.subarray(start, end));
+    }
+    this.observedBytes += message.heldBytes - before;
+  }
+
+  private end(call: Call, outcome: CallOutcome): void {
+    this.calls.delete(call.streamId);
+    const durationMs = performance.now() - call.began;
+    const { method, grpcStatus, startedAt, request, response } = call;
+    if (outcome === 'completed') call.ownMs += this.chunkMs;
+    this.tell(() =>
+      this.listener.onCallEnded({
+        method,
+        outcome,
+        servedBy: 'runtime',
+        grpcStatus,
+        requestBytes: call.requestBytes,
+        responseBytes: call.responseBytes,
+        startedAt,
+        durationMs,
+        ownMs: call.ownMs,
+      }),
+    );
+    if (request === undefined || response === undefined) return;
+    this.observedBytes -= request.heldBytes + response.heldBytes;
+    this.tell(() =>
+      this.listener.onCall({
+        method,
+        outcome,
+        request: request.complete ? request.message() : undefined,
+        response: response.complete ? response.message() : undefined,
+        grpcStatus,
+        grpcMessage:
+          call.grpcMessage === undefined ? undefined : decodeGrpcMessage(call.grpcMessage),
+        startedAt,
+        durationMs,
+      }),
+    );
+  }
+
+  private forgetFields(): void {
+    this.path = undefined;
+    this.status = 0;
+    this.grpcStatus = undefined;
+    this.grpcMessage = undefined;
+  }
+
+  private ask(method: string): boolean {
+    try {
+      return this.listener.observe(method);
+    } catch {
+      return false;
+    }
+  }
+
+  private tell(report: () => void): void {
+    try {
+      report();
+    } catch {
+      // A listener's failure must not end the following of the connection.
+    }
+  }
+}

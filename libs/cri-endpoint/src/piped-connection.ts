@@ -1,0 +1,148 @@
+import type { Socket } from 'node:net';
+import { grpcStatusCode } from '@stowage/errors';
+import type { ConnectionReader } from './connection-reader';
+import { goAwayFrame, maxStreamId, settingsFrame, statusFrame } from './wire/raw-frames';
+
+/** How long a client that was sent away may take to close its side. */
+const lingerMs = 1_000;
+
+/**
+ * A client's connection joined to one of the runtime's. Bytes go both ways as they come, under back-pressure; the
+ * reader follows after each chunk was sent on. Frames of our own are written to the client only where a frame of
+ * the runtime's has ended, and only when the runtime is lost or the endpoint closes.
+ */
+export class PipedConnection {
+  private state: 'piped' | 'announcing' | 'announced' | 'ending' = 'piped';
+
+  constructor(
+    private readonly client: Socket,
+    private readonly upstream: Socket,
+    private readonly reader: ConnectionReader,
+    /** Text of UNAVAILABLE for calls in flight when the runtime is lost. */
+    private readonly lostText: () => string,
+  ) {
+    client.on('data', (chunk: Buffer) => this.fromClient(chunk));
+    upstream.on('data', (chunk: Buffer) => this.fromUpstream(chunk));
+    client.on('drain', () => upstream.resume());
+    upstream.on('drain', () => client.resume());
+    client.once('end', () => upstream.end());
+    upstream.once('end', () => this.upstreamLost());
+    upstream.once('close', () => this.upstreamLost());
+    client.once('close', () => {
+      this.state = 'ending';
+      upstream.destroy();
+      reader.endAll('cancelled');
+    });
+  }
+
+  /**
+   * Sends the client elsewhere: announces that no further streams are wanted, lets open calls end, then closes.
+   * Streams that cross the announcement are still served; what comes later is named as not processed, so that
+   * the client tries it again on another connection.
+   */
+  drain(): void {
+    if (this.state !== 'piped') return;
+    if (!this.reader.following) {
+      // Nothing can be said to this client; it is left alone until stop().
+      return;
+    }
+    this.state = 'announcing';
+    if (this.reader.serverSpoke && this.reader.responsesAtBoundary) this.announce();
+    this.endIfIdle();
+  }
+
+  /** Ends now: open calls get UNAVAILABLE with `text`. */
+  stop(text: string): void {
+    if (this.state === 'ending') return;
+    this.endCalls(text);
+  }
+
+  private fromClient(chunk: Buffer): void {
+    if (this.state === 'ending') return;
+    const began = performance.now();
+    if (!this.upstream.write(chunk)) this.client.pause();
+    this.reader.request(chunk, performance.now() - began);
+  }
+
+  private fromUpstream(chunk: Buffer): void {
+    if (this.state === 'ending') return;
+    if (this.state === 'announcing') {
+      this.announceWithin(chunk);
+      return;
+    }
+    const began = performance.now();
+    if (!this.client.write(chunk)) this.upstream.pause();
+    this.reader.response(chunk, performance.now() - began);
+    if (this.state === 'announced') this.endIfIdle();
+  }
+
+  /** Reads first, to find the place in the chunk where the announcement may stand. */
+  private announceWithin(chunk: Buffer): void {
+    this.reader.response(chunk, 0);
+    const boundary = this.reader.lastResponseBoundary;
+    if (boundary < 0) {
+      if (!this.client.write(chunk)) this.upstream.pause();
+      return;
+    }
+    this.client.write(chunk.subarray(0, boundary));
+    this.announce();
+    if (boundary < chunk.length) this.client.write(chunk.subarray(boundary));
+    if (this.client.writableNeedDrain) this.upstream.pause();
+    this.endIfIdle();
+  }
+
+  private announce(): void {
+    this.state = 'announced';
+    // A GOAWAY of the runtime's has said as much, and ours must not name a higher stream.
+    if (this.reader.serverGoAway === undefined) this.client.write(goAwayFrame(maxStreamId));
+  }
+
+  private endIfIdle(): void {
+    if (this.state !== 'announced' || this.reader.openCallCount > 0) return;
+    if (!this.reader.responsesAtBoundary) return;
+    this.client.write(this.finalGoAway());
+    this.end();
+  }
+
+  private upstreamLost(): void {
+    if (this.state === 'ending') return;
+    if (this.client.readableEnded) {
+      // The client left first, and the runtime closed because of it.
+      this.reader.endAll('cancelled');
+      this.end();
+      return;
+    }
+    this.endCalls(this.lostText());
+  }
+
+  /** Answers every open call and sends the client away, or just closes where nothing may be written. */
+  private endCalls(text: string): void {
+    const { client, reader } = this;
+    const code = grpcStatusCode.UNAVAILABLE;
+    if (reader.responsesAtBoundary) {
+      if (!reader.serverSpoke) client.write(settingsFrame());
+      for (const { streamId, headersSent } of reader.openCalls()) {
+        client.write(statusFrame(streamId, code, text, { headersSent }));
+      }
+      client.write(this.finalGoAway());
+    }
+    reader.endAll('unavailable', code, text);
+    this.end();
+  }
+
+  private finalGoAway(): Buffer {
+    const { lastStreamId, serverGoAway } = this.reader;
+    return goAwayFrame(Math.min(lastStreamId, serverGoAway ?? lastStreamId));
+  }
+
+  /** Closes both sides once what was written has left. What the client still sends goes nowhere. */
+  private end(): void {
+    this.state = 'ending';
+    this.upstream.destroy();
+    this.client.end();
+    this.client.resume();
+    const timer = setTimeout(() => this.client.destroy(), lingerMs);
+    this.client.once('close', () => clearTimeout(timer));
+    this.client.once('end', () => this.client.destroySoon());
+  }
+}

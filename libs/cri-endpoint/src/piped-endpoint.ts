@@ -1,0 +1,197 @@
+import net from 'node:net';
+import { errorMessage } from '@stowage/errors';
+import { ConnectionReader, defaultReaderLimits, type ReaderLimits } from './connection-reader';
+import { listenUnix } from './listen-unix';
+import { PipedConnection } from './piped-connection';
+import type {
+  CallObserver,
+  Endpoint,
+  EndpointStats,
+  LetGoReason,
+  ListenOptions,
+  ObservedCall,
+} from './types';
+import { UnavailableConnection, type RuntimeState } from './unavailable-connection';
+
+/** What {@link createPipedEndpoint} joins its clients to, and what it reports. */
+export interface PipedEndpointOptions extends ListenOptions {
+  /** Socket path of the runtime. */
+  readonly upstreamPath: string;
+  /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
+  observe(method: string): boolean;
+  /** An observed call has ended; called after the client has been sent its end. Must not throw. */
+  onCall(call: ObservedCall): void;
+  /** Every call, without its messages. */
+  readonly calls?: CallObserver;
+  /** Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error. */
+  unavailableReason(): string | undefined;
+  /** A connection is no longer followed; its bytes flow on. */
+  onLetGo?(reason: LetGoReason, detail: string): void;
+  /** Largest message that is reassembled for {@link onCall}; default 1 MiB. */
+  readonly maxObservedMessageBytes?: number;
+  /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
+  readonly service?: string;
+}
+
+/** How often clients without a runtime are checked for a runtime that is back. */
+const probeIntervalMs = 500;
+
+interface Connection {
+  drain(): void;
+  stop(text: string): void;
+}
+
+/**
+ * An endpoint that joins each client connection to one of the runtime's and reads along. Calls keep everything end
+ * to end; see the README for what happens when the runtime is away and on closing. Rejects as {@link listenUnix} does.
+ */
+export async function createPipedEndpoint(options: PipedEndpointOptions): Promise<Endpoint> {
+  const { upstreamPath, calls } = options;
+  const limits: ReaderLimits = {
+    ...defaultReaderLimits,
+    ...(options.maxObservedMessageBytes === undefined
+      ? {}
+      : { maxObservedMessageBytes: options.maxObservedMessageBytes }),
+  };
+  const connections = new Map<net.Socket, Connection | undefined>();
+  const unavailable = new Map<net.Socket, UnavailableConnection>();
+  const letGo: Partial<Record<LetGoReason, number>> = {};
+  let accepted = 0;
+  let callsInFlight = 0;
+  let draining = false;
+  let socketError = 'not connected';
+  let allClosed: (() => void) | undefined;
+  let probeTimer: NodeJS.Timeout | undefined;
+
+  const newReader = (): ConnectionReader =>
+    new ConnectionReader(
+      {
+        observe: (method) => options.observe(method),
+        onCall: (call) => options.onCall(call),
+        onCallStarted: (method) => {
+          callsInFlight++;
+          calls?.started?.(method);
+        },
+        onCallEnded: (call) => {
+          callsInFlight--;
+          calls?.ended?.(call);
+        },
+        onLetGo: (reason, detail) => {
+          letGo[reason] = (letGo[reason] ?? 0) + 1;
+          try {
+            options.onLetGo?.(reason, detail);
+          } catch {
+            // A listener's failure must not touch the connection.
+          }
+        },
+      },
+      limits,
+    );
+  const text = (reason: string): string =>
+    options.unavailableReason() ?? `container runtime at ${upstreamPath} is unavailable: ${reason}`;
+
+  let probing: Promise<boolean> | undefined;
+  const runtime: RuntimeState = {
+    answers: () => (probing ??= connects(upstreamPath).finally(() => (probing = undefined))),
+    text: () => text(socketError),
+  };
+  /** While clients wait for the runtime: look whether it is back, and send them to new connections. */
+  const watchForRuntime = (): void => {
+    probeTimer ??= setTimeout(() => {
+      probeTimer = undefined;
+      void runtime.answers().then((back) => {
+        if (back) for (const connection of unavailable.values()) connection.sendAway();
+        else if (unavailable.size > 0) watchForRuntime();
+      });
+    }, probeIntervalMs);
+    probeTimer.unref();
+  };
+
+  const onConnection = (client: net.Socket): void => {
+    accepted++;
+    connections.set(client, undefined);
+    const upstream = net.connect({ path: upstreamPath, allowHalfOpen: true });
+    client.once('close', () => {
+      connections.delete(client);
+      unavailable.delete(client);
+      upstream.destroy();
+      if (connections.size === 0) allClosed?.();
+    });
+    // The client's bytes wait in the kernel until its connection has a listener.
+    upstream.on('error', (error) => {
+      if (connections.get(client) !== undefined || client.destroyed) return;
+      socketError = errorMessage(error);
+      const connection = new UnavailableConnection(client, newReader(), runtime, limits);
+      connections.set(client, {
+        drain: () => connection.sendAway(),
+        stop: (t) => connection.stop(t),
+      });
+      unavailable.set(client, connection);
+      watchForRuntime();
+      if (draining) connection.sendAway();
+    });
+    upstream.once('connect', () => {
+      if (client.destroyed) return;
+      const connection = new PipedConnection(client, upstream, newReader(), () =>
+        text('connection lost'),
+      );
+      connections.set(client, connection);
+      if (draining) connection.drain();
+    });
+  };
+
+  const listener = await listenUnix(options, onConnection, { allowHalfOpen: true });
+
+  let closing: Promise<void> | undefined;
+  const close = async (drainMs: number): Promise<void> => {
+    await listener.close();
+    draining = true;
+    for (const connection of connections.values()) connection?.drain();
+    if (drainMs > 0) await closed(drainMs);
+    const stopText = `${options.service ?? 'endpoint'} is shutting down`;
+    for (const [client, connection] of connections) {
+      if (connection === undefined) client.destroy();
+      else connection.stop(stopText);
+    }
+    await closed(lingerMs);
+    for (const client of connections.keys()) client.destroy();
+    clearTimeout(probeTimer);
+  };
+  const closed = (timeoutMs: number): Promise<void> =>
+    new Promise((resolve) => {
+      if (connections.size === 0) {
+        resolve();
+        return;
+      }
+      const timer = setTimeout(resolve, timeoutMs);
+      allClosed = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+
+  return {
+    socketPath: listener.socketPath,
+    close: ({ drainMs = 0 } = {}) => (closing ??= close(drainMs)),
+    stats: (): EndpointStats => ({
+      acceptedConnections: accepted,
+      openConnections: connections.size,
+      callsInFlight,
+      letGo: { ...letGo },
+    }),
+  };
+}
+
+/** How long clients may take to close after the last word. */
+const lingerMs = 1_500;
+
+function connects(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = net.connect(socketPath);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}

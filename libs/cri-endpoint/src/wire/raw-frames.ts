@@ -1,0 +1,89 @@
+import { encodeGrpcMessage } from '../grpc-wire';
+import { frameFlag, frameHeaderBytes, frameType } from './frame-reader';
+
+/** Longest status text put on the wire, in bytes before escaping; keeps the frame within what every peer takes. */
+const maxMessageBytes = 2_048;
+
+/** Highest stream id; as last stream of a GOAWAY it means that no stream is refused. */
+export const maxStreamId = 0x7fffffff;
+
+function frame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
+  const out = Buffer.allocUnsafe(frameHeaderBytes + payload.length);
+  out.writeUIntBE(payload.length, 0, 3);
+  out[3] = type;
+  out[4] = flags;
+  out.writeUInt32BE(streamId, 5);
+  out.set(payload, frameHeaderBytes);
+  return out;
+}
+
+const uint32s = (...values: number[]): Buffer => {
+  const out = Buffer.allocUnsafe(values.length * 4);
+  values.forEach((value, i) => out.writeUInt32BE(value, i * 4));
+  return out;
+};
+
+/** SETTINGS with every value at its default. */
+export const settingsFrame = (): Buffer => frame(frameType.settings, 0, 0, Buffer.alloc(0));
+
+export const settingsAckFrame = (): Buffer =>
+  frame(frameType.settings, frameFlag.ack, 0, Buffer.alloc(0));
+
+export const pingAckFrame = (payload: Uint8Array): Buffer =>
+  frame(frameType.ping, frameFlag.ack, 0, payload);
+
+export const windowUpdateFrame = (streamId: number, bytes: number): Buffer =>
+  frame(frameType.windowUpdate, 0, streamId, uint32s(bytes));
+
+export const rstStreamFrame = (streamId: number, code: number): Buffer =>
+  frame(frameType.rstStream, 0, streamId, uint32s(code));
+
+/** GOAWAY: streams above `lastStreamId` were not processed and may be tried again elsewhere. */
+export const goAwayFrame = (lastStreamId: number, code = 0): Buffer =>
+  frame(frameType.goAway, 0, 0, uint32s(lastStreamId, code));
+
+/**
+ * Ends a call with a status: a trailers-only reply when no response headers were sent, else trailers.
+ *
+ * The block begins with a table size update to 0 and then holds literals that are not indexed. So it is right
+ * whatever table size the peers had agreed upon and whether or not the one who spoke before owed such an update;
+ * after it, indices of the dynamic table mean nothing, which is fine only because nobody but us speaks any more.
+ */
+export function statusFrame(
+  streamId: number,
+  code: number,
+  message: string,
+  { headersSent }: { headersSent: boolean },
+): Buffer {
+  const text = Buffer.from(message, 'utf8').subarray(0, maxMessageBytes).toString('utf8');
+  const block = Buffer.concat([
+    Buffer.of(0x20),
+    ...(headersSent
+      ? []
+      : // Static entries 8 (":status: 200") and 31 ("content-type").
+        [Buffer.of(0x88, 0x0f, 31 - 15), stringLiteral('application/grpc')]),
+    Buffer.of(0x00),
+    stringLiteral('grpc-status'),
+    stringLiteral(String(code)),
+    Buffer.of(0x00),
+    stringLiteral('grpc-message'),
+    stringLiteral(encodeGrpcMessage(text)),
+  ]);
+  const flags = frameFlag.endHeaders | frameFlag.endStream;
+  return frame(frameType.headers, flags, streamId, block);
+}
+
+/** A string of HPACK without Huffman code. */
+function stringLiteral(text: string): Buffer {
+  const bytes = Buffer.from(text, 'latin1');
+  const prefix: number[] = [];
+  let rest = bytes.length;
+  if (rest < 127) {
+    prefix.push(rest);
+  } else {
+    prefix.push(127);
+    for (rest -= 127; rest >= 128; rest = Math.floor(rest / 128)) prefix.push((rest & 127) | 128);
+    prefix.push(rest);
+  }
+  return Buffer.concat([Buffer.from(prefix), bytes]);
+}
