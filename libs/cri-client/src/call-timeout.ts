@@ -1,8 +1,11 @@
 import type { MethodRule } from './method-rules';
 
+/** A hundred years: gRPC cannot carry every number of seconds that a request can name. */
+const longestMs = 100 * 365 * 86_400_000;
+
 /**
  * Milliseconds a call may take; `undefined` for no limit. It is the rule's limit (else the base), or the caller's when
- * that is shorter; for the calls where kubelet says so the caller's takes its place.
+ * that is shorter; for the calls where kubelet says so the caller's takes its place. More than a hundred years is no limit.
  */
 export function callTimeoutMs<Methods, Request, Response>(
   rule: MethodRule<Methods, Request, Response>,
@@ -10,8 +13,8 @@ export function callTimeoutMs<Methods, Request, Response>(
   baseMs: number,
   callerMs: number | undefined,
 ): number | undefined {
-  if (callerMs !== undefined && rule.callerTimeoutReplaces === true) return callerMs;
   const own = rule.timeoutMs === undefined ? baseMs : rule.timeoutMs(request, baseMs);
-  if (own === undefined || callerMs === undefined) return own ?? callerMs;
-  return Math.min(own, callerMs);
+  const isReplaced = callerMs !== undefined && rule.callerTimeoutReplaces === true;
+  const limitMs = isReplaced ? callerMs : Math.min(own ?? Infinity, callerMs ?? Infinity);
+  return limitMs > longestMs ? undefined : limitMs;
 }

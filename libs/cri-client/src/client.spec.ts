@@ -457,6 +457,16 @@ describe('time limits', () => {
     ['StopContainer with 30 s of grace', (r) => r.stopContainer({ timeout: 30 }), 90],
     ['StopContainer with no grace', (r) => r.stopContainer({ timeout: 0 }), 60],
     ['StopContainer with a grace that makes no sense', (r) => r.stopContainer({ timeout: -5 }), 60],
+    [
+      'StopContainer with a grace beyond all clocks',
+      (r) => r.stopContainer({ timeout: 2n ** 63n - 1n }),
+      'none',
+    ],
+    [
+      'StopContainer with a grace of 20 days',
+      (r) => r.stopContainer({ timeout: 1_728_000 }),
+      1_728_060,
+    ],
     ['ExecSync for 5 s', (r) => r.execSync({ timeout: 5 }), 65],
     ['ExecSync without a limit', (r) => r.execSync(), 'none'],
     ['PullImage', (_r, i) => i.pullImage(), 'none'],

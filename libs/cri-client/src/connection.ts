@@ -6,6 +6,9 @@ import type { CriConnectionView, CriVersion, RuntimeAvailability } from './types
 /** Kubelet's limit for one message from the runtime. */
 const maxMessageBytes = 16 * 1024 * 1024;
 
+/** Timers with more milliseconds than this fire at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 const channelOptions = {
   'grpc.default_authority': 'localhost',
   'grpc.max_receive_message_length': maxMessageBytes,
@@ -13,7 +16,7 @@ const channelOptions = {
   // The runtime service and the image service have a connection each, as in kubelet.
   'grpc.use_local_subchannel_pool': 1,
   // Connections end when the runtime ends them; reconnecting is done here, so that each one is probed anew.
-  'grpc.client_idle_timeout_ms': 2_147_483_647,
+  'grpc.client_idle_timeout_ms': longestTimerMs,
   'grpc.enable_retries': 0,
   'grpc.enable_channelz': 0,
   'grpc.enable_http_proxy': 0,
@@ -104,7 +107,12 @@ export class RuntimeConnection implements CriConnectionView {
    */
   async live(signal: AbortSignal | undefined, timeoutMs?: number): Promise<LiveConnection> {
     if (this.#isConnecting()) {
-      const limits = [signal, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)];
+      const limits = [
+        signal,
+        timeoutMs === undefined
+          ? undefined
+          : AbortSignal.timeout(Math.min(timeoutMs, longestTimerMs)),
+      ];
       const either = AbortSignal.any(limits.filter((limit) => limit !== undefined));
       while (this.#isConnecting()) {
         either.throwIfAborted();
