@@ -32,18 +32,22 @@ export function imageView({
   };
 }
 
-/** All images, or those that `image` names; sorted by id, so that two answers can be compared. */
+/**
+ * All images, or the one that `image` names; sorted by id, so that two answers can be compared. A name is looked up by
+ * ImageStatus: runtimes ignore the filter of ListImages.
+ */
 export async function listImages(
   runtime: ImageRuntime,
-  filter: { image?: string },
+  { image }: { image?: string },
   options: { signal: AbortSignal },
 ): Promise<{ images: ImageView[] }> {
-  const { images } = await runtime.listImages(
-    filter.image === undefined ? {} : { filter: { image: { image: filter.image } } },
-    options,
-  );
-  const views = images.map(imageView);
-  return { images: views.sort((a, b) => (a.imageId < b.imageId ? -1 : 1)) };
+  if (image !== undefined) {
+    checkImageArgument(image);
+    const named = (await runtime.imageStatus({ image: { image } }, options)).image;
+    return { images: named === undefined ? [] : [imageView(named)] };
+  }
+  const { images } = await runtime.listImages({}, options);
+  return { images: images.map(imageView).sort((a, b) => (a.imageId < b.imageId ? -1 : 1)) };
 }
 
 /** Refuses what is neither a reference nor an image id, with the rule it breaks. */

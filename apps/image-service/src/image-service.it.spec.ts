@@ -1,0 +1,657 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { Client, credentials } from '@grpc/grpc-js';
+import type { ServiceError } from '@grpc/grpc-js';
+import { connectImageService } from '@stowage/cri-client';
+import type { ImageServiceClient } from '@stowage/cri-client';
+import * as v1alpha2 from '@stowage/cri-proto/v1alpha2';
+import { commandSubject } from '@stowage/events';
+import {
+  eventually,
+  eventuallyPasses,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+} from '@stowage/testing';
+import type { AppProcess, EventCollection, PushedImage, Stack } from '@stowage/testing';
+import { connect } from 'nats';
+import type { NatsConnection } from 'nats';
+
+const node = 'node-1.example';
+
+/** One image-service on the stack, with a folder of its own. */
+class Service {
+  readonly dir: string;
+  app!: AppProcess;
+  client!: ImageServiceClient;
+
+  constructor(
+    private readonly stack: Stack,
+    name: string,
+  ) {
+    this.dir = mkdtempSync(path.join(stack.dir, `${name}-`));
+    mkdirSync(this.dockerDir);
+  }
+
+  get dockerDir(): string {
+    return path.join(this.dir, 'docker');
+  }
+
+  get socket(): string {
+    return path.join(this.dir, 'i.sock');
+  }
+
+  async start(
+    options: {
+      env?: Record<string, string>;
+      ready?: 'readyz' | 'healthz';
+    } = {},
+  ): Promise<void> {
+    this.app = await spawnApp('image-service', {
+      ready: options.ready,
+      env: {
+        STOWAGE_NODE_NAME: node,
+        STOWAGE_LISTEN: this.socket,
+        STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
+        STOWAGE_RUNTIME_ENDPOINT: this.stack.containerd.endpoint,
+        STOWAGE_NATS_SERVERS: this.stack.nats.url,
+        STOWAGE_DOCKER_CONFIG_DIRS: this.dockerDir,
+        STOWAGE_LOG_LEVEL: 'debug',
+        ...options.env,
+      },
+    });
+    this.client = connectImageService({ endpoint: `unix://${this.socket}`, versions: 'v1' });
+    if (options.ready === undefined) await this.client.whenAvailable();
+  }
+
+  async ready(): Promise<{ status: number; text: string }> {
+    const { status, body } = await this.app.get('/readyz');
+    return { status, text: (JSON.parse(body) as { message?: string }).message ?? '' };
+  }
+
+  async metric(line: string): Promise<number> {
+    const { body } = await this.app.get('/metrics');
+    const found = body.split('\n').find((text) => text.startsWith(`${line} `));
+    return found === undefined ? 0 : Number(found.slice(line.length + 1));
+  }
+
+  /** Everything that could be read by others: logs, metrics, files of the state folder. */
+  async outputs(): Promise<string> {
+    const state = path.join(this.dir, 'state');
+    const files = readdirSync(state, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(path.join(entry.parentPath, entry.name), 'latin1'));
+    const { body } = await this.app.get('/metrics');
+    return [this.app.stdout, this.app.stderr, body, ...files].join('\n');
+  }
+
+  async stop(): Promise<number | null> {
+    this.client.close();
+    const code = await this.app.stop();
+    if (code !== 0) console.log(this.app.logLines().slice(-12));
+    return code;
+  }
+}
+
+/** A call in the package that clients before Kubernetes 1.26 speak. */
+function callV1alpha2<Q, S>(
+  socket: string,
+  method: string,
+  request: { encode(message: Q): { finish(): Uint8Array } },
+  response: { decode(bytes: Uint8Array): S },
+  message: Q,
+): Promise<S> {
+  const client = new Client(`unix:${socket}`, credentials.createInsecure());
+  return new Promise<S>((resolve, reject) => {
+    client.makeUnaryRequest(
+      `/runtime.v1alpha2.ImageService/${method}`,
+      (value: Q) => Buffer.from(request.encode(value).finish()),
+      (bytes: Buffer) => response.decode(bytes),
+      message,
+      (error: ServiceError | null, reply?: S) => {
+        if (error == null && reply !== undefined) resolve(reply);
+        else reject(error ?? new Error('no reply'));
+      },
+    );
+  }).finally(() => client.close());
+}
+
+/** A registry that takes requests and never answers. */
+async function hangingRegistry(): Promise<{ host: string; server: HttpServer; asked(): number }> {
+  let requests = 0;
+  const server = createServer(() => requests++);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { host: `127.0.0.1:${port}`, server, asked: () => requests };
+}
+
+describe('image-service on containerd, registries and NATS', () => {
+  let stack: Stack;
+  let service: Service;
+  let events: EventCollection;
+  let nats: NatsConnection;
+  let open: PushedImage;
+  let secret: PushedImage;
+  let auth: { username: string; password: string };
+
+  const ask = async (verb: string, input: object = {}): Promise<unknown> =>
+    (
+      await nats.request(commandSubject(node, 'image-service', verb), JSON.stringify(input), {
+        timeout: 30_000,
+      })
+    ).json();
+
+  beforeAll(async () => {
+    stack = await startStack();
+    [open, secret] = await Promise.all([
+      stack.pushImage({ name: 'team/open', tag: ['1', '2'] }),
+      stack.pushImage({ name: 'team/secret', tag: '1', to: 'auth', sizeMb: 4 }),
+    ]);
+    auth = { username: stack.registry.auth.username, password: stack.registry.auth.password };
+    events = await subscribeEvents(stack.nats.url);
+    nats = await connect({ servers: stack.nats.url });
+    service = new Service(stack, 'main');
+    await service.start();
+  });
+
+  afterAll(async () => {
+    await service.stop();
+    await events.close();
+    await nats.close();
+    await stack.down();
+  });
+
+  const pullSecret = (request: object = {}) =>
+    service.client.pullImage({ image: { image: secret.reference }, ...request });
+  const removeSecret = () => service.client.removeImage({ image: { image: secret.imageId } });
+  /** Kubelet's: SHA-256 over the compact JSON of the filled fields. */
+  const hashOf = () => createHash('sha256').update(JSON.stringify(auth)).digest('hex');
+
+  it("refuses a private image without credentials, with the runtime's words and what was tried", async () => {
+    await expect(pullSecret()).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /^failed to pull and unpack image .*(401|authorization|credentials).* \[tried: no credentials: unauthorized\]$/,
+      ) as string,
+    });
+    const { data, subject } = await events.waitFor('ImagePullFailed');
+    expect(subject).toBe(secret.reference);
+    expect(data).toMatchObject({
+      requestedReference: secret.reference,
+      reference: secret.reference,
+      error: { code: 'unauthorized' },
+      attempts: 1,
+      credentials: [{ source: 'none' }],
+    });
+  });
+
+  it('accepts it with the credentials of the request, and tells what was pulled with what', async () => {
+    const { imageRef } = await pullSecret({
+      auth,
+      sandboxConfig: { metadata: { namespace: 'shop', name: 'cart-0', uid: 'u1', attempt: 0 } },
+    });
+    expect(imageRef).toBe(secret.imageId);
+    const { data, subject } = await events.waitFor('ImagePulled');
+    const { image } = await service.client.imageStatus({ image: { image: imageRef } });
+    expect(subject).toBe(secret.imageId);
+    expect(data).toMatchObject({
+      requestedReference: secret.reference,
+      reference: secret.reference,
+      imageRef,
+      imageId: secret.imageId,
+      repoDigest: secret.repoDigest,
+      sizeBytes: Number(image?.size),
+      attempts: 1,
+      credential: { source: 'request', hash: hashOf() },
+      pod: { namespace: 'shop', name: 'cart-0', uid: 'u1' },
+    });
+    expect(data.durationMs).toBeGreaterThan(0);
+    const started = events.named('ImagePullStarted').find((e) => e.data.pullId === data.pullId);
+    expect(started?.data).toMatchObject({ reference: secret.reference });
+    expect(started!.streamSequence).toBeLessThan(
+      events.named('ImagePulled').find((e) => e.data.pullId === data.pullId)!.streamSequence,
+    );
+  });
+
+  it('removes it, and tells on whose wish', async () => {
+    await removeSecret();
+    const { data } = await events.waitFor('ImageRemoved');
+    expect(data).toMatchObject({
+      imageId: secret.imageId,
+      repoTags: [secret.reference],
+      removedBy: 'image-service',
+      reason: 'request',
+    });
+    expect((await service.client.imageStatus({ image: { image: secret.imageId } })).image).toBe(
+      undefined,
+    );
+    await removeSecret();
+    expect(events.named('ImageRemoved')).toHaveLength(1);
+  });
+
+  it('takes the credentials of docker config.json, trying each that matches', async () => {
+    const file = path.join(service.dockerDir, 'config.json');
+    const entry = (password: string) => ({
+      auth: Buffer.from(`${auth.username}:${password}`).toString('base64'),
+    });
+    writeFileSync(
+      file,
+      JSON.stringify({
+        auths: {
+          [`${stack.registry.auth.host}/team`]: entry('wrong-password'),
+          [stack.registry.auth.host]: entry(auth.password),
+        },
+      }),
+      { mode: 0o600 },
+    );
+    const restarted = new Service(stack, 'config');
+    writeFileSync(path.join(restarted.dockerDir, 'config.json'), readFileSync(file));
+    await restarted.start({ env: { STOWAGE_COMMANDS: '' } });
+    try {
+      const { imageRef } = await restarted.client.pullImage({ image: { image: secret.reference } });
+      expect(imageRef).toBe(secret.imageId);
+      const { data } = await events.waitFor('ImagePulled', (e) => e.data.attempts === 2);
+      expect(data.credential).toEqual({
+        source: 'docker-config',
+        name: path.join(restarted.dockerDir, 'config.json'),
+        hash: hashOf(),
+      });
+      expect(
+        await restarted.metric(
+          'stowage_image_pull_attempts_total{credential="docker-config",result="unauthorized"}',
+        ),
+      ).toBe(1);
+      const outputs = await restarted.outputs();
+      for (const text of [auth.password, 'wrong-password', entry(auth.password).auth]) {
+        expect(outputs.includes(text)).toBe(false);
+      }
+    } finally {
+      expect(await restarted.stop()).toBe(0);
+      await removeSecret();
+    }
+  });
+
+  it.each([
+    ['team/UPPER:1', 'the repository path "team/UPPER" has upper-case characters'],
+    ['reg.io/a:b:c', ''],
+    ['../etc/passwd', ''],
+    ['a\u0000b', ''],
+    ['а/б', ''],
+  ])(
+    'refuses the reference %j with INVALID_ARGUMENT, naming it and the rule',
+    async (image, rule) => {
+      const before = events.named('ImagePullFailed').length;
+      await expect(service.client.pullImage({ image: { image } })).rejects.toMatchObject({
+        grpcStatus: 'INVALID_ARGUMENT',
+        message: expect.stringContaining(
+          `image reference ${JSON.stringify(image)} is not valid: ${rule}`,
+        ) as string,
+      });
+      await eventually(() => events.named('ImagePullFailed').length > before);
+      expect(events.named('ImagePullFailed').at(-1)?.data).toMatchObject({
+        requestedReference: image,
+        error: { code: 'invalid-reference', grpcStatus: 'INVALID_ARGUMENT' },
+        attempts: 0,
+      });
+    },
+  );
+
+  it("keeps the runtime's code and message for an image that does not exist", async () => {
+    const image = `${stack.registry.open.host}/team/none:1`;
+    await expect(service.client.pullImage({ image: { image } })).rejects.toMatchObject({
+      grpcStatus: 'NOT_FOUND',
+      message: expect.stringContaining(
+        `${image}: not found [tried: no credentials: not-found]`,
+      ) as string,
+    });
+  });
+
+  describe('calls it does not change', () => {
+    it('answers as the runtime does, in v1 and in v1alpha2', async () => {
+      await service.client.pullImage({ image: { image: open.reference } });
+      const direct = connectImageService({ endpoint: stack.containerd.endpoint });
+      try {
+        const images = await service.client.listImages({});
+        expect(images).toEqual(await direct.listImages({}));
+        expect(images.images.map(({ id }) => id)).toContain(open.imageId);
+        const status = await service.client.imageStatus({ image: { image: open.reference } });
+        expect(status).toEqual(await direct.imageStatus({ image: { image: open.reference } }));
+        const old = await callV1alpha2(
+          service.socket,
+          'ListImages',
+          v1alpha2.ListImagesRequest,
+          v1alpha2.ListImagesResponse,
+          { filter: undefined },
+        );
+        expect(old.images.map(({ id, size }) => [id, size])).toEqual(
+          images.images.map(({ id, size }) => [id, size]),
+        );
+        const oldStatus = await callV1alpha2(
+          service.socket,
+          'ImageStatus',
+          v1alpha2.ImageStatusRequest,
+          v1alpha2.ImageStatusResponse,
+          v1alpha2.ImageStatusRequest.fromPartial({ image: { image: open.reference } }),
+        );
+        expect(oldStatus.image?.id).toBe(open.imageId);
+      } finally {
+        direct.close();
+      }
+    });
+
+    it('tells the file system in both versions', async () => {
+      const info = await service.client.imageFsInfo({});
+      const old = await callV1alpha2(
+        service.socket,
+        'ImageFsInfo',
+        v1alpha2.ImageFsInfoRequest,
+        v1alpha2.ImageFsInfoResponse,
+        {},
+      );
+      expect(old.imageFilesystems[0]?.fsId?.mountpoint).toBe(
+        info.imageFilesystems[0]?.fsId?.mountpoint,
+      );
+    });
+
+    it('pulls and removes in v1alpha2', async () => {
+      const pulled = await callV1alpha2(
+        service.socket,
+        'PullImage',
+        v1alpha2.PullImageRequest,
+        v1alpha2.PullImageResponse,
+        v1alpha2.PullImageRequest.fromPartial({ image: { image: secret.reference }, auth }),
+      );
+      expect(pulled.imageRef).toBe(secret.imageId);
+      await callV1alpha2(
+        service.socket,
+        'RemoveImage',
+        v1alpha2.RemoveImageRequest,
+        v1alpha2.RemoveImageResponse,
+        v1alpha2.RemoveImageRequest.fromPartial({ image: { image: secret.imageId } }),
+      );
+      const { image } = await service.client.imageStatus({ image: { image: secret.imageId } });
+      expect(image).toBeUndefined();
+    });
+
+    it("hands on the runtime's own answer to methods it does not know", async () => {
+      await expect(
+        callV1alpha2(
+          service.socket,
+          'FlyToTheMoon',
+          v1alpha2.ImageFsInfoRequest,
+          v1alpha2.ImageFsInfoResponse,
+          {},
+        ),
+      ).rejects.toMatchObject({
+        code: 12,
+        details: 'unknown method FlyToTheMoon for service runtime.v1.ImageService',
+      });
+    });
+  });
+
+  describe('commands', () => {
+    it('ensure pulls, then finds it there and tells its use with the hold', async () => {
+      await service.client.removeImage({ image: { image: open.imageId } });
+      const first = await ask('ensure', { image: open.reference });
+      expect(first).toEqual({
+        ok: true,
+        result: {
+          imageRef: open.imageId,
+          imageId: open.imageId,
+          pulled: true,
+          bytes: expect.any(Number) as number,
+          durationMs: expect.any(Number) as number,
+        },
+      });
+      expect(await ask('ensure', { image: open.reference, holdSeconds: 600 })).toMatchObject({
+        ok: true,
+        result: { imageId: open.imageId, pulled: false },
+      });
+      const { data, subject } = await events.waitFor('ImageEnsured');
+      expect(subject).toBe(open.imageId);
+      expect(data).toMatchObject({
+        requestedReference: open.reference,
+        imageId: open.imageId,
+        repoDigest: open.repoDigest,
+        pullPolicy: 'IfNotPresent',
+      });
+      expect(Date.parse(data.holdUntil!) - Date.now()).toBeGreaterThan(500_000);
+    });
+
+    it('ensure takes credentials and policies', async () => {
+      const never = { image: secret.reference, pullPolicy: 'Never' };
+      expect(await ask('ensure', never)).toEqual({
+        ok: false,
+        error: {
+          code: 'FAILED_PRECONDITION',
+          message: `Container image "${secret.reference}" is not present with pull policy of Never`,
+        },
+      });
+      expect(await ask('ensure', { image: secret.reference, auth })).toMatchObject({
+        result: { imageId: secret.imageId, pulled: true },
+      });
+      expect(await ask('ensure', never)).toMatchObject({ result: { pulled: false } });
+    });
+
+    it('list, status and stats answer from the runtime', async () => {
+      expect(await ask('status', { image: open.reference })).toMatchObject({
+        result: { image: { imageId: open.imageId, pinned: false } },
+      });
+      expect(await ask('status', { image: 'reg.io/none:1' })).toEqual({
+        ok: true,
+        result: { image: null },
+      });
+      const list = (await ask('list')) as { result: { images: { imageId: string }[] } };
+      expect(list.result.images.map(({ imageId }) => imageId)).toContain(open.imageId);
+      expect(await ask('list', { image: open.reference })).toMatchObject({
+        result: { images: [{ imageId: open.imageId }] },
+      });
+      expect(await ask('stats')).toMatchObject({
+        result: {
+          imageCount: list.result.images.length,
+          totalStorageBytes: expect.any(Number) as number,
+          imageFilesystems: [{ usedBytes: expect.any(Number) as number }],
+        },
+      });
+    });
+
+    it.each([
+      ['remove', { image: 'a' }, 'PERMISSION_DENIED', 'does not list it'],
+      ['status', {}, 'INVALID_ARGUMENT', 'image: '],
+      ['status', { image: 'A:B:C' }, 'INVALID_ARGUMENT', 'image reference "A:B:C" is not valid'],
+      ['ensure', { image: 'a', policy: 'Never' }, 'INVALID_ARGUMENT', 'unknown key "policy"'],
+      [
+        'ensure',
+        { image: 'a', auth: { pasword: 'x' } },
+        'INVALID_ARGUMENT',
+        'unknown key "pasword"',
+      ],
+    ])('refuses %s %j with %s', async (verb, input, code, message) => {
+      expect(await ask(verb, input)).toEqual({
+        ok: false,
+        error: { code, message: expect.stringContaining(message) as string },
+      });
+    });
+
+    it('removes where the configuration allows it', async () => {
+      const allowed = new Service(stack, 'remove');
+      await service.stop();
+      await allowed.start({ env: { STOWAGE_COMMANDS: 'remove' } });
+      try {
+        const remove = () => ask('remove', { image: secret.reference });
+        await eventuallyPasses(async () => {
+          expect(await remove()).toMatchObject({ ok: true });
+        });
+        expect(await remove()).toEqual({ ok: true, result: { removed: false } });
+        expect(await ask('list')).toMatchObject({ error: { code: 'PERMISSION_DENIED' } });
+      } finally {
+        await allowed.stop();
+        await service.start();
+      }
+    });
+  });
+
+  describe('many callers and callers that leave', () => {
+    it('share one pull of the runtime', async () => {
+      await removeSecret();
+      const before = await service.metric('stowage_image_pulls_total{result="success"}');
+      const replies = await Promise.all(Array.from({ length: 20 }, () => pullSecret({ auth })));
+      expect(new Set(replies.map(({ imageRef }) => imageRef))).toEqual(new Set([secret.imageId]));
+      const [after, joined] = await Promise.all([
+        service.metric('stowage_image_pulls_total{result="success"}'),
+        service.metric('stowage_image_pulls_coalesced_total'),
+      ]);
+      expect(after - before + joined).toBe(20);
+      expect(joined).toBeGreaterThan(0);
+    });
+
+    it("end the runtime's pull when the last one leaves", async () => {
+      const registry = await hangingRegistry();
+      try {
+        const image = `${registry.host}/team/slow:1`;
+        const leave = new AbortController();
+        const pulls = [1, 2].map(() =>
+          service.client.pullImage({ image: { image } }, { signal: leave.signal }),
+        );
+        await eventually(() => registry.asked() > 0, { what: 'the runtime to ask the registry' });
+        expect(await service.metric('stowage_image_pulls_in_flight')).toBe(1);
+        leave.abort();
+        for (const pull of pulls)
+          await expect(pull).rejects.toMatchObject({ grpcStatus: 'CANCELLED' });
+        const { data } = await events.waitFor('ImagePullFailed', (e) => e.data.reference === image);
+        expect(data).toMatchObject({ error: { code: 'cancelled', grpcStatus: 'CANCELLED' } });
+        expect(await service.metric('stowage_image_pulls_in_flight')).toBe(0);
+        expect(registry.asked()).toBe(1);
+      } finally {
+        registry.server.closeAllConnections();
+        registry.server.close();
+      }
+    });
+
+    it('get UNAVAILABLE at the stop, and what was cut short is told', async () => {
+      const registry = await hangingRegistry();
+      const stopping = new Service(stack, 'stop');
+      await stopping.start({ env: { STOWAGE_STOP_TIMEOUT: '2s' } });
+      try {
+        const image = `${registry.host}/team/stop:1`;
+        const pull = stopping.client.pullImage({ image: { image } });
+        pull.catch(() => undefined);
+        await eventually(() => registry.asked() > 0, { what: 'the runtime to ask the registry' });
+        expect(await stopping.app.stop()).toBe(0);
+        await expect(pull).rejects.toMatchObject({ grpcStatus: 'UNAVAILABLE' });
+        const { data } = await events.waitFor('ImagePullFailed', (e) => e.data.reference === image);
+        expect(data.error).toMatchObject({ code: 'cancelled' });
+      } finally {
+        stopping.client.close();
+        registry.server.closeAllConnections();
+        registry.server.close();
+      }
+    });
+  });
+
+  it('has metrics of pulls by result, size class, credential and call', async () => {
+    const { body } = await service.app.get('/metrics');
+    for (const line of [
+      /^stowage_image_pulls_total\{result="success"\} [1-9]/m,
+      /^stowage_image_pull_duration_seconds_count\{image_size_in_bytes="0-10MB"\} [1-9]/m,
+      /^stowage_image_pulled_bytes_total [1-9]/m,
+      /^stowage_image_pull_attempts_total\{credential="request",result="success"\} [1-9]/m,
+      /^stowage_image_calls_total\{method="PullImage",served_by="local",code="OK"\} [1-9]/m,
+      /^stowage_events_published_total [1-9]/m,
+      /^stowage_health_component_state\{component="runtime",state="ok"\} 1$/m,
+    ]) {
+      expect(body).toMatch(line);
+    }
+  });
+
+  it('tells no secret anywhere, and all events keep their schema', async () => {
+    const wire = events.all.map((event) => event.wire).join('\n');
+    const basic = Buffer.from(`${auth.username}:${auth.password}`).toString('base64');
+    const outputs = `${await service.outputs()}\n${wire}`;
+    expect(outputs).toContain(secret.reference);
+    for (const text of [auth.password, basic, 'wrong-password']) {
+      expect(outputs.includes(text)).toBe(false);
+    }
+    expect(events.invalid).toEqual([]);
+  });
+
+  describe('without its neighbours', () => {
+    it('waits for a runtime that is absent, says so, and recovers by itself', async () => {
+      await stack.containerd.stop();
+      const early = new Service(stack, 'early');
+      await early.start({ ready: 'healthz', env: { STOWAGE_COMMANDS: '' } });
+      try {
+        const away = /runtime at unix:\S+ is unavailable since \d{4}-\d\d-\d\dT\S+Z: /;
+        expect((await early.ready()).status).toBe(503);
+        expect((await early.ready()).text).toMatch(
+          /runtime down since \d{4}-\S+Z: unix:\S+: connect E\w+ /,
+        );
+        for (const method of ['PullImage', 'ListImages'] as const) {
+          const call = callV1alpha2(
+            early.socket,
+            method,
+            v1alpha2.PullImageRequest,
+            v1alpha2.PullImageResponse,
+            v1alpha2.PullImageRequest.fromPartial({ image: { image: open.reference } }),
+          );
+          await expect(call).rejects.toMatchObject({
+            code: 14,
+            details: expect.stringMatching(away) as string,
+          });
+        }
+        await stack.containerd.start();
+        await eventually(async () => (await early.ready()).status === 200, {
+          what: 'recovery',
+          timeoutMs: 20_000,
+        });
+        await early.client.whenAvailable();
+        await early.client.pullImage({ image: { image: open.reference } });
+        await stack.containerd.stop();
+        await eventually(async () => (await early.ready()).status === 503, { what: 'the loss' });
+        await expect(early.client.listImages({})).rejects.toMatchObject({
+          grpcStatus: 'UNAVAILABLE',
+        });
+      } finally {
+        await stack.containerd.start();
+        expect(await early.stop()).toBe(0);
+      }
+    });
+
+    it('works without NATS, and tells everything when it is back', async () => {
+      await stack.nats.stop();
+      const quiet = new Service(stack, 'quiet');
+      await quiet.start({ env: { STOWAGE_COMMANDS: '' } });
+      try {
+        expect((await quiet.ready()).status).toBe(200);
+        expect((await quiet.ready()).text).toMatch(/^nats degraded since /);
+        await quiet.client.removeImage({ image: { image: open.imageId } });
+        await quiet.client.pullImage({
+          image: { image: `${stack.registry.open.host}/team/open:2` },
+        });
+        expect(await quiet.metric('stowage_events_pending')).toBeGreaterThan(1);
+        await stack.nats.start();
+        const { data } = await events.waitFor(
+          'ImagePulled',
+          (e) => e.data.requestedReference.endsWith('/team/open:2'),
+          { timeoutMs: 30_000 },
+        );
+        expect(data.imageId).toBe(open.imageId);
+        await eventually(async () => (await quiet.ready()).text === '', { what: 'health' });
+      } finally {
+        if (!stack.nats.running) await stack.nats.start();
+        expect(await quiet.stop()).toBe(0);
+      }
+    });
+
+    it('refuses a second instance on the same socket, and leaves the first alone', async () => {
+      const second = new Service(stack, 'second');
+      await expect(second.start({ env: { STOWAGE_LISTEN: service.socket } })).rejects.toThrow(
+        `socket ${service.socket} is in use: another process answers on it`,
+      );
+      await service.client.listImages({});
+    });
+  });
+});
