@@ -33,7 +33,7 @@ const depConstraints = [
   {
     sourceTag: 'type:adapter',
     onlyDependOnLibsWithTags: ['type:domain', 'type:contract', 'type:adapter'],
-    bannedExternalImports: ['dockerode'],
+    bannedExternalImports: [...frameworks, 'dockerode'],
   },
   {
     sourceTag: 'type:kit',
@@ -151,6 +151,17 @@ export default tseslint.config(
         },
       ],
     },
+  },
+  {
+    // Where an adapter offers itself as a NestJS module, and only there, it knows NestJS.
+    files: ['libs/*/src/**/*.module.ts'],
+    rules: boundaries(
+      depConstraints.map((constraint) =>
+        constraint.sourceTag === 'type:adapter'
+          ? { ...constraint, bannedExternalImports: ['dockerode'] }
+          : constraint,
+      ),
+    ),
   },
   {
     // Tests, benches and the demo may start the real stack; nothing that ships may.

@@ -1,7 +1,7 @@
 // Installs what the workspace needs on a fresh machine. Plain JavaScript: it runs before npm packages exist.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** Absolute path of the workspace. */
@@ -10,35 +10,27 @@ export const root = path.resolve(import.meta.dirname, '..');
 /** Minimum Node.js version, as in package.json `engines`. */
 const minimumNode = [20, 19];
 
-/**
- * Programs of the real stack and the Debian/Ubuntu packages that hold them. `find` is a program name looked
- * up in PATH (with the sbin folders) or an absolute path.
- */
-export const systemPrograms = [
-  { find: 'containerd', packages: ['containerd'] },
-  { find: 'runc', packages: ['runc'] },
-  { find: '/usr/lib/cni/bridge', packages: ['containernetworking-plugins'] },
-  { find: 'nats-server', packages: ['nats-server'] },
-  { find: 'docker-registry', packages: ['docker-registry'] },
-  { find: 'skopeo', packages: ['skopeo'] },
-  { find: 'umoci', packages: ['umoci'] },
-  { find: '/bin/busybox', packages: ['busybox-static'] },
-  { find: 'htpasswd', packages: ['apache2-utils'] },
-  { find: 'iptables', packages: ['iptables'] },
-  { find: 'mkfs.ext4', packages: ['e2fsprogs'] },
-  { find: 'mount', packages: ['mount'] },
-  { find: 'ip', packages: ['iproute2'] },
-];
+const readJson = (...parts) => JSON.parse(readFileSync(path.join(root, ...parts), 'utf8'));
 
+/**
+ * Programs of the real stack and the Debian/Ubuntu packages that hold them; libs/testing checks for the same
+ * ones. `find` is a program name looked up in PATH (with the sbin folders) or an absolute path.
+ */
+export const systemPrograms = Object.values(readJson('libs/testing/src/programs.json'));
+
+/** What compiles the SQLite binding where no prebuilt one can be fetched. */
 const buildPrograms = [
   { find: 'make', packages: ['make'] },
   { find: 'g++', packages: ['g++'] },
   { find: 'python3', packages: ['python3'] },
 ];
 
+/** Debian packages that start a service when they are installed. The suite's tests use none of these services. */
+const packagesWithService = ['containerd', 'nats-server', 'docker-registry'];
+
 /** Where programs are looked for: PATH plus the sbin folders that a plain user's PATH may lack. */
 export const searchPath = [
-  ...new Set([...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/local/sbin']),
+  ...new Set([...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin']),
 ].filter(Boolean);
 
 const isPresent = (find) =>
@@ -57,20 +49,40 @@ function fail(line) {
   process.exit(1);
 }
 
-function run(command, args, options = {}) {
-  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], ...options });
+/** Runs a command with its output on stderr and nothing on its stdin. True when it ended with exit code 0. */
+function run([command, ...args]) {
+  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
   return result.status === 0;
+}
+
+export const isRoot = process.getuid?.() === 0;
+
+/**
+ * The command line that runs a command as root: itself for root, else through sudo, which asks for a password
+ * on the terminal if it has one. Undefined where there is no sudo.
+ */
+export function asRoot(commandLine) {
+  if (isRoot) return commandLine;
+  if (!isPresent('sudo')) return undefined;
+  const interactive = process.env.CI === undefined && process.stderr.isTTY === true;
+  return ['sudo', ...(interactive ? [] : ['-n']), '--preserve-env=PATH,TERM,CI', ...commandLine];
 }
 
 /** Ends the process with a clear line when Node.js is too old. */
 export function ensureNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major < minimumNode[0] || (major === minimumNode[0] && minor < minimumNode[1])) {
-    fail(`Node.js ${minimumNode.join('.')} or later is needed, this is ${process.versions.node}`);
+    fail(
+      `Node.js ${minimumNode.join('.')} or later is needed, this is ${process.versions.node}: ` +
+        'see https://nodejs.org or https://github.com/nodesource/distributions',
+    );
   }
 }
 
-/** Installs the npm packages of package-lock.json when node_modules is absent or of another lock file. */
+/**
+ * Installs the npm packages of package-lock.json unless they are all there, in these versions, with a SQLite
+ * binding that this Node.js can load.
+ */
 export function ensurePackages() {
   ensureNode();
   const lock = createHash('sha256')
@@ -79,41 +91,66 @@ export function ensurePackages() {
   const stamp = path.join(root, 'node_modules', '.stowage-lock');
   const wanted = `${lock} node-abi-${process.versions.modules}`;
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
-  ensurePrograms(buildPrograms, 'to compile the SQLite binding');
-  say('Installing npm packages (npm ci), about two minutes on a small machine ...');
-  if (!run('npm', ['ci', '--no-audit', '--no-fund'])) fail('npm ci failed: see its output above');
+  if (!areInstalled()) {
+    say('Installing npm packages into node_modules (npm ci), some minutes on a small machine ...');
+    if (!npmCi()) {
+      const lacking = missingPrograms(buildPrograms);
+      if (lacking.length === 0) fail('npm ci failed: see its output above');
+      ensurePrograms(buildPrograms, 'to compile the SQLite binding, which could not be fetched');
+      say('Installing npm packages again (npm ci) ...');
+      if (!npmCi()) fail('npm ci failed: see its output above');
+    }
+  }
+  if (!canLoadSqlite()) {
+    ensurePrograms(buildPrograms, 'to compile the SQLite binding');
+    say(`Compiling the SQLite binding for Node.js ${process.versions.node}, about a minute ...`);
+    if (!run(['npm', 'rebuild', 'better-sqlite3']) || !canLoadSqlite()) {
+      fail('The SQLite binding (better-sqlite3) cannot be loaded: see the output above');
+    }
+  }
   writeFileSync(stamp, wanted);
 }
 
+const npmCi = () => run(['npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error']);
+
+/** Whether node_modules holds exactly what package-lock.json says, by the list that npm keeps there. */
+function areInstalled() {
+  if (!existsSync(path.join(root, 'node_modules', '.package-lock.json'))) return false;
+  const { packages: wanted } = readJson('package-lock.json');
+  const { packages: present } = readJson('node_modules', '.package-lock.json');
+  return (
+    Object.entries(wanted).every(
+      ([name, { version, optional }]) =>
+        name === '' || present[name]?.version === version || (optional && !present[name]),
+    ) && Object.keys(present).every((name) => name in wanted)
+  );
+}
+
+const canLoadSqlite = () =>
+  spawnSync(process.execPath, ['-e', 'new (require("better-sqlite3"))(":memory:")'], { cwd: root })
+    .status === 0;
+
 /**
- * Installs missing Debian packages with apt-get (as root, or through sudo). Where that is not possible it ends
- * the process and names what is missing and how to get it.
+ * Installs missing Debian packages with apt-get (as root, or through sudo), saying so first. Where that is not
+ * possible it ends the process and names what is missing and how to get it.
  */
 export function ensurePrograms(list = systemPrograms, why = 'for the real stack') {
   const missing = missingPrograms(list);
   if (missing.length === 0) return;
   const packages = [...new Set(missing.flatMap((program) => program.packages))];
   const names = missing.map(({ find }) => find).join(', ');
-  const isRoot = process.getuid?.() === 0;
   const manual = `apt-get update && apt-get install --no-install-recommends ${packages.join(' ')}`;
   if (!isPresent('apt-get')) {
     fail(`Missing ${why}: ${names}. This is not a Debian or Ubuntu machine: install them by hand.`);
   }
-  if (!isRoot && !isPresent('sudo')) fail(`Missing ${why}: ${names}. As root: ${manual}`);
+  const apt = (...args) => asRoot(['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args]);
+  if (apt() === undefined) fail(`Missing ${why}: ${names}. As root: ${manual}`);
   say(`Installing Debian packages ${why}: ${packages.join(' ')}`);
-  const elevate = (args) => (isRoot ? args : ['sudo', ...args]);
-  const apt = (args) => {
-    const [command, ...rest] = elevate([
-      'env',
-      'DEBIAN_FRONTEND=noninteractive',
-      'apt-get',
-      '-qq',
-      ...args,
-    ]);
-    return run(command, rest, { stdio: ['ignore', 'ignore', 2] });
-  };
-  if (!apt(['update']) || !apt(['install', '-y', '--no-install-recommends', ...packages])) {
-    fail(`apt-get failed. By hand, as root: ${manual}`);
+  // An update that fails for one of many sources is no obstacle if the packages can be had.
+  run(apt('-qq', 'update'));
+  const options = ['-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Use-Pty=0'];
+  if (!run(apt('-qq', 'install', '-y', '--no-install-recommends', ...options, ...packages))) {
+    fail(`apt-get could not install ${packages.join(' ')}. By hand, as root: ${manual}`);
   }
   const still = missingPrograms(list);
   if (still.length > 0) {
@@ -121,4 +158,29 @@ export function ensurePrograms(list = systemPrograms, why = 'for the real stack'
       `Still missing after installing ${packages.join(' ')}: ${still.map(({ find }) => find).join(', ')}`,
     );
   }
+  const services = packages.filter((name) => packagesWithService.includes(name));
+  if (services.length > 0 && existsSync('/run/systemd/system')) {
+    say(
+      `Debian has also started services of these packages, which Stowage's tests and demo do not use. ` +
+        `To stop them: systemctl disable --now ${services.join(' ')}`,
+    );
+  }
+}
+
+/** Builds the apps into dist/apps; what is up to date is not built again. Ends the process when that fails. */
+export function buildApps() {
+  say('Building the services ...');
+  const nx = path.join(root, 'node_modules', '.bin', 'nx');
+  const build = spawnSync(
+    process.execPath,
+    [nx, 'run-many', '-t', 'build', '--outputStyle=static'],
+    {
+      cwd: root,
+      encoding: 'utf8',
+      env: { ...process.env, NX_DAEMON: 'false', NX_TUI: 'false' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      maxBuffer: 64 * 1024 * 1024,
+    },
+  );
+  if (build.status !== 0) fail(`${build.stdout}${build.stderr}\nThe build failed: see above`);
 }

@@ -1,0 +1,169 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+
+interface Message {
+  ruleId: string | null;
+  message: string;
+}
+
+const nxRule = '@nx/enforce-module-boundaries';
+
+/** A fixture, where it is taken to stand, and the one message that the rule must give there. */
+const broken: [file: string, place: string, rule: string, message: string][] = [
+  ...['imports-nestjs', 'imports-nats', 'imports-grpc', 'imports-prom-client'].map(
+    (file): [string, string, string, string] => [
+      file,
+      'libs/image-ref/src/fixture.ts',
+      nxRule,
+      'A project tagged with "type:domain" is not allowed to import',
+    ],
+  ),
+  [
+    'imports-node-fs',
+    'libs/image-ref/src/fixture.ts',
+    'no-restricted-imports',
+    "'node:fs' import is restricted from being used. Domain code does no input or output.",
+  ],
+  [
+    'imports-net',
+    'libs/errors/src/fixture.ts',
+    'no-restricted-imports',
+    "'net' import is restricted from being used. Domain code does no input or output.",
+  ],
+  [
+    'imports-node-fs',
+    'apps/gc-worker/src/plan-collection.ts',
+    'no-restricted-imports',
+    "'node:fs' import is restricted from being used. Domain code does no input or output.",
+  ],
+  [
+    'imports-events',
+    'libs/image-ref/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:domain" can only depend on libs tagged with "type:domain"',
+  ],
+  [
+    'imports-nestjs',
+    'libs/events/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:contract" is not allowed to import "@nestjs/common"',
+  ],
+  [
+    'imports-nats',
+    'libs/events/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:contract" is not allowed to import "nats"',
+  ],
+  [
+    'imports-registry-auth',
+    'libs/events/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:contract" can only depend on libs tagged with "type:domain", "type:contract"',
+  ],
+  [
+    'imports-nestjs',
+    'libs/cri-client/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:adapter" is not allowed to import "@nestjs/common"',
+  ],
+  [
+    'imports-service-kit',
+    'libs/cri-endpoint/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:adapter" can only depend on libs tagged with "type:domain", "type:contract", "type:adapter"',
+  ],
+  [
+    'imports-cri-client',
+    'libs/service-kit/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:kit" can only depend on libs tagged with "type:domain", "type:contract"',
+  ],
+  [
+    'imports-testing',
+    'libs/cri-client/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:adapter" can only depend on libs tagged with "type:domain", "type:contract", "type:adapter"',
+  ],
+  [
+    'imports-testing',
+    'apps/gc-worker/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:app" can only depend on libs tagged with "type:domain", "type:contract", "type:adapter", "type:kit"',
+  ],
+  [
+    'imports-another-app',
+    'apps/image-service/src/fixture.ts',
+    nxRule,
+    'Projects cannot be imported by a relative or absolute path, and must begin with a npm scope',
+  ],
+  [
+    'imports-another-app',
+    'apps/image-service/src/fixture.spec.ts',
+    nxRule,
+    'Projects cannot be imported by a relative or absolute path, and must begin with a npm scope',
+  ],
+  [
+    'imports-app-from-lib',
+    'libs/testing/src/fixture.ts',
+    nxRule,
+    'Projects cannot be imported by a relative or absolute path, and must begin with a npm scope',
+  ],
+  [
+    'imports-lib-by-path',
+    'libs/event-bus/src/fixture.ts',
+    nxRule,
+    'Projects cannot be imported by a relative or absolute path, and must begin with a npm scope',
+  ],
+];
+
+const allowed: [file: string, place: string][] = [
+  ['imports-image-ref', 'libs/errors/src/fixture.ts'],
+  ['imports-zod', 'libs/events/src/fixture.ts'],
+  ['imports-grpc', 'libs/cri-proto/src/fixture.ts'],
+  ['imports-cri-proto', 'libs/cri-client/src/fixture.ts'],
+  ['imports-nats', 'libs/event-bus/src/fixture.ts'],
+  ['imports-nestjs', 'libs/event-bus/src/fixture.module.ts'],
+  ['imports-node-fs', 'libs/event-bus/src/fixture.ts'],
+  ['imports-nestjs', 'libs/service-kit/src/fixture.ts'],
+  ['imports-events', 'libs/service-kit/src/fixture.ts'],
+  ['imports-cri-client', 'apps/gc-worker/src/fixture.ts'],
+  ['imports-service-kit', 'apps/gc-worker/src/fixture.ts'],
+  ['imports-node-fs', 'apps/gc-worker/src/fixture.ts'],
+  ['imports-node-fs', 'libs/image-ref/src/fixture.spec.ts'],
+  ['imports-testing', 'libs/cri-client/src/fixture.it.spec.ts'],
+  ['imports-testing', 'apps/gc-worker/src/fixture.it.spec.ts'],
+  ['imports-testing', 'e2e/fixture.ts'],
+  ['imports-testing', 'bench/fixture.ts'],
+];
+
+let answers: Message[][] = [];
+
+beforeAll(() => {
+  const cases = [...broken, ...allowed].map(([file, place]) => ({ file: `${file}.ts`, place }));
+  const lint = spawnSync(process.execPath, [path.join(__dirname, 'lint-fixtures.mjs')], {
+    input: JSON.stringify(cases),
+    encoding: 'utf8',
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  answers = JSON.parse(lint.stdout) as Message[][];
+});
+
+test.each(broken.map((entry, index) => [...entry, index] as const))(
+  '%s in %s breaks %s',
+  (_file, _place, ruleId, message, index) => {
+    expect(answers[index]).toEqual([{ ruleId, message: expect.stringContaining(message) }]);
+  },
+);
+
+test.each(allowed.map(([file, place], index) => [file, place, index] as const))(
+  '%s in %s is allowed',
+  (_file, _place, index) => {
+    expect(answers[broken.length + index]).toEqual([]);
+  },
+);
+
+test('every fixture is used', () => {
+  const used = new Set([...broken, ...allowed].map(([file]) => `${file}.ts`));
+  expect(readdirSync(path.join(__dirname, 'boundary-fixture'))).toEqual([...used].sort());
+});

@@ -1,0 +1,3 @@
+import { config } from '../../gc-worker/src/config';
+
+export const other = config;

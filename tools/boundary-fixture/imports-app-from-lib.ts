@@ -1,0 +1,3 @@
+import { config } from '../../../apps/gc-worker/src/config';
+
+export const app = config;

@@ -1,0 +1,3 @@
+import { parseEndpoint } from '@stowage/cri-client';
+
+export const parse = parseEndpoint;

@@ -1,0 +1,3 @@
+import { ImageSpec } from '@stowage/cri-proto';
+
+export const message = ImageSpec;

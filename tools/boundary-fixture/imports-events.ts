@@ -1,0 +1,3 @@
+import { eventNames } from '@stowage/events';
+
+export const names = eventNames;

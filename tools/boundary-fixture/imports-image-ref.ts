@@ -1,0 +1,3 @@
+import { parseImageName } from '@stowage/image-ref';
+
+export const parse = parseImageName;

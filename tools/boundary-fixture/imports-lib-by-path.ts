@@ -1,0 +1,3 @@
+import { streamName } from '../../events/src/subjects';
+
+export const stream = streamName;

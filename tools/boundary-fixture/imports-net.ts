@@ -1,0 +1,3 @@
+import { connect } from 'net';
+
+export const open = connect;

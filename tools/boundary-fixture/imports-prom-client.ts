@@ -1,0 +1,3 @@
+import { Counter } from 'prom-client';
+
+export const metric = Counter;

@@ -1,0 +1,3 @@
+import { Keyring } from '@stowage/registry-auth';
+
+export const keyring = Keyring;

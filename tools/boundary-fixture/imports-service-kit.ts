@@ -1,0 +1,3 @@
+import { runService } from '@stowage/service-kit';
+
+export const run = runService;

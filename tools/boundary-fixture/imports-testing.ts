@@ -1,0 +1,3 @@
+import { startStack } from '@stowage/testing';
+
+export const start = startStack;
