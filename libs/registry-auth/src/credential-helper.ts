@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { createCredential, type Credential } from './credential';
 import type { LookupOptions, ProblemListener } from './keyring';
 import { ProgramError, runProgram } from './run-program';
@@ -47,37 +48,42 @@ export class CredentialHelpers {
     server: string,
     signal: AbortSignal,
   ): Promise<Credential | undefined> {
-    const report = (reason: string): undefined => {
-      this.options.onProblem?.({ kind: 'credential-helper', name: helper, reason });
-      return undefined;
-    };
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(helper)) {
-      return report('a helper name is letters, digits, ".", "_" and "-"');
-    }
-    const program = `docker-credential-${helper}`;
-    const { binDir = '', timeoutMs = defaultTimeoutMs } = this.options;
     try {
-      const output = await runProgram({
-        program: binDir === '' ? program : `${binDir}/${program}`,
-        args: ['get'],
-        input: server,
-        timeoutMs,
-        signal,
-      });
-      const answer = readAnswer(output);
-      if (answer == null)
-        return report(`${program} get ${server}: its answer is not the JSON object wanted`);
-      const { Username: username, Secret: secret } = answer;
-      if (username === '' && secret === '') return undefined;
-      return createCredential(
-        username === tokenUser ? { identityToken: secret } : { username, password: secret },
-        { kind: 'credential-helper', helper },
-      );
+      return await this.credential(helper, server, signal);
     } catch (error) {
       if (!(error instanceof ProgramError)) throw error;
       if (notFound.test(error.stdout)) return undefined;
-      return report(`${program} get ${server}: ${error.message}`);
+      this.options.onProblem?.({
+        kind: 'credential-helper',
+        name: helper,
+        reason: `docker-credential-${helper} get ${server}: ${error.message}`,
+      });
+      return undefined;
     }
+  }
+
+  private async credential(
+    helper: string,
+    server: string,
+    signal: AbortSignal,
+  ): Promise<Credential | undefined> {
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(helper)) {
+      throw new ProgramError('a helper name is letters, digits, ".", "_" and "-"');
+    }
+    const { binDir = '', timeoutMs = defaultTimeoutMs } = this.options;
+    const output = await runProgram({
+      program: path.join(binDir, `docker-credential-${helper}`),
+      args: ['get'],
+      input: server,
+      timeoutMs,
+      signal,
+    });
+    const { Username: username, Secret: secret } = readAnswer(output);
+    if (username === '' && secret === '') return undefined;
+    return createCredential(
+      username === tokenUser ? { identityToken: secret } : { username, password: secret },
+      { kind: 'credential-helper', helper },
+    );
   }
 }
 
@@ -86,16 +92,17 @@ function serverOf(repository: string): string {
   return domain === 'docker.io' ? dockerHubServer : domain;
 }
 
-function readAnswer(output: string): { Username: string; Secret: string } | undefined {
+/** Throws ProgramError, which does not repeat the answer. */
+function readAnswer(output: string): { Username: string; Secret: string } {
   let answer: unknown;
   try {
     answer = JSON.parse(output);
   } catch {
-    return undefined;
+    throw new ProgramError('its answer is not JSON');
   }
-  if (typeof answer !== 'object' || answer == null) return undefined;
-  const { Username = '', Secret = '' } = answer as { Username?: unknown; Secret?: unknown };
-  return typeof Username === 'string' && typeof Secret === 'string'
-    ? { Username, Secret }
-    : undefined;
+  const { Username = '', Secret = '' } = Object(answer) as { Username?: unknown; Secret?: unknown };
+  if (typeof Username !== 'string' || typeof Secret !== 'string') {
+    throw new ProgramError('Username and Secret of its answer are not texts');
+  }
+  return { Username, Secret };
 }

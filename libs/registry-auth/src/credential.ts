@@ -95,13 +95,14 @@ const authFields = [
   'registryToken',
 ] as const;
 
+/** Only filled fields exist. */
 class RedactedAuth implements RegistryAuth {
-  readonly username?: string;
-  readonly password?: string;
-  readonly auth?: string;
-  readonly serverAddress?: string;
-  readonly identityToken?: string;
-  readonly registryToken?: string;
+  declare readonly username?: string;
+  declare readonly password?: string;
+  declare readonly auth?: string;
+  declare readonly serverAddress?: string;
+  declare readonly identityToken?: string;
+  declare readonly registryToken?: string;
 
   constructor(auth: RegistryAuth) {
     for (const field of authFields) {

@@ -10,6 +10,18 @@ export {
 } from './credential';
 export { type CredentialHelperOptions } from './credential-helper';
 export {
+  type CredentialProvider,
+  type CredentialProviderConfig,
+  CredentialProviderConfigError,
+  loadCredentialProviderConfig,
+  type TokenAttributes,
+} from './credential-provider-config';
+export {
+  CredentialProviders,
+  type CredentialProvidersOptions,
+  type ProviderRun,
+} from './credential-providers';
+export {
   DockerConfigFiles,
   type DockerConfigFilesOptions,
   type DockerConfigInUse,
@@ -20,6 +32,7 @@ export {
   concatKeyrings,
   type Keyring,
   type LookupOptions,
+  type PodServiceAccount,
   type ProblemListener,
   type SourceProblem,
 } from './keyring';
@@ -29,3 +42,4 @@ export {
   pullSecretKeyring,
   type PullSecretOptions,
 } from './pull-secrets';
+export { PullSecretDirectory } from './pull-secret-directory';

@@ -1,9 +1,18 @@
-import type { Credential } from './credential';
+import type { Credential, ServiceAccountRef } from './credential';
 
 /** What look-ups of all keyrings take. */
 export interface LookupOptions {
   /** Ends helpers and plugins that a look-up started. */
   readonly signal?: AbortSignal;
+  /** The service account of the pod the image is for; plugins may ask for its token. */
+  readonly serviceAccount?: PodServiceAccount;
+}
+
+/** A pod's service account, and a way to its tokens. */
+export interface PodServiceAccount extends ServiceAccountRef {
+  readonly annotations: Readonly<Record<string, string>>;
+  /** A token for the audience, bound to the pod. */
+  token(audience: string, options?: { readonly signal?: AbortSignal }): Promise<string>;
 }
 
 /** Gives the credentials for an image. */

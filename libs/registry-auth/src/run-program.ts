@@ -1,4 +1,6 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { errorCode } from './file-signature';
 
 /** Most a helper or plugin may print; more ends it. */
 const maxOutputBytes = 1 << 20;
@@ -40,10 +42,7 @@ export interface ProgramRun {
  */
 export async function runProgram(run: ProgramRun): Promise<string> {
   run.signal.throwIfAborted();
-  const child = spawn(run.program, run.args, {
-    env: { ...process.env, ...run.env },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = await start(run);
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   let bytes = 0;
@@ -69,9 +68,6 @@ export async function runProgram(run: ProgramRun): Promise<string> {
   const timer = setTimeout(() => end(`took longer than ${run.timeoutMs} ms`), run.timeoutMs);
   try {
     const ended = new Promise<string | undefined>((resolve) => {
-      child.once('error', (error: NodeJS.ErrnoException) =>
-        resolve(`cannot be started: ${error.code ?? error.message}`),
-      );
       child.once('close', (code, signal) =>
         resolve(
           code === 0 ? undefined : code == null ? `signal: ${signal}` : `exit status ${code}`,
@@ -79,7 +75,8 @@ export async function runProgram(run: ProgramRun): Promise<string> {
       );
     });
     child.stdin.end(run.input);
-    failure = (await ended) ?? failure;
+    const ending = await ended;
+    failure ??= ending;
   } finally {
     clearTimeout(timer);
     run.signal.removeEventListener('abort', onAbort);
@@ -89,6 +86,17 @@ export async function runProgram(run: ProgramRun): Promise<string> {
   if (failure == null) return output;
   const said = shown(Buffer.concat(stderr).toString('utf8'), run.secrets ?? []);
   throw new ProgramError(said === '' ? failure : `${failure}: ${said}`, output);
+}
+
+async function start(run: ProgramRun): Promise<ChildProcessWithoutNullStreams> {
+  try {
+    const child = spawn(run.program, run.args, { env: { ...process.env, ...run.env } });
+    // Without a process there may be no pipes either, and the reason comes as an event.
+    if (child.pid == null) throw ((await once(child, 'error')) as [Error])[0];
+    return child;
+  } catch (error) {
+    throw new ProgramError(`cannot be started: ${errorCode(error)}`);
+  }
 }
 
 /** One line, cut, without the secrets. */
