@@ -7,8 +7,11 @@ import {
   type Authenticator,
   type ConnectionOptions,
   type NatsConnection,
+  type TlsOptions,
 } from 'nats';
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
 import type { BusLog, NatsOptions } from './types';
 
 /** Servers, login and TLS as the NATS client wants them. */
@@ -81,7 +84,11 @@ export function natsConnectSettings(nats: NatsOptions, name: string): NatsConnec
       ...(authenticator && { authenticator }),
       ...(token !== undefined && { token }),
       ...(useTls && {
-        tls: { ...(caFile && { caFile }), ...(certFile && { certFile, keyFile: keyFile ?? '' }) },
+        tls: {
+          ...(caFile && { caFile }),
+          ...(certFile && { certFile, keyFile: keyFile ?? '' }),
+          ...identityCheck(urls.map(({ hostname }) => hostname.replace(/^\[|\]$/g, ''))),
+        },
       }),
       ...(nats.inboxPrefix !== undefined && { inboxPrefix: nats.inboxPrefix }),
       timeout: nats.connectTimeoutMs ?? 5000,
@@ -94,6 +101,22 @@ export function natsConnectSettings(nats: NatsOptions, name: string): NatsConnec
       noAsyncTraces: true,
     },
   };
+}
+
+/**
+ * The client tells Node's TLS no name for a server given by IP address, and Node then expects a certificate for
+ * `localhost`. For such servers the certificate has to name one of the configured addresses instead.
+ */
+function identityCheck(hosts: readonly string[]): TlsOptions {
+  const addresses = hosts.filter((host) => isIP(host) !== 0);
+  if (addresses.length === 0) return {};
+  const check: typeof checkServerIdentity = (host, certificate) => {
+    const error = checkServerIdentity(host, certificate);
+    if (error === undefined || host !== 'localhost') return error;
+    const errors = addresses.map((address) => checkServerIdentity(address, certificate));
+    return errors.includes(undefined) ? undefined : errors[0];
+  };
+  return { checkServerIdentity: check } as TlsOptions;
 }
 
 function authenticatorOf(
@@ -197,7 +220,8 @@ export class NatsLink {
         this.log.info({ server: connection.getServer() }, 'connected to NATS');
         this.#set({ connected: true });
         this.on.connection(connection);
-        await this.#watch(connection);
+        // The client leaves its status iterator open when it is closed, so nobody waits for this.
+        void this.#watch(connection);
         const why = await connection.closed();
         this.#connection = undefined;
         this.#set({ connected: false, reason: this.#unreachable(why ?? 'connection closed') });
@@ -258,12 +282,13 @@ export class NatsLink {
   }
 }
 
-/** Text of a client error; the client's codes say more than some of its messages. */
+/** Text of a client error: what caused it, or its message with the code where that says more. */
 export function errorText(error: unknown): string {
-  const { code, chainedError } = error as { code?: unknown; chainedError?: unknown };
+  const { code, chainedError } = (error ?? {}) as {
+    code?: unknown;
+    chainedError?: { message?: string };
+  };
+  if (chainedError?.message) return chainedError.message;
   const message = errorMessage(error);
-  const chained = chainedError instanceof Error ? ` (${chainedError.message})` : '';
-  return typeof code === 'string' && code !== message && !message.includes(code)
-    ? `${message} [${code}]${chained}`
-    : `${message}${chained}`;
+  return typeof code === 'string' && !message.includes(code) ? `${message} [${code}]` : message;
 }

@@ -1,0 +1,25 @@
+import { newUlid, ulidGenerator } from './ulid';
+
+describe('ULIDs', () => {
+  it('begin with the time', () => {
+    const next = ulidGenerator(() => 0n);
+    expect(next(new Date(0))).toBe('00000000000000000000000000');
+    expect(ulidGenerator(() => 0n)(new Date(1469918176385))).toBe('01ARYZ6S410000000000000000');
+  });
+
+  it('hold 80 random bits of which the first is 0', () => {
+    const next = ulidGenerator(() => (1n << 80n) - 1n);
+    expect(next(new Date(1))).toBe('0000000001FZZZZZZZZZZZZZZZ');
+  });
+
+  it('rise within a millisecond and when the clock steps back', () => {
+    const next = ulidGenerator();
+    const ids = [5, 5, 5, 3, 5, 6].map((ms) => next(new Date(ms)));
+    expect([...ids].sort()).toEqual(ids);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('are of the form that envelopes want', () => {
+    expect(newUlid()).toMatch(/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/);
+  });
+});
