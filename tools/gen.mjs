@@ -36,6 +36,11 @@ const generators = [
     owns: ['docs/reference/events', 'docs/reference/asyncapi.yaml', 'docs/reference/events.md'],
     write: (out) => runTypeScript('libs/events/reference/write.ts', out),
   },
+  {
+    name: 'configuration',
+    owns: ['docs/reference/configuration.md'],
+    write: (out) => runTypeScript('tools/configuration-reference.ts', out),
+  },
 ];
 
 /** Runs a script of the workspace in a process of its own. */

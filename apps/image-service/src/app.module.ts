@@ -14,7 +14,7 @@ import {
   parseEndpoint,
 } from '@stowage/cri-client';
 import type { ImageServiceClient } from '@stowage/cri-client';
-import type { CallObserver, Endpoint } from '@stowage/cri-endpoint';
+import type { Endpoint } from '@stowage/cri-endpoint';
 import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
@@ -29,7 +29,7 @@ import type { ImageRuntime } from './image-runtime';
 import { tellAll } from './listeners';
 import type { ImageListeners } from './listeners';
 import { imageMetrics } from './metrics';
-import { credentialHash, nodeCredentials } from './node-credentials';
+import { nodeCredentials, requestHash } from './node-credentials';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { PulledImage } from './pull-image';
@@ -37,6 +37,7 @@ import { RemoveImage } from './remove-image';
 import { BUS, CONTEXT, ENSURE, METRICS, LISTENERS, PULL, PULLS, REMOVE, RUNTIME } from './tokens';
 
 type Context = ServiceContext<ImageServiceConfig>;
+type Metrics = ReturnType<typeof imageMetrics>;
 type Pulls = PullCoalescer<PulledImage>;
 
 /** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
@@ -74,7 +75,7 @@ const providers: Provider[] = [
   {
     provide: LISTENERS,
     inject: [CONTEXT, BUS, METRICS],
-    useFactory: ({ log }: Context, bus: EventBus, metrics: ReturnType<typeof imageMetrics>) =>
+    useFactory: ({ log }: Context, bus: EventBus, metrics: Metrics) =>
       tellAll(
         [imageEvents((name, event) => bus.publish(name, event)), metrics.listeners, imageLog(log)],
         (error) => log.error({ err: error }, 'an event, metric or log line was lost'),
@@ -82,15 +83,23 @@ const providers: Provider[] = [
   },
   {
     provide: PULL,
-    inject: [CONTEXT, RUNTIME, LISTENERS, PULLS],
+    inject: [CONTEXT, RUNTIME, METRICS, LISTENERS, PULLS],
     useFactory: (
       { config, log }: Context,
       runtime: ImageRuntime,
+      metrics: Metrics,
       listeners: Required<ImageListeners>,
       pulls: Pulls,
     ) => {
-      const node = nodeCredentials(config.dockerConfigDirs, log);
-      return new PullImage(runtime, node, credentialHash, listeners.pull, pulls);
+      const node = nodeCredentials({
+        configJsonDirs: config.dockerConfigDirs,
+        dockercfgDirs: config.dockercfgDirs,
+        onProblem: (problem) => {
+          metrics.credentialProblem(problem.kind);
+          log.warn(problem, 'credential source cannot be used');
+        },
+      });
+      return new PullImage(runtime, node, requestHash, listeners.pull, pulls);
     },
   },
   {
@@ -119,7 +128,7 @@ export class ImageServiceModule
     @Inject(RUNTIME) private readonly runtime: ImageServiceClient,
     @Inject(PULL) private readonly puller: PullImage,
     @Inject(REMOVE) private readonly remover: RemoveImage,
-    @Inject(METRICS) private readonly metrics: { readonly calls: CallObserver },
+    @Inject(METRICS) private readonly metrics: Metrics,
     @Inject(BUS) private readonly bus: EventBus,
   ) {}
 

@@ -4,6 +4,13 @@ import { commonKeys, defineConfig, durationKey, listenKey, listKey } from '@stow
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
 
+const dirsKey = (options: Omit<Parameters<typeof listKey>[0], 'allowed' | 'item'>) =>
+  listKey({
+    ...options,
+    item: z.string().startsWith('/'),
+    allowed: 'absolute paths of folders, separated by commas; empty for none',
+  });
+
 /** Configuration of image-service. */
 export const config = defineConfig({
   app: 'image-service',
@@ -22,15 +29,24 @@ export const config = defineConfig({
       meaning: 'Time limit of calls to the runtime; pulls have none.',
       kubelet: { key: 'runtimeRequestTimeout', kind: 'string', zeroIsUnset: true },
     }),
-    dockerConfigDirs: listKey({
+    dockerConfigDirs: dirsKey({
       default: () => ['/var/lib/kubelet', path.join(os.homedir(), '.docker'), '/.docker'],
-      defaultText: '/var/lib/kubelet, $HOME/.docker, /.docker',
-      item: z.string().startsWith('/'),
-      allowed: 'absolute paths of folders, separated by commas; empty for none',
+      defaultText: '/var/lib/kubelet,$HOME/.docker,/.docker',
       meaning:
-        'Folders that are searched for docker credentials, config.json in each before .dockercfg in each; the first file that decodes is used.',
+        'Folders searched for config.json with docker credentials; the first file that decodes is used.',
+    }),
+    dockercfgDirs: dirsKey({
+      default: () => ['/var/lib/kubelet', os.homedir(), '/'],
+      defaultText: '/var/lib/kubelet,$HOME,/',
+      meaning: 'Folders searched for .dockercfg where no config.json was found.',
     }),
   },
+  checks: [
+    ({ listen, imageEndpoint, runtimeEndpoint }) =>
+      [imageEndpoint, runtimeEndpoint].includes(`unix://${listen}`)
+        ? { key: 'listen', allowed: "another path than the runtime's own sockets" }
+        : undefined,
+  ],
 });
 
 /** The values of {@link config}. */

@@ -2,6 +2,7 @@ import { anonymous, credentialsForPull, requestCredential, secretsOf } from './c
 import type { PullCredential } from './credentials';
 
 const hash = () => 'h';
+const { signal } = new AbortController();
 const node = (credentials: PullCredential[]) => ({
   asked: [] as string[],
   forRepository(repository: string) {
@@ -46,21 +47,20 @@ describe('credentials of a pull', () => {
 
   it("are the request's alone, and nobody else is asked", async () => {
     const source = node([file('a')]);
-    expect(await credentialsForPull('r', own, source)).toEqual([own]);
+    expect(await credentialsForPull('r', own, source, { signal })).toEqual([own]);
     expect(source.asked).toEqual([]);
   });
 
   it("are the node's in its order, without anonymous after them", async () => {
     const source = node([file('a'), file('b')]);
-    expect(await credentialsForPull('docker.io/library/nginx', undefined, source)).toEqual([
-      file('a'),
-      file('b'),
-    ]);
+    expect(
+      await credentialsForPull('docker.io/library/nginx', undefined, source, { signal }),
+    ).toEqual([file('a'), file('b')]);
     expect(source.asked).toEqual(['docker.io/library/nginx']);
   });
 
   it('are the anonymous one when there is none', async () => {
-    expect(await credentialsForPull('r', undefined, node([]))).toEqual([anonymous]);
+    expect(await credentialsForPull('r', undefined, node([]), { signal })).toEqual([anonymous]);
   });
 
   it('know their secrets, longest first, not those too short to look for', () => {

@@ -9,12 +9,18 @@ export type PullAuth = Partial<
 >;
 
 /** Where a credential came from; a closed set, used as metric label and in events. */
-export type CredentialSource = 'none' | 'request' | 'docker-config';
+export type CredentialSource =
+  | 'none'
+  | 'request'
+  | 'docker-config'
+  | 'kubernetes-secret'
+  | 'credential-helper'
+  | 'credential-provider';
 
 /** What may be told about a credential. */
 export interface CredentialLabel {
   readonly source: CredentialSource;
-  /** Name within the source: path of the file. */
+  /** Name within the source: path of the file, `namespace/name` of the secret, name of the program. */
   readonly name?: string;
   /** Kubelet's credential hash, 64 hexadecimal digits. */
   readonly hash?: string;
@@ -29,7 +35,10 @@ export interface PullCredential {
 /** Where a node's own credentials come from. */
 export interface NodeCredentials {
   /** Credentials for a repository (normalised, no tag), in the order they are to be tried. */
-  forRepository(repository: string): Promise<readonly PullCredential[]>;
+  forRepository(
+    repository: string,
+    options: { signal: AbortSignal },
+  ): Promise<readonly PullCredential[]>;
 }
 
 /** No credentials: the runtime asks anonymously, or with what it has configured itself. */
@@ -72,9 +81,10 @@ export async function credentialsForPull(
   repository: string,
   fromRequest: PullCredential | undefined,
   node: NodeCredentials,
+  options: { signal: AbortSignal },
 ): Promise<readonly [PullCredential, ...PullCredential[]]> {
   if (fromRequest !== undefined) return [fromRequest];
-  const [first, ...rest] = await node.forRepository(repository);
+  const [first, ...rest] = await node.forRepository(repository, options);
   return first === undefined ? [anonymous] : [first, ...rest];
 }
 

@@ -45,6 +45,12 @@ export function imageMetrics(registry: Registry, inFlight: () => number) {
     labelNames: ['credential', 'result'],
     registers,
   });
+  const problems = new Counter({
+    name: 'stowage_image_credential_problems_total',
+    help: 'Credential sources that could not be used, by kind; counted once for each change of the source.',
+    labelNames: ['source'],
+    registers,
+  });
   const coalesced = new Counter({
     name: 'stowage_image_pulls_coalesced_total',
     help: 'Callers that took part in a pull that was going on already.',
@@ -90,7 +96,13 @@ export function imageMetrics(registry: Registry, inFlight: () => number) {
       ended: (policy, result) => ensures.inc({ pull_policy: policy.toLowerCase(), result }),
     },
   };
-  return { listeners, calls: callMetrics(registry) };
+  return {
+    listeners,
+    calls: callMetrics(registry),
+    credentialProblem: (source: string) => {
+      problems.inc({ source });
+    },
+  };
 }
 
 /** Calls on the CRI socket, handled here or forwarded. */

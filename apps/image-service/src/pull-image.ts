@@ -117,7 +117,9 @@ export class PullImage {
     const outcome = await this.pulls.run(
       key,
       async (signal) => {
-        const credentials = await credentialsForPull(names.repository, fromRequest, this.node);
+        const credentials = await credentialsForPull(names.repository, fromRequest, this.node, {
+          signal,
+        });
         return this.#run({ ...pull, reference: names.reference }, request, credentials, {
           ...options,
           signal,

@@ -71,7 +71,7 @@ export function renderCheck<K extends ConfigKeys>(
   return lines.join('\n');
 }
 
-const cell = (text: string) => text.replaceAll('|', '\\|');
+const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
 
 /** The reference page of all apps: keys that all share first, then a section for each app. */
 export function renderConfigurationReference(definitions: readonly DescribedConfig[]): string {
