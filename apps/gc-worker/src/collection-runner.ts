@@ -105,7 +105,7 @@ export class CollectionRunner {
    * Collects now: by the policy, to free `bytes`, or exactly the plan of that id. Throws FailedPreconditionError when
    * that plan is not what would be planned now, and what the runtime answered before there was a plan.
    */
-  run(
+  async run(
     { planId, bytes }: { planId?: string; bytes?: number },
     { signal }: { signal: AbortSignal },
   ): Promise<CollectionOutcome> {

@@ -1,0 +1,248 @@
+import { RuntimeUnavailableError } from '@stowage/errors';
+import { CollectionRunner } from './collection-runner';
+import type { KubeletDifferences } from './differences';
+import { container, FakeWorker, listed } from './testing/fake-worker';
+import { minutes, now, policy } from './testing/plan-fixtures';
+import type { FileSystemReading } from './threshold';
+
+const { signal } = new AbortController();
+let worker: FakeWorker;
+let usedPercent: number;
+let diskError: Error | undefined;
+let capacityBytes: number;
+
+beforeEach(() => {
+  worker = new FakeWorker();
+  usedPercent = 50;
+  diskError = undefined;
+  capacityBytes = 1000;
+});
+
+/** Each removed image frees a tenth of the disk, as its size says. */
+function runner(differences: Partial<KubeletDifferences> = {}, removalTimeoutMs = 1000) {
+  const readDisks = (): Promise<FileSystemReading[]> => {
+    if (diskError !== undefined) return Promise.reject(diskError);
+    const removals = worker.runtime.calls.filter((call) => call.startsWith('removeImage')).length;
+    const availableBytes = 1000 - usedPercent * 10 + removals * 100;
+    return Promise.resolve([
+      { mountpoint: '/images', capacityBytes, availableBytes, inodes: null, inodesFree: null },
+    ]);
+  };
+  return new CollectionRunner({
+    policy: policy({ differences }),
+    runtime: worker.runtime,
+    detector: worker.detector(differences),
+    disks: { read: readDisks },
+    store: worker.store,
+    publish: worker.publish,
+    metrics: worker.metrics,
+    log: worker.log,
+    now: worker.now,
+    meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
+    removalTimeoutMs,
+  });
+}
+
+async function withImages(collections: CollectionRunner, ...ids: string[]): Promise<void> {
+  worker.runtime.images = ids.map((id) => listed(id));
+  await collections.detect({ signal });
+  worker.takeEvents();
+  worker.clock += minutes(3);
+}
+
+const lastData = () => worker.published.at(-1)?.data;
+
+describe('due', () => {
+  it('does nothing and says nothing below the mark', async () => {
+    const collections = runner();
+    await withImages(collections, 'a');
+    await collections.due('period', { signal });
+    expect(worker.takeEvents()).toEqual([]);
+    expect(collections.lastOutcome()).toBeUndefined();
+  });
+
+  it('collects over the mark, tells each removal, then the collection, and forgets the records', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b', 'c');
+    usedPercent = 95;
+    await collections.due('mark-crossed', { signal });
+    expect(lastData()).toMatchObject({ trigger: 'threshold', askedBytes: 150, removedCount: 2 });
+    const planId = collections.lastOutcome()?.planId;
+    expect(worker.takeEvents()).toEqual([
+      'ImageRemoved a',
+      'ImageRemoved b',
+      `GarbageCollected ${planId}`,
+    ]);
+    expect([...worker.store.images().keys()]).toEqual(['c']);
+    // What it removed itself does not count as vanished.
+    await collections.detect({ signal });
+    expect(worker.takeEvents()).toEqual([]);
+  });
+
+  it('says in its failure what kubelet says, at each period, and is quiet in between', async () => {
+    const collections = runner();
+    usedPercent = 95;
+    await collections.due('period', { signal });
+    await collections.due('period', { signal });
+    await collections.due('still-over-mark', { signal });
+    expect(worker.takeEvents().map((line) => line.split(' ')[0])).toEqual([
+      'GarbageCollectionFailed',
+      'GarbageCollectionFailed',
+    ]);
+  });
+
+  it('collects between periods as soon as an image may go', async () => {
+    const collections = runner();
+    worker.runtime.images = [listed('a'), listed('b')];
+    worker.runtime.containers = [container('c1', 'a'), container('c2', 'b')];
+    usedPercent = 90;
+    await collections.due('mark-crossed', { signal });
+    worker.takeEvents();
+    worker.runtime.containers = [];
+    worker.clock += minutes(3);
+    await collections.due('still-over-mark', { signal });
+    expect(worker.takeEvents()[0]).toBe('ImageRemoved a');
+  });
+
+  it('reports a disk that cannot be measured', async () => {
+    diskError = new Error('statfs failed');
+    await runner().due('period', { signal });
+    expect(lastData()).toMatchObject({ error: { code: 'stats-failed', message: 'statfs failed' } });
+  });
+
+  it('reports a disk without capacity', async () => {
+    capacityBytes = 0;
+    await runner().due('period', { signal });
+    expect(lastData()).toMatchObject({
+      error: {
+        code: 'invalid-disk-capacity',
+        message: 'invalid capacity 0 on image filesystem',
+      },
+    });
+  });
+
+  it('reports a runtime that is away only while a mark is exceeded', async () => {
+    const collections = runner();
+    const since = new Date(now);
+    worker.runtime.failure = new RuntimeUnavailableError('unix:///x', since, 'ENOENT');
+    await collections.due('period', { signal });
+    expect(worker.takeEvents()).toEqual([]);
+    worker.store.setExceeded('/images', now);
+    await collections.due('mark-crossed', { signal });
+    expect(lastData()).toMatchObject({ error: { code: 'runtime-unavailable' }, removedCount: 0 });
+    expect(worker.takeEvents()).toEqual(['GarbageCollectionFailed /images']);
+  });
+
+  it('tells failures from the second in a row on with kubelet’s option, but its disk events at once', async () => {
+    const collections = runner({ failureEvents: 'second-in-a-row' });
+    diskError = new Error('statfs failed');
+    await collections.due('period', { signal });
+    expect(worker.takeEvents()).toEqual([]);
+    await collections.due('period', { signal });
+    expect(worker.takeEvents()).toHaveLength(1);
+    diskError = undefined;
+    usedPercent = 20;
+    await withImages(collections, 'a');
+    await collections.run({ bytes: 1 }, { signal });
+    worker.takeEvents();
+    usedPercent = 99;
+    await collections.due('period', { signal });
+    expect(lastData()).toMatchObject({ error: { code: 'insufficient-space-freed' } });
+  });
+
+  it('treats a removal that hangs as failed and goes on', async () => {
+    const collections = runner({}, 20);
+    await withImages(collections, 'a', 'b', 'c');
+    usedPercent = 90;
+    const remove = worker.runtime.removeImage.bind(worker.runtime);
+    worker.runtime.removeImage = ((imageId: string, options: { signal: AbortSignal }) =>
+      imageId === 'a'
+        ? new Promise<void>((_, reject) => {
+            options.signal.addEventListener('abort', () => {
+              reject(options.signal.reason as Error);
+            });
+          })
+        : remove(imageId)) as typeof worker.runtime.removeImage;
+    await collections.due('period', { signal });
+    expect(lastData()).toMatchObject({
+      removedCount: 1,
+      failures: [
+        {
+          imageId: 'a',
+          grpcStatus: 'DEADLINE_EXCEEDED',
+          message: 'removal of the image timed out after 20 ms',
+        },
+      ],
+    });
+    // It stays known, and nothing says that its removal is under way.
+    expect(worker.store.removalIntent('a')).toBeUndefined();
+    expect(worker.store.images().has('a')).toBe(true);
+  });
+});
+
+describe('plan and run', () => {
+  it('executes a plan by its id, once', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b', 'c');
+    const plan = await collections.plan({ bytes: 150 }, { signal });
+    const outcome = await collections.run({ planId: plan.planId }, { signal });
+    expect(outcome.removed.map(({ imageId }) => imageId)).toEqual(['a', 'b']);
+    await expect(collections.run({ planId: plan.planId }, { signal })).rejects.toThrow(
+      `plan ${plan.planId} is not one of the last 32 plans: ask for a new one`,
+    );
+  });
+
+  it('refuses a plan that would be another one now', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b', 'c');
+    const plan = await collections.plan({ bytes: 150 }, { signal });
+    worker.runtime.containers = [container('c1', 'a')];
+    await expect(collections.run({ planId: plan.planId }, { signal })).rejects.toThrow(
+      /^plan plan-[0-9a-f]{24} is stale: images, their use or the disk changed, and the plan would be plan-[0-9a-f]{24} now$/,
+    );
+    expect([...worker.store.images().keys()]).toEqual(['a', 'b', 'c']);
+  });
+
+  it('refuses a plan id together with bytes', async () => {
+    await expect(runner().run({ planId: 'plan-1', bytes: 5 }, { signal })).rejects.toThrow(
+      'bytes: 5 is not allowed; allowed: planId or bytes, not both',
+    );
+  });
+
+  it('forgets old plans', async () => {
+    const collections = runner();
+    await withImages(collections, 'a');
+    const first = await collections.plan({ bytes: 1 }, { signal });
+    for (let bytes = 2; bytes < 40; bytes += 1) await collections.plan({ bytes }, { signal });
+    await expect(collections.run({ planId: first.planId }, { signal })).rejects.toThrow(
+      'is not one of the last 32 plans',
+    );
+  });
+
+  it('says that there was nothing to do when asked to collect below the mark', async () => {
+    const collections = runner();
+    await withImages(collections, 'a');
+    const outcome = await collections.run({}, { signal });
+    expect(outcome.removed).toEqual([]);
+    expect(lastData()).toMatchObject({ trigger: 'request', removedCount: 0 });
+  });
+
+  it('runs one at a time', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b', 'c', 'd');
+    await Promise.all([
+      collections.run({ bytes: 100 }, { signal }),
+      collections.run({ bytes: 100 }, { signal }),
+    ]);
+    const order = worker.takeEvents().map((line) => line.split(' ')[0]);
+    expect(order).toEqual(['ImageRemoved', 'GarbageCollected', 'ImageRemoved', 'GarbageCollected']);
+  });
+
+  it('plans without a disk, for age and requests', async () => {
+    const collections = runner();
+    await withImages(collections, 'a');
+    diskError = new Error('gone');
+    const plan = await collections.plan({ bytes: 5 }, { signal });
+    expect(plan).toMatchObject({ removeCount: 1, disks: [] });
+  });
+});

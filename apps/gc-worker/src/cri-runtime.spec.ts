@@ -1,0 +1,110 @@
+import { CriError } from '@stowage/cri-client';
+import { CriRuntime, sandboxImageOf } from './cri-runtime';
+
+const { signal } = new AbortController();
+
+type Calls = ConstructorParameters<typeof CriRuntime>;
+const runtime = (calls: object) =>
+  new CriRuntime(calls as unknown as Calls[0], calls as unknown as Calls[1]);
+
+describe('CriRuntime', () => {
+  it('reads images', async () => {
+    const images = [
+      {
+        id: 'sha256:a',
+        repoTags: ['a:1'],
+        repoDigests: ['a@sha256:d'],
+        size: 5n,
+        pinned: true,
+        spec: { runtimeHandler: 'kata' },
+      },
+      { id: 'sha256:b', repoTags: [], repoDigests: [], size: 7n, pinned: false },
+    ];
+    const listed = await runtime({ listImages: () => Promise.resolve({ images }) }).listImages({
+      signal,
+    });
+    expect(listed[0]).toEqual({
+      imageId: 'sha256:a',
+      repoTags: ['a:1'],
+      repoDigests: ['a@sha256:d'],
+      sizeBytes: 5,
+      pinned: true,
+      runtimeHandler: 'kata',
+    });
+    expect(listed[1]).toMatchObject({ sizeBytes: 7, runtimeHandler: '' });
+  });
+
+  it('reads containers with every name of their image and their pod', async () => {
+    const containers = [
+      {
+        id: 'c1',
+        imageId: 'sha256:a',
+        imageRef: 'a@sha256:d',
+        image: { image: 'sha256:a', userSpecifiedImage: 'a:1' },
+        metadata: { name: 'web' },
+        labels: { 'io.kubernetes.pod.name': 'cart-0', 'io.kubernetes.pod.namespace': 'shop' },
+      },
+      { id: 'c2', imageId: '', imageRef: 'sha256:b', labels: {} },
+    ];
+    const listContainers = () => Promise.resolve({ containers });
+    expect(await runtime({ listContainers }).listContainers({ signal })).toEqual([
+      {
+        containerId: 'c1',
+        imageId: 'sha256:a',
+        imageRef: 'a@sha256:d',
+        imageNames: ['sha256:a', 'a:1'],
+        imageVolumes: [],
+        containerName: 'web',
+        podName: 'cart-0',
+        podNamespace: 'shop',
+      },
+      {
+        containerId: 'c2',
+        imageId: '',
+        imageRef: 'sha256:b',
+        imageNames: [],
+        imageVolumes: [],
+      },
+    ]);
+  });
+
+  it('finds image volumes; a container that is gone has none', async () => {
+    const status = { mounts: [{ image: { image: 'sha256:v' } }, { image: undefined }] };
+    const containerStatus = ({ containerId }: { containerId: string }) =>
+      containerId === 'c1'
+        ? Promise.resolve({ status })
+        : Promise.reject(
+            new CriError('ContainerStatus', containerId === 'gone' ? 'NOT_FOUND' : 'UNKNOWN', 'x'),
+          );
+    const cri = runtime({ containerStatus });
+    expect(await cri.imageVolumes('c1', { signal })).toEqual(['sha256:v']);
+    expect(await cri.imageVolumes('gone', { signal })).toBeUndefined();
+    await expect(cri.imageVolumes('bad', { signal })).rejects.toThrow('x');
+  });
+
+  it('reads mount points', async () => {
+    const imageFilesystems = [{ fsId: { mountpoint: '/a' } }, { fsId: undefined }];
+    const imageFsInfo = () => Promise.resolve({ imageFilesystems });
+    expect(await runtime({ imageFsInfo }).imageFileSystems({ signal })).toEqual(['/a']);
+  });
+
+  it('removes by image id', async () => {
+    const removeImage = jest.fn(() => Promise.resolve({}));
+    await runtime({ removeImage }).removeImage('sha256:a', { signal });
+    expect(removeImage).toHaveBeenCalledWith({ image: { image: 'sha256:a' } }, { signal });
+  });
+});
+
+describe('sandboxImageOf', () => {
+  it.each([
+    ['containerd 1', '{"sandboxImage":"registry.k8s.io/pause:3.9"}', 'registry.k8s.io/pause:3.9'],
+    ['containerd 2', '{"pinnedImages":{"sandbox":"pause:3.10"}}', 'pause:3.10'],
+    ['a runtime that does not tell', '{}', undefined],
+    ['no configuration', undefined, undefined],
+    ['what is no JSON', 'crio.conf', undefined],
+    ['a null', 'null', undefined],
+    ['another type', '{"sandboxImage":5}', undefined],
+  ])('%s', (_, config, image) => {
+    expect(sandboxImageOf(config)).toBe(image);
+  });
+});

@@ -1,0 +1,187 @@
+import { compileExempt } from './exempt';
+import { planCollection } from './plan-collection';
+import { container, FakeWorker, listed } from './testing/fake-worker';
+import { disk, input, minutes, now } from './testing/plan-fixtures';
+
+const { signal } = new AbortController();
+let worker: FakeWorker;
+
+beforeEach(() => {
+  worker = new FakeWorker();
+});
+
+describe('detect', () => {
+  it('tells new images once and remembers when it saw them first', async () => {
+    const detector = worker.detector();
+    worker.runtime.images = [listed('a'), listed('b')];
+    await detector.detect({ signal });
+    expect(worker.takeEvents()).toEqual(['ImageDetected a', 'ImageDetected b']);
+    worker.clock += minutes(5);
+    await detector.detect({ signal });
+    expect(worker.takeEvents()).toEqual([]);
+    expect(worker.store.images().get('a')).toMatchObject({ firstDetected: now, lastUsed: null });
+  });
+
+  it('tells images that vanished, with what was known of them', async () => {
+    const detector = worker.detector();
+    worker.runtime.images = [listed('a')];
+    await detector.detect({ signal });
+    worker.runtime.images = [];
+    worker.published.length = 0;
+    await detector.detect({ signal });
+    expect(worker.published).toEqual([
+      {
+        name: 'ImageRemoved',
+        subject: 'a',
+        data: expect.objectContaining({
+          reason: 'vanished',
+          removedBy: 'unknown',
+          expectedBytes: 100,
+        }),
+      },
+    ]);
+    expect(worker.store.images().size).toBe(0);
+  });
+
+  it('knows why an image is gone whose removal a killed worker had begun', async () => {
+    const detector = worker.detector();
+    worker.runtime.images = [listed('a')];
+    await detector.detect({ signal });
+    worker.store.removalBegins('a', { reason: 'max-age', planId: 'plan-9' });
+    worker.runtime.images = [];
+    await detector.detect({ signal });
+    expect(worker.published.at(-1)?.data).toMatchObject({
+      reason: 'max-age',
+      removedBy: 'gc-worker',
+      planId: 'plan-9',
+    });
+  });
+
+  it('dates use, by containers in any state and by image volumes', async () => {
+    worker.runtime.images = [listed('a'), listed('b'), listed('c')];
+    worker.runtime.containers = [container('c1', 'a')];
+    worker.runtime.volumes = { c1: ['registry.example/b:1'] };
+    const images = await worker.detector().detect({ signal });
+    expect(
+      images.map(({ imageId, lastUsed, usedBy }) => [imageId, lastUsed, usedBy[0]?.as]),
+    ).toEqual([
+      ['a', now, 'container'],
+      ['b', now, 'image-volume'],
+      ['c', null, undefined],
+    ]);
+  });
+
+  it('asks the status of a container once, and of one that is gone not again', async () => {
+    worker.runtime.images = [listed('a')];
+    worker.runtime.containers = [container('c1', 'a'), container('gone', 'a')];
+    worker.runtime.volumes = { gone: undefined };
+    const detector = worker.detector();
+    await detector.detect({ signal });
+    await detector.detect({ signal });
+    const asked = worker.runtime.calls.filter((call) => call === 'imageVolumes c1');
+    expect(asked).toHaveLength(1);
+  });
+
+  it('goes on when one container’s status fails, and asks again the next time', async () => {
+    worker.runtime.images = [listed('a')];
+    worker.runtime.containers = [container('bad', 'a')];
+    worker.runtime.volumes = { bad: new Error('not now') };
+    const detector = worker.detector();
+    await detector.detect({ signal });
+    expect(worker.store.images().get('a')?.usedBy).toHaveLength(1);
+    expect(worker.lines.map(({ message }) => message)).toContain(
+      'image volumes of a container unknown',
+    );
+    await detector.detect({ signal });
+    expect(worker.runtime.calls.filter((call) => call === 'imageVolumes bad')).toHaveLength(2);
+  });
+
+  it('gives up the whole detection for one container’s status with kubelet’s option', async () => {
+    worker.runtime.images = [listed('a')];
+    worker.runtime.containers = [container('bad', 'a')];
+    worker.runtime.volumes = { bad: new Error('not now') };
+    const detector = worker.detector({ containerStatusError: 'abort-detection' });
+    await expect(detector.detect({ signal })).rejects.toThrow('get container status: not now');
+    expect(worker.store.images().size).toBe(0);
+  });
+
+  it('changes nothing when the runtime fails', async () => {
+    const detector = worker.detector();
+    worker.runtime.images = [listed('a')];
+    await detector.detect({ signal });
+    worker.takeEvents();
+    worker.runtime.failure = new Error('connection lost');
+    worker.runtime.images = [];
+    await expect(detector.detect({ signal })).rejects.toThrow('connection lost');
+    expect(worker.takeEvents()).toEqual([]);
+    expect([...worker.store.images().keys()]).toEqual(['a']);
+  });
+
+  it('keeps the runtime’s sandbox image, and only if pinned with kubelet’s option', async () => {
+    worker.runtime.images = [listed('p', { repoTags: ['registry.k8s.io/pause:3.9'] }), listed('a')];
+    worker.runtime.sandbox = 'registry.k8s.io/pause:3.9';
+    const images = await worker.detector().detect({ signal });
+    expect(images[0]?.protections).toEqual([
+      { rule: 'sandbox-image', reference: 'registry.k8s.io/pause:3.9' },
+    ]);
+    expect(images[1]?.protections).toBeUndefined();
+    const asKubelet = worker.detector({ sandboxImage: 'only-if-pinned' });
+    expect((await asKubelet.detect({ signal }))[0]?.protections).toBeUndefined();
+  });
+
+  it('works with a runtime that does not tell its sandbox image', async () => {
+    worker.runtime.images = [listed('a')];
+    worker.runtime.sandbox = new Error('unknown');
+    expect(await worker.detector().detect({ signal })).toHaveLength(1);
+  });
+
+  it('adds exempt patterns, pulls in progress and holds', async () => {
+    worker.runtime.images = [listed('a')];
+    worker.hints.pullStarted('p1', ['registry.example/a:1'], now);
+    worker.hints.hold(['a'], now + 1);
+    const detector = worker.detector({}, { exempt: compileExempt(['registry.example/*']) });
+    const [image] = await detector.detect({ signal });
+    expect(image?.protections?.map(({ rule }) => rule).sort()).toEqual([
+      'exempt',
+      'held',
+      'pull-in-progress',
+    ]);
+  });
+
+  it('dates the use of an image that was told before it was detected', async () => {
+    worker.hints.usedBeforeDetection('a', now - 500);
+    worker.runtime.images = [listed('a')];
+    const [image] = await worker.detector().detect({ signal });
+    expect(image?.lastUsed).toBe(now - 500);
+  });
+});
+
+describe('protectionNow', () => {
+  it('sees a container that came since the plan, and dates the use', async () => {
+    worker.runtime.images = [listed('a')];
+    const detector = worker.detector();
+    const images = await detector.detect({ signal });
+    worker.clock += minutes(5);
+    const plan = planCollection(input({ images, disks: [disk(95)], now: worker.clock }));
+    const [image] = plan.images;
+    expect(image?.verdict).toBe('remove');
+    expect(await detector.protectionNow(image!, { signal })).toBeUndefined();
+    worker.runtime.containers = [container('c1', 'a')];
+    expect(await detector.protectionNow(image!, { signal })).toEqual({
+      rule: 'in-use',
+      why: 'container c1',
+    });
+    expect(worker.store.images().get('a')?.lastUsed).toBe(worker.clock);
+  });
+
+  it('sees a pull that began since the plan', async () => {
+    worker.runtime.images = [listed('a')];
+    const detector = worker.detector();
+    const images = await detector.detect({ signal });
+    const [image] = planCollection(input({ images })).images;
+    worker.hints.pullStarted('p1', ['registry.example/a:1'], now);
+    expect(await detector.protectionNow(image!, { signal })).toMatchObject({
+      rule: 'pull-in-progress',
+    });
+  });
+});

@@ -1,0 +1,153 @@
+import { stowageDifferences, type KubeletDifferences } from './differences';
+import { DiskWatch, type MeasuredFileSystem } from './disk-watch';
+import { FakeWorker } from './testing/fake-worker';
+import { policy } from './testing/plan-fixtures';
+
+const { signal } = new AbortController();
+let worker: FakeWorker;
+let problem: string | undefined;
+let measured: Record<string, Partial<MeasuredFileSystem> | Error>;
+
+beforeEach(() => {
+  worker = new FakeWorker();
+  problem = undefined;
+  measured = { '/images': {} };
+});
+
+const used = (percent: number): Partial<MeasuredFileSystem> => ({
+  availableBytes: 1000 - percent * 10,
+});
+
+function watch(differences: Partial<KubeletDifferences> = {}, hostRoot = ''): DiskWatch {
+  return new DiskWatch({
+    runtime: worker.runtime,
+    measure: (path) => {
+      const values = measured[path] ?? new Error(`ENOENT: ${path}`);
+      return values instanceof Error
+        ? Promise.reject(values)
+        : Promise.resolve({
+            device: path,
+            capacityBytes: 1000,
+            availableBytes: 500,
+            inodes: null,
+            inodesFree: null,
+            ...values,
+          });
+    },
+    policy: policy({ differences: { ...stowageDifferences, ...differences } }),
+    store: worker.store,
+    publish: worker.publish,
+    metrics: worker.metrics,
+    health: (text) => {
+      problem = text;
+    },
+    log: worker.log,
+    hostRoot,
+    now: worker.now,
+  });
+}
+
+describe('poll', () => {
+  it('tells a crossing once, with hysteresis, and its end at the low mark', async () => {
+    const disks = watch();
+    const seen: [number, boolean, string[]][] = [];
+    for (const percent of [50, 85, 90, 84, 86, 81, 80, 82]) {
+      measured['/images'] = used(percent);
+      worker.clock += 1000;
+      const { crossed } = await disks.poll({ signal });
+      seen.push([percent, crossed.length > 0, worker.takeEvents()]);
+    }
+    expect(seen).toEqual([
+      [50, false, []],
+      [85, true, ['ThresholdExceeded /images']],
+      [90, false, []],
+      [84, false, []],
+      [86, false, []],
+      [81, false, []],
+      [80, false, ['ThresholdRecovered /images']],
+      [82, false, []],
+    ]);
+  });
+
+  it('does not tell it again after a restart', async () => {
+    measured['/images'] = used(90);
+    await watch().poll({ signal });
+    worker.takeEvents();
+    const { crossed, overHigh } = await watch().poll({ signal });
+    expect([crossed, overHigh, worker.takeEvents()]).toEqual([[], true, []]);
+  });
+
+  it('watches each file system on its own', async () => {
+    worker.runtime.fileSystems = ['/a', '/b'];
+    measured = { '/a': used(90), '/b': used(10) };
+    const disks = watch();
+    expect((await disks.poll({ signal })).crossed).toEqual(['/a']);
+    measured = { '/a': used(90), '/b': used(99) };
+    expect((await disks.poll({ signal })).crossed).toEqual(['/b']);
+    expect(worker.takeEvents()).toEqual(['ThresholdExceeded /a', 'ThresholdExceeded /b']);
+  });
+});
+
+describe('read', () => {
+  it('takes only the first file system with kubelet’s option', async () => {
+    worker.runtime.fileSystems = ['/a', '/b'];
+    measured = { '/a': {}, '/b': {} };
+    const disks = watch({ imageFileSystems: 'first' });
+    expect((await disks.read({ signal })).map(({ mountpoint }) => mountpoint)).toEqual(['/a']);
+  });
+
+  it('counts a file system once that several paths lie on', async () => {
+    worker.runtime.fileSystems = ['/a', '/a/snapshots'];
+    measured = { '/a': { device: '7' }, '/a/snapshots': { device: '7' } };
+    expect(await watch().read({ signal })).toHaveLength(1);
+  });
+
+  it('says which file system it cannot see and how to change that, and takes it back', async () => {
+    measured = {};
+    const disks = watch();
+    expect(await disks.read({ signal })).toEqual([]);
+    expect(problem).toBe(
+      'image file system /images (ENOENT: /images) cannot be measured from this process, so its marks are not watched: mount it here at the same path, or below hostRoot (STOWAGE_HOST_ROOT)',
+    );
+    measured = { '/images': {} };
+    await disks.read({ signal });
+    expect(problem).toBeUndefined();
+  });
+
+  it('looks below the host’s root where that is mounted', async () => {
+    measured = { '/host/images': used(42) };
+    const [reading] = await watch({}, '/host').read({ signal });
+    expect(reading).toMatchObject({ mountpoint: '/images', availableBytes: 580 });
+  });
+
+  it('goes on measuring known file systems while the runtime is away', async () => {
+    const disks = watch();
+    await disks.read({ signal });
+    worker.runtime.failure = new Error('away');
+    worker.clock += 3_600_000;
+    expect(await disks.read({ signal })).toHaveLength(1);
+  });
+
+  it('fails while the runtime never said where the images are', async () => {
+    worker.runtime.failure = new Error('away');
+    await expect(watch().read({ signal })).rejects.toThrow('away');
+    worker.runtime.failure = undefined;
+    worker.runtime.fileSystems = [];
+    await expect(watch().read({ signal })).rejects.toThrow('imageFs information is unavailable');
+  });
+
+  it('asks the runtime where they are once a minute, or when told to', async () => {
+    const disks = watch();
+    const asked = () => worker.runtime.calls.length;
+    await disks.read({ signal });
+    worker.clock += 59_999;
+    await disks.read({ signal });
+    expect(asked()).toBe(1);
+    worker.clock += 1;
+    await disks.read({ signal });
+    expect(asked()).toBe(2);
+    disks.forgetMountpoints();
+    await disks.read({ signal });
+    expect(asked()).toBe(3);
+  });
+});

@@ -1,0 +1,143 @@
+import { assertEventData, maxListedImages } from '@stowage/events';
+import type { CollectionOutcome } from './collect';
+import * as eventData from './event-data';
+import { planCollection } from './plan-collection';
+import { disk, image, input, minutes, now, policy } from './testing/plan-fixtures';
+import { assessDisk } from './threshold';
+
+const full = assessDisk({ ...disk(95), inodes: 200, inodesFree: 50 }, policy());
+
+function outcome(count: number, values: Partial<CollectionOutcome> = {}): CollectionOutcome {
+  const images = Array.from({ length: count }, (_, index) =>
+    image(`sha256:${index}`, { lastUsed: now - minutes(5) }),
+  );
+  const plan = planCollection(input({ images, request: { bytes: Infinity } }));
+  return {
+    planId: plan.planId,
+    trigger: 'threshold',
+    startedAt: now,
+    durationMs: 12.5,
+    askedBytes: 150,
+    expectedBytes: count * 100,
+    freedBytes: 90,
+    measuredBytes: -5,
+    removed: plan.images.map((planned) => ({
+      ...planned,
+      reason: 'threshold' as const,
+      measuredBytes: 90,
+    })),
+    failed: [],
+    attempted: [],
+    keptByReason: { 'in-use': 2, 'enough-freed': 1 },
+    remaining: [],
+    images: [],
+    before: full,
+    after: assessDisk(disk(80), policy()),
+    ...values,
+  };
+}
+
+describe('event data satisfy the contracts', () => {
+  it('ImageDetected', () => {
+    const data = eventData.imageDetected(
+      image('sha256:a', { firstDetected: null, runtimeHandler: 'kata' }),
+      now,
+    );
+    assertEventData('ImageDetected', data);
+    expect(data).toMatchObject({
+      inUse: false,
+      runtimeHandler: 'kata',
+      firstDetected: '2026-11-20T12:00:00.000Z',
+    });
+  });
+
+  it('ImageRemoved by a collection', () => {
+    const removed = { ...image('sha256:a', { lastUsed: now - 1500 }), expectedBytes: 100 };
+    const facts = { reason: 'threshold', planId: 'plan-1', measuredBytes: -3 } as const;
+    const data = eventData.imageRemoved(removed, facts, now);
+    assertEventData('ImageRemoved', data);
+    expect(data).toEqual({
+      imageId: 'sha256:a',
+      repoTags: ['registry.example/sha256:a:1'],
+      repoDigests: [],
+      removedBy: 'gc-worker',
+      reason: 'threshold',
+      planId: 'plan-1',
+      expectedBytes: 100,
+      measuredBytes: -3,
+      firstDetected: '2026-11-20T11:00:00.000Z',
+      lastUsed: '2026-11-20T11:59:58.500Z',
+      idleMs: 1500,
+    });
+  });
+
+  it('ImageRemoved of an image that vanished and was never used', () => {
+    const removed = { ...image('sha256:a'), expectedBytes: 100 };
+    const data = eventData.imageRemoved(removed, { reason: 'vanished' }, now);
+    assertEventData('ImageRemoved', data);
+    expect(data).not.toHaveProperty('idleMs');
+    expect(data).not.toHaveProperty('lastUsed');
+    expect(data.removedBy).toBe('unknown');
+  });
+
+  it('ThresholdExceeded and ThresholdRecovered', () => {
+    const exceeded = eventData.thresholdExceeded(full, policy());
+    assertEventData('ThresholdExceeded', exceeded);
+    expect(exceeded).toMatchObject({
+      bytesToFree: 150,
+      filesystem: { usedPercent: 95, inodesCapacity: 200, inodesUsedPercent: 75 },
+    });
+    const disk80 = assessDisk(disk(80), policy());
+    const recovered = eventData.thresholdRecovered(disk80, policy(), now - 4200, now);
+    assertEventData('ThresholdRecovered', recovered);
+    expect(recovered.exceededForMs).toBe(4200);
+    expect(recovered.filesystem).not.toHaveProperty('inodesCapacity');
+  });
+
+  it('GarbageCollected', () => {
+    const data = eventData.garbageCollected(outcome(2));
+    assertEventData('GarbageCollected', data);
+    expect(data).toMatchObject({
+      removedCount: 2,
+      keptCount: 3,
+      measuredBytes: -5,
+      durationMs: 13,
+      before: { usedPercent: 95 },
+      after: { usedPercent: 80 },
+    });
+    expect(data.removed[0]).toMatchObject({ reason: 'threshold', idleMs: minutes(5) });
+  });
+
+  it('GarbageCollected lists at most so many images and counts all', () => {
+    const data = eventData.garbageCollected(outcome(maxListedImages + 5));
+    assertEventData('GarbageCollected', data);
+    expect(data.removed).toHaveLength(maxListedImages);
+    expect(data.removedCount).toBe(maxListedImages + 5);
+  });
+
+  it('GarbageCollected of a request for everything names no amount', () => {
+    const data = eventData.garbageCollected(
+      outcome(1, { trigger: 'none', askedBytes: Infinity, measuredBytes: null }),
+    );
+    assertEventData('GarbageCollected', data);
+    expect(data.trigger).toBe('request');
+    expect(data).not.toHaveProperty('askedBytes');
+    expect(data).not.toHaveProperty('measuredBytes');
+  });
+
+  it('GarbageCollectionFailed, its texts cut to what an event holds', () => {
+    const [planned] = outcome(1).removed;
+    const failed = outcome(0, {
+      failed: [{ image: planned!, grpcStatus: 'INTERNAL', message: 'x'.repeat(10_000) }],
+      askedBytes: -4,
+    });
+    const data = eventData.garbageCollectionFailed(failed, {
+      code: 'removal-failed',
+      grpcStatus: 'UNKNOWN',
+      message: 'y'.repeat(10_000),
+    });
+    assertEventData('GarbageCollectionFailed', data);
+    expect(data.askedBytes).toBe(0);
+    expect(data.failures).toHaveLength(1);
+  });
+});

@@ -1,0 +1,445 @@
+import { statfsSync, writeFileSync } from 'node:fs';
+import { mkdir, open, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import {
+  eventually,
+  eventuallyPasses,
+  runApp,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+  type AppProcess,
+  type EventCollection,
+  type Stack,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
+
+/** The real worker as a process of its own, on a real containerd with a file system of 400 MB, registries and NATS. */
+let stack: Stack;
+let events: EventCollection;
+let nats: NatsConnection;
+let worker: AppProcess | undefined;
+
+const node = 'node-a.example';
+const highPercent = 75;
+const lowPercent = 55;
+const minAgeMs = 2000;
+
+beforeAll(async () => {
+  stack = await startStack({ filesystemMb: 400 });
+  events = await subscribeEvents(stack.nats.url);
+  nats = await connect({
+    servers: stack.nats.url,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 50,
+    reconnectJitter: 0,
+  });
+});
+
+afterEach(async () => {
+  await worker?.stop();
+  worker = undefined;
+  // A test that failed half-way leaves the others what they need.
+  if (!stack.containerd.running) await stack.containerd.start();
+  if (!stack.nats.running) await stack.nats.start();
+});
+
+afterAll(async () => {
+  await nats.close();
+  await events.close();
+  await stack.down();
+});
+
+const environment = (values: Record<string, string> = {}): Record<string, string> => ({
+  STOWAGE_NODE_NAME: node,
+  STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+  STOWAGE_NATS_SERVERS: stack.nats.url,
+  STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
+  STOWAGE_COMMANDS: 'plan,run,images,status',
+  STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: String(highPercent),
+  STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: String(lowPercent),
+  STOWAGE_IMAGE_MINIMUM_GC_AGE: `${minAgeMs}ms`,
+  STOWAGE_DETECTION_INTERVAL: '300ms',
+  STOWAGE_DISK_CHECK_INTERVAL: '200ms',
+  STOWAGE_COLLECTION_RETRY: '500ms',
+  STOWAGE_EXEMPT_IMAGES: '**/toolbox:*',
+  ...values,
+});
+
+async function startWorker(values: Record<string, string> = {}): Promise<AppProcess> {
+  worker = await spawnApp('gc-worker', { env: environment(values) });
+  return worker;
+}
+
+interface Reply<T> {
+  ok: boolean;
+  result: T;
+  error?: { code: string; message: string };
+}
+
+async function command<T>(verb: string, request: object = {}): Promise<Reply<T>> {
+  const subject = `stowage.cmd.${node.replaceAll('.', '_')}.gc-worker.${verb}`;
+  // The worker answers as soon as it has NATS, which may be later than it is ready.
+  return eventually(
+    async () =>
+      (await nats.request(subject, JSON.stringify(request), { timeout: 20_000 })).json<Reply<T>>(),
+    { timeoutMs: 30_000, what: `an answer to ${verb}` },
+  );
+}
+
+interface ImagesReply {
+  images: {
+    imageId: string;
+    repoTags: string[];
+    firstDetected: string;
+    lastUsed: string | null;
+    usedBy: string[];
+  }[];
+}
+
+interface PlanReply {
+  planId: string;
+  trigger: string;
+  removeCount: number;
+  images: { imageId: string; repoTags: string[]; verdict: string; rule: string; why: string }[];
+}
+
+interface RunReply {
+  planId: string;
+  removedCount: number;
+  measuredBytes: number;
+  failure?: { message: string };
+}
+
+/** Pulls an image of that size and waits until the worker has seen it. On disk it takes about twice its size. */
+async function pull(name: string, sizeMb: number): Promise<string> {
+  const { reference } = await stack.pushImage({ name, sizeMb, layers: undefined, tag: '1' });
+  const imageId = await stack.pullImage(reference);
+  await events.waitFor('ImageDetected', ({ data }) => data.imageId === imageId);
+  return imageId;
+}
+
+/** Ids of the images that containerd has now. */
+async function present(): Promise<string[]> {
+  const listed = await command<ImagesReply>('images');
+  return listed.result.images.map(({ imageId }) => imageId);
+}
+
+/** Waits until the minimum age of everything detected so far is over. */
+async function minimumAge(): Promise<void> {
+  const over = Date.now() + minAgeMs;
+  await eventually(() => Date.now() > over, { timeoutMs: minAgeMs + 5000 });
+}
+
+function freeBytes(): number {
+  const { bavail, bsize } = statfsSync(stack.containerd.root);
+  return bavail * bsize;
+}
+
+/** Takes space from the file system until so many percent are used. */
+async function fillTo(percent: number, name = 'filler'): Promise<string> {
+  const file = path.join(stack.containerd.root, name);
+  const { bavail, bsize, blocks } = statfsSync(stack.containerd.root);
+  const bytes = Math.max(0, bavail * bsize - Math.floor((blocks * bsize * (100 - percent)) / 100));
+  const handle = await open(file, 'w');
+  try {
+    const chunk = Buffer.alloc(1 << 20, 1);
+    for (let written = 0; written < bytes; written += chunk.length) {
+      await handle.write(chunk, 0, Math.min(chunk.length, bytes - written));
+    }
+  } finally {
+    await handle.close();
+  }
+  return file;
+}
+
+/** Writes until the file system takes no more; true when there is not one block left. */
+async function fillUp(folder: string): Promise<boolean> {
+  const handle = await open(path.join(folder, String(Date.now())), 'w');
+  try {
+    for (const size of [1 << 20, 1 << 16, 1 << 12, 1 << 10]) {
+      const chunk = Buffer.alloc(size, 1);
+      let isFull = false;
+      while (!isFull)
+        isFull = await handle.write(chunk).then(
+          () => false,
+          () => true,
+        );
+    }
+    await handle.sync().catch(() => undefined);
+  } finally {
+    await handle.close();
+  }
+  return freeBytes() === 0;
+}
+
+const idsOf = (removals: readonly { data: { imageId?: string } }[]): (string | undefined)[] =>
+  removals.map(({ data }) => data.imageId);
+
+describe('gc-worker on a real node', () => {
+  test('collects least recently used images when the high mark is crossed, keeps the others, tells what happened', async () => {
+    await startWorker();
+    const pod = await stack.runPod({
+      image: (await stack.pushImage({ name: 'team/web', sizeMb: 15 })).reference,
+    });
+    const toolbox = await pull('team/toolbox', 5);
+    const old = [
+      await pull('team/old-1', 20),
+      await pull('team/old-2', 20),
+      await pull('team/old-3', 20),
+    ];
+    await minimumAge();
+    const recent = await pull('team/recent', 10);
+    const freeBefore = freeBytes();
+    const filler = await fillTo(highPercent + 2);
+
+    const exceeded = await events.waitFor('ThresholdExceeded');
+    expect(exceeded.subject).toBe(exceeded.data.filesystem.mountpoint);
+    expect(exceeded.data).toMatchObject({
+      resource: 'bytes',
+      mark: 'high',
+      thresholdPercent: highPercent,
+      lowThresholdPercent: lowPercent,
+    });
+    expect(exceeded.data.filesystem.usedPercent).toBeGreaterThanOrEqual(highPercent);
+
+    const collected = await events.waitFor('GarbageCollected', undefined, { timeoutMs: 30_000 });
+    const recovered = await events.waitFor('ThresholdRecovered');
+    expect(recovered.data.filesystem.usedPercent).toBeLessThan(highPercent);
+
+    const removals = events
+      .named('ImageRemoved')
+      .filter(({ data }) => data.planId === collected.data.planId);
+    const removedIds = idsOf(removals);
+    // In order of detection, which is the order of last use for images never used; enough, and no more.
+    expect(removedIds).toEqual(old.slice(0, removedIds.length));
+    expect(removedIds.length).toBeGreaterThan(0);
+    expect(collected.data.removed.map(({ imageId }) => imageId)).toEqual(removedIds);
+    expect(collected.data.trigger).toBe('threshold');
+    expect(collected.data.keptByReason).toMatchObject({
+      'in-use': 1,
+      exempt: 1,
+      'sandbox-image': 1,
+    });
+    for (const { data } of removals) {
+      expect(data).toMatchObject({ reason: 'threshold', removedBy: 'gc-worker' });
+      // containerd reports the packed size and frees the unpacked one too, at once.
+      expect(data.measuredBytes).toBeGreaterThan(data.expectedBytes!);
+    }
+    const sum = removals.reduce((bytes, { data }) => bytes + data.measuredBytes!, 0);
+    expect(Math.abs(collected.data.measuredBytes! - sum)).toBeLessThan(4 << 20);
+    expect(collected.data.after!.usedPercent).toBeLessThanOrEqual(lowPercent + 1);
+    expect(freeBytes()).toBeGreaterThan(freeBefore - (await stat(filler)).size);
+
+    const left = await present();
+    expect(left).toEqual(expect.arrayContaining([toolbox, recent]));
+    expect(left).not.toEqual(expect.arrayContaining(removedIds));
+    const tags = await stack.containerd.ctr('images', 'ls', '-q');
+    expect(tags).toContain('team/web');
+    expect(tags).toContain('team/toolbox');
+    expect(tags).toContain('team/recent');
+    expect(tags).toContain(stack.sandboxImage);
+    expect(tags).not.toContain('team/old-1');
+    expect(events.invalid).toEqual([]);
+
+    const metrics = (await worker!.get('/metrics')).body;
+    expect(metrics).toContain(
+      `stowage_gc_images_collected_total{reason="threshold"} ${removedIds.length}`,
+    );
+    await rm(filler);
+    await pod.remove();
+  });
+
+  test('remembers first detected over kill -9 and restart, and goes on with its event sequence', async () => {
+    await startWorker();
+    const kept = await pull('team/kept', 3);
+    const before = (await command<ImagesReply>('images')).result.images;
+    const known = events.all.filter(({ app }) => app === 'gc-worker').length;
+    await worker!.kill();
+    await startWorker();
+    const after = (await command<ImagesReply>('images')).result.images;
+    const ages = (images: ImagesReply['images']) =>
+      images.map(({ imageId, firstDetected }) => ({ imageId, firstDetected }));
+    expect(ages(after)).toEqual(ages(before));
+    expect(ages(after).map(({ imageId }) => imageId)).toContain(kept);
+    await pull('team/later', 3);
+    const sequences = events.all.flatMap(({ app, sequence }) =>
+      app === 'gc-worker' ? [sequence] : [],
+    );
+    expect(sequences).toEqual(sequences.map((_, index) => index + 1));
+    // Nothing was detected anew: one more event, of the one new image.
+    expect(sequences).toHaveLength(known + 1);
+  });
+
+  test('tells an image that somebody else removed as vanished', async () => {
+    await startWorker();
+    const gone = await pull('team/gone', 3);
+    const references = (await stack.containerd.ctr('images', 'ls', '-q'))
+      .split('\n')
+      .filter((name) => name.includes('team/gone') || name === gone);
+    await stack.containerd.ctr('images', 'rm', '--sync', ...references);
+    const removed = await events.waitFor('ImageRemoved', ({ data }) => data.imageId === gone);
+    expect(removed.data).toMatchObject({ reason: 'vanished', removedBy: 'unknown' });
+  });
+
+  test('stays up without the runtime, says since when, and recovers by itself', async () => {
+    await startWorker();
+    await pull('team/before', 3);
+    await stack.containerd.stop();
+    await eventuallyPasses(async () => {
+      const { status, body } = await worker!.get('/readyz');
+      expect(status).toBe(503);
+      expect(body).toMatch(/runtime down since 20\d\d-.*: unix:\/\/.*containerd\.sock/);
+    });
+    expect((await worker!.get('/healthz')).status).toBe(200);
+    const refused = await command('plan');
+    expect(refused).toMatchObject({ ok: false, error: { code: 'UNAVAILABLE' } });
+    expect(refused.error?.message).toMatch(/container runtime at unix:.* is unavailable since /);
+    // What it knows it still answers.
+    expect((await command<ImagesReply>('images')).result.images.length).toBeGreaterThan(0);
+    await stack.containerd.start();
+    await eventuallyPasses(async () => {
+      expect((await worker!.get('/readyz')).status).toBe(200);
+    });
+    await pull('team/after', 3);
+  });
+
+  test('starts without the runtime and begins when it comes', async () => {
+    await stack.containerd.stop();
+    worker = await spawnApp('gc-worker', { env: environment(), ready: 'healthz' });
+    expect((await worker.get('/readyz')).status).toBe(503);
+    await stack.containerd.start();
+    await eventuallyPasses(async () => {
+      expect((await worker!.get('/readyz')).status).toBe(200);
+    });
+    await pull('team/late', 3);
+  });
+
+  test('collects while NATS is away and tells everything when it is back', async () => {
+    await startWorker();
+    const away = await pull('team/away', 50);
+    await minimumAge();
+    const before = events.named('GarbageCollected').length;
+    await stack.nats.stop();
+    await eventuallyPasses(async () => {
+      const { status, body } = await worker!.get('/readyz');
+      expect([status, body]).toEqual([200, expect.stringContaining('nats degraded')]);
+    });
+    const filler = await fillTo(highPercent + 1);
+    await eventually(() => worker!.logLines().find(({ msg }) => msg === 'collection done'), {
+      timeoutMs: 30_000,
+      what: 'the collection',
+    });
+    await rm(filler);
+    await stack.nats.start();
+    await eventually(() => events.named('GarbageCollected').length > before, {
+      timeoutMs: 30_000,
+      what: 'the events of the collection',
+    });
+    expect(idsOf(events.named('ImageRemoved'))).toContain(away);
+    const sequences = events.all.flatMap(({ app, sequence }) =>
+      app === 'gc-worker' ? [sequence] : [],
+    );
+    expect(sequences).toEqual(sequences.map((_, index) => index + 1));
+  });
+
+  test('answers plan and run; a plan that is not what would be planned now is refused', async () => {
+    await startWorker();
+    const one = await pull('team/one', 5);
+    const two = await pull('team/two', 5);
+    await minimumAge();
+    const everything = { bytes: 1 << 30 };
+    const plan = (await command<PlanReply>('plan', everything)).result;
+    expect(plan.trigger).toBe('request');
+    const verdict = (imageId: string) =>
+      plan.images.find((image) => image.imageId === imageId)?.verdict;
+    expect([verdict(one), verdict(two)]).toEqual(['remove', 'remove']);
+    expect(plan.images.every(({ rule, why }) => rule !== '' && why !== '')).toBe(true);
+
+    const pod = await stack.runPod({
+      image: (await stack.pushImage({ name: 'team/two', sizeMb: 5, tag: '1' })).reference,
+    });
+    const stale = await command('run', { planId: plan.planId });
+    expect(stale).toMatchObject({ ok: false, error: { code: 'FAILED_PRECONDITION' } });
+    expect(stale.error?.message).toMatch(new RegExp(`^plan ${plan.planId} is stale: `));
+
+    const fresh = (await command<PlanReply>('plan', everything)).result;
+    const ran = await command<RunReply>('run', { planId: fresh.planId });
+    expect(ran.ok).toBe(true);
+    expect(ran.result).toMatchObject({ planId: fresh.planId, removedCount: fresh.removeCount });
+    expect(ran.result.measuredBytes).toBeGreaterThan(0);
+    const left = await present();
+    expect(left).not.toContain(one);
+    expect(left).toContain(two);
+    const again = await command('run', { planId: fresh.planId });
+    expect(again.error?.code).toBe('FAILED_PRECONDITION');
+    expect(await command('plan', { unknown: 1 })).toMatchObject({
+      ok: false,
+      error: { code: 'INVALID_ARGUMENT' },
+    });
+    await pod.remove();
+  });
+
+  test('frees space on a file system without a byte left, its own state on it too', async () => {
+    const stateDir = path.join(stack.containerd.root, 'state-of-gc-worker');
+    await startWorker({ STOWAGE_STATE_DIR: stateDir });
+    const old = await pull('team/full', 10);
+    await minimumAge();
+    await worker!.kill();
+    const fillers = path.join(stack.containerd.root, 'fillers');
+    await mkdir(fillers);
+    await eventually(() => fillUp(fillers), { what: 'the file system to be full' });
+    expect(freeBytes()).toBe(0);
+    const before = events.named('GarbageCollected').length;
+    await startWorker({ STOWAGE_STATE_DIR: stateDir });
+    await events.waitFor('ImageRemoved', ({ data }) => data.imageId === old, { timeoutMs: 30_000 });
+    expect(freeBytes()).toBeGreaterThan(10 << 20);
+    await rm(fillers, { recursive: true });
+    expect(events.named('GarbageCollected').length).toBeGreaterThanOrEqual(before);
+    await eventuallyPasses(
+      async () => {
+        expect((await worker!.get('/readyz')).status).toBe(200);
+        expect((await worker!.get('/metrics')).body).toContain('stowage_gc_records_written 1');
+      },
+      { timeoutMs: 20_000 },
+    );
+  });
+
+  test('refuses a second worker on the same state directory', async () => {
+    await startWorker();
+    const second = await runApp('gc-worker', { env: environment({ STOWAGE_HTTP_ADDR: '' }) });
+    expect(second.code).toBe(1);
+    expect(second.stderr).toBe(
+      `gc-worker: start failed: state directory ${path.join(stack.dir, 'gc-worker')} is in use by another gc-worker: stop it, or give this one a directory of its own (STOWAGE_STATE_DIR)\n`,
+    );
+  });
+
+  test.each([
+    [
+      { STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '90' },
+      'gc-worker: configuration: imageGCLowThresholdPercent (STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT, from environment) is 90; allowed: less than imageGCHighThresholdPercent (75)\n',
+    ],
+    [
+      { STOWAGE_IMAGE_MAXIMUM_GC_AGE: '1s' },
+      'gc-worker: configuration: imageMaximumGCAge (STOWAGE_IMAGE_MAXIMUM_GC_AGE, from environment) is "1s"; allowed: 0, or more than imageMinimumGCAge\n',
+    ],
+  ])('a wrong configuration ends it with 78 and one line: %p', async (values, line) => {
+    const exit = await runApp('gc-worker', { env: environment(values) });
+    expect([exit.code, exit.stderr]).toEqual([78, line]);
+  });
+
+  test('reads kubelet’s own file', async () => {
+    const file = path.join(stack.dir, 'kubelet.yaml');
+    writeFileSync(
+      file,
+      'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nimageGCHighThresholdPercent: 71\nimageGCLowThresholdPercent: 70\nimageMinimumGCAge: 5m\nimageMaximumGCAge: 48h\n',
+    );
+    const checked = await runApp('gc-worker', {
+      args: ['--check-config', '--kubelet-config', file],
+    });
+    expect(checked.code).toBe(0);
+    expect(checked.stdout).toMatch(/imageGCHighThresholdPercent\W+71/);
+    expect(checked.stdout).toMatch(/imageMinimumGCAge\W+5m/);
+    expect(checked.stdout).toMatch(/imageMaximumGCAge\W+48h/);
+  });
+});

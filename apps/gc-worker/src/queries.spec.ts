@@ -1,0 +1,81 @@
+import { CollectionRunner } from './collection-runner';
+import { GcQueries } from './queries';
+import { container, FakeWorker, listed } from './testing/fake-worker';
+import { disk, minutes, policy } from './testing/plan-fixtures';
+
+const { signal } = new AbortController();
+
+async function queries(...ids: string[]) {
+  const worker = new FakeWorker();
+  const disks = { read: () => Promise.resolve([disk(90)]) };
+  const runner = new CollectionRunner({
+    policy: policy(),
+    runtime: worker.runtime,
+    detector: worker.detector(),
+    disks,
+    store: worker.store,
+    publish: worker.publish,
+    metrics: worker.metrics,
+    log: worker.log,
+    now: worker.now,
+    meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
+    removalTimeoutMs: 1000,
+  });
+  worker.runtime.images = ids.map((id) => listed(id));
+  await runner.detect({ signal });
+  worker.clock += minutes(3);
+  return {
+    worker,
+    answers: new GcQueries({ runner, store: worker.store, disks, policy: policy() }),
+  };
+}
+
+describe('GcQueries', () => {
+  it('plan: each image with verdict, rule and reason; times as text', async () => {
+    const { worker, answers } = await queries('a', 'b');
+    worker.runtime.containers = [container('c1', 'b')];
+    const plan = await answers.plan({}, { signal });
+    expect(plan).toMatchObject({
+      trigger: 'threshold',
+      bytesToFree: 100,
+      plannedAt: '2026-11-20T12:03:00.000Z',
+      total: 2,
+      images: [
+        { imageId: 'a', verdict: 'remove', rule: 'threshold', order: 1, usedBy: [] },
+        { imageId: 'b', verdict: 'keep', rule: 'in-use', usedBy: ['container c1'] },
+      ],
+    });
+    expect(plan).not.toHaveProperty('next');
+    expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
+  });
+
+  it('images: in pages', async () => {
+    const { answers } = await queries('c', 'a', 'b');
+    const first = answers.images({ limit: 2 });
+    expect([first.total, first.images.map(({ imageId }) => imageId), first.next]).toEqual([
+      3,
+      ['a', 'b'],
+      'b',
+    ]);
+    const second = answers.images({ limit: 2, after: first.next });
+    expect([second.images.map(({ imageId }) => imageId), second.next]).toEqual([['c'], undefined]);
+    expect(second.images[0]).toMatchObject({
+      firstDetected: '2026-11-20T12:00:00.000Z',
+      lastUsed: null,
+    });
+    expect(() => answers.images({ after: 'x' })).toThrow('image "x" not found');
+  });
+
+  it('run and status: what the last collection did', async () => {
+    const { answers } = await queries('a', 'b');
+    expect((await answers.status({ signal })).lastCollection).toBeNull();
+    const ran = await answers.run({ bytes: 100 }, { signal });
+    expect(ran).toMatchObject({ removedCount: 2, failure: { code: 'insufficient-space-freed' } });
+    expect(await answers.status({ signal })).toMatchObject({
+      collects: true,
+      disks: [{ mountpoint: '/images', usedPercent: 90, exceededSince: null }],
+      records: { state: 'in-memory', images: 0 },
+      lastCollection: ran,
+    });
+  });
+});

@@ -1,0 +1,134 @@
+import type { EventName } from '@stowage/events';
+import { assertEventData } from '@stowage/events';
+import { Registry } from 'prom-client';
+import { ImageDetector, type ImageDetectorParts } from '../detect-images';
+import { stowageDifferences, type KubeletDifferences } from '../differences';
+import { ImageHints } from '../image-hints';
+import type { ContainerUse } from '../image-use';
+import { GcMetrics } from '../metrics';
+import type { Publish } from '../publish';
+import type { ListedImage } from '../records/apply-detection';
+import { ImageRecordStore } from '../records/record-store';
+import type { Runtime } from '../runtime';
+import { minutes, now } from './plan-fixtures';
+
+/** A runtime that holds what the test puts into it. */
+export class FakeRuntime implements Runtime {
+  images: ListedImage[] = [];
+  containers: ContainerUse[] = [];
+  volumes: Record<string, string[] | undefined | Error> = {};
+  sandbox: string | undefined | Error;
+  fileSystems: string[] = ['/images'];
+  failure: Error | undefined;
+  removalErrors: Record<string, Error> = {};
+  readonly calls: string[] = [];
+
+  listImages(): Promise<ListedImage[]> {
+    return this.answer('listImages', this.images);
+  }
+
+  listContainers(): Promise<ContainerUse[]> {
+    return this.answer('listContainers', this.containers);
+  }
+
+  imageVolumes(containerId: string): Promise<readonly string[] | undefined> {
+    const volumes = containerId in this.volumes ? this.volumes[containerId] : [];
+    return this.answer(`imageVolumes ${containerId}`, volumes);
+  }
+
+  sandboxImage(): Promise<string | undefined> {
+    return this.answer('sandboxImage', this.sandbox);
+  }
+
+  imageFileSystems(): Promise<string[]> {
+    return this.answer('imageFileSystems', this.fileSystems);
+  }
+
+  async removeImage(imageId: string): Promise<void> {
+    await this.answer(`removeImage ${imageId}`, this.removalErrors[imageId]);
+    this.images = this.images.filter((image) => image.imageId !== imageId);
+  }
+
+  private answer<T>(call: string, result: T | Error): Promise<T> {
+    this.calls.push(call);
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    return result instanceof Error ? Promise.reject(result) : Promise.resolve(result);
+  }
+}
+
+export interface Published {
+  readonly name: EventName;
+  readonly subject: string;
+  readonly data: Record<string, unknown>;
+}
+
+/** The parts of a worker around a fake runtime, with records in memory and a clock the test moves. */
+export class FakeWorker {
+  clock = now;
+  readonly runtime = new FakeRuntime();
+  readonly published: Published[] = [];
+  readonly lines: { message: string; fields: object }[] = [];
+  readonly hints = new ImageHints(minutes(60));
+  readonly metrics = new GcMetrics(new Registry());
+  readonly now = (): number => this.clock;
+  readonly log = {
+    debug: this.line.bind(this),
+    info: this.line.bind(this),
+    warn: this.line.bind(this),
+  };
+  readonly store = ImageRecordStore.open({
+    stateDir: '/nowhere',
+    keep: 'in-memory',
+    now: () => new Date(this.clock),
+    log: this.log,
+  });
+  readonly publish: Publish = (name, subject, data) => {
+    assertEventData(name, data);
+    this.published.push({ name, subject, data });
+  };
+
+  detector(
+    differences: Partial<KubeletDifferences> = {},
+    values: Partial<ImageDetectorParts> = {},
+  ): ImageDetector {
+    return new ImageDetector({
+      runtime: this.runtime,
+      store: this.store,
+      hints: this.hints,
+      exempt: () => undefined,
+      differences: { ...stowageDifferences, ...differences },
+      publish: this.publish,
+      metrics: this.metrics,
+      log: this.log,
+      now: this.now,
+      ...values,
+    });
+  }
+
+  /** Names and subjects of the events so far; forgets them. */
+  takeEvents(): string[] {
+    return this.published.splice(0).map(({ name, subject }) => `${name} ${subject}`);
+  }
+
+  private line(fields: object, message: string): void {
+    this.lines.push({ fields, message });
+  }
+}
+
+export const listed = (imageId: string, values: Partial<ListedImage> = {}): ListedImage => ({
+  imageId,
+  repoTags: [`registry.example/${imageId}:1`],
+  repoDigests: [],
+  sizeBytes: 100,
+  pinned: false,
+  runtimeHandler: '',
+  ...values,
+});
+
+export const container = (containerId: string, imageId: string): ContainerUse => ({
+  containerId,
+  imageId,
+  imageRef: imageId,
+  imageNames: [],
+  imageVolumes: [],
+});
