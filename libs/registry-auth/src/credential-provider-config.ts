@@ -40,12 +40,8 @@ export interface CredentialProviderConfig {
 
 /** The plugin configuration cannot be used. The message names the file or field and what is wanted. */
 export class CredentialProviderConfigError extends StowageError {
-  constructor(message: string, options: { cause?: unknown } = {}) {
-    super(message, {
-      code: 'CREDENTIAL_PROVIDER_CONFIG',
-      grpcStatus: 'INVALID_ARGUMENT',
-      cause: options.cause,
-    });
+  constructor(message: string) {
+    super(message, { code: 'CREDENTIAL_PROVIDER_CONFIG', grpcStatus: 'INVALID_ARGUMENT' });
   }
 }
 
@@ -157,17 +153,17 @@ function readConfig(file: string): Buffer {
 }
 
 function parseConfig(file: string, text: string): z.infer<typeof configSchema> {
-  const refuse = (reason: string, cause?: unknown): CredentialProviderConfigError =>
+  const refuse = (reason: string): CredentialProviderConfigError =>
     new CredentialProviderConfigError(
       `error decoding credential provider config ${JSON.stringify(file)}: ${reason}`,
-      { cause },
     );
   let content: unknown;
   try {
     content = parseYaml(text); // JSON is YAML
   } catch (error) {
+    // The lines after the first, and the error itself, quote the file.
     const [firstLine = ''] = (error as Error).message.split('\n', 1);
-    throw refuse(firstLine, error);
+    throw refuse(firstLine);
   }
   const result = configSchema.safeParse(content);
   if (result.success) return result.data;

@@ -173,12 +173,17 @@ describe('decoding', () => {
 
   it('says which entry is wrong, and nothing of its values', () => {
     const text = '{"auths":{"r.io":{"username":"u","password":"hunter2","auth":"?"}}}';
-    expect(() => decodeDockerConfigJson(text)).toThrow(
-      new DockerConfigError(
-        'error occurred while trying to unmarshal json',
-        'entry "r.io": illegal base64 data at input byte 0',
-      ),
-    );
+    let thrown: unknown;
+    try {
+      decodeDockerConfigJson(text);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(DockerConfigError);
+    expect(thrown).toMatchObject({
+      message: 'error occurred while trying to unmarshal json',
+      detail: 'entry "r.io": illegal base64 data at input byte 0',
+    });
   });
 
   it.each([
