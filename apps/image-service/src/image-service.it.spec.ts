@@ -294,6 +294,16 @@ describe('image-service on containerd, registries and NATS', () => {
     },
   );
 
+  it('refuses a request that is no message', async () => {
+    const garbage = { encode: () => ({ finish: () => Uint8Array.of(0x0a, 0xff) }) };
+    await expect(
+      callV1alpha2(service.socket, 'PullImage', garbage, v1alpha2.PullImageResponse, {}),
+    ).rejects.toMatchObject({
+      code: 3,
+      details: 'request: "2 bytes" is not allowed; allowed: a PullImageRequest message',
+    });
+  });
+
   it("keeps the runtime's code and message for an image that does not exist", async () => {
     const image = `${stack.registry.open.host}/team/none:1`;
     await expect(service.client.pullImage({ image: { image } })).rejects.toMatchObject({
