@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -51,6 +52,66 @@ describe('the vectors of this workspace', () => {
     const excluded = notApplicableSections.map(({ file, section }) => `${file} ${section}`);
     expect([...covered, ...excluded].filter((name) => !known.includes(name))).toEqual([]);
     expect(covered.filter((name) => excluded.includes(name))).toEqual([]);
+  });
+});
+
+describe('the command', () => {
+  const run = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', path.join(__dirname, 'main.ts'), ...args],
+      {
+        cwd: root,
+        encoding: 'utf8',
+        env: { ...process.env, TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json') },
+      },
+    );
+    return { status, stdout, stderr };
+  };
+  let dir: string;
+  beforeEach(() => {
+    dir = mkdtempSync(path.join(tmpdir(), 'stowage-conformance-'));
+  });
+  afterEach(() => rmSync(dir, { recursive: true }));
+
+  const cases = (tag: string) => ({
+    cases: {
+      kubelet_split: [{ id: 'new-1', in: 'a', want: { repo: 'docker.io/library/a', tag } }],
+    },
+  });
+
+  it('runs cases of another folder, with ids that were not known', () => {
+    writeFileSync(path.join(dir, 'image-ref-parse.json'), JSON.stringify(cases('latest')));
+    expect(run(dir)).toEqual({
+      status: 0,
+      stdout:
+        'image-ref-parse kubelet_split: 1 passed, 0 failed, 0 not applicable\n' +
+        'total: 1 passed, 0 failed, 0 not applicable\n',
+      stderr: '',
+    });
+  });
+
+  it('ends with 1 when a case fails', () => {
+    writeFileSync(path.join(dir, 'image-ref-parse.json'), JSON.stringify(cases('v2')));
+    const { status, stdout } = run(dir);
+    expect(status).toBe(1);
+    expect(stdout).toContain('  FAILED new-1\n');
+    expect(stdout).toContain('total: 0 passed, 1 failed, 0 not applicable\n');
+  });
+
+  it('ends with 1 and one line when the folder cannot be used, with 64 for wrong usage', () => {
+    expect(run(path.join(dir, 'absent'))).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /^conformance: cannot read folder .*absent: ENOENT.*\n$/,
+      ) as string,
+    });
+    expect(run('--help')).toEqual({
+      status: 64,
+      stdout: '',
+      stderr: 'usage: npm run conformance -- [DIR]\n',
+    });
   });
 });
 

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { scanReference } from './grammar';
 import {
   applyDefaultTag,
   type DigestReference,
@@ -440,6 +441,27 @@ describe('properties', () => {
         expect(parse(referenceToString(first))).toEqual(first);
       }),
       { numRuns: 2000 },
+    );
+  });
+
+  it('agrees with the grammar written as regular expressions', () => {
+    const hostName = '[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?';
+    const hostPart = `(?:${hostName}(?:\\.${hostName})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?`;
+    const pathPart = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*';
+    const tagPart = '[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}';
+    const digestPart = '[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}';
+    const whole = new RegExp(
+      `^(?:(${hostPart})/)?(${pathPart}(?:/${pathPart})*)(?::(${tagPart}))?(?:@(${digestPart}))?$`,
+    );
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const match = whole.exec(text);
+        const parts = scanReference(text);
+        expect(parts && [parts.domain, parts.path, parts.tag, parts.digest]).toEqual(
+          match?.slice(1).map((part: string | undefined) => part ?? ''),
+        );
+      }),
+      { numRuns: 5000 },
     );
   });
 
