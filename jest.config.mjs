@@ -37,13 +37,13 @@ export default {
     {
       ...shared,
       displayName: 'unit',
-      testMatch: ['<rootDir>/{apps,libs,conformance,tools}/**/*.spec.ts'],
+      testMatch: ['<rootDir>/{apps,libs,conformance,examples,tools}/**/*.spec.ts'],
       testPathIgnorePatterns: ['/node_modules/', '\\.it\\.spec\\.ts$'],
     },
     {
       ...shared,
       displayName: 'integration',
-      testMatch: ['<rootDir>/{apps,libs,e2e,tools}/**/*.it.spec.ts'],
+      testMatch: ['<rootDir>/{apps,libs,e2e,examples,tools}/**/*.it.spec.ts'],
     },
   ],
   testTimeout: 120_000,

@@ -1,0 +1,138 @@
+import { openEventBus, type EventBus } from '@stowage/event-bus';
+import { eventCatalog, streamName } from '@stowage/events';
+import { eventually, freePort } from '@stowage/testing';
+import { connect } from 'nats';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+
+const root = path.join(__dirname, '../..');
+const cleanUps: (() => unknown)[] = [];
+let folder: string;
+let port: number;
+let bus: EventBus;
+
+beforeEach(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'stowage-subscriber-'));
+  cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
+  port = await freePort();
+  const quiet = () => undefined;
+  bus = openEventBus({
+    stateDir: path.join(folder, 'state'),
+    node: 'worker-1.example.net',
+    app: 'image-service',
+    nats: { servers: [`nats://127.0.0.1:${port}`], reconnectWaitMs: 50 },
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+  });
+  cleanUps.push(() => bus.close({ drainMs: 0 }));
+});
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> => {
+  const { exitCode, signalCode } = child;
+  if (exitCode != null || signalCode != null) return exitCode;
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  child.kill(signal);
+  return exited;
+};
+
+function startNats(): ChildProcess {
+  const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', path.join(folder, 'nats')];
+  const child = spawn('nats-server', args, { stdio: 'ignore' });
+  cleanUps.push(() => end(child, 'SIGKILL'));
+  return child;
+}
+
+function subscriber(...args: string[]) {
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', path.join(__dirname, 'main.ts'), '--nats', `127.0.0.1:${port}`, ...args],
+    { cwd: root, env: { ...process.env, TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json') } },
+  );
+  cleanUps.push(() => end(child, 'SIGKILL'));
+  const lines: string[] = [];
+  const notes: string[] = [];
+  createInterface(child.stdout).on('line', (line) => lines.push(line));
+  createInterface(child.stderr).on('line', (line) => notes.push(line));
+  const until = (what: string, condition: () => boolean) =>
+    eventually(condition, { timeoutMs: 30_000, what }).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${[...lines, ...notes].join('\n')}`);
+    });
+  return { child, lines, notes, until };
+}
+
+const pulled = () => bus.publish('ImagePulled', eventCatalog.ImagePulled.example);
+const delivered = () => bus.flush({ signal: AbortSignal.timeout(20_000) });
+
+it('waits for NATS and for the stream, then prints readable lines', async () => {
+  const reader = subscriber();
+  await reader.until('the note', () =>
+    reader.notes.includes(`waiting for NATS at 127.0.0.1:${port}`),
+  );
+  startNats();
+  pulled();
+  bus.publish('RuntimeUnavailable', eventCatalog.RuntimeUnavailable.example);
+  await reader.until('two lines', () => reader.lines.length === 2);
+  expect(reader.lines[0]).toMatch(
+    /^20\S+Z worker-1\.example\.net image-service #1 ImagePulled: pulled registry\.example:5000\/team\/app:1\.4: 50\.0 MiB in 2\.14 s, credential docker-config$/,
+  );
+  expect(reader.lines[1]).toContain('#2 RuntimeUnavailable: runtime unix:///run/containerd/');
+  expect(await end(reader.child, 'SIGTERM')).toBe(0);
+});
+
+it('goes on where it was under its durable name, also when it or NATS was killed', async () => {
+  const nats = startNats();
+  pulled();
+  await delivered();
+  const first = subscriber('--durable', 'platform', '--json');
+  await first.until('event 1', () => first.lines.length === 1);
+  await end(first.child, 'SIGKILL');
+  pulled();
+  await delivered();
+  const second = subscriber('--durable', 'platform', '--json');
+  await second.until('event 2', () => second.lines.some((line) => line.includes('"sequence":2')));
+  await end(nats, 'SIGKILL');
+  pulled();
+  startNats();
+  await delivered();
+  await second.until('event 3', () => second.lines.some((line) => line.includes('"sequence":3')));
+  const events = second.lines.map((line) => JSON.parse(line) as { sequence: number; id: string });
+  // The first reader was killed: its acknowledgement may have been lost, then event 1 comes again.
+  expect(events.map(({ sequence }) => sequence).filter((sequence) => sequence > 1)).toEqual([2, 3]);
+});
+
+it('begins anew when its consumer or the stream is deleted, and skips what is no event', async () => {
+  startNats();
+  pulled();
+  await delivered();
+  const reader = subscriber('--durable', 'platform');
+  await reader.until('event 1', () => reader.lines.length === 1);
+  const connection = await connect({ servers: `127.0.0.1:${port}` });
+  cleanUps.push(() => connection.close());
+  connection.publish('stowage.event.worker-1.image.pulled', '{"hello":1}');
+  await reader.until('the skip', () => reader.notes.some((note) => note.startsWith('skipped: ')));
+  const manager = await connection.jetstreamManager();
+  await manager.consumers.delete(streamName, 'platform');
+  pulled();
+  await reader.until('event 2', () => reader.lines.some((line) => line.includes('#2 ')));
+  await manager.streams.delete(streamName);
+  pulled();
+  await reader.until('event 3', () => reader.lines.some((line) => line.includes('#3 ')));
+  expect(reader.lines.map((line) => /#\d+/.exec(line)?.[0])).toEqual(['#1', '#2', '#3']);
+});
+
+it.each([
+  [['--from', 'yesterday'], '--from: yesterday is not allowed; allowed: all, new'],
+  [['--what'], "Unknown option '--what'"],
+])('%j is refused with the usage', async (args, message) => {
+  const { child, notes } = subscriber(...args);
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  expect(code).toBe(64);
+  expect(notes[0]).toContain(message);
+  expect(notes[1]).toMatch(/^usage: event-subscriber /);
+});
