@@ -49,12 +49,23 @@ describe('detect', () => {
     await detector.detect({ signal });
     worker.store.removalBegins('a', { reason: 'max-age', planId: 'plan-9' });
     worker.runtime.images = [];
-    await detector.detect({ signal });
+    await worker.detector().detect({ signal });
     expect(worker.published.at(-1)?.data).toMatchObject({
       reason: 'max-age',
       removedBy: 'gc-worker',
       planId: 'plan-9',
     });
+  });
+
+  it('takes an image that stays at the second look for one whose removal did not happen', async () => {
+    worker.runtime.images = [listed('a')];
+    await worker.detector().detect({ signal });
+    worker.store.removalBegins('a', { reason: 'threshold', planId: 'plan-9' });
+    const restarted = worker.detector();
+    await restarted.detect({ signal });
+    expect(worker.store.removalIntent('a')).toBeDefined();
+    await restarted.detect({ signal });
+    expect(worker.store.removalIntent('a')).toBeUndefined();
   });
 
   it('dates use, by containers in any state and by image volumes', async () => {

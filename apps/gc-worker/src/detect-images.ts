@@ -43,6 +43,7 @@ export class ImageDetector {
   /** Mounts never change after a container is made, so its status is asked once. */
   private readonly volumesOf = new Map<string, readonly string[]>();
   private sandboxImage: string | undefined;
+  private isFirst = true;
 
   constructor(private readonly parts: ImageDetectorParts) {}
 
@@ -70,6 +71,7 @@ export class ImageDetector {
         const usedAt = hints.takeUse(imageId);
         if (usedAt !== undefined) store.used(imageId, usedAt);
       }
+      this.dropIntentsOfThoseThatStay();
       const records = [...store.images().values()];
       metrics.detected('ok', (performance.now() - startedAt) / 1000, records);
       return this.withProtections(records, time);
@@ -159,6 +161,18 @@ export class ImageDetector {
     } catch (error) {
       this.parts.log.debug({ reason: errorMessage(error) }, 'sandbox image unknown');
     }
+  }
+
+  /**
+   * A removal that a killed worker began may still be under way at the runtime when the next one first looks. An image that is there
+   * at the second look stays; should it vanish later, that is another matter.
+   */
+  private dropIntentsOfThoseThatStay(): void {
+    const { store } = this.parts;
+    if (!this.isFirst) {
+      for (const imageId of store.intendedRemovals()) store.removalFailed(imageId);
+    }
+    this.isFirst = false;
   }
 
   /** Events before records: killed in between, the worker says it again rather than never. */

@@ -405,6 +405,33 @@ describe('gc-worker on a real node', () => {
     );
   });
 
+  test('killed in the middle of a collection, it still accounts for every image', async () => {
+    await startWorker();
+    const ids: string[] = [];
+    for (let index = 0; index < 8; index += 1) ids.push(await pull(`team/killed-${index}`, 3));
+    await minimumAge();
+    const subject = `stowage.cmd.${node.replaceAll('.', '_')}.gc-worker.run`;
+    nats.publish(subject, JSON.stringify({ bytes: 1 << 30 }));
+    await eventually(() => worker!.logLines().some(({ msg }) => msg === 'image removed'), {
+      intervalMs: 1,
+    });
+    await worker!.kill();
+    await startWorker();
+    let gone: string[] = [];
+    await eventuallyPasses(async () => {
+      const left = await present();
+      gone = ids.filter((imageId) => !left.includes(imageId));
+      const told = new Set(idsOf(events.named('ImageRemoved')));
+      expect(gone.length).toBeGreaterThan(0);
+      expect(gone.filter((imageId) => !told.has(imageId))).toEqual([]);
+      expect(left.filter((imageId) => told.has(imageId))).toEqual([]);
+    });
+    for (const { data } of events.named('ImageRemoved')) {
+      // Also the one that nobody saw end: its removal was noted before it began.
+      if (gone.includes(data.imageId!)) expect(data.reason).toBe('request');
+    }
+  });
+
   test('refuses a second worker on the same state directory', async () => {
     await startWorker();
     const second = await runApp('gc-worker', { env: environment({ STOWAGE_HTTP_ADDR: '' }) });

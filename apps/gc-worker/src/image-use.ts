@@ -21,7 +21,8 @@ export interface ContainerUse {
 
 /** Finds listed images by any way to refer to them. */
 export class ImageIndex {
-  private readonly byReference = new Map<string, Set<string>>();
+  /** One id, which is nearly always so, or several. */
+  private readonly byReference = new Map<string, string | readonly string[]>();
   private readonly ids = new Set<string>();
 
   constructor(images: readonly ListedImage[]) {
@@ -48,13 +49,18 @@ export class ImageIndex {
   find(reference: string): readonly string[] {
     if (reference === '') return [];
     const found = this.byReference.get(reference) ?? this.byReference.get(normalized(reference));
-    return found === undefined ? [] : [...found];
+    if (found === undefined) return [];
+    return typeof found === 'string' ? [found] : found;
   }
 
   private add(reference: string, imageId: string): void {
-    const ids = this.byReference.get(reference);
-    if (ids === undefined) this.byReference.set(reference, new Set([imageId]));
-    else ids.add(imageId);
+    const known = this.byReference.get(reference);
+    if (known === undefined) {
+      this.byReference.set(reference, imageId);
+      return;
+    }
+    const ids = typeof known === 'string' ? [known] : known;
+    if (!ids.includes(imageId)) this.byReference.set(reference, [...ids, imageId]);
   }
 }
 

@@ -132,6 +132,11 @@ export class ImageRecordStore {
     return this.remembered.removals.get(imageId);
   }
 
+  /** Ids of the images whose removal was begun and whose end is not known. */
+  intendedRemovals(): string[] {
+    return [...this.remembered.removals.keys()];
+  }
+
   holds(): ReadonlyMap<string, number> {
     return this.remembered.holds;
   }
