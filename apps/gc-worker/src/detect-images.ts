@@ -13,7 +13,7 @@ import type { Runtime } from './runtime';
 import type { ImageRecord, PlanImage, Protection } from './types';
 
 /** Where the detector's lines go. */
-export interface DetectorLog {
+interface DetectorLog {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;

@@ -19,7 +19,7 @@ export interface MeasuredFileSystem extends Omit<FileSystemReading, 'mountpoint'
 }
 
 /** Measures the file system a path lies on; throws when the path is not there. */
-export type MeasureFileSystem = (path: string) => Promise<MeasuredFileSystem>;
+type MeasureFileSystem = (path: string) => Promise<MeasuredFileSystem>;
 
 export interface DiskWatchParts {
   readonly runtime: Pick<Runtime, 'imageFileSystems'>;

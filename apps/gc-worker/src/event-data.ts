@@ -64,7 +64,7 @@ function idle(lastUsed: number | null, now: number) {
 }
 
 /** A file system as events tell it. */
-export function filesystemUsage(
+function filesystemUsage(
   disk: DiskAssessment,
 ): EventData<'ThresholdExceeded'>['filesystem'] {
   const { mountpoint, capacityBytes, availableBytes, usedPercent } = disk;

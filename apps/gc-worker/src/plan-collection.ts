@@ -19,8 +19,7 @@ export const keepRules = [
 export type KeepRule = (typeof keepRules)[number];
 
 /** Rules that remove an image. */
-export const removeRules = ['max-age', 'threshold', 'request'] as const;
-export type RemoveRule = (typeof removeRules)[number];
+export type RemoveRule = 'max-age' | 'threshold' | 'request';
 
 /** What is asked of a collection beyond the policy. */
 export interface CollectionRequest {
@@ -179,7 +178,7 @@ export function planCollection(input: PlanInput): CollectionPlan {
 }
 
 /** Why an image that nothing protects is still too fresh to go for space, or undefined when it may go. */
-export function tooYoung(
+function tooYoung(
   image: Pick<PlanImage, 'firstDetected' | 'lastUsed'>,
   policy: Pick<CollectionPolicy, 'minAgeMs'>,
   now: number,

@@ -15,7 +15,7 @@ export interface CollectionPolicy {
 }
 
 /** kubelet's defaults: 85 %, 80 %, two minutes, no maximum age. */
-export const defaultPolicy: CollectionPolicy = {
+const defaultPolicy: CollectionPolicy = {
   highThresholdPercent: 85,
   lowThresholdPercent: 80,
   minAgeMs: 120_000,

@@ -14,7 +14,7 @@ import {
 import { UnusableRecordsError } from './schema';
 
 /** Where lines about the file go. */
-export interface RecordLog {
+interface RecordLog {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
 }

@@ -1,7 +1,7 @@
 import type { Database } from 'better-sqlite3';
 
 /** Written into the file's header, so that a file of another program is recognised. */
-export const applicationId = 0x53544743;
+const applicationId = 0x53544743;
 
 /** Step n brings a file from schema version n to n + 1. Steps are never edited once released. */
 export const migrations: readonly string[] = [
