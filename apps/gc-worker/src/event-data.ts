@@ -64,9 +64,7 @@ function idle(lastUsed: number | null, now: number) {
 }
 
 /** A file system as events tell it. */
-function filesystemUsage(
-  disk: DiskAssessment,
-): EventData<'ThresholdExceeded'>['filesystem'] {
+function filesystemUsage(disk: DiskAssessment): EventData<'ThresholdExceeded'>['filesystem'] {
   const { mountpoint, capacityBytes, availableBytes, usedPercent } = disk;
   return {
     mountpoint,
