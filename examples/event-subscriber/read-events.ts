@@ -3,7 +3,6 @@ import type { StowageEvent } from '@stowage/events';
 import {
   AckPolicy,
   DeliverPolicy,
-  millis,
   nanos,
   type ConsumerMessages,
   type JsMsg,
@@ -116,7 +115,7 @@ async function handleMessage(
     try {
       await handle(event);
     } catch {
-      message.nak(millis(nanos(retryMs)));
+      message.nak(retryMs);
       return;
     } finally {
       clearInterval(keepAlive);

@@ -1,3 +1,4 @@
+export { consumeEvents, type ConsumeOptions, type EventDelivery } from './consume-events';
 export { EventTooLargeError, StateDirInUseError, StateDirUnusableError } from './errors';
 export { instrumentEventBus } from './event-bus-metrics';
 export { maxEventBytes, openEventBus } from './open-event-bus';
