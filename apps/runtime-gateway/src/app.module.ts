@@ -1,23 +1,46 @@
 import { Inject, Module } from '@nestjs/common';
-import type { DynamicModule, OnApplicationShutdown, Provider } from '@nestjs/common';
+import type {
+  BeforeApplicationShutdown,
+  DynamicModule,
+  OnApplicationBootstrap,
+  OnApplicationShutdown,
+  Provider,
+} from '@nestjs/common';
 import {
   combineObservers,
   connectRuntimeService,
   criCallLog,
   criMetrics,
+  parseEndpoint,
 } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
+import type { Endpoint } from '@stowage/cri-endpoint';
 import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
+import { CommandsController } from './commands.controller';
 import type { GatewayConfig } from './config';
-import { BUS, CONTEXT, RUNTIME } from './tokens';
+import { openGatewayEndpoint } from './gateway-endpoint';
+import type { Publish } from './lifecycle';
+import { gatewayMetrics } from './metrics';
+import type { GatewayMetrics } from './metrics';
+import { ObjectsFile } from './objects/objects-file';
+import { RuntimeObserver } from './runtime-observer';
+import { BUS, CONTEXT, METRICS, OBJECTS_FILE, OBSERVER, RUNNING, RUNTIME } from './tokens';
 
 type Context = ServiceContext<GatewayConfig>;
 
+/** What exists only once the app runs, for the metrics. */
+interface Running {
+  endpoint?: Endpoint;
+  observer?: RuntimeObserver;
+}
+
 /** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
 const busDrainMs = 2000;
+/** Time for the observer to look up what the last calls changed, milliseconds; the next start finds the rest. */
+const observerDrainMs = 3000;
 
 function openBus(context: Context): EventBus {
   const { app, config, log, metrics } = context;
@@ -26,6 +49,23 @@ function openBus(context: Context): EventBus {
   observeEventBus(context, measured);
   context.commands.use(measured);
   return measured;
+}
+
+/** After the bus, which tells when another process holds the state folder. */
+function openObjectsFile({ app, config, log, health }: Context): ObjectsFile {
+  const { stateDir, nativeBinding } = busSettings(app, config);
+  return new ObjectsFile({
+    stateDir,
+    nativeBinding,
+    log,
+    now: Date.now,
+    onStatus: (reason) => {
+      health.report(
+        'objects',
+        reason === undefined ? { state: 'ok' } : { state: 'degraded', reason },
+      );
+    },
+  });
 }
 
 function connectRuntime(context: Context): RuntimeServiceClient {
@@ -39,28 +79,110 @@ function connectRuntime(context: Context): RuntimeServiceClient {
   return client;
 }
 
+function openObserver(
+  { config, log, signal }: Context,
+  bus: EventBus,
+  file: ObjectsFile,
+  runtime: RuntimeServiceClient,
+  metrics: GatewayMetrics,
+  running: Running,
+): RuntimeObserver {
+  const publish: Publish = (name, event) => {
+    bus.publish(name, event);
+    const { observedBy = 'client' } = event.data as { observedBy?: string };
+    metrics.published(name, observedBy);
+  };
+  const observer = new RuntimeObserver({
+    runtime,
+    publish,
+    file,
+    listener: metrics.observer,
+    log,
+    now: Date.now,
+    signal,
+    relistIntervalMs: config.relistIntervalMs,
+    runtimeEvents: config.runtimeEvents,
+    maxKnownContainers: config.maxKnownContainers,
+  });
+  running.observer = observer;
+  return observer;
+}
+
 const providers: Provider[] = [
+  { provide: RUNNING, useFactory: (): Running => ({}) },
   { provide: BUS, inject: [CONTEXT], useFactory: openBus },
+  { provide: OBJECTS_FILE, inject: [CONTEXT, BUS], useFactory: openObjectsFile },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
+  {
+    provide: METRICS,
+    inject: [CONTEXT, RUNNING],
+    useFactory: ({ metrics }: Context, running: Running) =>
+      gatewayMetrics(metrics, {
+        endpoint: () => running.endpoint?.stats(),
+        known: () => running.observer?.objects.counts ?? { sandbox: 0, container: 0 },
+        turnedAway: () => running.observer?.objects.turnedAway ?? 0,
+      }),
+  },
+  {
+    provide: OBSERVER,
+    inject: [CONTEXT, BUS, OBJECTS_FILE, RUNTIME, METRICS, RUNNING],
+    useFactory: openObserver,
+  },
 ];
 
 /** runtime-gateway as a NestJS module: who depends on whom, and in which order all of it ends. */
 @Module({})
-export class RuntimeGatewayModule implements OnApplicationShutdown {
+export class RuntimeGatewayModule
+  implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
   constructor(
+    @Inject(CONTEXT) private readonly context: Context,
     @Inject(RUNTIME) private readonly runtime: RuntimeServiceClient,
+    @Inject(OBSERVER) private readonly observer: RuntimeObserver,
+    @Inject(METRICS) private readonly metrics: GatewayMetrics,
     @Inject(BUS) private readonly bus: EventBus,
+    @Inject(OBJECTS_FILE) private readonly file: ObjectsFile,
+    @Inject(RUNNING) private readonly running: Running,
   ) {}
 
   static create(context: Context): DynamicModule {
     return {
       module: RuntimeGatewayModule,
+      controllers: [CommandsController],
       providers: [{ provide: CONTEXT, useValue: context }, ...providers],
     };
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const { config, signal, log } = this.context;
+    const endpoint = await openGatewayEndpoint(this.runtime, this.observer, {
+      socketPath: config.listen,
+      runtimeSocket: parseEndpoint(config.runtimeEndpoint).address,
+      calls: this.metrics.calls,
+      onLetGo: (reason, detail) =>
+        log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
+    });
+    this.running.endpoint = endpoint;
+    this.observer.start();
+    log.info({ socket: endpoint.socketPath }, 'serving CRI');
+    // Clients go elsewhere while queries still finish.
+    signal.addEventListener('abort', () => void this.#closeEndpoint(), { once: true });
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.#closeEndpoint();
+    await this.observer.stop(observerDrainMs);
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.bus.close({ drainMs: busDrainMs });
     this.runtime.close();
+    this.file.close();
+  }
+
+  /** Calls in flight get half of the time to stop; closing twice is closing once. */
+  async #closeEndpoint(): Promise<void> {
+    const drainMs = Math.floor(this.context.config.stopTimeoutMs / 2);
+    await this.running.endpoint?.close({ drainMs });
   }
 }

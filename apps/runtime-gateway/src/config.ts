@@ -1,4 +1,11 @@
-import { commonKeys, defineConfig, durationKey, integerKey, listenKey } from '@stowage/service-kit';
+import {
+  commonKeys,
+  defineConfig,
+  durationKey,
+  enumKey,
+  integerKey,
+  listenKey,
+} from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 
 /** Configuration of runtime-gateway. */
@@ -25,6 +32,12 @@ export const config = defineConfig({
       maxMs: 3_600_000,
       meaning:
         'Pause between listings of pods and containers, where the runtime has no event stream.',
+    }),
+    runtimeEvents: enumKey({
+      values: ['auto', 'always', 'never'],
+      default: 'auto',
+      meaning:
+        "Whether the runtime's event stream is read: auto only where that takes no events away from other readers (not containerd before 2.0, not CRI-O before 1.28).",
     }),
     maxKnownContainers: integerKey({
       default: 20_000,

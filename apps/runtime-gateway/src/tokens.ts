@@ -2,3 +2,7 @@
 export const CONTEXT = Symbol('ServiceContext');
 export const BUS = Symbol('EventBus');
 export const RUNTIME = Symbol('RuntimeServiceClient');
+export const OBJECTS_FILE = Symbol('ObjectsFile');
+export const RUNNING = Symbol('Running');
+export const METRICS = Symbol('GatewayMetrics');
+export const OBSERVER = Symbol('RuntimeObserver');

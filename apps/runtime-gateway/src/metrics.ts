@@ -1,0 +1,206 @@
+import type { CallObserver, CallSummary, EndpointStats } from '@stowage/cri-endpoint';
+import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
+import { grpcStatusName } from '@stowage/errors';
+import type { EventName } from '@stowage/events';
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Registry } from 'prom-client';
+import type { ObserverListener } from './runtime-observer';
+
+/** From a local answer to a long stop or a pull. */
+const callSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 300];
+
+/** The gateway's own part: microseconds when idle, milliseconds when the machine is short of processors. */
+const ownSeconds = [0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 1];
+
+const listingSeconds = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60];
+
+/** Method name by path, for the methods of both services in both packages: a closed set. */
+const methodOfPath: ReadonlyMap<string, string> = new Map(
+  [RuntimeServiceDefinition, ImageServiceDefinition].flatMap(({ fullName, methods }) =>
+    Object.values(methods).flatMap(({ name }): [string, string][] => [
+      [`/${fullName}/${name}`, name],
+      [`/${fullName.replace('runtime.v1.', 'runtime.v1alpha2.')}/${name}`, name],
+    ]),
+  ),
+);
+
+/** Name of a CRI method; `other` for what no proto here knows. */
+export const methodLabel = (path: string): string => methodOfPath.get(path) ?? 'other';
+
+/** Where numbers come from that are read when somebody asks for the metrics. */
+export interface GatewayNumbers {
+  endpoint(): EndpointStats | undefined;
+  known(): { readonly sandbox: number; readonly container: number };
+  turnedAway(): number;
+}
+
+export interface GatewayMetrics {
+  readonly calls: CallObserver;
+  readonly observer: ObserverListener;
+  published(event: EventName, observedBy: string): void;
+}
+
+/** The metrics of this app. Each is registered once, in the registry of the process. */
+export function gatewayMetrics(registry: Registry, numbers: GatewayNumbers): GatewayMetrics {
+  connectionMetrics(registry, numbers);
+  const registers = [registry];
+  const events = new Counter({
+    name: 'stowage_gateway_events_total',
+    help: 'Events written to the outbox, by name and by how the change became known (for those of the runtime itself: client).',
+    labelNames: ['event', 'observed_by'],
+    registers,
+  });
+  return {
+    calls: callMetrics(registry),
+    observer: observerMetrics(registry, numbers),
+    published: (event, observedBy) => events.inc({ event, observed_by: observedBy }),
+  };
+}
+
+function callMetrics(registry: Registry): CallObserver {
+  const registers = [registry];
+  const calls = new Counter({
+    name: 'stowage_gateway_calls_total',
+    help: 'Calls on the socket that ended, by CRI method (other: not one of the CRI known here) and gRPC status (NONE when the stream ended without one). Calls on connections that are not followed any more are not counted.',
+    labelNames: ['method', 'code'],
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'stowage_gateway_calls_in_flight',
+    help: 'Calls that have begun and not ended, by method. Streams count as long as they are open.',
+    labelNames: ['method'],
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'stowage_gateway_call_bytes_total',
+    help: 'Message bytes of ended calls with their gRPC framing, by method and direction: request is from the client. Headers and HTTP/2 framing are not counted.',
+    labelNames: ['method', 'direction'],
+    registers,
+  });
+  const total = new Histogram({
+    name: 'stowage_gateway_call_duration_seconds',
+    help: 'Time of calls from the request headers to the end of the stream, the runtime included.',
+    labelNames: ['method'],
+    buckets: callSeconds,
+    registers,
+  });
+  const own = new Histogram({
+    name: 'stowage_gateway_call_own_seconds',
+    help: 'The part of the time of calls that the gateway took to pass on the request and the end of the reply. Waiting for the runtime, and reading along after passing on, are not counted.',
+    labelNames: ['method'],
+    buckets: ownSeconds,
+    registers,
+  });
+  return {
+    started: (path) => inFlight.inc({ method: methodLabel(path) }),
+    ended: (call) => {
+      const method = methodLabel(call.method);
+      inFlight.dec({ method });
+      calls.inc({ method, code: codeLabel(call) });
+      bytes.inc({ method, direction: 'request' }, call.requestBytes);
+      bytes.inc({ method, direction: 'response' }, call.responseBytes);
+      total.observe({ method }, call.durationMs / 1000);
+      own.observe({ method }, call.ownMs / 1000);
+    },
+  };
+}
+
+function codeLabel({ grpcStatus }: CallSummary): string {
+  if (grpcStatus === undefined) return 'NONE';
+  return grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
+}
+
+function connectionMetrics(registry: Registry, numbers: GatewayNumbers): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'stowage_gateway_connections_open',
+    help: 'Client connections open on the socket.',
+    registers,
+    collect() {
+      this.set(numbers.endpoint()?.openConnections ?? 0);
+    },
+  });
+  new Counter({
+    name: 'stowage_gateway_connections_total',
+    help: 'Client connections accepted on the socket.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(numbers.endpoint()?.acceptedConnections ?? 0);
+    },
+  });
+  new Counter({
+    name: 'stowage_gateway_connections_let_go_total',
+    help: 'Connections that are no longer followed because the reader met something it does not understand, by reason. Their bytes flow on; their calls are neither counted nor observed.',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [reason, count] of Object.entries(numbers.endpoint()?.letGo ?? {})) {
+        this.inc({ reason }, count);
+      }
+    },
+  });
+}
+
+function observerMetrics(registry: Registry, numbers: GatewayNumbers): ObserverListener {
+  const registers = [registry];
+  const failures = new Counter({
+    name: 'stowage_gateway_observer_failures_total',
+    help: 'What the observer could not read, look up or publish, by the call or source it came from. The calls themselves are not touched.',
+    labelNames: ['source'],
+    registers,
+  });
+  const listings = new Counter({
+    name: 'stowage_gateway_listings_total',
+    help: 'Comparisons of what is known with the lists of the runtime, by result.',
+    labelNames: ['result'],
+    registers,
+  });
+  const listing = new Histogram({
+    name: 'stowage_gateway_listing_duration_seconds',
+    help: 'Time of such a comparison, the wait for calls in flight that explain a difference included.',
+    buckets: listingSeconds,
+    registers,
+  });
+  const differences = new Counter({
+    name: 'stowage_gateway_listing_differences_total',
+    help: 'Changes that only a listing showed, those of the first listing included.',
+    registers,
+  });
+  const streaming = new Gauge({
+    name: 'stowage_gateway_runtime_event_stream',
+    help: '1 while the event stream of the runtime is read, 0 while changes are found by listing alone.',
+    registers,
+  });
+  new Gauge({
+    name: 'stowage_gateway_known_objects',
+    help: 'Sandboxes and containers that are remembered.',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      const { sandbox, container } = numbers.known();
+      this.set({ kind: 'sandbox' }, sandbox);
+      this.set({ kind: 'container' }, container);
+    },
+  });
+  new Counter({
+    name: 'stowage_gateway_known_objects_turned_away_total',
+    help: 'Times that a sandbox or container was not remembered for want of room.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(numbers.turnedAway());
+    },
+  });
+  return {
+    failed: (source) => failures.inc({ source }),
+    listed: (result, durationMs) => {
+      listings.inc({ result: result === undefined ? 'error' : 'success' });
+      if (result === undefined) return;
+      listing.observe(durationMs / 1000);
+      differences.inc(result.differences);
+    },
+    streaming: (isStreaming) => streaming.set(isStreaming ? 1 : 0),
+  };
+}

@@ -1,0 +1,246 @@
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import path from 'node:path';
+import Sqlite from 'better-sqlite3';
+import type { Database } from 'better-sqlite3';
+import { errorMessage } from '@stowage/errors';
+import type { ObjectKind, ObjectStore } from './known-objects';
+import type { KnownContainer, KnownSandbox } from './types';
+
+const schemaVersion = 1;
+
+const schema = `
+  CREATE TABLE object (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (kind, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE moment (name TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+/** While writing fails it is tried again at most this often. */
+const retryAfterMs = 1000;
+
+/** Moments that outlive the process, in milliseconds since the epoch. */
+export type MomentName = 'observing-since' | 'unavailable-since';
+
+export interface ObjectsFileOptions {
+  /** Folder of the file `objects.db`; made when it is missing. */
+  readonly stateDir: string;
+  readonly nativeBinding?: string;
+  readonly now: () => number;
+  readonly log: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+  };
+  /** Called at the start and when it changes: why nothing is written, undefined when it is. */
+  readonly onStatus?: (problem: string | undefined) => void;
+}
+
+/** What an earlier run knew. */
+export interface RememberedObjects {
+  readonly sandboxes: readonly KnownSandbox[];
+  readonly containers: readonly KnownContainer[];
+}
+
+type Write = (database: Database) => void;
+
+/**
+ * Known objects over restarts, in SQLite. Each change is written in the call that makes it, so that a killed process
+ * repeats nothing. While the file cannot be written (disk full, read-only) changes wait in memory and are written once that
+ * works again; a damaged file is set aside and a new one begun.
+ */
+export class ObjectsFile implements ObjectStore {
+  readonly remembered: RememberedObjects;
+  readonly #moments = new Map<MomentName, number>();
+  readonly #unwritten = new Map<string, Write>();
+  #database: Database | undefined;
+  #problem: string | undefined;
+  #retryAtMs = -Infinity;
+
+  /** Never throws for trouble with the file: that is told through `onStatus`. */
+  constructor(private readonly options: ObjectsFileOptions) {
+    let remembered: RememberedObjects = { sandboxes: [], containers: [] };
+    try {
+      remembered = this.#read(this.#open());
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.remembered = remembered;
+    this.options.onStatus?.(this.#problem);
+  }
+
+  put(kind: ObjectKind, object: KnownSandbox | KnownContainer): void {
+    const record = JSON.stringify(object);
+    this.#write(`${kind} ${object.id}`, (database) => {
+      database
+        .prepare('INSERT OR REPLACE INTO object VALUES (?, ?, ?)')
+        .run(kind, object.id, record);
+    });
+  }
+
+  drop(kind: ObjectKind, ids: readonly string[]): void {
+    for (const id of ids) {
+      this.#write(`${kind} ${id}`, (database) => {
+        database.prepare('DELETE FROM object WHERE kind = ? AND id = ?').run(kind, id);
+      });
+    }
+  }
+
+  moment(name: MomentName): number | undefined {
+    return this.#moments.get(name);
+  }
+
+  setMoment(name: MomentName, atMs: number | undefined): void {
+    if (atMs === undefined) this.#moments.delete(name);
+    else this.#moments.set(name, atMs);
+    this.#write(`moment ${name}`, (database) => {
+      if (atMs === undefined) database.prepare('DELETE FROM moment WHERE name = ?').run(name);
+      else database.prepare('INSERT OR REPLACE INTO moment VALUES (?, ?)').run(name, atMs);
+    });
+  }
+
+  /** Never throws. */
+  close(): void {
+    this.#retryAtMs = -Infinity;
+    this.#flush();
+    try {
+      this.#database?.close();
+    } catch {
+      // A full disk can refuse the last checkpoint; the WAL keeps the commits.
+    }
+    this.#database = undefined;
+  }
+
+  get #path(): string {
+    return path.join(this.options.stateDir, 'objects.db');
+  }
+
+  /** The file, made or set aside and made anew where needed. */
+  #open(): Database {
+    mkdirSync(this.options.stateDir, { recursive: true, mode: 0o750 });
+    try {
+      this.#database = openDatabase(this.#path, this.options.nativeBinding);
+      // Content that cannot be read is damage too.
+      this.#read(this.#database);
+    } catch (error) {
+      this.#database?.close();
+      this.#database = undefined;
+      if (!isDamage(error)) throw error;
+      const aside = this.#setAside();
+      this.options.log.warn(
+        { path: this.#path, aside, reason: errorMessage(error) },
+        'known objects could not be read: begun anew from what the runtime lists',
+      );
+      this.#database = openDatabase(this.#path, this.options.nativeBinding);
+    }
+    return this.#database;
+  }
+
+  #read(database: Database): RememberedObjects {
+    const records = <T>(kind: ObjectKind) =>
+      database
+        .prepare<[string], { record: string }>('SELECT record FROM object WHERE kind = ?')
+        .all(kind)
+        .map(({ record }) => JSON.parse(record) as T);
+    for (const { name, at_ms } of database
+      .prepare<[], { name: MomentName; at_ms: number }>('SELECT * FROM moment')
+      .all()) {
+      if (!this.#moments.has(name)) this.#moments.set(name, at_ms);
+    }
+    return { sandboxes: records('sandbox'), containers: records('container') };
+  }
+
+  #setAside(): string {
+    const stamp = new Date(this.options.now()).toISOString().replaceAll(':', '');
+    const aside = `${this.#path}.unusable-${stamp}`;
+    for (const suffix of ['', '-wal', '-shm']) {
+      if (existsSync(this.#path + suffix)) renameSync(this.#path + suffix, aside + suffix);
+    }
+    return aside;
+  }
+
+  #write(key: string, write: Write): void {
+    if (this.#database !== undefined && this.#unwritten.size === 0) {
+      try {
+        write(this.#database);
+        return;
+      } catch (error) {
+        this.#failed(error);
+      }
+    }
+    this.#unwritten.set(key, write);
+    this.#flush();
+  }
+
+  /** Writes what waits, when there is something and it is time for another attempt. */
+  #flush(): void {
+    if (this.#unwritten.size === 0 || this.options.now() < this.#retryAtMs) return;
+    try {
+      const openedLate = this.#database === undefined;
+      const database = this.#database ?? this.#open();
+      database.transaction(() => {
+        // Everything known was learnt since the start, and waits here.
+        if (openedLate) database.exec('DELETE FROM object; DELETE FROM moment');
+        for (const write of this.#unwritten.values()) write(database);
+      })();
+      this.#unwritten.clear();
+      if (this.#problem === undefined) return;
+      this.#problem = undefined;
+      this.options.log.info({ path: this.#path }, 'known objects are written again');
+      this.options.onStatus?.(undefined);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#retryAtMs = this.options.now() + retryAfterMs;
+    const problem = `${this.#path}: ${errorMessage(error)}`;
+    if (this.#problem === problem) return;
+    this.#problem = problem;
+    this.options.log.warn(
+      { path: this.#path, reason: errorMessage(error) },
+      'known objects are not written',
+    );
+    this.options.onStatus?.(problem);
+  }
+}
+
+function openDatabase(file: string, nativeBinding: string | undefined): Database {
+  const database = new Sqlite(file, {
+    timeout: 1000,
+    ...(nativeBinding === undefined ? {} : { nativeBinding }),
+  });
+  try {
+    database.pragma('locking_mode = EXCLUSIVE');
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = NORMAL');
+    database.pragma(`journal_size_limit = ${4 * 1024 * 1024}`);
+    if (database.pragma('quick_check(1)', { simple: true }) !== 'ok') {
+      throw new SyntaxError('the integrity check found damage');
+    }
+    const version = Number(database.pragma('user_version', { simple: true }));
+    if (version === 0) database.transaction(() => database.exec(schema))();
+    else if (version !== schemaVersion) {
+      throw new SyntaxError(
+        `it has schema version ${version}, this program knows ${schemaVersion}`,
+      );
+    }
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** True when the content is at fault: a damaged file, no database, or not as written by this program. */
+function isDamage(error: unknown): boolean {
+  const code: unknown = (error as { code?: unknown } | null)?.code;
+  return (
+    error instanceof SyntaxError ||
+    (typeof code === 'string' &&
+      (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || code === 'SQLITE_ERROR'))
+  );
+}

@@ -1,0 +1,111 @@
+import type { RuntimeServiceClient } from '@stowage/cri-client';
+import type { Container, ContainerStatus, PodSandbox } from '@stowage/cri-proto';
+import { DeadlineExceededError, ResourceExhaustedError, toGrpcStatus } from '@stowage/errors';
+import { bulkhead, BulkheadRejectedError } from 'cockatiel';
+
+/** The calls by which missing facts are asked for. */
+export type FactCalls = Pick<
+  RuntimeServiceClient,
+  'containerStatus' | 'listContainers' | 'listPodSandbox' | 'whenAvailable'
+>;
+
+export interface LookupLimits {
+  /** Calls at the same time: a node's restart is hundreds of exits at once. */
+  readonly atOnce: number;
+  /** Lookups that may wait for their turn. */
+  readonly waiting: number;
+  /** For one lookup, the wait for a runtime that is away included, milliseconds. */
+  readonly timeoutMs: number;
+}
+
+export const defaultLookupLimits: LookupLimits = { atOnce: 8, waiting: 20_000, timeoutMs: 5000 };
+
+/**
+ * Asks the runtime for facts that a call does not tell. Each lookup throws when the runtime did not answer in time, and
+ * gives undefined when it does not know the object.
+ */
+export class RuntimeLookups {
+  readonly #turns;
+  readonly #asking = new Set<AbortController>();
+
+  constructor(
+    private readonly runtime: FactCalls,
+    signal: AbortSignal,
+    private readonly limits: LookupLimits = defaultLookupLimits,
+  ) {
+    this.#turns = bulkhead(limits.atOnce, limits.waiting);
+    signal.addEventListener(
+      'abort',
+      () => {
+        for (const asking of this.#asking) asking.abort(signal.reason);
+      },
+      { once: true },
+    );
+  }
+
+  async containerStatus(containerId: string): Promise<ContainerStatus | undefined> {
+    return this.#ask(async (signal) => {
+      try {
+        const { status } = await this.runtime.containerStatus({ containerId }, { signal });
+        return status;
+      } catch (error) {
+        if (toGrpcStatus(error).name === 'NOT_FOUND') return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /** By its id or the beginning of it. */
+  async container(id: string): Promise<Container | undefined> {
+    const { containers } = await this.#ask((signal) =>
+      this.runtime.listContainers({ filter: { id } }, { signal }),
+    );
+    return onlyOne(containers, id);
+  }
+
+  /** By its id or the beginning of it. */
+  async sandbox(id: string): Promise<PodSandbox | undefined> {
+    const { items } = await this.#ask((signal) =>
+      this.runtime.listPodSandbox({ filter: { id } }, { signal }),
+    );
+    return onlyOne(items, id);
+  }
+
+  async #askNow<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const asking = new AbortController();
+    const { timeoutMs } = this.limits;
+    const timer = setTimeout(
+      () => asking.abort(new DeadlineExceededError('runtime lookup', timeoutMs)),
+      timeoutMs,
+    );
+    this.#asking.add(asking);
+    try {
+      await this.runtime.whenAvailable({ signal: asking.signal });
+      return await call(asking.signal);
+    } finally {
+      clearTimeout(timer);
+      this.#asking.delete(asking);
+    }
+  }
+
+  async #ask<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    try {
+      return await this.#turns.execute(() => this.#askNow(call));
+    } catch (error) {
+      if (!(error instanceof BulkheadRejectedError)) throw error;
+      const { atOnce, waiting } = this.limits;
+      throw new ResourceExhaustedError('queue of runtime lookups', atOnce + waiting);
+    }
+  }
+}
+
+/** Filters of a runtime may take the beginning of an id, or (a faulty one) nothing at all. */
+function onlyOne<T extends { readonly id: string }>(
+  found: readonly T[],
+  id: string,
+): T | undefined {
+  const fitting = found.filter((object) => object.id.startsWith(id));
+  return (
+    fitting.find((object) => object.id === id) ?? (fitting.length === 1 ? fitting[0] : undefined)
+  );
+}
