@@ -1,16 +1,21 @@
 // Prints what the Stowage services on the nodes tell, one line an event. See README.md.
-import { connect } from 'nats';
+import { connect, credsAuthenticator } from 'nats';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { describeEvent } from './describe-event';
 import { readEvents } from './read-events';
 
 const help = `usage: event-subscriber [--nats URL[,URL]] [--node NODE] [--durable NAME] [--from all|new] [--json]
+                        [--creds FILE | --user USER] [--inbox PREFIX]
 
   --nats     NATS servers (default: STOWAGE_NATS_SERVERS, else nats://127.0.0.1:4222)
   --node     events of this node only (default: all nodes)
   --durable  name under which JetStream remembers how far was read; without it each run stands alone
   --from     where a new consumer begins: all (what the stream still holds) or new (default: all)
   --json     one JSON object a line instead of a sentence
+  --creds    NATS credentials file
+  --user     NATS user; the password is taken from STOWAGE_NATS_PASSWORD
+  --inbox    prefix of reply subjects, where permissions give each user its own (default: _INBOX)
 `;
 
 function options() {
@@ -22,6 +27,9 @@ function options() {
         durable: { type: 'string' },
         from: { type: 'string', default: 'all' },
         json: { type: 'boolean', default: false },
+        creds: { type: 'string' },
+        user: { type: 'string' },
+        inbox: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     });
@@ -36,7 +44,7 @@ function options() {
 }
 
 async function main(): Promise<void> {
-  const { nats, node, durable, from, json, help: wantsHelp } = options();
+  const { nats, node, durable, from, json, creds, user, inbox, help: wantsHelp } = options();
   if (wantsHelp) {
     process.stdout.write(help);
     return;
@@ -55,6 +63,9 @@ async function main(): Promise<void> {
   const connection = await connect({
     servers: servers.split(','),
     name: 'event-subscriber',
+    ...(creds && { authenticator: credsAuthenticator(() => readFileSync(creds)) }),
+    ...(user && { user, pass: process.env.STOWAGE_NATS_PASSWORD ?? '' }),
+    ...(inbox && { inboxPrefix: inbox }),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 500,
     waitOnFirstConnect: true,

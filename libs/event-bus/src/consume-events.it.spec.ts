@@ -109,6 +109,7 @@ it('goes on under its durable name with what was not acknowledged', async () => 
 
 it('delivers an event again when its handler throws, and acknowledges only then', async () => {
   started();
+  await bus.flush();
   const { events, sequences } = collect({ durable: 'platform' }, (_event, { attempt }) => {
     if (attempt < 3) throw new Error(`attempt ${String(attempt)}`);
   });
