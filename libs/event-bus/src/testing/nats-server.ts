@@ -56,7 +56,9 @@ export class TestNatsServer {
       if (ended) throw new Error(`nats-server ended:\n${readFileSync(log, 'utf8')}`);
       const ports = readdirSync(this.dir).find((name) => name.endsWith('.ports'));
       if (ports === undefined) return false;
-      const { nats } = JSON.parse(readFileSync(path.join(this.dir, ports), 'utf8')) as {
+      const text = readFileSync(path.join(this.dir, ports), 'utf8');
+      if (!text.trimEnd().endsWith('}')) return false; // still being written
+      const { nats } = JSON.parse(text) as {
         nats: string[];
       };
       this.port = Number(new URL(nats[0]!).port);
