@@ -34,7 +34,7 @@ export async function findTraces(
     findProgram(program) === undefined
       ? []
       : (await runProgram(program, args)).split('\n').filter(mentions);
-  return {
+  const traces = {
     processes: [
       ...new Set([
         ...findMarked(stackMarker, (value) => value === stackId).map(({ pid }) => pid),
@@ -44,7 +44,7 @@ export async function findTraces(
     mounts: mountsUnder(dir),
     loopDevices: await lines('losetup', ['--list', '--output', 'NAME,BACK-FILE']),
     links: await lines('ip', ['-o', 'link', 'show']),
-    addresses: await lines('ip', ['-o', 'addr', 'show']),
+    addresses: await lines('ip', ['-4', '-o', 'addr', 'show']),
     portRules: await lines('iptables-save', ['-t', 'nat']),
     cgroups: findCgroups(containerIds),
     shimSockets: containerIds
@@ -53,6 +53,8 @@ export async function findTraces(
     cachedResults: listDir('/var/lib/cni/results').filter(mentions),
     folders: listDir(path.dirname(dir)).filter(mentions),
   };
+  for (const found of Object.values(traces)) found.sort();
+  return traces;
 }
 
 function processesThatMention(mentions: (text: string) => boolean): number[] {
