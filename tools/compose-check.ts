@@ -61,7 +61,7 @@ async function freePort(): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no TCP port could be had');
+  if (address == null || typeof address === 'string') throw new Error('no TCP port could be had');
   return address.port;
 }
 
@@ -104,7 +104,7 @@ async function startEngine(dir: string): Promise<Engine> {
   };
   const stop = async (): Promise<void> => {
     const ended =
-      daemon.exitCode !== null
+      daemon.exitCode != null
         ? Promise.resolve()
         : new Promise((resolve) => daemon.once('exit', resolve));
     daemon.kill('SIGTERM');
@@ -117,7 +117,7 @@ async function startEngine(dir: string): Promise<Engine> {
     ]);
   };
   try {
-    await eventually(() => void run('docker', ['version'], env), { timeoutMs: 60_000 });
+    await eventually(() => run('docker', ['version'], env) !== '', { timeoutMs: 60_000 });
   } catch (error) {
     await stop();
     throw new Error(
@@ -153,7 +153,7 @@ function makeBaseImages(dir: string, env: NodeJS.ProcessEnv): void {
   const nodeRoot = path.join(dir, 'node-root');
   run('debootstrap', [
     '--variant=minbase',
-    '--include=ca-certificates,python3-minimal,make,g++,libstdc++6',
+    '--include=ca-certificates,python3,make,g++',
     'bookworm',
     nodeRoot,
     'http://deb.debian.org/debian',

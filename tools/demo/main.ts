@@ -2,13 +2,14 @@
  * The demo: the three services on a real containerd with a small file system. Everything that it says it saw comes
  * from the services themselves: answers on their sockets, replies on NATS, and lines of a separate subscriber process.
  */
-import { statfs, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect, type NatsConnection } from 'nats';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
-import { eventually, spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
+import { eventually, spawnApp, startStack, type Stack } from '@stowage/testing';
 import { trackObservations } from './observations';
 import { bar, createScreen, mebibytes } from './screen';
 import { startSubscriber, type Subscriber } from './subscriber';
@@ -27,26 +28,22 @@ const promised = {
   collected: 'a collection with a verdict and a rule for every image',
   measured: 'expected and measured bytes side by side',
   keptInUse: "the container's image kept",
-  keptPinned: 'the pinned image kept',
+  keptPinned: 'the image that the operator pinned kept',
   keptRecent: 'the recent image kept',
   clean: 'nothing left behind',
 } as const;
 
-interface PlanReply {
-  planId: string;
-  images: {
-    imageId: string;
-    repoTags: string[];
-    verdict: 'keep' | 'remove';
-    rule: string;
-    why: string;
-    expectedBytes: number;
-  }[];
+/** The part of the reply to `gc-worker.status` that is shown. */
+interface StatusReply {
+  lastCollection: {
+    images: { imageId: string; repoTags: string[]; result: string; rule: string; why: string }[];
+  } | null;
 }
 
 const screen = createScreen(process.stdout);
 const observations = trackObservations(Object.values(promised));
 const began = performance.now();
+let filling = false;
 
 async function ask<T>(nats: NatsConnection, subject: string, input: unknown = {}): Promise<T> {
   const message = await nats.request(`stowage.cmd.${node}.${subject}`, JSON.stringify(input), {
@@ -62,13 +59,15 @@ async function usedPercent(mountpoint: string): Promise<number> {
   return 100 - Math.trunc((bavail * 100) / blocks);
 }
 
-interface Services {
+interface Sockets {
   imageSocket: string;
   runtimeSocket: string;
-  apps: AppProcess[];
 }
 
-async function startServices(stack: Stack): Promise<Services> {
+/** What has to be ended, in the order in which it was begun. */
+type Undo = (() => Promise<unknown>)[];
+
+async function startServices(stack: Stack, undo: Undo): Promise<Sockets> {
   const file = (name: string): string => path.join(stack.dir, name);
   const kubeletConfig = file('kubelet.yaml');
   await writeFile(
@@ -89,24 +88,21 @@ async function startServices(stack: Stack): Promise<Services> {
   };
   const imageSocket = file('image.sock');
   const runtimeSocket = file('runtime.sock');
-  const apps = await Promise.all([
-    spawnApp('image-service', {
-      env: { ...common, STOWAGE_LISTEN: imageSocket, STOWAGE_STATE_DIR: file('image-service') },
-    }),
-    spawnApp('runtime-gateway', {
-      env: { ...common, STOWAGE_LISTEN: runtimeSocket, STOWAGE_STATE_DIR: file('runtime-gateway') },
-    }),
-    spawnApp('gc-worker', {
-      args: ['--kubelet-config', kubeletConfig],
-      env: {
-        ...common,
-        STOWAGE_STATE_DIR: file('gc-worker'),
-        STOWAGE_DISK_CHECK_INTERVAL: '500ms',
-        STOWAGE_EXEMPT_IMAGES: '**/toolbox:*',
-      },
-    }),
-  ]);
-  return { imageSocket, runtimeSocket, apps };
+  const start = async (app: string, env: Record<string, string>, args: string[] = []) => {
+    const running = await spawnApp(app, {
+      args,
+      env: { ...common, STOWAGE_STATE_DIR: file(app), ...env },
+    });
+    undo.push(() => running.stop());
+  };
+  await start('image-service', { STOWAGE_LISTEN: imageSocket });
+  await start('runtime-gateway', { STOWAGE_LISTEN: runtimeSocket });
+  await start(
+    'gc-worker',
+    { STOWAGE_DISK_CHECK_INTERVAL: '500ms', STOWAGE_EXEMPT_IMAGES: '**/toolbox:*' },
+    ['--kubelet-config', kubeletConfig],
+  );
+  return { imageSocket, runtimeSocket };
 }
 
 async function showPulls(stack: Stack, imageSocket: string): Promise<void> {
@@ -129,7 +125,7 @@ async function showPulls(stack: Stack, imageSocket: string): Promise<void> {
     observations.expect(promised.refused, refusal !== undefined, 'the pull was accepted');
     screen.line(`  refused: ${(refusal ?? '').slice(0, 160)}`);
     const started = performance.now();
-    const auth = { username, password, serverAddress: host };
+    const auth = { username, password, serverAddress: `http://${host}` };
     const pulled = await images.pullImage({ image, auth });
     observations.expect(promised.accepted, pulled.imageRef !== '', 'no image reference');
     screen.line(
@@ -176,9 +172,11 @@ async function showPod(stack: Stack, runtimeSocket: string, imageSocket: string)
   }
 }
 
-async function fill(stack: Stack, imageSocket: string, subscriber: Subscriber): Promise<void> {
+/** Pulls image after image until the mark is passed; returns the one pulled last. */
+async function fill(stack: Stack, imageSocket: string, subscriber: Subscriber): Promise<string> {
   screen.chapter(`Images until the file system passes ${highPercent} %`);
   const images = connectImageService({ endpoint: `unix://${imageSocket}` });
+  let last = '';
   try {
     for (let number = 1; ; number++) {
       const percent = await usedPercent(stack.containerd.root);
@@ -190,6 +188,7 @@ async function fill(stack: Stack, imageSocket: string, subscriber: Subscriber): 
       if (number > 40) throw new Error(`40 images pulled and only ${percent} % used`);
       const image = await stack.pushImage({ name: `demo/batch-${number}`, tag: '1', sizeMb: 20 });
       await images.pullImage({ image: { image: image.reference } });
+      last = image.reference;
       await pause(400);
     }
     const exceeded = await eventually(() => subscriber.first('ThresholdExceeded'), {
@@ -204,6 +203,7 @@ async function fill(stack: Stack, imageSocket: string, subscriber: Subscriber): 
     screen.line(
       `ThresholdExceeded: ${filesystem.usedPercent} % of ${mebibytes(filesystem.capacityBytes)} used, ${mebibytes(bytesToFree)} to free`,
     );
+    return last;
   } finally {
     images.close();
   }
@@ -219,51 +219,38 @@ async function showCollection(
     timeoutMs: 30_000,
     what: 'GarbageCollected at the subscriber',
   });
-  const result = collected.data as {
-    planId: string;
+  const { askedBytes, expectedBytes, measuredBytes, after, durationMs } = collected.data as {
     askedBytes: number;
     expectedBytes: number;
     measuredBytes: number;
-    removed: { imageId: string; repoTags: string[]; sizeBytes: number; reason: string }[];
-    keptByReason: Record<string, number>;
     after: { usedPercent: number };
     durationMs: number;
   };
-  // What is left is explained by the worker itself, image by image.
-  const plan = await ask<PlanReply>(nats, 'gc-worker.plan');
-  const rows = [
-    ...result.removed.map((image) => [
-      'removed',
-      shortName(image.repoTags, image.imageId),
-      image.reason,
-      mebibytes(image.sizeBytes),
+  // The worker itself explains its last collection, image by image.
+  const { lastCollection } = await ask<StatusReply>(nats, 'gc-worker.status');
+  const images = lastCollection?.images ?? [];
+  screen.table(
+    ['result', 'image', 'rule', 'why'],
+    images.map(({ result, repoTags, imageId, rule, why }) => [
+      result,
+      repoTags[0] ?? imageId.slice(0, 19),
+      rule,
+      why,
     ]),
-    ...plan.images.map((image) => [
-      image.verdict === 'keep' ? 'kept' : image.verdict,
-      shortName(image.repoTags, image.imageId),
-      image.why,
-      mebibytes(image.expectedBytes),
-    ]),
-  ];
-  screen.table(['verdict', 'image', 'why', 'size'], rows);
+  );
   observations.expect(
     promised.collected,
-    result.removed.length > 0 && plan.images.every((image) => image.rule !== ''),
-    'nothing removed, or an image without a rule',
+    images.some(({ result }) => result === 'removed') &&
+      images.every(({ rule, why }) => rule !== '' && why !== ''),
+    'nothing was removed, or an image has no rule',
   );
-  observations.expect(
-    promised.measured,
-    result.measuredBytes > 0,
-    'nothing was freed by measurement',
+  observations.expect(promised.measured, measuredBytes > 0, 'nothing was freed by measurement');
+  screen.line(
+    `asked ${mebibytes(askedBytes)}, expected ${mebibytes(expectedBytes)} by size, measured ${mebibytes(measuredBytes)} on the file system`,
   );
   screen.line(
-    `asked ${mebibytes(result.askedBytes)}, expected ${mebibytes(result.expectedBytes)}, measured ${mebibytes(result.measuredBytes)}; ` +
-      `${result.after.usedPercent} % used after ${result.durationMs} ms (now ${await usedPercent(stack.containerd.root)} %)`,
+    `${after.usedPercent} % used after ${durationMs} ms (now ${await usedPercent(stack.containerd.root)} %)`,
   );
-}
-
-function shortName(repoTags: readonly string[], imageId: string): string {
-  return repoTags[0] ?? imageId.slice(0, 19);
 }
 
 async function showKept(
@@ -283,17 +270,17 @@ async function showKept(
   }
 }
 
-async function demo(stack: Stack, undo: (() => Promise<unknown>)[]): Promise<void> {
+async function demo(stack: Stack, undo: Undo): Promise<void> {
   const { major, minor, patch } = stack.containerd.version;
   screen.line(
     `containerd ${major}.${minor}.${patch} on a file system of ${filesystemMb} MB, nats-server, an open and a private registry`,
   );
-  const subscriber = await startSubscriber(stack.nats.url, (line) =>
-    screen.line(`  event: ${line}`),
-  );
+  const subscriber = startSubscriber(stack.nats.url, ({ app, name, sequence, subject }) => {
+    if (filling && name.startsWith('Image')) return; // the progress line counts those
+    screen.line(`  event received: ${name} from ${app} #${sequence}, ${subject.slice(0, 60)}`);
+  });
   undo.push(() => subscriber.stop());
-  const { imageSocket, runtimeSocket, apps } = await startServices(stack);
-  undo.push(() => Promise.all(apps.map((app) => app.stop())));
+  const { imageSocket, runtimeSocket } = await startServices(stack, undo);
   screen.line('image-service, runtime-gateway, gc-worker: three processes, ready');
   const nats = await connect({ servers: stack.nats.url });
   undo.push(() => nats.close());
@@ -313,14 +300,14 @@ async function demo(stack: Stack, undo: (() => Promise<unknown>)[]): Promise<voi
     `${toolbox.reference} pulled by somebody else; the operator keeps it: exempt rule **/toolbox:*`,
   );
 
-  await fill(stack, imageSocket, subscriber);
-  const recent = await stack.pushImage({ name: 'demo/just-pulled', tag: '1', sizeMb: 4 });
-  await stack.pullImage(recent.reference);
+  filling = true;
+  const recent = await fill(stack, imageSocket, subscriber);
+  filling = false;
   await showCollection(nats, stack, subscriber);
   await showKept(stack, imageSocket, {
     inUse,
     pinned: toolbox.reference,
-    recent: recent.reference,
+    recent,
   });
 
   screen.chapter('What the subscriber process received');
@@ -341,9 +328,25 @@ async function demo(stack: Stack, undo: (() => Promise<unknown>)[]): Promise<voi
   observations.expect(promised.events, missing.length === 0, `missing: ${missing.join(', ')}`);
 }
 
+/** What of the stack is still on this machine: its folder, its mounts, processes that name it. */
+async function leftovers({ dir }: Stack): Promise<string[]> {
+  const home = path.dirname(dir);
+  const mounts = (await readFile('/proc/mounts', 'utf8'))
+    .split('\n')
+    .flatMap((line) => line.split(' ')[1] ?? [])
+    .filter((mountpoint) => mountpoint.startsWith(`${home}/`));
+  const processes: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (command.includes(home)) processes.push(`process ${pid}`);
+  }
+  return [...(existsSync(home) ? [home] : []), ...mounts, ...processes];
+}
+
 async function main(): Promise<void> {
   screen.chapter('The stack');
-  const undo: (() => Promise<unknown>)[] = [];
+  const undo: Undo = [];
   let failure: unknown;
   let stack: Stack | undefined;
   try {
@@ -359,7 +362,9 @@ async function main(): Promise<void> {
     });
   }
   await stack?.down();
-  if (failure === undefined) observations.saw(promised.clean);
+  const left = stack === undefined ? [] : await leftovers(stack);
+  if (left.length === 0) observations.saw(promised.clean);
+  else failure ??= new Error(`left behind: ${left.join(', ')}`);
 
   screen.chapter('Seen');
   for (const promise of observations.seen) screen.line(`yes  ${promise}`);
