@@ -4,12 +4,13 @@ import { runProgram } from './run-program';
 
 /**
  * Makes an ext4 file system of `sizeMb` MiB in a file and mounts it. No journal and no reserved blocks, so
- * that the percentages of a small file system are those of its files.
+ * that the percentages of a small file system are those of its files. `env` marks the programs that do it.
  */
 export async function mountFilesystem(
   imageFile: string,
   mountPoint: string,
   sizeMb: number,
+  env: Readonly<Record<string, string>>,
 ): Promise<void> {
   const file = await open(imageFile, 'wx', 0o600);
   try {
@@ -18,8 +19,8 @@ export async function mountFilesystem(
     await file.close();
   }
   const features = ['-O', '^has_journal', '-m', '0', '-E', 'nodiscard'];
-  await runProgram('mkfs.ext4', ['-q', '-F', ...features, imageFile]);
-  await runProgram('mount', ['-t', 'ext4', '-o', 'loop,noatime', imageFile, mountPoint]);
+  await runProgram('mkfs.ext4', ['-q', '-F', ...features, imageFile], { env });
+  await runProgram('mount', ['-t', 'ext4', '-o', 'loop,noatime', imageFile, mountPoint], { env });
 }
 
 /** Mount points at or below a folder, in the order they were mounted. */

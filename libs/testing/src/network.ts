@@ -60,13 +60,18 @@ export const gatewayOf = (subnet: string): string => subnet.replace(/\.0\/24$/, 
 
 /**
  * Makes the bridge with its address. The CNI plugin finds it ready and so has no need to switch on IP
- * forwarding, which would outlive the stack.
+ * forwarding, which would outlive the stack. `env` marks the programs that do it.
  */
-export async function createBridge(bridge: string, subnet: string): Promise<void> {
+export async function createBridge(
+  bridge: string,
+  subnet: string,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
   const ethernet = ['02', ...Array.from({ length: 5 }, randomByte)].join(':');
-  await runProgram('ip', ['link', 'add', 'name', bridge, 'address', ethernet, 'type', 'bridge']);
-  await runProgram('ip', ['addr', 'add', `${gatewayOf(subnet)}/24`, 'dev', bridge]);
-  await runProgram('ip', ['link', 'set', bridge, 'up']);
+  const ip = (...args: string[]): Promise<string> => runProgram('ip', args, { env });
+  await ip('link', 'add', 'name', bridge, 'address', ethernet, 'type', 'bridge');
+  await ip('addr', 'add', `${gatewayOf(subnet)}/24`, 'dev', bridge);
+  await ip('link', 'set', bridge, 'up');
 }
 
 const randomByte = (): string =>

@@ -34,18 +34,18 @@ export class ProgramFailedError extends Error {
 }
 
 /**
- * Runs a program to its end and returns what it printed.
+ * Runs a program to its end and returns what it printed. `env` comes on top of this process's environment.
  *
  * @throws {ProgramFailedError} with its stderr when the exit code is not 0.
  */
 export function runProgram(
   command: string,
   args: readonly string[],
-  { input }: { input?: string } = {},
+  { input, env }: { input?: string; env?: Readonly<Record<string, string>> } = {},
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
-      env: programEnvironment(),
+      env: { ...programEnvironment(), ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     let stdout = '';

@@ -116,9 +116,14 @@ function reserve(network: boolean, ownerToken: string): Promise<StackManifest> {
       ),
     };
     writeManifest(manifest);
-    if (network) await createBridge(manifest.bridge, manifest.subnet);
+    if (network) await createBridge(manifest.bridge, manifest.subnet, markers(manifest));
     return manifest;
   });
+}
+
+/** Environment of every process started for a stack, by which the clean-up finds it. */
+function markers({ id, ownerToken }: StackManifest): Record<string, string> {
+  return { [stackMarker]: id, [ownerMarker]: ownerToken };
 }
 
 class RunningStack implements Stack {
@@ -140,7 +145,7 @@ class RunningStack implements Stack {
   ) {
     this.id = manifest.id;
     this.dir = path.join(manifest.dir, 'test');
-    this.#env = { [stackMarker]: manifest.id, [ownerMarker]: keeper.token };
+    this.#env = markers(manifest);
   }
 
   async start(parts: StackOptions): Promise<void> {
@@ -245,26 +250,28 @@ class RunningStack implements Stack {
 
   async #startContainerd(filesystemMb: number | undefined): Promise<void> {
     const { dir, network, bridge, subnet, containerdSocket, containerdStateDir } = this.manifest;
-    const in_ = (name: string): string => path.join(dir, name);
-    const root = in_('root');
-    for (const folder of [root, in_('cni'), in_('hosts')]) mkdirSync(folder);
-    if (filesystemMb !== undefined) await mountFilesystem(in_('root.ext4'), root, filesystemMb);
-    writeFileSync(in_('cni/10-stowage.conflist'), cniConfig(network, bridge, subnet, in_('ipam')));
+    const within = (name: string): string => path.join(dir, name);
+    const root = within('root');
+    for (const folder of [root, within('cni'), within('hosts')]) mkdirSync(folder);
+    if (filesystemMb !== undefined) {
+      await mountFilesystem(within('root.ext4'), root, filesystemMb, this.#env);
+    }
+    writeFileSync(within('cni/10-stowage.conflist'), cniConfig(network, bridge, subnet, within('ipam')));
     writeFileSync(
-      in_('containerd.toml'),
+      within('containerd.toml'),
       containerdConfig({
         root,
         state: containerdStateDir,
         socket: containerdSocket,
         dir,
-        cniConfDir: in_('cni'),
-        registryConfigDir: in_('hosts'),
+        cniConfDir: within('cni'),
+        registryConfigDir: within('hosts'),
         sandboxImage: this.sandboxImage,
       }),
     );
     const containerd = new ContainerdProcess(containerdSocket, root, await containerdVersion(), {
-      file: in_('containerd.toml'),
-      logFile: in_('logs/containerd.log'),
+      file: within('containerd.toml'),
+      logFile: within('logs/containerd.log'),
       env: this.#env,
     });
     this.#servers.push({ name: 'containerd', server: containerd });
