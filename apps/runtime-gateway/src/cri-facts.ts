@@ -33,17 +33,19 @@ export function podOf(metadata: PodSandboxMetadata | undefined): Pod | undefined
 }
 
 /** Whether a reference is an image ID: `sha256:` and 64 hex digits, or (CRI-O) the digits alone. */
-export const isImageId = (reference: string): boolean =>
-  /^(?:sha256:)?[0-9a-f]{64}$/.test(reference);
+const isImageId = (reference: string): boolean => /^(?:sha256:)?[0-9a-f]{64}$/.test(reference);
+
+/** The first of the names that is an image ID. */
+export const imageIdOf = (...names: readonly string[]): string | undefined => names.find(isImageId);
 
 /** The image of a container. `candidates` are what the runtime calls it; the first that is an ID is the ID. */
 export function imageOf(
   spec: ImageSpec | undefined,
   ...candidates: readonly string[]
 ): ContainerImage | undefined {
-  const reference = given(spec?.image) ?? given(candidates[0]);
+  const reference = given(spec?.image) ?? candidates.find((name) => name !== '');
   if (reference === undefined) return undefined;
-  const imageId = [...candidates, reference].find(isImageId);
+  const imageId = imageIdOf(...candidates, reference);
   const userSpecifiedReference = given(spec?.userSpecifiedImage);
   const runtimeHandler = given(spec?.runtimeHandler);
   return {

@@ -1,5 +1,5 @@
 import { CreateContainerRequest, CreateContainerResponse } from '@stowage/cri-proto';
-import { imageOf, podOf } from './cri-facts';
+import { imageIdOf, imageOf, podOf } from './cri-facts';
 import type { ContainerSighting } from './lifecycle';
 import type { OnCall } from './observing';
 
@@ -25,7 +25,7 @@ export const onCreateContainer: OnCall = (call, { objects, lifecycle, lookUp, la
       return;
     }
     const listed = await lookUp.container(containerId).catch(() => undefined);
-    const imageId = imageOf(undefined, listed?.imageId ?? '', listed?.imageRef ?? '')?.imageId;
+    const imageId = imageIdOf(listed?.imageId ?? '', listed?.imageRef ?? '');
     const image = imageId === undefined ? seen.image : { ...seen.image, imageId };
     lifecycle.container({ ...seen, image });
   });

@@ -82,8 +82,7 @@ export class RuntimeWatch {
       this.relistSoon();
     });
     signal.addEventListener('abort', stopListening, { once: true });
-    const current = runtime.availability();
-    if (current.available) onAvailability(current);
+    void this.#tellFirstAvailability();
     this.#running = Promise.all([
       this.#keepListing(),
       runtimeEvents === 'never' ? undefined : this.#keepReading(),
@@ -99,6 +98,13 @@ export class RuntimeWatch {
   /** Resolves when the watch has ended, after the abort of its signal. */
   async ended(): Promise<void> {
     await this.#running;
+  }
+
+  /** Changes before the listening are not heard of: a first call waits for how the first attempt to connect ends. */
+  async #tellFirstAvailability(): Promise<void> {
+    const { runtime, onAvailability, signal } = this.options;
+    await runtime.version({}, { signal }).catch(() => undefined);
+    if (!signal.aborted) onAvailability(runtime.availability());
   }
 
   async #keepListing(): Promise<void> {

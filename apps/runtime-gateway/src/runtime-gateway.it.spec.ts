@@ -1,0 +1,707 @@
+import { connect as connectSocket } from 'node:net';
+import { connectRuntimeService } from '@stowage/cri-client';
+import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
+import * as v1alpha2 from '@stowage/cri-proto/v1alpha2';
+import { commandSubject } from '@stowage/events';
+import { eventually, eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
+import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
+import { connect } from 'nats';
+import type { NatsConnection } from 'nats';
+import { brief, eventsAbout, GatewayProcess } from './testing/gateway-process';
+import { callPath } from './testing/plain-client';
+
+const node = 'node-1.example';
+const runtimePath = (method: string, version = 'v1') =>
+  `/runtime.${version}.RuntimeService/${method}`;
+
+describe('runtime-gateway on containerd and NATS', () => {
+  let stack: Stack;
+  let gateway: GatewayProcess;
+  let events: EventCollection;
+  let nats: NatsConnection;
+  let image: PushedImage;
+  let pods = 0;
+
+  const newGateway = (name: string) =>
+    new GatewayProcess({
+      dir: stack.dir,
+      node: name,
+      runtimeEndpoint: stack.containerd.endpoint,
+      natsUrl: stack.nats.url,
+    });
+  const about = (...ids: string[]) => eventsAbout(events, node, ...ids);
+  const told = (...ids: string[]) => about(...ids).map(brief);
+  const short = (id: string) => id.slice(0, 8);
+
+  /** A sandbox config with names of its own. */
+  const podConfig = () => {
+    pods += 1;
+    return {
+      metadata: { name: `cart-${pods}`, namespace: 'shop', uid: `uid-${pods}`, attempt: 0 },
+      hostname: `cart-${pods}`,
+      linux: {},
+    };
+  };
+  const podNames = (config: ReturnType<typeof podConfig>) => {
+    const { name, namespace, uid } = config.metadata;
+    return { name, namespace, uid };
+  };
+  const containerConfig = (command: string, spec: object = { image: image.reference }) => ({
+    metadata: { name: 'main', attempt: 0 },
+    image: spec,
+    command: ['/bin/sh', '-c', command],
+    envs: [{ key: 'PASSWORD', value: Buffer.from('secret-of-the-environment') }],
+    linux: {},
+  });
+  /** Ends at once on SIGTERM. */
+  const waits = 'trap "exit 0" TERM; sleep 3600 & wait';
+
+  /** A pod with one running container, through the gateway unless said otherwise. */
+  const runPod = async (command: string, client = gateway.client) => {
+    const config = podConfig();
+    const { podSandboxId } = await client.runPodSandbox({ config });
+    const { containerId } = await client.createContainer({
+      podSandboxId,
+      config: containerConfig(command, { image: image.imageId }),
+      sandboxConfig: config,
+    });
+    await client.startContainer({ containerId });
+    return { config, podSandboxId, containerId };
+  };
+
+  const ask = async (verb: string, input: object = {}): Promise<unknown> =>
+    (
+      await nats.request(commandSubject(node, 'runtime-gateway', verb), JSON.stringify(input), {
+        timeout: 30_000,
+      })
+    ).json();
+
+  /** Until the gateway has compared the runtime's lists twice more: what they show has been told. */
+  const relisted = async (of = gateway) => {
+    const before = await of.listings();
+    await eventually(async () => (await of.listings()) >= before + 2, { what: 'two listings' });
+  };
+
+  beforeAll(async () => {
+    stack = await startStack();
+    image = await stack.pushImage({ name: 'team/app', tag: '1' });
+    await stack.pullImage(image.reference);
+    events = await subscribeEvents(stack.nats.url);
+    nats = await connect({ servers: stack.nats.url, maxReconnectAttempts: -1 });
+    gateway = newGateway(node);
+    await gateway.start();
+  });
+
+  afterAll(async () => {
+    await gateway.stop();
+    await events.close();
+    await nats.close();
+    await stack.down();
+  });
+
+  it('tells the life of a pod and its container in order, with names, image and exit', async () => {
+    const { client } = gateway;
+    const config = podConfig();
+    const pod = podNames(config);
+    const { podSandboxId } = await client.runPodSandbox({ config });
+    const { containerId } = await client.createContainer({
+      podSandboxId,
+      config: containerConfig(waits, {
+        image: image.reference,
+        userSpecifiedImage: 'team/app:1',
+      }),
+      sandboxConfig: config,
+    });
+    await client.startContainer({ containerId });
+    await client.stopContainer({ containerId, timeout: 5n });
+    await client.removeContainer({ containerId });
+    await client.stopPodSandbox({ podSandboxId });
+    await client.removePodSandbox({ podSandboxId });
+    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+
+    expect(told(podSandboxId, containerId)).toEqual([
+      `PodSandboxStarted ${short(podSandboxId)} call`,
+      `ContainerCreated ${short(containerId)} call`,
+      `ContainerStarted ${short(containerId)} call`,
+      `ContainerStopped ${short(containerId)} call`,
+      `ContainerRemoved ${short(containerId)} call`,
+      `PodSandboxStopped ${short(podSandboxId)} call`,
+      `PodSandboxRemoved ${short(podSandboxId)} call`,
+    ]);
+    const [started, created, running, stopped, removed] = about(podSandboxId, containerId);
+    expect(started).toMatchObject({
+      natsSubject: 'stowage.event.node-1_example.sandbox.started',
+      source: `/nodes/${node}/runtime-gateway`,
+      data: { podSandboxId, pod, attempt: 0, durationMs: expect.any(Number) as number },
+    });
+    expect((started?.data as { durationMs: number }).durationMs).toBeGreaterThan(10);
+    const names = { containerId, podSandboxId, pod, name: 'main', attempt: 0 };
+    const imageTold = {
+      reference: image.reference,
+      userSpecifiedReference: 'team/app:1',
+      imageId: image.imageId,
+    };
+    expect(created?.data).toEqual({ ...names, image: imageTold, observedBy: 'call' });
+    expect(running?.data).toEqual({
+      ...names,
+      image: imageTold,
+      startedAt: expect.any(String) as string,
+      observedBy: 'call',
+    });
+    expect(stopped?.data).toEqual({
+      ...names,
+      image: imageTold,
+      exitCode: 0,
+      reason: 'Completed',
+      requested: true,
+      startedAt: (running?.data as { startedAt: string }).startedAt,
+      finishedAt: expect.any(String) as string,
+      observedBy: 'call',
+    });
+    expect(removed?.data).toEqual({ ...names, image: imageTold, observedBy: 'call' });
+    await relisted();
+    expect(about(podSandboxId, containerId)).toHaveLength(7);
+  });
+
+  it('tells the same life when a client speaks v1alpha2', async () => {
+    const config = podConfig();
+    const call = <Q, S>(
+      method: string,
+      request: { encode(message: Q): { finish(): Uint8Array } },
+      response: { decode(bytes: Uint8Array): S },
+      message: Q,
+    ) => callPath(gateway.socket, runtimePath(method, 'v1alpha2'), request, response, message);
+    const { podSandboxId } = await call(
+      'RunPodSandbox',
+      v1alpha2.RunPodSandboxRequest,
+      v1alpha2.RunPodSandboxResponse,
+      v1alpha2.RunPodSandboxRequest.fromPartial({ config }),
+    );
+    const { containerId } = await call(
+      'CreateContainer',
+      v1alpha2.CreateContainerRequest,
+      v1alpha2.CreateContainerResponse,
+      v1alpha2.CreateContainerRequest.fromPartial({
+        podSandboxId,
+        config: { ...containerConfig(waits), envs: [] },
+        sandboxConfig: config,
+      }),
+    );
+    await call(
+      'StartContainer',
+      v1alpha2.StartContainerRequest,
+      v1alpha2.StartContainerResponse,
+      v1alpha2.StartContainerRequest.fromPartial({ containerId }),
+    );
+    await call(
+      'StopPodSandbox',
+      v1alpha2.StopPodSandboxRequest,
+      v1alpha2.StopPodSandboxResponse,
+      v1alpha2.StopPodSandboxRequest.fromPartial({ podSandboxId }),
+    );
+    await call(
+      'RemovePodSandbox',
+      v1alpha2.RemovePodSandboxRequest,
+      v1alpha2.RemovePodSandboxResponse,
+      v1alpha2.RemovePodSandboxRequest.fromPartial({ podSandboxId }),
+    );
+    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    expect(told(podSandboxId, containerId)).toEqual([
+      `PodSandboxStarted ${short(podSandboxId)} call`,
+      `ContainerCreated ${short(containerId)} call`,
+      `ContainerStarted ${short(containerId)} call`,
+      `ContainerStopped ${short(containerId)} call`,
+      `PodSandboxStopped ${short(podSandboxId)} call`,
+      `ContainerRemoved ${short(containerId)} call`,
+      `PodSandboxRemoved ${short(podSandboxId)} call`,
+    ]);
+    expect(about(containerId)[2]?.data).toMatchObject({
+      exitCode: 137,
+      reason: 'Error',
+      requested: true,
+      pod: podNames(config),
+    });
+  });
+
+  it('tells the exits of all containers of a sandbox that is stopped, before its own', async () => {
+    const { client } = gateway;
+    const { config, podSandboxId, containerId } = await runPod('trap "" TERM; while :; do :; done');
+    const second = await client.createContainer({
+      podSandboxId,
+      config: { ...containerConfig(waits), metadata: { name: 'second', attempt: 0 } },
+      sandboxConfig: config,
+    });
+    await client.startContainer({ containerId: second.containerId });
+    await client.stopPodSandbox({ podSandboxId });
+    await client.stopPodSandbox({ podSandboxId });
+    await events.waitFor('PodSandboxStopped', ({ subject }) => subject === podSandboxId);
+    const stops = about(podSandboxId, containerId, second.containerId).slice(5);
+    expect(stops.map(({ name }) => name)).toEqual([
+      'ContainerStopped',
+      'ContainerStopped',
+      'PodSandboxStopped',
+    ]);
+    for (const { data } of stops.slice(0, 2)) {
+      expect(data).toMatchObject({ exitCode: 137, requested: true, observedBy: 'call' });
+    }
+    await client.removePodSandbox({ podSandboxId });
+    await client.removePodSandbox({ podSandboxId });
+    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    await relisted();
+    const ends = told(podSandboxId, containerId, second.containerId).slice(8);
+    expect(ends).toHaveLength(3);
+    expect(ends[2]).toBe(`PodSandboxRemoved ${short(podSandboxId)} call`);
+  });
+
+  it('finds a container that ends by itself, with its exit code, and tells it once', async () => {
+    const { client } = gateway;
+    const { podSandboxId, containerId } = await runPod('exit 3');
+    const stopped = await events.waitFor(
+      'ContainerStopped',
+      ({ subject }) => subject === containerId,
+    );
+    expect(stopped.data).toMatchObject({
+      containerId,
+      name: 'main',
+      exitCode: 3,
+      reason: 'Error',
+      requested: false,
+      observedBy: 'listing',
+    });
+    // Stopping what has stopped succeeds and is no news.
+    await client.stopContainer({ containerId, timeout: 0n });
+    await client.stopContainer({ containerId: containerId.slice(0, 13), timeout: 0n });
+    await client.removePodSandbox({ podSandboxId });
+    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    expect(told(containerId)).toEqual([
+      `ContainerCreated ${short(containerId)} call`,
+      `ContainerStarted ${short(containerId)} call`,
+      `ContainerStopped ${short(containerId)} listing`,
+      `ContainerRemoved ${short(containerId)} call`,
+    ]);
+  });
+
+  it('knows a container that is named by the beginning of its id', async () => {
+    const { client } = gateway;
+    const { podSandboxId, containerId } = await runPod(waits);
+    await client.stopContainer({ containerId: containerId.slice(0, 12), timeout: 5n });
+    await client.removeContainer({ containerId: containerId.slice(0, 12) });
+    await client.removePodSandbox({ podSandboxId: podSandboxId.slice(0, 12) });
+    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    expect(told(containerId).slice(2)).toEqual([
+      `ContainerStopped ${short(containerId)} call`,
+      `ContainerRemoved ${short(containerId)} call`,
+    ]);
+  });
+
+  it('finds what went past it, from creation to removal', async () => {
+    const direct = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    try {
+      const { config, podSandboxId, containerId } = await runPod(waits, direct);
+      const started = await events.waitFor(
+        'ContainerStarted',
+        ({ subject }) => subject === containerId,
+      );
+      expect(started.data).toMatchObject({
+        pod: podNames(config),
+        image: { reference: image.imageId, imageId: image.imageId },
+        observedBy: 'listing',
+      });
+      await direct.stopContainer({ containerId, timeout: 5n });
+      await events.waitFor('ContainerStopped', ({ subject }) => subject === containerId);
+      await direct.stopPodSandbox({ podSandboxId });
+      await direct.removePodSandbox({ podSandboxId });
+      await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+      expect(new Set(told(podSandboxId, containerId))).toEqual(
+        new Set([
+          `PodSandboxStarted ${short(podSandboxId)} listing`,
+          `ContainerCreated ${short(containerId)} listing`,
+          `ContainerStarted ${short(containerId)} listing`,
+          `ContainerStopped ${short(containerId)} listing`,
+          `PodSandboxStopped ${short(podSandboxId)} listing`,
+          `ContainerRemoved ${short(containerId)} listing`,
+          `PodSandboxRemoved ${short(podSandboxId)} listing`,
+        ]),
+      );
+    } finally {
+      direct.close();
+    }
+  });
+
+  it('tells each thing once while many pods come and go and listings run all the time', async () => {
+    const busy = newGateway('busy-node');
+    await busy.start({ env: { STOWAGE_RELIST_INTERVAL: '100ms' } });
+    const lives = await Promise.all(
+      Array.from({ length: 6 }, async () => {
+        const life = await runPod(waits, busy.client);
+        await busy.client.stopContainer({ containerId: life.containerId, timeout: 5n });
+        await busy.client.removeContainer({ containerId: life.containerId });
+        await busy.client.stopPodSandbox({ podSandboxId: life.podSandboxId });
+        await busy.client.removePodSandbox({ podSandboxId: life.podSandboxId });
+        return life;
+      }),
+    );
+    const namesOf = (...ids: string[]) =>
+      eventsAbout(events, 'busy-node', ...ids).map(({ name }) => name);
+    for (const { podSandboxId, containerId } of lives) {
+      await eventuallyPasses(() => {
+        expect(namesOf(podSandboxId)).toEqual([
+          'PodSandboxStarted',
+          'PodSandboxStopped',
+          'PodSandboxRemoved',
+        ]);
+        expect(namesOf(containerId)).toEqual([
+          'ContainerCreated',
+          'ContainerStarted',
+          'ContainerStopped',
+          'ContainerRemoved',
+        ]);
+      });
+    }
+    await relisted(busy);
+    const ofNode = events.all.filter((event) => event.node === 'busy-node');
+    // Exit code and request are known although listings saw the exits too.
+    for (const event of ofNode.filter(({ name }) => name === 'ContainerStopped')) {
+      expect(event.data).toMatchObject({ exitCode: 0, requested: true, observedBy: 'call' });
+    }
+    expect(ofNode).toHaveLength(6 * 7);
+    expect(ofNode.map(({ sequence }) => sequence)).toEqual(ofNode.map((_, index) => index + 1));
+    expect(await busy.stop()).toBe(0);
+  });
+
+  it('forwards what no proto here knows, and errors of the runtime word for word', async () => {
+    const unknown = runtimePath('NoSuchMethod');
+    await expect(
+      callPath(gateway.socket, unknown, VersionRequest, VersionResponse, {
+        version: '',
+      }),
+    ).rejects.toMatchObject({
+      code: 12,
+      details: 'unknown method NoSuchMethod for service runtime.v1.RuntimeService',
+    });
+    await expect(gateway.client.containerStatus({ containerId: 'nothing' })).rejects.toMatchObject({
+      grpcStatus: 'NOT_FOUND',
+    });
+    expect(
+      await gateway.metric('stowage_gateway_calls_total{method="other",code="UNIMPLEMENTED"}'),
+    ).toBe(1);
+  });
+
+  it('answers the NATS query pods', async () => {
+    const { config, podSandboxId, containerId } = await runPod(waits);
+    const ended = await runPod('exit 0');
+    await gateway.client.stopPodSandbox({ podSandboxId: ended.podSandboxId });
+    const running = (await ask('pods')) as { ok: boolean; result: { pods: { uid: string }[] } };
+    expect(running.ok).toBe(true);
+    expect(running.result.pods.map(({ uid }) => uid)).toContain(config.metadata.uid);
+    expect(running.result.pods.map(({ uid }) => uid)).not.toContain(ended.config.metadata.uid);
+    expect(running.result.pods.find(({ uid }) => uid === config.metadata.uid)).toEqual({
+      ...podNames(config),
+      createdAt: expect.any(String) as string,
+      sandboxes: [
+        {
+          id: podSandboxId,
+          state: 'ready',
+          attempt: 0,
+          createdAt: expect.any(String) as string,
+        },
+      ],
+      containers: [
+        {
+          id: containerId,
+          podSandboxId,
+          name: 'main',
+          attempt: 0,
+          state: 'running',
+          image: { reference: image.imageId, imageId: image.imageId },
+          imageRef: image.imageId,
+          createdAt: expect.any(String) as string,
+        },
+      ],
+    });
+    const all = (await ask('pods', { all: true })) as { result: { pods: { uid: string }[] } };
+    expect(all.result.pods.find(({ uid }) => uid === ended.config.metadata.uid)).toMatchObject({
+      sandboxes: [{ state: 'notready' }],
+      containers: [{ state: 'exited' }],
+    });
+    expect(await ask('pods', { al: true })).toMatchObject({
+      ok: false,
+      error: { code: 'INVALID_ARGUMENT' },
+    });
+    for (const id of [podSandboxId, ended.podSandboxId]) {
+      await gateway.client.removePodSandbox({ podSandboxId: id });
+    }
+  });
+
+  it('answers the NATS queries status and version', async () => {
+    expect(await ask('status')).toMatchObject({
+      ok: true,
+      result: {
+        endpoint: stack.containerd.endpoint,
+        available: true,
+        criVersion: 'v1',
+        conditions: [
+          { type: 'RuntimeReady', status: true },
+          { type: 'NetworkReady', status: true },
+        ],
+        observing: { mode: 'listing' },
+      },
+    });
+    expect(await ask('version')).toMatchObject({
+      ok: true,
+      result: { runtimeName: 'containerd', version: '0.1.0', criVersion: 'v1' },
+    });
+    expect(await ask('exec')).toMatchObject({ ok: false });
+  });
+
+  it('counts calls, bytes, times and connections', async () => {
+    const calls = 'stowage_gateway_calls_total{method="Version",code="OK"}';
+    const before = await gateway.metric(calls);
+    await gateway.client.version({});
+    await eventuallyPasses(async () => {
+      expect(await gateway.metric(calls)).toBe(before + 1);
+    });
+    const { body } = await gateway.app.get('/metrics');
+    for (const line of [
+      /^stowage_gateway_calls_in_flight\{method="Version"\} 0$/m,
+      /^stowage_gateway_call_bytes_total\{method="RunPodSandbox",direction="request"\} [1-9]/m,
+      /^stowage_gateway_call_duration_seconds_count\{method="RunPodSandbox"\} [1-9]/m,
+      /^stowage_gateway_call_own_seconds_count\{method="RunPodSandbox"\} [1-9]/m,
+      /^stowage_gateway_connections_open [1-9]/m,
+      /^stowage_gateway_connections_total [1-9]/m,
+      /^stowage_gateway_events_total\{event="PodSandboxStarted",observed_by="call"\} [1-9]/m,
+      /^stowage_gateway_runtime_event_stream 0$/m,
+    ]) {
+      expect(body).toMatch(line);
+    }
+  });
+
+  it('puts neither environment nor command lines into events', () => {
+    for (const { wire } of events.all) {
+      expect(wire).not.toContain('secret-of-the-environment');
+      expect(wire).not.toContain('/bin/sh');
+    }
+    expect(events.invalid).toEqual([]);
+  });
+
+  it('goes on observing other connections when one speaks nonsense', async () => {
+    const stranger = connectSocket(gateway.socket);
+    stranger.on('error', () => undefined);
+    stranger.write('GET / HTTP/1.1\r\n\r\n');
+    await eventuallyPasses(async () => {
+      expect(
+        await gateway.metric('stowage_gateway_connections_let_go_total{reason="not-http2"}'),
+      ).toBe(1);
+    });
+    stranger.destroy();
+    await gateway.client.version({});
+  });
+
+  it('says UNAVAILABLE while the runtime is gone, and tells what happened meanwhile', async () => {
+    const ends = await runPod('sleep 2; exit 7');
+    const stays = await runPod(waits);
+    await eventuallyPasses(() => {
+      expect(about(ends.containerId, stays.containerId)).toHaveLength(4);
+    });
+    await stack.containerd.kill();
+    const unavailable = await events.waitFor('RuntimeUnavailable', (event) => event.node === node);
+    expect(unavailable.data).toMatchObject({
+      endpoint: stack.containerd.endpoint,
+      reason: expect.stringContaining('connect ') as string,
+    });
+    const ready = await gateway.ready();
+    expect(ready.status).toBe(503);
+    expect(ready.text).toMatch(/^runtime down since \S+: unix:\/\/\S+: connect /);
+    const began = performance.now();
+    await expect(
+      callPath(gateway.socket, runtimePath('Version'), VersionRequest, VersionResponse, {
+        version: '',
+      }),
+    ).rejects.toMatchObject({
+      code: 14,
+      details: expect.stringMatching(
+        /^container runtime at unix:\/\/\S+ is unavailable since \S+: connect E\w+ \S+$/,
+      ) as string,
+    });
+    expect(performance.now() - began).toBeLessThan(2000);
+    expect(await ask('status')).toMatchObject({
+      ok: true,
+      result: { available: false, conditions: [], reason: expect.any(String) as string },
+    });
+    // The container ends although nobody can be asked about it.
+    await eventually(async () => (await processesOf(ends.containerId)) === 0, {
+      what: 'the end of the container',
+    });
+    await stack.containerd.start();
+    const recovered = await events.waitFor('RuntimeRecovered', (event) => event.node === node, {
+      timeoutMs: 20_000,
+    });
+    expect(recovered.data).toMatchObject({
+      endpoint: stack.containerd.endpoint,
+      unavailableSince: (unavailable.data as { unavailableSince: string }).unavailableSince,
+      runtime: { name: 'containerd' },
+    });
+    const exited = await events.waitFor(
+      'ContainerStopped',
+      ({ subject }) => subject === ends.containerId,
+      { timeoutMs: 20_000 },
+    );
+    expect(exited.data).toMatchObject({ exitCode: 7, requested: false, observedBy: 'listing' });
+    expect(exited.sequence).toBeGreaterThan(recovered.sequence);
+    await gateway.client.whenAvailable();
+    await gateway.client.version({});
+    await relisted();
+    expect(told(stays.containerId)).toHaveLength(2);
+    expect(told(ends.containerId)).toHaveLength(3);
+    expect(events.named('RuntimeUnavailable').filter((event) => event.node === node)).toHaveLength(
+      1,
+    );
+    for (const { podSandboxId } of [ends, stays]) {
+      await gateway.client.stopPodSandbox({ podSandboxId });
+      await gateway.client.removePodSandbox({ podSandboxId });
+    }
+  });
+
+  it('tells after a restart what it missed, and nothing twice', async () => {
+    const stays = await runPod(waits);
+    const ends = await runPod(waits);
+    await eventuallyPasses(() => {
+      expect(about(stays.containerId, ends.containerId)).toHaveLength(4);
+    });
+    expect(await gateway.stop()).toBe(0);
+    const direct = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    await direct.stopContainer({ containerId: ends.containerId, timeout: 5n });
+    const meanwhile = await runPod(waits, direct);
+    direct.close();
+    await gateway.start();
+    await events.waitFor('ContainerStarted', ({ subject }) => subject === meanwhile.containerId);
+    await relisted();
+    expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
+    const [, , stopped] = about(ends.containerId);
+    expect(told(ends.containerId)).toHaveLength(3);
+    expect(stopped?.data).toMatchObject({ exitCode: 0, observedBy: 'listing' });
+    // It ended while nobody watched: whether somebody asked for it is not known.
+    expect(stopped?.data).not.toHaveProperty('requested');
+    expect(told(meanwhile.podSandboxId, meanwhile.containerId)).toEqual([
+      `PodSandboxStarted ${short(meanwhile.podSandboxId)} listing`,
+      `ContainerCreated ${short(meanwhile.containerId)} listing`,
+      `ContainerStarted ${short(meanwhile.containerId)} listing`,
+    ]);
+
+    await gateway.kill();
+    await gateway.start();
+    await relisted();
+    expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
+    expect(told(ends.containerId)).toHaveLength(3);
+    const ofNode = events.all.filter((event) => event.node === node);
+    expect(ofNode.map(({ sequence }) => sequence)).toEqual(ofNode.map((_, index) => index + 1));
+    for (const { podSandboxId } of [stays, ends, meanwhile]) {
+      await gateway.client.stopPodSandbox({ podSandboxId });
+      await gateway.client.removePodSandbox({ podSandboxId });
+    }
+  });
+
+  it('says nothing of what was there before its first start, and follows it from then on', async () => {
+    const { podSandboxId, containerId } = await runPod(waits);
+    const first = newGateway('first-start');
+    await first.start();
+    await relisted(first);
+    const ofNode = () => eventsAbout(events, 'first-start', podSandboxId, containerId).map(brief);
+    expect(ofNode()).toEqual([]);
+    await first.client.stopPodSandbox({ podSandboxId });
+    await eventuallyPasses(() => {
+      expect(ofNode()).toEqual([
+        `ContainerStopped ${short(containerId)} call`,
+        `PodSandboxStopped ${short(podSandboxId)} call`,
+      ]);
+    });
+    expect(eventsAbout(events, 'first-start', containerId)[0]?.data).toMatchObject({
+      name: 'main',
+      pod: { namespace: 'shop' },
+      exitCode: 137,
+      requested: true,
+    });
+    expect(await first.stop()).toBe(0);
+    await gateway.client.removePodSandbox({ podSandboxId });
+  });
+
+  it('starts with neither runtime nor NATS, and serves and delivers when they come', async () => {
+    await stack.containerd.stop();
+    await stack.nats.stop();
+    const alone = newGateway('alone');
+    try {
+      await alone.start({ ready: 'healthz' });
+      await eventuallyPasses(async () => {
+        const { status, text } = await alone.ready();
+        expect(status).toBe(503);
+        expect(text).toMatch(
+          /^(?!starting).*runtime down since \S+: unix:\/\/\S+: connect E\w+ \S+/,
+        );
+        expect(text).toMatch(/nats degraded since /);
+      });
+      await expect(
+        callPath(alone.socket, runtimePath('Version'), VersionRequest, VersionResponse, {
+          version: '',
+        }),
+      ).rejects.toMatchObject({
+        code: 14,
+        details: expect.stringMatching(/^container runtime at \S+ is unavailable since /) as string,
+      });
+      await stack.containerd.start();
+      await alone.client.whenAvailable({ signal: AbortSignal.timeout(20_000) });
+      const { podSandboxId, containerId } = await runPod(waits, alone.client);
+      await alone.client.stopPodSandbox({ podSandboxId });
+      await alone.client.removePodSandbox({ podSandboxId });
+      await stack.nats.start();
+      await eventuallyPasses(
+        () => {
+          const ofNode = events.all.filter((event) => event.node === 'alone');
+          expect(ofNode.map(({ name }) => name)).toEqual([
+            'RuntimeUnavailable',
+            'RuntimeRecovered',
+            'PodSandboxStarted',
+            'ContainerCreated',
+            'ContainerStarted',
+            'ContainerStopped',
+            'PodSandboxStopped',
+            'ContainerRemoved',
+            'PodSandboxRemoved',
+          ]);
+          expect(eventsAbout(events, 'alone', containerId)).toHaveLength(4);
+        },
+        { timeoutMs: 20_000 },
+      );
+      await eventuallyPasses(async () => {
+        expect(await alone.ready()).toEqual({ status: 200, text: '' });
+      });
+    } finally {
+      if (!stack.containerd.running) await stack.containerd.start();
+      if (!stack.nats.running) await stack.nats.start();
+      expect(await alone.stop()).toBe(0);
+    }
+  });
+
+  it('refuses a second instance on the same socket, and leaves the first alone', async () => {
+    const second = newGateway('second');
+    await expect(second.start({ env: { STOWAGE_LISTEN: gateway.socket } })).rejects.toThrow(
+      `socket ${gateway.socket} is in use`,
+    );
+    await gateway.client.version({});
+  });
+
+  /** Processes of a container, as its cgroup lists them. */
+  async function processesOf(containerId: string): Promise<number> {
+    const { readdirSync, readFileSync } = await import('node:fs');
+    return readdirSync('/proc').filter((pid) => {
+      if (!/^\d+$/.test(pid)) return false;
+      try {
+        return (
+          readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(containerId) &&
+          !readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('shim')
+        );
+      } catch {
+        return false;
+      }
+    }).length;
+  }
+});

@@ -1,0 +1,87 @@
+import { mkdtempSync } from 'node:fs';
+import path from 'node:path';
+import { connectRuntimeService } from '@stowage/cri-client';
+import type { RuntimeServiceClient } from '@stowage/cri-client';
+import { spawnApp } from '@stowage/testing';
+import type { AppProcess, EventCollection, ReceivedEvent } from '@stowage/testing';
+
+export interface GatewaySettings {
+  readonly dir: string;
+  readonly node: string;
+  readonly runtimeEndpoint: string;
+  readonly natsUrl: string;
+}
+
+/** A gateway as a process, with a folder of its own, and a typed client on its socket. */
+export class GatewayProcess {
+  readonly dir: string;
+  app!: AppProcess;
+  client!: RuntimeServiceClient;
+
+  constructor(readonly settings: GatewaySettings) {
+    this.dir = mkdtempSync(path.join(settings.dir, 'gw-'));
+  }
+
+  get socket(): string {
+    return path.join(this.dir, 'r.sock');
+  }
+
+  async start(
+    options: { env?: Record<string, string>; ready?: 'readyz' | 'healthz' } = {},
+  ): Promise<void> {
+    this.app = await spawnApp('runtime-gateway', {
+      ready: options.ready,
+      env: {
+        STOWAGE_NODE_NAME: this.settings.node,
+        STOWAGE_LISTEN: this.socket,
+        STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
+        STOWAGE_RUNTIME_ENDPOINT: this.settings.runtimeEndpoint,
+        STOWAGE_NATS_SERVERS: this.settings.natsUrl,
+        STOWAGE_RELIST_INTERVAL: '300ms',
+        STOWAGE_LOG_LEVEL: 'debug',
+        ...options.env,
+      },
+    });
+    this.client = connectRuntimeService({ endpoint: `unix://${this.socket}`, versions: 'v1' });
+    if (options.ready === undefined) await this.client.whenAvailable();
+  }
+
+  async ready(): Promise<{ status: number; text: string }> {
+    const { status, body } = await this.app.get('/readyz');
+    return { status, text: (JSON.parse(body) as { message?: string }).message ?? '' };
+  }
+
+  async metric(line: string): Promise<number> {
+    const { body } = await this.app.get('/metrics');
+    const found = body.split('\n').find((text) => text.startsWith(`${line} `));
+    return found === undefined ? 0 : Number(found.slice(line.length + 1));
+  }
+
+  /** How often the runtime was listed so far. */
+  listings(): Promise<number> {
+    return this.metric('stowage_gateway_listings_total{result="success"}');
+  }
+
+  async stop(): Promise<number | null> {
+    this.client.close();
+    return this.app.stop();
+  }
+
+  async kill(): Promise<void> {
+    this.client.close();
+    await this.app.kill();
+  }
+}
+
+/** What tells one event of a life from another: name, object, and how it became known. */
+export const brief = (event: ReceivedEvent): string =>
+  `${event.name} ${event.subject.slice(0, 8)} ${(event.data as { observedBy?: string }).observedBy ?? ''}`.trim();
+
+/** The events of one node that are about one of the ids, in the order of its stream. */
+export function eventsAbout(
+  events: EventCollection,
+  node: string,
+  ...ids: readonly string[]
+): ReceivedEvent[] {
+  return events.all.filter((event) => event.node === node && ids.includes(event.subject));
+}
