@@ -256,7 +256,10 @@ class RunningStack implements Stack {
     if (filesystemMb !== undefined) {
       await mountFilesystem(within('root.ext4'), root, filesystemMb, this.#env);
     }
-    writeFileSync(within('cni/10-stowage.conflist'), cniConfig(network, bridge, subnet, within('ipam')));
+    writeFileSync(
+      within('cni/10-stowage.conflist'),
+      cniConfig(network, bridge, subnet, within('ipam')),
+    );
     writeFileSync(
       within('containerd.toml'),
       containerdConfig({
