@@ -33,8 +33,22 @@ import { nodeCredentials, requestHash } from './node-credentials';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { PulledImage } from './pull-image';
+import { PullQueue } from './pull-queue';
 import { RemoveImage } from './remove-image';
-import { BUS, CONTEXT, ENSURE, METRICS, LISTENERS, PULL, PULLS, REMOVE, RUNTIME } from './tokens';
+import type { NodeCredentials } from './credentials';
+import {
+  BUS,
+  CONTEXT,
+  ENSURE,
+  LISTENERS,
+  METRICS,
+  NODE,
+  PULL,
+  PULLS,
+  QUEUE,
+  REMOVE,
+  RUNTIME,
+} from './tokens';
 
 type Context = ServiceContext<ImageServiceConfig>;
 type Metrics = ReturnType<typeof imageMetrics>;
@@ -67,10 +81,12 @@ const providers: Provider[] = [
   { provide: BUS, inject: [CONTEXT], useFactory: openBus },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
   { provide: PULLS, useFactory: () => new PullCoalescer<PulledImage>() },
+  { provide: QUEUE, useFactory: () => new PullQueue() },
   {
     provide: METRICS,
-    inject: [CONTEXT, PULLS],
-    useFactory: ({ metrics }: Context, pulls: Pulls) => imageMetrics(metrics, () => pulls.inFlight),
+    inject: [CONTEXT, QUEUE],
+    useFactory: ({ metrics }: Context, queue: PullQueue) =>
+      imageMetrics(metrics, { inFlight: () => queue.running, waiting: () => queue.waiting }),
   },
   {
     provide: LISTENERS,
@@ -82,25 +98,28 @@ const providers: Provider[] = [
       ),
   },
   {
-    provide: PULL,
-    inject: [CONTEXT, RUNTIME, METRICS, LISTENERS, PULLS],
-    useFactory: (
-      { config, log }: Context,
-      runtime: ImageRuntime,
-      metrics: Metrics,
-      listeners: Required<ImageListeners>,
-      pulls: Pulls,
-    ) => {
-      const node = nodeCredentials({
+    provide: NODE,
+    inject: [CONTEXT, METRICS],
+    useFactory: ({ config, log }: Context, metrics: Metrics) =>
+      nodeCredentials({
         configJsonDirs: config.dockerConfigDirs,
         dockercfgDirs: config.dockercfgDirs,
         onProblem: (problem) => {
           metrics.credentialProblem(problem.kind);
           log.warn(problem, 'credential source cannot be used');
         },
-      });
-      return new PullImage(runtime, node, requestHash, listeners.pull, pulls);
-    },
+      }),
+  },
+  {
+    provide: PULL,
+    inject: [RUNTIME, NODE, LISTENERS, PULLS, QUEUE],
+    useFactory: (
+      runtime: ImageRuntime,
+      node: NodeCredentials,
+      { pull }: Required<ImageListeners>,
+      pulls: Pulls,
+      queue: PullQueue,
+    ) => new PullImage(runtime, node, requestHash, pull, pulls, queue),
   },
   {
     provide: REMOVE,
@@ -110,9 +129,13 @@ const providers: Provider[] = [
   },
   {
     provide: ENSURE,
-    inject: [RUNTIME, PULL, LISTENERS],
-    useFactory: (runtime: ImageRuntime, puller: PullImage, { ensure }: Required<ImageListeners>) =>
-      new EnsureImage(runtime, puller, ensure),
+    inject: [RUNTIME, PULL, NODE, LISTENERS],
+    useFactory: (
+      runtime: ImageRuntime,
+      puller: PullImage,
+      node: NodeCredentials,
+      { ensure }: Required<ImageListeners>,
+    ) => new EnsureImage({ runtime, puller, node, hashOf: requestHash, listener: ensure }),
   },
 ];
 

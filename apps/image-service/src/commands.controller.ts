@@ -10,6 +10,7 @@ import { imageStatus } from './image-status';
 import { checkImageArgument, listImages } from './list-images';
 import { maxReferenceLength } from './pull-image';
 import { pullPolicies } from './pull-policy';
+import { pullPriorities } from './pull-queue';
 import type { RemoveImage } from './remove-image';
 import { ENSURE, REMOVE, RUNTIME } from './tokens';
 
@@ -17,6 +18,9 @@ const image = z.string().min(1).max(maxReferenceLength);
 
 /** Thirty days: a hold outlives the one that asked for it, and somebody has to clean up. */
 const maxHoldSeconds = 30 * 86_400;
+
+/** A pod UID has 36 characters; namespace and name together 317. */
+const maxCallerLength = 512;
 
 const auth = z.strictObject({
   username: z.string().optional(),
@@ -31,6 +35,8 @@ const ensureInput = z.strictObject({
   image,
   pullPolicy: z.enum(pullPolicies).optional(),
   auth: auth.optional(),
+  caller: z.string().min(1).max(maxCallerLength).optional(),
+  priority: z.int().min(pullPriorities.min).max(pullPriorities.max).optional(),
   holdSeconds: z.int().min(0).max(maxHoldSeconds).optional(),
 });
 const listInput = z.strictObject({ image: image.optional() });

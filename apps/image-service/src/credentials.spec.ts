@@ -1,4 +1,4 @@
-import { anonymous, credentialsForPull, requestCredential, secretsOf } from './credentials';
+import { anonymous, chooseCredentials, requestCredential, secretsOf } from './credentials';
 import type { PullCredential } from './credentials';
 
 const hash = () => 'h';
@@ -31,6 +31,9 @@ describe('credential of a request', () => {
     expect(requestCredential(auth, hash)).toEqual({
       label: { source: 'request', hash: 'h' },
       auth,
+      owner: {
+        secret: { uid: 'h', namespace: 'stowage.io', name: 'request', credentialHash: 'h' },
+      },
     });
     expect(requestCredential({ ...auth, username: '', registryToken: '' }, hash)?.auth).toEqual({
       password: 'p',
@@ -47,20 +50,27 @@ describe('credentials of a pull', () => {
 
   it("are the request's alone, and nobody else is asked", async () => {
     const source = node([file('a')]);
-    expect(await credentialsForPull('r', own, source, { signal })).toEqual([own]);
+    expect(await chooseCredentials('r', own, source).list({ signal })).toEqual([own]);
     expect(source.asked).toEqual([]);
   });
 
   it("are the node's in its order, without anonymous after them", async () => {
     const source = node([file('a'), file('b')]);
     expect(
-      await credentialsForPull('docker.io/library/nginx', undefined, source, { signal }),
+      await chooseCredentials('docker.io/library/nginx', undefined, source).list({ signal }),
     ).toEqual([file('a'), file('b')]);
     expect(source.asked).toEqual(['docker.io/library/nginx']);
   });
 
   it('are the anonymous one when there is none', async () => {
-    expect(await credentialsForPull('r', undefined, node([]), { signal })).toEqual([anonymous]);
+    expect(await chooseCredentials('r', undefined, node([])).list({ signal })).toEqual([anonymous]);
+  });
+
+  it('are looked up once, however often they are asked for', async () => {
+    const source = node([file('a')]);
+    const choice = chooseCredentials('r', undefined, source);
+    expect(await choice.list({ signal })).toBe(await choice.list({ signal }));
+    expect(source.asked).toEqual(['r']);
   });
 
   it('know their secrets, longest first, not those too short to look for', () => {

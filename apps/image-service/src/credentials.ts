@@ -1,4 +1,5 @@
 import type { AuthConfig } from '@stowage/cri-proto';
+import type { SecretCoordinates, ServiceAccountCoordinates } from './pull-records';
 
 /** The fields of CRI's AuthConfig that hold something; the others are absent. */
 export type PullAuth = Partial<
@@ -30,6 +31,19 @@ export interface CredentialLabel {
 export interface PullCredential {
   readonly label: CredentialLabel;
   readonly auth?: PullAuth;
+  /** Whose it is, as pull records note it. Absent for what belongs to the node: whoever is on it may use what it brings. */
+  readonly owner?: {
+    readonly secret?: SecretCoordinates;
+    readonly serviceAccount?: ServiceAccountCoordinates;
+  };
+}
+
+/** The credentials of one caller for one image. */
+export interface CredentialChoice {
+  /** Callers with the same key and image may share a pull. Not a secret. */
+  readonly key: string;
+  /** In the order they are tried; asked for once, whoever asks first. */
+  list(options: { signal: AbortSignal }): Promise<readonly [PullCredential, ...PullCredential[]]>;
 }
 
 /** Where a node's own credentials come from. */
@@ -70,22 +84,35 @@ export function requestCredential(
       return value === '' ? [] : [[field, value]];
     }),
   ) as PullAuth;
-  return { label: { source: 'request', hash: hash(filled) }, auth: filled };
+  const credentialHash = hash(filled);
+  return {
+    label: { source: 'request', hash: credentialHash },
+    auth: filled,
+    // Has no coordinates of its own. The hash stands for them, so that two are never taken for one.
+    owner: {
+      secret: { uid: credentialHash, namespace: 'stowage.io', name: 'request', credentialHash },
+    },
+  };
 }
 
 /**
- * The credentials of one pull, in the order they are tried: the request's own one alone, else the node's, else the anonymous
- * way. As in kubelet, anonymous is not tried in addition to credentials.
+ * The credentials of one pull: the request's own one alone, else the node's, else the anonymous way. As in kubelet, anonymous is not
+ * tried in addition to credentials.
  */
-export async function credentialsForPull(
+export function chooseCredentials(
   repository: string,
   fromRequest: PullCredential | undefined,
   node: NodeCredentials,
-  options: { signal: AbortSignal },
-): Promise<readonly [PullCredential, ...PullCredential[]]> {
-  if (fromRequest !== undefined) return [fromRequest];
-  const [first, ...rest] = await node.forRepository(repository, options);
-  return first === undefined ? [anonymous] : [first, ...rest];
+): CredentialChoice {
+  if (fromRequest !== undefined) {
+    return { key: fromRequest.label.hash ?? '', list: () => Promise.resolve([fromRequest]) };
+  }
+  const ask = async (options: { signal: AbortSignal }) => {
+    const [first, ...rest] = await node.forRepository(repository, options);
+    return first === undefined ? ([anonymous] as const) : ([first, ...rest] as const);
+  };
+  let asked: ReturnType<typeof ask> | undefined;
+  return { key: '', list: (options) => (asked ??= ask(options)) };
 }
 
 /** Texts of a credential that must never leave the process, longest first. */

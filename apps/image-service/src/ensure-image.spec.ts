@@ -1,5 +1,5 @@
 import { EnsureImage } from './ensure-image';
-import type { EnsureRequest, PresentImage } from './ensure-image';
+import type { BackedOffPull, EnsureRequest, PresentImage } from './ensure-image';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import { FakeRuntime } from './testing/fake-runtime';
@@ -10,25 +10,33 @@ function harness() {
   const runtime = new FakeRuntime();
   const present: PresentImage[] = [];
   const ended: string[] = [];
+  const notes: string[] = [];
+  const backedOff: BackedOffPull[] = [];
+  const clock = { ms: 0 };
   const holds: (Date | undefined)[] = [];
+  const node = { forRepository: () => Promise.resolve([]) };
   const puller = new PullImage(
     runtime,
-    { forRepository: () => Promise.resolve([]) },
+    node,
     () => 'h',
     { started: ({ holdUntil }) => holds.push(holdUntil) },
     new PullCoalescer(),
   );
-  const ensurer = new EnsureImage(
+  const ensurer = new EnsureImage({
     runtime,
     puller,
-    {
+    node,
+    hashOf: () => 'h',
+    listener: {
       present: (image) => present.push(image),
-      ended: (policy, result) => ended.push(`${policy} ${result}`),
+      ended: ({ pullPolicy, result }) => ended.push(`${pullPolicy} ${result}`),
+      noted: ({ reason, message }) => notes.push(`${reason}: ${message}`),
+      backedOff: (pull) => backedOff.push(pull),
     },
-    () => 0,
-  );
+    now: () => clock.ms,
+  });
   const ensure = (request: EnsureRequest) => ensurer.ensure(request, { signal });
-  return { runtime, present, ended, holds, ensure };
+  return { runtime, present, ended, notes, backedOff, clock, holds, ensure };
 }
 
 describe('EnsureImage', () => {
@@ -100,7 +108,10 @@ describe('EnsureImage', () => {
   it('does not pull when the runtime cannot say whether the image is there', async () => {
     const { runtime, ended, ensure } = harness();
     runtime.statusError = new Error('busy');
-    await expect(ensure({ image: 'reg.io/app:1' })).rejects.toThrow('busy');
+    await expect(ensure({ image: 'reg.io/app:1' })).rejects.toMatchObject({
+      reason: 'ImageInspectError',
+      message: 'Failed to inspect image "": busy',
+    });
     expect(ended).toEqual(['IfNotPresent failed']);
   });
 
@@ -108,6 +119,65 @@ describe('EnsureImage', () => {
     await expect(harness().ensure({ image: 'A' })).rejects.toMatchObject({
       code: 'INVALID_IMAGE_NAME',
       grpcStatus: 'INVALID_ARGUMENT',
+    });
+  });
+
+  describe('after a failed pull', () => {
+    const fails = (text: string) => Object.assign(new Error(text), { grpcStatus: 'UNKNOWN' });
+
+    it('refuses the same caller and image until the delay is over, saying what failed', async () => {
+      const { runtime, ended, notes, backedOff, clock, ensure } = harness();
+      runtime.onPull = ({ fail }) => fail(fails('denied: no'));
+      const request = { image: 'reg.io/app:1', caller: 'pod-1' };
+      await expect(ensure(request)).rejects.toMatchObject({
+        reason: 'ErrImagePull',
+        kubeletMessage: 'denied: no',
+        message: 'denied: no [tried: no credentials: unauthorized]',
+      });
+      clock.ms = 9999;
+      const refused = {
+        reason: 'ImagePullBackOff',
+        code: 'IMAGE_PULL_BACK_OFF',
+        grpcStatus: 'RESOURCE_EXHAUSTED',
+        message: 'Back-off pulling image "reg.io/app:1": ErrImagePull: denied: no',
+      };
+      await expect(ensure(request)).rejects.toMatchObject(refused);
+      expect(runtime.pulls).toHaveLength(1);
+      expect(backedOff).toMatchObject([
+        { reference: 'reg.io/app:1', retryAfter: new Date(10_000), error: refused },
+      ]);
+      // Another caller, another image, and the end of the delay.
+      for (const other of [{ ...request, caller: 'pod-2' }, { image: 'reg.io/app:2' }]) {
+        await expect(ensure(other)).rejects.toMatchObject({ reason: 'ErrImagePull' });
+      }
+      clock.ms = 10_000;
+      await expect(ensure(request)).rejects.toMatchObject({ reason: 'ErrImagePull' });
+      expect(ended).toEqual([
+        'IfNotPresent failed',
+        'IfNotPresent backed-off',
+        ...Array.from({ length: 3 }, () => 'IfNotPresent failed'),
+      ]);
+      expect(notes).toContain('BackOff: Back-off pulling image "reg.io/app:1"');
+    });
+
+    it('counts callers without a name by their credential', async () => {
+      const { runtime, ensure } = harness();
+      runtime.onPull = ({ fail }) => fail(fails('denied: no'));
+      const image = 'reg.io/app:1';
+      const auth = { username: 'u', password: 'p' };
+      await expect(ensure({ image })).rejects.toMatchObject({ reason: 'ErrImagePull' });
+      await expect(ensure({ image, auth })).rejects.toMatchObject({ reason: 'ErrImagePull' });
+      await expect(ensure({ image })).rejects.toMatchObject({ reason: 'ImagePullBackOff' });
+    });
+
+    it('does not count a runtime that is away, nor a caller that leaves', async () => {
+      const { runtime, ensure } = harness();
+      runtime.available = false;
+      const image = 'reg.io/app:1';
+      await expect(ensure({ image })).rejects.toMatchObject({ code: 'RUNTIME_UNAVAILABLE' });
+      runtime.available = true;
+      runtime.onPull = ({ succeed }) => succeed('sha256:1');
+      await ensure({ image });
     });
   });
 });

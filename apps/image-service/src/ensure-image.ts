@@ -1,17 +1,26 @@
+import { kubeletErrorText } from '@stowage/cri-client';
 import { PullImageRequest } from '@stowage/cri-proto';
-import { FailedPreconditionError, InvalidImageNameError } from '@stowage/errors';
+import { RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
 import {
   applyDefaultTag,
   ImageReferenceError,
+  parseImageName,
   parsePullReference,
   referenceToString,
 } from '@stowage/image-ref';
-import type { PullAuth } from './credentials';
+import { formatGoDuration } from '@stowage/service-kit';
+import { BackOff } from './back-off';
+import { chooseCredentials, requestCredential } from './credentials';
+import type { CredentialChoice, NodeCredentials, PullAuth } from './credentials';
+import { EnsureImageError, pullFailure } from './ensure-error';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
+import { ImagePullError } from './pull-attempts';
 import type { Coalesced } from './pull-coalescer';
 import type { PulledImage, PullOptions } from './pull-image';
-import { defaultPullPolicy, ensureStep, needsPresence } from './pull-policy';
+import { defaultPullPolicy } from './pull-policy';
 import type { PullPolicy } from './pull-policy';
+import { callerCredentials } from './pull-records';
+import type { PullRecords } from './pull-records';
 
 /** What is to be made sure of. */
 export interface EnsureRequest {
@@ -19,6 +28,10 @@ export interface EnsureRequest {
   /** Absent: as the Kubernetes API defaults it, see `defaultPullPolicy`. */
   readonly pullPolicy?: PullPolicy;
   readonly auth?: PullAuth;
+  /** Whom the back-off counts for, kubelet's pod UID. Absent: all who give the same credential, or none. */
+  readonly caller?: string;
+  /** Place in the queue of pulls; more is sooner. */
+  readonly priority?: number;
   /** The image is not to be collected for so long. */
   readonly holdSeconds?: number;
 }
@@ -44,11 +57,36 @@ export interface PresentImage {
   readonly holdUntil?: Date;
 }
 
-/** Hears of ensures: events and metrics. Must not throw. */
+/** A pull that was not begun because one failed not long ago. */
+export interface BackedOffPull {
+  readonly requestedReference: string;
+  readonly reference: string;
+  readonly retryAfter: Date;
+  readonly error: EnsureImageError;
+}
+
+/** What kubelet would emit as a Kubernetes event, word for word. */
+export interface EnsureNote {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What was found out about an image, as kubelet counts it. */
+export interface EnsureFindings {
+  readonly pullPolicy: PullPolicy;
+  readonly presentLocally: boolean | 'unknown';
+  readonly pullRequired: boolean | 'unknown';
+  readonly result: 'present' | 'pulled' | 'refused' | 'backed-off' | 'failed';
+}
+
+/** Hears of ensures: events, metrics and log. Must not throw. */
 export interface EnsureListener {
   /** The image was there: its last use is now. Also told to put a hold on an image that another's pull brought. */
   present?(present: PresentImage): void;
-  ended?(pullPolicy: PullPolicy, result: 'present' | 'pulled' | 'refused' | 'failed'): void;
+  backedOff?(pull: BackedOffPull): void;
+  noted?(note: EnsureNote): void;
+  ended?(findings: EnsureFindings): void;
 }
 
 /** The pull that an ensure uses; `PullImage` fits. */
@@ -56,74 +94,248 @@ export interface Puller {
   pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<PulledImage>>;
 }
 
-/** Kubelet's EnsureImageExists without back-off and pull records: policy, presence, pull. */
-export class EnsureImage {
-  constructor(
-    private readonly runtime: ImageRuntime,
-    private readonly puller: Puller,
-    private readonly listener: EnsureListener,
-    private readonly now: () => number = Date.now,
-  ) {}
-
-  /**
-   * Makes sure that an image is on the node. Throws InvalidImageNameError, FailedPreconditionError with kubelet's text when
-   * the policy is Never and the image is absent, the runtime's error when it cannot say whether the image is there, and what
-   * a pull throws.
-   */
-  async ensure(request: EnsureRequest, options: { signal: AbortSignal }): Promise<EnsuredImage> {
-    const startedAt = performance.now();
-    const { image } = request;
-    const pullPolicy = request.pullPolicy ?? defaultPullPolicy(image);
-    const holdUntil =
-      request.holdSeconds === undefined || request.holdSeconds === 0
-        ? undefined
-        : new Date(this.now() + request.holdSeconds * 1000);
-    let result: 'present' | 'pulled' | 'refused' | 'failed' = 'failed';
-    try {
-      const { tagged, reference } = names(image);
-      const present = needsPresence(pullPolicy)
-        ? (await this.runtime.imageStatus({ image: { image: tagged } }, options)).image
-        : undefined;
-      const step = ensureStep(pullPolicy, present !== undefined);
-      if (step === 'refuse') {
-        result = 'refused';
-        throw new FailedPreconditionError(
-          `Container image "${image}" is not present with pull policy of Never`,
-        );
-      }
-      const told = { requestedReference: image, reference, pullPolicy, holdUntil };
-      if (present !== undefined) {
-        this.listener.present?.({ ...told, image: present });
-        result = 'present';
-        return answer(present.id, present, false, performance.now() - startedAt);
-      }
-      const { value, joined } = await this.puller.pull(
-        PullImageRequest.fromPartial({ image: { image: tagged }, auth: request.auth }),
-        { ...options, holdUntil },
-      );
-      // The pull that was joined was told without this hold.
-      if (joined && holdUntil !== undefined && value.image !== undefined) {
-        this.listener.present?.({ ...told, image: value.image });
-      }
-      result = 'pulled';
-      const { imageRef } = value.response;
-      return answer(imageRef, value.image, true, performance.now() - startedAt);
-    } finally {
-      this.listener.ended?.(pullPolicy, result);
-    }
-  }
+/** What {@link EnsureImage} works with. */
+export interface EnsureImageParts {
+  readonly runtime: Pick<ImageRuntime, 'imageStatus'>;
+  readonly puller: Puller;
+  readonly node: NodeCredentials;
+  readonly hashOf: (auth: PullAuth) => string;
+  readonly listener: EnsureListener;
+  /** Absent: whoever asks for an image that is there may use it. */
+  readonly records?: PullRecords;
+  readonly backOff?: BackOff;
+  readonly now?: () => number;
 }
 
-/** The string that goes to the runtime, and the normalised one. */
-function names(image: string): { tagged: string; reference: string } {
-  try {
-    return {
-      tagged: applyDefaultTag(image),
-      reference: referenceToString(parsePullReference(image)),
+type Findings = { -readonly [K in keyof EnsureFindings]: EnsureFindings[K] };
+
+/** One ensure on its way. */
+interface Ensuring {
+  readonly request: EnsureRequest;
+  readonly image: string;
+  /** The string that goes to the runtime, and the normalised one. */
+  readonly tagged: string;
+  readonly reference: string;
+  readonly holdUntil?: Date;
+  readonly credentials: CredentialChoice;
+  readonly findings: Findings;
+  readonly signal: AbortSignal;
+  readonly startedAt: number;
+}
+
+/** Kubelet's EnsureImageExists: policy, presence, who may use what is present, back-off, pull, and its reasons for failures. */
+export class EnsureImage {
+  readonly #parts: EnsureImageParts;
+  readonly #backOff: BackOff;
+  readonly #now: () => number;
+
+  constructor(parts: EnsureImageParts) {
+    this.#parts = parts;
+    this.#backOff = parts.backOff ?? new BackOff();
+    this.#now = parts.now ?? Date.now;
+  }
+
+  /**
+   * Makes sure that an image is on the node and that the caller may use it. Throws EnsureImageError with kubelet's reason and message; as
+   * they are: what a look-up of credentials throws, a pull intent that cannot be written, RuntimeUnavailableError of a pull, and the
+   * signal's reason when the caller gives up. These last two do not count for the back-off.
+   */
+  async ensure(request: EnsureRequest, { signal }: { signal: AbortSignal }): Promise<EnsuredImage> {
+    const findings: Findings = {
+      pullPolicy: request.pullPolicy ?? defaultPullPolicy(request.image),
+      presentLocally: 'unknown',
+      pullRequired: 'unknown',
+      result: 'failed',
     };
-  } catch (error) {
-    if (!(error instanceof ImageReferenceError)) throw error;
-    throw new InvalidImageNameError(image, error.rule, { cause: error });
+    try {
+      const ensuring = this.#begin(request, findings, signal);
+      const present = await this.#present(ensuring);
+      if (present !== undefined) {
+        const needsProof = await this.#needsProof(ensuring, present);
+        if (!needsProof) return this.#use(ensuring, present);
+        if (findings.pullPolicy === 'Never') {
+          findings.pullRequired = true;
+          // Whether the image is there is nobody's business who may not use it.
+          throw this.#refusal(ensuring);
+        }
+      } else if (findings.pullPolicy === 'Never') {
+        throw this.#refusal(ensuring);
+      }
+      findings.pullRequired = true;
+      return await this.#pull(ensuring);
+    } finally {
+      this.#parts.listener.ended?.(findings);
+    }
+  }
+
+  #begin(request: EnsureRequest, findings: Findings, signal: AbortSignal): Ensuring {
+    const startedAt = performance.now();
+    const { image, holdSeconds = 0 } = request;
+    try {
+      return {
+        request,
+        image,
+        tagged: applyDefaultTag(image),
+        reference: referenceToString(parsePullReference(image)),
+        holdUntil: holdSeconds === 0 ? undefined : new Date(this.#now() + holdSeconds * 1000),
+        credentials: chooseCredentials(
+          parseImageName(image).repository,
+          requestCredential(request.auth, this.#parts.hashOf),
+          this.#parts.node,
+        ),
+        findings,
+        signal,
+        startedAt,
+      };
+    } catch (cause) {
+      if (!(cause instanceof ImageReferenceError)) throw cause;
+      const message = `Failed to apply default image tag ${JSON.stringify(image)}: ${cause.message}`;
+      this.#note('Warning', 'InspectFailed', message);
+      throw new EnsureImageError('InvalidImageName', message, {
+        grpcStatus: 'INVALID_ARGUMENT',
+        cause,
+      });
+    }
+  }
+
+  /** The image if the policy wants to know of it and it is there. */
+  async #present({ tagged, findings, signal }: Ensuring): Promise<RuntimeImage | undefined> {
+    if (findings.pullPolicy !== 'IfNotPresent' && findings.pullPolicy !== 'Never') return undefined;
+    try {
+      const { image } = await this.#parts.runtime.imageStatus(
+        { image: { image: tagged } },
+        { signal },
+      );
+      findings.presentLocally = image !== undefined;
+      return image;
+    } catch (cause) {
+      signal.throwIfAborted();
+      // Kubelet's text has no name between the quotation marks.
+      const message = `Failed to inspect image "": ${kubeletErrorText(cause)}`;
+      this.#note('Warning', 'InspectFailed', message);
+      throw new EnsureImageError('ImageInspectError', message, {
+        grpcStatus: toGrpcStatus(cause).name,
+        retryable: cause instanceof StowageError && cause.retryable,
+        cause,
+      });
+    }
+  }
+
+  async #needsProof(
+    { image, credentials, signal }: Ensuring,
+    { id }: RuntimeImage,
+  ): Promise<boolean> {
+    const { records } = this.#parts;
+    if (records === undefined) return false;
+    return records.mustAttemptPull(image, id, async () =>
+      callerCredentials(await credentials.list({ signal })),
+    );
+  }
+
+  #use(ensuring: Ensuring, present: RuntimeImage): EnsuredImage {
+    const { image, reference, findings, holdUntil, startedAt } = ensuring;
+    findings.pullRequired = false;
+    findings.result = 'present';
+    const may = this.#parts.records === undefined ? '' : ' and can be accessed by the pod';
+    this.#note('Normal', 'Pulled', `Container image "${image}" already present on machine${may}`);
+    const { pullPolicy } = findings;
+    const told = { requestedReference: image, reference, pullPolicy, holdUntil };
+    this.#parts.listener.present?.({ ...told, image: present });
+    return answer(present.id, present, false, performance.now() - startedAt);
+  }
+
+  #refusal({ image, findings }: Ensuring): EnsureImageError {
+    const message = `Container image "${image}" is not present with pull policy of Never`;
+    this.#note('Warning', 'ErrImageNeverPull', message);
+    findings.result = 'refused';
+    return new EnsureImageError('ErrImageNeverPull', message, {
+      grpcStatus: 'FAILED_PRECONDITION',
+    });
+  }
+
+  async #pull(ensuring: Ensuring): Promise<EnsuredImage> {
+    const { image, credentials, signal } = ensuring;
+    const { records } = this.#parts;
+    await credentials.list({ signal });
+    await records?.recordIntent(image);
+    let recorded = false;
+    try {
+      const pulled = await this.#pullUnlessBackedOff(ensuring);
+      recorded = true;
+      const { response, owner } = pulled.value;
+      await records?.recordPulled(image, response.imageRef, owner);
+      return this.#pulled(ensuring, pulled);
+    } finally {
+      if (!recorded) await records?.recordFailed(image);
+    }
+  }
+
+  async #pullUnlessBackedOff(ensuring: Ensuring): Promise<Coalesced<PulledImage>> {
+    const { image, request, credentials, tagged, holdUntil, signal } = ensuring;
+    const key = `${request.caller ?? credentials.key}_${image}`;
+    this.#refuseInBackOff(ensuring, key);
+    this.#note('Normal', 'Pulling', `Pulling image "${image}"`);
+    try {
+      return await this.#parts.puller.pull(
+        PullImageRequest.fromPartial({ image: { image: tagged }, auth: request.auth }),
+        { signal, holdUntil, credentials, priority: request.priority },
+      );
+    } catch (error) {
+      const text = error instanceof ImagePullError ? error.kubeletText : kubeletErrorText(error);
+      this.#note('Warning', 'Failed', `Failed to pull image "${image}": ${text}`);
+      if (signal.aborted || error instanceof RuntimeUnavailableError) throw error;
+      const { reason, message } = pullFailure(image, text);
+      this.#backOff.failed(key, this.#now(), `${reason}: ${message}`);
+      throw new EnsureImageError(reason, message, {
+        grpcStatus: toGrpcStatus(error).name,
+        tried: error instanceof ImagePullError ? error.tried : undefined,
+        retryable: error instanceof StowageError && error.retryable,
+        // No cause: the pull has been told, and logs print causes.
+      });
+    }
+  }
+
+  #refuseInBackOff({ image, reference, findings }: Ensuring, key: string): void {
+    const last = this.#backOff.inBackOff(key, this.#now());
+    if (last === undefined) return;
+    const note = `Back-off pulling image "${image}"`;
+    this.#note('Normal', 'BackOff', note);
+    findings.result = 'backed-off';
+    const message = last.message === '' ? note : `${note}: ${last.message}`;
+    const error = new EnsureImageError('ImagePullBackOff', message, {
+      grpcStatus: 'RESOURCE_EXHAUSTED',
+      retryable: true,
+    });
+    const told = { requestedReference: image, reference, retryAfter: new Date(last.until), error };
+    this.#parts.listener.backedOff?.(told);
+    throw error;
+  }
+
+  #pulled(ensuring: Ensuring, { value, joined }: Coalesced<PulledImage>): EnsuredImage {
+    const { image, reference, findings, holdUntil, startedAt } = ensuring;
+    const totalMs = performance.now() - startedAt;
+    const [inPuller, total] = [value.durationMs, totalMs].map((ms) =>
+      formatGoDuration(Math.floor(ms)),
+    );
+    const sizeBytes = Number(value.image?.size ?? 0n);
+    this.#note(
+      'Normal',
+      'Pulled',
+      `Successfully pulled image "${image}" in ${inPuller} (${total} including waiting). Image size: ${sizeBytes} bytes.`,
+    );
+    this.#backOff.forgetExpired(this.#now());
+    // The pull that was joined was told without this hold.
+    if (joined && holdUntil !== undefined && value.image !== undefined) {
+      const { pullPolicy } = findings;
+      const told = { requestedReference: image, reference, pullPolicy, holdUntil };
+      this.#parts.listener.present?.({ ...told, image: value.image });
+    }
+    findings.result = 'pulled';
+    return answer(value.response.imageRef, value.image, true, totalMs);
+  }
+
+  #note(type: EnsureNote['type'], reason: string, message: string): void {
+    this.#parts.listener.noted?.({ type, reason, message });
   }
 }
 

@@ -60,6 +60,7 @@ describe('events of image-service', () => {
       credential: { source: 'docker-config', name: '/root/.docker/config.json', hash },
       attempts: 2,
       durationMs: 12.6,
+      waitedMs: 3.4,
     });
     expect(published).toMatchObject([
       {
@@ -71,6 +72,7 @@ describe('events of image-service', () => {
           repoDigest: 'docker.io/library/nginx@sha256:8',
           sizeBytes: 5,
           durationMs: 13,
+          waitedMs: 3,
           attempts: 2,
           credential: { source: 'docker-config', name: '/root/.docker/config.json', hash },
         },
@@ -85,6 +87,7 @@ describe('events of image-service', () => {
       credential: { source: 'none' },
       attempts: 1,
       durationMs: 1,
+      waitedMs: 0,
     });
     expect(published[0]?.subject).toBe('ref');
     expect(published[0]?.data).not.toHaveProperty('imageId');

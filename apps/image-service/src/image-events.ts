@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import { boundedText } from '@stowage/events';
 import type { EventData, EventName } from '@stowage/events';
@@ -16,7 +17,7 @@ export type Publish = <N extends EventName>(
 const maxCredentials = 50;
 
 /** What the suite is told about pulls, ensures and removals on request. */
-export function imageEvents(publish: Publish): ImageListeners {
+export function imageEvents(publish: Publish, newId: () => string = randomUUID): ImageListeners {
   return {
     pull: {
       started: (pull) => {
@@ -66,6 +67,24 @@ export function imageEvents(publish: Publish): ImageListeners {
       },
     },
     ensure: {
+      backedOff: ({ requestedReference, reference, retryAfter, error }) => {
+        publish('ImagePullFailed', {
+          subject: boundedText(reference, 512),
+          data: {
+            pullId: newId(),
+            requestedReference: boundedText(requestedReference),
+            reference,
+            error: {
+              code: 'back-off',
+              grpcStatus: error.grpcStatus,
+              message: boundedText(error.message),
+            },
+            attempts: 0,
+            durationMs: 0,
+            retryAfter: retryAfter.toISOString(),
+          },
+        });
+      },
       present: ({ requestedReference, reference, image, pullPolicy, holdUntil }) => {
         publish('ImageEnsured', {
           subject: image.id,
@@ -96,7 +115,7 @@ function pullFields({ id, requestedReference, runtimeHandler, pod }: Pull) {
 
 function pulledData(
   pull: Pull,
-  { response, image, credential, attempts, durationMs }: PulledImage,
+  { response, image, credential, attempts, durationMs, waitedMs }: PulledImage,
 ): EventData<'ImagePulled'> {
   const reference = pull.reference ?? pull.requestedReference;
   return {
@@ -107,6 +126,7 @@ function pulledData(
     repoDigest: image === undefined ? undefined : repoDigestFor(reference, image),
     sizeBytes: image === undefined ? undefined : Number(image.size),
     durationMs: Math.round(durationMs),
+    waitedMs: Math.round(waitedMs),
     attempts,
     credential: { ...credential },
     holdUntil: pull.holdUntil?.toISOString(),

@@ -34,6 +34,10 @@ export function imageLog(log: Logger): ImageListeners {
           'image pull failed',
         ),
     },
+    ensure: {
+      noted: ({ type, reason, message }) =>
+        log[type === 'Normal' ? 'debug' : 'info']({ event: reason }, message.slice(0, 2048)),
+    },
     remove: {
       removed: ({ requestedReference, image }) =>
         log.info({ image: requestedReference, imageId: image.id }, 'image removed on request'),

@@ -37,7 +37,9 @@ export function tellAll(
     },
     ensure: {
       present: (present) => each((to) => to.ensure?.present?.(present)),
-      ended: (policy, result) => each((to) => to.ensure?.ended?.(policy, result)),
+      backedOff: (pull) => each((to) => to.ensure?.backedOff?.(pull)),
+      noted: (note) => each((to) => to.ensure?.noted?.(note)),
+      ended: (findings) => each((to) => to.ensure?.ended?.(findings)),
     },
   };
 }

@@ -18,8 +18,14 @@ const methods: ReadonlySet<string> = new Set(
   Object.values(ImageServiceDefinition.methods).map(({ name }) => name),
 );
 
+/** What the gauges show. */
+export interface PullNumbers {
+  inFlight(): number;
+  waiting(): number;
+}
+
 /** The metrics of this app. Each is registered once, in the registry of the process. */
-export function imageMetrics(registry: Registry, inFlight: () => number) {
+export function imageMetrics(registry: Registry, numbers: PullNumbers) {
   const registers = [registry];
   const pulls = new Counter({
     name: 'stowage_image_pulls_total',
@@ -68,18 +74,44 @@ export function imageMetrics(registry: Registry, inFlight: () => number) {
     labelNames: ['pull_policy', 'result'],
     registers,
   });
+  const ensureRequests = new Counter({
+    name: 'stowage_image_ensure_requests_total',
+    help: "Ensure commands as kubelet counts them: by pull policy, whether the image was there, and whether it had to be pulled. What was not looked at is 'unknown'.",
+    labelNames: ['pull_policy', 'present_locally', 'pull_required'],
+    registers,
+  });
+  const backOffs = new Counter({
+    name: 'stowage_image_pull_back_offs_total',
+    help: 'Ensure commands that were refused because a pull for the same caller and image had failed not long before.',
+    registers,
+  });
   new Gauge({
     name: 'stowage_image_pulls_in_flight',
-    help: 'Pulls by the runtime that have not ended. Callers that wait for the same pull count once.',
+    help: 'Pulls that have begun at the runtime and not ended. Callers that wait for the same pull count once.',
     registers,
     collect() {
-      this.set(inFlight());
+      this.set(numbers.inFlight());
     },
+  });
+  new Gauge({
+    name: 'stowage_image_pulls_waiting',
+    help: 'Pulls that wait for a free place or for the rate. Callers that wait for the same pull count once.',
+    registers,
+    collect() {
+      this.set(numbers.waiting());
+    },
+  });
+  const waited = new Histogram({
+    name: 'stowage_image_pull_wait_seconds',
+    help: 'Time successful pulls waited in the queue. Pulls that failed or were given up there are not counted.',
+    buckets: [0.01, 0.1, 1, 5, 10, 30, 60, 120, 300, 600, 1800],
+    registers,
   });
   const listeners: ImageListeners = {
     pull: {
       attempted: ({ source }, result) => attempts.inc({ credential: source, result }),
-      succeeded: (_pull, { image, durationMs }) => {
+      succeeded: (_pull, { image, durationMs, waitedMs }) => {
+        waited.observe(waitedMs / 1000);
         const sizeBytes = Number(image?.size ?? 0n);
         pulls.inc({ result: 'success' });
         duration.observe({ image_size_in_bytes: pullSizeClass(sizeBytes) }, durationMs / 1000);
@@ -93,7 +125,16 @@ export function imageMetrics(registry: Registry, inFlight: () => number) {
       failed: () => removals.inc({ result: 'error' }),
     },
     ensure: {
-      ended: (policy, result) => ensures.inc({ pull_policy: policy.toLowerCase(), result }),
+      backedOff: () => backOffs.inc(),
+      ended: ({ pullPolicy, presentLocally, pullRequired, result }) => {
+        const pull_policy = pullPolicy.toLowerCase();
+        ensures.inc({ pull_policy, result });
+        ensureRequests.inc({
+          pull_policy,
+          present_locally: String(presentLocally),
+          pull_required: String(pullRequired),
+        });
+      },
     },
   };
   return {

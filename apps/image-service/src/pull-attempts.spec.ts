@@ -35,7 +35,7 @@ describe('attempts', () => {
     expect(heard).toEqual(['a unauthorized', 'b success']);
     expect(settled).toMatchObject({
       response: 'ref',
-      credential: { name: 'b' },
+      credential: { label: { name: 'b' } },
       failed: [{ credential: { name: 'a' }, errorClass: 'unauthorized' }],
     });
   });

@@ -1,3 +1,4 @@
+import { kubeletErrorText } from '@stowage/cri-client';
 import { errorMessage, RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
 import type { GrpcStatusName } from '@stowage/errors';
 import { classifyPullError } from './classify-pull-error';
@@ -12,12 +13,14 @@ export interface FailedAttempt {
   readonly grpcStatus: GrpcStatusName;
   /** The runtime's message without anything of the credential. */
   readonly message: string;
+  /** The same as kubelet words it: with the gRPC code, unless that is UNKNOWN. */
+  readonly kubeletText: string;
 }
 
 /** What an attempt that brought the image, or the last one, tells. */
 export interface PullAttempts<T> {
   readonly response: T;
-  readonly credential: CredentialLabel;
+  readonly credential: Omit<PullCredential, 'auth'>;
   readonly failed: readonly FailedAttempt[];
 }
 
@@ -37,15 +40,22 @@ export class ImagePullError extends StowageError {
     readonly attempts: readonly [FailedAttempt, ...FailedAttempt[]],
   ) {
     const last = attempts.at(-1) ?? attempts[0];
-    super(`${joinMessages(attempts)} [tried: ${attempts.map(describeAttempt).join('; ')}]`, {
+    const tried = `[tried: ${attempts.map(describeAttempt).join('; ')}]`;
+    super(`${joinTexts(attempts.map(({ message }) => message))} ${tried}`, {
       code: 'IMAGE_PULL_FAILED',
       grpcStatus: last.grpcStatus,
       retryable: retryableClasses.has(last.errorClass),
     });
     this.errorClass = last.errorClass;
+    this.kubeletText = joinTexts(attempts.map(({ kubeletText }) => kubeletText));
+    this.tried = tried;
   }
 
   readonly errorClass: PullErrorClass;
+  /** What kubelet would say of the failure, without what was tried. */
+  readonly kubeletText: string;
+  /** Each credential with how it failed, in brackets. */
+  readonly tried: string;
 }
 
 const retryableClasses: ReadonlySet<PullErrorClass> = new Set([
@@ -55,8 +65,8 @@ const retryableClasses: ReadonlySet<PullErrorClass> = new Set([
 ]);
 
 /** Kubelet's joining of errors: equal texts once, several as `[a, b]`. */
-function joinMessages(attempts: readonly FailedAttempt[]): string {
-  const texts = [...new Set(attempts.map(({ message }) => message))];
+function joinTexts(all: readonly string[]): string {
+  const texts = [...new Set(all)];
   return texts.length === 1 ? (texts[0] ?? '') : `[${texts.join(', ')}]`;
 }
 
@@ -92,7 +102,8 @@ export async function pullWithCredentials<T>(
     try {
       const response = await pull(credential.auth, { signal });
       onAttempt?.(credential.label, 'success');
-      return { response, credential: credential.label, failed };
+      const { label, owner } = credential;
+      return { response, credential: { label, owner }, failed };
     } catch (error) {
       const errorClass = classifyPullError(error, reference);
       onAttempt?.(credential.label, errorClass);
@@ -102,6 +113,7 @@ export async function pullWithCredentials<T>(
         errorClass,
         grpcStatus: toGrpcStatus(error).name,
         message: withoutSecrets(errorMessage(error), credential),
+        kubeletText: withoutSecrets(kubeletErrorText(error), credential),
       });
       // The runtime cancelled the pull itself, as it does when it stops.
       if (errorClass === 'cancelled') break;

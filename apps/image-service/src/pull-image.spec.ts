@@ -5,6 +5,7 @@ import type { PullCredential } from './credentials';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { FailedPull, Pull, PulledImage } from './pull-image';
+import { PullQueue } from './pull-queue';
 import { FakeRuntime } from './testing/fake-runtime';
 
 const never = new AbortController().signal;
@@ -44,6 +45,7 @@ function harness(credentials: PullCredential[] = []) {
       joined: () => told.push('joined'),
     },
     pulls,
+    new PullQueue(),
     () => `p${String(++ids)}`,
   );
   const pull = (request: DeepPartial<PullImageRequest>, signal: AbortSignal = never) =>

@@ -14,12 +14,19 @@ import {
 } from '@stowage/image-ref';
 import { classifyPullError } from './classify-pull-error';
 import type { PullErrorClass } from './classify-pull-error';
-import { credentialsForPull, requestCredential } from './credentials';
-import type { CredentialLabel, NodeCredentials, PullAuth } from './credentials';
+import { chooseCredentials, requestCredential } from './credentials';
+import type {
+  CredentialChoice,
+  CredentialLabel,
+  NodeCredentials,
+  PullAuth,
+  PullCredential,
+} from './credentials';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
 import { ImagePullError, pullWithCredentials } from './pull-attempts';
 import { PullCoalescer } from './pull-coalescer';
 import type { Coalesced } from './pull-coalescer';
+import { PullQueue } from './pull-queue';
 
 /** One pull by the runtime, whoever waits for it. */
 export interface Pull {
@@ -40,10 +47,14 @@ export interface PulledImage {
   /** What the runtime says about the image now; absent when it would not say. */
   readonly image?: RuntimeImage;
   readonly credential: CredentialLabel;
+  /** Whose that credential is, for pull records. */
+  readonly owner?: PullCredential['owner'];
   /** PullImage calls made, the one that succeeded included. */
   readonly attempts: number;
   /** Time in the runtime, milliseconds. */
   readonly durationMs: number;
+  /** Time in the queue before that, milliseconds. */
+  readonly waitedMs: number;
 }
 
 /** How a pull ended without the image. */
@@ -70,6 +81,10 @@ export interface PullOptions {
   /** The caller's: aborts when it cancels or its deadline passes. */
   readonly signal: AbortSignal;
   readonly holdUntil?: Date;
+  /** Chosen by the caller; else the request's own, or the node's. */
+  readonly credentials?: CredentialChoice;
+  /** Place in the queue; more is sooner. Of callers that share a pull, the first one's counts. */
+  readonly priority?: number;
   /** W3C trace context, handed on to the runtime and put into the events. */
   readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
 }
@@ -88,6 +103,7 @@ export class PullImage {
     private readonly hashOf: (auth: PullAuth) => string,
     private readonly listener: PullListener,
     private readonly pulls: PullCoalescer<PulledImage> = new PullCoalescer(),
+    private readonly queue: PullQueue = new PullQueue(),
     private readonly newId: () => string = randomUUID,
   ) {}
 
@@ -103,7 +119,6 @@ export class PullImage {
   async pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<PulledImage>> {
     const spec = request.image;
     const image = spec?.image ?? '';
-    const fromRequest = requestCredential(request.auth, this.hashOf);
     const pull: Pull = {
       id: this.newId(),
       requestedReference: image,
@@ -113,18 +128,17 @@ export class PullImage {
       traceparent: options.trace?.traceparent,
     };
     const names = this.#names(pull);
-    const key = [names.tagged, runtimeOf(request), fromRequest?.label.hash ?? ''].join('\n');
+    const credentials =
+      options.credentials ??
+      chooseCredentials(names.repository, requestCredential(request.auth, this.hashOf), this.node);
+    const key = [names.tagged, runtimeOf(request), credentials.key].join('\n');
     const outcome = await this.pulls.run(
       key,
-      async (signal) => {
-        const credentials = await credentialsForPull(names.repository, fromRequest, this.node, {
-          signal,
-        });
-        return this.#run({ ...pull, reference: names.reference }, request, credentials, {
+      (signal) =>
+        this.#run({ ...pull, reference: names.reference }, request, credentials, {
           ...options,
           signal,
-        });
-      },
+        }),
       options,
     );
     if (outcome.joined) this.listener.joined?.();
@@ -168,35 +182,46 @@ export class PullImage {
   async #run(
     pull: Pull,
     request: PullImageRequest,
-    credentials: Awaited<ReturnType<typeof credentialsForPull>>,
-    { signal, trace }: PullOptions,
+    choice: CredentialChoice,
+    { signal, trace, priority }: PullOptions,
   ): Promise<PulledImage> {
-    const startedAt = performance.now();
+    let startedAt = performance.now();
     const tried: CredentialLabel[] = [];
-    const { available, since, reason } = this.runtime.availability();
     try {
-      if (!available) {
-        throw new RuntimeUnavailableError(this.runtime.endpoint, since, reason ?? 'not connected');
-      }
-      this.listener.started?.(pull);
-      const { response, credential } = await pullWithCredentials(
-        pull.requestedReference,
-        credentials,
-        (auth, call) =>
-          this.runtime.pullImage({ ...request, auth }, { ...call, headers: traceHeaders(trace) }),
-        {
-          signal,
-          onAttempt: (label, result) => {
-            tried.push(label);
-            this.listener.attempted?.(label, result);
-          },
+      this.#requireRuntime();
+      const pulled = await this.queue.run(
+        async ({ waitedMs }) => {
+          const credentials = await choice.list({ signal });
+          this.#requireRuntime();
+          startedAt = performance.now();
+          this.listener.started?.(pull);
+          const { response, credential } = await pullWithCredentials(
+            pull.requestedReference,
+            credentials,
+            (auth, call) =>
+              this.runtime.pullImage(
+                { ...request, auth },
+                { ...call, headers: traceHeaders(trace) },
+              ),
+            {
+              signal,
+              onAttempt: (label, result) => {
+                tried.push(label);
+                this.listener.attempted?.(label, result);
+              },
+            },
+          );
+          const durationMs = performance.now() - startedAt;
+          return { response, credential, durationMs, waitedMs };
         },
+        { signal, priority },
       );
-      const durationMs = performance.now() - startedAt;
+      const { response, credential, ...times } = pulled;
       const image = await this.#lookUp(response.imageRef, request.image);
-      const pulled = { response, image, credential, attempts: tried.length, durationMs };
-      this.listener.succeeded?.(pull, pulled);
-      return pulled;
+      const { label, owner } = credential;
+      const told = { response, image, credential: label, owner, attempts: tried.length, ...times };
+      this.listener.succeeded?.(pull, told);
+      return told;
     } catch (error) {
       this.listener.failed?.(pull, {
         error,
@@ -210,6 +235,12 @@ export class PullImage {
       });
       throw error;
     }
+  }
+
+  #requireRuntime(): void {
+    const { available, since, reason } = this.runtime.availability();
+    if (available) return;
+    throw new RuntimeUnavailableError(this.runtime.endpoint, since, reason ?? 'not connected');
   }
 
   /** Id and size of what was pulled, as kubelet asks after a pull: errors do not matter. */

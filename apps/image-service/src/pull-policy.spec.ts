@@ -1,4 +1,4 @@
-import { defaultPullPolicy, ensureStep, needsPresence } from './pull-policy';
+import { defaultPullPolicy } from './pull-policy';
 
 describe('pull policy', () => {
   it.each([
@@ -10,23 +10,4 @@ describe('pull policy', () => {
     ['registry.example:5000/team/app', 'Always'],
     ['Not A Name', 'IfNotPresent'],
   ])('of %s is %s by default', (image, policy) => expect(defaultPullPolicy(image)).toBe(policy));
-
-  it.each([
-    ['Always', false, 'pull'],
-    ['Always', true, 'pull'],
-    ['IfNotPresent', false, 'pull'],
-    ['IfNotPresent', true, 'use-present'],
-    ['Never', false, 'refuse'],
-    ['Never', true, 'use-present'],
-  ] as const)('%s with the image present %s: %s', (policy, isPresent, step) =>
-    expect(ensureStep(policy, isPresent)).toBe(step),
-  );
-
-  it('asks for presence except for Always, as kubelet does', () => {
-    expect([
-      needsPresence('Always'),
-      needsPresence('IfNotPresent'),
-      needsPresence('Never'),
-    ]).toEqual([false, true, true]);
-  });
 });

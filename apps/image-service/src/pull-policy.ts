@@ -17,23 +17,3 @@ export function defaultPullPolicy(image: string): PullPolicy {
     return 'IfNotPresent';
   }
 }
-
-/** What an ensure does about an image: take the one that is there, pull it, or refuse. */
-export type EnsureStep = 'use-present' | 'pull' | 'refuse';
-
-/** Whether the runtime has to be asked for the image before {@link ensureStep} can decide; kubelet does not for Always. */
-export function needsPresence(policy: PullPolicy): boolean {
-  return policy !== 'Always';
-}
-
-/** The decision of kubelet's image manager for a policy and what the runtime said about presence. */
-export function ensureStep(policy: PullPolicy, isPresent: boolean): EnsureStep {
-  switch (policy) {
-    case 'Always':
-      return 'pull';
-    case 'IfNotPresent':
-      return isPresent ? 'use-present' : 'pull';
-    case 'Never':
-      return isPresent ? 'use-present' : 'refuse';
-  }
-}

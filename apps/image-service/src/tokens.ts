@@ -6,5 +6,7 @@ export const METRICS = Symbol('ImageMetrics');
 export const LISTENERS = Symbol('ImageListeners');
 export const PULL = Symbol('PullImage');
 export const PULLS = Symbol('PullCoalescer');
+export const QUEUE = Symbol('PullQueue');
+export const NODE = Symbol('NodeCredentials');
 export const REMOVE = Symbol('RemoveImage');
 export const ENSURE = Symbol('EnsureImage');
