@@ -278,7 +278,7 @@ async function main(): Promise<void> {
       }
       const events = await subscribeEvents(`nats://127.0.0.1:${String(natsPort)}`);
       undo.push(() => events.close());
-      const image = await stack.pushImage({ name: 'compose/app', tag: '1', sizeMb: 1 });
+      const image = await stack.pushImage({ name: 'compose/app', tag: '1', sizeMb: 4 });
       const client = connectImageService({ endpoint: `unix://${path.join(runDir, 'image.sock')}` });
       undo.push(() => client.close());
       const { imageRef } = await client.pullImage({ image: { image: image.reference } });
