@@ -94,7 +94,7 @@ function reserve(network: boolean, ownerToken: string): Promise<StackManifest> {
   return withLock('stacks', async () => {
     const others = readManifests();
     const id = randomBytes(4).toString('hex');
-    const dir = path.join(stacksDir(), id);
+    const dir = path.join(stacksDir, id);
     const manifest: StackManifest = {
       id,
       dir,

@@ -49,15 +49,16 @@ const manifestFile = 'manifest.json';
  * The folder of this user's stacks. Short, because unix socket paths end at 107 bytes; fixed, so that the
  * stacks of a crashed process are found; private, because what its manifests name gets deleted.
  */
-export function stacksDir(): string {
-  const uid = process.getuid?.() ?? 0;
-  const dir = `/tmp/stowage-testing-${uid}`;
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const { uid: ownerUid, mode } = lstatSync(dir);
-  if (!lstatSync(dir).isDirectory() || ownerUid !== uid || (mode & 0o077) !== 0) {
-    throw new Error(`${dir} is not a folder that only this user can write to: remove it`);
+export const stacksDir = `/tmp/stowage-testing-${process.getuid?.() ?? 0}`;
+
+/** Whether the folder of stacks is there. Throws when it is not this user's own: its content gets deleted. */
+function hasStacksDir(): boolean {
+  const stats = lstatSync(stacksDir, { throwIfNoEntry: false });
+  if (stats === undefined) return false;
+  if (!stats.isDirectory() || stats.uid !== process.getuid?.() || (stats.mode & 0o077) !== 0) {
+    throw new Error(`${stacksDir} is not a folder that only this user can write to: remove it`);
   }
-  return dir;
+  return true;
 }
 
 /** Identity of this boot and of this pid namespace. */
@@ -92,7 +93,8 @@ export function isOwnerAlive(token: string): boolean {
 
 /** Makes the stack's folder with its manifest in one step. Call it under the lock `stacks`. */
 export function writeManifest(manifest: StackManifest): void {
-  const staging = path.join(stacksDir(), `.new-${manifest.id}`);
+  if (!hasStacksDir()) mkdirSync(stacksDir, { mode: 0o700 });
+  const staging = path.join(stacksDir, `.new-${manifest.id}`);
   mkdirSync(staging, { mode: 0o700 });
   writeFileSync(path.join(staging, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
   renameSync(staging, manifest.dir);
@@ -100,16 +102,17 @@ export function writeManifest(manifest: StackManifest): void {
 
 /** Removes the stack's folder with all that is in it; mounts must be gone. Call it under the lock `stacks`. */
 export function removeStackDir({ id, dir }: StackManifest): void {
-  const doomed = path.join(stacksDir(), `.old-${id}`);
+  const doomed = path.join(stacksDir, `.old-${id}`);
   renameSync(dir, doomed);
   rmSync(doomed, { recursive: true, force: true });
 }
 
 /** Manifests of all stacks of this user that are still there. Call it under the lock `stacks`. */
 export function readManifests(): StackManifest[] {
+  if (!hasStacksDir()) return [];
   const manifests: StackManifest[] = [];
-  for (const name of readdirSync(stacksDir())) {
-    const dir = path.join(stacksDir(), name);
+  for (const name of readdirSync(stacksDir)) {
+    const dir = path.join(stacksDir, name);
     if (name.startsWith('.')) {
       rmSync(dir, { recursive: true, force: true }); // whoever made or removed it died half way
       continue;

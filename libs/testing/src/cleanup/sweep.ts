@@ -100,7 +100,7 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
       }
       // The folder goes last and only when nothing else is left: with it goes what a later sweep needs.
       if (problems.length === 0) await attempt(() => removeStackDir(stack));
-      if (isLast) removeEmptyDirs([stacksDir()]);
+      if (isLast) removeEmptyDirs([stacksDir]);
     });
     if (problems.length > 0) throw new SweepError(problems);
   });
