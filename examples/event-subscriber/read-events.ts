@@ -45,7 +45,11 @@ export async function readEvents(reader: EventReader): Promise<void> {
       signal.addEventListener('abort', stop, { once: true });
       if (isAborted(signal)) stop();
       try {
-        for await (const message of messages) await handleMessage(message, reader, handled);
+        for await (const message of messages) {
+          // Given back: otherwise the next reader waits for it until the acknowledgement is overdue.
+          if (isAborted(signal)) message.nak();
+          else await handleMessage(message, reader, handled);
+        }
       } finally {
         signal.removeEventListener('abort', stop);
         await messages.close();
@@ -78,7 +82,7 @@ async function openConsumer(reader: EventReader): Promise<ConsumerMessages> {
       max_ack_pending: 100,
     }));
   const consumer = await connection.jetstream().consumers.get(streamName, name);
-  const messages = await consumer.consume({ max_messages: 100 });
+  const messages = await consumer.consume({ max_messages: 10 });
   void endWhenGone(messages);
   return messages;
 }

@@ -107,6 +107,20 @@ it('goes on under its durable name with what was not acknowledged', async () => 
   expect(second.sequences()).toEqual([3]);
 });
 
+it('gives back what it had fetched and not begun, so that the next one need not wait', async () => {
+  for (let i = 0; i < 200; i += 1) started();
+  await bus.flush();
+  const first = collect({ durable: 'platform' }, ({ sequence }) => {
+    if (sequence === 5) stop.abort();
+  });
+  await first.done;
+  expect(first.sequences()).toEqual([1, 2, 3, 4, 5]);
+  stop = new AbortController();
+  const second = collect({ durable: 'platform' });
+  await until(() => second.events.length === 195, 15_000);
+  expect([...second.sequences()].sort((a, b) => a - b)[0]).toBe(6);
+});
+
 it('delivers an event again when its handler throws, and acknowledges only then', async () => {
   started();
   await bus.flush();

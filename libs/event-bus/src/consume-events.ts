@@ -54,6 +54,8 @@ export interface ConsumeOptions<N extends EventName> {
 /** JetStream delivers again what was not acknowledged for this long; a handler that takes longer is kept alive. */
 const ackWaitMs = 30_000;
 const reopenMs = 1000;
+/** Pause before messages given back at the end are delivered to whoever comes next. */
+const giveBackMs = 100;
 const rememberedIds = 10_000;
 
 /** Status of a consumer whose messages no longer come. */
@@ -72,14 +74,12 @@ export async function consumeEvents<N extends EventName>(
   while (!signal.aborted && !connection.isClosed()) {
     try {
       const messages = await openMessages(options);
-      const stop = () => void messages.close();
-      signal.addEventListener('abort', stop, { once: true });
-      if (isAborted(signal)) stop();
       try {
-        for await (const message of messages) await handle(message, options, seen);
+        await handleAll(messages, options, seen);
       } finally {
-        signal.removeEventListener('abort', stop);
         await messages.close();
+        // Once the server knows, it sends nothing more here that would then have to wait for its second delivery.
+        await flushed(connection);
       }
     } catch (error) {
       if (!connection.isClosed()) {
@@ -87,6 +87,55 @@ export async function consumeEvents<N extends EventName>(
       }
     }
     await pause(reopenMs, signal);
+  }
+}
+
+/** Handles messages until they end or the signal aborts; those that were fetched and not begun are given back. */
+async function handleAll<N extends EventName>(
+  messages: ConsumerMessages,
+  options: ConsumeOptions<N>,
+  seen: SeenEvents,
+): Promise<void> {
+  const { connection, signal } = options;
+  // Everything fetched lies here rather than inside the client, which would forget it when it is closed.
+  const queue: JsMsg[] = [];
+  let inHand: JsMsg | undefined;
+  let hasEnded = false;
+  let wake: () => void = () => undefined;
+  const fetching = (async () => {
+    try {
+      for await (const message of messages) {
+        queue.push(message);
+        wake();
+      }
+    } finally {
+      hasEnded = true;
+      wake();
+    }
+  })();
+  const keepAlive = setInterval(() => {
+    for (const message of inHand ? [inHand, ...queue] : queue) message.working();
+  }, ackWaitMs / 3);
+  const stop = () => {
+    wake();
+    // What the server has sent already arrives before the answer, and can be given back.
+    void flushed(connection).then(() => messages.close());
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    while (!isAborted(signal)) {
+      inHand = queue.shift();
+      if (inHand !== undefined) await handle(inHand, options, seen);
+      else if (isTrue(hasEnded)) break;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+    inHand = undefined;
+    await fetching;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    clearInterval(keepAlive);
+    for (const message of queue) message.nak(giveBackMs);
   }
 }
 
@@ -173,9 +222,6 @@ async function handle<N extends EventName>(
   const missing = seen.missingBefore(event);
   const isWanted = names === undefined || (names as readonly EventName[]).includes(event.name);
   if (isWanted && !seen.has(event)) {
-    const keepAlive = setInterval(() => {
-      message.working();
-    }, ackWaitMs / 3);
     try {
       const attempt = message.info.deliveryCount;
       const isWhole = names?.length !== 1;
@@ -192,16 +238,25 @@ async function handle<N extends EventName>(
       );
       message.nak(retryDelayMs);
       return;
-    } finally {
-      clearInterval(keepAlive);
     }
     seen.add(event);
   }
   message.ack();
 }
 
-/** Asked anew after each wait. */
+/** Waits until the server has seen what was sent, while it answers. */
+async function flushed(connection: NatsConnection): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, reopenMs);
+  });
+  await Promise.race([connection.flush().catch(() => undefined), late]);
+  clearTimeout(timer);
+}
+
+/** Asked anew after each wait, whatever the compiler concluded before it. */
 const isAborted = (signal: AbortSignal): boolean => signal.aborted;
+const isTrue = (value: boolean): boolean => value;
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
