@@ -132,9 +132,9 @@ describe('a pod', () => {
     const exit = await failure(run('echo bad >&2; exit 3'));
     expect(exit).toBeInstanceOf(CommandExitError);
     expect(exit.message).toBe("command 'sh -c echo bad >&2; exit 3' exited with 3: bad\n");
-    const late = await failure(run('sleep 60', 1));
+    const late = await failure(run('exec sleep 60', 1));
     expect(late).toBeInstanceOf(CommandTimeoutError);
-    expect(late.message).toBe('command timed out: "sh -c sleep 60" timed out after 1s');
+    expect(late.message).toBe('command timed out: "sh -c exec sleep 60" timed out after 1s');
   });
 
   it('gives its usage and URLs of the streaming server', async () => {
