@@ -110,33 +110,32 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
   const onConnection = (client: net.Socket): void => {
     accepted++;
     connections.set(client, undefined);
-    const upstream = net.connect({ path: upstreamPath, allowHalfOpen: true });
+    // The client's bytes wait in the kernel until its connection has a listener.
+    const connecting = connectWithRetry(upstreamPath, {
+      connected: (upstream) => {
+        const connection = new PipedConnection(client, upstream, newReader(), () =>
+          text('connection lost'),
+        );
+        connections.set(client, connection);
+        if (draining) connection.drain();
+      },
+      failed: (error) => {
+        socketError = errorMessage(error);
+        const connection = new UnavailableConnection(client, newReader(), runtime, limits);
+        connections.set(client, {
+          drain: () => connection.sendAway(),
+          stop: (reason) => connection.stop(reason),
+        });
+        unavailable.set(client, connection);
+        watchForRuntime();
+        if (draining) connection.sendAway();
+      },
+    });
     client.once('close', () => {
+      connecting.cancel();
       connections.delete(client);
       unavailable.delete(client);
-      upstream.destroy();
       if (connections.size === 0) allClosed?.();
-    });
-    // The client's bytes wait in the kernel until its connection has a listener.
-    upstream.on('error', (error) => {
-      if (connections.get(client) !== undefined || client.destroyed) return;
-      socketError = errorMessage(error);
-      const connection = new UnavailableConnection(client, newReader(), runtime, limits);
-      connections.set(client, {
-        drain: () => connection.sendAway(),
-        stop: (t) => connection.stop(t),
-      });
-      unavailable.set(client, connection);
-      watchForRuntime();
-      if (draining) connection.sendAway();
-    });
-    upstream.once('connect', () => {
-      if (client.destroyed) return;
-      const connection = new PipedConnection(client, upstream, newReader(), () =>
-        text('connection lost'),
-      );
-      connections.set(client, connection);
-      if (draining) connection.drain();
     });
   };
 
@@ -179,6 +178,51 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
       callsInFlight,
       letGo: { ...letGo },
     }),
+  };
+}
+
+/** While the accept queue of the runtime is full: pause between attempts, and how long to go on. */
+const queueRetryMs = 10;
+const queueLimitMs = 2_000;
+
+/**
+ * Connects once; again only while the runtime's accept queue is full, where a blocking connect would wait. Nothing is
+ * called after `cancel`.
+ */
+function connectWithRetry(
+  socketPath: string,
+  on: { connected(upstream: net.Socket): void; failed(error: Error): void },
+): { cancel(): void } {
+  const giveUpAt = performance.now() + queueLimitMs;
+  let timer: NodeJS.Timeout | undefined;
+  let current: net.Socket | undefined;
+  let over = false;
+  const attempt = (): void => {
+    const upstream = net.connect({ path: socketPath, allowHalfOpen: true });
+    current = upstream;
+    upstream.once('connect', () => {
+      if (over) return;
+      over = true;
+      on.connected(upstream);
+    });
+    // The listener stays: errors of a joined connection are followed by 'close', which is listened for.
+    upstream.on('error', (error: NodeJS.ErrnoException) => {
+      if (over) return;
+      if (error.code === 'EAGAIN' && performance.now() < giveUpAt) {
+        timer = setTimeout(attempt, queueRetryMs);
+        return;
+      }
+      over = true;
+      on.failed(error);
+    });
+  };
+  attempt();
+  return {
+    cancel: () => {
+      over = true;
+      clearTimeout(timer);
+      current?.destroy();
+    },
   };
 }
 

@@ -146,6 +146,27 @@ describe('terminating endpoint', () => {
     });
   });
 
+  it('answers with the status of what the choice of the runtime throws', async () => {
+    endpoint = await createTerminatingEndpoint({
+      socketPath: folder.file('gw.sock'),
+      upstream: {
+        address: () => {
+          throw new NotFoundError('runtime', 'kata');
+        },
+      },
+      handlers,
+      unavailableReason: () => undefined,
+      calls: { ended: (call) => summaries.push(call) },
+    });
+    client = new TestClient(endpoint.socketPath);
+    expect(await client.unary(methodPath('Echo'), 'x')).toMatchObject({
+      code: 5,
+      details: 'runtime "kata" not found',
+    });
+    await until('the summary', () => summaries.length === 1);
+    expect(summaries[0]).toMatchObject({ servedBy: 'local', grpcStatus: 5 });
+  });
+
   describe('closing', () => {
     const method = '/runtime.v1.ImageService/PullImage';
 

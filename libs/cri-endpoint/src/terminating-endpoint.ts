@@ -1,7 +1,9 @@
 import http2 from 'node:http2';
+import { toGrpcStatus } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
 import { forwardCall } from './forward-call';
 import { listenUnix } from './listen-unix';
+import { endWithStatus } from './reply';
 import type {
   CallObserver,
   CallSummary,
@@ -17,7 +19,7 @@ import { sessionLimits, sessionSettings, UpstreamSessions, widenWindow } from '.
 /** What {@link createTerminatingEndpoint} serves and where it sends the rest. */
 export interface TerminatingEndpointOptions extends ListenOptions {
   readonly upstream: {
-    /** Socket path of the runtime that answers `method`. */
+    /** Socket path of the runtime that answers `method`; what it throws becomes the status of the call. */
     address(method: string): string;
     /** Path to ask the runtime for instead of `method`; default: the same. */
     path?(method: string): string;
@@ -116,14 +118,30 @@ export async function createTerminatingEndpoint(
       inFlight.set(stream, call);
       return;
     }
+    let route: { path: string; address: string };
+    try {
+      route = { path: upstream.path?.(method) ?? method, address: upstream.address(method) };
+    } catch (error) {
+      const { code, message } = toGrpcStatus(error);
+      stream.on('error', () => undefined);
+      stream.once('close', () =>
+        ended(
+          'local',
+          { outcome: 'completed', grpcStatus: code, requestBytes: 0, responseBytes: 0 },
+          0,
+        ),
+      );
+      endWithStatus(stream, code, message);
+      stream.resume();
+      return;
+    }
     const call = forwardCall(
       {
         stream,
         headers,
         flags,
         rawHeaders,
-        path: upstream.path?.(method) ?? method,
-        address: upstream.address(method),
+        ...route,
         unavailableReason: () => options.unavailableReason(),
       },
       sessions,
