@@ -73,6 +73,7 @@ interface Engine {
 /** A Docker engine with its own data, socket and bridge. */
 async function startEngine(dir: string): Promise<Engine> {
   const bridge = `stwd${String(process.pid % 100_000)}`;
+  const optBefore = existsSync('/opt/containerd');
   const rulesBefore = new Set(run('iptables-save', []).split('\n'));
   run('ip', ['link', 'add', bridge, 'type', 'bridge']);
   run('ip', ['address', 'add', '10.219.0.1/24', 'dev', bridge]);
@@ -111,6 +112,8 @@ async function startEngine(dir: string): Promise<Engine> {
     await ended;
     spawnSync('ip', ['link', 'del', bridge]);
     removeNewRules(rulesBefore);
+    // The engine's containerd makes this folder wherever its own data lie.
+    if (!optBefore) rmSync('/opt/containerd', { recursive: true, force: true });
     run('sh', [
       '-c',
       `awk '$2 ~ "^${dir}" {print $2}' /proc/mounts | sort -r | xargs -r umount -l`,

@@ -9,7 +9,9 @@ buildApps();
 const main = path.join(root, 'tools', 'demo', 'main.ts');
 const commandLine = asRoot([process.execPath, '--import', 'tsx', main]);
 if (commandLine === undefined) {
-  process.stderr.write('The demo starts containerd and needs root: run it as root, or install sudo.\n');
+  process.stderr.write(
+    'The demo starts containerd and needs root: run it as root, or install sudo.\n',
+  );
   process.exit(1);
 }
 const [command, ...args] = commandLine;
