@@ -602,11 +602,18 @@ describe('logging in', () => {
     expect(await flushed(bus)).toBe(true);
   });
 
+  it('credentials file, as nsc writes it', async () => {
+    const { config, creds } = decentralisedLogin();
+    const file = path.join(stateDir, 'user.creds');
+    writeFileSync(file, creds);
+    const bus = await login(config, { credsFile: file });
+    const ids = publish(bus, 1);
+    expect(await flushed(bus)).toBe(true);
+    const [stored] = await streamEvents(server.url, { credsFile: file });
+    expect(stored?.event.id).toBe(ids[0]);
+  });
+
   it('nkey from a file', async () => {
-    // A key pair made for this test.
-    const { nkeys } = jest.requireActual<{
-      nkeys: { createUser(): { getPublicKey(): string; getSeed(): Uint8Array } };
-    }>('nats/lib/nats-base-client/nkeys');
     const user = nkeys.createUser();
     const file = path.join(stateDir, 'seed');
     writeFileSync(file, `${StringCodec().decode(user.getSeed())}\n`);
@@ -668,6 +675,76 @@ describe('logging in', () => {
     await until(() => stranger.status().reason?.includes('certificate') === true);
   });
 });
+
+interface KeyPair {
+  getPublicKey(): string;
+  getSeed(): Uint8Array;
+  sign(data: Uint8Array): Uint8Array;
+}
+
+/** The key pairs of the client library, which it does not export. */
+const { nkeys } = jest.requireActual<{
+  nkeys: Record<'createOperator' | 'createAccount' | 'createUser', () => KeyPair>;
+}>('nats/lib/nats-base-client/nkeys');
+
+/** A server configuration with operator, system account and an account for events, and a user's creds file. */
+function decentralisedLogin(): { config: string; creds: string } {
+  const base64 = (value: string | Uint8Array) => Buffer.from(value).toString('base64url');
+  const jwt = (issuer: KeyPair, subject: KeyPair, name: string, nats: object) => {
+    const claims = {
+      jti: name,
+      iat: Math.floor(Date.now() / 1000),
+      iss: issuer.getPublicKey(),
+      sub: subject.getPublicKey(),
+      name,
+      nats: { version: 2, ...nats },
+    };
+    const head = base64(JSON.stringify({ typ: 'JWT', alg: 'ed25519-nkey' }));
+    const text = `${head}.${base64(JSON.stringify(claims))}`;
+    return `${text}.${base64(issuer.sign(Buffer.from(text)))}`;
+  };
+  const [operator, system, account, user] = [
+    nkeys.createOperator(),
+    nkeys.createAccount(),
+    nkeys.createAccount(),
+    nkeys.createUser(),
+  ];
+  const unlimited = {
+    subs: -1,
+    data: -1,
+    payload: -1,
+    imports: -1,
+    exports: -1,
+    wildcards: true,
+    conn: -1,
+    leaf: -1,
+  };
+  const jetStream = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
+  const operatorJwt = jwt(operator, operator, 'operator', {
+    type: 'operator',
+    system_account: system.getPublicKey(),
+  });
+  const systemJwt = jwt(operator, system, 'SYS', { type: 'account', limits: unlimited });
+  const accountJwt = jwt(operator, account, 'EVENTS', {
+    type: 'account',
+    limits: { ...unlimited, ...jetStream },
+  });
+  const userJwt = jwt(account, user, 'service', { type: 'user', subs: -1, data: -1, payload: -1 });
+  return {
+    config: `operator: ${operatorJwt}
+system_account: ${system.getPublicKey()}
+resolver: MEMORY
+resolver_preload: { ${system.getPublicKey()}: ${systemJwt}, ${account.getPublicKey()}: ${accountJwt} }`,
+    creds: `-----BEGIN NATS USER JWT-----
+${userJwt}
+------END NATS USER JWT------
+
+-----BEGIN USER NKEY SEED-----
+${StringCodec().decode(user.getSeed())}
+------END USER NKEY SEED------
+`,
+  };
+}
 
 function makeCertificates(folder: string): void {
   const openssl = (...args: string[]) =>
