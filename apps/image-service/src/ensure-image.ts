@@ -8,7 +8,7 @@ import {
   parsePullReference,
   referenceToString,
 } from '@stowage/image-ref';
-import { formatGoDuration } from '@stowage/service-kit';
+import { formatGoDuration } from '@stowage/go-duration';
 import { BackOff } from './back-off';
 import { chooseCredentials, requestCredential } from './credentials';
 import type { CredentialChoice, NodeCredentials, PullAuth } from './credentials';

@@ -5,7 +5,7 @@ import { StowageError } from '@stowage/errors';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { errorCode } from './file-signature';
-import { parseGoDuration } from './go-duration';
+import { parseGoDuration } from '@stowage/go-duration';
 import { parseSchemeless } from './registry-url';
 
 /** One credential provider plugin, validated. */

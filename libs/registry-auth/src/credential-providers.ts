@@ -3,7 +3,7 @@ import type { Credential, CredentialSource } from './credential';
 import { CredentialIndex } from './credential-index';
 import type { CredentialProvider, CredentialProviderConfig } from './credential-provider-config';
 import type { DockerConfigEntries, DockerConfigEntry } from './docker-config';
-import { parseGoDuration } from './go-duration';
+import { parseGoDuration } from '@stowage/go-duration';
 import type { Keyring, LookupOptions, PodServiceAccount, ProblemListener } from './keyring';
 import { registryMatches } from './match-registry';
 import { ProgramError, runProgram } from './run-program';

@@ -8,7 +8,6 @@ import {
   DockerConfigError,
   encodeDockerConfigEntry,
 } from './docker-config';
-import { parseGoDuration } from './go-duration';
 
 const secret = 'hunter2-secret';
 const source: CredentialSource = { kind: 'secret', namespace: 'ns', name: 'regcred', uid: 'u1' };
@@ -184,25 +183,5 @@ describe('decoding', () => {
       message: 'error occurred while trying to unmarshal json',
       detail: 'entry "r.io": illegal base64 data at input byte 0',
     });
-  });
-
-  it.each([
-    ['0', 0],
-    ['0s', 0],
-    ['10m', 600_000],
-    ['1h30m', 5_400_000],
-    ['1.5s', 1500],
-    ['.5s', 500],
-    ['2µs', 0.002],
-    ['-3s', -3000],
-    ['+3s', 3000],
-    ['', undefined],
-    ['-', undefined],
-    ['5', undefined],
-    ['5 m', undefined],
-    ['5x', undefined],
-    ['m', undefined],
-  ])('a duration %j is %s ms', (text, durationMs) => {
-    expect(parseGoDuration(text)).toBe(durationMs);
   });
 });

@@ -38,12 +38,7 @@ export {
   type ConfigProblem,
   type DescribedConfig,
 } from './config/define-config';
-export {
-  formatByteSize,
-  formatGoDuration,
-  parseByteSize,
-  parseGoDuration,
-} from './config/go-duration';
+export { formatByteSize, parseByteSize } from './config/byte-size';
 export { parseListenAddress, parseSocketPath, type ListenAddress } from './config/listen-address';
 export {
   exitCodeConfig,

@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { formatByteSize, formatGoDuration, parseByteSize, parseGoDuration } from './go-duration';
+import { formatGoDuration, parseGoDuration } from '@stowage/go-duration';
+import { formatByteSize, parseByteSize } from './byte-size';
 import { maxSocketPathBytes, parseListenAddress, parseSocketPath } from './listen-address';
 
 /** What a default may depend on. */
@@ -41,7 +42,7 @@ export interface ConfigKey<T> {
 /** Where a key stands in kubelet's own file. */
 export interface KubeletKey {
   readonly key: string;
-  readonly kind: 'string' | 'number' | 'boolean';
+  readonly kind: 'string' | 'number' | 'boolean' | 'list';
   /** Kubelet reads 0 (or an empty string) as "use the default" for this key. */
   readonly zeroIsUnset?: boolean;
 }

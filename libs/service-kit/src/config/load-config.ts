@@ -5,7 +5,7 @@ import type { ConfigKey } from './config-key';
 import { renderCheck, renderHelp } from './config-text';
 import { appNames, defaultConfigFile, keyNames } from './define-config';
 import type { ConfigDefinition, ConfigKeys, ConfigOf, DescribedConfig } from './define-config';
-import { parseGoDuration } from './go-duration';
+import { parseGoDuration } from '@stowage/go-duration';
 import { nearest } from './nearest';
 
 /** Exit code of a wrong configuration (EX_CONFIG). */
@@ -339,7 +339,7 @@ async function fromKubelet(
     const raw = content[kubelet.key];
     if (raw == null) continue;
     const label = `${kubelet.key} (${path})`;
-    if (typeof raw !== kubelet.kind) {
+    if ((Array.isArray(raw) ? 'list' : typeof raw) !== kubelet.kind) {
       throw new ConfigError(
         `${label} is ${quoteValue(raw)}; allowed: a ${kubelet.kind}, as kubelet reads it`,
       );
