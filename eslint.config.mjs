@@ -62,7 +62,7 @@ const tests = [
   '**/*.conformance.ts',
   'e2e/**',
   'bench/**',
-  'libs/*/src/testing/**',
+  '{apps,libs}/*/src/testing/**',
 ];
 const domainFiles = [
   'libs/image-ref/src/**/*.ts',

@@ -4,6 +4,7 @@ import type { GrpcStatusName } from '@stowage/errors';
 import type { Verb } from './call-observer';
 import type { CallsInFlight } from './calls-in-flight';
 import { containerPhase, runFacts } from './cri-facts';
+import { wasAskedFor } from './exit-cause';
 import type { ContainerSighting, SandboxSighting } from './lifecycle';
 import { containerSteps, sandboxSteps } from './objects/types';
 import type { ContainerPhase, KnownContainer, SandboxPhase } from './objects/types';
@@ -125,7 +126,7 @@ export class OutsideSightings {
     const { stopAskedAtMs } = known;
     if (phase === 'removed') return stopAskedAtMs === undefined ? undefined : true;
     if (stopAskedAtMs !== undefined) {
-      return finishedAtMs === undefined || finishedAtMs >= stopAskedAtMs;
+      return finishedAtMs === undefined || wasAskedFor(finishedAtMs, stopAskedAtMs);
     }
     const wasFollowed = finishedAtMs !== undefined && finishedAtMs >= this.options.followingSinceMs;
     return isAttributed && wasFollowed ? false : undefined;

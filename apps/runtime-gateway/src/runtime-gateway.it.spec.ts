@@ -1,8 +1,10 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { connectRuntimeService } from '@stowage/cri-client';
 import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
 import * as v1alpha2 from '@stowage/cri-proto/v1alpha2';
 import { commandSubject } from '@stowage/events';
+import type { EventName } from '@stowage/events';
 import { eventually, eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
 import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
 import { connect } from 'nats';
@@ -22,12 +24,21 @@ describe('runtime-gateway on containerd and NATS', () => {
   let image: PushedImage;
   let pods = 0;
 
-  const newGateway = (name: string) =>
-    new GatewayProcess({
+  const gateways: GatewayProcess[] = [];
+  const newGateway = (name: string) => {
+    const made = new GatewayProcess({
       dir: stack.dir,
       node: name,
       runtimeEndpoint: stack.containerd.endpoint,
       natsUrl: stack.nats.url,
+    });
+    gateways.push(made);
+    return made;
+  };
+  /** An event of the node that is about the object, now or later. */
+  const toldOf = <N extends EventName>(name: N, subject: string) =>
+    events.waitFor(name, (event) => event.node === node && event.subject === subject, {
+      timeoutMs: 20_000,
     });
   const about = (...ids: string[]) => eventsAbout(events, node, ...ids);
   const told = (...ids: string[]) => about(...ids).map(brief);
@@ -93,7 +104,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   });
 
   afterAll(async () => {
-    await gateway.stop();
+    await Promise.all(gateways.map((one) => one.end()));
     await events.close();
     await nats.close();
     await stack.down();
@@ -117,7 +128,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.removeContainer({ containerId });
     await client.stopPodSandbox({ podSandboxId });
     await client.removePodSandbox({ podSandboxId });
-    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    await toldOf('PodSandboxRemoved', podSandboxId);
 
     expect(told(podSandboxId, containerId)).toEqual([
       `PodSandboxStarted ${short(podSandboxId)} call`,
@@ -205,7 +216,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       v1alpha2.RemovePodSandboxResponse,
       v1alpha2.RemovePodSandboxRequest.fromPartial({ podSandboxId }),
     );
-    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    await toldOf('PodSandboxRemoved', podSandboxId);
     expect(told(podSandboxId, containerId)).toEqual([
       `PodSandboxStarted ${short(podSandboxId)} call`,
       `ContainerCreated ${short(containerId)} call`,
@@ -234,7 +245,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.startContainer({ containerId: second.containerId });
     await client.stopPodSandbox({ podSandboxId });
     await client.stopPodSandbox({ podSandboxId });
-    await events.waitFor('PodSandboxStopped', ({ subject }) => subject === podSandboxId);
+    await toldOf('PodSandboxStopped', podSandboxId);
     const stops = about(podSandboxId, containerId, second.containerId).slice(5);
     expect(stops.map(({ name }) => name)).toEqual([
       'ContainerStopped',
@@ -246,7 +257,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     }
     await client.removePodSandbox({ podSandboxId });
     await client.removePodSandbox({ podSandboxId });
-    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    await toldOf('PodSandboxRemoved', podSandboxId);
     await relisted();
     const ends = told(podSandboxId, containerId, second.containerId).slice(8);
     expect(ends).toHaveLength(3);
@@ -256,10 +267,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   it('finds a container that ends by itself, with its exit code, and tells it once', async () => {
     const { client } = gateway;
     const { podSandboxId, containerId } = await runPod('exit 3');
-    const stopped = await events.waitFor(
-      'ContainerStopped',
-      ({ subject }) => subject === containerId,
-    );
+    const stopped = await toldOf('ContainerStopped', containerId);
     expect(stopped.data).toMatchObject({
       containerId,
       name: 'main',
@@ -272,7 +280,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.stopContainer({ containerId, timeout: 0n });
     await client.stopContainer({ containerId: containerId.slice(0, 13), timeout: 0n });
     await client.removePodSandbox({ podSandboxId });
-    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    await toldOf('PodSandboxRemoved', podSandboxId);
     expect(told(containerId)).toEqual([
       `ContainerCreated ${short(containerId)} call`,
       `ContainerStarted ${short(containerId)} call`,
@@ -287,7 +295,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.stopContainer({ containerId: containerId.slice(0, 12), timeout: 5n });
     await client.removeContainer({ containerId: containerId.slice(0, 12) });
     await client.removePodSandbox({ podSandboxId: podSandboxId.slice(0, 12) });
-    await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+    await toldOf('PodSandboxRemoved', podSandboxId);
     expect(told(containerId).slice(2)).toEqual([
       `ContainerStopped ${short(containerId)} call`,
       `ContainerRemoved ${short(containerId)} call`,
@@ -298,20 +306,17 @@ describe('runtime-gateway on containerd and NATS', () => {
     const direct = connectRuntimeService({ endpoint: stack.containerd.endpoint });
     try {
       const { config, podSandboxId, containerId } = await runPod(waits, direct);
-      const started = await events.waitFor(
-        'ContainerStarted',
-        ({ subject }) => subject === containerId,
-      );
+      const started = await toldOf('ContainerStarted', containerId);
       expect(started.data).toMatchObject({
         pod: podNames(config),
         image: { reference: image.imageId, imageId: image.imageId },
         observedBy: 'listing',
       });
       await direct.stopContainer({ containerId, timeout: 5n });
-      await events.waitFor('ContainerStopped', ({ subject }) => subject === containerId);
+      await toldOf('ContainerStopped', containerId);
       await direct.stopPodSandbox({ podSandboxId });
       await direct.removePodSandbox({ podSandboxId });
-      await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
+      await toldOf('PodSandboxRemoved', podSandboxId);
       expect(new Set(told(podSandboxId, containerId))).toEqual(
         new Set([
           `PodSandboxStarted ${short(podSandboxId)} listing`,
@@ -498,7 +503,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   });
 
   it('says UNAVAILABLE while the runtime is gone, and tells what happened meanwhile', async () => {
-    const ends = await runPod('sleep 2; exit 7');
+    const ends = await runPod('trap "exit 7" TERM; sleep 3600 & wait');
     const stays = await runPod(waits);
     await eventuallyPasses(() => {
       expect(about(ends.containerId, stays.containerId)).toHaveLength(4);
@@ -528,8 +533,9 @@ describe('runtime-gateway on containerd and NATS', () => {
       ok: true,
       result: { available: false, conditions: [], reason: expect.any(String) as string },
     });
-    // The container ends although nobody can be asked about it.
-    await eventually(async () => (await processesOf(ends.containerId)) === 0, {
+    // A container ends although nobody can be asked about it.
+    for (const pid of processesOf(ends.containerId)) process.kill(pid, 'SIGTERM');
+    await eventually(() => processesOf(ends.containerId).length === 0, {
       what: 'the end of the container',
     });
     await stack.containerd.start();
@@ -541,11 +547,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       unavailableSince: (unavailable.data as { unavailableSince: string }).unavailableSince,
       runtime: { name: 'containerd' },
     });
-    const exited = await events.waitFor(
-      'ContainerStopped',
-      ({ subject }) => subject === ends.containerId,
-      { timeoutMs: 20_000 },
-    );
+    const exited = await toldOf('ContainerStopped', ends.containerId);
     expect(exited.data).toMatchObject({ exitCode: 7, requested: false, observedBy: 'listing' });
     expect(exited.sequence).toBeGreaterThan(recovered.sequence);
     await gateway.client.whenAvailable();
@@ -574,7 +576,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     const meanwhile = await runPod(waits, direct);
     direct.close();
     await gateway.start();
-    await events.waitFor('ContainerStarted', ({ subject }) => subject === meanwhile.containerId);
+    await toldOf('ContainerStarted', meanwhile.containerId);
     await relisted();
     expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
     const [, , stopped] = about(ends.containerId);
@@ -688,20 +690,16 @@ describe('runtime-gateway on containerd and NATS', () => {
     );
     await gateway.client.version({});
   });
-
-  /** Processes of a container, as its cgroup lists them. */
-  async function processesOf(containerId: string): Promise<number> {
-    const { readdirSync, readFileSync } = await import('node:fs');
-    return readdirSync('/proc').filter((pid) => {
-      if (!/^\d+$/.test(pid)) return false;
-      try {
-        return (
-          readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(containerId) &&
-          !readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('shim')
-        );
-      } catch {
-        return false;
-      }
-    }).length;
-  }
 });
+
+/** Processes of a container, found by their cgroup. */
+function processesOf(containerId: string): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(containerId);
+    } catch {
+      return false;
+    }
+  });
+}

@@ -30,7 +30,10 @@ export interface ObserverListener {
 export interface RuntimeObserverOptions {
   readonly runtime: RuntimeServiceClient;
   readonly publish: Publish;
-  readonly file: Pick<ObjectsFile, 'remembered' | 'put' | 'drop' | 'moment' | 'setMoment'>;
+  readonly file: Pick<
+    ObjectsFile,
+    'remembered' | 'put' | 'drop' | 'moment' | 'setMoment' | 'retry'
+  >;
   readonly listener: ObserverListener;
   readonly log: {
     debug(fields: object, message: string): void;
@@ -133,7 +136,10 @@ export class RuntimeObserver {
       runtimeEvents: options.runtimeEvents,
       log,
       metrics: {
-        listed: (result, durationMs) => listener.listed(result, durationMs),
+        listed: (result, durationMs) => {
+          listener.listed(result, durationMs);
+          file.retry();
+        },
         streaming: (isStreaming) => listener.streaming(isStreaming),
         failed: (error) => this.#failed('runtime-event', error),
       },

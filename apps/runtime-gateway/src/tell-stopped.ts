@@ -1,4 +1,5 @@
 import { containerPhase, runFacts } from './cri-facts';
+import { wasAskedFor } from './exit-cause';
 import { knownOrListed } from './known-or-listed';
 import type { EndedCall, Observing } from './observing';
 
@@ -38,7 +39,10 @@ export async function tellStopped(
   const run = runFacts(status);
   const facts = await knownOrListed(id, status, to);
   const { finishedAtMs = call.endedAtMs } = run;
-  const asked = finishedAtMs >= Math.min(call.startedAtMs, known?.stopAskedAtMs ?? Infinity);
+  const asked = wasAskedFor(
+    finishedAtMs,
+    Math.min(call.startedAtMs, known?.stopAskedAtMs ?? Infinity),
+  );
   lifecycle.container({
     ...facts,
     ...run,

@@ -39,7 +39,6 @@ export class KnownObjects {
   ) {
     for (const object of options.sandboxes ?? []) this.#remember(this.#sandboxes, object);
     for (const object of options.containers ?? []) this.#remember(this.#containers, object);
-    this.#counter = 1;
   }
 
   /** Rises with every change: what changes from now on has a higher one. */

@@ -58,17 +58,18 @@ export class ObjectsFile implements ObjectStore {
   #database: Database | undefined;
   #problem: string | undefined;
   #retryAtMs = -Infinity;
+  #isClosed = false;
 
   /** Never throws for trouble with the file: that is told through `onStatus`. */
   constructor(private readonly options: ObjectsFileOptions) {
     let remembered: RememberedObjects = { sandboxes: [], containers: [] };
     try {
       remembered = this.#read(this.#open());
+      this.options.onStatus?.(undefined);
     } catch (error) {
       this.#failed(error);
     }
     this.remembered = remembered;
-    this.options.onStatus?.(this.#problem);
   }
 
   put(kind: ObjectKind, object: KnownSandbox | KnownContainer): void {
@@ -104,7 +105,8 @@ export class ObjectsFile implements ObjectStore {
   /** Never throws. */
   close(): void {
     this.#retryAtMs = -Infinity;
-    this.#flush();
+    this.retry();
+    this.#isClosed = true;
     try {
       this.#database?.close();
     } catch {
@@ -171,12 +173,13 @@ export class ObjectsFile implements ObjectStore {
       }
     }
     this.#unwritten.set(key, write);
-    this.#flush();
+    this.retry();
   }
 
-  /** Writes what waits, when there is something and it is time for another attempt. */
-  #flush(): void {
-    if (this.#unwritten.size === 0 || this.options.now() < this.#retryAtMs) return;
+  /** Writes what waits, when there is something and it is time for another attempt. Never throws. */
+  retry(): void {
+    if (this.#isClosed || this.#unwritten.size === 0) return;
+    if (this.options.now() < this.#retryAtMs) return;
     try {
       const openedLate = this.#database === undefined;
       const database = this.#database ?? this.#open();

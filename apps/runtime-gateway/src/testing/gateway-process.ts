@@ -15,8 +15,8 @@ export interface GatewaySettings {
 /** A gateway as a process, with a folder of its own, and a typed client on its socket. */
 export class GatewayProcess {
   readonly dir: string;
-  app!: AppProcess;
-  client!: RuntimeServiceClient;
+  #app: AppProcess | undefined;
+  #client: RuntimeServiceClient | undefined;
 
   constructor(readonly settings: GatewaySettings) {
     this.dir = mkdtempSync(path.join(settings.dir, 'gw-'));
@@ -26,10 +26,20 @@ export class GatewayProcess {
     return path.join(this.dir, 'r.sock');
   }
 
+  get app(): AppProcess {
+    if (this.#app === undefined) throw new Error('the gateway is not started');
+    return this.#app;
+  }
+
+  get client(): RuntimeServiceClient {
+    if (this.#client === undefined) throw new Error('the gateway is not started');
+    return this.#client;
+  }
+
   async start(
     options: { env?: Record<string, string>; ready?: 'readyz' | 'healthz' } = {},
   ): Promise<void> {
-    this.app = await spawnApp('runtime-gateway', {
+    this.#app = await spawnApp('runtime-gateway', {
       ready: options.ready,
       env: {
         STOWAGE_NODE_NAME: this.settings.node,
@@ -42,8 +52,8 @@ export class GatewayProcess {
         ...options.env,
       },
     });
-    this.client = connectRuntimeService({ endpoint: `unix://${this.socket}`, versions: 'v1' });
-    if (options.ready === undefined) await this.client.whenAvailable();
+    this.#client = connectRuntimeService({ endpoint: `unix://${this.socket}`, versions: 'v1' });
+    if (options.ready === undefined) await this.#client.whenAvailable();
   }
 
   async ready(): Promise<{ status: number; text: string }> {
@@ -70,6 +80,12 @@ export class GatewayProcess {
   async kill(): Promise<void> {
     this.client.close();
     await this.app.kill();
+  }
+
+  /** At the end of the tests, in whatever state it is. */
+  async end(): Promise<void> {
+    this.#client?.close();
+    await this.#app?.kill();
   }
 }
 
