@@ -27,7 +27,7 @@ export function withoutUserInfo(url: string): string {
 const natsServer = z
   .string()
   .regex(
-    /^(?:(?:nats|tls|ws|wss):\/\/)?(?:[^/@\s]*@)?(?:\[[0-9a-f:]+\]|[\w.-]+)(?::\d{1,5})?\/?$/i,
+    /^(?:(?:nats|tls):\/\/)?(?:[^/@\s]*@)?(?:\[[0-9a-f:]+\]|[\w.-]+)(?::\d{1,5})?\/?$/i,
   );
 
 /** Path of the app's own CRI socket. */
@@ -71,7 +71,7 @@ export function commonKeys(options: {
       item: natsServer,
       minItems: 1,
       allowed:
-        'one or more of [nats|tls|ws|wss]://[user:password@]host[:port], separated by commas',
+        'one or more of [nats|tls]://[user:password@]host[:port], separated by commas',
       meaning: 'NATS servers. The suite works without them; events wait in the outbox.',
       print: (servers) => servers.map(withoutUserInfo),
     }),

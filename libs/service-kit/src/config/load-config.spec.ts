@@ -230,7 +230,7 @@ const wrong: [what: string, world: World, line: string][] = [
   [
     'a server, with its password kept back',
     { env: { STOWAGE_NATS_SERVERS: 'nats://me:hunter2@h/x y' } },
-    'STOWAGE_NATS_SERVERS (environment) is "nats://[redacted]@h/x y"; allowed: one or more of [nats|tls|ws|wss]://[user:password@]host[:port], separated by commas',
+    'STOWAGE_NATS_SERVERS (environment) is "nats://[redacted]@h/x y"; allowed: one or more of [nats|tls]://[user:password@]host[:port], separated by commas',
   ],
   [
     'a secret, kept back whole',
