@@ -20,6 +20,7 @@ import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
+import { credentialSources, pullLimits } from './config';
 import type { ImageServiceConfig } from './config';
 import { EnsureImage } from './ensure-image';
 import { openImageEndpoint } from './image-endpoint';
@@ -34,6 +35,9 @@ import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { PulledImage } from './pull-image';
 import { PullQueue } from './pull-queue';
+import { keepPullRecords, openPullRecords } from './records/keep-pull-records';
+import type { ImagePullRecords } from './records/image-pull-records';
+import { RecordedPull } from './records/recorded-pull';
 import { RemoveImage } from './remove-image';
 import type { NodeCredentials } from './credentials';
 import {
@@ -46,6 +50,7 @@ import {
   PULL,
   PULLS,
   QUEUE,
+  RECORDS,
   REMOVE,
   RUNTIME,
 } from './tokens';
@@ -53,6 +58,7 @@ import {
 type Context = ServiceContext<ImageServiceConfig>;
 type Metrics = ReturnType<typeof imageMetrics>;
 type Pulls = PullCoalescer<PulledImage>;
+type Records = ImagePullRecords | undefined;
 
 /** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
 const busDrainMs = 2000;
@@ -81,7 +87,11 @@ const providers: Provider[] = [
   { provide: BUS, inject: [CONTEXT], useFactory: openBus },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
   { provide: PULLS, useFactory: () => new PullCoalescer<PulledImage>() },
-  { provide: QUEUE, useFactory: () => new PullQueue() },
+  {
+    provide: QUEUE,
+    inject: [CONTEXT],
+    useFactory: ({ config }: Context) => new PullQueue(pullLimits(config)),
+  },
   {
     provide: METRICS,
     inject: [CONTEXT, QUEUE],
@@ -102,11 +112,22 @@ const providers: Provider[] = [
     inject: [CONTEXT, METRICS],
     useFactory: ({ config, log }: Context, metrics: Metrics) =>
       nodeCredentials({
-        configJsonDirs: config.dockerConfigDirs,
-        dockercfgDirs: config.dockercfgDirs,
+        ...credentialSources(config),
         onProblem: (problem) => {
           metrics.credentialProblem(problem.kind);
           log.warn(problem, 'credential source cannot be used');
+        },
+      }),
+  },
+  {
+    provide: RECORDS,
+    inject: [CONTEXT, METRICS],
+    useFactory: ({ config, log }: Context, metrics: Metrics): Records =>
+      openPullRecords(config, {
+        checked: metrics.recordChecked,
+        problem: (what, error) => {
+          metrics.recordProblem();
+          log.warn({ err: error }, what);
         },
       }),
   },
@@ -129,13 +150,14 @@ const providers: Provider[] = [
   },
   {
     provide: ENSURE,
-    inject: [RUNTIME, PULL, NODE, LISTENERS],
+    inject: [RUNTIME, PULL, NODE, LISTENERS, RECORDS],
     useFactory: (
       runtime: ImageRuntime,
       puller: PullImage,
       node: NodeCredentials,
-      { ensure }: Required<ImageListeners>,
-    ) => new EnsureImage({ runtime, puller, node, hashOf: requestHash, listener: ensure }),
+      { ensure: listener }: Required<ImageListeners>,
+      records: Records,
+    ) => new EnsureImage({ runtime, puller, node, hashOf: requestHash, listener, records }),
   },
 ];
 
@@ -153,6 +175,7 @@ export class ImageServiceModule
     @Inject(REMOVE) private readonly remover: RemoveImage,
     @Inject(METRICS) private readonly metrics: Metrics,
     @Inject(BUS) private readonly bus: EventBus,
+    @Inject(RECORDS) private readonly records: Records,
   ) {}
 
   static create(context: Context): DynamicModule {
@@ -165,7 +188,10 @@ export class ImageServiceModule
 
   async onApplicationBootstrap(): Promise<void> {
     const { config, signal, log } = this.context;
-    const endpoint = await openImageEndpoint(this.runtime, this.puller, this.remover, {
+    const { records } = this;
+    if (records !== undefined) keepPullRecords(records, this.runtime, { log, signal });
+    const puller = records === undefined ? this.puller : new RecordedPull(this.puller, records);
+    const endpoint = await openImageEndpoint(this.runtime, puller, this.remover, {
       socketPath: config.listen,
       imageSocket: parseEndpoint(config.imageEndpoint).address,
       runtimeSocket: parseEndpoint(config.runtimeEndpoint).address,

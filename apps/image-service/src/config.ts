@@ -1,8 +1,25 @@
 import os from 'node:os';
 import path from 'node:path';
-import { commonKeys, defineConfig, durationKey, listenKey, listKey } from '@stowage/service-kit';
+import {
+  booleanKey,
+  commonKeys,
+  defineConfig,
+  durationKey,
+  enumKey,
+  integerKey,
+  listenKey,
+  listKey,
+  pathKey,
+} from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
+import type { CredentialSources } from './node-credentials';
+import type { PullLimits } from './pull-queue';
+import {
+  parseAllowlist,
+  verificationPolicies,
+  VerificationPolicyError,
+} from './records/verification-policy';
 
 const dirsKey = (options: Omit<Parameters<typeof listKey>[0], 'allowed' | 'item'>) =>
   listKey({
@@ -17,7 +34,7 @@ export const config = defineConfig({
   summary: 'CRI ImageService endpoint: pulls with credentials, ensures, removals and their events.',
   keys: {
     ...commonKeys({
-      httpAddr: '127.0.0.1:9471',
+      httpAddr: ':9471',
       commands: ['ensure', 'list', 'stats', 'status'],
       allCommands: ['ensure', 'list', 'remove', 'stats', 'status'],
     }),
@@ -40,14 +57,173 @@ export const config = defineConfig({
       defaultText: '/var/lib/kubelet,$HOME,/',
       meaning: 'Folders searched for .dockercfg where no config.json was found.',
     }),
+    serializeImagePulls: booleanKey({
+      default: false,
+      meaning:
+        'One pull at a time. (kubelet does so by default; here pulls are parallel by default.)',
+      kubelet: { key: 'serializeImagePulls', kind: 'boolean' },
+    }),
+    maxParallelImagePulls: integerKey({
+      default: 0,
+      min: 0,
+      max: 1000,
+      meaning:
+        'Pulls at the same time; more wait, by priority and then in the order they came. 0 is no limit.',
+      kubelet: { key: 'maxParallelImagePulls', kind: 'number' },
+    }),
+    registryPullQPS: integerKey({
+      default: 0,
+      min: 0,
+      max: 10_000,
+      meaning: 'Pulls started a second on average; 0 is no limit.',
+      kubelet: { key: 'registryPullQPS', kind: 'number' },
+    }),
+    registryBurst: integerKey({
+      default: 10,
+      min: 0,
+      max: 100_000,
+      meaning: 'Pulls that may start at once before registryPullQPS counts.',
+      kubelet: { key: 'registryBurst', kind: 'number' },
+    }),
+    registryPullQPSMaxWaitMs: durationKey({
+      default: 120_000,
+      minMs: 0,
+      maxMs: 3_600_000,
+      meaning:
+        'How long a pull waits for registryPullQPS before it fails; 0 fails at once with "pull QPS exceeded", as kubelet does.',
+    }),
+    maxWaitingImagePulls: integerKey({
+      default: 1000,
+      min: 1,
+      max: 100_000,
+      meaning: 'Pulls that may wait for their turn; more are refused with RESOURCE_EXHAUSTED.',
+    }),
+    imagePullCredentialsVerificationPolicy: enumKey({
+      default: 'Off',
+      values: ['Off', ...verificationPolicies],
+      meaning:
+        "Whether ensure lets a caller use an image that is there already without proof (KEP-2535): Off keeps no records, the others are kubelet's.",
+      kubelet: { key: 'imagePullCredentialsVerificationPolicy', kind: 'string', zeroIsUnset: true },
+    }),
+    preloadedImagesVerificationAllowlist: listKey({
+      default: [],
+      item: z.string().superRefine((pattern, context) => {
+        try {
+          parseAllowlist([pattern]);
+        } catch (error) {
+          if (!(error instanceof VerificationPolicyError)) throw error;
+          context.addIssue({ code: 'custom', message: error.message });
+        }
+      }),
+      allowed:
+        'image names without tag and digest, and prefixes that end in /*, such as reg.io/team/*',
+      meaning: 'Images that NeverVerifyAllowlistedImages leaves alone.',
+      kubelet: { key: 'preloadedImagesVerificationAllowlist', kind: 'list' },
+    }),
+    imagePullRecordsDir: pathKey({
+      default: (context) => path.join(String(context.value('stateDir')), 'image_manager'),
+      defaultText: '<stateDir>/image_manager',
+      meaning:
+        "Folder of pull intents and pulled records, in kubelet's format; kubelet's own is /var/lib/kubelet/image_manager.",
+    }),
+    pullSecretsDir: pathKey({
+      default: '',
+      emptyAllowed: true,
+      meaning:
+        'Folder of mounted pull secrets: <name>/ or <namespace>/<name>/ with .dockerconfigjson or .dockercfg. Read again when it changes.',
+    }),
+    credentialHelpers: booleanKey({
+      default: false,
+      meaning:
+        'Ask the docker credential helpers that config.json names (credHelpers, credsStore).',
+    }),
+    credentialHelperDir: pathKey({
+      default: '',
+      emptyAllowed: true,
+      meaning: 'Folder of the docker-credential-* programs; empty looks into PATH.',
+    }),
+    imageCredentialProviderConfig: pathKey({
+      default: '',
+      emptyAllowed: true,
+      meaning: "kubelet's CredentialProviderConfig: a file, or a folder of them.",
+    }),
+    imageCredentialProviderBinDir: pathKey({
+      default: '',
+      emptyAllowed: true,
+      meaning: 'Folder of the credential-provider plugins.',
+    }),
+    undecodablePullSecrets: enumKey({
+      default: 'skip',
+      values: ['skip', 'fail'],
+      meaning:
+        'A pull secret that does not decode is reported and skipped, or fails every pull, as kubelet does for the pods that name it.',
+    }),
   },
   checks: [
     ({ listen, imageEndpoint, runtimeEndpoint }) =>
       [imageEndpoint, runtimeEndpoint].includes(`unix://${listen}`)
         ? { key: 'listen', allowed: "another path than the runtime's own sockets" }
         : undefined,
+    // kubelet's own rule and words.
+    ({ serializeImagePulls, maxParallelImagePulls }) =>
+      serializeImagePulls && maxParallelImagePulls > 1
+        ? {
+            key: 'maxParallelImagePulls',
+            allowed:
+              'a number larger than 1 only with serializeImagePulls (--serialize-image-pulls) set to false',
+          }
+        : undefined,
+    ({ imagePullCredentialsVerificationPolicy, preloadedImagesVerificationAllowlist }) =>
+      imagePullCredentialsVerificationPolicy !== 'NeverVerifyAllowlistedImages' &&
+      preloadedImagesVerificationAllowlist.length > 0
+        ? {
+            key: 'preloadedImagesVerificationAllowlist',
+            allowed:
+              'a list only with imagePullCredentialsVerificationPolicy NeverVerifyAllowlistedImages',
+          }
+        : undefined,
+    ({ imageCredentialProviderConfig, imageCredentialProviderBinDir }) =>
+      (imageCredentialProviderConfig === '') !== (imageCredentialProviderBinDir === '')
+        ? {
+            key:
+              imageCredentialProviderConfig === ''
+                ? 'imageCredentialProviderConfig'
+                : 'imageCredentialProviderBinDir',
+            allowed:
+              'a path where the other of imageCredentialProviderConfig and imageCredentialProviderBinDir is set',
+          }
+        : undefined,
   ],
 });
 
 /** The values of {@link config}. */
 export type ImageServiceConfig = ConfigOf<typeof config.keys>;
+
+/** The limits of pulls that a configuration asks for. */
+export function pullLimits(config: ImageServiceConfig): PullLimits {
+  const cap = config.maxParallelImagePulls === 0 ? Infinity : config.maxParallelImagePulls;
+  return {
+    maxParallel: config.serializeImagePulls ? 1 : cap,
+    qps: config.registryPullQPS,
+    burst: config.registryBurst,
+    qpsMaxWaitMs: config.registryPullQPSMaxWaitMs,
+    maxWaiting: config.maxWaitingImagePulls,
+  };
+}
+
+/** Where a configuration takes the node's credentials from. */
+export function credentialSources(config: ImageServiceConfig): CredentialSources {
+  const orNone = (text: string) => (text === '' ? undefined : text);
+  const plugins = orNone(config.imageCredentialProviderConfig);
+  return {
+    pullSecretsDir: orNone(config.pullSecretsDir),
+    undecodable: config.undecodablePullSecrets,
+    configJsonDirs: config.dockerConfigDirs,
+    dockercfgDirs: config.dockercfgDirs,
+    helpers: config.credentialHelpers ? { binDir: config.credentialHelperDir } : undefined,
+    providers:
+      plugins === undefined
+        ? undefined
+        : { config: plugins, binDir: config.imageCredentialProviderBinDir },
+  };
+}

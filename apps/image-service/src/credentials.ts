@@ -1,5 +1,5 @@
 import type { AuthConfig } from '@stowage/cri-proto';
-import type { SecretCoordinates, ServiceAccountCoordinates } from './pull-records';
+import type { SecretCoordinates, ServiceAccountCoordinates } from './records/pull-records';
 
 /** The fields of CRI's AuthConfig that hold something; the others are absent. */
 export type PullAuth = Partial<

@@ -10,7 +10,7 @@ import { defaultPullPolicy } from './pull-policy';
 import type { PullPolicy } from './pull-policy';
 import { PullQueue } from './pull-queue';
 import type { PullLimits } from './pull-queue';
-import type { CallerCredentials, PullRecords } from './pull-records';
+import type { CallerCredentials, PullRecords } from './records/pull-records';
 import { FakeRuntime } from './testing/fake-runtime';
 
 interface Coordinates {

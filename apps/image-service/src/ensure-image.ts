@@ -1,6 +1,12 @@
 import { kubeletErrorText } from '@stowage/cri-client';
 import { PullImageRequest } from '@stowage/cri-proto';
-import { RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
+import {
+  errorMessage,
+  InternalError,
+  RuntimeUnavailableError,
+  StowageError,
+  toGrpcStatus,
+} from '@stowage/errors';
 import {
   applyDefaultTag,
   ImageReferenceError,
@@ -19,8 +25,8 @@ import type { Coalesced } from './pull-coalescer';
 import type { PulledImage, PullOptions } from './pull-image';
 import { defaultPullPolicy } from './pull-policy';
 import type { PullPolicy } from './pull-policy';
-import { callerCredentials } from './pull-records';
-import type { PullRecords } from './pull-records';
+import { callerCredentials } from './records/pull-records';
+import type { PullRecords } from './records/pull-records';
 
 /** What is to be made sure of. */
 export interface EnsureRequest {
@@ -257,16 +263,28 @@ export class EnsureImage {
     const { image, credentials, signal } = ensuring;
     const { records } = this.#parts;
     await credentials.list({ signal });
-    await records?.recordIntent(image);
+    await this.#recordIntent(image);
     let recorded = false;
     try {
       const pulled = await this.#pullUnlessBackedOff(ensuring);
       recorded = true;
-      const { response, owner } = pulled.value;
-      await records?.recordPulled(image, response.imageRef, owner);
+      const { response, image: present, owner } = pulled.value;
+      await records?.recordPulled(image, present?.id ?? response.imageRef, owner);
       return this.#pulled(ensuring, pulled);
     } finally {
       if (!recorded) await records?.recordFailed(image);
+    }
+  }
+
+  /** No pull without its intent on disk: after a crash nobody would know of it. */
+  async #recordIntent(image: string): Promise<void> {
+    try {
+      await this.#parts.records?.recordIntent(image);
+    } catch (cause) {
+      throw new InternalError(
+        `Failed to record image pull intent for container image "${image}": ${errorMessage(cause)}`,
+        { cause },
+      );
     }
   }
 

@@ -4,6 +4,7 @@ import { grpcStatusName } from '@stowage/errors';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { ImageListeners } from './listeners';
+import type { MustPullResult } from './records/image-pull-records';
 import { pullSizeClass } from './pull-size-class';
 
 /** Kubelet's buckets for the duration of a pull, in seconds. */
@@ -137,8 +138,25 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
       },
     },
   };
+  const checks = new Counter({
+    name: 'stowage_image_must_pull_checks_total',
+    help: "Checks whether a caller may use an image that is there, by result, in kubelet's words.",
+    labelNames: ['result'],
+    registers,
+  });
+  const recordProblems = new Counter({
+    name: 'stowage_image_pull_record_problems_total',
+    help: 'Pull records that could not be read or written.',
+    registers,
+  });
   return {
     listeners,
+    recordChecked: (result: MustPullResult) => {
+      checks.inc({ result });
+    },
+    recordProblem: () => {
+      recordProblems.inc();
+    },
     calls: callMetrics(registry),
     credentialProblem: (source: string) => {
       problems.inc({ source });

@@ -1,21 +1,58 @@
-import { createCredential, DockerConfigFiles } from '@stowage/registry-auth';
-import type { Credential, Keyring, SourceProblem } from '@stowage/registry-auth';
+import {
+  concatKeyrings,
+  createCredential,
+  CredentialProviders,
+  DockerConfigFiles,
+  loadCredentialProviderConfig,
+  PullSecretDirectory,
+} from '@stowage/registry-auth';
+import type { Credential, Keyring, ProviderRun, SourceProblem } from '@stowage/registry-auth';
 import type { CredentialSource, NodeCredentials, PullAuth, PullCredential } from './credentials';
 
-/** Where the node's docker config is looked for. */
-export interface NodeCredentialsOptions {
+/** Where the node's credentials come from. */
+export interface CredentialSources {
+  /** Folder of mounted pull secrets. */
+  readonly pullSecretsDir?: string;
+  /** What a pull secret that does not decode does to a pull. */
+  readonly undecodable: 'skip' | 'fail';
   readonly configJsonDirs: readonly string[];
   readonly dockercfgDirs: readonly string[];
-  /** A file that cannot be used; the pull goes on without it. */
-  readonly onProblem: (problem: SourceProblem) => void;
+  /** Absent: `credHelpers` and `credsStore` are left out, as in kubelet. */
+  readonly helpers?: { readonly binDir: string };
+  /** kubelet's exec plugins. */
+  readonly providers?: { readonly config: string; readonly binDir: string };
 }
 
-/** The credentials of the node's docker config files, matched and ordered as in kubelet's keyring. */
-export function nodeCredentials({ onProblem, ...search }: NodeCredentialsOptions): NodeCredentials {
-  const keyring: Keyring = new DockerConfigFiles(search, { onProblem });
+/** Hears of the sources. */
+export interface CredentialSourceListener {
+  /** A source that cannot be used; the pull goes on without it. */
+  readonly onProblem: (problem: SourceProblem) => void;
+  readonly onProviderRun?: (run: ProviderRun) => void;
+}
+
+/**
+ * The node's credentials, matched and ordered as in kubelet's keyring: pull secrets, docker config, plugins. Throws
+ * CredentialProviderConfigError when the configuration of the plugins cannot be used.
+ */
+export function nodeCredentials({
+  onProblem,
+  onProviderRun,
+  ...sources
+}: CredentialSources & CredentialSourceListener): NodeCredentials {
+  const { pullSecretsDir, undecodable, helpers, providers } = sources;
+  const secrets =
+    pullSecretsDir === undefined
+      ? undefined
+      : new PullSecretDirectory(pullSecretsDir, { onProblem, undecodable });
+  const others: Keyring[] = [new DockerConfigFiles(sources, { onProblem, helpers })];
+  if (providers !== undefined) {
+    const config = loadCredentialProviderConfig(providers.config, providers.binDir);
+    others.push(new CredentialProviders(config, { onProblem, onRun: onProviderRun }));
+  }
+  const all = concatKeyrings(secrets === undefined ? others : [secrets, ...others]);
   return {
     forRepository: async (repository, options) =>
-      (await keyring.lookup(repository, options)).map(pullCredential),
+      (await all.lookup(repository, options)).map(pullCredential),
   };
 }
 
@@ -33,7 +70,20 @@ const sources: Record<Credential['source']['kind'], CredentialSource> = {
   'credential-provider': 'credential-provider',
 };
 
-function pullCredential({ auth, label }: Credential): PullCredential {
+function pullCredential({ auth, label, source }: Credential): PullCredential {
   const { kind, name, hash } = label;
-  return { auth, label: { source: sources[kind], name, hash } };
+  return { auth, label: { source: sources[kind], name, hash }, owner: ownerOf(source, hash) };
+}
+
+/** Docker config and plugins that were not given a service account belong to the node. */
+function ownerOf(source: Credential['source'], credentialHash: string): PullCredential['owner'] {
+  if (source.kind === 'secret') {
+    const { uid, namespace, name } = source;
+    return { secret: { uid, namespace, name, credentialHash } };
+  }
+  if (source.kind === 'credential-provider' && source.serviceAccount !== undefined) {
+    const { uid, namespace, name } = source.serviceAccount;
+    return { serviceAccount: { uid, namespace, name } };
+  }
+  return undefined;
 }

@@ -10,3 +10,4 @@ export const QUEUE = Symbol('PullQueue');
 export const NODE = Symbol('NodeCredentials');
 export const REMOVE = Symbol('RemoveImage');
 export const ENSURE = Symbol('EnsureImage');
+export const RECORDS = Symbol('ImagePullRecords');

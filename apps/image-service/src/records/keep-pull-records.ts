@@ -1,0 +1,77 @@
+import type { ImageServiceClient } from '@stowage/cri-client';
+import { errorMessage } from '@stowage/errors';
+import type { Logger } from '@stowage/service-kit';
+import type { ImageServiceConfig } from '../config';
+import { ImagePullRecords } from './image-pull-records';
+import type { RecordListener } from './image-pull-records';
+import { FsRecordStore } from './record-store';
+import { verificationPolicy } from './verification-policy';
+
+/** How often records of images that are gone are dropped, milliseconds. */
+const pruneIntervalMs = 600_000;
+
+/** The pull records of a configuration; undefined when it wants none. */
+export function openPullRecords(
+  config: Pick<
+    ImageServiceConfig,
+    | 'imagePullCredentialsVerificationPolicy'
+    | 'imagePullRecordsDir'
+    | 'preloadedImagesVerificationAllowlist'
+  >,
+  listener: RecordListener,
+): ImagePullRecords | undefined {
+  const name = config.imagePullCredentialsVerificationPolicy;
+  if (name === 'Off') return undefined;
+  const policy = verificationPolicy(name, config.preloadedImagesVerificationAllowlist);
+  const store = new FsRecordStore(config.imagePullRecordsDir, (error) =>
+    listener.problem?.('a pull record could not be read', error),
+  );
+  return new ImagePullRecords(store, policy, listener);
+}
+
+/**
+ * As soon as the runtime answers: ends what an earlier process left behind. Then, and every ten minutes: drops the records of images that
+ * are gone. Ends with the signal.
+ */
+export function keepPullRecords(
+  records: ImagePullRecords,
+  runtime: Pick<ImageServiceClient, 'availability' | 'listImages' | 'onAvailability'>,
+  { log, signal }: { log: Logger; signal: AbortSignal },
+): void {
+  let isRecovered = false;
+  let busy = false;
+  const isStopping = () => signal.aborted;
+  const keep = async () => {
+    if (busy || isStopping() || !runtime.availability().available) return;
+    busy = true;
+    try {
+      if (!isRecovered) await records.recover(runtime, { signal });
+      isRecovered = true;
+      const before = new Date();
+      const { images } = await runtime.listImages({}, { signal });
+      records.prune(
+        images.flatMap(({ id, repoDigests }) => [id, ...repoDigests]),
+        before,
+      );
+    } catch (error) {
+      if (!isStopping()) {
+        log.warn({ reason: errorMessage(error) }, 'pull records could not be brought up to date');
+      }
+    } finally {
+      busy = false;
+    }
+  };
+  const removeListener = runtime.onAvailability(() => {
+    if (!isRecovered) void keep();
+  });
+  const timer = setInterval(() => void keep(), pruneIntervalMs).unref();
+  signal.addEventListener(
+    'abort',
+    () => {
+      clearInterval(timer);
+      removeListener();
+    },
+    { once: true },
+  );
+  void keep();
+}

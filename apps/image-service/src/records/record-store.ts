@@ -1,0 +1,184 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { PulledRecord } from './pulled-record';
+import {
+  decodeIntent,
+  decodePulledRecord,
+  encodeIntent,
+  encodePulledRecord,
+  recordFileName,
+} from './record-files';
+import type { Decoded } from './record-files';
+
+/** What could be read, and what could not. */
+export interface Listed<T> {
+  readonly items: readonly T[];
+  readonly errors: readonly Error[];
+}
+
+/**
+ * Keeps pull intents (by image) and pulled records (by image ref). The calls are synchronous: the files are small, and so no two changes of
+ * one record come between each other.
+ */
+export interface RecordStore {
+  writeIntent(image: string): void;
+  hasIntent(image: string): boolean;
+  /** Deleting what is gone succeeds. */
+  deleteIntent(image: string): void;
+  intents(): Listed<string>;
+  /** Throws when there is one that cannot be read. */
+  pulledRecord(imageRef: string): PulledRecord | undefined;
+  writePulledRecord(record: PulledRecord): void;
+  deletePulledRecord(imageRef: string): void;
+  pulledRecords(): Listed<PulledRecord>;
+}
+
+/** In memory: for tests. */
+export class MemoryRecordStore implements RecordStore {
+  readonly #intents = new Set<string>();
+  readonly #pulled = new Map<string, PulledRecord>();
+
+  writeIntent(image: string): void {
+    this.#intents.add(image);
+  }
+
+  hasIntent(image: string): boolean {
+    return this.#intents.has(image);
+  }
+
+  deleteIntent(image: string): void {
+    this.#intents.delete(image);
+  }
+
+  intents(): Listed<string> {
+    return { items: [...this.#intents], errors: [] };
+  }
+
+  pulledRecord(imageRef: string): PulledRecord | undefined {
+    return this.#pulled.get(imageRef);
+  }
+
+  writePulledRecord(record: PulledRecord): void {
+    this.#pulled.set(record.imageRef, record);
+  }
+
+  deletePulledRecord(imageRef: string): void {
+    this.#pulled.delete(imageRef);
+  }
+
+  pulledRecords(): Listed<PulledRecord> {
+    return { items: [...this.#pulled.values()], errors: [] };
+  }
+}
+
+/**
+ * Kubelet's files: `<dir>/pulling` and `<dir>/pulled`, one a record, named by hash, replaced by rename. Kubelet's own folder
+ * (`/var/lib/kubelet/image_manager`) can be read and shared. Files of the version before are rewritten when the store opens.
+ */
+export class FsRecordStore implements RecordStore {
+  readonly #pulling: string;
+  readonly #pulled: string;
+
+  constructor(dir: string, onProblem: (error: Error) => void = () => undefined) {
+    this.#pulling = path.join(dir, 'pulling');
+    this.#pulled = path.join(dir, 'pulled');
+    for (const folder of [this.#pulling, this.#pulled]) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+    }
+    this.#rewriteOld(onProblem);
+  }
+
+  writeIntent(image: string): void {
+    write(this.#pulling, image, encodeIntent(image));
+  }
+
+  hasIntent(image: string): boolean {
+    return read(this.#pulling, image, decodeIntent)?.value === image;
+  }
+
+  deleteIntent(image: string): void {
+    rmSync(path.join(this.#pulling, recordFileName(image)), { force: true });
+  }
+
+  intents(): Listed<string> {
+    const { items, errors } = list(this.#pulling, decodeIntent);
+    return { items: items.map(({ value }) => value), errors };
+  }
+
+  pulledRecord(imageRef: string): PulledRecord | undefined {
+    const record = read(this.#pulled, imageRef, decodePulledRecord)?.value;
+    return record?.imageRef === imageRef ? record : undefined;
+  }
+
+  writePulledRecord(record: PulledRecord): void {
+    write(this.#pulled, record.imageRef, encodePulledRecord(record));
+  }
+
+  deletePulledRecord(imageRef: string): void {
+    rmSync(path.join(this.#pulled, recordFileName(imageRef)), { force: true });
+  }
+
+  pulledRecords(): Listed<PulledRecord> {
+    const { items, errors } = list(this.#pulled, decodePulledRecord);
+    return { items: items.map(({ value }) => value), errors };
+  }
+
+  #rewriteOld(onProblem: (error: Error) => void): void {
+    const intents = list(this.#pulling, decodeIntent);
+    const records = list(this.#pulled, decodePulledRecord);
+    for (const error of [...intents.errors, ...records.errors]) onProblem(error);
+    try {
+      for (const { value, isOld } of intents.items) if (isOld) this.writeIntent(value);
+      for (const { value, isOld } of records.items) if (isOld) this.writePulledRecord(value);
+    } catch (error) {
+      onProblem(error as Error);
+    }
+  }
+}
+
+function write(folder: string, name: string, content: string): void {
+  const file = path.join(folder, recordFileName(name));
+  writeFileSync(`${file}.tmp`, content, { mode: 0o600 });
+  renameSync(`${file}.tmp`, file);
+}
+
+function read<T>(
+  folder: string,
+  name: string,
+  decode: (text: string) => Decoded<T>,
+): Decoded<T> | undefined {
+  const file = path.join(folder, recordFileName(name));
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return decoded(file, text, decode);
+}
+
+function decoded<T>(file: string, text: string, decode: (text: string) => Decoded<T>): Decoded<T> {
+  try {
+    return decode(text);
+  } catch (cause) {
+    throw new Error(`pull record ${file} cannot be decoded`, { cause });
+  }
+}
+
+function list<T>(folder: string, decode: (text: string) => Decoded<T>): Listed<Decoded<T>> {
+  const items: Decoded<T>[] = [];
+  const errors: Error[] = [];
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const { name } = entry;
+    if (entry.isDirectory() || !name.startsWith('sha256-') || name.endsWith('.tmp')) continue;
+    const file = path.join(folder, name);
+    try {
+      items.push(decoded(file, readFileSync(file, 'utf8'), decode));
+    } catch (error) {
+      // Gone since the folder was read: another process may share it.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') errors.push(error as Error);
+    }
+  }
+  return { items, errors };
+}
