@@ -273,6 +273,9 @@ async function startup(testCase: StartupCase): Promise<ConformanceOutcome> {
   };
 }
 
+/** A plain list: that of node:fs belongs to another realm in tests. */
+const namesIn = (dir: string, folder: string): string[] => [...readdirSync(path.join(dir, folder))];
+
 /** Runs with a folder that is gone afterwards. */
 async function inFolder<T>(run: (dir: string) => T | Promise<T>): Promise<T> {
   const dir = mkdtempSync(path.join(tmpdir(), 'pull-verify-'));
@@ -297,9 +300,9 @@ function recordPulled(testCase: RecordPulledCase): Promise<ConformanceOutcome> {
     for (let count = 0; count < testCase.pulls_in_flight_before; count++) {
       await records.recordIntent(image);
     }
-    const before = readdirSync(path.join(dir, 'pulling'));
+    const before = namesIn(dir, 'pulling');
     records.recordPulledWith(image, image_ref, creds == null ? undefined : ours(creds));
-    const left = readdirSync(path.join(dir, 'pulling'));
+    const left = namesIn(dir, 'pulling');
     const written = store.pulledRecord(image_ref);
     return {
       want: {
@@ -309,7 +312,7 @@ function recordPulled(testCase: RecordPulledCase): Promise<ConformanceOutcome> {
         removed: testCase.intent_file_removed == null ? [] : [testCase.intent_file_removed],
       },
       got: {
-        files: readdirSync(path.join(dir, 'pulled')),
+        files: namesIn(dir, 'pulled'),
         record: entriesOf(written),
         time_updated: written?.lastUpdatedTime.getTime() !== long.getTime(),
         removed: before.filter((name) => !left.includes(name)),
@@ -327,7 +330,7 @@ function intent(testCase: IntentCase): Promise<ConformanceOutcome> {
     await records.recordIntent(image);
     return {
       want: { files: [testCase.file], counter: testCase.counter_after },
-      got: { files: readdirSync(path.join(dir, 'pulling')), counter: records.intentsOf(image) },
+      got: { files: namesIn(dir, 'pulling'), counter: records.intentsOf(image) },
     };
   });
 }
