@@ -697,7 +697,11 @@ function processesOf(containerId: string): number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return pids.map(Number).filter((pid) => {
     try {
-      return readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(containerId);
+      // One that ended and was not waited for has no command line.
+      return (
+        readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '' &&
+        readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(containerId)
+      );
     } catch {
       return false;
     }

@@ -1,0 +1,156 @@
+import path from 'node:path';
+import {
+  eventually,
+  eventuallyPasses,
+  startStack,
+  subscribeEvents,
+  type EventCollection,
+  type Stack,
+} from '@stowage/testing';
+import { FakeRuntime } from './testing/fake-runtime';
+import { brief, eventsAbout, GatewayProcess } from './testing/gateway-process';
+
+/** Listings alone would come too late for any of these tests. */
+const relistInterval = '1h';
+
+describe('runtime-gateway on a runtime with an event stream', () => {
+  let stack: Stack;
+  let events: EventCollection;
+  let runtime: FakeRuntime;
+  let gateway: GatewayProcess;
+  let runtimes = 0;
+
+  const start = async (
+    identity: { runtimeName: string; runtimeVersion: string },
+    env: Record<string, string> = {},
+  ) => {
+    runtimes += 1;
+    const socket = path.join(stack.dir, `fake-${runtimes}.sock`);
+    runtime = await FakeRuntime.start(socket, identity);
+    gateway = new GatewayProcess({
+      dir: stack.dir,
+      node: `node-${runtimes}`,
+      runtimeEndpoint: `unix://${socket}`,
+      natsUrl: stack.nats.url,
+    });
+    await gateway.start({ env: { STOWAGE_RELIST_INTERVAL: relistInterval, ...env } });
+  };
+  const reading = () =>
+    eventually(async () => (await gateway.metric('stowage_gateway_runtime_event_stream')) === 1, {
+      what: 'the event stream to be read',
+    });
+  const told = (...ids: string[]) =>
+    eventsAbout(events, `node-${runtimes}`, ...ids).map((event) =>
+      brief(event).replace(event.subject.slice(0, 8), event.subject.slice(0, 1)),
+    );
+  const runPod = async () => {
+    const { client } = gateway;
+    const config = { metadata: { name: 'cart-0', namespace: 'shop', uid: 'u1' } };
+    const { podSandboxId } = await client.runPodSandbox({ config });
+    const { containerId } = await client.createContainer({
+      podSandboxId,
+      config: { metadata: { name: 'main' }, image: { image: 'team/app:1' } },
+      sandboxConfig: config,
+    });
+    await client.startContainer({ containerId });
+    return { podSandboxId, containerId };
+  };
+
+  beforeAll(async () => {
+    stack = await startStack({ containerd: false, registries: false });
+    events = await subscribeEvents(stack.nats.url);
+  });
+
+  afterEach(async () => {
+    await gateway.end();
+    runtime.stop();
+  });
+
+  afterAll(async () => {
+    await events.close();
+    await stack.down();
+  });
+
+  it('tells what calls did as their doing, and an exit by itself from the stream', async () => {
+    await start({ runtimeName: 'containerd', runtimeVersion: 'v2.1.4' });
+    await reading();
+    const { podSandboxId, containerId } = await runPod();
+    runtime.exit(containerId, 3);
+    const stopped = await events.waitFor('ContainerStopped');
+    expect(stopped.data).toMatchObject({
+      containerId,
+      pod: { namespace: 'shop', name: 'cart-0', uid: 'u1' },
+      exitCode: 3,
+      reason: 'Error',
+      requested: false,
+      observedBy: 'runtime-event',
+    });
+    await gateway.client.stopContainer({ containerId });
+    await gateway.client.removeContainer({ containerId });
+    await eventuallyPasses(() => {
+      expect(told(podSandboxId, containerId)).toEqual([
+        'PodSandboxStarted 5 call',
+        'ContainerCreated c call',
+        'ContainerStarted c call',
+        'ContainerStopped c runtime-event',
+        'ContainerRemoved c call',
+      ]);
+    });
+  });
+
+  it('tells a stop that was asked for as such, although the stream shows it first', async () => {
+    await start({ runtimeName: 'another', runtimeVersion: '1' });
+    await reading();
+    const { containerId } = await runPod();
+    await gateway.client.stopContainer({ containerId });
+    await eventuallyPasses(() => {
+      expect(told(containerId)).toEqual([
+        'ContainerCreated c call',
+        'ContainerStarted c call',
+        'ContainerStopped c call',
+      ]);
+    });
+  });
+
+  it('makes good by a listing what happened while the stream was broken', async () => {
+    await start({ runtimeName: 'another', runtimeVersion: '1' });
+    await reading();
+    const { containerId } = await runPod();
+    runtime.endStreams();
+    runtime.exit(containerId, 9);
+    await eventuallyPasses(() => {
+      expect(told(containerId).at(-1)).toBe('ContainerStopped c listing');
+    });
+    await reading();
+    const other = await runPod();
+    runtime.exit(other.containerId, 1);
+    await eventuallyPasses(() => {
+      expect(told(other.containerId).at(-1)).toBe('ContainerStopped c runtime-event');
+    });
+  });
+
+  it.each<{ env: Record<string, string>; runtimeVersion: string; why: string }>([
+    { env: {}, runtimeVersion: '1.7.27', why: 'whose readers would take events from each other' },
+    { env: { STOWAGE_RUNTIME_EVENTS: 'never' }, runtimeVersion: '2.1.4', why: 'by configuration' },
+  ])('leaves the stream alone $why, and lists', async ({ env, runtimeVersion }) => {
+    await start(
+      { runtimeName: 'containerd', runtimeVersion },
+      { STOWAGE_RELIST_INTERVAL: '200ms', ...env },
+    );
+    const { containerId } = await runPod();
+    runtime.exit(containerId, 3);
+    await eventuallyPasses(() => {
+      expect(told(containerId).at(-1)).toBe('ContainerStopped c listing');
+    });
+    expect(runtime.readers).toBe(0);
+  });
+
+  it('reads the stream of any runtime when the configuration says so', async () => {
+    await start(
+      { runtimeName: 'containerd', runtimeVersion: '1.7.27' },
+      { STOWAGE_RUNTIME_EVENTS: 'always' },
+    );
+    await reading();
+    expect(runtime.readers).toBe(1);
+  });
+});
