@@ -19,22 +19,23 @@ import { policyOf, type GcConfig } from './config';
 import { CriRuntime } from './cri-runtime';
 import { ImageDetector } from './detect-images';
 import { DiskWatch } from './disk-watch';
-import { compileExempt } from './exempt';
+import { ImageContents } from './image-contents';
 import { ImageEvents } from './image-events';
 import { ImageHints } from './image-hints';
+import { LivePolicy } from './live-policy';
 import { measureFileSystem } from './measure-file-system';
 import { defaultMeterLimits } from './measure-freed';
 import { GcMetrics } from './metrics';
-import type { CollectionPolicy } from './policy';
 import type { Publish } from './publish';
 import { GC_QUERIES, GcQueries } from './queries';
+import { policyFiles } from './read-policy';
 import { ImageRecordStore } from './records/record-store';
 import { Worker } from './worker';
 
 type Context = ServiceContext<GcConfig>;
 
 const CONTEXT = Symbol('ServiceContext');
-const POLICY = Symbol('CollectionPolicy');
+const POLICY = Symbol('LivePolicy');
 const METRICS = Symbol('GcMetrics');
 const RECORDS = Symbol('ImageRecordStore');
 const BUS = Symbol('EventBus');
@@ -58,12 +59,12 @@ function nativeBinding(): { nativeBinding?: string } {
 /** Throws when another worker holds the state directory. */
 function openRecords(
   { config, log, health }: Context,
-  policy: CollectionPolicy,
+  policy: LivePolicy,
   metrics: GcMetrics,
 ): ImageRecordStore {
   const store = ImageRecordStore.open({
     stateDir: config.stateDir,
-    keep: policy.differences.records,
+    keep: policy.current.differences.records,
     now: () => new Date(now()),
     log,
     ...nativeBinding(),
@@ -84,6 +85,28 @@ function openRecords(
     },
   });
   return store;
+}
+
+/** The policy, read again from the files that this process was started with. */
+async function openPolicy(
+  { config, version, log, health }: Context,
+  metrics: GcMetrics,
+): Promise<LivePolicy> {
+  const argv = process.argv.slice(2);
+  const files = await policyFiles({ argv, env: process.env, version, running: config });
+  return new LivePolicy({
+    ...files,
+    first: policyOf(config),
+    log,
+    metrics,
+    now,
+    health: (problem) => {
+      health.report(
+        'policy',
+        problem === undefined ? { state: 'ok' } : { state: 'degraded', reason: problem },
+      );
+    },
+  });
 }
 
 function connectRuntime({ config, log, metrics, health }: Context): CriClients {
@@ -155,8 +178,8 @@ function rememberedHints({ config }: Context, store: ImageRecordStore): ImageHin
 const providers: Provider[] = [
   {
     provide: POLICY,
-    inject: [CONTEXT],
-    useFactory: ({ config }: Context) => policyOf(config),
+    inject: [CONTEXT, METRICS],
+    useFactory: openPolicy,
   },
   {
     provide: METRICS,
@@ -179,14 +202,17 @@ const providers: Provider[] = [
     inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME],
     useFactory: (
       { config, log, health }: Context,
-      policy: CollectionPolicy,
+      policy: LivePolicy,
       store: ImageRecordStore,
       publish: Publish,
       metrics: GcMetrics,
       runtime: CriRuntime,
     ) =>
       new DiskWatch({
-        policy,
+        // A getter here and below: a reload replaces the policy.
+        get policy() {
+          return policy.current;
+        },
         store,
         publish,
         metrics,
@@ -207,8 +233,8 @@ const providers: Provider[] = [
     provide: DETECTOR,
     inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME, HINTS],
     useFactory: (
-      { config, log }: Context,
-      { differences }: CollectionPolicy,
+      { log }: Context,
+      policy: LivePolicy,
       store: ImageRecordStore,
       publish: Publish,
       metrics: GcMetrics,
@@ -216,7 +242,16 @@ const providers: Provider[] = [
       hints: ImageHints,
     ) =>
       new ImageDetector({
-        differences,
+        get differences() {
+          return policy.current.differences;
+        },
+        get exempt() {
+          return policy.exempt;
+        },
+        get needsLabels() {
+          return policy.needsLabels;
+        },
+        contents: new ImageContents(runtime),
         store,
         publish,
         metrics,
@@ -224,7 +259,6 @@ const providers: Provider[] = [
         hints,
         log,
         now,
-        exempt: compileExempt(config.exemptImages),
       }),
   },
   {
@@ -232,7 +266,7 @@ const providers: Provider[] = [
     inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME, DETECTOR, DISKS],
     useFactory: (
       { config, log }: Context,
-      policy: CollectionPolicy,
+      policy: LivePolicy,
       store: ImageRecordStore,
       publish: Publish,
       metrics: GcMetrics,
@@ -241,7 +275,9 @@ const providers: Provider[] = [
       disks: DiskWatch,
     ) =>
       new CollectionRunner({
-        policy,
+        get policy() {
+          return policy.current;
+        },
         store,
         publish,
         metrics,
@@ -261,7 +297,7 @@ const providers: Provider[] = [
       runner: CollectionRunner,
       store: ImageRecordStore,
       disks: DiskWatch,
-      policy: CollectionPolicy,
+      policy: LivePolicy,
     ) => new GcQueries({ runner, store, disks, policy }),
   },
   {
@@ -269,7 +305,7 @@ const providers: Provider[] = [
     inject: [CONTEXT, POLICY, RUNNER, DISKS, RECORDS, HINTS, BUS, CLIENTS],
     useFactory: (
       { config, log, health, signal }: Context,
-      policy: CollectionPolicy,
+      policy: LivePolicy,
       runner: CollectionRunner,
       disks: DiskWatch,
       store: ImageRecordStore,

@@ -39,6 +39,8 @@ class FakeNode {
   ports(): CollectionPorts {
     return {
       now: () => this.clock,
+      pace: () => Promise.resolve(),
+      batch: (task) => task(),
       sleep: (ms) => {
         this.clock += ms;
         return Promise.resolve();
@@ -279,6 +281,94 @@ describe('carryOut', () => {
       grpcStatus: 'CANCELLED',
       message: 'the service is stopping',
     });
+  });
+
+  it('ends at the limit of a run, which is no failure', async () => {
+    const node = new FakeNode(99);
+    const { outcome } = await collect(node, { policy: policy({ maxImagesPerRun: 1 }) });
+    expect(node.removedIds).toEqual(['a']);
+    expect(outcome.failure).toBeUndefined();
+    expect(outcome.limitedBy).toBe('one collection removes at most 1 images');
+    expect(outcome.keptByReason).toEqual({ budget: 4 });
+  });
+
+  it('begins no removal after the time of a run, and a clock set back does not end it', async () => {
+    const slow = new FakeNode(99, {
+      afterRemoval: (self) => {
+        self.clock += 2000;
+      },
+    });
+    const { outcome } = await collect(slow, {
+      policy: policy({ maxRunMs: 3000, lowThresholdPercent: 55 }),
+    });
+    expect(slow.removedIds).toEqual(['a', 'b']);
+    expect(outcome.limitedBy).toBe('one collection takes at most 3s');
+    expect(outcome.failure).toBeUndefined();
+    const back = new FakeNode(95, {
+      lateMs: -1e9,
+      afterRemoval: (self) => {
+        self.clock -= 3_600_000;
+      },
+    });
+    const set = await collect(back, { policy: policy({ maxRunMs: 3000 }) });
+    expect(back.removedIds).toEqual(['a', 'b']);
+    expect(set.outcome.durationMs).toBe(0);
+  });
+
+  it('removes several at once, no more than are expected to be needed, and measures them together', async () => {
+    const node = new FakeNode(95);
+    const ports = node.ports();
+    let running = 0;
+    let most = 0;
+    const plan = planCollection(
+      input({ images: five, disks: [node.reading], policy: policy({ lowThresholdPercent: 55 }) }),
+    );
+    const outcome = await carryOut(
+      plan,
+      {
+        ...ports,
+        removeImage: async (chosen, options) => {
+          running += 1;
+          most = Math.max(most, running);
+          await new Promise((resolve) => setImmediate(resolve));
+          running -= 1;
+          await ports.removeImage(chosen, options);
+        },
+      },
+      {
+        policy: policy({ lowThresholdPercent: 55, parallelRemovals: 3 }),
+        meter,
+        signal: new AbortController().signal,
+      },
+    );
+    // 400 bytes to free: three, then one.
+    expect(most).toBe(3);
+    expect(node.removedIds).toEqual(['a', 'b', 'c', 'd']);
+    expect(outcome.removed.map(({ measuredBytes }) => measuredBytes)).toEqual([
+      null,
+      null,
+      null,
+      100,
+    ]);
+    expect(outcome).toMatchObject({ measuredBytes: 400, keptByReason: { 'enough-freed': 1 } });
+  });
+
+  it('goes on until inodes are down at their mark', async () => {
+    const some = policy({ inodesHighThresholdPercent: 90, inodesLowThresholdPercent: 80 });
+    const node = new FakeNode(50);
+    node.reading = { ...node.reading, inodes: 100, inodesFree: 5 };
+    const { outcome } = await collect(
+      Object.assign(node, {
+        free: () => {
+          node.reading = { ...node.reading, inodesFree: node.reading.inodesFree! + 5 };
+        },
+      }),
+      { policy: some },
+    );
+    // 500 bytes in 95 inodes: 15 inodes are planned as 79 bytes, one image; measured it takes three.
+    expect(outcome.askedBytes).toBe(79);
+    expect(node.removedIds).toEqual(['a', 'b', 'c']);
+    expect(outcome.failure).toBeUndefined();
   });
 
   describe('removals by age', () => {

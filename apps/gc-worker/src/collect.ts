@@ -6,18 +6,23 @@ import {
 } from '@stowage/errors';
 import { goDurationText } from './go-duration';
 import { FreedMeter, type FreedMeterLimits } from './measure-freed';
-import type {
-  CollectionPlan,
-  CollectionRequest,
-  KeepRule,
-  PlannedImage,
-  RemoveRule,
+import { inMaintenance } from './maintenance';
+import {
+  Budget,
+  type CollectionPlan,
+  type CollectionRequest,
+  type KeepRule,
+  type PlannedImage,
+  type RemoveRule,
 } from './plan-collection';
 import type { CollectionPolicy } from './policy';
 import {
   assessDisk,
+  bytesToPlan,
+  disksToRelieve,
   insufficientSpaceText,
   InvalidDiskCapacityError,
+  isRelieved,
   type DiskAssessment,
   type FileSystemReading,
 } from './threshold';
@@ -39,6 +44,10 @@ export interface CollectionPorts {
   removed(image: RemovedImage): void;
   /** The removal was tried and failed. Must not throw. */
   notRemoved(image: FailedRemoval): void;
+  /** Waits for the next removal that the policy's rate allows; ends early when the signal is aborted. */
+  pace(options: { signal: AbortSignal }): Promise<void>;
+  /** Runs the check, removal and account of some images, so that no detection sees them half done. */
+  batch(task: () => Promise<void>): Promise<void>;
   /** Milliseconds since the epoch. */
   now(): number;
   sleep(ms: number): Promise<void>;
@@ -79,6 +88,12 @@ export interface ImageOutcome {
   readonly why: string;
 }
 
+/** Outcome of one removal, before it is measured. */
+interface Attempt {
+  readonly image: PlannedImage;
+  readonly isRemoved: boolean;
+}
+
 export interface CollectionOutcome {
   readonly planId: string;
   readonly trigger: CollectionPlan['trigger'];
@@ -105,6 +120,8 @@ export interface CollectionOutcome {
   /** The file system with most to free (or the first), before and after. */
   readonly before?: DiskAssessment;
   readonly after?: DiskAssessment;
+  /** The limit of a run (images, bytes, time) that ended it before it was through; absent when none did. */
+  readonly limitedBy?: string;
   readonly failure?: CollectionFailure;
 }
 
@@ -148,6 +165,8 @@ class Collection {
   private targets: readonly DiskAssessment[] = [];
   private beforeAll: readonly DiskAssessment[] = [];
   private failure: CollectionFailure | undefined;
+  /** The limit of a run that ended this one before it was through. */
+  private limitedBy: string | undefined;
 
   constructor(
     private readonly plan: CollectionPlan,
@@ -190,10 +209,7 @@ class Collection {
 
   private async agePass(): Promise<void> {
     const aged = this.plan.images.filter((image) => image.rule === 'max-age');
-    for (const image of aged) {
-      if (this.stopped()) return;
-      await this.remove(image, 'max-age');
-    }
+    await this.removeAll(aged, 'max-age');
     if (this.failedRemovals.length > 0 && this.differences.afterAgeRemovalError === 'stop') {
       const age = goDurationText(this.options.policy.maxAgeMs);
       this.fail(
@@ -205,13 +221,22 @@ class Collection {
 
   private async exactPass(): Promise<void> {
     if (this.plan.bytesToFree !== undefined) this.askedBytes = this.plan.bytesToFree;
-    for (const image of this.plan.images) {
-      if (image.verdict === 'keep' || image.rule === 'max-age') continue;
-      if (this.stopped()) return;
-      await this.remove(image, image.rule as RemoveRule);
-    }
+    const planned = this.plan.images.filter(
+      (image) => image.verdict === 'remove' && image.rule !== 'max-age',
+    );
+    await this.removeAll(planned, this.options.request === undefined ? 'threshold' : 'request');
+    if (this.failure !== undefined) return;
     this.spacePassDone = true;
     this.reportRemovalErrors();
+  }
+
+  /** Removes these, as many at once as the policy says, until they are through or the collection must stop. */
+  private async removeAll(images: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
+    const atOnce = this.options.policy.parallelRemovals;
+    for (let at = 0; at < images.length; at += atOnce) {
+      if (this.stopped() || this.isOverTime()) return;
+      await this.removeBatch(images.slice(at, at + atOnce), reason);
+    }
   }
 
   private async spacePass(): Promise<void> {
@@ -223,27 +248,67 @@ class Collection {
     }
     const reason: RemoveRule = this.options.request === undefined ? 'threshold' : 'request';
     let waitedForPlanned = false;
-    for (const image of this.plan.images) {
-      if (image.order === undefined || this.verdicts.has(image.imageId)) continue;
+    let batch: PlannedImage[] = [];
+    const queue = this.plan.images.filter(
+      (image) => image.order !== undefined && !this.verdicts.has(image.imageId),
+    );
+    for (const image of queue) {
       if (this.stopped()) return;
-      if (this.enough(asked)) break;
+      if (this.enough(asked) || this.isOverTime()) break;
       if (isTooYoung(image)) {
         this.scannedAndKept.push(image.imageId);
         continue;
       }
+      if (this.isOverBudget(image, batch)) continue;
       if (image.verdict === 'keep' && !waitedForPlanned && this.removedForSpace > 0) {
         // The estimate is used up: give the runtime time to free before more images than planned have to go.
         waitedForPlanned = true;
         await this.meter?.waitFor(() => this.reached(asked));
         if (this.enough(asked)) break;
       }
-      await this.remove(image, reason);
+      batch.push(image);
+      if (!this.isFull(batch, asked)) continue;
+      await this.removeBatch(batch, reason);
+      batch = [];
     }
+    if (batch.length > 0 && !this.enough(asked) && !this.stopped()) {
+      await this.removeBatch(batch, reason);
+    }
+    if (this.stopped()) return;
     if (!this.reached(asked) && this.removedForSpace > 0) {
       await this.meter?.waitFor(() => this.reached(asked));
     }
     this.spacePassDone = true;
     this.judge(asked);
+  }
+
+  /** A batch is full when as many removals as may go at once are in it, or when it is expected to be enough. */
+  private isFull(batch: readonly PlannedImage[], asked: number): boolean {
+    if (batch.length >= this.options.policy.parallelRemovals) return true;
+    const expected = batch.reduce((sum, image) => sum + image.expectedBytes, 0);
+    return this.freedBySize + expected >= asked;
+  }
+
+  /** Whether one more image would break the limits of a run; it then stays, and so says its verdict. */
+  private isOverBudget(image: PlannedImage, batch: readonly PlannedImage[]): boolean {
+    const { policy } = this.options;
+    if (policy.maxImagesPerRun === 0 && policy.maxBytesPerRun === 0) return false;
+    const budget = new Budget(policy);
+    for (const { expectedBytes } of [...this.removedImages, ...batch]) budget.spend(expectedBytes);
+    const why = budget.refuses(image.expectedBytes);
+    if (why === undefined) return false;
+    this.limitedBy ??= why;
+    this.verdicts.set(image.imageId, { image, result: 'kept', rule: 'budget', why });
+    this.scannedAndKept.push(image.imageId);
+    return true;
+  }
+
+  /** Whether the run has lasted as long as it may; a clock that was set back does not make it longer. */
+  private isOverTime(): boolean {
+    const { maxRunMs } = this.options.policy;
+    if (maxRunMs === 0 || this.ports.now() - this.startedAt < maxRunMs) return false;
+    this.limitedBy ??= `one collection takes at most ${goDurationText(maxRunMs)}`;
+    return true;
   }
 
   /** Reads the disks and finds those to relieve. False when the collection ends here. */
@@ -268,9 +333,9 @@ class Collection {
       if (assessments.length === 0) return false;
     }
     if (this.beforeAll.length === 0) this.beforeAll = assessments;
-    this.targets = assessments.filter((assessment) => assessment.overHigh);
+    this.targets = disksToRelieve(assessments, inMaintenance(policy, this.ports.now()));
     if (this.targets.length > 0) {
-      this.askedBytes = Math.max(...this.targets.map((target) => target.bytesToFree));
+      this.askedBytes = Math.max(...this.targets.map(bytesToPlan));
     }
     return true;
   }
@@ -288,11 +353,32 @@ class Collection {
     const now = validAssessments(this.meter.readings(), this.options.policy);
     return this.targets.every((target) => {
       const current = now.find(({ mountpoint }) => mountpoint === target.mountpoint);
-      return current !== undefined && current.bytesToFree <= 0;
+      return current !== undefined && isRelieved(target, current);
     });
   }
 
-  private async remove(image: PlannedImage, reason: RemoveRule): Promise<void> {
+  /** Removes these at once and measures once. What each brought is known only when it was alone. */
+  private async removeBatch(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
+    const { signal } = this.options;
+    for (let begun = 0; begun < batch.length; begun += 1) await this.ports.pace({ signal });
+    if (signal.aborted) return;
+    await this.ports.batch(() => this.removeTogether(batch, reason));
+  }
+
+  private async removeTogether(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
+    const attempts = await Promise.all(batch.map((image) => this.attempt(image, reason)));
+    const gone = attempts.filter(({ isRemoved }) => isRemoved).map(({ image }) => image);
+    if (gone.length === 0) return;
+    const expected = gone.reduce((sum, image) => sum + image.expectedBytes, 0);
+    if (reason !== 'max-age') {
+      this.freedBySize += expected;
+      this.removedForSpace += gone.length;
+    }
+    const measured = (await this.meter?.afterRemoval(expected)) ?? null;
+    for (const image of gone) this.tellRemoved(image, reason, gone.length === 1 ? measured : null);
+  }
+
+  private async attempt(image: PlannedImage, reason: RemoveRule): Promise<Attempt> {
     const { signal } = this.options;
     try {
       if (this.differences.useCheck === 'before-each-removal') {
@@ -300,21 +386,20 @@ class Collection {
         if (protection !== undefined) {
           this.verdicts.set(image.imageId, { image, result: 'kept', ...protection });
           this.scannedAndKept.push(image.imageId);
-          return;
+          return { image, isRemoved: false };
         }
       }
       this.attempted.push(image.imageId);
       this.ports.removing(image, reason);
       await this.ports.removeImage(image, { signal });
+      return { image, isRemoved: true };
     } catch (error) {
       this.removalFailed(image, error);
-      return;
+      return { image, isRemoved: false };
     }
-    if (reason !== 'max-age') {
-      this.freedBySize += image.expectedBytes;
-      this.removedForSpace += 1;
-    }
-    const measuredBytes = (await this.meter?.afterRemoval(image.expectedBytes)) ?? null;
+  }
+
+  private tellRemoved(image: PlannedImage, reason: RemoveRule, measuredBytes: number | null): void {
     const why =
       image.verdict === 'remove' ? image.why : 'the images before it freed less than expected';
     const removed: RemovedImage = {
@@ -368,6 +453,11 @@ class Collection {
       this.reportRemovalErrors();
       return;
     }
+    if (this.limitedBy !== undefined) {
+      // Not a failure: the run did what its limits allow, and the next one goes on.
+      this.reportRemovalErrors();
+      return;
+    }
     const [target] = this.targets;
     const message =
       target === undefined
@@ -383,7 +473,7 @@ class Collection {
       this.meter === undefined ? [] : validAssessments(this.meter.readings(), this.options.policy);
     const open = this.targets.filter((target) => {
       const current = now.find(({ mountpoint }) => mountpoint === target.mountpoint);
-      return current === undefined || current.bytesToFree > 0;
+      return current === undefined || !isRelieved(target, current);
     });
     return mostToFree(open);
   }
@@ -448,6 +538,7 @@ class Collection {
       images,
       ...(before === undefined ? {} : { before }),
       ...(afterwards === undefined ? {} : { after: afterwards }),
+      ...(this.limitedBy === undefined ? {} : { limitedBy: this.limitedBy }),
       ...(this.failure === undefined ? {} : { failure: this.failure }),
     };
   }
@@ -457,6 +548,9 @@ class Collection {
     if (decided !== undefined) return decided;
     if (image.verdict === 'keep') {
       return { image, result: 'kept', rule: image.rule, why: image.why };
+    }
+    if (this.limitedBy !== undefined) {
+      return { image, result: 'kept', rule: 'budget', why: this.limitedBy };
     }
     if (this.spacePassDone || this.failure === undefined) {
       const why = 'not needed: enough was freed before';

@@ -127,7 +127,12 @@ describe('due', () => {
     worker.runtime.failure = new RuntimeUnavailableError('unix:///x', since, 'ENOENT');
     await collections.due('period', { signal });
     expect(worker.takeEvents()).toEqual([]);
-    worker.store.setExceeded('/images', now);
+    worker.store.setExceeded({
+      mountpoint: '/images',
+      resource: 'bytes',
+      level: 'high',
+      since: now,
+    });
     await collections.due('mark-crossed', { signal });
     expect(lastData()).toMatchObject({ error: { code: 'runtime-unavailable' }, removedCount: 0 });
     expect(worker.takeEvents()).toEqual(['GarbageCollectionFailed /images']);

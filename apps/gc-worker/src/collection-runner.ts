@@ -20,6 +20,7 @@ import * as eventData from './event-data';
 import type { FreedMeterLimits } from './measure-freed';
 import type { GcMetrics } from './metrics';
 import { Mutex } from './mutex';
+import { RemovalPace } from './removal-pace';
 import { planCollection, type CollectionPlan, type CollectionRequest } from './plan-collection';
 import type { CollectionPolicy } from './policy';
 import type { Publish } from './publish';
@@ -54,6 +55,8 @@ export type CollectionCause = 'period' | 'mark-crossed' | 'still-over-mark';
 
 interface PlannedNow {
   readonly plan: CollectionPlan;
+  /** The policy it was made by; a reload in between does not change a collection that runs. */
+  readonly policy: CollectionPolicy;
   /** False when a file system could not be read or reports no capacity. */
   readonly disksMeasured: boolean;
 }
@@ -66,7 +69,11 @@ const stopGraceMs = 5000;
 
 /** Plans and runs collections, one at a time, and tells what came of them. */
 export class CollectionRunner {
+  /** Plans and collections, one after the other. */
   private readonly mutex = new Mutex();
+  /** Detections and batches of removals: an image that goes between a detection's list and its records would come back as vanished. */
+  private readonly records = new Mutex();
+  private readonly pace: RemovalPace;
   private readonly requests = new Map<string, CollectionRequest | undefined>();
   private readonly collectingSince: number;
   private failuresInARow = 0;
@@ -74,6 +81,7 @@ export class CollectionRunner {
 
   constructor(private readonly parts: CollectionRunnerParts) {
     this.collectingSince = parts.now();
+    this.pace = new RemovalPace(() => parts.policy.removalsPerMinute);
   }
 
   /** The last collection of this process. */
@@ -81,9 +89,9 @@ export class CollectionRunner {
     return this.last;
   }
 
-  /** Brings the records up to date; waits for a collection that runs. Throws what the runtime answered. */
+  /** Brings the records up to date, also between the removals of a collection. Throws what the runtime answered. */
   detect(options: { signal: AbortSignal }): Promise<void> {
-    return this.mutex.run(async () => {
+    return this.records.run(async () => {
       await this.parts.detector.detect(options);
     });
   }
@@ -115,8 +123,7 @@ export class CollectionRunner {
     return this.mutex.run(async () => {
       if (planId === undefined) {
         const request = bytes === undefined ? undefined : { bytes };
-        const { plan } = await this.planNow(request, signal);
-        return this.carryOut(plan, { request, signal });
+        return this.carryOut(await this.planNow(request, signal), { request, signal });
       }
       if (!this.requests.has(planId)) {
         throw new FailedPreconditionError(
@@ -124,13 +131,14 @@ export class CollectionRunner {
         );
       }
       const request = this.requests.get(planId);
-      const { plan } = await this.planNow(request, signal);
+      const planned = await this.planNow(request, signal);
+      const { plan } = planned;
       if (plan.planId !== planId) {
         throw new FailedPreconditionError(
           `plan ${planId} is stale: images, their use or the disk changed, and the plan would be ${plan.planId} now`,
         );
       }
-      return this.carryOut(plan, { request, exact: true, signal });
+      return this.carryOut(planned, { request, exact: true, signal });
     });
   }
 
@@ -150,7 +158,7 @@ export class CollectionRunner {
       // While the mark stays exceeded the worker looks often; it speaks only when there is something to remove.
       const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
       if (nothingToDo || nothingNew) return;
-      await this.carryOut(plan, { signal });
+      await this.carryOut(planned, { signal });
     });
   }
 
@@ -159,7 +167,7 @@ export class CollectionRunner {
     signal: AbortSignal,
   ): Promise<PlannedNow> {
     const { detector, disks, policy, now, metrics } = this.parts;
-    const images = await detector.detect({ signal });
+    const images = await this.records.run(() => detector.detect({ signal }));
     let readings: readonly FileSystemReading[] = [];
     let disksMeasured = false;
     try {
@@ -178,7 +186,7 @@ export class CollectionRunner {
       ...(request === undefined ? {} : { request }),
     });
     metrics.planned(plan);
-    return { plan, disksMeasured };
+    return { plan, policy, disksMeasured };
   }
 
   private remember(planId: string, request: CollectionRequest | undefined): void {
@@ -189,10 +197,10 @@ export class CollectionRunner {
   }
 
   private async carryOut(
-    plan: CollectionPlan,
+    { plan, policy }: PlannedNow,
     options: { request?: CollectionRequest; exact?: boolean; signal: AbortSignal },
   ): Promise<CollectionOutcome> {
-    const { policy, meter, log } = this.parts;
+    const { meter, log } = this.parts;
     log.info(
       {
         planId: plan.planId,
@@ -215,6 +223,8 @@ export class CollectionRunner {
     return {
       now,
       sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      pace: (options) => this.pace.wait(options),
+      batch: (task) => this.records.run(task),
       readDisks: (options) => disks.read(options),
       protectionNow: (image, options) => detector.protectionNow(image, options),
       removeImage: ({ imageId }, { signal }) =>
@@ -280,7 +290,9 @@ export class CollectionRunner {
     if (cause === 'still-over-mark') return;
     this.failuresInARow += 1;
     // Without a mark that is exceeded nobody waits for this collection.
-    const [mountpoint] = this.parts.store.exceeded().keys();
+    const mountpoint = this.parts.store
+      .exceeded()
+      .find(({ level }) => level !== 'warning')?.mountpoint;
     if (mountpoint === undefined || !this.tellsFailure()) return;
     publish('GarbageCollectionFailed', mountpoint, {
       trigger: 'threshold',

@@ -1,5 +1,6 @@
 import { loadConfig } from '@stowage/service-kit';
 import { config, policyOf } from './config';
+import { defaultPolicy } from './policy';
 import { kubeletDifferences, stowageDifferences } from './differences';
 
 async function load(env: Record<string, string>, kubelet?: string) {
@@ -22,6 +23,7 @@ const kubeletFile = (lines: string) =>
 describe('config', () => {
   it('has kubelet’s defaults and our differences', async () => {
     expect(await load({})).toEqual({
+      ...defaultPolicy,
       highThresholdPercent: 85,
       lowThresholdPercent: 80,
       minAgeMs: 120_000,
@@ -51,7 +53,74 @@ describe('config', () => {
     });
   });
 
+  it('reads everything of the policy that kubelet does not have', async () => {
+    expect(
+      await load({
+        STOWAGE_EXEMPT_IMAGES: 'nginx:*',
+        STOWAGE_EXEMPT_RULES:
+          '[{"label":"tier=base","namespace":"kube-system"},{"image":"ci/**","youngerThan":"7h"}]',
+        STOWAGE_HIGH_MARK_AVAILABLE_BYTES: '10Gi',
+        STOWAGE_LOW_MARK_AVAILABLE_BYTES: '15Gi',
+        STOWAGE_INODES_HIGH_THRESHOLD_PERCENT: '95',
+        STOWAGE_WARNING_THRESHOLD_PERCENT: '70',
+        STOWAGE_WARNING_TIME_TO_FULL: '1h',
+        STOWAGE_CRITICAL_THRESHOLD_PERCENT: '97',
+        STOWAGE_MAX_IMAGES_PER_RUN: '5',
+        STOWAGE_MAX_BYTES_PER_RUN: '2Gi',
+        STOWAGE_MAX_RUN: '90s',
+        STOWAGE_REMOVALS_PER_MINUTE: '30',
+        STOWAGE_PARALLEL_REMOVALS: '4',
+        STOWAGE_MAINTENANCE_WINDOWS: 'Mon-Fri 22:00-06:00,Sun 00:00-24:00',
+        STOWAGE_MAINTENANCE_TIME_ZONE: 'Europe/Berlin',
+        STOWAGE_REMOVAL_ORDER: 'cost',
+        STOWAGE_REGRET_WINDOW: '12h',
+      }),
+    ).toEqual({
+      ...defaultPolicy,
+      exemptImages: ['nginx:*'],
+      exemptRules: [
+        { label: 'tier=base', namespace: 'kube-system' },
+        { image: 'ci/**', youngerThanMs: 7 * 3_600_000 },
+      ],
+      highMarkAvailableBytes: 10 * 2 ** 30,
+      lowMarkAvailableBytes: 15 * 2 ** 30,
+      inodesHighThresholdPercent: 95,
+      warningThresholdPercent: 70,
+      warningTimeToFullMs: 3_600_000,
+      criticalThresholdPercent: 97,
+      maxImagesPerRun: 5,
+      maxBytesPerRun: 2 * 2 ** 30,
+      maxRunMs: 90_000,
+      removalsPerMinute: 30,
+      parallelRemovals: 4,
+      maintenanceWindows: ['Mon-Fri 22:00-06:00', 'Sun 00:00-24:00'],
+      maintenanceTimeZone: 'Europe/Berlin',
+      order: 'cost',
+      regretWindowMs: 12 * 3_600_000,
+    });
+  });
+
   it.each<[Record<string, string>, string]>([
+    [
+      { STOWAGE_MAINTENANCE_WINDOWS: 'sometimes' },
+      'gc-worker: configuration: STOWAGE_MAINTENANCE_WINDOWS (environment) is "sometimes"; allowed: windows such as 22:00-06:00, Mon-Fri 01:00-05:00; in the environment days as a range or one day',
+    ],
+    [
+      { STOWAGE_MAINTENANCE_TIME_ZONE: 'Atlantis' },
+      'gc-worker: configuration: STOWAGE_MAINTENANCE_TIME_ZONE (environment) is "Atlantis"; allowed: an IANA time zone such as Europe/Berlin, or empty for that of the process',
+    ],
+    [
+      { STOWAGE_EXEMPT_RULES: '[{"lable":"x"}]' },
+      'gc-worker: configuration: STOWAGE_EXEMPT_RULES (environment) is [{"lable":"x"}]; allowed: a list of mappings with one or more of image (glob), digest, label (name or name=value), namespace (glob), youngerThan (duration); in the environment as JSON',
+    ],
+    [
+      { STOWAGE_HIGH_MARK_AVAILABLE_BYTES: '10Gi' },
+      'gc-worker: configuration: lowMarkAvailableBytes (STOWAGE_LOW_MARK_AVAILABLE_BYTES, from default) is "0"; allowed: at least highMarkAvailableBytes (10737418240)',
+    ],
+    [
+      { STOWAGE_INODES_HIGH_THRESHOLD_PERCENT: '80' },
+      'gc-worker: configuration: inodesLowThresholdPercent (STOWAGE_INODES_LOW_THRESHOLD_PERCENT, from default) is 90; allowed: at most inodesHighThresholdPercent (80)',
+    ],
     [
       { STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '101' },
       'gc-worker: configuration: STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT (environment) is 101; allowed: a whole number from 0 to 100',

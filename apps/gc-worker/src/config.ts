@@ -1,16 +1,28 @@
+import { parseGoDuration } from '@stowage/go-duration';
 import {
+  byteSizeKey,
   commonKeys,
   defineConfig,
   durationKey,
+  enumKey,
   integerKey,
   key,
   listKey,
   pathKey,
+  stringKey,
   type ConfigOf,
 } from '@stowage/service-kit';
 import * as z from 'zod';
 import { kubeletDifferences, stowageDifferences, type KubeletDifferences } from './differences';
-import { collectionPolicy, kubeletConfigErrors, type CollectionPolicy } from './policy';
+import { exemptRuleProblem, type ExemptRule } from './exempt';
+import { isTimeZone, parseWindow } from './maintenance';
+import {
+  collectionPolicy,
+  defaultPolicy,
+  kubeletConfigErrors,
+  policyProblems,
+  type CollectionPolicy,
+} from './policy';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
@@ -26,13 +38,50 @@ const percentKey = (name: string, defaultPercent: number, meaning: string) =>
     kubelet: { key: name, kind: 'number' },
   });
 
+const ownPercentKey = (defaultPercent: number, meaning: string) =>
+  integerKey({ default: defaultPercent, min: 0, max: 100, meaning });
+
+const countKey = (meaning: string) =>
+  integerKey({ default: 0, min: 0, max: 1_000_000, meaning: `${meaning}; 0 is no limit.` });
+
+const sizeKey = (meaning: string) =>
+  byteSizeKey({ default: 0, minBytes: 0, maxBytes: 2 ** 50, meaning });
+
+const exemptRuleSchema = z
+  .strictObject({
+    image: z.string().optional(),
+    digest: z.string().optional(),
+    label: z.string().optional(),
+    namespace: z.string().optional(),
+    youngerThan: z.string().optional(),
+  })
+  .transform(({ youngerThan, ...rest }, context): ExemptRule => {
+    const youngerThanMs = youngerThan === undefined ? undefined : parseGoDuration(youngerThan);
+    const rule = { ...rest, ...(youngerThanMs === undefined ? {} : { youngerThanMs }) };
+    const isWrong = youngerThan !== undefined && youngerThanMs === undefined;
+    if (isWrong || exemptRuleProblem(rule) !== undefined) {
+      context.addIssue({ code: 'custom', message: 'not allowed' });
+      return z.NEVER;
+    }
+    return rule;
+  });
+
+/** YAML has the rules as mappings; the environment as JSON. */
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
+
 /** Configuration of gc-worker. kubelet's settings have kubelet's names, in the YAML file too. */
 export const config = defineConfig({
   app: 'gc-worker',
   summary: 'Collects unused images, by kubelet’s rules, with ages that survive a restart.',
   keys: {
     ...commonKeys({
-      httpAddr: '127.0.0.1:9472',
+      httpAddr: ':9472',
       commands: ['plan', 'images', 'status'],
       allCommands: ['plan', 'run', 'images', 'status'],
     }),
@@ -66,6 +115,90 @@ export const config = defineConfig({
       allowed: 'globs over image references, such as quay.io/base/** or nginx:1.*',
       meaning:
         'Images that are never removed: globs over full or familiar references, ids or digests; without tag every tag is meant.',
+    }),
+    exemptRules: key<readonly ExemptRule[]>({
+      schema: z.array(exemptRuleSchema),
+      default: [],
+      allowed:
+        'a list of mappings with one or more of image (glob), digest, label (name or name=value), namespace (glob), youngerThan (duration); in the environment as JSON',
+      meaning:
+        'Images that are never removed: all conditions of one entry hold. Namespace: of pods that use or used it; youngerThan: since it was first detected.',
+      fromText: parsedJson,
+    }),
+    highMarkAvailableBytes: sizeKey(
+      'Instead of percents: a collection starts when fewer bytes are available; 0 is off.',
+    ),
+    lowMarkAvailableBytes: sizeKey(
+      'Instead of percents: a collection goes on until so many bytes are available.',
+    ),
+    inodesHighThresholdPercent: ownPercentKey(
+      100,
+      'Used percent of the inodes from which images are collected; 100 is never.',
+    ),
+    inodesLowThresholdPercent: ownPercentKey(
+      90,
+      'Used percent of the inodes that a collection goes down to.',
+    ),
+    warningThresholdPercent: ownPercentKey(
+      0,
+      'Used percent (bytes, and inodes where they have a mark) from which a warning is published; 0 is off.',
+    ),
+    warningTimeToFullMs: durationKey({
+      default: defaultPolicy.warningTimeToFullMs,
+      minMs: 0,
+      maxMs: 30 * dayMs,
+      meaning:
+        'A warning is published when a file system is going to be full within this at the rate of the last minutes; 0 is off.',
+    }),
+    criticalThresholdPercent: ownPercentKey(
+      95,
+      'Used percent from which it is critical: maintenance windows no longer hold collections back; 100 is never.',
+    ),
+    maxImagesPerRun: countKey('Most images that one collection removes'),
+    maxBytesPerRun: sizeKey(
+      'Most bytes (reported sizes) that one collection removes, one image at least; 0 is no limit.',
+    ),
+    maxRunMs: durationKey({
+      default: 0,
+      minMs: 0,
+      maxMs: dayMs,
+      meaning: 'A collection that has run for this long begins no further removal; 0 is no limit.',
+    }),
+    removalsPerMinute: countKey('Most removals begun in a minute'),
+    parallelRemovals: integerKey({
+      default: 1,
+      min: 1,
+      max: 64,
+      meaning: 'Removals at once; with more than one, what each frees is not measured on its own.',
+    }),
+    maintenanceWindows: listKey({
+      default: [],
+      item: z.string().refine((text) => parseWindow(text) !== undefined),
+      allowed:
+        'windows such as 22:00-06:00, Mon-Fri 01:00-05:00; in the environment days as a range or one day',
+      meaning:
+        'When collections may start by themselves; empty is at any time. Requests and a critical file system do not wait.',
+    }),
+    maintenanceTimeZone: {
+      ...stringKey({
+        default: '',
+        allowed: 'an IANA time zone such as Europe/Berlin, or empty for that of the process',
+        meaning: 'Time zone of the maintenance windows; empty is that of the process.',
+      }),
+      schema: z.string().refine((name) => name === '' || isTimeZone(name)),
+    },
+    removalOrder: enumKey({
+      values: ['last-used', 'cost'],
+      default: 'last-used',
+      meaning:
+        'Order of removal: least recently used first, or cheapest to pull again (size x pull time against idle time).',
+    }),
+    regretWindowMs: durationKey({
+      default: defaultPolicy.regretWindowMs,
+      minMs: 0,
+      maxMs: 365 * dayMs,
+      meaning:
+        'An image pulled again within this time after its removal is counted as regret; 0 is off.',
     }),
     kubeletBehaviour: key<readonly string[]>({
       schema: listKey({
@@ -148,6 +281,12 @@ export const config = defineConfig({
             allowed: `less than imageGCHighThresholdPercent (${values.imageGCHighThresholdPercent})`,
           };
     },
+    (values) => {
+      const [problem] = policyProblems({ ...defaultPolicy, ...ownSettings(values) });
+      return problem === undefined
+        ? undefined
+        : { key: keyOfField[problem.field] ?? problem.field, allowed: problem.allowed };
+    },
   ],
 });
 
@@ -169,9 +308,55 @@ const thresholds = (values: ThresholdKeys) => ({
   maxAgeMs: values.imageMaximumGCAgeMs,
 });
 
+/** Settings that stand in the policy under the same name. */
+const sameNames = [
+  'exemptImages',
+  'exemptRules',
+  'highMarkAvailableBytes',
+  'lowMarkAvailableBytes',
+  'inodesHighThresholdPercent',
+  'inodesLowThresholdPercent',
+  'warningThresholdPercent',
+  'warningTimeToFullMs',
+  'criticalThresholdPercent',
+  'maxImagesPerRun',
+  'maxBytesPerRun',
+  'maxRunMs',
+  'removalsPerMinute',
+  'parallelRemovals',
+  'maintenanceWindows',
+  'maintenanceTimeZone',
+  'regretWindowMs',
+] as const satisfies (keyof GcConfig & keyof CollectionPolicy)[];
+
+const keyOfField: Readonly<Partial<Record<keyof CollectionPolicy, string>>> = {
+  order: 'removalOrder',
+};
+
+type OwnKeys = Pick<GcConfig, (typeof sameNames)[number] | 'removalOrder'>;
+
+const ownSettings = (values: OwnKeys): Partial<CollectionPolicy> => ({
+  ...(Object.fromEntries(sameNames.map((name) => [name, values[name]])) as Pick<
+    CollectionPolicy,
+    (typeof sameNames)[number]
+  >),
+  order: values.removalOrder,
+});
+
+/** Settings that are part of the policy; they can be changed while the worker runs. */
+export const policyKeys: readonly (keyof GcConfig)[] = [
+  'imageGCHighThresholdPercent',
+  'imageGCLowThresholdPercent',
+  'imageMinimumGCAgeMs',
+  'imageMaximumGCAgeMs',
+  ...sameNames,
+  'removalOrder',
+  'kubeletBehaviour',
+];
+
 /** The policy that the settings describe. Throws PolicyError for settings that did not pass the configuration's checks. */
 export function policyOf(
-  values: ThresholdKeys & Pick<GcConfig, 'kubeletBehaviour'>,
+  values: ThresholdKeys & OwnKeys & Pick<GcConfig, 'kubeletBehaviour'>,
 ): CollectionPolicy {
   const back = values.kubeletBehaviour;
   const differences = Object.fromEntries(
@@ -182,5 +367,5 @@ export function policyOf(
         : stowageDifferences[name],
     ]),
   ) as unknown as KubeletDifferences;
-  return collectionPolicy({ ...thresholds(values), differences });
+  return collectionPolicy({ ...thresholds(values), ...ownSettings(values), differences });
 }

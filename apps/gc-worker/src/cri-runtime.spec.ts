@@ -1,5 +1,5 @@
 import { CriError } from '@stowage/cri-client';
-import { CriRuntime, sandboxImageOf } from './cri-runtime';
+import { contentOf, CriRuntime, sandboxImageOf } from './cri-runtime';
 
 const { signal } = new AbortController();
 
@@ -44,10 +44,12 @@ describe('CriRuntime', () => {
         metadata: { name: 'web' },
         labels: { 'io.kubernetes.pod.name': 'cart-0', 'io.kubernetes.pod.namespace': 'shop' },
       },
-      { id: 'c2', imageId: '', imageRef: 'sha256:b', labels: {} },
+      { id: 'c2', imageId: '', imageRef: 'sha256:b', labels: {}, podSandboxId: 's2' },
     ];
+    const listPodSandbox = () =>
+      Promise.resolve({ items: [{ id: 's2', metadata: { namespace: 'tools', name: 'box' } }] });
     const listContainers = () => Promise.resolve({ containers });
-    expect(await runtime({ listContainers }).listContainers({ signal })).toEqual([
+    expect(await runtime({ listContainers, listPodSandbox }).listContainers({ signal })).toEqual([
       {
         containerId: 'c1',
         imageId: 'sha256:a',
@@ -64,6 +66,8 @@ describe('CriRuntime', () => {
         imageRef: 'sha256:b',
         imageNames: [],
         imageVolumes: [],
+        podName: 'box',
+        podNamespace: 'tools',
       },
     ]);
   });
@@ -106,5 +110,29 @@ describe('sandboxImageOf', () => {
     ['another type', '{"sandboxImage":5}', undefined],
   ])('%s', (_, config, image) => {
     expect(sandboxImageOf(config)).toBe(image);
+  });
+});
+
+describe('contentOf', () => {
+  const info = {
+    chainID: 'sha256:c',
+    imageSpec: {
+      config: { Env: ['TOKEN=secret'], Labels: { tier: 'base', odd: 7 } },
+      rootfs: { type: 'layers', diff_ids: ['sha256:1', 'sha256:2'] },
+    },
+  };
+  it('takes layers and labels, and nothing else', () => {
+    expect(contentOf(JSON.stringify(info))).toEqual({
+      layers: ['sha256:1', 'sha256:2'],
+      labels: { tier: 'base' },
+    });
+  });
+  it.each([
+    ['no verbose answer', undefined, {}],
+    ['something that is not JSON', '{', {}],
+    ['no image configuration', '{"chainID":"x"}', {}],
+    ['an image without labels', '{"imageSpec":{"config":{}}}', { labels: {} }],
+  ])('makes of %s what there is', (_, json, content) => {
+    expect(contentOf(json)).toEqual(content);
   });
 });

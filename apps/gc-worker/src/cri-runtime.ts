@@ -1,5 +1,6 @@
 import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
 import { toGrpcStatus } from '@stowage/errors';
+import type { ImageContent } from './image-contents';
 import type { ContainerUse } from './image-use';
 import type { ListedImage } from './records/apply-detection';
 import type { Runtime } from './runtime';
@@ -16,9 +17,12 @@ export class CriRuntime implements Runtime {
   constructor(
     private readonly runtime: Pick<
       RuntimeServiceClient,
-      'listContainers' | 'containerStatus' | 'status'
+      'listContainers' | 'listPodSandbox' | 'containerStatus' | 'status'
     >,
-    private readonly image: Pick<ImageServiceClient, 'listImages' | 'imageFsInfo' | 'removeImage'>,
+    private readonly image: Pick<
+      ImageServiceClient,
+      'listImages' | 'imageFsInfo' | 'removeImage' | 'imageStatus'
+    >,
   ) {}
 
   async listImages(options: { signal: AbortSignal }): Promise<ListedImage[]> {
@@ -35,6 +39,10 @@ export class CriRuntime implements Runtime {
 
   async listContainers(options: { signal: AbortSignal }): Promise<ContainerUse[]> {
     const { containers } = await this.runtime.listContainers({}, options);
+    // kubelet labels its containers; of others only the sandbox tells the pod.
+    const isUnlabelled = containers.some((container) => !(labels.podNamespace in container.labels));
+    const { items } = isUnlabelled ? await this.runtime.listPodSandbox({}, options) : { items: [] };
+    const pods = new Map(items.map(({ id, metadata }) => [id, metadata]));
     return containers.map((container) => ({
       containerId: container.id,
       imageId: container.imageId,
@@ -44,8 +52,9 @@ export class CriRuntime implements Runtime {
       ) as string[],
       imageVolumes: [],
       containerName: container.metadata?.name ?? container.labels[labels.containerName],
-      podNamespace: container.labels[labels.podNamespace],
-      podName: container.labels[labels.podName],
+      podNamespace:
+        container.labels[labels.podNamespace] ?? pods.get(container.podSandboxId)?.namespace,
+      podName: container.labels[labels.podName] ?? pods.get(container.podSandboxId)?.name,
     }));
   }
 
@@ -62,6 +71,17 @@ export class CriRuntime implements Runtime {
       if (toGrpcStatus(error).name === 'NOT_FOUND') return undefined;
       throw error;
     }
+  }
+
+  async imageContent(
+    imageId: string,
+    options: { signal: AbortSignal },
+  ): Promise<ImageContent | undefined> {
+    const { image, info } = await this.image.imageStatus(
+      { image: { image: imageId }, verbose: true },
+      options,
+    );
+    return image === undefined ? undefined : contentOf(info.info);
   }
 
   async sandboxImage(options: { signal: AbortSignal }): Promise<string | undefined> {
@@ -100,3 +120,41 @@ export function sandboxImageOf(configJson: string | undefined): string | undefin
   const found = sandboxImage ?? pinnedImages?.sandbox;
   return typeof found === 'string' && found !== '' ? found : undefined;
 }
+
+/**
+ * Layers and labels in the verbose status of an image (`info.imageSpec` of containerd and CRI-O, an OCI image configuration). Takes
+ * nothing else from it: environment variables stand there too.
+ */
+export function contentOf(infoJson: string | undefined): ImageContent {
+  const spec = objectIn(parsedObject(infoJson), 'imageSpec');
+  const layers = objectIn(spec, 'rootfs')?.diff_ids;
+  const labels = objectIn(objectIn(spec, 'config'), 'Labels');
+  const isTexts = Array.isArray(layers) && layers.every((layer) => typeof layer === 'string');
+  return {
+    ...(isTexts && layers.length > 0 ? { layers: layers } : {}),
+    ...(spec === undefined
+      ? {}
+      : {
+          labels: Object.fromEntries(
+            Object.entries(labels ?? {}).filter(([, value]) => typeof value === 'string'),
+          ) as Record<string, string>,
+        }),
+  };
+}
+
+function parsedObject(json: string | undefined): Record<string, unknown> | undefined {
+  if (json === undefined) return undefined;
+  try {
+    return asObject(JSON.parse(json));
+  } catch {
+    return undefined;
+  }
+}
+
+const asObject = (value: unknown): Record<string, unknown> | undefined =>
+  typeof value === 'object' && value != null ? (value as Record<string, unknown>) : undefined;
+
+const objectIn = (
+  parent: Record<string, unknown> | undefined,
+  key: string,
+): Record<string, unknown> | undefined => asObject(parent?.[key]);

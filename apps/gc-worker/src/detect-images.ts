@@ -2,6 +2,7 @@ import { errorMessage } from '@stowage/errors';
 import type { KubeletDifferences } from './differences';
 import * as eventData from './event-data';
 import type { ExemptMatch } from './exempt';
+import type { ImageContents } from './image-contents';
 import type { ImageHints } from './image-hints';
 import { findUsers, ImageIndex, type ContainerUse } from './image-use';
 import type { GcMetrics } from './metrics';
@@ -24,6 +25,9 @@ export interface ImageDetectorParts {
   readonly store: ImageRecordStore;
   readonly hints: ImageHints;
   readonly exempt: ExemptMatch;
+  readonly contents: ImageContents;
+  /** Exempt rules look at labels: then every image's must be known before one may go. */
+  readonly needsLabels: boolean;
   readonly differences: KubeletDifferences;
   readonly publish: Publish;
   readonly metrics: Pick<GcMetrics, 'detected'>;
@@ -31,6 +35,9 @@ export interface ImageDetectorParts {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
+
+/** Images whose layers are asked for in one detection, where nothing depends on them but the estimate. */
+const contentCallsPerDetection = 256;
 
 /** Container status calls at once. */
 const statusCallsAtOnce = 8;
@@ -58,6 +65,7 @@ export class ImageDetector {
       const images = await runtime.listImages({ signal });
       const containers = await this.containers(signal);
       if (differences.sandboxImage === 'kept') await this.findSandboxImage(signal);
+      await this.learnContents(images, signal);
       const time = now();
       const result = applyDetection(store.images(), {
         images,
@@ -88,7 +96,7 @@ export class ImageDetector {
   ): Promise<{ rule: KeepRule; why: string } | undefined> {
     const { store, differences, now } = this.parts;
     const containers = await this.containers(signal);
-    const listed: ListedImage = { ...image, sizeBytes: image.expectedBytes };
+    const listed: ListedImage = { ...image };
     const usedBy = findUsers([listed], containers, differences.inUseMatch).get(image.imageId) ?? [];
     const time = now();
     if (usedBy.length > 0) store.used(image.imageId, time);
@@ -98,7 +106,7 @@ export class ImageDetector {
   }
 
   private withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {
-    const { exempt, hints } = this.parts;
+    const { exempt, hints, contents, needsLabels } = this.parts;
     const sandboxIds =
       this.sandboxImage === undefined ? [] : new ImageIndex(records).find(this.sandboxImage);
     return records.map((record) => {
@@ -106,10 +114,28 @@ export class ImageDetector {
       if (this.sandboxImage !== undefined && sandboxIds.includes(record.imageId)) {
         protections.push({ rule: 'sandbox-image', reference: this.sandboxImage });
       }
-      const pattern = exempt(record);
+      const content = contents.of(record.imageId);
+      const facts = content?.labels === undefined ? record : { ...record, labels: content.labels };
+      const pattern =
+        needsLabels && content === undefined
+          ? 'a label rule perhaps: its labels could not be read'
+          : exempt(facts, now);
       if (pattern !== undefined) protections.push({ rule: 'exempt', pattern });
-      return protections.length === 0 ? record : { ...record, protections };
+      const layers = content?.layers;
+      if (protections.length === 0 && layers === undefined) return record;
+      return {
+        ...record,
+        ...(protections.length === 0 ? {} : { protections }),
+        ...(layers === undefined ? {} : { layers }),
+      };
     });
+  }
+
+  private async learnContents(images: readonly ListedImage[], signal: AbortSignal): Promise<void> {
+    const { contents, needsLabels, log } = this.parts;
+    const atMost = needsLabels ? Infinity : contentCallsPerDetection;
+    const failures = await contents.learn(images, { atMost, signal });
+    if (failures > 0) log.debug({ failures }, 'layers and labels of some images unknown');
   }
 
   /** Containers with the images they mount. */

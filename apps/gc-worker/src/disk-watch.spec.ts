@@ -1,16 +1,19 @@
 import { stowageDifferences, type KubeletDifferences } from './differences';
 import { DiskWatch, type MeasuredFileSystem } from './disk-watch';
+import type { CollectionPolicy } from './policy';
 import { FakeWorker } from './testing/fake-worker';
 import { policy } from './testing/plan-fixtures';
 
 const { signal } = new AbortController();
 let worker: FakeWorker;
 let problem: string | undefined;
+let monotonic: number | undefined;
 let measured: Record<string, Partial<MeasuredFileSystem> | Error>;
 
 beforeEach(() => {
   worker = new FakeWorker();
   problem = undefined;
+  monotonic = undefined;
   measured = { '/images': {} };
 });
 
@@ -18,7 +21,11 @@ const used = (percent: number): Partial<MeasuredFileSystem> => ({
   availableBytes: 1000 - percent * 10,
 });
 
-function watch(differences: Partial<KubeletDifferences> = {}, hostRoot = ''): DiskWatch {
+function watch(
+  differences: Partial<KubeletDifferences> = {},
+  hostRoot = '',
+  values: Partial<CollectionPolicy> = {},
+): DiskWatch {
   return new DiskWatch({
     runtime: worker.runtime,
     measure: (path) => {
@@ -34,7 +41,7 @@ function watch(differences: Partial<KubeletDifferences> = {}, hostRoot = ''): Di
             ...values,
           });
     },
-    policy: policy({ differences: { ...stowageDifferences, ...differences } }),
+    policy: policy({ ...values, differences: { ...stowageDifferences, ...differences } }),
     store: worker.store,
     publish: worker.publish,
     metrics: worker.metrics,
@@ -44,6 +51,7 @@ function watch(differences: Partial<KubeletDifferences> = {}, hostRoot = ''): Di
     log: worker.log,
     hostRoot,
     now: worker.now,
+    monotonicNow: () => monotonic ?? worker.clock,
   });
 }
 
@@ -84,7 +92,61 @@ describe('poll', () => {
     expect((await disks.poll({ signal })).crossed).toEqual(['/a']);
     measured = { '/a': used(90), '/b': used(99) };
     expect((await disks.poll({ signal })).crossed).toEqual(['/b']);
-    expect(worker.takeEvents()).toEqual(['ThresholdExceeded /a', 'ThresholdExceeded /b']);
+    const told = worker.published.map(({ subject, data }) => `${subject} ${String(data.mark)}`);
+    expect(told).toEqual(['/a high', '/b high', '/b critical']);
+  });
+
+  it('warns by trend before a mark is reached, and tells when that is over', async () => {
+    const disks = watch();
+    const look = async (percent: number) => {
+      measured['/images'] = used(percent);
+      worker.clock += 10_000;
+      await disks.poll({ signal });
+    };
+    for (const percent of [10, 14, 18, 22]) await look(percent);
+    expect(worker.published).toEqual([]);
+    await look(26);
+    expect(worker.published).toMatchObject([
+      {
+        name: 'ThresholdExceeded',
+        data: {
+          mark: 'warning',
+          cause: 'time-to-full',
+          thresholdPercent: 100,
+          trend: { bytesPerSecond: 4, windowMs: 40_000, timeToFullMs: 185_000 },
+        },
+      },
+    ]);
+    worker.takeEvents();
+    for (let count = 0; count < 60; count += 1) await look(26);
+    expect(worker.takeEvents()).toEqual(['ThresholdRecovered /images']);
+    expect(worker.store.exceeded()).toEqual([]);
+  });
+
+  it('takes no harm from a wall clock that jumps', async () => {
+    const disks = watch({}, '', { warningTimeToFullMs: 0 });
+    monotonic = 0;
+    const look = async (percent: number, jumpMs: number) => {
+      measured['/images'] = used(percent);
+      monotonic = (monotonic ?? 0) + 10_000;
+      worker.clock += jumpMs;
+      await disks.poll({ signal });
+    };
+    for (const jump of [0, 86_400_000, -86_400_000, 0, 0, 0]) await look(50, jump);
+    expect(worker.takeEvents()).toEqual([]);
+    await look(86, -86_400_000);
+    worker.clock -= 86_400_000;
+    await look(70, 0);
+    const [exceeded, recovered] = worker.published;
+    expect([exceeded?.name, recovered?.data.exceededForMs]).toEqual(['ThresholdExceeded', 0]);
+  });
+
+  it('forgets marks that a new policy does not have', async () => {
+    measured['/images'] = used(96);
+    await watch().poll({ signal });
+    expect(worker.store.exceeded().map(({ level }) => level)).toEqual(['high', 'critical']);
+    await watch({}, '', { criticalThresholdPercent: 100 }).poll({ signal });
+    expect(worker.store.exceeded().map(({ level }) => level)).toEqual(['high']);
   });
 });
 

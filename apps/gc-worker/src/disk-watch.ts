@@ -5,12 +5,9 @@ import type { CollectionPolicy } from './policy';
 import type { Publish } from './publish';
 import type { ImageRecordStore } from './records/record-store';
 import type { Runtime } from './runtime';
-import {
-  assessDisk,
-  nextThresholdState,
-  type DiskAssessment,
-  type FileSystemReading,
-} from './threshold';
+import { isExceeded, marksOf, type Mark, type Resource } from './marks';
+import { assessDisk, type DiskAssessment, type FileSystemReading } from './threshold';
+import { SampleRing, type Trend } from './trend';
 
 /** A file system as the machine tells it. */
 export interface MeasuredFileSystem extends Omit<FileSystemReading, 'mountpoint'> {
@@ -25,7 +22,10 @@ export interface DiskWatchParts {
   readonly runtime: Pick<Runtime, 'imageFileSystems'>;
   readonly measure: MeasureFileSystem;
   readonly policy: CollectionPolicy;
-  readonly store: Pick<ImageRecordStore, 'exceeded' | 'setExceeded'>;
+  readonly store: Pick<
+    ImageRecordStore,
+    'exceeded' | 'exceededSince' | 'setExceeded' | 'dropExceeded'
+  >;
   readonly publish: Publish;
   readonly metrics: Pick<GcMetrics, 'disk'>;
   readonly health: (problem: string | undefined) => void;
@@ -36,7 +36,11 @@ export interface DiskWatchParts {
   /** Put before the runtime's mount points, where the host's file systems are mounted below a folder. */
   readonly hostRoot: string;
   readonly now: () => number;
+  /** Milliseconds of a clock that never jumps, for trends. Default: the process's own. */
+  readonly monotonicNow?: () => number;
 }
+
+type Trends = Partial<Record<Resource, Trend>>;
 
 /** What a poll found. */
 export interface DiskPoll {
@@ -45,6 +49,7 @@ export interface DiskPoll {
   readonly crossed: readonly string[];
   /** True when any file system is at or over the high mark. */
   readonly overHigh: boolean;
+  readonly trends: ReadonlyMap<string, Trends>;
 }
 
 /** How long the runtime's list of file systems is believed. */
@@ -57,6 +62,8 @@ const mountpointsMaxAgeMs = 60_000;
 export class DiskWatch {
   private mountpoints: readonly string[] | undefined;
   private askedAt = -Infinity;
+  private lastTrends: ReadonlyMap<string, Trends> = new Map();
+  private readonly rings = new Map<string, Record<Resource, SampleRing>>();
 
   constructor(private readonly parts: DiskWatchParts) {}
 
@@ -94,30 +101,91 @@ export class DiskWatch {
     const disks = readings
       .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
       .map((reading) => assessDisk(reading, policy));
-    const crossed = disks.filter((disk) => this.moveState(disk)).map((disk) => disk.mountpoint);
-    metrics.disk(disks, this.parts.store.exceeded());
-    return { disks, crossed, overHigh: disks.some((disk) => disk.overHigh) };
+    const trends = new Map(disks.map((disk) => [disk.mountpoint, this.trendsOf(disk)]));
+    const crossed: string[] = [];
+    for (const disk of disks) {
+      const found = trends.get(disk.mountpoint) ?? {};
+      for (const mark of marksOf(disk, found, policy)) {
+        const isNew = this.moveMark(mark, disk, found[mark.resource]);
+        // Becoming critical may open what the maintenance windows held back.
+        if (isNew && mark.level !== 'warning') crossed.push(disk.mountpoint);
+      }
+    }
+    this.dropUnwatched(disks, trends);
+    metrics.disk(disks, this.parts.store.exceeded(), trends);
+    return {
+      disks,
+      crossed: [...new Set(crossed)],
+      overHigh: disks.some((disk) => disk.overHigh),
+      trends,
+    };
   }
 
-  /** Moves one file system's state; true when it crossed the mark upwards. */
-  private moveState(disk: DiskAssessment): boolean {
+  /** The trends as of the last poll, by mount point. */
+  trends(): ReadonlyMap<string, Trends> {
+    return this.lastTrends;
+  }
+
+  private trendsOf(disk: DiskAssessment): Trends {
+    const { monotonicNow = () => performance.now() } = this.parts;
+    const at = monotonicNow();
+    let rings = this.rings.get(disk.mountpoint);
+    if (rings === undefined) {
+      rings = { bytes: new SampleRing(), inodes: new SampleRing() };
+      this.rings.set(disk.mountpoint, rings);
+    }
+    rings.bytes.add(at, disk.capacityBytes - disk.availableBytes);
+    const bytes = rings.bytes.trend(disk.availableBytes);
+    const { inodes: total, inodesFree } = disk;
+    if (total != null && total > 0 && inodesFree != null) rings.inodes.add(at, total - inodesFree);
+    const inodes = rings.inodes.trend(inodesFree ?? 0);
+    return {
+      ...(bytes === undefined ? {} : { bytes }),
+      ...(inodes === undefined ? {} : { inodes }),
+    };
+  }
+
+  /** Moves the state of one mark; true when it came to be exceeded. */
+  private moveMark(mark: Mark, disk: DiskAssessment, trend: Trend | undefined): boolean {
     const { store, policy, publish, log, now } = this.parts;
-    const since = store.exceeded().get(disk.mountpoint);
-    const state = since === undefined ? 'normal' : 'exceeded';
-    const next = nextThresholdState(state, disk);
-    if (next === state) return false;
-    const { mountpoint, usedPercent, bytesToFree } = disk;
+    const since = store.exceededSince(mark);
+    const isNow = isExceeded(mark, since !== undefined);
+    if (isNow === (since !== undefined)) return false;
+    const { mountpoint, resource, level } = mark;
+    const { usedPercent, bytesToFree } = disk;
     if (since === undefined) {
-      publish('ThresholdExceeded', mountpoint, eventData.thresholdExceeded(disk, policy));
-      store.setExceeded(mountpoint, now());
-      log.warn({ mountpoint, usedPercent, bytesToFree }, 'high mark exceeded');
+      const data = eventData.thresholdExceeded(disk, mark, policy, trend);
+      publish('ThresholdExceeded', mountpoint, data);
+      store.setExceeded({ ...mark, since: now() });
+      const { cause } = mark;
+      log.warn(
+        { mountpoint, resource, level, cause, usedPercent, bytesToFree, trend },
+        `${level} mark exceeded`,
+      );
       return true;
     }
-    const data = eventData.thresholdRecovered(disk, policy, Math.min(since, now()), now());
+    const data = eventData.thresholdRecovered(disk, mark, Math.min(since, now()), now());
     publish('ThresholdRecovered', mountpoint, data);
-    store.setExceeded(mountpoint, undefined);
-    log.info({ mountpoint, usedPercent }, 'file system is below the low mark again');
+    store.dropExceeded(mark);
+    log.info({ mountpoint, resource, level, usedPercent }, `${level} mark recovered`);
     return false;
+  }
+
+  /** Marks that the policy has given up are over; those of a file system that cannot be seen now stay. */
+  private dropUnwatched(
+    disks: readonly DiskAssessment[],
+    trends: ReadonlyMap<string, Trends>,
+  ): void {
+    const { store, policy } = this.parts;
+    this.lastTrends = trends;
+    for (const mark of store.exceeded()) {
+      const disk = disks.find(({ mountpoint }) => mountpoint === mark.mountpoint);
+      if (disk === undefined) continue;
+      const isWatched = marksOf(disk, {}, policy).some(
+        ({ resource, level }) => resource === mark.resource && level === mark.level,
+      );
+      if (!isWatched) store.dropExceeded(mark);
+    }
   }
 
   private async findMountpoints(signal: AbortSignal): Promise<readonly string[]> {

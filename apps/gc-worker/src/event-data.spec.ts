@@ -3,7 +3,8 @@ import type { CollectionOutcome } from './collect';
 import * as eventData from './event-data';
 import { planCollection } from './plan-collection';
 import { disk, image, input, minutes, now, policy } from './testing/plan-fixtures';
-import { assessDisk } from './threshold';
+import { marksOf } from './marks';
+import { assessDisk, type DiskAssessment } from './threshold';
 
 const full = assessDisk({ ...disk(95), inodes: 200, inodesFree: 50 }, policy());
 
@@ -81,17 +82,51 @@ describe('event data satisfy the contracts', () => {
   });
 
   it('ThresholdExceeded and ThresholdRecovered', () => {
-    const exceeded = eventData.thresholdExceeded(full, policy());
+    const high = (assessment: DiskAssessment) =>
+      marksOf(assessment, {}, policy()).find(({ level }) => level === 'high')!;
+    const trend = { perSecond: 10, windowMs: 60_000, timeToFullMs: 5000 };
+    const exceeded = eventData.thresholdExceeded(full, high(full), policy(), trend);
     assertEventData('ThresholdExceeded', exceeded);
     expect(exceeded).toMatchObject({
+      resource: 'bytes',
+      mark: 'high',
+      cause: 'used',
+      thresholdPercent: 85,
       bytesToFree: 150,
       filesystem: { usedPercent: 95, inodesCapacity: 200, inodesUsedPercent: 75 },
+      trend: { bytesPerSecond: 10, windowMs: 60_000, timeToFullMs: 5000 },
     });
     const disk80 = assessDisk(disk(80), policy());
-    const recovered = eventData.thresholdRecovered(disk80, policy(), now - 4200, now);
+    const recovered = eventData.thresholdRecovered(disk80, high(disk80), now - 4200, now);
     assertEventData('ThresholdRecovered', recovered);
     expect(recovered.exceededForMs).toBe(4200);
     expect(recovered.filesystem).not.toHaveProperty('inodesCapacity');
+  });
+
+  it('ThresholdExceeded of inodes, and of an absolute mark', () => {
+    const some = policy({
+      inodesHighThresholdPercent: 70,
+      inodesLowThresholdPercent: 60,
+      highMarkAvailableBytes: 100,
+      lowMarkAvailableBytes: 200,
+    });
+    const assessment = assessDisk({ ...disk(95), inodes: 200, inodesFree: 50 }, some);
+    const trend = { perSecond: 3, windowMs: 60_000 };
+    const data = marksOf(assessment, {}, some)
+      .filter(({ level }) => level === 'high')
+      .map((mark) => eventData.thresholdExceeded(assessment, mark, some, trend));
+    for (const one of data) assertEventData('ThresholdExceeded', one);
+    expect(data).toMatchObject([
+      { resource: 'bytes', thresholdAvailableBytes: 100, thresholdPercent: 90, bytesToFree: 150 },
+      {
+        resource: 'inodes',
+        thresholdPercent: 70,
+        lowThresholdPercent: 60,
+        inodesToFree: 30,
+        inodesTrend: { inodesPerSecond: 3, windowMs: 60_000 },
+      },
+    ]);
+    expect(data[1]).not.toHaveProperty('trend');
   });
 
   it('GarbageCollected', () => {

@@ -1,7 +1,9 @@
 import { boundedText, maxListedImages, type EventData } from '@stowage/events';
 import type { CollectionFailure, CollectionOutcome, RemovedImage } from './collect';
+import type { Mark, Resource } from './marks';
 import type { CollectionPolicy } from './policy';
 import type { DiskAssessment } from './threshold';
+import type { Trend } from './trend';
 import type { ImageRecord } from './types';
 
 const time = (ms: number): string => new Date(ms).toISOString();
@@ -81,33 +83,54 @@ function filesystemUsage(disk: DiskAssessment): EventData<'ThresholdExceeded'>['
   };
 }
 
-/** ThresholdExceeded for the high mark. */
+/** ThresholdExceeded. */
 export function thresholdExceeded(
   disk: DiskAssessment,
+  mark: Mark,
   policy: CollectionPolicy,
+  trend?: Trend,
 ): EventData<'ThresholdExceeded'> {
+  const { resource, level } = mark;
+  const isBytes = resource === 'bytes';
   return {
     filesystem: filesystemUsage(disk),
-    resource: 'bytes',
-    mark: 'high',
-    thresholdPercent: policy.highThresholdPercent,
-    lowThresholdPercent: policy.lowThresholdPercent,
+    resource,
+    mark: level,
+    thresholdPercent: mark.thresholdPercent,
+    ...available(mark),
+    cause: mark.cause,
+    lowThresholdPercent: isBytes ? policy.lowThresholdPercent : policy.inodesLowThresholdPercent,
     bytesToFree: Math.max(0, disk.bytesToFree),
+    ...(isBytes || disk.inodesToFree == null
+      ? {}
+      : { inodesToFree: Math.max(0, disk.inodesToFree) }),
+    ...(trend === undefined ? {} : trendOf(resource, trend)),
   };
 }
 
-/** ThresholdRecovered for the high mark. */
+const available = ({ thresholdAvailableBytes }: Mark) =>
+  thresholdAvailableBytes === undefined ? {} : { thresholdAvailableBytes };
+
+function trendOf(resource: Resource, { perSecond, windowMs, timeToFullMs }: Trend) {
+  const window = { windowMs, ...(timeToFullMs === undefined ? {} : { timeToFullMs }) };
+  return resource === 'bytes'
+    ? { trend: { bytesPerSecond: perSecond, ...window } }
+    : { inodesTrend: { inodesPerSecond: perSecond, ...window } };
+}
+
+/** ThresholdRecovered. */
 export function thresholdRecovered(
   disk: DiskAssessment,
-  policy: CollectionPolicy,
+  mark: Mark,
   exceededSince: number,
   now: number,
 ): EventData<'ThresholdRecovered'> {
   return {
     filesystem: filesystemUsage(disk),
-    resource: 'bytes',
-    mark: 'high',
-    thresholdPercent: policy.highThresholdPercent,
+    resource: mark.resource,
+    mark: mark.level,
+    thresholdPercent: mark.thresholdPercent,
+    ...available(mark),
     exceededSince: time(exceededSince),
     exceededForMs: Math.max(0, Math.round(now - exceededSince)),
   };
@@ -145,6 +168,7 @@ function figures(outcome: CollectionOutcome) {
         }),
     ...(before === undefined ? {} : { before: filesystemUsage(before) }),
     ...(after === undefined ? {} : { after: filesystemUsage(after) }),
+    ...(outcome.limitedBy === undefined ? {} : { limitedBy: outcome.limitedBy }),
     startedAt: time(outcome.startedAt),
     durationMs: Math.round(outcome.durationMs),
   };

@@ -1,5 +1,5 @@
-import { compileExempt } from './exempt';
-import { image } from './testing/plan-fixtures';
+import { compileExempt, exemptRuleProblem, type ExemptRule } from './exempt';
+import { image, minutes, now } from './testing/plan-fixtures';
 
 const digest = `sha256:${'d'.repeat(64)}`;
 const nginx = image('sha256:abc', {
@@ -25,10 +25,53 @@ describe('compileExempt', () => {
     ['an image without a name, by what is listed', '<none>:<none>', untagged, true],
     ['a name that is only the beginning', 'ngin', nginx, false],
   ])('matches %s: %s', (_, pattern, facts, matches) => {
-    expect(compileExempt(['unrelated/**', pattern])(facts)).toBe(matches ? pattern : undefined);
+    expect(compileExempt(['unrelated/**', pattern])(facts, now)).toBe(
+      matches ? pattern : undefined,
+    );
   });
 
   it('matches nothing without patterns', () => {
-    expect(compileExempt([])(nginx)).toBeUndefined();
+    expect(compileExempt([])(nginx, now)).toBeUndefined();
+  });
+});
+
+describe('exempt rules', () => {
+  const facts = {
+    ...tool,
+    repoDigests: [`registry.example:5000/base/os/tool@${digest}`],
+    firstDetected: now - minutes(60),
+    namespaces: ['kube-system', 'shop'],
+    labels: { tier: 'base', 'org.example.keep': '' },
+  };
+  it.each<[string, ExemptRule, string | undefined]>([
+    ['a digest', { digest }, `digest ${digest}`],
+    ['an image id as digest', { digest: `sha256:${'e'.repeat(64)}` }, undefined],
+    ['a label by name', { label: 'org.example.keep' }, 'label org.example.keep'],
+    ['a label by value', { label: 'tier=base' }, 'label tier=base'],
+    ['a label by part of its value', { label: 'tier=b*e' }, 'label tier=b*e'],
+    ['a label of another value', { label: 'tier=b.se' }, undefined],
+    ['a namespace that used it', { namespace: 'kube-*' }, 'namespace kube-*'],
+    ['a namespace that did not', { namespace: 'default' }, undefined],
+    ['an age below', { youngerThanMs: minutes(61) }, 'younger than 3660 s'],
+    ['an age reached', { youngerThanMs: minutes(60) }, undefined],
+    [
+      'all conditions together',
+      { image: 'registry.example:5000/**', namespace: 'shop', youngerThanMs: minutes(90) },
+      'image registry.example:5000/**, namespace shop, younger than 5400 s',
+    ],
+    ['all but one', { image: 'registry.example:5000/**', namespace: 'default' }, undefined],
+  ])('hold for %s', (_, rule, text) => {
+    expect(compileExempt([], [rule])(facts, now)).toBe(text);
+  });
+
+  it.each<[string, ExemptRule, string | undefined]>([
+    ['a rule without condition', {}, 'one or more of image, digest, label, namespace, youngerThan'],
+    ['an empty glob', { image: '' }, 'no empty text'],
+    ['half a digest', { digest: 'sha256:12' }, 'a full digest, such as sha256:9f86d08…'],
+    ['a label without name', { label: '=x' }, 'a label as name or name=value'],
+    ['no age', { youngerThanMs: 0 }, 'a youngerThan of more than 0'],
+    ['a good rule', { label: 'a=b', namespace: '*' }, undefined],
+  ])('are checked: %s', (_, rule, problem) => {
+    expect(exemptRuleProblem(rule)).toBe(problem);
   });
 });

@@ -79,6 +79,8 @@ const kubeletPolicy = (values: Partial<CollectionPolicy>): CollectionPolicy =>
 function ports(now: number, errors: Readonly<Record<string, string>> = {}): CollectionPorts {
   return {
     readDisks: () => Promise.resolve([]),
+    pace: () => Promise.resolve(),
+    batch: (task) => task(),
     protectionNow: () => Promise.resolve(undefined),
     removeImage: ({ imageId }) => {
       const message = errors[imageId];
@@ -116,6 +118,7 @@ const passResult = ({ attempted, removed, failure }: CollectionOutcome) => ({
 const skippedTexts: Readonly<Record<CollectionPlan['agePass'], string | undefined>> = {
   applied: undefined,
   off: 'max age disabled',
+  'outside-window': undefined,
   'not-up-long-enough': 'kubelet has not been up longer than max age',
 };
 

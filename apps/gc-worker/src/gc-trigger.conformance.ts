@@ -84,6 +84,8 @@ function collect(
     plan,
     {
       readDisks,
+      pace: () => Promise.resolve(),
+      batch: (task) => task(),
       protectionNow: () => Promise.resolve(undefined),
       removeImage: () => Promise.resolve(),
       removing: () => undefined,

@@ -380,6 +380,76 @@ describe('gc-worker on a real node', () => {
     await pod.remove();
   });
 
+  test('keeps images by label and by namespace of the pods that used them', async () => {
+    await startWorker({
+      STOWAGE_EXEMPT_RULES: '[{"label":"org.example.keep=*"},{"namespace":"kube-*"}]',
+    });
+    const labelled = await stack.pushImage({
+      name: 'team/labelled',
+      sizeMb: 3,
+      tag: '1',
+      labels: { 'org.example.keep': 'yes' },
+    });
+    const plain = await pull('team/plain', 3);
+    const labelledId = await stack.pullImage(labelled.reference);
+    const byNamespace = await stack.pushImage({ name: 'team/system', sizeMb: 3, tag: '1' });
+    const pod = await stack.runPod({ image: byNamespace.reference, namespace: 'kube-system' });
+    await eventually(
+      async () => {
+        const { images } = (await command<ImagesReply>('images')).result;
+        return images.some(({ usedBy }) => usedBy.some((user) => user.includes('kube-system')));
+      },
+      { what: 'the use by kube-system to be seen' },
+    );
+    await pod.remove();
+    await minimumAge();
+    await eventuallyPasses(async () => {
+      const { images } = (await command<PlanReply>('plan', { bytes: 1 << 30 })).result;
+      const why = (imageId: string | undefined) =>
+        images.find((image) => image.imageId === imageId)?.why;
+      expect(why(labelledId)).toBe('exempt by label org.example.keep=*');
+      const system = images.find(({ repoTags }) => repoTags[0]?.includes('team/system') === true);
+      expect(system?.why).toBe('exempt by namespace kube-*');
+      expect(images.find(({ imageId }) => imageId === plain)).toMatchObject({ verdict: 'remove' });
+    });
+  });
+
+  test('takes a new policy from the file or at SIGHUP, and refuses a bad one', async () => {
+    const file = path.join(stack.dir, 'policy.yaml');
+    writeFileSync(file, 'gc-worker: { maxImagesPerRun: 3 }\n');
+    worker = await spawnApp('gc-worker', { env: environment(), args: ['--config', file] });
+    interface Status {
+      policy: { maxImagesPerRun: number };
+      policyRefused?: { reason: string };
+    }
+    const status = async () => (await command<Status>('status')).result;
+    expect((await status()).policy.maxImagesPerRun).toBe(3);
+    writeFileSync(file, 'gc-worker: { maxImagesPerRun: 4 }\n');
+    await eventuallyPasses(async () => {
+      expect((await status()).policy.maxImagesPerRun).toBe(4);
+    });
+    writeFileSync(file, 'gc-worker: { maxImagesPerRun: -1 }\n');
+    process.kill(worker.pid, 'SIGHUP');
+    await eventuallyPasses(async () => {
+      const { policy, policyRefused } = await status();
+      expect(policy.maxImagesPerRun).toBe(4);
+      expect(policyRefused?.reason).toBe(
+        `gc-worker: configuration: gc-worker.maxImagesPerRun (${file}) is -1; allowed: a whole number from 0 to 1000000`,
+      );
+      const { status: code, body } = await worker!.get('/readyz');
+      expect([code, body]).toEqual([200, expect.stringContaining('policy degraded')]);
+    });
+    expect((await worker.get('/metrics')).body).toContain(
+      'stowage_gc_policy_reloads_total{result="refused"} 1',
+    );
+    writeFileSync(file, 'gc-worker: { maxImagesPerRun: 5 }\n');
+    process.kill(worker.pid, 'SIGHUP');
+    await eventuallyPasses(async () => {
+      const { policy, policyRefused } = await status();
+      expect([policy.maxImagesPerRun, policyRefused]).toEqual([5, undefined]);
+    });
+  });
+
   test('frees space on a file system without a byte left, its own state on it too', async () => {
     const stateDir = path.join(stack.containerd.root, 'state-of-gc-worker');
     await startWorker({ STOWAGE_STATE_DIR: stateDir });

@@ -2,7 +2,8 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CollectionOutcome } from './collect';
 import { keepRules, type CollectionPlan } from './plan-collection';
 import type { DiskAssessment } from './threshold';
-import type { ImageRecord } from './types';
+import type { Trend } from './trend';
+import type { ExceededMark, ImageRecord } from './types';
 
 /** The worker's metrics, all `stowage_gc_…`. Label values come from closed sets, but for the few mount points. */
 export class GcMetrics {
@@ -22,9 +23,14 @@ export class GcMetrics {
   private readonly inodes;
   private readonly inodesFree;
   private readonly exceeded;
+  private readonly timeToFull;
+  private readonly changeRate;
+  private readonly policyReloads;
   private readonly recordWriteErrors;
   private readonly recordsSetAside;
   private readonly written;
+
+  private readonly everExceeded = new Map<string, Omit<ExceededMark, 'since'>>();
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -116,9 +122,29 @@ export class GcMetrics {
     });
     this.exceeded = new Gauge({
       name: 'stowage_gc_threshold_exceeded',
-      help: '1 from the time an image file system reached the high mark until it is down at the low mark.',
-      ...perDisk,
+      help: '1 from the time an image file system reached a mark (warning, high, critical; of bytes or inodes) until it has left it; marks never reached are absent.',
+      labelNames: ['mountpoint', 'resource', 'mark'],
+      registers,
     });
+    this.timeToFull = new Gauge({
+      name: 'stowage_gc_filesystem_time_to_full_seconds',
+      help: 'Time until an image file system is full at the rate of the last minutes; absent while it does not fill or that is not known.',
+      labelNames: ['mountpoint', 'resource'],
+      registers,
+    });
+    this.changeRate = new Gauge({
+      name: 'stowage_gc_filesystem_used_change_per_second',
+      help: 'Change of the used bytes or inodes per second over the last minutes; absent until there are enough measurements.',
+      labelNames: ['mountpoint', 'resource'],
+      registers,
+    });
+    this.policyReloads = new Counter({
+      name: 'stowage_gc_policy_reloads_total',
+      help: 'Changed policies by result: taken, or refused (the old one stays). Reloads that changed nothing are not counted.',
+      labelNames: ['result'],
+      registers,
+    });
+    for (const result of ['taken', 'refused']) this.policyReloads.inc({ result }, 0);
     this.recordWriteErrors = new Counter({
       name: 'stowage_gc_record_write_errors_total',
       help: 'Writes of the image records that failed. Attempts left out while writing fails are not counted.',
@@ -173,7 +199,33 @@ export class GcMetrics {
     this.freedBytes.inc({ kind: 'measured' }, Math.max(0, outcome.measuredBytes ?? 0));
   }
 
-  disk(disks: readonly DiskAssessment[], exceededSince: ReadonlyMap<string, number>): void {
+  disk(
+    disks: readonly DiskAssessment[],
+    exceeded: readonly ExceededMark[],
+    trends: ReadonlyMap<string, Partial<Record<ExceededMark['resource'], Trend>>>,
+  ): void {
+    // A file system that is unmounted, or a mark that is left, must not stay in the page for ever.
+    this.timeToFull.reset();
+    this.changeRate.reset();
+    for (const [mountpoint, found] of trends) {
+      for (const resource of ['bytes', 'inodes'] as const) {
+        const trend = found[resource];
+        if (trend === undefined) continue;
+        this.changeRate.set({ mountpoint, resource }, trend.perSecond);
+        if (trend.timeToFullMs === undefined) continue;
+        this.timeToFull.set({ mountpoint, resource }, trend.timeToFullMs / 1000);
+      }
+    }
+    for (const { mountpoint, resource, level } of exceeded) {
+      this.everExceeded.set(`${resource} ${level} ${mountpoint}`, { mountpoint, resource, level });
+    }
+    for (const { mountpoint, resource, level } of this.everExceeded.values()) {
+      const isNow = exceeded.some(
+        (mark) =>
+          mark.mountpoint === mountpoint && mark.resource === resource && mark.level === level,
+      );
+      this.exceeded.set({ mountpoint, resource, mark: level }, isNow ? 1 : 0);
+    }
     for (const disk of disks) {
       const { mountpoint } = disk;
       this.capacity.set({ mountpoint }, disk.capacityBytes);
@@ -183,8 +235,11 @@ export class GcMetrics {
       if (disk.inodesUsedPercent != null) {
         this.inodesFree.set({ mountpoint }, disk.inodesFree ?? 0);
       }
-      this.exceeded.set({ mountpoint }, exceededSince.has(mountpoint) ? 1 : 0);
     }
+  }
+
+  policyReloaded(result: 'taken' | 'refused'): void {
+    this.policyReloads.inc({ result });
   }
 
   recordWriteFailed(): void {

@@ -50,6 +50,66 @@ describe('planCollection', () => {
     ]);
   });
 
+  it('keeps to the images and bytes of one run; the first image always may go', () => {
+    const images = ['a', 'b', 'c'].map((id) => image(id));
+    const byCount = planCollection(
+      input({ images, disks: [disk(100)], policy: policy({ maxImagesPerRun: 1 }) }),
+    );
+    expect(verdicts(byCount)).toEqual(['a remove threshold', 'b keep budget', 'c keep budget']);
+    expect(byCount.images[1]?.why).toBe('one collection removes at most 1 images');
+    const sizes = [300, 50, 60].map((sizeBytes, at) => image(`${at}`, { sizeBytes }));
+    const byBytes = planCollection(
+      input({ images: sizes, request: { bytes: 1000 }, policy: policy({ maxBytesPerRun: 355 }) }),
+    );
+    expect(verdicts(byBytes)).toEqual(['0 remove request', '1 remove request', '2 keep budget']);
+    expect(byBytes.images[2]?.why).toBe('one collection removes at most 355 bytes, 350 are taken');
+    const byAge = planCollection(
+      input({ images, policy: policy({ maxAgeMs: minutes(30), maxImagesPerRun: 2 }) }),
+    );
+    expect(verdicts(byAge)).toEqual(['a remove max-age', 'b remove max-age', 'c keep budget']);
+    expect(byAge.trigger).toBe('max-age');
+  });
+
+  it('waits for the maintenance window, unless it is critical or asked for', () => {
+    // Now is a Friday, 12:00 UTC.
+    const windows = (window: string) =>
+      policy({
+        maintenanceWindows: [window],
+        maintenanceTimeZone: 'UTC',
+        maxAgeMs: minutes(30),
+      });
+    const at = (used: number, window: string, request?: { bytes: number }) => {
+      const plan = planCollection(
+        input({
+          images: [image('a')],
+          disks: [disk(used)],
+          policy: windows(window),
+          ...(request ? { request } : {}),
+        }),
+      );
+      return [plan.trigger, plan.agePass, ...verdicts(plan)];
+    };
+    expect(at(90, 'Fri 11:00-13:00')).toEqual(['threshold', 'applied', 'a remove max-age']);
+    expect(at(90, 'Sat 11:00-13:00')).toEqual(['none', 'outside-window', 'a keep outside-window']);
+    expect(at(50, 'Sat 11:00-13:00')).toEqual(['none', 'outside-window', 'a keep below-threshold']);
+    expect(at(95, 'Sat 11:00-13:00')).toEqual([
+      'threshold',
+      'outside-window',
+      'a remove threshold',
+    ]);
+    expect(at(50, 'Sat 11:00-13:00', { bytes: 1 })).toEqual([
+      'request',
+      'applied',
+      'a remove max-age',
+    ]);
+    const held = planCollection(
+      input({ images: [image('a')], disks: [disk(90)], policy: windows('Sat 11:00-13:00') }),
+    );
+    expect(held.images[0]?.why).toBe(
+      '/images is over the high mark outside the maintenance windows (Sat 11:00-13:00), below 95 % used they are kept',
+    );
+  });
+
   it('gives the first rule that keeps an image, in its words', () => {
     const plan = planCollection(
       input({

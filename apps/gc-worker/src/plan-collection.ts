@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
+import { inMaintenance } from './maintenance';
 import type { CollectionPolicy } from './policy';
-import { assessDisk, type DiskAssessment, type FileSystemReading } from './threshold';
+import {
+  assessDisk,
+  bytesToPlan,
+  disksToRelieve,
+  type DiskAssessment,
+  type FileSystemReading,
+} from './threshold';
 import type { ImageUser, PlanImage, Protection } from './types';
 
 /** Rules that keep an image, in the order in which they are asked; the first that applies decides. */
@@ -13,6 +20,8 @@ export const keepRules = [
   'held',
   'recently-used',
   'min-age',
+  'outside-window',
+  'budget',
   'enough-freed',
   'below-threshold',
 ] as const;
@@ -53,7 +62,9 @@ export interface PlannedImage {
   readonly why: string;
   /** Place in removal order, from 1; absent for images that cannot be removed at all. */
   readonly order?: number;
-  /** Size the runtime reports: an estimate of what removal frees, because shared layers stay. */
+  /** Size the runtime reports; layers shared with other images are in it. */
+  readonly sizeBytes: number;
+  /** What removal is expected to free, in the runtime's sizes. */
   readonly expectedBytes: number;
   readonly pinned: boolean;
   readonly firstDetected: number | null;
@@ -69,7 +80,7 @@ export interface CollectionPlan {
   readonly plannedAt: number;
   /** Why: a request, a mark that is reached, an age that is exceeded, or nothing to do. */
   readonly trigger: 'request' | 'threshold' | 'max-age' | 'none';
-  readonly agePass: 'applied' | 'off' | 'not-up-long-enough';
+  readonly agePass: 'applied' | 'off' | 'not-up-long-enough' | 'outside-window';
   /** Bytes the space pass has to free; absent when there is none. */
   readonly bytesToFree?: number;
   readonly disks: readonly DiskAssessment[];
@@ -117,26 +128,39 @@ export function planCollection(input: PlanInput): CollectionPlan {
   candidates.sort(compareByLastUse);
   kept.sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
 
-  const agePass = agePassState(input);
-  const overMark = disks.filter((disk) => disk.overHigh);
+  const isMaintenance = request !== undefined || inMaintenance(policy, now);
+  const agePass = agePassState(input, isMaintenance);
+  const overMark = disksToRelieve(disks, isMaintenance);
+  const isHeldBack = disks.some((disk) => disk.overHigh) && overMark.length === 0;
   const bytesToFree =
-    request?.bytes ??
-    (overMark.length === 0 ? undefined : Math.max(...overMark.map((disk) => disk.bytesToFree)));
+    request?.bytes ?? (overMark.length === 0 ? undefined : Math.max(...overMark.map(bytesToPlan)));
 
   const byAge = agePass === 'applied' ? candidates.filter((image) => tooOld(image, input)) : [];
   const aged = new Set(byAge);
   const rest = candidates.filter((image) => !aged.has(image));
-  const images: PlannedImage[] = byAge.map((image, index) => ({
-    ...planned(image, 'remove', 'max-age', ageText(image, input)),
-    order: index + 1,
-  }));
+  const budget = new Budget(policy);
   // Age removals go first and count: the space pass asks for what they are not expected to free.
-  let freed = byAge.reduce((sum, image) => sum + image.sizeBytes, 0);
+  let freed = 0;
   let removedForSpace = 0;
   const oneAtLeast = policy.differences.nothingToFree === 'remove-one';
+  const images: PlannedImage[] = [];
+  for (const image of byAge) {
+    const over = budget.refuses(image.sizeBytes);
+    if (over === undefined) {
+      budget.spend(image.sizeBytes);
+      freed += image.sizeBytes;
+      images.push({
+        ...planned(image, 'remove', 'max-age', ageText(image, input)),
+        order: images.length + 1,
+      });
+    } else {
+      images.push({ ...planned(image, 'keep', 'budget', over), order: images.length + 1 });
+    }
+  }
   for (const image of rest) {
     const verdict = spaceVerdict(image);
     if (verdict.verdict === 'remove') {
+      budget.spend(image.sizeBytes);
       freed += image.sizeBytes;
       removedForSpace += 1;
     }
@@ -147,7 +171,7 @@ export function planCollection(input: PlanInput): CollectionPlan {
   return {
     planId: planIdOf(removals, policy, request),
     plannedAt: now,
-    trigger: triggerOf(request, bytesToFree, byAge.length),
+    trigger: triggerOf(request, bytesToFree, byAge.length > 0),
     agePass,
     ...(bytesToFree === undefined ? {} : { bytesToFree }),
     disks,
@@ -161,6 +185,9 @@ export function planCollection(input: PlanInput): CollectionPlan {
   function spaceVerdict(image: PlanImage): PlannedImage {
     const young = tooYoung(image, policy, now);
     if (young !== undefined) return planned(image, 'keep', young.rule, young.why);
+    if (bytesToFree === undefined && isHeldBack) {
+      return planned(image, 'keep', 'outside-window', windowText(disks, policy));
+    }
     if (bytesToFree === undefined) {
       return planned(image, 'keep', 'below-threshold', belowThresholdText(disks, policy));
     }
@@ -168,6 +195,8 @@ export function planCollection(input: PlanInput): CollectionPlan {
       const why = `the images before it are expected to free ${freed} of ${amount(bytesToFree)}`;
       return planned(image, 'keep', 'enough-freed', why);
     }
+    const over = budget.refuses(image.sizeBytes);
+    if (over !== undefined) return planned(image, 'keep', 'budget', over);
     return planned(
       image,
       'remove',
@@ -230,8 +259,40 @@ function usersText(user: ImageUser, count: number): string {
   return `${what} ${user.containerName ?? user.containerId}${pod}${others}`;
 }
 
-function agePassState({ policy, now, collectingSince }: PlanInput): CollectionPlan['agePass'] {
+/** Counts what a collection removes against the policy's limits for one run. */
+export class Budget {
+  private images = 0;
+  private bytes = 0;
+
+  constructor(
+    private readonly limits: Pick<CollectionPolicy, 'maxImagesPerRun' | 'maxBytesPerRun'>,
+  ) {}
+
+  /** Why one more image of this size is too many; undefined when it may go. The first image always may. */
+  refuses(sizeBytes: number): string | undefined {
+    const { maxImagesPerRun: maxImages, maxBytesPerRun: maxBytes } = this.limits;
+    if (this.images === 0) return undefined;
+    if (maxImages > 0 && this.images >= maxImages) {
+      return `one collection removes at most ${maxImages} images`;
+    }
+    if (maxBytes > 0 && this.bytes + sizeBytes > maxBytes) {
+      return `one collection removes at most ${maxBytes} bytes, ${this.bytes} are taken`;
+    }
+    return undefined;
+  }
+
+  spend(sizeBytes: number): void {
+    this.images += 1;
+    this.bytes += sizeBytes;
+  }
+}
+
+function agePassState(
+  { policy, now, collectingSince }: PlanInput,
+  isMaintenance: boolean,
+): CollectionPlan['agePass'] {
   if (policy.maxAgeMs === 0) return 'off';
+  if (!isMaintenance) return 'outside-window';
   return policy.differences.maxAgeStarts === 'after-max-age-of-uptime' &&
     now - collectingSince <= policy.maxAgeMs
     ? 'not-up-long-enough'
@@ -258,8 +319,19 @@ function ageText(image: PlanImage, input: PlanInput): string {
     : `idle for ${seconds(input.now - since)}, ${limit}`;
 }
 
+function windowText(disks: readonly DiskAssessment[], policy: CollectionPolicy): string {
+  const over = disks.filter(({ overHigh }) => overHigh).map(({ mountpoint }) => mountpoint);
+  const critical = policy.criticalThresholdPercent;
+  const unless = critical < 100 ? `, below ${critical} % used they are kept` : '';
+  return `${over.join(', ')} is over the high mark outside the maintenance windows (${policy.maintenanceWindows.join('; ')})${unless}`;
+}
+
 function belowThresholdText(disks: readonly DiskAssessment[], policy: CollectionPolicy): string {
-  const mark = `the high mark is ${policy.highThresholdPercent} %`;
+  const available = policy.highMarkAvailableBytes;
+  const mark =
+    available > 0
+      ? `the high mark is ${available} bytes available`
+      : `the high mark is ${policy.highThresholdPercent} %`;
   if (disks.length === 0) return `no file system is over the mark; ${mark}`;
   return `${disks.map((disk) => `${disk.mountpoint} is ${disk.usedPercent} % used`).join(', ')}; ${mark}`;
 }
@@ -286,6 +358,7 @@ function planned(
     verdict,
     rule,
     why,
+    sizeBytes,
     expectedBytes: sizeBytes,
     pinned,
     firstDetected,
@@ -297,11 +370,11 @@ function planned(
 function triggerOf(
   request: CollectionRequest | undefined,
   bytesToFree: number | undefined,
-  removedByAge: number,
+  isForAge: boolean,
 ): CollectionPlan['trigger'] {
   if (request !== undefined) return 'request';
   if (bytesToFree !== undefined) return 'threshold';
-  return removedByAge > 0 ? 'max-age' : 'none';
+  return isForAge ? 'max-age' : 'none';
 }
 
 function countKept(images: readonly PlannedImage[]): CollectionPlan['keptByRule'] {

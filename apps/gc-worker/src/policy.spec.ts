@@ -1,10 +1,18 @@
 import { kubeletDifferences, stowageDifferences } from './differences';
 import { goDurationText } from './go-duration';
-import { collectionPolicy, kubeletConfigErrors, PolicyError, startsCollections } from './policy';
+import {
+  collectionPolicy,
+  defaultPolicy,
+  kubeletConfigErrors,
+  PolicyError,
+  startsCollections,
+  type CollectionPolicy,
+} from './policy';
 
 describe('collectionPolicy', () => {
   it('has kubelet’s defaults', () => {
     expect(collectionPolicy()).toEqual({
+      ...defaultPolicy,
       highThresholdPercent: 85,
       lowThresholdPercent: 80,
       minAgeMs: 120_000,
@@ -32,6 +40,57 @@ describe('collectionPolicy', () => {
   ])('refuses %s', (_, highThresholdPercent, lowThresholdPercent, message) => {
     const make = () => collectionPolicy({ highThresholdPercent, lowThresholdPercent });
     expect(make).toThrow(new PolicyError(message));
+  });
+
+  it.each<[string, Partial<CollectionPolicy>, string]>([
+    [
+      'half a byte',
+      { highMarkAvailableBytes: 0.5 },
+      'highMarkAvailableBytes is 0.5; allowed: a number of bytes, or 0 for percents',
+    ],
+    [
+      'a low mark of bytes below the high one',
+      { highMarkAvailableBytes: 10, lowMarkAvailableBytes: 9 },
+      'lowMarkAvailableBytes is 9; allowed: at least highMarkAvailableBytes (10)',
+    ],
+    [
+      'a low mark of bytes alone',
+      { lowMarkAvailableBytes: 9 },
+      'lowMarkAvailableBytes is 9; allowed: 0 where highMarkAvailableBytes is 0',
+    ],
+    [
+      'an inode mark above 100',
+      { inodesHighThresholdPercent: 101 },
+      'inodesHighThresholdPercent is 101; allowed: a whole number from 0 to 100',
+    ],
+    ['a negative time', { maxRunMs: -1 }, 'maxRunMs is -1; allowed: milliseconds, 0 or more'],
+    [
+      'a negative budget',
+      { maxImagesPerRun: -1 },
+      'maxImagesPerRun is -1; allowed: a whole number, 0 for no limit',
+    ],
+    [
+      'no removal at once',
+      { parallelRemovals: 0 },
+      'parallelRemovals is 0; allowed: a whole number from 1 to 64',
+    ],
+    [
+      'a window that is none',
+      { maintenanceWindows: ['25:00-26:00'] },
+      'maintenanceWindows is ["25:00-26:00"]; allowed: windows such as 22:00-06:00, Mon-Fri 01:00-05:00 or Sat,Sun 00:00-24:00',
+    ],
+    [
+      'an unknown time zone',
+      { maintenanceTimeZone: 'Atlantis' },
+      'maintenanceTimeZone is "Atlantis"; allowed: an IANA time zone such as Europe/Berlin, or empty for that of the process',
+    ],
+    [
+      'an exempt rule without condition',
+      { exemptRules: [{}] },
+      'exemptRules is {}; allowed: one or more of image, digest, label, namespace, youngerThan',
+    ],
+  ])('refuses %s, naming field, value and what is allowed', (_, values, message) => {
+    expect(() => collectionPolicy(values)).toThrow(new PolicyError(message));
   });
 
   it('allows equal marks, as kubelet’s constructor does', () => {

@@ -7,7 +7,7 @@ const { signal } = new AbortController();
 
 async function queries(...ids: string[]) {
   const worker = new FakeWorker();
-  const disks = { read: () => Promise.resolve([disk(90)]) };
+  const disks = { read: () => Promise.resolve([disk(90)]), trends: () => new Map() };
   const runner = new CollectionRunner({
     policy: policy(),
     runtime: worker.runtime,
@@ -26,7 +26,12 @@ async function queries(...ids: string[]) {
   worker.clock += minutes(3);
   return {
     worker,
-    answers: new GcQueries({ runner, store: worker.store, disks, policy: policy() }),
+    answers: new GcQueries({
+      runner,
+      store: worker.store,
+      disks,
+      policy: { current: policy(), lastRefusal: () => undefined },
+    }),
   };
 }
 

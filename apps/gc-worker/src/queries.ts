@@ -2,8 +2,9 @@ import { NotFoundError } from '@stowage/errors';
 import type { CollectionOutcome, ImageOutcome } from './collect';
 import type { CollectionRunner } from './collection-runner';
 import type { DiskWatch } from './disk-watch';
+import type { LivePolicy } from './live-policy';
 import type { PlannedImage } from './plan-collection';
-import { startsCollections, type CollectionPolicy } from './policy';
+import { startsCollections } from './policy';
 import type { ImageRecordStore } from './records/record-store';
 import { assessDisk, type DiskAssessment } from './threshold';
 import type { ImageUser } from './types';
@@ -25,8 +26,8 @@ interface Page {
 export interface GcQueriesParts {
   readonly runner: CollectionRunner;
   readonly store: ImageRecordStore;
-  readonly disks: Pick<DiskWatch, 'read'>;
-  readonly policy: CollectionPolicy;
+  readonly disks: Pick<DiskWatch, 'read' | 'trends'>;
+  readonly policy: Pick<LivePolicy, 'current' | 'lastRefusal'>;
 }
 
 /** Answers of the worker to commands, as plain JSON: times are RFC 3339, sizes bytes. */
@@ -75,7 +76,9 @@ export class GcQueries {
 
   /** Policy, file systems, records and the last collection. */
   async status(options: { signal: AbortSignal }) {
-    const { runner, store, disks, policy } = this.parts;
+    const { runner, store, disks } = this.parts;
+    const policy = this.parts.policy.current;
+    const refusal = this.parts.policy.lastRefusal();
     let readings: DiskAssessment[] = [];
     let diskProblem: string | undefined;
     try {
@@ -89,10 +92,24 @@ export class GcQueries {
     const { since, ...records } = store.status();
     return {
       policy,
+      ...(refusal === undefined
+        ? {}
+        : { policyRefused: { at: time(refusal.at), reason: refusal.reason } }),
       collects: startsCollections(policy),
       disks: readings.map((disk) => ({
         ...disk,
-        exceededSince: timeOrNull(store.exceeded().get(disk.mountpoint) ?? null),
+        exceededSince: timeOrNull(
+          store.exceededSince({
+            mountpoint: disk.mountpoint,
+            resource: 'bytes',
+            level: 'high',
+          }) ?? null,
+        ),
+        exceeded: store
+          .exceeded()
+          .filter(({ mountpoint }) => mountpoint === disk.mountpoint)
+          .map(({ resource, level, since: at }) => ({ resource, level, since: time(at) })),
+        trend: disks.trends().get(disk.mountpoint) ?? {},
       })),
       ...(diskProblem === undefined ? {} : { diskProblem }),
       records: {

@@ -1,3 +1,4 @@
+import type { ImageContent } from './image-contents';
 import type { ContainerUse } from './image-use';
 import type { ListedImage } from './records/apply-detection';
 
@@ -11,6 +12,11 @@ export interface Runtime {
     containerId: string,
     options: { signal: AbortSignal },
   ): Promise<readonly string[] | undefined>;
+  /** Layers and labels of an image, as far as the runtime tells them; undefined when the image is gone. */
+  imageContent(
+    imageId: string,
+    options: { signal: AbortSignal },
+  ): Promise<ImageContent | undefined>;
   /** Reference of the image pods are started with, where the runtime tells it. */
   sandboxImage(options: { signal: AbortSignal }): Promise<string | undefined>;
   /** Mount points of the file systems that hold images, in the runtime's order. */

@@ -11,6 +11,19 @@ export interface FileSystemReading {
   readonly inodesFree: number | null;
 }
 
+/** The marks of a policy; what is absent is off. */
+export type DiskMarks = Pick<CollectionPolicy, 'highThresholdPercent' | 'lowThresholdPercent'> &
+  Partial<
+    Pick<
+      CollectionPolicy,
+      | 'highMarkAvailableBytes'
+      | 'lowMarkAvailableBytes'
+      | 'inodesHighThresholdPercent'
+      | 'inodesLowThresholdPercent'
+      | 'criticalThresholdPercent'
+    >
+  >;
+
 /** A reading against the marks of a policy. */
 export interface DiskAssessment {
   readonly mountpoint: string;
@@ -21,14 +34,20 @@ export interface DiskAssessment {
   readonly clamped: boolean;
   /** Whole percent, by {@link usedPercent}. */
   readonly usedPercent: number;
-  /** Whether the high mark is reached. */
+  /** Whether the high mark of bytes or of inodes is reached. */
   readonly overHigh: boolean;
+  readonly overHighBytes: boolean;
+  readonly overHighInodes: boolean;
+  /** Whether it is critical, in bytes or (where inodes have a mark) in inodes. */
+  readonly overCritical: boolean;
   /** Bytes that bring the file system down to the low mark; 0 or negative when it is there. */
   readonly bytesToFree: number;
   readonly inodes: number | null;
   readonly inodesFree: number | null;
   /** Whole percent of inodes used, null where there is no fixed number. */
   readonly inodesUsedPercent: number | null;
+  /** Inodes that bring the file system down to their low mark, null where they have no mark or number. */
+  readonly inodesToFree: number | null;
 }
 
 /** The file system reports no capacity; kubelet's text and event reason. */
@@ -58,50 +77,88 @@ export function bytesToFree(
 }
 
 /**
- * Holds a reading against the marks, in kubelet's arithmetic. Absent values count as 0.
+ * Holds a reading against the marks, in kubelet's arithmetic (for inodes too). Absent values count as 0.
  * Throws InvalidDiskCapacityError when there is no capacity.
  */
-export function assessDisk(
-  reading: FileSystemReading,
-  policy: Pick<CollectionPolicy, 'highThresholdPercent' | 'lowThresholdPercent'>,
-): DiskAssessment {
+export function assessDisk(reading: FileSystemReading, marks: DiskMarks): DiskAssessment {
   const capacityBytes = reading.capacityBytes ?? 0;
   if (capacityBytes === 0) throw new InvalidDiskCapacityError(reading.mountpoint, capacityBytes);
   const reported = reading.availableBytes ?? 0;
   const availableBytes = Math.min(reported, capacityBytes);
   const used = usedPercent(capacityBytes, availableBytes);
-  const { inodes, inodesFree } = reading;
+  const inodes = assessInodes(reading, marks);
+  const { highMarkAvailableBytes: highBytes = 0, lowMarkAvailableBytes: lowBytes = 0 } = marks;
+  const overHighBytes =
+    highBytes > 0 ? availableBytes < highBytes : used >= marks.highThresholdPercent;
+  const critical = marks.criticalThresholdPercent ?? 100;
+  const isCritical = (percent: number) => critical < 100 && percent >= critical;
   return {
     mountpoint: reading.mountpoint,
     capacityBytes,
     availableBytes,
     clamped: reported > capacityBytes,
     usedPercent: used,
-    overHigh: used >= policy.highThresholdPercent,
-    bytesToFree: bytesToFree(capacityBytes, availableBytes, policy.lowThresholdPercent),
-    inodes,
-    inodesFree,
-    inodesUsedPercent:
-      inodes == null || inodes === 0 || inodesFree == null
-        ? null
-        : usedPercent(inodes, Math.min(inodesFree, inodes)),
+    overHigh: overHighBytes || inodes.overHighInodes,
+    overHighBytes,
+    overCritical: isCritical(used) || (inodes.areWatched && isCritical(inodes.usedPercent ?? 0)),
+    bytesToFree:
+      highBytes > 0
+        ? lowBytes - availableBytes
+        : bytesToFree(capacityBytes, availableBytes, marks.lowThresholdPercent),
+    inodes: reading.inodes,
+    inodesFree: reading.inodesFree,
+    inodesUsedPercent: inodes.usedPercent,
+    overHighInodes: inodes.overHighInodes,
+    inodesToFree: inodes.toFree,
   };
 }
 
-/** Whether the high mark was last seen reached (`exceeded`) and not yet left (`normal`). */
-export type ThresholdState = 'normal' | 'exceeded';
+function assessInodes({ inodes, inodesFree }: FileSystemReading, marks: DiskMarks) {
+  if (inodes == null || inodes === 0 || inodesFree == null) {
+    return { areWatched: false, usedPercent: null, overHighInodes: false, toFree: null };
+  }
+  const free = Math.min(inodesFree, inodes);
+  const used = usedPercent(inodes, free);
+  const high = marks.inodesHighThresholdPercent ?? 100;
+  const low = marks.inodesLowThresholdPercent ?? high;
+  const areWatched = high < 100;
+  return {
+    areWatched,
+    usedPercent: used,
+    overHighInodes: areWatched && used >= high,
+    toFree: areWatched ? bytesToFree(inodes, free, low) : null,
+  };
+}
 
 /**
- * The state after an assessment. Between the marks the state stays what it was, so a file system that hovers at
- * the high mark does not announce itself again and again. It recovers when a collection would have nothing to free: by bytes, because
- * kubelet's percentage rounds up and can stay one above the low mark. With equal marks it recovers only below them.
+ * Bytes to plan for, to relieve a file system of what it is over: to the low mark of bytes, or as many bytes as hold the inodes to
+ * free at the file system's own ratio. CRI does not tell the inodes of an image, so the second is an estimate;
+ * the collection measures. May be 0 or negative, as kubelet's amount.
  */
-export function nextThresholdState(
-  state: ThresholdState,
-  assessment: Pick<DiskAssessment, 'bytesToFree' | 'overHigh'>,
-): ThresholdState {
-  if (assessment.overHigh) return 'exceeded';
-  return assessment.bytesToFree <= 0 ? 'normal' : state;
+export function bytesToPlan(disk: DiskAssessment): number {
+  const { overHighInodes, overHighBytes, inodes, inodesFree, inodesToFree } = disk;
+  if (!overHighInodes || inodes == null || inodesFree == null || inodesToFree == null) {
+    return disk.bytesToFree;
+  }
+  const usedBytes = disk.capacityBytes - disk.availableBytes;
+  const perInode = usedBytes / Math.max(1, inodes - inodesFree);
+  const forInodes = Math.ceil(inodesToFree * perInode);
+  return overHighBytes ? Math.max(disk.bytesToFree, forInodes) : forInodes;
+}
+
+/** Whether what `before` was over is down at its low mark in `now`. */
+export function isRelieved(before: DiskAssessment, now: DiskAssessment): boolean {
+  const bytesDone = now.bytesToFree <= 0 || !before.overHighBytes;
+  const inodesDone = (now.inodesToFree ?? 0) <= 0 || !before.overHighInodes;
+  return bytesDone && inodesDone;
+}
+
+/** The file systems that a collection is to relieve: over the high mark, outside maintenance only those in a critical state. */
+export function disksToRelieve(
+  disks: readonly DiskAssessment[],
+  isMaintenance: boolean,
+): DiskAssessment[] {
+  return disks.filter((disk) => disk.overHigh && (isMaintenance || disk.overCritical));
 }
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB'] as const;

@@ -7,6 +7,22 @@ export interface ImageUser {
   readonly podName?: string;
 }
 
+/** What a pull by image-service took. */
+export interface PullFacts {
+  /** Time in the runtime. */
+  readonly durationMs: number;
+  /** Size the runtime reported then; null when it did not. */
+  readonly sizeBytes: number | null;
+}
+
+/** A mark that is exceeded, and since when (ms since the epoch). */
+export interface ExceededMark {
+  readonly mountpoint: string;
+  readonly resource: 'bytes' | 'inodes';
+  readonly level: 'warning' | 'high' | 'critical';
+  readonly since: number;
+}
+
 /** What is remembered of an image, over restarts. Times are milliseconds since the epoch. */
 export interface ImageRecord {
   /** The runtime's `Image.id`. */
@@ -25,6 +41,10 @@ export interface ImageRecord {
   readonly lastUsed: number | null;
   /** Who used it at the last detection; empty = nobody. */
   readonly usedBy: readonly ImageUser[];
+  /** Namespaces of the pods that use it or have used it since it is known; absent = none. */
+  readonly namespaces?: readonly string[];
+  /** What its last pull by image-service took; absent when others pulled it. */
+  readonly pulled?: PullFacts;
 }
 
 /** A reason to keep an image that is neither in use nor pinned by the runtime. */
@@ -37,4 +57,6 @@ export type Protection =
 /** An image as the planner looks at it. */
 export interface PlanImage extends ImageRecord {
   readonly protections?: readonly Protection[];
+  /** Digests of its unpacked layers, lowest first; absent where the runtime does not tell. */
+  readonly layers?: readonly string[];
 }

@@ -8,7 +8,8 @@ import type { GcConfig } from './config';
 import type { DiskWatch } from './disk-watch';
 import type { ImageEvents } from './image-events';
 import { Loop } from './loop';
-import { startsCollections, type CollectionPolicy } from './policy';
+import type { LivePolicy } from './live-policy';
+import { startsCollections } from './policy';
 import type { ImageRecordStore } from './records/record-store';
 
 export interface WorkerParts {
@@ -16,7 +17,7 @@ export interface WorkerParts {
     GcConfig,
     'detectionIntervalMs' | 'collectionIntervalMs' | 'diskCheckIntervalMs' | 'collectionRetryMs'
   >;
-  readonly policy: CollectionPolicy;
+  readonly policy: LivePolicy;
   readonly runner: CollectionRunner;
   readonly disks: DiskWatch;
   readonly store: ImageRecordStore;
@@ -32,13 +33,16 @@ export interface WorkerParts {
 /** Pause before a detection or measurement that failed is tried again, unless the ordinary one is shorter. */
 const retryAfterFailureMs = 5000;
 
+/** Pause between looks at the files that the policy comes from. */
+const policyCheckMs = 2000;
+
 /** Starts and ends what the worker does on its own: detection, measurement of the disks, collection. */
 export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly detection: Loop;
   private readonly measurement: Loop;
   private readonly collection: Loop;
   private readonly stopListening: (() => void)[] = [];
-  private readonly collects: boolean;
+  private readonly policyCheck: Loop;
   private nextCause: CollectionCause = 'period';
   private lastCollectionAt = -Infinity;
   private isCollecting = false;
@@ -46,7 +50,14 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
 
   constructor(private readonly parts: WorkerParts) {
     const { config, policy, signal } = parts;
-    this.collects = startsCollections(policy);
+    this.policyCheck = new Loop({
+      intervalMs: policyCheckMs,
+      run: async () => {
+        await policy.reloadIfChanged();
+        return undefined;
+      },
+      signal,
+    });
     this.detection = new Loop({
       intervalMs: config.detectionIntervalMs,
       run: () => this.detect(),
@@ -65,7 +76,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   onApplicationBootstrap(): void {
-    const { bus, events, runtimes, disks, log, policy } = this.parts;
+    const { bus, events, runtimes, disks } = this.parts;
     for (const runtime of runtimes) {
       let { connections } = runtime.availability();
       this.stopListening.push(
@@ -86,16 +97,49 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
         });
       }),
     );
+    this.watchPolicy();
     this.detection.start();
     this.measurement.start();
-    if (this.collects) this.collection.start();
-    else log.info({ highThresholdPercent: policy.highThresholdPercent }, 'collection is off');
+    this.collection.start();
+    if (!this.collects) this.sayCollectionIsOff();
+  }
+
+  private get collects(): boolean {
+    return startsCollections(this.parts.policy.current);
+  }
+
+  private sayCollectionIsOff(): void {
+    const { policy, log } = this.parts;
+    log.info({ highThresholdPercent: policy.current.highThresholdPercent }, 'collection is off');
+  }
+
+  private watchPolicy(): void {
+    const { policy } = this.parts;
+    const onHangUp = () => {
+      void policy.reload('SIGHUP');
+    };
+    process.on('SIGHUP', onHangUp);
+    this.stopListening.push(() => process.off('SIGHUP', onHangUp));
+    let collected = this.collects;
+    policy.onChange(() => {
+      if (collected && !this.collects) this.sayCollectionIsOff();
+      collected = this.collects;
+      this.detection.wake();
+      this.measurement.wake();
+      this.collection.wake();
+    });
+    this.policyCheck.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
     const { bus, store, runtimes } = this.parts;
     for (const stop of this.stopListening) stop();
-    await Promise.all([this.detection.ended(), this.measurement.ended(), this.collection.ended()]);
+    await Promise.all([
+      this.detection.ended(),
+      this.measurement.ended(),
+      this.collection.ended(),
+      this.policyCheck.ended(),
+    ]);
     for (const runtime of runtimes) runtime.close();
     store.close();
     await bus.close();
@@ -123,7 +167,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     try {
       const { crossed, overHigh } = await disks.poll({ signal });
       this.measurementProblem = undefined;
-      if (policy.differences.collectionStart === 'period') return undefined;
+      if (policy.current.differences.collectionStart === 'period') return undefined;
       if (crossed.length > 0) this.collectSoon('mark-crossed');
       else if (overHigh && this.mayRetry()) this.collectSoon('still-over-mark');
       return undefined;
@@ -149,6 +193,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async collect(): Promise<undefined> {
     const { runner, signal, now } = this.parts;
+    if (!this.collects) return undefined;
     const cause = this.nextCause;
     this.nextCause = 'period';
     this.isCollecting = true;

@@ -182,8 +182,14 @@ export const filesystemUsage = z
 /** Which limit is meant. */
 export const thresholdMark = {
   resource: openWord(['bytes', 'inodes'], 'What runs short.'),
-  mark: openWord(['warning', 'high'], 'Which mark was crossed; `high` is where collection begins.'),
+  mark: openWord(
+    ['warning', 'high', 'critical'],
+    'Which mark was crossed: `high` is where collection begins; at `critical` maintenance windows no longer hold it back.',
+  ),
   thresholdPercent: percent('The mark, percent used.'),
+  thresholdAvailableBytes: bytes(
+    'The mark as available bytes, where it is set so; `thresholdPercent` is then what it comes to.',
+  ).optional(),
 };
 
 /** Why a collection was run. */
@@ -243,6 +249,9 @@ export const collectionFigures = {
   after: filesystemUsage.describe('The file system after the collection.').optional(),
   startedAt: timestamp('When the collection began.'),
   durationMs: milliseconds('How long it took, the measurement included.'),
+  limitedBy: text(
+    'The limit of a run that ended it before all was freed, in words; absent when none did.',
+  ).optional(),
 };
 
 /** How a change in the runtime became known. */

@@ -44,6 +44,8 @@ export function applyDetection(
       firstDetected: before === undefined ? detectTime : notAhead(before.firstDetected, now),
       lastUsed: usedBy.length > 0 ? now : notAhead(before?.lastUsed ?? null, now),
       usedBy,
+      ...namespacesOf(before, usedBy),
+      ...(before?.pulled === undefined ? {} : { pulled: before.pulled }),
     });
   }
   return {
@@ -55,3 +57,19 @@ export function applyDetection(
 
 const notAhead = (time: number | null, now: number): number | null =>
   time == null ? null : Math.min(time, now);
+
+/** Namespaces remembered of one image at most; the earliest stay. */
+const maxNamespaces = 32;
+
+/** The namespaces that are known already, and those of the users. */
+function namespacesOf(
+  before: ImageRecord | undefined,
+  usedBy: readonly ImageUser[],
+): Pick<ImageRecord, 'namespaces'> {
+  const known = before?.namespaces ?? [];
+  const more = usedBy
+    .map(({ podNamespace }) => podNamespace)
+    .filter((name) => name !== undefined && !known.includes(name)) as string[];
+  if (more.length === 0) return known.length === 0 ? {} : { namespaces: known };
+  return { namespaces: [...known, ...new Set(more)].slice(0, maxNamespaces) };
+}

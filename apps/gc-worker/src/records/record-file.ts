@@ -1,12 +1,20 @@
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import Sqlite from 'better-sqlite3';
 import type { Database } from 'better-sqlite3';
-import type { ImageRecord, ImageUser } from '../types';
+import type { ExceededMark, ImageRecord, ImageUser } from '../types';
 import { checkUsable, migrate, UnusableRecordsError } from './schema';
 
 /** A removal that was begun and whose end is not recorded. */
 export interface RemovalIntent {
   readonly reason: 'max-age' | 'threshold' | 'request';
+  readonly planId: string;
+}
+
+/** An image that a collection removed, remembered until a new pull of it is no regret any more. */
+export interface RemovedRecord {
+  /** Ids and references by which it may come back. */
+  readonly names: readonly string[];
+  readonly removedAt: number;
   readonly planId: string;
 }
 
@@ -16,15 +24,26 @@ export interface Remembered {
   readonly removals: Map<string, RemovalIntent>;
   /** Image name or id to the end of its hold. */
   readonly holds: Map<string, number>;
-  /** Mount point to the time its high mark was exceeded. */
-  readonly exceeded: Map<string, number>;
+  /** Marks that are exceeded, by {@link markName}. */
+  readonly exceeded: Map<string, ExceededMark>;
+  /** Images removed of late, by image id. */
+  readonly removed: Map<string, RemovedRecord>;
 }
+
+/** One text for one mark of one file system. */
+export const markName = ({
+  mountpoint,
+  resource,
+  level,
+}: Pick<ExceededMark, 'mountpoint' | 'resource' | 'level'>): string =>
+  `${resource} ${level} ${mountpoint}`;
 
 export const nothingRemembered = (): Remembered => ({
   images: new Map(),
   removals: new Map(),
   holds: new Map(),
   exceeded: new Map(),
+  removed: new Map(),
 });
 
 interface ImageRow {
@@ -37,6 +56,9 @@ interface ImageRow {
   first_detected_ms: number | null;
   last_used_ms: number | null;
   used_by: string;
+  namespaces: string;
+  pull_ms: number | null;
+  pull_bytes: number | null;
 }
 
 export interface RecordFileOptions {
@@ -117,10 +139,24 @@ export class RecordFile {
       .all()) {
       remembered.holds.set(row.name, row.until_ms);
     }
-    for (const row of this.database
-      .prepare<[], { mountpoint: string; since_ms: number }>('SELECT * FROM exceeded')
+    for (const { since_ms: since, ...key } of this.database
+      .prepare<[], Pick<ExceededMark, 'mountpoint' | 'resource' | 'level'> & { since_ms: number }>(
+        'SELECT * FROM mark',
+      )
       .all()) {
-      remembered.exceeded.set(row.mountpoint, row.since_ms);
+      remembered.exceeded.set(markName(key), { ...key, since });
+    }
+    for (const row of this.database
+      .prepare<[], { image_id: string; names: string; removed_ms: number; plan_id: string }>(
+        'SELECT * FROM removed ORDER BY removed_ms',
+      )
+      .all()) {
+      const names = JSON.parse(row.names) as string[];
+      remembered.removed.set(row.image_id, {
+        names,
+        removedAt: row.removed_ms,
+        planId: row.plan_id,
+      });
     }
     return remembered;
   }
@@ -128,13 +164,14 @@ export class RecordFile {
   /** Makes the file hold exactly this. */
   replaceAll(remembered: Remembered): void {
     this.database.transaction(() => {
-      for (const table of ['image', 'removal', 'hold', 'exceeded']) {
+      for (const table of ['image', 'removal', 'hold', 'mark', 'removed']) {
         this.database.exec(`DELETE FROM ${table}`);
       }
       this.writeImages(remembered.images.values());
       for (const [imageId, intent] of remembered.removals) this.writeRemoval(imageId, intent);
       for (const [name, until] of remembered.holds) this.writeHold(name, until);
-      for (const [mountpoint, since] of remembered.exceeded) this.writeExceeded(mountpoint, since);
+      for (const mark of remembered.exceeded.values()) this.writeExceeded(mark);
+      for (const [imageId, removed] of remembered.removed) this.writeRemoved(imageId, removed);
     })();
   }
 
@@ -164,12 +201,31 @@ export class RecordFile {
     })();
   }
 
-  writeExceeded(mountpoint: string, since: number): void {
-    this.run('INSERT OR REPLACE INTO exceeded VALUES (?, ?)', mountpoint, since);
+  writeExceeded({ mountpoint, resource, level, since }: ExceededMark): void {
+    this.run(
+      'INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?)',
+      ...[mountpoint, resource, level, since],
+    );
   }
 
-  dropExceeded(mountpoint: string): void {
-    this.run('DELETE FROM exceeded WHERE mountpoint = ?', mountpoint);
+  dropExceeded({ mountpoint, resource, level }: ExceededMark): void {
+    this.run(
+      'DELETE FROM mark WHERE mountpoint = ? AND resource = ? AND level = ?',
+      ...[mountpoint, resource, level],
+    );
+  }
+
+  writeRemoved(imageId: string, { names, removedAt, planId }: RemovedRecord): void {
+    this.run(
+      'INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?)',
+      ...[imageId, JSON.stringify(names), removedAt, planId],
+    );
+  }
+
+  dropRemoved(imageIds: readonly string[]): void {
+    this.database.transaction(() => {
+      for (const imageId of imageIds) this.run('DELETE FROM removed WHERE image_id = ?', imageId);
+    })();
   }
 
   /** Never throws. */
@@ -187,7 +243,7 @@ export class RecordFile {
 
   private writeImages(records: Iterable<ImageRecord>): void {
     const insert = this.database.prepare(
-      'INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     );
     for (const record of records) {
       insert.run(
@@ -200,6 +256,9 @@ export class RecordFile {
         record.firstDetected,
         record.lastUsed,
         JSON.stringify(record.usedBy),
+        JSON.stringify(record.namespaces ?? []),
+        record.pulled?.durationMs ?? null,
+        record.pulled?.sizeBytes ?? null,
       );
     }
   }
@@ -220,6 +279,10 @@ function recordOf(row: ImageRow): ImageRecord {
     firstDetected: row.first_detected_ms,
     lastUsed: row.last_used_ms,
     usedBy: JSON.parse(row.used_by) as ImageUser[],
+    ...(row.namespaces === '[]' ? {} : { namespaces: JSON.parse(row.namespaces) as string[] }),
+    ...(row.pull_ms == null
+      ? {}
+      : { pulled: { durationMs: row.pull_ms, sizeBytes: row.pull_bytes } }),
   };
 }
 

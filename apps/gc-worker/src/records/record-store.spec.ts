@@ -59,7 +59,11 @@ const app = image('sha256:app', {
   runtimeHandler: 'kata',
   pinned: true,
   usedBy: [{ as: 'container', containerId: 'c1', podName: 'cart-0', podNamespace: 'shop' }],
+  namespaces: ['shop'],
+  pulled: { durationMs: 1200, sizeBytes: 5000 },
 });
+
+const highMark = { mountpoint: '/images', resource: 'bytes', level: 'high' } as const;
 
 describe('ImageRecordStore', () => {
   it('remembers everything over a restart', () => {
@@ -67,13 +71,26 @@ describe('ImageRecordStore', () => {
     first.apply(detection(app, image('b')));
     first.removalBegins('b', { reason: 'threshold', planId: 'plan-1' });
     first.setHolds(new Map([['nginx', now + 1]]));
-    first.setExceeded('/images', now - 5);
+    first.setExceeded({ ...highMark, since: now - 5 });
+    first.setExceeded({ ...highMark, level: 'warning', since: now - 9 });
+    first.noteRemoved('c', { names: ['c', 'c:1'], removedAt: now - 1, planId: 'plan-0' });
+    first.pulled('b', { durationMs: 250, sizeBytes: null });
     first.close();
     const second = openStore();
-    expect([...second.images().values()]).toEqual([app, image('b')]);
+    expect([...second.images().values()]).toEqual([
+      app,
+      image('b', { pulled: { durationMs: 250, sizeBytes: null } }),
+    ]);
     expect(second.removalIntent('b')).toEqual({ reason: 'threshold', planId: 'plan-1' });
     expect([...second.holds()]).toEqual([['nginx', now + 1]]);
-    expect([...second.exceeded()]).toEqual([['/images', now - 5]]);
+    expect(second.exceeded()).toEqual([
+      { ...highMark, since: now - 5 },
+      { ...highMark, level: 'warning', since: now - 9 },
+    ]);
+    expect(second.exceededSince(highMark)).toBe(now - 5);
+    expect([...second.removedImages()]).toEqual([
+      ['c', { names: ['c', 'c:1'], removedAt: now - 1, planId: 'plan-0' }],
+    ]);
     expect(second.status()).toEqual({ state: 'on-disk', path: file() });
   });
 
@@ -84,14 +101,17 @@ describe('ImageRecordStore', () => {
     first.forget('a');
     first.removalBegins('b', { reason: 'max-age', planId: 'plan-1' });
     first.removalFailed('b');
-    first.setExceeded('/images', now);
-    first.setExceeded('/images', undefined);
+    first.setExceeded({ ...highMark, since: now });
+    first.dropExceeded(highMark);
+    first.noteRemoved('c', { names: ['c'], removedAt: now, planId: 'plan-0' });
+    first.forgetRemoved(['c', 'unknown']);
     first.close();
     const second = openStore();
     expect([...second.images().keys()]).toEqual(['b']);
     expect(second.removalIntent('a')).toBeUndefined();
     expect(second.removalIntent('b')).toBeUndefined();
-    expect(second.exceeded().size).toBe(0);
+    expect(second.exceeded()).toEqual([]);
+    expect(second.removedImages().size).toBe(0);
   });
 
   it('dates use only forwards and only of images it knows', () => {

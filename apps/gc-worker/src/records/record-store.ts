@@ -1,15 +1,17 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
-import type { ImageRecord } from '../types';
+import type { ExceededMark, ImageRecord, PullFacts } from '../types';
 import type { DetectionResult } from './apply-detection';
 import {
   isDamage,
+  markName,
   nothingRemembered,
   RecordFile,
   sqliteCode,
   type Remembered,
   type RemovalIntent,
+  type RemovedRecord,
 } from './record-file';
 import { UnusableRecordsError } from './schema';
 
@@ -147,19 +149,60 @@ export class ImageRecordStore {
     this.write((file) => file.replaceHolds(holds));
   }
 
-  /** Mount point to the time at which its high mark was exceeded. */
-  exceeded(): ReadonlyMap<string, number> {
-    return this.remembered.exceeded;
+  /** Marks that are exceeded. */
+  exceeded(): readonly ExceededMark[] {
+    return [...this.remembered.exceeded.values()];
   }
 
-  setExceeded(mountpoint: string, since: number | undefined): void {
-    if (since === undefined) {
-      if (!this.remembered.exceeded.delete(mountpoint)) return;
-      this.write((file) => file.dropExceeded(mountpoint));
-    } else {
-      this.remembered.exceeded.set(mountpoint, since);
-      this.write((file) => file.writeExceeded(mountpoint, since));
-    }
+  /** Since when a mark is exceeded; undefined when it is not. */
+  exceededSince(mark: Omit<ExceededMark, 'since'>): number | undefined {
+    return this.remembered.exceeded.get(markName(mark))?.since;
+  }
+
+  /** Notes that a mark is exceeded since then. */
+  setExceeded(mark: ExceededMark): void {
+    const { mountpoint, resource, level, since } = mark;
+    const noted = { mountpoint, resource, level, since };
+    this.remembered.exceeded.set(markName(mark), noted);
+    this.write((file) => file.writeExceeded(noted));
+  }
+
+  /** Notes that a mark is not exceeded any more. */
+  dropExceeded(mark: Omit<ExceededMark, 'since'>): void {
+    const known = this.remembered.exceeded.get(markName(mark));
+    if (known === undefined) return;
+    this.remembered.exceeded.delete(markName(mark));
+    this.write((file) => file.dropExceeded(known));
+  }
+
+  /** Notes what a pull of ours took. Nothing when there is no record of the image. */
+  pulled(imageId: string, pulled: PullFacts): boolean {
+    const record = this.remembered.images.get(imageId);
+    if (record === undefined) return false;
+    const changed = { ...record, pulled };
+    this.remembered.images.set(imageId, changed);
+    this.write((file) => {
+      file.update([changed], []);
+    });
+    return true;
+  }
+
+  /** Images that collections removed of late, by id; oldest first. */
+  removedImages(): ReadonlyMap<string, RemovedRecord> {
+    return this.remembered.removed;
+  }
+
+  /** Remembers a removal, so that a new pull of the image is noticed. */
+  noteRemoved(imageId: string, removed: RemovedRecord): void {
+    this.remembered.removed.delete(imageId);
+    this.remembered.removed.set(imageId, removed);
+    this.write((file) => file.writeRemoved(imageId, removed));
+  }
+
+  /** Forgets removals that are no matter any more. */
+  forgetRemoved(imageIds: readonly string[]): void {
+    const known = imageIds.filter((imageId) => this.remembered.removed.delete(imageId));
+    if (known.length > 0) this.write((file) => file.dropRemoved(known));
   }
 
   status(): RecordStoreStatus {
@@ -310,6 +353,9 @@ function sameRecord(a: ImageRecord | undefined, b: ImageRecord): boolean {
     a.lastUsed === b.lastUsed &&
     sameTexts(a.repoTags, b.repoTags) &&
     sameTexts(a.repoDigests, b.repoDigests) &&
+    sameTexts(a.namespaces ?? [], b.namespaces ?? []) &&
+    a.pulled?.durationMs === b.pulled?.durationMs &&
+    a.pulled?.sizeBytes === b.pulled?.sizeBytes &&
     JSON.stringify(a.usedBy) === JSON.stringify(b.usedBy)
   );
 }

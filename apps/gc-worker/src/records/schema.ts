@@ -29,6 +29,24 @@ export const migrations: readonly string[] = [
      mountpoint TEXT PRIMARY KEY,
      since_ms INTEGER NOT NULL
    ) STRICT;`,
+  `ALTER TABLE image ADD COLUMN namespaces TEXT NOT NULL DEFAULT '[]';
+   ALTER TABLE image ADD COLUMN pull_ms INTEGER;
+   ALTER TABLE image ADD COLUMN pull_bytes INTEGER;
+   CREATE TABLE mark (
+     mountpoint TEXT NOT NULL,
+     resource TEXT NOT NULL,
+     level TEXT NOT NULL,
+     since_ms INTEGER NOT NULL,
+     PRIMARY KEY (mountpoint, resource, level)
+   ) STRICT;
+   INSERT INTO mark SELECT mountpoint, 'bytes', 'high', since_ms FROM exceeded;
+   DROP TABLE exceeded;
+   CREATE TABLE removed (
+     image_id TEXT PRIMARY KEY,
+     names TEXT NOT NULL,
+     removed_ms INTEGER NOT NULL,
+     plan_id TEXT NOT NULL
+   ) STRICT;`,
 ];
 
 /** A records file that cannot be used; it is set aside and the records are built anew from the runtime. */

@@ -3,6 +3,7 @@ import { assertEventData } from '@stowage/events';
 import { Registry } from 'prom-client';
 import { ImageDetector, type ImageDetectorParts } from '../detect-images';
 import { stowageDifferences, type KubeletDifferences } from '../differences';
+import { ImageContents, type ImageContent } from '../image-contents';
 import { ImageHints } from '../image-hints';
 import type { ContainerUse } from '../image-use';
 import { GcMetrics } from '../metrics';
@@ -18,6 +19,7 @@ export class FakeRuntime implements Runtime {
   containers: ContainerUse[] = [];
   volumes: Record<string, string[] | undefined | Error> = {};
   sandbox: string | undefined | Error;
+  contents: Record<string, ImageContent | Error> = {};
   fileSystems: string[] = ['/images'];
   failure: Error | undefined;
   removalErrors: Record<string, Error> = {};
@@ -34,6 +36,12 @@ export class FakeRuntime implements Runtime {
   imageVolumes(containerId: string): Promise<readonly string[] | undefined> {
     const volumes = containerId in this.volumes ? this.volumes[containerId] : [];
     return this.answer(`imageVolumes ${containerId}`, volumes);
+  }
+
+  imageContent(imageId: string): Promise<ImageContent | undefined> {
+    const content = this.contents[imageId] ?? {};
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    return content instanceof Error ? Promise.reject(content) : Promise.resolve(content);
   }
 
   sandboxImage(): Promise<string | undefined> {
@@ -76,6 +84,7 @@ export class FakeWorker {
     info: this.line.bind(this),
     warn: this.line.bind(this),
   };
+  readonly contents = new ImageContents(this.runtime);
   readonly store = ImageRecordStore.open({
     stateDir: '/nowhere',
     keep: 'in-memory',
@@ -96,6 +105,8 @@ export class FakeWorker {
       store: this.store,
       hints: this.hints,
       exempt: () => undefined,
+      contents: this.contents,
+      needsLabels: false,
       differences: { ...stowageDifferences, ...differences },
       publish: this.publish,
       metrics: this.metrics,

@@ -40,6 +40,7 @@ export const garbageCollectionFailedV1 = defineEvent({
     after: collectionFigures.after,
     startedAt: collectionFigures.startedAt,
     durationMs: collectionFigures.durationMs,
+    limitedBy: collectionFigures.limitedBy,
   }),
   example: {
     subject: '01KAJB6Z8X6W4T2R0P8M6K4H2F',

@@ -2,8 +2,10 @@ import * as z from 'zod';
 import { defineEvent } from '../define-event';
 import {
   bytes,
+  count,
   filesystemUsage,
   milliseconds,
+  openWord,
   percent,
   signedBytes,
   thresholdMark,
@@ -25,6 +27,13 @@ export const thresholdExceededV1 = defineEvent({
     bytesToFree: bytes(
       'Bytes a collection would be asked to free: trunc(capacity × (100 − low) ÷ 100) − available, not below 0.',
     ),
+    inodesToFree: count(
+      'Inodes to free until the low mark of inodes, not below 0; where inodes run short.',
+    ).optional(),
+    cause: openWord(
+      ['used', 'time-to-full'],
+      'Why it was crossed: so much is used, or the file system is going to be full soon.',
+    ).optional(),
     trend: z
       .looseObject({
         bytesPerSecond: signedBytes(
@@ -36,6 +45,16 @@ export const thresholdExceededV1 = defineEvent({
         ).optional(),
       })
       .describe('How the file system changes; absent until enough samples exist.')
+      .optional(),
+    inodesTrend: z
+      .looseObject({
+        inodesPerSecond: z.int().describe('Change of the used inodes per second over the window.'),
+        windowMs: milliseconds('Length of the window that was looked at.'),
+        timeToFullMs: milliseconds(
+          'Time until no inodes are free at this rate; absent when it does not fill.',
+        ).optional(),
+      })
+      .describe('How the inodes change, where inodes run short; absent until enough samples exist.')
       .optional(),
   }),
   example: {

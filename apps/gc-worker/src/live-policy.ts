@@ -1,0 +1,117 @@
+import { statSync } from 'node:fs';
+import { compileExempt, needsLabels, type ExemptMatch } from './exempt';
+import type { CollectionPolicy } from './policy';
+
+/** What reading the configuration anew gave: a policy and the keys that only a restart can change, or what is wrong. */
+export type PolicySource = () => Promise<
+  | { readonly policy: CollectionPolicy; readonly needRestart: readonly string[] }
+  | { readonly problem: string }
+>;
+
+export interface LivePolicyParts {
+  readonly first: CollectionPolicy;
+  readonly source: PolicySource;
+  /** Files that the configuration comes from; also those that are not there yet. */
+  readonly files: readonly string[];
+  readonly log: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+  };
+  readonly metrics: { policyReloaded(result: 'taken' | 'refused'): void };
+  readonly health: (problem: string | undefined) => void;
+  readonly now: () => number;
+}
+
+/**
+ * The policy that counts now. It is replaced as a whole, and only by one that is right: a bad one is refused with the reason and the
+ * old one stays.
+ */
+export class LivePolicy {
+  private policy: CollectionPolicy;
+  private exemptMatch: ExemptMatch;
+  private stamp: string | undefined;
+  private refused: { at: number; reason: string } | undefined;
+  private readonly listeners: (() => void)[] = [];
+
+  constructor(private readonly parts: LivePolicyParts) {
+    this.policy = parts.first;
+    this.exemptMatch = compileExempt(parts.first.exemptImages, parts.first.exemptRules);
+  }
+
+  get current(): CollectionPolicy {
+    return this.policy;
+  }
+
+  get exempt(): ExemptMatch {
+    return this.exemptMatch;
+  }
+
+  get needsLabels(): boolean {
+    return needsLabels(this.policy.exemptRules);
+  }
+
+  /** The last change that was refused, while it stands in the files. */
+  lastRefusal(): { at: number; reason: string } | undefined {
+    return this.refused;
+  }
+
+  /** Called after each change that was taken. */
+  onChange(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** Reads the files again when one of them is another than at the last look. Never throws. */
+  async reloadIfChanged(): Promise<void> {
+    const stamp = this.parts.files.map(stampOf).join('\n');
+    if (stamp === this.stamp) return;
+    this.stamp = stamp;
+    await this.reload('file');
+  }
+
+  /** Reads the configuration again. Never throws. */
+  async reload(cause: 'file' | 'SIGHUP'): Promise<void> {
+    const { source, log, metrics, health, now } = this.parts;
+    const found = await source().catch((error: unknown) => ({ problem: String(error) }));
+    if ('problem' in found) {
+      const isNews = found.problem !== this.refused?.reason;
+      this.refused = { at: now(), reason: found.problem };
+      if (isNews || cause === 'SIGHUP') {
+        metrics.policyReloaded('refused');
+        log.warn({ cause, reason: found.problem }, 'new policy refused: the old one stays');
+      }
+      health(`the new policy is refused, the old one stays: ${found.problem}`);
+      return;
+    }
+    this.refused = undefined;
+    health(undefined);
+    const { needRestart, policy } = found;
+    if (needRestart.length > 0) {
+      log.warn({ cause, keys: needRestart }, 'changed settings that need a restart');
+    }
+    if (JSON.stringify(policy) === JSON.stringify(this.policy)) {
+      if (cause === 'SIGHUP') log.info({ cause }, 'policy unchanged');
+      return;
+    }
+    const changed = changedFields(this.policy, policy);
+    this.exemptMatch = compileExempt(policy.exemptImages, policy.exemptRules);
+    this.policy = policy;
+    metrics.policyReloaded('taken');
+    log.info({ cause, changed }, 'new policy taken');
+    for (const listener of this.listeners) listener();
+  }
+}
+
+const changedFields = (before: CollectionPolicy, after: CollectionPolicy): string[] =>
+  (Object.keys(after) as (keyof CollectionPolicy)[]).filter(
+    (field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]),
+  );
+
+/** Tells one state of a file from another, also where a link in its path was turned (Kubernetes ConfigMaps). */
+function stampOf(file: string): string {
+  try {
+    const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file);
+    return [file, dev, ino, size, mtimeMs, ctimeMs].join(' ');
+  } catch {
+    return `${file} absent`;
+  }
+}

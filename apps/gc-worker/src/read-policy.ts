@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs';
+import { loadConfig } from '@stowage/service-kit';
+import { config, policyKeys, policyOf, type GcConfig } from './config';
+import type { PolicySource } from './live-policy';
+
+/** Where the configuration comes from: the arguments and environment that the process was started with. */
+export interface PolicyInput {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
+  /** The configuration that the process runs with. */
+  readonly running: GcConfig;
+}
+
+/** Reads the configuration again, by the rules of the start. `files` are those it looks into. */
+export async function policyFiles(
+  input: PolicyInput,
+): Promise<{ source: PolicySource; files: readonly string[] }> {
+  const files = new Set<string>();
+  const load = () =>
+    loadConfig(config, {
+      ...input,
+      readFile: (file) => {
+        files.add(file);
+        return readFileSync(file, 'utf8');
+      },
+    });
+  await load();
+  const source: PolicySource = async () => {
+    const outcome = await load();
+    if (outcome.action === 'exit') return { problem: outcome.output };
+    const now = outcome.config;
+    const needRestart = (Object.keys(now) as (keyof GcConfig)[]).filter(
+      (name) =>
+        !policyKeys.includes(name) &&
+        JSON.stringify(now[name]) !== JSON.stringify(input.running[name]),
+    );
+    return { policy: policyOf(now), needRestart };
+  };
+  return { source, files: [...files] };
+}
