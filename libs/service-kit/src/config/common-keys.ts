@@ -26,9 +26,7 @@ export function withoutUserInfo(url: string): string {
 
 const natsServer = z
   .string()
-  .regex(
-    /^(?:(?:nats|tls):\/\/)?(?:[^/@\s]*@)?(?:\[[0-9a-f:]+\]|[\w.-]+)(?::\d{1,5})?\/?$/i,
-  );
+  .regex(/^(?:(?:nats|tls):\/\/)?(?:[^/@\s]*@)?(?:\[[0-9a-f:]+\]|[\w.-]+)(?::\d{1,5})?\/?$/i);
 
 /** Path of the app's own CRI socket. */
 export function listenKey(defaultPath: string): ConfigKey<string> {
@@ -70,8 +68,7 @@ export function commonKeys(options: {
       default: ['nats://127.0.0.1:4222'],
       item: natsServer,
       minItems: 1,
-      allowed:
-        'one or more of [nats|tls]://[user:password@]host[:port], separated by commas',
+      allowed: 'one or more of [nats|tls]://[user:password@]host[:port], separated by commas',
       meaning: 'NATS servers. The suite works without them; events wait in the outbox.',
       print: (servers) => servers.map(withoutUserInfo),
     }),
