@@ -3,6 +3,8 @@ import type { Readable, Writable } from 'node:stream';
 import { errorMessage, grpcStatusCode, ShuttingDownError } from '@stowage/errors';
 import { endWithStatus, endWithTrailers, respond } from './reply';
 import type { CallInFlight } from './call-in-flight';
+import type { CallTap } from './call-tap';
+import { decodeGrpcMessage } from './grpc-wire';
 import type { CallOutcome } from './types';
 import type { UpstreamSession, UpstreamSessions } from './upstream-sessions';
 
@@ -12,6 +14,8 @@ const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_FLAG_END_STREAM } = http2.cons
 export interface ForwardResult {
   readonly outcome: CallOutcome;
   readonly grpcStatus?: number;
+  /** Text of the status, unescaped. */
+  readonly grpcMessage?: string;
   readonly requestBytes: number;
   readonly responseBytes: number;
   /** From the request's headers leaving to the runtime until its answer's end. */
@@ -27,6 +31,10 @@ export interface ForwardRequest {
   /** Path to ask the runtime for. */
   readonly path: string;
   readonly address: string;
+  /** The whole request, where it was read before; else it is copied from the stream. */
+  readonly body?: Buffer;
+  /** Gets a copy of what passes. */
+  readonly tap?: CallTap;
   /** Text of UNAVAILABLE, or undefined for the socket's own error. */
   unavailableReason(): string | undefined;
 }
@@ -46,6 +54,7 @@ export function forwardCall(
   let upstreamEndedAt: number | undefined;
   let outcome: CallOutcome | undefined;
   let grpcStatus: number | undefined;
+  let grpcMessage: string | undefined;
   let requestBytes = 0;
   let responseBytes = 0;
   connection.started++;
@@ -58,6 +67,7 @@ export function forwardCall(
     done({
       outcome: outcome ?? 'cancelled',
       grpcStatus,
+      grpcMessage,
       requestBytes,
       responseBytes,
       upstreamMs: endedAt - startedAt,
@@ -66,6 +76,7 @@ export function forwardCall(
   const unavailable = (message = unavailableText(request, connection)): void => {
     outcome = 'unavailable';
     grpcStatus = grpcStatusCode.UNAVAILABLE;
+    grpcMessage = message;
     endWithStatus(stream, grpcStatus, message);
     stream.resume();
   };
@@ -89,6 +100,8 @@ export function forwardCall(
   const noteStatus = (headers: http2.IncomingHttpHeaders): void => {
     const value = headers['grpc-status'];
     if (typeof value === 'string' && /^\d+$/.test(value)) grpcStatus = Number(value);
+    const message = headers['grpc-message'];
+    if (typeof message === 'string') grpcMessage = decodeGrpcMessage(message);
   };
   upstream.on('error', () => undefined);
   upstream.on('headers', (headers) => {
@@ -141,8 +154,22 @@ export function forwardCall(
     }
     finish();
   });
-  if (!endsAtHeaders) pump(stream, upstream, (bytes) => (requestBytes += bytes), true);
-  pump(upstream, stream, (bytes) => (responseBytes += bytes), false);
+  const { tap, body } = request;
+  const fromClient = (chunk: Buffer): void => {
+    requestBytes += chunk.length;
+    tap?.request(chunk);
+  };
+  if (body !== undefined) {
+    fromClient(body);
+    upstream.end(body);
+  } else if (!endsAtHeaders) {
+    pump(stream, upstream, fromClient, true);
+  }
+  const toClient = (chunk: Buffer): void => {
+    responseBytes += chunk.length;
+    tap?.response(chunk);
+  };
+  pump(upstream, stream, toClient, false);
 
   return {
     stop: (service) => {
@@ -157,11 +184,11 @@ export function forwardCall(
 function pump(
   source: Readable & { destroyed: boolean },
   sink: Writable,
-  count: (bytes: number) => void,
+  seen: (chunk: Buffer) => void,
   ends: boolean,
 ): void {
   source.on('data', (chunk: Buffer) => {
-    count(chunk.length);
+    seen(chunk);
     if (sink.destroyed || sink.writableEnded) return;
     if (!sink.write(chunk)) {
       source.pause();

@@ -1,6 +1,10 @@
 export { SocketInUseError, SocketPathError } from './listen-unix';
 export { createPipedEndpoint, type PipedEndpointOptions } from './piped-endpoint';
-export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
+export {
+  createTerminatingEndpoint,
+  type RequestCheck,
+  type TerminatingEndpointOptions,
+} from './terminating-endpoint';
 export type {
   CallObserver,
   CallOutcome,

@@ -1,9 +1,12 @@
 import http2 from 'node:http2';
 import { toGrpcStatus } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
-import { forwardCall } from './forward-call';
+import { CallTap, type ObservedBytes } from './call-tap';
+import { checkedCall, refusedCall } from './checked-call';
+import { defaultReaderLimits } from './connection-reader';
+import { forwardCall, type ForwardResult } from './forward-call';
+import { frameMessage } from './grpc-wire';
 import { listenUnix } from './listen-unix';
-import { endWithStatus } from './reply';
 import type {
   CallObserver,
   CallSummary,
@@ -11,6 +14,7 @@ import type {
   EndpointStats,
   LetGoReason,
   ListenOptions,
+  ObservedCall,
   UnaryHandler,
 } from './types';
 import { unaryCall } from './unary-call';
@@ -29,14 +33,29 @@ export interface TerminatingEndpointOptions extends ListenOptions {
    * Every other method is forwarded, known or not.
    */
   readonly handlers: Readonly<Record<string, UnaryHandler>>;
-  /** Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error. */
-  unavailableReason(): string | undefined;
+  /**
+   * Asked for every call that is forwarded, before it is. What it throws becomes the status of the call; what it
+   * returns looks at the request message (a unary call then, read whole and at most `maxRequestBytes` long) and may
+   * throw as well.
+   */
+  admit?(method: string): RequestCheck | undefined;
+  /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
+  observe?(method: string): boolean;
+  /** An observed call has ended, however it was answered; called after the client has been sent its end. */
+  onCall?(call: ObservedCall): void;
+  /** Largest message that is copied for {@link onCall}; default 1 MiB. All of a connection: 16 MiB. */
+  readonly maxObservedMessageBytes?: number;
+  /** Text of UNAVAILABLE when nobody answers `method`, or undefined for the socket's own error. */
+  unavailableReason(method: string): string | undefined;
   readonly calls?: CallObserver;
-  /** Largest request message of a locally handled call in bytes; default 64 MiB. Forwarded ones have no limit. */
+  /** Largest request message of a call that is handled or checked here, in bytes; default 64 MiB. */
   readonly maxRequestBytes?: number;
   /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
   readonly service?: string;
 }
+
+/** Looks at a request message before it is forwarded; what it throws becomes the status of the call. */
+export type RequestCheck = (request: Uint8Array) => void;
 
 const defaultMaxRequestBytes = 64 * 1024 * 1024;
 
@@ -51,6 +70,8 @@ export async function createTerminatingEndpoint(
   const { upstream, calls } = options;
   const service = options.service ?? 'endpoint';
   const maxRequestBytes = options.maxRequestBytes ?? defaultMaxRequestBytes;
+  const maxObservedBytes =
+    options.maxObservedMessageBytes ?? defaultReaderLimits.maxObservedMessageBytes;
   const handlers = new Map(Object.entries(options.handlers));
   const sessions = new UpstreamSessions();
   const clients = new Set<http2.ServerHttp2Session>();
@@ -85,15 +106,16 @@ export async function createTerminatingEndpoint(
     const method = headers[':path'] ?? '';
     const startedAt = Date.now();
     const began = performance.now();
+    const tap = isObserved(method) ? new CallTap(maxObservedBytes, budgetOf(stream)) : undefined;
     notify(() => calls?.started?.(method));
     const ended = (
       servedBy: CallSummary['servedBy'],
-      result: Omit<CallSummary, 'method' | 'servedBy' | 'startedAt' | 'durationMs' | 'ownMs'>,
+      result: Omit<ForwardResult, 'upstreamMs'>,
       waitedMs: number,
     ): void => {
       inFlight.delete(stream);
       const durationMs = performance.now() - began;
-      const { outcome, grpcStatus, requestBytes, responseBytes } = result;
+      const { outcome, grpcStatus, grpcMessage, requestBytes, responseBytes } = result;
       notify(() =>
         calls?.ended?.({
           method,
@@ -107,6 +129,20 @@ export async function createTerminatingEndpoint(
           ownMs: Math.max(0, durationMs - waitedMs),
         }),
       );
+      if (tap !== undefined) {
+        const messages = tap.end();
+        notify(() =>
+          options.onCall?.({
+            method,
+            outcome,
+            ...messages,
+            grpcStatus,
+            grpcMessage,
+            startedAt,
+            durationMs,
+          }),
+        );
+      }
       settle();
     };
 
@@ -118,37 +154,71 @@ export async function createTerminatingEndpoint(
       inFlight.set(stream, call);
       return;
     }
-    let route: { path: string; address: string };
-    try {
-      route = { path: upstream.path?.(method) ?? method, address: upstream.address(method) };
-    } catch (error) {
+    const refuse = (error: unknown): void => {
       const { code, message } = toGrpcStatus(error);
-      stream.on('error', () => undefined);
-      stream.once('close', () =>
-        ended(
-          'local',
-          { outcome: 'completed', grpcStatus: code, requestBytes: 0, responseBytes: 0 },
-          0,
-        ),
+      inFlight.set(
+        stream,
+        refusedCall(stream, code, message, (result) => ended('local', result, 0)),
       );
-      endWithStatus(stream, code, message);
-      stream.resume();
+    };
+    const forward = (body?: Buffer): void => {
+      let route: { path: string; address: string };
+      try {
+        route = { path: upstream.path?.(method) ?? method, address: upstream.address(method) };
+      } catch (error) {
+        refuse(error);
+        return;
+      }
+      const call = forwardCall(
+        {
+          stream,
+          headers,
+          flags,
+          rawHeaders,
+          ...route,
+          body,
+          tap,
+          unavailableReason: () => options.unavailableReason(method),
+        },
+        sessions,
+        (result) => ended('runtime', result, result.upstreamMs),
+      );
+      inFlight.set(stream, call);
+    };
+    let check: RequestCheck | undefined;
+    try {
+      check = options.admit?.(method);
+    } catch (error) {
+      refuse(error);
       return;
     }
-    const call = forwardCall(
-      {
-        stream,
-        headers,
-        flags,
-        rawHeaders,
-        ...route,
-        unavailableReason: () => options.unavailableReason(),
-      },
-      sessions,
-      (result) => ended('runtime', result, result.upstreamMs),
-    );
+    if (check === undefined) {
+      forward();
+      return;
+    }
+    const call = checkedCall(stream, headers, method, maxRequestBytes, check, {
+      admitted: (message) => forward(frameMessage(message)),
+      refused: (result) => ended('local', result, 0),
+    });
     inFlight.set(stream, call);
   });
+
+  const budgets = new WeakMap<http2.Http2Session, ObservedBytes>();
+  const budgetOf = ({ session }: http2.ServerHttp2Stream): ObservedBytes => {
+    const budget = (session && budgets.get(session)) ?? {
+      held: 0,
+      max: defaultReaderLimits.maxObservedConnectionBytes,
+    };
+    if (session !== undefined) budgets.set(session, budget);
+    return budget;
+  };
+  const isObserved = (method: string): boolean => {
+    try {
+      return options.observe?.(method) ?? false;
+    } catch {
+      return false;
+    }
+  };
 
   const settle = (): void => {
     if (inFlight.size === 0 && clients.size === 0) idle?.();

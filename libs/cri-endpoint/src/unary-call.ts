@@ -7,7 +7,8 @@ import {
   toGrpcStatus,
 } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
-import { MessageReader, parseGrpcTimeout } from './grpc-wire';
+import { parseGrpcTimeout } from './grpc-wire';
+import { readRequest } from './read-request';
 import { endWithMessage, endWithStatus } from './reply';
 import type { CallOutcome, UnaryHandler } from './types';
 
@@ -35,7 +36,6 @@ export function unaryCall(
   done: (result: UnaryResult) => void,
 ): CallInFlight {
   const abort = new AbortController();
-  const reader = new MessageReader(maxMessageBytes);
   let requestBytes = 0;
   let responseBytes = 0;
   let grpcStatus: number | undefined;
@@ -84,43 +84,16 @@ export function unaryCall(
     }
   }
 
-  stream.on('data', (chunk: Buffer) => {
-    requestBytes += chunk.length;
-    reader.push(chunk);
-    switch (reader.problem) {
-      case undefined:
-        return;
-      case 'compressed':
-        fail(
-          grpcStatusCode.UNIMPLEMENTED,
-          `${method}: compressed request messages are not supported (grpc-encoding ${JSON.stringify(headers['grpc-encoding'] ?? 'unknown')})`,
-          { 'grpc-accept-encoding': 'identity' },
-        );
-        return;
-      case 'too-large':
-        fail(
-          grpcStatusCode.RESOURCE_EXHAUSTED,
-          `${method}: request message of ${reader.declared ?? 0} bytes is larger than ${maxMessageBytes}`,
-        );
-        return;
-      case 'too-many':
-        fail(grpcStatusCode.INTERNAL, `${method}: more than one request message in a unary call`);
-        return;
-    }
-  });
-  stream.once('end', () => {
-    if (grpcStatus !== undefined || stream.closed || stream.aborted) return;
-    if (!reader.complete) {
-      const what = reader.empty ? 'no request message' : 'request message cut short';
-      fail(grpcStatusCode.INTERNAL, `${method}: ${what}`);
-      return;
-    }
-    void answer();
+  readRequest(stream, headers, method, maxMessageBytes, {
+    onBytes: (bytes) => (requestBytes += bytes),
+    onMessage: (message) => void answer(message),
+    onRefused: fail,
+    isOver: () => grpcStatus !== undefined,
   });
 
-  const answer = async (): Promise<void> => {
+  const answer = async (request: Uint8Array): Promise<void> => {
     try {
-      const response = await handler(reader.message(), {
+      const response = await handler(request, {
         method,
         signal: abort.signal,
         deadline,

@@ -1,0 +1,47 @@
+import { MessageReader } from './grpc-wire';
+
+/** Bytes of messages under reassembly, shared by the calls of one connection. */
+export interface ObservedBytes {
+  held: number;
+  readonly max: number;
+}
+
+/** Copies of the first message of each direction of one call, within bounds. */
+export class CallTap {
+  private readonly requestReader: MessageReader;
+  private readonly responseReader: MessageReader;
+
+  constructor(
+    maxMessageBytes: number,
+    private readonly observed: ObservedBytes,
+  ) {
+    this.requestReader = new MessageReader(maxMessageBytes, { further: 'ignore' });
+    this.responseReader = new MessageReader(maxMessageBytes, { further: 'ignore' });
+  }
+
+  request(chunk: Uint8Array): void {
+    this.collect(this.requestReader, chunk);
+  }
+
+  response(chunk: Uint8Array): void {
+    this.collect(this.responseReader, chunk);
+  }
+
+  /** The messages that arrived whole. Nothing is held after this. */
+  end(): { request?: Uint8Array; response?: Uint8Array } {
+    const { requestReader, responseReader } = this;
+    this.observed.held -= requestReader.heldBytes + responseReader.heldBytes;
+    return {
+      request: requestReader.complete ? requestReader.message() : undefined,
+      response: responseReader.complete ? responseReader.message() : undefined,
+    };
+  }
+
+  private collect(reader: MessageReader, chunk: Uint8Array): void {
+    if (reader.complete || reader.problem !== undefined) return;
+    const before = reader.heldBytes;
+    if (this.observed.held + chunk.length > this.observed.max) reader.abandon();
+    else reader.push(chunk);
+    this.observed.held += reader.heldBytes - before;
+  }
+}

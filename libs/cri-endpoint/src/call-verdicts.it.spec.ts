@@ -1,0 +1,171 @@
+import { PermissionDeniedError } from '@stowage/errors';
+import {
+  methodPath,
+  patterned,
+  startTestServer,
+  temporaryFolder,
+  TestClient,
+  until,
+  type TestServer,
+} from './testing/grpc-peers';
+import { once, rawCall } from './testing/http2-peers';
+import { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
+import type { CallSummary, Endpoint, ObservedCall } from './types';
+
+const echo = methodPath('Echo');
+
+describe('terminating endpoint: verdicts on calls, and copies of them', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let server: TestServer;
+  let endpoint: Endpoint;
+  let client: TestClient;
+  let summaries: CallSummary[];
+  let observed: ObservedCall[];
+
+  beforeEach(async () => {
+    folder = temporaryFolder();
+    server = await startTestServer(folder.file('rt.sock'));
+    summaries = [];
+    observed = [];
+  });
+
+  const start = async (options: Partial<TerminatingEndpointOptions>): Promise<void> => {
+    endpoint = await createTerminatingEndpoint({
+      socketPath: folder.file('gw.sock'),
+      upstream: { address: () => server.socketPath },
+      handlers: {},
+      unavailableReason: () => undefined,
+      calls: { ended: (call) => summaries.push(call) },
+      onCall: (call) => observed.push(call),
+      ...options,
+    });
+    client = new TestClient(endpoint.socketPath);
+  };
+
+  afterEach(async () => {
+    client.close();
+    await endpoint.close();
+    server.kill();
+    folder.remove();
+  });
+
+  /** Refuses messages that begin with `x`, and every method but Echo. */
+  const onlyEcho = (method: string) => {
+    if (method !== echo) throw new PermissionDeniedError(method, 'read-only socket');
+    return (request: Uint8Array): void => {
+      if (request[0] === 0x78) throw new PermissionDeniedError(`${method} with x`, 'no x here');
+    };
+  };
+
+  it('refuses a method, and a message, without asking the runtime', async () => {
+    await start({ admit: onlyEcho });
+    expect(await client.unary(methodPath('Hang'), 'a')).toMatchObject({
+      code: 7,
+      details: '/runtime.v1.RuntimeService/Hang is not allowed: read-only socket',
+    });
+    expect(await client.serverStream(methodPath('Count'), '3')).toMatchObject({ code: 7 });
+    expect(await client.unary(echo, 'xy')).toMatchObject({
+      code: 7,
+      details: `${echo} with x is not allowed: no x here`,
+    });
+    expect(server.seen).toEqual([]);
+    await until('the summaries', () => summaries.length === 3);
+    expect(summaries.map(({ servedBy, grpcStatus }) => [servedBy, grpcStatus])).toEqual(
+      Array(3).fill(['local', 7]),
+    );
+  });
+
+  it('forwards what is admitted with its metadata, whole and however large', async () => {
+    await start({ admit: onlyEcho });
+    const message = patterned(3 * 1024 * 1024);
+    const { code, message: answer } = await client.unary(echo, message, {
+      metadata: { 'x-several': ['a', 'b'] },
+    });
+    expect(code).toBe(0);
+    expect(answer?.equals(message)).toBe(true);
+    expect(server.seen[0]?.metadata.get('x-several')).toEqual(['a, b']);
+    expect(await client.unary(echo, '')).toMatchObject({ code: 0 });
+  });
+
+  it.each([
+    ['a compressed message', [1, 0, 0, 0, 1, 0x61], '12'],
+    [
+      'two messages, of which the second would be refused',
+      [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x78],
+      '13',
+    ],
+    ['no message', [], '13'],
+  ])('does not forward what it cannot look at: %s', async (_what, bytes, status) => {
+    await start({ admit: onlyEcho });
+    const { session, stream } = rawCall(endpoint.socketPath, echo, {});
+    stream.end(Buffer.from(bytes));
+    const [headers] = await once(stream, 'response');
+    expect(headers['grpc-status']).toBe(status);
+    expect(server.seen).toEqual([]);
+    session.destroy();
+  });
+
+  it('lets a call be cancelled while its request is not there yet', async () => {
+    await start({ admit: onlyEcho });
+    const { session, stream } = rawCall(endpoint.socketPath, echo, {});
+    stream.write(Buffer.from([0, 0, 0, 0, 9, 1]));
+    await until('the call', () => endpoint.stats().callsInFlight === 1);
+    session.destroy();
+    await until('the summary', () => summaries.length === 1);
+    expect(summaries[0]).toMatchObject({ outcome: 'cancelled', servedBy: 'local' });
+    expect(server.seen).toEqual([]);
+  });
+
+  it('copies the messages of observed calls, with their status', async () => {
+    await start({
+      observe: (method) => method === echo || method === methodPath('Fail'),
+    });
+    await client.unary(echo, 'hello');
+    await client.unary(methodPath('Fail'), 'bläh', { metadata: { 'x-code': '9' } });
+    await client.unary(methodPath('Big'), '10');
+    await until('both calls', () => observed.length === 2);
+    expect(observed).toEqual([
+      expect.objectContaining({ method: echo, outcome: 'completed', grpcStatus: 0 }),
+      expect.objectContaining({ grpcStatus: 9, grpcMessage: 'bläh', outcome: 'completed' }),
+    ]);
+    expect(String(observed[0]?.request)).toBe('hello');
+    expect(String(observed[0]?.response)).toBe('hello');
+    expect(observed[1]?.response).toBeUndefined();
+  });
+
+  it('leaves out messages above the bound, of one call and of a connection', async () => {
+    await start({ observe: () => true, maxObservedMessageBytes: 1000 });
+    await client.unary(echo, patterned(1001));
+    await client.unary(echo, patterned(1000));
+    await until('both calls', () => observed.length === 2);
+    expect(observed.map(({ request }) => request?.length)).toEqual([undefined, 1000]);
+    expect(observed.map(({ grpcStatus }) => grpcStatus)).toEqual([0, 0]);
+  });
+
+  it('tells of observed calls that were refused or found no runtime, and survives an observer that throws', async () => {
+    await start({
+      observe: () => true,
+      admit: (method) => {
+        if (method !== echo) throw new PermissionDeniedError(method, 'no');
+        return undefined;
+      },
+      onCall: (call) => {
+        observed.push(call);
+        throw new Error('observer');
+      },
+      unavailableReason: (method) => `${method}: nobody there`,
+    });
+    await client.unary(methodPath('Hang'), 'a');
+    server.kill();
+    expect(await client.unary(echo, 'a')).toMatchObject({
+      code: 14,
+      details: `${echo}: nobody there`,
+    });
+    await until('both calls', () => observed.length === 2);
+    expect(observed.map(({ outcome, grpcStatus }) => [outcome, grpcStatus])).toEqual([
+      ['completed', 7],
+      ['unavailable', 14],
+    ]);
+    expect(observed[1]?.grpcMessage).toBe(`${echo}: nobody there`);
+  });
+});

@@ -1,0 +1,90 @@
+import type http2 from 'node:http2';
+import { ShuttingDownError, toGrpcStatus } from '@stowage/errors';
+import type { CallInFlight } from './call-in-flight';
+import { readRequest } from './read-request';
+import { endWithStatus } from './reply';
+import type { CallOutcome } from './types';
+
+/** How a call ended that was not forwarded. */
+export interface RefusedResult {
+  readonly outcome: CallOutcome;
+  readonly grpcStatus?: number;
+  readonly grpcMessage?: string;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+}
+
+/** Answers a call with a status and nothing else. */
+export function refusedCall(
+  stream: http2.ServerHttp2Stream,
+  grpcStatus: number,
+  grpcMessage: string,
+  done: (result: RefusedResult) => void,
+): CallInFlight {
+  let requestBytes = 0;
+  stream.on('error', () => undefined);
+  stream.on('data', (chunk: Buffer) => (requestBytes += chunk.length));
+  stream.once('close', () =>
+    done({ outcome: 'completed', grpcStatus, grpcMessage, requestBytes, responseBytes: 0 }),
+  );
+  endWithStatus(stream, grpcStatus, grpcMessage);
+  return { stop: () => undefined };
+}
+
+/**
+ * Holds a unary call until its request has arrived, lets `check` look at it, and hands it on or answers with what
+ * `check` threw. Exactly one of `admitted` and `refused` is called; what is admitted is in the hands of the caller.
+ */
+export function checkedCall(
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  method: string,
+  maxBytes: number,
+  check: (request: Uint8Array) => void,
+  on: { admitted(request: Uint8Array): void; refused(result: RefusedResult): void },
+): CallInFlight {
+  let requestBytes = 0;
+  let grpcStatus: number | undefined;
+  let grpcMessage: string | undefined;
+  let isAdmitted = false;
+
+  const refuse = (code: number, message: string, extra?: http2.OutgoingHttpHeaders): void => {
+    if (grpcStatus !== undefined || isAdmitted) return;
+    grpcStatus = code;
+    grpcMessage = message;
+    endWithStatus(stream, code, message, extra);
+    stream.resume();
+  };
+  const refuseWith = (error: unknown): void => {
+    const { code, message } = toGrpcStatus(error);
+    refuse(code, message);
+  };
+
+  stream.on('error', () => undefined);
+  stream.once('close', () => {
+    if (isAdmitted) return;
+    on.refused({
+      outcome: grpcStatus === undefined ? 'cancelled' : 'completed',
+      grpcStatus,
+      grpcMessage,
+      requestBytes,
+      responseBytes: 0,
+    });
+  });
+  readRequest(stream, headers, method, maxBytes, {
+    onBytes: (bytes) => (requestBytes += bytes),
+    onMessage: (message) => {
+      try {
+        check(message);
+      } catch (error) {
+        refuseWith(error);
+        return;
+      }
+      isAdmitted = true;
+      on.admitted(message);
+    },
+    onRefused: refuse,
+    isOver: () => grpcStatus !== undefined,
+  });
+  return { stop: (service) => refuseWith(new ShuttingDownError(service)) };
+}
