@@ -1,0 +1,170 @@
+import { openEventBus } from '@stowage/event-bus';
+import { eventCatalog } from '@stowage/events';
+import { eventually, freePort } from '@stowage/testing';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+/**
+ * The tarball of `@stowage/events` as a stranger gets it: installed in an empty project outside of this repository
+ * (npm offline, from tarballs of the very packages that lie in node_modules here), type-checked, and run.
+ */
+
+const root = path.join(__dirname, '..');
+const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+  version: string;
+};
+const folder = mkdtempSync(path.join(tmpdir(), 'stowage-package-'));
+const project = path.join(folder, 'project');
+const cleanUps: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
+
+/** Runs a program; when it fails, the error holds what it printed. */
+function run(command: string, args: string[], cwd = project): string {
+  try {
+    return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: 'pipe' });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`${command} ${args.join(' ')}\n${stdout}\n${stderr}`, { cause: error });
+  }
+}
+
+const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> => {
+  const { exitCode, signalCode } = child;
+  if (exitCode != null || signalCode != null) return exitCode;
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  child.kill(signal);
+  return exited;
+};
+
+let tarball: string;
+
+// npm and the compiler are slow where the processors are busy.
+jest.setTimeout(300_000);
+
+beforeAll(() => {
+  const built = run(
+    process.execPath,
+    [path.join(root, 'tools/build-package.mjs'), 'events', '--out', path.join(folder, 'packages')],
+    root,
+  );
+  tarball = built.trim();
+  mkdirSync(project);
+  writeFileSync(path.join(project, 'package.json'), '{ "name": "stranger", "private": true }');
+  const dependencies = ['zod', 'nats', 'nkeys.js', 'tweetnacl'].map((name) => {
+    const source = path.join(root, 'node_modules', name);
+    const args = ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder, source];
+    return path.join(folder, run('npm', args, folder).trim());
+  });
+  run('npm', [
+    ...['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund'],
+    tarball,
+    ...dependencies,
+  ]);
+});
+
+afterAll(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+it('holds code, types, README and licence, and nothing else', () => {
+  expect(path.basename(tarball)).toBe(`stowage-events-${version}.tgz`);
+  const files = run('tar', ['-tzf', tarball])
+    .trim()
+    .split('\n')
+    .map((file) => file.replace('package/', ''));
+  expect(files.filter((file) => !file.startsWith('types/')).sort()).toEqual([
+    'LICENSE',
+    'README.md',
+    'consumer.js',
+    'index.js',
+    'package.json',
+  ]);
+  expect(files.filter((file) => file.startsWith('types/') && !file.endsWith('.d.ts'))).toEqual([]);
+});
+
+it('is required and imported with the names that its source exports', () => {
+  const script = (load: string) =>
+    `${load}; console.log(JSON.stringify([typeof e.parseEvent, e.eventNames.length, typeof c.consumeEvents]))`;
+  const expected = JSON.stringify(['function', Object.keys(eventCatalog).length, 'function']);
+  const required = `const e = require('@stowage/events'), c = require('@stowage/events/consumer')`;
+  expect(run(process.execPath, ['-e', script(required)]).trim()).toBe(expected);
+  writeFileSync(
+    path.join(project, 'names.mjs'),
+    script(`import * as e from '@stowage/events'; import * as c from '@stowage/events/consumer'`),
+  );
+  expect(run(process.execPath, ['names.mjs']).trim()).toBe(expected);
+});
+
+it('the consumer of its README type-checks and consumes a real event', async () => {
+  const readme = readFileSync(path.join(project, 'node_modules/@stowage/events/README.md'), 'utf8');
+  const [, code] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
+  if (code === undefined) throw new Error('the README shows no consumer');
+  writeFileSync(path.join(project, 'consumer.ts'), code);
+  // The compiler and Node's own types are the workspace's; everything else is what was installed.
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
+  const options = {
+    module: 'nodenext',
+    target: 'es2022',
+    strict: true,
+    skipLibCheck: false,
+    types: ['node'],
+    typeRoots: [path.join(root, 'node_modules/@types')],
+    outDir: 'built',
+    rootDir: '.',
+  };
+  const settings = { compilerOptions: options, files: ['consumer.ts'] };
+  writeFileSync(path.join(project, 'tsconfig.json'), JSON.stringify(settings));
+  run(process.execPath, [tsc, '-p', 'tsconfig.json']);
+  const wrong = code.replace('event.data.reference', 'event.data.referense');
+  writeFileSync(path.join(project, 'consumer.ts'), wrong);
+  expect(() => run(process.execPath, [tsc, '-p', 'tsconfig.json', '--noEmit'])).toThrow(
+    "Property 'referense' does not exist",
+  );
+
+  const port = await freePort();
+  const nats = spawn(
+    'nats-server',
+    ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', path.join(folder, 'nats')],
+    { stdio: 'ignore' },
+  );
+  cleanUps.push(() => end(nats, 'SIGKILL'));
+  const url = `nats://127.0.0.1:${port}`;
+  const quiet = () => undefined;
+  const bus = openEventBus({
+    stateDir: path.join(folder, 'state'),
+    node: 'worker-1.example.net',
+    app: 'image-service',
+    nats: { servers: [url], reconnectWaitMs: 50 },
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+  });
+  cleanUps.push(() => bus.close({ drainMs: 0 }));
+  bus.publish('ImagePulled', eventCatalog.ImagePulled.example);
+  bus.publish('RuntimeUnavailable', eventCatalog.RuntimeUnavailable.example);
+  bus.publish('ImageRemoved', eventCatalog.ImageRemoved.example);
+  expect(await bus.flush({ signal: AbortSignal.timeout(60_000) })).toBe(true);
+
+  const consumer = spawn(process.execPath, ['built/consumer.js'], {
+    cwd: project,
+    env: { ...process.env, NATS_URL: url },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  cleanUps.push(() => end(consumer, 'SIGKILL'));
+  let printed = '';
+  let complaints = '';
+  consumer.stdout.on('data', (text: Buffer) => (printed += text.toString()));
+  consumer.stderr.on('data', (text: Buffer) => (complaints += text.toString()));
+  await eventually(() => printed.includes('removed'), {
+    what: 'both events',
+    timeoutMs: 60_000,
+  }).catch((error: unknown) => {
+    throw new Error(`${String(error)}\n${printed}\n${complaints}`);
+  });
+  const { reference, sizeBytes } = eventCatalog.ImagePulled.example.data;
+  const { imageId, reason } = eventCatalog.ImageRemoved.example.data;
+  expect(printed.trim().split('\n')).toEqual([
+    `worker-1.example.net pulled ${reference} ${String(sizeBytes)}`,
+    `worker-1.example.net removed ${imageId} ${reason}`,
+  ]);
+  expect(await end(consumer, 'SIGTERM')).toBe(0);
+});
