@@ -31,6 +31,7 @@ import { tellAll } from './listeners';
 import type { ImageListeners } from './listeners';
 import { imageMetrics } from './metrics';
 import { nodeCredentials, requestHash } from './node-credentials';
+import { openProgressWatch } from './progress/open-progress';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { PulledImage } from './pull-image';
@@ -113,6 +114,7 @@ const providers: Provider[] = [
     useFactory: ({ config, log }: Context, metrics: Metrics) =>
       nodeCredentials({
         ...credentialSources(config),
+        onProviderRun: metrics.providerRan,
         onProblem: (problem) => {
           metrics.credentialProblem(problem.kind);
           log.warn(problem, 'credential source cannot be used');
@@ -133,14 +135,20 @@ const providers: Provider[] = [
   },
   {
     provide: PULL,
-    inject: [RUNTIME, NODE, LISTENERS, PULLS, QUEUE],
+    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE],
     useFactory: (
+      { config }: Context,
       runtime: ImageRuntime,
       node: NodeCredentials,
       { pull }: Required<ImageListeners>,
       pulls: Pulls,
       queue: PullQueue,
-    ) => new PullImage(runtime, node, requestHash, pull, pulls, queue),
+    ) => {
+      const watch = openProgressWatch(config, runtime, (watched, progress) =>
+        pull.progressed?.(watched, progress),
+      );
+      return new PullImage(runtime, node, requestHash, pull, pulls, queue, watch);
+    },
   },
   {
     provide: REMOVE,

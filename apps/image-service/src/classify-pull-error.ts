@@ -9,6 +9,7 @@ export const pullErrorClasses = [
   'rate-limited',
   'registry-unavailable',
   'signature-invalid',
+  'digest-mismatch',
   'no-space',
   'timeout',
   'cancelled',
@@ -27,6 +28,7 @@ export type PullErrorClass = (typeof pullErrorClasses)[number];
 const byText: readonly (readonly [RegExp, PullErrorClass])[] = [
   [/no space left on device|disk quota exceeded/i, 'no-space'],
   [/^SignatureValidationFailed|signature (validation|verification) failed/i, 'signature-invalid'],
+  [/unexpected commit (digest|size)|digest mismatch|did not match digest/i, 'digest-mismatch'],
   [/^RegistryUnavailable/, 'registry-unavailable'],
   [/\b429\b|too ?many ?requests|rate limit/i, 'rate-limited'],
   [

@@ -31,14 +31,20 @@ const auth = z.strictObject({
   registryToken: z.string().optional(),
 });
 
-const ensureInput = z.strictObject({
-  image,
-  pullPolicy: z.enum(pullPolicies).optional(),
-  auth: auth.optional(),
-  caller: z.string().min(1).max(maxCallerLength).optional(),
-  priority: z.int().min(pullPriorities.min).max(pullPriorities.max).optional(),
-  holdSeconds: z.int().min(0).max(maxHoldSeconds).optional(),
-});
+const ensureInput = z
+  .strictObject({
+    image,
+    pullPolicy: z.enum(pullPolicies).optional(),
+    auth: auth.optional(),
+    credentialsRef: z.string().min(1).max(maxCallerLength).optional(),
+    caller: z.string().min(1).max(maxCallerLength).optional(),
+    priority: z.int().min(pullPriorities.min).max(pullPriorities.max).optional(),
+    holdSeconds: z.int().min(0).max(maxHoldSeconds).optional(),
+  })
+  .refine((input) => input.auth === undefined || input.credentialsRef === undefined, {
+    path: ['credentialsRef'],
+    message: 'not together with auth',
+  });
 const listInput = z.strictObject({ image: image.optional() });
 const imageInput = z.strictObject({ image });
 const noInput = z.strictObject({});

@@ -98,6 +98,31 @@ export const config = defineConfig({
       max: 100_000,
       meaning: 'Pulls that may wait for their turn; more are refused with RESOURCE_EXHAUSTED.',
     }),
+    imagePullProgressDeadlineMs: durationKey({
+      default: 300_000,
+      minMs: 0,
+      maxMs: 86_400_000,
+      meaning:
+        'A pull that brings no bytes for so long is cancelled; 0 is off. Counts where the bytes can be seen, see imagePullProgressSource.',
+    }),
+    imagePullProgressIntervalMs: durationKey({
+      default: 10_000,
+      minMs: 0,
+      maxMs: 3_600_000,
+      meaning: 'ImagePullProgress is told at most so often for one pull; 0 is never.',
+    }),
+    imagePullProgressSource: enumKey({
+      default: 'auto',
+      values: ['auto', 'image-fs'],
+      meaning:
+        "auto: containerd's content store, and where its files cannot be read ImageFsInfo, for events alone. image-fs: ImageFsInfo, for the deadline too; it sees what is unpacked, not what is downloaded.",
+    }),
+    containerdContentDir: pathKey({
+      default: '',
+      emptyAllowed: true,
+      meaning:
+        "containerd's folder io.containerd.content.v1.content; empty: beside the snapshots that ImageFsInfo names.",
+    }),
     imagePullCredentialsVerificationPolicy: enumKey({
       default: 'Off',
       values: ['Off', ...verificationPolicies],

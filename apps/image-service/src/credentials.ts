@@ -1,4 +1,5 @@
 import type { AuthConfig } from '@stowage/cri-proto';
+import { NotFoundError } from '@stowage/errors';
 import type { SecretCoordinates, ServiceAccountCoordinates } from './records/pull-records';
 
 /** The fields of CRI's AuthConfig that hold something; the others are absent. */
@@ -53,6 +54,15 @@ export interface NodeCredentials {
     repository: string,
     options: { signal: AbortSignal },
   ): Promise<readonly PullCredential[]>;
+  /** Sources found unusable since the last call. */
+  takeProblems?(): readonly CredentialProblem[];
+}
+
+/** A credential source that a pull had to do without. Holds no secret. */
+export interface CredentialProblem {
+  readonly source: CredentialSource;
+  readonly name: string;
+  readonly reason: string;
 }
 
 /** No credentials: the runtime asks anonymously, or with what it has configured itself. */
@@ -97,23 +107,33 @@ export function requestCredential(
 
 /**
  * The credentials of one pull: the request's own one alone, else the node's, else the anonymous way. As in kubelet, anonymous is not
- * tried in addition to credentials.
+ * tried in addition to credentials. With `secretName` (`namespace/name`) only that mounted secret counts; `list` throws NotFoundError when it
+ * has nothing for the repository.
  */
 export function chooseCredentials(
   repository: string,
   fromRequest: PullCredential | undefined,
   node: NodeCredentials,
+  secretName?: string,
 ): CredentialChoice {
   if (fromRequest !== undefined) {
     return { key: fromRequest.label.hash ?? '', list: () => Promise.resolve([fromRequest]) };
   }
   const ask = async (options: { signal: AbortSignal }) => {
-    const [first, ...rest] = await node.forRepository(repository, options);
-    return first === undefined ? ([anonymous] as const) : ([first, ...rest] as const);
+    const all = await node.forRepository(repository, options);
+    const [first, ...rest] =
+      secretName === undefined ? all : all.filter((one) => isOfSecret(one, secretName));
+    if (first !== undefined) return [first, ...rest] as const;
+    if (secretName === undefined) return [anonymous] as const;
+    throw new NotFoundError('pull secret with credentials for this image', secretName);
   };
   let asked: ReturnType<typeof ask> | undefined;
-  return { key: '', list: (options) => (asked ??= ask(options)) };
+  const key = secretName === undefined ? '' : `secret ${secretName}`;
+  return { key, list: (options) => (asked ??= ask(options)) };
 }
+
+const isOfSecret = ({ label }: PullCredential, secretName: string): boolean =>
+  label.source === 'kubernetes-secret' && label.name === secretName;
 
 /** Texts of a credential that must never leave the process, longest first. */
 export function secretsOf({ auth }: PullCredential): string[] {

@@ -34,6 +34,8 @@ export interface EnsureRequest {
   /** Absent: as the Kubernetes API defaults it, see `defaultPullPolicy`. */
   readonly pullPolicy?: PullPolicy;
   readonly auth?: PullAuth;
+  /** `namespace/name` of a mounted pull secret that alone is to be used; not with `auth`. */
+  readonly credentialsRef?: string;
   /** Whom the back-off counts for, kubelet's pod UID. Absent: all who give the same credential, or none. */
   readonly caller?: string;
   /** Place in the queue of pulls; more is sooner. */
@@ -188,6 +190,7 @@ export class EnsureImage {
           parseImageName(image).repository,
           requestCredential(request.auth, this.#parts.hashOf),
           this.#parts.node,
+          request.credentialsRef,
         ),
         findings,
         signal,

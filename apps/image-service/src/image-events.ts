@@ -3,6 +3,7 @@ import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import { boundedText } from '@stowage/events';
 import type { EventData, EventName } from '@stowage/events';
 import { parseImageName } from '@stowage/image-ref';
+import type { CredentialProblem } from './credentials';
 import type { RuntimeImage } from './image-runtime';
 import type { ImageListeners } from './listeners';
 import type { FailedPull, Pull, PulledImage } from './pull-image';
@@ -35,6 +36,15 @@ export function imageEvents(publish: Publish, newId: () => string = randomUUID):
         publish('ImagePulled', {
           subject: pulled.image?.id ?? pulled.response.imageRef,
           data: pulledData(pull, pulled),
+          traceparent: pull.traceparent,
+        });
+      },
+      progressed: (pull, progress) => {
+        const { requestedReference, pullId, pod } = pullFields(pull);
+        const reference = pull.reference ?? requestedReference;
+        publish('ImagePullProgress', {
+          subject: reference,
+          data: { pullId, requestedReference, reference, pod, ...progress },
           traceparent: pull.traceparent,
         });
       },
@@ -115,7 +125,7 @@ function pullFields({ id, requestedReference, runtimeHandler, pod }: Pull) {
 
 function pulledData(
   pull: Pull,
-  { response, image, credential, attempts, durationMs, waitedMs }: PulledImage,
+  { response, image, credential, attempts, durationMs, waitedMs, credentialProblems }: PulledImage,
 ): EventData<'ImagePulled'> {
   const reference = pull.reference ?? pull.requestedReference;
   return {
@@ -129,13 +139,14 @@ function pulledData(
     waitedMs: Math.round(waitedMs),
     attempts,
     credential: { ...credential },
+    credentialProblems: problemsOf(credentialProblems),
     holdUntil: pull.holdUntil?.toISOString(),
   };
 }
 
 function failedData(
   pull: Pull,
-  { error, errorClass, attempts, credentials, durationMs }: FailedPull,
+  { error, errorClass, attempts, credentials, durationMs, credentialProblems }: FailedPull,
 ): EventData<'ImagePullFailed'> {
   return {
     ...pullFields(pull),
@@ -147,9 +158,15 @@ function failedData(
     },
     attempts,
     credentials: credentials.slice(0, maxCredentials).map((credential) => ({ ...credential })),
+    credentialProblems: problemsOf(credentialProblems),
     durationMs: Math.round(durationMs),
   };
 }
+
+const problemsOf = (problems: readonly CredentialProblem[] = []) =>
+  problems.length === 0
+    ? undefined
+    : problems.map(({ source, name, reason }) => ({ source, name, reason: boundedText(reason) }));
 
 const handlerOf = ({ spec }: RuntimeImage): string | undefined =>
   (spec?.runtimeHandler ?? '') === '' ? undefined : spec?.runtimeHandler;

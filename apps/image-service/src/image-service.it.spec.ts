@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -7,94 +7,13 @@ import path from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { connectImageService } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
 import * as v1alpha2 from '@stowage/cri-proto/v1alpha2';
 import { commandSubject } from '@stowage/events';
-import {
-  eventually,
-  eventuallyPasses,
-  spawnApp,
-  startStack,
-  subscribeEvents,
-} from '@stowage/testing';
-import type { AppProcess, EventCollection, PushedImage, Stack } from '@stowage/testing';
+import { eventually, eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
+import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
 import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
-
-const node = 'node-1.example';
-
-/** One image-service on the stack, with a folder of its own. */
-class Service {
-  readonly dir: string;
-  app!: AppProcess;
-  client!: ImageServiceClient;
-
-  constructor(
-    private readonly stack: Stack,
-    name: string,
-  ) {
-    this.dir = mkdtempSync(path.join(stack.dir, `${name}-`));
-    mkdirSync(this.dockerDir);
-  }
-
-  get dockerDir(): string {
-    return path.join(this.dir, 'docker');
-  }
-
-  get socket(): string {
-    return path.join(this.dir, 'i.sock');
-  }
-
-  async start(
-    options: {
-      env?: Record<string, string>;
-      ready?: 'readyz' | 'healthz';
-    } = {},
-  ): Promise<void> {
-    this.app = await spawnApp('image-service', {
-      ready: options.ready,
-      env: {
-        STOWAGE_NODE_NAME: node,
-        STOWAGE_LISTEN: this.socket,
-        STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
-        STOWAGE_RUNTIME_ENDPOINT: this.stack.containerd.endpoint,
-        STOWAGE_NATS_SERVERS: this.stack.nats.url,
-        STOWAGE_DOCKER_CONFIG_DIRS: this.dockerDir,
-        STOWAGE_DOCKERCFG_DIRS: '',
-        STOWAGE_LOG_LEVEL: 'debug',
-        ...options.env,
-      },
-    });
-    this.client = connectImageService({ endpoint: `unix://${this.socket}`, versions: 'v1' });
-    if (options.ready === undefined) await this.client.whenAvailable();
-  }
-
-  async ready(): Promise<{ status: number; text: string }> {
-    const { status, body } = await this.app.get('/readyz');
-    return { status, text: (JSON.parse(body) as { message?: string }).message ?? '' };
-  }
-
-  async metric(line: string): Promise<number> {
-    const { body } = await this.app.get('/metrics');
-    const found = body.split('\n').find((text) => text.startsWith(`${line} `));
-    return found === undefined ? 0 : Number(found.slice(line.length + 1));
-  }
-
-  /** Everything that could be read by others: logs, metrics, files of the state folder. */
-  async outputs(): Promise<string> {
-    const state = path.join(this.dir, 'state');
-    const files = readdirSync(state, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => readFileSync(path.join(entry.parentPath, entry.name), 'latin1'));
-    const { body } = await this.app.get('/metrics');
-    return [this.app.stdout, this.app.stderr, body, ...files].join('\n');
-  }
-
-  async stop(): Promise<number | null> {
-    this.client.close();
-    return this.app.stop();
-  }
-}
+import { ServiceProcess, serviceNode as node } from './testing/service-process';
 
 /** A call in the package that clients before Kubernetes 1.26 speak. */
 function callV1alpha2<Q, S>(
@@ -130,7 +49,7 @@ async function hangingRegistry(): Promise<{ host: string; server: HttpServer; as
 
 describe('image-service on containerd, registries and NATS', () => {
   let stack: Stack;
-  let service: Service;
+  let service: ServiceProcess;
   let events: EventCollection;
   let nats: NatsConnection;
   let open: PushedImage;
@@ -153,7 +72,7 @@ describe('image-service on containerd, registries and NATS', () => {
     auth = { username: stack.registry.auth.username, password: stack.registry.auth.password };
     events = await subscribeEvents(stack.nats.url);
     nats = await connect({ servers: stack.nats.url });
-    service = new Service(stack, 'main');
+    service = new ServiceProcess(stack, 'main');
     await service.start();
   });
 
@@ -482,7 +401,7 @@ describe('image-service on containerd, registries and NATS', () => {
     });
 
     it('removes where the configuration allows it', async () => {
-      const allowed = new Service(stack, 'remove');
+      const allowed = new ServiceProcess(stack, 'remove');
       await service.stop();
       await allowed.start({ env: { STOWAGE_COMMANDS: 'remove' } });
       try {
@@ -538,7 +457,7 @@ describe('image-service on containerd, registries and NATS', () => {
 
     it('get UNAVAILABLE at the stop, and what was cut short is told', async () => {
       const registry = await hangingRegistry();
-      const stopping = new Service(stack, 'stop');
+      const stopping = new ServiceProcess(stack, 'stop');
       await stopping.start({ env: { STOWAGE_STOP_TIMEOUT: '2s' } });
       try {
         const image = `${registry.host}/team/stop:1`;
@@ -587,7 +506,7 @@ describe('image-service on containerd, registries and NATS', () => {
   describe('without its neighbours', () => {
     it('waits for a runtime that is absent, says so, and recovers by itself', async () => {
       await stack.containerd.stop();
-      const early = new Service(stack, 'early');
+      const early = new ServiceProcess(stack, 'early');
       await early.start({ ready: 'healthz', env: { STOWAGE_COMMANDS: '' } });
       try {
         const away = /runtime at unix:\S+ is unavailable since \d{4}-\d\d-\d\dT\S+Z: /;
@@ -628,7 +547,7 @@ describe('image-service on containerd, registries and NATS', () => {
 
     it('works without NATS, and tells everything when it is back', async () => {
       await stack.nats.stop();
-      const quiet = new Service(stack, 'quiet');
+      const quiet = new ServiceProcess(stack, 'quiet');
       await quiet.start({ env: { STOWAGE_COMMANDS: '' } });
       try {
         expect((await quiet.ready()).status).toBe(200);
@@ -653,7 +572,7 @@ describe('image-service on containerd, registries and NATS', () => {
     });
 
     it('refuses a second instance on the same socket, and leaves the first alone', async () => {
-      const second = new Service(stack, 'second');
+      const second = new ServiceProcess(stack, 'second');
       await expect(second.start({ env: { STOWAGE_LISTEN: service.socket } })).rejects.toThrow(
         `socket ${service.socket} is in use: another process answers on it`,
       );

@@ -29,6 +29,7 @@ export function tellAll(
       attempted: (credential, result) => each((to) => to.pull?.attempted?.(credential, result)),
       succeeded: (pull, pulled) => each((to) => to.pull?.succeeded?.(pull, pulled)),
       failed: (pull, failure) => each((to) => to.pull?.failed?.(pull, failure)),
+      progressed: (pull, progress) => each((to) => to.pull?.progressed?.(pull, progress)),
       joined: () => each((to) => to.pull?.joined?.()),
     },
     remove: {

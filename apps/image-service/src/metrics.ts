@@ -1,6 +1,7 @@
 import { ImageServiceDefinition } from '@stowage/cri-proto';
 import type { CallObserver } from '@stowage/cri-endpoint';
 import { grpcStatusName } from '@stowage/errors';
+import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { ImageListeners } from './listeners';
@@ -144,6 +145,12 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
     labelNames: ['result'],
     registers,
   });
+  const providerRuns = new Histogram({
+    name: 'stowage_image_credential_provider_duration_seconds',
+    help: 'Runs of credential-provider plugins, by plugin (those of the configuration) and result. Answers from the cache are not counted.',
+    labelNames: ['provider', 'result'],
+    registers,
+  });
   const recordProblems = new Counter({
     name: 'stowage_image_pull_record_problems_total',
     help: 'Pull records that could not be read or written.',
@@ -153,6 +160,10 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
     listeners,
     recordChecked: (result: MustPullResult) => {
       checks.inc({ result });
+    },
+    providerRan: ({ provider, durationMs, failed }: ProviderRun) => {
+      const labels = { provider, result: failed ? 'error' : 'success' };
+      providerRuns.observe(labels, durationMs / 1000);
     },
     recordProblem: () => {
       recordProblems.inc();

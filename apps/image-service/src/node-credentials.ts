@@ -7,7 +7,14 @@ import {
   PullSecretDirectory,
 } from '@stowage/registry-auth';
 import type { Credential, Keyring, ProviderRun, SourceProblem } from '@stowage/registry-auth';
-import type { CredentialSource, NodeCredentials, PullAuth, PullCredential } from './credentials';
+import { maxCredentialProblems } from '@stowage/events';
+import type {
+  CredentialProblem,
+  CredentialSource,
+  NodeCredentials,
+  PullAuth,
+  PullCredential,
+} from './credentials';
 
 /** Where the node's credentials come from. */
 export interface CredentialSources {
@@ -35,11 +42,19 @@ export interface CredentialSourceListener {
  * CredentialProviderConfigError when the configuration of the plugins cannot be used.
  */
 export function nodeCredentials({
-  onProblem,
+  onProblem: tell,
   onProviderRun,
   ...sources
 }: CredentialSources & CredentialSourceListener): NodeCredentials {
   const { pullSecretsDir, undecodable, helpers, providers } = sources;
+  let untold: CredentialProblem[] = [];
+  const onProblem = (problem: SourceProblem) => {
+    const { kind, name, reason } = problem;
+    if (untold.length < maxCredentialProblems) {
+      untold.push({ source: sourceWords[kind], name, reason });
+    }
+    tell(problem);
+  };
   const secrets =
     pullSecretsDir === undefined
       ? undefined
@@ -53,6 +68,11 @@ export function nodeCredentials({
   return {
     forRepository: async (repository, options) =>
       (await all.lookup(repository, options)).map(pullCredential),
+    takeProblems: () => {
+      const taken = untold;
+      untold = [];
+      return taken;
+    },
   };
 }
 
@@ -62,7 +82,7 @@ export function requestHash(auth: PullAuth): string {
 }
 
 /** The words of the events for the kinds of the keyring. */
-const sources: Record<Credential['source']['kind'], CredentialSource> = {
+const sourceWords: Record<Credential['source']['kind'], CredentialSource> = {
   request: 'request',
   'docker-config': 'docker-config',
   secret: 'kubernetes-secret',
@@ -72,7 +92,7 @@ const sources: Record<Credential['source']['kind'], CredentialSource> = {
 
 function pullCredential({ auth, label, source }: Credential): PullCredential {
   const { kind, name, hash } = label;
-  return { auth, label: { source: sources[kind], name, hash }, owner: ownerOf(source, hash) };
+  return { auth, label: { source: sourceWords[kind], name, hash }, owner: ownerOf(source, hash) };
 }
 
 /** Docker config and plugins that were not given a service account belong to the node. */

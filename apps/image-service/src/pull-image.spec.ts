@@ -46,6 +46,7 @@ function harness(credentials: PullCredential[] = []) {
     },
     pulls,
     new PullQueue(),
+    undefined,
     () => `p${String(++ids)}`,
   );
   const pull = (request: DeepPartial<PullImageRequest>, signal: AbortSignal = never) =>

@@ -18,6 +18,7 @@ import { chooseCredentials, requestCredential } from './credentials';
 import type {
   CredentialChoice,
   CredentialLabel,
+  CredentialProblem,
   NodeCredentials,
   PullAuth,
   PullCredential,
@@ -26,6 +27,7 @@ import type { ImageRuntime, RuntimeImage } from './image-runtime';
 import { ImagePullError, pullWithCredentials } from './pull-attempts';
 import { PullCoalescer } from './pull-coalescer';
 import type { Coalesced } from './pull-coalescer';
+import type { PullProgress, PullStalledError } from './progress/pull-progress';
 import { PullQueue } from './pull-queue';
 
 /** One pull by the runtime, whoever waits for it. */
@@ -55,6 +57,7 @@ export interface PulledImage {
   readonly durationMs: number;
   /** Time in the queue before that, milliseconds. */
   readonly waitedMs: number;
+  readonly credentialProblems?: readonly CredentialProblem[];
 }
 
 /** How a pull ended without the image. */
@@ -64,6 +67,7 @@ export interface FailedPull {
   readonly attempts: number;
   readonly credentials: readonly CredentialLabel[];
   readonly durationMs: number;
+  readonly credentialProblems?: readonly CredentialProblem[];
 }
 
 /** Hears of pulls: events, metrics and log. Must not throw. */
@@ -72,6 +76,7 @@ export interface PullListener {
   attempted?(credential: CredentialLabel, result: PullErrorClass | 'success'): void;
   succeeded?(pull: Pull, pulled: PulledImage): void;
   failed?(pull: Pull, failure: FailedPull): void;
+  progressed?(pull: Pull, progress: PullProgress): void;
   /** A caller took part in a pull that was going on. */
   joined?(): void;
 }
@@ -89,6 +94,11 @@ export interface PullOptions {
   readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
 }
 
+/** Notices that a pull stands still; `PullProgressWatch` fits. */
+export interface ProgressWatch {
+  watch(pull: Pull, stalled: (error: PullStalledError) => void): () => void;
+}
+
 /** Longest wait for the size of a pulled image, milliseconds; then the pull is told without it. */
 const sizeLookupTimeoutMs = 5000;
 
@@ -104,6 +114,7 @@ export class PullImage {
     private readonly listener: PullListener,
     private readonly pulls: PullCoalescer<PulledImage> = new PullCoalescer(),
     private readonly queue: PullQueue = new PullQueue(),
+    private readonly progress?: ProgressWatch,
     private readonly newId: () => string = randomUUID,
   ) {}
 
@@ -195,31 +206,45 @@ export class PullImage {
           this.#requireRuntime();
           startedAt = performance.now();
           this.listener.started?.(pull);
-          const { response, credential } = await pullWithCredentials(
-            pull.requestedReference,
-            credentials,
-            (auth, call) =>
-              this.runtime.pullImage(
-                { ...request, auth },
-                { ...call, headers: traceHeaders(trace) },
-              ),
-            {
-              signal,
-              onAttempt: (label, result) => {
-                tried.push(label);
-                this.listener.attempted?.(label, result);
+          const stall = new AbortController();
+          const unwatch = this.progress?.watch(pull, (error) => stall.abort(error));
+          try {
+            const { response, credential } = await pullWithCredentials(
+              pull.requestedReference,
+              credentials,
+              (auth, call) =>
+                this.runtime.pullImage(
+                  { ...request, auth },
+                  { ...call, headers: traceHeaders(trace) },
+                ),
+              {
+                signal: AbortSignal.any([signal, stall.signal]),
+                onAttempt: (label, result) => {
+                  tried.push(label);
+                  this.listener.attempted?.(label, result);
+                },
               },
-            },
-          );
-          const durationMs = performance.now() - startedAt;
-          return { response, credential, durationMs, waitedMs };
+            );
+            const durationMs = performance.now() - startedAt;
+            return { response, credential, durationMs, waitedMs };
+          } finally {
+            unwatch?.();
+          }
         },
         { signal, priority },
       );
       const { response, credential, ...times } = pulled;
       const image = await this.#lookUp(response.imageRef, request.image);
       const { label, owner } = credential;
-      const told = { response, image, credential: label, owner, attempts: tried.length, ...times };
+      const told: PulledImage = {
+        response,
+        image,
+        credential: label,
+        owner,
+        attempts: tried.length,
+        credentialProblems: this.node.takeProblems?.(),
+        ...times,
+      };
       this.listener.succeeded?.(pull, told);
       return told;
     } catch (error) {
@@ -232,6 +257,7 @@ export class PullImage {
         attempts: tried.length,
         credentials: tried,
         durationMs: performance.now() - startedAt,
+        credentialProblems: this.node.takeProblems?.(),
       });
       throw error;
     }

@@ -10,6 +10,7 @@ import { garbageCollectionFailedV1 } from './garbage-collection-failed/v1';
 import { imageDetectedV1 } from './image-detected/v1';
 import { imageEnsuredV1 } from './image-ensured/v1';
 import { imagePullFailedV1 } from './image-pull-failed/v1';
+import { imagePullProgressV1 } from './image-pull-progress/v1';
 import { imagePullStartedV1 } from './image-pull-started/v1';
 import { imagePulledV1 } from './image-pulled/v1';
 import { imageRemovedV1 } from './image-removed/v1';
@@ -24,6 +25,7 @@ import { thresholdRecoveredV1 } from './threshold-recovered/v1';
 /** Every event of the suite by name, in the order of the reference. */
 export const eventCatalog = {
   ImagePullStarted: imagePullStartedV1,
+  ImagePullProgress: imagePullProgressV1,
   ImagePulled: imagePulledV1,
   ImagePullFailed: imagePullFailedV1,
   ImageEnsured: imageEnsuredV1,

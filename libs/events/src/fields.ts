@@ -83,6 +83,7 @@ export const credential = z
         'docker-config',
         'kubernetes-secret',
         'service-account',
+        'credential-helper',
         'credential-provider',
       ],
       'Where the credential came from; `none` means an anonymous pull.',
@@ -99,6 +100,30 @@ export const credential = z
       .optional(),
   })
   .describe('Which credential was used, by source and hash; no secret.');
+
+/** A source of credentials that a pull had to do without. */
+export const credentialProblem = z
+  .looseObject({
+    source: openWord(
+      ['docker-config', 'kubernetes-secret', 'credential-helper', 'credential-provider'],
+      'Kind of the source.',
+    ),
+    name: text('Path, `namespace/name` of the secret, helper or plugin.'),
+    reason: message('What is wrong with it, without secrets.'),
+  })
+  .describe('A credential source that could not be used; the pull went on without it.');
+
+/** Most of them that an event lists. */
+export const maxCredentialProblems = 20;
+
+/** Sources found broken since the last pull told of any. */
+export const credentialProblems = z
+  .array(credentialProblem)
+  .max(maxCredentialProblems)
+  .describe(
+    'Credential sources found unusable when this pull looked for credentials; each is told once for each change of the source.',
+  )
+  .optional();
 
 const grpcStatusNames = [
   'CANCELLED',
@@ -210,7 +235,7 @@ export const collectionFigures = {
     'Bytes the collection was asked to free; absent when no amount was asked (max-age, or everything unused).',
   ).optional(),
   expectedBytes: bytes(
-    'Sum of the sizes the runtime reports for the removed images; shared layers count in full for each.',
+    'Bytes the removed images were expected to free, in the sizes the runtime reports; layers shared with images that remain are left out as far as the runtime tells them.',
   ),
   measuredBytes: signedBytes(
     'Growth of the available bytes of the file system over the collection; negative when others wrote more than was freed. Absent when it could not be measured.',
@@ -249,6 +274,9 @@ export const collectionFigures = {
   after: filesystemUsage.describe('The file system after the collection.').optional(),
   startedAt: timestamp('When the collection began.'),
   durationMs: milliseconds('How long it took, the measurement included.'),
+  leakedBytes: bytes(
+    'Bytes in use that neither known images nor containers account for, looked at when clearly less came free than was expected; files of others on the same file system are among them.',
+  ).optional(),
   limitedBy: text(
     'The limit of a run that ended it before all was freed, in words; absent when none did.',
   ).optional(),

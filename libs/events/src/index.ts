@@ -22,7 +22,13 @@ export {
   type EventErrorCode,
   type StowageEvent,
 } from './envelope';
-export { boundedText, maxListedImages, maxMessageLength, type Open } from './fields';
+export {
+  boundedText,
+  maxCredentialProblems,
+  maxListedImages,
+  maxMessageLength,
+  type Open,
+} from './fields';
 export {
   checkAppName,
   checkNodeName,

@@ -40,6 +40,7 @@ export const garbageCollectionFailedV1 = defineEvent({
     after: collectionFigures.after,
     startedAt: collectionFigures.startedAt,
     durationMs: collectionFigures.durationMs,
+    leakedBytes: collectionFigures.leakedBytes,
     limitedBy: collectionFigures.limitedBy,
   }),
   example: {

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { defineEvent } from '../define-event';
-import { bytes, listedImage, runtimeHandler, timestamp } from '../fields';
+import { bytes, listedImage, milliseconds, runtimeHandler, text, timestamp } from '../fields';
 
 export const imageDetectedV1 = defineEvent({
   name: 'ImageDetected',
@@ -19,6 +19,14 @@ export const imageDetectedV1 = defineEvent({
       'Detection time that the record keeps; the minimum age counts from here.',
     ),
     runtimeHandler,
+    regret: z
+      .looseObject({
+        removedAt: timestamp('When a collection removed it.'),
+        afterMs: milliseconds('Time from that removal until it was detected again.'),
+        planId: text('The collection that removed it.'),
+      })
+      .describe('Present when a collection had removed this very image not long ago.')
+      .optional(),
   }),
   example: {
     subject: 'sha256:2b7d6430f78d432f89109b29d88d4c36c868cdbf15dc31d2132ceaa02b993763',

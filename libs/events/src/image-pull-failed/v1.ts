@@ -3,6 +3,7 @@ import { defineEvent } from '../define-event';
 import {
   count,
   credential,
+  credentialProblems,
   failure,
   milliseconds,
   pod,
@@ -33,6 +34,7 @@ export const imagePullFailedV1 = defineEvent({
         'rate-limited',
         'registry-unavailable',
         'signature-invalid',
+        'digest-mismatch',
         'no-space',
         'timeout',
         'cancelled',
@@ -50,6 +52,7 @@ export const imagePullFailedV1 = defineEvent({
       .max(50)
       .describe('The credentials tried, in order; source and hash only.')
       .optional(),
+    credentialProblems,
     durationMs: milliseconds('Time from the request to the failure.'),
     retryAfter: timestamp('Before this time the same pull is refused (back-off).').optional(),
     runtimeHandler,

@@ -3,6 +3,7 @@ import { defineEvent } from '../define-event';
 import {
   bytes,
   credential,
+  credentialProblems,
   holdUntil,
   milliseconds,
   pod,
@@ -39,6 +40,7 @@ export const imagePulledV1 = defineEvent({
       .min(1)
       .describe('PullImage calls made, one for each credential tried; 1 when the first succeeded.'),
     credential: credential.describe('The credential that succeeded; source and hash only.'),
+    credentialProblems,
     runtimeHandler,
     pod: pod.optional(),
     holdUntil,

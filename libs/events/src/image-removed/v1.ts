@@ -33,8 +33,14 @@ export const imageRemovedV1 = defineEvent({
     reason: removalReason,
     planId: text('The collection that removed it, as in GarbageCollected.').optional(),
     expectedBytes: bytes(
-      'Size the runtime reported before; layers shared with other images are included. Absent when unknown.',
+      'Bytes its removal was expected to free, in the sizes the runtime reports; layers shared with images that remained are left out as far as the runtime tells them. Absent when unknown.',
     ).optional(),
+    expectedIsEstimate: z
+      .boolean()
+      .describe(
+        'The runtime did not tell enough about shared layers: the expectation may be too high.',
+      )
+      .optional(),
     measuredBytes: signedBytes(
       'Growth of the available bytes of the file system over the removal. Runtimes free space later, so a collection as a whole is the better measure. Absent when not measured.',
     ).optional(),

@@ -1,0 +1,428 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { connectImageService } from '@stowage/cri-client';
+import { commandSubject } from '@stowage/events';
+import { eventually, eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
+import type { EventCollection, Stack } from '@stowage/testing';
+import { connect } from 'nats';
+import type { NatsConnection } from 'nats';
+import { FakeRegistry, unauthorized } from './testing/fake-registry';
+import type { RegistryFault } from './testing/fake-registry';
+import { ServiceProcess, serviceNode } from './testing/service-process';
+
+const mib = 1024 * 1024;
+const password = 'pw-Jx81-never-printed';
+const rotatedPassword = 'pw-Kz92-never-printed';
+const token = 'tok-Lq73-never-printed';
+
+interface Reply {
+  readonly ok: boolean;
+  readonly result?: { readonly pulled: boolean; readonly imageId: string };
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+describe('image-service and what goes wrong', () => {
+  let stack: Stack;
+  let service: ServiceProcess;
+  let registry: FakeRegistry;
+  let events: EventCollection;
+  let nats: NatsConnection;
+  let secretsDir: string;
+  let names = 0;
+
+  const ensure = async (input: object, timeout = 60_000): Promise<Reply> =>
+    (
+      await nats.request(
+        commandSubject(serviceNode, 'image-service', 'ensure'),
+        JSON.stringify(input),
+        { timeout },
+      )
+    ).json();
+
+  const env = () => ({
+    STOWAGE_PULL_SECRETS_DIR: secretsDir,
+    STOWAGE_MAX_PARALLEL_IMAGE_PULLS: '3',
+    STOWAGE_IMAGE_PULL_PROGRESS_DEADLINE: '3s',
+    STOWAGE_IMAGE_PULL_PROGRESS_INTERVAL: '500ms',
+    STOWAGE_IMAGE_PULL_CREDENTIALS_VERIFICATION_POLICY: 'NeverVerifyPreloadedImages',
+  });
+
+  const repository = () => `team/image-${++names}`;
+  const add = (...layerBytes: number[]) => registry.add(repository(), layerBytes);
+  const records = (folder: 'pulling' | 'pulled') =>
+    readdirSync(path.join(service.dir, 'state', 'image_manager', folder));
+
+  /** What containerd is downloading. */
+  const ingests = () =>
+    readdirSync(path.join(stack.containerd.root, 'io.containerd.content.v1.content', 'ingest'));
+
+  const nothingStuck = async () => {
+    expect(await service.metric('stowage_image_pulls_in_flight')).toBe(0);
+    expect(await service.metric('stowage_image_pulls_waiting')).toBe(0);
+    expect(records('pulling')).toEqual([]);
+  };
+
+  /** As Kubernetes mounts a secret: replaced at once. */
+  const writeSecret = (content: string) => {
+    const folder = path.join(secretsDir, 'shop', 'pull');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path.join(folder, '..new'), content);
+    renameSync(path.join(folder, '..new'), path.join(folder, '.dockerconfigjson'));
+  };
+  const secretFor = (value: string) =>
+    JSON.stringify({
+      auths: { [registry.host]: { auth: Buffer.from(`u:${value}`).toString('base64') } },
+    });
+
+  beforeAll(async () => {
+    stack = await startStack({ filesystemMb: 300 });
+    registry = await FakeRegistry.start();
+    events = await subscribeEvents(stack.nats.url);
+    nats = await connect({ servers: stack.nats.url });
+    secretsDir = path.join(stack.dir, 'secrets');
+    mkdirSync(secretsDir);
+    service = new ServiceProcess(stack, 'faults');
+    await service.start({ env: env() });
+  });
+
+  afterAll(async () => {
+    await service.stop();
+    await events.close();
+    await nats.close();
+    await registry.stop();
+    await stack.down();
+  });
+
+  beforeEach(() => {
+    registry.fault = () => undefined;
+    registry.requests.length = 0;
+  });
+
+  it.each<[string, string, RegistryFault, string, RegExp]>([
+    ['401', 'manifest', unauthorized, 'unauthorized', /401|authorization failed/],
+    ['403', 'manifest', { status: 403 }, 'unauthorized', /403 Forbidden/],
+    ['404', 'manifest', { status: 404 }, 'not-found', /not found/],
+    [
+      '429 with Retry-After',
+      'manifest',
+      { status: 429, headers: { 'retry-after': '1' } },
+      'rate-limited',
+      /429 Too Many Requests/,
+    ],
+    ['500', 'manifest', { status: 500 }, 'registry-unavailable', /500 Internal Server Error/],
+    ['503 for a layer', 'blob', { status: 503 }, 'registry-unavailable', /503 Service Unavailable/],
+    [
+      'a cut in the middle of a layer',
+      'blob',
+      { cutAfter: 4096 },
+      'registry-unavailable',
+      /EOF|reset/,
+    ],
+    ['a wrong digest', 'blob', 'wrong-bytes', 'digest-mismatch', /digest|unexpected commit/],
+  ])('%s of the registry: told apart, and over with it', async (_what, kind, fault, code, text) => {
+    const image = add(300_000);
+    registry.fault = (request) => (request.kind === kind ? fault : undefined);
+    const reply = await ensure({ image: image.reference, caller: 'a' });
+    expect(reply.ok).toBe(false);
+    expect(reply.error?.message).toMatch(text);
+    expect(reply.error?.message).toMatch(new RegExp(`\\[tried: no credentials: ${code}\\]$`));
+    const { data } = await events.waitFor(
+      'ImagePullFailed',
+      (event) => event.data.reference === image.reference,
+    );
+    expect(data.error).toMatchObject({ code });
+    // The same caller has to wait; as soon as the fault is over another one gets it.
+    expect((await ensure({ image: image.reference, caller: 'a' })).error).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      message: expect.stringContaining('Back-off pulling image') as string,
+    });
+    registry.fault = () => undefined;
+    // containerd keeps bad bytes for a while and goes on with them, so that it can fail once more.
+    let caller = 0;
+    await eventuallyPasses(async () => {
+      expect(
+        await ensure({ image: image.reference, caller: `other-${String(++caller)}` }),
+      ).toMatchObject({ result: { pulled: true, imageId: image.imageId } });
+    });
+    await nothingStuck();
+  });
+
+  it('gives up a registry that hangs, after the deadline without progress', async () => {
+    const image = add(300_000);
+    registry.fault = ({ kind }) => (kind === 'manifest' ? 'hang' : undefined);
+    expect((await ensure({ image: image.reference })).error).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: expect.stringContaining('the pull made no progress for 3000 ms') as string,
+    });
+    await nothingStuck();
+  });
+
+  it('gives up a layer that stops, and not one that is slow', async () => {
+    const stalling = add(2 * mib);
+    registry.fault = ({ reference }) =>
+      reference === stalling.layers[0] ? { stallAfter: mib } : undefined;
+    expect((await ensure({ image: stalling.reference })).error?.code).toBe('DEADLINE_EXCEEDED');
+    const { data: failed } = await events.waitFor(
+      'ImagePullFailed',
+      (event) => event.data.reference === stalling.reference,
+    );
+    expect(failed.error).toMatchObject({ code: 'timeout', grpcStatus: 'DEADLINE_EXCEEDED' });
+
+    const slow = add(2 * mib);
+    registry.fault = ({ reference }) =>
+      reference === slow.layers[0] ? { bytes: 128 * 1024, everyMs: 300 } : undefined;
+    expect(await ensure({ image: slow.reference })).toMatchObject({ result: { pulled: true } });
+    const told = events
+      .named('ImagePullProgress')
+      .filter(({ data }) => data.reference === slow.reference)
+      .map(({ data }) => data);
+    expect(told.length).toBeGreaterThan(2);
+    // The slow one took about five seconds, and one event each 500 ms is allowed.
+    expect(told.length).toBeLessThan(12);
+    const sizes = told.map(({ bytes }) => bytes);
+    expect([...sizes].sort((a, b) => a - b)).toEqual(sizes);
+    expect(told.at(-1)).toMatchObject({ approximate: false, totalBytes: slow.totalBytes });
+    expect(told.at(-1)?.percent).toBeGreaterThan(20);
+    expect(told.at(-1)?.remainingMs).toBeGreaterThan(0);
+    await nothingStuck();
+  }, 60_000);
+
+  it('takes an identity token, and says unauthorized when it has expired', async () => {
+    const [image, later] = [add(100_000), add(100_000)];
+    let isValid = true;
+    registry.fault = ({ path: asked, authorization }) => {
+      if (asked.startsWith('/token')) {
+        return isValid
+          ? { status: 200, body: JSON.stringify({ access_token: token }) }
+          : { status: 401 };
+      }
+      if (authorization === `Bearer ${token}` && isValid) return undefined;
+      const realm = `Bearer realm="http://${registry.host}/token",service="s"`;
+      return { status: 401, headers: { 'www-authenticate': realm } };
+    };
+    const auth = { identityToken: token };
+    expect(await ensure({ image: image.reference, auth })).toMatchObject({
+      result: { pulled: true },
+    });
+    isValid = false;
+    expect((await ensure({ image: later.reference, auth })).error?.message).toMatch(
+      /\[tried: request \(hash [0-9a-f]{12}\): unauthorized\]$/,
+    );
+  });
+
+  it('takes a secret that is rotated during a pull with the next pull, without a restart', async () => {
+    const image = add(mib, 100_000, 100_000, 100_000);
+    let accepted = password;
+    const isBad = (authorization = '') =>
+      authorization !== `Basic ${Buffer.from(`u:${accepted}`).toString('base64')}`;
+    registry.fault = ({ kind, reference, authorization }) => {
+      if (isBad(authorization)) return unauthorized;
+      if (kind !== 'blob') return undefined;
+      // Rotated between two requests of one pull.
+      if (accepted === password) {
+        accepted = rotatedPassword;
+        writeSecret(secretFor(rotatedPassword));
+      }
+      return reference === image.layers[0] ? { bytes: 256 * 1024, everyMs: 100 } : undefined;
+    };
+    writeSecret(secretFor(password));
+    const first = await ensure({ image: image.reference, caller: 'first' });
+    expect(first.error?.message).toMatch(
+      /kubernetes-secret shop\/pull \(hash [0-9a-f]{12}\): unauthorized/,
+    );
+    const second = await ensure({
+      image: image.reference,
+      caller: 'second',
+      credentialsRef: 'shop/pull',
+    });
+    expect(second).toMatchObject({ result: { pulled: true } });
+    const { data } = await events.waitFor(
+      'ImagePulled',
+      (e) => e.data.reference === image.reference,
+    );
+    expect(data.credential).toMatchObject({ source: 'kubernetes-secret', name: 'shop/pull' });
+    expect(
+      (await ensure({ image: image.reference, credentialsRef: 'shop/none' })).error,
+    ).toMatchObject({ code: 'NOT_FOUND' });
+    await nothingStuck();
+  });
+
+  it('tells of a secret that does not decode in log, metric and event, and pulls', async () => {
+    const image = add(50_000);
+    writeSecret(`{"auths": {"${password}`);
+    expect(await ensure({ image: image.reference })).toMatchObject({ result: { pulled: true } });
+    const { data } = await events.waitFor(
+      'ImagePulled',
+      (e) => e.data.reference === image.reference,
+    );
+    expect(data.credentialProblems).toMatchObject([
+      { source: 'kubernetes-secret', name: 'shop/pull' },
+    ]);
+    expect(
+      await service.metric('stowage_image_credential_problems_total{source="secret"}'),
+    ).toBeGreaterThan(0);
+    writeSecret('{"auths":{}}');
+  });
+
+  it('makes one pull of 50 concurrent ensures of one image', async () => {
+    const image = add(2 * mib);
+    registry.fault = ({ kind }) => (kind === 'blob' ? { bytes: mib, everyMs: 100 } : undefined);
+    const before = await service.metric('stowage_image_pulls_total{result="success"}');
+    const replies = await Promise.all(
+      Array.from({ length: 50 }, (_, caller) =>
+        ensure({ image: image.reference, pullPolicy: 'Always', caller: String(caller) }),
+      ),
+    );
+    expect(new Set(replies.map(({ result }) => result?.imageId))).toEqual(new Set([image.imageId]));
+    expect(await service.metric('stowage_image_pulls_total{result="success"}')).toBe(before + 1);
+    expect(registry.requests.filter(({ kind }) => kind === 'blob')).toHaveLength(2);
+  });
+
+  it('has no more than three of 20 images at the runtime, by priority', async () => {
+    const images = Array.from({ length: 20 }, () => add(200_000));
+    registry.fault = ({ kind }) => (kind === 'blob' ? { bytes: 100_000, everyMs: 30 } : undefined);
+    let most = 0;
+    let isDone = false;
+    const watch = (async () => {
+      while (!isDone) {
+        most = Math.max(most, await service.metric('stowage_image_pulls_in_flight'));
+      }
+    })();
+    const started = events.named('ImagePullStarted').length;
+    const replies = await Promise.all(
+      images.map(({ reference }, index) =>
+        ensure({ image: reference, priority: index === 19 ? 100 : 0 }),
+      ),
+    );
+    isDone = true;
+    await watch;
+    expect(replies.every(({ ok }) => ok)).toBe(true);
+    expect(most).toBeLessThanOrEqual(3);
+    await eventually(() => events.named('ImagePullStarted').length >= started + 20);
+    const order = events
+      .named('ImagePullStarted')
+      .slice(started)
+      .map(({ data }) => data.reference);
+    expect(order.indexOf(images[19]!.reference)).toBeLessThan(19);
+    await nothingStuck();
+  });
+
+  it('leaves nothing behind when the last caller leaves', async () => {
+    const image = add(mib);
+    registry.fault = ({ kind }) => (kind === 'blob' ? { stallAfter: 1000 } : undefined);
+    const leave = new AbortController();
+    const pull = service.client.pullImage(
+      { image: { image: image.reference } },
+      { signal: leave.signal },
+    );
+    pull.catch(() => undefined);
+    await eventually(() => registry.requests.some(({ kind }) => kind === 'blob'));
+    leave.abort();
+    await expect(pull).rejects.toMatchObject({ grpcStatus: 'CANCELLED' });
+    await eventuallyPasses(nothingStuck);
+  });
+
+  it.each([
+    ['control characters', `reg.io/a${String.fromCharCode(7)}b`],
+    ['4 KiB', `reg.io/${'a'.repeat(4090)}`],
+    ['homoglyphs', 'reg.io/nginх:1'],
+    ['path tricks', 'reg.io/../../etc/passwd'],
+    ['percent signs', 'reg.io/%2e%2e/x'],
+    ['a line break', 'reg.io/a\nb'],
+  ])('refuses a reference with %s', async (_what, image) => {
+    expect((await ensure({ image })).error).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(service.client.pullImage({ image: { image } })).rejects.toMatchObject({
+      grpcStatus: 'INVALID_ARGUMENT',
+    });
+    await nothingStuck();
+  });
+
+  it('killed in the middle of a pull: knows after the start whose image it is', async () => {
+    const image = add(mib, 50_000);
+    const auth = { username: 'u', password };
+    const isGood = (authorization?: string) =>
+      authorization === `Basic ${Buffer.from(`u:${password}`).toString('base64')}`;
+    registry.fault = ({ kind, reference, authorization }) => {
+      if (!isGood(authorization)) return unauthorized;
+      return kind === 'blob' && reference === image.layers[0]
+        ? { bytes: 128 * 1024, everyMs: 200 }
+        : undefined;
+    };
+    const cut = nats
+      .request(
+        commandSubject(serviceNode, 'image-service', 'ensure'),
+        JSON.stringify({ image: image.reference, auth }),
+        { timeout: 2000 },
+      )
+      .catch(() => undefined);
+    await eventually(() =>
+      registry.requests.some(({ reference }) => reference === image.layers[0]),
+    );
+    await service.app.kill();
+    service.client.close();
+    await cut;
+    expect(records('pulling')).toHaveLength(1);
+    // The runtime has it by another way in the meantime.
+    await stack.pullImage(image.reference, auth);
+    await service.start({ env: env() });
+    await eventually(() => records('pulling').length === 0, { what: 'the intent to be recovered' });
+    expect(records('pulled').length).toBeGreaterThan(0);
+    // The image is there, but the pull that brought it is ours and proves nothing.
+    expect((await ensure({ image: image.reference })).error?.message).toMatch(/unauthorized/);
+    expect(await ensure({ image: image.reference, auth })).toMatchObject({
+      result: { pulled: true },
+    });
+    expect(await ensure({ image: image.reference, auth })).toMatchObject({
+      result: { pulled: false },
+    });
+    await nothingStuck();
+  }, 60_000);
+
+  it('the runtime restarted in the middle of a pull: the caller is told, the next pull works', async () => {
+    const image = add(2 * mib);
+    registry.fault = ({ kind }) =>
+      kind === 'blob' ? { bytes: 128 * 1024, everyMs: 200 } : undefined;
+    const cut = ensure({ image: image.reference, caller: 'cut' });
+    await eventually(() => registry.requests.some(({ kind }) => kind === 'blob'));
+    await stack.containerd.kill();
+    expect((await cut).error?.code).toMatch(/^(UNAVAILABLE|CANCELLED)$/);
+    await stack.containerd.start();
+    await eventually(async () => (await service.ready()).status === 200, {
+      what: 'recovery',
+      timeoutMs: 20_000,
+    });
+    registry.fault = () => undefined;
+    expect(await ensure({ image: image.reference, caller: 'cut' })).toMatchObject({
+      result: { pulled: true },
+    });
+    await nothingStuck();
+  }, 60_000);
+
+  it('disk full: says so, and what was begun is gone when there is room', async () => {
+    const { bavail, bsize } = statfsSync(stack.containerd.root);
+    const image = add(Math.floor(bavail * bsize * 0.6), Math.floor(bavail * bsize * 0.6));
+    const reply = await ensure({ image: image.reference });
+    expect(reply.error?.message).toMatch(/no space left on device/);
+    const { data } = await events.waitFor(
+      'ImagePullFailed',
+      (e) => e.data.reference === image.reference,
+    );
+    expect(data.error).toMatchObject({ code: 'no-space' });
+    await nothingStuck();
+  }, 120_000);
+
+  it('has told no secret anywhere', async () => {
+    const outputs = [await service.outputs(), ...events.all.map(({ wire }) => wire)].join('\n');
+    expect(outputs).toContain('shop/pull');
+    for (const secret of [password, rotatedPassword, token]) {
+      const basic = Buffer.from(`u:${secret}`).toString('base64');
+      expect([outputs.includes(secret), outputs.includes(basic)]).toEqual([false, false]);
+    }
+    expect(events.invalid).toEqual([]);
+    expect(ingests().length).toBeLessThan(10);
+    expect(existsSync(service.socket)).toBe(true);
+    const direct = connectImageService({ endpoint: stack.containerd.endpoint });
+    await direct.listImages({});
+    direct.close();
+  });
+});

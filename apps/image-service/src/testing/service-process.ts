@@ -1,0 +1,82 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { connectImageService } from '@stowage/cri-client';
+import type { ImageServiceClient } from '@stowage/cri-client';
+import { spawnApp } from '@stowage/testing';
+import type { AppProcess, Stack } from '@stowage/testing';
+
+/** Node name that the services of the tests have. */
+export const serviceNode = 'node-1.example';
+
+/** One image-service on the stack, with a folder of its own. */
+export class ServiceProcess {
+  readonly dir: string;
+  app!: AppProcess;
+  client!: ImageServiceClient;
+
+  constructor(
+    private readonly stack: Stack,
+    name: string,
+  ) {
+    this.dir = mkdtempSync(path.join(stack.dir, `${name}-`));
+    mkdirSync(this.dockerDir);
+  }
+
+  get dockerDir(): string {
+    return path.join(this.dir, 'docker');
+  }
+
+  get socket(): string {
+    return path.join(this.dir, 'i.sock');
+  }
+
+  async start(
+    options: {
+      env?: Record<string, string>;
+      ready?: 'readyz' | 'healthz';
+    } = {},
+  ): Promise<void> {
+    this.app = await spawnApp('image-service', {
+      ready: options.ready,
+      env: {
+        STOWAGE_NODE_NAME: serviceNode,
+        STOWAGE_LISTEN: this.socket,
+        STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
+        STOWAGE_RUNTIME_ENDPOINT: this.stack.containerd.endpoint,
+        STOWAGE_NATS_SERVERS: this.stack.nats.url,
+        STOWAGE_DOCKER_CONFIG_DIRS: this.dockerDir,
+        STOWAGE_DOCKERCFG_DIRS: '',
+        STOWAGE_LOG_LEVEL: 'debug',
+        ...options.env,
+      },
+    });
+    this.client = connectImageService({ endpoint: `unix://${this.socket}`, versions: 'v1' });
+    if (options.ready === undefined) await this.client.whenAvailable();
+  }
+
+  async ready(): Promise<{ status: number; text: string }> {
+    const { status, body } = await this.app.get('/readyz');
+    return { status, text: (JSON.parse(body) as { message?: string }).message ?? '' };
+  }
+
+  async metric(line: string): Promise<number> {
+    const { body } = await this.app.get('/metrics');
+    const found = body.split('\n').find((text) => text.startsWith(`${line} `));
+    return found === undefined ? 0 : Number(found.slice(line.length + 1));
+  }
+
+  /** Everything that could be read by others: logs, metrics, files of the state folder. */
+  async outputs(): Promise<string> {
+    const state = path.join(this.dir, 'state');
+    const files = readdirSync(state, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(path.join(entry.parentPath, entry.name), 'latin1'));
+    const { body } = await this.app.get('/metrics');
+    return [this.app.stdout, this.app.stderr, body, ...files].join('\n');
+  }
+
+  async stop(): Promise<number | null> {
+    this.client.close();
+    return this.app.stop();
+  }
+}
