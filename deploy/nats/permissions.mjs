@@ -51,6 +51,8 @@ export function consumerPermissions(name) {
       `$JS.API.CONSUMER.INFO.${stream}.${name}`,
       `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`,
       `$JS.ACK.${stream}.${name}.>`,
+      // What it could not handle.
+      `stowage.dead-letter.${name}.>`,
     ],
     subscribe: [`_INBOX_${name}.>`],
     allowResponses: false,
@@ -62,7 +64,7 @@ export function operatorPermissions(name) {
   checkName('operator', name);
   return {
     publish: ['stowage.cmd.>', '$JS.API.>', `$JS.ACK.${stream}.>`],
-    subscribe: ['stowage.event.>', `_INBOX_${name}.>`],
+    subscribe: ['stowage.event.>', 'stowage.dead-letter.>', `_INBOX_${name}.>`],
     allowResponses: false,
   };
 }

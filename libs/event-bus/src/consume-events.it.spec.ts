@@ -1,7 +1,13 @@
 import { eventCatalog, streamName, type StowageEvent } from '@stowage/events';
-import { connect, type NatsConnection } from 'nats';
+import { connect, type NatsConnection, type StoredMsg } from 'nats';
 import { rmSync } from 'node:fs';
-import { consumeEvents, type EventBus, type EventDelivery } from './index';
+import {
+  consumeEvents,
+  deadLetterHeaders,
+  type EventBus,
+  type EventDelivery,
+  type EventGap,
+} from './index';
 import { TestNatsServer } from './testing/nats-server';
 import { recordingLog, temporaryFolder, testBus } from './testing/test-bus';
 import { until } from './testing/until';
@@ -181,4 +187,238 @@ it('begins anew when NATS was away, its consumer deleted, or the stream', async 
   started();
   await until(() => events.length === 4);
   expect(sequences()).toEqual([1, 2, 3, 4]);
+});
+
+describe('dead letters', () => {
+  const manager = () => connection.jetstreamManager();
+
+  const addStream = async () => {
+    await (await manager()).streams.add({ name: 'DEAD', subjects: ['stowage.dead-letter.>'] });
+  };
+
+  /** What the stream of dead letters holds, once there are so many. */
+  async function letters(count: number): Promise<StoredMsg[]> {
+    const { streams } = await manager();
+    await until(async () => (await streams.info('DEAD')).state.messages >= count);
+    const { messages } = (await streams.info('DEAD')).state;
+    return Promise.all(
+      Array.from({ length: messages }, (_, i) => streams.getMessage('DEAD', { seq: i + 1 })),
+    );
+  }
+
+  const header = (letter: StoredMsg | undefined, name: keyof typeof deadLetterHeaders) =>
+    letter?.header.get(deadLetterHeaders[name]);
+
+  const settled = async () =>
+    until(async () => {
+      const { num_ack_pending, num_pending } = await (
+        await manager()
+      ).consumers.info(streamName, 'platform');
+      return num_ack_pending === 0 && num_pending === 0;
+    });
+
+  it('an event that fails three times is put aside with the reason, and the others go on', async () => {
+    await addStream();
+    const ids = [started(), pulled(), started()];
+    await bus.flush();
+    const tries: string[] = [];
+    const { sequences } = collect(
+      { durable: 'platform', deadLetter: { maxTries: 3 } },
+      ({ name }) => {
+        tries.push(name);
+        if (name === 'ImagePulled') throw new Error('no room\r\nfor it');
+      },
+    );
+    const [letter, ...more] = await letters(1);
+    await settled();
+    expect(more).toEqual([]);
+    expect(sequences()).toEqual([1, 3]);
+    expect(tries.filter((name) => name === 'ImagePulled')).toHaveLength(3);
+    expect(letter?.subject).toBe('stowage.dead-letter.platform.worker-1_example_net.image.pulled');
+    expect(letter?.json()).toMatchObject({ id: ids[1], specversion: '1.0' });
+    expect(letter?.header.get('Content-Type')).toBe('application/cloudevents+json');
+    expect(letter?.header.get('Nats-Msg-Id')).toBe(`platform.${ids[1]!}`);
+    expect(header(letter, 'reason')).toBe('no room for it');
+    expect(header(letter, 'tries')).toBe('3');
+    expect(header(letter, 'consumer')).toBe('platform');
+    expect(header(letter, 'subject')).toBe('stowage.event.worker-1_example_net.image.pulled');
+    expect(header(letter, 'streamSequence')).toBe('2');
+  });
+
+  it('what is no event goes there at once, under the subject that was asked for', async () => {
+    await (await manager()).streams.add({ name: 'DEAD', subjects: ['my-team.dead'] });
+    started();
+    await bus.flush();
+    connection.publish('stowage.event.n.image.pulled', '{"id":1}');
+    const { events } = collect({ durable: 'platform', deadLetter: { subject: 'my-team.dead' } });
+    const [letter] = await letters(1);
+    started();
+    await until(() => events.length === 2);
+    expect(letter?.json()).toEqual({ id: 1 });
+    expect(header(letter, 'reason')).toMatch(/^envelope: specversion: /);
+    expect(header(letter, 'tries')).toBe('1');
+  });
+
+  it('an event of a later release is skipped and no dead letter', async () => {
+    await addStream();
+    started();
+    await bus.flush();
+    const first = await (await manager()).streams.getMessage(streamName, { seq: 1 });
+    const later = { ...first.json<object>(), type: 'io.stowage.node.v1.ImageDreamt' };
+    connection.publish('stowage.event.n.image.dreamt', JSON.stringify(later));
+    started();
+    const { sequences } = collect({ durable: 'platform', deadLetter: {} });
+    await until(() => sequences().length === 2);
+    await settled();
+    expect(await letters(0)).toEqual([]);
+  });
+
+  it('without a stream for it the event is kept, not handled again, and put aside when there is one', async () => {
+    started();
+    let tries = 0;
+    collect({ durable: 'platform', deadLetter: { maxTries: 2 } }, () => {
+      tries += 1;
+      throw new Error('never');
+    });
+    const notStored = 'dead letter was not stored: its message is kept and delivered again';
+    await until(() => lines.filter(({ message }) => message === notStored).length >= 2);
+    expect(tries).toBe(2);
+    await addStream();
+    const [letter] = await letters(1);
+    expect(header(letter, 'tries')).toBe('2');
+    await settled();
+  });
+
+  it('deliveries that were given back untried do not count', async () => {
+    await addStream();
+    for (let i = 0; i < 3; i += 1) started();
+    await bus.flush();
+    for (let round = 1; round <= 3; round += 1) {
+      stop = new AbortController();
+      const { done } = collect({ durable: 'platform', deadLetter: { maxTries: 2 } }, () => {
+        stop.abort();
+        throw new Error('first of the round');
+      });
+      await done;
+    }
+    stop = new AbortController();
+    const { events } = collect({ durable: 'platform', deadLetter: { maxTries: 2 } });
+    await until(() => events.length === 3);
+    expect(Math.max(...events.map(({ delivery }) => delivery.attempt))).toBeGreaterThan(2);
+    expect(await letters(0)).toEqual([]);
+  });
+
+  it.each([
+    [{ deadLetter: {} }, 'deadLetter.subject'],
+    [{ deadLetter: { subject: 'stowage.event.x.dead' } }, 'deadLetter.subject'],
+    [{ deadLetter: { subject: 'dead.>' } }, 'deadLetter.subject'],
+    [{ durable: 'd', deadLetter: { maxTries: 0 } }, 'deadLetter.maxTries'],
+    [{ drainTimeoutMs: -1 }, 'drainTimeoutMs'],
+    [{ names: [] }, 'names'],
+  ])('%j is refused', async (options, field) => {
+    await expect(collect(options).done).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', field });
+  });
+});
+
+it('tells each gap once, before the event after it; an event that comes late is handled', async () => {
+  const gaps: EventGap[] = [];
+  const order: string[] = [];
+  const { events, sequences } = collect(
+    {
+      durable: 'platform',
+      onGap: (gap) => {
+        gaps.push(gap);
+        order.push(`gap before ${String(gap.before.sequence)}`);
+      },
+    },
+    ({ sequence }) => order.push(String(sequence)),
+  );
+  started();
+  await until(() => events.length === 1);
+  const first = await (
+    await connection.jetstreamManager()
+  ).streams.getMessage(streamName, { seq: 1 });
+  const copy = (id: string, sequence: number, source?: string) =>
+    connection.publish(
+      first.subject,
+      JSON.stringify({
+        ...first.json<object>(),
+        id,
+        sequence: String(sequence).padStart(16, '0'),
+        ...(source !== undefined && { source }),
+      }),
+    );
+  copy('01KAJB3P8Q4S6T8V0W2X4Y6Z01', 4);
+  copy('01KAJB3P8Q4S6T8V0W2X4Y6Z02', 3);
+  copy('01KAJB3P8Q4S6T8V0W2X4Y6Z03', 9, '/nodes/worker-1.example.net/image-service');
+  copy('01KAJB3P8Q4S6T8V0W2X4Y6Z04', 5);
+  await until(() => events.length === 5);
+  expect(sequences()).toEqual([1, 4, 3, 9, 5]);
+  expect(order).toEqual(['1', 'gap before 4', '4', '3', '9', '5']);
+  expect(gaps).toEqual([
+    {
+      source: '/nodes/worker-1.example.net/gc-worker',
+      first: 2,
+      last: 3,
+      before: events[1]?.event,
+    },
+  ]);
+});
+
+describe('draining', () => {
+  it('ends after the event in hand was handled and acknowledged', async () => {
+    started();
+    started();
+    let finish: () => void = () => undefined;
+    const begun: number[] = [];
+    const done = consumeEvents({
+      connection,
+      durable: 'platform',
+      log,
+      signal: stop.signal,
+      handler: ({ sequence }) => {
+        begun.push(sequence);
+        return new Promise<void>((resolve) => (finish = resolve));
+      },
+    });
+    await until(() => begun.length === 1);
+    stop.abort();
+    let ended = false;
+    void done.then(() => (ended = true));
+    await connection.flush();
+    expect(ended).toBe(false);
+    finish();
+    await done;
+    stop = new AbortController();
+    const next = collect({ durable: 'platform' });
+    await until(() => next.events.length === 1);
+    expect([begun, next.sequences()]).toEqual([[1], [2]]);
+  });
+
+  it('a handler that does not end is left behind in time, and its event goes to the next consumer', async () => {
+    started();
+    let finish: () => void = () => undefined;
+    let begun = 0;
+    const done = consumeEvents({
+      connection,
+      durable: 'platform',
+      drainTimeoutMs: 50,
+      log,
+      signal: stop.signal,
+      handler: () => {
+        begun += 1;
+        return new Promise<void>((resolve) => (finish = resolve));
+      },
+    });
+    await until(() => begun === 1);
+    stop.abort();
+    await done;
+    expect(lines.at(-1)?.message).toBe('event is given back: its handler did not end in time');
+    // Too late: this acknowledges nothing.
+    finish();
+    stop = new AbortController();
+    const next = collect({ durable: 'platform' });
+    await until(() => next.events.length === 1);
+    expect(next.events[0]?.delivery.attempt).toBe(2);
+  });
 });

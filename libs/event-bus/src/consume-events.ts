@@ -1,4 +1,4 @@
-import { errorMessage } from '@stowage/errors';
+import { errorMessage, InvalidArgumentError } from '@stowage/errors';
 import {
   EventFormatError,
   eventFilter,
@@ -16,6 +16,7 @@ import {
   type JsMsg,
   type NatsConnection,
 } from 'nats';
+import { deadLetterSubject, putAside, type DeadLetterOptions } from './dead-letter';
 import type { BusLog } from './types';
 
 /** What a handler is told beside the event. */
@@ -31,6 +32,17 @@ export interface EventDelivery {
   signal: AbortSignal;
 }
 
+/** Events that should have come before one that came. They may still come, later and out of order. */
+export interface EventGap {
+  /** Source of the events, as in `/nodes/worker-1/image-service`. */
+  source: string;
+  /** First and last `sequence` that is missing. */
+  first: number;
+  last: number;
+  /** The event after the gap; where it is EventsDropped, it says why. */
+  before: StowageEvent;
+}
+
 /** What is consumed, and how. */
 export interface ConsumeOptions<N extends EventName> {
   connection: NatsConnection;
@@ -42,15 +54,36 @@ export interface ConsumeOptions<N extends EventName> {
   names?: readonly N[];
   /** Where a new consumer begins: what the stream still holds, or what comes from now on. Default all. */
   from?: 'all' | 'new';
-  /** Called for one event at a time, in order. When it throws, the event comes again after a pause, behind others. */
+  /**
+   * Called for one event at a time, in order. When it throws, the event comes again after a pause, behind others,
+   * without end unless `deadLetter` is given.
+   */
   handler: (event: StowageEvent<N>, delivery: EventDelivery) => void | Promise<void>;
+  /** Where events go that cannot be handled; absent: they are tried without end. */
+  deadLetter?: DeadLetterOptions;
+  /**
+   * Called before the event after a gap is handled: events of its source were lost, or come later. Not called when one
+   * name is consumed (the server then leaves the others out), nor for what was missed while nobody consumed. Where
+   * several processes share a durable name each sees a part of the events, so gaps mean nothing.
+   */
+  onGap?: (gap: EventGap) => void;
   log: BusLog;
-  /** Pause before an event is delivered again, milliseconds. Default 1 000. */
+  /** Pause before an event is delivered again after its handler threw, milliseconds. Default 1 000. */
   retryDelayMs?: number;
-  /** Ends consuming, after the event in hand. */
+  /**
+   * How long the event in hand may take after `signal` aborted, milliseconds. Then it is given back to be delivered
+   * again, whatever its handler still does. Default 10 000.
+   */
+  drainTimeoutMs?: number;
+  /** Ends consuming, after the event in hand; what was fetched and not begun is given back. */
   signal: AbortSignal;
 }
 
+const defaultDrainTimeoutMs = 10_000;
+const defaultRetryDelayMs = 1000;
+const defaultMaxTries = 5;
+/** Pause before a dead letter that nobody stored is tried again. */
+const reburyMs = 1000;
 /** JetStream delivers again what was not acknowledged for this long; a handler that takes longer is kept alive. */
 const ackWaitMs = 30_000;
 const reopenMs = 1000;
@@ -64,12 +97,14 @@ const gone: readonly string[] = ['consumer_deleted', 'consumer_not_found', 'stre
 /**
  * Consumes events until the signal aborts. An event is acknowledged after it was handled, so none is lost; it is
  * handled once although it may be delivered more often, as long as this call goes on. Starts anew when stream or
- * consumer are not there (yet). What cannot be read is logged and not delivered again.
+ * consumer are not there (yet). What is no event is logged and put aside as a dead letter, or else not delivered
+ * again; an event of a later release is skipped. Throws InvalidArgumentError for options that cannot work.
  */
 export async function consumeEvents<N extends EventName>(
   options: ConsumeOptions<N>,
 ): Promise<void> {
   const { connection, signal, log } = options;
+  checkOptions(options);
   const seen = new SeenEvents();
   while (!signal.aborted && !connection.isClosed()) {
     try {
@@ -126,7 +161,7 @@ async function handleAll<N extends EventName>(
   try {
     while (!isAborted(signal)) {
       inHand = queue.shift();
-      if (inHand !== undefined) await handle(inHand, options, seen);
+      if (inHand !== undefined) await handleInTime(inHand, options, seen);
       else if (isTrue(hasEnded)) break;
       else await new Promise<void>((resolve) => (wake = resolve));
     }
@@ -143,15 +178,36 @@ async function handleAll<N extends EventName>(
 class SeenEvents {
   readonly #ids = new Set<string>();
   readonly #lastSequence = new Map<string, number>();
+  readonly #failures = new Map<string, { count: number; reason: string }>();
 
   has({ id }: StowageEvent): boolean {
     return this.#ids.has(id);
   }
 
   add({ id }: StowageEvent): void {
+    this.#failures.delete(id);
     this.#ids.add(id);
     const [oldest] = this.#ids;
     if (this.#ids.size > rememberedIds && oldest !== undefined) this.#ids.delete(oldest);
+  }
+
+  /** Handlings of this event that failed here. Deliveries do not count: one may have been given back untried. */
+  failures({ id }: StowageEvent): number {
+    return this.#failures.get(id)?.count ?? 0;
+  }
+
+  /** Why handling failed last. */
+  failureReason({ id }: StowageEvent): string {
+    return this.#failures.get(id)?.reason ?? '';
+  }
+
+  /** Notes that handling failed; how often it has. */
+  addFailure(event: StowageEvent, reason: string): number {
+    const count = this.failures(event) + 1;
+    this.#failures.set(event.id, { count, reason });
+    const [oldest] = this.#failures.keys();
+    if (this.#failures.size > rememberedIds && oldest !== undefined) this.#failures.delete(oldest);
+    return count;
   }
 
   /** Notes the sequence of an event; the number of events of its source that were jumped over. */
@@ -205,43 +261,158 @@ async function closeWhenGone(messages: ConsumerMessages): Promise<void> {
   }
 }
 
-async function handle<N extends EventName>(
+/** Handles a message; once the signal has aborted, only so long. */
+async function handleInTime<N extends EventName>(
   message: JsMsg,
-  { names, handler, log, retryDelayMs = 1000, signal }: ConsumeOptions<N>,
+  options: ConsumeOptions<N>,
   seen: SeenEvents,
 ): Promise<void> {
-  let event: StowageEvent;
-  try {
-    event = parseEvent(message.data);
-  } catch (error) {
-    const code = error instanceof EventFormatError ? error.code : undefined;
-    log.warn({ subject: message.subject, code, reason: errorMessage(error) }, 'message is skipped');
-    message.term();
+  const { signal, drainTimeoutMs = defaultDrainTimeoutMs, log } = options;
+  let timer: NodeJS.Timeout | undefined;
+  let startTimer: () => void = () => undefined;
+  const late = new Promise<'late'>((resolve) => {
+    startTimer = () => {
+      timer = setTimeout(resolve, drainTimeoutMs, 'late');
+    };
+  });
+  signal.addEventListener('abort', startTimer, { once: true });
+  const end = await Promise.race([handle(message, options, seen), late]);
+  signal.removeEventListener('abort', startTimer);
+  clearTimeout(timer);
+  if (end !== 'late') return;
+  log.warn(
+    { subject: message.subject, drainTimeoutMs },
+    'event is given back: its handler did not end in time',
+  );
+  // The client sends one answer a message: should the handler end after all, nothing is acknowledged.
+  message.nak(giveBackMs);
+}
+
+async function handle<N extends EventName>(
+  message: JsMsg,
+  options: ConsumeOptions<N>,
+  seen: SeenEvents,
+): Promise<void> {
+  const { names, handler, log, retryDelayMs = defaultRetryDelayMs, signal } = options;
+  const event = await readEvent(message, options);
+  if (event === undefined) return;
+  const missing = seen.missingBefore(event);
+  const isWhole = names?.length !== 1;
+  if (isWhole && missing > 0) tellGap(event, missing, options);
+  const isWanted = names === undefined || (names as readonly EventName[]).includes(event.name);
+  if (!isWanted || seen.has(event)) {
+    message.ack();
     return;
   }
-  const missing = seen.missingBefore(event);
-  const isWanted = names === undefined || (names as readonly EventName[]).includes(event.name);
-  if (isWanted && !seen.has(event)) {
+  const maxTries = options.deadLetter ? (options.deadLetter.maxTries ?? defaultMaxTries) : Infinity;
+  let failures = seen.failures(event);
+  if (failures < maxTries) {
     try {
       const attempt = message.info.deliveryCount;
-      const isWhole = names?.length !== 1;
       await handler(event as unknown as StowageEvent<N>, {
         attempt,
         ...(isWhole && { missing }),
         signal,
       });
+      seen.add(event);
+      message.ack();
+      return;
     } catch (error) {
       const { id, name } = event;
+      const reason = errorMessage(error);
+      failures = seen.addFailure(event, reason);
       log.warn(
-        { id, event: name, reason: errorMessage(error) },
-        'event was not handled and is delivered again',
+        { id, event: name, failures, reason },
+        failures < maxTries
+          ? 'event was not handled and is delivered again'
+          : 'event was not handled and becomes a dead letter',
       );
-      message.nak(retryDelayMs);
-      return;
     }
-    seen.add(event);
   }
-  message.ack();
+  if (failures < maxTries) message.nak(retryDelayMs);
+  else if (await bury(message, seen.failureReason(event), failures, options, event.id))
+    seen.add(event);
+}
+
+/** The event of a message; undefined when it holds none for us, and is dealt with. */
+async function readEvent<N extends EventName>(
+  message: JsMsg,
+  options: ConsumeOptions<N>,
+): Promise<StowageEvent | undefined> {
+  const { log } = options;
+  try {
+    return parseEvent(message.data);
+  } catch (error) {
+    const code = error instanceof EventFormatError ? error.code : undefined;
+    const reason = errorMessage(error);
+    log.warn({ subject: message.subject, code, reason }, 'message is skipped');
+    // What a later release tells is no fault of the message.
+    if (options.deadLetter === undefined || code === 'EVENT_TYPE_UNKNOWN') message.term();
+    else await bury(message, reason, 1, options);
+    return undefined;
+  }
+}
+
+/** Puts a message aside as a dead letter. Until that is stored, the message comes again: it is never lost. */
+async function bury<N extends EventName>(
+  message: JsMsg,
+  reason: string,
+  tries: number,
+  { connection, deadLetter, durable, log, retryDelayMs = defaultRetryDelayMs }: ConsumeOptions<N>,
+  id?: string,
+): Promise<boolean> {
+  const subject = deadLetterSubject(message.subject, durable, deadLetter);
+  const { streamSequence } = message.info;
+  try {
+    await putAside(connection, { message, subject, reason, tries, consumer: durable, id });
+  } catch (error) {
+    log.error(
+      { subject, streamSequence, reason: errorMessage(error) },
+      'dead letter was not stored: its message is kept and delivered again',
+    );
+    message.nak(Math.max(retryDelayMs, reburyMs));
+    return false;
+  }
+  log.warn({ subject, streamSequence, tries, reason }, 'message is now a dead letter');
+  message.term();
+  return true;
+}
+
+function tellGap<N extends EventName>(
+  event: StowageEvent,
+  missing: number,
+  { onGap, log }: ConsumeOptions<N>,
+): void {
+  const { source, sequence } = event;
+  try {
+    onGap?.({ source, first: sequence - missing, last: sequence - 1, before: event });
+  } catch (error) {
+    log.error({ reason: errorMessage(error) }, 'onGap failed');
+  }
+}
+
+function checkOptions<N extends EventName>({
+  deadLetter,
+  durable,
+  names,
+  drainTimeoutMs = 0,
+  retryDelayMs = 0,
+}: ConsumeOptions<N>): void {
+  const check = (isRight: boolean, field: string, value: unknown, allowed: string) => {
+    if (!isRight) throw new InvalidArgumentError(field, value, allowed);
+  };
+  check(names?.length !== 0, 'names', names, 'at least one name, or absent for all');
+  check(drainTimeoutMs >= 0, 'drainTimeoutMs', drainTimeoutMs, '0 or more');
+  check(retryDelayMs >= 0, 'retryDelayMs', retryDelayMs, '0 or more');
+  if (deadLetter === undefined) return;
+  const { maxTries = defaultMaxTries, subject } = deadLetter;
+  const isCount = Number.isSafeInteger(maxTries) && maxTries > 0;
+  check(isCount, 'deadLetter.maxTries', maxTries, 'a whole number from 1 on');
+  const isNamed = subject !== undefined || durable !== undefined;
+  check(isNamed, 'deadLetter.subject', subject, 'a subject, where there is no durable name');
+  // A wildcard, or a subject of the stream itself, which would bring the dead letter back here.
+  const isSubject = subject === undefined || /^(?!stowage\.event(\.|$))[^\s*>]+$/.test(subject);
+  check(isSubject, 'deadLetter.subject', subject, 'a subject without wildcards, not an event');
 }
 
 /** Waits until the server has seen what was sent, while it answers. */

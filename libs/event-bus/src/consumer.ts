@@ -1,3 +1,9 @@
 // What `@stowage/events/consumer` offers outside this repository: see libs/events/package.
-export { consumeEvents, type ConsumeOptions, type EventDelivery } from './consume-events';
+export {
+  consumeEvents,
+  type ConsumeOptions,
+  type EventDelivery,
+  type EventGap,
+} from './consume-events';
+export { deadLetterHeaders, type DeadLetterOptions } from './dead-letter';
 export type { BusLog } from './types';

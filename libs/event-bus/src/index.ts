@@ -1,4 +1,10 @@
-export { consumeEvents, type ConsumeOptions, type EventDelivery } from './consume-events';
+export {
+  consumeEvents,
+  type ConsumeOptions,
+  type EventDelivery,
+  type EventGap,
+} from './consume-events';
+export { deadLetterHeaders, type DeadLetterOptions } from './dead-letter';
 export { EventTooLargeError, StateDirInUseError, StateDirUnusableError } from './errors';
 export { instrumentEventBus } from './event-bus-metrics';
 export { maxEventBytes, openEventBus } from './open-event-bus';

@@ -130,9 +130,37 @@ it('a consumer reads the stream through the durable consumer of its name', async
   await done;
 });
 
+it('a consumer puts dead letters aside under its name, and an operator sees them', async () => {
+  const operator = await login('operator-sre', '_INBOX_sre');
+  const manager = await operator.jetstreamManager();
+  await manager.streams.add({ name: 'DEAD', subjects: ['stowage.dead-letter.>'] });
+  const seen: string[] = [];
+  operator.subscribe('stowage.dead-letter.>', {
+    callback: (_error, { subject }) => void seen.push(subject),
+  });
+  await operator.flush();
+  const stop = new AbortController();
+  const done = consumeEvents({
+    connection: await login('consumer-capacity', '_INBOX_capacity'),
+    durable: 'capacity',
+    deadLetter: { maxTries: 1 },
+    log,
+    signal: stop.signal,
+    handler: () => {
+      throw new Error('never');
+    },
+  });
+  publish();
+  await until(() => seen.length > 0);
+  expect(seen[0]).toBe('stowage.dead-letter.capacity.worker-1_example_net.container.started');
+  stop.abort();
+  await done;
+});
+
 it.each([
   ['publish an event', eventSubject('worker-2', 'ContainerStarted')],
   ['send a command', commandSubject('worker-2', 'gc-worker', 'run')],
+  ["write another's dead letters", 'stowage.dead-letter.other.n.image.pulled'],
   ['delete the stream', '$JS.API.STREAM.DELETE.STOWAGE_EVENTS'],
   ['purge the stream', '$JS.API.STREAM.PURGE.STOWAGE_EVENTS'],
   ["take another's messages", '$JS.API.CONSUMER.MSG.NEXT.STOWAGE_EVENTS.other'],

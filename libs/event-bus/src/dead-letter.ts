@@ -1,0 +1,72 @@
+import { headers, type JsMsg, type NatsConnection } from 'nats';
+
+/** When an event is given up, and where it goes. */
+export interface DeadLetterOptions {
+  /** Handlings that may fail before the event is put aside, counted by this process. Default 5. */
+  maxTries?: number;
+  /**
+   * Subject to publish on, which a stream has to hold. Default `stowage.dead-letter.<durable>.<node>.<entity>.<event>`.
+   */
+  subject?: string;
+}
+
+/** Headers of a dead letter; its body is the message as it was. */
+export const deadLetterHeaders = {
+  /** Why it was put aside: the last error of the handler, or what is wrong with the message. One line. */
+  reason: 'Stowage-Reason',
+  tries: 'Stowage-Tries',
+  /** Durable name of the consumer that gave it up. */
+  consumer: 'Stowage-Consumer',
+  /** Subject and sequence it has in the stream of events. */
+  subject: 'Stowage-Subject',
+  streamSequence: 'Stowage-Stream-Sequence',
+} as const;
+
+const storeTimeoutMs = 5000;
+const maxReasonLength = 500;
+
+/** The subject for the dead letter of a message. */
+export function deadLetterSubject(
+  subject: string,
+  durable: string | undefined,
+  options: DeadLetterOptions | undefined,
+): string {
+  const tail = subject.replace(/^stowage\.event\./, '');
+  return options?.subject ?? `stowage.dead-letter.${durable ?? 'none'}.${tail}`;
+}
+
+/** Publishes a dead letter and waits until a stream has stored it; throws when none did. */
+export async function putAside(
+  connection: NatsConnection,
+  letter: {
+    message: JsMsg;
+    subject: string;
+    reason: string;
+    tries: number;
+    consumer: string | undefined;
+    /** Id of the event, where the message is one. */
+    id: string | undefined;
+  },
+): Promise<void> {
+  const { message, subject, reason, tries, consumer, id } = letter;
+  const { streamSequence } = message.info;
+  const header = headers();
+  const contentType = message.headers?.get('Content-Type');
+  if (contentType) header.set('Content-Type', contentType);
+  header.set(deadLetterHeaders.reason, oneLine(reason));
+  header.set(deadLetterHeaders.tries, String(tries));
+  if (consumer !== undefined) header.set(deadLetterHeaders.consumer, consumer);
+  header.set(deadLetterHeaders.subject, message.subject);
+  header.set(deadLetterHeaders.streamSequence, String(streamSequence));
+  await connection.jetstream({ timeout: storeTimeoutMs }).publish(subject, message.data, {
+    headers: header,
+    // Stored once, should the acknowledgement be lost and the letter be sent again.
+    msgID: [consumer, id ?? `message-${String(streamSequence)}`].filter(Boolean).join('.'),
+  });
+}
+
+/** A header holds one line. */
+function oneLine(text: string): string {
+  const line = text.replace(/[\u0000-\u001f\u007f]+/g, ' ').trim();
+  return line.length > maxReasonLength ? `${line.slice(0, maxReasonLength - 1)}…` : line;
+}
