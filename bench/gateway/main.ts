@@ -88,6 +88,7 @@ async function main(): Promise<void> {
       const running = await spawnApp(app, {
         env: {
           STOWAGE_LISTEN: socket,
+          STOWAGE_LISTEN_READONLY: '',
           STOWAGE_NODE_NAME: 'bench',
           STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
           STOWAGE_NATS_SERVERS: stack.nats.url,

@@ -96,7 +96,7 @@ async function startServices(stack: Stack, undo: Undo): Promise<Sockets> {
     undo.push(() => running.stop());
   };
   await start('image-service', { STOWAGE_LISTEN: imageSocket });
-  await start('runtime-gateway', { STOWAGE_LISTEN: runtimeSocket });
+  await start('runtime-gateway', { STOWAGE_LISTEN: runtimeSocket, STOWAGE_LISTEN_READONLY: '' });
   await start(
     'gc-worker',
     { STOWAGE_DISK_CHECK_INTERVAL: '500ms', STOWAGE_EXEMPT_IMAGES: '**/toolbox:*' },

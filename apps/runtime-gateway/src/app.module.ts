@@ -14,7 +14,7 @@ import {
   parseEndpoint,
 } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import type { Endpoint } from '@stowage/cri-endpoint';
+import type { Endpoint, ListenOptions } from '@stowage/cri-endpoint';
 import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
@@ -26,14 +26,26 @@ import type { Publish } from './lifecycle';
 import { gatewayMetrics } from './metrics';
 import type { GatewayMetrics } from './metrics';
 import { ObjectsFile } from './objects/objects-file';
+import { openReadonlyEndpoint } from './readonly-endpoint';
 import { RuntimeObserver } from './runtime-observer';
-import { BUS, CONTEXT, METRICS, OBJECTS_FILE, OBSERVER, RUNNING, RUNTIME } from './tokens';
+import { probeByVersion, RuntimePackages } from './runtime-packages';
+import {
+  BUS,
+  CONTEXT,
+  METRICS,
+  OBJECTS_FILE,
+  OBSERVER,
+  PACKAGES,
+  RUNNING,
+  RUNTIME,
+} from './tokens';
 
 type Context = ServiceContext<GatewayConfig>;
 
 /** What exists only once the app runs, for the metrics. */
 interface Running {
-  endpoint?: Endpoint;
+  main?: Endpoint;
+  readonly?: Endpoint;
   observer?: RuntimeObserver;
 }
 
@@ -108,17 +120,34 @@ function openObserver(
   return observer;
 }
 
+const listenOptions = (socketPath: string, mode: number, group: string): ListenOptions => ({
+  socketPath,
+  mode,
+  ...(group === '' ? {} : { group }),
+});
+
 const providers: Provider[] = [
   { provide: RUNNING, useFactory: (): Running => ({}) },
   { provide: BUS, inject: [CONTEXT], useFactory: openBus },
   { provide: OBJECTS_FILE, inject: [CONTEXT, BUS], useFactory: openObjectsFile },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
   {
+    provide: PACKAGES,
+    inject: [CONTEXT, RUNTIME],
+    useFactory: ({ config, signal }: Context, runtime: RuntimeServiceClient) =>
+      new RuntimePackages(
+        runtime,
+        probeByVersion(parseEndpoint(config.runtimeEndpoint).address),
+        signal,
+      ),
+  },
+  {
     provide: METRICS,
     inject: [CONTEXT, RUNNING],
     useFactory: ({ metrics }: Context, running: Running) =>
       gatewayMetrics(metrics, {
-        endpoint: () => running.endpoint?.stats(),
+        main: () => running.main?.stats(),
+        readonly: () => running.readonly?.stats(),
         known: () => running.observer?.objects.counts ?? { sandbox: 0, container: 0 },
         turnedAway: () => running.observer?.objects.turnedAway ?? 0,
       }),
@@ -138,6 +167,7 @@ export class RuntimeGatewayModule
   constructor(
     @Inject(CONTEXT) private readonly context: Context,
     @Inject(RUNTIME) private readonly runtime: RuntimeServiceClient,
+    @Inject(PACKAGES) private readonly packages: RuntimePackages,
     @Inject(OBSERVER) private readonly observer: RuntimeObserver,
     @Inject(METRICS) private readonly metrics: GatewayMetrics,
     @Inject(BUS) private readonly bus: EventBus,
@@ -155,34 +185,52 @@ export class RuntimeGatewayModule
 
   async onApplicationBootstrap(): Promise<void> {
     const { config, signal, log } = this.context;
-    const endpoint = await openGatewayEndpoint(this.runtime, this.observer, {
-      socketPath: config.listen,
-      runtimeSocket: parseEndpoint(config.runtimeEndpoint).address,
-      calls: this.metrics.calls,
+    const calls = this.metrics.calls;
+    const runtimeSocket = parseEndpoint(config.runtimeEndpoint).address;
+    const main = await openGatewayEndpoint(this.runtime, this.observer, {
+      listen: listenOptions(config.listen, config.listenMode, config.listenGroup),
+      runtimeSocket,
+      calls,
       onLetGo: (reason, detail) =>
         log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
     });
-    this.running.endpoint = endpoint;
+    this.running.main = main;
     this.observer.start();
-    log.info({ socket: endpoint.socketPath }, 'serving CRI');
+    log.info({ socket: main.socketPath }, 'serving CRI');
+    if (config.listenReadonly !== '') {
+      this.running.readonly = await openReadonlyEndpoint(this.runtime, this.packages, {
+        listen: listenOptions(
+          config.listenReadonly,
+          config.listenReadonlyMode,
+          config.listenReadonlyGroup,
+        ),
+        runtimeSocket,
+        imageSocket: parseEndpoint(config.imageEndpoint).address,
+        verboseAllowed: config.readonlyVerbose,
+        calls,
+      });
+      log.info({ socket: config.listenReadonly }, 'serving CRI, read-only');
+    }
     // Clients go elsewhere while queries still finish.
-    signal.addEventListener('abort', () => void this.#closeEndpoint(), { once: true });
+    signal.addEventListener('abort', () => void this.#closeEndpoints(), { once: true });
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await this.#closeEndpoint();
+    await this.#closeEndpoints();
     await this.observer.stop(observerDrainMs);
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.bus.close({ drainMs: busDrainMs });
+    this.packages.close();
     this.runtime.close();
     this.file.close();
   }
 
   /** Calls in flight get half of the time to stop; closing twice is closing once. */
-  async #closeEndpoint(): Promise<void> {
+  async #closeEndpoints(): Promise<void> {
     const drainMs = Math.floor(this.context.config.stopTimeoutMs / 2);
-    await this.running.endpoint?.close({ drainMs });
+    const { main, readonly } = this.running;
+    await Promise.all([main?.close({ drainMs }), readonly?.close({ drainMs })]);
   }
 }

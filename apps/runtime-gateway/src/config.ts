@@ -1,12 +1,39 @@
 import {
+  booleanKey,
   commonKeys,
   defineConfig,
   durationKey,
   enumKey,
   integerKey,
+  key,
   listenKey,
+  socketPathKey,
+  stringKey,
 } from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
+import * as z from 'zod';
+
+/** Permission bits of a socket file, in octal text; the value is the number. */
+const socketModeKey = (whose: string) =>
+  key<number>({
+    schema: z
+      .string()
+      .regex(/^0?[0-7]{3}$/)
+      .transform((text) => Number.parseInt(text, 8)),
+    default: 0o600,
+    defaultText: "'0600'",
+    allowed: "three octal digits, with or without a 0 before them, as text: '0660'",
+    meaning: `Permissions of the ${whose}.`,
+    print: (mode) => mode.toString(8).padStart(4, '0'),
+  });
+
+const socketGroupKey = (whose: string) =>
+  stringKey({
+    default: '',
+    pattern: /^(?:[A-Za-z_][\w.-]*\$?|\d{1,10})?$/,
+    allowed: 'the name or number of a group, or empty for that of the process',
+    meaning: `Group that owns the ${whose}.`,
+  });
 
 /** Configuration of runtime-gateway. */
 export const config = defineConfig({
@@ -19,6 +46,20 @@ export const config = defineConfig({
       allCommands: ['pods', 'status', 'version'],
     }),
     listen: listenKey('/run/stowage/runtime.sock'),
+    listenMode: socketModeKey('CRI socket'),
+    listenGroup: socketGroupKey('CRI socket'),
+    listenReadonly: socketPathKey({
+      default: '/run/stowage/runtime-ro.sock',
+      emptyAllowed: true,
+      meaning: 'CRI socket for calls that change nothing.',
+    }),
+    listenReadonlyMode: socketModeKey('read-only socket'),
+    listenReadonlyGroup: socketGroupKey('read-only socket'),
+    readonlyVerbose: booleanKey({
+      default: false,
+      meaning:
+        'Allow status calls with verbose on the read-only socket; their answers can hold environment variables and the configuration of the runtime.',
+    }),
     runtimeRequestTimeoutMs: durationKey({
       default: 120_000,
       minMs: 1000,
@@ -46,6 +87,12 @@ export const config = defineConfig({
       meaning: 'Containers (and as many pod sandboxes) that are remembered at most.',
     }),
   },
+  checks: [
+    ({ listen, listenReadonly }) =>
+      listen === listenReadonly
+        ? { key: 'listenReadonly', allowed: 'another path than that of listen' }
+        : undefined,
+  ],
 });
 
 /** The values of {@link config}. */

@@ -1,11 +1,11 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { createPipedEndpoint } from '@stowage/cri-endpoint';
-import type { CallObserver, Endpoint, LetGoReason } from '@stowage/cri-endpoint';
-import { RuntimeUnavailableError } from '@stowage/errors';
+import type { CallObserver, Endpoint, LetGoReason, ListenOptions } from '@stowage/cri-endpoint';
 import type { RuntimeObserver } from './runtime-observer';
+import { unavailableText } from './unavailable-text';
 
 export interface GatewayEndpointOptions {
-  readonly socketPath: string;
+  readonly listen: ListenOptions;
   /** Socket of the runtime. */
   readonly runtimeSocket: string;
   readonly calls: CallObserver;
@@ -19,10 +19,10 @@ export interface GatewayEndpointOptions {
 export function openGatewayEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
   observer: Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callEnded'>,
-  { socketPath, runtimeSocket, calls, onLetGo }: GatewayEndpointOptions,
+  { listen, runtimeSocket, calls, onLetGo }: GatewayEndpointOptions,
 ): Promise<Endpoint> {
   return createPipedEndpoint({
-    socketPath,
+    ...listen,
     service: 'runtime-gateway',
     upstreamPath: runtimeSocket,
     observe: (method) => observer.observes(method),
@@ -34,11 +34,7 @@ export function openGatewayEndpoint(
       },
       ended: (call) => calls.ended?.(call),
     },
-    unavailableReason: () => {
-      const { available, since, reason } = runtime.availability();
-      if (available || reason === undefined) return undefined;
-      return new RuntimeUnavailableError(runtime.endpoint, since, reason).message;
-    },
+    unavailableReason: () => unavailableText(runtime),
     onLetGo,
   });
 }

@@ -30,12 +30,13 @@ const call = (more: Partial<CallSummary>): CallSummary => ({
 test('counts calls by method and code, bytes, times, and connections', async () => {
   const registry = new Registry();
   const metrics = gatewayMetrics(registry, {
-    endpoint: () => ({
+    main: () => ({
       acceptedConnections: 7,
       openConnections: 2,
       callsInFlight: 0,
       letGo: { hpack: 1 },
     }),
+    readonly: () => undefined,
     known: () => ({ sandbox: 3, container: 4 }),
     turnedAway: () => 1,
   });
@@ -61,9 +62,9 @@ test('counts calls by method and code, bytes, times, and connections', async () 
     'stowage_gateway_call_duration_seconds_bucket{le="0.005",method="Version"} 1',
     'stowage_gateway_call_duration_seconds_bucket{le="0.0025",method="Version"} 0',
     'stowage_gateway_call_own_seconds_bucket{le="0.00005",method="Version"} 1',
-    'stowage_gateway_connections_open 2',
-    'stowage_gateway_connections_total 7',
-    'stowage_gateway_connections_let_go_total{reason="hpack"} 1',
+    'stowage_gateway_connections_open{socket="main"} 2',
+    'stowage_gateway_connections_total{socket="main"} 7',
+    'stowage_gateway_connections_let_go_total{socket="main",reason="hpack"} 1',
     'stowage_gateway_observer_failures_total{source="lookup"} 1',
     'stowage_gateway_listings_total{result="success"} 1',
     'stowage_gateway_listings_total{result="error"} 1',
@@ -76,5 +77,7 @@ test('counts calls by method and code, bytes, times, and connections', async () 
     expect(text.split('\n')).toContain(line);
   }
   // Read again, totals that the endpoint counts are not added up.
-  expect(await registry.metrics()).toContain('stowage_gateway_connections_total 7\n');
+  expect(await registry.metrics()).toContain(
+    'stowage_gateway_connections_total{socket="main"} 7\n',
+  );
 });

@@ -29,7 +29,8 @@ export const methodLabel = (path: string): string => methodOfPath.get(path) ?? '
 
 /** Where numbers come from that are read when somebody asks for the metrics. */
 export interface GatewayNumbers {
-  endpoint(): EndpointStats | undefined;
+  main(): EndpointStats | undefined;
+  readonly(): EndpointStats | undefined;
   known(): { readonly sandbox: number; readonly container: number };
   turnedAway(): number;
 }
@@ -61,7 +62,7 @@ function callMetrics(registry: Registry): CallObserver {
   const registers = [registry];
   const calls = new Counter({
     name: 'stowage_gateway_calls_total',
-    help: 'Calls on the socket that ended, by CRI method (other: not one of the CRI known here) and gRPC status (NONE when the stream ended without one). Calls on connections that are not followed any more are not counted.',
+    help: 'Calls on both sockets that ended, by CRI method (other: not one of the CRI known here) and gRPC status (NONE when the stream ended without one). Calls on connections that are not followed any more are not counted.',
     labelNames: ['method', 'code'],
     registers,
   });
@@ -110,34 +111,45 @@ function codeLabel({ grpcStatus }: CallSummary): string {
   return grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
 }
 
+const socketsOf = (numbers: GatewayNumbers) =>
+  Object.entries({ main: numbers.main(), readonly: numbers.readonly() });
+
 function connectionMetrics(registry: Registry, numbers: GatewayNumbers): void {
   const registers = [registry];
   new Gauge({
     name: 'stowage_gateway_connections_open',
-    help: 'Client connections open on the socket.',
+    help: 'Client connections open, by socket.',
+    labelNames: ['socket'],
     registers,
     collect() {
-      this.set(numbers.endpoint()?.openConnections ?? 0);
+      for (const [socket, stats] of socketsOf(numbers)) {
+        if (stats !== undefined) this.set({ socket }, stats.openConnections);
+      }
     },
   });
   new Counter({
     name: 'stowage_gateway_connections_total',
-    help: 'Client connections accepted on the socket.',
+    help: 'Client connections accepted, by socket.',
+    labelNames: ['socket'],
     registers,
     collect() {
       this.reset();
-      this.inc(numbers.endpoint()?.acceptedConnections ?? 0);
+      for (const [socket, stats] of socketsOf(numbers)) {
+        if (stats !== undefined) this.inc({ socket }, stats.acceptedConnections);
+      }
     },
   });
   new Counter({
     name: 'stowage_gateway_connections_let_go_total',
-    help: 'Connections that are no longer followed because the reader met something it does not understand, by reason. Their bytes flow on; their calls are neither counted nor observed.',
-    labelNames: ['reason'],
+    help: 'Connections that are no longer followed because the reader met something it does not understand, by socket and reason. On a piped connection the bytes flow on, neither counted nor observed; one that breaks the protocol on a terminating endpoint is closed.',
+    labelNames: ['socket', 'reason'],
     registers,
     collect() {
       this.reset();
-      for (const [reason, count] of Object.entries(numbers.endpoint()?.letGo ?? {})) {
-        this.inc({ reason }, count);
+      for (const [socket, stats] of socketsOf(numbers)) {
+        for (const [reason, count] of Object.entries(stats?.letGo ?? {})) {
+          this.inc({ socket, reason }, count);
+        }
       }
     },
   });

@@ -472,8 +472,8 @@ describe('runtime-gateway on containerd and NATS', () => {
       /^stowage_gateway_call_bytes_total\{method="RunPodSandbox",direction="request"\} [1-9]/m,
       /^stowage_gateway_call_duration_seconds_count\{method="RunPodSandbox"\} [1-9]/m,
       /^stowage_gateway_call_own_seconds_count\{method="RunPodSandbox"\} [1-9]/m,
-      /^stowage_gateway_connections_open [1-9]/m,
-      /^stowage_gateway_connections_total [1-9]/m,
+      /^stowage_gateway_connections_open\{socket="main"\} [1-9]/m,
+      /^stowage_gateway_connections_total\{socket="main"\} [1-9]/m,
       /^stowage_gateway_events_total\{event="PodSandboxStarted",observed_by="call"\} [1-9]/m,
       /^stowage_gateway_runtime_event_stream 0$/m,
     ]) {
@@ -495,7 +495,9 @@ describe('runtime-gateway on containerd and NATS', () => {
     stranger.write('GET / HTTP/1.1\r\n\r\n');
     await eventuallyPasses(async () => {
       expect(
-        await gateway.metric('stowage_gateway_connections_let_go_total{reason="not-http2"}'),
+        await gateway.metric(
+          'stowage_gateway_connections_let_go_total{socket="main",reason="not-http2"}',
+        ),
       ).toBe(1);
     });
     stranger.destroy();

@@ -26,6 +26,10 @@ export class GatewayProcess {
     return path.join(this.dir, 'r.sock');
   }
 
+  get readonlySocket(): string {
+    return path.join(this.dir, 'ro.sock');
+  }
+
   get app(): AppProcess {
     if (this.#app === undefined) throw new Error('the gateway is not started');
     return this.#app;
@@ -44,6 +48,7 @@ export class GatewayProcess {
       env: {
         STOWAGE_NODE_NAME: this.settings.node,
         STOWAGE_LISTEN: this.socket,
+        STOWAGE_LISTEN_READONLY: this.readonlySocket,
         STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
         STOWAGE_RUNTIME_ENDPOINT: this.settings.runtimeEndpoint,
         STOWAGE_NATS_SERVERS: this.settings.natsUrl,

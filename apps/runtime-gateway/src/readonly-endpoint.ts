@@ -1,0 +1,41 @@
+import type { RuntimeServiceClient } from '@stowage/cri-client';
+import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
+import type { CallObserver, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
+import { readonlyVerdict } from './readonly-verdict';
+import { isImageCall } from './runtime-packages';
+import type { RuntimePackages } from './runtime-packages';
+import { unavailableText } from './unavailable-text';
+
+export interface ReadonlyEndpointOptions {
+  readonly listen: ListenOptions;
+  /** Sockets of the runtime, and of the image service that answers image calls. */
+  readonly runtimeSocket: string;
+  readonly imageSocket: string;
+  readonly verboseAllowed: boolean;
+  readonly calls: CallObserver;
+}
+
+/** Largest request that is looked at, in bytes: filters and names. */
+const maxRequestBytes = 1024 * 1024;
+
+/** Serves the calls that change nothing, in v1 and v1alpha2 whichever the runtime speaks. */
+export function openReadonlyEndpoint(
+  runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
+  packages: Pick<RuntimePackages, 'path'>,
+  { listen, runtimeSocket, imageSocket, verboseAllowed, calls }: ReadonlyEndpointOptions,
+): Promise<Endpoint> {
+  return createTerminatingEndpoint({
+    ...listen,
+    service: 'runtime-gateway',
+    upstream: {
+      address: (path) => (isImageCall(path) ? imageSocket : runtimeSocket),
+      path: (path) => packages.path(path),
+    },
+    handlers: {},
+    admit: (path) => readonlyVerdict(path, { verboseAllowed }),
+    maxRequestBytes,
+    calls,
+    unavailableReason: (path) =>
+      isImageCall(path) && imageSocket !== runtimeSocket ? undefined : unavailableText(runtime),
+  });
+}

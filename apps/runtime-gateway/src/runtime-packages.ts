@@ -1,0 +1,97 @@
+import { Client, credentials, status } from '@grpc/grpc-js';
+import type { CriVersion, RuntimeServiceClient } from '@stowage/cri-client';
+
+/** Whether the runtime answers calls of a package; undefined when that could not be found out. */
+export type ProbePackage = (
+  version: CriVersion,
+  signal: AbortSignal,
+) => Promise<boolean | undefined>;
+
+const criPath = /^\/runtime\.(v1|v1alpha2)\.(RuntimeService|ImageService)\//;
+
+/** True for calls of the image service, in either package. */
+export const isImageCall = (path: string): boolean => criPath.exec(path)?.[2] === 'ImageService';
+
+/**
+ * Which of the two CRI packages the runtime speaks, asked anew on each connection to it. The client finds out whether v1
+ * is spoken; this asks for v1alpha2 besides.
+ */
+export class RuntimePackages {
+  #connections = 0;
+  #speaksOld: boolean | undefined;
+  readonly #unsubscribe: () => void;
+
+  constructor(
+    private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'onAvailability'>,
+    private readonly probe: ProbePackage,
+    private readonly signal: AbortSignal,
+  ) {
+    this.#unsubscribe = runtime.onAvailability(() => this.#look());
+    this.#look();
+  }
+
+  /** True once it is known that calls of either package need no change. */
+  get bothSpoken(): boolean {
+    return this.runtime.availability().version === 'v1' && this.#speaksOld === true;
+  }
+
+  /**
+   * The path of the same call in a package that the runtime speaks; the messages need no change, for v1alpha2 is a subset of
+   * v1 on the wire. Paths that the runtime knows stay, those of other services too. Until it is known whether v1alpha2
+   * is spoken, v1 is asked for it.
+   */
+  path(path: string): string {
+    const { version } = this.runtime.availability();
+    const asked = criPath.exec(path)?.[1];
+    if (version === undefined || asked === undefined || asked === version) return path;
+    if (asked === 'v1alpha2' && this.#speaksOld === true) return path;
+    return path.replace(`/runtime.${asked}.`, `/runtime.${version}.`);
+  }
+
+  close(): void {
+    this.#unsubscribe();
+  }
+
+  #look(): void {
+    const { available, version, connections } = this.runtime.availability();
+    if (connections !== this.#connections || !available) this.#speaksOld = undefined;
+    if (!available || connections === this.#connections) return;
+    this.#connections = connections;
+    if (version !== 'v1') return;
+    void this.probe('v1alpha2', this.signal).then(
+      (isSpoken) => {
+        if (connections === this.#connections) this.#speaksOld = isSpoken;
+      },
+      () => undefined,
+    );
+  }
+}
+
+const probeTimeoutMs = 5_000;
+const asBytes = (bytes: Buffer): Buffer => bytes;
+
+/** Asks a runtime for its Version in a package, on a connection of its own. */
+export function probeByVersion(socket: string): ProbePackage {
+  return (version, signal) =>
+    new Promise((resolve) => {
+      const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+        'grpc.use_local_subchannel_pool': 1,
+        'grpc.default_authority': 'localhost',
+      });
+      const call = client.makeUnaryRequest(
+        `/runtime.${version}.RuntimeService/Version`,
+        asBytes,
+        asBytes,
+        Buffer.alloc(0),
+        { deadline: Date.now() + probeTimeoutMs },
+        (error) => {
+          signal.removeEventListener('abort', cancel);
+          client.close();
+          if (error == null) resolve(true);
+          else resolve(error.code === status.UNIMPLEMENTED ? false : undefined);
+        },
+      );
+      const cancel = (): void => call.cancel();
+      signal.addEventListener('abort', cancel, { once: true });
+    });
+}
