@@ -22,6 +22,7 @@ import { DiskWatch } from './disk-watch';
 import { ImageContents } from './image-contents';
 import { ImageEvents } from './image-events';
 import { ImageHints } from './image-hints';
+import { ImageList } from './image-list';
 import { LivePolicy } from './live-policy';
 import { measureFileSystem } from './measure-file-system';
 import { defaultMeterLimits } from './measure-freed';
@@ -46,6 +47,7 @@ const HINTS = Symbol('ImageHints');
 const DISKS = Symbol('DiskWatch');
 const DETECTOR = Symbol('ImageDetector');
 const RUNNER = Symbol('CollectionRunner');
+const IMAGE_LIST = Symbol('ImageList');
 const WORKER = Symbol('Worker');
 
 const now = (): number => Date.now();
@@ -248,6 +250,9 @@ const providers: Provider[] = [
         get exempt() {
           return policy.exempt;
         },
+        get regretWindowMs() {
+          return policy.current.regretWindowMs;
+        },
         get needsLabels() {
           return policy.needsLabels;
         },
@@ -291,20 +296,32 @@ const providers: Provider[] = [
       }),
   },
   {
+    provide: IMAGE_LIST,
+    inject: [CONTEXT, METRICS, RUNTIME],
+    useFactory: ({ log }: Context, metrics: GcMetrics, runtime: CriRuntime) =>
+      new ImageList({ runtime, metrics, log, now }),
+  },
+  {
     provide: GC_QUERIES,
-    inject: [RUNNER, RECORDS, DISKS, POLICY],
+    inject: [CONTEXT, IMAGE_LIST, RUNNER, RECORDS, DISKS, POLICY],
     useFactory: (
+      { config }: Context,
+      imageList: ImageList,
       runner: CollectionRunner,
       store: ImageRecordStore,
       disks: DiskWatch,
       policy: LivePolicy,
-    ) => new GcQueries({ runner, store, disks, policy }),
+    ) => {
+      const { nodeStatusMaxImages } = config;
+      return new GcQueries({ runner, store, disks, policy, imageList, nodeStatusMaxImages });
+    },
   },
   {
     provide: WORKER,
-    inject: [CONTEXT, POLICY, RUNNER, DISKS, RECORDS, HINTS, BUS, CLIENTS],
+    inject: [CONTEXT, IMAGE_LIST, POLICY, RUNNER, DISKS, RECORDS, HINTS, BUS, CLIENTS],
     useFactory: (
       { config, log, health, signal }: Context,
+      imageList: ImageList,
       policy: LivePolicy,
       runner: CollectionRunner,
       disks: DiskWatch,
@@ -315,6 +332,7 @@ const providers: Provider[] = [
     ) =>
       new Worker({
         config,
+        imageList,
         policy,
         runner,
         disks,

@@ -122,6 +122,11 @@ export interface CollectionOutcome {
   readonly after?: DiskAssessment;
   /** The limit of a run (images, bytes, time) that ended it before it was through; absent when none did. */
   readonly limitedBy?: string;
+  /**
+   * Bytes in use that neither known images nor containers account for, looked at when less came free than was expected; others' files on
+   * the same file system are among them.
+   */
+  readonly leakedBytes?: number;
   readonly failure?: CollectionFailure;
 }
 
@@ -294,8 +299,8 @@ class Collection {
     const { policy } = this.options;
     if (policy.maxImagesPerRun === 0 && policy.maxBytesPerRun === 0) return false;
     const budget = new Budget(policy);
-    for (const { expectedBytes } of [...this.removedImages, ...batch]) budget.spend(expectedBytes);
-    const why = budget.refuses(image.expectedBytes);
+    for (const { sizeBytes } of [...this.removedImages, ...batch]) budget.spend(sizeBytes);
+    const why = budget.refuses(image.sizeBytes);
     if (why === undefined) return false;
     this.limitedBy ??= why;
     this.verdicts.set(image.imageId, { image, result: 'kept', rule: 'budget', why });

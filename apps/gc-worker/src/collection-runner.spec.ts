@@ -19,13 +19,27 @@ beforeEach(() => {
 });
 
 /** Each removed image frees a tenth of the disk, as its size says. */
-function runner(differences: Partial<KubeletDifferences> = {}, removalTimeoutMs = 1000) {
+function runner(
+  differences: Partial<KubeletDifferences> = {},
+  removalTimeoutMs = 1000,
+  node: { freesNothing?: boolean; usedBytes?: number } = {},
+) {
   const readDisks = (): Promise<FileSystemReading[]> => {
     if (diskError !== undefined) return Promise.reject(diskError);
-    const removals = worker.runtime.calls.filter((call) => call.startsWith('removeImage')).length;
+    const removals =
+      node.freesNothing === true
+        ? 0
+        : worker.runtime.calls.filter((call) => call.startsWith('removeImage')).length;
     const availableBytes = 1000 - usedPercent * 10 + removals * 100;
     return Promise.resolve([
-      { mountpoint: '/images', capacityBytes, availableBytes, inodes: null, inodesFree: null },
+      {
+        mountpoint: '/images',
+        capacityBytes,
+        availableBytes,
+        inodes: null,
+        inodesFree: null,
+        ...(node.usedBytes === undefined ? {} : { usedBytes: node.usedBytes }),
+      },
     ]);
   };
   return new CollectionRunner({
@@ -51,6 +65,42 @@ async function withImages(collections: CollectionRunner, ...ids: string[]): Prom
 }
 
 const lastData = () => worker.published.at(-1)?.data;
+
+describe('what came free', () => {
+  it('is less than expected: tells what neither images nor containers account for', async () => {
+    const collections = runner({}, 1000, { freesNothing: true, usedBytes: 950 });
+    await withImages(collections, 'a', 'b', 'c');
+    worker.runtime.stored = 300;
+    usedPercent = 95;
+    await collections.due('mark-crossed', { signal });
+    // All three were removed and nothing came free: 950 in use, 300 of them the runtime's.
+    expect(collections.lastOutcome()?.leakedBytes).toBe(650);
+    expect(lastData()).toMatchObject({ leakedBytes: 650, measuredBytes: 0, expectedBytes: 300 });
+    expect(await worker.registry.metrics()).toContain('stowage_gc_leaked_bytes 650');
+  });
+
+  it.each([
+    ['the runtime does not say what it holds', null, 950],
+    ['the runtime does not answer', new Error('away'), 950],
+    ['the file system does not say what is in use', 300, undefined],
+  ])('says nothing of leaks when %s', async (_, stored, usedBytes) => {
+    const collections = runner({}, 1000, { freesNothing: true, usedBytes });
+    await withImages(collections, 'a');
+    worker.runtime.stored = stored;
+    usedPercent = 95;
+    await collections.due('mark-crossed', { signal });
+    expect(collections.lastOutcome()).not.toHaveProperty('leakedBytes');
+  });
+
+  it('is as expected: nobody looks for leaks; the removal is remembered for regret', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b');
+    usedPercent = 86;
+    await collections.due('mark-crossed', { signal });
+    expect(worker.runtime.calls).not.toContain('storedBytes');
+    expect([...worker.store.removedImages().keys()]).toEqual(['a']);
+  });
+});
 
 describe('due', () => {
   it('does nothing and says nothing below the mark', async () => {

@@ -30,14 +30,14 @@ import type { FileSystemReading } from './threshold';
 
 export interface CollectionRunnerParts {
   readonly policy: CollectionPolicy;
-  readonly runtime: Pick<Runtime, 'removeImage'>;
-  readonly detector: Pick<ImageDetector, 'detect' | 'protectionNow'>;
+  readonly runtime: Pick<Runtime, 'removeImage' | 'storedBytes'>;
+  readonly detector: Pick<ImageDetector, 'detect' | 'protectionNow' | 'knownBytes'>;
   readonly disks: Pick<DiskWatch, 'read'>;
   readonly store: ImageRecordStore;
   readonly publish: Publish;
   readonly metrics: Pick<
     GcMetrics,
-    'planned' | 'imageCollected' | 'removalFailed' | 'collectionEnded'
+    'planned' | 'imageCollected' | 'removalFailed' | 'collectionEnded' | 'leaked'
   >;
   readonly log: {
     debug(fields: object, message: string): void;
@@ -63,6 +63,9 @@ interface PlannedNow {
 
 /** Plans that `run` may name; older ones are forgotten. */
 const rememberedPlans = 32;
+
+/** Measured against expected bytes below this share, leaks are looked for. */
+const fallsShort = 0.9;
 
 /** Time that a removal in flight has after the service was told to stop. */
 const stopGraceMs = 5000;
@@ -212,10 +215,40 @@ export class CollectionRunner {
       },
       'collection begins',
     );
-    const outcome = await carryOut(plan, this.ports(plan.planId), { ...options, policy, meter });
+    const outcome = await this.withLeak(
+      await carryOut(plan, this.ports(plan.planId), { ...options, policy, meter }),
+      options.signal,
+    );
     this.requests.delete(plan.planId);
     this.ended(outcome);
     return outcome;
+  }
+
+  /** Where clearly less came free than was expected, looks how much there is that nobody accounts for. */
+  private async withLeak(
+    outcome: CollectionOutcome,
+    signal: AbortSignal,
+  ): Promise<CollectionOutcome> {
+    const { measuredBytes, expectedBytes } = outcome;
+    if (measuredBytes == null || measuredBytes >= expectedBytes * fallsShort) return outcome;
+    const { detector, disks, runtime, metrics, log } = this.parts;
+    try {
+      const [readings, stored] = await Promise.all([
+        disks.read({ signal }),
+        runtime.storedBytes({ signal }),
+      ]);
+      const leakedBytes = unaccountedBytes(readings, stored, detector.knownBytes());
+      if (leakedBytes === undefined) return outcome;
+      metrics.leaked(leakedBytes);
+      log.warn(
+        { planId: outcome.planId, expectedBytes, measuredBytes, leakedBytes },
+        'less came free than expected: bytes that no image or container accounts for',
+      );
+      return { ...outcome, leakedBytes };
+    } catch (error) {
+      log.debug({ reason: errorMessage(error) }, 'leaked bytes unknown');
+      return outcome;
+    }
   }
 
   private ports(planId: string): CollectionPorts {
@@ -238,9 +271,13 @@ export class CollectionRunner {
       },
       removed: (image: RemovedImage) => {
         const { imageId, repoTags, reason, expectedBytes, measuredBytes } = image;
-        const data = eventData.imageRemoved(image, { reason, planId, measuredBytes }, now());
-        publish('ImageRemoved', imageId, data);
+        const { expectedIsEstimate, repoDigests } = image;
+        const facts = { reason, planId, measuredBytes, expectedIsEstimate };
+        publish('ImageRemoved', imageId, eventData.imageRemoved(image, facts, now()));
         store.forget(imageId);
+        if (this.parts.policy.regretWindowMs > 0) {
+          store.noteRemoved(imageId, { names: repoDigests, removedAt: now(), planId });
+        }
         metrics.imageCollected(reason);
         log.info(
           { imageId, repoTags, reason, why: image.why, expectedBytes, measuredBytes, planId },
@@ -310,6 +347,24 @@ export class CollectionRunner {
   private tellsFailure(): boolean {
     return this.parts.policy.differences.failureEvents === 'every' || this.failuresInARow > 1;
   }
+}
+
+/**
+ * What the file systems hold beyond what is known: the runtime's own account (unpacked images, containers) and the images' sizes (for
+ * containerd the packed content). Runtimes that count a byte in both make it too low, never too high for that reason.
+ */
+function unaccountedBytes(
+  readings: readonly FileSystemReading[],
+  storedBytes: number | null,
+  imageBytes: number,
+): number | undefined {
+  if (storedBytes == null || readings.length === 0) return undefined;
+  let used = 0;
+  for (const { usedBytes } of readings) {
+    if (usedBytes === undefined) return undefined;
+    used += usedBytes;
+  }
+  return Math.max(0, used - storedBytes - imageBytes);
 }
 
 /** Gives a call a time limit, and a short one once `stop` is aborted, so that a removal in flight may end. */

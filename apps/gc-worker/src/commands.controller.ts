@@ -26,9 +26,9 @@ export class CommandsController {
     return this.queries.run(input, { signal });
   }
 
-  @Command('images', z.strictObject(page))
-  images(input: { limit?: number; after?: string }) {
-    return this.queries.images(input);
+  @Command('images', z.strictObject({ ...page, nodeStatus: z.boolean().optional() }))
+  images({ nodeStatus, ...page }: { limit?: number; after?: string; nodeStatus?: boolean }) {
+    return nodeStatus === true ? this.queries.nodeImages() : this.queries.images(page);
   }
 
   @Command('status', z.strictObject({}))

@@ -211,6 +211,20 @@ export const config = defineConfig({
       allowed: `all, or a list of ${differenceNames.join(', ')}`,
       meaning: 'Differences from kubelet that are switched back to kubelet’s behaviour.',
     }),
+    imageListIntervalMs: durationKey({
+      default: 30_000,
+      minMs: 100,
+      maxMs: hourMs,
+      meaning:
+        'Pause between looks at the list of images alone; a change brings the next detection forward.',
+    }),
+    nodeStatusMaxImages: integerKey({
+      default: 50,
+      min: -1,
+      max: 1_000_000,
+      meaning: 'Images in the list for a node status (command images with nodeStatus); -1 is all.',
+      kubelet: { key: 'nodeStatusMaxImages', kind: 'number' },
+    }),
     detectionIntervalMs: durationKey({
       default: 300_000,
       minMs: 100,

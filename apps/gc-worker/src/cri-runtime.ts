@@ -96,6 +96,20 @@ export class CriRuntime implements Runtime {
       .filter((mountpoint) => mountpoint !== '');
   }
 
+  async storedBytes(options: { signal: AbortSignal }): Promise<number | null> {
+    const { imageFilesystems, containerFilesystems } = await this.image.imageFsInfo({}, options);
+    const byMountpoint = new Map<string, number>();
+    for (const { fsId, usedBytes } of [...imageFilesystems, ...containerFilesystems]) {
+      // One store that is named for images and for containers counts once.
+      if (usedBytes === undefined) continue;
+      const mountpoint = fsId?.mountpoint ?? '';
+      const known = byMountpoint.get(mountpoint) ?? 0;
+      byMountpoint.set(mountpoint, Math.max(known, Number(usedBytes.value)));
+    }
+    if (byMountpoint.size === 0) return null;
+    return [...byMountpoint.values()].reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   async removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void> {
     await this.image.removeImage({ image: { image: imageId } }, options);
   }

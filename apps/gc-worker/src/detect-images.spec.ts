@@ -10,6 +10,79 @@ beforeEach(() => {
   worker = new FakeWorker();
 });
 
+describe('regret', () => {
+  it('is told when an image comes back that a collection removed not long ago, and counted', async () => {
+    const worker = new FakeWorker();
+    const detector = worker.detector();
+    const digest = `registry.example/a@sha256:${'a'.repeat(64)}`;
+    const removed = (imageId: string, agoMs: number, names: string[] = []) => {
+      worker.store.noteRemoved(imageId, { names, removedAt: worker.clock - agoMs, planId: 'p' });
+    };
+    removed('long-ago', minutes(61));
+    removed('same-id', minutes(60));
+    removed('old-id', minutes(5), [digest]);
+    removed('stays-away', minutes(5));
+    worker.runtime.images = [
+      listed('same-id'),
+      listed('new-id', { repoDigests: [digest], sizeBytes: 7 }),
+      listed('long-ago'),
+      listed('new'),
+    ];
+    await detector.detect({ signal });
+    expect(worker.published.map(({ subject, data }) => [subject, data.regret])).toEqual([
+      ['same-id', { removedAt: '2026-11-20T11:00:00.000Z', afterMs: 3_600_000, planId: 'p' }],
+      ['new-id', { removedAt: '2026-11-20T11:55:00.000Z', afterMs: 300_000, planId: 'p' }],
+      ['long-ago', undefined],
+      ['new', undefined],
+    ]);
+    expect([...worker.store.removedImages().keys()]).toEqual(['stays-away']);
+    const page = await worker.registry.metrics();
+    expect(page).toContain('stowage_gc_regrets_total 2');
+    expect(page).toContain('stowage_gc_regret_bytes_total 107');
+  });
+
+  it('counts what a removal in the future of a clock set back is: just now', async () => {
+    const worker = new FakeWorker();
+    worker.store.noteRemoved('a', { names: [], removedAt: worker.clock + 5000, planId: 'p' });
+    worker.runtime.images = [listed('a')];
+    await worker.detector().detect({ signal });
+    expect(worker.published[0]?.data.regret).toMatchObject({ afterMs: 0 });
+  });
+});
+
+describe('labels and layers', () => {
+  it('come with the images; with label rules an image whose labels cannot be read stays', async () => {
+    const worker = new FakeWorker();
+    worker.runtime.images = [listed('a'), listed('b'), listed('c')];
+    worker.runtime.contents = {
+      a: { layers: ['l1'], labels: { keep: 'yes' } },
+      b: { layers: ['l1', 'l2'], labels: {} },
+      c: new Error('busy'),
+    };
+    const exempt = compileExempt([], [{ label: 'keep' }]);
+    const images = await worker.detector({}, { exempt, needsLabels: true }).detect({ signal });
+    expect(
+      images.map(({ imageId, layers, protections }) => [imageId, layers, protections]),
+    ).toEqual([
+      ['a', ['l1'], [{ rule: 'exempt', pattern: 'label keep' }]],
+      ['b', ['l1', 'l2'], undefined],
+      [
+        'c',
+        undefined,
+        [{ rule: 'exempt', pattern: 'a label rule perhaps: its labels could not be read' }],
+      ],
+    ]);
+    worker.runtime.contents = { c: { labels: {} } };
+    const again = await worker.detector({}, { exempt, needsLabels: true }).detect({ signal });
+    // What is known is not asked again, what failed is.
+    expect(again.map(({ protections }) => protections?.[0]?.rule)).toEqual([
+      'exempt',
+      undefined,
+      undefined,
+    ]);
+  });
+});
+
 describe('detect', () => {
   it('tells new images once and remembers when it saw them first', async () => {
     const detector = worker.detector();

@@ -5,6 +5,7 @@ import type { ExemptMatch } from './exempt';
 import type { ImageContents } from './image-contents';
 import type { ImageHints } from './image-hints';
 import { findUsers, ImageIndex, type ContainerUse } from './image-use';
+import { togetherBytes } from './layer-shares';
 import type { GcMetrics } from './metrics';
 import { firstProtection, type KeepRule, type PlannedImage } from './plan-collection';
 import type { Publish } from './publish';
@@ -30,7 +31,9 @@ export interface ImageDetectorParts {
   readonly needsLabels: boolean;
   readonly differences: KubeletDifferences;
   readonly publish: Publish;
-  readonly metrics: Pick<GcMetrics, 'detected'>;
+  readonly metrics: Pick<GcMetrics, 'detected' | 'regretted'>;
+  /** An image that comes back within this after its removal counts as regret; 0 = none does. */
+  readonly regretWindowMs: number;
   readonly log: DetectorLog;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -38,6 +41,9 @@ export interface ImageDetectorParts {
 
 /** Images whose layers are asked for in one detection, where nothing depends on them but the estimate. */
 const contentCallsPerDetection = 256;
+
+/** Removals that are remembered to notice that an image comes back. */
+const maxRemovedImages = 10_000;
 
 /** Container status calls at once. */
 const statusCallsAtOnce = 8;
@@ -78,6 +84,8 @@ export class ImageDetector {
       for (const { imageId } of result.detected) {
         const usedAt = hints.takeUse(imageId);
         if (usedAt !== undefined) store.used(imageId, usedAt);
+        const pulled = hints.takePull(imageId);
+        if (pulled !== undefined) store.pulled(imageId, pulled);
       }
       this.dropIntentsOfThoseThatStay();
       const records = [...store.images().values()];
@@ -87,6 +95,16 @@ export class ImageDetector {
       metrics.detected('failed', (performance.now() - startedAt) / 1000, []);
       throw error;
     }
+  }
+
+  /** Bytes of the images of the last detection, shared layers counted once as far as the runtime tells. */
+  knownBytes(): number {
+    const { store, contents } = this.parts;
+    const images = [...store.images().values()].map((record) => {
+      const layers = contents.of(record.imageId)?.layers;
+      return layers === undefined ? record : { ...record, layers };
+    });
+    return togetherBytes(images);
   }
 
   /** Why an image must stay, asked of the runtime now; undefined when nothing keeps it. */
@@ -201,6 +219,44 @@ export class ImageDetector {
     this.isFirst = false;
   }
 
+  /** Which of the new images a collection had removed not long ago; forgets removals that are older than that. */
+  private regretsAmong(
+    detected: readonly ImageRecord[],
+    now: number,
+  ): Map<string, eventData.Regret> {
+    const { store, metrics, regretWindowMs, log } = this.parts;
+    const removed = store.removedImages();
+    const regrets = new Map<string, eventData.Regret>();
+    if (removed.size === 0) return regrets;
+    const byName = new Map<string, string>();
+    for (const [imageId, { names }] of removed) {
+      for (const name of [imageId, ...names]) byName.set(name, imageId);
+    }
+    const settled: string[] = [];
+    for (const record of detected) {
+      const [cameBack] = [record.imageId, ...record.repoDigests]
+        .map((name) => byName.get(name))
+        .filter((imageId) => imageId !== undefined);
+      const removal = cameBack === undefined ? undefined : removed.get(cameBack);
+      if (cameBack === undefined || removal === undefined) continue;
+      settled.push(cameBack);
+      if (now - removal.removedAt > regretWindowMs) continue;
+      regrets.set(record.imageId, removal);
+      metrics.regretted(record.sizeBytes);
+      const { imageId, repoTags, sizeBytes } = record;
+      const afterMs = Math.max(0, now - removal.removedAt);
+      log.info({ imageId, repoTags, sizeBytes, afterMs }, 'a removed image came back');
+    }
+    const tooMany = removed.size - maxRemovedImages;
+    let at = 0;
+    for (const [imageId, { removedAt }] of removed) {
+      at += 1;
+      if (at <= tooMany || now - removedAt > regretWindowMs) settled.push(imageId);
+    }
+    store.forgetRemoved(settled);
+    return regrets;
+  }
+
   /** Events before records: killed in between, the worker says it again rather than never. */
   private publishChanges(
     detected: readonly ImageRecord[],
@@ -208,8 +264,10 @@ export class ImageDetector {
     now: number,
   ): void {
     const { publish, store, log } = this.parts;
+    const regrets = this.regretsAmong(detected, now);
     for (const record of detected) {
-      publish('ImageDetected', record.imageId, eventData.imageDetected(record, now));
+      const regret = regrets.get(record.imageId);
+      publish('ImageDetected', record.imageId, eventData.imageDetected(record, now, regret));
     }
     for (const record of vanished) {
       // A removal that a killed worker had begun was ours, although nobody saw its end.

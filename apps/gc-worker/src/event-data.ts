@@ -10,8 +10,18 @@ const time = (ms: number): string => new Date(ms).toISOString();
 
 const handler = (runtimeHandler: string) => (runtimeHandler === '' ? {} : { runtimeHandler });
 
+/** A removal by a collection that turned out to be regretted, because the image came back. */
+export interface Regret {
+  readonly removedAt: number;
+  readonly planId: string;
+}
+
 /** ImageDetected of a record that a detection made; an unknown detection time is said as `now`. */
-export function imageDetected(record: ImageRecord, now: number): EventData<'ImageDetected'> {
+export function imageDetected(
+  record: ImageRecord,
+  now: number,
+  regret?: Regret,
+): EventData<'ImageDetected'> {
   const { imageId, repoTags, repoDigests, sizeBytes, pinned } = record;
   return {
     imageId,
@@ -22,6 +32,15 @@ export function imageDetected(record: ImageRecord, now: number): EventData<'Imag
     inUse: record.usedBy.length > 0,
     firstDetected: time(record.firstDetected ?? now),
     ...handler(record.runtimeHandler),
+    ...(regret === undefined
+      ? {}
+      : {
+          regret: {
+            removedAt: time(regret.removedAt),
+            afterMs: Math.max(0, Math.round(now - regret.removedAt)),
+            planId: regret.planId,
+          },
+        }),
   };
 }
 
@@ -30,6 +49,7 @@ export interface RemovalFacts {
   readonly reason: RemovedImage['reason'] | 'vanished';
   readonly planId?: string;
   readonly measuredBytes?: number | null;
+  readonly expectedIsEstimate?: boolean;
 }
 
 type Removed = Pick<
@@ -40,7 +60,7 @@ type Removed = Pick<
 /** ImageRemoved. */
 export function imageRemoved(
   image: Removed,
-  { reason, planId, measuredBytes }: RemovalFacts,
+  { reason, planId, measuredBytes, expectedIsEstimate }: RemovalFacts,
   now: number,
 ): EventData<'ImageRemoved'> {
   const { imageId, repoTags, repoDigests, firstDetected, lastUsed, expectedBytes } = image;
@@ -52,6 +72,7 @@ export function imageRemoved(
     reason,
     ...(planId === undefined ? {} : { planId }),
     expectedBytes,
+    ...(expectedIsEstimate === undefined ? {} : { expectedIsEstimate }),
     ...(measuredBytes == null ? {} : { measuredBytes }),
     ...(firstDetected == null ? {} : { firstDetected: time(firstDetected) }),
     ...idle(lastUsed, now),
@@ -149,7 +170,7 @@ function figures(outcome: CollectionOutcome) {
     removed: removed.slice(0, maxListedImages).map((image) => ({
       imageId: image.imageId,
       repoTags: [...image.repoTags],
-      sizeBytes: image.expectedBytes,
+      sizeBytes: image.sizeBytes,
       reason: image.reason,
       ...(image.lastUsed == null
         ? {}
@@ -168,6 +189,7 @@ function figures(outcome: CollectionOutcome) {
         }),
     ...(before === undefined ? {} : { before: filesystemUsage(before) }),
     ...(after === undefined ? {} : { after: filesystemUsage(after) }),
+    ...(outcome.leakedBytes === undefined ? {} : { leakedBytes: outcome.leakedBytes }),
     ...(outcome.limitedBy === undefined ? {} : { limitedBy: outcome.limitedBy }),
     startedAt: time(outcome.startedAt),
     durationMs: Math.round(outcome.durationMs),

@@ -101,7 +101,15 @@ interface PlanReply {
   planId: string;
   trigger: string;
   removeCount: number;
-  images: { imageId: string; repoTags: string[]; verdict: string; rule: string; why: string }[];
+  images: {
+    imageId: string;
+    repoTags: string[];
+    verdict: string;
+    rule: string;
+    why: string;
+    expectedBytes: number;
+    expectedIsEstimate: boolean;
+  }[];
 }
 
 interface RunReply {
@@ -412,6 +420,44 @@ describe('gc-worker on a real node', () => {
       expect(system?.why).toBe('exempt by namespace kube-*');
       expect(images.find(({ imageId }) => imageId === plain)).toMatchObject({ verdict: 'remove' });
     });
+  });
+
+  test('counts a shared layer once, and tells an image that comes back after its removal', async () => {
+    await startWorker();
+    const baseLayer = { seed: 'base', sizeMb: 4 };
+    const base = await stack.pushImage({ name: 'team/base', tag: '1', layers: [baseLayer] });
+    const app = await stack.pushImage({
+      name: 'team/app',
+      tag: '1',
+      layers: [baseLayer, { seed: 'app', sizeMb: 3 }],
+    });
+    await stack.pullImage(base.reference);
+    await events.waitFor('ImageDetected', ({ data }) => data.imageId === base.imageId);
+    await stack.pullImage(app.reference);
+    await events.waitFor('ImageDetected', ({ data }) => data.imageId === app.imageId);
+    await minimumAge();
+    const everything = { bytes: 1 << 30 };
+    const expected = async () => {
+      const { images } = (await command<PlanReply>('plan', everything)).result;
+      const of = (imageId: string) => images.find((image) => image.imageId === imageId)!;
+      return [of(base.imageId), of(app.imageId)];
+    };
+    const [ofBase, ofApp] = await expected();
+    expect(ofBase).toMatchObject({ expectedBytes: 0, expectedIsEstimate: false });
+    // With the base image gone its layers are this one's alone: all of it, but no byte twice.
+    expect(ofApp!.expectedBytes).toBeGreaterThan(app.sizeBytes - 3 * 2 ** 20);
+    expect(ofApp!.expectedBytes).toBeLessThanOrEqual(app.sizeBytes);
+
+    const ran = await command<RunReply>('run', everything);
+    expect(ran.ok).toBe(true);
+    await events.waitFor('ImageRemoved', ({ data }) => data.imageId === app.imageId);
+    await stack.pullImage(app.reference);
+    const back = await events.waitFor(
+      'ImageDetected',
+      ({ data }) => data.imageId === app.imageId && data.regret !== undefined,
+    );
+    expect(back.data.regret).toMatchObject({ planId: ran.result.planId });
+    expect((await worker!.get('/metrics')).body).toMatch(/^stowage_gc_regrets_total [1-9]/m);
   });
 
   test('takes a new policy from the file or at SIGHUP, and refuses a bad one', async () => {

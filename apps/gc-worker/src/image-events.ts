@@ -13,7 +13,7 @@ export interface EventConnection {
 export interface ImageEventsParts {
   readonly nodeName: string;
   readonly hints: ImageHints;
-  readonly store: Pick<ImageRecordStore, 'used' | 'forget' | 'setHolds'>;
+  readonly store: Pick<ImageRecordStore, 'used' | 'pulled' | 'forget' | 'setHolds'>;
   readonly now: () => number;
 }
 
@@ -73,7 +73,12 @@ export class ImageEvents {
         const { pullId, reference, imageId, repoDigest, holdUntil } = event.data;
         hints.pullEnded(pullId);
         this.hold(present([imageId, reference, repoDigest]), holdUntil);
-        if (imageId !== undefined) this.used(imageId);
+        if (imageId !== undefined) {
+          this.used(imageId);
+          const { durationMs, sizeBytes = null } = event.data;
+          const facts = { durationMs, sizeBytes };
+          if (!store.pulled(imageId, facts)) hints.pulledBeforeDetection(imageId, facts);
+        }
         break;
       }
       case 'ImagePullFailed':

@@ -1,5 +1,5 @@
 import type { ListedImage } from './records/apply-detection';
-import type { Protection } from './types';
+import type { Protection, PullFacts } from './types';
 
 interface PullInProgress {
   readonly reference: string;
@@ -15,6 +15,7 @@ export class ImageHints {
   private readonly pulls = new Map<string, PullInProgress>();
   private readonly holds = new Map<string, number>();
   private readonly uses = new Map<string, number>();
+  private readonly facts = new Map<string, PullFacts>();
 
   /** `maxPullMs`: a pull that has not ended after this long counts as lost. `maxEntries` bounds memory. */
   constructor(
@@ -52,6 +53,19 @@ export class ImageHints {
     const at = this.uses.get(imageId);
     this.uses.delete(imageId);
     return at;
+  }
+
+  /** Remembers what the pull of an image took that has no record yet. */
+  pulledBeforeDetection(imageId: string, pulled: PullFacts): void {
+    bounded(this.facts, this.maxEntries);
+    this.facts.set(imageId, pulled);
+  }
+
+  /** The remembered pull of an image that now has a record; it is told once. */
+  takePull(imageId: string): PullFacts | undefined {
+    const pulled = this.facts.get(imageId);
+    this.facts.delete(imageId);
+    return pulled;
   }
 
   /** Holds that have not passed, to be remembered over a restart. */

@@ -3,7 +3,7 @@ import type { MeasuredFileSystem } from './disk-watch';
 
 /** Measures with statfs(2). Throws when the path is not there. */
 export async function measureFileSystem(path: string): Promise<MeasuredFileSystem> {
-  const [{ dev }, { bsize, blocks, bavail, files, ffree }] = await Promise.all([
+  const [{ dev }, { bsize, blocks, bavail, bfree, files, ffree }] = await Promise.all([
     stat(path, { bigint: true }),
     statfs(path, { bigint: true }),
   ]);
@@ -11,6 +11,7 @@ export async function measureFileSystem(path: string): Promise<MeasuredFileSyste
     device: String(dev),
     capacityBytes: Number(bsize * blocks),
     availableBytes: Number(bsize * bavail),
+    usedBytes: Number(bsize * (blocks - bfree)),
     inodes: Number(files),
     inodesFree: Number(ffree),
   };

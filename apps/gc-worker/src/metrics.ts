@@ -26,6 +26,11 @@ export class GcMetrics {
   private readonly timeToFull;
   private readonly changeRate;
   private readonly policyReloads;
+  private readonly leakedBytes;
+  private readonly regrets;
+  private readonly regretBytes;
+  private readonly listedImages;
+  private readonly listedAt;
   private readonly recordWriteErrors;
   private readonly recordsSetAside;
   private readonly written;
@@ -138,6 +143,31 @@ export class GcMetrics {
       labelNames: ['mountpoint', 'resource'],
       registers,
     });
+    this.leakedBytes = new Gauge({
+      name: 'stowage_gc_leaked_bytes',
+      help: "Bytes in use that no image or container accounted for after the last collection that freed clearly less than expected; others' files on the same file system are in it.",
+      registers,
+    });
+    this.regrets = new Counter({
+      name: 'stowage_gc_regrets_total',
+      help: 'Images that came back within the regret window after a collection removed them. Another build under the same tag is not counted.',
+      registers,
+    });
+    this.regretBytes = new Counter({
+      name: 'stowage_gc_regret_bytes_total',
+      help: 'Sizes of the images that came back within the regret window after a collection removed them.',
+      registers,
+    });
+    this.listedImages = new Gauge({
+      name: 'stowage_gc_listed_images',
+      help: 'Images in the last list of the runtime that the image list loop got.',
+      registers,
+    });
+    this.listedAt = new Gauge({
+      name: 'stowage_gc_listed_timestamp_seconds',
+      help: 'Time of that list; it stays behind while the runtime does not answer.',
+      registers,
+    });
     this.policyReloads = new Counter({
       name: 'stowage_gc_policy_reloads_total',
       help: 'Changed policies by result: taken, or refused (the old one stays). Reloads that changed nothing are not counted.',
@@ -236,6 +266,20 @@ export class GcMetrics {
         this.inodesFree.set({ mountpoint }, disk.inodesFree ?? 0);
       }
     }
+  }
+
+  leaked(bytes: number): void {
+    this.leakedBytes.set(bytes);
+  }
+
+  regretted(sizeBytes: number): void {
+    this.regrets.inc();
+    this.regretBytes.inc(sizeBytes);
+  }
+
+  imagesListed(count: number, at: number): void {
+    this.listedImages.set(count);
+    this.listedAt.set(at / 1000);
   }
 
   policyReloaded(result: 'taken' | 'refused'): void {

@@ -50,6 +50,59 @@ describe('planCollection', () => {
     ]);
   });
 
+  it('counts shared layers once where the runtime tells them, and marks what is an estimate', () => {
+    const images = [
+      image('base', { sizeBytes: 100, layers: ['a'], firstDetected: now - minutes(99) }),
+      image('one', { sizeBytes: 130, layers: ['a', 'b'], firstDetected: now - minutes(98) }),
+      image('two', { sizeBytes: 150, layers: ['a', 'c'], firstDetected: now - minutes(97) }),
+      image('other', { sizeBytes: 70, firstDetected: now - minutes(96) }),
+    ];
+    const plan = planCollection(input({ images, request: { bytes: 250 } }));
+    expect(
+      plan.images.map(({ imageId, verdict, expectedBytes, expectedIsEstimate }) =>
+        [imageId, verdict, expectedBytes, expectedIsEstimate].join(' '),
+      ),
+    ).toEqual([
+      'base remove 0 false',
+      'one remove 30 false',
+      'two remove 150 false',
+      'other remove 70 true',
+    ]);
+    expect(plan).toMatchObject({ expectedBytes: 250, expectedIsEstimate: true });
+    const kubelet = planCollection(
+      input({
+        images,
+        request: { bytes: 200 },
+        policy: policy({ differences: kubeletDifferences }),
+      }),
+    );
+    expect(removed(kubelet)).toEqual(['base', 'one']);
+  });
+
+  it('orders by cost where that is asked for: size times pull time against idle time', () => {
+    const some = policy({ order: 'cost' });
+    const pulled = (durationMs: number) => ({ durationMs, sizeBytes: null });
+    const order = (...images: PlanImage[]) =>
+      planCollection(input({ images, policy: some })).images.map(({ imageId }) => imageId);
+    // The quick one goes first although it was used last; of equals the less recently used.
+    expect(
+      order(
+        image('slow', { pulled: pulled(60_000), lastUsed: now - minutes(40) }),
+        image('quick', { pulled: pulled(1000), lastUsed: now - minutes(20) }),
+        image('same-b', { pulled: pulled(5000), lastUsed: now - minutes(20) }),
+        image('same-a', { pulled: pulled(10_000), lastUsed: now - minutes(40) }),
+      ),
+    ).toEqual(['quick', 'same-a', 'same-b', 'slow']);
+    // Without a pull of ours the others' rate counts: twice the size, four times the cost.
+    expect(
+      order(
+        image('known', { pulled: pulled(10_000), sizeBytes: 100, lastUsed: now - minutes(10) }),
+        image('small', { sizeBytes: 50, lastUsed: now - minutes(10) }),
+        image('large', { sizeBytes: 200, lastUsed: now - minutes(39) }),
+      ),
+    ).toEqual(['small', 'known', 'large']);
+  });
+
   it('keeps to the images and bytes of one run; the first image always may go', () => {
     const images = ['a', 'b', 'c'].map((id) => image(id));
     const byCount = planCollection(

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { LayerShares, type Share } from './layer-shares';
 import { inMaintenance } from './maintenance';
 import type { CollectionPolicy } from './policy';
 import {
@@ -64,8 +65,10 @@ export interface PlannedImage {
   readonly order?: number;
   /** Size the runtime reports; layers shared with other images are in it. */
   readonly sizeBytes: number;
-  /** What removal is expected to free, in the runtime's sizes. */
+  /** What removal is expected to free after the removals before it, in the runtime's sizes; shared layers count once. */
   readonly expectedBytes: number;
+  /** True where the runtime does not tell enough about layers: the expectation may be too high. */
+  readonly expectedIsEstimate: boolean;
   readonly pinned: boolean;
   readonly firstDetected: number | null;
   readonly lastUsed: number | null;
@@ -88,8 +91,8 @@ export interface CollectionPlan {
   readonly images: readonly PlannedImage[];
   readonly removeCount: number;
   readonly expectedBytes: number;
-  /** Always true here: CRI does not tell which layers images share. */
-  readonly expectedIsEstimate: true;
+  /** True when the expectation for any image to be removed is one. */
+  readonly expectedIsEstimate: boolean;
   readonly keptByRule: Readonly<Partial<Record<KeepRule, number>>>;
 }
 
@@ -120,12 +123,18 @@ export function planCollection(input: PlanInput): CollectionPlan {
     .map((reading) => assessDisk(reading, policy));
   const kept: PlannedImage[] = [];
   const candidates: PlanImage[] = [];
+  const shares = new LayerShares(input.images);
+  const countsLayers = policy.differences.freedBytes === 'measured';
+  const shareOf = (image: PlanImage): Share =>
+    countsLayers ? shares.share(image) : { bytes: image.sizeBytes, isEstimate: true };
+  const keep = (image: PlanImage, rule: KeepRule, why: string): PlannedImage =>
+    planned(image, { verdict: 'keep', rule, why, share: shareOf(image) });
   for (const image of input.images) {
     const protection = firstProtection(image);
     if (protection === undefined) candidates.push(image);
-    else kept.push(planned(image, 'keep', protection.rule, protection.why));
+    else kept.push(keep(image, protection.rule, protection.why));
   }
-  candidates.sort(compareByLastUse);
+  candidates.sort(policy.order === 'cost' ? byCost(candidates, now) : compareByLastUse);
   kept.sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
 
   const isMaintenance = request !== undefined || inMaintenance(policy, now);
@@ -144,28 +153,16 @@ export function planCollection(input: PlanInput): CollectionPlan {
   let removedForSpace = 0;
   const oneAtLeast = policy.differences.nothingToFree === 'remove-one';
   const images: PlannedImage[] = [];
-  for (const image of byAge) {
-    const over = budget.refuses(image.sizeBytes);
-    if (over === undefined) {
-      budget.spend(image.sizeBytes);
-      freed += image.sizeBytes;
-      images.push({
-        ...planned(image, 'remove', 'max-age', ageText(image, input)),
-        order: images.length + 1,
-      });
-    } else {
-      images.push({ ...planned(image, 'keep', 'budget', over), order: images.length + 1 });
-    }
-  }
-  for (const image of rest) {
-    const verdict = spaceVerdict(image);
-    if (verdict.verdict === 'remove') {
-      budget.spend(image.sizeBytes);
-      freed += image.sizeBytes;
-      removedForSpace += 1;
-    }
-    images.push({ ...verdict, order: images.length + 1 });
-  }
+  const remove = (image: PlanImage, rule: RemoveRule, why: string): PlannedImage => {
+    const share = shareOf(image);
+    shares.remove(image);
+    budget.spend(image.sizeBytes);
+    freed += share.bytes;
+    if (rule !== 'max-age') removedForSpace += 1;
+    return planned(image, { verdict: 'remove', rule, why, share });
+  };
+  for (const image of byAge) images.push({ ...ageVerdict(image), order: images.length + 1 });
+  for (const image of rest) images.push({ ...spaceVerdict(image), order: images.length + 1 });
   const removals = images.filter((image) => image.verdict === 'remove');
   const all = [...images, ...kept];
   return {
@@ -178,32 +175,58 @@ export function planCollection(input: PlanInput): CollectionPlan {
     images: all,
     removeCount: removals.length,
     expectedBytes: removals.reduce((sum, image) => sum + image.expectedBytes, 0),
-    expectedIsEstimate: true,
+    expectedIsEstimate: removals.some((image) => image.expectedIsEstimate),
     keptByRule: countKept(all),
   };
 
+  function ageVerdict(image: PlanImage): PlannedImage {
+    const over = budget.refuses(image.sizeBytes);
+    return over === undefined
+      ? remove(image, 'max-age', ageText(image, input))
+      : keep(image, 'budget', over);
+  }
+
   function spaceVerdict(image: PlanImage): PlannedImage {
     const young = tooYoung(image, policy, now);
-    if (young !== undefined) return planned(image, 'keep', young.rule, young.why);
+    if (young !== undefined) return keep(image, young.rule, young.why);
     if (bytesToFree === undefined && isHeldBack) {
-      return planned(image, 'keep', 'outside-window', windowText(disks, policy));
+      return keep(image, 'outside-window', windowText(disks, policy));
     }
     if (bytesToFree === undefined) {
-      return planned(image, 'keep', 'below-threshold', belowThresholdText(disks, policy));
+      return keep(image, 'below-threshold', belowThresholdText(disks, policy));
     }
     if (freed >= bytesToFree && (!oneAtLeast || removedForSpace > 0)) {
       const why = `the images before it are expected to free ${freed} of ${amount(bytesToFree)}`;
-      return planned(image, 'keep', 'enough-freed', why);
+      return keep(image, 'enough-freed', why);
     }
     const over = budget.refuses(image.sizeBytes);
-    if (over !== undefined) return planned(image, 'keep', 'budget', over);
-    return planned(
+    if (over !== undefined) return keep(image, 'budget', over);
+    return remove(
       image,
-      'remove',
       request === undefined ? 'threshold' : 'request',
       `${useText(image)}; ${freed} of ${amount(bytesToFree)} expected so far`,
     );
   }
+}
+
+/**
+ * Cheapest regret first: size times pull time (what another pull costs) against idle time (how unlikely it is). Where nobody told how long
+ * the pull took, the mean rate of the others counts. Equal costs go by last use.
+ */
+function byCost(images: readonly PlanImage[], now: number) {
+  const known = images.filter(({ pulled, sizeBytes }) => pulled !== undefined && sizeBytes > 0);
+  const pullMs = known.reduce((sum, { pulled }) => sum + (pulled?.durationMs ?? 0), 0);
+  const pullBytes = known.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  // Without any pull of our own only the ratio between images counts, so any rate will do.
+  const msPerByte = pullBytes > 0 ? pullMs / pullBytes : 1;
+  const cost = (image: PlanImage): number => {
+    const time = image.pulled?.durationMs ?? image.sizeBytes * msPerByte;
+    const since = Math.max(image.lastUsed ?? -Infinity, image.firstDetected ?? -Infinity);
+    return (image.sizeBytes * Math.max(1, time)) / Math.max(1, now - since);
+  };
+  const costs = new Map(images.map((image) => [image.imageId, cost(image)]));
+  return (a: PlanImage, b: PlanImage): number =>
+    (costs.get(a.imageId) ?? 0) - (costs.get(b.imageId) ?? 0) || compareByLastUse(a, b);
 }
 
 /** Why an image that nothing protects is still too fresh to go for space, or undefined when it may go. */
@@ -344,12 +367,11 @@ const amount = (bytes: number): string => (bytes === Infinity ? 'all bytes' : `$
 
 function planned(
   image: PlanImage,
-  verdict: PlannedImage['verdict'],
-  rule: PlannedImage['rule'],
-  why: string,
+  decided: Pick<PlannedImage, 'verdict' | 'rule' | 'why'> & { share: Share },
 ): PlannedImage {
   const { imageId, repoTags, repoDigests, runtimeHandler } = image;
   const { pinned, firstDetected, lastUsed, usedBy, sizeBytes } = image;
+  const { verdict, rule, why, share } = decided;
   return {
     imageId,
     repoTags,
@@ -359,7 +381,8 @@ function planned(
     rule,
     why,
     sizeBytes,
-    expectedBytes: sizeBytes,
+    expectedBytes: share.bytes,
+    expectedIsEstimate: share.isEstimate,
     pinned,
     firstDetected,
     lastUsed,

@@ -1,4 +1,5 @@
 import { CollectionRunner } from './collection-runner';
+import { ImageList } from './image-list';
 import { GcQueries } from './queries';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { disk, minutes, policy } from './testing/plan-fixtures';
@@ -22,6 +23,13 @@ async function queries(...ids: string[]) {
     removalTimeoutMs: 1000,
   });
   worker.runtime.images = ids.map((id) => listed(id));
+  const imageList = new ImageList({
+    runtime: worker.runtime,
+    metrics: worker.metrics,
+    log: worker.log,
+    now: worker.now,
+  });
+  await imageList.refresh({ signal });
   await runner.detect({ signal });
   worker.clock += minutes(3);
   return {
@@ -31,11 +39,21 @@ async function queries(...ids: string[]) {
       store: worker.store,
       disks,
       policy: { current: policy(), lastRefusal: () => undefined },
+      imageList,
+      nodeStatusMaxImages: 1,
     }),
   };
 }
 
 describe('GcQueries', () => {
+  it('nodeImages: the largest images, as many as configured', async () => {
+    const { answers } = await queries('a', 'b');
+    expect(answers.nodeImages()).toEqual({
+      listedAt: '2026-11-20T12:00:00.000Z',
+      images: [{ names: ['registry.example/b:1'], sizeBytes: 100 }],
+    });
+  });
+
   it('plan: each image with verdict, rule and reason; times as text', async () => {
     const { worker, answers } = await queries('a', 'b');
     worker.runtime.containers = [container('c1', 'b')];

@@ -2,6 +2,7 @@ import { NotFoundError } from '@stowage/errors';
 import type { CollectionOutcome, ImageOutcome } from './collect';
 import type { CollectionRunner } from './collection-runner';
 import type { DiskWatch } from './disk-watch';
+import type { ImageList } from './image-list';
 import type { LivePolicy } from './live-policy';
 import type { PlannedImage } from './plan-collection';
 import { startsCollections } from './policy';
@@ -27,6 +28,8 @@ export interface GcQueriesParts {
   readonly runner: CollectionRunner;
   readonly store: ImageRecordStore;
   readonly disks: Pick<DiskWatch, 'read' | 'trends'>;
+  readonly imageList: Pick<ImageList, 'at' | 'nodeImages'>;
+  readonly nodeStatusMaxImages: number;
   readonly policy: Pick<LivePolicy, 'current' | 'lastRefusal'>;
 }
 
@@ -52,6 +55,15 @@ export class GcQueries {
     return collection(await this.parts.runner.run(request, options));
   }
 
+  /** The largest images as a node status has them. */
+  nodeImages() {
+    const { imageList, nodeStatusMaxImages } = this.parts;
+    return {
+      listedAt: timeOrNull(imageList.at() ?? null),
+      images: imageList.nodeImages(nodeStatusMaxImages),
+    };
+  }
+
   /** The records as of the last detection. */
   images(page: Page) {
     const records = [...this.parts.store.images().values()].sort((a, b) =>
@@ -69,6 +81,8 @@ export class GcQueries {
         firstDetected: timeOrNull(record.firstDetected),
         lastUsed: timeOrNull(record.lastUsed),
         usedBy: record.usedBy.map(userText),
+        namespaces: record.namespaces ?? [],
+        pulled: record.pulled ?? null,
       })),
       ...next,
     };

@@ -21,6 +21,8 @@ export interface Runtime {
   sandboxImage(options: { signal: AbortSignal }): Promise<string | undefined>;
   /** Mount points of the file systems that hold images, in the runtime's order. */
   imageFileSystems(options: { signal: AbortSignal }): Promise<string[]>;
+  /** Bytes that the runtime says its image and container file systems hold of its own; null where it does not tell. */
+  storedBytes(options: { signal: AbortSignal }): Promise<number | null>;
   /** Removes an image with all its tags; success when it is gone already. */
   removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void>;
 }

@@ -9,6 +9,8 @@ export interface FileSystemReading {
   /** Number of inodes; null or 0 where the file system has no fixed number. */
   readonly inodes: number | null;
   readonly inodesFree: number | null;
+  /** Bytes that files take, blocks kept for root not counted; absent where it is not told. */
+  readonly usedBytes?: number;
 }
 
 /** The marks of a policy; what is absent is off. */

@@ -7,6 +7,7 @@ import type { CollectionCause, CollectionRunner } from './collection-runner';
 import type { GcConfig } from './config';
 import type { DiskWatch } from './disk-watch';
 import type { ImageEvents } from './image-events';
+import type { ImageList } from './image-list';
 import { Loop } from './loop';
 import type { LivePolicy } from './live-policy';
 import { startsCollections } from './policy';
@@ -15,12 +16,17 @@ import type { ImageRecordStore } from './records/record-store';
 export interface WorkerParts {
   readonly config: Pick<
     GcConfig,
-    'detectionIntervalMs' | 'collectionIntervalMs' | 'diskCheckIntervalMs' | 'collectionRetryMs'
+    | 'imageListIntervalMs'
+    | 'detectionIntervalMs'
+    | 'collectionIntervalMs'
+    | 'diskCheckIntervalMs'
+    | 'collectionRetryMs'
   >;
   readonly policy: LivePolicy;
   readonly runner: CollectionRunner;
   readonly disks: DiskWatch;
   readonly store: ImageRecordStore;
+  readonly imageList: Pick<ImageList, 'refresh'>;
   readonly events: ImageEvents;
   readonly bus: Pick<EventBus, 'onConnected' | 'close'>;
   readonly runtimes: readonly (CriConnectionView & { close(): void })[];
@@ -43,6 +49,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly collection: Loop;
   private readonly stopListening: (() => void)[] = [];
   private readonly policyCheck: Loop;
+  private readonly listing: Loop;
   private nextCause: CollectionCause = 'period';
   private lastCollectionAt = -Infinity;
   private isCollecting = false;
@@ -50,6 +57,14 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
 
   constructor(private readonly parts: WorkerParts) {
     const { config, policy, signal } = parts;
+    this.listing = new Loop({
+      intervalMs: config.imageListIntervalMs,
+      run: async () => {
+        if (await parts.imageList.refresh({ signal })) this.detection.wake();
+        return undefined;
+      },
+      signal,
+    });
     this.policyCheck = new Loop({
       intervalMs: policyCheckMs,
       run: async () => {
@@ -99,6 +114,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     );
     this.watchPolicy();
     this.detection.start();
+    this.listing.start();
     this.measurement.start();
     this.collection.start();
     if (!this.collects) this.sayCollectionIsOff();
@@ -139,6 +155,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
       this.measurement.ended(),
       this.collection.ended(),
       this.policyCheck.ended(),
+      this.listing.ended(),
     ]);
     for (const runtime of runtimes) runtime.close();
     store.close();

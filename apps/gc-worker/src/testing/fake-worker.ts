@@ -20,6 +20,7 @@ export class FakeRuntime implements Runtime {
   volumes: Record<string, string[] | undefined | Error> = {};
   sandbox: string | undefined | Error;
   contents: Record<string, ImageContent | Error> = {};
+  stored: number | null | Error = null;
   fileSystems: string[] = ['/images'];
   failure: Error | undefined;
   removalErrors: Record<string, Error> = {};
@@ -52,6 +53,10 @@ export class FakeRuntime implements Runtime {
     return this.answer('imageFileSystems', this.fileSystems);
   }
 
+  storedBytes(): Promise<number | null> {
+    return this.answer('storedBytes', this.stored);
+  }
+
   async removeImage(imageId: string): Promise<void> {
     await this.answer(`removeImage ${imageId}`, this.removalErrors[imageId]);
     this.images = this.images.filter((image) => image.imageId !== imageId);
@@ -77,7 +82,8 @@ export class FakeWorker {
   readonly published: Published[] = [];
   readonly lines: { message: string; fields: object }[] = [];
   readonly hints = new ImageHints(minutes(60));
-  readonly metrics = new GcMetrics(new Registry());
+  readonly registry = new Registry();
+  readonly metrics = new GcMetrics(this.registry);
   readonly now = (): number => this.clock;
   readonly log = {
     debug: this.line.bind(this),
@@ -107,6 +113,7 @@ export class FakeWorker {
       exempt: () => undefined,
       contents: this.contents,
       needsLabels: false,
+      regretWindowMs: minutes(60),
       differences: { ...stowageDifferences, ...differences },
       publish: this.publish,
       metrics: this.metrics,
