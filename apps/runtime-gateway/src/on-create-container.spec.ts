@@ -104,6 +104,7 @@ describe('an image by reference', () => {
     to.facts.failure = new Error('runtime away');
     await to.observe(byReference);
     expect(to.events.map(({ data }) => data)).toEqual([{ ...created, image: { reference } }]);
+    expect(to.failures).toEqual(['lookup: runtime away']);
   });
 });
 

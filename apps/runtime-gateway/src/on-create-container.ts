@@ -4,7 +4,8 @@ import type { ContainerSighting } from './lifecycle';
 import type { OnCall } from './observing';
 
 /** CreateContainer names pod, container and image. Only an image named by reference has its ID looked up. */
-export const onCreateContainer: OnCall = (call, { objects, lifecycle, lookUp, lanes }) => {
+export const onCreateContainer: OnCall = (call, to) => {
+  const { objects, lifecycle, lookUp, lanes } = to;
   const request = CreateContainerRequest.decode(call.request);
   const { containerId } = CreateContainerResponse.decode(call.response);
   const podSandboxId = objects.fullSandboxId(request.podSandboxId);
@@ -24,7 +25,10 @@ export const onCreateContainer: OnCall = (call, { objects, lifecycle, lookUp, la
       lifecycle.container(seen);
       return;
     }
-    const listed = await lookUp.container(containerId).catch(() => undefined);
+    const listed = await lookUp.container(containerId).catch((error: unknown) => {
+      to.leaveToListing(error);
+      return undefined;
+    });
     const imageId = imageIdOf(listed?.imageId ?? '', listed?.imageRef ?? '');
     const image = imageId === undefined ? seen.image : { ...seen.image, imageId };
     lifecycle.container({ ...seen, image });

@@ -30,7 +30,7 @@ export class RuntimeLookups {
 
   constructor(
     private readonly runtime: FactCalls,
-    signal: AbortSignal,
+    private readonly signal: AbortSignal,
     private readonly limits: LookupLimits = defaultLookupLimits,
   ) {
     this.#turns = bulkhead(limits.atOnce, limits.waiting);
@@ -72,6 +72,7 @@ export class RuntimeLookups {
   }
 
   async #askNow<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.signal.throwIfAborted();
     const asking = new AbortController();
     const { timeoutMs } = this.limits;
     const timer = setTimeout(
