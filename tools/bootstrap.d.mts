@@ -9,3 +9,5 @@ export const root: string;
 export function ensurePackages(): void;
 /** Installs the Debian packages of missing programs, or ends the process with a clear message. */
 export function ensurePrograms(list?: readonly SystemProgram[], why?: string): void;
+/** Builds the apps into dist/apps, or ends the process with the build's output. */
+export function buildApps(): void;

@@ -41,6 +41,11 @@ const generators = [
     owns: ['docs/reference/configuration.md'],
     write: (out) => runTypeScript('tools/configuration-reference.ts', out),
   },
+  {
+    name: 'metrics',
+    owns: ['docs/reference/metrics.md'],
+    write: (out) => runTypeScript('tools/metrics-reference.ts', out),
+  },
 ];
 
 /** Runs a script of the workspace in a process of its own. */
