@@ -33,23 +33,26 @@ export class ServiceProcess {
   async start(
     options: {
       env?: Record<string, string>;
+      /** Variables of the default environment that are left out. */
+      unset?: readonly string[];
+      args?: readonly string[];
       ready?: 'readyz' | 'healthz';
     } = {},
   ): Promise<void> {
-    this.app = await spawnApp('image-service', {
-      ready: options.ready,
-      env: {
-        STOWAGE_NODE_NAME: serviceNode,
-        STOWAGE_LISTEN: this.socket,
-        STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
-        STOWAGE_RUNTIME_ENDPOINT: this.stack.containerd.endpoint,
-        STOWAGE_NATS_SERVERS: this.stack.nats.url,
-        STOWAGE_DOCKER_CONFIG_DIRS: this.dockerDir,
-        STOWAGE_DOCKERCFG_DIRS: '',
-        STOWAGE_LOG_LEVEL: 'debug',
-        ...options.env,
-      },
-    });
+    const env: Record<string, string> = {
+      STOWAGE_NODE_NAME: serviceNode,
+      STOWAGE_LISTEN: this.socket,
+      STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
+      STOWAGE_RUNTIME_ENDPOINT: this.stack.containerd.endpoint,
+      STOWAGE_NATS_SERVERS: this.stack.nats.url,
+      STOWAGE_DOCKER_CONFIG_DIRS: this.dockerDir,
+      STOWAGE_DOCKERCFG_DIRS: '',
+      STOWAGE_LOG_LEVEL: 'debug',
+      ...options.env,
+    };
+    for (const name of options.unset ?? []) Reflect.deleteProperty(env, name);
+    const { ready, args } = options;
+    this.app = await spawnApp('image-service', { ready, args, env });
     this.client = connectImageService({ endpoint: `unix://${this.socket}`, versions: 'v1' });
     if (options.ready === undefined) await this.client.whenAvailable();
   }

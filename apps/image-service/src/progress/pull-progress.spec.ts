@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { ImageFsInfoResponse } from '@stowage/cri-proto';
+import type { Pull } from '../pull-image';
+import { ContentStore } from './content-store';
+import { PullProgressWatch } from './pull-progress';
+import type { ProgressPolicy, PullProgress } from './pull-progress';
+
+const layer = `sha256:${'a'.repeat(64)}`;
+const config = `sha256:${'b'.repeat(64)}`;
+const policy: ProgressPolicy = { deadlineMs: 10_000, intervalMs: 1000, trustImageFs: false };
+
+describe('progress of pulls', () => {
+  let root: string;
+  beforeEach(() => {
+    root = mkdtempSync(path.join(tmpdir(), 'content-'));
+    mkdirSync(path.join(root, 'ingest'));
+    mkdirSync(path.join(root, 'blobs', 'sha256'), { recursive: true });
+  });
+  afterEach(() => rmSync(root, { recursive: true }));
+
+  const blob = (digest: string, content: string) =>
+    writeFileSync(path.join(root, 'blobs', 'sha256', digest.slice(7)), content);
+
+  const manifest = (): string => {
+    const content = JSON.stringify({
+      config: { digest: config, size: 10 },
+      layers: [{ digest: layer, size: 990 }],
+    });
+    const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`;
+    blob(digest, content);
+    return digest;
+  };
+
+  const download = (digest: string, bytes: number) => {
+    const folder = path.join(root, 'ingest', digest.slice(7, 20));
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path.join(folder, 'data'), Buffer.alloc(bytes));
+    writeFileSync(path.join(folder, 'ref'), `k8s.io/1/layer-${digest}`);
+  };
+
+  function watching(
+    options: Partial<ProgressPolicy> = {},
+    store: ContentStore | null = new ContentStore(root),
+  ) {
+    const clock = { ms: Date.now() };
+    const start = clock.ms;
+    const fs = { usedBytes: 0 };
+    const told: PullProgress[] = [];
+    const stalled: string[] = [];
+    const watch = new PullProgressWatch(
+      { ...policy, ...options },
+      {
+        imageFsInfo: () =>
+          Promise.resolve(
+            ImageFsInfoResponse.fromPartial({
+              imageFilesystems: [
+                { fsId: { mountpoint: '/m' }, usedBytes: { value: BigInt(fs.usedBytes) } },
+              ],
+            }),
+          ),
+      },
+      () => Promise.resolve(store ?? undefined),
+      (_pull, progress) => told.push(progress),
+      () => clock.ms,
+    );
+    const begin = (reference = 'reg.io/a:1') => {
+      const pull: Pull = { id: 'p', requestedReference: reference, reference };
+      return watch.watch(pull, ({ message }) => stalled.push(message));
+    };
+    const lookAt = async (afterMs: number) => {
+      clock.ms = start + afterMs;
+      await watch.look();
+    };
+    return { watch, fs, told, stalled, begin, lookAt };
+  }
+
+  it('knows bytes, percent and time left by the manifest of the only pull', async () => {
+    const { told, begin, lookAt } = watching();
+    const end = begin();
+    manifest();
+    blob(config, 'x'.repeat(10));
+    download(layer, 190);
+    await lookAt(1000);
+    download(layer, 390);
+    await lookAt(2000);
+    end();
+    expect(told).toEqual([
+      {
+        bytes: 200,
+        totalBytes: 1000,
+        percent: 20,
+        bytesPerSecond: undefined,
+        remainingMs: undefined,
+        elapsedMs: 1000,
+        approximate: false,
+      },
+      {
+        bytes: 400,
+        totalBytes: 1000,
+        percent: 40,
+        bytesPerSecond: 200,
+        remainingMs: 3000,
+        elapsedMs: 2000,
+        approximate: false,
+      },
+    ]);
+  });
+
+  it('knows it by the digest of the reference beside other pulls, whose bytes are approximate', async () => {
+    const { told, begin, lookAt } = watching();
+    const ends = [begin(`reg.io/a@${manifest()}`), begin('reg.io/b:1')];
+    await lookAt(500);
+    download(layer, 500);
+    await lookAt(1500);
+    for (const end of ends) end();
+    expect(told).toMatchObject([
+      { bytes: 500, percent: 50, approximate: false },
+      { bytes: 500, approximate: true },
+    ]);
+    expect(told[1]?.percent).toBeUndefined();
+  });
+
+  it('tells nothing that is not new, and not too often', async () => {
+    const { told, begin, lookAt } = watching();
+    const end = begin();
+    download(layer, 100);
+    await lookAt(500);
+    await lookAt(1100);
+    expect(told).toHaveLength(0);
+    download(layer, 200);
+    await lookAt(1200);
+    await lookAt(2500);
+    download(layer, 300);
+    await lookAt(2100);
+    end();
+    expect(told).toHaveLength(1);
+  });
+
+  it('ends a pull that stands still for the deadline, once', async () => {
+    const { stalled, begin, lookAt } = watching();
+    const end = begin();
+    download(layer, 100);
+    await lookAt(1000);
+    await lookAt(10_999);
+    expect(stalled).toEqual([]);
+    await lookAt(11_000);
+    await lookAt(30_000);
+    end();
+    expect(stalled).toEqual(['the pull made no progress for 10000 ms and was cancelled']);
+  });
+
+  it.each([
+    ['unpacking moves it too', false, 0],
+    ['without the content store ImageFsInfo does not count', true, 0],
+  ])('%s', async (what, isBlind, expected) => {
+    const { fs, stalled, begin, lookAt } = isBlind ? watching({}, null) : watching();
+    const end = begin();
+    await lookAt(1000);
+    if (!isBlind) fs.usedBytes = 5;
+    await lookAt(9000);
+    await lookAt(15_000);
+    end();
+    expect([what, stalled.length]).toEqual([what, expected]);
+  });
+
+  it('is over for nobody when it is switched off', () => {
+    jest.useFakeTimers();
+    try {
+      const { begin } = watching({ deadlineMs: 0, intervalMs: 0 });
+      begin();
+      expect(jest.getTimerCount()).toBe(0);
+      const other = watching();
+      const end = other.begin();
+      expect(jest.getTimerCount()).toBe(1);
+      end();
+      expect(jest.getTimerCount()).toBe(0);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+});

@@ -1,0 +1,158 @@
+// What image-service adds to pulls, against the runtime called directly: same registry, same images, one run.
+// `node tools/run-ts.mjs bench/pull/main.ts`; prints the table of docs/benchmarks.md. Needs the build of image-service, containerd and root.
+import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
+import { spawnApp, startStack, type PushedImage } from '@stowage/testing';
+import { cpus } from 'node:os';
+import path from 'node:path';
+
+const rounds = { added: 60, shared: 15, many: 7 };
+const callers = 50;
+const parallel = 4;
+
+/** Medians of the times, and of the differences and ratios round by round: what slows the machine meets both of a round. */
+interface Comparison {
+  readonly direct: number;
+  readonly service: number;
+  readonly added: number;
+  readonly ratio: number;
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now();
+  await work();
+  return performance.now() - begin;
+}
+
+const median = (times: readonly number[]): number =>
+  [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? Number.NaN;
+
+const met = (isMet: boolean) => (isMet ? 'yes' : 'NO');
+const ms = (time: number) => `${time.toFixed(1)} ms`;
+
+async function bench(): Promise<void> {
+  const stack = await startStack();
+  const version = Object.values(stack.containerd.version).join('.');
+  const socket = path.join(stack.dir, 'bench.sock');
+  const app = await spawnApp('image-service', {
+    env: {
+      STOWAGE_LISTEN: socket,
+      STOWAGE_STATE_DIR: path.join(stack.dir, 'bench-state'),
+      STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+      STOWAGE_NATS_SERVERS: stack.nats.url,
+      STOWAGE_MAX_PARALLEL_IMAGE_PULLS: String(parallel),
+    },
+  });
+  const direct = connectImageService({ endpoint: stack.containerd.endpoint });
+  const service = connectImageService({ endpoint: `unix://${socket}` });
+
+  const pull = (client: ImageServiceClient, { reference }: PushedImage) =>
+    client.pullImage({ image: { image: reference } });
+
+  async function remove(images: readonly PushedImage[]): Promise<void> {
+    for (const { imageId } of images) await direct.removeImage({ image: { image: imageId } });
+  }
+
+  /** Both ways in turns, so that the machine's moods meet both alike; the order changes with each round. */
+  async function compare(
+    count: number,
+    images: readonly PushedImage[],
+    ways: { direct: () => Promise<unknown>; service: () => Promise<unknown> },
+  ): Promise<Comparison> {
+    const times = { direct: [] as number[], service: [] as number[] };
+    for (let round = -1; round < count; round++) {
+      const order =
+        round % 2 === 0 ? (['direct', 'service'] as const) : (['service', 'direct'] as const);
+      for (const way of order) {
+        await remove(images);
+        const time = await timed(ways[way]);
+        // The first round warms up.
+        if (round >= 0) times[way].push(time);
+      }
+    }
+    await remove(images);
+    const pairs = times.direct.map((time, round) => [time, times.service[round] ?? NaN] as const);
+    return {
+      direct: median(times.direct),
+      service: median(times.service),
+      added: median(pairs.map(([first, second]) => second - first)),
+      ratio: median(pairs.map(([first, second]) => second / first)),
+    };
+  }
+
+  /** As many callers as may pull at once, each taking the next image. */
+  async function fourCallers(images: readonly PushedImage[]): Promise<void> {
+    const left = [...images];
+    const caller = async () => {
+      for (let next = left.shift(); next !== undefined; next = left.shift())
+        await pull(direct, next);
+    };
+    await Promise.all(Array.from({ length: parallel }, caller));
+  }
+
+  const rows: string[][] = [];
+  try {
+    const small = await stack.pushImage({ name: 'bench/small' });
+    const added = await compare(rounds.added, [small], {
+      direct: () => pull(direct, small),
+      service: () => pull(service, small),
+    });
+    const addedMs = added.added;
+    rows.push([
+      'one pull of a 2 MB image, median',
+      ms(added.direct),
+      ms(added.service),
+      `${addedMs >= 0 ? '+' : ''}${ms(addedMs)}`,
+      'at most +5 ms',
+      met(addedMs <= 5),
+    ]);
+
+    const one = await stack.pushImage({ name: 'bench/one', sizeMb: 40 });
+    const shared = await compare(rounds.shared, [one], {
+      direct: () => pull(direct, one),
+      service: () => Promise.all(Array.from({ length: callers }, () => pull(service, one))),
+    });
+    const { ratio } = shared;
+    rows.push([
+      `one direct pull of 40 MB; ${callers} callers of it`,
+      ms(shared.direct),
+      ms(shared.service),
+      `x${ratio.toFixed(2)}`,
+      'at most x1.1',
+      met(ratio <= 1.1),
+    ]);
+
+    const images: PushedImage[] = [];
+    for (let count = 0; count < 20; count++) {
+      const layers = [{ seed: `bench-${count}`, sizeMb: 20 }];
+      images.push(await stack.pushImage({ name: `bench/many-${count}`, layers }));
+    }
+    const many = await compare(rounds.many, images, {
+      direct: () => fourCallers(images),
+      service: () => Promise.all(images.map((image) => pull(service, image))),
+    });
+    const share = many.ratio;
+    rows.push([
+      '20 images of 20 MB: four direct callers; cap 4',
+      ms(many.direct),
+      ms(many.service),
+      `x${share.toFixed(2)}`,
+      'as fast (x1.05 of noise)',
+      met(share <= 1.05),
+    ]);
+  } finally {
+    direct.close();
+    service.close();
+    await app.stop();
+    await stack.down();
+  }
+
+  console.log(
+    `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? '?'}, containerd ${version}\n`,
+  );
+  console.log('| what | directly | image-service | by round | wanted | met |');
+  console.log('|---|---|---|---|---|---|');
+  for (const row of rows) console.log(`| ${row.join(' | ')} |`);
+  process.exitCode = rows.every((row) => row.at(-1) === 'yes') ? 0 : 1;
+}
+
+void bench();
