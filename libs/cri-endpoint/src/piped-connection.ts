@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { grpcStatusCode } from '@stowage/errors';
 import type { ConnectionReader } from './connection-reader';
+import type { PathRewriter } from './path-rewriter';
 import { goAwayFrame, maxStreamId, settingsFrame, statusFrame } from './wire/raw-frames';
 
 /** How long a client that was sent away may take to close its side. */
@@ -20,6 +21,8 @@ export class PipedConnection {
     private readonly reader: ConnectionReader,
     /** Text of UNAVAILABLE for calls in flight when the runtime is lost. */
     private readonly lostText: () => string,
+    /** Changes paths on their way to the runtime. */
+    private readonly rewriter?: PathRewriter,
   ) {
     client.on('data', (chunk: Buffer) => this.fromClient(chunk));
     upstream.on('data', (chunk: Buffer) => this.fromUpstream(chunk));
@@ -60,8 +63,18 @@ export class PipedConnection {
   private fromClient(chunk: Buffer): void {
     if (this.state === 'ending') return;
     const began = performance.now();
-    if (!this.upstream.write(chunk)) this.client.pause();
+    if (!this.toUpstream(chunk)) this.client.pause();
     this.reader.request(chunk, performance.now() - began);
+    if (this.rewriter?.broken === true) this.endCalls('a header block cannot be read');
+  }
+
+  private toUpstream(chunk: Buffer): boolean {
+    const { upstream, rewriter } = this;
+    if (rewriter === undefined) return upstream.write(chunk);
+    upstream.cork();
+    for (const part of rewriter.push(chunk)) upstream.write(part);
+    upstream.uncork();
+    return !upstream.writableNeedDrain;
   }
 
   private fromUpstream(chunk: Buffer): void {

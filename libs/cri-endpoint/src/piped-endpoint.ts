@@ -2,6 +2,7 @@ import net from 'node:net';
 import { errorMessage } from '@stowage/errors';
 import { ConnectionReader, defaultReaderLimits, type ReaderLimits } from './connection-reader';
 import { listenUnix } from './listen-unix';
+import { PathRewriter } from './path-rewriter';
 import { PipedConnection } from './piped-connection';
 import type {
   CallObserver,
@@ -23,6 +24,12 @@ export interface PipedEndpointOptions extends ListenOptions {
   onCall(call: ObservedCall): void;
   /** Every call, without its messages. */
   readonly calls?: CallObserver;
+  /**
+   * Asked when a connection is joined: the path to ask the runtime for instead of a given one. Undefined, the default,
+   * leaves every byte of the connection as it is; else header blocks of the client are held until they are whole, and
+   * encoded anew once a path was changed.
+   */
+  rewritePaths?(): ((method: string) => string) | undefined;
   /** Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error. */
   unavailableReason(): string | undefined;
   /** A connection is no longer followed; its bytes flow on. */
@@ -113,8 +120,13 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
     // The client's bytes wait in the kernel until its connection has a listener.
     const connecting = connectWithRetry(upstreamPath, {
       connected: (upstream) => {
-        const connection = new PipedConnection(client, upstream, newReader(), () =>
-          text('connection lost'),
+        const path = options.rewritePaths?.();
+        const connection = new PipedConnection(
+          client,
+          upstream,
+          newReader(),
+          () => text('connection lost'),
+          path === undefined ? undefined : new PathRewriter(path, limits),
         );
         connections.set(client, connection);
         if (draining) connection.drain();

@@ -73,6 +73,43 @@ export function statusFrame(
   return frame(frameType.headers, flags, streamId, block);
 }
 
+/** Payload that every peer takes in one frame. */
+const maxFrameBytes = 16_384;
+
+/**
+ * A header block as HEADERS and CONTINUATION frames, for a peer that was sent other blocks before. As in
+ * {@link statusFrame} it begins with a table size update to 0, which also takes the place of one that was due, and its
+ * literals are never indexed: which of them were sensitive is not known here.
+ */
+export function headerFrames(
+  streamId: number,
+  fields: readonly (readonly [name: string, value: string])[],
+  { endStream, priority }: { endStream: boolean; priority?: Buffer },
+): Buffer {
+  const block = Buffer.concat([
+    ...(priority === undefined ? [] : [priority]),
+    Buffer.of(0x20),
+    ...fields.flatMap(([name, value]) => [
+      Buffer.of(0x10),
+      stringLiteral(name),
+      stringLiteral(value),
+    ]),
+  ]);
+  const frames: Buffer[] = [];
+  for (let from = 0; from < block.length; from += maxFrameBytes) {
+    const to = Math.min(block.length, from + maxFrameBytes);
+    const last = to === block.length ? frameFlag.endHeaders : 0;
+    const first =
+      (endStream ? frameFlag.endStream : 0) | (priority === undefined ? 0 : frameFlag.priority);
+    frames.push(
+      from === 0
+        ? frame(frameType.headers, first | last, streamId, block.subarray(from, to))
+        : frame(frameType.continuation, last, streamId, block.subarray(from, to)),
+    );
+  }
+  return Buffer.concat(frames);
+}
+
 /** A string of HPACK without Huffman code. */
 function stringLiteral(text: string): Buffer {
   const bytes = Buffer.from(text, 'latin1');
