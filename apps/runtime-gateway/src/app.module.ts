@@ -187,9 +187,13 @@ export class RuntimeGatewayModule
     const { config, signal, log } = this.context;
     const calls = this.metrics.calls;
     const runtimeSocket = parseEndpoint(config.runtimeEndpoint).address;
-    const main = await openGatewayEndpoint(this.runtime, this.observer, {
+    const imageServiceSocket = config.imageRouting
+      ? parseEndpoint(config.imageServiceEndpoint).address
+      : undefined;
+    const main = await openGatewayEndpoint(this.runtime, this.packages, this.observer, {
       listen: listenOptions(config.listen, config.listenMode, config.listenGroup),
       runtimeSocket,
+      imageServiceSocket,
       calls,
       onLetGo: (reason, detail) =>
         log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
@@ -205,7 +209,8 @@ export class RuntimeGatewayModule
           config.listenReadonlyGroup,
         ),
         runtimeSocket,
-        imageSocket: parseEndpoint(config.imageEndpoint).address,
+        imageSocket: imageServiceSocket ?? parseEndpoint(config.imageEndpoint).address,
+        imageSocketSpeaksBoth: config.imageRouting,
         verboseAllowed: config.readonlyVerbose,
         calls,
       });

@@ -3,6 +3,7 @@ import {
   commonKeys,
   defineConfig,
   durationKey,
+  endpointKey,
   enumKey,
   integerKey,
   key,
@@ -59,6 +60,15 @@ export const config = defineConfig({
       default: false,
       meaning:
         'Allow status calls with verbose on the read-only socket; their answers can hold environment variables and the configuration of the runtime.',
+    }),
+    imageRouting: booleanKey({
+      default: false,
+      meaning:
+        'Send image calls to image-service, for clients that use one socket for everything. Calls are then forwarded one by one (HTTP/2 is terminated) instead of bytes.',
+    }),
+    imageServiceEndpoint: endpointKey({
+      default: 'unix:///run/stowage/image.sock',
+      meaning: 'CRI socket of image-service, for imageRouting.',
     }),
     runtimeRequestTimeoutMs: durationKey({
       default: 120_000,

@@ -1,40 +1,71 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { createPipedEndpoint } from '@stowage/cri-endpoint';
+import { createPipedEndpoint, createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type { CallObserver, Endpoint, LetGoReason, ListenOptions } from '@stowage/cri-endpoint';
 import type { RuntimeObserver } from './runtime-observer';
+import { isImageCall } from './runtime-packages';
+import type { RuntimePackages } from './runtime-packages';
 import { unavailableText } from './unavailable-text';
 
 export interface GatewayEndpointOptions {
   readonly listen: ListenOptions;
   /** Socket of the runtime. */
   readonly runtimeSocket: string;
+  /** Socket to which image calls go; absent: they go to the runtime with all others. */
+  readonly imageServiceSocket?: string;
   readonly calls: CallObserver;
   readonly onLetGo: (reason: LetGoReason, detail: string) => void;
 }
 
+const service = 'runtime-gateway';
+
 /**
- * Serves the runtime's CRI on a unix socket: every connection is joined to one of the runtime's, and the observer reads the
- * calls it asks for along the way.
+ * Serves the runtime's CRI on a unix socket, while the observer reads the calls it asks for along the way. Every connection
+ * is joined to one of the runtime's; only where image calls go elsewhere each call is forwarded on its own. Either
+ * way v1 and v1alpha2 are served whichever the runtime speaks.
  */
 export function openGatewayEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
+  packages: Pick<RuntimePackages, 'path' | 'bothSpoken'>,
   observer: Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callEnded'>,
-  { listen, runtimeSocket, calls, onLetGo }: GatewayEndpointOptions,
+  options: GatewayEndpointOptions,
 ): Promise<Endpoint> {
-  return createPipedEndpoint({
-    ...listen,
-    service: 'runtime-gateway',
-    upstreamPath: runtimeSocket,
-    observe: (method) => observer.observes(method),
+  const { listen, runtimeSocket, imageServiceSocket, calls, onLetGo } = options;
+  const observing = {
+    observe: (path: string) => observer.observes(path),
     onCall: (call) => observer.callEnded(call),
     calls: {
-      started: (method) => {
-        observer.callStarted(method);
-        calls.started?.(method);
+      started: (path) => {
+        observer.callStarted(path);
+        calls.started?.(path);
       },
       ended: (call) => calls.ended?.(call),
     },
-    unavailableReason: () => unavailableText(runtime),
-    onLetGo,
+  } satisfies Partial<Parameters<typeof createPipedEndpoint>[0]>;
+
+  if (imageServiceSocket === undefined) {
+    return createPipedEndpoint({
+      ...listen,
+      ...observing,
+      service,
+      upstreamPath: runtimeSocket,
+      rewritePaths: () => (packages.bothSpoken ? undefined : (path) => packages.path(path)),
+      unavailableReason: () => unavailableText(runtime),
+      onLetGo,
+    });
+  }
+  return createTerminatingEndpoint({
+    ...listen,
+    ...observing,
+    service,
+    handlers: {},
+    upstream: {
+      address: (path) => (isImageCall(path) ? imageServiceSocket : runtimeSocket),
+      // image-service speaks both packages and asks the runtime in its own.
+      path: (path) => (isImageCall(path) ? path : packages.path(path)),
+    },
+    unavailableReason: (path) =>
+      isImageCall(path)
+        ? `image-service at ${imageServiceSocket} does not answer`
+        : unavailableText(runtime),
   });
 }

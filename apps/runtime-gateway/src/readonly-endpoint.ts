@@ -11,6 +11,8 @@ export interface ReadonlyEndpointOptions {
   /** Sockets of the runtime, and of the image service that answers image calls. */
   readonly runtimeSocket: string;
   readonly imageSocket: string;
+  /** Whether it takes both packages by itself, as image-service does. */
+  readonly imageSocketSpeaksBoth: boolean;
   readonly verboseAllowed: boolean;
   readonly calls: CallObserver;
 }
@@ -22,14 +24,16 @@ const maxRequestBytes = 1024 * 1024;
 export function openReadonlyEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
   packages: Pick<RuntimePackages, 'path'>,
-  { listen, runtimeSocket, imageSocket, verboseAllowed, calls }: ReadonlyEndpointOptions,
+  options: ReadonlyEndpointOptions,
 ): Promise<Endpoint> {
+  const { listen, runtimeSocket, imageSocket, verboseAllowed, calls } = options;
   return createTerminatingEndpoint({
     ...listen,
     service: 'runtime-gateway',
     upstream: {
       address: (path) => (isImageCall(path) ? imageSocket : runtimeSocket),
-      path: (path) => packages.path(path),
+      path: (path) =>
+        options.imageSocketSpeaksBoth && isImageCall(path) ? path : packages.path(path),
     },
     handlers: {},
     admit: (path) => readonlyVerdict(path, { verboseAllowed }),

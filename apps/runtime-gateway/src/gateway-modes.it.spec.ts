@@ -1,0 +1,214 @@
+import path from 'node:path';
+import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
+import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
+import {
+  ListImagesRequest,
+  ListImagesResponse,
+  PullImageResponse,
+  VersionRequest,
+  VersionResponse,
+} from '@stowage/cri-proto';
+import { eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
+import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
+import { eventsAbout, GatewayProcess } from './testing/gateway-process';
+import { onePackageRuntime } from './testing/one-package-runtime';
+import { callPath } from './testing/plain-client';
+
+const versionPath = (version: string) => `/runtime.${version}.RuntimeService/Version`;
+
+describe('runtime-gateway where calls have to be changed', () => {
+  let stack: Stack;
+  let events: EventCollection;
+  let image: PushedImage;
+  const ends: (() => Promise<unknown>)[] = [];
+
+  const startGateway = async (
+    node: string,
+    runtimeEndpoint: string,
+    env: Record<string, string> = {},
+  ) => {
+    const gateway = new GatewayProcess({
+      dir: stack.dir,
+      node,
+      runtimeEndpoint,
+      natsUrl: stack.nats.url,
+    });
+    ends.unshift(() => gateway.end());
+    await gateway.start({ env });
+    return gateway;
+  };
+  const version = (socket: string, name: string) =>
+    callPath(socket, versionPath(name), VersionRequest, VersionResponse, { version: '' });
+  const images = (socket: string, name: string) =>
+    callPath(
+      socket,
+      `/runtime.${name}.ImageService/ListImages`,
+      ListImagesRequest,
+      ListImagesResponse,
+      ListImagesRequest.fromPartial({}),
+    );
+
+  /** A pod's life through a gateway, and that its events are told. */
+  const livesThrough = async (gateway: GatewayProcess, node: string) => {
+    const { client } = gateway;
+    const config = {
+      metadata: { name: node, namespace: 'shop', uid: node, attempt: 0 },
+      hostname: node,
+      linux: {},
+    };
+    const { podSandboxId } = await client.runPodSandbox({ config });
+    const { containerId } = await client.createContainer({
+      podSandboxId,
+      config: {
+        metadata: { name: 'main', attempt: 0 },
+        image: { image: image.imageId },
+        command: ['/bin/sh', '-c', 'trap "exit 0" TERM; sleep 3600 & wait'],
+        linux: {},
+      },
+      sandboxConfig: config,
+    });
+    await client.startContainer({ containerId });
+    await client.stopContainer({ containerId, timeout: 5n });
+    await client.stopPodSandbox({ podSandboxId });
+    await client.removePodSandbox({ podSandboxId });
+    await eventuallyPasses(() => {
+      expect(eventsAbout(events, node, podSandboxId, containerId).map(({ name }) => name)).toEqual([
+        'PodSandboxStarted',
+        'ContainerCreated',
+        'ContainerStarted',
+        'ContainerStopped',
+        'PodSandboxStopped',
+        'ContainerRemoved',
+        'PodSandboxRemoved',
+      ]);
+    });
+    for (const { data } of eventsAbout(events, node, podSandboxId, containerId)) {
+      expect(data).toMatchObject({ observedBy: 'call' });
+    }
+  };
+
+  beforeAll(async () => {
+    stack = await startStack();
+    image = await stack.pushImage({ name: 'team/app', tag: '1' });
+    await stack.pullImage(image.reference);
+    events = await subscribeEvents(stack.nats.url);
+  });
+
+  afterAll(async () => {
+    for (const end of ends) await end();
+    await events.close();
+    await stack.down();
+  });
+
+  it.each(['v1alpha2', 'v1'] as const)(
+    'serves both packages on both sockets over a runtime that speaks only %s',
+    async (spoken) => {
+      const socket = path.join(stack.dir, `${spoken}.sock`);
+      const runtime = await onePackageRuntime(socket, stack.containerd.socket, spoken);
+      ends.push(() => runtime.close());
+      const node = `only-${spoken}`;
+      const gateway = await startGateway(node, `unix://${socket}`);
+      for (const own of [gateway.socket, gateway.readonlySocket]) {
+        for (const name of ['v1', 'v1alpha2']) {
+          expect(await version(own, name)).toMatchObject({
+            runtimeName: 'containerd',
+            runtimeApiVersion: spoken,
+          });
+          expect((await images(own, name)).images).not.toHaveLength(0);
+        }
+      }
+      await livesThrough(gateway, node);
+      const services = runtime.asked.filter((asked) => asked.endsWith('/RunPodSandbox'));
+      expect(services).toEqual([`/runtime.${spoken}.RuntimeService/RunPodSandbox`]);
+      expect(await gateway.stop()).toBe(0);
+    },
+  );
+
+  it('leaves calls alone over a runtime that speaks both', async () => {
+    const gateway = await startGateway('both', stack.containerd.endpoint);
+    await eventuallyPasses(async () => {
+      expect(await version(gateway.socket, 'v1alpha2')).toMatchObject({
+        runtimeApiVersion: 'v1alpha2',
+      });
+    });
+    expect(await version(gateway.socket, 'v1')).toMatchObject({ runtimeApiVersion: 'v1' });
+    expect(await gateway.stop()).toBe(0);
+  });
+
+  it('sees a runtime that changed the package it speaks', async () => {
+    const socket = path.join(stack.dir, 'changing.sock');
+    const before = await onePackageRuntime(socket, stack.containerd.socket, 'v1alpha2');
+    const gateway = await startGateway('changing', `unix://${socket}`);
+    expect(await version(gateway.socket, 'v1')).toMatchObject({ runtimeApiVersion: 'v1alpha2' });
+    await before.close();
+    const after = await onePackageRuntime(socket, stack.containerd.socket, 'v1');
+    ends.push(() => after.close());
+    await eventuallyPasses(async () => {
+      for (const name of ['v1', 'v1alpha2']) {
+        expect(await version(gateway.socket, name)).toMatchObject({ runtimeApiVersion: 'v1' });
+      }
+    });
+    expect(await gateway.stop()).toBe(0);
+  });
+
+  describe('with imageRouting', () => {
+    const pulled: string[] = [];
+    let gateway: GatewayProcess;
+
+    beforeAll(async () => {
+      const imageServicePath = path.join(stack.dir, 'image.sock');
+      const imageService = await createTerminatingEndpoint({
+        socketPath: imageServicePath,
+        upstream: { address: () => stack.containerd.socket },
+        handlers: {
+          '/runtime.v1.ImageService/PullImage': (_request, { method }) => {
+            pulled.push(method);
+            return Promise.resolve(
+              PullImageResponse.encode({ imageRef: 'from-image-service' }).finish(),
+            );
+          },
+        },
+        unavailableReason: () => undefined,
+      });
+      ends.push(() => imageService.close());
+      gateway = await startGateway('routing', stack.containerd.endpoint, {
+        STOWAGE_IMAGE_ROUTING: 'true',
+        STOWAGE_IMAGE_SERVICE_ENDPOINT: `unix://${imageServicePath}`,
+      });
+      ends.unshift(() => imageService.close());
+    });
+
+    it('sends image calls of one connection to image-service, and all others to the runtime', async () => {
+      const client = connectImageService({ endpoint: `unix://${gateway.socket}` });
+      try {
+        const { imageRef } = await client.pullImage({ image: { image: 'registry.example/a' } });
+        expect(imageRef).toBe('from-image-service');
+        expect((await client.listImages({})).images).not.toHaveLength(0);
+      } finally {
+        client.close();
+      }
+      expect(pulled).toEqual(['/runtime.v1.ImageService/PullImage']);
+      expect(await version(gateway.socket, 'v1alpha2')).toMatchObject({
+        runtimeApiVersion: 'v1alpha2',
+      });
+    });
+
+    it('observes as on a piped connection', async () => {
+      await livesThrough(gateway, 'routing');
+      expect(
+        await gateway.metric('stowage_gateway_calls_total{method="RunPodSandbox",code="OK"}'),
+      ).toBe(1);
+    });
+
+    it('says which of the two is missing', async () => {
+      await ends.shift()?.();
+      await expect(images(gateway.socket, 'v1')).rejects.toMatchObject({
+        code: 14,
+        details: `image-service at ${path.join(stack.dir, 'image.sock')} does not answer`,
+      });
+      const runtime = connectRuntimeService({ endpoint: `unix://${gateway.socket}` });
+      await runtime.version({});
+      runtime.close();
+    });
+  });
+});
