@@ -24,7 +24,7 @@ const handlers = {
 /** A call that is observed. */
 export type Verb = keyof typeof handlers;
 
-export const verbs = Object.keys(handlers) as readonly Verb[];
+const verbs = Object.keys(handlers) as readonly Verb[];
 
 /** Both packages are one on the wire. */
 const verbOfPath: ReadonlyMap<string, Verb> = new Map(
@@ -37,7 +37,7 @@ const verbOfPath: ReadonlyMap<string, Verb> = new Map(
 const maxPending = 10_000;
 
 /** A call ended well and its messages could not be read along. */
-export class CallUnreadableError extends Error {
+class CallUnreadableError extends Error {
   override readonly name = 'CallUnreadableError';
 }
 

@@ -18,7 +18,7 @@ export interface LookupLimits {
   readonly timeoutMs: number;
 }
 
-export const defaultLookupLimits: LookupLimits = { atOnce: 8, waiting: 20_000, timeoutMs: 5000 };
+const defaultLookupLimits: LookupLimits = { atOnce: 8, waiting: 20_000, timeoutMs: 5000 };
 
 /**
  * Asks the runtime for facts that a call does not tell. Each lookup throws when the runtime did not answer in time, and

@@ -14,11 +14,11 @@ export interface ContainerImage {
 }
 
 /** The life of a sandbox, in order; it never goes back. */
-export const sandboxPhases = ['ready', 'stopped', 'removed'] as const;
+const sandboxPhases = ['ready', 'stopped', 'removed'] as const;
 export type SandboxPhase = (typeof sandboxPhases)[number];
 
 /** The life of a container, in order; it never goes back. */
-export const containerPhases = ['created', 'running', 'exited', 'removed'] as const;
+const containerPhases = ['created', 'running', 'exited', 'removed'] as const;
 export type ContainerPhase = (typeof containerPhases)[number];
 
 /** What is told about a sandbox beside its phase. */

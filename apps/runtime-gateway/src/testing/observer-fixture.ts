@@ -49,7 +49,7 @@ export interface PublishedEvent {
 }
 
 /** A runtime as far as lookups see it: tests change the maps. */
-export class FakeFacts {
+class FakeFacts {
   readonly statuses = new Map<string, ContainerStatus>();
   readonly containers: Container[] = [];
   readonly sandboxes: PodSandbox[] = [];
