@@ -29,6 +29,7 @@ import { defaultMeterLimits } from './measure-freed';
 import { GcMetrics } from './metrics';
 import type { Publish } from './publish';
 import { GC_QUERIES, GcQueries } from './queries';
+import { lockRuntime } from './node-lock';
 import { policyFiles } from './read-policy';
 import { ImageRecordStore } from './records/record-store';
 import { Worker } from './worker';
@@ -48,6 +49,7 @@ const DISKS = Symbol('DiskWatch');
 const DETECTOR = Symbol('ImageDetector');
 const RUNNER = Symbol('CollectionRunner');
 const IMAGE_LIST = Symbol('ImageList');
+const LOCK = Symbol('RuntimeLock');
 const WORKER = Symbol('Worker');
 
 const now = (): number => Date.now();
@@ -189,10 +191,16 @@ const providers: Provider[] = [
     useFactory: ({ metrics }: Context) => new GcMetrics(metrics),
   },
   { provide: RECORDS, inject: [CONTEXT, POLICY, METRICS], useFactory: openRecords },
+  {
+    provide: LOCK,
+    // After the records: that the state directory is taken says more.
+    inject: [CONTEXT, RECORDS],
+    useFactory: ({ config }: Context) => lockRuntime(config.imageEndpoint),
+  },
   // The records come first: they are what tells that the state directory is taken.
-  { provide: BUS, inject: [CONTEXT, RECORDS], useFactory: openBus },
+  { provide: BUS, inject: [CONTEXT, LOCK], useFactory: openBus },
   { provide: PUBLISH, inject: [CONTEXT, BUS], useFactory: publisher },
-  { provide: CLIENTS, inject: [CONTEXT, RECORDS], useFactory: connectRuntime },
+  { provide: CLIENTS, inject: [CONTEXT, LOCK], useFactory: connectRuntime },
   {
     provide: RUNTIME,
     inject: [CLIENTS],

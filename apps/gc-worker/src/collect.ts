@@ -50,6 +50,8 @@ export interface CollectionPorts {
   batch(task: () => Promise<void>): Promise<void>;
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds of a clock that never jumps, for waits and durations. */
+  elapsedMs(): number;
   sleep(ms: number): Promise<void>;
 }
 
@@ -157,6 +159,7 @@ export async function carryOut(
 /** One collection while it runs. */
 class Collection {
   private readonly startedAt: number;
+  private readonly startedMs: number;
   private readonly removedImages: RemovedImage[] = [];
   private readonly failedRemovals: FailedRemoval[] = [];
   private readonly attempted: string[] = [];
@@ -179,6 +182,7 @@ class Collection {
     private readonly options: CollectionOptions,
   ) {
     this.startedAt = ports.now();
+    this.startedMs = ports.elapsedMs();
   }
 
   private get differences() {
@@ -201,7 +205,7 @@ class Collection {
         readings,
         {
           readDisks: () => this.ports.readDisks({ signal: this.options.signal }),
-          now: () => this.ports.now(),
+          elapsedMs: () => this.ports.elapsedMs(),
           sleep: (ms) => this.ports.sleep(ms),
         },
         this.options.meter,
@@ -308,10 +312,10 @@ class Collection {
     return true;
   }
 
-  /** Whether the run has lasted as long as it may; a clock that was set back does not make it longer. */
+  /** Whether the run has lasted as long as it may. */
   private isOverTime(): boolean {
     const { maxRunMs } = this.options.policy;
-    if (maxRunMs === 0 || this.ports.now() - this.startedAt < maxRunMs) return false;
+    if (maxRunMs === 0 || this.ports.elapsedMs() - this.startedMs < maxRunMs) return false;
     this.limitedBy ??= `one collection takes at most ${goDurationText(maxRunMs)}`;
     return true;
   }
@@ -530,7 +534,7 @@ class Collection {
       planId: this.plan.planId,
       trigger: this.plan.trigger,
       startedAt: this.startedAt,
-      durationMs: Math.max(0, this.ports.now() - this.startedAt),
+      durationMs: this.ports.elapsedMs() - this.startedMs,
       ...(this.askedBytes === undefined ? {} : { askedBytes: this.askedBytes }),
       expectedBytes: this.removedImages.reduce((sum, image) => sum + image.expectedBytes, 0),
       freedBytes: this.freedBytes(),

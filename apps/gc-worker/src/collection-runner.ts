@@ -255,6 +255,7 @@ export class CollectionRunner {
     const { detector, disks, runtime, store, publish, metrics, log, now } = this.parts;
     return {
       now,
+      elapsedMs: () => performance.now(),
       sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       pace: (options) => this.pace.wait(options),
       batch: (task) => this.records.run(task),

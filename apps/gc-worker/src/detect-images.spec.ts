@@ -1,7 +1,7 @@
 import { compileExempt } from './exempt';
 import { planCollection } from './plan-collection';
 import { container, FakeWorker, listed } from './testing/fake-worker';
-import { disk, input, minutes, now } from './testing/plan-fixtures';
+import { disk, input, minutes, now, policy } from './testing/plan-fixtures';
 
 const { signal } = new AbortController();
 let worker: FakeWorker;
@@ -47,6 +47,43 @@ describe('regret', () => {
     worker.runtime.images = [listed('a')];
     await worker.detector().detect({ signal });
     expect(worker.published[0]?.data.regret).toMatchObject({ afterMs: 0 });
+  });
+});
+
+describe('a clock that is set', () => {
+  it.each([
+    ['forwards', 40 * 365 * 86_400_000],
+    ['back', -40 * 365 * 86_400_000],
+  ])('%s leaves ages as they are, and pulls in progress', async (_, jump) => {
+    const worker = new FakeWorker();
+    const detector = worker.detector();
+    worker.runtime.images = [listed('a'), listed('used')];
+    worker.runtime.containers = [container('c1', 'used')];
+    await detector.detect({ signal });
+    worker.runtime.containers = [];
+    worker.hints.pullStarted('p1', ['registry.example/a:1'], worker.clock);
+    worker.store.noteRemoved('gone', { names: [], removedAt: worker.clock, planId: 'p' });
+    worker.clock += minutes(10) + jump;
+    worker.jumpMs = jump;
+    const images = await detector.detect({ signal });
+    const age = (time: number | null | undefined) => worker.clock - (time ?? 0);
+    expect(images.map(({ firstDetected }) => age(firstDetected))).toEqual([
+      minutes(10),
+      minutes(10),
+    ]);
+    expect(age(worker.store.images().get('used')?.lastUsed)).toBe(minutes(10));
+    expect(images[0]?.protections?.[0]?.rule).toBe('pull-in-progress');
+    expect(age(worker.store.removedImages().get('gone')?.removedAt)).toBe(minutes(10));
+    // So neither does a maximum age remove everything, nor a minimum age keep it for decades.
+    const plan = planCollection(
+      input({
+        images,
+        disks: [disk(99)],
+        now: worker.clock,
+        policy: policy({ maxAgeMs: minutes(30) }),
+      }),
+    );
+    expect(plan.images.map(({ rule }) => rule)).toEqual(['threshold', 'pull-in-progress']);
   });
 });
 

@@ -1,4 +1,5 @@
 import { errorMessage } from '@stowage/errors';
+import { ClockWatch } from './clock-watch';
 import type { KubeletDifferences } from './differences';
 import * as eventData from './event-data';
 import type { ExemptMatch } from './exempt';
@@ -37,6 +38,8 @@ export interface ImageDetectorParts {
   readonly log: DetectorLog;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Milliseconds of a clock that never jumps. Default: the process's own. */
+  readonly elapsedMs?: () => number;
 }
 
 /** Images whose layers are asked for in one detection, where nothing depends on them but the estimate. */
@@ -58,7 +61,11 @@ export class ImageDetector {
   private sandboxImage: string | undefined;
   private isFirst = true;
 
-  constructor(private readonly parts: ImageDetectorParts) {}
+  private readonly clock: ClockWatch;
+
+  constructor(private readonly parts: ImageDetectorParts) {
+    this.clock = new ClockWatch(parts.now, parts.elapsedMs);
+  }
 
   /**
    * One detection: records as of now, ImageDetected for new ids and ImageRemoved for those that are gone. Throws what
@@ -72,6 +79,7 @@ export class ImageDetector {
       const containers = await this.containers(signal);
       if (differences.sandboxImage === 'kept') await this.findSandboxImage(signal);
       await this.learnContents(images, signal);
+      this.followClock();
       const time = now();
       const result = applyDetection(store.images(), {
         images,
@@ -121,6 +129,16 @@ export class ImageDetector {
     const record: ImageRecord = { ...listed, ...image, usedBy };
     const [current] = this.withProtections([record], time);
     return current === undefined ? undefined : firstProtection(current);
+  }
+
+  /** When the clock was set, what is remembered moves with it: ages stay what they are. */
+  private followClock(): void {
+    const { store, hints, log } = this.parts;
+    const jumpMs = this.clock.jumpMs();
+    if (jumpMs === 0) return;
+    log.warn({ jumpMs }, 'the clock was set: remembered times move with it');
+    store.shiftTimes(jumpMs);
+    hints.shiftTimes(jumpMs);
   }
 
   private withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {

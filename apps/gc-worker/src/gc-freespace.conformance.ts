@@ -90,6 +90,7 @@ function ports(now: number, errors: Readonly<Record<string, string>> = {}): Coll
     removed: () => undefined,
     notRemoved: () => undefined,
     now: () => now,
+    elapsedMs: () => 0,
     sleep: () => Promise.resolve(),
   };
 }

@@ -92,6 +92,7 @@ function collect(
       removed: () => undefined,
       notRemoved: () => undefined,
       now: () => now,
+      elapsedMs: () => 0,
       sleep: () => Promise.resolve(),
     },
     { policy, meter: defaultMeterLimits, signal: new AbortController().signal },

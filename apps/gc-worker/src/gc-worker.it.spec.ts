@@ -557,6 +557,23 @@ describe('gc-worker on a real node', () => {
     );
   });
 
+  test('refuses a second worker on the same runtime, whatever its state directory', async () => {
+    await startWorker();
+    const second = await runApp('gc-worker', {
+      env: environment({
+        STOWAGE_HTTP_ADDR: '',
+        STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker-2'),
+      }),
+    });
+    expect(second.code).toBe(1);
+    expect(second.stderr).toBe(
+      `gc-worker: start failed: another gc-worker works on the runtime at ${stack.containerd.socket}: two would remove each other's images\n`,
+    );
+    // Killed, it leaves nothing behind that would keep the next one out.
+    await worker!.kill();
+    await startWorker();
+  });
+
   test.each([
     [
       { STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '90' },

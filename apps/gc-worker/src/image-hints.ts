@@ -74,6 +74,12 @@ export class ImageHints {
     return this.holds;
   }
 
+  /** The clock was set by so much. Ends of holds stay: they were given as times of day by others. */
+  shiftTimes(byMs: number): void {
+    for (const [id, pull] of this.pulls) this.pulls.set(id, { ...pull, since: pull.since + byMs });
+    for (const [id, at] of this.uses) this.uses.set(id, at + byMs);
+  }
+
   /** Reasons to keep an image now. */
   protections(
     { imageId, repoTags, repoDigests }: Pick<ListedImage, 'imageId' | 'repoTags' | 'repoDigests'>,

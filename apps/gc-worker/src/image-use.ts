@@ -70,8 +70,22 @@ function mayBeFamiliar(reference: string): boolean {
   return slash < 0 || !/[.:]/.test(reference.slice(0, slash));
 }
 
+/** Names of containers come again at every look; parsing each costs more than all the rest of it. */
+const fullForms = new Map<string, string>();
+const maxFullForms = 50_000;
+
 /** A name in full form with a tag or digest; what does not parse stays as it is. */
 function normalized(reference: string): string {
+  let full = fullForms.get(reference);
+  if (full === undefined) {
+    full = parsedForm(reference);
+    if (fullForms.size >= maxFullForms) fullForms.clear();
+    fullForms.set(reference, full);
+  }
+  return full;
+}
+
+function parsedForm(reference: string): string {
   try {
     const parsed = parseAnyReference(reference);
     if (isDigestOnly(parsed)) return referenceToString(parsed);

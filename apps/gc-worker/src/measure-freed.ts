@@ -21,7 +21,8 @@ export const defaultMeterLimits: FreedMeterLimits = {
 /** What the meter needs from outside. */
 export interface FreedMeterPorts {
   readDisks(): Promise<readonly FileSystemReading[]>;
-  now(): number;
+  /** Milliseconds of a clock that never jumps. */
+  elapsedMs(): number;
   sleep(ms: number): Promise<void>;
 }
 
@@ -63,9 +64,9 @@ export class FreedMeter {
     if (freed == null || expectedBytes < worthWaitingForBytes || this.fruitlessWaits >= 2) {
       return freed;
     }
-    const until = this.ports.now() + this.limits.perRemovalWaitMs;
+    const until = this.ports.elapsedMs() + this.limits.perRemovalWaitMs;
     let waited = false;
-    while (freed != null && freed < expectedBytes / 2 && this.ports.now() < until) {
+    while (freed != null && freed < expectedBytes / 2 && this.ports.elapsedMs() < until) {
       await this.ports.sleep(this.limits.pollMs);
       waited = true;
       await this.read();
@@ -81,11 +82,11 @@ export class FreedMeter {
   /** Waits until `reached` says so, nothing has come free for a while, or the limit is over. Ends with a fresh reading. */
   async waitFor(reached: () => boolean): Promise<void> {
     await this.read();
-    const until = this.ports.now() + this.limits.finalWaitMs;
+    const until = this.ports.elapsedMs() + this.limits.finalWaitMs;
     let best = this.freedBytes();
-    let quietUntil = this.ports.now() + this.limits.quietMs;
+    let quietUntil = this.ports.elapsedMs() + this.limits.quietMs;
     while (!reached() && best != null) {
-      const now = this.ports.now();
+      const now = this.ports.elapsedMs();
       if (now >= until || now >= quietUntil) return;
       await this.ports.sleep(this.limits.pollMs);
       await this.read();
@@ -93,7 +94,7 @@ export class FreedMeter {
       if (freed == null) return;
       if (freed > best) {
         best = freed;
-        quietUntil = this.ports.now() + this.limits.quietMs;
+        quietUntil = this.ports.elapsedMs() + this.limits.quietMs;
       }
     }
   }

@@ -205,6 +205,28 @@ export class ImageRecordStore {
     if (known.length > 0) this.write((file) => file.dropRemoved(known));
   }
 
+  /** The clock was set by so much: every remembered time of the past moves with it. */
+  shiftTimes(byMs: number): void {
+    const { images, removed, exceeded } = this.remembered;
+    const shifted = (time: number | null): number | null => (time == null ? null : time + byMs);
+    for (const [imageId, record] of images) {
+      const { firstDetected, lastUsed } = record;
+      images.set(imageId, {
+        ...record,
+        firstDetected: shifted(firstDetected),
+        lastUsed: shifted(lastUsed),
+      });
+    }
+    for (const [imageId, removal] of removed) {
+      removed.set(imageId, { ...removal, removedAt: removal.removedAt + byMs });
+    }
+    for (const [name, mark] of exceeded) {
+      exceeded.set(name, { ...mark, since: mark.since + byMs });
+    }
+    this.retryAt = -Infinity;
+    this.write((file) => file.replaceAll(this.remembered));
+  }
+
   status(): RecordStoreStatus {
     if (this.options.keep === 'in-memory') return { state: 'in-memory', path: this.path };
     return this.problem === undefined
@@ -281,7 +303,7 @@ export class ImageRecordStore {
 
   private write(change: (file: RecordFile) => void): void {
     if (this.options.keep === 'in-memory') return;
-    if (this.problem !== undefined && this.options.now().getTime() < this.retryAt) return;
+    if (this.problem !== undefined && this.isTooSoon()) return;
     try {
       if (this.file !== undefined && this.problem === undefined) {
         change(this.file);
@@ -295,6 +317,12 @@ export class ImageRecordStore {
     } catch (error) {
       this.failed(error);
     }
+  }
+
+  /** A clock that was set back does not put the next attempt off. */
+  private isTooSoon(): boolean {
+    const now = this.options.now().getTime();
+    return now < this.retryAt && now >= this.retryAt - retryAfterMs;
   }
 
   /** Opens the file for the state in memory, which is newer than what it holds. */

@@ -78,6 +78,8 @@ export interface Published {
 /** The parts of a worker around a fake runtime, with records in memory and a clock the test moves. */
 export class FakeWorker {
   clock = now;
+  /** How far the wall clock was set. */
+  jumpMs = 0;
   readonly runtime = new FakeRuntime();
   readonly published: Published[] = [];
   readonly lines: { message: string; fields: object }[] = [];
@@ -119,6 +121,7 @@ export class FakeWorker {
       metrics: this.metrics,
       log: this.log,
       now: this.now,
+      elapsedMs: () => this.clock - this.jumpMs,
       ...values,
     });
   }

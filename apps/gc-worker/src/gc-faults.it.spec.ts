@@ -1,0 +1,164 @@
+import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import {
+  eventually,
+  eventuallyPasses,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+  type AppProcess,
+  type EventCollection,
+  type Stack,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
+import { killWorkerAtRandom } from './testing/kill-worker';
+
+/** The short form; `npm run soak -- kill-worker` kills a hundred times. */
+test('killed at random points of collections, records and events agree with the runtime after each restart', async () => {
+  const report = await killWorkerAtRandom({ kills: 5, seed: 7 });
+  expect(report.removedBefore).toBeGreaterThan(0);
+});
+
+describe('faults on a real node', () => {
+  let stack: Stack;
+  let events: EventCollection;
+  let nats: NatsConnection;
+  let worker: AppProcess | undefined;
+
+  beforeAll(async () => {
+    stack = await startStack({ filesystemMb: 300 });
+    events = await subscribeEvents(stack.nats.url);
+    nats = await connect({ servers: stack.nats.url });
+  });
+  afterEach(async () => {
+    await worker?.stop();
+    worker = undefined;
+    if (!stack.containerd.running) await stack.containerd.start();
+  });
+  afterAll(async () => {
+    await nats.close();
+    await events.close();
+    await stack.down();
+  });
+
+  const start = async (values: Record<string, string> = {}) => {
+    worker = await spawnApp('gc-worker', {
+      env: {
+        STOWAGE_NODE_NAME: 'node-a',
+        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_NATS_SERVERS: stack.nats.url,
+        STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
+        STOWAGE_COMMANDS: 'plan,run,images,status',
+        STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+        STOWAGE_DETECTION_INTERVAL: '200ms',
+        ...values,
+      },
+    });
+    return worker;
+  };
+
+  /** Pulls unused images of 3 MB; resolves to their references and ids in the order of their detection. */
+  const pull = async (...names: string[]) => {
+    const pulled: { reference: string; imageId: string }[] = [];
+    for (const name of names) {
+      const { reference } = await stack.pushImage({ name: `team/${name}`, sizeMb: 3, tag: '1' });
+      const imageId = await stack.pullImage(reference);
+      await events.waitFor('ImageDetected', ({ data }) => data.imageId === imageId);
+      pulled.push({ reference, imageId });
+    }
+    return pulled;
+  };
+
+  const run = () =>
+    nats.request('stowage.cmd.node-a.gc-worker.run', '{"bytes":1073741824}', { timeout: 60_000 });
+  const removedIds = () => events.named('ImageRemoved').map(({ data }) => data.imageId);
+
+  test('an image that comes into use between plan and removal stays, and detection goes on meanwhile', async () => {
+    // One removal every two seconds leaves time in between.
+    await start({ STOWAGE_REMOVALS_PER_MINUTE: '30' });
+    const [first, second, third] = await pull('race-1', 'race-2', 'race-3');
+    const running = run();
+    await events.waitFor('ImageRemoved', ({ data }) => data.imageId === first!.imageId);
+    const pod = await stack.runPod({ image: third!.reference });
+    await pull('while-it-runs');
+    const answer = (await running).json<{ result: { images: object[] } }>();
+    expect(answer.result.images).toContainEqual(
+      expect.objectContaining({ imageId: third!.imageId, result: 'kept', rule: 'in-use' }),
+    );
+    expect(removedIds()).toEqual(expect.arrayContaining([first!.imageId, second!.imageId]));
+    expect(removedIds()).not.toContain(third!.imageId);
+    await pod.remove();
+  });
+
+  test('a runtime that goes in the middle of a collection ends it; the next one goes on', async () => {
+    await start({ STOWAGE_REMOVALS_PER_MINUTE: '60' });
+    const images = await pull('gone-1', 'gone-2', 'gone-3', 'gone-4');
+    const running = run();
+    await events.waitFor('ImageRemoved', ({ data }) => data.imageId === images[0]!.imageId);
+    await stack.containerd.stop();
+    const { result } = (await running).json<{ result: { failure: object } }>();
+    expect(result.failure).toMatchObject({
+      code: 'runtime-unavailable',
+      grpcStatus: 'UNAVAILABLE',
+    });
+    await events.waitFor(
+      'GarbageCollectionFailed',
+      ({ data }) => data.error.code === 'runtime-unavailable',
+    );
+    await stack.containerd.start();
+    await eventually(async () => (await worker!.get('/readyz')).status === 200);
+    await run();
+    await eventuallyPasses(() => {
+      expect(removedIds()).toEqual(expect.arrayContaining(images.map(({ imageId }) => imageId)));
+    });
+    for (const { imageId } of images) {
+      expect(removedIds().filter((removed) => removed === imageId)).toHaveLength(1);
+    }
+  });
+
+  test('with a records file that is read-only it remembers, collects, says so, and catches up', async () => {
+    const stateDir = path.join(stack.dir, 'read-only');
+    const file = path.join(stateDir, 'records.db');
+    let isReadOnly = false;
+    const env = { STOWAGE_STATE_DIR: stateDir };
+    interface Records {
+      result: { images: { imageId: string; firstDetected: string }[] };
+    }
+    const firstDetected = async (imageId: string) => {
+      const answer = await nats.request('stowage.cmd.node-a.gc-worker.images', '{}');
+      const { images } = answer.json<Records>().result;
+      return images.find((image) => image.imageId === imageId)?.firstDetected;
+    };
+    try {
+      await start(env);
+      const [image] = await pull('read-only');
+      const before = await firstDetected(image!.imageId);
+      await worker!.stop();
+      // Permissions do not hold root back; a read-only mount of just this file does.
+      execFileSync('mount', ['--bind', file, file]);
+      isReadOnly = true;
+      execFileSync('mount', ['-o', 'remount,bind,ro', file]);
+      await start(env);
+      const readyz = async () => (await worker!.get('/readyz')).body;
+      await eventuallyPasses(async () => {
+        expect(await readyz()).toContain('records degraded');
+        expect(await firstDetected(image!.imageId)).toBe(before);
+      });
+      await run();
+      expect(await stack.containerd.ctr('images', 'ls', '-q')).not.toContain('team/read-only');
+      execFileSync('umount', [file]);
+      isReadOnly = false;
+      await eventuallyPasses(
+        async () => {
+          expect(await readyz()).not.toContain('records degraded');
+          expect(removedIds()).toContain(image!.imageId);
+        },
+        { timeoutMs: 20_000 },
+      );
+    } finally {
+      await worker?.stop();
+      worker = undefined;
+      if (isReadOnly) execFileSync('umount', ['-l', file]);
+    }
+  });
+});

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connectImageService } from '@stowage/cri-client';
+import {
+  eventually,
+  eventuallyPasses,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+  type AppProcess,
+  type PushedImage,
+} from '@stowage/testing';
+import { connect } from 'nats';
+import { randomFrom } from './random';
+
+export interface KillOptions {
+  readonly kills: number;
+  readonly seed: number;
+  readonly say?: (line: string) => void;
+}
+
+/** What the kills met. */
+export interface KillReport {
+  /** Images that were removed at the runtime when the worker was killed, summed over all kills. */
+  readonly removedBefore: number;
+  /** Kills after which some images of a collection were gone and others not. */
+  readonly midCollection: number;
+}
+
+const node = 'node-a';
+const imageCount = 6;
+
+/**
+ * Kills a real worker (SIGKILL) at random points of collections, again and again, and after each restart holds records and
+ * events against the runtime. Throws where they disagree: an image gone without ImageRemoved, or told removed while it is there; one that the
+ * worker removed told as vanished; records of other images than the runtime's; a gap in the sequence; an image in use gone.
+ */
+export async function killWorkerAtRandom(options: KillOptions): Promise<KillReport> {
+  const { kills, seed, say = () => undefined } = options;
+  const random = randomFrom(seed);
+  const stack = await startStack({ filesystemMb: 300 });
+  const events = await subscribeEvents(stack.nats.url);
+  const nats = await connect({ servers: stack.nats.url, maxReconnectAttempts: -1 });
+  const images = connectImageService({ endpoint: stack.containerd.endpoint });
+  const env = {
+    STOWAGE_NODE_NAME: node,
+    STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+    STOWAGE_NATS_SERVERS: stack.nats.url,
+    STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
+    STOWAGE_COMMANDS: 'run,images',
+    STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+    STOWAGE_DETECTION_INTERVAL: '200ms',
+    STOWAGE_DISK_CHECK_INTERVAL: '1h',
+  };
+  const command = async (verb: string) =>
+    (await nats.request(`stowage.cmd.${node}.gc-worker.${verb}`, '{}', { timeout: 5000 })).json<{
+      ok: boolean;
+      result: { images: { imageId: string }[] };
+    }>();
+  const listed = async () => (await images.listImages({})).images.map(({ id }) => id).sort();
+  let worker: AppProcess | undefined;
+  let [removedBefore, midCollection] = [0, 0];
+  try {
+    const used = await stack.pushImage({ name: 'team/used', sizeMb: 3 });
+    await stack.runPod({ image: used.reference });
+    const pushed: PushedImage[] = [];
+    for (let at = 0; at < imageCount; at += 1) {
+      pushed.push(await stack.pushImage({ name: `team/kill-${at}`, sizeMb: 3 }));
+    }
+    const agree = async () => {
+      await eventuallyPasses(
+        async () => {
+          const present = await listed();
+          const { result } = await command('images');
+          assert.deepEqual(result.images.map(({ imageId }) => imageId).sort(), present);
+          assert.ok(present.includes(used.imageId), 'the image in use is gone');
+          for (const { imageId } of pushed) {
+            const told = events.all.filter(
+              ({ subject, name }) =>
+                subject === imageId && ['ImageDetected', 'ImageRemoved'].includes(name),
+            );
+            const [last, expected] = [
+              told.at(-1)?.name,
+              present.includes(imageId) ? 'ImageDetected' : 'ImageRemoved',
+            ];
+            if (told.length > 0 || present.includes(imageId)) assert.equal(last, expected, imageId);
+          }
+        },
+        { timeoutMs: 30_000 },
+      );
+      const own = events.all.filter(({ app }) => app === 'gc-worker');
+      assert.deepEqual(
+        own.map(({ sequence }) => sequence),
+        own.map((_, at) => at + 1),
+      );
+      for (const { data } of events.named('ImageRemoved')) assert.equal(data.reason, 'request');
+      assert.deepEqual(events.invalid, []);
+    };
+    /** Roughly what a whole collection takes; the kills are spread over it and a little beyond. */
+    let collectionMs = 300;
+    for (let kill = 1; kill <= kills; kill += 1) {
+      worker = await spawnApp('gc-worker', { env });
+      const there = await listed();
+      for (const { imageId, reference } of pushed) {
+        if (!there.includes(imageId)) await stack.pullImage(reference);
+      }
+      await eventually(() => command('images').then(({ ok }) => ok), {
+        what: 'the worker on NATS',
+      });
+      await agree();
+      const before = (await listed()).length;
+      const began = performance.now();
+      const answer = nats
+        .request(`stowage.cmd.${node}.gc-worker.run`, '{"bytes":1073741824}', { timeout: 20_000 })
+        .then(
+          () => (collectionMs = performance.now() - began),
+          () => undefined, // killed before it could answer
+        );
+      await pause(random() * collectionMs * 1.2);
+      await worker.kill();
+      const gone = before - (await listed()).length;
+      removedBefore += gone;
+      if (gone > 0 && gone < imageCount) midCollection += 1;
+      say(`kill ${kill} of ${kills}: ${gone} of ${imageCount} images removed`);
+      worker = await spawnApp('gc-worker', { env });
+      await eventually(() => command('images').then(({ ok }) => ok), {
+        what: 'the worker on NATS',
+      });
+      await agree();
+      await worker.stop();
+      worker = undefined;
+      void answer;
+    }
+    return { removedBefore, midCollection };
+  } finally {
+    await worker?.kill();
+    images.close();
+    await nats.close();
+    await events.close();
+    await stack.down();
+  }
+}
