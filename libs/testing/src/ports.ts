@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 
+/** Ports of that range that Node.js's `fetch` refuses to speak to. */
+const refusedByFetch = [10_080];
+
 /**
  * Free loopback ports below the range that the kernel hands out by itself, so that a server finds its port
  * free again after it was stopped. Call it under the lock `stacks`, with the ports of the other stacks.
@@ -15,7 +18,8 @@ export async function chooseStablePorts(
   const chosen = new Set<number>();
   for (let attempt = 0; chosen.size < count && attempt < 1_000; attempt += 1) {
     const port = from + Math.floor(Math.random() * (to - from));
-    if (!taken.includes(port) && (await isFree(port))) chosen.add(port);
+    if (taken.includes(port) || refusedByFetch.includes(port)) continue;
+    if (await isFree(port)) chosen.add(port);
   }
   if (chosen.size < count)
     throw new Error(`no ${count} free loopback ports between ${from} and ${to}`);
