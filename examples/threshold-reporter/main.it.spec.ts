@@ -1,0 +1,182 @@
+import { openEventBus, type EventBus } from '@stowage/event-bus';
+import { commandSubject, eventCatalog } from '@stowage/events';
+import { eventually, freePort } from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+/** The reporter as a process of its own on a real nats-server; gc-worker's side of the command is played here. */
+
+const root = path.join(__dirname, '../..');
+const node = 'worker-1.example.net';
+const cleanUps: (() => unknown)[] = [];
+let url: string;
+let bus: EventBus;
+let connection: NatsConnection;
+
+const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> => {
+  const { exitCode, signalCode } = child;
+  if (exitCode != null || signalCode != null) return exitCode;
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  child.kill(signal);
+  return exited;
+};
+
+beforeEach(async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'stowage-reporter-'));
+  cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
+  const port = await freePort();
+  url = `nats://127.0.0.1:${port}`;
+  const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', path.join(folder, 'nats')];
+  const nats = spawn('nats-server', args, { stdio: 'ignore' });
+  cleanUps.push(() => end(nats, 'SIGKILL'));
+  connection = await connect({ servers: url, waitOnFirstConnect: true, reconnectTimeWait: 50 });
+  cleanUps.push(() => connection.close());
+  const quiet = () => undefined;
+  bus = openEventBus({
+    stateDir: path.join(folder, 'state'),
+    node,
+    app: 'gc-worker',
+    nats: { servers: [url], reconnectWaitMs: 50 },
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+  });
+  cleanUps.push(() => bus.close({ drainMs: 0 }));
+});
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+const exceeded = () => bus.publish('ThresholdExceeded', eventCatalog.ThresholdExceeded.example);
+
+/** Answers `gc-worker.plan` as gc-worker does; the requests it got. */
+async function playGcWorker(reply: object): Promise<unknown[]> {
+  const requests: unknown[] = [];
+  connection.subscribe(commandSubject(node, 'gc-worker', 'plan'), {
+    callback: (_error, message) => {
+      requests.push(message.json());
+      message.respond(JSON.stringify(reply));
+    },
+  });
+  await connection.flush();
+  return requests;
+}
+
+const plan = {
+  planId: '5f0c2a41',
+  trigger: 'threshold',
+  total: 2,
+  removeCount: 1,
+  expectedBytes: 52428800,
+  keptByRule: { 'in-use': 1 },
+  images: [
+    {
+      imageId: 'sha256:1',
+      repoTags: ['registry.example:5000/team/app:1.4'],
+      verdict: 'remove',
+      rule: 'threshold',
+      order: 1,
+      expectedBytes: 52428800,
+      why: 'not used for 5 days',
+    },
+    { imageId: 'sha256:2', repoTags: [], verdict: 'keep', expectedBytes: 0, why: 'in use' },
+  ],
+};
+
+const summary = (...planLines: string[]) => [
+  'worker-1.example.net: /var/lib/containerd is 88 % full, high mark 85 %',
+  '  72.0 MiB of 600.0 MiB available, 48.0 MiB to free, full in 1 min at this rate',
+  ...planLines,
+];
+
+const withPlan = summary(
+  '  plan 5f0c2a41: 1 of 2 images would go, about 50.0 MiB',
+  '    1. registry.example:5000/team/app:1.4 (50.0 MiB): not used for 5 days',
+  '  kept: 1 in-use',
+);
+
+/**
+ * The command of the README, with this test's server. What `run-ts.mjs` does is done here, so that signals reach the
+ * reporter itself.
+ */
+function reporter(...more: string[]) {
+  const readme = readFileSync(path.join(__dirname, 'README.md'), 'utf8');
+  const [, command = ''] = /```sh\n(.*)\n```/.exec(readme) ?? [];
+  const [, runner, ...args] = command.replace('nats://127.0.0.1:4222', url).split(' ');
+  expect(runner).toBe('tools/run-ts.mjs');
+  const child = spawn(process.execPath, ['--import', 'tsx', ...args, ...more], {
+    cwd: root,
+    env: { ...process.env, TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json') },
+  });
+  cleanUps.push(() => end(child, 'SIGKILL'));
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (text: Buffer) => (stdout += text.toString()));
+  child.stderr.on('data', (text: Buffer) => (stderr += text.toString()));
+  const until = (what: string, condition: () => boolean) =>
+    eventually(condition, { timeoutMs: 60_000, what }).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${stdout}\n${stderr}`);
+    });
+  return { child, lines: () => stdout.trimEnd().split('\n'), notes: () => stderr, until };
+}
+
+it('asks gc-worker of the node for its plan and prints a summary', async () => {
+  const requests = await playGcWorker({ ok: true, result: plan });
+  exceeded();
+  bus.publish('ThresholdRecovered', eventCatalog.ThresholdRecovered.example);
+  const { child, lines, until } = reporter();
+  await until('the summary', () => lines().length === 5);
+  expect(lines()).toEqual(withPlan);
+  expect(requests).toEqual([{ limit: 50 }]);
+  expect(await end(child, 'SIGTERM')).toBe(0);
+});
+
+it('says why there is no plan: nobody there, a refusal', async () => {
+  exceeded();
+  const { lines, until } = reporter();
+  await until('the first summary', () => lines().length === 3);
+  await playGcWorker({ ok: false, error: { code: 'UNAVAILABLE', message: 'runtime is away' } });
+  exceeded();
+  await until('the second summary', () => lines().length === 6);
+  expect(lines()).toEqual([
+    ...summary('  no plan from gc-worker: nobody answers commands there'),
+    ...summary('  no plan from gc-worker: UNAVAILABLE: runtime is away'),
+  ]);
+});
+
+it('posts to a webhook, again when that fails', async () => {
+  await playGcWorker({ ok: true, result: plan });
+  const posts: string[] = [];
+  const webhook = createServer((request, response) => {
+    let body = '';
+    request.on('data', (text: Buffer) => (body += text.toString()));
+    request.on('end', () => {
+      posts.push(body);
+      response.writeHead(posts.length === 1 ? 500 : 200).end();
+    });
+  });
+  await new Promise<void>((resolve) => webhook.listen(0, '127.0.0.1', resolve));
+  cleanUps.push(() => webhook.close());
+  const { port } = webhook.address() as AddressInfo;
+  exceeded();
+  const { notes, until } = reporter('--post', `http://127.0.0.1:${port}/hook/s3cret`);
+  await until('two posts', () => posts.length === 2);
+  expect(posts.map((body) => JSON.parse(body) as unknown)).toEqual(
+    Array(2).fill({ text: withPlan.join('\n') }),
+  );
+  expect(notes()).toContain('post was answered with 500');
+  expect(notes()).not.toContain('s3cret');
+});
+
+it.each([
+  [['--from', 'yesterday'], '--from: yesterday is not allowed; allowed: all, new'],
+  [['--post', 'file:///x'], '--post: not an http or https URL'],
+])('%j is refused with the usage', async (args, message) => {
+  const { child, notes } = reporter(...args);
+  expect(await new Promise((resolve) => child.once('close', resolve))).toBe(64);
+  expect(notes().split('\n')[0]).toBe(message);
+});
