@@ -1,3 +1,4 @@
+export { activatedSockets, type ActivatedSocket } from './activated-sockets';
 export { SocketInUseError, SocketPathError } from './listen-unix';
 export { createPipedEndpoint, type PipedEndpointOptions } from './piped-endpoint';
 export {

@@ -54,6 +54,27 @@ describe('listenUnix', () => {
     });
   });
 
+  it('takes over a live socket when told to, and tells the one that had it', async () => {
+    const socketPath = folder.file('s');
+    let replaced = 0;
+    const first = await listen({ socketPath, onReplaced: () => replaced++ });
+    await listen({ socketPath, takeOver: true }, (socket) => socket.end('second'));
+    expect(await greeting(socketPath)).toBe('second');
+    await until('the first is told', () => replaced === 1);
+    await first.close();
+    expect(existsSync(socketPath)).toBe(true);
+    expect(await greeting(socketPath)).toBe('second');
+    expect(replaced).toBe(1);
+  });
+
+  it('takes over no file that is not a socket, whatever it was told', async () => {
+    const socketPath = folder.file('s');
+    writeFileSync(socketPath, 'precious');
+    await expect(listen({ socketPath, takeOver: true })).rejects.toMatchObject({
+      code: 'SOCKET_PATH',
+    });
+  });
+
   it('takes over the socket of a process that died', async () => {
     const socketPath = folder.file('s');
     const script = `require('net').createServer().listen(${JSON.stringify(socketPath)}, () => process.kill(process.pid, 'SIGKILL'))`;

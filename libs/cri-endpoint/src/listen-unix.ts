@@ -47,7 +47,7 @@ export class SocketPathError extends StowageError {
 
 /**
  * Listens on a unix socket. A stale socket file is taken over, a live one is refused with
- * {@link SocketInUseError}; anything else that stands at the path, a path that is too long or a folder that
+ * {@link SocketInUseError} unless `takeOver` says otherwise; anything else that stands at the path, a path that is too long or a folder that
  * cannot be written is a {@link SocketPathError}. The socket is made under a temporary name and renamed, so that
  * whoever sees the path can connect to it and it never has wider permissions than `mode`.
  */
@@ -57,6 +57,7 @@ export async function listenUnix(
   { allowHalfOpen = false }: { allowHalfOpen?: boolean } = {},
 ): Promise<UnixListener> {
   const { socketPath } = options;
+  if (options.fd !== undefined) return listenOn(options.fd, options, onConnection, allowHalfOpen);
   const folder = path.dirname(socketPath);
   const temporaryPath = path.join(folder, `.${randomBytes(3).toString('hex')}`);
   const longest = Math.max(Buffer.byteLength(socketPath), Buffer.byteLength(temporaryPath));
@@ -75,13 +76,10 @@ export async function listenUnix(
       cause: error,
     });
   }
-  await refuseLive(socketPath);
+  await refuseOthers(socketPath, options.takeOver ?? false);
 
-  const server = net.createServer({ allowHalfOpen }, (socket) => {
-    // A client may be gone before anybody listens for its errors; its 'close' follows in any case.
-    socket.on('error', () => undefined);
-    onConnection(socket);
-  });
+  const server = serverFor(onConnection, allowHalfOpen);
+  let own: Stats;
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -89,6 +87,7 @@ export async function listenUnix(
     });
     await fs.chmod(temporaryPath, options.mode ?? 0o600);
     if (groupId !== undefined) await fs.chown(temporaryPath, process.getuid?.() ?? -1, groupId);
+    own = await fs.stat(temporaryPath);
     await fs.rename(temporaryPath, socketPath);
   } catch (error) {
     server.close();
@@ -97,14 +96,14 @@ export async function listenUnix(
   }
   // Running out of descriptors shows up here; the connection waits in the kernel's queue meanwhile.
   server.on('error', () => undefined);
-  const own = await fs.stat(socketPath);
+  const isOwn = (found: Stats): boolean => found.ino === own.ino && found.dev === own.dev;
+  const watch = watchFile(socketPath, (found) => found.isSocket() && !isOwn(found), options);
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
+    clearInterval(watch);
     const now = await statOrUndefined(socketPath);
-    if (now !== undefined && now.ino === own.ino && now.dev === own.dev) {
-      await fs.rm(socketPath, { force: true });
-    }
+    if (now !== undefined && isOwn(now)) await fs.rm(socketPath, { force: true });
     // Whoever connected before the file went is in the kernel's queue and is still served.
     await nextTurn();
     await nextTurn();
@@ -113,12 +112,66 @@ export async function listenUnix(
   return { socketPath, close: () => (closing ??= close()) };
 }
 
-async function refuseLive(socketPath: string): Promise<void> {
+/** Listens on a socket that somebody else made and will remove. */
+async function listenOn(
+  fd: number,
+  { socketPath }: ListenOptions,
+  onConnection: (socket: net.Socket) => void,
+  allowHalfOpen: boolean,
+): Promise<UnixListener> {
+  const server = serverFor(onConnection, allowHalfOpen);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ fd }, resolve);
+    });
+  } catch (error) {
+    const reason = `descriptor ${fd}: ${errorMessage(error)}`;
+    throw new SocketPathError(socketPath, reason, { cause: error });
+  }
+  server.on('error', () => undefined);
+  // Who connects from now on waits in the queue of the socket, for the next process that is handed it.
+  const close = (): Promise<void> => Promise.resolve(void server.close());
+  let closing: Promise<void> | undefined;
+  return { socketPath, close: () => (closing ??= close()) };
+}
+
+function serverFor(onConnection: (socket: net.Socket) => void, allowHalfOpen: boolean): net.Server {
+  return net.createServer({ allowHalfOpen }, (socket) => {
+    // A client may be gone before anybody listens for its errors; its 'close' follows in any case.
+    socket.on('error', () => undefined);
+    onConnection(socket);
+  });
+}
+
+/** How often a socket file is looked at while somebody wants to know that it was replaced. */
+const watchIntervalMs = 200;
+
+function watchFile(
+  file: string,
+  isReplaced: (found: Stats) => boolean,
+  options: ListenOptions,
+): NodeJS.Timeout | undefined {
+  if (options.onReplaced === undefined) return undefined;
+  const look = async (): Promise<void> => {
+    const found = await fs.lstat(file).catch(() => undefined);
+    if (found === undefined || !isReplaced(found)) return;
+    clearInterval(timer);
+    if (!told) options.onReplaced?.();
+    told = true;
+  };
+  let told = false;
+  const timer = setInterval(() => void look(), watchIntervalMs);
+  timer.unref();
+  return timer;
+}
+
+async function refuseOthers(socketPath: string, takeOver: boolean): Promise<void> {
   const found = await statOrUndefined(socketPath);
   if (found === undefined) return;
   if (!found.isSocket())
     throw new SocketPathError(socketPath, 'a file that is not a socket exists');
-  if (await answers(socketPath)) throw new SocketInUseError(socketPath);
+  if (!takeOver && (await answers(socketPath))) throw new SocketInUseError(socketPath);
 }
 
 /** True when something listens on the socket; a full accept queue counts, a refused connection does not. */

@@ -6,6 +6,18 @@ export interface ListenOptions {
   readonly mode?: number;
   /** Group that owns the socket file, by name or number; default: the group of the process. */
   readonly group?: string | number;
+  /**
+   * Descriptor of a socket that listens already (see `activatedSockets`). Folder, mode, group and the file itself
+   * are then the affair of whoever made it.
+   */
+  readonly fd?: number;
+  /** Take the path over, by renaming onto it, also from a process that answers there. Default false. */
+  readonly takeOver?: boolean;
+  /**
+   * Called once when somebody else's socket stands at the path. Connections that were made before still arrive; the
+   * caller will want to close.
+   */
+  onReplaced?(): void;
 }
 
 /** A listening endpoint. */
