@@ -14,21 +14,20 @@ import {
   parseEndpoint,
 } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import type { Endpoint, ListenOptions } from '@stowage/cri-endpoint';
 import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
 import type { GatewayConfig } from './config';
-import { openGatewayEndpoint } from './gateway-endpoint';
+import { GatewaySockets } from './gateway-sockets';
 import type { Publish } from './lifecycle';
 import { gatewayMetrics } from './metrics';
 import type { GatewayMetrics } from './metrics';
 import { ObjectsFile } from './objects/objects-file';
-import { openReadonlyEndpoint } from './readonly-endpoint';
 import { RuntimeObserver } from './runtime-observer';
 import { probeByVersion, RuntimePackages } from './runtime-packages';
+import { stateFolderFree } from './state-folder';
 import {
   BUS,
   CONTEXT,
@@ -38,14 +37,14 @@ import {
   PACKAGES,
   RUNNING,
   RUNTIME,
+  SOCKETS,
 } from './tokens';
 
 type Context = ServiceContext<GatewayConfig>;
 
 /** What exists only once the app runs, for the metrics. */
 interface Running {
-  main?: Endpoint;
-  readonly?: Endpoint;
+  sockets?: GatewaySockets;
   observer?: RuntimeObserver;
 }
 
@@ -54,8 +53,33 @@ const busDrainMs = 2000;
 /** Time for the observer to look up what the last calls changed, milliseconds; the next start finds the rest. */
 const observerDrainMs = 3000;
 
-function openBus(context: Context): EventBus {
-  const { app, config, log, metrics } = context;
+/** Longer than the stop of the process that is being replaced may take, milliseconds. */
+const takeOverMarginMs = 5000;
+
+/** With `takeOver` calls are served before the state folder is ours: the one that has it has to let them end first. */
+async function openSockets(
+  context: Context,
+  runtime: RuntimeServiceClient,
+  packages: RuntimePackages,
+  metrics: GatewayMetrics,
+  running: Running,
+): Promise<GatewaySockets> {
+  const { config, log } = context;
+  const sockets = new GatewaySockets(context, runtime, packages, metrics.calls, () => {
+    log.info({ socket: config.listen }, 'another process has taken over the socket');
+    process.kill(process.pid, 'SIGTERM');
+  });
+  running.sockets = sockets;
+  if (config.takeOver) await sockets.open();
+  return sockets;
+}
+
+async function openBus(context: Context): Promise<EventBus> {
+  const { app, config, log, metrics, signal } = context;
+  if (config.takeOver) {
+    const limitMs = config.stopTimeoutMs + takeOverMarginMs;
+    await stateFolderFree(busSettings(app, config), limitMs, { signal });
+  }
   const bus = openEventBus({ ...busSettings(app, config), log });
   const measured = instrumentEventBus(bus, metrics);
   observeEventBus(context, measured);
@@ -120,15 +144,9 @@ function openObserver(
   return observer;
 }
 
-const listenOptions = (socketPath: string, mode: number, group: string): ListenOptions => ({
-  socketPath,
-  mode,
-  ...(group === '' ? {} : { group }),
-});
-
 const providers: Provider[] = [
   { provide: RUNNING, useFactory: (): Running => ({}) },
-  { provide: BUS, inject: [CONTEXT], useFactory: openBus },
+  { provide: BUS, inject: [CONTEXT, SOCKETS], useFactory: openBus },
   { provide: OBJECTS_FILE, inject: [CONTEXT, BUS], useFactory: openObjectsFile },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
   {
@@ -146,11 +164,16 @@ const providers: Provider[] = [
     inject: [CONTEXT, RUNNING],
     useFactory: ({ metrics }: Context, running: Running) =>
       gatewayMetrics(metrics, {
-        main: () => running.main?.stats(),
-        readonly: () => running.readonly?.stats(),
+        main: () => running.sockets?.stats('main'),
+        readonly: () => running.sockets?.stats('readonly'),
         known: () => running.observer?.objects.counts ?? { sandbox: 0, container: 0 },
         turnedAway: () => running.observer?.objects.turnedAway ?? 0,
       }),
+  },
+  {
+    provide: SOCKETS,
+    inject: [CONTEXT, RUNTIME, PACKAGES, METRICS, RUNNING],
+    useFactory: openSockets,
   },
   {
     provide: OBSERVER,
@@ -169,10 +192,9 @@ export class RuntimeGatewayModule
     @Inject(RUNTIME) private readonly runtime: RuntimeServiceClient,
     @Inject(PACKAGES) private readonly packages: RuntimePackages,
     @Inject(OBSERVER) private readonly observer: RuntimeObserver,
-    @Inject(METRICS) private readonly metrics: GatewayMetrics,
     @Inject(BUS) private readonly bus: EventBus,
     @Inject(OBJECTS_FILE) private readonly file: ObjectsFile,
-    @Inject(RUNNING) private readonly running: Running,
+    @Inject(SOCKETS) private readonly sockets: GatewaySockets,
   ) {}
 
   static create(context: Context): DynamicModule {
@@ -184,44 +206,16 @@ export class RuntimeGatewayModule
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { config, signal, log } = this.context;
-    const calls = this.metrics.calls;
-    const runtimeSocket = parseEndpoint(config.runtimeEndpoint).address;
-    const imageServiceSocket = config.imageRouting
-      ? parseEndpoint(config.imageServiceEndpoint).address
-      : undefined;
-    const main = await openGatewayEndpoint(this.runtime, this.packages, this.observer, {
-      listen: listenOptions(config.listen, config.listenMode, config.listenGroup),
-      runtimeSocket,
-      imageServiceSocket,
-      calls,
-      onLetGo: (reason, detail) =>
-        log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
-    });
-    this.running.main = main;
+    const { signal } = this.context;
+    this.sockets.observeWith(this.observer);
+    if (!this.sockets.isOpen) await this.sockets.open();
     this.observer.start();
-    log.info({ socket: main.socketPath }, 'serving CRI');
-    if (config.listenReadonly !== '') {
-      this.running.readonly = await openReadonlyEndpoint(this.runtime, this.packages, {
-        listen: listenOptions(
-          config.listenReadonly,
-          config.listenReadonlyMode,
-          config.listenReadonlyGroup,
-        ),
-        runtimeSocket,
-        imageSocket: imageServiceSocket ?? parseEndpoint(config.imageEndpoint).address,
-        imageSocketSpeaksBoth: config.imageRouting,
-        verboseAllowed: config.readonlyVerbose,
-        calls,
-      });
-      log.info({ socket: config.listenReadonly }, 'serving CRI, read-only');
-    }
     // Clients go elsewhere while queries still finish.
-    signal.addEventListener('abort', () => void this.#closeEndpoints(), { once: true });
+    signal.addEventListener('abort', () => void this.#closeSockets(), { once: true });
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await this.#closeEndpoints();
+    await this.#closeSockets();
     await this.observer.stop(observerDrainMs);
   }
 
@@ -233,9 +227,8 @@ export class RuntimeGatewayModule
   }
 
   /** Calls in flight get half of the time to stop; closing twice is closing once. */
-  async #closeEndpoints(): Promise<void> {
+  async #closeSockets(): Promise<void> {
     const drainMs = Math.floor(this.context.config.stopTimeoutMs / 2);
-    const { main, readonly } = this.running;
-    await Promise.all([main?.close({ drainMs }), readonly?.close({ drainMs })]);
+    await this.sockets.close({ drainMs });
   }
 }

@@ -5,6 +5,8 @@ import type { CommandCall, ServiceContext } from '@stowage/service-kit';
 import * as z from 'zod';
 import type { GatewayConfig } from './config';
 import { listPods } from './list-pods';
+import { runInContainer, runInContainerInput } from './run-in-container';
+import type { RunInContainer } from './run-in-container';
 import type { RuntimeObserver } from './runtime-observer';
 import { runtimeStatus } from './runtime-status';
 import { runtimeVersion } from './runtime-version';
@@ -13,7 +15,7 @@ import { CONTEXT, OBSERVER, RUNTIME } from './tokens';
 const podsInput = z.strictObject({ all: z.boolean().optional() });
 const noInput = z.strictObject({});
 
-/** The NATS queries of this app: `stowage.cmd.<node>.runtime-gateway.<verb>`. */
+/** The NATS queries of this app, and `exec`, which only a configuration allows: `stowage.cmd.<node>.runtime-gateway.<verb>`. */
 @Controller()
 export class CommandsController {
   constructor(
@@ -35,5 +37,11 @@ export class CommandsController {
   @Command('version', noInput)
   version(_input: object, { signal }: CommandCall) {
     return runtimeVersion(this.runtime, this.context.version, { signal });
+  }
+
+  @Command('exec', runInContainerInput)
+  exec(input: RunInContainer, { signal, log }: CommandCall) {
+    log.info({ containerId: input.containerId }, 'running a command in a container');
+    return runInContainer(this.runtime, input, { signal });
   }
 }

@@ -44,7 +44,7 @@ export const config = defineConfig({
     ...commonKeys({
       httpAddr: '127.0.0.1:9470',
       commands: ['pods', 'status', 'version'],
-      allCommands: ['pods', 'status', 'version'],
+      allCommands: ['pods', 'status', 'version', 'exec'],
     }),
     listen: listenKey('/run/stowage/runtime.sock'),
     listenMode: socketModeKey('CRI socket'),
@@ -60,6 +60,11 @@ export const config = defineConfig({
       default: false,
       meaning:
         'Allow status calls with verbose on the read-only socket; their answers can hold environment variables and the configuration of the runtime.',
+    }),
+    takeOver: booleanKey({
+      default: false,
+      meaning:
+        'Take the sockets over from a running instance, which then lets its calls end and stops. For upgrades without a failed call.',
     }),
     imageRouting: booleanKey({
       default: false,

@@ -8,8 +8,10 @@ import {
   VersionRequest,
   VersionResponse,
 } from '@stowage/cri-proto';
+import { commandSubject } from '@stowage/events';
 import { eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
 import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
+import { connect } from 'nats';
 import { eventsAbout, GatewayProcess } from './testing/gateway-process';
 import { onePackageRuntime } from './testing/one-package-runtime';
 import { callPath } from './testing/plain-client';
@@ -133,6 +135,55 @@ describe('runtime-gateway where calls have to be changed', () => {
     });
     expect(await version(gateway.socket, 'v1')).toMatchObject({ runtimeApiVersion: 'v1' });
     expect(await gateway.stop()).toBe(0);
+  });
+
+  it('runs commands for NATS only where that is configured', async () => {
+    const { containerId, remove } = await stack.runPod({ image: image.reference });
+    const nats = await connect({ servers: stack.nats.url });
+    const exec = async (node: string, input: object): Promise<unknown> =>
+      (
+        await nats.request(commandSubject(node, 'runtime-gateway', 'exec'), JSON.stringify(input), {
+          timeout: 20_000,
+        })
+      ).json();
+    const shell = (script: string) => ({ containerId, command: ['/bin/sh', '-c', script] });
+    const closed = await startGateway('exec-off', stack.containerd.endpoint);
+    await eventuallyPasses(async () => {
+      expect(await exec('exec-off', shell('id'))).toMatchObject({
+        ok: false,
+        error: { code: 'PERMISSION_DENIED' },
+      });
+    });
+    expect(await closed.stop()).toBe(0);
+    const open = await startGateway('exec-on', stack.containerd.endpoint, {
+      STOWAGE_COMMANDS: 'pods,exec',
+    });
+    await eventuallyPasses(async () => {
+      expect(await exec('exec-on', shell('echo out; echo err >&2; exit 3'))).toEqual({
+        ok: true,
+        result: { exitCode: 3, stdout: 'out\n', stderr: 'err\n', truncated: false },
+      });
+    });
+    expect(await exec('exec-on', shell('yes | head -c 300000'))).toMatchObject({
+      ok: true,
+      result: { exitCode: 0, truncated: true },
+    });
+    expect(await exec('exec-on', { ...shell('sleep 30'), timeoutSeconds: 1 })).toMatchObject({
+      ok: false,
+      error: { code: 'DEADLINE_EXCEEDED' },
+    });
+    expect(await exec('exec-on', { containerId: 'nobody', command: ['id'] })).toMatchObject({
+      ok: false,
+      error: { code: 'NOT_FOUND' },
+    });
+    expect(await exec('exec-on', { containerId })).toMatchObject({
+      ok: false,
+      error: { code: 'INVALID_ARGUMENT' },
+    });
+    await nats.close();
+    expect(await open.stop()).toBe(0);
+    expect(open.app.stdout).not.toContain('sleep 30');
+    await remove();
   });
 
   it('sees a runtime that changed the package it speaks', async () => {

@@ -472,7 +472,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       ok: true,
       result: { runtimeName: 'containerd', version: '0.1.0', criVersion: 'v1' },
     });
-    expect(await ask('exec')).toMatchObject({ ok: false });
+    expect(await ask('exec')).toMatchObject({ ok: false, error: { code: 'PERMISSION_DENIED' } });
   });
 
   it('counts calls, bytes, times and connections', async () => {

@@ -7,3 +7,4 @@ export const OBJECTS_FILE = Symbol('ObjectsFile');
 export const RUNNING = Symbol('Running');
 export const METRICS = Symbol('GatewayMetrics');
 export const OBSERVER = Symbol('RuntimeObserver');
+export const SOCKETS = Symbol('GatewaySockets');

@@ -1,0 +1,106 @@
+import { parseEndpoint } from '@stowage/cri-client';
+import type { RuntimeServiceClient } from '@stowage/cri-client';
+import { activatedSockets } from '@stowage/cri-endpoint';
+import type {
+  ActivatedSocket,
+  CallObserver,
+  Endpoint,
+  EndpointStats,
+  ListenOptions,
+} from '@stowage/cri-endpoint';
+import type { ServiceContext } from '@stowage/service-kit';
+import type { GatewayConfig } from './config';
+import { openGatewayEndpoint } from './gateway-endpoint';
+import { openReadonlyEndpoint } from './readonly-endpoint';
+import type { RuntimeObserver } from './runtime-observer';
+import type { RuntimePackages } from './runtime-packages';
+
+/** Names of activated sockets (FileDescriptorName in the socket unit). */
+const activatedNames = { main: 'runtime', readonly: 'runtime-ro' } as const;
+type SocketName = keyof typeof activatedNames;
+
+type CallsOf = Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callEnded'>;
+
+/** The sockets of the gateway, which can be served before there is an observer. */
+export class GatewaySockets {
+  #main: Endpoint | undefined;
+  #readonly: Endpoint | undefined;
+  #observer: CallsOf | undefined;
+  readonly #activated: readonly ActivatedSocket[];
+
+  constructor(
+    private readonly context: Pick<ServiceContext<GatewayConfig>, 'config' | 'log'>,
+    private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
+    private readonly packages: Pick<RuntimePackages, 'path' | 'bothSpoken'>,
+    private readonly calls: CallObserver,
+    /** Another process has taken over the main socket. */
+    private readonly onReplaced: () => void,
+  ) {
+    this.#activated = activatedSockets(process.env, process.pid);
+  }
+
+  stats(socket: SocketName): EndpointStats | undefined {
+    return (socket === 'main' ? this.#main : this.#readonly)?.stats();
+  }
+
+  get isOpen(): boolean {
+    return this.#main !== undefined;
+  }
+
+  /** Calls that begin from now on are observed. */
+  observeWith(observer: CallsOf): void {
+    this.#observer = observer;
+  }
+
+  async open(): Promise<void> {
+    const { config, log } = this.context;
+    const runtimeSocket = parseEndpoint(config.runtimeEndpoint).address;
+    const imageServiceSocket = config.imageRouting
+      ? parseEndpoint(config.imageServiceEndpoint).address
+      : undefined;
+    const observer: CallsOf = {
+      observes: (path) => this.#observer?.observes(path) ?? false,
+      callStarted: (path) => this.#observer?.callStarted(path),
+      callEnded: (call) => this.#observer?.callEnded(call),
+    };
+    this.#main = await openGatewayEndpoint(this.runtime, this.packages, observer, {
+      listen: { ...this.#listenOptions('main'), onReplaced: this.onReplaced },
+      runtimeSocket,
+      imageServiceSocket,
+      calls: this.calls,
+      onLetGo: (reason, detail) =>
+        log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
+    });
+    log.info({ socket: this.#main.socketPath }, 'serving CRI');
+    if (config.listenReadonly === '') return;
+    this.#readonly = await openReadonlyEndpoint(this.runtime, this.packages, {
+      listen: this.#listenOptions('readonly'),
+      runtimeSocket,
+      imageSocket: imageServiceSocket ?? parseEndpoint(config.imageEndpoint).address,
+      imageSocketSpeaksBoth: config.imageRouting,
+      verboseAllowed: config.readonlyVerbose,
+      calls: this.calls,
+    });
+    log.info({ socket: this.#readonly.socketPath }, 'serving CRI, read-only');
+  }
+
+  async close(options: { drainMs: number }): Promise<void> {
+    await Promise.all([this.#main?.close(options), this.#readonly?.close(options)]);
+  }
+
+  #listenOptions(socket: SocketName): ListenOptions {
+    const { config } = this.context;
+    const { takeOver } = config;
+    const [socketPath, mode, group] =
+      socket === 'main'
+        ? [config.listen, config.listenMode, config.listenGroup]
+        : [config.listenReadonly, config.listenReadonlyMode, config.listenReadonlyGroup];
+    const activated = this.#activated.find(
+      (one) => one.name === activatedNames[socket] || one.socketPath === socketPath,
+    );
+    if (activated !== undefined) {
+      return { socketPath: activated.socketPath ?? socketPath, fd: activated.fd };
+    }
+    return { socketPath, mode, takeOver, ...(group === '' ? {} : { group }) };
+  }
+}
