@@ -11,6 +11,7 @@ import {
   connectRuntimeService,
   criCallLog,
   criMetrics,
+  criTracing,
   parseEndpoint,
 } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
@@ -109,7 +110,7 @@ function connectRuntime(context: Context): RuntimeServiceClient {
   const client = connectRuntimeService({
     endpoint: config.runtimeEndpoint,
     timeoutMs: config.runtimeRequestTimeoutMs,
-    observer: combineObservers(criMetrics(metrics), criCallLog(log)),
+    observer: combineObservers(criMetrics(metrics), criCallLog(log), criTracing()),
   });
   observeRuntime(context, client);
   return client;

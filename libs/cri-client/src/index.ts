@@ -19,6 +19,7 @@ export { LogReduction } from './log-reduction';
 export { criMetrics } from './metrics';
 export { combineObservers } from './observers';
 export { connectRuntimeService } from './runtime-service';
+export { criTracing, type CriTracer } from './tracing';
 export type {
   CriCall,
   CriCallObserver,
