@@ -381,9 +381,11 @@ describe('runtime-gateway on containerd and NATS', () => {
     }
     await relisted(busy);
     const ofNode = events.all.filter((event) => event.node === 'busy-node');
-    // Exit code and request are known although listings saw the exits too.
+    // The request is known although listings saw the exits too. The exit code is asked for after the stop, and is
+    // unknown where the removal, which does not wait for us, came first.
     for (const event of ofNode.filter(({ name }) => name === 'ContainerStopped')) {
-      expect(event.data).toMatchObject({ exitCode: 0, requested: true, observedBy: 'call' });
+      expect(event.data).toMatchObject({ requested: true, observedBy: 'call' });
+      expect([0, undefined]).toContain((event.data as { exitCode?: number }).exitCode);
     }
     expect(ofNode).toHaveLength(6 * 7);
     expect(ofNode.map(({ sequence }) => sequence)).toEqual(ofNode.map((_, index) => index + 1));
