@@ -75,11 +75,17 @@ async function openSockets(
   return sockets;
 }
 
-async function openBus(context: Context): Promise<EventBus> {
+async function openBus(context: Context, sockets: GatewaySockets): Promise<EventBus> {
   const { app, config, log, metrics, signal } = context;
   if (config.takeOver) {
     const limitMs = config.stopTimeoutMs + takeOverMarginMs;
-    await stateFolderFree(busSettings(app, config), limitMs, { signal });
+    try {
+      await stateFolderFree(busSettings(app, config), limitMs, { signal });
+    } catch (error) {
+      // Stopped, or replaced, before the start was over: calls are served already and may end.
+      await sockets.close({ drainMs: Math.floor(config.stopTimeoutMs / 2) });
+      throw error;
+    }
   }
   const bus = openEventBus({ ...busSettings(app, config), log });
   const measured = instrumentEventBus(bus, metrics);

@@ -131,6 +131,27 @@ describe('runtime-gateway is replaced', () => {
     expect(await first.stop()).toBe(0);
   });
 
+  it('by one that is replaced itself before it got the state folder: no call fails', async () => {
+    const env = settings();
+    const first = await start(env);
+    const caller = keepCalling(env.STOWAGE_LISTEN);
+    const takeOver = { ...env, STOWAGE_TAKE_OVER: 'true' };
+    const serves = (app: AppProcess) => logged(app, 'serving CRI');
+    // It is stopped, so that it does not give up the state folder.
+    process.kill(first.pid, 'SIGSTOP');
+    const second = await spawnApp('runtime-gateway', { env: takeOver, ready: serves });
+    apps.push(second);
+    const third = await spawnApp('runtime-gateway', { env: takeOver, ready: serves });
+    apps.push(third);
+    expect(await second.exited).toEqual({ code: 0, signal: null });
+    process.kill(first.pid, 'SIGCONT');
+    expect(await first.exited).toEqual({ code: 0, signal: null });
+    await eventually(() => logged(third, 'ready'), { what: 'the third to be ready' });
+    await caller.stop();
+    expect(caller.failures).toEqual([]);
+    expect(await third.stop()).toBe(0);
+  });
+
   it('takes over where nobody is, too', async () => {
     const app = await start({ ...settings(), STOWAGE_TAKE_OVER: 'true' });
     expect(await app.stop()).toBe(0);
