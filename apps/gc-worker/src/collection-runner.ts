@@ -275,9 +275,10 @@ export class CollectionRunner {
         const { expectedIsEstimate, repoDigests } = image;
         const facts = { reason, planId, measuredBytes, expectedIsEstimate };
         publish('ImageRemoved', imageId, eventData.imageRemoved(image, facts, now()));
-        store.forget(imageId);
         if (this.parts.policy.regretWindowMs > 0) {
           store.noteRemoved(imageId, { names: repoDigests, removedAt: now(), planId });
+        } else {
+          store.forget(imageId);
         }
         metrics.imageCollected(reason);
         log.info(

@@ -5,7 +5,7 @@ import * as eventData from './event-data';
 import type { ExemptMatch } from './exempt';
 import type { ImageContents } from './image-contents';
 import type { ImageHints } from './image-hints';
-import { findUsers, ImageIndex, type ContainerUse } from './image-use';
+import { findUsers, ReferenceSearch, type ContainerUse } from './image-use';
 import { togetherBytes } from './layer-shares';
 import type { GcMetrics } from './metrics';
 import { firstProtection, type KeepRule, type PlannedImage } from './plan-collection';
@@ -143,12 +143,12 @@ export class ImageDetector {
 
   private withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {
     const { exempt, hints, contents, needsLabels } = this.parts;
-    const sandboxIds =
-      this.sandboxImage === undefined ? [] : new ImageIndex(records).find(this.sandboxImage);
+    const { sandboxImage = '' } = this;
+    const sandboxIds = new ReferenceSearch([sandboxImage]).look(records).find(sandboxImage);
     return records.map((record) => {
       const protections: Protection[] = hints.protections(record, now);
-      if (this.sandboxImage !== undefined && sandboxIds.includes(record.imageId)) {
-        protections.push({ rule: 'sandbox-image', reference: this.sandboxImage });
+      if (sandboxIds.includes(record.imageId)) {
+        protections.push({ rule: 'sandbox-image', reference: sandboxImage });
       }
       const content = contents.of(record.imageId);
       const facts = content?.labels === undefined ? record : { ...record, labels: content.labels };

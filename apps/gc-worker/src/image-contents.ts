@@ -70,7 +70,8 @@ export class ImageContents {
   }
 
   private forgetAllBut(images: readonly Pick<ListedImage, 'imageId'>[]): void {
-    if (this.known.size === 0) return;
+    // Nothing can have gone for good while no more are known than there are.
+    if (this.known.size <= images.length) return;
     const ids = new Set(images.map(({ imageId }) => imageId));
     let isForgotten = false;
     for (const imageId of this.known.keys()) {

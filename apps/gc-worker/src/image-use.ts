@@ -19,48 +19,60 @@ export interface ContainerUse {
   readonly podName?: string;
 }
 
-/** Finds listed images by any way to refer to them. */
-export class ImageIndex {
-  /** One id, which is nearly always so, or several. */
-  private readonly byReference = new Map<string, string | readonly string[]>();
-  private readonly ids = new Set<string>();
+/**
+ * Finds the listed images that references (id, bare hex, digest, name in any form) mean. Holds what is looked for, not all there is: a node has
+ * ten names an image and few containers.
+ */
+export class ReferenceSearch {
+  /** What is looked for, with the ids of the images found: one, which is nearly always so, or several. */
+  private readonly found = new Map<string, string | readonly string[] | undefined>();
 
-  constructor(images: readonly ListedImage[]) {
-    for (const { imageId, repoTags, repoDigests } of images) {
-      this.ids.add(imageId);
-      this.add(imageId, imageId);
-      const hex = imageId.split(':', 2)[1];
-      if (hex !== undefined) this.add(hex, imageId);
-      for (const reference of [...repoTags, ...repoDigests]) {
-        this.add(reference, imageId);
-        if (mayBeFamiliar(reference)) this.add(normalized(reference), imageId);
-        const digest = reference.split('@', 2)[1];
-        if (digest !== undefined) this.add(digest, imageId);
-      }
+  constructor(references: Iterable<string>) {
+    for (const reference of references) {
+      if (reference === '' || this.found.has(reference)) continue;
+      this.found.set(reference, undefined);
+      const full = normalized(reference);
+      if (!this.found.has(full)) this.found.set(full, undefined);
     }
   }
 
-  /** Whether an image of exactly this id is listed. */
-  hasId(imageId: string): boolean {
-    return this.ids.has(imageId);
+  /** Takes note of the images. */
+  look(images: readonly ListedImage[]): this {
+    if (this.found.size === 0) return this;
+    for (const { imageId, repoTags, repoDigests } of images) {
+      this.note(imageId, imageId);
+      const colon = imageId.indexOf(':');
+      if (colon >= 0) this.note(imageId.slice(colon + 1), imageId);
+      for (const reference of repoTags) this.noteName(reference, imageId);
+      for (const reference of repoDigests) this.noteName(reference, imageId);
+    }
+    return this;
   }
 
-  /** Ids of the images that a reference (id, bare hex, digest, name in any form) means; empty when none. */
+  /** Ids of the images that a reference means; empty when none. It must be one of those looked for. */
   find(reference: string): readonly string[] {
     if (reference === '') return [];
-    const found = this.byReference.get(reference) ?? this.byReference.get(normalized(reference));
+    const found = this.found.get(reference) ?? this.found.get(normalized(reference));
     if (found === undefined) return [];
     return typeof found === 'string' ? [found] : found;
   }
 
-  private add(reference: string, imageId: string): void {
-    const known = this.byReference.get(reference);
+  private noteName(reference: string, imageId: string): void {
+    this.note(reference, imageId);
+    if (mayBeFamiliar(reference)) this.note(normalized(reference), imageId);
+    const at = reference.indexOf('@');
+    if (at >= 0) this.note(reference.slice(at + 1), imageId);
+  }
+
+  private note(reference: string, imageId: string): void {
+    if (!this.found.has(reference)) return;
+    const known = this.found.get(reference);
     if (known === undefined) {
-      this.byReference.set(reference, imageId);
+      this.found.set(reference, imageId);
       return;
     }
     const ids = typeof known === 'string' ? [known] : known;
-    if (!ids.includes(imageId)) this.byReference.set(reference, [...ids, imageId]);
+    if (!ids.includes(imageId)) this.found.set(reference, [...ids, imageId]);
   }
 }
 
@@ -107,7 +119,7 @@ export function findUsers(
   containers: readonly ContainerUse[],
   match: KubeletDifferences['inUseMatch'],
 ): Map<string, ImageUser[]> {
-  const index = new ImageIndex(images);
+  const imagesOf = match === 'image-id' ? byImageId(images) : byAnyReference(images, containers);
   const users = new Map<string, ImageUser[]>();
   const add = (imageId: string, user: ImageUser) => {
     const known = users.get(imageId);
@@ -117,29 +129,56 @@ export function findUsers(
   for (const container of containers) {
     const { containerId, containerName, podNamespace, podName } = container;
     const user = { containerId, containerName, podNamespace, podName };
-    for (const imageId of imagesOf(container, index, match)) {
-      add(imageId, { as: 'container', ...user });
-    }
-    const volumes = container.imageVolumes.flatMap((reference) =>
-      match === 'image-id' ? (index.hasId(reference) ? [reference] : []) : index.find(reference),
-    );
-    for (const imageId of new Set(volumes)) add(imageId, { as: 'image-volume', ...user });
+    const { own, mounted } = imagesOf(container);
+    for (const imageId of own) add(imageId, { as: 'container', ...user });
+    for (const imageId of mounted) add(imageId, { as: 'image-volume', ...user });
   }
   return users;
 }
 
-function imagesOf(
-  { imageId, imageRef, imageNames }: ContainerUse,
-  index: ImageIndex,
-  match: KubeletDifferences['inUseMatch'],
-): Iterable<string> {
-  if (match === 'image-id') {
+type ImagesOf = (container: ContainerUse) => {
+  own: Iterable<string>;
+  mounted: Iterable<string>;
+};
+
+function byImageId(images: readonly ListedImage[]): ImagesOf {
+  const ids = new Set(images.map(({ imageId }) => imageId));
+  return ({ imageId, imageRef, imageVolumes }) => {
     const id = imageId === '' ? imageRef : imageId;
-    return index.hasId(id) ? [id] : [];
+    return {
+      own: ids.has(id) ? [id] : [],
+      mounted: new Set(imageVolumes.filter((reference) => ids.has(reference))),
+    };
+  };
+}
+
+function byAnyReference(
+  images: readonly ListedImage[],
+  containers: readonly ContainerUse[],
+): ImagesOf {
+  const search = new ReferenceSearch(allReferences(containers)).look(images);
+  const findAll = (references: readonly string[]): Iterable<string> => {
+    const found = new Set<string>();
+    for (const reference of references) {
+      for (const id of search.find(reference)) found.add(id);
+    }
+    return found;
+  };
+  return (container) => ({
+    own: findAll(ownReferences(container)),
+    mounted: container.imageVolumes.length === 0 ? [] : findAll(container.imageVolumes),
+  });
+}
+
+const ownReferences = ({ imageId, imageRef, imageNames }: ContainerUse): string[] => [
+  imageId,
+  imageRef,
+  ...imageNames,
+];
+
+function* allReferences(containers: readonly ContainerUse[]): Iterable<string> {
+  for (const container of containers) {
+    yield* ownReferences(container);
+    yield* container.imageVolumes;
   }
-  const found = new Set<string>();
-  for (const reference of [imageId, imageRef, ...imageNames]) {
-    for (const id of index.find(reference)) found.add(id);
-  }
-  return found;
 }

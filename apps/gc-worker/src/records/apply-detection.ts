@@ -19,6 +19,8 @@ export interface Detection {
 
 /** Records after a detection, and what changed. */
 export interface DetectionResult {
+  /** When it looked, ms since the epoch: whoever used an image then was its last user so far. */
+  readonly detectedAt: number;
   readonly records: ReadonlyMap<string, ImageRecord>;
   /** Not known before. */
   readonly detected: readonly ImageRecord[];
@@ -36,24 +38,92 @@ export function applyDetection(
   { images, users, detectTime, now }: Detection,
 ): DetectionResult {
   const records = new Map<string, ImageRecord>();
+  const added = new Map<string, ImageRecord>();
   for (const listed of images) {
     const before = known.get(listed.imageId);
-    const usedBy = users.get(listed.imageId) ?? [];
-    records.set(listed.imageId, {
+    const usedBy = users.get(listed.imageId) ?? nobody;
+    if (before !== undefined) {
+      records.set(listed.imageId, renewed(before, listed, usedBy, now));
+      continue;
+    }
+    const record: ImageRecord = {
       ...listed,
-      firstDetected: before === undefined ? detectTime : notAhead(before.firstDetected, now),
-      lastUsed: usedBy.length > 0 ? now : notAhead(before?.lastUsed ?? null, now),
+      firstDetected: detectTime,
+      lastUsed: usedBy.length > 0 ? now : null,
       usedBy,
-      ...namespacesOf(before, usedBy),
-      ...(before?.pulled === undefined ? {} : { pulled: before.pulled }),
-    });
+      ...namespacesOf([], usedBy),
+    };
+    records.set(listed.imageId, record);
+    added.set(listed.imageId, record);
   }
+  const isAllThere = records.size === known.size + added.size;
   return {
+    detectedAt: now,
     records,
-    detected: [...records.values()].filter(({ imageId }) => !known.has(imageId)),
-    vanished: [...known.values()].filter(({ imageId }) => !records.has(imageId)),
+    detected: [...added.values()],
+    vanished: isAllThere ? [] : [...known.values()].filter(({ imageId }) => !records.has(imageId)),
   };
 }
+
+const nobody: readonly ImageUser[] = [];
+
+/** The record itself where nothing changed, else one that shares with it what did not: thousands of images change little. */
+function renewed(
+  before: ImageRecord,
+  listed: ListedImage,
+  usedBy: readonly ImageUser[],
+  now: number,
+): ImageRecord {
+  const firstDetected = notAhead(before.firstDetected, now);
+  const lastUsed = usedBy.length > 0 ? now : notAhead(before.lastUsed, now);
+  const sameUsers = sameImageUsers(before.usedBy, usedBy);
+  const sameTags = sameTexts(before.repoTags, listed.repoTags);
+  const sameDigests = sameTexts(before.repoDigests, listed.repoDigests);
+  const sameFacts =
+    before.sizeBytes === listed.sizeBytes &&
+    before.pinned === listed.pinned &&
+    before.runtimeHandler === listed.runtimeHandler &&
+    before.firstDetected === firstDetected &&
+    before.lastUsed === lastUsed;
+  if (sameUsers && sameTags && sameDigests && sameFacts) return before;
+  const { sizeBytes, pinned, runtimeHandler } = listed;
+  const namespaces = sameUsers ? before.namespaces : undefined;
+  return {
+    imageId: before.imageId,
+    repoTags: sameTags ? before.repoTags : listed.repoTags,
+    repoDigests: sameDigests ? before.repoDigests : listed.repoDigests,
+    sizeBytes,
+    pinned,
+    runtimeHandler,
+    firstDetected,
+    lastUsed,
+    usedBy: sameUsers ? before.usedBy : usedBy,
+    ...(namespaces === undefined ? namespacesOf(before.namespaces ?? [], usedBy) : { namespaces }),
+    ...(before.pulled === undefined ? {} : { pulled: before.pulled }),
+  };
+}
+
+/** Whether two lists of users say the same. */
+export function sameImageUsers(a: readonly ImageUser[], b: readonly ImageUser[]): boolean {
+  return (
+    a === b ||
+    (a.length === b.length &&
+      a.every((user, index) => {
+        const other = b[index];
+        return (
+          user.containerId === other?.containerId &&
+          user.as === other.as &&
+          user.containerName === other.containerName &&
+          user.podName === other.podName &&
+          user.podNamespace === other.podNamespace
+        );
+      }))
+  );
+}
+
+/** Whether two lists hold the same texts in the same order. */
+export const sameTexts = (a: readonly string[], b: readonly string[]): boolean =>
+  a === b || (a.length === b.length && a.every((text, index) => text === b[index]));
 
 const notAhead = (time: number | null, now: number): number | null =>
   time == null ? null : Math.min(time, now);
@@ -63,10 +133,10 @@ const maxNamespaces = 32;
 
 /** The namespaces that are known already, and those of the users. */
 function namespacesOf(
-  before: ImageRecord | undefined,
+  known: readonly string[],
   usedBy: readonly ImageUser[],
 ): Pick<ImageRecord, 'namespaces'> {
-  const known = before?.namespaces ?? [];
+  if (usedBy.length === 0) return known.length === 0 ? {} : { namespaces: known };
   const more = usedBy
     .map(({ podNamespace }) => podNamespace)
     .filter((name) => name !== undefined && !known.includes(name)) as string[];

@@ -28,6 +28,8 @@ export interface Remembered {
   readonly exceeded: Map<string, ExceededMark>;
   /** Images removed of late, by image id. */
   readonly removed: Map<string, RemovedRecord>;
+  /** Time of the last detection; null before the first. */
+  detectedAt: number | null;
 }
 
 /** One text for one mark of one file system. */
@@ -44,6 +46,7 @@ export const nothingRemembered = (): Remembered => ({
   holds: new Map(),
   exceeded: new Map(),
   removed: new Map(),
+  detectedAt: null,
 });
 
 interface ImageRow {
@@ -126,7 +129,12 @@ export class RecordFile {
   read(): Remembered {
     const remembered = nothingRemembered();
     const rows = this.database.prepare<[], ImageRow>('SELECT * FROM image').all();
-    for (const row of rows) remembered.images.set(row.image_id, recordOf(row));
+    remembered.detectedAt =
+      (this.database.prepare('SELECT detected_ms FROM detection').pluck().get() as
+        number | undefined) ?? null;
+    for (const row of rows) {
+      remembered.images.set(row.image_id, recordOf(row, remembered.detectedAt));
+    }
     for (const row of this.database
       .prepare<[], { image_id: string; reason: RemovalIntent['reason']; plan_id: string }>(
         'SELECT * FROM removal',
@@ -164,9 +172,10 @@ export class RecordFile {
   /** Makes the file hold exactly this. */
   replaceAll(remembered: Remembered): void {
     this.database.transaction(() => {
-      for (const table of ['image', 'removal', 'hold', 'mark', 'removed']) {
+      for (const table of ['image', 'removal', 'hold', 'mark', 'removed', 'detection']) {
         this.database.exec(`DELETE FROM ${table}`);
       }
+      if (remembered.detectedAt != null) this.writeDetection(remembered.detectedAt);
       this.writeImages(remembered.images.values());
       for (const [imageId, intent] of remembered.removals) this.writeRemoval(imageId, intent);
       for (const [name, until] of remembered.holds) this.writeHold(name, until);
@@ -175,9 +184,13 @@ export class RecordFile {
     })();
   }
 
-  /** Writes changed images and drops others, in one transaction. */
-  update(changed: readonly ImageRecord[], gone: readonly string[]): void {
+  /**
+   * Writes changed images and drops others, in one transaction. With `detectedAt` images that were in use before and still are
+   * need not be among the changed ones: it is their last use.
+   */
+  update(changed: readonly ImageRecord[], gone: readonly string[], detectedAt?: number): void {
     this.database.transaction(() => {
+      if (detectedAt !== undefined) this.writeDetection(detectedAt);
       this.writeImages(changed);
       for (const imageId of gone) {
         this.run('DELETE FROM image WHERE image_id = ?', imageId);
@@ -215,7 +228,16 @@ export class RecordFile {
     );
   }
 
-  writeRemoved(imageId: string, { names, removedAt, planId }: RemovedRecord): void {
+  /** One image goes and is remembered as removed, in one transaction. */
+  imageRemoved(imageId: string, removed: RemovedRecord): void {
+    this.database.transaction(() => {
+      this.run('DELETE FROM image WHERE image_id = ?', imageId);
+      this.run('DELETE FROM removal WHERE image_id = ?', imageId);
+      this.writeRemoved(imageId, removed);
+    })();
+  }
+
+  private writeRemoved(imageId: string, { names, removedAt, planId }: RemovedRecord): void {
     this.run(
       'INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?)',
       ...[imageId, JSON.stringify(names), removedAt, planId],
@@ -235,6 +257,10 @@ export class RecordFile {
     } catch {
       // A full disk can refuse the last checkpoint; the WAL keeps the commits.
     }
+  }
+
+  private writeDetection(detectedAt: number): void {
+    this.run('INSERT OR REPLACE INTO detection VALUES (1, ?)', detectedAt);
   }
 
   private writeHold(name: string, until: number): void {
@@ -268,7 +294,12 @@ export class RecordFile {
   }
 }
 
-function recordOf(row: ImageRow): ImageRecord {
+function recordOf(row: ImageRow, detectedAt: number | null): ImageRecord {
+  const usedBy = JSON.parse(row.used_by) as ImageUser[];
+  const lastUsed =
+    usedBy.length > 0 && detectedAt != null
+      ? Math.max(detectedAt, row.last_used_ms ?? -Infinity)
+      : row.last_used_ms;
   return {
     imageId: row.image_id,
     repoTags: JSON.parse(row.repo_tags) as string[],
@@ -277,8 +308,8 @@ function recordOf(row: ImageRow): ImageRecord {
     pinned: row.pinned === 1,
     runtimeHandler: row.runtime_handler,
     firstDetected: row.first_detected_ms,
-    lastUsed: row.last_used_ms,
-    usedBy: JSON.parse(row.used_by) as ImageUser[],
+    lastUsed,
+    usedBy,
     ...(row.namespaces === '[]' ? {} : { namespaces: JSON.parse(row.namespaces) as string[] }),
     ...(row.pull_ms == null
       ? {}

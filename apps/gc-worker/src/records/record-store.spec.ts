@@ -52,6 +52,7 @@ const detection = (...records: ReturnType<typeof image>[]) => ({
   records: new Map(records.map((record) => [record.imageId, record])),
   detected: records,
   vanished: [],
+  detectedAt: 0,
 });
 const app = image('sha256:app', {
   repoDigests: ['registry.example/app@sha256:d'],
@@ -92,6 +93,28 @@ describe('ImageRecordStore', () => {
       ['c', { names: ['c', 'c:1'], removedAt: now - 1, planId: 'plan-0' }],
     ]);
     expect(second.status()).toEqual({ state: 'on-disk', path: file() });
+  });
+
+  it('writes an image that stays in use once, and still knows after a restart when it was used last', () => {
+    const usedAt = (time: number) => image('a', { usedBy: app.usedBy, lastUsed: time });
+    const first = openStore();
+    first.apply({ ...detection(usedAt(now), image('b')), detectedAt: now });
+    const later = { ...detection(usedAt(now + 9000), image('b')), detectedAt: now + 9000 };
+    first.apply(later);
+    expect(first.images().get('a')?.lastUsed).toBe(now + 9000);
+    first.close();
+    const database = new Sqlite(file());
+    expect(database.prepare('SELECT last_used_ms FROM image').pluck().all()).toEqual([now, null]);
+    database.close();
+    const second = openStore();
+    expect(second.images().get('a')?.lastUsed).toBe(now + 9000);
+    expect(second.images().get('b')?.lastUsed).toBeNull();
+    // No longer in use: from then on its last use stays what it is.
+    second.apply({ ...detection(usedAt(now + 9000), image('b')), detectedAt: now + 9000 });
+    const idle = image('a', { usedBy: [], lastUsed: now + 9000 });
+    second.apply({ ...detection(idle, image('b')), detectedAt: now + 20_000 });
+    second.close();
+    expect(openStore().images().get('a')?.lastUsed).toBe(now + 9000);
   });
 
   it('forgets what is gone, with its removal', () => {

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
 import type { ExceededMark, ImageRecord, PullFacts } from '../types';
-import type { DetectionResult } from './apply-detection';
+import { sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
 import {
   isDamage,
   markName,
@@ -83,18 +83,22 @@ export class ImageRecordStore {
   }
 
   /** Takes over the result of a detection: records, and nothing of images that are gone. */
-  apply({ records, vanished }: DetectionResult): void {
+  apply({ records, vanished, detectedAt }: DetectionResult): void {
     const { images, removals } = this.remembered;
-    const changed = [...records.values()].filter(
-      (record) => !sameRecord(images.get(record.imageId), record),
-    );
+    const changed: ImageRecord[] = [];
+    for (const record of records.values()) {
+      const before = images.get(record.imageId);
+      if (before === record) continue;
+      if (before === undefined || !isOnlyUsedOn(before, record)) changed.push(record);
+      images.set(record.imageId, record);
+    }
     const gone = vanished.map(({ imageId }) => imageId);
     for (const imageId of gone) {
       images.delete(imageId);
       removals.delete(imageId);
     }
-    for (const record of changed) images.set(record.imageId, record);
-    if (changed.length > 0 || gone.length > 0) this.write((file) => file.update(changed, gone));
+    this.remembered.detectedAt = detectedAt;
+    this.write((file) => file.update(changed, gone, detectedAt));
   }
 
   /** Marks an image as used, if that is later than the known use. False when there is no record of it. */
@@ -192,11 +196,14 @@ export class ImageRecordStore {
     return this.remembered.removed;
   }
 
-  /** Remembers a removal, so that a new pull of the image is noticed. */
-  noteRemoved(imageId: string, removed: RemovedRecord): void {
-    this.remembered.removed.delete(imageId);
-    this.remembered.removed.set(imageId, removed);
-    this.write((file) => file.writeRemoved(imageId, removed));
+  /** The image was removed and that was accounted for; it is remembered, so that a new pull of it is noticed. */
+  noteRemoved(imageId: string, note: RemovedRecord): void {
+    const { images, removals, removed } = this.remembered;
+    images.delete(imageId);
+    removals.delete(imageId);
+    removed.delete(imageId);
+    removed.set(imageId, note);
+    this.write((file) => file.imageRemoved(imageId, note));
   }
 
   /** Forgets removals that are no matter any more. */
@@ -223,6 +230,7 @@ export class ImageRecordStore {
     for (const [name, mark] of exceeded) {
       exceeded.set(name, { ...mark, since: mark.since + byMs });
     }
+    this.remembered.detectedAt = shifted(this.remembered.detectedAt);
     this.retryAt = -Infinity;
     this.write((file) => file.replaceAll(this.remembered));
   }
@@ -371,22 +379,14 @@ const heldError = (stateDir: string): FailedPreconditionError =>
     `state directory ${stateDir} is in use by another gc-worker: stop it, or give this one a directory of its own (STOWAGE_STATE_DIR)`,
   );
 
-function sameRecord(a: ImageRecord | undefined, b: ImageRecord): boolean {
-  return (
-    a !== undefined &&
-    a.sizeBytes === b.sizeBytes &&
-    a.pinned === b.pinned &&
-    a.runtimeHandler === b.runtimeHandler &&
-    a.firstDetected === b.firstDetected &&
-    a.lastUsed === b.lastUsed &&
-    sameTexts(a.repoTags, b.repoTags) &&
-    sameTexts(a.repoDigests, b.repoDigests) &&
-    sameTexts(a.namespaces ?? [], b.namespaces ?? []) &&
-    a.pulled?.durationMs === b.pulled?.durationMs &&
-    a.pulled?.sizeBytes === b.pulled?.sizeBytes &&
-    JSON.stringify(a.usedBy) === JSON.stringify(b.usedBy)
-  );
-}
-
-const sameTexts = (a: readonly string[], b: readonly string[]): boolean =>
-  a.length === b.length && a.every((text, index) => text === b[index]);
+/** Whether nothing changed but that it is still in use: then the time of the detection says when it was last. */
+const isOnlyUsedOn = (before: ImageRecord, now: ImageRecord): boolean =>
+  now.usedBy.length > 0 &&
+  sameImageUsers(before.usedBy, now.usedBy) &&
+  before.sizeBytes === now.sizeBytes &&
+  before.pinned === now.pinned &&
+  before.runtimeHandler === now.runtimeHandler &&
+  before.firstDetected === now.firstDetected &&
+  sameTexts(before.repoTags, now.repoTags) &&
+  sameTexts(before.repoDigests, now.repoDigests) &&
+  sameTexts(before.namespaces ?? [], now.namespaces ?? []);

@@ -47,6 +47,10 @@ export const migrations: readonly string[] = [
      removed_ms INTEGER NOT NULL,
      plan_id TEXT NOT NULL
    ) STRICT;`,
+  `CREATE TABLE detection (
+     id INTEGER PRIMARY KEY CHECK (id = 1),
+     detected_ms INTEGER NOT NULL
+   ) STRICT;`,
 ];
 
 /** A records file that cannot be used; it is set aside and the records are built anew from the runtime. */
