@@ -413,6 +413,10 @@ describe('runtime-gateway on containerd and NATS', () => {
   it('answers the NATS query pods', async () => {
     const { config, podSandboxId, containerId } = await runPod(waits);
     const ended = await runPod('exit 0');
+    // containerd answers UNKNOWN to a stop that meets the container's own exit.
+    await events.waitFor('ContainerStopped', ({ data }) => data.containerId === ended.containerId, {
+      timeoutMs: 30_000,
+    });
     await gateway.client.stopPodSandbox({ podSandboxId: ended.podSandboxId });
     const running = (await ask('pods')) as { ok: boolean; result: { pods: { uid: string }[] } };
     expect(running.ok).toBe(true);
