@@ -63,6 +63,19 @@ export class GatewaySockets {
       callStarted: (path) => this.#observer?.callStarted(path),
       callEnded: (call) => this.#observer?.callEnded(call),
     };
+    // The main socket last: an instance that is replaced ends when it sees that one taken over, and by then the
+    // read-only path is not its own any more either, so that it removes neither.
+    if (config.listenReadonly !== '') {
+      this.#readonly = await openReadonlyEndpoint(this.runtime, this.packages, {
+        listen: this.#listenOptions('readonly'),
+        runtimeSocket,
+        imageSocket: imageServiceSocket ?? parseEndpoint(config.imageEndpoint).address,
+        imageSocketSpeaksBoth: config.imageRouting,
+        verboseAllowed: config.readonlyVerbose,
+        calls: this.calls,
+      });
+      log.info({ socket: this.#readonly.socketPath }, 'serving CRI, read-only');
+    }
     this.#main = await openGatewayEndpoint(this.runtime, this.packages, observer, {
       listen: { ...this.#listenOptions('main'), onReplaced: this.onReplaced },
       runtimeSocket,
@@ -72,16 +85,6 @@ export class GatewaySockets {
         log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
     });
     log.info({ socket: this.#main.socketPath }, 'serving CRI');
-    if (config.listenReadonly === '') return;
-    this.#readonly = await openReadonlyEndpoint(this.runtime, this.packages, {
-      listen: this.#listenOptions('readonly'),
-      runtimeSocket,
-      imageSocket: imageServiceSocket ?? parseEndpoint(config.imageEndpoint).address,
-      imageSocketSpeaksBoth: config.imageRouting,
-      verboseAllowed: config.readonlyVerbose,
-      calls: this.calls,
-    });
-    log.info({ socket: this.#readonly.socketPath }, 'serving CRI, read-only');
   }
 
   async close(options: { drainMs: number }): Promise<void> {

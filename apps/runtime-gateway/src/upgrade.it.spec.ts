@@ -127,7 +127,7 @@ describe('runtime-gateway is replaced', () => {
     const first = await start(env);
     await expect(
       start({ ...env, STOWAGE_STATE_DIR: path.join(stack.dir, 'other-state') }),
-    ).rejects.toThrow(`socket ${env.STOWAGE_LISTEN} is in use`);
+    ).rejects.toThrow(`socket ${env.STOWAGE_LISTEN_READONLY} is in use`);
     expect(await first.stop()).toBe(0);
   });
 
