@@ -13,8 +13,8 @@ export interface SpawnAppOptions {
   env?: Readonly<Record<string, string>>;
   args?: readonly string[];
   /**
-   * What to wait for: `readyz` (default) and `healthz` until the address answers 200, `spawned` for nothing,
-   * or a condition. The app ending before that is an error.
+   * What to wait for: `readyz` (default) and `healthz` until the address answers 200 and the socket that
+   * `STOWAGE_LISTEN` names is there, `spawned` for nothing, or a condition. The app ending before that is an error.
    */
   ready?: 'readyz' | 'healthz' | 'spawned' | ((app: AppProcess) => boolean | Promise<boolean>);
   /** Default 30 000 ms. */
@@ -55,10 +55,12 @@ export async function spawnApp(app: string, options: SpawnAppOptions = {}): Prom
   const running = launch(app, { ...options, env: { ...options.env, STOWAGE_HTTP_ADDR: httpAddr } });
   const { ready = 'readyz', readyTimeoutMs = 30_000 } = options;
   if (ready === 'spawned') return running;
+  const socket = options.env?.STOWAGE_LISTEN ?? '';
   const isReady =
     typeof ready === 'function'
       ? () => ready(running)
-      : async () => (await running.get(`/${ready}`)).status === 200;
+      : async () =>
+          (socket === '' || existsSync(socket)) && (await running.get(`/${ready}`)).status === 200;
   let exit: AppExit | undefined;
   void running.exited.then((how) => (exit = how));
   try {
