@@ -29,13 +29,16 @@ export interface DrainParts {
 
 /**
  * Moves events from the outbox to JetStream: a batch at a time, in order, removed from the outbox only after the
- * acknowledgement. A batch that fails is sent again from its first event without acknowledgement, after a pause.
+ * acknowledgement. A batch that fails is sent again from its first event without acknowledgement, after a pause, and
+ * that event alone: a server that begins to take events in the middle of a batch would store its end before its begin.
  */
 export class Drain {
   #running: Promise<void> | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #retryMs = retry.firstMs;
   #streamReady = false;
+  /** JetStream took the last event that was sent. */
+  #takesEvents = false;
   #reason: string | undefined;
   #published = 0;
   #failures = 0;
@@ -68,6 +71,7 @@ export class Drain {
   /** The connection is back: looks at the stream again and sends without waiting for a pause to end. */
   reconnected(): void {
     this.#streamReady = false;
+    this.#takesEvents = false;
     clearTimeout(this.#retryTimer);
     this.#retryTimer = undefined;
     this.#retryMs = retry.firstMs;
@@ -112,7 +116,8 @@ export class Drain {
       this.#streamReady = true;
     }
     outbox.tellDropped((record) => this.parts.describeDropped(record));
-    const batch = this.#sendable(outbox.nextBatch(maxBatch.events, maxBatch.bytes), connection);
+    const maxEvents = this.#takesEvents ? maxBatch.events : 1;
+    const batch = this.#sendable(outbox.nextBatch(maxEvents, maxBatch.bytes), connection);
     if (batch === undefined) return !outbox.trouble;
     if (batch.length === 0) {
       outbox.settle([], []);
@@ -123,7 +128,8 @@ export class Drain {
     const done = batch.filter((event) => acknowledged.has(event));
     outbox.settle(batch, done);
     this.#published += done.length;
-    if (done.length === batch.length) {
+    this.#takesEvents = done.length === batch.length;
+    if (this.#takesEvents) {
       this.#flows();
       return true;
     }
