@@ -92,7 +92,8 @@ export class TestNatsServer {
   }
 }
 
-function freePort(): Promise<number> {
+/** A port of the loopback that nothing listens on. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
     server.once('error', reject);
