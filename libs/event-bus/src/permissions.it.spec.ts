@@ -1,5 +1,5 @@
 import { commandSubject, eventCatalog, eventSubject } from '@stowage/events';
-import { connect, type NatsConnection } from 'nats';
+import { AckPolicy, connect, type NatsConnection } from 'nats';
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
@@ -77,20 +77,68 @@ it('a service publishes the events of its node, creating the stream', async () =
   expect(node1.status().reason).toBeUndefined();
 });
 
-it('a service cannot publish as another node, send commands, or hear those of another node', async () => {
-  const service = await login('service-worker-2');
-  const asOther = eventSubject('worker-1.example.net', 'ContainerStarted');
-  expect(await refusal(service, () => service.publish(asOther, '{}'))).toBe(
-    `error publish ${asOther}`,
+/** Whether the server keeps a connection from publishing or subscribing. */
+const cannotPublish = async (connection: NatsConnection, subject: string) => {
+  expect(await refusal(connection, () => connection.publish(subject, '{}'))).toBe(
+    `error publish ${subject}`,
   );
-  const command = commandSubject('worker-1.example.net', 'gc-worker', 'run');
-  expect(await refusal(service, () => service.publish(command, '{}'))).toBe(
-    `error publish ${command}`,
-  );
-  const others = 'stowage.cmd.worker-1_example_net.>';
-  expect(
-    await refusal(service, () => service.subscribe(others, { callback: () => undefined })),
-  ).toBe(`error subscription ${others}`);
+};
+const cannotListen = async (connection: NatsConnection, subject: string, queue?: string) => {
+  const listen = () =>
+    connection.subscribe(subject, { callback: () => undefined, ...(queue && { queue }) });
+  expect(await refusal(connection, listen)).toBe(`error subscription ${subject}`);
+};
+
+describe('the service of another node', () => {
+  const node1 = 'worker-1.example.net';
+
+  it.each([
+    ['publish as this node', eventSubject(node1, 'ContainerStarted')],
+    ['send commands to this node', commandSubject(node1, 'gc-worker', 'run')],
+    ['send commands to its own node', commandSubject('worker-2', 'gc-worker', 'run')],
+    ['give an operator an answer it was not asked for', '_INBOX_sre.abc'],
+    ['write dead letters', 'stowage.dead-letter.capacity.n.image.pulled'],
+    ['read the stream', '$JS.API.CONSUMER.CREATE.STOWAGE_EVENTS.worker-2'],
+    ['read a message of the stream', '$JS.API.STREAM.MSG.GET.STOWAGE_EVENTS'],
+    ['change the stream', '$JS.API.STREAM.UPDATE.STOWAGE_EVENTS'],
+    ['purge the stream', '$JS.API.STREAM.PURGE.STOWAGE_EVENTS'],
+    ['delete the stream', '$JS.API.STREAM.DELETE.STOWAGE_EVENTS'],
+    ['delete a message', '$JS.API.STREAM.MSG.DELETE.STOWAGE_EVENTS'],
+    ['make other streams', '$JS.API.STREAM.CREATE.OTHER'],
+  ])('cannot %s', async (_what, subject) => {
+    await cannotPublish(await login('service-worker-2'), subject);
+  });
+
+  it.each([
+    ['commands to this node', 'stowage.cmd.worker-1_example_net.>'],
+    ['one command to this node', commandSubject(node1, 'gc-worker', 'status')],
+    ['commands to all nodes', 'stowage.cmd.>'],
+    ['events of this node', 'stowage.event.worker-1_example_net.>'],
+    ['events of all nodes', 'stowage.event.>'],
+    ['answers to an operator', '_INBOX_sre.>'],
+    ['everything', '>'],
+  ])('cannot hear %s', async (_what, subject) => {
+    await cannotListen(await login('service-worker-2'), subject);
+  });
+
+  it('cannot answer commands to this node, in its queue neither', async () => {
+    const other = await login('service-worker-2');
+    await cannotListen(other, 'stowage.cmd.worker-1_example_net.gc-worker.*', 'gc-worker');
+    const operator = await login('operator-sre', '_INBOX_sre');
+    const subject = commandSubject(node1, 'gc-worker', 'status');
+    await expect(operator.request(subject, '{}')).rejects.toThrow('503');
+  });
+
+  it('reaches nothing of the stream by trying', async () => {
+    const operator = await login('operator-sre', '_INBOX_sre');
+    const { streams } = await operator.jetstreamManager();
+    const before = await streams.info('STOWAGE_EVENTS');
+    const other = await login('service-worker-2');
+    await cannotPublish(other, eventSubject(node1, 'ContainerStarted'));
+    await cannotPublish(other, '$JS.API.STREAM.PURGE.STOWAGE_EVENTS');
+    const { state } = await streams.info('STOWAGE_EVENTS');
+    expect(state).toEqual(before.state);
+  });
 });
 
 it('an operator sends a command and a service of that node answers', async () => {
@@ -104,13 +152,41 @@ it('an operator sends a command and a service of that node answers', async () =>
   expect((await operator.request(subject, '{}')).json()).toEqual({ ok: true });
 });
 
-it('an operator cannot publish events', async () => {
-  const operator = await login('operator-sre', '_INBOX_sre');
-  const subject = eventSubject('worker-2', 'ContainerStarted');
-  expect(await refusal(operator, () => operator.publish(subject, '{}'))).toBe(
-    `error publish ${subject}`,
-  );
+it('an operator looks after streams and consumers', async () => {
+  const manager = await (await login('operator-sre', '_INBOX_sre')).jetstreamManager();
+  await manager.streams.add({ name: 'COPY', subjects: ['copy.>'] });
+  await manager.consumers.add('COPY', { durable_name: 'audit', ack_policy: AckPolicy.Explicit });
+  await manager.consumers.delete('COPY', 'audit');
+  await manager.streams.purge('COPY');
+  expect(await manager.streams.delete('COPY')).toBe(true);
 });
+
+it('an operator watches events as they come', async () => {
+  const operator = await login('operator-sre', '_INBOX_sre');
+  const seen: string[] = [];
+  operator.subscribe('stowage.event.>', {
+    callback: (_error, { subject }) => void seen.push(subject),
+  });
+  await operator.flush();
+  publish();
+  await until(() => seen.length > 0);
+  expect(seen).toEqual([eventSubject('worker-1.example.net', 'ContainerStarted')]);
+});
+
+it.each([
+  ['publish events', eventSubject('worker-2', 'ContainerStarted')],
+  ['answer in the place of a service', '_INBOX_capacity.abc'],
+  ['write dead letters', 'stowage.dead-letter.capacity.n.image.pulled'],
+])('an operator cannot %s', async (_what, subject) => {
+  await cannotPublish(await login('operator-sre', '_INBOX_sre'), subject);
+});
+
+it.each(['stowage.cmd.>', '_INBOX.>', '_INBOX_capacity.>'])(
+  'an operator cannot listen to %s',
+  async (subject) => {
+    await cannotListen(await login('operator-sre', '_INBOX_sre'), subject);
+  },
+);
 
 it('a consumer reads the stream through the durable consumer of its name', async () => {
   const consumer = await login('consumer-capacity', '_INBOX_capacity');
@@ -160,27 +236,40 @@ it('a consumer puts dead letters aside under its name, and an operator sees them
 it.each([
   ['publish an event', eventSubject('worker-2', 'ContainerStarted')],
   ['send a command', commandSubject('worker-2', 'gc-worker', 'run')],
+  ['send a query', commandSubject('worker-2', 'gc-worker', 'status')],
   ["write another's dead letters", 'stowage.dead-letter.other.n.image.pulled'],
+  ['change the stream', '$JS.API.STREAM.UPDATE.STOWAGE_EVENTS'],
   ['delete the stream', '$JS.API.STREAM.DELETE.STOWAGE_EVENTS'],
   ['purge the stream', '$JS.API.STREAM.PURGE.STOWAGE_EVENTS'],
+  ['delete a message', '$JS.API.STREAM.MSG.DELETE.STOWAGE_EVENTS'],
+  ['make a stream', '$JS.API.STREAM.CREATE.OTHER'],
+  ["make a consumer of another's name", '$JS.API.CONSUMER.CREATE.STOWAGE_EVENTS.other.x'],
+  ["delete another's consumer", '$JS.API.CONSUMER.DELETE.STOWAGE_EVENTS.other'],
   ["take another's messages", '$JS.API.CONSUMER.MSG.NEXT.STOWAGE_EVENTS.other'],
   ["acknowledge another's messages", '$JS.ACK.STOWAGE_EVENTS.other.1.1.1.1.1'],
+  ['answer in the place of a service', '_INBOX_sre.abc'],
 ])('a consumer cannot %s', async (_what, subject) => {
-  const consumer = await login('consumer-capacity', '_INBOX_capacity');
-  expect(await refusal(consumer, () => consumer.publish(subject, '{}'))).toBe(
-    `error publish ${subject}`,
-  );
+  await cannotPublish(await login('consumer-capacity', '_INBOX_capacity'), subject);
 });
 
-it.each(['stowage.cmd.>', '_INBOX.>', '_INBOX_sre.>'])(
-  'a consumer cannot listen to %s',
-  async (subject) => {
-    const consumer = await login('consumer-capacity', '_INBOX_capacity');
-    expect(
-      await refusal(consumer, () => consumer.subscribe(subject, { callback: () => undefined })),
-    ).toBe(`error subscription ${subject}`);
-  },
-);
+it.each([
+  'stowage.cmd.>',
+  'stowage.event.>',
+  'stowage.dead-letter.>',
+  '_INBOX.>',
+  '_INBOX_sre.>',
+  '_INBOX_other.>',
+  '>',
+])('a consumer cannot listen to %s', async (subject) => {
+  await cannotListen(await login('consumer-capacity', '_INBOX_capacity'), subject);
+});
+
+it('nobody gets in without a login', async () => {
+  await expect(connect({ servers: server.url })).rejects.toThrow('Authorization Violation');
+  await expect(
+    connect({ servers: server.url, user: 'operator-sre', pass: 'guessed' }),
+  ).rejects.toThrow('Authorization Violation');
+});
 
 it.each([
   [['--node', 'a_b'], 'node "a_b" is not a node name'],
