@@ -112,6 +112,21 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     });
   });
 
+  it('tells the exit code of a container that is removed right after its stop', async () => {
+    await start({ runtimeName: 'another', runtimeVersion: '1' });
+    await reading();
+    const { containerId } = await runPod();
+    // The runtime knows nothing of it any more when it is asked.
+    runtime.removeWhenStopped = true;
+    await gateway.client.stopContainer({ containerId });
+    await eventuallyPasses(() => {
+      const stops = eventsAbout(events, `node-${runtimes}`, containerId).slice(2);
+      expect(stops).toMatchObject([
+        { name: 'ContainerStopped', data: { exitCode: 143, reason: 'Error', requested: true } },
+      ]);
+    });
+  });
+
   it('makes good by a listing what happened while the stream was broken', async () => {
     await start({ runtimeName: 'another', runtimeVersion: '1' });
     await reading();

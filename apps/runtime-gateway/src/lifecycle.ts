@@ -3,6 +3,7 @@ import type { EventData, EventName } from '@stowage/events';
 import type { KnownObjects } from './objects/known-objects';
 import { containerSteps, sandboxSteps } from './objects/types';
 import type {
+  ContainerExit,
   ContainerFacts,
   ContainerPhase,
   KnownContainer,
@@ -83,6 +84,7 @@ export class Lifecycle {
     const known = objects.container(seen.id);
     const steps = containerSteps(seen.phase, known);
     if (steps.length === 0) return;
+    const told = completedByExit(seen, known?.exit);
     const facts = completed<ContainerFacts>(known, containerFactsOf(seen));
     const container: KnownContainer = withoutAbsent({
       ...facts,
@@ -92,7 +94,7 @@ export class Lifecycle {
       phase: seen.phase,
     });
     for (const step of steps) {
-      if (this.#isContainerNews(step, seen, known)) this.#tellContainer(step, seen, container);
+      if (this.#isContainerNews(step, told, known)) this.#tellContainer(step, told, container);
     }
     objects.putContainer(container);
   }
@@ -102,6 +104,13 @@ export class Lifecycle {
     const known = this.options.objects.container(containerId);
     if (known === undefined || known.stopAskedAtMs !== undefined) return;
     this.options.objects.putContainer({ ...known, stopAskedAtMs: atMs });
+  }
+
+  /** The runtime has told how a container ended: kept for whoever tells it, who may come too late to ask. */
+  exitShown(containerId: string, exit: ContainerExit): void {
+    const known = this.options.objects.container(containerId);
+    if (known === undefined || known.exit !== undefined) return;
+    this.options.objects.putContainer({ ...known, exit: withoutAbsent(exit) });
   }
 
   #isSandboxNews(
@@ -259,6 +268,12 @@ const containerFactsOf = (seen: ContainerSighting): ContainerFacts => ({
   attempt: seen.attempt,
   image: seen.image,
 });
+
+/** What was seen of a container that ended or is gone, with what the runtime has told of its exit before. */
+function completedByExit(seen: ContainerSighting, exit: ContainerExit | undefined) {
+  if (exit === undefined || (seen.phase !== 'exited' && seen.phase !== 'removed')) return seen;
+  return { ...exit, ...withoutAbsent(seen) };
+}
 
 /** What is known, completed by what was seen. */
 function completed<T extends object>(known: T | undefined, seen: T): T {

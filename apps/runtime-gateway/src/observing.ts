@@ -7,7 +7,10 @@ import type { RuntimeLookups } from './runtime-lookups';
 export interface Observing {
   readonly objects: KnownObjects;
   readonly lifecycle: Lifecycle;
-  readonly lookUp: Pick<RuntimeLookups, 'containerStatus' | 'container' | 'sandbox'>;
+  readonly lookUp: Pick<
+    RuntimeLookups,
+    'containerStatus' | 'stoppedStatus' | 'container' | 'sandbox'
+  >;
   /** One lane a container or sandbox. */
   readonly lanes: Lanes;
   /** Something could not be found out: compare with the runtime's lists soon. `error` is counted and logged. */

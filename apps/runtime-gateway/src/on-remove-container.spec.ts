@@ -1,6 +1,7 @@
 import {
   containerId,
   imageId,
+  isoTime,
   knownContainer,
   nowMs,
   observedCall,
@@ -43,6 +44,16 @@ test('says neither code nor request of a container that was removed while it ran
   const to = new ObserverFixture({ containers: [knownContainer()] });
   await to.observe(remove);
   expect(to.events[0]?.data).toEqual(removed);
+});
+
+test('of a container that was killed with it says the exit that the runtime told before', async () => {
+  const exit = { exitCode: 137, reason: 'Error', finishedAtMs: nowMs };
+  const to = new ObserverFixture({ containers: [knownContainer({ exit })] });
+  await to.observe(remove);
+  expect(to.events.map(({ data }) => data)).toEqual([
+    { ...removed, exitCode: 137, reason: 'Error', finishedAt: isoTime(nowMs) },
+    removed,
+  ]);
 });
 
 test('removing what nobody knew is no news', async () => {

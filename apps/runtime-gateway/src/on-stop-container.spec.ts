@@ -1,5 +1,6 @@
 import { Container, ContainerState } from '@stowage/cri-proto';
 import { CriError } from '@stowage/cri-client';
+import { eventuallyPasses } from '@stowage/testing';
 import {
   containerId,
   imageId,
@@ -107,6 +108,57 @@ test('a container that was removed right after has no exit code', async () => {
     image: { reference: imageId, imageId },
     requested: true,
     observedBy: 'call',
+  });
+});
+
+describe('a container that was removed right after', () => {
+  const seen = {
+    id: containerId,
+    phase: 'exited',
+    startedAtMs: nowMs - 50_000,
+    finishedAtMs: nowMs,
+    exitCode: 137,
+    reason: 'Error',
+    observedBy: 'runtime-event',
+  } as const;
+
+  test('is told with the exit that the event stream showed while the stop was in flight', async () => {
+    const to = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 60_000 });
+    to.calls.started(stop.method);
+    const sighting = to.sightings.container(seen);
+    to.calls.ended(stop);
+    await Promise.all([to.calls.settled(), sighting]);
+    expect(to.events.map(({ data }) => data)).toEqual([stopped]);
+  });
+
+  test('is told with the exit that a listing found while the stop was in flight', async () => {
+    const to = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 60_000 });
+    to.facts.exited(containerId);
+    to.calls.started(stop.method);
+    const sighting = to.sightings.container({
+      id: containerId,
+      phase: 'exited',
+      observedBy: 'listing',
+    });
+    await eventuallyPasses(() => expect(to.objects.container(containerId)?.exit).toBeDefined());
+    to.facts.statuses.clear();
+    to.calls.ended(stop);
+    await Promise.all([to.calls.settled(), sighting]);
+    expect(to.events.map(({ data }) => data)).toEqual([stopped]);
+  });
+
+  test('is asked for although its lane is busy', async () => {
+    const to = new ObserverFixture({ containers: [knownContainer()] });
+    to.facts.exited(containerId);
+    let free = (): void => undefined;
+    const busy = to.lanes.run(containerId, () => new Promise<void>((end) => (free = end)));
+    to.calls.started(stop.method);
+    to.calls.ended(stop);
+    await eventuallyPasses(() => expect(to.facts.asked).toEqual(['ContainerStatus cccc']));
+    to.facts.statuses.clear();
+    free();
+    await Promise.all([busy, to.calls.settled()]);
+    expect(to.events.map(({ data }) => data)).toEqual([stopped]);
   });
 });
 

@@ -6,5 +6,5 @@ import { tellStopped } from './tell-stopped';
 export const onStopContainer: OnCall = (call, to) => {
   const { containerId } = StopContainerRequest.decode(call.request);
   const id = to.objects.fullContainerId(containerId);
-  return to.lanes.run(id, () => tellStopped(id, call, to));
+  return tellStopped(id, call, to);
 };

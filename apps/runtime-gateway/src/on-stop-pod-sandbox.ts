@@ -8,12 +8,13 @@ export const onStopPodSandbox: OnCall = (call, to) => {
   const { objects, lifecycle, lookUp, lanes } = to;
   const { podSandboxId } = StopPodSandboxRequest.decode(call.request);
   const id = objects.fullSandboxId(podSandboxId);
+  const exitsTold = Promise.all(
+    objects.containersOf(id).map((container) => tellStopped(container.id, call, to)),
+  );
+  // Its failure is met below, which can be after others in the lane.
+  exitsTold.catch(() => undefined);
   return lanes.run(id, async () => {
-    await Promise.all(
-      objects
-        .containersOf(id)
-        .map((container) => lanes.run(container.id, () => tellStopped(container.id, call, to))),
-    );
+    await exitsTold;
     const stopped = { phase: 'stopped', observedBy: 'call', atMs: call.endedAtMs } as const;
     const known = objects.sandbox(id);
     if (known !== undefined) {

@@ -68,14 +68,20 @@ export class OutsideSightings {
   }
 
   /** Rejects when facts are missing that the runtime did not tell in time: then nothing is told yet. */
-  async container(seen: ContainerSighting): Promise<void> {
+  async container(sighting: ContainerSighting): Promise<void> {
     const { objects, lifecycle, lanes } = this.options.observing;
-    const steps = containerSteps(seen.phase, objects.container(seen.id));
+    const steps = containerSteps(sighting.phase, objects.container(sighting.id));
     if (steps.length === 0) return;
+    // Whoever stopped it may remove it next: now the runtime still says how it ended.
+    const seen = sighting.phase === 'exited' ? await this.#withRunFacts(sighting) : sighting;
+    if (seen.exitCode !== undefined) {
+      const { startedAtMs, finishedAtMs, exitCode, reason } = seen;
+      lifecycle.exitShown(seen.id, { startedAtMs, finishedAtMs, exitCode, reason });
+    }
     const isAttributed = await this.#callsEnded(steps.flatMap((step) => containerCauses[step]));
     await lanes.run(seen.id, async () => {
       if (containerSteps(seen.phase, objects.container(seen.id)).length === 0) return;
-      const told = await this.#withRunFacts(seen);
+      const told = seen.phase === 'exited' ? seen : await this.#withRunFacts(seen);
       const known = objects.container(seen.id);
       lifecycle.container({ ...told, requested: this.#requested(told, known, isAttributed) });
     });

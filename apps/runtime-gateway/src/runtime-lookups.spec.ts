@@ -4,10 +4,11 @@ import {
   ListContainersResponse,
   ListPodSandboxResponse,
 } from '@stowage/cri-proto';
+import { eventuallyPasses } from '@stowage/testing';
 import { RuntimeLookups } from './runtime-lookups';
 import type { FactCalls } from './runtime-lookups';
 
-const limits = { atOnce: 2, waiting: 2, timeoutMs: 3_600_000 };
+const limits = { atOnce: 2, stoppedAtOnce: 2, waiting: 2, timeoutMs: 3_600_000 };
 
 function runtime(overrides: Partial<FactCalls> = {}): FactCalls {
   return {
@@ -84,6 +85,26 @@ test('as many as allowed run at once, a bounded number waits, the rest is refuse
   over.abort(new Error('over'));
   expect(await Promise.all(all.slice(0, 4))).toEqual(['over', 'over', 'over', 'over']);
   expect(asked).toEqual(['1', '2']);
+});
+
+test('containers that were stopped do not wait for other lookups', async () => {
+  const asked: string[] = [];
+  const { lookUp, over } = lookups(
+    runtime({
+      containerStatus: (request, options) => {
+        asked.push(String(request?.containerId));
+        return hanging(request, options);
+      },
+    }),
+  );
+  const all = [
+    ...['1', '2', '3', '4'].map((id) => lookUp.containerStatus(id)),
+    lookUp.stoppedStatus('stopped'),
+  ];
+  const ends = Promise.allSettled(all);
+  await eventuallyPasses(() => expect(asked).toEqual(['1', '2', 'stopped']));
+  over.abort(new Error('over'));
+  expect((await ends).map(({ status }) => status)).toEqual(Array(5).fill('rejected'));
 });
 
 test('a lookup ends after its time, the wait for a runtime that is away included', async () => {

@@ -2,6 +2,7 @@ import type { RuntimeServiceClient } from '@stowage/cri-client';
 import type { Container, ContainerStatus, PodSandbox } from '@stowage/cri-proto';
 import { DeadlineExceededError, ResourceExhaustedError, toGrpcStatus } from '@stowage/errors';
 import { bulkhead, BulkheadRejectedError } from 'cockatiel';
+import type { BulkheadPolicy } from 'cockatiel';
 
 /** The calls by which missing facts are asked for. */
 export type FactCalls = Pick<
@@ -12,13 +13,20 @@ export type FactCalls = Pick<
 export interface LookupLimits {
   /** Calls at the same time: a node's restart is hundreds of exits at once. */
   readonly atOnce: number;
+  /** The same for containers that a call has stopped; clients set the pace of these. */
+  readonly stoppedAtOnce: number;
   /** Lookups that may wait for their turn. */
   readonly waiting: number;
   /** For one lookup, the wait for a runtime that is away included, milliseconds. */
   readonly timeoutMs: number;
 }
 
-const defaultLookupLimits: LookupLimits = { atOnce: 8, waiting: 20_000, timeoutMs: 5000 };
+const defaultLookupLimits: LookupLimits = {
+  atOnce: 8,
+  stoppedAtOnce: 64,
+  waiting: 20_000,
+  timeoutMs: 5000,
+};
 
 /**
  * Asks the runtime for facts that a call does not tell. Each lookup throws when the runtime did not answer in time, and
@@ -26,6 +34,7 @@ const defaultLookupLimits: LookupLimits = { atOnce: 8, waiting: 20_000, timeoutM
  */
 export class RuntimeLookups {
   readonly #turns;
+  readonly #stoppedTurns;
   readonly #asking = new Set<AbortController>();
 
   constructor(
@@ -34,6 +43,7 @@ export class RuntimeLookups {
     private readonly limits: LookupLimits = defaultLookupLimits,
   ) {
     this.#turns = bulkhead(limits.atOnce, limits.waiting);
+    this.#stoppedTurns = bulkhead(limits.stoppedAtOnce, limits.waiting);
     signal.addEventListener(
       'abort',
       () => {
@@ -43,8 +53,17 @@ export class RuntimeLookups {
     );
   }
 
-  async containerStatus(containerId: string): Promise<ContainerStatus | undefined> {
-    return this.#ask(async (signal) => {
+  containerStatus(containerId: string): Promise<ContainerStatus | undefined> {
+    return this.#status(containerId, this.#turns);
+  }
+
+  /** Waits for no other lookups: the client may remove the container next, and then nobody knows how it ended. */
+  stoppedStatus(containerId: string): Promise<ContainerStatus | undefined> {
+    return this.#status(containerId, this.#stoppedTurns);
+  }
+
+  #status(containerId: string, turns: BulkheadPolicy): Promise<ContainerStatus | undefined> {
+    return this.#ask(turns, async (signal) => {
       try {
         const { status } = await this.runtime.containerStatus({ containerId }, { signal });
         return status;
@@ -57,7 +76,7 @@ export class RuntimeLookups {
 
   /** By its id or the beginning of it. */
   async container(id: string): Promise<Container | undefined> {
-    const { containers } = await this.#ask((signal) =>
+    const { containers } = await this.#ask(this.#turns, (signal) =>
       this.runtime.listContainers({ filter: { id } }, { signal }),
     );
     return onlyOne(containers, id);
@@ -65,7 +84,7 @@ export class RuntimeLookups {
 
   /** By its id or the beginning of it. */
   async sandbox(id: string): Promise<PodSandbox | undefined> {
-    const { items } = await this.#ask((signal) =>
+    const { items } = await this.#ask(this.#turns, (signal) =>
       this.runtime.listPodSandbox({ filter: { id } }, { signal }),
     );
     return onlyOne(items, id);
@@ -89,13 +108,14 @@ export class RuntimeLookups {
     }
   }
 
-  async #ask<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #ask<T>(turns: BulkheadPolicy, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     try {
-      return await this.#turns.execute(() => this.#askNow(call));
+      return await turns.execute(() => this.#askNow(call));
     } catch (error) {
       if (!(error instanceof BulkheadRejectedError)) throw error;
-      const { atOnce, waiting } = this.limits;
-      throw new ResourceExhaustedError('queue of runtime lookups', atOnce + waiting);
+      const { atOnce, stoppedAtOnce, waiting } = this.limits;
+      const running = turns === this.#turns ? atOnce : stoppedAtOnce;
+      throw new ResourceExhaustedError('queue of runtime lookups', running + waiting);
     }
   }
 }

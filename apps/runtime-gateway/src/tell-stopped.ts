@@ -1,54 +1,77 @@
+import type { ContainerStatus } from '@stowage/cri-proto';
 import { containerPhase, runFacts } from './cri-facts';
 import { wasAskedFor } from './exit-cause';
 import { knownOrListed } from './known-or-listed';
+import type { KnownContainer } from './objects/types';
 import type { EndedCall, Observing } from './observing';
 
+type StopCall = Pick<EndedCall, 'startedAtMs' | 'endedAtMs'>;
+
 /**
- * After a call that stopped a container: tells its exit, once. Works in the container's lane. Without an answer from the
- * runtime the exit is left to the next listing, which then knows that it was asked for.
+ * After a call that stopped a container: tells its exit, once. The runtime is asked at once and not in the container's
+ * lane, because the client may remove the container next. Without an answer from the runtime the exit is left to the next
+ * listing, which then knows that it was asked for.
  */
-export async function tellStopped(
+export async function tellStopped(id: string, call: StopCall, to: Observing): Promise<void> {
+  if (hasEnded(to.objects.container(id))) return;
+  const asked = to.lookUp.stoppedStatus(id).then(
+    (status) => ({ status }),
+    (error: unknown) => ({ error }),
+  );
+  await to.lanes.run(id, async () => {
+    const known = to.objects.container(id);
+    if (hasEnded(known)) return;
+    const answer = await asked;
+    if ('error' in answer) {
+      to.lifecycle.stopAsked(id, call.startedAtMs);
+      to.leaveToListing(answer.error);
+    } else if (answer.status === undefined) {
+      tellRemoved(known, call, to);
+    } else {
+      await tellStatus(id, known, answer.status, call, to);
+    }
+  });
+}
+
+const hasEnded = (known: KnownContainer | undefined): boolean =>
+  known?.phase === 'exited' || known?.phase === 'removed';
+
+/** Removed right after the stop: how it ended is known only if the event stream or a listing came in time to see it. */
+function tellRemoved(known: KnownContainer | undefined, call: StopCall, to: Observing): void {
+  if (known?.phase !== 'running') return;
+  to.lifecycle.container({
+    ...known,
+    phase: 'exited',
+    ...causeOf(known.exit?.finishedAtMs, known, call),
+  });
+}
+
+async function tellStatus(
   id: string,
-  call: Pick<EndedCall, 'startedAtMs' | 'endedAtMs'>,
+  known: KnownContainer | undefined,
+  status: ContainerStatus,
+  call: StopCall,
   to: Observing,
 ): Promise<void> {
-  const { objects, lifecycle, lookUp } = to;
-  const known = objects.container(id);
-  if (known?.phase === 'exited' || known?.phase === 'removed') return;
-  let status;
-  try {
-    status = await lookUp.containerStatus(id);
-  } catch (error) {
-    lifecycle.stopAsked(id, call.startedAtMs);
-    to.leaveToListing(error);
-    return;
-  }
-  if (status === undefined) {
-    // Removed right after the stop: nobody can tell the exit code any more.
-    if (known?.phase !== 'running') return;
-    lifecycle.container({
-      ...known,
-      phase: 'exited',
-      requested: true,
-      observedBy: 'call',
-      atMs: call.endedAtMs,
-    });
-    return;
-  }
   if (containerPhase(status.state) !== 'exited') return;
   const run = runFacts(status);
   const facts = await knownOrListed(id, status, to);
-  const { finishedAtMs = call.endedAtMs } = run;
-  const asked = wasAskedFor(
-    finishedAtMs,
-    Math.min(call.startedAtMs, known?.stopAskedAtMs ?? Infinity),
-  );
-  lifecycle.container({
+  to.lifecycle.container({
     ...facts,
     ...run,
     phase: 'exited',
-    requested: asked,
-    // It was over before this call: the call only showed it.
-    ...(asked ? { observedBy: 'call', atMs: call.endedAtMs } : { observedBy: 'listing' }),
+    ...causeOf(run.finishedAtMs, known, call),
   });
+}
+
+/** Whether the call is why the container ended, or only showed it: then it was over before. */
+function causeOf(
+  finishedAtMs: number | undefined,
+  known: KnownContainer | undefined,
+  call: StopCall,
+) {
+  const askedAtMs = Math.min(call.startedAtMs, known?.stopAskedAtMs ?? Infinity);
+  return wasAskedFor(finishedAtMs ?? call.endedAtMs, askedAtMs)
+    ? ({ requested: true, observedBy: 'call', atMs: call.endedAtMs } as const)
+    : ({ requested: false, observedBy: 'listing' } as const);
 }

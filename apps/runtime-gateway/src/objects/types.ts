@@ -44,9 +44,19 @@ export interface KnownSandbox extends SandboxFacts {
   readonly phase: SandboxPhase;
 }
 
+/** How a container ended, as the runtime told it. */
+export interface ContainerExit {
+  readonly startedAtMs?: number;
+  readonly finishedAtMs?: number;
+  readonly exitCode: number;
+  readonly reason?: string;
+}
+
 /** A container in its last known phase. */
 export interface KnownContainer extends ContainerFacts {
   readonly phase: ContainerPhase;
+  /** Its exit, when the runtime has told it before the event could be: a call in flight may be its cause. */
+  readonly exit?: ContainerExit;
   /** When a stop was asked for whose outcome could not be looked up, milliseconds since the epoch. */
   readonly stopAskedAtMs?: number;
 }

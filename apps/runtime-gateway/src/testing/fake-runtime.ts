@@ -31,6 +31,8 @@ const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
 export class FakeRuntime {
   readonly sandboxes = new Map<string, PodSandbox>();
   readonly lives = new Map<string, Life>();
+  /** Containers are gone once their stop is answered, as after a removal that comes at once. */
+  removeWhenStopped = false;
   readonly #grpc = new Server();
   readonly #readers = new Set<ServerWritableStream<unknown, unknown>>();
   #ids = 0;
@@ -89,6 +91,7 @@ export class FakeRuntime {
     });
     unary('StopContainer', ({ containerId }: { containerId: string }) => {
       this.exit(containerId, 143);
+      if (this.removeWhenStopped) this.lives.delete(containerId);
       return {};
     });
     unary('RemoveContainer', ({ containerId }: { containerId: string }) => {

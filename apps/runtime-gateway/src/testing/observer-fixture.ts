@@ -63,6 +63,10 @@ class FakeFacts {
     return this.statuses.get(id);
   }
 
+  async stoppedStatus(id: string): Promise<ContainerStatus | undefined> {
+    return this.containerStatus(id);
+  }
+
   async container(id: string): Promise<Container | undefined> {
     await this.#answer(`ListContainers ${id.slice(0, 4)}`);
     return this.containers.find((container) => container.id.startsWith(id));
