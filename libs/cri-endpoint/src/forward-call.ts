@@ -49,20 +49,117 @@ export function forwardCall(
   done: (result: ForwardResult) => void,
 ): CallInFlight {
   const { stream } = request;
-  const connection = sessions.acquire(request.address);
   const startedAt = performance.now();
+  let upstream: http2.ClientHttp2Stream | undefined;
   let upstreamEndedAt: number | undefined;
   let outcome: CallOutcome | undefined;
   let grpcStatus: number | undefined;
   let grpcMessage: string | undefined;
+  let trailers: http2.OutgoingHttpHeaders = {};
   let requestBytes = 0;
   let responseBytes = 0;
-  connection.started++;
-  connection.open++;
+
+  const unavailable = (message: string): void => {
+    outcome = 'unavailable';
+    grpcStatus = grpcStatusCode.UNAVAILABLE;
+    grpcMessage = message;
+    endWithStatus(stream, grpcStatus, message);
+    stream.resume();
+  };
+  const noteStatus = (headers: http2.IncomingHttpHeaders): void => {
+    const value = headers['grpc-status'];
+    if (typeof value === 'string' && /^\d+$/.test(value)) grpcStatus = Number(value);
+    const message = headers['grpc-message'];
+    if (typeof message === 'string') grpcMessage = decodeGrpcMessage(message);
+  };
+  const fromClient = (chunk: Buffer): void => {
+    requestBytes += chunk.length;
+    request.tap?.request(chunk);
+  };
+  const toClient = (chunk: Buffer): void => {
+    responseBytes += chunk.length;
+    request.tap?.response(chunk);
+  };
+
+  const begin = (connection: UpstreamSession): void => {
+    const endsAtHeaders = (request.flags & NGHTTP2_FLAG_END_STREAM) !== 0;
+    let forwarded: http2.ClientHttp2Stream;
+    try {
+      forwarded = connection.session.request(upstreamHeaders(request), {
+        endStream: endsAtHeaders,
+      });
+    } catch (error) {
+      // The session closed between being chosen and being asked, or a header cannot be sent again.
+      unavailable(unavailableText(request, connection.failure ?? errorMessage(error)));
+      return;
+    }
+    upstream = forwarded;
+    connection.started++;
+    connection.open++;
+    stream.once('close', () => connection.open--);
+
+    forwarded.on('error', () => undefined);
+    forwarded.on('headers', (headers) => {
+      if (!stream.headersSent && !stream.closed) stream.additionalHeaders(headers);
+    });
+    forwarded.on('response', (...args: unknown[]) => {
+      const [headers, flags, rawHeaders] = args as [http2.IncomingHttpHeaders, number, string[]];
+      const endStream = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
+      noteStatus(headers);
+      if (endStream) {
+        outcome = 'completed';
+        upstreamEndedAt = performance.now();
+      }
+      respond(stream, forwardable(headers, rawHeaders), {
+        endStream,
+        waitForTrailers: !endStream,
+      });
+    });
+    forwarded.on('trailers', (...args: unknown[]) => {
+      const [headers, , rawHeaders] = args as [http2.IncomingHttpHeaders, number, string[]];
+      noteStatus(headers);
+      trailers = forwardable(headers, rawHeaders);
+    });
+    forwarded.on('end', () => {
+      // A reset or lost stream ends too; 'close' tells which it was.
+      if (outcome !== undefined || forwarded.rstCode !== NGHTTP2_NO_ERROR || forwarded.destroyed)
+        return;
+      if (!stream.headersSent) return;
+      outcome = 'completed';
+      upstreamEndedAt = performance.now();
+      endWithTrailers(stream, trailers);
+    });
+    forwarded.once('close', () => {
+      upstreamEndedAt ??= performance.now();
+      if (outcome === 'completed') {
+        // The runtime answered before the request ended: take the rest and let the client close.
+        stream.resume();
+        return;
+      }
+      if (outcome !== undefined || stream.closed || stream.destroyed) return;
+      if (lost(connection)) {
+        unavailable(unavailableText(request, connection.failure ?? 'connection lost'));
+      } else {
+        outcome = 'reset';
+        stream.close(forwarded.rstCode);
+      }
+    });
+    if (request.body !== undefined) {
+      fromClient(request.body);
+      forwarded.end(request.body);
+    } else if (!endsAtHeaders) {
+      pump(stream, forwarded, fromClient, true);
+    }
+    pump(forwarded, stream, toClient, false);
+  };
 
   stream.on('error', () => undefined);
-  const finish = (): void => {
-    connection.open--;
+  stream.once('close', () => {
+    stopWaiting();
+    if (upstream?.closed === false && !upstream.destroyed && outcome !== 'completed') {
+      outcome ??= 'cancelled';
+      upstream.close(stream.rstCode === NGHTTP2_NO_ERROR ? NGHTTP2_CANCEL : stream.rstCode);
+    }
     const endedAt = upstreamEndedAt ?? performance.now();
     done({
       outcome: outcome ?? 'cancelled',
@@ -72,112 +169,29 @@ export function forwardCall(
       responseBytes,
       upstreamMs: endedAt - startedAt,
     });
-  };
-  const unavailable = (message = unavailableText(request, connection)): void => {
-    outcome = 'unavailable';
-    grpcStatus = grpcStatusCode.UNAVAILABLE;
-    grpcMessage = message;
-    endWithStatus(stream, grpcStatus, message);
-    stream.resume();
-  };
-
-  const endsAtHeaders = (request.flags & NGHTTP2_FLAG_END_STREAM) !== 0;
-  let upstream: http2.ClientHttp2Stream;
-  try {
-    const headers = forwardable(request.headers, request.rawHeaders);
-    delete headers.host;
-    headers[':path'] = request.path;
-    headers[':authority'] = 'localhost';
-    upstream = connection.session.request(headers, { endStream: endsAtHeaders });
-  } catch (error) {
-    // The session closed between being chosen and being asked, or a header cannot be sent again.
-    stream.once('close', finish);
-    unavailable(unavailableText(request, { ...connection, failure: errorMessage(error) }));
-    return { stop: () => undefined };
-  }
-
-  let trailers: http2.OutgoingHttpHeaders = {};
-  const noteStatus = (headers: http2.IncomingHttpHeaders): void => {
-    const value = headers['grpc-status'];
-    if (typeof value === 'string' && /^\d+$/.test(value)) grpcStatus = Number(value);
-    const message = headers['grpc-message'];
-    if (typeof message === 'string') grpcMessage = decodeGrpcMessage(message);
-  };
-  upstream.on('error', () => undefined);
-  upstream.on('headers', (headers) => {
-    if (!stream.headersSent && !stream.closed) stream.additionalHeaders(headers);
   });
-  upstream.on('response', (...args: unknown[]) => {
-    const [headers, flags, rawHeaders] = args as [http2.IncomingHttpHeaders, number, string[]];
-    const endStream = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
-    noteStatus(headers);
-    if (endStream) {
-      outcome = 'completed';
-      upstreamEndedAt = performance.now();
-    }
-    respond(stream, forwardable(headers, rawHeaders), { endStream, waitForTrailers: !endStream });
+  const stopWaiting = sessions.acquire(request.address, (found) => {
+    if (found.session === undefined) unavailable(unavailableText(request, found.failure));
+    else begin(found);
   });
-  upstream.on('trailers', (...args: unknown[]) => {
-    const [headers, , rawHeaders] = args as [http2.IncomingHttpHeaders, number, string[]];
-    noteStatus(headers);
-    trailers = forwardable(headers, rawHeaders);
-  });
-  upstream.on('end', () => {
-    // A reset or lost stream ends too; 'close' tells which it was.
-    if (outcome !== undefined || upstream.rstCode !== NGHTTP2_NO_ERROR || upstream.destroyed)
-      return;
-    if (!stream.headersSent) return;
-    outcome = 'completed';
-    upstreamEndedAt = performance.now();
-    endWithTrailers(stream, trailers);
-  });
-  upstream.once('close', () => {
-    upstreamEndedAt ??= performance.now();
-    if (outcome === 'completed') {
-      // The runtime answered before the request ended: take the rest and let the client close.
-      stream.resume();
-      return;
-    }
-    if (outcome !== undefined || stream.closed || stream.destroyed) return;
-    if (lost(connection)) {
-      unavailable();
-    } else {
-      outcome = 'reset';
-      stream.close(upstream.rstCode);
-    }
-  });
-
-  stream.once('close', () => {
-    if (!upstream.closed && !upstream.destroyed && outcome !== 'completed') {
-      outcome ??= 'cancelled';
-      upstream.close(stream.rstCode === NGHTTP2_NO_ERROR ? NGHTTP2_CANCEL : stream.rstCode);
-    }
-    finish();
-  });
-  const { tap, body } = request;
-  const fromClient = (chunk: Buffer): void => {
-    requestBytes += chunk.length;
-    tap?.request(chunk);
-  };
-  if (body !== undefined) {
-    fromClient(body);
-    upstream.end(body);
-  } else if (!endsAtHeaders) {
-    pump(stream, upstream, fromClient, true);
-  }
-  const toClient = (chunk: Buffer): void => {
-    responseBytes += chunk.length;
-    tap?.response(chunk);
-  };
-  pump(upstream, stream, toClient, false);
 
   return {
     stop: (service) => {
       if (outcome !== undefined || stream.closed || stream.destroyed) return;
+      stopWaiting();
       unavailable(new ShuttingDownError(service).message);
-      upstream.close(NGHTTP2_CANCEL);
+      upstream?.close(NGHTTP2_CANCEL);
     },
   };
+}
+
+/** Headers of the call as they go to the runtime. */
+function upstreamHeaders({ headers, rawHeaders, path }: ForwardRequest): http2.OutgoingHttpHeaders {
+  const out = forwardable(headers, rawHeaders);
+  delete out.host;
+  out[':path'] = path;
+  out[':authority'] = 'localhost';
+  return out;
 }
 
 /** Copies chunks under back-pressure. With `ends` the end of the source ends the sink. */
@@ -230,9 +244,9 @@ function lost({ session, failure }: UpstreamSession): boolean {
   return session.destroyed || failure !== undefined;
 }
 
-function unavailableText(request: ForwardRequest, connection: UpstreamSession): string {
+function unavailableText(request: ForwardRequest, failure: string): string {
   return (
     request.unavailableReason() ??
-    `container runtime at ${request.address} is unavailable: ${connection.failure ?? 'connection lost'}`
+    `container runtime at ${request.address} is unavailable: ${failure}`
   );
 }

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import http2 from 'node:http2';
 import { createPipedEndpoint } from './piped-endpoint';
+import { startFullServer } from './testing/full-server';
 import {
   ended,
   methodPath,
@@ -317,6 +318,16 @@ describe.each(['piped', 'terminating'] as const)('a %s endpoint', (kind) => {
         code: 14,
         details: `container runtime at ${server.socketPath} is unavailable: connect ENOENT ${server.socketPath}`,
       });
+    });
+
+    it('waits while its accept queue is full, as a blocking connect would', async () => {
+      server.kill();
+      const full = await startFullServer(server.socketPath);
+      const clients = Array.from({ length: 12 }, () => new TestClient(endpoint.socketPath));
+      const results = await Promise.all(clients.map((one) => one.unary('/any/Call', 'x')));
+      for (const one of clients) one.close();
+      full.close();
+      expect(summaries.map(({ grpcStatus }) => grpcStatus)).toEqual(results.map(() => 0));
     });
 
     it('answers calls in flight, before and after their headers', async () => {

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -145,45 +144,6 @@ describe('piped endpoint', () => {
     expect(letGo).toEqual(['not-http2 not-http2: no client preface']);
     expect(endpoint.stats().letGo).toEqual({ 'not-http2': 1 });
     echo.close();
-  });
-
-  it('waits for a runtime whose accept queue is full, as a blocking connect would', async () => {
-    server.kill();
-    // Listens with room for one and then does nothing for a while.
-    const script = `require('net').createServer((s) => s.pipe(s))
-      .listen({ path: ${JSON.stringify(server.socketPath)}, backlog: 1 }, () =>
-        process.send('listening', () =>
-          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)))`;
-    const busy = spawn(process.execPath, ['-e', script], {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    });
-    await new Promise((resolve) => busy.once('message', resolve));
-    const fillers: net.Socket[] = [];
-    const connects = (): Promise<string> =>
-      new Promise((resolve) => {
-        const socket = net.connect(server.socketPath);
-        fillers.push(socket);
-        socket.once('connect', () => resolve('connected'));
-        socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
-      });
-    while ((await connects()) === 'connected');
-    expect(await connects()).toBe('EAGAIN');
-    const answers = Array.from(
-      { length: 12 },
-      () =>
-        new Promise<string>((resolve) => {
-          const socket = net.connect(endpoint.socketPath);
-          socket.once('data', (chunk) => {
-            resolve(String(chunk));
-            socket.destroy();
-          });
-          socket.write('ping');
-        }),
-    );
-    expect(new Set(await Promise.all(answers))).toEqual(new Set(['ping']));
-    for (const socket of fillers) socket.destroy();
-    busy.kill('SIGKILL');
-    rmSync(server.socketPath, { force: true });
   });
 
   it('takes clients that send the socket path as :authority, with and without a runtime', async () => {

@@ -236,7 +236,7 @@ export async function createTerminatingEndpoint(
     for (const call of inFlight.values()) call.stop(service);
     await Promise.all([...clients].map(flushed));
     for (const session of clients) session.destroy();
-    sessions.close({ destroy: true });
+    sessions.close();
   };
   const drained = (drainMs: number): Promise<void> =>
     new Promise((resolve) => {

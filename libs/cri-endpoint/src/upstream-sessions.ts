@@ -1,6 +1,7 @@
 import http2 from 'node:http2';
-import net from 'node:net';
+import type net from 'node:net';
 import { errorMessage } from '@stowage/errors';
+import { connectUnix, type Connecting } from './connect-unix';
 
 /** Window of each stream in bytes: what the runtime may send ahead of a slow client. */
 const streamWindowBytes = 1024 * 1024;
@@ -10,7 +11,6 @@ const connectionWindowBytes = 64 * 1024 * 1024;
 const streamsBeforeSettings = 100;
 /** Stream ids end at 2^31 and each stream takes two: a session retires well before. */
 const maxStreamsPerSession = 2 ** 29;
-const connectTimeoutMs = 5_000;
 
 /** Limits of node:http2 that must not cut a long-lived connection between well-known peers. */
 export const sessionLimits = {
@@ -42,56 +42,106 @@ export interface UpstreamSession {
   open: number;
 }
 
+/** Nobody takes connections. */
+export interface NoUpstream {
+  readonly session: undefined;
+  readonly failure: string;
+}
+
+type Use = (found: UpstreamSession | NoUpstream) => void;
+
+/** The connections to one socket. */
+interface Pool {
+  readonly address: string;
+  readonly sessions: UpstreamSession[];
+  /** Calls for which a connection is being made, first come first served. */
+  readonly waiting: Set<{ readonly use: Use }>;
+  connecting: Connecting | undefined;
+}
+
 /**
  * HTTP/2 connections to unix sockets, shared by all calls: one a socket, a further one only when the server
  * allows no more streams on those there are. A connection that got GOAWAY or failed takes no new calls.
  */
 export class UpstreamSessions {
-  private readonly byAddress = new Map<string, UpstreamSession[]>();
+  private readonly pools = new Map<string, Pool>();
 
-  /** A connection that takes another call, which the caller counts in `open` for as long as it lasts. */
-  acquire(address: string): UpstreamSession {
-    let sessions = this.byAddress.get(address);
-    if (sessions === undefined) this.byAddress.set(address, (sessions = []));
-    return sessions.find(takesCalls) ?? this.connect(address, sessions);
+  /**
+   * Calls `use` with a connection that takes another call, in this call where there is one, else when one is made or has
+   * failed. The caller counts the call in `open` for as long as it lasts. Returns what gives up the waiting.
+   */
+  acquire(address: string, use: Use): () => void {
+    const pool = this.poolOf(address);
+    const free = pool.sessions.find(takesCalls);
+    if (free !== undefined) {
+      use(free);
+      return () => undefined;
+    }
+    const waiting = { use };
+    pool.waiting.add(waiting);
+    this.connect(pool);
+    return () => void pool.waiting.delete(waiting);
   }
 
-  /** Ends every connection as soon as its calls have ended; `destroy` ends them at once. */
-  close({ destroy }: { destroy: boolean }): void {
-    for (const { session } of [...this.byAddress.values()].flat()) {
-      if (destroy) session.destroy();
-      else session.close();
+  /** Ends every connection at once, and the making of others. Calls that wait for one are dropped. */
+  close(): void {
+    for (const { sessions, waiting, connecting } of this.pools.values()) {
+      waiting.clear();
+      connecting?.cancel();
+      for (const { session } of [...sessions]) session.destroy();
     }
   }
 
-  private connect(address: string, sessions: UpstreamSession[]): UpstreamSession {
-    const socket = net.connect(address);
-    const session = http2.connect('http://localhost', {
-      createConnection: () => socket,
-      settings: sessionSettings,
-      ...sessionLimits,
-    });
-    const entry: UpstreamSession = { session, failure: undefined, started: 0, open: 0 };
-    sessions.push(entry);
-    const timer = setTimeout(() => {
-      entry.failure ??= `no connection within ${connectTimeoutMs} ms`;
-      session.destroy();
-    }, connectTimeoutMs);
-    session.once('connect', () => {
-      clearTimeout(timer);
-      widenWindow(session);
-    });
-    const fail = (error: Error): void => void (entry.failure ??= errorMessage(error));
-    socket.prependListener('error', fail);
-    socket.prependListener('close', () => (entry.failure ??= 'connection lost'));
-    session.on('error', fail);
-    session.once('close', () => {
-      clearTimeout(timer);
-      const index = sessions.indexOf(entry);
-      if (index >= 0) sessions.splice(index, 1);
-    });
-    return entry;
+  private poolOf(address: string): Pool {
+    let pool = this.pools.get(address);
+    if (pool === undefined) {
+      pool = { address, sessions: [], waiting: new Set(), connecting: undefined };
+      this.pools.set(address, pool);
+    }
+    return pool;
   }
+
+  private connect(pool: Pool): void {
+    pool.connecting ??= connectUnix(pool.address, {
+      connected: (socket) => {
+        pool.connecting = undefined;
+        const connection = join(socket, pool.sessions);
+        for (const waiting of pool.waiting) {
+          if (!takesCalls(connection)) break;
+          pool.waiting.delete(waiting);
+          waiting.use(connection);
+        }
+        if (pool.waiting.size > 0) this.connect(pool);
+      },
+      failed: (error) => {
+        pool.connecting = undefined;
+        const waiting = [...pool.waiting];
+        pool.waiting.clear();
+        for (const { use } of waiting) use({ session: undefined, failure: errorMessage(error) });
+      },
+    });
+  }
+}
+
+/** Speaks HTTP/2 on a connection, which is one of `sessions` until it ends. */
+function join(socket: net.Socket, sessions: UpstreamSession[]): UpstreamSession {
+  const session = http2.connect('http://localhost', {
+    createConnection: () => socket,
+    settings: sessionSettings,
+    ...sessionLimits,
+  });
+  const connection: UpstreamSession = { session, failure: undefined, started: 0, open: 0 };
+  sessions.push(connection);
+  session.once('connect', () => widenWindow(session));
+  const fail = (error: Error): void => void (connection.failure ??= errorMessage(error));
+  socket.prependListener('error', fail);
+  socket.prependListener('close', () => (connection.failure ??= 'connection lost'));
+  session.on('error', fail);
+  session.once('close', () => {
+    const index = sessions.indexOf(connection);
+    if (index >= 0) sessions.splice(index, 1);
+  });
+  return connection;
 }
 
 function takesCalls({ session, started, open }: UpstreamSession): boolean {
@@ -100,8 +150,5 @@ function takesCalls({ session, started, open }: UpstreamSession): boolean {
     session.close();
     return false;
   }
-  const limit = session.connecting
-    ? streamsBeforeSettings
-    : (session.remoteSettings.maxConcurrentStreams ?? Infinity);
-  return open < limit;
+  return open < (session.remoteSettings.maxConcurrentStreams ?? streamsBeforeSettings);
 }
