@@ -24,7 +24,7 @@ function message<N extends EventName>(name: N, data: EventData<N>, app = 'image-
     app,
     sequence: 1,
     subject: 's',
-    time: new Date(now),
+    time: new Date(worker.clock),
   };
   return Buffer.from(JSON.stringify(createEvent(name, attributes, data)));
 }

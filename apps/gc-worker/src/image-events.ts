@@ -13,13 +13,13 @@ export interface EventConnection {
 export interface ImageEventsParts {
   readonly nodeName: string;
   readonly hints: ImageHints;
-  readonly store: Pick<ImageRecordStore, 'used' | 'pulled' | 'forget' | 'setHolds'>;
+  readonly store: Pick<ImageRecordStore, 'images' | 'used' | 'pulled' | 'forget' | 'setHolds'>;
   readonly now: () => number;
 }
 
 /**
  * Listens to what image-service and runtime-gateway of this node say about images. Only hints: a missed event costs nothing but a
- * later detection, because use comes from the runtime.
+ * later detection, because use comes from the runtime. They may come late and twice, so the time is the event's own.
  */
 export class ImageEvents {
   constructor(private readonly parts: ImageEventsParts) {}
@@ -61,11 +61,12 @@ export class ImageEvents {
 
   private handle(event: StowageEvent): void {
     const { hints, store, now } = this.parts;
+    const at = Math.min(event.time.getTime(), now());
     // eslint-disable-next-line @typescript-eslint/switch-exhaustiveness-check -- all other events say nothing about use
     switch (event.name) {
       case 'ImagePullStarted': {
         const { pullId, reference, requestedReference, holdUntil } = event.data;
-        hints.pullStarted(pullId, [reference, requestedReference], now());
+        hints.pullStarted(pullId, [reference, requestedReference], at);
         this.hold([reference], holdUntil);
         break;
       }
@@ -74,7 +75,7 @@ export class ImageEvents {
         hints.pullEnded(pullId);
         this.hold(present([imageId, reference, repoDigest]), holdUntil);
         if (imageId !== undefined) {
-          this.used(imageId);
+          this.used(imageId, at);
           const { durationMs, sizeBytes = null } = event.data;
           const facts = { durationMs, sizeBytes };
           if (!store.pulled(imageId, facts)) hints.pulledBeforeDetection(imageId, facts);
@@ -87,27 +88,34 @@ export class ImageEvents {
       case 'ImageEnsured': {
         const { imageId, reference, holdUntil } = event.data;
         this.hold([imageId, reference], holdUntil);
-        this.used(imageId);
+        this.used(imageId, at);
         break;
       }
       case 'ImageRemoved':
         // Whoever removed it has said so: it is not to be told again as vanished.
-        if (event.app !== 'gc-worker' && event.data.imageId !== undefined) {
-          store.forget(event.data.imageId);
-        }
+        if (event.app !== 'gc-worker') this.removed(event.data.imageId, at);
         break;
       case 'ContainerCreated': {
         const { imageId } = event.data.image;
-        if (imageId !== undefined) this.used(imageId);
+        if (imageId !== undefined) this.used(imageId, at);
         break;
       }
       default:
     }
   }
 
-  private used(imageId: string): void {
-    const { hints, store, now } = this.parts;
-    if (!store.used(imageId, now())) hints.usedBeforeDetection(imageId, now());
+  private used(imageId: string, at: number): void {
+    const { hints, store } = this.parts;
+    if (!store.used(imageId, at)) hints.usedBeforeDetection(imageId, at);
+  }
+
+  /** An image that was detected or used after its removal is there again: its record stays. */
+  private removed(imageId: string | undefined, at: number): void {
+    const { store } = this.parts;
+    const record = imageId === undefined ? undefined : store.images().get(imageId);
+    if (record === undefined) return;
+    const lastSeen = Math.max(record.firstDetected ?? -Infinity, record.lastUsed ?? -Infinity);
+    if (lastSeen <= at) store.forget(record.imageId);
   }
 
   private hold(names: readonly string[], until: string | undefined): void {

@@ -13,6 +13,8 @@ interface PullInProgress {
  */
 export class ImageHints {
   private readonly pulls = new Map<string, PullInProgress>();
+  /** Pulls that ended of late: their start may be told once more, or after their end. */
+  private readonly ended = new Map<string, true>();
   private readonly holds = new Map<string, number>();
   private readonly uses = new Map<string, number>();
   private readonly facts = new Map<string, PullFacts>();
@@ -24,12 +26,15 @@ export class ImageHints {
   ) {}
 
   pullStarted(pullId: string, names: readonly string[], since: number): void {
+    if (this.ended.has(pullId)) return;
     bounded(this.pulls, this.maxEntries);
     this.pulls.set(pullId, { reference: names[0] ?? pullId, since, names });
   }
 
   pullEnded(pullId: string): void {
     this.pulls.delete(pullId);
+    bounded(this.ended, this.maxEntries);
+    this.ended.set(pullId, true);
   }
 
   /** Keeps images of these names until then; a later hold of the same name replaces an earlier end only upwards. */
@@ -44,6 +49,8 @@ export class ImageHints {
 
   /** Remembers the use of an image that has no record yet. */
   usedBeforeDetection(imageId: string, at: number): void {
+    const known = this.uses.get(imageId) ?? -Infinity;
+    if (at <= known) return;
     bounded(this.uses, this.maxEntries);
     this.uses.set(imageId, at);
   }
