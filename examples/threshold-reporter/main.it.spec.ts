@@ -1,5 +1,5 @@
 import { openEventBus, type EventBus } from '@stowage/event-bus';
-import { commandSubject, eventCatalog } from '@stowage/events';
+import { commandSubject, eventCatalog, streamName } from '@stowage/events';
 import { eventually, freePort } from '@stowage/testing';
 import { connect, type NatsConnection } from 'nats';
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -146,6 +146,22 @@ it('says why there is no plan: nobody there, a refusal', async () => {
     ...summary('  no plan from gc-worker: nobody answers commands there'),
     ...summary('  no plan from gc-worker: UNAVAILABLE: runtime is away'),
   ]);
+});
+
+it('an event that is stored twice is reported once', async () => {
+  const requests = await playGcWorker({ ok: true, result: plan });
+  exceeded();
+  await bus.flush();
+  const manager = await connection.jetstreamManager();
+  const { subject, data } = await manager.streams.getMessage(streamName, { seq: 1 });
+  await connection.jetstream().publish(subject, data); // without the id by which JetStream would know it
+  exceeded();
+  await bus.flush();
+  const { lines, until } = reporter();
+  await until('two summaries', () => lines().length === 10);
+  const { state } = await manager.streams.info(streamName);
+  expect([state.messages, requests.length]).toEqual([3, 2]);
+  expect(lines()).toEqual([...withPlan, ...withPlan]);
 });
 
 it('posts to a webhook, again when that fails', async () => {

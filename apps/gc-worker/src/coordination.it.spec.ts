@@ -1,0 +1,465 @@
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import {
+  connectImageService,
+  connectRuntimeService,
+  type ImageServiceClient,
+  type RuntimeServiceClient,
+} from '@stowage/cri-client';
+import { commandSubject } from '@stowage/events';
+import {
+  eventually,
+  eventuallyPasses,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+  type AppProcess,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
+
+/**
+ * The three services together on a real containerd, registry and NATS: what the worker makes of the others' events in
+ * time, late, twice and lost. The cells of the table in docs/architecture.md; the rest of them in coordination.spec.ts.
+ */
+
+const node = 'node-a.example';
+
+/** A registry in front of the stack's own that can keep its answers back, or fail. */
+class GateRegistry {
+  #server = http.createServer((request, response) => {
+    void this.#opened.then(() => {
+      if (this.fails) {
+        response.writeHead(500).end();
+        return;
+      }
+      const { method, url, headers } = request;
+      const onward = http.request({ ...this.#upstream, method, path: url, headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      });
+      onward.on('error', () => response.destroy());
+      request.pipe(onward);
+    });
+  });
+  #opened = Promise.resolve();
+  #open: () => void = () => undefined;
+  readonly #upstream: { host: string; port: number };
+  fails = false;
+
+  constructor(upstream: string) {
+    const { hostname, port } = new URL(`http://${upstream}`);
+    this.#upstream = { host: hostname, port: Number(port) };
+  }
+
+  async start(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.listen(0, '127.0.0.1', resolve);
+    });
+  }
+
+  get host(): string {
+    return `127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`;
+  }
+
+  shut(): void {
+    this.#opened = new Promise((resolve) => (this.#open = resolve));
+  }
+
+  open(): void {
+    this.#open();
+    this.#opened = Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    this.open();
+    this.#server.closeAllConnections();
+    return new Promise((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+  }
+}
+
+let stack: Stack;
+let registry: GateRegistry;
+let events: EventCollection;
+let nats: NatsConnection;
+let worker: AppProcess;
+let imageService: AppProcess;
+let gateway: AppProcess;
+let images: ImageServiceClient;
+let runtime: RuntimeServiceClient;
+let names = 0;
+
+const folder = (name: string) => path.join(stack.dir, name);
+
+const common = () => ({
+  STOWAGE_NODE_NAME: node,
+  STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+  STOWAGE_NATS_SERVERS: stack.nats.url,
+});
+
+async function startWorker(): Promise<void> {
+  worker = await spawnApp('gc-worker', {
+    env: {
+      ...common(),
+      STOWAGE_STATE_DIR: folder('gc'),
+      STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
+      // So rarely that what it knows in between is from events.
+      STOWAGE_DETECTION_INTERVAL: '10m',
+      STOWAGE_COLLECTION_INTERVAL: '10m',
+    },
+  });
+  await eventually(() => command('gc-worker', 'status'), { what: 'the worker to answer' });
+}
+
+async function command<T>(app: string, verb: string, input: object = {}): Promise<T> {
+  const reply = await nats.request(commandSubject(node, app, verb), JSON.stringify(input), {
+    timeout: 30_000,
+  });
+  const { ok, result, error } = reply.json<{ ok: boolean; result: T; error?: object }>();
+  if (!ok) throw new Error(JSON.stringify(error));
+  return result;
+}
+
+const ensure = (image: string, more: object = {}) =>
+  command<{ imageId: string; pulled: boolean }>('image-service', 'ensure', { image, ...more });
+
+interface Planned {
+  imageId: string;
+  verdict: string;
+  rule: string;
+}
+
+/** What a collection of everything would do with the image. */
+async function verdict(imageId: string): Promise<string> {
+  const plan = await command<{ images: Planned[] }>('gc-worker', 'plan', { bytes: 2 ** 40 });
+  const found = plan.images.find((image) => image.imageId === imageId);
+  return found === undefined ? 'none' : `${found.verdict}: ${found.rule}`;
+}
+
+interface Recorded {
+  imageId: string;
+  firstDetected: string;
+  lastUsed: string | null;
+}
+
+/** The worker's record of the image. */
+async function record(imageId: string): Promise<Recorded | undefined> {
+  const { images: records } = await command<{ images: Recorded[] }>('gc-worker', 'images');
+  return records.find((image) => image.imageId === imageId);
+}
+
+const lastUsed = async (imageId: string) => (await record(imageId))?.lastUsed;
+
+/** A new image in the registry; its name there goes through the gate. */
+async function push(): Promise<PushedImage> {
+  names += 1;
+  const image = await stack.pushImage({ name: `team/image-${names}`, tag: '1' });
+  return {
+    ...image,
+    reference: image.reference.replace(stack.registry.open.host, registry.host),
+  };
+}
+
+/** A new image that image-service pulled and the worker has a record of. */
+async function pulledImage(): Promise<PushedImage> {
+  const image = await push();
+  await ensure(image.reference);
+  await events.waitFor('ImageDetected', ({ data }) => data.imageId === image.imageId);
+  return image;
+}
+
+const iso = (time: Date) => time.toISOString();
+const removable = 'remove: request';
+
+beforeAll(async () => {
+  stack = await startStack();
+  registry = new GateRegistry(stack.registry.open.host);
+  await registry.start();
+  events = await subscribeEvents(stack.nats.url);
+  nats = await connect({
+    servers: stack.nats.url,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 50,
+    reconnectJitter: 0,
+  });
+  imageService = await spawnApp('image-service', {
+    env: {
+      ...common(),
+      STOWAGE_LISTEN: folder('image.sock'),
+      STOWAGE_STATE_DIR: folder('image'),
+      STOWAGE_DOCKER_CONFIG_DIRS: folder('docker'),
+      STOWAGE_DOCKERCFG_DIRS: '',
+    },
+  });
+  gateway = await spawnApp('runtime-gateway', {
+    env: {
+      ...common(),
+      STOWAGE_LISTEN: folder('runtime.sock'),
+      STOWAGE_LISTEN_READONLY: '',
+      STOWAGE_STATE_DIR: folder('gateway'),
+    },
+  });
+  images = connectImageService({ endpoint: `unix://${folder('image.sock')}`, versions: 'v1' });
+  runtime = connectRuntimeService({ endpoint: `unix://${folder('runtime.sock')}`, versions: 'v1' });
+  await startWorker();
+});
+
+afterAll(async () => {
+  images.close();
+  runtime.close();
+  await Promise.all([worker, imageService, gateway].map((app) => app.kill()));
+  await registry.stop();
+  await nats.close();
+  await events.close();
+  await stack.down();
+});
+
+describe('ImagePullStarted, ImagePulled, ImagePullFailed', () => {
+  it('in time: the image stays while it is pulled again, and until its pull has failed or ended', async () => {
+    const { reference, imageId } = await pulledImage();
+    expect(await verdict(imageId)).toBe(removable);
+    registry.shut();
+    const pulling = ensure(reference, { pullPolicy: 'Always' });
+    await eventuallyPasses(async () => {
+      expect(await verdict(imageId)).toBe('keep: pull-in-progress');
+    });
+    registry.open();
+    await pulling;
+    await eventuallyPasses(async () => {
+      expect(await verdict(imageId)).toBe(removable);
+    });
+    const { time } = events
+      .named('ImagePulled')
+      .filter(({ data }) => data.imageId === imageId)
+      .at(-1)!;
+    expect(await lastUsed(imageId)).toBe(iso(time));
+
+    registry.shut();
+    const failing = ensure(reference, { pullPolicy: 'Always', caller: 'other' });
+    failing.catch(() => undefined);
+    await eventuallyPasses(async () => {
+      expect(await verdict(imageId)).toBe('keep: pull-in-progress');
+    });
+    registry.fails = true;
+    registry.open();
+    await expect(failing).rejects.toThrow('500');
+    registry.fails = false;
+    await eventuallyPasses(async () => {
+      expect(await verdict(imageId)).toBe(removable);
+    });
+  });
+
+  it('late, after NATS was away: the use is when it was pulled, and nothing stays protected', async () => {
+    const { reference, imageId } = await pulledImage();
+    await stack.nats.stop();
+    await images.pullImage({ image: { image: reference } });
+    const pulledAt = Date.now();
+    // Long enough to tell the two times from each other.
+    await eventually(() => Date.now() > pulledAt + 1500);
+    await stack.nats.start();
+    const pulled = () => events.named('ImagePulled').filter(({ data }) => data.imageId === imageId);
+    await eventually(() => pulled().length === 2, { what: 'the late event', timeoutMs: 30_000 });
+    const time = pulled()[1]!.time;
+    expect(time.getTime()).toBeLessThanOrEqual(pulledAt);
+    await eventuallyPasses(async () => {
+      expect(await lastUsed(imageId)).toBe(iso(time));
+    });
+    expect(await verdict(imageId)).toBe(removable);
+  });
+
+  it('twice, also a start after its end: the same as once', async () => {
+    const { imageId } = await pulledImage();
+    const before = await record(imageId);
+    const about = events.all.filter(
+      ({ wire }) => wire.includes(imageId) || wire.includes(`team/image-${names}:1`),
+    );
+    const again = ['ImagePulled', 'ImagePullStarted'].map((name) =>
+      about.find((event) => event.name === name)!,
+    );
+    // JetStream would not store them a second time; who listens to the subject gets them all the same.
+    for (const { natsSubject, wire } of again) nats.publish(natsSubject, wire);
+    await nats.flush();
+    expect(await verdict(imageId)).toBe(removable);
+    expect(await record(imageId)).toEqual(before);
+  });
+
+  it('lost: a detection finds what was pulled', async () => {
+    await worker.kill();
+    const { imageId, reference } = await push();
+    await ensure(reference);
+    await startWorker();
+    await events.waitFor('ImageDetected', ({ data }) => data.imageId === imageId);
+    expect(await lastUsed(imageId)).toBeNull();
+    expect(await verdict(imageId)).toBe(removable);
+  });
+});
+
+describe('ImageEnsured and holds', () => {
+  it('in time: the use is when it was ensured, and a hold keeps the image, also over kill -9', async () => {
+    const { reference, imageId } = await pulledImage();
+    expect(await ensure(reference, { holdSeconds: 3600 })).toMatchObject({ pulled: false });
+    const { time } = await events.waitFor('ImageEnsured', ({ subject }) => subject === imageId);
+    await eventuallyPasses(async () => {
+      expect(await lastUsed(imageId)).toBe(iso(time));
+    });
+    expect(await verdict(imageId)).toBe('keep: held');
+    await worker.kill();
+    await startWorker();
+    expect(await verdict(imageId)).toBe('keep: held');
+  });
+
+  it('late, and twice: a hold lasts until the time it was given for', async () => {
+    const { reference, imageId } = await pulledImage();
+    await ensure(reference, { holdSeconds: 2 });
+    const { data, natsSubject, wire } = await events.waitFor(
+      'ImageEnsured',
+      ({ subject }) => subject === imageId,
+    );
+    await eventually(() => Date.now() >= Date.parse(data.holdUntil!));
+    const before = await record(imageId);
+    nats.publish(natsSubject, wire);
+    await nats.flush();
+    expect(await verdict(imageId)).toBe(removable);
+    expect(await record(imageId)).toEqual(before);
+  });
+
+  it('lost: the image may go, until it is ensured again', async () => {
+    const { reference, imageId } = await pulledImage();
+    await worker.kill();
+    await ensure(reference, { holdSeconds: 3600 });
+    await startWorker();
+    expect(await verdict(imageId)).toBe(removable);
+    await ensure(reference, { holdSeconds: 3600 });
+    await eventuallyPasses(async () => {
+      expect(await verdict(imageId)).toBe('keep: held');
+    });
+  });
+});
+
+describe('ImageRemoved of image-service', () => {
+  const removals = (imageId: string) =>
+    events.named('ImageRemoved').filter(({ data }) => data.imageId === imageId);
+  const remove = (imageId: string) => images.removeImage({ image: { image: imageId } });
+
+  it('in time: told once, by who did it', async () => {
+    const { imageId } = await pulledImage();
+    await remove(imageId);
+    await eventuallyPasses(async () => {
+      expect(await record(imageId)).toBeUndefined();
+    });
+    await pulledImage(); // a detection after it
+    expect(removals(imageId).map(({ app, data }) => `${app} ${data.reason}`)).toEqual([
+      'image-service request',
+    ]);
+  });
+
+  it('twice, the second after the image came back: its record stays', async () => {
+    const { imageId, reference } = await pulledImage();
+    await remove(imageId);
+    const { natsSubject, wire } = await events.waitFor(
+      'ImageRemoved',
+      ({ data }) => data.imageId === imageId,
+    );
+    await eventuallyPasses(async () => {
+      expect(await record(imageId)).toBeUndefined();
+    });
+    await ensure(reference);
+    const before = await eventually(() => record(imageId), { what: 'the record' });
+    nats.publish(natsSubject, wire);
+    await nats.flush();
+    await pulledImage(); // a detection after it
+    expect(await record(imageId)).toEqual(before);
+  });
+
+  it('lost: told as vanished at the next start', async () => {
+    const { imageId } = await pulledImage();
+    await worker.kill();
+    await remove(imageId);
+    await startWorker();
+    await events.waitFor(
+      'ImageRemoved',
+      ({ app, data }) => app === 'gc-worker' && data.imageId === imageId,
+    );
+    expect(removals(imageId).map(({ app, data }) => `${app} ${data.reason}`)).toEqual([
+      'image-service request',
+      'gc-worker vanished',
+    ]);
+  });
+});
+
+describe('ContainerCreated of runtime-gateway', () => {
+  async function createContainer({ imageId }: PushedImage) {
+    names += 1;
+    const metadata = { name: `p-${names}`, namespace: 'shop', uid: `u-${names}`, attempt: 0 };
+    const config = { metadata, linux: {} };
+    const { podSandboxId } = await runtime.runPodSandbox({ config });
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      config: {
+        metadata: { name: 'main', attempt: 0 },
+        image: { image: imageId },
+        command: ['sleep', '3600'],
+        linux: {},
+      },
+      sandboxConfig: config,
+    });
+    return {
+      containerId,
+      remove: async () => {
+        await runtime.removeContainer({ containerId });
+        await runtime.removePodSandbox({ podSandboxId });
+      },
+    };
+  }
+
+  it('in time: the use is known without a detection', async () => {
+    const image = await pulledImage();
+    const { containerId, remove } = await createContainer(image);
+    await remove();
+    const { time } = await events.waitFor(
+      'ContainerCreated',
+      ({ subject }) => subject === containerId,
+    );
+    await eventuallyPasses(async () => {
+      expect(await lastUsed(image.imageId)).toBe(iso(time));
+    });
+  });
+
+  it('late, and twice: the use is when it was created', async () => {
+    const image = await pulledImage();
+    await stack.nats.stop();
+    const { containerId, remove } = await createContainer(image);
+    await remove();
+    const createdAt = Date.now();
+    await eventually(() => Date.now() > createdAt + 1500);
+    await stack.nats.start();
+    const { time, natsSubject, wire } = await events.waitFor(
+      'ContainerCreated',
+      ({ subject }) => subject === containerId,
+      { timeoutMs: 30_000 },
+    );
+    await eventuallyPasses(async () => {
+      expect(await lastUsed(image.imageId)).toBe(iso(time));
+    });
+    nats.publish(natsSubject, wire);
+    await nats.flush();
+    expect(await lastUsed(image.imageId)).toBe(iso(time));
+  });
+
+  it('lost: the runtime says what is in use', async () => {
+    const image = await pulledImage();
+    await worker.kill();
+    const { remove } = await createContainer(image);
+    await startWorker();
+    expect(await verdict(image.imageId)).toBe('keep: in-use');
+    await remove();
+    expect(await verdict(image.imageId)).toBe(removable);
+  });
+});
