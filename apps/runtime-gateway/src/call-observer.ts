@@ -10,6 +10,7 @@ import { onRunPodSandbox } from './on-run-pod-sandbox';
 import { onStartContainer } from './on-start-container';
 import { onStopContainer } from './on-stop-container';
 import { onStopPodSandbox } from './on-stop-pod-sandbox';
+import { onUpdateContainerResources } from './on-update-container-resources';
 
 const handlers = {
   RunPodSandbox: onRunPodSandbox,
@@ -19,6 +20,7 @@ const handlers = {
   StartContainer: onStartContainer,
   StopContainer: onStopContainer,
   RemoveContainer: onRemoveContainer,
+  UpdateContainerResources: onUpdateContainerResources,
 } as const satisfies Record<string, OnCall>;
 
 /** A call that is observed. */

@@ -13,6 +13,7 @@ export interface Observing {
   >;
   /** One lane a container or sandbox. */
   readonly lanes: Lanes;
+  readonly log: { debug(fields: object, message: string): void };
   /** Something could not be found out: compare with the runtime's lists soon. `error` is counted and logged. */
   leaveToListing(error: unknown): void;
 }

@@ -87,6 +87,7 @@ export class RuntimeObserver {
       lifecycle,
       lookUp,
       lanes,
+      log,
       leaveToListing: (error) => {
         if (error !== undefined) this.#failed('lookup', error);
         this.#watch.relistSoon();

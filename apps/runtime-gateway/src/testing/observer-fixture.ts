@@ -16,6 +16,8 @@ import {
   StopContainerResponse,
   StopPodSandboxRequest,
   StopPodSandboxResponse,
+  UpdateContainerResourcesRequest,
+  UpdateContainerResourcesResponse,
 } from '@stowage/cri-proto';
 import type { Container, DeepPartial, PodSandbox } from '@stowage/cri-proto';
 import { assertEventData } from '@stowage/events';
@@ -125,6 +127,7 @@ export interface FixtureOptions {
 export class ObserverFixture {
   readonly events: PublishedEvent[] = [];
   readonly failures: string[] = [];
+  readonly logged: object[] = [];
   readonly facts = new FakeFacts();
   readonly objects: KnownObjects;
   readonly inFlight = new CallsInFlight<Verb>();
@@ -155,6 +158,7 @@ export class ObserverFixture {
       lifecycle: this.lifecycle,
       lookUp: this.facts,
       lanes: this.lanes,
+      log: { debug: (fields, message) => this.logged.push({ ...fields, message }) },
       leaveToListing: (error) => {
         this.leftToListing++;
         if (error !== undefined) this.failures.push(`lookup: ${(error as Error).message}`);
@@ -225,6 +229,7 @@ const messages = {
   StartContainer: [StartContainerRequest, StartContainerResponse],
   StopContainer: [StopContainerRequest, StopContainerResponse],
   RemoveContainer: [RemoveContainerRequest, RemoveContainerResponse],
+  UpdateContainerResources: [UpdateContainerResourcesRequest, UpdateContainerResourcesResponse],
 } as const satisfies Record<Verb, readonly [unknown, unknown]>;
 
 type RequestOf<V extends Verb> = ReturnType<(typeof messages)[V][0]['fromPartial']>;
