@@ -42,6 +42,11 @@ const generators = [
     write: (out) => runTypeScript('tools/configuration-reference.ts', out),
   },
   {
+    name: 'commands',
+    owns: ['docs/reference/commands.md'],
+    write: (out) => runTypeScript('tools/commands-reference.ts', out),
+  },
+  {
     name: 'metrics',
     owns: ['docs/reference/metrics.md'],
     write: (out) => runTypeScript('tools/metrics-reference.ts', out),

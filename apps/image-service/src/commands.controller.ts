@@ -14,7 +14,11 @@ import { pullPriorities } from './pull-queue';
 import type { RemoveImage } from './remove-image';
 import { ENSURE, REMOVE, RUNTIME } from './tokens';
 
-const image = z.string().min(1).max(maxReferenceLength);
+const image = z
+  .string()
+  .min(1)
+  .max(maxReferenceLength)
+  .describe('Image reference as a user writes it, or an image id');
 
 /** Thirty days: a hold outlives the one that asked for it, and somebody has to clean up. */
 const maxHoldSeconds = 30 * 86_400;
@@ -23,29 +27,54 @@ const maxHoldSeconds = 30 * 86_400;
 const maxCallerLength = 512;
 
 const auth = z.strictObject({
-  username: z.string().optional(),
-  password: z.string().optional(),
-  auth: z.string().optional(),
-  serverAddress: z.string().optional(),
-  identityToken: z.string().optional(),
-  registryToken: z.string().optional(),
+  username: z.string().optional().describe('With `password`'),
+  password: z.string().optional().describe('With `username`'),
+  auth: z.string().optional().describe('Both, as base64 of `username:password`'),
+  serverAddress: z.string().optional().describe('Registry they are for, as in docker config files'),
+  identityToken: z.string().optional().describe('Token that the registry exchanges for another'),
+  registryToken: z.string().optional().describe('Bearer token sent to the registry as it is'),
 });
 
 const ensureInput = z
   .strictObject({
     image,
-    pullPolicy: z.enum(pullPolicies).optional(),
-    auth: auth.optional(),
-    credentialsRef: z.string().min(1).max(maxCallerLength).optional(),
-    caller: z.string().min(1).max(maxCallerLength).optional(),
-    priority: z.int().min(pullPriorities.min).max(pullPriorities.max).optional(),
-    holdSeconds: z.int().min(0).max(maxHoldSeconds).optional(),
+    pullPolicy: z
+      .enum(pullPolicies)
+      .optional()
+      .describe('Absent: Always for the tag `latest`, else IfNotPresent'),
+    auth: auth.optional().describe('Credentials for this pull, in place of those of the node'),
+    credentialsRef: z
+      .string()
+      .min(1)
+      .max(maxCallerLength)
+      .optional()
+      .describe('`namespace/name` of a mounted pull secret that alone is used; not with `auth`'),
+    caller: z
+      .string()
+      .min(1)
+      .max(maxCallerLength)
+      .optional()
+      .describe('For whom back-off counts, such as a pod UID'),
+    priority: z
+      .int()
+      .min(pullPriorities.min)
+      .max(pullPriorities.max)
+      .optional()
+      .describe('Place in the queue of pulls; more is sooner'),
+    holdSeconds: z
+      .int()
+      .min(0)
+      .max(maxHoldSeconds)
+      .optional()
+      .describe('gc-worker does not collect the image for so long'),
   })
   .refine((input) => input.auth === undefined || input.credentialsRef === undefined, {
     path: ['credentialsRef'],
     message: 'not together with auth',
   });
-const listInput = z.strictObject({ image: image.optional() });
+const listInput = z.strictObject({
+  image: image.optional().describe('Only this image; absent: all'),
+});
 const imageInput = z.strictObject({ image });
 const noInput = z.strictObject({});
 
@@ -58,22 +87,36 @@ export class CommandsController {
     @Inject(REMOVE) private readonly removeImage: RemoveImage,
   ) {}
 
-  @Command('ensure', ensureInput)
+  @Command('ensure', ensureInput, {
+    does: 'Pulls the image unless it is there already, by the pull policy.',
+    answers: '`{imageRef, imageId, pulled, bytes, durationMs}`',
+    timeoutMs: 'own', // by progress of the pull
+  })
   ensure(input: z.infer<typeof ensureInput>, { signal }: CommandCall) {
     return this.ensureImage.ensure(input, { signal });
   }
 
-  @Command('list', listInput)
+  @Command('list', listInput, {
+    does: 'Lists the images of the runtime.',
+    answers: '`{images}`',
+  })
   list(input: z.infer<typeof listInput>, { signal }: CommandCall) {
     return listImages(this.runtime, input, { signal });
   }
 
-  @Command('status', imageInput)
+  @Command('status', imageInput, {
+    does: 'Tells one image.',
+    answers: '`{image}`, which is null when the runtime does not have it',
+  })
   status(input: z.infer<typeof imageInput>, { signal }: CommandCall) {
     return imageStatus(this.runtime, input.image, { signal });
   }
 
-  @Command('remove', imageInput)
+  @Command('remove', imageInput, {
+    does: 'Removes an image. One that is not there is no error.',
+    answers: '`{removed, imageId?}`',
+    timeoutMs: 'own', // by the limit of calls to the runtime
+  })
   async remove(input: z.infer<typeof imageInput>, { signal }: CommandCall) {
     checkImageArgument(input.image);
     const request = RemoveImageRequest.fromPartial({ image: { image: input.image } });
@@ -81,7 +124,10 @@ export class CommandsController {
     return { removed: removed !== undefined, imageId: removed?.image.id };
   }
 
-  @Command('stats', noInput)
+  @Command('stats', noInput, {
+    does: 'Tells number and size of images and the image file systems.',
+    answers: '`{imageCount, totalStorageBytes, imageFilesystems}`',
+  })
   stats(_input: object, { signal }: CommandCall) {
     return imageStats(this.runtime, { signal });
   }

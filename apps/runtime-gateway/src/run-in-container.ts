@@ -8,11 +8,18 @@ export const maxOutputBytes = 64 * 1024;
 
 /** Input of the NATS command `exec`. */
 export const runInContainerInput = z.strictObject({
-  containerId: z.string().min(1).max(256),
-  /** Program and arguments; no shell is involved. */
-  command: z.array(z.string().max(32_768)).min(1).max(1024),
-  /** The runtime ends the command after that. */
-  timeoutSeconds: z.int().min(1).max(3600).default(10),
+  containerId: z.string().min(1).max(256).describe('Id of a running container'),
+  command: z
+    .array(z.string().max(32_768))
+    .min(1)
+    .max(1024)
+    .describe('Program and arguments; no shell is involved'),
+  timeoutSeconds: z
+    .int()
+    .min(1)
+    .max(3600)
+    .default(10)
+    .describe('The runtime ends the command after that'),
 });
 
 /** Input of {@link runInContainer}. */

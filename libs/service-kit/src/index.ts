@@ -1,5 +1,11 @@
 export { busSettings, type BusConfig, type BusSettings } from './bus-settings';
-export { Command } from './commands/command';
+export {
+  Command,
+  describeCommands,
+  type CommandField,
+  type CommandOptions,
+  type DescribedCommand,
+} from './commands/command';
 export { NatsCommandServer, type NatsCommandServerOptions } from './commands/nats-command-server';
 export type {
   CommandCall,

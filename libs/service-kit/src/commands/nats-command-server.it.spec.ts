@@ -60,6 +60,7 @@ class Nats {
   }
 }
 
+const aborted: string[] = [];
 const running: { call?: CommandCall; release?: () => void; started: number } = { started: 0 };
 
 @Controller()
@@ -101,6 +102,12 @@ class Images {
     return 'done';
   }
 
+  @Command('stuck', z.strictObject({}), { does: '', answers: '', timeoutMs: 50 })
+  async stuck(_input: object, call: CommandCall) {
+    call.signal.addEventListener('abort', () => aborted.push(call.verb));
+    await new Promise(() => undefined);
+  }
+
   @Command('remove', z.strictObject({}))
   remove() {
     return null;
@@ -116,7 +123,7 @@ async function startApp(options: { drainMs?: number; maxInFlight?: number } = {}
   const server = new NatsCommandServer({
     app: 'image-service',
     nodeName: 'node-1.example',
-    allowed: ['echo', 'nothing', 'coded', 'fault', 'huge', 'slow'],
+    allowed: ['echo', 'nothing', 'coded', 'fault', 'huge', 'slow', 'stuck'],
     log,
     observe: (observation) => observed.push(observation),
     ...options,
@@ -220,6 +227,12 @@ describe('commands over a real NATS', () => {
       refused('UNIMPLEMENTED', 'command image-service.ecko: not known; nearest: echo'),
     ],
     [
+      'a command that does not end in its time',
+      'stuck',
+      {},
+      refused('DEADLINE_EXCEEDED', 'command image-service.stuck timed out after 50 ms'),
+    ],
+    [
       'a result that NATS cannot carry',
       'huge',
       {},
@@ -227,6 +240,26 @@ describe('commands over a real NATS', () => {
     ],
   ])('answers %s', async (_what, verb, body, reply) => {
     expect(await ask(verb, body)).toEqual(reply);
+  });
+
+  it('aborts the signal of a command whose time is over', () => {
+    expect(aborted).toEqual(['stuck']);
+  });
+
+  it.each([
+    ['another node', 'stowage.cmd.node-2_example.image-service.echo'],
+    [
+      'a node whose name begins with that of this one',
+      'stowage.cmd.node-1_example_b.image-service.echo',
+    ],
+    ['a node of which this name is the end', 'stowage.cmd.a_node-1_example.image-service.echo'],
+    ['another app', 'stowage.cmd.node-1_example.gc-worker.echo'],
+    ['a longer verb', 'stowage.cmd.node-1_example.image-service.echo.more'],
+    ['no verb', 'stowage.cmd.node-1_example.image-service'],
+  ])('never answers a request for %s', async (_what, to) => {
+    const before = app.observed.length;
+    await expect(client.request(to, '{"text":"hi"}', { timeout: 5000 })).rejects.toThrow('503');
+    expect(app.observed.length).toBe(before);
   });
 
   it('counts by verb and code, unknown verbs as one', () => {

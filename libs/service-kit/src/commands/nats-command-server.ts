@@ -1,6 +1,7 @@
 import { Server } from '@nestjs/microservices';
 import type { CustomTransportStrategy } from '@nestjs/microservices';
 import {
+  DeadlineExceededError,
   errorMessage,
   InvalidArgumentError,
   PermissionDeniedError,
@@ -15,6 +16,7 @@ import { lastValueFrom } from 'rxjs';
 import * as z from 'zod';
 import { nearest } from '../config/nearest';
 import type { Logger } from '../log';
+import { commandTimeoutMs } from './command';
 import type { CommandExtras } from './command';
 import type {
   CommandCall,
@@ -215,16 +217,41 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     if (message.data.length > maxRequestBytes) {
       throw new ResourceExhaustedError('request of a command (bytes)', maxRequestBytes);
     }
-    const { input: schema } = handler.extras as unknown as CommandExtras;
-    const input = validInput(schema, message.data);
-    const call: CommandCall = {
-      verb,
-      subject: message.subject,
-      signal: this.#abort.signal,
-      log: log.child({ command: verb }),
-    };
-    const result: unknown = await handler(input, call);
-    return lastValueFrom(this.transformToObservable(result), { defaultValue: null });
+    const extras = handler.extras as unknown as CommandExtras;
+    const input = validInput(extras.input, message.data);
+    return withinTime(`command ${app}.${verb}`, commandTimeoutMs(extras), async (late) => {
+      const call: CommandCall = {
+        verb,
+        subject: message.subject,
+        signal: AbortSignal.any([this.#abort.signal, late]),
+        log: log.child({ command: verb }),
+      };
+      const result: unknown = await handler(input, call);
+      return lastValueFrom(this.transformToObservable(result), { defaultValue: null });
+    });
+  }
+}
+
+/** Rejects when the time is over, whatever the handler makes of its signal. */
+async function withinTime<T>(
+  what: string,
+  timeoutMs: number | undefined,
+  handle: (late: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  if (timeoutMs === undefined) return handle(late.signal);
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const error = new DeadlineExceededError(what, timeoutMs);
+      reject(error);
+      late.abort(error);
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([handle(late.signal), over]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

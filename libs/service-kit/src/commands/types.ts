@@ -35,7 +35,7 @@ export interface CommandConnections {
 export interface CommandCall {
   readonly verb: string;
   readonly subject: string;
-  /** Aborted when the service stops and the time to finish has passed. */
+  /** Aborted when the command's time is over, or when the service stops and the time to finish has passed. */
   readonly signal: AbortSignal;
   readonly log: Logger;
 }
