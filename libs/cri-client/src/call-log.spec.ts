@@ -73,7 +73,7 @@ describe('the log of calls', () => {
     expect(lines).toEqual([line, line]);
   });
 
-  it.each(['ContainerStatus', 'ContainerStats', 'PodSandboxStatus'])(
+  it.each(['ContainerStatus', 'ContainerStats', 'PodSandboxStats'])(
     '%s: an identical error of the same object once a minute, again after a success',
     (method) => {
       const fail = () => {

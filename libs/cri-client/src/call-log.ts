@@ -12,13 +12,13 @@ export interface CriCallLog {
 const reducedMethods: ReadonlySet<string> = new Set([
   'ContainerStatus',
   'ContainerStats',
-  'PodSandboxStatus',
+  'PodSandboxStats',
 ]);
 /** Calls after which an object's errors are news again. */
 const clearingMethods: ReadonlySet<string> = new Set(['StopContainer', 'RemoveContainer']);
 
 /**
- * Logs every call that failed, as kubelet does. For ContainerStatus, ContainerStats and PodSandboxStatus an identical
+ * Logs every call that failed, as kubelet does. For ContainerStatus, ContainerStats and PodSandboxStats an identical
  * error of the same object is logged at most once a minute; so is, for all calls together, that the runtime is away.
  * Command lines and their outputs are not logged: they can hold secrets.
  */
