@@ -1,18 +1,19 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import {
-  combineObservers,
   connectImageService,
   connectRuntimeService,
-  criCallLog,
-  criMetrics,
+  criInstrumentation,
   type ImageServiceClient,
   type RuntimeServiceClient,
 } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
 import { instrumentEventBus, openEventBus, type EventBus } from '@stowage/event-bus';
-import { observeEventBus, observeRuntime, type ServiceContext } from '@stowage/service-kit';
+import {
+  busSettings,
+  observeEventBus,
+  observeRuntime,
+  type ServiceContext,
+} from '@stowage/service-kit';
 import { CollectionRunner } from './collection-runner';
 import { CommandsController } from './commands.controller';
 import { policyOf, type GcConfig } from './config';
@@ -54,15 +55,9 @@ const WORKER = Symbol('Worker');
 
 const now = (): number => Date.now();
 
-/** SQLite's binding beside the bundle; from source the package finds its own. */
-function nativeBinding(): { nativeBinding?: string } {
-  const file = path.join(__dirname, 'better_sqlite3.node');
-  return existsSync(file) ? { nativeBinding: file } : {};
-}
-
 /** Throws when another worker holds the state directory. */
 function openRecords(
-  { config, log, health }: Context,
+  { app, config, log, health }: Context,
   policy: LivePolicy,
   metrics: GcMetrics,
 ): ImageRecordStore {
@@ -71,7 +66,7 @@ function openRecords(
     keep: policy.current.differences.records,
     now: () => new Date(now()),
     log,
-    ...nativeBinding(),
+    nativeBinding: busSettings(app, config).nativeBinding,
     onSetAside: () => {
       metrics.recordsWereSetAside();
     },
@@ -114,7 +109,7 @@ async function openPolicy(
 }
 
 function connectRuntime({ config, log, metrics, health }: Context): CriClients {
-  const observer = combineObservers(criMetrics(metrics), criCallLog(log));
+  const observer = criInstrumentation(metrics, log);
   const options = { timeoutMs: config.runtimeRequestTimeoutMs, observer };
   const runtime = connectRuntimeService({ endpoint: config.runtimeEndpoint, ...options });
   const image = connectImageService({ endpoint: config.imageEndpoint, ...options });
@@ -128,37 +123,11 @@ interface CriClients {
   readonly image: ImageServiceClient;
 }
 
-function openBus({ config, log, app, health, metrics, commands }: Context): EventBus {
-  const opened = openEventBus({
-    stateDir: config.stateDir,
-    node: config.nodeName,
-    app,
-    nats: {
-      servers: config.natsServers,
-      ...(config.natsCreds === '' ? {} : { credsFile: config.natsCreds }),
-      ...(config.natsTlsCa === '' && config.natsTlsCert === ''
-        ? {}
-        : {
-            tls: {
-              ...(config.natsTlsCa === '' ? {} : { caFile: config.natsTlsCa }),
-              ...(config.natsTlsCert === ''
-                ? {}
-                : { certFile: config.natsTlsCert, keyFile: config.natsTlsKey }),
-            },
-          }),
-    },
-    stream: {
-      manage: config.streamManaged,
-      maxAgeMs: config.streamMaxAgeMs,
-      maxBytes: config.streamMaxBytes,
-    },
-    outbox: { maxEvents: config.outboxMaxEvents, maxBytes: config.outboxMaxBytes },
-    log,
-    ...nativeBinding(),
-  });
-  const bus = instrumentEventBus(opened, metrics);
-  observeEventBus({ health }, bus);
-  commands.use(bus);
+function openBus(context: Context): EventBus {
+  const { app, config, log, metrics } = context;
+  const bus = instrumentEventBus(openEventBus({ ...busSettings(app, config), log }), metrics);
+  observeEventBus(context, bus);
+  context.commands.use(bus);
   return bus;
 }
 

@@ -6,13 +6,7 @@ import type {
   OnApplicationShutdown,
   Provider,
 } from '@nestjs/common';
-import {
-  combineObservers,
-  connectImageService,
-  criCallLog,
-  criMetrics,
-  parseEndpoint,
-} from '@stowage/cri-client';
+import { connectImageService, criInstrumentation, parseEndpoint } from '@stowage/cri-client';
 import type { ImageServiceClient } from '@stowage/cri-client';
 import type { Endpoint } from '@stowage/cri-endpoint';
 import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
@@ -66,11 +60,10 @@ const busDrainMs = 2000;
 
 function openBus(context: Context): EventBus {
   const { app, config, log, metrics } = context;
-  const bus = openEventBus({ ...busSettings(app, config), log });
-  const measured = instrumentEventBus(bus, metrics);
-  observeEventBus(context, measured);
-  context.commands.use(measured);
-  return measured;
+  const bus = instrumentEventBus(openEventBus({ ...busSettings(app, config), log }), metrics);
+  observeEventBus(context, bus);
+  context.commands.use(bus);
+  return bus;
 }
 
 function connectRuntime(context: Context): ImageServiceClient {
@@ -78,7 +71,7 @@ function connectRuntime(context: Context): ImageServiceClient {
   const client = connectImageService({
     endpoint: config.imageEndpoint,
     timeoutMs: config.runtimeRequestTimeoutMs,
-    observer: combineObservers(criMetrics(metrics), criCallLog(log)),
+    observer: criInstrumentation(metrics, log),
   });
   observeRuntime(context, client);
   return client;

@@ -6,14 +6,7 @@ import type {
   OnApplicationShutdown,
   Provider,
 } from '@nestjs/common';
-import {
-  combineObservers,
-  connectRuntimeService,
-  criCallLog,
-  criMetrics,
-  criTracing,
-  parseEndpoint,
-} from '@stowage/cri-client';
+import { connectRuntimeService, criInstrumentation, parseEndpoint } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
@@ -87,11 +80,10 @@ async function openBus(context: Context, sockets: GatewaySockets): Promise<Event
       throw error;
     }
   }
-  const bus = openEventBus({ ...busSettings(app, config), log });
-  const measured = instrumentEventBus(bus, metrics);
-  observeEventBus(context, measured);
-  context.commands.use(measured);
-  return measured;
+  const bus = instrumentEventBus(openEventBus({ ...busSettings(app, config), log }), metrics);
+  observeEventBus(context, bus);
+  context.commands.use(bus);
+  return bus;
 }
 
 /** After the bus, which tells when another process holds the state folder. */
@@ -116,7 +108,7 @@ function connectRuntime(context: Context): RuntimeServiceClient {
   const client = connectRuntimeService({
     endpoint: config.runtimeEndpoint,
     timeoutMs: config.runtimeRequestTimeoutMs,
-    observer: combineObservers(criMetrics(metrics), criCallLog(log), criTracing()),
+    observer: criInstrumentation(metrics, log),
   });
   observeRuntime(context, client);
   return client;

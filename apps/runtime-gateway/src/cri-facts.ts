@@ -115,7 +115,9 @@ export function runFacts(status: ContainerStatus): RunFacts {
 }
 
 /** Absent for a state that says nothing. */
-export function containerPhase(state: ContainerState): ContainerPhase | undefined {
+export function containerPhase(
+  state: ContainerState,
+): Exclude<ContainerPhase, 'removed'> | undefined {
   switch (state) {
     case ContainerState.CONTAINER_CREATED:
       return 'created';

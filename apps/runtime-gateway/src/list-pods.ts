@@ -1,7 +1,7 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { ContainerState, PodSandboxState } from '@stowage/cri-proto';
 import type { Container, PodSandbox } from '@stowage/cri-proto';
-import { containerFacts, millisecondsOf, sandboxFacts } from './cri-facts';
+import { containerFacts, containerPhase, millisecondsOf, sandboxFacts } from './cri-facts';
 
 /** A pod as the query tells it: its sandboxes and containers, newest first. */
 export interface ListedPod {
@@ -101,24 +101,10 @@ function describePod(
       podSandboxId: container.podSandboxId,
       name: container.metadata?.name ?? '',
       attempt: container.metadata?.attempt ?? 0,
-      state: stateWord(container.state),
+      state: containerPhase(container.state) ?? 'unknown',
       image: containerFacts(container).image,
       imageRef: container.imageRef,
       createdAt: isoTime(container.createdAt),
     })),
   };
-}
-
-function stateWord(state: ContainerState): ListedPod['containers'][number]['state'] {
-  switch (state) {
-    case ContainerState.CONTAINER_CREATED:
-      return 'created';
-    case ContainerState.CONTAINER_RUNNING:
-      return 'running';
-    case ContainerState.CONTAINER_EXITED:
-      return 'exited';
-    case ContainerState.CONTAINER_UNKNOWN:
-    default:
-      return 'unknown';
-  }
 }

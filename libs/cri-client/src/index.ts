@@ -15,6 +15,7 @@ export {
   kubeletErrorText,
 } from './errors';
 export { connectImageService } from './image-service';
+export { criInstrumentation } from './instrumentation';
 export { LogReduction } from './log-reduction';
 export { criMetrics } from './metrics';
 export { combineObservers } from './observers';
