@@ -71,7 +71,10 @@ export class OutsideSightings {
   async container(sighting: ContainerSighting): Promise<void> {
     const { objects, lifecycle, lanes } = this.options.observing;
     const steps = containerSteps(sighting.phase, objects.container(sighting.id));
-    if (steps.length === 0) return;
+    if (steps.length === 0) {
+      this.#failures.delete(sighting.id);
+      return;
+    }
     // Whoever stopped it may remove it next: now the runtime still says how it ended.
     const seen = sighting.phase === 'exited' ? await this.#withRunFacts(sighting) : sighting;
     if (seen.exitCode !== undefined) {

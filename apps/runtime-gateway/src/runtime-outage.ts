@@ -1,5 +1,4 @@
 import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-client';
-import { errorMessage } from '@stowage/errors';
 import { boundedText } from '@stowage/events';
 import type { Publish } from './lifecycle';
 
@@ -54,7 +53,7 @@ export class RuntimeOutage {
     if (sinceMs === undefined) return;
     const version = await runtime
       .version({}, { timeoutMs: versionTimeoutMs })
-      .catch((error: unknown) => void errorMessage(error));
+      .catch(() => undefined);
     publish('RuntimeRecovered', {
       subject: runtime.endpoint,
       data: {
