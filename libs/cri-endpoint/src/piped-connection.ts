@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { grpcStatusCode } from '@stowage/errors';
 import type { ConnectionReader } from './connection-reader';
-import type { PathRewriter } from './path-rewriter';
+import type { RequestRewriter } from './request-rewriter';
 import { goAwayFrame, maxStreamId, settingsFrame, statusFrame } from './wire/raw-frames';
 
 /** How long a client that was sent away may take to close its side. */
@@ -22,7 +22,7 @@ export class PipedConnection {
     /** Text of UNAVAILABLE for calls in flight when the runtime is lost. */
     private readonly lostText: () => string,
     /** Changes paths on their way to the runtime. */
-    private readonly rewriter?: PathRewriter,
+    private readonly rewriter?: RequestRewriter,
   ) {
     client.on('data', (chunk: Buffer) => this.fromClient(chunk));
     upstream.on('data', (chunk: Buffer) => this.fromUpstream(chunk));

@@ -2,7 +2,7 @@ import net from 'node:net';
 import { errorMessage } from '@stowage/errors';
 import { ConnectionReader, defaultReaderLimits, type ReaderLimits } from './connection-reader';
 import { listenUnix } from './listen-unix';
-import { PathRewriter } from './path-rewriter';
+import { RequestRewriter } from './request-rewriter';
 import { PipedConnection } from './piped-connection';
 import type {
   CallObserver,
@@ -126,7 +126,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
           upstream,
           newReader(),
           () => text('connection lost'),
-          path === undefined ? undefined : new PathRewriter(path, limits),
+          path === undefined ? undefined : new RequestRewriter({ path }, limits),
         );
         connections.set(client, connection);
         if (draining) connection.drain();

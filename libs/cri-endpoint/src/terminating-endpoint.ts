@@ -1,5 +1,6 @@
 import http2 from 'node:http2';
 import { toGrpcStatus } from '@stowage/errors';
+import { awaitAuthority, type AwaitedClient } from './any-authority';
 import type { CallInFlight } from './call-in-flight';
 import { CallTap, type ObservedBytes } from './call-tap';
 import { checkedCall, refusedCall } from './checked-call';
@@ -75,6 +76,8 @@ export async function createTerminatingEndpoint(
   const handlers = new Map(Object.entries(options.handlers));
   const sessions = new UpstreamSessions();
   const clients = new Set<http2.ServerHttp2Session>();
+  /** Clients whose first request has not come. */
+  const awaited = new Set<AwaitedClient>();
   const inFlight = new Map<http2.ServerHttp2Stream, CallInFlight>();
   const letGo: Partial<Record<LetGoReason, number>> = {};
   let accepted = 0;
@@ -83,7 +86,6 @@ export async function createTerminatingEndpoint(
   const server = http2.createServer({ settings: sessionSettings, ...sessionLimits });
 
   server.on('session', (session) => {
-    accepted++;
     clients.add(session);
     widenWindow(session);
     session.on('error', (error: NodeJS.ErrnoException) => {
@@ -221,16 +223,28 @@ export async function createTerminatingEndpoint(
   };
 
   const settle = (): void => {
-    if (inFlight.size === 0 && clients.size === 0) idle?.();
+    if (inFlight.size === 0 && clients.size === 0 && awaited.size === 0) idle?.();
   };
 
   const listener = await listenUnix(options, (socket) => {
-    server.emit('connection', socket);
+    accepted++;
+    const leave = (): void => {
+      awaited.delete(client);
+      settle();
+    };
+    const client = awaitAuthority(socket, defaultReaderLimits, (connection) => {
+      socket.off('close', leave);
+      server.emit('connection', connection);
+      leave();
+    });
+    awaited.add(client);
+    socket.once('close', leave);
   });
 
   let closing: Promise<void> | undefined;
   const close = async (drainMs: number): Promise<void> => {
     await listener.close();
+    for (const client of awaited) client.release();
     for (const session of clients) session.close();
     if (drainMs > 0) await drained(drainMs);
     for (const call of inFlight.values()) call.stop(service);
@@ -253,7 +267,7 @@ export async function createTerminatingEndpoint(
     close: ({ drainMs = 0 } = {}) => (closing ??= close(drainMs)),
     stats: (): EndpointStats => ({
       acceptedConnections: accepted,
-      openConnections: clients.size,
+      openConnections: clients.size + awaited.size,
       callsInFlight: inFlight.size,
       letGo: { ...letGo },
     }),

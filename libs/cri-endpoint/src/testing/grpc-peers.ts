@@ -202,9 +202,11 @@ export interface ClientResult {
 export class TestClient {
   private readonly client: grpc.Client;
 
-  constructor(socketPath: string) {
+  /** @param authority what is sent as `:authority`; Go clients before Kubernetes 1.31 send the socket path. */
+  constructor(socketPath: string, authority = 'localhost') {
     this.client = new grpc.Client(`unix:${socketPath}`, grpc.credentials.createInsecure(), {
       ...unlimited,
+      'grpc.default_authority': authority,
       'grpc.use_local_subchannel_pool': 1,
       'grpc.initial_reconnect_backoff_ms': 20,
       'grpc.max_reconnect_backoff_ms': 50,

@@ -1,6 +1,6 @@
 import http2 from 'node:http2';
 import { ConnectionReader, defaultReaderLimits } from './connection-reader';
-import { PathRewriter } from './path-rewriter';
+import { RequestRewriter } from './request-rewriter';
 import { buildFrame, headerFrames } from './testing/build-frames';
 import { bytesFrom, capture, type CapturedCall, duplexPair } from './testing/http2-capture';
 import { HpackDecoder } from './wire/hpack-decoder';
@@ -70,7 +70,7 @@ function said(bytes: Buffer) {
 }
 
 const rewritten = (chunks: readonly Buffer[], path: (method: string) => string) => {
-  const rewriter = new PathRewriter(path, defaultReaderLimits);
+  const rewriter = new RequestRewriter({ path }, defaultReaderLimits);
   const out = chunks.flatMap((chunk) => rewriter.push(chunk));
   return { rewriter, bytes: Buffer.concat(out) };
 };
@@ -80,7 +80,7 @@ const cutAt = (bytes: Buffer, size: number) =>
     bytes.subarray(i * size, (i + 1) * size),
   );
 
-describe('PathRewriter', () => {
+describe('RequestRewriter', () => {
   let bytes: Buffer;
 
   beforeAll(async () => {
@@ -119,7 +119,7 @@ describe('PathRewriter', () => {
   });
 
   it('holds no bytes of other frames back', () => {
-    const rewriter = new PathRewriter(toOld, defaultReaderLimits);
+    const rewriter = new RequestRewriter({ path: toOld }, defaultReaderLimits);
     rewriter.push(clientPreface);
     const data = buildFrame(frameType.data, 0, 1, Buffer.alloc(1000));
     expect(rewriter.push(data.subarray(0, 500))).toEqual([data.subarray(0, 500)]);
@@ -129,7 +129,7 @@ describe('PathRewriter', () => {
   it('is understood by nghttp2, which was promised a smaller table in between', async () => {
     const seen: string[] = [];
     const pair = duplexPair();
-    const rewriter = new PathRewriter(toOld, defaultReaderLimits);
+    const rewriter = new RequestRewriter({ path: toOld }, defaultReaderLimits);
     const between = duplexPair();
     pair.server.on('data', (chunk: Buffer) => {
       for (const part of rewriter.push(chunk)) between.client.write(part);

@@ -2,7 +2,15 @@ import { clientPreface, frameFlag, frameHeaderBytes, frameType } from './wire/fr
 import { HpackDecoder } from './wire/hpack-decoder';
 import { headerFrames } from './wire/raw-frames';
 
-/** Bounds on what a {@link PathRewriter} keeps. */
+/** What a {@link RequestRewriter} changes; a function that throws leaves the value as it is. */
+export interface RequestChanges {
+  /** The path to ask for instead of the client's. */
+  path?(path: string): string;
+  /** The `:authority` to send instead of the client's. */
+  authority?(authority: string): string;
+}
+
+/** Bounds on what a {@link RequestRewriter} keeps. */
 export interface RewriterLimits {
   readonly maxHeaderBlockBytes: number;
   readonly maxHpackTableBytes: number;
@@ -20,12 +28,12 @@ interface HeaderBlock {
 }
 
 /**
- * Changes the paths of a client's requests on their way to the runtime, in the bytes of the connection. Frames other than
- * header blocks pass as they come; a header block is held until it is whole. From the first changed path on every
- * header block of the connection is encoded anew, without compression, because the runtime has not seen what the
+ * Changes pseudo-headers of a client's requests on their way to the server, in the bytes of the connection. Frames other than
+ * header blocks pass as they come; a header block is held until it is whole. From the first change on every
+ * header block of the connection is encoded anew, without compression, because the server has not seen what the
  * client's later blocks refer to; until then all bytes are the client's own.
  */
-export class PathRewriter {
+export class RequestRewriter {
   private readonly decoder: HpackDecoder;
   private state: 'following' | 'rewriting' | 'passing' | 'broken' = 'following';
   private prefaceLeft = clientPreface.length;
@@ -36,21 +44,55 @@ export class PathRewriter {
   private heldLength = 0;
   /** How much has to be held before it is worth looking again. */
   private wanted = 0;
+  private blocksRead = 0;
+  private awaitsAck = false;
 
-  /** @param path the path to ask the runtime for; what it throws leaves the path as it is. */
   constructor(
-    private readonly path: (method: string) => string,
+    private readonly changes: RequestChanges,
     private readonly limits: RewriterLimits,
   ) {
     this.decoder = new HpackDecoder(limits.maxHpackTableBytes);
   }
 
   /**
-   * True when the connection can neither be followed nor be passed on as it is: it has to end. Before a path was
-   * changed what cannot be followed passes as it is, for good.
+   * True when the connection can neither be followed nor be passed on as it is: it has to end. Before a change
+   * what cannot be followed passes as it is, for good.
    */
   get broken(): boolean {
     return this.state === 'broken';
+  }
+
+  /** True when something was changed, so that everything that follows has to pass through here. */
+  get changed(): boolean {
+    return this.state === 'rewriting';
+  }
+
+  /** True when nothing is read any more: what the client sent cannot be followed. */
+  get passing(): boolean {
+    return this.state === 'passing';
+  }
+
+  /** Whether a request has been read. */
+  get sawRequest(): boolean {
+    return this.blocksRead > 0;
+  }
+
+  /** Whether the acknowledgement of {@link dropSettingsAck} is still to come. */
+  get settingsAckDue(): boolean {
+    return this.awaitsAck;
+  }
+
+  /** The client was sent SETTINGS that the server knows nothing of: its first acknowledgement is left out. */
+  dropSettingsAck(): void {
+    this.awaitsAck = true;
+  }
+
+  /** Gives back what is held of a frame that is not whole. Nothing may be pushed after that. */
+  release(): Buffer[] {
+    const { held } = this;
+    this.held = [];
+    this.heldLength = 0;
+    return held;
   }
 
   /** Bytes that the client sent; returns those to send on, in order. */
@@ -127,6 +169,12 @@ export class PathRewriter {
       } else if (type === frameType.continuation || type === frameType.pushPromise) {
         passUpTo(at);
         return at;
+      } else if (this.isAwaitedAck(type, input[at + 4] ?? 0)) {
+        this.awaitsAck = false;
+        passUpTo(at);
+        this.passLeft = 0;
+        at += frameHeaderBytes;
+        from = at;
       } else {
         this.passLeft = input.readUIntBE(at, 3);
         at += frameHeaderBytes;
@@ -134,6 +182,10 @@ export class PathRewriter {
     }
     passUpTo(input.length);
     return undefined;
+  }
+
+  private isAwaitedAck(type: number, flags: number): boolean {
+    return this.awaitsAck && type === frameType.settings && (flags & frameFlag.ack) !== 0;
   }
 
   private hold(rest: Buffer, wanted: number): void {
@@ -202,21 +254,24 @@ export class PathRewriter {
     } catch {
       return 'unreadable';
     }
-    const field = fields.find(([name]) => name === ':path');
-    if (field !== undefined) {
-      const path = this.changed(field[1]);
-      if (path !== field[1]) this.state = 'rewriting';
-      field[1] = path;
+    this.blocksRead++;
+    for (const field of fields) {
+      const change =
+        field[0] === ':path' ? 'path' : field[0] === ':authority' ? 'authority' : undefined;
+      if (change === undefined) continue;
+      const value = this.valueFor(change, field[1]);
+      if (value !== field[1]) this.state = 'rewriting';
+      field[1] = value;
     }
     if (this.state !== 'rewriting') return 'unchanged';
     return headerFrames(streamId, fields, { endStream, priority });
   }
 
-  private changed(path: string): string {
+  private valueFor(change: keyof RequestChanges, value: string): string {
     try {
-      return this.path(path);
+      return this.changes[change]?.(value) ?? value;
     } catch {
-      return path;
+      return value;
     }
   }
 }

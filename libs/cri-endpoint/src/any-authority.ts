@@ -1,0 +1,137 @@
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { RequestRewriter, type RewriterLimits } from './request-rewriter';
+import { settingsFrame } from './wire/raw-frames';
+
+/** What nghttp2, and so node:http2, takes for an authority. A path of a unix socket is none. */
+const acceptable = /^[A-Za-z0-9!$&'()*+,;=:@[\]._~%-]+$/;
+
+/** How long a client may be silent before it is given to node:http2, which then answers its SETTINGS and PING. */
+const silenceMs = 1_000;
+/** How much of a client is kept while its first request is awaited, in bytes. */
+const maxWaitingBytes = 256 * 1024;
+/** How long the acknowledgement of SETTINGS may take once there is a request. */
+const ackMs = 50;
+
+/** A client whose first request is awaited. */
+export interface AwaitedClient {
+  /** Hands the client over as it is. */
+  release(): void;
+}
+
+/**
+ * Makes clients with any `:authority` acceptable to node:http2, which resets calls that name a socket path (Go clients before
+ * Kubernetes 1.31 do) before any code of ours sees them. Reads along until the first request has come: a client whose authority is
+ * fine is handed over as the socket that it is, and costs nothing from then on; that of another is replaced by `localhost` in
+ * every request of its connection, on the way through this process. Go clients wait for SETTINGS before they send a request,
+ * so they are sent some, and the acknowledgement, which node:http2 would not expect, is left out.
+ *
+ * @param ready gets the connection once, for `server.emit('connection', …)`; never when the client leaves before.
+ */
+export function awaitAuthority(
+  socket: Socket,
+  limits: RewriterLimits,
+  ready: (connection: Duplex) => void,
+): AwaitedClient {
+  const rewriter = new RequestRewriter(
+    { authority: (authority) => (acceptable.test(authority) ? authority : 'localhost') },
+    limits,
+  );
+  const waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  let settingsSent = false;
+  let over = false;
+
+  const detach = (): boolean => {
+    if (over) return false;
+    over = true;
+    clearTimeout(timer);
+    socket.off('data', read).off('end', ended).off('close', detach);
+    return true;
+  };
+  /** As the socket itself. */
+  const pass = (): void => {
+    if (!detach()) return;
+    socket.pause();
+    socket.unshift(Buffer.concat([...waiting, ...rewriter.release()]));
+    ready(socket);
+  };
+  /** With the rewriter in between. */
+  const release = (): void => {
+    if (detach()) ready(new RewrittenConnection(socket, rewriter, waiting));
+  };
+  const read = (chunk: Buffer): void => {
+    waiting.push(...rewriter.push(chunk));
+    waitingBytes += chunk.length;
+    if (rewriter.changed || rewriter.broken || waitingBytes > maxWaitingBytes) {
+      release();
+    } else if (rewriter.passing || (rewriter.sawRequest && !rewriter.settingsAckDue)) {
+      pass();
+    } else if (!settingsSent) {
+      settingsSent = true;
+      rewriter.dropSettingsAck();
+      socket.write(settingsFrame());
+    } else if (rewriter.sawRequest) {
+      clearTimeout(timer);
+      timer = setTimeout(release, ackMs);
+    }
+  };
+  const ended = (): void => {
+    if (waiting.length > 0) release();
+    else socket.end();
+  };
+  let timer = setTimeout(release, silenceMs);
+  socket.on('data', read).once('end', ended).once('close', detach);
+  return { release };
+}
+
+/** A socket whose incoming bytes go through a rewriter. */
+class RewrittenConnection extends Duplex {
+  constructor(
+    private readonly socket: Socket,
+    private readonly rewriter: RequestRewriter,
+    first: readonly Buffer[],
+  ) {
+    super({ allowHalfOpen: false });
+    for (const part of first) this.push(part);
+    if (socket.readableEnded) this.push(null);
+    else socket.once('end', () => this.push(null));
+    socket.on('data', (chunk: Buffer) => this.fromClient(chunk));
+    socket.once('close', () => this.destroy());
+    if (rewriter.broken || socket.destroyed) this.destroy();
+  }
+
+  override _read(): void {
+    this.socket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
+    if (this.socket.write(chunk)) {
+      done();
+      return;
+    }
+    const settle = (): void => {
+      this.socket.off('drain', settle).off('close', settle);
+      done();
+    };
+    this.socket.once('drain', settle).once('close', settle);
+  }
+
+  override _final(done: (error?: Error) => void): void {
+    this.socket.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    // What was written before still leaves.
+    this.socket.destroySoon();
+    done(error);
+  }
+
+  private fromClient(chunk: Buffer): void {
+    let wanted = true;
+    for (const part of this.rewriter.push(chunk)) wanted = this.push(part);
+    if (this.rewriter.broken) this.destroy();
+    else if (!wanted) this.socket.pause();
+  }
+}
