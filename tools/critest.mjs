@@ -1,0 +1,44 @@
+// `npm run critest [-- ARGUMENT ...]`: runs the CRI validation specs of cri-tools against containerd itself and through the
+// suite's sockets, and compares the outcome of every spec. `--help` lists the arguments; critest itself is not part of this project.
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { spawnSync } from 'node:child_process';
+import {
+  asRoot,
+  buildApps,
+  ensurePackages,
+  ensurePrograms,
+  root,
+  searchPath,
+} from './bootstrap.mjs';
+
+const args = process.argv.slice(2);
+const asksForHelp = args.includes('--help');
+const named = args.includes('--critest') ? args[args.indexOf('--critest') + 1] : undefined;
+const critest =
+  named === undefined
+    ? searchPath.map((dir) => path.join(dir, 'critest')).find(existsSync)
+    : path.resolve(named);
+if (!asksForHelp && (critest === undefined || !existsSync(critest))) {
+  process.stderr.write(
+    `${critest ?? 'critest'} is not there. It belongs to cri-tools, which offers it for download beside crictl: ` +
+      'https://github.com/kubernetes-sigs/cri-tools/releases (critest-VERSION-linux-ARCH.tar.gz). ' +
+      'Put it on PATH, or name the file: npm run critest -- --critest FILE\n',
+  );
+  process.exit(69);
+}
+
+ensurePackages();
+if (!asksForHelp) {
+  ensurePrograms();
+  buildApps();
+}
+const main = [process.execPath, '--import', 'tsx', path.join(root, 'tools/critest/main.ts')];
+const commandLine = asRoot([...main, ...args, ...(asksForHelp ? [] : ['--critest', critest])]);
+if (commandLine === undefined) {
+  process.stderr.write('The specs need containerd and root: run as root, or install sudo.\n');
+  process.exit(1);
+}
+const [command, ...rest] = commandLine;
+const { status } = spawnSync(command, rest, { cwd: root, stdio: 'inherit' });
+process.exit(status ?? 1);
