@@ -1,4 +1,5 @@
 import type { CriVersion, RuntimeAvailability } from '@stowage/cri-client';
+import { eventually } from '@stowage/testing';
 import { isImageCall, RuntimePackages } from './runtime-packages';
 
 const version = (name: string) => `/runtime.${name}.RuntimeService/Version`;
@@ -22,6 +23,7 @@ function fakeRuntime() {
     },
     () => new Promise((resolve) => answers.push(resolve)),
     new AbortController().signal,
+    1,
   );
   return {
     packages,
@@ -81,6 +83,16 @@ test('each connection is asked anew, and a late answer of the last one does not 
   await answer(true);
   expect(packages.bothSpoken).toBe(true);
   packages.close();
+});
+
+test('a runtime that gave no answer is asked again', async () => {
+  const { packages, connected, answer, answers } = fakeRuntime();
+  connected('v1');
+  await answer(undefined);
+  expect(packages.bothSpoken).toBe(false);
+  await eventually(() => answers.length === 1);
+  await answer(true);
+  expect(packages.bothSpoken).toBe(true);
 });
 
 test.each([

@@ -1,7 +1,8 @@
 import { Client, credentials, status } from '@grpc/grpc-js';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CriVersion, RuntimeServiceClient } from '@stowage/cri-client';
 
-/** Whether the runtime answers calls of a package; undefined when that could not be found out. */
+/** Whether the runtime answers calls of a package; undefined when that could not be found out. Never rejects. */
 export type ProbePackage = (
   version: CriVersion,
   signal: AbortSignal,
@@ -25,6 +26,7 @@ export class RuntimePackages {
     private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'onAvailability'>,
     private readonly probe: ProbePackage,
     private readonly signal: AbortSignal,
+    private readonly retryMs = 1000,
   ) {
     this.#unsubscribe = runtime.onAvailability(() => this.#look());
     this.#look();
@@ -58,12 +60,21 @@ export class RuntimePackages {
     if (!available || connections === this.#connections) return;
     this.#connections = connections;
     if (version !== 'v1') return;
-    void this.probe('v1alpha2', this.signal).then(
-      (isSpoken) => {
-        if (connections === this.#connections) this.#speaksOld = isSpoken;
-      },
-      () => undefined,
-    );
+    void this.#askForOld(connections);
+  }
+
+  /** Asks until there is an answer or another connection; rewriting goes on meanwhile, which costs time and is right too. */
+  async #askForOld(connections: number): Promise<void> {
+    for (;;) {
+      const isSpoken = await this.probe('v1alpha2', this.signal);
+      if (connections !== this.#connections) return;
+      this.#speaksOld = isSpoken;
+      if (isSpoken !== undefined) return;
+      await pause(this.retryMs, undefined, { signal: this.signal, ref: false }).catch(
+        () => undefined,
+      );
+      if (this.signal.aborted || connections !== this.#connections) return;
+    }
   }
 }
 
