@@ -1,13 +1,7 @@
-import {
-  context,
-  isSpanContextValid,
-  propagation,
-  SpanKind,
-  SpanStatusCode,
-  trace,
-} from '@opentelemetry/api';
-import type { SpanContext, Tracer } from '@opentelemetry/api';
+import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { Tracer } from '@opentelemetry/api';
 import { toGrpcStatus } from '@stowage/errors';
+import { traceOf } from '@stowage/tracing';
 import type { CriCallObserver } from './types';
 
 /** What {@link criTracing} needs of a tracer; those of the OpenTelemetry API fit. */
@@ -15,8 +9,8 @@ export type CriTracer = Pick<Tracer, 'startSpan'>;
 
 /**
  * A client span for every call, a child of the active one, with the attributes of OpenTelemetry's conventions for RPC; its
- * W3C context (`traceparent`, `tracestate`, and baggage where there is some) goes to the runtime with the call. Only the
- * API is used: without an SDK in the process no span is made and no header is sent.
+ * W3C context (`traceparent`, `tracestate`) goes to the runtime with the call. Only the API is used: without an SDK in the
+ * process no span is made and no header is sent.
  */
 export function criTracing(
   tracer: CriTracer = trace.getTracer('@stowage/cri-client'),
@@ -24,7 +18,6 @@ export function criTracing(
   return {
     callStarted({ service, method, objectId, endpoint }) {
       const rpcService = service === 'runtime' ? 'RuntimeService' : 'ImageService';
-      const parent = context.active();
       const span = tracer.startSpan(
         `${rpcService}/${method}`,
         {
@@ -38,12 +31,10 @@ export function criTracing(
             ...(objectId === undefined ? {} : { 'cri.object_id': objectId }),
           },
         },
-        parent,
+        context.active(),
       );
-      const baggage: Record<string, string> = {};
-      propagation.inject(trace.setSpan(parent, span), baggage);
       return {
-        headers: { ...baggage, ...traceHeaders(span.spanContext()) },
+        headers: { ...traceOf(span.spanContext()) },
         ended({ error }) {
           if (error === undefined) {
             span.setAttribute('rpc.grpc.status_code', 0);
@@ -57,16 +48,5 @@ export function criTracing(
         },
       };
     },
-  };
-}
-
-/** W3C trace context of a span; none for a span that stands for no trace. */
-function traceHeaders(span: SpanContext): Record<string, string> {
-  if (!isSpanContextValid(span)) return {};
-  const flags = (span.traceFlags & 0xff).toString(16).padStart(2, '0');
-  const state = span.traceState?.serialize() ?? '';
-  return {
-    traceparent: `00-${span.traceId}-${span.spanId}-${flags}`,
-    ...(state === '' ? {} : { tracestate: state }),
   };
 }
