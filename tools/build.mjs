@@ -1,4 +1,5 @@
-// Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and the SQLite binding beside it.
+// Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, beside it, tracing.js (loaded only where traces are
+// wanted) and the SQLite binding.
 import { build } from 'esbuild';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -30,17 +31,25 @@ const unusedByNest = [
   'mqtt',
 ];
 
-rmSync(out, { recursive: true, force: true });
-mkdirSync(out, { recursive: true });
-const result = await build({
-  entryPoints: [entry],
-  outfile: path.join(out, 'main.js'),
+/** The OpenTelemetry SDK is a file of its own, so that a process without traces does not keep its code in memory. */
+const tracingSource = path.join(root, 'libs/service-kit/src/tracing/otlp-sdk.ts');
+const tracingApart = {
+  name: 'tracing-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/otlp-sdk$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './tracing.js', external: true } : undefined,
+    );
+  },
+};
+
+const options = {
   bundle: true,
   platform: 'node',
   target: 'node20.19',
   format: 'cjs',
+  // `require` for what is loaded late: Node.js's loader of ES modules costs memory, and main.js has no other use for it.
+  supported: { 'dynamic-import': false },
   tsconfig: path.join(root, 'tsconfig.json'),
-  external: unusedByNest,
   define: { STOWAGE_VERSION: JSON.stringify(version) },
   keepNames: true,
   minifySyntax: true,
@@ -50,6 +59,23 @@ const result = await build({
   legalComments: 'linked',
   metafile: true,
   logLevel: 'warning',
+};
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
+const result = await build({
+  ...options,
+  entryPoints: [entry],
+  outfile: path.join(out, 'main.js'),
+  external: unusedByNest,
+  plugins: [tracingApart],
+});
+await build({
+  ...options,
+  entryPoints: [tracingSource],
+  outfile: path.join(out, 'tracing.js'),
+  // The packages' ES modules: of these only what is used is taken.
+  mainFields: ['module', 'main'],
 });
 writeFileSync(
   path.join(out, 'package.json'),

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { freePort, startTraceCollector } from '@stowage/testing';
+import type { TraceCollector } from '@stowage/testing';
 
 const workspace = path.resolve(__dirname, '../../..');
 const program = path.join(workspace, 'libs/service-kit/testdata/tiny-app.ts');
@@ -204,6 +206,115 @@ describe('an app that runs', () => {
     expect(app.lines.at(-1)).toMatchObject({
       level: 'fatal',
       msg: 'unhandled rejection: nobody waits',
+    });
+  });
+
+  describe('with a collector of traces', () => {
+    let collector: TraceCollector;
+    beforeEach(async () => (collector = await startTraceCollector()));
+    afterEach(() => collector.close());
+    const traced = (env: Record<string, string> = {}) =>
+      start([], {
+        STOWAGE_BEHAVIOUR: 'spans 3',
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+        OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer hunter2,x-tenant=shop',
+        ...env,
+      });
+    const stopped = async (app: App) => {
+      await app.line('ready');
+      app.kill('SIGTERM');
+      expect(await app.exited).toEqual({ code: 0, signal: null });
+      expect(app.lines.at(-1)).toMatchObject({ msg: 'stopped' });
+      expect(app.stdout + app.stderr).not.toContain('hunter2');
+    };
+    const spansMetric = async (app: App, result: string) =>
+      (await (await fetch(await app.url('/metrics'))).text())
+        .split('\n')
+        .find((line) => line.startsWith(`stowage_trace_spans_total{result="${result}"}`))
+        ?.split(' ')[1];
+
+    it('hands it the spans that wait at the stop, with what the environment says', async () => {
+      const app = traced({ OTEL_RESOURCE_ATTRIBUTES: 'zone=a' });
+      expect(await app.line('sending spans')).toMatchObject({ endpoint: collector.endpoint });
+      await stopped(app);
+      expect(collector.spans.map(({ name }) => name).sort()).toEqual([
+        'work 0',
+        'work 1',
+        'work 2',
+      ]);
+      expect(collector.spans[0]).toMatchObject({
+        kind: 'internal',
+        resource: {
+          'service.name': 'tiny-app',
+          'service.namespace': 'stowage',
+          'service.version': '0.0.0-dev',
+          'service.instance.id': 'node-1',
+          zone: 'a',
+        },
+      });
+      expect(collector.requests[0]).toMatchObject({
+        authorization: 'Bearer hunter2',
+        'x-tenant': 'shop',
+      });
+    });
+
+    it('sends in the meantime too, counts, and lets the environment name the service', async () => {
+      const app = traced({ OTEL_BSP_SCHEDULE_DELAY: '50', OTEL_SERVICE_NAME: 'mine' });
+      const span = await collector.waitFor('work 2');
+      expect(span.resource['service.name']).toBe('mine');
+      expect(await spansMetric(app, 'exported')).toBe('3');
+      await stopped(app);
+      expect(collector.spans).toHaveLength(3);
+    });
+
+    it('samples as the environment says', async () => {
+      await stopped(traced({ OTEL_TRACES_SAMPLER: 'always_off' }));
+      expect(collector.requests).toEqual([]);
+    });
+
+    it('drops what exceeds the queue, and counts it', async () => {
+      const app = traced({
+        STOWAGE_BEHAVIOUR: 'spans 20',
+        OTEL_BSP_MAX_QUEUE_SIZE: '8',
+        OTEL_BSP_SCHEDULE_DELAY: '60000',
+        // Larger than the queue: nothing is sent before the stop.
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '8',
+      });
+      collector.answer = 'hang';
+      await app.line('ready');
+      // The first batch of eight is on its way, eight wait.
+      expect(await spansMetric(app, 'dropped')).toBe('4');
+      collector.answer = 200;
+      await stopped(app);
+    });
+
+    it('tells once why it refuses them', async () => {
+      collector.answer = 401;
+      const app = traced({ OTEL_BSP_SCHEDULE_DELAY: '50' });
+      expect(await app.line('spans do not reach the collector')).toMatchObject({
+        level: 'warn',
+        endpoint: collector.endpoint,
+        reason: 'HTTP 401 Unauthorized',
+      });
+      expect(await spansMetric(app, 'failed')).toBe('3');
+      await stopped(app);
+      expect(app.lines.filter(({ msg }) => msg.startsWith('spans '))).toHaveLength(1);
+    });
+
+    it('does not wait for one that never answers', async () => {
+      collector.answer = 'hang';
+      const app = traced();
+      await stopped(app);
+      expect(await app.line('the last spans are lost: the collector was too slow')).toMatchObject({
+        level: 'warn',
+      });
+    });
+
+    it('does not mind one that is not there', async () => {
+      await stopped(
+        traced({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await freePort()}` }),
+      );
+      await stopped(traced({ OTEL_EXPORTER_OTLP_ENDPOINT: 'not a url' }));
     });
   });
 

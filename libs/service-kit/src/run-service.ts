@@ -19,6 +19,8 @@ import { createLogger } from './log';
 import type { Logger, LogLevel } from './log';
 import { createMetrics } from './metrics';
 import { nestLogger } from './nest-logger';
+import { startTracing } from './tracing/start-tracing';
+import type { Tracing } from './tracing/start-tracing';
 import { serviceVersion } from './version';
 
 /** What the kit gives an app's module. */
@@ -54,7 +56,7 @@ export interface RunServiceOptions<K extends ConfigKeys> {
 }
 
 /**
- * Runs an app from start to exit: configuration, log, metrics and health over HTTP, the NestJS application with
+ * Runs an app from start to exit: configuration, log, traces, metrics and health over HTTP, the NestJS application with
  * NATS commands, and the stop. It ends the process itself: 0 after SIGTERM or SIGINT, 1 when the start fails,
  * the stop takes too long or a fault is not handled, 64 and 78 as `loadConfig` says, 128 + signal number at a
  * second signal.
@@ -92,6 +94,15 @@ export async function runService<K extends ConfigKeys>(
   const running = new Running(app, log, health, stop, kit.stopTimeoutMs);
   running.catchFaults();
   try {
+    const { nodeName } = kit;
+    running.tracing = await startTracing({
+      app,
+      version,
+      nodeName,
+      log,
+      metrics,
+      env: process.env,
+    });
     running.http = await servePages(kit.httpAddr, metrics, health, log);
     const root = await options.module({
       app,
@@ -175,6 +186,10 @@ function observeCommands(metrics: Registry) {
   };
 }
 
+/** Longest wait for the collector to take the last spans, and what it must leave of the time to stop, milliseconds. */
+const traceFlushMs = 1000;
+const traceFlushMarginMs = 200;
+
 const stopSignals = { SIGTERM: 143, SIGINT: 130 } as const;
 type StopSignal = keyof typeof stopSignals;
 
@@ -182,6 +197,8 @@ type StopSignal = keyof typeof stopSignals;
 class Running {
   http: HttpServer | undefined;
   nest: { close(): Promise<unknown> } | undefined;
+  tracing: Tracing | undefined;
+  #stopBy = 0;
   #stopping = false;
   #isStarted = false;
   #pending: StopSignal | undefined;
@@ -228,6 +245,7 @@ class Running {
     }
     this.#stopping = true;
     this.#pending = signal;
+    this.#stopBy = performance.now() + this.stopTimeoutMs;
     this.health.enter('stopping');
     this.log.info({ signal }, 'stopping');
     this.stop.abort();
@@ -247,6 +265,9 @@ class Running {
       this.log.error({ err: error }, `stop failed: ${errorMessage(error)}`);
       process.exit(1);
     }
+    // The stop itself is over: a collector that is away must not make a failure of it.
+    const leftMs = this.#stopBy - performance.now() - traceFlushMarginMs;
+    await this.tracing?.stop(Math.min(traceFlushMs, leftMs));
     this.log.info({ signal }, 'stopped');
     process.exit(0);
   }

@@ -1,6 +1,7 @@
 /* A whole app, as small as they come: the spec of runService starts it as a process. */
 import { Controller, Inject, Module } from '@nestjs/common';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
+import { inSpan } from '@stowage/tracing';
 import * as z from 'zod';
 import {
   Command,
@@ -65,11 +66,15 @@ class TinyModule {}
 
 void runService({
   config,
-  module: (context): DynamicModule => {
+  module: async (context): Promise<DynamicModule> => {
     const { behaviour } = context.config;
     if (behaviour === 'start-fault') throw new Error('cannot listen on /run/x.sock:\n in use');
     if (behaviour === 'rejection') {
       setTimeout(() => void Promise.reject(new Error('nobody waits')), 10);
+    }
+    if (behaviour.startsWith('spans ')) {
+      const names = Array.from({ length: Number(behaviour.slice(6)) }, (_, at) => `work ${at}`);
+      await Promise.all(names.map((name) => inSpan(name, {}, () => Promise.resolve())));
     }
     if (behaviour === 'down') {
       context.health.report('runtime', { state: 'down', reason: 'connect ENOENT /run/c.sock' });

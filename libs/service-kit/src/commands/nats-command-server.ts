@@ -12,6 +12,8 @@ import {
   UnimplementedError,
 } from '@stowage/errors';
 import { subjectToken } from '@stowage/events';
+import { inSpan } from '@stowage/tracing';
+import type { TraceContext } from '@stowage/tracing';
 import { lastValueFrom } from 'rxjs';
 import * as z from 'zod';
 import { nearest } from '../config/nearest';
@@ -168,16 +170,22 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     const { log, observe, nodeName, app } = this.#options;
     const startedAt = performance.now();
     const verb = message.subject.slice(subjectPrefix(nodeName, app).length);
+    const known = this.messageHandlers.has(verb) ? verb : 'unknown';
     let code = 'OK';
     let reply: Buffer;
     try {
-      reply = encode({ ok: true, result: (await this.#handle(verb, message)) ?? null });
-      if (reply.length > maxReplyBytes) {
-        throw new ResourceExhaustedError(
-          `reply of ${reply.length} bytes: NATS message`,
-          maxReplyBytes,
-        );
-      }
+      reply = await inSpan(
+        `${app}.${known}`,
+        {
+          kind: 'server',
+          parent: traceHeaders(message),
+          attributes: { 'messaging.system': 'nats', 'messaging.destination.name': message.subject },
+        },
+        async ({ trace }) => {
+          const result = (await this.#handle(verb, message, trace)) ?? null;
+          return checkedReply({ ok: true, result }, maxReplyBytes);
+        },
+      );
     } catch (error) {
       const status = toGrpcStatus(error);
       code = status.name;
@@ -190,11 +198,10 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     } catch (error) {
       log.info({ verb, reason: errorMessage(error) }, 'reply to a command lost: NATS is away');
     }
-    const known = this.messageHandlers.has(verb) ? verb : 'unknown';
     observe({ verb: known, code, durationMs: performance.now() - startedAt });
   }
 
-  async #handle(verb: string, message: CommandMessage): Promise<unknown> {
+  async #handle(verb: string, message: CommandMessage, trace: TraceContext): Promise<unknown> {
     const { app, allowed, maxInFlight, maxRequestBytes, log } = this.#options;
     const handler = this.messageHandlers.get(verb);
     if (handler === undefined) {
@@ -225,6 +232,7 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
         subject: message.subject,
         signal: AbortSignal.any([this.#abort.signal, late]),
         log: log.child({ command: verb }),
+        trace,
       };
       const result: unknown = await handler(input, call);
       return lastValueFrom(this.transformToObservable(result), { defaultValue: null });
@@ -261,6 +269,24 @@ const encode = (reply: object): Buffer =>
       typeof value === 'bigint' ? Number(value) : value,
     ),
   );
+
+function checkedReply(reply: object, maxBytes: number): Buffer {
+  const bytes = encode(reply);
+  if (bytes.length <= maxBytes) return bytes;
+  throw new ResourceExhaustedError(`reply of ${bytes.length} bytes: NATS message`, maxBytes);
+}
+
+/** W3C's headers of a message. Libraries that treat headers as those of HTTP send the names capitalised. */
+function traceHeaders({ headers }: CommandMessage): TraceContext {
+  const header = (name: string, capitalised: string) => {
+    const value = headers?.get(name) ?? '';
+    return value === '' ? headers?.get(capitalised) : value;
+  };
+  return {
+    traceparent: header('traceparent', 'Traceparent'),
+    tracestate: header('tracestate', 'Tracestate'),
+  };
+}
 
 /** Empty means `{}`: `nats req SUBJECT ''` is how people ask. */
 function validInput(schema: z.ZodType, data: Uint8Array): unknown {

@@ -1,3 +1,4 @@
+import type { TraceContext } from '@stowage/tracing';
 import type { Logger } from '../log';
 
 /** A message as core NATS hands it over; the `Msg` of the nats package fits. */
@@ -5,6 +6,7 @@ export interface CommandMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly reply?: string;
+  readonly headers?: { get(name: string): string };
   respond(data: Uint8Array): boolean;
 }
 
@@ -38,6 +40,8 @@ export interface CommandCall {
   /** Aborted when the command's time is over, or when the service stops and the time to finish has passed. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** The command's place in a trace: of its span, or without an SDK that of the headers. Empty where there is none. */
+  readonly trace: TraceContext;
 }
 
 /** Outcome of one command, for metrics. */

@@ -37,6 +37,7 @@ export function renderHelp(definition: DescribedConfig): string {
     '  --help                 print this and exit',
     '',
     'Later wins: defaults, KubeletConfiguration, configuration file, environment.',
+    "Traces: OTEL_EXPORTER_OTLP_ENDPOINT and OpenTelemetry's other variables.",
     `In the file a key stands in the section "${app}:"; keys marked * also at the top, for all apps of the node.`,
     '',
   ];
@@ -70,6 +71,65 @@ export function renderCheck<K extends ConfigKeys>(
   }
   return lines.join('\n');
 }
+
+/** Variables of the OpenTelemetry specification that matter here, their defaults and meanings. */
+const tracingVariables: readonly (readonly [names: readonly string[], string, string])[] = [
+  [
+    ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
+    '(none)',
+    'Collector that spans are sent to by OTLP/HTTP in JSON: the whole URL, or the one that /v1/traces is added to.',
+  ],
+  [
+    ['OTEL_EXPORTER_OTLP_TRACES_HEADERS', 'OTEL_EXPORTER_OTLP_HEADERS'],
+    '(none)',
+    'Headers of the requests, as name=value,name=value; may hold a token.',
+  ],
+  [
+    ['OTEL_EXPORTER_OTLP_TRACES_TIMEOUT', 'OTEL_EXPORTER_OTLP_TIMEOUT'],
+    '10000',
+    'Time limit of one request with its repetitions, milliseconds.',
+  ],
+  [
+    ['OTEL_EXPORTER_OTLP_TRACES_COMPRESSION', 'OTEL_EXPORTER_OTLP_COMPRESSION'],
+    'none',
+    'gzip or none.',
+  ],
+  [
+    [
+      'OTEL_EXPORTER_OTLP_CERTIFICATE',
+      'OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE',
+      'OTEL_EXPORTER_OTLP_CLIENT_KEY',
+    ],
+    '(none)',
+    'PEM files: CA of the collector, client certificate and its key.',
+  ],
+  [
+    ['OTEL_TRACES_SAMPLER', 'OTEL_TRACES_SAMPLER_ARG'],
+    'parentbased_always_on',
+    'Which traces are recorded; for example parentbased_traceidratio with 0.01.',
+  ],
+  [['OTEL_SERVICE_NAME'], 'name of the app', 'service.name of the spans.'],
+  [
+    ['OTEL_RESOURCE_ATTRIBUTES'],
+    '(none)',
+    'More about the process, as name=value,name=value; service.namespace is stowage and service.instance.id the node unless they stand here.',
+  ],
+  [
+    ['OTEL_BSP_MAX_QUEUE_SIZE', 'OTEL_BSP_MAX_EXPORT_BATCH_SIZE'],
+    '2048, 512',
+    'Spans that wait at most (more are dropped and counted), and spans in one request.',
+  ],
+  [
+    ['OTEL_BSP_SCHEDULE_DELAY'],
+    '5000',
+    'Longest wait of a span for others to be sent with, milliseconds.',
+  ],
+  [
+    ['OTEL_SDK_DISABLED', 'OTEL_TRACES_EXPORTER'],
+    'false, otlp',
+    'true, or none: no spans though there is an endpoint.',
+  ],
+];
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
 
@@ -132,6 +192,18 @@ export function renderConfigurationReference(definitions: readonly DescribedConf
         true,
       ),
     ]),
+    '',
+    '## Traces',
+    '',
+    "OpenTelemetry's own variables, environment alone, the same for every app; nothing is sent while no endpoint is set. Values of",
+    'headers are never logged.',
+    '',
+    '| variable | default | meaning |',
+    '|---|---|---|',
+    ...tracingVariables.map(
+      ([names, text, meaning]) =>
+        `| ${names.map((name) => `\`${name}\``).join(', ')} | ${cell(text)} | ${cell(meaning)} |`,
+    ),
     '',
   ].join('\n');
 }
