@@ -92,8 +92,8 @@ export class CommandsController {
     answers: '`{imageRef, imageId, pulled, bytes, durationMs}`',
     timeoutMs: 'own', // by progress of the pull
   })
-  ensure(input: z.infer<typeof ensureInput>, { signal }: CommandCall) {
-    return this.ensureImage.ensure(input, { signal });
+  ensure(input: z.infer<typeof ensureInput>, { signal, trace }: CommandCall) {
+    return this.ensureImage.ensure(input, { signal, trace });
   }
 
   @Command('list', listInput, {
@@ -117,10 +117,13 @@ export class CommandsController {
     answers: '`{removed, imageId?}`',
     timeoutMs: 'own', // by the limit of calls to the runtime
   })
-  async remove(input: z.infer<typeof imageInput>, { signal }: CommandCall) {
+  async remove(input: z.infer<typeof imageInput>, { signal, trace }: CommandCall) {
     checkImageArgument(input.image);
     const request = RemoveImageRequest.fromPartial({ image: { image: input.image } });
-    const { removed } = await this.removeImage.remove(request, { signal });
+    const { removed } = await this.removeImage.remove(request, {
+      signal,
+      traceparent: trace.traceparent,
+    });
     return { removed: removed !== undefined, imageId: removed?.image.id };
   }
 

@@ -15,6 +15,8 @@ import {
   referenceToString,
 } from '@stowage/image-ref';
 import { formatGoDuration } from '@stowage/go-duration';
+import { inSpan } from '@stowage/tracing';
+import type { TraceContext } from '@stowage/tracing';
 import { BackOff } from './back-off';
 import { chooseCredentials, requestCredential } from './credentials';
 import type { CredentialChoice, NodeCredentials, PullAuth } from './credentials';
@@ -63,6 +65,7 @@ export interface PresentImage {
   readonly image: RuntimeImage;
   readonly pullPolicy: PullPolicy;
   readonly holdUntil?: Date;
+  readonly traceparent?: string;
 }
 
 /** A pull that was not begun because one failed not long ago. */
@@ -71,6 +74,7 @@ export interface BackedOffPull {
   readonly reference: string;
   readonly retryAfter: Date;
   readonly error: EnsureImageError;
+  readonly traceparent?: string;
 }
 
 /** What kubelet would emit as a Kubernetes event, word for word. */
@@ -127,6 +131,7 @@ interface Ensuring {
   readonly holdUntil?: Date;
   readonly credentials: CredentialChoice;
   readonly findings: Findings;
+  readonly trace: TraceContext;
   readonly signal: AbortSignal;
   readonly startedAt: number;
 }
@@ -148,35 +153,54 @@ export class EnsureImage {
    * they are: what a look-up of credentials throws, a pull intent that cannot be written, RuntimeUnavailableError of a pull, and the
    * signal's reason when the caller gives up. These last two do not count for the back-off.
    */
-  async ensure(request: EnsureRequest, { signal }: { signal: AbortSignal }): Promise<EnsuredImage> {
-    const findings: Findings = {
-      pullPolicy: request.pullPolicy ?? defaultPullPolicy(request.image),
-      presentLocally: 'unknown',
-      pullRequired: 'unknown',
-      result: 'failed',
-    };
-    try {
-      const ensuring = this.#begin(request, findings, signal);
-      const present = await this.#present(ensuring);
-      if (present !== undefined) {
-        const needsProof = await this.#needsProof(ensuring, present);
-        if (!needsProof) return this.#use(ensuring, present);
-        if (findings.pullPolicy === 'Never') {
-          findings.pullRequired = true;
-          // Whether the image is there is nobody's business who may not use it.
-          throw this.#refusal(ensuring);
-        }
-      } else if (findings.pullPolicy === 'Never') {
-        throw this.#refusal(ensuring);
+  ensure(
+    request: EnsureRequest,
+    { signal, trace: parent }: { signal: AbortSignal; trace?: TraceContext },
+  ): Promise<EnsuredImage> {
+    const attributes = { 'stowage.image.reference': request.image };
+    return inSpan('image.ensure', { parent, attributes }, async ({ trace, set }) => {
+      const findings = newFindings(request);
+      try {
+        return await this.#ensure(request, findings, { signal, trace });
+      } finally {
+        const { pullPolicy, presentLocally, result } = findings;
+        set({
+          'stowage.image.pull_policy': pullPolicy,
+          'stowage.image.present_locally': String(presentLocally),
+          'stowage.ensure.result': result,
+        });
+        this.#parts.listener.ended?.(findings);
       }
-      findings.pullRequired = true;
-      return await this.#pull(ensuring);
-    } finally {
-      this.#parts.listener.ended?.(findings);
-    }
+    });
   }
 
-  #begin(request: EnsureRequest, findings: Findings, signal: AbortSignal): Ensuring {
+  async #ensure(
+    request: EnsureRequest,
+    findings: Findings,
+    call: { signal: AbortSignal; trace: TraceContext },
+  ): Promise<EnsuredImage> {
+    const ensuring = this.#begin(request, findings, call);
+    const present = await this.#present(ensuring);
+    if (present !== undefined) {
+      const needsProof = await this.#needsProof(ensuring, present);
+      if (!needsProof) return this.#use(ensuring, present);
+      if (findings.pullPolicy === 'Never') {
+        findings.pullRequired = true;
+        // Whether the image is there is nobody's business who may not use it.
+        throw this.#refusal(ensuring);
+      }
+    } else if (findings.pullPolicy === 'Never') {
+      throw this.#refusal(ensuring);
+    }
+    findings.pullRequired = true;
+    return this.#pull(ensuring);
+  }
+
+  #begin(
+    request: EnsureRequest,
+    findings: Findings,
+    { signal, trace }: { signal: AbortSignal; trace: TraceContext },
+  ): Ensuring {
     const startedAt = performance.now();
     const { image, holdSeconds = 0 } = request;
     try {
@@ -193,6 +217,7 @@ export class EnsureImage {
           request.credentialsRef,
         ),
         findings,
+        trace,
         signal,
         startedAt,
       };
@@ -242,14 +267,12 @@ export class EnsureImage {
   }
 
   #use(ensuring: Ensuring, present: RuntimeImage): EnsuredImage {
-    const { image, reference, findings, holdUntil, startedAt } = ensuring;
+    const { image, findings, startedAt } = ensuring;
     findings.pullRequired = false;
     findings.result = 'present';
     const may = this.#parts.records === undefined ? '' : ' and can be accessed by the pod';
     this.#note('Normal', 'Pulled', `Container image "${image}" already present on machine${may}`);
-    const { pullPolicy } = findings;
-    const told = { requestedReference: image, reference, pullPolicy, holdUntil };
-    this.#parts.listener.present?.({ ...told, image: present });
+    this.#tellPresent(ensuring, present);
     return answer(present.id, present, false, performance.now() - startedAt);
   }
 
@@ -292,14 +315,14 @@ export class EnsureImage {
   }
 
   async #pullUnlessBackedOff(ensuring: Ensuring): Promise<Coalesced<PulledImage>> {
-    const { image, request, credentials, tagged, holdUntil, signal } = ensuring;
+    const { image, request, credentials, tagged, holdUntil, signal, trace } = ensuring;
     const key = `${request.caller ?? credentials.key}_${image}`;
     this.#refuseInBackOff(ensuring, key);
     this.#note('Normal', 'Pulling', `Pulling image "${image}"`);
     try {
       return await this.#parts.puller.pull(
         PullImageRequest.fromPartial({ image: { image: tagged }, auth: request.auth }),
-        { signal, holdUntil, credentials, priority: request.priority },
+        { signal, holdUntil, credentials, trace, priority: request.priority },
       );
     } catch (error) {
       const text = error instanceof ImagePullError ? error.kubeletText : kubeletErrorText(error);
@@ -316,7 +339,7 @@ export class EnsureImage {
     }
   }
 
-  #refuseInBackOff({ image, reference, findings }: Ensuring, key: string): void {
+  #refuseInBackOff({ image, reference, findings, trace }: Ensuring, key: string): void {
     const last = this.#backOff.inBackOff(key, this.#now());
     if (last === undefined) return;
     const note = `Back-off pulling image "${image}"`;
@@ -327,13 +350,18 @@ export class EnsureImage {
       grpcStatus: 'RESOURCE_EXHAUSTED',
       retryable: true,
     });
-    const told = { requestedReference: image, reference, retryAfter: new Date(last.until), error };
-    this.#parts.listener.backedOff?.(told);
+    this.#parts.listener.backedOff?.({
+      requestedReference: image,
+      reference,
+      retryAfter: new Date(last.until),
+      error,
+      traceparent: trace.traceparent,
+    });
     throw error;
   }
 
   #pulled(ensuring: Ensuring, { value, joined }: Coalesced<PulledImage>): EnsuredImage {
-    const { image, reference, findings, holdUntil, startedAt } = ensuring;
+    const { image, findings, holdUntil, startedAt } = ensuring;
     const totalMs = performance.now() - startedAt;
     const [inPuller, total] = [value.durationMs, totalMs].map((ms) =>
       formatGoDuration(Math.floor(ms)),
@@ -347,17 +375,36 @@ export class EnsureImage {
     this.#backOff.forgetExpired(this.#now());
     // The pull that was joined was told without this hold.
     if (joined && holdUntil !== undefined && value.image !== undefined) {
-      const { pullPolicy } = findings;
-      const told = { requestedReference: image, reference, pullPolicy, holdUntil };
-      this.#parts.listener.present?.({ ...told, image: value.image });
+      this.#tellPresent(ensuring, value.image);
     }
     findings.result = 'pulled';
     return answer(value.response.imageRef, value.image, true, totalMs);
   }
 
+  #tellPresent(ensuring: Ensuring, present: RuntimeImage): void {
+    const { image, reference, findings, holdUntil, trace } = ensuring;
+    this.#parts.listener.present?.({
+      requestedReference: image,
+      reference,
+      image: present,
+      pullPolicy: findings.pullPolicy,
+      holdUntil,
+      traceparent: trace.traceparent,
+    });
+  }
+
   #note(type: EnsureNote['type'], reason: string, message: string): void {
     this.#parts.listener.noted?.({ type, reason, message });
   }
+}
+
+function newFindings({ image, pullPolicy }: EnsureRequest): Findings {
+  return {
+    pullPolicy: pullPolicy ?? defaultPullPolicy(image),
+    presentLocally: 'unknown',
+    pullRequired: 'unknown',
+    result: 'failed',
+  };
 }
 
 function answer(

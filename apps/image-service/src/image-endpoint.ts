@@ -6,7 +6,9 @@ import {
 } from '@stowage/cri-proto';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type { CallObserver, Endpoint, UnaryCall, UnaryHandler } from '@stowage/cri-endpoint';
-import { InvalidArgumentError, RuntimeUnavailableError } from '@stowage/errors';
+import { InvalidArgumentError, RuntimeUnavailableError, toGrpcStatus } from '@stowage/errors';
+import { inSpan } from '@stowage/tracing';
+import type { TraceContext } from '@stowage/tracing';
 import type { ImageRuntime } from './image-runtime';
 import type { PullImage } from './pull-image';
 import type { RemoveImage } from './remove-image';
@@ -51,20 +53,19 @@ export function openImageEndpoint(
 }
 
 function pullHandler(puller: Pick<PullImage, 'pull'>): UnaryHandler {
-  return async (bytes, call) => {
+  return inServerSpan(async (bytes, { signal }, trace) => {
     const request = decoded(PullImageRequest, bytes, 'PullImageRequest');
-    const { value } = await puller.pull(request, { signal: call.signal, trace: traceOf(call) });
+    const { value } = await puller.pull(request, { signal, trace });
     return PullImageResponse.encode(value.response).finish();
-  };
+  });
 }
 
 function removeHandler(remover: Pick<RemoveImage, 'remove'>): UnaryHandler {
-  return async (bytes, call) => {
+  return inServerSpan(async (bytes, { signal }, { traceparent }) => {
     const request = decoded(RemoveImageRequest, bytes, 'RemoveImageRequest');
-    const { traceparent } = traceOf(call);
-    const { response } = await remover.remove(request, { signal: call.signal, traceparent });
+    const { response } = await remover.remove(request, { signal, traceparent });
     return RemoveImageResponse.encode(response).finish();
-  };
+  });
 }
 
 function decoded<M>(codec: { decode(bytes: Uint8Array): M }, bytes: Uint8Array, name: string): M {
@@ -77,10 +78,28 @@ function decoded<M>(codec: { decode(bytes: Uint8Array): M }, bytes: Uint8Array, 
   }
 }
 
-const traceOf = ({ metadata }: UnaryCall) => ({
-  traceparent: metadata.traceparent,
-  tracestate: metadata.tracestate,
-});
+/** A span of each call, named as OpenTelemetry's conventions for RPC say, below the trace of the client. */
+function inServerSpan(
+  handle: (bytes: Uint8Array, call: UnaryCall, trace: TraceContext) => Promise<Uint8Array>,
+): UnaryHandler {
+  return (bytes, call) => {
+    const name = call.method.slice(1);
+    const [service, method] = name.split('/');
+    const { traceparent, tracestate } = call.metadata;
+    const attributes = { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method };
+    const settings = { kind: 'server', parent: { traceparent, tracestate }, attributes } as const;
+    return inSpan(name, settings, async ({ trace, set }) => {
+      try {
+        const response = await handle(bytes, call, trace);
+        set({ 'rpc.grpc.status_code': 0 });
+        return response;
+      } catch (error) {
+        set({ 'rpc.grpc.status_code': toGrpcStatus(error).code });
+        throw error;
+      }
+    });
+  };
+}
 
 const isRuntimeService = (method: string) =>
   /^\/runtime\.v1(alpha2)?\.RuntimeService\//.test(method);

@@ -77,7 +77,7 @@ export function imageEvents(publish: Publish, newId: () => string = randomUUID):
       },
     },
     ensure: {
-      backedOff: ({ requestedReference, reference, retryAfter, error }) => {
+      backedOff: ({ requestedReference, reference, retryAfter, error, traceparent }) => {
         publish('ImagePullFailed', {
           subject: boundedText(reference, 512),
           data: {
@@ -93,9 +93,10 @@ export function imageEvents(publish: Publish, newId: () => string = randomUUID):
             durationMs: 0,
             retryAfter: retryAfter.toISOString(),
           },
+          traceparent,
         });
       },
-      present: ({ requestedReference, reference, image, pullPolicy, holdUntil }) => {
+      present: ({ requestedReference, reference, image, pullPolicy, holdUntil, traceparent }) => {
         publish('ImageEnsured', {
           subject: image.id,
           data: {
@@ -108,6 +109,7 @@ export function imageEvents(publish: Publish, newId: () => string = randomUUID):
             runtimeHandler: handlerOf(image),
             holdUntil: holdUntil?.toISOString(),
           },
+          traceparent,
         });
       },
     },

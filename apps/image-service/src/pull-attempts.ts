@@ -1,6 +1,7 @@
 import { kubeletErrorText } from '@stowage/cri-client';
 import { errorMessage, RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
 import type { GrpcStatusName } from '@stowage/errors';
+import { inSpan } from '@stowage/tracing';
 import { classifyPullError } from './classify-pull-error';
 import type { PullErrorClass } from './classify-pull-error';
 import { secretsOf } from './credentials';
@@ -100,7 +101,9 @@ export async function pullWithCredentials<T>(
   const failed: FailedAttempt[] = [];
   for (const credential of credentials) {
     try {
-      const response = await pull(credential.auth, { signal });
+      const response = await inAttemptSpan(reference, credential.label, () =>
+        pull(credential.auth, { signal }),
+      );
       onAttempt?.(credential.label, 'success');
       const { label, owner } = credential;
       return { response, credential: { label, owner }, failed };
@@ -123,6 +126,29 @@ export async function pullWithCredentials<T>(
   if (first === undefined) throw new RangeError('a pull needs at least one credential');
   // No cause: the runtime's error may quote the credential, and logs print causes.
   throw new ImagePullError(reference, [first, ...rest]);
+}
+
+/** A span with where the credential came from, and nothing of what it is. */
+function inAttemptSpan<T>(
+  reference: string,
+  { source, name }: CredentialLabel,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const attributes = {
+    'stowage.image.reference': reference,
+    'stowage.credential.source': source,
+    'stowage.credential.name': name,
+  };
+  return inSpan('image.pull.attempt', { attributes }, async ({ set }) => {
+    try {
+      const response = await attempt();
+      set({ 'stowage.pull.result': 'success' });
+      return response;
+    } catch (error) {
+      set({ 'stowage.pull.result': classifyPullError(error, reference) });
+      throw error;
+    }
+  });
 }
 
 /** Runtimes quote URLs and headers now and then. */

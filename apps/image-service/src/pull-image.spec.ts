@@ -185,14 +185,21 @@ describe('PullImage', () => {
     expect(told.at(-1)).toBe('failed p1 cancelled');
   });
 
-  it('hands the trace of the caller to the runtime', async () => {
+  it.each([
+    [
+      'hands the trace of the caller to the runtime',
+      '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      true,
+    ],
+    ['leaves out a trace that is none', '00-a-b-01', false],
+  ])('%s', async (_what, traceparent, isTrace) => {
     const { runtime, puller, started } = harness();
     runtime.onPull = ({ succeed }) => succeed('x');
     await puller.pull(PullImageRequest.fromPartial({ image: { image: 'nginx' } }), {
       signal: never,
-      trace: { traceparent: '00-a-b-01' },
+      trace: { traceparent },
     });
-    expect(runtime.pulls[0]?.headers).toEqual({ traceparent: '00-a-b-01' });
-    expect(started[0]?.traceparent).toBe('00-a-b-01');
+    expect(runtime.pulls[0]?.headers).toEqual(isTrace ? { traceparent } : {});
+    expect(started[0]?.traceparent).toBe(isTrace ? traceparent : undefined);
   });
 });

@@ -12,6 +12,8 @@ import {
   parsePullReference,
   referenceToString,
 } from '@stowage/image-ref';
+import { inSpan, linkTo } from '@stowage/tracing';
+import type { TraceContext } from '@stowage/tracing';
 import { classifyPullError } from './classify-pull-error';
 import type { PullErrorClass } from './classify-pull-error';
 import { chooseCredentials, requestCredential } from './credentials';
@@ -57,6 +59,8 @@ export interface PulledImage {
   readonly durationMs: number;
   /** Time in the queue before that, milliseconds. */
   readonly waitedMs: number;
+  /** The pull's own place in a trace, whoever waits for it. */
+  readonly trace?: TraceContext;
   readonly credentialProblems?: readonly CredentialProblem[];
 }
 
@@ -90,8 +94,8 @@ export interface PullOptions {
   readonly credentials?: CredentialChoice;
   /** Place in the queue; more is sooner. Of callers that share a pull, the first one's counts. */
   readonly priority?: number;
-  /** W3C trace context, handed on to the runtime and put into the events. */
-  readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
+  /** Of the caller; that of the pull goes on to the runtime and into the events. */
+  readonly trace?: TraceContext;
 }
 
 /** Notices that a pull stands still; `PullProgressWatch` fits. */
@@ -146,14 +150,45 @@ export class PullImage {
     const outcome = await this.pulls.run(
       key,
       (signal) =>
-        this.#run({ ...pull, reference: names.reference }, request, credentials, {
+        this.#runInSpan({ ...pull, reference: names.reference }, request, credentials, {
           ...options,
           signal,
         }),
       options,
     );
-    if (outcome.joined) this.listener.joined?.();
+    if (outcome.joined) {
+      this.listener.joined?.();
+      linkTo(outcome.value.trace ?? {});
+    }
     return outcome;
+  }
+
+  /** The span of a pull is a child of the caller's that began it; others who take part link to it. */
+  #runInSpan(
+    pull: Pull,
+    request: PullImageRequest,
+    choice: CredentialChoice,
+    options: PullOptions,
+  ): Promise<PulledImage> {
+    const attributes = {
+      'stowage.image.reference': pull.requestedReference,
+      'stowage.pull.id': pull.id,
+      'stowage.runtime_handler': pull.runtimeHandler,
+    };
+    return inSpan('image.pull', { parent: options.trace, attributes }, async ({ trace, set }) => {
+      const { traceparent } = trace;
+      const pulled = await this.#run({ ...pull, traceparent }, request, choice, {
+        ...options,
+        trace,
+      });
+      const { image, attempts, waitedMs } = pulled;
+      set({
+        'stowage.image.id': image?.id,
+        'stowage.pull.attempts': attempts,
+        'stowage.pull.waited_ms': Math.round(waitedMs),
+      });
+      return { ...pulled, trace };
+    });
   }
 
   /** Parses the reference; a failure is told before it is thrown. */
@@ -293,8 +328,7 @@ function runtimeOf({ image, sandboxConfig }: PullImageRequest): string {
   ].join(' ');
 }
 
-function traceHeaders(trace: PullOptions['trace']): Record<string, string> {
-  const { traceparent, tracestate } = trace ?? {};
+function traceHeaders({ traceparent, tracestate }: TraceContext = {}): Record<string, string> {
   return {
     ...(traceparent === undefined ? {} : { traceparent }),
     ...(tracestate === undefined ? {} : { tracestate }),
