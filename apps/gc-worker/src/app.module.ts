@@ -14,6 +14,7 @@ import {
   observeRuntime,
   type ServiceContext,
 } from '@stowage/service-kit';
+import { currentTrace } from '@stowage/tracing';
 import { CollectionRunner } from './collection-runner';
 import { CommandsController } from './commands.controller';
 import { policyOf, type GcConfig } from './config';
@@ -135,7 +136,7 @@ function openBus(context: Context): EventBus {
 function publisher({ log }: Context, bus: EventBus): Publish {
   return (name, subject, data) => {
     try {
-      bus.publish(name, { subject, data });
+      bus.publish(name, { subject, data, traceparent: currentTrace().traceparent });
     } catch (error) {
       log.error({ event: name, subject, reason: errorMessage(error) }, 'event not published');
     }

@@ -7,6 +7,7 @@ import {
   toGrpcStatus,
 } from '@stowage/errors';
 import { boundedText } from '@stowage/events';
+import { inSpan } from '@stowage/tracing';
 import {
   carryOut,
   type CollectionOutcome,
@@ -94,9 +95,11 @@ export class CollectionRunner {
 
   /** Brings the records up to date, also between the removals of a collection. Throws what the runtime answered. */
   detect(options: { signal: AbortSignal }): Promise<void> {
-    return this.records.run(async () => {
-      await this.parts.detector.detect(options);
-    });
+    return inSpan('gc.detection', {}, () =>
+      this.records.run(async () => {
+        await this.parts.detector.detect(options);
+      }),
+    );
   }
 
   /** What a collection would do now: by the marks, or to free `bytes`. Throws what runtime or file system answered. */
@@ -147,25 +150,46 @@ export class CollectionRunner {
 
   /** Looks whether something is to be collected and does it. Never throws: failures are logged and told. */
   due(cause: CollectionCause, { signal }: { signal: AbortSignal }): Promise<void> {
-    return this.mutex.run(async () => {
-      let planned: PlannedNow;
-      try {
-        planned = await this.planNow(undefined, signal);
-      } catch (error) {
-        if (!signal.aborted) this.planFailed(cause, error);
-        return;
-      }
-      const { plan, disksMeasured } = planned;
-      // Disks that cannot be measured are for the collection to report.
-      const nothingToDo = plan.trigger === 'none' && disksMeasured;
-      // While the mark stays exceeded the worker looks often; it speaks only when there is something to remove.
-      const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
-      if (nothingToDo || nothingNew) return;
-      await this.carryOut(planned, { signal });
+    return inSpan('gc.check', { attributes: { 'stowage.gc.cause': cause } }, () =>
+      this.mutex.run(() => this.collectIfDue(cause, signal)),
+    );
+  }
+
+  private async collectIfDue(cause: CollectionCause, signal: AbortSignal): Promise<void> {
+    let planned: PlannedNow;
+    try {
+      planned = await this.planNow(undefined, signal);
+    } catch (error) {
+      if (!signal.aborted) this.planFailed(cause, error);
+      return;
+    }
+    const { plan, disksMeasured } = planned;
+    // Disks that cannot be measured are for the collection to report.
+    const nothingToDo = plan.trigger === 'none' && disksMeasured;
+    // While the mark stays exceeded the worker looks often; it speaks only when there is something to remove.
+    const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
+    if (nothingToDo || nothingNew) return;
+    await this.carryOut(planned, { signal });
+  }
+
+  private planNow(
+    request: CollectionRequest | undefined,
+    signal: AbortSignal,
+  ): Promise<PlannedNow> {
+    return inSpan('gc.plan', {}, async ({ set }) => {
+      const planned = await this.planned(request, signal);
+      const { planId, trigger, removeCount, expectedBytes } = planned.plan;
+      set({
+        'stowage.gc.plan_id': planId,
+        'stowage.gc.trigger': trigger,
+        'stowage.gc.planned_removals': removeCount,
+        'stowage.gc.expected_bytes': expectedBytes,
+      });
+      return planned;
     });
   }
 
-  private async planNow(
+  private async planned(
     request: CollectionRequest | undefined,
     signal: AbortSignal,
   ): Promise<PlannedNow> {
@@ -199,7 +223,27 @@ export class CollectionRunner {
     if (this.requests.size > rememberedPlans && oldest !== undefined) this.requests.delete(oldest);
   }
 
-  private async carryOut(
+  private carryOut(
+    planned: PlannedNow,
+    options: { request?: CollectionRequest; exact?: boolean; signal: AbortSignal },
+  ): Promise<CollectionOutcome> {
+    const { planId, trigger } = planned.plan;
+    const attributes = { 'stowage.gc.plan_id': planId, 'stowage.gc.trigger': trigger };
+    return inSpan('gc.collection', { attributes }, async ({ set, failed }) => {
+      const outcome = await this.collect(planned, options);
+      const { removed, expectedBytes, measuredBytes, failure } = outcome;
+      set({
+        'stowage.gc.removed': removed.length,
+        'stowage.gc.expected_bytes': expectedBytes,
+        'stowage.gc.measured_bytes': measuredBytes ?? undefined,
+        'error.type': failure?.code,
+      });
+      if (failure !== undefined) failed(failure.grpcStatus);
+      return outcome;
+    });
+  }
+
+  private async collect(
     { plan, policy }: PlannedNow,
     options: { request?: CollectionRequest; exact?: boolean; signal: AbortSignal },
   ): Promise<CollectionOutcome> {
@@ -261,12 +305,19 @@ export class CollectionRunner {
       batch: (task) => this.records.run(task),
       readDisks: (options) => disks.read(options),
       protectionNow: (image, options) => detector.protectionNow(image, options),
-      removeImage: ({ imageId }, { signal }) =>
-        withTimeout(
-          (limit) => runtime.removeImage(imageId, { signal: limit }),
-          this.parts.removalTimeoutMs,
-          signal,
-        ),
+      removeImage: ({ imageId, expectedBytes }, { signal }) => {
+        const attributes = {
+          'stowage.image.id': imageId,
+          'stowage.gc.expected_bytes': expectedBytes,
+        };
+        return inSpan('gc.image_removal', { attributes }, () =>
+          withTimeout(
+            (limit) => runtime.removeImage(imageId, { signal: limit }),
+            this.parts.removalTimeoutMs,
+            signal,
+          ),
+        );
+      },
       removing: ({ imageId }, reason) => {
         store.removalBegins(imageId, { reason, planId });
       },

@@ -1,0 +1,112 @@
+import path from 'node:path';
+import { commandSubject } from '@stowage/events';
+import {
+  eventually,
+  spawnApp,
+  startStack,
+  startTraceCollector,
+  subscribeEvents,
+  type AppProcess,
+  type EventCollection,
+  type Stack,
+  type TraceCollector,
+} from '@stowage/testing';
+import { connect, headers, type NatsConnection } from 'nats';
+
+const node = 'node-t';
+const traceId = '0af7651916cd43dd8448eb211c80319c';
+
+describe('traces of gc-worker', () => {
+  let stack: Stack;
+  let collector: TraceCollector;
+  let events: EventCollection;
+  let nats: NatsConnection;
+  let worker: AppProcess;
+  let imageId: string;
+
+  beforeAll(async () => {
+    stack = await startStack();
+    collector = await startTraceCollector();
+    events = await subscribeEvents(stack.nats.url);
+    nats = await connect({ servers: stack.nats.url });
+    const image = await stack.pushImage({ name: 'team/unused', tag: '1' });
+    imageId = await stack.pullImage(image.reference);
+    worker = await spawnApp('gc-worker', {
+      env: {
+        STOWAGE_NODE_NAME: node,
+        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_NATS_SERVERS: stack.nats.url,
+        STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
+        STOWAGE_COMMANDS: 'plan,run',
+        STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
+        STOWAGE_DETECTION_INTERVAL: '300ms',
+        STOWAGE_EXEMPT_IMAGES: stack.sandboxImage,
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+        OTEL_BSP_SCHEDULE_DELAY: '100',
+      },
+    });
+  });
+
+  afterAll(async () => {
+    expect(await worker.stop()).toBe(0);
+    await events.close();
+    await nats.close();
+    await collector.close();
+    await stack.down();
+  });
+
+  it('are one from the command over the plan to each removal, and into the events', async () => {
+    await events.waitFor('ImageDetected', ({ subject }) => subject === imageId);
+    const traced = headers();
+    traced.set('traceparent', `00-${traceId}-b7ad6b7169203331-01`);
+    const reply = await eventually(async () =>
+      (
+        await nats.request(commandSubject(node, 'gc-worker', 'run'), '{"bytes":1}', {
+          timeout: 20_000,
+          headers: traced,
+        })
+      ).json<{ ok: boolean; result: { removedCount: number } }>(),
+    );
+    expect(reply).toMatchObject({ ok: true, result: { removedCount: 1 } });
+
+    // The command's span ends last.
+    await collector.waitFor('gc-worker.run', (span) => span.traceId === traceId);
+    const call = await collector.waitFor(
+      'ImageService/RemoveImage',
+      (span) => span.traceId === traceId,
+    );
+    const path = collector.pathTo(call);
+    expect(path.map(({ name }) => name)).toEqual([
+      'gc-worker.run',
+      'gc.collection',
+      'gc.image_removal',
+      'ImageService/RemoveImage',
+    ]);
+    const [server, collection, removal] = path;
+    expect(server).toMatchObject({ kind: 'server', parentSpanId: 'b7ad6b7169203331' });
+    expect(collection).toMatchObject({
+      attributes: { 'stowage.gc.trigger': 'request', 'stowage.gc.removed': 1 },
+      resource: { 'service.name': 'gc-worker', 'service.instance.id': node },
+    });
+    expect(removal?.attributes).toMatchObject({ 'stowage.image.id': imageId });
+    const lists = collector.spans.filter(
+      ({ name, ...span }) => name === 'ImageService/ListImages' && span.traceId === traceId,
+    );
+    expect(lists.map((span) => collector.pathTo(span).map(({ name }) => name))).toEqual([
+      ['gc-worker.run', 'gc.plan', 'ImageService/ListImages'],
+    ]);
+
+    const traceparent = `00-${traceId}-${collection?.spanId ?? ''}-01`;
+    for (const name of ['ImageRemoved', 'GarbageCollected'] as const) {
+      const { wire } = await events.waitFor(name);
+      expect(JSON.parse(wire)).toMatchObject({ traceparent });
+    }
+  });
+
+  it('of what it does on its own begin with it', async () => {
+    const detection = await collector.waitFor('gc.detection');
+    expect(detection).toMatchObject({ parentSpanId: '', kind: 'internal' });
+    const check = await collector.waitFor('gc.check');
+    expect(check.attributes).toEqual({ 'stowage.gc.cause': 'period' });
+  });
+});
