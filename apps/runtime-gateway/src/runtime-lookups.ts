@@ -1,6 +1,7 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import type { Container, ContainerStatus, PodSandbox } from '@stowage/cri-proto';
 import { DeadlineExceededError, ResourceExhaustedError, toGrpcStatus } from '@stowage/errors';
+import { inSpan } from '@stowage/tracing';
 import { bulkhead, BulkheadRejectedError } from 'cockatiel';
 import type { BulkheadPolicy } from 'cockatiel';
 
@@ -63,7 +64,7 @@ export class RuntimeLookups {
   }
 
   #status(containerId: string, turns: BulkheadPolicy): Promise<ContainerStatus | undefined> {
-    return this.#ask(turns, async (signal) => {
+    return this.#ask('container_status', containerId, turns, async (signal) => {
       try {
         const { status } = await this.runtime.containerStatus({ containerId }, { signal });
         return status;
@@ -76,7 +77,7 @@ export class RuntimeLookups {
 
   /** By its id or the beginning of it. */
   async container(id: string): Promise<Container | undefined> {
-    const { containers } = await this.#ask(this.#turns, (signal) =>
+    const { containers } = await this.#ask('container', id, this.#turns, (signal) =>
       this.runtime.listContainers({ filter: { id } }, { signal }),
     );
     return onlyOne(containers, id);
@@ -84,7 +85,7 @@ export class RuntimeLookups {
 
   /** By its id or the beginning of it. */
   async sandbox(id: string): Promise<PodSandbox | undefined> {
-    const { items } = await this.#ask(this.#turns, (signal) =>
+    const { items } = await this.#ask('sandbox', id, this.#turns, (signal) =>
       this.runtime.listPodSandbox({ filter: { id } }, { signal }),
     );
     return onlyOne(items, id);
@@ -108,7 +109,21 @@ export class RuntimeLookups {
     }
   }
 
-  async #ask<T>(turns: BulkheadPolicy, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /** In a span that includes the wait for its turn. */
+  #ask<T>(
+    what: string,
+    id: string,
+    turns: BulkheadPolicy,
+    call: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const attributes = { 'stowage.lookup': what, 'cri.object_id': id };
+    return inSpan('gateway.lookup', { attributes }, () => this.#askInTurn(turns, call));
+  }
+
+  async #askInTurn<T>(
+    turns: BulkheadPolicy,
+    call: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     try {
       return await turns.execute(() => this.#askNow(call));
     } catch (error) {

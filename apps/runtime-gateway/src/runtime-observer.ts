@@ -1,6 +1,7 @@
 import type { ObservedCall } from '@stowage/cri-endpoint';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
+import { inSpan } from '@stowage/tracing';
 import { CallObserver } from './call-observer';
 import type { Verb } from './call-observer';
 import { CallsInFlight } from './calls-in-flight';
@@ -121,14 +122,16 @@ export class RuntimeObserver {
       sightings,
       lanes,
       relist: (how) =>
-        relist(
-          {
-            runtime,
-            objects: this.objects,
-            sightings,
-            onLeft: (id, error) => this.#failed('listing', error, { id }),
-          },
-          how,
+        inSpan('gateway.listing', {}, () =>
+          relist(
+            {
+              runtime,
+              objects: this.objects,
+              sightings,
+              onLeft: (id, error) => this.#failed('listing', error, { id }),
+            },
+            how,
+          ),
         ),
       onAvailability: (availability) => outage.changed(availability),
       availabilityTold: () => outage.settled(),

@@ -1,0 +1,93 @@
+import { commandSubject } from '@stowage/events';
+import { eventually, startStack, startTraceCollector, subscribeEvents } from '@stowage/testing';
+import type { EventCollection, Stack, TraceCollector } from '@stowage/testing';
+import { connect, headers } from 'nats';
+import type { NatsConnection } from 'nats';
+import { GatewayProcess } from './testing/gateway-process';
+
+const node = 'node-t';
+const [ofCommand, ofClient] = ['a', 'b'].map((digit) => digit.repeat(32)) as [string, string];
+
+describe('traces of runtime-gateway', () => {
+  let stack: Stack;
+  let collector: TraceCollector;
+  let events: EventCollection;
+  let nats: NatsConnection;
+  let gateway: GatewayProcess;
+
+  beforeAll(async () => {
+    stack = await startStack();
+    collector = await startTraceCollector();
+    events = await subscribeEvents(stack.nats.url);
+    nats = await connect({ servers: stack.nats.url });
+    gateway = new GatewayProcess({
+      dir: stack.dir,
+      node,
+      runtimeEndpoint: stack.containerd.endpoint,
+      natsUrl: stack.nats.url,
+    });
+    await gateway.start({
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' },
+    });
+  });
+
+  afterAll(async () => {
+    await gateway.end();
+    await events.close();
+    await nats.close();
+    await collector.close();
+    await stack.down();
+  });
+
+  it('go from a query to the runtime', async () => {
+    const traced = headers();
+    traced.set('traceparent', `00-${ofCommand}-b7ad6b7169203331-01`);
+    const subject = commandSubject(node, 'runtime-gateway', 'version');
+    await eventually(async () => {
+      await nats.request(subject, '{}', { timeout: 20_000, headers: traced });
+      return true;
+    });
+    const server = await collector.waitFor(
+      'runtime-gateway.version',
+      (span) => span.traceId === ofCommand,
+    );
+    expect(server).toMatchObject({
+      kind: 'server',
+      parentSpanId: 'b7ad6b7169203331',
+      resource: { 'service.name': 'runtime-gateway', 'service.instance.id': node },
+    });
+    const call = await collector.waitFor(
+      'RuntimeService/Version',
+      (span) => span.traceId === ofCommand,
+    );
+    expect(call).toMatchObject({ kind: 'client', parentSpanId: server.spanId });
+  });
+
+  it('are made of listings and look-ups of its own, and not of the calls it passes on', async () => {
+    const image = await stack.pushImage({ name: 'team/app', tag: '1' });
+    const pod = await stack.runPod({ image: image.reference });
+    const listing = await collector.waitFor('gateway.listing');
+    expect(listing.parentSpanId).toBe('');
+    expect(
+      collector.spans
+        .filter(({ parentSpanId }) => parentSpanId === listing.spanId)
+        .map(({ name }) => name),
+    ).toEqual(
+      expect.arrayContaining(['RuntimeService/ListContainers', 'RuntimeService/ListPodSandbox']),
+    );
+
+    // A stop through the gateway: it looks up the exit code, the client's call stays what it was.
+    await gateway.client.stopContainer(
+      { containerId: pod.containerId, timeout: 0n },
+      { headers: { traceparent: `00-${ofClient}-b7ad6b7169203331-01` } },
+    );
+    await events.waitFor('ContainerStopped', ({ subject }) => subject === pod.containerId);
+    const lookup = await collector.waitFor(
+      'gateway.lookup',
+      ({ attributes }) => attributes['cri.object_id'] === pod.containerId,
+    );
+    expect(lookup.attributes['stowage.lookup']).toBe('container_status');
+    expect(collector.spans.some(({ traceId }) => traceId === ofClient)).toBe(false);
+    expect(await gateway.stop()).toBe(0);
+  });
+});
