@@ -2,7 +2,15 @@ import { openEventBus } from '@stowage/event-bus';
 import { eventCatalog } from '@stowage/events';
 import { eventually, freePort } from '@stowage/testing';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -81,6 +89,18 @@ it('holds code, types, README and licence, and nothing else', () => {
     'package.json',
   ]);
   expect(files.filter((file) => file.startsWith('types/') && !file.endsWith('.d.ts'))).toEqual([]);
+});
+
+it('is named so where the READMEs say how to install it', () => {
+  for (const file of [
+    'README.md',
+    'libs/events/package/README.md',
+    'examples/event-subscriber/README.md',
+    'examples/threshold-reporter/README.md',
+  ]) {
+    const readme = readFileSync(path.join(root, file), 'utf8');
+    expect([file, readme.includes(path.basename(tarball))]).toEqual([file, true]);
+  }
 });
 
 it('is required and imported with the names that its source exports', () => {
@@ -167,4 +187,30 @@ it('the consumer of its README type-checks and consumes a real event', async () 
     `worker-1.example.net removed ${imageId} ${reason}`,
   ]);
   expect(await end(consumer, 'SIGTERM')).toBe(0);
+});
+
+it.each([
+  ['event-subscriber', /^usage: event-subscriber /],
+  ['threshold-reporter', /^usage: threshold-reporter /],
+])('the example %s type-checks and runs as a copy out of the repository', (name, usage) => {
+  const copy = path.join(project, name);
+  const source = path.join(root, 'examples', name);
+  cpSync(source, copy, { recursive: true });
+  for (const file of readdirSync(copy)) {
+    if (/\.spec\.ts$|^project\.json$/.test(file)) rmSync(path.join(copy, file));
+  }
+  const options = {
+    module: 'commonjs',
+    moduleResolution: 'bundler',
+    target: 'es2022',
+    strict: true,
+    types: ['node'],
+    typeRoots: [path.join(root, 'node_modules/@types')],
+    outDir: 'built',
+    rootDir: '.',
+  };
+  const settings = { compilerOptions: options, files: ['main.ts'] };
+  writeFileSync(path.join(copy, 'tsconfig.json'), JSON.stringify(settings));
+  run(process.execPath, [path.join(root, 'node_modules/typescript/bin/tsc'), '-p', '.'], copy);
+  expect(run(process.execPath, ['built/main.js', '--help'], copy)).toMatch(usage);
 });

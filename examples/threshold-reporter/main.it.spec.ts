@@ -2,8 +2,8 @@ import { openEventBus, type EventBus } from '@stowage/event-bus';
 import { commandSubject, eventCatalog, streamName } from '@stowage/events';
 import { eventually, freePort } from '@stowage/testing';
 import { connect, type NatsConnection } from 'nats';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -100,17 +100,23 @@ const withPlan = summary(
 );
 
 /**
- * The command of the README, with this test's server. What `run-ts.mjs` does is done here, so that signals reach the
- * reporter itself.
+ * A command of the README (the first unless told which), with this test's server. What `run-ts.mjs` does is done here,
+ * so that signals reach the reporter itself.
  */
-function reporter(...more: string[]) {
+function reporter(more: string[] = [], { block = 0, at = url } = {}) {
   const readme = readFileSync(path.join(__dirname, 'README.md'), 'utf8');
-  const [, command = ''] = /```sh\n(.*)\n```/.exec(readme) ?? [];
-  const [, runner, ...args] = command.replace('nats://127.0.0.1:4222', url).split(' ');
+  const blocks = [...readme.matchAll(/```sh\n(.*)\n```/g)].map(([, command = '']) => command);
+  const words = (blocks[block] ?? '').replace('nats://127.0.0.1:4222', at).split(' ');
+  const variables = words.splice(0, words.indexOf('node')).map((word) => word.split('='));
+  const [, runner, ...args] = words;
   expect(runner).toBe('tools/run-ts.mjs');
   const child = spawn(process.execPath, ['--import', 'tsx', ...args, ...more], {
     cwd: root,
-    env: { ...process.env, TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json') },
+    env: {
+      ...process.env,
+      ...(Object.fromEntries(variables) as Record<string, string>),
+      TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json'),
+    },
   });
   cleanUps.push(() => end(child, 'SIGKILL'));
   let stdout = '';
@@ -164,6 +170,50 @@ it('an event that is stored twice is reported once', async () => {
   expect(lines()).toEqual([...withPlan, ...withPlan]);
 });
 
+it('logs in as the README says where NATS has the permissions of deploy/nats', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'stowage-login-'));
+  cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
+  const script = path.join(root, 'deploy/nats/permissions.mjs');
+  const roles = ['--node', node, '--operator', 'sre'];
+  const config = path.join(folder, 'nats.conf');
+  writeFileSync(config, execFileSync(process.execPath, [script, ...roles]));
+  const port = await freePort();
+  const store = path.join(folder, 'nats');
+  const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', store, '-c', config];
+  const user = 'service-worker-1_example_net';
+  const passwords = {
+    STOWAGE_PASSWORD_SERVICE_WORKER_1_EXAMPLE_NET: 'of-node',
+    STOWAGE_PASSWORD_OPERATOR_SRE: 'secret',
+  };
+  const env = { ...process.env, ...passwords };
+  const nats = spawn('nats-server', args, { stdio: 'ignore', env });
+  cleanUps.push(() => end(nats, 'SIGKILL'));
+  const quiet = () => undefined;
+  const worker = openEventBus({
+    stateDir: path.join(folder, 'state'),
+    node,
+    app: 'gc-worker',
+    nats: {
+      servers: [`nats://127.0.0.1:${port}`],
+      user,
+      password: 'of-node',
+      reconnectWaitMs: 50,
+    },
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+  });
+  cleanUps.push(() => worker.close({ drainMs: 0 }));
+  worker.onConnected((service) => {
+    service.subscribe(commandSubject(node, 'gc-worker', 'plan'), {
+      callback: (_error, message) =>
+        void message.respond(JSON.stringify({ ok: true, result: plan })),
+    });
+  });
+  worker.publish('ThresholdExceeded', eventCatalog.ThresholdExceeded.example);
+  const { lines, until } = reporter([], { block: 1, at: `nats://127.0.0.1:${port}` });
+  await until('the summary', () => lines().length === 5);
+  expect(lines()).toEqual(withPlan);
+});
+
 it('posts to a webhook, again when that fails', async () => {
   await playGcWorker({ ok: true, result: plan });
   const posts: string[] = [];
@@ -179,7 +229,7 @@ it('posts to a webhook, again when that fails', async () => {
   cleanUps.push(() => webhook.close());
   const { port } = webhook.address() as AddressInfo;
   exceeded();
-  const { notes, until } = reporter('--post', `http://127.0.0.1:${port}/hook/s3cret`);
+  const { notes, until } = reporter(['--post', `http://127.0.0.1:${port}/hook/s3cret`]);
   await until('two posts', () => posts.length === 2);
   expect(posts.map((body) => JSON.parse(body) as unknown)).toEqual(
     Array(2).fill({ text: withPlan.join('\n') }),
@@ -192,7 +242,7 @@ it.each([
   [['--from', 'yesterday'], '--from: yesterday is not allowed; allowed: all, new'],
   [['--post', 'file:///x'], '--post: not an http or https URL'],
 ])('%j is refused with the usage', async (args, message) => {
-  const { child, notes } = reporter(...args);
+  const { child, notes } = reporter(args);
   expect(await new Promise((resolve) => child.once('close', resolve))).toBe(64);
   expect(notes().split('\n')[0]).toBe(message);
 });

@@ -55,7 +55,8 @@ export interface ConsumeOptions<N extends EventName> {
   /** Where a new consumer begins: what the stream still holds, or what comes from now on. Default all. */
   from?: 'all' | 'new';
   /**
-   * Called for one event at a time, in order. When it throws, the event comes again after a pause, behind others,
+   * Called for one event at a time, in order, but for events that were on their way when a server was lost: they come
+   * again half a minute later, and are told as a gap until then. When it throws, the event comes again after a pause, behind others,
    * without end unless `deadLetter` is given.
    */
   handler: (event: StowageEvent<N>, delivery: EventDelivery) => void | Promise<void>;
