@@ -9,7 +9,7 @@ import {
   VersionResponse,
 } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
-import { eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
+import { eventuallyPasses, spawnApp, startStack, subscribeEvents } from '@stowage/testing';
 import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
 import { connect } from 'nats';
 import { eventsAbout, GatewayProcess } from './testing/gateway-process';
@@ -261,5 +261,59 @@ describe('runtime-gateway where calls have to be changed', () => {
       await runtime.version({});
       runtime.close();
     });
+  });
+
+  it('with imageRouting pulls through image-service itself, which tells of it', async () => {
+    const node = 'routing-real';
+    const { username, password } = stack.registry.auth;
+    const secret = await stack.pushImage({ name: 'team/secret', tag: '1', to: 'auth' });
+    const imageSocket = path.join(stack.dir, 'real-image.sock');
+    const imageService = await spawnApp('image-service', {
+      env: {
+        STOWAGE_NODE_NAME: node,
+        STOWAGE_LISTEN: imageSocket,
+        STOWAGE_STATE_DIR: path.join(stack.dir, 'real-image'),
+        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_NATS_SERVERS: stack.nats.url,
+      },
+    });
+    ends.push(() => imageService.kill());
+    const gateway = await startGateway(node, stack.containerd.endpoint, {
+      STOWAGE_IMAGE_ROUTING: 'true',
+      STOWAGE_IMAGE_SERVICE_ENDPOINT: `unix://${imageSocket}`,
+    });
+    const client = connectImageService({ endpoint: `unix://${gateway.socket}` });
+    ends.push(() => {
+      client.close();
+      return Promise.resolve();
+    });
+    const ofPull = { image: { image: secret.reference } };
+
+    await expect(client.pullImage(ofPull)).rejects.toThrow('401 Unauthorized');
+    const failed = await events.waitFor('ImagePullFailed', (event) => event.node === node);
+    expect(failed.data).toMatchObject({ reference: secret.reference });
+
+    const auth = { username, password };
+    const { imageRef } = await client.pullImage({ ...ofPull, auth });
+    expect(imageRef).toBe(secret.imageId);
+    const pulled = await events.waitFor('ImagePulled', (event) => event.node === node);
+    expect(pulled).toMatchObject({
+      source: `/nodes/${node}/image-service`,
+      subject: secret.imageId,
+      data: { reference: secret.reference, attempts: 1, credential: { source: 'request' } },
+    });
+    expect(pulled.wire).not.toContain(password);
+    const { images: listed } = await client.listImages({});
+    expect(listed.map(({ id }) => id)).toContain(secret.imageId);
+
+    await client.removeImage(ofPull);
+    const removed = await events.waitFor('ImageRemoved', (event) => event.node === node);
+    expect(removed).toMatchObject({ subject: secret.imageId, data: { reason: 'request' } });
+    const counted = (method: string, code: string) =>
+      gateway.metric(`stowage_gateway_calls_total{method="${method}",code="${code}"}`);
+    expect(await counted('PullImage', 'OK')).toBe(1);
+    expect(await counted('RemoveImage', 'OK')).toBe(1);
+    expect(await gateway.stop()).toBe(0);
+    expect(await imageService.stop()).toBe(0);
   });
 });
