@@ -1,8 +1,17 @@
-import { chmodSync, existsSync, lstatSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import net from 'node:net';
 import path from 'node:path';
-import { listenUnix, type UnixListener } from './listen-unix';
+import { listenUnix, removeOwn, type UnixListener } from './listen-unix';
 import { temporaryFolder, until } from './testing/grpc-peers';
 
 describe('listenUnix', () => {
@@ -126,6 +135,20 @@ describe('listenUnix', () => {
     expect(existsSync(socketPath)).toBe(true);
     await third.close();
     expect(existsSync(socketPath)).toBe(false);
+  });
+
+  it('puts back a file that was renamed onto the path while it was removing its own', async () => {
+    const file = folder.file('s');
+    writeFileSync(file, 'ours');
+    let looks = 0;
+    await removeOwn(file, folder.file('aside'), () => {
+      if (++looks > 1) return false;
+      writeFileSync(folder.file('next'), 'theirs');
+      renameSync(folder.file('next'), file);
+      return true;
+    });
+    expect(readFileSync(file, 'utf8')).toBe('theirs');
+    expect(readdirSync(path.dirname(file))).toEqual(['s']);
   });
 
   it('serves who connected before it was closed and leaves open connections alone', async () => {

@@ -102,14 +102,36 @@ export async function listenUnix(
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     clearInterval(watch);
-    const now = await statOrUndefined(socketPath);
-    if (now !== undefined && isOwn(now)) await fs.rm(socketPath, { force: true });
+    await removeOwn(socketPath, temporaryPath, isOwn);
     // Whoever connected before the file went is in the kernel's queue and is still served.
     await nextTurn();
     await nextTurn();
     server.close();
   };
   return { socketPath, close: () => (closing ??= close()) };
+}
+
+/**
+ * Removes a file that is ours and no other. It is moved aside before it is judged for good, because another process may rename
+ * its own socket onto the path in between; that one is put back.
+ */
+export async function removeOwn(
+  file: string,
+  aside: string,
+  isOwn: (found: Stats) => boolean,
+): Promise<void> {
+  const found = await statOrUndefined(file);
+  if (found === undefined || !isOwn(found)) return;
+  try {
+    await fs.rename(file, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  const moved = await statOrUndefined(aside);
+  if (moved === undefined) return;
+  if (isOwn(moved)) await fs.rm(aside, { force: true });
+  else await fs.rename(aside, file);
 }
 
 /** Listens on a socket that somebody else made and will remove. */
