@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { grpcStatusCode } from '@stowage/errors';
 import type { ConnectionReader } from './connection-reader';
+import type { ReadBuffer } from './read-buffer';
 import type { RequestRewriter } from './request-rewriter';
 import { goAwayFrame, maxStreamId, settingsFrame, statusFrame } from './wire/raw-frames';
 
@@ -18,6 +19,7 @@ export class PipedConnection {
   constructor(
     private readonly client: Socket,
     private readonly upstream: Socket,
+    replies: ReadBuffer,
     private readonly reader: ConnectionReader,
     /** Text of UNAVAILABLE for calls in flight when the runtime is lost. */
     private readonly lostText: () => string,
@@ -25,7 +27,10 @@ export class PipedConnection {
     private readonly rewriter?: RequestRewriter,
   ) {
     client.on('data', (chunk: Buffer) => this.fromClient(chunk));
-    upstream.on('data', (chunk: Buffer) => this.fromUpstream(chunk));
+    replies.onChunk = (chunk) => {
+      this.fromUpstream(chunk);
+      return client.writableLength === 0;
+    };
     client.on('drain', () => upstream.resume());
     upstream.on('drain', () => client.resume());
     client.once('end', () => upstream.end());

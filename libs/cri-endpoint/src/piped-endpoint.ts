@@ -4,6 +4,7 @@ import { ConnectionReader, defaultReaderLimits, type ReaderLimits } from './conn
 import { listenUnix } from './listen-unix';
 import { RequestRewriter } from './request-rewriter';
 import { PipedConnection } from './piped-connection';
+import { ReadBuffer } from './read-buffer';
 import type {
   CallObserver,
   Endpoint,
@@ -119,11 +120,12 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
     connections.set(client, undefined);
     // The client's bytes wait in the kernel until its connection has a listener.
     const connecting = connectWithRetry(upstreamPath, {
-      connected: (upstream) => {
+      connected: (upstream, replies) => {
         const path = options.rewritePaths?.();
         const connection = new PipedConnection(
           client,
           upstream,
+          replies,
           newReader(),
           () => text('connection lost'),
           path === undefined ? undefined : new RequestRewriter({ path }, limits),
@@ -203,19 +205,24 @@ const queueLimitMs = 2_000;
  */
 function connectWithRetry(
   socketPath: string,
-  on: { connected(upstream: net.Socket): void; failed(error: Error): void },
+  on: { connected(upstream: net.Socket, replies: ReadBuffer): void; failed(error: Error): void },
 ): { cancel(): void } {
   const giveUpAt = performance.now() + queueLimitMs;
   let timer: NodeJS.Timeout | undefined;
   let current: net.Socket | undefined;
   let over = false;
   const attempt = (): void => {
-    const upstream = net.connect({ path: socketPath, allowHalfOpen: true });
+    const replies = new ReadBuffer();
+    const upstream = net.connect({
+      path: socketPath,
+      allowHalfOpen: true,
+      onread: replies.onread,
+    });
     current = upstream;
     upstream.once('connect', () => {
       if (over) return;
       over = true;
-      on.connected(upstream);
+      on.connected(upstream, replies);
     });
     // The listener stays: errors of a joined connection are followed by 'close', which is listened for.
     upstream.on('error', (error: NodeJS.ErrnoException) => {

@@ -54,7 +54,7 @@ export class UnavailableConnection {
           if (!ack) this.write(settingsAckFrame());
         },
         onPing: (ack, payload) => {
-          if (!ack) this.write(pingAckFrame(payload));
+          if (!ack) this.write(pingAckFrame(payload.subarray(0, 8)));
         },
         onGoAway: () => undefined,
       },

@@ -46,6 +46,7 @@ export interface FrameListener {
   ): void;
   onRstStream(streamId: number, code: number): void;
   onSettings(ack: boolean): void;
+  /** The first eight bytes of `payload` are the frame's. */
   onPing(ack: boolean, payload: Buffer): void;
   onGoAway(lastStreamId: number, code: number): void;
 }
@@ -279,7 +280,9 @@ export class FrameReader {
       this.held = bigger;
     }
     const kept = Math.min(available, most - this.heldLength);
-    chunk.copy(this.held, this.heldLength, at, at + kept);
+    // Most are the eight bytes of a PING, for which Buffer.copy would make an object.
+    if (kept > 8) chunk.copy(this.held, this.heldLength, at, at + kept);
+    else for (let i = 0; i < kept; i++) this.held[this.heldLength + i] = chunk[at + i] ?? 0;
     this.heldLength += kept;
     this.left -= available;
   }
@@ -357,7 +360,7 @@ export class FrameReader {
         this.listener.onSettings((flags & frameFlag.ack) !== 0);
         return;
       case frameType.ping:
-        this.listener.onPing((flags & frameFlag.ack) !== 0, held.subarray(0, 8));
+        this.listener.onPing((flags & frameFlag.ack) !== 0, held);
         return;
       case frameType.goAway:
         this.listener.onGoAway(held.readUInt32BE(0) & 0x7fffffff, held.readUInt32BE(4));
