@@ -58,25 +58,60 @@ export function gatewayMetrics(registry: Registry, numbers: GatewayNumbers): Gat
   };
 }
 
+/**
+ * What is counted of one method. It goes to prom-client when somebody asks for the metrics: looking up labels for each
+ * call would cost more than forwarding it.
+ */
+interface MethodCounts {
+  inFlight: number;
+  requestBytes: number;
+  responseBytes: number;
+  readonly endedByCode: Map<string, number>;
+}
+
 function callMetrics(registry: Registry): CallObserver {
   const registers = [registry];
-  const calls = new Counter({
+  const methods = new Map<string, MethodCounts>();
+  const countsOf = (method: string): MethodCounts => {
+    const known = methods.get(method);
+    if (known !== undefined) return known;
+    const counts = { inFlight: 0, requestBytes: 0, responseBytes: 0, endedByCode: new Map() };
+    methods.set(method, counts);
+    return counts;
+  };
+  new Counter({
     name: 'stowage_gateway_calls_total',
     help: 'Calls on both sockets that ended, by CRI method (other: not one of the CRI known here) and gRPC status (NONE when the stream ended without one). Calls on connections that are not followed any more are not counted.',
     labelNames: ['method', 'code'],
     registers,
+    collect() {
+      this.reset();
+      for (const [method, { endedByCode }] of methods) {
+        for (const [code, ended] of endedByCode) this.inc({ method, code }, ended);
+      }
+    },
   });
-  const inFlight = new Gauge({
+  new Gauge({
     name: 'stowage_gateway_calls_in_flight',
     help: 'Calls that have begun and not ended, by method. Streams count as long as they are open.',
     labelNames: ['method'],
     registers,
+    collect() {
+      for (const [method, { inFlight }] of methods) this.set({ method }, inFlight);
+    },
   });
-  const bytes = new Counter({
+  new Counter({
     name: 'stowage_gateway_call_bytes_total',
     help: 'Message bytes of ended calls with their gRPC framing, by method and direction: request is from the client. Headers and HTTP/2 framing are not counted.',
     labelNames: ['method', 'direction'],
     registers,
+    collect() {
+      this.reset();
+      for (const [method, { requestBytes, responseBytes }] of methods) {
+        this.inc({ method, direction: 'request' }, requestBytes);
+        this.inc({ method, direction: 'response' }, responseBytes);
+      }
+    },
   });
   const total = new Histogram({
     name: 'stowage_gateway_call_duration_seconds',
@@ -93,13 +128,17 @@ function callMetrics(registry: Registry): CallObserver {
     registers,
   });
   return {
-    started: (path) => inFlight.inc({ method: methodLabel(path) }),
+    started: (path) => {
+      countsOf(methodLabel(path)).inFlight++;
+    },
     ended: (call) => {
       const method = methodLabel(call.method);
-      inFlight.dec({ method });
-      calls.inc({ method, code: codeLabel(call) });
-      bytes.inc({ method, direction: 'request' }, call.requestBytes);
-      bytes.inc({ method, direction: 'response' }, call.responseBytes);
+      const counts = countsOf(method);
+      const code = codeLabel(call);
+      counts.inFlight--;
+      counts.requestBytes += call.requestBytes;
+      counts.responseBytes += call.responseBytes;
+      counts.endedByCode.set(code, (counts.endedByCode.get(code) ?? 0) + 1);
       total.observe({ method }, call.durationMs / 1000);
       own.observe({ method }, call.ownMs / 1000);
     },
