@@ -14,8 +14,8 @@ import { processUse } from './process-use';
 
 /*
  * What it costs to have something between a client and the runtime: the same calls against containerd itself, through
- * nginx `grpc_pass`, through runtime-gateway (bytes piped and observed, metrics on) and through an endpoint that
- * terminates HTTP/2 (image-service, which forwards runtime calls). Needs root and built apps.
+ * nginx `grpc_pass`, through runtime-gateway (bytes piped and observed, metrics on) and through its read-only socket,
+ * which terminates HTTP/2. Needs root and the built app.
  *
  *   npm run build && node tools/run-ts.mjs bench/gateway/main.ts [--rounds N] [--containers N] [--calls N]
  */
@@ -27,6 +27,9 @@ const { values } = parseArgs({
     calls: { type: 'string', default: '100000' },
   },
 });
+/** What the container image sets; see docs/adr/0012. */
+const imageEnvironment = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' };
+
 const rounds = Number(values.rounds);
 const containers = Number(values.containers);
 const totalCalls = Number(values.calls);
@@ -83,28 +86,31 @@ async function main(): Promise<void> {
   try {
     await createContainers(stack);
     nginx = await startNginx(path.join(stack.dir, 'nginx'), stack.containerd.socket);
-    const start = async (app: string): Promise<{ socket: string; pid: number }> => {
-      const socket = path.join(stack.dir, `${app}.sock`);
-      const running = await spawnApp(app, {
+    /** A gateway of its own for each of the two ways, so that CPU and memory are told apart. */
+    const startGateway = async (name: string, terminating: boolean) => {
+      const socket = path.join(stack.dir, `${name}.sock`);
+      const other = terminating ? path.join(stack.dir, `${name}-main.sock`) : '';
+      const running = await spawnApp('runtime-gateway', {
         env: {
-          STOWAGE_LISTEN: socket,
-          STOWAGE_LISTEN_READONLY: '',
-          STOWAGE_NODE_NAME: 'bench',
+          ...imageEnvironment,
+          STOWAGE_LISTEN: terminating ? other : socket,
+          STOWAGE_LISTEN_READONLY: terminating ? socket : '',
+          STOWAGE_NODE_NAME: `bench-${name}`,
           STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
           STOWAGE_NATS_SERVERS: stack.nats.url,
-          STOWAGE_STATE_DIR: path.join(stack.dir, app),
+          STOWAGE_STATE_DIR: path.join(stack.dir, name),
         },
       });
       apps.push(running);
       return { socket, pid: running.pid };
     };
-    const gateway = await start('runtime-gateway');
-    const terminating = await start('image-service');
+    const piped = await startGateway('main', false);
+    const terminating = await startGateway('readonly', true);
     const contestants: readonly Contestant[] = [
       { name: 'containerd itself', socket: stack.containerd.socket },
       { name: 'nginx `grpc_pass`', ...nginx },
-      { name: 'runtime-gateway', ...gateway },
-      { name: 'terminating endpoint', ...terminating },
+      { name: 'runtime-gateway', ...piped },
+      { name: 'its read-only socket', ...terminating },
     ];
     for (const contestant of contestants) await checkAnswers(contestant);
     const requestFile = path.join(stack.dir, 'empty-message');

@@ -5,6 +5,7 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import { errorMessage } from '@stowage/errors';
 import { Counter, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
+import { collectStartupGarbage } from './collect-startup-garbage';
 import { CommandErrorFilter } from './commands/command-filter';
 import { NatsCommandServer } from './commands/nats-command-server';
 import type { CommandConnections } from './commands/types';
@@ -127,6 +128,7 @@ export async function runService<K extends ConfigKeys>(
     running.startFailed(error);
     return;
   }
+  collectStartupGarbage();
   health.enter('running');
   log.info({ version, startMs: Math.round(process.uptime() * 1000), pid: process.pid }, 'ready');
   running.started();
