@@ -67,6 +67,14 @@ test('an exit is told with what the status says', async () => {
   });
 });
 
+test('an exit that the runtime has told already is not asked for again', async () => {
+  const exit = { exitCode: 3, finishedAtMs: nowMs };
+  const to = new ObserverFixture({ containers: [knownContainer({ exit })] });
+  await to.sightings.container(exited);
+  expect(to.events[0]?.data).toMatchObject({ exitCode: 3, finishedAt: isoTime(nowMs) });
+  expect(to.facts.asked).toEqual([]);
+});
+
 test('a container that ended since the list was made is told to its end', async () => {
   const to = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
   to.facts.exited(containerId);

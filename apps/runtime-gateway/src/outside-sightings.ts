@@ -101,9 +101,11 @@ export class OutsideSightings {
     const isComplete =
       seen.phase === 'exited' ? seen.exitCode !== undefined : seen.startedAtMs !== undefined;
     if (seen.phase === 'created' || seen.phase === 'removed' || isComplete) return seen;
+    const known = objects.container(seen.id);
+    if (seen.phase === 'exited' && known?.exit !== undefined) return { ...seen, ...known.exit };
     // First seen and older than the observing: told nobody, so that nothing is missing.
     const isOld = (seen.createdAtMs ?? 0) < this.options.observingSinceMs;
-    if (objects.container(seen.id) === undefined && isOld) return seen;
+    if (known === undefined && isOld) return seen;
     const status = await this.#statusOf(seen.id);
     if (status === undefined) return seen;
     const phase = containerPhase(status.state) === 'exited' ? 'exited' : seen.phase;
