@@ -1,8 +1,9 @@
 // `npm run critest [-- ARGUMENT ...]`: runs the CRI validation specs of cri-tools against containerd itself and through the
 // suite's sockets, and compares the outcome of every spec. `--help` lists the arguments; critest itself is not part of this project.
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { spawnSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
 import {
   asRoot,
   buildApps,
@@ -14,9 +15,13 @@ import {
 
 const args = process.argv.slice(2);
 const asksForHelp = args.includes('--help');
-const named = args.includes('--critest') ? args[args.indexOf('--critest') + 1] : undefined;
+const { named } = parseArgs({
+  args: args.map((arg) => arg.replace(/^--critest(?=$|=)/, '--named')),
+  options: { named: { type: 'string' } },
+  strict: false,
+}).values;
 const critest =
-  named === undefined
+  typeof named !== 'string'
     ? searchPath.map((dir) => path.join(dir, 'critest')).find(existsSync)
     : path.resolve(named);
 if (!asksForHelp && (critest === undefined || !existsSync(critest))) {
