@@ -13,10 +13,12 @@ describe('metrics', () => {
     published: 40,
     dropped: 2,
     failures: 5,
+    isOnDisk: true,
   };
   const inner: EventBus = {
     publish: jest.fn(() => 'id-1'),
     status: () => status,
+    nextSequence: () => 46,
     onStatus: jest.fn(),
     natsConnection: () => undefined,
     onConnected: jest.fn(),
@@ -42,6 +44,8 @@ describe('metrics', () => {
     expect(await value('stowage_events_pending_bytes')).toBe(1200);
     expect(await value('stowage_events_oldest_pending_seconds')).toBeGreaterThanOrEqual(60);
     expect(await value('stowage_events_nats_connected')).toBe(1);
+    expect(await value('stowage_events_outbox_on_disk')).toBe(1);
+    expect(bus.nextSequence()).toBe(46);
     const text = await registry.metrics();
     expect(text).toContain('stowage_events_recorded_total{event="RuntimeUnavailable"} 1');
     expect(text).toContain('stowage_events_outbox_write_seconds_count 1');

@@ -57,6 +57,11 @@ export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus 
   gauge('stowage_events_nats_connected', '1 while NATS is connected, else 0.', () =>
     bus.status().connected ? 1 : 0,
   );
+  gauge(
+    'stowage_events_outbox_on_disk',
+    '0 while the outbox file takes no writes (full or read-only disk) and events wait in memory, else 1.',
+    () => (bus.status().isOnDisk ? 1 : 0),
+  );
 
   function total(name: string, help: string, value: () => number): void {
     new Counter({
@@ -90,6 +95,7 @@ export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus 
       return id;
     },
     status: () => bus.status(),
+    nextSequence: () => bus.nextSequence(),
     onStatus: (listener) => bus.onStatus(listener),
     natsConnection: () => bus.natsConnection(),
     onConnected: (listener) => bus.onConnected(listener),

@@ -1,7 +1,7 @@
 import { assertEventData, eventCatalog, streamName } from '@stowage/events';
 import { connect, nanos, StorageType, StringCodec, type NatsConnection } from 'nats';
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { EventTooLargeError, maxEventBytes, StateDirInUseError, type EventBus } from './index';
@@ -456,6 +456,70 @@ describe('the disk of the outbox is full', () => {
     const stored = await stream();
     expect(stored.ids.slice(1)).toEqual(ids);
     expect(stored.sequences).toEqual(range(1, 302));
+  });
+});
+
+describe('the file system of the outbox is read-only at the start', () => {
+  /** A folder that can be made read-only, with what a killed process left in it. */
+  const readOnlyAfter = (prepare: (bus: EventBus) => void) => {
+    const mount = path.join(stateDir, 'mount');
+    mkdirSync(mount);
+    execFileSync('mount', ['-t', 'tmpfs', 'stowage-test', mount]);
+    cleanUps.push(() => execFileSync('umount', [mount]));
+    const live = path.join(stateDir, 'live');
+    const before = openBus({ stateDir: live });
+    prepare(before);
+    // As SIGKILL leaves it: the last commits stand in the log only.
+    cpSync(live, path.join(mount, 'state'), { recursive: true });
+    execFileSync('mount', ['-o', 'remount,ro', mount]);
+    return {
+      before,
+      state: path.join(mount, 'state'),
+      fresh: path.join(mount, 'fresh'),
+      writable: () => execFileSync('mount', ['-o', 'remount,rw', mount]),
+    };
+  };
+
+  it('what waits in the file is delivered, the sequence goes on, and the file catches up', async () => {
+    await startServer();
+    await server.stop();
+    const ids: string[] = [];
+    const disk = readOnlyAfter((bus) => ids.push(...publish(bus, 5)));
+    await disk.before.close();
+    let bus = openBus({ stateDir: disk.state });
+    expect(bus.status()).toMatchObject({ pending: 5, isOnDisk: false });
+    expect(bus.status().reason).toMatch(
+      /outbox file cannot be written: EROFS: read-only file system/,
+    );
+    expect(bus.nextSequence()).toBe(6);
+    ids.push(...publish(bus, 3));
+    await server.start();
+    expect(await flushed(bus)).toBe(true);
+    expect(await stream()).toMatchObject({ ids, sequences: range(1, 8) });
+    disk.writable();
+    ids.push(...publish(bus, 1));
+    await until(() => bus.status().isOnDisk);
+    expect(await flushed(bus)).toBe(true);
+    await bus.close();
+    bus = openBus({ stateDir: disk.state });
+    expect(bus.status()).toMatchObject({ pending: 0, isOnDisk: true });
+    ids.push(...publish(bus, 1));
+    expect(await flushed(bus)).toBe(true);
+    expect(await stream()).toMatchObject({ ids, sequences: range(1, 10) });
+  });
+
+  it('a folder that cannot even be made is begun with once it can', async () => {
+    await startServer();
+    const disk = readOnlyAfter(() => undefined);
+    const bus = openBus({ stateDir: disk.fresh });
+    const ids = publish(bus, 2);
+    expect(bus.status().isOnDisk).toBe(false);
+    expect(await flushed(bus)).toBe(true);
+    disk.writable();
+    ids.push(...publish(bus, 1));
+    await until(() => bus.status().isOnDisk);
+    expect(await flushed(bus)).toBe(true);
+    expect(await stream()).toMatchObject({ ids, sequences: range(1, 3) });
   });
 });
 

@@ -165,8 +165,13 @@ class OutboxEventBus implements EventBus {
       ...(oldest === undefined ? {} : { oldestPendingAt: new Date(oldest) }),
       published: this.#drain.published,
       dropped: this.#outbox.droppedCount + this.#lateDropped,
+      isOnDisk: this.#outbox.trouble === undefined,
       failures: this.#drain.failures,
     };
+  }
+
+  nextSequence(): number {
+    return this.#outbox.nextSequence;
   }
 
   onStatus(listener: (status: EventBusStatus) => void): () => void {

@@ -38,6 +38,14 @@ export class OutboxFileUnreadable extends Error {
   override readonly name = 'OutboxFileUnreadable';
 }
 
+/** Whether a database is a sound outbox of this version. */
+export function isCurrent(db: Database.Database): boolean {
+  return (
+    db.pragma('quick_check(1)', { simple: true }) === 'ok' &&
+    db.pragma('user_version', { simple: true }) === fileVersion
+  );
+}
+
 /**
  * Opens or creates the outbox file and keeps it locked until the process ends, however it ends. Throws SQLITE_BUSY
  * when another process has it, and what {@link isCorruption} recognises when it cannot be read.

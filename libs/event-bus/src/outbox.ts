@@ -1,10 +1,11 @@
 import { errorMessage } from '@stowage/errors';
 import type { EventData, EventName } from '@stowage/events';
-import type Database from 'better-sqlite3';
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { databaseCopy } from './database-copy';
 import { StateDirInUseError, StateDirUnusableError } from './errors';
-import { isCorruption, openOutboxFile, setAside, sqliteCode } from './outbox-file';
+import { isCorruption, isCurrent, openOutboxFile, setAside, sqliteCode } from './outbox-file';
 import type { BusLog } from './types';
 
 /** An event as it waits for delivery. */
@@ -56,6 +57,8 @@ interface Statements {
   oldestAfter: Database.Statement<[number], OutboxEvent>;
   saveDropped: Database.Statement<[string, string]>;
   forgetDropped: Database.Statement<[string]>;
+  forgetSequence: Database.Statement<[]>;
+  saveSequence: Database.Statement<[number]>;
 }
 
 const columns = 'sequence, id, name, subject, time_ms AS timeMs, size_bytes AS sizeBytes, message';
@@ -73,13 +76,15 @@ function prepare(db: Database.Database): Statements {
     ),
     saveDropped: db.prepare('INSERT OR REPLACE INTO dropped VALUES (?, ?)'),
     forgetDropped: db.prepare('DELETE FROM dropped WHERE reason = ?'),
+    forgetSequence: db.prepare("DELETE FROM sqlite_sequence WHERE name = 'event'"),
+    saveSequence: db.prepare("INSERT INTO sqlite_sequence VALUES ('event', ?)"),
   };
 }
 
-/** A write that leaves nothing, to see whether the disk takes one. */
-function probe(statements: Statements): void {
-  statements.saveDropped.run('probe', '{}');
-  statements.forgetDropped.run('probe');
+/** Notes the last sequence given, which events that were delivered from memory have not left in the file. */
+function noteSequence(statements: Statements, last: number): void {
+  statements.forgetSequence.run();
+  statements.saveSequence.run(last);
 }
 
 const isoTime = (ms: number) => new Date(ms).toISOString();
@@ -124,12 +129,14 @@ export function withDropped(
 
 /**
  * Events on disk until JetStream has them: a SQLite file in WAL mode, bounded by count and bytes, the oldest given
- * up first. While the disk refuses writes, events wait in memory, in order after those on disk. All calls are
- * synchronous and none throws for trouble with the disk, after it was opened.
+ * up first. While the disk refuses writes (full, or read-only: at the start too), events wait in memory, in order after
+ * those on disk. All calls are synchronous and none throws for trouble with the disk, after it was opened.
  */
 export class Outbox {
   readonly #file: string;
   #db: Database.Database | undefined;
+  /** The database is a copy in memory, for reading: the file could not be opened for writing. */
+  #isCopy = false;
   #statements: Statements | undefined;
   #nextSequence = 1;
   #storedEvents = 0;
@@ -150,10 +157,9 @@ export class Outbox {
     const { stateDir } = settings;
     this.#file = path.join(stateDir, 'outbox.db');
     try {
-      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-      accessSync(stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
+      makeFolder(stateDir);
     } catch (error) {
-      if (!isNoSpace(error)) {
+      if (!takesNoWrites(error)) {
         throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
       }
     }
@@ -163,17 +169,23 @@ export class Outbox {
       if (sqliteCode(error)?.startsWith('SQLITE_BUSY') === true) {
         throw new StateDirInUseError(stateDir, { cause: error });
       }
-      if (sqliteCode(error) === undefined) throw error;
-      if (sqliteCode(error) === 'SQLITE_READONLY' || sqliteCode(error) === 'SQLITE_PERM') {
+      if (sqliteCode(error) === undefined && !takesNoWrites(error)) throw error;
+      if (sqliteCode(error) === 'SQLITE_PERM') {
         throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
       }
       this.#diskFailed(error);
+      this.#openCopy();
     }
   }
 
   /** Why events are not on disk; undefined when they are. */
   get trouble(): string | undefined {
     return this.#trouble;
+  }
+
+  /** Sequence that the next event gets. */
+  get nextSequence(): number {
+    return this.#nextSequence;
   }
 
   /** Events given up since the process started. */
@@ -312,8 +324,9 @@ export class Outbox {
   }
 
   #open(): void {
-    const { now, nativeBinding, log } = this.settings;
+    const { now, nativeBinding, log, stateDir } = this.settings;
     let db: Database.Database;
+    makeFolder(stateDir);
     try {
       db = openOutboxFile(this.#file, nativeBinding);
     } catch (error) {
@@ -326,11 +339,44 @@ export class Outbox {
       db = openOutboxFile(this.#file, nativeBinding);
       this.#replaced();
     }
-    this.#db = db;
-    this.#statements = prepare(db);
-    this.#load(db);
-    for (const [reason, record] of this.#droppedByReason) {
-      this.#statements.saveDropped.run(reason, JSON.stringify(record));
+    try {
+      const statements = prepare(db);
+      this.#load(db);
+      db.transaction(() => {
+        // What was told from the copy is not to be told again.
+        if (this.#isCopy) db.exec('DELETE FROM dropped');
+        for (const [reason, record] of this.#droppedByReason) {
+          statements.saveDropped.run(reason, JSON.stringify(record));
+        }
+      })();
+      this.#db?.close();
+      this.#isCopy = false;
+      this.#db = db;
+      this.#statements = statements;
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  }
+
+  /** The file takes no writes from the start on: what it holds is sent from a copy, and the sequence goes on from there. */
+  #openCopy(): void {
+    const { nativeBinding, log } = this.settings;
+    try {
+      const content = databaseCopy(this.#file);
+      if (content.length === 0) return;
+      const db = new Database(content, { ...(nativeBinding && { nativeBinding }) });
+      // Damage is for the opening of the file itself, once that works.
+      if (!isCurrent(db)) return;
+      this.#load(db);
+      this.#db = db;
+      this.#statements = prepare(db);
+      this.#isCopy = true;
+    } catch (error) {
+      log.warn(
+        { file: this.#file, reason: errorMessage(error) },
+        'outbox file cannot be read either: events of an earlier run wait until it can',
+      );
     }
   }
 
@@ -355,16 +401,18 @@ export class Outbox {
 
   #load(db: Database.Database): void {
     const stored = db
-      .prepare<[], { events: number; bytes: number | null; last: number | null }>(
+      .prepare<[number], { events: number; bytes: number | null; last: number | null }>(
         `SELECT count(*) AS events, sum(size_bytes) AS bytes,
-           (SELECT seq FROM sqlite_sequence WHERE name = 'event') AS last FROM event`,
+           (SELECT seq FROM sqlite_sequence WHERE name = 'event') AS last FROM event WHERE sequence > ?`,
       )
-      .get();
+      .get(this.#acknowledgedThrough);
     this.#storedEvents = stored?.events ?? 0;
     this.#storedBytes = stored?.bytes ?? 0;
-    const dropped = db
-      .prepare<[], { reason: DropReason; record: string }>('SELECT reason, record FROM dropped')
-      .all();
+    const dropped = this.#isCopy
+      ? []
+      : db
+          .prepare<[], { reason: DropReason; record: string }>('SELECT reason, record FROM dropped')
+          .all();
     for (const { reason, record } of dropped) {
       this.#droppedByReason.set(reason, JSON.parse(record) as DropRecord);
     }
@@ -380,7 +428,7 @@ export class Outbox {
     const before = new Map(this.#droppedByReason);
     for (const event of room) this.#addDropped(event, 'outbox-full');
     const wrote = this.#write((s) => {
-      if (events.length === 0) probe(s);
+      if (events.length === 0) noteSequence(s, this.#nextSequence - 1);
       for (const { sequence } of room) s.remove.run(sequence);
       const record = this.#droppedByReason.get('outbox-full');
       if (room.length > 0 && record) s.saveDropped.run('outbox-full', JSON.stringify(record));
@@ -455,7 +503,7 @@ export class Outbox {
       if (!now && Math.abs(ms - this.#lastDiskAttemptMs) < diskRetryMs) return false;
       this.#lastDiskAttemptMs = ms;
       try {
-        if (this.#db === undefined) this.#open();
+        if (this.#db === undefined || this.#isCopy) this.#open();
       } catch (error) {
         this.#diskFailed(error);
         return false;
@@ -484,7 +532,7 @@ export class Outbox {
   /** Writes in one transaction, with the removal of what is acknowledged; false when the disk refuses. */
   #write(change: (statements: Statements) => void): boolean {
     const [db, statements] = [this.#db, this.#statements];
-    if (db === undefined || statements === undefined) return false;
+    if (db === undefined || statements === undefined || this.#isCopy) return false;
     try {
       db.transaction(() => {
         if (this.#acknowledgedThrough > 0) statements.removeThrough.run(this.#acknowledgedThrough);
@@ -528,5 +576,23 @@ export class Outbox {
 const sumBytes = (events: readonly OutboxEvent[]) =>
   events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 
-const isNoSpace = (error: unknown) =>
-  error instanceof Error && (error as NodeJS.ErrnoException).code === 'ENOSPC';
+/** Whether an error says that the file system is full or read-only, which may pass, and not that the folder is a wrong one. */
+const takesNoWrites = (error: unknown) =>
+  ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes(
+    (error as NodeJS.ErrnoException | null)?.code ?? '',
+  );
+
+/** Makes the folder when it is missing. Throws what the system says when that, or writing into it, is not possible. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    // Node.js says ENOENT where the folder above is there and read-only.
+    const above = path.dirname(folder);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && existsSync(above)) {
+      accessSync(above, constants.W_OK);
+    }
+    throw error;
+  }
+}

@@ -104,6 +104,8 @@ export interface EventBusStatus {
   dropped: number;
   /** Attempts that JetStream did not acknowledge since the start of the process. */
   failures: number;
+  /** False while the outbox file takes no writes: events wait in memory, a bounded number of them. */
+  isOnDisk: boolean;
 }
 
 /** Publishes events through an outbox on disk. */
@@ -115,6 +117,11 @@ export interface EventBus {
    */
   publish<N extends EventName>(name: N, event: PublishedEvent<N>): string;
   status(): EventBusStatus;
+  /**
+   * Sequence that the next event gets. A publisher that notes it before it publishes can tell after a kill whether it came to that:
+   * then this number is higher.
+   */
+  nextSequence(): number;
   /** Calls back when `connected` or `reason` changed. Returns the way to stop that. */
   onStatus(listener: (status: EventBusStatus) => void): () => void;
   /** The connection, for commands and queries; absent until the first connect. It reconnects by itself. */
