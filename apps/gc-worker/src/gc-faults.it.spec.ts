@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import {
   eventually,
@@ -120,6 +121,53 @@ describe('faults on a real node', () => {
     });
     for (const { imageId } of images) {
       expect(removedIds().filter((removed) => removed === imageId)).toHaveLength(1);
+    }
+  });
+
+  test('started on a read-only state directory after a kill it remembers, collects, says so, and catches up', async () => {
+    const mount = path.join(stack.dir, 'read-only-mount');
+    const stateDir = path.join(mount, 'state');
+    mkdirSync(mount);
+    execFileSync('mount', ['-t', 'tmpfs', 'stowage-test', mount]);
+    try {
+      await start({ STOWAGE_STATE_DIR: stateDir });
+      const [image] = await pull('read-only-dir');
+      await worker!.kill();
+      const known = events.named('ImageDetected').length;
+      execFileSync('mount', ['-o', 'remount,ro', mount]);
+      await start({ STOWAGE_STATE_DIR: stateDir });
+      await eventuallyPasses(async () => {
+        const { body } = await worker!.get('/readyz');
+        expect(body).toContain('records degraded');
+        expect(body).toContain('read-only file system');
+        const metrics = (await worker!.get('/metrics')).body;
+        expect(metrics).toMatch(/^stowage_gc_records_written 0$/m);
+        expect(metrics).toMatch(/^stowage_events_outbox_on_disk 0$/m);
+      });
+      await run();
+      await events.waitFor('ImageRemoved', ({ data }) => data.imageId === image!.imageId);
+      // What the killed worker knew stands in the logs of its files, and was read: nothing is told again.
+      expect(events.named('ImageDetected')).toHaveLength(known);
+      const sequences = events.all.filter(({ source }) => source.endsWith('/gc-worker'));
+      execFileSync('mount', ['-o', 'remount,rw', mount]);
+      await eventuallyPasses(
+        async () => {
+          const metrics = (await worker!.get('/metrics')).body;
+          expect(metrics).toMatch(/^stowage_gc_records_written 1$/m);
+          expect(metrics).toMatch(/^stowage_events_outbox_on_disk 1$/m);
+        },
+        { timeoutMs: 20_000 },
+      );
+      await worker!.kill();
+      await start({ STOWAGE_STATE_DIR: stateDir });
+      await pull('read-only-later');
+      const after = events.all.filter(({ source }) => source.endsWith('/gc-worker'));
+      expect(after.at(-1)!.sequence).toBeGreaterThan(sequences.at(-1)!.sequence);
+      expect(removedIds().filter((id) => id === image!.imageId)).toHaveLength(1);
+    } finally {
+      await worker?.stop();
+      worker = undefined;
+      execFileSync('umount', ['-l', mount]);
     }
   });
 

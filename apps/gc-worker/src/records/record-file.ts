@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
+import { databaseCopy } from '@stowage/event-bus';
 import Sqlite from 'better-sqlite3';
 import type { Database } from 'better-sqlite3';
 import type { ExceededMark, ImageRecord, ImageUser } from '../types';
@@ -97,16 +98,12 @@ export class RecordFile {
   }
 
   /**
-   * What a file holds, read through memory: needs no write and no disk space. Commits that stand only in the WAL are not
-   * seen. Nothing when there is no file; throws when it cannot be read.
+   * What a file and its log hold, read through memory: needs no write and no disk space. Nothing when there is no file; throws when it
+   * cannot be read.
    */
   static readWithoutWriting({ path, nativeBinding }: RecordFileOptions): Remembered {
-    if (!existsSync(path)) return nothingRemembered();
-    const content = readFileSync(path);
+    const content = databaseCopy(path);
     if (content.length === 0) return nothingRemembered();
-    // Bytes 18 and 19 say "WAL", which an in-memory copy cannot do.
-    content[18] = 1;
-    content[19] = 1;
     const database = new Sqlite(content, nativeBinding === undefined ? {} : { nativeBinding });
     try {
       checkUsable(database);
