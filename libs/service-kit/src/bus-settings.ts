@@ -7,12 +7,14 @@ export interface BusConfig {
   readonly nodeName: string;
   readonly natsServers: readonly string[];
   readonly natsCreds: string;
+  readonly natsNkeySeed: string;
   readonly natsTlsCa: string;
   readonly natsTlsCert: string;
   readonly natsTlsKey: string;
   readonly streamManaged: boolean;
   readonly streamMaxAgeMs: number;
   readonly streamMaxBytes: number;
+  readonly streamReplicas: number;
   readonly outboxMaxEvents: number;
   readonly outboxMaxBytes: number;
 }
@@ -25,6 +27,7 @@ export interface BusSettings {
   readonly nats: {
     readonly servers: readonly string[];
     readonly credsFile?: string;
+    readonly nkeySeedFile?: string;
     readonly tls?: {
       readonly caFile?: string;
       readonly certFile?: string;
@@ -35,6 +38,7 @@ export interface BusSettings {
     readonly manage: boolean;
     readonly maxAgeMs: number;
     readonly maxBytes: number;
+    readonly replicas: number;
   };
   readonly outbox: { readonly maxEvents: number; readonly maxBytes: number };
   readonly nativeBinding?: string;
@@ -56,12 +60,14 @@ export function busSettings(app: string, config: BusConfig): BusSettings {
     nats: {
       servers: config.natsServers,
       credsFile: given(config.natsCreds),
+      nkeySeedFile: given(config.natsNkeySeed),
       tls: Object.values(tls).some((file) => file !== undefined) ? tls : undefined,
     },
     stream: {
       manage: config.streamManaged,
       maxAgeMs: config.streamMaxAgeMs,
       maxBytes: config.streamMaxBytes,
+      replicas: config.streamReplicas,
     },
     outbox: { maxEvents: config.outboxMaxEvents, maxBytes: config.outboxMaxBytes },
     // tools/build.mjs puts the SQLite binding beside the bundle.

@@ -78,6 +78,12 @@ export function commonKeys(options: {
       emptyAllowed: true,
       meaning: 'NATS credentials file (JWT and seed).',
     }),
+    natsNkeySeed: pathKey({
+      scope: 'node',
+      default: '',
+      emptyAllowed: true,
+      meaning: 'File with an nkey seed to log in to NATS with; not with natsCreds.',
+    }),
     natsTlsCa: pathKey({
       scope: 'node',
       default: '',
@@ -115,6 +121,13 @@ export function commonKeys(options: {
       minBytes: 2 ** 20,
       maxBytes: 2 ** 40,
       meaning: 'Size of the stream, where the suite creates it; the oldest events leave first.',
+    }),
+    streamReplicas: integerKey({
+      scope: 'node',
+      default: 1,
+      min: 1,
+      max: 5,
+      meaning: 'Copies of the stream in a NATS cluster, where the suite creates it.',
     }),
     outboxMaxEvents: integerKey({
       scope: 'node',
