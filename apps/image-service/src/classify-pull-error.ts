@@ -5,6 +5,7 @@ import type { GrpcStatusName } from '@stowage/errors';
 export const pullErrorClasses = [
   'invalid-reference',
   'unauthorized',
+  'credentials-unusable',
   'not-found',
   'rate-limited',
   'registry-unavailable',
@@ -66,6 +67,7 @@ export function classifyPullError(error: unknown, reference = ''): PullErrorClas
     if (error.code === 'RUNTIME_UNAVAILABLE') return 'runtime-unavailable';
     if (error.code === 'SHUTTING_DOWN') return 'cancelled';
     if (error.code === 'INVALID_IMAGE_NAME') return 'invalid-reference';
+    if (error.code === 'PULL_SECRET_UNUSABLE') return 'credentials-unusable';
   }
   const status = toGrpcStatus(error).name;
   if (status === 'CANCELLED') return 'cancelled';

@@ -59,6 +59,7 @@ describe('events of image-service', () => {
       }),
       credential: { source: 'docker-config', name: '/root/.docker/config.json', hash },
       attempts: 2,
+      failedAttempts: [{ source: 'kubernetes-secret', name: 'shop/pull', hash, result: 'timeout' }],
       durationMs: 12.6,
       waitedMs: 3.4,
     });
@@ -75,6 +76,9 @@ describe('events of image-service', () => {
           waitedMs: 3,
           attempts: 2,
           credential: { source: 'docker-config', name: '/root/.docker/config.json', hash },
+          failedAttempts: [
+            { source: 'kubernetes-secret', name: 'shop/pull', hash, result: 'timeout' },
+          ],
         },
       },
     ]);
@@ -99,7 +103,7 @@ describe('events of image-service', () => {
       error: Object.assign(new Error('denied: no'), { grpcStatus: 'UNKNOWN' }),
       errorClass: 'unauthorized',
       attempts: 1,
-      credentials: [{ source: 'request', hash }],
+      credentials: [{ source: 'request', hash, result: 'unauthorized' }],
       durationMs: 3,
     });
     expect(published).toMatchObject([
@@ -109,7 +113,7 @@ describe('events of image-service', () => {
         data: {
           error: { code: 'unauthorized', grpcStatus: 'UNKNOWN', message: 'denied: no' },
           attempts: 1,
-          credentials: [{ source: 'request', hash }],
+          credentials: [{ source: 'request', hash, result: 'unauthorized' }],
         },
       },
     ]);

@@ -6,7 +6,7 @@ import { parseImageName } from '@stowage/image-ref';
 import type { CredentialProblem } from './credentials';
 import type { RuntimeImage } from './image-runtime';
 import type { ImageListeners } from './listeners';
-import type { FailedPull, Pull, PulledImage } from './pull-image';
+import type { FailedPull, Pull, PulledImage, TriedCredential } from './pull-image';
 
 /** Puts an event into the outbox; the event bus's `publish` fits. */
 export type Publish = <N extends EventName>(
@@ -127,7 +127,7 @@ function pullFields({ id, requestedReference, runtimeHandler, pod }: Pull) {
 
 function pulledData(
   pull: Pull,
-  { response, image, credential, attempts, durationMs, waitedMs, credentialProblems }: PulledImage,
+  { response, image, credential, attempts, durationMs, waitedMs, ...more }: PulledImage,
 ): EventData<'ImagePulled'> {
   const reference = pull.reference ?? pull.requestedReference;
   return {
@@ -141,7 +141,8 @@ function pulledData(
     waitedMs: Math.round(waitedMs),
     attempts,
     credential: { ...credential },
-    credentialProblems: problemsOf(credentialProblems),
+    failedAttempts: triedOf(more.failedAttempts),
+    credentialProblems: problemsOf(more.credentialProblems),
     holdUntil: pull.holdUntil?.toISOString(),
   };
 }
@@ -159,11 +160,18 @@ function failedData(
       message: boundedText(errorMessage(error)),
     },
     attempts,
-    credentials: credentials.slice(0, maxCredentials).map((credential) => ({ ...credential })),
+    credentials: triedOf(credentials) ?? [],
     credentialProblems: problemsOf(credentialProblems),
     durationMs: Math.round(durationMs),
   };
 }
+
+const triedOf = (tried: readonly TriedCredential[] = []) =>
+  tried.length === 0
+    ? undefined
+    : tried
+        .slice(0, maxCredentials)
+        .map(({ source, name, hash, result }) => ({ source, name, hash, result }));
 
 const problemsOf = (problems: readonly CredentialProblem[] = []) =>
   problems.length === 0

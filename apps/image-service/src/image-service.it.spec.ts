@@ -102,7 +102,7 @@ describe('image-service on containerd, registries and NATS', () => {
       reference: secret.reference,
       error: { code: 'unauthorized' },
       attempts: 1,
-      credentials: [{ source: 'none' }],
+      credentials: [{ source: 'none', result: 'unauthorized' }],
     });
   });
 
@@ -173,6 +173,9 @@ describe('image-service on containerd, registries and NATS', () => {
     expect((await pullSecret()).imageRef).toBe(secret.imageId);
     const { data } = await events.waitFor('ImagePulled', (e) => e.data.attempts === 2);
     expect(data.credential).toEqual({ source: 'docker-config', name: file, hash: hashOf() });
+    expect(data.failedAttempts).toMatchObject([
+      { source: 'docker-config', name: file, result: 'unauthorized' },
+    ]);
     expect([await attempts('unauthorized'), await attempts('success')]).toEqual([2, 1]);
     await removeSecret();
   });

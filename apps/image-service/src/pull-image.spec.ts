@@ -133,6 +133,21 @@ describe('PullImage', () => {
     expect(told).toEqual(['failed p1 runtime-unavailable']);
   });
 
+  it('hands all fields of an AuthConfig to the runtime, kubelet fills only two', async () => {
+    const { runtime, pull } = harness();
+    runtime.onPull = ({ succeed }) => succeed('x');
+    const auth = {
+      username: 'u',
+      password: 'p',
+      auth: 'dTpw',
+      serverAddress: 'https://reg.io',
+      identityToken: 'i',
+      registryToken: 'r',
+    };
+    await pull({ image: { image: 'reg.io/app:1' }, auth });
+    expect(runtime.pulls[0]?.request.auth).toEqual(auth);
+  });
+
   it('tells a failed pull with every credential that was tried', async () => {
     const { runtime, pull, told, failed } = harness([
       { label: { source: 'docker-config', name: '/a' }, auth: { username: 'a' } },
@@ -146,7 +161,10 @@ describe('PullImage', () => {
     expect(told.at(-1)).toBe('failed p1 unauthorized');
     expect(failed[0]).toMatchObject({
       attempts: 2,
-      credentials: [{ name: '/a' }, { name: '/b' }],
+      credentials: [
+        { name: '/a', result: 'unauthorized' },
+        { name: '/b', result: 'unauthorized' },
+      ],
     });
   });
 

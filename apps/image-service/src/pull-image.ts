@@ -55,6 +55,8 @@ export interface PulledImage {
   readonly owner?: PullCredential['owner'];
   /** PullImage calls made, the one that succeeded included. */
   readonly attempts: number;
+  /** Those before it, in order. */
+  readonly failedAttempts?: readonly TriedCredential[];
   /** Time in the runtime, milliseconds. */
   readonly durationMs: number;
   /** Time in the queue before that, milliseconds. */
@@ -64,12 +66,17 @@ export interface PulledImage {
   readonly credentialProblems?: readonly CredentialProblem[];
 }
 
+/** A credential that was tried, and how that ended. */
+export interface TriedCredential extends CredentialLabel {
+  readonly result: PullErrorClass | 'success';
+}
+
 /** How a pull ended without the image. */
 export interface FailedPull {
   readonly error: unknown;
   readonly errorClass: PullErrorClass;
   readonly attempts: number;
-  readonly credentials: readonly CredentialLabel[];
+  readonly credentials: readonly TriedCredential[];
   readonly durationMs: number;
   readonly credentialProblems?: readonly CredentialProblem[];
 }
@@ -232,7 +239,7 @@ export class PullImage {
     { signal, trace, priority }: PullOptions,
   ): Promise<PulledImage> {
     let startedAt = performance.now();
-    const tried: CredentialLabel[] = [];
+    const tried: TriedCredential[] = [];
     try {
       this.#requireRuntime();
       const pulled = await this.queue.run(
@@ -255,7 +262,7 @@ export class PullImage {
               {
                 signal: AbortSignal.any([signal, stall.signal]),
                 onAttempt: (label, result) => {
-                  tried.push(label);
+                  tried.push({ ...label, result });
                   this.listener.attempted?.(label, result);
                 },
               },
@@ -277,6 +284,7 @@ export class PullImage {
         credential: label,
         owner,
         attempts: tried.length,
+        failedAttempts: tried.filter(({ result }) => result !== 'success'),
         credentialProblems: this.node.takeProblems?.(),
         ...times,
       };

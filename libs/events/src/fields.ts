@@ -101,6 +101,29 @@ export const credential = z
   })
   .describe('Which credential was used, by source and hash; no secret.');
 
+/** How one attempt of a pull with a credential ended. */
+const attemptResults = [
+  'success',
+  'unauthorized',
+  'not-found',
+  'rate-limited',
+  'registry-unavailable',
+  'signature-invalid',
+  'digest-mismatch',
+  'no-space',
+  'timeout',
+  'cancelled',
+  'runtime-unavailable',
+  'unknown',
+] as const;
+
+/** A credential that was tried, with what came of it. */
+export const triedCredential = credential
+  .extend({
+    result: openWord(attemptResults, 'How the attempt with this credential ended.').optional(),
+  })
+  .describe('A credential that was tried, by source and hash, with what came of it; no secret.');
+
 /** A source of credentials that a pull had to do without. */
 export const credentialProblem = z
   .looseObject({

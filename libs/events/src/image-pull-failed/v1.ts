@@ -2,7 +2,6 @@ import * as z from 'zod';
 import { defineEvent } from '../define-event';
 import {
   count,
-  credential,
   credentialProblems,
   failure,
   milliseconds,
@@ -11,6 +10,7 @@ import {
   runtimeHandler,
   text,
   timestamp,
+  triedCredential,
 } from '../fields';
 
 export const imagePullFailedV1 = defineEvent({
@@ -30,6 +30,7 @@ export const imagePullFailedV1 = defineEvent({
       [
         'invalid-reference',
         'unauthorized',
+        'credentials-unusable',
         'not-found',
         'rate-limited',
         'registry-unavailable',
@@ -48,9 +49,9 @@ export const imagePullFailedV1 = defineEvent({
       'PullImage calls made, one for each credential tried; 0 when it failed before the runtime was asked.',
     ),
     credentials: z
-      .array(credential)
+      .array(triedCredential)
       .max(50)
-      .describe('The credentials tried, in order; source and hash only.')
+      .describe('The credentials tried, in order, with how each failed; source and hash only.')
       .optional(),
     credentialProblems,
     durationMs: milliseconds('Time from the request to the failure.'),
@@ -70,7 +71,7 @@ export const imagePullFailedV1 = defineEvent({
         message: 'failed to resolve reference: pull access denied, authorization failed',
       },
       attempts: 1,
-      credentials: [{ source: 'none' }],
+      credentials: [{ source: 'none', result: 'unauthorized' }],
       durationMs: 84,
     },
   },

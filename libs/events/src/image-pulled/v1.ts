@@ -10,6 +10,7 @@ import {
   pullNames,
   runtimeHandler,
   text,
+  triedCredential,
 } from '../fields';
 
 export const imagePulledV1 = defineEvent({
@@ -40,6 +41,11 @@ export const imagePulledV1 = defineEvent({
       .min(1)
       .describe('PullImage calls made, one for each credential tried; 1 when the first succeeded.'),
     credential: credential.describe('The credential that succeeded; source and hash only.'),
+    failedAttempts: z
+      .array(triedCredential)
+      .max(50)
+      .describe('Credentials tried before the one that succeeded, in order, with how each failed.')
+      .optional(),
     credentialProblems,
     runtimeHandler,
     pod: pod.optional(),
