@@ -118,13 +118,15 @@ const providers: Provider[] = [
     provide: RECORDS,
     inject: [CONTEXT, METRICS],
     useFactory: ({ config, log }: Context, metrics: Metrics): Records =>
-      openPullRecords(config, {
-        checked: metrics.recordChecked,
-        problem: (what, error) => {
-          metrics.recordProblem();
-          log.warn({ err: error }, what);
-        },
-      }),
+      metrics.countRecords(
+        openPullRecords(config, {
+          checked: metrics.recordChecked,
+          problem: (what, error) => {
+            metrics.recordProblem();
+            log.warn({ err: error }, what);
+          },
+        }),
+      ),
   },
   {
     provide: PULL,
@@ -190,7 +192,10 @@ export class ImageServiceModule
   async onApplicationBootstrap(): Promise<void> {
     const { config, signal, log } = this.context;
     const { records } = this;
-    if (records !== undefined) keepPullRecords(records, this.runtime, { log, signal });
+    if (records !== undefined) {
+      const pruneIntervalMs = config.imagePullRecordsPruneIntervalMs;
+      keepPullRecords(records, this.runtime, { pruneIntervalMs, log, signal });
+    }
     const puller = records === undefined ? this.puller : new RecordedPull(this.puller, records);
     const endpoint = await openImageEndpoint(this.runtime, puller, this.remover, {
       socketPath: config.listen,

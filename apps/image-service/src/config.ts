@@ -151,6 +151,12 @@ export const config = defineConfig({
       meaning:
         "Folder of pull intents and pulled records, in kubelet's format; kubelet's own is /var/lib/kubelet/image_manager.",
     }),
+    imagePullRecordsPruneIntervalMs: durationKey({
+      default: 600_000,
+      minMs: 100,
+      maxMs: 86_400_000,
+      meaning: 'How often the pulled records of images that are gone are dropped.',
+    }),
     pullSecretsDir: pathKey({
       default: '',
       emptyAllowed: true,

@@ -7,6 +7,7 @@ import type { Registry } from 'prom-client';
 import type { ImageListeners } from './listeners';
 import type { MustPullResult } from './records/image-pull-records';
 import { pullSizeClass } from './pull-size-class';
+import type { RecordCounts } from './records/record-store';
 
 /** Kubelet's buckets for the duration of a pull, in seconds. */
 const pullBuckets = [
@@ -156,8 +157,40 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
     help: 'Pull records that could not be read or written.',
     registers,
   });
+  let counts: (() => RecordCounts) | undefined;
+  for (const [name, kind, help] of [
+    [
+      'stowage_image_pull_intents',
+      'intents',
+      'Pull intents on disk: pulls that go on, and those that a killed service left behind and whose image the runtime does not have.',
+    ],
+    [
+      'stowage_image_pulled_records',
+      'pulledRecords',
+      'Pulled records on disk; those of images that are gone are dropped from time to time.',
+    ],
+  ] as const) {
+    new Gauge({
+      name,
+      help: `${help} 0 while imagePullCredentialsVerificationPolicy is Off.`,
+      registers,
+      collect() {
+        try {
+          this.set(counts?.()[kind] ?? 0);
+        } catch {
+          // The folder cannot be read: the problem shows where a record is wanted.
+          this.reset();
+        }
+      },
+    });
+  }
   return {
     listeners,
+    /** Shows how many of these records there are. */
+    countRecords: <R extends { counts(): RecordCounts } | undefined>(records: R): R => {
+      if (records !== undefined) counts = () => records.counts();
+      return records;
+    },
     recordChecked: (result: MustPullResult) => {
       checks.inc({ result });
     },

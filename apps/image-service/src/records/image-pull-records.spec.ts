@@ -64,6 +64,7 @@ describe('files of pull records', () => {
       true,
     );
     expect(again.intents()).toEqual({ items: [image], errors: [] });
+    expect(again.counts()).toEqual({ intents: 1, pulledRecords: 1 });
   });
 
   it('leave alone what is none, tell what cannot be read, and rewrite the version before', () => {
@@ -81,6 +82,8 @@ describe('files of pull records', () => {
     );
     const store = new FsRecordStore(dir, (error) => problems.push(error.message));
     expect(store.intents().items).toEqual([image]);
+    // What cannot be read is a file all the same.
+    expect(store.counts()).toEqual({ intents: 3, pulledRecords: 0 });
     expect(problems.sort()).toEqual(
       [path.join(dir, 'pulling', 'sha256-broken'), file('pulling', 'reg.io/b:1')]
         .map((name) => `pull record ${name} cannot be decoded`)
@@ -225,6 +228,30 @@ describe('ensure and pulls with records', () => {
     expect(store.intents().items).toEqual([]);
     expect(await ensure('right')).toMatchObject({ pulled: false });
     expect(await ensure()).toMatchObject({ pulled: true });
+  });
+
+  it('are dropped with their image, but not when it was pulled again after the look', async () => {
+    const store = new MemoryRecordStore();
+    let now = Date.parse('2026-01-02T03:04:05.900Z');
+    const records = new ImagePullRecords(
+      store,
+      verificationPolicy('NeverVerifyPreloadedImages'),
+      {},
+      () => now,
+    );
+    const kept = () => store.pulledRecords().items.map(({ imageRef }) => imageRef);
+    const pulled = (imageRef: string) => records.recordPulled(image, imageRef, owner('a'));
+    for (const imageRef of ['sha256:here', 'sha256:gone', 'sha256:again']) await pulled(imageRef);
+    now += 5000;
+    const before = new Date(now);
+    // The same second as the look, by the whole second of its record before it.
+    await pulled('sha256:new');
+    // The record stays as it is, of the time of the first pull.
+    await pulled('sha256:again');
+    records.prune(['sha256:here'], before);
+    expect(kept()).toEqual(['sha256:here', 'sha256:again', 'sha256:new']);
+    records.prune(['sha256:here', 'sha256:again'], new Date(now + 5000));
+    expect(kept()).toEqual(['sha256:here', 'sha256:again']);
   });
 
   it('begin no pull that could not be noted', async () => {

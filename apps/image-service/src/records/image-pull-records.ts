@@ -3,7 +3,7 @@ import type { ImageRuntime } from '../image-runtime';
 import { mergePulledWith, pulledWith, sameCoordinates } from './pulled-record';
 import type { PulledRecord, PulledWith } from './pulled-record';
 import type { CallerCredentials, PullRecords } from './pull-records';
-import type { RecordStore } from './record-store';
+import type { RecordCounts, RecordStore } from './record-store';
 import { withoutTagAndDigest } from './verification-policy';
 import type { VerificationPolicy } from './verification-policy';
 
@@ -25,6 +25,8 @@ export interface RecordListener {
 export class ImagePullRecords implements PullRecords {
   /** Pulls that are going on, by image. */
   readonly #intents = new Map<string, number>();
+  /** When pulls of this process were last recorded, by image ref; those that the last pruning has seen are forgotten. */
+  readonly #recordedAt = new Map<string, number>();
 
   constructor(
     private readonly store: RecordStore,
@@ -36,6 +38,11 @@ export class ImagePullRecords implements PullRecords {
   /** Pulls of an image that have been noted and have not ended. */
   intentsOf(image: string): number {
     return this.#intents.get(image) ?? 0;
+  }
+
+  /** Records that there are. Throws when they cannot be listed. */
+  counts(): RecordCounts {
+    return this.store.counts();
   }
 
   recordIntent(image: string): Promise<void> {
@@ -146,6 +153,8 @@ export class ImagePullRecords implements PullRecords {
   #merge(image: string, imageRef: string, proof: PulledWith | undefined): void {
     const name = withoutTagAndDigest(image);
     if (name === undefined) throw new Error(`invalid image name ${JSON.stringify(image)}`);
+    // Also when it changes nothing: an image that was removed and pulled again has a record of the first pull's time.
+    this.#recordedAt.set(imageRef, this.now());
     let record: PulledRecord | undefined;
     try {
       record = this.store.pulledRecord(imageRef);
@@ -203,19 +212,25 @@ export class ImagePullRecords implements PullRecords {
 
   /**
    * Drops records older than `before` of images that the runtime no longer has. `imageRefs` must be all it has, taken after
-   * `before`.
+   * `before`. What was pulled since then stays: without its record it would count as there without a pull, free for all.
    */
   prune(imageRefs: Iterable<string>, before: Date): void {
     const known = new Set(imageRefs);
+    // Times in records have no fractions.
+    const wholeSecond = new Date(Math.floor(before.getTime() / 1000) * 1000);
     const { items, errors } = this.store.pulledRecords();
     for (const error of errors) this.listener.problem?.('a pull record could not be read', error);
     for (const { imageRef, lastUpdatedTime } of items) {
-      if (known.has(imageRef) || lastUpdatedTime >= before) continue;
+      if (known.has(imageRef) || lastUpdatedTime >= wholeSecond) continue;
+      if ((this.#recordedAt.get(imageRef) ?? -Infinity) >= before.getTime()) continue;
       try {
         this.store.deletePulledRecord(imageRef);
       } catch (error) {
         this.listener.problem?.('a pull record could not be removed', error);
       }
+    }
+    for (const [imageRef, at] of this.#recordedAt) {
+      if (at < before.getTime()) this.#recordedAt.delete(imageRef);
     }
   }
 }

@@ -7,9 +7,6 @@ import type { RecordListener } from './image-pull-records';
 import { FsRecordStore } from './record-store';
 import { verificationPolicy } from './verification-policy';
 
-/** How often records of images that are gone are dropped, milliseconds. */
-const pruneIntervalMs = 600_000;
-
 /** The pull records of a configuration; undefined when it wants none. */
 export function openPullRecords(
   config: Pick<
@@ -30,14 +27,15 @@ export function openPullRecords(
 }
 
 /**
- * As soon as the runtime answers: ends what an earlier process left behind. Then, and every ten minutes: drops the records of images that
- * are gone. Ends with the signal.
+ * As soon as the runtime answers: ends what an earlier process left behind. Then, and every `pruneIntervalMs`: drops the records of images
+ * that are gone. Ends with the signal.
  */
 export function keepPullRecords(
   records: ImagePullRecords,
   runtime: Pick<ImageServiceClient, 'availability' | 'listImages' | 'onAvailability'>,
-  { log, signal }: { log: Logger; signal: AbortSignal },
+  options: { pruneIntervalMs: number; log: Logger; signal: AbortSignal },
 ): void {
+  const { pruneIntervalMs, log, signal } = options;
   let isRecovered = false;
   let busy = false;
   const isStopping = () => signal.aborted;

@@ -16,6 +16,12 @@ export interface Listed<T> {
   readonly errors: readonly Error[];
 }
 
+/** Number of records that there are, those that cannot be read included. */
+export interface RecordCounts {
+  readonly intents: number;
+  readonly pulledRecords: number;
+}
+
 /**
  * Keeps pull intents (by image) and pulled records (by image ref). The calls are synchronous: the files are small, and so no two changes of
  * one record come between each other.
@@ -31,6 +37,7 @@ export interface RecordStore {
   writePulledRecord(record: PulledRecord): void;
   deletePulledRecord(imageRef: string): void;
   pulledRecords(): Listed<PulledRecord>;
+  counts(): RecordCounts;
 }
 
 /** In memory: for tests. */
@@ -68,6 +75,10 @@ export class MemoryRecordStore implements RecordStore {
 
   pulledRecords(): Listed<PulledRecord> {
     return { items: [...this.#pulled.values()], errors: [] };
+  }
+
+  counts(): RecordCounts {
+    return { intents: this.#intents.size, pulledRecords: this.#pulled.size };
   }
 }
 
@@ -123,6 +134,13 @@ export class FsRecordStore implements RecordStore {
     return { items: items.map(({ value }) => value), errors };
   }
 
+  counts(): RecordCounts {
+    const [intents, pulledRecords] = [this.#pulling, this.#pulled].map(
+      (folder) => recordFiles(folder).length,
+    );
+    return { intents: intents ?? 0, pulledRecords: pulledRecords ?? 0 };
+  }
+
   #rewriteOld(onProblem: (error: Error) => void): void {
     const intents = list(this.#pulling, decodeIntent);
     const records = list(this.#pulled, decodePulledRecord);
@@ -166,12 +184,17 @@ function decoded<T>(file: string, text: string, decode: (text: string) => Decode
   }
 }
 
+/** Names of the record files of a folder; files of a write that goes on, and what is not a record, are none. */
+const recordFiles = (folder: string): string[] =>
+  readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith('sha256-') && !name.endsWith('.tmp'));
+
 function list<T>(folder: string, decode: (text: string) => Decoded<T>): Listed<Decoded<T>> {
   const items: Decoded<T>[] = [];
   const errors: Error[] = [];
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    const { name } = entry;
-    if (entry.isDirectory() || !name.startsWith('sha256-') || name.endsWith('.tmp')) continue;
+  for (const name of recordFiles(folder)) {
     const file = path.join(folder, name);
     try {
       items.push(decoded(file, readFileSync(file, 'utf8'), decode));
