@@ -264,6 +264,47 @@ describe('image-service and what goes wrong', () => {
     writeSecret('{"auths":{}}');
   });
 
+  it("fails every pull while a secret does not decode, where that is kubelet's way, and says which", async () => {
+    const image = add(50_000);
+    const strict = new ServiceProcess(stack, 'strict');
+    await service.stop();
+    await strict.start({ env: { ...env(), STOWAGE_UNDECODABLE_PULL_SECRETS: 'fail' } });
+    try {
+      writeSecret(`{"auths": {"${password}`);
+      const why = 'secret shop/pull: .dockerconfigjson: not JSON';
+      const reply = await ensure({ image: image.reference, caller: 'a' });
+      expect(reply).toMatchObject({ ok: false, error: { code: 'INVALID_ARGUMENT' } });
+      expect(reply.error?.message).toContain(why);
+      await expect(
+        strict.client.pullImage({ image: { image: image.reference } }),
+      ).rejects.toMatchObject({
+        grpcStatus: 'INVALID_ARGUMENT',
+        message: expect.stringContaining(why) as string,
+      });
+      const { data } = await events.waitFor(
+        'ImagePullFailed',
+        (event) => event.data.reference === image.reference,
+      );
+      expect(data).toMatchObject({ error: { code: 'credentials-unusable' }, attempts: 0 });
+      // The credential of a request is looked for nowhere else.
+      const auth = { username: 'u', password };
+      expect(await ensure({ image: add(1000).reference, auth })).toMatchObject({ ok: true });
+      expect(registry.requests.some(({ repository: asked }) => asked === image.repository)).toBe(
+        false,
+      );
+      // It is the secret that is wrong, not the image: no back-off, and no restart once it is right.
+      writeSecret(secretFor(password));
+      expect(await ensure({ image: image.reference, caller: 'a' })).toMatchObject({
+        result: { pulled: true },
+      });
+      expect((await strict.outputs()).includes(password)).toBe(false);
+    } finally {
+      await strict.stop();
+      writeSecret('{"auths":{}}');
+      await service.start({ env: env() });
+    }
+  });
+
   it('makes one pull of 50 concurrent ensures of one image', async () => {
     const image = add(2 * mib);
     registry.fault = ({ kind }) => (kind === 'blob' ? { bytes: mib, everyMs: 100 } : undefined);
@@ -399,8 +440,12 @@ describe('image-service and what goes wrong', () => {
   }, 60_000);
 
   it('disk full: says so, and what was begun is gone when there is room', async () => {
-    const { bavail, bsize } = statfsSync(stack.containerd.root);
-    const image = add(Math.floor(bavail * bsize * 0.6), Math.floor(bavail * bsize * 0.6));
+    const freeBytes = () => {
+      const { bavail, bsize } = statfsSync(stack.containerd.root);
+      return bavail * bsize;
+    };
+    const before = freeBytes();
+    const image = add(Math.floor(before * 0.6), Math.floor(before * 0.6));
     const reply = await ensure({ image: image.reference });
     expect(reply.error?.message).toMatch(/no space left on device/);
     const { data } = await events.waitFor(
@@ -408,6 +453,14 @@ describe('image-service and what goes wrong', () => {
       (e) => e.data.reference === image.reference,
     );
     expect(data.error).toMatchObject({ code: 'no-space' });
+    // containerd takes its time with what it had fetched.
+    await eventually(() => freeBytes() > before * 0.9, {
+      what: 'the room to be free again',
+      timeoutMs: 60_000,
+    });
+    expect(await ensure({ image: add(50_000).reference })).toMatchObject({
+      result: { pulled: true },
+    });
     await nothingStuck();
   }, 120_000);
 
