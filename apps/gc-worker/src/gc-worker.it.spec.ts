@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { statfsSync, writeFileSync } from 'node:fs';
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -556,6 +557,31 @@ describe('gc-worker on a real node', () => {
       `gc-worker: start failed: state directory ${path.join(stack.dir, 'gc-worker')} is in use by another gc-worker: stop it, or give this one a directory of its own (STOWAGE_STATE_DIR)\n`,
     );
   });
+
+  test.each(['', 'records'])(
+    'refuses a second worker on the same state directory from another network namespace (kubelet behaviour: %p)',
+    async (kubeletBehaviour) => {
+      const values = { STOWAGE_KUBELET_BEHAVIOUR: kubeletBehaviour };
+      await startWorker(values);
+      const refused = () =>
+        spawnSync(
+          'unshare',
+          ['--net', process.execPath, path.resolve('dist/apps/gc-worker/main.js')],
+          {
+            env: { ...process.env, ...environment({ ...values, STOWAGE_HTTP_ADDR: '' }) },
+            encoding: 'utf8',
+          },
+        );
+      const second = refused();
+      expect(second.status).toBe(1);
+      expect(second.stderr).toContain(
+        `start failed: state directory ${path.join(stack.dir, 'gc-worker')} is in use by another`,
+      );
+      // Killed, it leaves nothing behind that would keep the next one out.
+      await worker!.kill();
+      await startWorker(values);
+    },
+  );
 
   test('refuses a second worker on the same runtime, whatever its state directory', async () => {
     await startWorker();
