@@ -17,14 +17,14 @@ export interface Connecting {
 export function connectUnix(
   socketPath: string,
   on: { connected(socket: net.Socket): void; failed(error: Error): void },
-  { allowHalfOpen = false }: { allowHalfOpen?: boolean } = {},
+  options: Pick<net.IpcNetConnectOpts, 'allowHalfOpen' | 'onread'> = {},
 ): Connecting {
   const giveUpAt = performance.now() + queueLimitMs;
   let timer: NodeJS.Timeout | undefined;
   let current: net.Socket | undefined;
   let isOver = false;
   const attempt = (): void => {
-    const socket = net.connect({ path: socketPath, allowHalfOpen });
+    const socket = net.connect({ ...options, path: socketPath });
     current = socket;
     socket.once('connect', () => {
       if (isOver) return;

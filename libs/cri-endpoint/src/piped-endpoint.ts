@@ -1,5 +1,6 @@
 import net from 'node:net';
 import { errorMessage } from '@stowage/errors';
+import { connectUnix } from './connect-unix';
 import { ConnectionReader, defaultReaderLimits, type ReaderLimits } from './connection-reader';
 import { listenUnix } from './listen-unix';
 import { RequestRewriter } from './request-rewriter';
@@ -119,32 +120,37 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
     accepted++;
     connections.set(client, undefined);
     // The client's bytes wait in the kernel until its connection has a listener.
-    const connecting = connectWithRetry(upstreamPath, {
-      connected: (upstream, replies) => {
-        const path = options.rewritePaths?.();
-        const connection = new PipedConnection(
-          client,
-          upstream,
-          replies,
-          newReader(),
-          () => text('connection lost'),
-          path === undefined ? undefined : new RequestRewriter({ path }, limits),
-        );
-        connections.set(client, connection);
-        if (draining) connection.drain();
+    const replies = new ReadBuffer();
+    const connecting = connectUnix(
+      upstreamPath,
+      {
+        connected: (upstream) => {
+          const path = options.rewritePaths?.();
+          const connection = new PipedConnection(
+            client,
+            upstream,
+            replies,
+            newReader(),
+            () => text('connection lost'),
+            path === undefined ? undefined : new RequestRewriter({ path }, limits),
+          );
+          connections.set(client, connection);
+          if (draining) connection.drain();
+        },
+        failed: (error) => {
+          socketError = errorMessage(error);
+          const connection = new UnavailableConnection(client, newReader(), runtime, limits);
+          connections.set(client, {
+            drain: () => connection.sendAway(),
+            stop: (reason) => connection.stop(reason),
+          });
+          unavailable.set(client, connection);
+          watchForRuntime();
+          if (draining) connection.sendAway();
+        },
       },
-      failed: (error) => {
-        socketError = errorMessage(error);
-        const connection = new UnavailableConnection(client, newReader(), runtime, limits);
-        connections.set(client, {
-          drain: () => connection.sendAway(),
-          stop: (reason) => connection.stop(reason),
-        });
-        unavailable.set(client, connection);
-        watchForRuntime();
-        if (draining) connection.sendAway();
-      },
-    });
+      { allowHalfOpen: true, onread: replies.onread },
+    );
     client.once('close', () => {
       connecting.cancel();
       connections.delete(client);
@@ -192,56 +198,6 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
       callsInFlight,
       letGo: { ...letGo },
     }),
-  };
-}
-
-/** While the accept queue of the runtime is full: pause between attempts, and how long to go on. */
-const queueRetryMs = 10;
-const queueLimitMs = 2_000;
-
-/**
- * Connects once; again only while the runtime's accept queue is full, where a blocking connect would wait. Nothing is
- * called after `cancel`.
- */
-function connectWithRetry(
-  socketPath: string,
-  on: { connected(upstream: net.Socket, replies: ReadBuffer): void; failed(error: Error): void },
-): { cancel(): void } {
-  const giveUpAt = performance.now() + queueLimitMs;
-  let timer: NodeJS.Timeout | undefined;
-  let current: net.Socket | undefined;
-  let over = false;
-  const attempt = (): void => {
-    const replies = new ReadBuffer();
-    const upstream = net.connect({
-      path: socketPath,
-      allowHalfOpen: true,
-      onread: replies.onread,
-    });
-    current = upstream;
-    upstream.once('connect', () => {
-      if (over) return;
-      over = true;
-      on.connected(upstream, replies);
-    });
-    // The listener stays: errors of a joined connection are followed by 'close', which is listened for.
-    upstream.on('error', (error: NodeJS.ErrnoException) => {
-      if (over) return;
-      if (error.code === 'EAGAIN' && performance.now() < giveUpAt) {
-        timer = setTimeout(attempt, queueRetryMs);
-        return;
-      }
-      over = true;
-      on.failed(error);
-    });
-  };
-  attempt();
-  return {
-    cancel: () => {
-      over = true;
-      clearTimeout(timer);
-      current?.destroy();
-    },
   };
 }
 
