@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { eventually } from '../eventually';
 import { findByArgument, findMarked, identify, isAlive, killProcesses } from './processes';
 
 /** A shell with a child that has left its session and a grandchild; returns the pids, the shell's first. */
@@ -20,12 +21,16 @@ async function startFamily(marker: string): Promise<number[]> {
 test('a process is found by its environment and killed with its descendants', async () => {
   const marker = `family-${process.pid}`;
   const pids = await startFamily(marker);
-  const found = findMarked('STOWAGE_SPEC_MARKER', (value) => value === marker);
-  expect(found.map(({ pid }) => pid)).toEqual(expect.arrayContaining(pids));
+  const marked = () => findMarked('STOWAGE_SPEC_MARKER', (value) => value === marker);
+  // A process that is just becoming another program has no environment to read for a moment.
+  await eventually(() => pids.every((pid) => marked().some((found) => found.pid === pid)), {
+    what: 'the family to be found',
+  });
+  const found = marked();
   const root = found.filter(({ pid }) => pid === pids[0]);
   expect(await killProcesses(() => root)).toEqual([]);
   expect(found.some(isAlive)).toBe(false);
-  expect(findMarked('STOWAGE_SPEC_MARKER', (value) => value === marker)).toEqual([]);
+  expect(marked()).toEqual([]);
 });
 
 test('a later process with the same number is not the same process', () => {
