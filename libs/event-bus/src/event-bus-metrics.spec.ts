@@ -17,6 +17,7 @@ describe('metrics', () => {
   };
   const inner: EventBus = {
     publish: jest.fn(() => 'id-1'),
+    publishAll: jest.fn(() => ['id-2', 'id-3']),
     status: () => status,
     nextSequence: () => 46,
     onStatus: jest.fn(),
@@ -32,6 +33,7 @@ describe('metrics', () => {
     const { example } = eventCatalog.RuntimeUnavailable;
     expect(bus.publish('RuntimeUnavailable', example)).toBe('id-1');
     expect(inner.publish).toHaveBeenCalledWith('RuntimeUnavailable', example);
+    expect(bus.publishAll('RuntimeUnavailable', [example, example])).toEqual(['id-2', 'id-3']);
     const value = async (name: string) => {
       const metric = await registry.getSingleMetric(name)?.get();
       return metric?.values[0]?.value;
@@ -47,7 +49,7 @@ describe('metrics', () => {
     expect(await value('stowage_events_outbox_on_disk')).toBe(1);
     expect(bus.nextSequence()).toBe(46);
     const text = await registry.metrics();
-    expect(text).toContain('stowage_events_recorded_total{event="RuntimeUnavailable"} 1');
+    expect(text).toContain('stowage_events_recorded_total{event="RuntimeUnavailable"} 3');
     expect(text).toContain('stowage_events_outbox_write_seconds_count 1');
   });
 

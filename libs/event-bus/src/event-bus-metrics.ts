@@ -94,6 +94,11 @@ export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus 
       recorded.inc({ event: name });
       return id;
     },
+    publishAll<N extends EventName>(name: N, events: readonly PublishedEvent<N>[]): string[] {
+      const ids = bus.publishAll(name, events);
+      recorded.inc({ event: name }, ids.length);
+      return ids;
+    },
     status: () => bus.status(),
     nextSequence: () => bus.nextSequence(),
     onStatus: (listener) => bus.onStatus(listener),

@@ -42,6 +42,17 @@ function checkOptions({ outbox = {}, stream = {} }: EventBusOptions): void {
   checkPositive('stream.replicas', stream.replicas);
 }
 
+/** Throws EventFormatError for an event that must not go out. */
+function checkEvent<N extends EventName>(name: N, event: PublishedEvent<N>): void {
+  assertEventData(name, event.data);
+  if (event.subject === '') {
+    throw new EventFormatError('EVENT_DATA_INVALID', `event ${name}`, ['subject: required']);
+  }
+  if (event.time !== undefined && Number.isNaN(event.time.getTime())) {
+    throw new EventFormatError('EVENT_DATA_INVALID', `event ${name}`, ['time: not a valid time']);
+  }
+}
+
 /** Passes each distinct warning on once. */
 function warningOnce(log: BusLog): BusLog {
   const seen = new Set<string>();
@@ -135,22 +146,32 @@ class OutboxEventBus implements EventBus {
   }
 
   publish<N extends EventName>(name: N, event: PublishedEvent<N>): string {
-    assertEventData(name, event.data);
-    if (event.subject === '') {
-      throw new EventFormatError('EVENT_DATA_INVALID', `event ${name}`, ['subject: required']);
-    }
-    if (event.time !== undefined && Number.isNaN(event.time.getTime())) {
-      throw new EventFormatError('EVENT_DATA_INVALID', `event ${name}`, ['time: not a valid time']);
-    }
-    if (this.#closed) {
-      this.#lateDropped += 1;
-      this.options.log.warn({ event: name }, 'event after the bus was closed is lost');
-      return this.#nextId(this.#now());
-    }
+    checkEvent(name, event);
+    if (this.#closed) return this.#lost(name);
     const { id } = this.#outbox.append((sequence) => this.#row(name, sequence, event));
+    this.#appended();
+    return id;
+  }
+
+  publishAll<N extends EventName>(name: N, events: readonly PublishedEvent<N>[]): string[] {
+    for (const event of events) checkEvent(name, event);
+    if (this.#closed) return events.map(() => this.#lost(name));
+    const appended = this.#outbox.appendAll(events, (event, sequence) =>
+      this.#row(name, sequence, event),
+    );
+    this.#appended();
+    return appended.map(({ id }) => id);
+  }
+
+  #lost(name: EventName): string {
+    this.#lateDropped += 1;
+    this.options.log.warn({ event: name }, 'event after the bus was closed is lost');
+    return this.#nextId(this.#now());
+  }
+
+  #appended(): void {
     if (this.#outbox.trouble !== this.#lastTrouble) this.#changed();
     this.#drain.kick();
-    return id;
   }
 
   status(): EventBusStatus {

@@ -97,6 +97,19 @@ describe('order and sequence', () => {
     expect(outbox).toMatchObject({ pending: 2, pendingBytes: 20 });
   });
 
+  it('takes many events at once, in order, and stays within its bound', () => {
+    append(2);
+    const items = Array.from({ length: 150 }, (_, at) => at);
+    const appended = outbox.appendAll(items, (_, sequence) => row(sequence));
+    expect(sequences(appended)).toEqual(range(3, 152));
+    expect(outbox.pending).toBe(101);
+    expect(sequences(outbox.nextBatch(200, 1e6))).toEqual(range(53, 152));
+    expect(outbox.appendAll([], (_, sequence) => row(sequence))).toEqual([]);
+    outbox.close();
+    outbox = open();
+    expect(sequences(append(1))).toEqual([153]);
+  });
+
   it('does not use up a sequence when making the event throws', () => {
     expect(() =>
       outbox.append(() => {

@@ -46,6 +46,9 @@ export interface OutboxSettings {
 /** While the disk refuses writes, at most this many events wait in memory. */
 const maxInMemory = { events: 2000, bytes: 8 * 1024 * 1024 };
 
+/** Events that one write takes at most. */
+const maxPerWrite = 256;
+
 /** Pause between attempts to get back to the disk. */
 const diskRetryMs = 1000;
 
@@ -215,6 +218,26 @@ export class Outbox {
     this.#nextSequence += 1;
     if (!this.#toDisk([event])) this.#keepInMemory(event);
     return event;
+  }
+
+  /** Appends events in this order, many in one write; `make` gets each with its sequence. */
+  appendAll<T>(
+    items: readonly T[],
+    make: (item: T, sequence: number) => Omit<OutboxEvent, 'sequence'>,
+  ): OutboxEvent[] {
+    // A write is small beside the outbox, which makes room for all of it at once.
+    const atOnce = Math.max(1, Math.min(maxPerWrite, Math.floor(this.settings.maxEvents / 4)));
+    const appended: OutboxEvent[] = [];
+    for (let at = 0; at < items.length; at += atOnce) {
+      const first = this.#nextSequence;
+      const events = items
+        .slice(at, at + atOnce)
+        .map((item, index) => ({ ...make(item, first + index), sequence: first + index }));
+      this.#nextSequence += events.length;
+      if (!this.#toDisk(events)) for (const event of events) this.#keepInMemory(event);
+      appended.push(...events);
+    }
+    return appended;
   }
 
   /** The oldest events, in order, and marks them as being sent. At least one when there is any. */

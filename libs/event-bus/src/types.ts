@@ -116,6 +116,11 @@ export interface EventBus {
    * told by {@link EventBus.status}.
    */
   publish<N extends EventName>(name: N, event: PublishedEvent<N>): string;
+  /**
+   * As {@link EventBus.publish} for many events at once, with a local write for every few hundred instead of for each. With
+   * EventFormatError none of them is published, with EventTooLargeError perhaps those before the one that is too large.
+   */
+  publishAll<N extends EventName>(name: N, events: readonly PublishedEvent<N>[]): string[];
   status(): EventBusStatus;
   /**
    * Sequence that the next event gets. A publisher that notes it before it publishes can tell after a kill whether it came to that:
