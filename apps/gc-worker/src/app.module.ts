@@ -7,6 +7,7 @@ import {
   type RuntimeServiceClient,
 } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
+import { EventFormatError } from '@stowage/events';
 import { instrumentEventBus, openEventBus, type EventBus } from '@stowage/event-bus';
 import {
   busSettings,
@@ -29,7 +30,7 @@ import { LivePolicy } from './live-policy';
 import { measureFileSystem } from './measure-file-system';
 import { defaultMeterLimits } from './measure-freed';
 import { GcMetrics } from './metrics';
-import type { Publish } from './publish';
+import type { Publish, PublishAll } from './publish';
 import { GC_QUERIES, GcQueries } from './queries';
 import { lockRuntime } from './node-lock';
 import { policyFiles } from './read-policy';
@@ -124,10 +125,11 @@ interface CriClients {
   readonly image: ImageServiceClient;
 }
 
-function openBus(context: Context): EventBus {
+function openBus(context: Context, store: ImageRecordStore): EventBus {
   const { app, config, log, metrics } = context;
   const bus = instrumentEventBus(openEventBus({ ...busSettings(app, config), log }), metrics);
   observeEventBus(context, bus);
+  store.settleTold(bus.nextSequence());
   context.commands.use(bus);
   return bus;
 }
@@ -139,6 +141,29 @@ function publisher({ log }: Context, bus: EventBus): Publish {
       bus.publish(name, { subject, data, traceparent: currentTrace().traceparent });
     } catch (error) {
       log.error({ event: name, subject, reason: errorMessage(error) }, 'event not published');
+    }
+  };
+}
+
+/** As {@link publisher}; where one event is at fault the others go out all the same. */
+function batchPublisher({ log }: Context, bus: EventBus, publish: Publish): PublishAll {
+  return (name, events) => {
+    if (events.length === 0) return;
+    const { traceparent } = currentTrace();
+    try {
+      bus.publishAll(
+        name,
+        events.map((event) => ({ ...event, traceparent })),
+      );
+    } catch (error) {
+      if (error instanceof EventFormatError) {
+        for (const { subject, data } of events) publish(name, subject, data);
+        return;
+      }
+      log.error(
+        { event: name, count: events.length, reason: errorMessage(error) },
+        'events not published',
+      );
     }
   };
 }
@@ -168,7 +193,7 @@ const providers: Provider[] = [
     useFactory: ({ config }: Context) => lockRuntime(config.imageEndpoint),
   },
   // The records come first: they are what tells that the state directory is taken.
-  { provide: BUS, inject: [CONTEXT, LOCK], useFactory: openBus },
+  { provide: BUS, inject: [CONTEXT, RECORDS, LOCK], useFactory: openBus },
   { provide: PUBLISH, inject: [CONTEXT, BUS], useFactory: publisher },
   { provide: CLIENTS, inject: [CONTEXT, LOCK], useFactory: connectRuntime },
   {
@@ -211,11 +236,12 @@ const providers: Provider[] = [
   },
   {
     provide: DETECTOR,
-    inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME, HINTS],
+    inject: [CONTEXT, POLICY, RECORDS, BUS, PUBLISH, METRICS, RUNTIME, HINTS],
     useFactory: (
-      { log }: Context,
+      context: Context,
       policy: LivePolicy,
       store: ImageRecordStore,
+      bus: EventBus,
       publish: Publish,
       metrics: GcMetrics,
       runtime: CriRuntime,
@@ -236,21 +262,23 @@ const providers: Provider[] = [
         },
         contents: new ImageContents(runtime),
         store,
-        publish,
+        publishAll: batchPublisher(context, bus, publish),
+        nextSequence: () => bus.nextSequence(),
         metrics,
         runtime,
         hints,
-        log,
+        log: context.log,
         now,
       }),
   },
   {
     provide: RUNNER,
-    inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME, DETECTOR, DISKS],
+    inject: [CONTEXT, POLICY, RECORDS, BUS, PUBLISH, METRICS, RUNTIME, DETECTOR, DISKS],
     useFactory: (
       { config, log }: Context,
       policy: LivePolicy,
       store: ImageRecordStore,
+      bus: EventBus,
       publish: Publish,
       metrics: GcMetrics,
       runtime: CriRuntime,
@@ -263,6 +291,7 @@ const providers: Provider[] = [
         },
         store,
         publish,
+        nextSequence: () => bus.nextSequence(),
         metrics,
         runtime,
         detector,

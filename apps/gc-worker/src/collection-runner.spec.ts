@@ -49,6 +49,7 @@ function runner(
     disks: { read: readDisks },
     store: worker.store,
     publish: worker.publish,
+    nextSequence: worker.nextSequence,
     metrics: worker.metrics,
     log: worker.log,
     now: worker.now,

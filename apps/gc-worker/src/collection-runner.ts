@@ -36,6 +36,8 @@ export interface CollectionRunnerParts {
   readonly disks: Pick<DiskWatch, 'read'>;
   readonly store: ImageRecordStore;
   readonly publish: Publish;
+  /** Sequence of the next event. */
+  readonly nextSequence: () => number;
   readonly metrics: Pick<
     GcMetrics,
     'planned' | 'imageCollected' | 'removalFailed' | 'collectionEnded' | 'leaked'
@@ -325,6 +327,7 @@ export class CollectionRunner {
         const { imageId, repoTags, reason, expectedBytes, measuredBytes } = image;
         const { expectedIsEstimate, repoDigests } = image;
         const facts = { reason, planId, measuredBytes, expectedIsEstimate };
+        store.telling([imageId], this.parts.nextSequence());
         publish('ImageRemoved', imageId, eventData.imageRemoved(image, facts, now()));
         if (this.parts.policy.regretWindowMs > 0) {
           store.noteRemoved(imageId, { names: repoDigests, removedAt: now(), planId });

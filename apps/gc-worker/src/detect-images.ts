@@ -9,7 +9,7 @@ import { findUsers, ReferenceSearch, type ContainerUse } from './image-use';
 import { togetherBytes } from './layer-shares';
 import type { GcMetrics } from './metrics';
 import { firstProtection, type KeepRule, type PlannedImage } from './plan-collection';
-import type { Publish } from './publish';
+import type { PublishAll } from './publish';
 import { applyDetection, type ListedImage } from './records/apply-detection';
 import type { ImageRecordStore } from './records/record-store';
 import type { Runtime } from './runtime';
@@ -31,7 +31,9 @@ export interface ImageDetectorParts {
   /** Exempt rules look at labels: then every image's must be known before one may go. */
   readonly needsLabels: boolean;
   readonly differences: KubeletDifferences;
-  readonly publish: Publish;
+  readonly publishAll: PublishAll;
+  /** Sequence of the next event. */
+  readonly nextSequence: () => number;
   readonly metrics: Pick<GcMetrics, 'detected' | 'regretted'>;
   /** An image that comes back within this after its removal counts as regret; 0 = none does. */
   readonly regretWindowMs: number;
@@ -181,10 +183,10 @@ export class ImageDetector {
     for (const known of this.volumesOf.keys()) if (!ids.has(known)) this.volumesOf.delete(known);
     const unknown = containers.filter(({ containerId }) => !this.volumesOf.has(containerId));
     await this.askVolumes(unknown, signal);
-    return containers.map((container) => ({
-      ...container,
-      imageVolumes: this.volumesOf.get(container.containerId) ?? [],
-    }));
+    return containers.map((container) => {
+      const imageVolumes = this.volumesOf.get(container.containerId) ?? [];
+      return imageVolumes.length === 0 ? container : { ...container, imageVolumes };
+    });
   }
 
   private async askVolumes(
@@ -275,25 +277,37 @@ export class ImageDetector {
     return regrets;
   }
 
-  /** Events before records: killed in between, the worker says it again rather than never. */
+  /**
+   * Events before records: killed in between, the worker says again rather than never that an image is there. What it told of the
+   * end of images is noted before.
+   */
   private publishChanges(
     detected: readonly ImageRecord[],
     vanished: readonly ImageRecord[],
     now: number,
   ): void {
-    const { publish, store, log } = this.parts;
+    const { publishAll, nextSequence, store, log } = this.parts;
     const regrets = this.regretsAmong(detected, now);
-    for (const record of detected) {
-      const regret = regrets.get(record.imageId);
-      publish('ImageDetected', record.imageId, eventData.imageDetected(record, now, regret));
-    }
-    for (const record of vanished) {
-      // A removal that a killed worker had begun was ours, although nobody saw its end.
-      const intent = store.removalIntent(record.imageId);
-      const facts = intent ?? { reason: 'vanished' as const };
-      const removed = { ...record, expectedBytes: record.sizeBytes };
-      publish('ImageRemoved', record.imageId, eventData.imageRemoved(removed, facts, now));
-    }
+    publishAll(
+      'ImageDetected',
+      detected.map((record) => ({
+        subject: record.imageId,
+        data: eventData.imageDetected(record, now, regrets.get(record.imageId)),
+      })),
+    );
+    store.telling(
+      vanished.map(({ imageId }) => imageId),
+      nextSequence(),
+    );
+    publishAll(
+      'ImageRemoved',
+      vanished.map((record) => {
+        // A removal that a killed worker had begun was ours, although nobody saw its end.
+        const facts = store.removalIntent(record.imageId) ?? { reason: 'vanished' as const };
+        const removed = { ...record, expectedBytes: record.sizeBytes };
+        return { subject: record.imageId, data: eventData.imageRemoved(removed, facts, now) };
+      }),
+    );
     if (detected.length > 0 || vanished.length > 0) {
       log.info(
         { detected: detected.map(nameOf), vanished: vanished.map(nameOf) },

@@ -156,11 +156,14 @@ function byAnyReference(
   images: readonly ListedImage[],
   containers: readonly ContainerUse[],
 ): ImagesOf {
-  const search = new ReferenceSearch(allReferences(containers)).look(images);
+  // Most references are ids: only the others need a search.
+  const ids = new Set(images.map(({ imageId }) => imageId));
+  const search = new ReferenceSearch(referencesNotIn(ids, containers)).look(images);
   const findAll = (references: readonly string[]): Iterable<string> => {
     const found = new Set<string>();
     for (const reference of references) {
-      for (const id of search.find(reference)) found.add(id);
+      if (ids.has(reference)) found.add(reference);
+      else for (const id of search.find(reference)) found.add(id);
     }
     return found;
   };
@@ -176,9 +179,15 @@ const ownReferences = ({ imageId, imageRef, imageNames }: ContainerUse): string[
   ...imageNames,
 ];
 
-function* allReferences(containers: readonly ContainerUse[]): Iterable<string> {
+function referencesNotIn(
+  ids: ReadonlySet<string>,
+  containers: readonly ContainerUse[],
+): Set<string> {
+  const others = new Set<string>();
   for (const container of containers) {
-    yield* ownReferences(container);
-    yield* container.imageVolumes;
+    for (const reference of [...ownReferences(container), ...container.imageVolumes]) {
+      if (!ids.has(reference)) others.add(reference);
+    }
   }
+  return others;
 }

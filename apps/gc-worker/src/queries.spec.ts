@@ -16,6 +16,7 @@ async function queries(...ids: string[]) {
     disks,
     store: worker.store,
     publish: worker.publish,
+    nextSequence: worker.nextSequence,
     metrics: worker.metrics,
     log: worker.log,
     now: worker.now,

@@ -1,7 +1,7 @@
 import { existsSync, renameSync } from 'node:fs';
 import { databaseCopy } from '@stowage/event-bus';
 import Sqlite from 'better-sqlite3';
-import type { Database } from 'better-sqlite3';
+import type { Database, Statement } from 'better-sqlite3';
 import type { ExceededMark, ImageRecord, ImageUser } from '../types';
 import { checkUsable, migrate, UnusableRecordsError } from './schema';
 
@@ -23,6 +23,8 @@ export interface RemovedRecord {
 export interface Remembered {
   readonly images: Map<string, ImageRecord>;
   readonly removals: Map<string, RemovalIntent>;
+  /** Ids of images whose end is being told, with the sequence of the event. */
+  readonly telling: Map<string, number>;
   /** Image name or id to the end of its hold. */
   readonly holds: Map<string, number>;
   /** Marks that are exceeded, by {@link markName}. */
@@ -44,11 +46,14 @@ export const markName = ({
 export const nothingRemembered = (): Remembered => ({
   images: new Map(),
   removals: new Map(),
+  telling: new Map(),
   holds: new Map(),
   exceeded: new Map(),
   removed: new Map(),
   detectedAt: null,
 });
+
+const tables = ['image', 'removal', 'telling', 'hold', 'mark', 'removed', 'detection'];
 
 interface ImageRow {
   image_id: string;
@@ -72,6 +77,9 @@ export interface RecordFileOptions {
 
 /** The records in SQLite. One process at a time; every method but `close` throws what SQLite throws. */
 export class RecordFile {
+  /** Prepared when first used: few texts, and some come with every removal. */
+  private readonly statements = new Map<string, Statement>();
+
   private constructor(private readonly database: Database) {}
 
   /**
@@ -140,6 +148,11 @@ export class RecordFile {
       remembered.removals.set(row.image_id, { reason: row.reason, planId: row.plan_id });
     }
     for (const row of this.database
+      .prepare<[], { image_id: string; sequence: number }>('SELECT * FROM telling')
+      .all()) {
+      remembered.telling.set(row.image_id, row.sequence);
+    }
+    for (const row of this.database
       .prepare<[], { name: string; until_ms: number }>('SELECT * FROM hold')
       .all()) {
       remembered.holds.set(row.name, row.until_ms);
@@ -169,12 +182,11 @@ export class RecordFile {
   /** Makes the file hold exactly this. */
   replaceAll(remembered: Remembered): void {
     this.database.transaction(() => {
-      for (const table of ['image', 'removal', 'hold', 'mark', 'removed', 'detection']) {
-        this.database.exec(`DELETE FROM ${table}`);
-      }
+      for (const table of tables) this.database.exec(`DELETE FROM ${table}`);
       if (remembered.detectedAt != null) this.writeDetection(remembered.detectedAt);
       this.writeImages(remembered.images.values());
       for (const [imageId, intent] of remembered.removals) this.writeRemoval(imageId, intent);
+      for (const told of remembered.telling) this.insertTelling(told);
       for (const [name, until] of remembered.holds) this.writeHold(name, until);
       for (const mark of remembered.exceeded.values()) this.writeExceeded(mark);
       for (const [imageId, removed] of remembered.removed) this.writeRemoved(imageId, removed);
@@ -189,11 +201,25 @@ export class RecordFile {
     this.database.transaction(() => {
       if (detectedAt !== undefined) this.writeDetection(detectedAt);
       this.writeImages(changed);
-      for (const imageId of gone) {
-        this.run('DELETE FROM image WHERE image_id = ?', imageId);
-        this.run('DELETE FROM removal WHERE image_id = ?', imageId);
-      }
+      for (const imageId of gone) this.forget(imageId);
     })();
+  }
+
+  /** Notes the sequences of events that tell the end of images, by image id. */
+  writeTelling(sequences: ReadonlyMap<string, number>): void {
+    this.database.transaction(() => {
+      for (const told of sequences) this.insertTelling(told);
+    })();
+  }
+
+  private insertTelling([imageId, sequence]: [string, number]): void {
+    this.run('INSERT OR REPLACE INTO telling VALUES (?, ?)', imageId, sequence);
+  }
+
+  private forget(imageId: string): void {
+    for (const table of ['image', 'removal', 'telling']) {
+      this.run(`DELETE FROM ${table} WHERE image_id = ?`, imageId);
+    }
   }
 
   writeRemoval(imageId: string, { reason, planId }: RemovalIntent): void {
@@ -228,8 +254,7 @@ export class RecordFile {
   /** One image goes and is remembered as removed, in one transaction. */
   imageRemoved(imageId: string, removed: RemovedRecord): void {
     this.database.transaction(() => {
-      this.run('DELETE FROM image WHERE image_id = ?', imageId);
-      this.run('DELETE FROM removal WHERE image_id = ?', imageId);
+      this.forget(imageId);
       this.writeRemoved(imageId, removed);
     })();
   }
@@ -287,7 +312,12 @@ export class RecordFile {
   }
 
   private run(sql: string, ...values: (string | number)[]): void {
-    this.database.prepare(sql).run(...values);
+    let statement = this.statements.get(sql);
+    if (statement === undefined) {
+      statement = this.database.prepare(sql);
+      this.statements.set(sql, statement);
+    }
+    statement.run(...values);
   }
 }
 

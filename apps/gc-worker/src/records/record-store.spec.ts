@@ -137,6 +137,24 @@ describe('ImageRecordStore', () => {
     expect(second.removedImages().size).toBe(0);
   });
 
+  it('forgets after a restart the images whose end was told, and not those of which only the intention is known', () => {
+    const first = openStore();
+    first.apply(detection(image('a'), image('b'), image('c')));
+    for (const imageId of ['a', 'b']) {
+      first.removalBegins(imageId, { reason: 'threshold', planId: 'plan-1' });
+    }
+    first.telling(['a', 'b'], 7);
+    first.close();
+    const second = openStore();
+    second.settleTold(8);
+    second.close();
+    const third = openStore();
+    expect([...third.images().keys()]).toEqual(['b', 'c']);
+    expect(third.intendedRemovals()).toEqual(['b']);
+    third.settleTold(100);
+    expect([...third.images().keys()]).toEqual(['b', 'c']);
+  });
+
   it('dates use only forwards and only of images it knows', () => {
     const store = openStore();
     store.apply(detection(image('a', { lastUsed: now })));

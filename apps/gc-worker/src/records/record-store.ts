@@ -84,7 +84,7 @@ export class ImageRecordStore {
 
   /** Takes over the result of a detection: records, and nothing of images that are gone. */
   apply({ records, vanished, detectedAt }: DetectionResult): void {
-    const { images, removals } = this.remembered;
+    const { images } = this.remembered;
     const changed: ImageRecord[] = [];
     for (const record of records.values()) {
       const before = images.get(record.imageId);
@@ -93,10 +93,7 @@ export class ImageRecordStore {
       images.set(record.imageId, record);
     }
     const gone = vanished.map(({ imageId }) => imageId);
-    for (const imageId of gone) {
-      images.delete(imageId);
-      removals.delete(imageId);
-    }
+    for (const imageId of gone) this.drop(imageId);
     this.remembered.detectedAt = detectedAt;
     this.write((file) => file.update(changed, gone, detectedAt));
   }
@@ -116,10 +113,34 @@ export class ImageRecordStore {
 
   /** The image is gone and was accounted for. */
   forget(imageId: string): void {
-    const { images, removals } = this.remembered;
-    const known = images.delete(imageId);
-    const intended = removals.delete(imageId);
-    if (known || intended) this.write((file) => file.update([], [imageId]));
+    if (this.drop(imageId)) this.write((file) => file.update([], [imageId]));
+  }
+
+  /**
+   * The end of these images is about to be told, by events with rising sequences from this one. Should the process die before the
+   * records follow, {@link settleTold} knows which of them were told.
+   */
+  telling(imageIds: readonly string[], firstSequence: number): void {
+    if (imageIds.length === 0) return;
+    const sequences = new Map(imageIds.map((imageId, at) => [imageId, firstSequence + at]));
+    for (const [imageId, sequence] of sequences) this.remembered.telling.set(imageId, sequence);
+    this.write((file) => file.writeTelling(sequences));
+  }
+
+  /** To be called before the first event of a process: forgets images whose end an earlier process told but did not record. */
+  settleTold(nextSequence: number): void {
+    const { telling } = this.remembered;
+    if (telling.size === 0) return;
+    const told = [...telling].filter(([, sequence]) => sequence < nextSequence);
+    for (const [imageId] of told) this.drop(imageId);
+    telling.clear();
+    this.write((file) => file.replaceAll(this.remembered));
+  }
+
+  private drop(imageId: string): boolean {
+    const { images, removals, telling } = this.remembered;
+    const dropped = [images, removals, telling].map((known) => known.delete(imageId));
+    return dropped.includes(true);
   }
 
   /** A removal begins: should the process die in it, the next one knows why the image is gone. */
@@ -198,9 +219,8 @@ export class ImageRecordStore {
 
   /** The image was removed and that was accounted for; it is remembered, so that a new pull of it is noticed. */
   noteRemoved(imageId: string, note: RemovedRecord): void {
-    const { images, removals, removed } = this.remembered;
-    images.delete(imageId);
-    removals.delete(imageId);
+    const { removed } = this.remembered;
+    this.drop(imageId);
     removed.delete(imageId);
     removed.set(imageId, note);
     this.write((file) => file.imageRemoved(imageId, note));

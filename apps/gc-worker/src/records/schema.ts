@@ -51,6 +51,10 @@ export const migrations: readonly string[] = [
      id INTEGER PRIMARY KEY CHECK (id = 1),
      detected_ms INTEGER NOT NULL
    ) STRICT;`,
+  `CREATE TABLE telling (
+     image_id TEXT PRIMARY KEY,
+     sequence INTEGER NOT NULL
+   ) STRICT;`,
 ];
 
 /** A records file that cannot be used; it is set aside and the records are built anew from the runtime. */

@@ -7,7 +7,7 @@ import { ImageContents, type ImageContent } from '../image-contents';
 import { ImageHints } from '../image-hints';
 import type { ContainerUse } from '../image-use';
 import { GcMetrics } from '../metrics';
-import type { Publish } from '../publish';
+import type { Publish, PublishAll } from '../publish';
 import type { ListedImage } from '../records/apply-detection';
 import { ImageRecordStore } from '../records/record-store';
 import type { Runtime } from '../runtime';
@@ -82,6 +82,7 @@ export class FakeWorker {
   jumpMs = 0;
   readonly runtime = new FakeRuntime();
   readonly published: Published[] = [];
+  private sequence = 1;
   readonly lines: { message: string; fields: object }[] = [];
   readonly hints = new ImageHints(minutes(60));
   readonly registry = new Registry();
@@ -102,7 +103,12 @@ export class FakeWorker {
   readonly publish: Publish = (name, subject, data) => {
     assertEventData(name, data);
     this.published.push({ name, subject, data });
+    this.sequence += 1;
   };
+  readonly publishAll: PublishAll = (name, events) => {
+    for (const { subject, data } of events) this.publish(name, subject, data);
+  };
+  readonly nextSequence = (): number => this.sequence;
 
   detector(
     differences: Partial<KubeletDifferences> = {},
@@ -117,7 +123,8 @@ export class FakeWorker {
       needsLabels: false,
       regretWindowMs: minutes(60),
       differences: { ...stowageDifferences, ...differences },
-      publish: this.publish,
+      publishAll: this.publishAll,
+      nextSequence: this.nextSequence,
       metrics: this.metrics,
       log: this.log,
       now: this.now,

@@ -87,7 +87,8 @@ async function main(imageCount: number): Promise<void> {
     needsLabels: false,
     regretWindowMs: 0,
     differences: stowageDifferences,
-    publish: () => undefined,
+    publishAll: () => undefined,
+    nextSequence: () => 1,
     log: quiet,
     now: () => Date.now(),
   });
