@@ -46,8 +46,14 @@ export function applyDetection(
       records.set(listed.imageId, renewed(before, listed, usedBy, now));
       continue;
     }
+    const { imageId, repoTags, repoDigests, sizeBytes, pinned, runtimeHandler } = listed;
     const record: ImageRecord = {
-      ...listed,
+      imageId,
+      repoTags,
+      repoDigests,
+      sizeBytes,
+      pinned,
+      runtimeHandler,
       firstDetected: detectTime,
       lastUsed: usedBy.length > 0 ? now : null,
       usedBy,

@@ -296,15 +296,15 @@ export class RecordFile {
     for (const record of records) {
       insert.run(
         record.imageId,
-        JSON.stringify(record.repoTags),
-        JSON.stringify(record.repoDigests),
+        listText(record.repoTags),
+        listText(record.repoDigests),
         record.sizeBytes,
         record.pinned ? 1 : 0,
         record.runtimeHandler,
         record.firstDetected,
         record.lastUsed,
-        JSON.stringify(record.usedBy),
-        JSON.stringify(record.namespaces ?? []),
+        listText(record.usedBy),
+        listText(record.namespaces),
         record.pulled?.durationMs ?? null,
         record.pulled?.sizeBytes ?? null,
       );
@@ -320,6 +320,10 @@ export class RecordFile {
     statement.run(...values);
   }
 }
+
+/** Most images have no user: thousands of empty lists need no serializer. */
+const listText = (list: readonly unknown[] | undefined): string =>
+  list === undefined || list.length === 0 ? '[]' : JSON.stringify(list);
 
 function recordOf(row: ImageRow, detectedAt: number | null): ImageRecord {
   const usedBy = JSON.parse(row.used_by) as ImageUser[];
