@@ -2,7 +2,6 @@
 // against bare RemoveImage calls. `node tools/run-ts.mjs bench/gc/main.ts`; prints the tables of docs/benchmarks.md. Needs root for the second,
 // and `node tools/build.mjs gc-worker` before it.
 import { execFileSync } from 'node:child_process';
-import { statfsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
@@ -12,7 +11,9 @@ import { connect } from 'nats';
 const root = path.resolve(__dirname, '../..');
 const sizes = [1000, 2000, 5000, 10_000, 20_000, 50_000];
 const collected = 200;
-const rounds = 5;
+/** Images of one round that go by bare calls, and as many that the worker removes right before or after. */
+const batch = 10;
+const rounds = collected / batch;
 
 interface Detection {
   imageCount: number;
@@ -63,11 +64,6 @@ function detectionTable(): void {
   );
 }
 
-function availableBytes(stack: Stack): number {
-  const { bavail, bsize } = statfsSync(stack.containerd.root);
-  return bavail * bsize;
-}
-
 async function pullAll(stack: Stack, references: readonly string[]): Promise<void> {
   const queue = [...references];
   const pull = async () => {
@@ -77,57 +73,71 @@ async function pullAll(stack: Stack, references: readonly string[]): Promise<voi
   await Promise.all([pull(), pull(), pull(), pull()]);
 }
 
-/** Milliseconds an image: bare calls one after the other, and the worker's own collection. */
-async function measureCollection(): Promise<{ bareMs: number[]; workerMs: number[] }> {
+interface Round {
+  readonly bareMs: number;
+  readonly workerMs: number;
+}
+
+/** Milliseconds an image. Bare calls and the worker take turns in small batches, so that what else the machine does meets both. */
+async function measureCollection(): Promise<Round[]> {
   const stack = await startStack({ filesystemMb: 2000 });
   const nats = await connect({ servers: stack.nats.url });
   const images = connectImageService({ endpoint: stack.containerd.endpoint });
-  const [bareMs, workerMs]: [number[], number[]] = [[], []];
   try {
-    const pushed = [];
-    for (let at = 0; at < collected; at += 1) {
+    const references = [];
+    for (let at = 0; at < 2 * collected; at += 1) {
       const layers = [{ seed: `bench-${at}`, sizeMb: 1 }];
-      pushed.push(await stack.pushImage({ name: `bench/gc-${at}`, tag: '1', layers }));
+      const name = `bench/gc-${at}`;
+      references.push((await stack.pushImage({ name, tag: '1', layers })).reference);
     }
-    const references = pushed.map(({ reference }) => reference);
-    for (let round = 0; round < rounds; round += 1) {
-      await pullAll(stack, references);
-      const full = availableBytes(stack);
-      const begin = performance.now();
-      for (const { imageId } of pushed) await images.removeImage({ image: { image: imageId } });
-      bareMs.push((performance.now() - begin) / collected);
-      // What all of them free, less half an image: so the last one is needed, and no time is spent on waiting for more.
-      const bytes = Math.floor(((availableBytes(stack) - full) * (collected - 0.5)) / collected);
+    await pullAll(stack, references);
+    const worker = await spawnApp('gc-worker', {
+      env: {
+        STOWAGE_NODE_NAME: 'bench',
+        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_NATS_SERVERS: stack.nats.url,
+        STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
+        STOWAGE_COMMANDS: 'plan,run,images',
+        STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+        STOWAGE_LOG_LEVEL: 'warn',
+      },
+    });
+    const command = async (verb: string, request: object) =>
+      (
+        await nats.request(`stowage.cmd.bench.gc-worker.${verb}`, JSON.stringify(request), {
+          timeout: 300_000,
+        })
+      ).json<{
+        result: { planId: string; removedCount: number; durationMs: number; total: number };
+      }>();
+    await eventually(() => command('images', { limit: 1 }), { what: 'the worker on NATS' });
+    await eventuallyPasses(async () => {
+      const { total } = (await command('images', { limit: 1 })).result;
+      if (total < references.length) throw new Error('few');
+    });
 
-      await pullAll(stack, references);
-      const worker = await spawnApp('gc-worker', {
-        env: {
-          STOWAGE_NODE_NAME: 'bench',
-          STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
-          STOWAGE_NATS_SERVERS: stack.nats.url,
-          STOWAGE_STATE_DIR: path.join(stack.dir, `gc-worker-${round}`),
-          STOWAGE_COMMANDS: 'run,images',
-          STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
-          STOWAGE_LOG_LEVEL: 'warn',
-        },
-      });
-      const command = async (verb: string, request: object) =>
-        (
-          await nats.request(`stowage.cmd.bench.gc-worker.${verb}`, JSON.stringify(request), {
-            timeout: 300_000,
-          })
-        ).json<{ result: { removedCount: number; durationMs: number; total: number } }>();
-      await eventually(() => command('images', { limit: 1 }), { what: 'the worker on NATS' });
-      await eventuallyPasses(async () => {
-        if ((await command('images', { limit: 1 })).result.total < collected)
-          throw new Error('few');
-      });
-      const { result } = await command('run', { bytes });
-      if (result.removedCount < collected) throw new Error(`only ${result.removedCount} removed`);
-      workerMs.push(result.durationMs / result.removedCount);
-      await worker.stop();
+    const bare = async () => {
+      const listed = (await images.listImages({})).images.filter(({ pinned }) => !pinned);
+      const begin = performance.now();
+      for (const { id } of listed.slice(-batch)) await images.removeImage({ image: { image: id } });
+      return (performance.now() - begin) / batch;
+    };
+    const byWorker = async () => {
+      const size = Number((await images.listImages({})).images.find(({ pinned }) => !pinned)?.size);
+      const { planId } = (await command('plan', { bytes: Math.floor(size * (batch - 0.5)) })).result;
+      const { removedCount, durationMs } = (await command('run', { planId })).result;
+      if (removedCount !== batch) throw new Error(`${removedCount} removed, not ${batch}`);
+      return durationMs / removedCount;
+    };
+    const measured: Round[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      // The store gets smaller: each goes first every other time.
+      const first = round % 2 === 0 ? await bare() : undefined;
+      const workerMs = await byWorker();
+      measured.push({ bareMs: first ?? (await bare()), workerMs });
     }
-    return { bareMs, workerMs };
+    await worker.stop();
+    return measured;
   } finally {
     images.close();
     await nats.close();
@@ -135,18 +145,28 @@ async function measureCollection(): Promise<{ bareMs: number[]; workerMs: number
   }
 }
 
-const sum = (times: readonly number[]): number => times.reduce((total, ms) => total + ms, 0);
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return ((sorted[Math.ceil(middle) - 1] ?? 0) + (sorted[Math.floor(middle)] ?? 0)) / 2;
+}
 
 async function collectionTable(): Promise<void> {
-  const { bareMs, workerMs } = await measureCollection();
-  const show = (times: readonly number[]) => times.map((ms) => ms.toFixed(1)).join(', ');
+  const measured = await measureCollection();
+  const ratios = measured.map(({ bareMs, workerMs }) => workerMs / bareMs);
+  const ms = (values: readonly number[]) => `${median(values).toFixed(1)} ms`;
+  const extremes = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
+  console.log(`| each of ${collected} images, median of ${rounds} rounds | time    |`);
+  console.log('| ------------------------------------------- | ------: |');
   console.log(
-    `| ${collected} images, removed one after the other | each image, ${rounds} rounds |`,
+    `| bare RemoveImage call                       | ${ms(measured.map((round) => round.bareMs))} |`,
   );
-  console.log('| -------------------------------------------- | ------------------------: |');
-  console.log(`| bare RemoveImage calls | ${show(bareMs)} ms |`);
-  console.log(`| a collection of gc-worker | ${show(workerMs)} ms |`);
-  console.log(`\nAll rounds together: ${(sum(workerMs) / sum(bareMs)).toFixed(2)}x.\n`);
+  console.log(
+    `| in a collection of gc-worker                | ${ms(measured.map((round) => round.workerMs))} |`,
+  );
+  console.log(
+    `\nMedian of the ${rounds} ratios: ${median(ratios).toFixed(2)}x (${extremes.join('x to ')}x).\n`,
+  );
 }
 
 async function main(): Promise<void> {

@@ -154,6 +154,14 @@ describe('carryOut', () => {
     });
   });
 
+  it('hardly waits before more images than planned go where each frees most of its size at once', async () => {
+    const node = new FakeNode(95, { frees: () => 60 });
+    const begin = node.clock;
+    const { plan, outcome } = await collect(node);
+    expect([plan.removeCount, outcome.removed.length]).toEqual([2, 3]);
+    expect(node.clock - begin).toBeLessThan(meter.quietMs);
+  });
+
   it('waits for a runtime that frees later before more images than planned go', async () => {
     const node = new FakeNode(95, { lateMs: 90 });
     const { outcome } = await collect(node);

@@ -272,7 +272,7 @@ class Collection {
       if (image.verdict === 'keep' && !waitedForPlanned && this.removedForSpace > 0) {
         // The estimate is used up: give the runtime time to free before more images than planned have to go.
         waitedForPlanned = true;
-        await this.meter?.waitFor(() => this.reached(asked));
+        await this.meter?.waitForLateBytes(() => this.reached(asked));
         if (this.enough(asked)) break;
       }
       batch.push(image);

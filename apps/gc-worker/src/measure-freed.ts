@@ -36,6 +36,8 @@ const worthWaitingForBytes = 64 * 1024;
  */
 export class FreedMeter {
   private latest: readonly FileSystemReading[];
+  /** Every removal so far brought most of what it could at once. */
+  private freesAtOnce = true;
   private fruitlessWaits = 0;
 
   constructor(
@@ -61,6 +63,7 @@ export class FreedMeter {
     const before = this.latest;
     await this.read();
     let freed = growth(before, this.latest);
+    if (freed == null || freed < expectedBytes / 2) this.freesAtOnce = false;
     if (freed == null || expectedBytes < worthWaitingForBytes || this.fruitlessWaits >= 2) {
       return freed;
     }
@@ -79,12 +82,21 @@ export class FreedMeter {
     return freed;
   }
 
+  /**
+   * As {@link waitFor}, before more images are removed than planned: a short while is enough where all that was removed came free at
+   * once, because then it is the sizes that promised too much.
+   */
+  async waitForLateBytes(reached: () => boolean): Promise<void> {
+    const { quietMs, pollMs } = this.limits;
+    await this.waitFor(reached, this.freesAtOnce ? Math.min(quietMs, 4 * pollMs) : quietMs);
+  }
+
   /** Waits until `reached` says so, nothing has come free for a while, or the limit is over. Ends with a fresh reading. */
-  async waitFor(reached: () => boolean): Promise<void> {
+  async waitFor(reached: () => boolean, quietMs = this.limits.quietMs): Promise<void> {
     await this.read();
     const until = this.ports.elapsedMs() + this.limits.finalWaitMs;
     let best = this.freedBytes();
-    let quietUntil = this.ports.elapsedMs() + this.limits.quietMs;
+    let quietUntil = this.ports.elapsedMs() + quietMs;
     while (!reached() && best != null) {
       const now = this.ports.elapsedMs();
       if (now >= until || now >= quietUntil) return;
@@ -94,7 +106,7 @@ export class FreedMeter {
       if (freed == null) return;
       if (freed > best) {
         best = freed;
-        quietUntil = this.ports.elapsedMs() + this.limits.quietMs;
+        quietUntil = this.ports.elapsedMs() + quietMs;
       }
     }
   }
