@@ -124,7 +124,8 @@ async function measureCollection(): Promise<Round[]> {
     };
     const byWorker = async () => {
       const size = Number((await images.listImages({})).images.find(({ pinned }) => !pinned)?.size);
-      const { planId } = (await command('plan', { bytes: Math.floor(size * (batch - 0.5)) })).result;
+      const { planId } = (await command('plan', { bytes: Math.floor(size * (batch - 0.5)) }))
+        .result;
       const { removedCount, durationMs } = (await command('run', { planId })).result;
       if (removedCount !== batch) throw new Error(`${removedCount} removed, not ${batch}`);
       return durationMs / removedCount;
