@@ -461,6 +461,43 @@ describe('gc-worker on a real node', () => {
     expect((await worker!.get('/metrics')).body).toMatch(/^stowage_gc_regrets_total [1-9]/m);
   });
 
+  test('tells as leaked what stays on the disk outside the runtime’s knowledge', async () => {
+    await startWorker();
+    const { sizeBytes } = await stack.pushImage({ name: 'team/leaky', sizeMb: 20, tag: '1' });
+    const imageId = await pull('team/leaky', 20);
+    await minimumAge();
+    // Links in a folder of their own keep blobs and unpacked files when containerd has removed its own.
+    const { root } = stack.containerd;
+    const leaked = path.join(root, 'leaked');
+    await mkdir(leaked);
+    try {
+      for (const part of [
+        'io.containerd.content.v1.content',
+        'io.containerd.snapshotter.v1.overlayfs',
+      ]) {
+        const copied = spawnSync('cp', ['-al', path.join(root, part), leaked], {
+          encoding: 'utf8',
+        });
+        expect([copied.status, copied.stderr]).toEqual([0, '']);
+      }
+      const { result } = await command<RunReply>('run', { bytes: 1 << 30 });
+      await events.waitFor('ImageRemoved', ({ data }) => data.imageId === imageId);
+      const ended = await events.waitFor(
+        'GarbageCollectionFailed',
+        ({ data }) => data.planId === result.planId,
+      );
+      expect(ended.data.measuredBytes).toBeLessThan(sizeBytes);
+      expect(ended.data.leakedBytes).toBeGreaterThanOrEqual(sizeBytes);
+      const { blocks, bfree, bsize } = statfsSync(root);
+      expect(ended.data.leakedBytes).toBeLessThanOrEqual((blocks - bfree) * bsize);
+      expect((await worker!.get('/metrics')).body).toContain(
+        `stowage_gc_leaked_bytes ${ended.data.leakedBytes}`,
+      );
+    } finally {
+      await rm(leaked, { recursive: true, force: true });
+    }
+  });
+
   test('takes a new policy from the file or at SIGHUP, and refuses a bad one', async () => {
     const file = path.join(stack.dir, 'policy.yaml');
     writeFileSync(file, 'gc-worker: { maxImagesPerRun: 3 }\n');
