@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { compileExempt } from './exempt';
 import { planCollection } from './plan-collection';
+import { ImageRecordStore } from './records/record-store';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { disk, input, minutes, now, policy } from './testing/plan-fixtures';
 
@@ -130,6 +134,32 @@ describe('detect', () => {
     await detector.detect({ signal });
     expect(worker.takeEvents()).toEqual([]);
     expect(worker.store.images().get('a')).toMatchObject({ firstDetected: now, lastUsed: null });
+  });
+
+  it('says of images when they are found anew because the records could not be used', async () => {
+    const stateDir = mkdtempSync(path.join(tmpdir(), 'gc-detect-'));
+    writeFileSync(path.join(stateDir, 'records.db'), 'no database '.repeat(100));
+    const { log, now } = worker;
+    const store = ImageRecordStore.open({
+      stateDir,
+      keep: 'on-disk',
+      log,
+      now: () => new Date(now()),
+    });
+    try {
+      const detector = worker.detector({}, { store });
+      worker.runtime.images = [listed('a')];
+      await detector.detect({ signal });
+      worker.runtime.images = [listed('a'), listed('b')];
+      await detector.detect({ signal });
+      expect(worker.published.map(({ subject, data }) => [subject, data.recordsRebuilt])).toEqual([
+        ['a', true],
+        ['b', undefined],
+      ]);
+    } finally {
+      store.close();
+      rmSync(stateDir, { recursive: true });
+    }
   });
 
   it('tells images that vanished, with what was known of them', async () => {

@@ -292,7 +292,10 @@ export class ImageDetector {
       'ImageDetected',
       detected.map((record) => ({
         subject: record.imageId,
-        data: eventData.imageDetected(record, now, regrets.get(record.imageId)),
+        data: eventData.imageDetected(record, now, {
+          regret: regrets.get(record.imageId),
+          recordsRebuilt: store.rebuilding,
+        }),
       })),
     );
     store.telling(

@@ -20,7 +20,7 @@ export interface Regret {
 export function imageDetected(
   record: ImageRecord,
   now: number,
-  regret?: Regret,
+  { regret, recordsRebuilt = false }: { regret?: Regret; recordsRebuilt?: boolean } = {},
 ): EventData<'ImageDetected'> {
   const { imageId, repoTags, repoDigests, sizeBytes, pinned } = record;
   return {
@@ -41,6 +41,7 @@ export function imageDetected(
             planId: regret.planId,
           },
         }),
+    ...(recordsRebuilt ? { recordsRebuilt } : {}),
   };
 }
 

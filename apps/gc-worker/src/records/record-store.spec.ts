@@ -240,10 +240,12 @@ describe('ImageRecordStore', () => {
       prepare();
       const store = openStore();
       expect(store.images().size).toBe(0);
+      expect(store.rebuilding).toBe(true);
       expect(setAside).toEqual([expect.stringMatching(reason)]);
       expect(log).toContain('records cannot be used: set aside, built anew from the runtime');
       expect(readdirSync(stateDir)).toContain('records.db.unusable-2026-11-20T120000.000Z');
       store.apply(detection(app));
+      expect(store.rebuilding).toBe(false);
       store.close();
       expect([...openStore().images().values()]).toEqual([app]);
     });

@@ -60,6 +60,7 @@ export class ImageRecordStore {
   private remembered: Remembered = nothingRemembered();
   private problem: { reason: string; since: Date } | undefined;
   private retryAt = -Infinity;
+  private isRebuilding = false;
 
   private constructor(private readonly options: RecordStoreOptions) {}
 
@@ -76,6 +77,11 @@ export class ImageRecordStore {
 
   private get path(): string {
     return path.join(this.options.stateDir, 'records.db');
+  }
+
+  /** True from when a file was set aside to the next detection: images are then found that were known before. */
+  get rebuilding(): boolean {
+    return this.isRebuilding;
   }
 
   images(): ReadonlyMap<string, ImageRecord> {
@@ -95,6 +101,7 @@ export class ImageRecordStore {
     const gone = vanished.map(({ imageId }) => imageId);
     for (const imageId of gone) this.drop(imageId);
     this.remembered.detectedAt = detectedAt;
+    this.isRebuilding = false;
     this.write((file) => file.update(changed, gone, detectedAt));
   }
 
@@ -294,6 +301,7 @@ export class ImageRecordStore {
     } catch (error) {
       if (!(error instanceof UnusableRecordsError) && !isDamage(error)) throw error;
       this.setAside(error);
+      this.isRebuilding = true;
       return this.openAndRead(options);
     }
   }

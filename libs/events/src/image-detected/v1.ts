@@ -27,6 +27,12 @@ export const imageDetectedV1 = defineEvent({
       })
       .describe('Present when a collection had removed this very image not long ago.')
       .optional(),
+    recordsRebuilt: z
+      .boolean()
+      .describe(
+        'True when the records could not be used and are built anew: the image may have been known before, its ages begin again.',
+      )
+      .optional(),
   }),
   example: {
     subject: 'sha256:2b7d6430f78d432f89109b29d88d4c36c868cdbf15dc31d2132ceaa02b993763',
