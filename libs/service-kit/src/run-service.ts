@@ -128,7 +128,7 @@ export async function runService<K extends ConfigKeys>(
     running.startFailed(error);
     return;
   }
-  collectStartupGarbage();
+  await collectStartupGarbage();
   health.enter('running');
   log.info({ version, startMs: Math.round(process.uptime() * 1000), pid: process.pid }, 'ready');
   running.started();
