@@ -14,7 +14,7 @@ const depConstraints = [
       ...transports,
       'prom-client',
       'pino',
-      'better-sqlite3',
+      'better-sqlite3*',
       'dockerode',
     ],
   },
@@ -26,7 +26,7 @@ const depConstraints = [
       'nats',
       'prom-client',
       'pino',
-      'better-sqlite3',
+      'better-sqlite3*',
       'dockerode',
     ],
   },
@@ -139,6 +139,22 @@ export default tseslint.config(
         { selector: 'ExportDefaultDeclaration', message: 'Use a named export.' },
       ],
       eqeqeq: ['error', 'always', { null: 'never' }],
+    },
+  },
+  {
+    // better-sqlite3 comes as two packages; libs/sqlite knows which of them goes with the Node.js that runs.
+    files: ['**/*.ts'],
+    ignores: ['libs/sqlite/**'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: ['better-sqlite3', 'better-sqlite3-napi'].map((name) => ({
+            name,
+            message: 'Use @stowage/sqlite.',
+          })),
+        },
+      ],
     },
   },
   {

@@ -18,6 +18,10 @@ const readJson = (...parts) => JSON.parse(readFileSync(path.join(root, ...parts)
  */
 export const systemPrograms = Object.values(readJson('libs/testing/src/programs.json'));
 
+/** As in libs/sqlite: better-sqlite3 13 brings its binding prebuilt, 12 (for Node.js before 22.14) compiles it. */
+const hasNodeApi10 = Number(process.versions.napi) >= 10;
+const sqlitePackage = hasNodeApi10 ? 'better-sqlite3-napi' : 'better-sqlite3';
+
 /** What compiles the SQLite binding where no prebuilt one can be fetched. */
 const buildPrograms = [
   { find: 'make', packages: ['make'] },
@@ -89,19 +93,24 @@ export function ensurePackages() {
     .update(readFileSync(path.join(root, 'package-lock.json')))
     .digest('hex');
   const stamp = path.join(root, 'node_modules', '.stowage-lock');
-  const wanted = `${lock} node-abi-${process.versions.modules}`;
+  const wanted = `${lock} node-abi-${process.versions.modules} ${sqlitePackage}`;
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   if (!areInstalled()) {
     say('Installing npm packages into node_modules (npm ci), some minutes on a small machine ...');
     if (!npmCi()) {
       const lacking = missingPrograms(buildPrograms);
-      if (lacking.length === 0) fail('npm ci failed: see its output above');
+      if (hasNodeApi10 || lacking.length === 0) fail('npm ci failed: see its output above');
       ensurePrograms(buildPrograms, 'to compile the SQLite binding, which could not be fetched');
       say('Installing npm packages again (npm ci) ...');
       if (!npmCi()) fail('npm ci failed: see its output above');
     }
   }
   if (!canLoadSqlite()) {
+    if (hasNodeApi10) {
+      fail(
+        `${sqlitePackage} cannot be loaded: it comes for x64 and arm64, with glibc 2.34 or later or musl`,
+      );
+    }
     ensurePrograms(buildPrograms, 'to compile the SQLite binding');
     say(`Compiling the SQLite binding for Node.js ${process.versions.node}, about a minute ...`);
     if (!run(['npm', 'rebuild', 'better-sqlite3']) || !canLoadSqlite()) {
@@ -111,7 +120,18 @@ export function ensurePackages() {
   writeFileSync(stamp, wanted);
 }
 
-const npmCi = () => run(['npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error']);
+/** With Node-API 10 nothing is compiled: the install scripts run but for that of better-sqlite3 12. */
+function npmCi() {
+  const install = ['npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  if (!hasNodeApi10) return run(install);
+  const { allowScripts } = readJson('package.json');
+  const others = Object.keys(allowScripts).filter(
+    (name) => allowScripts[name] && name !== 'better-sqlite3',
+  );
+  return (
+    run([...install, '--ignore-scripts']) && run(['npm', 'rebuild', '--loglevel=error', ...others])
+  );
+}
 
 /** Whether node_modules holds exactly what package-lock.json says, by the list that npm keeps there. */
 function areInstalled() {
@@ -127,8 +147,9 @@ function areInstalled() {
 }
 
 const canLoadSqlite = () =>
-  spawnSync(process.execPath, ['-e', 'new (require("better-sqlite3"))(":memory:")'], { cwd: root })
-    .status === 0;
+  spawnSync(process.execPath, ['-e', `new (require("${sqlitePackage}"))(":memory:")`], {
+    cwd: root,
+  }).status === 0;
 
 /**
  * Installs missing Debian packages with apt-get (as root, or through sudo), saying so first. Where that is not

@@ -1,5 +1,5 @@
 // Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, beside it, tracing.js (loaded only where traces are
-// wanted) and the SQLite binding.
+// wanted) and the native parts of SQLite, from which libs/sqlite takes the one that goes with the Node.js that runs.
 import { build } from 'esbuild';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -116,11 +116,23 @@ writeFileSync(
 );
 writeFileSync(path.join(root, 'dist', `${app}.meta.json`), JSON.stringify(result.metafile));
 const usesSqlite = Object.keys(result.metafile.inputs).some((file) =>
-  file.includes('better-sqlite3/'),
+  file.startsWith('libs/sqlite/'),
 );
 if (usesSqlite) {
+  const prebuilt = path.join(root, 'node_modules/better-sqlite3-napi/prebuilds');
   copyFileSync(
-    path.join(root, 'node_modules/better-sqlite3/build/Release/better_sqlite3.node'),
-    path.join(out, 'better_sqlite3.node'),
+    path.join(prebuilt, `${sqlitePlatform()}.node`),
+    path.join(out, 'better_sqlite3_napi.node'),
   );
+  // Compiled for one version of Node.js, and there is no need to where Node-API 10 is: such a build does not run on Node.js 20.
+  const compiled = path.join(root, 'node_modules/better-sqlite3/build/Release/better_sqlite3.node');
+  if (existsSync(compiled) || Number(process.versions.napi) < 10) {
+    copyFileSync(compiled, path.join(out, 'better_sqlite3.node'));
+  }
+}
+
+/** As better-sqlite3 13 names its prebuilt binaries; glibc tells its version, musl does not. */
+function sqlitePlatform() {
+  const { glibcVersionRuntime } = process.report.getReport().header;
+  return `${glibcVersionRuntime === undefined ? 'linuxmusl' : 'linux'}-${process.arch}`;
 }

@@ -59,7 +59,7 @@ const now = (): number => Date.now();
 
 /** Throws when another worker holds the state directory. */
 function openRecords(
-  { app, config, log, health }: Context,
+  { config, log, health }: Context,
   policy: LivePolicy,
   metrics: GcMetrics,
 ): ImageRecordStore {
@@ -68,7 +68,6 @@ function openRecords(
     keep: policy.current.differences.records,
     now: () => new Date(now()),
     log,
-    nativeBinding: busSettings(app, config).nativeBinding,
     onSetAside: () => {
       metrics.recordsWereSetAside();
     },

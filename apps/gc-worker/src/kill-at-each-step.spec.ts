@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import Sqlite from 'better-sqlite3';
+import { openSqlite } from '@stowage/sqlite';
 import { openEventBus, type EventBus } from '@stowage/event-bus';
 import { CollectionRunner } from './collection-runner';
 import type { ImageDetector, ImageDetectorParts } from './detect-images';
@@ -74,7 +74,7 @@ interface Told {
 }
 
 function eventsIn(stateDir: string): Told[] {
-  const db = new Sqlite(path.join(stateDir, 'outbox.db'), { readonly: true });
+  const db = openSqlite(path.join(stateDir, 'outbox.db'), { readonly: true });
   try {
     return db
       .prepare<[], string>('SELECT message FROM event ORDER BY sequence')

@@ -73,7 +73,7 @@ async function openBus(context: Context, sockets: GatewaySockets): Promise<Event
   if (config.takeOver) {
     const limitMs = config.stopTimeoutMs + takeOverMarginMs;
     try {
-      await stateFolderFree(busSettings(app, config), limitMs, { signal });
+      await stateFolderFree(config.stateDir, limitMs, { signal });
     } catch (error) {
       // Stopped, or replaced, before the start was over: calls are served already and may end.
       await sockets.close({ drainMs: Math.floor(config.stopTimeoutMs / 2) });
@@ -87,11 +87,9 @@ async function openBus(context: Context, sockets: GatewaySockets): Promise<Event
 }
 
 /** After the bus, which tells when another process holds the state folder. */
-function openObjectsFile({ app, config, log, health }: Context): ObjectsFile {
-  const { stateDir, nativeBinding } = busSettings(app, config);
+function openObjectsFile({ config, log, health }: Context): ObjectsFile {
   return new ObjectsFile({
-    stateDir,
-    nativeBinding,
+    stateDir: config.stateDir,
     log,
     now: Date.now,
     onStatus: (reason) => {

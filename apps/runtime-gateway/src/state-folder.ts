@@ -1,12 +1,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import Sqlite from 'better-sqlite3';
-
-export interface StateFolder {
-  readonly stateDir: string;
-  readonly nativeBinding?: string;
-}
+import { openSqlite } from '@stowage/sqlite';
+import type { Database } from '@stowage/sqlite';
 
 const pollMs = 100;
 
@@ -16,20 +12,20 @@ const pollMs = 100;
  * takes no time, unlike an attempt to open it.
  */
 export async function stateFolderFree(
-  folder: StateFolder,
+  stateDir: string,
   limitMs: number,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
   const endAt = performance.now() + limitMs;
-  while (isHeld(folder) && performance.now() < endAt) await delay(pollMs, undefined, { signal });
+  while (isHeld(stateDir) && performance.now() < endAt) await delay(pollMs, undefined, { signal });
 }
 
-function isHeld({ stateDir, nativeBinding }: StateFolder): boolean {
+function isHeld(stateDir: string): boolean {
   const file = path.join(stateDir, 'outbox.db');
   if (!existsSync(file)) return false;
-  let database: Sqlite.Database | undefined;
+  let database: Database | undefined;
   try {
-    database = new Sqlite(file, { timeout: 0, ...(nativeBinding && { nativeBinding }) });
+    database = openSqlite(file, { timeout: 0 });
     database.prepare('SELECT count(*) FROM sqlite_master').get();
     return false;
   } catch (error) {

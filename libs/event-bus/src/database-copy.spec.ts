@@ -1,4 +1,4 @@
-import Database from 'better-sqlite3';
+import { openSqlite } from '@stowage/sqlite';
 import { copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { databaseCopy } from './database-copy';
@@ -15,7 +15,7 @@ afterEach(() => {
 });
 
 const values = (content: Buffer): number[] => {
-  const db = new Database(content);
+  const db = openSqlite(content);
   try {
     expect(db.pragma('integrity_check', { simple: true })).toBe('ok');
     return db.prepare<[], number>('SELECT value FROM entry ORDER BY value').pluck().all();
@@ -26,7 +26,7 @@ const values = (content: Buffer): number[] => {
 
 /** A database as a killed process leaves it: `inFile` rows checkpointed, one commit in the log for each of the others. */
 function killed(inFile: number, inLog: number): void {
-  const db = new Database(path.join(folder, 'live.db'));
+  const db = openSqlite(path.join(folder, 'live.db'));
   db.pragma('locking_mode = EXCLUSIVE');
   db.pragma('journal_mode = WAL');
   db.pragma('wal_autocheckpoint = 0');

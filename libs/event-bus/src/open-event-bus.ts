@@ -100,7 +100,7 @@ class OutboxEventBus implements EventBus {
     private readonly options: EventBusOptions,
     connect: ReturnType<typeof natsConnectSettings>,
   ) {
-    const { log, stateDir, nativeBinding, stream = {} } = options;
+    const { log, stateDir, stream = {} } = options;
     this.#now = options.now ?? (() => new Date());
     this.#since = this.#now();
     this.#outbox = new Outbox({
@@ -109,7 +109,6 @@ class OutboxEventBus implements EventBus {
       ...options.outbox,
       log,
       now: this.#now,
-      ...(nativeBinding !== undefined && { nativeBinding }),
     });
     if (this.#outbox.pending > 0) {
       log.info({ pending: this.#outbox.pending }, 'outbox holds events of an earlier run');

@@ -1,4 +1,5 @@
-import Database from 'better-sqlite3';
+import { openSqlite } from '@stowage/sqlite';
+import type { Database } from '@stowage/sqlite';
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
@@ -39,7 +40,7 @@ export class OutboxFileUnreadable extends Error {
 }
 
 /** Whether a database is a sound outbox of this version. */
-export function isCurrent(db: Database.Database): boolean {
+export function isCurrent(db: Database): boolean {
   return (
     db.pragma('quick_check(1)', { simple: true }) === 'ok' &&
     db.pragma('user_version', { simple: true }) === fileVersion
@@ -50,8 +51,8 @@ export function isCurrent(db: Database.Database): boolean {
  * Opens or creates the outbox file and keeps it locked until the process ends, however it ends. Throws SQLITE_BUSY
  * when another process has it, and what {@link isCorruption} recognises when it cannot be read.
  */
-export function openOutboxFile(file: string, nativeBinding?: string): Database.Database {
-  const db = new Database(file, { timeout: 1000, ...(nativeBinding && { nativeBinding }) });
+export function openOutboxFile(file: string): Database {
+  const db = openSqlite(file, { timeout: 1000 });
   try {
     db.pragma('locking_mode = EXCLUSIVE');
     db.pragma('journal_mode = WAL');

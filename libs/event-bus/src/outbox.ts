@@ -1,6 +1,7 @@
 import { errorMessage } from '@stowage/errors';
 import type { EventData, EventName } from '@stowage/events';
-import Database from 'better-sqlite3';
+import { openSqlite } from '@stowage/sqlite';
+import type { Database, Statement } from '@stowage/sqlite';
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { databaseCopy } from './database-copy';
@@ -40,7 +41,6 @@ export interface OutboxSettings {
   maxBytes: number;
   log: BusLog;
   now: () => Date;
-  nativeBinding?: string;
 }
 
 /** While the disk refuses writes, at most this many events wait in memory. */
@@ -53,20 +53,20 @@ const maxPerWrite = 256;
 const diskRetryMs = 1000;
 
 interface Statements {
-  insert: Database.Statement<[OutboxEvent]>;
-  remove: Database.Statement<[number]>;
-  removeThrough: Database.Statement<[number]>;
-  read: Database.Statement<[number, number], OutboxEvent>;
-  oldestAfter: Database.Statement<[number], OutboxEvent>;
-  saveDropped: Database.Statement<[string, string]>;
-  forgetDropped: Database.Statement<[string]>;
-  forgetSequence: Database.Statement<[]>;
-  saveSequence: Database.Statement<[number]>;
+  insert: Statement<[OutboxEvent]>;
+  remove: Statement<[number]>;
+  removeThrough: Statement<[number]>;
+  read: Statement<[number, number], OutboxEvent>;
+  oldestAfter: Statement<[number], OutboxEvent>;
+  saveDropped: Statement<[string, string]>;
+  forgetDropped: Statement<[string]>;
+  forgetSequence: Statement<[]>;
+  saveSequence: Statement<[number]>;
 }
 
 const columns = 'sequence, id, name, subject, time_ms AS timeMs, size_bytes AS sizeBytes, message';
 
-function prepare(db: Database.Database): Statements {
+function prepare(db: Database): Statements {
   return {
     insert: db.prepare(
       'INSERT INTO event VALUES (@sequence, @id, @name, @subject, @timeMs, @sizeBytes, @message)',
@@ -137,7 +137,7 @@ export function withDropped(
  */
 export class Outbox {
   readonly #file: string;
-  #db: Database.Database | undefined;
+  #db: Database | undefined;
   /** The database is a copy in memory, for reading: the file could not be opened for writing. */
   #isCopy = false;
   #statements: Statements | undefined;
@@ -347,11 +347,11 @@ export class Outbox {
   }
 
   #open(): void {
-    const { now, nativeBinding, log, stateDir } = this.settings;
-    let db: Database.Database;
+    const { now, log, stateDir } = this.settings;
+    let db: Database;
     makeFolder(stateDir);
     try {
-      db = openOutboxFile(this.#file, nativeBinding);
+      db = openOutboxFile(this.#file);
     } catch (error) {
       if (!isCorruption(error)) throw error;
       const aside = setAside(this.#file, now());
@@ -359,7 +359,7 @@ export class Outbox {
         { file: this.#file, setAside: aside, reason: errorMessage(error) },
         'outbox file could not be read: it was set aside and a new one begun; the events in it are not delivered',
       );
-      db = openOutboxFile(this.#file, nativeBinding);
+      db = openOutboxFile(this.#file);
       this.#replaced();
     }
     try {
@@ -384,11 +384,11 @@ export class Outbox {
 
   /** The file takes no writes from the start on: what it holds is sent from a copy, and the sequence goes on from there. */
   #openCopy(): void {
-    const { nativeBinding, log } = this.settings;
+    const { log } = this.settings;
     try {
       const content = databaseCopy(this.#file);
       if (content.length === 0) return;
-      const db = new Database(content, { ...(nativeBinding && { nativeBinding }) });
+      const db = openSqlite(content);
       // Damage is for the opening of the file itself, once that works.
       if (!isCurrent(db)) return;
       this.#load(db);
@@ -422,7 +422,7 @@ export class Outbox {
     else this.#nextSequence = lastSequence + 1;
   }
 
-  #load(db: Database.Database): void {
+  #load(db: Database): void {
     const stored = db
       .prepare<[number], { events: number; bytes: number | null; last: number | null }>(
         `SELECT count(*) AS events, sum(size_bytes) AS bytes,

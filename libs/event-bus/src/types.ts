@@ -70,8 +70,6 @@ export interface EventBusOptions {
   outbox?: OutboxOptions;
   log: BusLog;
   now?: () => Date;
-  /** Path of the SQLite binding, where the program is bundled. */
-  nativeBinding?: string;
 }
 
 /** What a publisher says of an event. */

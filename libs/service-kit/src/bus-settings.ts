@@ -1,6 +1,3 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
-
 /** The common keys that say how events leave the app. */
 export interface BusConfig {
   readonly stateDir: string;
@@ -41,7 +38,6 @@ export interface BusSettings {
     readonly replicas: number;
   };
   readonly outbox: { readonly maxEvents: number; readonly maxBytes: number };
-  readonly nativeBinding?: string;
 }
 
 /** Translates the common keys into the options of the event bus: `openEventBus({...busSettings(app, config), log})`. */
@@ -52,7 +48,6 @@ export function busSettings(app: string, config: BusConfig): BusSettings {
     certFile: given(config.natsTlsCert),
     keyFile: given(config.natsTlsKey),
   };
-  const binding = path.join(path.dirname(process.argv[1] ?? ''), 'better_sqlite3.node');
   return {
     stateDir: config.stateDir,
     node: config.nodeName,
@@ -70,7 +65,5 @@ export function busSettings(app: string, config: BusConfig): BusSettings {
       replicas: config.streamReplicas,
     },
     outbox: { maxEvents: config.outboxMaxEvents, maxBytes: config.outboxMaxBytes },
-    // tools/build.mjs puts the SQLite binding beside the bundle.
-    nativeBinding: existsSync(binding) ? binding : undefined,
   };
 }

@@ -1,7 +1,7 @@
 import { existsSync, renameSync } from 'node:fs';
 import { databaseCopy } from '@stowage/event-bus';
-import Sqlite from 'better-sqlite3';
-import type { Database, Statement } from 'better-sqlite3';
+import { openSqlite } from '@stowage/sqlite';
+import type { Database, Statement } from '@stowage/sqlite';
 import type { ExceededMark, ImageRecord, ImageUser } from '../types';
 import { checkUsable, migrate, UnusableRecordsError } from './schema';
 
@@ -70,11 +70,6 @@ interface ImageRow {
   pull_bytes: number | null;
 }
 
-export interface RecordFileOptions {
-  readonly path: string;
-  readonly nativeBinding?: string;
-}
-
 /** The records in SQLite. One process at a time; every method but `close` throws what SQLite throws. */
 export class RecordFile {
   /** Prepared when first used: few texts, and some come with every removal. */
@@ -86,11 +81,8 @@ export class RecordFile {
    * Opens or makes the file. WAL, so that a killed process leaves a readable file; the exclusive lock makes a second worker fail
    * here and needs no shared-memory file. Throws UnusableRecordsError for content that cannot be used, else SQLite's error.
    */
-  static open({ path, nativeBinding }: RecordFileOptions, steps?: readonly string[]): RecordFile {
-    const database = new Sqlite(path, {
-      timeout: 1000,
-      ...(nativeBinding === undefined ? {} : { nativeBinding }),
-    });
+  static open(path: string, steps?: readonly string[]): RecordFile {
+    const database = openSqlite(path, { timeout: 1000 });
     try {
       database.pragma('locking_mode = EXCLUSIVE');
       checkUsable(database, steps);
@@ -109,10 +101,10 @@ export class RecordFile {
    * What a file and its log hold, read through memory: needs no write and no disk space. Nothing when there is no file; throws when it
    * cannot be read.
    */
-  static readWithoutWriting({ path, nativeBinding }: RecordFileOptions): Remembered {
+  static readWithoutWriting(path: string): Remembered {
     const content = databaseCopy(path);
     if (content.length === 0) return nothingRemembered();
-    const database = new Sqlite(content, nativeBinding === undefined ? {} : { nativeBinding });
+    const database = openSqlite(content);
     try {
       checkUsable(database);
       migrate(database);

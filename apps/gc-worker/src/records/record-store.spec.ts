@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import Sqlite from 'better-sqlite3';
+import { openSqlite, sqlitePackage } from '@stowage/sqlite';
 import { image, minutes, now } from '../testing/plan-fixtures';
 import { RecordFile } from './record-file';
 import { ImageRecordStore, type RecordStoreOptions } from './record-store';
@@ -103,7 +103,7 @@ describe('ImageRecordStore', () => {
     first.apply(later);
     expect(first.images().get('a')?.lastUsed).toBe(now + 9000);
     first.close();
-    const database = new Sqlite(file());
+    const database = openSqlite(file());
     expect(database.prepare('SELECT last_used_ms FROM image').pluck().all()).toEqual([now, null]);
     database.close();
     const second = openStore();
@@ -174,7 +174,7 @@ describe('ImageRecordStore', () => {
 
   it('keeps every commit of a process that was killed', () => {
     const script = `
-      const Sqlite = require('better-sqlite3');
+      const Sqlite = require('${sqlitePackage}');
       const db = new Sqlite(${JSON.stringify(file())});
       db.pragma('locking_mode = EXCLUSIVE');
       db.pragma('journal_mode = WAL');
@@ -201,13 +201,13 @@ describe('ImageRecordStore', () => {
 
   describe('sets aside and begins anew', () => {
     const foreign = () => {
-      const database = new Sqlite(file());
+      const database = openSqlite(file());
       database.exec('CREATE TABLE somebody (else TEXT)'.replace('else', 'other'));
       database.close();
     };
     const later = () => {
       openStore().close();
-      const database = new Sqlite(file());
+      const database = openSqlite(file());
       database.pragma(`user_version = ${migrations.length + 1}`);
       database.close();
     };
@@ -345,7 +345,7 @@ describe('ImageRecordStore', () => {
 
 describe('migrate', () => {
   it('brings an older file up step by step and keeps what it holds', () => {
-    const database = new Sqlite(':memory:');
+    const database = openSqlite(':memory:');
     migrate(database, migrations.slice(0, 1));
     database.prepare("INSERT INTO hold VALUES ('nginx', 5)").run();
     const next = 'ALTER TABLE hold ADD COLUMN owner TEXT';
@@ -359,7 +359,7 @@ describe('migrate', () => {
   });
 
   it('leaves the file as it was when a step fails', () => {
-    const database = new Sqlite(':memory:');
+    const database = openSqlite(':memory:');
     expect(() => {
       migrate(database, [...migrations, 'CREATE TABLE half (a); NONSENSE']);
     }).toThrow('syntax error');
@@ -371,7 +371,7 @@ describe('migrate', () => {
   });
 
   it('is preceded by a check that refuses a file of a later version', () => {
-    const database = new Sqlite(':memory:');
+    const database = openSqlite(':memory:');
     migrate(database);
     expect(() => {
       checkUsable(database, []);

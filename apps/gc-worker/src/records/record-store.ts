@@ -28,7 +28,6 @@ export interface RecordStoreOptions {
   readonly keep: 'on-disk' | 'in-memory';
   readonly now: () => Date;
   readonly log: RecordLog;
-  readonly nativeBinding?: string;
   /** Called when a file could not be used and was set aside. */
   readonly onSetAside?: (reason: string) => void;
   /** Called when the store is opened, and when its state changes. */
@@ -282,32 +281,31 @@ export class ImageRecordStore {
   }
 
   private openFile(): void {
-    const { stateDir, nativeBinding } = this.options;
-    const options = { path: this.path, ...(nativeBinding === undefined ? {} : { nativeBinding }) };
+    const { stateDir } = this.options;
     try {
       mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-      this.file = this.openUsable(options);
+      this.file = this.openUsable();
     } catch (error) {
       if (isHeld(error)) throw heldError(stateDir);
       this.failed(error);
-      this.readInsteadOfOpening(options);
+      this.readInsteadOfOpening();
     }
   }
 
   /** Opens and reads; a file whose content cannot be used is set aside once. */
-  private openUsable(options: { path: string; nativeBinding?: string }): RecordFile {
+  private openUsable(): RecordFile {
     try {
-      return this.openAndRead(options);
+      return this.openAndRead();
     } catch (error) {
       if (!(error instanceof UnusableRecordsError) && !isDamage(error)) throw error;
       this.setAside(error);
       this.isRebuilding = true;
-      return this.openAndRead(options);
+      return this.openAndRead();
     }
   }
 
-  private openAndRead(options: { path: string; nativeBinding?: string }): RecordFile {
-    const file = RecordFile.open(options);
+  private openAndRead(): RecordFile {
+    const file = RecordFile.open(this.path);
     try {
       this.remembered = file.read();
       return file;
@@ -328,9 +326,9 @@ export class ImageRecordStore {
   }
 
   /** The file cannot be opened for writing (no space, read-only): its ages still count. */
-  private readInsteadOfOpening(options: { path: string; nativeBinding?: string }): void {
+  private readInsteadOfOpening(): void {
     try {
-      this.remembered = RecordFile.readWithoutWriting(options);
+      this.remembered = RecordFile.readWithoutWriting(this.path);
     } catch (error) {
       const reason = errorMessage(error);
       this.options.log.warn({ path: this.path, reason }, 'records cannot be read');
@@ -363,15 +361,14 @@ export class ImageRecordStore {
 
   /** Opens the file for the state in memory, which is newer than what it holds. */
   private reopen(): RecordFile {
-    const { stateDir, nativeBinding } = this.options;
-    const options = { path: this.path, ...(nativeBinding === undefined ? {} : { nativeBinding }) };
+    const { stateDir } = this.options;
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
     try {
-      return RecordFile.open(options);
+      return RecordFile.open(this.path);
     } catch (error) {
       if (!(error instanceof UnusableRecordsError)) throw error;
       this.setAside(error);
-      return RecordFile.open(options);
+      return RecordFile.open(this.path);
     }
   }
 

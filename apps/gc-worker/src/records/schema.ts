@@ -1,4 +1,4 @@
-import type { Database } from 'better-sqlite3';
+import type { Database } from '@stowage/sqlite';
 
 /** Written into the file's header, so that a file of another program is recognised. */
 const applicationId = 0x53544743;

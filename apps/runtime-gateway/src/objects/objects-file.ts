@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
-import Sqlite from 'better-sqlite3';
-import type { Database } from 'better-sqlite3';
 import { errorMessage } from '@stowage/errors';
+import { openSqlite } from '@stowage/sqlite';
+import type { Database } from '@stowage/sqlite';
 import type { ObjectKind, ObjectStore } from './known-objects';
 import type { KnownContainer, KnownSandbox } from './types';
 
@@ -28,7 +28,6 @@ export type MomentName = 'observing-since' | 'unavailable-since';
 export interface ObjectsFileOptions {
   /** Folder of the file `objects.db`; made when it is missing. */
   readonly stateDir: string;
-  readonly nativeBinding?: string;
   readonly now: () => number;
   readonly log: {
     info(fields: object, message: string): void;
@@ -123,7 +122,7 @@ export class ObjectsFile implements ObjectStore {
   #open(): Database {
     mkdirSync(this.options.stateDir, { recursive: true, mode: 0o750 });
     try {
-      this.#database = openDatabase(this.#path, this.options.nativeBinding);
+      this.#database = openDatabase(this.#path);
       // Content that cannot be read is damage too.
       this.#read(this.#database);
     } catch (error) {
@@ -135,7 +134,7 @@ export class ObjectsFile implements ObjectStore {
         { path: this.#path, aside, reason: errorMessage(error) },
         'known objects could not be read: begun anew from what the runtime lists',
       );
-      this.#database = openDatabase(this.#path, this.options.nativeBinding);
+      this.#database = openDatabase(this.#path);
     }
     return this.#database;
   }
@@ -211,11 +210,8 @@ export class ObjectsFile implements ObjectStore {
   }
 }
 
-function openDatabase(file: string, nativeBinding: string | undefined): Database {
-  const database = new Sqlite(file, {
-    timeout: 1000,
-    ...(nativeBinding === undefined ? {} : { nativeBinding }),
-  });
+function openDatabase(file: string): Database {
+  const database = openSqlite(file, { timeout: 1000 });
   try {
     database.pragma('locking_mode = EXCLUSIVE');
     database.pragma('journal_mode = WAL');
