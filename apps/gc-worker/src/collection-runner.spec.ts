@@ -172,18 +172,17 @@ describe('due', () => {
     });
   });
 
-  it('reports a runtime that is away only while a mark is exceeded', async () => {
+  it('reports a runtime that is away only while a mark of an image file system is exceeded', async () => {
     const collections = runner();
     const since = new Date(now);
     worker.runtime.failure = new RuntimeUnavailableError('unix:///x', since, 'ENOENT');
     await collections.due('period', { signal });
     expect(worker.takeEvents()).toEqual([]);
-    worker.store.setExceeded({
-      mountpoint: '/images',
-      resource: 'bytes',
-      level: 'high',
-      since: now,
-    });
+    const mark = { resource: 'bytes', level: 'high', since: now } as const;
+    worker.store.setExceeded({ ...mark, mountpoint: '/containers', role: 'container' });
+    await collections.due('period', { signal });
+    expect(worker.takeEvents()).toEqual([]);
+    worker.store.setExceeded({ ...mark, mountpoint: '/images', role: 'image' });
     await collections.due('mark-crossed', { signal });
     expect(lastData()).toMatchObject({ error: { code: 'runtime-unavailable' }, removedCount: 0 });
     expect(worker.takeEvents()).toEqual(['GarbageCollectionFailed /images']);

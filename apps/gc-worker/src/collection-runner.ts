@@ -385,7 +385,7 @@ export class CollectionRunner {
     // Without a mark that is exceeded nobody waits for this collection.
     const mountpoint = this.parts.store
       .exceeded()
-      .find(({ level }) => level !== 'warning')?.mountpoint;
+      .find(({ role, level }) => role === 'image' && level !== 'warning')?.mountpoint;
     if (mountpoint === undefined || !this.tellsFailure()) return;
     publish('GarbageCollectionFailed', mountpoint, {
       trigger: 'threshold',

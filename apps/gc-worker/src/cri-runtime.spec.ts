@@ -86,10 +86,14 @@ describe('CriRuntime', () => {
     await expect(cri.imageVolumes('bad', { signal })).rejects.toThrow('x');
   });
 
-  it('reads mount points', async () => {
+  it('reads mount points of images and of containers', async () => {
     const imageFilesystems = [{ fsId: { mountpoint: '/a' } }, { fsId: undefined }];
-    const imageFsInfo = () => Promise.resolve({ imageFilesystems });
-    expect(await runtime({ imageFsInfo }).imageFileSystems({ signal })).toEqual(['/a']);
+    const containerFilesystems = [{ fsId: { mountpoint: '/b' } }, { fsId: { mountpoint: '' } }];
+    const imageFsInfo = () => Promise.resolve({ imageFilesystems, containerFilesystems });
+    expect(await runtime({ imageFsInfo }).mountpoints({ signal })).toEqual({
+      image: ['/a'],
+      container: ['/b'],
+    });
   });
 
   it('removes by image id', async () => {

@@ -1,9 +1,10 @@
 import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
+import type { FilesystemUsage } from '@stowage/cri-proto';
 import { toGrpcStatus } from '@stowage/errors';
 import type { ImageContent } from './image-contents';
 import type { ContainerUse } from './image-use';
 import type { ListedImage } from './records/apply-detection';
-import type { Runtime } from './runtime';
+import type { Mountpoints, Runtime } from './runtime';
 
 /** Labels by which kubelet marks its containers. */
 const labels = {
@@ -89,11 +90,12 @@ export class CriRuntime implements Runtime {
     return sandboxImageOf(info.config);
   }
 
-  async imageFileSystems(options: { signal: AbortSignal }): Promise<string[]> {
-    const { imageFilesystems } = await this.image.imageFsInfo({}, options);
-    return imageFilesystems
-      .map(({ fsId }) => fsId?.mountpoint ?? '')
-      .filter((mountpoint) => mountpoint !== '');
+  async mountpoints(options: { signal: AbortSignal }): Promise<Mountpoints> {
+    const { imageFilesystems, containerFilesystems } = await this.image.imageFsInfo({}, options);
+    return {
+      image: mountpointsOf(imageFilesystems),
+      container: mountpointsOf(containerFilesystems),
+    };
   }
 
   async storedBytes(options: { signal: AbortSignal }): Promise<number | null> {
@@ -114,6 +116,9 @@ export class CriRuntime implements Runtime {
     await this.image.removeImage({ image: { image: imageId } }, options);
   }
 }
+
+const mountpointsOf = (filesystems: readonly FilesystemUsage[]): string[] =>
+  filesystems.map(({ fsId }) => fsId?.mountpoint ?? '').filter((mountpoint) => mountpoint !== '');
 
 /**
  * Reference of the sandbox image in the verbose status of a runtime: `sandboxImage` of containerd 1, `pinnedImages.sandbox` of

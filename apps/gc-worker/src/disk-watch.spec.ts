@@ -150,6 +150,92 @@ describe('poll', () => {
   });
 });
 
+describe('container file systems', () => {
+  beforeEach(() => {
+    worker.runtime.containerFileSystems = ['/containers'];
+    measured = { '/images': used(50), '/containers': used(50) };
+  });
+
+  it('are told with their role and hysteresis, and give no reason to collect', async () => {
+    const disks = watch();
+    const seen: [number, string[]][] = [];
+    for (const percent of [50, 97, 90, 80]) {
+      measured['/containers'] = used(percent);
+      worker.clock += 1000;
+      const { crossed, overHigh } = await disks.poll({ signal });
+      expect([crossed, overHigh]).toEqual([[], false]);
+      expect(worker.published.every(({ data }) => data.role === 'container')).toBe(true);
+      const marks = worker.published.map(({ data }) => String(data.mark));
+      seen.push([percent, worker.takeEvents().map((event, at) => `${event} ${marks[at] ?? ''}`)]);
+    }
+    expect(seen).toEqual([
+      [50, []],
+      [97, ['ThresholdExceeded /containers high', 'ThresholdExceeded /containers critical']],
+      [90, ['ThresholdRecovered /containers critical']],
+      [80, ['ThresholdRecovered /containers high']],
+    ]);
+  });
+
+  it('and image file systems have marks and trends of their own', async () => {
+    const disks = watch();
+    for (const percent of [10, 14, 18, 22, 26]) {
+      measured['/containers'] = used(percent);
+      worker.clock += 10_000;
+      await disks.poll({ signal });
+    }
+    expect(worker.published).toMatchObject([
+      { subject: '/containers', data: { role: 'container', mark: 'warning' } },
+    ]);
+    measured['/images'] = used(90);
+    expect((await disks.poll({ signal })).crossed).toEqual(['/images']);
+    expect(worker.published.at(-1)).toMatchObject({ subject: '/images', data: { role: 'image' } });
+    expect(disks.trends().get('/images')?.bytes).toBeDefined();
+    const metrics = await worker.registry.metrics();
+    const labels = 'mountpoint="/containers",role="container"';
+    expect(metrics).toContain(`stowage_gc_filesystem_used_percent{${labels}} 26`);
+    expect(metrics).toContain(`stowage_gc_filesystem_time_to_full_seconds{${labels},`);
+    expect(metrics).toContain(
+      `stowage_gc_threshold_exceeded{${labels},resource="bytes",mark="warning"} 1`,
+    );
+  });
+
+  it.each([
+    ['path', ['/images'], { '/images': used(90) }],
+    ['device', ['/c'], { '/images': { ...used(90), device: '7' }, '/c': { device: '7' } }],
+  ])(
+    'that are an image file system by %s count once, as that',
+    async (_, containers: string[], values: Record<string, Partial<MeasuredFileSystem>>) => {
+      worker.runtime.containerFileSystems = containers;
+      measured = values;
+      const { disks, crossed } = await watch().poll({ signal });
+      expect(disks).toMatchObject([{ mountpoint: '/images', role: 'image' }]);
+      expect(crossed).toEqual(['/images']);
+      expect(worker.takeEvents()).toEqual(['ThresholdExceeded /images']);
+      expect(problem).toBeUndefined();
+    },
+  );
+
+  it('are nothing that a collection looks at, nor watched with kubelet’s option', async () => {
+    expect(await watch().read({ signal })).toMatchObject([{ mountpoint: '/images' }]);
+    const { disks } = await watch({ imageFileSystems: 'first' }).poll({ signal });
+    expect(disks).toMatchObject([{ mountpoint: '/images' }]);
+  });
+
+  it('that cannot be seen are named, whoever looks in between', async () => {
+    delete measured['/containers'];
+    const disks = watch();
+    await disks.poll({ signal });
+    await disks.read({ signal });
+    expect(problem).toMatch(/^container file system \/containers \(ENOENT: \/containers\) cannot/);
+    measured = {};
+    await disks.poll({ signal });
+    expect(problem).toMatch(/^image file system \/images \(.*\) and container file system \/cont/);
+    measured = { '/images': {}, '/containers': {} };
+    await disks.poll({ signal });
+    expect(problem).toBeUndefined();
+  });
+});
+
 describe('read', () => {
   it('takes only the first file system with kubelet’s option', async () => {
     worker.runtime.fileSystems = ['/a', '/b'];

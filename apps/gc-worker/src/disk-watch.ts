@@ -4,13 +4,14 @@ import type { GcMetrics } from './metrics';
 import type { CollectionPolicy } from './policy';
 import type { Publish } from './publish';
 import type { ImageRecordStore } from './records/record-store';
-import type { Runtime } from './runtime';
+import type { Mountpoints, Runtime } from './runtime';
 import { isExceeded, marksOf, type Mark, type Resource } from './marks';
 import { assessDisk, type DiskAssessment, type FileSystemReading } from './threshold';
 import { SampleRing, type Trend } from './trend';
+import type { FileSystemRole } from './types';
 
 /** A file system as the machine tells it. */
-export interface MeasuredFileSystem extends Omit<FileSystemReading, 'mountpoint'> {
+export interface MeasuredFileSystem extends Omit<FileSystemReading, 'mountpoint' | 'role'> {
   /** Tells two paths on one file system. */
   readonly device: string;
 }
@@ -19,7 +20,7 @@ export interface MeasuredFileSystem extends Omit<FileSystemReading, 'mountpoint'
 type MeasureFileSystem = (path: string) => Promise<MeasuredFileSystem>;
 
 export interface DiskWatchParts {
-  readonly runtime: Pick<Runtime, 'imageFileSystems'>;
+  readonly runtime: Pick<Runtime, 'mountpoints'>;
   readonly measure: MeasureFileSystem;
   readonly policy: CollectionPolicy;
   readonly store: Pick<
@@ -45,9 +46,9 @@ type Trends = Partial<Record<Resource, Trend>>;
 /** What a poll found. */
 export interface DiskPoll {
   readonly disks: readonly DiskAssessment[];
-  /** Mount points that crossed the high mark upwards in this poll. */
+  /** Mount points of image file systems that crossed the high mark upwards in this poll. */
   readonly crossed: readonly string[];
-  /** True when any file system is at or over the high mark. */
+  /** True when any image file system is at or over the high mark. */
   readonly overHigh: boolean;
   readonly trends: ReadonlyMap<string, Trends>;
 }
@@ -56,13 +57,18 @@ export interface DiskPoll {
 const mountpointsMaxAgeMs = 60_000;
 
 /**
- * Watches the image file systems: where they are says the runtime, how full they are the file system itself. Crossing the
- * high mark is told once, with its end when the low mark is reached; each file system on its own.
+ * Watches the file systems of images and of containers: where they are says the runtime, how full they are the file system itself.
+ * Crossing a mark is told once, and its end; each file system on its own. Only image file systems give reason to collect.
  */
 export class DiskWatch {
-  private mountpoints: readonly string[] | undefined;
+  private mountpoints: Mountpoints | undefined;
   private askedAt = -Infinity;
   private lastTrends: ReadonlyMap<string, Trends> = new Map();
+  /** What could not be measured at the last look. */
+  private readonly invisible: Record<FileSystemRole, readonly string[]> = {
+    image: [],
+    container: [],
+  };
   private readonly rings = new Map<string, Record<Resource, SampleRing>>();
 
   constructor(private readonly parts: DiskWatchParts) {}
@@ -76,28 +82,19 @@ export class DiskWatch {
    * The image file systems now, each once. Those that this process cannot see are left out and told through health. Throws when the
    * runtime never said where they are and does not answer.
    */
-  async read({ signal }: { signal: AbortSignal }): Promise<FileSystemReading[]> {
-    const readings: FileSystemReading[] = [];
-    const devices = new Set<string>();
-    const invisible: string[] = [];
-    for (const mountpoint of await this.findMountpoints(signal)) {
-      try {
-        const { device, ...reading } = await this.measureVisible(mountpoint);
-        if (devices.has(device)) continue;
-        devices.add(device);
-        readings.push({ mountpoint, ...reading });
-      } catch (error) {
-        invisible.push(`${mountpoint} (${errorMessage(error)})`);
-      }
-    }
-    this.reportVisibility(invisible);
-    return readings;
+  read(options: { signal: AbortSignal }): Promise<FileSystemReading[]> {
+    return this.measured(['image'], options);
+  }
+
+  /** As {@link DiskWatch.read}, and after them the container file systems that are none of those. */
+  readAll(options: { signal: AbortSignal }): Promise<FileSystemReading[]> {
+    return this.measured(['image', 'container'], options);
   }
 
   /** One look: state, events and metrics of each file system. Throws as {@link DiskWatch.read} does. */
   async poll({ signal }: { signal: AbortSignal }): Promise<DiskPoll> {
     const { policy, metrics } = this.parts;
-    const readings = await this.read({ signal });
+    const readings = await this.readAll({ signal });
     const disks = readings
       .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
       .map((reading) => assessDisk(reading, policy));
@@ -108,7 +105,8 @@ export class DiskWatch {
       for (const mark of marksOf(disk, found, policy)) {
         const isNew = this.moveMark(mark, disk, found[mark.resource]);
         // Becoming critical may open what the maintenance windows held back.
-        if (isNew && mark.level !== 'warning') crossed.push(disk.mountpoint);
+        if (isNew && mark.level !== 'warning' && disk.role === 'image')
+          crossed.push(disk.mountpoint);
       }
     }
     this.dropUnwatched(disks, trends);
@@ -116,7 +114,7 @@ export class DiskWatch {
     return {
       disks,
       crossed: [...new Set(crossed)],
-      overHigh: disks.some((disk) => disk.overHigh),
+      overHigh: disks.some(({ role, overHigh }) => role === 'image' && overHigh),
       trends,
     };
   }
@@ -151,7 +149,7 @@ export class DiskWatch {
     const since = store.exceededSince(mark);
     const isNow = isExceeded(mark, since !== undefined);
     if (isNow === (since !== undefined)) return false;
-    const { mountpoint, resource, level } = mark;
+    const { mountpoint, role, resource, level } = mark;
     const { usedPercent, bytesToFree } = disk;
     if (since === undefined) {
       const data = eventData.thresholdExceeded(disk, mark, policy, trend);
@@ -159,7 +157,7 @@ export class DiskWatch {
       store.setExceeded({ ...mark, since: now() });
       const { cause } = mark;
       log.warn(
-        { mountpoint, resource, level, cause, usedPercent, bytesToFree, trend },
+        { mountpoint, role, resource, level, cause, usedPercent, bytesToFree, trend },
         `${level} mark exceeded`,
       );
       return true;
@@ -167,7 +165,7 @@ export class DiskWatch {
     const data = eventData.thresholdRecovered(disk, mark, Math.min(since, now()), now());
     publish('ThresholdRecovered', mountpoint, data);
     store.dropExceeded(mark);
-    log.info({ mountpoint, resource, level, usedPercent }, `${level} mark recovered`);
+    log.info({ mountpoint, role, resource, level, usedPercent }, `${level} mark recovered`);
     return false;
   }
 
@@ -188,17 +186,47 @@ export class DiskWatch {
     }
   }
 
-  private async findMountpoints(signal: AbortSignal): Promise<readonly string[]> {
+  private async measured(
+    roles: readonly FileSystemRole[],
+    { signal }: { signal: AbortSignal },
+  ): Promise<FileSystemReading[]> {
+    const mountpoints = await this.findMountpoints(signal);
+    const readings: FileSystemReading[] = [];
+    const devices = new Set<string>();
+    for (const role of roles) {
+      const invisible: string[] = [];
+      for (const mountpoint of mountpoints[role]) {
+        try {
+          const { device, ...reading } = await this.measureVisible(mountpoint);
+          if (devices.has(device)) continue;
+          devices.add(device);
+          readings.push({ mountpoint, role, ...reading });
+        } catch (error) {
+          invisible.push(`${mountpoint} (${errorMessage(error)})`);
+        }
+      }
+      this.invisible[role] = invisible;
+    }
+    this.reportVisibility();
+    return readings;
+  }
+
+  private async findMountpoints(signal: AbortSignal): Promise<Mountpoints> {
     const { runtime, policy, now } = this.parts;
     const age = now() - this.askedAt;
     if (this.mountpoints !== undefined && age >= 0 && age < mountpointsMaxAgeMs) {
       return this.mountpoints;
     }
     try {
-      const listed = await runtime.imageFileSystems({ signal });
-      if (listed.length === 0) throw new Error('imageFs information is unavailable');
-      const first = policy.differences.imageFileSystems === 'first';
-      this.mountpoints = first ? listed.slice(0, 1) : [...new Set(listed)];
+      const { image, container } = await runtime.mountpoints({ signal });
+      if (image.length === 0) throw new Error('imageFs information is unavailable');
+      this.mountpoints =
+        policy.differences.imageFileSystems === 'first'
+          ? { image: image.slice(0, 1), container: [] }
+          : {
+              image: [...new Set(image)],
+              container: [...new Set(container)].filter((path) => !image.includes(path)),
+            };
       this.askedAt = now();
     } catch (error) {
       // Mount points do not move while the runtime is away: measuring goes on with the known ones.
@@ -212,11 +240,14 @@ export class DiskWatch {
     return measure(hostRoot === '' ? mountpoint : `${hostRoot}${mountpoint}`);
   }
 
-  private reportVisibility(invisible: readonly string[]): void {
+  private reportVisibility(): void {
+    const invisible = (['image', 'container'] as const)
+      .filter((role) => this.invisible[role].length > 0)
+      .map((role) => `${role} file system ${this.invisible[role].join(', ')}`);
     this.parts.health(
       invisible.length === 0
         ? undefined
-        : `image file system ${invisible.join(', ')} cannot be measured from this process, so its marks are not watched: ` +
+        : `${invisible.join(' and ')} cannot be measured from this process, so its marks are not watched: ` +
             'mount it here at the same path, or below hostRoot (STOWAGE_HOST_ROOT)',
     );
   }

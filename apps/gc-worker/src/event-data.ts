@@ -112,10 +112,11 @@ export function thresholdExceeded(
   policy: CollectionPolicy,
   trend?: Trend,
 ): EventData<'ThresholdExceeded'> {
-  const { resource, level } = mark;
+  const { role, resource, level } = mark;
   const isBytes = resource === 'bytes';
   return {
     filesystem: filesystemUsage(disk),
+    role,
     resource,
     mark: level,
     thresholdPercent: mark.thresholdPercent,
@@ -149,6 +150,7 @@ export function thresholdRecovered(
 ): EventData<'ThresholdRecovered'> {
   return {
     filesystem: filesystemUsage(disk),
+    role: mark.role,
     resource: mark.resource,
     mark: mark.level,
     thresholdPercent: mark.thresholdPercent,

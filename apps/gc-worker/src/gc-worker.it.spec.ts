@@ -2,6 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { statfsSync, writeFileSync } from 'node:fs';
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
+import { createTerminatingEndpoint, type Endpoint } from '@stowage/cri-endpoint';
+import { ImageFsInfoResponse } from '@stowage/cri-proto';
 import {
   eventually,
   eventuallyPasses,
@@ -185,6 +188,26 @@ async function fillUp(folder: string): Promise<boolean> {
 const idsOf = (removals: readonly { data: { imageId?: string } }[]): (string | undefined)[] =>
   removals.map(({ data }) => data.imageId);
 
+/** containerd, but for the file system of containers, which is said to lie at `mountpoint`. */
+function splitRuntime(image: ImageServiceClient, mountpoint: string): Promise<Endpoint> {
+  return createTerminatingEndpoint({
+    socketPath: path.join(stack.dir, 'split.sock'),
+    upstream: { address: () => stack.containerd.socket },
+    handlers: {
+      '/runtime.v1.ImageService/ImageFsInfo': async () => {
+        const { imageFilesystems } = await image.imageFsInfo({});
+        return ImageFsInfoResponse.encode(
+          ImageFsInfoResponse.fromPartial({
+            imageFilesystems,
+            containerFilesystems: [{ fsId: { mountpoint } }],
+          }),
+        ).finish();
+      },
+    },
+    unavailableReason: () => undefined,
+  });
+}
+
 describe('gc-worker on a real node', () => {
   test('collects least recently used images when the high mark is crossed, keeps the others, tells what happened', async () => {
     await startWorker();
@@ -257,6 +280,48 @@ describe('gc-worker on a real node', () => {
     );
     await rm(filler);
     await pod.remove();
+  });
+
+  test('warns of a file system of containers alone, and removes no image for it', async () => {
+    const containers = path.join(stack.dir, 'containers');
+    await mkdir(containers);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', containers]);
+    expect(mounted.status).toBe(0);
+    const collections = events.named('GarbageCollected').length;
+    const image = connectImageService({ endpoint: stack.containerd.endpoint });
+    const runtime = await splitRuntime(image, containers);
+    try {
+      await startWorker({
+        STOWAGE_IMAGE_ENDPOINT: `unix://${path.join(stack.dir, 'split.sock')}`,
+      });
+      const filler = path.join(containers, 'filler');
+      writeFileSync(filler, Buffer.alloc(15 << 20, 1));
+      const isIts = ({ subject }: { subject: string }) => subject === containers;
+      const exceeded = await events.waitFor(
+        'ThresholdExceeded',
+        (event) => isIts(event) && event.data.mark === 'high',
+      );
+      expect(exceeded.data).toMatchObject({ role: 'container', thresholdPercent: highPercent });
+      const plan = await command<PlanReply>('plan');
+      expect(plan.result).toMatchObject({ trigger: 'none', removeCount: 0 });
+      const { body } = await worker!.get('/metrics');
+      expect(body).toContain(
+        `stowage_gc_threshold_exceeded{mountpoint="${containers}",role="container",resource="bytes",mark="high"} 1`,
+      );
+      await rm(filler);
+      const recovered = await events.waitFor(
+        'ThresholdRecovered',
+        (event) => isIts(event) && event.data.mark === 'high',
+      );
+      expect(recovered.data.role).toBe('container');
+      expect(events.named('GarbageCollected')).toHaveLength(collections);
+      expect(events.invalid).toEqual([]);
+    } finally {
+      await worker?.stop();
+      await runtime.close();
+      image.close();
+      spawnSync('umount', [containers]);
+    }
   });
 
   test('remembers first detected over kill -9 and restart, and goes on with its event sequence', async () => {

@@ -1,7 +1,7 @@
 import type { CollectionPolicy } from './policy';
 import type { DiskAssessment } from './threshold';
 import type { Trend } from './trend';
-import type { ExceededMark } from './types';
+import type { ExceededMark, FileSystemRole } from './types';
 
 export type Resource = ExceededMark['resource'];
 
@@ -11,6 +11,7 @@ export type Level = ExceededMark['level'];
 /** A mark against the state of its file system. Between reached and left a state stays what it was. */
 export interface Mark {
   readonly mountpoint: string;
+  readonly role: FileSystemRole;
   readonly resource: Resource;
   readonly level: Level;
   /** The mark as used percent. */
@@ -49,7 +50,7 @@ function levels(
   trend: Trend | undefined,
   policy: CollectionPolicy,
 ): Mark[] {
-  const { mountpoint } = disk;
+  const { mountpoint, role } = disk;
   const marks: Mark[] = [];
   const { warningThresholdPercent: warning, criticalThresholdPercent: critical } = policy;
   if (warning > 0 || policy.warningTimeToFullMs > 0) {
@@ -60,6 +61,7 @@ function levels(
     const stillByTrend = timeToFullMs < policy.warningTimeToFullMs * trendHysteresis;
     marks.push({
       mountpoint,
+      role,
       resource,
       level: 'warning',
       thresholdPercent: warning > 0 ? warning : 100,
@@ -72,6 +74,7 @@ function levels(
   if (critical < 100) {
     marks.push({
       mountpoint,
+      role,
       resource,
       level: 'critical',
       thresholdPercent: critical,
@@ -88,8 +91,8 @@ function levels(
  * stay one above the low mark. With equal marks it is left only below them.
  */
 function highMark(resource: Resource, disk: DiskAssessment, policy: CollectionPolicy): Mark {
-  const { mountpoint, capacityBytes } = disk;
-  const mark = { mountpoint, resource, level: 'high', cause: 'used' } as const;
+  const { mountpoint, role, capacityBytes } = disk;
+  const mark = { mountpoint, role, resource, level: 'high', cause: 'used' } as const;
   if (resource === 'inodes') {
     return {
       ...mark,

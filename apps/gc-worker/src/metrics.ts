@@ -99,48 +99,48 @@ export class GcMetrics {
       labelNames: ['rule'],
       registers,
     });
-    const perDisk = { labelNames: ['mountpoint'] as const, registers };
+    const perDisk = { labelNames: ['mountpoint', 'role'] as const, registers };
     this.capacity = new Gauge({
       name: 'stowage_gc_filesystem_capacity_bytes',
-      help: 'Capacity of an image file system.',
+      help: 'Capacity of an image or container file system.',
       ...perDisk,
     });
     this.available = new Gauge({
       name: 'stowage_gc_filesystem_available_bytes',
-      help: 'Bytes available to unprivileged users on an image file system.',
+      help: 'Bytes available to unprivileged users on an image or container file system.',
       ...perDisk,
     });
     this.usedPercent = new Gauge({
       name: 'stowage_gc_filesystem_used_percent',
-      help: "Used percent of an image file system in kubelet's integer arithmetic.",
+      help: "Used percent of an image or container file system in kubelet's integer arithmetic.",
       ...perDisk,
     });
     this.inodes = new Gauge({
       name: 'stowage_gc_filesystem_inodes',
-      help: 'Inodes of an image file system; absent where their number is not fixed.',
+      help: 'Inodes of an image or container file system; absent where their number is not fixed.',
       ...perDisk,
     });
     this.inodesFree = new Gauge({
       name: 'stowage_gc_filesystem_inodes_free',
-      help: 'Free inodes of an image file system; absent where their number is not fixed.',
+      help: 'Free inodes of an image or container file system; absent where their number is not fixed.',
       ...perDisk,
     });
     this.exceeded = new Gauge({
       name: 'stowage_gc_threshold_exceeded',
-      help: '1 from the time an image file system reached a mark (warning, high, critical; of bytes or inodes) until it has left it; marks never reached are absent.',
-      labelNames: ['mountpoint', 'resource', 'mark'],
+      help: '1 from the time an image or container file system reached a mark (warning, high, critical; of bytes or inodes) until it has left it; marks never reached are absent.',
+      labelNames: ['mountpoint', 'role', 'resource', 'mark'],
       registers,
     });
     this.timeToFull = new Gauge({
       name: 'stowage_gc_filesystem_time_to_full_seconds',
-      help: 'Time until an image file system is full at the rate of the last minutes; absent while it does not fill or that is not known.',
-      labelNames: ['mountpoint', 'resource'],
+      help: 'Time until an image or container file system is full at the rate of the last minutes; absent while it does not fill or that is not known.',
+      labelNames: ['mountpoint', 'role', 'resource'],
       registers,
     });
     this.changeRate = new Gauge({
       name: 'stowage_gc_filesystem_used_change_per_second',
       help: 'Change of the used bytes or inodes per second over the last minutes; absent until there are enough measurements.',
-      labelNames: ['mountpoint', 'resource'],
+      labelNames: ['mountpoint', 'role', 'resource'],
       registers,
     });
     this.leakedBytes = new Gauge({
@@ -237,33 +237,40 @@ export class GcMetrics {
     // A file system that is unmounted, or a mark that is left, must not stay in the page for ever.
     this.timeToFull.reset();
     this.changeRate.reset();
-    for (const [mountpoint, found] of trends) {
+    for (const { mountpoint, role } of disks) {
+      const found = trends.get(mountpoint) ?? {};
       for (const resource of ['bytes', 'inodes'] as const) {
         const trend = found[resource];
         if (trend === undefined) continue;
-        this.changeRate.set({ mountpoint, resource }, trend.perSecond);
+        this.changeRate.set({ mountpoint, role, resource }, trend.perSecond);
         if (trend.timeToFullMs === undefined) continue;
-        this.timeToFull.set({ mountpoint, resource }, trend.timeToFullMs / 1000);
+        this.timeToFull.set({ mountpoint, role, resource }, trend.timeToFullMs / 1000);
       }
     }
-    for (const { mountpoint, resource, level } of exceeded) {
-      this.everExceeded.set(`${resource} ${level} ${mountpoint}`, { mountpoint, resource, level });
+    for (const { mountpoint, role, resource, level } of exceeded) {
+      this.everExceeded.set(`${resource} ${level} ${mountpoint}`, {
+        mountpoint,
+        role,
+        resource,
+        level,
+      });
     }
-    for (const { mountpoint, resource, level } of this.everExceeded.values()) {
+    for (const { mountpoint, role, resource, level } of this.everExceeded.values()) {
       const isNow = exceeded.some(
         (mark) =>
           mark.mountpoint === mountpoint && mark.resource === resource && mark.level === level,
       );
-      this.exceeded.set({ mountpoint, resource, mark: level }, isNow ? 1 : 0);
+      this.exceeded.set({ mountpoint, role, resource, mark: level }, isNow ? 1 : 0);
     }
     for (const disk of disks) {
-      const { mountpoint } = disk;
-      this.capacity.set({ mountpoint }, disk.capacityBytes);
-      this.available.set({ mountpoint }, disk.availableBytes);
-      this.usedPercent.set({ mountpoint }, disk.usedPercent);
-      if (disk.inodes != null && disk.inodes > 0) this.inodes.set({ mountpoint }, disk.inodes);
+      const { mountpoint, role } = disk;
+      this.capacity.set({ mountpoint, role }, disk.capacityBytes);
+      this.available.set({ mountpoint, role }, disk.availableBytes);
+      this.usedPercent.set({ mountpoint, role }, disk.usedPercent);
+      if (disk.inodes != null && disk.inodes > 0)
+        this.inodes.set({ mountpoint, role }, disk.inodes);
       if (disk.inodesUsedPercent != null) {
-        this.inodesFree.set({ mountpoint }, disk.inodesFree ?? 0);
+        this.inodesFree.set({ mountpoint, role }, disk.inodesFree ?? 0);
       }
     }
   }

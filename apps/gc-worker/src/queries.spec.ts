@@ -6,9 +6,13 @@ import { disk, minutes, policy } from './testing/plan-fixtures';
 
 const { signal } = new AbortController();
 
+const role = 'container' as const;
+
 async function queries(...ids: string[]) {
   const worker = new FakeWorker();
-  const disks = { read: () => Promise.resolve([disk(90)]), trends: () => new Map() };
+  const read = () => Promise.resolve([disk(90)]);
+  const readAll = async () => [...(await read()), { ...disk(50, '/containers'), role }];
+  const disks = { read, readAll, trends: () => new Map() };
   const runner = new CollectionRunner({
     policy: policy(),
     runtime: worker.runtime,
@@ -97,7 +101,10 @@ describe('GcQueries', () => {
     expect(ran).toMatchObject({ removedCount: 2, failure: { code: 'insufficient-space-freed' } });
     expect(await answers.status({ signal })).toMatchObject({
       collects: true,
-      disks: [{ mountpoint: '/images', usedPercent: 90, exceededSince: null }],
+      disks: [
+        { mountpoint: '/images', role: 'image', usedPercent: 90, exceededSince: null },
+        { mountpoint: '/containers', role, usedPercent: 50, exceededSince: null },
+      ],
       records: { state: 'in-memory', images: 0 },
       lastCollection: ran,
     });

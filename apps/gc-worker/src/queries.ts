@@ -27,7 +27,7 @@ interface Page {
 export interface GcQueriesParts {
   readonly runner: CollectionRunner;
   readonly store: ImageRecordStore;
-  readonly disks: Pick<DiskWatch, 'read' | 'trends'>;
+  readonly disks: Pick<DiskWatch, 'readAll' | 'trends'>;
   readonly imageList: Pick<ImageList, 'at' | 'nodeImages'>;
   readonly nodeStatusMaxImages: number;
   readonly policy: Pick<LivePolicy, 'current' | 'lastRefusal'>;
@@ -96,7 +96,7 @@ export class GcQueries {
     let readings: DiskAssessment[] = [];
     let diskProblem: string | undefined;
     try {
-      readings = (await disks.read(options))
+      readings = (await disks.readAll(options))
         .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
         .map((reading) => assessDisk(reading, policy));
     } catch (error) {

@@ -1,6 +1,10 @@
 import type { ImageContent } from './image-contents';
 import type { ContainerUse } from './image-use';
 import type { ListedImage } from './records/apply-detection';
+import type { FileSystemRole } from './types';
+
+/** Mount points by what the runtime keeps there. */
+export type Mountpoints = Readonly<Record<FileSystemRole, readonly string[]>>;
 
 /** The container runtime as the worker needs it. Every call throws what the runtime answered. */
 export interface Runtime {
@@ -19,8 +23,8 @@ export interface Runtime {
   ): Promise<ImageContent | undefined>;
   /** Reference of the image pods are started with, where the runtime tells it. */
   sandboxImage(options: { signal: AbortSignal }): Promise<string | undefined>;
-  /** Mount points of the file systems that hold images, in the runtime's order. */
-  imageFileSystems(options: { signal: AbortSignal }): Promise<string[]>;
+  /** Mount points of the file systems that hold images and of those that hold containers, in the runtime's order; may be the same. */
+  mountpoints(options: { signal: AbortSignal }): Promise<Mountpoints>;
   /** Bytes that the runtime says its image and container file systems hold of its own; null where it does not tell. */
   storedBytes(options: { signal: AbortSignal }): Promise<number | null>;
   /** Removes an image with all its tags; success when it is gone already. */

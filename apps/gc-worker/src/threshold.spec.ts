@@ -29,6 +29,7 @@ describe('assessDisk', () => {
   it('holds a reading against the marks', () => {
     expect(assessDisk(reading({ availableBytes: 109 }), marks)).toEqual({
       mountpoint: '/images',
+      role: 'image',
       capacityBytes: 1000,
       availableBytes: 109,
       clamped: false,

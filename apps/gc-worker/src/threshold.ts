@@ -1,8 +1,11 @@
 import type { CollectionPolicy } from './policy';
+import type { FileSystemRole } from './types';
 
 /** What one file system says of itself. `null` = it does not say. */
 export interface FileSystemReading {
   readonly mountpoint: string;
+  /** Absent = it holds images. */
+  readonly role?: FileSystemRole;
   readonly capacityBytes: number | null;
   /** Bytes an unprivileged process can still write. */
   readonly availableBytes: number | null;
@@ -29,6 +32,7 @@ export type DiskMarks = Pick<CollectionPolicy, 'highThresholdPercent' | 'lowThre
 /** A reading against the marks of a policy. */
 export interface DiskAssessment {
   readonly mountpoint: string;
+  readonly role: FileSystemRole;
   readonly capacityBytes: number;
   /** Never above the capacity. */
   readonly availableBytes: number;
@@ -96,6 +100,7 @@ export function assessDisk(reading: FileSystemReading, marks: DiskMarks): DiskAs
   const isCritical = (percent: number) => critical < 100 && percent >= critical;
   return {
     mountpoint: reading.mountpoint,
+    role: reading.role ?? 'image',
     capacityBytes,
     availableBytes,
     clamped: reported > capacityBytes,

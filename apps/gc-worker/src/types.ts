@@ -15,13 +15,23 @@ export interface PullFacts {
   readonly sizeBytes: number | null;
 }
 
+/**
+ * What the runtime keeps on a file system: images (and perhaps containers too), or containers' writable layers alone. Removing
+ * images frees nothing on the second.
+ */
+export type FileSystemRole = 'image' | 'container';
+
 /** A mark that is exceeded, and since when (ms since the epoch). */
 export interface ExceededMark {
   readonly mountpoint: string;
+  readonly role: FileSystemRole;
   readonly resource: 'bytes' | 'inodes';
   readonly level: 'warning' | 'high' | 'critical';
   readonly since: number;
 }
+
+/** Which mark of which file system. */
+export type MarkKey = Pick<ExceededMark, 'mountpoint' | 'resource' | 'level'>;
 
 /** What is remembered of an image, over restarts. Times are milliseconds since the epoch. */
 export interface ImageRecord {

@@ -213,7 +213,7 @@ export const holdUntil = timestamp(
 /** Filled share of a file system as seen at one moment. */
 export const filesystemUsage = z
   .looseObject({
-    mountpoint: text('Mount point of the file system that holds the images.'),
+    mountpoint: text('Mount point of the file system.'),
     capacityBytes: bytes('Size of the file system, bytes.'),
     availableBytes: bytes('Bytes available to unprivileged users.'),
     usedPercent: percent(
@@ -225,10 +225,14 @@ export const filesystemUsage = z
     inodesAvailable: count('Free inodes.').optional(),
     inodesUsedPercent: percent('Used share of inodes, counted like `usedPercent`.').optional(),
   })
-  .describe('The file system that holds the images.');
+  .describe('A file system that the runtime keeps images or containers on.');
 
 /** Which limit is meant. */
 export const thresholdMark = {
+  role: openWord(
+    ['image', 'container'],
+    'What the runtime keeps on the file system: images (containers perhaps too), or only containers, where removing images frees nothing and no collection begins. Absent: images.',
+  ).optional(),
   resource: openWord(['bytes', 'inodes'], 'What runs short.'),
   mark: openWord(
     ['warning', 'high', 'critical'],

@@ -2,7 +2,7 @@ import { existsSync, renameSync } from 'node:fs';
 import { databaseCopy } from '@stowage/event-bus';
 import { openSqlite } from '@stowage/sqlite';
 import type { Database, Statement } from '@stowage/sqlite';
-import type { ExceededMark, ImageRecord, ImageUser } from '../types';
+import type { ExceededMark, ImageRecord, ImageUser, MarkKey } from '../types';
 import { checkUsable, migrate, UnusableRecordsError } from './schema';
 
 /** A removal that was begun and whose end is not recorded. */
@@ -36,11 +36,7 @@ export interface Remembered {
 }
 
 /** One text for one mark of one file system. */
-export const markName = ({
-  mountpoint,
-  resource,
-  level,
-}: Pick<ExceededMark, 'mountpoint' | 'resource' | 'level'>): string =>
+export const markName = ({ mountpoint, resource, level }: MarkKey): string =>
   `${resource} ${level} ${mountpoint}`;
 
 export const nothingRemembered = (): Remembered => ({
@@ -150,9 +146,7 @@ export class RecordFile {
       remembered.holds.set(row.name, row.until_ms);
     }
     for (const { since_ms: since, ...key } of this.database
-      .prepare<[], Pick<ExceededMark, 'mountpoint' | 'resource' | 'level'> & { since_ms: number }>(
-        'SELECT * FROM mark',
-      )
+      .prepare<[], Omit<ExceededMark, 'since'> & { since_ms: number }>('SELECT * FROM mark')
       .all()) {
       remembered.exceeded.set(markName(key), { ...key, since });
     }
@@ -229,10 +223,10 @@ export class RecordFile {
     })();
   }
 
-  writeExceeded({ mountpoint, resource, level, since }: ExceededMark): void {
+  writeExceeded({ mountpoint, resource, level, since, role }: ExceededMark): void {
     this.run(
-      'INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?)',
-      ...[mountpoint, resource, level, since],
+      'INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?)',
+      ...[mountpoint, resource, level, since, role],
     );
   }
 

@@ -64,7 +64,12 @@ const app = image('sha256:app', {
   pulled: { durationMs: 1200, sizeBytes: 5000 },
 });
 
-const highMark = { mountpoint: '/images', resource: 'bytes', level: 'high' } as const;
+const highMark = {
+  mountpoint: '/images',
+  role: 'image',
+  resource: 'bytes',
+  level: 'high',
+} as const;
 
 describe('ImageRecordStore', () => {
   it('remembers everything over a restart', () => {
@@ -74,6 +79,7 @@ describe('ImageRecordStore', () => {
     first.setHolds(new Map([['nginx', now + 1]]));
     first.setExceeded({ ...highMark, since: now - 5 });
     first.setExceeded({ ...highMark, level: 'warning', since: now - 9 });
+    first.setExceeded({ ...highMark, mountpoint: '/containers', role: 'container', since: now });
     first.noteRemoved('c', { names: ['c', 'c:1'], removedAt: now - 1, planId: 'plan-0' });
     first.pulled('b', { durationMs: 250, sizeBytes: null });
     first.close();
@@ -87,6 +93,7 @@ describe('ImageRecordStore', () => {
     expect(second.exceeded()).toEqual([
       { ...highMark, since: now - 5 },
       { ...highMark, level: 'warning', since: now - 9 },
+      { ...highMark, mountpoint: '/containers', role: 'container', since: now },
     ]);
     expect(second.exceededSince(highMark)).toBe(now - 5);
     expect([...second.removedImages()]).toEqual([

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
-import type { ExceededMark, ImageRecord, PullFacts } from '../types';
+import type { ExceededMark, ImageRecord, MarkKey, PullFacts } from '../types';
 import { sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
 import {
   isDamage,
@@ -186,20 +186,20 @@ export class ImageRecordStore {
   }
 
   /** Since when a mark is exceeded; undefined when it is not. */
-  exceededSince(mark: Omit<ExceededMark, 'since'>): number | undefined {
+  exceededSince(mark: MarkKey): number | undefined {
     return this.remembered.exceeded.get(markName(mark))?.since;
   }
 
   /** Notes that a mark is exceeded since then. */
   setExceeded(mark: ExceededMark): void {
-    const { mountpoint, resource, level, since } = mark;
-    const noted = { mountpoint, resource, level, since };
+    const { mountpoint, role, resource, level, since } = mark;
+    const noted = { mountpoint, role, resource, level, since };
     this.remembered.exceeded.set(markName(mark), noted);
     this.write((file) => file.writeExceeded(noted));
   }
 
   /** Notes that a mark is not exceeded any more. */
-  dropExceeded(mark: Omit<ExceededMark, 'since'>): void {
+  dropExceeded(mark: MarkKey): void {
     const known = this.remembered.exceeded.get(markName(mark));
     if (known === undefined) return;
     this.remembered.exceeded.delete(markName(mark));

@@ -55,6 +55,7 @@ export const migrations: readonly string[] = [
      image_id TEXT PRIMARY KEY,
      sequence INTEGER NOT NULL
    ) STRICT;`,
+  `ALTER TABLE mark ADD COLUMN role TEXT NOT NULL DEFAULT 'image';`,
 ];
 
 /** A records file that cannot be used; it is set aside and the records are built anew from the runtime. */

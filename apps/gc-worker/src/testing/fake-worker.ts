@@ -10,7 +10,7 @@ import { GcMetrics } from '../metrics';
 import type { Publish, PublishAll } from '../publish';
 import type { ListedImage } from '../records/apply-detection';
 import { ImageRecordStore } from '../records/record-store';
-import type { Runtime } from '../runtime';
+import type { Mountpoints, Runtime } from '../runtime';
 import { minutes, now } from './plan-fixtures';
 
 /** A runtime that holds what the test puts into it. */
@@ -22,6 +22,7 @@ export class FakeRuntime implements Runtime {
   contents: Record<string, ImageContent | Error> = {};
   stored: number | null | Error = null;
   fileSystems: string[] = ['/images'];
+  containerFileSystems: string[] = [];
   failure: Error | undefined;
   removalErrors: Record<string, Error> = {};
   readonly calls: string[] = [];
@@ -49,8 +50,9 @@ export class FakeRuntime implements Runtime {
     return this.answer('sandboxImage', this.sandbox);
   }
 
-  imageFileSystems(): Promise<string[]> {
-    return this.answer('imageFileSystems', this.fileSystems);
+  mountpoints(): Promise<Mountpoints> {
+    const { fileSystems: image, containerFileSystems: container } = this;
+    return this.answer('mountpoints', { image, container });
   }
 
   storedBytes(): Promise<number | null> {

@@ -18,14 +18,14 @@ export const thresholdExceededV1 = defineEvent({
   event: 'threshold-exceeded',
   publishers: ['gc-worker'],
   description:
-    'The image file system crossed a mark upwards. Published once per crossing; ThresholdRecovered ends it.',
+    'A file system of images or containers crossed a mark upwards. Published once per crossing; ThresholdRecovered ends it.',
   subjectHolds: 'the mount point of the file system',
   data: z.looseObject({
     filesystem: filesystemUsage,
     ...thresholdMark,
     lowThresholdPercent: percent('Percent used down to which a collection frees space.').optional(),
     bytesToFree: bytes(
-      'Bytes a collection would be asked to free: trunc(capacity × (100 − low) ÷ 100) − available, not below 0.',
+      'Bytes a collection would be asked to free: trunc(capacity × (100 − low) ÷ 100) − available, not below 0. On a container file system, where no collection begins, what has to come free otherwise.',
     ),
     inodesToFree: count(
       'Inodes to free until the low mark of inodes, not below 0; where inodes run short.',
@@ -69,6 +69,7 @@ export const thresholdExceededV1 = defineEvent({
         inodesAvailable: 141312,
         inodesUsedPercent: 8,
       },
+      role: 'image',
       resource: 'bytes',
       mark: 'high',
       thresholdPercent: 85,

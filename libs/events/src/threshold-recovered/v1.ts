@@ -8,7 +8,7 @@ export const thresholdRecoveredV1 = defineEvent({
   entity: 'disk',
   event: 'threshold-recovered',
   publishers: ['gc-worker'],
-  description: 'The image file system is below a mark again that it had exceeded.',
+  description: 'A file system of images or containers is below a mark again that it had exceeded.',
   subjectHolds: 'the mount point of the file system',
   data: z.looseObject({
     filesystem: filesystemUsage,
@@ -25,6 +25,7 @@ export const thresholdRecoveredV1 = defineEvent({
         availableBytes: 138412032,
         usedPercent: 78,
       },
+      role: 'image',
       resource: 'bytes',
       mark: 'high',
       thresholdPercent: 85,
