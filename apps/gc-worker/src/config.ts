@@ -241,7 +241,7 @@ export const config = defineConfig({
       default: 10_000,
       minMs: 50,
       maxMs: hourMs,
-      meaning: 'Pause between measurements of the image file systems.',
+      meaning: 'Pause between measurements of the file systems of images and containers.',
     }),
     collectionRetryMs: durationKey({
       default: 30_000,

@@ -351,6 +351,14 @@ describe('ImageRecordStore', () => {
 });
 
 describe('migrate', () => {
+  it('takes marks of a file from before container file systems were watched as those of image file systems', () => {
+    const database = openSqlite(file());
+    migrate(database, migrations.slice(0, 4));
+    database.exec(`INSERT INTO mark VALUES ('/images', 'bytes', 'high', ${now})`);
+    database.close();
+    expect(openStore().exceeded()).toEqual([{ ...highMark, since: now }]);
+  });
+
   it('brings an older file up step by step and keeps what it holds', () => {
     const database = openSqlite(':memory:');
     migrate(database, migrations.slice(0, 1));
