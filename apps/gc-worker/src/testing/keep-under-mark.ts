@@ -77,7 +77,8 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
         STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
         STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: String(highPercent),
         STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: String(lowPercent),
-        STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+        // So that an image that was just pulled is still there when its pod is made.
+        STOWAGE_IMAGE_MINIMUM_GC_AGE: '3s',
         STOWAGE_DETECTION_INTERVAL: '500ms',
         STOWAGE_DISK_CHECK_INTERVAL: '100ms',
         STOWAGE_COLLECTION_RETRY: '200ms',
