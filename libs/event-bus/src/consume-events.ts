@@ -15,6 +15,7 @@ import {
   type ConsumerMessages,
   type JsMsg,
   type NatsConnection,
+  type Subscription,
 } from 'nats';
 import { deadLetterSubject, putAside, type DeadLetterOptions } from './dead-letter';
 import type { BusLog } from './types';
@@ -132,7 +133,7 @@ async function handleAll<N extends EventName>(
   options: ConsumeOptions<N>,
   seen: SeenEvents,
 ): Promise<void> {
-  const { connection, signal } = options;
+  const { signal } = options;
   // Everything fetched lies here rather than inside the client, which would forget it when it is closed.
   const queue: JsMsg[] = [];
   let inHand: JsMsg | undefined;
@@ -154,8 +155,7 @@ async function handleAll<N extends EventName>(
   }, ackWaitMs / 3);
   const stop = () => {
     wake();
-    // What the server has sent already arrives before the answer, and can be given back.
-    void flushed(connection).then(() => messages.close());
+    void drained(messages);
   };
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
@@ -416,14 +416,38 @@ function checkOptions<N extends EventName>({
   check(isSubject, 'deadLetter.subject', subject, 'a subject without wildcards, not an event');
 }
 
+/**
+ * Ends the delivery of messages so that none is lost on its way: those that the server sent before it knew still come.
+ * The client's own `close` forgets them, and they would wait out the acknowledgement time. It drains a subscription on
+ * its own only with the whole connection, which is not ours to end.
+ */
+async function drained(messages: ConsumerMessages): Promise<void> {
+  const { sub } = messages as ConsumerMessages & { readonly sub?: Subscription };
+  // The messages end by themselves after the last one.
+  const isDrained = sub?.drain().then(
+    () => true,
+    () => false,
+  );
+  if (!(await inTime(isDrained, reopenMs))) await messages.close();
+}
+
 /** Waits until the server has seen what was sent, while it answers. */
 async function flushed(connection: NatsConnection): Promise<void> {
+  await inTime(
+    connection.flush().catch(() => undefined),
+    reopenMs,
+  );
+}
+
+/** What the promise brings, or undefined when it brings nothing within `ms`. */
+async function inTime<T>(promise: Promise<T> | undefined, ms: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, reopenMs);
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined);
   });
-  await Promise.race([connection.flush().catch(() => undefined), late]);
+  const value = await Promise.race([promise, late]);
   clearTimeout(timer);
+  return value;
 }
 
 /** Asked anew after each wait, whatever the compiler concluded before it. */
