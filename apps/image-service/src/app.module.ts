@@ -28,7 +28,9 @@ import { nodeCredentials, requestHash } from './node-credentials';
 import { openProgressWatch } from './progress/open-progress';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
-import type { PulledImage } from './pull-image';
+import type { FinishedPull } from './pull-image';
+import { openPullJournal } from './pull-journal';
+import type { OpenPullJournal } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { keepPullRecords, openPullRecords } from './records/keep-pull-records';
 import type { ImagePullRecords } from './records/image-pull-records';
@@ -39,6 +41,7 @@ import {
   BUS,
   CONTEXT,
   ENSURE,
+  JOURNAL,
   LISTENERS,
   METRICS,
   NODE,
@@ -52,7 +55,7 @@ import {
 
 type Context = ServiceContext<ImageServiceConfig>;
 type Metrics = ReturnType<typeof imageMetrics>;
-type Pulls = PullCoalescer<PulledImage>;
+type Pulls = PullCoalescer<FinishedPull>;
 type Records = ImagePullRecords | undefined;
 
 /** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
@@ -80,7 +83,7 @@ function connectRuntime(context: Context): ImageServiceClient {
 const providers: Provider[] = [
   { provide: BUS, inject: [CONTEXT], useFactory: openBus },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
-  { provide: PULLS, useFactory: () => new PullCoalescer<PulledImage>() },
+  { provide: PULLS, useFactory: () => new PullCoalescer<FinishedPull>() },
   {
     provide: QUEUE,
     inject: [CONTEXT],
@@ -129,8 +132,22 @@ const providers: Provider[] = [
       ),
   },
   {
+    provide: JOURNAL,
+    inject: [CONTEXT, BUS],
+    useFactory: ({ config, log }: Context, bus: EventBus) =>
+      openPullJournal({
+        stateDir: config.stateDir,
+        nextSequence: () => bus.nextSequence(),
+        problem: (error) =>
+          log.warn(
+            { err: error },
+            'pull journal cannot be kept: a pull that a kill cuts short has no end',
+          ),
+      }),
+  },
+  {
     provide: PULL,
-    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE],
+    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE, JOURNAL],
     useFactory: (
       { config }: Context,
       runtime: ImageRuntime,
@@ -138,18 +155,19 @@ const providers: Provider[] = [
       { pull }: Required<ImageListeners>,
       pulls: Pulls,
       queue: PullQueue,
+      journal: OpenPullJournal,
     ) => {
       const watch = openProgressWatch(config, runtime, (watched, progress) =>
         pull.progressed?.(watched, progress),
       );
-      return new PullImage(runtime, node, requestHash, pull, pulls, queue, watch);
+      return new PullImage(runtime, node, requestHash, pull, pulls, queue, watch, journal);
     },
   },
   {
     provide: REMOVE,
-    inject: [RUNTIME, LISTENERS],
-    useFactory: (runtime: ImageRuntime, { remove }: Required<ImageListeners>) =>
-      new RemoveImage(runtime, remove),
+    inject: [RUNTIME, LISTENERS, PULL],
+    useFactory: (runtime: ImageRuntime, { remove }: Required<ImageListeners>, puller: PullImage) =>
+      new RemoveImage(runtime, remove, () => puller.told()),
   },
   {
     provide: ENSURE,
@@ -178,6 +196,7 @@ export class ImageServiceModule
     @Inject(REMOVE) private readonly remover: RemoveImage,
     @Inject(METRICS) private readonly metrics: Metrics,
     @Inject(BUS) private readonly bus: EventBus,
+    @Inject(JOURNAL) private readonly journal: OpenPullJournal,
     @Inject(RECORDS) private readonly records: Records,
   ) {}
 
@@ -196,6 +215,10 @@ export class ImageServiceModule
       const pruneIntervalMs = config.imagePullRecordsPruneIntervalMs;
       keepPullRecords(records, this.runtime, { pruneIntervalMs, log, signal });
     }
+    void this.puller
+      .tellUnfinished(this.journal.unfinished, signal)
+      // Stopped before the runtime was there: the next run tells them.
+      .catch(() => undefined);
     const puller = records === undefined ? this.puller : new RecordedPull(this.puller, records);
     const endpoint = await openImageEndpoint(this.runtime, puller, this.remover, {
       socketPath: config.listen,
@@ -215,6 +238,7 @@ export class ImageServiceModule
   }
 
   async onApplicationShutdown(): Promise<void> {
+    this.journal.close();
     await this.bus.close({ drainMs: busDrainMs });
     this.runtime.close();
   }

@@ -165,6 +165,7 @@ function harness(options: HarnessOptions) {
     listImages: runtime.listImages,
     removeImage: runtime.removeImage,
     imageFsInfo: runtime.imageFsInfo,
+    whenAvailable: runtime.whenAvailable,
     imageStatus: (...call: Parameters<FakeRuntime['imageStatus']>) => {
       const isForSize = calls.at(-1) === 'pull';
       calls.push(isForSize ? 'status-for-size' : 'status');

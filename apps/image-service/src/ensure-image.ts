@@ -24,7 +24,7 @@ import { EnsureImageError, pullFailure } from './ensure-error';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
 import { ImagePullError } from './pull-attempts';
 import type { Coalesced } from './pull-coalescer';
-import type { PulledImage, PullOptions } from './pull-image';
+import type { FinishedPull, PullOptions } from './pull-image';
 import { defaultPullPolicy } from './pull-policy';
 import type { PullPolicy } from './pull-policy';
 import { callerCredentials } from './records/pull-records';
@@ -103,7 +103,7 @@ export interface EnsureListener {
 
 /** The pull that an ensure uses; `PullImage` fits. */
 export interface Puller {
-  pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<PulledImage>>;
+  pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<FinishedPull>>;
 }
 
 /** What {@link EnsureImage} works with. */
@@ -294,9 +294,10 @@ export class EnsureImage {
     try {
       const pulled = await this.#pullUnlessBackedOff(ensuring);
       recorded = true;
-      const { response, image: present, owner } = pulled.value;
+      const { response, owner } = pulled.value;
+      const present = await pulled.value.image;
       await records?.recordPulled(image, present?.id ?? response.imageRef, owner);
-      return this.#pulled(ensuring, pulled);
+      return this.#pulled(ensuring, pulled, present);
     } finally {
       if (!recorded) await records?.recordFailed(image);
     }
@@ -314,7 +315,7 @@ export class EnsureImage {
     }
   }
 
-  async #pullUnlessBackedOff(ensuring: Ensuring): Promise<Coalesced<PulledImage>> {
+  async #pullUnlessBackedOff(ensuring: Ensuring): Promise<Coalesced<FinishedPull>> {
     const { image, request, credentials, tagged, holdUntil, signal, trace } = ensuring;
     const key = `${request.caller ?? credentials.key}_${image}`;
     this.#refuseInBackOff(ensuring, key);
@@ -360,13 +361,17 @@ export class EnsureImage {
     throw error;
   }
 
-  #pulled(ensuring: Ensuring, { value, joined }: Coalesced<PulledImage>): EnsuredImage {
+  #pulled(
+    ensuring: Ensuring,
+    { value, joined }: Coalesced<FinishedPull>,
+    present: RuntimeImage | undefined,
+  ): EnsuredImage {
     const { image, findings, holdUntil, startedAt } = ensuring;
     const totalMs = performance.now() - startedAt;
     const [inPuller, total] = [value.durationMs, totalMs].map((ms) =>
       formatGoDuration(Math.floor(ms)),
     );
-    const sizeBytes = Number(value.image?.size ?? 0n);
+    const sizeBytes = Number(present?.size ?? 0n);
     this.#note(
       'Normal',
       'Pulled',
@@ -374,11 +379,11 @@ export class EnsureImage {
     );
     this.#backOff.forgetExpired(this.#now());
     // The pull that was joined was told without this hold.
-    if (joined && holdUntil !== undefined && value.image !== undefined) {
-      this.#tellPresent(ensuring, value.image);
+    if (joined && holdUntil !== undefined && present !== undefined) {
+      this.#tellPresent(ensuring, present);
     }
     findings.result = 'pulled';
-    return answer(value.response.imageRef, value.image, true, totalMs);
+    return answer(value.response.imageRef, present, true, totalMs);
   }
 
   #tellPresent(ensuring: Ensuring, present: RuntimeImage): void {

@@ -399,6 +399,10 @@ describe('image-service and what goes wrong', () => {
     await eventually(() =>
       registry.requests.some(({ reference }) => reference === image.layers[0]),
     );
+    const { data: begun } = await events.waitFor(
+      'ImagePullStarted',
+      ({ data }) => data.reference === image.reference,
+    );
     await service.app.kill();
     service.client.close();
     await cut;
@@ -406,6 +410,16 @@ describe('image-service and what goes wrong', () => {
     // The runtime has it by another way in the meantime.
     await stack.pullImage(image.reference, auth);
     await service.start({ env: env() });
+    const { data: end } = await events.waitFor(
+      'ImagePullFailed',
+      ({ data }) => data.pullId === begun.pullId,
+    );
+    expect(end.error).toEqual({
+      code: 'cancelled',
+      grpcStatus: 'ABORTED',
+      message:
+        'image-service ended before the runtime answered; the image may have come all the same',
+    });
     await eventually(() => records('pulling').length === 0, { what: 'the intent to be recovered' });
     expect(records('pulled').length).toBeGreaterThan(0);
     // The image is there, but the pull that brought it is ours and proves nothing.

@@ -8,14 +8,15 @@ interface Published {
   name: EventName;
   subject: string;
   data: unknown;
+  time?: Date;
 }
 
 function events() {
   const published: Published[] = [];
-  const listeners = imageEvents((name, { subject, data }) => {
+  const listeners = imageEvents((name, { subject, data, time }) => {
     const wire = JSON.parse(JSON.stringify(data)) as EventData<typeof name>;
     assertEventData(name, wire);
-    published.push({ name, subject, data: wire });
+    published.push({ name, subject, data: wire, ...(time && { time }) });
   });
   return { published, listeners };
 }
@@ -61,12 +62,14 @@ describe('events of image-service', () => {
       attempts: 2,
       failedAttempts: [{ source: 'kubernetes-secret', name: 'shop/pull', hash, result: 'timeout' }],
       durationMs: 12.6,
+      endedAt: new Date(5),
       waitedMs: 3.4,
     });
     expect(published).toMatchObject([
       {
         name: 'ImagePulled',
         subject: 'sha256:1',
+        time: new Date(5),
         data: {
           imageRef: 'sha256:1',
           imageId: 'sha256:1',
@@ -92,6 +95,7 @@ describe('events of image-service', () => {
       attempts: 1,
       durationMs: 1,
       waitedMs: 0,
+      endedAt: new Date(5),
     });
     expect(published[0]?.subject).toBe('ref');
     expect(published[0]?.data).not.toHaveProperty('imageId');

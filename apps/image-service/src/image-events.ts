@@ -11,7 +11,7 @@ import type { FailedPull, Pull, PulledImage, TriedCredential } from './pull-imag
 /** Puts an event into the outbox; the event bus's `publish` fits. */
 export type Publish = <N extends EventName>(
   name: N,
-  event: { subject: string; data: EventData<N>; traceparent?: string },
+  event: { subject: string; data: EventData<N>; traceparent?: string; time?: Date },
 ) => unknown;
 
 /** Longest list of credentials in an event. */
@@ -37,6 +37,7 @@ export function imageEvents(publish: Publish, newId: () => string = randomUUID):
           subject: pulled.image?.id ?? pulled.response.imageRef,
           data: pulledData(pull, pulled),
           traceparent: pull.traceparent,
+          time: pulled.endedAt,
         });
       },
       progressed: (pull, progress) => {

@@ -11,6 +11,7 @@ export type ImageRuntime = Pick<
   | 'listImages'
   | 'pullImage'
   | 'removeImage'
+  | 'whenAvailable'
 >;
 
 /** An image as the runtime tells it. */

@@ -4,7 +4,8 @@ import { anonymous } from './credentials';
 import type { PullCredential } from './credentials';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
-import type { FailedPull, Pull, PulledImage } from './pull-image';
+import type { FailedPull, FinishedPull, Pull, PulledImage } from './pull-image';
+import type { PullJournal } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { FakeRuntime } from './testing/fake-runtime';
 
@@ -17,8 +18,18 @@ function harness(credentials: PullCredential[] = []) {
   const succeeded: PulledImage[] = [];
   const failed: FailedPull[] = [];
   const asked: string[] = [];
-  const pulls = new PullCoalescer<PulledImage>();
+  const pulls = new PullCoalescer<FinishedPull>();
   let ids = 0;
+  const journaled: string[] = [];
+  const journal: PullJournal = {
+    began: ({ id }) => journaled.push(`began ${id}`),
+    answered: ({ id }, { response }) => journaled.push(`answered ${id} ${response.imageRef}`),
+    end: ({ id }, tell) => {
+      const before = told.length;
+      tell();
+      journaled.push(`ended ${id}: ${told.slice(before).join()}`);
+    },
+  };
   const puller = new PullImage(
     runtime,
     {
@@ -47,11 +58,30 @@ function harness(credentials: PullCredential[] = []) {
     pulls,
     new PullQueue(),
     undefined,
+    journal,
     () => `p${String(++ids)}`,
   );
   const pull = (request: DeepPartial<PullImageRequest>, signal: AbortSignal = never) =>
     puller.pull(PullImageRequest.fromPartial(request), { signal });
-  return { runtime, puller, pulls, told, started, succeeded, failed, asked, pull };
+  /** As `pull`, until it has been told as well. */
+  const pullAndTell = async (request: DeepPartial<PullImageRequest>) => {
+    const outcome = await pull(request);
+    await outcome.value.image;
+    return outcome;
+  };
+  return {
+    runtime,
+    puller,
+    pulls,
+    told,
+    started,
+    succeeded,
+    failed,
+    asked,
+    pull,
+    pullAndTell,
+    journaled,
+  };
 }
 
 /** Lets promises that are ready go on. */
@@ -59,10 +89,10 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('PullImage', () => {
   it('hands the request on with the credential, and tells id, size and attempts', async () => {
-    const { runtime, pull, told, started, succeeded, asked } = harness();
+    const { runtime, pullAndTell, told, started, succeeded, asked } = harness();
     const image = runtime.add({ id: 'sha256:1', repoTags: ['reg.io/app:1'], size: 5000n });
     runtime.onPull = ({ succeed }) => succeed('sha256:1');
-    const { value } = await pull({
+    const { value } = await pullAndTell({
       image: { image: 'reg.io/app:1', annotations: { a: 'b' } },
       sandboxConfig: { metadata: { namespace: 'n', name: 'p', uid: 'u' } },
     });
@@ -83,21 +113,26 @@ describe('PullImage', () => {
   });
 
   it("asks the node for the normalised repository, and takes the request's auth before it", async () => {
-    const { runtime, pull, asked, succeeded } = harness([{ label: { source: 'docker-config' } }]);
+    const { runtime, pullAndTell, asked, succeeded } = harness([
+      { label: { source: 'docker-config' } },
+    ]);
     runtime.onPull = ({ succeed }) => succeed('x');
-    await pull({ image: { image: 'nginx' } });
+    await pullAndTell({ image: { image: 'nginx' } });
     expect(asked).toEqual(['docker.io/library/nginx']);
-    await pull({ image: { image: 'nginx' }, auth: { identityToken: 't', username: '<token>' } });
+    await pullAndTell({
+      image: { image: 'nginx' },
+      auth: { identityToken: 't', username: '<token>' },
+    });
     expect(runtime.pulls[1]?.request.auth).toEqual({ identityToken: 't', username: '<token>' });
     expect(succeeded[1]?.credential).toEqual({ source: 'request', hash: 'hash-of-<token>' });
     expect(asked).toHaveLength(1);
   });
 
   it('tells of a pull whose size the runtime will not say', async () => {
-    const { runtime, pull, succeeded } = harness();
+    const { runtime, pullAndTell, succeeded } = harness();
     runtime.onPull = ({ succeed }) => succeed('x');
     runtime.statusError = new Error('busy');
-    await pull({ image: { image: 'nginx' } });
+    await pullAndTell({ image: { image: 'nginx' } });
     expect(succeeded[0]?.image).toBeUndefined();
   });
 
@@ -169,7 +204,7 @@ describe('PullImage', () => {
   });
 
   it('lets callers of one image and credential share one pull, told once', async () => {
-    const { runtime, pull, pulls, told } = harness();
+    const { runtime, puller, pull, pulls, told } = harness();
     const callers = [
       pull({ image: { image: 'nginx' } }),
       pull({ image: { image: 'nginx:latest' } }),
@@ -183,6 +218,7 @@ describe('PullImage', () => {
     for (const { succeed } of runtime.pulls) succeed('x');
     const outcomes = await Promise.all(callers);
     expect(outcomes.map(({ joined }) => joined)).toEqual([false, true, false, false, false]);
+    await puller.settled();
     expect(told.filter((text) => text.startsWith('succeeded'))).toHaveLength(4);
     expect(told.filter((text) => text === 'joined')).toHaveLength(1);
   });
@@ -219,5 +255,67 @@ describe('PullImage', () => {
     });
     expect(runtime.pulls[0]?.headers).toEqual(isTrace ? { traceparent } : {});
     expect(started[0]?.traceparent).toBe(isTrace ? traceparent : undefined);
+  });
+
+  it('answers without waiting for the size, which those need who are told', async () => {
+    const { runtime, puller, pull, told, journaled } = harness();
+    runtime.onPull = ({ succeed }) => succeed('sha256:1');
+    let answer: () => void = () => undefined;
+    const wait = new Promise<void>((resolve) => (answer = resolve));
+    const { imageStatus } = runtime;
+    runtime.imageStatus = (...call) => wait.then(() => imageStatus(...call));
+    const { value } = await pull({ image: { image: 'nginx' } });
+    expect(value.response.imageRef).toBe('sha256:1');
+    let isTold = false;
+    const all = puller.told().then(() => (isTold = true));
+    await turn();
+    await turn();
+    expect(told).toEqual(['started p1', 'attempt none success']);
+    expect(journaled).toEqual(['began p1', 'answered p1 sha256:1']);
+    expect(isTold).toBe(false);
+    answer();
+    await all;
+    expect(told.at(-1)).toBe('succeeded p1');
+    expect(journaled.at(-1)).toBe('ended p1: succeeded p1');
+  });
+
+  it('notes in the journal that a pull failed, when that is told', async () => {
+    const { runtime, pull, journaled } = harness();
+    runtime.onPull = ({ fail }) => fail(new Error('404 Not Found'));
+    await expect(pull({ image: { image: 'nginx' } })).rejects.toThrow('404');
+    expect(journaled).toEqual(['began p1', 'ended p1: failed p1 not-found']);
+  });
+
+  it('tells the ends that an earlier run left out, and asks the runtime once it is there', async () => {
+    const { runtime, puller, told, failed, succeeded, journaled } = harness();
+    const image = runtime.add({ id: 'sha256:1', size: 7n });
+    let isThere: () => void = () => undefined;
+    runtime.whenAvailable = () => new Promise((resolve) => (isThere = resolve));
+    const left = (id: string) => ({
+      pull: { id, requestedReference: 'nginx', reference: 'docker.io/library/nginx:latest' },
+      startedAt: new Date(Date.now() - 5000),
+    });
+    const answer = {
+      response: { imageRef: 'sha256:1' },
+      endedAt: new Date(5),
+      credential: anonymous.label,
+      attempts: 1,
+      durationMs: 9,
+      waitedMs: 0,
+    };
+    const done = puller.tellUnfinished([{ ...left('a'), answer }, left('b')], never);
+    await turn();
+    expect(told).toEqual(['failed b cancelled']);
+    expect(failed[0]?.error).toMatchObject({
+      message:
+        'image-service ended before the runtime answered; the image may have come all the same',
+      grpcStatus: 'ABORTED',
+    });
+    expect(failed[0]?.durationMs).toBeGreaterThanOrEqual(5000);
+    isThere();
+    await done;
+    expect(told.at(-1)).toBe('succeeded a');
+    expect(succeeded[0]).toEqual({ ...answer, image });
+    expect(journaled).toEqual(['ended b: failed b cancelled', 'ended a: succeeded a']);
   });
 });

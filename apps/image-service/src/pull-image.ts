@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { ImageSpec, PullImageRequest, PullImageResponse } from '@stowage/cri-proto';
+import { setImmediate } from 'node:timers/promises';
+import type { PullImageRequest, PullImageResponse } from '@stowage/cri-proto';
 import {
   InvalidArgumentError,
   InvalidImageNameError,
   RuntimeUnavailableError,
+  StowageError,
 } from '@stowage/errors';
 import {
   applyDefaultTag,
@@ -30,6 +32,8 @@ import { ImagePullError, pullWithCredentials } from './pull-attempts';
 import { PullCoalescer } from './pull-coalescer';
 import type { Coalesced } from './pull-coalescer';
 import type { PullProgress, PullStalledError } from './progress/pull-progress';
+import { noPullJournal } from './pull-journal';
+import type { PullJournal, UnfinishedPull } from './pull-journal';
 import { PullQueue } from './pull-queue';
 
 /** One pull by the runtime, whoever waits for it. */
@@ -46,10 +50,9 @@ export interface Pull {
 }
 
 /** How a pull ended well. */
-export interface PulledImage {
+export interface PullAnswer {
   readonly response: PullImageResponse;
-  /** What the runtime says about the image now; absent when it would not say. */
-  readonly image?: RuntimeImage;
+  readonly endedAt: Date;
   readonly credential: CredentialLabel;
   /** Whose that credential is, for pull records. */
   readonly owner?: PullCredential['owner'];
@@ -61,9 +64,21 @@ export interface PulledImage {
   readonly durationMs: number;
   /** Time in the queue before that, milliseconds. */
   readonly waitedMs: number;
+  readonly credentialProblems?: readonly CredentialProblem[];
+}
+
+/** What is told about a pull that ended well. */
+export interface PulledImage extends PullAnswer {
+  /** What the runtime says about the image now; absent when it would not say. */
+  readonly image?: RuntimeImage;
+}
+
+/** What whoever waits for a pull gets, as soon as the runtime has answered. */
+export interface FinishedPull extends PullAnswer {
+  /** As in {@link PulledImage}; by the time it resolves the pull has been told. Never rejects. */
+  readonly image: Promise<RuntimeImage | undefined>;
   /** The pull's own place in a trace, whoever waits for it. */
   readonly trace?: TraceContext;
-  readonly credentialProblems?: readonly CredentialProblem[];
 }
 
 /** A credential that was tried, and how that ended. */
@@ -116,29 +131,67 @@ const sizeLookupTimeoutMs = 5000;
 /** Longest image reference that is looked at; the grammar's own limit for names is 255. */
 export const maxReferenceLength = 4096;
 
+/** The service ended while a pull went on; said when it is back. */
+export class PullInterruptedError extends StowageError {
+  constructor() {
+    super('image-service ended before the runtime answered; the image may have come all the same', {
+      code: 'IMAGE_PULL_INTERRUPTED',
+      grpcStatus: 'ABORTED',
+      retryable: true,
+    });
+  }
+}
+
 /** PullImage: reference, credentials, the runtime's pull shared by all who want it, and what is told about it. */
 export class PullImage {
+  readonly #telling = new Set<Promise<unknown>>();
+
   constructor(
     private readonly runtime: ImageRuntime,
     private readonly node: NodeCredentials,
     private readonly hashOf: (auth: PullAuth) => string,
     private readonly listener: PullListener,
-    private readonly pulls: PullCoalescer<PulledImage> = new PullCoalescer(),
+    private readonly pulls: PullCoalescer<FinishedPull> = new PullCoalescer(),
     private readonly queue: PullQueue = new PullQueue(),
     private readonly progress?: ProgressWatch,
+    private readonly journal: PullJournal = noPullJournal,
     private readonly newId: () => string = randomUUID,
   ) {}
 
   /** Resolves when no pull is left, and all there is to tell has been told. */
-  settled(): Promise<void> {
-    return this.pulls.settled();
+  async settled(): Promise<void> {
+    await this.pulls.settled();
+    await this.told();
+  }
+
+  /** Resolves when every pull that was answered by now has been told. */
+  async told(): Promise<void> {
+    await Promise.all(this.#telling);
+  }
+
+  /** Tells the ends of pulls that an earlier run of the service left without. Waits for the runtime, where it has to be asked. */
+  async tellUnfinished(pulls: readonly UnfinishedPull[], signal: AbortSignal): Promise<void> {
+    for (const { pull, startedAt } of pulls.filter(({ answer }) => answer === undefined)) {
+      this.#tellFailed(pull, {
+        error: new PullInterruptedError(),
+        errorClass: 'cancelled',
+        attempts: 1,
+        credentials: [],
+        durationMs: Math.max(0, Date.now() - startedAt.getTime()),
+      });
+    }
+    for (const { pull, answer } of pulls) {
+      if (answer === undefined) continue;
+      await this.runtime.whenAvailable({ signal });
+      await this.#tellPulled(pull, answer);
+    }
   }
 
   /**
    * Pulls an image. Throws InvalidImageNameError for a reference that does not parse, RuntimeUnavailableError when the
    * runtime is away, ImagePullError when no credential brings the image, and the signal's reason when the caller gives up.
    */
-  async pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<PulledImage>> {
+  async pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<FinishedPull>> {
     const spec = request.image;
     const image = spec?.image ?? '';
     const pull: Pull = {
@@ -176,7 +229,7 @@ export class PullImage {
     request: PullImageRequest,
     choice: CredentialChoice,
     options: PullOptions,
-  ): Promise<PulledImage> {
+  ): Promise<FinishedPull> {
     const attributes = {
       'stowage.image.reference': pull.requestedReference,
       'stowage.pull.id': pull.id,
@@ -188,9 +241,9 @@ export class PullImage {
         ...options,
         trace,
       });
-      const { image, attempts, waitedMs } = pulled;
+      const { response, attempts, waitedMs } = pulled;
       set({
-        'stowage.image.id': image?.id,
+        'stowage.image.ref': response.imageRef,
         'stowage.pull.attempts': attempts,
         'stowage.pull.waited_ms': Math.round(waitedMs),
       });
@@ -237,7 +290,7 @@ export class PullImage {
     request: PullImageRequest,
     choice: CredentialChoice,
     { signal, trace, priority }: PullOptions,
-  ): Promise<PulledImage> {
+  ): Promise<FinishedPull> {
     let startedAt = performance.now();
     const tried: TriedCredential[] = [];
     try {
@@ -247,6 +300,7 @@ export class PullImage {
           const credentials = await choice.list({ signal });
           this.#requireRuntime();
           startedAt = performance.now();
+          this.journal.began(pull);
           this.listener.started?.(pull);
           const stall = new AbortController();
           const unwatch = this.progress?.watch(pull, (error) => stall.abort(error));
@@ -276,11 +330,10 @@ export class PullImage {
         { signal, priority },
       );
       const { response, credential, ...times } = pulled;
-      const image = await this.#lookUp(response.imageRef, request.image);
       const { label, owner } = credential;
-      const told: PulledImage = {
+      const answer: PullAnswer = {
         response,
-        image,
+        endedAt: new Date(),
         credential: label,
         owner,
         attempts: tried.length,
@@ -288,10 +341,10 @@ export class PullImage {
         credentialProblems: this.node.takeProblems?.(),
         ...times,
       };
-      this.listener.succeeded?.(pull, told);
-      return told;
+      this.journal.answered(pull, answer);
+      return { ...answer, image: this.#tellSoon(pull, answer) };
     } catch (error) {
-      this.listener.failed?.(pull, {
+      this.#tellFailed(pull, {
         error,
         errorClass:
           error instanceof ImagePullError
@@ -306,6 +359,24 @@ export class PullImage {
     }
   }
 
+  /** The caller goes on first: size and id are for those who are told, and the journal has the rest. */
+  #tellSoon(pull: Pull, answer: PullAnswer): Promise<RuntimeImage | undefined> {
+    const telling = setImmediate().then(() => this.#tellPulled(pull, answer));
+    this.#telling.add(telling);
+    void telling.finally(() => this.#telling.delete(telling));
+    return telling;
+  }
+
+  async #tellPulled(pull: Pull, answer: PullAnswer): Promise<RuntimeImage | undefined> {
+    const image = await this.#lookUp(answer.response.imageRef, pull.runtimeHandler);
+    this.journal.end(pull, () => this.listener.succeeded?.(pull, { ...answer, image }));
+    return image;
+  }
+
+  #tellFailed(pull: Pull, failure: FailedPull): void {
+    this.journal.end(pull, () => this.listener.failed?.(pull, failure));
+  }
+
   #requireRuntime(): void {
     const { available, since, reason } = this.runtime.availability();
     if (available) return;
@@ -313,10 +384,10 @@ export class PullImage {
   }
 
   /** Id and size of what was pulled, as kubelet asks after a pull: errors do not matter. */
-  async #lookUp(imageRef: string, spec: ImageSpec | undefined): Promise<RuntimeImage | undefined> {
+  async #lookUp(imageRef: string, runtimeHandler = ''): Promise<RuntimeImage | undefined> {
     try {
       const { image } = await this.runtime.imageStatus(
-        { image: { image: imageRef, runtimeHandler: spec?.runtimeHandler ?? '' } },
+        { image: { image: imageRef, runtimeHandler } },
         { timeoutMs: sizeLookupTimeoutMs },
       );
       return image;

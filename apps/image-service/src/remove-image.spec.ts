@@ -42,6 +42,20 @@ describe('RemoveImage', () => {
     expect(removed).toEqual([]);
   });
 
+  it('waits until the pulls that were answered have been told', async () => {
+    const runtime = new FakeRuntime();
+    let told: () => void = () => undefined;
+    const pullsTold = new Promise<void>((resolve) => (told = resolve));
+    const remover = new RemoveImage(runtime, {}, () => pullsTold);
+    const request = RemoveImageRequest.fromPartial({ image: { image: 'reg.io/app:1' } });
+    const removing = remover.remove(request, { signal: new AbortController().signal });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(runtime.removed).toEqual([]);
+    told();
+    await removing;
+    expect(runtime.removed).toEqual(['reg.io/app:1']);
+  });
+
   it("hands on the runtime's refusal", async () => {
     const { runtime, removed, failed, remove } = harness();
     runtime.add({ id: 'sha256:1' });

@@ -27,6 +27,8 @@ export class RemoveImage {
   constructor(
     private readonly runtime: ImageRuntime,
     private readonly listener: RemoveListener,
+    /** Resolves when every pull that was answered has been told: an image's events keep their order. */
+    private readonly pullsTold: () => Promise<void> = () => Promise.resolve(),
   ) {}
 
   async remove(
@@ -34,6 +36,7 @@ export class RemoveImage {
     options: { signal: AbortSignal; traceparent?: string },
   ): Promise<{ response: RemoveImageResponse; removed?: RemovedImage }> {
     const requestedReference = request.image?.image ?? '';
+    await this.pullsTold();
     const image = await this.#lookUp(request, options.signal);
     let response: RemoveImageResponse;
     try {

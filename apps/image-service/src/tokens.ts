@@ -6,6 +6,7 @@ export const METRICS = Symbol('ImageMetrics');
 export const LISTENERS = Symbol('ImageListeners');
 export const PULL = Symbol('PullImage');
 export const PULLS = Symbol('PullCoalescer');
+export const JOURNAL = Symbol('PullJournal');
 export const QUEUE = Symbol('PullQueue');
 export const NODE = Symbol('NodeCredentials');
 export const REMOVE = Symbol('RemoveImage');

@@ -1,6 +1,6 @@
 import type { PullImageRequest } from '@stowage/cri-proto';
 import type { Coalesced } from '../pull-coalescer';
-import type { PulledImage, PullImage, PullOptions } from '../pull-image';
+import type { FinishedPull, PullImage, PullOptions } from '../pull-image';
 import type { PullRecords } from './pull-records';
 import { withoutTagAndDigest } from './verification-policy';
 
@@ -12,19 +12,20 @@ export class RecordedPull implements Pick<PullImage, 'pull'> {
   ) {}
 
   /** Throws what a pull throws, and what keeps its intent from being written. */
-  async pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<PulledImage>> {
+  async pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<FinishedPull>> {
     const image = request.image?.image ?? '';
     // The pull says what is wrong with it.
     if (withoutTagAndDigest(image) === undefined) return this.puller.pull(request, options);
     await this.records.recordIntent(image);
-    let pulled: Coalesced<PulledImage>;
+    let pulled: Coalesced<FinishedPull>;
     try {
       pulled = await this.puller.pull(request, options);
     } catch (error) {
       await this.records.recordFailed(image);
       throw error;
     }
-    const { response, image: present, owner } = pulled.value;
+    const { response, owner } = pulled.value;
+    const present = await pulled.value.image;
     await this.records.recordPulled(image, present?.id ?? response.imageRef, owner);
     return pulled;
   }

@@ -39,6 +39,8 @@ export class FakeRuntime implements ImageRuntime {
     };
   }
 
+  whenAvailable = () => Promise.resolve();
+
   pullImage: ImageRuntime['pullImage'] = (request = {}, options = {}) =>
     new Promise((resolve, reject) => {
       const signal = options.signal ?? new AbortController().signal;

@@ -1,0 +1,124 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { openPullJournal } from './pull-journal';
+import type { OpenPullJournal } from './pull-journal';
+
+const pull = {
+  id: 'p1',
+  requestedReference: 'nginx',
+  reference: 'docker.io/library/nginx:latest',
+  pod: { namespace: 'shop', name: 'web', uid: 'u' },
+  holdUntil: new Date(1_800_000_000_000),
+};
+const answer = {
+  response: { imageRef: 'sha256:1' },
+  endedAt: new Date(1_700_000_000_500),
+  credential: { source: 'docker-config', name: '/root/.docker/config.json' },
+  attempts: 2,
+  durationMs: 12.5,
+  waitedMs: 1,
+} as const;
+
+describe('openPullJournal', () => {
+  let stateDir: string;
+  let nextSequence: number;
+  let problems: unknown[];
+  const opened: OpenPullJournal[] = [];
+
+  /** As after a kill: the file is left as it is. */
+  const open = () => {
+    opened.splice(0).forEach((journal) => journal.close());
+    const journal = openPullJournal({
+      stateDir,
+      nextSequence: () => nextSequence,
+      problem: (error) => problems.push(error),
+      now: () => new Date(1_700_000_000_000),
+    });
+    opened.push(journal);
+    return journal;
+  };
+  const publish = () => {
+    nextSequence += 1;
+  };
+
+  beforeEach(() => {
+    stateDir = mkdtempSync(path.join(tmpdir(), 'pull-journal-'));
+    nextSequence = 7;
+    problems = [];
+  });
+
+  afterEach(() => {
+    opened.splice(0).forEach((journal) => journal.close());
+    rmSync(stateDir, { recursive: true });
+  });
+
+  it('gives back a pull that was begun', () => {
+    open().began(pull);
+    expect(open().unfinished).toEqual([{ pull, startedAt: new Date(1_700_000_000_000) }]);
+    expect(problems).toEqual([]);
+  });
+
+  it('gives back a pull that was answered, with the answer and without whose credential it was', () => {
+    const journal = open();
+    journal.began(pull);
+    journal.answered(pull, { ...answer, owner: { kind: 'secret' } as never });
+    expect(open().unfinished).toEqual([{ pull, startedAt: new Date(1_700_000_000_000), answer }]);
+  });
+
+  it('forgets a pull whose end was told', () => {
+    const journal = open();
+    journal.began(pull);
+    journal.answered(pull, answer);
+    journal.end(pull, publish);
+    expect(open().unfinished).toEqual([]);
+  });
+
+  it.each([
+    ['after the end was published', publish, 0],
+    ['before the end was published', () => undefined, 1],
+  ])('killed %s: what is left to tell', (_when, before, left) => {
+    const journal = open();
+    journal.began(pull);
+    expect(() =>
+      journal.end(pull, () => {
+        before();
+        throw new Error('killed');
+      }),
+    ).toThrow('killed');
+    expect(open().unfinished).toHaveLength(left);
+    // Also at the start after the next, whatever was published in between.
+    nextSequence += 5;
+    expect(open().unfinished).toHaveLength(left);
+  });
+
+  it('tells the end of a pull that never began', () => {
+    let told = 0;
+    open().end(pull, () => (told += 1));
+    expect(told).toBe(1);
+  });
+
+  it.each(['no database', ''])('begins a new file instead of one that holds "%s"', (content) => {
+    const file = path.join(stateDir, 'pulls.db');
+    writeFileSync(file, content);
+    const journal = open();
+    expect(journal.unfinished).toEqual([]);
+    journal.began(pull);
+    expect(open().unfinished).toHaveLength(1);
+    expect(problems).toEqual([]);
+    expect(readFileSync(file, 'latin1').startsWith('SQLite format 3')).toBe(true);
+  });
+
+  it('goes on without a file, and says so once', () => {
+    stateDir = path.join(stateDir, 'absent');
+    const journal = open();
+    let told = 0;
+    journal.began(pull);
+    journal.answered(pull, answer);
+    journal.end(pull, () => (told += 1));
+    expect(told).toBe(1);
+    expect(problems).toHaveLength(1);
+    expect(String(problems[0])).toContain('pulls.db');
+    stateDir = path.dirname(stateDir);
+  });
+});
