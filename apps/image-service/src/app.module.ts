@@ -141,7 +141,7 @@ const providers: Provider[] = [
         problem: (error) =>
           log.warn(
             { err: error },
-            'pull journal cannot be kept: a pull that a kill cuts short has no end',
+            'trouble with the pull journal: pulls that a kill cuts short may have no end',
           ),
       }),
   },

@@ -98,14 +98,17 @@ describe('openPullJournal', () => {
     expect(told).toBe(1);
   });
 
-  it.each(['no database', ''])('begins a new file instead of one that holds "%s"', (content) => {
+  it.each([
+    ['no database', ['pulls.db is begun anew: file is not a database']],
+    ['', []],
+  ])('begins a new file instead of one that holds "%s"', (content, said) => {
     const file = path.join(stateDir, 'pulls.db');
     writeFileSync(file, content);
     const journal = open();
     expect(journal.unfinished).toEqual([]);
     journal.began(pull);
     expect(open().unfinished).toHaveLength(1);
-    expect(problems).toEqual([]);
+    expect(problems.map((error) => path.basename((error as Error).message))).toEqual(said);
     expect(readFileSync(file, 'latin1').startsWith('SQLite format 3')).toBe(true);
   });
 
@@ -118,7 +121,7 @@ describe('openPullJournal', () => {
     journal.end(pull, () => (told += 1));
     expect(told).toBe(1);
     expect(problems).toHaveLength(1);
-    expect(String(problems[0])).toContain('pulls.db');
+    expect(String(problems[0])).toContain('pulls.db is not kept: Cannot open database');
     stateDir = path.dirname(stateDir);
   });
 });

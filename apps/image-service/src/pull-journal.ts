@@ -36,7 +36,7 @@ export interface PullJournalSettings {
   readonly stateDir: string;
   /** Sequence of the next event: an end that was told has used it up. */
   readonly nextSequence: () => number;
-  /** Hears once that the file cannot be used, and why. */
+  /** Hears that the file cannot be used or had to be begun anew, and why. */
   readonly problem: (error: unknown) => void;
   readonly now?: () => Date;
 }
@@ -88,9 +88,9 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
     }
   };
   try {
-    db = openFile(file);
+    db = openFile(file, problem);
   } catch (error) {
-    problem(`${file} is not kept: ${errorMessage(error)}`);
+    problem(new Error(`${file} is not kept: ${errorMessage(error)}`, { cause: error }));
   }
   const unfinished = quietly((open) => readUnfinished(open, nextSequence())) ?? [];
   const statements = quietly((open) => ({
@@ -129,7 +129,7 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
 }
 
 /** Opens the file; one that cannot be read is begun anew. */
-function openFile(file: string): Database {
+function openFile(file: string, problem: PullJournalSettings['problem']): Database {
   try {
     return prepared(file);
   } catch (error) {
@@ -137,6 +137,7 @@ function openFile(file: string): Database {
     const isDamaged =
       error instanceof UnknownVersion || /^SQLITE_(CORRUPT|NOTADB)/.test(String(code));
     if (!isDamaged) throw error;
+    problem(new Error(`${file} is begun anew: ${errorMessage(error)}`, { cause: error }));
     for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
     return prepared(file);
   }
