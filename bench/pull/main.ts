@@ -5,7 +5,7 @@ import { spawnApp, startStack, type PushedImage } from '@stowage/testing';
 import { cpus } from 'node:os';
 import path from 'node:path';
 
-const rounds = { added: 60, shared: 15, many: 7 };
+const rounds = { added: 120, shared: 15, many: 7 };
 const callers = 50;
 const parallel = 4;
 
