@@ -203,11 +203,12 @@ const providers: Provider[] = [
   { provide: HINTS, inject: [CONTEXT, RECORDS], useFactory: rememberedHints },
   {
     provide: DISKS,
-    inject: [CONTEXT, POLICY, RECORDS, PUBLISH, METRICS, RUNTIME],
+    inject: [CONTEXT, POLICY, RECORDS, BUS, PUBLISH, METRICS, RUNTIME],
     useFactory: (
       { config, log, health }: Context,
       policy: LivePolicy,
       store: ImageRecordStore,
+      bus: EventBus,
       publish: Publish,
       metrics: GcMetrics,
       runtime: CriRuntime,
@@ -219,6 +220,7 @@ const providers: Provider[] = [
         },
         store,
         publish,
+        nextSequence: () => bus.nextSequence(),
         metrics,
         runtime,
         log,

@@ -179,10 +179,10 @@ describe('due', () => {
     await collections.due('period', { signal });
     expect(worker.takeEvents()).toEqual([]);
     const mark = { resource: 'bytes', level: 'high', since: now } as const;
-    worker.store.setExceeded({ ...mark, mountpoint: '/containers', role: 'container' });
+    worker.store.setExceeded({ ...mark, mountpoint: '/containers', role: 'container' }, 1);
     await collections.due('period', { signal });
     expect(worker.takeEvents()).toEqual([]);
-    worker.store.setExceeded({ ...mark, mountpoint: '/images', role: 'image' });
+    worker.store.setExceeded({ ...mark, mountpoint: '/images', role: 'image' }, 2);
     await collections.due('mark-crossed', { signal });
     expect(lastData()).toMatchObject({ error: { code: 'runtime-unavailable' }, removedCount: 0 });
     expect(worker.takeEvents()).toEqual(['GarbageCollectionFailed /images']);

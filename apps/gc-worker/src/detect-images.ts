@@ -89,8 +89,9 @@ export class ImageDetector {
         detectTime: time,
         now: time,
       });
-      this.publishChanges(result.detected, result.vanished, time);
+      const cameBack = this.publishChanges(result.detected, result.vanished, time);
       store.apply(result);
+      store.forgetRemoved(cameBack);
       for (const { imageId } of result.detected) {
         const usedAt = hints.takeUse(imageId);
         if (usedAt !== undefined) store.used(imageId, usedAt);
@@ -239,20 +240,20 @@ export class ImageDetector {
     this.isFirst = false;
   }
 
-  /** Which of the new images a collection had removed not long ago; forgets removals that are older than that. */
+  /** Which of the new images a collection had removed not long ago, and the removals that need not be remembered after that. */
   private regretsAmong(
     detected: readonly ImageRecord[],
     now: number,
-  ): Map<string, eventData.Regret> {
+  ): { regrets: Map<string, eventData.Regret>; settled: string[] } {
     const { store, metrics, regretWindowMs, log } = this.parts;
     const removed = store.removedImages();
     const regrets = new Map<string, eventData.Regret>();
-    if (removed.size === 0) return regrets;
+    const settled: string[] = [];
+    if (removed.size === 0) return { regrets, settled };
     const byName = new Map<string, string>();
     for (const [imageId, { names }] of removed) {
       for (const name of [imageId, ...names]) byName.set(name, imageId);
     }
-    const settled: string[] = [];
     for (const record of detected) {
       const [cameBack] = [record.imageId, ...record.repoDigests]
         .map((name) => byName.get(name))
@@ -273,21 +274,21 @@ export class ImageDetector {
       at += 1;
       if (at <= tooMany || now - removedAt > regretWindowMs) settled.push(imageId);
     }
-    store.forgetRemoved(settled);
-    return regrets;
+    return { regrets, settled };
   }
 
   /**
-   * Events before records: killed in between, the worker says again rather than never that an image is there. What it told of the
-   * end of images is noted before.
+   * What is to be told is noted before, with the sequences of its events: killed in between, the next process knows what went out.
+   * Returns the removals that need not be remembered any more.
    */
   private publishChanges(
     detected: readonly ImageRecord[],
     vanished: readonly ImageRecord[],
     now: number,
-  ): void {
+  ): string[] {
     const { publishAll, nextSequence, store, log } = this.parts;
-    const regrets = this.regretsAmong(detected, now);
+    const { regrets, settled } = this.regretsAmong(detected, now);
+    store.announcing(detected, nextSequence());
     publishAll(
       'ImageDetected',
       detected.map((record) => ({
@@ -317,6 +318,7 @@ export class ImageDetector {
         'images changed in the runtime',
       );
     }
+    return settled;
   }
 }
 

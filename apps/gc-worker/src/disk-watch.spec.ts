@@ -44,6 +44,7 @@ function watch(
     policy: policy({ ...values, differences: { ...stowageDifferences, ...differences } }),
     store: worker.store,
     publish: worker.publish,
+    nextSequence: worker.nextSequence,
     metrics: worker.metrics,
     health: (text) => {
       problem = text;

@@ -25,9 +25,11 @@ export interface DiskWatchParts {
   readonly policy: CollectionPolicy;
   readonly store: Pick<
     ImageRecordStore,
-    'exceeded' | 'exceededSince' | 'setExceeded' | 'dropExceeded'
+    'exceeded' | 'exceededSince' | 'setExceeded' | 'recovering' | 'dropExceeded'
   >;
   readonly publish: Publish;
+  /** Sequence of the next event. */
+  readonly nextSequence: () => number;
   readonly metrics: Pick<GcMetrics, 'disk'>;
   readonly health: (problem: string | undefined) => void;
   readonly log: {
@@ -145,7 +147,7 @@ export class DiskWatch {
 
   /** Moves the state of one mark; true when it came to be exceeded. */
   private moveMark(mark: Mark, disk: DiskAssessment, trend: Trend | undefined): boolean {
-    const { store, policy, publish, log, now } = this.parts;
+    const { store, policy, publish, nextSequence, log, now } = this.parts;
     const since = store.exceededSince(mark);
     const isNow = isExceeded(mark, since !== undefined);
     if (isNow === (since !== undefined)) return false;
@@ -153,8 +155,8 @@ export class DiskWatch {
     const { usedPercent, bytesToFree } = disk;
     if (since === undefined) {
       const data = eventData.thresholdExceeded(disk, mark, policy, trend);
+      store.setExceeded({ ...mark, since: now() }, nextSequence());
       publish('ThresholdExceeded', mountpoint, data);
-      store.setExceeded({ ...mark, since: now() });
       const { cause } = mark;
       log.warn(
         { mountpoint, role, resource, level, cause, usedPercent, bytesToFree, trend },
@@ -163,6 +165,7 @@ export class DiskWatch {
       return true;
     }
     const data = eventData.thresholdRecovered(disk, mark, Math.min(since, now()), now());
+    store.recovering(mark, nextSequence());
     publish('ThresholdRecovered', mountpoint, data);
     store.dropExceeded(mark);
     log.info({ mountpoint, role, resource, level, usedPercent }, `${level} mark recovered`);

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { openSqlite } from '@stowage/sqlite';
 import { openEventBus, type EventBus } from '@stowage/event-bus';
 import { CollectionRunner } from './collection-runner';
+import { DiskWatch } from './disk-watch';
 import type { ImageDetector, ImageDetectorParts } from './detect-images';
 import type { Publish, PublishAll } from './publish';
 import type { ListedImage } from './records/apply-detection';
@@ -28,6 +29,7 @@ interface Killed {
   readonly step: string;
   readonly stateDir: string;
   readonly images: readonly ListedImage[];
+  readonly usedPercent: number;
 }
 
 /** Records and outbox on disk, as the app opens them. */
@@ -70,7 +72,12 @@ const watched = <T extends object>(name: string, object: T, around: (step: strin
 interface Told {
   readonly sequence: string;
   readonly type: string;
-  readonly data: { readonly imageId?: string; readonly planId?: string; readonly reason?: string };
+  readonly data: {
+    readonly imageId?: string;
+    readonly planId?: string;
+    readonly reason?: string;
+    readonly mark?: string;
+  };
 }
 
 function eventsIn(stateDir: string): Told[] {
@@ -86,7 +93,35 @@ function eventsIn(stateDir: string): Told[] {
   }
 }
 
-it('killed at any step of detection and collection, the next worker brings records, events and runtime to agree', async () => {
+interface DiskParts {
+  readonly store: ImageRecordStore;
+  readonly publish: Publish;
+  readonly nextSequence: () => number;
+  readonly usedPercent: () => number;
+}
+
+/** Watches one file system that is as full as it is told. */
+const watchOf = ({ usedPercent, ...parts }: DiskParts, worker: FakeWorker): DiskWatch =>
+  new DiskWatch({
+    ...parts,
+    runtime: new FakeRuntime(),
+    measure: () =>
+      Promise.resolve({
+        device: '1',
+        capacityBytes: 1000,
+        availableBytes: 1000 - usedPercent() * 10,
+        inodes: null,
+        inodesFree: null,
+      }),
+    policy: policy(),
+    metrics: worker.metrics,
+    health: quiet,
+    log,
+    hostRoot: '',
+    now: worker.now,
+  });
+
+it('killed at any step of detection, measurement and collection, the next worker brings records, events and runtime to agree', async () => {
   const worker = new FakeWorker();
   const live = path.join(folder, 'live');
   const { store, bus } = open(live, worker.now);
@@ -94,10 +129,11 @@ it('killed at any step of detection and collection, the next worker brings recor
   runtime.images = ['a', 'b', 'c', 'others', 'used'].map((imageId) => listed(imageId));
   runtime.containers = [container('c1', 'used')];
   const kills: Killed[] = [];
+  let usedPercent = 50;
   const kill = (step: string) => {
     const stateDir = path.join(folder, String(kills.length));
     cpSync(live, stateDir, { recursive: true });
-    kills.push({ step, stateDir, images: runtime.images });
+    kills.push({ step, stateDir, images: runtime.images, usedPercent });
   };
   const parts = (
     values: Pick<ImageDetectorParts, 'store' | 'runtime' | 'publishAll' | 'nextSequence'>,
@@ -133,18 +169,33 @@ it('killed at any step of detection and collection, the next worker brings recor
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
     removalTimeoutMs: 1000,
   });
+  const disks = watchOf(
+    { store: watchedStore, publish, nextSequence, usedPercent: () => usedPercent },
+    worker,
+  );
   await runner.detect({ signal });
+  usedPercent = 99;
+  await disks.poll({ signal });
   worker.clock += minutes(10);
   runtime.images = runtime.images.filter(({ imageId }) => imageId !== 'others');
   await runner.detect({ signal });
   const outcome = await runner.run({ bytes: 250 }, { signal });
   expect(outcome.removed.map(({ imageId }) => imageId)).toEqual(['a', 'b', 'c']);
+  usedPercent = 50;
+  await disks.poll({ signal });
   store.close();
   await bus.close({ drainMs: 0 });
 
   const steps = new Set(kills.map(({ step }) => step));
   for (const step of [
+    'after records.announcing',
+    'before ImageDetected',
     'after ImageDetected',
+    'after records.setExceeded',
+    'after ThresholdExceeded',
+    'after records.recovering',
+    'after ThresholdRecovered',
+    'after records.dropExceeded',
     'before records.apply',
     'before records.removalBegins',
     'before runtime.removeImage',
@@ -159,7 +210,7 @@ it('killed at any step of detection and collection, the next worker brings recor
     expect(steps).toContain(step);
   }
 
-  for (const { step, stateDir, images } of kills) {
+  for (const { step, stateDir, images, usedPercent: percent } of kills) {
     const next = open(stateDir, worker.now);
     const runtimeNow = new FakeRuntime();
     runtimeNow.images = [...images];
@@ -173,8 +224,21 @@ it('killed at any step of detection and collection, the next worker brings recor
         nextSequence: () => next.bus.nextSequence(),
       }),
     );
+    const disksAgain = watchOf(
+      {
+        store: next.store,
+        publish: (name, subject, data) => next.bus.publish(name, { subject, data }),
+        nextSequence: () => next.bus.nextSequence(),
+        usedPercent: () => percent,
+      },
+      new FakeWorker(),
+    );
     await again.detect({ signal });
     await again.detect({ signal });
+    await disksAgain.poll({ signal });
+    await disksAgain.poll({ signal });
+    const exceeded = next.store.exceeded().map(({ level }) => level);
+    expect([step, exceeded]).toEqual([step, percent > 90 ? ['high', 'critical'] : []]);
     const present = images.map(({ imageId }) => imageId);
     expect([step, [...next.store.images().keys()].sort()]).toEqual([step, present.sort()]);
     expect([step, next.store.intendedRemovals()]).toEqual([step, []]);
@@ -193,9 +257,17 @@ it('killed at any step of detection and collection, the next worker brings recor
     for (const { data } of removals) {
       expect(data.planId).toBe(data.reason === 'request' ? outcome.planId : undefined);
     }
-    const detected = new Set(
-      events.filter(({ type }) => type.endsWith('.ImageDetected')).map(({ data }) => data.imageId),
-    );
-    expect([...detected].sort()).toEqual(['a', 'b', 'c', 'others', 'used']);
+    const detected = events.filter(({ type }) => type.endsWith('.ImageDetected'));
+    const detectedIds = detected.map(({ data }) => data.imageId).sort();
+    expect([step, detectedIds]).toEqual([step, ['a', 'b', 'c', 'others', 'used']]);
+    for (const level of ['high', 'critical']) {
+      const crossings = events
+        .filter(({ type, data }) => type.includes('.Threshold') && data.mark === level)
+        .map(({ type }) => type.split('.').at(-1));
+      const isExceeded = crossings.at(-1) === 'ThresholdExceeded';
+      expect([step, level, isExceeded]).toEqual([step, level, percent > 90]);
+      const alternating = ['ThresholdExceeded', 'ThresholdRecovered'].slice(0, crossings.length);
+      expect([step, level, crossings]).toEqual([step, level, alternating]);
+    }
   }
 }, 60_000);

@@ -19,16 +19,30 @@ export interface RemovedRecord {
   readonly planId: string;
 }
 
+/** Images that are being told as detected, in the order of their events. */
+export interface Announcement {
+  readonly firstSequence: number;
+  readonly imageIds: readonly string[];
+}
+
+/** A mark that is exceeded, with the sequences of the events that tell so and that tell its end; absent when not told by one. */
+export interface RememberedMark extends ExceededMark {
+  readonly exceededSequence?: number;
+  readonly recoveredSequence?: number;
+}
+
 /** Everything that is remembered. */
 export interface Remembered {
   readonly images: Map<string, ImageRecord>;
   readonly removals: Map<string, RemovalIntent>;
   /** Ids of images whose end is being told, with the sequence of the event. */
   readonly telling: Map<string, number>;
+  /** The detection whose events may not have gone out; null when all did. */
+  announcing: Announcement | null;
   /** Image name or id to the end of its hold. */
   readonly holds: Map<string, number>;
   /** Marks that are exceeded, by {@link markName}. */
-  readonly exceeded: Map<string, ExceededMark>;
+  readonly exceeded: Map<string, RememberedMark>;
   /** Images removed of late, by image id. */
   readonly removed: Map<string, RemovedRecord>;
   /** Time of the last detection; null before the first. */
@@ -43,13 +57,29 @@ export const nothingRemembered = (): Remembered => ({
   images: new Map(),
   removals: new Map(),
   telling: new Map(),
+  announcing: null,
   holds: new Map(),
   exceeded: new Map(),
   removed: new Map(),
   detectedAt: null,
 });
 
-const tables = ['image', 'removal', 'telling', 'hold', 'mark', 'removed', 'detection'];
+const tables = [
+  'image',
+  'removal',
+  'telling',
+  'announcing',
+  'hold',
+  'mark',
+  'removed',
+  'detection',
+];
+
+interface MarkRow extends MarkKey, Pick<ExceededMark, 'role'> {
+  since_ms: number;
+  exceeded_sequence: number | null;
+  recovered_sequence: number | null;
+}
 
 interface ImageRow {
   image_id: string;
@@ -145,10 +175,15 @@ export class RecordFile {
       .all()) {
       remembered.holds.set(row.name, row.until_ms);
     }
-    for (const { since_ms: since, ...key } of this.database
-      .prepare<[], Omit<ExceededMark, 'since'> & { since_ms: number }>('SELECT * FROM mark')
-      .all()) {
-      remembered.exceeded.set(markName(key), { ...key, since });
+    const announcing = this.database
+      .prepare<[], { first_sequence: number; image_ids: string }>('SELECT * FROM announcing')
+      .get();
+    if (announcing !== undefined) {
+      const imageIds = JSON.parse(announcing.image_ids) as string[];
+      remembered.announcing = { firstSequence: announcing.first_sequence, imageIds };
+    }
+    for (const row of this.database.prepare<[], MarkRow>('SELECT * FROM mark').all()) {
+      remembered.exceeded.set(markName(row), markOf(row));
     }
     for (const row of this.database
       .prepare<[], { image_id: string; names: string; removed_ms: number; plan_id: string }>(
@@ -173,6 +208,7 @@ export class RecordFile {
       this.writeImages(remembered.images.values());
       for (const [imageId, intent] of remembered.removals) this.writeRemoval(imageId, intent);
       for (const told of remembered.telling) this.insertTelling(told);
+      if (remembered.announcing != null) this.insertAnnouncing(remembered.announcing);
       for (const [name, until] of remembered.holds) this.writeHold(name, until);
       for (const mark of remembered.exceeded.values()) this.writeExceeded(mark);
       for (const [imageId, removed] of remembered.removed) this.writeRemoved(imageId, removed);
@@ -180,15 +216,34 @@ export class RecordFile {
   }
 
   /**
-   * Writes changed images and drops others, in one transaction. With `detectedAt` images that were in use before and still are
+   * Writes changed images and drops others, in one transaction, which also ends an announcement. With `detectedAt` images that were in use before and still are
    * need not be among the changed ones: it is their last use.
    */
   update(changed: readonly ImageRecord[], gone: readonly string[], detectedAt?: number): void {
     this.database.transaction(() => {
-      if (detectedAt !== undefined) this.writeDetection(detectedAt);
+      if (detectedAt !== undefined) {
+        this.writeDetection(detectedAt);
+        this.run('DELETE FROM announcing');
+      }
       this.writeImages(changed);
       for (const imageId of gone) this.forget(imageId);
     })();
+  }
+
+  /** Writes new images and that they are being told, in one transaction. */
+  writeAnnounced(images: readonly ImageRecord[], announcement: Announcement): void {
+    this.database.transaction(() => {
+      this.writeImages(images);
+      this.insertAnnouncing(announcement);
+    })();
+  }
+
+  private insertAnnouncing({ firstSequence, imageIds }: Announcement): void {
+    this.run(
+      'INSERT OR REPLACE INTO announcing VALUES (1, ?, ?)',
+      firstSequence,
+      JSON.stringify(imageIds),
+    );
   }
 
   /** Notes the sequences of events that tell the end of images, by image id. */
@@ -223,10 +278,12 @@ export class RecordFile {
     })();
   }
 
-  writeExceeded({ mountpoint, resource, level, since, role }: ExceededMark): void {
+  writeExceeded(mark: RememberedMark): void {
+    const { mountpoint, resource, level, since, role } = mark;
+    const { exceededSequence = null, recoveredSequence = null } = mark;
     this.run(
-      'INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?)',
-      ...[mountpoint, resource, level, since, role],
+      'INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?, ?)',
+      ...[mountpoint, resource, level, since, role, exceededSequence, recoveredSequence],
     );
   }
 
@@ -297,7 +354,7 @@ export class RecordFile {
     }
   }
 
-  private run(sql: string, ...values: (string | number)[]): void {
+  private run(sql: string, ...values: (string | number | null)[]): void {
     let statement = this.statements.get(sql);
     if (statement === undefined) {
       statement = this.database.prepare(sql);
@@ -310,6 +367,20 @@ export class RecordFile {
 /** Most images have no user: thousands of empty lists need no serializer. */
 const listText = (list: readonly unknown[] | undefined): string =>
   list === undefined || list.length === 0 ? '[]' : JSON.stringify(list);
+
+function markOf(row: MarkRow): RememberedMark {
+  const { mountpoint, role, resource, level, since_ms: since } = row;
+  const { exceeded_sequence: exceeded, recovered_sequence: recovered } = row;
+  return {
+    mountpoint,
+    role,
+    resource,
+    level,
+    since,
+    ...(exceeded == null ? {} : { exceededSequence: exceeded }),
+    ...(recovered == null ? {} : { recoveredSequence: recovered }),
+  };
+}
 
 function recordOf(row: ImageRow, detectedAt: number | null): ImageRecord {
   const usedBy = JSON.parse(row.used_by) as ImageUser[];

@@ -77,9 +77,9 @@ describe('ImageRecordStore', () => {
     first.apply(detection(app, image('b')));
     first.removalBegins('b', { reason: 'threshold', planId: 'plan-1' });
     first.setHolds(new Map([['nginx', now + 1]]));
-    first.setExceeded({ ...highMark, since: now - 5 });
-    first.setExceeded({ ...highMark, level: 'warning', since: now - 9 });
-    first.setExceeded({ ...highMark, mountpoint: '/containers', role: 'container', since: now });
+    first.setExceeded({ ...highMark, since: now - 5 }, 1);
+    first.setExceeded({ ...highMark, level: 'warning', since: now - 9 }, 2);
+    first.setExceeded({ ...highMark, mountpoint: '/containers', role: 'container', since: now }, 3);
     first.noteRemoved('c', { names: ['c', 'c:1'], removedAt: now - 1, planId: 'plan-0' });
     first.pulled('b', { durationMs: 250, sizeBytes: null });
     first.close();
@@ -131,7 +131,7 @@ describe('ImageRecordStore', () => {
     first.forget('a');
     first.removalBegins('b', { reason: 'max-age', planId: 'plan-1' });
     first.removalFailed('b');
-    first.setExceeded({ ...highMark, since: now });
+    first.setExceeded({ ...highMark, since: now }, 1);
     first.dropExceeded(highMark);
     first.noteRemoved('c', { names: ['c'], removedAt: now, planId: 'plan-0' });
     first.forgetRemoved(['c', 'unknown']);
@@ -160,6 +160,53 @@ describe('ImageRecordStore', () => {
     expect(third.intendedRemovals()).toEqual(['b']);
     third.settleTold(100);
     expect([...third.images().keys()]).toEqual(['b', 'c']);
+  });
+
+  it('knows after a restart the images whose detection was told, as of then, and none of those that were not reached', () => {
+    const told = image('b', { firstDetected: now - 1000 });
+    const first = openStore();
+    first.apply(detection(image('a')));
+    first.noteRemoved('b', { names: ['b'], removedAt: now - 5000, planId: 'plan-0' });
+    first.announcing([told, image('c'), image('d')], 7);
+    first.close();
+    const second = openStore();
+    second.settleTold(9);
+    second.close();
+    const third = openStore();
+    expect([...third.images().keys()]).toEqual(['a', 'b', 'c']);
+    expect(third.images().get('b')).toEqual(told);
+    expect(third.removedImages().size).toBe(0);
+    third.settleTold(1);
+    expect([...third.images().keys()]).toEqual(['a', 'b', 'c']);
+  });
+
+  it('does not ask after a restart what was told of a detection that was recorded', () => {
+    const first = openStore();
+    first.announcing([image('a')], 7);
+    first.apply(detection(image('a')));
+    first.close();
+    const second = openStore();
+    second.settleTold(1);
+    expect([...second.images().keys()]).toEqual(['a']);
+  });
+
+  it.each([
+    ['whose excess was not told is not exceeded', undefined, 4, []],
+    ['whose excess was told stays exceeded', undefined, 5, [{ ...highMark, since: now }]],
+    ['whose end was not told stays exceeded', 6, 6, [{ ...highMark, since: now }]],
+    ['whose end was told is over', 6, 7, []],
+  ])('after a restart a mark %s', (_, recoveredSequence, nextSequence, expected) => {
+    const first = openStore();
+    first.setExceeded({ ...highMark, since: now }, 4);
+    if (recoveredSequence !== undefined) first.recovering(highMark, recoveredSequence);
+    first.close();
+    const second = openStore();
+    second.settleTold(nextSequence);
+    expect(second.exceeded()).toEqual(expected);
+    second.close();
+    const third = openStore();
+    third.settleTold(nextSequence);
+    expect(third.exceeded()).toEqual(expected);
   });
 
   it('dates use only forwards and only of images it knows', () => {

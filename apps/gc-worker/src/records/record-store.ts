@@ -8,6 +8,7 @@ import {
   markName,
   nothingRemembered,
   RecordFile,
+  type RememberedMark,
   sqliteCode,
   type Remembered,
   type RemovalIntent,
@@ -100,6 +101,7 @@ export class ImageRecordStore {
     const gone = vanished.map(({ imageId }) => imageId);
     for (const imageId of gone) this.drop(imageId);
     this.remembered.detectedAt = detectedAt;
+    this.remembered.announcing = null;
     this.isRebuilding = false;
     this.write((file) => file.update(changed, gone, detectedAt));
   }
@@ -124,7 +126,7 @@ export class ImageRecordStore {
 
   /**
    * The end of these images is about to be told, by events with rising sequences from this one. Should the process die before the
-   * records follow, {@link settleTold} knows which of them were told.
+   * records follow, {@link settleTold} knows which of them were told. The same holds for {@link announcing} and marks.
    */
   telling(imageIds: readonly string[], firstSequence: number): void {
     if (imageIds.length === 0) return;
@@ -133,13 +135,43 @@ export class ImageRecordStore {
     this.write((file) => file.writeTelling(sequences));
   }
 
-  /** To be called before the first event of a process: forgets images whose end an earlier process told but did not record. */
+  /**
+   * These images are about to be told as detected, by events with rising sequences from this one. They have records from now on; the
+   * detection that {@link apply} takes over next ends it.
+   */
+  announcing(records: readonly ImageRecord[], firstSequence: number): void {
+    if (records.length === 0) return;
+    const announcement = { firstSequence, imageIds: records.map(({ imageId }) => imageId) };
+    for (const record of records) this.remembered.images.set(record.imageId, record);
+    this.remembered.announcing = announcement;
+    this.write((file) => file.writeAnnounced(records, announcement));
+  }
+
+  /**
+   * To be called before the first event of a process, with its sequence. Where an earlier process died while it told something, the
+   * records now say what it had told: images whose end was told are forgotten, those whose detection was not are not known yet,
+   * and a mark is exceeded when that was told and its end was not.
+   */
   settleTold(nextSequence: number): void {
-    const { telling } = this.remembered;
-    if (telling.size === 0) return;
-    const told = [...telling].filter(([, sequence]) => sequence < nextSequence);
-    for (const [imageId] of told) this.drop(imageId);
+    const { telling, announcing, images, exceeded } = this.remembered;
+    const wasTold = (sequence: number) => sequence < nextSequence;
+    const isOpen = ({ exceededSequence, recoveredSequence }: RememberedMark) =>
+      recoveredSequence !== undefined || !wasTold(exceededSequence ?? -Infinity);
+    const openMarks = [...exceeded].filter(([, mark]) => isOpen(mark));
+    if (telling.size === 0 && announcing == null && openMarks.length === 0) return;
+    for (const [imageId, sequence] of telling) if (wasTold(sequence)) this.drop(imageId);
     telling.clear();
+    announcing?.imageIds.forEach((imageId, at) => {
+      if (!wasTold(announcing.firstSequence + at)) images.delete(imageId);
+      // That it came back was told with it.
+      else this.remembered.removed.delete(imageId);
+    });
+    this.remembered.announcing = null;
+    for (const [name, { recoveredSequence, ...mark }] of openMarks) {
+      const isOver = recoveredSequence !== undefined && wasTold(recoveredSequence);
+      if (isOver || !wasTold(mark.exceededSequence ?? -Infinity)) exceeded.delete(name);
+      else exceeded.set(name, mark);
+    }
     this.write((file) => file.replaceAll(this.remembered));
   }
 
@@ -182,7 +214,11 @@ export class ImageRecordStore {
 
   /** Marks that are exceeded. */
   exceeded(): readonly ExceededMark[] {
-    return [...this.remembered.exceeded.values()];
+    return [...this.remembered.exceeded.values()].map(
+      ({ mountpoint, role, resource, level, since }) => {
+        return { mountpoint, role, resource, level, since };
+      },
+    );
   }
 
   /** Since when a mark is exceeded; undefined when it is not. */
@@ -190,12 +226,21 @@ export class ImageRecordStore {
     return this.remembered.exceeded.get(markName(mark))?.since;
   }
 
-  /** Notes that a mark is exceeded since then. */
-  setExceeded(mark: ExceededMark): void {
+  /** Notes that a mark is exceeded since then, which the event of that sequence is about to tell. */
+  setExceeded(mark: ExceededMark, exceededSequence: number): void {
     const { mountpoint, role, resource, level, since } = mark;
-    const noted = { mountpoint, role, resource, level, since };
-    this.remembered.exceeded.set(markName(mark), noted);
-    this.write((file) => file.writeExceeded(noted));
+    this.noteMark({ mountpoint, role, resource, level, since, exceededSequence });
+  }
+
+  /** The event of that sequence is about to tell the end of a mark; {@link dropExceeded} follows. */
+  recovering(mark: MarkKey, recoveredSequence: number): void {
+    const known = this.remembered.exceeded.get(markName(mark));
+    if (known !== undefined) this.noteMark({ ...known, recoveredSequence });
+  }
+
+  private noteMark(mark: RememberedMark): void {
+    this.remembered.exceeded.set(markName(mark), mark);
+    this.write((file) => file.writeExceeded(mark));
   }
 
   /** Notes that a mark is not exceeded any more. */

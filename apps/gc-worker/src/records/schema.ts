@@ -56,6 +56,13 @@ export const migrations: readonly string[] = [
      sequence INTEGER NOT NULL
    ) STRICT;`,
   `ALTER TABLE mark ADD COLUMN role TEXT NOT NULL DEFAULT 'image';`,
+  `CREATE TABLE announcing (
+     id INTEGER PRIMARY KEY CHECK (id = 1),
+     first_sequence INTEGER NOT NULL,
+     image_ids TEXT NOT NULL
+   ) STRICT;
+   ALTER TABLE mark ADD COLUMN exceeded_sequence INTEGER;
+   ALTER TABLE mark ADD COLUMN recovered_sequence INTEGER;`,
 ];
 
 /** A records file that cannot be used; it is set aside and the records are built anew from the runtime. */

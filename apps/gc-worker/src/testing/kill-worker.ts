@@ -35,7 +35,7 @@ const aboutOneRemovalMs = 30;
 /**
  * Kills a real worker (SIGKILL) at random points of collections, again and again, and after each restart holds records and
  * events against the runtime. Throws where they disagree: an image gone without ImageRemoved, or told removed while it is there; one that the
- * worker removed told as vanished, or told twice; records of other images than the runtime's; a gap in the sequence; an image in use gone.
+ * worker removed told as vanished; a detection or a removal told twice; records of other images than the runtime's; a gap in the sequence; an image in use gone.
  */
 export async function killWorkerAtRandom(options: KillOptions): Promise<KillReport> {
   const { kills, seed, say = () => undefined } = options;
@@ -86,6 +86,10 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
               present.includes(imageId) ? 'ImageDetected' : 'ImageRemoved',
             ];
             if (told.length > 0 || present.includes(imageId)) assert.equal(last, expected, imageId);
+            told.forEach(({ name }, at) => {
+              const inTurn = at % 2 === 0 ? 'ImageDetected' : 'ImageRemoved';
+              assert.equal(name, inTurn, `event ${at + 1} of ${imageId}`);
+            });
           }
         },
         { timeoutMs: 30_000 },
