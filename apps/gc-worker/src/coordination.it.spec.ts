@@ -144,6 +144,7 @@ async function verdict(imageId: string): Promise<string> {
 }
 
 interface Recorded {
+  repoDigests: string[];
   imageId: string;
   firstDetected: string;
   lastUsed: string | null;
@@ -172,7 +173,19 @@ async function pulledImage(): Promise<PushedImage> {
   const image = await push();
   await ensure(image.reference);
   await events.waitFor('ImageDetected', ({ data }) => data.imageId === image.imageId);
+  await wholeRecord(image.imageId);
   return image;
+}
+
+/** The record once it is whole: containerd names an image by its tag before it names it by its digest. */
+async function wholeRecord(imageId: string) {
+  return eventually(
+    async () => {
+      const found = await record(imageId);
+      return found?.repoDigests.length === 0 ? undefined : found;
+    },
+    { what: 'the record' },
+  );
 }
 
 /** Starts NATS again; the worker is connected before that service is. The other way round its events would be lost to the worker. */
@@ -389,7 +402,7 @@ describe('ImageRemoved of image-service', () => {
       expect(await record(imageId)).toBeUndefined();
     });
     await ensure(reference);
-    const before = await eventually(() => record(imageId), { what: 'the record' });
+    const before = await wholeRecord(imageId);
     nats.publish(natsSubject, wire);
     await nats.flush();
     await pulledImage(); // a detection after it
