@@ -20,7 +20,9 @@ let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'stowage-gc-steps-'));
 });
-afterEach(() => {
+const opened: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of opened.splice(0)) await close();
   rmSync(folder, { recursive: true });
 });
 
@@ -43,7 +45,12 @@ function open(stateDir: string, now: () => number) {
   const nats = { servers: ['nats://127.0.0.1:1'] };
   const bus = openEventBus({ stateDir, node: 'node-a', app: 'gc-worker', nats, log });
   store.settleTold(bus.nextSequence());
-  return { store, bus };
+  const close = () => {
+    store.close();
+    return bus.close({ drainMs: 0 });
+  };
+  opened.push(close);
+  return { store, bus, close };
 }
 
 const batchPublisher =
@@ -124,7 +131,7 @@ const watchOf = ({ usedPercent, ...parts }: DiskParts, worker: FakeWorker): Disk
 it('killed at any step of detection, measurement and collection, the next worker brings records, events and runtime to agree', async () => {
   const worker = new FakeWorker();
   const live = path.join(folder, 'live');
-  const { store, bus } = open(live, worker.now);
+  const { store, bus, close } = open(live, worker.now);
   const runtime = new FakeRuntime();
   runtime.images = ['a', 'b', 'c', 'others', 'used'].map((imageId) => listed(imageId));
   runtime.containers = [container('c1', 'used')];
@@ -183,8 +190,7 @@ it('killed at any step of detection, measurement and collection, the next worker
   expect(outcome.removed.map(({ imageId }) => imageId)).toEqual(['a', 'b', 'c']);
   usedPercent = 50;
   await disks.poll({ signal });
-  store.close();
-  await bus.close({ drainMs: 0 });
+  await close();
 
   const steps = new Set(kills.map(({ step }) => step));
   for (const step of [
@@ -242,8 +248,7 @@ it('killed at any step of detection, measurement and collection, the next worker
     const present = images.map(({ imageId }) => imageId);
     expect([step, [...next.store.images().keys()].sort()]).toEqual([step, present.sort()]);
     expect([step, next.store.intendedRemovals()]).toEqual([step, []]);
-    next.store.close();
-    await next.bus.close({ drainMs: 0 });
+    await next.close();
 
     const events = eventsIn(stateDir);
     expect(events.map(({ sequence }) => Number(sequence))).toEqual(events.map((_, at) => at + 1));
