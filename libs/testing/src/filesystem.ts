@@ -4,13 +4,14 @@ import { runProgram } from './run-program';
 
 /**
  * Makes an ext4 file system of `sizeMb` MiB in a file and mounts it. No journal and no reserved blocks, so
- * that the percentages of a small file system are those of its files. `env` marks the programs that do it.
+ * that the percentages of a small file system are those of its files. `inodes` is their number, by default one for some kilobytes. `env` marks the programs that do it.
  */
 export async function mountFilesystem(
   imageFile: string,
   mountPoint: string,
   sizeMb: number,
   env: Readonly<Record<string, string>>,
+  inodes?: number,
 ): Promise<void> {
   const file = await open(imageFile, 'wx', 0o600);
   try {
@@ -19,6 +20,7 @@ export async function mountFilesystem(
     await file.close();
   }
   const features = ['-O', '^has_journal', '-m', '0', '-E', 'nodiscard'];
+  if (inodes !== undefined) features.push('-N', String(inodes));
   await runProgram('mkfs.ext4', ['-q', '-F', ...features, imageFile], { env });
   await runProgram('mount', ['-t', 'ext4', '-o', 'loop,noatime', imageFile, mountPoint], { env });
 }

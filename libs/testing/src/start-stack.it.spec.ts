@@ -275,6 +275,9 @@ test('a file system that is too small, or without containerd, is refused before 
   await expect(startStack({ filesystemMb: 8 })).rejects.toThrow(
     'filesystemMb is 8, must be 16 or more, and needs containerd',
   );
+  await expect(startStack({ filesystemInodes: 1000 })).rejects.toThrow(
+    'filesystemInodes needs filesystemMb',
+  );
 });
 
 test('a stack that cannot start tells why, with its logs, and leaves nothing', async () => {

@@ -60,6 +60,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       `filesystemMb is ${parts.filesystemMb}, must be 16 or more, and needs containerd`,
     );
   }
+  if (parts.filesystemInodes !== undefined && parts.filesystemMb === undefined) {
+    throw new RangeError('filesystemInodes needs filesystemMb');
+  }
   requirePrerequisites(programsFor(parts), { root: parts.containerd });
   const keeper = claimKeeper();
   let stack: RunningStack | undefined;
@@ -79,7 +82,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 }
 
 function programsFor(
-  parts: Required<Omit<StackOptions, 'filesystemMb'>> & StackOptions,
+  parts: Required<Omit<StackOptions, 'filesystemMb' | 'filesystemInodes'>> & StackOptions,
 ): ProgramName[] {
   const programs: ProgramName[] = [];
   if (parts.containerd) programs.push('containerd', 'runc', 'cni', 'iptables', 'ip', 'mount');
@@ -155,7 +158,7 @@ class RunningStack implements Stack {
     await Promise.all([
       parts.registries === false ? undefined : this.#startRegistries(openPort, authPort),
       parts.nats === false ? undefined : this.#startNats(natsPort),
-      parts.containerd === false ? undefined : this.#startContainerd(parts.filesystemMb),
+      parts.containerd === false ? undefined : this.#startContainerd(parts),
     ]);
     if (this.#containerd !== undefined && this.#registries !== undefined) {
       const { open, auth } = this.#registries;
@@ -248,13 +251,14 @@ class RunningStack implements Stack {
     this.#nats = nats;
   }
 
-  async #startContainerd(filesystemMb: number | undefined): Promise<void> {
+  async #startContainerd({ filesystemMb, filesystemInodes }: StackOptions): Promise<void> {
     const { dir, network, bridge, subnet, containerdSocket, containerdStateDir } = this.manifest;
     const within = (name: string): string => path.join(dir, name);
     const root = within('root');
     for (const folder of [root, within('cni'), within('hosts')]) mkdirSync(folder);
     if (filesystemMb !== undefined) {
-      await mountFilesystem(within('root.ext4'), root, filesystemMb, this.#env);
+      const file = within('root.ext4');
+      await mountFilesystem(file, root, filesystemMb, this.#env, filesystemInodes);
     }
     writeFileSync(
       within('cni/10-stowage.conflist'),

@@ -11,6 +11,8 @@ export interface StackOptions {
    * percentages are those of the test. Absent: containerd's root is a folder on the machine's disk. At least 16.
    */
   filesystemMb?: number;
+  /** Inodes of that file system, rounded up by ext4. Absent: one for some kilobytes. */
+  filesystemInodes?: number;
 }
 
 /** A running test stack. Parts that were switched off throw when they are asked for. */
