@@ -38,15 +38,19 @@ function runner(
         availableBytes,
         inodes: null,
         inodesFree: null,
-        ...(node.usedBytes === undefined ? {} : { usedBytes: node.usedBytes }),
       },
     ]);
+  };
+  const imageUse = (stored: ReadonlyMap<string, number>) => {
+    const storedBytes = [...stored.values()].reduce((sum, bytes) => sum + bytes, 0);
+    const { usedBytes } = node;
+    return Promise.resolve(usedBytes === undefined ? undefined : { usedBytes, storedBytes });
   };
   return new CollectionRunner({
     policy: policy({ differences }),
     runtime: worker.runtime,
     detector: worker.detector(differences),
-    disks: { read: readDisks },
+    disks: { read: readDisks, imageUse },
     store: worker.store,
     publish: worker.publish,
     nextSequence: worker.nextSequence,
@@ -71,7 +75,7 @@ describe('what came free', () => {
   it('is less than expected: tells what neither images nor containers account for', async () => {
     const collections = runner({}, 1000, { freesNothing: true, usedBytes: 950 });
     await withImages(collections, 'a', 'b', 'c');
-    worker.runtime.stored = 300;
+    worker.runtime.stored = new Map([['/images', 300]]);
     usedPercent = 95;
     await collections.due('mark-crossed', { signal });
     // All three were removed and nothing came free: 950 in use, 300 of them the runtime's.
@@ -81,9 +85,9 @@ describe('what came free', () => {
   });
 
   it.each([
-    ['the runtime does not say what it holds', null, 950],
+    ['the runtime does not say what it holds', new Map<string, number>(), 950],
     ['the runtime does not answer', new Error('away'), 950],
-    ['the file system does not say what is in use', 300, undefined],
+    ['the file system does not say what is in use', new Map([['/images', 300]]), undefined],
   ])('says nothing of leaks when %s', async (_, stored, usedBytes) => {
     const collections = runner({}, 1000, { freesNothing: true, usedBytes });
     await withImages(collections, 'a');

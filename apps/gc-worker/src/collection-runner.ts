@@ -33,7 +33,7 @@ export interface CollectionRunnerParts {
   readonly policy: CollectionPolicy;
   readonly runtime: Pick<Runtime, 'removeImage' | 'storedBytes'>;
   readonly detector: Pick<ImageDetector, 'detect' | 'protectionNow' | 'knownBytes'>;
-  readonly disks: Pick<DiskWatch, 'read'>;
+  readonly disks: Pick<DiskWatch, 'read' | 'imageUse'>;
   readonly store: ImageRecordStore;
   readonly publish: Publish;
   /** Sequence of the next event. */
@@ -279,12 +279,12 @@ export class CollectionRunner {
     if (measuredBytes == null || measuredBytes >= expectedBytes * fallsShort) return outcome;
     const { detector, disks, runtime, metrics, log } = this.parts;
     try {
-      const [readings, stored] = await Promise.all([
-        disks.read({ signal }),
-        runtime.storedBytes({ signal }),
-      ]);
-      const leakedBytes = unaccountedBytes(readings, stored, detector.knownBytes());
-      if (leakedBytes === undefined) return outcome;
+      const stored = await runtime.storedBytes({ signal });
+      const use = stored.size === 0 ? undefined : await disks.imageUse(stored, { signal });
+      if (use === undefined) return outcome;
+      // The runtime's own account is of unpacked images and containers, images' sizes are (for containerd) of the packed content. Runtimes
+      // that count a byte in both make it too low, never too high for that reason.
+      const leakedBytes = Math.max(0, use.usedBytes - use.storedBytes - detector.knownBytes());
       metrics.leaked(leakedBytes);
       log.warn(
         { planId: outcome.planId, expectedBytes, measuredBytes, leakedBytes },
@@ -403,24 +403,6 @@ export class CollectionRunner {
   private tellsFailure(): boolean {
     return this.parts.policy.differences.failureEvents === 'every' || this.failuresInARow > 1;
   }
-}
-
-/**
- * What the file systems hold beyond what is known: the runtime's own account (unpacked images, containers) and the images' sizes (for
- * containerd the packed content). Runtimes that count a byte in both make it too low, never too high for that reason.
- */
-function unaccountedBytes(
-  readings: readonly FileSystemReading[],
-  storedBytes: number | null,
-  imageBytes: number,
-): number | undefined {
-  if (storedBytes == null || readings.length === 0) return undefined;
-  let used = 0;
-  for (const { usedBytes } of readings) {
-    if (usedBytes === undefined) return undefined;
-    used += usedBytes;
-  }
-  return Math.max(0, used - storedBytes - imageBytes);
 }
 
 /** Gives a call a time limit, and a short one once `stop` is aborted, so that a removal in flight may end. */

@@ -7,6 +7,11 @@ type Calls = ConstructorParameters<typeof CriRuntime>;
 const runtime = (calls: object) =>
   new CriRuntime(calls as unknown as Calls[0], calls as unknown as Calls[1]);
 
+const store = (mountpoint: string, bytes?: number) => ({
+  fsId: { mountpoint },
+  usedBytes: bytes === undefined ? undefined : { value: BigInt(bytes) },
+});
+
 describe('CriRuntime', () => {
   it('reads images', async () => {
     const images = [
@@ -94,6 +99,22 @@ describe('CriRuntime', () => {
       image: ['/a'],
       container: ['/b'],
     });
+  });
+
+  it.each([
+    [
+      'by mount point, one that is named for both counts once',
+      [store('/a', 5)],
+      [store('/a', 4), store('/b', 7)],
+      { '/a': 5, '/b': 7 },
+    ],
+    ['not at all where a part is not told', [store('/a', 5)], [store('/b')], {}],
+    ['not at all where a part lies nowhere', [store('/a', 5)], [store('', 1)], {}],
+  ])('says what the runtime stores: %s', async (_, images, containers, expected) => {
+    const imageFsInfo = () =>
+      Promise.resolve({ imageFilesystems: images, containerFilesystems: containers });
+    const stored = await runtime({ imageFsInfo }).storedBytes({ signal });
+    expect(Object.fromEntries(stored)).toEqual(expected);
   });
 
   it('removes by image id', async () => {

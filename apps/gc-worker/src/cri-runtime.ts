@@ -98,18 +98,17 @@ export class CriRuntime implements Runtime {
     };
   }
 
-  async storedBytes(options: { signal: AbortSignal }): Promise<number | null> {
+  async storedBytes(options: { signal: AbortSignal }): Promise<ReadonlyMap<string, number>> {
     const { imageFilesystems, containerFilesystems } = await this.image.imageFsInfo({}, options);
     const byMountpoint = new Map<string, number>();
     for (const { fsId, usedBytes } of [...imageFilesystems, ...containerFilesystems]) {
-      // One store that is named for images and for containers counts once.
-      if (usedBytes === undefined) continue;
       const mountpoint = fsId?.mountpoint ?? '';
+      if (usedBytes === undefined || mountpoint === '') return new Map();
+      // One store that is named for images and for containers counts once.
       const known = byMountpoint.get(mountpoint) ?? 0;
       byMountpoint.set(mountpoint, Math.max(known, Number(usedBytes.value)));
     }
-    if (byMountpoint.size === 0) return null;
-    return [...byMountpoint.values()].reduce((sum, bytes) => sum + bytes, 0);
+    return byMountpoint;
   }
 
   async removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void> {

@@ -300,3 +300,47 @@ describe('read', () => {
     expect(asked()).toBe(3);
   });
 });
+
+describe('imageUse', () => {
+  const stored = new Map([
+    ['/images', 300],
+    ['/containers', 500],
+  ]);
+
+  it('leaves out what the runtime keeps of containers on a file system of their own', async () => {
+    measured = { '/images': { usedBytes: 950 }, '/containers': { usedBytes: 600 } };
+    worker.runtime.containerFileSystems = ['/containers'];
+    expect(await watch().imageUse(stored, { signal })).toEqual({
+      usedBytes: 950,
+      storedBytes: 300,
+    });
+  });
+
+  it('counts them where they lie on the file system of the images, and that one once', async () => {
+    measured = {
+      '/images': { device: 'one', usedBytes: 950 },
+      '/more': { device: 'one', usedBytes: 950 },
+      '/containers': { device: 'one', usedBytes: 950 },
+    };
+    worker.runtime.fileSystems = ['/images', '/more'];
+    worker.runtime.containerFileSystems = ['/containers'];
+    expect(await watch().imageUse(stored, { signal })).toEqual({
+      usedBytes: 950,
+      storedBytes: 800,
+    });
+  });
+
+  it('adds up several image file systems', async () => {
+    measured = { '/images': { usedBytes: 950 }, '/more': { usedBytes: 50 } };
+    worker.runtime.fileSystems = ['/images', '/more'];
+    const both = new Map([...stored, ['/more', 20]]);
+    both.delete('/containers');
+    expect(await watch().imageUse(both, { signal })).toEqual({ usedBytes: 1000, storedBytes: 320 });
+  });
+
+  it('is unknown where one does not tell what is in use, and fails where one cannot be seen', async () => {
+    expect(await watch().imageUse(new Map([['/images', 3]]), { signal })).toBeUndefined();
+    measured = { '/images': { usedBytes: 950 } };
+    await expect(watch().imageUse(stored, { signal })).rejects.toThrow('ENOENT: /containers');
+  });
+});

@@ -93,6 +93,30 @@ export class DiskWatch {
     return this.measured(['image', 'container'], options);
   }
 
+  /**
+   * Bytes in use on the image file systems, and how many of the runtime's `stored` (by mount point) lie on these: what it keeps of
+   * containers on other file systems is not among the first. Undefined where a file system does not tell what is in use. Throws
+   * where one cannot be measured.
+   */
+  async imageUse(
+    stored: ReadonlyMap<string, number>,
+    { signal }: { signal: AbortSignal },
+  ): Promise<{ usedBytes: number; storedBytes: number } | undefined> {
+    const usedByDevice = new Map<string, number>();
+    for (const mountpoint of (await this.findMountpoints(signal)).image) {
+      const { device, usedBytes } = await this.measureVisible(mountpoint);
+      if (usedBytes === undefined) return undefined;
+      usedByDevice.set(device, usedBytes);
+    }
+    let storedBytes = 0;
+    for (const [mountpoint, bytes] of stored) {
+      const { device } = await this.measureVisible(mountpoint);
+      if (usedByDevice.has(device)) storedBytes += bytes;
+    }
+    const usedBytes = [...usedByDevice.values()].reduce((sum, bytes) => sum + bytes, 0);
+    return { usedBytes, storedBytes };
+  }
+
   /** One look: state, events and metrics of each file system. Throws as {@link DiskWatch.read} does. */
   async poll({ signal }: { signal: AbortSignal }): Promise<DiskPoll> {
     const { policy, metrics } = this.parts;

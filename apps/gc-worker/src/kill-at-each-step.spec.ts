@@ -166,7 +166,11 @@ it('killed at any step of detection, measurement and collection, the next worker
     policy: policy(),
     runtime: watchedRuntime,
     detector,
-    disks: watched('disks', { read: () => Promise.resolve([]) }, kill),
+    disks: watched(
+      'disks',
+      { read: () => Promise.resolve([]), imageUse: () => Promise.resolve(undefined) },
+      kill,
+    ),
     store: watchedStore,
     publish,
     nextSequence,

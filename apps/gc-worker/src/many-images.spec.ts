@@ -19,7 +19,7 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
   const runner = new CollectionRunner({
     policy: policy(),
     runtime: {
-      storedBytes: () => Promise.resolve(null),
+      storedBytes: () => Promise.resolve(new Map()),
       removeImage: async (imageId) => {
         // As a runtime does, but without a copy of the whole list for each removal.
         worker.runtime.calls.push(`removeImage ${imageId}`);
@@ -29,6 +29,7 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
     },
     detector: worker.detector(),
     disks: {
+      imageUse: () => Promise.resolve(undefined),
       read: () =>
         Promise.resolve([
           {

@@ -12,7 +12,8 @@ async function queries(...ids: string[]) {
   const worker = new FakeWorker();
   const read = () => Promise.resolve([disk(90)]);
   const readAll = async () => [...(await read()), { ...disk(50, '/containers'), role }];
-  const disks = { read, readAll, trends: () => new Map() };
+  const imageUse = () => Promise.resolve(undefined);
+  const disks = { read, readAll, imageUse, trends: () => new Map() };
   const runner = new CollectionRunner({
     policy: policy(),
     runtime: worker.runtime,

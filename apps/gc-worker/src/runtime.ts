@@ -25,8 +25,11 @@ export interface Runtime {
   sandboxImage(options: { signal: AbortSignal }): Promise<string | undefined>;
   /** Mount points of the file systems that hold images and of those that hold containers, in the runtime's order; may be the same. */
   mountpoints(options: { signal: AbortSignal }): Promise<Mountpoints>;
-  /** Bytes that the runtime says its image and container file systems hold of its own; null where it does not tell. */
-  storedBytes(options: { signal: AbortSignal }): Promise<number | null>;
+  /**
+   * Bytes of its own that the runtime says it holds at each of its mount points, those of images and of containers; empty where it
+   * does not tell all of that.
+   */
+  storedBytes(options: { signal: AbortSignal }): Promise<ReadonlyMap<string, number>>;
   /** Removes an image with all its tags; success when it is gone already. */
   removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void>;
 }

@@ -20,7 +20,7 @@ export class FakeRuntime implements Runtime {
   volumes: Record<string, string[] | undefined | Error> = {};
   sandbox: string | undefined | Error;
   contents: Record<string, ImageContent | Error> = {};
-  stored: number | null | Error = null;
+  stored: ReadonlyMap<string, number> | Error = new Map();
   fileSystems: string[] = ['/images'];
   containerFileSystems: string[] = [];
   failure: Error | undefined;
@@ -55,7 +55,7 @@ export class FakeRuntime implements Runtime {
     return this.answer('mountpoints', { image, container });
   }
 
-  storedBytes(): Promise<number | null> {
+  storedBytes(): Promise<ReadonlyMap<string, number>> {
     return this.answer('storedBytes', this.stored);
   }
 
