@@ -189,7 +189,7 @@ const providers: Provider[] = [
     provide: LOCK,
     // After the records: that the state directory is taken says more.
     inject: [CONTEXT, RECORDS],
-    useFactory: ({ config }: Context) => lockRuntime(config.imageEndpoint),
+    useFactory: ({ config, log }: Context) => lockRuntime(config.imageEndpoint, log),
   },
   // The records come first: they are what tells that the state directory is taken.
   { provide: BUS, inject: [CONTEXT, RECORDS, LOCK], useFactory: openBus },
