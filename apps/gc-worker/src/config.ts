@@ -79,6 +79,10 @@ function parsedJson(text: string): unknown {
 export const config = defineConfig({
   app: 'gc-worker',
   summary: 'Collects unused images, by kubelet’s rules, with ages that survive a restart.',
+  switches: {
+    '--dry-run':
+      'print what a collection would do now, as the command plan, change nothing, and exit',
+  },
   keys: {
     ...commonKeys({
       httpAddr: ':9472',

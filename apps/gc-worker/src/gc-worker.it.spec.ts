@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, statfsSync, writeFileSync } from 'node:fs';
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
@@ -466,6 +466,43 @@ describe('gc-worker on a real node', () => {
       error: { code: 'INVALID_ARGUMENT' },
     });
     await pod.remove();
+  });
+
+  test('says with --dry-run what a collection would do, beside a worker and without a trace', async () => {
+    await startWorker();
+    const idle = await pull('team/dry', 5);
+    await minimumAge();
+    const dryRun = async (values: Record<string, string> = {}) => {
+      const exit = await runApp('gc-worker', { args: ['--dry-run'], env: environment(values) });
+      expect([exit.code, exit.stderr]).toEqual([0, '']);
+      return JSON.parse(exit.stdout) as PlanReply & { problems: string[] };
+    };
+    const own = await dryRun();
+    // The records of the worker count: it comes to the same plan as the worker itself.
+    expect(own.planId).toBe((await command<PlanReply>('plan')).result.planId);
+    expect(own.problems).toEqual([]);
+    const told = events.all.length;
+    const full = await dryRun({
+      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '1',
+      STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '0',
+    });
+    expect(full.trigger).toBe('threshold');
+    expect(full.images.find(({ imageId }) => imageId === idle)).toMatchObject({
+      verdict: 'remove',
+      rule: 'threshold',
+    });
+    expect(await present()).toContain(idle);
+    const empty = path.join(stack.dir, 'dry-run');
+    const without = await dryRun({ STOWAGE_STATE_DIR: empty, STOWAGE_IMAGE_MINIMUM_GC_AGE: '1h' });
+    expect(without.images.find(({ imageId }) => imageId === idle)?.rule).toBe('min-age');
+    expect(existsSync(empty)).toBe(false);
+    expect(events.all.slice(told)).toEqual([]);
+    await stack.containerd.stop();
+    const down = await runApp('gc-worker', { args: ['--dry-run'], env: environment() });
+    expect([down.code, down.stdout]).toEqual([1, '']);
+    expect(down.stderr).toMatch(
+      /^gc-worker: --dry-run: container runtime at unix:.* is unavailable/,
+    );
   });
 
   test('keeps images by label and by namespace of the pods that used them', async () => {

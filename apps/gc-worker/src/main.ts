@@ -1,5 +1,10 @@
 import { runService } from '@stowage/service-kit';
 import { GcWorkerModule } from './app.module';
 import { config } from './config';
+import { dryRun } from './dry-run';
 
-void runService({ config, module: (context) => GcWorkerModule.create(context) });
+void runService({
+  config,
+  module: (context) => GcWorkerModule.create(context),
+  instead: { '--dry-run': dryRun },
+});

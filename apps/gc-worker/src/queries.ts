@@ -4,7 +4,7 @@ import type { CollectionRunner } from './collection-runner';
 import type { DiskWatch } from './disk-watch';
 import type { ImageList } from './image-list';
 import type { LivePolicy } from './live-policy';
-import type { PlannedImage } from './plan-collection';
+import type { CollectionPlan, PlannedImage } from './plan-collection';
 import { startsCollections } from './policy';
 import type { ImageRecordStore } from './records/record-store';
 import { assessDisk, type DiskAssessment } from './threshold';
@@ -18,6 +18,18 @@ const defaultLimit = 500;
 
 /** Most images of the last collection that `status` lists. */
 const listedOutcomes = 200;
+
+/** A plan as plain JSON, of its images those of the page. */
+export function planReply({ images, plannedAt, ...plan }: CollectionPlan, page: Page) {
+  const { entries, next } = cut(images, page);
+  return {
+    ...plan,
+    plannedAt: time(plannedAt),
+    total: images.length,
+    images: entries.map(plannedImage),
+    ...next,
+  };
+}
 
 interface Page {
   readonly limit?: number;
@@ -39,15 +51,7 @@ export class GcQueries {
 
   /** What a collection would do now, each image with the rule that decided. */
   async plan({ bytes, ...page }: Page & { bytes?: number }, options: { signal: AbortSignal }) {
-    const { images, plannedAt, ...plan } = await this.parts.runner.plan({ bytes }, options);
-    const { entries, next } = cut(images, page);
-    return {
-      ...plan,
-      plannedAt: time(plannedAt),
-      total: images.length,
-      images: entries.map(plannedImage),
-      ...next,
-    };
+    return planReply(await this.parts.runner.plan({ bytes }, options), page);
   }
 
   /** Collects now. A collection that fell short is a result with `failure`, not an error. */

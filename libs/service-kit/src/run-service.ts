@@ -54,6 +54,8 @@ export interface RunServiceOptions<K extends ConfigKeys> {
   readonly config: ConfigDefinition<K>;
   /** The app's root module. What it starts, it ends in Nest's shutdown hooks. */
   readonly module: (context: ServiceContext<ConfigOf<K>>) => DynamicModule | Promise<DynamicModule>;
+  /** What the configuration's switches do instead, by flag: the text is printed and the process ends, with 1 when it fails. */
+  readonly instead?: Readonly<Record<string, (config: ConfigOf<K>) => Promise<string>>>;
 }
 
 /**
@@ -74,6 +76,15 @@ export async function runService<K extends ConfigKeys>(
   });
   if (outcome.action === 'exit') {
     printLine(outcome.stream, outcome.output, outcome.code);
+    return;
+  }
+  const { switch: flag = '' } = outcome;
+  const instead = options.instead?.[flag];
+  if (instead !== undefined) {
+    await instead(outcome.config).then(
+      (text) => printLine('stdout', text, 0),
+      (error: unknown) => printLine('stderr', `${app}: ${flag}: ${oneLine(error)}`, 1),
+    );
     return;
   }
   const kit = outcome.config as unknown as KitConfig;
@@ -133,6 +144,8 @@ export async function runService<K extends ConfigKeys>(
   log.info({ version, startMs: Math.round(process.uptime() * 1000), pid: process.pid }, 'ready');
   running.started();
 }
+
+const oneLine = (error: unknown): string => errorMessage(error).replaceAll(/\s*[\r\n]+\s*/g, ' ');
 
 /** Prints and ends the process once the text is out, also into a pipe. */
 function printLine(stream: 'stdout' | 'stderr', text: string, exitCode: number): void {
@@ -231,8 +244,7 @@ class Running {
     // A stop that was asked for during the start often shows as a failure of the start.
     if (this.#pending !== undefined) process.exit(0);
     this.log.debug({ err: error }, 'start failed');
-    const line = errorMessage(error).replaceAll(/\s*[\r\n]+\s*/g, ' ');
-    printLine('stderr', `${this.app}: start failed: ${line}`, 1);
+    printLine('stderr', `${this.app}: start failed: ${oneLine(error)}`, 1);
   }
 
   started(): void {

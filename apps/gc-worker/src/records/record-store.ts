@@ -25,8 +25,8 @@ interface RecordLog {
 export interface RecordStoreOptions {
   /** Folder of the file `records.db`; made when it is missing. */
   readonly stateDir: string;
-  /** `in-memory` forgets at exit, as kubelet does. */
-  readonly keep: 'on-disk' | 'in-memory';
+  /** `in-memory` forgets at exit, as kubelet does; `as-read` begins with what the file holds and writes nothing. */
+  readonly keep: 'on-disk' | 'in-memory' | 'as-read';
   readonly now: () => Date;
   readonly log: RecordLog;
   /** Called when a file could not be used and was set aside. */
@@ -71,6 +71,7 @@ export class ImageRecordStore {
   static open(options: RecordStoreOptions): ImageRecordStore {
     const store = new ImageRecordStore(options);
     if (options.keep === 'on-disk') store.openFile();
+    if (options.keep === 'as-read') store.readInsteadOfOpening();
     options.onStatus?.(store.status());
     return store;
   }
@@ -307,7 +308,7 @@ export class ImageRecordStore {
   }
 
   status(): RecordStoreStatus {
-    if (this.options.keep === 'in-memory') return { state: 'in-memory', path: this.path };
+    if (this.options.keep !== 'on-disk') return { state: 'in-memory', path: this.path };
     return this.problem === undefined
       ? { state: 'on-disk', path: this.path }
       : { state: 'not-written', path: this.path, ...this.problem };
@@ -381,7 +382,7 @@ export class ImageRecordStore {
   }
 
   private write(change: (file: RecordFile) => void): void {
-    if (this.options.keep === 'in-memory') return;
+    if (this.options.keep !== 'on-disk') return;
     if (this.problem !== undefined && this.isTooSoon()) return;
     try {
       if (this.file !== undefined && this.problem === undefined) {

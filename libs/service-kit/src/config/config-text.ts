@@ -25,14 +25,16 @@ function rows(definition: DescribedConfig) {
 /** Text of --help: every key with variable, YAML key, default, meaning and what is allowed. */
 export function renderHelp(definition: DescribedConfig): string {
   const { app } = definition;
+  const switches = Object.entries(definition.switches);
   const lines = [
     `${app}: ${definition.summary}`,
     '',
-    `usage: ${app} [--config FILE] [--kubelet-config FILE] [--check-config]`,
+    `usage: ${app} [--config FILE] [--kubelet-config FILE] [--check-config]${switches.map(([flag]) => ` [${flag}]`).join('')}`,
     '',
     '  --config FILE          configuration file (default /etc/stowage/config.yaml where it exists)',
     "  --kubelet-config FILE  kubelet's KubeletConfiguration; keys marked with its key are read from it",
     '  --check-config         print the effective configuration, secrets redacted, and exit (0 or 78)',
+    ...switches.map(([flag, does]) => `  ${flag.padEnd(21)}  ${does}`),
     '  --version              print the version and exit',
     '  --help                 print this and exit',
     '',

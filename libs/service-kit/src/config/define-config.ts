@@ -23,10 +23,15 @@ export interface ConfigDefinition<K extends ConfigKeys> {
   readonly keys: K;
   /** Rules across keys; the first problem ends the start. */
   readonly checks: readonly ((config: ConfigOf<K>) => ConfigProblem | undefined)[];
+  /** Flags of this app alone, such as `--dry-run`, with what they do instead of running the service. */
+  readonly switches: Readonly<Record<string, string>>;
 }
 
 /** What texts about a definition need: everything but its rules. */
-export type DescribedConfig = Pick<ConfigDefinition<ConfigKeys>, 'app' | 'summary' | 'keys'>;
+export type DescribedConfig = Pick<
+  ConfigDefinition<ConfigKeys>,
+  'app' | 'summary' | 'keys' | 'switches'
+>;
 
 /** The apps of the suite: the section names of the YAML file. */
 export const appNames = ['runtime-gateway', 'image-service', 'gc-worker', 'docker-shim'] as const;
@@ -43,9 +48,11 @@ export function defineConfig<K extends ConfigKeys>(options: {
   summary: string;
   keys: K;
   checks?: readonly ((config: ConfigOf<K>) => ConfigProblem | undefined)[];
+  switches?: Readonly<Record<string, string>>;
 }): ConfigDefinition<K> {
+  const { app, summary, keys, switches = {} } = options;
   const checks = [natsTlsPair, ...(options.checks ?? [])];
-  const definition = { app: options.app, summary: options.summary, keys: options.keys, checks };
+  const definition = { app, summary, keys, checks, switches };
   const names = Object.keys(options.keys).flatMap((name) => {
     const named = keyNames(options.keys, name);
     return [named.yaml, named.env];

@@ -47,6 +47,10 @@ const definition = defineConfig({
   ],
 });
 
+const noFile = (): never => {
+  throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
+};
+
 interface World {
   argv?: string[];
   env?: Record<string, string>;
@@ -337,6 +341,23 @@ describe('a wrong value', () => {
 });
 
 describe('flags', () => {
+  it('of the app alone are taken, shown in --help, and unknown to the others', async () => {
+    const own = { ...definition, switches: { '--once': 'do it once, and exit' } };
+    const input = { env: {}, version: '1', readFile: noFile };
+    const once = await loadConfig(own, { ...input, argv: ['--once'] });
+    expect(once).toMatchObject({ action: 'run', switch: '--once' });
+    expect(await loadConfig(own, { ...input, argv: [] })).not.toHaveProperty('switch');
+    const help = await loadConfig(own, { ...input, argv: ['--help'] });
+    expect(help).toMatchObject({
+      output: expect.stringContaining('  --once                 do it once, and exit\n') as string,
+    });
+    expect(await loadConfig(own, { ...input, argv: ['--once=1'] })).toMatchObject({
+      code: 64,
+      output: 'gc-worker: --once takes no value',
+    });
+    expect(await load({ argv: ['--once'] })).toMatchObject({ code: 64 });
+  });
+
   it.each([
     [
       ['--verbose'],

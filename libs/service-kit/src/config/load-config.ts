@@ -26,7 +26,7 @@ export interface LoadInput {
 
 /** What the process does next. `exit` prints `output` on the stream it names. */
 export type LoadOutcome<C> =
-  | { action: 'run'; config: C; notes: readonly string[] }
+  | { action: 'run'; config: C; notes: readonly string[]; switch?: string }
   | { action: 'exit'; code: number; stream: 'stdout' | 'stderr'; output: string };
 
 /** A value and where it came from. */
@@ -70,7 +70,7 @@ async function load<K extends ConfigKeys>(
   definition: ConfigDefinition<K>,
   input: LoadInput,
 ): Promise<LoadOutcome<ConfigOf<K>>> {
-  const flags = parseFlags(input.argv);
+  const flags = parseFlags(input.argv, Object.keys(definition.switches));
   if (flags.help) {
     return { action: 'exit', code: 0, stream: 'stdout', output: renderHelp(definition) };
   }
@@ -119,7 +119,8 @@ async function load<K extends ConfigKeys>(
     const output = renderCheck(definition, config, sources, input.version);
     return { action: 'exit', code: 0, stream: 'stdout', output };
   }
-  return { action: 'run', config, notes: misspelt(definition.keys, input.env) };
+  const notes = misspelt(definition.keys, input.env);
+  return { action: 'run', config, notes, ...(flags.switch && { switch: flags.switch }) };
 }
 
 interface Flags {
@@ -128,11 +129,13 @@ interface Flags {
   checkConfig: boolean;
   config?: string;
   kubeletConfig?: string;
+  /** One of the app's own. */
+  switch?: string;
 }
 
 const knownFlags = ['--help', '--version', '--check-config', '--config', '--kubelet-config'];
 
-function parseFlags(argv: readonly string[]): Flags {
+function parseFlags(argv: readonly string[], switches: readonly string[]): Flags {
   const flags: Flags = { help: false, version: false, checkConfig: false };
   const rest = [...argv];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
@@ -144,7 +147,8 @@ function parseFlags(argv: readonly string[]): Flags {
       }
       return text;
     };
-    const isSwitch = ['--help', '-h', '--version', '--check-config'].includes(name);
+    const isOwn = switches.includes(name);
+    const isSwitch = isOwn || ['--help', '-h', '--version', '--check-config'].includes(name);
     if (isSwitch && arg.includes('=')) {
       throw new ConfigError(`${name} takes no value`, exitCodeUsage);
     }
@@ -166,8 +170,12 @@ function parseFlags(argv: readonly string[]): Flags {
         flags.kubeletConfig = value();
         break;
       default:
+        if (isOwn) {
+          flags.switch = name;
+          break;
+        }
         throw new ConfigError(
-          `unknown ${name.startsWith('-') ? 'flag' : 'argument'} ${quoteValue(name)}; allowed: ${knownFlags.join(', ')}`,
+          `unknown ${name.startsWith('-') ? 'flag' : 'argument'} ${quoteValue(name)}; allowed: ${[...knownFlags, ...switches].join(', ')}`,
           exitCodeUsage,
         );
     }

@@ -1,0 +1,96 @@
+import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
+import { Registry } from 'prom-client';
+import { CollectionRunner } from './collection-runner';
+import { policyOf, type GcConfig } from './config';
+import { CriRuntime } from './cri-runtime';
+import { ImageDetector } from './detect-images';
+import { DiskWatch } from './disk-watch';
+import { compileExempt, needsLabels } from './exempt';
+import { ImageContents } from './image-contents';
+import { ImageHints } from './image-hints';
+import { measureFileSystem } from './measure-file-system';
+import { defaultMeterLimits } from './measure-freed';
+import { GcMetrics } from './metrics';
+import { planReply } from './queries';
+import { ImageRecordStore } from './records/record-store';
+
+type DryRunConfig = Pick<
+  GcConfig,
+  | 'runtimeEndpoint'
+  | 'imageEndpoint'
+  | 'runtimeRequestTimeoutMs'
+  | 'stateDir'
+  | 'hostRoot'
+  | 'maxPullMs'
+  | 'removalTimeoutMs'
+> &
+  Parameters<typeof policyOf>[0];
+
+/**
+ * What a collection would do now, as JSON, by the runtime, the file systems and the records that a worker keeps in the state directory. Asks
+ * and reads only: nothing is written, told or removed, and it may run beside a worker. Pulls in progress are not known here. Throws
+ * what the runtime or the file systems answered.
+ */
+export async function dryRun(config: DryRunConfig): Promise<string> {
+  const policy = policyOf(config);
+  const problems: string[] = [];
+  const quiet = () => undefined;
+  const log = {
+    debug: quiet,
+    info: quiet,
+    warn: (fields: object, message: string) => {
+      const { reason } = fields as { reason?: string };
+      problems.push(reason === undefined ? message : `${message}: ${reason}`);
+    },
+  };
+  const options = { timeoutMs: config.runtimeRequestTimeoutMs };
+  const runtimeService = connectRuntimeService({ endpoint: config.runtimeEndpoint, ...options });
+  const imageService = connectImageService({ endpoint: config.imageEndpoint, ...options });
+  const runtime = new CriRuntime(runtimeService, imageService);
+  const now = () => Date.now();
+  const store = ImageRecordStore.open({
+    stateDir: config.stateDir,
+    keep: policy.differences.records === 'on-disk' ? 'as-read' : 'in-memory',
+    now: () => new Date(now()),
+    log,
+  });
+  const hints = new ImageHints(config.maxPullMs);
+  for (const [name, until] of store.holds()) hints.hold([name], until);
+  const metrics = new GcMetrics(new Registry());
+  const common = { policy, runtime, store, metrics, log, now, publish: quiet };
+  const nextSequence = () => 1;
+  const runner = new CollectionRunner({
+    ...common,
+    nextSequence,
+    detector: new ImageDetector({
+      ...common,
+      nextSequence,
+      publishAll: quiet,
+      hints,
+      differences: policy.differences,
+      exempt: compileExempt(policy.exemptImages, policy.exemptRules),
+      needsLabels: needsLabels(policy.exemptRules),
+      regretWindowMs: policy.regretWindowMs,
+      contents: new ImageContents(runtime),
+    }),
+    disks: new DiskWatch({
+      ...common,
+      nextSequence,
+      measure: measureFileSystem,
+      hostRoot: config.hostRoot,
+      health: (problem) => {
+        if (problem !== undefined) problems.push(problem);
+      },
+    }),
+    meter: defaultMeterLimits,
+    removalTimeoutMs: config.removalTimeoutMs,
+  });
+  try {
+    const plan = await runner.plan({}, { signal: new AbortController().signal });
+    const reply = { ...planReply(plan, { limit: Infinity }), problems: [...new Set(problems)] };
+    return JSON.stringify(reply, null, 2);
+  } finally {
+    runtimeService.close();
+    imageService.close();
+  }
+}
