@@ -1,7 +1,6 @@
 import { errorMessage } from '@stowage/errors';
-import { openSqlite } from '@stowage/sqlite';
-import type { Database } from '@stowage/sqlite';
-import { rmSync } from 'node:fs';
+import { isUnusable, openStateFile, setAside } from '@stowage/sqlite';
+import type { Database, StateFileContent } from '@stowage/sqlite';
 import path from 'node:path';
 import type { Pull, PullAnswer } from './pull-image';
 
@@ -55,19 +54,19 @@ interface Row {
   readonly sequence: number | null;
 }
 
-const fileVersion = 1;
-
-const schema = `
-  CREATE TABLE pull (
-    id TEXT PRIMARY KEY,
-    started_ms INTEGER NOT NULL,
-    pull TEXT NOT NULL,
-    answer TEXT,
-    -- Of the event that tells the end, noted before it is published.
-    sequence INTEGER
-  ) WITHOUT ROWID;
-  PRAGMA user_version = ${String(fileVersion)};
-`;
+const content: StateFileContent = {
+  version: 1,
+  schema: `
+    CREATE TABLE pull (
+      id TEXT PRIMARY KEY,
+      started_ms INTEGER NOT NULL,
+      pull TEXT NOT NULL,
+      answer TEXT,
+      -- Of the event that tells the end, noted before it is published.
+      sequence INTEGER
+    ) WITHOUT ROWID;
+  `,
+};
 
 /**
  * Opens the journal in `stateDir`; call it before anything is published. Never throws: with a disk that takes no writes pulls go on, and
@@ -88,7 +87,7 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
     }
   };
   try {
-    db = openFile(file, problem);
+    db = openFile(file, settings);
   } catch (error) {
     problem(new Error(`${file} is not kept: ${errorMessage(error)}`, { cause: error }));
   }
@@ -128,40 +127,22 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
   };
 }
 
-/** Opens the file; one that cannot be read is begun anew. */
-function openFile(file: string, problem: PullJournalSettings['problem']): Database {
+/** Opens the file; one that cannot be used is set aside and begun anew. */
+function openFile(
+  file: string,
+  { problem, now = () => new Date() }: PullJournalSettings,
+): Database {
   try {
-    return prepared(file);
+    return openStateFile(file, content);
   } catch (error) {
-    const { code } = error as { code?: unknown };
-    const isDamaged =
-      error instanceof UnknownVersion || /^SQLITE_(CORRUPT|NOTADB)/.test(String(code));
-    if (!isDamaged) throw error;
-    problem(new Error(`${file} is begun anew: ${errorMessage(error)}`, { cause: error }));
-    for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
-    return prepared(file);
-  }
-}
-
-class UnknownVersion extends Error {
-  override readonly name = 'UnknownVersion';
-}
-
-function prepared(file: string): Database {
-  const db = openSqlite(file, { timeout: 1000 });
-  try {
-    db.pragma('locking_mode = EXCLUSIVE');
-    db.pragma('journal_mode = WAL');
-    // Process death loses nothing; only a power cut or a kernel crash can take the last writes.
-    db.pragma('synchronous = NORMAL');
-    db.pragma('journal_size_limit = 1048576');
-    const version = db.pragma('user_version', { simple: true });
-    if (version === 0) db.transaction(() => db.exec(schema))();
-    else if (version !== fileVersion) throw new UnknownVersion(`version ${String(version)}`);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
+    if (!isUnusable(error)) throw error;
+    const aside = setAside(file, now());
+    problem(
+      new Error(`${file} is begun anew, the old one is ${aside}: ${errorMessage(error)}`, {
+        cause: error,
+      }),
+    );
+    return openStateFile(file, content);
   }
 }
 

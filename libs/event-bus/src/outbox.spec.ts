@@ -288,8 +288,8 @@ describe('the file', () => {
     outbox.close();
     damage();
     outbox = open();
-    const [kept, ...others] = readdirSync(folder).filter((name) => name.includes('unreadable'));
-    expect(kept).toBe('outbox.db.unreadable-2026-11-20T22-12-00.000Z');
+    const [kept, ...others] = readdirSync(folder).filter((name) => name.includes('unusable'));
+    expect(kept).toBe('outbox.db.unusable-2026-11-20T221200.000Z');
     expect(others).toEqual([]);
     expect(lines).toEqual([
       {
@@ -318,12 +318,12 @@ describe('the file', () => {
   });
 
   it('keeps only the newest file that was set aside', () => {
-    for (const old of ['1', '2']) writeFileSync(`${file()}.unreadable-${old}`, '');
+    for (const old of ['1', '2']) writeFileSync(`${file()}.unusable-${old}`, '');
     outbox.close();
     writeFileSync(file(), 'x'.repeat(10_000));
     outbox = open();
-    expect(readdirSync(folder).filter((name) => name.includes('unreadable'))).toEqual([
-      'outbox.db.unreadable-2026-11-20T22-12-00.000Z',
+    expect(readdirSync(folder).filter((name) => name.includes('unusable'))).toEqual([
+      'outbox.db.unusable-2026-11-20T221200.000Z',
     ]);
   });
 

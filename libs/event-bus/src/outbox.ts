@@ -1,12 +1,19 @@
 import { errorMessage } from '@stowage/errors';
 import type { EventData, EventName } from '@stowage/events';
-import { openSqlite } from '@stowage/sqlite';
+import {
+  checkStateFile,
+  isUnusable,
+  openSqlite,
+  openStateFile,
+  setAside,
+  sqliteCode,
+} from '@stowage/sqlite';
 import type { Database, Statement } from '@stowage/sqlite';
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { databaseCopy } from './database-copy';
 import { StateDirInUseError, StateDirUnusableError } from './errors';
-import { isCorruption, isCurrent, openOutboxFile, setAside, sqliteCode } from './outbox-file';
+import { outboxContent } from './outbox-file';
 import type { BusLog } from './types';
 
 /** An event as it waits for delivery. */
@@ -351,15 +358,15 @@ export class Outbox {
     let db: Database;
     makeFolder(stateDir);
     try {
-      db = openOutboxFile(this.#file);
+      db = openStateFile(this.#file, outboxContent);
     } catch (error) {
-      if (!isCorruption(error)) throw error;
+      if (!isUnusable(error)) throw error;
       const aside = setAside(this.#file, now());
       log.warn(
         { file: this.#file, setAside: aside, reason: errorMessage(error) },
         'outbox file could not be read: it was set aside and a new one begun; the events in it are not delivered',
       );
-      db = openOutboxFile(this.#file);
+      db = openStateFile(this.#file, outboxContent);
       this.#replaced();
     }
     try {
@@ -390,7 +397,7 @@ export class Outbox {
       if (content.length === 0) return;
       const db = openSqlite(content);
       // Damage is for the opening of the file itself, once that works.
-      if (!isCurrent(db)) return;
+      checkStateFile(db, outboxContent);
       this.#load(db);
       this.#db = db;
       this.#statements = prepare(db);
@@ -583,7 +590,7 @@ export class Outbox {
     }
     this.#trouble = `outbox file cannot be written: ${reason}`;
     this.#lastDiskAttemptMs = this.settings.now().getTime();
-    if (!isCorruption(error) || this.#db === undefined) return;
+    if (!isUnusable(error) || this.#db === undefined) return;
     // The file went bad while in use: the next attempt opens it anew and sets it aside.
     try {
       this.#db.close();

@@ -1,3 +1,12 @@
 export { openSqlite, sqlitePackage } from './open-sqlite';
+export {
+  checkStateFile,
+  isUnusable,
+  openStateFile,
+  setAside,
+  sqliteCode,
+  StateFileUnusableError,
+} from './state-file';
+export type { StateFileContent } from './state-file';
 export { SqliteBindingError } from './errors';
 export type { Database, Statement } from 'better-sqlite3';

@@ -1,6 +1,5 @@
-import { existsSync, renameSync } from 'node:fs';
 import { databaseCopy } from '@stowage/event-bus';
-import { openSqlite } from '@stowage/sqlite';
+import { isUnusable, openSqlite } from '@stowage/sqlite';
 import type { Database, Statement } from '@stowage/sqlite';
 import type { ExceededMark, ImageRecord, ImageUser, MarkKey } from '../types';
 import { checkUsable, migrate, UnusableRecordsError } from './schema';
@@ -138,15 +137,6 @@ export class RecordFile {
     } finally {
       database.close();
     }
-  }
-
-  /** Renames an unusable file and its WAL. Returns the new name of the file. */
-  static setAside(path: string, now: Date): string {
-    const aside = `${path}.unusable-${now.toISOString().replaceAll(':', '')}`;
-    for (const suffix of ['', '-wal', '-shm', '-journal']) {
-      if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
-    }
-    return aside;
   }
 
   read(): Remembered {
@@ -405,19 +395,9 @@ function recordOf(row: ImageRow, detectedAt: number | null): ImageRecord {
   };
 }
 
-/** SQLite's code of an error, empty when it is none of SQLite's. */
-export function sqliteCode(error: unknown): string {
-  const code: unknown = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' ? code : '';
-}
-
 /** True when the content is at fault: a damaged file, no database, or a table or JSON that is not as written. */
-export function isDamage(error: unknown): boolean {
-  const code = sqliteCode(error);
-  return (
-    code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || error instanceof SyntaxError
-  );
-}
+export const isDamage = (error: unknown): boolean =>
+  isUnusable(error) || error instanceof SyntaxError;
 
 const errorText = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
+import { setAside, sqliteCode } from '@stowage/sqlite';
 import type { ExceededMark, ImageRecord, MarkKey, PullFacts } from '../types';
 import { sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
 import {
@@ -9,7 +10,6 @@ import {
   nothingRemembered,
   RecordFile,
   type RememberedMark,
-  sqliteCode,
   type Remembered,
   type RemovalIntent,
   type RemovedRecord,
@@ -363,7 +363,7 @@ export class ImageRecordStore {
 
   private setAside(error: unknown): void {
     const reason = errorMessage(error);
-    const aside = RecordFile.setAside(this.path, this.options.now());
+    const aside = setAside(this.path, this.options.now());
     this.options.log.warn(
       { path: this.path, setAsideAs: aside, reason },
       'records cannot be used: set aside, built anew from the runtime',
@@ -441,8 +441,7 @@ export class ImageRecordStore {
 }
 
 function isHeld(error: unknown): boolean {
-  const code = sqliteCode(error);
-  return code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED');
+  return /^SQLITE_(BUSY|LOCKED)/.test(sqliteCode(error) ?? '');
 }
 
 const heldError = (stateDir: string): FailedPreconditionError =>

@@ -1,14 +1,14 @@
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
-import { openSqlite } from '@stowage/sqlite';
-import type { Database } from '@stowage/sqlite';
+import { isUnusable, openStateFile, setAside, sqliteCode } from '@stowage/sqlite';
+import type { Database, StateFileContent } from '@stowage/sqlite';
 import type { ObjectKind, ObjectStore } from './known-objects';
 import type { KnownContainer, KnownSandbox } from './types';
 
-const schemaVersion = 1;
-
-const schema = `
+const content: StateFileContent = {
+  version: 1,
+  schema: `
   CREATE TABLE object (
     kind TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -16,8 +16,8 @@ const schema = `
     PRIMARY KEY (kind, id)
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE moment (name TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
-  PRAGMA user_version = ${schemaVersion};
-`;
+`,
+};
 
 /** While writing fails it is tried again at most this often. */
 const retryAfterMs = 1000;
@@ -122,19 +122,19 @@ export class ObjectsFile implements ObjectStore {
   #open(): Database {
     mkdirSync(this.options.stateDir, { recursive: true, mode: 0o750 });
     try {
-      this.#database = openDatabase(this.#path);
+      this.#database = openStateFile(this.#path, content);
       // Content that cannot be read is damage too.
       this.#read(this.#database);
     } catch (error) {
       this.#database?.close();
       this.#database = undefined;
       if (!isDamage(error)) throw error;
-      const aside = this.#setAside();
+      const aside = setAside(this.#path, new Date(this.options.now()));
       this.options.log.warn(
         { path: this.#path, aside, reason: errorMessage(error) },
         'known objects could not be read: begun anew from what the runtime lists',
       );
-      this.#database = openDatabase(this.#path);
+      this.#database = openStateFile(this.#path, content);
     }
     return this.#database;
   }
@@ -151,15 +151,6 @@ export class ObjectsFile implements ObjectStore {
       if (!this.#moments.has(name)) this.#moments.set(name, at_ms);
     }
     return { sandboxes: records('sandbox'), containers: records('container') };
-  }
-
-  #setAside(): string {
-    const stamp = new Date(this.options.now()).toISOString().replaceAll(':', '');
-    const aside = `${this.#path}.unusable-${stamp}`;
-    for (const suffix of ['', '-wal', '-shm']) {
-      if (existsSync(this.#path + suffix)) renameSync(this.#path + suffix, aside + suffix);
-    }
-    return aside;
   }
 
   #write(key: string, write: Write): void {
@@ -210,36 +201,7 @@ export class ObjectsFile implements ObjectStore {
   }
 }
 
-function openDatabase(file: string): Database {
-  const database = openSqlite(file, { timeout: 1000 });
-  try {
-    database.pragma('locking_mode = EXCLUSIVE');
-    database.pragma('journal_mode = WAL');
-    database.pragma('synchronous = NORMAL');
-    database.pragma(`journal_size_limit = ${4 * 1024 * 1024}`);
-    if (database.pragma('quick_check(1)', { simple: true }) !== 'ok') {
-      throw new SyntaxError('the integrity check found damage');
-    }
-    const version = Number(database.pragma('user_version', { simple: true }));
-    if (version === 0) database.transaction(() => database.exec(schema))();
-    else if (version !== schemaVersion) {
-      throw new SyntaxError(
-        `it has schema version ${version}, this program knows ${schemaVersion}`,
-      );
-    }
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-}
-
 /** True when the content is at fault: a damaged file, no database, or not as written by this program. */
 function isDamage(error: unknown): boolean {
-  const code: unknown = (error as { code?: unknown } | null)?.code;
-  return (
-    error instanceof SyntaxError ||
-    (typeof code === 'string' &&
-      (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' || code === 'SQLITE_ERROR'))
-  );
+  return isUnusable(error) || error instanceof SyntaxError || sqliteCode(error) === 'SQLITE_ERROR';
 }
