@@ -212,20 +212,26 @@ describe('carryOut', () => {
     );
   });
 
-  it('ends when the runtime is gone: every further removal would fail too', async () => {
-    const gone = new RuntimeUnavailableError('unix:///run/x.sock', new Date(now), 'ENOENT');
-    const node = new FakeNode(99, { errors: { b: gone } });
-    const { outcome } = await collect(node);
-    expect(outcome.attempted).toEqual(['a', 'b']);
-    expect(outcome.failure).toMatchObject({
-      code: 'runtime-unavailable',
-      grpcStatus: 'UNAVAILABLE',
-    });
-    expect(outcome.keptByReason).toEqual({
-      'removal-failed': 1,
-      'enough-freed': 3,
-    });
-  });
+  it.each(five.map(({ imageId }, at) => [imageId, at] as const))(
+    'ends when the runtime is gone at the removal of %s: every further one would fail too',
+    async (imageId, at) => {
+      const gone = new RuntimeUnavailableError('unix:///run/x.sock', new Date(now), 'ENOENT');
+      const node = new FakeNode(95, { errors: { [imageId]: gone } });
+      const { outcome } = await collect(node, { policy: policy({ lowThresholdPercent: 45 }) });
+      const ids = five.map((image) => image.imageId);
+      expect(outcome.attempted).toEqual(ids.slice(0, at + 1));
+      expect(outcome.removed.map((image) => image.imageId)).toEqual(ids.slice(0, at));
+      expect(outcome.measuredBytes).toBe(at * 100);
+      expect(outcome.failure).toMatchObject({
+        code: 'runtime-unavailable',
+        grpcStatus: 'UNAVAILABLE',
+      });
+      expect(outcome.keptByReason).toEqual({
+        'removal-failed': 1,
+        ...(at < 4 ? { 'not-reached': 4 - at } : {}),
+      });
+    },
+  );
 
   it('says kubelet’s text when not enough can be freed, with what was measured', async () => {
     const node = new FakeNode(95, { frees: () => 10 });
@@ -327,6 +333,46 @@ describe('carryOut', () => {
       expect(set.outcome.limitedBy).toBeUndefined();
       expect(set.outcome.durationMs).toBeLessThan(1000);
     }
+  });
+
+  it('waits for the rate before each removal, and begins none when the time of the run is over then', async () => {
+    const run = async (maxRunMs: number) => {
+      const node = new FakeNode(95);
+      const some = policy({ maxRunMs });
+      const plan = planCollection(input({ images: five, disks: [node.reading], policy: some }));
+      const pace = () => {
+        node.told.push('pace');
+        node.clock += 2000;
+        return Promise.resolve();
+      };
+      const { signal } = new AbortController();
+      const outcome = await carryOut(
+        plan,
+        { ...node.ports(), pace },
+        { policy: some, meter, signal },
+      );
+      return { told: node.told, outcome };
+    };
+    const slow = await run(0);
+    expect(slow.told).toEqual([
+      ...['pace', 'begin a threshold', 'removed a 100'],
+      ...['pace', 'begin b threshold', 'removed b 100'],
+    ]);
+    const short = await run(3000);
+    expect(short.told).toEqual(['pace', 'begin a threshold', 'removed a 100', 'pace']);
+    expect(short.outcome.limitedBy).toBe('one collection takes at most 3s');
+    expect(short.outcome.failure).toBeUndefined();
+    expect(short.outcome.images[1]).toMatchObject({ result: 'kept', rule: 'budget' });
+  });
+
+  it('keeps to the bytes of one run also beyond the plan, when less came free than expected', async () => {
+    const node = new FakeNode(95, { frees: () => 40 });
+    const { plan, outcome } = await collect(node, { policy: policy({ maxBytesPerRun: 300 }) });
+    expect(plan.removeCount).toBe(2);
+    expect(node.removedIds).toEqual(['a', 'b', 'c']);
+    expect(outcome.limitedBy).toBe('one collection removes at most 300 bytes, 300 are taken');
+    expect(outcome.failure).toBeUndefined();
+    expect(outcome.keptByReason).toEqual({ budget: 2 });
   });
 
   it('removes several at once, no more than are expected to be needed, and measures them together', async () => {

@@ -370,7 +370,8 @@ class Collection {
   private async removeBatch(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
     const { signal } = this.options;
     for (let begun = 0; begun < batch.length; begun += 1) await this.ports.pace({ signal });
-    if (signal.aborted) return;
+    // The wait may have taken longer than what was left of the run.
+    if (signal.aborted || this.isOverTime()) return;
     await this.ports.batch(() => this.removeTogether(batch, reason));
   }
 
