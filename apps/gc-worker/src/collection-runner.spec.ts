@@ -233,7 +233,20 @@ describe('due', () => {
         },
       ],
     });
-    // It stays known, and nothing says that its removal is under way.
+    // It stays known, and the runtime may still do it: then the removal is this collection's.
+    expect(worker.store.images().has('a')).toBe(true);
+    const { planId } = collections.lastOutcome()!;
+    worker.runtime.images = worker.runtime.images.filter(({ imageId }) => imageId !== 'a');
+    await collections.detect({ signal });
+    expect(lastData()).toMatchObject({ imageId: 'a', reason: 'threshold', planId });
+  });
+
+  it('takes the runtime’s refusal of a removal for its end', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b', 'c');
+    worker.runtime.removalErrors = { a: new Error('image is busy') };
+    usedPercent = 90;
+    await collections.due('period', { signal });
     expect(worker.store.removalIntent('a')).toBeUndefined();
     expect(worker.store.images().has('a')).toBe(true);
   });

@@ -5,6 +5,7 @@ import {
   InvalidArgumentError,
   RuntimeUnavailableError,
   toGrpcStatus,
+  type GrpcStatusName,
 } from '@stowage/errors';
 import { boundedText } from '@stowage/events';
 import { inSpan } from '@stowage/tracing';
@@ -69,6 +70,9 @@ const rememberedPlans = 32;
 
 /** Measured against expected bytes below this share, leaks are looked for. */
 const fallsShort = 0.9;
+
+/** Outcomes of a call that leave open whether the runtime does what it was asked for. */
+const endsUnknown: readonly GrpcStatusName[] = ['DEADLINE_EXCEEDED', 'UNAVAILABLE', 'CANCELLED'];
 
 /** Time that a removal in flight has after the service was told to stop. */
 const stopGraceMs = 5000;
@@ -341,7 +345,8 @@ export class CollectionRunner {
         );
       },
       notRemoved: ({ image, grpcStatus, message }: FailedRemoval) => {
-        store.removalFailed(image.imageId);
+        // Without an answer the runtime may still do it: then the image goes by this collection, and the detections tell.
+        if (!endsUnknown.includes(grpcStatus)) store.removalFailed(image.imageId);
         metrics.removalFailed();
         const { imageId, repoTags } = image;
         log.warn({ imageId, repoTags, grpcStatus, reason: message, planId }, 'image not removed');

@@ -197,6 +197,27 @@ describe('detect', () => {
     });
   });
 
+  it('knows it also of a removal that ended without an answer and was done later', async () => {
+    const detector = worker.detector();
+    worker.runtime.images = [listed('a'), listed('b')];
+    await detector.detect({ signal });
+    await detector.detect({ signal });
+    for (const imageId of ['a', 'b']) {
+      worker.store.removalBegins(imageId, { reason: 'threshold', planId: 'plan-9' });
+    }
+    await detector.detect({ signal });
+    worker.runtime.images = [listed('b')];
+    worker.published.length = 0;
+    await detector.detect({ signal });
+    expect(worker.published).toMatchObject([
+      { subject: 'a', data: { reason: 'threshold', planId: 'plan-9', removedBy: 'gc-worker' } },
+    ]);
+    // The other one stayed at two looks: what happens to it later is not ours.
+    worker.runtime.images = [];
+    await detector.detect({ signal });
+    expect(worker.published.at(-1)).toMatchObject({ subject: 'b', data: { reason: 'vanished' } });
+  });
+
   it('takes an image that stays at the second look for one whose removal did not happen', async () => {
     worker.runtime.images = [listed('a')];
     await worker.detector().detect({ signal });
@@ -256,17 +277,20 @@ describe('detect', () => {
     expect(worker.store.images().size).toBe(0);
   });
 
-  it('changes nothing when the runtime fails', async () => {
-    const detector = worker.detector();
-    worker.runtime.images = [listed('a')];
-    await detector.detect({ signal });
-    worker.takeEvents();
-    worker.runtime.failure = new Error('connection lost');
-    worker.runtime.images = [];
-    await expect(detector.detect({ signal })).rejects.toThrow('connection lost');
-    expect(worker.takeEvents()).toEqual([]);
-    expect([...worker.store.images().keys()]).toEqual(['a']);
-  });
+  it.each(['listImages', 'listContainers'])(
+    'changes nothing when the runtime goes at %s',
+    async (goesAt) => {
+      const detector = worker.detector();
+      worker.runtime.images = [listed('a')];
+      await detector.detect({ signal });
+      worker.takeEvents();
+      worker.runtime.goesAt = { call: goesAt, error: new Error('connection lost') };
+      worker.runtime.images = [];
+      await expect(detector.detect({ signal })).rejects.toThrow('connection lost');
+      expect(worker.takeEvents()).toEqual([]);
+      expect([...worker.store.images().keys()]).toEqual(['a']);
+    },
+  );
 
   it('keeps the runtime’s sandbox image, and only if pinned with kubelet’s option', async () => {
     worker.runtime.images = [listed('p', { repoTags: ['registry.k8s.io/pause:3.9'] }), listed('a')];
@@ -308,6 +332,25 @@ describe('detect', () => {
 });
 
 describe('protectionNow', () => {
+  it.each([
+    ['forwards', 40 * 365 * 86_400_000],
+    ['back', -40 * 365 * 86_400_000],
+  ])('keeps an image that is pulled when the clock was set %s since the plan', async (_, jump) => {
+    worker.runtime.images = [listed('a')];
+    const detector = worker.detector();
+    const images = await detector.detect({ signal });
+    const [image] = planCollection(input({ images })).images;
+    worker.hints.pullStarted('p1', ['registry.example/a:1'], worker.clock);
+    worker.clock += jump;
+    worker.jumpMs = jump;
+    expect(await detector.protectionNow(image!, { signal })).toMatchObject({
+      rule: 'pull-in-progress',
+    });
+    // What remains of the time of a pull is what it was.
+    worker.clock += minutes(61);
+    expect(await detector.protectionNow(image!, { signal })).toBeUndefined();
+  });
+
   it('sees a container that came since the plan, and dates the use', async () => {
     worker.runtime.images = [listed('a')];
     const detector = worker.detector();

@@ -61,7 +61,8 @@ export class ImageDetector {
   /** Mounts never change after a container is made, so its status is asked once. */
   private readonly volumesOf = new Map<string, readonly string[]>();
   private sandboxImage: string | undefined;
-  private isFirst = true;
+  /** Images whose removal was begun, ended unknown, and that a detection found to be still there. */
+  private readonly stayedOnce = new Set<string>();
 
   private readonly clock: ClockWatch;
 
@@ -125,6 +126,7 @@ export class ImageDetector {
   ): Promise<{ rule: KeepRule; why: string } | undefined> {
     const { store, differences, now } = this.parts;
     const containers = await this.containers(signal);
+    this.followClock();
     const listed: ListedImage = { ...image };
     const usedBy = findUsers([listed], containers, differences.inUseMatch).get(image.imageId) ?? [];
     const time = now();
@@ -229,15 +231,19 @@ export class ImageDetector {
   }
 
   /**
-   * A removal that a killed worker began may still be under way at the runtime when the next one first looks. An image that is there
-   * at the second look stays; should it vanish later, that is another matter.
+   * A removal without an answer (the worker was killed in it, it took too long, the runtime went) may still be under way at the runtime
+   * when a detection first looks. An image that is there at the second look stays; should it vanish later, that is another matter.
    */
   private dropIntentsOfThoseThatStay(): void {
     const { store } = this.parts;
-    if (!this.isFirst) {
-      for (const imageId of store.intendedRemovals()) store.removalFailed(imageId);
+    const intended = store.intendedRemovals();
+    for (const imageId of this.stayedOnce) {
+      if (!intended.includes(imageId)) this.stayedOnce.delete(imageId);
     }
-    this.isFirst = false;
+    for (const imageId of intended) {
+      if (!this.stayedOnce.delete(imageId)) this.stayedOnce.add(imageId);
+      else store.removalFailed(imageId);
+    }
   }
 
   /** Which of the new images a collection had removed not long ago, and the removals that need not be remembered after that. */

@@ -24,6 +24,8 @@ export class FakeRuntime implements Runtime {
   fileSystems: string[] = ['/images'];
   containerFileSystems: string[] = [];
   failure: Error | undefined;
+  /** Fails at this call and at all that follow. */
+  goesAt: { readonly call: string; readonly error: Error } | undefined;
   removalErrors: Record<string, Error> = {};
   readonly calls: string[] = [];
 
@@ -66,6 +68,7 @@ export class FakeRuntime implements Runtime {
 
   private answer<T>(call: string, result: T | Error): Promise<T> {
     this.calls.push(call);
+    if (call === this.goesAt?.call) this.failure = this.goesAt.error;
     if (this.failure !== undefined) return Promise.reject(this.failure);
     return result instanceof Error ? Promise.reject(result) : Promise.resolve(result);
   }
