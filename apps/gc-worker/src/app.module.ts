@@ -16,7 +16,7 @@ import {
   type ServiceContext,
 } from '@stowage/service-kit';
 import { currentTrace } from '@stowage/tracing';
-import { CollectionRunner } from './collection-runner';
+import { CollectionRunner, defaultAccountWaitMs } from './collection-runner';
 import { CommandsController } from './commands.controller';
 import { policyOf, type GcConfig } from './config';
 import { CriRuntime } from './cri-runtime';
@@ -300,6 +300,7 @@ const providers: Provider[] = [
         log,
         now,
         meter: { ...defaultMeterLimits, finalWaitMs: config.freeingWaitMs },
+        accountWaitMs: defaultAccountWaitMs,
         removalTimeoutMs: config.removalTimeoutMs,
       }),
   },

@@ -1,8 +1,10 @@
 import { RuntimeUnavailableError } from '@stowage/errors';
+import { eventuallyPasses } from '@stowage/testing';
 import { CollectionRunner } from './collection-runner';
 import type { KubeletDifferences } from './differences';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { minutes, now, policy } from './testing/plan-fixtures';
+import type { StoredBytes } from './runtime';
 import type { FileSystemReading } from './threshold';
 
 const { signal } = new AbortController();
@@ -18,11 +20,16 @@ beforeEach(() => {
   capacityBytes = 1000;
 });
 
+const stores = (bytes: number, takenAt = Infinity): StoredBytes => ({
+  byMountpoint: new Map([['/images', bytes]]),
+  takenAt,
+});
+
 /** Each removed image frees a tenth of the disk, as its size says. */
 function runner(
   differences: Partial<KubeletDifferences> = {},
   removalTimeoutMs = 1000,
-  node: { freesNothing?: boolean; usedBytes?: number } = {},
+  node: { freesNothing?: boolean; usedBytes?: number; accountWaitMs?: number } = {},
 ) {
   const readDisks = (): Promise<FileSystemReading[]> => {
     if (diskError !== undefined) return Promise.reject(diskError);
@@ -58,6 +65,7 @@ function runner(
     log: worker.log,
     now: worker.now,
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
+    accountWaitMs: node.accountWaitMs ?? 0,
     removalTimeoutMs,
   });
 }
@@ -75,7 +83,7 @@ describe('what came free', () => {
   it('is less than expected: tells what neither images nor containers account for', async () => {
     const collections = runner({}, 1000, { freesNothing: true, usedBytes: 950 });
     await withImages(collections, 'a', 'b', 'c');
-    worker.runtime.stored = new Map([['/images', 300]]);
+    worker.runtime.stored = stores(300);
     usedPercent = 95;
     await collections.due('mark-crossed', { signal });
     // All three were removed and nothing came free: 950 in use, 300 of them the runtime's.
@@ -84,10 +92,29 @@ describe('what came free', () => {
     expect(await worker.registry.metrics()).toContain('stowage_gc_leaked_bytes 650');
   });
 
+  it('waits for an account of the runtime that does not hold what was removed any more', async () => {
+    const collections = runner({}, 1000, {
+      freesNothing: true,
+      usedBytes: 950,
+      accountWaitMs: 5000,
+    });
+    await withImages(collections, 'a');
+    worker.runtime.stored = stores(900, worker.clock - 1);
+    usedPercent = 95;
+    const collected = collections.due('mark-crossed', { signal });
+    await eventuallyPasses(() => {
+      expect(worker.runtime.calls).toContain('storedBytes');
+    });
+    worker.runtime.stored = stores(800, worker.clock);
+    await collected;
+    expect(collections.lastOutcome()?.leakedBytes).toBe(150);
+  });
+
   it.each([
-    ['the runtime does not say what it holds', new Map<string, number>(), 950],
+    ['the runtime does not say what it holds', undefined, 950],
+    ['the runtime gives only an account of before', stores(300, 0), 950],
     ['the runtime does not answer', new Error('away'), 950],
-    ['the file system does not say what is in use', new Map([['/images', 300]]), undefined],
+    ['the file system does not say what is in use', stores(300), undefined],
   ])('says nothing of leaks when %s', async (_, stored, usedBytes) => {
     const collections = runner({}, 1000, { freesNothing: true, usedBytes });
     await withImages(collections, 'a');

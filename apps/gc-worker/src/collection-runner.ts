@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DeadlineExceededError,
   errorMessage,
@@ -27,7 +28,7 @@ import { planCollection, type CollectionPlan, type CollectionRequest } from './p
 import type { CollectionPolicy } from './policy';
 import type { Publish } from './publish';
 import type { ImageRecordStore } from './records/record-store';
-import type { Runtime } from './runtime';
+import type { Runtime, StoredBytes } from './runtime';
 import type { FileSystemReading } from './threshold';
 
 export interface CollectionRunnerParts {
@@ -50,6 +51,8 @@ export interface CollectionRunnerParts {
   };
   readonly now: () => number;
   readonly meter: FreedMeterLimits;
+  /** How long a fresh account of what the runtime stores is waited for, where less came free than expected. Milliseconds. */
+  readonly accountWaitMs: number;
   /** A removal that takes longer counts as failed. */
   readonly removalTimeoutMs: number;
 }
@@ -70,6 +73,12 @@ const rememberedPlans = 32;
 
 /** Measured against expected bytes below this share, leaks are looked for. */
 const fallsShort = 0.9;
+
+/** Default of `accountWaitMs`: containerd looks every 10 s, and looking takes a while on a busy node. */
+export const defaultAccountWaitMs = 15_000;
+
+/** Pause between two looks at the runtime's account of what it stores. */
+const accountPollMs = 250;
 
 /** Outcomes of a call that leave open whether the runtime does what it was asked for. */
 const endsUnknown: readonly GrpcStatusName[] = ['DEADLINE_EXCEEDED', 'UNAVAILABLE', 'CANCELLED'];
@@ -281,10 +290,10 @@ export class CollectionRunner {
   ): Promise<CollectionOutcome> {
     const { measuredBytes, expectedBytes } = outcome;
     if (measuredBytes == null || measuredBytes >= expectedBytes * fallsShort) return outcome;
-    const { detector, disks, runtime, metrics, log } = this.parts;
+    const { detector, disks, metrics, log, now } = this.parts;
     try {
-      const stored = await runtime.storedBytes({ signal });
-      const use = stored.size === 0 ? undefined : await disks.imageUse(stored, { signal });
+      const stored = await this.storedSince(now(), signal);
+      const use = stored && (await disks.imageUse(stored.byMountpoint, { signal }));
       if (use === undefined) return outcome;
       // The runtime's own account is of unpacked images and containers, images' sizes are (for containerd) of the packed content. Runtimes
       // that count a byte in both make it too low, never too high for that reason.
@@ -298,6 +307,21 @@ export class CollectionRunner {
     } catch (error) {
       log.debug({ reason: errorMessage(error) }, 'leaked bytes unknown');
       return outcome;
+    }
+  }
+
+  /**
+   * The runtime's account as of `since` or later; undefined when it gives none within the time limit. An older one still holds what was
+   * removed meanwhile: containerd takes its account every 10 s (`stats_collect_period`) and says when.
+   */
+  private async storedSince(since: number, signal: AbortSignal): Promise<StoredBytes | undefined> {
+    const { runtime, accountWaitMs } = this.parts;
+    const until = performance.now() + accountWaitMs;
+    for (;;) {
+      const stored = await runtime.storedBytes({ signal });
+      if (stored === undefined || stored.takenAt >= since) return stored;
+      if (performance.now() >= until) throw new Error('the runtime gives only an old account');
+      await sleep(accountPollMs, undefined, { signal });
     }
   }
 

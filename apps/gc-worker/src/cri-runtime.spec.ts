@@ -7,7 +7,8 @@ type Calls = ConstructorParameters<typeof CriRuntime>;
 const runtime = (calls: object) =>
   new CriRuntime(calls as unknown as Calls[0], calls as unknown as Calls[1]);
 
-const store = (mountpoint: string, bytes?: number) => ({
+const store = (mountpoint: string, bytes?: number, takenAt = 0) => ({
+  timestamp: BigInt(takenAt) * 1_000_000n,
   fsId: { mountpoint },
   usedBytes: bytes === undefined ? undefined : { value: BigInt(bytes) },
 });
@@ -106,15 +107,20 @@ describe('CriRuntime', () => {
       'by mount point, one that is named for both counts once',
       [store('/a', 5)],
       [store('/a', 4), store('/b', 7)],
-      { '/a': 5, '/b': 7 },
+      { byMountpoint: new Map(Object.entries({ '/a': 5, '/b': 7 })), takenAt: Infinity },
     ],
-    ['not at all where a part is not told', [store('/a', 5)], [store('/b')], {}],
-    ['not at all where a part lies nowhere', [store('/a', 5)], [store('', 1)], {}],
+    [
+      'as of the oldest of its looks',
+      [store('/a', 5, 1_800_000_000_002), store('/b', 5)],
+      [store('/a', 4, 1_800_000_000_001)],
+      { byMountpoint: new Map(Object.entries({ '/a': 5, '/b': 5 })), takenAt: 1_800_000_000_001 },
+    ],
+    ['not at all where a part is not told', [store('/a', 5)], [store('/b')], undefined],
+    ['not at all where a part lies nowhere', [store('/a', 5)], [store('', 1)], undefined],
   ])('says what the runtime stores: %s', async (_, images, containers, expected) => {
     const imageFsInfo = () =>
       Promise.resolve({ imageFilesystems: images, containerFilesystems: containers });
-    const stored = await runtime({ imageFsInfo }).storedBytes({ signal });
-    expect(Object.fromEntries(stored)).toEqual(expected);
+    expect(await runtime({ imageFsInfo }).storedBytes({ signal })).toEqual(expected);
   });
 
   it('removes by image id', async () => {

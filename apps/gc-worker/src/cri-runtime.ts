@@ -4,7 +4,7 @@ import { toGrpcStatus } from '@stowage/errors';
 import type { ImageContent } from './image-contents';
 import type { ContainerUse } from './image-use';
 import type { ListedImage } from './records/apply-detection';
-import type { Mountpoints, Runtime } from './runtime';
+import type { Mountpoints, Runtime, StoredBytes } from './runtime';
 
 /** Labels by which kubelet marks its containers. */
 const labels = {
@@ -98,17 +98,19 @@ export class CriRuntime implements Runtime {
     };
   }
 
-  async storedBytes(options: { signal: AbortSignal }): Promise<ReadonlyMap<string, number>> {
+  async storedBytes(options: { signal: AbortSignal }): Promise<StoredBytes | undefined> {
     const { imageFilesystems, containerFilesystems } = await this.image.imageFsInfo({}, options);
     const byMountpoint = new Map<string, number>();
-    for (const { fsId, usedBytes } of [...imageFilesystems, ...containerFilesystems]) {
+    let takenAt = Infinity;
+    for (const { fsId, usedBytes, timestamp } of [...imageFilesystems, ...containerFilesystems]) {
       const mountpoint = fsId?.mountpoint ?? '';
-      if (usedBytes === undefined || mountpoint === '') return new Map();
+      if (usedBytes === undefined || mountpoint === '') return undefined;
       // One store that is named for images and for containers counts once.
       const known = byMountpoint.get(mountpoint) ?? 0;
       byMountpoint.set(mountpoint, Math.max(known, Number(usedBytes.value)));
+      if (timestamp > 0n) takenAt = Math.min(takenAt, Number(timestamp / 1_000_000n));
     }
-    return byMountpoint;
+    return byMountpoint.size === 0 ? undefined : { byMountpoint, takenAt };
   }
 
   async removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void> {

@@ -1,6 +1,6 @@
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { Registry } from 'prom-client';
-import { CollectionRunner } from './collection-runner';
+import { CollectionRunner, defaultAccountWaitMs } from './collection-runner';
 import { policyOf, type GcConfig } from './config';
 import { CriRuntime } from './cri-runtime';
 import { ImageDetector } from './detect-images';
@@ -83,6 +83,7 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
       },
     }),
     meter: defaultMeterLimits,
+    accountWaitMs: defaultAccountWaitMs,
     removalTimeoutMs: config.removalTimeoutMs,
   });
   try {

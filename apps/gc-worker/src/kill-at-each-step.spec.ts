@@ -178,6 +178,7 @@ it('killed at any step of detection, measurement and collection, the next worker
     log,
     now: worker.now,
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
+    accountWaitMs: 0,
     removalTimeoutMs: 1000,
   });
   const disks = watchOf(

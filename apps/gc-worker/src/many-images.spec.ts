@@ -19,7 +19,7 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
   const runner = new CollectionRunner({
     policy: policy(),
     runtime: {
-      storedBytes: () => Promise.resolve(new Map()),
+      storedBytes: () => Promise.resolve(undefined),
       removeImage: async (imageId) => {
         // As a runtime does, but without a copy of the whole list for each removal.
         worker.runtime.calls.push(`removeImage ${imageId}`);
@@ -47,6 +47,7 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
     metrics: worker.metrics,
     log: worker.log,
     now: worker.now,
+    accountWaitMs: 0,
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
     removalTimeoutMs: 1000,
   });

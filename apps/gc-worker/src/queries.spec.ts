@@ -26,6 +26,7 @@ async function queries(...ids: string[]) {
     log: worker.log,
     now: worker.now,
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
+    accountWaitMs: 0,
     removalTimeoutMs: 1000,
   });
   worker.runtime.images = ids.map((id) => listed(id));

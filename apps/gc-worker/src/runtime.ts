@@ -6,6 +6,14 @@ import type { FileSystemRole } from './types';
 /** Mount points by what the runtime keeps there. */
 export type Mountpoints = Readonly<Record<FileSystemRole, readonly string[]>>;
 
+/** What the runtime says it holds. */
+export interface StoredBytes {
+  /** Bytes at each of its mount points, those of images and of containers. */
+  readonly byMountpoint: ReadonlyMap<string, number>;
+  /** When it looked, the oldest of its looks; milliseconds since the epoch, Infinity where it says nothing of that. */
+  readonly takenAt: number;
+}
+
 /** The container runtime as the worker needs it. Every call throws what the runtime answered. */
 export interface Runtime {
   listImages(options: { signal: AbortSignal }): Promise<ListedImage[]>;
@@ -25,11 +33,8 @@ export interface Runtime {
   sandboxImage(options: { signal: AbortSignal }): Promise<string | undefined>;
   /** Mount points of the file systems that hold images and of those that hold containers, in the runtime's order; may be the same. */
   mountpoints(options: { signal: AbortSignal }): Promise<Mountpoints>;
-  /**
-   * Bytes of its own that the runtime says it holds at each of its mount points, those of images and of containers; empty where it
-   * does not tell all of that.
-   */
-  storedBytes(options: { signal: AbortSignal }): Promise<ReadonlyMap<string, number>>;
+  /** What the runtime says it holds itself; undefined where it does not tell all of that. */
+  storedBytes(options: { signal: AbortSignal }): Promise<StoredBytes | undefined>;
   /** Removes an image with all its tags; success when it is gone already. */
   removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void>;
 }

@@ -10,7 +10,7 @@ import { GcMetrics } from '../metrics';
 import type { Publish, PublishAll } from '../publish';
 import type { ListedImage } from '../records/apply-detection';
 import { ImageRecordStore } from '../records/record-store';
-import type { Mountpoints, Runtime } from '../runtime';
+import type { Mountpoints, Runtime, StoredBytes } from '../runtime';
 import { minutes, now } from './plan-fixtures';
 
 /** A runtime that holds what the test puts into it. */
@@ -20,7 +20,7 @@ export class FakeRuntime implements Runtime {
   volumes: Record<string, string[] | undefined | Error> = {};
   sandbox: string | undefined | Error;
   contents: Record<string, ImageContent | Error> = {};
-  stored: ReadonlyMap<string, number> | Error = new Map();
+  stored: StoredBytes | Error | undefined;
   fileSystems: string[] = ['/images'];
   containerFileSystems: string[] = [];
   failure: Error | undefined;
@@ -57,7 +57,7 @@ export class FakeRuntime implements Runtime {
     return this.answer('mountpoints', { image, container });
   }
 
-  storedBytes(): Promise<ReadonlyMap<string, number>> {
+  storedBytes(): Promise<StoredBytes | undefined> {
     return this.answer('storedBytes', this.stored);
   }
 
