@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { connectImageService } from '@stowage/cri-client';
+import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
+import { RemoveImageRequest } from '@stowage/cri-proto';
 import {
   eventually,
   eventuallyPasses,
@@ -121,6 +124,62 @@ describe('faults on a real node', () => {
     });
     for (const { imageId } of images) {
       expect(removedIds().filter((removed) => removed === imageId)).toHaveLength(1);
+    }
+  });
+
+  test('a removal that hangs in the runtime counts as failed, and the others go', async () => {
+    const image = connectImageService({ endpoint: stack.containerd.endpoint });
+    let hanging = '';
+    const cancelled: string[] = [];
+    const socketPath = path.join(stack.dir, 'hangs.sock');
+    const endpoint = await createTerminatingEndpoint({
+      socketPath,
+      upstream: { address: () => stack.containerd.socket },
+      handlers: {
+        '/runtime.v1.ImageService/RemoveImage': async (bytes, { signal }) => {
+          const request = RemoveImageRequest.decode(bytes);
+          const imageId = request.image?.image ?? '';
+          if (imageId === hanging) {
+            await new Promise((resolve) => {
+              signal.addEventListener('abort', resolve, { once: true });
+            });
+            cancelled.push(imageId);
+          } else {
+            await image.removeImage(request);
+          }
+          return new Uint8Array();
+        },
+      },
+      unavailableReason: () => undefined,
+    });
+    try {
+      await start({
+        STOWAGE_IMAGE_ENDPOINT: `unix://${socketPath}`,
+        STOWAGE_REMOVAL_TIMEOUT: '1s',
+      });
+      const [first, second, third] = await pull('hangs-1', 'hangs-2', 'hangs-3');
+      hanging = second!.imageId;
+      const { result } = (await run()).json<{ result: { failure: object; failures: object[] } }>();
+      expect(result.failure).toMatchObject({ code: 'insufficient-space-freed' });
+      expect(result.failures).toMatchObject([
+        { imageId: hanging, grpcStatus: 'DEADLINE_EXCEEDED' },
+      ]);
+      // The runtime is told that nobody waits any more.
+      await eventuallyPasses(() => {
+        expect(cancelled).toEqual([hanging]);
+      });
+      await eventuallyPasses(() => {
+        expect(removedIds()).toEqual(expect.arrayContaining([first!.imageId, third!.imageId]));
+      });
+      expect(removedIds()).not.toContain(hanging);
+      hanging = '';
+      await run();
+      await events.waitFor('ImageRemoved', ({ data }) => data.imageId === second!.imageId);
+    } finally {
+      await worker?.stop();
+      worker = undefined;
+      image.close();
+      await endpoint.close();
     }
   });
 
