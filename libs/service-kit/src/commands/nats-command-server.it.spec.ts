@@ -1,13 +1,10 @@
 import 'reflect-metadata';
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { FailedPreconditionError } from '@stowage/errors';
+import { startStack } from '@stowage/testing';
+import type { Stack } from '@stowage/testing';
 import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
 import * as z from 'zod';
@@ -31,32 +28,6 @@ async function until<T>(what: string, probe: () => T | undefined | false): Promi
     if (value !== undefined && value !== false) return value;
     if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-/** A real nats-server on a port of its own, that can be stopped and started again on that port. */
-class Nats {
-  readonly folder = mkdtempSync(path.join(os.tmpdir(), 'stowage-nats-'));
-  port = -1;
-  #process: ChildProcess | undefined;
-
-  async start(extra: string[] = []): Promise<void> {
-    const args = ['-a', '127.0.0.1', '-p', String(this.port), '--ports_file_dir', this.folder];
-    this.#process = spawn('nats-server', [...args, ...extra], { stdio: 'ignore' });
-    const file = await until('ports file', () =>
-      readdirSync(this.folder).find((name) => name.includes(String(this.#process?.pid))),
-    );
-    const text = await until('port', () => readFileSync(path.join(this.folder, file), 'utf8'));
-    const { nats } = JSON.parse(text) as { nats: string[] };
-    this.port = Number(new URL(nats[0]!).port);
-  }
-
-  async stop(): Promise<void> {
-    const child = this.#process;
-    if (child === undefined || child.exitCode != null) return;
-    const exited = new Promise((resolve) => child.once('exit', resolve));
-    child.kill();
-    await exited;
   }
 }
 
@@ -153,19 +124,18 @@ async function startApp(options: { drainMs?: number; maxInFlight?: number } = {}
 const subject = (verb: string) => `stowage.cmd.node-1_example.image-service.${verb}`;
 
 describe('commands over a real NATS', () => {
-  const nats = new Nats();
+  let stack: Stack;
   let connection: NatsConnection;
   let client: NatsConnection;
   let app: Awaited<ReturnType<typeof startApp>>;
-  const servers = () => `127.0.0.1:${nats.port}`;
   const ask = async (verb: string, body: unknown = {}, timeout = 5000): Promise<unknown> => {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     return (await client.request(subject(verb), text, { timeout })).json();
   };
 
   beforeAll(async () => {
-    await nats.start();
-    const options = { servers: servers(), maxReconnectAttempts: -1, reconnectTimeWait: 20 };
+    stack = await startStack({ containerd: false, registries: false });
+    const options = { servers: stack.nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 20 };
     connection = await connect(options);
     client = await connect(options);
     app = await startApp();
@@ -177,8 +147,7 @@ describe('commands over a real NATS', () => {
     await app.nest.close();
     await connection.close();
     await client.close();
-    await nats.stop();
-    rmSync(nats.folder, { recursive: true, force: true });
+    await stack.down();
   });
 
   const refused = (code: string, message: string) => ({ ok: false, error: { code, message } });
@@ -273,8 +242,7 @@ describe('commands over a real NATS', () => {
   });
 
   it('answers again after NATS was away', async () => {
-    await nats.stop();
-    await nats.start();
+    await stack.nats.restart();
     // Each side reconnects in its own time, and flush fails while one is away.
     const back = async (): Promise<unknown> =>
       ask('echo', { text: 'back' }, 200).catch(() => back());
@@ -287,7 +255,7 @@ describe('commands over a real NATS', () => {
     const before = app.observed.length;
     await ask('echo', { text: 'once' });
     expect(app.observed.length).toBe(before + 1);
-    const second = await connect({ servers: servers() });
+    const second = await connect({ servers: stack.nats.url });
     app.announce(second);
     await second.flush();
     await connection.drain(); // close alone leaves the server a moment in which it asks the one that is gone
