@@ -390,6 +390,8 @@ describe('plugins', () => {
       answering({ auth: { 'r.io': { password: 5 } } }),
       'error decoding credential provider plugin response from stdout',
     ],
+    ['prints without end', 'exec cat /dev/zero', `${failing}printed more than 1048576 bytes`],
+    ['reports without end', 'exec cat /dev/zero >&2', `${failing}printed more than 1048576 bytes`],
   ])('one that %s is reported, the others go on', async (_, script, reason) => {
     plugin('one', script);
     plugin('two', answering());
@@ -400,6 +402,22 @@ describe('plugins', () => {
     expect(await users(from, 'r.io/a')).toEqual(['u']);
     expect(problems).toEqual([{ kind: 'credential-provider', name: 'one', reason }]);
     expect(runs.filter(({ failed }) => failed).map((run) => run.provider)).toEqual(['one']);
+  });
+
+  it('one that fails is reported without the secrets of its environment and its answer', async () => {
+    plugin(
+      'one',
+      `${answering({ auth: { 'r.io': { password: 'hunter2-answer' } } })}
+echo "key $API_KEY in $REGION gave hunter2-answer" >&2; exit 1`,
+    );
+    const env = [
+      { name: 'API_KEY', value: 'hunter2-key' },
+      { name: 'REGION', value: 'eu-west-1' },
+    ];
+    expect(await users(keyring(load(provider({ env }))), 'r.io/a')).toEqual([]);
+    expect(problems[0]!.reason).toBe(
+      `${failing}exit status 1: key [redacted] in eu-west-1 gave [redacted]`,
+    );
   });
 
   it('one that went away after the start is reported', async () => {

@@ -42,4 +42,5 @@ export {
   pullSecretKeyring,
   type PullSecretOptions,
 } from './pull-secrets';
+export { redactSecrets, secretTexts } from './redact';
 export { PullSecretDirectory } from './pull-secret-directory';

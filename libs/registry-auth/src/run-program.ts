@@ -1,12 +1,22 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { errorCode } from './file-signature';
+import { minSecretLength, redactOutput, secretsOfAnswer } from './redact';
 
 /** Most a helper or plugin may print; more ends it. */
 const maxOutputBytes = 1 << 20;
 
 /** Most of a program's own words that an error repeats. */
 const maxShownChars = 300;
+
+/** Most of them that is looked at for secrets; far more than is shown. */
+const maxRead = 65_536;
+
+/** Names of variables whose values are secrets. */
+const secretNames = /key|token|secret|passw|credential/i;
+
+/** Longest wait for a program that was killed, milliseconds: one that hangs in the kernel does not go. */
+const killWaitMs = 5000;
 
 /** A program that could not be run to its end, or that ended with a failure. */
 export class ProgramError extends Error {
@@ -31,28 +41,32 @@ export interface ProgramRun {
   readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  /** Taken out of error texts. */
+  /** Taken out of error texts, beside what looks like a secret. */
   readonly secrets?: readonly string[];
 }
 
 /**
  * Runs a program and gives its standard output. Throws ProgramError when it cannot be started, ends with another code than 0, is ended
  * by a signal, takes longer than the time limit, or prints more than 1 MiB; the abort reason when the signal ended it. The message holds
- * what the program wrote to standard error. The program is gone when this returns.
+ * what the program wrote to standard error, without secrets. The program is gone when this returns, and with a failure so is all it
+ * started, unless that left its process group. All of it goes too when this process ends before, however that happens.
  */
 export async function runProgram(run: ProgramRun): Promise<string> {
   run.signal.throwIfAborted();
   const child = await start(run);
+  const guard = guardGroup(child);
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   let bytes = 0;
   let failure: string | undefined;
+  let giveUp: () => void;
   const end = (reason: string): void => {
     failure ??= reason;
-    child.kill('SIGKILL');
+    killGroup(child);
     // What it started may still hold the pipes; nobody reads them any more.
     child.stdout.destroy();
     child.stderr.destroy();
+    setTimeout(giveUp, killWaitMs).unref();
   };
   const collect = (chunks: Buffer[]) => (chunk: Buffer) => {
     bytes += chunk.length;
@@ -68,6 +82,7 @@ export async function runProgram(run: ProgramRun): Promise<string> {
   const timer = setTimeout(() => end(`took longer than ${run.timeoutMs} ms`), run.timeoutMs);
   try {
     const ended = new Promise<string | undefined>((resolve) => {
+      giveUp = () => resolve(undefined);
       child.once('close', (code, signal) =>
         resolve(
           code === 0 ? undefined : code == null ? `signal: ${signal}` : `exit status ${code}`,
@@ -78,19 +93,30 @@ export async function runProgram(run: ProgramRun): Promise<string> {
     const ending = await ended;
     failure ??= ending;
   } finally {
+    guard.end();
     clearTimeout(timer);
     run.signal.removeEventListener('abort', onAbort);
   }
   run.signal.throwIfAborted();
   const output = Buffer.concat(stdout).toString('utf8');
   if (failure == null) return output;
-  const said = shown(Buffer.concat(stderr).toString('utf8'), run.secrets ?? []);
+  const secrets = [
+    ...(run.secrets ?? []),
+    ...Object.entries({ ...process.env, ...run.env }).flatMap(([name, value = '']) =>
+      secretNames.test(name) && value.length >= minSecretLength ? [value] : [],
+    ),
+    ...secretsOfAnswer(output),
+  ];
+  const said = shown(Buffer.concat(stderr).toString('utf8'), secrets);
   throw new ProgramError(said === '' ? failure : `${failure}: ${said}`, output);
 }
 
 async function start(run: ProgramRun): Promise<ChildProcessWithoutNullStreams> {
   try {
-    const child = spawn(run.program, run.args, { env: { ...process.env, ...run.env } });
+    const child = spawn(run.program, run.args, {
+      env: { ...process.env, ...run.env },
+      detached: true, // a process group of its own, so that all of it can be ended
+    });
     // Without a process there may be no pipes either, and the reason comes as an event.
     if (child.pid == null) throw ((await once(child, 'error')) as [Error])[0];
     return child;
@@ -99,10 +125,35 @@ async function start(run: ProgramRun): Promise<ChildProcessWithoutNullStreams> {
   }
 }
 
+/** Scripts start other programs, which would go on without them. */
+function killGroup(child: ChildProcessWithoutNullStreams): void {
+  try {
+    if (child.pid != null) process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    child.kill('SIGKILL');
+  }
+}
+
+/**
+ * Ends the group of a program when this process goes before it, also by SIGKILL: a shell that waits for a line and gets the end of its
+ * input instead. Where there is no shell, nothing does that.
+ */
+function guardGroup({ pid }: ChildProcessWithoutNullStreams): { end(): void } {
+  const script = 'read -r done || kill -s KILL -- "-$1"';
+  const guard = spawn('/bin/sh', ['-c', script, 'sh', String(pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true, // the interrupt of a terminal is not for it
+    env: {},
+  });
+  guard.on('error', () => undefined);
+  guard.stdin.on('error', () => undefined);
+  return { end: () => guard.stdin.end('\n') };
+}
+
 /** One line, cut, without the secrets. */
 function shown(text: string, secrets: readonly string[]): string {
-  let line = text;
-  for (const secret of secrets) if (secret !== '') line = line.replaceAll(secret, '[redacted]');
-  line = line.trim().replace(/\s+/g, ' ');
+  const line = redactOutput(text.slice(0, maxRead), secrets)
+    .replace(/[\s\p{Cc}]+/gu, ' ')
+    .trim();
   return line.length > maxShownChars ? `${line.slice(0, maxShownChars)}…` : line;
 }
