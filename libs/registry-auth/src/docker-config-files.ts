@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Credential } from './credential';
 import { CredentialHelpers, type CredentialHelperOptions } from './credential-helper';
@@ -11,7 +10,7 @@ import {
   type DockerConfigEntry,
   type DockerConfigFile,
 } from './docker-config';
-import { errorCode, fileSignature, isAbsent } from './file-signature';
+import { errorCode, fileSignature, isAbsent, readConfigFile } from './file-signature';
 import type { Keyring, LookupOptions, ProblemListener } from './keyring';
 
 /** Where a node's docker config is looked for. The first file that can be read and decoded is used, nothing is merged. */
@@ -108,7 +107,7 @@ export class DockerConfigFiles implements Keyring {
         this.options.onProblem?.({ kind: 'docker-config', name: file, reason });
       let config: DockerConfigFile;
       try {
-        config = decode(readFileSync(file, 'utf8'));
+        config = decode(readConfigFile(file).toString('utf8'));
       } catch (error) {
         if (error instanceof DockerConfigError) report(error.detail);
         else if (!isAbsent(error)) report(`cannot be read: ${errorCode(error)}`);

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 
 /** Identity, size and times of a file (links followed) as one text, or why it cannot be looked at. It changes when the file does. */
 export function fileSignature(path: string): string {
@@ -20,4 +20,15 @@ export function errorCode(error: unknown): string {
 export function isAbsent(error: unknown): boolean {
   const code = errorCode(error);
   return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** Far above the largest Kubernetes secret (1 MiB) and any docker config. */
+const maxConfigBytes = 16 * 1024 * 1024;
+
+/** Content of a file. Throws what reading throws, and for a pipe or device, which reading could wait for without end, or a huge file. */
+export function readConfigFile(path: string): Buffer {
+  const stats = statSync(path);
+  if (!stats.isFile() && !stats.isDirectory()) throw new Error('it is no regular file');
+  if (stats.size > maxConfigBytes) throw new Error(`it has more than ${maxConfigBytes} bytes`);
+  return readFileSync(path);
 }

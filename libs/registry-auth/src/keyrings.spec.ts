@@ -1,16 +1,20 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { inspect } from 'node:util';
+import { eventually } from '@stowage/testing';
 import {
   concatKeyrings,
   DockerConfigFiles,
@@ -47,6 +51,14 @@ const write = (file: string, content: string, mode = 0o644): string => {
   mkdirSync(path.dirname(target), { recursive: true });
   writeFileSync(target, content, { mode });
   return target;
+};
+/** Not gone, nor gone and only waiting for its parent to notice. */
+const isRunning = (pid: string): boolean => {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
 };
 const users = async (keyring: Keyring, image = 'r.io/x'): Promise<string[]> =>
   (await keyring.lookup(image)).map(({ auth: { username = '' } }) => username);
@@ -111,6 +123,14 @@ describe('docker config files', () => {
       [path.join(dir, 'a/config.json'), 'cannot be read: EISDIR'],
       [file, 'registry key "r.io:port" cannot be parsed'],
     ]);
+  });
+
+  it('is not held up by a pipe in place of a file', async () => {
+    mkdirSync(path.join(dir, 'a'));
+    execFileSync('mkfifo', [path.join(dir, 'a/config.json')]);
+    write('b/config.json', configJson({ 'r.io': 'good' }));
+    expect(await users(new DockerConfigFiles(search(), { onProblem }))).toEqual(['good']);
+    expect(problems[0]!.reason).toBe('cannot be read: it is no regular file');
   });
 
   it('takes a change of the same length at once, and the absence of all files', async () => {
@@ -203,6 +223,32 @@ describe('docker credential helpers', () => {
         reason: `docker-credential-bad get r.io: ${reason}`,
       },
     ]);
+  });
+
+  it.each([
+    ['does not end', 'sleep 60 & echo $! > pid; wait'],
+    ['prints without end', 'sleep 60 & echo $! > pid; cat /dev/zero'],
+    ['has ended but for what it started', 'sleep 60 & echo $! > pid'],
+  ])('ends with it what a helper that %s has started', async (_, script) => {
+    helper('bad', `cd ${dir}; ${script}`);
+    expect(await users(files({ credsStore: 'bad' }, { timeoutMs: 500 }))).toEqual([]);
+    expect(problems).toHaveLength(1);
+    const pid = readFileSync(path.join(dir, 'pid'), 'utf8').trim();
+    await eventually(() => !isRunning(pid), { what: 'the child of the helper to be gone' });
+  });
+
+  it('repeats what a helper says when it fails, without secrets', async () => {
+    helper(
+      'bad',
+      `echo '{"ServerURL":"r.io","Username":"ada","Secret":"hunter2-secret"}'
+echo 'debug: got hunter2-secret for ada; Authorization: Basic YWRhOmh1bnRlcjI=' >&2
+echo 'GET https://ada:hunter2@r.io/v2/?access_token=hunter2&scope=x password=hunter2' >&2
+exit 1`,
+    );
+    expect(await users(files({ credsStore: 'bad' }))).toEqual([]);
+    expect(problems[0]!.reason).toBe(
+      'docker-credential-bad get r.io: exit status 1: debug: got [redacted] for ada; Authorization: Basic [redacted] GET https://ada:[redacted]@r.io/v2/?access_token=[redacted]&scope=x password=[redacted]',
+    );
   });
 
   it('reports a helper that is not there, and a name that leads elsewhere', async () => {
@@ -367,6 +413,50 @@ describe('a directory of mounted secrets', () => {
     expect(problems).toEqual([]);
   });
 
+  it('follows the folders of a projected volume, which are links, and their swap', async () => {
+    // What kubelet's atomic writer makes of items with `path: shop/registry/.dockerconfigjson`.
+    const mount = (version: string, username: string): void => {
+      write(
+        `..${version}/shop/registry/.dockerconfigjson`,
+        configJson({ 'r.io': username }),
+        0o400,
+      );
+      symlinkSync(`..${version}`, path.join(dir, '..data_tmp'));
+      renameSync(path.join(dir, '..data_tmp'), path.join(dir, '..data'));
+    };
+    mount('2026_11_21.1', 'aaa');
+    symlinkSync('..data/shop', path.join(dir, 'shop'));
+    const keyring = new PullSecretDirectory(dir, { onProblem });
+    const [credential] = await keyring.lookup('r.io/x');
+    expect(credential!.label).toMatchObject({ kind: 'secret', name: 'shop/registry' });
+    mount('2026_11_21.2', 'bbb');
+    rmSync(path.join(dir, '..2026_11_21.1'), { recursive: true });
+    expect(await users(keyring)).toEqual(['bbb']);
+    expect(problems).toEqual([]);
+  });
+
+  it('is not caught by links that lead in a circle, pipes and files without end', async () => {
+    symlinkSync('.', path.join(dir, 'again'));
+    symlinkSync('loop', path.join(dir, 'loop'));
+    mkdirSync(path.join(dir, 'pipe'));
+    execFileSync('mkfifo', [path.join(dir, 'pipe/.dockerconfigjson')]);
+    mkdirSync(path.join(dir, 'zero'));
+    symlinkSync('/dev/zero', path.join(dir, 'zero/.dockerconfigjson'));
+    truncateSync(write('large/.dockerconfigjson', ''), 17 * 1024 * 1024);
+    write('good/.dockerconfigjson', configJson({ 'r.io': 'good' }));
+    symlinkSync('..', path.join(dir, 'good/up'));
+    const keyring = new PullSecretDirectory(dir, { onProblem });
+    expect(await users(keyring)).toEqual(['good']);
+    const reasonOf = (file: string) =>
+      problems.find(({ name }) => name === path.join(dir, file))?.reason;
+    expect(reasonOf('loop')).toBe('cannot be read: ELOOP');
+    expect(reasonOf('pipe/.dockerconfigjson')).toBe('cannot be read: it is no regular file');
+    expect(reasonOf('zero/.dockerconfigjson')).toBe('cannot be read: it is no regular file');
+    expect(reasonOf('large/.dockerconfigjson')).toBe(
+      'cannot be read: it has more than 16777216 bytes',
+    );
+  });
+
   it('says what cannot be used, once per change', async () => {
     write('account/token', 'hunter2');
     write('account/ca.crt', 'x');
@@ -383,7 +473,6 @@ describe('a directory of mounted secrets', () => {
         'account',
         'type kubernetes.io/service-account-token holds a token for the Kubernetes API, which no registry takes',
       ],
-      ['odd', 'type kubernetes.io/dockercfg needs the data key .dockercfg'],
       ['opaque', 'type Opaque does not say that its content is a registry credential'],
     ]);
   });

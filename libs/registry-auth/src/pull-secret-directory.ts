@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Credential } from './credential';
-import { errorCode, fileSignature } from './file-signature';
+import { errorCode, fileSignature, readConfigFile } from './file-signature';
 import type { Keyring } from './keyring';
 import { pullSecretKeyring, type PullSecret, type PullSecretOptions } from './pull-secrets';
 
@@ -27,8 +27,8 @@ interface SecretFolder {
  * sub-folders `<name>`, and theirs `<namespace>/<name>`; the data keys are the file names, as Kubernetes mounts them. Secrets are taken
  * in the order of their paths.
  *
- * Changes count from the next look-up on, also when Kubernetes swaps the files of a mounted secret. Secrets that cannot be used are
- * reported once per change.
+ * Links to folders are followed, but not back to a folder they lie in. Changes count from the next look-up on, also when Kubernetes
+ * swaps the files of a mounted secret or of a projected volume. Secrets that cannot be used are reported once per change.
  */
 export class PullSecretDirectory implements Keyring {
   private loaded: { signature: string; keyring: () => Keyring } | undefined;
@@ -69,7 +69,7 @@ export class PullSecretDirectory implements Keyring {
     }
     const type = typeOfKey[key] ?? '';
     try {
-      return { ...base, type, data: { [key]: readFileSync(path.join(folder, key)) } };
+      return { ...base, type, data: { [key]: readConfigFile(path.join(folder, key)) } };
     } catch (error) {
       this.report(path.join(folder, key), `cannot be read: ${errorCode(error)}`);
       return { ...base, type, data: {} };
@@ -93,34 +93,65 @@ function onceOrThrow<T>(build: () => T): () => T {
   }
 }
 
+/** What is in a folder, by name. Links are followed. */
+interface FolderContent {
+  /** Tells a folder from others, whatever path led to it. */
+  readonly identity: string;
+  readonly keys: readonly string[];
+  readonly folders: readonly string[];
+}
+
+/**
+ * In a projected volume Kubernetes links the folders of `path: namespace/name/key` to those in "..data", so links count as what they
+ * lead to. One that leads nowhere is told to `unreadable`. Throws when the folder cannot be read.
+ */
+function readFolder(
+  folder: string,
+  unreadable: (file: string, error: unknown) => void,
+): FolderContent {
+  const { dev, ino } = statSync(folder, { bigint: true });
+  const keys: string[] = [];
+  const folders: string[] = [];
+  for (const name of readdirSync(folder).sort()) {
+    // Kubernetes keeps the real files in "..data" and links to them.
+    if (name.startsWith('..')) continue;
+    try {
+      (statSync(path.join(folder, name)).isDirectory() ? folders : keys).push(name);
+    } catch (error) {
+      unreadable(path.join(folder, name), error);
+    }
+  }
+  return { identity: `${dev}:${ino}`, keys, folders };
+}
+
 function findSecretFolders(directory: string): {
   folders: SecretFolder[];
   problems: { name: string; reason: string }[];
 } {
   const folders: SecretFolder[] = [];
   const problems: { name: string; reason: string }[] = [];
-  const visit = (folder: string, parents: readonly string[]): void => {
-    let names: { name: string; isFolder: boolean }[];
+  const unreadable = (name: string, error: unknown): void => {
+    problems.push({ name, reason: `cannot be read: ${errorCode(error)}` });
+  };
+  const visit = (folder: string, parents: readonly string[], above: readonly string[]): void => {
+    let content: FolderContent;
     try {
-      names = readdirSync(folder, { withFileTypes: true })
-        // Kubernetes keeps the real files in "..data" and links to them.
-        .filter(({ name }) => !name.startsWith('..'))
-        .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
-        .sort((a, b) => (a.name < b.name ? -1 : 1));
+      content = readFolder(folder, unreadable);
     } catch (error) {
-      problems.push({ name: folder, reason: `cannot be read: ${errorCode(error)}` });
+      unreadable(folder, error);
       return;
     }
-    const keys = names.filter(({ isFolder }) => !isFolder).map(({ name }) => name);
+    const { identity, keys } = content;
+    if (above.includes(identity)) return; // a link back to where it came from
     if (keys.length > 0) {
       const [name = path.basename(folder), namespace = ''] = [...parents].reverse();
       folders.push({ folder, namespace, name, keys });
     }
     if (parents.length === maxDepth) return;
-    for (const { name, isFolder } of names) {
-      if (isFolder) visit(path.join(folder, name), [...parents, name]);
+    for (const name of content.folders) {
+      visit(path.join(folder, name), [...parents, name], [...above, identity]);
     }
   };
-  visit(path.resolve(directory), []);
+  visit(path.resolve(directory), [], []);
   return { folders, problems };
 }
