@@ -1,4 +1,4 @@
-import { anonymous, chooseCredentials, requestCredential, secretsOf } from './credentials';
+import { anonymous, chooseCredentials, requestCredential, withoutSecrets } from './credentials';
 import type { PullCredential } from './credentials';
 
 const hash = () => 'h';
@@ -73,13 +73,17 @@ describe('credentials of a pull', () => {
     expect(source.asked).toEqual(['r']);
   });
 
-  it('know their secrets, longest first, not those too short to look for', () => {
-    expect(secretsOf(anonymous)).toEqual([]);
-    expect(
-      secretsOf({
-        label: { source: 'request' },
-        auth: { username: 'user', password: 'long-password', auth: 'abc', identityToken: 'token' },
-      }),
-    ).toEqual(['long-password', 'token']);
+  it('leave nothing of theirs in a message', () => {
+    const credential: PullCredential = {
+      label: { source: 'request' },
+      auth: { username: 'user', password: 'long-password', identityToken: 'id-token' },
+    };
+    const basic = Buffer.from('user:long-password').toString('base64');
+    expect(withoutSecrets(`long-password ${basic} id-token for user`, credential)).toBe(
+      '[redacted] [redacted] [redacted] for user',
+    );
+    expect(withoutSecrets('no basic auth credentials', anonymous)).toBe(
+      'no basic auth credentials',
+    );
   });
 });

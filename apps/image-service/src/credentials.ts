@@ -1,5 +1,6 @@
 import type { AuthConfig } from '@stowage/cri-proto';
 import { NotFoundError } from '@stowage/errors';
+import { redactSecrets, secretTexts } from '@stowage/registry-auth';
 import type { SecretCoordinates, ServiceAccountCoordinates } from './records/pull-records';
 
 /** The fields of CRI's AuthConfig that hold something; the others are absent. */
@@ -52,7 +53,11 @@ export interface NodeCredentials {
   /** Credentials for a repository (normalised, no tag), in the order they are to be tried. */
   forRepository(
     repository: string,
-    options: { signal: AbortSignal },
+    options: {
+      signal: AbortSignal;
+      /** `namespace/name` of the pull secret that alone is looked into; nobody else is asked then. */
+      secretName?: string;
+    },
   ): Promise<readonly PullCredential[]>;
   /** Sources found unusable since the last call. */
   takeProblems?(): readonly CredentialProblem[];
@@ -120,9 +125,7 @@ export function chooseCredentials(
     return { key: fromRequest.label.hash ?? '', list: () => Promise.resolve([fromRequest]) };
   }
   const ask = async (options: { signal: AbortSignal }) => {
-    const all = await node.forRepository(repository, options);
-    const [first, ...rest] =
-      secretName === undefined ? all : all.filter((one) => isOfSecret(one, secretName));
+    const [first, ...rest] = await node.forRepository(repository, { ...options, secretName });
     if (first !== undefined) return [first, ...rest] as const;
     if (secretName === undefined) return [anonymous] as const;
     throw new NotFoundError('pull secret with credentials for this image', secretName);
@@ -132,14 +135,7 @@ export function chooseCredentials(
   return { key, list: (options) => (asked ??= ask(options)) };
 }
 
-const isOfSecret = ({ label }: PullCredential, secretName: string): boolean =>
-  label.source === 'kubernetes-secret' && label.name === secretName;
-
-/** Texts of a credential that must never leave the process, longest first. */
-export function secretsOf({ auth }: PullCredential): string[] {
-  if (auth === undefined) return [];
-  const { password = '', auth: basic = '', identityToken = '', registryToken = '' } = auth;
-  return [password, basic, identityToken, registryToken]
-    .filter((secret) => secret.length >= 4)
-    .sort((a, b) => b.length - a.length);
+/** A message of a runtime or registry without anything of the credential; they quote URLs and headers now and then. */
+export function withoutSecrets(message: string, { auth = {} }: PullCredential): string {
+  return redactSecrets(message, secretTexts(auth));
 }

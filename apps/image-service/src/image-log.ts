@@ -8,7 +8,10 @@ export function imageLog(log: Logger): ImageListeners {
     pull: {
       started: ({ id, requestedReference, pod }) =>
         log.debug({ pullId: id, image: requestedReference, pod }, 'pull started'),
-      succeeded: ({ id, requestedReference }, { image, credential, attempts, durationMs }) =>
+      succeeded: (
+        { id, requestedReference },
+        { image, credential, attempts, failedAttempts = [], durationMs },
+      ) =>
         log.info(
           {
             pullId: id,
@@ -17,6 +20,7 @@ export function imageLog(log: Logger): ImageListeners {
             sizeBytes: image === undefined ? undefined : Number(image.size),
             credential,
             attempts,
+            failedAttempts: failedAttempts.length === 0 ? undefined : failedAttempts,
             durationMs: Math.round(durationMs),
           },
           'image pulled',

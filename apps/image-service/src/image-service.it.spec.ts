@@ -176,6 +176,12 @@ describe('image-service on containerd, registries and NATS', () => {
     expect(data.failedAttempts).toMatchObject([
       { source: 'docker-config', name: file, result: 'unauthorized' },
     ]);
+    const line = service.app.stdout.split('\n').find((each) => each.includes('"failedAttempts":'));
+    expect(JSON.parse(line ?? '{}')).toMatchObject({
+      level: 'info',
+      msg: 'image pulled',
+      failedAttempts: [{ name: file, reason: expect.stringMatching(/401|authoriz/) as string }],
+    });
     expect([await attempts('unauthorized'), await attempts('success')]).toEqual([2, 1]);
     await removeSecret();
   });

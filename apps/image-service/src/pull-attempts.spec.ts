@@ -1,3 +1,4 @@
+import { CriError } from '@stowage/cri-client';
 import { CancelledError, RuntimeUnavailableError } from '@stowage/errors';
 import type { PullCredential } from './credentials';
 import { ImagePullError, pullWithCredentials } from './pull-attempts';
@@ -105,5 +106,22 @@ describe('attempts', () => {
       { signal: abort.signal },
     );
     await expect(pulling).rejects.toBe(reason);
+  });
+
+  it('tell nothing of the credential either when the caller gives up just as the runtime answers', async () => {
+    const abort = new AbortController();
+    const asked: unknown[] = [];
+    const pulling = pullWithCredentials(
+      'reg.io/app:1',
+      [credential('a'), credential('b')],
+      (auth) => {
+        asked.push(auth);
+        abort.abort();
+        return Promise.reject(new CriError('PullImage', 'UNAVAILABLE', 'got a-hunter2'));
+      },
+      { signal: abort.signal },
+    );
+    await expect(pulling).rejects.toThrow('got [redacted]');
+    expect(asked).toHaveLength(1);
   });
 });

@@ -1,10 +1,10 @@
-import { kubeletErrorText } from '@stowage/cri-client';
+import { CriError, kubeletErrorText } from '@stowage/cri-client';
 import { errorMessage, RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
 import type { GrpcStatusName } from '@stowage/errors';
 import { inSpan } from '@stowage/tracing';
 import { classifyPullError } from './classify-pull-error';
 import type { PullErrorClass } from './classify-pull-error';
-import { secretsOf } from './credentials';
+import { withoutSecrets } from './credentials';
 import type { CredentialLabel, PullAuth, PullCredential } from './credentials';
 
 /** How one PullImage call of the runtime ended that did not bring the image. */
@@ -82,8 +82,9 @@ function describeAttempt({ credential, errorClass }: FailedAttempt): string {
   return `${named}${hashed}: ${errorClass}`;
 }
 
-/** The caller gave up or the runtime is away: there is nothing to say about a credential. */
+/** The caller gave up before the runtime answered, or the runtime is away: there is nothing to say about a credential. */
 function isOutside(error: unknown, signal: AbortSignal): boolean {
+  if (error instanceof CriError) return false;
   return signal.aborted || error instanceof RuntimeUnavailableError;
 }
 
@@ -119,7 +120,7 @@ export async function pullWithCredentials<T>(
         kubeletText: withoutSecrets(kubeletErrorText(error), credential),
       });
       // The runtime cancelled the pull itself, as it does when it stops.
-      if (errorClass === 'cancelled') break;
+      if (errorClass === 'cancelled' || signal.aborted) break;
     }
   }
   const [first, ...rest] = failed;
@@ -149,11 +150,4 @@ function inAttemptSpan<T>(
       throw error;
     }
   });
-}
-
-/** Runtimes quote URLs and headers now and then. */
-function withoutSecrets(message: string, credential: PullCredential): string {
-  let text = message;
-  for (const secret of secretsOf(credential)) text = text.replaceAll(secret, '[redacted]');
-  return text;
 }

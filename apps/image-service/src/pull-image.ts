@@ -84,6 +84,8 @@ export interface FinishedPull extends PullAnswer {
 /** A credential that was tried, and how that ended. */
 export interface TriedCredential extends CredentialLabel {
   readonly result: PullErrorClass | 'success';
+  /** What the runtime said, without secrets; told of attempts before one that brought the image. */
+  readonly reason?: string;
 }
 
 /** How a pull ended without the image. */
@@ -305,7 +307,7 @@ export class PullImage {
           const stall = new AbortController();
           const unwatch = this.progress?.watch(pull, (error) => stall.abort(error));
           try {
-            const { response, credential } = await pullWithCredentials(
+            const { response, credential, failed } = await pullWithCredentials(
               pull.requestedReference,
               credentials,
               (auth, call) =>
@@ -322,14 +324,14 @@ export class PullImage {
               },
             );
             const durationMs = performance.now() - startedAt;
-            return { response, credential, durationMs, waitedMs };
+            return { response, credential, failed, durationMs, waitedMs };
           } finally {
             unwatch?.();
           }
         },
         { signal, priority },
       );
-      const { response, credential, ...times } = pulled;
+      const { response, credential, failed, ...times } = pulled;
       const { label, owner } = credential;
       const answer: PullAnswer = {
         response,
@@ -337,7 +339,15 @@ export class PullImage {
         credential: label,
         owner,
         attempts: tried.length,
-        failedAttempts: tried.filter(({ result }) => result !== 'success'),
+        failedAttempts: failed.map(
+          ({ credential: { source, name, hash }, errorClass, message }) => ({
+            source,
+            name,
+            hash,
+            result: errorClass,
+            reason: message,
+          }),
+        ),
         credentialProblems: this.node.takeProblems?.(),
         ...times,
       };

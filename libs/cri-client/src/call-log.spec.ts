@@ -115,6 +115,25 @@ describe('the log of calls', () => {
     expect(lines).toHaveLength(2);
   });
 
+  it('holds nothing of what a runtime says about a pull, which can quote the credential', () => {
+    const pull = { service: 'image', method: 'PullImage' } as const;
+    ended(pull, new NotFoundError('image', 'Authorization: Basic hunter2'));
+    ended(pull, new RuntimeUnavailableError('unix:///run/x.sock', new Date(0), 'lost'));
+    expect(lines).toMatchObject([
+      [
+        {
+          code: 'NOT_FOUND',
+          error: 'withheld: it can quote the credential; the log line of the pull has it without',
+        },
+        expect.anything(),
+      ],
+      [
+        { code: 'UNAVAILABLE', error: expect.stringContaining('lost') as string },
+        expect.anything(),
+      ],
+    ]);
+  });
+
   it('holds neither command lines nor their outputs', () => {
     const command = ['login', '--password', 's3cret'];
     ended(

@@ -14,13 +14,18 @@ const reducedMethods: ReadonlySet<string> = new Set([
   'ContainerStats',
   'PodSandboxStats',
 ]);
+/** Calls whose request holds a credential, which runtimes and registries quote now and then. */
+const credentialMethods: ReadonlySet<string> = new Set(['PullImage']);
+/** In place of the runtime's message about one of these. */
+const withheld = 'withheld: it can quote the credential; the log line of the pull has it without';
 /** Calls after which an object's errors are news again. */
 const clearingMethods: ReadonlySet<string> = new Set(['StopContainer', 'RemoveContainer']);
 
 /**
  * Logs every call that failed, as kubelet does. For ContainerStatus, ContainerStats and PodSandboxStats an identical
  * error of the same object is logged at most once a minute; so is, for all calls together, that the runtime is away.
- * Command lines and their outputs are not logged: they can hold secrets.
+ * Command lines and their outputs are not logged, nor what the runtime says about a pull: they can hold secrets. Whoever makes a pull
+ * knows its credential, and logs the message without it.
  */
 export function criCallLog(
   log: CriCallLog,
@@ -37,7 +42,7 @@ export function criCallLog(
             if (reducedMethods.has(method) && objectId !== undefined) reduction.clear(objectId);
             return;
           }
-          const text = loggable(error);
+          const text = loggable(call, error);
           const key = reductionKey(call, error);
           if (key !== undefined && !reduction.shouldLog(key, text, now())) return;
           log.error(
@@ -61,8 +66,10 @@ function reductionKey(call: CriCall, error: unknown): string | undefined {
   return reducedMethods.has(call.method) ? call.objectId : undefined;
 }
 
-function loggable(error: unknown): string {
+function loggable({ method }: CriCall, error: unknown): string {
   if (error instanceof CommandExitError) return `command exited with ${error.exitCode}`;
   if (error instanceof CommandTimeoutError) return 'command timed out';
+  const isFromRuntime = !(error instanceof RuntimeUnavailableError);
+  if (credentialMethods.has(method) && isFromRuntime) return withheld;
   return toGrpcStatus(error).message;
 }

@@ -11,6 +11,8 @@ export interface RegistryRequest {
   /** Digest of the blob or manifest, or the tag. */
   readonly reference: string;
   readonly authorization?: string;
+  /** What was posted; a token server's clients do. */
+  readonly body?: string;
 }
 
 /** How it answers instead of well. */
@@ -55,7 +57,9 @@ export class FakeRegistry {
   readonly #timers = new Set<NodeJS.Timeout>();
 
   private constructor() {
-    this.#server = createServer((request, response) => this.#serve(request, response));
+    this.#server = createServer((request, response) => {
+      void bodyOf(request).then((body) => this.#serve(request, response, body));
+    });
   }
 
   static async start(): Promise<FakeRegistry> {
@@ -126,8 +130,8 @@ export class FakeRegistry {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  #serve(request: IncomingMessage, response: ServerResponse): void {
-    const asked = requestOf(request);
+  #serve(request: IncomingMessage, response: ServerResponse, body: string | undefined): void {
+    const asked = { ...requestOf(request), body };
     this.requests.push(asked);
     const fault = this.fault(asked);
     if (fault === 'hang') return;
@@ -146,14 +150,14 @@ export class FakeRegistry {
         .end('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}');
       return;
     }
-    const body = fault === 'wrong-bytes' ? Buffer.alloc(stored.body.length, 0x5a) : stored.body;
+    const content = fault === 'wrong-bytes' ? Buffer.alloc(stored.body.length, 0x5a) : stored.body;
     response.writeHead(200, {
       'content-type': stored.mediaType,
-      'content-length': body.length,
+      'content-length': content.length,
       'docker-content-digest': digestOf(stored.body),
     });
     if (request.method === 'HEAD') response.end();
-    else this.#send(response, body, fault);
+    else this.#send(response, content, fault);
   }
 
   #send(response: ServerResponse, body: Buffer, fault: RegistryFault | undefined): void {
@@ -180,6 +184,13 @@ export class FakeRegistry {
       response.on('close', () => clearInterval(timer));
     }
   }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string | undefined> {
+  if (request.method !== 'POST') return undefined;
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** What a registry with a password says. */
