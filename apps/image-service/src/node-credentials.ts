@@ -66,8 +66,13 @@ export function nodeCredentials({
   }
   const all = concatKeyrings(secrets === undefined ? others : [secrets, ...others]);
   return {
-    forRepository: async (repository, options) =>
-      (await all.lookup(repository, options)).map(pullCredential),
+    forRepository: async (repository, { signal, secretName }) => {
+      if (secretName === undefined) {
+        return (await all.lookup(repository, { signal })).map(pullCredential);
+      }
+      const mounted = (await secrets?.lookup(repository)) ?? [];
+      return mounted.filter(({ label }) => label.name === secretName).map(pullCredential);
+    },
     takeProblems: () => {
       const taken = untold;
       untold = [];
