@@ -45,6 +45,7 @@ const METRICS = Symbol('GcMetrics');
 const RECORDS = Symbol('ImageRecordStore');
 const BUS = Symbol('EventBus');
 const PUBLISH = Symbol('Publish');
+const PUBLISH_ALL = Symbol('PublishAll');
 const CLIENTS = Symbol('CriClients');
 const RUNTIME = Symbol('Runtime');
 const HINTS = Symbol('ImageHints');
@@ -194,6 +195,7 @@ const providers: Provider[] = [
   // The records come first: they are what tells that the state directory is taken.
   { provide: BUS, inject: [CONTEXT, RECORDS, LOCK], useFactory: openBus },
   { provide: PUBLISH, inject: [CONTEXT, BUS], useFactory: publisher },
+  { provide: PUBLISH_ALL, inject: [CONTEXT, BUS, PUBLISH], useFactory: batchPublisher },
   { provide: CLIENTS, inject: [CONTEXT, LOCK], useFactory: connectRuntime },
   {
     provide: RUNTIME,
@@ -237,13 +239,13 @@ const providers: Provider[] = [
   },
   {
     provide: DETECTOR,
-    inject: [CONTEXT, POLICY, RECORDS, BUS, PUBLISH, METRICS, RUNTIME, HINTS],
+    inject: [CONTEXT, POLICY, RECORDS, BUS, PUBLISH_ALL, METRICS, RUNTIME, HINTS],
     useFactory: (
       context: Context,
       policy: LivePolicy,
       store: ImageRecordStore,
       bus: EventBus,
-      publish: Publish,
+      publishAll: PublishAll,
       metrics: GcMetrics,
       runtime: CriRuntime,
       hints: ImageHints,
@@ -263,7 +265,7 @@ const providers: Provider[] = [
         },
         contents: new ImageContents(runtime),
         store,
-        publishAll: batchPublisher(context, bus, publish),
+        publishAll,
         nextSequence: () => bus.nextSequence(),
         metrics,
         runtime,
@@ -274,13 +276,25 @@ const providers: Provider[] = [
   },
   {
     provide: RUNNER,
-    inject: [CONTEXT, POLICY, RECORDS, BUS, PUBLISH, METRICS, RUNTIME, DETECTOR, DISKS],
+    inject: [
+      CONTEXT,
+      POLICY,
+      RECORDS,
+      BUS,
+      PUBLISH,
+      PUBLISH_ALL,
+      METRICS,
+      RUNTIME,
+      DETECTOR,
+      DISKS,
+    ],
     useFactory: (
       { config, log }: Context,
       policy: LivePolicy,
       store: ImageRecordStore,
       bus: EventBus,
       publish: Publish,
+      publishAll: PublishAll,
       metrics: GcMetrics,
       runtime: CriRuntime,
       detector: ImageDetector,
@@ -292,6 +306,7 @@ const providers: Provider[] = [
         },
         store,
         publish,
+        publishAll,
         nextSequence: () => bus.nextSequence(),
         metrics,
         runtime,
@@ -351,7 +366,15 @@ const providers: Provider[] = [
         log,
         signal,
         now,
-        events: new ImageEvents({ nodeName: config.nodeName, hints, store, now }),
+        events: new ImageEvents({
+          nodeName: config.nodeName,
+          hints,
+          store,
+          settleRemovals: () => {
+            runner.settle();
+          },
+          now,
+        }),
         runtimes: [clients.runtime, clients.image],
       }),
   },

@@ -74,6 +74,7 @@ class FakeNode {
       },
       removed: ({ imageId, measuredBytes }) =>
         this.told.push(`removed ${imageId} ${String(measuredBytes)}`),
+      settle: () => undefined,
       notRemoved: ({ image: { imageId }, message }) =>
         this.told.push(`not removed ${imageId}: ${message}`),
     };

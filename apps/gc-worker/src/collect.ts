@@ -40,8 +40,10 @@ export interface CollectionPorts {
   removeImage(image: PlannedImage, options: { signal: AbortSignal }): Promise<void>;
   /** The image is about to be removed. Must not throw and must not need disk space. */
   removing(image: PlannedImage, reason: RemoveRule): void;
-  /** The image was removed. Must not throw and must not need disk space. */
+  /** The image was removed. It may be accounted for a little later. Must not throw and must not need disk space. */
   removed(image: RemovedImage): void;
+  /** No removal follows: those not accounted for are now. Must not throw and must not need disk space. */
+  settle(): void;
   /** The removal was tried and failed. Must not throw. */
   notRemoved(image: FailedRemoval): void;
   /** Waits for the next removal that the policy's rate allows; ends early when the signal is aborted. */
@@ -153,6 +155,7 @@ export async function carryOut(
 ): Promise<CollectionOutcome> {
   const collection = new Collection(plan, ports, options);
   await collection.run();
+  ports.settle();
   return collection.outcome();
 }
 

@@ -1,7 +1,9 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { RuntimeUnavailableError } from '@stowage/errors';
-import { eventuallyPasses } from '@stowage/testing';
+import { eventually, eventuallyPasses } from '@stowage/testing';
 import { CollectionRunner } from './collection-runner';
 import type { KubeletDifferences } from './differences';
+import type { PublishAll } from './publish';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { minutes, now, policy } from './testing/plan-fixtures';
 import type { StoredBytes } from './runtime';
@@ -12,12 +14,14 @@ let worker: FakeWorker;
 let usedPercent: number;
 let diskError: Error | undefined;
 let capacityBytes: number;
+let toldBy: PublishAll;
 
 beforeEach(() => {
   worker = new FakeWorker();
   usedPercent = 50;
   diskError = undefined;
   capacityBytes = 1000;
+  toldBy = worker.publishAll;
 });
 
 const stores = (bytes: number, takenAt = Infinity): StoredBytes => ({
@@ -60,6 +64,9 @@ function runner(
     disks: { read: readDisks, imageUse },
     store: worker.store,
     publish: worker.publish,
+    publishAll: (name, events) => {
+      toldBy(name, events);
+    },
     nextSequence: worker.nextSequence,
     metrics: worker.metrics,
     log: worker.log,
@@ -75,6 +82,23 @@ async function withImages(collections: CollectionRunner, ...ids: string[]): Prom
   await collections.detect({ signal });
   worker.takeEvents();
   worker.clock += minutes(3);
+}
+
+/** The removal of this image does not end before it is told to. */
+function hangingRemoval(hangs: string): { begun: Promise<void>; end: () => void } {
+  let begin: () => void = () => undefined;
+  let end: () => void = () => undefined;
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  const remove = worker.runtime.removeImage.bind(worker.runtime);
+  worker.runtime.removeImage = async (imageId) => {
+    if (imageId === hangs) {
+      begin();
+      await ended;
+    }
+    await remove(imageId);
+  };
+  return { begun, end };
 }
 
 const lastData = () => worker.published.at(-1)?.data;
@@ -159,6 +183,71 @@ describe('due', () => {
     // What it removed itself does not count as vanished.
     await collections.detect({ signal });
     expect(worker.takeEvents()).toEqual([]);
+  });
+
+  it('tells a removal while the runtime hangs in the next one', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b');
+    usedPercent = 95;
+    const second = hangingRemoval('b');
+    const collected = collections.due('mark-crossed', { signal });
+    await eventually(() => worker.published.length > 0, { what: 'the first removal to be told' });
+    expect(worker.takeEvents()).toEqual(['ImageRemoved a']);
+    expect([...worker.store.images().keys()]).toEqual(['b']);
+    expect(worker.store.intendedRemovals()).toEqual(['b']);
+    second.end();
+    await collected;
+    expect(worker.takeEvents().map((line) => line.split(' ')[0])).toEqual([
+      'ImageRemoved',
+      'GarbageCollected',
+    ]);
+  });
+
+  it('tells what was removed before a detection can miss it, or when asked to settle', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b', 'c');
+    usedPercent = 95;
+    const second = hangingRemoval('b');
+    const collected = collections.due('mark-crossed', { signal });
+    await second.begun;
+    // In the queue behind the second removal; both are told before it looks.
+    const detected = collections.detect({ signal });
+    collections.settle();
+    expect(worker.takeEvents()).toEqual(['ImageRemoved a']);
+    second.end();
+    await Promise.all([detected, collected]);
+    expect(worker.takeEvents().map((line) => line.split(' ')[0])).toEqual([
+      'ImageRemoved',
+      'GarbageCollected',
+    ]);
+    expect([...worker.store.images().keys()]).toEqual(['c']);
+  });
+
+  it('tells each removal with its own time, in the trace of the collection', async () => {
+    const collections = runner();
+    await withImages(collections, 'a', 'b');
+    usedPercent = 95;
+    const second = hangingRemoval('b');
+    const traces = new AsyncLocalStorage<string>();
+    const times: (number | undefined)[] = [];
+    const inTraces: (string | undefined)[] = [];
+    const publishAll = worker.publishAll.bind(worker);
+    toldBy = (name, events) => {
+      times.push(...events.map(({ time }) => time?.getTime()));
+      inTraces.push(traces.getStore());
+      publishAll(name, events);
+    };
+    const removedAt = worker.clock;
+    const collected = traces.run('collection', () => collections.due('mark-crossed', { signal }));
+    await second.begun;
+    worker.clock += 1000;
+    traces.run('another', () => {
+      collections.settle();
+    });
+    second.end();
+    await collected;
+    expect(times).toEqual([removedAt, removedAt + 1000]);
+    expect(inTraces).toEqual(['collection', 'collection']);
   });
 
   it('says in its failure what kubelet says, at each period, and is quiet in between', async () => {

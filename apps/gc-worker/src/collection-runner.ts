@@ -20,16 +20,18 @@ import {
 import type { ImageDetector } from './detect-images';
 import type { DiskWatch } from './disk-watch';
 import * as eventData from './event-data';
+import { Gathering } from './gathering';
 import type { FreedMeterLimits } from './measure-freed';
 import type { GcMetrics } from './metrics';
 import { Mutex } from './mutex';
 import { RemovalPace } from './removal-pace';
 import { planCollection, type CollectionPlan, type CollectionRequest } from './plan-collection';
 import type { CollectionPolicy } from './policy';
-import type { Publish } from './publish';
+import type { Publish, PublishAll } from './publish';
 import type { ImageRecordStore } from './records/record-store';
 import type { Runtime, StoredBytes } from './runtime';
 import type { FileSystemReading } from './threshold';
+import type { PlanImage } from './types';
 
 export interface CollectionRunnerParts {
   readonly policy: CollectionPolicy;
@@ -38,6 +40,7 @@ export interface CollectionRunnerParts {
   readonly disks: Pick<DiskWatch, 'read' | 'imageUse'>;
   readonly store: ImageRecordStore;
   readonly publish: Publish;
+  readonly publishAll: PublishAll;
   /** Sequence of the next event. */
   readonly nextSequence: () => number;
   readonly metrics: Pick<
@@ -86,12 +89,29 @@ const endsUnknown: readonly GrpcStatusName[] = ['DEADLINE_EXCEEDED', 'UNAVAILABL
 /** Time that a removal in flight has after the service was told to stop. */
 const stopGraceMs = 5000;
 
+/**
+ * Removals are told and taken out of the records together, this long after the first of them: one by one the writes, the event and its
+ * delivery take the worker and the machine nearly as long as a check of use. Until then the intention in the records tells of them.
+ */
+const accountWithinMs = 50;
+
+interface Removal {
+  readonly image: RemovedImage;
+  readonly planId: string;
+  /** Milliseconds since the epoch. */
+  readonly removedAt: number;
+}
+
 /** Plans and runs collections, one at a time, and tells what came of them. */
 export class CollectionRunner {
   /** Plans and collections, one after the other. */
   private readonly mutex = new Mutex();
   /** Detections and batches of removals: an image that goes between a detection's list and its records would come back as vanished. */
   private readonly records = new Mutex();
+  /** Removals that are not told yet; see {@link CollectionRunner.settle}. */
+  private readonly untold = new Gathering<Removal>(accountWithinMs, (removals) => {
+    this.account(removals);
+  });
   private readonly pace: RemovalPace;
   private readonly requests = new Map<string, CollectionRequest | undefined>();
   private readonly collectingSince: number;
@@ -110,11 +130,14 @@ export class CollectionRunner {
 
   /** Brings the records up to date, also between the removals of a collection. Throws what the runtime answered. */
   detect(options: { signal: AbortSignal }): Promise<void> {
-    return inSpan('gc.detection', {}, () =>
-      this.records.run(async () => {
-        await this.parts.detector.detect(options);
-      }),
-    );
+    return inSpan('gc.detection', {}, async () => {
+      await this.imagesNow(options);
+    });
+  }
+
+  /** Tells removals that are not told yet, at once: before the records are read or anything is noted of an image that came back. */
+  settle(): void {
+    this.untold.flush();
   }
 
   /** What a collection would do now: by the marks, or to free `bytes`. Throws what runtime or file system answered. */
@@ -208,8 +231,8 @@ export class CollectionRunner {
     request: CollectionRequest | undefined,
     signal: AbortSignal,
   ): Promise<PlannedNow> {
-    const { detector, disks, policy, now, metrics } = this.parts;
-    const images = await this.records.run(() => detector.detect({ signal }));
+    const { disks, policy, now, metrics } = this.parts;
+    const images = await this.imagesNow({ signal });
     let readings: readonly FileSystemReading[] = [];
     let disksMeasured = false;
     try {
@@ -229,6 +252,14 @@ export class CollectionRunner {
     });
     metrics.planned(plan);
     return { plan, policy, disksMeasured };
+  }
+
+  /** A detection. It must not find an image gone that a collection removed and has not told. */
+  private imagesNow(options: { signal: AbortSignal }): Promise<PlanImage[]> {
+    return this.records.run(() => {
+      this.settle();
+      return this.parts.detector.detect(options);
+    });
   }
 
   private remember(planId: string, request: CollectionRequest | undefined): void {
@@ -326,7 +357,7 @@ export class CollectionRunner {
   }
 
   private ports(planId: string): CollectionPorts {
-    const { detector, disks, runtime, store, publish, metrics, log, now } = this.parts;
+    const { detector, disks, runtime, store, metrics, log, now } = this.parts;
     return {
       now,
       elapsedMs: () => performance.now(),
@@ -352,21 +383,10 @@ export class CollectionRunner {
         store.removalBegins(imageId, { reason, planId });
       },
       removed: (image: RemovedImage) => {
-        const { imageId, repoTags, reason, expectedBytes, measuredBytes } = image;
-        const { expectedIsEstimate, repoDigests } = image;
-        const facts = { reason, planId, measuredBytes, expectedIsEstimate };
-        store.telling([imageId], this.parts.nextSequence());
-        publish('ImageRemoved', imageId, eventData.imageRemoved(image, facts, now()));
-        if (this.parts.policy.regretWindowMs > 0) {
-          store.noteRemoved(imageId, { names: repoDigests, removedAt: now(), planId });
-        } else {
-          store.forget(imageId);
-        }
-        metrics.imageCollected(reason);
-        log.info(
-          { imageId, repoTags, reason, why: image.why, expectedBytes, measuredBytes, planId },
-          'image removed',
-        );
+        this.untold.add({ image, planId, removedAt: now() });
+      },
+      settle: () => {
+        this.settle();
       },
       notRemoved: ({ image, grpcStatus, message }: FailedRemoval) => {
         // Without an answer the runtime may still do it: then the image goes by this collection, and the detections tell.
@@ -376,6 +396,41 @@ export class CollectionRunner {
         log.warn({ imageId, repoTags, grpcStatus, reason: message, planId }, 'image not removed');
       },
     };
+  }
+
+  /** Tells that these images were removed, and takes them out of the records. */
+  private account(removals: readonly Removal[]): void {
+    const { store, publishAll, nextSequence, policy, metrics, log } = this.parts;
+    store.telling(
+      removals.map(({ image }) => image.imageId),
+      nextSequence(),
+    );
+    publishAll(
+      'ImageRemoved',
+      removals.map(({ image, planId, removedAt }) => {
+        const { reason, measuredBytes, expectedIsEstimate } = image;
+        const facts = { reason, planId, measuredBytes, expectedIsEstimate };
+        const data = eventData.imageRemoved(image, facts, removedAt);
+        return { subject: image.imageId, data, time: new Date(removedAt) };
+      }),
+    );
+    if (policy.regretWindowMs > 0) {
+      const notes = removals.map(
+        ({ image: { imageId, repoDigests: names }, planId, removedAt }) =>
+          [imageId, { names, planId, removedAt }] as const,
+      );
+      store.noteRemoved(new Map(notes));
+    } else {
+      store.forget(removals.map(({ image }) => image.imageId));
+    }
+    for (const { image, planId } of removals) {
+      const { imageId, repoTags, reason, why, expectedBytes, measuredBytes } = image;
+      metrics.imageCollected(reason);
+      log.info(
+        { imageId, repoTags, reason, why, expectedBytes, measuredBytes, planId },
+        'image removed',
+      );
+    }
   }
 
   private ended(outcome: CollectionOutcome): void {

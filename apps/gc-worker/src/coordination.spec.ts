@@ -23,6 +23,7 @@ beforeEach(async () => {
     nodeName: 'node-a',
     hints: worker.hints,
     store: worker.store,
+    settleRemovals: () => undefined,
     now: worker.now,
   });
   worker.runtime.images = [listed(imageId, { repoTags: [reference] })];

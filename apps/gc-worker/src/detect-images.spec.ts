@@ -20,7 +20,9 @@ describe('regret', () => {
     const detector = worker.detector();
     const digest = `registry.example/a@sha256:${'a'.repeat(64)}`;
     const removed = (imageId: string, agoMs: number, names: string[] = []) => {
-      worker.store.noteRemoved(imageId, { names, removedAt: worker.clock - agoMs, planId: 'p' });
+      worker.store.noteRemoved(
+        new Map([[imageId, { names, removedAt: worker.clock - agoMs, planId: 'p' }]]),
+      );
     };
     removed('long-ago', minutes(61));
     removed('same-id', minutes(60));
@@ -47,7 +49,9 @@ describe('regret', () => {
 
   it('counts what a removal in the future of a clock set back is: just now', async () => {
     const worker = new FakeWorker();
-    worker.store.noteRemoved('a', { names: [], removedAt: worker.clock + 5000, planId: 'p' });
+    worker.store.noteRemoved(
+      new Map([['a', { names: [], removedAt: worker.clock + 5000, planId: 'p' }]]),
+    );
     worker.runtime.images = [listed('a')];
     await worker.detector().detect({ signal });
     expect(worker.published[0]?.data.regret).toMatchObject({ afterMs: 0 });
@@ -66,7 +70,9 @@ describe('a clock that is set', () => {
     await detector.detect({ signal });
     worker.runtime.containers = [];
     worker.hints.pullStarted('p1', ['registry.example/a:1'], worker.clock);
-    worker.store.noteRemoved('gone', { names: [], removedAt: worker.clock, planId: 'p' });
+    worker.store.noteRemoved(
+      new Map([['gone', { names: [], removedAt: worker.clock, planId: 'p' }]]),
+    );
     worker.clock += minutes(10) + jump;
     worker.jumpMs = jump;
     const images = await detector.detect({ signal });

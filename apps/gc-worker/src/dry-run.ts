@@ -57,7 +57,7 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
   const hints = new ImageHints(config.maxPullMs);
   for (const [name, until] of store.holds()) hints.hold([name], until);
   const metrics = new GcMetrics(new Registry());
-  const common = { policy, runtime, store, metrics, log, now, publish: quiet };
+  const common = { policy, runtime, store, metrics, log, now, publish: quiet, publishAll: quiet };
   const nextSequence = () => 1;
   const runner = new CollectionRunner({
     ...common,
@@ -65,7 +65,6 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
     detector: new ImageDetector({
       ...common,
       nextSequence,
-      publishAll: quiet,
       hints,
       differences: policy.differences,
       exempt: compileExempt(policy.exemptImages, policy.exemptRules),

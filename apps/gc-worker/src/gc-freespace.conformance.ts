@@ -88,6 +88,7 @@ function ports(now: number, errors: Readonly<Record<string, string>> = {}): Coll
     },
     removing: () => undefined,
     removed: () => undefined,
+    settle: () => undefined,
     notRemoved: () => undefined,
     now: () => now,
     elapsedMs: () => 0,

@@ -90,6 +90,7 @@ function collect(
       removeImage: () => Promise.resolve(),
       removing: () => undefined,
       removed: () => undefined,
+      settle: () => undefined,
       notRemoved: () => undefined,
       now: () => now,
       elapsedMs: () => 0,

@@ -7,12 +7,19 @@ const { signal } = new AbortController();
 let worker: FakeWorker;
 let events: ImageEvents;
 
+/** Images of which the worker has not told yet that it removed them. */
+let removed: string[];
+
 beforeEach(() => {
   worker = new FakeWorker();
+  removed = [];
   events = new ImageEvents({
     nodeName: 'node-a.example',
     hints: worker.hints,
     store: worker.store,
+    settleRemovals: () => {
+      worker.store.forget(removed.splice(0));
+    },
     now: worker.now,
   });
 });
@@ -62,6 +69,14 @@ describe('ImageEvents', () => {
       'stowage.event.node-a_example.image.removed',
       'stowage.event.node-a_example.container.created',
     ]);
+  });
+
+  it('takes a pull of an image just removed for news of the new image', async () => {
+    await detect();
+    removed = ['sha256:n'];
+    events.received(message('ImagePulled', pulled));
+    expect(worker.store.images().size).toBe(0);
+    expect(await detect()).toMatchObject({ lastUsed: worker.clock, pulled: { durationMs: 1 } });
   });
 
   it('keeps an image while it is pulled', async () => {
@@ -123,6 +138,15 @@ describe('ImageEvents', () => {
     worker.runtime.images = [];
     await worker.detector().detect({ signal });
     expect(worker.takeEvents()).toEqual([]);
+  });
+
+  it('tells first what it removed itself, when another service says that it removed the same', async () => {
+    await detect();
+    removed = ['sha256:n'];
+    const other = { imageId: 'sha256:n', repoTags: [], repoDigests: [], reason: 'request' };
+    events.received(message('ImageRemoved', { ...other, removedBy: 'image-service' }));
+    expect(removed).toEqual([]);
+    expect(worker.store.images().size).toBe(0);
   });
 
   it('leaves its own events and what it does not understand alone', async () => {

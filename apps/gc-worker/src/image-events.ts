@@ -14,6 +14,8 @@ export interface ImageEventsParts {
   readonly nodeName: string;
   readonly hints: ImageHints;
   readonly store: Pick<ImageRecordStore, 'images' | 'used' | 'pulled' | 'forget' | 'setHolds'>;
+  /** Brings the records up to date with removals of our own, so that an image that comes back gets a record of its own. */
+  readonly settleRemovals: () => void;
   readonly now: () => number;
 }
 
@@ -105,17 +107,19 @@ export class ImageEvents {
   }
 
   private used(imageId: string, at: number): void {
-    const { hints, store } = this.parts;
+    const { hints, store, settleRemovals } = this.parts;
+    settleRemovals();
     if (!store.used(imageId, at)) hints.usedBeforeDetection(imageId, at);
   }
 
   /** An image that was detected or used after its removal is there again: its record stays. */
   private removed(imageId: string | undefined, at: number): void {
-    const { store } = this.parts;
+    const { store, settleRemovals } = this.parts;
+    settleRemovals();
     const record = imageId === undefined ? undefined : store.images().get(imageId);
     if (record === undefined) return;
     const lastSeen = Math.max(record.firstDetected ?? -Infinity, record.lastUsed ?? -Infinity);
-    if (lastSeen <= at) store.forget(record.imageId);
+    if (lastSeen <= at) store.forget([record.imageId]);
   }
 
   private hold(names: readonly string[], until: string | undefined): void {

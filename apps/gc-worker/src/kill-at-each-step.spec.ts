@@ -1,6 +1,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { eventually } from '@stowage/testing';
 import { openSqlite } from '@stowage/sqlite';
 import { openEventBus, type EventBus } from '@stowage/event-bus';
 import { CollectionRunner } from './collection-runner';
@@ -158,6 +159,13 @@ it('killed at any step of detection, measurement and collection, the next worker
     kill(`after ${name}`);
   };
   const nextSequence = () => bus.nextSequence();
+  // The first removal is told while the runtime is at the second, the other two together.
+  const remove = runtime.removeImage.bind(runtime);
+  runtime.removeImage = async (imageId) => {
+    const told = () => kills.some(({ step }) => step === 'after records.noteRemoved');
+    if (imageId === 'b') await eventually(told, { what: 'the first removal to be told' });
+    await remove(imageId);
+  };
   const detector: ImageDetector = worker.detector(
     {},
     parts({ store: watchedStore, runtime: watchedRuntime, publishAll, nextSequence }),
@@ -173,6 +181,7 @@ it('killed at any step of detection, measurement and collection, the next worker
     ),
     store: watchedStore,
     publish,
+    publishAll,
     nextSequence,
     metrics: worker.metrics,
     log,
@@ -193,6 +202,7 @@ it('killed at any step of detection, measurement and collection, the next worker
   await runner.detect({ signal });
   const outcome = await runner.run({ bytes: 250 }, { signal });
   expect(outcome.removed.map(({ imageId }) => imageId)).toEqual(['a', 'b', 'c']);
+  expect(kills.filter(({ step }) => step === 'after records.noteRemoved')).toHaveLength(2);
   usedPercent = 50;
   await disks.poll({ signal });
   await close();

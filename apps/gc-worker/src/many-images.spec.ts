@@ -43,6 +43,7 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
     },
     store: worker.store,
     publish: worker.publish,
+    publishAll: worker.publishAll,
     nextSequence: worker.nextSequence,
     metrics: worker.metrics,
     log: worker.log,

@@ -21,6 +21,7 @@ async function queries(...ids: string[]) {
     disks,
     store: worker.store,
     publish: worker.publish,
+    publishAll: worker.publishAll,
     nextSequence: worker.nextSequence,
     metrics: worker.metrics,
     log: worker.log,
@@ -94,6 +95,22 @@ describe('GcQueries', () => {
       lastUsed: null,
     });
     expect(() => answers.images({ after: 'x' })).toThrow('image "x" not found');
+  });
+
+  it('images and status: without those that a collection has removed and not told yet', async () => {
+    const { worker, answers } = await queries('a', 'b');
+    const remove = worker.runtime.removeImage.bind(worker.runtime);
+    const seen: unknown[] = [];
+    worker.runtime.removeImage = async (imageId) => {
+      if (imageId === 'b') {
+        const isTold = worker.published.some(({ name }) => name === 'ImageRemoved');
+        const { records } = await answers.status({ signal });
+        seen.push(isTold, answers.images({}).total, records.images);
+      }
+      await remove(imageId);
+    };
+    await answers.run({ bytes: 200 }, { signal });
+    expect(seen).toEqual([false, 1, 1]);
   });
 
   it('run and status: what the last collection did', async () => {

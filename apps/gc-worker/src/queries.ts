@@ -70,9 +70,9 @@ export class GcQueries {
 
   /** The records as of the last detection. */
   images(page: Page) {
-    const records = [...this.parts.store.images().values()].sort((a, b) =>
-      a.imageId < b.imageId ? -1 : 1,
-    );
+    const { runner, store } = this.parts;
+    runner.settle();
+    const records = [...store.images().values()].sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
     const { entries, next } = cut(records, page);
     return {
       total: records.length,
@@ -106,6 +106,7 @@ export class GcQueries {
     } catch (error) {
       diskProblem = error instanceof Error ? error.message : String(error);
     }
+    runner.settle();
     const last = runner.lastOutcome();
     const { since, ...records } = store.status();
     return {

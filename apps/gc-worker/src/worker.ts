@@ -148,7 +148,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { bus, store, runtimes } = this.parts;
+    const { bus, store, runtimes, runner } = this.parts;
     for (const stop of this.stopListening) stop();
     await Promise.all([
       this.detection.ended(),
@@ -158,6 +158,8 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
       this.listing.ended(),
     ]);
     for (const runtime of runtimes) runtime.close();
+    // A collection that a command began may still wait for a removal; those before it are told.
+    runner.settle();
     store.close();
     await bus.close();
   }

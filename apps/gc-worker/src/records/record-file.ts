@@ -284,11 +284,13 @@ export class RecordFile {
     );
   }
 
-  /** One image goes and is remembered as removed, in one transaction. */
-  imageRemoved(imageId: string, removed: RemovedRecord): void {
+  /** Images go and are remembered as removed, in one transaction. */
+  imagesRemoved(notes: ReadonlyMap<string, RemovedRecord>): void {
     this.database.transaction(() => {
-      this.forget(imageId);
-      this.writeRemoved(imageId, removed);
+      for (const [imageId, removed] of notes) {
+        this.forget(imageId);
+        this.writeRemoved(imageId, removed);
+      }
     })();
   }
 

@@ -80,7 +80,9 @@ describe('ImageRecordStore', () => {
     first.setExceeded({ ...highMark, since: now - 5 }, 1);
     first.setExceeded({ ...highMark, level: 'warning', since: now - 9 }, 2);
     first.setExceeded({ ...highMark, mountpoint: '/containers', role: 'container', since: now }, 3);
-    first.noteRemoved('c', { names: ['c', 'c:1'], removedAt: now - 1, planId: 'plan-0' });
+    first.noteRemoved(
+      new Map([['c', { names: ['c', 'c:1'], removedAt: now - 1, planId: 'plan-0' }]]),
+    );
     first.pulled('b', { durationMs: 250, sizeBytes: null });
     first.close();
     const second = openStore();
@@ -128,12 +130,12 @@ describe('ImageRecordStore', () => {
     const first = openStore();
     first.apply(detection(image('a'), image('b')));
     first.removalBegins('a', { reason: 'max-age', planId: 'plan-1' });
-    first.forget('a');
+    first.forget(['a']);
     first.removalBegins('b', { reason: 'max-age', planId: 'plan-1' });
     first.removalFailed('b');
     first.setExceeded({ ...highMark, since: now }, 1);
     first.dropExceeded(highMark);
-    first.noteRemoved('c', { names: ['c'], removedAt: now, planId: 'plan-0' });
+    first.noteRemoved(new Map([['c', { names: ['c'], removedAt: now, planId: 'plan-0' }]]));
     first.forgetRemoved(['c', 'unknown']);
     first.close();
     const second = openStore();
@@ -166,7 +168,7 @@ describe('ImageRecordStore', () => {
     const told = image('b', { firstDetected: now - 1000 });
     const first = openStore();
     first.apply(detection(image('a')));
-    first.noteRemoved('b', { names: ['b'], removedAt: now - 5000, planId: 'plan-0' });
+    first.noteRemoved(new Map([['b', { names: ['b'], removedAt: now - 5000, planId: 'plan-0' }]]));
     first.announcing([told, image('c'), image('d')], 7);
     first.close();
     const second = openStore();
@@ -322,7 +324,7 @@ describe('ImageRecordStore', () => {
         throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
       });
       store.apply(detection(app));
-      store.forget('old');
+      store.forget(['old']);
       expect(store.status()).toEqual({
         state: 'not-written',
         path: file(),

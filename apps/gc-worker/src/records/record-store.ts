@@ -120,9 +120,10 @@ export class ImageRecordStore {
     return true;
   }
 
-  /** The image is gone and was accounted for. */
-  forget(imageId: string): void {
-    if (this.drop(imageId)) this.write((file) => file.update([], [imageId]));
+  /** These images are gone and were accounted for. */
+  forget(imageIds: readonly string[]): void {
+    const known = imageIds.filter((imageId) => this.drop(imageId));
+    if (known.length > 0) this.write((file) => file.update([], known));
   }
 
   /**
@@ -269,13 +270,15 @@ export class ImageRecordStore {
     return this.remembered.removed;
   }
 
-  /** The image was removed and that was accounted for; it is remembered, so that a new pull of it is noticed. */
-  noteRemoved(imageId: string, note: RemovedRecord): void {
+  /** These images were removed and that was accounted for; they are remembered, so that a new pull of one is noticed. */
+  noteRemoved(notes: ReadonlyMap<string, RemovedRecord>): void {
     const { removed } = this.remembered;
-    this.drop(imageId);
-    removed.delete(imageId);
-    removed.set(imageId, note);
-    this.write((file) => file.imageRemoved(imageId, note));
+    for (const [imageId, note] of notes) {
+      this.drop(imageId);
+      removed.delete(imageId);
+      removed.set(imageId, note);
+    }
+    this.write((file) => file.imagesRemoved(notes));
   }
 
   /** Forgets removals that are no matter any more. */
