@@ -76,6 +76,14 @@ export class ServerProcess implements Server {
     await this.#end('SIGKILL', 15_000);
   }
 
+  pause(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
   async restart(): Promise<void> {
     await this.stop();
     await this.start();

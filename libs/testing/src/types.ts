@@ -48,6 +48,10 @@ export interface Server {
   restart(): Promise<void>;
   /** Ends it with SIGKILL, as a crash would. */
   kill(): Promise<void>;
+  /** Freezes it with SIGSTOP: connections stay, nothing is answered. `kill` works, `stop` needs `resume` first. */
+  pause(): void;
+  /** Lets it go on; one that is not frozen is fine. */
+  resume(): void;
   readonly running: boolean;
   /** What it has logged so far, all starts together. */
   log(): string;
