@@ -26,9 +26,10 @@ import type { ImageListeners } from './listeners';
 import { imageMetrics } from './metrics';
 import { nodeCredentials, requestHash } from './node-credentials';
 import { openProgressWatch } from './progress/open-progress';
+import type { PullProgress } from './progress/pull-progress';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
-import type { FinishedPull } from './pull-image';
+import type { FinishedPull, Pull } from './pull-image';
 import { openPullJournal } from './pull-journal';
 import type { OpenPullJournal } from './pull-journal';
 import { PullQueue } from './pull-queue';
@@ -149,7 +150,7 @@ const providers: Provider[] = [
     provide: PULL,
     inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE, JOURNAL],
     useFactory: (
-      { config }: Context,
+      { config, signal }: Context,
       runtime: ImageRuntime,
       node: NodeCredentials,
       { pull }: Required<ImageListeners>,
@@ -157,9 +158,9 @@ const providers: Provider[] = [
       queue: PullQueue,
       journal: OpenPullJournal,
     ) => {
-      const watch = openProgressWatch(config, runtime, (watched, progress) =>
-        pull.progressed?.(watched, progress),
-      );
+      const progressed = (watched: Pull, progress: PullProgress) =>
+        pull.progressed?.(watched, progress);
+      const watch = openProgressWatch(config, runtime, progressed, signal);
       return new PullImage(runtime, node, requestHash, pull, pulls, queue, watch, journal);
     },
   },

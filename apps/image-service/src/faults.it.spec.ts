@@ -453,6 +453,42 @@ describe('image-service and what goes wrong', () => {
     await nothingStuck();
   }, 60_000);
 
+  it.each([
+    ['in the middle of a pull', true],
+    ['before the first pull', false],
+  ])(
+    'a runtime that freezes %s: the pull is given up, the next one works',
+    async (_what, isDuring) => {
+      await service.stop();
+      await service.start({ env: env() });
+      const image = add(2 * mib);
+      registry.fault = ({ kind }) =>
+        kind === 'blob' ? { bytes: 128 * 1024, everyMs: 200 } : undefined;
+      const looks = 'stowage_cri_operations_duration_seconds_count{operation="image_fs_info"}';
+      await eventually(async () => (await service.metric(looks)) > 0, { what: 'the first look' });
+      if (!isDuring) stack.containerd.pause();
+      try {
+        const given = ensure({ image: image.reference, pullPolicy: 'Always', caller: 'a' });
+        if (isDuring) {
+          await eventually(() => registry.requests.some(({ kind }) => kind === 'blob'));
+          stack.containerd.pause();
+        }
+        expect((await given).error).toMatchObject({
+          code: 'DEADLINE_EXCEEDED',
+          message: expect.stringContaining('the pull made no progress for 3000 ms') as string,
+        });
+        await nothingStuck();
+      } finally {
+        stack.containerd.resume();
+      }
+      registry.fault = () => undefined;
+      expect(
+        await ensure({ image: image.reference, pullPolicy: 'Always', caller: 'b' }),
+      ).toMatchObject({ result: { pulled: true } });
+      await nothingStuck();
+    },
+  );
+
   it('disk full: says so, and what was begun is gone when there is room', async () => {
     const freeBytes = () => {
       const { bavail, bsize } = statfsSync(stack.containerd.root);

@@ -9,7 +9,10 @@ import type { PullProgress } from './pull-progress';
 /** containerd's name of the folder. */
 const contentFolder = 'io.containerd.content.v1.content';
 
-/** The watch of a configuration. `auto` finds containerd's content store beside the snapshots that ImageFsInfo names. */
+/**
+ * The watch of a configuration. `auto` finds containerd's content store beside the snapshots that ImageFsInfo names. It asks as soon as
+ * the runtime is there, so that a runtime that freezes later is seen to stand still.
+ */
 export function openProgressWatch(
   config: Pick<
     ImageServiceConfig,
@@ -18,8 +21,9 @@ export function openProgressWatch(
     | 'imagePullProgressIntervalMs'
     | 'imagePullProgressSource'
   >,
-  runtime: Pick<ImageRuntime, 'imageFsInfo'>,
+  runtime: Pick<ImageRuntime, 'imageFsInfo' | 'whenAvailable'>,
   tell: (pull: Pull, progress: PullProgress) => void,
+  signal: AbortSignal,
 ): PullProgressWatch {
   const stores = new Map<string, ContentStore>();
   const find = async (mountpoint: string): Promise<ContentStore | undefined> => {
@@ -33,7 +37,7 @@ export function openProgressWatch(
     stores.set(root, store);
     return (await store.isReachable()) ? store : undefined;
   };
-  return new PullProgressWatch(
+  const watch = new PullProgressWatch(
     {
       deadlineMs: config.imagePullProgressDeadlineMs,
       intervalMs: config.imagePullProgressIntervalMs,
@@ -43,4 +47,9 @@ export function openProgressWatch(
     find,
     tell,
   );
+  runtime.whenAvailable({ signal }).then(
+    () => watch.look(),
+    () => undefined, // stopped before
+  );
+  return watch;
 }

@@ -47,22 +47,24 @@ describe('progress of pulls', () => {
   ) {
     const clock = { ms: Date.now() };
     const start = clock.ms;
-    const fs = { usedBytes: 0 };
+    const fs = { usedBytes: 0, answers: true };
     const told: PullProgress[] = [];
     const stalled: string[] = [];
     const watch = new PullProgressWatch(
       { ...policy, ...options },
       {
-        imageFsInfo: () =>
-          Promise.resolve(
+        imageFsInfo: async () => {
+          if (!fs.answers) throw new Error('deadline exceeded');
+          return Promise.resolve(
             ImageFsInfoResponse.fromPartial({
               imageFilesystems: [
                 { fsId: { mountpoint: '/m' }, usedBytes: { value: BigInt(fs.usedBytes) } },
               ],
             }),
-          ),
+          );
+        },
       },
-      () => Promise.resolve(store ?? undefined),
+      (mountpoint) => Promise.resolve(mountpoint === '/m' ? (store ?? undefined) : undefined),
       (_pull, progress) => told.push(progress),
       () => clock.ms,
     );
@@ -150,6 +152,24 @@ describe('progress of pulls', () => {
     await lookAt(30_000);
     end();
     expect(stalled).toEqual(['the pull made no progress for 10000 ms and was cancelled']);
+  });
+
+  it('ends a pull of a runtime that has stopped answering, or answers now and then', async () => {
+    const { fs, stalled, begin, lookAt } = watching();
+    fs.usedBytes = 5;
+    const end = begin();
+    download(layer, 100);
+    await lookAt(1000);
+    for (const afterMs of [3000, 5000, 7000, 9000]) {
+      fs.answers = !fs.answers;
+      await lookAt(afterMs);
+    }
+    fs.answers = false;
+    await lookAt(10_999);
+    expect(stalled).toEqual([]);
+    await lookAt(11_000);
+    end();
+    expect(stalled).toHaveLength(1);
   });
 
   it.each([

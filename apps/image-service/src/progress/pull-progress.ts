@@ -67,6 +67,8 @@ export class PullProgressWatch {
   /** Bytes downloaded since the first look, all pulls together. */
   #downloaded = 0;
   #lastIngests = new Map<string, number>();
+  /** As the runtime told it last. */
+  #imageFs = { usedBytes: 0, mountpoint: '' };
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -116,8 +118,19 @@ export class PullProgressWatch {
     ).unref();
   }
 
-  /** One look at all pulls. */
+  /** One look at all pulls. Where there are none it learns where the runtime keeps its images. */
   async look(): Promise<void> {
+    await this.#askImageFs();
+    const { usedBytes, mountpoint } = this.#imageFs;
+    const store = await this.contentStore(mountpoint);
+    const ingests = (await store?.ingests()) ?? [];
+    this.#count(ingests);
+    const sample: Sample = { at: this.now(), ingests, usedBytes };
+    for (const watched of [...this.#watched]) await this.#judge(watched, sample, store);
+  }
+
+  /** A runtime that does not answer is where it was: it makes no progress that could be seen. */
+  async #askImageFs(): Promise<void> {
     let usedBytes = 0;
     let mountpoint = '';
     try {
@@ -127,13 +140,9 @@ export class PullProgressWatch {
         mountpoint ||= filesystem.fsId?.mountpoint ?? '';
       }
     } catch {
-      // A runtime that does not answer makes no progress that could be seen.
+      return;
     }
-    const store = await this.contentStore(mountpoint);
-    const ingests = (await store?.ingests()) ?? [];
-    this.#count(ingests);
-    const sample: Sample = { at: this.now(), ingests, usedBytes };
-    for (const watched of [...this.#watched]) await this.#judge(watched, sample, store);
+    this.#imageFs = { usedBytes, mountpoint };
   }
 
   /** Adds what the downloads have grown by since the last look. */
