@@ -5,6 +5,7 @@ import { eventually, startStack } from '@stowage/testing';
 import type { Stack } from '@stowage/testing';
 import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
+import { FakeRegistry } from './testing/fake-registry';
 import { ServiceProcess, serviceNode } from './testing/service-process';
 
 /** Credential helpers that hang, and a service that goes before them. */
@@ -26,7 +27,10 @@ describe('the programs that image-service runs', () => {
       `#!/bin/sh\nsleep 600 & echo "$$ $!" > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; wait\n`,
       { mode: 0o755 },
     );
-    writeFileSync(path.join(service.dockerDir, 'config.json'), '{"credsStore":"hanging"}');
+    writeFileSync(
+      path.join(service.dockerDir, 'config.json'),
+      '{"credHelpers":{"reg.invalid":"hanging"}}',
+    );
   });
 
   afterAll(async () => {
@@ -40,6 +44,7 @@ describe('the programs that image-service runs', () => {
         STOWAGE_CREDENTIAL_HELPERS: 'true',
         STOWAGE_CREDENTIAL_HELPER_DIR: path.join(service.dir, 'bin'),
         STOWAGE_STOP_TIMEOUT: '4s',
+        STOWAGE_MAX_PARALLEL_IMAGE_PULLS: '1',
       },
     });
   /** Ids of a helper and of what it has started. */
@@ -62,6 +67,32 @@ describe('the programs that image-service runs', () => {
   };
   const allGone = (pids: readonly string[]) =>
     eventually(() => !pids.some(isRunning), { what: 'the helper and its child to be gone' });
+
+  it('hold up nobody who does not need them, and go with the last who does', async () => {
+    await start();
+    const registry = await FakeRegistry.start();
+    try {
+      rmSync(pidFile, { force: true });
+      const leave = new AbortController();
+      const waiting = service.client.pullImage(
+        { image: { image: 'reg.invalid/app:1' } },
+        { signal: leave.signal },
+      );
+      waiting.catch(() => undefined);
+      await eventually(() => existsSync(pidFile), { what: 'the helper to run' });
+      const pids = readFileSync(pidFile, 'utf8').trim().split(' ');
+      // One pull at a time is allowed, and the first one is not at the runtime yet.
+      const { reference } = registry.add('team/other', [1000]);
+      await service.client.pullImage({ image: { image: reference } });
+      expect(pids.map(isRunning)).toEqual([true, true]);
+      leave.abort();
+      await expect(waiting).rejects.toMatchObject({ grpcStatus: 'CANCELLED' });
+      await allGone(pids);
+    } finally {
+      await registry.stop();
+      await service.stop();
+    }
+  });
 
   it.each([
     ['is killed', () => service.app.kill()],

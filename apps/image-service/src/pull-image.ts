@@ -297,9 +297,10 @@ export class PullImage {
     const tried: TriedCredential[] = [];
     try {
       this.#requireRuntime();
+      // Before the queue: a credential helper that takes long must not hold up the pulls of others.
+      const credentials = await choice.list({ signal });
       const pulled = await this.queue.run(
         async ({ waitedMs }) => {
-          const credentials = await choice.list({ signal });
           this.#requireRuntime();
           startedAt = performance.now();
           this.journal.began(pull);
