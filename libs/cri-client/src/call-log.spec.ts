@@ -1,6 +1,6 @@
-import { NotFoundError, RuntimeUnavailableError } from '@stowage/errors';
+import { CancelledError, NotFoundError, RuntimeUnavailableError } from '@stowage/errors';
 import { criCallLog } from './call-log';
-import { CommandExitError, CommandTimeoutError } from './errors';
+import { CommandExitError, CommandTimeoutError, CriError } from './errors';
 import { LogReduction } from './log-reduction';
 import type { CriCall } from './types';
 
@@ -117,8 +117,9 @@ describe('the log of calls', () => {
 
   it('holds nothing of what a runtime says about a pull, which can quote the credential', () => {
     const pull = { service: 'image', method: 'PullImage' } as const;
-    ended(pull, new NotFoundError('image', 'Authorization: Basic hunter2'));
+    ended(pull, new CriError('PullImage', 'NOT_FOUND', 'Authorization: Basic hunter2'));
     ended(pull, new RuntimeUnavailableError('unix:///run/x.sock', new Date(0), 'lost'));
+    ended(pull, new CancelledError('PullImage'));
     expect(lines).toMatchObject([
       [
         {
@@ -131,6 +132,7 @@ describe('the log of calls', () => {
         { code: 'UNAVAILABLE', error: expect.stringContaining('lost') as string },
         expect.anything(),
       ],
+      [{ code: 'CANCELLED', error: new CancelledError('PullImage').message }, expect.anything()],
     ]);
   });
 

@@ -1,5 +1,5 @@
 import { RuntimeUnavailableError, toGrpcStatus } from '@stowage/errors';
-import { CommandExitError, CommandTimeoutError } from './errors';
+import { CommandExitError, CommandTimeoutError, CriError } from './errors';
 import { LogReduction } from './log-reduction';
 import type { CriCall, CriCallObserver } from './types';
 
@@ -69,7 +69,6 @@ function reductionKey(call: CriCall, error: unknown): string | undefined {
 function loggable({ method }: CriCall, error: unknown): string {
   if (error instanceof CommandExitError) return `command exited with ${error.exitCode}`;
   if (error instanceof CommandTimeoutError) return 'command timed out';
-  const isFromRuntime = !(error instanceof RuntimeUnavailableError);
-  if (credentialMethods.has(method) && isFromRuntime) return withheld;
+  if (credentialMethods.has(method) && error instanceof CriError) return withheld;
   return toGrpcStatus(error).message;
 }
