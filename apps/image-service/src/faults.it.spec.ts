@@ -187,6 +187,25 @@ describe('image-service and what goes wrong', () => {
     await nothingStuck();
   }, 60_000);
 
+  it('gives up a layer that stops also while other pulls go on', async () => {
+    const [stalling, slow] = [add(2 * mib), add(4 * mib)];
+    registry.fault = ({ reference }) => {
+      if (reference === stalling.layers[0]) return { stallAfter: mib };
+      // containerd writes each MiB when it has all of it.
+      return reference === slow.layers[0] ? { bytes: 128 * 1024, everyMs: 200 } : undefined;
+    };
+    const stalled = ensure({ image: stalling.reference });
+    await events.waitFor(
+      'ImagePullProgress',
+      ({ data }) => data.reference === stalling.reference && data.percent !== undefined,
+    );
+    const others = ensure({ image: slow.reference });
+    const first = await Promise.race([stalled, others]);
+    expect(first.error?.code).toBe('DEADLINE_EXCEEDED');
+    expect(await others).toMatchObject({ result: { pulled: true } });
+    await nothingStuck();
+  }, 60_000);
+
   it('takes an identity token, and says unauthorized when it has expired', async () => {
     const [image, later] = [add(100_000), add(100_000)];
     let isValid = true;

@@ -154,6 +154,26 @@ describe('progress of pulls', () => {
     expect(stalled).toEqual(['the pull made no progress for 10000 ms and was cancelled']);
   });
 
+  it('ends a pull whose own download stands still beside others, but not while it unpacks', async () => {
+    const { fs, stalled, begin, lookAt } = watching();
+    const ends = [begin(`reg.io/a@${manifest()}`), begin('reg.io/b:1')];
+    const other = `sha256:${'f'.repeat(64)}`;
+    const oneMore = async (step: number) => {
+      download(other, step);
+      fs.usedBytes += 5;
+      await lookAt(step * 4000);
+    };
+    // Its layer has come, or was there unpacked: what is left is unpacking, which only shows in all that is used.
+    for (const step of [1, 2, 3, 4]) await oneMore(step);
+    expect(stalled).toEqual([]);
+    download(layer, 500);
+    for (const step of [5, 6, 7]) await oneMore(step);
+    expect(stalled).toEqual([]);
+    await oneMore(8);
+    expect(stalled).toHaveLength(1);
+    for (const end of ends) end();
+  });
+
   it('ends a pull of a runtime that has stopped answering, or answers now and then', async () => {
     const { fs, stalled, begin, lookAt } = watching();
     fs.usedBytes = 5;

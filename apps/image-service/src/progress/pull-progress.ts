@@ -163,8 +163,7 @@ export class PullProgressWatch {
     const counted = store === undefined ? sample.usedBytes : this.#downloaded;
     watched.baseBytes ??= counted;
     const bytes = exact ?? Math.max(0, counted - watched.baseBytes);
-    const downloads = sample.ingests.map(({ digest = '', bytes: size }) => `${digest}=${size}`);
-    const mark = [bytes, sample.usedBytes, ...downloads.sort()].join(' ');
+    const mark = markOf(watched.manifest, bytes, sample);
     if (mark !== watched.lastMark) {
       watched.lastMark = mark;
       watched.movedAt = sample.at;
@@ -204,11 +203,8 @@ export class PullProgressWatch {
     if (intervalMs === 0 || at - watched.toldAt < intervalMs || bytes <= watched.toldBytes) return;
     watched.toldAt = at;
     watched.toldBytes = bytes;
-    const sizes = watched.manifest?.sizes;
-    const totalBytes =
-      isExact && sizes !== undefined
-        ? [...sizes.values()].reduce((sum, size) => sum + size, 0)
-        : undefined;
+    const { manifest } = watched;
+    const totalBytes = isExact && manifest !== undefined ? totalOf(manifest) : undefined;
     const seconds = (at - (watched.firstAt ?? at)) / 1000;
     const bytesPerSecond =
       seconds > 0 ? Math.round((bytes - (watched.firstBytes ?? 0)) / seconds) : undefined;
@@ -225,6 +221,27 @@ export class PullProgressWatch {
       approximate: !isExact,
     });
   }
+}
+
+/** Bytes of all blobs of a manifest. */
+const totalOf = ({ sizes }: ManifestBlobs): number =>
+  [...sizes.values()].reduce((sum, size) => sum + size, 0);
+
+/**
+ * Changes while a pull moves. While it is downloading blobs that are known to be its own, only its own bytes count: it must not stand
+ * still unnoticed beside others. Else all that the runtime downloads or unpacks counts.
+ */
+function markOf(
+  manifest: ManifestBlobs | undefined,
+  bytes: number,
+  { ingests, usedBytes }: Sample,
+): string {
+  const isDownloading = ingests.some(
+    ({ digest = '', bytes: size }) => size < (manifest?.sizes.get(digest) ?? 0),
+  );
+  if (isDownloading) return String(bytes);
+  const downloads = ingests.map(({ digest = '', bytes: size }) => `${digest}=${size}`);
+  return [bytes, usedBytes, ...downloads.sort()].join(' ');
 }
 
 const share = (bytes: number, totalBytes: number): number =>
