@@ -134,6 +134,25 @@ describe('what came free', () => {
     expect(collections.lastOutcome()?.leakedBytes).toBe(150);
   });
 
+  it('does not keep a plan waiting for the account of the runtime', async () => {
+    const collections = runner({}, 1000, {
+      freesNothing: true,
+      usedBytes: 950,
+      accountWaitMs: 1e9,
+    });
+    await withImages(collections, 'a');
+    worker.runtime.stored = stores(900, worker.clock - 1);
+    usedPercent = 95;
+    const collected = collections.due('mark-crossed', { signal });
+    await eventuallyPasses(() => {
+      expect(worker.runtime.calls).toContain('storedBytes');
+    });
+    expect(await collections.plan({}, { signal })).toMatchObject({ removeCount: 0 });
+    await collected;
+    expect(lastData()).toMatchObject({ measuredBytes: 0 });
+    expect(collections.lastOutcome()).not.toHaveProperty('leakedBytes');
+  });
+
   it.each([
     ['the runtime does not say what it holds', undefined, 950],
     ['the runtime gives only an account of before', stores(300, 0), 950],

@@ -106,6 +106,8 @@ interface Removal {
 export class CollectionRunner {
   /** Plans and collections, one after the other. */
   private readonly mutex = new Mutex();
+  /** Plans and collections that somebody asked for and that have not begun. */
+  private askedFor = 0;
   /** Detections and batches of removals: an image that goes between a detection's list and its records would come back as vanished. */
   private readonly records = new Mutex();
   /** Removals that are not told yet; see {@link CollectionRunner.settle}. */
@@ -145,7 +147,7 @@ export class CollectionRunner {
     { bytes }: { bytes?: number },
     { signal }: { signal: AbortSignal },
   ): Promise<CollectionPlan> {
-    return this.mutex.run(async () => {
+    return this.onceAsked(async () => {
       const request = bytes === undefined ? undefined : { bytes };
       const { plan } = await this.planNow(request, signal);
       this.remember(plan.planId, request);
@@ -164,7 +166,7 @@ export class CollectionRunner {
     if (planId !== undefined && bytes !== undefined) {
       throw new InvalidArgumentError('bytes', bytes, 'planId or bytes, not both');
     }
-    return this.mutex.run(async () => {
+    return this.onceAsked(async () => {
       if (planId === undefined) {
         const request = bytes === undefined ? undefined : { bytes };
         return this.carryOut(await this.planNow(request, signal), { request, signal });
@@ -191,6 +193,14 @@ export class CollectionRunner {
     return inSpan('gc.check', { attributes: { 'stowage.gc.cause': cause } }, () =>
       this.mutex.run(() => this.collectIfDue(cause, signal)),
     );
+  }
+
+  private onceAsked<T>(task: () => Promise<T>): Promise<T> {
+    this.askedFor += 1;
+    return this.mutex.run(() => {
+      this.askedFor -= 1;
+      return task();
+    });
   }
 
   private async collectIfDue(cause: CollectionCause, signal: AbortSignal): Promise<void> {
@@ -343,7 +353,8 @@ export class CollectionRunner {
 
   /**
    * The runtime's account as of `since` or later; undefined when it gives none within the time limit. An older one still holds what was
-   * removed meanwhile: containerd takes its account every 10 s (`stats_collect_period`) and says when.
+   * removed meanwhile: containerd takes its account every 10 s (`stats_collect_period`) and says when. Whoever asks for a plan or a
+   * collection does not wait for that.
    */
   private async storedSince(since: number, signal: AbortSignal): Promise<StoredBytes | undefined> {
     const { runtime, accountWaitMs } = this.parts;
@@ -351,7 +362,9 @@ export class CollectionRunner {
     for (;;) {
       const stored = await runtime.storedBytes({ signal });
       if (stored === undefined || stored.takenAt >= since) return stored;
-      if (performance.now() >= until) throw new Error('the runtime gives only an old account');
+      if (performance.now() >= until || this.askedFor > 0) {
+        throw new Error('the runtime gave only an account of before the removals');
+      }
       await sleep(accountPollMs, undefined, { signal });
     }
   }
