@@ -372,7 +372,7 @@ export class PullImage {
 
   /** The caller goes on first: size and id are for those who are told, and the journal has the rest. */
   #tellSoon(pull: Pull, answer: PullAnswer): Promise<RuntimeImage | undefined> {
-    const telling = setImmediate().then(() => this.#tellPulled(pull, answer));
+    const telling = answerSent().then(() => this.#tellPulled(pull, answer));
     this.#telling.add(telling);
     void telling.finally(() => this.#telling.delete(telling));
     return telling;
@@ -406,6 +406,11 @@ export class PullImage {
       return undefined;
     }
   }
+}
+
+/** An answer leaves in some turns of the event loop, its trailers last, and without these no client goes on. */
+async function answerSent(): Promise<void> {
+  for (let turn = 0; turn < 4; turn += 1) await setImmediate();
 }
 
 /** What of a request beside image and credential makes it another pull: the runtime handler, however it is told. */

@@ -15,16 +15,17 @@ export function respond(
   return true;
 }
 
-/** Sends trailers once the data before them has left; an empty set ends the stream without trailers. */
+/** Sends the last data, if any, and trailers once all data has left; an empty set ends the stream without trailers. */
 export function endWithTrailers(
   stream: http2.ServerHttp2Stream,
   trailers: http2.OutgoingHttpHeaders,
+  lastData?: Uint8Array,
 ): void {
   if (stream.destroyed || stream.closed) return;
   stream.once('wantTrailers', () => {
     if (!stream.destroyed && !stream.closed) stream.sendTrailers(trailers);
   });
-  stream.end();
+  stream.end(lastData);
 }
 
 /**
@@ -57,7 +58,6 @@ export function endWithMessage(stream: http2.ServerHttp2Stream, message: Uint8Ar
   const framed = frameMessage(message);
   const headers = { ':status': 200, 'content-type': 'application/grpc' };
   if (!respond(stream, headers, { waitForTrailers: true })) return 0;
-  stream.write(framed);
-  endWithTrailers(stream, { 'grpc-status': '0' });
+  endWithTrailers(stream, { 'grpc-status': '0' }, framed);
   return framed.byteLength;
 }
