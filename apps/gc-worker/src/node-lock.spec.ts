@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { openSqlite, sqlitePackage } from '@stowage/sqlite';
@@ -36,6 +44,13 @@ describe('lockRuntime', () => {
     const again = await lockRuntime(`unix://${folder}/run/containerd.sock`, log);
     await Promise.all([again.release(), other.release()]);
     expect(lines).toEqual([]);
+  });
+
+  it('has a name of full length, which is the same one for every version of Node.js', async () => {
+    const lock = await lockRuntime(`unix://${folder}/run/containerd.sock`, log);
+    const names = readFileSync('/proc/net/unix', 'utf8').match(/@stowage-gc-worker-.*/g);
+    expect(names?.map((name) => name.length)).toContain(108);
+    await lock.release();
   });
 
   it('refuses a second one that sees the directory at another path, as in another container, by the file alone', async () => {

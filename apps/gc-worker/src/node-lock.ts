@@ -46,6 +46,9 @@ export async function lockRuntime(endpoint: string, log: LockLog): Promise<Runti
   };
 }
 
+/** Bytes of a unix socket's name (`sun_path`). */
+const socketNameLength = 108;
+
 async function lockName(socket: string, taken: () => Error): Promise<RuntimeLock> {
   const server = createServer((connection) => connection.destroy());
   await new Promise<void>((resolve, reject) => {
@@ -59,7 +62,9 @@ async function lockName(socket: string, taken: () => Error): Promise<RuntimeLock
       );
     });
     const digest = createHash('sha256').update(socket).digest('hex');
-    server.listen({ path: `\0stowage-gc-worker-${digest}` }, resolve);
+    // In its full length: Node.js 20 fills a shorter name with zeros and later ones do not, and these are two names.
+    const name = `\0stowage-gc-worker-${digest}`.padEnd(socketNameLength, '\0');
+    server.listen({ path: name }, resolve);
   });
   server.unref();
   return {
