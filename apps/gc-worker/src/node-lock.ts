@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
-import { openSqlite } from '@stowage/sqlite';
+import { openSqlite, sqliteCode } from '@stowage/sqlite';
 
 /** What keeps other workers off a runtime until it is given back or the process ends. */
 export interface RuntimeLock {
@@ -97,7 +97,7 @@ function lockFile(file: string, taken: () => Error, log: LockLog): RuntimeLock |
       },
     };
   } catch (error) {
-    if (String((error as { code?: unknown }).code).startsWith('SQLITE_BUSY')) throw taken();
+    if (sqliteCode(error)?.startsWith('SQLITE_BUSY')) throw taken();
     log.warn(
       { file, reason: errorMessage(error) },
       'no lock beside the socket of the runtime: another gc-worker in another network namespace would not be noticed',

@@ -340,15 +340,11 @@ export class PullImage {
         credential: label,
         owner,
         attempts: tried.length,
-        failedAttempts: failed.map(
-          ({ credential: { source, name, hash }, errorClass, message }) => ({
-            source,
-            name,
-            hash,
-            result: errorClass,
-            reason: message,
-          }),
-        ),
+        failedAttempts: failed.map((attempt) => ({
+          ...attempt.credential,
+          result: attempt.errorClass,
+          reason: attempt.message,
+        })),
         credentialProblems: this.node.takeProblems?.(),
         ...times,
       };
