@@ -116,12 +116,9 @@ describe('what came free', () => {
     expect(await worker.registry.metrics()).toContain('stowage_gc_leaked_bytes 650');
   });
 
-  it('waits for an account of the runtime that does not hold what was removed any more', async () => {
-    const collections = runner({}, 1000, {
-      freesNothing: true,
-      usedBytes: 950,
-      accountWaitMs: 5000,
-    });
+  /** A collection of one image after which the runtime still gives its account of before. */
+  const collectionWithOldAccount = async (accountWaitMs: number) => {
+    const collections = runner({}, 1000, { freesNothing: true, usedBytes: 950, accountWaitMs });
     await withImages(collections, 'a');
     worker.runtime.stored = stores(900, worker.clock - 1);
     usedPercent = 95;
@@ -129,24 +126,18 @@ describe('what came free', () => {
     await eventuallyPasses(() => {
       expect(worker.runtime.calls).toContain('storedBytes');
     });
+    return { collections, collected };
+  };
+
+  it('waits for an account of the runtime that does not hold what was removed any more', async () => {
+    const { collections, collected } = await collectionWithOldAccount(5000);
     worker.runtime.stored = stores(800, worker.clock);
     await collected;
     expect(collections.lastOutcome()?.leakedBytes).toBe(150);
   });
 
   it('does not keep a plan waiting for the account of the runtime', async () => {
-    const collections = runner({}, 1000, {
-      freesNothing: true,
-      usedBytes: 950,
-      accountWaitMs: 1e9,
-    });
-    await withImages(collections, 'a');
-    worker.runtime.stored = stores(900, worker.clock - 1);
-    usedPercent = 95;
-    const collected = collections.due('mark-crossed', { signal });
-    await eventuallyPasses(() => {
-      expect(worker.runtime.calls).toContain('storedBytes');
-    });
+    const { collections, collected } = await collectionWithOldAccount(1e9);
     expect(await collections.plan({}, { signal })).toMatchObject({ removeCount: 0 });
     await collected;
     expect(lastData()).toMatchObject({ measuredBytes: 0 });

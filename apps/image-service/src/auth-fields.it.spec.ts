@@ -1,10 +1,5 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { connectImageService } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
-import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { Endpoint } from '@stowage/cri-endpoint';
-import { PullImageRequest, PullImageResponse } from '@stowage/cri-proto';
 import type { AuthConfig } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
 import { startStack, startTraceCollector, subscribeEvents } from '@stowage/testing';
@@ -13,6 +8,8 @@ import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
 import { FakeRegistry } from './testing/fake-registry';
 import type { RegistryFault } from './testing/fake-registry';
+import { seePulls } from './testing/seen-pulls';
+import type { SeenPulls } from './testing/seen-pulls';
 import { ServiceProcess, serviceNode } from './testing/service-process';
 
 const password = 'pw-Mr64-"never"/printed';
@@ -34,8 +31,7 @@ describe('credentials of image-service at the runtime and the registry', () => {
   let events: EventCollection;
   let nats: NatsConnection;
   let service: ServiceProcess;
-  let runtime: Endpoint;
-  let direct: ImageServiceClient;
+  let runtime: SeenPulls;
   /** As they came to the runtime. */
   const auths: (AuthConfig | undefined)[] = [];
   /** What callers were told. */
@@ -83,23 +79,11 @@ describe('credentials of image-service at the runtime and the registry', () => {
     collector = await startTraceCollector();
     events = await subscribeEvents(stack.nats.url);
     nats = await connect({ servers: stack.nats.url });
-    direct = connectImageService({ endpoint: stack.containerd.endpoint, versions: 'v1' });
-    runtime = await createTerminatingEndpoint({
-      socketPath: path.join(stack.dir, 'seen.sock'),
-      upstream: { address: () => stack.containerd.socket },
-      unavailableReason: () => undefined,
-      handlers: {
-        '/runtime.v1.ImageService/PullImage': async (bytes, { signal }) => {
-          const request = PullImageRequest.decode(bytes);
-          auths.push(request.auth);
-          return PullImageResponse.encode(await direct.pullImage(request, { signal })).finish();
-        },
-      },
-    });
+    runtime = await seePulls(stack, ({ auth }) => auths.push(auth));
     service = new ServiceProcess(stack, 'auth');
     await service.start({
       env: {
-        STOWAGE_IMAGE_ENDPOINT: `unix://${runtime.socketPath}`,
+        STOWAGE_IMAGE_ENDPOINT: runtime.endpoint,
         OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
         OTEL_BSP_SCHEDULE_DELAY: '100',
       },
@@ -110,7 +94,6 @@ describe('credentials of image-service at the runtime and the registry', () => {
     await service.stop();
     await events.close();
     await nats.close();
-    direct.close();
     await runtime.close();
     await collector.close();
     await registry.stop();

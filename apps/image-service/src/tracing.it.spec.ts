@@ -1,10 +1,5 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { connectImageService } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
-import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { Endpoint } from '@stowage/cri-endpoint';
-import { PullImageRequest, PullImageResponse } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
 import {
   eventually,
@@ -22,6 +17,8 @@ import type {
 } from '@stowage/testing';
 import { connect, headers } from 'nats';
 import type { NatsConnection } from 'nats';
+import { seePulls } from './testing/seen-pulls';
+import type { SeenPulls } from './testing/seen-pulls';
 import { ServiceProcess, serviceNode } from './testing/service-process';
 
 const token = 'tok-Xy12-never-printed';
@@ -40,8 +37,7 @@ describe('traces of image-service', () => {
   let nats: NatsConnection;
   let service: ServiceProcess;
   let image: PushedImage;
-  let runtime: Endpoint;
-  let direct: ImageServiceClient;
+  let runtime: SeenPulls;
   /** W3C headers of the pulls that reached the runtime. */
   const pulls: { image: string; traceparent: string; tracestate?: string }[] = [];
 
@@ -53,9 +49,9 @@ describe('traces of image-service', () => {
     return (await nats.request(subject, JSON.stringify(input), options)).json<{ ok: boolean }>();
   };
 
-  const remove = () => direct.removeImage({ image: { image: image.imageId } });
+  const remove = () => runtime.direct.removeImage({ image: { image: image.imageId } });
   const env = (more: Record<string, string> = {}) => ({
-    STOWAGE_IMAGE_ENDPOINT: `unix://${runtime.socketPath}`,
+    STOWAGE_IMAGE_ENDPOINT: runtime.endpoint,
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
     OTEL_EXPORTER_OTLP_HEADERS: `authorization=Bearer ${token}`,
     OTEL_BSP_SCHEDULE_DELAY: '100',
@@ -68,22 +64,8 @@ describe('traces of image-service', () => {
     collector = await startTraceCollector();
     events = await subscribeEvents(stack.nats.url);
     nats = await connect({ servers: stack.nats.url });
-    direct = connectImageService({ endpoint: stack.containerd.endpoint, versions: 'v1' });
-    runtime = await createTerminatingEndpoint({
-      socketPath: path.join(stack.dir, 'seen.sock'),
-      upstream: { address: () => stack.containerd.socket },
-      unavailableReason: () => undefined,
-      handlers: {
-        '/runtime.v1.ImageService/PullImage': async (bytes, { signal, metadata }) => {
-          const request = PullImageRequest.decode(bytes);
-          pulls.push({
-            image: request.image?.image ?? '',
-            traceparent: metadata.traceparent ?? '',
-            tracestate: metadata.tracestate,
-          });
-          return PullImageResponse.encode(await direct.pullImage(request, { signal })).finish();
-        },
-      },
+    runtime = await seePulls(stack, (request, { traceparent = '', tracestate }) => {
+      pulls.push({ image: request.image?.image ?? '', traceparent, tracestate });
     });
     service = new ServiceProcess(stack, 'traced');
     const { host, username, password } = stack.registry.auth;
@@ -104,7 +86,6 @@ describe('traces of image-service', () => {
     await service.stop();
     await events.close();
     await nats.close();
-    direct.close();
     await runtime.close();
     await collector.close();
     await stack.down();
@@ -284,7 +265,7 @@ describe('traces of image-service', () => {
 
   it('without a collector hand on what came, unchanged', async () => {
     await service.stop();
-    await service.start({ env: { STOWAGE_IMAGE_ENDPOINT: `unix://${runtime.socketPath}` } });
+    await service.start({ env: { STOWAGE_IMAGE_ENDPOINT: runtime.endpoint } });
     await remove();
     const { traceparent } = clientTrace();
     expect(await ensure({ image: image.reference }, traceparent)).toMatchObject({ ok: true });
