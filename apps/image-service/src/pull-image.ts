@@ -303,8 +303,11 @@ export class PullImage {
         async ({ waitedMs }) => {
           this.#requireRuntime();
           startedAt = performance.now();
-          this.journal.began(pull);
-          this.listener.started?.(pull);
+          // The runtime's work begins first: the request leaves at the end of this turn.
+          const startTold = setImmediate().then(() => {
+            this.journal.began(pull);
+            this.listener.started?.(pull);
+          });
           const stall = new AbortController();
           const unwatch = this.progress?.watch(pull, (error) => stall.abort(error));
           try {
@@ -328,6 +331,7 @@ export class PullImage {
             return { response, credential, failed, durationMs, waitedMs };
           } finally {
             unwatch?.();
+            await startTold;
           }
         },
         { signal, priority },

@@ -14,7 +14,7 @@ export interface UnfinishedPull {
 
 /** Notes how far each pull is, so that a service that was killed can tell the end of its pulls when it is back. */
 export interface PullJournal {
-  /** Before the runtime is asked. */
+  /** Before the start of the pull is told. */
   began(pull: Pull): void;
   /** Before the caller is answered. */
   answered(pull: Pull, answer: PullAnswer): void;

@@ -131,7 +131,7 @@ export class Drain {
     this.#takesEvents = done.length === batch.length;
     if (this.#takesEvents) {
       this.#flows();
-      return true;
+      return outbox.pending > 0;
     }
     return this.#handleFailures(batch, acknowledged, failures);
   }

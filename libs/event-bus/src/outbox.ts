@@ -69,25 +69,33 @@ interface Statements {
   forgetDropped: Statement<[string]>;
   forgetSequence: Statement<[]>;
   saveSequence: Statement<[number]>;
+  transaction: (work: () => void) => void;
 }
 
 const columns = 'sequence, id, name, subject, time_ms AS timeMs, size_bytes AS sizeBytes, message';
 
+/**
+ * A limit of a range is `+?`: SQLite looks at the value of a bare `?` when it plans, and plans anew for each other value, which costs
+ * several times the reading.
+ */
 function prepare(db: Database): Statements {
   return {
     insert: db.prepare(
       'INSERT INTO event VALUES (@sequence, @id, @name, @subject, @timeMs, @sizeBytes, @message)',
     ),
     remove: db.prepare('DELETE FROM event WHERE sequence = ?'),
-    removeThrough: db.prepare('DELETE FROM event WHERE sequence <= ?'),
-    read: db.prepare(`SELECT ${columns} FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?`),
+    removeThrough: db.prepare('DELETE FROM event WHERE sequence <= +?'),
+    read: db.prepare(`SELECT ${columns} FROM event WHERE sequence > +? ORDER BY sequence LIMIT +?`),
     oldestAfter: db.prepare(
-      `SELECT ${columns} FROM event WHERE sequence > ? ORDER BY sequence LIMIT 1`,
+      `SELECT ${columns} FROM event WHERE sequence > +? ORDER BY sequence LIMIT 1`,
     ),
     saveDropped: db.prepare('INSERT OR REPLACE INTO dropped VALUES (?, ?)'),
     forgetDropped: db.prepare('DELETE FROM dropped WHERE reason = ?'),
     forgetSequence: db.prepare("DELETE FROM sqlite_sequence WHERE name = 'event'"),
     saveSequence: db.prepare("INSERT INTO sqlite_sequence VALUES ('event', ?)"),
+    transaction: db.transaction((work: () => void) => {
+      work();
+    }),
   };
 }
 
@@ -372,13 +380,13 @@ export class Outbox {
     try {
       const statements = prepare(db);
       this.#load(db);
-      db.transaction(() => {
+      statements.transaction(() => {
         // What was told from the copy is not to be told again.
         if (this.#isCopy) db.exec('DELETE FROM dropped');
         for (const [reason, record] of this.#droppedByReason) {
           statements.saveDropped.run(reason, JSON.stringify(record));
         }
-      })();
+      });
       this.#db?.close();
       this.#isCopy = false;
       this.#db = db;
@@ -561,13 +569,13 @@ export class Outbox {
 
   /** Writes in one transaction, with the removal of what is acknowledged; false when the disk refuses. */
   #write(change: (statements: Statements) => void): boolean {
-    const [db, statements] = [this.#db, this.#statements];
-    if (db === undefined || statements === undefined || this.#isCopy) return false;
+    const statements = this.#statements;
+    if (statements === undefined || this.#isCopy) return false;
     try {
-      db.transaction(() => {
+      statements.transaction(() => {
         if (this.#acknowledgedThrough > 0) statements.removeThrough.run(this.#acknowledgedThrough);
         change(statements);
-      })();
+      });
       this.#acknowledgedThrough = 0;
     } catch (error) {
       this.#diskFailed(error);

@@ -1,37 +1,65 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+const timeDigits = 10;
+const randomDigits = 16;
 
-function base32(value: bigint, length: number): string {
-  let text = '';
-  for (let rest = value; text.length < length; rest >>= 5n) {
-    text = (alphabet[Number(rest & 31n)] ?? '') + text;
-  }
-  return text;
-}
+/** Random digits to the base of 32, the first below 16: counting up from them cannot overflow. */
+export type RandomDigits = (digits: Uint8Array) => void;
 
 /**
  * Makes ULIDs (26 characters: 48 bits of milliseconds, 80 random bits) that rise strictly within this generator:
  * in one millisecond, or when the clock steps back, the random part counts up from the last one.
  */
-export function ulidGenerator(random: () => bigint = random80): (time: Date) => string {
+export function ulidGenerator(random: RandomDigits = pooledDigits()): (time: Date) => string {
   let lastMs = -1;
-  let lastRandom = 0n;
+  let prefix = '';
+  const digits = new Uint8Array(randomDigits);
   return (time) => {
     const ms = time.getTime();
     if (ms > lastMs) {
       lastMs = ms;
-      // The top bit stays clear, so that counting up cannot overflow.
-      lastRandom = random() & ((1n << 79n) - 1n);
+      prefix = timePart(ms);
+      random(digits);
     } else {
-      lastRandom += 1n;
+      countUp(digits);
     }
-    return base32(BigInt(lastMs), 10) + base32(lastRandom, 16);
+    let text = prefix;
+    for (const digit of digits) text += alphabet[digit] ?? '';
+    return text;
   };
 }
 
-function random80(): bigint {
-  return BigInt(`0x${randomBytes(10).toString('hex')}`);
+function timePart(ms: number): string {
+  let text = '';
+  for (let rest = ms; text.length < timeDigits; rest = Math.floor(rest / 32)) {
+    text = (alphabet[rest % 32] ?? '') + text;
+  }
+  return text;
+}
+
+function countUp(digits: Uint8Array): void {
+  for (let place = digits.length - 1; place >= 0; place--) {
+    const digit = ((digits[place] ?? 0) + 1) % 32;
+    digits[place] = digit;
+    if (digit !== 0) return;
+  }
+}
+
+/** Takes many random bytes at once: asking for a few costs as much. */
+function pooledDigits(): RandomDigits {
+  const pool = new Uint8Array(64 * randomDigits);
+  let used = pool.length;
+  return (digits) => {
+    if (used === pool.length) {
+      randomFillSync(pool);
+      used = 0;
+    }
+    for (let place = 0; place < digits.length; place++) {
+      digits[place] = (pool[used + place] ?? 0) & (place === 0 ? 15 : 31);
+    }
+    used += digits.length;
+  };
 }
 
 /** A new ULID, for ids of pulls and plans. */

@@ -3,7 +3,9 @@ import { readFileSync, statSync } from 'node:fs';
 /** Identity, size and times of a file (links followed) as one text, or why it cannot be looked at. It changes when the file does. */
 export function fileSignature(path: string): string {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (stats === undefined) return 'ENOENT';
+    const { dev, ino, size, mtimeNs, ctimeNs } = stats;
     return [dev, ino, size, mtimeNs, ctimeNs].join(':');
   } catch (error) {
     return errorCode(error);

@@ -53,6 +53,8 @@ export interface Server {
   /** Lets it go on; one that is not frozen is fine. */
   resume(): void;
   readonly running: boolean;
+  /** Of its process; undefined while it is stopped. */
+  readonly pid: number | undefined;
   /** What it has logged so far, all starts together. */
   log(): string;
 }

@@ -42,9 +42,8 @@ export async function inSpan<T>(
   work: (span: WorkSpan) => Promise<T>,
 ): Promise<T> {
   const from = startOf(parent, kind);
-  const span = trace
-    .getTracer('stowage')
-    .startSpan(name, { kind: kinds[kind], attributes: bounded(attributes) }, from);
+  const span = trace.getTracer('stowage').startSpan(name, { kind: kinds[kind] }, from);
+  describe(span, attributes);
   try {
     return await context.with(trace.setSpan(from, span), () => work(workSpan(span)));
   } catch (error) {
@@ -78,15 +77,16 @@ function startOf(parent: TraceContext, kind: keyof typeof kinds): Context {
 function workSpan(span: Span): WorkSpan {
   return {
     trace: traceOf(span.spanContext()),
-    set: (attributes) => void span.setAttributes(bounded(attributes)),
+    set: (attributes) => describe(span, attributes),
     failed: (status) => void span.setStatus({ code: SpanStatusCode.ERROR, message: status }),
   };
 }
 
-const bounded = (attributes: SpanAttributes) =>
-  Object.fromEntries(
-    Object.entries(attributes).map(([name, value]) => [
-      name,
-      typeof value === 'string' ? value.slice(0, maxTextLength) : value,
-    ]),
-  );
+function describe(span: Span, attributes: SpanAttributes): void {
+  if (!span.isRecording()) return;
+  for (const [name, value] of Object.entries(attributes)) {
+    const isText = typeof value === 'string';
+    if (value !== undefined)
+      span.setAttribute(name, isText ? value.slice(0, maxTextLength) : value);
+  }
+}
