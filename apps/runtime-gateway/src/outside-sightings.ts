@@ -67,6 +67,13 @@ export class OutsideSightings {
     await lanes.run(seen.id, () => lifecycle.sandbox(seen));
   }
 
+  /** Notes how a container ended, where the sighting says it: whoever tells the end may be about to. */
+  exitShown({ id, startedAtMs, finishedAtMs, exitCode, reason }: ContainerSighting): void {
+    if (exitCode === undefined) return;
+    const { lifecycle } = this.options.observing;
+    lifecycle.exitShown(id, { startedAtMs, finishedAtMs, exitCode, reason });
+  }
+
   /** Rejects when facts are missing that the runtime did not tell in time: then nothing is told yet. */
   async container(sighting: ContainerSighting): Promise<void> {
     const { objects, lifecycle, lanes } = this.options.observing;
@@ -77,10 +84,7 @@ export class OutsideSightings {
     }
     // Whoever stopped it may remove it next: now the runtime still says how it ended.
     const seen = sighting.phase === 'exited' ? await this.#withRunFacts(sighting) : sighting;
-    if (seen.exitCode !== undefined) {
-      const { startedAtMs, finishedAtMs, exitCode, reason } = seen;
-      lifecycle.exitShown(seen.id, { startedAtMs, finishedAtMs, exitCode, reason });
-    }
+    this.exitShown(seen);
     const isAttributed = await this.#callsEnded(steps.flatMap((step) => containerCauses[step]));
     await lanes.run(seen.id, async () => {
       if (containerSteps(seen.phase, objects.container(seen.id)).length === 0) return;

@@ -17,7 +17,7 @@ export type WatchedRuntime = Pick<
 export interface RuntimeWatchOptions {
   readonly runtime: WatchedRuntime;
   readonly objects: KnownObjects;
-  readonly sightings: Pick<OutsideSightings, 'sandbox' | 'container'>;
+  readonly sightings: Pick<OutsideSightings, 'sandbox' | 'container' | 'exitShown'>;
   readonly lanes: Lanes;
   readonly relist: (options: { signal: AbortSignal }) => Promise<RelistResult>;
   /** Hears of every change before the runtime is listed. */
@@ -203,6 +203,7 @@ export class RuntimeWatch {
       return;
     }
     const { pod, containers, podEnd } = onContainerEvent(event, objects);
+    for (const container of containers) sightings.exitShown(container);
     const tell = async () => {
       if (pod !== undefined) await sightings.sandbox(pod);
       await Promise.all(containers.map((container) => sightings.container(container)));

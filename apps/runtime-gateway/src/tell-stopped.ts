@@ -19,9 +19,11 @@ export async function tellStopped(id: string, call: StopCall, to: Observing): Pr
     (error: unknown) => ({ error }),
   );
   await to.lanes.run(id, async () => {
+    if (hasEnded(to.objects.container(id))) return;
+    const answer = await asked;
+    // The event stream may have shown meanwhile how it ended.
     const known = to.objects.container(id);
     if (hasEnded(known)) return;
-    const answer = await asked;
     if ('error' in answer) {
       to.lifecycle.stopAsked(id, call.startedAtMs);
       to.leaveToListing(answer.error);
