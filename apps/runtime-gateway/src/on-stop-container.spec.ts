@@ -1,6 +1,7 @@
 import { Container, ContainerState } from '@stowage/cri-proto';
 import { CriError } from '@stowage/cri-client';
 import { eventuallyPasses } from '@stowage/testing';
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   containerId,
   imageId,
@@ -121,6 +122,18 @@ describe('a container that was removed right after', () => {
     reason: 'Error',
     observedBy: 'runtime-event',
   } as const;
+
+  test('is told with the exit that the event stream shows a little later', async () => {
+    const to = new ObserverFixture({ containers: [knownContainer()] });
+    const told = to.observe(stop);
+    await eventuallyPasses(() => {
+      expect(to.facts.asked).toEqual(['ContainerStatus cccc']);
+    });
+    await pause(20);
+    to.sightings.exitShown(seen);
+    await told;
+    expect(to.events.map(({ data }) => data)).toEqual([stopped]);
+  });
 
   test('is told with the exit that the event stream showed while the stop was in flight', async () => {
     const to = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 60_000 });

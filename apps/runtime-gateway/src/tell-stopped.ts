@@ -4,6 +4,7 @@ import { wasAskedFor } from './exit-cause';
 import { knownOrListed } from './known-or-listed';
 import type { KnownContainer } from './objects/types';
 import type { EndedCall, Observing } from './observing';
+import { setTimeout as pause } from 'node:timers/promises';
 
 type StopCall = Pick<EndedCall, 'startedAtMs' | 'endedAtMs'>;
 
@@ -21,7 +22,7 @@ export async function tellStopped(id: string, call: StopCall, to: Observing): Pr
   await to.lanes.run(id, async () => {
     if (hasEnded(to.objects.container(id))) return;
     const answer = await asked;
-    // The event stream may have shown meanwhile how it ended.
+    if ('status' in answer && answer.status === undefined) await exitShown(id, to);
     const known = to.objects.container(id);
     if (hasEnded(known)) return;
     if ('error' in answer) {
@@ -33,6 +34,19 @@ export async function tellStopped(id: string, call: StopCall, to: Observing): Pr
       await tellStatus(id, known, answer.status, call, to);
     }
   });
+}
+
+/** Longest wait for the event stream to show how a container ended that the runtime does not know any more, milliseconds. */
+const exitShownMs = 100;
+const lookMs = 10;
+
+/** What the stream shows may be read a little after the runtime's answer to a later question. */
+async function exitShown(id: string, { objects }: Observing): Promise<void> {
+  for (let waitedMs = 0; waitedMs < exitShownMs; waitedMs += lookMs) {
+    const known = objects.container(id);
+    if (known?.phase !== 'running' || known.exit !== undefined) return;
+    await pause(lookMs);
+  }
 }
 
 const hasEnded = (known: KnownContainer | undefined): boolean =>
