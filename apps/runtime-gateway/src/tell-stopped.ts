@@ -20,19 +20,32 @@ export async function tellStopped(id: string, call: StopCall, to: Observing): Pr
     (error: unknown) => ({ error }),
   );
   await to.lanes.run(id, async () => {
-    if (hasEnded(to.objects.container(id))) return;
-    const answer = await asked;
-    if ('status' in answer && answer.status === undefined) await exitShown(id, to);
     const known = to.objects.container(id);
     if (hasEnded(known)) return;
+    const answer = await asked;
     if ('error' in answer) {
       to.lifecycle.stopAsked(id, call.startedAtMs);
       to.leaveToListing(answer.error);
     } else if (answer.status === undefined) {
-      tellRemoved(known, call, to);
+      await tellRemoved(id, call, to);
     } else {
       await tellStatus(id, known, answer.status, call, to);
     }
+  });
+}
+
+const hasEnded = (known: KnownContainer | undefined): boolean =>
+  known?.phase === 'exited' || known?.phase === 'removed';
+
+/** Removed right after the stop: how it ended is known only if the event stream or a listing came in time to see it. */
+async function tellRemoved(id: string, call: StopCall, to: Observing): Promise<void> {
+  await untilExitShown(id, to);
+  const known = to.objects.container(id);
+  if (known?.phase !== 'running') return;
+  to.lifecycle.container({
+    ...known,
+    phase: 'exited',
+    ...causeOf(known.exit?.finishedAtMs, known, call),
   });
 }
 
@@ -41,25 +54,12 @@ const exitShownMs = 100;
 const lookMs = 10;
 
 /** What the stream shows may be read a little after the runtime's answer to a later question. */
-async function exitShown(id: string, { objects }: Observing): Promise<void> {
+async function untilExitShown(id: string, { objects }: Observing): Promise<void> {
   for (let waitedMs = 0; waitedMs < exitShownMs; waitedMs += lookMs) {
     const known = objects.container(id);
     if (known?.phase !== 'running' || known.exit !== undefined) return;
     await pause(lookMs);
   }
-}
-
-const hasEnded = (known: KnownContainer | undefined): boolean =>
-  known?.phase === 'exited' || known?.phase === 'removed';
-
-/** Removed right after the stop: how it ended is known only if the event stream or a listing came in time to see it. */
-function tellRemoved(known: KnownContainer | undefined, call: StopCall, to: Observing): void {
-  if (known?.phase !== 'running') return;
-  to.lifecycle.container({
-    ...known,
-    phase: 'exited',
-    ...causeOf(known.exit?.finishedAtMs, known, call),
-  });
 }
 
 async function tellStatus(

@@ -74,20 +74,17 @@ interface Statements {
 
 const columns = 'sequence, id, name, subject, time_ms AS timeMs, size_bytes AS sizeBytes, message';
 
-/**
- * A limit of a range is `+?`: SQLite looks at the value of a bare `?` when it plans, and plans anew for each other value, which costs
- * several times the reading.
- */
+/** `LIMIT +?` because SQLite looks at the value of a bare `?` there when it plans: each binding makes it plan anew, which costs more than the reading. */
 function prepare(db: Database): Statements {
   return {
     insert: db.prepare(
       'INSERT INTO event VALUES (@sequence, @id, @name, @subject, @timeMs, @sizeBytes, @message)',
     ),
     remove: db.prepare('DELETE FROM event WHERE sequence = ?'),
-    removeThrough: db.prepare('DELETE FROM event WHERE sequence <= +?'),
-    read: db.prepare(`SELECT ${columns} FROM event WHERE sequence > +? ORDER BY sequence LIMIT +?`),
+    removeThrough: db.prepare('DELETE FROM event WHERE sequence <= ?'),
+    read: db.prepare(`SELECT ${columns} FROM event WHERE sequence > ? ORDER BY sequence LIMIT +?`),
     oldestAfter: db.prepare(
-      `SELECT ${columns} FROM event WHERE sequence > +? ORDER BY sequence LIMIT 1`,
+      `SELECT ${columns} FROM event WHERE sequence > ? ORDER BY sequence LIMIT 1`,
     ),
     saveDropped: db.prepare('INSERT OR REPLACE INTO dropped VALUES (?, ?)'),
     forgetDropped: db.prepare('DELETE FROM dropped WHERE reason = ?'),

@@ -5,7 +5,7 @@ const timeDigits = 10;
 const randomDigits = 16;
 
 /** Random digits to the base of 32, the first below 16: counting up from them cannot overflow. */
-export type RandomDigits = (digits: Uint8Array) => void;
+type RandomDigits = (digits: Uint8Array) => void;
 
 /**
  * Makes ULIDs (26 characters: 48 bits of milliseconds, 80 random bits) that rise strictly within this generator:

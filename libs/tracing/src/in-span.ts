@@ -85,8 +85,7 @@ function workSpan(span: Span): WorkSpan {
 function describe(span: Span, attributes: SpanAttributes): void {
   if (!span.isRecording()) return;
   for (const [name, value] of Object.entries(attributes)) {
-    const isText = typeof value === 'string';
-    if (value !== undefined)
-      span.setAttribute(name, isText ? value.slice(0, maxTextLength) : value);
+    const bounded = typeof value === 'string' ? value.slice(0, maxTextLength) : value;
+    if (bounded !== undefined) span.setAttribute(name, bounded);
   }
 }
