@@ -93,6 +93,43 @@ describe('terminating endpoint', () => {
       expect(await client.unary(method, 'x')).toMatchObject({ code: 2, details: 'broken' });
     });
 
+    it('calls that arrive together, one in each turn of the event loop and in order', async () => {
+      let turn = 0;
+      let ticking = setImmediate(function tick() {
+        turn++;
+        ticking = setImmediate(tick);
+      });
+      const begun: { name: string; turn: number }[] = [];
+      handlers[method] = (request) => {
+        begun.push({ name: Buffer.from(request).toString(), turn });
+        return Promise.resolve(request);
+      };
+      await start();
+      const names = Array.from({ length: 20 }, (_, index) => `call ${index}`);
+      await Promise.all(names.map((name) => client.unary(method, name)));
+      clearImmediate(ticking);
+      expect(begun.map(({ name }) => name)).toEqual(names);
+      expect(new Set(begun.map((call) => call.turn)).size).toBe(names.length);
+    });
+
+    it('a call whose deadline passes while others that came with it begin: it does not begin', async () => {
+      const begun: string[] = [];
+      handlers[method] = (request) => {
+        begun.push(Buffer.from(request).toString());
+        const until = performance.now() + 40;
+        while (performance.now() < until);
+        return Promise.resolve(request);
+      };
+      await start();
+      const calls = ['first', 'second'].map((name) => client.unary(method, name));
+      // Written by hand: a gRPC client would end the call itself.
+      const metadata = { 'grpc-timeout': '20m' };
+      const late = client.unary(method, 'late', { metadata });
+      await Promise.all(calls);
+      expect(await late).toMatchObject({ code: 4 });
+      expect(begun).toEqual(['first', 'second']);
+    });
+
     it('a cancelled call: the signal is aborted', async () => {
       let signal: AbortSignal | undefined;
       handlers[method] = (_request, call) => {

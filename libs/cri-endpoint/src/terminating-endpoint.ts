@@ -18,6 +18,7 @@ import type {
   ObservedCall,
   UnaryHandler,
 } from './types';
+import { OneATurn } from './one-a-turn';
 import { unaryCall } from './unary-call';
 import { sessionLimits, sessionSettings, UpstreamSessions, widenWindow } from './upstream-sessions';
 
@@ -79,6 +80,7 @@ export async function createTerminatingEndpoint(
   /** Clients whose first request has not come. */
   const awaited = new Set<AwaitedClient>();
   const inFlight = new Map<http2.ServerHttp2Stream, CallInFlight>();
+  const turns = new OneATurn();
   const letGo: Partial<Record<LetGoReason, number>> = {};
   let accepted = 0;
   let idle: (() => void) | undefined;
@@ -150,7 +152,7 @@ export async function createTerminatingEndpoint(
 
     const handler = headers[':method'] === 'POST' ? handlers.get(inV1(method)) : undefined;
     if (handler !== undefined) {
-      const call = unaryCall(stream, headers, method, handler, maxRequestBytes, (result) =>
+      const call = unaryCall(stream, headers, method, handler, maxRequestBytes, turns, (result) =>
         ended('local', result, 0),
       );
       inFlight.set(stream, call);

@@ -8,6 +8,7 @@ import {
 } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
 import { parseGrpcTimeout } from './grpc-wire';
+import type { OneATurn } from './one-a-turn';
 import { readRequest } from './read-request';
 import { endWithMessage, endWithStatus } from './reply';
 import type { CallOutcome, UnaryHandler } from './types';
@@ -33,6 +34,7 @@ export function unaryCall(
   method: string,
   handler: UnaryHandler,
   maxMessageBytes: number,
+  turns: OneATurn,
   done: (result: UnaryResult) => void,
 ): CallInFlight {
   const abort = new AbortController();
@@ -86,12 +88,13 @@ export function unaryCall(
 
   readRequest(stream, headers, method, maxMessageBytes, {
     onBytes: (bytes) => (requestBytes += bytes),
-    onMessage: (message) => void answer(message),
+    onMessage: (message) => turns.begin(() => void answer(message)),
     onRefused: fail,
     isOver: () => grpcStatus !== undefined,
   });
 
   const answer = async (request: Uint8Array): Promise<void> => {
+    if (grpcStatus !== undefined || stream.closed || stream.destroyed) return;
     try {
       const response = await handler(request, {
         method,

@@ -1,0 +1,25 @@
+/**
+ * Begins at most one piece of work in a turn of the event loop, in the order given; the first at once. Sockets are written to between
+ * turns: of calls that arrive together the first has left for the runtime before the second is looked at.
+ */
+export class OneATurn {
+  readonly #waiting: (() => void)[] = [];
+  #isTurnUsed = false;
+
+  /** Work that throws ends the process: it is to handle its own errors. */
+  begin(work: () => void): void {
+    if (this.#isTurnUsed) {
+      this.#waiting.push(work);
+      return;
+    }
+    this.#isTurnUsed = true;
+    setImmediate(() => this.#next());
+    work();
+  }
+
+  #next(): void {
+    this.#isTurnUsed = false;
+    const work = this.#waiting.shift();
+    if (work !== undefined) this.begin(work);
+  }
+}
