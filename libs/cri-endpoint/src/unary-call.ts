@@ -43,6 +43,7 @@ export function unaryCall(
   let grpcStatus: number | undefined;
   let timer: NodeJS.Timeout | undefined;
 
+  const isOver = (): boolean => grpcStatus !== undefined || stream.closed || stream.destroyed;
   const fail = (code: number, message: string, extra?: http2.OutgoingHttpHeaders): void => {
     if (grpcStatus !== undefined) return;
     grpcStatus = code;
@@ -94,7 +95,7 @@ export function unaryCall(
   });
 
   const answer = async (request: Uint8Array): Promise<void> => {
-    if (grpcStatus !== undefined || stream.closed || stream.destroyed) return;
+    if (isOver()) return;
     try {
       const response = await handler(request, {
         method,
@@ -102,7 +103,7 @@ export function unaryCall(
         deadline,
         metadata: metadataOf(headers),
       });
-      if (grpcStatus !== undefined || stream.closed || stream.destroyed) return;
+      if (isOver()) return;
       clearTimeout(timer);
       grpcStatus = 0;
       responseBytes = endWithMessage(stream, response);
