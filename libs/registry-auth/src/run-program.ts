@@ -1,4 +1,4 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { errorCode } from './file-signature';
 import { minSecretLength, redactOutput, secretsOfAnswer } from './redact';
@@ -53,8 +53,11 @@ export interface ProgramRun {
  */
 export async function runProgram(run: ProgramRun): Promise<string> {
   run.signal.throwIfAborted();
-  const child = await start(run);
-  const guard = guardGroup(child);
+  const guard = startGuard();
+  const child = await start(run, guard).catch((error: unknown) => {
+    guard.end();
+    throw error;
+  });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   let bytes = 0;
@@ -111,7 +114,7 @@ export async function runProgram(run: ProgramRun): Promise<string> {
   throw new ProgramError(said === '' ? failure : `${failure}: ${said}`, output);
 }
 
-async function start(run: ProgramRun): Promise<ChildProcessWithoutNullStreams> {
+async function start(run: ProgramRun, guard: Guard): Promise<ChildProcessWithoutNullStreams> {
   try {
     const child = spawn(run.program, run.args, {
       env: { ...process.env, ...run.env },
@@ -119,6 +122,7 @@ async function start(run: ProgramRun): Promise<ChildProcessWithoutNullStreams> {
     });
     // Without a process there may be no pipes either, and the reason comes as an event.
     if (child.pid == null) throw ((await once(child, 'error')) as [Error])[0];
+    guard.watch(child.pid);
     return child;
   } catch (error) {
     throw new ProgramError(`cannot be started: ${errorCode(error)}`);
@@ -134,20 +138,30 @@ function killGroup(child: ChildProcessWithoutNullStreams): void {
   }
 }
 
+/** Outlives this process, to end what it leaves behind. */
+interface Guard {
+  /** Process group to end. */
+  watch(group: number): void;
+  end(): void;
+}
+
 /**
- * Ends the group of a program when this process goes before it, also by SIGKILL: a shell that waits for a line and gets the end of its
- * input instead. Where there is no shell, nothing does that.
+ * Ends the group of a program when this process goes before it, also by SIGKILL: a shell that waits for the end of its input. It is
+ * started before the program, which then runs without a guard only until it has been named. Where there is no shell, nothing does that.
  */
-function guardGroup({ pid }: ChildProcessWithoutNullStreams): { end(): void } {
-  const script = 'read -r done || kill -s KILL -- "-$1"';
-  const guard = spawn('/bin/sh', ['-c', script, 'sh', String(pid)], {
+function startGuard(): Guard {
+  const script = 'read -r group && { read -r end || kill -s KILL -- "-$group"; }';
+  const guard: ChildProcess = spawn('/bin/sh', ['-c', script], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true, // the interrupt of a terminal is not for it
     env: {},
   });
   guard.on('error', () => undefined);
-  guard.stdin.on('error', () => undefined);
-  return { end: () => guard.stdin.end('\n') };
+  guard.stdin?.on('error', () => undefined);
+  return {
+    watch: (group) => guard.stdin?.write(`${group}\n`),
+    end: () => guard.kill('SIGKILL'),
+  };
 }
 
 /** One line, cut, without the secrets. */
