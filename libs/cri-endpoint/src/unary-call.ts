@@ -91,7 +91,7 @@ export function unaryCall(
     onBytes: (bytes) => (requestBytes += bytes),
     onMessage: (message) => turns.begin(() => void answer(message)),
     onRefused: fail,
-    isOver: () => grpcStatus !== undefined,
+    isOver,
   });
 
   const answer = async (request: Uint8Array): Promise<void> => {
