@@ -1,0 +1,2 @@
+export { KubernetesYamlError, parseKubernetesYaml } from './kubernetes-yaml';
+export type { KubernetesYaml } from './kubernetes-yaml';
