@@ -67,6 +67,7 @@ const tests = [
 const domainFiles = [
   'libs/image-ref/src/**/*.ts',
   'libs/errors/src/**/*.ts',
+  'libs/kubernetes-yaml/src/**/*.ts',
   'libs/tracing/src/**/*.ts',
   'apps/gc-worker/src/plan-collection.ts',
 ];

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { loadConfig } from '@stowage/service-kit';
@@ -22,10 +22,15 @@ afterEach(() => {
 
 const line = (fields: object, message: string) => lines.push({ fields, message });
 
-async function open(text: string) {
+async function open(text: string, argv: readonly string[] = []) {
   const file = path.join(folder, 'config.yaml');
   writeFileSync(file, text);
-  const input = { argv: ['--config', file], env: {}, version: '0.0.0', hostName: 'node-a' };
+  const input = {
+    argv: ['--config', file, ...argv],
+    env: {},
+    version: '0.0.0',
+    hostName: 'node-a',
+  };
   const outcome = await loadConfig(config, input);
   if (outcome.action === 'exit') throw new Error(outcome.output);
   const running: GcConfig = outcome.config;
@@ -44,6 +49,25 @@ async function open(text: string) {
 }
 
 describe('LivePolicy', () => {
+  it('takes what kubelet’s drop-ins say, also of one that was not there at the start', async () => {
+    const dropIns = path.join(folder, 'kubelet.conf.d');
+    mkdirSync(dropIns);
+    const dropIn = (name: string, percent: number) => {
+      const text = `imageGCHighThresholdPercent: ${percent}\n`;
+      const head = 'kind: KubeletConfiguration\napiVersion: kubelet.config.k8s.io/v1beta1\n';
+      writeFileSync(path.join(dropIns, name), head + text);
+    };
+    dropIn('10-a.conf', 90);
+    const { live } = await open('gc-worker: {}\n', ['--kubelet-config-dir', dropIns]);
+    expect(live.current.highThresholdPercent).toBe(90);
+    dropIn('20-b.conf', 91);
+    await live.reloadIfChanged();
+    expect(live.current.highThresholdPercent).toBe(91);
+    dropIn('20-b.conf', 100);
+    await live.reloadIfChanged();
+    expect(live.current.highThresholdPercent).toBe(100);
+  });
+
   it('takes a new policy when the file changes, and tells those who listen', async () => {
     const { live, file } = await open('gc-worker: { imageGCHighThresholdPercent: 90 }\n');
     expect([live.current.highThresholdPercent, results]).toEqual([90, []]);

@@ -11,8 +11,8 @@ export type PolicySource = () => Promise<
 export interface LivePolicyParts {
   readonly first: CollectionPolicy;
   readonly source: PolicySource;
-  /** Files that the configuration comes from; also those that are not there yet. */
-  readonly files: readonly string[];
+  /** Files and folders that the configuration comes from, asked at each look; also those that are not there yet. */
+  readonly files: Iterable<string>;
   readonly log: {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
@@ -29,7 +29,8 @@ export interface LivePolicyParts {
 export class LivePolicy {
   private policy: CollectionPolicy;
   private exemptMatch: ExemptMatch;
-  private stamp: string | undefined;
+  /** Each file and folder as it was at the last look. */
+  private readonly stamps = new Map<string, string>();
   private refused: { at: number; reason: string } | undefined;
   private readonly listeners: (() => void)[] = [];
 
@@ -62,10 +63,12 @@ export class LivePolicy {
 
   /** Reads the files again when one of them is another than at the last look. Never throws. */
   async reloadIfChanged(): Promise<void> {
-    const stamp = this.parts.files.map(stampOf).join('\n');
-    if (stamp === this.stamp) return;
-    this.stamp = stamp;
+    if (!this.noteChanges()) return;
     await this.reload('file');
+    // Files that this reading looked into for the first time.
+    for (const file of this.parts.files) {
+      if (!this.stamps.has(file)) this.stamps.set(file, stampOf(file));
+    }
   }
 
   /** Reads the configuration again. Never throws. */
@@ -98,6 +101,17 @@ export class LivePolicy {
     metrics.policyReloaded('taken');
     log.info({ cause, changed }, 'new policy taken');
     for (const listener of this.listeners) listener();
+  }
+
+  /** Whether a file is another than at the last look. */
+  private noteChanges(): boolean {
+    let isChanged = false;
+    for (const file of this.parts.files) {
+      const stamp = stampOf(file);
+      isChanged ||= stamp !== this.stamps.get(file);
+      this.stamps.set(file, stamp);
+    }
+    return isChanged;
   }
 }
 

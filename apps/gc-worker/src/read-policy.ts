@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { loadConfig } from '@stowage/service-kit';
+import { listConfigFolder, loadConfig, readConfigFile } from '@stowage/service-kit';
 import { config, policyKeys, policyOf, type GcConfig } from './config';
 import type { PolicySource } from './live-policy';
 
@@ -12,17 +11,23 @@ export interface PolicyInput {
   readonly running: GcConfig;
 }
 
-/** Reads the configuration again, by the rules of the start. `files` are those it looks into. */
+/**
+ * Reads the configuration again, by the rules of the start. `files` are the files and folders it looked into the last time, and before.
+ */
 export async function policyFiles(
   input: PolicyInput,
-): Promise<{ source: PolicySource; files: readonly string[] }> {
+): Promise<{ source: PolicySource; files: Iterable<string> }> {
   const files = new Set<string>();
   const load = () =>
     loadConfig(config, {
       ...input,
       readFile: (file) => {
         files.add(file);
-        return readFileSync(file, 'utf8');
+        return readConfigFile(file);
+      },
+      listFolder: (folder) => {
+        files.add(folder);
+        return listConfigFolder(folder);
       },
     });
   await load();
@@ -37,5 +42,5 @@ export async function policyFiles(
     );
     return { policy: policyOf(now), needRestart };
   };
-  return { source, files: [...files] };
+  return { source, files };
 }

@@ -112,6 +112,9 @@ const providers: Provider[] = [
       nodeCredentials({
         ...credentialSources(config),
         onProviderRun: metrics.providerRan,
+        onWarning: (warning) => {
+          log.warn(warning);
+        },
         onProblem: (problem) => {
           metrics.credentialProblem(problem.kind);
           log.warn(problem, 'credential source cannot be used');

@@ -35,6 +35,8 @@ export interface CredentialSourceListener {
   /** A source that cannot be used; the pull goes on without it. */
   readonly onProblem: (problem: SourceProblem) => void;
   readonly onProviderRun?: (run: ProviderRun) => void;
+  /** A sentence about a file that was read, but not as its author may think. */
+  readonly onWarning?: (warning: string) => void;
 }
 
 /**
@@ -44,6 +46,7 @@ export interface CredentialSourceListener {
 export function nodeCredentials({
   onProblem: tell,
   onProviderRun,
+  onWarning,
   ...sources
 }: CredentialSources & CredentialSourceListener): NodeCredentials {
   const { pullSecretsDir, undecodable, helpers, providers } = sources;
@@ -62,6 +65,7 @@ export function nodeCredentials({
   const others: Keyring[] = [new DockerConfigFiles(sources, { onProblem, helpers })];
   if (providers !== undefined) {
     const config = loadCredentialProviderConfig(providers.config, providers.binDir);
+    for (const warning of config.warnings) onWarning?.(warning);
     others.push(new CredentialProviders(config, { onProblem, onRun: onProviderRun }));
   }
   const all = concatKeyrings(secrets === undefined ? others : [secrets, ...others]);

@@ -62,7 +62,7 @@ const numberTags = ['int', 'float'].map((name): ScalarTag => ({
   tag: `tag:yaml.org,2002:${name}`,
   default: true,
   test: /^[-+.\d]/,
-  resolve: (text, _onError) => goNumber(text) ?? text,
+  resolve: (text) => goNumber(text) ?? text,
 }));
 
 /**

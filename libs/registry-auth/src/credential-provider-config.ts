@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { StowageError } from '@stowage/errors';
-import { parse as parseYaml } from 'yaml';
+import { KubernetesYamlError, parseKubernetesYaml } from '@stowage/kubernetes-yaml';
 import { z } from 'zod';
 import { errorCode } from './file-signature';
 import { parseGoDuration } from '@stowage/go-duration';
@@ -36,6 +36,8 @@ export interface CredentialProviderConfig {
   readonly providers: readonly CredentialProvider[];
   /** `sha256:` and the hash of all configuration files, as in kubelet's metric. */
   readonly hash: string;
+  /** What the author of the files should know; a sentence each. */
+  readonly warnings: readonly string[];
 }
 
 /** The plugin configuration cannot be used. The message names the file or field and what is wanted. */
@@ -94,12 +96,13 @@ export function loadCredentialProviderConfig(
   const hash = createHash('sha256');
   const providers: RawProvider[] = [];
   const problems: string[] = [];
+  const warnings: string[] = [];
   for (const file of files) {
     const content = readConfig(file);
     const length = Buffer.alloc(8);
     length.writeBigUInt64BE(BigInt(content.length));
     hash.update(length).update(content);
-    const parsed = parseConfig(file, content.toString('utf8'));
+    const parsed = parseConfig(file, content.toString('utf8'), warnings);
     problems.push(...validate(parsed.providers ?? [], parsed.apiVersion));
     for (const provider of parsed.providers ?? []) {
       if (files.length > 1 && providers.some(({ name }) => name === provider.name)) {
@@ -119,6 +122,7 @@ export function loadCredentialProviderConfig(
   return {
     providers: providers.map((provider) => withProgram(provider, binDir)),
     hash: `sha256:${hash.digest('hex')}`,
+    warnings,
   };
 }
 
@@ -152,18 +156,21 @@ function readConfig(file: string): Buffer {
   }
 }
 
-function parseConfig(file: string, text: string): z.infer<typeof configSchema> {
+/** Kubelet reads this file strictly, so a key that stands twice is an error; a second document is none. */
+function parseConfig(file: string, text: string, warnings: string[]): z.infer<typeof configSchema> {
   const refuse = (reason: string): CredentialProviderConfigError =>
     new CredentialProviderConfigError(
       `error decoding credential provider config ${JSON.stringify(file)}: ${reason}`,
     );
   let content: unknown;
   try {
-    content = parseYaml(text); // JSON is YAML
+    const parsed = parseKubernetesYaml(text);
+    const [duplicate] = parsed.duplicateKeys;
+    if (duplicate !== undefined) throw refuse(`the key ${duplicate} stands twice`);
+    content = parsed.value ?? null;
+    warnings.push(...parsed.warnings.map((warning) => `${file}: ${warning}`));
   } catch (error) {
-    // The lines after the first, and the error itself, quote the file.
-    const [firstLine = ''] = (error as Error).message.split('\n', 1);
-    throw refuse(firstLine);
+    throw error instanceof KubernetesYamlError ? refuse(error.message) : error;
   }
   const result = configSchema.safeParse(content);
   if (result.success) return result.data;

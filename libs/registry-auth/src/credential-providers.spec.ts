@@ -89,6 +89,34 @@ const users = async (
 describe('the plugin configuration', () => {
   beforeEach(() => plugin('one', ''));
 
+  it('is read as kubelet reads it: the first document, YAML 1.1, no key twice', () => {
+    const file = path.join(dir, 'first.yaml');
+    const text = (more: string) => `kind: CredentialProviderConfig
+apiVersion: kubelet.config.k8s.io/v1
+providers:
+  - name: one
+    matchImages: ['*.r.io']
+    defaultCacheDuration: 1h
+    apiVersion: credentialprovider.kubelet.k8s.io/v1
+${more}`;
+    writeFileSync(file, text('---\nkind: [\n'));
+    const config = loadCredentialProviderConfig(file, binDir);
+    expect(config.providers.map(({ name }) => name)).toEqual(['one']);
+    expect(config.warnings).toEqual([`${file}: the file has 2 documents; only the first counts`]);
+    writeFileSync(
+      file,
+      text(
+        '    tokenAttributes: {requireServiceAccount: yes, cacheType: Token, serviceAccountTokenAudience: a}',
+      ),
+    );
+    const [provider] = loadCredentialProviderConfig(file, binDir).providers;
+    expect(provider?.tokenAttributes?.requireServiceAccount).toBe(true);
+    writeFileSync(file, text('    name: two'));
+    expect(() => loadCredentialProviderConfig(file, binDir)).toThrow(
+      `error decoding credential provider config "${file}": the key providers.0.name stands twice`,
+    );
+  });
+
   it('is read from YAML and JSON, file or folder, in the order of the names', () => {
     plugin('two', '');
     const folder = path.join(dir, 'conf');
@@ -236,7 +264,7 @@ providers:
       configText([], { kind: 'Pod' }),
       'kind: Invalid input: expected "CredentialProviderConfig"',
     ],
-    ['a repeated key', '{"kind":"a","kind":"b"}', 'Map keys must be unique at line 1, column 13:'],
+    ['a repeated key', '{"kind":"a","kind":"b"}', 'the key kind stands twice'],
     ['no text at all', '', 'Invalid input: expected object, received null'],
   ])('with %s is refused', (_, text, reason) => {
     const file = path.join(dir, 'config.json');

@@ -49,7 +49,9 @@ export { parseListenAddress, parseSocketPath, type ListenAddress } from './confi
 export {
   exitCodeConfig,
   exitCodeUsage,
+  listConfigFolder,
   loadConfig,
+  readConfigFile,
   type LoadInput,
   type LoadOutcome,
 } from './config/load-config';

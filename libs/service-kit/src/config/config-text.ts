@@ -29,10 +29,11 @@ export function renderHelp(definition: DescribedConfig): string {
   const lines = [
     `${app}: ${definition.summary}`,
     '',
-    `usage: ${app} [--config FILE] [--kubelet-config FILE] [--check-config]${switches.map(([flag]) => ` [${flag}]`).join('')}`,
+    `usage: ${app} [--config FILE] [--kubelet-config FILE] [--kubelet-config-dir DIR] [--check-config]${switches.map(([flag]) => ` [${flag}]`).join('')}`,
     '',
     '  --config FILE          configuration file (default /etc/stowage/config.yaml where it exists)',
     "  --kubelet-config FILE  kubelet's KubeletConfiguration; keys marked with its key are read from it",
+    "  --kubelet-config-dir DIR  drop-ins of kubelet's --config-dir (*.conf), merged over that file as kubelet does",
     '  --check-config         print the effective configuration, secrets redacted, and exit (0 or 78)',
     ...switches.map(([flag, does]) => `  ${flag.padEnd(21)}  ${does}`),
     '  --version              print the version and exit',
@@ -57,18 +58,24 @@ export function renderHelp(definition: DescribedConfig): string {
 export function renderCheck<K extends ConfigKeys>(
   definition: ConfigDefinition<K>,
   config: ConfigOf<K>,
-  sources: Readonly<Record<string, string>>,
-  version: string,
+  how: {
+    /** Where the value of each key came from. */
+    sources: Readonly<Record<string, string>>;
+    /** What a start would log as warnings. */
+    notes: readonly string[];
+    version: string;
+  },
 ): string {
   const lines = [
-    `# ${definition.app} ${version}: the configuration is right`,
+    `# ${definition.app} ${how.version}: the configuration is right`,
+    ...how.notes.map((note) => `# warning: ${note}`),
     `${definition.app}:`,
   ];
   for (const [name, key] of Object.entries(definition.keys) as [string, ConfigKey<unknown>][]) {
     const value = config[name];
     const shown = key.secret ? '[redacted]' : key.print(value);
     lines.push(
-      `  ${keyNames(definition.keys, name).yaml}: ${JSON.stringify(shown)} # ${sources[name] ?? 'default'}`,
+      `  ${keyNames(definition.keys, name).yaml}: ${JSON.stringify(shown)} # ${how.sources[name] ?? 'default'}`,
     );
   }
   return lines.join('\n');
@@ -157,8 +164,8 @@ export function renderConfigurationReference(definitions: readonly DescribedConf
     '',
     '# Configuration',
     '',
-    'Sources, later wins: defaults, a `KubeletConfiguration` file (`--kubelet-config FILE`, only the keys that name one of',
-    "kubelet's), the configuration file (`--config FILE`, else `/etc/stowage/config.yaml` where it exists), environment.",
+    'Sources, later wins: defaults, kubelet’s own files (below), the configuration file (`--config FILE`, else',
+    '`/etc/stowage/config.yaml` where it exists), environment. A file may have 256 KiB.',
     'Every given value is checked, also one that a later source overrides. A wrong one ends the process with exit code 78 and',
     'one line that names the key, the value and what is allowed. A variable that is set to nothing counts as not set, except',
     'where nothing is a value ("empty for ..."). `STOWAGE_` variables of other apps are ignored; one that differs from a known',
@@ -177,7 +184,14 @@ export function renderConfigurationReference(definitions: readonly DescribedConf
     '  logLevel: debug',
     '```',
     '',
-    'In a KubeletConfiguration, keys that no app maps are ignored (it is kubelet’s file); a value of the wrong kind is an error.',
+    '`--kubelet-config FILE` reads a `KubeletConfiguration`, and `--kubelet-config-dir DIR` the drop-ins that kubelet gets with',
+    '`--config-dir`; either may stand alone. Only keys that the tables below name as kubelet’s count. Both are read as kubelet',
+    'reads them: YAML 1.1, the first document, the last of two equal keys; `*.conf` of the folder and its sub-folders in lexical',
+    'order, each merged over what came before (mappings are merged, lists replaced, `null` takes a key away). Where kubelet logs',
+    'a warning there is one here too, in the log and in `--check-config`: a key that stands twice, a second document, a key that',
+    'no `KubeletConfiguration` of Kubernetes 1.29 to 1.37 has (`ImageGCHighThresholdPercent`: kubelet tells upper from lower case).',
+    'A value of the wrong kind is an error, as it is for kubelet.',
+    '',
     '`--help` prints an app’s keys, `--check-config` its effective configuration with secrets redacted.',
     '',
     '## All apps',

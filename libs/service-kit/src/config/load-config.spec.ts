@@ -1,3 +1,6 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { commonKeys, listenKey } from './common-keys';
 import { booleanKey, durationKey, enumKey, integerKey, listKey, stringKey } from './config-key';
 import { renderConfigurationReference } from './config-text';
@@ -68,6 +71,14 @@ const load = ({ argv = [], env = {}, files = {}, hostName = 'Worker-1' }: World)
       const text = files[path];
       if (text !== undefined) return text;
       throw Object.assign(new Error(`ENOENT: no such file, open '${path}'`), { code: 'ENOENT' });
+    },
+    listFolder: (folder) => {
+      const below = Object.keys(files).filter((file) => file.startsWith(`${folder}/`));
+      if (below.length === 0) throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' });
+      const names = below.map((file) => file.slice(folder.length + 1).split('/'));
+      return [...new Map(names.map(([name = '', ...rest]) => [name, rest.length > 0]))].map(
+        ([name, isFolder]) => ({ name, isFolder }),
+      );
     },
   });
 
@@ -156,6 +167,97 @@ describe('sources', () => {
       high,
       120_000,
     ]);
+  });
+
+  it.each([
+    [
+      'the last of two equal keys',
+      'imageGCHighThresholdPercent: 70\nimageGCHighThresholdPercent: 90',
+      90,
+    ],
+    ['numbers of YAML 1.1', 'imageGCHighThresholdPercent: 0x5A', 90],
+    ['a number with a fraction that is whole', 'imageGCHighThresholdPercent: 90.0', 90],
+    ['a merge key', 'x: &x {imageGCHighThresholdPercent: 90}\n<<: *x', 90],
+    [
+      'the first document',
+      'imageGCHighThresholdPercent: 90\n---\nimageGCHighThresholdPercent: 91',
+      90,
+    ],
+    [
+      'the first document, whatever stands in the next',
+      'imageGCHighThresholdPercent: 90\n---\n[',
+      90,
+    ],
+    ['no key in another case', 'ImageGCHighThresholdPercent: 90', 85],
+  ])('take %s from a KubeletConfiguration as kubelet does', async (_what, keys, high) => {
+    const values = await config({
+      argv: ['--kubelet-config', '/k'],
+      files: { '/k': kubelet(keys) },
+    });
+    expect(values.imageGCHighThresholdPercent).toBe(high);
+  });
+
+  it('warn where kubelet would, with the nearest key', async () => {
+    const keys = [
+      'maxPods: 1',
+      'maxPods: 2',
+      'ImageGCHighThresholdPercent: 90',
+      'evictionHard: {memory.available: 1Gi, memory.available: 2Gi}',
+      'serializeImagePull: true',
+      '---',
+    ];
+    const world = {
+      argv: ['--kubelet-config', '/k'],
+      files: { '/k': kubelet(keys.join('\n')) },
+    };
+    const notes = [
+      '/k: the key maxPods stands twice, again on line 4; the last one counts',
+      '/k: the key evictionHard.memory.available stands twice, again on line 6; the last one counts',
+      '/k: the file has 2 documents; only the first counts',
+      '/k: "ImageGCHighThresholdPercent" is no key of a KubeletConfiguration and is ignored; nearest: imageGCHighThresholdPercent',
+      '/k: "serializeImagePull" is no key of a KubeletConfiguration and is ignored; nearest: serializeImagePulls',
+    ];
+    expect(await load(world)).toMatchObject({ action: 'run', notes });
+    const check = await load({ ...world, argv: [...world.argv, '--check-config'] });
+    expect(check).toMatchObject({ action: 'exit', code: 0 });
+    for (const note of notes)
+      expect(check).toMatchObject({ output: expect.stringContaining(`# warning: ${note}\n`) });
+  });
+
+  it('count the unknown keys that are too many to name', async () => {
+    const keys = Array.from({ length: 50 }, (_, index) => `key${index}: 1`);
+    const outcome = await load({
+      argv: ['--kubelet-config', '/k'],
+      files: { '/k': kubelet(keys.join('\n')) },
+    });
+    if (outcome.action !== 'run') throw new Error(outcome.output);
+    expect(outcome.notes).toHaveLength(21);
+    expect(outcome.notes.at(-1)).toBe('/k: 30 more unknown keys are ignored');
+  });
+
+  it('merge the drop-ins of kubelet’s --config-dir in the order of their names', async () => {
+    const files = {
+      '/k': kubelet(
+        'imageGCHighThresholdPercent: 70\nimageGCLowThresholdPercent: 60\nimageMinimumGCAge: 9m',
+      ),
+      '/d/20-b.conf': kubelet('imageGCHighThresholdPercent: 90'),
+      '/d/10-a.conf': kubelet('imageGCHighThresholdPercent: 95\nimageGCLowThresholdPercent: 50'),
+      '/d/30/c.conf': kubelet('imageMinimumGCAge: null'),
+      '/d/40-d.yaml': kubelet('imageGCLowThresholdPercent: 1'),
+    };
+    const both = await config({
+      argv: ['--kubelet-config', '/k', '--kubelet-config-dir=/d'],
+      files,
+    });
+    expect(both).toMatchObject({
+      imageGCHighThresholdPercent: 90,
+      imageGCLowThresholdPercent: 50,
+      imageMinimumGCAgeMs: 120_000,
+    });
+    const alone = await load({ argv: ['--kubelet-config-dir', '/d', '--check-config'], files });
+    expect(alone).toMatchObject({
+      output: expect.stringContaining('imageGCLowThresholdPercent: 50 # kubelet file /d/10-a.conf'),
+    });
   });
 
   it('tell of a variable that is misspelt, and not of other apps’ ones', async () => {
@@ -312,6 +414,29 @@ const wrong: [what: string, world: World, line: string][] = [
     'apiVersion (/k) is undefined; allowed: kubelet.config.k8s.io/v1beta1',
   ],
   [
+    'another kind of file among the drop-ins',
+    { argv: ['--kubelet-config-dir', '/d'], files: { '/d/a.conf': 'maxPods: 1' } },
+    'kind (/d/a.conf) is undefined; allowed: KubeletConfiguration',
+  ],
+  [
+    'a folder of drop-ins that is missing',
+    { argv: ['--kubelet-config-dir', '/d'] },
+    '/d cannot be read: no such folder',
+  ],
+  [
+    'a value of the wrong kind in a drop-in',
+    {
+      argv: ['--kubelet-config-dir', '/d'],
+      files: { '/d/a.conf': kubelet('imageMinimumGCAge: on') },
+    },
+    'imageMinimumGCAge (/d/a.conf) is true; allowed: a string, as kubelet reads it',
+  ],
+  [
+    "text that is no YAML in kubelet's file",
+    { argv: ['--kubelet-config', '/k'], files: { '/k': kubelet('a: [1') } },
+    '/k is not YAML as Kubernetes reads it: Flow sequence in block collection must be sufficiently indented and end with a ] (line 4, column 1)',
+  ],
+  [
     "a value of the wrong kind in kubelet's file",
     {
       argv: ['--kubelet-config', '/k'],
@@ -361,11 +486,11 @@ describe('flags', () => {
   it.each([
     [
       ['--verbose'],
-      'unknown flag "--verbose"; allowed: --help, --version, --check-config, --config, --kubelet-config',
+      'unknown flag "--verbose"; allowed: --help, --version, --check-config, --config, --kubelet-config, --kubelet-config-dir',
     ],
     [
       ['start'],
-      'unknown argument "start"; allowed: --help, --version, --check-config, --config, --kubelet-config',
+      'unknown argument "start"; allowed: --help, --version, --check-config, --config, --kubelet-config, --kubelet-config-dir',
     ],
     [['--config'], '--config needs a file'],
     [['--kubelet-config='], '--kubelet-config needs a file'],
@@ -424,6 +549,53 @@ describe('flags', () => {
   it('--check-config with a wrong value ends with 78', async () => {
     const outcome = await load({ argv: ['--check-config'], env: { STOWAGE_LOG_LEVEL: 'x' } });
     expect(outcome).toMatchObject({ action: 'exit', code: 78 });
+  });
+});
+
+describe('a file', () => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'load-config-'));
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  it.each([
+    ['--config', '#'],
+    ['--kubelet-config', '#'],
+  ])('above 256 KiB is refused by its size: %s', async (flag, filler) => {
+    const file = path.join(folder, 'large.yaml');
+    writeFileSync(file, `${filler.repeat(256 * 1024)}\n`);
+    const input = { argv: [flag, file], env: {}, hostName: 'a', version: '1' };
+    expect(await loadConfig(definition, input)).toMatchObject({
+      code: 78,
+      output: `gc-worker: configuration: ${file} cannot be read: it is too large; allowed: at most 256 KiB`,
+    });
+  });
+
+  it('of the largest size, with as many keys as it can hold, is answered at once', async () => {
+    const file = path.join(folder, 'keys.yaml');
+    const keys = Array.from({ length: 26_000 }, (_, index) => `k${index}:\n`).join('');
+    writeFileSync(file, keys.slice(0, 256 * 1024));
+    const input = { argv: ['--config', file], env: {}, hostName: 'a', version: '1' };
+    expect(await loadConfig(definition, input)).toMatchObject({
+      code: 78,
+      output: expect.stringContaining(`k0 (${file}) is not a known key`),
+    });
+  });
+
+  it('that is a folder, or cannot be read, is named', async () => {
+    const input = { argv: ['--config', folder], env: {}, hostName: 'a', version: '1' };
+    expect(await loadConfig(definition, input)).toMatchObject({
+      output: `gc-worker: configuration: ${folder} cannot be read: EISDIR: illegal operation on a directory, read`,
+    });
+  });
+
+  it('of drop-ins is read from a real folder', async () => {
+    mkdirSync(path.join(folder, 'd'));
+    writeFileSync(path.join(folder, 'd', 'a.conf'), kubelet('imageGCHighThresholdPercent: 99'));
+    writeFileSync(path.join(folder, 'd', 'a.conf.bak'), 'x: [');
+    const argv = ['--kubelet-config-dir', path.join(folder, 'd')];
+    const outcome = await loadConfig(definition, { argv, env: {}, hostName: 'a', version: '1' });
+    expect(outcome).toMatchObject({ config: { imageGCHighThresholdPercent: 99 } });
   });
 });
 

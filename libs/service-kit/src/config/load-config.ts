@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import os from 'node:os';
 import { errorMessage, quoteValue } from '@stowage/errors';
 import type { ConfigKey } from './config-key';
@@ -6,6 +6,7 @@ import { renderCheck, renderHelp } from './config-text';
 import { appNames, defaultConfigFile, keyNames } from './define-config';
 import type { ConfigDefinition, ConfigKeys, ConfigOf, DescribedConfig } from './define-config';
 import { parseGoDuration } from '@stowage/go-duration';
+import type { KubeletConfiguration, KubeletFiles } from './kubelet-config';
 import { nearest } from './nearest';
 
 /** Exit code of a wrong configuration (EX_CONFIG). */
@@ -21,6 +22,8 @@ export interface LoadInput {
   version: string;
   /** Text of a file; throws an error with `code` ENOENT when there is none. */
   readFile?: (path: string) => string;
+  /** What a folder holds; throws an error with `code` ENOENT when there is none. */
+  listFolder?: KubeletFiles['listFolder'];
   hostName?: string;
 }
 
@@ -78,9 +81,10 @@ async function load<K extends ConfigKeys>(
     const output = `${definition.app} ${input.version}`;
     return { action: 'exit', code: 0, stream: 'stdout', output };
   }
-  const readFile = input.readFile ?? ((path) => readFileSync(path, 'utf8'));
+  const { readFile = readConfigFile, listFolder = listConfigFolder } = input;
+  const kubelet = await fromKubelet(definition.keys, flags, { readFile, listFolder });
   const given = [
-    await fromKubelet(definition.keys, flags.kubeletConfig, readFile),
+    kubelet.given,
     await fromFile(definition, flags.config, readFile),
     fromEnvironment(definition.keys, input.env),
   ];
@@ -115,11 +119,11 @@ async function load<K extends ConfigKeys>(
       `${yaml} (${env}, from ${sources[problem.key] ?? 'default'}) is ${shownValue(key, shown)}; allowed: ${problem.allowed}`,
     );
   }
+  const notes = [...kubelet.warnings, ...misspelt(definition.keys, input.env)];
   if (flags.checkConfig) {
-    const output = renderCheck(definition, config, sources, input.version);
+    const output = renderCheck(definition, config, { sources, notes, version: input.version });
     return { action: 'exit', code: 0, stream: 'stdout', output };
   }
-  const notes = misspelt(definition.keys, input.env);
   return { action: 'run', config, notes, ...(flags.switch && { switch: flags.switch }) };
 }
 
@@ -129,11 +133,19 @@ interface Flags {
   checkConfig: boolean;
   config?: string;
   kubeletConfig?: string;
+  kubeletConfigDir?: string;
   /** One of the app's own. */
   switch?: string;
 }
 
-const knownFlags = ['--help', '--version', '--check-config', '--config', '--kubelet-config'];
+const knownFlags = [
+  '--help',
+  '--version',
+  '--check-config',
+  '--config',
+  '--kubelet-config',
+  '--kubelet-config-dir',
+];
 
 function parseFlags(argv: readonly string[], switches: readonly string[]): Flags {
   const flags: Flags = { help: false, version: false, checkConfig: false };
@@ -143,7 +155,8 @@ function parseFlags(argv: readonly string[], switches: readonly string[]): Flags
     const value = () => {
       const text = arg.includes('=') ? joined.join('=') : rest.shift();
       if (text === undefined || text === '') {
-        throw new ConfigError(`${name} needs a file`, exitCodeUsage);
+        const what = name === '--kubelet-config-dir' ? 'folder' : 'file';
+        throw new ConfigError(`${name} needs a ${what}`, exitCodeUsage);
       }
       return text;
     };
@@ -168,6 +181,9 @@ function parseFlags(argv: readonly string[], switches: readonly string[]): Flags
         break;
       case '--kubelet-config':
         flags.kubeletConfig = value();
+        break;
+      case '--kubelet-config-dir':
+        flags.kubeletConfigDir = value();
         break;
       default:
         if (isOwn) {
@@ -241,28 +257,91 @@ type Mapping = Readonly<Record<string, unknown>>;
 const isMapping = (value: unknown): value is Mapping =>
   typeof value === 'object' && value != null && !Array.isArray(value);
 
+/** Bytes of one file: many times what a configuration needs, and read within a second or two whatever it holds. */
+const maxFileBytes = 256 * 1024;
+
+/** Text of a configuration file. Throws what the system says (`code` ENOENT, …), and an error for a file above 256 KiB. */
+export function readConfigFile(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(maxFileBytes + 1);
+    let length = 0;
+    let read = 0;
+    do {
+      read = readSync(file, buffer, length, buffer.length - length, null);
+      length += read;
+    } while (read > 0 && length < buffer.length);
+    if (length > maxFileBytes) {
+      throw new Error(`it is too large; allowed: at most ${maxFileBytes / 1024} KiB`);
+    }
+    return buffer.toString('utf8', 0, length);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** What a folder of configuration files holds. Throws what the system says. */
+export function listConfigFolder(folder: string): { name: string; isFolder: boolean }[] {
+  return readdirSync(folder, { withFileTypes: true }).map((entry) => ({
+    name: entry.name,
+    isFolder: entry.isDirectory(),
+  }));
+}
+
+/** Runs `read` on a path; what it throws becomes a line that names the path. */
+function readPath<T>(path: string, what: 'file' | 'folder', read: (path: string) => T): T {
+  try {
+    return read(path);
+  } catch (error) {
+    const isMissing = (error as { code?: unknown }).code === 'ENOENT';
+    throw new ConfigError(
+      `${path} cannot be read: ${isMissing ? `no such ${what}` : errorMessage(error)}`,
+    );
+  }
+}
+
 async function readYaml(
   path: string,
   readFile: (path: string) => string,
   options: { optional: boolean },
 ): Promise<Mapping | undefined> {
-  let text: string;
-  try {
-    text = readFile(path);
-  } catch (error) {
-    const missing = (error as { code?: unknown }).code === 'ENOENT';
-    if (missing && options.optional) return undefined;
-    throw new ConfigError(
-      `${path} cannot be read: ${missing ? 'no such file' : errorMessage(error)}`,
-    );
-  }
-  const { parse } = await import('yaml');
+  const text = readPath(path, 'file', (name) => {
+    try {
+      return readFile(name);
+    } catch (error) {
+      if (options.optional && (error as { code?: unknown }).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  });
+  if (text === undefined) return undefined;
+  const { isScalar, LineCounter, parseDocument, visit } = await import('yaml');
+  const notYaml = (message: string): ConfigError => {
+    const [line = ''] = message.split('\n');
+    return new ConfigError(`${path} is not YAML: ${line.replace(/:$/, '')}`);
+  };
+  const lines = new LineCounter();
+  // Its own search for keys that stand twice compares each key with each.
+  const document = parseDocument(text, { uniqueKeys: false, lineCounter: lines });
+  const [problem] = document.errors;
+  if (problem !== undefined) throw notYaml(problem.message);
+  visit(document, {
+    Map: (_index, map) => {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) {
+          const { line, col } = lines.linePos(key.range?.[0] ?? 0);
+          throw notYaml(`Map keys must be unique at line ${line}, column ${col}`);
+        }
+        seen.add(key.value);
+      }
+    },
+  });
   let content: unknown;
   try {
-    content = parse(text, { maxAliasCount: 100 });
+    content = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    const [line = ''] = errorMessage(error).split('\n');
-    throw new ConfigError(`${path} is not YAML: ${line.replace(/:$/, '')}`);
+    throw notYaml(errorMessage(error));
   }
   if (content == null) return {};
   if (!isMapping(content)) {
@@ -326,34 +405,37 @@ const isZero = (raw: unknown) =>
 
 async function fromKubelet(
   keys: ConfigKeys,
-  path: string | undefined,
-  readFile: (path: string) => string,
-): Promise<Map<string, Given>> {
+  { kubeletConfig: file, kubeletConfigDir: folder }: Flags,
+  { readFile, listFolder }: KubeletFiles,
+): Promise<{ given: Map<string, Given>; warnings: readonly string[] }> {
   const given = new Map<string, Given>();
-  if (path === undefined) return given;
-  const content = (await readYaml(path, readFile, { optional: false })) ?? {};
-  const { kind, apiVersion } = content;
-  if (kind !== 'KubeletConfiguration') {
-    throw new ConfigError(`kind (${path}) is ${quoteValue(kind)}; allowed: KubeletConfiguration`);
-  }
-  if (apiVersion !== 'kubelet.config.k8s.io/v1beta1') {
-    throw new ConfigError(
-      `apiVersion (${path}) is ${quoteValue(apiVersion)}; allowed: kubelet.config.k8s.io/v1beta1`,
+  if (file === undefined && folder === undefined) return { given, warnings: [] };
+  const { readKubeletConfiguration } = await import('./kubelet-config');
+  let kubelet: KubeletConfiguration;
+  try {
+    kubelet = readKubeletConfiguration(
+      { file, folder },
+      {
+        readFile: (path) => readPath(path, 'file', readFile),
+        listFolder: (path) => readPath(path, 'folder', listFolder),
+      },
     );
+  } catch (error) {
+    throw new ConfigError(errorMessage(error));
   }
   for (const [name, key] of Object.entries(keys)) {
-    const kubelet = key.kubelet;
-    if (kubelet === undefined) continue;
-    const raw = content[kubelet.key];
+    if (key.kubelet === undefined) continue;
+    const raw = kubelet.values[key.kubelet.key];
     if (raw == null) continue;
-    const label = `${kubelet.key} (${path})`;
-    if ((Array.isArray(raw) ? 'list' : typeof raw) !== kubelet.kind) {
+    const path = kubelet.files.get(key.kubelet.key) ?? '';
+    const label = `${key.kubelet.key} (${path})`;
+    if ((Array.isArray(raw) ? 'list' : typeof raw) !== key.kubelet.kind) {
       throw new ConfigError(
-        `${label} is ${quoteValue(raw)}; allowed: a ${kubelet.kind}, as kubelet reads it`,
+        `${label} is ${quoteValue(raw)}; allowed: a ${key.kubelet.kind}, as kubelet reads it`,
       );
     }
-    if (kubelet.zeroIsUnset === true && isZero(raw)) continue;
+    if (key.kubelet.zeroIsUnset === true && isZero(raw)) continue;
     given.set(name, { raw, label, source: `kubelet file ${path}` });
   }
-  return given;
+  return { given, warnings: kubelet.warnings };
 }
