@@ -14,8 +14,8 @@ export interface PrintedEvent {
 
 /** The process of another platform service: all the demo knows of events are the lines that it prints. */
 export interface Subscriber {
-  /** The first event of this name so far. */
-  first(name: string): PrintedEvent | undefined;
+  /** The first event of this name so far, of those that `matches` takes. */
+  first(name: string, matches?: (event: PrintedEvent) => boolean): PrintedEvent | undefined;
   /** How many events of each name were received. */
   counts(): ReadonlyMap<string, number>;
   stop(): Promise<void>;
@@ -37,7 +37,8 @@ export function startSubscriber(
     onEvent(event);
   });
   return {
-    first: (name) => events.find((event) => event.name === name),
+    first: (name, matches = () => true) =>
+      events.find((event) => event.name === name && matches(event)),
     counts: () => {
       const counts = new Map<string, number>();
       for (const { name } of events) counts.set(name, (counts.get(name) ?? 0) + 1);
