@@ -2,20 +2,26 @@ import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type { Endpoint } from '@stowage/cri-endpoint';
 import { UnimplementedError } from '@stowage/errors';
 
-/** containerd behind a filter: a runtime that speaks one of the two packages and says UNIMPLEMENTED to the other. */
-export function onePackageRuntime(
+/**
+ * containerd behind a filter: a runtime that speaks the packages of `spoken` and says UNIMPLEMENTED to the other. containerd
+ * itself, which has had v1 alone since 2.0, is always asked in v1. `asked` holds the path of every call, those refused too.
+ */
+export function runtimeSpeaking(
+  spoken: readonly ('v1' | 'v1alpha2')[],
   socketPath: string,
   runtimeSocket: string,
-  spoken: 'v1' | 'v1alpha2',
 ): Promise<Endpoint & { readonly asked: readonly string[] }> {
   const asked: string[] = [];
   return createTerminatingEndpoint({
     socketPath,
     handlers: {},
-    upstream: { address: () => runtimeSocket },
+    upstream: {
+      address: () => runtimeSocket,
+      path: (method) => method.replace('/runtime.v1alpha2.', '/runtime.v1.'),
+    },
     admit: (path) => {
       asked.push(path);
-      if (path.startsWith(`/runtime.${spoken}.`)) return undefined;
+      if (spoken.some((name) => path.startsWith(`/runtime.${name}.`))) return undefined;
       throw new UnimplementedError(path);
     },
     unavailableReason: () => undefined,
