@@ -12,6 +12,8 @@ export interface SpawnAppOptions {
   /** The app's configuration. Variables of this process that begin with STOWAGE_ are not handed on. */
   env?: Readonly<Record<string, string>>;
   args?: readonly string[];
+  /** The Node.js that runs it; default: the one that runs here. */
+  node?: string;
   /**
    * What to wait for: `readyz` (default) and `healthz` until the address answers 200 and the socket that
    * `STOWAGE_LISTEN` names is there, `spawned` for nothing, or a condition. The app ending before that is an error.
@@ -94,13 +96,13 @@ const workspace = path.resolve(__dirname, '../../..');
 
 function launch(
   app: string,
-  { env, args = [] }: Pick<SpawnAppOptions, 'env' | 'args'>,
+  { env, args = [], node = process.execPath }: Pick<SpawnAppOptions, 'env' | 'args' | 'node'>,
 ): AppProcess {
   const main = path.isAbsolute(app) ? app : path.join(workspace, 'dist', 'apps', app, 'main.js');
   if (!existsSync(main)) throw new Error(`${main} is absent: run \`npm run build\` first`);
   const keeper = claimKeeper();
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('STOWAGE_'));
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(node, [main, ...args], {
     detached: true, // Ctrl+C in a terminal is for the tests, with which the app ends
     env: { ...Object.fromEntries(inherited), ...env, [ownerMarker]: keeper.token },
     stdio: ['ignore', 'pipe', 'pipe'],
