@@ -280,6 +280,7 @@ describe('due', () => {
     await collections.due('mark-crossed', { signal });
     worker.takeEvents();
     worker.runtime.containers = [];
+    await collections.detect({ signal });
     worker.clock += minutes(3);
     await collections.due('still-over-mark', { signal });
     expect(worker.takeEvents()[0]).toBe('ImageRemoved a');

@@ -36,7 +36,10 @@ import type { PlanImage } from './types';
 export interface CollectionRunnerParts {
   readonly policy: CollectionPolicy;
   readonly runtime: Pick<Runtime, 'removeImage' | 'storedBytes'>;
-  readonly detector: Pick<ImageDetector, 'detect' | 'protectionNow' | 'knownBytes'>;
+  readonly detector: Pick<
+    ImageDetector,
+    'detect' | 'protectionNow' | 'knownBytes' | 'lookAgainInMs'
+  >;
   readonly disks: Pick<DiskWatch, 'read' | 'imageUse'>;
   readonly store: ImageRecordStore;
   readonly publish: Publish;
@@ -135,6 +138,11 @@ export class CollectionRunner {
     return inSpan('gc.detection', {}, async () => {
       await this.imagesNow(options);
     });
+  }
+
+  /** As {@link ImageDetector.lookAgainInMs}. */
+  lookAgainInMs(): number | undefined {
+    return this.parts.detector.lookAgainInMs();
   }
 
   /** Tells removals that are not told yet, at once: before the records are read or anything is noted of an image that came back. */

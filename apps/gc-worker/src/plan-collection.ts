@@ -18,7 +18,10 @@ export const keepRules = [
   'sandbox-image',
   'exempt',
   'pull-in-progress',
+  'container-creating',
   'held',
+  'use-unknown',
+  'removal-paused',
   'recently-used',
   'min-age',
   'outside-window',
@@ -269,8 +272,12 @@ function protectionText(protection: Protection): string {
       return `exempt by ${protection.pattern}`;
     case 'pull-in-progress':
       return `a pull of ${protection.reference} has been running since ${timeText(protection.since)}`;
+    case 'container-creating':
+      return `a container of ${protection.reference} was asked for at ${timeText(protection.since)}`;
     case 'held':
       return `held until ${timeText(protection.until)}`;
+    case 'use-unknown':
+      return protection.reason;
   }
 }
 
@@ -279,7 +286,9 @@ function usersText(user: ImageUser, count: number): string {
     user.podName === undefined ? '' : ` of pod ${user.podNamespace ?? ''}/${user.podName}`;
   const what = user.as === 'container' ? 'container' : 'image volume of container';
   const others = count > 1 ? ` and ${count - 1} more` : '';
-  return `${what} ${user.containerName ?? user.containerId}${pod}${others}`;
+  const missing =
+    user.isMissing === true ? ', which is not listed any more and was not seen to be removed' : '';
+  return `${what} ${user.containerName ?? user.containerId}${pod}${missing}${others}`;
 }
 
 /** Counts what a collection removes against the policy's limits for one run. */

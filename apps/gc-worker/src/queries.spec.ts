@@ -14,10 +14,11 @@ async function queries(...ids: string[]) {
   const readAll = async () => [...(await read()), { ...disk(50, '/containers'), role }];
   const imageUse = () => Promise.resolve(undefined);
   const disks = { read, readAll, imageUse, trends: () => new Map() };
+  const detector = worker.detector();
   const runner = new CollectionRunner({
     policy: policy(),
     runtime: worker.runtime,
-    detector: worker.detector(),
+    detector,
     disks,
     store: worker.store,
     publish: worker.publish,
@@ -46,6 +47,7 @@ async function queries(...ids: string[]) {
       runner,
       store: worker.store,
       disks,
+      detector,
       policy: { current: policy(), lastRefusal: () => undefined },
       imageList,
       nodeStatusMaxImages: 1,

@@ -169,7 +169,8 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     try {
       await runner.detect({ signal });
       health.report('detection', { state: 'ok' });
-      return undefined;
+      const again = runner.lookAgainInMs();
+      return again === undefined ? undefined : Math.min(again, config.detectionIntervalMs);
     } catch (error) {
       if (signal.aborted) return undefined;
       const reason = errorMessage(error);
