@@ -404,8 +404,8 @@ const providers: Provider[] = [
           containerRemoved: (containerId) => {
             detector.containerRemoved(containerId);
           },
-          settleRemovals: () => {
-            runner.settle();
+          settleRemovals: (imageId) => {
+            runner.cameBack(imageId);
           },
           now,
         }),

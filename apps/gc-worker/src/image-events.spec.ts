@@ -19,8 +19,10 @@ beforeEach(() => {
     nodeName: 'node-a.example',
     hints: worker.hints,
     store: worker.store,
-    settleRemovals: () => {
-      worker.store.forget(removed.splice(0));
+    settleRemovals: (imageId) => {
+      if (!removed.includes(imageId)) return;
+      removed = removed.filter((id) => id !== imageId);
+      worker.store.forget([imageId]);
     },
     containerRemoved: (containerId) => containersRemoved.push(containerId),
     now: worker.now,

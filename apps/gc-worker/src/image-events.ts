@@ -16,8 +16,8 @@ export interface ImageEventsParts {
   readonly store: Pick<ImageRecordStore, 'images' | 'used' | 'pulled' | 'setHolds'>;
   /** Hears that a container was removed. */
   readonly containerRemoved: (containerId: string) => void;
-  /** Brings the records up to date with removals of our own, so that an image that comes back gets a record of its own. */
-  readonly settleRemovals: () => void;
+  /** Tells the removal of this image, if it is one of our own not told yet, so that an image that comes back gets a record of its own. */
+  readonly settleRemovals: (imageId: string) => void;
   readonly now: () => number;
 }
 
@@ -128,7 +128,7 @@ export class ImageEvents {
 
   private used(imageId: string, at: number): void {
     const { hints, store, settleRemovals } = this.parts;
-    settleRemovals();
+    settleRemovals(imageId);
     if (!store.used(imageId, at)) hints.usedBeforeDetection(imageId, at);
   }
 

@@ -51,6 +51,8 @@ export interface PlanInput {
   /** When this process began to collect; counts only with `maxAgeStarts: 'after-max-age-of-uptime'`. */
   readonly collectingSince: number;
   readonly request?: CollectionRequest;
+  /** Images whose removal failed not long ago, with the reason in words; a request tries them all the same. */
+  readonly paused?: ReadonlyMap<string, string>;
 }
 
 /** Verdict on one image. */
@@ -121,6 +123,7 @@ const compareTimes = (a: number | null, b: number | null): number =>
  */
 export function planCollection(input: PlanInput): CollectionPlan {
   const { policy, now, request } = input;
+  const paused = request === undefined ? input.paused : undefined;
   const disks = input.disks
     .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
     .map((reading) => assessDisk(reading, policy));
@@ -183,6 +186,8 @@ export function planCollection(input: PlanInput): CollectionPlan {
   };
 
   function ageVerdict(image: PlanImage): PlannedImage {
+    const pause = paused?.get(image.imageId);
+    if (pause !== undefined) return keep(image, 'removal-paused', pause);
     const over = budget.refuses(image.sizeBytes);
     return over === undefined
       ? remove(image, 'max-age', ageText(image, input))
@@ -192,6 +197,8 @@ export function planCollection(input: PlanInput): CollectionPlan {
   function spaceVerdict(image: PlanImage): PlannedImage {
     const young = tooYoung(image, policy, now);
     if (young !== undefined) return keep(image, young.rule, young.why);
+    const pause = paused?.get(image.imageId);
+    if (pause !== undefined) return keep(image, 'removal-paused', pause);
     if (bytesToFree === undefined && isHeldBack) {
       return keep(image, 'outside-window', windowText(disks, policy));
     }

@@ -71,9 +71,9 @@ export class GcQueries {
   }
 
   /** The records as of the last detection. */
-  images(page: Page) {
+  async images(page: Page) {
     const { runner, store } = this.parts;
-    runner.settle();
+    await runner.settle();
     const records = [...store.images().values()].sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
     const { entries, next } = cut(records, page);
     return {
@@ -108,7 +108,7 @@ export class GcQueries {
     } catch (error) {
       diskProblem = error instanceof Error ? error.message : String(error);
     }
-    runner.settle();
+    await runner.settle();
     const last = runner.lastOutcome();
     const { since, ...records } = store.status();
     return {
