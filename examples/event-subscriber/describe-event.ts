@@ -96,6 +96,11 @@ function text(event: StowageEvent): string {
       return `pod ${sandbox(event.data)} stopped`;
     case 'PodSandboxRemoved':
       return `pod ${sandbox(event.data)} removed`;
+    case 'ContainerCreationStarted': {
+      const { pod, name, podSandboxId, image } = event.data;
+      const where = pod === undefined ? podSandboxId : `${pod.namespace}/${pod.name}`;
+      return `container ${name ?? ''} of ${where} is being created from ${image.userSpecifiedReference ?? image.reference}`;
+    }
     case 'ContainerCreated': {
       const { image } = event.data;
       return `container ${container(event.data)} created from ${image.userSpecifiedReference ?? image.reference}`;

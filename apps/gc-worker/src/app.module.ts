@@ -168,9 +168,26 @@ function batchPublisher({ log }: Context, bus: EventBus, publish: Publish): Publ
   };
 }
 
-function rememberedHints({ config }: Context, store: ImageRecordStore): ImageHints {
-  const hints = new ImageHints(config.maxPullMs);
-  for (const [name, until] of store.holds()) hints.hold([name], until);
+/** At most one line a minute says that hints are refused; the metric counts them all. */
+const refusalLogMs = 60_000;
+
+function rememberedHints(
+  { config, log }: Context,
+  store: ImageRecordStore,
+  metrics: GcMetrics,
+): ImageHints {
+  let loggedAt = -Infinity;
+  const hints = new ImageHints({
+    maxPullMs: config.maxPullMs,
+    maxHoldMs: config.maxHoldMs,
+    refused: (hint) => {
+      metrics.hintRefused(hint);
+      if (performance.now() - loggedAt < refusalLogMs) return;
+      loggedAt = performance.now();
+      log.warn(hint, 'hints of events are refused');
+    },
+  });
+  for (const [name, until] of store.holds()) hints.hold([name], until, now());
   return hints;
 }
 
@@ -202,7 +219,7 @@ const providers: Provider[] = [
     inject: [CLIENTS],
     useFactory: ({ runtime, image }: CriClients) => new CriRuntime(runtime, image),
   },
-  { provide: HINTS, inject: [CONTEXT, RECORDS], useFactory: rememberedHints },
+  { provide: HINTS, inject: [CONTEXT, RECORDS, METRICS], useFactory: rememberedHints },
   {
     provide: DISKS,
     inject: [CONTEXT, POLICY, RECORDS, BUS, PUBLISH, METRICS, RUNTIME],
@@ -264,6 +281,16 @@ const providers: Provider[] = [
           return policy.needsLabels;
         },
         contents: new ImageContents(runtime),
+        sandboxImage: context.config.sandboxImage,
+        lostContainerWaitMs: context.config.lostContainerWaitMs,
+        useUnknown: (reason) => {
+          context.health.report(
+            'image-use',
+            reason === undefined
+              ? { state: 'ok' }
+              : { state: 'degraded', reason: `unused images are kept: ${reason}` },
+          );
+        },
         store,
         publishAll,
         nextSequence: () => bus.nextSequence(),
@@ -327,7 +354,7 @@ const providers: Provider[] = [
   },
   {
     provide: GC_QUERIES,
-    inject: [CONTEXT, IMAGE_LIST, RUNNER, RECORDS, DISKS, POLICY],
+    inject: [CONTEXT, IMAGE_LIST, RUNNER, RECORDS, DISKS, POLICY, DETECTOR],
     useFactory: (
       { config }: Context,
       imageList: ImageList,
@@ -335,14 +362,17 @@ const providers: Provider[] = [
       store: ImageRecordStore,
       disks: DiskWatch,
       policy: LivePolicy,
+      detector: ImageDetector,
     ) => {
       const { nodeStatusMaxImages } = config;
-      return new GcQueries({ runner, store, disks, policy, imageList, nodeStatusMaxImages });
+      return new GcQueries({
+        ...{ runner, store, disks, policy, detector, imageList, nodeStatusMaxImages },
+      });
     },
   },
   {
     provide: WORKER,
-    inject: [CONTEXT, IMAGE_LIST, POLICY, RUNNER, DISKS, RECORDS, HINTS, BUS, CLIENTS],
+    inject: [CONTEXT, IMAGE_LIST, POLICY, RUNNER, DISKS, RECORDS, HINTS, BUS, CLIENTS, DETECTOR],
     useFactory: (
       { config, log, health, signal }: Context,
       imageList: ImageList,
@@ -353,6 +383,7 @@ const providers: Provider[] = [
       hints: ImageHints,
       bus: EventBus,
       clients: CriClients,
+      detector: ImageDetector,
     ) =>
       new Worker({
         config,
@@ -370,8 +401,11 @@ const providers: Provider[] = [
           nodeName: config.nodeName,
           hints,
           store,
-          settleRemovals: () => {
-            runner.settle();
+          containerRemoved: (containerId) => {
+            detector.containerRemoved(containerId);
+          },
+          settleRemovals: (imageId) => {
+            runner.cameBack(imageId);
           },
           now,
         }),

@@ -24,6 +24,8 @@ class FakeNode {
   readonly told: string[] = [];
   private readonly late: { at: number; bytes: number }[] = [];
   diskError: Error | undefined;
+  /** Removals of which nobody has asked yet whether they took effect. */
+  private readonly answered: string[] = [];
 
   constructor(
     usedPercent: number,
@@ -33,6 +35,8 @@ class FakeNode {
       errors?: Record<string, Error>;
       becomesUsed?: string[];
       afterRemoval?: (node: FakeNode) => void;
+      /** Images whose removal the runtime answers with success, and which it still lists. */
+      stay?: string[];
     } = {},
   ) {
     this.reading = disk(usedPercent);
@@ -67,14 +71,20 @@ class FakeNode {
         const error = this.behaviour.errors?.[imageId];
         if (error !== undefined) return Promise.reject(error);
         this.removedIds.push(imageId);
-        const bytes = (this.behaviour.frees ?? (() => 100))(imageId);
+        this.answered.push(imageId);
+        const stays = this.behaviour.stay?.includes(imageId) === true;
+        const bytes = stays ? 0 : (this.behaviour.frees ?? (() => 100))(imageId);
         this.late.push({ at: this.clock + (this.behaviour.lateMs ?? 0), bytes });
         this.behaviour.afterRemoval?.(this);
         return Promise.resolve();
       },
       removed: ({ imageId, measuredBytes }) =>
         this.told.push(`removed ${imageId} ${String(measuredBytes)}`),
-      settle: () => undefined,
+      settle: () => {
+        const { stay = [] } = this.behaviour;
+        const stayed = this.answered.splice(0).filter((id) => stay.includes(id));
+        return Promise.resolve(new Set(stayed));
+      },
       notRemoved: ({ image: { imageId }, message }) =>
         this.told.push(`not removed ${imageId}: ${message}`),
     };
@@ -201,6 +211,42 @@ describe('carryOut', () => {
     });
     expect(outcome.keptByReason).toEqual({ 'removal-failed': 1, 'enough-freed': 2 });
     expect(outcome.attempted).toEqual(['a', 'b', 'c']);
+  });
+
+  it.each([
+    ['by measurement', policy()],
+    ['by image sizes', differing({ freedBytes: 'image-size' })],
+  ])(
+    'counts a removal that the runtime’s list contradicts as failed and goes on, %s',
+    async (_, some) => {
+      const node = new FakeNode(95, { stay: ['a'] });
+      const { outcome } = await collect(node, { policy: some });
+      expect(outcome.removed.map(({ imageId }) => imageId)).toEqual(['b', 'c']);
+      expect(outcome.expectedBytes).toBe(200);
+      const text = 'the runtime answered that the image was removed, and still lists it';
+      expect(outcome.failed).toMatchObject([
+        { image: { imageId: 'a' }, grpcStatus: 'FAILED_PRECONDITION', message: text },
+      ]);
+      expect(outcome.failure).toMatchObject({
+        code: 'removal-failed',
+        message: `1 image could not be removed: ${text}`,
+      });
+      expect(outcome.keptByReason).toEqual({ 'removal-failed': 1, 'enough-freed': 2 });
+      expect(outcome.remaining).toEqual(['a', 'd', 'e']);
+    },
+  );
+
+  it.each([
+    ['of a plan that is executed exactly', { exact: true }],
+    ['by age', { policy: policy({ maxAgeMs: minutes(30) }) }],
+    ['of everything', { request: { bytes: Infinity } }],
+  ])('reports removals %s that the runtime’s list contradicts', async (_, options) => {
+    const node = new FakeNode(95, { stay: five.map(({ imageId }) => imageId) });
+    const { outcome } = await collect(node, options);
+    expect(outcome.removed).toEqual([]);
+    expect(outcome.failed.length).toBeGreaterThan(1);
+    expect(outcome.failure).toBeDefined();
+    expect(outcome.freedBytes).toBe(0);
   });
 
   it('gives kubelet’s error text with kubelet’s option', async () => {

@@ -1,5 +1,6 @@
 import {
   errorMessage,
+  FailedPreconditionError,
   RuntimeUnavailableError,
   toGrpcStatus,
   type GrpcStatusName,
@@ -36,14 +37,23 @@ export interface CollectionPorts {
     image: PlannedImage,
     options: { signal: AbortSignal },
   ): Promise<{ rule: KeepRule; why: string } | undefined>;
-  /** Asks the runtime; success also when the image is gone already. */
+  /**
+   * Asks the runtime; success also when the image is gone already. A success is no more than an answer: {@link CollectionPorts.settle} says
+   * what came of it.
+   */
   removeImage(image: PlannedImage, options: { signal: AbortSignal }): Promise<void>;
   /** The image is about to be removed. Must not throw and must not need disk space. */
   removing(image: PlannedImage, reason: RemoveRule): void;
-  /** The image was removed. It may be accounted for a little later. Must not throw and must not need disk space. */
+  /**
+   * The runtime answered that the image was removed. Once the runtime does not list it any more, it is accounted for. Must not throw and must
+   * not need disk space.
+   */
   removed(image: RemovedImage): void;
-  /** No removal follows: those not accounted for are now. Must not throw and must not need disk space. */
-  settle(): void;
+  /**
+   * Looks which of the removals so far took effect. Resolves with the ids of images that the runtime still lists, each once. Never
+   * rejects.
+   */
+  settle(): Promise<ReadonlySet<string>>;
   /** The removal was tried and failed. Must not throw. */
   notRemoved(image: FailedRemoval): void;
   /** Waits for the next removal that the policy's rate allows; ends early when the signal is aborted. */
@@ -155,7 +165,6 @@ export async function carryOut(
 ): Promise<CollectionOutcome> {
   const collection = new Collection(plan, ports, options);
   await collection.run();
-  ports.settle();
   return collection.outcome();
 }
 
@@ -193,6 +202,12 @@ class Collection {
   }
 
   async run(): Promise<void> {
+    await this.passes();
+    await this.settle();
+    if (this.failure === undefined) this.reportRemovalErrors();
+  }
+
+  private async passes(): Promise<void> {
     const measures = this.differences.freedBytes === 'measured';
     if (measures) await this.startMeter();
     await this.agePass();
@@ -249,6 +264,7 @@ class Collection {
       if (this.stopped() || this.isOverTime()) return;
       await this.removeBatch(images.slice(at, at + atOnce), reason);
     }
+    await this.settle();
   }
 
   private async spacePass(): Promise<void> {
@@ -266,8 +282,8 @@ class Collection {
     );
     for (const image of queue) {
       if (this.stopped()) return;
-      if (this.enough(asked) || this.isOverTime()) break;
-      if (isTooYoung(image)) {
+      if ((await this.isEnough(asked)) || this.isOverTime()) break;
+      if (isNotToGo(image)) {
         this.scannedAndKept.push(image.imageId);
         continue;
       }
@@ -276,7 +292,7 @@ class Collection {
         // The estimate is used up: give the runtime time to free before more images than planned have to go.
         waitedForPlanned = true;
         await this.meter?.waitForLateBytes(() => this.reached(asked));
-        if (this.enough(asked)) break;
+        if (await this.isEnough(asked)) break;
       }
       batch.push(image);
       if (!this.isFull(batch, asked)) continue;
@@ -286,6 +302,7 @@ class Collection {
     if (batch.length > 0 && !this.enough(asked) && !this.stopped()) {
       await this.removeBatch(batch, reason);
     }
+    await this.settle();
     if (this.stopped()) return;
     if (!this.reached(asked) && this.removedForSpace > 0) {
       await this.meter?.waitFor(() => this.reached(asked));
@@ -350,6 +367,13 @@ class Collection {
       this.askedBytes = Math.max(...this.targets.map(bytesToPlan));
     }
     return true;
+  }
+
+  /** As {@link Collection.enough}, when all removals that count took effect. */
+  private async isEnough(asked: number): Promise<boolean> {
+    if (!this.enough(asked)) return false;
+    await this.settle();
+    return this.enough(asked);
   }
 
   private enough(asked: number): boolean {
@@ -438,6 +462,25 @@ class Collection {
     this.ports.notRemoved(failed);
     if (error instanceof RuntimeUnavailableError) {
       this.fail('runtime-unavailable', message, 'UNAVAILABLE');
+    }
+  }
+
+  /** Finds out which removals did not take effect: they count as failed. */
+  private async settle(): Promise<void> {
+    const stayed = await this.ports.settle();
+    if (stayed.size === 0) return;
+    const counted = this.removedImages.splice(0);
+    for (const removed of counted) {
+      if (!stayed.has(removed.imageId)) {
+        this.removedImages.push(removed);
+        continue;
+      }
+      if (removed.reason !== 'max-age') {
+        this.freedBySize -= removed.expectedBytes;
+        this.removedForSpace -= 1;
+      }
+      const text = 'the runtime answered that the image was removed, and still lists it';
+      this.removalFailed(removed, new FailedPreconditionError(text));
     }
   }
 
@@ -583,8 +626,9 @@ class Collection {
   }
 }
 
-const isTooYoung = (image: PlannedImage): boolean =>
-  image.rule === 'recently-used' || image.rule === 'min-age';
+/** Stays however little came free: for its age, or because its removal failed. */
+const isNotToGo = (image: PlannedImage): boolean =>
+  image.rule === 'recently-used' || image.rule === 'min-age' || image.rule === 'removal-paused';
 
 const mostToFree = (disks: readonly DiskAssessment[]): DiskAssessment | undefined =>
   disks.reduce<DiskAssessment | undefined>(

@@ -222,7 +222,7 @@ describe('due', () => {
     await second.begun;
     // In the queue behind the second removal; both are told before it looks.
     const detected = collections.detect({ signal });
-    collections.settle();
+    await collections.settle();
     expect(worker.takeEvents()).toEqual(['ImageRemoved a']);
     second.end();
     await Promise.all([detected, collected]);
@@ -251,9 +251,7 @@ describe('due', () => {
     const collected = traces.run('collection', () => collections.due('mark-crossed', { signal }));
     await second.begun;
     worker.clock += 1000;
-    traces.run('another', () => {
-      collections.settle();
-    });
+    await traces.run('another', () => collections.settle());
     second.end();
     await collected;
     expect(times).toEqual([removedAt, removedAt + 1000]);
@@ -280,6 +278,7 @@ describe('due', () => {
     await collections.due('mark-crossed', { signal });
     worker.takeEvents();
     worker.runtime.containers = [];
+    await collections.detect({ signal });
     worker.clock += minutes(3);
     await collections.due('still-over-mark', { signal });
     expect(worker.takeEvents()[0]).toBe('ImageRemoved a');
@@ -375,6 +374,85 @@ describe('due', () => {
     await collections.due('period', { signal });
     expect(worker.store.removalIntent('a')).toBeUndefined();
     expect(worker.store.images().has('a')).toBe(true);
+  });
+});
+
+describe('a runtime that answers that it removed an image, and still lists it', () => {
+  const text = 'the runtime answered that the image was removed, and still lists it';
+
+  /** The removal of `a` is answered and does nothing. */
+  async function withStuckImage(differences: Partial<KubeletDifferences> = {}) {
+    const collections = runner(differences);
+    await withImages(collections, 'a', 'b');
+    const remove = worker.runtime.removeImage.bind(worker.runtime);
+    worker.runtime.removeImage = async (imageId) => {
+      const { images } = worker.runtime;
+      await remove(imageId);
+      if (imageId === 'a') worker.runtime.images = images;
+    };
+    usedPercent = 95;
+    return collections;
+  }
+
+  it('is reported as a failed removal: record and age stay, nothing says that it was removed or comes back', async () => {
+    const collections = await withStuckImage();
+    await collections.due('mark-crossed', { signal });
+    expect(collections.lastOutcome()?.failed).toMatchObject([{ message: text }]);
+    expect(worker.takeEvents().map((line) => line.replace(/plan-.*/, 'plan'))).toEqual([
+      'ImageRemoved b',
+      'GarbageCollectionFailed plan',
+    ]);
+    await collections.detect({ signal });
+    expect(worker.takeEvents()).toEqual([]);
+    expect([...worker.store.images().values()]).toMatchObject([
+      { imageId: 'a', firstDetected: now },
+    ]);
+    expect(worker.store.removalIntent('a')).toBeUndefined();
+    expect([...worker.store.removedImages().keys()]).toEqual(['b']);
+    const page = await worker.registry.metrics();
+    expect(page).toContain('stowage_gc_image_removal_failures_total 1');
+    expect(page).toContain('stowage_gc_regrets_total 0');
+  });
+
+  it('is not tried again at once, but when it is asked for', async () => {
+    const collections = await withStuckImage();
+    await collections.due('mark-crossed', { signal });
+    worker.takeEvents();
+    for (let at = 0; at < 5; at += 1) await collections.due('still-over-mark', { signal });
+    expect(worker.takeEvents()).toEqual([]);
+    const tries = () => worker.runtime.calls.filter((call) => call === 'removeImage a').length;
+    expect(tries()).toBe(1);
+    const plan = await collections.plan({}, { signal });
+    expect(plan.images).toMatchObject([{ imageId: 'a', rule: 'removal-paused' }]);
+    expect(plan.images[0]?.why).toMatch(
+      /^its removal failed once \(the runtime answered .*\); it is tried again in \d+ s$/,
+    );
+    await collections.run({ bytes: 100 }, { signal });
+    expect(tries()).toBe(2);
+  });
+
+  it('is believed where it cannot be seen whether the image went', async () => {
+    const collections = await withStuckImage();
+    worker.runtime.goesAt = { call: 'removeImage b', error: new Error('connection lost') };
+    await collections.due('mark-crossed', { signal });
+    expect(worker.takeEvents()[0]).toBe('ImageRemoved a');
+  });
+
+  it('and an image that came back right after its removal was seen to be pulled: it was removed', async () => {
+    const collections = await withStuckImage();
+    const second = hangingRemoval('b');
+    const listImages = worker.runtime.listImages.bind(worker.runtime);
+    const collected = collections.due('mark-crossed', { signal });
+    await second.begun;
+    worker.runtime.listImages = () => {
+      collections.cameBack('a');
+      return listImages();
+    };
+    await collections.settle();
+    expect(worker.takeEvents()).toEqual(['ImageRemoved a']);
+    second.end();
+    await collected;
+    expect(collections.lastOutcome()?.failed).toEqual([]);
   });
 });
 

@@ -20,11 +20,12 @@ import {
 import type { ImageDetector } from './detect-images';
 import type { DiskWatch } from './disk-watch';
 import * as eventData from './event-data';
-import { Gathering } from './gathering';
 import type { FreedMeterLimits } from './measure-freed';
 import type { GcMetrics } from './metrics';
 import { Mutex } from './mutex';
+import { PendingRemovals } from './pending-removals';
 import { RemovalPace } from './removal-pace';
+import { RemovalPauses } from './removal-pauses';
 import { planCollection, type CollectionPlan, type CollectionRequest } from './plan-collection';
 import type { CollectionPolicy } from './policy';
 import type { Publish, PublishAll } from './publish';
@@ -35,8 +36,11 @@ import type { PlanImage } from './types';
 
 export interface CollectionRunnerParts {
   readonly policy: CollectionPolicy;
-  readonly runtime: Pick<Runtime, 'removeImage' | 'storedBytes'>;
-  readonly detector: Pick<ImageDetector, 'detect' | 'protectionNow' | 'knownBytes'>;
+  readonly runtime: Pick<Runtime, 'listImages' | 'removeImage' | 'storedBytes'>;
+  readonly detector: Pick<
+    ImageDetector,
+    'detect' | 'protectionNow' | 'knownBytes' | 'lookAgainInMs'
+  >;
   readonly disks: Pick<DiskWatch, 'read' | 'imageUse'>;
   readonly store: ImageRecordStore;
   readonly publish: Publish;
@@ -89,11 +93,8 @@ const endsUnknown: readonly GrpcStatusName[] = ['DEADLINE_EXCEEDED', 'UNAVAILABL
 /** Time that a removal in flight has after the service was told to stop. */
 const stopGraceMs = 5000;
 
-/**
- * Removals are told and taken out of the records together, this long after the first of them: one by one the writes, the event and its
- * delivery take the worker and the machine nearly as long as a check of use. Until then the intention in the records tells of them.
- */
-const accountWithinMs = 50;
+/** Longest wait for the list of images that shows whether removals took effect. Milliseconds. */
+const listTimeoutMs = 10_000;
 
 interface Removal {
   readonly image: RemovedImage;
@@ -111,9 +112,23 @@ export class CollectionRunner {
   /** Detections and batches of removals: an image that goes between a detection's list and its records would come back as vanished. */
   private readonly records = new Mutex();
   /** Removals that are not told yet; see {@link CollectionRunner.settle}. */
-  private readonly untold = new Gathering<Removal>(accountWithinMs, (removals) => {
-    this.account(removals);
+  private readonly untold = new PendingRemovals<Removal>({
+    listedIds: async () => {
+      const signal = AbortSignal.timeout(listTimeoutMs);
+      const images = await this.parts.runtime.listImages({ signal });
+      return new Set(images.map(({ imageId }) => imageId));
+    },
+    gone: (removals) => {
+      this.account(removals);
+    },
+    failed: (error) => {
+      this.parts.log.debug({ reason: errorMessage(error) }, 'removals not seen in the list');
+    },
+    elapsedMs: () => performance.now(),
   });
+  /** Images found to have stayed of which the collection does not know yet. */
+  private readonly stayed = new Set<string>();
+  private readonly pauses = new RemovalPauses();
   private readonly pace: RemovalPace;
   private readonly requests = new Map<string, CollectionRequest | undefined>();
   private readonly collectingSince: number;
@@ -137,9 +152,19 @@ export class CollectionRunner {
     });
   }
 
-  /** Tells removals that are not told yet, at once: before the records are read or anything is noted of an image that came back. */
-  settle(): void {
-    this.untold.flush();
+  /** As {@link ImageDetector.lookAgainInMs}. */
+  lookAgainInMs(): number | undefined {
+    return this.parts.detector.lookAgainInMs();
+  }
+
+  /** Tells removals that are not told yet, as far as the runtime's list shows them: before the records are read. */
+  async settle(): Promise<void> {
+    for (const imageId of await this.untold.settle()) this.stayed.add(imageId);
+  }
+
+  /** Tells the removal of an image, if that is not told yet, before anything is noted of an image that came back. */
+  cameBack(imageId: string): void {
+    this.untold.cameBack(imageId);
   }
 
   /** What a collection would do now: by the marks, or to free `bytes`. Throws what runtime or file system answered. */
@@ -252,7 +277,9 @@ export class CollectionRunner {
       // Ages and requests need no disk; a collection by the marks reads again and reports.
       this.parts.log.warn({ reason: errorMessage(error) }, 'image file systems unknown');
     }
+    this.pauses.keepOnly(new Set(images.map(({ imageId }) => imageId)));
     const plan = planCollection({
+      paused: this.pauses.at(performance.now()),
       images,
       disks: readings,
       policy,
@@ -266,8 +293,8 @@ export class CollectionRunner {
 
   /** A detection. It must not find an image gone that a collection removed and has not told. */
   private imagesNow(options: { signal: AbortSignal }): Promise<PlanImage[]> {
-    return this.records.run(() => {
-      this.settle();
+    return this.records.run(async () => {
+      await this.settle();
       return this.parts.detector.detect(options);
     });
   }
@@ -396,14 +423,20 @@ export class CollectionRunner {
         store.removalBegins(imageId, { reason, planId });
       },
       removed: (image: RemovedImage) => {
-        this.untold.add({ image, planId, removedAt: now() });
+        this.untold.add(image.imageId, { image, planId, removedAt: now() });
       },
-      settle: () => {
-        this.settle();
+      settle: async () => {
+        await this.settle();
+        const stayed = new Set(this.stayed);
+        this.stayed.clear();
+        return stayed;
       },
       notRemoved: ({ image, grpcStatus, message }: FailedRemoval) => {
         // Without an answer the runtime may still do it: then the image goes by this collection, and the detections tell.
         if (!endsUnknown.includes(grpcStatus)) store.removalFailed(image.imageId);
+        if (grpcStatus !== 'UNAVAILABLE' && grpcStatus !== 'CANCELLED') {
+          this.pauses.failed(image.imageId, message, performance.now());
+        }
         metrics.removalFailed();
         const { imageId, repoTags } = image;
         log.warn({ imageId, repoTags, grpcStatus, reason: message, planId }, 'image not removed');

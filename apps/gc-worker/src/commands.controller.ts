@@ -70,7 +70,8 @@ export class CommandsController {
 
   @Command('status', noInput, {
     does: 'Tells policy, file systems, records and the last collection.',
-    answers: '`{policy, collects, disks, records, lastCollection}`',
+    answers:
+      '`{policy, collects, disks, records, use, lastCollection}`; `use` says how many containers went missing and still count, and why unused images are kept',
   })
   status(_input: object, { signal }: CommandCall) {
     return this.queries.status({ signal });

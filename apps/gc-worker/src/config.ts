@@ -1,4 +1,5 @@
 import { parseGoDuration } from '@stowage/go-duration';
+import { parseAnyReference } from '@stowage/image-ref';
 import {
   byteSizeKey,
   commonKeys,
@@ -65,6 +66,15 @@ const exemptRuleSchema = z
     }
     return rule;
   });
+
+function isReference(text: string): boolean {
+  try {
+    parseAnyReference(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** YAML has the rules as mappings; the environment as JSON. */
 function parsedJson(text: string): unknown {
@@ -273,6 +283,29 @@ export const config = defineConfig({
       maxMs: 7 * dayMs,
       meaning: 'A pull that has been announced and not ended keeps its image for at most this.',
     }),
+    maxHoldMs: durationKey({
+      default: 30 * dayMs,
+      minMs: 1000,
+      maxMs: 365 * dayMs,
+      meaning:
+        'Longest time for which an event may hold an image; a hold that ends later is refused and counted.',
+    }),
+    lostContainerWaitMs: durationKey({
+      default: 30_000,
+      minMs: 100,
+      maxMs: hourMs,
+      meaning:
+        'A container that the runtime does not list any more, and that nobody saw removed, keeps its images for this (twice as long while its pod is ready).',
+    }),
+    sandboxImage: {
+      ...stringKey({
+        default: '',
+        allowed: 'a reference such as registry.k8s.io/pause:3.10, or empty',
+        meaning:
+          'Image that the runtime starts pods with; it is never removed. Needed where the runtime does not say it (runtimeEndpoint is a read-only socket).',
+      }),
+      schema: z.string().refine((name) => name === '' || isReference(name)),
+    },
     runtimeRequestTimeoutMs: durationKey({
       default: 120_000,
       minMs: 100,

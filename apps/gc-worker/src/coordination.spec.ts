@@ -1,4 +1,5 @@
 import { createEvent, type EventData, type EventName } from '@stowage/events';
+import type { ImageDetector } from './detect-images';
 import { ImageEvents } from './image-events';
 import { planCollection } from './plan-collection';
 import { container, FakeWorker, listed } from './testing/fake-worker';
@@ -16,14 +17,19 @@ const maxPullMs = minutes(60); // of FakeWorker
 
 let worker: FakeWorker;
 let events: ImageEvents;
+let detector: ImageDetector;
 
 beforeEach(async () => {
   worker = new FakeWorker();
+  detector = worker.detector();
   events = new ImageEvents({
     nodeName: 'node-a',
     hints: worker.hints,
     store: worker.store,
     settleRemovals: () => undefined,
+    containerRemoved: (containerId) => {
+      detector.containerRemoved(containerId);
+    },
     now: worker.now,
   });
   worker.runtime.images = [listed(imageId, { repoTags: [reference] })];
@@ -50,7 +56,7 @@ const receive = (...messages: Buffer[]) => {
 
 /** A detection and the plan for a disk that is full: what becomes of the image, and by which rule. */
 async function plan(): Promise<string | undefined> {
-  const images = await worker.detector().detect({ signal });
+  const images = await detector.detect({ signal });
   const collection = planCollection(
     input({ images, disks: [disk(95)], policy: policy(), now: worker.clock, collectingSince: 0 }),
   );
@@ -398,6 +404,9 @@ describe('ContainerCreated', () => {
     const at = worker.clock;
     worker.runtime.containers = [];
     worker.clock += minutes(10);
+    // That it is not listed any more is believed when it stays so.
+    expect(await plan()).toBe('keep: in-use');
+    worker.clock += minutes(1);
     expect(await plan()).toBe('remove: threshold');
     expect(lastUsed()).toBe(at);
   });

@@ -1,8 +1,9 @@
 import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
-import type { FilesystemUsage } from '@stowage/cri-proto';
+import { PodSandboxState, type FilesystemUsage } from '@stowage/cri-proto';
 import { toGrpcStatus } from '@stowage/errors';
 import type { ImageContent } from './image-contents';
 import type { ContainerUse } from './image-use';
+import type { ListedPod } from './known-containers';
 import type { ListedImage } from './records/apply-detection';
 import type { Mountpoints, Runtime, StoredBytes } from './runtime';
 
@@ -28,11 +29,13 @@ export class CriRuntime implements Runtime {
 
   async listImages(options: { signal: AbortSignal }): Promise<ListedImage[]> {
     const { images } = await this.image.listImages({}, options);
-    return images.map((image) => ({
+    // Without an id it can be neither told from others nor removed.
+    const named = images.filter(({ id }) => id !== '');
+    return named.map((image) => ({
       imageId: image.id,
       repoTags: image.repoTags,
       repoDigests: image.repoDigests,
-      sizeBytes: Number(image.size),
+      sizeBytes: sizeOf(image.size),
       pinned: image.pinned,
       runtimeHandler: image.spec?.runtimeHandler ?? '',
     }));
@@ -56,6 +59,15 @@ export class CriRuntime implements Runtime {
       podNamespace:
         container.labels[labels.podNamespace] ?? pods.get(container.podSandboxId)?.namespace,
       podName: container.labels[labels.podName] ?? pods.get(container.podSandboxId)?.name,
+    }));
+  }
+
+  async listPods(options: { signal: AbortSignal }): Promise<ListedPod[]> {
+    const { items } = await this.runtime.listPodSandbox({}, options);
+    return items.map(({ metadata, state }) => ({
+      podNamespace: metadata?.namespace,
+      podName: metadata?.name,
+      isReady: state === PodSandboxState.SANDBOX_READY,
     }));
   }
 
@@ -107,16 +119,26 @@ export class CriRuntime implements Runtime {
       if (usedBytes === undefined || mountpoint === '') return undefined;
       // One store that is named for images and for containers counts once.
       const known = byMountpoint.get(mountpoint) ?? 0;
-      byMountpoint.set(mountpoint, Math.max(known, Number(usedBytes.value)));
+      byMountpoint.set(mountpoint, Math.max(known, sizeOf(usedBytes.value)));
       if (timestamp > 0n) takenAt = Math.min(takenAt, Number(timestamp / 1_000_000n));
     }
     return byMountpoint.size === 0 ? undefined : { byMountpoint, takenAt };
   }
 
   async removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void> {
-    await this.image.removeImage({ image: { image: imageId } }, options);
+    try {
+      await this.image.removeImage({ image: { image: imageId } }, options);
+    } catch (error) {
+      if (toGrpcStatus(error).name !== 'NOT_FOUND') throw error;
+    }
   }
 }
+
+/** More than a pebibyte is no size of an image or a store, but a number that overflowed or is negative (all are unsigned in CRI). */
+const maxSizeBytes = 2n ** 50n;
+
+/** Bytes that the runtime tells; 0 for what cannot be one. So sums stay whole numbers, and records and events can hold them. */
+const sizeOf = (bytes: bigint): number => (bytes < 0n || bytes > maxSizeBytes ? 0 : Number(bytes));
 
 const mountpointsOf = (filesystems: readonly FilesystemUsage[]): string[] =>
   filesystems.map(({ fsId }) => fsId?.mountpoint ?? '').filter((mountpoint) => mountpoint !== '');

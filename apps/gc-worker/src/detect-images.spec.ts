@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { ImageDetector } from './detect-images';
 import { compileExempt } from './exempt';
-import { planCollection } from './plan-collection';
+import { firstProtection, planCollection } from './plan-collection';
 import { ImageRecordStore } from './records/record-store';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { disk, input, minutes, now, policy } from './testing/plan-fixtures';
@@ -69,6 +70,7 @@ describe('a clock that is set', () => {
     worker.runtime.containers = [container('c1', 'used')];
     await detector.detect({ signal });
     worker.runtime.containers = [];
+    detector.containerRemoved('c1');
     worker.hints.pullStarted('p1', ['registry.example/a:1'], worker.clock);
     worker.store.noteRemoved(
       new Map([['gone', { names: [], removedAt: worker.clock, planId: 'p' }]]),
@@ -312,14 +314,14 @@ describe('detect', () => {
 
   it('works with a runtime that does not tell its sandbox image', async () => {
     worker.runtime.images = [listed('a')];
-    worker.runtime.sandbox = new Error('unknown');
-    expect(await worker.detector().detect({ signal })).toHaveLength(1);
+    expect((await worker.detector().detect({ signal }))[0]?.protections).toBeUndefined();
+    expect(worker.useUnknown).toBeUndefined();
   });
 
   it('adds exempt patterns, pulls in progress and holds', async () => {
     worker.runtime.images = [listed('a')];
     worker.hints.pullStarted('p1', ['registry.example/a:1'], now);
-    worker.hints.hold(['a'], now + 1);
+    worker.hints.hold(['a'], now + 1, now);
     const detector = worker.detector({}, { exempt: compileExempt(['registry.example/*']) });
     const [image] = await detector.detect({ signal });
     expect(image?.protections?.map(({ rule }) => rule).sort()).toEqual([
@@ -383,5 +385,251 @@ describe('protectionNow', () => {
     expect(await detector.protectionNow(image!, { signal })).toMatchObject({
       rule: 'pull-in-progress',
     });
+  });
+});
+
+describe('containers that are not listed any more', () => {
+  const web = { ...container('web', 'used'), podNamespace: 'shop', podName: 'cart-0' };
+  const rules = async (detector: ImageDetector) =>
+    (await detector.detect({ signal })).map((image) => firstProtection(image)?.rule);
+
+  beforeEach(() => {
+    worker.runtime.images = [listed('used'), listed('volume'), listed('unused')];
+    worker.runtime.containers = [web];
+    worker.runtime.volumes = { web: ['volume'] };
+  });
+
+  it('keep their images for a bounded time, without being seen in use', async () => {
+    const detector = worker.detector();
+    expect(await rules(detector)).toEqual(['in-use', 'in-use', undefined]);
+    worker.runtime.containers = [];
+    worker.clock += minutes(10);
+    const [used] = await detector.detect({ signal });
+    expect(used?.lastUsed).toBe(now);
+    expect(firstProtection(used!)?.why).toBe(
+      'container web of pod shop/cart-0, which is not listed any more and was not seen to be removed',
+    );
+    expect(detector.useStatus()).toEqual({ lostContainers: 1, lostForMs: 0 });
+    expect(detector.lookAgainInMs()).toBe(5000);
+    worker.clock += 29_999;
+    expect(await rules(detector)).toEqual(['in-use', 'in-use', undefined]);
+    expect(detector.useStatus()).toEqual({ lostContainers: 1, lostForMs: 29_999 });
+    worker.clock += 1;
+    expect(await rules(detector)).toEqual([undefined, undefined, undefined]);
+    expect(detector.useStatus()).toEqual({ lostContainers: 0 });
+    expect(detector.lookAgainInMs()).toBeUndefined();
+  });
+
+  it('keep them in the look before a removal, too', async () => {
+    const detector = worker.detector();
+    const images = await detector.detect({ signal });
+    const { images: planned } = planCollection(input({ images }));
+    worker.runtime.containers = [];
+    for (const image of planned) {
+      const protection = await detector.protectionNow(image, { signal });
+      expect([image.imageId, protection?.rule]).toEqual([
+        image.imageId,
+        image.imageId === 'unused' ? undefined : 'in-use',
+      ]);
+    }
+  });
+
+  it('keep them over a restart of the worker, which knows them by its records', async () => {
+    await worker.detector().detect({ signal });
+    worker.runtime.containers = [];
+    const restarted = worker.detector();
+    expect(await rules(restarted)).toEqual(['in-use', 'in-use', undefined]);
+    expect(await rules(worker.detector({ inUseMatch: 'image-id' }))).toEqual([
+      'in-use',
+      'in-use',
+      undefined,
+    ]);
+    worker.clock += 30_000;
+    expect(await rules(restarted)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('keep them for longer while the runtime comes and goes, or lists their pod as ready', async () => {
+    const detector = worker.detector();
+    await detector.detect({ signal });
+    worker.runtime.containers = [];
+    await detector.detect({ signal });
+    worker.clock += 20_000;
+    worker.runtime.failure = new Error('connection refused');
+    await expect(detector.detect({ signal })).rejects.toThrow('connection refused');
+    worker.runtime.failure = undefined;
+    worker.clock += 20_000;
+    expect(await rules(detector)).toEqual(['in-use', 'in-use', undefined]);
+    worker.runtime.pods = [{ podNamespace: 'shop', podName: 'cart-0', isReady: true }];
+    worker.clock += 20_000;
+    expect(await rules(detector)).toEqual(['in-use', 'in-use', undefined]);
+    worker.clock += 20_000;
+    expect(await rules(detector)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('are gone at once when their removal was seen, and all the same when they are back', async () => {
+    const detector = worker.detector();
+    await detector.detect({ signal });
+    worker.runtime.containers = [];
+    await detector.detect({ signal });
+    worker.runtime.containers = [web];
+    worker.clock += 40_000;
+    expect(await rules(detector)).toEqual(['in-use', 'in-use', undefined]);
+    detector.containerRemoved('web');
+    // What is listed is there, whatever an event says.
+    expect(await rules(detector)).toEqual(['in-use', 'in-use', undefined]);
+    worker.runtime.containers = [];
+    expect(await rules(detector)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('are gone at once with kubelet’s option', async () => {
+    const detector = worker.detector({ lostContainers: 'gone' });
+    await detector.detect({ signal });
+    worker.runtime.containers = [];
+    expect(await rules(detector)).toEqual([undefined, undefined, undefined]);
+    expect(worker.runtime.calls).not.toContain('listPods');
+  });
+
+  it('are warned of once when they are more than those that are there', async () => {
+    const detector = worker.detector();
+    await detector.detect({ signal });
+    worker.runtime.containers = [];
+    await detector.detect({ signal });
+    await detector.detect({ signal });
+    expect(worker.lines.filter(({ message }) => message.includes('stay for now'))).toMatchObject([
+      { fields: { missing: 1, listed: 0, keptForMs: 30_000 } },
+    ]);
+  });
+});
+
+describe('what the runtime does not tell of the use of images', () => {
+  const rules = async (detector: ImageDetector) =>
+    (await detector.detect({ signal })).map((image) => firstProtection(image)?.rule);
+
+  beforeEach(() => {
+    worker.runtime.images = [listed('a'), listed('b')];
+  });
+
+  it.each([
+    [
+      'a status that fails',
+      new Error('status.ImageRef is not set'),
+      'the images mounted by container c1 cannot be read: status.ImageRef is not set',
+    ],
+    [
+      'a container that is listed and whose status is not found, twice',
+      undefined,
+      'the images mounted by container c1 cannot be read: it is listed and said not to be there',
+    ],
+  ])('keeps what it may mount, and says why: %s', async (_, volumes, reason) => {
+    worker.runtime.containers = [container('c1', 'a')];
+    worker.runtime.volumes = { c1: volumes };
+    const detector = worker.detector();
+    if (volumes === undefined) await detector.detect({ signal });
+    expect(await rules(detector)).toEqual(['in-use', 'use-unknown']);
+    expect(worker.useUnknown).toBe(reason);
+    expect(detector.useStatus()).toEqual({ lostContainers: 0, unknown: reason });
+    worker.runtime.volumes = {};
+    expect(await rules(detector)).toEqual(['in-use', undefined]);
+    expect(worker.useUnknown).toBeUndefined();
+  });
+
+  it('keeps an image that a container mounts which is made between plan and removal, and has no status', async () => {
+    const detector = worker.detector();
+    const [a] = planCollection(input({ images: await detector.detect({ signal }) })).images;
+    worker.runtime.containers = [container('c1', 'b')];
+    worker.runtime.volumes = { c1: new Error('not now') };
+    expect(await detector.protectionNow(a!, { signal })).toMatchObject({ rule: 'use-unknown' });
+  });
+
+  it('remembers the image of a container that is listed without one later', async () => {
+    const detector = worker.detector();
+    worker.runtime.containers = [container('c1', 'a')];
+    await detector.detect({ signal });
+    const nameless = { ...container('c1', ''), imageRef: '', imageNames: [] };
+    worker.runtime.containers = [nameless];
+    expect(await rules(detector)).toEqual(['in-use', undefined]);
+    expect(await rules(worker.detector())).toEqual(['in-use', undefined]);
+  });
+
+  it('keeps every image while it is not known which one a container has', async () => {
+    const nameless = { ...container('c1', ''), imageRef: '', imageNames: [] };
+    worker.runtime.containers = [nameless];
+    const detector = worker.detector();
+    expect(await rules(detector)).toEqual(['use-unknown', 'use-unknown']);
+    expect(worker.useUnknown).toBe('the runtime does not say which image container c1 uses');
+    worker.runtime.containers = [nameless, { ...nameless, containerId: 'c2' }];
+    await detector.detect({ signal });
+    expect(worker.useUnknown).toBe(
+      'the runtime does not say which image container c1 and 1 more use',
+    );
+    // A name that an image has is enough, and an id or digest of an image that is not there.
+    const digest = `registry.example/x@sha256:${'f'.repeat(64)}`;
+    worker.runtime.containers = [
+      { ...nameless, imageNames: ['registry.example/b:1'] },
+      { ...nameless, containerId: 'c2', imageRef: digest },
+      { ...nameless, containerId: 'c3', imageId: 'gone' },
+    ];
+    expect(await rules(detector)).toEqual([undefined, 'in-use']);
+    expect(worker.useUnknown).toBeUndefined();
+  });
+
+  it('counts a container that is listed twice once', async () => {
+    worker.runtime.containers = [container('c1', 'a'), { ...container('c1', 'a') }];
+    const [a] = await worker.detector().detect({ signal });
+    expect(a?.usedBy).toHaveLength(1);
+  });
+
+  it('keeps every image while the sandbox image is not known, until it is named or told', async () => {
+    worker.runtime.images = [listed('p', { repoTags: ['registry.k8s.io/pause:3.9'] }), listed('a')];
+    worker.runtime.sandbox = new Error(
+      'Status with verbose is not allowed on the read-only socket',
+    );
+    const refused = worker.detector();
+    expect(await rules(refused)).toEqual(['use-unknown', 'use-unknown']);
+    expect(worker.useUnknown).toBe(
+      'the runtime does not say which image it starts pods with (Status with verbose is not allowed ' +
+        'on the read-only socket): name it with sandboxImage (STOWAGE_SANDBOX_IMAGE)',
+    );
+    const named = worker.detector({}, { sandboxImage: 'registry.k8s.io/pause:3.9' });
+    expect(await rules(named)).toEqual(['sandbox-image', undefined]);
+    expect(worker.useUnknown).toBeUndefined();
+    expect(await rules(worker.detector({ sandboxImage: 'only-if-pinned' }))).toEqual([
+      undefined,
+      undefined,
+    ]);
+    worker.runtime.sandbox = 'registry.k8s.io/pause:3.9';
+    expect(await rules(refused)).toEqual(['sandbox-image', undefined]);
+    // What it said once holds when it does not answer later.
+    worker.runtime.sandbox = new Error('busy');
+    expect(await rules(refused)).toEqual(['sandbox-image', undefined]);
+  });
+
+  it('keeps the image of a container that was asked for a moment ago', async () => {
+    const detector = worker.detector();
+    const [a] = planCollection(input({ images: await detector.detect({ signal }) })).images;
+    worker.hints.creationStarted('c', ['registry.example/a:1'], now, now);
+    expect(await detector.protectionNow(a!, { signal })).toEqual({
+      rule: 'container-creating',
+      why: 'a container of registry.example/a:1 was asked for at 2026-11-20T12:00:00.000Z',
+    });
+    worker.clock += minutes(2);
+    expect(await detector.protectionNow(a!, { signal })).toBeUndefined();
+  });
+});
+
+describe('a removal that another service told', () => {
+  it('is not told again as vanished, and is nothing where the runtime lists the image', async () => {
+    const detector = worker.detector();
+    worker.runtime.images = [listed('stays'), listed('goes')];
+    await detector.detect({ signal });
+    worker.takeEvents();
+    worker.clock += minutes(5);
+    for (const imageId of ['stays', 'goes']) worker.hints.removedByOther(imageId, worker.clock);
+    worker.runtime.images = [listed('stays')];
+    await detector.detect({ signal });
+    expect(worker.takeEvents()).toEqual([]);
+    expect([...worker.store.images().values()]).toMatchObject([
+      { imageId: 'stays', firstDetected: now },
+    ]);
   });
 });

@@ -22,8 +22,13 @@ export interface KubeletDifferences {
   readonly remainingImages: 'all-that-remain' | 'scanned-and-kept';
   /** `all` image file systems, each with its own mark, or the `first` of the runtime's list (kubelet). */
   readonly imageFileSystems: 'all' | 'first';
-  /** One container's status error during detection: `skip-container`, or `abort-detection` (kubelet). */
-  readonly containerStatusError: 'skip-container' | 'abort-detection';
+  /**
+   * One container's status error during detection: `keep-images` that it may mount, which is every image not known to be kept anyway, or
+   * `abort-detection` (kubelet).
+   */
+  readonly containerStatusError: 'keep-images' | 'abort-detection';
+  /** A container that is not listed any more and whose removal was not seen: `kept-for-a-while`, or `gone` (kubelet). */
+  readonly lostContainers: 'kept-for-a-while' | 'gone';
   /** Images are matched to containers by `any-reference` (id, digest, name), or by `image-id` alone (kubelet). */
   readonly inUseMatch: 'any-reference' | 'image-id';
   /** The runtime's sandbox image: `kept` also where the runtime does not report it pinned, or `only-if-pinned` (kubelet). */
@@ -48,7 +53,8 @@ export const stowageDifferences: KubeletDifferences = {
   removalError: 'reported',
   remainingImages: 'all-that-remain',
   imageFileSystems: 'all',
-  containerStatusError: 'skip-container',
+  containerStatusError: 'keep-images',
+  lostContainers: 'kept-for-a-while',
   inUseMatch: 'any-reference',
   sandboxImage: 'kept',
   useCheck: 'before-each-removal',
@@ -68,6 +74,7 @@ export const kubeletDifferences: KubeletDifferences = {
   remainingImages: 'scanned-and-kept',
   imageFileSystems: 'first',
   containerStatusError: 'abort-detection',
+  lostContainers: 'gone',
   inUseMatch: 'image-id',
   sandboxImage: 'only-if-pinned',
   useCheck: 'once',

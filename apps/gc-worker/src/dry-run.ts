@@ -22,6 +22,9 @@ type DryRunConfig = Pick<
   | 'stateDir'
   | 'hostRoot'
   | 'maxPullMs'
+  | 'maxHoldMs'
+  | 'lostContainerWaitMs'
+  | 'sandboxImage'
   | 'removalTimeoutMs'
 > &
   Parameters<typeof policyOf>[0];
@@ -54,8 +57,8 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
     now: () => new Date(now()),
     log,
   });
-  const hints = new ImageHints(config.maxPullMs);
-  for (const [name, until] of store.holds()) hints.hold([name], until);
+  const hints = new ImageHints(config);
+  for (const [name, until] of store.holds()) hints.hold([name], until, now());
   const metrics = new GcMetrics(new Registry());
   const common = { policy, runtime, store, metrics, log, now, publish: quiet, publishAll: quiet };
   const nextSequence = () => 1;
@@ -71,6 +74,11 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
       needsLabels: needsLabels(policy.exemptRules),
       regretWindowMs: policy.regretWindowMs,
       contents: new ImageContents(runtime),
+      sandboxImage: config.sandboxImage,
+      lostContainerWaitMs: config.lostContainerWaitMs,
+      useUnknown: (reason) => {
+        if (reason !== undefined) problems.push(`unused images are kept: ${reason}`);
+      },
     }),
     disks: new DiskWatch({
       ...common,

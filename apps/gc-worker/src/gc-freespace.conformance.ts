@@ -88,7 +88,7 @@ function ports(now: number, errors: Readonly<Record<string, string>> = {}): Coll
     },
     removing: () => undefined,
     removed: () => undefined,
-    settle: () => undefined,
+    settle: () => Promise.resolve(new Set<string>()),
     notRemoved: () => undefined,
     now: () => now,
     elapsedMs: () => 0,

@@ -90,7 +90,7 @@ function collect(
       removeImage: () => Promise.resolve(),
       removing: () => undefined,
       removed: () => undefined,
-      settle: () => undefined,
+      settle: () => Promise.resolve(new Set<string>()),
       notRemoved: () => undefined,
       now: () => now,
       elapsedMs: () => 0,

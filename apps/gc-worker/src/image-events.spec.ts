@@ -9,17 +9,22 @@ let events: ImageEvents;
 
 /** Images of which the worker has not told yet that it removed them. */
 let removed: string[];
+let containersRemoved: string[];
 
 beforeEach(() => {
   worker = new FakeWorker();
   removed = [];
+  containersRemoved = [];
   events = new ImageEvents({
     nodeName: 'node-a.example',
     hints: worker.hints,
     store: worker.store,
-    settleRemovals: () => {
-      worker.store.forget(removed.splice(0));
+    settleRemovals: (imageId) => {
+      if (!removed.includes(imageId)) return;
+      removed = removed.filter((id) => id !== imageId);
+      worker.store.forget([imageId]);
     },
+    containerRemoved: (containerId) => containersRemoved.push(containerId),
     now: worker.now,
   });
 });
@@ -67,7 +72,9 @@ describe('ImageEvents', () => {
       'stowage.event.node-a_example.image.pull-failed',
       'stowage.event.node-a_example.image.ensured',
       'stowage.event.node-a_example.image.removed',
+      'stowage.event.node-a_example.container.creation-started',
       'stowage.event.node-a_example.container.created',
+      'stowage.event.node-a_example.container.removed',
     ]);
   });
 
@@ -124,29 +131,87 @@ describe('ImageEvents', () => {
     ]);
   });
 
+  const removedByOther = (repoTags: string[] = []) => ({
+    imageId: 'sha256:n',
+    repoTags,
+    repoDigests: [],
+    removedBy: 'image-service',
+    reason: 'request' as const,
+  });
+
   it('does not tell an image as vanished that another service said it removed', async () => {
     await detect();
     worker.takeEvents();
-    const removed = {
-      imageId: 'sha256:n',
-      repoTags: [],
-      repoDigests: [],
-      removedBy: 'image-service',
-      reason: 'request',
-    };
-    expect(events.received(message('ImageRemoved', removed))).toBe(true);
+    expect(events.received(message('ImageRemoved', removedByOther()))).toBe(true);
     worker.runtime.images = [];
     await worker.detector().detect({ signal });
     expect(worker.takeEvents()).toEqual([]);
+    expect(worker.store.images().size).toBe(0);
   });
 
-  it('tells first what it removed itself, when another service says that it removed the same', async () => {
+  it('keeps the ages of an image that the runtime lists, however often others say they removed it', async () => {
     await detect();
-    removed = ['sha256:n'];
-    const other = { imageId: 'sha256:n', repoTags: [], repoDigests: [], reason: 'request' };
-    events.received(message('ImageRemoved', { ...other, removedBy: 'image-service' }));
-    expect(removed).toEqual([]);
-    expect(worker.store.images().size).toBe(0);
+    worker.takeEvents();
+    for (let second = 1; second <= 60; second += 1) {
+      worker.clock += 1000;
+      events.received(message('ImageRemoved', removedByOther(['docker.io/library/nginx:latest'])));
+      await detect();
+    }
+    expect(worker.takeEvents()).toEqual([]);
+    expect(worker.store.images().get('sha256:n')?.firstDetected).toBe(now);
+    // Should it vanish without anybody saying so later, that is told.
+    worker.clock += minutes(5);
+    events.received(message('ImageEnsured', { ...names, imageId: 'sha256:n' }));
+    worker.runtime.images = [];
+    await worker.detector().detect({ signal });
+    expect(worker.takeEvents()).toEqual(['ImageRemoved sha256:n']);
+  });
+
+  it('takes holds as far as they are allowed, each in one write of its own', async () => {
+    const written: number[] = [];
+    jest
+      .spyOn(worker.store, 'setHolds')
+      .mockImplementation((holds) => void written.push(holds.size));
+    for (let at = 0; at < 3000; at += 1) {
+      const holdUntil = new Date(now + minutes(at + 1)).toISOString();
+      events.received(
+        message('ImageEnsured', {
+          ...names,
+          reference: `r.example/${at}:1`,
+          imageId: 'x',
+          holdUntil,
+        }),
+      );
+    }
+    // The name of its own and the id, whose hold is prolonged.
+    expect(new Set(written)).toEqual(new Set([2]));
+    expect(worker.refused).toEqual([]);
+    const holdUntil = '9999-12-31T23:59:59Z';
+    events.received(message('ImageEnsured', { ...names, imageId: 'sha256:n', holdUntil }));
+    expect((await detect())?.protections).toBeUndefined();
+    expect(worker.refused).toEqual([{ kind: 'hold', reason: 'too-long' }]);
+  });
+
+  it('keeps the images of a container from when it is asked for, until it is there', async () => {
+    await detect();
+    const container = { podSandboxId: 's1', name: 'web', attempt: 0, observedBy: 'call' as const };
+    const asked = { ...container, image: { reference: 'nginx' } };
+    events.received(message('ContainerCreationStarted', asked, 'runtime-gateway'));
+    expect((await detect())?.protections).toMatchObject([{ rule: 'container-creating' }]);
+    const created = { ...container, containerId: 'c1', image: { reference: 'nginx' } };
+    events.received(message('ContainerCreated', created, 'runtime-gateway'));
+    expect((await detect())?.protections).toBeUndefined();
+    const mounting = { ...asked, image: { reference: 'other' }, volumeImages: [asked.image] };
+    events.received(message('ContainerCreationStarted', mounting, 'runtime-gateway'));
+    expect((await detect())?.protections).toMatchObject([{ rule: 'container-creating' }]);
+  });
+
+  it('hears of removed containers from whoever saw the removal, not from a listing', () => {
+    for (const observedBy of ['call', 'runtime-event', 'listing'] as const) {
+      const data = { containerId: observedBy, podSandboxId: 's1', observedBy };
+      events.received(message('ContainerRemoved', data, 'runtime-gateway'));
+    }
+    expect(containersRemoved).toEqual(['call', 'runtime-event']);
   });
 
   it('leaves its own events and what it does not understand alone', async () => {
@@ -162,5 +227,8 @@ describe('ImageEvents', () => {
     expect(worker.store.images().size).toBe(1);
     expect(events.received(Buffer.from('{"type":"io.stowage.node.v9.Later"}'))).toBe(false);
     expect(events.received(Buffer.from('no json'))).toBe(false);
+    const elsewhere = message('ImagePulled', pulled).toString().replace('node-a', 'node-b');
+    expect(events.received(Buffer.from(elsewhere))).toBe(false);
+    expect(worker.store.images().get('sha256:n')?.lastUsed).toBeNull();
   });
 });

@@ -13,9 +13,11 @@ export interface EventConnection {
 export interface ImageEventsParts {
   readonly nodeName: string;
   readonly hints: ImageHints;
-  readonly store: Pick<ImageRecordStore, 'images' | 'used' | 'pulled' | 'forget' | 'setHolds'>;
-  /** Brings the records up to date with removals of our own, so that an image that comes back gets a record of its own. */
-  readonly settleRemovals: () => void;
+  readonly store: Pick<ImageRecordStore, 'images' | 'used' | 'pulled' | 'setHolds'>;
+  /** Hears that a container was removed. */
+  readonly containerRemoved: (containerId: string) => void;
+  /** Tells the removal of this image, if it is one of our own not told yet, so that an image that comes back gets a record of its own. */
+  readonly settleRemovals: (imageId: string) => void;
   readonly now: () => number;
 }
 
@@ -38,7 +40,9 @@ export class ImageEvents {
       eventFilter({ node, name: 'ImagePullFailed' }),
       eventFilter({ node, name: 'ImageEnsured' }),
       eventFilter({ node, name: 'ImageRemoved' }),
+      eventFilter({ node, name: 'ContainerCreationStarted' }),
       eventFilter({ node, name: 'ContainerCreated' }),
+      eventFilter({ node, name: 'ContainerRemoved' }),
     ];
     for (const filter of filters) {
       connection.subscribe(filter, {
@@ -57,6 +61,8 @@ export class ImageEvents {
     } catch {
       return false;
     }
+    // What another node says of its images says nothing of ours.
+    if (event.node !== this.parts.nodeName) return false;
     this.handle(event);
     return event.app !== 'gc-worker' && ['ImagePulled', 'ImageRemoved'].includes(event.name);
   }
@@ -68,7 +74,7 @@ export class ImageEvents {
     switch (event.name) {
       case 'ImagePullStarted': {
         const { pullId, reference, requestedReference, holdUntil } = event.data;
-        hints.pullStarted(pullId, [reference, requestedReference], at);
+        hints.pullStarted(pullId, [reference, requestedReference], at, now());
         this.hold([reference], holdUntil);
         break;
       }
@@ -94,41 +100,57 @@ export class ImageEvents {
         break;
       }
       case 'ImageRemoved':
-        // Whoever removed it has said so: it is not to be told again as vanished.
         if (event.app !== 'gc-worker') this.removed(event.data.imageId, at);
         break;
       case 'ContainerCreated': {
         const { imageId } = event.data.image;
         if (imageId !== undefined) this.used(imageId, at);
+        hints.creationEnded(creationKey(event.data));
         break;
       }
+      case 'ContainerCreationStarted': {
+        const { image, volumeImages = [] } = event.data;
+        const references = [image, ...volumeImages].flatMap(
+          ({ reference, userSpecifiedReference, imageId }) =>
+            present([reference, userSpecifiedReference, imageId]),
+        );
+        hints.creationStarted(creationKey(event.data), references, at, now());
+        break;
+      }
+      case 'ContainerRemoved':
+        // A listing saw only what a listing shows, which is just what is not believed at once.
+        if (event.data.observedBy !== 'listing')
+          this.parts.containerRemoved(event.data.containerId);
+        break;
       default:
     }
   }
 
   private used(imageId: string, at: number): void {
     const { hints, store, settleRemovals } = this.parts;
-    settleRemovals();
+    settleRemovals(imageId);
     if (!store.used(imageId, at)) hints.usedBeforeDetection(imageId, at);
   }
 
-  /** An image that was detected or used after its removal is there again: its record stays. */
+  /**
+   * Whoever removed an image has said so, and it is not told again as vanished. Its record stays until the runtime does not list it any
+   * more: a removal may have taken one of its names only, or have been refused.
+   */
   private removed(imageId: string | undefined, at: number): void {
-    const { store, settleRemovals } = this.parts;
-    settleRemovals();
-    const record = imageId === undefined ? undefined : store.images().get(imageId);
-    if (record === undefined) return;
-    const lastSeen = Math.max(record.firstDetected ?? -Infinity, record.lastUsed ?? -Infinity);
-    if (lastSeen <= at) store.forget([record.imageId]);
+    const { hints, store } = this.parts;
+    if (imageId !== undefined && store.images().has(imageId)) hints.removedByOther(imageId, at);
   }
 
   private hold(names: readonly string[], until: string | undefined): void {
     if (until === undefined) return;
     const { hints, store, now } = this.parts;
-    hints.hold(names, Date.parse(until));
-    store.setHolds(hints.heldNames(now()));
+    store.setHolds(hints.hold(names, Date.parse(until), now()));
   }
 }
+
+/** Tells the creation of one container from others; nothing else links its events. */
+const creationKey = (data: { podSandboxId: string; name?: string; attempt?: number }): string =>
+  JSON.stringify([data.podSandboxId, data.name, data.attempt]);
 
 const present = (names: readonly (string | undefined)[]): string[] =>
   names.filter((name) => name !== undefined);

@@ -7,44 +7,140 @@ interface PullInProgress {
   readonly names: readonly string[];
 }
 
+interface ContainerCreation {
+  /** References of the images that the container is to have. */
+  readonly references: readonly string[];
+  readonly since: number;
+}
+
+export interface ImageHintsOptions {
+  /** A pull that has not ended after this long counts as lost. */
+  readonly maxPullMs: number;
+  /** A hold that ends later than this from now is refused. */
+  readonly maxHoldMs: number;
+  /** Entries of each kind that are remembered. */
+  readonly maxEntries?: number;
+  /** Called for each hint that was not taken: of holds, pulls and creations those that are there stay. */
+  readonly refused?: (hint: RefusedHint) => void;
+}
+
+/** A hint that was not taken, and why. */
+export interface RefusedHint {
+  readonly kind: 'hold' | 'pull' | 'creation';
+  readonly reason: 'too-long' | 'too-many';
+}
+
 /**
- * What other services said about images that the runtime cannot say: pulls that run and holds. Hints only: without
- * them collection decides from the runtime alone. Plain state; times are milliseconds since the epoch.
+ * Time after which a container that was asked for is listed or not going to be: kubelet's time limit of a call to the runtime.
+ */
+const maxCreationMs = 120_000;
+
+/**
+ * What other services said about images that the runtime cannot say: pulls that run, containers that are asked for, holds. Hints only:
+ * without them collection decides from the runtime alone. Each takes constant time. Plain state; times are milliseconds since the epoch.
  */
 export class ImageHints {
   private readonly pulls = new Map<string, PullInProgress>();
+  /** Ids of the pulls that run, by the names of what they pull. */
+  private readonly pullsByName = new Map<string, Set<string>>();
   /** Pulls that ended of late: their start may be told once more, or after their end. */
   private readonly ended = new Map<string, true>();
+  private readonly creations = new Map<string, ContainerCreation>();
   private readonly holds = new Map<string, number>();
   private readonly uses = new Map<string, number>();
   private readonly facts = new Map<string, PullFacts>();
+  /** When other services said that they removed an image, by its id. */
+  private readonly removals = new Map<string, number>();
+  private readonly maxEntries: number;
 
-  /** `maxPullMs`: a pull that has not ended after this long counts as lost. `maxEntries` bounds memory. */
-  constructor(
-    private readonly maxPullMs: number,
-    private readonly maxEntries = 10_000,
-  ) {}
+  constructor(private readonly options: ImageHintsOptions) {
+    this.maxEntries = options.maxEntries ?? 10_000;
+  }
 
-  pullStarted(pullId: string, names: readonly string[], since: number): void {
-    if (this.ended.has(pullId)) return;
-    bounded(this.pulls, this.maxEntries);
+  /** A pull began; `now` bounds how many are believed to run. */
+  pullStarted(pullId: string, names: readonly string[], since: number, now = since): void {
+    if (this.ended.has(pullId) || this.pulls.has(pullId)) return;
+    this.dropOldest(this.pulls, now - this.options.maxPullMs, (id) => {
+      this.endPull(id);
+    });
+    if (this.pulls.size >= this.maxEntries) {
+      this.refuse({ kind: 'pull', reason: 'too-many' });
+      return;
+    }
     this.pulls.set(pullId, { reference: names[0] ?? pullId, since, names });
+    for (const name of names) {
+      const ids = this.pullsByName.get(name);
+      if (ids === undefined) this.pullsByName.set(name, new Set([pullId]));
+      else ids.add(pullId);
+    }
   }
 
   pullEnded(pullId: string): void {
-    this.pulls.delete(pullId);
+    this.endPull(pullId);
     bounded(this.ended, this.maxEntries);
     this.ended.set(pullId, true);
   }
 
-  /** Keeps images of these names until then; a later hold of the same name replaces an earlier end only upwards. */
-  hold(names: readonly string[], until: number): void {
-    for (const name of names) {
-      const known = this.holds.get(name) ?? -Infinity;
-      if (until <= known) continue;
-      bounded(this.holds, this.maxEntries);
-      this.holds.set(name, until);
+  private endPull(pullId: string): void {
+    for (const name of this.pulls.get(pullId)?.names ?? []) {
+      const ids = this.pullsByName.get(name);
+      ids?.delete(pullId);
+      if (ids?.size === 0) this.pullsByName.delete(name);
     }
+    this.pulls.delete(pullId);
+  }
+
+  /** A container of these images was asked for at `since`; `key` tells it from others. */
+  creationStarted(key: string, references: readonly string[], since: number, now: number): void {
+    if (now - since >= maxCreationMs) return;
+    this.dropOldest(this.creations, now - maxCreationMs, (id) => this.creations.delete(id));
+    if (this.creations.size >= this.maxEntries) {
+      this.refuse({ kind: 'creation', reason: 'too-many' });
+      return;
+    }
+    this.creations.set(key, { references, since });
+  }
+
+  /** The container is there: the runtime lists it. */
+  creationEnded(key: string): void {
+    this.creations.delete(key);
+  }
+
+  /** Containers that were asked for and may not be listed yet. */
+  creationsAt(now: number): readonly ContainerCreation[] {
+    if (this.creations.size === 0) return [];
+    return [...this.creations.values()].filter(({ since }) => now - since < maxCreationMs);
+  }
+
+  /**
+   * Keeps images of these names until then; a later hold of the same name replaces an earlier end only upwards. Returns the names whose end
+   * is another now, to be remembered over a restart.
+   */
+  hold(names: readonly string[], until: number, now: number): ReadonlyMap<string, number> {
+    const taken = new Map<string, number>();
+    if (until <= now) return taken;
+    if (!(until - now <= this.options.maxHoldMs)) {
+      this.refuse({ kind: 'hold', reason: 'too-long' });
+      return taken;
+    }
+    for (const name of names) {
+      const known = this.holds.get(name);
+      if (known !== undefined && until <= known) continue;
+      if (known === undefined && this.holds.size >= this.maxEntries) {
+        this.refuse({ kind: 'hold', reason: 'too-many' });
+        continue;
+      }
+      this.holds.set(name, until);
+      taken.set(name, until);
+    }
+    return taken;
+  }
+
+  /** Forgets holds that have passed; their names. */
+  dropPassedHolds(now: number): readonly string[] {
+    const passed = [...this.holds].filter(([, until]) => until <= now).map(([name]) => name);
+    for (const name of passed) this.holds.delete(name);
+    return passed;
   }
 
   /** Remembers the use of an image that has no record yet. */
@@ -75,40 +171,73 @@ export class ImageHints {
     return pulled;
   }
 
-  /** Holds that have not passed, to be remembered over a restart. */
-  heldNames(now: number): ReadonlyMap<string, number> {
-    for (const [name, until] of this.holds) if (until <= now) this.holds.delete(name);
-    return this.holds;
+  /** Another service said that it removed the image then. Only the runtime's list says whether it is gone. */
+  removedByOther(imageId: string, at: number): void {
+    bounded(this.removals, this.maxEntries);
+    this.removals.set(imageId, at);
+  }
+
+  /** When another service said that it removed the image, after `since`; it is told once. */
+  takeRemoval(imageId: string, since: number): number | undefined {
+    const at = this.removals.get(imageId);
+    this.removals.delete(imageId);
+    return at !== undefined && at >= since ? at : undefined;
   }
 
   /** The clock was set by so much. Ends of holds stay: they were given as times of day by others. */
   shiftTimes(byMs: number): void {
     for (const [id, pull] of this.pulls) this.pulls.set(id, { ...pull, since: pull.since + byMs });
-    for (const [id, at] of this.uses) this.uses.set(id, at + byMs);
+    for (const [id, creation] of this.creations) {
+      this.creations.set(id, { ...creation, since: creation.since + byMs });
+    }
+    for (const times of [this.uses, this.removals]) {
+      for (const [id, at] of times) times.set(id, at + byMs);
+    }
   }
 
-  /** Reasons to keep an image now. */
+  /** Reasons to keep an image now, those of containers that are asked for left out. */
   protections(
     { imageId, repoTags, repoDigests }: Pick<ListedImage, 'imageId' | 'repoTags' | 'repoDigests'>,
     now: number,
   ): Protection[] {
     if (this.pulls.size === 0 && this.holds.size === 0) return [];
-    const names = new Set([imageId, ...repoTags, ...repoDigests]);
+    const names = [imageId, ...repoTags, ...repoDigests];
     const found: Protection[] = [];
-    for (const [pullId, pull] of this.pulls) {
-      if (now - pull.since > this.maxPullMs) {
-        this.pulls.delete(pullId);
-      } else if (pull.names.some((name) => names.has(name))) {
-        found.push({ rule: 'pull-in-progress', reference: pull.reference, since: pull.since });
+    const pullIds = new Set(names.flatMap((name) => [...(this.pullsByName.get(name) ?? [])]));
+    for (const pullId of pullIds) {
+      const pull = this.pulls.get(pullId);
+      if (pull === undefined) continue;
+      const { reference, since } = pull;
+      if (now - since > this.options.maxPullMs) {
+        this.endPull(pullId);
+        continue;
       }
+      found.push({ rule: 'pull-in-progress', reference, since });
+      break;
     }
-    const until = Math.max(...[...names].map((name) => this.holds.get(name) ?? -Infinity));
+    const until = Math.max(...names.map((name) => this.holds.get(name) ?? -Infinity));
     if (until > now) found.push({ rule: 'held', until });
     return found;
   }
+
+  private refuse(hint: RefusedHint): void {
+    this.options.refused?.(hint);
+  }
+
+  /** Drops entries from the front that began before `until`: they came in about that order, and each goes once. */
+  private dropOldest(
+    entries: ReadonlyMap<string, { since: number }>,
+    until: number,
+    drop: (key: string) => void,
+  ): void {
+    for (const [key, { since }] of entries) {
+      if (since >= until) return;
+      drop(key);
+    }
+  }
 }
 
-/** Makes room for one more entry; the oldest goes. */
+/** Makes room for one more entry; the oldest goes. What is lost so costs a hint, and protects nothing. */
 function bounded(entries: Map<string, unknown>, maxEntries: number): void {
   if (entries.size < maxEntries) return;
   const [oldest] = entries.keys();

@@ -16,13 +16,22 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
     container(`c${at}`, worker.runtime.images[at * 2]!.imageId),
   );
   let availableBytes = 10_000_000;
+  const removed = new Set<string>();
+  let lists = 0;
   const runner = new CollectionRunner({
     policy: policy(),
     runtime: {
       storedBytes: () => Promise.resolve(undefined),
+      listImages: () => {
+        lists += 1;
+        return Promise.resolve(
+          worker.runtime.images.filter(({ imageId }) => !removed.has(imageId)),
+        );
+      },
       removeImage: async (imageId) => {
         // As a runtime does, but without a copy of the whole list for each removal.
         worker.runtime.calls.push(`removeImage ${imageId}`);
+        removed.add(imageId);
         availableBytes += 100;
         return Promise.resolve();
       },

@@ -34,6 +34,7 @@ export class GcMetrics {
   private readonly recordWriteErrors;
   private readonly recordsSetAside;
   private readonly written;
+  private readonly hintsRefused;
 
   private readonly everExceeded = new Map<string, Omit<ExceededMark, 'since'>>();
 
@@ -185,6 +186,16 @@ export class GcMetrics {
       help: 'Record files that could not be used (damaged, foreign, of a later version) and were begun anew.',
       registers,
     });
+    this.hintsRefused = new Counter({
+      name: 'stowage_gc_hints_refused_total',
+      help: 'Hints of events that were not taken: holds that end later than maxHold allows (too-long), and what was over the number that is remembered of each kind (too-many).',
+      labelNames: ['kind', 'reason'],
+      registers,
+    });
+    for (const kind of ['hold', 'pull', 'creation']) {
+      this.hintsRefused.inc({ kind, reason: 'too-many' }, 0);
+    }
+    this.hintsRefused.inc({ kind: 'hold', reason: 'too-long' }, 0);
     this.written = new Gauge({
       name: 'stowage_gc_records_written',
       help: '1 while the image records are on disk and would survive a restart, else 0.',
@@ -291,6 +302,10 @@ export class GcMetrics {
 
   policyReloaded(result: 'taken' | 'refused'): void {
     this.policyReloads.inc({ result });
+  }
+
+  hintRefused(hint: { kind: string; reason: string }): void {
+    this.hintsRefused.inc({ kind: hint.kind, reason: hint.reason });
   }
 
   recordWriteFailed(): void {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
 import { openSqlite, sqliteCode } from '@stowage/sqlite';
@@ -49,33 +49,50 @@ export async function lockRuntime(endpoint: string, log: LockLog): Promise<Runti
 /** Bytes of a unix socket's name (`sun_path`). */
 const socketNameLength = 108;
 
-async function lockName(socket: string, taken: () => Error): Promise<RuntimeLock> {
-  const server = createServer((connection) => connection.destroy());
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === 'EADDRINUSE'
-          ? taken()
-          : new Error(`the lock of the runtime cannot be taken: ${errorMessage(error)}`, {
-              cause: error,
-            }),
-      );
-    });
-    const digest = createHash('sha256').update(socket).digest('hex');
-    // In its full length: Node.js 20 fills a shorter name with zeros and later ones do not, and these are two names.
-    const name = `\0stowage-gc-worker-${digest}`.padEnd(socketNameLength, '\0');
-    server.listen({ path: name }, resolve);
-  });
-  server.unref();
-  return {
-    release: () =>
-      new Promise((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-      }),
-  };
+/**
+ * Names of the lock in the abstract name space, the first of them without fail. A name is what the kernel gets: libuv 1.46 (Node.js 20) fills
+ * a shorter one with NUL bytes, later ones do not, and 1.47 to 1.50 refuse NUL bytes. So the name has its full length without any. Where libuv
+ * takes it, the name that earlier versions of gc-worker take is held as well; elsewhere the lock on the file keeps them off.
+ */
+function socketNames(socket: string): [string, string] {
+  const name = `\0stowage-gc-worker-${createHash('sha256').update(socket).digest('hex')}`;
+  return [name.padEnd(socketNameLength, '.'), name.padEnd(socketNameLength, '\0')];
 }
+
+async function lockName(socket: string, taken: () => Error): Promise<RuntimeLock> {
+  const [name, formerName] = socketNames(socket);
+  const servers: Server[] = [];
+  const release = async () => {
+    await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  };
+  try {
+    servers.push(await listen(name));
+    const former = await listen(formerName).catch((error: unknown) => {
+      if (codeOf(error) !== 'EINVAL') throw error;
+    });
+    if (former !== undefined) servers.push(former);
+  } catch (error) {
+    await release();
+    if (codeOf(error) === 'EADDRINUSE') throw taken();
+    const text = `the lock of the runtime cannot be taken: ${errorMessage(error)}`;
+    throw new Error(text, { cause: error });
+  }
+  return { release };
+}
+
+/** Listens on an abstract socket, without keeping the process alive. */
+function listen(name: string): Promise<Server> {
+  const server = createServer((connection) => connection.destroy());
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ path: name }, () => {
+      server.unref();
+      resolve(server);
+    });
+  });
+}
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 
 /**
  * Node.js cannot lock files, SQLite can: a transaction that never writes holds the kernel's lock on an empty file, and needs no disk

@@ -18,7 +18,10 @@ export const keepRules = [
   'sandbox-image',
   'exempt',
   'pull-in-progress',
+  'container-creating',
   'held',
+  'use-unknown',
+  'removal-paused',
   'recently-used',
   'min-age',
   'outside-window',
@@ -48,6 +51,8 @@ export interface PlanInput {
   /** When this process began to collect; counts only with `maxAgeStarts: 'after-max-age-of-uptime'`. */
   readonly collectingSince: number;
   readonly request?: CollectionRequest;
+  /** Images whose removal failed not long ago, with the reason in words; a request tries them all the same. */
+  readonly paused?: ReadonlyMap<string, string>;
 }
 
 /** Verdict on one image. */
@@ -118,6 +123,7 @@ const compareTimes = (a: number | null, b: number | null): number =>
  */
 export function planCollection(input: PlanInput): CollectionPlan {
   const { policy, now, request } = input;
+  const paused = request === undefined ? input.paused : undefined;
   const disks = input.disks
     .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
     .map((reading) => assessDisk(reading, policy));
@@ -180,6 +186,8 @@ export function planCollection(input: PlanInput): CollectionPlan {
   };
 
   function ageVerdict(image: PlanImage): PlannedImage {
+    const pause = paused?.get(image.imageId);
+    if (pause !== undefined) return keep(image, 'removal-paused', pause);
     const over = budget.refuses(image.sizeBytes);
     return over === undefined
       ? remove(image, 'max-age', ageText(image, input))
@@ -189,6 +197,8 @@ export function planCollection(input: PlanInput): CollectionPlan {
   function spaceVerdict(image: PlanImage): PlannedImage {
     const young = tooYoung(image, policy, now);
     if (young !== undefined) return keep(image, young.rule, young.why);
+    const pause = paused?.get(image.imageId);
+    if (pause !== undefined) return keep(image, 'removal-paused', pause);
     if (bytesToFree === undefined && isHeldBack) {
       return keep(image, 'outside-window', windowText(disks, policy));
     }
@@ -269,8 +279,12 @@ function protectionText(protection: Protection): string {
       return `exempt by ${protection.pattern}`;
     case 'pull-in-progress':
       return `a pull of ${protection.reference} has been running since ${timeText(protection.since)}`;
+    case 'container-creating':
+      return `a container of ${protection.reference} was asked for at ${timeText(protection.since)}`;
     case 'held':
       return `held until ${timeText(protection.until)}`;
+    case 'use-unknown':
+      return protection.reason;
   }
 }
 
@@ -279,7 +293,9 @@ function usersText(user: ImageUser, count: number): string {
     user.podName === undefined ? '' : ` of pod ${user.podNamespace ?? ''}/${user.podName}`;
   const what = user.as === 'container' ? 'container' : 'image volume of container';
   const others = count > 1 ? ` and ${count - 1} more` : '';
-  return `${what} ${user.containerName ?? user.containerId}${pod}${others}`;
+  const missing =
+    user.isMissing === true ? ', which is not listed any more and was not seen to be removed' : '';
+  return `${what} ${user.containerName ?? user.containerId}${pod}${missing}${others}`;
 }
 
 /** Counts what a collection removes against the policy's limits for one run. */

@@ -14,10 +14,11 @@ async function queries(...ids: string[]) {
   const readAll = async () => [...(await read()), { ...disk(50, '/containers'), role }];
   const imageUse = () => Promise.resolve(undefined);
   const disks = { read, readAll, imageUse, trends: () => new Map() };
+  const detector = worker.detector();
   const runner = new CollectionRunner({
     policy: policy(),
     runtime: worker.runtime,
-    detector: worker.detector(),
+    detector,
     disks,
     store: worker.store,
     publish: worker.publish,
@@ -46,6 +47,7 @@ async function queries(...ids: string[]) {
       runner,
       store: worker.store,
       disks,
+      detector,
       policy: { current: policy(), lastRefusal: () => undefined },
       imageList,
       nodeStatusMaxImages: 1,
@@ -82,19 +84,19 @@ describe('GcQueries', () => {
 
   it('images: in pages', async () => {
     const { answers } = await queries('c', 'a', 'b');
-    const first = answers.images({ limit: 2 });
+    const first = await answers.images({ limit: 2 });
     expect([first.total, first.images.map(({ imageId }) => imageId), first.next]).toEqual([
       3,
       ['a', 'b'],
       'b',
     ]);
-    const second = answers.images({ limit: 2, after: first.next });
+    const second = await answers.images({ limit: 2, after: first.next });
     expect([second.images.map(({ imageId }) => imageId), second.next]).toEqual([['c'], undefined]);
     expect(second.images[0]).toMatchObject({
       firstDetected: '2026-11-20T12:00:00.000Z',
       lastUsed: null,
     });
-    expect(() => answers.images({ after: 'x' })).toThrow('image "x" not found');
+    await expect(answers.images({ after: 'x' })).rejects.toThrow('image "x" not found');
   });
 
   it('images and status: without those that a collection has removed and not told yet', async () => {
@@ -105,7 +107,7 @@ describe('GcQueries', () => {
       if (imageId === 'b') {
         const isTold = worker.published.some(({ name }) => name === 'ImageRemoved');
         const { records } = await answers.status({ signal });
-        seen.push(isTold, answers.images({}).total, records.images);
+        seen.push(isTold, (await answers.images({})).total, records.images);
       }
       await remove(imageId);
     };

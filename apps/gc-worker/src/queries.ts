@@ -1,6 +1,7 @@
 import { NotFoundError } from '@stowage/errors';
 import type { CollectionOutcome, ImageOutcome } from './collect';
 import type { CollectionRunner } from './collection-runner';
+import type { ImageDetector } from './detect-images';
 import type { DiskWatch } from './disk-watch';
 import type { ImageList } from './image-list';
 import type { LivePolicy } from './live-policy';
@@ -39,6 +40,7 @@ interface Page {
 export interface GcQueriesParts {
   readonly runner: CollectionRunner;
   readonly store: ImageRecordStore;
+  readonly detector: Pick<ImageDetector, 'useStatus'>;
   readonly disks: Pick<DiskWatch, 'readAll' | 'trends'>;
   readonly imageList: Pick<ImageList, 'at' | 'nodeImages'>;
   readonly nodeStatusMaxImages: number;
@@ -69,9 +71,9 @@ export class GcQueries {
   }
 
   /** The records as of the last detection. */
-  images(page: Page) {
+  async images(page: Page) {
     const { runner, store } = this.parts;
-    runner.settle();
+    await runner.settle();
     const records = [...store.images().values()].sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
     const { entries, next } = cut(records, page);
     return {
@@ -106,7 +108,7 @@ export class GcQueries {
     } catch (error) {
       diskProblem = error instanceof Error ? error.message : String(error);
     }
-    runner.settle();
+    await runner.settle();
     const last = runner.lastOutcome();
     const { since, ...records } = store.status();
     return {
@@ -136,6 +138,7 @@ export class GcQueries {
         ...(since === undefined ? {} : { since: since.toISOString() }),
         images: store.images().size,
       },
+      use: this.parts.detector.useStatus(),
       lastCollection: last === undefined ? null : collection(last),
     };
   }

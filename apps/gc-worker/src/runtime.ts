@@ -1,5 +1,6 @@
 import type { ImageContent } from './image-contents';
 import type { ContainerUse } from './image-use';
+import type { ListedPod } from './known-containers';
 import type { ListedImage } from './records/apply-detection';
 import type { FileSystemRole } from './types';
 
@@ -19,6 +20,8 @@ export interface Runtime {
   listImages(options: { signal: AbortSignal }): Promise<ListedImage[]>;
   /** Containers in every state; `imageVolumes` is empty, ask {@link Runtime.imageVolumes}. */
   listContainers(options: { signal: AbortSignal }): Promise<ContainerUse[]>;
+  /** Pod sandboxes in every state. */
+  listPods(options: { signal: AbortSignal }): Promise<ListedPod[]>;
   /** References of the images a container mounts; undefined when the container is gone. */
   imageVolumes(
     containerId: string,

@@ -5,6 +5,8 @@ export interface ImageUser {
   readonly containerName?: string;
   readonly podNamespace?: string;
   readonly podName?: string;
+  /** The runtime does not list the container any more, but its removal was not seen: it may come back. */
+  readonly isMissing?: true;
 }
 
 /** What a pull by image-service took. */
@@ -62,7 +64,10 @@ export type Protection =
   | { readonly rule: 'sandbox-image'; readonly reference: string }
   | { readonly rule: 'exempt'; readonly pattern: string }
   | { readonly rule: 'pull-in-progress'; readonly reference: string; readonly since: number }
-  | { readonly rule: 'held'; readonly until: number };
+  | { readonly rule: 'container-creating'; readonly reference: string; readonly since: number }
+  | { readonly rule: 'held'; readonly until: number }
+  /** Who uses it cannot be known now. */
+  | { readonly rule: 'use-unknown'; readonly reason: string };
 
 /** An image as the planner looks at it. */
 export interface PlanImage extends ImageRecord {

@@ -157,9 +157,9 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
       this.policyCheck.ended(),
       this.listing.ended(),
     ]);
-    for (const runtime of runtimes) runtime.close();
     // A collection that a command began may still wait for a removal; those before it are told.
-    runner.settle();
+    await runner.settle();
+    for (const runtime of runtimes) runtime.close();
     store.close();
     await bus.close();
   }
@@ -169,7 +169,8 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     try {
       await runner.detect({ signal });
       health.report('detection', { state: 'ok' });
-      return undefined;
+      const again = runner.lookAgainInMs();
+      return again === undefined ? undefined : Math.min(again, config.detectionIntervalMs);
     } catch (error) {
       if (signal.aborted) return undefined;
       const reason = errorMessage(error);

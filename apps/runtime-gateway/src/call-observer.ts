@@ -3,6 +3,7 @@ import { StopContainerRequest } from '@stowage/cri-proto';
 import { grpcStatusCode, ResourceExhaustedError } from '@stowage/errors';
 import type { CallsInFlight } from './calls-in-flight';
 import type { EndedCall, Observing, OnCall } from './observing';
+import { onContainerCreation } from './on-container-creation';
 import { onCreateContainer } from './on-create-container';
 import { onRemoveContainer } from './on-remove-container';
 import { onRemovePodSandbox } from './on-remove-pod-sandbox';
@@ -63,6 +64,16 @@ export class CallObserver {
   started(method: string): void {
     const verb = verbOfPath.get(method);
     if (verb !== undefined) this.options.inFlight.started(verb);
+  }
+
+  /** The request of a call is there and on its way to the runtime. */
+  requested(method: string, request: Uint8Array): void {
+    if (verbOfPath.get(method) !== 'CreateContainer') return;
+    try {
+      onContainerCreation(request, this.options.observing);
+    } catch (error) {
+      this.options.onFailure('CreateContainer', error);
+    }
   }
 
   ended(call: ObservedCall): void {

@@ -98,6 +98,34 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     });
   });
 
+  it.each([{ imageRouting: 'false' }, { imageRouting: 'true' }])(
+    'publishes that a container is asked for while the runtime still creates it, imageRouting $imageRouting',
+    async ({ imageRouting }) => {
+      await start(
+        { runtimeName: 'another', runtimeVersion: '1' },
+        { STOWAGE_IMAGE_ROUTING: imageRouting },
+      );
+      let create = () => undefined as void;
+      runtime.creation = new Promise((resolve) => (create = resolve));
+      const running = runPod();
+      const asked = await events.waitFor(
+        'ContainerCreationStarted',
+        ({ node }) => node === `node-${runtimes}`,
+      );
+      expect(runtime.lives.size).toBe(0);
+      expect(asked.data).toMatchObject({
+        pod: { namespace: 'shop', name: 'cart-0', uid: 'u1' },
+        name: 'main',
+        image: { reference: 'team/app:1' },
+      });
+      create();
+      const { containerId } = await running;
+      await eventuallyPasses(() => {
+        expect(told(containerId)).toEqual(['ContainerCreated c call', 'ContainerStarted c call']);
+      });
+    },
+  );
+
   it('tells a stop that was asked for as such, although the stream shows it first', async () => {
     await start({ runtimeName: 'another', runtimeVersion: '1' });
     await reading();

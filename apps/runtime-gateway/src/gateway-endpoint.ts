@@ -26,12 +26,13 @@ const service = 'runtime-gateway';
 export function openGatewayEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
   packages: Pick<RuntimePackages, 'path' | 'bothSpoken'>,
-  observer: Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callEnded'>,
+  observer: Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callRequested' | 'callEnded'>,
   options: GatewayEndpointOptions,
 ): Promise<Endpoint> {
   const { listen, runtimeSocket, imageServiceSocket, calls, onLetGo } = options;
   const observing = {
     observe: (path: string) => observer.observes(path),
+    onRequest: (path, request) => observer.callRequested(path, request),
     onCall: (call) => observer.callEnded(call),
     calls: {
       started: (path) => {

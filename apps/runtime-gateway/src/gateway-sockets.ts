@@ -19,7 +19,7 @@ import type { RuntimePackages } from './runtime-packages';
 const activatedNames = { main: 'runtime', readonly: 'runtime-ro' } as const;
 type SocketName = keyof typeof activatedNames;
 
-type CallsOf = Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callEnded'>;
+type CallsOf = Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callRequested' | 'callEnded'>;
 
 /** The sockets of the gateway, which can be served before there is an observer. */
 export class GatewaySockets {
@@ -61,6 +61,7 @@ export class GatewaySockets {
     const observer: CallsOf = {
       observes: (path) => this.#observer?.observes(path) ?? false,
       callStarted: (path) => this.#observer?.callStarted(path),
+      callRequested: (path, request) => this.#observer?.callRequested(path, request),
       callEnded: (call) => this.#observer?.callEnded(call),
     };
     // The main socket last: an instance that is replaced ends when it sees that one taken over, and by then the

@@ -67,6 +67,14 @@ export interface LifecycleOptions {
 export class Lifecycle {
   constructor(private readonly options: LifecycleOptions) {}
 
+  /** A client asked for a container that does not exist yet. */
+  creationStarted(creation: Omit<EventData<'ContainerCreationStarted'>, 'observedBy'>): void {
+    this.#publish('ContainerCreationStarted', creation.image.reference, undefined, {
+      ...creation,
+      observedBy: 'call',
+    });
+  }
+
   sandbox(seen: SandboxSighting): void {
     const { objects } = this.options;
     const known = objects.sandbox(seen.id);

@@ -167,6 +167,10 @@ export class RuntimeObserver {
     this.#calls.started(method);
   }
 
+  callRequested(method: string, request: Uint8Array): void {
+    this.#calls.requested(method, request);
+  }
+
   callEnded(call: ObservedCall): void {
     this.#calls.ended(call);
   }

@@ -14,13 +14,17 @@ export class CallTap {
   constructor(
     maxMessageBytes: number,
     private readonly observed: ObservedBytes,
+    /** Called once, when the request message is there, whole. */
+    private readonly onRequest?: (request: Uint8Array) => void,
   ) {
     this.requestReader = new MessageReader(maxMessageBytes, { further: 'ignore' });
     this.responseReader = new MessageReader(maxMessageBytes, { further: 'ignore' });
   }
 
   request(chunk: Uint8Array): void {
+    if (this.requestReader.complete) return;
     this.collect(this.requestReader, chunk);
+    if (this.requestReader.complete) this.onRequest?.(this.requestReader.message());
   }
 
   response(chunk: Uint8Array): void {

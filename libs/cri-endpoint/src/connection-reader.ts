@@ -29,6 +29,8 @@ export interface ReaderListener {
   /** Whether the messages of `method` are wanted. */
   observe(method: string): boolean;
   onCall(call: ObservedCall): void;
+  /** The first request message of an observed call is there, whole. */
+  onRequest?(method: string, request: Uint8Array): void;
   onCallStarted(method: string): void;
   onCallEnded(call: CallSummary): void;
   /** The reader stopped following; it ignores all that comes. */
@@ -198,7 +200,7 @@ export class ConnectionReader {
         const call = this.calls.get(streamId);
         if (call === undefined) return;
         call.requestBytes += end - start;
-        if (call.request !== undefined) this.collect(call.request, input, start, end);
+        if (call.request !== undefined) this.collectRequest(call, call.request, input, start, end);
       },
       onDataEnd: (streamId, endStream) => {
         if (endStream) this.endRequest(streamId);
@@ -305,6 +307,20 @@ export class ConnectionReader {
   private endRequest(streamId: number): void {
     const call = this.calls.get(streamId);
     if (call !== undefined) call.requestEnded = true;
+  }
+
+  private collectRequest(
+    call: Call,
+    message: MessageReader,
+    input: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (message.complete) return;
+    this.collect(message, input, start, end);
+    if (message.complete) {
+      this.tell(() => this.listener.onRequest?.(call.method, message.message()));
+    }
   }
 
   private collect(message: MessageReader, input: Buffer, start: number, end: number): void {

@@ -37,12 +37,14 @@ describe.each([
   let endpoint: Endpoint;
   let client: TestClient;
   let summaries: CallSummary[];
+  let requests: string[];
   let reason: string | undefined;
 
   beforeEach(async () => {
     folder = temporaryFolder();
     server = await startTestServer(folder.file('rt.sock'));
     summaries = [];
+    requests = [];
     reason = undefined;
     endpoint = await start();
     client = new TestClient(endpoint.socketPath, authority);
@@ -53,13 +55,17 @@ describe.each([
       socketPath: folder.file('gw.sock'),
       unavailableReason: () => reason,
       calls: { ended: (call: CallSummary) => summaries.push(call) },
+      observe: () => true,
+      onRequest: (method: string, request: Uint8Array) => {
+        requests.push(`${method} ${Buffer.from(request).toString()}`);
+        throw new Error('an observer that fails');
+      },
+      onCall: () => undefined,
     };
     return kind === 'piped'
       ? createPipedEndpoint({
           ...shared,
           upstreamPath: server.socketPath,
-          observe: () => true,
-          onCall: () => undefined,
         })
       : createTerminatingEndpoint({
           ...shared,
@@ -303,6 +309,16 @@ describe.each([
       other.close();
       slow.cancel();
     });
+  });
+
+  it('reports the request of an observed call while the runtime still works on it', async () => {
+    const result = client.unary(methodPath('Hang'), 'who', { deadline: Date.now() + 5_000 });
+    await until('the request was reported', () => requests.length === 1);
+    expect(requests).toEqual([`${methodPath('Hang')} who`]);
+    expect(summaries).toEqual([]);
+    client.close();
+    await result;
+    expect(requests).toHaveLength(1);
   });
 
   describe('when the runtime is away', () => {

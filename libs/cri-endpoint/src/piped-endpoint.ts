@@ -22,6 +22,8 @@ export interface PipedEndpointOptions extends ListenOptions {
   readonly upstreamPath: string;
   /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
   observe(method: string): boolean;
+  /** The request message of an observed call is there, whole, and was sent on to the runtime. Must not throw. */
+  onRequest?(method: string, request: Uint8Array): void;
   /** An observed call has ended; called after the client has been sent its end. Must not throw. */
   onCall(call: ObservedCall): void;
   /** Every call, without its messages. */
@@ -76,6 +78,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
     new ConnectionReader(
       {
         observe: (method) => options.observe(method),
+        onRequest: (method, request) => options.onRequest?.(method, request),
         onCall: (call) => options.onCall(call),
         onCallStarted: (method) => {
           callsInFlight++;

@@ -43,6 +43,8 @@ export interface TerminatingEndpointOptions extends ListenOptions {
   admit?(method: string): RequestCheck | undefined;
   /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
   observe?(method: string): boolean;
+  /** The request message of an observed call that is forwarded is there, whole; called after it was sent on. */
+  onRequest?(method: string, request: Uint8Array): void;
   /** An observed call has ended, however it was answered; called after the client has been sent its end. */
   onCall?(call: ObservedCall): void;
   /** Largest message that is copied for {@link onCall}; default 1 MiB. All of a connection: 16 MiB. */
@@ -110,7 +112,12 @@ export async function createTerminatingEndpoint(
     const method = headers[':path'] ?? '';
     const startedAt = Date.now();
     const began = performance.now();
-    const tap = isObserved(method) ? new CallTap(maxObservedBytes, budgetOf(stream)) : undefined;
+    const tap = isObserved(method)
+      ? new CallTap(maxObservedBytes, budgetOf(stream), (request) => {
+          // The tap is asked before the bytes go on; nobody is to wait for an observer.
+          setImmediate(() => notify(() => options.onRequest?.(method, request)));
+        })
+      : undefined;
     notify(() => calls?.started?.(method));
     const ended = (
       servedBy: CallSummary['servedBy'],

@@ -1,5 +1,6 @@
 import type * as z from 'zod';
 import { containerCreatedV1 } from './container-created/v1';
+import { containerCreationStartedV1 } from './container-creation-started/v1';
 import { containerRemovedV1 } from './container-removed/v1';
 import { containerStartedV1 } from './container-started/v1';
 import { containerStoppedV1 } from './container-stopped/v1';
@@ -38,6 +39,7 @@ export const eventCatalog = {
   PodSandboxStarted: podSandboxStartedV1,
   PodSandboxStopped: podSandboxStoppedV1,
   PodSandboxRemoved: podSandboxRemovedV1,
+  ContainerCreationStarted: containerCreationStartedV1,
   ContainerCreated: containerCreatedV1,
   ContainerStarted: containerStartedV1,
   ContainerStopped: containerStoppedV1,

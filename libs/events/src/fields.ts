@@ -329,11 +329,16 @@ export const containerImage = z
   })
   .describe('The image the container runs.');
 
+/** Names of a container within its pod; it has them before it has an ID. */
+export const containerInPod = {
+  pod: pod.optional(),
+  name: text('Container name within the pod.').optional(),
+  attempt: count('How often the container was created before in this pod.').optional(),
+};
+
 /** Names of a container. */
 export const containerNames = {
   containerId: text('Container ID.'),
   podSandboxId: text('ID of its pod sandbox.').optional(),
-  pod: pod.optional(),
-  name: text('Container name within the pod.').optional(),
-  attempt: count('How often the container was created before in this pod.').optional(),
+  ...containerInPod,
 };

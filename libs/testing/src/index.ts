@@ -1,6 +1,7 @@
 export { eventually, eventuallyPasses, EventuallyTimeoutError } from './eventually';
 export type { EventuallyOptions } from './eventually';
 export { MissingPrerequisitesError } from './prerequisites';
+export { nodeProgram } from './node-program';
 export { freePort } from './ports';
 export { startStack } from './start-stack';
 export type {

@@ -55,7 +55,7 @@ export function applyDetection(
       pinned,
       runtimeHandler,
       firstDetected: detectTime,
-      lastUsed: usedBy.length > 0 ? now : null,
+      lastUsed: isSeenInUse(usedBy) ? now : null,
       usedBy,
       ...namespacesOf([], usedBy),
     };
@@ -73,6 +73,10 @@ export function applyDetection(
 
 const nobody: readonly ImageUser[] = [];
 
+/** A container that is missing keeps its image, but nobody saw it use it. */
+export const isSeenInUse = (usedBy: readonly ImageUser[]): boolean =>
+  usedBy.some(({ isMissing }) => isMissing !== true);
+
 /** The record itself where nothing changed, else one that shares with it what did not: thousands of images change little. */
 function renewed(
   before: ImageRecord,
@@ -81,7 +85,7 @@ function renewed(
   now: number,
 ): ImageRecord {
   const firstDetected = notAhead(before.firstDetected, now);
-  const lastUsed = usedBy.length > 0 ? now : notAhead(before.lastUsed, now);
+  const lastUsed = isSeenInUse(usedBy) ? now : notAhead(before.lastUsed, now);
   const sameUsers = sameImageUsers(before.usedBy, usedBy);
   const sameTags = sameTexts(before.repoTags, listed.repoTags);
   const sameDigests = sameTexts(before.repoDigests, listed.repoDigests);
@@ -121,7 +125,8 @@ export function sameImageUsers(a: readonly ImageUser[], b: readonly ImageUser[])
           user.as === other.as &&
           user.containerName === other.containerName &&
           user.podName === other.podName &&
-          user.podNamespace === other.podNamespace
+          user.podNamespace === other.podNamespace &&
+          user.isMissing === other.isMissing
         );
       }))
   );

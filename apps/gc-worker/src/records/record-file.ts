@@ -2,6 +2,7 @@ import { databaseCopy } from '@stowage/event-bus';
 import { isUnusable, openSqlite } from '@stowage/sqlite';
 import type { Database, Statement } from '@stowage/sqlite';
 import type { ExceededMark, ImageRecord, ImageUser, MarkKey } from '../types';
+import { isSeenInUse } from './apply-detection';
 import { checkUsable, migrate, UnusableRecordsError } from './schema';
 
 /** A removal that was begun and whose end is not recorded. */
@@ -261,10 +262,15 @@ export class RecordFile {
     this.run('DELETE FROM removal WHERE image_id = ?', imageId);
   }
 
-  replaceHolds(holds: ReadonlyMap<string, number>): void {
+  writeHolds(holds: ReadonlyMap<string, number>): void {
     this.database.transaction(() => {
-      this.database.exec('DELETE FROM hold');
       for (const [name, until] of holds) this.writeHold(name, until);
+    })();
+  }
+
+  dropHolds(names: readonly string[]): void {
+    this.database.transaction(() => {
+      for (const name of names) this.run('DELETE FROM hold WHERE name = ?', name);
     })();
   }
 
@@ -377,7 +383,7 @@ function markOf(row: MarkRow): RememberedMark {
 function recordOf(row: ImageRow, detectedAt: number | null): ImageRecord {
   const usedBy = JSON.parse(row.used_by) as ImageUser[];
   const lastUsed =
-    usedBy.length > 0 && detectedAt != null
+    isSeenInUse(usedBy) && detectedAt != null
       ? Math.max(detectedAt, row.last_used_ms ?? -Infinity)
       : row.last_used_ms;
   return {

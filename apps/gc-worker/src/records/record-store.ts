@@ -3,7 +3,7 @@ import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
 import { setAside, sqliteCode } from '@stowage/sqlite';
 import type { ExceededMark, ImageRecord, MarkKey, PullFacts } from '../types';
-import { sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
+import { isSeenInUse, sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
 import {
   isDamage,
   markName,
@@ -208,10 +208,17 @@ export class ImageRecordStore {
     return this.remembered.holds;
   }
 
+  /** Notes ends of holds that are new or another now. */
   setHolds(holds: ReadonlyMap<string, number>): void {
-    this.remembered.holds.clear();
+    if (holds.size === 0) return;
     for (const [name, until] of holds) this.remembered.holds.set(name, until);
-    this.write((file) => file.replaceHolds(holds));
+    this.write((file) => file.writeHolds(holds));
+  }
+
+  /** Forgets holds that have passed. */
+  dropHolds(names: readonly string[]): void {
+    for (const name of names) this.remembered.holds.delete(name);
+    this.write((file) => file.dropHolds(names));
   }
 
   /** Marks that are exceeded. */
@@ -454,7 +461,7 @@ const heldError = (stateDir: string): FailedPreconditionError =>
 
 /** Whether nothing changed but that it is still in use: then the time of the detection says when it was last. */
 const isOnlyUsedOn = (before: ImageRecord, now: ImageRecord): boolean =>
-  now.usedBy.length > 0 &&
+  isSeenInUse(now.usedBy) &&
   sameImageUsers(before.usedBy, now.usedBy) &&
   before.sizeBytes === now.sizeBytes &&
   before.pinned === now.pinned &&

@@ -4,8 +4,9 @@ import { Registry } from 'prom-client';
 import { ImageDetector, type ImageDetectorParts } from '../detect-images';
 import { stowageDifferences, type KubeletDifferences } from '../differences';
 import { ImageContents, type ImageContent } from '../image-contents';
-import { ImageHints } from '../image-hints';
+import { ImageHints, type RefusedHint } from '../image-hints';
 import type { ContainerUse } from '../image-use';
+import type { ListedPod } from '../known-containers';
 import { GcMetrics } from '../metrics';
 import type { Publish, PublishAll } from '../publish';
 import type { ListedImage } from '../records/apply-detection';
@@ -17,6 +18,7 @@ import { minutes, now } from './plan-fixtures';
 export class FakeRuntime implements Runtime {
   images: ListedImage[] = [];
   containers: ContainerUse[] = [];
+  pods: ListedPod[] = [];
   volumes: Record<string, string[] | undefined | Error> = {};
   sandbox: string | undefined | Error;
   contents: Record<string, ImageContent | Error> = {};
@@ -35,6 +37,10 @@ export class FakeRuntime implements Runtime {
 
   listContainers(): Promise<ContainerUse[]> {
     return this.answer('listContainers', this.containers);
+  }
+
+  listPods(): Promise<ListedPod[]> {
+    return this.answer('listPods', this.pods);
   }
 
   imageVolumes(containerId: string): Promise<readonly string[] | undefined> {
@@ -87,9 +93,18 @@ export class FakeWorker {
   jumpMs = 0;
   readonly runtime = new FakeRuntime();
   readonly published: Published[] = [];
+  /** Why it cannot be known who uses which image, as of the last look. */
+  useUnknown: string | undefined;
   private sequence = 1;
   readonly lines: { message: string; fields: object }[] = [];
-  readonly hints = new ImageHints(minutes(60));
+  readonly refused: RefusedHint[] = [];
+  readonly hints = new ImageHints({
+    maxPullMs: minutes(60),
+    maxHoldMs: 30 * 24 * minutes(60),
+    refused: (hint) => {
+      this.refused.push(hint);
+    },
+  });
   readonly registry = new Registry();
   readonly metrics = new GcMetrics(this.registry);
   readonly now = (): number => this.clock;
@@ -125,6 +140,11 @@ export class FakeWorker {
       hints: this.hints,
       exempt: () => undefined,
       contents: this.contents,
+      sandboxImage: '',
+      lostContainerWaitMs: 30_000,
+      useUnknown: (reason) => {
+        this.useUnknown = reason;
+      },
       needsLabels: false,
       regretWindowMs: minutes(60),
       differences: { ...stowageDifferences, ...differences },

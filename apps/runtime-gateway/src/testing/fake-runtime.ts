@@ -33,17 +33,21 @@ export class FakeRuntime {
   readonly lives = new Map<string, Life>();
   /** Containers are gone once their stop is answered, as after a removal that comes at once. */
   removeWhenStopped = false;
+  /** Answers to CreateContainer wait for this. */
+  creation: Promise<void> = Promise.resolve();
   readonly #grpc = new Server();
   readonly #readers = new Set<ServerWritableStream<unknown, unknown>>();
   #ids = 0;
 
   private constructor(readonly identity: { runtimeName: string; runtimeVersion: string }) {
-    const unary = (name: string, answer: (request: never) => object) => {
+    const unary = (name: string, answer: (request: never) => object | Promise<object>) => {
       const { requestType, responseType } = this.#types(name);
       this.#grpc.register(
         `/runtime.v1.RuntimeService/${name}`,
         (call: ServerUnaryCall<never, unknown>, reply: sendUnaryData<unknown>) => {
-          reply(null, responseType.fromPartial(answer(call.request)));
+          void Promise.resolve(answer(call.request)).then((partial) => {
+            reply(null, responseType.fromPartial(partial));
+          });
         },
         (message) => Buffer.from(responseType.encode(message).finish()),
         (bytes) => requestType.decode(bytes) as never,
@@ -70,7 +74,8 @@ export class FakeRuntime {
     });
     unary(
       'CreateContainer',
-      ({ podSandboxId, config }: { podSandboxId: string; config: object }) => {
+      async ({ podSandboxId, config }: { podSandboxId: string; config: object }) => {
+        await this.creation;
         const id = this.#newId('c');
         const both = { id, ...config, createdAt: now(), imageRef: `sha256:${'2b'.repeat(32)}` };
         this.lives.set(id, {
