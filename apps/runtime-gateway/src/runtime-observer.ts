@@ -64,7 +64,8 @@ export class RuntimeObserver {
   constructor(private readonly options: RuntimeObserverOptions) {
     const { runtime, publish, file, listener, now, signal, log } = options;
     const startedAtMs = now();
-    const observingSinceMs = file.moment('observing-since') ?? startedAtMs;
+    // A clock that was ahead and was set right must not make everything since look old.
+    const observingSinceMs = Math.min(file.moment('observing-since') ?? startedAtMs, startedAtMs);
     file.setMoment('observing-since', observingSinceMs);
 
     this.objects = new KnownObjects({
@@ -127,6 +128,7 @@ export class RuntimeObserver {
             {
               runtime,
               objects: this.objects,
+              now,
               sightings,
               onLeft: (id, error) => this.#failed('listing', error, { id }),
             },
@@ -136,6 +138,7 @@ export class RuntimeObserver {
       onAvailability: (availability) => outage.changed(availability),
       availabilityTold: () => outage.settled(),
       signal,
+      observingSinceMs,
       relistIntervalMs: options.relistIntervalMs,
       runtimeEvents: options.runtimeEvents,
       log,
