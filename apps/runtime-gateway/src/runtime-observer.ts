@@ -31,10 +31,7 @@ export interface ObserverListener {
 export interface RuntimeObserverOptions {
   readonly runtime: RuntimeServiceClient;
   readonly publish: Publish;
-  readonly file: Pick<
-    ObjectsFile,
-    'remembered' | 'put' | 'drop' | 'moment' | 'setMoment' | 'retry'
-  >;
+  readonly file: Pick<ObjectsFile, 'remembered' | 'put' | 'drop' | 'moment' | 'setMoment'>;
   readonly listener: ObserverListener;
   readonly log: {
     debug(fields: object, message: string): void;
@@ -143,10 +140,7 @@ export class RuntimeObserver {
       runtimeEvents: options.runtimeEvents,
       log,
       metrics: {
-        listed: (result, durationMs) => {
-          listener.listed(result, durationMs);
-          file.retry();
-        },
+        listed: (result, durationMs) => listener.listed(result, durationMs),
         streaming: (isStreaming) => listener.streaming(isStreaming),
         failed: (error) => this.#failed('runtime-event', error),
       },
