@@ -256,7 +256,7 @@ describe('runtime-gateway where calls have to be changed', () => {
       }
       expect(pulled).toEqual(['/runtime.v1.ImageService/PullImage']);
       expect(await version(gateway.socket, 'v1alpha2')).toMatchObject({
-        runtimeApiVersion: 'v1alpha2',
+        runtimeName: 'containerd',
       });
     });
 
