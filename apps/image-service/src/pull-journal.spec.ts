@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { eventually } from '@stowage/testing';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openPullJournal } from './pull-journal';
@@ -130,5 +131,24 @@ describe('openPullJournal', () => {
     expect(problems).toHaveLength(1);
     expect(String(problems[0])).toContain('pulls.db is not kept: Cannot open database');
     stateDir = path.dirname(stateDir);
+  });
+
+  it('keeps pulls again once the file can be made, and what an earlier run left until the next start', async () => {
+    open().began({ ...pull, id: 'left' });
+    const root = stateDir;
+    opened.splice(0).forEach((journal) => journal.close());
+    const aside = `${root}-aside`;
+    renameSync(root, aside);
+    const journal = open();
+    expect(journal.unfinished).toEqual([]);
+    renameSync(aside, root);
+    let pulls = 0;
+    await eventually(() => {
+      journal.began({ ...pull, id: `p${(pulls += 1)}` });
+      return readdirSync(root).some((name) => name.endsWith('-wal'));
+    });
+    nextSequence += 1;
+    expect(problems).toHaveLength(1);
+    expect(open().unfinished.map(({ pull: { id } }) => id)).toEqual(['left', `p${pulls}`]);
   });
 });

@@ -46,6 +46,9 @@ export interface OpenPullJournal extends PullJournal {
   close(): void;
 }
 
+/** While the file cannot be opened it is tried again at most this often, milliseconds. */
+const retryAfterMs = 1000;
+
 interface Row {
   readonly id: string;
   readonly started_ms: number;
@@ -75,33 +78,51 @@ const content: StateFileContent = {
 export function openPullJournal(settings: PullJournalSettings): OpenPullJournal {
   const { nextSequence, problem, now = () => new Date() } = settings;
   const file = path.join(settings.stateDir, 'pulls.db');
+  const firstSequence = nextSequence();
   let db: Database | undefined;
+  let statements: ReturnType<typeof prepare> | undefined;
   let hasTold = false;
+  let isClosed = false;
+  let lookedAt = performance.now();
   const quietly = <T>(work: (db: Database) => T): T | undefined => {
     try {
-      return db === undefined ? undefined : work(db);
+      if (db === undefined) return undefined;
+      const result = work(db);
+      hasTold = false;
+      return result;
     } catch (error) {
       if (!hasTold) problem(error);
       hasTold = true;
       return undefined;
     }
   };
-  try {
+  const open = (): UnfinishedPull[] => {
     db = openFile(file, settings);
+    const found = quietly((opened) => readUnfinished(opened, firstSequence)) ?? [];
+    statements = quietly(prepare);
+    return found;
+  };
+  /** A disk that took no writes at the start may take them now. What an earlier run left is told by the next start then. */
+  const openLate = (): void => {
+    if (db !== undefined || isClosed || performance.now() - lookedAt < retryAfterMs) return;
+    lookedAt = performance.now();
+    try {
+      open();
+    } catch {
+      // Said at the start.
+    }
+  };
+  let unfinished: UnfinishedPull[] = [];
+  try {
+    unfinished = open();
   } catch (error) {
     problem(new Error(`${file} is not kept: ${errorMessage(error)}`, { cause: error }));
   }
-  const unfinished = quietly((open) => readUnfinished(open, nextSequence())) ?? [];
-  const statements = quietly((open) => ({
-    begin: open.prepare('INSERT INTO pull (id, started_ms, pull) VALUES (?, ?, ?)'),
-    answer: open.prepare('UPDATE pull SET answer = ? WHERE id = ?'),
-    tell: open.prepare('UPDATE pull SET sequence = ? WHERE id = ?'),
-    forget: open.prepare('DELETE FROM pull WHERE id = ?'),
-  }));
   const kept = new Set(unfinished.map(({ pull }) => pull.id));
   return {
     unfinished,
     began: (pull) => {
+      openLate();
       quietly(() => {
         statements?.begin.run(pull.id, now().getTime(), JSON.stringify(pull));
         kept.add(pull.id);
@@ -121,11 +142,19 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
       quietly(() => statements?.forget.run(id));
     },
     close: () => {
-      quietly((open) => open.close());
+      quietly((opened) => opened.close());
       db = undefined;
+      isClosed = true;
     },
   };
 }
+
+const prepare = (db: Database) => ({
+  begin: db.prepare('INSERT INTO pull (id, started_ms, pull) VALUES (?, ?, ?)'),
+  answer: db.prepare('UPDATE pull SET answer = ? WHERE id = ?'),
+  tell: db.prepare('UPDATE pull SET sequence = ? WHERE id = ?'),
+  forget: db.prepare('DELETE FROM pull WHERE id = ?'),
+});
 
 /** Opens the file; one that cannot be used is set aside and begun anew. */
 function openFile(

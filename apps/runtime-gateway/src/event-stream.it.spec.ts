@@ -1,4 +1,6 @@
+import { renameSync } from 'node:fs';
 import path from 'node:path';
+import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
 import {
   eventually,
   eventuallyPasses,
@@ -18,22 +20,32 @@ describe('runtime-gateway on a runtime with an event stream', () => {
   let events: EventCollection;
   let runtime: FakeRuntime;
   let gateway: GatewayProcess;
+  /** A client that goes past the gateway. */
+  let outside: RuntimeServiceClient;
   let runtimes = 0;
 
-  const start = async (
-    identity: { runtimeName: string; runtimeVersion: string },
-    env: Record<string, string> = {},
-  ) => {
+  const startRuntime = async (identity: { runtimeName: string; runtimeVersion: string }) => {
     runtimes += 1;
     const socket = path.join(stack.dir, `fake-${runtimes}.sock`);
     runtime = await FakeRuntime.start(socket, identity);
+    outside = connectRuntimeService({ endpoint: `unix://${socket}`, versions: 'v1' });
     gateway = new GatewayProcess({
       dir: stack.dir,
       node: `node-${runtimes}`,
       runtimeEndpoint: `unix://${socket}`,
       natsUrl: stack.nats.url,
     });
-    await gateway.start({ env: { STOWAGE_RELIST_INTERVAL: relistInterval, ...env } });
+    return socket;
+  };
+  const startGateway = (env: Record<string, string> = {}) =>
+    gateway.start({ env: { STOWAGE_RELIST_INTERVAL: relistInterval, ...env } });
+  const start = async (
+    identity: { runtimeName: string; runtimeVersion: string },
+    env: Record<string, string> = {},
+  ) => {
+    const socket = await startRuntime(identity);
+    await startGateway(env);
+    return socket;
   };
   const reading = () =>
     eventually(async () => (await gateway.metric('stowage_gateway_runtime_event_stream')) === 1, {
@@ -43,8 +55,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     eventsAbout(events, `node-${runtimes}`, ...ids).map((event) =>
       brief(event).replace(event.subject.slice(0, 8), event.subject.slice(0, 1)),
     );
-  const runPod = async () => {
-    const { client } = gateway;
+  const runPod = async (client: RuntimeServiceClient = gateway.client) => {
     const config = { metadata: { name: 'cart-0', namespace: 'shop', uid: 'u1' } };
     const { podSandboxId } = await client.runPodSandbox({ config });
     const { containerId } = await client.createContainer({
@@ -63,6 +74,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
 
   afterEach(async () => {
     await gateway.end();
+    outside.close();
     runtime.stop();
   });
 
@@ -195,5 +207,129 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     );
     await reading();
     expect(runtime.readers).toBe(1);
+  });
+
+  it('publishes nothing of what the runtime kept from before the first start', async () => {
+    await startRuntime({ runtimeName: 'containerd', runtimeVersion: 'v2.1.4' });
+    runtime.keepsEvents = true;
+    const gone = await runPod(outside);
+    await outside.stopPodSandbox({ podSandboxId: gone.podSandboxId });
+    await outside.removePodSandbox({ podSandboxId: gone.podSandboxId });
+    const there = await runPod(outside);
+    await startGateway();
+    await reading();
+    const { podSandboxId, containerId } = await runPod(outside);
+    runtime.exit(there.containerId, 3);
+    await eventuallyPasses(() => {
+      expect(
+        told(podSandboxId, containerId, ...Object.values(gone), ...Object.values(there)),
+      ).toEqual([
+        'PodSandboxStarted 5 runtime-event',
+        'ContainerCreated c runtime-event',
+        'ContainerStarted c runtime-event',
+        'ContainerStopped c runtime-event',
+      ]);
+    });
+  });
+
+  it('publishes once, with its time, what the runtime kept while the gateway was down', async () => {
+    await start({ runtimeName: 'containerd', runtimeVersion: 'v2.1.4' });
+    await reading();
+    runtime.keepsEvents = true;
+    const known = await runPod();
+    await eventuallyPasses(() => {
+      expect(told(known.containerId)).toHaveLength(2);
+    });
+    await gateway.stop();
+    await eventually(() => runtime.readers === 0, { what: 'the stream to be closed' });
+    const wasDownAt = Date.now();
+    const missed = await runPod(outside);
+    runtime.exit(missed.containerId, 3);
+    await outside.removePodSandbox({ podSandboxId: missed.podSandboxId });
+    await outside.stopContainer({ containerId: known.containerId });
+    const isBackAt = Date.now();
+    await eventually(() => Date.now() > isBackAt + 500, { what: 'some time to pass' });
+    await startGateway();
+    await reading();
+    const after = await runPod();
+    await eventuallyPasses(() => {
+      expect(told(after.containerId)).toHaveLength(2);
+    });
+    const ids = [...Object.values(missed), known.containerId];
+    const found = eventsAbout(events, `node-${runtimes}`, ...ids).slice(2);
+    expect(found.map(({ name, subject }) => `${name} ${ids.indexOf(subject)}`).sort()).toEqual(
+      [
+        'PodSandboxStarted 0',
+        'PodSandboxStopped 0',
+        'PodSandboxRemoved 0',
+        'ContainerCreated 1',
+        'ContainerStarted 1',
+        'ContainerStopped 1',
+        'ContainerRemoved 1',
+        'ContainerStopped 2',
+      ].sort(),
+    );
+    for (const { time } of found) {
+      expect(Number(time)).toBeGreaterThanOrEqual(wasDownAt);
+      expect(Number(time)).toBeLessThanOrEqual(isBackAt);
+    }
+    const ofMissed = found.filter(({ subject }) => subject === missed.containerId);
+    expect(ofMissed.map(({ time }) => Number(time))).toEqual(
+      ofMissed.map(({ time }) => Number(time)).sort((a, b) => a - b),
+    );
+  });
+
+  it('finds within seconds the removal of a sandbox that the stream does not tell', async () => {
+    await start(
+      { runtimeName: 'cri-o', runtimeVersion: '1.37.0' },
+      { STOWAGE_RELIST_INTERVAL: '5s' },
+    );
+    await reading();
+    runtime.removesSilently = true;
+    const { podSandboxId, containerId } = await runPod(outside);
+    await outside.stopPodSandbox({ podSandboxId });
+    await eventuallyPasses(() => {
+      expect(told(podSandboxId).at(-1)).toBe('PodSandboxStopped 5 runtime-event');
+    });
+    await outside.removePodSandbox({ podSandboxId });
+    await eventuallyPasses(() => {
+      expect(told(podSandboxId, containerId).slice(-2)).toEqual([
+        'ContainerRemoved c listing',
+        'PodSandboxRemoved 5 listing',
+      ]);
+    });
+  });
+
+  it('reads the stream of the process that has the socket, while the one before keeps its own open', async () => {
+    const identity = { runtimeName: 'cri-o', runtimeVersion: '1.37.0' };
+    const socket = await start(identity);
+    await reading();
+    const before = runtime;
+    runtime = await FakeRuntime.start(`${socket}.new`, identity);
+    renameSync(`${socket}.new`, socket);
+    try {
+      await eventually(() => runtime.readers === 1, { what: 'the stream of the new process' });
+      await eventually(() => before.readers === 0, { what: 'the old stream to be let go' });
+      const { containerId } = await runPod();
+      runtime.exit(containerId, 3);
+      await eventuallyPasses(() => {
+        expect(told(containerId).at(-1)).toBe('ContainerStopped c runtime-event');
+      });
+    } finally {
+      before.stop();
+    }
+  });
+
+  it('names the ID of an image that only lists tell', async () => {
+    await start({ runtimeName: 'containerd', runtimeVersion: 'v2.1.4' });
+    await reading();
+    runtime.statusHasImageId = false;
+    const { containerId } = await runPod(outside);
+    await eventuallyPasses(() => {
+      expect(told(containerId)).toHaveLength(2);
+    });
+    expect(eventsAbout(events, `node-${runtimes}`, containerId)[0]?.data).toMatchObject({
+      image: { reference: 'team/app:1', imageId: `sha256:${'2b'.repeat(32)}` },
+    });
   });
 });

@@ -123,6 +123,22 @@ describe('runtime-gateway where calls have to be changed', () => {
     },
   );
 
+  it('asks the runtime for v1alpha2 only once a client uses it', async () => {
+    const socket = path.join(stack.dir, 'asked.sock');
+    const runtime = await runtimeSpeaking(['v1'], socket, stack.containerd.socket);
+    ends.push(() => runtime.close());
+    const gateway = await startGateway('asked', `unix://${socket}`);
+    await livesThrough(gateway, 'asked');
+    await version(gateway.readonlySocket, 'v1');
+    const old = () => runtime.asked.filter((asked) => asked.startsWith('/runtime.v1alpha2.'));
+    expect(old()).toEqual([]);
+    await version(gateway.socket, 'v1alpha2');
+    await eventuallyPasses(() => {
+      expect(old()).toEqual([versionPath('v1alpha2')]);
+    });
+    expect(await gateway.stop()).toBe(0);
+  });
+
   it('leaves calls alone over a runtime that speaks both', async () => {
     const socket = path.join(stack.dir, 'both.sock');
     const runtime = await runtimeSpeaking(['v1', 'v1alpha2'], socket, stack.containerd.socket);

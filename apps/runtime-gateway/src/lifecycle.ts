@@ -22,7 +22,7 @@ export interface SandboxSighting extends SandboxFacts {
   readonly createdAtMs?: number;
   /** How long the call that started it took. */
   readonly durationMs?: number;
-  /** When it came into the phase, milliseconds since the epoch; now when absent. */
+  /** When it was in the phase at the latest, milliseconds since the epoch; now when absent. */
   readonly atMs?: number;
 }
 
@@ -37,7 +37,7 @@ export interface ContainerSighting extends ContainerFacts {
   readonly reason?: string;
   /** Its stop was asked for; absent when not known. */
   readonly requested?: boolean;
-  /** When it came into the phase, milliseconds since the epoch; now when absent. */
+  /** When it was in the phase at the latest, milliseconds since the epoch; now when absent. */
   readonly atMs?: number;
 }
 
@@ -80,9 +80,20 @@ export class Lifecycle {
     const known = objects.sandbox(seen.id);
     const steps = sandboxSteps(seen.phase, known);
     if (steps.length === 0) return;
-    const sandbox = { ...completed<SandboxFacts>(known, sandboxFactsOf(seen)), phase: seen.phase };
-    for (const step of steps) {
-      if (this.#isSandboxNews(step, seen, known)) this.#tellSandbox(step, seen, sandbox);
+    const own = { ready: seen.createdAtMs, stopped: undefined, removed: undefined };
+    const times = this.#timesOf(
+      steps.map((step) => own[step]),
+      seen,
+      known,
+    );
+    const sandbox = {
+      ...completed<SandboxFacts>(known, sandboxFactsOf(seen)),
+      phase: seen.phase,
+      phaseAtMs: times.at(-1),
+    };
+    for (const [i, step] of steps.entries()) {
+      if (!this.#isSandboxNews(step, seen, known)) continue;
+      this.#tellSandbox(step, seen, sandbox, times[i]);
     }
     objects.putSandbox(sandbox);
   }
@@ -93,6 +104,17 @@ export class Lifecycle {
     const steps = containerSteps(seen.phase, known);
     if (steps.length === 0) return;
     const told = completedByExit(seen, known?.exit);
+    const own = {
+      created: told.createdAtMs,
+      running: told.startedAtMs,
+      exited: told.finishedAtMs,
+      removed: undefined,
+    };
+    const times = this.#timesOf(
+      steps.map((step) => own[step]),
+      seen,
+      known,
+    );
     const facts = completed<ContainerFacts>(known, containerFactsOf(seen));
     const container: KnownContainer = withoutAbsent({
       ...facts,
@@ -100,9 +122,11 @@ export class Lifecycle {
       // The image as it was first told stays, but for an ID that was missing.
       image: facts.image === undefined ? undefined : { ...seen.image, ...facts.image },
       phase: seen.phase,
+      phaseAtMs: times.at(-1),
     });
-    for (const step of steps) {
-      if (this.#isContainerNews(step, told, known)) this.#tellContainer(step, told, container);
+    for (const [i, step] of steps.entries()) {
+      if (!this.#isContainerNews(step, told, known)) continue;
+      this.#tellContainer(step, told, container, times[i]);
     }
     objects.putContainer(container);
   }
@@ -119,6 +143,23 @@ export class Lifecycle {
     const known = this.options.objects.container(containerId);
     if (known === undefined || known.exit !== undefined) return;
     this.options.objects.putContainer({ ...known, exit: withoutAbsent(exit) });
+  }
+
+  /**
+   * When each of some phases began, milliseconds since the epoch: as the runtime says (`own`), else when the next one did, for
+   * the last one when it was seen. Never in the future, and never before the phase before it: clocks and sources differ
+   * by some milliseconds.
+   */
+  #timesOf(
+    own: readonly (number | undefined)[],
+    seen: { readonly atMs?: number },
+    known: { readonly phaseAtMs?: number } | undefined,
+  ): number[] {
+    const now = this.options.now();
+    let next = seen.atMs ?? now;
+    const times = own.map((_, i) => (next = own.at(-1 - i) ?? next)).reverse();
+    let before = known?.phaseAtMs ?? -Infinity;
+    return times.map((time) => (before = Math.max(before, Math.min(time, now))));
   }
 
   #isSandboxNews(
@@ -161,9 +202,13 @@ export class Lifecycle {
     return atMs !== undefined && atMs >= this.options.observingSinceMs;
   }
 
-  #tellSandbox(step: SandboxPhase, seen: SandboxSighting, sandbox: KnownSandbox): void {
+  #tellSandbox(
+    step: SandboxPhase,
+    seen: SandboxSighting,
+    sandbox: KnownSandbox,
+    time: number | undefined,
+  ): void {
     const isPassed = step !== seen.phase;
-    const time = isPassed || seen.atMs === undefined ? undefined : new Date(seen.atMs);
     const data = { podSandboxId: sandbox.id, pod: sandbox.pod, observedBy: seen.observedBy };
     switch (step) {
       case 'ready':
@@ -186,9 +231,13 @@ export class Lifecycle {
     }
   }
 
-  #tellContainer(step: ContainerPhase, seen: ContainerSighting, container: KnownContainer): void {
+  #tellContainer(
+    step: ContainerPhase,
+    seen: ContainerSighting,
+    container: KnownContainer,
+    time: number | undefined,
+  ): void {
     const isPassed = step !== seen.phase;
-    const time = isPassed || seen.atMs === undefined ? undefined : new Date(seen.atMs);
     const names = {
       containerId: container.id,
       podSandboxId: container.podSandboxId,
@@ -239,14 +288,14 @@ export class Lifecycle {
   #publish<N extends EventName>(
     name: N,
     subject: string,
-    time: Date | undefined,
+    time: number | undefined,
     data: EventData<N>,
   ): void {
     try {
       this.options.publish(name, {
         subject,
         data: withoutAbsent(data),
-        time: time ?? new Date(this.options.now()),
+        time: new Date(time ?? this.options.now()),
       });
     } catch (error) {
       this.options.onUnpublished(name, subject, errorMessage(error));

@@ -1,10 +1,12 @@
 import {
+  Container,
   ContainerEventResponse,
   ContainerEventType,
   ContainerState,
   PodSandboxState,
 } from '@stowage/cri-proto';
 import type { ContainerStatus, DeepPartial } from '@stowage/cri-proto';
+import { DeadlineExceededError } from '@stowage/errors';
 import { onContainerEvent } from './on-container-event';
 import {
   containerId,
@@ -164,4 +166,96 @@ test('an exit carries code, reason and times of the event, and nobody is asked',
   );
   expect(to.events[0]?.data).toMatchObject({ exitCode: 3, reason: 'Error', requested: false });
   expect(to.facts.asked).toEqual([]);
+});
+
+test.each([
+  {
+    sentence: 'a creation that its statuses do not show',
+    seen: event(containerId, CONTAINER_CREATED_EVENT, { podSandboxStatus, containersStatuses: [] }),
+  },
+  {
+    sentence: 'a start of a container that is known, but without its status',
+    known: everything,
+    seen: event(containerId, CONTAINER_STARTED_EVENT, { podSandboxStatus, containersStatuses: [] }),
+  },
+  {
+    sentence: 'an exit of a container that nobody knows',
+    seen: event(containerId, CONTAINER_STOPPED_EVENT, { podSandboxStatus, containersStatuses: [] }),
+  },
+  {
+    sentence: 'a container whose sandbox it does not name',
+    seen: event(containerId, CONTAINER_CREATED_EVENT, { containersStatuses: [status] }),
+  },
+  {
+    sentence: 'a sandbox that is known, but without its status',
+    known: everything,
+    seen: event(sandboxId, CONTAINER_STOPPED_EVENT, { containersStatuses: [] }),
+  },
+])('leaves to a listing $sentence', async ({ known, seen }) => {
+  const to = new ObserverFixture(known);
+  expect(onContainerEvent(seen, to.objects).isUnclear).toBe(true);
+  const before = to.objects.containers();
+  await tellsOf(to, seen);
+  expect(to.objects.containers()).toEqual(before);
+});
+
+test('the removal of what nobody knew is clear: no list has it', () => {
+  const seen = event(containerId, CONTAINER_DELETED_EVENT, { containersStatuses: [] });
+  expect(onContainerEvent(seen, new ObserverFixture().objects).isUnclear).toBe(false);
+});
+
+describe('an image whose ID the status does not have', () => {
+  const digested = `registry.example/team/app@${imageId}`;
+  const named = { ...status, image: { image: 'registry.example/team/app:1' }, imageRef: digested };
+  const start = event(containerId, CONTAINER_STARTED_EVENT, {
+    podSandboxStatus,
+    containersStatuses: [named],
+  });
+  const listed = Container.fromPartial({ id: containerId, imageId, imageRef: digested });
+  const imagesOf = (to: ObserverFixture) =>
+    to.events.map(({ data }) => (data as { image?: object }).image);
+
+  test('has the one that the runtime lists, which is asked once for the life of a container', async () => {
+    const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
+    to.facts.containers.push(listed);
+    await tellsOf(to, start);
+    await tellsOf(
+      to,
+      event(containerId, CONTAINER_STOPPED_EVENT, {
+        podSandboxStatus,
+        containersStatuses: [{ ...exit, image: named.image, imageRef: digested }],
+      }),
+    );
+    const image = { reference: 'registry.example/team/app:1', imageId };
+    expect(imagesOf(to)).toEqual([image, image, image]);
+    expect(to.facts.asked).toEqual(['ListContainers cccc']);
+  });
+
+  test('has none when the container is gone already', async () => {
+    const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
+    await tellsOf(to, start);
+    const image = { reference: 'registry.example/team/app:1' };
+    expect(imagesOf(to)).toEqual([image, image]);
+  });
+
+  test('is left to a listing, nothing said, when the runtime does not answer', async () => {
+    const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
+    to.facts.failure = new DeadlineExceededError('runtime lookup', 5000);
+    await expect(tellsOf(to, start)).rejects.toThrow('runtime lookup');
+    expect(to.events).toEqual([]);
+  });
+
+  test('is not asked for of a container that was there before the observing', async () => {
+    const to = new ObserverFixture({ observingSinceMs: nowMs - 10 });
+    await tellsOf(to, start);
+    expect([to.events, to.facts.asked]).toEqual([[], []]);
+  });
+});
+
+test('an event that the runtime kept does not bring back what was removed since', async () => {
+  const to = new ObserverFixture({ sandboxes: [knownSandbox()], containers: [knownContainer()] });
+  to.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
+  to.objects.forgetRemoved('container', new Set(), to.objects.revision, nowMs - 600_000);
+  const told = [...to.told];
+  expect(await tellsOf(to, event(containerId, CONTAINER_STARTED_EVENT))).toEqual(told);
 });

@@ -17,6 +17,8 @@ export interface EventSightings {
   readonly containers: readonly ContainerSighting[];
   /** Told after the containers. */
   readonly podEnd?: SandboxSighting;
+  /** The event does not show what it is about: the runtime's lists do. */
+  readonly isUnclear: boolean;
 }
 
 const observedBy = 'runtime-event';
@@ -41,6 +43,7 @@ export function onContainerEvent(
     return {
       containers: objects.containersOf(containerId).map(({ id }) => ({ id, ...removed })),
       podEnd: { id: containerId, ...removed },
+      isUnclear: false,
     };
   }
   const podSandboxId = podSandboxStatus?.id ?? objects.container(containerId)?.podSandboxId;
@@ -48,21 +51,32 @@ export function onContainerEvent(
   const containers: ContainerSighting[] = containersStatuses.flatMap((status) => {
     const phase = isDeleted && status.id === containerId ? 'removed' : containerPhase(status.state);
     if (phase === undefined) return [];
+    // One that is seen for the first time cannot be published without its sandbox.
+    if (podSandboxId === undefined && objects.container(status.id) === undefined) return [];
     const facts = { ...statusFacts(status), ...runFacts(status) };
-    return { ...facts, podSandboxId, pod, phase, observedBy };
+    return { ...facts, podSandboxId, pod, phase, observedBy, atMs };
   });
-  const isTold = containers.some(({ id }) => id === containerId);
-  if (!isSandbox && !isTold && (isDeleted || isStopped)) {
+  let isShown = isSandbox
+    ? podSandboxStatus !== undefined
+    : containers.some(({ id }) => id === containerId);
+  if (!isSandbox && !isShown && (isDeleted || isStopped)) {
+    const isKnown = objects.container(containerId) !== undefined;
     const phase = isDeleted ? 'removed' : 'exited';
-    containers.push({ id: containerId, podSandboxId, pod, phase, observedBy, atMs });
+    if (isKnown) containers.push({ id: containerId, podSandboxId, pod, phase, observedBy, atMs });
+    // What is gone and was never seen cannot be found in a list either.
+    isShown = isKnown || isDeleted;
   }
-  if (podSandboxStatus === undefined) return { containers };
+  const isUnclear = !isShown;
+  if (podSandboxStatus === undefined) return { containers, isUnclear };
   const sandbox: SandboxSighting = {
     ...sandboxFacts(podSandboxStatus),
     phase: sandboxPhase(podSandboxStatus.state),
     createdAtMs: millisecondsOf(podSandboxStatus.createdAt),
     observedBy,
+    atMs,
   };
   // A pod starts before its containers, and ends after them.
-  return sandbox.phase === 'ready' ? { pod: sandbox, containers } : { containers, podEnd: sandbox };
+  return sandbox.phase === 'ready'
+    ? { pod: sandbox, containers, isUnclear }
+    : { containers, podEnd: sandbox, isUnclear };
 }

@@ -68,7 +68,7 @@ test.each([
       name: 'ContainerStopped',
       subject: containerId,
       data: Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined)),
-      time: new Date(nowMs),
+      time: new Date(data.finishedAt),
     },
   ]);
 });

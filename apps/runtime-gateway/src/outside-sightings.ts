@@ -3,7 +3,7 @@ import { toGrpcStatus } from '@stowage/errors';
 import type { GrpcStatusName } from '@stowage/errors';
 import type { Verb } from './call-observer';
 import type { CallsInFlight } from './calls-in-flight';
-import { containerPhase, runFacts } from './cri-facts';
+import { containerPhase, imageIdOf, runFacts } from './cri-facts';
 import { wasAskedFor } from './exit-cause';
 import type { ContainerSighting, SandboxSighting } from './lifecycle';
 import { containerSteps, sandboxSteps } from './objects/types';
@@ -33,6 +33,7 @@ const passing: ReadonlySet<GrpcStatusName> = new Set([
   'ABORTED',
   'RESOURCE_EXHAUSTED',
 ]);
+const isPassing = (error: unknown): boolean => passing.has(toGrpcStatus(error).name);
 /** Attempts to learn how a container ended, before it is told without. */
 const mostAttempts = 3;
 
@@ -88,7 +89,8 @@ export class OutsideSightings {
     const isAttributed = await this.#callsEnded(steps.flatMap((step) => containerCauses[step]));
     await lanes.run(seen.id, async () => {
       if (containerSteps(seen.phase, objects.container(seen.id)).length === 0) return;
-      const told = seen.phase === 'exited' ? seen : await this.#withRunFacts(seen);
+      const run = seen.phase === 'exited' ? seen : await this.#withRunFacts(seen);
+      const told = await this.#withImageId(run);
       const known = objects.container(seen.id);
       lifecycle.container({ ...told, requested: this.#requested(told, known, isAttributed) });
     });
@@ -107,13 +109,32 @@ export class OutsideSightings {
     if (seen.phase === 'created' || seen.phase === 'removed' || isComplete) return seen;
     const known = objects.container(seen.id);
     if (seen.phase === 'exited' && known?.exit !== undefined) return { ...seen, ...known.exit };
-    // First seen and older than the observing: told nobody, so that nothing is missing.
-    const isOld = (seen.createdAtMs ?? 0) < this.options.observingSinceMs;
-    if (known === undefined && isOld) return seen;
+    if (known === undefined && this.#isOld(seen)) return seen;
     const status = await this.#statusOf(seen.id);
     if (status === undefined) return seen;
     const phase = containerPhase(status.state) === 'exited' ? 'exited' : seen.phase;
     return { ...seen, ...runFacts(status), phase };
+  }
+
+  /** First seen and older than the observing: published to nobody, so that nothing is missing. */
+  #isOld({ createdAtMs = 0 }: ContainerSighting): boolean {
+    return createdAtMs < this.options.observingSinceMs;
+  }
+
+  /** A status may name the image without its ID (containerd 2.0 and 2.1 do); the list has it. */
+  async #withImageId(seen: ContainerSighting): Promise<ContainerSighting> {
+    const { objects, lookUp } = this.options.observing;
+    const known = objects.container(seen.id);
+    if (seen.phase === 'removed' || (known === undefined && this.#isOld(seen))) return seen;
+    if ((known?.image?.imageId ?? seen.image?.imageId) !== undefined) return seen;
+    const listed = await lookUp.container(seen.id).catch((error: unknown) => {
+      if (isPassing(error)) throw error;
+      return undefined;
+    });
+    const imageId = imageIdOf(listed?.imageId ?? '', listed?.imageRef ?? '');
+    if (imageId === undefined) return seen;
+    const { reference = imageId } = seen.image ?? {};
+    return { ...seen, image: { ...seen.image, reference, imageId } };
   }
 
   /** Undefined also after some attempts that failed by themselves: what is known is told then. */
@@ -123,7 +144,7 @@ export class OutsideSightings {
       this.#failures.delete(id);
       return status;
     } catch (error) {
-      if (passing.has(toGrpcStatus(error).name)) throw error;
+      if (isPassing(error)) throw error;
       const failures = (this.#failures.get(id) ?? 0) + 1;
       this.#failures.delete(id);
       if (failures >= mostAttempts) return undefined;

@@ -56,7 +56,7 @@ async function listOnce(
   const onLeft = (id: string, error: unknown) =>
     to.failures.push(`${id.slice(0, 4)}: ${(error as Error).message}`);
   const { signal } = new AbortController();
-  return relist({ runtime, objects, sightings, onLeft }, { signal });
+  return relist({ runtime, objects, now: () => to.nowMs, sightings, onLeft }, { signal });
 }
 
 const stopped = { ...ready, state: PodSandboxState.SANDBOX_NOTREADY };
@@ -169,7 +169,7 @@ test('a list that is older than a removal does not bring the container back', as
   expect(to.told).toEqual(['ContainerStopped cccc call', 'ContainerRemoved cccc call']);
 });
 
-test('removed objects are forgotten once a later list does not show them', async () => {
+test('removed objects are gone once a later list does not show them, and forgotten after some minutes', async () => {
   const to = new ObserverFixture({ sandboxes: [knownSandbox()], containers: [knownContainer()] });
   await listOnce(to, [ready], [running], async () => {
     to.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
@@ -178,6 +178,16 @@ test('removed objects are forgotten once a later list does not show them', async
   expect(to.objects.counts.container).toBe(1);
   await listOnce(to, [ready], []);
   expect(to.objects.counts).toEqual({ sandbox: 1, container: 0 });
+  expect(to.objects.container(containerId)).toMatchObject({ phase: 'removed', phaseAtMs: nowMs });
+  to.nowMs += 10 * 60_000 + 1;
+  await listOnce(to, [ready], []);
+  expect(to.objects.container(containerId)).toBeUndefined();
+});
+
+test('a removal that an earlier version remembered, without its time, is forgotten at once', async () => {
+  const to = new ObserverFixture({ containers: [knownContainer({ phase: 'removed' })] });
+  await listOnce(to, [], []);
+  expect(to.objects.containers()).toEqual([]);
 });
 
 test('differences that cannot be cleared up are left to the next listing', async () => {

@@ -18,10 +18,17 @@ export type ListCalls = Pick<RuntimeServiceClient, 'listContainers' | 'listPodSa
 export interface RelistOptions {
   readonly runtime: ListCalls;
   readonly objects: KnownObjects;
+  readonly now: () => number;
   readonly sightings: Pick<OutsideSightings, 'sandbox' | 'container'>;
   /** A difference that could not be cleared up; the next listing shows it again. */
   readonly onLeft: (id: string, error: unknown) => void;
 }
+
+/**
+ * How long removed objects stay known, milliseconds: containerd 2 keeps events for 5 minutes while nobody reads them, and tells them
+ * to the next reader.
+ */
+const removedKeptMs = 10 * 60_000;
 
 /** What a listing came to. */
 export interface RelistResult {
@@ -38,7 +45,7 @@ export interface RelistResult {
  * What became known while the lists were made is not judged by them.
  */
 export async function relist(
-  { runtime, objects, sightings, onLeft }: RelistOptions,
+  { runtime, objects, now, sightings, onLeft }: RelistOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<RelistResult> {
   const { revision } = objects;
@@ -111,7 +118,8 @@ export async function relist(
   await tell([...changed, ...sandboxesGone.filter(isNews.sandbox)], (seen) =>
     sightings.sandbox(seen),
   );
-  objects.forgetRemoved('container', listedContainers, revision);
-  objects.forgetRemoved('sandbox', listedSandboxes, revision);
+  const beforeMs = now() - removedKeptMs;
+  objects.forgetRemoved('container', listedContainers, revision, beforeMs);
+  objects.forgetRemoved('sandbox', listedSandboxes, revision, beforeMs);
   return { sandboxes: sandboxes.length, containers: containers.length, differences, left };
 }

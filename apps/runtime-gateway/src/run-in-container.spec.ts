@@ -47,6 +47,26 @@ test('a command that runs out of time is not named', async () => {
   });
 });
 
+test('a command that ran out of time is an error, too, where the runtime answers with OK', async () => {
+  const timedOut = runtime(() =>
+    Promise.reject(new CommandExitError(['id', '-u'], -1, bytes(''), bytes('command timed out'))),
+  );
+  await expect(runInContainer(timedOut, input, { signal })).rejects.toMatchObject({
+    grpcStatus: 'DEADLINE_EXCEEDED',
+    message: 'command in c timed out after 7000 ms',
+  });
+});
+
+test.each([
+  [-1, 'exec failed'],
+  [1, 'command timed out'],
+])('exit code %i with %j is an answer', async (exitCode, stderr) => {
+  const failing = runtime(() =>
+    Promise.reject(new CommandExitError(['id'], exitCode, bytes(''), bytes(stderr))),
+  );
+  expect(await runInContainer(failing, input, { signal })).toMatchObject({ exitCode, stderr });
+});
+
 test('other errors are errors', async () => {
   const failing = runtime(() => Promise.reject(new Error('gone')));
   await expect(runInContainer(failing, input, { signal })).rejects.toThrow('gone');

@@ -387,7 +387,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       expect(event.data).toMatchObject({ requested: true, observedBy: 'call' });
       expect([0, undefined]).toContain((event.data as { exitCode?: number }).exitCode);
     }
-    expect(ofNode).toHaveLength(6 * 7);
+    expect(ofNode).toHaveLength(6 * 8);
     expect(ofNode.map(({ sequence }) => sequence)).toEqual(ofNode.map((_, index) => index + 1));
     expect(await busy.stop()).toBe(0);
   });
@@ -687,6 +687,7 @@ describe('runtime-gateway on containerd and NATS', () => {
           expect(names.filter((name) => name !== 'RuntimeRecovered')).toEqual([
             'RuntimeUnavailable',
             'PodSandboxStarted',
+            'ContainerCreationStarted',
             'ContainerCreated',
             'ContainerStarted',
             'ContainerStopped',

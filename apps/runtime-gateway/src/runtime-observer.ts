@@ -31,10 +31,7 @@ export interface ObserverListener {
 export interface RuntimeObserverOptions {
   readonly runtime: RuntimeServiceClient;
   readonly publish: Publish;
-  readonly file: Pick<
-    ObjectsFile,
-    'remembered' | 'put' | 'drop' | 'moment' | 'setMoment' | 'retry'
-  >;
+  readonly file: Pick<ObjectsFile, 'remembered' | 'put' | 'drop' | 'moment' | 'setMoment'>;
   readonly listener: ObserverListener;
   readonly log: {
     debug(fields: object, message: string): void;
@@ -64,7 +61,8 @@ export class RuntimeObserver {
   constructor(private readonly options: RuntimeObserverOptions) {
     const { runtime, publish, file, listener, now, signal, log } = options;
     const startedAtMs = now();
-    const observingSinceMs = file.moment('observing-since') ?? startedAtMs;
+    // A clock that was ahead and was set right must not make everything since look old.
+    const observingSinceMs = Math.min(file.moment('observing-since') ?? startedAtMs, startedAtMs);
     file.setMoment('observing-since', observingSinceMs);
 
     this.objects = new KnownObjects({
@@ -127,6 +125,7 @@ export class RuntimeObserver {
             {
               runtime,
               objects: this.objects,
+              now,
               sightings,
               onLeft: (id, error) => this.#failed('listing', error, { id }),
             },
@@ -136,14 +135,12 @@ export class RuntimeObserver {
       onAvailability: (availability) => outage.changed(availability),
       availabilityTold: () => outage.settled(),
       signal,
+      observingSinceMs,
       relistIntervalMs: options.relistIntervalMs,
       runtimeEvents: options.runtimeEvents,
       log,
       metrics: {
-        listed: (result, durationMs) => {
-          listener.listed(result, durationMs);
-          file.retry();
-        },
+        listed: (result, durationMs) => listener.listed(result, durationMs),
         streaming: (isStreaming) => listener.streaming(isStreaming),
         failed: (error) => this.#failed('runtime-event', error),
       },

@@ -51,18 +51,26 @@ test('a runtime with v1alpha2 alone is asked in it, and not asked for it again',
   expect(answers).toHaveLength(0);
 });
 
-test('a runtime with v1 alone is asked in it', async () => {
-  const { packages, connected, answer } = fakeRuntime();
+test('v1alpha2 is asked for when a client uses it, not before, and once a connection', async () => {
+  const { packages, connected, answer, answers } = fakeRuntime();
   connected('v1');
+  expect(packages.path(version('v1'))).toBe(version('v1'));
+  expect(packages.path('/runtime.v2.RuntimeService/Version')).toMatch('v2');
+  expect(packages.bothSpoken).toBe(false);
+  expect(answers).toHaveLength(0);
   expect(packages.path(version('v1alpha2'))).toBe(version('v1'));
+  expect(packages.path(version('v1alpha2'))).toBe(version('v1'));
+  expect(answers).toHaveLength(1);
   await answer(false);
   expect(packages.path(version('v1alpha2'))).toBe(version('v1'));
   expect(packages.bothSpoken).toBe(false);
+  expect(answers).toHaveLength(0);
 });
 
 test('a runtime with both is left alone', async () => {
   const { packages, connected, answer } = fakeRuntime();
   connected('v1');
+  packages.path(version('v1alpha2'));
   await answer(true);
   expect(packages.bothSpoken).toBe(true);
   expect(packages.path(version('v1alpha2'))).toBe(version('v1alpha2'));
@@ -70,16 +78,20 @@ test('a runtime with both is left alone', async () => {
 });
 
 test('each connection is asked anew, and a late answer of the last one does not count', async () => {
-  const { packages, connected, lost, answer } = fakeRuntime();
+  const { packages, connected, lost, answer, answers } = fakeRuntime();
   connected('v1');
+  packages.path(version('v1alpha2'));
   lost();
   expect(packages.path(version('v1alpha2'))).toBe(version('v1alpha2'));
   connected('v1');
   await answer(true);
   expect(packages.bothSpoken).toBe(false);
+  expect(answers).toHaveLength(0);
+  expect(packages.path(version('v1alpha2'))).toBe(version('v1'));
   await answer(false);
   expect(packages.bothSpoken).toBe(false);
   connected('v1');
+  packages.path(version('v1alpha2'));
   await answer(true);
   expect(packages.bothSpoken).toBe(true);
   packages.close();
@@ -88,6 +100,7 @@ test('each connection is asked anew, and a late answer of the last one does not 
 test('a runtime that gave no answer is asked again', async () => {
   const { packages, connected, answer, answers } = fakeRuntime();
   connected('v1');
+  packages.path(version('v1alpha2'));
   await answer(undefined);
   expect(packages.bothSpoken).toBe(false);
   await eventually(() => answers.length === 1);

@@ -14,11 +14,14 @@ const criPath = /^\/runtime\.(v1|v1alpha2)\.(RuntimeService|ImageService)\//;
 export const isImageCall = (path: string): boolean => criPath.exec(path)?.[2] === 'ImageService';
 
 /**
- * Which of the two CRI packages the runtime speaks, asked anew on each connection to it. The client finds out whether v1
- * is spoken; this asks for v1alpha2 besides.
+ * Which of the two CRI packages the runtime speaks, found out anew on each connection to it. The client finds out whether v1
+ * is spoken; this asks for v1alpha2 besides, once a client uses it and not before: containerd 1.7 notes every call in
+ * v1alpha2 as the use of something deprecated, and shows that in its status as a warning against an upgrade.
  */
 export class RuntimePackages {
   #connections = 0;
+  /** The connection on which v1alpha2 was asked for. */
+  #askedOn = 0;
   #speaksOld: boolean | undefined;
   readonly #unsubscribe: () => void;
 
@@ -40,13 +43,16 @@ export class RuntimePackages {
   /**
    * The path of the same call in a package that the runtime speaks; the messages need no change, for v1alpha2 is a subset of
    * v1 on the wire. Paths that the runtime knows stay, those of other services too. Until it is known whether v1alpha2
-   * is spoken, v1 is asked for it.
+   * is spoken, which the first such path makes a question, v1 is asked for it.
    */
   path(path: string): string {
     const { version } = this.runtime.availability();
     const asked = criPath.exec(path)?.[1];
     if (version === undefined || asked === undefined || asked === version) return path;
-    if (asked === 'v1alpha2' && this.#speaksOld === true) return path;
+    if (asked === 'v1alpha2') {
+      if (this.#speaksOld === true) return path;
+      this.#askForOld();
+    }
     return path.replace(`/runtime.${asked}.`, `/runtime.${version}.`);
   }
 
@@ -55,16 +61,19 @@ export class RuntimePackages {
   }
 
   #look(): void {
-    const { available, version, connections } = this.runtime.availability();
+    const { available, connections } = this.runtime.availability();
     if (connections !== this.#connections || !available) this.#speaksOld = undefined;
-    if (!available || connections === this.#connections) return;
     this.#connections = connections;
-    if (version !== 'v1') return;
-    void this.#askForOld(connections);
+  }
+
+  #askForOld(): void {
+    if (this.#askedOn === this.#connections) return;
+    this.#askedOn = this.#connections;
+    void this.#untilAnswered(this.#connections);
   }
 
   /** Asks until there is an answer or another connection; rewriting goes on meanwhile, which costs time and is right too. */
-  async #askForOld(connections: number): Promise<void> {
+  async #untilAnswered(connections: number): Promise<void> {
     for (;;) {
       const isSpoken = await this.probe('v1alpha2', this.signal);
       if (connections !== this.#connections) return;

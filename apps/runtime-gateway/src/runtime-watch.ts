@@ -1,6 +1,6 @@
 import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
-import { setTimeout as pause } from 'node:timers/promises';
+import { millisecondsOf } from './cri-facts';
 import { broadcastsEvents } from './event-stream-mode';
 import type { Lanes } from './lanes';
 import type { KnownObjects } from './objects/known-objects';
@@ -25,6 +25,8 @@ export interface RuntimeWatchOptions {
   /** Resolves when what {@link onAvailability} heard is told. */
   readonly availabilityTold: () => Promise<void>;
   readonly signal: AbortSignal;
+  /** Events of the runtime from before are history, which the first listing shows better; milliseconds since the epoch. */
+  readonly observingSinceMs: number;
   readonly relistIntervalMs: number;
   readonly runtimeEvents: 'auto' | 'always' | 'never';
   readonly log: {
@@ -41,6 +43,8 @@ export interface RuntimeWatchOptions {
 
 /** Kubelet's listing interval beside an event stream. */
 const relistBesideEventsMs = 300_000;
+/** Longest wait for a listing of what a stream did not show, milliseconds: time for the rest of what happens at once. */
+const leftOutMs = 1000;
 /** A stream that a runtime without one refuses is refused by then. */
 const streamProvenMs = 1000;
 const shortestPauseMs = 100;
@@ -58,6 +62,7 @@ export class RuntimeWatch {
   #isAsked = false;
   #listed = 0;
   #running: Promise<unknown> | undefined;
+  #leftOut: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: RuntimeWatchOptions) {}
 
@@ -111,9 +116,7 @@ export class RuntimeWatch {
     const { runtime, signal, relistIntervalMs, log, metrics, availabilityTold } = this.options;
     let problem = '';
     while (!signal.aborted) {
-      let pauseMs = this.#streaming
-        ? Math.max(relistIntervalMs, relistBesideEventsMs)
-        : relistIntervalMs;
+      let pauseMs = relistIntervalMs;
       const began = performance.now();
       try {
         await runtime.whenAvailable({ signal });
@@ -124,6 +127,9 @@ export class RuntimeWatch {
         problem = '';
         metrics?.listed(result, performance.now() - began);
         if (result.differences > 0) log.debug({ ...result }, 'listing showed differences');
+        if (this.#streaming && this.#streamShowsAll()) {
+          pauseMs = Math.max(relistIntervalMs, relistBesideEventsMs);
+        }
         if (result.left > 0) pauseMs = Math.min(pauseMs, failurePauseMs);
       } catch (error) {
         if (isAborted(signal)) return;
@@ -140,26 +146,37 @@ export class RuntimeWatch {
     }
   }
 
+  /** CRI-O tells no removal of a sandbox, nor of the containers that go with it. */
+  #streamShowsAll(): boolean {
+    return this.options.objects.sandboxes().every(({ phase }) => phase !== 'stopped');
+  }
+
+  #listWhatIsLeftOut(): void {
+    this.#leftOut ??= setTimeout(() => {
+      this.#leftOut = undefined;
+      this.relistSoon();
+    }, leftOutMs).unref();
+  }
+
   async #keepReading(): Promise<void> {
     const { runtime, signal, log } = this.options;
     let pauseMs = failurePauseMs;
     while (!signal.aborted) {
       const began = performance.now();
+      let { connections } = runtime.availability();
+      let isAvailable = true;
       try {
         await runtime.whenAvailable({ signal });
-        const { connections } = runtime.availability();
-        if ((await this.#read()) === 'not-available') {
-          await this.#nextConnection(connections);
-          pauseMs = failurePauseMs;
-          continue;
-        }
+        connections = runtime.availability().connections;
+        isAvailable = (await this.#read()) === 'ended';
       } catch (error) {
         // A runtime that went away, or a stream that broke: the listings go on.
         log.debug({ reason: errorMessage(error) }, 'runtime event stream ended');
       }
       if (performance.now() - began > longestStreamPauseMs) pauseMs = failurePauseMs;
-      await this.#pause(pauseMs, { wakeable: false });
-      pauseMs = Math.min(2 * pauseMs, longestStreamPauseMs);
+      // Another connection may be to a runtime that has a stream now.
+      const isAnother = await this.#nextConnection(connections, isAvailable ? pauseMs : undefined);
+      pauseMs = isAnother ? failurePauseMs : Math.min(2 * pauseMs, longestStreamPauseMs);
     }
   }
 
@@ -197,12 +214,15 @@ export class RuntimeWatch {
   }
 
   #onEvent(event: Parameters<typeof onContainerEvent>[0]): void {
-    const { objects, sightings, lanes, metrics } = this.options;
+    const { objects, observingSinceMs, sightings, lanes, metrics } = this.options;
+    // containerd 2 keeps events for its first reader: what it tells then may be over and gone.
+    if ((millisecondsOf(event.createdAt) ?? Infinity) < observingSinceMs) return;
     if (lanes.pending > maxEventsWaiting) {
       this.relistSoon();
       return;
     }
-    const { pod, containers, podEnd } = onContainerEvent(event, objects);
+    const { pod, containers, podEnd, isUnclear } = onContainerEvent(event, objects);
+    if (isUnclear || podEnd?.phase === 'stopped') this.#listWhatIsLeftOut();
     for (const container of containers) sightings.exitShown(container);
     const tell = async () => {
       if (pod !== undefined) await sightings.sandbox(pod);
@@ -229,31 +249,40 @@ export class RuntimeWatch {
     this.relistSoon();
   }
 
-  #nextConnection(than: number): Promise<void> {
+  /** Whether there is another connection than `than` within `limitMs`, without it at some time. */
+  #nextConnection(than: number, limitMs: number | undefined): Promise<boolean> {
     const { runtime, signal } = this.options;
     return new Promise((resolve) => {
+      const isAnother = () => runtime.availability().connections !== than;
       const end = () => {
         stop();
+        clearTimeout(timer);
         signal.removeEventListener('abort', end);
-        resolve();
+        resolve(isAnother());
       };
-      const stop = runtime.onAvailability(({ connections }) => {
-        if (connections !== than) end();
+      const timer = limitMs === undefined ? undefined : setTimeout(end, limitMs);
+      const stop = runtime.onAvailability(() => {
+        if (isAnother()) end();
       });
       signal.addEventListener('abort', end, { once: true });
-      if (signal.aborted || runtime.availability().connections !== than) end();
+      if (signal.aborted || isAnother()) end();
     });
   }
 
-  async #pause(ms: number, { wakeable }: { wakeable: boolean }): Promise<void> {
-    if (ms <= 0 || this.options.signal.aborted || (wakeable && this.#isAsked)) return;
-    const waking = new AbortController();
-    const end = () => waking.abort();
-    this.options.signal.addEventListener('abort', end, { once: true });
-    if (wakeable) this.#wakeUp = end;
-    await pause(ms, undefined, { signal: waking.signal }).catch(() => undefined);
-    this.options.signal.removeEventListener('abort', end);
-    if (wakeable) this.#wakeUp = undefined;
+  #pause(ms: number, { wakeable }: { wakeable: boolean }): Promise<void> {
+    const { signal } = this.options;
+    if (ms <= 0 || signal.aborted || (wakeable && this.#isAsked)) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
+        if (wakeable) this.#wakeUp = undefined;
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      signal.addEventListener('abort', end, { once: true });
+      if (wakeable) this.#wakeUp = end;
+    });
   }
 }
 

@@ -14,7 +14,8 @@ import {
   RuntimeUnavailableError,
 } from '@stowage/errors';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
-import { rmSync, symlinkSync } from 'node:fs';
+import { eventually } from '@stowage/testing';
+import { renameSync, rmSync, symlinkSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { CommandExitError, CommandTimeoutError, CriError, CriRequestError } from './errors';
 import { connectImageService } from './image-service';
@@ -25,6 +26,7 @@ import {
   FakeStatus,
   startSilentServer,
   temporarySocket,
+  type ReceivedCall,
 } from './testing/fake-cri-server';
 import type {
   CriCall,
@@ -289,6 +291,38 @@ describe('a runtime that is away', () => {
     answer({ containers: [{ id: 'c' }] });
     expect((await inFlight).containers).toHaveLength(1);
     expect(seen).toEqual([true]);
+  });
+
+  it('replaced by a process that takes its path without a word: the next calls go there, calls in flight end', async () => {
+    let answer: (response: object) => void = () => undefined;
+    let enter: () => void = () => undefined;
+    const entered = new Promise<void>((resolve) => (enter = resolve));
+    const old = await serve({
+      handlers: {
+        ListContainers: () => {
+          enter();
+          return new Promise<object>((resolve) => (answer = resolve));
+        },
+      },
+    });
+    const client = runtime();
+    await client.whenAvailable();
+    const inFlight = client.listContainers();
+    await entered;
+    const elsewhere = temporarySocket();
+    cleanUps.push(elsewhere.remove);
+    const fresh = await FakeCriServer.start(elsewhere.path, {
+      handlers: { ListPodSandbox: () => ({ items: [{ id: 'p' }] }) },
+    });
+    cleanUps.push(() => {
+      fresh.kill();
+    });
+    renameSync(elsewhere.path, socket.path);
+    await availability(client, ({ connections }) => connections === 2);
+    expect((await client.listPodSandbox()).items).toHaveLength(1);
+    answer({ containers: [{ id: 'c' }] });
+    expect((await inFlight).containers).toHaveLength(1);
+    expect(old.callsOf('ListPodSandbox')).toEqual([]);
   });
 
   it('connects but never speaks: it is given 5 s, in which calls wait within their own limits', async () => {
@@ -711,6 +745,31 @@ describe('streams', () => {
       for await (const {} of runtime().getContainerEvents()) server.kill();
     };
     expect(await failure(read())).toBeInstanceOf(RuntimeUnavailableError);
+  });
+
+  it.each([
+    ['says GOAWAY and goes on to send', (server: FakeCriServer) => server.drain()],
+    ['keeps silent while another one takes its path', () => rmSync(socket.path)],
+  ])('of events end when the runtime %s, which is another one from then on', async (_how, go) => {
+    const open = async function* ({ signal }: ReceivedCall) {
+      yield { containerId: 'c', containerEventType: ContainerEventType.CONTAINER_CREATED_EVENT };
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve);
+      });
+    };
+    const old = await serve({ handlers: { GetContainerEvents: open } });
+    const client = runtime();
+    const seen: string[] = [];
+    const read = (async () => {
+      for await (const event of client.getContainerEvents()) seen.push(event.containerId);
+    })();
+    await eventually(() => seen.length === 1);
+    go(old);
+    const fresh = await serve({ handlers: { GetContainerEvents: open } });
+    expect(await failure(read)).toBeInstanceOf(RuntimeUnavailableError);
+    await eventually(() => old.callsOf('GetContainerEvents')[0]?.signal.aborted === true);
+    await client.getContainerEvents()[Symbol.asyncIterator]().next();
+    expect(fresh.callsOf('GetContainerEvents')).toHaveLength(1);
   });
 
   it('that a runtime does not have say so', async () => {

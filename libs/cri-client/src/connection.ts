@@ -1,10 +1,14 @@
 import { Client, connectivityState, credentials } from '@grpc/grpc-js';
 import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
+import { statSync } from 'node:fs';
 import { connectTimeoutMs, reconnectDelayMs } from './reconnect-delay';
 import type { CriConnectionView, CriVersion, RuntimeAvailability } from './types';
 
 /** Kubelet's limit for one message from the runtime. */
 const maxMessageBytes = 16 * 1024 * 1024;
+
+/** How often it is looked whether another process has put its socket in the place of the one connected to, milliseconds. */
+const replacementCheckMs = 1000;
 
 /** Timers with more milliseconds than this fire at once. */
 const longestTimerMs = 2 ** 31 - 1;
@@ -31,6 +35,8 @@ export interface LiveConnection {
   readonly version: CriVersion;
   /** Number of this connection, from 1. */
   readonly number: number;
+  /** Aborted when it is no longer the connection in use; calls that have an end may go on to it. */
+  readonly replaced: AbortSignal;
 }
 
 type State =
@@ -176,6 +182,8 @@ export class RuntimeConnection implements CriConnectionView {
 
   /** One attempt: connect, probe, and either go live or try again later. */
   #connect(): void {
+    // Before the connection is made: a socket that takes the place in between is then noticed, too.
+    const socketFile = this.#socketFile();
     const client = new Client(this.#target, credentials.createInsecure(), channelOptions);
     const over = new AbortController();
     this.#current = { client, over };
@@ -215,11 +223,13 @@ export class RuntimeConnection implements CriConnectionView {
         clearTimeout(patience);
         this.#failures = 0;
         this.#connections += 1;
-        connection = { client, version, number: this.#connections };
+        connection = { client, version, number: this.#connections, replaced: over.signal };
         this.#enter({ name: 'live', connection });
         if (client.getChannel().getConnectivityState(false) !== connectivityState.READY) {
           this.#lose();
+          return;
         }
+        this.#watchSocketFile(socketFile, over.signal);
       },
       (error: unknown) => {
         if (over.signal.aborted) return;
@@ -228,7 +238,36 @@ export class RuntimeConnection implements CriConnectionView {
     );
   }
 
-  /** The present connection is gone; the next is tried at once. */
+  /**
+   * A process that hands its socket over, or ends only when its last call does, keeps its connections. Without a word from it
+   * (GOAWAY) only the file shows that everybody else is served by another process now.
+   */
+  #watchSocketFile(connected: string | undefined, replaced: AbortSignal): void {
+    let before = connected;
+    const timer = setInterval(() => {
+      const present = this.#socketFile();
+      // A file that is gone is nowhere to connect to; what answers still is kept.
+      if (present === undefined || present === before) return;
+      if (before === undefined) before = present;
+      else this.#lose();
+    }, replacementCheckMs).unref();
+    replaced.addEventListener('abort', () => {
+      clearInterval(timer);
+    });
+  }
+
+  /** What tells the file at the socket's path from an earlier one; absent where there is none. */
+  #socketFile(): string | undefined {
+    try {
+      const file = statSync(this.#options.address, { bigint: true });
+      // Some file systems give the number of a removed file to the next one.
+      return `${file.dev} ${file.ino} ${file.birthtimeNs}`;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The present connection is gone, or another process has its place; the next is tried at once. */
   #lose(): void {
     if (this.#state.name !== 'live') return;
     this.#giveUp();

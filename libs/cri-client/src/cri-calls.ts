@@ -197,6 +197,7 @@ class CriCaller {
       limit:
         timeoutMs === undefined ? undefined : { timeoutMs, deadlineAt: Date.now() + timeoutMs },
       headers: { ...options.headers, ...headers },
+      endsWithConnection: rule.endsWithConnection,
     };
   }
 

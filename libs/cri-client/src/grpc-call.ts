@@ -24,6 +24,8 @@ export interface GrpcCall {
   /** Milliseconds the call may take, and when that is over, in milliseconds since 1970. */
   readonly limit: { readonly timeoutMs: number; readonly deadlineAt: number } | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  /** See {@link MethodRule.endsWithConnection}. */
+  readonly endsWithConnection?: boolean;
 }
 
 /** Makes a unary call. Throws what {@link callError} makes of the failure. */
@@ -72,9 +74,13 @@ export async function* callStream(
   );
   // The cancellation below makes it report an error that nobody waits for.
   wire.on('error', () => undefined);
-  const release = cancelWith(call, () => {
+  const cancel = () => {
     wire.cancel();
-  });
+  };
+  const release = cancelWith(call, cancel);
+  if (call.endsWithConnection === true) {
+    live.replaced.addEventListener('abort', cancel, { once: true });
+  }
   try {
     onStarted?.(live);
     for await (const message of wire) yield message;
@@ -82,6 +88,7 @@ export async function* callStream(
     throw await callError(call, live, error);
   } finally {
     release();
+    live.replaced.removeEventListener('abort', cancel);
     wire.cancel();
   }
 }

@@ -49,6 +49,8 @@ export interface MethodRule<Methods, Request, Response> {
   readonly timeoutMs?: (request: Request, baseMs: number) => number | undefined;
   /** A time-out given with the call replaces the rule's (kubelet: "the caller's deadline, else base"). */
   readonly callerTimeoutReplaces?: boolean;
+  /** A stream that the runtime never ends by itself: it ends when another connection takes the place of its own. */
+  readonly endsWithConnection?: boolean;
   /** Refuses or completes a request before it is sent. Throws CriRequestError. */
   readonly prepare?: (request: Request, baseMs: number) => Request;
   /** Error of a call without a request, where kubelet has one; elsewhere an absent request is an empty one. */

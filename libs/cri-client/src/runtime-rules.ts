@@ -164,7 +164,11 @@ export const runtimeRules: MethodRules<RuntimeMethods> = {
     missingRequest: 'RestorePod requires non-nil RestorePodRequest parameter',
     callerTimeoutReplaces: true,
   },
-  getContainerEvents: { operation: 'get_container_events', timeoutMs: () => undefined },
+  getContainerEvents: {
+    operation: 'get_container_events',
+    timeoutMs: () => undefined,
+    endsWithConnection: true,
+  },
   listMetricDescriptors: { operation: 'list_metric_descriptors' },
   listPodSandboxMetrics: {
     operation: 'list_podsandbox_metrics',

@@ -312,7 +312,7 @@ export const collectionFigures = {
 /** How a change in the runtime became known. */
 export const observedBy = openWord(
   ['call', 'runtime-event', 'listing'],
-  "How the change became known: a call through the gateway, the runtime's own event stream, or comparison of two listings (then `time` is when it was seen).",
+  "How the change became known: a call through the gateway, the runtime's own event stream, or comparison of two listings (then `time` is when it was seen, where the runtime has no time of its own for it).",
 );
 
 /** Image of a container. */

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openSqlite, sqlitePackage } from '@stowage/sqlite';
+import { eventually } from '@stowage/testing';
 import { image, minutes, now } from '../testing/plan-fixtures';
 import { RecordFile } from './record-file';
 import { ImageRecordStore, type RecordStoreOptions } from './record-store';
@@ -341,6 +342,17 @@ describe('ImageRecordStore', () => {
       expect(store.status().state).toBe('on-disk');
       expect(statuses).toEqual(['on-disk', 'not-written', 'on-disk']);
       expect(writeErrors).toBe(2);
+      store.close();
+      expect([...openStore().images().values()]).toEqual([app]);
+    });
+
+    it('writes everything by itself when that works again', async () => {
+      const store = openStore();
+      const full = fail();
+      store.apply(detection(app));
+      expect(store.status().state).toBe('not-written');
+      full.mockRestore();
+      await eventually(() => store.status().state === 'on-disk');
       store.close();
       expect([...openStore().images().values()]).toEqual([app]);
     });

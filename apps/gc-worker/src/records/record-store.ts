@@ -47,7 +47,7 @@ export interface RecordStoreStatus {
   readonly since?: Date;
 }
 
-/** While writing fails it is tried again at most this often, so that a collection on a full disk is not slowed. */
+/** While writing fails it is tried again this often and no more, milliseconds, so that a collection on a full disk is not slowed. */
 const retryAfterMs = 1000;
 
 /**
@@ -60,6 +60,7 @@ export class ImageRecordStore {
   private remembered: Remembered = nothingRemembered();
   private problem: { reason: string; since: Date } | undefined;
   private retryAt = -Infinity;
+  private retrying: NodeJS.Timeout | undefined;
   private isRebuilding = false;
 
   private constructor(private readonly options: RecordStoreOptions) {}
@@ -324,7 +325,7 @@ export class ImageRecordStore {
       : { state: 'not-written', path: this.path, ...this.problem };
   }
 
-  /** Tries to write again when that failed before; call it now and then. Never throws. */
+  /** Tries to write again when that failed before; it does so by itself, too. Never throws. */
   retry(): void {
     if (this.problem !== undefined) this.write(() => undefined);
   }
@@ -332,6 +333,7 @@ export class ImageRecordStore {
   close(): void {
     this.retryAt = -Infinity;
     this.retry();
+    clearTimeout(this.retrying);
     this.file?.close();
     this.file = undefined;
   }
@@ -447,6 +449,12 @@ export class ImageRecordStore {
       this.file = undefined;
       this.retryAt = -Infinity;
     }
+    // Nothing else may be written for long.
+    clearTimeout(this.retrying);
+    this.retrying = setTimeout(() => {
+      this.retryAt = -Infinity;
+      this.retry();
+    }, retryAfterMs).unref();
   }
 }
 

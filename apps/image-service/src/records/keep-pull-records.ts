@@ -26,6 +26,9 @@ export function openPullRecords(
   return new ImagePullRecords(store, policy, listener);
 }
 
+/** After a failure, milliseconds. */
+const retryAfterMs = 5000;
+
 /**
  * As soon as the runtime answers: ends what an earlier process left behind. Then, and every `pruneIntervalMs`: drops the records of images
  * that are gone. Ends with the signal.
@@ -38,10 +41,12 @@ export function keepPullRecords(
   const { pruneIntervalMs, log, signal } = options;
   let isRecovered = false;
   let busy = false;
+  let retry: NodeJS.Timeout | undefined;
   const isStopping = () => signal.aborted;
   const keep = async () => {
     if (busy || isStopping() || !runtime.availability().available) return;
     busy = true;
+    clearTimeout(retry);
     try {
       if (!isRecovered) await records.recover(runtime, { signal });
       isRecovered = true;
@@ -54,6 +59,7 @@ export function keepPullRecords(
     } catch (error) {
       if (!isStopping()) {
         log.warn({ reason: errorMessage(error) }, 'pull records could not be brought up to date');
+        retry = setTimeout(() => void keep(), Math.min(retryAfterMs, pruneIntervalMs)).unref();
       }
     } finally {
       busy = false;
@@ -67,6 +73,7 @@ export function keepPullRecords(
     'abort',
     () => {
       clearInterval(timer);
+      clearTimeout(retry);
       removeListener();
     },
     { once: true },

@@ -55,9 +55,13 @@ describe('bounds', () => {
     const store = recording();
     const objects = new KnownObjects({ max: 1, store, containers: [container('c1')] });
     objects.putContainer(container('c1', { phase: 'removed' }));
-    objects.forgetRemoved('container', new Set(['c1']), objects.revision);
+    objects.forgetRemoved('container', new Set(['c1']), objects.revision, 0);
     expect(objects.counts.container).toBe(1);
-    objects.forgetRemoved('container', new Set(), objects.revision);
+    objects.putContainer(container('c2'));
+    expect(objects.turnedAway).toBe(1);
+    objects.forgetRemoved('container', new Set(), objects.revision, 0);
+    expect(objects.counts.container).toBe(0);
+    expect(objects.container('c1')?.phase).toBe('removed');
     objects.putContainer(container('c2'));
     expect(objects.containers().map(({ id }) => id)).toEqual(['c2']);
     expect(store.written).toEqual([
@@ -66,6 +70,17 @@ describe('bounds', () => {
       'put container c2 running',
     ]);
   });
+});
+
+test('a removed object is forgotten when it was removed long enough ago', () => {
+  const store = recording();
+  const removed = container('c1', { phase: 'removed', phaseAtMs: 1000 });
+  const objects = new KnownObjects({ max: 10, store, containers: [removed] });
+  objects.forgetRemoved('container', new Set(), objects.revision, 1000);
+  expect(objects.containers()).toEqual([removed]);
+  objects.forgetRemoved('container', new Set(), objects.revision, 1001);
+  expect(objects.containers()).toEqual([]);
+  expect(store.written).toEqual(['drop container c1']);
 });
 
 describe('revisions', () => {
@@ -84,7 +99,7 @@ describe('revisions', () => {
     const objects = new KnownObjects({ max: 10, containers: [container('c1')] });
     const revision = objects.revision;
     objects.putContainer(container('c1', { phase: 'removed' }));
-    objects.forgetRemoved('container', new Set(), revision);
+    objects.forgetRemoved('container', new Set(), revision, Infinity);
     expect(objects.container('c1')?.phase).toBe('removed');
   });
 });

@@ -14,12 +14,15 @@ interface Entry<T> {
   readonly knownSince: number;
   /** Value of the counter at the last change. */
   readonly changed: number;
+  /** Removed, and a listing that began later did not show it any more. */
+  readonly isGone?: true;
 }
 
 /**
  * The sandboxes and containers of the runtime in their last known phase, bounded. Removed ones stay until a listing
- * that began later no longer shows them, so that an older listing cannot bring them back. When it is full, new ones
- * are not remembered: what is known stays right.
+ * that began later no longer shows them, and some minutes at least, so that neither an older listing nor events that
+ * the runtime kept for its next reader can bring them back. When it is full, new ones take the place of removed ones, and are
+ * not remembered where there is none: what is known stays right.
  */
 export class KnownObjects {
   readonly #sandboxes = new Map<string, Entry<KnownSandbox>>();
@@ -37,8 +40,8 @@ export class KnownObjects {
       readonly containers?: Iterable<KnownContainer>;
     },
   ) {
-    for (const object of options.sandboxes ?? []) this.#remember(this.#sandboxes, object);
-    for (const object of options.containers ?? []) this.#remember(this.#containers, object);
+    for (const object of options.sandboxes ?? []) this.#remember('sandbox', object);
+    for (const object of options.containers ?? []) this.#remember('container', object);
   }
 
   /** Rises with every change: what changes from now on has a higher one. */
@@ -51,8 +54,11 @@ export class KnownObjects {
     return this.#turnedAway;
   }
 
+  /** How many there are, without those that are gone. */
   get counts(): Readonly<Record<ObjectKind, number>> {
-    return { sandbox: this.#sandboxes.size, container: this.#containers.size };
+    const there = (entries: ReadonlyMap<string, Entry<unknown>>) =>
+      [...entries.values()].filter(({ isGone }) => isGone !== true).length;
+    return { sandbox: there(this.#sandboxes), container: there(this.#containers) };
   }
 
   sandbox(id: string): KnownSandbox | undefined {
@@ -86,35 +92,66 @@ export class KnownObjects {
   }
 
   putSandbox(object: KnownSandbox): void {
-    if (this.#remember(this.#sandboxes, object)) this.options.store?.put('sandbox', object);
+    if (this.#remember('sandbox', object)) this.options.store?.put('sandbox', object);
   }
 
   putContainer(object: KnownContainer): void {
-    if (this.#remember(this.#containers, object)) this.options.store?.put('container', object);
+    if (this.#remember('container', object)) this.options.store?.put('container', object);
   }
 
   /** Whether the object was known when the counter stood at `revision`. */
   wasKnownAt(kind: ObjectKind, id: string, revision: number): boolean {
-    const entry = (kind === 'sandbox' ? this.#sandboxes : this.#containers).get(id);
+    const entry = this.#of(kind).get(id);
     return entry !== undefined && entry.knownSince < revision;
   }
 
-  /** Forgets removed objects that a listing, begun at `revision`, does not show any more. */
-  forgetRemoved(kind: ObjectKind, listed: ReadonlySet<string>, revision: number): void {
-    const entries: Map<string, Entry<KnownSandbox | KnownContainer>> = kind === 'sandbox'
-      ? this.#sandboxes
-      : this.#containers;
-    const gone: string[] = [];
-    for (const [id, { object, changed }] of entries) {
-      if (object.phase === 'removed' && changed < revision && !listed.has(id)) gone.push(id);
+  /**
+   * Forgets objects that were removed before `beforeMs` (milliseconds since the epoch) and that a listing, begun at `revision`,
+   * does not show any more.
+   */
+  forgetRemoved(
+    kind: ObjectKind,
+    listed: ReadonlySet<string>,
+    revision: number,
+    beforeMs: number,
+  ): void {
+    const entries: Map<string, Entry<KnownSandbox | KnownContainer>> = this.#of(kind);
+    const forgotten: string[] = [];
+    for (const [id, entry] of entries) {
+      const { object, changed } = entry;
+      if (object.phase !== 'removed' || changed >= revision || listed.has(id)) continue;
+      if ((object.phaseAtMs ?? 0) < beforeMs) forgotten.push(id);
+      else entries.set(id, { ...entry, isGone: true });
     }
-    for (const id of gone) entries.delete(id);
-    if (gone.length > 0) this.options.store?.drop(kind, gone);
+    this.#forget(kind, forgotten);
   }
 
-  #remember<T extends { readonly id: string }>(entries: Map<string, Entry<T>>, object: T): boolean {
+  #forget(kind: ObjectKind, ids: readonly string[]): void {
+    const entries = this.#of(kind);
+    for (const id of ids) entries.delete(id);
+    if (ids.length > 0) this.options.store?.drop(kind, ids);
+  }
+
+  #of(kind: ObjectKind): Map<string, Entry<KnownSandbox | KnownContainer>> {
+    return kind === 'sandbox' ? this.#sandboxes : this.#containers;
+  }
+
+  /** Makes room for one more, where there is none, by forgetting one that is gone. */
+  #hasRoom(kind: ObjectKind): boolean {
+    const entries = this.#of(kind);
+    if (entries.size < this.options.max) return true;
+    for (const [id, { isGone }] of entries) {
+      if (isGone !== true) continue;
+      this.#forget(kind, [id]);
+      return true;
+    }
+    return false;
+  }
+
+  #remember(kind: ObjectKind, object: KnownSandbox | KnownContainer): boolean {
+    const entries = this.#of(kind);
     const known = entries.get(object.id);
-    if (known === undefined && entries.size >= this.options.max) {
+    if (known === undefined && !this.#hasRoom(kind)) {
       this.#turnedAway++;
       return false;
     }

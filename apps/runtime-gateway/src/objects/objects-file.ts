@@ -19,7 +19,7 @@ const content: StateFileContent = {
 `,
 };
 
-/** While writing fails it is tried again at most this often. */
+/** While writing fails it is tried again this often, milliseconds. */
 const retryAfterMs = 1000;
 
 /** Moments that outlive the process, in milliseconds since the epoch. */
@@ -56,7 +56,7 @@ export class ObjectsFile implements ObjectStore {
   readonly #unwritten = new Map<string, Write>();
   #database: Database | undefined;
   #problem: string | undefined;
-  #retryAtMs = -Infinity;
+  #retrying: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   /** Never throws for trouble with the file: that is told through `onStatus`. */
@@ -103,9 +103,9 @@ export class ObjectsFile implements ObjectStore {
 
   /** Never throws. */
   close(): void {
-    this.#retryAtMs = -Infinity;
-    this.retry();
+    this.#retry();
     this.#isClosed = true;
+    clearTimeout(this.#retrying);
     try {
       this.#database?.close();
     } catch {
@@ -162,14 +162,13 @@ export class ObjectsFile implements ObjectStore {
         this.#failed(error);
       }
     }
+    // Written with the next attempt, which the failure before it has ordered.
     this.#unwritten.set(key, write);
-    this.retry();
   }
 
-  /** Writes what waits, when there is something and it is time for another attempt. Never throws. */
-  retry(): void {
-    if (this.#isClosed || this.#unwritten.size === 0) return;
-    if (this.options.now() < this.#retryAtMs) return;
+  /** Writes what waits, when there is something or there was trouble. Never throws. */
+  #retry(): void {
+    if (this.#isClosed || (this.#unwritten.size === 0 && this.#problem === undefined)) return;
     try {
       const openedLate = this.#database === undefined;
       const database = this.#database ?? this.#open();
@@ -189,7 +188,8 @@ export class ObjectsFile implements ObjectStore {
   }
 
   #failed(error: unknown): void {
-    this.#retryAtMs = this.options.now() + retryAfterMs;
+    clearTimeout(this.#retrying);
+    this.#retrying = setTimeout(() => this.#retry(), retryAfterMs).unref();
     const problem = `${this.#path}: ${errorMessage(error)}`;
     if (this.#problem === problem) return;
     this.#problem = problem;

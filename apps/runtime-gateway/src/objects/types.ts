@@ -42,6 +42,8 @@ export interface ContainerFacts {
 /** A sandbox in its last known phase. */
 export interface KnownSandbox extends SandboxFacts {
   readonly phase: SandboxPhase;
+  /** When it came into the phase, milliseconds since the epoch; absent in records of earlier versions. */
+  readonly phaseAtMs?: number;
 }
 
 /** How a container ended, as the runtime told it. */
@@ -55,6 +57,8 @@ export interface ContainerExit {
 /** A container in its last known phase. */
 export interface KnownContainer extends ContainerFacts {
   readonly phase: ContainerPhase;
+  /** See {@link KnownSandbox.phaseAtMs}. */
+  readonly phaseAtMs?: number;
   /** Its exit, when the runtime has told it before the event could be: a call in flight may be its cause. */
   readonly exit?: ContainerExit;
   /** When a stop was asked for whose outcome could not be looked up, milliseconds since the epoch. */

@@ -35,6 +35,17 @@ export class FakeRuntime {
   removeWhenStopped = false;
   /** Answers to CreateContainer wait for this. */
   creation: Promise<void> = Promise.resolve();
+  /** Events that nobody reads wait for the next reader, as in containerd 2. */
+  keepsEvents = false;
+  /** A status names the image by its digest, and only lists have its ID, as in containerd 2.0 and 2.1. */
+  statusHasImageId = true;
+  /** No event for a sandbox that is removed, nor for its containers, as in CRI-O. */
+  removesSilently = false;
+  /** The event stream ends at once, as in CRI-O without enable_pod_events. */
+  endsStreams = false;
+  /** How often the event stream was asked for. */
+  streamsAsked = 0;
+  readonly #kept: ContainerEventResponse[] = [];
   readonly #grpc = new Server();
   readonly #readers = new Set<ServerWritableStream<unknown, unknown>>();
   #ids = 0;
@@ -62,9 +73,10 @@ export class FakeRuntime {
         state: status.state,
       })),
     }));
-    unary('ContainerStatus', ({ containerId }: { containerId: string }) => ({
-      status: this.lives.get(containerId)?.status,
-    }));
+    unary('ContainerStatus', ({ containerId }: { containerId: string }) => {
+      const life = this.lives.get(containerId);
+      return { status: life === undefined ? undefined : this.#statusOf(life) };
+    });
     unary('RunPodSandbox', ({ config }: { config: { metadata: object } }) => {
       const id = this.#newId('5');
       const sandbox = PodSandbox.fromPartial({ id, ...config, createdAt: now() });
@@ -105,10 +117,35 @@ export class FakeRuntime {
       this.#emit(containerId, sandboxId, ContainerEventType.CONTAINER_DELETED_EVENT);
       return {};
     });
+    unary('StopPodSandbox', ({ podSandboxId }: { podSandboxId: string }) => {
+      const sandbox = this.sandboxes.get(podSandboxId);
+      if (sandbox?.state !== PodSandboxState.SANDBOX_READY) return {};
+      for (const { container } of this.#livesOf(podSandboxId)) this.exit(container.id, 137);
+      this.sandboxes.set(podSandboxId, { ...sandbox, state: PodSandboxState.SANDBOX_NOTREADY });
+      this.#emit(podSandboxId, podSandboxId, ContainerEventType.CONTAINER_STOPPED_EVENT);
+      return {};
+    });
+    unary('RemovePodSandbox', ({ podSandboxId }: { podSandboxId: string }) => {
+      for (const { container } of this.#livesOf(podSandboxId)) {
+        this.lives.delete(container.id);
+        if (this.removesSilently) continue;
+        this.#emit(container.id, podSandboxId, ContainerEventType.CONTAINER_DELETED_EVENT);
+      }
+      this.sandboxes.delete(podSandboxId);
+      if (this.removesSilently) return {};
+      this.#emit(podSandboxId, podSandboxId, ContainerEventType.CONTAINER_DELETED_EVENT);
+      return {};
+    });
     const { requestType, responseType } = this.#types('GetContainerEvents');
     this.#grpc.register(
       '/runtime.v1.RuntimeService/GetContainerEvents',
       (call: ServerWritableStream<unknown, unknown>) => {
+        this.streamsAsked += 1;
+        if (this.endsStreams) {
+          call.end();
+          return;
+        }
+        for (const event of this.#kept.splice(0)) call.write(event);
         this.#readers.add(call);
         call.on('cancelled', () => this.#readers.delete(call));
       },
@@ -177,14 +214,22 @@ export class FakeRuntime {
           : {
               id,
               metadata: sandbox.metadata,
-              state: PodSandboxState.SANDBOX_READY,
+              state: sandbox.state,
               createdAt: sandbox.createdAt,
             },
-      containersStatuses: [...this.lives.values()]
-        .filter(({ container }) => container.podSandboxId === id)
-        .map(({ status }) => status),
+      containersStatuses: this.#livesOf(id).map((life) => this.#statusOf(life)),
     });
+    if (this.keepsEvents && this.#readers.size === 0) this.#kept.push(event);
     for (const reader of this.#readers) reader.write(event);
+  }
+
+  #livesOf(sandboxId: string): Life[] {
+    return [...this.lives.values()].filter(({ container }) => container.podSandboxId === sandboxId);
+  }
+
+  #statusOf({ status }: Life): ContainerStatus {
+    if (this.statusHasImageId) return status;
+    return { ...status, imageRef: `team/app@${status.imageRef}` };
   }
 
   #newId(first: string): string {

@@ -137,6 +137,8 @@ export class ObserverFixture {
   readonly calls: CallObserver;
   readonly sightings: OutsideSightings;
   leftToListing = 0;
+  /** The time of the clock, milliseconds since the epoch. */
+  nowMs = nowMs;
 
   constructor(options: FixtureOptions = {}) {
     const { sandboxes, containers, max = 1000 } = options;
@@ -149,7 +151,7 @@ export class ObserverFixture {
     this.lifecycle = new Lifecycle({
       objects: this.objects,
       publish,
-      now: () => nowMs,
+      now: () => this.nowMs,
       observingSinceMs,
       onUnpublished: (event, _subject, reason) => this.failures.push(`${event}: ${reason}`),
     });

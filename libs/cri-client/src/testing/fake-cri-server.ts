@@ -121,10 +121,10 @@ export class FakeCriServer {
     this.#grpc.forceShutdown();
   }
 
-  /** Takes no new connections, says GOAWAY on the present ones and lets the calls on them end. */
+  /** Takes no new connections, says GOAWAY on the present ones and lets the calls on them end, for ever if need be. */
   drain(): void {
     this.#listener.close();
-    this.#injector.drain(10_000);
+    this.#injector.drain(3_600_000);
   }
 
   /** The calls of one method. */
