@@ -203,7 +203,7 @@ describe('awaitAuthority', () => {
   it('leaves another protocol to node:http2, which closes', async () => {
     client.write(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n\r\n'));
     await until('the connection is closed', () => client.closed);
-    expect(handed).toEqual(['socket']);
+    expect(handed).toEqual(['rewritten']);
   });
 
   it('hands nothing over for a client that leaves without a word', async () => {

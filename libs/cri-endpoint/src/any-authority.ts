@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { maxCallsPerConnection } from './client-share';
 import { RequestRewriter, type RewriterLimits } from './request-rewriter';
 import { settingsFrame } from './wire/raw-frames';
 
@@ -12,6 +13,8 @@ const silenceMs = 1_000;
 const maxWaitingBytes = 256 * 1024;
 /** How long the acknowledgement of SETTINGS may take once there is a request. */
 const ackMs = 50;
+/** How long the preface of a client, or a header block that it has begun, may take. */
+const unfinishedMs = 10_000;
 
 /** A client whose first request is awaited. */
 export interface AwaitedClient {
@@ -63,14 +66,14 @@ export function awaitAuthority(
   const read = (chunk: Buffer): void => {
     waiting.push(...rewriter.push(chunk));
     waitingBytes += chunk.length;
-    if (rewriter.changed || rewriter.broken || waitingBytes > maxWaitingBytes) {
+    if (rewriter.changed || rewriter.broken || rewriter.passing || waitingBytes > maxWaitingBytes) {
       release();
-    } else if (rewriter.passing || (rewriter.sawRequest && !rewriter.settingsAckDue)) {
+    } else if (rewriter.sawRequest && !rewriter.settingsAckDue) {
       pass();
     } else if (!settingsSent) {
       settingsSent = true;
       rewriter.dropSettingsAck();
-      socket.write(settingsFrame());
+      socket.write(settingsFrame({ maxConcurrentStreams: maxCallsPerConnection }));
     } else if (rewriter.sawRequest) {
       clearTimeout(timer);
       timer = setTimeout(release, ackMs);
@@ -87,6 +90,8 @@ export function awaitAuthority(
 
 /** A socket whose incoming bytes go through a rewriter. */
 class RewrittenConnection extends Duplex {
+  private unfinished: NodeJS.Timeout | undefined;
+
   constructor(
     private readonly socket: Socket,
     private readonly rewriter: RequestRewriter,
@@ -99,6 +104,7 @@ class RewrittenConnection extends Duplex {
     socket.on('data', (chunk: Buffer) => this.fromClient(chunk));
     socket.once('close', () => this.destroy());
     if (rewriter.broken || socket.destroyed) this.destroy();
+    else this.limitUnfinished();
   }
 
   override _read(): void {
@@ -123,6 +129,7 @@ class RewrittenConnection extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    clearTimeout(this.unfinished);
     // What was written before still leaves.
     this.socket.destroySoon();
     done(error);
@@ -133,5 +140,15 @@ class RewrittenConnection extends Duplex {
     for (const part of this.rewriter.push(chunk)) wanted = this.push(part);
     if (this.rewriter.broken) this.destroy();
     else if (!wanted) this.socket.pause();
+    this.limitUnfinished();
+  }
+
+  private limitUnfinished(): void {
+    if (!this.rewriter.unfinished || this.destroyed) {
+      clearTimeout(this.unfinished);
+      this.unfinished = undefined;
+    } else {
+      this.unfinished ??= setTimeout(() => this.socket.destroy(), unfinishedMs);
+    }
   }
 }

@@ -1,6 +1,7 @@
 import type http2 from 'node:http2';
-import { ShuttingDownError, toGrpcStatus } from '@stowage/errors';
+import { grpcStatusCode, ShuttingDownError, toGrpcStatus } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
+import type { HeldRequest } from './client-share';
 import { readRequest } from './read-request';
 import { endWithStatus } from './reply';
 import type { CallOutcome } from './types';
@@ -40,6 +41,7 @@ export function checkedCall(
   headers: http2.IncomingHttpHeaders,
   method: string,
   maxBytes: number,
+  held: HeldRequest,
   check: (request: Uint8Array) => void,
   on: { admitted(request: Uint8Array): void; refused(result: RefusedResult): void },
 ): CallInFlight {
@@ -62,6 +64,7 @@ export function checkedCall(
 
   stream.on('error', () => undefined);
   stream.once('close', () => {
+    held.release();
     if (isAdmitted) return;
     on.refused({
       outcome: grpcStatus === undefined ? 'cancelled' : 'completed',
@@ -72,7 +75,12 @@ export function checkedCall(
     });
   });
   readRequest(stream, headers, method, maxBytes, {
-    onBytes: (bytes) => (requestBytes += bytes),
+    onBytes: (bytes) => {
+      requestBytes += bytes;
+      if (grpcStatus !== undefined) return;
+      const refusal = held.add(bytes);
+      if (refusal !== undefined) refuse(grpcStatusCode.RESOURCE_EXHAUSTED, `${method}: ${refusal}`);
+    },
     onMessage: (message) => {
       try {
         check(message);

@@ -204,11 +204,9 @@ function pump(
   source.on('data', (chunk: Buffer) => {
     seen(chunk);
     if (sink.destroyed || sink.writableEnded) return;
-    if (!sink.write(chunk)) {
-      source.pause();
-      sink.once('drain', () => source.resume());
-    }
+    if (!sink.write(chunk)) source.pause();
   });
+  sink.on('drain', () => source.resume());
   if (ends) {
     source.on('end', () => {
       if (!sink.destroyed && !sink.writableEnded) sink.end();

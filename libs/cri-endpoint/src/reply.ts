@@ -1,4 +1,4 @@
-import type http2 from 'node:http2';
+import http2 from 'node:http2';
 import { encodeGrpcMessage, frameMessage } from './grpc-wire';
 
 /** `sendDate` exists in node:http2 and not in its types: a forwarder adds no header of its own. */
@@ -29,7 +29,8 @@ export function endWithTrailers(
 }
 
 /**
- * Ends a call with a status: as a trailers-only reply when no headers were sent, else in trailers.
+ * Ends a call with a status: as a trailers-only reply when no headers were sent, else in trailers. After the former, a request
+ * that has not ended is cut with RST_STREAM (NO_ERROR).
  */
 export function endWithStatus(
   stream: http2.ServerHttp2Stream,
@@ -51,6 +52,8 @@ export function endWithStatus(
     { ':status': 200, 'content-type': 'application/grpc', ...status },
     { endStream: true },
   );
+  // What is still to come of the request is not waited for, nor is what came kept.
+  if (!stream.readableEnded && !stream.closed) stream.close(http2.constants.NGHTTP2_NO_ERROR);
 }
 
 /** Answers a unary call with its one message. Returns the DATA bytes sent. */

@@ -82,6 +82,11 @@ export class RequestRewriter {
     return this.awaitsAck;
   }
 
+  /** Whether a preface or a header block has begun, or is due, and is not whole. */
+  get unfinished(): boolean {
+    return this.prefaceLeft > 0 || this.heldLength > 0;
+  }
+
   /** The client was sent SETTINGS that the server knows nothing of: its first acknowledgement is left out. */
   dropSettingsAck(): void {
     this.awaitsAck = true;

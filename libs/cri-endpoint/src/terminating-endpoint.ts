@@ -1,9 +1,11 @@
 import http2 from 'node:http2';
-import { toGrpcStatus } from '@stowage/errors';
+import type net from 'node:net';
+import { grpcStatusCode, toGrpcStatus } from '@stowage/errors';
 import { awaitAuthority, type AwaitedClient } from './any-authority';
 import type { CallInFlight } from './call-in-flight';
 import { CallTap, type ObservedBytes } from './call-tap';
 import { checkedCall, refusedCall } from './checked-call';
+import { ClientShare, ClientShares } from './client-share';
 import { defaultReaderLimits } from './connection-reader';
 import { forwardCall, type ForwardResult } from './forward-call';
 import { frameMessage } from './grpc-wire';
@@ -19,8 +21,11 @@ import type {
   UnaryHandler,
 } from './types';
 import { OneATurn } from './one-a-turn';
+import { SessionWatch } from './session-watch';
 import { unaryCall } from './unary-call';
-import { sessionLimits, sessionSettings, UpstreamSessions, widenWindow } from './upstream-sessions';
+import { clientSettings, sessionLimits, UpstreamSessions, widenWindow } from './upstream-sessions';
+import { frameHeaderBytes } from './wire/frame-reader';
+import { maxStreamId } from './wire/raw-frames';
 
 /** What {@link createTerminatingEndpoint} serves and where it sends the rest. */
 export interface TerminatingEndpointOptions extends ListenOptions {
@@ -49,6 +54,8 @@ export interface TerminatingEndpointOptions extends ListenOptions {
   onCall?(call: ObservedCall): void;
   /** Largest message that is copied for {@link onCall}; default 1 MiB. All of a connection: 16 MiB. */
   readonly maxObservedMessageBytes?: number;
+  /** A connection to the runtime at `address` did not move any more; its calls got UNAVAILABLE, the next makes another. */
+  onGivenUp?(address: string, reason: string): void;
   /** Text of UNAVAILABLE when nobody answers `method`, or undefined for the socket's own error. */
   unavailableReason(method: string): string | undefined;
   readonly calls?: CallObserver;
@@ -62,6 +69,12 @@ export interface TerminatingEndpointOptions extends ListenOptions {
 export type RequestCheck = (request: Uint8Array) => void;
 
 const defaultMaxRequestBytes = 64 * 1024 * 1024;
+/** How long a client may read nothing while something waits to be sent to it, and it sends nothing. */
+const maxClientStalledMs = 60_000;
+/** How long calls that a client began before it had read that it is to go elsewhere are taken. */
+const sentAwayMs = 1_000;
+/** A frame header and the eight bytes of a PING. */
+const pingBytes = frameHeaderBytes + 8;
 
 /**
  * An endpoint that terminates HTTP/2 (`node:http2`): some methods are handled here, every other one is forwarded
@@ -77,7 +90,10 @@ export async function createTerminatingEndpoint(
   const maxObservedBytes =
     options.maxObservedMessageBytes ?? defaultReaderLimits.maxObservedMessageBytes;
   const handlers = new Map(Object.entries(options.handlers));
-  const sessions = new UpstreamSessions();
+  const shares = new ClientShares(maxRequestBytes);
+  const watch = new SessionWatch();
+  /** The connections to the runtime, for each client its own. */
+  const upstreams = new Set<UpstreamSessions>();
   const clients = new Set<http2.ServerHttp2Session>();
   /** Clients whose first request has not come. */
   const awaited = new Set<AwaitedClient>();
@@ -85,30 +101,57 @@ export async function createTerminatingEndpoint(
   const turns = new OneATurn();
   const letGo: Partial<Record<LetGoReason, number>> = {};
   let accepted = 0;
+  let givenUp = 0;
   let idle: (() => void) | undefined;
 
-  const server = http2.createServer({ settings: sessionSettings, ...sessionLimits });
+  const server = http2.createServer({ settings: clientSettings, ...sessionLimits });
+  server.on('sessionError', () => undefined);
 
-  server.on('session', (session) => {
+  const serve = (session: http2.ServerHttp2Session, socket: net.Socket): void => {
+    const client: Client = {
+      share: new ClientShare(shares),
+      sessions: new UpstreamSessions({
+        watch,
+        onGivenUp: (address, reason) => {
+          givenUp++;
+          notify(() => options.onGivenUp?.(address, reason));
+        },
+      }),
+      sendAway: once(() => {
+        if (session.destroyed) return;
+        session.goaway(http2.constants.NGHTTP2_NO_ERROR, maxStreamId);
+        setTimeout(() => session.close(), sentAwayMs).unref();
+      }),
+    };
     clients.add(session);
+    upstreams.add(client.sessions);
     widenWindow(session);
     session.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code?.startsWith('ERR_HTTP2') === true) letGo.protocol = (letGo.protocol ?? 0) + 1;
     });
     session.once('close', () => {
+      client.sessions.close();
+      upstreams.delete(client.sessions);
       clients.delete(session);
       settle();
     });
-  });
-  server.on('sessionError', () => undefined);
+    session.on('stream', (...args: unknown[]) => onStream(client, args as StreamArguments));
+    watch.add({
+      session,
+      socket,
+      maxStalledMs: maxClientStalledMs,
+      probe: (acknowledged) => void session.ping((error) => error ?? acknowledged()),
+      acknowledgementBytes: pingBytes,
+      onStandstill: (reason) => {
+        if (reason === 'ended') letGo.protocol = (letGo.protocol ?? 0) + 1;
+        if (reason === 'stalled') letGo.stalled = (letGo.stalled ?? 0) + 1;
+        socket.destroy();
+      },
+    });
+  };
 
-  server.on('stream', (...args: unknown[]) => {
-    const [stream, headers, flags, rawHeaders] = args as [
-      http2.ServerHttp2Stream,
-      http2.IncomingHttpHeaders,
-      number,
-      string[],
-    ];
+  const onStream = (client: Client, args: StreamArguments): void => {
+    const [stream, headers, flags, rawHeaders] = args;
     const method = headers[':path'] ?? '';
     const startedAt = Date.now();
     const began = performance.now();
@@ -125,6 +168,10 @@ export async function createTerminatingEndpoint(
       waitedMs: number,
     ): void => {
       inFlight.delete(stream);
+      client.share.callEnded();
+      if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR && !client.share.callReset()) {
+        client.sendAway();
+      }
       const durationMs = performance.now() - began;
       const { outcome, grpcStatus, grpcMessage, requestBytes, responseBytes } = result;
       notify(() =>
@@ -157,21 +204,37 @@ export async function createTerminatingEndpoint(
       settle();
     };
 
-    const handler = headers[':method'] === 'POST' ? handlers.get(inV1(method)) : undefined;
-    if (handler !== undefined) {
-      const call = unaryCall(stream, headers, method, handler, maxRequestBytes, turns, (result) =>
-        ended('local', result, 0),
-      );
-      inFlight.set(stream, call);
-      return;
-    }
-    const refuse = (error: unknown): void => {
-      const { code, message } = toGrpcStatus(error);
+    const refuseWith = (code: number, message: string): void => {
       inFlight.set(
         stream,
         refusedCall(stream, code, message, (result) => ended('local', result, 0)),
       );
     };
+    const refuse = (error: unknown): void => {
+      const { code, message } = toGrpcStatus(error);
+      refuseWith(code, message);
+    };
+    const refusal = client.share.callBegan();
+    if (refusal !== undefined) {
+      refuseWith(grpcStatusCode.RESOURCE_EXHAUSTED, `${service}: ${refusal}`);
+      return;
+    }
+    const held = client.share.holdRequest();
+    const handler = headers[':method'] === 'POST' ? handlers.get(inV1(method)) : undefined;
+    if (handler !== undefined) {
+      const call = unaryCall(
+        stream,
+        headers,
+        method,
+        handler,
+        maxRequestBytes,
+        held,
+        turns,
+        (result) => ended('local', result, 0),
+      );
+      inFlight.set(stream, call);
+      return;
+    }
     const forward = (body?: Buffer): void => {
       let route: { path: string; address: string };
       try {
@@ -191,7 +254,7 @@ export async function createTerminatingEndpoint(
           tap,
           unavailableReason: () => options.unavailableReason(method),
         },
-        sessions,
+        client.sessions,
         (result) => ended('runtime', result, result.upstreamMs),
       );
       inFlight.set(stream, call);
@@ -207,12 +270,12 @@ export async function createTerminatingEndpoint(
       forward();
       return;
     }
-    const call = checkedCall(stream, headers, method, maxRequestBytes, check, {
+    const call = checkedCall(stream, headers, method, maxRequestBytes, held, check, {
       admitted: (message) => forward(frameMessage(message)),
       refused: (result) => ended('local', result, 0),
     });
     inFlight.set(stream, call);
-  });
+  };
 
   const budgets = new WeakMap<http2.Http2Session, ObservedBytes>();
   const budgetOf = ({ session }: http2.ServerHttp2Stream): ObservedBytes => {
@@ -243,7 +306,11 @@ export async function createTerminatingEndpoint(
     };
     const client = awaitAuthority(socket, defaultReaderLimits, (connection) => {
       socket.off('close', leave);
+      // Emitted in the same call, if at all.
+      const begin = (session: http2.ServerHttp2Session): void => serve(session, socket);
+      server.once('session', begin);
       server.emit('connection', connection);
+      server.off('session', begin);
       leave();
     });
     awaited.add(client);
@@ -259,7 +326,7 @@ export async function createTerminatingEndpoint(
     for (const call of inFlight.values()) call.stop(service);
     await Promise.all([...clients].map(flushed));
     for (const session of clients) session.destroy();
-    sessions.close();
+    for (const sessions of upstreams) sessions.close();
   };
   const drained = (drainMs: number): Promise<void> =>
     new Promise((resolve) => {
@@ -279,9 +346,26 @@ export async function createTerminatingEndpoint(
       openConnections: clients.size + awaited.size,
       callsInFlight: inFlight.size,
       letGo: { ...letGo },
+      upstreamsGivenUp: givenUp,
     }),
   };
 }
+
+/** What belongs to one connection of a client. */
+interface Client {
+  readonly share: ClientShare;
+  readonly sessions: UpstreamSessions;
+  /** Sends it to a new connection; calls in flight go on on this one. */
+  sendAway(): void;
+}
+
+/** Arguments of a session's 'stream' event. */
+type StreamArguments = [
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+];
 
 /** The same method in the `runtime.v1` package. */
 function inV1(method: string): string {
@@ -300,6 +384,15 @@ async function flushed(session: http2.ServerHttp2Session): Promise<void> {
       resolve();
     });
   });
+}
+
+function once(run: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    run();
+  };
 }
 
 function notify(report: () => void): void {

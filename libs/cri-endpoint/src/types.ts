@@ -40,6 +40,8 @@ export interface EndpointStats {
   readonly callsInFlight: number;
   /** Connections that broke HTTP/2, or (piped endpoint) that the reader let go of, by reason. */
   readonly letGo: Readonly<Partial<Record<LetGoReason, number>>>;
+  /** Connections to the runtime that did not move any more and were given up (terminating endpoint only). */
+  readonly upstreamsGivenUp?: number;
 }
 
 /**
@@ -48,10 +50,11 @@ export interface EndpointStats {
  * `not-http2`: no client preface, or another protocol; `frame`: a frame that RFC 9113 forbids; `hpack`: a header
  * block that cannot be decoded; `header-size`: a header block above the bound; `streams`: more streams open than
  * the bound; `observer`: an error inside the reader itself; `protocol` (terminating endpoint only): the client
- * broke HTTP/2 and its connection was closed.
+ * broke HTTP/2 and its connection was closed; `stalled` (terminating endpoint only): the client read nothing for a
+ * minute while something waited to be sent to it.
  */
 export type LetGoReason =
-  'not-http2' | 'frame' | 'hpack' | 'header-size' | 'streams' | 'observer' | 'protocol';
+  'not-http2' | 'frame' | 'hpack' | 'header-size' | 'streams' | 'observer' | 'protocol' | 'stalled';
 
 /** How a call ended, as far as the endpoint could see. */
 export type CallOutcome =

@@ -7,6 +7,7 @@ import {
   toGrpcStatus,
 } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
+import type { HeldRequest } from './client-share';
 import { parseGrpcTimeout } from './grpc-wire';
 import type { OneATurn } from './one-a-turn';
 import { readRequest } from './read-request';
@@ -34,6 +35,7 @@ export function unaryCall(
   method: string,
   handler: UnaryHandler,
   maxMessageBytes: number,
+  held: HeldRequest,
   turns: OneATurn,
   done: (result: UnaryResult) => void,
 ): CallInFlight {
@@ -58,6 +60,7 @@ export function unaryCall(
 
   stream.on('error', () => undefined);
   stream.once('close', () => {
+    held.release();
     clearTimeout(timer);
     const cancelled = grpcStatus === undefined;
     if (cancelled) abort.abort(new CancelledError(method));
@@ -88,7 +91,12 @@ export function unaryCall(
   }
 
   readRequest(stream, headers, method, maxMessageBytes, {
-    onBytes: (bytes) => (requestBytes += bytes),
+    onBytes: (bytes) => {
+      requestBytes += bytes;
+      if (isOver()) return;
+      const refusal = held.add(bytes);
+      if (refusal !== undefined) fail(grpcStatusCode.RESOURCE_EXHAUSTED, `${method}: ${refusal}`);
+    },
     onMessage: (message) => turns.begin(() => void answer(message)),
     onRefused: fail,
     isOver,

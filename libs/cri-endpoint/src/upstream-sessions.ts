@@ -1,10 +1,15 @@
 import http2 from 'node:http2';
 import type net from 'node:net';
 import { errorMessage } from '@stowage/errors';
+import { maxCallsPerConnection } from './client-share';
 import { connectUnix, type Connecting } from './connect-unix';
+import { frameHeaderBytes } from './wire/frame-reader';
+import type { SessionWatch, StandstillReason } from './session-watch';
 
-/** Window of each stream in bytes: what the runtime may send ahead of a slow client. */
-const streamWindowBytes = 1024 * 1024;
+/** Window of each stream to the runtime in bytes: what it may send ahead of a slow client, and so what is held here. */
+const streamWindowBytes = 256 * 1024;
+/** Window of each stream of a client: requests are small. */
+const clientStreamWindowBytes = 64 * 1024;
 /** Window of a connection: many streams may fill theirs at once. */
 const connectionWindowBytes = 64 * 1024 * 1024;
 /** Streams a server allows before its SETTINGS say otherwise, as nghttp2 assumes. */
@@ -12,13 +17,22 @@ const streamsBeforeSettings = 100;
 /** Stream ids end at 2^31 and each stream takes two: a session retires well before. */
 const maxStreamsPerSession = 2 ** 29;
 
-/** Limits of node:http2 that must not cut a long-lived connection between well-known peers. */
+/** How long a connection to the runtime may take nothing while something waits to be sent, and nothing comes. */
+const maxStalledMs = 5_000;
+
+/**
+ * Limits of node:http2 that must not cut a long-lived connection between well-known peers. The last two exist from Node.js 22 on;
+ * see {@link ClientShare.callReset} for those before.
+ */
 export const sessionLimits = {
   maxSessionMemory: 1024,
   maxHeaderListPairs: 4096,
   maxSendHeaderBlockLength: 16 * 1024 * 1024,
   maxSessionInvalidFrames: 2 ** 31,
   maxSessionRejectedStreams: 2 ** 31,
+  maxOutstandingSettings: 100,
+  streamResetBurst: 2 ** 31,
+  streamResetRate: 2 ** 31,
 } as const;
 
 /** What both sides of a forwarded connection tell their peer. */
@@ -26,6 +40,13 @@ export const sessionSettings: http2.Settings = {
   enablePush: false,
   initialWindowSize: streamWindowBytes,
   maxHeaderListSize: 16 * 1024 * 1024,
+};
+
+/** What clients are told. */
+export const clientSettings: http2.Settings = {
+  ...sessionSettings,
+  initialWindowSize: clientStreamWindowBytes,
+  maxConcurrentStreams: maxCallsPerConnection,
 };
 
 /** Opens the connection window as wide as {@link sessionSettings} assumes. */
@@ -36,6 +57,9 @@ export function widenWindow(session: http2.Http2Session): void {
 /** A connection to the runtime. */
 export interface UpstreamSession {
   readonly session: http2.ClientHttp2Session;
+  readonly socket: net.Socket;
+  /** Whether the server has said how many streams it allows. */
+  hasSettings: boolean;
   /** Why the connection failed, once it has. */
   failure: string | undefined;
   started: number;
@@ -59,12 +83,22 @@ interface Pool {
   connecting: Connecting | undefined;
 }
 
+/** What {@link UpstreamSessions} needs of its endpoint. */
+export interface UpstreamOptions {
+  readonly watch: SessionWatch;
+  /** A connection to `address` did not move any more and was given up; its calls get UNAVAILABLE. */
+  onGivenUp(address: string, reason: string): void;
+}
+
 /**
- * HTTP/2 connections to unix sockets, shared by all calls: one a socket, a further one only when the server
- * allows no more streams on those there are. A connection that got GOAWAY or failed takes no new calls.
+ * HTTP/2 connections to unix sockets for the calls of one client: one a socket, a further one only when the server allows no
+ * more streams on those there are. A connection that got GOAWAY or failed takes no new calls. Clients do not share any, so that
+ * what one of them does to its connection is no affair of the others.
  */
 export class UpstreamSessions {
   private readonly pools = new Map<string, Pool>();
+
+  constructor(private readonly options: UpstreamOptions) {}
 
   /**
    * Calls `use` with a connection that takes another call, in this call where there is one, else when one is made or has
@@ -79,7 +113,7 @@ export class UpstreamSessions {
     }
     const waiting = { use };
     pool.waiting.add(waiting);
-    this.connect(pool);
+    this.serve(pool);
     return () => void pool.waiting.delete(waiting);
   }
 
@@ -88,7 +122,11 @@ export class UpstreamSessions {
     for (const { sessions, waiting, connecting } of this.pools.values()) {
       waiting.clear();
       connecting?.cancel();
-      for (const { session } of [...sessions]) session.destroy();
+      for (const { session, socket } of [...sessions]) {
+        session.destroy();
+        // The session alone would first wait for all to be written.
+        socket.destroy();
+      }
     }
   }
 
@@ -105,13 +143,8 @@ export class UpstreamSessions {
     pool.connecting ??= connectUnix(pool.address, {
       connected: (socket) => {
         pool.connecting = undefined;
-        const connection = join(socket, pool.sessions);
-        for (const waiting of pool.waiting) {
-          if (!takesCalls(connection)) break;
-          pool.waiting.delete(waiting);
-          waiting.use(connection);
-        }
-        if (pool.waiting.size > 0) this.connect(pool);
+        this.join(socket, pool);
+        this.serve(pool);
       },
       failed: (error) => {
         pool.connecting = undefined;
@@ -121,31 +154,76 @@ export class UpstreamSessions {
       },
     });
   }
+
+  /** Gives connections to the calls that wait; makes another one once it is known that those there are do not suffice. */
+  private serve(pool: Pool): void {
+    for (const waiting of pool.waiting) {
+      const free = pool.sessions.find(takesCalls);
+      if (free === undefined) {
+        if (pool.sessions.every((connection) => connection.hasSettings)) this.connect(pool);
+        return;
+      }
+      pool.waiting.delete(waiting);
+      waiting.use(free);
+    }
+  }
+
+  /** Speaks HTTP/2 on a connection, which is one of the pool's until it ends. */
+  private join(socket: net.Socket, pool: Pool): void {
+    const { address, sessions } = pool;
+    const session = http2.connect('http://localhost', {
+      createConnection: () => socket,
+      settings: sessionSettings,
+      ...sessionLimits,
+    });
+    const connection: UpstreamSession = {
+      session,
+      socket,
+      hasSettings: false,
+      failure: undefined,
+      started: 0,
+      open: 0,
+    };
+    sessions.push(connection);
+    session.once('connect', () => widenWindow(session));
+    const fail = (error: Error): void => void (connection.failure ??= errorMessage(error));
+    socket.prependListener('error', fail);
+    socket.prependListener('close', () => (connection.failure ??= 'connection lost'));
+    session.on('error', fail);
+    session.once('close', () => {
+      const index = sessions.indexOf(connection);
+      if (index >= 0) sessions.splice(index, 1);
+      this.serve(pool);
+    });
+    session.once('remoteSettings', () => {
+      connection.hasSettings = true;
+      this.serve(pool);
+    });
+    this.options.watch.add({
+      session,
+      socket,
+      maxStalledMs,
+      // Not a PING: gRPC servers in Go close a connection on which these come more often than every five minutes.
+      probe: (acknowledged) => session.settings({}, (error) => error ?? acknowledged()),
+      acknowledgementBytes: frameHeaderBytes,
+      onStandstill: (reason) => {
+        if (reason !== 'closed') {
+          connection.failure ??= standstillText[reason];
+          this.options.onGivenUp(address, standstillText[reason]);
+        }
+        socket.destroy();
+      },
+    });
+  }
 }
 
-/** Speaks HTTP/2 on a connection, which is one of `sessions` until it ends. */
-function join(socket: net.Socket, sessions: UpstreamSession[]): UpstreamSession {
-  const session = http2.connect('http://localhost', {
-    createConnection: () => socket,
-    settings: sessionSettings,
-    ...sessionLimits,
-  });
-  const connection: UpstreamSession = { session, failure: undefined, started: 0, open: 0 };
-  sessions.push(connection);
-  session.once('connect', () => widenWindow(session));
-  const fail = (error: Error): void => void (connection.failure ??= errorMessage(error));
-  socket.prependListener('error', fail);
-  socket.prependListener('close', () => (connection.failure ??= 'connection lost'));
-  session.on('error', fail);
-  session.once('close', () => {
-    const index = sessions.indexOf(connection);
-    if (index >= 0) sessions.splice(index, 1);
-  });
-  return connection;
-}
+const standstillText: Readonly<Record<Exclude<StandstillReason, 'closed'>, string>> = {
+  stalled: `the connection to it took nothing for ${maxStalledMs / 1_000} s and was given up`,
+  ended: 'it broke HTTP/2',
+};
 
-function takesCalls({ session, started, open }: UpstreamSession): boolean {
-  if (session.closed || session.destroyed) return false;
+function takesCalls({ session, failure, started, open }: UpstreamSession): boolean {
+  if (session.closed || session.destroyed || failure !== undefined) return false;
   if (started >= maxStreamsPerSession) {
     session.close();
     return false;

@@ -1,3 +1,4 @@
+import http2 from 'node:http2';
 import { encodeGrpcMessage } from '../grpc-wire';
 import { frameFlag, frameHeaderBytes, frameType } from './frame-reader';
 
@@ -23,8 +24,17 @@ const uint32s = (...values: number[]): Buffer => {
   return out;
 };
 
-/** SETTINGS with every value at its default. */
-export const settingsFrame = (): Buffer => frame(frameType.settings, 0, 0, Buffer.alloc(0));
+/** SETTINGS; every value that is not given is at its default. */
+export function settingsFrame({
+  maxConcurrentStreams,
+}: { maxConcurrentStreams?: number } = {}): Buffer {
+  const payload = Buffer.alloc(maxConcurrentStreams === undefined ? 0 : 6);
+  if (maxConcurrentStreams !== undefined) {
+    payload.writeUInt16BE(http2.constants.NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0);
+    payload.writeUInt32BE(maxConcurrentStreams, 2);
+  }
+  return frame(frameType.settings, 0, 0, payload);
+}
 
 export const settingsAckFrame = (): Buffer =>
   frame(frameType.settings, frameFlag.ack, 0, Buffer.alloc(0));

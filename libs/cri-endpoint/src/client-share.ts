@@ -1,0 +1,97 @@
+/** Calls that a client may have open on a connection: the SETTINGS_MAX_CONCURRENT_STREAMS it is sent. */
+export const maxCallsPerConnection = 1_000;
+/** Calls that all clients may have open. */
+const maxCalls = 2_000;
+/** Calls that a connection may have open whatever others have. */
+const callsAlways = 32;
+/** Request bytes that all clients may have held here, unless one message alone may be larger. */
+const maxHeldBytes = 64 * 1024 * 1024;
+/** Request bytes that a connection may have held here whatever others have. */
+const heldBytesAlways = 256 * 1024;
+/**
+ * Calls that a client may cancel in a burst and, on average, in a second before it is sent to a new connection: below those
+ * (1 000 and 33) after which nghttp2 of Node.js 20 sends a GOAWAY with an error, on which some clients drop the calls they have.
+ */
+const resetBurst = 500;
+const resetsPerSecond = 33;
+
+/** What all clients of an endpoint together have and hold, of which each has a {@link ClientShare}. */
+export class ClientShares {
+  calls = 0;
+  heldBytes = 0;
+  readonly maxHeldBytes: number;
+
+  /** @param maxRequestBytes largest message; one connection may have that much held. */
+  constructor(readonly maxRequestBytes: number) {
+    this.maxHeldBytes = Math.max(maxHeldBytes, maxRequestBytes);
+  }
+}
+
+/**
+ * What one connection has open and makes the process hold. Beyond a bound of the connection, or of all of them, more is
+ * refused; a little is always granted, so that clients that take much do not take it from those that take little.
+ */
+export class ClientShare {
+  #calls = 0;
+  #heldBytes = 0;
+  #resetsLeft = resetBurst;
+  #resetAt = performance.now();
+
+  constructor(private readonly all: ClientShares) {}
+
+  /** Counts a call until {@link callEnded}; returns why it may not begin, if so. */
+  callBegan(): string | undefined {
+    this.#calls++;
+    this.all.calls++;
+    if (this.#calls <= callsAlways || this.all.calls <= maxCalls) return undefined;
+    return `${this.all.calls - 1} calls are open, ${this.#calls - 1} of them on this connection; at most ${maxCalls} may be`;
+  }
+
+  callEnded(): void {
+    this.#calls--;
+    this.all.calls--;
+  }
+
+  /** The request bytes of one call that are held. */
+  holdRequest(): HeldRequest {
+    let held = 0;
+    return {
+      add: (bytes) => {
+        held += bytes;
+        this.#heldBytes += bytes;
+        this.all.heldBytes += bytes;
+        const { maxRequestBytes, maxHeldBytes } = this.all;
+        // With the prefix of the message, the largest is a little longer.
+        if (this.#heldBytes > maxRequestBytes + heldBytesAlways) {
+          return `request messages of this connection that are held come to more than ${maxRequestBytes} bytes`;
+        }
+        if (this.#heldBytes > heldBytesAlways && this.all.heldBytes > maxHeldBytes) {
+          return `request messages that are held come to more than ${maxHeldBytes} bytes`;
+        }
+        return undefined;
+      },
+      release: () => {
+        this.#heldBytes -= held;
+        this.all.heldBytes -= held;
+        held = 0;
+      },
+    };
+  }
+
+  /** The client has cancelled a call; false once it has done so too often. */
+  callReset(): boolean {
+    const now = performance.now();
+    const earned = ((now - this.#resetAt) / 1_000) * resetsPerSecond;
+    this.#resetAt = now;
+    this.#resetsLeft = Math.min(resetBurst, this.#resetsLeft + earned) - 1;
+    return this.#resetsLeft >= 0;
+  }
+}
+
+/** Counts what is held of one request. */
+export interface HeldRequest {
+  /** More of it is to be held; returns why it may not, if so. */
+  add(bytes: number): string | undefined;
+  /** Nothing of it is held any more. */
+  release(): void;
+}
