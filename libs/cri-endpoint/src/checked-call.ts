@@ -3,7 +3,7 @@ import { ShuttingDownError, toGrpcStatus } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
 import { readRequest } from './read-request';
 import { endWithStatus } from './reply';
-import type { CallOutcome } from './types';
+import type { CallOutcome, RequestCheck } from './types';
 
 /** How a call ended that was not forwarded. */
 export interface RefusedResult {
@@ -32,26 +32,29 @@ export function refusedCall(
 }
 
 /**
- * Holds a unary call until its request has arrived, lets `check` look at it, and hands it on or answers with what
- * `check` threw. Exactly one of `admitted` and `refused` is called; what is admitted is in the hands of the caller.
+ * Holds a call until its one request message has arrived, lets `check` look at it, and hands on the message that `check`
+ * returned or answers with what it threw. Exactly one of `admitted` and `refused` is called; what is admitted is in the
+ * hands of the caller.
  */
 export function checkedCall(
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
   method: string,
   maxBytes: number,
-  check: (request: Uint8Array) => void,
+  check: RequestCheck,
   on: { admitted(request: Uint8Array): void; refused(result: RefusedResult): void },
 ): CallInFlight {
   let requestBytes = 0;
   let grpcStatus: number | undefined;
   let grpcMessage: string | undefined;
   let isAdmitted = false;
+  const abort = new AbortController();
 
   const refuse = (code: number, message: string, extra?: http2.OutgoingHttpHeaders): void => {
     if (grpcStatus !== undefined || isAdmitted) return;
     grpcStatus = code;
     grpcMessage = message;
+    abort.abort();
     endWithStatus(stream, code, message, extra);
     stream.resume();
   };
@@ -63,6 +66,7 @@ export function checkedCall(
   stream.on('error', () => undefined);
   stream.once('close', () => {
     if (isAdmitted) return;
+    abort.abort();
     on.refused({
       outcome: grpcStatus === undefined ? 'cancelled' : 'completed',
       grpcStatus,
@@ -73,18 +77,23 @@ export function checkedCall(
   });
   readRequest(stream, headers, method, maxBytes, {
     onBytes: (bytes) => (requestBytes += bytes),
-    onMessage: (message) => {
-      try {
-        check(message);
-      } catch (error) {
-        refuseWith(error);
-        return;
-      }
-      isAdmitted = true;
-      on.admitted(message);
-    },
+    onMessage: (message) => void look(message),
     onRefused: refuse,
     isOver: () => grpcStatus !== undefined,
   });
+  const look = async (message: Uint8Array): Promise<void> => {
+    let admitted: Uint8Array;
+    try {
+      const checked = check(message, abort.signal);
+      // Most checks need not wait, and then the call does not either.
+      admitted = checked instanceof Uint8Array ? checked : await checked;
+    } catch (error) {
+      refuseWith(error);
+      return;
+    }
+    if (abort.signal.aborted) return;
+    isAdmitted = true;
+    on.admitted(admitted);
+  };
   return { stop: (service) => refuseWith(new ShuttingDownError(service)) };
 }

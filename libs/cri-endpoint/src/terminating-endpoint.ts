@@ -16,6 +16,7 @@ import type {
   LetGoReason,
   ListenOptions,
   ObservedCall,
+  RequestCheck,
   UnaryHandler,
 } from './types';
 import { OneATurn } from './one-a-turn';
@@ -37,8 +38,8 @@ export interface TerminatingEndpointOptions extends ListenOptions {
   readonly handlers: Readonly<Record<string, UnaryHandler>>;
   /**
    * Asked for every call that is forwarded, before it is. What it throws becomes the status of the call; what it
-   * returns looks at the request message (a unary call then, read whole and at most `maxRequestBytes` long) and may
-   * throw as well.
+   * returns looks at the one request message (read whole and at most `maxRequestBytes` long), may throw as well, and
+   * otherwise returns the message that is sent on.
    */
   admit?(method: string): RequestCheck | undefined;
   /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
@@ -55,9 +56,6 @@ export interface TerminatingEndpointOptions extends ListenOptions {
   /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
   readonly service?: string;
 }
-
-/** Looks at a request message before it is forwarded; what it throws becomes the status of the call. */
-export type RequestCheck = (request: Uint8Array) => void;
 
 const defaultMaxRequestBytes = 64 * 1024 * 1024;
 
