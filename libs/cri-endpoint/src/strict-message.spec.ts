@@ -148,8 +148,6 @@ interface Type<T> {
   fromPartial(partial: object): T;
 }
 
-type AnyRequest = StatusRequest | ImageStatusRequest | ListContainersRequest;
-
 const encode = <T>(type: Type<T>, partial: object): Uint8Array =>
   type.encode(type.fromPartial(partial)).finish();
 
@@ -173,23 +171,13 @@ const filter = fc.record(
   { requiredKeys: [] },
 );
 
-describe.each([
-  ['StatusRequest', StatusRequest, status, fc.record({ verbose: fc.boolean() })],
-  [
-    'ImageStatusRequest',
-    ImageStatusRequest,
-    image,
-    fc.record({ image: imageSpec, verbose: fc.boolean() }, { requiredKeys: [] }),
-  ],
-  [
-    'ListContainersRequest',
-    ListContainersRequest,
-    list,
-    fc.record({ filter }, { requiredKeys: [] }),
-  ],
-] as [string, Type<AnyRequest>, MessageShape<AnyRequest>, fc.Arbitrary<object>][])(
-  '%s',
-  (_name, type, shape, arbitrary) => {
+function describeRequest<T>(
+  name: string,
+  type: Type<T>,
+  shape: MessageShape<T>,
+  arbitrary: fc.Arbitrary<object>,
+): void {
+  describe(name, () => {
     it('is read as it was encoded, whatever is in it', () => {
       fc.assert(
         fc.property(arbitrary, (partial) => {
@@ -201,24 +189,38 @@ describe.each([
       );
     });
 
-    it('is refused or read alike wherever its bytes are cut or changed, and never read past its end', () => {
+    it('is refused, or sent on as it was understood, wherever its bytes are cut or changed', () => {
       fc.assert(
         fc.property(arbitrary, fc.nat(), fc.nat(255), fc.nat(), (partial, at, byte, cut) => {
           const bytes = encode(type, partial);
           if (bytes.length > 0) bytes[at % bytes.length] = byte;
           const part = bytes.subarray(0, cut % (bytes.length + 1));
-          let message: AnyRequest;
+          let message: T;
           try {
             message = readStrictly(shape, part);
           } catch (error) {
             expect(error).toBeInstanceOf(MalformedMessageError);
             return;
           }
-          // What was understood is what another reader understands of the message that is sent in its place.
-          expect(readStrictly(shape, type.encode(message).finish())).toEqual(message);
-          expect(type.decode(type.encode(message).finish())).toEqual(message);
+          const again = type.encode(message).finish();
+          expect(readStrictly(shape, again)).toEqual(message);
+          expect(type.decode(again)).toEqual(message);
         }),
       );
     });
-  },
+  });
+}
+
+describeRequest('StatusRequest', StatusRequest, status, fc.record({ verbose: fc.boolean() }));
+describeRequest(
+  'ImageStatusRequest',
+  ImageStatusRequest,
+  image,
+  fc.record({ image: imageSpec, verbose: fc.boolean() }, { requiredKeys: [] }),
+);
+describeRequest(
+  'ListContainersRequest',
+  ListContainersRequest,
+  list,
+  fc.record({ filter }, { requiredKeys: [] }),
 );
