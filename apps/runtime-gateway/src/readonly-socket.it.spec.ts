@@ -58,6 +58,20 @@ describe('the read-only socket on containerd', () => {
     await expect(version('/runtime.v1.ImageService/ListImages')).resolves.toBeDefined();
   });
 
+  it('answers RuntimeConfig as the runtime does', async () => {
+    const answerOf = async (socket: string): Promise<unknown> => {
+      const client = connectRuntimeService({ endpoint: `unix://${socket}` });
+      try {
+        return await client.runtimeConfig({});
+      } catch (error) {
+        return (error as { grpcStatus?: string }).grpcStatus; // UNIMPLEMENTED on containerd before 2.0
+      } finally {
+        client.close();
+      }
+    };
+    expect(await answerOf(gateway.readonlySocket)).toEqual(await answerOf(stack.containerd.socket));
+  });
+
   it('refuses what changes something, and what nobody knows, by name', async () => {
     const client = connectRuntimeService({ endpoint: `unix://${gateway.readonlySocket}` });
     try {
@@ -101,9 +115,9 @@ describe('the read-only socket on containerd', () => {
       limitMs: 20_000,
     });
     expect(report.problems).toEqual([]);
-    // Each kind of end was there, and the runtime saw verbose in more than the socket did.
+    // Each kind of end was there; the runtime reads verbose where the socket reads nothing at all, too.
     for (const ended of Object.values(report.ends)) expect(ended).toBeGreaterThan(0);
-    expect(report.verboseOnRuntime).toBeGreaterThan(report.ends['verbose refused'] / 2);
+    expect(report.verboseOnRuntime).toBeGreaterThan(report.ends['verbose refused']);
   });
 
   it('has permissions of its own, and can be opened for verbose or switched off', async () => {
