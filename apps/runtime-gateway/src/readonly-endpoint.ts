@@ -20,6 +20,12 @@ export interface ReadonlyEndpointOptions {
 /** Largest request that is looked at, in bytes: filters and names. */
 const maxRequestBytes = 1024 * 1024;
 
+/**
+ * containerd 2.x and CRI-O hand an event to one reader after the other, and wait for one that does not take it: then kubelet gets
+ * no events, and calls that cause some do not end. So a reader that stands still, in milliseconds, is let go.
+ */
+const unreadEventsMs = 5000;
+
 /** Serves the calls that change nothing, in v1 and v1alpha2 whichever the runtime speaks. */
 export function openReadonlyEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
@@ -42,6 +48,7 @@ export function openReadonlyEndpoint(
     handlers: {},
     admit: (path) => readonlyVerdict(path, rules),
     maxRequestBytes,
+    unreadLimitMs: (path) => (path.endsWith('/GetContainerEvents') ? unreadEventsMs : undefined),
     calls,
     unavailableReason: (path) =>
       isImageCall(path) && imageSocket !== runtimeSocket ? undefined : unavailableText(runtime),

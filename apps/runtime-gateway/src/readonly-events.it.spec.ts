@@ -1,3 +1,5 @@
+import http2 from 'node:http2';
+import net from 'node:net';
 import path from 'node:path';
 import { connectRuntimeService } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
@@ -68,6 +70,26 @@ describe('GetContainerEvents on the read-only socket', () => {
     const config = { metadata: { name: 'cart-0', namespace: 'shop', uid: 'u1' } };
     const { podSandboxId } = await gateway.client.runPodSandbox({ config });
     expect(await first).toBe(podSandboxId);
+  });
+
+  it('lets go of a reader that stands still, for which the runtime would hold back all others', async () => {
+    await start('v2.1.4');
+    const session = http2.connect('http://localhost', {
+      createConnection: () => net.connect(gateway.readonlySocket),
+    });
+    const reader = session.request({
+      ':method': 'POST',
+      ':path': '/runtime.v1.RuntimeService/GetContainerEvents',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    reader.on('error', () => undefined);
+    reader.end(Buffer.alloc(5));
+    await eventually(() => runtime.readers === 1, { what: 'the reader' });
+    const metadata = { name: 'x'.repeat(200_000), namespace: 'shop', uid: 'u1' };
+    for (let i = 0; i < 20; i++) await gateway.client.runPodSandbox({ config: { metadata } });
+    await eventually(() => runtime.readers === 0, { what: 'the reader to be let go' });
+    session.destroy();
   });
 
   it('is UNAVAILABLE while nobody knows what the runtime is', async () => {

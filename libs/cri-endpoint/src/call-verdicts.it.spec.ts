@@ -1,5 +1,6 @@
 import http2 from 'node:http2';
 import { PermissionDeniedError } from '@stowage/errors';
+import { frameMessage } from './grpc-wire';
 import {
   methodPath,
   patterned,
@@ -191,6 +192,24 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
     await until('the summary', () => summaries.length === 1);
     expect(summaries[0]).toMatchObject({ outcome: 'cancelled', servedBy: 'local' });
     expect(server.seen).toEqual([]);
+  });
+
+  it('lets go of a reader that stands still, and of no other', async () => {
+    await start({ unreadLimitMs: () => 100 });
+    const count = methodPath('Count');
+    const quiet = client.openStream(methodPath('HeaderThenHang'), '');
+    quiet.on('error', () => undefined);
+    await until('the quiet call', () => server.seen.length === 1);
+    const { session, stream } = rawCall(endpoint.socketPath, count, {});
+    stream.end(frameMessage(Buffer.from('4000 16384')));
+    await once(stream, 'response');
+    expect((await client.serverStream(count, '4000 16384')).code).toBe(0);
+    await until('the other end hears of it', () => server.seen[1]?.cancelled === true);
+    await until('both summaries', () => summaries.length === 2);
+    expect(summaries.map(({ outcome }) => outcome).sort()).toEqual(['cancelled', 'completed']);
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    expect(endpoint.stats().callsInFlight).toBe(1);
+    session.destroy();
   });
 
   it('copies the messages of observed calls, with their status', async () => {

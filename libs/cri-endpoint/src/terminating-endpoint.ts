@@ -5,6 +5,7 @@ import type { CallInFlight } from './call-in-flight';
 import { CallTap, type ObservedBytes } from './call-tap';
 import { checkedCall, refusedCall } from './checked-call';
 import { defaultReaderLimits } from './connection-reader';
+import { cutUnread } from './cut-unread';
 import { forwardCall, type ForwardResult } from './forward-call';
 import { frameMessage } from './grpc-wire';
 import { listenUnix } from './listen-unix';
@@ -42,6 +43,11 @@ export interface TerminatingEndpointOptions extends ListenOptions {
    * otherwise returns the message that is sent on.
    */
   admit?(method: string): RequestCheck | undefined;
+  /**
+   * Longest time, in milliseconds, for which the answer of a forwarded call may wait for a client that does not read; the
+   * call is reset then. Undefined, as by default: any time.
+   */
+  unreadLimitMs?(method: string): number | undefined;
   /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
   observe?(method: string): boolean;
   /** An observed call has ended, however it was answered; called after the client has been sent its end. */
@@ -171,6 +177,8 @@ export async function createTerminatingEndpoint(
         refuse(error);
         return;
       }
+      const unreadLimitMs = options.unreadLimitMs?.(method);
+      if (unreadLimitMs !== undefined) cutUnread(stream, unreadLimitMs);
       const call = forwardCall(
         {
           stream,
