@@ -48,12 +48,15 @@ describe('the read-only socket on containerd', () => {
       expect(
         (await client.listContainerStats({})).stats.map(({ attributes }) => attributes?.id),
       ).toContain(containerId);
-      expect((await client.status({})).status?.conditions).toHaveLength(2);
+      const { status } = await client.status({});
+      expect(status?.conditions.map(({ type }) => type)).toEqual(
+        expect.arrayContaining(['RuntimeReady', 'NetworkReady']),
+      );
     } finally {
       client.close();
     }
     expect(await version(runtimePath('Version', 'v1alpha2'))).toMatchObject({
-      runtimeApiVersion: 'v1alpha2',
+      runtimeName: 'containerd',
     });
     await expect(version('/runtime.v1.ImageService/ListImages')).resolves.toBeDefined();
   });
