@@ -27,13 +27,14 @@ describe('readReport', () => {
       spec('d', 'panicked'),
       spec('e', 'timedout'),
     );
+    const group = '[k8s.io] Runtime pods';
     expect(readReport(text)).toEqual([
-      { name: '[k8s.io] Runtime pods a', outcome: 'passed' },
-      { name: '[k8s.io] Runtime pods a (2)', outcome: 'skipped' },
-      { name: '[k8s.io] Runtime pods b', outcome: 'failed', message: 'no' },
-      { name: '[k8s.io] Runtime pods c', outcome: 'skipped' },
-      { name: '[k8s.io] Runtime pods d', outcome: 'failed' },
-      { name: '[k8s.io] Runtime pods e', outcome: 'failed' },
+      { name: '[k8s.io] Runtime pods a', outcome: 'passed', group },
+      { name: '[k8s.io] Runtime pods a (2)', outcome: 'skipped', group },
+      { name: '[k8s.io] Runtime pods b', outcome: 'failed', message: 'no', group },
+      { name: '[k8s.io] Runtime pods c', outcome: 'skipped', group },
+      { name: '[k8s.io] Runtime pods d', outcome: 'failed', group },
+      { name: '[k8s.io] Runtime pods e', outcome: 'failed', group },
     ]);
   });
 
@@ -41,7 +42,7 @@ describe('readReport', () => {
     const setUp = { LeafNodeType: 'BeforeSuite', LeafNodeText: '', ContainerHierarchyTexts: null };
     expect(readReport(report(spec('', 'passed', setUp)))).toEqual([]);
     expect(readReport(report(spec('', 'failed', setUp)))).toEqual([
-      { name: 'BeforeSuite', outcome: 'failed' },
+      { name: 'BeforeSuite', outcome: 'failed', group: '' },
     ]);
   });
 
@@ -112,6 +113,44 @@ describe('readonlyViolations', () => {
       ['pull', 'rpc error: code = Internal desc = no'],
       ['version', refused],
     ]);
+  });
+});
+
+describe('readonlyViolations, of specs that were skipped', () => {
+  const verbose =
+    'failed to get runtime config: rpc error: code = PermissionDenied desc = /runtime.v1.RuntimeService/Status with verbose is not allowed: this socket is read-only';
+  const skip = { Failure: { Message: 'no runtime handler found which supports user namespaces' } };
+  const inGroup = (group: string) => ({ ContainerHierarchyTexts: ['Security', group, 'inner'] });
+  const specs = (first: object, ...rest: object[]) => readReport(report(first, ...rest));
+  const own = specs(
+    spec('a', 'passed', inGroup('UserNamespaces')),
+    spec('b', 'passed', inGroup('UserNamespaces')),
+    spec('c', 'passed', inGroup('Groups')),
+  );
+  const names = (through: SpecResult[], readsOnly = /^none$/) =>
+    readonlyViolations(own, through, readsOnly).map(({ name }) => name);
+
+  it('are none where a spec of the group was refused Status with verbose', () => {
+    const through = specs(
+      spec('a', 'failed', { ...inGroup('UserNamespaces'), Failure: { Message: verbose } }),
+      spec('b', 'skipped', { ...inGroup('UserNamespaces'), ...skip }),
+      spec('c', 'skipped', { ...inGroup('Groups'), ...skip }),
+    );
+    expect(names(through)).toEqual(['Security Groups inner c']);
+    expect(names(through, / b$/)).toEqual([
+      'Security Groups inner c',
+      'Security UserNamespaces inner b',
+    ]);
+  });
+
+  it('are all where only something else was refused', () => {
+    const refusal = 'rpc error: code = PermissionDenied desc = /…/RunPodSandbox is not allowed';
+    const through = specs(
+      spec('a', 'failed', { ...inGroup('UserNamespaces'), Failure: { Message: refusal } }),
+      spec('b', 'skipped', { ...inGroup('UserNamespaces'), ...skip }),
+      spec('c', 'passed', inGroup('Groups')),
+    );
+    expect(names(through)).toEqual(['Security UserNamespaces inner b']);
   });
 });
 

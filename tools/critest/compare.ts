@@ -5,8 +5,10 @@ export interface SpecResult {
   /** The texts of the spec and of all it lies in; with a number where several specs have the same. */
   readonly name: string;
   readonly outcome: Outcome;
-  /** Why it failed. */
+  /** Why it failed or was skipped. */
   readonly message?: string;
+  /** The two outermost texts that it lies in: specs of one group share what they ask first. */
+  readonly group?: string;
 }
 
 /** The part of a Ginkgo 2 JSON report that is read. */
@@ -42,7 +44,8 @@ export function readReport(text: string): SpecResult[] {
       const count = (seen.get(plain) ?? 0) + 1;
       seen.set(plain, count);
       const name = count === 1 ? plain : `${plain} (${count})`;
-      return [{ name, outcome, message: spec.Failure?.Message }];
+      const group = (spec.ContainerHierarchyTexts ?? []).slice(0, 2).join(' ');
+      return [{ name, outcome, message: spec.Failure?.Message, group }];
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -79,19 +82,33 @@ export function differences(
 /**
  * What is wrong on a read-only socket: a spec that passed although it does not on the runtime itself, or that failed there
  * for another reason than that a call was refused. `readsOnly` are the specs that have to pass, because they change nothing.
+ *
+ * A group of specs asks Status once, with verbose, for what the runtime can do: the spec that asks fails, because that is refused, and
+ * the others are skipped, because they know of nothing that it can. That is as it should be.
  */
 export function readonlyViolations(
   direct: readonly SpecResult[],
   through: readonly SpecResult[],
   readsOnly: RegExp,
 ): Difference[] {
+  const without = new Set(
+    through.filter(({ message }) => isVerboseStatusRefusal(message)).map(({ group }) => group),
+  );
   const refused = new Set(
     through
-      .filter(({ name, message }) => !readsOnly.test(name) && isRefusal(message))
+      .filter(({ name }) => !readsOnly.test(name))
+      .filter(
+        ({ outcome, message, group }) =>
+          isRefusal(message) ||
+          (outcome === 'skipped' && group !== undefined && without.has(group)),
+      )
       .map(({ name }) => name),
   );
   return differences(direct, through).filter(({ name }) => !refused.has(name));
 }
+
+const isVerboseStatusRefusal = (message = ''): boolean =>
+  isRefusal(message) && /\/Status with verbose is not allowed/.test(message);
 
 const isRefusal = (message = ''): boolean => /PermissionDenied|<codes\.Code>: 7\b/.test(message);
 

@@ -61,6 +61,12 @@ export const config = defineConfig({
       meaning:
         'Allow status calls with verbose on the read-only socket; their answers can hold environment variables and the configuration of the runtime.',
     }),
+    readonlyEvents: enumKey({
+      values: ['auto', 'always'],
+      default: 'auto',
+      meaning:
+        "Whether GetContainerEvents is answered on the read-only socket: auto only where a reader takes no events away from others, kubelet's among them (not containerd before 2.0, not CRI-O before 1.28).",
+    }),
     takeOver: booleanKey({
       default: false,
       meaning:

@@ -30,7 +30,7 @@ export class GatewaySockets {
 
   constructor(
     private readonly context: Pick<ServiceContext<GatewayConfig>, 'config' | 'log'>,
-    private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
+    private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
     private readonly packages: Pick<RuntimePackages, 'path' | 'bothSpoken'>,
     private readonly calls: CallObserver,
     /** Another process has taken over the main socket. */
@@ -72,7 +72,7 @@ export class GatewaySockets {
         runtimeSocket,
         imageSocket: imageServiceSocket ?? parseEndpoint(config.imageEndpoint).address,
         imageSocketSpeaksBoth: config.imageRouting,
-        verboseAllowed: config.readonlyVerbose,
+        rules: { verboseAllowed: config.readonlyVerbose, events: config.readonlyEvents },
         calls: this.calls,
       });
       log.info({ socket: this.#readonly.socketPath }, 'serving CRI, read-only');

@@ -1,7 +1,7 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type { CallObserver, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
-import { readonlyVerdict } from './readonly-verdict';
+import { readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
 import { isImageCall } from './runtime-packages';
 import type { RuntimePackages } from './runtime-packages';
 import { unavailableText } from './unavailable-text';
@@ -13,20 +13,30 @@ export interface ReadonlyEndpointOptions {
   readonly imageSocket: string;
   /** Whether it takes both packages by itself, as image-service does. */
   readonly imageSocketSpeaksBoth: boolean;
-  readonly verboseAllowed: boolean;
+  readonly rules: Omit<ReadonlyRules, 'identify'>;
   readonly calls: CallObserver;
 }
 
 /** Largest request that is looked at, in bytes: filters and names. */
 const maxRequestBytes = 1024 * 1024;
 
+/**
+ * containerd 2.x and CRI-O hand an event to one reader after the other, and wait for one that does not take it: then kubelet gets
+ * no events, and calls that cause some do not end. So a reader that stands still, in milliseconds, is let go.
+ */
+const unreadEventsMs = 5000;
+
 /** Serves the calls that change nothing, in v1 and v1alpha2 whichever the runtime speaks. */
 export function openReadonlyEndpoint(
-  runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
+  runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
   packages: Pick<RuntimePackages, 'path'>,
   options: ReadonlyEndpointOptions,
 ): Promise<Endpoint> {
-  const { listen, runtimeSocket, imageSocket, verboseAllowed, calls } = options;
+  const { listen, runtimeSocket, imageSocket, calls } = options;
+  const rules: ReadonlyRules = {
+    ...options.rules,
+    identify: ({ signal }) => runtime.version({}, { signal }),
+  };
   return createTerminatingEndpoint({
     ...listen,
     service: 'runtime-gateway',
@@ -36,8 +46,9 @@ export function openReadonlyEndpoint(
         options.imageSocketSpeaksBoth && isImageCall(path) ? path : packages.path(path),
     },
     handlers: {},
-    admit: (path) => readonlyVerdict(path, { verboseAllowed }),
+    admit: (path) => readonlyVerdict(path, rules),
     maxRequestBytes,
+    unreadLimitMs: (path) => (path.endsWith('/GetContainerEvents') ? unreadEventsMs : undefined),
     calls,
     unavailableReason: (path) =>
       isImageCall(path) && imageSocket !== runtimeSocket ? undefined : unavailableText(runtime),

@@ -4,6 +4,7 @@ import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
 import { startStack } from '@stowage/testing';
 import type { Stack } from '@stowage/testing';
 import { GatewayProcess } from './testing/gateway-process';
+import { sendHostileRequests } from './testing/hostile-requests';
 import { callPath } from './testing/plain-client';
 
 const runtimePath = (method: string, version = 'v1') =>
@@ -12,6 +13,7 @@ const runtimePath = (method: string, version = 'v1') =>
 describe('the read-only socket on containerd', () => {
   let stack: Stack;
   let gateway: GatewayProcess;
+  let reference: string;
   let podSandboxId: string;
   let containerId: string;
 
@@ -20,7 +22,7 @@ describe('the read-only socket on containerd', () => {
 
   beforeAll(async () => {
     stack = await startStack({ nats: false });
-    const { reference } = await stack.pushImage({ name: 'team/app', tag: '1' });
+    ({ reference } = await stack.pushImage({ name: 'team/app', tag: '1' }));
     gateway = new GatewayProcess({
       dir: stack.dir,
       node: 'node-1',
@@ -46,14 +48,31 @@ describe('the read-only socket on containerd', () => {
       expect(
         (await client.listContainerStats({})).stats.map(({ attributes }) => attributes?.id),
       ).toContain(containerId);
-      expect((await client.status({})).status?.conditions).toHaveLength(2);
+      const { status } = await client.status({});
+      expect(status?.conditions.map(({ type }) => type)).toEqual(
+        expect.arrayContaining(['RuntimeReady', 'NetworkReady']),
+      );
     } finally {
       client.close();
     }
     expect(await version(runtimePath('Version', 'v1alpha2'))).toMatchObject({
-      runtimeApiVersion: 'v1alpha2',
+      runtimeName: 'containerd',
     });
     await expect(version('/runtime.v1.ImageService/ListImages')).resolves.toBeDefined();
+  });
+
+  it('answers RuntimeConfig as the runtime does', async () => {
+    const answerOf = async (socket: string): Promise<unknown> => {
+      const client = connectRuntimeService({ endpoint: `unix://${socket}` });
+      try {
+        return await client.runtimeConfig({});
+      } catch (error) {
+        return (error as { grpcStatus?: string }).grpcStatus; // UNIMPLEMENTED on containerd before 2.0
+      } finally {
+        client.close();
+      }
+    };
+    expect(await answerOf(gateway.readonlySocket)).toEqual(await answerOf(stack.containerd.socket));
   });
 
   it('refuses what changes something, and what nobody knows, by name', async () => {
@@ -85,6 +104,23 @@ describe('the read-only socket on containerd', () => {
         'stowage_gateway_calls_total{method="ExecSync",code="PERMISSION_DENIED"}',
       ),
     ).toBe(1);
+  });
+
+  it('answers nothing verbose, whatever the bytes of a request are', async () => {
+    const report = await sendHostileRequests({
+      podSandboxId,
+      containerId,
+      image: reference,
+      runtimeSocket: stack.containerd.socket,
+      readonlySocket: gateway.readonlySocket,
+      count: 4000,
+      seed: 1,
+      limitMs: 20_000,
+    });
+    expect(report.problems).toEqual([]);
+    // Each kind of end was there; the runtime reads verbose where the socket reads nothing at all, too.
+    for (const ended of Object.values(report.ends)) expect(ended).toBeGreaterThan(0);
+    expect(report.verboseOnRuntime).toBeGreaterThan(report.ends['verbose refused']);
   });
 
   it('has permissions of its own, and can be opened for verbose or switched off', async () => {

@@ -6,9 +6,15 @@ import {
   RuntimeServiceDefinition,
   StatusRequest,
 } from '@stowage/cri-proto';
-import { readonlyVerdict } from './readonly-verdict';
+import type { MessageFns } from '@stowage/cri-proto';
+import { readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
 
-const strict = { verboseAllowed: false };
+const strict: ReadonlyRules = {
+  verboseAllowed: false,
+  events: 'auto',
+  identify: () => Promise.resolve({ runtimeName: 'containerd', runtimeVersion: 'v2.1.4' }),
+};
+const { signal } = new AbortController();
 const methods = [RuntimeServiceDefinition, ImageServiceDefinition].flatMap(
   ({ fullName, methods }) => Object.values(methods).map(({ name }) => `/${fullName}/${name}`),
 );
@@ -44,6 +50,7 @@ test('every CRI method has its verdict, and a new one is refused until somebody 
     'RuntimeService/ListMetricDescriptors',
     'RuntimeService/ListPodSandboxMetrics',
     'RuntimeService/StreamPodSandboxMetrics',
+    'RuntimeService/RuntimeConfig',
     'ImageService/ListImages',
     'ImageService/StreamImages',
     'ImageService/ImageStatus',
@@ -65,13 +72,6 @@ test.each([
   expect(() => readonlyVerdict(path, strict)).toThrow(
     `${path} is not allowed: this socket is read-only`,
   );
-});
-
-test('v1alpha2 calls are the same calls', () => {
-  expect(
-    readonlyVerdict('/runtime.v1alpha2.RuntimeService/ListContainers', strict),
-  ).toBeUndefined();
-  expect(readonlyVerdict('/runtime.v1alpha2.RuntimeService/Status', strict)).toBeDefined();
 });
 
 test('a long path is cut in the message', () => {
@@ -101,23 +101,139 @@ describe.each([
   ],
 ])('%s', (name, request) => {
   const path = `/runtime.v1.${name}`;
+  const verbose = request(true).subarray(request(false).length);
 
   it('passes without verbose, and with it only where configured', () => {
     const check = readonlyVerdict(path, strict);
-    expect(() => check?.(request(false))).not.toThrow();
-    expect(() => check?.(request(true))).toThrow(
+    expect(check(request(false), signal)).toEqual(request(false));
+    expect(() => check(request(true), signal)).toThrow(
       `${path} with verbose is not allowed: this socket is read-only and readonlyVerbose is off`,
     );
-    expect(readonlyVerdict(path, { verboseAllowed: true })).toBeUndefined();
+    const open = readonlyVerdict(path, { ...strict, verboseAllowed: true });
+    expect(open(request(true), signal)).toEqual(request(true));
   });
 
   it('takes the last of several values, as the runtime does', () => {
     const check = readonlyVerdict(path, strict);
-    expect(() => check?.(Buffer.concat([request(false), request(true)]))).toThrow(/with verbose/);
+    expect(() => check(Buffer.concat([request(false), request(true)]), signal)).toThrow(
+      /with verbose/,
+    );
+    const off = Buffer.from([verbose[0] ?? 0, 0]);
+    expect(check(Buffer.concat([request(true), off]), signal)).toEqual(request(false));
   });
 
-  it('refuses what cannot be read', () => {
+  it.each([
+    ['a tag above 32 bits', [0x80, 0x80, 0x80, 0x80, 0x10, 0x00]],
+    ['field number 0', [0x00, 0x00]],
+    ['the end of a group', [0x0c]],
+    ['a group', [0x7b, 0x7c]],
+  ])('refuses verbose behind %s', (_what, before) => {
+    for (const verboseAllowed of [false, true]) {
+      const check = readonlyVerdict(path, { ...strict, verboseAllowed });
+      expect(() => check(Buffer.concat([Buffer.from(before), request(true)]), signal)).toThrow(
+        expect.objectContaining({ grpcStatus: 'INVALID_ARGUMENT' }) as Error,
+      );
+    }
+  });
+
+  it('sends on no field that is not known here', () => {
     const check = readonlyVerdict(path, strict);
-    expect(() => check?.(Buffer.from([0x0a, 0x7f]))).toThrow(/a \w+Request message/);
+    const unknown = Buffer.from([0xfa, 0xff, 0xff, 0xff, 0x0f, 0x02, 0x08, 0x01]);
+    expect(check(Buffer.concat([unknown, request(false), unknown]), signal)).toEqual(
+      request(false),
+    );
+  });
+
+  it('is the same call in v1alpha2', () => {
+    const check = readonlyVerdict(path.replace('.v1.', '.v1alpha2.'), strict);
+    expect(check(request(false), signal)).toEqual(request(false));
+    expect(() => check(request(true), signal)).toThrow(/with verbose/);
+  });
+});
+
+test('every request of the interface that is let through is read field by field, all fields of it', () => {
+  for (const { fullName, methods } of [RuntimeServiceDefinition, ImageServiceDefinition]) {
+    for (const method of Object.values(methods)) {
+      const { name, requestType } = method as { name: string; requestType: MessageFns<object> };
+      const path = `/${fullName}/${name}`;
+      if (!isForwarded(path)) continue;
+      const full = requestType.encode(everyFieldSet(name)).finish();
+      const check = readonlyVerdict(path, { ...strict, verboseAllowed: true, events: 'always' });
+      expect([path, check(full, signal)]).toEqual([path, full]);
+    }
+  }
+});
+
+const image = {
+  image: 'a',
+  annotations: { b: 'c' },
+  userSpecifiedImage: 'd',
+  runtimeHandler: 'e',
+  imageRef: 'f',
+};
+const labels = { labelSelector: { x: 'y', z: '' } };
+const pods = { filter: { id: 'a', state: { state: 1 }, ...labels } };
+const podStats = { filter: { id: 'a', ...labels } };
+const containers = { filter: { ...pods.filter, podSandboxId: 'b' } };
+const containerStats = { filter: { id: 'a', podSandboxId: 'b', ...labels } };
+
+/** A request with a value in each field. */
+function everyFieldSet(method: string): object {
+  const requests: Record<string, object> = {
+    Version: { version: 'a' },
+    Status: { verbose: true },
+    PodSandboxStatus: { podSandboxId: 'a', verbose: true },
+    ListPodSandbox: pods,
+    StreamPodSandboxes: pods,
+    ContainerStatus: { containerId: 'a', verbose: true },
+    ListContainers: containers,
+    StreamContainers: containers,
+    ContainerStats: { containerId: 'a' },
+    ListContainerStats: containerStats,
+    StreamContainerStats: containerStats,
+    PodSandboxStats: { podSandboxId: 'a' },
+    ListPodSandboxStats: podStats,
+    StreamPodSandboxStats: podStats,
+    ListImages: { filter: { image } },
+    StreamImages: { filter: { image } },
+    ImageStatus: { image, verbose: true },
+  };
+  return requests[method] ?? {};
+}
+
+describe('GetContainerEvents', () => {
+  const path = '/runtime.v1.RuntimeService/GetContainerEvents';
+  const of = (runtimeName: string, runtimeVersion: string): ReadonlyRules => ({
+    ...strict,
+    identify: () => Promise.resolve({ runtimeName, runtimeVersion }),
+  });
+  const ask = async (rules: ReadonlyRules) =>
+    readonlyVerdict(path, rules)(new Uint8Array(), signal);
+
+  it.each([
+    ['containerd', '1.7.27'],
+    ['containerd', 'v1.6.20'],
+    ['cri-o', '1.27.1'],
+  ])('is refused on %s %s, where readers share one queue', async (name, version) => {
+    await expect(ask(of(name, version))).rejects.toMatchObject({
+      grpcStatus: 'PERMISSION_DENIED',
+      message: `${path} is not allowed: ${name} ${version} gives each event to one reader only, so that kubelet would miss those that are read here; readonlyEvents: always allows it`,
+    });
+    await expect(ask({ ...of(name, version), events: 'always' })).resolves.toEqual(
+      new Uint8Array(),
+    );
+  });
+
+  it.each([
+    ['containerd', 'v2.0.0'],
+    ['cri-o', '1.28.0'],
+    ['another', '0.1'],
+  ])('is let through on %s %s, where each reader gets every event', async (name, version) => {
+    await expect(ask(of(name, version))).resolves.toEqual(new Uint8Array());
+  });
+
+  it('fails as the question for the version does', async () => {
+    const gone = new Error('gone');
+    await expect(ask({ ...strict, identify: () => Promise.reject(gone) })).rejects.toBe(gone);
   });
 });

@@ -1,107 +1,56 @@
 import type { RequestCheck } from '@stowage/cri-endpoint';
-import {
-  ContainerStatusRequest,
-  ImageStatusRequest,
-  PodSandboxStatusRequest,
-  StatusRequest,
-} from '@stowage/cri-proto';
-import { InvalidArgumentError, PermissionDeniedError } from '@stowage/errors';
+import { PermissionDeniedError } from '@stowage/errors';
+import { broadcastsEvents, type RuntimeIdentity } from './event-stream-mode';
+import { readingRequests } from './readonly-requests';
 
-/** Calls that tell and change nothing: lists, statuses, stats, versions, event streams, metrics. */
-const readingCalls: Readonly<Record<string, readonly string[]>> = {
-  RuntimeService: [
-    'Version',
-    'Status',
-    'PodSandboxStatus',
-    'ListPodSandbox',
-    'StreamPodSandboxes',
-    'ContainerStatus',
-    'ListContainers',
-    'StreamContainers',
-    'ContainerStats',
-    'ListContainerStats',
-    'StreamContainerStats',
-    'PodSandboxStats',
-    'ListPodSandboxStats',
-    'StreamPodSandboxStats',
-    'ListMetricDescriptors',
-    'ListPodSandboxMetrics',
-    'StreamPodSandboxMetrics',
-    'GetContainerEvents',
-  ],
-  ImageService: ['ListImages', 'StreamImages', 'ImageStatus', 'ImageFsInfo'],
-};
-
-interface VerboseRequest {
-  readonly name: string;
-  decode(bytes: Uint8Array): { readonly verbose: boolean };
+/** What of the calls that only read the configuration allows. */
+export interface ReadonlyRules {
+  /**
+   * Whether status calls may ask for `verbose`. Such answers carry what the runtime likes to add: environment variables of
+   * containers and images, its own configuration with the credentials in it.
+   */
+  readonly verboseAllowed: boolean;
+  /** `auto`: where no reader of the runtime's event stream takes events away from another one. */
+  readonly events: 'auto' | 'always';
+  /** Who the runtime is. */
+  identify(options: { signal: AbortSignal }): Promise<RuntimeIdentity>;
 }
-
-/**
- * Answers with `verbose` carry what the runtime likes to add: environment variables of containers and images, its own
- * configuration with the credentials in it.
- */
-const verboseRequests: Readonly<Record<string, VerboseRequest>> = {
-  Status: { name: 'StatusRequest', decode: (bytes) => StatusRequest.decode(bytes) },
-  PodSandboxStatus: {
-    name: 'PodSandboxStatusRequest',
-    decode: (bytes) => PodSandboxStatusRequest.decode(bytes),
-  },
-  ContainerStatus: {
-    name: 'ContainerStatusRequest',
-    decode: (bytes) => ContainerStatusRequest.decode(bytes),
-  },
-  ImageStatus: { name: 'ImageStatusRequest', decode: (bytes) => ImageStatusRequest.decode(bytes) },
-};
-
-const byPath: ReadonlyMap<string, string> = new Map(
-  Object.entries(readingCalls).flatMap(([service, names]) =>
-    names.flatMap((name) =>
-      ['v1', 'v1alpha2'].map((version): [string, string] => [
-        `/runtime.${version}.${service}/${name}`,
-        name,
-      ]),
-    ),
-  ),
-);
 
 /** Longest part of a path that is repeated to the client. */
 const maxNamedChars = 200;
 
 /**
  * Whether the read-only socket forwards a call, by its path: throws PermissionDeniedError for calls that change something
- * and for all that are not known; returns a check of the request where `verbose` decides.
+ * and for all that are not known. What it returns reads the request, throws PermissionDeniedError or
+ * MalformedMessageError, and returns what was understood, encoded anew: what was checked is what the runtime gets.
  */
-export function readonlyVerdict(
-  path: string,
-  { verboseAllowed }: { readonly verboseAllowed: boolean },
-): RequestCheck | undefined {
-  const name = byPath.get(path);
-  if (name === undefined) {
+export function readonlyVerdict(path: string, rules: ReadonlyRules): RequestCheck {
+  const read = readingRequests.get(path);
+  if (read === undefined) {
     throw new PermissionDeniedError(path.slice(0, maxNamedChars), 'this socket is read-only');
   }
-  const request = verboseAllowed ? undefined : verboseRequests[name];
-  return request && ((bytes) => refuseVerbose(path, request, bytes));
+  return (bytes, signal) => {
+    const request = read(bytes);
+    if (request.verbose && !rules.verboseAllowed) {
+      throw new PermissionDeniedError(
+        `${path} with verbose`,
+        'this socket is read-only and readonlyVerbose is off',
+      );
+    }
+    if (path.endsWith('/GetContainerEvents') && rules.events === 'auto') {
+      return admitEvents(path, rules, signal).then(() => request.encode());
+    }
+    return request.encode();
+  };
 }
 
-function refuseVerbose(path: string, request: VerboseRequest, bytes: Uint8Array): void {
-  let verbose;
-  try {
-    ({ verbose } = request.decode(bytes));
-  } catch (cause) {
-    throw new InvalidArgumentError(
-      'request',
-      `${bytes.length} bytes`,
-      `a ${request.name} message`,
-      {
-        cause,
-      },
-    );
-  }
-  if (verbose) {
-    throw new PermissionDeniedError(
-      `${path} with verbose`,
-      'this socket is read-only and readonlyVerbose is off',
-    );
-  }
+/** Asked anew for each reader: the runtime may be another one than before. */
+async function admitEvents(path: string, rules: ReadonlyRules, signal: AbortSignal): Promise<void> {
+  const identity = await rules.identify({ signal });
+  if (broadcastsEvents(identity)) return;
+  const { runtimeName, runtimeVersion } = identity;
+  throw new PermissionDeniedError(
+    path,
+    `${runtimeName} ${runtimeVersion} gives each event to one reader only, so that kubelet would miss those that are read here; readonlyEvents: always allows it`,
+  );
 }

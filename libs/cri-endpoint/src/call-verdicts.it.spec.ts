@@ -1,4 +1,6 @@
+import http2 from 'node:http2';
 import { PermissionDeniedError } from '@stowage/errors';
+import { frameMessage } from './grpc-wire';
 import {
   methodPath,
   patterned,
@@ -8,7 +10,7 @@ import {
   until,
   type TestServer,
 } from './testing/grpc-peers';
-import { once, rawCall } from './testing/http2-peers';
+import { listen, once, rawCall, type StreamEvent } from './testing/http2-peers';
 import { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 import type { CallSummary, Endpoint, ObservedCall } from './types';
 
@@ -52,8 +54,9 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
   /** Refuses messages that begin with `x`, and every method but Echo. */
   const onlyEcho = (method: string) => {
     if (method !== echo) throw new PermissionDeniedError(method, 'read-only socket');
-    return (request: Uint8Array): void => {
+    return (request: Uint8Array): Uint8Array => {
       if (request[0] === 0x78) throw new PermissionDeniedError(`${method} with x`, 'no x here');
+      return request;
     };
   };
 
@@ -87,6 +90,81 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
     expect(await client.unary(echo, '')).toMatchObject({ code: 0 });
   });
 
+  it('sends on what the check returned, under headers that fit it', async () => {
+    const runtime = http2.createServer();
+    const asked: { headers: http2.IncomingHttpHeaders; body: string }[] = [];
+    runtime.on('stream', (...args: unknown[]) => {
+      const [stream, headers] = args as StreamEvent;
+      let body = '';
+      stream.on('data', (chunk: Buffer) => (body += chunk.toString('latin1')));
+      stream.on('end', () => {
+        asked.push({ headers, body });
+        stream.respond({ ':status': 200, 'grpc-status': '0' }, { endStream: true });
+      });
+    });
+    const stop = await listen(runtime, folder.file('raw.sock'));
+    await start({
+      admit: () => () => Buffer.from('what was understood'),
+      upstream: { address: () => folder.file('raw.sock') },
+    });
+    const { session, stream } = rawCall(endpoint.socketPath, echo, {
+      'content-length': 6,
+      'content-type': 'application/grpc+json',
+      'grpc-encoding': 'gzip',
+      'x-own': 'kept',
+    });
+    stream.end(Buffer.from([0, 0, 0, 0, 1, 0x61]));
+    expect((await once(stream, 'response'))[0]['grpc-status']).toBe('0');
+    expect(asked[0]?.body).toBe('\0\0\0\0\x13what was understood');
+    expect(asked[0]?.headers).toMatchObject({
+      'content-type': 'application/grpc',
+      'x-own': 'kept',
+    });
+    expect(Object.keys(asked[0]?.headers ?? {})).not.toContain('grpc-encoding');
+    expect(Object.keys(asked[0]?.headers ?? {})).not.toContain('content-length');
+    session.destroy();
+    stop();
+  });
+
+  it('waits for a check that waits, for a call of any kind', async () => {
+    const waiting: (() => void)[] = [];
+    await start({
+      admit: () => (request) => new Promise((resolve) => void waiting.push(() => resolve(request))),
+    });
+    const unary = client.unary(echo, 'late');
+    const streamed = client.serverStream(methodPath('Count'), '3');
+    await until('both calls', () => waiting.length === 2);
+    expect(server.seen).toEqual([]);
+    for (const goOn of waiting) goOn();
+    expect(String((await unary).message)).toBe('late');
+    expect(await streamed).toMatchObject({ code: 0 });
+  });
+
+  it.each(['the client goes', 'the endpoint closes'])(
+    'ends the waiting of a check when %s, and forwards nothing',
+    async (what) => {
+      const signals: AbortSignal[] = [];
+      let goOn: (() => void) | undefined;
+      await start({
+        admit: () => (request, signal) => {
+          signals.push(signal);
+          return new Promise((resolve) => (goOn = () => resolve(request)));
+        },
+      });
+      const { session, stream } = rawCall(endpoint.socketPath, echo, {});
+      stream.end(Buffer.from([0, 0, 0, 0, 0]));
+      await until('the check', () => signals.length === 1);
+      if (what === 'the client goes') session.destroy();
+      else await endpoint.close();
+      await until('its end', () => signals[0]?.aborted === true);
+      goOn?.();
+      await until('the summary', () => summaries.length === 1);
+      expect(summaries[0]).toMatchObject({ servedBy: 'local' });
+      expect(server.seen).toEqual([]);
+      session.destroy();
+    },
+  );
+
   it.each([
     ['a compressed message', [1, 0, 0, 0, 1, 0x61], '12'],
     [
@@ -114,6 +192,24 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
     await until('the summary', () => summaries.length === 1);
     expect(summaries[0]).toMatchObject({ outcome: 'cancelled', servedBy: 'local' });
     expect(server.seen).toEqual([]);
+  });
+
+  it('lets go of a reader that stands still, and of no other', async () => {
+    await start({ unreadLimitMs: () => 100 });
+    const count = methodPath('Count');
+    const quiet = client.openStream(methodPath('HeaderThenHang'), '');
+    quiet.on('error', () => undefined);
+    await until('the quiet call', () => server.seen.length === 1);
+    const { session, stream } = rawCall(endpoint.socketPath, count, {});
+    stream.end(frameMessage(Buffer.from('4000 16384')));
+    await once(stream, 'response');
+    expect((await client.serverStream(count, '4000 16384')).code).toBe(0);
+    await until('the other end hears of it', () => server.seen[1]?.cancelled === true);
+    await until('both summaries', () => summaries.length === 2);
+    expect(summaries.map(({ outcome }) => outcome).sort()).toEqual(['cancelled', 'completed']);
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    expect(endpoint.stats().callsInFlight).toBe(1);
+    session.destroy();
   });
 
   it('copies the messages of observed calls, with their status', async () => {

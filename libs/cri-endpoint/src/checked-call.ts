@@ -4,7 +4,7 @@ import type { CallInFlight } from './call-in-flight';
 import type { HeldRequest } from './client-share';
 import { readRequest } from './read-request';
 import { endWithStatus } from './reply';
-import type { CallOutcome } from './types';
+import type { CallOutcome, RequestCheck } from './types';
 
 /** How a call ended that was not forwarded. */
 export interface RefusedResult {
@@ -33,27 +33,34 @@ export function refusedCall(
 }
 
 /**
- * Holds a unary call until its request has arrived, lets `check` look at it, and hands it on or answers with what
- * `check` threw. Exactly one of `admitted` and `refused` is called; what is admitted is in the hands of the caller.
+ * Holds a call until its one request message has arrived, lets `check` look at it, and hands on the message that `check`
+ * returned or answers with what it threw. Exactly one of `admitted` and `refused` is called; what is admitted is in the
+ * hands of the caller.
  */
 export function checkedCall(
   stream: http2.ServerHttp2Stream,
   headers: http2.IncomingHttpHeaders,
   method: string,
   maxBytes: number,
+<<<<<<< HEAD
   held: HeldRequest,
   check: (request: Uint8Array) => void,
+=======
+  check: RequestCheck,
+>>>>>>> a-endpoint
   on: { admitted(request: Uint8Array): void; refused(result: RefusedResult): void },
 ): CallInFlight {
   let requestBytes = 0;
   let grpcStatus: number | undefined;
   let grpcMessage: string | undefined;
   let isAdmitted = false;
+  const abort = new AbortController();
 
   const refuse = (code: number, message: string, extra?: http2.OutgoingHttpHeaders): void => {
     if (grpcStatus !== undefined || isAdmitted) return;
     grpcStatus = code;
     grpcMessage = message;
+    abort.abort();
     endWithStatus(stream, code, message, extra);
     stream.resume();
   };
@@ -66,6 +73,7 @@ export function checkedCall(
   stream.once('close', () => {
     held.release();
     if (isAdmitted) return;
+    abort.abort();
     on.refused({
       outcome: grpcStatus === undefined ? 'cancelled' : 'completed',
       grpcStatus,
@@ -75,6 +83,7 @@ export function checkedCall(
     });
   });
   readRequest(stream, headers, method, maxBytes, {
+<<<<<<< HEAD
     onBytes: (bytes) => {
       requestBytes += bytes;
       if (grpcStatus !== undefined) return;
@@ -91,8 +100,26 @@ export function checkedCall(
       isAdmitted = true;
       on.admitted(message);
     },
+=======
+    onBytes: (bytes) => (requestBytes += bytes),
+    onMessage: (message) => void look(message),
+>>>>>>> a-endpoint
     onRefused: refuse,
     isOver: () => grpcStatus !== undefined,
   });
+  const look = async (message: Uint8Array): Promise<void> => {
+    let admitted: Uint8Array;
+    try {
+      const checked = check(message, abort.signal);
+      // Most checks need not wait, and then the call does not either.
+      admitted = checked instanceof Uint8Array ? checked : await checked;
+    } catch (error) {
+      refuseWith(error);
+      return;
+    }
+    if (abort.signal.aborted) return;
+    isAdmitted = true;
+    on.admitted(admitted);
+  };
   return { stop: (service) => refuseWith(new ShuttingDownError(service)) };
 }

@@ -31,7 +31,7 @@ export interface ForwardRequest {
   /** Path to ask the runtime for. */
   readonly path: string;
   readonly address: string;
-  /** The whole request, where it was read before; else it is copied from the stream. */
+  /** The whole request, framed and not compressed, in place of the client's; else that is copied from the stream. */
   readonly body?: Buffer;
   /** Gets a copy of what passes. */
   readonly tap?: CallTap;
@@ -186,9 +186,17 @@ export function forwardCall(
 }
 
 /** Headers of the call as they go to the runtime. */
-function upstreamHeaders({ headers, rawHeaders, path }: ForwardRequest): http2.OutgoingHttpHeaders {
+function upstreamHeaders(request: ForwardRequest): http2.OutgoingHttpHeaders {
+  const { headers, rawHeaders, path, body } = request;
   const out = forwardable(headers, rawHeaders);
   delete out.host;
+  if (body !== undefined) {
+    // A message of our own: what the client says of its bytes does not hold for them, and a runtime may have another
+    // codec for another content type.
+    delete out['content-length'];
+    delete out['grpc-encoding'];
+    out['content-type'] = 'application/grpc';
+  }
   out[':path'] = path;
   out[':authority'] = 'localhost';
   return out;

@@ -1,11 +1,8 @@
 export { activatedSockets, type ActivatedSocket } from './activated-sockets';
 export { SocketInUseError, SocketPathError } from './listen-unix';
 export { createPipedEndpoint, type PipedEndpointOptions } from './piped-endpoint';
-export {
-  createTerminatingEndpoint,
-  type RequestCheck,
-  type TerminatingEndpointOptions,
-} from './terminating-endpoint';
+export { MalformedMessageError, readStrictly, type MessageShape } from './strict-message';
+export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 export type {
   CallObserver,
   CallOutcome,
@@ -15,6 +12,7 @@ export type {
   LetGoReason,
   ListenOptions,
   ObservedCall,
+  RequestCheck,
   UnaryCall,
   UnaryHandler,
 } from './types';

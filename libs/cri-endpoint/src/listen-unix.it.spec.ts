@@ -8,7 +8,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import net from 'node:net';
 import path from 'node:path';
 import { listenUnix, removeOwn, type UnixListener } from './listen-unix';
@@ -39,6 +39,30 @@ describe('listenUnix', () => {
     expect(lstatSync(socketPath).mode & 0o777).toBe(0o600);
     expect(readdirSync(path.dirname(socketPath))).toEqual(['c.sock']);
     expect(await greeting(socketPath)).toBe('hello');
+  });
+
+  it('is out of reach of others at every moment, also with umask 0', async () => {
+    chmodSync(folder.path, 0o755);
+    const socketPath = folder.file('s');
+    const other = lookForSockets(folder.path);
+    const umask = process.umask(0);
+    try {
+      await until('the other user looks', () => other.looks() > 0);
+      for (let round = 0; round < 100; round++) {
+        const listener = await listen({ socketPath, takeOver: true, mode: 0o660, group: 12345 });
+        expect(lstatSync(socketPath).mode & 0o777).toBe(0o660);
+        await listener.close();
+      }
+      // The other user does connect where it may.
+      expect(other.connected()).toEqual([]);
+      await listen({ socketPath, mode: 0o666 });
+      await until('the other user is in', () => other.connected().length > 0);
+      expect(other.connected()[0]).toBe(socketPath);
+    } finally {
+      process.umask(umask);
+      other.end();
+    }
+    expect(readdirSync(folder.path)).toEqual(['s']);
   });
 
   it.each([
@@ -172,6 +196,37 @@ describe('listenUnix', () => {
     expect(statSync(folder.file('new')).mode & 0o777).toBe(0o755);
   });
 });
+
+/** Another user of the machine, who connects to every socket below a folder as soon as it is there. */
+function lookForSockets(folder: string): {
+  looks(): number;
+  connected(): string[];
+  end(): void;
+} {
+  const script = `
+    const fs = require('node:fs'), net = require('node:net'), path = require('node:path');
+    process.setgroups([]); process.setgid(65534); process.setuid(65534);
+    const list = (folder) => { try { return fs.readdirSync(folder, { withFileTypes: true }); } catch { return []; } };
+    const look = (folder) => list(folder).forEach((found) => {
+      const file = path.join(folder, found.name);
+      if (found.isDirectory()) look(file);
+      if (!found.isSocket()) return;
+      const socket = net.connect(file, () => { console.log(file); socket.destroy(); });
+      socket.on('error', () => undefined);
+    });
+    console.log('looking');
+    (function again() { for (let i = 0; i < 20; i++) look(${JSON.stringify(folder)}); setImmediate(again); })();
+  `;
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.on('data', (chunk) => (said += String(chunk)));
+  const lines = (): string[] => said.split('\n').filter((line) => line !== '');
+  return {
+    looks: () => lines().filter((line) => line === 'looking').length,
+    connected: () => lines().filter((line) => line !== 'looking'),
+    end: () => void child.kill('SIGKILL'),
+  };
+}
 
 function greeting(socketPath: string): Promise<string> {
   return new Promise((resolve, reject) => {

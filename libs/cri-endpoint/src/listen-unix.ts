@@ -48,8 +48,8 @@ export class SocketPathError extends StowageError {
 /**
  * Listens on a unix socket. A stale socket file is taken over, a live one is refused with
  * {@link SocketInUseError} unless `takeOver` says otherwise; anything else that stands at the path, a path that is too long or a folder that
- * cannot be written is a {@link SocketPathError}. The socket is made under a temporary name and renamed, so that
- * whoever sees the path can connect to it and it never has wider permissions than `mode`.
+ * cannot be written is a {@link SocketPathError}. The socket is made in a temporary folder that only this user may enter, and is
+ * renamed once it has its mode and group: whoever sees the path can connect to it, and nobody can before, whatever the umask is.
  */
 export async function listenUnix(
   options: ListenOptions,
@@ -59,7 +59,8 @@ export async function listenUnix(
   const { socketPath } = options;
   if (options.fd !== undefined) return listenOn(options.fd, options, onConnection, allowHalfOpen);
   const folder = path.dirname(socketPath);
-  const temporaryPath = path.join(folder, `.${randomBytes(3).toString('hex')}`);
+  const closedFolder = path.join(folder, `.${randomBytes(3).toString('base64url')}`);
+  const temporaryPath = path.join(closedFolder, 's');
   const longest = Math.max(Buffer.byteLength(socketPath), Buffer.byteLength(temporaryPath));
   if (!path.isAbsolute(socketPath)) throw new SocketPathError(socketPath, 'not an absolute path');
   if (longest > maxPathBytes) {
@@ -81,6 +82,7 @@ export async function listenUnix(
   const server = serverFor(onConnection, allowHalfOpen);
   let own: Stats;
   try {
+    await fs.mkdir(closedFolder, { mode: 0o700 });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(temporaryPath, resolve);
@@ -91,8 +93,10 @@ export async function listenUnix(
     await fs.rename(temporaryPath, socketPath);
   } catch (error) {
     server.close();
-    await fs.rm(temporaryPath, { force: true });
     throw new SocketPathError(socketPath, errorMessage(error), { cause: error });
+  } finally {
+    await fs.rm(temporaryPath, { force: true });
+    await fs.rmdir(closedFolder).catch(() => undefined); // at worst an empty folder stays
   }
   // Running out of descriptors shows up here; the connection waits in the kernel's queue meanwhile.
   server.on('error', () => undefined);
@@ -102,7 +106,7 @@ export async function listenUnix(
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     clearInterval(watch);
-    await removeOwn(socketPath, temporaryPath, isOwn);
+    await removeOwn(socketPath, `${closedFolder}.aside`, isOwn);
     // Whoever connected before the file went is in the kernel's queue and is still served.
     await nextTurn();
     await nextTurn();

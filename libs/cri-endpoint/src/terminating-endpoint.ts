@@ -7,6 +7,7 @@ import { CallTap, type ObservedBytes } from './call-tap';
 import { checkedCall, refusedCall } from './checked-call';
 import { ClientShare, ClientShares } from './client-share';
 import { defaultReaderLimits } from './connection-reader';
+import { cutUnread } from './cut-unread';
 import { forwardCall, type ForwardResult } from './forward-call';
 import { frameMessage } from './grpc-wire';
 import { listenUnix } from './listen-unix';
@@ -18,6 +19,7 @@ import type {
   LetGoReason,
   ListenOptions,
   ObservedCall,
+  RequestCheck,
   UnaryHandler,
 } from './types';
 import { OneATurn } from './one-a-turn';
@@ -42,10 +44,15 @@ export interface TerminatingEndpointOptions extends ListenOptions {
   readonly handlers: Readonly<Record<string, UnaryHandler>>;
   /**
    * Asked for every call that is forwarded, before it is. What it throws becomes the status of the call; what it
-   * returns looks at the request message (a unary call then, read whole and at most `maxRequestBytes` long) and may
-   * throw as well.
+   * returns looks at the one request message (read whole and at most `maxRequestBytes` long), may throw as well, and
+   * otherwise returns the message that is sent on.
    */
   admit?(method: string): RequestCheck | undefined;
+  /**
+   * Longest time, in milliseconds, for which the answer of a forwarded call may wait for a client that does not read; the
+   * call is reset then. Undefined, as by default: any time.
+   */
+  unreadLimitMs?(method: string): number | undefined;
   /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
   observe?(method: string): boolean;
   /** The request message of an observed call that is forwarded is there, whole; called after it was sent on. */
@@ -64,9 +71,6 @@ export interface TerminatingEndpointOptions extends ListenOptions {
   /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
   readonly service?: string;
 }
-
-/** Looks at a request message before it is forwarded; what it throws becomes the status of the call. */
-export type RequestCheck = (request: Uint8Array) => void;
 
 const defaultMaxRequestBytes = 64 * 1024 * 1024;
 /** How long a client may read nothing while something waits to be sent to it, and it sends nothing. */
@@ -243,6 +247,8 @@ export async function createTerminatingEndpoint(
         refuse(error);
         return;
       }
+      const unreadLimitMs = options.unreadLimitMs?.(method);
+      if (unreadLimitMs !== undefined) cutUnread(stream, unreadLimitMs);
       const call = forwardCall(
         {
           stream,

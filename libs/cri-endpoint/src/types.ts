@@ -114,6 +114,16 @@ export interface UnaryCall {
  */
 export type UnaryHandler = (request: Uint8Array, call: UnaryCall) => Promise<Uint8Array>;
 
+/**
+ * Looks at a request message before it is forwarded, and returns the message that the runtime gets in its place: a check that
+ * means what it says encodes anew what it has understood, for the runtime may read the client's bytes in another way.
+ * What it throws becomes the status of the call. `signal` is aborted when the call has ended meanwhile.
+ */
+export type RequestCheck = (
+  request: Uint8Array,
+  signal: AbortSignal,
+) => Uint8Array | Promise<Uint8Array>;
+
 /** A call whose messages were asked for; what is absent could not be followed or was beyond the bound. */
 export interface ObservedCall {
   /** gRPC method path as the client sent it. */
