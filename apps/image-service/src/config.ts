@@ -13,6 +13,7 @@ import {
 } from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
+import { pullSecretsScopes } from './node-credentials';
 import type { CredentialSources } from './node-credentials';
 import type { PullLimits } from './pull-queue';
 import {
@@ -163,6 +164,12 @@ export const config = defineConfig({
       meaning:
         'Folder of mounted pull secrets: <name>/ or <namespace>/<name>/ with .dockerconfigjson or .dockercfg. Read again when it changes.',
     }),
+    pullSecretsScope: enumKey({
+      default: 'namespace',
+      values: pullSecretsScopes,
+      meaning:
+        'Whom the mounted pull secrets serve. namespace: <namespace>/<name>/ only pods of that namespace, <name>/ everybody. node: everybody. named: only ensure with credentialsRef, which reaches any of them whatever this key says.',
+    }),
     credentialHelpers: booleanKey({
       default: false,
       meaning:
@@ -248,6 +255,7 @@ export function credentialSources(config: ImageServiceConfig): CredentialSources
   const plugins = orNone(config.imageCredentialProviderConfig);
   return {
     pullSecretsDir: orNone(config.pullSecretsDir),
+    pullSecretsScope: config.pullSecretsScope,
     undecodable: config.undecodablePullSecrets,
     configJsonDirs: config.dockerConfigDirs,
     dockercfgDirs: config.dockercfgDirs,
