@@ -116,7 +116,7 @@ export const config = defineConfig({
       default: 'auto',
       values: ['auto', 'image-fs'],
       meaning:
-        "auto: containerd's content store, and where its files cannot be read ImageFsInfo, for events alone. image-fs: ImageFsInfo, for the deadline too; it sees what is unpacked, not what is downloaded.",
+        "auto: containerd's content store, and where its files cannot be read ImageFsInfo, for events alone. image-fs: ImageFsInfo, for the deadline too; it sees what is unpacked, not what is downloaded. Where ImageFsInfo does not count the images (CRI-O), there is no progress and no deadline.",
     }),
     containerdContentDir: pathKey({
       default: '',
