@@ -114,17 +114,20 @@ export class CommandsController {
 
   @Command('remove', imageInput, {
     does: 'Removes an image. One that is not there is no error.',
-    answers: '`{removed, imageId?}`',
+    answers:
+      '`{removed, imageId?, untagged?}`; `untagged` where the runtime still has the image: the names that it took away',
     timeoutMs: 'own', // by the limit of calls to the runtime
   })
   async remove(input: z.infer<typeof imageInput>, { signal, trace }: CommandCall) {
     checkImageArgument(input.image);
     const request = RemoveImageRequest.fromPartial({ image: { image: input.image } });
-    const { removed } = await this.removeImage.remove(request, {
+    const { removed, remaining, unconfirmed } = await this.removeImage.remove(request, {
       signal,
       traceparent: trace.traceparent,
     });
-    return { removed: removed !== undefined, imageId: removed?.image.id };
+    if (unconfirmed !== undefined) throw unconfirmed;
+    const { image } = removed ?? remaining ?? {};
+    return { removed: removed !== undefined, imageId: image?.id, untagged: remaining?.untagged };
   }
 
   @Command('stats', noInput, {

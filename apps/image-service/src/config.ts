@@ -13,6 +13,7 @@ import {
 } from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
+import { pullSecretsScopes } from './node-credentials';
 import type { CredentialSources } from './node-credentials';
 import type { PullLimits } from './pull-queue';
 import {
@@ -115,7 +116,7 @@ export const config = defineConfig({
       default: 'auto',
       values: ['auto', 'image-fs'],
       meaning:
-        "auto: containerd's content store, and where its files cannot be read ImageFsInfo, for events alone. image-fs: ImageFsInfo, for the deadline too; it sees what is unpacked, not what is downloaded.",
+        "auto: containerd's content store, and where its files cannot be read ImageFsInfo, for events alone. image-fs: ImageFsInfo, for the deadline too; it sees what is unpacked, not what is downloaded. Where ImageFsInfo does not count the images (CRI-O), there is no progress and no deadline.",
     }),
     containerdContentDir: pathKey({
       default: '',
@@ -162,6 +163,12 @@ export const config = defineConfig({
       emptyAllowed: true,
       meaning:
         'Folder of mounted pull secrets: <name>/ or <namespace>/<name>/ with .dockerconfigjson or .dockercfg. Read again when it changes.',
+    }),
+    pullSecretsScope: enumKey({
+      default: 'namespace',
+      values: pullSecretsScopes,
+      meaning:
+        'Whom the mounted pull secrets serve. namespace: <namespace>/<name>/ only pods of that namespace, <name>/ everybody. node: everybody. named: only ensure with credentialsRef, which reaches any of them whatever this key says.',
     }),
     credentialHelpers: booleanKey({
       default: false,
@@ -248,6 +255,7 @@ export function credentialSources(config: ImageServiceConfig): CredentialSources
   const plugins = orNone(config.imageCredentialProviderConfig);
   return {
     pullSecretsDir: orNone(config.pullSecretsDir),
+    pullSecretsScope: config.pullSecretsScope,
     undecodable: config.undecodablePullSecrets,
     configJsonDirs: config.dockerConfigDirs,
     dockercfgDirs: config.dockercfgDirs,

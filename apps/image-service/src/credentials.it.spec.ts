@@ -115,4 +115,46 @@ describe('the examples of the README', () => {
       await service.stop();
     }
   });
+
+  it("give a namespace's mounted secret to pods of that namespace alone", async () => {
+    const { host, username, password } = stack.registry.auth;
+    const service = new ServiceProcess(stack, 'scope');
+    const secrets = path.join(service.dir, 'secrets');
+    mkdirSync(path.join(secrets, 'shop/registry'), { recursive: true });
+    writeFileSync(
+      path.join(secrets, 'shop/registry/.dockerconfigjson'),
+      JSON.stringify({ auths: { [host]: { username, password } } }),
+    );
+    const pullFor = (namespace?: string) =>
+      service.client.pullImage({
+        image: { image: image.reference },
+        sandboxConfig:
+          namespace === undefined
+            ? undefined
+            : { metadata: { namespace, name: 'p', uid: namespace } },
+      });
+    await service.start({ env: { STOWAGE_PULL_SECRETS_DIR: secrets } });
+    try {
+      await service.client.removeImage({ image: { image: image.imageId } });
+      const refused = expect.objectContaining({
+        message: expect.stringContaining('[tried: no credentials: unauthorized]') as string,
+      }) as Error;
+      await expect(pullFor('bank')).rejects.toEqual(refused);
+      await expect(pullFor()).rejects.toEqual(refused);
+      expect(await pullFor('shop')).toEqual({ imageRef: image.imageId });
+      const { data } = await events.waitFor('ImagePulled', (e) => e.data.pod?.uid === 'shop');
+      expect(data.credential).toMatchObject({ source: 'kubernetes-secret', name: 'shop/registry' });
+    } finally {
+      await service.stop();
+    }
+    await service.start({
+      env: { STOWAGE_PULL_SECRETS_DIR: secrets, STOWAGE_PULL_SECRETS_SCOPE: 'node' },
+    });
+    try {
+      await service.client.removeImage({ image: { image: image.imageId } });
+      expect(await pullFor('bank')).toEqual({ imageRef: image.imageId });
+    } finally {
+      await service.stop();
+    }
+  });
 });

@@ -57,8 +57,12 @@ export interface NodeCredentials {
       signal: AbortSignal;
       /** `namespace/name` of the pull secret that alone is looked into; nobody else is asked then. */
       secretName?: string;
+      /** Of the pod that the image is for; absent for a caller without one. */
+      namespace?: string;
     },
   ): Promise<readonly PullCredential[]>;
+  /** Whether the namespace decides which credentials there are, so that pulls of two namespaces are never one. */
+  readonly dividesNamespaces?: boolean;
   /** Sources found unusable since the last call. */
   takeProblems?(): readonly CredentialProblem[];
 }
@@ -111,29 +115,37 @@ export function requestCredential(
 }
 
 /**
- * The credentials of one pull: the request's own one alone, else the node's, else the anonymous way. As in kubelet, anonymous is not
- * tried in addition to credentials. With `secretName` (`namespace/name`) only that mounted secret counts; `list` throws NotFoundError when it
- * has nothing for the repository.
+ * The credentials of one pull: the request's own one alone, else the node's for the pod's namespace, else the anonymous way. As in kubelet,
+ * anonymous is not tried in addition to credentials. With `secretName` (`namespace/name`) only that mounted secret counts; `list` throws
+ * NotFoundError when it has nothing for the repository.
  */
 export function chooseCredentials(
   repository: string,
   fromRequest: PullCredential | undefined,
   node: NodeCredentials,
-  secretName?: string,
+  { secretName, namespace }: { secretName?: string; namespace?: string } = {},
 ): CredentialChoice {
   if (fromRequest !== undefined) {
     return { key: fromRequest.label.hash ?? '', list: () => Promise.resolve([fromRequest]) };
   }
   const ask = async (options: { signal: AbortSignal }) => {
-    const [first, ...rest] = await node.forRepository(repository, { ...options, secretName });
+    const [first, ...rest] = await node.forRepository(repository, {
+      ...options,
+      secretName,
+      namespace,
+    });
     if (first !== undefined) return [first, ...rest] as const;
     if (secretName === undefined) return [anonymous] as const;
     throw new NotFoundError('pull secret with credentials for this image', secretName);
   };
   let asked: ReturnType<typeof ask> | undefined;
-  const key = secretName === undefined ? '' : `secret ${secretName}`;
+  const key = secretName === undefined ? namespaceKey(node, namespace) : `secret ${secretName}`;
   return { key, list: (options) => (asked ??= ask(options)) };
 }
+
+/** Namespaces with different credentials do not share a pull; callers without one are as a namespace of their own. */
+const namespaceKey = ({ dividesNamespaces = false }: NodeCredentials, namespace = ''): string =>
+  dividesNamespaces && namespace !== '' ? `namespace ${namespace}` : '';
 
 /** A message of a runtime or registry without anything of the credential; they quote URLs and headers now and then. */
 export function withoutSecrets(message: string, { auth = {} }: PullCredential): string {

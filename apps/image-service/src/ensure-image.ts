@@ -214,7 +214,7 @@ export class EnsureImage {
           parseImageName(image).repository,
           requestCredential(request.auth, this.#parts.hashOf),
           this.#parts.node,
-          request.credentialsRef,
+          { secretName: request.credentialsRef },
         ),
         findings,
         trace,

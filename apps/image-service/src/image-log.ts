@@ -45,6 +45,16 @@ export function imageLog(log: Logger): ImageListeners {
     remove: {
       removed: ({ requestedReference, image }) =>
         log.info({ image: requestedReference, imageId: image.id }, 'image removed on request'),
+      remained: ({ requestedReference, image, untagged }) =>
+        log.info(
+          { image: requestedReference, imageId: image.id, untagged },
+          'removal on request: the runtime still has the image',
+        ),
+      unconfirmed: ({ requestedReference, image }, error) =>
+        log.warn(
+          { image: requestedReference, imageId: image.id, reason: errorMessage(error) },
+          'removal on request: the runtime does not say whether the image is gone',
+        ),
       failed: (requestedReference, error) =>
         log.warn(
           { image: requestedReference, reason: errorMessage(error) },

@@ -53,6 +53,17 @@ describe('queries', () => {
     });
   });
 
+  it("do not take a runtime's notes about its images for their size", async () => {
+    const runtime = node();
+    runtime.add({ id: '3', size: 38_000_000n });
+    expect(await imageStats(runtime, options)).toMatchObject({
+      totalStorageBytes: 38_000_030,
+      imageFilesystems: [{ mountpoint: '/var/lib/fake' }],
+    });
+    const { imageFilesystems } = await imageStats(runtime, options);
+    expect(Object.keys(imageFilesystems[0] ?? {})).toEqual(['mountpoint']);
+  });
+
   it('sum sizes once for each id, beside what the disk says', async () => {
     expect(await imageStats(node(), options)).toEqual({
       imageCount: 2,

@@ -34,6 +34,8 @@ export function tellAll(
     },
     remove: {
       removed: (removed) => each((to) => to.remove?.removed?.(removed)),
+      remained: (remaining) => each((to) => to.remove?.remained?.(remaining)),
+      unconfirmed: (removed, error) => each((to) => to.remove?.unconfirmed?.(removed, error)),
       failed: (image, error) => each((to) => to.remove?.failed?.(image, error)),
     },
     ensure: {

@@ -67,7 +67,7 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
   });
   const removals = new Counter({
     name: 'stowage_image_removals_total',
-    help: 'Images removed on request, by result. Requests for images that were not there are not counted.',
+    help: 'Removals on request, by result: success, remained (the runtime answered with success and has the image still), unconfirmed (it does not say), error. Requests for images that were not there are not counted.',
     labelNames: ['result'],
     registers,
   });
@@ -125,6 +125,8 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
     },
     remove: {
       removed: () => removals.inc({ result: 'success' }),
+      remained: () => removals.inc({ result: 'remained' }),
+      unconfirmed: () => removals.inc({ result: 'unconfirmed' }),
       failed: () => removals.inc({ result: 'error' }),
     },
     ensure: {

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { nodeCredentials } from './node-credentials';
+import { nodeCredentials, pullSecretsScopes } from './node-credentials';
+import type { PullSecretsScope } from './node-credentials';
 
 const { signal } = new AbortController();
 const auths = (username: string) =>
@@ -16,7 +17,7 @@ describe('credentials of the node', () => {
     mkdirSync(path.dirname(path.join(dir, file)), { recursive: true });
     writeFileSync(path.join(dir, file), content, { mode });
   };
-  const open = (problems: unknown[] = []) => {
+  const open = (problems: unknown[] = [], pullSecretsScope?: PullSecretsScope) => {
     write('secrets/shop/a/.dockerconfigjson', auths('a'));
     write('secrets/shop/b/.dockerconfigjson', auths('b'));
     write('docker/config.json', auths('node'));
@@ -27,6 +28,7 @@ describe('credentials of the node', () => {
     );
     return nodeCredentials({
       pullSecretsDir: path.join(dir, 'secrets'),
+      pullSecretsScope,
       undecodable: 'skip',
       configJsonDirs: [path.join(dir, 'docker')],
       dockercfgDirs: [],
@@ -36,7 +38,7 @@ describe('credentials of the node', () => {
   };
 
   it('are those of the mounted secrets, then of docker config, with whose they are', async () => {
-    const found = await open().forRepository('reg.io/app', { signal });
+    const found = await open().forRepository('reg.io/app', { signal, namespace: 'shop' });
     expect(found.map(({ label, auth }) => [label.source, auth?.username])).toEqual([
       ['kubernetes-secret', 'a'],
       ['kubernetes-secret', 'b'],
@@ -44,6 +46,24 @@ describe('credentials of the node', () => {
       ['docker-config', 'node'],
     ]);
     expect(found.map(({ owner }) => owner?.secret?.name)).toEqual(['a', 'b', undefined, undefined]);
+  });
+
+  it.each<[PullSecretsScope | undefined, string | undefined, string[]]>([
+    [undefined, 'shop', ['a', 'b', 'helper', 'node']],
+    [undefined, 'bank', ['helper', 'node']],
+    [undefined, undefined, ['helper', 'node']],
+    ['node', 'bank', ['a', 'b', 'helper', 'node']],
+    ['node', undefined, ['a', 'b', 'helper', 'node']],
+    ['named', 'shop', ['helper', 'node']],
+  ])('with scope %s and namespace %s are %j', async (scope, namespace, expected) => {
+    const found = await open([], scope).forRepository('reg.io/app', { signal, namespace });
+    expect(found.map(({ auth }) => auth?.username)).toEqual(expected);
+  });
+
+  it.each(pullSecretsScopes)('with scope %s are those of a secret that is named', async (scope) => {
+    const options = { signal, secretName: 'shop/b', namespace: 'bank' };
+    const found = await open([], scope).forRepository('reg.io/app', options);
+    expect(found.map(({ auth }) => auth?.username)).toEqual(['b']);
   });
 
   it('are those of one secret alone when it is named, and no program is run for it', async () => {

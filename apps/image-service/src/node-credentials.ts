@@ -16,10 +16,17 @@ import type {
   PullCredential,
 } from './credentials';
 
+/** Whom mounted pull secrets serve without being named: pods of their namespace, everybody on the node, nobody. */
+export const pullSecretsScopes = ['namespace', 'node', 'named'] as const;
+
+/** One of {@link pullSecretsScopes}. */
+export type PullSecretsScope = (typeof pullSecretsScopes)[number];
+
 /** Where the node's credentials come from. */
 export interface CredentialSources {
   /** Folder of mounted pull secrets. */
   readonly pullSecretsDir?: string;
+  readonly pullSecretsScope?: PullSecretsScope;
   /** What a pull secret that does not decode does to a pull. */
   readonly undecodable: 'skip' | 'fail';
   readonly configJsonDirs: readonly string[];
@@ -49,7 +56,13 @@ export function nodeCredentials({
   onWarning,
   ...sources
 }: CredentialSources & CredentialSourceListener): NodeCredentials {
-  const { pullSecretsDir, undecodable, helpers, providers } = sources;
+  const {
+    pullSecretsDir,
+    pullSecretsScope = 'namespace',
+    undecodable,
+    helpers,
+    providers,
+  } = sources;
   let untold: CredentialProblem[] = [];
   const onProblem = (problem: SourceProblem) => {
     const { kind, name, reason } = problem;
@@ -68,14 +81,17 @@ export function nodeCredentials({
     for (const warning of config.warnings) onWarning?.(warning);
     others.push(new CredentialProviders(config, { onProblem, onRun: onProviderRun }));
   }
-  const all = concatKeyrings(secrets === undefined ? others : [secrets, ...others]);
+  const unnamed =
+    secrets === undefined || pullSecretsScope === 'named' ? others : [secrets, ...others];
+  const all = concatKeyrings(unnamed);
   return {
-    forRepository: async (repository, { signal, secretName }) => {
+    dividesNamespaces: secrets !== undefined && pullSecretsScope === 'namespace',
+    forRepository: async (repository, { signal, secretName, namespace = '' }) => {
       if (secretName === undefined) {
-        return (await all.lookup(repository, { signal })).map(pullCredential);
+        const scope = pullSecretsScope === 'namespace' ? { namespace } : {};
+        return (await all.lookup(repository, { signal, ...scope })).map(pullCredential);
       }
-      const mounted = (await secrets?.lookup(repository)) ?? [];
-      return mounted.filter(({ label }) => label.name === secretName).map(pullCredential);
+      return ((await secrets?.lookupIn(secretName, repository)) ?? []).map(pullCredential);
     },
     takeProblems: () => {
       const taken = untold;

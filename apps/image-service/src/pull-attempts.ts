@@ -62,6 +62,7 @@ export class ImagePullError extends StowageError {
 const retryableClasses: ReadonlySet<PullErrorClass> = new Set([
   'rate-limited',
   'registry-unavailable',
+  'node-storage',
   'timeout',
 ]);
 

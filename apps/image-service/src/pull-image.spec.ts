@@ -1,17 +1,20 @@
 import { PullImageRequest } from '@stowage/cri-proto';
 import type { DeepPartial } from '@stowage/cri-proto';
 import { anonymous } from './credentials';
-import type { PullCredential } from './credentials';
+import type { NodeCredentials, PullCredential } from './credentials';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { FailedPull, FinishedPull, Pull, PulledImage } from './pull-image';
 import type { PullJournal } from './pull-journal';
 import { PullQueue } from './pull-queue';
+import { ImagePullRecords } from './records/image-pull-records';
+import { MemoryRecordStore } from './records/record-store';
+import { RecordedPull } from './records/recorded-pull';
 import { FakeRuntime } from './testing/fake-runtime';
 
 const never = new AbortController().signal;
 
-function harness(credentials: PullCredential[] = []) {
+function harness(credentials: PullCredential[] = [], node: Partial<NodeCredentials> = {}) {
   const runtime = new FakeRuntime();
   const told: string[] = [];
   const started: Pull[] = [];
@@ -37,6 +40,7 @@ function harness(credentials: PullCredential[] = []) {
         asked.push(repository);
         return Promise.resolve(credentials);
       },
+      ...node,
     },
     (auth) => `hash-of-${auth.username ?? auth.identityToken ?? ''}`,
     {
@@ -222,6 +226,64 @@ describe('PullImage', () => {
     await puller.settled();
     expect(told.filter((text) => text.startsWith('succeeded'))).toHaveLength(4);
     expect(told.filter((text) => text === 'joined')).toHaveLength(1);
+  });
+
+  it('never lets a pod share the pull that the secret of another namespace brings', async () => {
+    const secret = (namespace: string): PullCredential => ({
+      label: { source: 'kubernetes-secret', name: `${namespace}/registry` },
+      auth: { username: namespace },
+      owner: { secret: { uid: '', namespace, name: 'registry', credentialHash: namespace } },
+    });
+    const { runtime, puller } = harness([], {
+      dividesNamespaces: true,
+      forRepository: (_repository, { namespace }) =>
+        Promise.resolve(namespace === 'shop' ? [secret(namespace)] : []),
+    });
+    const store = new MemoryRecordStore();
+    const records = new ImagePullRecords(store, () => true);
+    const recorded = new RecordedPull(puller, records);
+    const pull = (namespace?: string) =>
+      recorded.pull(
+        PullImageRequest.fromPartial({
+          image: { image: 'reg.io/app:1' },
+          ...(namespace === undefined ? {} : { sandboxConfig: { metadata: { namespace } } }),
+        }),
+        { signal: never },
+      );
+    const settled = Promise.allSettled([pull('shop'), pull('bank'), pull(), pull('shop')]);
+    await turn();
+    expect(runtime.pulls.map(({ request }) => request.auth?.username)).toEqual([
+      'shop',
+      undefined,
+      undefined,
+    ]);
+    const [shop, ...others] = runtime.pulls;
+    shop?.succeed('sha256:1');
+    for (const { fail } of others) fail(new Error('401 Unauthorized'));
+    expect((await settled).map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'rejected',
+      'fulfilled',
+    ]);
+    expect(store.pulledRecord('sha256:1')?.credentialMapping).toEqual({
+      'reg.io/app': {
+        nodePodsAccessible: false,
+        kubernetesSecrets: [secret('shop').owner?.secret],
+        kubernetesServiceAccounts: [],
+      },
+    });
+  });
+
+  it('lets pods of all namespaces share a pull where the namespace changes no credential', async () => {
+    const { runtime, pull } = harness();
+    const of = (namespace: string) =>
+      pull({ image: { image: 'nginx' }, sandboxConfig: { metadata: { namespace } } });
+    const both = [of('shop'), of('bank')];
+    await turn();
+    expect(runtime.pulls).toHaveLength(1);
+    runtime.pulls[0]?.succeed('sha256:1');
+    expect((await Promise.all(both)).map(({ joined }) => joined)).toEqual([false, true]);
   });
 
   it("cancels the runtime's pull when the last caller gives up, and tells it", async () => {

@@ -207,7 +207,9 @@ export class PullImage {
     const names = this.#names(pull);
     const credentials =
       options.credentials ??
-      chooseCredentials(names.repository, requestCredential(request.auth, this.hashOf), this.node);
+      chooseCredentials(names.repository, requestCredential(request.auth, this.hashOf), this.node, {
+        namespace: pull.pod?.namespace,
+      });
     const key = [names.tagged, runtimeOf(request), credentials.key].join('\n');
     const outcome = await this.pulls.run(
       key,

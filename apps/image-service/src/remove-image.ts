@@ -9,19 +9,40 @@ export interface RemovedImage {
   readonly traceparent?: string;
 }
 
+/** An image that is still there after a removal that the runtime answered with success. */
+export interface RemainingImage extends RemovedImage {
+  /** Tags and digests that it had before and has no more; empty where the removal changed nothing. */
+  readonly untagged: readonly string[];
+}
+
 /** Hears of removals: events, metrics and log. Must not throw. */
 export interface RemoveListener {
   removed?(removed: RemovedImage): void;
+  /** The runtime took the name away, or nothing at all, and has the image still. */
+  remained?(remaining: RemainingImage): void;
+  /** The runtime took the removal, and then did not say what is left. */
+  unconfirmed?(removed: RemovedImage, error: unknown): void;
   /** The runtime refused the removal. */
   failed?(requestedReference: string, error: unknown): void;
 }
 
-/** Longest wait for what is known about an image before it goes, milliseconds. */
+/** The runtime's answer, and what it shows afterwards; none of these when it did not know the image before. */
+export interface Removal {
+  readonly response: RemoveImageResponse;
+  readonly removed?: RemovedImage;
+  readonly remaining?: RemainingImage;
+  /** Why it is not known whether the image is gone. */
+  readonly unconfirmed?: Error;
+}
+
+/** Longest wait for what is known about an image before and after its removal, milliseconds each. */
 const lookupTimeoutMs = 5000;
 
 /**
- * RemoveImage: by contract idempotent, removes all tags of the image. What is not there is removed without an event. When the
- * runtime cannot say what the reference stands for, it is still asked to remove it.
+ * RemoveImage: by contract idempotent, removes all tags of the image. Runtimes differ: CRI-O takes away the name that was asked for, and
+ * the image only with its last name; for an OCI artifact it answers with success and removes nothing. So what is told is what the runtime
+ * shows afterwards. What is not there is removed without an event. When the runtime cannot say what the reference stands for, it is still
+ * asked to remove it.
  */
 export class RemoveImage {
   constructor(
@@ -31,10 +52,11 @@ export class RemoveImage {
     private readonly pullsTold: () => Promise<void> = () => Promise.resolve(),
   ) {}
 
+  /** Throws what the runtime refuses the removal with. */
   async remove(
     request: RemoveImageRequest,
     options: { signal: AbortSignal; traceparent?: string },
-  ): Promise<{ response: RemoveImageResponse; removed?: RemovedImage }> {
+  ): Promise<Removal> {
     const requestedReference = request.image?.image ?? '';
     await this.pullsTold();
     const image = await this.#lookUp(request, options.signal);
@@ -47,8 +69,7 @@ export class RemoveImage {
     }
     if (image === undefined) return { response };
     const removed = { requestedReference, image, traceparent: options.traceparent };
-    this.listener.removed?.(removed);
-    return { response, removed };
+    return { response, ...(await this.#lookAgain(removed)) };
   }
 
   async #lookUp(
@@ -65,5 +86,30 @@ export class RemoveImage {
     } catch {
       return undefined;
     }
+  }
+
+  /** By id, and without the caller's signal: what was done is told also when the caller has gone. */
+  async #lookAgain(removed: RemovedImage): Promise<Omit<Removal, 'response'>> {
+    const { id, spec, repoTags, repoDigests } = removed.image;
+    let left: RuntimeImage | undefined;
+    try {
+      const status = await this.runtime.imageStatus(
+        { image: { image: id, runtimeHandler: spec?.runtimeHandler ?? '' } },
+        { timeoutMs: lookupTimeoutMs },
+      );
+      left = status.image;
+    } catch (error) {
+      this.listener.unconfirmed?.(removed, error);
+      return { unconfirmed: error as Error };
+    }
+    if (left === undefined) {
+      this.listener.removed?.(removed);
+      return { removed };
+    }
+    const names = new Set([...left.repoTags, ...left.repoDigests]);
+    const untagged = [...repoTags, ...repoDigests].filter((name) => !names.has(name));
+    const remaining = { ...removed, untagged };
+    this.listener.remained?.(remaining);
+    return { remaining };
   }
 }

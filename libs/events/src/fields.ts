@@ -111,6 +111,7 @@ const attemptResults = [
   'signature-invalid',
   'digest-mismatch',
   'no-space',
+  'node-storage',
   'timeout',
   'cancelled',
   'runtime-unavailable',

@@ -6,6 +6,11 @@ export interface LookupOptions {
   readonly signal?: AbortSignal;
   /** The service account of the pod the image is for; plugins may ask for its token. */
   readonly serviceAccount?: PodServiceAccount;
+  /**
+   * Namespace that the image is for, empty for none. Credentials that belong to another namespace are left out then. Undefined: whose
+   * they are does not count.
+   */
+  readonly namespace?: string;
 }
 
 /** A pod's service account, and a way to its tokens. */

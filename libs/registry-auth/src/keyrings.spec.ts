@@ -398,6 +398,45 @@ describe('a directory of mounted secrets', () => {
     expect(problems).toEqual([]);
   });
 
+  describe('asked for a namespace', () => {
+    const inNamespace = async (keyring: PullSecretDirectory, namespace: string, image = 'r.io/x') =>
+      (await keyring.lookup(image, { namespace })).map(({ auth: { username } }) => username);
+
+    it('gives what belongs to it and what belongs to no namespace', async () => {
+      write('shop/a/.dockerconfigjson', configJson({ 'r.io': 'shop' }));
+      write('bank/b/.dockerconfigjson', configJson({ 'r.io/x': 'bank' }));
+      write('c/.dockerconfigjson', configJson({ 'r.io': 'all' }));
+      const keyring = new PullSecretDirectory(dir, { onProblem });
+      expect(await inNamespace(keyring, 'shop')).toEqual(['all', 'shop']);
+      expect(await inNamespace(keyring, 'bank')).toEqual(['bank', 'all']);
+      expect(await inNamespace(keyring, 'other')).toEqual(['all']);
+      expect(await inNamespace(keyring, '')).toEqual(['all']);
+      expect(await users(keyring)).toEqual(['bank', 'all', 'shop']);
+    });
+
+    it("does not let another namespace's secret hide its key of Docker Hub", async () => {
+      write('shop/a/.dockerconfigjson', configJson({ 'https://index.docker.io/v1/': 'shop' }));
+      write('bank/b/.dockerconfigjson', configJson({ 'docker.io': 'bank' }));
+      const keyring = new PullSecretDirectory(dir, { onProblem });
+      expect(await inNamespace(keyring, 'shop', 'docker.io/library/nginx')).toEqual(['shop']);
+      const named = await keyring.lookupIn('shop/a', 'docker.io/library/nginx');
+      expect(named.map(({ auth: { username } }) => username)).toEqual(['shop']);
+    });
+
+    it('reports each problem once, and fails for the namespace of an undecodable secret alone', async () => {
+      write('shop/a/.dockerconfigjson', '{');
+      write('bank/b/.dockerconfigjson', configJson({ 'r.io': 'bank' }));
+      const keyring = new PullSecretDirectory(dir, { onProblem });
+      for (const namespace of ['bank', 'shop', 'bank', 'other']) {
+        await inNamespace(keyring, namespace);
+      }
+      expect(problems.map(({ name }) => name)).toEqual(['shop/a']);
+      const strict = new PullSecretDirectory(dir, { undecodable: 'fail' });
+      expect(await inNamespace(strict, 'bank')).toEqual(['bank']);
+      await expect(inNamespace(strict, 'shop')).rejects.toThrow('secret shop/a');
+    });
+  });
+
   it('follows Kubernetes when it swaps the files of a mounted secret', async () => {
     const mount = (version: string, username: string): void => {
       write(`s/..${version}/.dockerconfigjson`, configJson({ 'r.io': username }));

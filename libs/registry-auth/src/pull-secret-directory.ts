@@ -2,8 +2,13 @@ import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Credential } from './credential';
 import { errorCode, fileSignature, readConfigFile } from './file-signature';
-import type { Keyring } from './keyring';
-import { pullSecretKeyring, type PullSecret, type PullSecretOptions } from './pull-secrets';
+import type { Keyring, LookupOptions } from './keyring';
+import {
+  pullSecretKeyring,
+  secretName as nameOf,
+  type PullSecret,
+  type PullSecretOptions,
+} from './pull-secrets';
 
 /** How deep below the directory a secret may lie: `<namespace>/<name>`. */
 const maxDepth = 2;
@@ -22,6 +27,16 @@ interface SecretFolder {
   readonly keys: readonly string[];
 }
 
+/** What the directory held when it was read last. */
+interface Loaded {
+  readonly signature: string;
+  readonly secrets: readonly PullSecret[];
+  /** Keyring of all secrets; throws where an undecodable one is to fail. */
+  readonly all: () => Keyring;
+  /** The same for look-ups of one namespace, made when they are asked for first; `''` has the secrets without a namespace. */
+  readonly byNamespace: Map<string, () => Keyring>;
+}
+
 /**
  * Pull secrets that are mounted as files, as a keyring. A folder is a secret when it holds files: the directory itself, its
  * sub-folders `<name>`, and theirs `<namespace>/<name>`; the data keys are the file names, as Kubernetes mounts them. Secrets are taken
@@ -31,31 +46,55 @@ interface SecretFolder {
  * swaps the files of a mounted secret or of a projected volume. Secrets that cannot be used are reported once per change.
  */
 export class PullSecretDirectory implements Keyring {
-  private loaded: { signature: string; keyring: () => Keyring } | undefined;
+  private loaded: Loaded | undefined;
 
   constructor(
     private readonly directory: string,
     private readonly options: PullSecretOptions = {},
   ) {}
 
-  /** Throws PullSecretError with `undecodable: 'fail'`. */
-  async lookup(repository: string): Promise<readonly Credential[]> {
-    return await this.current().lookup(repository);
+  /**
+   * With a namespace only its own secrets count, and those of folders that name no namespace: these belong to the node. Throws
+   * PullSecretError with `undecodable: 'fail'` when one that counts is undecodable.
+   */
+  async lookup(repository: string, options: LookupOptions = {}): Promise<readonly Credential[]> {
+    const loaded = this.current();
+    const keyring =
+      options.namespace === undefined ? loaded.all : this.keyringFor(options.namespace, loaded);
+    return await keyring().lookup(repository);
   }
 
-  private current(): Keyring {
+  /** The credentials of one secret alone, by `namespace/name` or, where its folder names no namespace, by name. Throws as `lookup`. */
+  async lookupIn(secretName: string, repository: string): Promise<readonly Credential[]> {
+    const named = this.current().secrets.filter((secret) => nameOf(secret) === secretName);
+    const { undecodable } = this.options;
+    return await pullSecretKeyring(named, { undecodable }).lookup(repository);
+  }
+
+  private keyringFor(wanted: string, { secrets, byNamespace }: Loaded): () => Keyring {
+    // A namespace without secrets is as none: what callers send must not fill the map.
+    const namespace = secrets.some((secret) => secret.namespace === wanted) ? wanted : '';
+    const known = byNamespace.get(namespace);
+    if (known !== undefined) return known;
+    const usable = secrets.filter((secret) => ['', namespace].includes(secret.namespace));
+    // Without a listener: their problems were reported when the directory was read.
+    const { undecodable } = this.options;
+    const keyring = onceOrThrow(() => pullSecretKeyring(usable, { undecodable }));
+    byNamespace.set(namespace, keyring);
+    return keyring;
+  }
+
+  private current(): Loaded {
     const { folders, problems } = findSecretFolders(this.directory);
     const files = folders.flatMap(({ folder, keys }) => keys.map((key) => path.join(folder, key)));
     const signature = JSON.stringify([problems, files.map((file) => [file, fileSignature(file)])]);
     if (this.loaded?.signature !== signature) {
       for (const { name, reason } of problems) this.report(name, reason);
       const secrets = folders.map((folder) => this.readSecret(folder));
-      this.loaded = {
-        signature,
-        keyring: onceOrThrow(() => pullSecretKeyring(secrets, this.options)),
-      };
+      const all = onceOrThrow(() => pullSecretKeyring(secrets, this.options));
+      this.loaded = { signature, secrets, all, byNamespace: new Map() };
     }
-    return this.loaded.keyring();
+    return this.loaded;
   }
 
   /** The secret in a folder; its type follows from its data keys. */

@@ -100,7 +100,8 @@ export function pullSecretKeyring(
   return { lookup: (repository) => Promise.resolve(index.lookup(repository)) };
 }
 
-const secretName = ({ namespace, name }: PullSecret): string =>
+/** `namespace/name`, or the name alone where there is no namespace. */
+export const secretName = ({ namespace, name }: Pick<PullSecret, 'namespace' | 'name'>): string =>
   namespace === '' ? name : `${namespace}/${name}`;
 
 const textOf = (value: string | Uint8Array): string =>

@@ -21,7 +21,7 @@ export function openProgressWatch(
     | 'imagePullProgressIntervalMs'
     | 'imagePullProgressSource'
   >,
-  runtime: Pick<ImageRuntime, 'imageFsInfo' | 'whenAvailable'>,
+  runtime: Pick<ImageRuntime, 'imageFsInfo' | 'listImages' | 'whenAvailable'>,
   tell: (pull: Pull, progress: PullProgress) => void,
   signal: AbortSignal,
 ): PullProgressWatch {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { ImageFsInfoResponse } from '@stowage/cri-proto';
+import { Image, ImageFsInfoResponse } from '@stowage/cri-proto';
 import type { Pull } from '../pull-image';
 import { ContentStore } from './content-store';
 import { PullProgressWatch } from './pull-progress';
@@ -47,7 +47,7 @@ describe('progress of pulls', () => {
   ) {
     const clock = { ms: Date.now() };
     const start = clock.ms;
-    const fs = { usedBytes: 0, answers: true };
+    const fs = { usedBytes: 0, answers: true, imageSizes: [] as number[] };
     const told: PullProgress[] = [];
     const stalled: string[] = [];
     const watch = new PullProgressWatch(
@@ -62,6 +62,11 @@ describe('progress of pulls', () => {
               ],
             }),
           );
+        },
+        listImages: async () => {
+          if (!fs.answers) throw new Error('deadline exceeded');
+          const images = fs.imageSizes.map((size) => Image.fromPartial({ size: BigInt(size) }));
+          return Promise.resolve({ images });
         },
       },
       (mountpoint) => Promise.resolve(mountpoint === '/m' ? (store ?? undefined) : undefined),
@@ -204,6 +209,45 @@ describe('progress of pulls', () => {
     await lookAt(15_000);
     end();
     expect([what, stalled.length]).toEqual([what, expected]);
+  });
+
+  describe('by ImageFsInfo alone', () => {
+    const mib = 1024 * 1024;
+
+    it('is no progress where the runtime counts its notes and not the images', async () => {
+      const { fs, told, stalled, begin, lookAt } = watching({ trustImageFs: true }, null);
+      Object.assign(fs, { usedBytes: 24_000, imageSizes: [15 * mib] });
+      const end = begin();
+      for (const second of [1, 5, 11, 20, 60, 120]) {
+        fs.usedBytes += 3000;
+        await lookAt(second * 1000);
+      }
+      await lookAt(600_000);
+      end();
+      expect([told, stalled]).toEqual([[], []]);
+    });
+
+    it('is none before an image has proved what is counted', async () => {
+      const { fs, told, stalled, begin, lookAt } = watching({ trustImageFs: true }, null);
+      fs.usedBytes = 20 * mib;
+      const first = begin();
+      await lookAt(1000);
+      await lookAt(40_000);
+      first();
+      expect([told, stalled]).toEqual([[], []]);
+      fs.imageSizes = [15 * mib];
+      await lookAt(75_000);
+      const second = begin();
+      await lookAt(80_000);
+      fs.usedBytes += 4 * mib;
+      await lookAt(82_000);
+      await lookAt(91_999);
+      expect([told.map(({ bytes }) => bytes), stalled]).toEqual([[4 * mib], []]);
+      fs.answers = false;
+      await lookAt(92_000);
+      second();
+      expect(stalled).toHaveLength(1);
+    });
   });
 
   it('is over for nobody when it is switched off', () => {

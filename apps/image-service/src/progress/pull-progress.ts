@@ -1,4 +1,5 @@
 import { StowageError } from '@stowage/errors';
+import { countsImages, imageFsBytes } from '../image-fs-bytes';
 import type { ImageRuntime } from '../image-runtime';
 import type { Pull } from '../pull-image';
 import type { ContentStore, Ingest, ManifestBlobs } from './content-store';
@@ -9,7 +10,10 @@ export interface ProgressPolicy {
   readonly deadlineMs: number;
   /** Progress of one pull is told at most once in this time, milliseconds; 0 is never. */
   readonly intervalMs: number;
-  /** Whether the deadline counts when only ImageFsInfo can be asked: that does not see downloads, only what is unpacked. */
+  /**
+   * Whether the deadline counts when only ImageFsInfo can be asked: that does not see downloads, only what is unpacked, and of some
+   * runtimes not even that; there it does not count.
+   */
   readonly trustImageFs: boolean;
 }
 
@@ -61,6 +65,9 @@ interface Sample {
 /** Shortest time between two looks, milliseconds. */
 const minTickMs = 200;
 
+/** Shortest time between two looks at whether ImageFsInfo counts the images, milliseconds. */
+const countCheckMs = 30_000;
+
 /** Watches the pulls that the runtime is working on. Looks only while there are any. */
 export class PullProgressWatch {
   readonly #watched = new Set<Watched>();
@@ -69,11 +76,14 @@ export class PullProgressWatch {
   #lastIngests = new Map<string, number>();
   /** As the runtime told it last. */
   #imageFs = { usedBytes: 0, mountpoint: '' };
+  /** Whether that counts the images, as far as the images there proved it. Only a proof lets a figure stand for progress. */
+  #countsImages = false;
+  #countCheckedAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly policy: ProgressPolicy,
-    private readonly runtime: Pick<ImageRuntime, 'imageFsInfo'>,
+    private readonly runtime: Pick<ImageRuntime, 'imageFsInfo' | 'listImages'>,
     /** Absent where containerd's files cannot be read. */
     private readonly contentStore: (imageFsMountpoint: string) => Promise<ContentStore | undefined>,
     private readonly tell: (pull: Pull, progress: PullProgress) => void,
@@ -123,6 +133,7 @@ export class PullProgressWatch {
     await this.#askImageFs();
     const { usedBytes, mountpoint } = this.#imageFs;
     const store = await this.contentStore(mountpoint);
+    if (store === undefined) await this.#checkCount();
     const ingests = (await store?.ingests()) ?? [];
     this.#count(ingests);
     const sample: Sample = { at: this.now(), ingests, usedBytes };
@@ -131,18 +142,28 @@ export class PullProgressWatch {
 
   /** A runtime that does not answer is where it was: it makes no progress that could be seen. */
   async #askImageFs(): Promise<void> {
-    let usedBytes = 0;
-    let mountpoint = '';
     try {
-      const { imageFilesystems } = await this.runtime.imageFsInfo({}, { timeoutMs: 5000 });
-      for (const filesystem of imageFilesystems) {
-        usedBytes += Number(filesystem.usedBytes?.value ?? 0n);
-        mountpoint ||= filesystem.fsId?.mountpoint ?? '';
-      }
+      const info = await this.runtime.imageFsInfo({}, { timeoutMs: 5000 });
+      const mountpoints = info.imageFilesystems.map(({ fsId }) => fsId?.mountpoint ?? '');
+      this.#imageFs = {
+        usedBytes: imageFsBytes(info),
+        mountpoint: mountpoints.find((mountpoint) => mountpoint !== '') ?? '',
+      };
     } catch {
       return;
     }
-    this.#imageFs = { usedBytes, mountpoint };
+  }
+
+  /** Whether ImageFsInfo counts the images is asked until the images that are there prove it. */
+  async #checkCount(): Promise<void> {
+    if (this.#countsImages || this.now() - this.#countCheckedAt < countCheckMs) return;
+    this.#countCheckedAt = this.now();
+    try {
+      const { images } = await this.runtime.listImages({}, { timeoutMs: 5000 });
+      this.#countsImages = countsImages(this.#imageFs.usedBytes, images) ?? false;
+    } catch {
+      return;
+    }
   }
 
   /** Adds what the downloads have grown by since the last look. */
@@ -160,6 +181,11 @@ export class PullProgressWatch {
     watched.manifest ??= await this.#manifestOf(watched, sample, store);
     const exact = await exactBytes(watched.manifest, sample, store);
     if (!this.#watched.has(watched)) return;
+    // Nothing that moves with the pull can be seen.
+    if (store === undefined && !this.#countsImages) {
+      watched.movedAt = sample.at;
+      return;
+    }
     const counted = store === undefined ? sample.usedBytes : this.#downloaded;
     watched.baseBytes ??= counted;
     const bytes = exact ?? Math.max(0, counted - watched.baseBytes);

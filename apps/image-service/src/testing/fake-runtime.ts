@@ -23,6 +23,8 @@ export class FakeRuntime implements ImageRuntime {
   onPull?: (pull: PendingPull) => void;
   statusError?: Error;
   removeError?: Error;
+  /** What RemoveImage takes away: the image with all its names as containerd, the name alone as CRI-O, nothing. */
+  removes: 'image' | 'name' | 'nothing' = 'image';
 
   add(image: DeepPartial<Image>): Image {
     const added = Image.fromPartial({ size: 1000n, ...image });
@@ -68,7 +70,17 @@ export class FakeRuntime implements ImageRuntime {
 
   removeImage: ImageRuntime['removeImage'] = (request) => {
     if (this.removeError !== undefined) return Promise.reject(this.removeError);
-    this.removed.push(request?.image?.image ?? '');
+    const name = request?.image?.image ?? '';
+    this.removed.push(name);
+    for (const [index, image] of [...this.images.entries()].reverse()) {
+      const { id, repoTags, repoDigests } = image;
+      if (![id, ...repoTags, ...repoDigests].includes(name) || this.removes === 'nothing') continue;
+      const without = (names: readonly string[]) => names.filter((one) => one !== name);
+      const left = { ...image, repoTags: without(repoTags), repoDigests: without(repoDigests) };
+      const isLast = id === name || left.repoTags.length + left.repoDigests.length === 0;
+      if (this.removes === 'image' || isLast) this.images.splice(index, 1);
+      else this.images[index] = left;
+    }
     return Promise.resolve({});
   };
 

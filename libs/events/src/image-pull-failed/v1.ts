@@ -37,6 +37,7 @@ export const imagePullFailedV1 = defineEvent({
         'signature-invalid',
         'digest-mismatch',
         'no-space',
+        'node-storage',
         'timeout',
         'cancelled',
         'back-off',
