@@ -1,9 +1,22 @@
 #!/usr/bin/env node
-// Prints NATS permissions for the roles around Stowage: `node deploy/nats/permissions.mjs --help`. Plain JavaScript.
+// Prints NATS accounts, users and permissions for the roles around Stowage: `node deploy/nats/permissions.mjs --help`.
+// Plain JavaScript. Why there is an account for each node and consumer: docs/adr/0025-accounts-for-roles.md.
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const stream = 'STOWAGE_EVENTS';
+/** The account of the streams, and of the operators. */
+const home = 'STOWAGE';
+/**
+ * Where the other accounts find the part of the JetStream API that they may use; @stowage/event-bus looks there by
+ * itself. Not `$JS.API`: on that the server answers that their own account has no JetStream.
+ */
+const apiPrefix = 'stowage.api';
+/** How long a command may take to be answered; the server would drop the answer after two minutes. */
+const answerWithin = '24h';
+/** How long one request for messages may stay open; clients ask for less. */
+const fetchWithin = '10m';
+const second = 1e9;
 
 /** A node name as one subject token: dots become `_`. The rule is libs/events' `subjectToken`. */
 function token(node) {
@@ -23,113 +36,257 @@ function checkName(role, name) {
   return name;
 }
 
+/** A service of the home account that another account may use: as it is, or below the prefix for the API. */
+const used = (subject) => ({ subject });
+const api = (request, more) => ({
+  subject: `$JS.API.${request}`,
+  as: `${apiPrefix}.${request}`,
+  ...more,
+});
+const subjects = (uses) => uses.map(({ subject, as }) => as ?? subject);
+
 /** The services of one node: publish its events, answer its commands, read its own events. */
-export function servicePermissions(node) {
+export function serviceRole(node) {
   const name = token(node);
+  const uses = [used(`stowage.event.${name}.>`), api(`STREAM.INFO.${stream}`)];
   return {
-    publish: [
-      `stowage.event.${name}.>`,
-      `$JS.API.STREAM.INFO.${stream}`,
-      `$JS.API.STREAM.CREATE.${stream}`,
-    ],
-    subscribe: [`stowage.event.${name}.>`, `stowage.cmd.${name}.>`, '_INBOX.>'],
-    // Replies to commands, and to nobody else.
-    allowResponses: true,
+    account: `${home}_NODE_${name}`,
+    user: `service-${name}`,
+    uses,
+    // The home account may send commands, and nobody else.
+    offers: [{ subject: `stowage.cmd.${name}.>` }],
+    permissions: {
+      // The bus looks for the stream in its own account first, and is told that there is none.
+      publish: [...subjects(uses), `$JS.API.STREAM.INFO.${stream}`],
+      subscribe: [`stowage.event.${name}.>`, `stowage.cmd.${name}.>`, '_INBOX.>'],
+      // One reply to each command, and to nobody else.
+      allowResponses: true,
+    },
   };
 }
 
-/** A service of the platform that reads events, through durable consumers of its own making. */
-export function consumerPermissions(name) {
+/** A service of the platform that reads events, through the durable consumer that an operator made for it. */
+export function consumerRole(name) {
   checkName('consumer', name);
+  const uses = [
+    api('INFO'),
+    api(`STREAM.INFO.${stream}`),
+    api(`CONSUMER.INFO.${stream}.${name}`),
+    api(`CONSUMER.MSG.NEXT.${stream}.${name}`, { streamed: true }),
+    used(`$JS.ACK.${stream}.${name}.>`),
+    // What it could not handle.
+    used(`stowage.dead-letter.${name}.>`),
+  ];
   return {
-    publish: [
-      '$JS.API.INFO',
-      `$JS.API.STREAM.INFO.${stream}`,
-      // Named and filtered consumers (nats-server 2.9 and later), and the older request of durable ones.
-      `$JS.API.CONSUMER.CREATE.${stream}.${name}.>`,
-      `$JS.API.CONSUMER.DURABLE.CREATE.${stream}.${name}`,
-      `$JS.API.CONSUMER.INFO.${stream}.${name}`,
-      `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`,
-      `$JS.ACK.${stream}.${name}.>`,
-      // What it could not handle.
-      `stowage.dead-letter.${name}.>`,
-    ],
-    subscribe: [`_INBOX_${name}.>`],
-    allowResponses: false,
+    account: `${home}_CONSUMER_${name}`,
+    user: `consumer-${name}`,
+    uses,
+    offers: [],
+    permissions: {
+      publish: [...subjects(uses), `$JS.API.CONSUMER.INFO.${stream}.${name}`],
+      subscribe: [`_INBOX_${name}.>`],
+      allowResponses: false,
+    },
   };
 }
 
-/** People and tools that send commands and look after the stream. */
-export function operatorPermissions(name) {
+/** People and tools that send commands and look after the streams. Whoever may change streams may do all that streams can. */
+export function operatorRole(name) {
   checkName('operator', name);
   return {
-    publish: ['stowage.cmd.>', '$JS.API.>', `$JS.ACK.${stream}.>`],
-    subscribe: ['stowage.event.>', 'stowage.dead-letter.>', `_INBOX_${name}.>`],
-    allowResponses: false,
+    account: home,
+    user: `operator-${name}`,
+    uses: [],
+    offers: [],
+    permissions: {
+      publish: ['stowage.cmd.>', '$JS.API.>', `$JS.ACK.${stream}.>`],
+      subscribe: ['stowage.event.>', 'stowage.dead-letter.>', `_INBOX_${name}.>`],
+      allowResponses: false,
+    },
   };
 }
 
-/** All users that were asked for. */
-export function users({ nodes = [], consumers = [], operators = [] }) {
+/** The roles that were asked for. */
+export function roles({ nodes = [], consumers = [], operators = [] }) {
   return [
-    ...nodes.map((node) => ({
-      user: `service-${token(node)}`,
-      permissions: servicePermissions(node),
-    })),
-    ...consumers.map((name) => ({
-      user: `consumer-${name}`,
-      permissions: consumerPermissions(name),
-    })),
-    ...operators.map((name) => ({
-      user: `operator-${name}`,
-      permissions: operatorPermissions(name),
-    })),
+    ...nodes.map(serviceRole),
+    ...consumers.map(consumerRole),
+    ...operators.map(operatorRole),
   ];
+}
+
+/** What the home account offers, and to whom. */
+function homeExports(list) {
+  const bySubject = new Map();
+  for (const { account, uses } of list) {
+    for (const { subject, streamed = false } of uses) {
+      const known = bySubject.get(subject) ?? { subject, streamed, accounts: [] };
+      bySubject.set(subject, { ...known, accounts: [...known.accounts, account] });
+    }
+  }
+  return [...bySubject.values()];
 }
 
 /** Name of the environment variable that holds a user's password (or its bcrypt hash). */
 export const passwordVariable = (user) =>
   `STOWAGE_PASSWORD_${user.replaceAll('-', '_').toUpperCase()}`;
 
-/** The `authorization` block of a server configuration; passwords come from the server's environment. */
+const quote = JSON.stringify;
+const quoted = (list) => `[${list.map(quote).join(', ')}]`;
+
+function userBlock({ user, permissions }) {
+  return [
+    '      {',
+    `        user: ${quote(user)}`,
+    `        password: $${passwordVariable(user)}`,
+    '        permissions: {',
+    `          publish: { allow: ${quoted(permissions.publish)} }`,
+    `          subscribe: { allow: ${quoted(permissions.subscribe)} }`,
+    ...(permissions.allowResponses
+      ? [`          allow_responses: { max: 1, expires: ${quote(answerWithin)} }`]
+      : []),
+    '        }',
+    '      }',
+  ];
+}
+
+function accountBlock(name, { jetStream = false, users, exports, imports }) {
+  const block = (key, lines) => (lines.length === 0 ? [] : [`    ${key}: [`, ...lines, '    ]']);
+  return [
+    `  ${quote(name)} {`,
+    ...(jetStream ? ['    jetstream: enabled'] : []),
+    ...block('users', users.flatMap(userBlock)),
+    ...block('exports', exports),
+    ...block('imports', imports),
+    '  }',
+  ];
+}
+
+/** The `accounts` block of a server configuration; passwords come from the server's environment. */
 export function serverConfig(list) {
-  const quoted = (subjects) => subjects.map((subject) => JSON.stringify(subject)).join(', ');
-  const blocks = list.map(({ user, permissions }) =>
-    [
-      '    {',
-      `      user: ${JSON.stringify(user)}`,
-      `      password: $${passwordVariable(user)}`,
-      '      permissions: {',
-      `        publish: { allow: [${quoted(permissions.publish)}] }`,
-      `        subscribe: { allow: [${quoted(permissions.subscribe)}] }`,
-      ...(permissions.allowResponses ? ['        allow_responses: true'] : []),
-      '      }',
-      '    }',
-    ].join('\n'),
-  );
-  return ['authorization {', '  users: [', ...blocks, '  ]', '}', ''].join('\n');
+  const others = list.filter(({ account }) => account !== home);
+  const streamed = ` response_type: stream, threshold: ${quote(fetchWithin)},`;
+  const blocks = [
+    accountBlock(home, {
+      jetStream: true,
+      users: list.filter(({ account }) => account === home),
+      exports: homeExports(others).map(
+        (offer) =>
+          `      { service: ${quote(offer.subject)},${offer.streamed ? streamed : ''} accounts: ${quoted(offer.accounts)} }`,
+      ),
+      imports: others.flatMap(({ account, offers }) =>
+        offers.map(
+          ({ subject }) =>
+            `      { service: { account: ${quote(account)}, subject: ${quote(subject)} } }`,
+        ),
+      ),
+    }),
+    ...others.map((role) =>
+      accountBlock(role.account, {
+        users: [role],
+        exports: role.offers.map(
+          ({ subject }) =>
+            `      { service: ${quote(subject)}, threshold: ${quote(answerWithin)}, accounts: ${quoted([home])} }`,
+        ),
+        imports: role.uses.map(({ subject, as }) => {
+          const to = as === undefined ? '' : `, to: ${quote(as)}`;
+          return `      { service: { account: ${quote(home)}, subject: ${quote(subject)} }${to} }`;
+        }),
+      }),
+    ),
+  ];
+  return ['accounts {', ...blocks.flat(), '}', ''].join('\n');
 }
 
-/** The same as commands of nsc, for servers with decentralised accounts; run in the account of the events. */
+const shell = (text) => `'${text}'`;
+
+/** The same as commands of nsc, for servers with decentralised accounts. */
 export function nscCommands(list) {
-  const option = (name, subjects) => `--${name} '${subjects.join(',')}'`;
-  return list
-    .map(({ user, permissions }) =>
+  const others = list.filter(({ account }) => account !== home);
+  const grant = (from, to, subject, as = subject) => [
+    `nsc generate activation --account ${from} --target-account $(key ${to}) --subject ${shell(subject)} --output-file "$token"`,
+    `nsc add import --account ${to} --token "$token" --local-subject ${shell(as)} --name ${shell(as)}`,
+  ];
+  const offer = (account, subject, options) =>
+    `nsc add export --account ${account} --service --private --subject ${shell(subject)} --name ${shell(subject)} ${options}`.trimEnd();
+  return [
+    'set -eu',
+    'key() { nsc describe account --name "$1" --json | sed -n \'s/^ *"sub": "\\(A[A-Z0-9]*\\)".*/\\1/p\'; }',
+    'token=$(mktemp)',
+    `nsc add account ${home}`,
+    `nsc edit account ${home} --js-mem-storage -1 --js-disk-storage -1 --js-streams -1 --js-consumer -1`,
+    ...others.map(({ account }) => `nsc add account ${account}`),
+    ...homeExports(others).map(({ subject, streamed }) =>
+      offer(
+        home,
+        subject,
+        streamed ? `--response-type Stream --response-threshold ${fetchWithin}` : '',
+      ),
+    ),
+    ...others.flatMap(({ account, offers, uses }) => [
+      ...offers.map(({ subject }) =>
+        offer(account, subject, `--response-threshold ${answerWithin}`),
+      ),
+      ...offers.flatMap(({ subject }) => grant(account, home, subject)),
+      ...uses.flatMap(({ subject, as }) => grant(home, account, subject, as)),
+    ]),
+    ...list.map(({ account, user, permissions }) =>
       [
-        `nsc add user --name ${user}`,
-        option('allow-pub', permissions.publish),
-        option('allow-sub', permissions.subscribe),
-        ...(permissions.allowResponses ? ['--allow-pub-response'] : []),
+        `nsc add user --account ${account} --name ${user}`,
+        `--allow-pub ${shell(permissions.publish.join(','))}`,
+        `--allow-sub ${shell(permissions.subscribe.join(','))}`,
+        ...(permissions.allowResponses
+          ? ['--allow-pub-response=1', `--response-ttl ${answerWithin}`]
+          : []),
       ].join(' '),
-    )
-    .join('\n')
-    .concat('\n');
+    ),
+    'rm "$token"',
+    '',
+  ].join('\n');
 }
 
-const help = `usage: node deploy/nats/permissions.mjs [--node NODE]... [--consumer NAME]... [--operator NAME]... [--format conf|nsc]
+/** The stream, for `nats stream add --config`: as the services make it where they may, and closed to tricks of publishers. */
+export const streamJson = {
+  name: stream,
+  description: 'What the Stowage services on the nodes tell',
+  subjects: ['stowage.event.>'],
+  storage: 'file',
+  retention: 'limits',
+  discard: 'old',
+  max_age: 7 * 24 * 3600 * second,
+  max_bytes: 1024 ** 3,
+  max_msgs: -1,
+  max_msgs_per_subject: -1,
+  max_msg_size: -1,
+  max_consumers: -1,
+  duplicate_window: 120 * second,
+  num_replicas: 1,
+  // A header of a message could otherwise empty the stream.
+  allow_rollup_hdrs: false,
+};
 
-Prints a NATS user for the services of each node, for each consumer and for each operator: as an authorization block of
-the server configuration (conf, the default) or as nsc commands. See deploy/nats/README.md.
+/** The durable consumer of a role, for `nats consumer add STOWAGE_EVENTS --config`: as `consumeEvents` makes it where it may. */
+export function consumerJson(name) {
+  return {
+    durable_name: checkName('consumer', name),
+    deliver_policy: 'all',
+    ack_policy: 'explicit',
+    ack_wait: 30 * second,
+    max_deliver: -1,
+    filter_subject: 'stowage.event.>',
+    max_ack_pending: 100,
+    replay_policy: 'instant',
+  };
+}
+
+const formats = ['conf', 'nsc', 'stream', 'consumer'];
+
+const help = `usage: node deploy/nats/permissions.mjs [--node NODE]... [--consumer NAME]... [--operator NAME]... [--format ${formats.join('|')}]
+
+Prints a NATS account with a user for the services of each node and for each consumer, and one account for the streams and
+all operators: as an accounts block of the server configuration (conf, the default) or as a shell script of nsc commands.
+--format stream prints the stream for "nats stream add --config", --format consumer --consumer NAME the durable consumer of
+that name for "nats consumer add ${stream} --config". See deploy/nats/README.md.
 `;
 
 function main() {
@@ -144,15 +301,22 @@ function main() {
     },
   });
   if (values.help) return help;
-  const all = users({
+  const json = (value) => `${JSON.stringify(value, undefined, 2)}\n`;
+  if (!formats.includes(values.format)) {
+    throw new Error(`--format: ${values.format} is not allowed; allowed: ${formats.join(', ')}`);
+  }
+  if (values.format === 'stream') return json(streamJson);
+  if (values.format === 'consumer') {
+    if (values.consumer?.length !== 1) throw new Error('--format consumer needs one --consumer');
+    return json(consumerJson(values.consumer[0]));
+  }
+  const all = roles({
     nodes: values.node,
     consumers: values.consumer,
     operators: values.operator,
   });
   if (all.length === 0) throw new Error('no --node, --consumer or --operator');
-  if (values.format === 'conf') return serverConfig(all);
-  if (values.format === 'nsc') return nscCommands(all);
-  throw new Error(`--format: ${values.format} is not allowed; allowed: conf, nsc`);
+  return values.format === 'conf' ? serverConfig(all) : nscCommands(all);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -1,9 +1,10 @@
-import { openEventBus, type EventBus } from '@stowage/event-bus';
-import { eventCatalog, streamName } from '@stowage/events';
+import { newUlid, openEventBus, type EventBus } from '@stowage/event-bus';
+import { createEvent, eventCatalog, streamName } from '@stowage/events';
 import { eventually, freePort } from '@stowage/testing';
-import { connect } from 'nats';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, type ConsumerConfig, type StreamConfig } from 'nats';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -41,9 +42,12 @@ const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   return exited;
 };
 
-function startNats(): ChildProcess {
+function startNats(more: string[] = [], env: Record<string, string> = {}): ChildProcess {
   const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', path.join(folder, 'nats')];
-  const child = spawn('nats-server', args, { stdio: 'ignore' });
+  const child = spawn('nats-server', [...args, ...more], {
+    stdio: 'ignore',
+    env: { ...process.env, ...env },
+  });
   cleanUps.push(() => end(child, 'SIGKILL'));
   return child;
 }
@@ -52,7 +56,14 @@ function subscriber(...args: string[]) {
   const child = spawn(
     process.execPath,
     ['--import', 'tsx', path.join(__dirname, 'main.ts'), '--nats', `127.0.0.1:${port}`, ...args],
-    { cwd: root, env: { ...process.env, TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json') } },
+    {
+      cwd: root,
+      env: {
+        ...process.env,
+        TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json'),
+        STOWAGE_NATS_PASSWORD: 'secret',
+      },
+    },
   );
   cleanUps.push(() => end(child, 'SIGKILL'));
   const lines: string[] = [];
@@ -124,6 +135,72 @@ it('begins anew when its consumer or the stream is deleted, and skips what is no
   pulled();
   await reader.until('event 3', () => reader.lines.some((line) => line.includes('#3 ')));
   expect(reader.lines.map((line) => /#\d+/.exec(line)?.[0])).toEqual(['#1', '#2', '#3']);
+});
+
+it('logs in as the README says where NATS has the accounts of deploy/nats', async () => {
+  const script = path.join(root, 'deploy/nats/permissions.mjs');
+  const print = (...args: string[]) => execFileSync(process.execPath, [script, ...args]).toString();
+  const config = path.join(folder, 'nats.conf');
+  writeFileSync(config, print('--consumer', 'capacity', '--operator', 'sre'));
+  const passwords = {
+    STOWAGE_PASSWORD_CONSUMER_CAPACITY: 'secret',
+    STOWAGE_PASSWORD_OPERATOR_SRE: 'of-operator',
+  };
+  startNats(['-c', config], passwords);
+  const operator = await connect({
+    servers: `127.0.0.1:${port}`,
+    user: 'operator-sre',
+    pass: 'of-operator',
+    inboxPrefix: '_INBOX_sre',
+    waitOnFirstConnect: true,
+    reconnectTimeWait: 50,
+  });
+  cleanUps.push(() => operator.close());
+  const { streams, consumers } = await operator.jetstreamManager();
+  await streams.add({
+    ...(JSON.parse(print('--format', 'stream')) as StreamConfig),
+    // So that this operator may play a service.
+    subjects: ['stowage.cmd.>'],
+  });
+  const consumer = print('--format', 'consumer', '--consumer', 'capacity');
+  await consumers.add(streamName, {
+    ...(JSON.parse(consumer) as ConsumerConfig),
+    filter_subject: 'stowage.cmd.>',
+  });
+  const { example } = eventCatalog.ImagePulled;
+  const attributes = {
+    id: newUlid(),
+    node: 'worker-1.example.net',
+    app: 'image-service',
+    sequence: 1,
+    subject: example.subject,
+    time: new Date(),
+  };
+  const message = JSON.stringify(createEvent('ImagePulled', attributes, example.data));
+  await operator.jetstream().publish('stowage.cmd.n.a.v', message);
+  const reader = subscriber(
+    ...['--user', 'consumer-capacity', '--durable', 'capacity'],
+    ...['--inbox', '_INBOX_capacity', '--api', 'stowage.api'],
+  );
+  await reader.until('event 1', () => reader.lines.length === 1);
+  expect(reader.lines[0]).toContain('#1 ImagePulled');
+  expect(await end(reader.child, 'SIGTERM')).toBe(0);
+  expect((await consumers.info(streamName, 'capacity')).ack_floor.stream_seq).toBe(1);
+});
+
+it('prints no password of a server', async () => {
+  const secret = 'nats://svc:pa/ss,word@x';
+  const child = spawn(process.execPath, ['--import', 'tsx', path.join(__dirname, 'main.ts')], {
+    cwd: root,
+    env: {
+      ...process.env,
+      TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json'),
+      STOWAGE_NATS_SERVERS: `${secret}@127.0.0.1:${port}`,
+    },
+  });
+  cleanUps.push(() => end(child, 'SIGKILL'));
+  const [line] = (await once(createInterface(child.stderr), 'line')) as [string];
+  expect(line).toBe(`waiting for NATS at 127.0.0.1:${port}`);
 });
 
 it.each([

@@ -6,7 +6,7 @@ import { describeEvent } from './describe-event';
 import { readEvents } from './read-events';
 
 const help = `usage: event-subscriber [--nats URL[,URL]] [--node NODE] [--durable NAME] [--from all|new] [--json]
-                        [--creds FILE | --user USER] [--inbox PREFIX]
+                        [--creds FILE | --user USER] [--inbox PREFIX] [--api PREFIX]
 
   --nats     NATS servers (default: STOWAGE_NATS_SERVERS, else nats://127.0.0.1:4222)
   --node     events of this node only (default: all nodes)
@@ -16,6 +16,7 @@ const help = `usage: event-subscriber [--nats URL[,URL]] [--node NODE] [--durabl
   --creds    NATS credentials file
   --user     NATS user; the password is taken from STOWAGE_NATS_PASSWORD
   --inbox    prefix of reply subjects, where permissions give each user its own (default: _INBOX)
+  --api      prefix of the JetStream API, where it belongs to another account (default: $JS.API)
 `;
 
 function options() {
@@ -30,6 +31,7 @@ function options() {
         creds: { type: 'string' },
         user: { type: 'string' },
         inbox: { type: 'string' },
+        api: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     });
@@ -44,7 +46,7 @@ function options() {
 }
 
 async function main(): Promise<void> {
-  const { nats, node, durable, from, json, creds, user, inbox, help: wantsHelp } = options();
+  const { nats, node, durable, from, json, creds, user, inbox, api, help: wantsHelp } = options();
   if (wantsHelp) {
     process.stdout.write(help);
     return;
@@ -59,7 +61,8 @@ async function main(): Promise<void> {
   }
   let connected = false;
   const servers = nats ?? process.env.STOWAGE_NATS_SERVERS ?? 'nats://127.0.0.1:4222';
-  process.stderr.write(`waiting for NATS at ${servers}\n`);
+  // What stands before the last @ may be a password.
+  process.stderr.write(`waiting for NATS at ${servers.slice(servers.lastIndexOf('@') + 1)}\n`);
   const connection = await connect({
     servers: servers.split(','),
     name: 'event-subscriber',
@@ -74,6 +77,7 @@ async function main(): Promise<void> {
   process.stderr.write('connected\n');
   await readEvents({
     connection,
+    ...(api && { apiPrefix: api }),
     ...(durable === undefined ? {} : { durable }),
     ...(node === undefined ? {} : { node }),
     from,

@@ -12,6 +12,8 @@ import {
 /** What is read, and under which name JetStream remembers how far. */
 export interface EventReader {
   connection: NatsConnection;
+  /** Subjects of the JetStream API begin with this, where it belongs to another account. Default `$JS.API`. */
+  apiPrefix?: string;
   /** Name of the durable consumer; absent: JetStream forgets this reader when it ends. */
   durable?: string;
   /** Node whose events are read; absent: all. */
@@ -63,8 +65,9 @@ export async function readEvents(reader: EventReader): Promise<void> {
 }
 
 async function openConsumer(reader: EventReader): Promise<ConsumerMessages> {
-  const { connection, durable, node, from } = reader;
-  const manager = await connection.jetstreamManager();
+  const { connection, durable, node, from, apiPrefix } = reader;
+  const api = apiPrefix === undefined ? {} : { apiPrefix };
+  const manager = await connection.jetstreamManager(api);
   const existing =
     durable === undefined
       ? undefined
@@ -81,7 +84,7 @@ async function openConsumer(reader: EventReader): Promise<ConsumerMessages> {
       filter_subject: eventFilter(node === undefined ? {} : { node }),
       max_ack_pending: 100,
     }));
-  const consumer = await connection.jetstream().consumers.get(streamName, name);
+  const consumer = await connection.jetstream(api).consumers.get(streamName, name);
   const messages = await consumer.consume({ max_messages: 10 });
   void endWhenGone(messages);
   return messages;

@@ -1,7 +1,7 @@
 import { openEventBus, type EventBus } from '@stowage/event-bus';
 import { commandSubject, eventCatalog, streamName } from '@stowage/events';
 import { eventually, freePort } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
+import { connect, type NatsConnection, type StreamConfig } from 'nats';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -188,6 +188,17 @@ it('logs in as the README says where NATS has the permissions of deploy/nats', a
   const env = { ...process.env, ...passwords };
   const nats = spawn('nats-server', args, { stdio: 'ignore', env });
   cleanUps.push(() => end(nats, 'SIGKILL'));
+  const operator = await connect({
+    servers: `nats://127.0.0.1:${port}`,
+    user: 'operator-sre',
+    pass: 'secret',
+    inboxPrefix: '_INBOX_sre',
+    waitOnFirstConnect: true,
+    reconnectTimeWait: 50,
+  });
+  cleanUps.push(() => operator.close());
+  const stream = execFileSync(process.execPath, [script, '--format', 'stream']).toString();
+  await (await operator.jetstreamManager()).streams.add(JSON.parse(stream) as StreamConfig);
   const quiet = () => undefined;
   const worker = openEventBus({
     stateDir: path.join(folder, 'state'),

@@ -1,14 +1,23 @@
-import { eventCatalog, streamName, type StowageEvent } from '@stowage/events';
-import { connect, type NatsConnection, type StoredMsg } from 'nats';
+import {
+  createEvent,
+  eventCatalog,
+  eventSubject,
+  streamName,
+  type StowageEvent,
+} from '@stowage/events';
+import { AckPolicy, connect, nanos, type NatsConnection, type StoredMsg } from 'nats';
 import { rmSync } from 'node:fs';
 import {
   consumeEvents,
   deadLetterHeaders,
+  maxEventBytes,
+  newUlid,
   type EventBus,
   type EventDelivery,
   type EventGap,
 } from './index';
 import { TestNatsServer } from './testing/nats-server';
+import { SlowProxy } from './testing/slow-proxy';
 import { recordingLog, temporaryFolder, testBus } from './testing/test-bus';
 import { until } from './testing/until';
 
@@ -158,6 +167,57 @@ it('handles an event once however often it is stored, and tells gaps', async () 
   expect(events.map(({ delivery }) => delivery.missing)).toEqual([0, 5]);
 });
 
+it('handles an event once although its acknowledgement was lost, however many came since', async () => {
+  const subject = eventSubject('worker-1', 'ContainerStarted');
+  const { data, subject: about } = eventCatalog.ContainerStarted.example;
+  const manager = await connection.jetstreamManager();
+  await until(() =>
+    manager.streams.info(streamName).then(
+      () => true,
+      () => false,
+    ),
+  );
+  // Comes again sooner than from a consumer of our own making, and lets others pass meanwhile.
+  await manager.consumers.add(streamName, {
+    durable_name: 'platform',
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: nanos(8000),
+    max_ack_pending: 1000,
+  });
+  const count = 12_000;
+  const attributes = { node: 'worker-1', app: 'runtime-gateway', subject: about, time: new Date() };
+  for (let sequence = 1; sequence <= count; sequence += 1) {
+    const event = createEvent('ContainerStarted', { ...attributes, sequence, id: newUlid() }, data);
+    connection.publish(subject, JSON.stringify(event));
+  }
+  await until(async () => (await manager.streams.info(streamName)).state.messages === count);
+  const proxy = await SlowProxy.start(server.port);
+  cleanUps.push(() => proxy.close());
+  const lossy = await connect({ servers: proxy.url });
+  cleanUps.push(() => lossy.close());
+  let lost = 0;
+  proxy.change = (bytes) => {
+    if (lost >= 75) return bytes;
+    const text = bytes.toString('latin1');
+    const rest = text.replace(/PUB \$JS\.ACK\.\S+ 4\r\n\+ACK\r\n/g, () => {
+      lost += 1;
+      return '';
+    });
+    return Buffer.from(rest, 'latin1');
+  };
+  const handled = new Map<string, number>();
+  collect({ connection: lossy, durable: 'platform' }, ({ id }) => {
+    handled.set(id, (handled.get(id) ?? 0) + 1);
+  });
+  await until(async () => {
+    const { num_pending, num_ack_pending } = await manager.consumers.info(streamName, 'platform');
+    return num_pending + num_ack_pending === 0;
+  });
+  expect(lost).toBeGreaterThanOrEqual(75);
+  expect(handled.size).toBe(count);
+  expect([...handled.values()].filter((times) => times > 1)).toEqual([]);
+});
+
 it('skips what is no event, once', async () => {
   started();
   await bus.flush();
@@ -287,6 +347,31 @@ describe('dead letters', () => {
     const [letter] = await letters(1);
     expect(header(letter, 'tries')).toBe('2');
     await settled();
+  });
+
+  it('an event that is too large with the headers of a dead letter is put aside without its body', async () => {
+    await addStream();
+    const { data } = eventCatalog.RuntimeUnavailable.example;
+    const attributes = {
+      id: newUlid(),
+      node: 'worker-1.example.net',
+      app: 'gc-worker',
+      sequence: 1,
+      time: new Date(),
+    };
+    const { byteLength } = Buffer.from(
+      JSON.stringify(createEvent('RuntimeUnavailable', { ...attributes, subject: '' }, data)),
+    );
+    bus.publish('RuntimeUnavailable', { subject: 'x'.repeat(maxEventBytes - byteLength), data });
+    collect({ durable: 'platform', deadLetter: { maxTries: 1 } }, () => {
+      throw new Error('漢'.repeat(2000));
+    });
+    const [letter] = await letters(1);
+    await settled();
+    expect(letter?.data).toHaveLength(0);
+    expect(header(letter, 'body')).toBe('omitted');
+    expect(header(letter, 'streamSequence')).toBe('1');
+    expect(header(letter, 'reason')).toMatch(/^漢+…$/);
   });
 
   it('deliveries that were given back untried do not count', async () => {

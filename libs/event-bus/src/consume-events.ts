@@ -10,14 +10,19 @@ import {
 import {
   AckPolicy,
   DeliverPolicy,
+  millis,
   nanos,
   type ConsumerConfig,
+  type ConsumerInfo,
   type ConsumerMessages,
+  type JetStreamManager,
   type JsMsg,
   type NatsConnection,
   type Subscription,
 } from 'nats';
 import { deadLetterSubject, putAside, type DeadLetterOptions } from './dead-letter';
+import { apiCode, apiFailure, askApi, isForbidden, jetStreamManager } from './jetstream-api';
+import { SeenMessages } from './seen-messages';
 import type { BusLog } from './types';
 
 /** What a handler is told beside the event. */
@@ -86,11 +91,15 @@ const defaultRetryDelayMs = 1000;
 const defaultMaxTries = 5;
 /** Pause before a dead letter that nobody stored is tried again. */
 const reburyMs = 1000;
-/** JetStream delivers again what was not acknowledged for this long; a handler that takes longer is kept alive. */
-const ackWaitMs = 30_000;
+/**
+ * JetStream delivers again what was not acknowledged for this long; a handler that takes longer is kept alive. A consumer
+ * that somebody else made may have another time.
+ */
+const defaultAckWaitMs = 30_000;
 const reopenMs = 1000;
 /** Pause before messages given back at the end are delivered to whoever comes next. */
 const giveBackMs = 100;
+/** For events that are in the stream more than once; deliveries of one message are known otherwise. */
 const rememberedIds = 10_000;
 
 /** Status of a consumer whose messages no longer come. */
@@ -108,20 +117,26 @@ export async function consumeEvents<N extends EventName>(
   const { connection, signal, log } = options;
   checkOptions(options);
   const seen = new SeenEvents();
+  let told: string | undefined;
   while (!signal.aborted && !connection.isClosed()) {
     try {
-      const messages = await openMessages(options);
+      const { messages, streamIdentity, ackWaitMs } = await openMessages(options);
+      told = undefined;
+      seen.messages.begin(streamIdentity);
       try {
-        await handleAll(messages, options, seen);
+        await handleAll(messages, options, seen, ackWaitMs);
       } finally {
         await messages.close();
         // Once the server knows, it sends nothing more here that would then have to wait for its second delivery.
         await flushed(connection);
       }
     } catch (error) {
+      const reason = apiFailure(error).text;
       if (!connection.isClosed()) {
-        log.warn({ reason: errorMessage(error) }, 'events cannot be consumed now: trying again');
+        const level = reason === told ? 'debug' : 'warn';
+        log[level]({ reason }, 'events cannot be consumed now: trying again');
       }
+      told = reason;
     }
     await pause(reopenMs, signal);
   }
@@ -132,6 +147,7 @@ async function handleAll<N extends EventName>(
   messages: ConsumerMessages,
   options: ConsumeOptions<N>,
   seen: SeenEvents,
+  ackWaitMs: number,
 ): Promise<void> {
   const { signal } = options;
   // Everything fetched lies here rather than inside the client, which would forget it when it is closed.
@@ -175,8 +191,9 @@ async function handleAll<N extends EventName>(
   }
 }
 
-/** Ids that were handled, and how far each source was seen. */
+/** What was handled, and how far each source was seen. */
 class SeenEvents {
+  readonly messages = new SeenMessages();
   readonly #ids = new Set<string>();
   readonly #lastSequence = new Map<string, number>();
   readonly #failures = new Map<string, { count: number; reason: string }>();
@@ -222,13 +239,44 @@ class SeenEvents {
   }
 }
 
-async function openMessages<N extends EventName>({
-  connection,
-  durable,
-  node,
-  names,
-  from,
-}: ConsumeOptions<N>): Promise<ConsumerMessages> {
+/** Finds the consumer, or makes it, and begins to fetch. */
+async function openMessages<N extends EventName>(
+  options: ConsumeOptions<N>,
+): Promise<{
+  messages: ConsumerMessages;
+  /** When the stream was made; undefined when this login may not ask. */
+  streamIdentity: string | undefined;
+  ackWaitMs: number;
+}> {
+  const { connection } = options;
+  return askApi(async (apiPrefix) => {
+    const manager = await jetStreamManager(connection, apiPrefix);
+    const { name, config } = await findConsumer(manager, options);
+    const stream = await manager.streams.info(streamName).catch(() => undefined);
+    const consumer = await connection.jetstream({ apiPrefix }).consumers.get(streamName, name);
+    const messages = await consumer.consume({ max_messages: 100 });
+    void closeWhenGone(messages);
+    const ackWaitNanos = config.ack_wait ?? 0;
+    return {
+      messages,
+      streamIdentity: stream?.created,
+      ackWaitMs: ackWaitNanos > 0 ? millis(ackWaitNanos) : defaultAckWaitMs,
+    };
+  });
+}
+
+/** The consumer; a durable one that is there is used as it is. */
+async function findConsumer<N extends EventName>(
+  { consumers }: JetStreamManager,
+  { durable, node, names, from }: ConsumeOptions<N>,
+): Promise<ConsumerInfo> {
+  if (durable !== undefined) {
+    try {
+      return await consumers.info(streamName, durable);
+    } catch (error) {
+      if (apiFailure(error).apiCode !== apiCode.consumerNotFound) throw error;
+    }
+  }
   const ofNode = node === undefined ? {} : { node };
   // One name is filtered by the server; several only by servers from 2.10 on, so they are here.
   const [only, ...others] = names ?? [];
@@ -236,21 +284,21 @@ async function openMessages<N extends EventName>({
   const config: Partial<ConsumerConfig> = {
     ...(durable === undefined ? { inactive_threshold: nanos(60_000) } : { durable_name: durable }),
     ack_policy: AckPolicy.Explicit,
-    ack_wait: nanos(ackWaitMs),
+    ack_wait: nanos(defaultAckWaitMs),
     deliver_policy: from === 'new' ? DeliverPolicy.New : DeliverPolicy.All,
     filter_subject: eventFilter(filter),
     max_ack_pending: 100,
   };
-  const manager = await connection.jetstreamManager({ checkAPI: false });
-  const existing =
-    durable === undefined
-      ? undefined
-      : await manager.consumers.info(streamName, durable).catch(() => undefined);
-  const { name } = existing ?? (await manager.consumers.add(streamName, config));
-  const consumer = await connection.jetstream().consumers.get(streamName, name);
-  const messages = await consumer.consume({ max_messages: 100 });
-  void closeWhenGone(messages);
-  return messages;
+  try {
+    return await consumers.add(streamName, config);
+  } catch (error) {
+    if (!isForbidden(error)) throw error;
+    const which = durable === undefined ? 'a consumer without a durable name' : durable;
+    throw new Error(
+      `consumer ${JSON.stringify(which)} of stream ${streamName} does not exist, and this login may not make it: an operator has to`,
+      { cause: error },
+    );
+  }
 }
 
 async function closeWhenGone(messages: ConsumerMessages): Promise<void> {
@@ -295,6 +343,11 @@ async function handle<N extends EventName>(
   seen: SeenEvents,
 ): Promise<void> {
   const { names, handler, log, retryDelayMs = defaultRetryDelayMs, signal } = options;
+  const { streamSequence } = message.info;
+  if (seen.messages.has(streamSequence)) {
+    message.ack();
+    return;
+  }
   const event = await readEvent(message, options);
   if (event === undefined) return;
   const missing = seen.missingBefore(event);
@@ -316,6 +369,7 @@ async function handle<N extends EventName>(
         signal,
       });
       seen.add(event);
+      seen.messages.add(streamSequence);
       message.ack();
       return;
     } catch (error) {
@@ -331,8 +385,10 @@ async function handle<N extends EventName>(
     }
   }
   if (failures < maxTries) message.nak(retryDelayMs);
-  else if (await bury(message, seen.failureReason(event), failures, options, event.id))
+  else if (await bury(message, seen.failureReason(event), failures, options, event.id)) {
     seen.add(event);
+    seen.messages.add(streamSequence);
+  }
 }
 
 /** The event of a message; undefined when it holds none for us, and is dealt with. */

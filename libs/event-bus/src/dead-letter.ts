@@ -1,4 +1,5 @@
 import { headers, type JsMsg, type NatsConnection } from 'nats';
+import { apiCode, apiFailure } from './jetstream-api';
 
 /** When an event is given up, and where it goes. */
 export interface DeadLetterOptions {
@@ -20,10 +21,14 @@ export const deadLetterHeaders = {
   /** Subject and sequence it has in the stream of events. */
   subject: 'Stowage-Subject',
   streamSequence: 'Stowage-Stream-Sequence',
+  /** `omitted` where server or stream take no message as large as the event with these headers; its stream still has it. */
+  body: 'Stowage-Body',
 } as const;
 
 const storeTimeoutMs = 5000;
 const maxReasonLength = 500;
+/** Room for the headers in what the server counts as payload, beside reason and subject. */
+const headerBytes = 512;
 
 /** The subject for the dead letter of a message. */
 export function deadLetterSubject(
@@ -58,11 +63,24 @@ export async function putAside(
   if (consumer !== undefined) header.set(deadLetterHeaders.consumer, consumer);
   header.set(deadLetterHeaders.subject, message.subject);
   header.set(deadLetterHeaders.streamSequence, String(streamSequence));
-  await connection.jetstream({ timeout: storeTimeoutMs }).publish(subject, message.data, {
-    headers: header,
-    // Stored once, should the acknowledgement be lost and the letter be sent again.
-    msgID: [consumer, id ?? `message-${String(streamSequence)}`].filter(Boolean).join('.'),
-  });
+  const store = (data: Uint8Array) =>
+    connection.jetstream({ timeout: storeTimeoutMs }).publish(subject, data, {
+      headers: header,
+      // Stored once, should the acknowledgement be lost and the letter be sent again.
+      msgID: [consumer, id ?? `message-${String(streamSequence)}`].filter(Boolean).join('.'),
+    });
+  const textBytes = Buffer.byteLength(oneLine(reason)) + message.subject.length;
+  const maxBytes = (connection.info?.max_payload ?? Infinity) - headerBytes - textBytes;
+  try {
+    if (message.data.length <= maxBytes) {
+      await store(message.data);
+      return;
+    }
+  } catch (error) {
+    if (apiFailure(error).apiCode !== apiCode.messageTooLarge) throw error;
+  }
+  header.set(deadLetterHeaders.body, 'omitted');
+  await store(new Uint8Array());
 }
 
 /** A header holds one line. */

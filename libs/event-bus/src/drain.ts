@@ -1,5 +1,6 @@
 import { cloudEventContentType } from '@stowage/events';
 import { headers, type NatsConnection } from 'nats';
+import { apiCode, apiFailure, isUnheard } from './jetstream-api';
 import { errorText, type NatsLink } from './nats-link';
 import type { DropRecord, Outbox, OutboxEvent } from './outbox';
 import type { StreamCheck } from './stream';
@@ -8,13 +9,17 @@ import type { BusLog } from './types';
 /** Events in flight at once. */
 const maxBatch = { events: 256, bytes: 2 * 1024 * 1024 };
 const ackTimeoutMs = 5000;
-const retry = { firstMs: 100, maxMs: 10_000 };
+/**
+ * Pauses before a batch is sent again. `blindMaxMs`: where the stream cannot be looked at and nothing acknowledges, each
+ * attempt may be stored once more.
+ */
+const retry = { firstMs: 100, maxMs: 10_000, blindMaxMs: 300_000 };
 
-/** Room for subject and headers beside the message in what the server counts as payload. */
-const headerBytes = 256;
+/** Room for subject and headers beside the message in what the server counts as payload, and in what a stream stores. */
+const headerBytes = { sent: 256, stored: 512 };
 
-/** JetStream API code: the message is larger than the stream takes. */
-const messageTooLarge = 10054;
+/** For so long events of a size that was refused are not offered again. */
+const refusedForMs = 60_000;
 
 /** What a drain works on. */
 export interface DrainParts {
@@ -35,11 +40,18 @@ export interface DrainParts {
 export class Drain {
   #running: Promise<void> | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
+  #heldTimer: NodeJS.Timeout | undefined;
   #retryMs = retry.firstMs;
-  #streamReady = false;
+  /** What the last look at the stream brought; undefined when it is to be looked at. */
+  #stream: Extract<StreamCheck, { state: 'ready' }> | undefined;
+  /** The smallest event that the stream refused for its size, and when. */
+  #refused: { sizeBytes: number; atMs: number } | undefined;
+  /** Events given up for their size are logged once a connection; EventsDropped counts them. */
+  #hasLoggedTooLarge = false;
   /** JetStream took the last event that was sent. */
   #takesEvents = false;
   #reason: string | undefined;
+  #heldReason: string | undefined;
   #published = 0;
   #failures = 0;
   readonly #stop = new AbortController();
@@ -48,7 +60,7 @@ export class Drain {
 
   /** Why events do not flow although NATS is connected. */
   get reason(): string | undefined {
-    return this.#reason;
+    return this.#reason ?? (this.parts.outbox.hasDropped ? this.#heldReason : undefined);
   }
 
   /** Events acknowledged. */
@@ -70,7 +82,9 @@ export class Drain {
 
   /** The connection is back: looks at the stream again and sends without waiting for a pause to end. */
   reconnected(): void {
-    this.#streamReady = false;
+    this.#stream = undefined;
+    this.#refused = undefined;
+    this.#hasLoggedTooLarge = false;
     this.#takesEvents = false;
     clearTimeout(this.#retryTimer);
     this.#retryTimer = undefined;
@@ -82,6 +96,7 @@ export class Drain {
   async stop(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#heldTimer);
     this.#retryTimer = undefined;
     await this.#running;
   }
@@ -99,7 +114,7 @@ export class Drain {
       }
     }
     this.#running = undefined;
-    if (this.parts.outbox.pending > 0) this.kick();
+    if (this.parts.outbox.waiting > 0) this.kick();
   }
 
   /** Sends one batch. False when there is no more to do now. */
@@ -107,21 +122,24 @@ export class Drain {
     const { outbox, link } = this.parts;
     const { connection } = link;
     if (!link.state.connected || connection === undefined) return false;
-    if (!this.#streamReady) {
+    if (this.#stream === undefined) {
       const check = await this.parts.checkStream(connection);
       if (check.state === 'unavailable') {
         this.#failed(check.reason);
         return false;
       }
-      this.#streamReady = true;
+      this.#stream = check;
     }
-    outbox.tellDropped((record) => this.parts.describeDropped(record));
-    const maxEvents = this.#takesEvents ? maxBatch.events : 1;
-    const batch = this.#sendable(outbox.nextBatch(maxEvents, maxBatch.bytes), connection);
-    if (batch === undefined) return !outbox.trouble;
+    const batch = this.#nextBatch(connection);
+    if (batch === undefined) {
+      // Each one is a write: whoever else has something to do comes in between.
+      await new Promise((resolve) => setImmediate(resolve));
+      return !outbox.trouble;
+    }
     if (batch.length === 0) {
       outbox.settle([], []);
       this.#flows();
+      if (outbox.hasDropped) this.#held();
       return false;
     }
     const { acknowledged, failures } = await this.#send(connection, batch);
@@ -136,24 +154,49 @@ export class Drain {
     return this.#handleFailures(batch, acknowledged, failures);
   }
 
-  /** The events before the first one that the server would refuse; undefined when that was the first, now dropped. */
-  #sendable(batch: OutboxEvent[], connection: NatsConnection): OutboxEvent[] | undefined {
-    const max = (connection.info?.max_payload ?? Infinity) - headerBytes;
-    const index = batch.findIndex(({ sizeBytes }) => sizeBytes > max);
+  /** The events to send next; undefined when the first one was too large and is dropped now. */
+  #nextBatch(connection: NatsConnection): OutboxEvent[] | undefined {
+    const { outbox } = this.parts;
+    const maxBytes = this.#maxBytes(connection);
+    const maxEvents = this.#takesEvents ? maxBatch.events : 1;
+    const read = () => outbox.nextBatch(maxEvents, maxBatch.bytes);
+    let batch = read();
+    if (outbox.hasDropped && isSmall(batch[0], maxBytes)) {
+      // Only here: a run of events that are too large is told by one event.
+      outbox.tellDropped((record) => {
+        const event = this.parts.describeDropped(record);
+        return event.sizeBytes <= maxBytes ? event : undefined;
+      });
+      batch = read();
+    }
+    const index = batch.findIndex(({ sizeBytes }) => sizeBytes > maxBytes);
     if (index < 0) return batch;
     const event = batch[index];
     if (index > 0 || event === undefined) return batch.slice(0, index);
-    this.parts.outbox.settle([], []);
-    this.#tooLarge(event, max);
+    outbox.settle([], []);
+    this.#tooLarge(event, maxBytes);
     return undefined;
+  }
+
+  /** Largest event that server and stream take, as far as they have told. */
+  #maxBytes(connection: NatsConnection): number {
+    const refused = this.#refused;
+    const isRecent = refused && performance.now() - refused.atMs < refusedForMs;
+    return Math.min(
+      (connection.info?.max_payload ?? Infinity) - headerBytes.sent,
+      (this.#stream?.maxStoredBytes ?? Infinity) - headerBytes.stored,
+      isRecent ? refused.sizeBytes - 1 : Infinity,
+    );
   }
 
   #tooLarge(event: OutboxEvent, maxBytes: number | undefined): void {
     const { id, name, sizeBytes } = event;
     const dropped = this.parts.outbox.drop(event, 'too-large');
-    this.parts.log.error(
+    const level = this.#hasLoggedTooLarge ? 'debug' : 'error';
+    this.#hasLoggedTooLarge = true;
+    this.parts.log[level](
       { id, event: name, sizeBytes, maxBytes, dropped },
-      'event is larger than the NATS server takes and is dropped',
+      'event is larger than the NATS server takes and is dropped, as others of its size will be',
     );
     this.parts.onChange();
   }
@@ -190,25 +233,55 @@ export class Drain {
     acknowledged: ReadonlySet<OutboxEvent>,
     failures: ReadonlyMap<OutboxEvent, unknown>,
   ): boolean {
-    this.#failures += batch.length - acknowledged.size;
     const { link, log } = this.parts;
-    for (const [event, error] of failures) {
-      const { api_error: api } = error as { api_error?: { err_code?: number } };
-      if (api?.err_code === messageTooLarge) this.#tooLarge(event, undefined);
+    const tooLarge = [...failures].filter(
+      ([, error]) => apiFailure(error).apiCode === apiCode.messageTooLarge,
+    );
+    this.#failures += batch.length - acknowledged.size - tooLarge.length;
+    for (const [event] of tooLarge) {
+      const { sizeBytes } = event;
+      const smallest = Math.min(sizeBytes, this.#refused?.sizeBytes ?? Infinity);
+      this.#refused = { sizeBytes: smallest, atMs: performance.now() };
+      this.#tooLarge(event, undefined);
     }
     if (!link.state.connected || this.#stop.signal.aborted) return false;
-    const first = batch.findIndex((event) => !acknowledged.has(event));
+    const isGivenUp = (event: OutboxEvent) => tooLarge.some(([other]) => other === event);
+    const first = batch.findIndex((event) => !acknowledged.has(event) && !isGivenUp(event));
+    // Everything else was taken: that is no reason to wait.
+    if (first < 0) return !this.parts.outbox.trouble;
     if (batch.slice(first).some((event) => acknowledged.has(event))) {
       log.warn(
         { id: batch[first]?.id },
         'JetStream took later events of a batch and not this one: it follows out of order',
       );
     }
-    const [error] = failures.values();
+    const error = batch[first] && failures.get(batch[first]);
+    this.#failed(this.#unacknowledged(error), this.#stream?.doubt !== undefined);
     // No responders, or no answer: the stream may be gone.
-    this.#streamReady = false;
-    this.#failed(`JetStream did not acknowledge: ${errorText(error ?? 'no answer')}`);
+    this.#stream = undefined;
     return false;
+  }
+
+  /** Why an event was not acknowledged, with what the stream is suspected of where nobody answered. */
+  #unacknowledged(error: unknown): string {
+    const failure = apiFailure(error ?? 'no answer');
+    const isSilent = isUnheard(failure) || error === undefined || failure.code === 'TIMEOUT';
+    const doubt = isSilent ? this.#stream?.doubt : undefined;
+    return [`JetStream did not acknowledge: ${failure.text}`, doubt]
+      .filter((text) => text !== undefined)
+      .join('; ');
+  }
+
+  /** Everything is delivered but the event that tells what was dropped, which is too large as well. Tried again later. */
+  #held(): void {
+    this.#heldReason =
+      'events were dropped, and the NATS server or the stream takes only messages so small that it cannot be told';
+    this.#heldTimer ??= setTimeout(() => {
+      this.#heldTimer = undefined;
+      this.#stream = undefined;
+      this.kick();
+    }, refusedForMs);
+    this.parts.onChange();
   }
 
   #flows(): void {
@@ -218,7 +291,7 @@ export class Drain {
     this.parts.onChange();
   }
 
-  #failed(reason: string): void {
+  #failed(reason: string, isBlind = false): void {
     if (this.#stop.signal.aborted) return;
     if (this.#reason !== reason) {
       this.parts.log.warn({ reason }, 'events are not delivered and wait in the outbox');
@@ -228,10 +301,14 @@ export class Drain {
       this.#retryTimer = undefined;
       this.kick();
     }, this.#retryMs);
-    this.#retryMs = Math.min(this.#retryMs * 2, retry.maxMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, isBlind ? retry.blindMaxMs : retry.maxMs);
     this.parts.onChange();
   }
 }
+
+/** Nothing waits, or what comes first can be sent. */
+const isSmall = (first: OutboxEvent | undefined, maxBytes: number) =>
+  first === undefined || first.sizeBytes <= maxBytes;
 
 function aborted(signal: AbortSignal): { promise: Promise<void>; cancel: () => void } {
   let cancel: () => void = () => undefined;

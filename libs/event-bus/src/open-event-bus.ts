@@ -126,7 +126,7 @@ class OutboxEventBus implements EventBus {
     this.#drain = new Drain({
       outbox: this.#outbox,
       link: this.#link,
-      checkStream: (connection) => checkStream(connection, stream, streamLog),
+      checkStream: (connection) => checkStream(connection, options.node, stream, streamLog),
       describeDropped: (record) => {
         const { node, app } = options;
         const { lastSequence, ...known } = record;

@@ -213,6 +213,16 @@ export class Outbox {
     return this.#storedEvents + this.#inMemory.length + this.#droppedByReason.size;
   }
 
+  /** Events that wait to be sent. */
+  get waiting(): number {
+    return this.#storedEvents + this.#inMemory.length;
+  }
+
+  /** Events were given up, and no EventsDropped event waits for them yet. */
+  get hasDropped(): boolean {
+    return this.#droppedByReason.size > 0;
+  }
+
   get pendingBytes(): number {
     return this.#storedBytes + this.#inMemoryBytes;
   }
@@ -303,22 +313,30 @@ export class Outbox {
         s.remove.run(event.sequence);
         s.saveDropped.run(reason, JSON.stringify(record));
       });
-      if (!wrote) return false;
+      if (!wrote) {
+        // The oldest one can be passed over as if it were acknowledged; another one would hold up nobody yet.
+        const oldest = this.#onDisk((s) => s.oldestAfter.get(this.#acknowledgedThrough));
+        if (oldest?.sequence !== event.sequence) return false;
+        this.#acknowledgedThrough = event.sequence;
+      }
       this.#storedEvents -= 1;
       this.#storedBytes -= event.sizeBytes;
     }
     this.#droppedByReason.set(reason, record);
-    this.#droppedCount += 1;
+    this.#droppedCount += countOf(event);
     return true;
   }
 
   /**
    * Turns what was given up into EventsDropped events, each in the place of the last event it stands for, so that
-   * a consumer meets it where it sees the gap. Called before sending, so that a long outage makes one event.
+   * a consumer meets it where it sees the gap. Called before sending, so that a long outage makes one event. What `make`
+   * has no event for waits.
    */
-  tellDropped(make: (record: DropRecord) => Omit<OutboxEvent, 'sequence'>): void {
+  tellDropped(make: (record: DropRecord) => Omit<OutboxEvent, 'sequence'> | undefined): void {
     for (const [reason, record] of this.#droppedByReason) {
-      const event = { ...make(record), sequence: record.lastSequence };
+      const made = make(record);
+      if (made === undefined) continue;
+      const event = { ...made, sequence: record.lastSequence };
       const wrote = this.#write((s) => {
         s.insert.run(event);
         s.forgetDropped.run(reason);
@@ -472,7 +490,7 @@ export class Outbox {
     if (!wrote) {
       this.#droppedByReason.clear();
       for (const [reason, record] of before) this.#droppedByReason.set(reason, record);
-      this.#droppedCount -= room.length;
+      this.#droppedCount -= room.reduce((sum, event) => sum + countOf(event), 0);
       return false;
     }
     if (room.length > 0 && !before.has('outbox-full')) {
@@ -509,7 +527,7 @@ export class Outbox {
   #addDropped(event: OutboxEvent, reason: DropReason): DropRecord {
     const record = withDropped(this.#droppedByReason.get(reason), event, reason);
     this.#droppedByReason.set(reason, record);
-    this.#droppedCount += 1;
+    this.#droppedCount += countOf(event);
     return record;
   }
 
@@ -607,6 +625,9 @@ export class Outbox {
     this.#lastDiskAttemptMs = 0;
   }
 }
+
+/** An EventsDropped event stands for others, which are counted already. */
+const countOf = ({ name }: OutboxEvent) => (name === 'EventsDropped' ? 0 : 1);
 
 const sumBytes = (events: readonly OutboxEvent[]) =>
   events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);

@@ -1,4 +1,4 @@
-import { streamName, streamSubjects } from '@stowage/events';
+import { eventFilter, streamName, streamSubjects } from '@stowage/events';
 import {
   DiscardPolicy,
   nanos,
@@ -8,26 +8,29 @@ import {
   type NatsConnection,
   type StreamConfig,
 } from 'nats';
-import { errorText } from './nats-link';
+import {
+  apiCode,
+  apiFailure,
+  askApi,
+  isForbidden,
+  isWithoutJetStream,
+  jetStreamManager,
+} from './jetstream-api';
 import type { BusLog, StreamOptions } from './types';
 
 /** What is known of the stream after a look at it. */
 export type StreamCheck =
   /** Publish. */
-  | { state: 'ready' }
+  | {
+      state: 'ready';
+      /** Why nothing may be acknowledged all the same. */
+      doubt?: string;
+      /** Size of a stored message above which the stream would take it and not keep it, bytes. */
+      maxStoredBytes?: number;
+    }
   /** Nothing can be published now. */
   | { state: 'unavailable'; reason: string };
 
-/** Codes of the JetStream API that this file tells apart. */
-const apiCode = {
-  noJetStreamForAccount: 10039,
-  streamNameInUse: 10058,
-  streamNotFound: 10059,
-  subjectsOverlap: 10065,
-  noJetStream: 10076,
-};
-
-const noResponders = '503';
 const requestTimeoutMs = 5000;
 
 /** The stream as this process would create it. */
@@ -70,54 +73,89 @@ export function streamDifferences(
     );
 }
 
-interface ApiFailure {
-  code: string | undefined;
-  apiCode: number | undefined;
-  text: string;
+/** Whether every subject that `subject` stands for is one of `filter`; both may hold wildcards. */
+function covers(filter: string, subject: string): boolean {
+  const wanted = subject.split('.');
+  const tokens = filter.split('.');
+  for (const [index, token] of tokens.entries()) {
+    const other = wanted[index];
+    if (token === '>') return other !== undefined;
+    if (other === undefined || other === '>') return false;
+    if (token !== '*' && token !== other) return false;
+  }
+  return tokens.length === wanted.length;
 }
 
-function apiFailure(error: unknown): ApiFailure {
-  const { code, api_error: api } = error as {
-    code?: string;
-    api_error?: { err_code?: number; description?: string };
-  };
+/** Why an event that is published to this stream cannot be known to be stored; undefined when it can. */
+export function unfitFor(config: Partial<StreamConfig>): string | undefined {
+  const name = config.name ?? streamName;
+  if (config.no_ack === true) {
+    return `stream ${name} has its acknowledgements off (no_ack), so nothing tells whether an event was stored: set no_ack to false`;
+  }
+  if (config.sealed === true) {
+    return `stream ${name} is sealed and takes no events: it has to be made anew`;
+  }
+  if (config.mirror !== undefined) {
+    return `stream ${name} is a mirror of ${JSON.stringify(config.mirror.name)} and takes no events: it has to be made anew`;
+  }
+  return undefined;
+}
+
+/** What is to be thought of a stream that is there. */
+function judgedStream(config: StreamConfig, node: string): StreamCheck {
+  const reason = unfitFor(config);
+  if (reason !== undefined) return { state: 'unavailable', reason };
+  const events = eventFilter({ node });
+  const isHeld = config.subjects.some((subject) => covers(subject, events));
   return {
-    code,
-    apiCode: api?.err_code,
-    text: api?.description ?? errorText(error),
+    state: 'ready',
+    ...(config.max_bytes > 0 && { maxStoredBytes: config.max_bytes }),
+    // A stream of another name may hold them: the acknowledgement of an event decides.
+    ...(!isHeld && {
+      doubt: `stream ${config.name} holds ${JSON.stringify(config.subjects)}, which leaves out ${events}`,
+    }),
   };
 }
 
 /**
  * Looks whether the stream is there and creates it when it is not (and may). One with other settings is left alone
- * with a warning. Where the account may not ask, publishing is tried all the same: its acknowledgement decides.
+ * with a warning, unless it could never acknowledge. Where the account may not ask, publishing is tried all the same: its
+ * acknowledgement decides.
  */
 export async function checkStream(
   connection: NatsConnection,
+  node: string,
   options: StreamOptions,
   log: BusLog,
 ): Promise<StreamCheck> {
   const wanted = streamConfig(options);
-  const streams = (
-    await connection.jetstreamManager({ checkAPI: false, timeout: requestTimeoutMs })
-  ).streams;
-  try {
-    return warned(wanted, (await streams.info(streamName)).config, log);
-  } catch (error) {
-    const failure = apiFailure(error);
-    if (failure.apiCode !== apiCode.streamNotFound) return judged(failure, log);
-  }
-  if (options.manage === false) {
+  const found = await askApi(async (apiPrefix) => {
+    const { streams } = await jetStreamManager(connection, apiPrefix, requestTimeoutMs);
+    const config = await streams
+      .info(streamName)
+      .then((info) => info.config)
+      .catch((error: unknown) => {
+        if (apiFailure(error).apiCode !== apiCode.streamNotFound) throw error;
+        return undefined;
+      });
+    return { streams, config, isOwnApi: apiPrefix === '$JS.API' };
+  }).catch((error: unknown) => judged(error, log));
+  if ('state' in found) return found;
+  const { streams, config, isOwnApi } = found;
+  if (config !== undefined) return warned(wanted, config, node, log);
+  if (options.manage === false || !isOwnApi) {
     // Another stream may hold the subjects; the acknowledgement of an event decides.
     log.warn({ stream: streamName }, 'stream does not exist and is not to be created from here');
-    return { state: 'ready' };
+    const doubt = `stream ${streamName} does not exist, and this login may not create it`;
+    return isOwnApi ? { state: 'ready' } : { state: 'ready', doubt };
   }
-  return create(streams, wanted, log);
+  return create(streams, wanted, node, log);
 }
 
 async function create(
   streams: JetStreamManager['streams'],
   wanted: Partial<StreamConfig>,
+  node: string,
   log: BusLog,
 ): Promise<StreamCheck> {
   try {
@@ -129,13 +167,13 @@ async function create(
     if (failure.apiCode === apiCode.streamNameInUse) {
       // Another service created it between our look and our attempt.
       const existing = await streams.info(streamName).catch(() => undefined);
-      return existing ? warned(wanted, existing.config, log) : { state: 'ready' };
+      return existing ? warned(wanted, existing.config, node, log) : { state: 'ready' };
     }
     if (failure.apiCode === apiCode.subjectsOverlap) {
       log.warn({ stream: streamName }, 'stream not created: another one holds its subjects');
-      return { state: 'ready' };
+      return otherStream(streams, node);
     }
-    if (failure.apiCode === undefined) return judged(failure, log);
+    if (failure.apiCode === undefined) return judged(error, log);
     return {
       state: 'unavailable',
       reason: `stream ${streamName} cannot be created: ${failure.text}`,
@@ -143,9 +181,25 @@ async function create(
   }
 }
 
+/** The stream that holds this node's events under another name, or a part of all events. */
+async function otherStream(
+  streams: JetStreamManager['streams'],
+  node: string,
+): Promise<StreamCheck> {
+  try {
+    const name = await streams.find(eventFilter({ node }));
+    return judgedStream((await streams.info(name)).config, node);
+  } catch (error) {
+    const { text } = apiFailure(error);
+    const doubt = `another stream holds a part of ${streamSubjects.join(', ')}, and which one holds the events of this node is not known: ${text}`;
+    return { state: 'ready', doubt };
+  }
+}
+
 function warned(
   wanted: Partial<StreamConfig>,
-  existing: Partial<StreamConfig>,
+  existing: StreamConfig,
+  node: string,
   log: BusLog,
 ): StreamCheck {
   const differences = streamDifferences(wanted, existing);
@@ -155,15 +209,12 @@ function warned(
       'stream exists with other settings and is left as it is',
     );
   }
-  return { state: 'ready' };
+  return judgedStream(existing, node);
 }
 
-function judged(failure: ApiFailure, log: BusLog): StreamCheck {
-  if (
-    failure.code === noResponders ||
-    failure.apiCode === apiCode.noJetStream ||
-    failure.apiCode === apiCode.noJetStreamForAccount
-  ) {
+function judged(error: unknown, log: BusLog): StreamCheck {
+  const failure = apiFailure(error);
+  if (isWithoutJetStream(failure)) {
     return {
       state: 'unavailable',
       reason: `JetStream is not enabled for this account on the NATS server: events are kept here`,
@@ -172,9 +223,15 @@ function judged(failure: ApiFailure, log: BusLog): StreamCheck {
   if (failure.apiCode !== undefined) {
     return { state: 'unavailable', reason: `JetStream does not answer: ${failure.text}` };
   }
+  if (isForbidden(error) && /violation for subscription/i.test(failure.text)) {
+    return {
+      state: 'unavailable',
+      reason: `acknowledgements cannot be received: ${failure.text}`,
+    };
+  }
   log.warn(
     { stream: streamName, reason: failure.text },
     'stream could not be looked at: publishing is tried all the same',
   );
-  return { state: 'ready' };
+  return { state: 'ready', doubt: `the stream could not be looked at: ${failure.text}` };
 }

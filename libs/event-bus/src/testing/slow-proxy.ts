@@ -4,6 +4,8 @@ import net from 'node:net';
 export class SlowProxy {
   /** Pause before bytes go on, either way, milliseconds. */
   delayMs = 0;
+  /** What is to go on to the server instead of what a client sent. */
+  change: (bytes: Buffer) => Buffer = (bytes) => bytes;
   #isStalled = false;
   readonly #sockets = new Set<net.Socket>();
   readonly #waiting: (() => void)[] = [];
@@ -21,8 +23,8 @@ export class SlowProxy {
     const proxy = new SlowProxy(server, (server.address() as net.AddressInfo).port);
     server.on('connection', (client) => {
       const upstream = net.connect(upstreamPort, '127.0.0.1');
-      proxy.#pipe(client, upstream);
-      proxy.#pipe(upstream, client);
+      proxy.#pipe(client, upstream, (bytes) => proxy.change(bytes));
+      proxy.#pipe(upstream, client, (bytes) => bytes);
     });
     return proxy;
   }
@@ -46,13 +48,13 @@ export class SlowProxy {
     await new Promise((resolve) => this.server.close(resolve));
   }
 
-  #pipe(from: net.Socket, to: net.Socket): void {
+  #pipe(from: net.Socket, to: net.Socket, change: (bytes: Buffer) => Buffer): void {
     this.#sockets.add(from);
     from.on('error', () => to.destroy());
     let last = Promise.resolve();
     from.on('data', (bytes) => {
       const due = performance.now() + this.delayMs;
-      last = last.then(() => this.#until(due)).then(() => void to.write(bytes));
+      last = last.then(() => this.#until(due)).then(() => void to.write(change(bytes)));
     });
     from.on('close', () => {
       this.#sockets.delete(from);
