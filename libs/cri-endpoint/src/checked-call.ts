@@ -42,12 +42,8 @@ export function checkedCall(
   headers: http2.IncomingHttpHeaders,
   method: string,
   maxBytes: number,
-<<<<<<< HEAD
   held: HeldRequest,
-  check: (request: Uint8Array) => void,
-=======
   check: RequestCheck,
->>>>>>> a-endpoint
   on: { admitted(request: Uint8Array): void; refused(result: RefusedResult): void },
 ): CallInFlight {
   let requestBytes = 0;
@@ -83,27 +79,13 @@ export function checkedCall(
     });
   });
   readRequest(stream, headers, method, maxBytes, {
-<<<<<<< HEAD
     onBytes: (bytes) => {
       requestBytes += bytes;
       if (grpcStatus !== undefined) return;
       const refusal = held.add(bytes);
       if (refusal !== undefined) refuse(grpcStatusCode.RESOURCE_EXHAUSTED, `${method}: ${refusal}`);
     },
-    onMessage: (message) => {
-      try {
-        check(message);
-      } catch (error) {
-        refuseWith(error);
-        return;
-      }
-      isAdmitted = true;
-      on.admitted(message);
-    },
-=======
-    onBytes: (bytes) => (requestBytes += bytes),
     onMessage: (message) => void look(message),
->>>>>>> a-endpoint
     onRefused: refuse,
     isOver: () => grpcStatus !== undefined,
   });
