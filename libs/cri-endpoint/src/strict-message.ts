@@ -83,16 +83,35 @@ const mapEntry = { key: [1, 'string'], value: [2, 'string'] } as const;
 
 const wire = { varint: 0, fixed64: 1, bytes: 2, startGroup: 3, endGroup: 4, fixed32: 5 } as const;
 
+interface Field {
+  readonly name: string;
+  readonly kind: AnyKind;
+}
+
+const fieldsByShape = new WeakMap<AnyShape, ReadonlyMap<number, Field>>();
+
+/** The fields of a shape by number, made once: a hostile request can hold a hundred thousand messages of the same shape. */
+function fieldsOf(shape: AnyShape): ReadonlyMap<number, Field> {
+  let fields = fieldsByShape.get(shape);
+  if (fields === undefined) {
+    const entries = Object.entries(shape);
+    fields = new Map(entries.map(([name, [number, kind]]) => [number, { name, kind }]));
+    fieldsByShape.set(shape, fields);
+  }
+  return fields;
+}
+
 function readFields(cursor: Cursor, shape: AnyShape, message: AnyMessage): void {
-  const fields = Object.entries(shape);
+  const fields = fieldsOf(shape);
   while (!cursor.atEnd) {
-    const { number, wireType } = cursor.tag();
-    const field = fields.find(([, [candidate]]) => candidate === number);
+    const tag = cursor.tag();
+    const [number, wireType] = [tag >>> 3, tag & 7];
+    const field = fields.get(number);
     if (field === undefined) {
       cursor.skip(wireType);
       continue;
     }
-    const [name, [, kind]] = field;
+    const { name, kind } = field;
     const expected = kind === 'bool' || kind === 'enum' ? wire.varint : wire.bytes;
     if (wireType !== expected) {
       cursor.fail(`wire type ${wireType} for field ${number} (want ${expected})`);
@@ -110,10 +129,10 @@ function readValue(cursor: Cursor, kind: AnyKind, before: unknown): unknown {
     case 'enum':
       return cursor.int32();
     case 'map': {
-      const entry = blank(mapEntry);
+      const entry = { key: '', value: '' };
       readFields(cursor.message(), mapEntry, entry);
       const map = before as Record<string, unknown>;
-      map[String(entry.key)] = entry.value;
+      map[entry.key] = entry.value;
       return map;
     }
     default: {
@@ -147,11 +166,11 @@ class Cursor {
     throw new MalformedMessageError(problem, this.offset + this.#at);
   }
 
-  tag(): { number: number; wireType: number } {
+  /** Field number and, in the last three bits, wire type. */
+  tag(): number {
     const tag = this.#uint32('tag');
-    const number = tag >>> 3;
-    if (number === 0) this.fail('field number 0');
-    return { number, wireType: tag & 7 };
+    if (tag >>> 3 === 0) this.fail('field number 0');
+    return tag;
   }
 
   bool(): boolean {
@@ -187,13 +206,13 @@ class Cursor {
         this.#uint64();
         return;
       case wire.fixed64:
-        this.#take(8);
+        this.#pass(8);
         return;
       case wire.bytes:
-        this.#lengthDelimited();
+        this.#pass(this.#uint32('length'));
         return;
       case wire.fixed32:
-        this.#take(4);
+        this.#pass(4);
         return;
       case wire.startGroup:
       case wire.endGroup:
@@ -204,14 +223,15 @@ class Cursor {
   }
 
   #lengthDelimited(): Uint8Array {
-    return this.#take(this.#uint32('length'));
+    const length = this.#uint32('length');
+    this.#pass(length);
+    return this.bytes.subarray(this.#at - length, this.#at);
   }
 
-  #take(count: number): Uint8Array {
+  #pass(count: number): void {
     const left = this.bytes.length - this.#at;
     if (count > left) this.fail(`${count} bytes announced, ${left} there`);
     this.#at += count;
-    return this.bytes.subarray(this.#at - count, this.#at);
   }
 
   #byte(): number {
