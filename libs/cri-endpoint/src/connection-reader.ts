@@ -118,6 +118,11 @@ export class ConnectionReader {
     return !this.letGo && this.responses.atBoundary;
   }
 
+  /** True when a frame of ours may follow what the client has sent. */
+  get requestsAtBoundary(): boolean {
+    return !this.letGo && this.requests.atBoundary;
+  }
+
   /** True once the server has sent its SETTINGS. */
   get serverSpoke(): boolean {
     return this.spoke;

@@ -1,5 +1,5 @@
 import net from 'node:net';
-import { errorMessage } from '@stowage/errors';
+import { errorMessage, ShuttingDownError } from '@stowage/errors';
 import { connectUnix } from './connect-unix';
 import { ConnectionReader, defaultReaderLimits, type ReaderLimits } from './connection-reader';
 import { listenUnix } from './listen-unix';
@@ -46,7 +46,7 @@ export interface PipedEndpointOptions extends ListenOptions {
 const probeIntervalMs = 500;
 
 interface Connection {
-  drain(): void;
+  drain(text: string): void;
   stop(text: string): void;
 }
 
@@ -62,6 +62,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
       ? {}
       : { maxObservedMessageBytes: options.maxObservedMessageBytes }),
   };
+  const stopText = new ShuttingDownError(options.service ?? 'endpoint').message;
   const connections = new Map<net.Socket, Connection | undefined>();
   const unavailable = new Map<net.Socket, UnavailableConnection>();
   const letGo: Partial<Record<LetGoReason, number>> = {};
@@ -135,7 +136,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
             path === undefined ? undefined : new RequestRewriter({ path }, limits),
           );
           connections.set(client, connection);
-          if (draining) connection.drain();
+          if (draining) connection.drain(stopText);
         },
         failed: (error) => {
           socketError = errorMessage(error);
@@ -165,9 +166,8 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
   const close = async (drainMs: number): Promise<void> => {
     await listener.close();
     draining = true;
-    for (const connection of connections.values()) connection?.drain();
+    for (const connection of connections.values()) connection?.drain(stopText);
     if (drainMs > 0) await closed(drainMs);
-    const stopText = `${options.service ?? 'endpoint'} is shutting down`;
     for (const [client, connection] of connections) {
       if (connection === undefined) client.destroy();
       else connection.stop(stopText);

@@ -4,6 +4,7 @@ import { awaitAuthority, type AwaitedClient } from './any-authority';
 import type { CallInFlight } from './call-in-flight';
 import { CallTap, type ObservedBytes } from './call-tap';
 import { checkedCall, refusedCall } from './checked-call';
+import { isEndlessStream } from './endless-streams';
 import { defaultReaderLimits } from './connection-reader';
 import { forwardCall, type ForwardResult } from './forward-call';
 import { frameMessage } from './grpc-wire';
@@ -80,6 +81,8 @@ export async function createTerminatingEndpoint(
   /** Clients whose first request has not come. */
   const awaited = new Set<AwaitedClient>();
   const inFlight = new Map<http2.ServerHttp2Stream, CallInFlight>();
+  /** Of those in flight, the ones that nobody can wait for. */
+  const endless = new Set<http2.ServerHttp2Stream>();
   const turns = new OneATurn();
   const letGo: Partial<Record<LetGoReason, number>> = {};
   let accepted = 0;
@@ -110,6 +113,7 @@ export async function createTerminatingEndpoint(
     const method = headers[':path'] ?? '';
     const startedAt = Date.now();
     const began = performance.now();
+    if (isEndlessStream(method)) endless.add(stream);
     const tap = isObserved(method) ? new CallTap(maxObservedBytes, budgetOf(stream)) : undefined;
     notify(() => calls?.started?.(method));
     const ended = (
@@ -118,6 +122,7 @@ export async function createTerminatingEndpoint(
       waitedMs: number,
     ): void => {
       inFlight.delete(stream);
+      endless.delete(stream);
       const durationMs = performance.now() - began;
       const { outcome, grpcStatus, grpcMessage, requestBytes, responseBytes } = result;
       notify(() =>
@@ -248,6 +253,7 @@ export async function createTerminatingEndpoint(
     await listener.close();
     for (const client of awaited) client.release();
     for (const session of clients) session.close();
+    for (const stream of endless) inFlight.get(stream)?.stop(service);
     if (drainMs > 0) await drained(drainMs);
     for (const call of inFlight.values()) call.stop(service);
     await Promise.all([...clients].map(flushed));
