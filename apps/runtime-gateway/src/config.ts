@@ -10,6 +10,7 @@ import {
   listenKey,
   socketPathKey,
   stringKey,
+  takeOverKeys,
 } from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
@@ -61,11 +62,7 @@ export const config = defineConfig({
       meaning:
         'Allow status calls with verbose on the read-only socket; their answers can hold environment variables and the configuration of the runtime.',
     }),
-    takeOver: booleanKey({
-      default: false,
-      meaning:
-        'Take the sockets over from a running instance, which then lets its calls end and stops. For upgrades without a failed call.',
-    }),
+    ...takeOverKeys(),
     imageRouting: booleanKey({
       default: false,
       meaning:

@@ -180,6 +180,11 @@ export class ConnectionReader {
     }
   }
 
+  /** Reports every observed call in flight as unobserved, with what was read of it. Their summaries still come. */
+  stopObserving(): void {
+    for (const call of this.calls.values()) this.report(call, 'unobserved');
+  }
+
   private read(reader: FrameReader, chunk: Buffer): void {
     if (this.letGo) return;
     try {
@@ -326,7 +331,7 @@ export class ConnectionReader {
   private end(call: Call, outcome: CallOutcome): void {
     this.calls.delete(call.streamId);
     const durationMs = performance.now() - call.began;
-    const { method, grpcStatus, startedAt, request, response } = call;
+    const { method, grpcStatus, startedAt } = call;
     if (outcome === 'completed') call.ownMs += this.chunkMs;
     this.tell(() =>
       this.listener.onCallEnded({
@@ -341,7 +346,15 @@ export class ConnectionReader {
         ownMs: call.ownMs,
       }),
     );
+    this.report(call, outcome);
+  }
+
+  /** The end of an observed call, or of its being observed; once. */
+  private report(call: Call, outcome: CallOutcome): void {
+    const { method, grpcStatus, startedAt, request, response } = call;
     if (request === undefined || response === undefined) return;
+    call.request = undefined;
+    call.response = undefined;
     this.observedBytes -= request.heldBytes + response.heldBytes;
     this.tell(() =>
       this.listener.onCall({
@@ -353,7 +366,7 @@ export class ConnectionReader {
         grpcMessage:
           call.grpcMessage === undefined ? undefined : decodeGrpcMessage(call.grpcMessage),
         startedAt,
-        durationMs,
+        durationMs: performance.now() - call.began,
       }),
     );
   }

@@ -74,6 +74,11 @@ export class PipedConnection {
     this.goOnEnding();
   }
 
+  /** Reports observed calls in flight as unobserved; their summaries still come. */
+  stopObserving(): void {
+    this.reader.stopObserving();
+  }
+
   /** Ends now: open calls get UNAVAILABLE with `text`. */
   stop(text: string): void {
     if (this.state === 'ending') return;
