@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { errorMessage } from '@stowage/errors';
-import { isUnusable, openStateFile, setAside } from '@stowage/sqlite';
+import { isStateFileHeld, isUnusable, openStateFile, setAside } from '@stowage/sqlite';
 import type { Database, StateFileContent } from '@stowage/sqlite';
+import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { Pull, PullAnswer } from './pull-image';
 
@@ -43,6 +45,15 @@ export interface PullJournalSettings {
 /** A journal with what an earlier run left in it. */
 export interface OpenPullJournal extends PullJournal {
   readonly unfinished: readonly UnfinishedPull[];
+  /**
+   * Gives the file up to an instance that takes over. The pulls of this process go on in a file of its own, which is locked as
+   * long as the process lives.
+   */
+  handOver(): void;
+  /** Takes in what instances that had handed over, and have ended since, did not tell. */
+  adopt(): readonly UnfinishedPull[];
+  /** Whether an instance that has handed over still lives. */
+  hasPredecessors(): boolean;
   close(): void;
 }
 
@@ -74,8 +85,10 @@ const content: StateFileContent = {
  */
 export function openPullJournal(settings: PullJournalSettings): OpenPullJournal {
   const { nextSequence, problem, now = () => new Date() } = settings;
-  const file = path.join(settings.stateDir, 'pulls.db');
+  const { stateDir } = settings;
+  let own: string | undefined;
   let db: Database | undefined;
+  let statements: Statements | undefined;
   let hasTold = false;
   const quietly = <T>(work: (db: Database) => T): T | undefined => {
     try {
@@ -86,25 +99,28 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
       return undefined;
     }
   };
-  try {
-    db = openFile(file, settings);
-  } catch (error) {
-    problem(new Error(`${file} is not kept: ${errorMessage(error)}`, { cause: error }));
-  }
+  const use = (file: string): void => {
+    db = undefined;
+    statements = undefined;
+    try {
+      db = openFile(file, settings);
+      statements = prepare(db);
+    } catch (error) {
+      problem(new Error(`${file} is not kept: ${errorMessage(error)}`, { cause: error }));
+    }
+  };
+  use(path.join(stateDir, 'pulls.db'));
   const unfinished = quietly((open) => readUnfinished(open, nextSequence())) ?? [];
-  const statements = quietly((open) => ({
-    begin: open.prepare('INSERT INTO pull (id, started_ms, pull) VALUES (?, ?, ?)'),
-    answer: open.prepare('UPDATE pull SET answer = ? WHERE id = ?'),
-    tell: open.prepare('UPDATE pull SET sequence = ? WHERE id = ?'),
-    forget: open.prepare('DELETE FROM pull WHERE id = ?'),
-  }));
+  /** Those that are noted in the file, and of these the ones that this process runs. */
   const kept = new Set(unfinished.map(({ pull }) => pull.id));
+  const running = new Set<string>();
   return {
     unfinished,
     began: (pull) => {
       quietly(() => {
         statements?.begin.run(pull.id, now().getTime(), JSON.stringify(pull));
         kept.add(pull.id);
+        running.add(pull.id);
       });
     },
     answered: ({ id }, answer) => {
@@ -112,20 +128,95 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
       quietly(() => statements?.answer.run(JSON.stringify(answer, withoutOwner), id));
     },
     end: ({ id }, tell) => {
+      running.delete(id);
       if (!kept.delete(id)) {
         tell();
         return;
       }
-      quietly(() => statements?.tell.run(nextSequence(), id));
+      // Without the outbox there is no sequence to note.
+      if (own === undefined) quietly(() => statements?.tell.run(nextSequence(), id));
       tell();
       quietly(() => statements?.forget.run(id));
     },
+    handOver: () => {
+      if (own !== undefined) return;
+      own = path.join(stateDir, `${ownPrefix}${randomUUID()}.db`);
+      const rows =
+        quietly(() => [...running].flatMap((id) => statements?.read.get(id) ?? [])) ?? [];
+      const shared = db;
+      use(own);
+      // First there, then gone here: a kill in between tells an end twice rather than never.
+      quietly(() => rows.forEach((row) => statements?.insert.run(row)));
+      try {
+        for (const { id } of rows) shared?.prepare('DELETE FROM pull WHERE id = ?').run(id);
+        shared?.close();
+      } catch (error) {
+        problem(error);
+      }
+    },
+    adopt: () =>
+      filesOfOthers(stateDir, own).flatMap((file) => {
+        if (isStateFileHeld(file)) return [];
+        try {
+          return takeIn(file);
+        } catch (error) {
+          problem(new Error(`${file} is not taken in: ${errorMessage(error)}`, { cause: error }));
+          return [];
+        }
+      }),
+    hasPredecessors: () => filesOfOthers(stateDir, own).some(isStateFileHeld),
     close: () => {
+      const isEmpty = own !== undefined && quietly(() => statements?.count.get()?.pulls) === 0;
       quietly((open) => open.close());
       db = undefined;
+      if (isEmpty && own !== undefined) removeFile(own);
     },
   };
+
+  function takeIn(file: string): UnfinishedPull[] {
+    const other = openStateFile(file, content);
+    const rows = other.prepare<[], Row>('SELECT * FROM pull ORDER BY started_ms, id').all();
+    quietly(() => rows.forEach((row) => statements?.insert.run(row)));
+    for (const { id } of rows) kept.add(id);
+    other.close();
+    removeFile(file);
+    return rows.map(unfinishedOf);
+  }
 }
+
+/** Before the random part of the name of an instance's own file. */
+const ownPrefix = 'pulls-';
+
+function filesOfOthers(stateDir: string, own: string | undefined): string[] {
+  let names: string[];
+  try {
+    names = readdirSync(stateDir);
+  } catch {
+    return [];
+  }
+  return names
+    .filter((name) => name.startsWith(ownPrefix) && name.endsWith('.db'))
+    .map((name) => path.join(stateDir, name))
+    .filter((file) => file !== own);
+}
+
+function removeFile(file: string): void {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
+}
+
+type Statements = ReturnType<typeof prepare>;
+
+const prepare = (db: Database) => ({
+  begin: db.prepare('INSERT INTO pull (id, started_ms, pull) VALUES (?, ?, ?)'),
+  insert: db.prepare<[Row]>(
+    'INSERT OR IGNORE INTO pull VALUES (@id, @started_ms, @pull, @answer, NULL)',
+  ),
+  read: db.prepare<[string], Row>('SELECT * FROM pull WHERE id = ?'),
+  count: db.prepare<[], { pulls: number }>('SELECT count(*) AS pulls FROM pull'),
+  answer: db.prepare('UPDATE pull SET answer = ? WHERE id = ?'),
+  tell: db.prepare('UPDATE pull SET sequence = ? WHERE id = ?'),
+  forget: db.prepare('DELETE FROM pull WHERE id = ?'),
+});
 
 /** Opens the file; one that cannot be used is set aside and begun anew. */
 function openFile(
@@ -151,15 +242,14 @@ function readUnfinished(db: Database, nextSequence: number): UnfinishedPull[] {
   db.prepare('DELETE FROM pull WHERE sequence < ?').run(nextSequence);
   // Other events of this run use that sequence up before these pulls have been told.
   db.exec('UPDATE pull SET sequence = NULL');
-  return db
-    .prepare<[], Row>('SELECT * FROM pull ORDER BY started_ms, id')
-    .all()
-    .map(({ pull, answer, started_ms }) => ({
-      pull: JSON.parse(pull, revived) as Pull,
-      startedAt: new Date(started_ms),
-      ...(answer != null && { answer: JSON.parse(answer, revived) as PullAnswer }),
-    }));
+  return db.prepare<[], Row>('SELECT * FROM pull ORDER BY started_ms, id').all().map(unfinishedOf);
 }
+
+const unfinishedOf = ({ pull, answer, started_ms }: Row): UnfinishedPull => ({
+  pull: JSON.parse(pull, revived) as Pull,
+  startedAt: new Date(started_ms),
+  ...(answer != null && { answer: JSON.parse(answer, revived) as PullAnswer }),
+});
 
 /** Whose a credential is matters to pull records alone, which keep that themselves. */
 const withoutOwner = (key: string, value: unknown): unknown =>

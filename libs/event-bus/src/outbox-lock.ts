@@ -1,6 +1,4 @@
-import { openSqlite, sqliteCode } from '@stowage/sqlite';
-import type { Database } from '@stowage/sqlite';
-import { existsSync } from 'node:fs';
+import { isStateFileHeld } from '@stowage/sqlite';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BusLog } from './types';
@@ -18,9 +16,10 @@ export async function outboxFree(
   stateDir: string,
   { signal, log }: { signal: AbortSignal; log: BusLog },
 ): Promise<void> {
+  const file = path.join(stateDir, 'outbox.db');
   const since = performance.now();
   let isLogged = false;
-  while (isHeld(stateDir)) {
+  while (isStateFileHeld(file)) {
     if (!isLogged && performance.now() - since > longMs) {
       isLogged = true;
       log.warn({ stateDir }, 'another process still has the state directory: waiting for it');
@@ -28,19 +27,4 @@ export async function outboxFree(
     await delay(pollMs, undefined, { signal });
   }
   signal.throwIfAborted();
-}
-
-function isHeld(stateDir: string): boolean {
-  const file = path.join(stateDir, 'outbox.db');
-  if (!existsSync(file)) return false;
-  let database: Database | undefined;
-  try {
-    database = openSqlite(file, { timeout: 0 });
-    database.prepare('SELECT count(*) FROM sqlite_master').get();
-    return false;
-  } catch (error) {
-    return sqliteCode(error)?.startsWith('SQLITE_BUSY') === true;
-  } finally {
-    database?.close();
-  }
 }
