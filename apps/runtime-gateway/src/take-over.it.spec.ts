@@ -149,7 +149,8 @@ describe('a take-over of runtime-gateway', () => {
     for (const id of ids) {
       calls.push(await longCall(env.STOWAGE_LISTEN, id));
       const next = await takeOver(env);
-      expect(logged(newest, handedOver)).toBe(true);
+      const before = newest;
+      await eventually(() => logged(before, handedOver), { what: handedOver });
       expect((await next.get('/readyz')).status).toBe(200);
       startTimes.add(await startTime(next));
       replaced.push(newest);
