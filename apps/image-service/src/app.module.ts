@@ -6,10 +6,9 @@ import type {
   OnApplicationShutdown,
   Provider,
 } from '@nestjs/common';
-import { connectImageService, criInstrumentation, parseEndpoint } from '@stowage/cri-client';
+import { connectImageService, criInstrumentation } from '@stowage/cri-client';
 import type { ImageServiceClient } from '@stowage/cri-client';
-import type { Endpoint } from '@stowage/cri-endpoint';
-import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
+import { checkEventBus, instrumentEventBus, openEventBus, outboxFree } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
@@ -17,10 +16,10 @@ import { CommandsController } from './commands.controller';
 import { credentialSources, pullLimits } from './config';
 import type { ImageServiceConfig } from './config';
 import { EnsureImage } from './ensure-image';
-import { openImageEndpoint } from './image-endpoint';
 import { imageEvents } from './image-events';
 import { imageLog } from './image-log';
 import type { ImageRuntime } from './image-runtime';
+import { ImageSocket } from './image-socket';
 import { tellAll } from './listeners';
 import type { ImageListeners } from './listeners';
 import { imageMetrics } from './metrics';
@@ -31,7 +30,7 @@ import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { FinishedPull, Pull } from './pull-image';
 import { openPullJournal } from './pull-journal';
-import type { OpenPullJournal } from './pull-journal';
+import type { OpenPullJournal, UnfinishedPull } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { keepPullRecords, openPullRecords } from './records/keep-pull-records';
 import type { ImagePullRecords } from './records/image-pull-records';
@@ -52,6 +51,7 @@ import {
   RECORDS,
   REMOVE,
   RUNTIME,
+  SOCKET,
 } from './tokens';
 
 type Context = ServiceContext<ImageServiceConfig>;
@@ -62,8 +62,38 @@ type Records = ImagePullRecords | undefined;
 /** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
 const busDrainMs = 2000;
 
-function openBus(context: Context): EventBus {
-  const { app, config, log, metrics } = context;
+/** How often it is looked for what replaced instances have left, milliseconds. */
+const adoptIntervalMs = 1000;
+
+/**
+ * With `takeOver` calls are served before the state folder is ours: the instance that has it gives it up when it sees that its socket
+ * was taken. Nothing may keep this one from serving from then on, so what can be wrong is looked at before.
+ */
+async function openSocket(
+  context: Context,
+  runtime: ImageServiceClient,
+  metrics: Metrics,
+): Promise<ImageSocket> {
+  const { app, config, log } = context;
+  const socket = new ImageSocket(context, runtime, metrics.calls);
+  if (config.takeOver) {
+    checkEventBus({ ...busSettings(app, config), log });
+    await socket.open();
+  }
+  return socket;
+}
+
+async function openBus(context: Context, socket: ImageSocket): Promise<EventBus> {
+  const { app, config, log, metrics, signal, takeOver } = context;
+  if (config.takeOver) {
+    try {
+      await outboxFree(config.stateDir, { signal, log });
+    } catch (error) {
+      // Stopped, or replaced, before the start was over: calls are served already and may end.
+      await takeOver.drain((options) => socket.close(options));
+      throw error;
+    }
+  }
   const bus = instrumentEventBus(openEventBus({ ...busSettings(app, config), log }), metrics);
   observeEventBus(context, bus);
   context.commands.use(bus);
@@ -82,7 +112,9 @@ function connectRuntime(context: Context): ImageServiceClient {
 }
 
 const providers: Provider[] = [
-  { provide: BUS, inject: [CONTEXT], useFactory: openBus },
+  // Everything that can fail comes before the socket.
+  { provide: SOCKET, inject: [CONTEXT, RUNTIME, METRICS, NODE, RECORDS], useFactory: openSocket },
+  { provide: BUS, inject: [CONTEXT, SOCKET], useFactory: openBus },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
   { provide: PULLS, useFactory: () => new PullCoalescer<FinishedPull>() },
   {
@@ -191,14 +223,12 @@ const providers: Provider[] = [
 export class ImageServiceModule
   implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  #endpoint: Endpoint | undefined;
-
   constructor(
     @Inject(CONTEXT) private readonly context: Context,
     @Inject(RUNTIME) private readonly runtime: ImageServiceClient,
     @Inject(PULL) private readonly puller: PullImage,
     @Inject(REMOVE) private readonly remover: RemoveImage,
-    @Inject(METRICS) private readonly metrics: Metrics,
+    @Inject(SOCKET) private readonly socket: ImageSocket,
     @Inject(BUS) private readonly bus: EventBus,
     @Inject(JOURNAL) private readonly journal: OpenPullJournal,
     @Inject(RECORDS) private readonly records: Records,
@@ -213,31 +243,30 @@ export class ImageServiceModule
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { config, signal, log } = this.context;
+    const { config, signal, log, takeOver } = this.context;
     const { records } = this;
+    takeOver.onLost(() => this.#handOver());
     if (records !== undefined) {
-      const pruneIntervalMs = config.imagePullRecordsPruneIntervalMs;
-      keepPullRecords(records, this.runtime, { pruneIntervalMs, log, signal });
+      keepPullRecords(records, this.runtime, {
+        pruneIntervalMs: config.imagePullRecordsPruneIntervalMs,
+        // Those of a replaced instance may still be going on.
+        mayRecover: () => !this.journal.hasPredecessors(),
+        log,
+        signal,
+      });
     }
-    void this.puller
-      .tellUnfinished(this.journal.unfinished, signal)
-      // Stopped before the runtime was there: the next run tells them.
-      .catch(() => undefined);
+    this.#tellUnfinished(this.journal.unfinished);
+    const adopting = setInterval(() => this.#tellUnfinished(this.journal.adopt()), adoptIntervalMs);
+    signal.addEventListener('abort', () => clearInterval(adopting.unref()), { once: true });
     const puller = records === undefined ? this.puller : new RecordedPull(this.puller, records);
-    const endpoint = await openImageEndpoint(this.runtime, puller, this.remover, {
-      socketPath: config.listen,
-      imageSocket: parseEndpoint(config.imageEndpoint).address,
-      runtimeSocket: parseEndpoint(config.runtimeEndpoint).address,
-      calls: this.metrics.calls,
-    });
-    this.#endpoint = endpoint;
-    log.info({ socket: endpoint.socketPath }, 'serving CRI ImageService');
+    this.socket.serveWith({ puller, remover: this.remover });
+    if (!this.socket.isOpen) await this.socket.open();
     // Clients go elsewhere while commands still finish.
-    signal.addEventListener('abort', () => void this.#closeEndpoint(endpoint), { once: true });
+    signal.addEventListener('abort', () => void this.#closeSocket(), { once: true });
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    if (this.#endpoint !== undefined) await this.#closeEndpoint(this.#endpoint);
+    await this.#closeSocket();
     await this.puller.settled();
   }
 
@@ -247,8 +276,19 @@ export class ImageServiceModule
     this.runtime.close();
   }
 
-  /** Calls in flight get half of the time to stop; closing twice is closing once. */
-  async #closeEndpoint(endpoint: Endpoint): Promise<void> {
-    await endpoint.close({ drainMs: Math.floor(this.context.config.stopTimeoutMs / 2) });
+  /** The pulls of this process go on, in a journal of their own; what is left to publish goes through the other instance. */
+  async #handOver(): Promise<void> {
+    this.journal.handOver();
+    await this.bus.release();
+  }
+
+  #tellUnfinished(pulls: readonly UnfinishedPull[]): void {
+    // Stopped before the runtime was there: the next run tells them.
+    void this.puller.tellUnfinished(pulls, this.context.signal).catch(() => undefined);
+  }
+
+  /** Closing twice is closing once. */
+  #closeSocket(): Promise<void> {
+    return this.context.takeOver.drain((options) => this.socket.close(options));
   }
 }

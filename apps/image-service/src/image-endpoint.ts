@@ -5,7 +5,13 @@ import {
   RemoveImageResponse,
 } from '@stowage/cri-proto';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { CallObserver, Endpoint, UnaryCall, UnaryHandler } from '@stowage/cri-endpoint';
+import type {
+  CallObserver,
+  Endpoint,
+  ListenOptions,
+  UnaryCall,
+  UnaryHandler,
+} from '@stowage/cri-endpoint';
 import { InvalidArgumentError, RuntimeUnavailableError, toGrpcStatus } from '@stowage/errors';
 import { inSpan } from '@stowage/tracing';
 import type { TraceContext } from '@stowage/tracing';
@@ -15,7 +21,7 @@ import type { RemoveImage } from './remove-image';
 
 /** What the endpoint needs beside the verbs. */
 export interface ImageEndpointOptions {
-  readonly socketPath: string;
+  readonly listen: ListenOptions;
   /** Socket of the runtime's image service, and of its runtime service. */
   readonly imageSocket: string;
   readonly runtimeSocket: string;
@@ -33,7 +39,7 @@ export function openImageEndpoint(
   options: ImageEndpointOptions,
 ): Promise<Endpoint> {
   return createTerminatingEndpoint({
-    socketPath: options.socketPath,
+    ...options.listen,
     service: 'image-service',
     upstream: {
       address: (method) => (isRuntimeService(method) ? options.runtimeSocket : options.imageSocket),

@@ -12,3 +12,4 @@ export const NODE = Symbol('NodeCredentials');
 export const REMOVE = Symbol('RemoveImage');
 export const ENSURE = Symbol('EnsureImage');
 export const RECORDS = Symbol('ImagePullRecords');
+export const SOCKET = Symbol('ImageSocket');

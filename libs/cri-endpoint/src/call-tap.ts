@@ -31,14 +31,17 @@ export class CallTap {
     this.collect(this.responseReader, chunk);
   }
 
-  /** The messages that arrived whole. Nothing is held after this. */
+  /** The messages that arrived whole. Nothing is held after this, and nothing more is copied. */
   end(): { request?: Uint8Array; response?: Uint8Array } {
     const { requestReader, responseReader } = this;
     this.observed.held -= requestReader.heldBytes + responseReader.heldBytes;
-    return {
+    const messages = {
       request: requestReader.complete ? requestReader.message() : undefined,
       response: responseReader.complete ? responseReader.message() : undefined,
     };
+    requestReader.abandon();
+    responseReader.abandon();
+    return messages;
   }
 
   private collect(reader: MessageReader, chunk: Uint8Array): void {

@@ -120,6 +120,11 @@ export class ConnectionReader {
     return !this.letGo && this.responses.atBoundary;
   }
 
+  /** True when a frame of ours may follow what the client has sent. */
+  get requestsAtBoundary(): boolean {
+    return !this.letGo && this.requests.atBoundary;
+  }
+
   /** True once the server has sent its SETTINGS. */
   get serverSpoke(): boolean {
     return this.spoke;
@@ -175,6 +180,11 @@ export class ConnectionReader {
     for (const streamId of [...this.calls.keys()]) {
       this.endCall(streamId, outcome, grpcStatus, message);
     }
+  }
+
+  /** Reports every observed call in flight as unobserved, with what was read of it. Their summaries still come. */
+  stopObserving(): void {
+    for (const call of this.calls.values()) this.report(call, 'unobserved');
   }
 
   private read(reader: FrameReader, chunk: Buffer): void {
@@ -337,7 +347,7 @@ export class ConnectionReader {
   private end(call: Call, outcome: CallOutcome): void {
     this.calls.delete(call.streamId);
     const durationMs = performance.now() - call.began;
-    const { method, grpcStatus, startedAt, request, response } = call;
+    const { method, grpcStatus, startedAt } = call;
     if (outcome === 'completed') call.ownMs += this.chunkMs;
     this.tell(() =>
       this.listener.onCallEnded({
@@ -352,7 +362,15 @@ export class ConnectionReader {
         ownMs: call.ownMs,
       }),
     );
+    this.report(call, outcome);
+  }
+
+  /** The end of an observed call, or of its being observed; once. */
+  private report(call: Call, outcome: CallOutcome): void {
+    const { method, grpcStatus, startedAt, request, response } = call;
     if (request === undefined || response === undefined) return;
+    call.request = undefined;
+    call.response = undefined;
     this.observedBytes -= request.heldBytes + response.heldBytes;
     this.tell(() =>
       this.listener.onCall({
@@ -364,7 +382,7 @@ export class ConnectionReader {
         grpcMessage:
           call.grpcMessage === undefined ? undefined : decodeGrpcMessage(call.grpcMessage),
         startedAt,
-        durationMs,
+        durationMs: performance.now() - call.began,
       }),
     );
   }

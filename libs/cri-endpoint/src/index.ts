@@ -1,4 +1,5 @@
 export { activatedSockets, type ActivatedSocket } from './activated-sockets';
+export { activatedOr } from './listen-options';
 export { SocketInUseError, SocketPathError } from './listen-unix';
 export { createPipedEndpoint, type PipedEndpointOptions } from './piped-endpoint';
 export { MalformedMessageError, readStrictly, type MessageShape } from './strict-message';

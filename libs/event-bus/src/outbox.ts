@@ -633,13 +633,13 @@ const sumBytes = (events: readonly OutboxEvent[]) =>
   events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 
 /** Whether an error says that the file system is full or read-only, which may pass, and not that the folder is a wrong one. */
-const takesNoWrites = (error: unknown) =>
+export const takesNoWrites = (error: unknown) =>
   ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes(
     (error as NodeJS.ErrnoException | null)?.code ?? '',
   );
 
 /** Makes the folder when it is missing. Throws what the system says when that, or writing into it, is not possible. */
-function makeFolder(folder: string): void {
+export function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);

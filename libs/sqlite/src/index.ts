@@ -1,6 +1,7 @@
 export { openSqlite, sqlitePackage } from './open-sqlite';
 export {
   checkStateFile,
+  isStateFileHeld,
   isUnusable,
   openStateFile,
   setAside,

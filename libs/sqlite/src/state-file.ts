@@ -43,6 +43,21 @@ export function openStateFile(file: string, content: StateFileContent): Database
   }
 }
 
+/** Whether another process has the file by {@link openStateFile}. Takes no time, unlike an attempt to open it. */
+export function isStateFileHeld(file: string): boolean {
+  if (!existsSync(file)) return false;
+  let database: Database | undefined;
+  try {
+    database = openSqlite(file, { timeout: 0 });
+    database.prepare('SELECT count(*) FROM sqlite_master').get();
+    return false;
+  } catch (error) {
+    return sqliteCode(error)?.startsWith('SQLITE_BUSY') === true;
+  } finally {
+    database?.close();
+  }
+}
+
 /** Throws {@link StateFileUnusableError} unless the database is sound and of this version. */
 export function checkStateFile(
   database: Database,

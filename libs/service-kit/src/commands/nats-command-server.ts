@@ -100,7 +100,25 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     callback();
   }
 
-  override async close(): Promise<void> {
+  /** As {@link NatsCommandServer.end} with the time that the server was made with. */
+  override close(): Promise<void> {
+    return this.end({ drainMs: this.#options.drainMs });
+  }
+
+  /**
+   * Takes no further command. Those that run may go on for `drainMs`, or as long as a later call says, if that is less; then
+   * their signal aborts and the end comes a second later at most.
+   */
+  async end({ drainMs }: { drainMs: number }): Promise<void> {
+    this.#leave();
+    const timer = setTimeout(() => {
+      this.#abort.abort(new ShuttingDownError(this.#options.app));
+    }, drainMs);
+    await Promise.race([Promise.all(this.#inFlight), this.#givenUp()]);
+    clearTimeout(timer);
+  }
+
+  #leave(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     for (const stop of this.#stopListening.splice(0)) stop();
@@ -113,9 +131,16 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
       }
     }
     this.#subscriptions.clear();
-    if (await this.#settled(this.#options.drainMs)) return;
-    this.#abort.abort(new ShuttingDownError(this.#options.app));
-    await this.#settled(abortGraceMs);
+  }
+
+  /** Resolves a moment after the running commands were told to end. */
+  #givenUp(): Promise<void> {
+    const { signal } = this.#abort;
+    return new Promise((resolve) => {
+      const told = () => setTimeout(resolve, abortGraceMs).unref();
+      if (signal.aborted) told();
+      else signal.addEventListener('abort', told, { once: true });
+    });
   }
 
   override on(): never {
@@ -124,19 +149,6 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
 
   override unwrap(): never {
     throw new Error('the NATS command transport has no server of its own');
-  }
-
-  /** True when no command runs any more, false after `limitMs`. */
-  async #settled(limitMs: number): Promise<boolean> {
-    if (this.#inFlight.size === 0) return true;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<false>((resolve) => {
-      timer = setTimeout(() => resolve(false), limitMs);
-    });
-    const done = Promise.all(this.#inFlight).then(() => true);
-    const result = await Promise.race([done, late]);
-    clearTimeout(timer);
-    return result;
   }
 
   #subscribe(connection: CommandConnection): void {
