@@ -22,9 +22,7 @@ export class CallTap {
   }
 
   request(chunk: Uint8Array): void {
-    if (this.requestReader.complete) return;
-    this.collect(this.requestReader, chunk);
-    if (this.requestReader.complete) this.onRequest?.(this.requestReader.message());
+    if (this.collect(this.requestReader, chunk)) this.onRequest?.(this.requestReader.message());
   }
 
   response(chunk: Uint8Array): void {
@@ -44,11 +42,13 @@ export class CallTap {
     return messages;
   }
 
-  private collect(reader: MessageReader, chunk: Uint8Array): void {
-    if (reader.complete || reader.problem !== undefined) return;
+  /** Whether the chunk made the message whole. */
+  private collect(reader: MessageReader, chunk: Uint8Array): boolean {
+    if (reader.complete || reader.problem !== undefined) return false;
     const before = reader.heldBytes;
     if (this.observed.held + chunk.length > this.observed.max) reader.abandon();
     else reader.push(chunk);
     this.observed.held += reader.heldBytes - before;
+    return reader.complete;
   }
 }

@@ -210,7 +210,10 @@ export class ConnectionReader {
         const call = this.calls.get(streamId);
         if (call === undefined) return;
         call.requestBytes += end - start;
-        if (call.request !== undefined) this.collectRequest(call, call.request, input, start, end);
+        const { request } = call;
+        if (request !== undefined && this.collect(request, input, start, end)) {
+          this.tell(() => this.listener.onRequest?.(call.method, request.message()));
+        }
       },
       onDataEnd: (streamId, endStream) => {
         if (endStream) this.endRequest(streamId);
@@ -319,22 +322,9 @@ export class ConnectionReader {
     if (call !== undefined) call.requestEnded = true;
   }
 
-  private collectRequest(
-    call: Call,
-    message: MessageReader,
-    input: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    if (message.complete) return;
-    this.collect(message, input, start, end);
-    if (message.complete) {
-      this.tell(() => this.listener.onRequest?.(call.method, message.message()));
-    }
-  }
-
-  private collect(message: MessageReader, input: Buffer, start: number, end: number): void {
-    if (message.complete || message.problem !== undefined) return;
+  /** Whether the bytes made the message whole. */
+  private collect(message: MessageReader, input: Buffer, start: number, end: number): boolean {
+    if (message.complete || message.problem !== undefined) return false;
     const before = message.heldBytes;
     if (this.observedBytes + end - start > this.limits.maxObservedConnectionBytes) {
       message.abandon();
@@ -342,6 +332,7 @@ export class ConnectionReader {
       message.push(input.subarray(start, end));
     }
     this.observedBytes += message.heldBytes - before;
+    return message.complete;
   }
 
   private end(call: Call, outcome: CallOutcome): void {
