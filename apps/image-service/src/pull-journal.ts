@@ -1,5 +1,5 @@
 import { errorMessage } from '@stowage/errors';
-import { isUnusable, openStateFile, setAside } from '@stowage/sqlite';
+import { isUnusable, openStateFile, setAside, StateFileKindError } from '@stowage/sqlite';
 import type { Database, StateFileContent } from '@stowage/sqlite';
 import path from 'node:path';
 import type { Pull, PullAnswer } from './pull-image';
@@ -69,8 +69,8 @@ const content: StateFileContent = {
 };
 
 /**
- * Opens the journal in `stateDir`; call it before anything is published. Never throws: with a disk that takes no writes pulls go on, and
- * only those that a kill cuts short have no end.
+ * Opens the journal in `stateDir`; call it before anything is published. Throws StateFileKindError for what is no regular file, and
+ * nothing else: with a disk that takes no writes pulls go on, and only those that a kill cuts short have no end.
  */
 export function openPullJournal(settings: PullJournalSettings): OpenPullJournal {
   const { nextSequence, problem, now = () => new Date() } = settings;
@@ -89,6 +89,7 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
   try {
     db = openFile(file, settings);
   } catch (error) {
+    if (error instanceof StateFileKindError) throw error;
     problem(new Error(`${file} is not kept: ${errorMessage(error)}`, { cause: error }));
   }
   const unfinished = quietly((open) => readUnfinished(open, nextSequence())) ?? [];

@@ -17,21 +17,6 @@ export class StateDirInUseError extends StowageError {
   }
 }
 
-/** The state directory cannot hold an outbox: no permission, or not a directory. */
-export class StateDirUnusableError extends StowageError {
-  constructor(
-    readonly stateDir: string,
-    readonly reason: string,
-    options: { cause?: unknown } = {},
-  ) {
-    super(`state directory ${stateDir} cannot be used: ${reason}`, {
-      code: 'STATE_DIR_UNUSABLE',
-      grpcStatus: 'FAILED_PRECONDITION',
-      cause: options.cause,
-    });
-  }
-}
-
 /** An event is larger than any NATS server takes by default. */
 export class EventTooLargeError extends StowageError {
   constructor(

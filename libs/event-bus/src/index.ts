@@ -6,7 +6,7 @@ export {
 } from './consume-events';
 export { databaseCopy } from './database-copy';
 export { deadLetterHeaders, type DeadLetterOptions } from './dead-letter';
-export { EventTooLargeError, StateDirInUseError, StateDirUnusableError } from './errors';
+export { EventTooLargeError, StateDirInUseError } from './errors';
 export { instrumentEventBus } from './event-bus-metrics';
 export { maxEventBytes, openEventBus } from './open-event-bus';
 export type {

@@ -69,8 +69,8 @@ function warningOnce(log: BusLog): BusLog {
 }
 
 /**
- * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateDirUnusableError,
- * InvalidArgumentError and SubjectError for settings that cannot work.
+ * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateFileKindError of
+ * `@stowage/sqlite`, InvalidArgumentError and SubjectError for settings that cannot work.
  */
 export function openEventBus(options: EventBusOptions): EventBus {
   checkNodeName(options.node);

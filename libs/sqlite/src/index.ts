@@ -1,12 +1,13 @@
-export { openSqlite, sqlitePackage } from './open-sqlite';
+export { checkFileKind, openSqlite, sqlitePackage } from './open-sqlite';
 export {
   checkStateFile,
   isUnusable,
+  makeStateFolder,
   openStateFile,
   setAside,
   sqliteCode,
   StateFileUnusableError,
 } from './state-file';
 export type { StateFileContent } from './state-file';
-export { SqliteBindingError } from './errors';
+export { SqliteBindingError, StateFileKindError } from './errors';
 export type { Database, Statement } from 'better-sqlite3';
