@@ -182,7 +182,9 @@ function readRegular(file: string): string {
 function write(folder: string, name: string, content: string): void {
   makeStateFolder(folder);
   const file = path.join(folder, recordFileName(name));
-  writeFileSync(`${file}.tmp`, content, { mode: 0o600 });
+  // What lies there is left of a write that was cut short, or is no file of ours at all.
+  rmSync(`${file}.tmp`, { force: true });
+  writeFileSync(`${file}.tmp`, content, { mode: 0o600, flag: 'wx' });
   renameSync(`${file}.tmp`, file);
 }
 
