@@ -8,7 +8,14 @@ import type {
 } from '@nestjs/common';
 import { connectImageService, criInstrumentation } from '@stowage/cri-client';
 import type { ImageServiceClient } from '@stowage/cri-client';
-import { checkEventBus, instrumentEventBus, openEventBus, outboxFree } from '@stowage/event-bus';
+import { isSocketServed } from '@stowage/cri-endpoint';
+import {
+  checkEventBus,
+  checkStateDir,
+  instrumentEventBus,
+  openEventBus,
+  outboxFree,
+} from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
@@ -78,6 +85,7 @@ async function openSocket(
   const socket = new ImageSocket(context, runtime, metrics.calls);
   if (config.takeOver) {
     checkEventBus({ ...busSettings(app, config), log });
+    if (await isSocketServed(config.listen)) checkStateDir(config.stateDir);
     await socket.open();
   }
   return socket;

@@ -1,3 +1,4 @@
+import { ImageFsInfoResponse } from '@stowage/cri-proto';
 import { imageStats } from './image-stats';
 import { imageStatus } from './image-status';
 import { listImages } from './list-images';
@@ -56,12 +57,24 @@ describe('queries', () => {
   it("do not take a runtime's notes about its images for their size", async () => {
     const runtime = node();
     runtime.add({ id: '3', size: 38_000_000n });
-    expect(await imageStats(runtime, options)).toMatchObject({
-      totalStorageBytes: 38_000_030,
-      imageFilesystems: [{ mountpoint: '/var/lib/fake' }],
+    const usage = (mountpoint: string) => ({
+      fsId: { mountpoint },
+      usedBytes: { value: 57_000n },
+      inodesUsed: { value: 9n },
     });
-    const { imageFilesystems } = await imageStats(runtime, options);
-    expect(Object.keys(imageFilesystems[0] ?? {})).toEqual(['mountpoint']);
+    runtime.imageFsInfo = () =>
+      Promise.resolve(
+        ImageFsInfoResponse.fromPartial({
+          imageFilesystems: [usage('/var/lib/containers/storage/overlay-images')],
+          containerFilesystems: [usage('/var/lib/containers/storage/overlay-containers')],
+        }),
+      );
+    expect(await imageStats(runtime, options)).toEqual({
+      imageCount: 3,
+      totalStorageBytes: 38_000_030,
+      imageFilesystems: [{ mountpoint: '/var/lib/containers/storage/overlay-images' }],
+      containerFilesystems: [{ mountpoint: '/var/lib/containers/storage/overlay-containers' }],
+    });
   });
 
   it('sum sizes once for each id, beside what the disk says', async () => {

@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { errorMessage } from '@stowage/errors';
-import { isStateFileHeld, isUnusable, openStateFile, setAside } from '@stowage/sqlite';
+import {
+  isStateFileHeld,
+  isUnusable,
+  openStateFile,
+  setAside,
+  StateFileKindError,
+} from '@stowage/sqlite';
 import type { Database, StateFileContent } from '@stowage/sqlite';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -83,8 +89,8 @@ const content: StateFileContent = {
 };
 
 /**
- * Opens the journal in `stateDir`; call it before anything is published. Never throws: with a disk that takes no writes pulls go on, and
- * only those that a kill cuts short have no end.
+ * Opens the journal in `stateDir`; call it before anything is published. Throws StateFileKindError for what is no regular file, and
+ * nothing else: with a disk that takes no writes pulls go on, and only those that a kill cuts short have no end.
  */
 export function openPullJournal(settings: PullJournalSettings): OpenPullJournal {
   const { nextSequence, problem, now = () => new Date() } = settings;
@@ -123,6 +129,7 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
     try {
       return open();
     } catch (error) {
+      if (error instanceof StateFileKindError) throw error;
       const file = own ?? sharedFile;
       problem(new Error(`${file} is not kept: ${errorMessage(error)}`, { cause: error }));
       return [];

@@ -8,7 +8,14 @@ import type {
 } from '@nestjs/common';
 import { connectRuntimeService, criInstrumentation, parseEndpoint } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { checkEventBus, instrumentEventBus, openEventBus, outboxFree } from '@stowage/event-bus';
+import { isSocketServed } from '@stowage/cri-endpoint';
+import {
+  checkEventBus,
+  checkStateDir,
+  instrumentEventBus,
+  openEventBus,
+  outboxFree,
+} from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
@@ -64,6 +71,7 @@ async function openSockets(
   running.sockets = sockets;
   if (config.takeOver) {
     checkEventBus({ ...busSettings(app, config), log });
+    if (await isSocketServed(config.listen)) checkStateDir(config.stateDir);
     await sockets.open();
   }
   return sockets;

@@ -208,11 +208,11 @@ async function refuseOthers(socketPath: string, takeOver: boolean): Promise<void
   if (found === undefined) return;
   if (!found.isSocket())
     throw new SocketPathError(socketPath, 'a file that is not a socket exists');
-  if (!takeOver && (await answers(socketPath))) throw new SocketInUseError(socketPath);
+  if (!takeOver && (await isSocketServed(socketPath))) throw new SocketInUseError(socketPath);
 }
 
 /** True when something listens on the socket; a full accept queue counts, a refused connection does not. */
-function answers(socketPath: string): Promise<boolean> {
+export function isSocketServed(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = net.connect(socketPath);
     probe.once('connect', () => {

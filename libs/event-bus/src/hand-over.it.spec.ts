@@ -1,7 +1,7 @@
 import { eventCatalog } from '@stowage/events';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { checkEventBus, outboxFree, StateDirUnusableError } from './index';
+import { checkEventBus, checkStateDir, outboxFree, StateDirUnusableError } from './index';
 import type { EventBus } from './index';
 import { TestNatsServer } from './testing/nats-server';
 import { recordingLog, streamEvents, temporaryFolder, testBus } from './testing/test-bus';
@@ -116,7 +116,9 @@ test('settings and folder can be checked while another process has the outbox', 
   expect(readdirSync(stateDir)).toEqual([]);
   const file = path.join(stateDir, 'file');
   writeFileSync(file, '');
-  expect(() => checkEventBus({ ...options, stateDir: file })).toThrow(StateDirUnusableError);
+  checkStateDir(stateDir);
+  expect(readdirSync(stateDir)).toEqual(['file']);
+  expect(() => checkStateDir(file)).toThrow(StateDirUnusableError);
   expect(() => checkEventBus({ ...options, nats: { servers: ['http://x'] } })).toThrow(
     'nats.servers',
   );

@@ -9,12 +9,14 @@ import {
   eventSubject,
   type EventName,
 } from '@stowage/events';
+import { makeStateFolder } from '@stowage/sqlite';
 import type { NatsConnection } from 'nats';
+import { accessSync, constants } from 'node:fs';
 import { Drain } from './drain';
 import { EventTooLargeError, StateDirUnusableError } from './errors';
 import { HandOverFolder } from './hand-over-folder';
 import { natsConnectSettings, NatsLink } from './nats-link';
-import { makeFolder, Outbox, takesNoWrites, type OutboxEvent } from './outbox';
+import { Outbox, type OutboxEvent } from './outbox';
 import { checkStream } from './stream';
 import type { BusLog, EventBus, EventBusOptions, EventBusStatus, PublishedEvent } from './types';
 import { ulidGenerator } from './ulid';
@@ -74,22 +76,31 @@ function warningOnce(log: BusLog): BusLog {
 }
 
 /**
- * Throws what {@link openEventBus} throws for these options, and for a folder that cannot be used, without opening anything: for a
- * process that is to take the outbox over from another one, before that one is asked to give it up.
+/**
+ * Throws what {@link openEventBus} throws for these options, without opening anything: for a process that is to take the outbox over
+ * from another one, before that one is asked to give it up.
  */
 export function checkEventBus(options: EventBusOptions): void {
   settingsOf(options);
+}
+
+/**
+ * Throws StateDirUnusableError for a folder that could not hold an outbox. A full or read-only disk is none of these: it may pass. An
+ * instance that would have to keep its events in memory is not to replace one that need not.
+ */
+export function checkStateDir(stateDir: string): void {
   try {
-    makeFolder(options.stateDir);
+    makeStateFolder(stateDir);
+    accessSync(stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
-    if (takesNoWrites(error)) return;
-    throw new StateDirUnusableError(options.stateDir, errorMessage(error), { cause: error });
+    if (/^(ENOSPC|EDQUOT|EROFS|EIO)$/.test((error as NodeJS.ErrnoException).code ?? '')) return;
+    throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
   }
 }
 
 /**
- * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateDirUnusableError,
- * InvalidArgumentError and SubjectError for settings that cannot work.
+ * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateFileKindError of
+ * `@stowage/sqlite`, InvalidArgumentError and SubjectError for settings that cannot work.
  */
 export function openEventBus(options: EventBusOptions): EventBus {
   return new OutboxEventBus(options, settingsOf(options));
