@@ -11,7 +11,7 @@ import type { ImageServiceClient } from '@stowage/cri-client';
 import type { Endpoint } from '@stowage/cri-endpoint';
 import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
-import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
+import { busSettings, observeEventBus, observeGivenUp, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
 import { credentialSources, pullLimits } from './config';
@@ -226,6 +226,7 @@ export class ImageServiceModule
       imageSocket: parseEndpoint(config.imageEndpoint).address,
       runtimeSocket: parseEndpoint(config.runtimeEndpoint).address,
       calls: this.metrics.calls,
+      onGivenUp: observeGivenUp(this.context),
     });
     this.#endpoint = endpoint;
     log.info({ socket: endpoint.socketPath }, 'serving CRI ImageService');

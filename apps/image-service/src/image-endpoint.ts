@@ -20,6 +20,8 @@ export interface ImageEndpointOptions {
   readonly imageSocket: string;
   readonly runtimeSocket: string;
   readonly calls: CallObserver;
+  /** A connection to the runtime did not move any more. */
+  readonly onGivenUp?: (address: string, reason: string) => void;
 }
 
 /**
@@ -49,6 +51,7 @@ export function openImageEndpoint(
       return new RuntimeUnavailableError(runtime.endpoint, since, reason).message;
     },
     calls: options.calls,
+    onGivenUp: options.onGivenUp,
   });
 }
 

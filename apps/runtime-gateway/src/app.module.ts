@@ -10,7 +10,7 @@ import { connectRuntimeService, criInstrumentation, parseEndpoint } from '@stowa
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
-import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
+import { busSettings, observeEventBus, observeGivenUp, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
 import type { GatewayConfig } from './config';
@@ -59,10 +59,18 @@ async function openSockets(
   running: Running,
 ): Promise<GatewaySockets> {
   const { config, log } = context;
-  const sockets = new GatewaySockets(context, runtime, packages, metrics.calls, () => {
+  const onReplaced = () => {
     log.info({ socket: config.listen }, 'another process has taken over the socket');
     process.kill(process.pid, 'SIGTERM');
-  });
+  };
+  const sockets = new GatewaySockets(
+    context,
+    runtime,
+    packages,
+    metrics.calls,
+    onReplaced,
+    observeGivenUp(context),
+  );
   running.sockets = sockets;
   if (config.takeOver) await sockets.open();
   return sockets;

@@ -15,6 +15,8 @@ export interface ReadonlyEndpointOptions {
   readonly imageSocketSpeaksBoth: boolean;
   readonly verboseAllowed: boolean;
   readonly calls: CallObserver;
+  /** A connection to the runtime did not move any more. */
+  readonly onGivenUp: (address: string, reason: string) => void;
 }
 
 /** Largest request that is looked at, in bytes: filters and names. */
@@ -26,7 +28,7 @@ export function openReadonlyEndpoint(
   packages: Pick<RuntimePackages, 'path'>,
   options: ReadonlyEndpointOptions,
 ): Promise<Endpoint> {
-  const { listen, runtimeSocket, imageSocket, verboseAllowed, calls } = options;
+  const { listen, runtimeSocket, imageSocket, verboseAllowed, calls, onGivenUp } = options;
   return createTerminatingEndpoint({
     ...listen,
     service: 'runtime-gateway',
@@ -39,6 +41,7 @@ export function openReadonlyEndpoint(
     admit: (path) => readonlyVerdict(path, { verboseAllowed }),
     maxRequestBytes,
     calls,
+    onGivenUp,
     unavailableReason: (path) =>
       isImageCall(path) && imageSocket !== runtimeSocket ? undefined : unavailableText(runtime),
   });

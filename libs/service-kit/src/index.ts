@@ -77,5 +77,6 @@ export {
   type ObservedEventBus,
   type ObservedRuntime,
 } from './observe';
+export { observeGivenUp } from './observe-given-up';
 export { runService, type RunServiceOptions, type ServiceContext } from './run-service';
 export { serviceVersion } from './version';
