@@ -26,6 +26,8 @@ export interface ImageEndpointOptions {
   readonly imageSocket: string;
   readonly runtimeSocket: string;
   readonly calls: CallObserver;
+  /** A connection to the runtime did not move any more. */
+  readonly onGivenUp?: (address: string, reason: string) => void;
 }
 
 /**
@@ -55,6 +57,7 @@ export function openImageEndpoint(
       return new RuntimeUnavailableError(runtime.endpoint, since, reason).message;
     },
     calls: options.calls,
+    onGivenUp: options.onGivenUp,
   });
 }
 

@@ -2,6 +2,7 @@ import { parseEndpoint } from '@stowage/cri-client';
 import type { ImageServiceClient } from '@stowage/cri-client';
 import { activatedOr } from '@stowage/cri-endpoint';
 import type { CallObserver, Endpoint } from '@stowage/cri-endpoint';
+import { observeGivenUp } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import type { ImageServiceConfig } from './config';
 import { openImageEndpoint } from './image-endpoint';
@@ -29,7 +30,7 @@ export class ImageSocket {
   constructor(
     private readonly context: Pick<
       ServiceContext<ImageServiceConfig>,
-      'config' | 'log' | 'takeOver'
+      'config' | 'health' | 'log' | 'metrics' | 'takeOver'
     >,
     private readonly runtime: ImageServiceClient,
     private readonly calls: CallObserver,
@@ -63,6 +64,7 @@ export class ImageSocket {
         imageSocket: parseEndpoint(config.imageEndpoint).address,
         runtimeSocket: parseEndpoint(config.runtimeEndpoint).address,
         calls: this.calls,
+        onGivenUp: observeGivenUp(this.context),
       },
     );
     this.#endpoint = endpoint;

@@ -17,7 +17,7 @@ import {
   outboxFree,
 } from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
-import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
+import { busSettings, observeEventBus, observeGivenUp, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
 import type { GatewayConfig } from './config';
@@ -65,9 +65,16 @@ async function openSockets(
   running: Running,
 ): Promise<GatewaySockets> {
   const { app, config, log, takeOver } = context;
-  const sockets = new GatewaySockets(context, runtime, packages, metrics.calls, () => {
-    takeOver.lost(config.listen);
-  });
+  const sockets = new GatewaySockets(
+    context,
+    runtime,
+    packages,
+    metrics.calls,
+    () => {
+      takeOver.lost(config.listen);
+    },
+    observeGivenUp(context),
+  );
   running.sockets = sockets;
   if (config.takeOver) {
     checkEventBus({ ...busSettings(app, config), log });

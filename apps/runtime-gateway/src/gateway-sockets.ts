@@ -27,6 +27,8 @@ export class GatewaySockets {
     private readonly calls: CallObserver,
     /** Another process has taken over the main socket. */
     private readonly onReplaced: () => void,
+    /** A connection over which calls are forwarded did not move any more. */
+    private readonly onGivenUp: (address: string, reason: string) => void,
   ) {}
 
   stats(socket: SocketName): EndpointStats | undefined {
@@ -63,6 +65,7 @@ export class GatewaySockets {
         imageSocketSpeaksBoth: config.imageRouting,
         rules: { verboseAllowed: config.readonlyVerbose, events: config.readonlyEvents },
         calls: this.calls,
+        onGivenUp: this.onGivenUp,
       });
       log.info({ socket: this.#readonly.socketPath }, 'serving CRI, read-only');
     }
@@ -71,6 +74,7 @@ export class GatewaySockets {
       runtimeSocket,
       imageServiceSocket,
       calls: this.calls,
+      onGivenUp: this.onGivenUp,
       onLetGo: (reason, detail) =>
         log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
     });

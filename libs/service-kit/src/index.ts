@@ -79,6 +79,7 @@ export {
   type ObservedEventBus,
   type ObservedRuntime,
 } from './observe';
+export { observeGivenUp } from './observe-given-up';
 export {
   runService,
   type Drain,
