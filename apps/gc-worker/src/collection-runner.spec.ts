@@ -294,6 +294,7 @@ describe('due', () => {
     capacityBytes = 0;
     await runner().due('period', { signal });
     expect(lastData()).toMatchObject({
+      trigger: 'period',
       error: {
         code: 'invalid-disk-capacity',
         message: 'invalid capacity 0 on image filesystem',

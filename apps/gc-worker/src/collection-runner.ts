@@ -12,6 +12,7 @@ import { boundedText } from '@stowage/events';
 import { inSpan } from '@stowage/tracing';
 import {
   carryOut,
+  type CollectionOptions,
   type CollectionOutcome,
   type CollectionPorts,
   type FailedRemoval,
@@ -66,6 +67,8 @@ export interface CollectionRunnerParts {
 
 /** Why the worker looks whether there is something to collect. */
 export type CollectionCause = 'period' | 'mark-crossed' | 'still-over-mark';
+
+type CarryOutOptions = Pick<CollectionOptions, 'request' | 'periodic' | 'exact' | 'signal'>;
 
 interface PlannedNow {
   readonly plan: CollectionPlan;
@@ -242,7 +245,7 @@ export class CollectionRunner {
     // While the mark stays exceeded the worker looks often; it speaks only when there is something to remove.
     const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
     if (nothingToDo || nothingNew) return;
-    await this.carryOut(planned, { signal });
+    await this.carryOut(planned, { periodic: true, signal });
   }
 
   private planNow(
@@ -306,10 +309,7 @@ export class CollectionRunner {
     if (this.requests.size > rememberedPlans && oldest !== undefined) this.requests.delete(oldest);
   }
 
-  private carryOut(
-    planned: PlannedNow,
-    options: { request?: CollectionRequest; exact?: boolean; signal: AbortSignal },
-  ): Promise<CollectionOutcome> {
+  private carryOut(planned: PlannedNow, options: CarryOutOptions): Promise<CollectionOutcome> {
     const { planId, trigger } = planned.plan;
     const attributes = { 'stowage.gc.plan_id': planId, 'stowage.gc.trigger': trigger };
     return inSpan('gc.collection', { attributes }, async ({ set, failed }) => {
@@ -328,7 +328,7 @@ export class CollectionRunner {
 
   private async collect(
     { plan, policy }: PlannedNow,
-    options: { request?: CollectionRequest; exact?: boolean; signal: AbortSignal },
+    options: CarryOutOptions,
   ): Promise<CollectionOutcome> {
     const { meter, log } = this.parts;
     log.info(

@@ -97,8 +97,8 @@ describe('CriRuntime', () => {
     const containerFilesystems = [{ fsId: { mountpoint: '/b' } }, { fsId: { mountpoint: '' } }];
     const imageFsInfo = () => Promise.resolve({ imageFilesystems, containerFilesystems });
     expect(await runtime({ imageFsInfo }).mountpoints({ signal })).toEqual({
-      image: ['/a'],
-      container: ['/b'],
+      image: ['/a', ''],
+      container: ['/b', ''],
     });
   });
 

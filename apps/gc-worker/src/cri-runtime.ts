@@ -141,7 +141,7 @@ const maxSizeBytes = 2n ** 50n;
 const sizeOf = (bytes: bigint): number => (bytes < 0n || bytes > maxSizeBytes ? 0 : Number(bytes));
 
 const mountpointsOf = (filesystems: readonly FilesystemUsage[]): string[] =>
-  filesystems.map(({ fsId }) => fsId?.mountpoint ?? '').filter((mountpoint) => mountpoint !== '');
+  filesystems.map(({ fsId }) => fsId?.mountpoint ?? '');
 
 /**
  * Reference of the sandbox image in the verbose status of a runtime: `sandboxImage` of containerd 1, `pinnedImages.sandbox` of

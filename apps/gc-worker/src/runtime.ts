@@ -4,7 +4,7 @@ import type { ListedPod } from './known-containers';
 import type { ListedImage } from './records/apply-detection';
 import type { FileSystemRole } from './types';
 
-/** Mount points by what the runtime keeps there. */
+/** Mount points by what the runtime keeps there; empty where it names a file system and not where it is. */
 export type Mountpoints = Readonly<Record<FileSystemRole, readonly string[]>>;
 
 /** What the runtime says it holds. */
