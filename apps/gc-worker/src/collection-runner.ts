@@ -37,7 +37,7 @@ import type { PlanImage } from './types';
 
 export interface CollectionRunnerParts {
   readonly policy: CollectionPolicy;
-  readonly runtime: Pick<Runtime, 'listImages' | 'removeImage' | 'storedBytes'>;
+  readonly runtime: Pick<Runtime, 'listImages' | 'removeImage' | 'storedBytes' | 'writableLayers'>;
   readonly detector: Pick<
     ImageDetector,
     'detect' | 'protectionNow' | 'knownBytes' | 'lookAgainInMs'
@@ -363,9 +363,15 @@ export class CollectionRunner {
       const stored = await this.storedSince(now(), signal);
       const use = stored && (await disks.imageUse(stored.byMountpoint, { signal }));
       if (use === undefined) return outcome;
+      const imageBytes = detector.knownBytes();
+      const containerBytes = await this.containerBytes(use.storedBytes, imageBytes, signal);
+      if (containerBytes === undefined) return outcome;
       // The runtime's own account is of unpacked images and containers, images' sizes are (for containerd) of the packed content. Runtimes
       // that count a byte in both make it too low, never too high for that reason.
-      const leakedBytes = Math.max(0, use.usedBytes - use.storedBytes - detector.knownBytes());
+      const leakedBytes = Math.max(
+        0,
+        use.usedBytes - use.storedBytes - imageBytes - containerBytes,
+      );
       metrics.leaked(leakedBytes);
       log.warn(
         { planId: outcome.planId, expectedBytes, measuredBytes, leakedBytes },
@@ -376,6 +382,21 @@ export class CollectionRunner {
       log.debug({ reason: errorMessage(error) }, 'leaked bytes unknown');
       return outcome;
     }
+  }
+
+  /**
+   * What containers wrote, where the runtime's account does not hold it: CRI-O's is of a folder with metadata alone, which is much less than
+   * the images. Undefined where that is not told.
+   */
+  private async containerBytes(
+    storedBytes: number,
+    imageBytes: number,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    if (storedBytes >= imageBytes / 2) return 0;
+    const { runtime, disks } = this.parts;
+    const layers = await runtime.writableLayers({ signal });
+    return layers && (await disks.imageUse(layers, { signal }))?.storedBytes;
   }
 
   /**

@@ -19,7 +19,7 @@ export class CriRuntime implements Runtime {
   constructor(
     private readonly runtime: Pick<
       RuntimeServiceClient,
-      'listContainers' | 'listPodSandbox' | 'containerStatus' | 'status'
+      'listContainers' | 'listContainerStats' | 'listPodSandbox' | 'containerStatus' | 'status'
     >,
     private readonly image: Pick<
       ImageServiceClient,
@@ -123,6 +123,20 @@ export class CriRuntime implements Runtime {
       if (timestamp > 0n) takenAt = Math.min(takenAt, Number(timestamp / 1_000_000n));
     }
     return byMountpoint.size === 0 ? undefined : { byMountpoint, takenAt };
+  }
+
+  async writableLayers(options: {
+    signal: AbortSignal;
+  }): Promise<ReadonlyMap<string, number> | undefined> {
+    const { stats } = await this.runtime.listContainerStats({}, options);
+    const byMountpoint = new Map<string, number>();
+    for (const { writableLayer } of stats) {
+      const mountpoint = writableLayer?.fsId?.mountpoint ?? '';
+      if (writableLayer?.usedBytes === undefined || mountpoint === '') return undefined;
+      const known = byMountpoint.get(mountpoint) ?? 0;
+      byMountpoint.set(mountpoint, known + sizeOf(writableLayer.usedBytes.value));
+    }
+    return byMountpoint;
   }
 
   async removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void> {

@@ -22,6 +22,7 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
     policy: policy(),
     runtime: {
       storedBytes: () => Promise.resolve(undefined),
+      writableLayers: () => Promise.resolve(undefined),
       listImages: () => {
         lists += 1;
         return Promise.resolve(
