@@ -3,7 +3,7 @@ import { stat, statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { MeasuredFileSystem } from './disk-watch';
 
-/** What statfs(2) says; `frsize` since Node.js 25. */
+/** What statfs(2) says; `frsize` where Node.js tells it. */
 export interface StatFs {
   readonly bsize: bigint;
   readonly frsize?: bigint;
