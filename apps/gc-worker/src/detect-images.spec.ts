@@ -489,7 +489,7 @@ describe('containers that are not listed any more', () => {
     expect(worker.runtime.calls).not.toContain('listPods');
   });
 
-  it('are warned of once when they are more than those that are there', async () => {
+  it('are logged once when they are more than those that are there', async () => {
     const detector = worker.detector();
     await detector.detect({ signal });
     worker.runtime.containers = [];

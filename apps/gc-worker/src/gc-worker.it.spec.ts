@@ -509,6 +509,8 @@ describe('gc-worker on a real node', () => {
   test('keeps images by label and by namespace of the pods that used them', async () => {
     await startWorker({
       STOWAGE_EXEMPT_RULES: '[{"label":"org.example.keep=*"},{"namespace":"kube-*"}]',
+      // Nobody sees the pod removed.
+      STOWAGE_LOST_CONTAINER_WAIT: '1s',
     });
     const labelled = await stack.pushImage({
       name: 'team/labelled',

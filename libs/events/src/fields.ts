@@ -247,8 +247,8 @@ export const thresholdMark = {
 
 /** Why a collection was run. */
 export const collectionTrigger = openWord(
-  ['threshold', 'max-age', 'request', 'eviction'],
-  'Why the collection was run.',
+  ['threshold', 'max-age', 'request', 'eviction', 'period'],
+  'Why the collection was run; `period` is a periodic look that failed.',
 );
 
 /** Why an image was removed. */
