@@ -1,4 +1,5 @@
 import { eventFilter, parseEvent, type StowageEvent } from '@stowage/events';
+import { isHexIdentifier } from '@stowage/image-ref';
 import type { ImageHints } from './image-hints';
 import type { ImageRecordStore } from './records/record-store';
 
@@ -80,7 +81,8 @@ export class ImageEvents {
           this.used(imageId, at);
           const { durationMs, sizeBytes = null } = event.data;
           const facts = { durationMs, sizeBytes };
-          if (!store.pulled(imageId, facts)) hints.pulledBeforeDetection(imageId, facts);
+          if (!store.pulled(this.recordedId(imageId), facts))
+            hints.pulledBeforeDetection(imageId, facts);
         }
         break;
       }
@@ -109,14 +111,22 @@ export class ImageEvents {
   private used(imageId: string, at: number): void {
     const { hints, store, settleRemovals } = this.parts;
     settleRemovals();
-    if (!store.used(imageId, at)) hints.usedBeforeDetection(imageId, at);
+    if (!store.used(this.recordedId(imageId), at)) hints.usedBeforeDetection(imageId, at);
+  }
+
+  /** The id as the record of the image has it: CRI-O's list has ids without `sha256:`, others may write it. */
+  private recordedId(imageId: string): string {
+    const images = this.parts.store.images();
+    if (images.has(imageId)) return imageId;
+    const other = isHexIdentifier(imageId) ? `sha256:${imageId}` : imageId.replace(/^sha256:/, '');
+    return images.has(other) ? other : imageId;
   }
 
   /** An image that was detected or used after its removal is there again: its record stays. */
   private removed(imageId: string | undefined, at: number): void {
     const { store, settleRemovals } = this.parts;
     settleRemovals();
-    const record = imageId === undefined ? undefined : store.images().get(imageId);
+    const record = imageId === undefined ? undefined : store.images().get(this.recordedId(imageId));
     if (record === undefined) return;
     const lastSeen = Math.max(record.firstDetected ?? -Infinity, record.lastUsed ?? -Infinity);
     if (lastSeen <= at) store.forget([record.imageId]);

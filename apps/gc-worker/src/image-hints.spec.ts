@@ -31,6 +31,32 @@ describe('ImageHints', () => {
     expect([...hints.heldNames(now + minutes(5))]).toEqual([]);
   });
 
+  it('keeps what a pull or a hold names by tag and digest, in short, or by an id without sha256:', () => {
+    const digest = `sha256:${'d'.repeat(64)}`;
+    const id = `sha256:${'e'.repeat(64)}`;
+    const tool = image(id, {
+      repoTags: ['docker.io/library/nginx:1.25'],
+      repoDigests: [`registry.example/team/tool@${digest}`],
+    });
+    const references = [
+      `registry.example/team/tool:1.4@${digest}`,
+      'nginx:1.25',
+      'docker.io/nginx:1.25',
+      'e'.repeat(64),
+    ];
+    for (const reference of references) {
+      const pulling = new ImageHints(minutes(10));
+      pulling.pullStarted('p1', [reference], now);
+      expect(pulling.protections(tool, now)).toMatchObject([
+        { rule: 'pull-in-progress', reference },
+      ]);
+      const holding = new ImageHints(minutes(10));
+      holding.hold([reference], now + 1);
+      expect(holding.protections(tool, now)).toEqual([{ rule: 'held', until: now + 1 }]);
+      expect(holding.protections(app, now)).toEqual([]);
+    }
+  });
+
   it('tells the use of an image from before its detection once', () => {
     const hints = new ImageHints(minutes(10));
     hints.usedBeforeDetection('sha256:abc', now);
@@ -40,7 +66,7 @@ describe('ImageHints', () => {
 
   it('is bounded: the oldest hints go first', () => {
     const hints = new ImageHints(minutes(10), 2);
-    for (const id of ['one', 'two', 'three']) hints.hold([id], now + 1000);
-    expect([...hints.heldNames(now).keys()]).toEqual(['two', 'three']);
+    for (const id of ['sha256:1', 'sha256:2', 'sha256:3']) hints.hold([id], now + 1000);
+    expect([...hints.heldNames(now).keys()]).toEqual(['sha256:2', 'sha256:3']);
   });
 });

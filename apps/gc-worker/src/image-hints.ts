@@ -1,10 +1,12 @@
+import { imageKeys, referenceKey } from '@stowage/image-ref';
 import type { ListedImage } from './records/apply-detection';
 import type { Protection, PullFacts } from './types';
 
 interface PullInProgress {
   readonly reference: string;
   readonly since: number;
-  readonly names: readonly string[];
+  /** Keys of image-ref, by which references are compared. */
+  readonly keys: readonly string[];
 }
 
 /**
@@ -15,6 +17,7 @@ export class ImageHints {
   private readonly pulls = new Map<string, PullInProgress>();
   /** Pulls that ended of late: their start may be told once more, or after their end. */
   private readonly ended = new Map<string, true>();
+  /** By the keys of image-ref. */
   private readonly holds = new Map<string, number>();
   private readonly uses = new Map<string, number>();
   private readonly facts = new Map<string, PullFacts>();
@@ -28,7 +31,8 @@ export class ImageHints {
   pullStarted(pullId: string, names: readonly string[], since: number): void {
     if (this.ended.has(pullId)) return;
     bounded(this.pulls, this.maxEntries);
-    this.pulls.set(pullId, { reference: names[0] ?? pullId, since, names });
+    const keys = names.map(referenceKey);
+    this.pulls.set(pullId, { reference: names[0] ?? pullId, since, keys });
   }
 
   pullEnded(pullId: string): void {
@@ -39,39 +43,42 @@ export class ImageHints {
 
   /** Keeps images of these names until then; a later hold of the same name replaces an earlier end only upwards. */
   hold(names: readonly string[], until: number): void {
-    for (const name of names) {
-      const known = this.holds.get(name) ?? -Infinity;
+    for (const key of names.map(referenceKey)) {
+      const known = this.holds.get(key) ?? -Infinity;
       if (until <= known) continue;
       bounded(this.holds, this.maxEntries);
-      this.holds.set(name, until);
+      this.holds.set(key, until);
     }
   }
 
   /** Remembers the use of an image that has no record yet. */
   usedBeforeDetection(imageId: string, at: number): void {
-    const known = this.uses.get(imageId) ?? -Infinity;
+    const key = referenceKey(imageId);
+    const known = this.uses.get(key) ?? -Infinity;
     if (at <= known) return;
     bounded(this.uses, this.maxEntries);
-    this.uses.set(imageId, at);
+    this.uses.set(key, at);
   }
 
   /** The remembered use of an image that now has a record; it is told once. */
   takeUse(imageId: string): number | undefined {
-    const at = this.uses.get(imageId);
-    this.uses.delete(imageId);
+    const key = referenceKey(imageId);
+    const at = this.uses.get(key);
+    this.uses.delete(key);
     return at;
   }
 
   /** Remembers what the pull of an image took that has no record yet. */
   pulledBeforeDetection(imageId: string, pulled: PullFacts): void {
     bounded(this.facts, this.maxEntries);
-    this.facts.set(imageId, pulled);
+    this.facts.set(referenceKey(imageId), pulled);
   }
 
   /** The remembered pull of an image that now has a record; it is told once. */
   takePull(imageId: string): PullFacts | undefined {
-    const pulled = this.facts.get(imageId);
-    this.facts.delete(imageId);
+    const key = referenceKey(imageId);
+    const pulled = this.facts.get(key);
+    this.facts.delete(key);
     return pulled;
   }
 
@@ -89,20 +96,20 @@ export class ImageHints {
 
   /** Reasons to keep an image now. */
   protections(
-    { imageId, repoTags, repoDigests }: Pick<ListedImage, 'imageId' | 'repoTags' | 'repoDigests'>,
+    image: Pick<ListedImage, 'imageId' | 'repoTags' | 'repoDigests'>,
     now: number,
   ): Protection[] {
     if (this.pulls.size === 0 && this.holds.size === 0) return [];
-    const names = new Set([imageId, ...repoTags, ...repoDigests]);
+    const keys = imageKeys(image);
     const found: Protection[] = [];
     for (const [pullId, pull] of this.pulls) {
       if (now - pull.since > this.maxPullMs) {
         this.pulls.delete(pullId);
-      } else if (pull.names.some((name) => names.has(name))) {
+      } else if (pull.keys.some((key) => keys.has(key))) {
         found.push({ rule: 'pull-in-progress', reference: pull.reference, since: pull.since });
       }
     }
-    const until = Math.max(...[...names].map((name) => this.holds.get(name) ?? -Infinity));
+    const until = Math.max(...[...keys].map((key) => this.holds.get(key) ?? -Infinity));
     if (until > now) found.push({ rule: 'held', until });
     return found;
   }

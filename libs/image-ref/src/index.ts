@@ -1,3 +1,11 @@
+export {
+  idBeginning,
+  imageKeys,
+  namesImage,
+  referenceKey,
+  writtenNames,
+  type ListedNames,
+} from './compare-references';
 export { digestAlgorithms, parseDigest } from './digest';
 export { familiarMatch, familiarName, familiarString } from './familiar';
 export { isHexIdentifier } from './grammar';
