@@ -28,3 +28,4 @@ export type {
   ImageReference,
   ParseOptions,
 } from './types';
+export { withoutUserInfo } from './user-info';

@@ -1,7 +1,7 @@
 import { parseDigest } from './digest';
 import { hasUpperCase, isHexIdentifier } from './grammar';
 import { ImageReferenceError } from './image-reference-error';
-import { parseAs } from './parse-reference';
+import { parseAs, refuseUserInfo } from './parse-reference';
 import { referenceToString } from './print-reference';
 import { quote, shown } from './quote';
 import type { DigestReference, ImageReference, ParseOptions } from './types';
@@ -32,6 +32,7 @@ export function normalizeReference(reference: string, options: ParseOptions = {}
       '64 hexadecimal digits are an image id, not a name',
     );
   }
+  refuseUserInfo(reference);
   const { domain, remainder } = splitDockerDomain(reference);
   const tagAt = remainder.indexOf(':');
   const path = tagAt < 0 ? remainder : remainder.slice(0, tagAt);
