@@ -27,6 +27,10 @@ export type PullErrorClass = (typeof pullErrorClasses)[number];
  * does not exist or may require authorization" is a question of credentials first.
  */
 const byText: readonly (readonly [RegExp, PullErrorClass])[] = [
+  [
+    /failed to parse image reference|invalid reference format|invalid checksum digest (format|length)/i,
+    'invalid-reference',
+  ],
   [/no space left on device|disk quota exceeded/i, 'no-space'],
   [/^SignatureValidationFailed|signature (validation|verification) failed/i, 'signature-invalid'],
   [/unexpected commit (digest|size)|digest mismatch|did not match digest/i, 'digest-mismatch'],

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { RemoveImageRequest } from '@stowage/cri-proto';
 import { RemoveImage } from './remove-image';
 import type { RemovedImage } from './remove-image';
@@ -25,6 +26,23 @@ describe('RemoveImage', () => {
     expect((await remove('reg.io/app:1')).removed).toMatchObject({ image });
     expect(runtime.removed).toEqual(['reg.io/app:1']);
     expect(removed).toMatchObject([{ requestedReference: 'reg.io/app:1', image }]);
+  });
+
+  it('refuses user information without asking the runtime or repeating it', async () => {
+    const { runtime, failed, remove } = harness();
+    const error: unknown = await remove('https://user:hunter2@host/x').catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject({ code: 'INVALID_IMAGE_NAME', grpcStatus: 'INVALID_ARGUMENT' });
+    expect(inspect(error, { depth: 9 })).not.toMatch(/hunter2|user:/);
+    expect([runtime.removed, failed]).toEqual([[], []]);
+  });
+
+  it('says INVALID_ARGUMENT when the runtime cannot read the reference', async () => {
+    const { runtime, failed, remove } = harness();
+    runtime.removeError = new Error('parse "[::1]:1/x": invalid reference format');
+    await expect(remove('[::1]:1/x')).rejects.toMatchObject({ grpcStatus: 'INVALID_ARGUMENT' });
+    expect(failed).toEqual(['[::1]:1/x']);
   });
 
   it('succeeds for what is not there, and tells nothing', async () => {

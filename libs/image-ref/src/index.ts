@@ -14,6 +14,7 @@ export { ImageReferenceError, type ImageReferenceErrorCode } from './image-refer
 export { BadPatternError, matchPath } from './match-path';
 export {
   isDigestOnly,
+  isShortName,
   normalizeReference,
   parseAnyReference,
   parseCanonicalReference,

@@ -85,6 +85,16 @@ export function parseAnyReference(
   }
 }
 
+/**
+ * True for a name without a registry: `nginx`, `team/app:1`. Docker's rules make it one of Docker Hub; runtimes with search registries
+ * (CRI-O, Podman) have rules of their own, and by those upper case does not make a host.
+ */
+export function isShortName(reference: string): boolean {
+  const slash = reference.indexOf('/');
+  const first = reference.slice(0, Math.max(slash, 0));
+  return !(first === 'localhost' || first.includes('.') || first.includes(':'));
+}
+
 /** True for a reference that is a digest without a name. */
 export function isDigestOnly(
   reference: ImageReference | DigestReference,
