@@ -7,7 +7,7 @@ import { FakeRuntime } from './testing/fake-runtime';
 
 const signal = new AbortController().signal;
 
-function harness() {
+function harness({ isHub = true } = {}) {
   const runtime = new FakeRuntime();
   const present: PresentImage[] = [];
   const ended: string[] = [];
@@ -35,6 +35,7 @@ function harness() {
       backedOff: (pull) => backedOff.push(pull),
     },
     now: () => clock.ms,
+    shortNames: { isHub: () => Promise.resolve(isHub) },
   });
   const ensure = (request: EnsureRequest) => ensurer.ensure(request, { signal });
   return { runtime, present, ended, notes, backedOff, clock, holds, ensure };
@@ -61,17 +62,20 @@ describe('EnsureImage', () => {
   it.each([
     ['1a'.repeat(32), '1a'.repeat(32)],
     [`sha256:${'1a'.repeat(32)}`, `sha256:${'1a'.repeat(32)}`],
-  ])('takes an image by its id, which is then its reference: %s', async (id, given) => {
-    const { runtime, present, ensure } = harness();
-    runtime.add({ id, repoDigests: [`reg.io/app@sha256:${'d'.repeat(64)}`], size: 7n });
-    expect(await ensure({ image: given })).toMatchObject({ imageId: id, pulled: false });
-    expect(present).toMatchObject([
-      { requestedReference: given, reference: `sha256:${'1a'.repeat(32)}` },
-    ]);
-  });
+  ])(
+    'takes an image by its id as CRI-O writes it or not, which is then its reference: %s',
+    async (id, given) => {
+      const { runtime, present, ensure } = harness({ isHub: false });
+      runtime.add({ id, repoDigests: [`reg.io/app@sha256:${'d'.repeat(64)}`], size: 7n });
+      expect(await ensure({ image: given })).toMatchObject({ imageId: id, pulled: false });
+      expect(present).toMatchObject([
+        { requestedReference: given, reference: `sha256:${'1a'.repeat(32)}` },
+      ]);
+    },
+  );
 
-  it('refuses to pull an id without sha256:, in kubelet’s words', async () => {
-    const { runtime, ensure } = harness();
+  it.each([true, false])('pulls no id without sha256:, in kubelet’s words', async (isHub) => {
+    const { runtime, ensure } = harness({ isHub });
     const id = '1a'.repeat(32);
     for (const pullPolicy of ['IfNotPresent', 'Always'] as const) {
       await expect(ensure({ image: id, pullPolicy })).rejects.toMatchObject({
@@ -81,7 +85,7 @@ describe('EnsureImage', () => {
       });
     }
     await expect(ensure({ image: id, pullPolicy: 'Never' })).rejects.toMatchObject({
-      reason: 'ErrImageNeverPull',
+      reason: isHub ? 'InvalidImageName' : 'ErrImageNeverPull',
     });
     expect(runtime.pulls).toEqual([]);
   });

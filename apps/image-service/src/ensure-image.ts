@@ -414,9 +414,12 @@ export class EnsureImage {
   }
 }
 
-/** An image id stands for itself, with or without `sha256:`; anything else is a name. */
+/**
+ * An image id stands for itself; anything else is a name. Without `sha256:` it is an id over runtimes that write ids so, which are those with
+ * rules of their own for short names; over the others it is kubelet's error.
+ */
 function namesOf(image: string, isHubShort: boolean): ImageNames {
-  if (isHexIdentifier(image)) return { tagged: image, reference: `sha256:${image}` };
+  if (isHexIdentifier(image) && !isHubShort) return { tagged: image, reference: `sha256:${image}` };
   const names = imageNames(image, isHubShort);
   return image.startsWith('sha256:') && isHexIdentifier(image.slice(7))
     ? { ...names, reference: image }
