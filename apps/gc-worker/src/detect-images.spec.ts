@@ -312,6 +312,20 @@ describe('detect', () => {
     expect((await asKubelet.detect({ signal }))[0]?.protections).toBeUndefined();
   });
 
+  it('keeps the sandbox image that is configured with tag and digest, and listed without the tag', async () => {
+    const digest = `sha256:${'d'.repeat(64)}`;
+    worker.runtime.images = [
+      listed('pause', { repoTags: [], repoDigests: [`registry.k8s.io/pause@${digest}`] }),
+      listed('other'),
+    ];
+    worker.runtime.sandbox = `registry.k8s.io/pause:3.10@${digest}`;
+    const [pause, other] = await worker.detector().detect({ signal });
+    expect(pause?.protections).toEqual([
+      { rule: 'sandbox-image', reference: `registry.k8s.io/pause:3.10@${digest}` },
+    ]);
+    expect(other?.protections).toBeUndefined();
+  });
+
   it('works with a runtime that does not tell its sandbox image', async () => {
     worker.runtime.images = [listed('a')];
     expect((await worker.detector().detect({ signal }))[0]?.protections).toBeUndefined();

@@ -6,8 +6,12 @@ import type {
   OnApplicationShutdown,
   Provider,
 } from '@nestjs/common';
-import { connectImageService, criInstrumentation } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
+import {
+  connectImageService,
+  connectRuntimeService,
+  criInstrumentation,
+} from '@stowage/cri-client';
+import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
 import { isSocketServed } from '@stowage/cri-endpoint';
 import {
   checkEventBus,
@@ -43,6 +47,7 @@ import { keepPullRecords, openPullRecords } from './records/keep-pull-records';
 import type { ImagePullRecords } from './records/image-pull-records';
 import { RecordedPull } from './records/recorded-pull';
 import { RemoveImage } from './remove-image';
+import { ShortNames } from './short-names';
 import type { NodeCredentials } from './credentials';
 import {
   BUS,
@@ -58,6 +63,7 @@ import {
   RECORDS,
   REMOVE,
   RUNTIME,
+  SHORT_NAMES,
   SOCKET,
 } from './tokens';
 
@@ -117,6 +123,20 @@ function connectRuntime(context: Context): ImageServiceClient {
   });
   observeRuntime(context, client);
   return client;
+}
+
+/** Asks the runtime service for its name; the connection is made when the first short name comes. */
+function openShortNames({ config, log, signal }: Context, runtime: ImageRuntime): ShortNames {
+  let client: RuntimeServiceClient | undefined;
+  signal.addEventListener('abort', () => client?.close(), { once: true });
+  return new ShortNames({
+    availability: () => runtime.availability(),
+    version: (options) => {
+      client ??= connectRuntimeService({ endpoint: config.runtimeEndpoint });
+      return client.version({}, options);
+    },
+    log,
+  });
 }
 
 const providers: Provider[] = [
@@ -189,9 +209,10 @@ const providers: Provider[] = [
           ),
       }),
   },
+  { provide: SHORT_NAMES, inject: [CONTEXT, RUNTIME], useFactory: openShortNames },
   {
     provide: PULL,
-    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE, JOURNAL],
+    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE, JOURNAL, SHORT_NAMES],
     useFactory: (
       { config, signal }: Context,
       runtime: ImageRuntime,
@@ -200,11 +221,23 @@ const providers: Provider[] = [
       pulls: Pulls,
       queue: PullQueue,
       journal: OpenPullJournal,
+      shortNames: ShortNames,
     ) => {
       const progressed = (watched: Pull, progress: PullProgress) =>
         pull.progressed?.(watched, progress);
       const watch = openProgressWatch(config, runtime, progressed, signal);
-      return new PullImage(runtime, node, requestHash, pull, pulls, queue, watch, journal);
+      return new PullImage(
+        runtime,
+        node,
+        requestHash,
+        pull,
+        pulls,
+        queue,
+        watch,
+        journal,
+        undefined,
+        shortNames,
+      );
     },
   },
   {
@@ -215,14 +248,18 @@ const providers: Provider[] = [
   },
   {
     provide: ENSURE,
-    inject: [RUNTIME, PULL, NODE, LISTENERS, RECORDS],
+    inject: [RUNTIME, PULL, NODE, LISTENERS, RECORDS, SHORT_NAMES],
     useFactory: (
       runtime: ImageRuntime,
       puller: PullImage,
       node: NodeCredentials,
       { ensure: listener }: Required<ImageListeners>,
       records: Records,
-    ) => new EnsureImage({ runtime, puller, node, hashOf: requestHash, listener, records }),
+      shortNames: ShortNames,
+    ) => {
+      const common = { runtime, puller, node, hashOf: requestHash, listener };
+      return new EnsureImage({ ...common, records, shortNames });
+    },
   },
 ];
 

@@ -29,6 +29,10 @@ export type PullErrorClass = (typeof pullErrorClasses)[number];
  * says so with more than one status.
  */
 const beforeStatus: Rules = [
+  [
+    /failed to parse image reference|invalid reference format|invalid checksum digest (format|length)/i,
+    'invalid-reference',
+  ],
   [/no space left on device|disk quota exceeded/i, 'no-space'],
   // kubelet's words at the beginning of a text, which CRI-O uses.
   [/^SignatureValidationFailed/, 'signature-invalid'],

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { ImageFsInfoResponse } from '@stowage/cri-proto';
 import { imageStats } from './image-stats';
 import { imageStatus } from './image-status';
@@ -74,6 +75,25 @@ describe('queries', () => {
       totalStorageBytes: 38_000_030,
       imageFilesystems: [{ mountpoint: '/var/lib/containers/storage/overlay-images' }],
       containerFilesystems: [{ mountpoint: '/var/lib/containers/storage/overlay-containers' }],
+    });
+  });
+
+  it('repeat no user information, and say INVALID_ARGUMENT for what the runtime cannot read', async () => {
+    const asked = [
+      (image: string) => imageStatus(node(), image, options),
+      (image: string) => listImages(node(), { image }, options),
+    ];
+    for (const ask of asked) {
+      const error: unknown = await ask('https://user:hunter2@host/x').catch((e: unknown) => e);
+      expect(error).toMatchObject({ grpcStatus: 'INVALID_ARGUMENT' });
+      expect(inspect(error, { depth: 9 })).toContain('https://[redacted]@host/x');
+      expect(inspect(error, { depth: 9 })).not.toMatch(/hunter2|user:/);
+    }
+    const runtime = node();
+    runtime.statusError = new Error('parse "[::1]:1/x": invalid reference format');
+    await expect(imageStatus(runtime, '[::1]:1/x', options)).rejects.toMatchObject({
+      code: 'INVALID_IMAGE_NAME',
+      grpcStatus: 'INVALID_ARGUMENT',
     });
   });
 
