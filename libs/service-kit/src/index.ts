@@ -15,7 +15,7 @@ export type {
   CommandObservation,
   CommandSubscription,
 } from './commands/types';
-export { commonKeys, listenKey, withoutUserInfo } from './config/common-keys';
+export { commonKeys, listenKey } from './config/common-keys';
 export {
   booleanKey,
   byteSizeKey,
