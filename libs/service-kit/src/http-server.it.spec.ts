@@ -1,4 +1,6 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { eventually } from '@stowage/testing';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
@@ -68,6 +70,45 @@ describe('HTTP server', () => {
         await unix.close();
       }
     } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('serves on a unix socket that never had more rights than 0660, also with umask 0', async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'stowage-http-'));
+    const socketPath = path.join(folder, 'h.sock');
+    const looks = path.join(folder, 'looks');
+    // A process of its own, because this one makes the socket and is not interrupted in that.
+    const looking = spawn(process.execPath, [
+      '-e',
+      `const fs = require('fs');
+      const modes = new Set();
+      for (;;) {
+        const found = fs.statSync(${JSON.stringify(socketPath)}, { throwIfNoEntry: false });
+        const mode = found && (found.mode & 0o777).toString(8);
+        if (mode === undefined || modes.has(mode)) continue;
+        modes.add(mode);
+        fs.writeFileSync(${JSON.stringify(looks)}, [...modes].join(' '));
+      }`,
+    ]);
+    const umask = process.umask(0);
+    try {
+      await eventually(
+        async () => {
+          const unix = await serveHttp({ kind: 'unix', path: socketPath }, pages);
+          await unix.close();
+          return existsSync(looks);
+        },
+        { what: 'the other process to see the socket', intervalMs: 0 },
+      );
+      for (let round = 0; round < 200; round++) {
+        const unix = await serveHttp({ kind: 'unix', path: socketPath }, pages);
+        await unix.close();
+      }
+      expect(readFileSync(looks, 'utf8')).toBe('660');
+    } finally {
+      process.umask(umask);
+      looking.kill('SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     }
   });

@@ -1,4 +1,4 @@
-import { chmodSync, rmSync, statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import type { IncomingMessage, RequestOptions, ServerResponse } from 'node:http';
 import net from 'node:net';
@@ -52,10 +52,9 @@ export async function serveHttp(
           : new Error(problem, { cause: error }),
       );
     });
-    if (listen.kind === 'unix') server.listen(listen.path, resolve);
+    if (listen.kind === 'unix') listenPrivately(server, listen.path, resolve);
     else server.listen(listen.port, listen.host, resolve);
   });
-  if (listen.kind === 'unix') chmodSync(listen.path, 0o660);
   const bound = server.address();
   const address =
     typeof bound === 'object' && bound != null && listen.kind === 'tcp'
@@ -69,6 +68,16 @@ export async function serveHttp(
         server.closeAllConnections();
       }),
   };
+}
+
+/** Listens with mode 0660 from the first moment: the socket file is made before `listen` returns. */
+function listenPrivately(server: net.Server, path: string, listening: () => void): void {
+  const umask = process.umask(0o117);
+  try {
+    server.listen(path, listening);
+  } finally {
+    process.umask(umask);
+  }
 }
 
 const hostPort = (host: string, port: number) =>
