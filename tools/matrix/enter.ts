@@ -5,10 +5,10 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   rmdirSync,
 } from 'node:fs';
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { constants } from 'node:os';
 
@@ -135,7 +135,7 @@ function contain(
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) =>
-      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+      resolve(code ?? 128 + (signal == null ? 0 : constants.signals[signal])),
     );
   });
   return { ended, stop: (options) => stop(child, ended, options) };
@@ -147,7 +147,7 @@ async function stop(
   { graceMs = defaultGraceMs }: { graceMs?: number } = {},
 ): Promise<void> {
   const { pid } = child;
-  if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  if (pid === undefined || child.exitCode != null || child.signalCode != null) return;
   process.kill(-pid, 'SIGTERM');
   const kill = setTimeout(() => child.kill('SIGKILL'), graceMs);
   await ended;
@@ -163,14 +163,17 @@ function makeMountPoint(from: string, to: string): void {
 
 /**
  * Removes what a run that was killed has left outside its namespaces, which are gone with it: control groups of containers, and
- * the folders of test stacks. Call it when nothing runs in the root.
+ * temporary files. Call it when nothing runs in the root.
  */
 export function removeLeftovers(root: string): void {
-  for (const name of list(path.join(root, 'tmp'))) {
-    if (!name.startsWith('stowage-testing-')) continue;
-    const stacks = path.join(root, 'tmp', name);
-    for (const stack of list(stacks)) removeControlGroups(path.join(stacks, stack, 'state'));
-    rmSync(stacks, { recursive: true, force: true });
+  const temporary = path.join(root, 'tmp');
+  for (const name of list(temporary)) {
+    if (name.startsWith('stowage-testing-')) {
+      for (const stack of list(path.join(temporary, name))) {
+        removeControlGroups(path.join(temporary, name, stack, 'state'));
+      }
+    }
+    rmSync(path.join(temporary, name), { recursive: true, force: true });
   }
 }
 

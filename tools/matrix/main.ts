@@ -11,6 +11,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -18,7 +19,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@stowage/errors';
 import { nodeProgram, nodeProgramsOfTests, withLock } from '@stowage/testing';
-import programs from '../../libs/testing/src/programs.json';
+import { root as project, systemPrograms } from '../bootstrap.mjs';
 import { enter, removeLeftovers, type Bind, type Entered } from './enter';
 import { knownDifferences } from './known-differences';
 import { targets, type Target } from './names';
@@ -35,7 +36,6 @@ import {
 import { environment, makeDebianRoot, makeMachineRoot, ownPrograms, placeProgram } from './roots';
 import { resultsTable, testedVersions, withShortTable } from './table';
 
-const project = path.resolve(__dirname, '../..');
 const resultsFile = path.join(__dirname, 'results.json');
 const names = Object.keys(targets);
 
@@ -74,16 +74,18 @@ class StepFailedError extends Error {
 }
 
 /** The step that runs now, and whether a signal has asked for the end. */
-let current: Entered | undefined;
-let interruptedBy: NodeJS.Signals | undefined;
+const now: { step?: Entered; interruptedBy?: 'SIGINT' | 'SIGTERM' } = {};
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    if (interruptedBy !== undefined) return;
-    interruptedBy = signal;
+    if (now.interruptedBy !== undefined) return;
+    now.interruptedBy = signal;
     say(`${signal}: ending what runs, up to a minute ...`);
-    void current?.stop();
+    void now.step?.stop();
   });
 }
+const stopIfInterrupted = (): void => {
+  if (now.interruptedBy !== undefined) throw new StepFailedError('interrupted');
+};
 
 interface Options {
   dir: string;
@@ -107,23 +109,21 @@ async function run(
   log: string,
   start: () => Entered,
 ): Promise<number> {
-  if (interruptedBy !== undefined) throw new StepFailedError('interrupted');
+  stopIfInterrupted();
   const began = Date.now();
   process.stdout.write(`${place.name}: ${title} ... `);
-  const step = (current = start());
-  let isLate = false;
-  const limit = setTimeout(() => {
-    isLate = true;
-    void step.stop();
-  }, stepLimitMs);
+  const step = (now.step = start());
+  const limit = AbortSignal.timeout(stepLimitMs);
+  limit.addEventListener('abort', () => void step.stop());
   const code = await step.ended.finally(() => {
-    clearTimeout(limit);
-    current = undefined;
+    now.step = undefined;
     removeLeftovers(place.root);
   });
   say(`${code === 0 ? 'done' : `exit code ${code}, see ${log}`} (${seconds(began)} s)`);
-  if (interruptedBy !== undefined) throw new StepFailedError('interrupted');
-  if (isLate) throw new StepFailedError(`${title} was ended after ${stepLimitMs / 60_000} minutes`);
+  stopIfInterrupted();
+  if (limit.aborted) {
+    throw new StepFailedError(`${title} was ended after ${stepLimitMs / 60_000} minutes`);
+  }
   return code;
 }
 
@@ -167,7 +167,7 @@ async function makePlace(name: string, target: Target, options: Options): Promis
   removeLeftovers(root);
   const place: Place = { name, root, binds: [], log };
   if (target.kind === 'debian') {
-    const packages = [...new Set(Object.values(programs).flatMap((program) => program.packages))];
+    const packages = [...new Set(systemPrograms.flatMap((program) => program.packages))];
     const making = log('make');
     closeSync(openSync(making, 'w'));
     const { suite } = target;
@@ -210,20 +210,26 @@ async function placeWorkspace(place: Place, target: Target, commit: string): Pro
   const packages = path.join(folder, 'node_modules');
   if (target.kind === 'node' && !existsSync(packages)) {
     say(`${place.name}: copying npm packages`);
-    // The folder itself, also where node_modules is a link to it.
-    execFileSync('cp', ['-a', '--reflink=auto', path.join(project, 'node_modules/.'), packages]);
+    // With /. the folder itself, also where node_modules is a link to it.
+    const copy = path.join(place.root, 'copying');
+    rmSync(copy, { recursive: true, force: true });
+    execFileSync('cp', ['-a', '--reflink=auto', path.join(project, 'node_modules/.'), copy]);
+    renameSync(copy, packages);
   }
   const install = "import('./tools/bootstrap.mjs').then((tools) => tools.ensurePackages())";
   const { code, output } = await inside(place, 'npm packages', ['node', '-e', install], 'machine');
   if (code !== 0) throw new StepFailedError(output.trimEnd().split('\n').slice(-20).join('\n'));
   // Tests fetch these where they are missing, which has no way out of a root.
   const cache = 'node_modules/.cache/stowage-node';
-  for (const version of nodeProgramsOfTests) await nodeProgram(version);
-  rmSync(path.join(folder, cache), { recursive: true, force: true });
   mkdirSync(path.join(folder, cache), { recursive: true });
   for (const version of nodeProgramsOfTests) {
-    const name = `node-linux-${process.arch}-${version}`;
-    execFileSync('cp', ['-a', path.join(project, cache, name), path.join(folder, cache, name)]);
+    await nodeProgram(version);
+    const program = path.join(cache, `node-linux-${process.arch}-${version}`);
+    if (existsSync(path.join(folder, program))) continue;
+    const copy = path.join(folder, cache, 'copying');
+    rmSync(copy, { recursive: true, force: true });
+    execFileSync('cp', ['-a', path.join(project, program), copy]);
+    renameSync(copy, path.join(folder, program));
   }
 }
 
@@ -294,7 +300,7 @@ async function runAll(
   const problems: string[] = [];
   const isWhole = options.only.length === 0;
   for (const name of wanted) {
-    if (interruptedBy !== undefined) break;
+    if (now.interruptedBy !== undefined) break;
     if (isWhole && !again && isDone(name, commit, readResults())) {
       say(`${name}: has passed for ${commit.slice(0, 12)}; --again runs it again`);
       continue;
@@ -316,7 +322,7 @@ async function runAll(
   }
   if (isWhole) say(`\n${resultsTable(readResults())}`);
   for (const problem of problems) say(problem);
-  if (interruptedBy !== undefined) return interruptedBy === 'SIGINT' ? 130 : 143;
+  if (now.interruptedBy !== undefined) return now.interruptedBy === 'SIGINT' ? 130 : 143;
   return problems.length > 0 ? 1 : 0;
 }
 

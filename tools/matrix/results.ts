@@ -42,7 +42,7 @@ export interface TestRun {
 /** Reads the output of tools/test.mjs; undefined when it does not end with its totals, so was broken off. */
 export function readTestRun(output: string): TestRun | undefined {
   const totals = /\n(\d+) passed, (\d+) failed\s*$/.exec(output);
-  if (totals === null) return undefined;
+  if (totals == null) return undefined;
   const failures = [...output.matchAll(/^ {2}failed: (.+)$/gm)].map(([, test = '']) => test);
   return { passed: Number(totals[1]), failed: Number(totals[2]), failures };
 }
