@@ -187,7 +187,14 @@ function rememberedHints(
       log.warn(hint, 'hints of events are refused');
     },
   });
-  for (const [name, until] of store.holds()) hints.hold([name], until, now());
+  const stored = [...store.holds()];
+  const held = new Map(stored.flatMap(([name, until]) => [...hints.hold([name], until, now())]));
+  // Names of holds that have passed meanwhile, and those that an earlier version wrote as they were given.
+  const others = stored.flatMap(([name]) => (held.has(name) ? [] : [name]));
+  if (others.length > 0) {
+    store.dropHolds(others);
+    store.setHolds(held);
+  }
   return hints;
 }
 

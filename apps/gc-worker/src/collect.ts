@@ -110,7 +110,8 @@ interface Attempt {
 
 export interface CollectionOutcome {
   readonly planId: string;
-  readonly trigger: CollectionPlan['trigger'];
+  /** The plan's; `period` where the plan had nothing to do and nobody asked: then the periodic look failed. */
+  readonly trigger: Exclude<CollectionPlan['trigger'], 'none'> | 'period';
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
   readonly durationMs: number;
@@ -147,6 +148,8 @@ export interface CollectionOutcome {
 export interface CollectionOptions {
   readonly policy: CollectionPolicy;
   readonly request?: CollectionRequest;
+  /** Nobody asked: a periodic look, or a mark. */
+  readonly periodic?: boolean;
   /** Remove exactly what the plan says: no early stop and no images beyond it. */
   readonly exact?: boolean;
   readonly meter: FreedMeterLimits;
@@ -567,6 +570,11 @@ class Collection {
     return measured == null ? this.freedBySize : Math.max(measured, 0);
   }
 
+  private trigger(): CollectionOutcome['trigger'] {
+    if (this.plan.trigger !== 'none') return this.plan.trigger;
+    return this.options.periodic === true ? 'period' : 'request';
+  }
+
   outcome(): CollectionOutcome {
     const images = this.plan.images.map((image) => this.verdictOn(image));
     const keptByReason: Record<string, number> = {};
@@ -579,7 +587,7 @@ class Collection {
     const afterwards = after.find(({ mountpoint }) => mountpoint === before?.mountpoint);
     return {
       planId: this.plan.planId,
-      trigger: this.plan.trigger,
+      trigger: this.trigger(),
       startedAt: this.startedAt,
       durationMs: this.ports.elapsedMs() - this.startedMs,
       ...(this.askedBytes === undefined ? {} : { askedBytes: this.askedBytes }),

@@ -158,6 +158,22 @@ describe('what came free', () => {
     expect(collections.lastOutcome()).not.toHaveProperty('leakedBytes');
   });
 
+  it.each([
+    ['what containers wrote is accounted for', new Map([['/images', 400]]), 250],
+    ['nothing is said of leaks where that is not told', undefined, undefined],
+    ['nothing is said of leaks where that fails', new Error('not implemented'), undefined],
+  ])('where the runtime’s account is of its metadata alone: %s', async (_, layers, leakedBytes) => {
+    const collections = runner({}, 1000, { freesNothing: true, usedBytes: 1000 });
+    await withImages(collections, 'a', 'b', 'c', 'd');
+    worker.runtime.images = [...worker.runtime.images, listed('used', { sizeBytes: 300 })];
+    worker.runtime.containers = [container('c1', 'used')];
+    worker.runtime.stored = stores(50);
+    worker.runtime.layers = layers;
+    usedPercent = 95;
+    await collections.due('mark-crossed', { signal });
+    expect(collections.lastOutcome()?.leakedBytes).toBe(leakedBytes);
+  });
+
   it('is as expected: nobody looks for leaks; the removal is remembered for regret', async () => {
     const collections = runner();
     await withImages(collections, 'a', 'b');
@@ -294,6 +310,7 @@ describe('due', () => {
     capacityBytes = 0;
     await runner().due('period', { signal });
     expect(lastData()).toMatchObject({
+      trigger: 'period',
       error: {
         code: 'invalid-disk-capacity',
         message: 'invalid capacity 0 on image filesystem',

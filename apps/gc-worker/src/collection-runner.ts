@@ -12,6 +12,7 @@ import { boundedText } from '@stowage/events';
 import { inSpan } from '@stowage/tracing';
 import {
   carryOut,
+  type CollectionOptions,
   type CollectionOutcome,
   type CollectionPorts,
   type FailedRemoval,
@@ -36,7 +37,7 @@ import type { PlanImage } from './types';
 
 export interface CollectionRunnerParts {
   readonly policy: CollectionPolicy;
-  readonly runtime: Pick<Runtime, 'listImages' | 'removeImage' | 'storedBytes'>;
+  readonly runtime: Pick<Runtime, 'listImages' | 'removeImage' | 'storedBytes' | 'writableLayers'>;
   readonly detector: Pick<
     ImageDetector,
     'detect' | 'protectionNow' | 'knownBytes' | 'lookAgainInMs'
@@ -66,6 +67,8 @@ export interface CollectionRunnerParts {
 
 /** Why the worker looks whether there is something to collect. */
 export type CollectionCause = 'period' | 'mark-crossed' | 'still-over-mark';
+
+type CarryOutOptions = Pick<CollectionOptions, 'request' | 'periodic' | 'exact' | 'signal'>;
 
 interface PlannedNow {
   readonly plan: CollectionPlan;
@@ -242,7 +245,7 @@ export class CollectionRunner {
     // While the mark stays exceeded the worker looks often; it speaks only when there is something to remove.
     const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
     if (nothingToDo || nothingNew) return;
-    await this.carryOut(planned, { signal });
+    await this.carryOut(planned, { periodic: true, signal });
   }
 
   private planNow(
@@ -306,10 +309,7 @@ export class CollectionRunner {
     if (this.requests.size > rememberedPlans && oldest !== undefined) this.requests.delete(oldest);
   }
 
-  private carryOut(
-    planned: PlannedNow,
-    options: { request?: CollectionRequest; exact?: boolean; signal: AbortSignal },
-  ): Promise<CollectionOutcome> {
+  private carryOut(planned: PlannedNow, options: CarryOutOptions): Promise<CollectionOutcome> {
     const { planId, trigger } = planned.plan;
     const attributes = { 'stowage.gc.plan_id': planId, 'stowage.gc.trigger': trigger };
     return inSpan('gc.collection', { attributes }, async ({ set, failed }) => {
@@ -328,7 +328,7 @@ export class CollectionRunner {
 
   private async collect(
     { plan, policy }: PlannedNow,
-    options: { request?: CollectionRequest; exact?: boolean; signal: AbortSignal },
+    options: CarryOutOptions,
   ): Promise<CollectionOutcome> {
     const { meter, log } = this.parts;
     log.info(
@@ -363,9 +363,15 @@ export class CollectionRunner {
       const stored = await this.storedSince(now(), signal);
       const use = stored && (await disks.imageUse(stored.byMountpoint, { signal }));
       if (use === undefined) return outcome;
+      const imageBytes = detector.knownBytes();
+      const containerBytes = await this.containerBytes(use.storedBytes, imageBytes, signal);
+      if (containerBytes === undefined) return outcome;
       // The runtime's own account is of unpacked images and containers, images' sizes are (for containerd) of the packed content. Runtimes
       // that count a byte in both make it too low, never too high for that reason.
-      const leakedBytes = Math.max(0, use.usedBytes - use.storedBytes - detector.knownBytes());
+      const leakedBytes = Math.max(
+        0,
+        use.usedBytes - use.storedBytes - imageBytes - containerBytes,
+      );
       metrics.leaked(leakedBytes);
       log.warn(
         { planId: outcome.planId, expectedBytes, measuredBytes, leakedBytes },
@@ -376,6 +382,21 @@ export class CollectionRunner {
       log.debug({ reason: errorMessage(error) }, 'leaked bytes unknown');
       return outcome;
     }
+  }
+
+  /**
+   * What containers wrote, where the runtime's account does not hold it: CRI-O's is of a folder with metadata alone, which is much less than
+   * the images. Undefined where that is not told.
+   */
+  private async containerBytes(
+    storedBytes: number,
+    imageBytes: number,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    if (storedBytes >= imageBytes / 2) return 0;
+    const { runtime, disks } = this.parts;
+    const layers = await runtime.writableLayers({ signal });
+    return layers && (await disks.imageUse(layers, { signal }))?.storedBytes;
   }
 
   /**

@@ -42,7 +42,7 @@ function message<N extends EventName>(name: N, data: EventData<N>, at = worker.c
   const attributes = {
     id: '01KAJB5V1B3D5F7H9K1N3Q5S7V',
     node: 'node-a',
-    app: name === 'ContainerCreated' ? 'runtime-gateway' : 'image-service',
+    app: name.startsWith('Container') ? 'runtime-gateway' : 'image-service',
     sequence: 1,
     subject: 's',
     time: new Date(at),
@@ -409,5 +409,72 @@ describe('ContainerCreated', () => {
     worker.clock += minutes(1);
     expect(await plan()).toBe('remove: threshold');
     expect(lastUsed()).toBe(at);
+  });
+});
+
+describe('ContainerCreationStarted of runtime-gateway', () => {
+  const asked = (at?: number) =>
+    message(
+      'ContainerCreationStarted',
+      { podSandboxId: 's1', name: 'web', attempt: 0, image: { reference }, observedBy: 'call' },
+      at,
+    );
+
+  it('late, longer than a creation may take: keeps nothing', async () => {
+    receive(asked(worker.clock - minutes(2)));
+    expect(await plan()).toBe('remove: threshold');
+  });
+
+  it('late: the time that a creation may take runs from when it was asked for', async () => {
+    receive(asked(worker.clock - minutes(1)));
+    expect(await plan()).toBe('keep: container-creating');
+    worker.clock += minutes(1);
+    expect(await plan()).toBe('remove: threshold');
+  });
+
+  it('twice: the same as once', async () => {
+    receive(asked(), asked());
+    expect(await plan()).toBe('keep: container-creating');
+    worker.clock += minutes(2);
+    expect(await plan()).toBe('remove: threshold');
+  });
+
+  it('lost: the image goes unless the runtime lists the container', async () => {
+    expect(await plan()).toBe('remove: threshold');
+    worker.runtime.containers = [container('c1', imageId)];
+    expect(await plan()).toBe('keep: in-use');
+  });
+});
+
+describe('ContainerRemoved of runtime-gateway', () => {
+  const removed = () =>
+    message('ContainerRemoved', { containerId: 'c1', podSandboxId: 's1', observedBy: 'call' });
+
+  beforeEach(async () => {
+    worker.runtime.containers = [container('c1', imageId)];
+    await plan();
+  });
+
+  it('late: the container counts until it comes', async () => {
+    worker.runtime.containers = [];
+    expect(await plan()).toBe('keep: in-use');
+    worker.clock += 1;
+    receive(removed());
+    expect(await plan()).toBe('remove: threshold');
+  });
+
+  it('twice, or while the runtime lists the container: what the list says counts', async () => {
+    receive(removed(), removed());
+    expect(await plan()).toBe('keep: in-use');
+    worker.clock += 1;
+    worker.runtime.containers = [];
+    expect(await plan()).toBe('remove: threshold');
+  });
+
+  it('lost: the container counts for a while after it is not listed any more', async () => {
+    worker.runtime.containers = [];
+    expect(await plan()).toBe('keep: in-use');
+    worker.clock += 30_000;
+    expect(await plan()).toBe('remove: threshold');
   });
 });

@@ -97,8 +97,8 @@ describe('CriRuntime', () => {
     const containerFilesystems = [{ fsId: { mountpoint: '/b' } }, { fsId: { mountpoint: '' } }];
     const imageFsInfo = () => Promise.resolve({ imageFilesystems, containerFilesystems });
     expect(await runtime({ imageFsInfo }).mountpoints({ signal })).toEqual({
-      image: ['/a'],
-      container: ['/b'],
+      image: ['/a', ''],
+      container: ['/b', ''],
     });
   });
 
@@ -121,6 +121,55 @@ describe('CriRuntime', () => {
     const imageFsInfo = () =>
       Promise.resolve({ imageFilesystems: images, containerFilesystems: containers });
     expect(await runtime({ imageFsInfo }).storedBytes({ signal })).toEqual(expected);
+  });
+
+  it('says what containers wrote, by mount point, and nothing where a part is not told', async () => {
+    const stats = [store('/a', 5), store('/b', 7), store('/a', 1)].map((writableLayer) => ({
+      writableLayer,
+    }));
+    const of = (list: object[]) =>
+      runtime({ listContainerStats: () => Promise.resolve({ stats: list }) }).writableLayers({
+        signal,
+      });
+    expect(await of(stats)).toEqual(new Map(Object.entries({ '/a': 6, '/b': 7 })));
+    expect(await of([...stats, { writableLayer: undefined }])).toBeUndefined();
+    expect(await of([...stats, { writableLayer: store('/a') }])).toBeUndefined();
+    expect(await of([])).toEqual(new Map());
+  });
+
+  it('takes an image without an id for none, and a size that cannot be one for nothing', async () => {
+    const images = [
+      { id: '', repoTags: ['x:1'], repoDigests: [], size: 5n },
+      { id: 'minus-one', repoTags: [], repoDigests: [], size: 2n ** 64n - 1n },
+      { id: 'large', repoTags: [], repoDigests: [], size: 2n ** 50n },
+    ];
+    const listImages = () => Promise.resolve({ images });
+    const listed = await runtime({ listImages }).listImages({ signal });
+    expect(listed.map(({ imageId, sizeBytes }) => [imageId, sizeBytes])).toEqual([
+      ['minus-one', 0],
+      ['large', 2 ** 50],
+    ]);
+  });
+
+  it('takes pods with their state', async () => {
+    const items = [
+      { metadata: { namespace: 'shop', name: 'cart-0' }, state: 0 },
+      { metadata: undefined, state: 1 },
+    ];
+    const listPodSandbox = () => Promise.resolve({ items });
+    expect(await runtime({ listPodSandbox }).listPods({ signal })).toEqual([
+      { podNamespace: 'shop', podName: 'cart-0', isReady: true },
+      { isReady: false },
+    ]);
+  });
+
+  it('takes the removal of an image that is not there for done, and no other failure', async () => {
+    const failing = (status: 'NOT_FOUND' | 'UNKNOWN') =>
+      runtime({
+        removeImage: () => Promise.reject(new CriError('RemoveImage', status, 'no')),
+      }).removeImage('sha256:a', { signal });
+    await expect(failing('NOT_FOUND')).resolves.toBeUndefined();
+    await expect(failing('UNKNOWN')).rejects.toThrow('no');
   });
 
   it('removes by image id', async () => {

@@ -19,7 +19,7 @@ export class CriRuntime implements Runtime {
   constructor(
     private readonly runtime: Pick<
       RuntimeServiceClient,
-      'listContainers' | 'listPodSandbox' | 'containerStatus' | 'status'
+      'listContainers' | 'listContainerStats' | 'listPodSandbox' | 'containerStatus' | 'status'
     >,
     private readonly image: Pick<
       ImageServiceClient,
@@ -125,6 +125,20 @@ export class CriRuntime implements Runtime {
     return byMountpoint.size === 0 ? undefined : { byMountpoint, takenAt };
   }
 
+  async writableLayers(options: {
+    signal: AbortSignal;
+  }): Promise<ReadonlyMap<string, number> | undefined> {
+    const { stats } = await this.runtime.listContainerStats({}, options);
+    const byMountpoint = new Map<string, number>();
+    for (const { writableLayer } of stats) {
+      const mountpoint = writableLayer?.fsId?.mountpoint ?? '';
+      if (writableLayer?.usedBytes === undefined || mountpoint === '') return undefined;
+      const known = byMountpoint.get(mountpoint) ?? 0;
+      byMountpoint.set(mountpoint, known + sizeOf(writableLayer.usedBytes.value));
+    }
+    return byMountpoint;
+  }
+
   async removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void> {
     try {
       await this.image.removeImage({ image: { image: imageId } }, options);
@@ -141,7 +155,7 @@ const maxSizeBytes = 2n ** 50n;
 const sizeOf = (bytes: bigint): number => (bytes < 0n || bytes > maxSizeBytes ? 0 : Number(bytes));
 
 const mountpointsOf = (filesystems: readonly FilesystemUsage[]): string[] =>
-  filesystems.map(({ fsId }) => fsId?.mountpoint ?? '').filter((mountpoint) => mountpoint !== '');
+  filesystems.map(({ fsId }) => fsId?.mountpoint ?? '');
 
 /**
  * Reference of the sandbox image in the verbose status of a runtime: `sandboxImage` of containerd 1, `pinnedImages.sandbox` of

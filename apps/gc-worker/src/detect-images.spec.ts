@@ -312,6 +312,20 @@ describe('detect', () => {
     expect((await asKubelet.detect({ signal }))[0]?.protections).toBeUndefined();
   });
 
+  it('keeps the sandbox image that is configured with tag and digest, and listed without the tag', async () => {
+    const digest = `sha256:${'d'.repeat(64)}`;
+    worker.runtime.images = [
+      listed('pause', { repoTags: [], repoDigests: [`registry.k8s.io/pause@${digest}`] }),
+      listed('other'),
+    ];
+    worker.runtime.sandbox = `registry.k8s.io/pause:3.10@${digest}`;
+    const [pause, other] = await worker.detector().detect({ signal });
+    expect(pause?.protections).toEqual([
+      { rule: 'sandbox-image', reference: `registry.k8s.io/pause:3.10@${digest}` },
+    ]);
+    expect(other?.protections).toBeUndefined();
+  });
+
   it('works with a runtime that does not tell its sandbox image', async () => {
     worker.runtime.images = [listed('a')];
     expect((await worker.detector().detect({ signal }))[0]?.protections).toBeUndefined();
@@ -489,7 +503,7 @@ describe('containers that are not listed any more', () => {
     expect(worker.runtime.calls).not.toContain('listPods');
   });
 
-  it('are warned of once when they are more than those that are there', async () => {
+  it('are logged once when they are more than those that are there', async () => {
     const detector = worker.detector();
     await detector.detect({ signal });
     worker.runtime.containers = [];

@@ -296,18 +296,16 @@ export class ImageDetector {
     });
   }
 
-  /** Says so once when more containers are missing than are listed, and once when they are back or believed to be gone. */
+  /** Logs once that more containers are missing than are listed. */
   private tellMissing(missing: ReadonlySet<string>, listed: number): void {
-    const before = this.missingContainers.size;
+    const isNews = missing.size > listed && this.missingContainers.size <= listed;
     this.missingContainers = missing;
-    const { log, lostContainerWaitMs } = this.parts;
-    const facts = { missing: missing.size, listed };
-    if (missing.size > 0 && before === 0) {
-      const text = 'the runtime does not list containers any more that nobody saw removed';
-      const fields = { ...facts, keptForMs: lostContainerWaitMs };
-      if (missing.size > listed) log.warn(fields, `${text}: their images stay for now`);
-      else log.debug(fields, text);
-    }
+    if (!isNews) return;
+    const { log, lostContainerWaitMs: keptForMs } = this.parts;
+    log.info(
+      { missing: missing.size, listed, keptForMs },
+      'the runtime does not list containers any more that nobody saw removed: their images stay for now',
+    );
   }
 
   private usersOf(

@@ -251,6 +251,44 @@ describe('read', () => {
     expect(await watch().read({ signal })).toHaveLength(1);
   });
 
+  it.each([
+    [
+      'the only one without a mount point',
+      [''],
+      'the runtime does not say where its image file systems are: it names an image file system without a mount point',
+    ],
+    [
+      'none at all',
+      [],
+      'the runtime does not say where its image file systems are: imageFs information is unavailable',
+    ],
+  ])('says that a runtime names no image file system: %s', async (_, fileSystems, text) => {
+    worker.runtime.fileSystems = fileSystems;
+    const disks = watch();
+    await expect(disks.poll({ signal })).rejects.toThrow();
+    expect(problem).toBe(text);
+    worker.runtime.fileSystems = ['/images'];
+    await disks.poll({ signal });
+    expect(problem).toBeUndefined();
+  });
+
+  it('says that one of several has no mount point, and that one has no capacity, and watches the others', async () => {
+    worker.runtime.fileSystems = ['', '/images', '/empty'];
+    measured = { '/images': {}, '/empty': { capacityBytes: 0 } };
+    const disks = watch();
+    const { disks: watched } = await disks.poll({ signal });
+    expect(watched.map(({ mountpoint }) => mountpoint)).toEqual(['/images']);
+    expect(problem).toBe(
+      'the runtime names no mount point of its image file system, so its marks are not watched; ' +
+        'image file system /empty has a capacity of 0 bytes, so its marks are not watched',
+    );
+    measured = { '/images': {}, '/empty': {} };
+    worker.runtime.fileSystems = ['/images', '/empty', '/empty'];
+    disks.forgetMountpoints();
+    expect((await disks.poll({ signal })).disks).toHaveLength(2);
+    expect(problem).toBeUndefined();
+  });
+
   it('says which file system it cannot see and how to change that, and takes it back', async () => {
     measured = {};
     const disks = watch();

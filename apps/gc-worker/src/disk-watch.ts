@@ -55,6 +55,8 @@ export interface DiskPoll {
   readonly trends: ReadonlyMap<string, Trends>;
 }
 
+const roles = ['image', 'container'] as const satisfies FileSystemRole[];
+
 /** How long the runtime's list of file systems is believed. */
 const mountpointsMaxAgeMs = 60_000;
 
@@ -68,6 +70,11 @@ export class DiskWatch {
   private lastTrends: ReadonlyMap<string, Trends> = new Map();
   /** What could not be measured at the last look. */
   private readonly invisible: Record<FileSystemRole, readonly string[]> = {
+    image: [],
+    container: [],
+  };
+  /** Why other marks were not watched at the last look. */
+  private readonly problems: Record<FileSystemRole, readonly string[]> = {
     image: [],
     container: [],
   };
@@ -104,6 +111,7 @@ export class DiskWatch {
   ): Promise<{ usedBytes: number; storedBytes: number } | undefined> {
     const usedByDevice = new Map<string, number>();
     for (const mountpoint of (await this.findMountpoints(signal)).image) {
+      if (mountpoint === '') continue;
       const { device, usedBytes } = await this.measureVisible(mountpoint);
       if (usedBytes === undefined) return undefined;
       usedByDevice.set(device, usedBytes);
@@ -214,27 +222,47 @@ export class DiskWatch {
   }
 
   private async measured(
-    roles: readonly FileSystemRole[],
+    ofRoles: readonly FileSystemRole[],
     { signal }: { signal: AbortSignal },
   ): Promise<FileSystemReading[]> {
-    const mountpoints = await this.findMountpoints(signal);
+    let mountpoints: Mountpoints;
+    try {
+      mountpoints = await this.findMountpoints(signal);
+    } catch (error) {
+      const reason = `the runtime does not say where its image file systems are: ${errorMessage(error)}`;
+      if (!signal.aborted) this.parts.health(reason);
+      throw error;
+    }
     const readings: FileSystemReading[] = [];
     const devices = new Set<string>();
-    for (const role of roles) {
+    for (const role of ofRoles) {
       const invisible: string[] = [];
+      const problems: string[] = [];
       for (const mountpoint of mountpoints[role]) {
+        if (mountpoint === '') {
+          problems.push(
+            `the runtime names no mount point of its ${role} file system, so its marks are not watched`,
+          );
+          continue;
+        }
         try {
           const { device, ...reading } = await this.measureVisible(mountpoint);
           if (devices.has(device)) continue;
           devices.add(device);
           readings.push({ mountpoint, role, ...reading });
+          if ((reading.capacityBytes ?? 0) === 0) {
+            problems.push(
+              `${role} file system ${mountpoint} has a capacity of 0 bytes, so its marks are not watched`,
+            );
+          }
         } catch (error) {
           invisible.push(`${mountpoint} (${errorMessage(error)})`);
         }
       }
       this.invisible[role] = invisible;
+      this.problems[role] = problems;
     }
-    this.reportVisibility();
+    this.reportProblems();
     return readings;
   }
 
@@ -247,6 +275,9 @@ export class DiskWatch {
     try {
       const { image, container } = await runtime.mountpoints({ signal });
       if (image.length === 0) throw new Error('imageFs information is unavailable');
+      if (image.every((path) => path === '')) {
+        throw new Error('it names an image file system without a mount point');
+      }
       this.mountpoints =
         policy.differences.imageFileSystems === 'first'
           ? { image: image.slice(0, 1), container: [] }
@@ -267,15 +298,17 @@ export class DiskWatch {
     return measure(hostRoot === '' ? mountpoint : `${hostRoot}${mountpoint}`);
   }
 
-  private reportVisibility(): void {
-    const invisible = (['image', 'container'] as const)
+  private reportProblems(): void {
+    const invisible = roles
       .filter((role) => this.invisible[role].length > 0)
       .map((role) => `${role} file system ${this.invisible[role].join(', ')}`);
-    this.parts.health(
-      invisible.length === 0
-        ? undefined
-        : `${invisible.join(' and ')} cannot be measured from this process, so its marks are not watched: ` +
-            'mount it here at the same path, or below hostRoot (STOWAGE_HOST_ROOT)',
-    );
+    const problems = roles.flatMap((role) => this.problems[role]);
+    if (invisible.length > 0) {
+      problems.unshift(
+        `${invisible.join(' and ')} cannot be measured from this process, so its marks are not watched: ` +
+          'mount it here at the same path, or below hostRoot (STOWAGE_HOST_ROOT)',
+      );
+    }
+    this.parts.health(problems.length === 0 ? undefined : problems.join('; '));
   }
 }

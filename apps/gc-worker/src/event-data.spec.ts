@@ -152,7 +152,7 @@ describe('event data satisfy the contracts', () => {
 
   it('GarbageCollected of a request for everything names no amount', () => {
     const data = eventData.garbageCollected(
-      outcome(1, { trigger: 'none', askedBytes: Infinity, measuredBytes: null }),
+      outcome(1, { trigger: 'request', askedBytes: Infinity, measuredBytes: null }),
     );
     assertEventData('GarbageCollected', data);
     expect(data.trigger).toBe('request');

@@ -199,15 +199,11 @@ function figures(outcome: CollectionOutcome) {
   };
 }
 
-/** The word events have for the plan's trigger; a run by hand that found nothing to do is still a request. */
-const triggerWord = (trigger: CollectionOutcome['trigger']) =>
-  trigger === 'none' ? 'request' : trigger;
-
 /** GarbageCollected of an outcome without failure. */
 export function garbageCollected(outcome: CollectionOutcome): EventData<'GarbageCollected'> {
   return {
     planId: outcome.planId,
-    trigger: triggerWord(outcome.trigger),
+    trigger: outcome.trigger,
     ...figures(outcome),
   };
 }
@@ -219,7 +215,7 @@ export function garbageCollectionFailed(
 ): EventData<'GarbageCollectionFailed'> {
   return {
     planId: outcome.planId,
-    trigger: triggerWord(outcome.trigger),
+    trigger: outcome.trigger,
     error: {
       code: failure.code,
       grpcStatus: failure.grpcStatus,

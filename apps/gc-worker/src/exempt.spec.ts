@@ -30,6 +30,53 @@ describe('compileExempt', () => {
     );
   });
 
+  // As containerd lists what was pulled by tag and digest: without the tag.
+  const content = `sha256:${'4'.repeat(64)}`;
+  const pinned = image(`sha256:${'5'.repeat(64)}`, {
+    repoTags: [],
+    repoDigests: [`registry.example/team/tool@${content}`],
+  });
+  const busybox = image('6'.repeat(64), {
+    repoTags: ['docker.io/library/busybox:1.36'],
+    repoDigests: [`docker.io/library/busybox@sha256:${'7'.repeat(64)}`],
+  });
+  it.each([
+    ['tag and digest', `registry.example/team/tool:1.4@${content}`, pinned],
+    ['a glob with tag and digest', `*/team/tool:1.4@${content}`, pinned],
+    ['a glob with a tag of wildcards and a digest', `registry.example/**:*@${content}`, pinned],
+    ['a tag beside a glob over digests', 'registry.example/team/tool:1.4@sha256:4*', pinned],
+    ['tags in braces beside a glob over digests', '*/team/tool:{1.4,1.5}@sha256:*', pinned],
+    ['tag and digest by another registry’s name', `mirror.example/tool:1.4@${content}`, pinned],
+    ['an image id without sha256:', '5'.repeat(64), pinned],
+    ['the beginning of an image id', '5'.repeat(12), pinned],
+    ['the beginning of an image id behind sha256:', `sha256:${'5'.repeat(12)}`, pinned],
+    ['an image id that is listed without sha256:', `sha256:${'6'.repeat(64)}`, busybox],
+    ['a short name', 'busybox', busybox],
+    ['a short name with a tag', 'busybox:1.36', busybox],
+    ['a short name with any tag', 'busybox:*', busybox],
+    ['half a name', 'docker.io/busybox', busybox],
+    ['half a name with any tag', 'docker.io/busybox:*', busybox],
+    ['the other half of a name', 'library/busybox', busybox],
+    ['the other half of a name with a tag', 'library/busybox:1.36', busybox],
+    ['the old host of Docker Hub', 'index.docker.io/library/busybox:1.*', busybox],
+    ['the old host of Docker Hub, half a name', 'index.docker.io/busybox', busybox],
+    ['a short name with tag and digest', `busybox:1.36@sha256:${'7'.repeat(64)}`, busybox],
+  ])('matches %s: %s', (_, pattern, facts) => {
+    expect(compileExempt([pattern])(facts, now)).toBe(pattern);
+    expect(compileExempt([], [{ image: pattern }])(facts, now)).toBe(`image ${pattern}`);
+  });
+
+  it.each([
+    ['another digest', `registry.example/team/tool:1.4@sha256:${'9'.repeat(64)}`, pinned],
+    ['a tag that is not listed', 'registry.example/team/tool:1.4', pinned],
+    ['a glob over digests of another name', 'registry.example/other:*@sha256:*', pinned],
+    ['a tag that is only the beginning', 'busybox:1.3', busybox],
+    ['a name of another registry', 'quay.io/library/busybox', busybox],
+    ['a few digits of an image id', '5'.repeat(11), pinned],
+  ])('does not match %s: %s', (_, pattern, facts) => {
+    expect(compileExempt([pattern])(facts, now)).toBeUndefined();
+  });
+
   it('matches nothing without patterns', () => {
     expect(compileExempt([])(nginx, now)).toBeUndefined();
   });
@@ -38,6 +85,7 @@ describe('compileExempt', () => {
 describe('exempt rules', () => {
   const facts = {
     ...tool,
+    imageId: '8'.repeat(64),
     repoDigests: [`registry.example:5000/base/os/tool@${digest}`],
     firstDetected: now - minutes(60),
     namespaces: ['kube-system', 'shop'],
@@ -45,7 +93,9 @@ describe('exempt rules', () => {
   };
   it.each<[string, ExemptRule, string | undefined]>([
     ['a digest', { digest }, `digest ${digest}`],
-    ['an image id as digest', { digest: `sha256:${'e'.repeat(64)}` }, undefined],
+    ['the image id', { digest: `sha256:${'8'.repeat(64)}` }, `digest sha256:${'8'.repeat(64)}`],
+    ['the image id without sha256:', { digest: '8'.repeat(64) }, `digest ${'8'.repeat(64)}`],
+    ['another image id as digest', { digest: `sha256:${'e'.repeat(64)}` }, undefined],
     ['a label by name', { label: 'org.example.keep' }, 'label org.example.keep'],
     ['a label by value', { label: 'tier=base' }, 'label tier=base'],
     ['a label by part of its value', { label: 'tier=b*e' }, 'label tier=b*e'],
@@ -70,6 +120,7 @@ describe('exempt rules', () => {
     ['half a digest', { digest: 'sha256:12' }, 'a full digest, such as sha256:9f86d08…'],
     ['a label without name', { label: '=x' }, 'a label as name or name=value'],
     ['no age', { youngerThanMs: 0 }, 'a youngerThan of more than 0'],
+    ['an id without sha256:', { digest: '8'.repeat(64) }, undefined],
     ['a good rule', { label: 'a=b', namespace: '*' }, undefined],
   ])('are checked: %s', (_, rule, problem) => {
     expect(exemptRuleProblem(rule)).toBe(problem);

@@ -1,4 +1,10 @@
-import { familiarString, parseAnyReference } from '@stowage/image-ref';
+import {
+  idBeginning,
+  imageKeys,
+  isHexIdentifier,
+  referenceKey,
+  writtenNames,
+} from '@stowage/image-ref';
 import picomatch from 'picomatch';
 import type { ImageRecord } from './types';
 
@@ -6,7 +12,7 @@ import type { ImageRecord } from './types';
 export interface ExemptRule {
   /** Glob over references, as in `exemptImages`. */
   readonly image?: string;
-  /** Manifest digest or image id, in full. */
+  /** Manifest digest or image id, in full; an id with or without `sha256:`. */
   readonly digest?: string;
   /** Label of the image, `name` or `name=value`; `*` in the value stands for anything. Needs a runtime that tells labels. */
   readonly label?: string;
@@ -35,7 +41,11 @@ export function exemptRuleProblem(rule: ExemptRule): string | undefined {
     return 'one or more of image, digest, label, namespace, youngerThan';
   }
   if (given.some(([, value]) => value === '')) return 'no empty text';
-  if (rule.digest !== undefined && !digestPattern.test(rule.digest)) {
+  if (
+    rule.digest !== undefined &&
+    !digestPattern.test(rule.digest) &&
+    !isHexIdentifier(rule.digest)
+  ) {
     return 'a full digest, such as sha256:9f86d08…';
   }
   if (rule.label?.startsWith('=') === true) return 'a label as name or name=value';
@@ -53,7 +63,8 @@ export const needsLabels = (rules: readonly ExemptRule[]): boolean =>
 /**
  * Compiles the exempt list and rules. A pattern is a glob over references, in full (`docker.io/library/nginx:1.*`) or familiar form
  * (`nginx:1.*`), or an image id or digest. `*` stays within a path component, `**` crosses them. A pattern without
- * tag and digest (`quay.io/base/*`) covers every tag and digest.
+ * tag and digest (`quay.io/base/*`) covers every tag and digest. One that ends in a digest means that content, whatever name and tag
+ * stand before it. References without wildcards are compared as image-ref compares references.
  */
 export function compileExempt(
   patterns: readonly string[],
@@ -62,9 +73,8 @@ export function compileExempt(
   const matchers = patterns.map((pattern) => ({ text: pattern, matches: nameMatch(pattern) }));
   const compiled = rules.map((rule) => ({ text: ruleText(rule), matches: compileRule(rule) }));
   if (matchers.length === 0 && compiled.length === 0) return () => undefined;
-  const wantsNames = matchers.length > 0 || rules.some(({ image }) => image !== undefined);
   return (image, now) => {
-    const names = wantsNames ? namesOf(image) : [];
+    const names = new Names(image);
     return (
       matchers.find(({ matches }) => matches(names))?.text ??
       compiled.find(({ matches }) => matches(image, names, now))?.text
@@ -79,14 +89,53 @@ function ruleText({ youngerThanMs, ...texts }: ExemptRule): string {
   return parts.join(', ');
 }
 
-const glob = (pattern: string) => picomatch(pattern, { dot: true, nonegate: true });
+/** Names of one image, worked out when a pattern asks. */
+class Names {
+  private foundKeys?: ReadonlySet<string>;
+  private foundWritten?: readonly string[];
 
-function nameMatch(pattern: string): (names: readonly string[]) => boolean {
-  const matches = glob(pattern);
-  return (names) => names.some((name) => matches(name));
+  constructor(private readonly image: ExemptFacts) {}
+
+  get id(): string {
+    return referenceKey(this.image.imageId);
+  }
+
+  get keys(): ReadonlySet<string> {
+    return (this.foundKeys ??= imageKeys(this.image));
+  }
+
+  get written(): readonly string[] {
+    return (this.foundWritten ??= [...writtenNames(this.image)]);
+  }
 }
 
-type RuleMatch = (image: ExemptFacts, names: readonly string[], now: number) => boolean;
+type NameMatch = (names: Names) => boolean;
+
+const glob = (pattern: string) => picomatch(pattern, { dot: true, nonegate: true });
+
+function nameMatch(pattern: string): NameMatch {
+  const key = referenceKey(pattern);
+  if (pattern.endsWith(`@${key}`)) return ({ keys }) => keys.has(key);
+  const beginning = idBeginning(pattern);
+  const globs = asListed(pattern).map(glob);
+  return (names) =>
+    names.keys.has(key) ||
+    (beginning !== undefined && names.id.startsWith(beginning)) ||
+    names.written.some((name) => globs.some((matches) => matches(name)));
+}
+
+/**
+ * A glob as runtimes list names: Docker Hub by one name only, and no tag beside a digest. The glob as it was written counts as well.
+ */
+function asListed(pattern: string): string[] {
+  const listed = pattern
+    .replace(/^index\.docker\.io\//, 'docker.io/')
+    .replaceAll(/:\{[^{}]*\}@/g, '@')
+    .replaceAll(/:[^/@:,{}]*@/g, '@');
+  return listed === pattern ? [pattern] : [pattern, listed];
+}
+
+type RuleMatch = (image: ExemptFacts, names: Names, now: number) => boolean;
 
 function compileRule({ image, digest, label, namespace, youngerThanMs }: ExemptRule): RuleMatch {
   const conditions: RuleMatch[] = [];
@@ -95,10 +144,8 @@ function compileRule({ image, digest, label, namespace, youngerThanMs }: ExemptR
     conditions.push((_, names) => matches(names));
   }
   if (digest !== undefined) {
-    conditions.push(
-      ({ imageId, repoDigests }) =>
-        imageId === digest || repoDigests.some((reference) => reference.endsWith(`@${digest}`)),
-    );
+    const key = referenceKey(digest);
+    conditions.push((_, { keys }) => keys.has(key));
   }
   if (label !== undefined) {
     const [name = '', value] = label.split(/=(.*)/s, 2);
@@ -122,28 +169,4 @@ function textMatch(pattern: string): (text: string) => boolean {
   const parts = pattern.split('*').map((part) => part.replaceAll(/[\\^$.|?*+()[\]{}]/g, '\\$&'));
   const expression = new RegExp(`^${parts.join('[^]*')}$`);
   return (text) => expression.test(text);
-}
-
-const namesOf = ({ imageId, repoTags, repoDigests }: ExemptFacts): string[] => [
-  imageId,
-  ...[...repoTags, ...repoDigests].flatMap(forms),
-];
-
-/** Ways to write one reference: as listed, familiar, each without tag and digest, and the digest alone. */
-function forms(reference: string): string[] {
-  const written = new Set([reference]);
-  try {
-    written.add(familiarString(parseAnyReference(reference)));
-  } catch {
-    // A runtime may list what is no reference, such as <none>:<none>; it is matched as it is.
-  }
-  const digest = reference.split('@', 2)[1];
-  const all = [...written].flatMap((name) => [name, withoutTagAndDigest(name)]);
-  return digest === undefined ? all : [...all, digest];
-}
-
-function withoutTagAndDigest(name: string): string {
-  const [beforeDigest = ''] = name.split('@', 1);
-  const colon = beforeDigest.lastIndexOf(':');
-  return colon > beforeDigest.lastIndexOf('/') ? beforeDigest.slice(0, colon) : beforeDigest;
 }

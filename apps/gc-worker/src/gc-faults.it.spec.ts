@@ -1,9 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { connectImageService } from '@stowage/cri-client';
+import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import { RemoveImageRequest } from '@stowage/cri-proto';
+import {
+  ListContainersResponse,
+  ListPodSandboxResponse,
+  RemoveImageRequest,
+} from '@stowage/cri-proto';
 import {
   eventually,
   eventuallyPasses,
@@ -180,6 +184,129 @@ describe('faults on a real node', () => {
       worker = undefined;
       image.close();
       await endpoint.close();
+    }
+  });
+
+  /** The runtime with some of its calls answered otherwise; `use` is given the endpoint. */
+  async function withAnswers(
+    handlers: Parameters<typeof createTerminatingEndpoint>[0]['handlers'],
+    use: (endpoint: string) => Promise<void>,
+  ): Promise<void> {
+    const socketPath = path.join(stack.dir, 'answers.sock');
+    const endpoint = await createTerminatingEndpoint({
+      socketPath,
+      upstream: { address: () => stack.containerd.socket },
+      handlers,
+      unavailableReason: () => undefined,
+    });
+    try {
+      await use(`unix://${socketPath}`);
+    } finally {
+      await worker?.stop();
+      worker = undefined;
+      await endpoint.close();
+    }
+  }
+
+  test('a runtime that answers OK to a removal and keeps the image: nothing says that it went, its age stays, and it is left alone for a while', async () => {
+    let tries = 0;
+    const handlers = {
+      '/runtime.v1.ImageService/RemoveImage': () => {
+        tries += 1;
+        return Promise.resolve(new Uint8Array());
+      },
+    };
+    await withAnswers(handlers, async (endpoint) => {
+      await start({
+        STOWAGE_IMAGE_ENDPOINT: endpoint,
+        // Over the mark all the time.
+        STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '1',
+        STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '0',
+        STOWAGE_COLLECTION_RETRY: '100ms',
+        STOWAGE_DISK_CHECK_INTERVAL: '100ms',
+        STOWAGE_IMAGE_MINIMUM_GC_AGE: '2s',
+      });
+      const [image] = await pull('stays');
+      const failed = await events.waitFor('GarbageCollectionFailed', ({ data }) =>
+        (data.failures ?? []).some(({ imageId }) => imageId === image!.imageId),
+      );
+      expect(failed.data.failures).toContainEqual({
+        imageId: image!.imageId,
+        grpcStatus: 'FAILED_PRECONDITION',
+        message: 'the runtime answered that the image was removed, and still lists it',
+      });
+      const triesThen = tries;
+      const detections = async () => {
+        const page = (await worker!.get('/metrics')).body;
+        return Number(/^stowage_gc_detections_total\{result="ok"\} (\d+)$/m.exec(page)?.[1]);
+      };
+      const before = await detections();
+      await eventuallyPasses(async () => {
+        expect(await detections()).toBeGreaterThan(before + 5);
+      });
+      expect(tries).toBe(triesThen);
+      expect(removedIds()).not.toContain(image!.imageId);
+      const told = events
+        .named('ImageDetected')
+        .filter(({ data }) => data.imageId === image!.imageId);
+      expect(told).toHaveLength(1);
+    });
+  });
+
+  test('a runtime that lists no containers and no pods for a moment loses no used image, also one that the worker knows by its records alone', async () => {
+    let isEmpty = false;
+    const runtime = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    const handlers = {
+      '/runtime.v1.RuntimeService/ListContainers': async () =>
+        isEmpty
+          ? new Uint8Array()
+          : ListContainersResponse.encode(await runtime.listContainers({})).finish(),
+      '/runtime.v1.RuntimeService/ListPodSandbox': async () =>
+        isEmpty
+          ? new Uint8Array()
+          : ListPodSandboxResponse.encode(await runtime.listPodSandbox({})).finish(),
+    };
+    try {
+      await withAnswers(handlers, async (endpoint) => {
+        const env = {
+          STOWAGE_RUNTIME_ENDPOINT: endpoint,
+          STOWAGE_IMAGE_ENDPOINT: stack.containerd.endpoint,
+        };
+        await start(env);
+        const [used, unused] = await pull('stays-used', 'goes-unused');
+        const pod = await stack.runPod({ image: used!.reference });
+        const usedBy = async () => {
+          const answer = await nats.request('stowage.cmd.node-a.gc-worker.images', '{}');
+          const { images } = answer.json<{
+            result: { images: { imageId: string; usedBy: string[] }[] };
+          }>().result;
+          return images.find(({ imageId }) => imageId === used!.imageId)?.usedBy.length;
+        };
+        await eventuallyPasses(async () => {
+          expect(await usedBy()).toBe(1);
+        });
+        await worker!.stop();
+        isEmpty = true;
+        await start(env);
+        await run();
+        await events.waitFor('ImageRemoved', ({ data }) => data.imageId === unused!.imageId);
+        const answer = await nats.request('stowage.cmd.node-a.gc-worker.status', '{}');
+        const { use } = answer.json<{ result: { use: { lostContainers: number } } }>().result;
+        expect(use.lostContainers).toBe(1);
+        isEmpty = false;
+        await run();
+        expect(removedIds()).not.toContain(used!.imageId);
+        await worker!.stop();
+        // What does not come back is believed to be gone.
+        await pod.remove();
+        await start({ ...env, STOWAGE_LOST_CONTAINER_WAIT: '1s' });
+        await eventuallyPasses(async () => {
+          await run();
+          expect(removedIds()).toContain(used!.imageId);
+        });
+      });
+    } finally {
+      runtime.close();
     }
   });
 

@@ -506,9 +506,36 @@ describe('gc-worker on a real node', () => {
     );
   });
 
+  test('keeps an exempt image written with tag and digest, which the runtime lists without the tag', async () => {
+    const [kept, gone] = await Promise.all(
+      ['team/kept', 'team/gone'].map((name) => stack.pushImage({ name, tag: '1.4' })),
+    );
+    for (const { reference, digest } of [kept!, gone!]) {
+      await stack.pullImage(`${reference}@${digest}`);
+    }
+    const { repoDigest, reference, digest } = kept!;
+    const exit = await runApp('gc-worker', {
+      args: ['--dry-run'],
+      env: environment({
+        STOWAGE_STATE_DIR: path.join(stack.dir, 'tag-and-digest'),
+        STOWAGE_EXEMPT_IMAGES: `${reference}@${digest}`,
+      }),
+    });
+    const { images } = JSON.parse(exit.stdout) as PlanReply;
+    const found = (id: string) => images.find(({ imageId }) => imageId === id);
+    expect(found(kept!.imageId)).toMatchObject({
+      repoTags: [],
+      repoDigests: [repoDigest],
+      rule: 'exempt',
+    });
+    expect(found(gone!.imageId)).toMatchObject({ repoTags: [], rule: 'min-age' });
+  });
+
   test('keeps images by label and by namespace of the pods that used them', async () => {
     await startWorker({
       STOWAGE_EXEMPT_RULES: '[{"label":"org.example.keep=*"},{"namespace":"kube-*"}]',
+      // Nobody sees the pod removed.
+      STOWAGE_LOST_CONTAINER_WAIT: '1s',
     });
     const labelled = await stack.pushImage({
       name: 'team/labelled',

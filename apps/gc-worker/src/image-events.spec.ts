@@ -59,6 +59,29 @@ async function detect() {
 }
 
 describe('ImageEvents', () => {
+  it('finds the record of an image whose id the runtime lists without sha256:', async () => {
+    const hex = 'c'.repeat(64);
+    worker.runtime.images = [listed(hex)];
+    await worker.detector().detect({ signal });
+    const ensured = { ...names, imageId: `sha256:${hex}`, pullPolicy: 'IfNotPresent' as const };
+    events.received(message('ImageEnsured', ensured));
+    expect(worker.store.images().get(hex)?.lastUsed).toBe(worker.clock);
+    worker.clock += minutes(1);
+    const gone = { imageId: `sha256:${hex}`, repoTags: [], repoDigests: [], reason: 'request' };
+    const removal = { ...gone, removedBy: 'image-service', expectedBytes: 1 };
+    events.received(message('ImageRemoved', removal as EventData<'ImageRemoved'>));
+    expect(worker.store.images().has(hex)).toBe(false);
+  });
+
+  it('remembers the use of such an image until it is detected', async () => {
+    const hex = 'c'.repeat(64);
+    const ensured = { ...names, imageId: `sha256:${hex}`, pullPolicy: 'IfNotPresent' as const };
+    events.received(message('ImageEnsured', ensured));
+    worker.runtime.images = [listed(hex)];
+    const [image] = await worker.detector().detect({ signal });
+    expect(image?.lastUsed).toBe(worker.clock);
+  });
+
   it('subscribes to what says something about images of this node', () => {
     const subjects: string[] = [];
     const subscribe = (subject: string) => {

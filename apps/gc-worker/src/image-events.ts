@@ -1,4 +1,5 @@
 import { eventFilter, parseEvent, type StowageEvent } from '@stowage/events';
+import { isHexIdentifier } from '@stowage/image-ref';
 import type { ImageHints } from './image-hints';
 import type { ImageRecordStore } from './records/record-store';
 
@@ -86,7 +87,8 @@ export class ImageEvents {
           this.used(imageId, at);
           const { durationMs, sizeBytes = null } = event.data;
           const facts = { durationMs, sizeBytes };
-          if (!store.pulled(imageId, facts)) hints.pulledBeforeDetection(imageId, facts);
+          if (!store.pulled(this.recordedId(imageId), facts))
+            hints.pulledBeforeDetection(imageId, facts);
         }
         break;
       }
@@ -128,8 +130,17 @@ export class ImageEvents {
 
   private used(imageId: string, at: number): void {
     const { hints, store, settleRemovals } = this.parts;
-    settleRemovals(imageId);
-    if (!store.used(imageId, at)) hints.usedBeforeDetection(imageId, at);
+    const recorded = this.recordedId(imageId);
+    settleRemovals(recorded);
+    if (!store.used(recorded, at)) hints.usedBeforeDetection(imageId, at);
+  }
+
+  /** The id as the record of the image has it: CRI-O's list has ids without `sha256:`, others may write it. */
+  private recordedId(imageId: string): string {
+    const images = this.parts.store.images();
+    if (images.has(imageId)) return imageId;
+    const other = isHexIdentifier(imageId) ? `sha256:${imageId}` : imageId.replace(/^sha256:/, '');
+    return images.has(other) ? other : imageId;
   }
 
   /**
@@ -137,8 +148,10 @@ export class ImageEvents {
    * more: a removal may have taken one of its names only, or have been refused.
    */
   private removed(imageId: string | undefined, at: number): void {
+    if (imageId === undefined) return;
     const { hints, store } = this.parts;
-    if (imageId !== undefined && store.images().has(imageId)) hints.removedByOther(imageId, at);
+    const recorded = this.recordedId(imageId);
+    if (store.images().has(recorded)) hints.removedByOther(recorded, at);
   }
 
   private hold(names: readonly string[], until: string | undefined): void {

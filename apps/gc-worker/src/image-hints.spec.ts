@@ -46,6 +46,32 @@ describe('ImageHints', () => {
     expect(hints.dropPassedHolds(now + minutes(5))).toEqual([name]);
   });
 
+  it('keeps what a pull or a hold names by tag and digest, in short, or by an id without sha256:', () => {
+    const digest = `sha256:${'d'.repeat(64)}`;
+    const id = `sha256:${'e'.repeat(64)}`;
+    const tool = image(id, {
+      repoTags: ['docker.io/library/nginx:1.25'],
+      repoDigests: [`registry.example/team/tool@${digest}`],
+    });
+    const references = [
+      `registry.example/team/tool:1.4@${digest}`,
+      'nginx:1.25',
+      'docker.io/nginx:1.25',
+      'e'.repeat(64),
+    ];
+    for (const reference of references) {
+      const pulling = hintsOf().hints;
+      pulling.pullStarted('p1', [reference], now);
+      expect(pulling.protections(tool, now)).toMatchObject([
+        { rule: 'pull-in-progress', reference },
+      ]);
+      const holding = hintsOf().hints;
+      holding.hold([reference], now + 1, now);
+      expect(holding.protections(tool, now)).toEqual([{ rule: 'held', until: now + 1 }]);
+      expect(holding.protections(app, now)).toEqual([]);
+    }
+  });
+
   it('tells the use of an image from before its detection once', () => {
     const { hints } = hintsOf();
     hints.usedBeforeDetection('sha256:abc', now);

@@ -1,10 +1,12 @@
+import { imageKeys, referenceKey } from '@stowage/image-ref';
 import type { ListedImage } from './records/apply-detection';
 import type { Protection, PullFacts } from './types';
 
 interface PullInProgress {
   readonly reference: string;
   readonly since: number;
-  readonly names: readonly string[];
+  /** Keys of image-ref, by which references are compared. */
+  readonly keys: readonly string[];
 }
 
 interface ContainerCreation {
@@ -41,11 +43,12 @@ const maxCreationMs = 120_000;
  */
 export class ImageHints {
   private readonly pulls = new Map<string, PullInProgress>();
-  /** Ids of the pulls that run, by the names of what they pull. */
-  private readonly pullsByName = new Map<string, Set<string>>();
+  /** Ids of the pulls that run, by the keys of what they pull. */
+  private readonly pullsByKey = new Map<string, Set<string>>();
   /** Pulls that ended of late: their start may be told once more, or after their end. */
   private readonly ended = new Map<string, true>();
   private readonly creations = new Map<string, ContainerCreation>();
+  /** By the keys of image-ref. */
   private readonly holds = new Map<string, number>();
   private readonly uses = new Map<string, number>();
   private readonly facts = new Map<string, PullFacts>();
@@ -67,10 +70,11 @@ export class ImageHints {
       this.refuse({ kind: 'pull', reason: 'too-many' });
       return;
     }
-    this.pulls.set(pullId, { reference: names[0] ?? pullId, since, names });
-    for (const name of names) {
-      const ids = this.pullsByName.get(name);
-      if (ids === undefined) this.pullsByName.set(name, new Set([pullId]));
+    const keys = names.map(referenceKey);
+    this.pulls.set(pullId, { reference: names[0] ?? pullId, since, keys });
+    for (const key of keys) {
+      const ids = this.pullsByKey.get(key);
+      if (ids === undefined) this.pullsByKey.set(key, new Set([pullId]));
       else ids.add(pullId);
     }
   }
@@ -82,10 +86,10 @@ export class ImageHints {
   }
 
   private endPull(pullId: string): void {
-    for (const name of this.pulls.get(pullId)?.names ?? []) {
-      const ids = this.pullsByName.get(name);
+    for (const key of this.pulls.get(pullId)?.keys ?? []) {
+      const ids = this.pullsByKey.get(key);
       ids?.delete(pullId);
-      if (ids?.size === 0) this.pullsByName.delete(name);
+      if (ids?.size === 0) this.pullsByKey.delete(key);
     }
     this.pulls.delete(pullId);
   }
@@ -113,8 +117,8 @@ export class ImageHints {
   }
 
   /**
-   * Keeps images of these names until then; a later hold of the same name replaces an earlier end only upwards. Returns the names whose end
-   * is another now, to be remembered over a restart.
+   * Keeps images of these names until then; a later hold of the same name replaces an earlier end only upwards. Returns the keys of the
+   * names whose end is another now, to be remembered over a restart.
    */
   hold(names: readonly string[], until: number, now: number): ReadonlyMap<string, number> {
     const taken = new Map<string, number>();
@@ -123,51 +127,54 @@ export class ImageHints {
       this.refuse({ kind: 'hold', reason: 'too-long' });
       return taken;
     }
-    for (const name of names) {
-      const known = this.holds.get(name);
+    for (const key of names.map(referenceKey)) {
+      const known = this.holds.get(key);
       if (known !== undefined && until <= known) continue;
       if (known === undefined && this.holds.size >= this.maxEntries) {
         this.refuse({ kind: 'hold', reason: 'too-many' });
         continue;
       }
-      this.holds.set(name, until);
-      taken.set(name, until);
+      this.holds.set(key, until);
+      taken.set(key, until);
     }
     return taken;
   }
 
-  /** Forgets holds that have passed; their names. */
+  /** Forgets holds that have passed; their keys. */
   dropPassedHolds(now: number): readonly string[] {
-    const passed = [...this.holds].filter(([, until]) => until <= now).map(([name]) => name);
-    for (const name of passed) this.holds.delete(name);
+    const passed = [...this.holds].filter(([, until]) => until <= now).map(([key]) => key);
+    for (const key of passed) this.holds.delete(key);
     return passed;
   }
 
   /** Remembers the use of an image that has no record yet. */
   usedBeforeDetection(imageId: string, at: number): void {
-    const known = this.uses.get(imageId) ?? -Infinity;
+    const key = referenceKey(imageId);
+    const known = this.uses.get(key) ?? -Infinity;
     if (at <= known) return;
     bounded(this.uses, this.maxEntries);
-    this.uses.set(imageId, at);
+    this.uses.set(key, at);
   }
 
   /** The remembered use of an image that now has a record; it is told once. */
   takeUse(imageId: string): number | undefined {
-    const at = this.uses.get(imageId);
-    this.uses.delete(imageId);
+    const key = referenceKey(imageId);
+    const at = this.uses.get(key);
+    this.uses.delete(key);
     return at;
   }
 
   /** Remembers what the pull of an image took that has no record yet. */
   pulledBeforeDetection(imageId: string, pulled: PullFacts): void {
     bounded(this.facts, this.maxEntries);
-    this.facts.set(imageId, pulled);
+    this.facts.set(referenceKey(imageId), pulled);
   }
 
   /** The remembered pull of an image that now has a record; it is told once. */
   takePull(imageId: string): PullFacts | undefined {
-    const pulled = this.facts.get(imageId);
-    this.facts.delete(imageId);
+    const key = referenceKey(imageId);
+    const pulled = this.facts.get(key);
+    this.facts.delete(key);
     return pulled;
   }
 
@@ -197,13 +204,13 @@ export class ImageHints {
 
   /** Reasons to keep an image now, those of containers that are asked for left out. */
   protections(
-    { imageId, repoTags, repoDigests }: Pick<ListedImage, 'imageId' | 'repoTags' | 'repoDigests'>,
+    image: Pick<ListedImage, 'imageId' | 'repoTags' | 'repoDigests'>,
     now: number,
   ): Protection[] {
     if (this.pulls.size === 0 && this.holds.size === 0) return [];
-    const names = [imageId, ...repoTags, ...repoDigests];
+    const keys = [...imageKeys(image)];
     const found: Protection[] = [];
-    const pullIds = new Set(names.flatMap((name) => [...(this.pullsByName.get(name) ?? [])]));
+    const pullIds = new Set(keys.flatMap((key) => [...(this.pullsByKey.get(key) ?? [])]));
     for (const pullId of pullIds) {
       const pull = this.pulls.get(pullId);
       if (pull === undefined) continue;
@@ -215,7 +222,7 @@ export class ImageHints {
       found.push({ rule: 'pull-in-progress', reference, since });
       break;
     }
-    const until = Math.max(...names.map((name) => this.holds.get(name) ?? -Infinity));
+    const until = Math.max(...keys.map((key) => this.holds.get(key) ?? -Infinity));
     if (until > now) found.push({ rule: 'held', until });
     return found;
   }

@@ -8,7 +8,14 @@ const nginx = image(id('a'), {
 });
 const redis = image(id('b'), { repoTags: ['redis:latest'] });
 const other = image(id('c'), { repoTags: ['quay.io/team/other:2'] });
-const images = [nginx, redis, other];
+/** As containerd lists what was pulled by tag and digest. */
+const pinned = image(id('9'), {
+  repoTags: [],
+  repoDigests: [`registry.example/team/tool@${id('4')}`],
+});
+/** As CRI-O lists images. */
+const bare = image('8'.repeat(64), { repoTags: ['quay.io/team/bare:1'] });
+const images = [nginx, redis, other, pinned, bare];
 
 const container = (values: Partial<ContainerUse>): ContainerUse => ({
   containerId: 'c1',
@@ -35,6 +42,29 @@ describe('findUsers by any reference', () => {
       { imageNames: ['registry.example:5000/web/nginx:stable'] },
       [nginx.imageId],
     ],
+    [
+      'a name with tag and digest',
+      { imageNames: [`registry.example/team/tool:1.4@${id('4')}`] },
+      [pinned.imageId],
+    ],
+    [
+      'tag and digest in image_ref, without name and id',
+      { imageRef: `registry.example/team/tool:1.4@${id('4')}` },
+      [pinned.imageId],
+    ],
+    [
+      'the image of a volume, by tag and digest',
+      { imageVolumes: [`registry.example/team/tool:1.4@${id('4')}`] },
+      [pinned.imageId],
+    ],
+    ['an id that is listed without sha256:', { imageRef: id('8') }, [bare.imageId]],
+    ['an id without sha256: as it is listed', { imageId: '8'.repeat(64) }, [bare.imageId]],
+    ['the beginning of an id', { imageNames: ['9'.repeat(13)] }, [pinned.imageId]],
+    ['the beginning of an id behind sha256:', { imageNames: ['sha256:9999'] }, [pinned.imageId]],
+    ['half a name', { imageNames: ['docker.io/redis'] }, [redis.imageId]],
+    ['the old host of Docker Hub', { imageNames: ['index.docker.io/redis'] }, [redis.imageId]],
+    ['an id as Docker’s shim tells it', { imageRef: `docker://${id('9')}` }, [pinned.imageId]],
+    ['nothing by tag and another digest', { imageNames: [`nginx:1.25@${id('0')}`] }, []],
     ['nothing by a name that is not listed', { imageNames: ['nginx:2'] }, []],
     ['nothing by text that is no reference', { imageNames: ['UPPER CASE?'] }, []],
     [
@@ -77,6 +107,7 @@ describe('findUsers by image id, as kubelet', () => {
   it.each<[string, Partial<ContainerUse>, string[]]>([
     ['finds the image id', { imageId: nginx.imageId, imageRef: redis.imageId }, [nginx.imageId]],
     ['takes image_ref where there is no image_id', { imageRef: redis.imageId }, [redis.imageId]],
+    ['takes one id with and without sha256: for the same', { imageId: id('8') }, [bare.imageId]],
     ['does not look at digests', { imageRef: nginx.repoDigests[0] }, []],
     ['does not look at names', { imageNames: ['redis:latest'] }, []],
     ['finds a volume by id', { imageVolumes: [other.imageId] }, [other.imageId]],

@@ -1,4 +1,4 @@
-import { isDigestOnly, parseAnyReference, referenceToString } from '@stowage/image-ref';
+import { idBeginning, imageKeys, isHexIdentifier, referenceKey } from '@stowage/image-ref';
 import type { KubeletDifferences } from './differences';
 import type { ListedImage } from './records/apply-detection';
 import type { ImageUser } from './types';
@@ -20,31 +20,34 @@ export interface ContainerUse {
 }
 
 /**
- * Finds the listed images that references (id, bare hex, digest, name in any form) mean. Holds what is looked for, not all there is: a node has
- * ten names an image and few containers.
+ * Finds the listed images that references mean, by the comparison of image-ref. Holds what is looked for, not all there is: a node has ten
+ * names an image and few containers.
  */
 export class ReferenceSearch {
-  /** What is looked for, with the ids of the images found: one, which is nearly always so, or several. */
+  /** Keys that are looked for, with the ids of the images found: one, which is nearly always so, or several. */
   private readonly found = new Map<string, string | readonly string[] | undefined>();
+  /** Beginnings of ids that are looked for; hardly ever any. */
+  private readonly beginnings = new Set<string>();
 
   constructor(references: Iterable<string>) {
     for (const reference of references) {
-      if (reference === '' || this.found.has(reference)) continue;
-      this.found.set(reference, undefined);
-      const full = normalized(reference);
-      if (!this.found.has(full)) this.found.set(full, undefined);
+      if (reference === '') continue;
+      const key = keyOf(reference);
+      if (!this.found.has(key)) this.found.set(key, undefined);
+      const beginning = idBeginning(reference);
+      if (beginning !== undefined && beginning.length < idLength) this.beginnings.add(beginning);
     }
   }
 
   /** Takes note of the images. */
   look(images: readonly ListedImage[]): this {
     if (this.found.size === 0) return this;
-    for (const { imageId, repoTags, repoDigests } of images) {
-      this.note(imageId, imageId);
-      const colon = imageId.indexOf(':');
-      if (colon >= 0) this.note(imageId.slice(colon + 1), imageId);
-      for (const reference of repoTags) this.noteName(reference, imageId);
-      for (const reference of repoDigests) this.noteName(reference, imageId);
+    for (const image of images) {
+      const { imageId } = image;
+      for (const key of imageKeys(image)) if (this.found.has(key)) this.note(key, imageId);
+      for (const beginning of this.beginnings) {
+        if (referenceKey(imageId).startsWith(beginning)) this.note(beginning, imageId);
+      }
     }
     return this;
   }
@@ -52,67 +55,43 @@ export class ReferenceSearch {
   /** Ids of the images that a reference means; empty when none. It must be one of those looked for. */
   find(reference: string): readonly string[] {
     if (reference === '') return [];
-    const found = this.found.get(reference) ?? this.found.get(normalized(reference));
+    // As runtimes do: what is no name of an image may be the beginning of an id.
+    const found = this.found.get(keyOf(reference)) ?? this.found.get(idBeginning(reference) ?? '');
     if (found === undefined) return [];
     return typeof found === 'string' ? [found] : found;
   }
 
-  private noteName(reference: string, imageId: string): void {
-    this.note(reference, imageId);
-    if (mayBeFamiliar(reference)) this.note(normalized(reference), imageId);
-    const at = reference.indexOf('@');
-    if (at >= 0) this.note(reference.slice(at + 1), imageId);
-  }
-
-  private note(reference: string, imageId: string): void {
-    if (!this.found.has(reference)) return;
-    const known = this.found.get(reference);
+  private note(key: string, imageId: string): void {
+    const known = this.found.get(key);
     if (known === undefined) {
-      this.found.set(reference, imageId);
+      this.found.set(key, imageId);
       return;
     }
     const ids = typeof known === 'string' ? [known] : known;
-    if (!ids.includes(imageId)) this.found.set(reference, [...ids, imageId]);
+    if (!ids.includes(imageId)) this.found.set(key, [...ids, imageId]);
   }
 }
 
-/** False for references whose first component is a registry host already, which most runtimes list. */
-function mayBeFamiliar(reference: string): boolean {
-  const slash = reference.indexOf('/');
-  return slash < 0 || !/[.:]/.test(reference.slice(0, slash));
-}
+/** `sha256:` and 64 hexadecimal digits. */
+const idLength = 71;
 
 /** Names of containers come again at every look; parsing each costs more than all the rest of it. */
-const fullForms = new Map<string, string>();
-const maxFullForms = 50_000;
+const keys = new Map<string, string>();
+const maxKeys = 50_000;
 
-/** A name in full form with a tag or digest; what does not parse stays as it is. */
-function normalized(reference: string): string {
-  let full = fullForms.get(reference);
-  if (full === undefined) {
-    full = parsedForm(reference);
-    if (fullForms.size >= maxFullForms) fullForms.clear();
-    fullForms.set(reference, full);
+function keyOf(reference: string): string {
+  let key = keys.get(reference);
+  if (key === undefined) {
+    key = referenceKey(reference);
+    if (keys.size >= maxKeys) keys.clear();
+    keys.set(reference, key);
   }
-  return full;
-}
-
-function parsedForm(reference: string): string {
-  try {
-    const parsed = parseAnyReference(reference);
-    if (isDigestOnly(parsed)) return referenceToString(parsed);
-    const { tag, digest } = parsed;
-    return referenceToString(
-      tag === undefined && digest === undefined ? { ...parsed, tag: 'latest' } : parsed,
-    );
-  } catch {
-    return reference;
-  }
+  return key;
 }
 
 /**
  * Image id to its users. By `any-reference` a container keeps every image that one of its names means; by `image-id` only
- * the image whose id the runtime reports for it, as kubelet does.
+ * the image whose id the runtime reports for it, as kubelet does; one id with and without `sha256:` is the same id.
  */
 export function findUsers(
   images: readonly ListedImage[],
@@ -142,15 +121,18 @@ type ImagesOf = (container: ContainerUse) => {
 };
 
 function byImageId(images: readonly ListedImage[]): ImagesOf {
-  const ids = new Set(images.map(({ imageId }) => imageId));
-  return ({ imageId, imageRef, imageVolumes }) => {
-    const id = imageId === '' ? imageRef : imageId;
-    return {
-      own: ids.has(id) ? [id] : [],
-      mounted: new Set(imageVolumes.filter((reference) => ids.has(reference))),
-    };
-  };
+  const ids = new Map(images.map(({ imageId }) => [inFull(imageId), imageId]));
+  const listed = (references: readonly string[]) =>
+    new Set(
+      references.map((reference) => ids.get(inFull(reference))).filter((id) => id !== undefined),
+    );
+  return ({ imageId, imageRef, imageVolumes }) => ({
+    own: listed([imageId === '' ? imageRef : imageId]),
+    mounted: listed(imageVolumes),
+  });
 }
+
+const inFull = (id: string): string => (isHexIdentifier(id) ? `sha256:${id}` : id);
 
 function byAnyReference(
   images: readonly ListedImage[],

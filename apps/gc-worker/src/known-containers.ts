@@ -63,10 +63,16 @@ export class KnownContainers {
     for (const container of listed) {
       const id = container.containerId;
       const entry = this.known.get(id);
-      const full = entry === undefined ? container : merged(entry.container, container);
-      containers.set(id, full);
-      if (entry === undefined) this.known.set(id, { container, missingSince: undefined, seenAt });
-      else Object.assign(entry, { container: full, missingSince: undefined, seenAt });
+      if (entry === undefined) {
+        const compact = compacted(container);
+        containers.set(id, compact);
+        this.known.set(id, { container: compact, missingSince: undefined, seenAt });
+        continue;
+      }
+      entry.container = merged(entry.container, container);
+      entry.missingSince = undefined;
+      entry.seenAt = seenAt;
+      containers.set(id, entry.container);
     }
     if (this.known.size === containers.size) {
       return { containers: [...containers.values()], missing: nobody };
@@ -130,7 +136,7 @@ function rememberedUse(
 
 /** What the runtime says now, and what it said before and now leaves out. A container's images never change. */
 function merged(before: ContainerUse, now: ContainerUse): ContainerUse {
-  if (before.imageId === now.imageId && before.imageVolumes.length === 0) return now;
+  if (isKnown(before, now)) return before;
   const ids = [before.imageId, now.imageId].filter((id) => id !== '');
   return {
     ...now,
@@ -138,6 +144,33 @@ function merged(before: ContainerUse, now: ContainerUse): ContainerUse {
     imageRef: now.imageRef === '' ? before.imageRef : now.imageRef,
     imageNames: [...new Set([...now.imageNames, ...before.imageNames, ...ids])],
     imageVolumes: [...new Set([...now.imageVolumes, ...before.imageVolumes])],
+  };
+}
+
+/** Whether the list says nothing that is not known: then the texts of each list need not be kept. */
+const isKnown = (before: ContainerUse, now: ContainerUse): boolean =>
+  before.podName === now.podName &&
+  before.podNamespace === now.podNamespace &&
+  before.containerName === now.containerName &&
+  now.imageVolumes.every((reference) => before.imageVolumes.includes(reference)) &&
+  [now.imageId, now.imageRef, ...now.imageNames].every(
+    (reference) =>
+      reference === '' ||
+      reference === before.imageId ||
+      reference === before.imageRef ||
+      before.imageNames.includes(reference),
+  );
+
+const noNames: readonly string[] = [];
+
+/** Runtimes say one reference in several fields; nodes have thousands of containers. */
+function compacted(container: ContainerUse): ContainerUse {
+  const { imageId, imageRef, imageNames } = container;
+  const names = imageNames.filter((name) => name !== imageId && name !== imageRef);
+  return {
+    ...container,
+    imageRef: imageRef === imageId ? imageId : imageRef,
+    imageNames: names.length === 0 ? noNames : names,
   };
 }
 

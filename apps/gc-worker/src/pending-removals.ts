@@ -12,7 +12,7 @@ export interface PendingRemovalsParts<T> {
 }
 
 /** Removals are looked at together, this long after the first of them. */
-const withinMs = 50;
+const withinMs = 200;
 
 /** A look takes this share of the time at most, so that a long list does not slow a collection. */
 const largestShare = 0.1;

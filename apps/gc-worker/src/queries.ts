@@ -1,4 +1,5 @@
 import { NotFoundError } from '@stowage/errors';
+import { withoutUserInfo } from '@stowage/image-ref';
 import type { CollectionOutcome, ImageOutcome } from './collect';
 import type { CollectionRunner } from './collection-runner';
 import type { ImageDetector } from './detect-images';
@@ -185,7 +186,7 @@ function cut<T extends { imageId: string }>(
   { limit = defaultLimit, after }: Page,
 ): { entries: readonly T[]; next: { next?: string } } {
   const at = after === undefined ? -1 : all.findIndex(({ imageId }) => imageId === after);
-  if (after !== undefined && at < 0) throw new NotFoundError('image', after);
+  if (after !== undefined && at < 0) throw new NotFoundError('image', withoutUserInfo(after));
   const entries = all.slice(at + 1, at + 1 + limit);
   const last = entries.at(-1);
   const isEnd = at + 1 + limit >= all.length;

@@ -4,7 +4,7 @@ import type { ListedPod } from './known-containers';
 import type { ListedImage } from './records/apply-detection';
 import type { FileSystemRole } from './types';
 
-/** Mount points by what the runtime keeps there. */
+/** Mount points by what the runtime keeps there; empty where it names a file system and not where it is. */
 export type Mountpoints = Readonly<Record<FileSystemRole, readonly string[]>>;
 
 /** What the runtime says it holds. */
@@ -38,6 +38,10 @@ export interface Runtime {
   mountpoints(options: { signal: AbortSignal }): Promise<Mountpoints>;
   /** What the runtime says it holds itself; undefined where it does not tell all of that. */
   storedBytes(options: { signal: AbortSignal }): Promise<StoredBytes | undefined>;
-  /** Removes an image with all its tags; success when it is gone already. */
+  /** What containers wrote on top of their images, in bytes by mount point; undefined where the runtime does not tell all of that. */
+  writableLayers(options: {
+    signal: AbortSignal;
+  }): Promise<ReadonlyMap<string, number> | undefined>;
+  /** Removes an image with all its tags; success when it is gone already. The answer alone: the list says whether it went. */
   removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void>;
 }

@@ -94,6 +94,8 @@ describe('traces of gc-worker', () => {
     );
     expect(lists.map((span) => collector.pathTo(span).map(({ name }) => name))).toEqual([
       ['gc-worker.run', 'gc.plan', 'ImageService/ListImages'],
+      // Whether the image is gone.
+      ['gc-worker.run', 'gc.collection', 'ImageService/ListImages'],
     ]);
 
     const traceparent = `00-${traceId}-${collection?.spanId ?? ''}-01`;

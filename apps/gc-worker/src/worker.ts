@@ -1,6 +1,6 @@
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { CriConnectionView } from '@stowage/cri-client';
-import { errorMessage } from '@stowage/errors';
+import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
 import type { EventBus } from '@stowage/event-bus';
 import type { HealthRegistry, Logger } from '@stowage/service-kit';
 import type { CollectionCause, CollectionRunner } from './collection-runner';
@@ -39,6 +39,14 @@ export interface WorkerParts {
 /** Pause before a detection or measurement that failed is tried again, unless the ordinary one is shorter. */
 const retryAfterFailureMs = 5000;
 
+/** Detections that events ask for come at most this often, however many events there are. Milliseconds. */
+const detectionPauseMs = 1000;
+
+/**
+ * For this long after its connection was made, a runtime that refuses a call is one that is starting, and no failure. Milliseconds.
+ */
+const startingMs = 30_000;
+
 /** Pause between looks at the files that the policy comes from. */
 const policyCheckMs = 2000;
 
@@ -54,6 +62,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
   private lastCollectionAt = -Infinity;
   private isCollecting = false;
   private measurementProblem: string | undefined;
+  private connectedAt = -Infinity;
 
   constructor(private readonly parts: WorkerParts) {
     const { config, policy, signal } = parts;
@@ -75,6 +84,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     });
     this.detection = new Loop({
       intervalMs: config.detectionIntervalMs,
+      minPauseMs: detectionPauseMs,
       run: () => this.detect(),
       signal,
     });
@@ -99,6 +109,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
           // A new connection may be to a runtime that was restarted, or changed while it was away.
           if (availability.connections === connections) return;
           connections = availability.connections;
+          this.connectedAt = performance.now();
           disks.forgetMountpoints();
           this.detection.wake();
           this.measurement.wake();
@@ -174,12 +185,23 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     } catch (error) {
       if (signal.aborted) return undefined;
       const reason = errorMessage(error);
-      health.report('detection', { state: 'degraded', reason });
-      log.warn({ reason }, 'detection failed');
+      if (this.isExpected(error)) {
+        log.info({ reason }, 'detection waits for the runtime');
+      } else {
+        health.report('detection', { state: 'degraded', reason });
+        log.warn({ reason }, 'detection failed');
+      }
       return Math.min(retryAfterFailureMs, config.detectionIntervalMs);
     } finally {
       store.retry();
     }
+  }
+
+  /** A runtime that is away is told by a state of its own; one that has just come refuses calls until it is ready. */
+  private isExpected(error: unknown): boolean {
+    return (
+      error instanceof RuntimeUnavailableError || performance.now() - this.connectedAt < startingMs
+    );
   }
 
   private async measure(): Promise<number | undefined> {

@@ -6,10 +6,20 @@ import type {
   OnApplicationShutdown,
   Provider,
 } from '@nestjs/common';
-import { connectImageService, criInstrumentation, parseEndpoint } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
-import type { Endpoint } from '@stowage/cri-endpoint';
-import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
+import {
+  connectImageService,
+  connectRuntimeService,
+  criInstrumentation,
+} from '@stowage/cri-client';
+import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
+import { isSocketServed } from '@stowage/cri-endpoint';
+import {
+  checkEventBus,
+  checkStateDir,
+  instrumentEventBus,
+  openEventBus,
+  outboxFree,
+} from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
@@ -17,10 +27,10 @@ import { CommandsController } from './commands.controller';
 import { credentialSources, pullLimits } from './config';
 import type { ImageServiceConfig } from './config';
 import { EnsureImage } from './ensure-image';
-import { openImageEndpoint } from './image-endpoint';
 import { imageEvents } from './image-events';
 import { imageLog } from './image-log';
 import type { ImageRuntime } from './image-runtime';
+import { ImageSocket } from './image-socket';
 import { tellAll } from './listeners';
 import type { ImageListeners } from './listeners';
 import { imageMetrics } from './metrics';
@@ -31,12 +41,13 @@ import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { FinishedPull, Pull } from './pull-image';
 import { openPullJournal } from './pull-journal';
-import type { OpenPullJournal } from './pull-journal';
+import type { OpenPullJournal, UnfinishedPull } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { keepPullRecords, openPullRecords } from './records/keep-pull-records';
 import type { ImagePullRecords } from './records/image-pull-records';
 import { RecordedPull } from './records/recorded-pull';
 import { RemoveImage } from './remove-image';
+import { ShortNames } from './short-names';
 import type { NodeCredentials } from './credentials';
 import {
   BUS,
@@ -52,6 +63,8 @@ import {
   RECORDS,
   REMOVE,
   RUNTIME,
+  SHORT_NAMES,
+  SOCKET,
 } from './tokens';
 
 type Context = ServiceContext<ImageServiceConfig>;
@@ -62,8 +75,39 @@ type Records = ImagePullRecords | undefined;
 /** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
 const busDrainMs = 2000;
 
-function openBus(context: Context): EventBus {
-  const { app, config, log, metrics } = context;
+/** How often it is looked for what replaced instances have left, milliseconds. */
+const adoptIntervalMs = 1000;
+
+/**
+ * With `takeOver` calls are served before the state folder is ours: the instance that has it gives it up when it sees that its socket
+ * was taken. Nothing may keep this one from serving from then on, so what can be wrong is looked at before.
+ */
+async function openSocket(
+  context: Context,
+  runtime: ImageServiceClient,
+  metrics: Metrics,
+): Promise<ImageSocket> {
+  const { app, config, log } = context;
+  const socket = new ImageSocket(context, runtime, metrics.calls);
+  if (config.takeOver) {
+    checkEventBus({ ...busSettings(app, config), log });
+    if (await isSocketServed(config.listen)) checkStateDir(config.stateDir);
+    await socket.open();
+  }
+  return socket;
+}
+
+async function openBus(context: Context, socket: ImageSocket): Promise<EventBus> {
+  const { app, config, log, metrics, signal, takeOver } = context;
+  if (config.takeOver) {
+    try {
+      await outboxFree(config.stateDir, { signal, log });
+    } catch (error) {
+      // Stopped, or replaced, before the start was over: calls are served already and may end.
+      await takeOver.drain((options) => socket.close(options));
+      throw error;
+    }
+  }
   const bus = instrumentEventBus(openEventBus({ ...busSettings(app, config), log }), metrics);
   observeEventBus(context, bus);
   context.commands.use(bus);
@@ -81,8 +125,24 @@ function connectRuntime(context: Context): ImageServiceClient {
   return client;
 }
 
+/** Asks the runtime service for its name; the connection is made when the first short name comes. */
+function openShortNames({ config, log, signal }: Context, runtime: ImageRuntime): ShortNames {
+  let client: RuntimeServiceClient | undefined;
+  signal.addEventListener('abort', () => client?.close(), { once: true });
+  return new ShortNames({
+    availability: () => runtime.availability(),
+    version: (options) => {
+      client ??= connectRuntimeService({ endpoint: config.runtimeEndpoint });
+      return client.version({}, options);
+    },
+    log,
+  });
+}
+
 const providers: Provider[] = [
-  { provide: BUS, inject: [CONTEXT], useFactory: openBus },
+  // Everything that can fail comes before the socket.
+  { provide: SOCKET, inject: [CONTEXT, RUNTIME, METRICS, NODE, RECORDS], useFactory: openSocket },
+  { provide: BUS, inject: [CONTEXT, SOCKET], useFactory: openBus },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
   { provide: PULLS, useFactory: () => new PullCoalescer<FinishedPull>() },
   {
@@ -149,9 +209,10 @@ const providers: Provider[] = [
           ),
       }),
   },
+  { provide: SHORT_NAMES, inject: [CONTEXT, RUNTIME], useFactory: openShortNames },
   {
     provide: PULL,
-    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE, JOURNAL],
+    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE, JOURNAL, SHORT_NAMES],
     useFactory: (
       { config, signal }: Context,
       runtime: ImageRuntime,
@@ -160,11 +221,23 @@ const providers: Provider[] = [
       pulls: Pulls,
       queue: PullQueue,
       journal: OpenPullJournal,
+      shortNames: ShortNames,
     ) => {
       const progressed = (watched: Pull, progress: PullProgress) =>
         pull.progressed?.(watched, progress);
       const watch = openProgressWatch(config, runtime, progressed, signal);
-      return new PullImage(runtime, node, requestHash, pull, pulls, queue, watch, journal);
+      return new PullImage(
+        runtime,
+        node,
+        requestHash,
+        pull,
+        pulls,
+        queue,
+        watch,
+        journal,
+        undefined,
+        shortNames,
+      );
     },
   },
   {
@@ -175,14 +248,18 @@ const providers: Provider[] = [
   },
   {
     provide: ENSURE,
-    inject: [RUNTIME, PULL, NODE, LISTENERS, RECORDS],
+    inject: [RUNTIME, PULL, NODE, LISTENERS, RECORDS, SHORT_NAMES],
     useFactory: (
       runtime: ImageRuntime,
       puller: PullImage,
       node: NodeCredentials,
       { ensure: listener }: Required<ImageListeners>,
       records: Records,
-    ) => new EnsureImage({ runtime, puller, node, hashOf: requestHash, listener, records }),
+      shortNames: ShortNames,
+    ) => {
+      const common = { runtime, puller, node, hashOf: requestHash, listener };
+      return new EnsureImage({ ...common, records, shortNames });
+    },
   },
 ];
 
@@ -191,14 +268,12 @@ const providers: Provider[] = [
 export class ImageServiceModule
   implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  #endpoint: Endpoint | undefined;
-
   constructor(
     @Inject(CONTEXT) private readonly context: Context,
     @Inject(RUNTIME) private readonly runtime: ImageServiceClient,
     @Inject(PULL) private readonly puller: PullImage,
     @Inject(REMOVE) private readonly remover: RemoveImage,
-    @Inject(METRICS) private readonly metrics: Metrics,
+    @Inject(SOCKET) private readonly socket: ImageSocket,
     @Inject(BUS) private readonly bus: EventBus,
     @Inject(JOURNAL) private readonly journal: OpenPullJournal,
     @Inject(RECORDS) private readonly records: Records,
@@ -213,31 +288,30 @@ export class ImageServiceModule
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { config, signal, log } = this.context;
+    const { config, signal, log, takeOver } = this.context;
     const { records } = this;
+    takeOver.onLost(() => this.#handOver());
     if (records !== undefined) {
-      const pruneIntervalMs = config.imagePullRecordsPruneIntervalMs;
-      keepPullRecords(records, this.runtime, { pruneIntervalMs, log, signal });
+      keepPullRecords(records, this.runtime, {
+        pruneIntervalMs: config.imagePullRecordsPruneIntervalMs,
+        // Those of a replaced instance may still be going on.
+        mayRecover: () => !this.journal.hasPredecessors(),
+        log,
+        signal,
+      });
     }
-    void this.puller
-      .tellUnfinished(this.journal.unfinished, signal)
-      // Stopped before the runtime was there: the next run tells them.
-      .catch(() => undefined);
+    this.#tellUnfinished(this.journal.unfinished);
+    const adopting = setInterval(() => this.#tellUnfinished(this.journal.adopt()), adoptIntervalMs);
+    signal.addEventListener('abort', () => clearInterval(adopting.unref()), { once: true });
     const puller = records === undefined ? this.puller : new RecordedPull(this.puller, records);
-    const endpoint = await openImageEndpoint(this.runtime, puller, this.remover, {
-      socketPath: config.listen,
-      imageSocket: parseEndpoint(config.imageEndpoint).address,
-      runtimeSocket: parseEndpoint(config.runtimeEndpoint).address,
-      calls: this.metrics.calls,
-    });
-    this.#endpoint = endpoint;
-    log.info({ socket: endpoint.socketPath }, 'serving CRI ImageService');
+    this.socket.serveWith({ puller, remover: this.remover });
+    if (!this.socket.isOpen) await this.socket.open();
     // Clients go elsewhere while commands still finish.
-    signal.addEventListener('abort', () => void this.#closeEndpoint(endpoint), { once: true });
+    signal.addEventListener('abort', () => void this.#closeSocket(), { once: true });
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    if (this.#endpoint !== undefined) await this.#closeEndpoint(this.#endpoint);
+    await this.#closeSocket();
     await this.puller.settled();
   }
 
@@ -247,8 +321,19 @@ export class ImageServiceModule
     this.runtime.close();
   }
 
-  /** Calls in flight get half of the time to stop; closing twice is closing once. */
-  async #closeEndpoint(endpoint: Endpoint): Promise<void> {
-    await endpoint.close({ drainMs: Math.floor(this.context.config.stopTimeoutMs / 2) });
+  /** The pulls of this process go on, in a journal of their own; what is left to publish goes through the other instance. */
+  async #handOver(): Promise<void> {
+    this.journal.handOver();
+    await this.bus.release();
+  }
+
+  #tellUnfinished(pulls: readonly UnfinishedPull[]): void {
+    // Stopped before the runtime was there: the next run tells them.
+    void this.puller.tellUnfinished(pulls, this.context.signal).catch(() => undefined);
+  }
+
+  /** Closing twice is closing once. */
+  #closeSocket(): Promise<void> {
+    return this.context.takeOver.drain((options) => this.socket.close(options));
   }
 }

@@ -189,6 +189,7 @@ const texts: readonly (readonly [string, string, PullErrorClass])[] = [
   // No such image
   ['containerd', `${resolve}REF: not found`, 'not-found'],
   ['containerd 2', `${pull}failed to resolve image: REF: not found`, 'not-found'],
+  ['containerd 1.2', `${pull}failed to resolve reference "REF": not found`, 'not-found'],
   ['containerd 1.6, 404', `${resolve}unexpected status code URL: 404 Not Found`, 'not-found'],
   [
     'containerd, blob that the registry lost',
@@ -355,6 +356,11 @@ const texts: readonly (readonly [string, string, PullErrorClass])[] = [
   [
     'Docker, 500',
     `${docker}received unexpected HTTP status: 500 Internal Server Error`,
+    'registry-unavailable',
+  ],
+  [
+    'CRI-O, status before another text',
+    `${crio}received unexpected HTTP status: 503: try again`,
     'registry-unavailable',
   ],
   ['distribution', `${crio}unavailable: service unavailable`, 'registry-unavailable'],

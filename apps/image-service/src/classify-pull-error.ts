@@ -29,6 +29,10 @@ export type PullErrorClass = (typeof pullErrorClasses)[number];
  * says so with more than one status.
  */
 const beforeStatus: Rules = [
+  [
+    /failed to parse image reference|invalid reference format|invalid checksum digest (format|length)/i,
+    'invalid-reference',
+  ],
   [/no space left on device|disk quota exceeded/i, 'no-space'],
   // kubelet's words at the beginning of a text, which CRI-O uses.
   [/^SignatureValidationFailed/, 'signature-invalid'],
@@ -47,7 +51,7 @@ const beforeStatus: Rules = [
 
 /** What the runtime has on the node and cannot read, find, unpack or write: the registry did its part. */
 const ofTheNode =
-  /\bsnapshots? .*(does not exist|not found)|snapshotter (not registered|~ was not found)|can ?not find snapshotter|unable to resolve snapshotter|missing parent|parent (snapshot )?~? ?does not exist|parent ~ is not committed|(failed|unable) to prepare extraction snapshot|failed to (commit|stat|read) snapshot|failed to extract layer|\blease (~|does not exist|.*not found)|\bblob ~ expected at\b|\bcontent (digest )?~: not found|failed to get reader from content store|\b(ingest ref|reference) ~: not found|bucket does not exist|from containerd image store|adding layer with blob|failed to register layer|processing tar file|overlay mount|(layer|image) not known|layer does not exist|\bref ~ locked for|creating temporary file|storing blob to file .*(input\/output error|read-only|permission denied)/i;
+  /\bsnapshots? .*(does not exist|not found)|snapshotter (not registered|~ was not found)|can ?not find snapshotter|unable to resolve snapshotter|missing parent|parent (snapshot )?~? ?does not exist|parent ~ is not committed|(failed|unable) to prepare extraction snapshot|failed to (commit|stat|read) snapshot|failed to extract layer|\blease (~|does not exist|.*not found)|\bblob ~ expected at\b|\bcontent (digest )?~: not found|failed to get reader from content store|\bingest ref ~: not found|(?<!resolve )\breference ~: not found|bucket does not exist|from containerd image store|adding layer with blob|failed to register layer|processing tar file|overlay mount|(layer|image) not known|layer does not exist|\bref ~ locked for|creating temporary file|storing blob to file .*(input\/output error|read-only|permission denied)/i;
 
 /** Errors of the node's file systems, where the network is not at fault. */
 const ofItsFiles =

@@ -10,6 +10,7 @@ import {
   listenKey,
   listKey,
   pathKey,
+  takeOverKeys,
 } from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
@@ -40,6 +41,7 @@ export const config = defineConfig({
       allCommands: ['ensure', 'list', 'remove', 'stats', 'status'],
     }),
     listen: listenKey('/run/stowage/image.sock'),
+    ...takeOverKeys(),
     runtimeRequestTimeoutMs: durationKey({
       default: 120_000,
       minMs: 1000,

@@ -1,5 +1,5 @@
 import type { AuthConfig } from '@stowage/cri-proto';
-import { NotFoundError } from '@stowage/errors';
+import { InvalidArgumentError, NotFoundError } from '@stowage/errors';
 import { redactSecrets, secretTexts } from '@stowage/registry-auth';
 import type { SecretCoordinates, ServiceAccountCoordinates } from './records/pull-records';
 
@@ -116,11 +116,12 @@ export function requestCredential(
 
 /**
  * The credentials of one pull: the request's own one alone, else the node's for the pod's namespace, else the anonymous way. As in kubelet,
- * anonymous is not tried in addition to credentials. With `secretName` (`namespace/name`) only that mounted secret counts; `list` throws
- * NotFoundError when it has nothing for the repository.
+ * anonymous is not tried in addition to credentials. Without a repository (it is not certain which registry the image is at) nothing of
+ * the node is sent anywhere. With `secretName` (`namespace/name`) only that mounted secret counts; `list` throws NotFoundError when it
+ * has nothing for the repository.
  */
 export function chooseCredentials(
-  repository: string,
+  repository: string | undefined,
   fromRequest: PullCredential | undefined,
   node: NodeCredentials,
   { secretName, namespace }: { secretName?: string; namespace?: string } = {},
@@ -129,6 +130,14 @@ export function chooseCredentials(
     return { key: fromRequest.label.hash ?? '', list: () => Promise.resolve([fromRequest]) };
   }
   const ask = async (options: { signal: AbortSignal }) => {
+    if (repository === undefined) {
+      if (secretName === undefined) return [anonymous] as const;
+      throw new InvalidArgumentError(
+        'credentialsRef',
+        secretName,
+        'an image with its registry, as in docker.io/library/nginx: this runtime looks for short names where its own configuration says',
+      );
+    }
     const [first, ...rest] = await node.forRepository(repository, {
       ...options,
       secretName,

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { EnsureImage } from './ensure-image';
 import type { BackedOffPull, EnsureRequest, PresentImage } from './ensure-image';
 import { PullCoalescer } from './pull-coalescer';
@@ -6,7 +7,7 @@ import { FakeRuntime } from './testing/fake-runtime';
 
 const signal = new AbortController().signal;
 
-function harness() {
+function harness({ isHub = true } = {}) {
   const runtime = new FakeRuntime();
   const present: PresentImage[] = [];
   const ended: string[] = [];
@@ -34,6 +35,7 @@ function harness() {
       backedOff: (pull) => backedOff.push(pull),
     },
     now: () => clock.ms,
+    shortNames: { isHub: () => Promise.resolve(isHub) },
   });
   const ensure = (request: EnsureRequest) => ensurer.ensure(request, { signal });
   return { runtime, present, ended, notes, backedOff, clock, holds, ensure };
@@ -55,6 +57,66 @@ describe('EnsureImage', () => {
     ]);
     expect(ended).toEqual(['IfNotPresent present']);
     expect(runtime.pulls).toHaveLength(0);
+  });
+
+  it.each([
+    ['1a'.repeat(32), '1a'.repeat(32)],
+    [`sha256:${'1a'.repeat(32)}`, `sha256:${'1a'.repeat(32)}`],
+  ])(
+    'takes an image by its id as CRI-O writes it or not, which is then its reference: %s',
+    async (id, given) => {
+      const { runtime, present, ensure } = harness({ isHub: false });
+      runtime.add({ id, repoDigests: [`reg.io/app@sha256:${'d'.repeat(64)}`], size: 7n });
+      expect(await ensure({ image: given })).toMatchObject({ imageId: id, pulled: false });
+      expect(present).toMatchObject([
+        { requestedReference: given, reference: `sha256:${'1a'.repeat(32)}` },
+      ]);
+    },
+  );
+
+  it.each([true, false])('pulls no id without sha256:, in kubelet’s words', async (isHub) => {
+    const { runtime, ensure } = harness({ isHub });
+    const id = '1a'.repeat(32);
+    for (const pullPolicy of ['IfNotPresent', 'Always'] as const) {
+      await expect(ensure({ image: id, pullPolicy })).rejects.toMatchObject({
+        reason: 'InvalidImageName',
+        grpcStatus: 'INVALID_ARGUMENT',
+        message: `Failed to apply default image tag "${id}": couldn't parse image name "${id}": invalid repository name (${id}), cannot specify 64-byte hexadecimal strings`,
+      });
+    }
+    await expect(ensure({ image: id, pullPolicy: 'Never' })).rejects.toMatchObject({
+      reason: isHub ? 'InvalidImageName' : 'ErrImageNeverPull',
+    });
+    expect(runtime.pulls).toEqual([]);
+  });
+
+  it('says INVALID_ARGUMENT when the runtime cannot read the reference', async () => {
+    const { runtime, ensure } = harness();
+    const refusal = 'failed to parse image reference "[::1]:1/x:1": invalid reference format';
+    runtime.statusError = new Error(refusal);
+    await expect(ensure({ image: '[::1]:1/x:1' })).rejects.toMatchObject({
+      reason: 'ImageInspectError',
+      grpcStatus: 'INVALID_ARGUMENT',
+    });
+    runtime.statusError = undefined;
+    runtime.onPull = ({ fail }) => fail(new Error(refusal));
+    await expect(ensure({ image: '[::1]:1/x:1' })).rejects.toMatchObject({
+      reason: 'ErrImagePull',
+      grpcStatus: 'INVALID_ARGUMENT',
+      retryable: false,
+    });
+  });
+
+  it('repeats no user information, in errors and notes', async () => {
+    const { notes, ensure } = harness();
+    const error: unknown = await ensure({ image: 'https://user:hunter2@host/x' }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject({ reason: 'InvalidImageName', grpcStatus: 'INVALID_ARGUMENT' });
+    expect(notes).toHaveLength(1);
+    const texts = [...notes, inspect(error, { depth: 9, showHidden: true })].join('\n');
+    expect(texts).toContain('https://[redacted]@host/x');
+    expect(texts).not.toMatch(/hunter2|user:/);
   });
 
   it('pulls what is absent, with the default tag and the hold in the events', async () => {

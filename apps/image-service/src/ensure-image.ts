@@ -7,13 +7,7 @@ import {
   StowageError,
   toGrpcStatus,
 } from '@stowage/errors';
-import {
-  applyDefaultTag,
-  ImageReferenceError,
-  parseImageName,
-  parsePullReference,
-  referenceToString,
-} from '@stowage/image-ref';
+import { ImageReferenceError, isHexIdentifier, withoutUserInfo } from '@stowage/image-ref';
 import { formatGoDuration } from '@stowage/go-duration';
 import { inSpan } from '@stowage/tracing';
 import type { TraceContext } from '@stowage/tracing';
@@ -21,6 +15,8 @@ import { BackOff } from './back-off';
 import { chooseCredentials, requestCredential } from './credentials';
 import type { CredentialChoice, NodeCredentials, PullAuth } from './credentials';
 import { EnsureImageError, pullFailure } from './ensure-error';
+import { imageNames } from './image-names';
+import type { ImageNames } from './image-names';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
 import { ImagePullError } from './pull-attempts';
 import type { Coalesced } from './pull-coalescer';
@@ -29,6 +25,8 @@ import { defaultPullPolicy } from './pull-policy';
 import type { PullPolicy } from './pull-policy';
 import { callerCredentials } from './records/pull-records';
 import type { PullRecords } from './records/pull-records';
+import { asReferenceError } from './refused-reference';
+import type { ShortNames } from './short-names';
 
 /** What is to be made sure of. */
 export interface EnsureRequest {
@@ -117,6 +115,8 @@ export interface EnsureImageParts {
   readonly records?: PullRecords;
   readonly backOff?: BackOff;
   readonly now?: () => number;
+  /** As for the puller. Absent: short names are Docker Hub's. */
+  readonly shortNames?: Pick<ShortNames, 'isHub'>;
 }
 
 type Findings = { -readonly [K in keyof EnsureFindings]: EnsureFindings[K] };
@@ -157,7 +157,7 @@ export class EnsureImage {
     request: EnsureRequest,
     { signal, trace: parent }: { signal: AbortSignal; trace?: TraceContext },
   ): Promise<EnsuredImage> {
-    const attributes = { 'stowage.image.reference': request.image };
+    const attributes = { 'stowage.image.reference': withoutUserInfo(request.image) };
     return inSpan('image.ensure', { parent, attributes }, async ({ trace, set }) => {
       const findings = newFindings(request);
       try {
@@ -179,7 +179,7 @@ export class EnsureImage {
     findings: Findings,
     call: { signal: AbortSignal; trace: TraceContext },
   ): Promise<EnsuredImage> {
-    const ensuring = this.#begin(request, findings, call);
+    const ensuring = await this.#begin(request, findings, call);
     const present = await this.#present(ensuring);
     if (present !== undefined) {
       const needsProof = await this.#needsProof(ensuring, present);
@@ -193,37 +193,48 @@ export class EnsureImage {
       throw this.#refusal(ensuring);
     }
     findings.pullRequired = true;
+    // An id can be used, but no registry has it.
+    if (isHexIdentifier(request.image))
+      this.#read(request.image, () => imageNames(request.image, true));
     return this.#pull(ensuring);
   }
 
-  #begin(
+  async #begin(
     request: EnsureRequest,
     findings: Findings,
     { signal, trace }: { signal: AbortSignal; trace: TraceContext },
-  ): Ensuring {
+  ): Promise<Ensuring> {
     const startedAt = performance.now();
     const { image, holdSeconds = 0 } = request;
+    const isHubShort = (await this.#parts.shortNames?.isHub(image, signal)) ?? true;
+    const { tagged, reference, repository } = this.#read(image, () => namesOf(image, isHubShort));
+    return {
+      request,
+      image,
+      tagged,
+      reference,
+      holdUntil: holdSeconds === 0 ? undefined : new Date(this.#now() + holdSeconds * 1000),
+      credentials: chooseCredentials(
+        repository,
+        requestCredential(request.auth, this.#parts.hashOf),
+        this.#parts.node,
+        { secretName: request.credentialsRef },
+      ),
+      findings,
+      trace,
+      signal,
+      startedAt,
+    };
+  }
+
+  /** What is read from an image's name; a name that cannot be read is an error in kubelet's words. */
+  #read(image: string, names: () => ImageNames): ImageNames {
     try {
-      return {
-        request,
-        image,
-        tagged: applyDefaultTag(image),
-        reference: referenceToString(parsePullReference(image)),
-        holdUntil: holdSeconds === 0 ? undefined : new Date(this.#now() + holdSeconds * 1000),
-        credentials: chooseCredentials(
-          parseImageName(image).repository,
-          requestCredential(request.auth, this.#parts.hashOf),
-          this.#parts.node,
-          { secretName: request.credentialsRef },
-        ),
-        findings,
-        trace,
-        signal,
-        startedAt,
-      };
+      return names();
     } catch (cause) {
       if (!(cause instanceof ImageReferenceError)) throw cause;
-      const message = `Failed to apply default image tag ${JSON.stringify(image)}: ${cause.message}`;
+      const shown = JSON.stringify(withoutUserInfo(image));
+      const message = `Failed to apply default image tag ${shown}: ${cause.message}`;
       this.#note('Warning', 'InspectFailed', message);
       throw new EnsureImageError('InvalidImageName', message, {
         grpcStatus: 'INVALID_ARGUMENT',
@@ -248,7 +259,7 @@ export class EnsureImage {
       const message = `Failed to inspect image "": ${kubeletErrorText(cause)}`;
       this.#note('Warning', 'InspectFailed', message);
       throw new EnsureImageError('ImageInspectError', message, {
-        grpcStatus: toGrpcStatus(cause).name,
+        grpcStatus: toGrpcStatus(asReferenceError(cause, tagged)).name,
         retryable: cause instanceof StowageError && cause.retryable,
         cause,
       });
@@ -401,6 +412,18 @@ export class EnsureImage {
   #note(type: EnsureNote['type'], reason: string, message: string): void {
     this.#parts.listener.noted?.({ type, reason, message });
   }
+}
+
+/**
+ * An image id stands for itself; anything else is a name. Without `sha256:` it is an id over runtimes that write ids so, which are those with
+ * rules of their own for short names; over the others it is kubelet's error.
+ */
+function namesOf(image: string, isHubShort: boolean): ImageNames {
+  if (isHexIdentifier(image) && !isHubShort) return { tagged: image, reference: `sha256:${image}` };
+  const names = imageNames(image, isHubShort);
+  return image.startsWith('sha256:') && isHexIdentifier(image.slice(7))
+    ? { ...names, reference: image }
+    : names;
 }
 
 function newFindings({ image, pullPolicy }: EnsureRequest): Findings {

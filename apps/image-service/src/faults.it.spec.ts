@@ -245,7 +245,11 @@ describe('image-service and what goes wrong', () => {
       return reference === image.layers[0] ? { bytes: 256 * 1024, everyMs: 100 } : undefined;
     };
     writeSecret(secretFor(password));
-    const first = await ensure({ image: image.reference, caller: 'first' });
+    const first = await ensure({
+      image: image.reference,
+      caller: 'first',
+      credentialsRef: 'shop/pull',
+    });
     expect(first.error?.message).toMatch(
       /kubernetes-secret shop\/pull \(hash [0-9a-f]{12}\): unauthorized/,
     );
@@ -291,11 +295,18 @@ describe('image-service and what goes wrong', () => {
     try {
       writeSecret(`{"auths": {"${password}`);
       const why = 'secret shop/pull: .dockerconfigjson: not JSON';
-      const reply = await ensure({ image: image.reference, caller: 'a' });
+      const reply = await ensure({
+        image: image.reference,
+        caller: 'a',
+        credentialsRef: 'shop/pull',
+      });
       expect(reply).toMatchObject({ ok: false, error: { code: 'INVALID_ARGUMENT' } });
       expect(reply.error?.message).toContain(why);
       await expect(
-        strict.client.pullImage({ image: { image: image.reference } }),
+        strict.client.pullImage({
+          image: { image: image.reference },
+          sandboxConfig: { metadata: { namespace: 'shop', name: 'cart-0', uid: 'u1' } },
+        }),
       ).rejects.toMatchObject({
         grpcStatus: 'INVALID_ARGUMENT',
         message: expect.stringContaining(why) as string,

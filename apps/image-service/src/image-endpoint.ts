@@ -5,7 +5,13 @@ import {
   RemoveImageResponse,
 } from '@stowage/cri-proto';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { CallObserver, Endpoint, UnaryCall, UnaryHandler } from '@stowage/cri-endpoint';
+import type {
+  CallObserver,
+  Endpoint,
+  ListenOptions,
+  UnaryCall,
+  UnaryHandler,
+} from '@stowage/cri-endpoint';
 import { InvalidArgumentError, RuntimeUnavailableError, toGrpcStatus } from '@stowage/errors';
 import { inSpan } from '@stowage/tracing';
 import type { TraceContext } from '@stowage/tracing';
@@ -15,11 +21,13 @@ import type { RemoveImage } from './remove-image';
 
 /** What the endpoint needs beside the verbs. */
 export interface ImageEndpointOptions {
-  readonly socketPath: string;
+  readonly listen: ListenOptions;
   /** Socket of the runtime's image service, and of its runtime service. */
   readonly imageSocket: string;
   readonly runtimeSocket: string;
   readonly calls: CallObserver;
+  /** A connection to the runtime did not move any more. */
+  readonly onGivenUp?: (address: string, reason: string) => void;
 }
 
 /**
@@ -33,7 +41,7 @@ export function openImageEndpoint(
   options: ImageEndpointOptions,
 ): Promise<Endpoint> {
   return createTerminatingEndpoint({
-    socketPath: options.socketPath,
+    ...options.listen,
     service: 'image-service',
     upstream: {
       address: (method) => (isRuntimeService(method) ? options.runtimeSocket : options.imageSocket),
@@ -49,6 +57,7 @@ export function openImageEndpoint(
       return new RuntimeUnavailableError(runtime.endpoint, since, reason).message;
     },
     calls: options.calls,
+    onGivenUp: options.onGivenUp,
   });
 }
 

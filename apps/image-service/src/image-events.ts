@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import { boundedText } from '@stowage/events';
 import type { EventData, EventName } from '@stowage/events';
-import { parseImageName } from '@stowage/image-ref';
+import { normalizeReference, repositoryName } from '@stowage/image-ref';
 import type { CredentialProblem } from './credentials';
 import type { RuntimeImage } from './image-runtime';
 import type { ImageListeners } from './listeners';
@@ -184,6 +184,18 @@ const handlerOf = ({ spec }: RuntimeImage): string | undefined =>
 
 /** The digest the image is known by under the repository of `reference`, else any. */
 function repoDigestFor(reference: string, { repoDigests }: RuntimeImage): string | undefined {
-  const { repository } = parseImageName(reference);
-  return repoDigests.find((digest) => digest.startsWith(`${repository}@`)) ?? repoDigests[0];
+  const repository = repositoryOf(reference);
+  const named = repoDigests.find((digest) => repositoryOf(digest) === repository);
+  return named ?? repoDigests[0];
+}
+
+/** Undefined for an image id, which stands in no repository, and for what a runtime lists without a name. */
+function repositoryOf(reference: string): string | undefined {
+  if (reference.startsWith('sha256:')) return undefined;
+  try {
+    const [name = ''] = reference.split('@', 1);
+    return repositoryName(normalizeReference(name));
+  } catch {
+    return undefined;
+  }
 }

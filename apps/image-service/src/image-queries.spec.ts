@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+import { ImageFsInfoResponse } from '@stowage/cri-proto';
 import { imageStats } from './image-stats';
 import { imageStatus } from './image-status';
 import { listImages } from './list-images';
@@ -56,12 +58,43 @@ describe('queries', () => {
   it("do not take a runtime's notes about its images for their size", async () => {
     const runtime = node();
     runtime.add({ id: '3', size: 38_000_000n });
-    expect(await imageStats(runtime, options)).toMatchObject({
-      totalStorageBytes: 38_000_030,
-      imageFilesystems: [{ mountpoint: '/var/lib/fake' }],
+    const usage = (mountpoint: string) => ({
+      fsId: { mountpoint },
+      usedBytes: { value: 57_000n },
+      inodesUsed: { value: 9n },
     });
-    const { imageFilesystems } = await imageStats(runtime, options);
-    expect(Object.keys(imageFilesystems[0] ?? {})).toEqual(['mountpoint']);
+    runtime.imageFsInfo = () =>
+      Promise.resolve(
+        ImageFsInfoResponse.fromPartial({
+          imageFilesystems: [usage('/var/lib/containers/storage/overlay-images')],
+          containerFilesystems: [usage('/var/lib/containers/storage/overlay-containers')],
+        }),
+      );
+    expect(await imageStats(runtime, options)).toEqual({
+      imageCount: 3,
+      totalStorageBytes: 38_000_030,
+      imageFilesystems: [{ mountpoint: '/var/lib/containers/storage/overlay-images' }],
+      containerFilesystems: [{ mountpoint: '/var/lib/containers/storage/overlay-containers' }],
+    });
+  });
+
+  it('repeat no user information, and say INVALID_ARGUMENT for what the runtime cannot read', async () => {
+    const asked = [
+      (image: string) => imageStatus(node(), image, options),
+      (image: string) => listImages(node(), { image }, options),
+    ];
+    for (const ask of asked) {
+      const error: unknown = await ask('https://user:hunter2@host/x').catch((e: unknown) => e);
+      expect(error).toMatchObject({ grpcStatus: 'INVALID_ARGUMENT' });
+      expect(inspect(error, { depth: 9 })).toContain('https://[redacted]@host/x');
+      expect(inspect(error, { depth: 9 })).not.toMatch(/hunter2|user:/);
+    }
+    const runtime = node();
+    runtime.statusError = new Error('parse "[::1]:1/x": invalid reference format');
+    await expect(imageStatus(runtime, '[::1]:1/x', options)).rejects.toMatchObject({
+      code: 'INVALID_IMAGE_NAME',
+      grpcStatus: 'INVALID_ARGUMENT',
+    });
   });
 
   it('sum sizes once for each id, beside what the disk says', async () => {

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { inspect } from 'node:util';
 import { Client, credentials } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { connectImageService } from '@stowage/cri-client';
@@ -221,6 +222,50 @@ describe('image-service on containerd, registries and NATS', () => {
       });
     },
   );
+
+  it('repeats no user information of an image and no unknown key: not in answers, log, events or state', async () => {
+    const word = 'never-repeated';
+    const image = `https://svc-${word}:p@ss/"${word}@host.example/x`;
+    const before = events.named('ImagePullFailed').length;
+    const refused = { code: 'INVALID_ARGUMENT' };
+    const answers = [
+      await service.client.pullImage({ image: { image } }).catch((error: unknown) => error),
+      await service.client.removeImage({ image: { image } }).catch((error: unknown) => error),
+      ...(await Promise.all(
+        ['ensure', 'status', 'list'].map(async (verb) => {
+          const answer = await ask(verb, { image });
+          expect(answer).toMatchObject({ ok: false, error: refused });
+          return answer;
+        }),
+      )),
+      await ask('ensure', { image: 'a', [`p@ss-${word}`]: 1 }),
+      await ask('ensure', { image: 'a', auth: { [`p@ss-${word}`]: 1 } }),
+    ];
+    expect(answers.slice(0, 2)).toMatchObject([
+      { grpcStatus: 'INVALID_ARGUMENT' },
+      { grpcStatus: 'INVALID_ARGUMENT' },
+    ]);
+    await eventually(() => events.named('ImagePullFailed').length > before);
+    const failed = events.named('ImagePullFailed').at(-1);
+    expect(failed?.data.requestedReference).toBe('https://[redacted]@host.example/x');
+    const outputs = await service.outputs();
+    expect(outputs).toContain('https://[redacted]@host.example/x');
+    const texts = [outputs, ...answers.map((answer) => inspect(answer, { depth: 9 }))];
+    texts.push(...events.all.map(({ wire }) => JSON.stringify(wire)));
+    expect(texts.filter((text) => text.includes(word))).toEqual([]);
+  });
+
+  it('says INVALID_ARGUMENT for a reference that only the runtime cannot read', async () => {
+    // containerd reads an IPv6 host from version 2 on.
+    const error = (await service.client
+      .pullImage({ image: { image: '[::1]:1/x' } })
+      .catch((thrown: unknown) => thrown)) as { message: string; grpcStatus: string };
+    const isRead = /connection refused|cannot assign requested address/.test(error.message);
+    expect([isRead, error.grpcStatus]).toEqual([
+      isRead,
+      isRead ? error.grpcStatus : 'INVALID_ARGUMENT',
+    ]);
+  });
 
   it('refuses a request that is no message', async () => {
     const garbage = { encode: () => ({ finish: () => Uint8Array.of(0x0a, 0xff) }) };

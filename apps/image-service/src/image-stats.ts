@@ -1,11 +1,11 @@
 import type { FilesystemUsage } from '@stowage/cri-proto';
-import { countsImages, imageFsBytes } from './image-fs-bytes';
+import { isFolderOfNotes } from './image-fs-bytes';
 import type { ImageRuntime } from './image-runtime';
 
 /** Use of one file system of the runtime. */
 export interface FilesystemView {
   readonly mountpoint: string;
-  /** Both are absent where the runtime counts something else than images and containers. */
+  /** Both are absent where the runtime counts its notes about images and containers instead of these themselves (CRI-O). */
   readonly usedBytes?: number;
   readonly inodesUsed?: number;
 }
@@ -29,25 +29,20 @@ export async function imageStats(
     runtime.listImages({}, options),
     runtime.imageFsInfo({}, options),
   ]);
-  // CRI-O counts its notes about images and containers, not these themselves.
-  const counts = countsImages(imageFsBytes(filesystems), images) ?? true;
-  const view = counts ? filesystemView : mountpointView;
   const sizes = new Map(images.map(({ id, size }) => [id, size]));
   return {
     imageCount: sizes.size,
     totalStorageBytes: Number([...sizes.values()].reduce((sum, size) => sum + size, 0n)),
-    imageFilesystems: filesystems.imageFilesystems.map(view),
-    containerFilesystems: filesystems.containerFilesystems.map(view),
+    imageFilesystems: filesystems.imageFilesystems.map(filesystemView),
+    containerFilesystems: filesystems.containerFilesystems.map(filesystemView),
   };
 }
 
-const mountpointView = ({ fsId }: FilesystemUsage): FilesystemView => ({
-  mountpoint: fsId?.mountpoint ?? '',
-});
-
 function filesystemView({ fsId, usedBytes, inodesUsed }: FilesystemUsage): FilesystemView {
+  const mountpoint = fsId?.mountpoint ?? '';
+  if (isFolderOfNotes(mountpoint)) return { mountpoint };
   return {
-    mountpoint: fsId?.mountpoint ?? '',
+    mountpoint,
     usedBytes: Number(usedBytes?.value ?? 0n),
     inodesUsed: Number(inodesUsed?.value ?? 0n),
   };

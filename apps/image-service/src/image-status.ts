@@ -1,5 +1,5 @@
 import type { ImageRuntime } from './image-runtime';
-import { checkImageArgument, imageView } from './list-images';
+import { checkImageArgument, imageView, statusOf } from './list-images';
 import type { ImageView } from './list-images';
 
 /** One image by reference or id; null when it is not on the node. */
@@ -9,6 +9,6 @@ export async function imageStatus(
   options: { signal: AbortSignal },
 ): Promise<{ image: ImageView | null }> {
   checkImageArgument(image);
-  const status = await runtime.imageStatus({ image: { image } }, options);
-  return { image: status.image === undefined ? null : imageView(status.image) };
+  const found = await statusOf(runtime, image, options);
+  return { image: found === undefined ? null : imageView(found) };
 }

@@ -1,7 +1,7 @@
-import { parseAnyReference } from '@stowage/image-ref';
-import { ImageReferenceError } from '@stowage/image-ref';
+import { ImageReferenceError, parseAnyReference, withoutUserInfo } from '@stowage/image-ref';
 import { InvalidImageNameError } from '@stowage/errors';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
+import { asReferenceError } from './refused-reference';
 
 /** An image as the NATS commands answer it. */
 export interface ImageView {
@@ -43,11 +43,24 @@ export async function listImages(
 ): Promise<{ images: ImageView[] }> {
   if (image !== undefined) {
     checkImageArgument(image);
-    const named = (await runtime.imageStatus({ image: { image } }, options)).image;
+    const named = await statusOf(runtime, image, options);
     return { images: named === undefined ? [] : [imageView(named)] };
   }
   const { images } = await runtime.listImages({}, options);
   return { images: images.map(imageView).sort((a, b) => (a.imageId < b.imageId ? -1 : 1)) };
+}
+
+/** The runtime's word on one image; undefined when it is not there. Throws InvalidImageNameError where the runtime cannot read the name. */
+export async function statusOf(
+  runtime: ImageRuntime,
+  image: string,
+  options: { signal: AbortSignal },
+): Promise<RuntimeImage | undefined> {
+  try {
+    return (await runtime.imageStatus({ image: { image } }, options)).image;
+  } catch (error) {
+    throw asReferenceError(error, image);
+  }
 }
 
 /** Refuses what is neither a reference nor an image id, with the rule it breaks. */
@@ -56,6 +69,6 @@ export function checkImageArgument(image: string): void {
     parseAnyReference(image);
   } catch (error) {
     if (!(error instanceof ImageReferenceError)) throw error;
-    throw new InvalidImageNameError(image, error.rule, { cause: error });
+    throw new InvalidImageNameError(withoutUserInfo(image), error.rule, { cause: error });
   }
 }

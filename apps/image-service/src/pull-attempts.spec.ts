@@ -41,6 +41,14 @@ describe('attempts', () => {
     });
   });
 
+  it('end with a reference that the runtime cannot read: no credential helps', async () => {
+    const refusal = 'failed to parse image reference "reg.io/app:1": invalid reference format';
+    const { asked, heard, settled } = await attempt([says(refusal), 'never']);
+    expect(asked).toHaveLength(1);
+    expect(heard).toEqual(['a invalid-reference']);
+    expect(settled).toMatchObject({ grpcStatus: 'INVALID_ARGUMENT', retryable: false });
+  });
+
   it.each<[string, (string | Error)[], string, string]>([
     [
       'one: its own text',

@@ -44,7 +44,8 @@ export class ImagePullError extends StowageError {
     const tried = `[tried: ${attempts.map(describeAttempt).join('; ')}]`;
     super(`${joinTexts(attempts.map(({ message }) => message))} ${tried}`, {
       code: 'IMAGE_PULL_FAILED',
-      grpcStatus: last.grpcStatus,
+      // Runtimes say UNKNOWN of a reference that they cannot read.
+      grpcStatus: last.errorClass === 'invalid-reference' ? 'INVALID_ARGUMENT' : last.grpcStatus,
       retryable: retryableClasses.has(last.errorClass),
     });
     this.errorClass = last.errorClass;
@@ -120,8 +121,8 @@ export async function pullWithCredentials<T>(
         message: withoutSecrets(errorMessage(error), credential),
         kubeletText: withoutSecrets(kubeletErrorText(error), credential),
       });
-      // The runtime cancelled the pull itself, as it does when it stops.
-      if (errorClass === 'cancelled' || signal.aborted) break;
+      // The runtime cancelled the pull itself, as it does when it stops, or no credential can help.
+      if (errorClass === 'cancelled' || errorClass === 'invalid-reference' || signal.aborted) break;
     }
   }
   const [first, ...rest] = failed;

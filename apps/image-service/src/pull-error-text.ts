@@ -112,7 +112,7 @@ const reasons =
 
 /** Where a text tells an HTTP status: behind the word, or before its reason. Numbers elsewhere are part of something. */
 const httpStatuses: readonly RegExp[] = [
-  /\bstatus(?: ?code)?(?: returned when [a-z ]+?| from [a-z]+ request to ~| from registry| ~| \[(?:manifests|blobs) ~\])?\s*[:=]?\s*\(?(\d{3})\b(?![.:])/gi,
+  /\bstatus(?: ?code)?(?: returned when [a-z ]+?| from [a-z]+ request to ~| from registry| ~| \[(?:manifests|blobs) ~\])?\s*[:=]?\s*\(?(\d{3})\b(?!\.\d)/gi,
   /\bHTTP(?:\/[\d.]+)? (?:status|error|code|response)?(?: code)?:?\s*(\d{3})\b/gi,
   new RegExp(`\\b(\\d{3}) \\(?(?:${reasons})`, 'gi'),
 ];

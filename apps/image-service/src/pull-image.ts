@@ -7,13 +7,7 @@ import {
   RuntimeUnavailableError,
   StowageError,
 } from '@stowage/errors';
-import {
-  applyDefaultTag,
-  ImageReferenceError,
-  parseImageName,
-  parsePullReference,
-  referenceToString,
-} from '@stowage/image-ref';
+import { ImageReferenceError, withoutUserInfo } from '@stowage/image-ref';
 import { inSpan, linkTo } from '@stowage/tracing';
 import type { TraceContext } from '@stowage/tracing';
 import { classifyPullError } from './classify-pull-error';
@@ -27,6 +21,8 @@ import type {
   PullAuth,
   PullCredential,
 } from './credentials';
+import { imageNames } from './image-names';
+import type { ImageNames } from './image-names';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
 import { ImagePullError, pullWithCredentials } from './pull-attempts';
 import { PullCoalescer } from './pull-coalescer';
@@ -35,6 +31,7 @@ import type { PullProgress, PullStalledError } from './progress/pull-progress';
 import { noPullJournal } from './pull-journal';
 import type { PullJournal, UnfinishedPull } from './pull-journal';
 import { PullQueue } from './pull-queue';
+import type { ShortNames } from './short-names';
 
 /** One pull by the runtime, whoever waits for it. */
 export interface Pull {
@@ -158,6 +155,8 @@ export class PullImage {
     private readonly progress?: ProgressWatch,
     private readonly journal: PullJournal = noPullJournal,
     private readonly newId: () => string = randomUUID,
+    /** Whether the runtime takes a short name for one of Docker Hub; `ShortNames` fits. */
+    private readonly shortNames?: Pick<ShortNames, 'isHub'>,
   ) {}
 
   /** Resolves when no pull is left, and all there is to tell has been told. */
@@ -198,19 +197,20 @@ export class PullImage {
     const image = spec?.image ?? '';
     const pull: Pull = {
       id: this.newId(),
-      requestedReference: image,
+      requestedReference: withoutUserInfo(image),
       runtimeHandler: spec?.runtimeHandler === '' ? undefined : spec?.runtimeHandler,
       pod: request.sandboxConfig?.metadata,
       holdUntil: options.holdUntil,
       traceparent: options.trace?.traceparent,
     };
-    const names = this.#names(pull);
+    const isHubShort = (await this.shortNames?.isHub(image, options.signal)) ?? true;
+    const names = this.#names(pull, image, isHubShort);
     const credentials =
       options.credentials ??
       chooseCredentials(names.repository, requestCredential(request.auth, this.hashOf), this.node, {
         namespace: pull.pod?.namespace,
       });
-    const key = [names.tagged, runtimeOf(request), credentials.key].join('\n');
+    const key = [names.reference, runtimeOf(request), credentials.key].join('\n');
     const outcome = await this.pulls.run(
       key,
       (signal) =>
@@ -256,27 +256,22 @@ export class PullImage {
   }
 
   /** Parses the reference; a failure is told before it is thrown. */
-  #names(pull: Pull): { repository: string; tagged: string; reference: string } {
-    const image = pull.requestedReference;
+  #names(pull: Pull, image: string, isHubShort: boolean): ImageNames {
     try {
       if (image === '') {
         throw new InvalidArgumentError('image.image', image, 'an image reference');
       }
       if (image.length > maxReferenceLength) {
         throw new InvalidImageNameError(
-          image,
+          pull.requestedReference,
           `it has ${image.length} characters; allowed: at most ${maxReferenceLength}`,
         );
       }
-      return {
-        repository: parseImageName(image).repository,
-        tagged: applyDefaultTag(image),
-        reference: referenceToString(parsePullReference(image)),
-      };
+      return imageNames(image, isHubShort);
     } catch (cause) {
       const error =
         cause instanceof ImageReferenceError
-          ? new InvalidImageNameError(image, cause.rule, { cause })
+          ? new InvalidImageNameError(pull.requestedReference, cause.rule, { cause })
           : cause;
       this.listener.failed?.(pull, {
         error,

@@ -120,6 +120,60 @@ describe('openPullJournal', () => {
     expect(readFileSync(file, 'latin1').startsWith('SQLite format 3')).toBe(true);
   });
 
+  describe('of an instance that hands over', () => {
+    const later = { ...pull, id: 'p2' };
+    const openOther = () => {
+      const journal = openPullJournal({
+        stateDir,
+        nextSequence: () => nextSequence,
+        problem: (error) => problems.push(error),
+      });
+      opened.push(journal);
+      return journal;
+    };
+
+    it('goes on in a file of its own, of which nothing is left when its pulls have ended', () => {
+      const old = open();
+      old.began(pull);
+      old.handOver();
+      old.began(later);
+      const next = openOther();
+      expect(next.unfinished).toEqual([]);
+      expect(next.hasPredecessors()).toBe(true);
+      expect(next.adopt()).toEqual([]);
+      for (const one of [pull, later]) {
+        old.answered(one, answer);
+        old.end(one, () => undefined);
+      }
+      old.close();
+      expect(next.hasPredecessors()).toBe(false);
+      expect(next.adopt()).toEqual([]);
+      expect(readdirSync(stateDir).filter((name) => name.startsWith('pulls-'))).toEqual([]);
+      expect(problems).toEqual([]);
+    });
+
+    it('leaves what it could not tell to the next one, and to the one after that', () => {
+      const old = open();
+      old.began(pull);
+      old.handOver();
+      old.began(later);
+      old.answered(later, answer);
+      const next = openOther();
+      // As after a kill: the lock is gone, the file is not.
+      old.close();
+      expect(next.adopt()).toEqual([
+        { pull, startedAt: new Date(1_700_000_000_000) },
+        { pull: later, startedAt: new Date(1_700_000_000_000), answer },
+      ]);
+      expect(next.adopt()).toEqual([]);
+      next.end(pull, publish);
+      next.close();
+      const third = openOther();
+      expect(third.unfinished.map(({ pull: { id } }) => id)).toEqual(['p2']);
+      expect(problems).toEqual([]);
+    });
+  });
+
   it('goes on without a file, and says so once', () => {
     stateDir = path.join(stateDir, 'absent');
     const journal = open();

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { RemoveImageRequest } from '@stowage/cri-proto';
 import type { CommandCall } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
@@ -116,6 +117,23 @@ describe('RemoveImage', () => {
     };
     expect(await remove('1')).toEqual({ response: {}, unconfirmed: runtime.statusError });
     expect([removed, remained, unconfirmed]).toEqual([[], [], [runtime.statusError]]);
+  });
+
+  it('refuses user information without asking the runtime or repeating it', async () => {
+    const { runtime, failed, remove } = harness();
+    const error: unknown = await remove('https://user:hunter2@host/x').catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject({ code: 'INVALID_IMAGE_NAME', grpcStatus: 'INVALID_ARGUMENT' });
+    expect(inspect(error, { depth: 9 })).not.toMatch(/hunter2|user:/);
+    expect([runtime.removed, failed]).toEqual([[], []]);
+  });
+
+  it('says INVALID_ARGUMENT when the runtime cannot read the reference', async () => {
+    const { runtime, failed, remove } = harness();
+    runtime.removeError = new Error('parse "[::1]:1/x": invalid reference format');
+    await expect(remove('[::1]:1/x')).rejects.toMatchObject({ grpcStatus: 'INVALID_ARGUMENT' });
+    expect(failed).toEqual(['[::1]:1/x']);
   });
 
   it('succeeds for what is not there, and tells nothing', async () => {

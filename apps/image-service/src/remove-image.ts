@@ -1,5 +1,8 @@
+import { withoutUserInfo } from '@stowage/image-ref';
 import type { RemoveImageRequest, RemoveImageResponse } from '@stowage/cri-proto';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
+import { checkImageArgument } from './list-images';
+import { asReferenceError } from './refused-reference';
 
 /** What a removal took away. */
 export interface RemovedImage {
@@ -57,7 +60,10 @@ export class RemoveImage {
     request: RemoveImageRequest,
     options: { signal: AbortSignal; traceparent?: string },
   ): Promise<Removal> {
-    const requestedReference = request.image?.image ?? '';
+    const given = request.image?.image ?? '';
+    const requestedReference = withoutUserInfo(given);
+    // Names no image, and must not be repeated by anybody: the runtime is not asked.
+    if (requestedReference !== given) checkImageArgument(given);
     await this.pullsTold();
     const image = await this.#lookUp(request, options.signal);
     let response: RemoveImageResponse;
@@ -65,7 +71,7 @@ export class RemoveImage {
       response = await this.runtime.removeImage(request, { signal: options.signal });
     } catch (error) {
       this.listener.failed?.(requestedReference, error);
-      throw error;
+      throw asReferenceError(error, requestedReference);
     }
     if (image === undefined) return { response };
     const removed = { requestedReference, image, traceparent: options.traceparent };

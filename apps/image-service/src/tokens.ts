@@ -11,4 +11,6 @@ export const QUEUE = Symbol('PullQueue');
 export const NODE = Symbol('NodeCredentials');
 export const REMOVE = Symbol('RemoveImage');
 export const ENSURE = Symbol('EnsureImage');
+export const SHORT_NAMES = Symbol('ShortNames');
 export const RECORDS = Symbol('ImagePullRecords');
+export const SOCKET = Symbol('ImageSocket');

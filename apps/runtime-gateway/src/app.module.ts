@@ -8,9 +8,16 @@ import type {
 } from '@nestjs/common';
 import { connectRuntimeService, criInstrumentation, parseEndpoint } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { instrumentEventBus, openEventBus } from '@stowage/event-bus';
+import { isSocketServed } from '@stowage/cri-endpoint';
+import {
+  checkEventBus,
+  checkStateDir,
+  instrumentEventBus,
+  openEventBus,
+  outboxFree,
+} from '@stowage/event-bus';
 import type { EventBus } from '@stowage/event-bus';
-import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
+import { busSettings, observeEventBus, observeGivenUp, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
 import type { GatewayConfig } from './config';
@@ -21,7 +28,6 @@ import type { GatewayMetrics } from './metrics';
 import { ObjectsFile } from './objects/objects-file';
 import { RuntimeObserver } from './runtime-observer';
 import { probeByVersion, RuntimePackages } from './runtime-packages';
-import { stateFolderFree } from './state-folder';
 import {
   BUS,
   CONTEXT,
@@ -47,10 +53,10 @@ const busDrainMs = 2000;
 /** Time for the observer to look up what the last calls changed, milliseconds; the next start finds the rest. */
 const observerDrainMs = 3000;
 
-/** Longer than the stop of the process that is being replaced may take, milliseconds. */
-const takeOverMarginMs = 5000;
-
-/** With `takeOver` calls are served before the state folder is ours: the one that has it has to let them end first. */
+/**
+ * With `takeOver` calls are served before the state folder is ours: the instance that has it gives it up when it sees that its socket
+ * was taken. Nothing may keep this one from serving from then on, so what can be wrong is looked at before.
+ */
 async function openSockets(
   context: Context,
   runtime: RuntimeServiceClient,
@@ -58,25 +64,34 @@ async function openSockets(
   metrics: GatewayMetrics,
   running: Running,
 ): Promise<GatewaySockets> {
-  const { config, log } = context;
-  const sockets = new GatewaySockets(context, runtime, packages, metrics.calls, () => {
-    log.info({ socket: config.listen }, 'another process has taken over the socket');
-    process.kill(process.pid, 'SIGTERM');
-  });
+  const { app, config, log, takeOver } = context;
+  const sockets = new GatewaySockets(
+    context,
+    runtime,
+    packages,
+    metrics.calls,
+    () => {
+      takeOver.lost(config.listen);
+    },
+    observeGivenUp(context),
+  );
   running.sockets = sockets;
-  if (config.takeOver) await sockets.open();
+  if (config.takeOver) {
+    checkEventBus({ ...busSettings(app, config), log });
+    if (await isSocketServed(config.listen)) checkStateDir(config.stateDir);
+    await sockets.open();
+  }
   return sockets;
 }
 
 async function openBus(context: Context, sockets: GatewaySockets): Promise<EventBus> {
-  const { app, config, log, metrics, signal } = context;
+  const { app, config, log, metrics, signal, takeOver } = context;
   if (config.takeOver) {
-    const limitMs = config.stopTimeoutMs + takeOverMarginMs;
     try {
-      await stateFolderFree(config.stateDir, limitMs, { signal });
+      await outboxFree(config.stateDir, { signal, log });
     } catch (error) {
       // Stopped, or replaced, before the start was over: calls are served already and may end.
-      await sockets.close({ drainMs: Math.floor(config.stopTimeoutMs / 2) });
+      await takeOver.drain((options) => sockets.close(options));
       throw error;
     }
   }
@@ -203,8 +218,9 @@ export class RuntimeGatewayModule
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { signal } = this.context;
+    const { signal, takeOver } = this.context;
     this.sockets.observeWith(this.observer);
+    takeOver.onLost(() => this.#handOver());
     if (!this.sockets.isOpen) await this.sockets.open();
     this.observer.start();
     // Clients go elsewhere while queries still finish.
@@ -223,9 +239,16 @@ export class RuntimeGatewayModule
     this.file.close();
   }
 
-  /** Calls in flight get half of the time to stop; closing twice is closing once. */
-  async #closeSockets(): Promise<void> {
-    const drainMs = Math.floor(this.context.config.stopTimeoutMs / 2);
-    await this.sockets.close({ drainMs });
+  /** What calls in flight do from now on is seen by the instance that has taken over; that a stop was asked for is noted for it. */
+  async #handOver(): Promise<void> {
+    this.sockets.stopObserving();
+    await this.observer.stop(observerDrainMs);
+    this.file.close();
+    await this.bus.release();
+  }
+
+  /** Closing twice is closing once. */
+  #closeSockets(): Promise<void> {
+    return this.context.takeOver.drain((options) => this.sockets.close(options));
   }
 }

@@ -1,5 +1,5 @@
 import type { ObservedCall } from '@stowage/cri-endpoint';
-import { StopContainerRequest } from '@stowage/cri-proto';
+import { StopContainerRequest, StopPodSandboxRequest } from '@stowage/cri-proto';
 import { grpcStatusCode, ResourceExhaustedError } from '@stowage/errors';
 import type { CallsInFlight } from './calls-in-flight';
 import type { EndedCall, Observing, OnCall } from './observing';
@@ -36,6 +36,9 @@ const verbOfPath: ReadonlyMap<string, Verb> = new Map(
   ),
 );
 
+/** Whether a call of this path is one that changes something. */
+export const isObserved = (path: string): boolean => verbOfPath.has(path);
+
 /** Observed calls that may wait; beyond that a listing finds out what they did. */
 const maxPending = 10_000;
 
@@ -58,7 +61,7 @@ export class CallObserver {
   constructor(private readonly options: CallObserverOptions) {}
 
   observes(method: string): boolean {
-    return verbOfPath.has(method);
+    return isObserved(method);
   }
 
   started(method: string): void {
@@ -99,7 +102,7 @@ export class CallObserver {
   async #handle(verb: Verb, call: ObservedCall): Promise<void> {
     const { observing } = this.options;
     if (call.grpcStatus !== 0) {
-      if (verb === 'StopContainer') this.#stopFailed(call);
+      this.#stopFailed(verb, call);
       if (call.outcome === 'unobserved') observing.leaveToListing(undefined);
       return;
     }
@@ -119,11 +122,19 @@ export class CallObserver {
     await handlers[verb](ended, observing);
   }
 
-  /** A stop that ran out of time may still have its effect: the exit is then one that was asked for. */
-  #stopFailed({ request, grpcStatus, startedAt }: ObservedCall): void {
+  /** A stop that ran out of time, or whose end another process sees, may still have its effect: the exit is then one that was asked for. */
+  #stopFailed(verb: Verb, { request, grpcStatus, startedAt }: ObservedCall): void {
     if (request === undefined || grpcStatus === grpcStatusCode.NOT_FOUND) return;
     const { objects, lifecycle } = this.options.observing;
-    const { containerId } = StopContainerRequest.decode(request);
-    lifecycle.stopAsked(objects.fullContainerId(containerId), startedAt);
+    if (verb === 'StopContainer') {
+      const { containerId } = StopContainerRequest.decode(request);
+      lifecycle.stopAsked(objects.fullContainerId(containerId), startedAt);
+    }
+    if (verb === 'StopPodSandbox') {
+      const { podSandboxId } = StopPodSandboxRequest.decode(request);
+      for (const { id, phase } of objects.containersOf(objects.fullSandboxId(podSandboxId))) {
+        if (phase === 'running') lifecycle.stopAsked(id, startedAt);
+      }
+    }
   }
 }

@@ -10,6 +10,7 @@ import {
   listenKey,
   socketPathKey,
   stringKey,
+  takeOverKeys,
 } from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
@@ -67,11 +68,7 @@ export const config = defineConfig({
       meaning:
         "Whether GetContainerEvents is answered on the read-only socket: auto only where a reader takes no events away from others, kubelet's among them (not containerd before 2.0, not CRI-O before 1.28).",
     }),
-    takeOver: booleanKey({
-      default: false,
-      meaning:
-        'Take the sockets over from a running instance, which then lets its calls end and stops. For upgrades without a failed call.',
-    }),
+    ...takeOverKeys(),
     imageRouting: booleanKey({
       default: false,
       meaning:

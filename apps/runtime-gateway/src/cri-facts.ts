@@ -1,3 +1,4 @@
+import { withoutUserInfo } from '@stowage/image-ref';
 import { ContainerState, PodSandboxState } from '@stowage/cri-proto';
 import type {
   Container,
@@ -38,15 +39,18 @@ const isImageId = (reference: string): boolean => /^(?:sha256:)?[0-9a-f]{64}$/.t
 /** The first of the names that is an image ID. */
 export const imageIdOf = (...names: readonly string[]): string | undefined => names.find(isImageId);
 
+/** Runtimes keep what a user wrote unread: a password in it is not told on. */
+const shown = (name: string | undefined) => (name === undefined ? name : withoutUserInfo(name));
+
 /** The image of a container. `candidates` are what the runtime calls it; the first that is an ID is the ID. */
 export function imageOf(
   spec: ImageSpec | undefined,
   ...candidates: readonly string[]
 ): ContainerImage | undefined {
-  const reference = given(spec?.image) ?? candidates.find((name) => name !== '');
+  const reference = shown(given(spec?.image)) ?? candidates.find((name) => name !== '');
   if (reference === undefined) return undefined;
   const imageId = imageIdOf(...candidates, reference);
-  const userSpecifiedReference = given(spec?.userSpecifiedImage);
+  const userSpecifiedReference = shown(given(spec?.userSpecifiedImage));
   const runtimeHandler = given(spec?.runtimeHandler);
   return {
     reference,

@@ -117,7 +117,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
         { runtimeName: 'another', runtimeVersion: '1' },
         { STOWAGE_IMAGE_ROUTING: imageRouting },
       );
-      let create = () => undefined as void;
+      let create: () => void = () => undefined;
       runtime.creation = new Promise((resolve) => (create = resolve));
       const running = runPod();
       const asked = await events.waitFor(

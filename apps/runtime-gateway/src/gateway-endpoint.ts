@@ -14,6 +14,8 @@ export interface GatewayEndpointOptions {
   readonly imageServiceSocket?: string;
   readonly calls: CallObserver;
   readonly onLetGo: (reason: LetGoReason, detail: string) => void;
+  /** A connection over which calls are forwarded one by one did not move any more. */
+  readonly onGivenUp: (address: string, reason: string) => void;
 }
 
 const service = 'runtime-gateway';
@@ -58,6 +60,7 @@ export function openGatewayEndpoint(
     ...listen,
     ...observing,
     service,
+    onGivenUp: options.onGivenUp,
     handlers: {},
     upstream: {
       address: (path) => (isImageCall(path) ? imageServiceSocket : runtimeSocket),

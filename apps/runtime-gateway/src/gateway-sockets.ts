@@ -1,32 +1,24 @@
 import { parseEndpoint } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { activatedSockets } from '@stowage/cri-endpoint';
-import type {
-  ActivatedSocket,
-  CallObserver,
-  Endpoint,
-  EndpointStats,
-  ListenOptions,
-} from '@stowage/cri-endpoint';
+import { activatedOr } from '@stowage/cri-endpoint';
+import type { CallObserver, Endpoint, EndpointStats, ListenOptions } from '@stowage/cri-endpoint';
 import type { ServiceContext } from '@stowage/service-kit';
+import { CallsBeforeObserver } from './calls-before-observer';
+import type { CallsOf } from './calls-before-observer';
 import type { GatewayConfig } from './config';
 import { openGatewayEndpoint } from './gateway-endpoint';
 import { openReadonlyEndpoint } from './readonly-endpoint';
-import type { RuntimeObserver } from './runtime-observer';
 import type { RuntimePackages } from './runtime-packages';
 
 /** Names of activated sockets (FileDescriptorName in the socket unit). */
 const activatedNames = { main: 'runtime', readonly: 'runtime-ro' } as const;
 type SocketName = keyof typeof activatedNames;
 
-type CallsOf = Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callRequested' | 'callEnded'>;
-
 /** The sockets of the gateway, which can be served before there is an observer. */
 export class GatewaySockets {
   #main: Endpoint | undefined;
   #readonly: Endpoint | undefined;
-  #observer: CallsOf | undefined;
-  readonly #activated: readonly ActivatedSocket[];
+  readonly #observer = new CallsBeforeObserver();
 
   constructor(
     private readonly context: Pick<ServiceContext<GatewayConfig>, 'config' | 'log'>,
@@ -35,9 +27,9 @@ export class GatewaySockets {
     private readonly calls: CallObserver,
     /** Another process has taken over the main socket. */
     private readonly onReplaced: () => void,
-  ) {
-    this.#activated = activatedSockets(process.env, process.pid);
-  }
+    /** A connection over which calls are forwarded did not move any more. */
+    private readonly onGivenUp: (address: string, reason: string) => void,
+  ) {}
 
   stats(socket: SocketName): EndpointStats | undefined {
     return (socket === 'main' ? this.#main : this.#readonly)?.stats();
@@ -47,9 +39,14 @@ export class GatewaySockets {
     return this.#main !== undefined;
   }
 
-  /** Calls that begin from now on are observed. */
+  /** Hands every call that was seen so far, and those to come, to the observer. */
   observeWith(observer: CallsOf): void {
-    this.#observer = observer;
+    this.#observer.handTo(observer);
+  }
+
+  /** Ends the observing of calls, which themselves go on. */
+  stopObserving(): void {
+    this.#main?.stopObserving();
   }
 
   async open(): Promise<void> {
@@ -58,12 +55,6 @@ export class GatewaySockets {
     const imageServiceSocket = config.imageRouting
       ? parseEndpoint(config.imageServiceEndpoint).address
       : undefined;
-    const observer: CallsOf = {
-      observes: (path) => this.#observer?.observes(path) ?? false,
-      callStarted: (path) => this.#observer?.callStarted(path),
-      callRequested: (path, request) => this.#observer?.callRequested(path, request),
-      callEnded: (call) => this.#observer?.callEnded(call),
-    };
     // The main socket last: an instance that is replaced ends when it sees that one taken over, and by then the
     // read-only path is not its own any more either, so that it removes neither.
     if (config.listenReadonly !== '') {
@@ -74,14 +65,16 @@ export class GatewaySockets {
         imageSocketSpeaksBoth: config.imageRouting,
         rules: { verboseAllowed: config.readonlyVerbose, events: config.readonlyEvents },
         calls: this.calls,
+        onGivenUp: this.onGivenUp,
       });
       log.info({ socket: this.#readonly.socketPath }, 'serving CRI, read-only');
     }
-    this.#main = await openGatewayEndpoint(this.runtime, this.packages, observer, {
-      listen: { ...this.#listenOptions('main'), onReplaced: this.onReplaced },
+    this.#main = await openGatewayEndpoint(this.runtime, this.packages, this.#observer, {
+      listen: this.#listenOptions('main', this.onReplaced),
       runtimeSocket,
       imageServiceSocket,
       calls: this.calls,
+      onGivenUp: this.onGivenUp,
       onLetGo: (reason, detail) =>
         log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
     });
@@ -92,19 +85,16 @@ export class GatewaySockets {
     await Promise.all([this.#main?.close(options), this.#readonly?.close(options)]);
   }
 
-  #listenOptions(socket: SocketName): ListenOptions {
+  #listenOptions(socket: SocketName, onReplaced?: () => void): ListenOptions {
     const { config } = this.context;
     const { takeOver } = config;
     const [socketPath, mode, group] =
       socket === 'main'
         ? [config.listen, config.listenMode, config.listenGroup]
         : [config.listenReadonly, config.listenReadonlyMode, config.listenReadonlyGroup];
-    const activated = this.#activated.find(
-      (one) => one.name === activatedNames[socket] || one.socketPath === socketPath,
+    return activatedOr(
+      { socketPath, mode, takeOver, onReplaced, ...(group === '' ? {} : { group }) },
+      [activatedNames[socket]],
     );
-    if (activated !== undefined) {
-      return { socketPath: activated.socketPath ?? socketPath, fd: activated.fd };
-    }
-    return { socketPath, mode, takeOver, ...(group === '' ? {} : { group }) };
   }
 }

@@ -76,3 +76,25 @@ test('a sandbox that nobody knows is asked for', async () => {
     { podSandboxId: sandboxId, pod, observedBy: 'call' },
   ]);
 });
+
+test('one whose end another process will see notes for it that its running containers were asked to stop', async () => {
+  const to = new ObserverFixture({
+    sandboxes: [knownSandbox()],
+    containers: [
+      knownContainer(),
+      knownContainer({ id: otherId, phase: 'exited' }),
+      knownContainer({ id: 'f'.repeat(64), podSandboxId: 'another' }),
+    ],
+  });
+  await to.observe({
+    ...stop,
+    outcome: 'unobserved',
+    response: undefined,
+    grpcStatus: undefined,
+  });
+  expect(to.events).toEqual([]);
+  expect(to.objects.container(containerId)).toMatchObject({ stopAskedAtMs: stop.startedAt });
+  for (const id of [otherId, 'f'.repeat(64)]) {
+    expect(to.objects.container(id)?.stopAskedAtMs).toBeUndefined();
+  }
+});

@@ -15,6 +15,8 @@ export interface ReadonlyEndpointOptions {
   readonly imageSocketSpeaksBoth: boolean;
   readonly rules: Omit<ReadonlyRules, 'identify'>;
   readonly calls: CallObserver;
+  /** A connection to the runtime did not move any more. */
+  readonly onGivenUp: (address: string, reason: string) => void;
 }
 
 /** Largest request that is looked at, in bytes: filters and names. The worst of this size is read in some 30 ms. */
@@ -32,7 +34,7 @@ export function openReadonlyEndpoint(
   packages: Pick<RuntimePackages, 'path'>,
   options: ReadonlyEndpointOptions,
 ): Promise<Endpoint> {
-  const { listen, runtimeSocket, imageSocket, calls } = options;
+  const { listen, runtimeSocket, imageSocket, calls, onGivenUp } = options;
   const rules: ReadonlyRules = {
     ...options.rules,
     identify: ({ signal }) => runtime.version({}, { signal }),
@@ -50,6 +52,7 @@ export function openReadonlyEndpoint(
     maxRequestBytes,
     unreadLimitMs: (path) => (path.endsWith('/GetContainerEvents') ? unreadEventsMs : undefined),
     calls,
+    onGivenUp,
     unavailableReason: (path) =>
       isImageCall(path) && imageSocket !== runtimeSocket ? undefined : unavailableText(runtime),
   });

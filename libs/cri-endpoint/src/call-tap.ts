@@ -22,30 +22,33 @@ export class CallTap {
   }
 
   request(chunk: Uint8Array): void {
-    if (this.requestReader.complete) return;
-    this.collect(this.requestReader, chunk);
-    if (this.requestReader.complete) this.onRequest?.(this.requestReader.message());
+    if (this.collect(this.requestReader, chunk)) this.onRequest?.(this.requestReader.message());
   }
 
   response(chunk: Uint8Array): void {
     this.collect(this.responseReader, chunk);
   }
 
-  /** The messages that arrived whole. Nothing is held after this. */
+  /** The messages that arrived whole. Nothing is held after this, and nothing more is copied. */
   end(): { request?: Uint8Array; response?: Uint8Array } {
     const { requestReader, responseReader } = this;
     this.observed.held -= requestReader.heldBytes + responseReader.heldBytes;
-    return {
+    const messages = {
       request: requestReader.complete ? requestReader.message() : undefined,
       response: responseReader.complete ? responseReader.message() : undefined,
     };
+    requestReader.abandon();
+    responseReader.abandon();
+    return messages;
   }
 
-  private collect(reader: MessageReader, chunk: Uint8Array): void {
-    if (reader.complete || reader.problem !== undefined) return;
+  /** Whether the chunk made the message whole. */
+  private collect(reader: MessageReader, chunk: Uint8Array): boolean {
+    if (reader.complete || reader.problem !== undefined) return false;
     const before = reader.heldBytes;
     if (this.observed.held + chunk.length > this.observed.max) reader.abandon();
     else reader.push(chunk);
     this.observed.held += reader.heldBytes - before;
+    return reader.complete;
   }
 }

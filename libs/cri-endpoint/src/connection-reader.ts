@@ -120,6 +120,11 @@ export class ConnectionReader {
     return !this.letGo && this.responses.atBoundary;
   }
 
+  /** True when a frame of ours may follow what the client has sent. */
+  get requestsAtBoundary(): boolean {
+    return !this.letGo && this.requests.atBoundary;
+  }
+
   /** True once the server has sent its SETTINGS. */
   get serverSpoke(): boolean {
     return this.spoke;
@@ -177,6 +182,11 @@ export class ConnectionReader {
     }
   }
 
+  /** Reports every observed call in flight as unobserved, with what was read of it. Their summaries still come. */
+  stopObserving(): void {
+    for (const call of this.calls.values()) this.report(call, 'unobserved');
+  }
+
   private read(reader: FrameReader, chunk: Buffer): void {
     if (this.letGo) return;
     try {
@@ -200,7 +210,10 @@ export class ConnectionReader {
         const call = this.calls.get(streamId);
         if (call === undefined) return;
         call.requestBytes += end - start;
-        if (call.request !== undefined) this.collectRequest(call, call.request, input, start, end);
+        const { request } = call;
+        if (request !== undefined && this.collect(request, input, start, end)) {
+          this.tell(() => this.listener.onRequest?.(call.method, request.message()));
+        }
       },
       onDataEnd: (streamId, endStream) => {
         if (endStream) this.endRequest(streamId);
@@ -309,22 +322,9 @@ export class ConnectionReader {
     if (call !== undefined) call.requestEnded = true;
   }
 
-  private collectRequest(
-    call: Call,
-    message: MessageReader,
-    input: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    if (message.complete) return;
-    this.collect(message, input, start, end);
-    if (message.complete) {
-      this.tell(() => this.listener.onRequest?.(call.method, message.message()));
-    }
-  }
-
-  private collect(message: MessageReader, input: Buffer, start: number, end: number): void {
-    if (message.complete || message.problem !== undefined) return;
+  /** Whether the bytes made the message whole. */
+  private collect(message: MessageReader, input: Buffer, start: number, end: number): boolean {
+    if (message.complete || message.problem !== undefined) return false;
     const before = message.heldBytes;
     if (this.observedBytes + end - start > this.limits.maxObservedConnectionBytes) {
       message.abandon();
@@ -332,12 +332,13 @@ export class ConnectionReader {
       message.push(input.subarray(start, end));
     }
     this.observedBytes += message.heldBytes - before;
+    return message.complete;
   }
 
   private end(call: Call, outcome: CallOutcome): void {
     this.calls.delete(call.streamId);
     const durationMs = performance.now() - call.began;
-    const { method, grpcStatus, startedAt, request, response } = call;
+    const { method, grpcStatus, startedAt } = call;
     if (outcome === 'completed') call.ownMs += this.chunkMs;
     this.tell(() =>
       this.listener.onCallEnded({
@@ -352,7 +353,15 @@ export class ConnectionReader {
         ownMs: call.ownMs,
       }),
     );
+    this.report(call, outcome);
+  }
+
+  /** The end of an observed call, or of its being observed; once. */
+  private report(call: Call, outcome: CallOutcome): void {
+    const { method, grpcStatus, startedAt, request, response } = call;
     if (request === undefined || response === undefined) return;
+    call.request = undefined;
+    call.response = undefined;
     this.observedBytes -= request.heldBytes + response.heldBytes;
     this.tell(() =>
       this.listener.onCall({
@@ -364,7 +373,7 @@ export class ConnectionReader {
         grpcMessage:
           call.grpcMessage === undefined ? undefined : decodeGrpcMessage(call.grpcMessage),
         startedAt,
-        durationMs,
+        durationMs: performance.now() - call.began,
       }),
     );
   }

@@ -1,5 +1,6 @@
 export { activatedSockets, type ActivatedSocket } from './activated-sockets';
-export { SocketInUseError, SocketPathError } from './listen-unix';
+export { activatedOr } from './listen-options';
+export { isSocketServed, SocketInUseError, SocketPathError } from './listen-unix';
 export { createPipedEndpoint, type PipedEndpointOptions } from './piped-endpoint';
 export { MalformedMessageError, readStrictly, type MessageShape } from './strict-message';
 export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';

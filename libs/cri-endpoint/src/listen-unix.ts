@@ -141,11 +141,14 @@ export async function removeOwn(
 /** Listens on a socket that somebody else made and will remove. */
 async function listenOn(
   fd: number,
-  { socketPath }: ListenOptions,
+  options: ListenOptions,
   onConnection: (socket: net.Socket) => void,
   allowHalfOpen: boolean,
 ): Promise<UnixListener> {
+  const { socketPath } = options;
   const server = serverFor(onConnection, allowHalfOpen);
+  // Whoever made the socket bound it to this file.
+  const bound = await statOrUndefined(socketPath);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -156,8 +159,16 @@ async function listenOn(
     throw new SocketPathError(socketPath, reason, { cause: error });
   }
   server.on('error', () => undefined);
+  const isOther = (found: Stats): boolean => found.ino !== bound?.ino || found.dev !== bound.dev;
+  const watch =
+    bound === undefined
+      ? undefined
+      : watchFile(socketPath, (found) => found.isSocket() && isOther(found), options);
   // Who connects from now on waits in the queue of the socket, for the next process that is handed it.
-  const close = (): Promise<void> => Promise.resolve(void server.close());
+  const close = (): Promise<void> => {
+    clearInterval(watch);
+    return Promise.resolve(void server.close());
+  };
   let closing: Promise<void> | undefined;
   return { socketPath, close: () => (closing ??= close()) };
 }
@@ -197,11 +208,11 @@ async function refuseOthers(socketPath: string, takeOver: boolean): Promise<void
   if (found === undefined) return;
   if (!found.isSocket())
     throw new SocketPathError(socketPath, 'a file that is not a socket exists');
-  if (!takeOver && (await answers(socketPath))) throw new SocketInUseError(socketPath);
+  if (!takeOver && (await isSocketServed(socketPath))) throw new SocketInUseError(socketPath);
 }
 
 /** True when something listens on the socket; a full accept queue counts, a refused connection does not. */
-function answers(socketPath: string): Promise<boolean> {
+export function isSocketServed(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = net.connect(socketPath);
     probe.once('connect', () => {

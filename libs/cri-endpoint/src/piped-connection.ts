@@ -1,12 +1,23 @@
 import type { Socket } from 'node:net';
 import { grpcStatusCode } from '@stowage/errors';
 import type { ConnectionReader } from './connection-reader';
+import { isEndlessStream } from './endless-streams';
 import type { ReadBuffer } from './read-buffer';
 import type { RequestRewriter } from './request-rewriter';
-import { goAwayFrame, maxStreamId, settingsFrame, statusFrame } from './wire/raw-frames';
+import {
+  goAwayFrame,
+  maxStreamId,
+  rstStreamFrame,
+  settingsFrame,
+  statusFrame,
+} from './wire/raw-frames';
 
 /** How long a client that was sent away may take to close its side. */
 const lingerMs = 1_000;
+
+/** Error codes of HTTP/2. */
+const noError = 0x0;
+const cancel = 0x8;
 
 /**
  * A client's connection joined to one of the runtime's. Bytes go both ways as they come, under back-pressure; the
@@ -15,6 +26,9 @@ const lingerMs = 1_000;
  */
 export class PipedConnection {
   private state: 'piped' | 'announcing' | 'announced' | 'ending' = 'piped';
+  private drainText = '';
+  /** Streams that were ended here and that the runtime still has to hear of. */
+  private toCancel: number[] = [];
 
   constructor(
     private readonly client: Socket,
@@ -46,17 +60,23 @@ export class PipedConnection {
   /**
    * Sends the client elsewhere: announces that no further streams are wanted, lets open calls end, then closes.
    * Streams that cross the announcement are still served; what comes later is named as not processed, so that
-   * the client tries it again on another connection.
+   * the client tries it again on another connection. Streams without an end get UNAVAILABLE with `text` at once.
    */
-  drain(): void {
+  drain(text: string): void {
     if (this.state !== 'piped') return;
     if (!this.reader.following) {
       // Nothing can be said to this client; it is left alone until stop().
       return;
     }
     this.state = 'announcing';
+    this.drainText = text;
     if (this.reader.serverSpoke && this.reader.responsesAtBoundary) this.announce();
-    this.endIfIdle();
+    this.goOnEnding();
+  }
+
+  /** Reports observed calls in flight as unobserved; their summaries still come. */
+  stopObserving(): void {
+    this.reader.stopObserving();
   }
 
   /** Ends now: open calls get UNAVAILABLE with `text`. */
@@ -71,6 +91,7 @@ export class PipedConnection {
     if (!this.toUpstream(chunk)) this.client.pause();
     this.reader.request(chunk, performance.now() - began);
     if (this.rewriter?.broken === true) this.endCalls('a header block cannot be read');
+    this.goOnEnding();
   }
 
   private toUpstream(chunk: Buffer): boolean {
@@ -91,7 +112,7 @@ export class PipedConnection {
     const began = performance.now();
     if (!this.client.write(chunk)) this.upstream.pause();
     this.reader.response(chunk, performance.now() - began);
-    if (this.state === 'announced') this.endIfIdle();
+    this.goOnEnding();
   }
 
   /** Reads first, to find the place in the chunk where the announcement may stand. */
@@ -106,7 +127,7 @@ export class PipedConnection {
     this.announce();
     if (boundary < chunk.length) this.client.write(chunk.subarray(boundary));
     if (this.client.writableNeedDrain) this.upstream.pause();
-    this.endIfIdle();
+    this.goOnEnding();
   }
 
   private announce(): void {
@@ -115,11 +136,37 @@ export class PipedConnection {
     if (this.reader.serverGoAway === undefined) this.client.write(goAwayFrame(maxStreamId));
   }
 
-  private endIfIdle(): void {
-    if (this.state !== 'announced' || this.reader.openCallCount > 0) return;
-    if (!this.reader.responsesAtBoundary) return;
+  /** After the announcement: ends what has no end, and the connection once nothing is open. */
+  private goOnEnding(): void {
+    if (this.state !== 'announced') return;
+    if (this.reader.responsesAtBoundary) this.endEndless();
+    this.cancelEnded();
+    if (this.reader.openCallCount > 0 || !this.reader.responsesAtBoundary) return;
     this.client.write(this.finalGoAway());
     this.end();
+  }
+
+  /**
+   * The runtime goes on with the other calls of the connection. What it has already sent for an ended stream follows the end; HTTP/2
+   * clients take it for late frames of a closed stream, which they drop.
+   */
+  private endEndless(): void {
+    const code = grpcStatusCode.UNAVAILABLE;
+    const text = this.drainText;
+    for (const { streamId, method, headersSent, requestEnded } of [...this.reader.openCalls()]) {
+      if (!isEndlessStream(method)) continue;
+      this.client.write(statusFrame(streamId, code, text, { headersSent, othersGoOn: true }));
+      if (!requestEnded) this.client.write(rstStreamFrame(streamId, noError));
+      this.reader.endCall(streamId, 'unavailable', code, text);
+      this.toCancel.push(streamId);
+    }
+  }
+
+  private cancelEnded(): void {
+    if (this.toCancel.length === 0 || !this.reader.requestsAtBoundary) return;
+    for (const streamId of this.toCancel.splice(0)) {
+      this.upstream.write(rstStreamFrame(streamId, cancel));
+    }
   }
 
   private upstreamLost(): void {

@@ -1,6 +1,7 @@
 import net from 'node:net';
-import { errorMessage } from '@stowage/errors';
+import { errorMessage, ShuttingDownError } from '@stowage/errors';
 import { connectUnix } from './connect-unix';
+import { IdleWait } from './idle-wait';
 import { ConnectionReader, defaultReaderLimits, type ReaderLimits } from './connection-reader';
 import { listenUnix } from './listen-unix';
 import { RequestRewriter } from './request-rewriter';
@@ -48,7 +49,8 @@ export interface PipedEndpointOptions extends ListenOptions {
 const probeIntervalMs = 500;
 
 interface Connection {
-  drain(): void;
+  stopObserving(): void;
+  drain(text: string): void;
   stop(text: string): void;
 }
 
@@ -64,21 +66,25 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
       ? {}
       : { maxObservedMessageBytes: options.maxObservedMessageBytes }),
   };
+  const stopText = new ShuttingDownError(options.service ?? 'endpoint').message;
   const connections = new Map<net.Socket, Connection | undefined>();
   const unavailable = new Map<net.Socket, UnavailableConnection>();
   const letGo: Partial<Record<LetGoReason, number>> = {};
   let accepted = 0;
   let callsInFlight = 0;
+  let observing = true;
   let draining = false;
   let socketError = 'not connected';
-  let allClosed: (() => void) | undefined;
+  const drained = new IdleWait(() => connections.size === 0);
   let probeTimer: NodeJS.Timeout | undefined;
 
   const newReader = (): ConnectionReader =>
     new ConnectionReader(
       {
-        observe: (method) => options.observe(method),
-        onRequest: (method, request) => options.onRequest?.(method, request),
+        observe: (method) => observing && options.observe(method),
+        onRequest: (method, request) => {
+          if (observing) options.onRequest?.(method, request);
+        },
         onCall: (call) => options.onCall(call),
         onCallStarted: (method) => {
           callsInFlight++;
@@ -138,12 +144,13 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
             path === undefined ? undefined : new RequestRewriter({ path }, limits),
           );
           connections.set(client, connection);
-          if (draining) connection.drain();
+          if (draining) connection.drain(stopText);
         },
         failed: (error) => {
           socketError = errorMessage(error);
           const connection = new UnavailableConnection(client, newReader(), runtime, limits);
           connections.set(client, {
+            stopObserving: () => undefined,
             drain: () => connection.sendAway(),
             stop: (reason) => connection.stop(reason),
           });
@@ -158,43 +165,41 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
       connecting.cancel();
       connections.delete(client);
       unavailable.delete(client);
-      if (connections.size === 0) allClosed?.();
+      drained.look();
+      lingering?.look();
     });
   };
 
   const listener = await listenUnix(options, onConnection, { allowHalfOpen: true });
 
   let closing: Promise<void> | undefined;
-  const close = async (drainMs: number): Promise<void> => {
+  let lingering: IdleWait | undefined;
+  const close = async (): Promise<void> => {
     await listener.close();
     draining = true;
-    for (const connection of connections.values()) connection?.drain();
-    if (drainMs > 0) await closed(drainMs);
-    const stopText = `${options.service ?? 'endpoint'} is shutting down`;
+    for (const connection of connections.values()) connection?.drain(stopText);
+    await drained.ended();
     for (const [client, connection] of connections) {
       if (connection === undefined) client.destroy();
       else connection.stop(stopText);
     }
-    await closed(lingerMs);
+    lingering = new IdleWait(() => connections.size === 0);
+    lingering.limit(lingerMs);
+    await lingering.ended();
     for (const client of connections.keys()) client.destroy();
     clearTimeout(probeTimer);
   };
-  const closed = (timeoutMs: number): Promise<void> =>
-    new Promise((resolve) => {
-      if (connections.size === 0) {
-        resolve();
-        return;
-      }
-      const timer = setTimeout(resolve, timeoutMs);
-      allClosed = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
 
   return {
     socketPath: listener.socketPath,
-    close: ({ drainMs = 0 } = {}) => (closing ??= close(drainMs)),
+    stopObserving: () => {
+      observing = false;
+      for (const connection of connections.values()) connection?.stopObserving();
+    },
+    close: ({ drainMs = 0 } = {}) => {
+      drained.limit(drainMs);
+      return (closing ??= close());
+    },
     stats: (): EndpointStats => ({
       acceptedConnections: accepted,
       openConnections: connections.size,

@@ -6,10 +6,12 @@ import type { CallInFlight } from './call-in-flight';
 import { CallTap, type ObservedBytes } from './call-tap';
 import { checkedCall, refusedCall } from './checked-call';
 import { ClientShare, ClientShares } from './client-share';
+import { isEndlessStream } from './endless-streams';
 import { defaultReaderLimits } from './connection-reader';
 import { cutUnread } from './cut-unread';
 import { forwardCall, type ForwardResult } from './forward-call';
 import { frameMessage } from './grpc-wire';
+import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
 import type {
   CallObserver,
@@ -102,11 +104,18 @@ export async function createTerminatingEndpoint(
   /** Clients whose first request has not come. */
   const awaited = new Set<AwaitedClient>();
   const inFlight = new Map<http2.ServerHttp2Stream, CallInFlight>();
+  /** Of those in flight, the ones that nobody can wait for. */
+  const endless = new Set<http2.ServerHttp2Stream>();
+  /** Of those in flight, the ones that are observed: what ends that before the call has ended. */
+  const observed = new Map<http2.ServerHttp2Stream, () => void>();
+  const drained = new IdleWait(
+    () => inFlight.size === 0 && clients.size === 0 && awaited.size === 0,
+  );
   const turns = new OneATurn();
   const letGo: Partial<Record<LetGoReason, number>> = {};
   let accepted = 0;
   let givenUp = 0;
-  let idle: (() => void) | undefined;
+  let observing = true;
 
   const server = http2.createServer({ settings: clientSettings, ...sessionLimits });
   server.on('sessionError', () => undefined);
@@ -159,12 +168,19 @@ export async function createTerminatingEndpoint(
     const method = headers[':path'] ?? '';
     const startedAt = Date.now();
     const began = performance.now();
+    if (isEndlessStream(method)) endless.add(stream);
     const tap = isObserved(method)
       ? new CallTap(maxObservedBytes, budgetOf(stream), (request) => {
           // The tap is asked before the bytes go on; nobody is to wait for an observer.
           setImmediate(() => notify(() => options.onRequest?.(method, request)));
         })
       : undefined;
+    const report = (end: Pick<ObservedCall, 'outcome' | 'grpcStatus' | 'grpcMessage'>): void => {
+      if (tap === undefined || !observed.delete(stream)) return;
+      const call = { method, ...end, ...tap.end(), startedAt };
+      notify(() => options.onCall?.({ ...call, durationMs: performance.now() - began }));
+    };
+    if (tap !== undefined) observed.set(stream, () => report({ outcome: 'unobserved' }));
     notify(() => calls?.started?.(method));
     const ended = (
       servedBy: CallSummary['servedBy'],
@@ -172,6 +188,7 @@ export async function createTerminatingEndpoint(
       waitedMs: number,
     ): void => {
       inFlight.delete(stream);
+      endless.delete(stream);
       client.share.callEnded();
       if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR && !client.share.callReset()) {
         client.sendAway();
@@ -191,20 +208,7 @@ export async function createTerminatingEndpoint(
           ownMs: Math.max(0, durationMs - waitedMs),
         }),
       );
-      if (tap !== undefined) {
-        const messages = tap.end();
-        notify(() =>
-          options.onCall?.({
-            method,
-            outcome,
-            ...messages,
-            grpcStatus,
-            grpcMessage,
-            startedAt,
-            durationMs,
-          }),
-        );
-      }
+      report({ outcome, grpcStatus, grpcMessage });
       settle();
     };
 
@@ -294,15 +298,13 @@ export async function createTerminatingEndpoint(
   };
   const isObserved = (method: string): boolean => {
     try {
-      return options.observe?.(method) ?? false;
+      return observing && (options.observe?.(method) ?? false);
     } catch {
       return false;
     }
   };
 
-  const settle = (): void => {
-    if (inFlight.size === 0 && clients.size === 0 && awaited.size === 0) idle?.();
-  };
+  const settle = (): void => drained.look();
 
   const listener = await listenUnix(options, (socket) => {
     accepted++;
@@ -324,29 +326,27 @@ export async function createTerminatingEndpoint(
   });
 
   let closing: Promise<void> | undefined;
-  const close = async (drainMs: number): Promise<void> => {
+  const close = async (): Promise<void> => {
     await listener.close();
     for (const client of awaited) client.release();
     for (const session of clients) session.close();
-    if (drainMs > 0) await drained(drainMs);
+    for (const stream of endless) inFlight.get(stream)?.stop(service);
+    await drained.ended();
     for (const call of inFlight.values()) call.stop(service);
     await Promise.all([...clients].map(flushed));
     for (const session of clients) session.destroy();
     for (const sessions of upstreams) sessions.close();
   };
-  const drained = (drainMs: number): Promise<void> =>
-    new Promise((resolve) => {
-      const timer = setTimeout(resolve, drainMs);
-      idle = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      settle();
-    });
-
   return {
     socketPath: listener.socketPath,
-    close: ({ drainMs = 0 } = {}) => (closing ??= close(drainMs)),
+    stopObserving: () => {
+      observing = false;
+      for (const end of [...observed.values()]) end();
+    },
+    close: ({ drainMs = 0 } = {}) => {
+      drained.limit(drainMs);
+      return (closing ??= close());
+    },
     stats: (): EndpointStats => ({
       acceptedConnections: accepted,
       openConnections: clients.size + awaited.size,

@@ -25,10 +25,15 @@ export interface Endpoint {
   readonly socketPath: string;
   /**
    * Stops accepting, tells every client to connect elsewhere (GOAWAY), lets calls in flight end for at most
-   * `drainMs` (default 0: end at once), then closes. The socket file is removed if it is still ours. Calling it
-   * again waits for the first call.
+   * `drainMs` (default 0: end at once), then closes; streams without an end (see `endless-streams.ts`) end at once. The
+   * socket file is removed if it is still ours. Calling it again waits for the first call, and with less time shortens it.
    */
   close(options?: { drainMs?: number }): Promise<void>;
+  /**
+   * Ends the observing of calls, which themselves go on: those in flight are reported to `onCall` as unobserved, with what was
+   * read of them so far.
+   */
+  stopObserving(): void;
   /** Numbers since the endpoint was created. */
   stats(): EndpointStats;
 }
@@ -66,7 +71,7 @@ export type CallOutcome =
   | 'reset'
   /** The runtime was absent or lost; the client got UNAVAILABLE. */
   | 'unavailable'
-  /** The reader let go of the connection while the call was in flight. */
+  /** The reader let go of the connection while the call was in flight, or the observing was ended. */
   | 'unobserved';
 
 /** One call, without its bodies; for metrics. */

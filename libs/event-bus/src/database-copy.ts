@@ -1,3 +1,4 @@
+import { checkFileKind } from '@stowage/sqlite';
 import { readFileSync } from 'node:fs';
 
 const walHeaderBytes = 32;
@@ -6,7 +7,7 @@ const frameHeaderBytes = 24;
 /**
  * Content of a SQLite file with the commits of its write-ahead log, as one database in rollback mode for `new Database(content)`.
  * Reads two files and needs no write, no lock and no disk space: SQLite itself cannot open a WAL database on a read-only file system.
- * Empty when there is no file. Throws when a file cannot be read. The caller sees to it that nobody writes meanwhile.
+ * Empty when there is no file. Throws when a file cannot be read or is no regular one. The caller sees to it that nobody writes meanwhile.
  */
 export function databaseCopy(file: string): Buffer {
   const main = readIfThere(file);
@@ -19,10 +20,12 @@ export function databaseCopy(file: string): Buffer {
 }
 
 function readIfThere(file: string): Buffer {
+  checkFileKind(file);
   try {
     return readFileSync(file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
+    if (/^(ENOENT|ENOTDIR)$/.test((error as NodeJS.ErrnoException).code ?? ''))
+      return Buffer.alloc(0);
     throw error;
   }
 }

@@ -17,7 +17,7 @@ export class StateDirInUseError extends StowageError {
   }
 }
 
-/** The state directory cannot hold an outbox: no permission, or not a directory. */
+/** A process that is to replace another one could not keep its events in the state directory: no permission, or not a directory. */
 export class StateDirUnusableError extends StowageError {
   constructor(
     readonly stateDir: string,

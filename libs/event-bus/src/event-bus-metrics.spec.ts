@@ -24,6 +24,7 @@ describe('metrics', () => {
     natsConnection: () => undefined,
     onConnected: jest.fn(),
     flush: jest.fn(() => Promise.resolve(true)),
+    release: jest.fn(() => Promise.resolve()),
     close: jest.fn(() => Promise.resolve()),
   };
 

@@ -105,6 +105,7 @@ export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus 
     natsConnection: () => bus.natsConnection(),
     onConnected: (listener) => bus.onConnected(listener),
     flush: (options) => bus.flush(options),
+    release: () => bus.release(),
     close: (options) => bus.close(options),
   };
 }

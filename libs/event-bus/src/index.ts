@@ -8,7 +8,8 @@ export { databaseCopy } from './database-copy';
 export { deadLetterHeaders, type DeadLetterOptions } from './dead-letter';
 export { EventTooLargeError, StateDirInUseError, StateDirUnusableError } from './errors';
 export { instrumentEventBus } from './event-bus-metrics';
-export { maxEventBytes, openEventBus } from './open-event-bus';
+export { checkEventBus, checkStateDir, maxEventBytes, openEventBus } from './open-event-bus';
+export { outboxFree } from './outbox-lock';
 export type {
   BusLog,
   EventBus,

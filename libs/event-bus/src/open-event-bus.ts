@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from '@stowage/errors';
+import { errorMessage, InvalidArgumentError } from '@stowage/errors';
 import {
   assertEventData,
   checkAppName,
@@ -9,9 +9,12 @@ import {
   eventSubject,
   type EventName,
 } from '@stowage/events';
+import { makeStateFolder } from '@stowage/sqlite';
 import type { NatsConnection } from 'nats';
+import { accessSync, constants } from 'node:fs';
 import { Drain } from './drain';
-import { EventTooLargeError } from './errors';
+import { EventTooLargeError, StateDirUnusableError } from './errors';
+import { HandOverFolder } from './hand-over-folder';
 import { natsConnectSettings, NatsLink } from './nats-link';
 import { Outbox, type OutboxEvent } from './outbox';
 import { checkStream } from './stream';
@@ -24,6 +27,10 @@ export const maxEventBytes = 1024 * 1024 - 1024;
 const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const defaultDrainMs = 2000;
 const diskRetryMs = 5000;
+/** How often what replaced processes have left is looked for. */
+const takeInMs = 1000;
+/** Longest wait for NATS when the outbox is handed over: the other process waits, and delivers the rest. */
+const releaseDrainMs = 250;
 
 const defaults = { maxEvents: 100_000, maxBytes: 64 * 1024 * 1024 };
 
@@ -69,15 +76,41 @@ function warningOnce(log: BusLog): BusLog {
 }
 
 /**
- * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateDirUnusableError,
- * InvalidArgumentError and SubjectError for settings that cannot work.
+/**
+ * Throws what {@link openEventBus} throws for these options, without opening anything: for a process that is to take the outbox over
+ * from another one, before that one is asked to give it up.
+ */
+export function checkEventBus(options: EventBusOptions): void {
+  settingsOf(options);
+}
+
+/**
+ * Throws StateDirUnusableError for a folder that could not hold an outbox. A full or read-only disk is none of these: it may pass. An
+ * instance that would have to keep its events in memory is not to replace one that need not.
+ */
+export function checkStateDir(stateDir: string): void {
+  try {
+    makeStateFolder(stateDir);
+    accessSync(stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    if (/^(ENOSPC|EDQUOT|EROFS|EIO)$/.test((error as NodeJS.ErrnoException).code ?? '')) return;
+    throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
+  }
+}
+
+/**
+ * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateFileKindError of
+ * `@stowage/sqlite`, InvalidArgumentError and SubjectError for settings that cannot work.
  */
 export function openEventBus(options: EventBusOptions): EventBus {
+  return new OutboxEventBus(options, settingsOf(options));
+}
+
+function settingsOf(options: EventBusOptions): ReturnType<typeof natsConnectSettings> {
   checkNodeName(options.node);
   checkAppName(options.app);
   checkOptions(options);
-  const connect = natsConnectSettings(options.nats, `${options.app}@${options.node}`);
-  return new OutboxEventBus(options, connect);
+  return natsConnectSettings(options.nats, `${options.app}@${options.node}`);
 }
 
 class OutboxEventBus implements EventBus {
@@ -90,6 +123,10 @@ class OutboxEventBus implements EventBus {
   readonly #connectionListeners = new Set<(connection: NatsConnection) => void>();
   readonly #changeListeners = new Set<() => void>();
   readonly #diskTimer: NodeJS.Timeout;
+  readonly #handOver: HandOverFolder;
+  #handOverTimer: NodeJS.Timeout;
+  #releasing: Promise<void> | undefined;
+  #isReleased = false;
   #closing: Promise<void> | undefined;
   #closed = false;
   #lateDropped = 0;
@@ -141,12 +178,16 @@ class OutboxEventBus implements EventBus {
       this.#outbox.retryDisk();
       this.#changed();
     }, diskRetryMs).unref();
+    this.#handOver = new HandOverFolder(stateDir, log);
+    this.#takeIn();
+    this.#handOverTimer = setInterval(() => this.#takeIn(), takeInMs).unref();
     this.#link.start();
   }
 
   publish<N extends EventName>(name: N, event: PublishedEvent<N>): string {
     checkEvent(name, event);
     if (this.#closed) return this.#lost(name);
+    if (this.#isReleased) return this.#leave(name, event);
     const { id } = this.#outbox.append((sequence) => this.#row(name, sequence, event));
     this.#appended();
     return id;
@@ -155,6 +196,7 @@ class OutboxEventBus implements EventBus {
   publishAll<N extends EventName>(name: N, events: readonly PublishedEvent<N>[]): string[] {
     for (const event of events) checkEvent(name, event);
     if (this.#closed) return events.map(() => this.#lost(name));
+    if (this.#isReleased) return events.map((event) => this.#leave(name, event));
     const appended = this.#outbox.appendAll(events, (event, sequence) =>
       this.#row(name, sequence, event),
     );
@@ -166,6 +208,23 @@ class OutboxEventBus implements EventBus {
     this.#lateDropped += 1;
     this.options.log.warn({ event: name }, 'event after the bus was closed is lost');
     return this.#nextId(this.#now());
+  }
+
+  /** Publishes through the process that has the outbox now. */
+  #leave<N extends EventName>(name: N, event: PublishedEvent<N>): string {
+    const id = this.#nextId(this.#now());
+    this.#handOver.leave({ id, name, event: { time: this.#now(), ...event } });
+    return id;
+  }
+
+  /** Publishes what processes that had the outbox before have left. */
+  #takeIn(): void {
+    if (this.#isReleased || this.#closed) return;
+    this.#handOver.takeIn(({ id, name, event }) => {
+      checkEvent(name, event);
+      this.#outbox.append((sequence) => this.#row(name, sequence, event, id));
+      this.#appended();
+    });
   }
 
   #appended(): void {
@@ -224,36 +283,55 @@ class OutboxEventBus implements EventBus {
     });
   }
 
+  release(): Promise<void> {
+    this.#releasing ??= this.#release(releaseDrainMs);
+    return this.#releasing;
+  }
+
   close({ drainMs = defaultDrainMs }: { drainMs?: number } = {}): Promise<void> {
     this.#closing ??= this.#close(drainMs);
     return this.#closing;
   }
 
   async #close(drainMs: number): Promise<void> {
-    clearInterval(this.#diskTimer);
     const began = performance.now();
-    if (this.#link.state.connected) await this.flush({ signal: AbortSignal.timeout(drainMs) });
-    await this.#drain.stop();
+    await (this.#releasing ??= this.#release(drainMs));
+    this.#handOver.leave();
+    clearInterval(this.#handOverTimer);
+    const { waiting } = this.#handOver;
+    if (waiting > 0) this.options.log.error({ events: waiting }, 'events in memory are lost');
     this.#closed = true;
     await this.#link.close(Math.max(250, drainMs - (performance.now() - began)));
+    this.#changed();
+    this.#statusListeners.clear();
+    this.#connectionListeners.clear();
+  }
+
+  /** Ends the delivery and closes the outbox. */
+  async #release(drainMs: number): Promise<void> {
+    clearInterval(this.#diskTimer);
+    if (this.#link.state.connected) await this.flush({ signal: AbortSignal.timeout(drainMs) });
+    await this.#drain.stop();
+    this.#isReleased = true;
+    clearInterval(this.#handOverTimer);
+    this.#handOverTimer = setInterval(() => this.#handOver.leave(), takeInMs).unref();
     const { pending } = this.#outbox;
     if (pending > 0)
       this.options.log.info({ pending }, 'events stay in the outbox for the next run');
     this.#outbox.close();
     this.#changed();
-    this.#statusListeners.clear();
-    this.#connectionListeners.clear();
   }
 
   #row<N extends EventName>(
     name: N,
     sequence: number,
     event: PublishedEvent<N>,
+    knownId?: string,
   ): Omit<OutboxEvent, 'sequence'> {
     const { node, app } = this.options;
     const now = this.#now();
     const { subject, data, traceparent, time = now } = event;
-    const id = this.#nextId(now);
+    const id = knownId ?? this.#nextId(now);
     const isTrace = traceparent !== undefined && traceparentPattern.test(traceparent);
     const attributes = { id, node, app, sequence, subject, time };
     const message = JSON.stringify(

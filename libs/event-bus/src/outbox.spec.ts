@@ -1,7 +1,17 @@
 import { eventNames, type EventName } from '@stowage/events';
-import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
-import { StateDirInUseError, StateDirUnusableError } from './errors';
+import { StateDirInUseError } from './errors';
 import { Outbox, withDropped, type DropRecord, type OutboxEvent } from './outbox';
 import { recordingLog, temporaryFolder, type LogLine } from './testing/test-bus';
 
@@ -256,12 +266,42 @@ describe('the file', () => {
   });
 
   it.each([
-    ['a file where the folder should be', () => path.join(folder, 'outbox.db')],
-    ['a folder below a file', () => path.join(folder, 'outbox.db', 'x')],
-  ])('%s is refused', (_case, stateDir) => {
+    ['a file where the folder should be', () => path.join(folder, 'outbox.db'), 'EEXIST'],
+    ['a folder below a file', () => path.join(folder, 'outbox.db', 'x'), 'ENOTDIR'],
+    ['a folder that cannot be made', () => '/proc/stowage/state', 'ENOENT'],
+  ])('%s keeps events in memory, and says so', (_case, stateDir, reason) => {
     const { log } = recordingLog();
-    const settings = { stateDir: stateDir(), maxEvents: 1, maxBytes: 1, log, now };
-    expect(() => new Outbox(settings)).toThrow(StateDirUnusableError);
+    const unwritable = new Outbox({
+      stateDir: stateDir(),
+      maxEvents: 10,
+      maxBytes: 1e6,
+      log,
+      now,
+    });
+    expect(unwritable.trouble).toMatch(new RegExp(`^outbox file cannot be written: ${reason}: `));
+    append(2, unwritable);
+    const batch = unwritable.nextBatch(10, 1e6);
+    expect(sequences(batch)).toEqual([1, 2]);
+    unwritable.settle(batch, batch);
+    expect(unwritable.pending).toBe(0);
+    unwritable.close();
+  });
+
+  it.each<[string, string, (file: string) => void]>([
+    ['a named pipe', '', (at) => execFileSync('mkfifo', [at])],
+    ['a directory', '', (at) => mkdirSync(at)],
+    ['a device', '', (at) => symlinkSync('/dev/zero', at)],
+    ['a named pipe', '-wal', (at) => execFileSync('mkfifo', [at])],
+  ])('%s in place of outbox.db%s is refused at once', (kind, log, make) => {
+    const stateDir = path.join(folder, 'other');
+    mkdirSync(stateDir);
+    const at = path.join(stateDir, `outbox.db${log}`);
+    make(at);
+    const settings = { stateDir, maxEvents: 1, maxBytes: 1, log: recordingLog().log, now };
+    expect(() => new Outbox(settings)).toThrow(
+      `${at} is ${kind}; a state file has to be a regular file`,
+    );
+    rmSync(at, { recursive: true });
   });
 
   it.each<[string, () => void]>([

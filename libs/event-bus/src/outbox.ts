@@ -3,16 +3,17 @@ import type { EventData, EventName } from '@stowage/events';
 import {
   checkStateFile,
   isUnusable,
+  makeStateFolder,
   openSqlite,
   openStateFile,
   setAside,
   sqliteCode,
 } from '@stowage/sqlite';
 import type { Database, Statement } from '@stowage/sqlite';
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { databaseCopy } from './database-copy';
-import { StateDirInUseError, StateDirUnusableError } from './errors';
+import { StateDirInUseError } from './errors';
 import { outboxContent } from './outbox-file';
 import type { BusLog } from './types';
 
@@ -144,8 +145,9 @@ export function withDropped(
 
 /**
  * Events on disk until JetStream has them: a SQLite file in WAL mode, bounded by count and bytes, the oldest given
- * up first. While the disk refuses writes (full, or read-only: at the start too), events wait in memory, in order after
- * those on disk. All calls are synchronous and none throws for trouble with the disk, after it was opened.
+ * up first. While the disk refuses writes (full, read-only, or a folder that cannot be used: at the start too), events wait in memory, in
+ * order after those on disk. All calls are synchronous and none throws for trouble with the disk. Opening throws when another process has
+ * the file, and when it is no regular file.
  */
 export class Outbox {
   readonly #file: string;
@@ -172,22 +174,12 @@ export class Outbox {
     const { stateDir } = settings;
     this.#file = path.join(stateDir, 'outbox.db');
     try {
-      makeFolder(stateDir);
-    } catch (error) {
-      if (!takesNoWrites(error)) {
-        throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
-      }
-    }
-    try {
       this.#open();
     } catch (error) {
       if (sqliteCode(error)?.startsWith('SQLITE_BUSY') === true) {
         throw new StateDirInUseError(stateDir, { cause: error });
       }
-      if (sqliteCode(error) === undefined && !takesNoWrites(error)) throw error;
-      if (sqliteCode(error) === 'SQLITE_PERM') {
-        throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
-      }
+      if (sqliteCode(error) === undefined && !isOfTheSystem(error)) throw error;
       this.#diskFailed(error);
       this.#openCopy();
     }
@@ -379,7 +371,8 @@ export class Outbox {
   #open(): void {
     const { now, log, stateDir } = this.settings;
     let db: Database;
-    makeFolder(stateDir);
+    makeStateFolder(stateDir);
+    accessSync(stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
     try {
       db = openStateFile(this.#file, outboxContent);
     } catch (error) {
@@ -430,6 +423,8 @@ export class Outbox {
         { file: this.#file, reason: errorMessage(error) },
         'outbox file cannot be read either: events of an earlier run wait until it can',
       );
+      // Above any number of events: what an earlier run of a file that is only out of reach gave is not given again.
+      if (isOfTheSystem(error)) this.#nextSequence = this.settings.now().getTime();
     }
   }
 
@@ -632,23 +627,6 @@ const countOf = ({ name }: OutboxEvent) => (name === 'EventsDropped' ? 0 : 1);
 const sumBytes = (events: readonly OutboxEvent[]) =>
   events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 
-/** Whether an error says that the file system is full or read-only, which may pass, and not that the folder is a wrong one. */
-const takesNoWrites = (error: unknown) =>
-  ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes(
-    (error as NodeJS.ErrnoException | null)?.code ?? '',
-  );
-
-/** Makes the folder when it is missing. Throws what the system says when that, or writing into it, is not possible. */
-function makeFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-  } catch (error) {
-    // Node.js says ENOENT where the folder above is there and read-only.
-    const above = path.dirname(folder);
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && existsSync(above)) {
-      accessSync(above, constants.W_OK);
-    }
-    throw error;
-  }
-}
+/** Whether the system refused the folder or the file: full, read-only, no permission, no folder. Calls are served all the same. */
+const isOfTheSystem = (error: unknown) =>
+  typeof (error as NodeJS.ErrnoException | null)?.errno === 'number';

@@ -136,6 +136,12 @@ export interface EventBus {
   onConnected(listener: (connection: NatsConnection) => void): () => void;
   /** Waits until everything is delivered: true. False when the signal aborts or the bus is closed before. */
   flush(options?: { signal?: AbortSignal }): Promise<boolean>;
+  /**
+   * Gives the outbox up to another process, which opens it and delivers what is left. The connection stays, for replies that are due;
+   * what is published from now on goes through the folder `handed-over` of the state directory, where the other process finds it within
+   * a second and gives it a sequence of its own.
+   */
+  release(): Promise<void>;
   /** Delivers what it can within `drainMs` (default 2 000, only while connected) and ends. What is left stays on disk. */
   close(options?: { drainMs?: number }): Promise<void>;
 }

@@ -195,9 +195,11 @@ export const listedImage = {
 
 /** The names a pull goes by. */
 export const pullNames = {
-  requestedReference: text('Image as the caller named it, unchanged.'),
+  requestedReference: text(
+    'Image as the caller named it; user information of a URL is left out, nothing else is changed.',
+  ),
   reference: text(
-    'Normalised reference with registry, repository and tag or digest, as in `docker.io/library/nginx:1.25`.',
+    'Normalised reference with registry, repository and tag or digest, as in `docker.io/library/nginx:1.25`. A short name stays short, as in `nginx:1.25`, where the runtime looks for it in registries of its own configuration. An image that was asked for by id: the id.',
   ),
 };
 
@@ -247,8 +249,8 @@ export const thresholdMark = {
 
 /** Why a collection was run. */
 export const collectionTrigger = openWord(
-  ['threshold', 'max-age', 'request', 'eviction'],
-  'Why the collection was run.',
+  ['threshold', 'max-age', 'request', 'eviction', 'period'],
+  'Why the collection was run; `period` is a periodic look that failed.',
 );
 
 /** Why an image was removed. */

@@ -1,3 +1,5 @@
+import { withoutUserInfo } from './user-info';
+
 /** Stable codes of ImageReferenceError. */
 export type ImageReferenceErrorCode =
   | 'REFERENCE_NAME_EMPTY'
@@ -26,11 +28,14 @@ export class ImageReferenceError extends Error {
   constructor(
     readonly code: ImageReferenceErrorCode,
     message: string,
-    /** The input as given, in full. */
-    readonly reference: string,
+    reference: string,
     readonly rule: string,
     options?: { cause: unknown },
   ) {
     super(message, options);
+    this.reference = withoutUserInfo(reference);
   }
+
+  /** The input in full, but for user information: errors are logged with what they hold. */
+  readonly reference: string;
 }

@@ -1,3 +1,11 @@
+export {
+  idBeginning,
+  imageKeys,
+  namesImage,
+  referenceKey,
+  writtenNames,
+  type ListedNames,
+} from './compare-references';
 export { digestAlgorithms, parseDigest } from './digest';
 export { familiarMatch, familiarName, familiarString } from './familiar';
 export { isHexIdentifier } from './grammar';
@@ -6,6 +14,7 @@ export { ImageReferenceError, type ImageReferenceErrorCode } from './image-refer
 export { BadPatternError, matchPath } from './match-path';
 export {
   isDigestOnly,
+  isShortName,
   normalizeReference,
   parseAnyReference,
   parseCanonicalReference,
@@ -20,3 +29,4 @@ export type {
   ImageReference,
   ParseOptions,
 } from './types';
+export { withoutUserInfo } from './user-info';

@@ -1,7 +1,7 @@
 import { parseDigest } from './digest';
 import { hasUpperCase, isHexIdentifier } from './grammar';
 import { ImageReferenceError } from './image-reference-error';
-import { parseAs } from './parse-reference';
+import { parseAs, refuseUserInfo } from './parse-reference';
 import { referenceToString } from './print-reference';
 import { quote, shown } from './quote';
 import type { DigestReference, ImageReference, ParseOptions } from './types';
@@ -32,6 +32,7 @@ export function normalizeReference(reference: string, options: ParseOptions = {}
       '64 hexadecimal digits are an image id, not a name',
     );
   }
+  refuseUserInfo(reference);
   const { domain, remainder } = splitDockerDomain(reference);
   const tagAt = remainder.indexOf(':');
   const path = tagAt < 0 ? remainder : remainder.slice(0, tagAt);
@@ -82,6 +83,16 @@ export function parseAnyReference(
     if (!(error instanceof ImageReferenceError)) throw error;
     return normalizeReference(reference, options);
   }
+}
+
+/**
+ * True for a name without a registry: `nginx`, `team/app:1`. Docker's rules make it one of Docker Hub; runtimes with search registries
+ * (CRI-O, Podman) have rules of their own, and by those upper case does not make a host.
+ */
+export function isShortName(reference: string): boolean {
+  const slash = reference.indexOf('/');
+  const first = reference.slice(0, Math.max(slash, 0));
+  return !(first === 'localhost' || first.includes('.') || first.includes(':'));
 }
 
 /** True for a reference that is a digest without a name. */

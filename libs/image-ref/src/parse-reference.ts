@@ -2,6 +2,7 @@ import { parseDigest } from './digest';
 import { brokenRule, lowerCase, scanName, scanReference, type NameParts } from './grammar';
 import { ImageReferenceError } from './image-reference-error';
 import type { ImageReference, ParseOptions } from './types';
+import { hasUserInfo } from './user-info';
 
 /** Longest repository path, without the domain. */
 const maxPathLength = 255;
@@ -11,6 +12,7 @@ const maxPathLength = 255;
  * Throws ImageReferenceError.
  */
 export function parseReference(reference: string, options: ParseOptions = {}): ImageReference {
+  refuseUserInfo(reference);
   return parseAs(reference, reference, options);
 }
 
@@ -32,6 +34,7 @@ export function parseAs(given: string, text: string, options: ParseOptions): Ima
  * Throws ImageReferenceError.
  */
 export function parseRepositoryName(name: string): ImageReference {
+  refuseUserInfo(name);
   const parts = scanName(name);
   if (parts == null) {
     const rule =
@@ -42,6 +45,15 @@ export function parseRepositoryName(name: string): ImageReference {
   }
   checkPathLength(name, parts);
   return parts;
+}
+
+/** Before any rule that would quote a part of the input: that part could be a password. */
+export function refuseUserInfo(reference: string): void {
+  if (!hasUserInfo(reference)) return;
+  throw badFormat(
+    reference,
+    'a reference holds neither a user name or password nor a query; credentials are given apart from it',
+  );
 }
 
 function refusal(given: string, text: string): ImageReferenceError {

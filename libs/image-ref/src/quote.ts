@@ -1,3 +1,5 @@
+import { withoutUserInfo } from './user-info';
+
 /** Longest part of an input that a message repeats, in UTF-16 units. Longer ones are cut and their length is told. */
 const maxShown = 1024;
 
@@ -15,8 +17,12 @@ const escapes = new Map([
 
 const printable = /^[ \p{L}\p{M}\p{N}\p{P}\p{S}]$/u;
 
-/** Double-quoted with everything unprintable escaped, the way kubelet's messages (Go's `%q`) show an image name. */
-export function quote(text: string): string {
+/**
+ * Double-quoted with everything unprintable escaped, the way kubelet's messages (Go's `%q`) show an image name. User information is
+ * left out.
+ */
+export function quote(given: string): string {
+  const text = withoutUserInfo(given);
   let quoted = '"';
   for (const char of text.slice(0, maxShown)) {
     quoted += escapes.get(char) ?? (printable.test(char) ? char : escaped(char));
@@ -24,8 +30,9 @@ export function quote(text: string): string {
   return `${quoted}"${cutNote(text)}`;
 }
 
-/** As it is, cut when long. */
-export function shown(text: string): string {
+/** As it is but for user information, cut when long. */
+export function shown(given: string): string {
+  const text = withoutUserInfo(given);
   return text.slice(0, maxShown) + cutNote(text);
 }
 

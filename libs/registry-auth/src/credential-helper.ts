@@ -1,14 +1,25 @@
 import path from 'node:path';
 import { createCredential, type Credential } from './credential';
 import type { LookupOptions, ProblemListener } from './keyring';
+import {
+  firstJson,
+  isField,
+  JsonError,
+  jsonMembers,
+  jsonString,
+  wantedString,
+} from './json-object';
 import { ProgramError, runProgram } from './run-program';
 import { SingleFlight } from './single-flight';
 
 /** Docker's name for its Hub towards credential helpers. */
 const dockerHubServer = 'https://index.docker.io/v1/';
 
-/** What a helper says (on standard output, with exit status 1) when it has nothing for a server. */
+/** What a helper says (on standard output, as a rule with exit status 1) when it has nothing for a server. */
 const notFound = /credentials not found/i;
+
+/** What helpers say on standard output when they were asked in a wrong way. All else that stands there may be a secret. */
+const knownMessages = ['no credentials server URL', 'no credentials username'];
 
 /** User name that stands for "the secret is an identity token". */
 const tokenUser = '<token>';
@@ -53,10 +64,11 @@ export class CredentialHelpers {
     } catch (error) {
       if (!(error instanceof ProgramError)) throw error;
       if (notFound.test(error.stdout)) return undefined;
+      const said = knownMessages.find((message) => error.stdout.trim() === message);
       this.options.onProblem?.({
         kind: 'credential-helper',
         name: helper,
-        reason: `docker-credential-${helper} get ${server}: ${error.message}`,
+        reason: `docker-credential-${helper} get ${server}: ${error.message}${said === undefined ? '' : `: ${said}`}`,
       });
       return undefined;
     }
@@ -78,7 +90,7 @@ export class CredentialHelpers {
       timeoutMs,
       signal,
     });
-    const { Username: username, Secret: secret } = readAnswer(output);
+    const { username, secret } = readAnswer(output);
     if (username === '' && secret === '') return undefined;
     return createCredential(
       username === tokenUser ? { identityToken: secret } : { username, password: secret },
@@ -92,17 +104,27 @@ function serverOf(repository: string): string {
   return domain === 'docker.io' ? dockerHubServer : domain;
 }
 
-/** Throws ProgramError, which does not repeat the answer. */
-function readAnswer(output: string): { Username: string; Secret: string } {
-  let answer: unknown;
+/**
+ * Reads an answer as docker does: the first JSON value, names of fields in any case, null for none, other fields left alone. Throws
+ * ProgramError, which does not repeat the answer.
+ */
+function readAnswer(output: string): { username: string; secret: string } {
+  let username = '';
+  let secret = '';
   try {
-    answer = JSON.parse(output);
-  } catch {
-    throw new ProgramError('its answer is not JSON');
+    for (const [key, value] of jsonMembers(firstJson(output)) ?? []) {
+      if (isField(key, 'username')) username = jsonString(value) ?? username;
+      else if (isField(key, 'secret')) secret = jsonString(value) ?? secret;
+      else if (isField(key, 'serverurl')) jsonString(value);
+    }
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    if (error.message === wantedString) {
+      throw new ProgramError('ServerURL, Username or Secret of its answer is not a text');
+    }
+    const reason =
+      error.message === 'not JSON' ? 'is not JSON' : `cannot be read: ${error.message}`;
+    throw new ProgramError(`its answer ${reason}`, output);
   }
-  const { Username = '', Secret = '' } = Object(answer) as { Username?: unknown; Secret?: unknown };
-  if (typeof Username !== 'string' || typeof Secret !== 'string') {
-    throw new ProgramError('Username and Secret of its answer are not texts');
-  }
-  return { Username, Secret };
+  return { username, secret };
 }

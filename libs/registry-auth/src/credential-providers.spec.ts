@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
@@ -385,9 +385,13 @@ describe('plugins', () => {
     [
       'says no JSON',
       'echo hunter2',
-      'error decoding credential provider plugin response from stdout',
+      'error decoding credential provider plugin response from stdout: not JSON',
     ],
-    ['says a list', 'echo [1]', 'error decoding credential provider plugin response from stdout'],
+    [
+      'says a list',
+      'echo [1]',
+      'error decoding credential provider plugin response from stdout: wanted an object',
+    ],
     [
       'says another kind',
       answering({ kind: 'Pod' }),
@@ -406,17 +410,47 @@ describe('plugins', () => {
     [
       'says a wrong duration',
       answering({ cacheDuration: 5 }),
-      'error decoding credential provider plugin response from stdout',
+      'error decoding credential provider plugin response from stdout: cacheDuration is not a text',
     ],
     [
       'says a wrong entry',
       answering({ auth: { 'r.io': 'hunter2' } }),
-      'error decoding credential provider plugin response from stdout',
+      'error decoding credential provider plugin response from stdout: an entry of auth is not an object',
     ],
     [
       'says a wrong password',
       answering({ auth: { 'r.io': { password: 5 } } }),
-      'error decoding credential provider plugin response from stdout',
+      'error decoding credential provider plugin response from stdout: password is not a text',
+    ],
+    [
+      'says two answers',
+      `${answering()}\necho '{}'`,
+      'error decoding credential provider plugin response from stdout: something follows the JSON object',
+    ],
+    [
+      'says a byte order mark first',
+      `printf '\\357\\273\\277'; ${answering()}`,
+      'error decoding credential provider plugin response from stdout: it begins with a byte order mark (U+FEFF), which JSON does not allow',
+    ],
+    [
+      'says nothing',
+      'true',
+      'error decoding credential provider plugin response from stdout: it is empty',
+    ],
+    [
+      'says a duration without unit',
+      answering({ cacheDuration: '600' }),
+      'error decoding credential provider plugin response from stdout: cacheDuration is not a duration like 10m',
+    ],
+    [
+      'says a list of entries',
+      answering({ auth: [] }),
+      'error decoding credential provider plugin response from stdout: auth is not an object',
+    ],
+    [
+      'names its fields in another case, which kubelet does not take',
+      `cat <<'END'\n${JSON.stringify(response()).replace('cacheKeyType', 'CacheKeyType')}\nEND`,
+      'credential provider plugin did not return a valid cacheKeyType: ',
     ],
     ['prints without end', 'exec cat /dev/zero', `${failing}printed more than 1048576 bytes`],
     ['reports without end', 'exec cat /dev/zero >&2', `${failing}printed more than 1048576 bytes`],
@@ -430,6 +464,48 @@ describe('plugins', () => {
     expect(await users(from, 'r.io/a')).toEqual(['u']);
     expect(problems).toEqual([{ kind: 'credential-provider', name: 'one', reason }]);
     expect(runs.filter(({ failed }) => failed).map((run) => run.provider)).toEqual(['one']);
+  });
+
+  it.each<[string, string]>([
+    [
+      'kind and version in another case',
+      JSON.stringify(response())
+        .replace('"kind"', '"Kind"')
+        .replace('"apiVersion"', '"APIVERSION"'),
+    ],
+    ['fields that nobody knows', JSON.stringify(response({ more: { a: [1] }, status: null }))],
+    ['null for what may be absent', JSON.stringify(response({ cacheDuration: null }))],
+    [
+      'null in an entry',
+      JSON.stringify(response({ auth: { 'r.io': { username: 'u', password: null } } })),
+    ],
+    ['other line ends and blanks', `\r\n ${JSON.stringify(response(), null, 2)}\r\n\t`],
+    ['a duration in other units', JSON.stringify(response({ cacheDuration: '+1.5h30m.5s' }))],
+    [
+      'entries in two parts',
+      JSON.stringify(response()).replace(/}$/, ',"auth":{"q.io":{"username":"q"}}}'),
+    ],
+    ['escapes', JSON.stringify(response()).replaceAll('r.io', 'r\\u002eio')],
+  ])('are understood with %s', async (_, answer) => {
+    writeFileSync(path.join(dir, 'answer'), answer);
+    plugin('one', `cat ${dir}/answer`);
+    expect(await users(keyring(load(provider())), 'r.io/a')).toEqual(['u']);
+    expect(problems).toEqual([]);
+  });
+
+  it('one that cannot run is reported, and no shell runs what is in it', async () => {
+    const file = path.join(binDir, 'one');
+    writeFileSync(file, `touch ${dir}/ran\n${answering()}\n`, { mode: 0o755 });
+    expect(await users(keyring(load(provider())), 'r.io/a')).toEqual([]);
+    expect(existsSync(path.join(dir, 'ran'))).toBe(false);
+    expect(problems).toEqual([
+      {
+        kind: 'credential-provider',
+        name: 'one',
+        reason: `${failing}cannot be started: it is no program: neither in the format of this system (ELF) nor a script that begins with "#!"`,
+      },
+    ]);
+    expect(runs).toMatchObject([{ provider: 'one', failed: true }]);
   });
 
   it('one that fails is reported without the secrets of its environment and its answer', async () => {

@@ -3,6 +3,14 @@ import type { Credential, CredentialSource } from './credential';
 import { CredentialIndex } from './credential-index';
 import type { CredentialProvider, CredentialProviderConfig } from './credential-provider-config';
 import type { DockerConfigEntries, DockerConfigEntry } from './docker-config';
+import {
+  checkedJson,
+  isField,
+  JsonError,
+  jsonMembers,
+  jsonString,
+  type JsonText,
+} from './json-object';
 import { parseGoDuration } from '@stowage/go-duration';
 import type { Keyring, LookupOptions, PodServiceAccount, ProblemListener } from './keyring';
 import { registryMatches } from './match-registry';
@@ -282,56 +290,90 @@ function sourceOf(provider: string, input: AccountInput | undefined): Credential
   return { kind: 'credential-provider', provider, serviceAccount: { namespace, name, uid } };
 }
 
-/** Throws PluginError, which never repeats the answer. */
+/**
+ * Reads an answer as kubelet does: one JSON object, `kind` and `apiVersion` in any case, the other names exactly, null for none, other
+ * fields left alone. Throws PluginError in kubelet's words, which never repeats the answer.
+ */
 function readAnswer(output: string, apiVersion: string): PluginAnswer {
-  const undecodable = new PluginError(
-    'error decoding credential provider plugin response from stdout',
-  );
-  let answer: unknown;
   try {
-    answer = JSON.parse(output);
-  } catch {
-    throw undecodable;
+    return readMembers(jsonMembers(checkedJson(output)) ?? [], apiVersion);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    throw undecodable(error.message);
   }
-  if (!isRecord(answer)) throw undecodable;
-  if (answer.kind !== 'CredentialProviderResponse') {
+}
+
+const undecodable = (reason: string): PluginError =>
+  new PluginError(`error decoding credential provider plugin response from stdout: ${reason}`);
+
+function readMembers(
+  members: readonly (readonly [string, JsonText])[],
+  apiVersion: string,
+): PluginAnswer {
+  let [kind, version, cacheKeyType]: (string | undefined)[] = [];
+  let cacheMs: number | undefined;
+  const entries = new Map<string, DockerConfigEntry>();
+  for (const [key, value] of members) {
+    if (isField(key, 'kind')) kind = textOf(key, value) ?? kind;
+    else if (isField(key, 'apiversion')) version = textOf(key, value) ?? version;
+    else if (key === 'cacheKeyType') cacheKeyType = textOf(key, value) ?? cacheKeyType;
+    else if (key === 'cacheDuration') cacheMs = durationOf(key, value);
+    else if (key === 'auth') addEntries(entries, value);
+  }
+  if (version !== apiVersion) {
     throw new PluginError(
-      `failed to decode CredentialProviderResponse, unexpected Kind: ${shownWord(answer.kind)}`,
+      `apiVersion from credential plugin response did not match expected apiVersion:${apiVersion}, actual apiVersion:${shownWord(version)}`,
     );
   }
-  if (answer.apiVersion !== apiVersion) {
+  if (kind !== 'CredentialProviderResponse') {
     throw new PluginError(
-      `apiVersion from credential plugin response did not match expected apiVersion:${apiVersion}, actual apiVersion:${shownWord(answer.apiVersion)}`,
+      `failed to decode CredentialProviderResponse, unexpected Kind: ${shownWord(kind)}`,
     );
   }
-  const { cacheKeyType, cacheDuration, auth } = answer;
   if (cacheKeyType !== 'Image' && cacheKeyType !== 'Registry' && cacheKeyType !== 'Global') {
     throw new PluginError(
       `credential provider plugin did not return a valid cacheKeyType: ${shownWord(cacheKeyType)}`,
     );
   }
-  const cacheMs = typeof cacheDuration === 'string' ? parseGoDuration(cacheDuration) : undefined;
-  if (cacheDuration != null && cacheMs == null) throw undecodable;
-  if (auth != null && !isRecord(auth)) throw undecodable;
-  const entries = Object.entries(auth ?? {}).map(([pattern, value]) => {
-    const entry = entryOf(value ?? {});
-    if (entry == null) throw undecodable;
-    return [pattern, entry] as const;
-  });
-  return { cacheKeyType, cacheMs, entries: new Map(entries) };
+  return { cacheKeyType, cacheMs, entries };
 }
 
-/** A null entry is an empty credential, as in kubelet. */
-function entryOf(value: unknown): DockerConfigEntry | undefined {
-  if (!isRecord(value)) return undefined;
-  const { username = '', password = '' } = value;
-  if (typeof username !== 'string' || typeof password !== 'string') return undefined;
-  return { username, password, email: '', identityToken: '', registryToken: '' };
+function addEntries(entries: Map<string, DockerConfigEntry>, json: JsonText): void {
+  for (const [pattern, value] of membersOf('auth', json)) {
+    let [username, password] = ['', ''];
+    // A null entry is an empty credential, as in kubelet.
+    for (const [key, text] of membersOf('an entry of auth', value)) {
+      if (key === 'username') username = textOf(key, text) ?? username;
+      else if (key === 'password') password = textOf(key, text) ?? password;
+    }
+    entries.set(pattern, { username, password, email: '', identityToken: '', registryToken: '' });
+  }
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value != null && !Array.isArray(value);
+function membersOf(what: string, json: JsonText): [string, JsonText][] {
+  try {
+    return jsonMembers(json) ?? [];
+  } catch {
+    throw undecodable(`${what} is not an object`);
+  }
+}
+
+function textOf(key: string, json: JsonText): string | undefined {
+  try {
+    return jsonString(json);
+  } catch {
+    throw undecodable(`${key} is not a text`);
+  }
+}
+
+function durationOf(key: string, json: JsonText): number | undefined {
+  const text = textOf(key, json);
+  const durationMs = text === undefined ? undefined : parseGoDuration(text);
+  if (text !== undefined && durationMs === undefined) {
+    throw undecodable(`${key} is not a duration like 10m`);
+  }
+  return durationMs;
+}
 
 /** A short word of an answer that may be told; anything else might be a secret out of place. */
-const shownWord = (value: unknown): string =>
-  typeof value === 'string' && /^[\w./-]{0,64}$/.test(value) ? value : 'not a name';
+const shownWord = (value = ''): string => (/^[\w./-]{0,64}$/.test(value) ? value : 'not a name');

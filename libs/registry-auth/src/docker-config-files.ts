@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Credential } from './credential';
+import { mistakenContent, type ConfigFormat } from './config-content';
 import { CredentialHelpers, type CredentialHelperOptions } from './credential-helper';
 import { CredentialIndex, RegistryIndex } from './credential-index';
 import {
@@ -102,12 +103,16 @@ export class DockerConfigFiles implements Keyring {
   }
 
   private load(signature: string): Loaded {
-    for (const { file, decode } of this.candidates) {
+    for (const { file, format, decode } of this.candidates) {
       const report = (reason: string): void =>
         this.options.onProblem?.({ kind: 'docker-config', name: file, reason });
       let config: DockerConfigFile;
       try {
-        config = decode(readConfigFile(file).toString('utf8'));
+        const text = readConfigFile(file).toString('utf8');
+        config = decode(text);
+        // It decodes to nothing, and ends the search as in kubelet.
+        const mistaken = mistakenContent(text, format);
+        if (mistaken !== undefined) report(mistaken);
       } catch (error) {
         if (error instanceof DockerConfigError) report(error.detail);
         else if (!isAbsent(error)) report(`cannot be read: ${errorCode(error)}`);
@@ -144,13 +149,15 @@ export class DockerConfigFiles implements Keyring {
 
 interface Candidate {
   readonly file: string;
+  readonly format: ConfigFormat;
   readonly decode: (text: string) => DockerConfigFile;
 }
 
-const candidate = (dir: string, name: 'config.json' | '.dockercfg'): Candidate => ({
-  file: path.resolve(dir, name),
+const candidate = (dir: string, format: ConfigFormat): Candidate => ({
+  file: path.resolve(dir, format),
+  format,
   decode:
-    name === 'config.json'
+    format === 'config.json'
       ? decodeDockerConfigJson
       : (text) => ({ entries: decodeDockercfg(text), credHelpers: new Map(), credsStore: '' }),
 });

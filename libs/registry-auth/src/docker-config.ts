@@ -1,4 +1,5 @@
 import { Base64Error, decodeBase64 } from './base64';
+import { mistakenContent, type ConfigFormat } from './config-content';
 import { goJson, type RegistryAuth } from './credential';
 import {
   checkedJson,
@@ -59,7 +60,7 @@ const emptyEntry: DockerConfigEntry = {
 
 /** Decodes a config.json (or the payload of a kubernetes.io/dockerconfigjson secret). Throws DockerConfigError. */
 export function decodeDockerConfigJson(text: string): DockerConfigFile {
-  return decoding(() => {
+  return decoding(text, 'config.json', () => {
     let entries: Map<string, DockerConfigEntry> | undefined;
     const credHelpers = new Map<string, string>();
     let credsStore = '';
@@ -78,7 +79,7 @@ export function decodeDockerConfigJson(text: string): DockerConfigFile {
 
 /** Decodes a .dockercfg (or the payload of a kubernetes.io/dockercfg secret): entries alone. Throws DockerConfigError. */
 export function decodeDockercfg(text: string): DockerConfigEntries | undefined {
-  return decoding(() => addEntries(undefined, checkedJson(text)));
+  return decoding(text, '.dockercfg', () => addEntries(undefined, checkedJson(text)));
 }
 
 /** Decodes one entry of `auths`. Throws JsonError, Base64Error or DockerConfigError. */
@@ -164,11 +165,11 @@ function addEntries(
 }
 
 /** Any failure becomes kubelet's one text; the detail says more. */
-function decoding<T>(decode: () => T): T {
+function decoding<T>(text: string, format: ConfigFormat, decode: () => T): T {
   try {
     return decode();
   } catch (error) {
-    throw new DockerConfigError(undecodable, detailOf(error));
+    throw new DockerConfigError(undecodable, mistakenContent(text, format) ?? detailOf(error));
   }
 }
 

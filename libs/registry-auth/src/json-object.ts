@@ -3,6 +3,9 @@ export class JsonError extends Error {
   override readonly name = 'JsonError';
 }
 
+/** Message for a value that should be a string. */
+export const wantedString = 'wanted a string';
+
 /** A JSON value as its text; a whole text is checked once by `checkedJson`. */
 export type JsonText = string;
 
@@ -11,9 +14,54 @@ export function checkedJson(text: string): JsonText {
   try {
     JSON.parse(text);
   } catch {
-    throw new JsonError('not JSON');
+    throw new JsonError(notJson(text));
   }
   return trimmed(text, 0, text.length);
+}
+
+/** As `checkedJson`, of the first value in a text; what follows it is not looked at, as by Go's decoder of streams. */
+export function firstJson(text: string): JsonText {
+  const start = /^[ \t\r\n]*/.exec(text)?.[0].length ?? 0;
+  const first = text[start] === '{' ? text.slice(start, endOfObject(text, start)) : text;
+  return checkedJson(first);
+}
+
+/** What a text that JSON.parse refuses is instead, as far as that can be told without its content. */
+function notJson(text: string): string {
+  if (text.trim() === '') return 'it is empty';
+  if (text.startsWith('\ufeff')) {
+    return 'it begins with a byte order mark (U+FEFF), which JSON does not allow';
+  }
+  // Read as UTF-8, the mark of UTF-16 is two bytes that are none.
+  if (text.startsWith('\ufffd\ufffd') || text.includes('\0')) return 'it is no text in UTF-8';
+  const end = endOfObject(text, 0);
+  const isFollowed = /^\s*\{/.test(text) && end < text.length && isJson(text.slice(0, end));
+  return isFollowed ? 'something follows the JSON object' : 'not JSON';
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Position after the object that begins at `start`; the end of the text when it does not end. */
+function endOfObject(text: string, start: number): number {
+  let depth = 0;
+  let isInString = false;
+  for (let at = start; at < text.length; at++) {
+    const char = text[at];
+    if (isInString) {
+      if (char === '\\') at++;
+      else if (char === '"') isInString = false;
+    } else if (char === '"') isInString = true;
+    else if (char === '{') depth++;
+    else if (char === '}' && --depth === 0) return at + 1;
+  }
+  return text.length;
 }
 
 /**
@@ -43,7 +91,7 @@ export function jsonMembers(json: JsonText): [string, JsonText][] | undefined {
 /** A JSON string; undefined for null. Throws JsonError for any other type. */
 export function jsonString(json: JsonText): string | undefined {
   if (json === 'null') return undefined;
-  if (!json.startsWith('"')) throw new JsonError('wanted a string');
+  if (!json.startsWith('"')) throw new JsonError(wantedString);
   return (JSON.parse(json) as string).replace(/\p{Surrogate}/gu, '\ufffd');
 }
 

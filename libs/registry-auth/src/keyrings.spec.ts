@@ -114,6 +114,68 @@ describe('docker config files', () => {
     expect(problems[1]).toEqual({ kind: 'docker-config', name: broken, reason: 'not JSON' });
   });
 
+  const wanted = 'expected is {"auths": {"REGISTRY": {"auth": …}}}';
+  const secretObject = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/dockerconfigjson',
+    data: {
+      '.dockerconfigjson': Buffer.from(configJson({ 'r.io': 'hunter2' })).toString('base64'),
+    },
+  };
+  it.each([
+    [
+      'a byte order mark',
+      Buffer.from(`\ufeff${configJson({ 'r.io': 'x' })}`),
+      'it begins with a byte order mark (U+FEFF), which JSON does not allow',
+    ],
+    [
+      'UTF-16',
+      Buffer.from(`\ufeff${configJson({ 'r.io': 'x' })}`, 'utf16le'),
+      'it is no text in UTF-8',
+    ],
+    ['nothing', '', 'it is empty'],
+    [
+      'the content of a .dockercfg',
+      JSON.stringify({ 'r.io': { auth: 'eDp5' } }),
+      `it is the content of a .dockercfg, with registries at the top; ${wanted}, or this content under .dockercfg`,
+    ],
+    [
+      'a whole Secret object',
+      JSON.stringify(secretObject),
+      `it is a whole Secret object in JSON; ${wanted}, the decoded value of one of its data keys`,
+    ],
+    [
+      'a whole Secret object in YAML',
+      'apiVersion: v1\ndata:\n  .dockerconfigjson: e30=\nkind: Secret\n',
+      `it is a whole Secret object in YAML; ${wanted}, the decoded value of one of its data keys`,
+    ],
+    [
+      'what is still encoded',
+      Buffer.from(configJson({ 'r.io': 'x' })).toString('base64'),
+      `it is base64 of a JSON object; ${wanted}, decoded`,
+    ],
+  ])('reports a config.json that holds %s for what it is', async (_, content, reason) => {
+    mkdirSync(path.join(dir, 'a'));
+    const file = path.join(dir, 'a/config.json');
+    writeFileSync(file, content);
+    expect(await users(new DockerConfigFiles(search(), { onProblem }))).toEqual([]);
+    expect(problems).toEqual([{ kind: 'docker-config', name: file, reason }]);
+  });
+
+  it('says nothing of a config.json without registries, as docker writes it', async () => {
+    for (const content of [
+      '{}',
+      '{"auths":{}}',
+      '{"credsStore":"x"}',
+      '{"HttpHeaders":{"a":"b"}}',
+    ]) {
+      write('a/config.json', content);
+      expect(await users(new DockerConfigFiles(search(), { onProblem }))).toEqual([]);
+    }
+    expect(problems).toEqual([]);
+  });
+
   it('reports a file that cannot be read, and a key that cannot be parsed', async () => {
     mkdirSync(path.join(dir, 'a/config.json'), { recursive: true });
     const file = write('b/config.json', configJson({ 'r.io:port': 'x', 'r.io': 'good' }));
@@ -191,6 +253,26 @@ describe('docker credential helpers', () => {
     expect({ ...credential!.auth }).toEqual({ identityToken: 't' });
   });
 
+  it.each([
+    ['names in another case', `echo '{"SERVERURL":"r.io","username":"u","secret":"s"}'`],
+    ['fields that nobody knows', `echo '{"Username":"u","Secret":"s","Extra":{"a":[1]}}'`],
+    ['more after the answer', `echo '{"Username":"u","Secret":"s"}'; echo '{}'; echo done`],
+    ['a name twice', `echo '{"Username":"x","Secret":"s","username":"u"}'`],
+    ['null', `echo '{"ServerURL":null,"Username":"u","Secret":"s","Username":null}'`],
+    ['braces in its texts', `echo '{"Username":"u","Secret":"}{\\"}"}'`],
+    ['other line ends', `printf '\\r\\n{"Username":"u",\\r\\n"Secret":"s"}\\r\\n'`],
+  ])('understands an answer with %s', async (_, script) => {
+    helper('odd', script);
+    expect(await users(files({ credsStore: 'odd' }))).toEqual(['u']);
+    expect(problems).toEqual([]);
+  });
+
+  it('takes "credentials not found" for no credential, also without a failure', async () => {
+    helper('none', `echo 'credentials not found in native keychain'`);
+    expect(await files({ credsStore: 'none' }).lookup('r.io/x')).toEqual([]);
+    expect(problems).toEqual([]);
+  });
+
   it('takes "credentials not found" for no credential', async () => {
     helper('none', `echo 'credentials not found in native keychain'; exit 1`);
     expect(await files({ credsStore: 'none' }).lookup('r.io/x')).toEqual([]);
@@ -204,7 +286,19 @@ describe('docker credential helpers', () => {
     [
       'says other JSON',
       `echo '{"Username":["hunter2"]}'`,
-      'Username and Secret of its answer are not texts',
+      'ServerURL, Username or Secret of its answer is not a text',
+    ],
+    ['says nothing', `true`, 'its answer cannot be read: it is empty'],
+    ['says a list', `echo '["hunter2"]'`, 'its answer cannot be read: wanted an object'],
+    [
+      'says a byte order mark first',
+      `printf '\\357\\273\\277{}'`,
+      'its answer cannot be read: it begins with a byte order mark (U+FEFF), which JSON does not allow',
+    ],
+    [
+      'wants another question',
+      `echo 'no credentials server URL'; exit 1`,
+      'exit status 1: no credentials server URL',
     ],
     ['prints without end', `exec cat /dev/zero`, 'printed more than 1048576 bytes'],
     ['does not end', `exec sleep 60`, 'took longer than 300 ms'],
@@ -333,6 +427,50 @@ describe('pull secrets', () => {
       secret('s', { data: { '.dockerconfigjson': '' } }),
       'type kubernetes.io/dockerconfigjson needs the data key .dockerconfigjson',
       true,
+    ],
+    [
+      'no auths',
+      secret('s', { data: { '.dockerconfigjson': '{"hunter2":{}}' } }),
+      '.dockerconfigjson: it has no "auths"; expected is {"auths": {"REGISTRY": {"auth": …}}}',
+      true,
+    ],
+    [
+      'the content of a .dockercfg',
+      secret('s', { data: { '.dockerconfigjson': '{"r.io":{"auth":"eDp5"}}' } }),
+      '.dockerconfigjson: it is the content of a .dockercfg, with registries at the top; expected is {"auths": {"REGISTRY": {"auth": …}}}, or this content under .dockercfg',
+      true,
+    ],
+    [
+      'the content of a config.json as .dockercfg',
+      secret('s', {
+        type: 'kubernetes.io/dockercfg',
+        data: { '.dockercfg': '{"auths":{"r.io":{"auth":"eDp5"}}}' },
+      }),
+      '.dockercfg: it is the content of a config.json, with "auths"; expected is {"REGISTRY": {"auth": …}}, or this content under .dockerconfigjson',
+      true,
+    ],
+    [
+      'a whole Secret object',
+      secret('s', {
+        data: { '.dockerconfigjson': '{"kind":"Secret","data":{".dockerconfigjson":"e30="}}' },
+      }),
+      '.dockerconfigjson: it is a whole Secret object in JSON; expected is {"auths": {"REGISTRY": {"auth": …}}}, the decoded value of one of its data keys',
+      true,
+    ],
+    [
+      'a whole Secret object as .dockercfg',
+      secret('s', {
+        type: 'kubernetes.io/dockercfg',
+        data: { '.dockercfg': '{"kind":"Secret","data":{".dockercfg":"e30="}}' },
+      }),
+      '.dockercfg: it is a whole Secret object in JSON; expected is {"REGISTRY": {"auth": …}}, the decoded value of one of its data keys',
+      false,
+    ],
+    [
+      'a byte order mark',
+      secret('s', { data: { '.dockerconfigjson': '\ufeff{"auths":{}}' } }),
+      '.dockerconfigjson: it begins with a byte order mark (U+FEFF), which JSON does not allow',
+      false,
     ],
     [
       'no JSON',

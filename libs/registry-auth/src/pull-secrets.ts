@@ -1,4 +1,5 @@
 import { StowageError } from '@stowage/errors';
+import { hasNoAuths, mistakenContent, type ConfigFormat } from './config-content';
 import { CredentialIndex } from './credential-index';
 import {
   decodeDockerConfigJson,
@@ -20,13 +21,21 @@ export interface PullSecret {
 
 /** Data key of each secret type that gives credentials, and how its payload is decoded. */
 const payloads: Readonly<
-  Record<string, { key: string; decode: (text: string) => DockerConfigEntries | undefined }>
+  Record<
+    string,
+    {
+      key: string;
+      format: ConfigFormat;
+      decode: (text: string) => DockerConfigEntries | undefined;
+    }
+  >
 > = {
   'kubernetes.io/dockerconfigjson': {
     key: '.dockerconfigjson',
+    format: 'config.json',
     decode: (text) => decodeDockerConfigJson(text).entries,
   },
-  'kubernetes.io/dockercfg': { key: '.dockercfg', decode: decodeDockercfg },
+  'kubernetes.io/dockercfg': { key: '.dockercfg', format: '.dockercfg', decode: decodeDockercfg },
 };
 
 /** A secret that gives no credentials: of another type, without its payload, or undecodable. Holds no value of it. */
@@ -63,6 +72,22 @@ export function pullSecretEntries(secret: PullSecret): DockerConfigEntries {
   }
 }
 
+/**
+ * Why a secret that decodes gives no credential: kubelet takes such content for a configuration without registries. Undefined when it is
+ * what it should be.
+ */
+function emptySecretReason({ type, data }: PullSecret): string | undefined {
+  const { key, format } = payloads[type] ?? {};
+  const value = key === undefined ? undefined : data[key];
+  if (key === undefined || format === undefined || value === undefined) return undefined;
+  const text = textOf(value);
+  const mistaken = mistakenContent(text, format);
+  if (mistaken !== undefined) return `${key}: ${mistaken}`;
+  return format === 'config.json' && hasNoAuths(text)
+    ? `${key}: it has no "auths"; expected is {"auths": {"REGISTRY": {"auth": …}}}`
+    : undefined;
+}
+
 /** How a keyring treats secrets that cannot be used. */
 export interface PullSecretOptions {
   readonly onProblem?: ProblemListener;
@@ -91,6 +116,8 @@ export function pullSecretKeyring(
       for (const key of index.add(source, pullSecretEntries(secret))) {
         report(`registry key ${JSON.stringify(key)} cannot be parsed`);
       }
+      const reason = emptySecretReason(secret);
+      if (reason !== undefined) report(reason);
     } catch (error) {
       if (!(error instanceof PullSecretError)) throw error;
       if (options.undecodable === 'fail' && !error.isSkippedByKubelet) throw error;

@@ -1,6 +1,8 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { errorCode } from './file-signature';
+import { findProgram, formatProblem } from './program-format';
 import { minSecretLength, redactOutput, secretsOfAnswer } from './redact';
 
 /** Most a helper or plugin may print; more ends it. */
@@ -46,15 +48,16 @@ export interface ProgramRun {
 }
 
 /**
- * Runs a program and gives its standard output. Throws ProgramError when it cannot be started, ends with another code than 0, is ended
+ * Runs a program, and nothing in its place, and gives its standard output. Throws ProgramError when it cannot be started, ends with another code than 0, is ended
  * by a signal, takes longer than the time limit, or prints more than 1 MiB; the abort reason when the signal ended it. The message holds
  * what the program wrote to standard error, without secrets. The program is gone when this returns, and with a failure so is all it
  * started, unless that left its process group. All of it goes too when this process ends before, however that happens.
  */
 export async function runProgram(run: ProgramRun): Promise<string> {
   run.signal.throwIfAborted();
+  const program = runnable(run.program);
   const guard = startGuard();
-  const child = await start(run, guard).catch((error: unknown) => {
+  const child = await start({ ...run, program }, guard).catch((error: unknown) => {
     guard.end();
     throw error;
   });
@@ -114,6 +117,15 @@ export async function runProgram(run: ProgramRun): Promise<string> {
   throw new ProgramError(said === '' ? failure : `${failure}: ${said}`, output);
 }
 
+/** Path of the program. Throws ProgramError for what only a shell would run. */
+function runnable(name: string): string {
+  const program = findProgram(name);
+  if (program === undefined) throw new ProgramError('cannot be started: ENOENT');
+  const problem = formatProblem(program);
+  if (problem !== undefined) throw new ProgramError(`cannot be started: ${problem}`);
+  return program;
+}
+
 async function start(run: ProgramRun, guard: Guard): Promise<ChildProcessWithoutNullStreams> {
   try {
     const child = spawn(run.program, run.args, {
@@ -125,8 +137,19 @@ async function start(run: ProgramRun, guard: Guard): Promise<ChildProcessWithout
     guard.watch(child.pid);
     return child;
   } catch (error) {
-    throw new ProgramError(`cannot be started: ${errorCode(error)}`);
+    throw new ProgramError(`cannot be started: ${startProblem(errorCode(error), run.program)}`);
   }
+}
+
+/** The kernel's error, with what it means where that is not plain. */
+function startProblem(code: string, program: string): string {
+  if (code === 'ENOENT' && existsSync(program)) {
+    return `${code}: the file is there, the loader of programs that it names is not`;
+  }
+  if (code === 'EACCES') {
+    return `${code}: not executable for this user, or on a file system mounted with noexec`;
+  }
+  return code === 'ETXTBSY' ? `${code}: somebody is writing it` : code;
 }
 
 /** Scripts start other programs, which would go on without them. */

@@ -1,6 +1,7 @@
 import { chmodSync, rmSync, statSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, get } from 'node:http';
+import type { IncomingMessage, RequestOptions, ServerResponse } from 'node:http';
+import net from 'node:net';
 import { errorMessage } from '@stowage/errors';
 import type { ListenAddress } from './config/listen-address';
 
@@ -18,9 +19,15 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
+/** Another process listens on the address. */
+export class AddressInUseError extends Error {
+  override readonly name = 'AddressInUseError';
+}
+
 /**
  * Serves `pages` (path → answer) to GET and HEAD: 404 for other paths, 405 for other methods, 500 when a page
- * throws. Rejects when the address cannot be bound, naming it. A dead unix socket file is replaced.
+ * throws. Rejects when the address cannot be bound, naming it, with {@link AddressInUseError} when another process has it. A dead
+ * unix socket file is replaced.
  */
 export async function serveHttp(
   listen: ListenAddress,
@@ -35,11 +42,16 @@ export async function serveHttp(
   server.maxConnections = 64;
   const text =
     listen.kind === 'unix' ? `unix://${listen.path}` : hostPort(listen.host, listen.port);
-  if (listen.kind === 'unix') removeSocket(listen.path);
+  if (listen.kind === 'unix') await removeDeadSocket(listen.path);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(new Error(`cannot listen on ${text}: ${errorMessage(error)}`, { cause: error })),
-    );
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const problem = `cannot listen on ${text}: ${errorMessage(error)}`;
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new AddressInUseError(problem, { cause: error })
+          : new Error(problem, { cause: error }),
+      );
+    });
     if (listen.kind === 'unix') server.listen(listen.path, resolve);
     else server.listen(listen.port, listen.host, resolve);
   });
@@ -62,9 +74,55 @@ export async function serveHttp(
 const hostPort = (host: string, port: number) =>
   `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
-function removeSocket(path: string): void {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats?.isSocket() === true) rmSync(path, { force: true });
+/** A live socket stays: binding then says that it is in use. */
+async function removeDeadSocket(path: string): Promise<void> {
+  if (statSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return;
+  const isLive = await new Promise<boolean>((resolve) => {
+    const probe = net.connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'EAGAIN'));
+  });
+  if (!isLive) rmSync(path, { force: true });
+}
+
+/** Longest wait for a page of another process, milliseconds, and as much of it as is read, characters. */
+const askTimeoutMs = 2000;
+const maxAskedChars = 4 * 1024 * 1024;
+
+/** A page as it is served on an address; undefined when nobody answers there, or not with 200. */
+export function askPage(listen: ListenAddress, page: string): Promise<string | undefined> {
+  const any: Readonly<Record<string, string>> = {
+    '0.0.0.0': '127.0.0.1',
+    '': '127.0.0.1',
+    '::': '::1',
+  };
+  const where: RequestOptions =
+    listen.kind === 'unix'
+      ? { socketPath: listen.path }
+      : { host: any[listen.host] ?? listen.host, port: listen.port };
+  return new Promise((resolve) => {
+    const options = {
+      ...where,
+      path: page,
+      agent: false,
+      signal: AbortSignal.timeout(askTimeoutMs),
+    };
+    const request = get(options, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (text: string) => {
+        body += text;
+        if (body.length > maxAskedChars) request.destroy();
+      });
+      response.on('error', () => resolve(undefined));
+      response.on('end', () => resolve(response.statusCode === 200 ? body : undefined));
+    });
+    request.on('error', () => resolve(undefined));
+    request.on('close', () => resolve(undefined));
+  });
 }
 
 async function answer(

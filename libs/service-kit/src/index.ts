@@ -15,7 +15,7 @@ export type {
   CommandObservation,
   CommandSubscription,
 } from './commands/types';
-export { commonKeys, listenKey, withoutUserInfo } from './config/common-keys';
+export { commonKeys, listenKey, takeOverKeys, withoutUserInfo } from './config/common-keys';
 export {
   booleanKey,
   byteSizeKey,
@@ -79,5 +79,12 @@ export {
   type ObservedEventBus,
   type ObservedRuntime,
 } from './observe';
-export { runService, type RunServiceOptions, type ServiceContext } from './run-service';
+export { observeGivenUp } from './observe-given-up';
+export {
+  runService,
+  type Drain,
+  type RunServiceOptions,
+  type ServiceContext,
+  type TakeOver,
+} from './run-service';
 export { serviceVersion } from './version';

@@ -1,5 +1,22 @@
 import { StowageError } from '@stowage/errors';
 
+/**
+ * What lies in the place of a state file is no regular file. A pipe would be read without end, and what is written into a device is lost,
+ * so nothing is opened.
+ */
+export class StateFileKindError extends StowageError {
+  constructor(
+    readonly file: string,
+    /** As in `a directory`. */
+    readonly kind: string,
+  ) {
+    super(`${file} is ${kind}; a state file has to be a regular file`, {
+      code: 'STATE_FILE_KIND',
+      grpcStatus: 'FAILED_PRECONDITION',
+    });
+  }
+}
+
 /** SQLite's native part does not go with this Node.js. No code of SQLite itself, none of which says so. */
 export class SqliteBindingError extends StowageError {
   constructor(

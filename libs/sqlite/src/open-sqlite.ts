@@ -1,8 +1,9 @@
 import { errorMessage } from '@stowage/errors';
 import type Sqlite from 'better-sqlite3';
-import { existsSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, statSync } from 'node:fs';
+import type { Stats } from 'node:fs';
 import path from 'node:path';
-import { SqliteBindingError } from './errors';
+import { SqliteBindingError, StateFileKindError } from './errors';
 
 /** better-sqlite3 13 needs Node-API 10: Node.js 22.14 and later. On Node.js 20 it ends the process. */
 const hasNodeApi10 = Number(process.versions.napi) >= 10;
@@ -17,20 +18,74 @@ const bindingFiles = {
 };
 
 /**
- * Opens a database: a file, `:memory:`, or the content of a file, which is then held in memory. Throws SQLite's error with its `code`,
- * and {@link SqliteBindingError} when this Node.js cannot load SQLite. `timeout` is in milliseconds.
+ * Opens a database: a file, `:memory:`, or the content of a file, which is then held in memory. A file, its logs and what was set aside of
+ * it can be read and written by their owner alone, whatever mode and umask were before. Throws SQLite's error with its `code`,
+ * {@link StateFileKindError} for what is no regular file, and {@link SqliteBindingError} when this Node.js cannot load SQLite. `timeout` is
+ * in milliseconds.
  */
 export function openSqlite(
   source: string | Buffer,
   options: Pick<Sqlite.Options, 'readonly' | 'timeout'> = {},
 ): Sqlite.Database {
+  if (typeof source === 'string' && source !== ':memory:') {
+    for (const log of ['', '-wal', '-shm', '-journal']) checkFileKind(source + log);
+    narrowModes(source);
+  }
   const nativeBinding = bindingBesideBundle();
   const Database = loadPackage();
+  // SQLite makes a new file with 0644, and its logs with the mode of the file. Nothing else runs before the mask is back.
+  const umask = process.umask(0o077);
   try {
     return new Database(source, { ...options, ...(nativeBinding && { nativeBinding }) });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_DLOPEN_FAILED') throw error;
     throw new SqliteBindingError(errorMessage(error), { cause: error });
+  } finally {
+    process.umask(umask);
+  }
+}
+
+/** Throws {@link StateFileKindError} unless a path leads to a regular file, or to nothing that can be looked at. Links are followed. */
+export function checkFileKind(file: string): void {
+  let stats: Stats | undefined;
+  try {
+    stats = statSync(file, { throwIfNoEntry: false });
+  } catch {
+    return; // Whoever opens it says why it cannot be reached.
+  }
+  if (stats !== undefined && !stats.isFile()) throw new StateFileKindError(file, kindOf(stats));
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'a directory';
+  if (stats.isFIFO()) return 'a named pipe';
+  if (stats.isSocket()) return 'a socket';
+  return 'a device';
+}
+
+/** Takes the rights of others from a file of an earlier version, its logs, and what was set aside of it, as far as the system allows. */
+function narrowModes(file: string): void {
+  const [folder, name] = [path.dirname(file), path.basename(file)];
+  for (const other of namesIn(folder)) {
+    if (
+      !other.startsWith(name) ||
+      !/^($|-(wal|shm|journal)$|\.unusable-)/.test(other.slice(name.length))
+    )
+      continue;
+    try {
+      const own = path.join(folder, other);
+      if ((statSync(own).mode & 0o077) !== 0) chmodSync(own, 0o600);
+    } catch {
+      continue; // Of another owner, on a read-only file system, or gone.
+    }
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // Whoever opens the file says why the folder cannot be reached.
   }
 }
 

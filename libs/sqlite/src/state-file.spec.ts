@@ -1,8 +1,8 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openSqlite } from './open-sqlite';
-import { isUnusable, openStateFile, setAside, sqliteCode } from './state-file';
+import { isUnusable, makeStateFolder, openStateFile, setAside, sqliteCode } from './state-file';
 
 const content = { version: 2, schema: 'CREATE TABLE image (id TEXT PRIMARY KEY)' };
 
@@ -33,6 +33,24 @@ describe('state files', () => {
     const second = openStateFile(file, content);
     expect(second.prepare('SELECT id FROM image').pluck().all()).toEqual(['a']);
     second.close();
+  });
+
+  it('have a folder of their own, made with those above it', () => {
+    const deep = path.join(folder, 'a/b/c');
+    makeStateFolder(deep);
+    makeStateFolder(deep);
+    expect(statSync(deep).mode & 0o777).toBe(0o700);
+  });
+
+  it.each([
+    ['below a file', () => path.join(folder, 'images.db/x'), 'ENOTDIR'],
+    ['in place of a file', () => path.join(folder, 'images.db'), 'EEXIST'],
+    ['where the system makes none', () => '/proc/stowage/state', 'ENOENT'],
+  ])('have no folder %s, which ends with an error', (_what, where, code) => {
+    writeFileSync(file, '');
+    expect(() => makeStateFolder(where())).toThrow(
+      expect.objectContaining({ code }) as NodeJS.ErrnoException,
+    );
   });
 
   it('are locked while they are open', () => {

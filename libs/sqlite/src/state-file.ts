@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Database } from 'better-sqlite3';
 import { openSqlite } from './open-sqlite';
@@ -9,6 +9,24 @@ export interface StateFileContent {
   readonly version: number;
   /** Statements that make the tables in an empty file. */
   readonly schema: string;
+}
+
+/**
+ * Makes a folder for state files, and those above it, with mode 0700. Throws the system's error when that is not possible. Not with
+ * `recursive` of Node.js, which never ends where the system says ENOENT for a folder whose parent is there, as in `/proc`.
+ */
+export function makeStateFolder(folder: string): void {
+  const mode = 0o700;
+  try {
+    mkdirSync(folder, { mode });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
+    const above = path.dirname(folder);
+    if (code !== 'ENOENT' || existsSync(above)) throw error;
+    makeStateFolder(above);
+    mkdirSync(folder, { mode });
+  }
 }
 
 /** A file opens and is damaged, or has another version than this program knows. */
@@ -40,6 +58,21 @@ export function openStateFile(file: string, content: StateFileContent): Database
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/** Whether another process has the file by {@link openStateFile}. Takes no time, unlike an attempt to open it. */
+export function isStateFileHeld(file: string): boolean {
+  if (!existsSync(file)) return false;
+  let database: Database | undefined;
+  try {
+    database = openSqlite(file, { timeout: 0 });
+    database.prepare('SELECT count(*) FROM sqlite_master').get();
+    return false;
+  } catch (error) {
+    return sqliteCode(error)?.startsWith('SQLITE_BUSY') === true;
+  } finally {
+    database?.close();
   }
 }
 

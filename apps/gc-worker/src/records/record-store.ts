@@ -1,7 +1,6 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
-import { setAside, sqliteCode } from '@stowage/sqlite';
+import { makeStateFolder, setAside, sqliteCode, StateFileKindError } from '@stowage/sqlite';
 import type { ExceededMark, ImageRecord, MarkKey, PullFacts } from '../types';
 import { isSeenInUse, sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
 import {
@@ -341,10 +340,11 @@ export class ImageRecordStore {
   private openFile(): void {
     const { stateDir } = this.options;
     try {
-      mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      makeStateFolder(stateDir);
       this.file = this.openUsable();
     } catch (error) {
       if (isHeld(error)) throw heldError(stateDir);
+      if (error instanceof StateFileKindError) throw error;
       this.failed(error);
       this.readInsteadOfOpening();
     }
@@ -420,7 +420,7 @@ export class ImageRecordStore {
   /** Opens the file for the state in memory, which is newer than what it holds. */
   private reopen(): RecordFile {
     const { stateDir } = this.options;
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    makeStateFolder(stateDir);
     try {
       return RecordFile.open(this.path);
     } catch (error) {

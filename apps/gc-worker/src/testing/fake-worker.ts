@@ -23,6 +23,7 @@ export class FakeRuntime implements Runtime {
   sandbox: string | undefined | Error;
   contents: Record<string, ImageContent | Error> = {};
   stored: StoredBytes | Error | undefined;
+  layers: ReadonlyMap<string, number> | Error | undefined;
   fileSystems: string[] = ['/images'];
   containerFileSystems: string[] = [];
   failure: Error | undefined;
@@ -65,6 +66,10 @@ export class FakeRuntime implements Runtime {
 
   storedBytes(): Promise<StoredBytes | undefined> {
     return this.answer('storedBytes', this.stored);
+  }
+
+  writableLayers(): Promise<ReadonlyMap<string, number> | undefined> {
+    return this.answer('writableLayers', this.layers);
   }
 
   async removeImage(imageId: string): Promise<void> {

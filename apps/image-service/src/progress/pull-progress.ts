@@ -1,5 +1,5 @@
 import { StowageError } from '@stowage/errors';
-import { countsImages, imageFsBytes } from '../image-fs-bytes';
+import { imageFsBytes, provesCount } from '../image-fs-bytes';
 import type { ImageRuntime } from '../image-runtime';
 import type { Pull } from '../pull-image';
 import type { ContentStore, Ingest, ManifestBlobs } from './content-store';
@@ -160,7 +160,7 @@ export class PullProgressWatch {
     this.#countCheckedAt = this.now();
     try {
       const { images } = await this.runtime.listImages({}, { timeoutMs: 5000 });
-      this.#countsImages = countsImages(this.#imageFs.usedBytes, images) ?? false;
+      this.#countsImages = provesCount(this.#imageFs.usedBytes, images);
     } catch {
       return;
     }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -90,6 +91,31 @@ describe('files of pull records', () => {
         .sort(),
     );
     expect(readFileSync(file('pulling', image), 'utf8')).toContain(v1beta1);
+  });
+
+  it('are not waited for when they are pipes', () => {
+    const store = new FsRecordStore(dir);
+    const pipe = file('pulling', image);
+    for (const at of [pipe, `${pipe}.tmp`]) execFileSync('mkfifo', [at]);
+    const message = `pull record ${pipe} is no regular file`;
+    expect(() => store.hasIntent(image)).toThrow(message);
+    expect(store.intents().errors.map((error) => error.message)).toEqual([message]);
+    store.writeIntent(image);
+    expect(store.hasIntent(image)).toBe(true);
+  });
+
+  it('have no folder yet where it cannot be made, which keeps pulls from being noted and nothing else', () => {
+    const blocked = path.join(dir, 'file');
+    writeFileSync(blocked, '');
+    const problems: string[] = [];
+    const store = new FsRecordStore(path.join(blocked, 'records'), ({ message }) =>
+      problems.push(message),
+    );
+    expect(problems).toEqual([expect.stringContaining('ENOTDIR')]);
+    expect(() => store.writeIntent(image)).toThrow('ENOTDIR');
+    rmSync(blocked);
+    store.writeIntent(image);
+    expect(store.intents().items).toEqual([image]);
   });
 
   it('count as absent when they are about another image', () => {

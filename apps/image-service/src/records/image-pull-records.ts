@@ -1,3 +1,4 @@
+import { namesImage } from '@stowage/image-ref';
 import type { PullCredential } from '../credentials';
 import type { ImageRuntime } from '../image-runtime';
 import { mergePulledWith, pulledWith, sameCoordinates } from './pulled-record';
@@ -203,8 +204,8 @@ export class ImagePullRecords implements PullRecords {
     for (const image of items) {
       // Begun by this process in the meantime.
       if (this.intentsOf(image) > 0) continue;
-      const found = images.find(
-        ({ repoTags, repoDigests }) => repoTags.includes(image) || repoDigests.includes(image),
+      const found = images.find(({ id: imageId, repoTags, repoDigests }) =>
+        namesImage(image, { imageId, repoTags, repoDigests }),
       );
       if (found !== undefined) this.recordPulledWith(image, found.id, undefined);
     }

@@ -27,6 +27,7 @@ test('records that could not be brought up to date are tried again within second
     },
     {
       pruneIntervalMs: 300_000,
+      mayRecover: () => true,
       log: { warn: (_fields: object, message: string) => log.push(message) } as never,
       signal: over.signal,
     },

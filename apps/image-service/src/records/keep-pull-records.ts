@@ -36,9 +36,15 @@ const retryAfterMs = 5000;
 export function keepPullRecords(
   records: ImagePullRecords,
   runtime: Pick<ImageServiceClient, 'availability' | 'listImages' | 'onAvailability'>,
-  options: { pruneIntervalMs: number; log: Logger; signal: AbortSignal },
+  options: {
+    pruneIntervalMs: number;
+    /** Whether the process that left pull intents behind has ended; asked each time. */
+    mayRecover: () => boolean;
+    log: Logger;
+    signal: AbortSignal;
+  },
 ): void {
-  const { pruneIntervalMs, log, signal } = options;
+  const { pruneIntervalMs, mayRecover, log, signal } = options;
   let isRecovered = false;
   let busy = false;
   let retry: NodeJS.Timeout | undefined;
@@ -48,8 +54,10 @@ export function keepPullRecords(
     busy = true;
     clearTimeout(retry);
     try {
-      if (!isRecovered) await records.recover(runtime, { signal });
-      isRecovered = true;
+      if (!isRecovered && mayRecover()) {
+        await records.recover(runtime, { signal });
+        isRecovered = true;
+      }
       const before = new Date();
       const { images } = await runtime.listImages({}, { signal });
       records.prune(

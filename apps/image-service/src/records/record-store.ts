@@ -1,5 +1,16 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
+import { makeStateFolder } from '@stowage/sqlite';
 import type { PulledRecord } from './pulled-record';
 import {
   decodeIntent,
@@ -93,10 +104,13 @@ export class FsRecordStore implements RecordStore {
   constructor(dir: string, onProblem: (error: Error) => void = () => undefined) {
     this.#pulling = path.join(dir, 'pulling');
     this.#pulled = path.join(dir, 'pulled');
-    for (const folder of [this.#pulling, this.#pulled]) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+    try {
+      for (const folder of [this.#pulling, this.#pulled]) makeStateFolder(folder);
+      this.#rewriteOld(onProblem);
+    } catch (error) {
+      // Each write tries again.
+      onProblem(error as Error);
     }
-    this.#rewriteOld(onProblem);
   }
 
   writeIntent(image: string): void {
@@ -154,9 +168,23 @@ export class FsRecordStore implements RecordStore {
   }
 }
 
+/** Content of a file. Throws what reading throws, and for a pipe, which reading would wait for without end. */
+function readRegular(file: string): string {
+  const handle = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (!fstatSync(handle).isFile()) throw new Error(`pull record ${file} is no regular file`);
+    return readFileSync(handle, 'utf8');
+  } finally {
+    closeSync(handle);
+  }
+}
+
 function write(folder: string, name: string, content: string): void {
+  makeStateFolder(folder);
   const file = path.join(folder, recordFileName(name));
-  writeFileSync(`${file}.tmp`, content, { mode: 0o600 });
+  // What lies there is left of a write that was cut short, or is no file of ours at all.
+  rmSync(`${file}.tmp`, { force: true });
+  writeFileSync(`${file}.tmp`, content, { mode: 0o600, flag: 'wx' });
   renameSync(`${file}.tmp`, file);
 }
 
@@ -168,7 +196,7 @@ function read<T>(
   const file = path.join(folder, recordFileName(name));
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRegular(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
@@ -197,7 +225,7 @@ function list<T>(folder: string, decode: (text: string) => Decoded<T>): Listed<D
   for (const name of recordFiles(folder)) {
     const file = path.join(folder, name);
     try {
-      items.push(decoded(file, readFileSync(file, 'utf8'), decode));
+      items.push(decoded(file, readRegular(file), decode));
     } catch (error) {
       // Gone since the folder was read: another process may share it.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') errors.push(error as Error);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -117,6 +118,12 @@ test('a folder that cannot be made: works in memory, says why, and writes all of
     containers: [{ ...container, id: 'c2' }],
   });
   expect(next.moment('observing-since')).toBe(7);
+});
+
+test('a named pipe in its place is refused at once', () => {
+  const pipe = path.join(folder, 'objects.db');
+  execFileSync('mkfifo', [pipe]);
+  expect(() => openFile()).toThrow(`${pipe} is a named pipe`);
 });
 
 test('a file that another process holds is left to it', () => {

@@ -1,7 +1,13 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
-import { isUnusable, openStateFile, setAside, sqliteCode } from '@stowage/sqlite';
+import {
+  isUnusable,
+  makeStateFolder,
+  openStateFile,
+  setAside,
+  sqliteCode,
+  StateFileKindError,
+} from '@stowage/sqlite';
 import type { Database, StateFileContent } from '@stowage/sqlite';
 import type { ObjectKind, ObjectStore } from './known-objects';
 import type { KnownContainer, KnownSandbox } from './types';
@@ -59,13 +65,17 @@ export class ObjectsFile implements ObjectStore {
   #retrying: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  /** Never throws for trouble with the file: that is told through `onStatus`. */
+  /**
+   * Throws StateFileKindError for what is no regular file. Never throws for trouble with the file: that is told through
+   * `onStatus`.
+   */
   constructor(private readonly options: ObjectsFileOptions) {
     let remembered: RememberedObjects = { sandboxes: [], containers: [] };
     try {
       remembered = this.#read(this.#open());
       this.options.onStatus?.(undefined);
     } catch (error) {
+      if (error instanceof StateFileKindError) throw error;
       this.#failed(error);
     }
     this.remembered = remembered;
@@ -82,6 +92,11 @@ export class ObjectsFile implements ObjectStore {
 
   drop(kind: ObjectKind, ids: readonly string[]): void {
     for (const id of ids) {
+      // Without a file there is nothing to delete: one that is opened late is emptied first.
+      if (this.#database === undefined) {
+        this.#unwritten.delete(`${kind} ${id}`);
+        continue;
+      }
       this.#write(`${kind} ${id}`, (database) => {
         database.prepare('DELETE FROM object WHERE kind = ? AND id = ?').run(kind, id);
       });
@@ -120,7 +135,7 @@ export class ObjectsFile implements ObjectStore {
 
   /** The file, made or set aside and made anew where needed. */
   #open(): Database {
-    mkdirSync(this.options.stateDir, { recursive: true, mode: 0o750 });
+    makeStateFolder(this.options.stateDir);
     try {
       this.#database = openStateFile(this.#path, content);
       // Content that cannot be read is damage too.

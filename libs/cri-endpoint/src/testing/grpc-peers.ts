@@ -39,7 +39,8 @@ const unlimited = {
  * Methods of the test server. `Echo` answers its request and metadata; `Fail` with the status of its metadata;
  * `Hang` never answers; `Big` answers as many bytes as its request says; `Count` streams that many messages;
  * `Sum` adds up the bytes of a client stream; `Chat` echoes message by message; `HeaderThenHang` sends headers and
- * one message, then waits; `FailEarly` fails before the request has ended.
+ * one message, then waits; `FailEarly` fails before the request has ended; `Events` sends as many messages as its request says and
+ * then waits for more, as the runtime's event stream does.
  */
 const service = {
   Echo: definition('/runtime.v1.RuntimeService/Echo'),
@@ -50,6 +51,7 @@ const service = {
   Sum: definition('/runtime.v9.FutureService/Sum', { request: true }),
   Chat: definition('/runtime.v9.FutureService/Chat', { request: true, response: true }),
   FailEarly: definition('/runtime.v9.FutureService/FailEarly', { request: true, response: true }),
+  Events: definition('/runtime.v1.RuntimeService/GetContainerEvents', { response: true }),
   HeaderThenHang: definition('/runtime.v9.FutureService/HeaderThenHang', { response: true }),
 } as const;
 
@@ -149,6 +151,11 @@ export async function startTestServer(socketPath: string): Promise<TestServer> {
     FailEarly: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
       anyCall(call);
       call.emit('error', { code: 9, details: 'too early' });
+    },
+    Events: (call: grpc.ServerWritableStream<Buffer, Buffer>) => {
+      anyCall(call);
+      for (let i = 0; i < Number(call.request.toString()); i++)
+        call.write(Buffer.from(`event ${i}`));
     },
     HeaderThenHang: (call: grpc.ServerWritableStream<Buffer, Buffer>) => {
       anyCall(call);

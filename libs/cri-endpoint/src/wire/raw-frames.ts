@@ -58,16 +58,19 @@ export const goAwayFrame = (lastStreamId: number, code = 0): Buffer =>
  * The block begins with a table size update to 0 and then holds literals that are not indexed. So it is right
  * whatever table size the peers had agreed upon and whether or not the one who spoke before owed such an update;
  * after it, indices of the dynamic table mean nothing, which is fine only because nobody but us speaks any more.
+ *
+ * With `othersGoOn` the one who spoke before goes on with other calls, so that the table must stay as it is: there is no update. That is
+ * right unless the client has lowered the table size and has not seen a header block since.
  */
 export function statusFrame(
   streamId: number,
   code: number,
   message: string,
-  { headersSent }: { headersSent: boolean },
+  { headersSent, othersGoOn = false }: { headersSent: boolean; othersGoOn?: boolean },
 ): Buffer {
   const text = Buffer.from(message, 'utf8').subarray(0, maxMessageBytes).toString('utf8');
   const block = Buffer.concat([
-    Buffer.of(0x20),
+    ...(othersGoOn ? [] : [Buffer.of(0x20)]),
     ...(headersSent
       ? []
       : // Static entries 8 (":status: 200") and 31 ("content-type").

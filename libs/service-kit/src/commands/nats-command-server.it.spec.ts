@@ -36,7 +36,18 @@ const running: { call?: CommandCall; release?: () => void; started: number } = {
 
 @Controller()
 class Images {
-  @Command('echo', z.strictObject({ text: z.string().max(20), count: z.int().optional() }))
+  @Command(
+    'echo',
+    z
+      .strictObject({
+        text: z.string().max(20),
+        count: z.int().optional(),
+        auth: z
+          .strictObject({ user: z.string().optional(), password: z.string().optional() })
+          .optional(),
+      })
+      .refine(() => true),
+  )
   echo(input: { text: string }) {
     return { text: input.text, bytes: 5n };
   }
@@ -160,7 +171,19 @@ describe('commands over a real NATS', () => {
       'an unknown key',
       'echo',
       { txet: 'hi', text: 'hi' },
-      refused('INVALID_ARGUMENT', 'request: unknown key "txet"; allowed: text, count'),
+      refused('INVALID_ARGUMENT', 'request: unknown key "txet"; allowed: text, count, auth'),
+    ],
+    [
+      'an unknown key inside another',
+      'echo',
+      { text: 'hi', auth: { user: 'u', pasword: 'p' } },
+      refused('INVALID_ARGUMENT', 'auth: unknown key "pasword"; allowed: user, password'),
+    ],
+    [
+      'an unknown key that may be a secret, which is not quoted',
+      'echo',
+      { text: 'hi', 'hunter2-as-a-key': 1 },
+      refused('INVALID_ARGUMENT', 'request: unknown key; allowed: text, count, auth'),
     ],
     [
       'a missing key',
@@ -209,6 +232,13 @@ describe('commands over a real NATS', () => {
     ],
   ])('answers %s', async (_what, verb, body, reply) => {
     expect(await ask(verb, body)).toEqual(reply);
+  });
+
+  it('logs no unknown key and no value of a request', () => {
+    const lines = logged.join('');
+    expect(lines).toContain('request: unknown key; allowed: text, count, auth');
+    expect(lines).toContain('auth: unknown key; allowed: user, password');
+    expect(lines).not.toMatch(/hunter2|txet|pasword/);
   });
 
   it('aborts the signal of a command whose time is over', () => {

@@ -100,7 +100,25 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     callback();
   }
 
-  override async close(): Promise<void> {
+  /** As {@link NatsCommandServer.end} with the time that the server was made with. */
+  override close(): Promise<void> {
+    return this.end({ drainMs: this.#options.drainMs });
+  }
+
+  /**
+   * Takes no further command. Those that run may go on for `drainMs`, or as long as a later call says, if that is less; then
+   * their signal aborts and the end comes a second later at most.
+   */
+  async end({ drainMs }: { drainMs: number }): Promise<void> {
+    this.#leave();
+    const timer = setTimeout(() => {
+      this.#abort.abort(new ShuttingDownError(this.#options.app));
+    }, drainMs);
+    await Promise.race([Promise.all(this.#inFlight), this.#givenUp()]);
+    clearTimeout(timer);
+  }
+
+  #leave(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     for (const stop of this.#stopListening.splice(0)) stop();
@@ -113,9 +131,16 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
       }
     }
     this.#subscriptions.clear();
-    if (await this.#settled(this.#options.drainMs)) return;
-    this.#abort.abort(new ShuttingDownError(this.#options.app));
-    await this.#settled(abortGraceMs);
+  }
+
+  /** Resolves a moment after the running commands were told to end. */
+  #givenUp(): Promise<void> {
+    const { signal } = this.#abort;
+    return new Promise((resolve) => {
+      const told = () => setTimeout(resolve, abortGraceMs).unref();
+      if (signal.aborted) told();
+      else signal.addEventListener('abort', told, { once: true });
+    });
   }
 
   override on(): never {
@@ -124,19 +149,6 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
 
   override unwrap(): never {
     throw new Error('the NATS command transport has no server of its own');
-  }
-
-  /** True when no command runs any more, false after `limitMs`. */
-  async #settled(limitMs: number): Promise<boolean> {
-    if (this.#inFlight.size === 0) return true;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<false>((resolve) => {
-      timer = setTimeout(() => resolve(false), limitMs);
-    });
-    const done = Promise.all(this.#inFlight).then(() => true);
-    const result = await Promise.race([done, late]);
-    clearTimeout(timer);
-    return result;
   }
 
   #subscribe(connection: CommandConnection): void {
@@ -166,10 +178,10 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     this.#inFlight.add(running);
   }
 
-  async #run(message: CommandMessage, maxReplyBytes: number): Promise<void> {
+  async #run(request: CommandMessage, maxReplyBytes: number): Promise<void> {
     const { log, observe, nodeName, app } = this.#options;
     const startedAt = performance.now();
-    const verb = message.subject.slice(subjectPrefix(nodeName, app).length);
+    const verb = request.subject.slice(subjectPrefix(nodeName, app).length);
     const known = this.messageHandlers.has(verb) ? verb : 'unknown';
     let code = 'OK';
     let reply: Buffer;
@@ -178,23 +190,24 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
         `${app}.${known}`,
         {
           kind: 'server',
-          parent: traceHeaders(message),
-          attributes: { 'messaging.system': 'nats', 'messaging.destination.name': message.subject },
+          parent: traceHeaders(request),
+          attributes: { 'messaging.system': 'nats', 'messaging.destination.name': request.subject },
         },
         async ({ trace }) => {
-          const result = (await this.#handle(verb, message, trace)) ?? null;
+          const result = (await this.#handle(verb, request, trace)) ?? null;
           return checkedReply({ ok: true, result }, maxReplyBytes);
         },
       );
     } catch (error) {
       const status = toGrpcStatus(error);
       code = status.name;
-      reply = encode({ ok: false, error: { code, message: status.message } });
+      const message = error instanceof UnknownKeyError ? error.forCaller : status.message;
+      reply = encode({ ok: false, error: { code, message } });
       const unexpected = code === 'INTERNAL' || code === 'UNKNOWN';
       log[unexpected ? 'error' : 'info']({ err: error, verb, code }, 'command refused or failed');
     }
     try {
-      message.respond(reply);
+      request.respond(reply);
     } catch (error) {
       log.info({ verb, reason: errorMessage(error) }, 'reply to a command lost: NATS is away');
     }
@@ -303,17 +316,44 @@ function validInput(schema: z.ZodType, data: Uint8Array): unknown {
   const [issue] = result.error.issues;
   const at = issue?.path.join('.') ?? '';
   if (issue?.code === 'unrecognized_keys') {
-    const known = at === '' && schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
-    const near = known.length === 0 ? '' : `; allowed: ${known.join(', ')}`;
-    throw new InputError('request', `unknown key ${quoteValue(issue.keys[0])}${near}`);
+    throw new UnknownKeyError(at, issue.keys[0] ?? '', keysAt(schema, issue.path));
   }
   // Zod's text says what is allowed and quotes no value.
   throw new InputError(at === '' ? 'request' : at, issue?.message ?? 'not valid');
+}
+
+/** Keys that an object of the input may have; empty where the schema does not say. */
+function keysAt(schema: unknown, path: readonly PropertyKey[]): string[] {
+  const object = schema instanceof z.ZodOptional ? schema.unwrap() : schema;
+  if (!(object instanceof z.ZodObject)) return [];
+  const [next, ...rest] = path;
+  const shape = object.shape as Record<PropertyKey, unknown>;
+  return next === undefined ? Object.keys(shape) : keysAt(shape[next], rest);
 }
 
 class InputError extends InvalidArgumentError {
   constructor(field: string, problem: string) {
     super(field, undefined, problem);
     this.message = `${field}: ${problem}`;
+  }
+}
+
+/** What looks like the name of a field. Anything else may be a value in the wrong place, a password for one. */
+const fieldName = /^[a-z][A-Za-z]{0,31}$/;
+
+/** A key that a command does not have. Its name goes back to the caller if it looks like one, and nowhere else: logs and traces print the message. */
+class UnknownKeyError extends InputError {
+  readonly #key: string;
+
+  constructor(at: string, key: string, known: readonly string[]) {
+    const allowed = known.length === 0 ? '' : `; allowed: ${known.join(', ')}`;
+    super(at === '' ? 'request' : at, `unknown key${allowed}`);
+    this.#key = key;
+  }
+
+  get forCaller(): string {
+    return fieldName.test(this.#key)
+      ? this.message.replace(': unknown key', `: unknown key ${quoteValue(this.#key)}`)
+      : this.message;
   }
 }

@@ -33,6 +33,24 @@ export function listenKey(defaultPath: string): ConfigKey<string> {
   return socketPathKey({ default: defaultPath, meaning: "The app's CRI socket." });
 }
 
+/** The keys of an app whose sockets a newer instance can take over. */
+export function takeOverKeys() {
+  return {
+    takeOver: booleanKey({
+      default: false,
+      meaning:
+        'Take the sockets over from a running instance, which then lets its calls end and stops. For upgrades without a failed call.',
+    }),
+    takeOverDrainMs: durationKey({
+      default: 4 * 3_600_000,
+      minMs: 0,
+      maxMs: 7 * dayMs,
+      meaning:
+        'How long calls in flight may go on after another instance has taken the sockets over; then they get UNAVAILABLE.',
+    }),
+  };
+}
+
 /**
  * The keys that every app has. `httpAddr` is the app's default address for metrics and health; `commands` are
  * the NATS commands the app answers unless configured otherwise, `allCommands` those it knows.

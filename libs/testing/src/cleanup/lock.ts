@@ -8,7 +8,7 @@ import net from 'node:net';
  * leaves no stale lock behind.
  */
 export async function withLock<T>(name: string, action: () => Promise<T>): Promise<T> {
-  // In its full length (`sun_path`) without NUL bytes: libuv 1.46 fills a shorter name with them, and 1.47 to 1.50 refuse them.
+  // In its full length (`sun_path`), without NUL bytes: Node.js 20 fills a shorter name with them, later ones do not, and some refuse them.
   const address = `\0stowage-testing-${process.getuid?.() ?? 0}-${name}`.padEnd(108, '.');
   let release = await tryListen(address);
   while (release === undefined) {

@@ -1,0 +1,146 @@
+import { RuntimeUnavailableError } from '@stowage/errors';
+import { policy } from './testing/plan-fixtures';
+import { Worker, type WorkerParts } from './worker';
+
+type Listener = (availability: { connections: number }) => void;
+
+let stop: AbortController;
+let listeners: Listener[];
+let imagesChanged: () => void;
+let detections: number;
+let failure: Error | undefined;
+let lookAgainInMs: number | undefined;
+let states: Record<string, { state: string; reason?: string }>;
+let lines: string[];
+
+const nothing = () => undefined;
+
+/** A worker of which only the detection does something. */
+function worker(): Worker {
+  const line = (_: object, text: string) => lines.push(text);
+  const parts = {
+    config: {
+      imageListIntervalMs: 1e9,
+      detectionIntervalMs: 300_000,
+      collectionIntervalMs: 1e9,
+      diskCheckIntervalMs: 1e9,
+      collectionRetryMs: 1e9,
+    },
+    policy: { current: policy(), onChange: nothing, reloadIfChanged: () => Promise.resolve() },
+    runner: {
+      detect: () => {
+        detections += 1;
+        return failure === undefined ? Promise.resolve() : Promise.reject(failure);
+      },
+      lookAgainInMs: () => lookAgainInMs,
+      due: () => Promise.resolve(),
+      settle: () => Promise.resolve(),
+    },
+    disks: {
+      forgetMountpoints: nothing,
+      poll: () => Promise.resolve({ crossed: [], overHigh: false }),
+    },
+    store: { retry: nothing, close: nothing },
+    imageList: { refresh: () => Promise.resolve(false) },
+    events: {
+      subscribe: (_: unknown, changed: () => void) => {
+        imagesChanged = changed;
+      },
+    },
+    bus: {
+      onConnected: (listener: (connection: object) => void) => {
+        listener({});
+        return nothing;
+      },
+      close: () => Promise.resolve(),
+    },
+    runtimes: [
+      {
+        availability: () => ({ connections: 0 }),
+        onAvailability: (listener: Listener) => {
+          listeners.push(listener);
+          return nothing;
+        },
+        close: nothing,
+      },
+    ],
+    health: {
+      report: (name: string, state: { state: string }) => {
+        states[name] = state;
+      },
+    },
+    log: { info: line, warn: line, debug: nothing },
+    signal: stop.signal,
+    now: () => Date.now(),
+  };
+  return new Worker(parts as unknown as WorkerParts);
+}
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  stop = new AbortController();
+  [listeners, detections, failure, lookAgainInMs, states, lines] = [
+    [],
+    0,
+    undefined,
+    undefined,
+    {},
+    [],
+  ];
+});
+afterEach(() => {
+  stop.abort();
+  jest.useRealTimers();
+});
+
+const seconds = (count: number) => jest.advanceTimersByTimeAsync(count * 1000);
+
+describe('detections', () => {
+  it('that events ask for come once a second at most, however many events there are', async () => {
+    worker().onApplicationBootstrap();
+    await seconds(0);
+    expect(detections).toBe(1);
+    for (let at = 0; at < 100; at += 1) {
+      imagesChanged();
+      await seconds(0.1);
+    }
+    expect(detections).toBeGreaterThan(9);
+    expect(detections).toBeLessThanOrEqual(11);
+  });
+
+  it('come sooner while containers are missing', async () => {
+    lookAgainInMs = 5000;
+    worker().onApplicationBootstrap();
+    await seconds(0);
+    await seconds(5);
+    expect(detections).toBe(2);
+    lookAgainInMs = undefined;
+    await seconds(5);
+    expect(detections).toBe(3);
+    await seconds(60);
+    expect(detections).toBe(3);
+  });
+
+  it('that fail while the runtime is away or starts are no failure; later they are', async () => {
+    worker().onApplicationBootstrap();
+    await seconds(60);
+    failure = new RuntimeUnavailableError('unix:///run/x.sock', new Date(), 'ENOENT');
+    imagesChanged();
+    await seconds(0);
+    expect(lines).toEqual(['detection waits for the runtime']);
+    failure = new Error('server is not initialized yet');
+    for (const listener of listeners) listener({ connections: 1 });
+    await seconds(10);
+    expect(new Set(lines)).toEqual(new Set(['detection waits for the runtime']));
+    expect(states.detection).toEqual({ state: 'ok' });
+    await seconds(30);
+    expect(lines.at(-1)).toBe('detection failed');
+    expect(states.detection).toEqual({
+      state: 'degraded',
+      reason: 'server is not initialized yet',
+    });
+    failure = undefined;
+    await seconds(5);
+    expect(states.detection).toEqual({ state: 'ok' });
+  });
+});

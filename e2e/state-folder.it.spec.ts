@@ -1,0 +1,120 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
+import { eventuallyPasses, runApp, spawnApp, startStack } from '@stowage/testing';
+import type { AppProcess, Stack } from '@stowage/testing';
+
+const apps = ['runtime-gateway', 'image-service', 'gc-worker'] as const;
+type App = (typeof apps)[number];
+
+/** What each keeps beside its outbox. */
+const ownFile: Record<App, string> = {
+  'runtime-gateway': 'objects.db',
+  'image-service': 'pulls.db',
+  'gc-worker': 'records.db',
+};
+
+describe('the state folder of a service', () => {
+  let stack: Stack;
+  let dir: string;
+
+  beforeAll(async () => {
+    stack = await startStack();
+  });
+
+  beforeEach(() => {
+    dir = mkdtempSync(path.join(stack.dir, 'state-'));
+  });
+
+  afterAll(async () => {
+    await stack.down();
+  });
+
+  const env = (app: App, stateDir: string): Record<string, string> => ({
+    STOWAGE_NODE_NAME: 'node-a',
+    STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+    STOWAGE_NATS_SERVERS: stack.nats.url,
+    STOWAGE_STATE_DIR: stateDir,
+    ...(app === 'gc-worker' ? {} : { STOWAGE_LISTEN: path.join(dir, 'cri.sock') }),
+    ...(app === 'runtime-gateway' ? { STOWAGE_LISTEN_READONLY: '' } : {}),
+    ...(app === 'image-service'
+      ? { STOWAGE_IMAGE_PULL_CREDENTIALS_VERIFICATION_POLICY: 'NeverVerifyPreloadedImages' }
+      : {}),
+  });
+
+  /** Asks the runtime through the service's socket. */
+  const ask = async (app: App): Promise<void> => {
+    const endpoint = `unix://${path.join(dir, 'cri.sock')}`;
+    if (app === 'gc-worker') return;
+    const client =
+      app === 'image-service'
+        ? connectImageService({ endpoint, versions: 'v1' })
+        : connectRuntimeService({ endpoint, versions: 'v1' });
+    try {
+      await client.whenAvailable({ signal: AbortSignal.timeout(10_000) });
+    } finally {
+      client.close();
+    }
+  };
+
+  const places: [string, (file: string) => string][] = [
+    ['below a file', (file) => path.join(file, 'state')],
+    ['that the system does not make', () => '/proc/stowage/state'],
+  ];
+
+  it.each(apps.flatMap((app) => places.map(([where, place]) => [app, where, place] as const)))(
+    'of %s, %s: calls are served all the same, and /readyz says why nothing is kept',
+    async (app, _where, place) => {
+      const file = path.join(dir, 'file');
+      writeFileSync(file, '');
+      const service: AppProcess = await spawnApp(app, { env: env(app, place(file)) });
+      try {
+        await ask(app);
+        await eventuallyPasses(async () => {
+          const { status, body } = await service.get('/readyz');
+          expect([status, body]).toEqual([200, expect.stringContaining('"degraded"')]);
+          expect(body).toMatch(/outbox file cannot be written: (ENOTDIR|ENOENT): /);
+        });
+        expect(await service.stop()).toBe(0);
+      } finally {
+        await service.kill();
+      }
+    },
+  );
+
+  it.each(apps.flatMap((app) => [[app, 'outbox.db'] as const, [app, ownFile[app]] as const]))(
+    'of %s: a named pipe in place of %s ends the start with the reason',
+    async (app, name) => {
+      execFileSync('mkfifo', [path.join(dir, name)]);
+      const { code, stderr } = await runApp(app, { env: env(app, dir) });
+      expect([code, stderr]).toEqual([
+        1,
+        `${app}: start failed: ${path.join(dir, name)} is a named pipe; a state file has to be a regular file\n`,
+      ]);
+    },
+  );
+
+  it.each(apps)('of %s that others may enter holds no file that they may read', async (app) => {
+    const stateDir = path.join(dir, 'open');
+    mkdirSync(stateDir);
+    chmodSync(stateDir, 0o755);
+    for (const name of ['outbox.db', ownFile[app]]) {
+      writeFileSync(path.join(stateDir, name), '');
+      chmodSync(path.join(stateDir, name), 0o644);
+    }
+    const service = await spawnApp(app, { env: env(app, stateDir) });
+    try {
+      const files = readdirSync(stateDir, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => path.join(entry.parentPath, entry.name));
+      expect(files.map((file) => path.basename(file))).toEqual(
+        expect.arrayContaining(['outbox.db', ownFile[app]]),
+      );
+      const open = files.filter((file) => (statSync(file).mode & 0o077) !== 0);
+      expect(open).toEqual([]);
+    } finally {
+      await service.stop();
+    }
+  });
+});

@@ -1,0 +1,126 @@
+import { eventCatalog } from '@stowage/events';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { checkEventBus, checkStateDir, outboxFree, StateDirUnusableError } from './index';
+import type { EventBus } from './index';
+import { TestNatsServer } from './testing/nats-server';
+import { recordingLog, streamEvents, temporaryFolder, testBus } from './testing/test-bus';
+import { until } from './testing/until';
+
+const { data } = eventCatalog.RuntimeUnavailable.example;
+const publish = (bus: EventBus, subject: string) =>
+  bus.publish('RuntimeUnavailable', { subject, data });
+
+describe('a bus whose outbox is handed over', () => {
+  let server: TestNatsServer;
+  let stateDir: string;
+  const buses: EventBus[] = [];
+
+  beforeEach(async () => {
+    stateDir = temporaryFolder();
+    server = await TestNatsServer.start();
+  });
+
+  afterEach(async () => {
+    for (const bus of buses.splice(0)) await bus.close({ drainMs: 0 });
+    await server.remove();
+    rmSync(stateDir, { recursive: true });
+  });
+
+  const open = () => {
+    const bus = testBus({ stateDir, url: server.url });
+    buses.push(bus);
+    return bus;
+  };
+  const seen = async () =>
+    (await streamEvents(server.url)).map(({ event }) => `${event.sequence} ${event.subject}`);
+  /** The stream is made by the first bus that connects. */
+  const published = (count: number) =>
+    until(async () => (await streamEvents(server.url).catch(() => [])).length === count);
+  const free = () =>
+    outboxFree(stateDir, { signal: AbortSignal.timeout(10_000), log: recordingLog().log });
+
+  it('publishes through the one that has the outbox: each event once, one sequence', async () => {
+    const old = open();
+    publish(old, 'before');
+    const isFree = free();
+    await old.release();
+    await isFree;
+    const next = open();
+    publish(next, 'of the next');
+    const ids = [publish(old, 'after 1'), publish(old, 'after 2')];
+    await published(4);
+    expect(await seen()).toEqual(['1 before', '2 of the next', '3 after 1', '4 after 2']);
+    expect((await streamEvents(server.url)).slice(2).map(({ msgId }) => msgId)).toEqual(ids);
+    expect(readdirSync(path.join(stateDir, 'handed-over'))).toEqual([]);
+    // The connection of the old one is there for replies.
+    expect(old.natsConnection()?.isClosed()).toBe(false);
+    await old.close();
+    expect(old.natsConnection()?.isClosed() ?? true).toBe(true);
+  });
+
+  it('keeps what it publishes while nobody has the outbox for whoever has it next', async () => {
+    const old = open();
+    await old.release();
+    publish(old, 'alone');
+    await old.close();
+    open();
+    await published(1);
+    expect(await seen()).toEqual(['1 alone']);
+  });
+
+  it('keeps events in memory while the folder takes none', async () => {
+    const old = open();
+    await old.release();
+    writeFileSync(path.join(stateDir, 'handed-over'), '');
+    publish(old, 'first');
+    publish(old, 'second');
+    rmSync(path.join(stateDir, 'handed-over'));
+    open();
+    await published(2);
+    expect(await seen()).toEqual(['1 first', '2 second']);
+  });
+
+  it('is not held up by a file that is no event', async () => {
+    const folder = path.join(stateDir, 'handed-over');
+    mkdirSync(folder);
+    writeFileSync(path.join(folder, '0.json'), '{"name":');
+    writeFileSync(path.join(folder, '1.json'), '{"id":"1","name":"Nothing","event":{}}');
+    const bus = open();
+    expect(bus.lines.filter(({ level }) => level === 'error')).toHaveLength(2);
+    expect(readdirSync(folder)).toEqual([]);
+    publish(bus, 'own');
+    await published(1);
+    expect(await seen()).toEqual(['1 own']);
+  });
+
+  it('is waited for until the signal aborts', async () => {
+    open();
+    const stop = new AbortController();
+    const waiting = outboxFree(stateDir, { signal: stop.signal, log: recordingLog().log });
+    stop.abort(new Error('stopped'));
+    await expect(waiting).rejects.toThrow();
+  });
+});
+
+test('settings and folder can be checked while another process has the outbox', () => {
+  const stateDir = temporaryFolder();
+  const options = {
+    stateDir,
+    node: 'worker-1',
+    app: 'gc-worker',
+    nats: { servers: ['nats://127.0.0.1:1'] },
+    log: recordingLog().log,
+  };
+  checkEventBus(options);
+  expect(readdirSync(stateDir)).toEqual([]);
+  const file = path.join(stateDir, 'file');
+  writeFileSync(file, '');
+  checkStateDir(stateDir);
+  expect(readdirSync(stateDir)).toEqual(['file']);
+  expect(() => checkStateDir(file)).toThrow(StateDirUnusableError);
+  expect(() => checkEventBus({ ...options, nats: { servers: ['http://x'] } })).toThrow(
+    'nats.servers',
+  );
+  rmSync(stateDir, { recursive: true });
+});

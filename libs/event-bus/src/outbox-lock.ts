@@ -1,0 +1,30 @@
+import { isStateFileHeld } from '@stowage/sqlite';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BusLog } from './types';
+
+const pollMs = 20;
+/** When the waiting is worth a line in the log. */
+const longMs = 5000;
+
+/**
+ * Resolves when no other process has the outbox of this folder: it is locked as long as a process uses it, and the lock goes
+ * with the process, however that ends. Rejects with the signal's reason when that aborts. Asking takes no time, unlike an attempt
+ * to open the bus.
+ */
+export async function outboxFree(
+  stateDir: string,
+  { signal, log }: { signal: AbortSignal; log: BusLog },
+): Promise<void> {
+  const file = path.join(stateDir, 'outbox.db');
+  const since = performance.now();
+  let isLogged = false;
+  while (isStateFileHeld(file)) {
+    if (!isLogged && performance.now() - since > longMs) {
+      isLogged = true;
+      log.warn({ stateDir }, 'another process still has the state directory: waiting for it');
+    }
+    await delay(pollMs, undefined, { signal });
+  }
+  signal.throwIfAborted();
+}
