@@ -93,6 +93,13 @@ test('a command sees the files of its root, and processes and a network of its o
   expect(links.trim().split('\n')).toEqual([expect.stringMatching(/^1: lo: <LOOPBACK,UP,/)]);
 });
 
+test('everyone may make temporary files in it, and they are gone at the next start', async () => {
+  expect(await start('ls -ld /tmp; touch /tmp/left').ended).toBe(0);
+  expect(output()).toMatch(/^drwxrwxrwt /);
+  removeLeftovers(root);
+  expect(readdirSync(path.join(root, 'tmp'))).toEqual([]);
+});
+
 test('it sees the network of the machine where packages are fetched', async () => {
   expect(await start('readlink /proc/self/ns/net', { network: 'machine' }).ended).toBe(0);
   expect(output().trim()).toBe(readlinkSync('/proc/self/ns/net'));

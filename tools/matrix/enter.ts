@@ -68,6 +68,7 @@ root=$1 network=$2 folder=$3; shift 3
 mount --bind "$root" "$root"
 cd "$root"
 mkdir -p proc sys dev run tmp .machine
+chmod 1777 tmp
 while [ "$1" != -- ]; do
   mount --bind "$1" ".$2"
   mount -o remount,bind,ro ".$2"
