@@ -50,7 +50,8 @@ Request and reply on NATS: subject \`stowage.cmd.<node>.<app>.<verb>\` (the node
 - Which verbs are answered is the key \`commands\` (\`STOWAGE_COMMANDS\`); another one that exists gets PERMISSION_DENIED, one that does not UNIMPLEMENTED.
 - A request is checked before anything is done: an unknown key, one that is missing or a value out of range is INVALID_ARGUMENT.
 - A command that takes longer than its limit gets DEADLINE_EXCEEDED. Callers set a limit of their own beside it (\`nats request --timeout\`).
-- At most 64 commands of a service run at once; more get RESOURCE_EXHAUSTED, and so does a result larger than a NATS message.
+- A service begins 100 commands at once and then 100 a second. At most 64 run or wait; more get RESOURCE_EXHAUSTED at once, and so does a result larger than a NATS message.
+- Refused and failed commands are counted in \`stowage_commands_total\`. Of each verb and code five a minute are logged, and how many more there were.
 - Who may send commands: the role operator of [deploy/nats](../../deploy/nats/README.md).
 `;
 

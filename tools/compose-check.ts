@@ -8,6 +8,7 @@
  * from the registry) it makes them from Debian packages and this machine's Node.js, under the same names.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   cpSync,
   existsSync,
@@ -251,12 +252,14 @@ async function main(): Promise<void> {
       ),
     );
     const natsPort = await freePort();
+    const natsPassword = randomBytes(24).toString('hex');
     const runDir = path.join(dir, 'run');
     mkdirSync(runDir);
     const env = {
       ...engine.env,
       ...ports,
       NATS_PORT: String(natsPort),
+      NATS_PASSWORD: natsPassword,
       BUILD_NETWORK: 'host',
       COMPOSE_PROJECT_NAME: 'stowagecheck',
       STOWAGE_NODE_NAME: 'compose-check',
@@ -279,7 +282,10 @@ async function main(): Promise<void> {
         });
         say(`${name} is ready: ${body.trim().replaceAll('\n', ' ')}`);
       }
-      const events = await subscribeEvents(`nats://127.0.0.1:${String(natsPort)}`);
+      const events = await subscribeEvents(`nats://127.0.0.1:${String(natsPort)}`, {
+        user: 'stowage',
+        pass: natsPassword,
+      });
       undo.push(() => events.close());
       const image = await stack.pushImage({ name: 'compose/app', tag: '1', sizeMb: 4 });
       const client = connectImageService({ endpoint: `unix://${path.join(runDir, 'image.sock')}` });

@@ -70,7 +70,7 @@ describe('ImageEvents', () => {
     const gone = { imageId: `sha256:${hex}`, repoTags: [], repoDigests: [], reason: 'request' };
     const removal = { ...gone, removedBy: 'image-service', expectedBytes: 1 };
     events.received(message('ImageRemoved', removal as EventData<'ImageRemoved'>));
-    expect(worker.store.images().has(hex)).toBe(false);
+    expect(worker.hints.takeRemoval(hex, 0)).toBe(worker.clock);
   });
 
   it('remembers the use of such an image until it is detected', async () => {

@@ -218,6 +218,30 @@ it('handles an event once although its acknowledgement was lost, however many ca
   expect([...handled.values()].filter((times) => times > 1)).toEqual([]);
 });
 
+it('asks again within seconds when its request for messages got lost', async () => {
+  started();
+  await bus.flush();
+  const proxy = await SlowProxy.start(server.port);
+  cleanUps.push(() => proxy.close());
+  const lossy = await connect({ servers: proxy.url });
+  cleanUps.push(() => lossy.close());
+  let lost = 0;
+  proxy.change = (bytes) => {
+    const text = bytes.toString('latin1');
+    const rest = text.replace(
+      /PUB \$JS\.API\.CONSUMER\.MSG\.NEXT\S* \S+ \d+\r\n\S*\r\n/g,
+      (request) => {
+        lost += 1;
+        return lost === 1 ? '' : request;
+      },
+    );
+    return Buffer.from(rest, 'latin1');
+  };
+  const { events } = collect({ connection: lossy, durable: 'platform' });
+  await until(() => events.length === 1, 20_000);
+  expect(lost).toBeGreaterThan(1);
+});
+
 it('skips what is no event, once', async () => {
   started();
   await bus.flush();

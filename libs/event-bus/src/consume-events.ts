@@ -102,8 +102,18 @@ const giveBackMs = 100;
 /** For events that are in the stream more than once; deliveries of one message are known otherwise. */
 const rememberedIds = 10_000;
 
-/** Status of a consumer whose messages no longer come. */
-const gone: readonly string[] = ['consumer_deleted', 'consumer_not_found', 'stream_not_found'];
+/** Status of a consumer whose messages no longer come, or of a request for them that nobody heard. */
+const gone: readonly string[] = [
+  'consumer_deleted',
+  'consumer_not_found',
+  'stream_not_found',
+  'no_responders',
+];
+/**
+ * How long a request for messages stays open, and how often the server says that it is. When that is missed the client
+ * asks anew: a request that got lost costs some ten seconds. Its own times would make it more than thirty.
+ */
+const fetchTimes = { expires: 15_000, idle_heartbeat: 3000 };
 
 /**
  * Consumes events until the signal aborts. An event is acknowledged after it was handled, so none is lost; it is
@@ -254,7 +264,7 @@ async function openMessages<N extends EventName>(
     const { name, config } = await findConsumer(manager, options);
     const stream = await manager.streams.info(streamName).catch(() => undefined);
     const consumer = await connection.jetstream({ apiPrefix }).consumers.get(streamName, name);
-    const messages = await consumer.consume({ max_messages: 100 });
+    const messages = await consumer.consume({ max_messages: 100, ...fetchTimes });
     void closeWhenGone(messages);
     const ackWaitNanos = config.ack_wait ?? 0;
     return {

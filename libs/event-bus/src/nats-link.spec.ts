@@ -36,6 +36,7 @@ describe('connection settings', () => {
   it.each<[string, NatsOptions]>([
     ['options', { servers: ['nats://a:1'], user: 'u', password: 'p%' }],
     ['the URL', { servers: ['nats://u:p%25@a:1'] }],
+    ['the URL, not encoded', { servers: ['nats://u:p%@a:1'] }],
   ])('user and password from %s', (_case, nats) => {
     const { options, serversText } = natsConnectSettings(nats, 'n');
     const { authenticator } = options;
@@ -50,6 +51,11 @@ describe('connection settings', () => {
       'another scheme, without telling the password',
       { servers: ['http://u:secret@a'] },
       'nats.servers: "http://***@a" is not allowed; allowed: nats://host:port, tls://host:port or host:port',
+    ],
+    [
+      'a port out of range, with nothing of a password that holds what ends a login elsewhere',
+      { servers: ['nats://u:pa/ss@w,x@a:99999'] },
+      'nats.servers: "nats://***@a:99999" is not allowed; allowed: nats://host:port, tls://host:port or host:port',
     ],
     [
       'no host',

@@ -1,4 +1,5 @@
 import { errorMessage, InvalidArgumentError } from '@stowage/errors';
+import { parseNatsServer, withoutNatsLogin, type NatsServer } from '@stowage/events';
 import {
   connect,
   credsAuthenticator,
@@ -30,37 +31,27 @@ const [disconnected, reconnected, serverError]: string[] = [
   Events.Error,
 ];
 
-function parseServer(server: string): URL {
+function parsed(server: string): NatsServer {
+  const found = parseNatsServer(server);
+  if (found !== undefined) return found;
   const allowed = 'nats://host:port, tls://host:port or host:port';
-  const withScheme = server.includes('://') ? server : `nats://${server}`;
-  let url: URL;
-  try {
-    url = new URL(withScheme);
-  } catch {
-    throw new InvalidArgumentError('nats.servers', withoutLogin(server), allowed);
-  }
-  if (!['nats:', 'tls:'].includes(url.protocol) || url.hostname === '') {
-    throw new InvalidArgumentError('nats.servers', withoutLogin(server), allowed);
-  }
-  return url;
+  throw new InvalidArgumentError('nats.servers', withoutNatsLogin(server, '***'), allowed);
 }
 
-const withoutLogin = (server: string) => server.replace(/\/\/[^/@]*@/, '//***@');
+/** As in a URL. */
+const addressOf = ({ host, port }: NatsServer) =>
+  `${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
 
 /** Translates the options. Throws InvalidArgumentError, never with a secret in it. */
 export function natsConnectSettings(nats: NatsOptions, name: string): NatsConnectSettings {
   if (nats.servers.length === 0) {
     throw new InvalidArgumentError('nats.servers', [], 'at least one server');
   }
-  const urls = nats.servers.map(parseServer);
-  const first = urls.find(({ username }) => username !== '');
-  const inUrl = first && {
-    user: decodeURIComponent(first.username),
-    password: decodeURIComponent(first.password),
-  };
+  const servers = nats.servers.map(parsed);
+  const inUrl = servers.find(({ user }) => user !== undefined);
   const user = nats.user ?? (inUrl?.password ? inUrl.user : undefined);
   const password = nats.password ?? inUrl?.password;
-  const token = nats.token ?? (inUrl?.password === '' ? inUrl.user : undefined);
+  const token = nats.token ?? (inUrl && inUrl.password === undefined ? inUrl.user : undefined);
   const logins = { credsFile: nats.credsFile, nkeySeedFile: nats.nkeySeedFile, user, token };
   const given = Object.entries(logins).filter(([, value]) => value !== undefined);
   if (given.length > 1) {
@@ -72,22 +63,23 @@ export function natsConnectSettings(nats: NatsOptions, name: string): NatsConnec
     const value = certFile ?? keyFile;
     throw new InvalidArgumentError('nats.tls', value, 'certFile and keyFile together');
   }
-  const useTls = nats.tls !== undefined || urls.some(({ protocol }) => protocol === 'tls:');
+  const useTls = nats.tls !== undefined || servers.some(({ isTls }) => isTls);
   const waitMs = nats.reconnectWaitMs ?? 500;
   const authenticator = authenticatorOf(nats, user, password);
-  const servers = urls.map(({ host, port }) => (port === '' ? `${host}:4222` : host));
   return {
-    serversText: urls.map(({ protocol }, i) => `${protocol}//${servers[i] ?? ''}`).join(', '),
+    serversText: servers
+      .map((server) => `${server.isTls ? 'tls' : 'nats'}://${addressOf(server)}`)
+      .join(', '),
     options: {
       name,
-      servers,
+      servers: servers.map(addressOf),
       ...(authenticator && { authenticator }),
       ...(token !== undefined && { token }),
       ...(useTls && {
         tls: {
           ...(caFile && { caFile }),
           ...(certFile && { certFile, keyFile: keyFile ?? '' }),
-          ...identityCheck(urls.map(({ hostname }) => hostname.replace(/^\[|\]$/g, ''))),
+          ...identityCheck(servers.map(({ host }) => host)),
         },
       }),
       ...(nats.inboxPrefix !== undefined && { inboxPrefix: nats.inboxPrefix }),

@@ -30,6 +30,12 @@ export {
   type Open,
 } from './fields';
 export {
+  parseNatsServer,
+  splitNatsServers,
+  withoutNatsLogin,
+  type NatsServer,
+} from './nats-server';
+export {
   checkAppName,
   checkNodeName,
   commandSubject,

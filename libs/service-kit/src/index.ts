@@ -15,7 +15,7 @@ export type {
   CommandObservation,
   CommandSubscription,
 } from './commands/types';
-export { commonKeys, listenKey, takeOverKeys, withoutUserInfo } from './config/common-keys';
+export { commonKeys, listenKey, takeOverKeys } from './config/common-keys';
 export {
   booleanKey,
   byteSizeKey,

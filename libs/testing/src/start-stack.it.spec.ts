@@ -1,6 +1,8 @@
+import { build } from 'esbuild';
 import { spawnSync } from 'node:child_process';
-import { statfsSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connect } from 'nats';
 import { ContainerState } from '@stowage/cri-proto';
@@ -33,11 +35,7 @@ const usedPercent = (dir: string): number => {
 const images = (stack: Stack) =>
   withCri(stack.containerd.socket, async ({ image }) => (await image.listImages({})).images);
 
-const runScript = (
-  script: string,
-  args: string[],
-  options: { env?: NodeJS.ProcessEnv; uid?: number } = {},
-) =>
+const runScript = (script: string, args: string[], options: { env?: NodeJS.ProcessEnv } = {}) =>
   spawnSync(
     process.execPath,
     ['--import', require.resolve('tsx'), path.join(__dirname, '../testdata', script), ...args],
@@ -291,6 +289,40 @@ test('a stack that cannot start tells why, with its logs, and leaves nothing', a
 });
 
 describe('what a machine lacks', () => {
+  /** A user who may do nothing, and who need not be able to enter the folder of this repository. */
+  const nobody = 65_534;
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'stowage-bundle-'));
+    await build({
+      entryPoints: {
+        'start-servers': path.join(__dirname, '../testdata/start-servers.ts'),
+        'keeper-main': path.join(__dirname, 'cleanup/keeper-main.ts'),
+      },
+      outdir: folder,
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      tsconfig: path.resolve(__dirname, '../../../tsconfig.json'),
+      logLevel: 'error',
+    });
+    for (const name of readdirSync(folder)) chmodSync(path.join(folder, name), 0o644);
+    chmodSync(folder, 0o755);
+  });
+
+  afterAll(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const startServersAsNobody = (...args: string[]) =>
+    spawnSync(process.execPath, [path.join(folder, 'start-servers.js'), ...args], {
+      encoding: 'utf8',
+      cwd: '/',
+      uid: nobody,
+      gid: nobody,
+    });
+
   test('missing programs are named all at once, with the packages that have them', () => {
     const { stdout, status } = runScript('start-servers.ts', ['registries'], {
       env: { PATH: '/nonexistent' },
@@ -303,9 +335,7 @@ describe('what a machine lacks', () => {
   });
 
   test('containerd needs root, and the message says so', () => {
-    const { stdout, status } = runScript('start-servers.ts', ['containerd', 'registries', 'nats'], {
-      uid: 65_534,
-    });
+    const { stdout, status } = startServersAsNobody('containerd', 'registries', 'nats');
     expect(stdout).toBe(
       'The test stack needs root, this process has uid 65534: run the tests as root or with sudo.',
     );
@@ -313,9 +343,7 @@ describe('what a machine lacks', () => {
   });
 
   test('registries and NATS need no root', async () => {
-    const { stdout, status } = runScript('start-servers.ts', ['registries', 'nats'], {
-      uid: 65_534,
-    });
+    const { stdout, status } = startServersAsNobody('registries', 'nats');
     expect(status).toBe(0);
     const { id, digest } = JSON.parse(stdout) as { id: string; digest: string };
     expect(digest).toMatch(/^sha256:/);

@@ -32,9 +32,13 @@ export interface EventCollection {
  * Reads the stream of events as another service of the platform would. The stream need not exist yet, and
  * NATS may go away and come back in between.
  */
-export async function subscribeEvents(natsUrl: string): Promise<EventCollection> {
+export async function subscribeEvents(
+  natsUrl: string,
+  login: { user?: string; pass?: string } = {},
+): Promise<EventCollection> {
   const connection = await connect({
     servers: natsUrl,
+    ...login,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 50,
     reconnectJitter: 0,

@@ -11,6 +11,8 @@ export interface TestNatsServerOptions {
   jetStream?: boolean;
   /** More lines of the configuration file. */
   config?: string;
+  /** Variables of the environment that the configuration uses. */
+  env?: Record<string, string>;
 }
 
 /** A nats-server of its own for a test: a free port (kept over restarts), a temporary folder. */
@@ -37,7 +39,7 @@ export class TestNatsServer {
     return `nats://127.0.0.1:${String(this.port)}`;
   }
 
-  async start({ jetStream = true, config = '' }: TestNatsServerOptions = {}): Promise<void> {
+  async start({ jetStream = true, config = '', env }: TestNatsServerOptions = {}): Promise<void> {
     const file = path.join(this.dir, 'nats.conf');
     const store = path.join(this.dir, 'jetstream');
     writeFileSync(file, `${jetStream ? `jetstream { store_dir: "${store}" }\n` : ''}${config}\n`);
@@ -48,6 +50,7 @@ export class TestNatsServer {
     const args = ['-a', '127.0.0.1', '-p', String(this.port), '-c', file, '-l', log];
     const child = spawn('nats-server', [...args, '--ports_file_dir', this.dir], {
       stdio: 'ignore',
+      env: { ...process.env, ...env },
     });
     this.#child = child;
     let ended = false;

@@ -90,6 +90,14 @@ class Images {
     await new Promise(() => undefined);
   }
 
+  /** Keeps the process busy, as a list of many images does. */
+  @Command('work', z.strictObject({}))
+  work() {
+    const end = performance.now() + 5;
+    while (performance.now() < end);
+    return null;
+  }
+
   @Command('remove', z.strictObject({}))
   remove() {
     return null;
@@ -99,13 +107,15 @@ class Images {
 @Module({ controllers: [Images] })
 class ImagesModule {}
 
-async function startApp(options: { drainMs?: number; maxInFlight?: number } = {}) {
+async function startApp(
+  options: { drainMs?: number; maxInFlight?: number; maxPerSecond?: number } = {},
+) {
   const observed: CommandObservation[] = [];
   const listeners = new Set<(connection: CommandConnection) => void>();
   const server = new NatsCommandServer({
     app: 'image-service',
     nodeName: 'node-1.example',
-    allowed: ['echo', 'nothing', 'coded', 'fault', 'huge', 'slow', 'stuck'],
+    allowed: ['echo', 'nothing', 'coded', 'fault', 'huge', 'slow', 'stuck', 'work'],
     log,
     observe: (observation) => observed.push(observation),
     ...options,
@@ -308,6 +318,75 @@ describe('commands over a real NATS', () => {
     expect(await first).toEqual({ ok: true, result: 'done' });
     await closed;
     await expect(ask('echo', { text: 'x' }, 1000)).rejects.toThrow('503');
+  });
+
+  it('20 000 commands in a burst: a bounded number is begun, all are answered, the rest of the process goes on', async () => {
+    const busy = await startApp();
+    busy.announce(connection);
+    await connection.flush();
+    const linesBefore = logged.length;
+    const codes = new Map<string, number>();
+    let answers = 0;
+    client.subscribe('answers', {
+      callback: (_error, message) => {
+        answers += 1;
+        const { ok, error } = message.json<{ ok: boolean; error?: { code: string } }>();
+        const code = ok ? 'OK' : (error?.code ?? '');
+        codes.set(code, (codes.get(code) ?? 0) + 1);
+      },
+    });
+    // What a socket of the service would wait for: a turn of the event loop.
+    let longestMs = 0;
+    let last = performance.now();
+    const turns = setInterval(() => {
+      longestMs = Math.max(longestMs, performance.now() - last);
+      last = performance.now();
+    }, 5);
+    const begunBefore = performance.now();
+    const each = 5000;
+    for (let i = 0; i < each; i += 1) {
+      client.publish(subject('work'), '{}', { reply: 'answers' });
+      client.publish(subject('remove'), '{}', { reply: 'answers' });
+      client.publish(subject('ecko'), '{}', { reply: 'answers' });
+      client.publish(subject('work'), '{', { reply: 'answers' });
+      if (i % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await until('all answers', () => answers === 4 * each);
+    clearInterval(turns);
+    const seconds = (performance.now() - begunBefore) / 1000;
+    const begun = busy.observed.filter(({ code }) => code !== 'RESOURCE_EXHAUSTED').length;
+    // 100 at once and 100 a second.
+    expect(begun).toBeLessThanOrEqual(100 + 100 * seconds + 1);
+    expect(begun).toBeGreaterThanOrEqual(100);
+    expect(codes.get('RESOURCE_EXHAUSTED')).toBe(4 * each - begun);
+    expect(busy.observed).toHaveLength(4 * each);
+    expect(longestMs).toBeLessThan(1000);
+    // Five lines for each verb and code: three verbs that are refused and unknown ones.
+    const lines = logged.slice(linesBefore).filter((line) => line.includes('refused or failed'));
+    expect(lines.length).toBeLessThanOrEqual(8 * 5);
+    expect(lines.every((line) => line.length < 400)).toBe(true);
+    await busy.nest.close();
+    // The rest is counted, and written when the service stops at the latest.
+    const counted = logged
+      .slice(linesBefore)
+      .filter((line) => line.includes('in the same way'))
+      .map((line) => (JSON.parse(line) as { more: number }).more);
+    expect(counted.reduce((sum, more) => sum + more, lines.length)).toBe(
+      4 * each - (codes.get('OK') ?? 0),
+    );
+  });
+
+  it('commands that were not begun when the stop came are refused', async () => {
+    const slow = await startApp({ maxPerSecond: 1, drainMs: 5000 });
+    slow.announce(connection);
+    await connection.flush();
+    const replies = [ask('echo', { text: 'a' }), ask('echo', { text: 'b' })];
+    await until('one answer', () => slow.observed.length === 1);
+    await slow.nest.close();
+    expect(await Promise.all(replies)).toEqual([
+      { ok: true, result: { text: 'a', bytes: 5 } },
+      refused('UNAVAILABLE', 'image-service is shutting down'),
+    ]);
   });
 
   it('aborts what runs longer than the drain time', async () => {

@@ -20,6 +20,7 @@ import { nearest } from '../config/nearest';
 import type { Logger } from '../log';
 import { commandTimeoutMs } from './command';
 import type { CommandExtras } from './command';
+import { SeldomLog } from './seldom-log';
 import type {
   CommandCall,
   CommandConnection,
@@ -36,8 +37,10 @@ export interface NatsCommandServerOptions {
   /** Verbs that are answered; others that exist are refused with PERMISSION_DENIED. */
   allowed: readonly string[];
   log: Logger;
-  /** Commands running at once; more are refused with RESOURCE_EXHAUSTED. */
+  /** Commands that run or wait to be begun; more are refused with RESOURCE_EXHAUSTED. */
   maxInFlight?: number;
+  /** Commands that are begun in a second, after as many at once; more wait. The sockets of the service come first. */
+  maxPerSecond?: number;
   /** Largest request that is read, in bytes. */
   maxRequestBytes?: number;
   /** How long running commands may go on after the stop began; then their signal aborts. */
@@ -47,6 +50,39 @@ export interface NatsCommandServerOptions {
 
 /** Time that aborted handlers have to answer before the stop goes on without them. */
 const abortGraceMs = 1000;
+
+/** A command that was accepted. */
+interface QueuedCommand {
+  readonly message: CommandMessage;
+  readonly maxReplyBytes: number;
+  readonly arrivedAt: number;
+}
+
+/** How a command ended. */
+interface Outcome {
+  /** `OK` or a gRPC status name. */
+  readonly code: string;
+  readonly reply: Buffer;
+}
+
+/** Lets through `perSecond` a second, and as many at once after a pause. */
+class TokenBucket {
+  #tokens: number;
+  #at = performance.now();
+
+  constructor(private readonly perSecond: number) {
+    this.#tokens = perSecond;
+  }
+
+  /** Takes one; how long to wait before it counts, milliseconds. */
+  take(): number {
+    const now = performance.now();
+    const refill = ((now - this.#at) / 1000) * this.perSecond;
+    this.#tokens = Math.min(this.perSecond, this.#tokens + refill) - 1;
+    this.#at = now;
+    return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / this.perSecond);
+  }
+}
 
 /** Subject of all commands of an app without the verb at its end; `commandSubject` of the events is the whole. */
 const subjectPrefix = (nodeName: string, app: string) =>
@@ -63,6 +99,11 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
   readonly #options: Required<NatsCommandServerOptions>;
   readonly #subscriptions = new Map<CommandConnection, CommandSubscription>();
   readonly #inFlight = new Set<Promise<void>>();
+  /** Accepted and not begun: one is begun in a turn of the event loop, so that sockets are served in between. */
+  readonly #queue: QueuedCommand[] = [];
+  #isQueueDue = false;
+  readonly #starts: TokenBucket;
+  readonly #seldom: SeldomLog;
   readonly #abort = new AbortController();
   #stopListening: (() => void)[] = [];
   #waiting: CommandConnections[] = [];
@@ -72,11 +113,14 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     super();
     this.#options = {
       maxInFlight: 64,
+      maxPerSecond: 100,
       maxRequestBytes: 1 << 20,
       drainMs: 5000,
       observe: () => undefined,
       ...options,
     };
+    this.#starts = new TokenBucket(this.#options.maxPerSecond);
+    this.#seldom = new SeldomLog(this.#options.log);
   }
 
   /** Subscribes on the connections of `source`, now (once listening) and later. */
@@ -116,6 +160,7 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     }, drainMs);
     await Promise.race([Promise.all(this.#inFlight), this.#givenUp()]);
     clearTimeout(timer);
+    this.#seldom.close();
   }
 
   #leave(): void {
@@ -131,6 +176,8 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
       }
     }
     this.#subscriptions.clear();
+    const stopping = new ShuttingDownError(this.#options.app);
+    for (const { message } of this.#queue.splice(0)) this.#refuse(message, stopping);
   }
 
   /** Resolves a moment after the running commands were told to end. */
@@ -171,51 +218,101 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     log.info({ subject }, 'answering commands');
   }
 
+  /** Cheap where there are too many: a refusal costs little more than its reply. */
   #accept(message: CommandMessage, maxReplyBytes: number): void {
-    const running = this.#run(message, maxReplyBytes).finally(() => {
-      this.#inFlight.delete(running);
-    });
-    this.#inFlight.add(running);
+    const { maxInFlight } = this.#options;
+    if (this.#inFlight.size + this.#queue.length >= maxInFlight) {
+      this.#refuse(message, new ResourceExhaustedError('queue of commands', maxInFlight));
+      return;
+    }
+    this.#queue.push({ message, maxReplyBytes, arrivedAt: performance.now() });
+    this.#dueQueue();
   }
 
-  async #run(request: CommandMessage, maxReplyBytes: number): Promise<void> {
-    const { log, observe, nodeName, app } = this.#options;
-    const startedAt = performance.now();
-    const verb = request.subject.slice(subjectPrefix(nodeName, app).length);
-    const known = this.messageHandlers.has(verb) ? verb : 'unknown';
-    let code = 'OK';
-    let reply: Buffer;
+  /** Begins what waits, one in a turn of the event loop and not more in a second than allowed. */
+  #dueQueue(): void {
+    if (this.#isQueueDue || this.#queue.length === 0) return;
+    this.#isQueueDue = true;
+    const begin = () => {
+      this.#isQueueDue = false;
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      const running = this.#run(next).finally(() => {
+        this.#inFlight.delete(running);
+      });
+      this.#inFlight.add(running);
+      this.#dueQueue();
+    };
+    const waitMs = this.#starts.take();
+    if (waitMs === 0) setImmediate(begin);
+    else setTimeout(begin, waitMs);
+  }
+
+  /** Answers a command that is not begun. */
+  #refuse(message: CommandMessage, error: Error): void {
+    const verb = this.#knownVerb(message);
+    this.#answer(message, verb, this.#refusal(verb, error), performance.now());
+  }
+
+  #knownVerb({ subject }: CommandMessage): string {
+    const { nodeName, app } = this.#options;
+    const verb = subject.slice(subjectPrefix(nodeName, app).length);
+    return this.messageHandlers.has(verb) ? verb : 'unknown';
+  }
+
+  /** What a caller is answered, with a line in the log for the first of each kind. */
+  #refusal(verb: string, error: unknown): Outcome {
+    const { name: code, message } = toGrpcStatus(error);
+    const isUnexpected = code === 'INTERNAL' || code === 'UNKNOWN';
+    // Where a caller was refused its error says nothing that the stack would add to.
+    if (isUnexpected) this.#seldom.write('error', { verb, code }, { err: error });
+    else this.#seldom.write('info', { verb, code }, { reason: message });
+    const forCaller = error instanceof UnknownKeyError ? error.forCaller : message;
+    return { code, reply: encode({ ok: false, error: { code, message: forCaller } }) };
+  }
+
+  #answer(
+    message: CommandMessage,
+    verb: string,
+    { code, reply }: Outcome,
+    arrivedAt: number,
+  ): void {
+    const { log, observe } = this.#options;
     try {
-      reply = await inSpan(
-        `${app}.${known}`,
-        {
-          kind: 'server',
-          parent: traceHeaders(request),
-          attributes: { 'messaging.system': 'nats', 'messaging.destination.name': request.subject },
-        },
-        async ({ trace }) => {
-          const result = (await this.#handle(verb, request, trace)) ?? null;
-          return checkedReply({ ok: true, result }, maxReplyBytes);
-        },
-      );
-    } catch (error) {
-      const status = toGrpcStatus(error);
-      code = status.name;
-      const message = error instanceof UnknownKeyError ? error.forCaller : status.message;
-      reply = encode({ ok: false, error: { code, message } });
-      const unexpected = code === 'INTERNAL' || code === 'UNKNOWN';
-      log[unexpected ? 'error' : 'info']({ err: error, verb, code }, 'command refused or failed');
-    }
-    try {
-      request.respond(reply);
+      message.respond(reply);
     } catch (error) {
       log.info({ verb, reason: errorMessage(error) }, 'reply to a command lost: NATS is away');
     }
-    observe({ verb: known, code, durationMs: performance.now() - startedAt });
+    observe({ verb, code, durationMs: performance.now() - arrivedAt });
+  }
+
+  async #run({ message, maxReplyBytes, arrivedAt }: QueuedCommand): Promise<void> {
+    const { nodeName, app } = this.#options;
+    const verb = message.subject.slice(subjectPrefix(nodeName, app).length);
+    const known = this.#knownVerb(message);
+    let outcome: Outcome;
+    try {
+      const reply = await inSpan(
+        `${app}.${known}`,
+        {
+          kind: 'server',
+          parent: traceHeaders(message),
+          attributes: { 'messaging.system': 'nats', 'messaging.destination.name': message.subject },
+        },
+        async ({ trace }) => {
+          const result = (await this.#handle(verb, message, trace)) ?? null;
+          return checkedReply({ ok: true, result }, maxReplyBytes);
+        },
+      );
+      outcome = { code: 'OK', reply };
+    } catch (error) {
+      outcome = this.#refusal(known, error);
+    }
+    this.#answer(message, known, outcome, arrivedAt);
   }
 
   async #handle(verb: string, message: CommandMessage, trace: TraceContext): Promise<unknown> {
-    const { app, allowed, maxInFlight, maxRequestBytes, log } = this.#options;
+    const { app, allowed, maxRequestBytes, log } = this.#options;
     const handler = this.messageHandlers.get(verb);
     if (handler === undefined) {
       const near = nearest(verb, [...this.messageHandlers.keys()])?.name;
@@ -229,10 +326,6 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
         `command ${app}.${verb}`,
         'the configuration key commands (STOWAGE_COMMANDS) does not list it',
       );
-    }
-    // The one that is being accepted is not in the set yet.
-    if (this.#inFlight.size >= maxInFlight) {
-      throw new ResourceExhaustedError('queue of commands', maxInFlight);
     }
     if (message.data.length > maxRequestBytes) {
       throw new ResourceExhaustedError('request of a command (bytes)', maxRequestBytes);

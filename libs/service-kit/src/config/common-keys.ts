@@ -1,3 +1,4 @@
+import { parseNatsServer, splitNatsServers, withoutNatsLogin } from '@stowage/events';
 import * as z from 'zod';
 import {
   booleanKey,
@@ -19,14 +20,7 @@ const nodeNamePattern =
   /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const dayMs = 86_400_000;
 
-/** A URL's user information is a secret; the rest is not. */
-export function withoutUserInfo(url: string): string {
-  return url.replace(/^([a-z]+:\/\/)?[^/@]*@/i, '$1[redacted]@');
-}
-
-const natsServer = z
-  .string()
-  .regex(/^(?:(?:nats|tls):\/\/)?(?:[^/@\s]*@)?(?:\[[0-9a-f:]+\]|[\w.-]+)(?::\d{1,5})?\/?$/i);
+const natsServer = z.string().refine((text) => parseNatsServer(text) !== undefined);
 
 /** Path of the app's own CRI socket. */
 export function listenKey(defaultPath: string): ConfigKey<string> {
@@ -88,7 +82,9 @@ export function commonKeys(options: {
       minItems: 1,
       allowed: 'one or more of [nats|tls]://[user:password@]host[:port], separated by commas',
       meaning: 'NATS servers. The suite works without them; events wait in the outbox.',
-      print: (servers) => servers.map(withoutUserInfo),
+      split: splitNatsServers,
+      print: (servers) => servers.map((server) => withoutNatsLogin(server)),
+      withoutSecrets: withoutNatsLogin,
     }),
     natsCreds: pathKey({
       scope: 'node',

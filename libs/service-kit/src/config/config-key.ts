@@ -33,6 +33,8 @@ export interface ConfigKey<T> {
   readonly kubelet?: KubeletKey;
   /** The value is never printed. */
   readonly secret: boolean;
+  /** A text of the raw value as errors quote it, where it may hold a secret; else what looks like a login is left out. */
+  readonly withoutSecrets?: (text: string) => string;
   /** Raw value of an environment variable's text. */
   readonly fromText: (text: string) => unknown;
   /** The value as --check-config prints it. */
@@ -60,7 +62,7 @@ export type KeyOptions<T> = Optional<T>;
 export function key<T>(
   options: KeyOptions<T> &
     Pick<ConfigKey<T>, 'schema' | 'allowed'> &
-    Partial<Pick<ConfigKey<T>, 'fromText' | 'print'>>,
+    Partial<Pick<ConfigKey<T>, 'fromText' | 'print' | 'withoutSecrets'>>,
 ): ConfigKey<T> {
   return {
     scope: 'app',
@@ -171,14 +173,18 @@ export function listKey(
     item?: z.ZodType<string, string>;
     allowed: string;
     minItems?: number;
+    /** The items of a text; by default it is cut at commas. */
+    split?: (text: string) => string[];
     print?: ConfigKey<readonly string[]>['print'];
+    withoutSecrets?: ConfigKey<readonly string[]>['withoutSecrets'];
   },
 ): ConfigKey<readonly string[]> {
-  const split = (text: string) =>
+  const atCommas = (text: string) =>
     text
       .split(',')
       .map((item) => item.trim())
       .filter((item) => item !== '');
+  const { split = atCommas } = options;
   return key<readonly string[]>({
     ...options,
     schema: z

@@ -1,3 +1,4 @@
+import { parseNatsServer } from '@stowage/events';
 import type { ConfigKey } from './config-key';
 
 /** Property name → key. */
@@ -51,7 +52,7 @@ export function defineConfig<K extends ConfigKeys>(options: {
   switches?: Readonly<Record<string, string>>;
 }): ConfigDefinition<K> {
   const { app, summary, keys, switches = {} } = options;
-  const checks = [natsTlsPair, ...(options.checks ?? [])];
+  const checks = [natsTlsPair, natsOneLogin, ...(options.checks ?? [])];
   const definition = { app, summary, keys, checks, switches };
   const names = Object.keys(options.keys).flatMap((name) => {
     const named = keyNames(options.keys, name);
@@ -68,6 +69,18 @@ function natsTlsPair(config: Readonly<Record<string, unknown>>): ConfigProblem |
   return certificate === ''
     ? { key: 'natsTlsKey', allowed: 'a path only together with natsTlsCert' }
     : { key: 'natsTlsCert', allowed: 'a path only together with natsTlsKey' };
+}
+
+function natsOneLogin(config: Readonly<Record<string, unknown>>): ConfigProblem | undefined {
+  const { natsServers = [], natsCreds = '', natsNkeySeed = '' } = config;
+  const inUrl = (natsServers as string[]).some((text) => parseNatsServer(text)?.user !== undefined);
+  if (natsCreds !== '' && (natsNkeySeed !== '' || inUrl)) {
+    const allowed = 'a path only without natsNkeySeed and without a login in natsServers';
+    return { key: 'natsCreds', allowed };
+  }
+  return natsNkeySeed !== '' && inUrl
+    ? { key: 'natsNkeySeed', allowed: 'a path only without a login in natsServers' }
+    : undefined;
 }
 
 /** YAML key and environment variable of a property. */

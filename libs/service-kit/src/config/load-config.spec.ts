@@ -528,6 +528,74 @@ describe('flags', () => {
     );
   });
 
+  const secrets = [
+    'qj/xw',
+    'qj,xw',
+    'qj@xw',
+    `qj"s's`,
+    'qj xw',
+    'qj:xw',
+    'qj%xw%',
+    'qj?s#s[1]{2}',
+    'qj\\xw',
+    'qjäxwwörd',
+  ];
+  it.each(secrets)('a NATS password such as %s is used, and never printed', async (password) => {
+    for (const written of [password, encodeURIComponent(password)]) {
+      const server = `nats://zvc:${written}@h:4222`;
+      for (const given of [
+        { env: { STOWAGE_NATS_SERVERS: `${server},nats://i` } },
+        {
+          argv: ['--config', '/c'],
+          files: { '/c': `natsServers: ${JSON.stringify([server, 'nats://i'])}` },
+        },
+      ]) {
+        expect((await config(given)).natsServers).toEqual([server, 'nats://i']);
+        const argv = [...(given.argv ?? []), '--check-config'];
+        const shown = await load({ ...given, argv });
+        if (shown.action !== 'exit') throw new Error('exits');
+        expect([shown.code, shown.output]).toEqual([
+          0,
+          expect.stringContaining('natsServers: ["nats://[redacted]@h:4222","nats://i"]'),
+        ]);
+      }
+      for (const wrong of [':99999', '/x y', ':0', '?tls', ',', ':4222,nats://']) {
+        const text = `nats://zvc:${written}@h${wrong}`;
+        for (const given of [
+          { env: { STOWAGE_NATS_SERVERS: text } },
+          { argv: ['--config', '/c'], files: { '/c': `natsServers: ${JSON.stringify([text])}` } },
+          {
+            argv: ['--config', '/c'],
+            files: { '/c': `natsServers: ${JSON.stringify({ [text]: [text] })}` },
+          },
+        ]) {
+          const outcome = await load({ ...given, argv: [...(given.argv ?? []), '--check-config'] });
+          if (outcome.action !== 'exit') throw new Error('exits');
+          // A list that only ends in a comma is right.
+          if (outcome.code !== 0) {
+            expect([outcome.code, outcome.output]).toEqual([
+              78,
+              expect.stringMatching(/nats_?servers/i),
+            ]);
+          } else expect(wrong).toBe(',');
+          expect(outcome.output).not.toMatch(/zvc|qj|xw/);
+        }
+      }
+    }
+  });
+
+  it.each([
+    [{ STOWAGE_NATS_CREDS: '/c', STOWAGE_NATS_SERVERS: 'nats://svc:hunter2@h' }, 'natsCreds'],
+    [{ STOWAGE_NATS_NKEY_SEED: '/s', STOWAGE_NATS_SERVERS: 'nats://token@h' }, 'natsNkeySeed'],
+    [{ STOWAGE_NATS_CREDS: '/c', STOWAGE_NATS_NKEY_SEED: '/s' }, 'natsCreds'],
+  ])('two logins for NATS are refused by --check-config: %j', async (env, key) => {
+    const outcome = await load({ argv: ['--check-config'], env });
+    if (outcome.action !== 'exit') throw new Error('exits');
+    expect(outcome.code).toBe(78);
+    expect(outcome.output).toContain(`configuration: ${key} (`);
+    expect(outcome.output).not.toMatch(/hunter2|token/);
+  });
+
   it('--check-config prints YAML that can be given back, sources named, secrets kept back', async () => {
     const env = {
       STOWAGE_TOKEN: 'hunter2',

@@ -216,7 +216,18 @@ const shownValue = (key: ConfigKey<unknown> | undefined, value: unknown): string
 /** A raw value may hold a secret inside (user and password of a server's URL). */
 function shownRaw(key: ConfigKey<unknown>, raw: unknown): string {
   if (key.secret) return '[redacted]';
+  if (key.withoutSecrets !== undefined) return quoteValue(inTexts(raw, key.withoutSecrets));
   return quoteValue(raw).replaceAll(/(?<=^|["/,\s])[^\s"/,@]+@/g, '[redacted]@');
+}
+
+/** The value with each text in it changed, keys of mappings too. */
+function inTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === 'string') return change(value);
+  if (Array.isArray(value)) return value.map((item) => inTexts(item, change));
+  if (!isMapping(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [change(name), inTexts(item, change)]),
+  );
 }
 
 function checked(key: ConfigKey<unknown>, given: Given): unknown {

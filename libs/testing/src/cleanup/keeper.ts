@@ -47,10 +47,13 @@ function startKeeper(): Keeper {
   for (const name of [ownerMarker, stackMarker, 'NODE_OPTIONS', 'NODE_V8_COVERAGE']) {
     Reflect.deleteProperty(env, name);
   }
-  const loader = pathToFileURL(require.resolve('tsx')).href;
+  // In a bundle its code lies beside this file, and needs no loader.
+  const extension = path.extname(__filename);
+  const loader =
+    extension === '.ts' ? ['--import', pathToFileURL(require.resolve('tsx')).href] : [];
   const child = spawn(
     process.execPath,
-    ['--import', loader, path.join(__dirname, 'keeper-main.ts'), token],
+    [...loader, path.join(__dirname, `keeper-main${extension}`), token],
     // A session of its own, so that Ctrl+C reaches the tests only; the tests' end then reaches the keeper.
     { detached: true, cwd: '/', env, stdio: ['pipe', 'ignore', 'inherit'] },
   );
