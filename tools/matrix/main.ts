@@ -249,6 +249,7 @@ async function runName(name: string, commit: string, options: Options): Promise<
   if (testRun === undefined) {
     throw new StepFailedError(`the tests were broken off, see ${place.log('tests')}`);
   }
+  if (testRun.passed + testRun.failed === 0) throw new StepFailedError('no test was run');
   const { known, unexplained, failed } = explain(name, testRun, knownDifferences);
   for (const test of unexplained) say(`  failed: ${test}`);
   for (const { test, reason } of known) say(`  known: ${test}: ${reason}`);
