@@ -3,6 +3,8 @@ export interface SystemProgram {
   find: string;
   packages: string[];
 }
+/** Programs of the real stack. */
+export const systemPrograms: readonly SystemProgram[];
 /** Absolute path of the workspace. */
 export const root: string;
 /** Installs the npm packages when they are missing. */

@@ -51,6 +51,11 @@ const generators = [
     owns: ['docs/reference/metrics.md'],
     write: (out) => runTypeScript('tools/metrics-reference.ts', out),
   },
+  {
+    name: 'tested versions',
+    owns: ['docs/tested-versions.md'],
+    write: (out) => runTypeScript('tools/matrix/write-table.ts', out),
+  },
 ];
 
 /** Runs a script of the workspace in a process of its own. */

@@ -81,6 +81,7 @@ async function runProject({ name, title, needsStack = false }) {
   const result = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
   const passed = result?.numPassedTests ?? 0;
   let failed = (result?.numFailedTests ?? 0) + (result?.numRuntimeErrorTestSuites ?? 0);
+  problems.push(...failuresOf(result));
   if (lingered) problems.push('jest did not end by itself: a test has left something open');
   if (result === undefined) problems.push(`jest ended with ${status} before it had a result`);
   if (failed === 0 && (status !== 0 || lingered)) failed = 1;
@@ -91,6 +92,19 @@ async function runProject({ name, title, needsStack = false }) {
     seconds: Math.round((Date.now() - started) / 1000),
     problems,
   };
+}
+
+/** A line for each failed test, and for each file that could not be run. */
+function failuresOf(result) {
+  return (result?.testResults ?? []).flatMap(({ name, status, assertionResults }) => {
+    const file = path.relative(root, name);
+    const failed = assertionResults.filter((test) => test.status === 'failed');
+    const titles = failed.map(({ ancestorTitles, title }) =>
+      [...ancestorTitles, title].join(' > '),
+    );
+    if (titles.length === 0 && status === 'failed') titles.push('cannot be run');
+    return titles.map((title) => `failed: ${file}: ${title.replaceAll(/\s+/g, ' ')}`);
+  });
 }
 
 /** Runs jest with its report on stderr; ends it when it lingers after the report has been written. */

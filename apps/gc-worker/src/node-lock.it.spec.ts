@@ -4,13 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
-import { nodeProgram } from '@stowage/testing';
-
-/**
- * libuv 1.46, 1.49 and 1.50: the first fills a short name with NUL bytes, the others refuse NUL bytes. Debian 13's Node.js
- * 20.19.2 has libuv 1.50.
- */
-const versions = ['20.19.2', '22.15.0', '24.0.0'];
+import { nodeProgram, nodeProgramsOfTests as versions } from '@stowage/testing';
 
 let folder: string;
 const programs = new Map<string, string>();

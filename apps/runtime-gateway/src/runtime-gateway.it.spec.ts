@@ -102,10 +102,36 @@ describe('runtime-gateway on containerd and NATS', () => {
       })
     ).json();
 
-  /** Until the gateway has compared the runtime's lists twice more: what they show has been told. */
-  const relisted = async (of = gateway) => {
-    const before = await of.listings();
-    await eventually(async () => (await of.listings()) >= before + 2, { what: 'two listings' });
+  /**
+   * Until what the runtime has shown so far is published: two listings later, or, where its event stream is read and listings are rare,
+   * when the end of a sandbox that came after all of it is.
+   */
+  const caughtUp = async (of = gateway) => {
+    if ((await of.metric('stowage_gateway_runtime_event_stream')) === 0) {
+      const before = await of.listings();
+      await eventually(async () => (await of.listings()) >= before + 2, { what: 'two listings' });
+      return;
+    }
+    const direct = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    const { podSandboxId } = await direct.runPodSandbox({ config: podConfig() });
+    await direct.removePodSandbox({ podSandboxId });
+    direct.close();
+    await events.waitFor(
+      'PodSandboxRemoved',
+      (event) => event.node === of.settings.node && event.subject === podSandboxId,
+      { timeoutMs: 20_000 },
+    );
+  };
+  /** How the gateway finds what no call of a client shows. */
+  const found = () => (stack.containerd.hasEventStream ? 'runtime-event' : 'listing');
+  /** Until it finds it so: a stream is only known to be one when it has lasted a second. */
+  const isFinding = async (of = gateway) => {
+    await eventually(
+      async () =>
+        (await of.metric('stowage_gateway_runtime_event_stream')) ===
+        Number(stack.containerd.hasEventStream),
+      { what: 'the event stream of a runtime that has one' },
+    );
   };
 
   beforeAll(async () => {
@@ -116,6 +142,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     nats = await connect({ servers: stack.nats.url, maxReconnectAttempts: -1 });
     gateway = newGateway(node);
     await gateway.start();
+    await isFinding();
   });
 
   afterAll(async () => {
@@ -186,7 +213,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       observedBy: 'call',
     });
     expect(removed?.data).toEqual({ ...names, image: imageTold, observedBy: 'call' });
-    await relisted();
+    await caughtUp();
     expect(about(podSandboxId, containerId)).toHaveLength(7);
   });
 
@@ -274,7 +301,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.removePodSandbox({ podSandboxId });
     await client.removePodSandbox({ podSandboxId });
     await toldOf('PodSandboxRemoved', podSandboxId);
-    await relisted();
+    await caughtUp();
     const ends = told(podSandboxId, containerId, second.containerId).slice(8);
     expect(ends).toHaveLength(3);
     expect(ends[2]).toBe(`PodSandboxRemoved ${short(podSandboxId)} call`);
@@ -290,7 +317,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       exitCode: 3,
       reason: 'Error',
       requested: false,
-      observedBy: 'listing',
+      observedBy: found(),
     });
     // Stopping what has stopped succeeds and is no news.
     await client.stopContainer({ containerId, timeout: 0n });
@@ -300,7 +327,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     expect(told(containerId)).toEqual([
       `ContainerCreated ${short(containerId)} call`,
       `ContainerStarted ${short(containerId)} call`,
-      `ContainerStopped ${short(containerId)} listing`,
+      `ContainerStopped ${short(containerId)} ${found()}`,
       `ContainerRemoved ${short(containerId)} call`,
     ]);
   });
@@ -325,8 +352,12 @@ describe('runtime-gateway on containerd and NATS', () => {
       const started = await toldOf('ContainerStarted', containerId);
       expect(started.data).toMatchObject({
         pod: podNames(config),
-        image: { reference: image.imageId, imageId: image.imageId },
-        observedBy: 'listing',
+        // A listing has the reference of the request, an event of the runtime the image's own.
+        image: {
+          reference: stack.containerd.hasEventStream ? image.reference : image.imageId,
+          imageId: image.imageId,
+        },
+        observedBy: found(),
       });
       await direct.stopContainer({ containerId, timeout: 5n });
       await toldOf('ContainerStopped', containerId);
@@ -335,13 +366,13 @@ describe('runtime-gateway on containerd and NATS', () => {
       await toldOf('PodSandboxRemoved', podSandboxId);
       expect(new Set(told(podSandboxId, containerId))).toEqual(
         new Set([
-          `PodSandboxStarted ${short(podSandboxId)} listing`,
-          `ContainerCreated ${short(containerId)} listing`,
-          `ContainerStarted ${short(containerId)} listing`,
-          `ContainerStopped ${short(containerId)} listing`,
-          `PodSandboxStopped ${short(podSandboxId)} listing`,
-          `ContainerRemoved ${short(containerId)} listing`,
-          `PodSandboxRemoved ${short(podSandboxId)} listing`,
+          `PodSandboxStarted ${short(podSandboxId)} ${found()}`,
+          `ContainerCreated ${short(containerId)} ${found()}`,
+          `ContainerStarted ${short(containerId)} ${found()}`,
+          `ContainerStopped ${short(containerId)} ${found()}`,
+          `PodSandboxStopped ${short(podSandboxId)} ${found()}`,
+          `ContainerRemoved ${short(containerId)} ${found()}`,
+          `PodSandboxRemoved ${short(podSandboxId)} ${found()}`,
         ]),
       );
     } finally {
@@ -351,7 +382,9 @@ describe('runtime-gateway on containerd and NATS', () => {
 
   it('tells each thing once while many pods come and go and listings run all the time', async () => {
     const busy = newGateway('busy-node');
-    await busy.start({ env: { STOWAGE_RELIST_INTERVAL: '100ms' } });
+    await busy.start({
+      env: { STOWAGE_RELIST_INTERVAL: '100ms', STOWAGE_RUNTIME_EVENTS: 'never' },
+    });
     const lives = await Promise.all(
       Array.from({ length: 6 }, async () => {
         const life = await runPod(waits, busy.client);
@@ -379,7 +412,7 @@ describe('runtime-gateway on containerd and NATS', () => {
         ]);
       });
     }
-    await relisted(busy);
+    await caughtUp(busy);
     const ofNode = events.all.filter((event) => event.node === 'busy-node');
     // The request is known although listings saw the exits too. The exit code is asked for after the stop, and is
     // unknown where the removal, which does not wait for us, came first.
@@ -467,11 +500,12 @@ describe('runtime-gateway on containerd and NATS', () => {
         endpoint: stack.containerd.endpoint,
         available: true,
         criVersion: 'v1',
-        conditions: [
-          { type: 'RuntimeReady', status: true },
-          { type: 'NetworkReady', status: true },
-        ],
-        observing: { mode: 'listing' },
+        // Later runtimes have conditions of their own besides.
+        conditions: expect.arrayContaining([
+          expect.objectContaining({ type: 'RuntimeReady', status: true }),
+          expect.objectContaining({ type: 'NetworkReady', status: true }),
+        ]) as object[],
+        observing: { mode: stack.containerd.hasEventStream ? 'event-stream' : 'listing' },
       },
     });
     expect(await ask('version')).toMatchObject({
@@ -497,7 +531,9 @@ describe('runtime-gateway on containerd and NATS', () => {
       /^stowage_gateway_connections_open\{socket="main"\} [1-9]/m,
       /^stowage_gateway_connections_total\{socket="main"\} [1-9]/m,
       /^stowage_gateway_events_total\{event="PodSandboxStarted",observed_by="call"\} [1-9]/m,
-      /^stowage_gateway_runtime_event_stream 0$/m,
+      stack.containerd.hasEventStream
+        ? /^stowage_gateway_runtime_event_stream 1$/m
+        : /^stowage_gateway_runtime_event_stream 0$/m,
     ]) {
       expect(body).toMatch(line);
     }
@@ -573,11 +609,14 @@ describe('runtime-gateway on containerd and NATS', () => {
       runtime: { name: 'containerd' },
     });
     const exited = await toldOf('ContainerStopped', ends.containerId);
-    expect(exited.data).toMatchObject({ exitCode: 7, requested: false, observedBy: 'listing' });
+    expect(exited.data).toMatchObject({ requested: false, observedBy: 'listing' });
     expect(exited.sequence).toBeGreaterThan(recovered.sequence);
     await gateway.client.whenAvailable();
-    await gateway.client.version({});
-    await relisted();
+    // containerd 2 has no exit code of a container that ended while it was away, and says 255.
+    const { status } = await gateway.client.containerStatus({ containerId: ends.containerId });
+    expect([7, 255]).toContain(status?.exitCode);
+    expect(exited.data).toMatchObject({ exitCode: status?.exitCode });
+    await caughtUp();
     expect(told(stays.containerId)).toHaveLength(2);
     expect(told(ends.containerId)).toHaveLength(3);
     expect(events.named('RuntimeUnavailable').filter((event) => event.node === node)).toHaveLength(
@@ -602,7 +641,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     direct.close();
     await gateway.start();
     await toldOf('ContainerStarted', meanwhile.containerId);
-    await relisted();
+    await caughtUp();
     expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
     const [, , stopped] = about(ends.containerId);
     expect(told(ends.containerId)).toHaveLength(3);
@@ -617,7 +656,7 @@ describe('runtime-gateway on containerd and NATS', () => {
 
     await gateway.kill();
     await gateway.start();
-    await relisted();
+    await caughtUp();
     expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
     expect(told(ends.containerId)).toHaveLength(3);
     const ofNode = events.all.filter((event) => event.node === node);
@@ -632,7 +671,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     const { podSandboxId, containerId } = await runPod(waits);
     const first = newGateway('first-start');
     await first.start();
-    await relisted(first);
+    await caughtUp(first);
     const ofNode = () => eventsAbout(events, 'first-start', podSandboxId, containerId).map(brief);
     expect(ofNode()).toEqual([]);
     await first.client.stopPodSandbox({ podSandboxId });

@@ -36,6 +36,7 @@ export async function withCri<T>(
 export class ContainerdProcess extends ServerProcess implements Containerd {
   readonly endpoint: string;
   readonly reportsPinned: boolean;
+  readonly hasEventStream: boolean;
 
   constructor(
     readonly socket: string,
@@ -53,6 +54,7 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
     });
     this.endpoint = `unix://${socket}`;
     this.reportsPinned = reportsPinned(version);
+    this.hasEventStream = version.major >= 2;
   }
 
   ctr(...args: string[]): Promise<string> {

@@ -1,7 +1,8 @@
+export { withLock } from './cleanup/lock';
 export { eventually, eventuallyPasses, EventuallyTimeoutError } from './eventually';
 export type { EventuallyOptions } from './eventually';
 export { MissingPrerequisitesError } from './prerequisites';
-export { nodeProgram } from './node-program';
+export { nodeProgram, nodeProgramsOfTests } from './node-program';
 export { freePort } from './ports';
 export { startStack } from './start-stack';
 export type {

@@ -70,6 +70,8 @@ export interface Containerd extends Server {
   readonly version: ContainerdVersion;
   /** Whether the CRI of this version reports the sandbox image as pinned (1.6.22, 1.7.3 and later). */
   readonly reportsPinned: boolean;
+  /** Whether every reader of GetContainerEvents gets every event, so that runtime-gateway reads them (2.0 and later). */
+  readonly hasEventStream: boolean;
   /** Runs containerd's command-line client in the CRI's namespace and returns what it printed. */
   ctr(...args: string[]): Promise<string>;
 }

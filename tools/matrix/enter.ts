@@ -1,0 +1,210 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  rmdirSync,
+} from 'node:fs';
+import path from 'node:path';
+import { constants } from 'node:os';
+
+/** A folder or file of the machine that is seen in the root too, read-only. */
+export interface Bind {
+  readonly from: string;
+  /** Absolute, as seen from inside. */
+  readonly to: string;
+}
+
+export interface EnterOptions {
+  /** `own`: a network namespace with a loopback device alone. `machine`: the machine's, to fetch packages. */
+  readonly network: 'own' | 'machine';
+  /** Folder in the root. Default `/`. */
+  readonly folder?: string;
+  /** The whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly binds?: readonly Bind[];
+  /** File that output is appended to. Default: this process's own output. */
+  readonly log?: string;
+}
+
+/** A command that runs in namespaces of its own. */
+export interface Entered {
+  /** How it ended: its exit code, 128 and the number for a signal. Does not reject but where it cannot be started. */
+  readonly ended: Promise<number>;
+  /** Asks it to end (SIGTERM), and ends it after `graceMs` with everything that it started. */
+  stop(options?: { graceMs?: number }): Promise<void>;
+}
+
+/** How long a command that was asked to end may clean up. */
+const defaultGraceMs = 60_000;
+
+/**
+ * The first process of a pid namespace: what it starts ends with it, whatever that is. It waits for what it was asked to
+ * run, and up to 30 seconds for what that left to clean up after it. It reaps what nobody else waits for.
+ */
+const runAsFirst = `
+trap : TERM INT
+"$@" &
+child=$!
+wait "$child"; code=$?
+while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
+tries=0
+while set -- /proc/[0-9]*; [ $# -gt 1 ] && [ $tries -lt 60 ]; do sleep 0.5; tries=$((tries + 1)); done
+[ $# -le 1 ] || echo "still running, ended now: $*" >&2
+exit "$code"
+`;
+
+/**
+ * Arguments: root folder, network, folder inside, pairs of binds up to `--`, command. All mounts are made in the mount namespace,
+ * and nothing of the machine's files stays visible but what is bound: below a chroot a container's exec would run in them.
+ */
+const enterScript = `
+set -eu
+root=$1 network=$2 folder=$3; shift 3
+mount --bind "$root" "$root"
+cd "$root"
+mkdir -p proc sys dev run tmp .machine
+chmod 1777 tmp
+while [ "$1" != -- ]; do
+  mount --bind "$1" ".$2"
+  mount -o remount,bind,ro ".$2"
+  shift 2
+done
+shift
+mount -t proc proc proc
+mount --rbind /sys sys
+mount --rbind /dev dev
+mount -t tmpfs -o mode=755 tmpfs run
+mkdir run/lock
+[ "$network" = machine ] || ip link set lo up
+pivot_root . .machine
+cd /
+umount -l /.machine
+rmdir /.machine
+mount --make-rshared /
+cd "$folder"
+set +eu
+${runAsFirst}`;
+
+/**
+ * Runs a command with `root` as its file system, in mount, pid and (unless it is the machine's) network namespaces of its own. Nothing is
+ * mounted in the machine's own mount namespace. The kernel ends all of it with this process, also at SIGKILL. Needs root.
+ */
+export function enter(
+  root: string,
+  command: readonly string[],
+  { network, folder = '/', env, binds = [], log }: EnterOptions,
+): Entered {
+  for (const { from, to } of binds) makeMountPoint(from, path.join(root, to));
+  return contain(
+    [
+      ...(network === 'own' ? ['--net'] : []),
+      ...['--', 'sh', '-c', enterScript, 'enter', root, network, folder],
+      ...binds.flatMap(({ from, to }) => [from, to]),
+      ...['--', ...command],
+    ],
+    env,
+    log,
+  );
+}
+
+/** Runs a command in the machine's files, in mount and pid namespaces of its own: what it mounts and starts goes with it. */
+export function runContained(
+  command: readonly string[],
+  { env, log }: Pick<EnterOptions, 'env' | 'log'>,
+): Entered {
+  return contain(['--mount-proc', '--', 'sh', '-c', runAsFirst, 'run', ...command], env, log);
+}
+
+function contain(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  log: string | undefined,
+): Entered {
+  const output = log === undefined ? 'inherit' : openSync(log, 'a');
+  const namespaces = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'];
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...namespaces, ...args], {
+    detached: true, // Ctrl+C in a terminal is for this process, which then stops the command
+    env,
+    stdio: ['ignore', output, output],
+  });
+  if (typeof output === 'number') closeSync(output);
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) =>
+      resolve(code ?? 128 + (signal == null ? 0 : constants.signals[signal])),
+    );
+  });
+  return { ended, stop: (options) => stop(child, ended, options) };
+}
+
+async function stop(
+  child: ChildProcess,
+  ended: Promise<number>,
+  { graceMs = defaultGraceMs }: { graceMs?: number } = {},
+): Promise<void> {
+  const { pid } = child;
+  if (pid === undefined || child.exitCode != null || child.signalCode != null) return;
+  process.kill(-pid, 'SIGTERM');
+  const kill = setTimeout(() => child.kill('SIGKILL'), graceMs);
+  await ended;
+  clearTimeout(kill);
+}
+
+function makeMountPoint(from: string, to: string): void {
+  if (existsSync(to)) return;
+  mkdirSync(path.dirname(to), { recursive: true });
+  if (existsSync(path.join(from, '.'))) mkdirSync(to);
+  else closeSync(openSync(to, 'a'));
+}
+
+/**
+ * Removes what a run that was killed has left outside its namespaces, which are gone with it: control groups of containers, and
+ * temporary files. Call it when nothing runs in the root.
+ */
+export function removeLeftovers(root: string): void {
+  const temporary = path.join(root, 'tmp');
+  for (const name of list(temporary)) {
+    if (name.startsWith('stowage-testing-')) {
+      for (const stack of list(path.join(temporary, name))) {
+        removeControlGroups(path.join(temporary, name, stack, 'state'));
+      }
+    }
+    rmSync(path.join(temporary, name), { recursive: true, force: true });
+  }
+}
+
+/** Of all containers and sandboxes that a containerd with this state folder has had. */
+function removeControlGroups(state: string): void {
+  const ids = [
+    ...list(path.join(state, 'io.containerd.runtime.v2.task', 'k8s.io')),
+    ...list(path.join(state, 'io.containerd.grpc.v1.cri', 'sandboxes')),
+  ];
+  const hierarchies = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => / - cgroup2? /.test(line))
+    .map((line) => path.join(line.split(' ')[4] ?? '', 'k8s.io'));
+  for (const hierarchy of new Set(hierarchies)) {
+    for (const id of ids) removeEmptyTree(path.join(hierarchy, id));
+    if (ids.length > 0) removeEmptyTree(hierarchy);
+  }
+}
+
+/** Removes a folder with those below it, as far as they are empty for a control group: its files do not count. */
+function removeEmptyTree(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeEmptyTree(path.join(folder, entry.name));
+  }
+  try {
+    rmdirSync(folder);
+  } catch {
+    // In use: not of these containers alone.
+  }
+}
+
+const list = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);

@@ -1,0 +1,391 @@
+/**
+ * Runs tests, demo and critest on other versions, each name in a root of its own, and writes what came of it into results.json,
+ * docs/tested-versions.md and the README. Exit code 1 when something failed without an explanation.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { errorMessage } from '@stowage/errors';
+import { nodeProgram, nodeProgramsOfTests, withLock } from '@stowage/testing';
+import { root as project, systemPrograms } from '../bootstrap.mjs';
+import { enter, removeLeftovers, type Bind, type Entered } from './enter';
+import { knownDifferences } from './known-differences';
+import { targets, type Target } from './names';
+import {
+  explain,
+  isDone,
+  isPassed,
+  mergeResults,
+  readTestRun,
+  readVersions,
+  versionsScript,
+  type MatrixResult,
+} from './results';
+import { environment, makeDebianRoot, makeMachineRoot, ownPrograms, placeProgram } from './roots';
+import { resultsTable, testedVersions, withShortTable } from './table';
+
+const resultsFile = path.join(__dirname, 'results.json');
+const names = Object.keys(targets);
+
+const help = `usage: npm run matrix [-- OPTION ... [NAME ...]]
+
+Runs unit and integration tests, the demo and critest (where it is installed) on other versions, each name in a root folder and in
+namespaces of its own, and writes docs/tested-versions.md. What has passed for the commit that is checked out is not run again.
+
+names, all unless named:
+${Object.entries(targets)
+  .map(([name, target]) => `  ${name.padEnd(15)} ${describe(target)}`)
+  .join('\n')}
+
+options:
+  --again          also what has passed for this commit
+  --only PATH      only tests whose path holds it, no demo, no critest; writes no table. May be repeated
+  --critest FILE   the program of cri-tools; default: critest on PATH
+  --mirror URI     of Debian; default: that of apt's configuration
+  --dir FOLDER     where the roots and logs lie; default: /var/tmp/stowage-matrix. Some 3 GB a name; may be removed at any time
+  --help
+`;
+
+function describe(target: Target): string {
+  return target.kind === 'debian'
+    ? `Debian ${target.suite} with its own containerd, runc, nats-server and Node.js`
+    : `the machine's own stack with the latest Node.js ${target.version}`;
+}
+
+/** Longest time for one step, milliseconds. */
+const stepLimitMs = 90 * 60_000;
+
+const say = (line = ''): void => void process.stdout.write(`${line}\n`);
+
+class StepFailedError extends Error {
+  override readonly name = 'StepFailedError';
+}
+
+/** The step that runs now, and whether a signal has asked for the end. */
+const now: { step?: Entered; interruptedBy?: 'SIGINT' | 'SIGTERM' } = {};
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (now.interruptedBy !== undefined) return;
+    now.interruptedBy = signal;
+    say(`${signal}: ending what runs, up to a minute ...`);
+    void now.step?.stop();
+  });
+}
+const stopIfInterrupted = (): void => {
+  if (now.interruptedBy !== undefined) throw new StepFailedError('interrupted');
+};
+
+interface Options {
+  dir: string;
+  only: readonly string[];
+  critest: string | undefined;
+  mirror: string | undefined;
+}
+
+interface Place {
+  name: string;
+  root: string;
+  binds: readonly Bind[];
+  /** Its log files. */
+  log: (step: string) => string;
+}
+
+/** Runs one step to its end. Returns its exit code. */
+async function run(
+  place: Place,
+  title: string,
+  log: string,
+  start: () => Entered,
+): Promise<number> {
+  stopIfInterrupted();
+  const began = Date.now();
+  process.stdout.write(`${place.name}: ${title} ... `);
+  const step = (now.step = start());
+  const limit = AbortSignal.timeout(stepLimitMs);
+  limit.addEventListener('abort', () => void step.stop());
+  const code = await step.ended.finally(() => {
+    now.step = undefined;
+    removeLeftovers(place.root);
+  });
+  say(`${code === 0 ? 'done' : `exit code ${code}, see ${log}`} (${seconds(began)} s)`);
+  stopIfInterrupted();
+  if (limit.aborted) {
+    throw new StepFailedError(`${title} was ended after ${stepLimitMs / 60_000} minutes`);
+  }
+  return code;
+}
+
+const seconds = (began: number): number => Math.round((Date.now() - began) / 1000);
+
+/** Runs a step whose failure ends the run of the name. */
+async function mustRun(
+  place: Place,
+  title: string,
+  log: string,
+  start: () => Entered,
+): Promise<void> {
+  const code = await run(place, title, log, start);
+  if (code === 0) return;
+  const output = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
+  throw new StepFailedError(`${title} ended with ${code}:\n${output}`);
+}
+
+/** Runs a command in a root, with its output in a log of its own. Returns exit code and output. */
+async function inside(
+  place: Place,
+  title: string,
+  command: readonly string[],
+  network: 'own' | 'machine' = 'own',
+): Promise<{ code: number; output: string }> {
+  const log = place.log(title);
+  closeSync(openSync(log, 'w'));
+  const { root, binds } = place;
+  const env = environment(network);
+  const code = await run(place, title, log, () =>
+    enter(root, command, { network, folder: '/src', env, binds, log }),
+  );
+  return { code, output: readFileSync(log, 'utf8') };
+}
+
+async function makePlace(name: string, target: Target, options: Options): Promise<Place> {
+  const root = path.join(options.dir, 'roots', name);
+  const log = (step: string) =>
+    path.join(options.dir, 'logs', `${name}-${step.replace(/\W+/g, '-')}.log`);
+  mkdirSync(path.join(options.dir, 'logs'), { recursive: true });
+  removeLeftovers(root);
+  const place: Place = { name, root, binds: [], log };
+  if (target.kind === 'debian') {
+    const packages = [...new Set(systemPrograms.flatMap((program) => program.packages))];
+    const making = log('make');
+    closeSync(openSync(making, 'w'));
+    const { suite } = target;
+    await makeDebianRoot({ root, suite, mirror: options.mirror, packages }, (title, start) =>
+      mustRun(place, title, making, () => start(making)),
+    );
+    return place;
+  }
+  const version = latestNode(target.version);
+  say(`${name}: Node.js ${version}`);
+  return { ...place, binds: makeMachineRoot(root, await nodeProgram(version)) };
+}
+
+/** Latest published version of a line: 22, 22.14. */
+function latestNode(line: string): string {
+  const range = `node-linux-${process.arch}@${line}`;
+  const { stdout, stderr } = spawnSync('npm', ['view', range, 'version', '--json'], {
+    encoding: 'utf8',
+  });
+  const found = JSON.parse(stdout || 'null') as string | string[] | null;
+  const latest = [found ?? []]
+    .flat()
+    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+    .at(-1);
+  if (latest === undefined) throw new StepFailedError(`npm view ${range}: ${stderr.trim()}`);
+  return latest;
+}
+
+/** Puts the files of the commit into `/src`, with the npm packages that are there already. */
+async function placeWorkspace(place: Place, target: Target, commit: string): Promise<void> {
+  const folder = path.join(place.root, 'src');
+  mkdirSync(folder, { recursive: true });
+  for (const name of readdirSync(folder)) {
+    if (name !== 'node_modules') rmSync(path.join(folder, name), { recursive: true, force: true });
+  }
+  // -c: a folder that belongs to another user than root is this project's too.
+  const archive = ['-c', `safe.directory=${project}`, 'archive', '--format=tar', commit];
+  const files = execFileSync('git', archive, { cwd: project, maxBuffer: 1 << 30 });
+  execFileSync('tar', ['-x', '-C', folder], { input: files });
+  const packages = path.join(folder, 'node_modules');
+  if (target.kind === 'node' && !existsSync(packages)) {
+    say(`${place.name}: copying npm packages`);
+    // With /. the folder itself, also where node_modules is a link to it.
+    const copy = path.join(place.root, 'copying');
+    rmSync(copy, { recursive: true, force: true });
+    execFileSync('cp', ['-a', '--reflink=auto', path.join(project, 'node_modules/.'), copy]);
+    renameSync(copy, packages);
+  }
+  const install = "import('./tools/bootstrap.mjs').then((tools) => tools.ensurePackages())";
+  const { code, output } = await inside(place, 'npm packages', ['node', '-e', install], 'machine');
+  if (code !== 0) throw new StepFailedError(output.trimEnd().split('\n').slice(-20).join('\n'));
+  // Tests fetch these where they are missing, which has no way out of a root.
+  const cache = 'node_modules/.cache/stowage-node';
+  mkdirSync(path.join(folder, cache), { recursive: true });
+  for (const version of nodeProgramsOfTests) {
+    await nodeProgram(version);
+    const program = path.join(cache, `node-linux-${process.arch}-${version}`);
+    if (existsSync(path.join(folder, program))) continue;
+    const copy = path.join(folder, cache, 'copying');
+    rmSync(copy, { recursive: true, force: true });
+    execFileSync('cp', ['-a', path.join(project, program), copy]);
+    renameSync(copy, path.join(folder, program));
+  }
+}
+
+/** Runs all of one name. */
+async function runName(name: string, commit: string, options: Options): Promise<MatrixResult> {
+  const target = targets[name];
+  if (target === undefined) throw new Error(`no name of the matrix: ${name}`);
+  const place = await makePlace(name, target, options);
+  await placeWorkspace(place, target, commit);
+  const critest = options.only.length > 0 ? undefined : options.critest;
+  if (critest !== undefined) placeProgram(place.root, 'critest', critest);
+
+  const identity = await inside(place, 'versions', ['sh', '-c', versionsScript]);
+  const versions = readVersions(identity.output);
+  const tests = await inside(place, 'tests', ['node', 'tools/test.mjs', ...options.only]);
+  const testRun = readTestRun(tests.output);
+  if (testRun === undefined) {
+    throw new StepFailedError(`the tests were broken off, see ${place.log('tests')}`);
+  }
+  if (testRun.passed + testRun.failed === 0) throw new StepFailedError('no test was run');
+  const { known, unexplained, failed } = explain(name, testRun, knownDifferences);
+  for (const test of unexplained) say(`  failed: ${test}`);
+  for (const { test, reason } of known) say(`  known: ${test}: ${reason}`);
+  const isWhole = options.only.length === 0;
+  const demo = isWhole ? await inside(place, 'demo', ['node', 'tools/demo.mjs']) : { code: 0 };
+  const validated =
+    critest === undefined
+      ? undefined
+      : await inside(place, 'critest', [
+          'node',
+          'tools/critest.mjs',
+          '--critest',
+          `${ownPrograms}/critest`,
+        ]);
+  return {
+    name,
+    date: new Date().toISOString().slice(0, 10),
+    commit,
+    versions,
+    passed: testRun.passed,
+    failed,
+    known,
+    demo: demo.code === 0 ? 'passed' : 'failed',
+    critest: validated === undefined ? 'not installed' : validated.code === 0 ? 'passed' : 'failed',
+  };
+}
+
+const readResults = (): MatrixResult[] =>
+  JSON.parse(readFileSync(resultsFile, 'utf8')) as MatrixResult[];
+
+function writeResults(results: readonly MatrixResult[]): void {
+  writeFileSync(resultsFile, `${JSON.stringify(results, undefined, 2)}\n`);
+  writeFileSync(path.join(project, 'docs/tested-versions.md'), testedVersions(results));
+  const readme = path.join(project, 'README.md');
+  writeFileSync(readme, withShortTable(readFileSync(readme, 'utf8'), results));
+}
+
+async function runAll(
+  wanted: readonly string[],
+  commit: string,
+  options: Options,
+  again: boolean,
+): Promise<number> {
+  // What an earlier run left that was killed, of whatever name.
+  const roots = path.join(options.dir, 'roots');
+  for (const name of existsSync(roots) ? readdirSync(roots) : []) {
+    removeLeftovers(path.join(roots, name));
+  }
+  const problems: string[] = [];
+  const isWhole = options.only.length === 0;
+  for (const name of wanted) {
+    if (now.interruptedBy !== undefined) break;
+    if (isWhole && !again && isDone(name, commit, readResults())) {
+      say(`${name}: has passed for ${commit.slice(0, 12)}; --again runs it again`);
+      continue;
+    }
+    try {
+      const result = await runName(name, commit, options);
+      const { passed, failed, known, demo, critest } = result;
+      say(
+        `${name}: ${passed} passed, ${failed} failed, ${known.length} known differences` +
+          (isWhole ? `; demo ${demo}; critest ${critest}` : ''),
+      );
+      if (!isPassed(result))
+        problems.push(`${name}: ${failed} failed, demo ${demo}, critest ${critest}`);
+      if (isWhole) writeResults(mergeResults(readResults(), [result], names));
+    } catch (error) {
+      say();
+      problems.push(`${name}: ${errorMessage(error)}`);
+    }
+  }
+  if (isWhole) say(`\n${resultsTable(readResults())}`);
+  for (const problem of problems) say(problem);
+  if (now.interruptedBy !== undefined) return now.interruptedBy === 'SIGINT' ? 130 : 143;
+  return problems.length > 0 ? 1 : 0;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      again: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true, default: [] },
+      critest: { type: 'string' },
+      mirror: { type: 'string' },
+      dir: { type: 'string', default: '/var/tmp/stowage-matrix' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    say(help.trimEnd());
+    return 0;
+  }
+  const unknown = positionals.filter((name) => !names.includes(name));
+  if (unknown.length > 0) {
+    process.stderr.write(
+      `${unknown.join(', ')}: no name of the matrix. Names: ${names.join(', ')}\n`,
+    );
+    return 64;
+  }
+  const critest = findCritest(values.critest);
+  const dir = path.resolve(values.dir);
+  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  const git = (...args: string[]): string =>
+    execFileSync('git', ['-c', `safe.directory=${project}`, ...args], {
+      cwd: project,
+      encoding: 'utf8',
+    }).trim();
+  const commit = git('rev-parse', 'HEAD');
+  if (git('status', '--porcelain') !== '') {
+    say(
+      `The working tree has changes that are not committed: what runs is ${commit.slice(0, 12)} without them.`,
+    );
+  }
+  const lock = `matrix-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`;
+  const options = { dir, only: values.only, critest, mirror: values.mirror };
+  const wanted = names.filter((name) => positionals.length === 0 || positionals.includes(name));
+  return withLock(lock, () => runAll(wanted, commit, options, values.again));
+}
+
+/** @throws when a program was named that is not there. */
+function findCritest(named: string | undefined): string | undefined {
+  if (named !== undefined) {
+    if (!existsSync(named)) throw new Error(`${named} is not there`);
+    return path.resolve(named);
+  }
+  return (process.env.PATH ?? '')
+    .split(':')
+    .map((folder) => path.join(folder, 'critest'))
+    .find(existsSync);
+}
+
+main().then(
+  (code) => (process.exitCode = code),
+  (error: unknown) => {
+    process.stderr.write(`${errorMessage(error)}\n`);
+    process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ? 64 : 1;
+  },
+);

@@ -1,0 +1,99 @@
+import {
+  explain,
+  isDone,
+  isPassed,
+  mergeResults,
+  readTestRun,
+  readVersions,
+  type MatrixResult,
+} from './results';
+
+const result: MatrixResult = {
+  name: 'debian13',
+  date: '2026-01-31',
+  commit: 'a'.repeat(40),
+  versions: {
+    system: 'Debian GNU/Linux 13 (trixie)',
+    containerd: '1.7.24',
+    runc: '1.1.15',
+    nats: '2.10.27',
+    node: '20.19.2',
+    kernel: '6.1.0-40-amd64',
+  },
+  passed: 3000,
+  failed: 0,
+  known: [],
+  demo: 'passed',
+  critest: 'not installed',
+};
+
+const output = `
+  ● outer › takes 7 of 9
+Unit tests and conformance: 2390 passed, 1 failed in 57 s
+  failed: libs/a/src/a.spec.ts: refuses {"name":"a"}
+Integration tests on the real stack: 595 passed, 2 failed in 648 s
+  failed: apps/b/src/b.it.spec.ts: outer > takes 7 of 9
+  jest did not end by itself: a test has left something open
+2985 passed, 3 failed
+`;
+
+test('reads totals and failures from the end of a test run', () => {
+  expect(readTestRun(output)).toEqual({
+    passed: 2985,
+    failed: 3,
+    failures: [
+      'libs/a/src/a.spec.ts: refuses {"name":"a"}',
+      'apps/b/src/b.it.spec.ts: outer > takes 7 of 9',
+    ],
+  });
+});
+
+test('a run that does not end with its totals was broken off', () => {
+  expect(readTestRun(`${output}Killed\n`)).toBeUndefined();
+  expect(readTestRun('')).toBeUndefined();
+});
+
+test('counts a failure with a known reason apart, for the names of the entry alone', () => {
+  const difference = { names: ['debian13'], test: /takes \d of 9/, reason: 'it takes fewer' };
+  const run = readTestRun(output)!;
+  expect(explain('debian13', run, [difference])).toEqual({
+    known: [{ test: 'apps/b/src/b.it.spec.ts: outer > takes 7 of 9', reason: 'it takes fewer' }],
+    unexplained: ['libs/a/src/a.spec.ts: refuses {"name":"a"}'],
+    // The one that has no title stays a failure.
+    failed: 2,
+  });
+  expect(explain('debian-testing', run, [difference])).toMatchObject({ known: [], failed: 3 });
+});
+
+test('reads versions of Debian packages and of upstream', () => {
+  const printed = `system Debian GNU/Linux 13 (trixie)
+containerd containerd github.com/containerd/containerd 1.7.24~ds1 1.7.24~ds1-6+b4
+runc runc version 1.1.15+ds1
+nats nats-server: v2.10.27
+node v20.19.2
+kernel 6.1.0-40-amd64
+`;
+  expect(readVersions(printed)).toEqual(result.versions);
+  expect(() => readVersions(printed.replace('nats-server: v2.10.27', ''))).toThrow(
+    'no version of nats: ',
+  );
+});
+
+test('keeps the results of names that were not run, in the order of the names', () => {
+  const other = { ...result, name: 'node-22' };
+  const fresh = { ...result, passed: 1 };
+  expect(mergeResults([other, result], [fresh], ['debian13', 'node-22'])).toEqual([fresh, other]);
+  expect(mergeResults([other, result], [], ['node-22'])).toEqual([other]);
+});
+
+test('a name is done when it has passed with the very same commit', () => {
+  const { commit } = result;
+  expect(isDone('debian13', commit, [result])).toBe(true);
+  expect(isDone('node-22', commit, [result])).toBe(false);
+  expect(isDone('debian13', 'b'.repeat(40), [result])).toBe(false);
+  for (const change of [{ failed: 1 }, { demo: 'failed' }, { critest: 'failed' }] as const) {
+    expect(isPassed({ ...result, ...change })).toBe(false);
+    expect(isDone('debian13', commit, [{ ...result, ...change }])).toBe(false);
+  }
+  expect(isPassed({ ...result, known: [{ test: 'a', reason: 'b' }] })).toBe(true);
+});

@@ -1,0 +1,108 @@
+import type { KnownDifference } from './known-differences';
+
+/** Versions of what a run was on. */
+export interface Versions {
+  system: string;
+  containerd: string;
+  runc: string;
+  nats: string;
+  node: string;
+  kernel: string;
+}
+
+/** How the run of one name ended. */
+export interface MatrixResult {
+  name: string;
+  /** `YYYY-MM-DD` */
+  date: string;
+  /** Of the code that ran: its working tree is what this commit holds. */
+  commit: string;
+  versions: Versions;
+  passed: number;
+  /** Failures that no known difference explains. */
+  failed: number;
+  /** What failed for a known reason. */
+  known: { test: string; reason: string }[];
+  demo: 'passed' | 'failed';
+  critest: 'passed' | 'failed' | 'not installed';
+}
+
+/** Whether nothing failed without an explanation. */
+export const isPassed = ({ failed, demo, critest }: MatrixResult): boolean =>
+  failed === 0 && demo === 'passed' && critest !== 'failed';
+
+/** What `npm test` printed at its end. */
+export interface TestRun {
+  passed: number;
+  failed: number;
+  /** `FILE: TITLE` of each failure it lists. Fewer than `failed` where one has no title. */
+  failures: string[];
+}
+
+/** Reads the output of tools/test.mjs; undefined when it does not end with its totals, so was broken off. */
+export function readTestRun(output: string): TestRun | undefined {
+  const totals = /\n(\d+) passed, (\d+) failed\s*$/.exec(output);
+  if (totals == null) return undefined;
+  const failures = [...output.matchAll(/^ {2}failed: (.+)$/gm)].map(([, test = '']) => test);
+  return { passed: Number(totals[1]), failed: Number(totals[2]), failures };
+}
+
+/** Tells the failures that a known difference explains from those that none does. */
+export function explain(
+  name: string,
+  { failed, failures }: TestRun,
+  differences: readonly KnownDifference[],
+): { known: MatrixResult['known']; unexplained: string[]; failed: number } {
+  const known: MatrixResult['known'] = [];
+  const unexplained: string[] = [];
+  for (const test of failures) {
+    const difference = differences.find((one) => one.names.includes(name) && one.test.test(test));
+    if (difference === undefined) unexplained.push(test);
+    else known.push({ test, reason: difference.reason });
+  }
+  return { known, unexplained, failed: failed - known.length };
+}
+
+/** Prints what {@link readVersions} reads, a part to a line. */
+export const versionsScript = `
+. /etc/os-release; echo "system $PRETTY_NAME"
+echo "containerd $(containerd --version)"
+echo "runc $(runc --version | head -n 1)"
+echo "nats $(nats-server --version)"
+echo "node $(node --version)"
+echo "kernel $(uname -r)"
+`;
+
+/** @throws when a part has no version. */
+export function readVersions(output: string): Versions {
+  const line = (part: string): string =>
+    new RegExp(`^${part} (.*)$`, 'm').exec(output)?.[1]?.trim() ?? '';
+  const version = (part: string): string => {
+    const found = /\d+\.\d+(\.\d+)?/.exec(line(part))?.[0];
+    if (found === undefined) throw new Error(`no version of ${part}: ${line(part)}`);
+    return found;
+  };
+  return {
+    system: line('system'),
+    containerd: version('containerd'),
+    runc: version('runc'),
+    nats: version('nats'),
+    node: version('node'),
+    kernel: line('kernel'),
+  };
+}
+
+/** The former results with those of the same names replaced, in the order of `names`. A name that is no longer there goes. */
+export function mergeResults(
+  former: readonly MatrixResult[],
+  fresh: readonly MatrixResult[],
+  names: readonly string[],
+): MatrixResult[] {
+  const of = (results: readonly MatrixResult[], name: string) =>
+    results.find((result) => result.name === name);
+  return names.flatMap((name) => of(fresh, name) ?? of(former, name) ?? []);
+}
+
+/** Whether a name has nothing left to do: it has passed with this very code. */
+export const isDone = (name: string, commit: string, results: readonly MatrixResult[]): boolean =>
+  results.some((result) => result.name === name && result.commit === commit && isPassed(result));
