@@ -40,7 +40,7 @@ describe('a pull beside calls that are cancelled by the thousand', () => {
         (bytes: Buffer) => PullImageResponse.decode(bytes),
         PullImageRequest.fromPartial({ image: { image: image.reference } }),
         (error, reply) =>
-          error === null && reply !== undefined ? resolve(reply.imageRef) : reject(error as Error),
+          error == null && reply !== undefined ? resolve(reply.imageRef) : reject(error as Error),
       );
     });
     await eventually(() => registry.requests.some(({ kind }) => kind === 'blob'));
