@@ -52,8 +52,10 @@ export function endWithStatus(
     { ':status': 200, 'content-type': 'application/grpc', ...status },
     { endStream: true },
   );
-  // What is still to come of the request is not waited for, nor is what came kept.
-  if (!stream.readableEnded && !stream.closed) stream.close(http2.constants.NGHTTP2_NO_ERROR);
+  // What is still to come of the request is not waited for, nor is what came kept. Not in this turn: the reply goes first.
+  setImmediate(() => {
+    if (!stream.readableEnded && !stream.closed) stream.close(http2.constants.NGHTTP2_NO_ERROR);
+  });
 }
 
 /** Answers a unary call with its one message. Returns the DATA bytes sent. */

@@ -23,7 +23,7 @@ export interface Watched {
   probe(acknowledged: () => void): void;
   /** Length of that acknowledgement on the wire. */
   readonly acknowledgementBytes: number;
-  /** The session does not move any more. It has to be given up. */
+  /** The session does not move any more. It and its socket are destroyed right after this call. */
   onStandstill(reason: StandstillReason): void;
 }
 
@@ -50,7 +50,7 @@ export class SessionWatch {
   readonly #entries = new Set<Entry>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** Watches until the socket is closed. */
+  /** Watches until the socket is closed, with which the session ends too. */
   add(watched: Watched): void {
     const entry: Entry = {
       ...watched,
@@ -62,7 +62,11 @@ export class SessionWatch {
       destroyedLooks: 0,
     };
     this.#entries.add(entry);
-    watched.socket.once('close', () => this.#remove(entry));
+    watched.socket.once('close', () => {
+      this.#remove(entry);
+      // In some versions of Node.js (20.19, 22.14) it would wait for its calls, which have no end any more.
+      setImmediate(() => watched.session.destroy());
+    });
     if (watched.socket.destroyed) this.#remove(entry);
     else this.#timer ??= setInterval(() => this.#look(), lookMs).unref();
   }
@@ -80,6 +84,9 @@ export class SessionWatch {
       if (reason === undefined) continue;
       this.#remove(entry);
       entry.onStandstill(reason);
+      // Either alone can leave the other behind.
+      entry.session.destroy();
+      entry.socket.destroy();
     }
   }
 }

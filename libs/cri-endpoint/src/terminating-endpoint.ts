@@ -158,7 +158,6 @@ export async function createTerminatingEndpoint(
       onStandstill: (reason) => {
         if (reason === 'ended') letGo.protocol = (letGo.protocol ?? 0) + 1;
         if (reason === 'stalled') letGo.stalled = (letGo.stalled ?? 0) + 1;
-        socket.destroy();
       },
     });
   };

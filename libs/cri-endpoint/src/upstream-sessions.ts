@@ -207,11 +207,9 @@ export class UpstreamSessions {
       probe: (acknowledged) => session.settings({}, (error) => error ?? acknowledged()),
       acknowledgementBytes: frameHeaderBytes,
       onStandstill: (reason) => {
-        if (reason !== 'closed') {
-          connection.failure ??= standstillText[reason];
-          this.options.onGivenUp(address, standstillText[reason]);
-        }
-        socket.destroy();
+        if (reason === 'closed') return;
+        connection.failure ??= standstillText[reason];
+        this.options.onGivenUp(address, standstillText[reason]);
       },
     });
   }
