@@ -39,7 +39,7 @@ async function main(): Promise<void> {
               STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
               STOWAGE_NATS_SERVERS: stack.nats.url,
               STOWAGE_STATE_DIR: file('state'),
-              STOWAGE_LISTEN: file('sock'),
+              ...(app === 'gc-worker' ? {} : { STOWAGE_LISTEN: file('sock') }),
               STOWAGE_LISTEN_READONLY: file('ro.sock'),
               MALLOC_TRIM_THRESHOLD_: '131072',
               MALLOC_ARENA_MAX: '2',
