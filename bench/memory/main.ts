@@ -4,6 +4,7 @@
  *
  * usage: node tools/run-ts.mjs bench/memory/main.ts [VERSION ...]
  */
+import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { nodeProgram, spawnApp, startStack } from '@stowage/testing';
@@ -18,7 +19,11 @@ async function main(): Promise<void> {
   const nodes = [
     { version: process.versions.node, program: process.execPath },
     ...(await Promise.all(
-      versions.map(async (version) => ({ version, program: await nodeProgram(version) })),
+      versions.map(async (asked) => {
+        const program = await nodeProgram(asked);
+        const version = execFileSync(program, ['--version'], { encoding: 'utf8' }).trim().slice(1);
+        return { version, program };
+      }),
     )),
   ];
   const stack = await startStack({ registries: false });
