@@ -10,7 +10,6 @@ import {
   rmdirSync,
 } from 'node:fs';
 import path from 'node:path';
-import { constants } from 'node:os';
 
 /** A folder or file of the machine that is seen in the root too, read-only. */
 export interface Bind {
@@ -33,7 +32,7 @@ export interface EnterOptions {
 
 /** A command that runs in namespaces of its own. */
 export interface Entered {
-  /** How it ended: its exit code, 128 and the number for a signal. Does not reject but where it cannot be started. */
+  /** Its exit code; not 0 where a signal ended it. All that it started has ended by then. Rejects when it cannot be started. */
   readonly ended: Promise<number>;
   /** Asks it to end (SIGTERM), and ends it after `graceMs` with everything that it started. */
   stop(options?: { graceMs?: number }): Promise<void>;
@@ -135,9 +134,7 @@ function contain(
   if (typeof output === 'number') closeSync(output);
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code, signal) =>
-      resolve(code ?? 128 + (signal == null ? 0 : constants.signals[signal])),
-    );
+    child.once('exit', (code) => resolve(code ?? 1));
   });
   return { ended, stop: (options) => stop(child, ended, options) };
 }
@@ -150,7 +147,11 @@ async function stop(
   const { pid } = child;
   if (pid === undefined || child.exitCode != null || child.signalCode != null) return;
   process.kill(-pid, 'SIGTERM');
-  const kill = setTimeout(() => child.kill('SIGKILL'), graceMs);
+  const kill = setTimeout(() => {
+    // The first process of the namespace, for which unshare waits: it is gone when all others are.
+    const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+    process.kill(Number(first) || pid, 'SIGKILL');
+  }, graceMs);
   await ended;
   clearTimeout(kill);
 }
@@ -189,21 +190,26 @@ function removeControlGroups(state: string): void {
     .filter((line) => / - cgroup2? /.test(line))
     .map((line) => path.join(line.split(' ')[4] ?? '', 'k8s.io'));
   for (const hierarchy of new Set(hierarchies)) {
-    for (const id of ids) removeEmptyTree(path.join(hierarchy, id));
-    if (ids.length > 0) removeEmptyTree(hierarchy);
+    for (const id of ids) removeGroupTree(path.join(hierarchy, id));
+    if (ids.length > 0) removeGroup(hierarchy);
   }
 }
 
-/** Removes a folder with those below it, as far as they are empty for a control group: its files do not count. */
-function removeEmptyTree(folder: string): void {
-  if (!existsSync(folder)) return;
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeEmptyTree(path.join(folder, entry.name));
+/** Removes a control group with those below it. */
+function removeGroupTree(group: string): void {
+  if (!existsSync(group)) return;
+  for (const entry of readdirSync(group, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeGroupTree(path.join(group, entry.name));
   }
+  removeGroup(group);
+}
+
+/** As far as it holds neither processes nor other groups: then it is not of these containers alone. */
+function removeGroup(group: string): void {
   try {
-    rmdirSync(folder);
+    rmdirSync(group);
   } catch {
-    // In use: not of these containers alone.
+    // Not there, or in use.
   }
 }
 

@@ -32,10 +32,10 @@ export function environment(network: 'own' | 'machine'): Record<string, string> 
     TERM: 'dumb',
     CI: 'true',
     PATH: `${ownPrograms}:${machinePath}`,
-    // npm would otherwise not know what the machine's administrator trusts.
-    NODE_EXTRA_CA_CERTS: certificates,
   };
   if (network === 'own') return env;
+  // npm would otherwise not know what the machine's administrator trusts.
+  env.NODE_EXTRA_CA_CERTS = certificates;
   for (const [name, value] of Object.entries(process.env)) {
     if (/^(https?_proxy|no_proxy|npm_config_(registry|proxy|https_proxy|noproxy))$/i.test(name)) {
       env[name] = value ?? '';
