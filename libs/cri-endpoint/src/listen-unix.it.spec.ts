@@ -47,7 +47,7 @@ describe('listenUnix', () => {
     const other = lookForSockets(folder.path);
     const umask = process.umask(0);
     try {
-      await until('the other user looks', () => other.looks() > 0);
+      await until('the other user looks', () => other.looks() > 0, 30_000);
       for (let round = 0; round < 100; round++) {
         const listener = await listen({ socketPath, takeOver: true, mode: 0o660, group: 12345 });
         expect(lstatSync(socketPath).mode & 0o777).toBe(0o660);
@@ -56,7 +56,7 @@ describe('listenUnix', () => {
       // The other user does connect where it may.
       expect(other.connected()).toEqual([]);
       await listen({ socketPath, mode: 0o666 });
-      await until('the other user is in', () => other.connected().length > 0);
+      await until('the other user is in', () => other.connected().length > 0, 30_000);
       expect(other.connected()[0]).toBe(socketPath);
     } finally {
       process.umask(umask);
