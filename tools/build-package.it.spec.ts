@@ -60,7 +60,12 @@ beforeAll(() => {
   mkdirSync(project);
   writeFileSync(path.join(project, 'package.json'), '{ "name": "stranger", "private": true }');
   const dependencies = ['zod', 'nats', 'nkeys.js', 'tweetnacl'].map((name) => {
-    const source = path.join(root, 'node_modules', name);
+    const source = path.join(folder, 'sources', name);
+    cpSync(path.join(root, 'node_modules', name), source, { recursive: true });
+    // npm before 10 runs them all the same, and they build the package anew.
+    const file = path.join(source, 'package.json');
+    const manifest = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...manifest, scripts: {} }));
     const args = ['pack', '--silent', '--ignore-scripts', '--pack-destination', folder, source];
     return path.join(folder, run('npm', args, folder).trim());
   });

@@ -217,7 +217,11 @@ function lookForSockets(folder: string): {
     console.log('looking');
     (function again() { for (let i = 0; i < 20; i++) look(${JSON.stringify(folder)}); setImmediate(again); })();
   `;
-  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['-e', script], {
+    // Node.js changes no user where io_uring may be on.
+    env: { ...process.env, UV_USE_IO_URING: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let said = '';
   child.stdout.on('data', (chunk) => (said += String(chunk)));
   const lines = (): string[] => said.split('\n').filter((line) => line !== '');
