@@ -645,13 +645,15 @@ describe('runtime-gateway on containerd and NATS', () => {
     expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
     const [, , stopped] = about(ends.containerId);
     expect(told(ends.containerId)).toHaveLength(3);
-    expect(stopped?.data).toMatchObject({ exitCode: 0, observedBy: 'listing' });
+    // A runtime that keeps its events hands them on while the first listing runs.
+    const afterwards: unknown = expect.stringMatching(/^(listing|runtime-event)$/);
+    expect(stopped?.data).toMatchObject({ exitCode: 0, observedBy: afterwards });
     // It ended while nobody watched: whether somebody asked for it is not known.
     expect(stopped?.data).not.toHaveProperty('requested');
-    expect(told(meanwhile.podSandboxId, meanwhile.containerId)).toEqual([
-      `PodSandboxStarted ${short(meanwhile.podSandboxId)} listing`,
-      `ContainerCreated ${short(meanwhile.containerId)} listing`,
-      `ContainerStarted ${short(meanwhile.containerId)} listing`,
+    expect(about(meanwhile.podSandboxId, meanwhile.containerId)).toMatchObject([
+      { name: 'PodSandboxStarted', data: { observedBy: afterwards } },
+      { name: 'ContainerCreated', data: { observedBy: afterwards } },
+      { name: 'ContainerStarted', data: { observedBy: afterwards } },
     ]);
 
     await gateway.kill();
