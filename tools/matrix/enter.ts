@@ -59,7 +59,8 @@ exit "$code"
 
 /**
  * Arguments: root folder, network, folder inside, pairs of binds up to `--`, command. All mounts are made in the mount namespace,
- * and nothing of the machine's files stays visible but what is bound: below a chroot a container's exec would run in them.
+ * and nothing of the machine's files stays visible but what is bound: below a chroot a container's exec would run in them. Busybox has
+ * the program for it on every suite, util-linux only on some.
  */
 const enterScript = `
 set -eu
@@ -80,7 +81,7 @@ mount --rbind /dev dev
 mount -t tmpfs -o mode=755 tmpfs run
 mkdir run/lock
 [ "$network" = machine ] || ip link set lo up
-pivot_root . .machine
+busybox pivot_root . .machine
 cd /
 umount -l /.machine
 rmdir /.machine
