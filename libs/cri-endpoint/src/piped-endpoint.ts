@@ -76,6 +76,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
   let draining = false;
   let socketError = 'not connected';
   const drained = new IdleWait(() => connections.size === 0);
+  let lingering: IdleWait | undefined;
   let probeTimer: NodeJS.Timeout | undefined;
 
   const newReader = (): ConnectionReader =>
@@ -173,7 +174,6 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
   const listener = await listenUnix(options, onConnection, { allowHalfOpen: true });
 
   let closing: Promise<void> | undefined;
-  let lingering: IdleWait | undefined;
   const close = async (): Promise<void> => {
     await listener.close();
     draining = true;

@@ -1,3 +1,5 @@
+import net from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { createPipedEndpoint } from './piped-endpoint';
 import { createTerminatingEndpoint } from './terminating-endpoint';
 import {
@@ -28,6 +30,37 @@ const open = {
 };
 
 describe.each(['piped', 'terminating'] as const)('a %s endpoint that is replaced', (kind) => {
+  it('opens while clients come and go', async () => {
+    const folder = temporaryFolder();
+    const server = await startTestServer(folder.file('rt.sock'));
+    const socketPath = folder.file('gw.sock');
+    const endpoints = [await open[kind]({ socketPath }, server.socketPath)];
+    let over = false;
+    const visit = () =>
+      new Promise<void>((resolve) => {
+        const visitor = net.connect(socketPath, () => visitor.destroy());
+        visitor.on('error', () => undefined);
+        visitor.once('close', () => resolve());
+      });
+    const visitors = Array.from({ length: 2 }, async () => {
+      while (!over) {
+        await visit();
+        await setImmediate();
+      }
+    });
+    for (let round = 0; round < 20; round++) {
+      endpoints.push(await open[kind]({ socketPath, takeOver: true }, server.socketPath));
+    }
+    over = true;
+    await Promise.all(visitors);
+    const client = new TestClient(socketPath);
+    expect(await client.unary(methodPath('Echo'), 'x')).toMatchObject({ code: 0 });
+    client.close();
+    await Promise.all(endpoints.map((endpoint) => endpoint.close()));
+    server.kill();
+    folder.remove();
+  }, 20_000);
+
   it('loses no call of clients that call all the time, and none that takes long', async () => {
     const folder = temporaryFolder();
     const server = await startTestServer(folder.file('rt.sock'));
