@@ -205,7 +205,6 @@ function lookForSockets(folder: string): {
 } {
   const script = `
     const fs = require('node:fs'), net = require('node:net'), path = require('node:path');
-    process.setgroups([]); process.setgid(65534); process.setuid(65534);
     const list = (folder) => { try { return fs.readdirSync(folder, { withFileTypes: true }); } catch { return []; } };
     const look = (folder) => list(folder).forEach((found) => {
       const file = path.join(folder, found.name);
@@ -218,8 +217,9 @@ function lookForSockets(folder: string): {
     (function again() { for (let i = 0; i < 20; i++) look(${JSON.stringify(folder)}); setImmediate(again); })();
   `;
   const child = spawn(process.execPath, ['-e', script], {
-    // Node.js changes no user where io_uring may be on.
-    env: { ...process.env, UV_USE_IO_URING: '0' },
+    // Groups go too. The process itself may not change them where its Node.js was built with io_uring, as Debian 13's is.
+    uid: 65534,
+    gid: 65534,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let said = '';
