@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { KubernetesYamlError, parseKubernetesYaml } from '@stowage/kubernetes-yaml';
 import { quoteValue } from '@stowage/errors';
+import { isMapping, kindOf, type Mapping } from './mapping';
 import { nearest } from './nearest';
 
 /** What kubelet's own files say. */
@@ -17,8 +18,6 @@ export interface KubeletFiles {
   readonly readFile: (file: string) => string;
   readonly listFolder: (folder: string) => readonly { name: string; isFolder: boolean }[];
 }
-
-type Mapping = Readonly<Record<string, unknown>>;
 
 const kind = 'KubeletConfiguration';
 const apiVersion = 'kubelet.config.k8s.io/v1beta1';
@@ -73,8 +72,7 @@ function parseFile(file: string, text: string, warnings: string[]): Mapping {
   }
   const content = parsed.value ?? {};
   if (!isMapping(content)) {
-    const what = Array.isArray(content) ? 'a list' : `a ${typeof content}`;
-    throw new Error(`${file} is ${what}; allowed: a mapping of keys to values`);
+    throw new Error(`${file} is ${kindOf(content)}; allowed: a mapping of keys to values`);
   }
   for (const [key, allowed] of [
     ['kind', kind],
@@ -95,9 +93,6 @@ function parseFile(file: string, text: string, warnings: string[]): Mapping {
   }
   return content;
 }
-
-const isMapping = (value: unknown): value is Mapping =>
-  typeof value === 'object' && value != null && !Array.isArray(value);
 
 /** RFC 7386. */
 function mergePatch(target: unknown, patch: Mapping): Mapping {

@@ -7,6 +7,7 @@ import { appNames, defaultConfigFile, keyNames } from './define-config';
 import type { ConfigDefinition, ConfigKeys, ConfigOf, DescribedConfig } from './define-config';
 import { parseGoDuration } from '@stowage/go-duration';
 import type { KubeletConfiguration, KubeletFiles } from './kubelet-config';
+import { isMapping, kindOf, type Mapping } from './mapping';
 import { nearest } from './nearest';
 
 /** Exit code of a wrong configuration (EX_CONFIG). */
@@ -263,11 +264,6 @@ function misspelt(keys: ConfigKeys, env: LoadInput['env']): string[] {
     });
 }
 
-type Mapping = Readonly<Record<string, unknown>>;
-
-const isMapping = (value: unknown): value is Mapping =>
-  typeof value === 'object' && value != null && !Array.isArray(value);
-
 /** Bytes of one file: many times what a configuration needs, and read within a second or two whatever it holds. */
 const maxFileBytes = 256 * 1024;
 
@@ -360,8 +356,6 @@ async function readYaml(
   }
   return content;
 }
-
-const kindOf = (value: unknown): string => (Array.isArray(value) ? 'a list' : `a ${typeof value}`);
 
 async function fromFile(
   definition: DescribedConfig,
