@@ -33,10 +33,10 @@ const logged = (app: AppProcess, message: string) =>
 const isReady = (app: AppProcess) => logged(app, 'ready');
 const serves = (app: AppProcess) => logged(app, 'serving CRI');
 const handedOver = 'handed over: ends when the calls in flight have ended';
-/** Of the process that answers on the address of metrics. */
+/** Of the process that answers on the address of metrics, whole seconds. */
 const startTime = async (app: AppProcess) => {
   const { body } = await app.get('/metrics');
-  return /^process_start_time_seconds (\S+)$/m.exec(body)?.[1];
+  return Number(/^process_start_time_seconds (\S+)$/m.exec(body)?.[1]);
 };
 const endedWell = { code: 0, signal: null };
 
@@ -148,6 +148,9 @@ describe('a take-over of runtime-gateway', () => {
     const calls: { ended: Promise<unknown> }[] = [];
     for (const id of ids) {
       calls.push(await longCall(env.STOWAGE_LISTEN, id));
+      // So that the start time of the next one is another: it has whole seconds.
+      const youngest = Math.max(...startTimes);
+      await eventually(() => Date.now() / 1000 >= youngest + 1, { what: 'the next second' });
       const next = await takeOver(env);
       const before = newest;
       await eventually(() => logged(before, handedOver), { what: handedOver });
@@ -203,10 +206,11 @@ describe('a take-over of runtime-gateway', () => {
     const onSocket = { ...env, STOWAGE_HTTP_ADDR: `unix://${httpSocket}` };
     const old = await start(onSocket);
     const { ended } = await longCall(env.STOWAGE_LISTEN, 'beside-commands');
-    const inode = statSync(httpSocket).ino;
+    // The new file may get the inode of the old one, which is gone by then.
+    const madeAt = statSync(httpSocket).ctimeMs;
     const next = await takeOver(onSocket);
     await eventually(() => logged(next, 'serving metrics and health'), { what: 'its metrics' });
-    expect(statSync(httpSocket).ino).not.toBe(inode);
+    expect(statSync(httpSocket).ctimeMs).toBeGreaterThan(madeAt);
     const nats = await connect({ servers: stack.nats.url });
     const subject = commandSubject(env.STOWAGE_NODE_NAME, 'runtime-gateway', 'version');
     await eventually(async () => (await nats.request(subject, '{}')).json<{ ok: boolean }>().ok, {

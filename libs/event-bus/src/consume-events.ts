@@ -99,6 +99,8 @@ const defaultAckWaitMs = 30_000;
 const reopenMs = 1000;
 /** Pause before messages given back at the end are delivered to whoever comes next. */
 const giveBackMs = 100;
+/** At the end no message may have come for this long before the subscription is ended. */
+const quietMs = 50;
 /** For events that are in the stream more than once; deliveries of one message are known otherwise. */
 const rememberedIds = 10_000;
 
@@ -162,6 +164,7 @@ async function handleAll<N extends EventName>(
   const { signal } = options;
   // Everything fetched lies here rather than inside the client, which would forget it when it is closed.
   const queue: JsMsg[] = [];
+  let received = 0;
   let inHand: JsMsg | undefined;
   let hasEnded = false;
   let wake: () => void = () => undefined;
@@ -169,6 +172,7 @@ async function handleAll<N extends EventName>(
     try {
       for await (const message of messages) {
         queue.push(message);
+        received += 1;
         wake();
       }
     } finally {
@@ -181,7 +185,7 @@ async function handleAll<N extends EventName>(
   }, ackWaitMs / 3);
   const stop = () => {
     wake();
-    void drained(messages);
+    void quiet(options.connection, () => received).then(() => drained(messages));
   };
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
@@ -480,6 +484,21 @@ function checkOptions<N extends EventName>({
   // A wildcard, or a subject of the stream itself, which would bring the dead letter back here.
   const isSubject = subject === undefined || /^(?!stowage\.event(\.|$))[^\s*>]+$/.test(subject);
   check(isSubject, 'deadLetter.subject', subject, 'a subject without wildcards, not an event');
+}
+
+/**
+ * Waits until the server sends nothing more, at most a second. It hands deliveries to its own queue first and drops
+ * those whose subscription has ended by the time they leave it; they would wait out the acknowledgement time. Since
+ * nothing is acknowledged any more, it stops at the consumer's `max_ack_pending`.
+ */
+async function quiet(connection: NatsConnection, received: () => number): Promise<void> {
+  const end = performance.now() + reopenMs;
+  let before: number;
+  do {
+    before = received();
+    await flushed(connection);
+    await new Promise((resolve) => setTimeout(resolve, quietMs));
+  } while (received() !== before && performance.now() < end);
 }
 
 /**
