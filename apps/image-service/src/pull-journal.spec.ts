@@ -1,5 +1,13 @@
 import { eventually } from '@stowage/testing';
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openPullJournal } from './pull-journal';
@@ -52,6 +60,23 @@ describe('openPullJournal', () => {
   afterEach(() => {
     opened.splice(0).forEach((journal) => journal.close());
     rmSync(stateDir, { recursive: true });
+  });
+
+  it('gives back the pulls of a file of 26c2345', () => {
+    const data = path.join(__dirname, '../../../libs/sqlite/testdata/26c2345');
+    cpSync(data, stateDir, { recursive: true });
+    const startedAt = new Date('2026-11-20T12:00:00Z');
+    const held = { ...pull, pod: { namespace: 'shop', name: 'cart-0', uid: 'u1' } };
+    const holdUntil = new Date('2026-11-20T12:01:00Z');
+    expect(open().unfinished).toEqual([
+      { pull: { ...held, id: 'p1', holdUntil }, startedAt },
+      {
+        pull: { ...held, id: 'p2', holdUntil },
+        startedAt,
+        answer: { ...answer, endedAt: new Date('2026-11-20T12:00:00.500Z') },
+      },
+    ]);
+    expect(problems).toEqual([]);
   });
 
   it('gives back a pull that was begun', () => {

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { eventually } from '@stowage/testing';
@@ -69,6 +77,31 @@ test('what was written is remembered by the next one', () => {
   expect(second.moment('observing-since')).toBe(7);
   expect(second.moment('unavailable-since')).toBeUndefined();
   expect(problems).toEqual([undefined, undefined]);
+});
+
+test('a file of 26c2345 is opened with everything in it', () => {
+  const data = path.join(__dirname, '../../../../libs/sqlite/testdata/26c2345');
+  cpSync(data, folder, { recursive: true });
+  const file = openFile();
+  expect(file.remembered).toEqual({
+    sandboxes: [sandbox],
+    containers: [
+      { ...container, name: 'main' },
+      {
+        id: 'c2',
+        phase: 'exited',
+        podSandboxId: 's1',
+        exit: {
+          exitCode: 137,
+          reason: 'OOMKilled',
+          finishedAtMs: Date.parse('2026-11-20T12:00:00Z'),
+        },
+      },
+    ],
+  });
+  expect(file.moment('observing-since')).toBe(Date.parse('2026-11-20T11:59:59Z'));
+  expect(file.moment('unavailable-since')).toBe(Date.parse('2026-11-20T12:00:00Z'));
+  expect(lines).toEqual([]);
 });
 
 test('a new folder is made', () => {
