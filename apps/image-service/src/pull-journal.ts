@@ -1,12 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { errorMessage } from '@stowage/errors';
-import {
-  isStateFileHeld,
-  isUnusable,
-  openStateFile,
-  setAside,
-  StateFileKindError,
-} from '@stowage/sqlite';
+import { isLocked, isUnusable, openStateFile, setAside, StateFileKindError } from '@stowage/sqlite';
 import type { Database, StateFileContent } from '@stowage/sqlite';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -75,8 +69,9 @@ interface Row {
 }
 
 const content: StateFileContent = {
-  version: 1,
-  schema: `
+  lost: 'the ends of pulls that a kill cut short',
+  steps: [
+    `
     CREATE TABLE pull (
       id TEXT PRIMARY KEY,
       started_ms INTEGER NOT NULL,
@@ -86,6 +81,7 @@ const content: StateFileContent = {
       sequence INTEGER
     ) WITHOUT ROWID;
   `,
+  ],
 };
 
 /**
@@ -192,7 +188,7 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
     },
     adopt: () =>
       filesOfOthers(stateDir, own).flatMap((file) => {
-        if (isStateFileHeld(file)) return [];
+        if (isLocked(file)) return [];
         try {
           return takeIn(file);
         } catch (error) {
@@ -200,7 +196,7 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
           return [];
         }
       }),
-    hasPredecessors: () => filesOfOthers(stateDir, own).some(isStateFileHeld),
+    hasPredecessors: () => filesOfOthers(stateDir, own).some(isLocked),
     close: () => {
       const isEmpty = own !== undefined && quietly(() => statements?.count.get()?.pulls) === 0;
       quietly((opened) => opened.close());

@@ -350,14 +350,6 @@ describe('the file', () => {
         writeFileSync(file(), bytes);
       },
     ],
-    [
-      'of a later version',
-      () => {
-        const bytes = readFileSync(file());
-        bytes.writeUInt32BE(9, 60);
-        writeFileSync(file(), bytes);
-      },
-    ],
   ])('%s is set aside, with a warning, and begun anew with a higher sequence', (_case, damage) => {
     append(100);
     outbox.close();
@@ -390,6 +382,23 @@ describe('the file', () => {
     outbox.close();
     outbox = open();
     expect(sequences(append(1))).toEqual([at + 2]);
+  });
+
+  it('of a newer release is refused and left as it is', () => {
+    append(3);
+    outbox.close();
+    const bytes = readFileSync(file());
+    bytes.writeUInt32BE(9, 60);
+    writeFileSync(file(), bytes);
+    expect(() => open()).toThrow(
+      `${file()} was written by a newer release: it has schema version 9, this release knows 1; start the newer release again, or move ${file()} and ${file()}-wal away, which loses the events in it and the sequence, which starts anew`,
+    );
+    expect(readFileSync(file())).toEqual(bytes);
+    expect(readdirSync(folder)).toEqual(['outbox.db']);
+    bytes.writeUInt32BE(1, 60);
+    writeFileSync(file(), bytes);
+    outbox = open();
+    expect(outbox.pending).toBe(3);
   });
 
   it('keeps only the newest file that was set aside', () => {

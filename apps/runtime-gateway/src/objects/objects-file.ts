@@ -13,8 +13,9 @@ import type { ObjectKind, ObjectStore } from './known-objects';
 import type { KnownContainer, KnownSandbox } from './types';
 
 const content: StateFileContent = {
-  version: 1,
-  schema: `
+  lost: 'what changed while the gateway was not running',
+  steps: [
+    `
   CREATE TABLE object (
     kind TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -23,6 +24,7 @@ const content: StateFileContent = {
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE moment (name TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
 `,
+  ],
 };
 
 /** While writing fails it is tried again this often, milliseconds. */
