@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { openPullJournal } from './pull-journal';
+import { checkPullJournal, openPullJournal } from './pull-journal';
 import type { OpenPullJournal } from './pull-journal';
 
 const pull = {
@@ -143,6 +143,19 @@ describe('openPullJournal', () => {
       said.map((text): unknown => expect.stringMatching(text)),
     );
     expect(readFileSync(file, 'latin1').startsWith('SQLite format 3')).toBe(true);
+  });
+
+  it('refuses a file of a newer release and leaves it as it is', () => {
+    open().close();
+    const file = path.join(stateDir, 'pulls.db');
+    const bytes = readFileSync(file);
+    bytes.writeUInt32BE(2, 60);
+    writeFileSync(file, bytes);
+    const refusal = `${file} was written by a newer release: it has schema version 2, this release knows 1; start the newer release again, or move ${file} and ${file}-wal away, which loses the ends of pulls that a kill cut short`;
+    expect(() => open()).toThrow(refusal);
+    expect(() => checkPullJournal(stateDir)).toThrow(refusal);
+    expect(readdirSync(stateDir)).toEqual(['pulls.db']);
+    expect(readFileSync(file)).toEqual(bytes);
   });
 
   describe('of an instance that hands over', () => {

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { errorMessage } from '@stowage/errors';
+import { errorMessage, StowageError } from '@stowage/errors';
 import type { Database } from 'better-sqlite3';
 import { StateFileUnusableError } from './errors';
 import {
@@ -9,7 +9,7 @@ import {
   setAside,
   type StateFileContent,
 } from './open-state-file';
-import { isBusy, isOfTheSystem, isUnusable, sqliteCode } from './sqlite-error';
+import { isBusy, isUnusable, sqliteCode } from './sqlite-error';
 import { useStateFolder } from './state-folder';
 
 /** After a refusal the file is tried again this often and no more, milliseconds. */
@@ -84,7 +84,7 @@ export class StateFile<T> {
       return true;
     } catch (error) {
       if (heldError !== undefined && isBusy(error)) throw heldError(error);
-      if (sqliteCode(error) === undefined && !isOfTheSystem(error)) throw error;
+      if (error instanceof StowageError) throw error;
       checkSchema(file, content);
       this.#refused(error);
       return false;

@@ -5,13 +5,14 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { eventually } from '@stowage/testing';
-import { ObjectsFile } from './objects-file';
+import { checkObjectsFile, ObjectsFile } from './objects-file';
 import type { KnownContainer, KnownSandbox } from './types';
 
 const sandbox: KnownSandbox = {
@@ -157,6 +158,19 @@ test('a named pipe in its place is refused at once', () => {
   const pipe = path.join(folder, 'objects.db');
   execFileSync('mkfifo', [pipe]);
   expect(() => openFile()).toThrow(`${pipe} is a named pipe`);
+});
+
+test('a file of a newer release is refused and left as it is', () => {
+  openFile().close();
+  const at = path.join(folder, 'objects.db');
+  const bytes = readFileSync(at);
+  bytes.writeUInt32BE(2, 60);
+  writeFileSync(at, bytes);
+  const refusal = `${at} was written by a newer release: it has schema version 2, this release knows 1; start the newer release again, or move ${at} and ${at}-wal away, which loses what changed while the gateway was not running`;
+  expect(() => openFile()).toThrow(refusal);
+  expect(() => checkObjectsFile(folder)).toThrow(refusal);
+  expect(readdirSync(folder)).toEqual(['objects.db']);
+  expect(readFileSync(at)).toEqual(bytes);
 });
 
 test('a file that another process holds is left to it', () => {
