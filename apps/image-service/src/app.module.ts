@@ -40,7 +40,7 @@ import type { PullProgress } from './progress/pull-progress';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
 import type { FinishedPull, Pull } from './pull-image';
-import { openPullJournal } from './pull-journal';
+import { checkPullJournal, openPullJournal } from './pull-journal';
 import type { OpenPullJournal, UnfinishedPull } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { keepPullRecords, openPullRecords } from './records/keep-pull-records';
@@ -91,6 +91,7 @@ async function openSocket(
   const socket = new ImageSocket(context, runtime, metrics.calls);
   if (config.takeOver) {
     checkEventBus({ ...busSettings(app, config), log });
+    checkPullJournal(config.stateDir);
     if (await isSocketServed(config.listen)) checkStateDir(config.stateDir);
     await socket.open();
   }

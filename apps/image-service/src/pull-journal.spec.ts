@@ -1,8 +1,16 @@
 import { eventually } from '@stowage/testing';
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { openPullJournal } from './pull-journal';
+import { checkPullJournal, openPullJournal } from './pull-journal';
 import type { OpenPullJournal } from './pull-journal';
 
 const pull = {
@@ -52,6 +60,23 @@ describe('openPullJournal', () => {
   afterEach(() => {
     opened.splice(0).forEach((journal) => journal.close());
     rmSync(stateDir, { recursive: true });
+  });
+
+  it('gives back the pulls of a file of 26c2345', () => {
+    const data = path.join(__dirname, '../../../libs/sqlite/testdata/26c2345');
+    cpSync(data, stateDir, { recursive: true });
+    const startedAt = new Date('2026-11-20T12:00:00Z');
+    const held = { ...pull, pod: { namespace: 'shop', name: 'cart-0', uid: 'u1' } };
+    const holdUntil = new Date('2026-11-20T12:01:00Z');
+    expect(open().unfinished).toEqual([
+      { pull: { ...held, id: 'p1', holdUntil }, startedAt },
+      {
+        pull: { ...held, id: 'p2', holdUntil },
+        startedAt,
+        answer: { ...answer, endedAt: new Date('2026-11-20T12:00:00.500Z') },
+      },
+    ]);
+    expect(problems).toEqual([]);
   });
 
   it('gives back a pull that was begun', () => {
@@ -118,6 +143,19 @@ describe('openPullJournal', () => {
       said.map((text): unknown => expect.stringMatching(text)),
     );
     expect(readFileSync(file, 'latin1').startsWith('SQLite format 3')).toBe(true);
+  });
+
+  it('refuses a file of a newer release and leaves it as it is', () => {
+    open().close();
+    const file = path.join(stateDir, 'pulls.db');
+    const bytes = readFileSync(file);
+    bytes.writeUInt32BE(2, 60);
+    writeFileSync(file, bytes);
+    const refusal = `${file} was written by a newer release: it has schema version 2, this release knows 1; start the newer release again, or move ${file} and ${file}-wal away, which loses the ends of pulls that a kill cut short`;
+    expect(() => open()).toThrow(refusal);
+    expect(() => checkPullJournal(stateDir)).toThrow(refusal);
+    expect(readdirSync(stateDir)).toEqual(['pulls.db']);
+    expect(readFileSync(file)).toEqual(bytes);
   });
 
   describe('of an instance that hands over', () => {

@@ -1,12 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { errorMessage } from '@stowage/errors';
-import {
-  isStateFileHeld,
-  isUnusable,
-  openStateFile,
-  setAside,
-  StateFileKindError,
-} from '@stowage/sqlite';
+import { checkSchema, isLocked, openStateFileCopy, StateFile } from '@stowage/sqlite';
 import type { Database, StateFileContent } from '@stowage/sqlite';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -63,9 +57,6 @@ export interface OpenPullJournal extends PullJournal {
   close(): void;
 }
 
-/** While the file cannot be opened it is tried again at most this often, milliseconds. */
-const retryAfterMs = 1000;
-
 interface Row {
   readonly id: string;
   readonly started_ms: number;
@@ -75,8 +66,9 @@ interface Row {
 }
 
 const content: StateFileContent = {
-  version: 1,
-  schema: `
+  lost: 'the ends of pulls that a kill cut short',
+  steps: [
+    `
     CREATE TABLE pull (
       id TEXT PRIMARY KEY,
       started_ms INTEGER NOT NULL,
@@ -86,82 +78,83 @@ const content: StateFileContent = {
       sequence INTEGER
     ) WITHOUT ROWID;
   `,
+  ],
 };
 
+const sharedFile = (stateDir: string): string => path.join(stateDir, 'pulls.db');
+
+/** Throws StateFileNewerError for a file that {@link openPullJournal} would refuse, also while another process has it. */
+export function checkPullJournal(stateDir: string): void {
+  checkSchema(sharedFile(stateDir), content);
+}
+
 /**
- * Opens the journal in `stateDir`; call it before anything is published. Throws StateFileKindError for what is no regular file, and
- * nothing else: with a disk that takes no writes pulls go on, and only those that a kill cuts short have no end.
+ * Opens the journal in `stateDir`; call it before anything is published. Throws StateFileKindError for what is no regular file,
+ * StateFileNewerError for a file of a newer release, and nothing else: with a disk that takes no writes pulls go on, and only those that
+ * a kill cuts short have no end.
  */
 export function openPullJournal(settings: PullJournalSettings): OpenPullJournal {
-  const { nextSequence, problem, now = () => new Date() } = settings;
-  const { stateDir } = settings;
-  const sharedFile = path.join(stateDir, 'pulls.db');
+  const { stateDir, nextSequence, problem, now = () => new Date() } = settings;
   const firstSequence = nextSequence();
+  let unfinished: readonly UnfinishedPull[] = [];
+  const fileAt = (file: string, read: (database: Database, isLate: boolean) => void) => {
+    const about = (what: string, reason: string, cause?: unknown) => {
+      problem(new Error(`${file} ${what}: ${reason}`, { cause }));
+    };
+    const state: StateFile<Statements> = new StateFile({
+      file,
+      content,
+      makesFolder: false,
+      now,
+      prepare: (database, isLate) => {
+        read(database, isLate);
+        return prepare(database);
+      },
+      onSetAside: (aside, reason) => {
+        about(`is begun anew, the old one is ${aside}`, reason);
+      },
+      onRefused: (error, before) => {
+        if (before !== undefined) return;
+        if (state.isOpen) problem(error);
+        else about('is not kept', errorMessage(error), error);
+      },
+      retry: () => state.isDue(true),
+    });
+    state.open();
+    return state;
+  };
+  let file = fileAt(sharedFile(stateDir), (database, isLate) => {
+    const found = readUnfinished(database, firstSequence);
+    // What an earlier run left in a file that is opened late is told by the next start.
+    if (!isLate) unfinished = found;
+  });
   let own: string | undefined;
-  let db: Database | undefined;
-  let statements: Statements | undefined;
-  let hasTold = false;
-  let isClosed = false;
-  let lookedAt = performance.now();
-  const quietly = <T>(work: (db: Database) => T): T | undefined => {
-    try {
-      if (db === undefined) return undefined;
-      const result = work(db);
-      hasTold = false;
-      return result;
-    } catch (error) {
-      if (!hasTold) problem(error);
-      hasTold = true;
-      return undefined;
-    }
-  };
-  /** Opens the file that is this instance's now; the pulls that an earlier run left in the shared one. Throws. */
-  const open = (): UnfinishedPull[] => {
-    db = undefined;
-    statements = undefined;
-    db = openFile(own ?? sharedFile, settings);
-    const found =
-      own === undefined ? quietly((opened) => readUnfinished(opened, firstSequence)) : undefined;
-    statements = quietly(prepare);
-    return found ?? [];
-  };
-  const openOrReport = (): UnfinishedPull[] => {
-    try {
-      return open();
-    } catch (error) {
-      if (error instanceof StateFileKindError) throw error;
-      const file = own ?? sharedFile;
-      problem(new Error(`${file} is not kept: ${errorMessage(error)}`, { cause: error }));
-      return [];
-    }
-  };
-  /** A disk that took no writes at the start may take them now. What an earlier run left is told by the next start then. */
-  const openLate = (): void => {
-    if (db !== undefined || isClosed || performance.now() - lookedAt < retryAfterMs) return;
-    lookedAt = performance.now();
-    try {
-      open();
-    } catch {
-      // Said at the start.
-    }
-  };
-  const unfinished = openOrReport();
   /** Those that are noted in the file, and of these the ones that this process runs. */
   const kept = new Set(unfinished.map(({ pull }) => pull.id));
   const running = new Set<string>();
+
+  function takeIn(other: string): UnfinishedPull[] {
+    const database = openStateFileCopy(other, content);
+    const rows = database === undefined ? [] : prepare(database).all.all();
+    database?.close();
+    file.write(({ insert }) => rows.forEach((row) => insert.run(row)));
+    for (const { id } of rows) kept.add(id);
+    removeFile(other);
+    return rows.map(unfinishedOf);
+  }
+
   return {
     unfinished,
     began: (pull) => {
-      openLate();
-      quietly(() => {
-        statements?.begin.run(pull.id, now().getTime(), JSON.stringify(pull));
-        kept.add(pull.id);
-        running.add(pull.id);
-      });
+      file.isDue(); // Opens it where that was not possible before.
+      const row = [pull.id, now().getTime(), JSON.stringify(pull)];
+      if (!file.write(({ begin }) => begin.run(row))) return;
+      kept.add(pull.id);
+      running.add(pull.id);
     },
     answered: ({ id }, answer) => {
       if (!kept.has(id)) return;
-      quietly(() => statements?.answer.run(JSON.stringify(answer, withoutOwner), id));
+      file.write((statements) => statements.answer.run(JSON.stringify(answer, withoutOwner), id));
     },
     end: ({ id }, tell) => {
       running.delete(id);
@@ -170,55 +163,39 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
         return;
       }
       // Without the outbox there is no sequence to note.
-      if (own === undefined) quietly(() => statements?.tell.run(nextSequence(), id));
+      if (own === undefined) file.write((statements) => statements.tell.run(nextSequence(), id));
       tell();
-      quietly(() => statements?.forget.run(id));
+      file.write(({ forget }) => forget.run(id));
     },
     handOver: () => {
       if (own !== undefined) return;
       own = path.join(stateDir, `${ownPrefix}${randomUUID()}.db`);
+      const shared = file;
       const rows =
-        quietly(() => [...running].flatMap((id) => statements?.read.get(id) ?? [])) ?? [];
-      const shared = db;
-      openOrReport();
+        shared.read(({ read }) => [...running].flatMap((id) => read.get(id) ?? [])) ?? [];
+      file = fileAt(own, () => undefined);
       // First there, then gone here: a kill in between tells an end twice rather than never.
-      quietly(() => rows.forEach((row) => statements?.insert.run(row)));
-      try {
-        for (const { id } of rows) shared?.prepare('DELETE FROM pull WHERE id = ?').run(id);
-        shared?.close();
-      } catch (error) {
-        problem(error);
-      }
+      file.write(({ insert }) => rows.forEach((row) => insert.run(row)));
+      shared.write(({ forget }) => rows.forEach(({ id }) => forget.run(id)));
+      shared.close();
     },
     adopt: () =>
-      filesOfOthers(stateDir, own).flatMap((file) => {
-        if (isStateFileHeld(file)) return [];
+      filesOfOthers(stateDir, own).flatMap((other) => {
+        if (isLocked(other)) return [];
         try {
-          return takeIn(file);
+          return takeIn(other);
         } catch (error) {
-          problem(new Error(`${file} is not taken in: ${errorMessage(error)}`, { cause: error }));
+          problem(new Error(`${other} is not taken in: ${errorMessage(error)}`, { cause: error }));
           return [];
         }
       }),
-    hasPredecessors: () => filesOfOthers(stateDir, own).some(isStateFileHeld),
+    hasPredecessors: () => filesOfOthers(stateDir, own).some(isLocked),
     close: () => {
-      const isEmpty = own !== undefined && quietly(() => statements?.count.get()?.pulls) === 0;
-      quietly((opened) => opened.close());
-      db = undefined;
-      isClosed = true;
+      const isEmpty = file.read(({ all }) => all.get() === undefined) === true;
+      file.close();
       if (isEmpty && own !== undefined) removeFile(own);
     },
   };
-
-  function takeIn(file: string): UnfinishedPull[] {
-    const other = openStateFile(file, content);
-    const rows = other.prepare<[], Row>('SELECT * FROM pull ORDER BY started_ms, id').all();
-    quietly(() => rows.forEach((row) => statements?.insert.run(row)));
-    for (const { id } of rows) kept.add(id);
-    other.close();
-    removeFile(file);
-    return rows.map(unfinishedOf);
-  }
 }
 
 /** Before the random part of the name of an instance's own file. */
@@ -249,37 +226,18 @@ const prepare = (db: Database) => ({
     'INSERT OR IGNORE INTO pull VALUES (@id, @started_ms, @pull, @answer, NULL)',
   ),
   read: db.prepare<[string], Row>('SELECT * FROM pull WHERE id = ?'),
-  count: db.prepare<[], { pulls: number }>('SELECT count(*) AS pulls FROM pull'),
+  all: db.prepare<[], Row>('SELECT * FROM pull ORDER BY started_ms, id'),
   answer: db.prepare('UPDATE pull SET answer = ? WHERE id = ?'),
   tell: db.prepare('UPDATE pull SET sequence = ? WHERE id = ?'),
   forget: db.prepare('DELETE FROM pull WHERE id = ?'),
 });
-
-/** Opens the file; one that cannot be used is set aside and begun anew. */
-function openFile(
-  file: string,
-  { problem, now = () => new Date() }: PullJournalSettings,
-): Database {
-  try {
-    return openStateFile(file, content);
-  } catch (error) {
-    if (!isUnusable(error)) throw error;
-    const aside = setAside(file, now());
-    problem(
-      new Error(`${file} is begun anew, the old one is ${aside}: ${errorMessage(error)}`, {
-        cause: error,
-      }),
-    );
-    return openStateFile(file, content);
-  }
-}
 
 /** The pulls whose end was not told; the others, of which only the forgetting was missing, are forgotten. */
 function readUnfinished(db: Database, nextSequence: number): UnfinishedPull[] {
   db.prepare('DELETE FROM pull WHERE sequence < ?').run(nextSequence);
   // Other events of this run use that sequence up before these pulls have been told.
   db.exec('UPDATE pull SET sequence = NULL');
-  return db.prepare<[], Row>('SELECT * FROM pull ORDER BY started_ms, id').all().map(unfinishedOf);
+  return prepare(db).all.all().map(unfinishedOf);
 }
 
 const unfinishedOf = ({ pull, answer, started_ms }: Row): UnfinishedPull => ({

@@ -25,7 +25,7 @@ import { GatewaySockets } from './gateway-sockets';
 import type { Publish } from './lifecycle';
 import { gatewayMetrics } from './metrics';
 import type { GatewayMetrics } from './metrics';
-import { ObjectsFile } from './objects/objects-file';
+import { checkObjectsFile, ObjectsFile } from './objects/objects-file';
 import { RuntimeObserver } from './runtime-observer';
 import { probeByVersion, RuntimePackages } from './runtime-packages';
 import {
@@ -78,6 +78,7 @@ async function openSockets(
   running.sockets = sockets;
   if (config.takeOver) {
     checkEventBus({ ...busSettings(app, config), log });
+    checkObjectsFile(config.stateDir);
     if (await isSocketServed(config.listen)) checkStateDir(config.stateDir);
     await sockets.open();
   }

@@ -4,7 +4,6 @@ export {
   type EventDelivery,
   type EventGap,
 } from './consume-events';
-export { databaseCopy } from './database-copy';
 export { deadLetterHeaders, type DeadLetterOptions } from './dead-letter';
 export { EventTooLargeError, StateDirInUseError, StateDirUnusableError } from './errors';
 export { instrumentEventBus } from './event-bus-metrics';

@@ -9,14 +9,14 @@ import {
   eventSubject,
   type EventName,
 } from '@stowage/events';
-import { makeStateFolder } from '@stowage/sqlite';
+import { checkSchema, useStateFolder } from '@stowage/sqlite';
 import type { NatsConnection } from 'nats';
-import { accessSync, constants } from 'node:fs';
 import { Drain } from './drain';
 import { EventTooLargeError, StateDirUnusableError } from './errors';
 import { HandOverFolder } from './hand-over-folder';
 import { natsConnectSettings, NatsLink } from './nats-link';
 import { Outbox, type OutboxEvent } from './outbox';
+import { outboxContent, outboxFile } from './outbox-file';
 import { checkStream } from './stream';
 import type { BusLog, EventBus, EventBusOptions, EventBusStatus, PublishedEvent } from './types';
 import { ulidGenerator } from './ulid';
@@ -26,7 +26,6 @@ export const maxEventBytes = 1024 * 1024 - 1024;
 
 const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const defaultDrainMs = 2000;
-const diskRetryMs = 5000;
 /** How often what replaced processes have left is looked for. */
 const takeInMs = 1000;
 /** Longest wait for NATS when the outbox is handed over: the other process waits, and delivers the rest. */
@@ -76,12 +75,12 @@ function warningOnce(log: BusLog): BusLog {
 }
 
 /**
-/**
  * Throws what {@link openEventBus} throws for these options, without opening anything: for a process that is to take the outbox over
  * from another one, before that one is asked to give it up.
  */
 export function checkEventBus(options: EventBusOptions): void {
   settingsOf(options);
+  checkSchema(outboxFile(options.stateDir), outboxContent);
 }
 
 /**
@@ -90,8 +89,7 @@ export function checkEventBus(options: EventBusOptions): void {
  */
 export function checkStateDir(stateDir: string): void {
   try {
-    makeStateFolder(stateDir);
-    accessSync(stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
+    useStateFolder(stateDir);
   } catch (error) {
     if (/^(ENOSPC|EDQUOT|EROFS|EIO)$/.test((error as NodeJS.ErrnoException).code ?? '')) return;
     throw new StateDirUnusableError(stateDir, errorMessage(error), { cause: error });
@@ -99,8 +97,8 @@ export function checkStateDir(stateDir: string): void {
 }
 
 /**
- * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateFileKindError of
- * `@stowage/sqlite`, InvalidArgumentError and SubjectError for settings that cannot work.
+ * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateFileKindError and StateFileNewerError
+ * of `@stowage/sqlite`, InvalidArgumentError and SubjectError for settings that cannot work.
  */
 export function openEventBus(options: EventBusOptions): EventBus {
   return new OutboxEventBus(options, settingsOf(options));
@@ -122,7 +120,6 @@ class OutboxEventBus implements EventBus {
   readonly #statusListeners = new Set<(status: EventBusStatus) => void>();
   readonly #connectionListeners = new Set<(connection: NatsConnection) => void>();
   readonly #changeListeners = new Set<() => void>();
-  readonly #diskTimer: NodeJS.Timeout;
   readonly #handOver: HandOverFolder;
   #handOverTimer: NodeJS.Timeout;
   #releasing: Promise<void> | undefined;
@@ -146,6 +143,7 @@ class OutboxEventBus implements EventBus {
       ...options.outbox,
       log,
       now: this.#now,
+      onRetried: () => this.#changed(),
     });
     if (this.#outbox.pending > 0) {
       log.info({ pending: this.#outbox.pending }, 'outbox holds events of an earlier run');
@@ -174,10 +172,6 @@ class OutboxEventBus implements EventBus {
       onChange: () => this.#changed(),
     });
     this.#told = { connected: false, reason: this.#reason() };
-    this.#diskTimer = setInterval(() => {
-      this.#outbox.retryDisk();
-      this.#changed();
-    }, diskRetryMs).unref();
     this.#handOver = new HandOverFolder(stateDir, log);
     this.#takeIn();
     this.#handOverTimer = setInterval(() => this.#takeIn(), takeInMs).unref();
@@ -309,7 +303,6 @@ class OutboxEventBus implements EventBus {
 
   /** Ends the delivery and closes the outbox. */
   async #release(drainMs: number): Promise<void> {
-    clearInterval(this.#diskTimer);
     if (this.#link.state.connected) await this.flush({ signal: AbortSignal.timeout(drainMs) });
     await this.#drain.stop();
     this.#isReleased = true;

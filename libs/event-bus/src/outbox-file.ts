@@ -1,9 +1,14 @@
 import type { StateFileContent } from '@stowage/sqlite';
+import path from 'node:path';
+
+/** The outbox of a state directory. */
+export const outboxFile = (stateDir: string): string => path.join(stateDir, 'outbox.db');
 
 /** What the outbox file holds. */
 export const outboxContent: StateFileContent = {
-  version: 1,
-  schema: `
+  lost: 'the events in it and the sequence, which starts anew',
+  steps: [
+    `
     CREATE TABLE event (
       sequence INTEGER PRIMARY KEY AUTOINCREMENT,
       id TEXT NOT NULL,
@@ -14,5 +19,6 @@ export const outboxContent: StateFileContent = {
       message TEXT NOT NULL
     );
     CREATE TABLE dropped (reason TEXT PRIMARY KEY, record TEXT NOT NULL);
-  `,
+    `,
+  ],
 };

@@ -1,6 +1,6 @@
-import { isStateFileHeld } from '@stowage/sqlite';
-import path from 'node:path';
+import { isLocked } from '@stowage/sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
+import { outboxFile } from './outbox-file';
 import type { BusLog } from './types';
 
 const pollMs = 20;
@@ -16,10 +16,10 @@ export async function outboxFree(
   stateDir: string,
   { signal, log }: { signal: AbortSignal; log: BusLog },
 ): Promise<void> {
-  const file = path.join(stateDir, 'outbox.db');
+  const file = outboxFile(stateDir);
   const since = performance.now();
   let isLogged = false;
-  while (isStateFileHeld(file)) {
+  while (isLocked(file)) {
     if (!isLogged && performance.now() - since > longMs) {
       isLogged = true;
       log.warn({ stateDir }, 'another process still has the state directory: waiting for it');

@@ -1,6 +1,7 @@
 import { eventNames, type EventName } from '@stowage/events';
 import { execFileSync } from 'node:child_process';
 import {
+  cpSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -257,6 +258,40 @@ describe('bounds', () => {
 describe('the file', () => {
   const file = () => path.join(folder, 'outbox.db');
 
+  it('of 26c2345 is opened with its events, what was dropped and the sequence', () => {
+    outbox.close();
+    cpSync(path.join(__dirname, '../../sqlite/testdata/26c2345'), folder, { recursive: true });
+    outbox = open();
+    expect(lines).toEqual([]);
+    expect(outbox).toMatchObject({ trouble: undefined, pending: 5, pendingBytes: 1644 });
+    const events = outbox.nextBatch(10, 1e6);
+    expect(events.map(({ sequence, id, name }) => [sequence, id, name])).toEqual([
+      [3, '01M7WD7TG02Q5FR2HGVZQCK9AP', 'ImageDetected'],
+      [4, '01M7WD7TG01MSP245J2VZKDCMX', 'ImageDetected'],
+      [5, '01M7WD7TG01MSP245J2VZKDCMY', 'ImageDetected'],
+      [6, '01M7WD7TG01MSP245J2VZKDCMZ', 'ImageDetected'],
+    ]);
+    for (const { id, sequence, subject, timeMs, message } of events) {
+      expect([subject, timeMs]).toEqual([
+        'stowage.event.node-1_example.image.detected',
+        Date.parse('2026-11-20T12:00:00.000Z'),
+      ]);
+      expect(JSON.parse(message)).toMatchObject({
+        id,
+        sequence: String(sequence).padStart(16, '0'),
+        data: { imageId: `sha256:${'_abcdef'[sequence]!}` },
+      });
+    }
+    outbox.settle(events, []);
+    const records: DropRecord[] = [];
+    outbox.tellDropped((record) => {
+      records.push(record);
+      return told(record);
+    });
+    expect(records).toMatchObject([{ reason: 'outbox-full', count: 2, lastSequence: 2 }]);
+    expect(sequences(append(1))).toEqual([7]);
+  });
+
   it('is refused to a second opener', () => {
     append(1);
     expect(() => open()).toThrow(StateDirInUseError);
@@ -315,14 +350,6 @@ describe('the file', () => {
         writeFileSync(file(), bytes);
       },
     ],
-    [
-      'of a later version',
-      () => {
-        const bytes = readFileSync(file());
-        bytes.writeUInt32BE(9, 60);
-        writeFileSync(file(), bytes);
-      },
-    ],
   ])('%s is set aside, with a warning, and begun anew with a higher sequence', (_case, damage) => {
     append(100);
     outbox.close();
@@ -355,6 +382,23 @@ describe('the file', () => {
     outbox.close();
     outbox = open();
     expect(sequences(append(1))).toEqual([at + 2]);
+  });
+
+  it('of a newer release is refused and left as it is', () => {
+    append(3);
+    outbox.close();
+    const bytes = readFileSync(file());
+    bytes.writeUInt32BE(9, 60);
+    writeFileSync(file(), bytes);
+    expect(() => open()).toThrow(
+      `${file()} was written by a newer release: it has schema version 9, this release knows 1; start the newer release again, or move ${file()} and ${file()}-wal away, which loses the events in it and the sequence, which starts anew`,
+    );
+    expect(readFileSync(file())).toEqual(bytes);
+    expect(readdirSync(folder)).toEqual(['outbox.db']);
+    bytes.writeUInt32BE(1, 60);
+    writeFileSync(file(), bytes);
+    outbox = open();
+    expect(outbox.pending).toBe(3);
   });
 
   it('keeps only the newest file that was set aside', () => {

@@ -1,20 +1,9 @@
 import { errorMessage } from '@stowage/errors';
 import type { EventData, EventName } from '@stowage/events';
-import {
-  checkStateFile,
-  isUnusable,
-  makeStateFolder,
-  openSqlite,
-  openStateFile,
-  setAside,
-  sqliteCode,
-} from '@stowage/sqlite';
+import { isOfTheSystem, StateFile } from '@stowage/sqlite';
 import type { Database, Statement } from '@stowage/sqlite';
-import { accessSync, constants } from 'node:fs';
-import path from 'node:path';
-import { databaseCopy } from './database-copy';
 import { StateDirInUseError } from './errors';
-import { outboxContent } from './outbox-file';
+import { outboxContent, outboxFile } from './outbox-file';
 import type { BusLog } from './types';
 
 /** An event as it waits for delivery. */
@@ -49,6 +38,8 @@ export interface OutboxSettings {
   maxBytes: number;
   log: BusLog;
   now: () => Date;
+  /** Called after each attempt to get back to the disk that no event caused. */
+  onRetried?: () => void;
 }
 
 /** While the disk refuses writes, at most this many events wait in memory. */
@@ -56,9 +47,6 @@ const maxInMemory = { events: 2000, bytes: 8 * 1024 * 1024 };
 
 /** Events that one write takes at most. */
 const maxPerWrite = 256;
-
-/** Pause between attempts to get back to the disk. */
-const diskRetryMs = 1000;
 
 interface Statements {
   insert: Statement<[OutboxEvent]>;
@@ -70,7 +58,6 @@ interface Statements {
   forgetDropped: Statement<[string]>;
   forgetSequence: Statement<[]>;
   saveSequence: Statement<[number]>;
-  transaction: (work: () => void) => void;
 }
 
 const columns = 'sequence, id, name, subject, time_ms AS timeMs, size_bytes AS sizeBytes, message';
@@ -91,9 +78,6 @@ function prepare(db: Database): Statements {
     forgetDropped: db.prepare('DELETE FROM dropped WHERE reason = ?'),
     forgetSequence: db.prepare("DELETE FROM sqlite_sequence WHERE name = 'event'"),
     saveSequence: db.prepare("INSERT INTO sqlite_sequence VALUES ('event', ?)"),
-    transaction: db.transaction((work: () => void) => {
-      work();
-    }),
   };
 }
 
@@ -147,47 +131,64 @@ export function withDropped(
  * Events on disk until JetStream has them: a SQLite file in WAL mode, bounded by count and bytes, the oldest given
  * up first. While the disk refuses writes (full, read-only, or a folder that cannot be used: at the start too), events wait in memory, in
  * order after those on disk. All calls are synchronous and none throws for trouble with the disk. Opening throws when another process has
- * the file, and when it is no regular file.
+ * the file, when it is no regular file, and when it was written by a newer release.
  */
 export class Outbox {
-  readonly #file: string;
-  #db: Database | undefined;
-  /** The database is a copy in memory, for reading: the file could not be opened for writing. */
+  readonly #file: StateFile<Statements>;
+  /** Events are read from a copy: the file could not be opened for writing. */
   #isCopy = false;
-  #statements: Statements | undefined;
   #nextSequence = 1;
   #storedEvents = 0;
   #storedBytes = 0;
   /** Events that the disk did not take; all sequences are above those on disk. */
   #inMemory: OutboxEvent[] = [];
   #inMemoryBytes = 0;
-  #lastDiskAttemptMs = 0;
   readonly #droppedByReason = new Map<DropReason, DropRecord>();
   /** Acknowledged, and not removed from the disk yet: 0 unless the disk refuses writes. */
   #acknowledgedThrough = 0;
   /** Everything up to here is being sent and is not given up. */
   #inFlightThrough = 0;
   #droppedCount = 0;
-  #trouble: string | undefined;
 
   constructor(private readonly settings: OutboxSettings) {
-    const { stateDir } = settings;
-    this.#file = path.join(stateDir, 'outbox.db');
-    try {
-      this.#open();
-    } catch (error) {
-      if (sqliteCode(error)?.startsWith('SQLITE_BUSY') === true) {
-        throw new StateDirInUseError(stateDir, { cause: error });
-      }
-      if (sqliteCode(error) === undefined && !isOfTheSystem(error)) throw error;
-      this.#diskFailed(error);
-      this.#openCopy();
-    }
+    const { stateDir, log, now } = settings;
+    const file = outboxFile(stateDir);
+    this.#file = new StateFile({
+      file,
+      content: outboxContent,
+      makesFolder: true,
+      now,
+      prepare: (db) => this.#load(db),
+      onSetAside: (aside, reason) => {
+        log.warn(
+          { file, setAside: aside, reason },
+          'outbox file could not be read: it was set aside and a new one begun; the events in it are not delivered',
+        );
+        this.#replaced();
+      },
+      onRefused: (error, before) => {
+        if (before !== undefined) return;
+        log.error(
+          { file, reason: errorMessage(error) },
+          'outbox file takes no writes: events wait in memory until it does',
+        );
+      },
+      onWritten: () => {
+        log.info({ file }, 'outbox file takes writes again');
+      },
+      retry: () => {
+        this.retryDisk();
+        settings.onRetried?.();
+      },
+      heldError: (cause) => new StateDirInUseError(stateDir, { cause }),
+    });
+    if (!this.#file.open()) this.#openCopy(file);
   }
 
   /** Why events are not on disk; undefined when they are. */
   get trouble(): string | undefined {
-    return this.#trouble;
+    const { problem } = this.#file;
+    return problem && `outbox file cannot be written: ${problem.reason}`;
   }
 
   /** Sequence that the next event gets. */
@@ -221,7 +222,7 @@ export class Outbox {
 
   /** When the oldest waiting event happened, milliseconds since 1970. */
   oldestTimeMs(): number | undefined {
-    const stored = this.#onDisk((s) => s.oldestAfter.get(this.#acknowledgedThrough));
+    const stored = this.#file.read((s) => s.oldestAfter.get(this.#acknowledgedThrough));
     return (stored ?? this.#inMemory[0])?.timeMs;
   }
 
@@ -256,7 +257,7 @@ export class Outbox {
 
   /** The oldest events, in order, and marks them as being sent. At least one when there is any. */
   nextBatch(maxEvents: number, maxBytes: number): OutboxEvent[] {
-    const stored = this.#onDisk((s) => s.read.all(this.#acknowledgedThrough, maxEvents)) ?? [];
+    const stored = this.#file.read((s) => s.read.all(this.#acknowledgedThrough, maxEvents)) ?? [];
     const events = [...stored, ...this.#inMemory.slice(0, maxEvents - stored.length)];
     let bytes = 0;
     const batch: OutboxEvent[] = [];
@@ -307,7 +308,7 @@ export class Outbox {
       });
       if (!wrote) {
         // The oldest one can be passed over as if it were acknowledged; another one would hold up nobody yet.
-        const oldest = this.#onDisk((s) => s.oldestAfter.get(this.#acknowledgedThrough));
+        const oldest = this.#file.read((s) => s.oldestAfter.get(this.#acknowledgedThrough));
         if (oldest?.sequence !== event.sequence) return false;
         this.#acknowledgedThrough = event.sequence;
       }
@@ -348,7 +349,7 @@ export class Outbox {
 
   /** Tries to get what waits in memory back to the disk, when there was trouble with it. */
   retryDisk(): void {
-    if (this.#trouble !== undefined && this.#inFlightThrough === 0) this.#toDisk([], true);
+    if (this.#file.problem !== undefined && this.#inFlightThrough === 0) this.#toDisk([], true);
   }
 
   /** Closes the file. Nothing may be called after it. */
@@ -356,71 +357,19 @@ export class Outbox {
     this.#inFlightThrough = 0;
     this.retryDisk();
     if (this.#inMemory.length > 0) {
-      const lost = { events: this.#inMemory.length, reason: this.#trouble };
+      const lost = { events: this.#inMemory.length, reason: this.trouble };
       this.settings.log.error(lost, 'events in memory are lost: the outbox file takes no writes');
     }
-    try {
-      this.#db?.close();
-    } catch (error) {
-      this.settings.log.warn({ reason: errorMessage(error) }, 'outbox file did not close cleanly');
-    }
-    this.#db = undefined;
-    this.#statements = undefined;
-  }
-
-  #open(): void {
-    const { now, log, stateDir } = this.settings;
-    let db: Database;
-    makeStateFolder(stateDir);
-    accessSync(stateDir, constants.R_OK | constants.W_OK | constants.X_OK);
-    try {
-      db = openStateFile(this.#file, outboxContent);
-    } catch (error) {
-      if (!isUnusable(error)) throw error;
-      const aside = setAside(this.#file, now());
-      log.warn(
-        { file: this.#file, setAside: aside, reason: errorMessage(error) },
-        'outbox file could not be read: it was set aside and a new one begun; the events in it are not delivered',
-      );
-      db = openStateFile(this.#file, outboxContent);
-      this.#replaced();
-    }
-    try {
-      const statements = prepare(db);
-      this.#load(db);
-      statements.transaction(() => {
-        // What was told from the copy is not to be told again.
-        if (this.#isCopy) db.exec('DELETE FROM dropped');
-        for (const [reason, record] of this.#droppedByReason) {
-          statements.saveDropped.run(reason, JSON.stringify(record));
-        }
-      });
-      this.#db?.close();
-      this.#isCopy = false;
-      this.#db = db;
-      this.#statements = statements;
-    } catch (error) {
-      db.close();
-      throw error;
-    }
+    this.#file.close();
   }
 
   /** The file takes no writes from the start on: what it holds is sent from a copy, and the sequence goes on from there. */
-  #openCopy(): void {
-    const { log } = this.settings;
+  #openCopy(file: string): void {
     try {
-      const content = databaseCopy(this.#file);
-      if (content.length === 0) return;
-      const db = openSqlite(content);
-      // Damage is for the opening of the file itself, once that works.
-      checkStateFile(db, outboxContent);
-      this.#load(db);
-      this.#db = db;
-      this.#statements = prepare(db);
-      this.#isCopy = true;
+      this.#isCopy = this.#file.openCopy();
     } catch (error) {
-      log.warn(
-        { file: this.#file, reason: errorMessage(error) },
+      this.settings.log.warn(
+        { file, reason: errorMessage(error) },
         'outbox file cannot be read either: events of an earlier run wait until it can',
       );
       // Above any number of events: what an earlier run of a file that is only out of reach gave is not given again.
@@ -447,7 +396,9 @@ export class Outbox {
     else this.#nextSequence = lastSequence + 1;
   }
 
-  #load(db: Database): void {
+  /** Counts what a file holds that was just opened, and writes into it what was given up meanwhile. */
+  #load(db: Database): Statements {
+    const statements = prepare(db);
     const stored = db
       .prepare<[number], { events: number; bytes: number | null; last: number | null }>(
         `SELECT count(*) AS events, sum(size_bytes) AS bytes,
@@ -468,6 +419,15 @@ export class Outbox {
     const inMemory = this.#inMemory.at(-1)?.sequence ?? 0;
     this.#nextSequence =
       Math.max(this.#nextSequence - 1, stored?.last ?? 0, inMemory, ...lastDropped) + 1;
+    db.transaction(() => {
+      // What was told from the copy is not to be told again.
+      if (this.#isCopy) db.exec('DELETE FROM dropped');
+      for (const [reason, record] of this.#droppedByReason) {
+        statements.saveDropped.run(reason, JSON.stringify(record));
+      }
+    })();
+    this.#isCopy = false;
+    return statements;
   }
 
   /** Writes events, making room first. False when the disk refused. */
@@ -509,7 +469,7 @@ export class Outbox {
     let after = Math.max(this.#inFlightThrough, this.#acknowledgedThrough);
     while (count > maxEvents || bytes > maxBytes) {
       const from = after;
-      const oldest = this.#onDisk((s) => s.oldestAfter.get(from));
+      const oldest = this.#file.read((s) => s.oldestAfter.get(from));
       if (oldest === undefined) break;
       room.push(oldest);
       count -= 1;
@@ -546,17 +506,7 @@ export class Outbox {
    * trouble it tries once a second, or when `now`.
    */
   #toDisk(events: readonly OutboxEvent[], now = false): boolean {
-    if (this.#trouble !== undefined) {
-      const ms = this.settings.now().getTime();
-      if (!now && Math.abs(ms - this.#lastDiskAttemptMs) < diskRetryMs) return false;
-      this.#lastDiskAttemptMs = ms;
-      try {
-        if (this.#db === undefined || this.#isCopy) this.#open();
-      } catch (error) {
-        this.#diskFailed(error);
-        return false;
-      }
-    }
+    if (!this.#file.isDue(now)) return false;
     if (this.#inMemory.length === 0) return this.#store(events);
     // What is being sent stays where it is until it is settled.
     if (this.#inFlightThrough > 0) return false;
@@ -566,58 +516,14 @@ export class Outbox {
     return true;
   }
 
-  /** Reads; undefined when the disk fails. */
-  #onDisk<T>(read: (statements: Statements) => T): T | undefined {
-    if (this.#statements === undefined) return undefined;
-    try {
-      return read(this.#statements);
-    } catch (error) {
-      this.#diskFailed(error);
-      return undefined;
-    }
-  }
-
   /** Writes in one transaction, with the removal of what is acknowledged; false when the disk refuses. */
   #write(change: (statements: Statements) => void): boolean {
-    const statements = this.#statements;
-    if (statements === undefined || this.#isCopy) return false;
-    try {
-      statements.transaction(() => {
-        if (this.#acknowledgedThrough > 0) statements.removeThrough.run(this.#acknowledgedThrough);
-        change(statements);
-      });
-      this.#acknowledgedThrough = 0;
-    } catch (error) {
-      this.#diskFailed(error);
-      return false;
-    }
-    if (this.#trouble !== undefined) {
-      this.#trouble = undefined;
-      this.settings.log.info({ file: this.#file }, 'outbox file takes writes again');
-    }
-    return true;
-  }
-
-  #diskFailed(error: unknown): void {
-    const reason = errorMessage(error);
-    if (this.#trouble === undefined) {
-      this.settings.log.error(
-        { file: this.#file, reason },
-        'outbox file takes no writes: events wait in memory until it does',
-      );
-    }
-    this.#trouble = `outbox file cannot be written: ${reason}`;
-    this.#lastDiskAttemptMs = this.settings.now().getTime();
-    if (!isUnusable(error) || this.#db === undefined) return;
-    // The file went bad while in use: the next attempt opens it anew and sets it aside.
-    try {
-      this.#db.close();
-    } catch {
-      // It is given up anyway.
-    }
-    this.#db = undefined;
-    this.#statements = undefined;
-    this.#lastDiskAttemptMs = 0;
+    const wrote = this.#file.write((statements) => {
+      if (this.#acknowledgedThrough > 0) statements.removeThrough.run(this.#acknowledgedThrough);
+      change(statements);
+    });
+    if (wrote) this.#acknowledgedThrough = 0;
+    return wrote;
   }
 }
 
@@ -626,7 +532,3 @@ const countOf = ({ name }: OutboxEvent) => (name === 'EventsDropped' ? 0 : 1);
 
 const sumBytes = (events: readonly OutboxEvent[]) =>
   events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-
-/** Whether the system refused the folder or the file: full, read-only, no permission, no folder. Calls are served all the same. */
-const isOfTheSystem = (error: unknown) =>
-  typeof (error as NodeJS.ErrnoException | null)?.errno === 'number';

@@ -17,6 +17,29 @@ export class StateFileKindError extends StowageError {
   }
 }
 
+/** A file opens and is damaged, of another program, or does not hold what it should. It is set aside and begun anew. */
+export class StateFileUnusableError extends Error {
+  override readonly name = 'StateFileUnusableError';
+}
+
+/** A file was written by a newer release, whose schema this one does not know. It is left as it is, and nothing is opened. */
+export class StateFileNewerError extends StowageError {
+  constructor(
+    readonly file: string,
+    readonly version: number,
+    /** The newest that this release knows. */
+    readonly knownVersion: number,
+    /** What is lost without the file. */
+    lost: string,
+  ) {
+    super(
+      `${file} was written by a newer release: it has schema version ${version}, this release knows ${knownVersion}; ` +
+        `start the newer release again, or move ${file} and ${file}-wal away, which loses ${lost}`,
+      { code: 'STATE_FILE_NEWER', grpcStatus: 'FAILED_PRECONDITION' },
+    );
+  }
+}
+
 /** SQLite's native part does not go with this Node.js. No code of SQLite itself, none of which says so. */
 export class SqliteBindingError extends StowageError {
   constructor(

@@ -1,125 +1,215 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { errorMessage, StowageError } from '@stowage/errors';
 import type { Database } from 'better-sqlite3';
-import { openSqlite } from './open-sqlite';
+import { StateFileUnusableError } from './errors';
+import {
+  checkSchema,
+  openStateFile,
+  openStateFileCopy,
+  setAside,
+  type StateFileContent,
+} from './open-state-file';
+import { isBusy, isUnusable, sqliteCode } from './sqlite-error';
+import { useStateFolder } from './state-folder';
 
-/** What a file of a service holds. */
-export interface StateFileContent {
-  /** Kept in `user_version`, from 1. */
-  readonly version: number;
-  /** Statements that make the tables in an empty file. */
-  readonly schema: string;
+/** After a refusal the file is tried again this often and no more, milliseconds. */
+const retryAfterMs = 1000;
+
+/** Why a file takes no writes. */
+export interface StateFileProblem {
+  readonly reason: string;
+  readonly since: Date;
+}
+
+/** What the owner of a {@link StateFile} brings. `T` is what it reads and writes with: prepared statements, or an object over them. */
+export interface StateFileOptions<T> {
+  readonly file: string;
+  readonly content: StateFileContent;
+  /** Makes the folder where it is missing; else it has to be there. */
+  readonly makesFolder: boolean;
+  readonly now: () => Date;
+  /**
+   * Called for each opening, also that of a copy; reads what the owner wants to know. `isLate` when the file could not be opened at the
+   * start or went bad in use: the owner's memory is newer then. An error that says that the content is not as written sets the file aside.
+   */
+  readonly prepare: (database: Database, isLate: boolean) => T;
+  /** A damaged file, or one of another program, was renamed; a new one follows. */
+  readonly onSetAside: (aside: string, reason: string, isLate: boolean) => void;
+  /** A write, a read or an opening failed; `before` is the problem that there was already. What is to be written waits with the owner. */
+  readonly onRefused: (error: unknown, before: StateFileProblem | undefined) => void;
+  /** A write succeeded after a refusal. */
+  readonly onWritten?: () => void;
+  /** Called every second while the file takes no writes: {@link StateFile.isDue}, then a write of what waits. */
+  readonly retry: () => void;
+  /** What {@link StateFile.open} throws when another process has the file; without it that is a refusal as others. */
+  readonly heldError?: (cause: unknown) => Error;
 }
 
 /**
- * Makes a folder for state files, and those above it, with mode 0700. Throws the system's error when that is not possible. Not with
- * `recursive` of Node.js, which never ends where the system says ENOENT for a folder whose parent is there, as in `/proc`.
+ * A SQLite file in which a service keeps what it must not forget, locked by this process. Trouble with the disk never throws: a write
+ * that is refused returns false, its owner keeps it in memory, and the file is tried again every second. A damaged file is set aside and a
+ * new one begun, at the start and in use; a file of a newer release is never touched.
  */
-export function makeStateFolder(folder: string): void {
-  const mode = 0o700;
-  try {
-    mkdirSync(folder, { mode });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
-    const above = path.dirname(folder);
-    if (code !== 'ENOENT' || existsSync(above)) throw error;
-    makeStateFolder(above);
-    mkdirSync(folder, { mode });
+export class StateFile<T> {
+  #database: Database | undefined;
+  #tables: T | undefined;
+  #transaction: ((change: () => void) => void) | undefined;
+  #isCopy = false;
+  #isLate = false;
+  #isClosed = false;
+  #problem: StateFileProblem | undefined;
+  #attemptedMs = -Infinity;
+  #retrying: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: StateFileOptions<T>) {}
+
+  /** Undefined when writes are taken. */
+  get problem(): StateFileProblem | undefined {
+    return this.#problem;
   }
-}
 
-/** A file opens and is damaged, or has another version than this program knows. */
-export class StateFileUnusableError extends Error {
-  override readonly name = 'StateFileUnusableError';
-}
+  /** Whether there is something to read from: the file, or a copy of it. */
+  get isOpen(): boolean {
+    return this.#database !== undefined;
+  }
 
-/**
- * Opens or creates a file of this process alone and keeps it locked until the process ends, however it ends. Process death loses nothing
- * that was written; only a power cut or a kernel crash can take the last writes. Throws SQLite's error (SQLITE_BUSY when another process
- * has the file) and {@link StateFileUnusableError}; {@link isUnusable} tells the errors that come again with this content.
- */
-export function openStateFile(file: string, content: StateFileContent): Database {
-  const database = openSqlite(file, { timeout: 1000 });
-  try {
-    database.pragma('locking_mode = EXCLUSIVE');
-    database.pragma('journal_mode = WAL');
-    database.pragma('synchronous = NORMAL');
-    database.pragma(`journal_size_limit = ${4 * 1024 * 1024}`);
-    database.exec('BEGIN EXCLUSIVE; COMMIT');
-    if (versionOf(database) === 0) {
-      database.transaction(() => {
-        database.exec(content.schema);
-        database.pragma(`user_version = ${content.version}`);
-      })();
+  /**
+   * Opens the file at the start; false when it cannot be opened now. Throws what waiting does not help against: StateFileKindError,
+   * StateFileNewerError, SqliteBindingError, and the owner's `heldError`.
+   */
+  open(): boolean {
+    const { file, content, heldError } = this.options;
+    try {
+      this.#open();
+      return true;
+    } catch (error) {
+      if (heldError !== undefined && isBusy(error)) throw heldError(error);
+      if (error instanceof StowageError) throw error;
+      checkSchema(file, content);
+      this.#refused(error);
+      return false;
+    } finally {
+      this.#isLate = true;
     }
-    checkStateFile(database, content);
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
+  }
+
+  /** Reads a file that {@link open} could not open through a copy in memory. False when there is none. Throws when it cannot be read. */
+  openCopy(): boolean {
+    const database = openStateFileCopy(this.options.file, this.options.content);
+    if (database !== undefined) this.#use(database, true);
+    return database !== undefined;
+  }
+
+  /** Reads; undefined when there is no file or the disk fails. */
+  read<R>(read: (tables: T) => R): R | undefined {
+    if (this.#tables === undefined) return undefined;
+    try {
+      return read(this.#tables);
+    } catch (error) {
+      this.#refused(error);
+      return undefined;
+    }
+  }
+
+  /** Writes in one transaction; false when the file refuses or is not open. */
+  write(change: (tables: T) => void): boolean {
+    const tables = this.#tables;
+    if (tables === undefined || this.#isCopy) return false;
+    try {
+      this.#transaction?.(() => change(tables));
+    } catch (error) {
+      this.#refused(error);
+      return false;
+    }
+    if (this.#problem !== undefined) {
+      this.#problem = undefined;
+      clearInterval(this.#retrying);
+      this.options.onWritten?.();
+    }
+    return true;
+  }
+
+  /**
+   * Whether a write is worth an attempt: always while there is no problem, else once a second, or `now`. Opens the file when it is not
+   * open. A clock that was set back does not put the next attempt off.
+   */
+  isDue(now = false): boolean {
+    if (this.#problem === undefined) return true;
+    const ms = this.options.now().getTime();
+    if (this.#isClosed || (!now && Math.abs(ms - this.#attemptedMs) < retryAfterMs)) return false;
+    this.#attemptedMs = ms;
+    if (this.#database !== undefined && !this.#isCopy) return true;
+    try {
+      this.#open();
+      return true;
+    } catch (error) {
+      this.#refused(error);
+      return false;
+    }
+  }
+
+  /** Closes the file for good. Never throws: a full disk can refuse the last checkpoint, but the log keeps what was written. */
+  close(): void {
+    this.#isClosed = true;
+    clearInterval(this.#retrying);
+    this.#release();
+  }
+
+  #open(): void {
+    const { file, content, makesFolder, now, onSetAside } = this.options;
+    if (makesFolder) useStateFolder(path.dirname(file));
+    const openOnce = () => {
+      this.#use(openStateFile(file, content), false);
+    };
+    try {
+      openOnce();
+    } catch (error) {
+      if (!isUnusable(error)) throw error;
+      const aside = setAside(file, now());
+      onSetAside(aside, errorMessage(error), this.#isLate);
+      openOnce();
+    }
+  }
+
+  #use(database: Database, isCopy: boolean): void {
+    let tables: T;
+    try {
+      tables = this.options.prepare(database, this.#isLate && !isCopy);
+    } catch (error) {
+      database.close();
+      // Tables or texts that are not as they were written.
+      const isContent = error instanceof SyntaxError || sqliteCode(error) === 'SQLITE_ERROR';
+      throw isContent ? new StateFileUnusableError(errorMessage(error), { cause: error }) : error;
+    }
+    this.#release();
+    this.#database = database;
+    this.#tables = tables;
+    this.#transaction = database.transaction((change: () => void) => change());
+    this.#isCopy = isCopy;
+  }
+
+  #release(): void {
+    try {
+      this.#database?.close();
+    } catch {
+      // Its log keeps what was written.
+    }
+    this.#database = undefined;
+    this.#tables = undefined;
+  }
+
+  #refused(error: unknown): void {
+    const { now, retry, onRefused } = this.options;
+    const before = this.#problem;
+    const at = now();
+    this.#problem = { reason: errorMessage(error), since: before?.since ?? at };
+    this.#attemptedMs = at.getTime();
+    if (isUnusable(error) && this.#database !== undefined) {
+      // It went bad while in use: the next attempt opens it anew and sets it aside.
+      this.#release();
+      this.#attemptedMs = -Infinity;
+    }
+    if (before === undefined) this.#retrying = setInterval(retry, retryAfterMs).unref();
+    onRefused(error, before);
   }
 }
-
-/** Whether another process has the file by {@link openStateFile}. Takes no time, unlike an attempt to open it. */
-export function isStateFileHeld(file: string): boolean {
-  if (!existsSync(file)) return false;
-  let database: Database | undefined;
-  try {
-    database = openSqlite(file, { timeout: 0 });
-    database.prepare('SELECT count(*) FROM sqlite_master').get();
-    return false;
-  } catch (error) {
-    return sqliteCode(error)?.startsWith('SQLITE_BUSY') === true;
-  } finally {
-    database?.close();
-  }
-}
-
-/** Throws {@link StateFileUnusableError} unless the database is sound and of this version. */
-export function checkStateFile(
-  database: Database,
-  { version }: Pick<StateFileContent, 'version'>,
-): void {
-  if (database.pragma('quick_check(1)', { simple: true }) !== 'ok') {
-    throw new StateFileUnusableError('the integrity check found damage');
-  }
-  const found = versionOf(database);
-  if (found !== version) {
-    throw new StateFileUnusableError(`it has version ${found}, this is version ${version}`);
-  }
-}
-
-/** The code of an error of SQLite, as in `SQLITE_BUSY`; undefined for other errors. */
-export function sqliteCode(error: unknown): string | undefined {
-  const { code } = (error ?? {}) as { code?: unknown };
-  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : undefined;
-}
-
-/** Whether an error says that the file is not (or no longer) a sound database of this program. */
-export function isUnusable(error: unknown): boolean {
-  return (
-    error instanceof StateFileUnusableError ||
-    /^SQLITE_(CORRUPT|NOTADB)/.test(sqliteCode(error) ?? '')
-  );
-}
-
-/** Renames a file that cannot be used, with its log; keeps the newest such file. Returns its new path. Throws the system's error. */
-export function setAside(file: string, now: Date): string {
-  const marker = '.unusable-';
-  const folder = path.dirname(file);
-  const prefix = path.basename(file) + marker;
-  for (const old of readdirSync(folder)) {
-    if (old.startsWith(prefix)) rmSync(path.join(folder, old), { force: true });
-  }
-  const aside = `${file}${marker}${now.toISOString().replaceAll(':', '')}`;
-  renameSync(file, aside);
-  for (const log of ['-wal', '-journal']) {
-    if (existsSync(file + log)) renameSync(file + log, aside + log);
-  }
-  rmSync(`${file}-shm`, { force: true });
-  return aside;
-}
-
-const versionOf = (database: Database): number =>
-  Number(database.pragma('user_version', { simple: true }));

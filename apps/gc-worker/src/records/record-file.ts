@@ -1,5 +1,4 @@
-import { databaseCopy } from '@stowage/event-bus';
-import { isUnusable, openSqlite } from '@stowage/sqlite';
+import { databaseCopy, isUnusable, openSqlite } from '@stowage/sqlite';
 import type { Database, Statement } from '@stowage/sqlite';
 import type { ExceededMark, ImageRecord, ImageUser, MarkKey } from '../types';
 import { isSeenInUse } from './apply-detection';

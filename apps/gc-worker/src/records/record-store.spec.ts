@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openSqlite, sqlitePackage } from '@stowage/sqlite';
@@ -103,6 +103,40 @@ describe('ImageRecordStore', () => {
       ['c', { names: ['c', 'c:1'], removedAt: now - 1, planId: 'plan-0' }],
     ]);
     expect(second.status()).toEqual({ state: 'on-disk', path: file() });
+  });
+
+  it('opens a file of 26c2345 with everything in it', () => {
+    const data = path.join(__dirname, '../../../../libs/sqlite/testdata/26c2345');
+    cpSync(data, stateDir, { recursive: true });
+    const store = openStore();
+    expect([...store.images().values()]).toEqual([
+      // In use at the last detection, a minute ago.
+      { ...app, lastUsed: now - minutes(1) },
+      image('sha256:b', { lastUsed: now - minutes(120) }),
+      image('sha256:new'),
+      image('sha256:old', { firstDetected: null, pulled: { durationMs: 250, sizeBytes: null } }),
+    ]);
+    expect(store.intendedRemovals()).toEqual(['sha256:b']);
+    expect(store.removalIntent('sha256:b')).toEqual({ reason: 'threshold', planId: 'plan-1' });
+    expect([...store.holds()]).toEqual([['nginx', now + 1]]);
+    expect(store.exceeded()).toEqual([
+      { ...highMark, mountpoint: '/containers', role: 'container', since: now },
+      { ...highMark, since: now - 5 },
+    ]);
+    expect([...store.removedImages()]).toEqual([
+      ['sha256:gone', { names: ['sha256:gone', 'gone:1'], removedAt: now - 1, planId: 'plan-0' }],
+    ]);
+    expect(log).toEqual([]);
+    // Of what was being published, events up to sequence 4 went out.
+    store.settleTold(5);
+    expect([...store.images().keys()]).toEqual(['sha256:app', 'sha256:b', 'sha256:old']);
+    expect(store.exceeded()).toEqual([
+      { ...highMark, mountpoint: '/containers', role: 'container', since: now },
+    ]);
+    store.close();
+    const next = openStore();
+    expect([...next.images().keys()]).toEqual(['sha256:app', 'sha256:b', 'sha256:old']);
+    expect(next.status().state).toBe('on-disk');
   });
 
   it('writes an image that stays in use once, and still knows after a restart when it was used last', () => {

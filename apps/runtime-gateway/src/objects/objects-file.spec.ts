@@ -1,9 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { eventually } from '@stowage/testing';
-import { ObjectsFile } from './objects-file';
+import { checkObjectsFile, ObjectsFile } from './objects-file';
 import type { KnownContainer, KnownSandbox } from './types';
 
 const sandbox: KnownSandbox = {
@@ -71,6 +80,31 @@ test('what was written is remembered by the next one', () => {
   expect(problems).toEqual([undefined, undefined]);
 });
 
+test('a file of 26c2345 is opened with everything in it', () => {
+  const data = path.join(__dirname, '../../../../libs/sqlite/testdata/26c2345');
+  cpSync(data, folder, { recursive: true });
+  const file = openFile();
+  expect(file.remembered).toEqual({
+    sandboxes: [sandbox],
+    containers: [
+      { ...container, name: 'main' },
+      {
+        id: 'c2',
+        phase: 'exited',
+        podSandboxId: 's1',
+        exit: {
+          exitCode: 137,
+          reason: 'OOMKilled',
+          finishedAtMs: Date.parse('2026-11-20T12:00:00Z'),
+        },
+      },
+    ],
+  });
+  expect(file.moment('observing-since')).toBe(Date.parse('2026-11-20T11:59:59Z'));
+  expect(file.moment('unavailable-since')).toBe(Date.parse('2026-11-20T12:00:00Z'));
+  expect(lines).toEqual([]);
+});
+
 test('a new folder is made', () => {
   const deep = path.join(folder, 'a', 'b');
   expect(openFile(deep).remembered).toEqual({ sandboxes: [], containers: [] });
@@ -124,6 +158,19 @@ test('a named pipe in its place is refused at once', () => {
   const pipe = path.join(folder, 'objects.db');
   execFileSync('mkfifo', [pipe]);
   expect(() => openFile()).toThrow(`${pipe} is a named pipe`);
+});
+
+test('a file of a newer release is refused and left as it is', () => {
+  openFile().close();
+  const at = path.join(folder, 'objects.db');
+  const bytes = readFileSync(at);
+  bytes.writeUInt32BE(2, 60);
+  writeFileSync(at, bytes);
+  const refusal = `${at} was written by a newer release: it has schema version 2, this release knows 1; start the newer release again, or move ${at} and ${at}-wal away, which loses what changed while the gateway was not running`;
+  expect(() => openFile()).toThrow(refusal);
+  expect(() => checkObjectsFile(folder)).toThrow(refusal);
+  expect(readdirSync(folder)).toEqual(['objects.db']);
+  expect(readFileSync(at)).toEqual(bytes);
 });
 
 test('a file that another process holds is left to it', () => {

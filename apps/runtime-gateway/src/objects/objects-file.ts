@@ -1,32 +1,24 @@
 import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
-import {
-  isUnusable,
-  makeStateFolder,
-  openStateFile,
-  setAside,
-  sqliteCode,
-  StateFileKindError,
-} from '@stowage/sqlite';
+import { checkSchema, StateFile } from '@stowage/sqlite';
 import type { Database, StateFileContent } from '@stowage/sqlite';
 import type { ObjectKind, ObjectStore } from './known-objects';
 import type { KnownContainer, KnownSandbox } from './types';
 
 const content: StateFileContent = {
-  version: 1,
-  schema: `
-  CREATE TABLE object (
-    kind TEXT NOT NULL,
-    id TEXT NOT NULL,
-    record TEXT NOT NULL,
-    PRIMARY KEY (kind, id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE moment (name TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
-`,
+  lost: 'what changed while the gateway was not running',
+  steps: [
+    `
+    CREATE TABLE object (
+      kind TEXT NOT NULL,
+      id TEXT NOT NULL,
+      record TEXT NOT NULL,
+      PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE moment (name TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
+    `,
+  ],
 };
-
-/** While writing fails it is tried again this often, milliseconds. */
-const retryAfterMs = 1000;
 
 /** Moments that outlive the process, in milliseconds since the epoch. */
 export type MomentName = 'observing-since' | 'unavailable-since';
@@ -49,7 +41,25 @@ export interface RememberedObjects {
   readonly containers: readonly KnownContainer[];
 }
 
-type Write = (database: Database) => void;
+type Statements = ReturnType<typeof prepare>;
+type Write = (statements: Statements) => void;
+
+const prepare = (database: Database) => ({
+  put: database.prepare('INSERT OR REPLACE INTO object VALUES (?, ?, ?)'),
+  drop: database.prepare('DELETE FROM object WHERE kind = ? AND id = ?'),
+  read: database.prepare<[string], string>('SELECT record FROM object WHERE kind = ?').pluck(),
+  setMoment: database.prepare('INSERT OR REPLACE INTO moment VALUES (?, ?)'),
+  dropMoment: database.prepare('DELETE FROM moment WHERE name = ?'),
+  moments: database.prepare<[], [MomentName, number]>('SELECT name, at_ms FROM moment').raw(),
+  empty: [database.prepare('DELETE FROM object'), database.prepare('DELETE FROM moment')],
+});
+
+const fileOf = (stateDir: string): string => path.join(stateDir, 'objects.db');
+
+/** Throws StateFileNewerError for a file that {@link ObjectsFile} would refuse, also while another process has it. */
+export function checkObjectsFile(stateDir: string): void {
+  checkSchema(fileOf(stateDir), content);
+}
 
 /**
  * Known objects over restarts, in SQLite. Each change is written in the call that makes it, so that a killed process
@@ -57,49 +67,62 @@ type Write = (database: Database) => void;
  * works again; a damaged file is set aside and a new one begun.
  */
 export class ObjectsFile implements ObjectStore {
-  readonly remembered: RememberedObjects;
-  readonly #moments = new Map<MomentName, number>();
+  readonly #file: StateFile<Statements>;
+  #remembered: RememberedObjects = { sandboxes: [], containers: [] };
+  #moments = new Map<MomentName, number>();
   readonly #unwritten = new Map<string, Write>();
-  #database: Database | undefined;
-  #problem: string | undefined;
-  #retrying: NodeJS.Timeout | undefined;
-  #isClosed = false;
+  /** Nothing was read from the file: everything known was learnt since the start, and waits here. */
+  #isUnread = true;
 
   /**
-   * Throws StateFileKindError for what is no regular file. Never throws for trouble with the file: that is told through
-   * `onStatus`.
+   * Throws StateFileKindError for what is no regular file and StateFileNewerError for a file of a newer release. Never throws for
+   * trouble with the file: that is told through `onStatus`.
    */
-  constructor(private readonly options: ObjectsFileOptions) {
-    let remembered: RememberedObjects = { sandboxes: [], containers: [] };
-    try {
-      remembered = this.#read(this.#open());
-      this.options.onStatus?.(undefined);
-    } catch (error) {
-      if (error instanceof StateFileKindError) throw error;
-      this.#failed(error);
-    }
-    this.remembered = remembered;
+  constructor({ stateDir, now, log, onStatus }: ObjectsFileOptions) {
+    const file = fileOf(stateDir);
+    this.#file = new StateFile({
+      file,
+      content,
+      makesFolder: true,
+      now: () => new Date(now()),
+      prepare: (database, isLate) => {
+        const statements = prepare(database);
+        if (!isLate) this.#read(statements);
+        return statements;
+      },
+      onSetAside: (aside, reason) => {
+        const message = 'known objects could not be read: begun anew from what the runtime lists';
+        log.warn({ path: file, aside, reason }, message);
+      },
+      onRefused: (error, before) => {
+        const reason = errorMessage(error);
+        if (before?.reason === reason) return;
+        log.warn({ path: file, reason }, 'known objects are not written');
+        onStatus?.(`${file}: ${reason}`);
+      },
+      onWritten: () => {
+        log.info({ path: file }, 'known objects are written again');
+        onStatus?.(undefined);
+      },
+      retry: () => this.#retry(),
+    });
+    if (this.#file.open()) onStatus?.(undefined);
+  }
+
+  get remembered(): RememberedObjects {
+    return this.#remembered;
   }
 
   put(kind: ObjectKind, object: KnownSandbox | KnownContainer): void {
     const record = JSON.stringify(object);
-    this.#write(`${kind} ${object.id}`, (database) => {
-      database
-        .prepare('INSERT OR REPLACE INTO object VALUES (?, ?, ?)')
-        .run(kind, object.id, record);
-    });
+    this.#write(`${kind} ${object.id}`, ({ put }) => put.run(kind, object.id, record));
   }
 
   drop(kind: ObjectKind, ids: readonly string[]): void {
     for (const id of ids) {
       // Without a file there is nothing to delete: one that is opened late is emptied first.
-      if (this.#database === undefined) {
-        this.#unwritten.delete(`${kind} ${id}`);
-        continue;
-      }
-      this.#write(`${kind} ${id}`, (database) => {
-        database.prepare('DELETE FROM object WHERE kind = ? AND id = ?').run(kind, id);
-      });
+      if (this.#isUnread) this.#unwritten.delete(`${kind} ${id}`);
+      else this.#write(`${kind} ${id}`, ({ drop }) => drop.run(kind, id));
     }
   }
 
@@ -110,113 +133,37 @@ export class ObjectsFile implements ObjectStore {
   setMoment(name: MomentName, atMs: number | undefined): void {
     if (atMs === undefined) this.#moments.delete(name);
     else this.#moments.set(name, atMs);
-    this.#write(`moment ${name}`, (database) => {
-      if (atMs === undefined) database.prepare('DELETE FROM moment WHERE name = ?').run(name);
-      else database.prepare('INSERT OR REPLACE INTO moment VALUES (?, ?)').run(name, atMs);
-    });
+    this.#write(`moment ${name}`, ({ setMoment, dropMoment }) =>
+      atMs === undefined ? dropMoment.run(name) : setMoment.run(name, atMs),
+    );
   }
 
   /** Never throws. */
   close(): void {
     this.#retry();
-    this.#isClosed = true;
-    clearTimeout(this.#retrying);
-    try {
-      this.#database?.close();
-    } catch {
-      // A full disk can refuse the last checkpoint; the WAL keeps the commits.
-    }
-    this.#database = undefined;
+    this.#file.close();
   }
 
-  get #path(): string {
-    return path.join(this.options.stateDir, 'objects.db');
-  }
-
-  /** The file, made or set aside and made anew where needed. */
-  #open(): Database {
-    makeStateFolder(this.options.stateDir);
-    try {
-      this.#database = openStateFile(this.#path, content);
-      // Content that cannot be read is damage too.
-      this.#read(this.#database);
-    } catch (error) {
-      this.#database?.close();
-      this.#database = undefined;
-      if (!isDamage(error)) throw error;
-      const aside = setAside(this.#path, new Date(this.options.now()));
-      this.options.log.warn(
-        { path: this.#path, aside, reason: errorMessage(error) },
-        'known objects could not be read: begun anew from what the runtime lists',
-      );
-      this.#database = openStateFile(this.#path, content);
-    }
-    return this.#database;
-  }
-
-  #read(database: Database): RememberedObjects {
-    const records = <T>(kind: ObjectKind) =>
-      database
-        .prepare<[string], { record: string }>('SELECT record FROM object WHERE kind = ?')
-        .all(kind)
-        .map(({ record }) => JSON.parse(record) as T);
-    for (const { name, at_ms } of database
-      .prepare<[], { name: MomentName; at_ms: number }>('SELECT * FROM moment')
-      .all()) {
-      if (!this.#moments.has(name)) this.#moments.set(name, at_ms);
-    }
-    return { sandboxes: records('sandbox'), containers: records('container') };
+  #read({ read, moments }: Statements): void {
+    const records = <T>(kind: ObjectKind) => read.all(kind).map((text) => JSON.parse(text) as T);
+    this.#remembered = { sandboxes: records('sandbox'), containers: records('container') };
+    this.#moments = new Map(moments.all());
+    this.#isUnread = false;
   }
 
   #write(key: string, write: Write): void {
-    if (this.#database !== undefined && this.#unwritten.size === 0) {
-      try {
-        write(this.#database);
-        return;
-      } catch (error) {
-        this.#failed(error);
-      }
-    }
-    // Written with the next attempt, which the failure before it has ordered.
-    this.#unwritten.set(key, write);
+    if (this.#unwritten.size > 0 || !this.#file.write(write)) this.#unwritten.set(key, write);
   }
 
-  /** Writes what waits, when there is something or there was trouble. Never throws. */
+  /** Writes what waits, when there is something or there was trouble. */
   #retry(): void {
-    if (this.#isClosed || (this.#unwritten.size === 0 && this.#problem === undefined)) return;
-    try {
-      const openedLate = this.#database === undefined;
-      const database = this.#database ?? this.#open();
-      database.transaction(() => {
-        // Everything known was learnt since the start, and waits here.
-        if (openedLate) database.exec('DELETE FROM object; DELETE FROM moment');
-        for (const write of this.#unwritten.values()) write(database);
-      })();
-      this.#unwritten.clear();
-      if (this.#problem === undefined) return;
-      this.#problem = undefined;
-      this.options.log.info({ path: this.#path }, 'known objects are written again');
-      this.options.onStatus?.(undefined);
-    } catch (error) {
-      this.#failed(error);
-    }
+    if (this.#file.problem === undefined || !this.#file.isDue(true)) return;
+    const isWritten = this.#file.write((statements) => {
+      if (this.#isUnread) for (const empty of statements.empty) empty.run();
+      for (const write of this.#unwritten.values()) write(statements);
+    });
+    if (!isWritten) return;
+    this.#unwritten.clear();
+    this.#isUnread = false;
   }
-
-  #failed(error: unknown): void {
-    clearTimeout(this.#retrying);
-    this.#retrying = setTimeout(() => this.#retry(), retryAfterMs).unref();
-    const problem = `${this.#path}: ${errorMessage(error)}`;
-    if (this.#problem === problem) return;
-    this.#problem = problem;
-    this.options.log.warn(
-      { path: this.#path, reason: errorMessage(error) },
-      'known objects are not written',
-    );
-    this.options.onStatus?.(problem);
-  }
-}
-
-/** True when the content is at fault: a damaged file, no database, or not as written by this program. */
-function isDamage(error: unknown): boolean {
-  return isUnusable(error) || error instanceof SyntaxError || sqliteCode(error) === 'SQLITE_ERROR';
 }

@@ -1,13 +1,20 @@
-import { openSqlite } from '@stowage/sqlite';
-import { copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { databaseCopy } from './database-copy';
-import { temporaryFolder } from './testing/test-bus';
+import { openSqlite } from './open-sqlite';
 
 let folder: string;
 let file: string;
 beforeEach(() => {
-  folder = temporaryFolder();
+  folder = mkdtempSync(path.join(tmpdir(), 'database-copy-'));
   file = path.join(folder, 'x.db');
 });
 afterEach(() => {

@@ -1,5 +1,5 @@
-import { checkFileKind } from '@stowage/sqlite';
 import { readFileSync } from 'node:fs';
+import { checkFileKind } from './open-sqlite';
 
 const walHeaderBytes = 32;
 const frameHeaderBytes = 24;

@@ -1,0 +1,119 @@
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import type { Database } from 'better-sqlite3';
+import { databaseCopy } from './database-copy';
+import { StateFileNewerError, StateFileUnusableError } from './errors';
+import { openSqlite } from './open-sqlite';
+
+/** What a file of a service holds. */
+export interface StateFileContent {
+  /**
+   * Statements that make the tables: step n brings a file from schema version n (kept in `user_version`) to n + 1, so that a new file
+   * goes through all of them. Steps are never edited once released.
+   */
+  readonly steps: readonly string[];
+  /** Kept in the header, where files of other programs are to be recognised by it. */
+  readonly applicationId?: number;
+  /** What is lost without the file, for people who have to move it away; as in `the ages of images`. */
+  readonly lost: string;
+}
+
+/**
+ * Opens or creates a file of this process alone and keeps it locked until the process ends, however it ends. Process death loses nothing
+ * that was written; only a power cut or a kernel crash can take the last writes. Throws SQLite's error (SQLITE_BUSY when another process
+ * has the file), {@link StateFileUnusableError}, and {@link StateFileNewerError}, with which the file is left untouched.
+ */
+export function openStateFile(file: string, content: StateFileContent): Database {
+  const database = openSqlite(file, { timeout: 1000 });
+  try {
+    database.pragma('locking_mode = EXCLUSIVE');
+    database.exec('BEGIN EXCLUSIVE; COMMIT');
+    check(database, file, content);
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = NORMAL');
+    database.pragma(`journal_size_limit = ${4 * 1024 * 1024}`);
+    migrate(database, content);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/**
+ * What a file and its log hold, as a database in memory: needs no write, no lock and no disk space. Undefined when there is no file.
+ * Throws as {@link openStateFile}, and the system's error when the file cannot be read.
+ */
+export function openStateFileCopy(file: string, content: StateFileContent): Database | undefined {
+  const bytes = databaseCopy(file);
+  if (bytes.length === 0) return undefined;
+  const database = openSqlite(bytes);
+  try {
+    check(database, file, content);
+    migrate(database, content);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** Throws {@link StateFileNewerError} for a file of a newer release, also while another process has it. */
+export function checkSchema(file: string, content: StateFileContent): void {
+  try {
+    openStateFileCopy(file, content)?.close();
+  } catch (error) {
+    if (error instanceof StateFileNewerError) throw error; // All else is for whoever opens it.
+  }
+}
+
+/** Makes sure that the file is ours, sound, and not of a newer release. Changes nothing in it. */
+function check(database: Database, file: string, content: StateFileContent): void {
+  const { steps, applicationId = 0, lost } = content;
+  const version = numberOf(database, 'user_version');
+  const id = numberOf(database, 'application_id');
+  // First: a newer schema may be one that this SQLite takes for damage.
+  if (id === applicationId && version > steps.length) {
+    throw new StateFileNewerError(file, version, steps.length, lost);
+  }
+  if (database.pragma('quick_check(1)', { simple: true }) !== 'ok') {
+    throw new StateFileUnusableError('the integrity check found damage');
+  }
+  const tables = database.prepare('SELECT count(*) FROM sqlite_master').pluck().get();
+  if (tables === 0 && version === 0 && id === 0) return;
+  if (id !== applicationId || version <= 0) {
+    throw new StateFileUnusableError(`the file belongs to another program (application id ${id})`);
+  }
+}
+
+/** Each step in a transaction of its own. */
+function migrate(database: Database, { steps, applicationId = 0 }: StateFileContent): void {
+  const version = numberOf(database, 'user_version');
+  steps.slice(version).forEach((step, index) => {
+    database.transaction(() => {
+      database.exec(step);
+      database.pragma(`application_id = ${applicationId}`);
+      database.pragma(`user_version = ${version + index + 1}`);
+    })();
+  });
+}
+
+const numberOf = (database: Database, pragma: string): number =>
+  Number(database.pragma(pragma, { simple: true }));
+
+/** Renames a file that cannot be used, with its log; keeps the newest such file. Returns its new path. Throws the system's error. */
+export function setAside(file: string, now: Date): string {
+  const marker = '.unusable-';
+  const folder = path.dirname(file);
+  const prefix = path.basename(file) + marker;
+  for (const old of readdirSync(folder)) {
+    if (old.startsWith(prefix)) rmSync(path.join(folder, old), { force: true });
+  }
+  const aside = `${file}${marker}${now.toISOString().replaceAll(':', '')}`;
+  renameSync(file, aside);
+  for (const log of ['-wal', '-journal']) {
+    if (existsSync(file + log)) renameSync(file + log, aside + log);
+  }
+  rmSync(`${file}-shm`, { force: true });
+  return aside;
+}
