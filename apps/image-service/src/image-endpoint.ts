@@ -4,6 +4,7 @@ import {
   RemoveImageRequest,
   RemoveImageResponse,
 } from '@stowage/cri-proto';
+import { inVersion, isRuntimeService, methodPath } from '@stowage/cri-proto/paths';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type {
   CallObserver,
@@ -45,11 +46,14 @@ export function openImageEndpoint(
     service: 'image-service',
     upstream: {
       address: (method) => (isRuntimeService(method) ? options.runtimeSocket : options.imageSocket),
-      path: (method) => inVersion(method, runtime.availability().version),
+      path: (method) => {
+        const { version } = runtime.availability();
+        return version === undefined ? method : inVersion(method, version);
+      },
     },
     handlers: {
-      '/runtime.v1.ImageService/PullImage': pullHandler(puller),
-      '/runtime.v1.ImageService/RemoveImage': removeHandler(remover),
+      [methodPath('ImageService', 'PullImage')]: pullHandler(puller),
+      [methodPath('ImageService', 'RemoveImage')]: removeHandler(remover),
     },
     unavailableReason: () => {
       const { available, since, reason = 'not connected yet' } = runtime.availability();
@@ -108,14 +112,4 @@ function inServerSpan(
       }
     });
   };
-}
-
-const isRuntimeService = (method: string) =>
-  /^\/runtime\.v1(alpha2)?\.RuntimeService\//.test(method);
-
-/** The same method in the package that the runtime speaks; the messages are equal on the wire. */
-function inVersion(method: string, version: string | undefined): string {
-  return version === undefined
-    ? method
-    : method.replace(/^\/runtime\.v1(?:alpha2)?\./, `/runtime.${version}.`);
 }

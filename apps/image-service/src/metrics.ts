@@ -1,4 +1,5 @@
 import { ImageServiceDefinition } from '@stowage/cri-proto';
+import { methodLabels } from '@stowage/cri-proto/paths';
 import type { CallObserver } from '@stowage/cri-endpoint';
 import { grpcStatusName } from '@stowage/errors';
 import type { ProviderRun } from '@stowage/registry-auth';
@@ -17,9 +18,7 @@ const pullBuckets = [
 /** From a local answer to a large list; a pull's time is in the histogram of pulls. */
 const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60];
 
-const methods: ReadonlySet<string> = new Set(
-  Object.values(ImageServiceDefinition.methods).map(({ name }) => name),
-);
+const methodLabel = methodLabels(ImageServiceDefinition);
 
 /** What the gauges show. */
 export interface PullNumbers {
@@ -235,10 +234,4 @@ function callMetrics(registry: Registry): CallObserver {
       if (label !== 'PullImage') seconds.observe({ method: label }, durationMs / 1000);
     },
   };
-}
-
-function methodLabel(path: string): string {
-  const match = /^\/runtime\.v1(?:alpha2)?\.ImageService\/(\w+)$/.exec(path);
-  const name = match?.[1] ?? '';
-  return methods.has(name) ? name : 'other';
 }

@@ -1,5 +1,6 @@
 import type { ObservedCall } from '@stowage/cri-endpoint';
 import { StopContainerRequest, StopPodSandboxRequest } from '@stowage/cri-proto';
+import { methodPaths } from '@stowage/cri-proto/paths';
 import { grpcStatusCode, ResourceExhaustedError } from '@stowage/errors';
 import type { CallsInFlight } from './calls-in-flight';
 import type { EndedCall, Observing, OnCall } from './observing';
@@ -31,9 +32,7 @@ const verbs = Object.keys(handlers) as readonly Verb[];
 
 /** Both packages are one on the wire. */
 const verbOfPath: ReadonlyMap<string, Verb> = new Map(
-  verbs.flatMap((verb) =>
-    ['v1', 'v1alpha2'].map((version) => [`/runtime.${version}.RuntimeService/${verb}`, verb]),
-  ),
+  verbs.flatMap((verb) => methodPaths('RuntimeService', verb).map((path) => [path, verb])),
 );
 
 /** Whether a call of this path is one that changes something. */

@@ -1,8 +1,8 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { createPipedEndpoint, createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type { CallObserver, Endpoint, LetGoReason, ListenOptions } from '@stowage/cri-endpoint';
+import { isImageService } from '@stowage/cri-proto/paths';
 import type { RuntimeObserver } from './runtime-observer';
-import { isImageCall } from './runtime-packages';
 import type { RuntimePackages } from './runtime-packages';
 import { unavailableText } from './unavailable-text';
 
@@ -63,12 +63,12 @@ export function openGatewayEndpoint(
     onGivenUp: options.onGivenUp,
     handlers: {},
     upstream: {
-      address: (path) => (isImageCall(path) ? imageServiceSocket : runtimeSocket),
+      address: (path) => (isImageService(path) ? imageServiceSocket : runtimeSocket),
       // image-service speaks both packages and asks the runtime in its own.
-      path: (path) => (isImageCall(path) ? path : packages.path(path)),
+      path: (path) => (isImageService(path) ? path : packages.path(path)),
     },
     unavailableReason: (path) =>
-      isImageCall(path)
+      isImageService(path)
         ? `image-service at ${imageServiceSocket} does not answer`
         : unavailableText(runtime),
   });

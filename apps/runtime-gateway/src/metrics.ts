@@ -1,5 +1,6 @@
 import type { CallObserver, CallSummary, EndpointStats } from '@stowage/cri-endpoint';
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
+import { methodLabels } from '@stowage/cri-proto/paths';
 import { grpcStatusName } from '@stowage/errors';
 import type { EventName } from '@stowage/events';
 import { Counter, Gauge, Histogram } from 'prom-client';
@@ -14,18 +15,8 @@ const ownSeconds = [0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0
 
 const listingSeconds = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60];
 
-/** Method name by path, for the methods of both services in both packages: a closed set. */
-const methodOfPath: ReadonlyMap<string, string> = new Map(
-  [RuntimeServiceDefinition, ImageServiceDefinition].flatMap(({ fullName, methods }) =>
-    Object.values(methods).flatMap(({ name }): [string, string][] => [
-      [`/${fullName}/${name}`, name],
-      [`/${fullName.replace('runtime.v1.', 'runtime.v1alpha2.')}/${name}`, name],
-    ]),
-  ),
-);
-
 /** Name of a CRI method; `other` for what no proto here knows. */
-export const methodLabel = (path: string): string => methodOfPath.get(path) ?? 'other';
+export const methodLabel = methodLabels(RuntimeServiceDefinition, ImageServiceDefinition);
 
 /** Where numbers come from that are read when somebody asks for the metrics. */
 export interface GatewayNumbers {

@@ -1,8 +1,8 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type { CallObserver, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
+import { isImageService, parsePath } from '@stowage/cri-proto/paths';
 import { readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
-import { isImageCall } from './runtime-packages';
 import type { RuntimePackages } from './runtime-packages';
 import { unavailableText } from './unavailable-text';
 
@@ -43,17 +43,18 @@ export function openReadonlyEndpoint(
     ...listen,
     service: 'runtime-gateway',
     upstream: {
-      address: (path) => (isImageCall(path) ? imageSocket : runtimeSocket),
+      address: (path) => (isImageService(path) ? imageSocket : runtimeSocket),
       path: (path) =>
-        options.imageSocketSpeaksBoth && isImageCall(path) ? path : packages.path(path),
+        options.imageSocketSpeaksBoth && isImageService(path) ? path : packages.path(path),
     },
     handlers: {},
     admit: (path) => readonlyVerdict(path, rules),
     maxRequestBytes,
-    unreadLimitMs: (path) => (path.endsWith('/GetContainerEvents') ? unreadEventsMs : undefined),
+    unreadLimitMs: (path) =>
+      parsePath(path)?.method === 'GetContainerEvents' ? unreadEventsMs : undefined,
     calls,
     onGivenUp,
     unavailableReason: (path) =>
-      isImageCall(path) && imageSocket !== runtimeSocket ? undefined : unavailableText(runtime),
+      isImageService(path) && imageSocket !== runtimeSocket ? undefined : unavailableText(runtime),
   });
 }

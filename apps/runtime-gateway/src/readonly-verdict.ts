@@ -1,4 +1,5 @@
 import type { RequestCheck } from '@stowage/cri-endpoint';
+import { parsePath } from '@stowage/cri-proto/paths';
 import { PermissionDeniedError } from '@stowage/errors';
 import { broadcastsEvents, type RuntimeIdentity } from './event-stream-mode';
 import { readingRequests } from './readonly-requests';
@@ -37,7 +38,7 @@ export function readonlyVerdict(path: string, rules: ReadonlyRules): RequestChec
         'this socket is read-only and readonlyVerbose is off',
       );
     }
-    if (path.endsWith('/GetContainerEvents') && rules.events === 'auto') {
+    if (parsePath(path)?.method === 'GetContainerEvents' && rules.events === 'auto') {
       return admitEvents(path, rules, signal).then(() => request.encode());
     }
     return request.encode();

@@ -1,6 +1,6 @@
 import type { CriVersion, RuntimeAvailability } from '@stowage/cri-client';
 import { eventually } from '@stowage/testing';
-import { isImageCall, RuntimePackages } from './runtime-packages';
+import { RuntimePackages } from './runtime-packages';
 
 const version = (name: string) => `/runtime.${name}.RuntimeService/Version`;
 
@@ -117,13 +117,4 @@ test.each([
   const { packages, connected } = fakeRuntime();
   connected('v1alpha2');
   expect(packages.path(path)).toBe(path);
-});
-
-test.each([
-  ['/runtime.v1.ImageService/PullImage', true],
-  ['/runtime.v1alpha2.ImageService/PullImage', true],
-  ['/runtime.v1.RuntimeService/PullImage', false],
-  ['/runtime.v1.ImageServiceX/PullImage', false],
-])('%s is a call of the image service: %s', (path, expected) => {
-  expect(isImageCall(path)).toBe(expected);
 });

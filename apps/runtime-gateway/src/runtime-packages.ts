@@ -1,17 +1,14 @@
 import { Client, credentials, status } from '@grpc/grpc-js';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { CriVersion, RuntimeServiceClient } from '@stowage/cri-client';
+import type { RuntimeServiceClient } from '@stowage/cri-client';
+import { inVersion, methodPath, parsePath } from '@stowage/cri-proto/paths';
+import type { CriVersion } from '@stowage/cri-proto/paths';
 
 /** Whether the runtime answers calls of a package; undefined when that could not be found out. Never rejects. */
 export type ProbePackage = (
   version: CriVersion,
   signal: AbortSignal,
 ) => Promise<boolean | undefined>;
-
-const criPath = /^\/runtime\.(v1|v1alpha2)\.(RuntimeService|ImageService)\//;
-
-/** True for calls of the image service, in either package. */
-export const isImageCall = (path: string): boolean => criPath.exec(path)?.[2] === 'ImageService';
 
 /**
  * Which of the two CRI packages the runtime speaks, found out anew on each connection to it. The client finds out whether v1
@@ -47,13 +44,13 @@ export class RuntimePackages {
    */
   path(path: string): string {
     const { version } = this.runtime.availability();
-    const asked = criPath.exec(path)?.[1];
+    const asked = parsePath(path)?.version;
     if (version === undefined || asked === undefined || asked === version) return path;
     if (asked === 'v1alpha2') {
       if (this.#speaksOld === true) return path;
       this.#askForOld();
     }
-    return path.replace(`/runtime.${asked}.`, `/runtime.${version}.`);
+    return inVersion(path, version);
   }
 
   close(): void {
@@ -99,7 +96,7 @@ export function probeByVersion(socket: string): ProbePackage {
         'grpc.default_authority': 'localhost',
       });
       const call = client.makeUnaryRequest(
-        `/runtime.${version}.RuntimeService/Version`,
+        methodPath('RuntimeService', 'Version', version),
         asBytes,
         asBytes,
         Buffer.alloc(0),

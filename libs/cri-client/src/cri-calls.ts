@@ -1,4 +1,6 @@
 import type { Client } from '@grpc/grpc-js';
+import { methodPath } from '@stowage/cri-proto/paths';
+import type { ServiceName } from '@stowage/cri-proto/paths';
 import { grpcStatusName } from '@stowage/errors';
 import { callTimeoutMs } from './call-timeout';
 import { RuntimeConnection } from './connection';
@@ -27,7 +29,7 @@ type AnyRule = MethodRule<Record<string, AnyMethod>, unknown, unknown>;
 export interface CriService {
   readonly name: CriServiceName;
   /** Service name without its package. */
-  readonly wireName: string;
+  readonly wireName: ServiceName;
   readonly methods: Readonly<Record<string, AnyMethod>>;
   readonly rules: Readonly<Record<string, AnyRule>>;
   /** The method that finds out which package the runtime serves. */
@@ -245,7 +247,7 @@ function probe(
   const request = Buffer.from(requestType.encode(requestType.fromPartial({})).finish());
   return new Promise((resolve, reject) => {
     const call = client.makeUnaryRequest(
-      `/runtime.v1.${service.wireName}/${name}`,
+      methodPath(service.wireName, name),
       (bytes: Buffer) => bytes,
       (bytes: Buffer) => bytes,
       request,

@@ -1,4 +1,5 @@
 import { Metadata, type ServiceError } from '@grpc/grpc-js';
+import { methodPath, type ServiceName } from '@stowage/cri-proto/paths';
 import {
   CancelledError,
   DeadlineExceededError,
@@ -15,7 +16,7 @@ import type { MethodDefinition } from './method-rules';
 export interface GrpcCall {
   readonly connection: RuntimeConnection;
   /** Service name without its package, `RuntimeService`. */
-  readonly service: string;
+  readonly service: ServiceName;
   readonly method: MethodDefinition<unknown, unknown>;
   /** Name of the call in errors: what the caller called, also where another method serves it. */
   readonly name: string;
@@ -112,7 +113,7 @@ function prepareCall(call: GrpcCall, live: LiveConnection) {
   const { method, limit } = call;
   return {
     // v1alpha2 is a wire subset of v1: only the path differs.
-    path: `/runtime.${live.version}.${call.service}/${method.name}`,
+    path: methodPath(call.service, method.name, live.version),
     serialize: (request: unknown) => {
       const bytes = method.requestType.encode(request).finish();
       return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,10 +1,10 @@
 import type { DeepPartial } from '@stowage/cri-proto';
+import type { CriVersion } from '@stowage/cri-proto/paths';
 import type { ImageMethods } from './image-rules';
 import type { RequestOf, ResponseOf } from './method-rules';
 import type { RuntimeMethods } from './runtime-rules';
 
-/** A package of the Container Runtime Interface. */
-export type CriVersion = 'v1' | 'v1alpha2';
+export type { CriVersion };
 
 /** Which of the two services of a runtime a client speaks to. */
 export type CriServiceName = 'runtime' | 'image';

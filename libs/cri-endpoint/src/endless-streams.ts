@@ -1,12 +1,13 @@
+import { methodPaths } from '@stowage/cri-proto/paths';
+
 /**
  * Streams of the CRI that last as long as their client wants them. Nobody can wait for their end: an endpoint that closes ends them
  * at once with UNAVAILABLE, at which clients (kubelet's evented PLEG among them) ask again on a new connection. All other streams of
  * the CRI, those that list in parts included, end by themselves.
  */
-const endlessStreams: ReadonlySet<string> = new Set([
-  '/runtime.v1.RuntimeService/GetContainerEvents',
-  '/runtime.v1alpha2.RuntimeService/GetContainerEvents',
-]);
+const endlessStreams: ReadonlySet<string> = new Set(
+  methodPaths('RuntimeService', 'GetContainerEvents'),
+);
 
 /** Whether a call of `method` (its path) never ends by itself. */
 export function isEndlessStream(method: string): boolean {

@@ -1,5 +1,7 @@
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type { Endpoint } from '@stowage/cri-endpoint';
+import { inVersion } from '@stowage/cri-proto/paths';
+import type { CriVersion } from '@stowage/cri-proto/paths';
 import { UnimplementedError } from '@stowage/errors';
 
 /**
@@ -7,7 +9,7 @@ import { UnimplementedError } from '@stowage/errors';
  * itself, which has had v1 alone since 2.0, is always asked in v1. `asked` holds the path of every call, those refused too.
  */
 export function runtimeSpeaking(
-  spoken: readonly ('v1' | 'v1alpha2')[],
+  spoken: readonly CriVersion[],
   socketPath: string,
   runtimeSocket: string,
 ): Promise<Endpoint & { readonly asked: readonly string[] }> {
@@ -17,7 +19,7 @@ export function runtimeSpeaking(
     handlers: {},
     upstream: {
       address: () => runtimeSocket,
-      path: (method) => method.replace('/runtime.v1alpha2.', '/runtime.v1.'),
+      path: (method) => inVersion(method, 'v1'),
     },
     admit: (path) => {
       asked.push(path);

@@ -6,6 +6,7 @@ import {
   type ServerWritableStream,
 } from '@grpc/grpc-js';
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
+import { methodPath, type CriVersion } from '@stowage/cri-proto/paths';
 import { grpcStatusCode, type GrpcStatusName } from '@stowage/errors';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
@@ -43,7 +44,7 @@ export interface FakeCriServerOptions {
   /** By wire name, for example `ListImages`. The rest is UNIMPLEMENTED, but for the calls that probe the version. */
   readonly handlers?: Readonly<Record<string, FakeHandler>>;
   /** Packages served; `['v1']` when not given. */
-  readonly packages?: readonly ('v1' | 'v1alpha2')[];
+  readonly packages?: readonly CriVersion[];
 }
 
 /** A place for a socket that goes away with the test. */
@@ -93,10 +94,7 @@ export class FakeCriServer {
     for (const pkg of options.packages ?? ['v1']) {
       for (const service of services) {
         for (const method of Object.values<unknown>(service.methods) as AnyMethod[]) {
-          this.#register(
-            `/${service.fullName.replace('runtime.v1.', `runtime.${pkg}.`)}/${method.name}`,
-            method,
-          );
+          this.#register(methodPath(service.name, method.name, pkg), method);
         }
       }
     }
