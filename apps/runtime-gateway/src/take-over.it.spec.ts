@@ -170,7 +170,7 @@ describe('a take-over of runtime-gateway', () => {
     const env = await settings({ STOWAGE_STOP_TIMEOUT: '2m' });
     const old = await start(env);
     const { ended } = await longCall(env.STOWAGE_LISTEN, 'long-stop');
-    const next = await takeOver({ ...env, STOWAGE_STOP_TIMEOUT: '1s' });
+    const next = await takeOver({ ...env, STOWAGE_STOP_TIMEOUT: '5s' });
     await version(env.STOWAGE_LISTEN);
     running.get('long-stop')?.();
     expect(await ended).toEqual({ exitCode: 3 });
@@ -183,7 +183,7 @@ describe('a take-over of runtime-gateway', () => {
     const cut = { code: 14, details: 'runtime-gateway is shutting down' };
     const first = await start({ ...env, STOWAGE_TAKE_OVER_DRAIN: '300ms' });
     const bounded = await longCall(env.STOWAGE_LISTEN, 'bounded');
-    const second = await takeOver({ ...env, STOWAGE_STOP_TIMEOUT: '1s' });
+    const second = await takeOver({ ...env, STOWAGE_STOP_TIMEOUT: '10s' });
     expect(await bounded.ended).toEqual(cut);
     expect(await first.exited).toEqual(endedWell);
 
@@ -203,15 +203,21 @@ describe('a take-over of runtime-gateway', () => {
     const onSocket = { ...env, STOWAGE_HTTP_ADDR: `unix://${httpSocket}` };
     const old = await start(onSocket);
     const { ended } = await longCall(env.STOWAGE_LISTEN, 'beside-commands');
-    const inode = statSync(httpSocket).ino;
+    // A file system may give the number of a removed file to the next one; the time of its making differs.
+    const madeAt = () => statSync(httpSocket, { bigint: true }).ctimeNs;
+    const before = madeAt();
     const next = await takeOver(onSocket);
     await eventually(() => logged(next, 'serving metrics and health'), { what: 'its metrics' });
-    expect(statSync(httpSocket).ino).not.toBe(inode);
+    expect(madeAt()).not.toBe(before);
     const nats = await connect({ servers: stack.nats.url });
     const subject = commandSubject(env.STOWAGE_NODE_NAME, 'runtime-gateway', 'version');
-    await eventually(async () => (await nats.request(subject, '{}')).json<{ ok: boolean }>().ok, {
-      what: 'an answer of the new one',
-    });
+    await eventually(
+      async () =>
+        (await nats.request(subject, '{}', { timeout: 5_000 })).json<{ ok: boolean }>().ok,
+      {
+        what: 'an answer of the new one',
+      },
+    );
     await nats.close();
     running.get('beside-commands')?.();
     await ended;
