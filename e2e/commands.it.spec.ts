@@ -21,7 +21,7 @@ interface Reply {
 
 async function ask(app: App, verb: string, input: object = {}, of = node): Promise<Reply> {
   const request = JSON.stringify(input);
-  return (await nats.request(commandSubject(of, app, verb), request, { timeout: 20_000 })).json();
+  return (await nats.request(commandSubject(of, app, verb), request, { timeout: 60_000 })).json();
 }
 
 beforeAll(async () => {

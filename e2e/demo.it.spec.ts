@@ -12,11 +12,11 @@ describe('npm run demo', () => {
     const run = spawnSync(process.execPath, ['--import', 'tsx', demo], {
       cwd: root,
       encoding: 'utf8',
-      timeout: 170_000,
+      timeout: 580_000,
     });
     output = `${run.stdout}${run.stderr}`;
     status = run.status;
-  }, 180_000);
+  }, 600_000);
 
   it('sees each of its promises kept', () => {
     expect(output).not.toMatch(/^ {3}NO {3}/m);

@@ -52,7 +52,7 @@ describe('the state folder of a service', () => {
         ? connectImageService({ endpoint, versions: 'v1' })
         : connectRuntimeService({ endpoint, versions: 'v1' });
     try {
-      await client.whenAvailable({ signal: AbortSignal.timeout(10_000) });
+      await client.whenAvailable({ signal: AbortSignal.timeout(60_000) });
     } finally {
       client.close();
     }

@@ -71,14 +71,14 @@ function subscriber(...args: string[]) {
   createInterface(child.stdout).on('line', (line) => lines.push(line));
   createInterface(child.stderr).on('line', (line) => notes.push(line));
   const until = (what: string, condition: () => boolean) =>
-    eventually(condition, { timeoutMs: 30_000, what }).catch((error: unknown) => {
+    eventually(condition, { timeoutMs: 60_000, what }).catch((error: unknown) => {
       throw new Error(`${String(error)}\n${[...lines, ...notes].join('\n')}`);
     });
   return { child, lines, notes, until };
 }
 
 const pulled = () => bus.publish('ImagePulled', eventCatalog.ImagePulled.example);
-const delivered = () => bus.flush({ signal: AbortSignal.timeout(20_000) });
+const delivered = () => bus.flush({ signal: AbortSignal.timeout(60_000) });
 
 it('waits for NATS and for the stream, then prints readable lines', async () => {
   const reader = subscriber();

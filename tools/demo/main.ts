@@ -199,7 +199,7 @@ async function fill(stack: Stack, imageSocket: string, subscriber: Subscriber): 
       await pause(400);
     }
     const exceeded = await eventually(() => highMarkCrossed(subscriber), {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
       what: 'ThresholdExceeded at the subscriber',
     });
     const { filesystem, bytesToFree } = exceeded.data as {
@@ -223,7 +223,7 @@ async function showCollection(
 ): Promise<void> {
   screen.chapter('The collection');
   const collected = await eventually(() => subscriber.first('GarbageCollected'), {
-    timeoutMs: 30_000,
+    timeoutMs: 60_000,
     what: 'GarbageCollected at the subscriber',
   });
   const { askedBytes, expectedBytes, measuredBytes, after, durationMs } = collected.data as {

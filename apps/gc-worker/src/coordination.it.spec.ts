@@ -296,7 +296,7 @@ describe('ImagePullStarted, ImagePulled, ImagePullFailed', () => {
     await eventually(() => Date.now() > pulledAt + 1500);
     await startNatsBefore(imageService);
     const pulled = () => events.named('ImagePulled').filter(({ data }) => data.imageId === imageId);
-    await eventually(() => pulled().length === 2, { what: 'the late event', timeoutMs: 30_000 });
+    await eventually(() => pulled().length === 2, { what: 'the late event', timeoutMs: 60_000 });
     const time = pulled()[1]!.time;
     expect(time.getTime()).toBeLessThanOrEqual(pulledAt);
     await eventuallyPasses(async () => {
@@ -474,7 +474,7 @@ describe('ContainerCreated of runtime-gateway', () => {
     const { time, natsSubject, wire } = await events.waitFor(
       'ContainerCreated',
       ({ subject }) => subject === containerId,
-      { timeoutMs: 30_000 },
+      { timeoutMs: 60_000 },
     );
     await eventuallyPasses(async () => {
       expect(await lastUsed(image.imageId)).toBe(iso(time));

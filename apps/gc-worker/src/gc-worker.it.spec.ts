@@ -87,7 +87,7 @@ async function command<T>(verb: string, request: object = {}): Promise<Reply<T>>
   return eventually(
     async () =>
       (await nats.request(subject, JSON.stringify(request), { timeout: 20_000 })).json<Reply<T>>(),
-    { timeoutMs: 30_000, what: `an answer to ${verb}` },
+    { timeoutMs: 60_000, what: `an answer to ${verb}` },
   );
 }
 
@@ -249,7 +249,7 @@ describe('gc-worker on a real node', () => {
     });
     expect(exceeded.data.filesystem.usedPercent).toBeGreaterThanOrEqual(highPercent);
 
-    const collected = await events.waitFor('GarbageCollected', undefined, { timeoutMs: 30_000 });
+    const collected = await events.waitFor('GarbageCollected', undefined, { timeoutMs: 60_000 });
     const recovered = await events.waitFor('ThresholdRecovered');
     expect(recovered.data.filesystem.usedPercent).toBeLessThan(highPercent);
 
@@ -416,13 +416,13 @@ describe('gc-worker on a real node', () => {
     });
     const filler = await fillTo(highPercent + 1);
     await eventually(() => worker!.logLines().find(({ msg }) => msg === 'collection done'), {
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
       what: 'the collection',
     });
     await rm(filler);
     await stack.nats.start();
     await eventually(() => events.named('GarbageCollected').length > before, {
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
       what: 'the events of the collection',
     });
     expect(idsOf(events.named('ImageRemoved'))).toContain(away);
@@ -706,7 +706,7 @@ describe('gc-worker on a real node', () => {
     expect(freeBytes()).toBe(0);
     const before = events.named('GarbageCollected').length;
     await startWorker({ STOWAGE_STATE_DIR: stateDir });
-    await events.waitFor('ImageRemoved', ({ data }) => data.imageId === old, { timeoutMs: 30_000 });
+    await events.waitFor('ImageRemoved', ({ data }) => data.imageId === old, { timeoutMs: 60_000 });
     expect(freeBytes()).toBeGreaterThan(10 << 20);
     await rm(fillers, { recursive: true });
     expect(events.named('GarbageCollected').length).toBeGreaterThanOrEqual(before);
@@ -715,7 +715,7 @@ describe('gc-worker on a real node', () => {
         expect((await worker!.get('/readyz')).status).toBe(200);
         expect((await worker!.get('/metrics')).body).toContain('stowage_gc_records_written 1');
       },
-      { timeoutMs: 20_000 },
+      { timeoutMs: 60_000 },
     );
   });
 

@@ -42,7 +42,8 @@ describe('image-service and what goes wrong', () => {
   const env = () => ({
     STOWAGE_PULL_SECRETS_DIR: secretsDir,
     STOWAGE_MAX_PARALLEL_IMAGE_PULLS: '3',
-    STOWAGE_IMAGE_PULL_PROGRESS_DEADLINE: '3s',
+    // Far longer than a busy machine takes for a MiB, which is what containerd counts at once.
+    STOWAGE_IMAGE_PULL_PROGRESS_DEADLINE: '6s',
     STOWAGE_IMAGE_PULL_PROGRESS_INTERVAL: '500ms',
     STOWAGE_IMAGE_PULL_CREDENTIALS_VERIFICATION_POLICY: 'NeverVerifyPreloadedImages',
   });
@@ -152,7 +153,7 @@ describe('image-service and what goes wrong', () => {
     registry.fault = ({ kind }) => (kind === 'manifest' ? 'hang' : undefined);
     expect((await ensure({ image: image.reference })).error).toMatchObject({
       code: 'DEADLINE_EXCEEDED',
-      message: expect.stringContaining('the pull made no progress for 3000 ms') as string,
+      message: expect.stringContaining('the pull made no progress for 6000 ms') as string,
     });
     await nothingStuck();
   });
@@ -168,31 +169,34 @@ describe('image-service and what goes wrong', () => {
     );
     expect(failed.error).toMatchObject({ code: 'timeout', grpcStatus: 'DEADLINE_EXCEEDED' });
 
-    const slow = add(2 * mib);
+    const slow = add(4 * mib);
     registry.fault = ({ reference }) =>
-      reference === slow.layers[0] ? { bytes: 128 * 1024, everyMs: 300 } : undefined;
+      reference === slow.layers[0] ? { bytes: 128 * 1024, everyMs: 250 } : undefined;
+    const began = performance.now();
     expect(await ensure({ image: slow.reference })).toMatchObject({ result: { pulled: true } });
+    const tookMs = performance.now() - began;
+    await events.waitFor('ImagePulled', ({ data }) => data.reference === slow.reference);
     const told = events
       .named('ImagePullProgress')
       .filter(({ data }) => data.reference === slow.reference)
       .map(({ data }) => data);
     expect(told.length).toBeGreaterThan(2);
-    // The slow one took about five seconds, and one event each 500 ms is allowed.
-    expect(told.length).toBeLessThan(12);
+    // One event each 500 ms is allowed.
+    expect(told.length).toBeLessThan(tookMs / 500 + 2);
     const sizes = told.map(({ bytes }) => bytes);
     expect([...sizes].sort((a, b) => a - b)).toEqual(sizes);
     expect(told.at(-1)).toMatchObject({ approximate: false, totalBytes: slow.totalBytes });
     expect(told.at(-1)?.percent).toBeGreaterThan(20);
     expect(told.at(-1)?.remainingMs).toBeGreaterThan(0);
     await nothingStuck();
-  }, 60_000);
+  });
 
   it('gives up a layer that stops also while other pulls go on', async () => {
     const [stalling, slow] = [add(2 * mib), add(4 * mib)];
     registry.fault = ({ reference }) => {
       if (reference === stalling.layers[0]) return { stallAfter: mib };
       // containerd writes each MiB when it has all of it.
-      return reference === slow.layers[0] ? { bytes: 128 * 1024, everyMs: 200 } : undefined;
+      return reference === slow.layers[0] ? { bytes: 128 * 1024, everyMs: 300 } : undefined;
     };
     const stalled = ensure({ image: stalling.reference });
     await events.waitFor(
@@ -204,7 +208,7 @@ describe('image-service and what goes wrong', () => {
     expect(first.error?.code).toBe('DEADLINE_EXCEEDED');
     expect(await others).toMatchObject({ result: { pulled: true } });
     await nothingStuck();
-  }, 60_000);
+  });
 
   it('takes an identity token, and says unauthorized when it has expired', async () => {
     const [image, later] = [add(100_000), add(100_000)];
@@ -461,7 +465,7 @@ describe('image-service and what goes wrong', () => {
       result: { pulled: false },
     });
     await nothingStuck();
-  }, 60_000);
+  });
 
   it('the runtime restarted in the middle of a pull: the caller is told, the next pull works', async () => {
     const image = add(2 * mib);
@@ -474,14 +478,13 @@ describe('image-service and what goes wrong', () => {
     await stack.containerd.start();
     await eventually(async () => (await service.ready()).status === 200, {
       what: 'recovery',
-      timeoutMs: 20_000,
     });
     registry.fault = () => undefined;
     expect(await ensure({ image: image.reference, caller: 'cut' })).toMatchObject({
       result: { pulled: true },
     });
     await nothingStuck();
-  }, 60_000);
+  });
 
   it.each([
     ['in the middle of a pull', true],
@@ -505,7 +508,7 @@ describe('image-service and what goes wrong', () => {
         }
         expect((await given).error).toMatchObject({
           code: 'DEADLINE_EXCEEDED',
-          message: expect.stringContaining('the pull made no progress for 3000 ms') as string,
+          message: expect.stringContaining('the pull made no progress for 6000 ms') as string,
         });
         await nothingStuck();
       } finally {
@@ -549,7 +552,7 @@ describe('image-service and what goes wrong', () => {
       result: { pulled: true },
     });
     await nothingStuck();
-  }, 120_000);
+  }, 240_000);
 
   it('has told no secret anywhere', async () => {
     const outputs = [await service.outputs(), ...events.all.map(({ wire }) => wire)].join('\n');

@@ -43,7 +43,7 @@ describe('the programs that image-service runs', () => {
       env: {
         STOWAGE_CREDENTIAL_HELPERS: 'true',
         STOWAGE_CREDENTIAL_HELPER_DIR: path.join(service.dir, 'bin'),
-        STOWAGE_STOP_TIMEOUT: '4s',
+        STOWAGE_STOP_TIMEOUT: '10s',
         STOWAGE_MAX_PARALLEL_IMAGE_PULLS: '1',
       },
     });

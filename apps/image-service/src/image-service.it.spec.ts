@@ -515,7 +515,7 @@ describe('image-service on containerd, registries and NATS', () => {
     it('get UNAVAILABLE at the stop, and what was cut short is told', async () => {
       const registry = await hangingRegistry();
       const stopping = new ServiceProcess(stack, 'stop');
-      await stopping.start({ env: { STOWAGE_STOP_TIMEOUT: '2s' } });
+      await stopping.start({ env: { STOWAGE_STOP_TIMEOUT: '10s' } });
       try {
         const image = `${registry.host}/team/stop:1`;
         const pull = stopping.client.pullImage({ image: { image } });
@@ -567,10 +567,11 @@ describe('image-service on containerd, registries and NATS', () => {
       await early.start({ ready: 'healthz', env: { STOWAGE_COMMANDS: '' } });
       try {
         const away = /runtime at unix:\S+ is unavailable since \d{4}-\d\d-\d\dT\S+Z: /;
-        expect((await early.ready()).status).toBe(503);
-        expect((await early.ready()).text).toMatch(
-          /runtime down since \d{4}-\S+Z: unix:\S+: connect E\w+ /,
-        );
+        await eventuallyPasses(async () => {
+          const { status, text } = await early.ready();
+          expect(status).toBe(503);
+          expect(text).toMatch(/runtime down since \d{4}-\S+Z: unix:\S+: connect E\w+ /);
+        });
         for (const method of ['PullImage', 'ListImages'] as const) {
           const call = callV1alpha2(
             early.socket,
@@ -587,7 +588,6 @@ describe('image-service on containerd, registries and NATS', () => {
         await stack.containerd.start();
         await eventually(async () => (await early.ready()).status === 200, {
           what: 'recovery',
-          timeoutMs: 20_000,
         });
         await early.client.whenAvailable();
         await early.client.pullImage({ image: { image: open.reference } });
@@ -607,8 +607,11 @@ describe('image-service on containerd, registries and NATS', () => {
       const quiet = new ServiceProcess(stack, 'quiet');
       await quiet.start({ env: { STOWAGE_COMMANDS: '' } });
       try {
-        expect((await quiet.ready()).status).toBe(200);
-        expect((await quiet.ready()).text).toMatch(/^nats degraded since /);
+        await eventuallyPasses(async () => {
+          const { status, text } = await quiet.ready();
+          expect(status).toBe(200);
+          expect(text).toMatch(/^nats degraded since /);
+        });
         await quiet.client.removeImage({ image: { image: open.imageId } });
         await quiet.client.pullImage({
           image: { image: `${stack.registry.open.host}/team/open:2` },
@@ -618,7 +621,7 @@ describe('image-service on containerd, registries and NATS', () => {
         const { data } = await events.waitFor(
           'ImagePulled',
           (e) => e.data.requestedReference.endsWith('/team/open:2'),
-          { timeoutMs: 30_000 },
+          { timeoutMs: 60_000 },
         );
         expect(data.imageId).toBe(open.imageId);
         await eventually(async () => (await quiet.ready()).text === '', { what: 'health' });

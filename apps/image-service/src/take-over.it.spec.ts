@@ -12,6 +12,8 @@ import { FakeRegistry } from './testing/fake-registry';
 const logged = (app: AppProcess, message: string) =>
   app.logLines().some(({ msg }) => msg === message);
 const isReady = (app: AppProcess) => logged(app, 'ready');
+/** `stopTimeout` of one that is replaced, which must not end its pulls. */
+const stopSeconds = 2;
 
 describe('a take-over of image-service', () => {
   let stack: Stack;
@@ -21,23 +23,24 @@ describe('a take-over of image-service', () => {
   const apps: AppProcess[] = [];
   const clients: ImageServiceClient[] = [];
   let nodes = 0;
-  /** Layers of repositories below `slow/` come in pieces, for some seconds in all. */
-  let pieceMs = 400;
+  /** Layers of repositories below `slow/` come whole only after this. */
+  let finish: () => void;
+  let isFinished: Promise<void>;
 
   beforeAll(async () => {
     stack = await startStack();
     registry = await FakeRegistry.start();
     registry.fault = ({ kind, repository }) =>
-      kind === 'blob' && repository.startsWith('slow/')
-        ? { bytes: 50_000, everyMs: pieceMs }
-        : undefined;
+      kind === 'blob' && repository.startsWith('slow/') ? { heldUntil: isFinished } : undefined;
     events = await subscribeEvents(stack.nats.url);
     nats = await connect({ servers: stack.nats.url });
   });
 
   beforeEach(() => {
-    pieceMs = 400;
+    isFinished = new Promise((resolve) => (finish = resolve));
   });
+
+  afterEach(() => finish());
 
   afterAll(async () => {
     for (const client of clients) client.close();
@@ -59,7 +62,6 @@ describe('a take-over of image-service', () => {
       STOWAGE_NATS_SERVERS: stack.nats.url,
       STOWAGE_DOCKER_CONFIG_DIRS: '',
       STOWAGE_DOCKERCFG_DIRS: '',
-      STOWAGE_STOP_TIMEOUT: '2s',
       // kubelet's records of pulls are kept too.
       STOWAGE_IMAGE_PULL_CREDENTIALS_VERIFICATION_POLICY: 'NeverVerifyPreloadedImages',
     };
@@ -77,7 +79,7 @@ describe('a take-over of image-service', () => {
     clients.push(made);
     return made;
   };
-  /** A pull that goes on for some seconds, once its layer is being read. */
+  /** A pull that goes on until the test finishes it, once its layer is being read. */
   const slowPull = async (env: Settings, name: string) => {
     const image = registry.add(`slow/${name}`, [400_000]);
     const pulled = client(env).pullImage({ image: { image: image.reference } });
@@ -101,7 +103,7 @@ describe('a take-over of image-service', () => {
 
   it('leaves pulls to the old one, which answers them, and publishes the end of each once', async () => {
     const env = await settings();
-    const old = await start(env);
+    const old = await start(env, { STOWAGE_STOP_TIMEOUT: `${stopSeconds}s` });
     const { image, pulled } = await slowPull(env, 'kept');
     const ensured = registry.add('slow/ensured', [400_000]);
     const reply = nats.request(
@@ -112,6 +114,7 @@ describe('a take-over of image-service', () => {
     await reading('ensured');
 
     const next = await takeOver(env);
+    const handedOverAt = Date.now();
     expect((await next.get('/readyz')).status).toBe(200);
     // The new one answers and pulls while the old one's pulls go on.
     const other = client(env);
@@ -120,6 +123,10 @@ describe('a take-over of image-service', () => {
     await other.pullImage({ image: { image: quick.reference } });
     await events.waitFor('ImagePulled', ({ data }) => data.requestedReference === quick.reference);
     expect(namesAbout(env, image.reference)).toEqual(['ImagePullStarted']);
+    await eventually(() => Date.now() > handedOverAt + stopSeconds * 1000, {
+      what: 'more time than a stop may take',
+    });
+    finish();
 
     expect((await pulled).imageRef).not.toBe('');
     expect((await reply).json()).toMatchObject({ ok: true, result: { pulled: true } });
@@ -142,9 +149,9 @@ describe('a take-over of image-service', () => {
   it('publishes the end of a pull whose old process is killed, once', async () => {
     const env = await settings();
     const old = await start(env);
-    pieceMs = 60_000;
     const { image } = await slowPull(env, 'killed');
     const next = await takeOver(env);
+    await eventually(() => namesAbout(env, image.reference).length > 0, { what: 'its start' });
     expect(namesAbout(env, image.reference)).toEqual(['ImagePullStarted']);
     await old.kill();
     const { data } = await events.waitFor(
@@ -172,6 +179,7 @@ describe('a take-over of image-service', () => {
     const second = await takeOver(env);
     const two = await slowPull(env, 'two');
     const third = await takeOver(env);
+    finish();
     for (const { image, pulled } of [one, two]) {
       await pulled;
       await events.waitFor(
@@ -204,6 +212,7 @@ describe('a take-over of image-service', () => {
       }),
     ).rejects.toThrow(`state directory ${file} cannot be used`);
     expect(statSync(env.STOWAGE_LISTEN).ino).toBe(inode);
+    finish();
     expect((await pulled).imageRef).not.toBe('');
     expect(await old.stop()).toBe(0);
   });

@@ -58,7 +58,7 @@ describe('clients that stop at nothing, on each socket that terminates HTTP/2', 
     const began = performance.now();
     const none = { filter: undefined };
     await callPath(socketPath, listImages, ListImagesRequest, ListImagesResponse, none);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(20_000);
   };
   const descriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
   const residentBytes = (pid: number): number =>

@@ -115,7 +115,7 @@ describe('the read-only socket on containerd', () => {
       readonlySocket: gateway.readonlySocket,
       count: 4000,
       seed: 1,
-      limitMs: 20_000,
+      limitMs: 60_000,
     });
     expect(report.problems).toEqual([]);
     // Each kind of end was there; the runtime reads verbose where the socket reads nothing at all, too.

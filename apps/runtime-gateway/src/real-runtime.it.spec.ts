@@ -169,7 +169,7 @@ describe('what clients of containerd do, through the gateway', () => {
       const starting = () =>
         commandLines().some((line) => line.includes('\0exec\0') && line.includes(pod.containerId));
       await eventually(() => running() && !starting(), { what: 'the command to run' });
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
       abort.abort();
       await failure;
       await eventually(() => !running(), { what: 'the command to be ended' });
@@ -222,7 +222,7 @@ describe('what clients of containerd do, through the gateway', () => {
       const before = calls.map(({ ok }) => ok());
       await eventually(() => calls.every(({ ok }, i) => ok() > (before[i] ?? 0) + 20), {
         what: 'calls to succeed again',
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
       });
     }
     for (const { stop } of calls) await stop();

@@ -38,7 +38,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   /** An event of the node that is about the object, now or later. */
   const toldOf = <N extends EventName>(name: N, subject: string) =>
     events.waitFor(name, (event) => event.node === node && event.subject === subject, {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
   const about = (...ids: string[]) => eventsAbout(events, node, ...ids);
   const told = (...ids: string[]) => about(...ids).map(brief);
@@ -119,7 +119,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await events.waitFor(
       'PodSandboxRemoved',
       (event) => event.node === of.settings.node && event.subject === podSandboxId,
-      { timeoutMs: 20_000 },
+      { timeoutMs: 60_000 },
     );
   };
   /** How the gateway finds what no call of a client shows. */
@@ -575,9 +575,11 @@ describe('runtime-gateway on containerd and NATS', () => {
       // The socket that is gone, or the connection that was cut, whichever is noticed first.
       reason: expect.stringMatching(/connect |ECONNRESET/) as string,
     });
-    const ready = await gateway.ready();
-    expect(ready.status).toBe(503);
-    expect(ready.text).toMatch(/^runtime down since \S+: unix:\/\/\S+: connect /);
+    await eventuallyPasses(async () => {
+      const ready = await gateway.ready();
+      expect(ready.status).toBe(503);
+      expect(ready.text).toMatch(/^runtime down since \S+: unix:\/\/\S+: connect /);
+    });
     const began = performance.now();
     await expect(
       callPath(gateway.socket, runtimePath('Version'), VersionRequest, VersionResponse, {
@@ -589,7 +591,7 @@ describe('runtime-gateway on containerd and NATS', () => {
         /^container runtime at unix:\/\/\S+ is unavailable since \S+: connect E\w+ \S+$/,
       ) as string,
     });
-    expect(performance.now() - began).toBeLessThan(2000);
+    expect(performance.now() - began).toBeLessThan(10_000);
     expect(await ask('status')).toMatchObject({
       ok: true,
       result: { available: false, conditions: [], reason: expect.any(String) as string },
@@ -601,7 +603,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     });
     await stack.containerd.start();
     const recovered = await events.waitFor('RuntimeRecovered', (event) => event.node === node, {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
     expect(recovered.data).toMatchObject({
       endpoint: stack.containerd.endpoint,
@@ -716,7 +718,7 @@ describe('runtime-gateway on containerd and NATS', () => {
         details: expect.stringMatching(/^container runtime at \S+ is unavailable since /) as string,
       });
       await stack.containerd.start();
-      await alone.client.whenAvailable({ signal: AbortSignal.timeout(20_000) });
+      await alone.client.whenAvailable({ signal: AbortSignal.timeout(60_000) });
       const { podSandboxId, containerId } = await runPod(waits, alone.client);
       await alone.client.stopPodSandbox({ podSandboxId });
       await alone.client.removePodSandbox({ podSandboxId });
@@ -739,7 +741,7 @@ describe('runtime-gateway on containerd and NATS', () => {
           expect(names.filter((name) => name === 'RuntimeRecovered')).toHaveLength(1);
           expect(eventsAbout(events, 'alone', containerId)).toHaveLength(4);
         },
-        { timeoutMs: 20_000 },
+        { timeoutMs: 60_000 },
       );
       await eventuallyPasses(async () => {
         expect(await alone.ready()).toEqual({ status: 200, text: '' });

@@ -31,7 +31,6 @@ describe('a take-over of runtime-gateway over the real runtime', () => {
       STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
       STOWAGE_NATS_SERVERS: stack.nats.url,
       STOWAGE_RELIST_INTERVAL: '300ms',
-      STOWAGE_STOP_TIMEOUT: '2s',
     };
   });
 
@@ -44,7 +43,12 @@ describe('a take-over of runtime-gateway over the real runtime', () => {
 
   const start = async (takeOver: boolean): Promise<AppProcess> => {
     const app = await spawnApp('runtime-gateway', {
-      env: { ...env, STOWAGE_TAKE_OVER: String(takeOver) },
+      env: {
+        ...env,
+        STOWAGE_TAKE_OVER: String(takeOver),
+        // That of the old one, which must not end its calls.
+        ...(takeOver ? {} : { STOWAGE_STOP_TIMEOUT: '2s' }),
+      },
       ready: isReady,
     });
     apps.push(app);
@@ -90,12 +94,12 @@ describe('a take-over of runtime-gateway over the real runtime', () => {
     const slow = await startContainer(
       kubelet,
       'slow',
-      'trap "sleep 4; exit 7" TERM; while true; do sleep 0.1; done',
+      'trap "sleep 8; exit 7" TERM; while true; do sleep 0.1; done',
     );
     const stopped = kubelet.stopContainer({ containerId: slow.containerId, timeout: 30n });
     const done = kubelet.execSync({
       containerId: slow.containerId,
-      cmd: ['/bin/sh', '-c', 'sleep 3; echo done'],
+      cmd: ['/bin/sh', '-c', 'sleep 6; echo done'],
       timeout: 30n,
     });
     const isStopping = Promise.all([stopped, done]);

@@ -173,7 +173,7 @@ describe('a take-over of runtime-gateway', () => {
     const env = await settings({ STOWAGE_STOP_TIMEOUT: '2m' });
     const old = await start(env);
     const { ended } = await longCall(env.STOWAGE_LISTEN, 'long-stop');
-    const next = await takeOver({ ...env, STOWAGE_STOP_TIMEOUT: '1s' });
+    const next = await takeOver({ ...env, STOWAGE_STOP_TIMEOUT: '5s' });
     await version(env.STOWAGE_LISTEN);
     running.get('long-stop')?.();
     expect(await ended).toEqual({ exitCode: 3 });
@@ -186,7 +186,7 @@ describe('a take-over of runtime-gateway', () => {
     const cut = { code: 14, details: 'runtime-gateway is shutting down' };
     const first = await start({ ...env, STOWAGE_TAKE_OVER_DRAIN: '300ms' });
     const bounded = await longCall(env.STOWAGE_LISTEN, 'bounded');
-    const second = await takeOver({ ...env, STOWAGE_STOP_TIMEOUT: '1s' });
+    const second = await takeOver({ ...env, STOWAGE_STOP_TIMEOUT: '10s' });
     expect(await bounded.ended).toEqual(cut);
     expect(await first.exited).toEqual(endedWell);
 
@@ -213,9 +213,13 @@ describe('a take-over of runtime-gateway', () => {
     expect(statSync(httpSocket).ctimeMs).toBeGreaterThan(madeAt);
     const nats = await connect({ servers: stack.nats.url });
     const subject = commandSubject(env.STOWAGE_NODE_NAME, 'runtime-gateway', 'version');
-    await eventually(async () => (await nats.request(subject, '{}')).json<{ ok: boolean }>().ok, {
-      what: 'an answer of the new one',
-    });
+    await eventually(
+      async () =>
+        (await nats.request(subject, '{}', { timeout: 5_000 })).json<{ ok: boolean }>().ok,
+      {
+        what: 'an answer of the new one',
+      },
+    );
     await nats.close();
     running.get('beside-commands')?.();
     await ended;

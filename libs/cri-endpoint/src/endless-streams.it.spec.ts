@@ -81,8 +81,8 @@ describe.each(['piped', 'piped, paths rewritten', 'terminating'] as const)(
       const streams = ['0', '3'].map((count) => client.serverStream(methodPath('Events'), count));
       await until('both are open', () => server.seen.length === 2);
       const began = performance.now();
-      await endpoint.close({ drainMs: 20_000 });
-      expect(performance.now() - began).toBeLessThan(10_000);
+      await endpoint.close({ drainMs: 60_000 });
+      expect(performance.now() - began).toBeLessThan(30_000);
       expect(await Promise.all(streams)).toMatchObject([over, over]);
       await until('the runtime saw it', () => server.seen.every(({ cancelled }) => cancelled));
       expect(summaries.map(({ outcome, grpcStatus }) => [outcome, grpcStatus])).toEqual([
@@ -101,7 +101,7 @@ describe.each(['piped', 'piped, paths rewritten', 'terminating'] as const)(
       let hanging: { cancel(): void } | undefined;
       const failing = client.unary(methodPath('Hang'), 'x', {}, (call) => (hanging = call));
       await until('all are open', () => server.seen.length === 7);
-      const closed = endpoint.close({ drainMs: 20_000 });
+      const closed = endpoint.close({ drainMs: 60_000 });
       expect(await Promise.all(streams)).toMatchObject([over, over]);
       const events = server.seen.filter(({ method }) => method === methodPath('Events'));
       await until('the runtime saw it', () => events.every(({ cancelled }) => cancelled));

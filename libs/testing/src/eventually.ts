@@ -1,10 +1,10 @@
 /** How long to wait for a condition, and how to name it when it does not come true. */
 export interface EventuallyOptions {
-  /** Give up after this long. Default 10 000 ms. */
+  /** Give up after this long. Default 30 000 ms: what fails is slow, what passes is not, also on a busy machine. */
   timeoutMs?: number;
   /** Pause between two looks. Default 20 ms. */
   intervalMs?: number;
-  /** What is waited for, used in the error: `timed out after 10000 ms waiting for <what>`. */
+  /** What is waited for, used in the error: `timed out after 30000 ms waiting for <what>`. */
   what?: string;
   /** Stops the waiting; the returned promise rejects with the signal's reason. */
   signal?: AbortSignal;
@@ -25,7 +25,7 @@ export async function eventually<T>(
   look: () => T | Promise<T>,
   options: EventuallyOptions = {},
 ): Promise<Exclude<T, undefined | null | false>> {
-  const { timeoutMs = 10_000, intervalMs = 20, what = 'a condition', signal } = options;
+  const { timeoutMs = 30_000, intervalMs = 20, what = 'a condition', signal } = options;
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
   for (;;) {

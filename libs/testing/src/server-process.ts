@@ -69,11 +69,11 @@ export class ServerProcess implements Server {
   }
 
   async stop(): Promise<void> {
-    await this.#end('SIGTERM', 15_000);
+    await this.#end('SIGTERM', 30_000);
   }
 
   async kill(): Promise<void> {
-    await this.#end('SIGKILL', 15_000);
+    await this.#end('SIGKILL', 30_000);
   }
 
   pause(): void {

@@ -19,7 +19,7 @@ export interface SpawnAppOptions {
    * `STOWAGE_LISTEN` names is there, `spawned` for nothing, or a condition. The app ending before that is an error.
    */
   ready?: 'readyz' | 'healthz' | 'spawned' | ((app: AppProcess) => boolean | Promise<boolean>);
-  /** Default 30 000 ms. */
+  /** Default 60 000 ms. */
   readyTimeoutMs?: number;
 }
 
@@ -42,7 +42,7 @@ export interface AppProcess {
   /** One GET on its HTTP address. */
   get(path: string): Promise<{ status: number; body: string }>;
   readonly exited: Promise<AppExit>;
-  /** Sends SIGTERM, waits, and returns the exit code (null when a signal ended it). Default limit 30 000 ms. */
+  /** Sends SIGTERM, waits, and returns the exit code (null when a signal ended it). Default limit 60 000 ms. */
   stop(options?: { timeoutMs?: number }): Promise<number | null>;
   /** Ends it with SIGKILL, as a crash would. */
   kill(): Promise<void>;
@@ -55,7 +55,7 @@ export interface AppProcess {
 export async function spawnApp(app: string, options: SpawnAppOptions = {}): Promise<AppProcess> {
   const httpAddr = options.env?.STOWAGE_HTTP_ADDR ?? `127.0.0.1:${await freePort()}`;
   const running = launch(app, { ...options, env: { ...options.env, STOWAGE_HTTP_ADDR: httpAddr } });
-  const { ready = 'readyz', readyTimeoutMs = 30_000 } = options;
+  const { ready = 'readyz', readyTimeoutMs = 60_000 } = options;
   if (ready === 'spawned') return running;
   const socket = options.env?.STOWAGE_LISTEN ?? '';
   const isReady =
@@ -80,13 +80,13 @@ export async function spawnApp(app: string, options: SpawnAppOptions = {}): Prom
   }
 }
 
-/** Runs an app to its end, for `--help` or a wrong configuration. Kills it after `timeoutMs` (30 000). */
+/** Runs an app to its end, for `--help` or a wrong configuration. Kills it after `timeoutMs` (60 000). */
 export async function runApp(
   app: string,
   options: Pick<SpawnAppOptions, 'env' | 'args'> & { timeoutMs?: number } = {},
 ): Promise<AppExit & { stdout: string; stderr: string }> {
   const running = launch(app, options);
-  const timer = setTimeout(() => void running.kill(), options.timeoutMs ?? 30_000);
+  const timer = setTimeout(() => void running.kill(), options.timeoutMs ?? 60_000);
   const exit = await running.exited;
   clearTimeout(timer);
   return { ...exit, stdout: running.stdout, stderr: running.stderr };
@@ -149,14 +149,14 @@ function launch(
     get: async (target) => {
       const response = await fetch(httpUrl + target, {
         headers: { connection: 'close' },
-        signal: AbortSignal.timeout(10_000),
+        signal: AbortSignal.timeout(30_000),
       });
       return { status: response.status, body: await response.text() };
     },
     exited,
-    stop: async ({ timeoutMs = 30_000 } = {}) => (await end('SIGTERM', timeoutMs)).code,
+    stop: async ({ timeoutMs = 60_000 } = {}) => (await end('SIGTERM', timeoutMs)).code,
     kill: async () => {
-      await end('SIGKILL', 10_000);
+      await end('SIGKILL', 30_000);
     },
   };
 }

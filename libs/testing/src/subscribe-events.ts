@@ -19,7 +19,7 @@ export interface EventCollection {
   /** Messages that are no valid events, with the reason: usually expected to be empty. */
   readonly invalid: readonly { natsSubject: string; reason: string }[];
   named<N extends EventName>(name: N): ReceivedEvent<N>[];
-  /** The first event of this name that `matches`, now or later. Default limit 10 000 ms. */
+  /** The first event of this name that `matches`, now or later. Default limit 30 000 ms. */
   waitFor<N extends EventName>(
     name: N,
     matches?: (event: ReceivedEvent<N>) => boolean,
@@ -61,7 +61,7 @@ export async function subscribeEvents(
     all,
     invalid,
     named,
-    waitFor: (name, matches = () => true, { timeoutMs = 10_000 } = {}) =>
+    waitFor: (name, matches = () => true, { timeoutMs = 30_000 } = {}) =>
       eventually(() => named(name).find(matches), { timeoutMs, what: `the event ${name}` }).catch(
         (error: unknown) => {
           const seen = all.map((event) => event.name).join(', ') || 'none';

@@ -135,7 +135,7 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
         const removed = events.named('ImageRemoved').length;
         assert.equal(summed, removed, 'collections report other removals than there were');
       },
-      { timeoutMs: 30_000 },
+      { timeoutMs: 60_000 },
     );
     const ours = new Set(pushed.map(({ imageId }) => imageId));
     const removals = events.named('ImageRemoved');

@@ -92,7 +92,7 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
             });
           }
         },
-        { timeoutMs: 30_000 },
+        { timeoutMs: 60_000 },
       );
       const own = events.all.filter(({ app }) => app === 'gc-worker');
       assert.deepEqual(

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
 import { commandSubject } from '@stowage/events';
-import { eventually, startStack } from '@stowage/testing';
+import { eventually, eventuallyPasses, startStack } from '@stowage/testing';
 import type { PushedImage, Stack } from '@stowage/testing';
 import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
@@ -74,7 +74,9 @@ describe('pull records while the service runs', () => {
     await remove(one);
     await eventually(() => files().length === 1, { what: 'the record to be dropped' });
     expect(files()).toEqual([record(two)]);
-    expect(await gauges()).toEqual([0, 1]);
+    await eventuallyPasses(async () => {
+      expect(await gauges()).toEqual([0, 1]);
+    });
     // What is still there keeps its record: whoever has no credential does not get it.
     expect(await ensure(two.reference, {})).toMatchObject({ ok: false });
     expect(await ensure(two.reference)).toMatchObject(present);

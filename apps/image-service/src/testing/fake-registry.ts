@@ -30,6 +30,8 @@ export type RegistryFault =
   | { readonly stallAfter: number }
   /** Sends the body in pieces of `bytes`, one every `everyMs`. */
   | { readonly bytes: number; readonly everyMs: number }
+  /** Sends half of the body, and the rest when the promise is resolved. */
+  | { readonly heldUntil: Promise<unknown> }
   /** Sends other bytes than the digest says. */
   | 'wrong-bytes';
 
@@ -167,6 +169,10 @@ export class FakeRegistry {
       response.write(body.subarray(0, fault.cutAfter), () => response.destroy());
     } else if ('stallAfter' in fault) {
       response.write(body.subarray(0, fault.stallAfter));
+    } else if ('heldUntil' in fault) {
+      const half = body.length >> 1;
+      response.write(body.subarray(0, half));
+      void fault.heldUntil.then(() => response.end(body.subarray(half)));
     } else {
       let at = 0;
       const timer = setInterval(() => {

@@ -360,11 +360,11 @@ export function temporaryFolder(): { path: string; file(name: string): string; r
   };
 }
 
-/** Waits until `condition` holds; fails with `what` after five seconds. */
+/** Waits until `condition` holds; fails with `what` after half a minute. */
 export async function until(
   what: string,
   condition: () => boolean,
-  timeoutMs = 5_000,
+  timeoutMs = 30_000,
 ): Promise<void> {
   const end = Date.now() + timeoutMs;
   while (!condition()) {

@@ -22,7 +22,7 @@ const log = createLogger({
 });
 
 async function until<T>(what: string, probe: () => T | undefined | false): Promise<T> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 60_000;
   for (;;) {
     const value = probe();
     if (value !== undefined && value !== false) return value;
@@ -149,7 +149,7 @@ describe('commands over a real NATS', () => {
   let connection: NatsConnection;
   let client: NatsConnection;
   let app: Awaited<ReturnType<typeof startApp>>;
-  const ask = async (verb: string, body: unknown = {}, timeout = 5000): Promise<unknown> => {
+  const ask = async (verb: string, body: unknown = {}, timeout = 30_000): Promise<unknown> => {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     return (await client.request(subject(verb), text, { timeout })).json();
   };
@@ -304,7 +304,7 @@ describe('commands over a real NATS', () => {
   });
 
   it('refuses more at once than the limit, and lets running ones finish at the stop', async () => {
-    const small = await startApp({ maxInFlight: 1, drainMs: 5000 });
+    const small = await startApp({ maxInFlight: 1, drainMs: 30_000 });
     await app.nest.close();
     small.announce(connection);
     await connection.flush();
@@ -335,12 +335,13 @@ describe('commands over a real NATS', () => {
         codes.set(code, (codes.get(code) ?? 0) + 1);
       },
     });
-    // What a socket of the service would wait for: a turn of the event loop.
+    // What a socket of the service would wait for: a turn of the event loop, here without what other processes take.
     let longestMs = 0;
-    let last = performance.now();
+    let last = process.cpuUsage();
     const turns = setInterval(() => {
-      longestMs = Math.max(longestMs, performance.now() - last);
-      last = performance.now();
+      const { user, system } = process.cpuUsage(last);
+      longestMs = Math.max(longestMs, (user + system) / 1000);
+      last = process.cpuUsage();
     }, 5);
     const begunBefore = performance.now();
     const each = 5000;
@@ -377,7 +378,7 @@ describe('commands over a real NATS', () => {
   });
 
   it('commands that were not begun when the stop came are refused', async () => {
-    const slow = await startApp({ maxPerSecond: 1, drainMs: 5000 });
+    const slow = await startApp({ maxPerSecond: 1, drainMs: 30_000 });
     slow.announce(connection);
     await connection.flush();
     const replies = [ask('echo', { text: 'a' }), ask('echo', { text: 'b' })];

@@ -40,7 +40,7 @@ const keeperOf = ({ ownerPid }: Abandoned) =>
 
 const untilGone = (stack: Abandoned) =>
   eventually(async () => (await countTraces(stack)) === 0, {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     what: 'the abandoned stack to be gone',
   });
 

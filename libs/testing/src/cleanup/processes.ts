@@ -65,7 +65,7 @@ export function findInCgroups(containerIds: readonly string[]): ProcessIdentity[
  */
 export async function killProcesses(
   find: () => ProcessIdentity[],
-  { timeoutMs = 10_000 }: { timeoutMs?: number } = {},
+  { timeoutMs = 30_000 }: { timeoutMs?: number } = {},
 ): Promise<ProcessIdentity[]> {
   const condemned = new Map<string, ProcessIdentity>();
   const survivors = (): ProcessIdentity[] => [...condemned.values()].filter(isAlive);

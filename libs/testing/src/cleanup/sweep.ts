@@ -183,7 +183,7 @@ async function removeCgroups(containerIds: readonly string[]): Promise<void> {
   );
   await eventually(() => groups.map(removeGroupTree).every(Boolean), {
     what: 'the control groups of the containers to become empty',
-    timeoutMs: 5_000,
+    timeoutMs: 30_000,
   });
 }
 
