@@ -12,6 +12,12 @@ if (!args.includes('--help')) {
       ...systemPrograms, // of the machine's own stack, and what enters a root
       { find: 'unshare', packages: ['util-linux'] },
       { find: 'git', packages: ['git'] },
+      ...(args.some((arg) => /^--crio(=|$)/.test(arg))
+        ? [
+            { find: 'conmon', packages: ['conmon'] },
+            { find: 'crun', packages: ['crun'] },
+          ]
+        : []),
       { find: 'debootstrap', packages: ['debootstrap', 'debian-archive-keyring'] },
     ],
     'for the matrix of versions',

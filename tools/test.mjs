@@ -94,16 +94,19 @@ async function runProject({ name, title, needsStack = false }) {
   };
 }
 
-/** A line for each failed test, and for each file that could not be run. */
+/** A line for each failed or skipped test, and for each file that could not be run. */
 function failuresOf(result) {
   return (result?.testResults ?? []).flatMap(({ name, status, assertionResults }) => {
     const file = path.relative(root, name);
-    const failed = assertionResults.filter((test) => test.status === 'failed');
-    const titles = failed.map(({ ancestorTitles, title }) =>
-      [...ancestorTitles, title].join(' > '),
-    );
+    const titlesOf = (...wanted) =>
+      assertionResults
+        .filter((test) => wanted.includes(test.status))
+        .map(({ ancestorTitles, title }) => [...ancestorTitles, title].join(' > '));
+    const titles = titlesOf('failed');
     if (titles.length === 0 && status === 'failed') titles.push('cannot be run');
-    return titles.map((title) => `failed: ${file}: ${title.replaceAll(/\s+/g, ' ')}`);
+    const skipped = titlesOf('pending', 'todo');
+    const line = (how) => (title) => `${how}: ${file}: ${title.replaceAll(/\s+/g, ' ')}`;
+    return [...titles.map(line('failed')), ...skipped.map(line('skipped'))];
   });
 }
 

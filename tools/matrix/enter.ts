@@ -10,6 +10,7 @@ import {
   rmdirSync,
 } from 'node:fs';
 import path from 'node:path';
+import { crioContainersDir } from '@stowage/testing';
 
 /** A folder or file of the machine that is seen in the root too, read-only. */
 export interface Bind {
@@ -174,6 +175,7 @@ export function removeLeftovers(root: string): void {
     if (name.startsWith('stowage-testing-')) {
       for (const stack of list(path.join(temporary, name))) {
         removeControlGroups(path.join(temporary, name, stack, 'state'));
+        removeCrioGroups(path.join(temporary, name, stack, crioContainersDir));
       }
     }
     rmSync(path.join(temporary, name), { recursive: true, force: true });
@@ -192,6 +194,22 @@ function removeControlGroups(state: string): void {
     .map((line) => path.join(line.split(' ')[4] ?? '', 'k8s.io'));
   for (const hierarchy of new Set(hierarchies)) {
     for (const id of ids) removeGroupTree(path.join(hierarchy, id));
+    if (ids.length > 0) removeGroup(hierarchy);
+  }
+}
+
+/** Of all containers and sandboxes that a CRI-O with this folder has had, and of what watched them. */
+function removeCrioGroups(containers: string): void {
+  const ids = list(containers);
+  const hierarchies = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => / - cgroup2? /.test(line))
+    .map((line) => path.join(line.split(' ')[4] ?? '', 'crio'));
+  for (const hierarchy of new Set(hierarchies)) {
+    for (const id of ids) {
+      removeGroupTree(path.join(hierarchy, `crio-${id}`));
+      removeGroupTree(path.join(hierarchy, `crio-conmon-${id}`));
+    }
     if (ids.length > 0) removeGroup(hierarchy);
   }
 }

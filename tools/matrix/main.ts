@@ -18,11 +18,11 @@ import {
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@stowage/errors';
-import { nodeProgram, nodeProgramsOfTests, withLock } from '@stowage/testing';
+import { crioHelper, nodeProgram, nodeProgramsOfTests, withLock } from '@stowage/testing';
 import { root as project, systemPrograms } from '../bootstrap.mjs';
 import { enter, removeLeftovers, type Bind, type Entered } from './enter';
 import { knownDifferences } from './known-differences';
-import { targets, type Target } from './names';
+import { checkCrioVersion, selectNames, targets, UsageError, type Target } from './names';
 import {
   explain,
   isDone,
@@ -44,7 +44,7 @@ const help = `usage: npm run matrix [-- OPTION ... [NAME ...]]
 Runs unit and integration tests, the demo and critest (where it is installed) on other versions, each name in a root folder and in
 namespaces of its own, and writes docs/tested-versions.md. What has passed for the commit that is checked out is not run again.
 
-names, all unless named:
+names, all unless named, those of crio only with --crio; debian, node and crio stand for all of theirs:
 ${Object.entries(targets)
   .map(([name, target]) => `  ${name.padEnd(15)} ${describe(target)}`)
   .join('\n')}
@@ -52,6 +52,7 @@ ${Object.entries(targets)
 options:
   --again          also what has passed for this commit
   --only PATH      only tests whose path holds it, no demo, no critest; writes no table. May be repeated
+  --crio PATH      the program of CRI-O, with pinns beside it or on PATH
   --critest FILE   the program of cri-tools; default: critest on PATH
   --mirror URI     of Debian; default: that of apt's configuration
   --dir FOLDER     where the roots and logs lie; default: /var/tmp/stowage-matrix. Some 3 GB a name; may be removed at any time
@@ -59,9 +60,14 @@ options:
 `;
 
 function describe(target: Target): string {
-  return target.kind === 'debian'
-    ? `Debian ${target.suite} with its own containerd, runc, nats-server and Node.js`
-    : `the machine's own stack with the latest Node.js ${target.version}`;
+  if (target.kind === 'debian') {
+    return `Debian ${target.suite} with its own containerd, runc, nats-server and Node.js`;
+  }
+  if (target.kind === 'node') {
+    return `the machine's own stack with the latest Node.js ${target.version}`;
+  }
+  const events = target.events ? 'with pod events' : 'without pod events';
+  return `integration tests of the services on CRI-O with ${target.ociRuntime}, ${events}`;
 }
 
 /** Longest time for one step, milliseconds. */
@@ -91,6 +97,7 @@ interface Options {
   dir: string;
   only: readonly string[];
   critest: string | undefined;
+  crio: string | undefined;
   mirror: string | undefined;
 }
 
@@ -98,6 +105,8 @@ interface Place {
   name: string;
   root: string;
   binds: readonly Bind[];
+  /** What its commands find in their environment besides. */
+  env: Readonly<Record<string, string>>;
   /** Its log files. */
   log: (step: string) => string;
 }
@@ -152,7 +161,7 @@ async function inside(
   const log = place.log(title);
   closeSync(openSync(log, 'w'));
   const { root, binds } = place;
-  const env = environment(network);
+  const env = { ...environment(network), ...place.env };
   const code = await run(place, title, log, () =>
     enter(root, command, { network, folder: '/src', env, binds, log }),
   );
@@ -165,7 +174,7 @@ async function makePlace(name: string, target: Target, options: Options): Promis
     path.join(options.dir, 'logs', `${name}-${step.replace(/\W+/g, '-')}.log`);
   mkdirSync(path.join(options.dir, 'logs'), { recursive: true });
   removeLeftovers(root);
-  const place: Place = { name, root, binds: [], log };
+  const place: Place = { name, root, binds: [], env: {}, log };
   if (target.kind === 'debian') {
     const packages = [...new Set(systemPrograms.flatMap((program) => program.packages))];
     const making = log('make');
@@ -176,9 +185,30 @@ async function makePlace(name: string, target: Target, options: Options): Promis
     );
     return place;
   }
+  if (target.kind === 'crio') {
+    const env = placeCrio(root, target, options.crio ?? '');
+    return { ...place, env, binds: makeMachineRoot(root, process.execPath) };
+  }
   const version = latestNode(target.version);
   say(`${name}: Node.js ${version}`);
   return { ...place, binds: makeMachineRoot(root, await nodeProgram(version)) };
+}
+
+/** Copies CRI-O and what it runs into the root. Returns the environment by which the tests run on it. */
+function placeCrio(
+  root: string,
+  { ociRuntime, events }: Extract<Target, { kind: 'crio' }>,
+  program: string,
+): Record<string, string> {
+  placeProgram(root, 'crio', program);
+  for (const name of ['pinns', 'conmon', ociRuntime]) {
+    placeProgram(root, name, crioHelper(program, name));
+  }
+  return {
+    STOWAGE_TEST_CRIO: `${ownPrograms}/crio`,
+    STOWAGE_TEST_OCI_RUNTIME: ociRuntime,
+    STOWAGE_TEST_CRIO_EVENTS: events ? 'on' : 'off',
+  };
 }
 
 /** Latest published version of a line: 22, 22.14. */
@@ -208,7 +238,7 @@ async function placeWorkspace(place: Place, target: Target, commit: string): Pro
   const files = execFileSync('git', archive, { cwd: project, maxBuffer: 1 << 30 });
   execFileSync('tar', ['-x', '-C', folder], { input: files });
   const packages = path.join(folder, 'node_modules');
-  if (target.kind === 'node' && !existsSync(packages)) {
+  if (target.kind !== 'debian' && !existsSync(packages)) {
     say(`${place.name}: copying npm packages`);
     // With /. the folder itself, also where node_modules is a link to it.
     const copy = path.join(place.root, 'copying');
@@ -239,12 +269,17 @@ async function runName(name: string, commit: string, options: Options): Promise<
   if (target === undefined) throw new Error(`no name of the matrix: ${name}`);
   const place = await makePlace(name, target, options);
   await placeWorkspace(place, target, commit);
-  const critest = options.only.length > 0 ? undefined : options.critest;
+  const isOfServices = target.kind === 'crio';
+  const critest = options.only.length > 0 || isOfServices ? undefined : options.critest;
   if (critest !== undefined) placeProgram(place.root, 'critest', critest);
 
   const identity = await inside(place, 'versions', ['sh', '-c', versionsScript]);
   const versions = readVersions(identity.output);
-  const tests = await inside(place, 'tests', ['node', 'tools/test.mjs', ...options.only]);
+  const tests = await inside(place, 'tests', [
+    ...['node', 'tools/test.mjs'],
+    ...(isOfServices ? ['--selectProjects', 'integration'] : []),
+    ...(isOfServices && options.only.length === 0 ? ['apps/'] : options.only),
+  ]);
   const testRun = readTestRun(tests.output);
   if (testRun === undefined) {
     throw new StepFailedError(`the tests were broken off, see ${place.log('tests')}`);
@@ -254,7 +289,8 @@ async function runName(name: string, commit: string, options: Options): Promise<
   for (const test of unexplained) say(`  failed: ${test}`);
   for (const { test, reason } of known) say(`  known: ${test}: ${reason}`);
   const isWhole = options.only.length === 0;
-  const demo = isWhole ? await inside(place, 'demo', ['node', 'tools/demo.mjs']) : { code: 0 };
+  const demo =
+    isWhole && !isOfServices ? await inside(place, 'demo', ['node', 'tools/demo.mjs']) : undefined;
   const validated =
     critest === undefined
       ? undefined
@@ -272,8 +308,15 @@ async function runName(name: string, commit: string, options: Options): Promise<
     passed: testRun.passed,
     failed,
     known,
-    demo: demo.code === 0 ? 'passed' : 'failed',
-    critest: validated === undefined ? 'not installed' : validated.code === 0 ? 'passed' : 'failed',
+    demo: demo === undefined ? 'not run' : demo.code === 0 ? 'passed' : 'failed',
+    critest:
+      validated === undefined
+        ? isOfServices
+          ? 'not run'
+          : 'not installed'
+        : validated.code === 0
+          ? 'passed'
+          : 'failed',
   };
 }
 
@@ -334,6 +377,7 @@ async function main(): Promise<number> {
       again: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
       critest: { type: 'string' },
+      crio: { type: 'string' },
       mirror: { type: 'string' },
       dir: { type: 'string', default: '/var/tmp/stowage-matrix' },
       help: { type: 'boolean', default: false },
@@ -343,13 +387,8 @@ async function main(): Promise<number> {
     say(help.trimEnd());
     return 0;
   }
-  const unknown = positionals.filter((name) => !names.includes(name));
-  if (unknown.length > 0) {
-    process.stderr.write(
-      `${unknown.join(', ')}: no name of the matrix. Names: ${names.join(', ')}\n`,
-    );
-    return 64;
-  }
+  const wanted = selectNames(positionals, values.crio);
+  const crio = values.crio === undefined ? undefined : checkCrio(values.crio);
   const critest = findCritest(values.critest);
   const dir = path.resolve(values.dir);
   mkdirSync(dir, { recursive: true, mode: 0o755 });
@@ -365,8 +404,7 @@ async function main(): Promise<number> {
     );
   }
   const lock = `matrix-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`;
-  const options = { dir, only: values.only, critest, mirror: values.mirror };
-  const wanted = names.filter((name) => positionals.length === 0 || positionals.includes(name));
+  const options = { dir, only: values.only, critest, crio, mirror: values.mirror };
   return withLock(lock, () => runAll(wanted, commit, options, values.again));
 }
 
@@ -382,10 +420,31 @@ function findCritest(named: string | undefined): string | undefined {
     .find(existsSync);
 }
 
+/**
+ * Absolute path of the CRI-O that was named.
+ *
+ * @throws {UsageError} when it is not there, is none, or is too old.
+ */
+function checkCrio(named: string): string {
+  const program = path.resolve(named);
+  const { error, stdout, stderr } = spawnSync(program, ['--version'], { encoding: 'utf8' });
+  if (error !== undefined) throw new UsageError(`--crio ${named}: ${error.message}`);
+  checkCrioVersion(named, `${stdout}${stderr}`);
+  for (const name of ['pinns', 'conmon', 'runc', 'crun']) {
+    try {
+      crioHelper(program, name);
+    } catch (failure) {
+      throw new UsageError(errorMessage(failure));
+    }
+  }
+  return program;
+}
+
 main().then(
   (code) => (process.exitCode = code),
   (error: unknown) => {
     process.stderr.write(`${errorMessage(error)}\n`);
-    process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ? 64 : 1;
+    const isOfArguments = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
+    process.exitCode = isOfArguments || error instanceof UsageError ? 64 : 1;
   },
 );

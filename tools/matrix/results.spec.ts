@@ -34,6 +34,7 @@ Unit tests and conformance: 2390 passed, 1 failed in 57 s
 Integration tests on the real stack: 595 passed, 2 failed in 648 s
   failed: apps/b/src/b.it.spec.ts: outer > takes 7 of 9
   jest did not end by itself: a test has left something open
+  skipped: apps/b/src/b.it.spec.ts: outer > reads its store (only on containerd: CRI-O has no such store)
 2985 passed, 3 failed
 `;
 
@@ -45,6 +46,9 @@ test('reads totals and failures from the end of a test run', () => {
       'libs/a/src/a.spec.ts: refuses {"name":"a"}',
       'apps/b/src/b.it.spec.ts: outer > takes 7 of 9',
     ],
+    skipped: [
+      'apps/b/src/b.it.spec.ts: outer > reads its store (only on containerd: CRI-O has no such store)',
+    ],
   });
 });
 
@@ -55,7 +59,7 @@ test('a run that does not end with its totals was broken off', () => {
 
 test('counts a failure with a known reason apart, for the names of the entry alone', () => {
   const difference = { names: ['debian13'], test: /takes \d of 9/, reason: 'it takes fewer' };
-  const run = readTestRun(output)!;
+  const run = { ...readTestRun(output)!, skipped: [] };
   expect(explain('debian13', run, [difference])).toEqual({
     known: [{ test: 'apps/b/src/b.it.spec.ts: outer > takes 7 of 9', reason: 'it takes fewer' }],
     unexplained: ['libs/a/src/a.spec.ts: refuses {"name":"a"}'],
@@ -63,6 +67,20 @@ test('counts a failure with a known reason apart, for the names of the entry alo
     failed: 2,
   });
   expect(explain('debian-testing', run, [difference])).toMatchObject({ known: [], failed: 3 });
+});
+
+test('counts a test that says why it is skipped as known, and one that does not as failed', () => {
+  const titles = [
+    'a.spec.ts: reads its store (only on containerd: CRI-O has none)',
+    'a.spec.ts: b',
+  ];
+  expect(explain('crio-runc', { passed: 1, failed: 0, failures: [], skipped: titles }, [])).toEqual(
+    {
+      known: [{ test: 'a.spec.ts: reads its store', reason: 'only on containerd: CRI-O has none' }],
+      unexplained: ['a.spec.ts: b (skipped)'],
+      failed: 1,
+    },
+  );
 });
 
 test('reads versions of Debian packages and of upstream', () => {
@@ -74,6 +92,8 @@ node v20.19.2
 kernel 6.1.0-40-amd64
 `;
   expect(readVersions(printed)).toEqual(result.versions);
+  const onCrio = `${printed}crio crio version 1.36.3\nGitCommit: unknown\ncrun crun version 1.8.1\ncommit: f8a0\n`;
+  expect(readVersions(onCrio)).toEqual({ ...result.versions, crio: '1.36.3', crun: '1.8.1' });
   expect(() => readVersions(printed.replace('nats-server: v2.10.27', ''))).toThrow(
     'no version of nats: ',
   );
@@ -95,5 +115,6 @@ test('a name is done when it has passed with the very same commit', () => {
     expect(isPassed({ ...result, ...change })).toBe(false);
     expect(isDone('debian13', commit, [{ ...result, ...change }])).toBe(false);
   }
+  expect(isPassed({ ...result, demo: 'not run', critest: 'not run' })).toBe(true);
   expect(isPassed({ ...result, known: [{ test: 'a', reason: 'b' }] })).toBe(true);
 });

@@ -8,6 +8,10 @@ export interface Versions {
   nats: string;
   node: string;
   kernel: string;
+  /** Where tests ran on it instead of containerd. */
+  crio?: string;
+  /** Where it started the containers instead of runc. */
+  crun?: string;
 }
 
 /** How the run of one name ended. */
@@ -21,15 +25,15 @@ export interface MatrixResult {
   passed: number;
   /** Failures that no known difference explains. */
   failed: number;
-  /** What failed for a known reason. */
+  /** What failed for a known reason, and what holds on another runtime alone. */
   known: { test: string; reason: string }[];
-  demo: 'passed' | 'failed';
-  critest: 'passed' | 'failed' | 'not installed';
+  demo: 'passed' | 'failed' | 'not run';
+  critest: 'passed' | 'failed' | 'not installed' | 'not run';
 }
 
 /** Whether nothing failed without an explanation. */
 export const isPassed = ({ failed, demo, critest }: MatrixResult): boolean =>
-  failed === 0 && demo === 'passed' && critest !== 'failed';
+  failed === 0 && demo !== 'failed' && critest !== 'failed';
 
 /** What `npm test` printed at its end. */
 export interface TestRun {
@@ -37,20 +41,34 @@ export interface TestRun {
   failed: number;
   /** `FILE: TITLE` of each failure it lists. Fewer than `failed` where one has no title. */
   failures: string[];
+  /** `FILE: TITLE` of each test that was skipped. */
+  skipped: string[];
 }
 
 /** Reads the output of tools/test.mjs; undefined when it does not end with its totals, so was broken off. */
 export function readTestRun(output: string): TestRun | undefined {
   const totals = /\n(\d+) passed, (\d+) failed\s*$/.exec(output);
   if (totals == null) return undefined;
-  const failures = [...output.matchAll(/^ {2}failed: (.+)$/gm)].map(([, test = '']) => test);
-  return { passed: Number(totals[1]), failed: Number(totals[2]), failures };
+  const listed = (how: string): string[] =>
+    [...output.matchAll(new RegExp(`^ {2}${how}: (.+)$`, 'gm'))].map(([, test = '']) => test);
+  return {
+    passed: Number(totals[1]),
+    failed: Number(totals[2]),
+    failures: listed('failed'),
+    skipped: listed('skipped'),
+  };
 }
 
-/** Tells the failures that a known difference explains from those that none does. */
+/** A test that says itself why it is skipped: {@link testOn} of libs/testing. */
+const skippedWithReason = /^(.+) \((only on [^:()]+: .+)\)$/;
+
+/**
+ * Tells what a known difference explains, or a skipped test itself, from what nothing does. A test that is skipped without a reason counts
+ * as a failure.
+ */
 export function explain(
   name: string,
-  { failed, failures }: TestRun,
+  { failed, failures, skipped }: TestRun,
   differences: readonly KnownDifference[],
 ): { known: MatrixResult['known']; unexplained: string[]; failed: number } {
   const known: MatrixResult['known'] = [];
@@ -60,7 +78,14 @@ export function explain(
     if (difference === undefined) unexplained.push(test);
     else known.push({ test, reason: difference.reason });
   }
-  return { known, unexplained, failed: failed - known.length };
+  const left = failed - known.length;
+  const silent: string[] = [];
+  for (const title of skipped) {
+    const [, test, reason] = skippedWithReason.exec(title) ?? [];
+    if (test === undefined || reason === undefined) silent.push(`${title} (skipped)`);
+    else known.push({ test, reason });
+  }
+  return { known, unexplained: [...unexplained, ...silent], failed: left + silent.length };
 }
 
 /** Prints what {@link readVersions} reads, a part to a line. */
@@ -71,6 +96,8 @@ echo "runc $(runc --version | head -n 1)"
 echo "nats $(nats-server --version)"
 echo "node $(node --version)"
 echo "kernel $(uname -r)"
+[ -z "\${STOWAGE_TEST_CRIO:-}" ] || echo "crio $("$STOWAGE_TEST_CRIO" --version)"
+[ "\${STOWAGE_TEST_OCI_RUNTIME:-}" != crun ] || echo "crun $(crun --version)"
 `;
 
 /** @throws when a part has no version. */
@@ -82,6 +109,7 @@ export function readVersions(output: string): Versions {
     if (found === undefined) throw new Error(`no version of ${part}: ${line(part)}`);
     return found;
   };
+  const optional = (part: 'crio' | 'crun') => (line(part) === '' ? {} : { [part]: version(part) });
   return {
     system: line('system'),
     containerd: version('containerd'),
@@ -89,6 +117,8 @@ export function readVersions(output: string): Versions {
     nats: version('nats'),
     node: version('node'),
     kernel: line('kernel'),
+    ...optional('crio'),
+    ...optional('crun'),
   };
 }
 

@@ -47,8 +47,21 @@ test('what is written is formatted as the repository wants it', () => {
   );
   expect(formatted).toBe(text);
   expect(text).toMatch(
-    /\| `debian13` +\| Debian GNU\/Linux 13 \(trixie\) \| 1\.7\.24 .* 0123456789ab /,
+    /\| `debian13` +\| Debian GNU\/Linux 13 \(trixie\) \| containerd 1\.7\.24 .* 0123456789ab /,
   );
+});
+
+test('a row of CRI-O names it and what starts its containers', () => {
+  const { versions } = result('debian13');
+  const row = { demo: 'not run', critest: 'not run' } as const;
+  const text = testedVersions([
+    result('crio-runc', { ...row, versions: { ...versions, crio: '1.36.3' } }),
+    result('crio-crun', { ...row, versions: { ...versions, crio: '1.36.3', crun: '1.8.1' } }),
+  ]);
+  expect(text).toMatch(
+    /`crio-runc` .*\| CRI-O 1\.36\.3 \| runc 1\.1\.15 .*\| not run \| not run \|/,
+  );
+  expect(text).toMatch(/`crio-crun` .*\| CRI-O 1\.36\.3 \| crun 1\.8\.1 +\|/);
 });
 
 test('a known difference stands once, with the names that have it', () => {

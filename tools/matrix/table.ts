@@ -1,4 +1,4 @@
-import type { MatrixResult } from './results';
+import type { MatrixResult, Versions } from './results';
 
 /** Cells of a table in Markdown, with columns as wide as the formatter of this repository makes them. */
 export function markdownTable(
@@ -16,8 +16,8 @@ export function markdownTable(
 const head = [
   'name',
   'system',
-  'containerd',
-  'runc',
+  'runtime',
+  'OCI runtime',
   'NATS',
   'Node.js',
   'kernel',
@@ -30,11 +30,14 @@ const head = [
   'commit',
 ];
 
+const runtimeOf = ({ containerd, crio }: Versions): string =>
+  crio === undefined ? `containerd ${containerd}` : `CRI-O ${crio}`;
+
 const row = ({ versions: v, known, ...result }: MatrixResult): string[] => [
   `\`${result.name}\``,
   v.system,
-  v.containerd,
-  v.runc,
+  runtimeOf(v),
+  v.crun === undefined ? `runc ${v.runc}` : `crun ${v.crun}`,
   v.nats,
   v.node,
   v.kernel,
@@ -72,7 +75,9 @@ export function testedVersions(results: readonly MatrixResult[]): string {
 
 What \`npm run matrix\` has last seen for each name: all unit and integration tests and the demo, and where critest is installed the CRI
 validation specs through each socket against containerd itself. A name that starts with \`debian\` is a suite of Debian with its own
-packages, one that starts with \`node\` is that line of Node.js on the stack of the machine. \`known\` counts failures with a known reason.
+packages, one that starts with \`node\` is that line of Node.js on the stack of the machine, one that starts with \`crio\` is the integration tests of
+the three services on a CRI-O, without demo and critest: \`crio-runc\` with pod events, \`crio-crun\` without. \`known\` counts failures with a known
+reason, and tests that are about what another runtime has.
 This file is written by the command ([how to run it](../CONTRIBUTING.md#other-versions)).
 
 ${results.length === 0 ? 'Nothing has been run yet.\n' : resultsTable(results)}
@@ -90,11 +95,11 @@ export function withShortTable(readme: string, results: readonly MatrixResult[])
   if (from < 0 || to < from) throw new Error(`README.md has no lines "${begin}" and "${end}"`);
   const rows = results.map(({ versions: v, ...result }) => [
     v.system,
-    v.containerd,
+    runtimeOf(v),
     v.nats,
     v.node,
     `${result.passed} tests passed${result.failed > 0 ? `, ${result.failed} failed` : ''}`,
   ]);
-  const table = markdownTable(['system', 'containerd', 'NATS', 'Node.js', 'result'], rows);
+  const table = markdownTable(['system', 'runtime', 'NATS', 'Node.js', 'result'], rows);
   return `${readme.slice(0, from)}${begin}\n\n${rows.length === 0 ? 'Nothing has been run yet.\n' : table}\n${readme.slice(to)}`;
 }

@@ -100,7 +100,7 @@ const folder = (name: string) => path.join(stack.dir, name);
 
 const common = () => ({
   STOWAGE_NODE_NAME: node,
-  STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+  STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
   STOWAGE_NATS_SERVERS: stack.nats.url,
 });
 

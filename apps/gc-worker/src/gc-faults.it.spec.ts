@@ -48,7 +48,7 @@ describe('faults on a real node', () => {
   afterEach(async () => {
     await worker?.stop();
     worker = undefined;
-    if (!stack.containerd.running) await stack.containerd.start();
+    if (!stack.runtime.running) await stack.runtime.start();
   });
   afterAll(async () => {
     await nats.close();
@@ -60,7 +60,7 @@ describe('faults on a real node', () => {
     worker = await spawnApp('gc-worker', {
       env: {
         STOWAGE_NODE_NAME: 'node-a',
-        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
         STOWAGE_NATS_SERVERS: stack.nats.url,
         STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
         STOWAGE_COMMANDS: 'plan,run,images,status',
@@ -111,7 +111,7 @@ describe('faults on a real node', () => {
     const images = await pull('gone-1', 'gone-2', 'gone-3', 'gone-4');
     const running = run();
     await events.waitFor('ImageRemoved', ({ data }) => data.imageId === images[0]!.imageId);
-    await stack.containerd.stop();
+    await stack.runtime.stop();
     const { result } = (await running).json<{ result: { failure: object } }>();
     expect(result.failure).toMatchObject({
       code: 'runtime-unavailable',
@@ -121,7 +121,7 @@ describe('faults on a real node', () => {
       'GarbageCollectionFailed',
       ({ data }) => data.error.code === 'runtime-unavailable',
     );
-    await stack.containerd.start();
+    await stack.runtime.start();
     await eventually(async () => (await worker!.get('/readyz')).status === 200);
     await run();
     await eventuallyPasses(() => {
@@ -133,13 +133,13 @@ describe('faults on a real node', () => {
   });
 
   test('a removal that hangs in the runtime counts as failed, and the others go', async () => {
-    const image = connectImageService({ endpoint: stack.containerd.endpoint });
+    const image = connectImageService({ endpoint: stack.runtime.endpoint });
     let hanging = '';
     const cancelled: string[] = [];
     const socketPath = path.join(stack.dir, 'hangs.sock');
     const endpoint = await createTerminatingEndpoint({
       socketPath,
-      upstream: { address: () => stack.containerd.socket },
+      upstream: { address: () => stack.runtime.socket },
       handlers: {
         '/runtime.v1.ImageService/RemoveImage': async (bytes, { signal }) => {
           const request = RemoveImageRequest.decode(bytes);
@@ -196,7 +196,7 @@ describe('faults on a real node', () => {
     const socketPath = path.join(stack.dir, 'answers.sock');
     const endpoint = await createTerminatingEndpoint({
       socketPath,
-      upstream: { address: () => stack.containerd.socket },
+      upstream: { address: () => stack.runtime.socket },
       handlers,
       unavailableReason: () => undefined,
     });
@@ -256,7 +256,7 @@ describe('faults on a real node', () => {
 
   test('a runtime that lists no containers and no pods for a moment loses no used image, also one that the worker knows by its records alone', async () => {
     let isEmpty = false;
-    const runtime = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    const runtime = connectRuntimeService({ endpoint: stack.runtime.endpoint });
     const handlers = {
       '/runtime.v1.RuntimeService/ListContainers': async () =>
         isEmpty
@@ -271,7 +271,7 @@ describe('faults on a real node', () => {
       await withAnswers(handlers, async (endpoint) => {
         const env = {
           STOWAGE_RUNTIME_ENDPOINT: endpoint,
-          STOWAGE_IMAGE_ENDPOINT: stack.containerd.endpoint,
+          STOWAGE_IMAGE_ENDPOINT: stack.runtime.endpoint,
         };
         await start(env);
         const [used, unused] = await pull('stays-used', 'goes-unused');

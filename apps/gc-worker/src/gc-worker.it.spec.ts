@@ -44,7 +44,7 @@ afterEach(async () => {
   await worker?.stop();
   worker = undefined;
   // A test that failed half-way leaves the others what they need.
-  if (!stack.containerd.running) await stack.containerd.start();
+  if (!stack.runtime.running) await stack.runtime.start();
   if (!stack.nats.running) await stack.nats.start();
 });
 
@@ -56,7 +56,7 @@ afterAll(async () => {
 
 const environment = (values: Record<string, string> = {}): Record<string, string> => ({
   STOWAGE_NODE_NAME: node,
-  STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+  STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
   STOWAGE_NATS_SERVERS: stack.nats.url,
   STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
   STOWAGE_COMMANDS: 'plan,run,images,status',
@@ -144,14 +144,14 @@ async function minimumAge(): Promise<void> {
 }
 
 function freeBytes(): number {
-  const { bavail, bsize } = statfsSync(stack.containerd.root);
+  const { bavail, bsize } = statfsSync(stack.runtime.root);
   return bavail * bsize;
 }
 
 /** Takes space from the file system until so many percent are used. */
 async function fillTo(percent: number, name = 'filler'): Promise<string> {
-  const file = path.join(stack.containerd.root, name);
-  const { bavail, bsize, blocks } = statfsSync(stack.containerd.root);
+  const file = path.join(stack.runtime.root, name);
+  const { bavail, bsize, blocks } = statfsSync(stack.runtime.root);
   const bytes = Math.max(0, bavail * bsize - Math.floor((blocks * bsize * (100 - percent)) / 100));
   const handle = await open(file, 'w');
   try {
@@ -196,7 +196,7 @@ function splitRuntime(
 ): Promise<Endpoint> {
   return createTerminatingEndpoint({
     socketPath: path.join(stack.dir, 'split.sock'),
-    upstream: { address: () => stack.containerd.socket },
+    upstream: { address: () => stack.runtime.socket },
     handlers: {
       '/runtime.v1.ImageService/ImageFsInfo': async () => {
         const { imageFilesystems } = await image.imageFsInfo({});
@@ -266,7 +266,7 @@ describe('gc-worker on a real node', () => {
       'in-use': 1,
       exempt: 1,
       // The runtime says itself that the sandbox image is pinned, from 1.6.22 and 1.7.3 on.
-      [stack.containerd.reportsPinned ? 'pinned' : 'sandbox-image']: 1,
+      [stack.runtime.reportsPinned ? 'pinned' : 'sandbox-image']: 1,
     });
     for (const { data } of removals) {
       expect(data).toMatchObject({ reason: 'threshold', removedBy: 'gc-worker' });
@@ -303,7 +303,7 @@ describe('gc-worker on a real node', () => {
     const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', containers]);
     expect(mounted.status).toBe(0);
     const collections = events.named('GarbageCollected').length;
-    const image = connectImageService({ endpoint: stack.containerd.endpoint });
+    const image = connectImageService({ endpoint: stack.runtime.endpoint });
     const runtime = await splitRuntime(image, containers);
     try {
       await startWorker({
@@ -374,7 +374,7 @@ describe('gc-worker on a real node', () => {
   test('stays up without the runtime, says since when, and recovers by itself', async () => {
     await startWorker();
     await pull('team/before', 3);
-    await stack.containerd.stop();
+    await stack.runtime.stop();
     await eventuallyPasses(async () => {
       const { status, body } = await worker!.get('/readyz');
       expect(status).toBe(503);
@@ -386,7 +386,7 @@ describe('gc-worker on a real node', () => {
     expect(refused.error?.message).toMatch(/container runtime at unix:.* is unavailable since /);
     // What it knows it still answers.
     expect((await command<ImagesReply>('images')).result.images.length).toBeGreaterThan(0);
-    await stack.containerd.start();
+    await stack.runtime.start();
     await eventuallyPasses(async () => {
       expect((await worker!.get('/readyz')).status).toBe(200);
     });
@@ -394,10 +394,10 @@ describe('gc-worker on a real node', () => {
   });
 
   test('starts without the runtime and begins when it comes', async () => {
-    await stack.containerd.stop();
+    await stack.runtime.stop();
     worker = await spawnApp('gc-worker', { env: environment(), ready: 'healthz' });
     expect((await worker.get('/readyz')).status).toBe(503);
-    await stack.containerd.start();
+    await stack.runtime.start();
     await eventuallyPasses(async () => {
       expect((await worker!.get('/readyz')).status).toBe(200);
     });
@@ -498,7 +498,7 @@ describe('gc-worker on a real node', () => {
     expect(without.images.find(({ imageId }) => imageId === idle)?.rule).toBe('min-age');
     expect(existsSync(empty)).toBe(false);
     expect(events.all.slice(told)).toEqual([]);
-    await stack.containerd.stop();
+    await stack.runtime.stop();
     const down = await runApp('gc-worker', { args: ['--dry-run'], env: environment() });
     expect([down.code, down.stdout]).toEqual([1, '']);
     expect(down.stderr).toMatch(
@@ -611,10 +611,10 @@ describe('gc-worker on a real node', () => {
   ])(
     'tells as leaked what stays on the disk outside the runtime’s knowledge%s',
     async (_, leaky, isSplit) => {
-      const image = connectImageService({ endpoint: stack.containerd.endpoint });
+      const image = connectImageService({ endpoint: stack.runtime.endpoint });
       // More than the image file system holds: whoever counts these bytes there finds no leak at all.
       const split = isSplit ? await splitRuntime(image, stack.dir, 2 ** 32) : undefined;
-      const { endpoint } = stack.containerd;
+      const { endpoint } = stack.runtime;
       await startWorker({
         STOWAGE_IMAGE_ENDPOINT: isSplit ? `unix://${stack.dir}/split.sock` : endpoint,
       });
@@ -623,7 +623,7 @@ describe('gc-worker on a real node', () => {
       const imageId = await pull(name, 20);
       await minimumAge();
       // Links in a folder of their own keep blobs and unpacked files when containerd has removed its own.
-      const { root } = stack.containerd;
+      const { root } = stack.runtime;
       const leaked = path.join(root, 'leaked');
       await mkdir(leaked);
       try {
@@ -695,12 +695,12 @@ describe('gc-worker on a real node', () => {
   });
 
   test('frees space on a file system without a byte left, its own state on it too', async () => {
-    const stateDir = path.join(stack.containerd.root, 'state-of-gc-worker');
+    const stateDir = path.join(stack.runtime.root, 'state-of-gc-worker');
     await startWorker({ STOWAGE_STATE_DIR: stateDir });
     const old = await pull('team/full', 10);
     await minimumAge();
     await worker!.kill();
-    const fillers = path.join(stack.containerd.root, 'fillers');
+    const fillers = path.join(stack.runtime.root, 'fillers');
     await mkdir(fillers);
     await eventually(() => fillUp(fillers), { what: 'the file system to be full' });
     expect(freeBytes()).toBe(0);
@@ -783,7 +783,7 @@ describe('gc-worker on a real node', () => {
     expect([second.code, elsewhere.status]).toEqual([1, 1]);
     expect(elsewhere.stderr).toBe(second.stderr);
     expect(second.stderr).toBe(
-      `gc-worker: start failed: another gc-worker works on the runtime at ${stack.containerd.socket}: two would remove each other's images\n`,
+      `gc-worker: start failed: another gc-worker works on the runtime at ${stack.runtime.socket}: two would remove each other's images\n`,
     );
     // Killed, it leaves nothing behind that would keep the next one out.
     await worker!.kill();

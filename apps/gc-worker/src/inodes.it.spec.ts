@@ -38,7 +38,7 @@ async function pullManyFiles(name: string): Promise<string> {
 }
 
 function used(): { bytesPercent: number; inodesPercent: number; inodes: number } {
-  const { blocks, bavail, files, ffree } = statfsSync(stack.containerd.root);
+  const { blocks, bavail, files, ffree } = statfsSync(stack.runtime.root);
   const percent = (total: number, free: number) => 100 - Math.trunc((free * 100) / total);
   return {
     bytesPercent: percent(blocks, bavail),
@@ -58,7 +58,7 @@ test('a file system that runs out of inodes, with its bytes far below their mark
   worker = await spawnApp('gc-worker', {
     env: {
       STOWAGE_NODE_NAME: 'node-a',
-      STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
       STOWAGE_NATS_SERVERS: stack.nats.url,
       STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
       STOWAGE_IMAGE_MINIMUM_GC_AGE: '1ms',

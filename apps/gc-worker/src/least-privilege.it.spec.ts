@@ -30,7 +30,7 @@ beforeAll(async () => {
   events = await subscribeEvents(stack.nats.url);
   const common = {
     STOWAGE_NODE_NAME: node,
-    STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+    STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
     STOWAGE_NATS_SERVERS: stack.nats.url,
   };
   services.push(

@@ -34,7 +34,7 @@ describe('traces of gc-worker', () => {
     worker = await spawnApp('gc-worker', {
       env: {
         STOWAGE_NODE_NAME: node,
-        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
         STOWAGE_NATS_SERVERS: stack.nats.url,
         STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
         STOWAGE_COMMANDS: 'plan,run',

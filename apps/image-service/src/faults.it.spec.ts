@@ -55,7 +55,7 @@ describe('image-service and what goes wrong', () => {
 
   /** What containerd is downloading. */
   const ingests = () =>
-    readdirSync(path.join(stack.containerd.root, 'io.containerd.content.v1.content', 'ingest'));
+    readdirSync(path.join(stack.runtime.root, 'io.containerd.content.v1.content', 'ingest'));
 
   const nothingStuck = async () => {
     expect(await service.metric('stowage_image_pulls_in_flight')).toBe(0);
@@ -473,9 +473,9 @@ describe('image-service and what goes wrong', () => {
       kind === 'blob' ? { bytes: 128 * 1024, everyMs: 200 } : undefined;
     const cut = ensure({ image: image.reference, caller: 'cut' });
     await eventually(() => registry.requests.some(({ kind }) => kind === 'blob'));
-    await stack.containerd.kill();
+    await stack.runtime.kill();
     expect((await cut).error?.code).toMatch(/^(UNAVAILABLE|CANCELLED)$/);
-    await stack.containerd.start();
+    await stack.runtime.start();
     await eventually(async () => (await service.ready()).status === 200, {
       what: 'recovery',
     });
@@ -499,12 +499,12 @@ describe('image-service and what goes wrong', () => {
         kind === 'blob' ? { bytes: 128 * 1024, everyMs: 200 } : undefined;
       const looks = 'stowage_cri_operations_duration_seconds_count{operation="image_fs_info"}';
       await eventually(async () => (await service.metric(looks)) > 0, { what: 'the first look' });
-      if (!isDuring) stack.containerd.pause();
+      if (!isDuring) stack.runtime.pause();
       try {
         const given = ensure({ image: image.reference, pullPolicy: 'Always', caller: 'a' });
         if (isDuring) {
           await eventually(() => registry.requests.some(({ kind }) => kind === 'blob'));
-          stack.containerd.pause();
+          stack.runtime.pause();
         }
         expect((await given).error).toMatchObject({
           code: 'DEADLINE_EXCEEDED',
@@ -512,7 +512,7 @@ describe('image-service and what goes wrong', () => {
         });
         await nothingStuck();
       } finally {
-        stack.containerd.resume();
+        stack.runtime.resume();
       }
       registry.fault = () => undefined;
       expect(
@@ -524,7 +524,7 @@ describe('image-service and what goes wrong', () => {
 
   it('disk full: says so, and what was begun is gone when there is room', async () => {
     const freeBytes = () => {
-      const { bavail, bsize } = statfsSync(stack.containerd.root);
+      const { bavail, bsize } = statfsSync(stack.runtime.root);
       return bavail * bsize;
     };
     const before = freeBytes();
@@ -564,7 +564,7 @@ describe('image-service and what goes wrong', () => {
     expect(events.invalid).toEqual([]);
     expect(ingests().length).toBeLessThan(10);
     expect(existsSync(service.socket)).toBe(true);
-    const direct = connectImageService({ endpoint: stack.containerd.endpoint });
+    const direct = connectImageService({ endpoint: stack.runtime.endpoint });
     await direct.listImages({});
     direct.close();
   });

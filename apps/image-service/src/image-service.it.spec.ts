@@ -290,7 +290,7 @@ describe('image-service on containerd, registries and NATS', () => {
   describe('calls it does not change', () => {
     it('answers as the runtime does, in v1 and in v1alpha2', async () => {
       await service.client.pullImage({ image: { image: open.reference } });
-      const direct = connectImageService({ endpoint: stack.containerd.endpoint });
+      const direct = connectImageService({ endpoint: stack.runtime.endpoint });
       try {
         const images = await service.client.listImages({});
         expect(images).toEqual(await direct.listImages({}));
@@ -562,7 +562,7 @@ describe('image-service on containerd, registries and NATS', () => {
 
   describe('without its neighbours', () => {
     it('waits for a runtime that is absent, says so, and recovers by itself', async () => {
-      await stack.containerd.stop();
+      await stack.runtime.stop();
       const early = new ServiceProcess(stack, 'early');
       await early.start({ ready: 'healthz', env: { STOWAGE_COMMANDS: '' } });
       try {
@@ -585,19 +585,19 @@ describe('image-service on containerd, registries and NATS', () => {
             details: expect.stringMatching(away) as string,
           });
         }
-        await stack.containerd.start();
+        await stack.runtime.start();
         await eventually(async () => (await early.ready()).status === 200, {
           what: 'recovery',
         });
         await early.client.whenAvailable();
         await early.client.pullImage({ image: { image: open.reference } });
-        await stack.containerd.stop();
+        await stack.runtime.stop();
         await eventually(async () => (await early.ready()).status === 503, { what: 'the loss' });
         await expect(early.client.listImages({})).rejects.toMatchObject({
           grpcStatus: 'UNAVAILABLE',
         });
       } finally {
-        await stack.containerd.start();
+        await stack.runtime.start();
         expect(await early.stop()).toBe(0);
       }
     });

@@ -58,7 +58,7 @@ describe('a take-over of image-service', () => {
       STOWAGE_LISTEN: path.join(stack.dir, `${nodes}.sock`),
       STOWAGE_STATE_DIR: path.join(stack.dir, `${node}-state`),
       STOWAGE_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
-      STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
       STOWAGE_NATS_SERVERS: stack.nats.url,
       STOWAGE_DOCKER_CONFIG_DIRS: '',
       STOWAGE_DOCKERCFG_DIRS: '',

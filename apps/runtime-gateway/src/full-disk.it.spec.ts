@@ -18,7 +18,7 @@ describe('runtime-gateway without a byte for its outbox', () => {
     gateway = new GatewayProcess({
       dir: stack.dir,
       node,
-      runtimeEndpoint: stack.containerd.endpoint,
+      runtimeEndpoint: stack.runtime.endpoint,
       natsUrl: stack.nats.url,
     });
   });

@@ -106,7 +106,7 @@ describe('runtime-gateway where calls have to be changed', () => {
     'serves both packages on both sockets over a runtime that speaks only %s',
     async (spoken) => {
       const socket = path.join(stack.dir, `${spoken}.sock`);
-      const runtime = await runtimeSpeaking([spoken], socket, stack.containerd.socket);
+      const runtime = await runtimeSpeaking([spoken], socket, stack.runtime.socket);
       ends.push(() => runtime.close());
       const node = `only-${spoken}`;
       const gateway = await startGateway(node, `unix://${socket}`);
@@ -125,7 +125,7 @@ describe('runtime-gateway where calls have to be changed', () => {
 
   it('asks the runtime for v1alpha2 only once a client uses it', async () => {
     const socket = path.join(stack.dir, 'asked.sock');
-    const runtime = await runtimeSpeaking(['v1'], socket, stack.containerd.socket);
+    const runtime = await runtimeSpeaking(['v1'], socket, stack.runtime.socket);
     ends.push(() => runtime.close());
     const gateway = await startGateway('asked', `unix://${socket}`);
     await livesThrough(gateway, 'asked');
@@ -141,7 +141,7 @@ describe('runtime-gateway where calls have to be changed', () => {
 
   it('leaves calls alone over a runtime that speaks both', async () => {
     const socket = path.join(stack.dir, 'both.sock');
-    const runtime = await runtimeSpeaking(['v1', 'v1alpha2'], socket, stack.containerd.socket);
+    const runtime = await runtimeSpeaking(['v1', 'v1alpha2'], socket, stack.runtime.socket);
     ends.push(() => runtime.close());
     const gateway = await startGateway('both', `unix://${socket}`);
     const listings = (name: string) =>
@@ -168,7 +168,7 @@ describe('runtime-gateway where calls have to be changed', () => {
         })
       ).json();
     const shell = (script: string) => ({ containerId, command: ['/bin/sh', '-c', script] });
-    const closed = await startGateway('exec-off', stack.containerd.endpoint);
+    const closed = await startGateway('exec-off', stack.runtime.endpoint);
     await eventuallyPasses(async () => {
       expect(await exec('exec-off', shell('id'))).toMatchObject({
         ok: false,
@@ -176,7 +176,7 @@ describe('runtime-gateway where calls have to be changed', () => {
       });
     });
     expect(await closed.stop()).toBe(0);
-    const open = await startGateway('exec-on', stack.containerd.endpoint, {
+    const open = await startGateway('exec-on', stack.runtime.endpoint, {
       STOWAGE_COMMANDS: 'pods,exec',
     });
     await eventuallyPasses(async () => {
@@ -209,11 +209,11 @@ describe('runtime-gateway where calls have to be changed', () => {
 
   it('sees a runtime that changed the package it speaks', async () => {
     const socket = path.join(stack.dir, 'changing.sock');
-    const before = await runtimeSpeaking(['v1alpha2'], socket, stack.containerd.socket);
+    const before = await runtimeSpeaking(['v1alpha2'], socket, stack.runtime.socket);
     const gateway = await startGateway('changing', `unix://${socket}`);
     expect(await version(gateway.socket, 'v1')).toMatchObject({ runtimeName: 'containerd' });
     await before.close();
-    const after = await runtimeSpeaking(['v1'], socket, stack.containerd.socket);
+    const after = await runtimeSpeaking(['v1'], socket, stack.runtime.socket);
     ends.push(() => after.close());
     await eventuallyPasses(async () => {
       for (const name of ['v1', 'v1alpha2']) {
@@ -231,7 +231,7 @@ describe('runtime-gateway where calls have to be changed', () => {
       const imageServicePath = path.join(stack.dir, 'image.sock');
       const imageService = await createTerminatingEndpoint({
         socketPath: imageServicePath,
-        upstream: { address: () => stack.containerd.socket },
+        upstream: { address: () => stack.runtime.socket },
         handlers: {
           '/runtime.v1.ImageService/PullImage': (_request, { method }) => {
             pulled.push(method);
@@ -243,7 +243,7 @@ describe('runtime-gateway where calls have to be changed', () => {
         unavailableReason: () => undefined,
       });
       ends.push(() => imageService.close());
-      gateway = await startGateway('routing', stack.containerd.endpoint, {
+      gateway = await startGateway('routing', stack.runtime.endpoint, {
         STOWAGE_IMAGE_ROUTING: 'true',
         STOWAGE_IMAGE_SERVICE_ENDPOINT: `unix://${imageServicePath}`,
       });
@@ -294,12 +294,12 @@ describe('runtime-gateway where calls have to be changed', () => {
         STOWAGE_NODE_NAME: node,
         STOWAGE_LISTEN: imageSocket,
         STOWAGE_STATE_DIR: path.join(stack.dir, 'real-image'),
-        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
         STOWAGE_NATS_SERVERS: stack.nats.url,
       },
     });
     ends.push(() => imageService.kill());
-    const gateway = await startGateway(node, stack.containerd.endpoint, {
+    const gateway = await startGateway(node, stack.runtime.endpoint, {
       STOWAGE_IMAGE_ROUTING: 'true',
       STOWAGE_IMAGE_SERVICE_ENDPOINT: `unix://${imageSocket}`,
     });

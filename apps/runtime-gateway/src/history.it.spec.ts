@@ -21,11 +21,11 @@ describe('runtime-gateway and what happened without it', () => {
     image = await stack.pushImage({ name: 'team/app', tag: '1' });
     await stack.pullImage(image.reference);
     events = await subscribeEvents(stack.nats.url);
-    outside = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    outside = connectRuntimeService({ endpoint: stack.runtime.endpoint });
     gateway = new GatewayProcess({
       dir: stack.dir,
       node,
-      runtimeEndpoint: stack.containerd.endpoint,
+      runtimeEndpoint: stack.runtime.endpoint,
       natsUrl: stack.nats.url,
     });
   });

@@ -26,14 +26,14 @@ describe('clients that stop at nothing, on each socket that terminates HTTP/2', 
         STOWAGE_NODE_NAME: 'node-1',
         STOWAGE_LISTEN: imageSocket,
         STOWAGE_STATE_DIR: path.join(stack.dir, 'image-state'),
-        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
         STOWAGE_NATS_SERVERS: 'nats://127.0.0.1:1',
       },
     });
     gateway = new GatewayProcess({
       dir: stack.dir,
       node: 'node-1',
-      runtimeEndpoint: stack.containerd.endpoint,
+      runtimeEndpoint: stack.runtime.endpoint,
       natsUrl: 'nats://127.0.0.1:1',
     });
     await gateway.start({

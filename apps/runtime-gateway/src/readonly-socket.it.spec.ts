@@ -26,7 +26,7 @@ describe('the read-only socket on containerd', () => {
     gateway = new GatewayProcess({
       dir: stack.dir,
       node: 'node-1',
-      runtimeEndpoint: stack.containerd.endpoint,
+      runtimeEndpoint: stack.runtime.endpoint,
       natsUrl: 'nats://127.0.0.1:1',
     });
     ({ podSandboxId, containerId } = await stack.runPod({ image: reference }));
@@ -72,7 +72,7 @@ describe('the read-only socket on containerd', () => {
         client.close();
       }
     };
-    expect(await answerOf(gateway.readonlySocket)).toEqual(await answerOf(stack.containerd.socket));
+    expect(await answerOf(gateway.readonlySocket)).toEqual(await answerOf(stack.runtime.socket));
   });
 
   it('refuses what changes something, and what nobody knows, by name', async () => {
@@ -111,7 +111,7 @@ describe('the read-only socket on containerd', () => {
       podSandboxId,
       containerId,
       image: reference,
-      runtimeSocket: stack.containerd.socket,
+      runtimeSocket: stack.runtime.socket,
       readonlySocket: gateway.readonlySocket,
       count: 4000,
       seed: 1,
@@ -141,12 +141,12 @@ describe('the read-only socket on containerd', () => {
   it('says UNAVAILABLE while the runtime is away', async () => {
     expect(await gateway.stop()).toBe(0);
     await gateway.start();
-    await stack.containerd.stop();
+    await stack.runtime.stop();
     await expect(version(runtimePath('Version'))).rejects.toMatchObject({
       code: 14,
       details: expect.stringMatching(/^container runtime at unix:\/\/\S+ is unavailable/) as string,
     });
-    await stack.containerd.start();
+    await stack.runtime.start();
     await gateway.client.whenAvailable();
     await expect(version(runtimePath('Version'))).resolves.toBeDefined();
   });

@@ -19,7 +19,7 @@ describe('what clients of containerd do, through the gateway', () => {
     const gateway = new GatewayProcess({
       dir: stack.dir,
       node,
-      runtimeEndpoint: stack.containerd.endpoint,
+      runtimeEndpoint: stack.runtime.endpoint,
       natsUrl: stack.nats.url,
     });
     gateways.push(gateway);
@@ -214,11 +214,11 @@ describe('what clients of containerd do, through the gateway', () => {
     const calls = [load(gateway.socket, 3), load(gateway.readonlySocket, 2)];
     for (let round = 0; round < 2; round++) {
       await eventually(() => calls.every(({ ok }) => ok() > 20), { what: 'calls' });
-      await stack.containerd.kill();
+      await stack.runtime.kill();
       await eventually(() => calls.every(({ codes }) => (codes.get(14) ?? 0) > 5), {
         what: 'calls to be refused',
       });
-      await stack.containerd.start();
+      await stack.runtime.start();
       const before = calls.map(({ ok }) => ok());
       await eventually(() => calls.every(({ ok }, i) => ok() > (before[i] ?? 0) + 20), {
         what: 'calls to succeed again',

@@ -29,7 +29,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     const made = new GatewayProcess({
       dir: stack.dir,
       node: name,
-      runtimeEndpoint: stack.containerd.endpoint,
+      runtimeEndpoint: stack.runtime.endpoint,
       natsUrl: stack.nats.url,
     });
     gateways.push(made);
@@ -70,7 +70,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   const isSet = (containerId: string) =>
     eventually(
       async () => {
-        const direct = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+        const direct = connectRuntimeService({ endpoint: stack.runtime.endpoint });
         try {
           await direct.execSync({ containerId, cmd: ['/bin/sh', '-c', 'test -e /set'] });
           return true;
@@ -112,7 +112,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       await eventually(async () => (await of.listings()) >= before + 2, { what: 'two listings' });
       return;
     }
-    const direct = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    const direct = connectRuntimeService({ endpoint: stack.runtime.endpoint });
     const { podSandboxId } = await direct.runPodSandbox({ config: podConfig() });
     await direct.removePodSandbox({ podSandboxId });
     direct.close();
@@ -123,13 +123,13 @@ describe('runtime-gateway on containerd and NATS', () => {
     );
   };
   /** How the gateway finds what no call of a client shows. */
-  const found = () => (stack.containerd.hasEventStream ? 'runtime-event' : 'listing');
+  const found = () => (stack.runtime.hasEventStream ? 'runtime-event' : 'listing');
   /** Until it finds it so: a stream is only known to be one when it has lasted a second. */
   const isFinding = async (of = gateway) => {
     await eventually(
       async () =>
         (await of.metric('stowage_gateway_runtime_event_stream')) ===
-        Number(stack.containerd.hasEventStream),
+        Number(stack.runtime.hasEventStream),
       { what: 'the event stream of a runtime that has one' },
     );
   };
@@ -346,7 +346,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   });
 
   it('finds what went past it, from creation to removal', async () => {
-    const direct = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    const direct = connectRuntimeService({ endpoint: stack.runtime.endpoint });
     try {
       const { config, podSandboxId, containerId } = await runPod(waits, direct);
       const started = await toldOf('ContainerStarted', containerId);
@@ -354,7 +354,7 @@ describe('runtime-gateway on containerd and NATS', () => {
         pod: podNames(config),
         // A listing has the reference of the request, an event of the runtime the image's own.
         image: {
-          reference: stack.containerd.hasEventStream ? image.reference : image.imageId,
+          reference: stack.runtime.hasEventStream ? image.reference : image.imageId,
           imageId: image.imageId,
         },
         observedBy: found(),
@@ -497,7 +497,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     expect(await ask('status')).toMatchObject({
       ok: true,
       result: {
-        endpoint: stack.containerd.endpoint,
+        endpoint: stack.runtime.endpoint,
         available: true,
         criVersion: 'v1',
         // Later runtimes have conditions of their own besides.
@@ -505,7 +505,7 @@ describe('runtime-gateway on containerd and NATS', () => {
           expect.objectContaining({ type: 'RuntimeReady', status: true }),
           expect.objectContaining({ type: 'NetworkReady', status: true }),
         ]) as object[],
-        observing: { mode: stack.containerd.hasEventStream ? 'event-stream' : 'listing' },
+        observing: { mode: stack.runtime.hasEventStream ? 'event-stream' : 'listing' },
       },
     });
     expect(await ask('version')).toMatchObject({
@@ -531,7 +531,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       /^stowage_gateway_connections_open\{socket="main"\} [1-9]/m,
       /^stowage_gateway_connections_total\{socket="main"\} [1-9]/m,
       /^stowage_gateway_events_total\{event="PodSandboxStarted",observed_by="call"\} [1-9]/m,
-      stack.containerd.hasEventStream
+      stack.runtime.hasEventStream
         ? /^stowage_gateway_runtime_event_stream 1$/m
         : /^stowage_gateway_runtime_event_stream 0$/m,
     ]) {
@@ -568,10 +568,10 @@ describe('runtime-gateway on containerd and NATS', () => {
     await eventuallyPasses(() => {
       expect(about(ends.containerId, stays.containerId)).toHaveLength(4);
     });
-    await stack.containerd.kill();
+    await stack.runtime.kill();
     const unavailable = await events.waitFor('RuntimeUnavailable', (event) => event.node === node);
     expect(unavailable.data).toMatchObject({
-      endpoint: stack.containerd.endpoint,
+      endpoint: stack.runtime.endpoint,
       // The socket that is gone, or the connection that was cut, whichever is noticed first.
       reason: expect.stringMatching(/connect |ECONNRESET/) as string,
     });
@@ -601,12 +601,12 @@ describe('runtime-gateway on containerd and NATS', () => {
     await eventually(() => processesOf(ends.containerId).length === 0, {
       what: 'the end of the container',
     });
-    await stack.containerd.start();
+    await stack.runtime.start();
     const recovered = await events.waitFor('RuntimeRecovered', (event) => event.node === node, {
       timeoutMs: 60_000,
     });
     expect(recovered.data).toMatchObject({
-      endpoint: stack.containerd.endpoint,
+      endpoint: stack.runtime.endpoint,
       unavailableSince: (unavailable.data as { unavailableSince: string }).unavailableSince,
       runtime: { name: 'containerd' },
     });
@@ -637,7 +637,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       expect(about(stays.containerId, ends.containerId)).toHaveLength(4);
     });
     expect(await gateway.stop()).toBe(0);
-    const direct = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    const direct = connectRuntimeService({ endpoint: stack.runtime.endpoint });
     await direct.stopContainer({ containerId: ends.containerId, timeout: 5n });
     const meanwhile = await runPod(waits, direct);
     direct.close();
@@ -696,7 +696,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   });
 
   it('starts with neither runtime nor NATS, and serves and delivers when they come', async () => {
-    await stack.containerd.stop();
+    await stack.runtime.stop();
     await stack.nats.stop();
     const alone = newGateway('alone');
     try {
@@ -717,7 +717,7 @@ describe('runtime-gateway on containerd and NATS', () => {
         code: 14,
         details: expect.stringMatching(/^container runtime at \S+ is unavailable since /) as string,
       });
-      await stack.containerd.start();
+      await stack.runtime.start();
       await alone.client.whenAvailable({ signal: AbortSignal.timeout(60_000) });
       const { podSandboxId, containerId } = await runPod(waits, alone.client);
       await alone.client.stopPodSandbox({ podSandboxId });
@@ -747,7 +747,7 @@ describe('runtime-gateway on containerd and NATS', () => {
         expect(await alone.ready()).toEqual({ status: 200, text: '' });
       });
     } finally {
-      if (!stack.containerd.running) await stack.containerd.start();
+      if (!stack.runtime.running) await stack.runtime.start();
       if (!stack.nats.running) await stack.nats.start();
       expect(await alone.stop()).toBe(0);
     }

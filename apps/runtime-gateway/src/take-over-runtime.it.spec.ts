@@ -28,7 +28,7 @@ describe('a take-over of runtime-gateway over the real runtime', () => {
       STOWAGE_LISTEN_READONLY: path.join(stack.dir, 'ro.sock'),
       STOWAGE_STATE_DIR: path.join(stack.dir, 'state'),
       STOWAGE_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
-      STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
       STOWAGE_NATS_SERVERS: stack.nats.url,
       STOWAGE_RELIST_INTERVAL: '300ms',
     };

@@ -23,7 +23,7 @@ describe('traces of runtime-gateway', () => {
     gateway = new GatewayProcess({
       dir: stack.dir,
       node,
-      runtimeEndpoint: stack.containerd.endpoint,
+      runtimeEndpoint: stack.runtime.endpoint,
       natsUrl: stack.nats.url,
     });
     await gateway.start({

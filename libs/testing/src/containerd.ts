@@ -4,9 +4,9 @@ import { createChannel, createClient, type Channel, type Client } from 'nice-grp
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { runProgram } from './run-program';
 import { ServerProcess } from './server-process';
-import type { Containerd, ContainerdVersion } from './types';
+import type { Containerd, RuntimeVersion } from './types';
 
-/** CRI clients straight to the stack's containerd. */
+/** CRI clients straight to the stack's runtime. */
 export interface CriConnection {
   runtime: Client<typeof RuntimeServiceDefinition>;
   image: Client<typeof ImageServiceDefinition>;
@@ -34,6 +34,7 @@ export async function withCri<T>(
 
 /** containerd with root, state, socket and network of its own. */
 export class ContainerdProcess extends ServerProcess implements Containerd {
+  readonly name = 'containerd';
   readonly endpoint: string;
   readonly reportsPinned: boolean;
   readonly hasEventStream: boolean;
@@ -41,7 +42,7 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
   constructor(
     readonly socket: string,
     readonly root: string,
-    readonly version: ContainerdVersion,
+    readonly version: RuntimeVersion,
     config: { file: string; logFile: string; env: Readonly<Record<string, string>> },
   ) {
     super({
@@ -50,11 +51,25 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
       args: ['--config', config.file],
       env: config.env,
       logFile: config.logFile,
-      isReady: () => withCri(socket, areRuntimeAndNetworkReady),
+      isReady: () => isRuntimeReady(socket),
     });
     this.endpoint = `unix://${socket}`;
     this.reportsPinned = reportsPinned(version);
     this.hasEventStream = version.major >= 2;
+  }
+
+  async imageNames(): Promise<string[]> {
+    const listed = await this.ctr('images', 'ls', '-q');
+    return listed.split('\n').filter((name) => name !== '');
+  }
+
+  async removeImages(imageIds: readonly string[]): Promise<void> {
+    const names = await withCri(this.socket, async ({ image }) =>
+      (await image.listImages({})).images
+        .filter(({ id }) => imageIds.includes(id))
+        .flatMap(({ id, repoTags, repoDigests }) => [id, ...repoTags, ...repoDigests]),
+    );
+    await this.ctr('images', 'rm', '--sync', ...names);
   }
 
   ctr(...args: string[]): Promise<string> {
@@ -62,25 +77,27 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
   }
 }
 
-async function areRuntimeAndNetworkReady({ runtime }: CriConnection): Promise<boolean> {
-  const { status } = await runtime.status({}, { signal: AbortSignal.timeout(10_000) });
-  return ['RuntimeReady', 'NetworkReady'].every((type) =>
-    status?.conditions.some((condition) => condition.type === type && condition.status),
-  );
-}
+/** Whether a runtime says of itself and of its network that they are ready. */
+export const isRuntimeReady = (socket: string): Promise<boolean> =>
+  withCri(socket, async ({ runtime }) => {
+    const { status } = await runtime.status({}, { signal: AbortSignal.timeout(10_000) });
+    return ['RuntimeReady', 'NetworkReady'].every((type) =>
+      status?.conditions.some((condition) => condition.type === type && condition.status),
+    );
+  });
 
-/** Version of the installed containerd. */
-export async function containerdVersion(): Promise<ContainerdVersion> {
-  const text = await runProgram('containerd', ['--version']);
+/** Version that a program names with `--version`. */
+export async function runtimeVersion(program: string): Promise<RuntimeVersion> {
+  const text = await runProgram(program, ['--version']);
   const match = /\bv?(\d+)\.(\d+)\.(\d+)/.exec(text);
   if (match == null)
-    throw new Error(`containerd --version says "${text.trim()}", without a version`);
+    throw new Error(`${program} --version says "${text.trim()}", without a version`);
   const [major = 0, minor = 0, patch = 0] = match.slice(1).map(Number);
   return { major, minor, patch };
 }
 
 /** Backported to 1.6.22 and 1.7.3; part of every 2.x. */
-const reportsPinned = ({ major, minor, patch }: ContainerdVersion): boolean =>
+const reportsPinned = ({ major, minor, patch }: RuntimeVersion): boolean =>
   major > 1 || (minor === 6 && patch >= 22) || (minor === 7 && patch >= 3);
 
 /** What goes into containerd's configuration file. */
@@ -161,7 +178,7 @@ export function writeRegistryHosts(
 }
 
 /** Whether this process has CAP_SYS_RESOURCE (bit 24), without which no sandbox can lower its OOM score. */
-function mayLowerOomScore(): boolean {
+export function mayLowerOomScore(): boolean {
   const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
   return (BigInt(`0x${match?.[1] ?? '0'}`) & (1n << 24n)) !== 0n;
 }

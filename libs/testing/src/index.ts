@@ -1,3 +1,4 @@
+export { crioContainersDir, crioHelper } from './crio';
 export { withLock } from './cleanup/lock';
 export { eventually, eventuallyPasses, EventuallyTimeoutError } from './eventually';
 export type { EventuallyOptions } from './eventually';
@@ -5,14 +6,17 @@ export { MissingPrerequisitesError } from './prerequisites';
 export { nodeProgram, nodeProgramsOfTests } from './node-program';
 export { freePort } from './ports';
 export { startStack } from './start-stack';
+export { testOn, testRuntime } from './test-runtime';
 export type {
   Containerd,
-  ContainerdVersion,
+  CrioOptions,
   NatsServer,
   PushedImage,
   Registries,
   Registry,
   RunningPod,
+  Runtime,
+  RuntimeVersion,
   Server,
   Stack,
   StackOptions,

@@ -16,10 +16,11 @@ import { sharedDirCandidates, sweepAbandoned, sweepStack } from './cleanup/sweep
 import {
   ContainerdProcess,
   containerdConfig,
-  containerdVersion,
+  runtimeVersion,
   withCri,
   writeRegistryHosts,
 } from './containerd';
+import { CrioProcess, writeCrioConfig } from './crio';
 import { mountFilesystem } from './filesystem';
 import { RegistryClient } from './image/push-image';
 import { NatsServerProcess } from './nats-server';
@@ -29,12 +30,15 @@ import { requirePrerequisites, type ProgramName } from './prerequisites';
 import { RegistryProcess, createAccount, type RegistryAccount } from './registry';
 import { pullThroughCri, removePodThroughCri, runPodThroughCri } from './run-pod';
 import { tail, type ServerProcess } from './server-process';
+import { crioProgram, testRuntime, type CrioProgram, type TestRuntime } from './test-runtime';
 import type {
   Containerd,
+  CrioOptions,
   NatsServer,
   PushedImage,
   Registries,
   RunningPod,
+  Runtime,
   Stack,
   StackOptions,
   TestImage,
@@ -63,14 +67,16 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   if (parts.filesystemInodes !== undefined && parts.filesystemMb === undefined) {
     throw new RangeError('filesystemInodes needs filesystemMb');
   }
-  requirePrerequisites(programsFor(parts), { root: parts.containerd });
+  const runtime: TestRuntime =
+    parts.crio === undefined ? testRuntime() : { name: 'cri-o', ...crioProgram(parts.crio) };
+  requirePrerequisites(programsFor(parts, runtime), { root: parts.containerd });
   const keeper = claimKeeper();
   let stack: RunningStack | undefined;
   try {
     await sweepAbandoned();
     const manifest = await reserve(parts.containerd, keeper.token);
     stack = new RunningStack(manifest, keeper);
-    await stack.start(parts);
+    await stack.start(parts, runtime);
     return stack;
   } catch (error) {
     const logs = stack?.logs() ?? '';
@@ -81,11 +87,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
 }
 
-function programsFor(
-  parts: Required<Omit<StackOptions, 'filesystemMb' | 'filesystemInodes'>> & StackOptions,
-): ProgramName[] {
+function programsFor(parts: StackOptions, runtime: TestRuntime): ProgramName[] {
   const programs: ProgramName[] = [];
-  if (parts.containerd) programs.push('containerd', 'runc', 'cni', 'iptables', 'ip', 'mount');
+  if (parts.containerd) {
+    programs.push('cni', 'iptables', 'ip', 'mount');
+    if (runtime.name === 'containerd') programs.push('containerd', 'runc');
+  }
   if (parts.registries) programs.push('docker-registry', 'htpasswd', 'busybox');
   if (parts.nats) programs.push('nats-server');
   if (parts.filesystemMb !== undefined) programs.push('mkfs.ext4');
@@ -135,7 +142,7 @@ class RunningStack implements Stack {
   readonly sandboxImage = `${sandboxImage.host}/${sandboxImage.name}:${sandboxImage.tag}`;
   readonly #servers: { name: string; server: ServerProcess }[] = [];
   readonly #env: Record<string, string>;
-  #containerd: Containerd | undefined;
+  #runtime: Runtime | undefined;
   #nats: NatsServer | undefined;
   #registries: Registries | undefined;
   #pushTo: { open: RegistryClient; auth: RegistryClient } | undefined;
@@ -151,25 +158,25 @@ class RunningStack implements Stack {
     this.#env = markers(manifest);
   }
 
-  async start(parts: StackOptions): Promise<void> {
+  async start(parts: StackOptions, runtime: TestRuntime): Promise<void> {
     const { dir, ports } = this.manifest;
     for (const folder of [this.dir, path.join(dir, 'logs')]) mkdirSync(folder);
     const [openPort = 0, authPort = 0, natsPort = 0] = ports;
     await Promise.all([
       parts.registries === false ? undefined : this.#startRegistries(openPort, authPort),
       parts.nats === false ? undefined : this.#startNats(natsPort),
-      parts.containerd === false ? undefined : this.#startContainerd(parts),
+      parts.containerd === false ? undefined : this.#startRuntime(parts, runtime),
     ]);
-    if (this.#containerd !== undefined && this.#registries !== undefined) {
-      const { open, auth } = this.#registries;
-      const hosts = path.join(dir, 'hosts');
-      writeRegistryHosts(hosts, [open.host, ...mirroredHosts], open.url);
-      writeRegistryHosts(hosts, [auth.host], auth.url);
-    }
+  }
+
+  get runtime(): Runtime {
+    return this.#runtime ?? this.#absent('containerd');
   }
 
   get containerd(): Containerd {
-    return this.#containerd ?? this.#absent('containerd');
+    const { runtime } = this;
+    if (runtime instanceof ContainerdProcess) return runtime;
+    throw new Error(`this test stack runs ${runtime.name}, not containerd: ask stack.runtime`);
   }
 
   get nats(): NatsServer {
@@ -182,17 +189,19 @@ class RunningStack implements Stack {
 
   async pushImage(image: TestImage): Promise<PushedImage> {
     const registries = this.#pushTo ?? this.#absent('registries');
-    return registries[image.to ?? 'open'].push(image);
+    const pushed = await registries[image.to ?? 'open'].push(image);
+    if (this.#runtime?.name !== 'cri-o') return pushed;
+    return { ...pushed, imageId: pushed.imageId.replace(/^sha256:/, '') };
   }
 
   pullImage(reference: string, auth?: { username: string; password: string }): Promise<string> {
-    return withCri(this.containerd.socket, (cri) => pullThroughCri(cri, reference, auth));
+    return withCri(this.runtime.socket, (cri) => pullThroughCri(cri, reference, auth));
   }
 
   async runPod(pod: TestPod): Promise<RunningPod> {
     this.#pods += 1;
     const name = pod.name ?? `pod-${this.#pods}`;
-    const { socket } = this.containerd;
+    const { socket } = this.runtime;
     const running = await withCri(socket, (cri) => runPodThroughCri(cri, { ...pod, name }));
     return {
       ...running,
@@ -210,7 +219,7 @@ class RunningStack implements Stack {
     this.#down ??= (async () => {
       this.#pushTo?.open.close();
       this.#pushTo?.auth.close();
-      this.#pushTo = this.#registries = this.#containerd = this.#nats = undefined;
+      this.#pushTo = this.#registries = this.#runtime = this.#nats = undefined;
       try {
         await sweepStack(this.manifest);
       } finally {
@@ -251,11 +260,12 @@ class RunningStack implements Stack {
     this.#nats = nats;
   }
 
-  async #startContainerd({ filesystemMb, filesystemInodes }: StackOptions): Promise<void> {
-    const { dir, network, bridge, subnet, containerdSocket, containerdStateDir } = this.manifest;
+  async #startRuntime(parts: StackOptions, runtime: TestRuntime): Promise<void> {
+    const { dir, network, bridge, subnet, ports } = this.manifest;
     const within = (name: string): string => path.join(dir, name);
     const root = within('root');
-    for (const folder of [root, within('cni'), within('hosts')]) mkdirSync(folder);
+    for (const folder of [root, within('cni')]) mkdirSync(folder);
+    const { filesystemMb, filesystemInodes } = parts;
     if (filesystemMb !== undefined) {
       const file = within('root.ext4');
       await mountFilesystem(file, root, filesystemMb, this.#env, filesystemInodes);
@@ -264,6 +274,25 @@ class RunningStack implements Stack {
       within('cni/10-stowage.conflist'),
       cniConfig(network, bridge, subnet, within('ipam')),
     );
+    const [open = '', auth = ''] = ports.map((port) => `127.0.0.1:${port}`);
+    const server =
+      runtime.name === 'containerd'
+        ? await this.#makeContainerd(root, { open, auth })
+        : await this.#makeCrio(root, { open, auth }, runtime, parts.crio);
+    this.#servers.push({ name: server.name, server });
+    await server.start();
+    this.#runtime = server;
+  }
+
+  async #makeContainerd(
+    root: string,
+    { open, auth }: { open: string; auth: string },
+  ): Promise<ContainerdProcess> {
+    const { dir, containerdSocket, containerdStateDir } = this.manifest;
+    const within = (name: string): string => path.join(dir, name);
+    mkdirSync(within('hosts'));
+    writeRegistryHosts(within('hosts'), [open, ...mirroredHosts], `http://${open}`);
+    writeRegistryHosts(within('hosts'), [auth], `http://${auth}`);
     writeFileSync(
       within('containerd.toml'),
       containerdConfig({
@@ -276,14 +305,38 @@ class RunningStack implements Stack {
         sandboxImage: this.sandboxImage,
       }),
     );
-    const containerd = new ContainerdProcess(containerdSocket, root, await containerdVersion(), {
+    return new ContainerdProcess(containerdSocket, root, await runtimeVersion('containerd'), {
       file: within('containerd.toml'),
       logFile: within('logs/containerd.log'),
       env: this.#env,
     });
-    this.#servers.push({ name: 'containerd', server: containerd });
-    await containerd.start();
-    this.#containerd = containerd;
+  }
+
+  async #makeCrio(
+    root: string,
+    { open, auth }: { open: string; auth: string },
+    program: CrioProgram,
+    options: CrioOptions = {},
+  ): Promise<CrioProcess> {
+    const { dir } = this.manifest;
+    const socket = path.join(dir, 'crio.sock');
+    writeCrioConfig({
+      ...options,
+      program,
+      dir,
+      root,
+      socket,
+      cniConfDir: path.join(dir, 'cni'),
+      sandboxImage: this.sandboxImage,
+      registries: { hosts: [open, auth], mirrored: mirroredHosts },
+      env: this.#env,
+    });
+    const version = await runtimeVersion(program.crio);
+    return new CrioProcess(socket, root, version, program.events, {
+      program: program.crio,
+      dir,
+      env: this.#env,
+    });
   }
 
   #absent(part: keyof StackOptions): never {

@@ -1,19 +1,38 @@
 /** What a test stack consists of. Everything is on unless said otherwise. */
 export interface StackOptions {
-  /** containerd with a CNI bridge of its own. Default true; needs root. */
+  /** The container runtime, with a CNI bridge of its own. Default true; needs root. */
   containerd?: boolean;
+  /** A CRI-O of this kind, whatever runtime the other tests run on. Needs `STOWAGE_TEST_CRIO`. */
+  crio?: CrioOptions;
   /** An open registry and one that asks for a password. Default true. */
   registries?: boolean;
   /** nats-server with JetStream. Default true. */
   nats?: boolean;
   /**
-   * Size in MiB of an ext4 file system of its own for containerd's images and snapshots, so that disk
-   * percentages are those of the test. Absent: containerd's root is a folder on the machine's disk. At least 16.
+   * Size in MiB of an ext4 file system of its own for the runtime's images and snapshots, so that disk
+   * percentages are those of the test. Absent: the runtime's root is a folder on the machine's disk. At least 16.
    */
   filesystemMb?: number;
   /** Inodes of that file system, rounded up by ext4. Absent: one for some kilobytes. */
   filesystemInodes?: number;
 }
+
+/** How a stack's CRI-O is set up. What is absent is as the environment says, else the default. */
+export interface CrioOptions {
+  /** Whether it serves GetContainerEvents (`enable_pod_events`). Default true. */
+  events?: boolean;
+  /** The OCI runtime. Default `runc`. */
+  ociRuntime?: OciRuntime;
+  /** Images in a folder of their own, apart from the containers (`imagestore`). Default false. */
+  imageStore?: boolean;
+  /**
+   * Signature policy by the host of a registry, or `default`: which images may be pulled, as in containers-policy.json(5).
+   * Default: every image.
+   */
+  policy?: Readonly<Record<string, readonly object[]>>;
+}
+
+export type OciRuntime = 'runc' | 'crun';
 
 /** A running test stack. Parts that were switched off throw when they are asked for. */
 export interface Stack {
@@ -21,16 +40,19 @@ export interface Stack {
   readonly id: string;
   /** A temporary folder for the test's own files; it goes with the stack. Its path is short enough for sockets. */
   readonly dir: string;
+  /** The container runtime: containerd, or the CRI-O that `STOWAGE_TEST_CRIO` names. */
+  readonly runtime: Runtime;
+  /** The same, for what only containerd has. Throws on another runtime. */
   readonly containerd: Containerd;
   readonly registry: Registries;
   readonly nats: NatsServer;
-  /** Reference of the image that containerd runs in every pod sandbox. */
+  /** Reference of the image that the runtime runs in every pod sandbox. */
   readonly sandboxImage: string;
   /** Builds an image and pushes it to a registry of the stack. Takes some 20 ms for a small one. */
   pushImage(image: TestImage): Promise<PushedImage>;
-  /** Pulls an image through containerd's own CRI socket and returns its image id. */
+  /** Pulls an image through the runtime's own CRI socket and returns its image id. */
   pullImage(reference: string, auth?: { username: string; password: string }): Promise<string>;
-  /** Runs a pod with one container, through containerd's own CRI socket. The image is pulled if absent. */
+  /** Runs a pod with one container, through the runtime's own CRI socket. The image is pulled if absent. */
   runPod(pod: TestPod): Promise<RunningPod>;
   /** The last lines of each server's log, for the message of a failing test. */
   logs(options?: { linesEach?: number }): string;
@@ -59,24 +81,34 @@ export interface Server {
   log(): string;
 }
 
-/** The stack's containerd. Containers keep running while it is stopped. */
-export interface Containerd extends Server {
+/** The stack's container runtime. Containers keep running while it is stopped. */
+export interface Runtime extends Server {
+  /** As it names itself in the CRI. */
+  readonly name: 'containerd' | 'cri-o';
   /** Path of its unix socket. */
   readonly socket: string;
   /** `unix://` and the path. */
   readonly endpoint: string;
-  /** Its root folder, where content and snapshots lie: the mount point with `filesystemMb`. */
+  /** Its root folder, where images and layers lie: the mount point with `filesystemMb`. */
   readonly root: string;
-  readonly version: ContainerdVersion;
-  /** Whether the CRI of this version reports the sandbox image as pinned (1.6.22, 1.7.3 and later). */
+  readonly version: RuntimeVersion;
+  /** Whether it reports the sandbox image as pinned (containerd 1.6.22, 1.7.3 and later; CRI-O). */
   readonly reportsPinned: boolean;
-  /** Whether every reader of GetContainerEvents gets every event, so that runtime-gateway reads them (2.0 and later). */
+  /** Whether every reader of GetContainerEvents gets every event, so that runtime-gateway reads them (containerd 2.0 and later). */
   readonly hasEventStream: boolean;
+  /** Names and ids of the images that it has, asked past every service of the suite. */
+  imageNames(): Promise<string[]>;
+  /** Removes images with all their names, past every service of the suite. */
+  removeImages(imageIds: readonly string[]): Promise<void>;
+}
+
+export interface Containerd extends Runtime {
+  readonly name: 'containerd';
   /** Runs containerd's command-line client in the CRI's namespace and returns what it printed. */
   ctr(...args: string[]): Promise<string>;
 }
 
-export interface ContainerdVersion {
+export interface RuntimeVersion {
   major: number;
   minor: number;
   patch: number;
@@ -141,7 +173,7 @@ export interface PushedImage {
   repoDigest: string;
   /** Digest of the manifest. */
   digest: string;
-  /** Digest of the image configuration: the image id in CRI. */
+  /** The image id in CRI: the digest of the image configuration, as the stack's runtime spells it (CRI-O without `sha256:`). */
   imageId: string;
   /** Bytes that a pull transfers: manifest, configuration and layers. */
   sizeBytes: number;

@@ -47,13 +47,13 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
   const random = randomFrom(seed);
   const stack = await startStack({ filesystemMb: 600 });
   const events = await subscribeEvents(stack.nats.url);
-  const images = connectImageService({ endpoint: stack.containerd.endpoint });
+  const images = connectImageService({ endpoint: stack.runtime.endpoint });
   const used = () => {
-    const { blocks, bavail, bsize } = statfsSync(stack.containerd.root);
+    const { blocks, bavail, bsize } = statfsSync(stack.runtime.root);
     return (blocks - bavail) * bsize;
   };
   const capacity = () => {
-    const { blocks, bsize } = statfsSync(stack.containerd.root);
+    const { blocks, bsize } = statfsSync(stack.runtime.root);
     return blocks * bsize;
   };
   const limitBytes = capacity() * (highPercent / 100) + 2 * largest * 2 ** 20;
@@ -72,7 +72,7 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
     worker = await spawnApp('gc-worker', {
       env: {
         STOWAGE_NODE_NAME: 'node-a',
-        STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
         STOWAGE_NATS_SERVERS: stack.nats.url,
         STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
         STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: String(highPercent),

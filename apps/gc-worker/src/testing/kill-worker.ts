@@ -43,10 +43,10 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
   const stack = await startStack({ filesystemMb: 300 });
   const events = await subscribeEvents(stack.nats.url);
   const nats = await connect({ servers: stack.nats.url, maxReconnectAttempts: -1 });
-  const images = connectImageService({ endpoint: stack.containerd.endpoint });
+  const images = connectImageService({ endpoint: stack.runtime.endpoint });
   const env = {
     STOWAGE_NODE_NAME: node,
-    STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+    STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
     STOWAGE_NATS_SERVERS: stack.nats.url,
     STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
     STOWAGE_COMMANDS: 'run,images',

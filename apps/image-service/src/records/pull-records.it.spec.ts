@@ -34,7 +34,7 @@ describe('pull records while the service runs', () => {
   ];
   /** Past the service. */
   const remove = async ({ imageId }: PushedImage) => {
-    const direct = connectImageService({ endpoint: stack.containerd.endpoint });
+    const direct = connectImageService({ endpoint: stack.runtime.endpoint });
     await direct.removeImage({ image: { image: imageId } });
     direct.close();
   };

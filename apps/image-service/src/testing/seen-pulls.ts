@@ -19,10 +19,10 @@ export async function seePulls(
   stack: Stack,
   seen: (request: PullImageRequest, metadata: Readonly<Record<string, string>>) => void,
 ): Promise<SeenPulls> {
-  const direct = connectImageService({ endpoint: stack.containerd.endpoint, versions: 'v1' });
+  const direct = connectImageService({ endpoint: stack.runtime.endpoint, versions: 'v1' });
   const runtime = await createTerminatingEndpoint({
     socketPath: path.join(stack.dir, 'seen.sock'),
-    upstream: { address: () => stack.containerd.socket },
+    upstream: { address: () => stack.runtime.socket },
     unavailableReason: () => undefined,
     handlers: {
       '/runtime.v1.ImageService/PullImage': async (bytes, { signal, metadata }) => {

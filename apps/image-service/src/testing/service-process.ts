@@ -43,7 +43,7 @@ export class ServiceProcess {
       STOWAGE_NODE_NAME: serviceNode,
       STOWAGE_LISTEN: this.socket,
       STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
-      STOWAGE_RUNTIME_ENDPOINT: this.stack.containerd.endpoint,
+      STOWAGE_RUNTIME_ENDPOINT: this.stack.runtime.endpoint,
       STOWAGE_NATS_SERVERS: this.stack.nats.url,
       STOWAGE_DOCKER_CONFIG_DIRS: this.dockerDir,
       STOWAGE_DOCKERCFG_DIRS: '',

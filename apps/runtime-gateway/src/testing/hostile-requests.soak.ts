@@ -12,7 +12,7 @@ async function main(): Promise<void> {
   const gateway = new GatewayProcess({
     dir: stack.dir,
     node: 'node-1',
-    runtimeEndpoint: stack.containerd.endpoint,
+    runtimeEndpoint: stack.runtime.endpoint,
     natsUrl: 'nats://127.0.0.1:1',
   });
   try {
@@ -22,7 +22,7 @@ async function main(): Promise<void> {
     const report = await sendHostileRequests({
       ...pod,
       image: reference,
-      runtimeSocket: stack.containerd.socket,
+      runtimeSocket: stack.runtime.socket,
       readonlySocket: gateway.readonlySocket,
       count,
       seed,

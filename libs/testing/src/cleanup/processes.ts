@@ -93,7 +93,7 @@ export async function killProcesses(
 }
 
 const isShim = ({ pid }: ProcessIdentity): boolean =>
-  readProc(pid, 'comm').startsWith('containerd-shim');
+  /^(containerd-shim|conmon)/.test(readProc(pid, 'comm'));
 
 function withDescendants(roots: readonly ProcessIdentity[]): ProcessIdentity[] {
   if (roots.length === 0) return [];

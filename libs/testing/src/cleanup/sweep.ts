@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { crioContainersDir } from '../crio';
 import { eventually } from '../eventually';
 import { detachLoopDevices, unmountUnder } from '../filesystem';
 import { removeBridge, removePortRules } from '../network';
@@ -31,14 +32,20 @@ export class SweepError extends Error {
   }
 }
 
-/** Folders outside a stack's own that containerd, its shims and the CNI library write to, deepest first. */
+/** Where the library of images that CRI-O has remembers digests of layers. There is no option for another folder. */
+const imageLibraryCache = '/var/lib/containers/cache';
+
+/** Folders outside a stack's own that runtimes, their shims and the CNI library write to, deepest first. */
 export const sharedDirCandidates = [
+  imageLibraryCache,
+  '/var/lib/containers',
   '/run/containerd/s',
   '/run/containerd/fifo',
   '/run/containerd/runc/k8s.io',
   '/run/containerd/runc/default',
   '/run/containerd/runc',
   '/run/containerd',
+  '/run/crun',
   '/run/netns',
   '/run/nri',
   '/var/lib/cni/results',
@@ -68,7 +75,13 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
     const hasNetwork = stack.subnet !== '';
     const sameBoot = stack.bootId === hostIdentity().bootId;
     const bundles = findBundles(stack.containerdStateDir);
-    const containerIds = [...new Set([...bundles.map(({ id }) => id), ...findCriIds(stack)])];
+    const containerIds = [
+      ...new Set([
+        ...bundles.map(({ id }) => id),
+        ...findCriIds(stack),
+        ...listDir(path.join(stack.dir, crioContainersDir)),
+      ]),
+    ];
     const shimSockets = findShimSockets(stack, bundles);
     if (sameBoot) {
       const survivors = await killProcesses(() => [
@@ -95,8 +108,13 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
         await attempt(() => removePortRules(stack.network, { alsoShared: isLast }));
       }
       if (isLast) {
+        if (stack.sharedDirs.includes(imageLibraryCache)) {
+          rmSync(imageLibraryCache, { recursive: true, force: true });
+        }
         removeEmptyDirs(stack.sharedDirs);
-        removeEmptyDirs(cgroupMounts().map((mount) => path.join(mount, 'k8s.io')));
+        for (const parent of groupParents) {
+          removeEmptyDirs(cgroupMounts().map((mount) => path.join(mount, parent)));
+        }
       }
       // The folder goes last and only when nothing else is left: with it goes what a later sweep needs.
       if (problems.length === 0) await attempt(() => removeStackDir(stack));
@@ -176,10 +194,15 @@ function cgroupMounts(): string[] {
     .map((line) => line.split(' ')[4] ?? '');
 }
 
+/** Below these, containerd has its groups, and CRI-O has them where a sandbox asks for no other place. */
+const groupParents = ['k8s.io', 'crio'];
+
 async function removeCgroups(containerIds: readonly string[]): Promise<void> {
   if (containerIds.length === 0) return;
   const groups = cgroupMounts().flatMap((mount) =>
-    containerIds.map((id) => path.join(mount, 'k8s.io', id)),
+    containerIds.flatMap((id) =>
+      ['k8s.io/', 'crio/crio-', 'crio/crio-conmon-'].map((name) => path.join(mount, name + id)),
+    ),
   );
   await eventually(() => groups.map(removeGroupTree).every(Boolean), {
     what: 'the control groups of the containers to become empty',
