@@ -106,12 +106,14 @@ test('it sees the network of the machine where packages are fetched', async () =
   expect(output().trim()).toBe(readlinkSync('/proc/self/ns/net'));
 });
 
-test('what is bound is there, and cannot be written to', async () => {
+test.each([
+  ['folder', 'shared', '/mnt/shared/file', 'touch /mnt/shared/another'],
+  ['file', 'shared/file', '/mnt/shared/file', 'echo more >> /mnt/shared/file'],
+])('a %s that is bound is there, and cannot be written to', async (_kind, from, seen, write) => {
   mkdirSync(path.join(folder, 'shared'));
   writeFileSync(path.join(folder, 'shared/file'), 'as on the machine\n');
-  const binds = [{ from: path.join(folder, 'shared'), to: '/mnt/shared' }];
-  const script = 'cat /mnt/shared/file; touch /mnt/shared/another';
-  expect(await start(script, { binds }).ended).not.toBe(0);
+  const binds = [{ from: path.join(folder, from), to: path.join('/mnt', from) }];
+  expect(await start(`cat ${seen}; ${write}`, { binds }).ended).not.toBe(0);
   expect(output()).toMatch(/^as on the machine\n.*Read-only file system/);
 });
 

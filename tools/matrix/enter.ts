@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   rmdirSync,
+  statSync,
 } from 'node:fs';
 import path from 'node:path';
 import { crioContainersDir } from '@stowage/testing';
@@ -161,7 +162,7 @@ async function stop(
 function makeMountPoint(from: string, to: string): void {
   if (existsSync(to)) return;
   mkdirSync(path.dirname(to), { recursive: true });
-  if (existsSync(path.join(from, '.'))) mkdirSync(to);
+  if (statSync(from).isDirectory()) mkdirSync(to);
   else closeSync(openSync(to, 'a'));
 }
 
@@ -188,30 +189,39 @@ function removeControlGroups(state: string): void {
     ...list(path.join(state, 'io.containerd.runtime.v2.task', 'k8s.io')),
     ...list(path.join(state, 'io.containerd.grpc.v1.cri', 'sandboxes')),
   ];
-  const hierarchies = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => / - cgroup2? /.test(line))
-    .map((line) => path.join(line.split(' ')[4] ?? '', 'k8s.io'));
-  for (const hierarchy of new Set(hierarchies)) {
-    for (const id of ids) removeGroupTree(path.join(hierarchy, id));
-    if (ids.length > 0) removeGroup(hierarchy);
+  for (const hierarchy of controlGroupHierarchies()) {
+    const parent = path.join(hierarchy, 'k8s.io');
+    for (const id of ids) removeGroupTree(path.join(parent, id));
+    if (ids.length > 0) removeGroup(parent);
   }
 }
 
 /** Of all containers and sandboxes that a CRI-O with this folder has had, and of what watched them. */
 function removeCrioGroups(containers: string): void {
   const ids = list(containers);
-  const hierarchies = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => / - cgroup2? /.test(line))
-    .map((line) => path.join(line.split(' ')[4] ?? '', 'crio'));
-  for (const hierarchy of new Set(hierarchies)) {
+  for (const hierarchy of controlGroupHierarchies()) {
+    const parent = path.join(hierarchy, 'crio');
     for (const id of ids) {
-      removeGroupTree(path.join(hierarchy, `crio-${id}`));
-      removeGroupTree(path.join(hierarchy, `crio-conmon-${id}`));
+      removeGroupTree(path.join(parent, `crio-${id}`));
+      removeGroupTree(path.join(parent, `crio-conmon-${id}`));
     }
-    if (ids.length > 0) removeGroup(hierarchy);
+    if (ids.length > 0) removeGroup(parent);
   }
+}
+
+/** Where the hierarchies of control groups are mounted: one of version 2, one a controller of version 1. */
+export const controlGroupHierarchies = (): string[] => [
+  ...new Set(
+    readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .filter((line) => / - cgroup2? /.test(line))
+      .map((line) => line.split(' ')[4] ?? ''),
+  ),
+];
+
+/** Removes a control group of this name, with those below it, from every hierarchy, as far as no process is in it. */
+export function removeControlGroup(name: string): void {
+  for (const hierarchy of controlGroupHierarchies()) removeGroupTree(path.join(hierarchy, name));
 }
 
 /** Removes a control group with those below it. */

@@ -3,7 +3,6 @@
  * docs/tested-versions.md and the README. Exit code 1 when something failed without an explanation.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -33,7 +32,14 @@ import {
   versionsScript,
   type MatrixResult,
 } from './results';
-import { environment, makeDebianRoot, makeMachineRoot, ownPrograms, placeProgram } from './roots';
+import {
+  environment,
+  lockOfRoots,
+  makeDebianRoot,
+  makeMachineRoot,
+  ownPrograms,
+  placeProgram,
+} from './roots';
 import { resultsTable, testedVersions, withShortTable } from './table';
 
 const resultsFile = path.join(__dirname, 'results.json');
@@ -403,9 +409,8 @@ async function main(): Promise<number> {
       `The working tree has changes that are not committed: what runs is ${commit.slice(0, 12)} without them.`,
     );
   }
-  const lock = `matrix-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`;
   const options = { dir, only: values.only, critest, crio, mirror: values.mirror };
-  return withLock(lock, () => runAll(wanted, commit, options, values.again));
+  return withLock(lockOfRoots(dir), () => runAll(wanted, commit, options, values.again));
 }
 
 /** @throws when a program was named that is not there. */

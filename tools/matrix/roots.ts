@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   cpSync,
   existsSync,
@@ -14,6 +15,10 @@ import {
 import path from 'node:path';
 import { enter, runContained, type Bind, type Entered } from './enter';
 import { debianMirror } from './mirror';
+
+/** Name of the lock that whoever uses the roots below a folder holds. */
+export const lockOfRoots = (dir: string): string =>
+  `matrix-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`;
 
 /** Runs a step in namespaces; rejects when it does not end with 0. */
 export type RunStep = (title: string, start: (log: string) => Entered) => Promise<void>;

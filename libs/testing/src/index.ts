@@ -5,6 +5,7 @@ export type { EventuallyOptions } from './eventually';
 export { MissingPrerequisitesError } from './prerequisites';
 export { nodeProgram, nodeProgramsOfTests } from './node-program';
 export { freePort } from './ports';
+export { ServerProcess } from './server-process';
 export { startStack } from './start-stack';
 export { testOn, testRuntime } from './test-runtime';
 export type {

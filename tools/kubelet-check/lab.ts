@@ -1,0 +1,254 @@
+import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import {
+  eventually,
+  spawnApp,
+  startStack,
+  type AppProcess,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
+import { Kubelet, type Endpoints, type KubeletVariant, type Pod } from './kubelet';
+import { withholdSysctls } from './sysctls';
+
+/** A service of the suite. */
+export type ServiceName = 'runtime-gateway' | 'image-service' | 'gc-worker';
+
+/** One way from kubelet to containerd. */
+export interface Way {
+  readonly name: string;
+  readonly text: string;
+  /** Services on this way, in the order in which they start. */
+  readonly services: readonly ServiceName[];
+  /** Whether kubelet has the gateway's socket for everything. */
+  readonly imageRouting?: boolean;
+}
+
+/** The way that all others are compared with. */
+export const bare: Way = { name: 'bare', text: 'containerd itself', services: [] };
+
+export const ways: readonly Way[] = [
+  bare,
+  {
+    name: 'suite',
+    text: "runtime-gateway for runtime calls, image-service for image calls, gc-worker beside kubelet's collection",
+    services: ['image-service', 'runtime-gateway', 'gc-worker'],
+  },
+  {
+    name: 'routing',
+    text: 'one socket: runtime-gateway with imageRouting to image-service',
+    services: ['image-service', 'runtime-gateway'],
+    imageRouting: true,
+  },
+];
+
+export interface LabSettings {
+  readonly way: Way;
+  /** kubelet's program. */
+  readonly kubelet: string;
+  readonly controlGroup: string;
+  /** Folder that logs are kept in. */
+  readonly report: string;
+  readonly soakMinutes: number;
+  /** Aborts when the run is to end. */
+  readonly signal: AbortSignal;
+}
+
+/** Images that scenarios use, by name; all small and runnable. */
+export type Images = Readonly<Record<'app' | 'other' | 'third', PushedImage>>;
+
+/** The real parts on one way, and what scenarios do with them. */
+export class Lab {
+  readonly way: Way;
+  readonly soakMinutes: number;
+  readonly signal: AbortSignal;
+  readonly kubelet: Kubelet;
+  readonly #apps = new Map<ServiceName, AppProcess>();
+  /** Every process of a service that was started, for its log. */
+  readonly #processes: { name: string; app: AppProcess }[] = [];
+  readonly #pods = new Set<string>();
+  #images: Images | undefined;
+
+  private constructor(
+    readonly stack: Stack,
+    private readonly settings: LabSettings,
+  ) {
+    this.way = settings.way;
+    this.soakMinutes = settings.soakMinutes;
+    this.signal = settings.signal;
+    this.kubelet = new Kubelet({
+      program: settings.kubelet,
+      dir: path.join(stack.dir, 'kubelet'),
+      controlGroup: settings.controlGroup,
+      env: {},
+    });
+  }
+
+  /** Starts all of a way and waits until kubelet answers. */
+  static async start(settings: LabSettings): Promise<Lab> {
+    mkdirSync(settings.report, { recursive: true });
+    withholdSysctls();
+    const stack = await startStack();
+    const lab = new Lab(stack, settings);
+    try {
+      const push = (name: string) => stack.pushImage({ name, tag: ['1', '2'], labels: { name } });
+      lab.#images = {
+        app: await push('app'),
+        other: await push('other'),
+        third: await push('third'),
+      };
+      for (const service of settings.way.services) await lab.startService(service);
+      await lab.kubelet.start(lab.endpoints);
+      return lab;
+    } catch (error) {
+      await lab.down();
+      throw error;
+    }
+  }
+
+  get images(): Images {
+    if (this.#images === undefined) throw new Error('no images have been pushed yet');
+    return this.#images;
+  }
+
+  get endpoints(): Endpoints {
+    const { services, imageRouting = false } = this.way;
+    const { endpoint } = this.stack.containerd;
+    const runtime = services.includes('runtime-gateway')
+      ? `unix://${this.#socket('runtime')}`
+      : endpoint;
+    if (imageRouting) return { runtime, image: runtime };
+    const hasImageService = services.includes('image-service');
+    return { runtime, image: hasImageService ? `unix://${this.#socket('image')}` : endpoint };
+  }
+
+  #socket(name: string): string {
+    return path.join(this.stack.dir, `${name}.sock`);
+  }
+
+  #environment(service: ServiceName): Record<string, string> {
+    const { stack, way } = this;
+    const env: Record<string, string> = {
+      STOWAGE_NODE_NAME: Kubelet.node,
+      STOWAGE_STATE_DIR: path.join(stack.dir, service),
+      STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+      STOWAGE_NATS_SERVERS: stack.nats.url,
+    };
+    if (service === 'runtime-gateway') {
+      env.STOWAGE_LISTEN = this.#socket('runtime');
+      env.STOWAGE_LISTEN_READONLY = this.#socket('runtime-ro');
+      env.STOWAGE_IMAGE_ROUTING = String(way.imageRouting ?? false);
+      env.STOWAGE_IMAGE_SERVICE_ENDPOINT = `unix://${this.#socket('image')}`;
+    }
+    if (service === 'image-service') {
+      env.STOWAGE_LISTEN = this.#socket('image');
+      env.STOWAGE_DOCKER_CONFIG_DIRS = '';
+      env.STOWAGE_DOCKERCFG_DIRS = '';
+    }
+    return env;
+  }
+
+  /** Starts a service, with keys over its usual environment. */
+  async startService(service: ServiceName, env: Record<string, string> = {}): Promise<AppProcess> {
+    const app = await spawnApp(service, { env: { ...this.#environment(service), ...env } });
+    this.#apps.set(service, app);
+    this.#processes.push({ name: service, app });
+    return app;
+  }
+
+  service(service: ServiceName): AppProcess | undefined {
+    return this.#apps.get(service);
+  }
+
+  /** Starts kubelet anew, with other settings. Its pods go on. */
+  async restartKubelet(variant: KubeletVariant = {}): Promise<void> {
+    await this.kubelet.stop();
+    await this.kubelet.start(this.endpoints, variant);
+  }
+
+  addPod(pod: Pod): void {
+    this.#pods.add(pod.metadata.name);
+    this.kubelet.add(pod);
+  }
+
+  /** Waits until `look` returns something other than undefined, null or false. */
+  until<T>(
+    what: string,
+    look: () => T | Promise<T>,
+    timeoutMs = 60_000,
+  ): Promise<Exclude<T, undefined | null | false>> {
+    return eventually(look, { what, timeoutMs, intervalMs: 200, signal: this.signal });
+  }
+
+  async pod(name: string): Promise<Pod | undefined> {
+    return (await this.kubelet.pods()).find(({ metadata }) => metadata.name === name);
+  }
+
+  /** Log of a container through kubelet's API; undefined where there is none. */
+  async logOf({ metadata }: Pod, container: string): Promise<string | undefined> {
+    const name = `${metadata.name}-${Kubelet.node}`;
+    const target = `/containerLogs/${metadata.namespace}/${name}/${container}`;
+    const { status, body } = await this.kubelet.get(target);
+    return status === 200 ? body : undefined;
+  }
+
+  /** Takes the scenario's pods away and waits until kubelet has ended them. */
+  async removePods(): Promise<void> {
+    const names = [...this.#pods];
+    for (const name of names) this.kubelet.remove(name);
+    await this.until(
+      'kubelet to end its pods',
+      async () =>
+        (await this.kubelet.pods()).every(({ metadata }) => !names.includes(metadata.name)),
+      90_000,
+    );
+    for (const name of names) this.#pods.delete(name);
+  }
+
+  /**
+   * A text without what differs from run to run: addresses of registries, ids, addresses of pods, durations, times.
+   */
+  normalise(text: string): string {
+    const { open, auth } = this.stack.registry;
+    return text
+      .replaceAll(open.host, 'REGISTRY')
+      .replaceAll(auth.host, 'PRIVATE')
+      .replaceAll(this.stack.dir, 'DIR')
+      .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, 'UID')
+      .replace(/\(([0-9a-f]{32})\)/g, '(UID)')
+      .replace(/(?<!sha256:)\b[0-9a-f]{64}\b/g, 'ID')
+      .replace(/\b10\.\d+\.\d+\.\d+\b/g, 'IP')
+      .replace(/\bback-off \w+ restarting/g, 'back-off TIME restarting')
+      .replace(/127\.0\.0\.1:\d+->/g, '127.0.0.1:PORT->');
+  }
+
+  /** Ends everything, and keeps the logs. Nothing that goes wrong here hides what went wrong before. */
+  async down(): Promise<void> {
+    const attempt = async (action: () => unknown): Promise<void> => {
+      try {
+        await action();
+      } catch (error) {
+        process.stderr.write(`${String(error)}\n`);
+      }
+    };
+    await attempt(() => this.kubelet.kill());
+    for (const { app } of this.#processes) await attempt(() => app.kill());
+    await attempt(() => this.#keepLogs());
+    await attempt(() => this.stack.down());
+  }
+
+  #keepLogs(): void {
+    const { report } = this.settings;
+    if (existsSync(this.kubelet.logFile)) {
+      copyFileSync(this.kubelet.logFile, path.join(report, 'kubelet.log'));
+    }
+    const logs = path.resolve(this.stack.dir, '..', 'logs');
+    for (const name of existsSync(logs) ? readdirSync(logs) : []) {
+      copyFileSync(path.join(logs, name), path.join(report, name));
+    }
+    this.#processes.forEach(({ name, app }, number) => {
+      const file = path.join(report, `${number + 1}-${name}.log`);
+      writeFileSync(file, `${app.stdout}${app.stderr}`);
+    });
+  }
+}

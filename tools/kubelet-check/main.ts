@@ -1,0 +1,369 @@
+/**
+ * Plays scenarios with a real kubelet on containerd itself and through Stowage's sockets, each way in namespaces of its own, and compares
+ * what was seen. Exit code 1 when something differs that no known difference explains.
+ */
+import {
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { errorMessage } from '@stowage/errors';
+import { withLock } from '@stowage/testing';
+import { ensurePrograms, root as project, systemPrograms } from '../bootstrap.mjs';
+import {
+  enter,
+  removeControlGroup,
+  removeLeftovers,
+  type Bind,
+  type Entered,
+} from '../matrix/enter';
+import { targets } from '../matrix/names';
+import { environment, lockOfRoots, makeDebianRoot, makeMachineRoot } from '../matrix/roots';
+import { differences, surprises, type Difference } from './compare';
+import { knownDifferences } from './known-differences';
+import { bare, ways, type Way } from './lab';
+import { playedFile, type Play, type Played } from './play';
+import { scenarios } from './scenarios';
+
+/** Roots that a suite of Debian with its own containerd lies in. */
+const suites = Object.entries(targets).flatMap(([name, target]) =>
+  target.kind === 'debian' ? [{ name, suite: target.suite }] : [],
+);
+
+/** Where the programs that are given lie inside of a root. */
+const programs = '/opt/kubelet-check';
+
+const help = `usage: npm run kubelet:check -- --kubelet FILE [OPTION ...]
+
+Runs a kubelet without an API server on containerd itself and through Stowage's sockets, plays the same scenarios on each way, and
+compares what is seen. All of it runs in folders, namespaces and a control group of its own; nothing is left behind.
+
+ways:
+${ways.map(({ name, text }) => `  ${name.padEnd(12)} ${text}`).join('\n')}
+
+scenarios:
+${scenarios.map(({ name, text, onlyWith }) => `  ${name.padEnd(12)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}`).join('\n')}
+
+options:
+  --kubelet FILE     the program, of Kubernetes 1.34 to 1.37
+  --containerd WHAT  machine (that of this machine), ${suites.map(({ name }) => name).join(', ')} (a root with that suite of Debian), or a FILE
+                     with its shim beside it. May be repeated; default: machine and debian-testing
+  --only NAMES       scenarios, separated by commas; default: all
+  --ways NAMES       ways beside bare, separated by commas; default: all
+  --soak MINUTES     also the soak, for so long on each way
+  --mirror URI       of Debian; default: that of apt's configuration
+  --dir FOLDER       where roots and logs lie, as for npm run matrix; default: /var/tmp/stowage-matrix
+  --help
+`;
+
+const say = (line = ''): void => void process.stdout.write(`${line}\n`);
+
+class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+interface Options {
+  readonly kubelet: string;
+  readonly dir: string;
+  readonly scenarios: readonly string[];
+  readonly ways: readonly Way[];
+  readonly soakMinutes: number;
+  readonly mirror: string | undefined;
+}
+
+/** A containerd to run on, with the files around it. */
+interface Place {
+  readonly name: string;
+  readonly root: string;
+  readonly binds: readonly Bind[];
+  /** Comes before PATH. */
+  readonly first?: string;
+}
+
+/** Longest time for one way, milliseconds, without the soak. */
+const wayLimitMs = 60 * 60_000;
+
+/** What runs now, and whether a signal has asked for the end. */
+const now: { step?: Entered; interruptedBy?: 'SIGINT' | 'SIGTERM' } = {};
+/** Asked for anew each time: it changes while something is waited for. */
+const interruptedBy = (): 'SIGINT' | 'SIGTERM' | undefined => now.interruptedBy;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (now.interruptedBy !== undefined) return;
+    now.interruptedBy = signal;
+    say(`\n${signal}: ending what runs, up to a minute ...`);
+    void now.step?.stop();
+  });
+}
+const stopIfInterrupted = (): void => {
+  if (now.interruptedBy !== undefined) throw new Error('interrupted');
+};
+
+/** Runs something in namespaces to its end, and removes what outlives them. */
+async function run(place: Place, limitMs: number, start: () => Entered): Promise<number> {
+  stopIfInterrupted();
+  const step = (now.step = start());
+  const limit = setTimeout(() => void step.stop(), limitMs);
+  try {
+    return await step.ended;
+  } finally {
+    clearTimeout(limit);
+    now.step = undefined;
+    clean(place.root);
+  }
+}
+
+/** The control group that kubelet's pods lie in. There is one run at a time for each folder of roots. */
+const controlGroupOf = (root: string): string =>
+  `stowage-kubelet-${path.basename(root).replaceAll(/\W/g, '-')}`;
+
+/** Removes what a run leaves outside of its namespaces. */
+function clean(root: string): void {
+  removeControlGroup(controlGroupOf(root));
+  removeLeftovers(root);
+}
+
+async function makePlace(what: string, { dir, mirror, kubelet }: Options): Promise<Place> {
+  const suite = suites.find(({ name }) => name === what)?.suite;
+  const name = what === 'machine' || suite !== undefined ? what : 'given';
+  const root = path.join(dir, 'roots', suite === undefined ? `kubelet-${name}` : name);
+  mkdirSync(root, { recursive: true });
+  const binds: Bind[] = [
+    { from: project, to: '/src' },
+    { from: realpathSync(kubelet), to: `${programs}/kubelet` },
+    { from: realpathSync(process.execPath), to: `${programs}/node` },
+  ];
+  const packages = path.join(project, 'node_modules');
+  if (lstatSync(packages).isSymbolicLink()) {
+    binds.push({ from: realpathSync(packages), to: realpathSync(packages) });
+  }
+  if (suite === undefined) {
+    binds.push(...makeMachineRoot(root, process.execPath));
+    if (name === 'machine') return { name, root, binds };
+    const first = `${programs}/containerd`;
+    binds.push({ from: path.dirname(realpathSync(what)), to: first });
+    return { name: what, root, binds, first };
+  }
+  ensurePrograms(
+    [{ find: 'debootstrap', packages: ['debootstrap', 'debian-archive-keyring'] }],
+    `to make a root of Debian ${suite}`,
+  );
+  const log = path.join(dir, 'logs', `${name}-make.log`);
+  mkdirSync(path.dirname(log), { recursive: true });
+  const ofStack = [...new Set(systemPrograms.flatMap((program) => program.packages))];
+  const place: Place = { name, root, binds };
+  await makeDebianRoot({ root, suite, mirror, packages: ofStack }, async (title, start) => {
+    say(`${name}: ${title} ...`);
+    const code = await run(place, wayLimitMs, () => start(log));
+    if (code !== 0) throw new Error(`${title} ended with ${code}, see ${log}`);
+  });
+  return place;
+}
+
+/** Plays the scenarios on one way. */
+async function playOn(place: Place, way: Way, options: Options): Promise<Played> {
+  say(`${place.name}, ${way.name}: ${way.text}`);
+  clean(place.root);
+  const report = `/var/tmp/kubelet-check/${way.name}`;
+  const kept = path.join(place.root, report);
+  rmSync(kept, { recursive: true, force: true });
+  const play: Play = {
+    way: way.name,
+    scenarios: options.scenarios,
+    kubelet: `${programs}/kubelet`,
+    controlGroup: controlGroupOf(place.root),
+    report,
+    soakMinutes: options.soakMinutes,
+  };
+  const env = environment('own');
+  if (place.first !== undefined) env.PATH = `${place.first}:${env.PATH}`;
+  env.TSX_TSCONFIG_PATH = '/src/tsconfig.json';
+  const command = [`${programs}/node`, '--import', 'tsx', 'tools/kubelet-check/play.ts'];
+  const limitMs = wayLimitMs + options.soakMinutes * 60_000;
+  const code = await run(place, limitMs, () =>
+    enter(place.root, [...command, JSON.stringify(play)], {
+      network: 'own',
+      folder: '/src',
+      env,
+      binds: place.binds,
+    }),
+  );
+  stopIfInterrupted();
+  const file = path.join(kept, playedFile);
+  if (code !== 0 || !existsSync(file)) {
+    throw new Error(`${way.name} ended with ${code}; logs: ${kept}`);
+  }
+  return JSON.parse(readFileSync(file, 'utf8')) as Played;
+}
+
+/** Prints how a scenario went on a way. Returns how much of it nothing explains. */
+function report(scenario: string, way: Way, own: Played, through: Played): number {
+  const [direct, played] = [own.scenarios[scenario], through.scenarios[scenario]];
+  if (played === undefined) return 0;
+  const title = `  ${scenario}, ${way.name}:`;
+  if ('error' in played) {
+    say(`${title} could not be played: ${played.error}`);
+    return 1;
+  }
+  const expected = scenarios.find(({ name }) => name === scenario)?.expected ?? {};
+  const unexpected = surprises(expected, played.seen).map((one) => ({
+    ...one,
+    wanted: `expected ${one.wanted}`,
+  }));
+  const differing =
+    way === bare || direct === undefined || 'error' in direct
+      ? []
+      : differences(scenario, direct.seen, played.seen, knownDifferences);
+  const unexplained = [...unexpected, ...differing].filter(({ reason }) => reason === undefined);
+  const known = differing.filter(({ reason }) => reason !== undefined);
+  say(
+    `${title} ${Object.keys(played.seen).length} observations` +
+      (way === bare ? '' : `, ${known.length} known differences`) +
+      `, ${unexplained.length} unexplained`,
+  );
+  for (const reason of new Set(known.map((one) => one.reason))) {
+    const of = known.filter((one) => one.reason === reason).map(({ what }) => what);
+    say(`    known (${of.length}): ${reason}`);
+  }
+  for (const one of unexplained) sayDifference(one);
+  return unexplained.length;
+}
+
+function sayDifference({ what, wanted, seen }: Difference): void {
+  say(`    ${what}`);
+  say(`      ${wanted.trimEnd().replaceAll('\n', '\n      ')}`);
+  say(`      but ${seen.trimEnd().replaceAll('\n', '\n      ')}`);
+}
+
+/** All ways on one containerd. Returns how much nothing explains. */
+async function check(what: string, options: Options): Promise<number> {
+  const place = await makePlace(what, options);
+  const own = await playOn(place, bare, options);
+  let unexplained = 0;
+  for (const way of [bare, ...options.ways]) {
+    const played = way === bare ? own : await playOn(place, way, options);
+    if (way === bare) {
+      const { kubelet, containerd, runc, kernel } = played.versions;
+      say(
+        `${place.name}: kubelet ${kubelet}, containerd ${containerd}, runc ${runc}, Linux ${kernel}`,
+      );
+    }
+    for (const name of options.scenarios) unexplained += report(name, way, own, played);
+  }
+  return unexplained;
+}
+
+function readOptions(): { containerds: readonly string[]; options: Options } | undefined {
+  const { values } = parseArgs({
+    options: {
+      kubelet: { type: 'string' },
+      containerd: { type: 'string', multiple: true, default: ['machine', 'debian-testing'] },
+      only: { type: 'string' },
+      ways: { type: 'string' },
+      soak: { type: 'string', default: '0' },
+      mirror: { type: 'string' },
+      dir: { type: 'string', default: '/var/tmp/stowage-matrix' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  if (values.kubelet === undefined) {
+    throw new UsageError(
+      '--kubelet FILE is missing. kubelet belongs to Kubernetes, which offers it for download: https://dl.k8s.io/VERSION/bin/linux/ARCH/kubelet',
+    );
+  }
+  const kubelet = programFile(values.kubelet);
+  const soakMinutes = Number(values.soak);
+  if (!(soakMinutes >= 0 && soakMinutes <= 1440)) {
+    throw new UsageError(`--soak ${values.soak}: a number of minutes from 0 to 1440 is needed`);
+  }
+  const chosen = pick('scenario', values.only, scenarios).filter(
+    ({ onlyWith }) => onlyWith !== 'soak' || soakMinutes > 0,
+  );
+  const others = ways.filter((way) => way !== bare);
+  const containerds = values.containerd.map((what) =>
+    what === 'machine' || suites.some(({ name }) => name === what) ? what : programFile(what),
+  );
+  return {
+    containerds,
+    options: {
+      kubelet,
+      soakMinutes,
+      dir: path.resolve(values.dir),
+      mirror: values.mirror,
+      scenarios: chosen.map(({ name }) => name),
+      ways: pick('way', values.ways, others),
+    },
+  };
+}
+
+function pick<T extends { readonly name: string }>(
+  kind: string,
+  wanted: string | undefined,
+  all: readonly T[],
+): readonly T[] {
+  if (wanted === undefined) return all;
+  const names = wanted.split(',').map((name) => name.trim());
+  const unknown = names.filter((name) => !all.some((one) => one.name === name));
+  if (unknown.length > 0) {
+    throw new UsageError(
+      `no ${kind} is called ${unknown.join(', ')}; there are ${all.map(({ name }) => name).join(', ')}`,
+    );
+  }
+  return all.filter(({ name }) => names.includes(name));
+}
+
+function programFile(file: string): string {
+  const absolute = path.resolve(file);
+  try {
+    accessSync(absolute, constants.X_OK);
+  } catch {
+    throw new UsageError(`${file} is not there, or is no program`);
+  }
+  return absolute;
+}
+
+async function main(): Promise<number> {
+  const read = readOptions();
+  if (read === undefined) {
+    say(help.trimEnd());
+    return 0;
+  }
+  const { containerds, options } = read;
+  mkdirSync(options.dir, { recursive: true, mode: 0o755 });
+  return withLock(lockOfRoots(options.dir), async () => {
+    let failures = 0;
+    for (const what of containerds) {
+      if (interruptedBy() !== undefined) break;
+      try {
+        failures += await check(what, options);
+      } catch (error) {
+        if (interruptedBy() !== undefined) break;
+        say(`${what}: ${errorMessage(error)}`);
+        failures += 1;
+      }
+    }
+    const signal = interruptedBy();
+    if (signal !== undefined) return signal === 'SIGINT' ? 130 : 143;
+    say(failures === 0 ? 'no unexplained difference' : `${failures} unexplained`);
+    return failures === 0 ? 0 : 1;
+  });
+}
+
+main().then(
+  (code) => (process.exitCode = code),
+  (error: unknown) => {
+    process.stderr.write(`${errorMessage(error)}\n`);
+    const isUsage =
+      error instanceof UsageError ||
+      (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
+    process.exitCode = isUsage ? 64 : 1;
+  },
+);

@@ -1,0 +1,84 @@
+/**
+ * Plays scenarios on one way, inside namespaces of its own, and writes what was seen. `main.ts` starts it for each way.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
+import path from 'node:path';
+import { errorMessage } from '@stowage/errors';
+import type { Observations } from './compare';
+import { Lab, ways } from './lab';
+import { scenarios } from './scenarios';
+
+/** What `main.ts` asks for. */
+export interface Play {
+  readonly way: string;
+  readonly scenarios: readonly string[];
+  readonly kubelet: string;
+  readonly controlGroup: string;
+  /** Folder for {@link playedFile} and logs. */
+  readonly report: string;
+  readonly soakMinutes: number;
+}
+
+/** What was seen of each scenario, or why it could not be played. */
+export interface Played {
+  readonly versions: Readonly<Record<'kubelet' | 'containerd' | 'runc' | 'kernel', string>>;
+  readonly scenarios: Readonly<
+    Record<string, { readonly seen: Observations } | { readonly error: string }>
+  >;
+}
+
+export const playedFile = 'played.json';
+
+const ending = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => ending.abort(new Error(signal)));
+}
+
+async function play(wanted: Play): Promise<void> {
+  const way = ways.find(({ name }) => name === wanted.way);
+  if (way === undefined) throw new Error(`no way is called ${wanted.way}`);
+  mkdirSync(wanted.report, { recursive: true });
+  const lab = await Lab.start({ ...wanted, way, signal: ending.signal });
+  const played: Record<string, { seen: Observations } | { error: string }> = {};
+  try {
+    for (const scenario of scenarios.filter(({ name }) => wanted.scenarios.includes(name))) {
+      ending.signal.throwIfAborted();
+      const began = Date.now();
+      process.stdout.write(`  ${scenario.name} ... `);
+      try {
+        played[scenario.name] = { seen: await scenario.play(lab) };
+        await lab.removePods();
+      } catch (error) {
+        ending.signal.throwIfAborted();
+        played[scenario.name] = { error: errorMessage(error) };
+        process.stdout.write(`${errorMessage(error)} `);
+        await lab.removePods().catch(() => undefined);
+      }
+      process.stdout.write(`${Math.round((Date.now() - began) / 1000)} s\n`);
+    }
+    const result: Played = { versions: versions(wanted.kubelet), scenarios: played };
+    writeFileSync(path.join(wanted.report, playedFile), JSON.stringify(result, undefined, 2));
+  } finally {
+    await lab.down();
+  }
+}
+
+function versions(kubelet: string): Played['versions'] {
+  const version = (program: string): string =>
+    /\d+\.\d+\.\d+\S*/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[0] ?? '?';
+  return {
+    kubelet: version(kubelet),
+    containerd: version('containerd'),
+    runc: version('runc'),
+    kernel: release(),
+  };
+}
+
+if (require.main === module) {
+  play(JSON.parse(process.argv[2] ?? '') as Play).catch((error: unknown) => {
+    process.stderr.write(`${errorMessage(error)}\n`);
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,20 @@
+import type { Expected, Observations } from './compare';
+import type { Lab, Way } from './lab';
+
+/** Something that is played in the same way on the runtime itself and through Stowage. */
+export interface Scenario {
+  readonly name: string;
+  /** One line for `--help`. */
+  readonly text: string;
+  /** What has to be seen on every way. What is seen beside it is compared with the runtime itself. */
+  readonly expected: Expected;
+  /** Ways it is played on. Default: all. */
+  readonly ways?: (way: Way) => boolean;
+  /** Whether it is played only when it is asked for: it takes long. */
+  readonly onlyWith?: 'soak';
+  /**
+   * Plays it on a running stack, with the services and kubelet as every scenario finds them, and leaves them so. Pods that it has added
+   * are removed after it. Rejects when it cannot be played to its end.
+   */
+  play(lab: Lab): Promise<Observations>;
+}
