@@ -71,6 +71,8 @@ const domainFiles = [
   'libs/tracing/src/**/*.ts',
   'apps/gc-worker/src/plan-collection.ts',
 ];
+/** Contracts that a web page can use too. */
+const browserFiles = ['libs/commands/src/**/*.ts', 'libs/events/src/**/*.ts'];
 const nodeIo = [
   'fs',
   'fs/promises',
@@ -166,6 +168,21 @@ export default tseslint.config(
         'error',
         {
           paths: nodeIo.map((name) => ({ name, message: 'Domain code does no input or output.' })),
+        },
+      ],
+    },
+  },
+  {
+    files: browserFiles,
+    ignores: ['**/*.spec.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: nodeIo
+            .filter((name) => !name.startsWith('node:'))
+            .map((name) => ({ name, message: 'Contracts run in browsers too.' })),
+          patterns: [{ group: ['node:*'], message: 'Contracts run in browsers too.' }],
         },
       ],
     },

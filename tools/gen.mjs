@@ -44,7 +44,7 @@ const generators = [
   {
     name: 'commands',
     owns: ['docs/reference/commands.md'],
-    write: (out) => runTypeScript('tools/commands-reference.ts', out),
+    write: (out) => runTypeScript('libs/commands/reference/write.ts', out),
   },
   {
     name: 'metrics',

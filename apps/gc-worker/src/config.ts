@@ -1,3 +1,4 @@
+import { verbsOf } from '@stowage/commands';
 import { parseGoDuration } from '@stowage/go-duration';
 import { parseAnyReference } from '@stowage/image-ref';
 import {
@@ -96,8 +97,7 @@ export const config = defineConfig({
   keys: {
     ...commonKeys({
       httpAddr: ':9472',
-      commands: ['plan', 'images', 'status'],
-      allCommands: ['plan', 'run', 'images', 'status'],
+      ...verbsOf('gc-worker'),
     }),
     imageGCHighThresholdPercent: percentKey(
       'imageGCHighThresholdPercent',

@@ -1,3 +1,4 @@
+import { verbsOf } from '@stowage/commands';
 import os from 'node:os';
 import path from 'node:path';
 import {
@@ -37,8 +38,7 @@ export const config = defineConfig({
   keys: {
     ...commonKeys({
       httpAddr: ':9471',
-      commands: ['ensure', 'list', 'stats', 'status'],
-      allCommands: ['ensure', 'list', 'remove', 'stats', 'status'],
+      ...verbsOf('image-service'),
     }),
     listen: listenKey('/run/stowage/image.sock'),
     ...takeOverKeys(),

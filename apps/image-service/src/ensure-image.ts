@@ -1,3 +1,4 @@
+import type { CheckedInput, CommandAnswer, imageService } from '@stowage/commands';
 import { kubeletErrorText } from '@stowage/cri-client';
 import { PullImageRequest } from '@stowage/cri-proto';
 import {
@@ -29,32 +30,9 @@ import { asReferenceError } from './refused-reference';
 import type { ShortNames } from './short-names';
 
 /** What is to be made sure of. */
-export interface EnsureRequest {
-  readonly image: string;
-  /** Absent: as the Kubernetes API defaults it, see `defaultPullPolicy`. */
-  readonly pullPolicy?: PullPolicy;
-  readonly auth?: PullAuth;
-  /** `namespace/name` of a mounted pull secret that alone is to be used; not with `auth`. */
-  readonly credentialsRef?: string;
-  /** Whom the back-off counts for, kubelet's pod UID. Absent: all who give the same credential, or none. */
-  readonly caller?: string;
-  /** Place in the queue of pulls; more is sooner. */
-  readonly priority?: number;
-  /** The image is not to be collected for so long. */
-  readonly holdSeconds?: number;
-}
+export type EnsureRequest = CheckedInput<typeof imageService.ensure>;
 
-/** The answer of the command `image-service.ensure`. */
-export interface EnsuredImage {
-  /** What to create containers with. */
-  readonly imageRef: string;
-  readonly imageId: string;
-  /** False when the image was there already. */
-  readonly pulled: boolean;
-  /** Size the runtime reports; 0 when it does not. */
-  readonly bytes: number;
-  readonly durationMs: number;
-}
+type EnsuredImage = CommandAnswer<typeof imageService.ensure>;
 
 /** An image that was there already. */
 export interface PresentImage {

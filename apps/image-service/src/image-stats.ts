@@ -1,24 +1,9 @@
+import type { CommandAnswer, imageService } from '@stowage/commands';
 import type { FilesystemUsage } from '@stowage/cri-proto';
 import { isFolderOfNotes } from './image-fs-bytes';
 import type { ImageRuntime } from './image-runtime';
 
-/** Use of one file system of the runtime. */
-export interface FilesystemView {
-  readonly mountpoint: string;
-  /** Both are absent where the runtime counts its notes about images and containers instead of these themselves (CRI-O). */
-  readonly usedBytes?: number;
-  readonly inodesUsed?: number;
-}
-
-/** Totals of a node's images. */
-export interface ImageStats {
-  readonly imageCount: number;
-  /** Sum of the sizes the runtime reports, one for each image id, as kubelet's ImageStats. Shared layers count in each. */
-  readonly totalStorageBytes: number;
-  /** What the images take on disk, as the runtime measures it. */
-  readonly imageFilesystems: readonly FilesystemView[];
-  readonly containerFilesystems: readonly FilesystemView[];
-}
+type ImageStats = CommandAnswer<typeof imageService.stats>;
 
 /** Asks the runtime for both. */
 export async function imageStats(
@@ -38,7 +23,11 @@ export async function imageStats(
   };
 }
 
-function filesystemView({ fsId, usedBytes, inodesUsed }: FilesystemUsage): FilesystemView {
+function filesystemView({
+  fsId,
+  usedBytes,
+  inodesUsed,
+}: FilesystemUsage): ImageStats['imageFilesystems'][number] {
   const mountpoint = fsId?.mountpoint ?? '';
   if (isFolderOfNotes(mountpoint)) return { mountpoint };
   return {

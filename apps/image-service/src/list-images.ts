@@ -1,17 +1,10 @@
+import type { CommandAnswer, imageService } from '@stowage/commands';
 import { ImageReferenceError, parseAnyReference, withoutUserInfo } from '@stowage/image-ref';
 import { InvalidImageNameError } from '@stowage/errors';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
 import { asReferenceError } from './refused-reference';
 
-/** An image as the NATS commands answer it. */
-export interface ImageView {
-  readonly imageId: string;
-  readonly repoTags: readonly string[];
-  readonly repoDigests: readonly string[];
-  readonly sizeBytes: number;
-  readonly pinned: boolean;
-  readonly runtimeHandler?: string;
-}
+type ListedImages = CommandAnswer<typeof imageService.list>;
 
 /** Translates the runtime's image. */
 export function imageView({
@@ -21,7 +14,7 @@ export function imageView({
   size,
   pinned,
   spec,
-}: RuntimeImage): ImageView {
+}: RuntimeImage): ListedImages['images'][number] {
   return {
     imageId: id,
     repoTags,
@@ -40,7 +33,7 @@ export async function listImages(
   runtime: ImageRuntime,
   { image }: { image?: string },
   options: { signal: AbortSignal },
-): Promise<{ images: ImageView[] }> {
+): Promise<ListedImages> {
   if (image !== undefined) {
     checkImageArgument(image);
     const named = await statusOf(runtime, image, options);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
+import { maxReferenceLength } from '@stowage/commands';
 import type { PullImageRequest, PullImageResponse } from '@stowage/cri-proto';
 import {
   InvalidArgumentError,
@@ -126,9 +127,6 @@ export interface ProgressWatch {
 
 /** Longest wait for the size of a pulled image, milliseconds; then the pull is told without it. */
 const sizeLookupTimeoutMs = 5000;
-
-/** Longest image reference that is looked at; the grammar's own limit for names is 255. */
-export const maxReferenceLength = 4096;
 
 /** The service ended while a pull went on; said when it is back. */
 export class PullInterruptedError extends StowageError {

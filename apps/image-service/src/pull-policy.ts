@@ -1,9 +1,7 @@
+import type { pullPolicies } from '@stowage/commands';
 import { parseImageName } from '@stowage/image-ref';
 
 /** When an image is pulled, in Kubernetes' words. */
-export const pullPolicies = ['Always', 'IfNotPresent', 'Never'] as const;
-
-/** One of {@link pullPolicies}. */
 export type PullPolicy = (typeof pullPolicies)[number];
 
 /**

@@ -34,9 +34,6 @@ export class PullRateExceededError extends StowageError {
   }
 }
 
-/** Priorities that a caller may give; more is sooner. */
-export const pullPriorities = { min: -1000, max: 1000 } as const;
-
 interface Waiting {
   readonly priority: number;
   readonly start: () => void;

@@ -1,3 +1,4 @@
+import { verbsOf } from '@stowage/commands';
 import {
   booleanKey,
   commonKeys,
@@ -44,8 +45,7 @@ export const config = defineConfig({
   keys: {
     ...commonKeys({
       httpAddr: '127.0.0.1:9470',
-      commands: ['pods', 'status', 'version'],
-      allCommands: ['pods', 'status', 'version', 'exec'],
+      ...verbsOf('runtime-gateway'),
     }),
     listen: listenKey('/run/stowage/runtime.sock'),
     listenMode: socketModeKey('CRI socket'),

@@ -1,32 +1,10 @@
+import type { CommandAnswer, runtimeGateway } from '@stowage/commands';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { ContainerState, PodSandboxState } from '@stowage/cri-proto';
 import type { Container, PodSandbox } from '@stowage/cri-proto';
 import { containerFacts, containerPhase, millisecondsOf, sandboxFacts } from './cri-facts';
 
-/** A pod as the query tells it: its sandboxes and containers, newest first. */
-export interface ListedPod {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly createdAt?: string;
-  readonly sandboxes: readonly {
-    readonly id: string;
-    readonly state: 'ready' | 'notready';
-    readonly attempt: number;
-    readonly runtimeHandler?: string;
-    readonly createdAt?: string;
-  }[];
-  readonly containers: readonly {
-    readonly id: string;
-    readonly podSandboxId: string;
-    readonly name: string;
-    readonly attempt: number;
-    readonly state: 'created' | 'running' | 'exited' | 'unknown';
-    readonly image?: object;
-    readonly imageRef: string;
-    readonly createdAt?: string;
-  }[];
-}
+type Pods = CommandAnswer<typeof runtimeGateway.pods>;
 
 /**
  * Kubelet's GetPods: sandboxes with their containers, by pod. Without `all` only ready sandboxes and running containers, and
@@ -36,7 +14,7 @@ export async function listPods(
   runtime: Pick<RuntimeServiceClient, 'listPodSandbox' | 'listContainers'>,
   { all = false }: { all?: boolean },
   options: { signal: AbortSignal },
-): Promise<{ pods: ListedPod[] }> {
+): Promise<Pods> {
   // Unfiltered: a running container can be in a sandbox that is not ready, which names its pod.
   const { containers } = await runtime.listContainers({}, options);
   const { items: sandboxes } = await runtime.listPodSandbox({}, options);
@@ -80,7 +58,7 @@ const isoTime = (nanoseconds: bigint): string | undefined => {
 function describePod(
   every: readonly PodSandbox[],
   shown: { readonly sandboxes: readonly PodSandbox[]; readonly containers: readonly Container[] },
-): ListedPod {
+): Pods['pods'][number] {
   const sandboxes = shown.sandboxes.toSorted(newestFirst);
   const [newest = every[0]] = sandboxes;
   const { namespace = '', name = '', uid = '' } = newest?.metadata ?? {};

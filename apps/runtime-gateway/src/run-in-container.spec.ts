@@ -1,6 +1,7 @@
+import { checkInput, runtimeGateway } from '@stowage/commands';
 import { CommandExitError, CommandTimeoutError } from '@stowage/cri-client';
 import type { ExecSyncResponse } from '@stowage/cri-proto';
-import { maxOutputBytes, runInContainer, runInContainerInput } from './run-in-container';
+import { maxOutputBytes, runInContainer } from './run-in-container';
 
 const { signal } = new AbortController();
 const input = { containerId: 'c', command: ['id', '-u'], timeoutSeconds: 7 };
@@ -97,9 +98,11 @@ test.each([
   ['more than an hour', { containerId: 'c', command: ['id'], timeoutSeconds: 3601 }],
   ['an unknown key', { containerId: 'c', command: ['id'], tty: true }],
 ])('%s is refused', (_what, wrong) => {
-  expect(runInContainerInput.safeParse(wrong).success).toBe(false);
+  expect(checkInput(runtimeGateway.exec, wrong)).toHaveProperty('problem');
 });
 
 test('the time limit is 10 s unless said otherwise', () => {
-  expect(runInContainerInput.parse({ containerId: 'c', command: ['id'] }).timeoutSeconds).toBe(10);
+  expect(checkInput(runtimeGateway.exec, { containerId: 'c', command: ['id'] })).toEqual({
+    input: { containerId: 'c', command: ['id'], timeoutSeconds: 10 },
+  });
 });

@@ -1,29 +1,10 @@
+import type { CheckedInput, CommandAnswer, runtimeGateway } from '@stowage/commands';
 import { CommandExitError, CommandTimeoutError } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { DeadlineExceededError } from '@stowage/errors';
-import * as z from 'zod';
 
 /** Bytes of each output that are answered; a reply of both has to fit into a NATS message, escaped. */
 export const maxOutputBytes = 64 * 1024;
-
-/** Input of the NATS command `exec`. */
-export const runInContainerInput = z.strictObject({
-  containerId: z.string().min(1).max(256).describe('Id of a running container'),
-  command: z
-    .array(z.string().max(32_768))
-    .min(1)
-    .max(1024)
-    .describe('Program and arguments; no shell is involved'),
-  timeoutSeconds: z
-    .int()
-    .min(1)
-    .max(3600)
-    .default(10)
-    .describe('The runtime ends the command after that'),
-});
-
-/** Input of {@link runInContainer}. */
-export type RunInContainer = z.output<typeof runInContainerInput>;
 
 /**
  * Kubelet's RunInContainer: runs a command in a container and waits for it. An exit code other than 0 is an answer, not an
@@ -31,9 +12,9 @@ export type RunInContainer = z.output<typeof runInContainerInput>;
  */
 export async function runInContainer(
   runtime: Pick<RuntimeServiceClient, 'execSync'>,
-  { containerId, command, timeoutSeconds }: RunInContainer,
+  { containerId, command, timeoutSeconds }: CheckedInput<typeof runtimeGateway.exec>,
   options: { signal: AbortSignal },
-) {
+): Promise<Answer> {
   const request = { containerId, cmd: command, timeout: BigInt(timeoutSeconds) };
   try {
     return outcome({ ...(await runtime.execSync(request, options)), exitCode: 0 });
@@ -57,13 +38,15 @@ function saysTimeout(error: unknown): boolean {
   return new TextDecoder().decode(error.stderr).trim() === 'command timed out';
 }
 
+type Answer = CommandAnswer<typeof runtimeGateway.exec>;
+
 interface Outcome {
   readonly exitCode: number;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
 }
 
-function outcome({ exitCode, stdout, stderr }: Outcome) {
+function outcome({ exitCode, stdout, stderr }: Outcome): Answer {
   return {
     exitCode,
     stdout: text(stdout),

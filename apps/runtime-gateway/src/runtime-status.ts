@@ -1,3 +1,4 @@
+import type { CommandAnswer, runtimeGateway } from '@stowage/commands';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
 import type { RuntimeObserver } from './runtime-observer';
@@ -10,7 +11,7 @@ export async function runtimeStatus(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'status'>,
   observer: Pick<RuntimeObserver, 'watching' | 'objects'>,
   options: { signal: AbortSignal },
-) {
+): Promise<CommandAnswer<typeof runtimeGateway.status>> {
   const { available, since, reason, version } = runtime.availability();
   const answer = available
     ? await runtime.status({}, options).then(

@@ -1,3 +1,4 @@
+import type { CommandAnswer, runtimeGateway } from '@stowage/commands';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 
 /** Who the runtime is, by its CRI Version call, and who asks it. */
@@ -5,7 +6,7 @@ export async function runtimeVersion(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'version'>,
   gatewayVersion: string,
   options: { signal: AbortSignal },
-) {
+): Promise<CommandAnswer<typeof runtimeGateway.version>> {
   const version = await runtime.version({}, options);
   return {
     runtimeName: version.runtimeName,

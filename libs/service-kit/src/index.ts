@@ -1,11 +1,5 @@
 export { busSettings, type BusConfig, type BusSettings } from './bus-settings';
-export {
-  Command,
-  describeCommands,
-  type CommandField,
-  type CommandOptions,
-  type DescribedCommand,
-} from './commands/command';
+export { handledCommands, Handles } from './commands/handles';
 export { NatsCommandServer, type NatsCommandServerOptions } from './commands/nats-command-server';
 export type {
   CommandCall,

@@ -1,13 +1,14 @@
 /* A whole app, as small as they come: the spec of runService starts it as a process. */
 import { Controller, Inject, Module } from '@nestjs/common';
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
+import { defineCommand } from '@stowage/commands';
 import { inSpan } from '@stowage/tracing';
 import * as z from 'zod';
 import {
-  Command,
   commonKeys,
   defineConfig,
   durationKey,
+  Handles,
   integerKey,
   runService,
   stringKey,
@@ -38,18 +39,37 @@ const config = defineConfig({
   },
 });
 
+const echo = defineCommand({
+  app: 'tiny-app',
+  verb: 'echo',
+  description: 'Returns the text.',
+  answered: 'by-default',
+  input: z.strictObject({ text: z.string() }),
+  reply: z.object({ text: z.string() }),
+  example: { input: { text: 'hi' }, reply: { text: 'hi' } },
+});
+const erase = defineCommand({
+  app: 'tiny-app',
+  verb: 'erase',
+  description: 'Does nothing.',
+  answered: 'when-allowed',
+  input: z.strictObject({}),
+  reply: z.null(),
+  example: { input: {}, reply: null },
+});
+
 const CONTEXT = Symbol('context');
 
 @Controller()
 class Echo implements OnApplicationShutdown {
   constructor(@Inject(CONTEXT) private readonly context: ServiceContext<{ behaviour: string }>) {}
 
-  @Command('echo', z.strictObject({ text: z.string() }))
+  @Handles(echo)
   echo(input: { text: string }) {
     return { text: input.text };
   }
 
-  @Command('erase', z.strictObject({}))
+  @Handles(erase)
   erase() {
     return null;
   }

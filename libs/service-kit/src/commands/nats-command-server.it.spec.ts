@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
+import { defineCommand } from '@stowage/commands';
 import { FailedPreconditionError } from '@stowage/errors';
 import { startStack } from '@stowage/testing';
 import type { Stack } from '@stowage/testing';
@@ -9,8 +10,8 @@ import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
 import * as z from 'zod';
 import { createLogger } from '../log';
-import { Command } from './command';
 import { CommandErrorFilter } from './command-filter';
+import { Handles } from './handles';
 import { NatsCommandServer } from './nats-command-server';
 import type { CommandCall, CommandConnection, CommandObservation } from './types';
 
@@ -34,46 +35,60 @@ async function until<T>(what: string, probe: () => T | undefined | false): Promi
 const aborted: string[] = [];
 const running: { call?: CommandCall; release?: () => void; started: number } = { started: 0 };
 
+const plain = (verb: string) =>
+  defineCommand({
+    app: 'image-service',
+    verb,
+    description: 'Stands for any command.',
+    answered: 'by-default',
+    input: z.strictObject({}),
+    reply: z.unknown(),
+    example: { input: {}, reply: null },
+  });
+
+const echo = defineCommand({
+  ...plain('echo'),
+  input: z
+    .strictObject({
+      text: z.string().max(20),
+      count: z.int().optional(),
+      auth: z
+        .strictObject({ user: z.string().optional(), password: z.string().optional() })
+        .optional(),
+    })
+    .refine(() => true),
+  example: { input: { text: 'hi' }, reply: null },
+});
+
 @Controller()
 class Images {
-  @Command(
-    'echo',
-    z
-      .strictObject({
-        text: z.string().max(20),
-        count: z.int().optional(),
-        auth: z
-          .strictObject({ user: z.string().optional(), password: z.string().optional() })
-          .optional(),
-      })
-      .refine(() => true),
-  )
+  @Handles(echo)
   echo(input: { text: string }) {
     return { text: input.text, bytes: 5n };
   }
 
-  @Command('nothing', z.strictObject({}))
+  @Handles(plain('nothing'))
   nothing() {
     return undefined;
   }
 
-  @Command('coded', z.strictObject({}))
+  @Handles(plain('coded'))
   async coded() {
     await Promise.resolve();
     throw new FailedPreconditionError('plan p1 is stale');
   }
 
-  @Command('fault', z.strictObject({}))
+  @Handles(plain('fault'))
   fault() {
     throw new TypeError('x is not a function');
   }
 
-  @Command('huge', z.strictObject({}))
+  @Handles(plain('huge'))
   huge() {
     return 'x'.repeat(2 << 20);
   }
 
-  @Command('slow', z.strictObject({}))
+  @Handles(plain('slow'))
   async slow(_input: object, call: CommandCall) {
     running.started++;
     running.call = call;
@@ -84,21 +99,21 @@ class Images {
     return 'done';
   }
 
-  @Command('stuck', z.strictObject({}), { does: '', answers: '', timeoutMs: 50 })
+  @Handles({ ...plain('stuck'), limitMs: 50 })
   async stuck(_input: object, call: CommandCall) {
     call.signal.addEventListener('abort', () => aborted.push(call.verb));
     await new Promise(() => undefined);
   }
 
   /** Keeps the process busy, as a list of many images does. */
-  @Command('work', z.strictObject({}))
+  @Handles(plain('work'))
   work() {
     const end = performance.now() + 5;
     while (performance.now() < end);
     return null;
   }
 
-  @Command('remove', z.strictObject({}))
+  @Handles(plain('remove'))
   remove() {
     return null;
   }
@@ -408,5 +423,15 @@ describe('a command server', () => {
     expect(() => server.listen(() => undefined)).toThrow(
       'no handler for the allowed commands list',
     );
+  });
+
+  it('refuses to start with a command of another service', async () => {
+    const server = new NatsCommandServer({ app: 'gc-worker', nodeName: 'n', allowed: [], log });
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- NestJS declares its options as a class
+    const nest = await NestFactory.createMicroservice<MicroserviceOptions>(ImagesModule, {
+      strategy: server,
+      logger: false,
+    });
+    await expect(nest.listen()).rejects.toThrow('image-service.echo is not a command of gc-worker');
   });
 });

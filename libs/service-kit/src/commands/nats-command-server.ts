@@ -11,15 +11,15 @@ import {
   toGrpcStatus,
   UnimplementedError,
 } from '@stowage/errors';
+import { checkInput, commandLimitMs, isFieldName } from '@stowage/commands';
+import type { CommandDefinition, InputProblem } from '@stowage/commands';
 import { subjectToken } from '@stowage/events';
 import { inSpan } from '@stowage/tracing';
 import type { TraceContext } from '@stowage/tracing';
 import { lastValueFrom } from 'rxjs';
-import * as z from 'zod';
 import { nearest } from '../config/nearest';
 import type { Logger } from '../log';
-import { commandTimeoutMs } from './command';
-import type { CommandExtras } from './command';
+import type { CommandExtras } from './handles';
 import { SeldomLog } from './seldom-log';
 import type {
   CommandCall,
@@ -138,6 +138,11 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     const unknown = this.#options.allowed.filter((verb) => !this.messageHandlers.has(verb));
     if (unknown.length > 0) {
       throw new Error(`no handler for the allowed commands ${unknown.join(', ')}`);
+    }
+    for (const { extras } of this.messageHandlers.values()) {
+      const { command } = extras as unknown as CommandExtras;
+      if (command.app === this.#options.app) continue;
+      throw new Error(`${command.app}.${command.verb} is not a command of ${this.#options.app}`);
     }
     this.#state = 'listening';
     for (const source of this.#waiting.splice(0)) this.use(source);
@@ -330,9 +335,9 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     if (message.data.length > maxRequestBytes) {
       throw new ResourceExhaustedError('request of a command (bytes)', maxRequestBytes);
     }
-    const extras = handler.extras as unknown as CommandExtras;
-    const input = validInput(extras.input, message.data);
-    return withinTime(`command ${app}.${verb}`, commandTimeoutMs(extras), async (late) => {
+    const { command } = handler.extras as unknown as CommandExtras;
+    const input = readInput(command, message.data);
+    return withinTime(`command ${app}.${verb}`, commandLimitMs(command), async (late) => {
       const call: CommandCall = {
         verb,
         subject: message.subject,
@@ -395,7 +400,7 @@ function traceHeaders({ headers }: CommandMessage): TraceContext {
 }
 
 /** Empty means `{}`: `nats req SUBJECT ''` is how people ask. */
-function validInput(schema: z.ZodType, data: Uint8Array): unknown {
+function readInput(command: CommandDefinition, data: Uint8Array): unknown {
   const text = new TextDecoder().decode(data);
   let json: unknown;
   try {
@@ -404,48 +409,31 @@ function validInput(schema: z.ZodType, data: Uint8Array): unknown {
     // The text may hold a credential: it is not quoted.
     throw new InvalidArgumentError('request', `${data.length} bytes`, 'a JSON object');
   }
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const at = issue?.path.join('.') ?? '';
-  if (issue?.code === 'unrecognized_keys') {
-    throw new UnknownKeyError(at, issue.keys[0] ?? '', keysAt(schema, issue.path));
-  }
-  // Zod's text says what is allowed and quotes no value.
-  throw new InputError(at === '' ? 'request' : at, issue?.message ?? 'not valid');
-}
-
-/** Keys that an object of the input may have; empty where the schema does not say. */
-function keysAt(schema: unknown, path: readonly PropertyKey[]): string[] {
-  const object = schema instanceof z.ZodOptional ? schema.unwrap() : schema;
-  if (!(object instanceof z.ZodObject)) return [];
-  const [next, ...rest] = path;
-  const shape = object.shape as Record<PropertyKey, unknown>;
-  return next === undefined ? Object.keys(shape) : keysAt(shape[next], rest);
+  const checked = checkInput(command, json);
+  if ('input' in checked) return checked.input;
+  throw checked.unknownKey === undefined
+    ? new InputError(checked)
+    : new UnknownKeyError(checked, checked.unknownKey);
 }
 
 class InputError extends InvalidArgumentError {
-  constructor(field: string, problem: string) {
+  constructor({ field, problem }: InputProblem) {
     super(field, undefined, problem);
     this.message = `${field}: ${problem}`;
   }
 }
 
-/** What looks like the name of a field. Anything else may be a value in the wrong place, a password for one. */
-const fieldName = /^[a-z][A-Za-z]{0,31}$/;
-
 /** A key that a command does not have. Its name goes back to the caller if it looks like one, and nowhere else: logs and traces print the message. */
 class UnknownKeyError extends InputError {
   readonly #key: string;
 
-  constructor(at: string, key: string, known: readonly string[]) {
-    const allowed = known.length === 0 ? '' : `; allowed: ${known.join(', ')}`;
-    super(at === '' ? 'request' : at, `unknown key${allowed}`);
+  constructor(problem: InputProblem, key: string) {
+    super(problem);
     this.#key = key;
   }
 
   get forCaller(): string {
-    return fieldName.test(this.#key)
+    return isFieldName(this.#key)
       ? this.message.replace(': unknown key', `: unknown key ${quoteValue(this.#key)}`)
       : this.message;
   }

@@ -1,0 +1,245 @@
+import * as z from 'zod';
+import {
+  bytes,
+  count,
+  milliseconds,
+  openWord,
+  percent,
+  signedBytes,
+  text,
+  texts,
+  timestamp,
+} from '../fields';
+
+/** Keys of commands whose reply is a list in pages. */
+export const page = {
+  limit: z.int().min(1).max(5000).optional().describe('Most entries in the reply; 500 when absent'),
+  after: z
+    .string()
+    .optional()
+    .describe('Image id after which the list goes on: `next` of the reply before'),
+};
+
+export const bytesToFree = z
+  .int()
+  .positive()
+  .optional()
+  .describe('Bytes to free; absent: what the policy asks for');
+
+export const next = text(
+  'Where the list goes on: `after` of the next request. Absent at the end of the list.',
+).optional();
+
+export const total = count('Images in all pages.');
+
+export const planId = text(
+  'Hash of what is removed and under which policy: equal plans have equal ids.',
+);
+
+/** Rules that keep an image, in the order in which they are asked. */
+export const keepRules = [
+  'in-use',
+  'pinned',
+  'sandbox-image',
+  'exempt',
+  'pull-in-progress',
+  'container-creating',
+  'held',
+  'use-unknown',
+  'removal-paused',
+  'recently-used',
+  'min-age',
+  'outside-window',
+  'budget',
+  'enough-freed',
+  'below-threshold',
+] as const;
+
+/** Rules that remove an image. */
+export const removeRules = ['max-age', 'threshold', 'request'] as const;
+
+export const usage = {
+  firstDetected: timestamp(
+    'Detection that found the image first; null: longer ago than anybody remembers.',
+  ).nullable(),
+  lastUsed: timestamp('When it was last seen in use; null: never.').nullable(),
+  usedBy: texts('Who uses it, in words; empty: nobody.'),
+};
+
+/** A file system against the marks of the policy. */
+export const assessedDisk = {
+  mountpoint: text('Where it is mounted.'),
+  role: openWord(
+    ['image', 'container'],
+    'What the runtime keeps there: images, or containers’ layers alone.',
+  ),
+  capacityBytes: bytes('Size.'),
+  availableBytes: bytes(
+    'Bytes an unprivileged process can still write; never more than the capacity.',
+  ),
+  clamped: z
+    .boolean()
+    .describe('True when the file system reported more available than its capacity.'),
+  usedPercent: percent('Used percent, as kubelet computes it.'),
+  overHigh: z.boolean().describe('Whether the high mark of bytes or of inodes is reached.'),
+  overHighBytes: z.boolean().describe('Whether the high mark of bytes is reached.'),
+  overHighInodes: z.boolean().describe('Whether the high mark of inodes is reached.'),
+  overCritical: z.boolean().describe('Whether it is critical, by bytes or by inodes.'),
+  bytesToFree: signedBytes('Bytes down to the low mark; 0 or negative when it is there.'),
+  inodes: count('Number of inodes; null where it is not fixed.').nullable(),
+  inodesFree: count('Free inodes; null where the number is not fixed.').nullable(),
+  inodesUsedPercent: percent(
+    'Used percent of the inodes; null where the number is not fixed.',
+  ).nullable(),
+  inodesToFree: z
+    .int()
+    .nullable()
+    .describe('Inodes down to their low mark; null where they have no mark or number.'),
+};
+
+/** What came of a collection. */
+export const collection = z.object({
+  planId,
+  trigger: openWord(
+    ['request', 'threshold', 'max-age', 'period'],
+    'Why it ran; `period` where the periodic look itself failed.',
+  ),
+  startedAt: timestamp('When it began.'),
+  durationMs: milliseconds('How long it took.'),
+  askedBytes: bytes('Bytes that had to come free; absent when there was no amount.').optional(),
+  expectedBytes: bytes('What removing the removed images was expected to free.'),
+  freedBytes: signedBytes('Bytes freed by the policy’s way of counting.'),
+  measuredBytes: signedBytes(
+    'Growth of the available bytes over the collection; null where it cannot be measured.',
+  ).nullable(),
+  leakedBytes: bytes(
+    'Bytes in use that no image or container accounts for; only where less came free than expected.',
+  ).optional(),
+  removedCount: count('Images removed.'),
+  attemptedCount: count('Images whose removal was tried.'),
+  remainingCount: count(
+    'Images that remain, by the policy’s `remainingImages`; null where kubelet would not count them.',
+  ).nullable(),
+  keptByReason: z
+    .record(z.string(), z.int().nonnegative())
+    .describe(
+      'Images that stay, counted by rule; `removal-failed` and `not-reached` are among the rules.',
+    ),
+  before: z
+    .object(assessedDisk)
+    .describe('The file system with most to free, before; absent when none was measured.')
+    .optional(),
+  after: z.object(assessedDisk).describe('The same file system afterwards.').optional(),
+  limitedBy: text(
+    'The limit of a run that ended it before it was through; absent when none did.',
+  ).optional(),
+  failure: z
+    .object({
+      code: openWord(
+        [
+          'runtime-unavailable',
+          'stats-failed',
+          'invalid-disk-capacity',
+          'removal-failed',
+          'insufficient-space-freed',
+          'cancelled',
+        ],
+        'Class of the failure.',
+      ),
+      grpcStatus: text('gRPC status name.'),
+      message: text('The failure in words.'),
+      nodeEventReason: openWord(
+        ['InvalidDiskCapacity', 'FreeDiskSpaceFailed'],
+        'Reason of the event that kubelet puts on the node, where it does so.',
+      ).optional(),
+    })
+    .describe('How it fell short; absent when it did not.')
+    .optional(),
+  failures: z
+    .array(
+      z.object({
+        imageId: text('Image that could not be removed.'),
+        grpcStatus: text('gRPC status name.'),
+        message: text('The runtime’s words.'),
+      }),
+    )
+    .describe('Removals that failed, the first 200.'),
+  measured: z
+    .array(
+      z.object({
+        imageId: text('Image that was removed.'),
+        expectedBytes: bytes('What its removal was expected to free.'),
+        measuredBytes: signedBytes(
+          'What came free; null when it was not removed alone, or cannot be measured.',
+        ).nullable(),
+      }),
+    )
+    .describe('Removals with what they brought, the first 200.'),
+  images: z
+    .array(
+      z.object({
+        imageId: text('Image id.'),
+        repoTags: texts('Its tags.'),
+        result: openWord(['removed', 'kept', 'failed'], 'What became of it.'),
+        rule: openWord(
+          [...keepRules, ...removeRules, 'removal-failed', 'not-reached'],
+          'The rule that decided.',
+        ),
+        why: text('The rule in words, with the facts of this image.'),
+      }),
+    )
+    .describe('Images of the plan with what became of them, the first 200.'),
+});
+
+/** A realistic file system for the examples. */
+export const exampleDisk = {
+  mountpoint: '/var/lib/containerd',
+  role: 'image',
+  capacityBytes: 107374182400,
+  availableBytes: 12884901888,
+  clamped: false,
+  usedPercent: 89,
+  overHigh: true,
+  overHighBytes: true,
+  overHighInodes: false,
+  overCritical: false,
+  bytesToFree: 8589934592,
+  inodes: 6553600,
+  inodesFree: 5242880,
+  inodesUsedPercent: 20,
+  inodesToFree: null,
+} as const;
+
+/** A realistic collection for the examples. */
+export const exampleCollection: z.input<typeof collection> = {
+  planId: '5f0c2a41b7d93e68',
+  trigger: 'request',
+  startedAt: '2026-11-20T22:12:00.000Z',
+  durationMs: 412,
+  askedBytes: 52428800,
+  expectedBytes: 71300000,
+  freedBytes: 73400320,
+  measuredBytes: 73400320,
+  removedCount: 1,
+  attemptedCount: 1,
+  remainingCount: 1,
+  keptByReason: { 'in-use': 1 },
+  failures: [],
+  measured: [{ imageId: 'sha256:2b7d6430', expectedBytes: 71300000, measuredBytes: 73400320 }],
+  images: [
+    {
+      imageId: 'sha256:2b7d6430',
+      repoTags: ['docker.io/library/nginx:1.25'],
+      result: 'removed',
+      rule: 'request',
+      why: 'last used 2026-11-15T08:00:00.000Z; 0 of 52428800 bytes expected so far',
+    },
+    {
+      imageId: 'sha256:9c7a54a9',
+      repoTags: ['docker.io/library/redis:7'],
+      result: 'kept',
+      rule: 'in-use',
+      why: 'container cache of pod shop/cache-0',
+    },
+  ],
+};

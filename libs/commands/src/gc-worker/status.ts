@@ -1,0 +1,222 @@
+import * as z from 'zod';
+import { defineCommand } from '../define-command';
+import {
+  bytes,
+  count,
+  milliseconds,
+  noInput,
+  openWord,
+  percent,
+  text,
+  texts,
+  timestamp,
+} from '../fields';
+import { assessedDisk, collection, exampleCollection, exampleDisk } from './fields';
+
+const differences = z
+  .object({
+    maxAgeCountsFrom: openWord(['last-use-or-detection', 'last-use'], 'Start of the idle time.'),
+    maxAgeStarts: openWord(['at-once', 'after-max-age-of-uptime'], 'When images go for their age.'),
+    afterAgeRemovalError: openWord(['go-on', 'stop'], 'After a removal by age that failed.'),
+    nothingToFree: openWord(['remove-none', 'remove-one'], 'A mark reached, nothing to free.'),
+    freedBytes: openWord(['measured', 'image-size'], 'How freed bytes are counted.'),
+    removalError: openWord(
+      ['reported', 'fails-the-collection'],
+      'A removal that failed although enough came free.',
+    ),
+    remainingImages: openWord(
+      ['all-that-remain', 'scanned-and-kept'],
+      'Images that count as remaining.',
+    ),
+    imageFileSystems: openWord(['all', 'first'], 'Image file systems that are watched.'),
+    containerStatusError: openWord(
+      ['keep-images', 'abort-detection'],
+      'A container whose status cannot be read.',
+    ),
+    lostContainers: openWord(
+      ['kept-for-a-while', 'gone'],
+      'A container that is not listed and was not seen removed.',
+    ),
+    inUseMatch: openWord(['any-reference', 'image-id'], 'How images match containers.'),
+    sandboxImage: openWord(['kept', 'only-if-pinned'], 'The image that pods start with.'),
+    useCheck: openWord(['before-each-removal', 'once'], 'When use is checked.'),
+    collectionStart: openWord(['when-mark-is-crossed', 'period'], 'When a collection starts.'),
+    failureEvents: openWord(['every', 'second-in-a-row'], 'Failures that give an event.'),
+    records: openWord(['on-disk', 'in-memory'], 'Where ages are kept.'),
+  })
+  .describe('Differences from kubelet, each with the value that counts.');
+
+const policy = z
+  .object({
+    highThresholdPercent: percent('Used percent from which a collection starts.'),
+    lowThresholdPercent: percent('Used percent that it goes down to.'),
+    minAgeMs: milliseconds('Younger images do not go for space.'),
+    maxAgeMs: milliseconds('Images idle for longer go; 0 is off.'),
+    highMarkAvailableBytes: bytes('The high mark as available bytes; 0: the percents decide.'),
+    lowMarkAvailableBytes: bytes('The low mark as available bytes.'),
+    inodesHighThresholdPercent: percent('Used percent of inodes from which a collection starts.'),
+    inodesLowThresholdPercent: percent('Used percent of inodes that it goes down to.'),
+    warningThresholdPercent: percent('Used percent from which a warning is published; 0 is off.'),
+    warningTimeToFullMs: milliseconds('Time to full from which a warning is published; 0 is off.'),
+    criticalThresholdPercent: percent('Used percent from which maintenance windows do not count.'),
+    maxImagesPerRun: count('Most images that one collection removes; 0: no limit.'),
+    maxBytesPerRun: bytes('Most bytes that one collection removes; 0: no limit.'),
+    maxRunMs: milliseconds('Longest time in which a collection begins removals; 0: no limit.'),
+    removalsPerMinute: count('Most removals begun in a minute; 0: no limit.'),
+    parallelRemovals: count('Removals at once.'),
+    maintenanceWindows: texts('When collections start by themselves; empty: at any time.'),
+    maintenanceTimeZone: text('Time zone of the windows; empty: that of the process.'),
+    order: openWord(['last-used', 'cost'], 'Order of removal.'),
+    regretWindowMs: milliseconds('An image that comes back within this counts as regret.'),
+    exemptImages: texts('Images that never go: globs over references, ids or digests.'),
+    exemptRules: z
+      .array(
+        z.object({
+          image: text('Glob over references.').optional(),
+          digest: text('Digest or image id.').optional(),
+          label: text('Label, `name` or `name=value`.').optional(),
+          namespace: text('Glob over namespaces.').optional(),
+          youngerThanMs: milliseconds('Age below which the rule holds.').optional(),
+        }),
+      )
+      .describe('Images that never go: all conditions of one entry hold.'),
+    differences,
+  })
+  .describe('The policy that counts now.');
+
+const trend = (description: string) =>
+  z
+    .object({
+      perSecond: z
+        .number()
+        .describe('Change of what is used per second; negative when it empties.'),
+      windowMs: milliseconds('Length of what was looked at.'),
+      timeToFullMs: milliseconds(
+        'Time until nothing is available at this rate; absent when it does not fill.',
+      ).optional(),
+    })
+    .describe(description)
+    .optional();
+
+/** The worker itself. */
+export const status = defineCommand({
+  app: 'gc-worker',
+  verb: 'status',
+  description: 'Returns policy, file systems, records and the last collection.',
+  answered: 'by-default',
+  input: noInput,
+  reply: z.object({
+    policy,
+    policyRefused: z
+      .object({
+        at: timestamp('When it was refused.'),
+        reason: text('What is wrong with it.'),
+      })
+      .describe('The last change of the policy, while it is refused and the old one counts.')
+      .optional(),
+    collects: z.boolean().describe('False when no collection can start by itself.'),
+    disks: z
+      .array(
+        z.object({
+          ...assessedDisk,
+          exceededSince: timestamp(
+            'Since when the high mark of bytes is exceeded; null when it is not.',
+          ).nullable(),
+          exceeded: z
+            .array(
+              z.object({
+                resource: openWord(['bytes', 'inodes'], 'What ran short.'),
+                level: openWord(['warning', 'high', 'critical'], 'Which mark.'),
+                since: timestamp('Since when.'),
+              }),
+            )
+            .describe('Marks that are exceeded.'),
+          trend: z
+            .object({ bytes: trend('Of bytes.'), inodes: trend('Of inodes.') })
+            .describe('How it changes; empty until there are enough measurements.'),
+        }),
+      )
+      .describe('File systems of images and containers.'),
+    diskProblem: text('Why the file systems could not be read; `disks` is then empty.').optional(),
+    records: z
+      .object({
+        state: openWord(['on-disk', 'in-memory', 'not-written'], 'Where they are.'),
+        path: text('Their file.'),
+        reason: text('Why they are not written.').optional(),
+        since: timestamp('Since when they are not written.').optional(),
+        images: count('Images that are remembered.'),
+      })
+      .describe('Records of images.'),
+    use: z
+      .object({
+        lostContainers: count('Containers that went missing and still count.'),
+        lostForMs: milliseconds('Since when the first of them is missing.').optional(),
+        unknown: text(
+          'Why unused images are kept, where it cannot be known who uses them.',
+        ).optional(),
+      })
+      .describe('What is not certain about the use of images.'),
+    lastCollection: collection
+      .nullable()
+      .describe('The last collection of this process; null before the first.'),
+  }),
+  example: {
+    input: {},
+    reply: {
+      policy: {
+        highThresholdPercent: 85,
+        lowThresholdPercent: 80,
+        minAgeMs: 120000,
+        maxAgeMs: 0,
+        highMarkAvailableBytes: 0,
+        lowMarkAvailableBytes: 0,
+        inodesHighThresholdPercent: 100,
+        inodesLowThresholdPercent: 90,
+        warningThresholdPercent: 0,
+        warningTimeToFullMs: 1800000,
+        criticalThresholdPercent: 95,
+        maxImagesPerRun: 0,
+        maxBytesPerRun: 0,
+        maxRunMs: 0,
+        removalsPerMinute: 0,
+        parallelRemovals: 1,
+        maintenanceWindows: [],
+        maintenanceTimeZone: '',
+        order: 'last-used',
+        regretWindowMs: 86400000,
+        exemptImages: ['quay.io/base/**'],
+        exemptRules: [],
+        differences: {
+          maxAgeCountsFrom: 'last-use-or-detection',
+          maxAgeStarts: 'at-once',
+          afterAgeRemovalError: 'go-on',
+          nothingToFree: 'remove-none',
+          freedBytes: 'measured',
+          removalError: 'reported',
+          remainingImages: 'all-that-remain',
+          imageFileSystems: 'all',
+          containerStatusError: 'keep-images',
+          lostContainers: 'kept-for-a-while',
+          inUseMatch: 'any-reference',
+          sandboxImage: 'kept',
+          useCheck: 'before-each-removal',
+          collectionStart: 'when-mark-is-crossed',
+          failureEvents: 'every',
+          records: 'on-disk',
+        },
+      },
+      collects: true,
+      disks: [
+        {
+          ...exampleDisk,
+          exceededSince: '2026-11-20T22:11:50.000Z',
+          exceeded: [{ resource: 'bytes', level: 'high', since: '2026-11-20T22:11:50.000Z' }],
+          trend: { bytes: { perSecond: 1048576, windowMs: 600000, timeToFullMs: 12288000 } },
+        },
+      ],
+      records: { state: 'on-disk', path: '/var/lib/stowage/gc-worker/records.db', images: 2 },
+      use: { lostContainers: 0 },
+      lastCollection: exampleCollection,
+    },
+  },
+});

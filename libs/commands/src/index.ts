@@ -1,0 +1,24 @@
+export {
+  commandApps,
+  commandCatalog,
+  commandsOf,
+  gcWorker,
+  imageService,
+  runtimeGateway,
+  verbsOf,
+  type CommandApp,
+} from './catalog';
+export { checkInput, isFieldName, type InputProblem } from './check-input';
+export { checkReply, undocumentedFields } from './check-reply';
+export {
+  commandLimitMs,
+  defaultLimitMs,
+  defineCommand,
+  type CheckedInput,
+  type CommandAnswer,
+  type CommandDefinition,
+  type CommandInput,
+  type CommandReply,
+} from './define-command';
+export { pullPolicies, pullPriorities } from './image-service/ensure';
+export { maxReferenceLength } from './image-service/fields';
