@@ -9,10 +9,14 @@ export function complaints(log: string): string[] {
     if (match == null) continue;
     const [, severity = '', file = '', text = ''] = match;
     const message = /^"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? text;
+    if (ofLoad.test(message)) continue;
     kinds.add(`${severity} ${file}: ${withoutValues(message)}`);
   }
   return [...kinds].sort();
 }
+
+/** What kubelet says where the machine has much to do. */
+const ofLoad = /took longer than expected|Slow|PLEG is not healthy/;
 
 const withoutValues = (text: string): string =>
   text

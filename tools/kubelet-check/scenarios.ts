@@ -1,4 +1,5 @@
 import type { Scenario } from './scenario';
+import { api } from './scenarios/api';
 import { pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
 import { kill, restart, takeOver } from './scenarios/services';
@@ -6,6 +7,7 @@ import { kill, restart, takeOver } from './scenarios/services';
 /** In the order in which they are played. */
 export const scenarios: readonly Scenario[] = [
   pods,
+  api,
   takeOver,
   restart,
   kill,

@@ -9,6 +9,9 @@ export interface WebSocketCall {
   readonly protocol: string;
   /** What is sent on channel 0. */
   readonly input?: string;
+  /** When enough has come: the call is then ended from here. Default: when the other side ends it. */
+  readonly until?: (channels: Channels) => boolean;
+  readonly signal: AbortSignal;
   readonly timeoutMs?: number;
 }
 
@@ -24,12 +27,14 @@ export function callWebSocket({
   path,
   protocol,
   input,
+  until = () => false,
+  signal,
   timeoutMs = 20_000,
 }: WebSocketCall): Promise<Channels> {
   return new Promise((resolve, reject) => {
     const asked = request({
       ...{ host: '127.0.0.1', port, path, agent: false, rejectUnauthorized: false },
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       headers: {
         connection: 'Upgrade',
         upgrade: 'websocket',
@@ -50,6 +55,7 @@ export function callWebSocket({
         const channel = payload[0];
         if (opcode > 2 || channel === undefined) return;
         channels[channel] = (channels[channel] ?? '') + payload.subarray(1).toString('latin1');
+        if (until(channels)) socket.end();
       });
       socket.on('data', (bytes: Buffer) => frames.read(bytes));
       socket.on('error', reject);
