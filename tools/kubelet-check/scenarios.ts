@@ -1,5 +1,6 @@
 import type { Scenario } from './scenario';
 import { api } from './scenarios/api';
+import { credentials } from './scenarios/credentials';
 import { pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
 import { kill, restart, takeOver } from './scenarios/services';
@@ -8,6 +9,7 @@ import { kill, restart, takeOver } from './scenarios/services';
 export const scenarios: readonly Scenario[] = [
   pods,
   api,
+  credentials,
   takeOver,
   restart,
   kill,
