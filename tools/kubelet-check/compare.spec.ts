@@ -41,11 +41,20 @@ describe('differences', () => {
 describe('surprises', () => {
   test('are what was seen otherwise than expected, or not at all', () => {
     const expected = { state: 'Running', log: /^ok\n$/, code: '0' };
-    expect(surprises(expected, { state: 'Running', log: 'ok\n', code: '0', more: '' })).toEqual([]);
-    expect(surprises(expected, { state: 'Failed', log: 'ok' })).toEqual([
+    expect(
+      surprises(expected, { state: 'Running', log: 'ok\n', code: '0', more: '' }, { isBare: true }),
+    ).toEqual([]);
+    expect(surprises(expected, { state: 'Failed', log: 'ok' }, { isBare: true })).toEqual([
       { what: 'state', wanted: 'Running', seen: 'Failed' },
       { what: 'log', wanted: '/^ok\\n$/', seen: 'ok' },
       { what: 'code', wanted: '0', seen: '(absent)' },
     ]);
+  });
+
+  test('of what there is only with Stowage are none on the runtime itself', () => {
+    const expected = { 'stowage: events': 'none lost' };
+    expect(surprises(expected, {}, { isBare: true })).toEqual([]);
+    expect(surprises(expected, {}, { isBare: false })).toHaveLength(1);
+    expect(differences('pods', {}, { 'stowage: events': 'none lost' }, known)).toEqual([]);
   });
 });

@@ -18,6 +18,9 @@ export interface Difference {
 
 const absent = '(absent)';
 
+/** Starts the name of an observation that there is only where Stowage is. */
+export const ofStowage = 'stowage: ';
+
 /** What was seen otherwise through a way than on the runtime itself. */
 export function differences(
   scenario: string,
@@ -25,7 +28,9 @@ export function differences(
   through: Observations,
   known: readonly KnownDifference[],
 ): Difference[] {
-  return [...new Set([...Object.keys(own), ...Object.keys(through)])].sort().flatMap((what) => {
+  const names = new Set([...Object.keys(own), ...Object.keys(through)]);
+  return [...names].sort().flatMap((what) => {
+    if (what.startsWith(ofStowage)) return [];
     const [wanted, seen] = [own[what] ?? absent, through[what] ?? absent];
     if (wanted === seen) return [];
     const reason = known.find((one) => explains(one, scenario, what, wanted, seen))?.reason;
@@ -45,9 +50,14 @@ function explains(
   return own.replace(known.without, '') === through.replace(known.without, '');
 }
 
-/** What was seen on one way otherwise than the scenario expects. */
-export function surprises(expected: Expected, seen: Observations): Difference[] {
+/** What was seen on one way otherwise than the scenario expects. `isBare`: there is nothing of Stowage on it. */
+export function surprises(
+  expected: Expected,
+  seen: Observations,
+  { isBare }: { isBare: boolean },
+): Difference[] {
   return Object.entries(expected).flatMap(([what, wanted]) => {
+    if (isBare && what.startsWith(ofStowage)) return [];
     const value = seen[what] ?? absent;
     const isExpected = typeof wanted === 'string' ? value === wanted : wanted.test(value);
     return isExpected ? [] : [{ what, wanted: String(wanted), seen: value }];

@@ -3,9 +3,6 @@ import { get, request, type RequestOptions } from 'node:https';
 import path from 'node:path';
 import { ServerProcess } from '@stowage/testing';
 
-/** Address of kubelet's own API; it lies in a network namespace that holds nothing else. */
-const port = 10250;
-
 export interface Endpoints {
   /** CRI endpoint for runtime calls, with `unix://`. */
   readonly runtime: string;
@@ -73,6 +70,8 @@ export interface ContainerState {
 export class Kubelet {
   /** Name of its node, which it appends to the names of pods. */
   static readonly node = 'node';
+  /** Of its own API; it lies in a network namespace that holds nothing else. */
+  static readonly port = 10250;
   readonly logFile: string;
   readonly #dir: string;
   readonly #settings: KubeletSettings;
@@ -108,7 +107,7 @@ export class Kubelet {
       podLogsDir: within('pod-logs'),
       volumePluginDir: within('volume-plugins'),
       address: '127.0.0.1',
-      port,
+      port: Kubelet.port,
       healthzPort: 0,
       registerNode: false,
       enableControllerAttachDetach: false,
@@ -217,7 +216,7 @@ export class Kubelet {
     { timeoutMs = 20_000 }: { timeoutMs?: number } = {},
   ): Promise<{ status: number; body: string }> {
     const options: RequestOptions = {
-      ...{ host: '127.0.0.1', port, path: target, method, agent: false },
+      ...{ host: '127.0.0.1', port: Kubelet.port, path: target, method, agent: false },
       rejectUnauthorized: false, // its own certificate, over loopback
       signal: AbortSignal.timeout(timeoutMs),
     };

@@ -8,7 +8,10 @@ import {
   type PushedImage,
   type Stack,
 } from '@stowage/testing';
+import { makeControlGroup } from './control-group';
+import { describePod } from './describe-pod';
 import { Kubelet, type Endpoints, type KubeletVariant, type Pod } from './kubelet';
+import { containerProcesses, loseFolder } from './power-cut';
 import { withholdSysctls } from './sysctls';
 
 /** A service of the suite. */
@@ -88,6 +91,7 @@ export class Lab {
   static async start(settings: LabSettings): Promise<Lab> {
     mkdirSync(settings.report, { recursive: true });
     withholdSysctls();
+    makeControlGroup(settings.controlGroup);
     const stack = await startStack();
     const lab = new Lab(stack, settings);
     try {
@@ -156,14 +160,64 @@ export class Lab {
     return app;
   }
 
-  service(service: ServiceName): AppProcess | undefined {
-    return this.#apps.get(service);
+  /** Ends a service and starts it again, with keys over its usual environment. */
+  async restartService(
+    service: ServiceName,
+    how: 'stop' | 'kill' = 'stop',
+    env: Record<string, string> = {},
+  ): Promise<void> {
+    await this.#apps.get(service)?.[how]();
+    await this.startService(service, env);
+  }
+
+  /** Starts a new instance beside the old one, which it replaces. `ended` resolves with the exit code of the old one, whenever that is. */
+  async takeOver(service: ServiceName): Promise<{ ended: Promise<number | null> }> {
+    const old = this.service(service);
+    await this.startService(service, {
+      STOWAGE_TAKE_OVER: 'true',
+      STOWAGE_HTTP_ADDR: new URL(old.httpUrl).host,
+    });
+    return { ended: old.exited.then(({ code }) => code) };
+  }
+
+  /** The instance that serves. Throws where the way has none. */
+  service(service: ServiceName): AppProcess {
+    const app = this.#apps.get(service);
+    if (app === undefined) throw new Error(`${this.way.name} has no ${service}`);
+    return app;
   }
 
   /** Starts kubelet anew, with other settings. Its pods go on. */
   async restartKubelet(variant: KubeletVariant = {}): Promise<void> {
     await this.kubelet.stop();
     await this.kubelet.start(this.endpoints, variant);
+  }
+
+  /** Waits until kubelet has noticed that the runtime is away. */
+  async untilNoticed(): Promise<void> {
+    const from = this.kubelet.log().length;
+    await this.until('kubelet to notice that the runtime is away', () =>
+      /^E.*(Unavailable|connection refused)/m.test(this.kubelet.log().slice(from)),
+    );
+  }
+
+  /**
+   * Kills everything but registries and NATS at one moment, containers too, and starts it again as after a boot: what containerd keeps for
+   * as long as the machine runs is gone.
+   */
+  async powerCut(): Promise<void> {
+    const { containerd, dir } = this.stack;
+    const services = [...this.#apps.values()];
+    const servers = [this.kubelet, containerd, ...services].map(({ pid }) => pid);
+    const containers = containerProcesses(this.settings.controlGroup, containerd.socket);
+    for (const pid of [...servers, ...containers]) {
+      if (pid !== undefined && pid > 0) killIfThere(pid);
+    }
+    for (const one of [this.kubelet, containerd, ...services]) await one.kill();
+    loseFolder(path.resolve(dir, '..', 'state'));
+    await containerd.start();
+    for (const service of this.way.services) await this.startService(service);
+    await this.kubelet.start(this.endpoints);
   }
 
   addPod(pod: Pod): void {
@@ -192,16 +246,59 @@ export class Lab {
     return status === 200 ? body : undefined;
   }
 
+  removePod(name: string): void {
+    this.kubelet.remove(name);
+  }
+
+  /** Whether kubelet has ended all these pods. */
+  async areGone(names: readonly string[]): Promise<boolean> {
+    const pods = await this.kubelet.pods();
+    return pods.every(({ metadata }) => !names.includes(metadata.name));
+  }
+
+  /** Waits until a pod has come to a state, as `describePod` says it. Returns the last one that was seen, that or another. */
+  async stateOf(name: string, state: string, timeoutMs = 60_000): Promise<string> {
+    let last = 'unknown';
+    const look = async (): Promise<boolean> => {
+      const pod = await this.pod(name);
+      if (pod !== undefined) last = describePod(pod);
+      return last === state;
+    };
+    await this.until(`${name} to be ${state}`, look, timeoutMs).catch(() => undefined);
+    this.signal.throwIfAborted();
+    return last;
+  }
+
+  /** @throws when its containers do not all run and are ready in time. */
+  async untilRunning(name: string, timeoutMs = 60_000): Promise<void> {
+    await this.until(
+      `${name} to run`,
+      async () => {
+        const statuses = (await this.pod(name))?.status?.containerStatuses ?? [];
+        return statuses.length > 0 && statuses.every(({ ready }) => ready);
+      },
+      timeoutMs,
+    );
+  }
+
+  /** Runs a command in a container by kubelet's API, which uses ExecSync. kubelet splits it at spaces: no word can have one. */
+  run(
+    name: string,
+    namespace: string,
+    command: readonly string[],
+    timeoutMs = 20_000,
+    container = 'main',
+  ): Promise<{ status: number; body: string }> {
+    const query = new URLSearchParams({ cmd: command.join(' ') }).toString();
+    const pod = `${name}-${Kubelet.node}`;
+    return this.kubelet.post(`/run/${namespace}/${pod}/${container}?${query}`, { timeoutMs });
+  }
+
   /** Takes the scenario's pods away and waits until kubelet has ended them. */
   async removePods(): Promise<void> {
     const names = [...this.#pods];
     for (const name of names) this.kubelet.remove(name);
-    await this.until(
-      'kubelet to end its pods',
-      async () =>
-        (await this.kubelet.pods()).every(({ metadata }) => !names.includes(metadata.name)),
-      90_000,
-    );
+    await this.until('kubelet to end its pods', () => this.areGone(names), 90_000);
     for (const name of names) this.#pods.delete(name);
   }
 
@@ -250,5 +347,13 @@ export class Lab {
       const file = path.join(report, `${number + 1}-${name}.log`);
       writeFileSync(file, `${app.stdout}${app.stderr}`);
     });
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself, with what it belonged to.
   }
 }

@@ -2,6 +2,7 @@
  * Plays scenarios with a real kubelet on containerd itself and through Stowage's sockets, each way in namespaces of its own, and compares
  * what was seen. Exit code 1 when something differs that no known difference explains.
  */
+import { createHash } from 'node:crypto';
 import {
   accessSync,
   constants,
@@ -122,7 +123,7 @@ async function run(place: Place, limitMs: number, start: () => Entered): Promise
 
 /** The control group that kubelet's pods lie in. There is one run at a time for each folder of roots. */
 const controlGroupOf = (root: string): string =>
-  `stowage-kubelet-${path.basename(root).replaceAll(/\W/g, '-')}`;
+  `stowage-kubelet-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
 
 /** Removes what a run leaves outside of its namespaces. */
 function clean(root: string): void {
@@ -213,7 +214,7 @@ function report(scenario: string, way: Way, own: Played, through: Played): numbe
     return 1;
   }
   const expected = scenarios.find(({ name }) => name === scenario)?.expected ?? {};
-  const unexpected = surprises(expected, played.seen).map((one) => ({
+  const unexpected = surprises(expected, played.seen, { isBare: way === bare }).map((one) => ({
     ...one,
     wanted: `expected ${one.wanted}`,
   }));

@@ -2,6 +2,7 @@
  * Plays scenarios on one way, inside namespaces of its own, and writes what was seen. `main.ts` starts it for each way.
  */
 import { execFileSync } from 'node:child_process';
+import { setMaxListeners } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import path from 'node:path';
@@ -32,6 +33,7 @@ export interface Played {
 export const playedFile = 'played.json';
 
 const ending = new AbortController();
+setMaxListeners(0, ending.signal); // everything that waits listens to it
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => ending.abort(new Error(signal)));
 }

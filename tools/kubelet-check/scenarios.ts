@@ -1,5 +1,22 @@
 import type { Scenario } from './scenario';
+import { api } from './scenarios/api';
+import { collection } from './scenarios/collection';
+import { credentials } from './scenarios/credentials';
 import { pods } from './scenarios/pods';
+import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
+import { kill, restart, takeOver } from './scenarios/services';
+import { soak } from './scenarios/soak';
 
 /** In the order in which they are played. */
-export const scenarios: readonly Scenario[] = [pods];
+export const scenarios: readonly Scenario[] = [
+  pods,
+  api,
+  credentials,
+  collection,
+  takeOver,
+  restart,
+  kill,
+  runtimeRestart,
+  powerCut,
+  soak,
+];

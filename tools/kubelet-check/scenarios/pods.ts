@@ -1,6 +1,6 @@
-import { describePod, messagesOf } from '../describe-pod';
+import { messagesOf } from '../describe-pod';
 import type { Pod } from '../kubelet';
-import type { Images, Lab } from '../lab';
+import type { Images } from '../lab';
 import type { Scenario } from '../scenario';
 
 const namespace = 'shop';
@@ -291,8 +291,8 @@ export const pods: Scenario = {
     const seen: Record<string, string> = {};
     await Promise.all(
       cases.map(async (one) => {
-        const pod = await settled(lab, one);
-        seen[`${one.name}: ${one.what}`] = pod === undefined ? 'unknown' : describePod(pod);
+        seen[`${one.name}: ${one.what}`] = await lab.stateOf(one.name, one.state, 90_000);
+        const pod = await lab.pod(one.name);
         if (pod === undefined) return;
         for (const [what, text] of Object.entries(messagesOf(pod))) {
           seen[`${one.name}: ${what}`] = lab.normalise(text);
@@ -308,17 +308,3 @@ export const pods: Scenario = {
     return seen;
   },
 };
-
-/** The pod when it has come to the state, or the last that was seen of it. */
-async function settled(lab: Lab, { name, state }: PodCase): Promise<Pod | undefined> {
-  let last: Pod | undefined;
-  const look = async (): Promise<boolean> => {
-    last = (await lab.pod(name)) ?? last;
-    return last !== undefined && describePod(last) === state;
-  };
-  await lab.until(`${name} to be ${state}`, look, 90_000).catch((error: unknown) => {
-    lab.signal.throwIfAborted();
-    process.stderr.write(`${String(error)}\n`);
-  });
-  return last;
-}

@@ -1,0 +1,114 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Pod } from '../kubelet';
+import type { Lab } from '../lab';
+import type { Scenario } from '../scenario';
+
+const namespace = 'outage';
+const running = 'Running; main: running, ready';
+
+const pod = ({ images }: Lab, name: string, script: string, more: object = {}): Pod => ({
+  metadata: { name, namespace },
+  spec: {
+    terminationGracePeriodSeconds: 5,
+    containers: [{ name: 'main', image: images.app.reference, command: ['sh', '-c', script] }],
+    ...more,
+  },
+});
+const wait = "trap 'exit 0' TERM; while :; do sleep 0.2; done";
+
+async function identityOf(lab: Lab, name: string): Promise<string> {
+  const [status] = (await lab.pod(name))?.status?.containerStatuses ?? [];
+  return status?.containerID ?? 'none';
+}
+
+/** Pods that something happens to: one that goes on, one that ends while the runtime is away, one that has ended before. */
+async function startPods(lab: Lab): Promise<void> {
+  lab.addPod(pod(lab, 'lasting', wait));
+  lab.addPod(pod(lab, 'ended', 'exit 3', { restartPolicy: 'Never' }));
+  await lab.untilRunning('lasting');
+  await lab.stateOf('ended', 'Failed; main: Error 3');
+}
+
+export const runtimeRestart: Scenario = {
+  name: 'containerd',
+  text: 'containerd is stopped and started, then killed and started; what ends meanwhile is found',
+  expected: {
+    'a container that runs on': 'is the same',
+    'a container that ended before': 'Failed; main: Error 3',
+    'a container that ends while containerd is away': 'Failed; main: Error 6',
+    'a pod that is added while containerd is away': running,
+    'a pod that is removed while containerd is away': 'is gone',
+  },
+  async play(lab) {
+    await startPods(lab);
+    const sign = path.join(lab.stack.dir, 'end-now');
+    rmSync(sign, { force: true });
+    lab.addPod({
+      metadata: { name: 'ends', namespace },
+      spec: {
+        restartPolicy: 'Never',
+        volumes: [{ name: 'signs', hostPath: { path: lab.stack.dir } }],
+        containers: [
+          {
+            ...{ name: 'main', image: lab.images.app.reference },
+            command: ['sh', '-c', 'while [ ! -e /signs/end-now ]; do sleep 0.2; done; exit 6'],
+            volumeMounts: [{ name: 'signs', mountPath: '/signs' }],
+          },
+        ],
+      },
+    });
+    lab.addPod(pod(lab, 'removed', wait));
+    for (const name of ['ends', 'removed']) await lab.untilRunning(name);
+    const before = await identityOf(lab, 'lasting');
+    await lab.stack.containerd.restart();
+    await lab.stack.containerd.kill();
+    writeFileSync(sign, '');
+    lab.addPod(pod(lab, 'added', wait));
+    lab.removePod('removed');
+    await lab.untilNoticed();
+    await lab.stack.containerd.start();
+    const seen: Record<string, string> = {
+      'a pod that is added while containerd is away': await lab.stateOf('added', running),
+      'a container that ended before': await lab.stateOf('ended', 'Failed; main: Error 3'),
+      'a container that ends while containerd is away': await lab.stateOf(
+        'ends',
+        'Failed; main: Error 6',
+      ),
+    };
+    const after = await identityOf(lab, 'lasting');
+    seen['a container that runs on'] =
+      after === before ? 'is the same' : `${before}, then ${after}`;
+    const gone = await lab
+      .until('it to be gone', () => lab.areGone(['removed']))
+      .catch(() => false);
+    seen['a pod that is removed while containerd is away'] = gone ? 'is gone' : 'is there';
+    return seen;
+  },
+};
+
+export const powerCut: Scenario = {
+  name: 'power-cut',
+  text: 'everything is killed at once, containers too, and started again',
+  expected: {
+    'a container that ran': /^Running; main: running, ready/,
+    'a container that ended before': /^Failed; main: Error 3/,
+    'a pod that is added after it': running,
+  },
+  async play(lab) {
+    await startPods(lab);
+    await lab.powerCut();
+    lab.addPod(pod(lab, 'after', wait));
+    await lab.untilRunning('after', 120_000);
+    await lab.untilRunning('lasting', 120_000);
+    return {
+      'a container that ran': await lab.stateOf(
+        'lasting',
+        `${running}, 1 restart, before Error 255`,
+        5_000,
+      ),
+      'a container that ended before': await lab.stateOf('ended', 'Failed; main: Error 3', 5_000),
+      'a pod that is added after it': await lab.stateOf('after', running, 5_000),
+    };
+  },
+};

@@ -1,0 +1,67 @@
+import type { Lab, ServiceName } from '../lab';
+import { openCalls, undisturbed, withOpenCalls } from '../open-calls';
+import type { Scenario } from '../scenario';
+
+/** Does the same to each service of the way; on the runtime itself there is none. */
+async function forServices(lab: Lab, act: (service: ServiceName) => Promise<void>): Promise<void> {
+  for (const service of lab.way.services) await act(service);
+}
+
+/** What has to come of it where calls may be cut: kubelet repeats them, and nothing else is touched. */
+const afterwards = Object.fromEntries(
+  ([openCalls.pull, openCalls.others, openCalls.fresh, openCalls.gone] as const).map((what) => [
+    what,
+    undisturbed[what],
+  ]),
+);
+
+/** Two after the other for each service that has sockets, while the first still has its calls. */
+export const takeOver: Scenario = {
+  name: 'take-over',
+  text: 'the services are replaced by new instances while calls are open: no call is cut',
+  expected: { ...undisturbed, 'stowage: replaced instances': 'end with 0' },
+  async play(lab) {
+    const replaced: Promise<number | null>[] = [];
+    const seen = await withOpenCalls(lab, async () => {
+      for (let time = 1; time <= 2; time++) {
+        await forServices(lab, async (service) => {
+          if (service === 'gc-worker') await lab.restartService(service);
+          else replaced.push((await lab.takeOver(service)).ended);
+        });
+      }
+    });
+    if (replaced.length === 0) return seen;
+    const codes = await Promise.all(replaced);
+    const ended = codes.every((code) => code === 0) ? 'end with 0' : codes.join(', ');
+    return { ...seen, 'stowage: replaced instances': ended };
+  },
+};
+
+/** On the runtime itself containerd is what is ended: kubelet's calls are then cut there in the same way. */
+async function cutShort(lab: Lab, how: 'stop' | 'kill'): Promise<Record<string, string>> {
+  const seen = await withOpenCalls(lab, async () => {
+    if (lab.way.services.length > 0) {
+      await forServices(lab, (service) => lab.restartService(service, how));
+      return;
+    }
+    await lab.stack.containerd[how]();
+    await lab.stack.containerd.start();
+  });
+  // Which calls meet an outage, and so what kubelet says of it, differs from run to run.
+  delete seen[openCalls.complaints];
+  return seen;
+}
+
+export const restart: Scenario = {
+  name: 'restart',
+  text: 'the services (bare: containerd) are stopped and started while calls are open',
+  expected: afterwards,
+  play: (lab) => cutShort(lab, 'stop'),
+};
+
+export const kill: Scenario = {
+  name: 'kill',
+  text: 'the services (bare: containerd) are killed and started while calls are open',
+  expected: afterwards,
+  play: (lab) => cutShort(lab, 'kill'),
+};
