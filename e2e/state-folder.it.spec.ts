@@ -1,7 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
+import { openSqlite } from '@stowage/sqlite';
 import { eventuallyPasses, runApp, spawnApp, startStack } from '@stowage/testing';
 import type { AppProcess, Stack } from '@stowage/testing';
 
@@ -92,6 +103,61 @@ describe('the state folder of a service', () => {
         1,
         `${app}: start failed: ${path.join(dir, name)} is a named pipe; a state file has to be a regular file\n`,
       ]);
+    },
+  );
+
+  /** A state folder of an earlier release, with one file whose schema no release has yet. Returns that file. */
+  const fromTheFuture = (name: string): string => {
+    cpSync(path.join(__dirname, '../libs/sqlite/testdata/26c2345'), dir, { recursive: true });
+    const file = path.join(dir, name);
+    const database = openSqlite(file);
+    database.pragma('user_version = 99');
+    database.close();
+    return file;
+  };
+  const refusal = (app: App, file: string): RegExp =>
+    new RegExp(
+      `^${app}: start failed: ${file} was written by a newer release: it has schema version 99, this release knows \\d+; ` +
+        `start the newer release again, or move ${file} and ${file}-wal away, which loses [^\n]+\n$`,
+    );
+
+  it.each(apps.flatMap((app) => [[app, 'outbox.db'] as const, [app, ownFile[app]] as const]))(
+    'of %s: %s of a newer release ends the start with the way out, and is left as it is',
+    async (app, name) => {
+      const file = fromTheFuture(name);
+      const before = readFileSync(file);
+      const { code, stderr } = await runApp(app, { env: env(app, dir) });
+      expect([code, stderr]).toEqual([1, expect.stringMatching(refusal(app, file))]);
+      expect(readFileSync(file)).toEqual(before);
+      expect(readdirSync(dir).filter((other) => other.includes('unusable'))).toEqual([]);
+      for (const log of ['', '-wal']) rmSync(file + log, { force: true });
+      const service = await spawnApp(app, { env: env(app, dir) });
+      expect(await service.stop()).toBe(0);
+    },
+  );
+
+  it.each(
+    (['runtime-gateway', 'image-service'] as const).flatMap((app) => [
+      [app, 'outbox.db'] as const,
+      [app, ownFile[app]] as const,
+    ]),
+  )(
+    'of %s: with %s of a newer release it does not take the socket over from the one that serves',
+    async (app, name) => {
+      const served = path.join(dir, 'served');
+      const serving = await spawnApp(app, { env: env(app, served) });
+      try {
+        const file = fromTheFuture(name);
+        const { code, stderr } = await runApp(app, {
+          env: { ...env(app, dir), STOWAGE_TAKE_OVER: 'true' },
+        });
+        expect([code, stderr]).toEqual([1, expect.stringMatching(refusal(app, file))]);
+        await ask(app);
+        expect((await serving.get('/readyz')).status).toBe(200);
+        expect(await serving.stop()).toBe(0);
+      } finally {
+        await serving.kill();
+      }
     },
   );
 

@@ -183,7 +183,7 @@ export class GcMetrics {
     });
     this.recordsSetAside = new Counter({
       name: 'stowage_gc_records_set_aside_total',
-      help: 'Record files that could not be used (damaged, foreign, of a later version) and were begun anew.',
+      help: 'Record files that could not be used (damaged, foreign) and were begun anew.',
       registers,
     });
     this.hintsRefused = new Counter({

@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
-import { openSqlite, sqliteCode } from '@stowage/sqlite';
+import { lockFile } from '@stowage/sqlite';
 
 /** What keeps other workers off a runtime until it is given back or the process ends. */
 export interface RuntimeLock {
@@ -31,16 +31,24 @@ export async function lockRuntime(endpoint: string, log: LockLog): Promise<Runti
       `another gc-worker works on the runtime at ${asked}: two would remove each other's images`,
     );
   const name = await lockName(socket, taken);
-  let file: RuntimeLock | undefined;
+  const file = `${socket}.gc-worker.lock`;
+  let unlock: (() => void) | undefined;
   try {
-    file = lockFile(`${socket}.gc-worker.lock`, taken, log);
+    unlock = lockFile(file);
   } catch (error) {
+    log.warn(
+      { file, reason: errorMessage(error) },
+      'no lock beside the socket of the runtime: another gc-worker in another network namespace would not be noticed',
+    );
+    return name;
+  }
+  if (unlock === undefined) {
     await name.release();
-    throw error;
+    throw taken();
   }
   return {
     release: async () => {
-      await file?.release();
+      unlock();
       await name.release();
     },
   };
@@ -93,35 +101,6 @@ function listen(name: string): Promise<Server> {
 }
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
-
-/**
- * Node.js cannot lock files, SQLite can: a transaction that never writes holds the kernel's lock on an empty file, and needs no disk
- * space. Undefined where there can be no such file.
- */
-function lockFile(file: string, taken: () => Error, log: LockLog): RuntimeLock | undefined {
-  try {
-    const database = openSqlite(file, { timeout: 0 });
-    try {
-      database.exec('BEGIN EXCLUSIVE');
-    } catch (error) {
-      database.close();
-      throw error;
-    }
-    return {
-      release: () => {
-        database.close();
-        return Promise.resolve();
-      },
-    };
-  } catch (error) {
-    if (sqliteCode(error)?.startsWith('SQLITE_BUSY')) throw taken();
-    log.warn(
-      { file, reason: errorMessage(error) },
-      'no lock beside the socket of the runtime: another gc-worker in another network namespace would not be noticed',
-    );
-    return undefined;
-  }
-}
 
 /** The same socket by another path (/var/run) is the same runtime; the socket itself may not be there yet. */
 function resolved(socket: string): string {

@@ -1,11 +1,10 @@
 export { openSqlite, sqlitePackage } from './open-sqlite';
-export { checkSchema, openStateFile, openStateFileCopy, setAside } from './open-state-file';
-export { databaseCopy } from './database-copy';
+export { checkSchema, openStateFileCopy } from './open-state-file';
 export type { StateFileContent } from './open-state-file';
 export { StateFile } from './state-file';
 export type { StateFileOptions, StateFileProblem } from './state-file';
 export { isLocked, lockFile } from './file-lock';
 export { makeStateFolder, useStateFolder } from './state-folder';
-export { isOfTheSystem, isUnusable, sqliteCode } from './sqlite-error';
+export { isOfTheSystem } from './sqlite-error';
 export { SqliteBindingError, StateFileKindError, StateFileNewerError } from './errors';
 export type { Database, Statement } from 'better-sqlite3';

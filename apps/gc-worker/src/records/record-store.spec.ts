@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openSqlite, sqlitePackage } from '@stowage/sqlite';
 import { eventually } from '@stowage/testing';
 import { image, minutes, now } from '../testing/plan-fixtures';
-import { RecordFile } from './record-file';
+import { RecordTables } from './record-tables';
 import { ImageRecordStore, type RecordStoreOptions } from './record-store';
-import { checkUsable, migrate, migrations, UnusableRecordsError } from './schema';
+import { recordsContent } from './schema';
 
 let stateDir: string;
 let open: ImageRecordStore[] = [];
@@ -290,16 +290,27 @@ describe('ImageRecordStore', () => {
     expect(readdirSync(stateDir)).toEqual([]);
   });
 
+  it.each(['on-disk', 'as-read'] as const)(
+    'refuses a file of a newer release and leaves it as it is: %s',
+    (keep) => {
+      openStore().close();
+      const database = openSqlite(file());
+      database.pragma('user_version = 7');
+      database.close();
+      const before = readFileSync(file());
+      expect(() => openStore({ keep })).toThrow(
+        `${file()} was written by a newer release: it has schema version 7, this release knows 6; start the newer release again, or move ${file()} and ${file()}-wal away, which loses the ages of images: all count as detected now`,
+      );
+      expect(readdirSync(stateDir)).toEqual(['records.db']);
+      expect(readFileSync(file())).toEqual(before);
+      expect(setAside).toEqual([]);
+    },
+  );
+
   describe('sets aside and begins anew', () => {
     const foreign = () => {
       const database = openSqlite(file());
       database.exec('CREATE TABLE somebody (else TEXT)'.replace('else', 'other'));
-      database.close();
-    };
-    const later = () => {
-      openStore().close();
-      const database = openSqlite(file());
-      database.pragma(`user_version = ${migrations.length + 1}`);
       database.close();
     };
     const damaged = () => {
@@ -316,16 +327,11 @@ describe('ImageRecordStore', () => {
         () => writeFileSync(file(), 'not a database'.repeat(100)),
         'file is not a database',
       ],
-      ['a damaged file', damaged, /malformed|the file is damaged/],
+      ['a damaged file', damaged, /malformed|the integrity check found damage/],
       [
         'a file of another program',
         foreign,
         /^the file belongs to another program \(application id 0\)$/,
-      ],
-      [
-        'a file of a later version',
-        later,
-        `the file has schema version ${migrations.length + 1}, this version of gc-worker knows ${migrations.length}`,
       ],
     ])('%s', (_, prepare, reason) => {
       prepare();
@@ -345,7 +351,7 @@ describe('ImageRecordStore', () => {
   describe('without a file it can write', () => {
     /** Makes every write fail as a full disk does, until it is lifted. */
     const fail = () =>
-      jest.spyOn(RecordFile.prototype, 'update').mockImplementation(() => {
+      jest.spyOn(RecordTables.prototype, 'update').mockImplementation(() => {
         throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
       });
     afterEach(() => jest.restoreAllMocks());
@@ -355,7 +361,7 @@ describe('ImageRecordStore', () => {
       const store = openStore({ onStatus: ({ state }) => statuses.push(state) });
       store.apply(detection(image('old')));
       const full = fail();
-      jest.spyOn(RecordFile.prototype, 'replaceAll').mockImplementationOnce(() => {
+      jest.spyOn(RecordTables.prototype, 'replaceAll').mockImplementationOnce(() => {
         throw Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' });
       });
       store.apply(detection(app));
@@ -403,8 +409,8 @@ describe('ImageRecordStore', () => {
       const store = openStore();
       store.apply(detection(app));
       store.close();
-      jest.spyOn(RecordFile, 'open').mockImplementation(() => {
-        throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_WRITE' });
+      jest.spyOn(fs, 'accessSync').mockImplementation(() => {
+        throw Object.assign(new Error('disk I/O error'), { code: 'EIO' });
       });
       const second = openStore();
       expect([...second.images().values()]).toEqual([app]);
@@ -422,20 +428,14 @@ describe('ImageRecordStore', () => {
     it('sets a file aside that turns out damaged while it is used', () => {
       const store = openStore();
       store.apply(detection(image('old')));
-      const close = jest.spyOn(RecordFile.prototype, 'close').mockImplementationOnce(function (
-        this: RecordFile,
-      ) {
-        close.mockRestore();
-        this.close();
-        writeFileSync(file(), 'not a database'.repeat(100));
-      });
-      jest.spyOn(RecordFile.prototype, 'update').mockImplementationOnce(() => {
+      jest.spyOn(RecordTables.prototype, 'update').mockImplementationOnce(() => {
         throw Object.assign(new Error('database disk image is malformed'), {
           code: 'SQLITE_CORRUPT',
         });
       });
       store.apply(detection(app));
       expect(store.status().state).toBe('not-written');
+      writeFileSync(file(), 'not a database'.repeat(100));
       store.retry();
       expect(store.status().state).toBe('on-disk');
       expect(setAside).toHaveLength(1);
@@ -445,47 +445,14 @@ describe('ImageRecordStore', () => {
   });
 });
 
-describe('migrate', () => {
-  it('takes marks of a file from before container file systems were watched as those of image file systems', () => {
+describe('files of earlier schemas', () => {
+  it('marks from before container file systems were watched are taken as those of image file systems', () => {
     const database = openSqlite(file());
-    migrate(database, migrations.slice(0, 4));
+    for (const step of recordsContent.steps.slice(0, 4)) database.exec(step);
     database.exec(`INSERT INTO mark VALUES ('/images', 'bytes', 'high', ${now})`);
+    database.pragma(`application_id = ${recordsContent.applicationId}`);
+    database.pragma('user_version = 4');
     database.close();
     expect(openStore().exceeded()).toEqual([{ ...highMark, since: now }]);
-  });
-
-  it('brings an older file up step by step and keeps what it holds', () => {
-    const database = openSqlite(':memory:');
-    migrate(database, migrations.slice(0, 1));
-    database.prepare("INSERT INTO hold VALUES ('nginx', 5)").run();
-    const next = 'ALTER TABLE hold ADD COLUMN owner TEXT';
-    migrate(database, [...migrations.slice(0, 1), next]);
-    expect(database.prepare('SELECT * FROM hold').all()).toEqual([
-      { name: 'nginx', until_ms: 5, owner: null },
-    ]);
-    expect(database.pragma('user_version', { simple: true })).toBe(2);
-    migrate(database, [...migrations.slice(0, 1), next]);
-    database.close();
-  });
-
-  it('leaves the file as it was when a step fails', () => {
-    const database = openSqlite(':memory:');
-    expect(() => {
-      migrate(database, [...migrations, 'CREATE TABLE half (a); NONSENSE']);
-    }).toThrow('syntax error');
-    expect(database.pragma('user_version', { simple: true })).toBe(migrations.length);
-    expect(
-      database.prepare("SELECT count(*) FROM sqlite_master WHERE name = 'half'").pluck().get(),
-    ).toBe(0);
-    database.close();
-  });
-
-  it('is preceded by a check that refuses a file of a later version', () => {
-    const database = openSqlite(':memory:');
-    migrate(database);
-    expect(() => {
-      checkUsable(database, []);
-    }).toThrow(UnusableRecordsError);
-    database.close();
   });
 });

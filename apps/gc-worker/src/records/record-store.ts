@@ -1,19 +1,18 @@
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
-import { makeStateFolder, setAside, sqliteCode, StateFileKindError } from '@stowage/sqlite';
+import { openStateFileCopy, StateFile, StateFileNewerError } from '@stowage/sqlite';
 import type { ExceededMark, ImageRecord, MarkKey, PullFacts } from '../types';
 import { isSeenInUse, sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
 import {
-  isDamage,
   markName,
   nothingRemembered,
-  RecordFile,
+  RecordTables,
   type RememberedMark,
   type Remembered,
   type RemovalIntent,
   type RemovedRecord,
-} from './record-file';
-import { UnusableRecordsError } from './schema';
+} from './record-tables';
+import { recordsContent } from './schema';
 
 /** Where lines about the file go. */
 interface RecordLog {
@@ -46,38 +45,67 @@ export interface RecordStoreStatus {
   readonly since?: Date;
 }
 
-/** While writing fails it is tried again this often and no more, milliseconds, so that a collection on a full disk is not slowed. */
-const retryAfterMs = 1000;
-
 /**
  * Image records over restarts. Memory decides, the file follows in the same call: when it cannot be written (disk full,
  * read-only) the worker goes on and the whole state is written once that works again. A damaged or foreign file is set
  * aside and a new one begun.
  */
 export class ImageRecordStore {
-  private file: RecordFile | undefined;
+  /** Opened where records are kept on disk; else it takes no writes and has no problem. */
+  private readonly file: StateFile<RecordTables>;
+  private readonly path: string;
   private remembered: Remembered = nothingRemembered();
-  private problem: { reason: string; since: Date } | undefined;
-  private retryAt = -Infinity;
-  private retrying: NodeJS.Timeout | undefined;
   private isRebuilding = false;
 
-  private constructor(private readonly options: RecordStoreOptions) {}
+  private constructor(private readonly options: RecordStoreOptions) {
+    const { stateDir, now, log, onSetAside, onStatus, onWriteError } = options;
+    const file = path.join(stateDir, 'records.db');
+    this.path = file;
+    this.file = new StateFile({
+      file,
+      content: recordsContent,
+      makesFolder: true,
+      now,
+      prepare: (database, isLate) => {
+        const tables = new RecordTables(database);
+        if (!isLate) this.remembered = tables.read();
+        return tables;
+      },
+      onSetAside: (setAsideAs, reason, isLate) => {
+        const message = 'records cannot be used: set aside, built anew from the runtime';
+        log.warn({ path: file, setAsideAs, reason }, message);
+        onSetAside?.(reason);
+        if (!isLate) this.isRebuilding = true;
+      },
+      onRefused: (error, before) => {
+        onWriteError?.();
+        const reason = errorMessage(error);
+        if (before?.reason === reason) return;
+        log.warn({ path: file, reason }, 'records cannot be written: going on in memory');
+        onStatus?.(this.status());
+      },
+      onWritten: () => {
+        log.info({ path: file }, 'records are written again');
+        onStatus?.(this.status());
+      },
+      retry: () => {
+        this.retry(true);
+      },
+      heldError: () => heldError(stateDir),
+    });
+  }
 
   /**
-   * Reads what is remembered. Throws FailedPreconditionError when another process holds the file; any other trouble with it
-   * leaves a store that works in memory and says so in {@link status}.
+   * Reads what is remembered. Throws FailedPreconditionError when another process holds the file, StateFileKindError and
+   * StateFileNewerError; any other trouble with it leaves a store that works in memory and says so in {@link status}.
    */
   static open(options: RecordStoreOptions): ImageRecordStore {
     const store = new ImageRecordStore(options);
-    if (options.keep === 'on-disk') store.openFile();
-    if (options.keep === 'as-read') store.readInsteadOfOpening();
+    const { keep } = options;
+    // What cannot be opened for writing (no space, read-only) is read all the same: its ages count.
+    if (keep === 'as-read' || (keep === 'on-disk' && !store.file.open())) store.readCopy();
     options.onStatus?.(store.status());
     return store;
-  }
-
-  private get path(): string {
-    return path.join(this.options.stateDir, 'records.db');
   }
 
   /** True from when a file was set aside to the next detection: images are then found that were known before. */
@@ -104,7 +132,7 @@ export class ImageRecordStore {
     this.remembered.detectedAt = detectedAt;
     this.remembered.announcing = null;
     this.isRebuilding = false;
-    this.write((file) => file.update(changed, gone, detectedAt));
+    this.write((tables) => tables.update(changed, gone, detectedAt));
   }
 
   /** Marks an image as used, if that is later than the known use. False when there is no record of it. */
@@ -114,8 +142,8 @@ export class ImageRecordStore {
     if ((record.lastUsed ?? -Infinity) >= lastUsed) return true;
     const changed = { ...record, lastUsed };
     this.remembered.images.set(imageId, changed);
-    this.write((file) => {
-      file.update([changed], []);
+    this.write((tables) => {
+      tables.update([changed], []);
     });
     return true;
   }
@@ -123,7 +151,7 @@ export class ImageRecordStore {
   /** These images are gone and were accounted for. */
   forget(imageIds: readonly string[]): void {
     const known = imageIds.filter((imageId) => this.drop(imageId));
-    if (known.length > 0) this.write((file) => file.update([], known));
+    if (known.length > 0) this.write((tables) => tables.update([], known));
   }
 
   /**
@@ -134,7 +162,7 @@ export class ImageRecordStore {
     if (imageIds.length === 0) return;
     const sequences = new Map(imageIds.map((imageId, at) => [imageId, firstSequence + at]));
     for (const [imageId, sequence] of sequences) this.remembered.telling.set(imageId, sequence);
-    this.write((file) => file.writeTelling(sequences));
+    this.write((tables) => tables.writeTelling(sequences));
   }
 
   /**
@@ -146,7 +174,7 @@ export class ImageRecordStore {
     const announcement = { firstSequence, imageIds: records.map(({ imageId }) => imageId) };
     for (const record of records) this.remembered.images.set(record.imageId, record);
     this.remembered.announcing = announcement;
-    this.write((file) => file.writeAnnounced(records, announcement));
+    this.write((tables) => tables.writeAnnounced(records, announcement));
   }
 
   /**
@@ -174,7 +202,7 @@ export class ImageRecordStore {
       if (isOver || !wasTold(mark.exceededSequence ?? -Infinity)) exceeded.delete(name);
       else exceeded.set(name, mark);
     }
-    this.write((file) => file.replaceAll(this.remembered));
+    this.write((tables) => tables.replaceAll(this.remembered));
   }
 
   private drop(imageId: string): boolean {
@@ -186,12 +214,13 @@ export class ImageRecordStore {
   /** A removal begins: should the process die in it, the next one knows why the image is gone. */
   removalBegins(imageId: string, intent: RemovalIntent): void {
     this.remembered.removals.set(imageId, intent);
-    this.write((file) => file.writeRemoval(imageId, intent));
+    this.write((tables) => tables.writeRemoval(imageId, intent));
   }
 
   /** The removal that began did not happen. */
   removalFailed(imageId: string): void {
-    if (this.remembered.removals.delete(imageId)) this.write((file) => file.dropRemoval(imageId));
+    if (this.remembered.removals.delete(imageId))
+      this.write((tables) => tables.dropRemoval(imageId));
   }
 
   /** The removal of this image that was begun and whose end is not known, if any. */
@@ -212,13 +241,13 @@ export class ImageRecordStore {
   setHolds(holds: ReadonlyMap<string, number>): void {
     if (holds.size === 0) return;
     for (const [name, until] of holds) this.remembered.holds.set(name, until);
-    this.write((file) => file.writeHolds(holds));
+    this.write((tables) => tables.writeHolds(holds));
   }
 
   /** Forgets holds that have passed. */
   dropHolds(names: readonly string[]): void {
     for (const name of names) this.remembered.holds.delete(name);
-    this.write((file) => file.dropHolds(names));
+    this.write((tables) => tables.dropHolds(names));
   }
 
   /** Marks that are exceeded. */
@@ -249,7 +278,7 @@ export class ImageRecordStore {
 
   private noteMark(mark: RememberedMark): void {
     this.remembered.exceeded.set(markName(mark), mark);
-    this.write((file) => file.writeExceeded(mark));
+    this.write((tables) => tables.writeExceeded(mark));
   }
 
   /** Notes that a mark is not exceeded any more. */
@@ -257,7 +286,7 @@ export class ImageRecordStore {
     const known = this.remembered.exceeded.get(markName(mark));
     if (known === undefined) return;
     this.remembered.exceeded.delete(markName(mark));
-    this.write((file) => file.dropExceeded(known));
+    this.write((tables) => tables.dropExceeded(known));
   }
 
   /** Notes what a pull of ours took. Nothing when there is no record of the image. */
@@ -266,8 +295,8 @@ export class ImageRecordStore {
     if (record === undefined) return false;
     const changed = { ...record, pulled };
     this.remembered.images.set(imageId, changed);
-    this.write((file) => {
-      file.update([changed], []);
+    this.write((tables) => {
+      tables.update([changed], []);
     });
     return true;
   }
@@ -285,13 +314,13 @@ export class ImageRecordStore {
       removed.delete(imageId);
       removed.set(imageId, note);
     }
-    this.write((file) => file.imagesRemoved(notes));
+    this.write((tables) => tables.imagesRemoved(notes));
   }
 
   /** Forgets removals that are no matter any more. */
   forgetRemoved(imageIds: readonly string[]): void {
     const known = imageIds.filter((imageId) => this.remembered.removed.delete(imageId));
-    if (known.length > 0) this.write((file) => file.dropRemoved(known));
+    if (known.length > 0) this.write((tables) => tables.dropRemoved(known));
   }
 
   /** The clock was set by so much: every remembered time of the past moves with it. */
@@ -313,153 +342,45 @@ export class ImageRecordStore {
       exceeded.set(name, { ...mark, since: mark.since + byMs });
     }
     this.remembered.detectedAt = shifted(this.remembered.detectedAt);
-    this.retryAt = -Infinity;
-    this.write((file) => file.replaceAll(this.remembered));
+    this.write((tables) => tables.replaceAll(this.remembered), true);
   }
 
   status(): RecordStoreStatus {
     if (this.options.keep !== 'on-disk') return { state: 'in-memory', path: this.path };
-    return this.problem === undefined
+    const { problem } = this.file;
+    return problem === undefined
       ? { state: 'on-disk', path: this.path }
-      : { state: 'not-written', path: this.path, ...this.problem };
+      : { state: 'not-written', path: this.path, ...problem };
   }
 
-  /** Tries to write again when that failed before; it does so by itself, too. Never throws. */
-  retry(): void {
-    if (this.problem !== undefined) this.write(() => undefined);
+  /** Writes everything when writing failed before, at most once a second or `now`; it does so by itself, too. Never throws. */
+  retry(now = false): void {
+    if (this.file.problem === undefined || !this.file.isDue(now)) return;
+    this.file.write((tables) => tables.replaceAll(this.remembered));
   }
 
   close(): void {
-    this.retryAt = -Infinity;
-    this.retry();
-    clearTimeout(this.retrying);
-    this.file?.close();
-    this.file = undefined;
+    this.retry(true);
+    this.file.close();
   }
 
-  private openFile(): void {
-    const { stateDir } = this.options;
+  private readCopy(): void {
     try {
-      makeStateFolder(stateDir);
-      this.file = this.openUsable();
+      const database = openStateFileCopy(this.path, recordsContent);
+      if (database === undefined) return;
+      this.remembered = new RecordTables(database).read();
+      database.close();
     } catch (error) {
-      if (isHeld(error)) throw heldError(stateDir);
-      if (error instanceof StateFileKindError) throw error;
-      this.failed(error);
-      this.readInsteadOfOpening();
-    }
-  }
-
-  /** Opens and reads; a file whose content cannot be used is set aside once. */
-  private openUsable(): RecordFile {
-    try {
-      return this.openAndRead();
-    } catch (error) {
-      if (!(error instanceof UnusableRecordsError) && !isDamage(error)) throw error;
-      this.setAside(error);
-      this.isRebuilding = true;
-      return this.openAndRead();
-    }
-  }
-
-  private openAndRead(): RecordFile {
-    const file = RecordFile.open(this.path);
-    try {
-      this.remembered = file.read();
-      return file;
-    } catch (error) {
-      file.close();
-      throw error;
-    }
-  }
-
-  private setAside(error: unknown): void {
-    const reason = errorMessage(error);
-    const aside = setAside(this.path, this.options.now());
-    this.options.log.warn(
-      { path: this.path, setAsideAs: aside, reason },
-      'records cannot be used: set aside, built anew from the runtime',
-    );
-    this.options.onSetAside?.(reason);
-  }
-
-  /** The file cannot be opened for writing (no space, read-only): its ages still count. */
-  private readInsteadOfOpening(): void {
-    try {
-      this.remembered = RecordFile.readWithoutWriting(this.path);
-    } catch (error) {
+      if (error instanceof StateFileNewerError) throw error;
       const reason = errorMessage(error);
       this.options.log.warn({ path: this.path, reason }, 'records cannot be read');
     }
   }
 
-  private write(change: (file: RecordFile) => void): void {
-    if (this.options.keep !== 'on-disk') return;
-    if (this.problem !== undefined && this.isTooSoon()) return;
-    try {
-      if (this.file !== undefined && this.problem === undefined) {
-        change(this.file);
-        return;
-      }
-      this.file ??= this.reopen();
-      this.file.replaceAll(this.remembered);
-      this.options.log.info({ path: this.path }, 'records are written again');
-      this.problem = undefined;
-      this.options.onStatus?.(this.status());
-    } catch (error) {
-      this.failed(error);
-    }
+  private write(change: (tables: RecordTables) => void, now = false): void {
+    if (this.file.problem === undefined) this.file.write(change);
+    else this.retry(now);
   }
-
-  /** A clock that was set back does not put the next attempt off. */
-  private isTooSoon(): boolean {
-    const now = this.options.now().getTime();
-    return now < this.retryAt && now >= this.retryAt - retryAfterMs;
-  }
-
-  /** Opens the file for the state in memory, which is newer than what it holds. */
-  private reopen(): RecordFile {
-    const { stateDir } = this.options;
-    makeStateFolder(stateDir);
-    try {
-      return RecordFile.open(this.path);
-    } catch (error) {
-      if (!(error instanceof UnusableRecordsError)) throw error;
-      this.setAside(error);
-      return RecordFile.open(this.path);
-    }
-  }
-
-  private failed(error: unknown): void {
-    this.options.onWriteError?.();
-    const now = this.options.now();
-    this.retryAt = now.getTime() + retryAfterMs;
-    const reason = errorMessage(error);
-    const isNews = this.problem?.reason !== reason;
-    this.problem = { reason, since: this.problem?.since ?? now };
-    if (isNews) {
-      this.options.log.warn(
-        { path: this.path, reason },
-        'records cannot be written: going on in memory',
-      );
-      this.options.onStatus?.(this.status());
-    }
-    if (isDamage(error)) {
-      this.file?.close();
-      this.file = undefined;
-      this.retryAt = -Infinity;
-    }
-    // Nothing else may be written for long.
-    clearTimeout(this.retrying);
-    this.retrying = setTimeout(() => {
-      this.retryAt = -Infinity;
-      this.retry();
-    }, retryAfterMs).unref();
-  }
-}
-
-function isHeld(error: unknown): boolean {
-  return /^SQLITE_(BUSY|LOCKED)/.test(sqliteCode(error) ?? '');
 }
 
 const heldError = (stateDir: string): FailedPreconditionError =>
