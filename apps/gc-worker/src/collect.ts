@@ -5,7 +5,7 @@ import {
   toGrpcStatus,
   type GrpcStatusName,
 } from '@stowage/errors';
-import { goDurationText } from './go-duration';
+import { formatGoDuration } from '@stowage/go-duration';
 import { FreedMeter, type FreedMeterLimits } from './measure-freed';
 import { inMaintenance } from './maintenance';
 import {
@@ -241,7 +241,7 @@ class Collection {
     const aged = this.plan.images.filter((image) => image.rule === 'max-age');
     await this.removeAll(aged, 'max-age');
     if (this.failedRemovals.length > 0 && this.differences.afterAgeRemovalError === 'stop') {
-      const age = goDurationText(this.options.policy.maxAgeMs);
+      const age = formatGoDuration(this.options.policy.maxAgeMs);
       this.fail(
         'removal-failed',
         `wanted to free images older than ${age}, encountered errors in image deletion: ${this.removalErrors()}`,
@@ -339,7 +339,7 @@ class Collection {
   private isOverTime(): boolean {
     const { maxRunMs } = this.options.policy;
     if (maxRunMs === 0 || this.ports.elapsedMs() - this.startedMs < maxRunMs) return false;
-    this.limitedBy ??= `one collection takes at most ${goDurationText(maxRunMs)}`;
+    this.limitedBy ??= `one collection takes at most ${formatGoDuration(maxRunMs)}`;
     return true;
   }
 
