@@ -1,6 +1,7 @@
 import {
   errorMessage,
   FailedPreconditionError,
+  joinMessages,
   RuntimeUnavailableError,
   toGrpcStatus,
   type GrpcStatusName,
@@ -548,7 +549,7 @@ class Collection {
   }
 
   private removalErrors(): string {
-    return joinedErrors(this.failedRemovals.map(({ message }) => message));
+    return joinMessages(this.failedRemovals.map(({ message }) => message));
   }
 
   private fail(
@@ -652,10 +653,4 @@ function validAssessments(
   return readings
     .filter((reading) => (reading.capacityBytes ?? 0) > 0)
     .map((reading) => assessDisk(reading, policy));
-}
-
-/** Texts joined as kubelet joins them: one alone, several different ones in brackets, equal ones once. */
-export function joinedErrors(messages: readonly string[]): string {
-  const different = [...new Set(messages)];
-  return different.length === 1 ? (different[0] ?? '') : `[${different.join(', ')}]`;
 }
