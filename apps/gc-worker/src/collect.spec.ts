@@ -1,7 +1,6 @@
 import { InvalidArgumentError, RuntimeUnavailableError } from '@stowage/errors';
 import {
   carryOut,
-  joinedErrors,
   type CollectionOptions,
   type CollectionOutcome,
   type CollectionPorts,
@@ -574,15 +573,5 @@ describe('carryOut', () => {
     expect(node.removedIds).toHaveLength(5);
     expect(outcome.failure).toBeUndefined();
     expect(outcome.before?.mountpoint).toBe('/images');
-  });
-});
-
-describe('joinedErrors', () => {
-  it.each([
-    ['one error is its text', ['a'], 'a'],
-    ['equal errors are one text', ['a', 'a'], 'a'],
-    ['different errors stand in brackets, once each', ['a', 'b', 'a'], '[a, b]'],
-  ])('%s', (_, messages, text) => {
-    expect(joinedErrors(messages)).toBe(text);
   });
 });

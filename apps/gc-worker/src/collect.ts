@@ -1,11 +1,12 @@
 import {
   errorMessage,
   FailedPreconditionError,
+  joinMessages,
   RuntimeUnavailableError,
   toGrpcStatus,
   type GrpcStatusName,
 } from '@stowage/errors';
-import { goDurationText } from './go-duration';
+import { formatGoDuration } from '@stowage/go-duration';
 import { FreedMeter, type FreedMeterLimits } from './measure-freed';
 import { inMaintenance } from './maintenance';
 import {
@@ -241,7 +242,7 @@ class Collection {
     const aged = this.plan.images.filter((image) => image.rule === 'max-age');
     await this.removeAll(aged, 'max-age');
     if (this.failedRemovals.length > 0 && this.differences.afterAgeRemovalError === 'stop') {
-      const age = goDurationText(this.options.policy.maxAgeMs);
+      const age = formatGoDuration(this.options.policy.maxAgeMs);
       this.fail(
         'removal-failed',
         `wanted to free images older than ${age}, encountered errors in image deletion: ${this.removalErrors()}`,
@@ -339,7 +340,7 @@ class Collection {
   private isOverTime(): boolean {
     const { maxRunMs } = this.options.policy;
     if (maxRunMs === 0 || this.ports.elapsedMs() - this.startedMs < maxRunMs) return false;
-    this.limitedBy ??= `one collection takes at most ${goDurationText(maxRunMs)}`;
+    this.limitedBy ??= `one collection takes at most ${formatGoDuration(maxRunMs)}`;
     return true;
   }
 
@@ -548,7 +549,7 @@ class Collection {
   }
 
   private removalErrors(): string {
-    return joinedErrors(this.failedRemovals.map(({ message }) => message));
+    return joinMessages(this.failedRemovals.map(({ message }) => message));
   }
 
   private fail(
@@ -652,10 +653,4 @@ function validAssessments(
   return readings
     .filter((reading) => (reading.capacityBytes ?? 0) > 0)
     .map((reading) => assessDisk(reading, policy));
-}
-
-/** Texts joined as kubelet joins them: one alone, several different ones in brackets, equal ones once. */
-export function joinedErrors(messages: readonly string[]): string {
-  const different = [...new Set(messages)];
-  return different.length === 1 ? (different[0] ?? '') : `[${different.join(', ')}]`;
 }

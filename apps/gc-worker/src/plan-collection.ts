@@ -288,14 +288,24 @@ function protectionText(protection: Protection): string {
   }
 }
 
+/** Who uses an image, in words. */
+export function userText({
+  as,
+  containerId,
+  containerName,
+  podNamespace,
+  podName,
+}: ImageUser): string {
+  const pod = podName === undefined ? '' : ` of pod ${podNamespace ?? ''}/${podName}`;
+  const what = as === 'container' ? 'container' : 'image volume of container';
+  return `${what} ${containerName ?? containerId}${pod}`;
+}
+
 function usersText(user: ImageUser, count: number): string {
-  const pod =
-    user.podName === undefined ? '' : ` of pod ${user.podNamespace ?? ''}/${user.podName}`;
-  const what = user.as === 'container' ? 'container' : 'image volume of container';
   const others = count > 1 ? ` and ${count - 1} more` : '';
   const missing =
     user.isMissing === true ? ', which is not listed any more and was not seen to be removed' : '';
-  return `${what} ${user.containerName ?? user.containerId}${pod}${missing}${others}`;
+  return `${userText(user)}${missing}${others}`;
 }
 
 /** Counts what a collection removes against the policy's limits for one run. */

@@ -1,5 +1,4 @@
 import { kubeletDifferences, stowageDifferences } from './differences';
-import { goDurationText } from './go-duration';
 import {
   collectionPolicy,
   defaultPolicy,
@@ -152,23 +151,5 @@ describe('differences', () => {
     for (const name of Object.keys(stowageDifferences) as (keyof typeof stowageDifferences)[]) {
       expect(stowageDifferences[name]).not.toBe(kubeletDifferences[name]);
     }
-  });
-});
-
-describe('goDurationText', () => {
-  it.each([
-    [0, '0s'],
-    [120_000, '2m0s'],
-    [-1000, '-1s'],
-    [1500, '1.5s'],
-    [500, '500ms'],
-    [1.5, '1.5ms'],
-    [0.5, '500µs'],
-    [0.0005, '500ns'],
-    [3_600_000, '1h0m0s'],
-    [90_061_001, '25h1m1.001s'],
-    [-61_000, '-1m1s'],
-  ])('%d ms is %s', (ms, text) => {
-    expect(goDurationText(ms)).toBe(text);
   });
 });

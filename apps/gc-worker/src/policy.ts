@@ -1,6 +1,6 @@
+import { formatGoDuration } from '@stowage/go-duration';
 import { stowageDifferences, type KubeletDifferences } from './differences';
 import { exemptRuleProblem, type ExemptRule } from './exempt';
-import { goDurationText } from './go-duration';
 import { isTimeZone, parseWindow } from './maintenance';
 
 /** What decides over images. Plain data; make it with {@link collectionPolicy}. Ages are milliseconds. */
@@ -196,7 +196,7 @@ export function kubeletConfigErrors(
   const { highThresholdPercent: high, lowThresholdPercent: low, minAgeMs, maxAgeMs } = policy;
   const highName = 'imageGCHighThresholdPercent (--image-gc-high-threshold)';
   const lowName = 'imageGCLowThresholdPercent (--image-gc-low-threshold)';
-  const [minAge, maxAge] = [goDurationText(minAgeMs), goDurationText(maxAgeMs)];
+  const [minAge, maxAge] = [formatGoDuration(minAgeMs), formatGoDuration(maxAgeMs)];
   const errors: string[] = [];
   if (!isPercent(high)) errors.push(`${highName} ${high} must be between 0 and 100, inclusive`);
   if (!isPercent(low)) errors.push(`${lowName} ${low} must be between 0 and 100, inclusive`);

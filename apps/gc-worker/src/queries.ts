@@ -1,4 +1,4 @@
-import { NotFoundError } from '@stowage/errors';
+import { errorMessage, NotFoundError } from '@stowage/errors';
 import { withoutUserInfo } from '@stowage/image-ref';
 import type { CollectionOutcome, ImageOutcome } from './collect';
 import type { CollectionRunner } from './collection-runner';
@@ -6,11 +6,10 @@ import type { ImageDetector } from './detect-images';
 import type { DiskWatch } from './disk-watch';
 import type { ImageList } from './image-list';
 import type { LivePolicy } from './live-policy';
-import type { CollectionPlan, PlannedImage } from './plan-collection';
+import { userText, type CollectionPlan, type PlannedImage } from './plan-collection';
 import { startsCollections } from './policy';
 import type { ImageRecordStore } from './records/record-store';
 import { assessDisk, type DiskAssessment } from './threshold';
-import type { ImageUser } from './types';
 
 /** Injection token of {@link GcQueries}. */
 export const GC_QUERIES = Symbol('GcQueries');
@@ -107,7 +106,7 @@ export class GcQueries {
         .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
         .map((reading) => assessDisk(reading, policy));
     } catch (error) {
-      diskProblem = error instanceof Error ? error.message : String(error);
+      diskProblem = errorMessage(error);
     }
     await runner.settle();
     const last = runner.lastOutcome();
@@ -191,12 +190,6 @@ function cut<T extends { imageId: string }>(
   const last = entries.at(-1);
   const isEnd = at + 1 + limit >= all.length;
   return { entries, next: isEnd || last === undefined ? {} : { next: last.imageId } };
-}
-
-function userText({ as, containerId, containerName, podNamespace, podName }: ImageUser): string {
-  const pod = podName === undefined ? '' : ` of pod ${podNamespace ?? ''}/${podName}`;
-  const what = as === 'container' ? 'container' : 'image volume of container';
-  return `${what} ${containerName ?? containerId}${pod}`;
 }
 
 const time = (ms: number): string => new Date(ms).toISOString();

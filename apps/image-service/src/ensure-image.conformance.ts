@@ -235,12 +235,14 @@ function harness(options: HarnessOptions) {
   return { runtime, ensurer, clock, pullError, ensure };
 }
 
-function withoutNumbers(text: string): string {
-  return text.replace(
-    / in \S+ \(\S+ including waiting\)\. Image size: \d+ bytes\.$/,
-    ' in D1 (D2 including waiting). Image size: N bytes.',
-  );
-}
+/** A duration as Go prints one that was cut to milliseconds. */
+const goDuration = String.raw`(?:0s|[1-9]\d{0,2}ms|(?:(?:\d+h)?\d+m)?\d+(?:\.\d{1,3})?s)`;
+const pulledNumbers = new RegExp(
+  ` in ${goDuration} \\(${goDuration} including waiting\\)\\. Image size: \\d+ bytes\\.$`,
+);
+
+const withoutNumbers = (text: string): string =>
+  text.replace(pulledNumbers, ' in D1 (D2 including waiting). Image size: N bytes.');
 
 const labels = (found: EnsureFindings | undefined) => ({
   pull_policy: found?.pullPolicy.toLowerCase(),

@@ -1,8 +1,10 @@
 import { inspect } from 'node:util';
+import { PullImageResponse } from '@stowage/cri-proto';
 import { EnsureImage } from './ensure-image';
 import type { BackedOffPull, EnsureRequest, PresentImage } from './ensure-image';
 import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
+import type { FinishedPull } from './pull-image';
 import { FakeRuntime } from './testing/fake-runtime';
 
 const signal = new AbortController().signal;
@@ -57,6 +59,34 @@ describe('EnsureImage', () => {
     ]);
     expect(ended).toEqual(['IfNotPresent present']);
     expect(runtime.pulls).toHaveLength(0);
+  });
+
+  it.each([
+    [0, '0s'],
+    [250, '250ms'],
+    [60_000, '1m0s'],
+    [3_600_500.7, '1h0m0.5s'],
+  ])('says how long a pull of %d ms took as Go prints it', async (durationMs, text) => {
+    const notes: string[] = [];
+    const response = PullImageResponse.fromPartial({ imageRef: 'sha256:1' });
+    const pulled: FinishedPull = {
+      response,
+      durationMs,
+      waitedMs: 0,
+      endedAt: new Date(0),
+      attempts: 1,
+      credential: { source: 'none' },
+      image: Promise.resolve(undefined),
+    };
+    const ensurer = new EnsureImage({
+      runtime: new FakeRuntime(),
+      puller: { pull: () => Promise.resolve({ value: pulled, joined: false }) },
+      node: { forRepository: () => Promise.resolve([]) },
+      hashOf: () => 'h',
+      listener: { noted: ({ message }) => notes.push(message) },
+    });
+    await ensurer.ensure({ image: 'reg.io/app:1' }, { signal });
+    expect(notes.at(-1)).toContain(`Successfully pulled image "reg.io/app:1" in ${text} (`);
   });
 
   it.each([

@@ -1,5 +1,11 @@
 import { CriError, kubeletErrorText } from '@stowage/cri-client';
-import { errorMessage, RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
+import {
+  errorMessage,
+  joinMessages,
+  RuntimeUnavailableError,
+  StowageError,
+  toGrpcStatus,
+} from '@stowage/errors';
 import type { GrpcStatusName } from '@stowage/errors';
 import { inSpan } from '@stowage/tracing';
 import { classifyPullError } from './classify-pull-error';
@@ -42,14 +48,14 @@ export class ImagePullError extends StowageError {
   ) {
     const last = attempts.at(-1) ?? attempts[0];
     const tried = `[tried: ${attempts.map(describeAttempt).join('; ')}]`;
-    super(`${joinTexts(attempts.map(({ message }) => message))} ${tried}`, {
+    super(`${joinMessages(attempts.map(({ message }) => message))} ${tried}`, {
       code: 'IMAGE_PULL_FAILED',
       // Runtimes say UNKNOWN of a reference that they cannot read.
       grpcStatus: last.errorClass === 'invalid-reference' ? 'INVALID_ARGUMENT' : last.grpcStatus,
       retryable: retryableClasses.has(last.errorClass),
     });
     this.errorClass = last.errorClass;
-    this.kubeletText = joinTexts(attempts.map(({ kubeletText }) => kubeletText));
+    this.kubeletText = joinMessages(attempts.map(({ kubeletText }) => kubeletText));
     this.tried = tried;
   }
 
@@ -66,12 +72,6 @@ const retryableClasses: ReadonlySet<PullErrorClass> = new Set([
   'node-storage',
   'timeout',
 ]);
-
-/** Kubelet's joining of errors: equal texts once, several as `[a, b]`. */
-function joinTexts(all: readonly string[]): string {
-  const texts = [...new Set(all)];
-  return texts.length === 1 ? (texts[0] ?? '') : `[${texts.join(', ')}]`;
-}
 
 /** Hexadecimal digits of a credential's hash in messages; the event has all. */
 const shownHashDigits = 12;

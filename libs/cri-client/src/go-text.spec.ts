@@ -1,4 +1,4 @@
-import { goDuration, quoteGo } from './go-text';
+import { quoteGo } from './go-text';
 
 it.each([
   ['plain', '"plain"'],
@@ -12,16 +12,4 @@ it.each([
   ['', '""'],
 ])('quotes %j as Go does', (text, quoted) => {
   expect(quoteGo(text)).toBe(quoted);
-});
-
-it.each([
-  [0n, '0s'],
-  [3n, '3s'],
-  [60n, '1m0s'],
-  [90n, '1m30s'],
-  [3600n, '1h0m0s'],
-  [7322n, '2h2m2s'],
-  [-5n, '-5s'],
-])('prints %p seconds as %p', (seconds, text) => {
-  expect(goDuration(seconds)).toBe(text);
 });

@@ -26,13 +26,3 @@ export function quoteGo(text: string): string {
   });
   return `"${quoted.join('')}"`;
 }
-
-/** A whole number of seconds as Go prints a duration: `0s`, `3s`, `1m30s`, `2h0m0s`. */
-export function goDuration(seconds: bigint): string {
-  const sign = seconds < 0n ? '-' : '';
-  const total = seconds < 0n ? -seconds : seconds;
-  const [hours, minutes, rest] = [total / 3600n, (total / 60n) % 60n, total % 60n];
-  if (hours > 0n) return `${sign}${String(hours)}h${String(minutes)}m${String(rest)}s`;
-  if (minutes > 0n) return `${sign}${String(minutes)}m${String(rest)}s`;
-  return `${sign}${String(rest)}s`;
-}

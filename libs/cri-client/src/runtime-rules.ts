@@ -10,6 +10,7 @@ import type {
   StreamPodSandboxStatsResponse,
 } from '@stowage/cri-proto';
 import { toGrpcStatus } from '@stowage/errors';
+import { formatGoDuration } from '@stowage/go-duration';
 import {
   checkContainerId,
   checkContainerStatus,
@@ -20,7 +21,7 @@ import {
   checkVersion,
 } from './checks';
 import { CommandExitError, CommandTimeoutError, CriRequestError } from './errors';
-import { goDuration, quoteGo } from './go-text';
+import { quoteGo } from './go-text';
 import type { MethodRules } from './method-rules';
 
 export type RuntimeMethods = (typeof RuntimeServiceDefinition)['methods'];
@@ -201,7 +202,7 @@ function commandTimeout(request: ExecSyncRequest, cause: unknown): CommandTimeou
   const command = quoteGo(request.cmd.join(' '));
   return new CommandTimeoutError(
     request.cmd,
-    `command timed out: ${command} timed out after ${goDuration(request.timeout)}`,
+    `command timed out: ${command} timed out after ${formatGoDuration(Number(request.timeout) * 1000)}`,
     { cause },
   );
 }

@@ -22,5 +22,6 @@ export {
   isGrpcStatusName,
   type GrpcStatusName,
 } from './grpc-status';
+export { joinMessages } from './join-messages';
 export { StowageError, type StowageErrorFields } from './stowage-error';
 export { errorMessage, toGrpcStatus, type GrpcStatus } from './to-grpc-status';

@@ -51,7 +51,7 @@ describe('metrics', () => {
     expect(bus.nextSequence()).toBe(46);
     const text = await registry.metrics();
     expect(text).toContain('stowage_events_recorded_total{event="RuntimeUnavailable"} 3');
-    expect(text).toContain('stowage_events_outbox_write_seconds_count 1');
+    expect(text).toContain('stowage_events_outbox_write_seconds_count 3');
   });
 
   it('does not count an event that was refused', async () => {

@@ -31,20 +31,30 @@ export function parseGoDuration(text: string): number | undefined {
   return totalMs === 0 ? 0 : sign * totalMs;
 }
 
-/** The shortest of Go's notations for whole milliseconds: `2m`, `1h30m`, `1.5s`, `250ms`, `0`. */
+/**
+ * A duration as Go prints it, because kubelet's messages hold such texts: `2m0s`, `1h0m0.5s`, `500ms`, `1.5ms`, `0s`.
+ * `durationMs` is milliseconds.
+ */
 export function formatGoDuration(durationMs: number): string {
-  if (durationMs === 0) return '0';
+  if (durationMs === 0) return '0s';
   const sign = durationMs < 0 ? '-' : '';
-  let rest = Math.abs(durationMs);
-  if (rest < 1000) return `${sign}${rest}ms`;
+  const rest = Math.abs(durationMs);
+  if (rest < 0.001) return `${sign}${decimal(rest * 1e6)}ns`;
+  if (rest < 1) return `${sign}${decimal(rest * 1e3)}µs`;
+  if (rest < 1000) return `${sign}${decimal(rest)}ms`;
   const hours = Math.floor(rest / 3_600_000);
-  rest -= hours * 3_600_000;
-  const minutes = Math.floor(rest / 60_000);
-  rest -= minutes * 60_000;
-  return [
-    sign,
-    hours > 0 ? `${hours}h` : '',
-    minutes > 0 ? `${minutes}m` : '',
-    rest > 0 ? `${Number((rest / 1000).toFixed(6))}s` : '',
-  ].join('');
+  const minutes = Math.floor((rest % 3_600_000) / 60_000);
+  const seconds = `${decimal((rest % 60_000) / 1000)}s`;
+  if (hours > 0) return `${sign}${hours}h${minutes}m${seconds}`;
+  return minutes > 0 ? `${sign}${minutes}m${seconds}` : `${sign}${seconds}`;
+}
+
+/** At most nine digits after the point, no trailing zeros: Go counts in nanoseconds. */
+const decimal = (value: number): string => String(Number(value.toFixed(9)));
+
+/** The shortest text that Go reads as this duration, as people write it: `2m`, `1h30m`, `1.5s`, `250ms`, `0`. */
+export function shortGoDuration(durationMs: number): string {
+  if (durationMs === 0) return '0';
+  // Without the units of which there are none.
+  return formatGoDuration(durationMs).replace(/(?<=[hm])0[ms]/g, '');
 }

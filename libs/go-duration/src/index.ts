@@ -1,1 +1,1 @@
-export { formatGoDuration, parseGoDuration } from './go-duration';
+export { formatGoDuration, parseGoDuration, shortGoDuration } from './go-duration';

@@ -28,7 +28,6 @@ export const containerRemovedV1 = defineEvent({
         userSpecifiedReference: 'registry.example:5000/team/app:1.4',
         imageId: 'sha256:2b7d6430f78d432f89109b29d88d4c36c868cdbf15dc31d2132ceaa02b993763',
       },
-
       observedBy: 'call',
     },
   },

@@ -20,7 +20,6 @@ export const podSandboxRemovedV1 = defineEvent({
     data: {
       podSandboxId: '5f2c1c9f9c7d4c0a8b8e6f1d2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d',
       pod: { namespace: 'shop', name: 'cart-0', uid: '4a1c2f6e-5d57-4a0e-9c43-0f1f4f6f8a11' },
-
       observedBy: 'call',
     },
   },

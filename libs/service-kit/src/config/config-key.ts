@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { formatGoDuration, parseGoDuration } from '@stowage/go-duration';
+import { parseGoDuration, shortGoDuration } from '@stowage/go-duration';
 import { formatByteSize, parseByteSize } from './byte-size';
 import { maxSocketPathBytes, parseListenAddress, parseSocketPath } from './listen-address';
 
@@ -147,8 +147,8 @@ export function durationKey(
     schema: z
       .union([parsed(parseGoDuration), z.literal(0)])
       .refine((value) => value >= minMs && value <= maxMs),
-    allowed: `a duration from ${formatGoDuration(minMs)} to ${formatGoDuration(maxMs)}, such as 90s, 2m or 1h30m`,
-    print: formatGoDuration,
+    allowed: `a duration from ${shortGoDuration(minMs)} to ${shortGoDuration(maxMs)}, such as 90s, 2m or 1h30m`,
+    print: shortGoDuration,
   });
 }
 
