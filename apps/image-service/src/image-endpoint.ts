@@ -1,21 +1,8 @@
-import {
-  PullImageRequest,
-  PullImageResponse,
-  RemoveImageRequest,
-  RemoveImageResponse,
-} from '@stowage/cri-proto';
-import { inVersion, isRuntimeService, methodPath } from '@stowage/cri-proto/paths';
-import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type {
-  CallObserver,
-  Endpoint,
-  ListenOptions,
-  UnaryCall,
-  UnaryHandler,
-} from '@stowage/cri-endpoint';
-import { InvalidArgumentError, RuntimeUnavailableError, toGrpcStatus } from '@stowage/errors';
-import { inSpan } from '@stowage/tracing';
-import type { TraceContext } from '@stowage/tracing';
+import { ImageServiceDefinition } from '@stowage/cri-proto';
+import { inVersion, isRuntimeService } from '@stowage/cri-proto/paths';
+import type { CallObserver, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
+import { serveCri } from '@stowage/cri-server';
+import { RuntimeUnavailableError } from '@stowage/errors';
 import type { ImageRuntime } from './image-runtime';
 import type { PullImage } from './pull-image';
 import type { RemoveImage } from './remove-image';
@@ -41,75 +28,36 @@ export function openImageEndpoint(
   remover: Pick<RemoveImage, 'remove'>,
   options: ImageEndpointOptions,
 ): Promise<Endpoint> {
-  return createTerminatingEndpoint({
-    ...options.listen,
-    service: 'image-service',
-    upstream: {
-      address: (method) => (isRuntimeService(method) ? options.runtimeSocket : options.imageSocket),
-      path: (method) => {
-        const { version } = runtime.availability();
-        return version === undefined ? method : inVersion(method, version);
+  return serveCri(
+    ImageServiceDefinition,
+    {
+      pullImage: async (request, { signal, trace, answered }) => {
+        const { value } = await puller.pull(request, { signal, trace, answered });
+        return value.response;
+      },
+      removeImage: async (request, { signal, trace: { traceparent } }) => {
+        const { response } = await remover.remove(request, { signal, traceparent });
+        return response;
       },
     },
-    handlers: {
-      [methodPath('ImageService', 'PullImage')]: pullHandler(puller),
-      [methodPath('ImageService', 'RemoveImage')]: removeHandler(remover),
+    {
+      ...options.listen,
+      service: 'image-service',
+      upstream: {
+        address: (method) =>
+          isRuntimeService(method) ? options.runtimeSocket : options.imageSocket,
+        path: (method) => {
+          const { version } = runtime.availability();
+          return version === undefined ? method : inVersion(method, version);
+        },
+      },
+      unavailableReason: () => {
+        const { available, since, reason = 'not connected yet' } = runtime.availability();
+        if (available) return undefined;
+        return new RuntimeUnavailableError(runtime.endpoint, since, reason).message;
+      },
+      calls: options.calls,
+      onGivenUp: options.onGivenUp,
     },
-    unavailableReason: () => {
-      const { available, since, reason = 'not connected yet' } = runtime.availability();
-      if (available) return undefined;
-      return new RuntimeUnavailableError(runtime.endpoint, since, reason).message;
-    },
-    calls: options.calls,
-    onGivenUp: options.onGivenUp,
-  });
-}
-
-function pullHandler(puller: Pick<PullImage, 'pull'>): UnaryHandler {
-  return inServerSpan(async (bytes, { signal }, trace) => {
-    const request = decoded(PullImageRequest, bytes, 'PullImageRequest');
-    const { value } = await puller.pull(request, { signal, trace });
-    return PullImageResponse.encode(value.response).finish();
-  });
-}
-
-function removeHandler(remover: Pick<RemoveImage, 'remove'>): UnaryHandler {
-  return inServerSpan(async (bytes, { signal }, { traceparent }) => {
-    const request = decoded(RemoveImageRequest, bytes, 'RemoveImageRequest');
-    const { response } = await remover.remove(request, { signal, traceparent });
-    return RemoveImageResponse.encode(response).finish();
-  });
-}
-
-function decoded<M>(codec: { decode(bytes: Uint8Array): M }, bytes: Uint8Array, name: string): M {
-  try {
-    return codec.decode(bytes);
-  } catch (cause) {
-    throw new InvalidArgumentError('request', `${bytes.length} bytes`, `a ${name} message`, {
-      cause,
-    });
-  }
-}
-
-/** A span of each call, named as OpenTelemetry's conventions for RPC say, below the trace of the client. */
-function inServerSpan(
-  handle: (bytes: Uint8Array, call: UnaryCall, trace: TraceContext) => Promise<Uint8Array>,
-): UnaryHandler {
-  return (bytes, call) => {
-    const name = call.method.slice(1);
-    const [service, method] = name.split('/');
-    const { traceparent, tracestate } = call.metadata;
-    const attributes = { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': method };
-    const settings = { kind: 'server', parent: { traceparent, tracestate }, attributes } as const;
-    return inSpan(name, settings, async ({ trace, set }) => {
-      try {
-        const response = await handle(bytes, call, trace);
-        set({ 'rpc.grpc.status_code': 0 });
-        return response;
-      } catch (error) {
-        set({ 'rpc.grpc.status_code': toGrpcStatus(error).code });
-        throw error;
-      }
-    });
-  };
+  );
 }

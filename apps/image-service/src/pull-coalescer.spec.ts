@@ -2,6 +2,7 @@ import { PullCoalescer } from './pull-coalescer';
 
 interface Run {
   signal: AbortSignal;
+  answered: () => Promise<void>;
   resolve: (value: string) => void;
   reject: (error: Error) => void;
 }
@@ -9,16 +10,16 @@ interface Run {
 function harness() {
   const runs: Run[] = [];
   const coalescer = new PullCoalescer<string>();
-  const call = (key = 'k') => {
+  const call = (key = 'k', answered?: Promise<void>) => {
     const abort = new AbortController();
     const outcome = coalescer.run(
       key,
-      (signal) =>
+      ({ signal, answered: allAnswered }) =>
         new Promise((resolve, reject) => {
-          runs.push({ signal, resolve, reject });
+          runs.push({ signal, answered: allAnswered, resolve, reject });
           signal.addEventListener('abort', () => reject(signal.reason as Error));
         }),
-      { signal: abort.signal },
+      { signal: abort.signal, answered },
     );
     outcome.catch(() => undefined);
     return { outcome, abort };
@@ -46,6 +47,24 @@ describe('pull coalescer', () => {
     runs[0]?.reject(new Error('no'));
     await expect(a.outcome).rejects.toThrow('no');
     await expect(b.outcome).rejects.toThrow('no');
+  });
+
+  it('knows when all who share a run and say so have their answer', async () => {
+    const { runs, call } = harness();
+    const leave: (() => void)[] = [];
+    const answer = () => new Promise<void>((resolve) => leave.push(resolve));
+    call('k', answer());
+    call('k');
+    call('other', answer());
+    let isAnswered = false;
+    call('k', answer());
+    void runs[0]?.answered().then(() => (isAnswered = true));
+    leave[0]?.();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isAnswered).toBe(false);
+    leave[2]?.();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isAnswered).toBe(true);
   });
 
   it('goes on while one still waits, and aborts when the last gives up, with its reason', async () => {

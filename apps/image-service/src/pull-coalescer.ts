@@ -3,6 +3,23 @@ interface SharedRun<T> {
   readonly outcome: Promise<T>;
   readonly abort: AbortController;
   waiters: number;
+  /** Of each caller that has one: when its answer has left. */
+  readonly answers: Promise<void>[];
+}
+
+/** What a run knows of those who share it. */
+export interface RunContext {
+  /** Aborts when the last caller has given up. */
+  readonly signal: AbortSignal;
+  /** Resolves when all who share the run by now, and gave an `answered`, have their answer. */
+  readonly answered: () => Promise<void>;
+}
+
+/** A caller of a run. */
+export interface RunCaller {
+  readonly signal: AbortSignal;
+  /** Resolves when this caller has its answer. */
+  readonly answered?: Promise<void>;
 }
 
 /** Outcome of a shared run for one caller. */
@@ -30,8 +47,8 @@ export class PullCoalescer<T> {
 
   async run(
     key: string,
-    start: (signal: AbortSignal) => Promise<T>,
-    { signal }: { signal: AbortSignal },
+    start: (context: RunContext) => Promise<T>,
+    { signal, answered }: RunCaller,
   ): Promise<Coalesced<T>> {
     signal.throwIfAborted();
     const existing = this.#joinable.get(key);
@@ -39,6 +56,7 @@ export class PullCoalescer<T> {
     const shared = existing ?? this.#begin(key, start);
     if (joined) this.joinedTotal++;
     shared.waiters++;
+    if (answered !== undefined) shared.answers.push(answered);
     return { value: await this.#wait(key, shared, signal), joined };
   }
 
@@ -47,10 +65,14 @@ export class PullCoalescer<T> {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
-  #begin(key: string, start: (signal: AbortSignal) => Promise<T>): SharedRun<T> {
+  #begin(key: string, start: (context: RunContext) => Promise<T>): SharedRun<T> {
     const abort = new AbortController();
-    const outcome = start(abort.signal);
-    const shared: SharedRun<T> = { outcome, abort, waiters: 0 };
+    const answers: Promise<void>[] = [];
+    const outcome = start({
+      signal: abort.signal,
+      answered: () => Promise.all(answers).then(() => undefined),
+    });
+    const shared: SharedRun<T> = { outcome, abort, waiters: 0, answers };
     this.#joinable.set(key, shared);
     const ended = outcome
       .catch(() => undefined)

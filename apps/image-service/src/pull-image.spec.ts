@@ -342,6 +342,29 @@ describe('PullImage', () => {
     expect(journaled.at(-1)).toBe('ended p1: succeeded p1');
   });
 
+  it('leaves the runtime alone until the answers of all who share the pull have left', async () => {
+    const { runtime, puller, told } = harness();
+    let asked = 0;
+    const { imageStatus } = runtime;
+    runtime.imageStatus = (...call) => (asked++, imageStatus(...call));
+    const leave: (() => void)[] = [];
+    const callers = ['nginx', 'nginx:latest'].map((image) =>
+      puller.pull(PullImageRequest.fromPartial({ image: { image } }), {
+        signal: never,
+        answered: new Promise((resolve) => leave.push(resolve)),
+      }),
+    );
+    await turn();
+    runtime.pulls[0]?.succeed('x');
+    await Promise.all(callers);
+    leave[0]?.();
+    for (let turns = 0; turns < 10; turns++) await turn();
+    expect(asked).toBe(0);
+    leave[1]?.();
+    await puller.told();
+    expect([asked, told.at(-1)]).toEqual([1, 'succeeded p1']);
+  });
+
   it('notes in the journal that a pull failed, when that is told', async () => {
     const { runtime, pull, journaled } = harness();
     runtime.onPull = ({ fail }) => fail(new Error('404 Not Found'));

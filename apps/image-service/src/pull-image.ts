@@ -27,7 +27,7 @@ import type { ImageNames } from './image-names';
 import type { ImageRuntime, RuntimeImage } from './image-runtime';
 import { ImagePullError, pullWithCredentials } from './pull-attempts';
 import { PullCoalescer } from './pull-coalescer';
-import type { Coalesced } from './pull-coalescer';
+import type { Coalesced, RunContext } from './pull-coalescer';
 import type { PullProgress, PullStalledError } from './progress/pull-progress';
 import { noPullJournal } from './pull-journal';
 import type { PullJournal, UnfinishedPull } from './pull-journal';
@@ -118,7 +118,15 @@ export interface PullOptions {
   readonly priority?: number;
   /** Of the caller; that of the pull goes on to the runtime and into the events. */
   readonly trace?: TraceContext;
+  /**
+   * Resolves when the caller's answer has left. What follows a pull waits for it; absent: it follows at once. Never given
+   * by a caller that waits for {@link FinishedPull.image} before it answers.
+   */
+  readonly answered?: Promise<void>;
 }
+
+/** The options of whoever began a pull, and what is common to all who share it. */
+type RunOptions = Omit<PullOptions, 'signal' | 'answered'> & RunContext;
 
 /** Notices that a pull stands still; `PullProgressWatch` fits. */
 export interface ProgressWatch {
@@ -211,10 +219,10 @@ export class PullImage {
     const key = [names.reference, runtimeOf(request), credentials.key].join('\n');
     const outcome = await this.pulls.run(
       key,
-      (signal) =>
+      (context) =>
         this.#runInSpan({ ...pull, reference: names.reference }, request, credentials, {
           ...options,
-          signal,
+          ...context,
         }),
       options,
     );
@@ -230,7 +238,7 @@ export class PullImage {
     pull: Pull,
     request: PullImageRequest,
     choice: CredentialChoice,
-    options: PullOptions,
+    options: RunOptions,
   ): Promise<FinishedPull> {
     const attributes = {
       'stowage.image.reference': pull.requestedReference,
@@ -286,7 +294,7 @@ export class PullImage {
     pull: Pull,
     request: PullImageRequest,
     choice: CredentialChoice,
-    { signal, trace, priority }: PullOptions,
+    { signal, trace, priority, answered }: RunOptions,
   ): Promise<FinishedPull> {
     let startedAt = performance.now();
     const tried: TriedCredential[] = [];
@@ -348,7 +356,7 @@ export class PullImage {
         ...times,
       };
       this.journal.answered(pull, answer);
-      return { ...answer, image: this.#tellSoon(pull, answer) };
+      return { ...answer, image: this.#tellSoon(pull, answer, answered) };
     } catch (error) {
       this.#tellFailed(pull, {
         error,
@@ -365,9 +373,13 @@ export class PullImage {
     }
   }
 
-  /** The caller goes on first: size and id are for those who are told, and the journal has the rest. */
-  #tellSoon(pull: Pull, answer: PullAnswer): Promise<RuntimeImage | undefined> {
-    const telling = answerSent().then(() => this.#tellPulled(pull, answer));
+  /** The callers go on first: size and id are for those who are told, and the journal has the rest. */
+  #tellSoon(
+    pull: Pull,
+    answer: PullAnswer,
+    answered: () => Promise<void>,
+  ): Promise<RuntimeImage | undefined> {
+    const telling = answered().then(() => this.#tellPulled(pull, answer));
     this.#telling.add(telling);
     void telling.finally(() => this.#telling.delete(telling));
     return telling;
@@ -401,11 +413,6 @@ export class PullImage {
       return undefined;
     }
   }
-}
-
-/** An answer leaves in some turns of the event loop, its trailers last, and without these no client goes on. */
-async function answerSent(): Promise<void> {
-  for (let turn = 0; turn < 4; turn += 1) await setImmediate();
 }
 
 /** What of a request beside image and credential makes it another pull: the runtime handler, however it is told. */

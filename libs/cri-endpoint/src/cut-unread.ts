@@ -10,7 +10,7 @@ export function cutUnread(stream: http2.ServerHttp2Stream, limitMs: number): voi
   let waits = false;
   const timer = setInterval(() => {
     if (waits) stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
-    waits = stream.writableNeedDrain;
+    waits = stream.writableNeedDrain || (stream.writableEnded && !stream.writableFinished);
   }, limitMs / 2);
   timer.unref();
   stream.on('drain', () => (waits = false));

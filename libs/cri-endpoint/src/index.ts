@@ -12,8 +12,11 @@ export type {
   EndpointStats,
   LetGoReason,
   ListenOptions,
+  LocalHandler,
   ObservedCall,
   RequestCheck,
+  StreamCall,
+  StreamHandler,
   UnaryCall,
   UnaryHandler,
 } from './types';

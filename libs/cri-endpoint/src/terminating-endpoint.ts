@@ -1,6 +1,7 @@
 import http2 from 'node:http2';
 import type net from 'node:net';
-import { grpcStatusCode, toGrpcStatus } from '@stowage/errors';
+import { inVersion } from '@stowage/cri-proto/paths';
+import { grpcStatusCode, toGrpcStatus, UnimplementedError } from '@stowage/errors';
 import { awaitAuthority, type AwaitedClient } from './any-authority';
 import type { CallInFlight } from './call-in-flight';
 import { CallTap, type ObservedBytes } from './call-tap';
@@ -13,6 +14,7 @@ import { forwardCall, type ForwardResult } from './forward-call';
 import { frameMessage } from './grpc-wire';
 import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
+import { localCall } from './local-call';
 import type {
   CallObserver,
   CallSummary,
@@ -21,19 +23,19 @@ import type {
   LetGoReason,
   ListenOptions,
   ObservedCall,
+  LocalHandler,
   RequestCheck,
-  UnaryHandler,
 } from './types';
 import { OneATurn } from './one-a-turn';
 import { SessionWatch } from './session-watch';
-import { unaryCall } from './unary-call';
 import { clientSettings, sessionLimits, UpstreamSessions, widenWindow } from './upstream-sessions';
 import { frameHeaderBytes } from './wire/frame-reader';
 import { maxStreamId } from './wire/raw-frames';
 
 /** What {@link createTerminatingEndpoint} serves and where it sends the rest. */
 export interface TerminatingEndpointOptions extends ListenOptions {
-  readonly upstream: {
+  /** Where calls go that no handler answers; without it these get UNIMPLEMENTED. */
+  readonly upstream?: {
     /** Socket path of the runtime that answers `method`; what it throws becomes the status of the call. */
     address(method: string): string;
     /** Path to ask the runtime for instead of `method`; default: the same. */
@@ -41,9 +43,9 @@ export interface TerminatingEndpointOptions extends ListenOptions {
   };
   /**
    * Methods answered here, by path in the `runtime.v1` package; `runtime.v1alpha2` paths reach the same handler.
-   * Every other method is forwarded, known or not.
+   * Every other method is forwarded, known or not, where there is an upstream.
    */
-  readonly handlers: Readonly<Record<string, UnaryHandler>>;
+  readonly handlers: Readonly<Record<string, LocalHandler>>;
   /**
    * Asked for every call that is forwarded, before it is. What it throws becomes the status of the call; what it
    * returns looks at the one request message (read whole and at most `maxRequestBytes` long), may throw as well, and
@@ -51,8 +53,9 @@ export interface TerminatingEndpointOptions extends ListenOptions {
    */
   admit?(method: string): RequestCheck | undefined;
   /**
-   * Longest time, in milliseconds, for which the answer of a forwarded call may wait for a client that does not read; the
-   * call is reset then. Undefined, as by default: any time.
+   * Longest time, in milliseconds, for which the answer of a call that is forwarded, or that a handler streams, may wait
+   * for a client that does not read; the call is reset then. Undefined, as by default: any time for a forwarded call, one
+   * minute for one that a handler streams.
    */
   unreadLimitMs?(method: string): number | undefined;
   /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
@@ -65,8 +68,8 @@ export interface TerminatingEndpointOptions extends ListenOptions {
   readonly maxObservedMessageBytes?: number;
   /** A connection to the runtime at `address` did not move any more; its calls got UNAVAILABLE, the next makes another. */
   onGivenUp?(address: string, reason: string): void;
-  /** Text of UNAVAILABLE when nobody answers `method`, or undefined for the socket's own error. */
-  unavailableReason(method: string): string | undefined;
+  /** Text of UNAVAILABLE when nobody answers `method`; undefined, as by default: the socket's own error. */
+  unavailableReason?(method: string): string | undefined;
   readonly calls?: CallObserver;
   /** Largest request message of a call that is handled or checked here, in bytes; default 64 MiB. */
   readonly maxRequestBytes?: number;
@@ -77,6 +80,10 @@ export interface TerminatingEndpointOptions extends ListenOptions {
 const defaultMaxRequestBytes = 64 * 1024 * 1024;
 /** How long a client may read nothing while something waits to be sent to it, and it sends nothing. */
 const maxClientStalledMs = 60_000;
+/** How long a streamed answer of a handler may wait for a client that does not read, unless it is said. */
+const maxUnreadStreamMs = 60_000;
+/** Longest part of a path that is repeated to the client. */
+const maxNamedChars = 200;
 /** How long calls that a client began before it had read that it is to go elsewhere are taken. */
 const sentAwayMs = 1_000;
 /** A frame header and the eight bytes of a PING. */
@@ -227,19 +234,22 @@ export async function createTerminatingEndpoint(
       return;
     }
     const held = client.share.holdRequest();
-    const handler = headers[':method'] === 'POST' ? handlers.get(inV1(method)) : undefined;
+    const handler =
+      headers[':method'] === 'POST' ? handlers.get(inVersion(method, 'v1')) : undefined;
     if (handler !== undefined) {
-      const call = unaryCall(
-        stream,
-        headers,
-        method,
-        handler,
-        maxRequestBytes,
-        held,
-        turns,
+      const unreadLimitMs = options.unreadLimitMs?.(method) ?? maxUnreadStreamMs;
+      const limits = { maxMessageBytes: maxRequestBytes, unreadLimitMs };
+      const call = localCall(
+        { stream, headers, method, handler, held, turns, ...limits },
         (result) => ended('local', result, 0),
       );
       inFlight.set(stream, call);
+      return;
+    }
+    if (upstream === undefined) {
+      refuse(
+        new UnimplementedError(method.slice(0, maxNamedChars), `not implemented by ${service}`),
+      );
       return;
     }
     const forward = (body?: Buffer): void => {
@@ -261,7 +271,7 @@ export async function createTerminatingEndpoint(
           ...route,
           body,
           tap,
-          unavailableReason: () => options.unavailableReason(method),
+          unavailableReason: () => options.unavailableReason?.(method),
         },
         client.sessions,
         (result) => ended('runtime', result, result.upstreamMs),
@@ -371,13 +381,6 @@ type StreamArguments = [
   flags: number,
   rawHeaders: string[],
 ];
-
-/** The same method in the `runtime.v1` package. */
-function inV1(method: string): string {
-  return method.startsWith('/runtime.v1alpha2.')
-    ? `/runtime.v1.${method.slice('/runtime.v1alpha2.'.length)}`
-    : method;
-}
 
 /** Waits, at most briefly, until what was answered last has left the process. */
 async function flushed(session: http2.ServerHttp2Session): Promise<void> {

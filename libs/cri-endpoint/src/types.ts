@@ -111,6 +111,12 @@ export interface UnaryCall {
   readonly deadline?: Date;
   /** Request metadata without pseudo and `grpc-` headers; several values of a name are joined by `, `. */
   readonly metadata: Readonly<Record<string, string>>;
+  /**
+   * Resolves when the last byte of the answer has left this process, or the call has ended otherwise; at the latest one
+   * second after the answer was given, so that a client that does not take it holds nobody up. Never rejects. For work
+   * that the client is not to wait for; a handler that waits for it itself never answers.
+   */
+  readonly answered: Promise<void>;
 }
 
 /**
@@ -118,6 +124,32 @@ export interface UnaryCall {
  * status by `toGrpcStatus` of `@stowage/errors`.
  */
 export type UnaryHandler = (request: Uint8Array, call: UnaryCall) => Promise<Uint8Array>;
+
+/** What a handler that streams its answer knows of the call, and does with it. */
+export interface StreamCall extends UnaryCall {
+  /**
+   * Sends one message. Resolves when there is room for the next one: what waits for the client is this message and less
+   * than 16 KiB before it. Rejects when the call is over, with the reason of `signal`.
+   */
+  readonly send: (message: Uint8Array) => Promise<void>;
+  /**
+   * Ends the call with the status of `error` now, also while `send` waits for a client that does not read: `signal` is
+   * aborted and `send` rejects. What was sent comes before the status.
+   */
+  readonly fail: (error: unknown) => void;
+}
+
+/** Answers one call with any number of messages. */
+export interface StreamHandler {
+  /**
+   * The call ends when the promise settles: with OK, or with the status of what was thrown. A handler that waits for
+   * anything but `send` has to end when `signal` is aborted.
+   */
+  stream(request: Uint8Array, call: StreamCall): Promise<void>;
+}
+
+/** What answers the calls of a method in place of the runtime: a function for unary methods. */
+export type LocalHandler = UnaryHandler | StreamHandler;
 
 /**
  * Looks at a request message before it is forwarded, and returns the message that the runtime gets in its place: a check that

@@ -256,6 +256,19 @@ describe('ensure and pulls with records', () => {
     expect(await ensure()).toMatchObject({ pulled: true });
   });
 
+  it('hold the answer until the image was looked at, which does not wait for the answer', async () => {
+    const { runtime, store, records, puller, auth } = harness();
+    runtime.add({ id: 'sha256:1', repoTags: [image] });
+    let leave: () => void = () => undefined;
+    await new RecordedPull(puller, records).pull(
+      PullImageRequest.fromPartial({ image: { image }, auth: auth('right') }),
+      { signal, answered: new Promise((resolve) => (leave = resolve)) },
+    );
+    expect(store.pulledRecords().items).toHaveLength(1);
+    leave();
+    await puller.told();
+  });
+
   it('are dropped with their image, but not when it was pulled again after the look', async () => {
     const store = new MemoryRecordStore();
     let now = Date.parse('2026-01-02T03:04:05.900Z');

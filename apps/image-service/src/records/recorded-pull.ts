@@ -12,13 +12,19 @@ export class RecordedPull implements Pick<PullImage, 'pull'> {
   ) {}
 
   /** Throws what a pull throws, and what keeps its intent from being written. */
-  async pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<FinishedPull>> {
+  async pull(
+    request: PullImageRequest,
+    { answered, ...options }: PullOptions,
+  ): Promise<Coalesced<FinishedPull>> {
     const image = request.image?.image ?? '';
     // The pull says what is wrong with it.
-    if (withoutTagAndDigest(image) === undefined) return this.puller.pull(request, options);
+    if (withoutTagAndDigest(image) === undefined) {
+      return this.puller.pull(request, { ...options, answered });
+    }
     await this.records.recordIntent(image);
     let pulled: Coalesced<FinishedPull>;
     try {
+      // Without `answered`: here the answer comes after the look at the image, not before it.
       pulled = await this.puller.pull(request, options);
     } catch (error) {
       await this.records.recordFailed(image);

@@ -1,0 +1,25 @@
+import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
+import type { Endpoint, LocalHandler, TerminatingEndpointOptions } from '@stowage/cri-endpoint';
+import { criHandlers } from './cri-handlers';
+import type { CriServiceDefinition, Implementation } from './types';
+
+/** Where a CRI service listens, and what becomes of calls that its implementation leaves out. */
+export interface ServeCriOptions extends Omit<TerminatingEndpointOptions, 'handlers'> {
+  /** More that is answered on the same socket: for the other service of the CRI, its `criHandlers`. */
+  readonly handlers?: Readonly<Record<string, LocalHandler>>;
+}
+
+/**
+ * Serves a CRI service on a unix socket, in v1 and v1alpha2. What `implementation` leaves out is forwarded to the upstream
+ * of the options; without an upstream it gets UNIMPLEMENTED. Rejects as `createTerminatingEndpoint` does.
+ */
+export function serveCri<Definition extends CriServiceDefinition>(
+  definition: Definition,
+  implementation: Implementation<Definition>,
+  { handlers, ...options }: ServeCriOptions,
+): Promise<Endpoint> {
+  return createTerminatingEndpoint({
+    ...options,
+    handlers: { ...handlers, ...criHandlers(definition, implementation) },
+  });
+}
