@@ -5,7 +5,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   mkdirSync,
   openSync,
@@ -13,6 +15,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -73,19 +76,23 @@ class StepFailedError extends Error {
   override readonly name = 'StepFailedError';
 }
 
+class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
 /** The step that runs now, and whether a signal has asked for the end. */
 const now: { step?: Entered; interruptedBy?: 'SIGINT' | 'SIGTERM' } = {};
+const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     if (now.interruptedBy !== undefined) return;
     now.interruptedBy = signal;
-    say(`${signal}: ending what runs, up to a minute ...`);
+    if (now.step !== undefined) say(`\n${signal}: ending what runs, up to a minute ...`);
     void now.step?.stop();
+    interrupted.abort(new StepFailedError('interrupted'));
   });
 }
-const stopIfInterrupted = (): void => {
-  if (now.interruptedBy !== undefined) throw new StepFailedError('interrupted');
-};
+const stopIfInterrupted = (): void => interrupted.signal.throwIfAborted();
 
 interface Options {
   dir: string;
@@ -323,7 +330,6 @@ async function runAll(
   }
   if (isWhole) say(`\n${resultsTable(readResults())}`);
   for (const problem of problems) say(problem);
-  if (now.interruptedBy !== undefined) return now.interruptedBy === 'SIGINT' ? 130 : 143;
   return problems.length > 0 ? 1 : 0;
 }
 
@@ -345,14 +351,15 @@ async function main(): Promise<number> {
   }
   const unknown = positionals.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
-    process.stderr.write(
-      `${unknown.join(', ')}: no name of the matrix. Names: ${names.join(', ')}\n`,
+    throw new UsageError(
+      `${unknown.join(', ')}: no name of the matrix. Names: ${names.join(', ')}`,
     );
-    return 64;
   }
   const critest = findCritest(values.critest);
   const dir = path.resolve(values.dir);
-  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  // Not by Node.js, whose mkdirSync never ends in a folder like /proc.
+  const made = spawnSync('mkdir', ['-p', '-m', '0755', '--', dir], { encoding: 'utf8' });
+  if (made.status !== 0) throw new UsageError(`--dir: ${made.stderr.trim()}`);
   const git = (...args: string[]): string =>
     execFileSync('git', ['-c', `safe.directory=${project}`, ...args], {
       cwd: project,
@@ -367,25 +374,44 @@ async function main(): Promise<number> {
   const lock = `matrix-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`;
   const options = { dir, only: values.only, critest, mirror: values.mirror };
   const wanted = names.filter((name) => positionals.length === 0 || positionals.includes(name));
-  return withLock(lock, () => runAll(wanted, commit, options, values.again));
+  return withLock(lock, () => runAll(wanted, commit, options, values.again), {
+    onWait: () => say(`Another run has ${dir}: waiting until it ends ...`),
+    signal: interrupted.signal,
+  });
 }
 
-/** @throws when a program was named that is not there. */
+/** @throws {UsageError} when what was named is no program. */
 function findCritest(named: string | undefined): string | undefined {
   if (named !== undefined) {
-    if (!existsSync(named)) throw new Error(`${named} is not there`);
+    if (!isProgram(named)) throw new UsageError(`--critest: ${named} is no program`);
     return path.resolve(named);
   }
   return (process.env.PATH ?? '')
     .split(':')
     .map((folder) => path.join(folder, 'critest'))
-    .find(existsSync);
+    .find(isProgram);
 }
 
-main().then(
-  (code) => (process.exitCode = code),
-  (error: unknown) => {
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+const isUsageError = (error: unknown): boolean =>
+  error instanceof UsageError ||
+  (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
+
+void main()
+  .catch((error: unknown) => {
     process.stderr.write(`${errorMessage(error)}\n`);
-    process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ? 64 : 1;
-  },
-);
+    return isUsageError(error) ? 64 : 1;
+  })
+  .then((code) => {
+    const { interruptedBy } = now;
+    process.exitCode =
+      interruptedBy === undefined ? code : { SIGINT: 130, SIGTERM: 143 }[interruptedBy];
+  });
