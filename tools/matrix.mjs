@@ -40,4 +40,11 @@ const child = spawn(command, rest, {
 // Ctrl+C reaches the child by itself; a signal to this process alone is handed on. It ends when everything is cleaned up.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => child.kill('SIGTERM'));
+// npm hands a SIGTERM to its shell, which ends without this process.
+const parent = process.ppid;
+setInterval(() => {
+  if (process.env.npm_lifecycle_event !== undefined && process.ppid !== parent) {
+    child.kill('SIGTERM');
+  }
+}, 1000).unref();
 child.on('exit', (code) => process.exit(code ?? 1));

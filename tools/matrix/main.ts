@@ -4,7 +4,9 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   mkdirSync,
   openSync,
@@ -12,6 +14,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -85,19 +88,23 @@ class StepFailedError extends Error {
   override readonly name = 'StepFailedError';
 }
 
+class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
 /** The step that runs now, and whether a signal has asked for the end. */
 const now: { step?: Entered; interruptedBy?: 'SIGINT' | 'SIGTERM' } = {};
+const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     if (now.interruptedBy !== undefined) return;
     now.interruptedBy = signal;
-    say(`${signal}: ending what runs, up to a minute ...`);
+    if (now.step !== undefined) say(`\n${signal}: ending what runs, up to a minute ...`);
     void now.step?.stop();
+    interrupted.abort(new StepFailedError('interrupted'));
   });
 }
-const stopIfInterrupted = (): void => {
-  if (now.interruptedBy !== undefined) throw new StepFailedError('interrupted');
-};
+const stopIfInterrupted = (): void => interrupted.signal.throwIfAborted();
 
 interface Options {
   dir: string;
@@ -372,7 +379,6 @@ async function runAll(
   }
   if (isWhole) say(`\n${resultsTable(readResults())}`);
   for (const problem of problems) say(problem);
-  if (now.interruptedBy !== undefined) return now.interruptedBy === 'SIGINT' ? 130 : 143;
   return problems.length > 0 ? 1 : 0;
 }
 
@@ -397,7 +403,9 @@ async function main(): Promise<number> {
   const crio = values.crio === undefined ? undefined : checkCrio(values.crio);
   const critest = findCritest(values.critest);
   const dir = path.resolve(values.dir);
-  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  // Not by Node.js, whose mkdirSync never ends in a folder like /proc.
+  const made = spawnSync('mkdir', ['-p', '-m', '0755', '--', dir], { encoding: 'utf8' });
+  if (made.status !== 0) throw new UsageError(`--dir: ${made.stderr.trim()}`);
   const git = (...args: string[]): string =>
     execFileSync('git', ['-c', `safe.directory=${project}`, ...args], {
       cwd: project,
@@ -410,19 +418,22 @@ async function main(): Promise<number> {
     );
   }
   const options = { dir, only: values.only, critest, crio, mirror: values.mirror };
-  return withLock(lockOfRoots(dir), () => runAll(wanted, commit, options, values.again));
+  return withLock(lockOfRoots(dir), () => runAll(wanted, commit, options, values.again), {
+    onWait: () => say(`Another run has ${dir}: waiting until it ends ...`),
+    signal: interrupted.signal,
+  });
 }
 
-/** @throws when a program was named that is not there. */
+/** @throws {UsageError} when what was named is no program. */
 function findCritest(named: string | undefined): string | undefined {
   if (named !== undefined) {
-    if (!existsSync(named)) throw new Error(`${named} is not there`);
+    if (!isProgram(named)) throw new UsageError(`--critest: ${named} is no program`);
     return path.resolve(named);
   }
   return (process.env.PATH ?? '')
     .split(':')
     .map((folder) => path.join(folder, 'critest'))
-    .find(existsSync);
+    .find(isProgram);
 }
 
 /**
@@ -445,11 +456,26 @@ function checkCrio(named: string): string {
   return program;
 }
 
-main().then(
-  (code) => (process.exitCode = code),
-  (error: unknown) => {
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+const isUsageError = (error: unknown): boolean =>
+  error instanceof UsageError ||
+  (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
+
+void main()
+  .catch((error: unknown) => {
     process.stderr.write(`${errorMessage(error)}\n`);
-    const isOfArguments = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
-    process.exitCode = isOfArguments || error instanceof UsageError ? 64 : 1;
-  },
-);
+    return isUsageError(error) ? 64 : 1;
+  })
+  .then((code) => {
+    const { interruptedBy } = now;
+    process.exitCode =
+      interruptedBy === undefined ? code : { SIGINT: 130, SIGTERM: 143 }[interruptedBy];
+  });

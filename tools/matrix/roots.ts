@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
@@ -39,8 +40,11 @@ export function environment(network: 'own' | 'machine'): Record<string, string> 
     PATH: `${ownPrograms}:${machinePath}`,
   };
   if (network === 'own') return env;
-  // npm would otherwise not know what the machine's administrator trusts.
+  // npm would otherwise not know what the machine's administrator trusts, and the registry of this user's configuration.
   env.NODE_EXTRA_CA_CERTS = certificates;
+  env.npm_config_registry = execFileSync('npm', ['config', 'get', 'registry'], {
+    encoding: 'utf8',
+  }).trim();
   for (const [name, value] of Object.entries(process.env)) {
     if (/^(https?_proxy|no_proxy|npm_config_(registry|proxy|https_proxy|noproxy))$/i.test(name)) {
       env[name] = value ?? '';

@@ -98,7 +98,12 @@ export function withShortTable(readme: string, results: readonly MatrixResult[])
     runtimeOf(v),
     v.nats,
     v.node,
-    `${result.passed} tests passed${result.failed > 0 ? `, ${result.failed} failed` : ''}`,
+    [
+      `${result.passed} tests passed`,
+      ...(result.failed > 0 ? [`${result.failed} failed`] : []),
+      ...(result.demo === 'failed' ? ['demo failed'] : []),
+      ...(result.critest === 'failed' ? ['critest failed'] : []),
+    ].join(', '),
   ]);
   const table = markdownTable(['system', 'runtime', 'NATS', 'Node.js', 'result'], rows);
   return `${readme.slice(0, from)}${begin}\n\n${rows.length === 0 ? 'Nothing has been run yet.\n' : table}\n${readme.slice(to)}`;

@@ -140,6 +140,11 @@ describe('listenUnix', () => {
     ['a path that is too long', `/tmp/${'x'.repeat(110)}`, /115 bytes, a unix socket path has/],
     ['a path that is not absolute', 'run/x.sock', /not an absolute path/],
     ['a folder that cannot be made', '/dev/null/x.sock', /folder \/dev\/null: EEXIST|ENOTDIR/],
+    [
+      'one that the system does not make',
+      '/proc/stowage/a/x.sock',
+      /folder .*\/a: ENOENT: .*mkdir/,
+    ],
   ])('refuses %s', async (_what, socketPath, message) => {
     await expect(listen({ socketPath })).rejects.toMatchObject({
       code: 'SOCKET_PATH',

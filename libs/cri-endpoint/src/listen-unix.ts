@@ -71,7 +71,7 @@ export async function listenUnix(
   }
   const groupId = options.group === undefined ? undefined : await resolveGroup(options);
   try {
-    await fs.mkdir(folder, { recursive: true, mode: 0o755 });
+    await makeFolder(folder);
   } catch (error) {
     throw new SocketPathError(socketPath, `folder ${folder}: ${errorMessage(error)}`, {
       cause: error,
@@ -242,4 +242,22 @@ async function resolveGroup({ socketPath, group }: ListenOptions): Promise<numbe
   const entry = lines.map((line) => line.split(':')).find(([candidate]) => candidate === name);
   if (entry?.[2] === undefined) throw new SocketPathError(socketPath, `no group named ${name}`);
   return Number(entry[2]);
+}
+
+/**
+ * Makes a folder that others may read, and those above it. Not with `recursive` of Node.js, which never ends where the system says
+ * ENOENT for a folder whose parent is there, as in `/proc`.
+ */
+async function makeFolder(folder: string): Promise<void> {
+  const found = (file: string): Promise<Stats | undefined> => fs.stat(file).catch(() => undefined);
+  try {
+    await fs.mkdir(folder, { mode: 0o755 });
+  } catch (error) {
+    if ((await found(folder))?.isDirectory() === true) return;
+    const above = path.dirname(folder);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' || (await found(above)) !== undefined) throw error;
+    await makeFolder(above);
+    await makeFolder(folder);
+  }
 }

@@ -1,6 +1,7 @@
 import { errorMessage } from '@stowage/errors';
 import type { EventName } from '@stowage/events';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { makeStateFolder } from '@stowage/sqlite';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { BusLog, PublishedEvent } from './types';
 
@@ -89,7 +90,7 @@ export class HandOverFolder {
   }
 
   #write(event: LeftEvent): void {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    makeStateFolder(this.#folder);
     const file = path.join(this.#folder, `${event.id}.json`);
     writeFileSync(`${file}.tmp`, JSON.stringify(event), { mode: 0o600 });
     renameSync(`${file}.tmp`, file);

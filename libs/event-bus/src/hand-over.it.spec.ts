@@ -81,6 +81,14 @@ describe('a bus whose outbox is handed over', () => {
     expect(await seen()).toEqual(['1 first', '2 second']);
   });
 
+  it('keeps them in memory, and hangs at nothing, where the system makes no folder', async () => {
+    const old = testBus({ stateDir: '/proc/stowage/state', url: server.url });
+    buses.push(old);
+    await old.release();
+    publish(old, 'first');
+    expect(old.lines.some(({ fields }) => /ENOENT.*mkdir/.test(String(fields.reason)))).toBe(true);
+  });
+
   it('is not held up by a file that is no event', async () => {
     const folder = path.join(stateDir, 'handed-over');
     mkdirSync(folder);

@@ -62,7 +62,8 @@ describe('event subjects', () => {
     const begin = process.hrtime.bigint();
     expect(() => subjectToken('a-'.repeat(500_000))).toThrow(SubjectError);
     expect(() => subjectToken(`${'a'.repeat(252)}!`)).toThrow(SubjectError);
-    expect(Number(process.hrtime.bigint() - begin) / 1e6).toBeLessThan(200);
+    // Quadratic ones take minutes.
+    expect(Number(process.hrtime.bigint() - begin) / 1e6).toBeLessThan(5000);
   });
 
   it('every node name becomes one token and comes back', () => {

@@ -325,7 +325,7 @@ describe('docker credential helpers', () => {
     ['has ended but for what it started', 'sleep 60 & echo $! > pid'],
   ])('ends with it what a helper that %s has started', async (_, script) => {
     helper('bad', `cd ${dir}; ${script}`);
-    expect(await users(files({ credsStore: 'bad' }, { timeoutMs: 500 }))).toEqual([]);
+    expect(await users(files({ credsStore: 'bad' }, { timeoutMs: 2500 }))).toEqual([]);
     expect(problems).toHaveLength(1);
     const pid = readFileSync(path.join(dir, 'pid'), 'utf8').trim();
     while (isRunning(pid)) await setTimeout(20); // the test's time limit ends it

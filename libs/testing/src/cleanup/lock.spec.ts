@@ -40,3 +40,15 @@ test('the lock of a process that is killed is free at once', async () => {
   holder.kill('SIGKILL');
   expect(await waiting).toBe('mine');
 });
+
+test('who waits is told so, and may give up', async () => {
+  const stop = new AbortController();
+  await withLock('lock-spec', async () => {
+    const waiting = withLock('lock-spec', () => Promise.resolve('mine'), {
+      onWait: () => stop.abort(new Error('had enough')),
+      signal: stop.signal,
+    });
+    await expect(waiting).rejects.toThrow('had enough');
+  });
+  expect(await withLock('lock-spec', () => Promise.resolve('free'))).toBe('free');
+});

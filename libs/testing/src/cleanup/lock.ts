@@ -1,5 +1,12 @@
 import net from 'node:net';
 
+export interface LockOptions {
+  /** Called once, when another process has the lock. */
+  readonly onWait?: () => void;
+  /** Ends the waiting: the promise rejects with its reason. */
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Runs `action` while no other process of this user runs one under the same name.
  *
@@ -7,12 +14,18 @@ import net from 'node:net';
  * and learn by the end of the connection that it is free. The kernel frees it with its holder, so a crash
  * leaves no stale lock behind.
  */
-export async function withLock<T>(name: string, action: () => Promise<T>): Promise<T> {
+export async function withLock<T>(
+  name: string,
+  action: () => Promise<T>,
+  { onWait, signal }: LockOptions = {},
+): Promise<T> {
   // In its full length (`sun_path`), without NUL bytes: Node.js 20 fills a shorter name with them, later ones do not, and some refuse them.
   const address = `\0stowage-testing-${process.getuid?.() ?? 0}-${name}`.padEnd(108, '.');
   let release = await tryListen(address);
+  if (release === undefined) onWait?.();
   while (release === undefined) {
-    await untilReleased(address);
+    signal?.throwIfAborted();
+    await untilReleased(address, signal);
     release = await tryListen(address);
   }
   try {
@@ -46,11 +59,19 @@ function tryListen(address: string): Promise<(() => Promise<void>) | undefined> 
   });
 }
 
-function untilReleased(address: string): Promise<void> {
-  return new Promise((resolve) => {
+function untilReleased(address: string, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
     const socket = net.connect(address);
+    const leave = (): void => {
+      socket.destroy();
+      reject(signal?.reason as Error);
+    };
+    signal?.addEventListener('abort', leave, { once: true });
     socket.on('error', () => undefined); // refused or reset: the holder is gone
-    socket.on('close', () => resolve());
+    socket.on('close', () => {
+      signal?.removeEventListener('abort', leave);
+      resolve();
+    });
     socket.resume();
   });
 }
