@@ -183,10 +183,14 @@ export class Lab {
     return app;
   }
 
-  /** Ends a service and starts it again. */
-  async restartService(service: ServiceName, how: 'stop' | 'kill' = 'stop'): Promise<void> {
+  /** Ends a service and starts it again, with keys over its usual environment. */
+  async restartService(
+    service: ServiceName,
+    how: 'stop' | 'kill' = 'stop',
+    env: Record<string, string> = {},
+  ): Promise<void> {
     await this.#apps.get(service)?.[how]();
-    await this.startService(service);
+    await this.startService(service, env);
   }
 
   /** Starts a new instance beside the old one, which it replaces. `ended` resolves with the exit code of the old one, whenever that is. */

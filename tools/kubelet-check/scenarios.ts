@@ -2,15 +2,20 @@ import type { Scenario } from './scenario';
 import { accountTokens } from './scenarios/account-tokens';
 import { api } from './scenarios/api';
 import { apiPods } from './scenarios/api-pods';
+import { collection } from './scenarios/collection';
+import { credentials } from './scenarios/credentials';
 import { pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
 import { pullSecrets } from './scenarios/pull-secrets';
 import { kill, restart, takeOver } from './scenarios/services';
+import { soak } from './scenarios/soak';
 
 /** In the order in which they are played. */
 export const scenarios: readonly Scenario[] = [
   pods,
   api,
+  credentials,
+  collection,
   takeOver,
   restart,
   kill,
@@ -19,4 +24,5 @@ export const scenarios: readonly Scenario[] = [
   pullSecrets,
   apiPods,
   accountTokens,
+  soak,
 ];
