@@ -12,13 +12,13 @@ export interface KnownDifference {
 }
 
 export const knownDifferences: readonly KnownDifference[] = [
-  {
-    scenario: 'pods',
-    what: /message/,
+  ...['pods', 'pull-secrets', 'account-tokens'].map((scenario) => ({
+    scenario,
+    what: /message|image events/,
     without: / \[tried: [^\]]*\]/g,
     reason:
       'image-service adds to the message of a failed pull which credentials it has tried, so that it can be read in the status of the pod',
-  },
+  })),
   // What a call comes to that is open when a service ends depends on the moment, as it does for containerd on the runtime itself.
   ...(['restart', 'kill'] as const).flatMap((scenario): KnownDifference[] => [
     {

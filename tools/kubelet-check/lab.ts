@@ -1,4 +1,11 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import {
   eventually,
@@ -45,10 +52,19 @@ export const ways: readonly Way[] = [
   },
 ];
 
+/** The programs that scenarios with an API server need. */
+export interface ControlPlane {
+  /** kube-apiserver. */
+  readonly program: string;
+  readonly etcd: string;
+}
+
 export interface LabSettings {
   readonly way: Way;
   /** kubelet's program. */
   readonly kubelet: string;
+  /** Programs of an API server, where they are given. */
+  readonly controlPlane?: ControlPlane;
   readonly controlGroup: string;
   /** Folder that logs are kept in. */
   readonly report: string;
@@ -108,6 +124,13 @@ export class Lab {
       await lab.down();
       throw error;
     }
+  }
+
+  /** @throws when they are not given. */
+  get controlPlane(): ControlPlane {
+    const { controlPlane } = this.settings;
+    if (controlPlane === undefined) throw new Error('no API server is given');
+    return controlPlane;
   }
 
   get images(): Images {
@@ -332,6 +355,13 @@ export class Lab {
     for (const { app } of this.#processes) await attempt(() => app.kill());
     await attempt(() => this.#keepLogs());
     await attempt(() => this.stack.down());
+  }
+
+  /** Keeps logs of what a scenario has run by itself; a later one of the same name follows the earlier. */
+  keepLogs(logs: Readonly<Record<string, string>>): void {
+    for (const [name, log] of Object.entries(logs)) {
+      appendFileSync(path.join(this.settings.report, `${name}.log`), log);
+    }
   }
 
   #keepLogs(): void {

@@ -29,7 +29,7 @@ import { targets } from '../matrix/names';
 import { environment, lockOfRoots, makeDebianRoot, makeMachineRoot } from '../matrix/roots';
 import { differences, surprises, type Difference } from './compare';
 import { knownDifferences } from './known-differences';
-import { bare, ways, type Way } from './lab';
+import { bare, ways, type ControlPlane, type Way } from './lab';
 import { playedFile, type Play, type Played } from './play';
 import { scenarios } from './scenarios';
 
@@ -41,6 +41,11 @@ const suites = Object.entries(targets).flatMap(([name, target]) =>
 /** Where the programs that are given lie inside of a root. */
 const programs = '/opt/kubelet-check';
 
+const inside: ControlPlane = {
+  program: `${programs}/kube-apiserver`,
+  etcd: `${programs}/etcd`,
+};
+
 const help = `usage: npm run kubelet:check -- --kubelet FILE [OPTION ...]
 
 Runs a kubelet without an API server on containerd itself and through Stowage's sockets, plays the same scenarios on each way, and
@@ -50,10 +55,12 @@ ways:
 ${ways.map(({ name, text }) => `  ${name.padEnd(12)} ${text}`).join('\n')}
 
 scenarios:
-${scenarios.map(({ name, text, onlyWith }) => `  ${name.padEnd(12)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}`).join('\n')}
+${scenarios.map(({ name, text, onlyWith, needs }) => `  ${name.padEnd(12)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}${needs === undefined ? '' : ' (with --apiserver and --etcd)'}`).join('\n')}
 
 options:
   --kubelet FILE     the program, of Kubernetes 1.34 to 1.37
+  --apiserver FILE   kube-apiserver of the same minor version, for the scenarios that need one
+  --etcd FILE        of version 3.5 or later, for the API server
   --containerd WHAT  machine (that of this machine), ${suites.map(({ name }) => name).join(', ')} (a root with that suite of Debian), or a FILE
                      with its shim beside it. May be repeated; default: machine and debian-testing
   --only NAMES       scenarios, separated by commas; default: all
@@ -72,6 +79,7 @@ class UsageError extends Error {
 
 interface Options {
   readonly kubelet: string;
+  readonly controlPlane: ControlPlane | undefined;
   readonly dir: string;
   readonly scenarios: readonly string[];
   readonly ways: readonly Way[];
@@ -131,7 +139,10 @@ function clean(root: string): void {
   removeLeftovers(root);
 }
 
-async function makePlace(what: string, { dir, mirror, kubelet }: Options): Promise<Place> {
+async function makePlace(
+  what: string,
+  { dir, mirror, kubelet, controlPlane }: Options,
+): Promise<Place> {
   const suite = suites.find(({ name }) => name === what)?.suite;
   const name = what === 'machine' || suite !== undefined ? what : 'given';
   const root = path.join(dir, 'roots', suite === undefined ? `kubelet-${name}` : name);
@@ -141,6 +152,10 @@ async function makePlace(what: string, { dir, mirror, kubelet }: Options): Promi
     { from: realpathSync(kubelet), to: `${programs}/kubelet` },
     { from: realpathSync(process.execPath), to: `${programs}/node` },
   ];
+  if (controlPlane !== undefined) {
+    binds.push({ from: realpathSync(controlPlane.program), to: inside.program });
+    binds.push({ from: realpathSync(controlPlane.etcd), to: inside.etcd });
+  }
   const packages = path.join(project, 'node_modules');
   if (lstatSync(packages).isSymbolicLink()) {
     binds.push({ from: realpathSync(packages), to: realpathSync(packages) });
@@ -179,6 +194,7 @@ async function playOn(place: Place, way: Way, options: Options): Promise<Played>
     way: way.name,
     scenarios: options.scenarios,
     kubelet: `${programs}/kubelet`,
+    ...(options.controlPlane !== undefined && { controlPlane: inside }),
     controlGroup: controlGroupOf(place.root),
     report,
     soakMinutes: options.soakMinutes,
@@ -265,6 +281,8 @@ function readOptions(): { containerds: readonly string[]; options: Options } | u
   const { values } = parseArgs({
     options: {
       kubelet: { type: 'string' },
+      apiserver: { type: 'string' },
+      etcd: { type: 'string' },
       containerd: { type: 'string', multiple: true, default: ['machine', 'debian-testing'] },
       only: { type: 'string' },
       ways: { type: 'string' },
@@ -281,12 +299,20 @@ function readOptions(): { containerds: readonly string[]; options: Options } | u
     );
   }
   const kubelet = programFile(values.kubelet);
+  const controlPlane = controlPlaneOf(values.apiserver, values.etcd);
   const soakMinutes = Number(values.soak);
   if (!(soakMinutes >= 0 && soakMinutes <= 1440)) {
     throw new UsageError(`--soak ${values.soak}: a number of minutes from 0 to 1440 is needed`);
   }
-  const chosen = pick('scenario', values.only, scenarios).filter(
-    ({ onlyWith }) => onlyWith !== 'soak' || soakMinutes > 0,
+  const asked = pick('scenario', values.only, scenarios);
+  const without = asked.find(({ needs }) => needs === 'api-server');
+  if (values.only !== undefined && without !== undefined && controlPlane === undefined) {
+    throw new UsageError(`${without.name} needs --apiserver FILE and --etcd FILE`);
+  }
+  const chosen = asked.filter(
+    ({ onlyWith, needs }) =>
+      (onlyWith !== 'soak' || soakMinutes > 0) &&
+      (needs !== 'api-server' || controlPlane !== undefined),
   );
   const others = ways.filter((way) => way !== bare);
   const containerds = values.containerd.map((what) =>
@@ -296,6 +322,7 @@ function readOptions(): { containerds: readonly string[]; options: Options } | u
     containerds,
     options: {
       kubelet,
+      controlPlane,
       soakMinutes,
       dir: path.resolve(values.dir),
       mirror: values.mirror,
@@ -319,6 +346,14 @@ function pick<T extends { readonly name: string }>(
     );
   }
   return all.filter(({ name }) => names.includes(name));
+}
+
+/** The two belong together: one without the other is a mistake. */
+function controlPlaneOf(program?: string, etcd?: string): ControlPlane | undefined {
+  if (program === undefined && etcd === undefined) return undefined;
+  if (program === undefined) throw new UsageError('--etcd FILE needs --apiserver FILE');
+  if (etcd === undefined) throw new UsageError('--apiserver FILE needs --etcd FILE');
+  return { program: programFile(program), etcd: programFile(etcd) };
 }
 
 function programFile(file: string): string {

@@ -8,7 +8,7 @@ import { release } from 'node:os';
 import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
 import type { Observations } from './compare';
-import { Lab, ways } from './lab';
+import { Lab, ways, type ControlPlane } from './lab';
 import { scenarios } from './scenarios';
 
 /** What `main.ts` asks for. */
@@ -16,6 +16,7 @@ export interface Play {
   readonly way: string;
   readonly scenarios: readonly string[];
   readonly kubelet: string;
+  readonly controlPlane?: ControlPlane;
   readonly controlGroup: string;
   /** Folder for {@link playedFile} and logs. */
   readonly report: string;

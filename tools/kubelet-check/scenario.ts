@@ -12,6 +12,8 @@ export interface Scenario {
   readonly ways?: (way: Way) => boolean;
   /** Whether it is played only when it is asked for: it takes long. */
   readonly onlyWith?: 'soak';
+  /** `api-server`: it is played where the programs of one are given. */
+  readonly needs?: 'api-server';
   /**
    * Plays it on a running stack, with the services and kubelet as every scenario finds them, and leaves them so. Pods that it has added
    * are removed after it. Rejects when it cannot be played to its end.

@@ -1,9 +1,12 @@
 import type { Scenario } from './scenario';
+import { accountTokens } from './scenarios/account-tokens';
 import { api } from './scenarios/api';
+import { apiPods } from './scenarios/api-pods';
 import { collection } from './scenarios/collection';
 import { credentials } from './scenarios/credentials';
 import { pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
+import { pullSecrets } from './scenarios/pull-secrets';
 import { kill, restart, takeOver } from './scenarios/services';
 import { soak } from './scenarios/soak';
 
@@ -18,5 +21,8 @@ export const scenarios: readonly Scenario[] = [
   kill,
   runtimeRestart,
   powerCut,
+  pullSecrets,
+  apiPods,
+  accountTokens,
   soak,
 ];
