@@ -91,10 +91,6 @@ class StepFailedError extends Error {
   override readonly name = 'StepFailedError';
 }
 
-class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
 /** The step that runs now, and whether a signal has asked for the end. */
 const now: { step?: Entered; interruptedBy?: 'SIGINT' | 'SIGTERM' } = {};
 const interrupted = new AbortController();
