@@ -11,7 +11,9 @@ export type ProbePackage = (
 const criPath = /^\/runtime\.(v1|v1alpha2)\.(RuntimeService|ImageService)\//;
 
 /** True for calls of the image service, in either package. */
-export const isImageCall = (path: string): boolean => criPath.exec(path)?.[2] === 'ImageService';
+export const isImageCall = (path: string): boolean =>
+  path.startsWith('/runtime.v1.ImageService/') ||
+  path.startsWith('/runtime.v1alpha2.ImageService/');
 
 /**
  * Which of the two CRI packages the runtime speaks, found out anew on each connection to it. The client finds out whether v1

@@ -58,8 +58,7 @@ export function unaryCall(
     fail(code, message);
   };
 
-  stream.on('error', () => undefined);
-  stream.once('close', () => {
+  stream.on('close', () => {
     held.release();
     clearTimeout(timer);
     const cancelled = grpcStatus === undefined;
