@@ -77,6 +77,8 @@ const options = {
   supported: { 'dynamic-import': false },
   tsconfig: path.join(root, 'tsconfig.json'),
   define: { STOWAGE_VERSION: JSON.stringify(version) },
+  // Each function that is made at run time and assigned gets its name by a call of defineProperty. Methods do not, nor do functions
+  // that are only arguments: what is done for every call of a socket is written with these.
   keepNames: true,
   minify: true,
   sourcemap: 'linked',

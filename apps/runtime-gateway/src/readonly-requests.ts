@@ -49,7 +49,9 @@ function reads<T extends object>(type: MessageFns<T>, shape: MessageShape<T>): R
     const message = readStrictly(shape, bytes);
     return {
       verbose: 'verbose' in message && message.verbose !== false,
-      encode: () => type.encode(message).finish(),
+      encode() {
+        return type.encode(message).finish();
+      },
     };
   };
 }

@@ -14,7 +14,7 @@ const strict: ReadonlyRules = {
   events: 'auto',
   identify: () => Promise.resolve({ runtimeName: 'containerd', runtimeVersion: 'v2.1.4' }),
 };
-const { signal } = new AbortController();
+const call = { signal: new AbortController().signal };
 const methods = [RuntimeServiceDefinition, ImageServiceDefinition].flatMap(
   ({ fullName, methods }) => Object.values(methods).map(({ name }) => `/${fullName}/${name}`),
 );
@@ -105,21 +105,21 @@ describe.each([
 
   it('passes without verbose, and with it only where configured', () => {
     const check = readonlyVerdict(path, strict);
-    expect(check(request(false), signal)).toEqual(request(false));
-    expect(() => check(request(true), signal)).toThrow(
+    expect(check(request(false), call)).toEqual(request(false));
+    expect(() => check(request(true), call)).toThrow(
       `${path} with verbose is not allowed: this socket is read-only and readonlyVerbose is off`,
     );
     const open = readonlyVerdict(path, { ...strict, verboseAllowed: true });
-    expect(open(request(true), signal)).toEqual(request(true));
+    expect(open(request(true), call)).toEqual(request(true));
   });
 
   it('takes the last of several values, as the runtime does', () => {
     const check = readonlyVerdict(path, strict);
-    expect(() => check(Buffer.concat([request(false), request(true)]), signal)).toThrow(
+    expect(() => check(Buffer.concat([request(false), request(true)]), call)).toThrow(
       /with verbose/,
     );
     const off = Buffer.from([verbose[0] ?? 0, 0]);
-    expect(check(Buffer.concat([request(true), off]), signal)).toEqual(request(false));
+    expect(check(Buffer.concat([request(true), off]), call)).toEqual(request(false));
   });
 
   it.each([
@@ -130,7 +130,7 @@ describe.each([
   ])('refuses verbose behind %s', (_what, before) => {
     for (const verboseAllowed of [false, true]) {
       const check = readonlyVerdict(path, { ...strict, verboseAllowed });
-      expect(() => check(Buffer.concat([Buffer.from(before), request(true)]), signal)).toThrow(
+      expect(() => check(Buffer.concat([Buffer.from(before), request(true)]), call)).toThrow(
         expect.objectContaining({ grpcStatus: 'INVALID_ARGUMENT' }) as Error,
       );
     }
@@ -139,15 +139,13 @@ describe.each([
   it('sends on no field that is not known here', () => {
     const check = readonlyVerdict(path, strict);
     const unknown = Buffer.from([0xfa, 0xff, 0xff, 0xff, 0x0f, 0x02, 0x08, 0x01]);
-    expect(check(Buffer.concat([unknown, request(false), unknown]), signal)).toEqual(
-      request(false),
-    );
+    expect(check(Buffer.concat([unknown, request(false), unknown]), call)).toEqual(request(false));
   });
 
   it('is the same call in v1alpha2', () => {
     const check = readonlyVerdict(path.replace('.v1.', '.v1alpha2.'), strict);
-    expect(check(request(false), signal)).toEqual(request(false));
-    expect(() => check(request(true), signal)).toThrow(/with verbose/);
+    expect(check(request(false), call)).toEqual(request(false));
+    expect(() => check(request(true), call)).toThrow(/with verbose/);
   });
 });
 
@@ -159,7 +157,7 @@ test('every request of the interface that is let through is read field by field,
       if (!isForwarded(path)) continue;
       const full = requestType.encode(everyFieldSet(name)).finish();
       const check = readonlyVerdict(path, { ...strict, verboseAllowed: true, events: 'always' });
-      expect([path, check(full, signal)]).toEqual([path, full]);
+      expect([path, check(full, call)]).toEqual([path, full]);
     }
   }
 });
@@ -207,8 +205,7 @@ describe('GetContainerEvents', () => {
     ...strict,
     identify: () => Promise.resolve({ runtimeName, runtimeVersion }),
   });
-  const ask = async (rules: ReadonlyRules) =>
-    readonlyVerdict(path, rules)(new Uint8Array(), signal);
+  const ask = async (rules: ReadonlyRules) => readonlyVerdict(path, rules)(new Uint8Array(), call);
 
   it.each([
     ['containerd', '1.7.27'],

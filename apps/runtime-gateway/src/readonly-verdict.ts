@@ -1,4 +1,4 @@
-import type { RequestCheck } from '@stowage/cri-endpoint';
+import type { CheckedCall, RequestCheck } from '@stowage/cri-endpoint';
 import { parsePath } from '@stowage/cri-proto/paths';
 import { PermissionDeniedError } from '@stowage/errors';
 import { broadcastsEvents, type RuntimeIdentity } from './event-stream-mode';
@@ -30,7 +30,7 @@ export function readonlyVerdict(path: string, rules: ReadonlyRules): RequestChec
   if (read === undefined) {
     throw new PermissionDeniedError(path.slice(0, maxNamedChars), 'this socket is read-only');
   }
-  return (bytes, signal) => {
+  return (bytes, call) => {
     const request = read(bytes);
     if (request.verbose && !rules.verboseAllowed) {
       throw new PermissionDeniedError(
@@ -39,15 +39,15 @@ export function readonlyVerdict(path: string, rules: ReadonlyRules): RequestChec
       );
     }
     if (parsePath(path)?.method === 'GetContainerEvents' && rules.events === 'auto') {
-      return admitEvents(path, rules, signal).then(() => request.encode());
+      return admitEvents(path, rules, call).then(() => request.encode());
     }
     return request.encode();
   };
 }
 
 /** Asked anew for each reader: the runtime may be another one than before. */
-async function admitEvents(path: string, rules: ReadonlyRules, signal: AbortSignal): Promise<void> {
-  const identity = await rules.identify({ signal });
+async function admitEvents(path: string, rules: ReadonlyRules, call: CheckedCall): Promise<void> {
+  const identity = await rules.identify({ signal: call.signal });
   if (broadcastsEvents(identity)) return;
   const { runtimeName, runtimeVersion } = identity;
   throw new PermissionDeniedError(

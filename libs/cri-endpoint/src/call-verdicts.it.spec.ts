@@ -146,10 +146,12 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
       const signals: AbortSignal[] = [];
       let goOn: (() => void) | undefined;
       await start({
-        admit: () => (request, signal) => {
-          signals.push(signal);
-          return new Promise((resolve) => (goOn = () => resolve(request)));
-        },
+        admit:
+          () =>
+          (request, { signal }) => {
+            signals.push(signal);
+            return new Promise((resolve) => (goOn = () => resolve(request)));
+          },
       });
       const { session, stream } = rawCall(endpoint.socketPath, echo, {});
       stream.end(Buffer.from([0, 0, 0, 0, 0]));

@@ -2,9 +2,9 @@ import type http2 from 'node:http2';
 import { grpcStatusCode, ShuttingDownError, toGrpcStatus } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
 import type { HeldRequest } from './client-share';
-import { readRequest } from './read-request';
+import { readRequest, type RequestListener } from './read-request';
 import { endWithStatus } from './reply';
-import type { CallOutcome, RequestCheck } from './types';
+import type { CallOutcome, CheckedCall, RequestCheck } from './types';
 
 /** How a call ended that was not forwarded. */
 export interface RefusedResult {
@@ -23,85 +23,127 @@ export function refusedCall(
   done: (result: RefusedResult) => void,
 ): CallInFlight {
   let requestBytes = 0;
-  stream.on('error', () => undefined);
   stream.on('data', (chunk: Buffer) => (requestBytes += chunk.length));
-  stream.once('close', () =>
+  stream.on('close', () =>
     done({ outcome: 'completed', grpcStatus, grpcMessage, requestBytes, responseBytes: 0 }),
   );
   endWithStatus(stream, grpcStatus, grpcMessage);
   return { stop: () => undefined };
 }
 
+/** What a {@link HeldCall} is about. */
+export interface HeldCallRequest {
+  readonly stream: http2.ServerHttp2Stream;
+  readonly headers: http2.IncomingHttpHeaders;
+  readonly method: string;
+  /** Largest message. */
+  readonly maxBytes: number;
+  readonly held: HeldRequest;
+  readonly check: RequestCheck;
+}
+
+/** What becomes of a {@link HeldCall}: exactly one of the two is called. */
+export interface HeldCallEnd {
+  /** The message that is sent on; the call is in the hands of the callee. */
+  admitted(request: Uint8Array): void;
+  refused(result: RefusedResult): void;
+}
+
 /**
- * Holds a call until its one request message has arrived, lets `check` look at it, and hands on the message that `check`
- * returned or answers with what it threw. Exactly one of `admitted` and `refused` is called; what is admitted is in the
- * hands of the caller.
+ * Holds a call until its one request message has arrived, lets the check look at it, and hands on the message that the check
+ * returned or answers with what it threw.
  */
-export function checkedCall(
-  stream: http2.ServerHttp2Stream,
-  headers: http2.IncomingHttpHeaders,
-  method: string,
-  maxBytes: number,
-  held: HeldRequest,
-  check: RequestCheck,
-  on: { admitted(request: Uint8Array): void; refused(result: RefusedResult): void },
-): CallInFlight {
-  let requestBytes = 0;
-  let grpcStatus: number | undefined;
-  let grpcMessage: string | undefined;
-  let isAdmitted = false;
-  const abort = new AbortController();
+export class HeldCall implements CallInFlight, CheckedCall, RequestListener {
+  private requestBytes = 0;
+  private grpcStatus: number | undefined;
+  private grpcMessage: string | undefined;
+  private isAdmitted = false;
+  private isClosed = false;
+  private abort: AbortController | undefined;
 
-  const refuse = (code: number, message: string, extra?: http2.OutgoingHttpHeaders): void => {
-    if (grpcStatus !== undefined || isAdmitted) return;
-    grpcStatus = code;
-    grpcMessage = message;
-    abort.abort();
-    endWithStatus(stream, code, message, extra);
-    stream.resume();
-  };
-  const refuseWith = (error: unknown): void => {
-    const { code, message } = toGrpcStatus(error);
-    refuse(code, message);
-  };
+  constructor(
+    private readonly call: HeldCallRequest,
+    private readonly end: HeldCallEnd,
+  ) {
+    const { stream, headers, method, maxBytes } = call;
+    stream.on('close', () => this.closed());
+    readRequest(stream, headers, method, maxBytes, this);
+  }
 
-  stream.on('error', () => undefined);
-  stream.once('close', () => {
-    held.release();
-    if (isAdmitted) return;
-    abort.abort();
-    on.refused({
-      outcome: grpcStatus === undefined ? 'cancelled' : 'completed',
-      grpcStatus,
-      grpcMessage,
-      requestBytes,
-      responseBytes: 0,
-    });
-  });
-  readRequest(stream, headers, method, maxBytes, {
-    onBytes: (bytes) => {
-      requestBytes += bytes;
-      if (grpcStatus !== undefined) return;
-      const refusal = held.add(bytes);
-      if (refusal !== undefined) refuse(grpcStatusCode.RESOURCE_EXHAUSTED, `${method}: ${refusal}`);
-    },
-    onMessage: (message) => void look(message),
-    onRefused: refuse,
-    isOver: () => grpcStatus !== undefined,
-  });
-  const look = async (message: Uint8Array): Promise<void> => {
-    let admitted: Uint8Array;
+  get signal(): AbortSignal {
+    this.abort ??= new AbortController();
+    if (this.hasEnded()) this.abort.abort();
+    return this.abort.signal;
+  }
+
+  stop(service: string): void {
+    this.refuseWith(new ShuttingDownError(service));
+  }
+
+  onBytes(bytes: number): void {
+    this.requestBytes += bytes;
+    if (this.isOver()) return;
+    const { held, method } = this.call;
+    const refusal = held.add(bytes);
+    if (refusal === undefined) return;
+    this.onRefused(grpcStatusCode.RESOURCE_EXHAUSTED, `${method}: ${refusal}`);
+  }
+
+  onMessage(message: Uint8Array): void {
+    let checked: Uint8Array | Promise<Uint8Array>;
     try {
-      const checked = check(message, abort.signal);
-      // Most checks need not wait, and then the call does not either.
-      admitted = checked instanceof Uint8Array ? checked : await checked;
+      checked = this.call.check(message, this);
     } catch (error) {
-      refuseWith(error);
+      this.refuseWith(error);
       return;
     }
-    if (abort.signal.aborted) return;
-    isAdmitted = true;
-    on.admitted(admitted);
-  };
-  return { stop: (service) => refuseWith(new ShuttingDownError(service)) };
+    // Most checks need not wait, and then the call does not either.
+    if (checked instanceof Uint8Array) {
+      this.admit(checked);
+      return;
+    }
+    void checked.then(
+      (admitted) => this.admit(admitted),
+      (error: unknown) => this.refuseWith(error),
+    );
+  }
+
+  onRefused(code: number, message: string, extra?: http2.OutgoingHttpHeaders): void {
+    if (this.grpcStatus !== undefined || this.isAdmitted) return;
+    const { stream } = this.call;
+    this.grpcStatus = code;
+    this.grpcMessage = message;
+    this.abort?.abort();
+    endWithStatus(stream, code, message, extra);
+    stream.resume();
+  }
+
+  isOver(): boolean {
+    return this.grpcStatus !== undefined;
+  }
+
+  private refuseWith(error: unknown): void {
+    const { code, message } = toGrpcStatus(error);
+    this.onRefused(code, message);
+  }
+
+  private admit(message: Uint8Array): void {
+    if (this.hasEnded()) return;
+    this.isAdmitted = true;
+    this.end.admitted(message);
+  }
+
+  private hasEnded(): boolean {
+    return this.isOver() || this.isClosed;
+  }
+
+  private closed(): void {
+    this.isClosed = true;
+    this.call.held.release();
+    if (this.isAdmitted) return;
+    this.abort?.abort();
+    const { grpcStatus, grpcMessage, requestBytes } = this;
+    const outcome = grpcStatus === undefined ? 'cancelled' : 'completed';
+    this.end.refused({ outcome, grpcStatus, grpcMessage, requestBytes, responseBytes: 0 });
+  }
 }

@@ -52,30 +52,25 @@ export class ClientShare {
     this.all.calls--;
   }
 
-  /** The request bytes of one call that are held. */
-  holdRequest(): HeldRequest {
-    let held = 0;
-    return {
-      add: (bytes) => {
-        held += bytes;
-        this.#heldBytes += bytes;
-        this.all.heldBytes += bytes;
-        const { maxRequestBytes, maxHeldBytes } = this.all;
-        // With the prefix of the message, the largest is a little longer.
-        if (this.#heldBytes > maxRequestBytes + heldBytesAlways) {
-          return `request messages of this connection that are held come to more than ${maxRequestBytes} bytes`;
-        }
-        if (this.#heldBytes > heldBytesAlways && this.all.heldBytes > maxHeldBytes) {
-          return `request messages that are held come to more than ${maxHeldBytes} bytes`;
-        }
-        return undefined;
-      },
-      release: () => {
-        this.#heldBytes -= held;
-        this.all.heldBytes -= held;
-        held = 0;
-      },
-    };
+  /** More request bytes are to be held; returns why they may not, if so. */
+  hold(bytes: number): string | undefined {
+    this.#heldBytes += bytes;
+    this.all.heldBytes += bytes;
+    const { maxRequestBytes, maxHeldBytes } = this.all;
+    // With the prefix of the message, the largest is a little longer.
+    if (this.#heldBytes > maxRequestBytes + heldBytesAlways) {
+      return `request messages of this connection that are held come to more than ${maxRequestBytes} bytes`;
+    }
+    if (this.#heldBytes > heldBytesAlways && this.all.heldBytes > maxHeldBytes) {
+      return `request messages that are held come to more than ${maxHeldBytes} bytes`;
+    }
+    return undefined;
+  }
+
+  /** So many request bytes are not held any more. */
+  release(bytes: number): void {
+    this.#heldBytes -= bytes;
+    this.all.heldBytes -= bytes;
   }
 
   /** The client has cancelled a call; false once it has done so too often. */
@@ -89,9 +84,20 @@ export class ClientShare {
 }
 
 /** Counts what is held of one request. */
-export interface HeldRequest {
+export class HeldRequest {
+  #bytes = 0;
+
+  constructor(private readonly share: ClientShare) {}
+
   /** More of it is to be held; returns why it may not, if so. */
-  add(bytes: number): string | undefined;
+  add(bytes: number): string | undefined {
+    this.#bytes += bytes;
+    return this.share.hold(bytes);
+  }
+
   /** Nothing of it is held any more. */
-  release(): void;
+  release(): void {
+    this.share.release(this.#bytes);
+    this.#bytes = 0;
+  }
 }

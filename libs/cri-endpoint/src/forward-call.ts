@@ -4,6 +4,7 @@ import { errorMessage, grpcStatusCode, ShuttingDownError } from '@stowage/errors
 import { endWithStatus, endWithTrailers, respond } from './reply';
 import type { CallInFlight } from './call-in-flight';
 import type { CallTap } from './call-tap';
+import { dropListeners, ignore } from './drop-listeners';
 import { decodeGrpcMessage } from './grpc-wire';
 import type { CallOutcome } from './types';
 import type { UpstreamSession, UpstreamSessions } from './upstream-sessions';
@@ -42,148 +43,175 @@ export interface ForwardRequest {
 /**
  * Forwards one call, stream to stream: headers, DATA under both peers' flow control, trailers, a trailers-only
  * reply as such, resets both ways. When the runtime is absent or lost the client gets UNAVAILABLE with the reason.
+ *
+ * A class, as is `HeldCall`: functions made anew for every call would cost a tenth of its time (see `keepNames` in
+ * tools/build.mjs).
  */
-export function forwardCall(
-  request: ForwardRequest,
-  sessions: UpstreamSessions,
-  done: (result: ForwardResult) => void,
-): CallInFlight {
-  const { stream } = request;
-  const startedAt = performance.now();
-  let upstream: http2.ClientHttp2Stream | undefined;
-  let upstreamEndedAt: number | undefined;
-  let outcome: CallOutcome | undefined;
-  let grpcStatus: number | undefined;
-  let grpcMessage: string | undefined;
-  let trailers: http2.OutgoingHttpHeaders = {};
-  let requestBytes = 0;
-  let responseBytes = 0;
+export class ForwardedCall implements CallInFlight {
+  private readonly startedAt = performance.now();
+  private readonly stopWaiting: () => void;
+  private connection: UpstreamSession | undefined;
+  private upstream: http2.ClientHttp2Stream | undefined;
+  private upstreamEndedAt: number | undefined;
+  private outcome: CallOutcome | undefined;
+  private grpcStatus: number | undefined;
+  private grpcMessage: string | undefined;
+  private trailers: http2.OutgoingHttpHeaders = {};
+  private requestBytes = 0;
+  private responseBytes = 0;
 
-  const unavailable = (message: string): void => {
-    outcome = 'unavailable';
-    grpcStatus = grpcStatusCode.UNAVAILABLE;
-    grpcMessage = message;
-    endWithStatus(stream, grpcStatus, message);
-    stream.resume();
-  };
-  const noteStatus = (headers: http2.IncomingHttpHeaders): void => {
-    const value = headers['grpc-status'];
-    if (typeof value === 'string' && /^\d+$/.test(value)) grpcStatus = Number(value);
-    const message = headers['grpc-message'];
-    if (typeof message === 'string') grpcMessage = decodeGrpcMessage(message);
-  };
-  const fromClient = (chunk: Buffer): void => {
-    requestBytes += chunk.length;
-    request.tap?.request(chunk);
-  };
-  const toClient = (chunk: Buffer): void => {
-    responseBytes += chunk.length;
-    request.tap?.response(chunk);
-  };
+  /** @param done called once, when the client's stream has closed. */
+  constructor(
+    private readonly request: ForwardRequest,
+    sessions: UpstreamSessions,
+    private readonly done: (result: ForwardResult) => void,
+  ) {
+    const { stream } = request;
+    stream.on('close', () => this.closed());
+    this.stopWaiting = sessions.acquire(request.address, (found) => {
+      if (found.session === undefined) this.unavailable(unavailableText(request, found.failure));
+      else this.begin(found);
+    });
+  }
 
-  const begin = (connection: UpstreamSession): void => {
+  stop(service: string): void {
+    const { stream } = this.request;
+    if (this.outcome !== undefined || stream.closed || stream.destroyed) return;
+    this.stopWaiting();
+    this.unavailable(new ShuttingDownError(service).message);
+    this.upstream?.close(NGHTTP2_CANCEL);
+  }
+
+  private begin(connection: UpstreamSession): void {
+    const { request } = this;
+    const { stream, body } = request;
     const endsAtHeaders = (request.flags & NGHTTP2_FLAG_END_STREAM) !== 0;
-    let forwarded: http2.ClientHttp2Stream;
+    let upstream: http2.ClientHttp2Stream;
     try {
-      forwarded = connection.session.request(upstreamHeaders(request), {
-        endStream: endsAtHeaders,
-      });
+      upstream = connection.session.request(upstreamHeaders(request), { endStream: endsAtHeaders });
     } catch (error) {
       // The session closed between being chosen and being asked, or a header cannot be sent again.
-      unavailable(unavailableText(request, connection.failure ?? errorMessage(error)));
+      this.unavailable(unavailableText(request, connection.failure ?? errorMessage(error)));
       return;
     }
-    upstream = forwarded;
+    this.connection = connection;
+    this.upstream = upstream;
     connection.started++;
     connection.open++;
-    stream.once('close', () => connection.open--);
 
-    forwarded.on('error', () => undefined);
-    forwarded.on('headers', (headers) => {
+    upstream.on('error', ignore);
+    upstream.on('headers', (headers) => {
       if (!stream.headersSent && !stream.closed) stream.additionalHeaders(headers);
     });
-    forwarded.on('response', (...args: unknown[]) => {
-      const [headers, flags, rawHeaders] = args as [http2.IncomingHttpHeaders, number, string[]];
-      const endStream = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
-      noteStatus(headers);
-      if (endStream) {
-        outcome = 'completed';
-        upstreamEndedAt = performance.now();
-      }
-      respond(stream, forwardable(headers, rawHeaders), {
-        endStream,
-        waitForTrailers: !endStream,
-      });
+    upstream.on('response', (...args: unknown[]) => this.answered(args as HeadersArguments));
+    upstream.on('trailers', (...args: unknown[]) => {
+      const [headers, , rawHeaders] = args as HeadersArguments;
+      this.noteStatus(headers);
+      this.trailers = forwardable(headers, rawHeaders);
     });
-    forwarded.on('trailers', (...args: unknown[]) => {
-      const [headers, , rawHeaders] = args as [http2.IncomingHttpHeaders, number, string[]];
-      noteStatus(headers);
-      trailers = forwardable(headers, rawHeaders);
-    });
-    forwarded.on('end', () => {
-      // A reset or lost stream ends too; 'close' tells which it was.
-      if (outcome !== undefined || forwarded.rstCode !== NGHTTP2_NO_ERROR || forwarded.destroyed)
-        return;
-      if (!stream.headersSent) return;
-      outcome = 'completed';
-      upstreamEndedAt = performance.now();
-      endWithTrailers(stream, trailers);
-    });
-    forwarded.once('close', () => {
-      upstreamEndedAt ??= performance.now();
-      if (outcome === 'completed') {
-        // The runtime answered before the request ended: take the rest and let the client close.
-        stream.resume();
-        return;
-      }
-      if (outcome !== undefined || stream.closed || stream.destroyed) return;
-      if (lost(connection)) {
-        unavailable(unavailableText(request, connection.failure ?? 'connection lost'));
-      } else {
-        outcome = 'reset';
-        stream.close(forwarded.rstCode);
-      }
-    });
-    if (request.body !== undefined) {
-      fromClient(request.body);
-      forwarded.end(request.body);
+    upstream.on('end', () => this.answerEnded(upstream));
+    upstream.on('close', () => this.upstreamClosed(upstream, connection));
+    if (body !== undefined) {
+      this.fromClient(body);
+      upstream.end(body);
     } else if (!endsAtHeaders) {
-      pump(stream, forwarded, fromClient, true);
+      pump(stream, upstream, (chunk) => this.fromClient(chunk), true);
     }
-    pump(forwarded, stream, toClient, false);
-  };
+    pump(upstream, stream, (chunk) => this.toClient(chunk), false);
+  }
 
-  stream.on('error', () => undefined);
-  stream.once('close', () => {
-    stopWaiting();
-    if (upstream?.closed === false && !upstream.destroyed && outcome !== 'completed') {
-      outcome ??= 'cancelled';
+  private answered([headers, flags, rawHeaders]: HeadersArguments): void {
+    const endStream = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
+    this.noteStatus(headers);
+    if (endStream) {
+      this.outcome = 'completed';
+      this.upstreamEndedAt = performance.now();
+    }
+    respond(this.request.stream, forwardable(headers, rawHeaders), {
+      endStream,
+      waitForTrailers: !endStream,
+    });
+  }
+
+  private answerEnded(upstream: http2.ClientHttp2Stream): void {
+    const { stream } = this.request;
+    // A reset or lost stream ends too; 'close' tells which it was.
+    if (this.outcome !== undefined) return;
+    if (upstream.rstCode !== NGHTTP2_NO_ERROR || upstream.destroyed) return;
+    if (!stream.headersSent) return;
+    this.outcome = 'completed';
+    this.upstreamEndedAt = performance.now();
+    endWithTrailers(stream, this.trailers);
+  }
+
+  private upstreamClosed(upstream: http2.ClientHttp2Stream, connection: UpstreamSession): void {
+    const { stream } = this.request;
+    dropListeners(upstream);
+    this.upstreamEndedAt ??= performance.now();
+    if (this.outcome === 'completed') {
+      // The runtime answered before the request ended: take the rest and let the client close.
+      stream.resume();
+      return;
+    }
+    if (this.outcome !== undefined || stream.closed || stream.destroyed) return;
+    if (lost(connection)) {
+      this.unavailable(unavailableText(this.request, connection.failure ?? 'connection lost'));
+    } else {
+      this.outcome = 'reset';
+      stream.close(upstream.rstCode);
+    }
+  }
+
+  /** The client's stream has closed. */
+  private closed(): void {
+    const { upstream, connection } = this;
+    const { stream } = this.request;
+    this.stopWaiting();
+    if (connection !== undefined) connection.open--;
+    if (upstream?.closed === false && !upstream.destroyed && this.outcome !== 'completed') {
+      this.outcome ??= 'cancelled';
       upstream.close(stream.rstCode === NGHTTP2_NO_ERROR ? NGHTTP2_CANCEL : stream.rstCode);
     }
-    const endedAt = upstreamEndedAt ?? performance.now();
-    done({
-      outcome: outcome ?? 'cancelled',
-      grpcStatus,
-      grpcMessage,
-      requestBytes,
-      responseBytes,
-      upstreamMs: endedAt - startedAt,
+    const endedAt = this.upstreamEndedAt ?? performance.now();
+    this.done({
+      outcome: this.outcome ?? 'cancelled',
+      grpcStatus: this.grpcStatus,
+      grpcMessage: this.grpcMessage,
+      requestBytes: this.requestBytes,
+      responseBytes: this.responseBytes,
+      upstreamMs: endedAt - this.startedAt,
     });
-  });
-  const stopWaiting = sessions.acquire(request.address, (found) => {
-    if (found.session === undefined) unavailable(unavailableText(request, found.failure));
-    else begin(found);
-  });
+  }
 
-  return {
-    stop: (service) => {
-      if (outcome !== undefined || stream.closed || stream.destroyed) return;
-      stopWaiting();
-      unavailable(new ShuttingDownError(service).message);
-      upstream?.close(NGHTTP2_CANCEL);
-    },
-  };
+  private unavailable(message: string): void {
+    const { stream } = this.request;
+    this.outcome = 'unavailable';
+    this.grpcStatus = grpcStatusCode.UNAVAILABLE;
+    this.grpcMessage = message;
+    endWithStatus(stream, this.grpcStatus, message);
+    stream.resume();
+  }
+
+  private noteStatus(headers: http2.IncomingHttpHeaders): void {
+    const value = headers['grpc-status'];
+    if (typeof value === 'string' && /^\d+$/.test(value)) this.grpcStatus = Number(value);
+    const message = headers['grpc-message'];
+    if (typeof message === 'string') this.grpcMessage = decodeGrpcMessage(message);
+  }
+
+  private fromClient(chunk: Buffer): void {
+    this.requestBytes += chunk.length;
+    this.request.tap?.request(chunk);
+  }
+
+  private toClient(chunk: Buffer): void {
+    this.responseBytes += chunk.length;
+    this.request.tap?.response(chunk);
+  }
 }
+
+/** Arguments of the 'response' and 'trailers' events. */
+type HeadersArguments = [headers: http2.IncomingHttpHeaders, flags: number, rawHeaders: string[]];
 
 /** Headers of the call as they go to the runtime. */
 function upstreamHeaders(request: ForwardRequest): http2.OutgoingHttpHeaders {

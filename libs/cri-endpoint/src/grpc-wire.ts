@@ -22,9 +22,10 @@ export type MessageProblem = 'compressed' | 'too-large' | 'too-many';
  * its buffer grows with what arrives, never with what the prefix claims.
  */
 export class MessageReader {
-  private readonly prefix = Buffer.alloc(messagePrefixBytes);
   private prefixLength = 0;
-  private declaredBytes = -1;
+  private isCompressed = false;
+  /** Of the prefix so far; the whole length once that has arrived. */
+  private declaredBytes = 0;
   private buffer = empty;
   private receivedBytes = 0;
   /** What was wrong with the input; further input is ignored once it is set. */
@@ -38,12 +39,16 @@ export class MessageReader {
 
   /** Length that the prefix of the message claims; undefined before it has arrived. */
   get declared(): number | undefined {
-    return this.declaredBytes < 0 ? undefined : this.declaredBytes;
+    return this.prefixLength < messagePrefixBytes ? undefined : this.declaredBytes;
   }
 
   /** True when a whole message has arrived (and, where that matters, nothing else). */
   get complete(): boolean {
-    return this.problem === undefined && this.receivedBytes === this.declaredBytes;
+    return (
+      this.problem === undefined &&
+      this.prefixLength === messagePrefixBytes &&
+      this.receivedBytes === this.declaredBytes
+    );
   }
 
   /** Bytes of memory held now. */
@@ -60,7 +65,9 @@ export class MessageReader {
     if (this.problem !== undefined) return;
     let offset = 0;
     while (this.prefixLength < messagePrefixBytes && offset < chunk.length) {
-      this.prefix[this.prefixLength++] = chunk[offset++] ?? 0;
+      const byte = chunk[offset++] ?? 0;
+      if (this.prefixLength++ === 0) this.isCompressed = byte !== 0;
+      else this.declaredBytes = this.declaredBytes * 256 + byte;
       if (this.prefixLength === messagePrefixBytes && !this.acceptsPrefix()) return;
     }
     if (offset === chunk.length) return;
@@ -86,8 +93,7 @@ export class MessageReader {
   }
 
   private acceptsPrefix(): boolean {
-    this.declaredBytes = this.prefix.readUInt32BE(1);
-    if (this.prefix[0] !== 0) this.fail('compressed');
+    if (this.isCompressed) this.fail('compressed');
     else if (this.declaredBytes > this.maxBytes) this.fail('too-large');
     return this.problem === undefined;
   }

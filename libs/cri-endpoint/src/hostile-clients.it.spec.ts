@@ -367,10 +367,11 @@ describe('a terminating endpoint and clients that break rules or take much', () 
       await until('what is refused is cut', () =>
         refused().every((streamId) => client.received(frameType.rstStream, streamId).length === 1),
       );
-      const open = endpoint.stats().callsInFlight;
+      const open = (): number => streams.length - refused().length;
+      await until('what is refused has ended', () => endpoint.stats().callsInFlight === open());
       const other = connect();
       const pulled = other.unary(pull, patterned(900_000));
-      await until('it is taken', () => endpoint.stats().callsInFlight === open + 1);
+      await until('it is taken', () => endpoint.stats().callsInFlight === open() + 1);
       release();
       // Its request may still be on the way.
       const done = setInterval(() => release(), 10);

@@ -8,6 +8,7 @@ export type {
   CallObserver,
   CallOutcome,
   CallSummary,
+  CheckedCall,
   Endpoint,
   EndpointStats,
   LetGoReason,

@@ -92,8 +92,7 @@ export function localCall(call: LocalCall, done: (result: LocalResult) => void):
     failWith(error);
   };
 
-  stream.on('error', () => undefined);
-  stream.once('close', () => {
+  stream.on('close', () => {
     held.release();
     clearTimeout(timer);
     const cancelled = grpcStatus === undefined;

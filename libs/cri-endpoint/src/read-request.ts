@@ -51,7 +51,7 @@ export function readRequest(
         return;
     }
   });
-  stream.once('end', () => {
+  stream.on('end', () => {
     if (listener.isOver() || stream.closed || stream.aborted) return;
     if (reader.complete) {
       listener.onMessage(reader.message());

@@ -22,7 +22,7 @@ export function endWithTrailers(
   lastData?: Uint8Array,
 ): void {
   if (stream.destroyed || stream.closed) return;
-  stream.once('wantTrailers', () => {
+  stream.on('wantTrailers', () => {
     if (!stream.destroyed && !stream.closed) stream.sendTrailers(trailers);
   });
   stream.end(lastData);

@@ -59,7 +59,7 @@ export function readStrictly<T>(shape: MessageShape<T>, bytes: Uint8Array): T {
 /** A message without any field set, as generated code makes it. */
 function blank(shape: AnyShape): AnyMessage {
   const values: AnyMessage = {};
-  for (const [name, [, kind]] of Object.entries(shape)) values[name] = unset(kind);
+  for (const { name, kind } of fieldsOf(shape).values()) values[name] = unset(kind);
   return values;
 }
 
@@ -105,7 +105,8 @@ function readFields(cursor: Cursor, shape: AnyShape, message: AnyMessage): void 
   const fields = fieldsOf(shape);
   while (!cursor.atEnd) {
     const tag = cursor.tag();
-    const [number, wireType] = [tag >>> 3, tag & 7];
+    const number = tag >>> 3;
+    const wireType = tag & 7;
     const field = fields.get(number);
     if (field === undefined) {
       cursor.skip(wireType);

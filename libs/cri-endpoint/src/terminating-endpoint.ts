@@ -5,12 +5,13 @@ import { grpcStatusCode, toGrpcStatus, UnimplementedError } from '@stowage/error
 import { awaitAuthority, type AwaitedClient } from './any-authority';
 import type { CallInFlight } from './call-in-flight';
 import { CallTap, type ObservedBytes } from './call-tap';
-import { checkedCall, refusedCall } from './checked-call';
-import { ClientShare, ClientShares } from './client-share';
+import { HeldCall, refusedCall } from './checked-call';
+import { ClientShare, ClientShares, HeldRequest } from './client-share';
 import { isEndlessStream } from './endless-streams';
 import { defaultReaderLimits } from './connection-reader';
 import { cutUnread } from './cut-unread';
-import { forwardCall, type ForwardResult } from './forward-call';
+import { dropListeners, ignore } from './drop-listeners';
+import { ForwardedCall, type ForwardResult } from './forward-call';
 import { frameMessage } from './grpc-wire';
 import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
@@ -174,6 +175,7 @@ export async function createTerminatingEndpoint(
     const method = headers[':path'] ?? '';
     const startedAt = Date.now();
     const began = performance.now();
+    stream.on('error', ignore);
     if (isEndlessStream(method)) endless.add(stream);
     const tap = isObserved(method)
       ? new CallTap(maxObservedBytes, budgetOf(stream), (request) => {
@@ -181,12 +183,14 @@ export async function createTerminatingEndpoint(
           setImmediate(() => notify(() => options.onRequest?.(method, request)));
         })
       : undefined;
-    const report = (end: Pick<ObservedCall, 'outcome' | 'grpcStatus' | 'grpcMessage'>): void => {
-      if (tap === undefined || !observed.delete(stream)) return;
-      const call = { method, ...end, ...tap.end(), startedAt };
-      notify(() => options.onCall?.({ ...call, durationMs: performance.now() - began }));
-    };
-    if (tap !== undefined) observed.set(stream, () => report({ outcome: 'unobserved' }));
+    const report =
+      tap &&
+      ((end: Pick<ObservedCall, 'outcome' | 'grpcStatus' | 'grpcMessage'>): void => {
+        if (!observed.delete(stream)) return;
+        const call = { method, ...end, ...tap.end(), startedAt };
+        notify(() => options.onCall?.({ ...call, durationMs: performance.now() - began }));
+      });
+    if (report !== undefined) observed.set(stream, () => report({ outcome: 'unobserved' }));
     notify(() => calls?.started?.(method));
     const ended = (
       servedBy: CallSummary['servedBy'],
@@ -214,26 +218,21 @@ export async function createTerminatingEndpoint(
           ownMs: Math.max(0, durationMs - waitedMs),
         }),
       );
-      report({ outcome, grpcStatus, grpcMessage });
+      report?.({ outcome, grpcStatus, grpcMessage });
+      dropListeners(stream);
       settle();
     };
 
-    const refuseWith = (code: number, message: string): void => {
-      inFlight.set(
-        stream,
-        refusedCall(stream, code, message, (result) => ended('local', result, 0)),
-      );
-    };
-    const refuse = (error: unknown): void => {
-      const { code, message } = toGrpcStatus(error);
-      refuseWith(code, message);
+    const refuse = ({ code, message }: { code: number; message: string }): void => {
+      const call = refusedCall(stream, code, message, (result) => ended('local', result, 0));
+      inFlight.set(stream, call);
     };
     const refusal = client.share.callBegan();
     if (refusal !== undefined) {
-      refuseWith(grpcStatusCode.RESOURCE_EXHAUSTED, `${service}: ${refusal}`);
+      refuse({ code: grpcStatusCode.RESOURCE_EXHAUSTED, message: `${service}: ${refusal}` });
       return;
     }
-    const held = client.share.holdRequest();
+    const held = new HeldRequest(client.share);
     const handler =
       headers[':method'] === 'POST' ? handlers.get(inVersion(method, 'v1')) : undefined;
     if (handler !== undefined) {
@@ -247,31 +246,35 @@ export async function createTerminatingEndpoint(
       return;
     }
     if (upstream === undefined) {
-      refuse(
-        new UnimplementedError(method.slice(0, maxNamedChars), `not implemented by ${service}`),
-      );
+      const name = method.slice(0, maxNamedChars);
+      refuse(toGrpcStatus(new UnimplementedError(name, `not implemented by ${service}`)));
       return;
     }
     const forward = (body?: Buffer): void => {
-      let route: { path: string; address: string };
+      let path: string;
+      let address: string;
       try {
-        route = { path: upstream.path?.(method) ?? method, address: upstream.address(method) };
+        path = upstream.path?.(method) ?? method;
+        address = upstream.address(method);
       } catch (error) {
-        refuse(error);
+        refuse(toGrpcStatus(error));
         return;
       }
       const unreadLimitMs = options.unreadLimitMs?.(method);
       if (unreadLimitMs !== undefined) cutUnread(stream, unreadLimitMs);
-      const call = forwardCall(
+      const call = new ForwardedCall(
         {
           stream,
           headers,
           flags,
           rawHeaders,
-          ...route,
+          path,
+          address,
           body,
           tap,
-          unavailableReason: () => options.unavailableReason?.(method),
+          unavailableReason() {
+            return options.unavailableReason?.(method);
+          },
         },
         client.sessions,
         (result) => ended('runtime', result, result.upstreamMs),
@@ -282,17 +285,25 @@ export async function createTerminatingEndpoint(
     try {
       check = options.admit?.(method);
     } catch (error) {
-      refuse(error);
+      refuse(toGrpcStatus(error));
       return;
     }
     if (check === undefined) {
       forward();
       return;
     }
-    const call = checkedCall(stream, headers, method, maxRequestBytes, held, check, {
-      admitted: (message) => forward(frameMessage(message)),
-      refused: (result) => ended('local', result, 0),
-    });
+    const maxBytes = maxRequestBytes;
+    const call = new HeldCall(
+      { stream, headers, method, maxBytes, held, check },
+      {
+        admitted(message) {
+          forward(frameMessage(message));
+        },
+        refused(result) {
+          ended('local', result, 0);
+        },
+      },
+    );
     inFlight.set(stream, call);
   };
 

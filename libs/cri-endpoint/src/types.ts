@@ -154,12 +154,18 @@ export type LocalHandler = UnaryHandler | StreamHandler;
 /**
  * Looks at a request message before it is forwarded, and returns the message that the runtime gets in its place: a check that
  * means what it says encodes anew what it has understood, for the runtime may read the client's bytes in another way.
- * What it throws becomes the status of the call. `signal` is aborted when the call has ended meanwhile.
+ * What it throws becomes the status of the call.
  */
 export type RequestCheck = (
   request: Uint8Array,
-  signal: AbortSignal,
+  call: CheckedCall,
 ) => Uint8Array | Promise<Uint8Array>;
+
+/** What a check that has to wait knows of the call. */
+export interface CheckedCall {
+  /** Aborted when the call has ended meanwhile. Made when it is asked for: most checks do not wait. */
+  readonly signal: AbortSignal;
+}
 
 /** A call whose messages were asked for; what is absent could not be followed or was beyond the bound. */
 export interface ObservedCall {
