@@ -198,6 +198,9 @@ function rememberedHints(
   return hints;
 }
 
+/** Tokens of what comes first, without being used: the records say best that another worker has the state directory. */
+const after = (...tokens: symbol[]): symbol[] => tokens;
+
 const providers: Provider[] = [
   {
     provide: POLICY,
@@ -212,15 +215,13 @@ const providers: Provider[] = [
   { provide: RECORDS, inject: [CONTEXT, POLICY, METRICS], useFactory: openRecords },
   {
     provide: LOCK,
-    // After the records: that the state directory is taken says more.
-    inject: [CONTEXT, RECORDS],
+    inject: [CONTEXT, ...after(RECORDS)],
     useFactory: ({ config, log }: Context) => lockRuntime(config.imageEndpoint, log),
   },
-  // The records come first: they are what tells that the state directory is taken.
-  { provide: BUS, inject: [CONTEXT, RECORDS, LOCK], useFactory: openBus },
+  { provide: BUS, inject: [CONTEXT, RECORDS, ...after(LOCK)], useFactory: openBus },
   { provide: PUBLISH, inject: [CONTEXT, BUS], useFactory: publisher },
   { provide: PUBLISH_ALL, inject: [CONTEXT, BUS, PUBLISH], useFactory: batchPublisher },
-  { provide: CLIENTS, inject: [CONTEXT, LOCK], useFactory: connectRuntime },
+  { provide: CLIENTS, inject: [CONTEXT, ...after(LOCK)], useFactory: connectRuntime },
   {
     provide: RUNTIME,
     inject: [CLIENTS],

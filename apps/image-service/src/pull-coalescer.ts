@@ -37,9 +37,6 @@ export class PullCoalescer<T> {
   readonly #joinable = new Map<string, SharedRun<T>>();
   readonly #running = new Set<Promise<unknown>>();
 
-  /** Callers that took part in a run that another had begun. */
-  joinedTotal = 0;
-
   /** Runs that have not ended, cancelled ones that are still ending included. */
   get inFlight(): number {
     return this.#running.size;
@@ -54,7 +51,6 @@ export class PullCoalescer<T> {
     const existing = this.#joinable.get(key);
     const joined = existing !== undefined;
     const shared = existing ?? this.#begin(key, start);
-    if (joined) this.joinedTotal++;
     shared.waiters++;
     if (answered !== undefined) shared.answers.push(answered);
     return { value: await this.#wait(key, shared, signal), joined };

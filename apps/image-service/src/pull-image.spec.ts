@@ -8,7 +8,7 @@ import type { FailedPull, FinishedPull, Pull, PulledImage } from './pull-image';
 import type { PullJournal } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { ImagePullRecords } from './records/image-pull-records';
-import { MemoryRecordStore } from './records/record-store';
+import { MemoryRecordStore } from './testing/memory-record-store';
 import { RecordedPull } from './records/recorded-pull';
 import { FakeRuntime } from './testing/fake-runtime';
 

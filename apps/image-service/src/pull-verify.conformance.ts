@@ -8,7 +8,8 @@ import { mergeByCoordinates, mergePulledWith } from './records/pulled-record';
 import type { PulledRecord, PulledWith } from './records/pulled-record';
 import type { SecretCoordinates, ServiceAccountCoordinates } from './records/pull-records';
 import { decodePulledRecord, recordFileName } from './records/record-files';
-import { FsRecordStore, MemoryRecordStore } from './records/record-store';
+import { FsRecordStore } from './records/record-store';
+import { MemoryRecordStore } from './testing/memory-record-store';
 import {
   parseAllowlist,
   verificationPolicy,

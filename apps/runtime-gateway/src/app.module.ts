@@ -102,7 +102,6 @@ async function openBus(context: Context, sockets: GatewaySockets): Promise<Event
   return bus;
 }
 
-/** After the bus, which tells when another process holds the state folder. */
 function openObjectsFile({ config, log, health }: Context): ObjectsFile {
   return new ObjectsFile({
     stateDir: config.stateDir,
@@ -157,10 +156,13 @@ function openObserver(
   return observer;
 }
 
+/** Tokens of what comes first, without being used: the bus says best that another process has the state folder. */
+const after = (...tokens: symbol[]): symbol[] => tokens;
+
 const providers: Provider[] = [
   { provide: RUNNING, useFactory: (): Running => ({}) },
   { provide: BUS, inject: [CONTEXT, SOCKETS], useFactory: openBus },
-  { provide: OBJECTS_FILE, inject: [CONTEXT, BUS], useFactory: openObjectsFile },
+  { provide: OBJECTS_FILE, inject: [CONTEXT, ...after(BUS)], useFactory: openObjectsFile },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
   {
     provide: PACKAGES,

@@ -16,7 +16,8 @@ import { PullImage } from '../pull-image';
 import { FakeRuntime } from '../testing/fake-runtime';
 import { ImagePullRecords } from './image-pull-records';
 import { recordFileName } from './record-files';
-import { FsRecordStore, MemoryRecordStore } from './record-store';
+import { MemoryRecordStore } from '../testing/memory-record-store';
+import { FsRecordStore } from './record-store';
 import { RecordedPull } from './recorded-pull';
 import { verificationPolicy } from './verification-policy';
 

@@ -1,7 +1,7 @@
 import type { Image } from '@stowage/cri-proto';
 import { ImagePullRecords } from './image-pull-records';
 import { keepPullRecords } from './keep-pull-records';
-import { MemoryRecordStore } from './record-store';
+import { MemoryRecordStore } from '../testing/memory-record-store';
 import { verificationPolicy } from './verification-policy';
 
 afterEach(() => {

@@ -51,48 +51,6 @@ export interface RecordStore {
   counts(): RecordCounts;
 }
 
-/** In memory: for tests. */
-export class MemoryRecordStore implements RecordStore {
-  readonly #intents = new Set<string>();
-  readonly #pulled = new Map<string, PulledRecord>();
-
-  writeIntent(image: string): void {
-    this.#intents.add(image);
-  }
-
-  hasIntent(image: string): boolean {
-    return this.#intents.has(image);
-  }
-
-  deleteIntent(image: string): void {
-    this.#intents.delete(image);
-  }
-
-  intents(): Listed<string> {
-    return { items: [...this.#intents], errors: [] };
-  }
-
-  pulledRecord(imageRef: string): PulledRecord | undefined {
-    return this.#pulled.get(imageRef);
-  }
-
-  writePulledRecord(record: PulledRecord): void {
-    this.#pulled.set(record.imageRef, record);
-  }
-
-  deletePulledRecord(imageRef: string): void {
-    this.#pulled.delete(imageRef);
-  }
-
-  pulledRecords(): Listed<PulledRecord> {
-    return { items: [...this.#pulled.values()], errors: [] };
-  }
-
-  counts(): RecordCounts {
-    return { intents: this.#intents.size, pulledRecords: this.#pulled.size };
-  }
-}
-
 /**
  * Kubelet's files: `<dir>/pulling` and `<dir>/pulled`, one a record, named by hash, replaced by rename. Kubelet's own folder
  * (`/var/lib/kubelet/image_manager`) can be read and shared. Files of the version before are rewritten when the store opens.
