@@ -46,6 +46,6 @@ export default {
       testMatch: ['<rootDir>/{apps,libs,e2e,examples,tools}/**/*.it.spec.ts'],
     },
   ],
-  testTimeout: 120_000,
+  testTimeout: 240_000,
   watchman: false,
 };
