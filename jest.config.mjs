@@ -50,6 +50,6 @@ export default {
       ],
     },
   ],
-  testTimeout: 120_000,
+  testTimeout: 240_000,
   watchman: false,
 };

@@ -110,6 +110,8 @@ async function startWorker(): Promise<void> {
       ...common(),
       STOWAGE_STATE_DIR: folder('gc'),
       STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
+      // The images lie on the file system of this machine, which may be full beyond any mark.
+      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
       // So rarely that what it knows in between is from events.
       STOWAGE_DETECTION_INTERVAL: '10m',
       STOWAGE_COLLECTION_INTERVAL: '10m',

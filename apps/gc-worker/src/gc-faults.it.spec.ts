@@ -26,13 +26,13 @@ import { killWorkerAtRandom } from './testing/kill-worker';
 test('killed at random points of collections, records and events agree with the runtime after each restart', async () => {
   const report = await killWorkerAtRandom({ kills: 5, seed: 7 });
   expect(report.removedBefore).toBeGreaterThan(0);
-});
+}, 300_000);
 
 /** The short form; `npm run soak -- keep-under-mark` goes on for five minutes. */
 test('600 MB are kept under their mark while an image is pulled every second, and no used image goes', async () => {
   const report = await keepUnderMark({ seconds: 25, seed: 11 });
   expect(report.removals).toBeGreaterThan(0);
-});
+}, 300_000);
 
 describe('faults on a real node', () => {
   let stack: Stack;

@@ -72,6 +72,8 @@ const start = async (values: Record<string, string> = {}) => {
       STOWAGE_STATE_DIR: path.join(stack.dir, 'gc'),
       STOWAGE_COMMANDS: 'plan,run,images,status',
       STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+      // The images lie on the file system of this machine, which may be full beyond any mark.
+      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
       ...values,
     },
   });

@@ -197,7 +197,7 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
   });
 
   it('lets go of a reader that stands still, and of no other', async () => {
-    await start({ unreadLimitMs: () => 1500 });
+    await start({ unreadLimitMs: () => 5_000 });
     const count = methodPath('Count');
     const quiet = client.openStream(methodPath('HeaderThenHang'), '');
     quiet.on('error', () => undefined);

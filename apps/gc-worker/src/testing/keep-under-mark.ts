@@ -15,7 +15,7 @@ import {
 import { randomFrom } from './random';
 
 export interface KeepOptions {
-  /** How long images are pulled. */
+  /** How long images are pulled; longer where it takes that for {@link leastPulls}. */
   readonly seconds: number;
   readonly seed: number;
   readonly say?: (line: string) => void;
@@ -35,6 +35,8 @@ const lowPercent = 65;
 const imageCount = 30;
 /** Sizes in MiB of what is packed; unpacked beside it an image takes twice that. */
 const [smallest, largest] = [10, 25];
+/** More than fit below the mark. */
+const leastPulls = 20;
 const lookEveryMs = 50;
 
 /**
@@ -94,7 +96,7 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
     };
     let pulls = 0;
     const end = performance.now() + seconds * 1000;
-    while (performance.now() < end) {
+    while (performance.now() < end || pulls < leastPulls) {
       const nextAt = performance.now() + 1000;
       const there = await listed();
       const absent = pushed.filter(({ imageId }) => !there.has(imageId));

@@ -57,7 +57,7 @@ export async function streamEvents(
     const { num_pending: count } = await consumer.info();
     const events = [];
     if (count > 0) {
-      const messages = await consumer.fetch({ max_messages: count, expires: 10_000 });
+      const messages = await consumer.fetch({ max_messages: count, expires: 110_000 });
       for await (const message of messages) {
         events.push({
           event: parseEvent(message.data),
