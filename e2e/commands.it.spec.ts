@@ -1,32 +1,44 @@
 import path from 'node:path';
+import { sendCommand } from '@stowage/commands/client';
+import {
+  commandApps as apps,
+  commandsOf,
+  gcWorker,
+  imageService,
+  runtimeGateway,
+  verbsOf,
+  type CommandApp as App,
+  type CommandDefinition,
+  type CommandInput,
+} from '@stowage/commands';
 import { commandSubject } from '@stowage/events';
 import { eventually, spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
 import { connect, type NatsConnection } from 'nats';
 
-/** Design section 4 held against the three apps as they run with nothing configured about commands. */
+/** The contracts of all commands held against the three apps as they run, first with nothing configured about commands. */
 
 const node = 'node-a.example';
-const apps = ['runtime-gateway', 'image-service', 'gc-worker'] as const;
-type App = (typeof apps)[number];
 
 let stack: Stack;
 let nats: NatsConnection;
 const running: AppProcess[] = [];
 
-interface Reply {
-  ok: boolean;
-  result?: Record<string, unknown>;
-  error?: { code: string; message: string };
-}
-
-async function ask(app: App, verb: string, input: object = {}, of = node): Promise<Reply> {
+/** As a program in another language sends it: what the client would not let through, too. */
+async function ask(app: App, verb: string, input: object = {}, of = node): Promise<unknown> {
   const request = JSON.stringify(input);
   return (await nats.request(commandSubject(of, app, verb), request, { timeout: 60_000 })).json();
 }
 
-beforeAll(async () => {
-  stack = await startStack();
-  nats = await connect({ servers: stack.nats.url });
+/** Commands that were sent, for the test that none is left out. */
+const sent = new Set<CommandDefinition>();
+
+/** As the typed client sends it; a reply with a field that the contract does not name is refused. */
+function send<C extends CommandDefinition>(command: C, input: CommandInput<C>) {
+  sent.add(command);
+  return sendCommand(nats, node, command, input, { timeoutMs: 20_000, strict: true });
+}
+
+async function startApps(more: (app: App) => Record<string, string> = () => ({})): Promise<void> {
   for (const app of apps) {
     const env = {
       STOWAGE_NODE_NAME: node,
@@ -35,12 +47,19 @@ beforeAll(async () => {
       STOWAGE_STATE_DIR: path.join(stack.dir, app),
       ...(app === 'gc-worker' ? {} : { STOWAGE_LISTEN: path.join(stack.dir, `${app}.sock`) }),
       ...(app === 'runtime-gateway' ? { STOWAGE_LISTEN_READONLY: '' } : {}),
+      ...more(app),
     };
     running.push(await spawnApp(app, { env }));
     await eventually(() => ask(app, 'status', app === 'image-service' ? { image: 'a' } : {}), {
       what: `${app} to answer`,
     });
   }
+}
+
+beforeAll(async () => {
+  stack = await startStack();
+  nats = await connect({ servers: stack.nats.url });
+  await startApps();
 });
 
 afterAll(async () => {
@@ -50,27 +69,27 @@ afterAll(async () => {
 });
 
 describe('without configuration', () => {
-  it.each<[App, string, object, string[]]>([
-    ['runtime-gateway', 'pods', { all: true }, ['pods']],
-    ['runtime-gateway', 'status', {}, ['available', 'conditions']],
-    ['runtime-gateway', 'version', {}, ['runtimeName', 'runtimeVersion']],
-    ['image-service', 'list', {}, ['images']],
-    ['image-service', 'status', { image: 'reg.io/none:1' }, ['image']],
-    ['image-service', 'stats', {}, ['imageCount']],
-    ['gc-worker', 'plan', {}, ['planId', 'images']],
-    ['gc-worker', 'images', {}, ['total', 'images']],
-    ['gc-worker', 'status', {}, ['policy', 'disks', 'records', 'lastCollection']],
-  ])('%s answers the query %s', async (app, verb, input, keys) => {
-    const { ok, result } = await ask(app, verb, input);
-    expect(ok).toBe(true);
-    expect(Object.keys(result ?? {})).toEqual(expect.arrayContaining(keys));
+  const queries: [string, () => Promise<object>][] = [
+    ['runtime-gateway.pods', () => send(runtimeGateway.pods, { all: true })],
+    ['runtime-gateway.status', () => send(runtimeGateway.status, {})],
+    ['runtime-gateway.version', () => send(runtimeGateway.version, {})],
+    ['image-service.list', () => send(imageService.list, {})],
+    ['image-service.status', () => send(imageService.status, { image: 'reg.io/none:1' })],
+    ['image-service.stats', () => send(imageService.stats, {})],
+    ['gc-worker.plan', () => send(gcWorker.plan, {})],
+    ['gc-worker.images', () => send(gcWorker.images, {})],
+    ['gc-worker.status', () => send(gcWorker.status, {})],
+  ];
+  it.each(queries)('the query %s is answered as its contract says', async (_name, query) => {
+    expect(await query()).toEqual(expect.any(Object));
   });
 
   it('image-service ensures an image', async () => {
     const { reference, imageId } = await stack.pushImage({ name: 'team/app', tag: '1' });
-    expect(await ask('image-service', 'ensure', { image: reference })).toMatchObject({
-      ok: true,
-      result: { imageRef: imageId, imageId, pulled: true },
+    expect(await send(imageService.ensure, { image: reference })).toMatchObject({
+      imageRef: imageId,
+      imageId,
+      pulled: true,
     });
   });
 
@@ -102,9 +121,13 @@ describe('a request that is not right', () => {
     ['gc-worker', 'images', {}],
     ['gc-worker', 'status', {}],
   ])('%s.%s: an unknown key is an error', async (app, verb, right) => {
-    const { error } = await ask(app, verb, { ...right, surprise: 1 });
-    expect(error?.code).toBe('INVALID_ARGUMENT');
-    expect(error?.message).toContain('unknown key "surprise"');
+    expect(await ask(app, verb, { ...right, surprise: 1 })).toEqual({
+      ok: false,
+      error: {
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringContaining('unknown key "surprise"'),
+      },
+    });
   });
 
   it.each<[App, string, object, string, string]>([
@@ -117,9 +140,10 @@ describe('a request that is not right', () => {
     ['gc-worker', 'images', { limit: 5001 }, 'INVALID_ARGUMENT', 'limit: '],
     ['gc-worker', 'stats', {}, 'UNIMPLEMENTED', 'nearest: status'],
   ])('%s.%s %j gets %s', async (app, verb, input, code, message) => {
-    const { ok, error } = await ask(app, verb, input);
-    expect([ok, error?.code]).toEqual([false, code]);
-    expect(error?.message).toContain(message);
+    expect(await ask(app, verb, input)).toEqual({
+      ok: false,
+      error: { code, message: expect.stringContaining(message) },
+    });
   });
 });
 
@@ -127,4 +151,100 @@ it.each(apps)('%s never answers a request for another node', async (app) => {
   for (const other of ['node-b.example', 'node-a', 'node-a.example.net', 'example']) {
     await expect(ask(app, 'status', {}, other)).rejects.toThrow('503');
   }
+});
+
+describe('where the configuration allows every command, a node with an image, a pod and a collection', () => {
+  let used: { reference: string; imageId: string };
+  let containerId: string;
+  const has = async (imageId: string): Promise<boolean> => {
+    const { images } = await send(imageService.list, {});
+    return images.some((image) => image.imageId === imageId);
+  };
+
+  beforeAll(async () => {
+    await Promise.all(running.splice(0).map((app) => app.stop()));
+    await startApps((app) => ({
+      STOWAGE_COMMANDS: verbsOf(app).allCommands.join(','),
+      ...(app === 'gc-worker' && {
+        STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+        STOWAGE_EXEMPT_RULES: '[{"image":"none.invalid/**","youngerThan":"1h"}]',
+        STOWAGE_IMAGE_LIST_INTERVAL: '100ms',
+      }),
+    }));
+    used = await stack.pushImage({ name: 'team/used', tag: '1' });
+    ({ containerId } = await stack.runPod({ image: used.reference }));
+  });
+
+  it('runtime-gateway.pods and status', async () => {
+    const { pods } = await send(runtimeGateway.pods, {});
+    expect(pods.flatMap(({ containers }) => containers)).toContainEqual(
+      expect.objectContaining({
+        id: containerId,
+        state: 'running',
+        image: expect.objectContaining({ imageId: used.imageId }),
+      }),
+    );
+    await eventually(async () => {
+      const { observing } = await send(runtimeGateway.status, {});
+      return observing.known.container > 0;
+    });
+  });
+
+  it('runtime-gateway.exec', async () => {
+    const command = ['/bin/sh', '-c', 'echo out; echo err >&2; exit 3'];
+    expect(await send(runtimeGateway.exec, { containerId, command })).toEqual({
+      exitCode: 3,
+      stdout: 'out\n',
+      stderr: 'err\n',
+      truncated: false,
+    });
+  });
+
+  it('image-service.status, list and remove', async () => {
+    const { reference, imageId } = await stack.pushImage({ name: 'team/removed', tag: '1' });
+    await send(imageService.ensure, { image: reference, holdSeconds: 1 });
+    expect((await send(imageService.status, { image: reference })).image?.imageId).toBe(imageId);
+    expect((await send(imageService.list, { image: reference })).images).toHaveLength(1);
+    expect(await send(imageService.remove, { image: reference })).toEqual({
+      removed: true,
+      imageId,
+    });
+    expect(await send(imageService.remove, { image: reference })).toEqual({ removed: false });
+    expect(await has(imageId)).toBe(false);
+  });
+
+  it('gc-worker.plan, run, images and status', async () => {
+    const { reference, imageId } = await stack.pushImage({ name: 'team/unused', tag: '1' });
+    await send(imageService.ensure, { image: reference });
+    const bytes = 2 ** 40;
+    const plan = await send(gcWorker.plan, { bytes });
+    expect(plan.images).toContainEqual(expect.objectContaining({ imageId, verdict: 'remove' }));
+    expect(plan.images).toContainEqual(
+      expect.objectContaining({ imageId: used.imageId, verdict: 'keep', rule: 'in-use' }),
+    );
+    const first = await send(gcWorker.images, { limit: 1 });
+    expect(first).toMatchObject({ next: expect.any(String) });
+    expect(await send(gcWorker.images, { nodeStatus: true })).toMatchObject({
+      listedAt: expect.any(String),
+    });
+    const outcome = await send(gcWorker.run, { bytes });
+    expect(outcome.images).toContainEqual(expect.objectContaining({ imageId, result: 'removed' }));
+    const { lastCollection, policy } = await send(gcWorker.status, {});
+    expect(lastCollection).toEqual(outcome);
+    expect(policy.exemptRules).toEqual([{ image: 'none.invalid/**', youngerThanMs: 3_600_000 }]);
+    expect(await has(imageId)).toBe(false);
+  });
+
+  it('no command is left out', () => {
+    const named = ({ app, verb }: CommandDefinition) => `${app}.${verb}`;
+    expect([...sent].map(named).sort()).toEqual(apps.flatMap(commandsOf).map(named).sort());
+  });
+
+  it('an error of a service is one of the client, with code and message', async () => {
+    await expect(send(gcWorker.run, { planId: 'none' })).rejects.toMatchObject({
+      code: 'COMMAND_REFUSED',
+      grpcStatus: 'FAILED_PRECONDITION',
+      reason: expect.stringMatching(/^FAILED_PRECONDITION: plan none is not one of the last 32/),
+    });
+  });
 });

@@ -62,6 +62,30 @@ const broken: [file: string, place: string, rule: string, message: string][] = [
     'A project tagged with "type:contract" can only depend on libs tagged with "type:domain", "type:contract"',
   ],
   [
+    'imports-nats',
+    'libs/commands/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:contract" is not allowed to import "nats"',
+  ],
+  [
+    'imports-registry-auth',
+    'libs/commands/src/fixture.ts',
+    nxRule,
+    'A project tagged with "type:contract" can only depend on libs tagged with "type:domain", "type:contract"',
+  ],
+  ...['commands', 'events'].map((lib): [string, string, string, string] => [
+    'imports-node-fs',
+    `libs/${lib}/src/fixture.ts`,
+    'no-restricted-imports',
+    "'node:fs' import is restricted from being used by a pattern. Contracts run in browsers too.",
+  ]),
+  [
+    'imports-net',
+    'libs/commands/src/fixture.ts',
+    'no-restricted-imports',
+    "'net' import is restricted from being used. Contracts run in browsers too.",
+  ],
+  [
     'imports-nestjs',
     'libs/cri-client/src/fixture.ts',
     nxRule,
@@ -120,6 +144,12 @@ const broken: [file: string, place: string, rule: string, message: string][] = [
 const allowed: [file: string, place: string][] = [
   ['imports-image-ref', 'libs/errors/src/fixture.ts'],
   ['imports-zod', 'libs/events/src/fixture.ts'],
+  ['imports-zod', 'libs/commands/src/fixture.ts'],
+  ['imports-events', 'libs/commands/src/fixture.ts'],
+  ['imports-commands', 'libs/service-kit/src/fixture.ts'],
+  ['imports-commands', 'libs/command-client/src/fixture.ts'],
+  ['imports-nats', 'libs/command-client/src/fixture.ts'],
+  ['imports-command-client', 'apps/gc-worker/src/fixture.ts'],
   ['imports-grpc', 'libs/cri-proto/src/fixture.ts'],
   ['imports-cri-proto', 'libs/cri-client/src/fixture.ts'],
   ['imports-nats', 'libs/event-bus/src/fixture.ts'],

@@ -1,6 +1,7 @@
 import { openEventBus } from '@stowage/event-bus';
 import { eventCatalog } from '@stowage/events';
 import { eventually, freePort } from '@stowage/testing';
+import { connect } from 'nats';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import {
   cpSync,
@@ -15,7 +16,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 /**
- * The tarball of `@stowage/events` as a stranger gets it: installed in an empty project outside of this repository
+ * The tarballs of `@stowage/events` and `@stowage/commands` as a stranger gets them: installed in an empty project outside of this repository
  * (npm offline, from tarballs of the very packages that lie in node_modules here), type-checked, and run.
  */
 
@@ -46,17 +47,19 @@ const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number 
 };
 
 let tarball: string;
+let commandsTarball: string;
 
 // npm and the compiler are slow where the processors are busy.
 jest.setTimeout(300_000);
 
 beforeAll(() => {
-  const built = run(
-    process.execPath,
-    [path.join(root, 'tools/build-package.mjs'), 'events', '--out', path.join(folder, 'packages')],
-    root,
-  );
-  tarball = built.trim();
+  const build = (name: string) => {
+    const script = path.join(root, 'tools/build-package.mjs');
+    const args = [script, name, '--out', path.join(folder, 'packages')];
+    return run(process.execPath, args, root).trim();
+  };
+  tarball = build('events');
+  commandsTarball = build('commands');
   mkdirSync(project);
   writeFileSync(path.join(project, 'package.json'), '{ "name": "stranger", "private": true }');
   const dependencies = ['zod', 'nats', 'nkeys.js', 'tweetnacl'].map((name) => {
@@ -72,6 +75,7 @@ beforeAll(() => {
   run('npm', [
     ...['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund'],
     tarball,
+    commandsTarball,
     ...dependencies,
   ]);
 });
@@ -80,19 +84,19 @@ afterAll(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-it('holds code, types, README and licence, and nothing else', () => {
-  expect(path.basename(tarball)).toBe(`stowage-events-${version}.tgz`);
-  const files = run('tar', ['-tzf', tarball])
+it.each([
+  ['events', 'consumer.js'],
+  ['commands', 'client.js'],
+])('%s holds code, types, README and licence, and nothing else', (name, entry) => {
+  const packed = name === 'events' ? tarball : commandsTarball;
+  expect(path.basename(packed)).toBe(`stowage-${name}-${version}.tgz`);
+  const files = run('tar', ['-tzf', packed])
     .trim()
     .split('\n')
     .map((file) => file.replace('package/', ''));
-  expect(files.filter((file) => !file.startsWith('types/')).sort()).toEqual([
-    'LICENSE',
-    'README.md',
-    'consumer.js',
-    'index.js',
-    'package.json',
-  ]);
+  expect(files.filter((file) => !file.startsWith('types/')).sort()).toEqual(
+    ['LICENSE', 'README.md', entry, 'index.js', 'package.json'].sort(),
+  );
   expect(files.filter((file) => file.startsWith('types/') && !file.endsWith('.d.ts'))).toEqual([]);
 });
 
@@ -105,6 +109,10 @@ it('is named so where the READMEs say how to install it', () => {
   ]) {
     const readme = readFileSync(path.join(root, file), 'utf8');
     expect([file, readme.includes(path.basename(tarball))]).toEqual([file, true]);
+  }
+  for (const file of ['libs/commands/package/README.md', 'examples/threshold-reporter/README.md']) {
+    const readme = readFileSync(path.join(root, file), 'utf8');
+    expect([file, readme.includes(path.basename(commandsTarball))]).toEqual([file, true]);
   }
 });
 
@@ -121,40 +129,52 @@ it('is required and imported with the names that its source exports', () => {
   expect(run(process.execPath, ['names.mjs']).trim()).toBe(expected);
 });
 
-it('the consumer of its README type-checks and consumes a real event', async () => {
-  const readme = readFileSync(path.join(project, 'node_modules/@stowage/events/README.md'), 'utf8');
-  const [, code] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
-  if (code === undefined) throw new Error('the README shows no consumer');
-  writeFileSync(path.join(project, 'consumer.ts'), code);
+/** Compiles a program of the project as its author would; throws what the compiler says. */
+function typeCheck(file: string, code: string): void {
+  writeFileSync(path.join(project, file), code);
   // The compiler and Node's own types are the workspace's; everything else is what was installed.
-  const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
   const options = {
     module: 'nodenext',
     target: 'es2022',
     strict: true,
     skipLibCheck: false,
+    noEmitOnError: true,
     types: ['node'],
     typeRoots: [path.join(root, 'node_modules/@types')],
     outDir: 'built',
     rootDir: '.',
   };
-  const settings = { compilerOptions: options, files: ['consumer.ts'] };
+  const settings = { compilerOptions: options, files: [file] };
   writeFileSync(path.join(project, 'tsconfig.json'), JSON.stringify(settings));
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
   run(process.execPath, [tsc, '-p', 'tsconfig.json']);
-  const wrong = code.replace('event.data.reference', 'event.data.referense');
-  writeFileSync(path.join(project, 'consumer.ts'), wrong);
-  expect(() => run(process.execPath, [tsc, '-p', 'tsconfig.json', '--noEmit'])).toThrow(
-    "Property 'referense' does not exist",
-  );
+}
 
+async function startNats(): Promise<string> {
   const port = await freePort();
-  const nats = spawn(
-    'nats-server',
-    ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', path.join(folder, 'nats')],
-    { stdio: 'ignore' },
-  );
+  const store = path.join(folder, `nats-${port}`);
+  const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', store];
+  const nats = spawn('nats-server', args, { stdio: 'ignore' });
   cleanUps.push(() => end(nats, 'SIGKILL'));
   const url = `nats://127.0.0.1:${port}`;
+  await eventually(async () => {
+    const connection = await connect({ servers: url });
+    await connection.close();
+    return true;
+  });
+  return url;
+}
+
+it('the consumer of its README type-checks and consumes a real event', async () => {
+  const readme = readFileSync(path.join(project, 'node_modules/@stowage/events/README.md'), 'utf8');
+  const [, code] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
+  if (code === undefined) throw new Error('the README shows no consumer');
+  typeCheck('consumer.ts', code);
+  expect(() => {
+    typeCheck('consumer.ts', code.replace('event.data.reference', 'event.data.referense'));
+  }).toThrow("Property 'referense' does not exist");
+
+  const url = await startNats();
   const quiet = () => undefined;
   const bus = openEventBus({
     stateDir: path.join(folder, 'state'),
@@ -192,6 +212,29 @@ it('the consumer of its README type-checks and consumes a real event', async () 
     `worker-1.example.net removed ${imageId} ${reason}`,
   ]);
   expect(await end(consumer, 'SIGTERM')).toBe(0);
+});
+
+it('the program of the README of commands type-checks and says that nobody answers', async () => {
+  const readme = readFileSync(
+    path.join(project, 'node_modules/@stowage/commands/README.md'),
+    'utf8',
+  );
+  const [, code] = /```ts\n([\s\S]*?)```/.exec(readme) ?? [];
+  if (code === undefined) throw new Error('the README shows no program');
+  typeCheck('plan.ts', code);
+  expect(() => {
+    typeCheck('plan.ts', code.replace('plan.removeCount', 'plan.removedCount'));
+  }).toThrow("Property 'removedCount' does not exist");
+  const url = await startNats();
+  const plan = spawn(process.execPath, ['built/plan.js', 'worker-1'], {
+    cwd: project,
+    env: { ...process.env, NATS_URL: url },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let printed = '';
+  plan.stdout.on('data', (text: Buffer) => (printed += text.toString()));
+  expect(await new Promise((resolve) => plan.once('close', resolve))).toBe(0);
+  expect(printed).toBe('gc-worker.plan on worker-1: nobody answers commands there\n');
 });
 
 it.each([

@@ -17,6 +17,12 @@ const packages = {
     external: ['@stowage/events', 'nats', 'zod'],
     declarations: ['libs/events/', 'libs/event-bus/'],
   },
+  commands: {
+    source: 'libs/commands/package',
+    entries: { index: 'libs/commands/src/index.ts', client: 'libs/command-client/src/index.ts' },
+    external: ['@stowage/commands', '@stowage/events', 'nats', 'zod'],
+    declarations: ['libs/commands/', 'libs/command-client/'],
+  },
 };
 
 const { values, positionals } = parseArgs({

@@ -4,6 +4,8 @@
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import path from 'node:path';
+import { gcWorker, type CommandDefinition, type CommandInput } from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
 import { connectImageService } from '@stowage/cri-client';
 import { eventually, eventuallyPasses, spawnApp, startStack, type Stack } from '@stowage/testing';
 import { connect } from 'nats';
@@ -104,18 +106,15 @@ async function measureCollection(): Promise<Round[]> {
         STOWAGE_LOG_LEVEL: 'warn',
       },
     });
-    const command = async (verb: string, request: object) =>
-      (
-        await nats.request(`stowage.cmd.bench.gc-worker.${verb}`, JSON.stringify(request), {
-          timeout: 300_000,
-        })
-      ).json<{
-        result: { planId: string; removedCount: number; durationMs: number; total: number };
-      }>();
-    await eventually(() => command('images', { limit: 1 }), { what: 'the worker on NATS' });
+    const send = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
+      sendCommand(nats, 'bench', command, input, { timeoutMs: 300_000 });
+    const known = async () => {
+      const reply = await send(gcWorker.images, { limit: 1 });
+      return 'total' in reply ? reply.total : 0;
+    };
+    await eventually(() => send(gcWorker.images, { limit: 1 }), { what: 'the worker on NATS' });
     await eventuallyPasses(async () => {
-      const { total } = (await command('images', { limit: 1 })).result;
-      if (total < references.length) throw new Error('few');
+      if ((await known()) < references.length) throw new Error('few');
     });
 
     const bare = async () => {
@@ -126,9 +125,8 @@ async function measureCollection(): Promise<Round[]> {
     };
     const byWorker = async () => {
       const size = Number((await images.listImages({})).images.find(({ pinned }) => !pinned)?.size);
-      const { planId } = (await command('plan', { bytes: Math.floor(size * (batch - 0.5)) }))
-        .result;
-      const { removedCount, durationMs } = (await command('run', { planId })).result;
+      const { planId } = await send(gcWorker.plan, { bytes: Math.floor(size * (batch - 0.5)) });
+      const { removedCount, durationMs } = await send(gcWorker.run, { planId });
       if (removedCount !== batch) throw new Error(`${removedCount} removed, not ${batch}`);
       return durationMs / removedCount;
     };

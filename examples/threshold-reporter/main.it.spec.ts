@@ -1,3 +1,4 @@
+import { gcWorker } from '@stowage/commands';
 import { openEventBus, type EventBus } from '@stowage/event-bus';
 import { commandSubject, eventCatalog, streamName } from '@stowage/events';
 import { eventually, freePort } from '@stowage/testing';
@@ -66,24 +67,20 @@ async function playGcWorker(reply: object): Promise<unknown[]> {
   return requests;
 }
 
+const { reply } = gcWorker.plan.example;
+const [removed, kept] = reply.images;
 const plan = {
+  ...reply,
   planId: '5f0c2a41',
-  trigger: 'threshold',
-  total: 2,
-  removeCount: 1,
   expectedBytes: 52428800,
-  keptByRule: { 'in-use': 1 },
   images: [
     {
-      imageId: 'sha256:1',
+      ...removed,
       repoTags: ['registry.example:5000/team/app:1.4'],
-      verdict: 'remove',
-      rule: 'threshold',
-      order: 1,
       expectedBytes: 52428800,
       why: 'not used for 5 days',
     },
-    { imageId: 'sha256:2', repoTags: [], verdict: 'keep', expectedBytes: 0, why: 'in use' },
+    kept,
   ],
 };
 

@@ -1,9 +1,10 @@
 // Reports full disks with what gc-worker would do about them. See README.md.
+import { gcWorker } from '@stowage/commands';
+import { CommandError, sendCommand } from '@stowage/commands/client';
 import { consumeEvents } from '@stowage/events/consumer';
 import { connect, credsAuthenticator } from 'nats';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { askPlan } from './ask-plan';
 import { summarize } from './summarize';
 
 const help = `usage: threshold-reporter [--nats URL[,URL]] [--node NODE] [--durable NAME] [--from all|new] [--post URL]
@@ -20,6 +21,8 @@ const help = `usage: threshold-reporter [--nats URL[,URL]] [--node NODE] [--dura
 `;
 
 const planTimeoutMs = 10_000;
+/** Images of the plan that are asked for: those to be removed stand first. */
+const askedImages = 50;
 const postTimeoutMs = 10_000;
 
 function options() {
@@ -106,8 +109,13 @@ async function main(): Promise<void> {
     signal: stop.signal,
     // A post that fails throws: the event comes again and nothing is left unreported.
     handler: async (event, { signal }) => {
-      const plan = await askPlan(connection, event.node, { timeoutMs: planTimeoutMs }).catch(
-        (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      const options = { timeoutMs: planTimeoutMs, signal };
+      const input = { limit: askedImages };
+      const plan = await sendCommand(connection, event.node, gcWorker.plan, input, options).catch(
+        (error: unknown) => {
+          if (error instanceof CommandError) return error.reason;
+          throw error;
+        },
       );
       const summary = summarize(event, plan);
       if (url === undefined) process.stdout.write(`${summary}\n`);

@@ -1,5 +1,5 @@
+import { gcWorker, type CommandReply } from '@stowage/commands';
 import { createEvent, eventCatalog, parseEvent, type StowageEvent } from '@stowage/events';
-import type { Plan } from './ask-plan';
 import { summarize } from './summarize';
 
 const { data, subject } = eventCatalog.ThresholdExceeded.example;
@@ -22,7 +22,11 @@ function exceeded(changes: Partial<typeof data> = {}): StowageEvent<'ThresholdEx
   return event;
 }
 
+type Plan = CommandReply<typeof gcWorker.plan>;
+const { reply } = gcWorker.plan.example;
+
 const image = (n: number, verdict = 'remove') => ({
+  ...reply.images[0]!,
   imageId: `sha256:${String(n)}`,
   repoTags: [`r/app:${String(n)}`],
   verdict,
@@ -31,6 +35,7 @@ const image = (n: number, verdict = 'remove') => ({
 });
 
 const plan = (changes: Partial<Plan> = {}): Plan => ({
+  ...reply,
   planId: '5f0c',
   total: 3,
   removeCount: 1,

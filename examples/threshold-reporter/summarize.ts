@@ -1,5 +1,8 @@
+import type { CommandReply, gcWorker } from '@stowage/commands';
 import type { StowageEvent } from '@stowage/events';
-import type { Plan } from './ask-plan';
+
+/** What gc-worker would do on its node, images in the order of their removal. */
+type Plan = CommandReply<typeof gcWorker.plan>;
 
 /** Most images that a summary lists. */
 const listed = 10;

@@ -7,6 +7,8 @@ import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connect, type NatsConnection } from 'nats';
+import { gcWorker } from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
 import { eventually, spawnApp, startStack, type Stack } from '@stowage/testing';
@@ -33,26 +35,10 @@ const promised = {
   clean: 'nothing left behind',
 } as const;
 
-/** The part of the reply to `gc-worker.status` that is shown. */
-interface StatusReply {
-  lastCollection: {
-    images: { imageId: string; repoTags: string[]; result: string; rule: string; why: string }[];
-  } | null;
-}
-
 const screen = createScreen(process.stdout);
 const observations = trackObservations(Object.values(promised));
 const began = performance.now();
 let filling = false;
-
-async function ask<T>(nats: NatsConnection, subject: string, input: unknown = {}): Promise<T> {
-  const message = await nats.request(`stowage.cmd.${node}.${subject}`, JSON.stringify(input), {
-    timeout: 20_000,
-  });
-  const reply = message.json<{ ok: true; result: T } | { ok: false; error: { message: string } }>();
-  if (!reply.ok) throw new Error(`${subject}: ${reply.error.message}`);
-  return reply.result;
-}
 
 async function usedPercent(mountpoint: string): Promise<number> {
   const { bavail, blocks } = await statfs(mountpoint);
@@ -234,7 +220,13 @@ async function showCollection(
     durationMs: number;
   };
   // The worker itself explains its last collection, image by image.
-  const { lastCollection } = await ask<StatusReply>(nats, 'gc-worker.status');
+  const { lastCollection } = await sendCommand(
+    nats,
+    node,
+    gcWorker.status,
+    {},
+    { timeoutMs: 20_000 },
+  );
   const images = lastCollection?.images ?? [];
   screen.table(
     ['result', 'image', 'rule', 'why'],

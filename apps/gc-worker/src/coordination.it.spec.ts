@@ -2,12 +2,19 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import {
+  gcWorker,
+  imageService as imageCommands,
+  runtimeGateway,
+  type CommandDefinition,
+  type CommandInput,
+} from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
+import {
   connectImageService,
   connectRuntimeService,
   type ImageServiceClient,
   type RuntimeServiceClient,
 } from '@stowage/cri-client';
-import { commandSubject } from '@stowage/events';
 import {
   eventually,
   eventuallyPasses,
@@ -117,45 +124,29 @@ async function startWorker(): Promise<void> {
       STOWAGE_COLLECTION_INTERVAL: '10m',
     },
   });
-  await eventually(() => command('gc-worker', 'status'), { what: 'the worker to answer' });
+  await eventually(() => send(gcWorker.status, {}), { what: 'the worker to answer' });
 }
 
-async function command<T>(app: string, verb: string, input: object = {}): Promise<T> {
-  const reply = await nats.request(commandSubject(node, app, verb), JSON.stringify(input), {
-    timeout: 30_000,
-  });
-  const { ok, result, error } = reply.json<{ ok: boolean; result: T; error?: object }>();
-  if (!ok) throw new Error(JSON.stringify(error));
-  return result;
-}
+const send = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
+  sendCommand(nats, node, command, input, { timeoutMs: 30_000, strict: true });
 
-const ensure = (image: string, more: object = {}) =>
-  command<{ imageId: string; pulled: boolean }>('image-service', 'ensure', { image, ...more });
-
-interface Planned {
-  imageId: string;
-  verdict: string;
-  rule: string;
-}
+const ensure = (
+  image: string,
+  more: Omit<CommandInput<typeof imageCommands.ensure>, 'image'> = {},
+) => send(imageCommands.ensure, { image, ...more });
 
 /** What a collection of everything would do with the image. */
 async function verdict(imageId: string): Promise<string> {
-  const plan = await command<{ images: Planned[] }>('gc-worker', 'plan', { bytes: 2 ** 40 });
+  const plan = await send(gcWorker.plan, { bytes: 2 ** 40 });
   const found = plan.images.find((image) => image.imageId === imageId);
   return found === undefined ? 'none' : `${found.verdict}: ${found.rule}`;
 }
 
-interface Recorded {
-  repoDigests: string[];
-  imageId: string;
-  firstDetected: string;
-  lastUsed: string | null;
-}
-
 /** The worker's record of the image. */
-async function record(imageId: string): Promise<Recorded | undefined> {
-  const { images: records } = await command<{ images: Recorded[] }>('gc-worker', 'images');
-  return records.find((image) => image.imageId === imageId);
+async function record(imageId: string) {
+  const reply = await send(gcWorker.images, {});
+  if (!('total' in reply)) throw new Error('not the records');
+  return reply.images.find((image) => image.imageId === imageId);
 }
 
 const lastUsed = async (imageId: string) => (await record(imageId))?.lastUsed;
@@ -195,18 +186,18 @@ async function startNatsBefore(service: AppProcess): Promise<void> {
   process.kill(service.pid, 'SIGSTOP');
   try {
     await stack.nats.start();
-    await answers('gc-worker', 'images');
+    await answers(gcWorker.images, {});
   } finally {
     process.kill(service.pid, 'SIGCONT');
   }
-  await answers('image-service', 'stats');
-  await answers('runtime-gateway', 'version');
+  await answers(imageCommands.stats, {});
+  await answers(runtimeGateway.version, {});
 }
 
 /** What is asked while one of the two is still away is lost: soon asked again. */
-const answers = (app: string, verb: string) =>
-  eventually(() => nats.request(commandSubject(node, app, verb), '{}', { timeout: 1000 }), {
-    what: `${app} to be back`,
+const answers = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
+  eventually(() => sendCommand(nats, node, command, input, { timeoutMs: 1000 }), {
+    what: `${command.app} to be back`,
     timeoutMs: 60_000,
   });
 

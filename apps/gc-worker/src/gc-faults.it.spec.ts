@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { gcWorker } from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import {
@@ -84,9 +86,14 @@ describe('faults on a real node', () => {
     return pulled;
   };
 
-  const ask = (verb: string, input = '{}') =>
-    nats.request(`stowage.cmd.node-a.gc-worker.${verb}`, input, { timeout: 60_000 });
-  const run = () => ask('run', '{"bytes":1073741824}');
+  const sending = { timeoutMs: 60_000, strict: true };
+  const run = () => sendCommand(nats, 'node-a', gcWorker.run, { bytes: 1 << 30 }, sending);
+  /** The worker's record of an image. */
+  const record = async (imageId: string) => {
+    const reply = await sendCommand(nats, 'node-a', gcWorker.images, {}, sending);
+    if (!('total' in reply)) throw new Error('not the records');
+    return reply.images.find((image) => image.imageId === imageId);
+  };
   const removedIds = () => events.named('ImageRemoved').map(({ data }) => data.imageId);
 
   test('an image that comes into use between plan and removal stays, and detection goes on meanwhile', async () => {
@@ -97,8 +104,7 @@ describe('faults on a real node', () => {
     await events.waitFor('ImageRemoved', ({ data }) => data.imageId === first!.imageId);
     const pod = await stack.runPod({ image: third!.reference });
     await pull('while-it-runs');
-    const answer = (await running).json<{ result: { images: object[] } }>();
-    expect(answer.result.images).toContainEqual(
+    expect((await running).images).toContainEqual(
       expect.objectContaining({ imageId: third!.imageId, result: 'kept', rule: 'in-use' }),
     );
     expect(removedIds()).toEqual(expect.arrayContaining([first!.imageId, second!.imageId]));
@@ -112,8 +118,7 @@ describe('faults on a real node', () => {
     const running = run();
     await events.waitFor('ImageRemoved', ({ data }) => data.imageId === images[0]!.imageId);
     await stack.runtime.stop();
-    const { result } = (await running).json<{ result: { failure: object } }>();
-    expect(result.failure).toMatchObject({
+    expect((await running).failure).toMatchObject({
       code: 'runtime-unavailable',
       grpcStatus: 'UNAVAILABLE',
     });
@@ -164,7 +169,7 @@ describe('faults on a real node', () => {
       });
       const [first, second, third] = await pull('hangs-1', 'hangs-2', 'hangs-3');
       hanging = second!.imageId;
-      const { result } = (await run()).json<{ result: { failure: object; failures: object[] } }>();
+      const result = await run();
       expect(result.failure).toMatchObject({ code: 'insufficient-space-freed' });
       expect(result.failures).toMatchObject([
         { imageId: hanging, grpcStatus: 'DEADLINE_EXCEEDED' },
@@ -276,13 +281,7 @@ describe('faults on a real node', () => {
         await start(env);
         const [used, unused] = await pull('stays-used', 'goes-unused');
         const pod = await stack.runPod({ image: used!.reference });
-        const usedBy = async () => {
-          const answer = await ask('images');
-          const { images } = answer.json<{
-            result: { images: { imageId: string; usedBy: string[] }[] };
-          }>().result;
-          return images.find(({ imageId }) => imageId === used!.imageId)?.usedBy.length;
-        };
+        const usedBy = async () => (await record(used!.imageId))?.usedBy.length;
         await eventuallyPasses(async () => {
           expect(await usedBy()).toBe(1);
         });
@@ -291,8 +290,7 @@ describe('faults on a real node', () => {
         await start(env);
         await run();
         await events.waitFor('ImageRemoved', ({ data }) => data.imageId === unused!.imageId);
-        const answer = await ask('status');
-        const { use } = answer.json<{ result: { use: { lostContainers: number } } }>().result;
+        const { use } = await sendCommand(nats, 'node-a', gcWorker.status, {}, sending);
         // At least that of the pod: a container of an earlier test may not be given up yet.
         expect(use.lostContainers).toBeGreaterThanOrEqual(1);
         isEmpty = false;
@@ -364,14 +362,7 @@ describe('faults on a real node', () => {
     const file = path.join(stateDir, 'records.db');
     let isReadOnly = false;
     const env = { STOWAGE_STATE_DIR: stateDir };
-    interface Records {
-      result: { images: { imageId: string; firstDetected: string }[] };
-    }
-    const firstDetected = async (imageId: string) => {
-      const answer = await ask('images');
-      const { images } = answer.json<Records>().result;
-      return images.find((image) => image.imageId === imageId)?.firstDetected;
-    };
+    const firstDetected = async (imageId: string) => (await record(imageId))?.firstDetected;
     try {
       await start(env);
       const [image] = await pull('read-only');

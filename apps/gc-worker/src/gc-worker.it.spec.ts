@@ -2,9 +2,17 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, statfsSync, writeFileSync } from 'node:fs';
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import {
+  gcWorker,
+  type CommandDefinition,
+  type CommandInput,
+  type CommandReply,
+} from '@stowage/commands';
+import { CommandError, sendCommand } from '@stowage/commands/client';
 import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
 import { createTerminatingEndpoint, type Endpoint } from '@stowage/cri-endpoint';
 import { ImageFsInfoResponse } from '@stowage/cri-proto';
+import { commandSubject } from '@stowage/events';
 import {
   eventually,
   eventuallyPasses,
@@ -76,53 +84,36 @@ async function startWorker(values: Record<string, string> = {}): Promise<AppProc
   return worker;
 }
 
-interface Reply<T> {
-  ok: boolean;
-  result: T;
-  error?: { code: string; message: string };
-}
-
-async function command<T>(verb: string, request: object = {}): Promise<Reply<T>> {
-  const subject = `stowage.cmd.${node.replaceAll('.', '_')}.gc-worker.${verb}`;
-  // The worker answers as soon as it has NATS, which may be later than it is ready.
-  return eventually(
-    async () =>
-      (await nats.request(subject, JSON.stringify(request), { timeout: 20_000 })).json<Reply<T>>(),
-    { timeoutMs: 60_000, what: `an answer to ${verb}` },
+/** Sends a command; the worker answers as soon as it has NATS, which may be later than it is ready. */
+async function send<C extends CommandDefinition>(
+  command: C,
+  input: CommandInput<C>,
+): Promise<CommandReply<C>> {
+  const options = { timeoutMs: 20_000, strict: true };
+  const outcome = await eventually(
+    () =>
+      sendCommand(nats, node, command, input, options).catch((error: unknown) => {
+        if (error instanceof CommandError && error.code === 'COMMAND_REFUSED') return error;
+        throw error;
+      }),
+    { timeoutMs: 60_000, what: `an answer to ${command.verb}` },
   );
+  if (outcome instanceof CommandError) throw outcome;
+  return outcome;
 }
 
-interface ImagesReply {
-  images: {
-    imageId: string;
-    repoTags: string[];
-    firstDetected: string;
-    lastUsed: string | null;
-    usedBy: string[];
-  }[];
+/** The records of images as the worker lists them. */
+async function records() {
+  const reply = await send(gcWorker.images, {});
+  if (!('total' in reply)) throw new Error('not the records');
+  return reply.images;
 }
 
-interface PlanReply {
-  planId: string;
-  trigger: string;
-  removeCount: number;
-  images: {
-    imageId: string;
-    repoTags: string[];
-    verdict: string;
-    rule: string;
-    why: string;
-    expectedBytes: number;
-    expectedIsEstimate: boolean;
-  }[];
-}
-
-interface RunReply {
-  planId: string;
-  removedCount: number;
-  measuredBytes: number;
-  failure?: { message: string };
-}
+const refused = (grpcStatus: string, reason: RegExp) => ({
+  code: 'COMMAND_REFUSED',
+  grpcStatus,
+  reason: expect.stringMatching(reason),
+});
 
 /** Pulls an image that takes about twice this room on the disk, and waits until the worker has seen it. */
 async function pull(name: string, halfMb: number): Promise<string> {
@@ -135,8 +126,7 @@ async function pull(name: string, halfMb: number): Promise<string> {
 
 /** Ids of the images that containerd has now. */
 async function present(): Promise<string[]> {
-  const listed = await command<ImagesReply>('images');
-  return listed.result.images.map(({ imageId }) => imageId);
+  return (await records()).map(({ imageId }) => imageId);
 }
 
 /** Waits until the minimum age of everything detected so far is over. */
@@ -319,8 +309,8 @@ describe('gc-worker on a real node', () => {
         (event) => isIts(event) && event.data.mark === 'high',
       );
       expect(exceeded.data).toMatchObject({ role: 'container', thresholdPercent: highPercent });
-      const plan = await command<PlanReply>('plan');
-      expect(plan.result).toMatchObject({ trigger: 'none', removeCount: 0 });
+      const plan = await send(gcWorker.plan, {});
+      expect(plan).toMatchObject({ trigger: 'none', removeCount: 0 });
       const { body } = await worker!.get('/metrics');
       expect(body).toContain(
         `stowage_gc_threshold_exceeded{mountpoint="${containers}",role="container",resource="bytes",mark="high"} 1`,
@@ -344,12 +334,12 @@ describe('gc-worker on a real node', () => {
   test('remembers first detected over kill -9 and restart, and goes on with its event sequence', async () => {
     await startWorker();
     const kept = await pull('team/kept', 3);
-    const before = (await command<ImagesReply>('images')).result.images;
+    const before = await records();
     const known = events.all.filter(({ app }) => app === 'gc-worker').length;
     await worker!.kill();
     await startWorker();
-    const after = (await command<ImagesReply>('images')).result.images;
-    const ages = (images: ImagesReply['images']) =>
+    const after = await records();
+    const ages = (images: typeof before) =>
       images.map(({ imageId, firstDetected }) => ({ imageId, firstDetected }));
     expect(ages(after)).toEqual(ages(before));
     expect(ages(after).map(({ imageId }) => imageId)).toContain(kept);
@@ -380,11 +370,11 @@ describe('gc-worker on a real node', () => {
       expect(body).toMatch(/runtime down since 20\d\d-.*: unix:\/\/\S+\.sock/);
     });
     expect((await worker!.get('/healthz')).status).toBe(200);
-    const refused = await command('plan');
-    expect(refused).toMatchObject({ ok: false, error: { code: 'UNAVAILABLE' } });
-    expect(refused.error?.message).toMatch(/container runtime at unix:.* is unavailable since /);
+    await expect(send(gcWorker.plan, {})).rejects.toMatchObject(
+      refused('UNAVAILABLE', /container runtime at unix:.* is unavailable since /),
+    );
     // What it knows it still answers.
-    expect((await command<ImagesReply>('images')).result.images.length).toBeGreaterThan(0);
+    expect((await records()).length).toBeGreaterThan(0);
     await stack.runtime.start();
     await eventuallyPasses(async () => {
       expect((await worker!.get('/readyz')).status).toBe(200);
@@ -437,7 +427,7 @@ describe('gc-worker on a real node', () => {
     const two = await pull('team/two', 5);
     await minimumAge();
     const everything = { bytes: 1 << 30 };
-    const plan = (await command<PlanReply>('plan', everything)).result;
+    const plan = await send(gcWorker.plan, everything);
     expect(plan.trigger).toBe('request');
     const verdict = (imageId: string) =>
       plan.images.find((image) => image.imageId === imageId)?.verdict;
@@ -447,24 +437,20 @@ describe('gc-worker on a real node', () => {
     const pod = await stack.runPod({
       image: (await stack.pushImage({ name: 'team/two', sizeMb: 5, tag: '1' })).reference,
     });
-    const stale = await command('run', { planId: plan.planId });
-    expect(stale).toMatchObject({ ok: false, error: { code: 'FAILED_PRECONDITION' } });
-    expect(stale.error?.message).toMatch(new RegExp(`^plan ${plan.planId} is stale: `));
+    await expect(send(gcWorker.run, { planId: plan.planId })).rejects.toMatchObject(
+      refused('FAILED_PRECONDITION', new RegExp(`: plan ${plan.planId} is stale: `)),
+    );
 
-    const fresh = (await command<PlanReply>('plan', everything)).result;
-    const ran = await command<RunReply>('run', { planId: fresh.planId });
-    expect(ran.ok).toBe(true);
-    expect(ran.result).toMatchObject({ planId: fresh.planId, removedCount: fresh.removeCount });
-    expect(ran.result.measuredBytes).toBeGreaterThan(0);
+    const fresh = await send(gcWorker.plan, everything);
+    const ran = await send(gcWorker.run, { planId: fresh.planId });
+    expect(ran).toMatchObject({ planId: fresh.planId, removedCount: fresh.removeCount });
+    expect(ran.measuredBytes).toBeGreaterThan(0);
     const left = await present();
     expect(left).not.toContain(one);
     expect(left).toContain(two);
-    const again = await command('run', { planId: fresh.planId });
-    expect(again.error?.code).toBe('FAILED_PRECONDITION');
-    expect(await command('plan', { unknown: 1 })).toMatchObject({
-      ok: false,
-      error: { code: 'INVALID_ARGUMENT' },
-    });
+    await expect(send(gcWorker.run, { planId: fresh.planId })).rejects.toMatchObject(
+      refused('FAILED_PRECONDITION', /: plan \S+ is not one of the last 32 plans/),
+    );
     await pod.remove();
   });
 
@@ -475,11 +461,11 @@ describe('gc-worker on a real node', () => {
     const dryRun = async (values: Record<string, string> = {}) => {
       const exit = await runApp('gc-worker', { args: ['--dry-run'], env: environment(values) });
       expect([exit.code, exit.stderr]).toEqual([0, '']);
-      return JSON.parse(exit.stdout) as PlanReply & { problems: string[] };
+      return JSON.parse(exit.stdout) as CommandReply<typeof gcWorker.plan> & { problems: string[] };
     };
     const own = await dryRun();
     // The records of the worker count: it comes to the same plan as the worker itself.
-    expect(own.planId).toBe((await command<PlanReply>('plan')).result.planId);
+    expect(own.planId).toBe((await send(gcWorker.plan, {})).planId);
     expect(own.problems).toEqual([]);
     const told = events.all.length;
     const full = await dryRun({
@@ -520,7 +506,7 @@ describe('gc-worker on a real node', () => {
         STOWAGE_EXEMPT_IMAGES: `${reference}@${digest}`,
       }),
     });
-    const { images } = JSON.parse(exit.stdout) as PlanReply;
+    const { images } = JSON.parse(exit.stdout) as CommandReply<typeof gcWorker.plan>;
     const found = (id: string) => images.find(({ imageId }) => imageId === id);
     expect(found(kept!.imageId)).toMatchObject({
       repoTags: [],
@@ -548,7 +534,7 @@ describe('gc-worker on a real node', () => {
     const pod = await stack.runPod({ image: byNamespace.reference, namespace: 'kube-system' });
     await eventually(
       async () => {
-        const { images } = (await command<ImagesReply>('images')).result;
+        const images = await records();
         return images.some(({ usedBy }) => usedBy.some((user) => user.includes('kube-system')));
       },
       { what: 'the use by kube-system to be seen' },
@@ -556,7 +542,7 @@ describe('gc-worker on a real node', () => {
     await pod.remove();
     await minimumAge();
     await eventuallyPasses(async () => {
-      const { images } = (await command<PlanReply>('plan', { bytes: 1 << 30 })).result;
+      const { images } = await send(gcWorker.plan, { bytes: 1 << 30 });
       const why = (imageId: string | undefined) =>
         images.find((image) => image.imageId === imageId)?.why;
       expect(why(labelledId)).toBe('exempt by label org.example.keep=*');
@@ -582,7 +568,7 @@ describe('gc-worker on a real node', () => {
     await minimumAge();
     const everything = { bytes: 1 << 30 };
     const expected = async () => {
-      const { images } = (await command<PlanReply>('plan', everything)).result;
+      const { images } = await send(gcWorker.plan, everything);
       const of = (imageId: string) => images.find((image) => image.imageId === imageId)!;
       return [of(base.imageId), of(app.imageId)];
     };
@@ -592,15 +578,14 @@ describe('gc-worker on a real node', () => {
     expect(ofApp!.expectedBytes).toBeGreaterThan(app.sizeBytes - 3 * 2 ** 20);
     expect(ofApp!.expectedBytes).toBeLessThanOrEqual(app.sizeBytes);
 
-    const ran = await command<RunReply>('run', everything);
-    expect(ran.ok).toBe(true);
+    const ran = await send(gcWorker.run, everything);
     await events.waitFor('ImageRemoved', ({ data }) => data.imageId === app.imageId);
     await stack.pullImage(app.reference);
     const back = await events.waitFor(
       'ImageDetected',
       ({ data }) => data.imageId === app.imageId && data.regret !== undefined,
     );
-    expect(back.data.regret).toMatchObject({ planId: ran.result.planId });
+    expect(back.data.regret).toMatchObject({ planId: ran.planId });
     expect((await worker!.get('/metrics')).body).toMatch(/^stowage_gc_regrets_total [1-9]/m);
   });
 
@@ -638,11 +623,11 @@ describe('gc-worker on a real node', () => {
           });
           expect([copied.status, copied.stderr]).toEqual([0, '']);
         }
-        const { result } = await command<RunReply>('run', { bytes: 1 << 30 });
+        const ran = await send(gcWorker.run, { bytes: 1 << 30 });
         await events.waitFor('ImageRemoved', ({ data }) => data.imageId === imageId);
         const ended = await events.waitFor(
           'GarbageCollectionFailed',
-          ({ data }) => data.planId === result.planId,
+          ({ data }) => data.planId === ran.planId,
         );
         expect(ended.data.measuredBytes).toBeLessThan(sizeBytes);
         expect(ended.data.leakedBytes).toBeGreaterThanOrEqual(sizeBytes);
@@ -664,11 +649,7 @@ describe('gc-worker on a real node', () => {
     const file = path.join(stack.dir, 'policy.yaml');
     writeFileSync(file, 'gc-worker: { maxImagesPerRun: 3 }\n');
     worker = await spawnApp('gc-worker', { env: environment(), args: ['--config', file] });
-    interface Status {
-      policy: { maxImagesPerRun: number };
-      policyRefused?: { reason: string };
-    }
-    const status = async () => (await command<Status>('status')).result;
+    const status = () => send(gcWorker.status, {});
     expect((await status()).policy.maxImagesPerRun).toBe(3);
     writeFileSync(file, 'gc-worker: { maxImagesPerRun: 4 }\n');
     await eventuallyPasses(async () => {
@@ -735,8 +716,7 @@ describe('gc-worker on a real node', () => {
     const ids: string[] = [];
     for (let index = 0; index < 8; index += 1) ids.push(await pull(`team/killed-${index}`, 3));
     await minimumAge();
-    const subject = `stowage.cmd.${node.replaceAll('.', '_')}.gc-worker.run`;
-    nats.publish(subject, JSON.stringify({ bytes: 1 << 30 }));
+    nats.publish(commandSubject(node, 'gc-worker', 'run'), JSON.stringify({ bytes: 1 << 30 }));
     await eventually(() => worker!.logLines().some(({ msg }) => msg === 'image removed'), {
       intervalMs: 1,
     });

@@ -1,5 +1,6 @@
 import path from 'node:path';
-import { commandSubject } from '@stowage/events';
+import { gcWorker } from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
 import {
   eventuallyPasses,
   spawnApp,
@@ -80,17 +81,10 @@ const start = async (values: Record<string, string> = {}) => {
   return worker;
 };
 
-async function command<T>(verb: string, input: object): Promise<T> {
-  const subject = commandSubject(node, 'gc-worker', verb);
-  const reply = await nats.request(subject, JSON.stringify(input), { timeout: 60_000 });
-  return reply.json<{ result: T }>().result;
-}
-
 /** Asks for all bytes; ids of what was removed. */
 async function collectEverything(): Promise<string[]> {
-  const { images } = await command<{ images: { imageId: string; result: string }[] }>('run', {
-    bytes: 2 ** 40,
-  });
+  const options = { timeoutMs: 60_000, strict: true };
+  const { images } = await sendCommand(nats, node, gcWorker.run, { bytes: 2 ** 40 }, options);
   return images.filter(({ result }) => result === 'removed').map(({ imageId }) => imageId);
 }
 

@@ -1,5 +1,6 @@
 import path from 'node:path';
-import { commandSubject } from '@stowage/events';
+import { gcWorker } from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
 import {
   eventually,
   spawnApp,
@@ -11,7 +12,7 @@ import {
   type Stack,
   type TraceCollector,
 } from '@stowage/testing';
-import { connect, headers, type NatsConnection } from 'nats';
+import { connect, type NatsConnection } from 'nats';
 
 const node = 'node-t';
 const traceId = '0af7651916cd43dd8448eb211c80319c';
@@ -61,17 +62,12 @@ describe('traces of gc-worker', () => {
 
   it('are one from the command over the plan to each removal, and into the events', async () => {
     await events.waitFor('ImageDetected', ({ subject }) => subject === imageId);
-    const traced = headers();
-    traced.set('traceparent', `00-${traceId}-b7ad6b7169203331-01`);
-    const reply = await eventually(async () =>
-      (
-        await nats.request(commandSubject(node, 'gc-worker', 'run'), '{"bytes":1}', {
-          timeout: 20_000,
-          headers: traced,
-        })
-      ).json<{ ok: boolean; result: { removedCount: number } }>(),
+    const parent = `00-${traceId}-b7ad6b7169203331-01`;
+    const options = { timeoutMs: 20_000, traceparent: parent, strict: true };
+    const outcome = await eventually(() =>
+      sendCommand(nats, node, gcWorker.run, { bytes: 1 }, options),
     );
-    expect(reply).toMatchObject({ ok: true, result: { removedCount: 1 } });
+    expect(outcome).toMatchObject({ removedCount: 1 });
 
     // The command's span ends last.
     await collector.waitFor('gc-worker.run', (span) => span.traceId === traceId);

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { CommandReply, imageService } from '@stowage/commands';
 import type { AuthConfig } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
 import { startStack, startTraceCollector, subscribeEvents, testOn } from '@stowage/testing';
@@ -19,7 +20,7 @@ const accessToken = 'acc-Pu37-never-printed';
 
 interface Reply {
   readonly ok: boolean;
-  readonly result?: { readonly pulled: boolean };
+  readonly result?: CommandReply<typeof imageService.ensure>;
   readonly error?: { readonly code: string; readonly message: string };
 }
 

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { CommandReply, imageService } from '@stowage/commands';
 import { connectImageService } from '@stowage/cri-client';
 import { commandSubject } from '@stowage/events';
 import {
@@ -29,7 +30,7 @@ const withProgress = testOn(
 
 interface Reply {
   readonly ok: boolean;
-  readonly result?: { readonly pulled: boolean; readonly imageId: string };
+  readonly result?: CommandReply<typeof imageService.ensure>;
   readonly error?: { readonly code: string; readonly message: string };
 }
 

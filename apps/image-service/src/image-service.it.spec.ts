@@ -7,6 +7,9 @@ import path from 'node:path';
 import { inspect } from 'node:util';
 import { Client, credentials } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
+import { imageService } from '@stowage/commands';
+import type { CommandDefinition, CommandInput } from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
 import { connectImageService } from '@stowage/cri-client';
 import type { CriError } from '@stowage/cri-client';
 import * as v1alpha2 from '@stowage/cri-proto/v1alpha2';
@@ -58,6 +61,9 @@ describe('image-service on containerd, registries and NATS', () => {
   let secret: PushedImage;
   let auth: { username: string; password: string };
 
+  const send = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
+    sendCommand(nats, node, command, input, { timeoutMs: 30_000, strict: true });
+  /** What the client would not send, and the reply as it is on the wire. */
   const ask = async (verb: string, input: object = {}): Promise<unknown> =>
     (
       await nats.request(commandSubject(node, 'image-service', verb), JSON.stringify(input), {
@@ -382,20 +388,18 @@ describe('image-service on containerd, registries and NATS', () => {
   describe('commands', () => {
     it('ensure pulls, then finds it there and tells its use with the hold', async () => {
       await service.client.removeImage({ image: { image: open.imageId } });
-      const first = await ask('ensure', { image: open.reference });
+      const first = await send(imageService.ensure, { image: open.reference });
       expect(first).toEqual({
-        ok: true,
-        result: {
-          imageRef: open.imageId,
-          imageId: open.imageId,
-          pulled: true,
-          bytes: expect.any(Number) as number,
-          durationMs: expect.any(Number) as number,
-        },
+        imageRef: open.imageId,
+        imageId: open.imageId,
+        pulled: true,
+        bytes: expect.any(Number) as number,
+        durationMs: expect.any(Number) as number,
       });
-      expect(await ask('ensure', { image: open.reference, holdSeconds: 600 })).toMatchObject({
-        ok: true,
-        result: { imageId: open.imageId, pulled: false },
+      const held = { image: open.reference, holdSeconds: 600 };
+      expect(await send(imageService.ensure, held)).toMatchObject({
+        imageId: open.imageId,
+        pulled: false,
       });
       const { data, subject } = await events.waitFor('ImageEnsured');
       expect(subject).toBe(open.imageId);
@@ -409,44 +413,38 @@ describe('image-service on containerd, registries and NATS', () => {
     });
 
     it('ensure takes credentials and policies', async () => {
-      const never = { image: secret.reference, pullPolicy: 'Never' };
-      expect(await ask('ensure', never)).toEqual({
-        ok: false,
-        error: {
-          code: 'FAILED_PRECONDITION',
-          message: `Container image "${secret.reference}" is not present with pull policy of Never`,
-        },
+      const never = { image: secret.reference, pullPolicy: 'Never' as const };
+      await expect(send(imageService.ensure, never)).rejects.toMatchObject({
+        code: 'COMMAND_REFUSED',
+        reason: `FAILED_PRECONDITION: Container image "${secret.reference}" is not present with pull policy of Never`,
       });
-      expect(await ask('ensure', { image: secret.reference, auth })).toMatchObject({
-        result: { imageId: secret.imageId, pulled: true },
+      const withLogin = { image: secret.reference, auth };
+      expect(await send(imageService.ensure, withLogin)).toMatchObject({
+        imageId: secret.imageId,
+        pulled: true,
       });
-      expect(await ask('ensure', never)).toMatchObject({ result: { pulled: false } });
+      expect(await send(imageService.ensure, never)).toMatchObject({ pulled: false });
     });
 
     it('list, status and stats answer from the runtime', async () => {
-      expect(await ask('status', { image: open.reference })).toMatchObject({
-        result: { image: { imageId: open.imageId, pinned: false } },
+      expect(await send(imageService.status, { image: open.reference })).toMatchObject({
+        image: { imageId: open.imageId, pinned: false },
       });
-      expect(await ask('status', { image: 'reg.io/none:1' })).toEqual({
-        ok: true,
-        result: { image: null },
+      expect(await send(imageService.status, { image: 'reg.io/none:1' })).toEqual({ image: null });
+      const { images } = await send(imageService.list, {});
+      expect(images.map(({ imageId }) => imageId)).toContain(open.imageId);
+      expect(await send(imageService.list, { image: open.reference })).toMatchObject({
+        images: [{ imageId: open.imageId }],
       });
-      const list = (await ask('list')) as { result: { images: { imageId: string }[] } };
-      expect(list.result.images.map(({ imageId }) => imageId)).toContain(open.imageId);
-      expect(await ask('list', { image: open.reference })).toMatchObject({
-        result: { images: [{ imageId: open.imageId }] },
-      });
-      expect(await ask('stats')).toMatchObject({
-        result: {
-          imageCount: list.result.images.length,
-          totalStorageBytes: expect.any(Number) as number,
-          imageFilesystems: [
-            stack.runtime.name === 'containerd'
-              ? { usedBytes: expect.any(Number) as number }
-              : // CRI-O's bytes are those of its notes about the images.
-                { mountpoint: expect.stringContaining(stack.runtime.root) as string },
-          ],
-        },
+      expect(await send(imageService.stats, {})).toMatchObject({
+        imageCount: images.length,
+        totalStorageBytes: expect.any(Number) as number,
+        imageFilesystems: [
+          stack.runtime.name === 'containerd'
+            ? { usedBytes: expect.any(Number) as number }
+            : // CRI-O's bytes are those of its notes about the images.
+              { mountpoint: expect.stringContaining(stack.runtime.root) as string },
+        ],
       });
     });
 
@@ -473,11 +471,9 @@ describe('image-service on containerd, registries and NATS', () => {
       await service.stop();
       await allowed.start({ env: { STOWAGE_COMMANDS: 'remove' } });
       try {
-        const remove = () => ask('remove', { image: secret.reference });
-        await eventuallyPasses(async () => {
-          expect(await remove()).toMatchObject({ ok: true });
-        });
-        expect(await remove()).toEqual({ ok: true, result: { removed: false } });
+        const remove = () => send(imageService.remove, { image: secret.reference });
+        await eventually(remove);
+        expect(await remove()).toEqual({ removed: false });
         expect(await ask('list')).toMatchObject({ error: { code: 'PERMISSION_DENIED' } });
       } finally {
         await allowed.stop();

@@ -1,7 +1,8 @@
-import { commandSubject } from '@stowage/events';
+import { runtimeGateway } from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
 import { eventually, startStack, startTraceCollector, subscribeEvents } from '@stowage/testing';
 import type { EventCollection, Stack, TraceCollector } from '@stowage/testing';
-import { connect, headers } from 'nats';
+import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
 import { GatewayProcess } from './testing/gateway-process';
 
@@ -40,13 +41,9 @@ describe('traces of runtime-gateway', () => {
   });
 
   it('go from a query to the runtime', async () => {
-    const traced = headers();
-    traced.set('traceparent', `00-${ofCommand}-b7ad6b7169203331-01`);
-    const subject = commandSubject(node, 'runtime-gateway', 'version');
-    await eventually(async () => {
-      await nats.request(subject, '{}', { timeout: 20_000, headers: traced });
-      return true;
-    });
+    const traceparent = `00-${ofCommand}-b7ad6b7169203331-01`;
+    const options = { timeoutMs: 20_000, traceparent, strict: true };
+    await eventually(() => sendCommand(nats, node, runtimeGateway.version, {}, options));
     const server = await collector.waitFor(
       'runtime-gateway.version',
       (span) => span.traceId === ofCommand,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { gcWorker } from '@stowage/commands';
+import { sendCommand } from '@stowage/commands/client';
 import { connectImageService } from '@stowage/cri-client';
 import {
   eventually,
@@ -54,11 +56,13 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
     STOWAGE_DETECTION_INTERVAL: '200ms',
     STOWAGE_DISK_CHECK_INTERVAL: '1h',
   };
-  const command = async (verb: string) =>
-    (await nats.request(`stowage.cmd.${node}.gc-worker.${verb}`, '{}', { timeout: 5000 })).json<{
-      ok: boolean;
-      result: { images: { imageId: string }[] };
-    }>();
+  /** Ids of the images that the worker has records of. */
+  const recorded = async (): Promise<string[]> => {
+    const options = { timeoutMs: 5000, strict: true };
+    const reply = await sendCommand(nats, node, gcWorker.images, {}, options);
+    assert.ok('total' in reply);
+    return reply.images.map(({ imageId }) => imageId).sort();
+  };
   const listed = async () => (await images.listImages({})).images.map(({ id }) => id).sort();
   let worker: AppProcess | undefined;
   let [removedBefore, midCollection] = [0, 0];
@@ -73,8 +77,7 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
       await eventuallyPasses(
         async () => {
           const present = await listed();
-          const { result } = await command('images');
-          assert.deepEqual(result.images.map(({ imageId }) => imageId).sort(), present);
+          assert.deepEqual(await recorded(), present);
           assert.ok(present.includes(used.imageId), 'the image in use is gone');
           for (const { imageId } of pushed) {
             const told = events.all.filter(
@@ -111,14 +114,13 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
       for (const { imageId, reference } of pushed) {
         if (!there.includes(imageId)) await stack.pullImage(reference);
       }
-      await eventually(() => command('images').then(({ ok }) => ok), {
-        what: 'the worker on NATS',
-      });
+      await eventually(recorded, { what: 'the worker on NATS' });
       await agree();
       const before = (await listed()).length;
-      const answer = nats
-        .request(`stowage.cmd.${node}.gc-worker.run`, '{"bytes":1073741824}', { timeout: 20_000 })
-        .catch(() => undefined); // killed before it could answer
+      const options = { timeoutMs: 20_000 };
+      const answer = sendCommand(nats, node, gcWorker.run, { bytes: 1 << 30 }, options).catch(
+        () => undefined, // killed before it could answer
+      );
       // After so many removals, and then somewhere in the next one.
       const removals = Math.floor(random() * (imageCount + 1));
       await eventually(async () => before - (await listed()).length >= removals, {
@@ -132,9 +134,7 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
       if (gone > 0 && gone < imageCount) midCollection += 1;
       say(`kill ${kill} of ${kills}: ${gone} of ${imageCount} images removed`);
       worker = await spawnApp('gc-worker', { env });
-      await eventually(() => command('images').then(({ ok }) => ok), {
-        what: 'the worker on NATS',
-      });
+      await eventually(recorded, { what: 'the worker on NATS' });
       await agree();
       await worker.stop();
       worker = undefined;

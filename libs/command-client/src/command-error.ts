@@ -1,0 +1,39 @@
+/** What {@link CommandError} can mean, with the gRPC status it stands for. */
+export const commandErrorStatus = {
+  /** The input breaks the contract, or the node's name is none: nothing was sent. */
+  COMMAND_INPUT_INVALID: 'INVALID_ARGUMENT',
+  /** NATS knows nobody who answers: the service is not there, not connected, or has another node name. */
+  COMMAND_NO_RESPONDERS: 'UNAVAILABLE',
+  /** No reply within the time. The command may have been carried out. */
+  COMMAND_TIMEOUT: 'DEADLINE_EXCEEDED',
+  /** NATS does not let this login send the command, or receive its reply. */
+  COMMAND_NOT_PERMITTED: 'PERMISSION_DENIED',
+  /** The service answered with an error; `grpcStatus` is its code. */
+  COMMAND_REFUSED: 'UNKNOWN',
+  /** The service answered with what the contract does not allow. */
+  COMMAND_REPLY_INVALID: 'INTERNAL',
+  /** The connection to NATS is closed, or does not take the request. */
+  COMMAND_NOT_SENT: 'UNAVAILABLE',
+} as const;
+
+export type CommandErrorCode = keyof typeof commandErrorStatus;
+
+/** A command that gave no result. The message says which command, on which node, and why. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  /** Name of a gRPC status. */
+  readonly grpcStatus: string;
+
+  constructor(
+    readonly code: CommandErrorCode,
+    /** App and verb, as in `gc-worker.plan`. */
+    readonly command: string,
+    readonly node: string,
+    /** Why, in words, without the command and the node. */
+    readonly reason: string,
+    options: { grpcStatus?: string; cause?: unknown } = {},
+  ) {
+    super(`${command} on ${node}: ${reason}`, { cause: options.cause });
+    this.grpcStatus = options.grpcStatus ?? commandErrorStatus[code];
+  }
+}

@@ -1,0 +1,3 @@
+import { sendCommand } from '@stowage/commands/client';
+
+export const value = sendCommand;

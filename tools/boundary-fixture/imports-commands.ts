@@ -1,0 +1,3 @@
+import { commandApps } from '@stowage/commands';
+
+export const value = commandApps;
