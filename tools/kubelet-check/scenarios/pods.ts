@@ -273,9 +273,9 @@ const cases: readonly PodCase[] = [
   },
 ];
 
-export const pods: Scenario = {
-  name: 'pods',
-  text: 'states, exit codes, reasons, messages, restarts and logs of pods of every kind',
+const scenarioOf = (name: string, text: string, cases: readonly PodCase[]): Scenario => ({
+  name,
+  text,
   expected: Object.fromEntries(
     cases.flatMap(({ name, what, state, logs = {} }) => [
       [`${name}: ${what}`, state] as const,
@@ -307,4 +307,28 @@ export const pods: Scenario = {
     );
     return seen;
   },
-};
+});
+
+export const pods = scenarioOf(
+  'pods',
+  'states, exit codes, reasons, messages, restarts and logs of pods of every kind',
+  cases,
+);
+
+/** Some of them, whose calls `--record` writes down. */
+export const recordedPods = scenarioOf(
+  'recorded-pods',
+  'pods whose calls are recorded',
+  cases.filter(({ name }) =>
+    [
+      'init-and-sidecar',
+      'completed',
+      'failed',
+      'no-program',
+      'out-of-memory',
+      'user',
+      'by-digest',
+      'no-tag',
+    ].includes(name),
+  ),
+);
