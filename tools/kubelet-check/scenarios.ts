@@ -2,7 +2,7 @@ import type { Scenario } from './scenario';
 import { api } from './scenarios/api';
 import { collection } from './scenarios/collection';
 import { credentials } from './scenarios/credentials';
-import { pods } from './scenarios/pods';
+import { eventedPleg, pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
 import { kill, restart, takeOver } from './scenarios/services';
 import { soak } from './scenarios/soak';
@@ -10,6 +10,7 @@ import { soak } from './scenarios/soak';
 /** In the order in which they are played. */
 export const scenarios: readonly Scenario[] = [
   pods,
+  eventedPleg,
   api,
   credentials,
   collection,

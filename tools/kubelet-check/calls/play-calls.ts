@@ -33,7 +33,7 @@ export interface Outcome {
 type Client = Record<string, (request: unknown) => Promise<unknown>>;
 
 /**
- * Plays what a kubelet has called, one call after the other as they ended, with the ids that the runtime gives here in the place of those of the
+ * Plays what a kubelet has called, one call after the other as they were begun, with the ids that the runtime gives here in the place of those of the
  * recording. A call about a state is repeated until that has come, as kubelet does; a state that has passed already is left out.
  */
 export async function playCalls(calls: readonly RecordedCall[], place: Place): Promise<Outcome[]> {

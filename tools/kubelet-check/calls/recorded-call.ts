@@ -10,7 +10,7 @@ export interface RecordedCall {
   readonly madeId?: string;
 }
 
-/** Calls of kubelet for the pods of a scenario, in the order in which they ended. */
+/** Calls of kubelet for the pods of a scenario, in the order in which they were begun. */
 export interface Recording {
   readonly kubelet: string;
   readonly containerd: string;

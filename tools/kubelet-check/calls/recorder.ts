@@ -30,7 +30,7 @@ type Method = (request: unknown, options?: { signal: AbortSignal }) => unknown;
 
 /** A CRI socket between kubelet and what it would otherwise be pointed at, which writes down what is called. */
 export class CallRecorder {
-  readonly calls: RecordedCall[] = [];
+  readonly #calls: { begun: number; call: RecordedCall }[] = [];
   readonly #seen = new Set<string>();
   readonly #open: (() => void)[] = [];
 
@@ -68,25 +68,37 @@ export class CallRecorder {
     return recorder;
   }
 
+  /** In the order in which they were begun: each comes after the call that has made what it is about, and before what it brings about. */
+  get calls(): RecordedCall[] {
+    return this.#calls.sort((a, b) => a.begun - b.begun).map(({ call }) => call);
+  }
+
   close(): void {
     for (const end of this.#open) end();
   }
 
   #unary(name: string, call: Method) {
     return async (request: unknown, { signal }: CallContext): Promise<unknown> => {
+      const begun = performance.now();
       try {
         const response = await call(request, { signal });
-        this.#record(name, request, 'OK', response);
+        this.#record(begun, name, request, 'OK', response);
         return response;
       } catch (error) {
         if (!(error instanceof ClientError)) throw error;
-        this.#record(name, request, Status[error.code], error.details);
+        this.#record(begun, name, request, Status[error.code], error.details);
         throw new ServerError(error.code, error.details);
       }
     };
   }
 
-  #record(method: string, request: unknown, status: string, response: unknown): void {
+  #record(
+    begun: number,
+    method: string,
+    request: unknown,
+    status: string,
+    response: unknown,
+  ): void {
     if (!recorded.has(method)) return;
     // kubelet's reader of control groups takes sandboxes for containers, and asks about them.
     if (method === 'containerStatus' && status !== 'OK') return;
@@ -103,7 +115,7 @@ export class CallRecorder {
     // kubelet asks for the same status many times.
     if (/Status$/.test(method) && this.#seen.has(text)) return;
     this.#seen.add(text);
-    this.calls.push(JSON.parse(text) as RecordedCall);
+    this.#calls.push({ begun, call: JSON.parse(text) as RecordedCall });
   }
 }
 

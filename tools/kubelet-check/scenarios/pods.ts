@@ -332,3 +332,28 @@ export const recordedPods = scenarioOf(
     ].includes(name),
   ),
 );
+
+const withEvents = scenarioOf(
+  'evented-pleg',
+  'pods that start, end, crash and are restarted, with kubelet reading the events of the runtime (gate EventedPLEG)',
+  cases.filter(({ name }) =>
+    ['init-and-sidecar', 'completed', 'failed', 'crash-loop', 'out-of-memory', 'liveness'].includes(
+      name,
+    ),
+  ),
+);
+
+/** kubelet and runtime-gateway both read the events of the runtime then. Without a stream of events kubelet lists, as without the gate. */
+export const eventedPleg: Scenario = {
+  ...withEvents,
+  async play(lab) {
+    try {
+      await lab.restartKubelet({ config: { featureGates: { EventedPLEG: true } } });
+      const seen = await withEvents.play(lab);
+      await lab.removePods();
+      return seen;
+    } finally {
+      await lab.restartKubelet();
+    }
+  },
+};
