@@ -4,7 +4,7 @@ import { api } from './scenarios/api';
 import { apiPods } from './scenarios/api-pods';
 import { collection } from './scenarios/collection';
 import { credentials } from './scenarios/credentials';
-import { pods } from './scenarios/pods';
+import { eventedPleg, pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
 import { pullSecrets } from './scenarios/pull-secrets';
 import { kill, restart, takeOver } from './scenarios/services';
@@ -13,6 +13,7 @@ import { soak } from './scenarios/soak';
 /** In the order in which they are played. */
 export const scenarios: readonly Scenario[] = [
   pods,
+  eventedPleg,
   api,
   credentials,
   collection,
