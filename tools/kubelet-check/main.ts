@@ -49,14 +49,14 @@ const inside: ControlPlane = {
 
 const help = `usage: npm run kubelet:check -- --kubelet FILE [OPTION ...]
 
-Runs a kubelet without an API server on containerd itself and through Stowage's sockets, plays the same scenarios on each way, and
+Runs a kubelet on containerd itself and through Stowage's sockets, plays the same scenarios on each way, and
 compares what is seen. All of it runs in folders, namespaces and a control group of its own; nothing is left behind.
 
 ways:
 ${ways.map(({ name, text }) => `  ${name.padEnd(12)} ${text}`).join('\n')}
 
 scenarios:
-${scenarios.map(({ name, text, onlyWith, needs }) => `  ${name.padEnd(12)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}${needs === undefined ? '' : ' (with --apiserver and --etcd)'}`).join('\n')}
+${scenarios.map(({ name, text, onlyWith, needs }) => `  ${name.padEnd(14)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}${needs === undefined ? '' : ' (with --apiserver and --etcd)'}`).join('\n')}
 
 options:
   --kubelet FILE     the program, of Kubernetes 1.34 to 1.37

@@ -2,8 +2,10 @@ import type { Scenario } from './scenario';
 import { accountTokens } from './scenarios/account-tokens';
 import { api } from './scenarios/api';
 import { apiPods } from './scenarios/api-pods';
+import { apiStreams } from './scenarios/api-streams';
 import { collection } from './scenarios/collection';
 import { credentials } from './scenarios/credentials';
+import { nodeStatus } from './scenarios/node-status';
 import { eventedPleg, pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
 import { pullSecrets } from './scenarios/pull-secrets';
@@ -25,5 +27,7 @@ export const scenarios: readonly Scenario[] = [
   pullSecrets,
   apiPods,
   accountTokens,
+  nodeStatus,
+  apiStreams,
   soak,
 ];
