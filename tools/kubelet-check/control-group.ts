@@ -1,6 +1,11 @@
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { controlGroupHierarchies } from '../matrix/enter';
+
+/** Name of the control group for what runs in a root. There is one run at a time in it. */
+export const controlGroupOf = (root: string): string =>
+  `stowage-kubelet-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
 
 /**
  * Makes a control group of this name in every hierarchy, as kubelet wants its `cgroupRoot` to be there. `removeControlGroup` takes it away.

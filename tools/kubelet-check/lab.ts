@@ -7,6 +7,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { connectRuntimeService } from '@stowage/cri-client';
+import { PodSandboxState } from '@stowage/cri-proto';
 import {
   eventually,
   spawnApp,
@@ -15,6 +17,8 @@ import {
   type PushedImage,
   type Stack,
 } from '@stowage/testing';
+import { placeholders, type RecordedCall } from './calls/recorded-call';
+import { CallRecorder } from './calls/recorder';
 import { makeControlGroup } from './control-group';
 import { describePod } from './describe-pod';
 import { Kubelet, type Endpoints, type KubeletVariant, type Pod } from './kubelet';
@@ -69,6 +73,8 @@ export interface LabSettings {
   /** Folder that logs are kept in. */
   readonly report: string;
   readonly soakMinutes: number;
+  /** Whether the calls of kubelet are written down. */
+  readonly record: boolean;
   /** Aborts when the run is to end. */
   readonly signal: AbortSignal;
 }
@@ -87,6 +93,7 @@ export class Lab {
   readonly #processes: { name: string; app: AppProcess }[] = [];
   readonly #pods = new Set<string>();
   #images: Images | undefined;
+  #recorder: CallRecorder | undefined;
 
   private constructor(
     readonly stack: Stack,
@@ -101,6 +108,11 @@ export class Lab {
       controlGroup: settings.controlGroup,
       env: {},
     });
+    // Whatever waits for kubelet ends with it.
+    settings.signal.addEventListener(
+      'abort',
+      () => void this.kubelet.kill().catch(() => undefined),
+    );
   }
 
   /** Starts all of a way and waits until kubelet answers. */
@@ -118,6 +130,7 @@ export class Lab {
         third: await push('third'),
       };
       for (const service of settings.way.services) await lab.startService(service);
+      if (settings.record) await lab.#startRecorder();
       await lab.kubelet.start(lab.endpoints);
       return lab;
     } catch (error) {
@@ -138,7 +151,23 @@ export class Lab {
     return this.#images;
   }
 
+  async #startRecorder(): Promise<void> {
+    const { registry, dir } = this.stack;
+    this.#recorder = await CallRecorder.start(this.#socket('recorder'), this.endpoints, (text) =>
+      text.replaceAll(registry.open.host, placeholders.registry).replaceAll(dir, placeholders.dir),
+    );
+  }
+
+  /** Calls of kubelet so far, where they are written down. */
+  get recordedCalls(): readonly RecordedCall[] {
+    return this.#recorder?.calls ?? [];
+  }
+
   get endpoints(): Endpoints {
+    if (this.#recorder !== undefined) {
+      const recorder = `unix://${this.#socket('recorder')}`;
+      return { runtime: recorder, image: recorder };
+    }
     const { services, imageRouting = false } = this.way;
     const { endpoint } = this.stack.containerd;
     const runtime = services.includes('runtime-gateway')
@@ -273,21 +302,31 @@ export class Lab {
     this.kubelet.remove(name);
   }
 
-  /** Whether kubelet has ended all these pods. */
+  /** Whether kubelet has ended all these pods: it forgets them at once, so the runtime is asked. */
   async areGone(names: readonly string[]): Promise<boolean> {
     const pods = await this.kubelet.pods();
-    return pods.every(({ metadata }) => !names.includes(metadata.name));
+    if (pods.some(({ metadata }) => names.includes(metadata.name))) return false;
+    const client = connectRuntimeService({ endpoint: this.stack.containerd.endpoint });
+    try {
+      const { items } = await client.listPodSandbox({
+        filter: { state: { state: PodSandboxState.SANDBOX_READY } },
+      });
+      const ending = new Set(names.map((name) => `${name}-${Kubelet.node}`));
+      return items.every(({ metadata }) => !ending.has(metadata?.name ?? ''));
+    } finally {
+      client.close();
+    }
   }
 
-  /** Waits until a pod has come to a state, as `describePod` says it. Returns the last one that was seen, that or another. */
-  async stateOf(name: string, state: string, timeoutMs = 60_000): Promise<string> {
+  /** Waits until a pod has come to a state, as `describePod` says it or such as it matches. Returns the last one that was seen, that or another. */
+  async stateOf(name: string, state: string | RegExp, timeoutMs = 60_000): Promise<string> {
     let last = 'unknown';
     const look = async (): Promise<boolean> => {
       const pod = await this.pod(name);
       if (pod !== undefined) last = describePod(pod);
-      return last === state;
+      return typeof state === 'string' ? last === state : state.test(last);
     };
-    await this.until(`${name} to be ${state}`, look, timeoutMs).catch(() => undefined);
+    await this.until(`${name} to be ${String(state)}`, look, timeoutMs).catch(() => undefined);
     this.signal.throwIfAborted();
     return last;
   }
@@ -352,6 +391,7 @@ export class Lab {
       }
     };
     await attempt(() => this.kubelet.kill());
+    this.#recorder?.close();
     for (const { app } of this.#processes) await attempt(() => app.kill());
     await attempt(() => this.#keepLogs());
     await attempt(() => this.stack.down());

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from '@stowage/testing';
 import { controlGroupHierarchies } from '../matrix/enter';
+import { controlGroupOf } from './control-group';
 
 const project = path.resolve(__dirname, '../..');
 let folder: string;
@@ -76,18 +77,19 @@ const processesIn = (namespace: string): string[] =>
 const sysctls = ['vm/overcommit_memory', 'vm/panic_on_oom', 'kernel/panic', 'kernel/panic_on_oops'];
 
 /** What a run could leave on the machine. */
-const traces = () => ({
-  groups: controlGroupHierarchies()
-    .flatMap((hierarchy) => readdirSync(hierarchy))
-    .filter((name) => name.startsWith('stowage-kubelet-')),
-  mounts: read('/proc/self/mountinfo')
-    .split('\n')
-    .filter((line) => line.includes(folder)),
-  sysctls: sysctls.map((name) => read(path.join('/proc/sys', name))),
-  temporary: existsSync(path.join(folder, 'dir/roots/kubelet-machine/tmp'))
-    ? readdirSync(path.join(folder, 'dir/roots/kubelet-machine/tmp'))
-    : [],
-});
+const traces = () => {
+  const root = path.join(folder, 'dir/roots/kubelet-machine');
+  return {
+    groups: controlGroupHierarchies()
+      .map((hierarchy) => path.join(hierarchy, controlGroupOf(root)))
+      .filter(existsSync),
+    mounts: read('/proc/self/mountinfo')
+      .split('\n')
+      .filter((line) => line.includes(folder)),
+    sysctls: sysctls.map((name) => read(path.join('/proc/sys', name))),
+    temporary: existsSync(path.join(root, 'tmp')) ? readdirSync(path.join(root, 'tmp')) : [],
+  };
+};
 
 async function untilInTheMiddle(run: ChildProcess): Promise<string> {
   return eventually(

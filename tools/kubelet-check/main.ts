@@ -2,10 +2,10 @@
  * Plays scenarios with a real kubelet on containerd itself and through Stowage's sockets, each way in namespaces of its own, and compares
  * what was seen. Exit code 1 when something differs that no known difference explains.
  */
-import { createHash } from 'node:crypto';
 import {
   accessSync,
   constants,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -27,10 +27,11 @@ import {
 } from '../matrix/enter';
 import { targets } from '../matrix/names';
 import { environment, lockOfRoots, makeDebianRoot, makeMachineRoot } from '../matrix/roots';
+import { controlGroupOf } from './control-group';
 import { differences, surprises, type Difference } from './compare';
 import { knownDifferences } from './known-differences';
 import { bare, ways, type ControlPlane, type Way } from './lab';
-import { playedFile, type Play, type Played } from './play';
+import { playedFile, recordingFile, type Play, type Played } from './play';
 import { scenarios } from './scenarios';
 
 /** Roots that a suite of Debian with its own containerd lies in. */
@@ -48,14 +49,14 @@ const inside: ControlPlane = {
 
 const help = `usage: npm run kubelet:check -- --kubelet FILE [OPTION ...]
 
-Runs a kubelet without an API server on containerd itself and through Stowage's sockets, plays the same scenarios on each way, and
+Runs a kubelet on containerd itself and through Stowage's sockets, plays the same scenarios on each way, and
 compares what is seen. All of it runs in folders, namespaces and a control group of its own; nothing is left behind.
 
 ways:
 ${ways.map(({ name, text }) => `  ${name.padEnd(12)} ${text}`).join('\n')}
 
 scenarios:
-${scenarios.map(({ name, text, onlyWith, needs }) => `  ${name.padEnd(12)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}${needs === undefined ? '' : ' (with --apiserver and --etcd)'}`).join('\n')}
+${scenarios.map(({ name, text, onlyWith, needs }) => `  ${name.padEnd(14)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}${needs === undefined ? '' : ' (with --apiserver and --etcd)'}`).join('\n')}
 
 options:
   --kubelet FILE     the program, of Kubernetes 1.34 to 1.37
@@ -66,6 +67,7 @@ options:
   --only NAMES       scenarios, separated by commas; default: all
   --ways NAMES       ways beside bare, separated by commas; default: all
   --soak MINUTES     also the soak, for so long on each way
+  --record FILE      instead: writes kubelet's calls for some pods, through the gateway, into FILE (for the tests of this tool)
   --mirror URI       of Debian; default: that of apt's configuration
   --dir FOLDER       where roots and logs lie, as for npm run matrix; default: /var/tmp/stowage-matrix
   --help
@@ -85,6 +87,7 @@ interface Options {
   readonly ways: readonly Way[];
   readonly soakMinutes: number;
   readonly mirror: string | undefined;
+  readonly record: string | undefined;
 }
 
 /** A containerd to run on, with the files around it. */
@@ -128,10 +131,6 @@ async function run(place: Place, limitMs: number, start: () => Entered): Promise
     clean(place.root);
   }
 }
-
-/** The control group that kubelet's pods lie in. There is one run at a time for each folder of roots. */
-const controlGroupOf = (root: string): string =>
-  `stowage-kubelet-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
 
 /** Removes what a run leaves outside of its namespaces. */
 function clean(root: string): void {
@@ -183,11 +182,14 @@ async function makePlace(
   return place;
 }
 
+/** Folder inside of a root that what was seen on a way, and logs, are kept in. */
+const reportOf = (way: string): string => `/var/tmp/kubelet-check/${way}`;
+
 /** Plays the scenarios on one way. */
 async function playOn(place: Place, way: Way, options: Options): Promise<Played> {
   say(`${place.name}, ${way.name}: ${way.text}`);
   clean(place.root);
-  const report = `/var/tmp/kubelet-check/${way.name}`;
+  const report = reportOf(way.name);
   const kept = path.join(place.root, report);
   rmSync(kept, { recursive: true, force: true });
   const play: Play = {
@@ -198,6 +200,7 @@ async function playOn(place: Place, way: Way, options: Options): Promise<Played>
     controlGroup: controlGroupOf(place.root),
     report,
     soakMinutes: options.soakMinutes,
+    record: options.record !== undefined,
   };
   const env = environment('own');
   if (place.first !== undefined) env.PATH = `${place.first}:${env.PATH}`;
@@ -262,6 +265,12 @@ function sayDifference({ what, wanted, seen }: Difference): void {
 /** All ways on one containerd. Returns how much nothing explains. */
 async function check(what: string, options: Options): Promise<number> {
   const place = await makePlace(what, options);
+  if (options.record !== undefined) {
+    const suite = ways.filter(({ name }) => name === 'suite');
+    for (const way of suite) await playOn(place, way, options);
+    cpSync(path.join(place.root, reportOf('suite'), recordingFile), options.record);
+    return 0;
+  }
   const own = await playOn(place, bare, options);
   let unexplained = 0;
   for (const way of [bare, ...options.ways]) {
@@ -287,6 +296,7 @@ function readOptions(): { containerds: readonly string[]; options: Options } | u
       only: { type: 'string' },
       ways: { type: 'string' },
       soak: { type: 'string', default: '0' },
+      record: { type: 'string' },
       mirror: { type: 'string' },
       dir: { type: 'string', default: '/var/tmp/stowage-matrix' },
       help: { type: 'boolean', default: false },
@@ -326,6 +336,7 @@ function readOptions(): { containerds: readonly string[]; options: Options } | u
       soakMinutes,
       dir: path.resolve(values.dir),
       mirror: values.mirror,
+      record: values.record === undefined ? undefined : path.resolve(values.record),
       scenarios: chosen.map(({ name }) => name),
       ways: pick('way', values.ways, others),
     },

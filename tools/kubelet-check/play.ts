@@ -9,7 +9,9 @@ import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
 import type { Observations } from './compare';
 import { Lab, ways, type ControlPlane } from './lab';
+import type { Recording } from './calls/recorded-call';
 import { scenarios } from './scenarios';
+import { recordedPods } from './scenarios/pods';
 
 /** What `main.ts` asks for. */
 export interface Play {
@@ -21,6 +23,8 @@ export interface Play {
   /** Folder for {@link playedFile} and logs. */
   readonly report: string;
   readonly soakMinutes: number;
+  /** Whether kubelet's calls for some pods are written into {@link recordingFile}, instead of the scenarios. */
+  readonly record: boolean;
 }
 
 /** What was seen of each scenario, or why it could not be played. */
@@ -32,6 +36,7 @@ export interface Played {
 }
 
 export const playedFile = 'played.json';
+export const recordingFile = 'recording.json';
 
 const ending = new AbortController();
 setMaxListeners(0, ending.signal); // everything that waits listens to it
@@ -46,7 +51,10 @@ async function play(wanted: Play): Promise<void> {
   const lab = await Lab.start({ ...wanted, way, signal: ending.signal });
   const played: Record<string, { seen: Observations } | { error: string }> = {};
   try {
-    for (const scenario of scenarios.filter(({ name }) => wanted.scenarios.includes(name))) {
+    const chosen = wanted.record
+      ? [recordedPods]
+      : scenarios.filter(({ name }) => wanted.scenarios.includes(name));
+    for (const scenario of chosen) {
       ending.signal.throwIfAborted();
       const began = Date.now();
       process.stdout.write(`  ${scenario.name} ... `);
@@ -60,6 +68,15 @@ async function play(wanted: Play): Promise<void> {
         await lab.removePods().catch(() => undefined);
       }
       process.stdout.write(`${Math.round((Date.now() - began) / 1000)} s\n`);
+    }
+    if (wanted.record) {
+      const { kubelet, containerd } = versions(wanted.kubelet);
+      const recording: Recording = { kubelet, containerd, calls: lab.recordedCalls };
+      const file = path.join(wanted.report, recordingFile);
+      // A line for each call.
+      const lines = recording.calls.map((call) => JSON.stringify(call)).join(',\n');
+      const head = JSON.stringify({ kubelet, containerd }).slice(0, -1);
+      writeFileSync(file, `${head},"calls":[\n${lines}\n]}\n`);
     }
     const result: Played = { versions: versions(wanted.kubelet), scenarios: played };
     writeFileSync(path.join(wanted.report, playedFile), JSON.stringify(result, undefined, 2));

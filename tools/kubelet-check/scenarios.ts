@@ -2,9 +2,11 @@ import type { Scenario } from './scenario';
 import { accountTokens } from './scenarios/account-tokens';
 import { api } from './scenarios/api';
 import { apiPods } from './scenarios/api-pods';
+import { apiStreams } from './scenarios/api-streams';
 import { collection } from './scenarios/collection';
 import { credentials } from './scenarios/credentials';
-import { pods } from './scenarios/pods';
+import { nodeStatus } from './scenarios/node-status';
+import { eventedPleg, pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
 import { pullSecrets } from './scenarios/pull-secrets';
 import { kill, restart, takeOver } from './scenarios/services';
@@ -13,6 +15,7 @@ import { soak } from './scenarios/soak';
 /** In the order in which they are played. */
 export const scenarios: readonly Scenario[] = [
   pods,
+  eventedPleg,
   api,
   credentials,
   collection,
@@ -24,5 +27,7 @@ export const scenarios: readonly Scenario[] = [
   pullSecrets,
   apiPods,
   accountTokens,
+  nodeStatus,
+  apiStreams,
   soak,
 ];

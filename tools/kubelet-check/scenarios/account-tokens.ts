@@ -73,7 +73,7 @@ export const accountTokens: Scenario = {
           const name = `pod-${Object.keys(seen).length}`;
           const before = plugin.requests().length;
           Object.assign(seen, named(part, await cluster.seenOf({ namespace, name, spec }, state)));
-          seen[`${part}: plugin`] = plugin.told(before);
+          seen[`${part}: plugin`] = plugin.told(before, `${namespace}:${account}`);
           seen[`${part}: what kubelet records`] = recordedFor(lab, image);
         };
         await see('a node that may not ask for the audience', 'shop', 'puller', refused);
@@ -237,10 +237,16 @@ process.stdout.write(JSON.stringify(answer));
     return lines.map((line) => JSON.parse(line) as PluginRequest);
   }
 
-  /** What it was told from the request of this number on; the same told again, for another try, stands once. */
-  told(from: number): string {
+  /**
+   * What it was told from the request of this number on, with tokens of this account alone: other pods try again meanwhile. The same told
+   * again stands once.
+   */
+  told(from: number, account = ''): string {
+    const isOf = ({ serviceAccountToken: token }: PluginRequest): boolean =>
+      account === '' || (token !== undefined && claimsOf(token).sub.endsWith(`:${account}`));
     const lines = this.requests()
       .slice(from)
+      .filter(isOf)
       .map(({ image, serviceAccountToken: token, serviceAccountAnnotations: annotations }) => {
         if (token === undefined) return 'without token';
         const claims = claimsOf(token);

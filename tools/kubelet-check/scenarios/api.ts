@@ -1,4 +1,4 @@
-import { callWebSocket } from '../web-socket';
+import { callWebSocket, type Channels } from '../web-socket';
 import { Kubelet, type Pod } from '../kubelet';
 import type { Lab } from '../lab';
 import type { Scenario } from '../scenario';
@@ -113,17 +113,19 @@ export const api: Scenario = {
       '2000-01-01T00:00:00Z',
     );
 
-    const call = (kind: string, container: string, query: string, input?: string) =>
+    const call = (
+      kind: string,
+      container: string,
+      query: string,
+      { input, until }: { input?: string; until?: (channels: Channels) => boolean } = {},
+    ): Promise<Channels> =>
       callWebSocket({
         port: Kubelet.port,
         path: `/${kind}/${namespace}/${name}-${Kubelet.node}${container}?${query}`,
         protocol: 'v4.channel.k8s.io',
         input,
         signal: lab.signal,
-        until:
-          kind === 'exec'
-            ? undefined
-            : (channels) => (channels[kind === 'attach' ? 1 : 0] ?? '').length > 4,
+        until,
       });
     const words = (...command: string[]): string =>
       command.map((word) => `command=${encodeURIComponent(word)}`).join('&');
@@ -133,17 +135,18 @@ export const api: Scenario = {
     seen['exec: errors'] = executed[2] ?? '';
     seen['exec: end'] = lab.normalise(executed[3] ?? '');
     const typed = `${words('head', '-n', '1')}&input=1&output=1&error=1`;
-    seen['exec: what was typed'] = (await call('exec', '/main', typed, 'hello\n'))[1] ?? '';
+    seen['exec: what was typed'] =
+      (await call('exec', '/main', typed, { input: 'hello\n' }))[1] ?? '';
     const terminal = await call('exec', '/main', `${words('tty')}&input=1&output=1&tty=1`);
     seen['exec: a terminal'] = terminal[1] ?? '';
-    const attached = await call('attach', '/talking', 'output=1&error=1');
+    const attached = await call('attach', '/talking', 'output=1&error=1', {
+      until: (channels) => channels[1]?.includes('tick\n') ?? false,
+    });
     seen.attach = /^tick$/m.exec(attached[1] ?? '')?.[0] ?? JSON.stringify(attached);
-    const forwarded = await call(
-      'portForward',
-      '',
-      'port=8080',
-      'GET /index.html HTTP/1.0\r\n\r\n',
-    );
+    const forwarded = await call('portForward', '', 'port=8080', {
+      input: 'GET /index.html HTTP/1.0\r\n\r\n',
+      until: (channels) => channels[0]?.endsWith(page) ?? false,
+    });
     seen['port-forward'] =
       /\r\n\r\n([^]*)$/.exec(forwarded[0] ?? '')?.[1] ?? JSON.stringify(forwarded);
 

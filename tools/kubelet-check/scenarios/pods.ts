@@ -273,9 +273,9 @@ const cases: readonly PodCase[] = [
   },
 ];
 
-export const pods: Scenario = {
-  name: 'pods',
-  text: 'states, exit codes, reasons, messages, restarts and logs of pods of every kind',
+const scenarioOf = (name: string, text: string, cases: readonly PodCase[]): Scenario => ({
+  name,
+  text,
   expected: Object.fromEntries(
     cases.flatMap(({ name, what, state, logs = {} }) => [
       [`${name}: ${what}`, state] as const,
@@ -306,5 +306,54 @@ export const pods: Scenario = {
       }),
     );
     return seen;
+  },
+});
+
+export const pods = scenarioOf(
+  'pods',
+  'states, exit codes, reasons, messages, restarts and logs of pods of every kind',
+  cases,
+);
+
+/** Some of them, whose calls `--record` writes down. */
+export const recordedPods = scenarioOf(
+  'recorded-pods',
+  'pods whose calls are recorded',
+  cases.filter(({ name }) =>
+    [
+      'init-and-sidecar',
+      'completed',
+      'failed',
+      'no-program',
+      'out-of-memory',
+      'user',
+      'by-digest',
+      'no-tag',
+    ].includes(name),
+  ),
+);
+
+const withEvents = scenarioOf(
+  'evented-pleg',
+  'pods that start, end, crash and are restarted, with kubelet reading the events of the runtime (gate EventedPLEG)',
+  cases.filter(({ name }) =>
+    ['init-and-sidecar', 'completed', 'failed', 'crash-loop', 'out-of-memory', 'liveness'].includes(
+      name,
+    ),
+  ),
+);
+
+/** kubelet and runtime-gateway both read the events of the runtime then. Without a stream of events kubelet lists, as without the gate. */
+export const eventedPleg: Scenario = {
+  ...withEvents,
+  async play(lab) {
+    try {
+      await lab.restartKubelet({ config: { featureGates: { EventedPLEG: true } } });
+      const seen = await withEvents.play(lab);
+      await lab.removePods();
+      return seen;
+    } finally {
+      await lab.restartKubelet();
+    }
   },
 };
