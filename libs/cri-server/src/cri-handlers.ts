@@ -68,7 +68,7 @@ async function sendAll(
   const iterator = messages[Symbol.asyncIterator]();
   const release = (): void => {
     // A generator that waits takes notice of this when it yields next, other iterators at once.
-    void Promise.resolve(iterator.return?.()).catch(() => undefined);
+    void new Promise((resolve) => resolve(iterator.return?.())).catch(() => undefined);
   };
   signal.addEventListener('abort', release, { once: true });
   try {
