@@ -38,12 +38,16 @@ export default {
       ...shared,
       displayName: 'unit',
       testMatch: ['<rootDir>/{apps,libs,conformance,examples,tools}/**/*.spec.ts'],
-      testPathIgnorePatterns: ['/node_modules/', '\\.it\\.spec\\.ts$'],
+      testPathIgnorePatterns: ['/node_modules/', '\\.(it|crio)\\.spec\\.ts$'],
     },
     {
       ...shared,
       displayName: 'integration',
-      testMatch: ['<rootDir>/{apps,libs,e2e,examples,tools}/**/*.it.spec.ts'],
+      testMatch: [
+        '<rootDir>/{apps,libs,e2e,examples,tools}/**/*.it.spec.ts',
+        // What is about CRI-O alone, where there is one.
+        ...(process.env.STOWAGE_TEST_CRIO ? ['<rootDir>/{apps,libs}/**/*.crio.spec.ts'] : []),
+      ],
     },
   ],
   testTimeout: 120_000,

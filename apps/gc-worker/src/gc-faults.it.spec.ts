@@ -387,7 +387,7 @@ describe('faults on a real node', () => {
         expect(await firstDetected(image!.imageId)).toBe(before);
       });
       await run();
-      expect(await stack.containerd.ctr('images', 'ls', '-q')).not.toContain('team/read-only');
+      expect(String(await stack.runtime.imageNames())).not.toContain('team/read-only');
       execFileSync('umount', [file]);
       isReadOnly = false;
       await eventuallyPasses(

@@ -84,7 +84,7 @@ test('a file system that runs out of inodes, with its bytes far below their mark
   expect(after.inodes).toBeLessThanOrEqual(before.inodes - 2 * filesPerImage);
   const removed = collected.data.removed.map(({ imageId }) => imageId);
   expect(removed).toHaveLength(2);
-  const left = await stack.containerd.ctr('images', 'list', '-q');
+  const left = await stack.runtime.imageNames();
   for (const imageId of images) expect(left.includes(imageId)).toBe(!removed.includes(imageId));
   expect(events.named('ThresholdExceeded').map(({ data }) => data.resource)).toEqual(['inodes']);
   expect(events.named('GarbageCollectionFailed')).toEqual([]);

@@ -114,7 +114,7 @@ test('on the read-only socket nothing is removed, and said so, until the sandbox
     expect((await worker!.get('/readyz')).body).not.toContain('sandboxImage');
   });
   expect(await collectEverything()).toEqual([unused.imageId]);
-  const listed = await stack.containerd.ctr('images', 'ls', '-q');
+  const listed = String(await stack.runtime.imageNames());
   expect(listed).toContain('team/used');
   expect(listed).toContain(stack.sandboxImage);
   expect(listed).not.toContain('team/unused');

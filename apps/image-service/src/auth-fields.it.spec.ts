@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { AuthConfig } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
-import { startStack, startTraceCollector, subscribeEvents } from '@stowage/testing';
+import { startStack, startTraceCollector, subscribeEvents, testOn } from '@stowage/testing';
 import type { EventCollection, Stack, TraceCollector } from '@stowage/testing';
 import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
@@ -24,6 +24,8 @@ interface Reply {
 }
 
 /** Credentials on their way through the built service and a real runtime to a registry, and back in its errors. */
+const onContainerd = testOn('containerd', 'CRI-O takes nothing but user name and password');
+
 describe('credentials of image-service at the runtime and the registry', () => {
   let stack: Stack;
   let registry: FakeRegistry;
@@ -127,50 +129,62 @@ describe('credentials of image-service at the runtime and the registry', () => {
     expect(auths).toEqual([auth, auth, { ...auth, auth: '', serverAddress: '' }]);
   });
 
-  it('an identity token is exchanged at the token server, from a command and from docker config', async () => {
-    registry.fault = wantsBearer(accessToken);
-    for (const [entry, auth] of [
-      [{}, { identityToken }],
-      // As docker login writes it.
-      [
-        { auth: Buffer.from('<token>:').toString('base64'), identitytoken: identityToken },
-        undefined,
-      ],
-    ] as const) {
-      writeConfig(entry);
-      registry.requests.length = 0;
-      const { reference } = add();
-      expect(await ensure({ image: reference, auth })).toMatchObject({ result: { pulled: true } });
-      expect(registry.requests.some(({ body = '' }) => body.includes(identityToken))).toBe(true);
-      expect(registry.requests.at(-1)?.authorization).toBe(`Bearer ${accessToken}`);
-    }
-    const wrong = await ensure({ image: add().reference, auth: { identityToken: 'id-another' } });
-    expect(wrong.error?.message).toMatch(/\[tried: request \(hash [0-9a-f]{12}\): unauthorized\]$/);
-  });
+  onContainerd(
+    'an identity token is exchanged at the token server, from a command and from docker config',
+    async () => {
+      registry.fault = wantsBearer(accessToken);
+      for (const [entry, auth] of [
+        [{}, { identityToken }],
+        // As docker login writes it.
+        [
+          { auth: Buffer.from('<token>:').toString('base64'), identitytoken: identityToken },
+          undefined,
+        ],
+      ] as const) {
+        writeConfig(entry);
+        registry.requests.length = 0;
+        const { reference } = add();
+        expect(await ensure({ image: reference, auth })).toMatchObject({
+          result: { pulled: true },
+        });
+        expect(registry.requests.some(({ body = '' }) => body.includes(identityToken))).toBe(true);
+        expect(registry.requests.at(-1)?.authorization).toBe(`Bearer ${accessToken}`);
+      }
+      const wrong = await ensure({ image: add().reference, auth: { identityToken: 'id-another' } });
+      expect(wrong.error?.message).toMatch(
+        /\[tried: request \(hash [0-9a-f]{12}\): unauthorized\]$/,
+      );
+    },
+  );
 
   // Its CRI part looks at user name, password, auth and identity token alone: the pull is one without a credential.
-  it('a registry token comes to the runtime, and containerd does not use it', async () => {
-    registry.fault = wantsBearer(registryToken);
-    const [secret, open] = [add(), add()];
-    const { error } = await ensure({ image: secret.reference, auth: { registryToken } });
-    expect(auths).toMatchObject([{ username: '', password: '', identityToken: '', registryToken }]);
-    expect(
-      registry.requests.map(({ path: asked, authorization }) => [
-        asked.replace(/\?.*/, ''),
-        authorization,
-      ]),
-    ).toEqual([
-      [`/v2/${secret.repository}/manifests/1`, undefined],
-      ['/token', undefined],
-    ]);
-    expect(error?.message).toMatch(
-      /: failed to fetch anonymous token: .* \[tried: request \(hash [0-9a-f]{12}\): unauthorized\]$/,
-    );
-    registry.fault = () => undefined;
-    expect(await ensure({ image: open.reference, auth: { registryToken } })).toMatchObject({
-      result: { pulled: true },
-    });
-  });
+  onContainerd(
+    'a registry token comes to the runtime, and containerd does not use it',
+    async () => {
+      registry.fault = wantsBearer(registryToken);
+      const [secret, open] = [add(), add()];
+      const { error } = await ensure({ image: secret.reference, auth: { registryToken } });
+      expect(auths).toMatchObject([
+        { username: '', password: '', identityToken: '', registryToken },
+      ]);
+      expect(
+        registry.requests.map(({ path: asked, authorization }) => [
+          asked.replace(/\?.*/, ''),
+          authorization,
+        ]),
+      ).toEqual([
+        [`/v2/${secret.repository}/manifests/1`, undefined],
+        ['/token', undefined],
+      ]);
+      expect(error?.message).toMatch(
+        /: failed to fetch anonymous token: .* \[tried: request \(hash [0-9a-f]{12}\): unauthorized\]$/,
+      );
+      registry.fault = () => undefined;
+      expect(await ensure({ image: open.reference, auth: { registryToken } })).toMatchObject({
+        result: { pulled: true },
+      });
+    },
+  );
 
   it('do not come back in errors of a registry that quotes them', async () => {
     const { reference } = add();

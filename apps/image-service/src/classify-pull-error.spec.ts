@@ -413,6 +413,11 @@ const texts: readonly (readonly [string, string, PullErrorClass])[] = [
     'digest-mismatch',
   ],
   [
+    'CRI-O, configuration of the image',
+    'unable to pull image or OCI artifact: pull image err: parsing image configuration: Download config.json digest sha256:DIGEST does not match expected sha256:DIGEST; artifact err: image reference: get manifest from ref: create image source: reading manifest TAG in NAME: manifest unknown',
+    'digest-mismatch',
+  ],
+  [
     'CRI-O',
     'copying layer: writing blob: layer 1 (blob "sha256:DIGEST") does not match config\'s DiffID "sha256:DIGEST"',
     'digest-mismatch',

@@ -42,7 +42,7 @@ const beforeStatus: Rules = [
     'signature-invalid',
   ],
   [
-    /unexpected commit (digest|size)|digest mismatch|did not match digest|wrong diff id|unexpected digest|failed size validation|uncompressed digest of layer .* config claims|does not match config's DiffID|manifest would not match destination/i,
+    /unexpected commit (digest|size)|digest mismatch|digest \S+ does not match expected|did not match digest|wrong diff id|unexpected digest|failed size validation|uncompressed digest of layer .* config claims|does not match config's DiffID|manifest would not match destination/i,
     'digest-mismatch',
   ],
   [/context canceled/i, 'cancelled'],

@@ -2,7 +2,13 @@ import { existsSync, mkdirSync, readdirSync, renameSync, statfsSync, writeFileSy
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
 import { commandSubject } from '@stowage/events';
-import { eventually, eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
+import {
+  eventually,
+  eventuallyPasses,
+  startStack,
+  subscribeEvents,
+  testOn,
+} from '@stowage/testing';
 import type { EventCollection, Stack } from '@stowage/testing';
 import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
@@ -14,6 +20,12 @@ const mib = 1024 * 1024;
 const password = 'pw-Jx81-never-printed';
 const rotatedPassword = 'pw-Kz92-never-printed';
 const token = 'tok-Lq73-never-printed';
+
+/** For what rests on the progress of a pull. */
+const withProgress = testOn(
+  'containerd',
+  'CRI-O keeps no progress of a pull, so no deadline by it',
+);
 
 interface Reply {
   readonly ok: boolean;
@@ -52,9 +64,13 @@ describe('image-service and what goes wrong', () => {
   const records = (folder: 'pulling' | 'pulled') =>
     readdirSync(path.join(service.dir, 'state', 'image_manager', folder));
 
-  /** What containerd is downloading. */
+  /** What the runtime is downloading. */
   const ingests = () =>
-    readdirSync(path.join(stack.runtime.root, 'io.containerd.content.v1.content', 'ingest'));
+    readdirSync(
+      stack.runtime.name === 'containerd'
+        ? path.join(stack.runtime.root, 'io.containerd.content.v1.content', 'ingest')
+        : stack.runtime.downloads,
+    );
 
   const nothingStuck = async () => {
     expect(await service.metric('stowage_image_pulls_in_flight')).toBe(0);
@@ -99,18 +115,18 @@ describe('image-service and what goes wrong', () => {
   });
 
   it.each<[string, string, RegistryFault, string, RegExp]>([
-    ['401', 'manifest', unauthorized, 'unauthorized', /401|authorization failed/],
-    ['403', 'manifest', { status: 403 }, 'unauthorized', /403 Forbidden/],
-    ['404', 'manifest', { status: 404 }, 'not-found', /not found/],
+    ['401', 'manifest', unauthorized, 'unauthorized', /401|authorization failed|unauthorized/],
+    ['403', 'manifest', { status: 403 }, 'unauthorized', /403/],
+    ['404', 'manifest', { status: 404 }, 'not-found', /not found|404/],
     [
       '429 with Retry-After',
       'manifest',
       { status: 429, headers: { 'retry-after': '1' } },
       'rate-limited',
-      /429 Too Many Requests/,
+      /429/,
     ],
-    ['500', 'manifest', { status: 500 }, 'registry-unavailable', /500 Internal Server Error/],
-    ['503 for a layer', 'blob', { status: 503 }, 'registry-unavailable', /503 Service Unavailable/],
+    ['500', 'manifest', { status: 500 }, 'registry-unavailable', /500/],
+    ['503 for a layer', 'blob', { status: 503 }, 'registry-unavailable', /503/],
     [
       'a cut in the middle of a layer',
       'blob',
@@ -142,12 +158,14 @@ describe('image-service and what goes wrong', () => {
     await eventuallyPasses(async () => {
       expect(
         await ensure({ image: image.reference, caller: `other-${String(++caller)}` }),
-      ).toMatchObject({ result: { pulled: true, imageId: image.imageId } });
+      ).toMatchObject({
+        result: { pulled: true, imageId: stack.runtime.imageIdOf(image.imageId) },
+      });
     });
     await nothingStuck();
   });
 
-  it('gives up a registry that hangs, after the deadline without progress', async () => {
+  withProgress('gives up a registry that hangs, after the deadline without progress', async () => {
     const image = add(300_000);
     registry.fault = ({ kind }) => (kind === 'manifest' ? 'hang' : undefined);
     expect((await ensure({ image: image.reference })).error).toMatchObject({
@@ -157,7 +175,7 @@ describe('image-service and what goes wrong', () => {
     await nothingStuck();
   });
 
-  it('gives up a layer that stops, and not one that is slow', async () => {
+  withProgress('gives up a layer that stops, and not one that is slow', async () => {
     const stalling = add(2 * mib);
     registry.fault = ({ reference }) =>
       reference === stalling.layers[0] ? { stallAfter: mib } : undefined;
@@ -185,9 +203,9 @@ describe('image-service and what goes wrong', () => {
     expect(told.at(-1)?.percent).toBeGreaterThan(20);
     expect(told.at(-1)?.remainingMs).toBeGreaterThan(0);
     await nothingStuck();
-  }, 60_000);
+  });
 
-  it('gives up a layer that stops also while other pulls go on', async () => {
+  withProgress('gives up a layer that stops also while other pulls go on', async () => {
     const [stalling, slow] = [add(2 * mib), add(4 * mib)];
     registry.fault = ({ reference }) => {
       if (reference === stalling.layers[0]) return { stallAfter: mib };
@@ -204,7 +222,7 @@ describe('image-service and what goes wrong', () => {
     expect(first.error?.code).toBe('DEADLINE_EXCEEDED');
     expect(await others).toMatchObject({ result: { pulled: true } });
     await nothingStuck();
-  }, 60_000);
+  });
 
   it('takes an identity token, and says unauthorized when it has expired', async () => {
     const [image, later] = [add(100_000), add(100_000)];
@@ -344,7 +362,9 @@ describe('image-service and what goes wrong', () => {
         ensure({ image: image.reference, pullPolicy: 'Always', caller: String(caller) }),
       ),
     );
-    expect(new Set(replies.map(({ result }) => result?.imageId))).toEqual(new Set([image.imageId]));
+    expect(new Set(replies.map(({ result }) => result?.imageId))).toEqual(
+      new Set([stack.runtime.imageIdOf(image.imageId)]),
+    );
     expect(await service.metric('stowage_image_pulls_total{result="success"}')).toBe(before + 1);
     expect(registry.requests.filter(({ kind }) => kind === 'blob')).toHaveLength(2);
   });
@@ -483,7 +503,7 @@ describe('image-service and what goes wrong', () => {
     await nothingStuck();
   }, 60_000);
 
-  it.each([
+  withProgress.each([
     ['in the middle of a pull', true],
     ['before the first pull', false],
   ])(
@@ -538,10 +558,15 @@ describe('image-service and what goes wrong', () => {
     let made = 0;
     await eventuallyPasses(
       async () => {
-        await stack.containerd.ctr('leases', 'create', '--id', `collect-${++made}`);
-        const leases = await stack.containerd.ctr('leases', 'list', '--quiet');
-        await stack.containerd.ctr('leases', 'delete', '--sync', ...leases.trim().split(/\s+/));
-        expect(freeBytes()).toBeGreaterThan(before * 0.9);
+        if (stack.runtime.name === 'containerd') {
+          const { runtime } = stack;
+          await runtime.ctr('leases', 'create', '--id', `collect-${++made}`);
+          const leases = await runtime.ctr('leases', 'list', '--quiet');
+          await runtime.ctr('leases', 'delete', '--sync', ...leases.trim().split(/\s+/));
+        }
+        // CRI-O keeps the layers that had come.
+        const kept = stack.runtime.name === 'containerd' ? 0 : before * 0.6;
+        expect(freeBytes()).toBeGreaterThan((before - kept) * 0.9);
       },
       { timeoutMs: 60_000 },
     );

@@ -128,7 +128,7 @@ describe('a take-over of image-service', () => {
       await events.waitFor('ImagePulled', ({ data }) => data.requestedReference === reference);
       expect(about(env, reference)).toMatchObject([
         { name: 'ImagePullStarted' },
-        { name: 'ImagePulled', subject: imageId },
+        { name: 'ImagePulled', subject: stack.runtime.imageIdOf(imageId) },
       ]);
     }
     const own = events.all.filter(({ node }) => node === env.STOWAGE_NODE_NAME);

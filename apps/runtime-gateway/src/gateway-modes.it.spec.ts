@@ -112,7 +112,7 @@ describe('runtime-gateway where calls have to be changed', () => {
       const gateway = await startGateway(node, `unix://${socket}`);
       for (const own of [gateway.socket, gateway.readonlySocket]) {
         for (const name of ['v1', 'v1alpha2']) {
-          expect(await version(own, name)).toMatchObject({ runtimeName: 'containerd' });
+          expect(await version(own, name)).toMatchObject({ runtimeName: stack.runtime.name });
           expect((await images(own, name)).images).not.toHaveLength(0);
         }
       }
@@ -211,13 +211,15 @@ describe('runtime-gateway where calls have to be changed', () => {
     const socket = path.join(stack.dir, 'changing.sock');
     const before = await runtimeSpeaking(['v1alpha2'], socket, stack.runtime.socket);
     const gateway = await startGateway('changing', `unix://${socket}`);
-    expect(await version(gateway.socket, 'v1')).toMatchObject({ runtimeName: 'containerd' });
+    expect(await version(gateway.socket, 'v1')).toMatchObject({ runtimeName: stack.runtime.name });
     await before.close();
     const after = await runtimeSpeaking(['v1'], socket, stack.runtime.socket);
     ends.push(() => after.close());
     await eventuallyPasses(async () => {
       for (const name of ['v1', 'v1alpha2']) {
-        expect(await version(gateway.socket, name)).toMatchObject({ runtimeName: 'containerd' });
+        expect(await version(gateway.socket, name)).toMatchObject({
+          runtimeName: stack.runtime.name,
+        });
       }
     });
     expect(await gateway.stop()).toBe(0);
@@ -261,7 +263,9 @@ describe('runtime-gateway where calls have to be changed', () => {
       }
       expect(pulled).toEqual(['/runtime.v1.ImageService/PullImage']);
       for (const name of ['v1', 'v1alpha2']) {
-        expect(await version(gateway.socket, name)).toMatchObject({ runtimeName: 'containerd' });
+        expect(await version(gateway.socket, name)).toMatchObject({
+          runtimeName: stack.runtime.name,
+        });
       }
     });
 

@@ -56,7 +56,7 @@ describe('the read-only socket on containerd', () => {
       client.close();
     }
     expect(await version(runtimePath('Version', 'v1alpha2'))).toMatchObject({
-      runtimeName: 'containerd',
+      runtimeName: stack.runtime.name,
     });
     await expect(version('/runtime.v1.ImageService/ListImages')).resolves.toBeDefined();
   });

@@ -510,7 +510,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     });
     expect(await ask('version')).toMatchObject({
       ok: true,
-      result: { runtimeName: 'containerd', version: '0.1.0', criVersion: 'v1' },
+      result: { runtimeName: stack.runtime.name, version: '0.1.0', criVersion: 'v1' },
     });
     expect(await ask('exec')).toMatchObject({ ok: false, error: { code: 'PERMISSION_DENIED' } });
   });
@@ -606,7 +606,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     expect(recovered.data).toMatchObject({
       endpoint: stack.runtime.endpoint,
       unavailableSince: (unavailable.data as { unavailableSince: string }).unavailableSince,
-      runtime: { name: 'containerd' },
+      runtime: { name: stack.runtime.name },
     });
     const exited = await toldOf('ContainerStopped', ends.containerId);
     expect(exited.data).toMatchObject({ requested: false, observedBy: 'listing' });

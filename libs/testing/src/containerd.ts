@@ -35,6 +35,7 @@ export async function withCri<T>(
 /** containerd with root, state, socket and network of its own. */
 export class ContainerdProcess extends ServerProcess implements Containerd {
   readonly name = 'containerd';
+  readonly layerCopies = 2;
   readonly endpoint: string;
   readonly reportsPinned: boolean;
   readonly hasEventStream: boolean;
@@ -56,6 +57,10 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
     this.endpoint = `unix://${socket}`;
     this.reportsPinned = reportsPinned(version);
     this.hasEventStream = version.major >= 2;
+  }
+
+  imageIdOf(configDigest: string): string {
+    return configDigest;
   }
 
   async imageNames(): Promise<string[]> {

@@ -4,11 +4,14 @@ import { isRuntimeReady, mayLowerOomScore, withCri } from './containerd';
 import { findProgram } from './run-program';
 import { ServerProcess } from './server-process';
 import type { CrioProgram } from './test-runtime';
-import type { CrioOptions, Runtime, RuntimeVersion } from './types';
+import type { Crio, CrioOptions, RuntimeVersion } from './types';
 
 /** CRI-O with storage, state, socket and network of its own. */
-export class CrioProcess extends ServerProcess implements Runtime {
+export class CrioProcess extends ServerProcess implements Crio {
   readonly name = 'cri-o';
+  readonly layerCopies = 1;
+  readonly configFile: string;
+  readonly downloads: string;
   readonly endpoint: string;
   readonly reportsPinned = true;
 
@@ -33,6 +36,12 @@ export class CrioProcess extends ServerProcess implements Runtime {
       isReady: () => isRuntimeReady(socket),
     });
     this.endpoint = `unix://${socket}`;
+    this.configFile = within('crio.conf');
+    this.downloads = within('crio-tmp');
+  }
+
+  imageIdOf(configDigest: string): string {
+    return configDigest.replace(/^sha256:/, '');
   }
 
   imageNames(): Promise<string[]> {
@@ -57,12 +66,13 @@ export interface CrioConfig extends CrioOptions {
   program: CrioProgram;
   /** Folder for everything that would otherwise lie in a folder of the machine. */
   dir: string;
+  /** Where images go, with `imageStore` apart from the containers. */
   root: string;
   socket: string;
   cniConfDir: string;
   sandboxImage: string;
-  /** Registries without TLS, and the names of others that the first of them answers for. */
-  registries: { hosts: readonly string[]; mirrored: readonly string[] };
+  /** Address of the registry that answers for these others. */
+  mirror: { host: string; of: readonly string[] };
   /** Environment of conmon, which CRI-O starts with nothing of its own: the markers by which it is found again. */
   env: Readonly<Record<string, string>>;
 }
@@ -83,8 +93,8 @@ export function writeCrioConfig(config: CrioConfig): void {
   mkdirSync(path.dirname(policyFile), { recursive: true });
   const { default: byDefault = [{ type: 'insecureAcceptAnything' }], ...docker } = policy ?? {};
   writeFileSync(policyFile, JSON.stringify({ default: byDefault, transports: { docker } }));
-  writeFileSync(within('registries.conf'), registriesConf(config.registries));
-  const [root, runRoot] = [text(config.root), text(within('crio-run'))];
+  writeFileSync(within('registries.conf'), registriesConf(config.mirror));
+  const [root, runRoot] = [text(within('root')), text(within('crio-run'))];
   writeFileSync(
     within('storage.conf'),
     `[storage]\ndriver = "overlay"\ngraphroot = ${root}\nrunroot = ${runRoot}\n`,
@@ -95,7 +105,8 @@ export function writeCrioConfig(config: CrioConfig): void {
 root = ${root}
 runroot = ${runRoot}
 storage_driver = "overlay"
-${config.imageStore === true ? `imagestore = ${text(within('images'))}\n` : ''}log_dir = ${text(within('pod-logs'))}
+storage_option = ["overlay.skip_mount_home=true"]
+${config.imageStore === true ? `imagestore = ${text(config.root)}\n` : ''}log_dir = ${text(within('pod-logs'))}
 version_file = ${text(within('crio-version'))}
 version_file_persist = ${text(within('crio-version-persist'))}
 clean_shutdown_file = ${text(within('crio-clean'))}
@@ -150,15 +161,14 @@ enable_metrics = false
 
 const text = (value: string): string => JSON.stringify(value);
 
-/** Names without a registry are docker.io's, as on containerd. */
-function registriesConf({ hosts, mirrored }: CrioConfig['registries']): string {
-  const [mirror = ''] = hosts;
+/** Every registry on a loopback address is one without TLS. Names without a registry are docker.io's, as on containerd. */
+function registriesConf({ host, of }: CrioConfig['mirror']): string {
   return [
     'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "enforcing"\n',
-    ...hosts.map((host) => `[[registry]]\nlocation = ${text(host)}\ninsecure = true\n`),
-    ...mirrored.map(
-      (host) =>
-        `[[registry]]\nlocation = ${text(host)}\n[[registry.mirror]]\nlocation = ${text(mirror)}\ninsecure = true\n`,
+    '[[registry]]\nprefix = "*.0.0.1"\ninsecure = true\n',
+    ...of.map(
+      (name) =>
+        `[[registry]]\nlocation = ${text(name)}\n[[registry.mirror]]\nlocation = ${text(host)}\ninsecure = true\n`,
     ),
   ].join('\n');
 }

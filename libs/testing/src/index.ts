@@ -9,6 +9,7 @@ export { startStack } from './start-stack';
 export { testOn, testRuntime } from './test-runtime';
 export type {
   Containerd,
+  Crio,
   CrioOptions,
   NatsServer,
   PushedImage,

@@ -38,7 +38,6 @@ import type {
   PushedImage,
   Registries,
   RunningPod,
-  Runtime,
   Stack,
   StackOptions,
   TestImage,
@@ -142,7 +141,7 @@ class RunningStack implements Stack {
   readonly sandboxImage = `${sandboxImage.host}/${sandboxImage.name}:${sandboxImage.tag}`;
   readonly #servers: { name: string; server: ServerProcess }[] = [];
   readonly #env: Record<string, string>;
-  #runtime: Runtime | undefined;
+  #runtime: ContainerdProcess | CrioProcess | undefined;
   #nats: NatsServer | undefined;
   #registries: Registries | undefined;
   #pushTo: { open: RegistryClient; auth: RegistryClient } | undefined;
@@ -169,13 +168,13 @@ class RunningStack implements Stack {
     ]);
   }
 
-  get runtime(): Runtime {
+  get runtime(): ContainerdProcess | CrioProcess {
     return this.#runtime ?? this.#absent('containerd');
   }
 
   get containerd(): Containerd {
     const { runtime } = this;
-    if (runtime instanceof ContainerdProcess) return runtime;
+    if (runtime.name === 'containerd') return runtime;
     throw new Error(`this test stack runs ${runtime.name}, not containerd: ask stack.runtime`);
   }
 
@@ -190,8 +189,8 @@ class RunningStack implements Stack {
   async pushImage(image: TestImage): Promise<PushedImage> {
     const registries = this.#pushTo ?? this.#absent('registries');
     const pushed = await registries[image.to ?? 'open'].push(image);
-    if (this.#runtime?.name !== 'cri-o') return pushed;
-    return { ...pushed, imageId: pushed.imageId.replace(/^sha256:/, '') };
+    const imageId = this.#runtime?.imageIdOf(pushed.imageId) ?? pushed.imageId;
+    return { ...pushed, imageId };
   }
 
   pullImage(reference: string, auth?: { username: string; password: string }): Promise<string> {
@@ -250,7 +249,9 @@ class RunningStack implements Stack {
       auth: new RegistryClient(auth.host, account),
     };
     const { name, tag } = sandboxImage;
-    await this.pushImage({ name, tag, command: ['/bin/sleep', '2147483647'] });
+    // Ends on SIGTERM, which CRI-O waits ten seconds for.
+    const command = ['/bin/sh', '-c', 'trap "exit 0" TERM; sleep 2147483647 & wait'];
+    await this.pushImage({ name, tag, command });
   }
 
   async #startNats(port: number): Promise<void> {
@@ -263,7 +264,7 @@ class RunningStack implements Stack {
   async #startRuntime(parts: StackOptions, runtime: TestRuntime): Promise<void> {
     const { dir, network, bridge, subnet, ports } = this.manifest;
     const within = (name: string): string => path.join(dir, name);
-    const root = within('root');
+    const root = within(parts.crio?.imageStore === true ? 'images' : 'root');
     for (const folder of [root, within('cni')]) mkdirSync(folder);
     const { filesystemMb, filesystemInodes } = parts;
     if (filesystemMb !== undefined) {
@@ -278,7 +279,7 @@ class RunningStack implements Stack {
     const server =
       runtime.name === 'containerd'
         ? await this.#makeContainerd(root, { open, auth })
-        : await this.#makeCrio(root, { open, auth }, runtime, parts.crio);
+        : await this.#makeCrio(root, open, runtime, parts.crio);
     this.#servers.push({ name: server.name, server });
     await server.start();
     this.#runtime = server;
@@ -314,7 +315,7 @@ class RunningStack implements Stack {
 
   async #makeCrio(
     root: string,
-    { open, auth }: { open: string; auth: string },
+    mirror: string,
     program: CrioProgram,
     options: CrioOptions = {},
   ): Promise<CrioProcess> {
@@ -328,7 +329,7 @@ class RunningStack implements Stack {
       socket,
       cniConfDir: path.join(dir, 'cni'),
       sandboxImage: this.sandboxImage,
-      registries: { hosts: [open, auth], mirrored: mirroredHosts },
+      mirror: { host: mirror, of: mirroredHosts },
       env: this.#env,
     });
     const version = await runtimeVersion(program.crio);

@@ -57,10 +57,12 @@ describe('on CRI-O', () => {
   test('a test of another runtime is skipped with its reason in its title', () => {
     const skip = jest.spyOn(test, 'skip').mockImplementation();
     process.env.STOWAGE_TEST_CRIO = process.execPath;
-    testOn('containerd', 'CRI-O has no such store')('reads its store', () => Promise.resolve());
+    const onContainerd = testOn('containerd', 'CRI-O has no such store');
+    onContainerd('reads its store', () => undefined);
     expect(skip).toHaveBeenCalledWith(
       'reads its store (only on containerd: CRI-O has no such store)',
       expect.any(Function),
     );
+    expect(testOn('cri-o', 'containerd has no such store')).toBe(test);
   });
 });

@@ -63,12 +63,13 @@ function oneOf<T extends string>(env: NodeJS.ProcessEnv, name: string, allowed: 
  *
  * @param reason one clause: what this runtime has that another has not.
  */
-export function testOn(
-  runtime: TestRuntime['name'],
-  reason: string,
-): (title: string, body: () => Promise<void>, timeoutMs?: number) => void {
-  return (title, body, timeoutMs) => {
-    if (testRuntime().name === runtime) test(title, body, timeoutMs);
-    else test.skip(`${title} (only on ${runtime}: ${reason})`, body);
-  };
+export function testOn(runtime: TestRuntime['name'], reason: string): jest.It {
+  if (testRuntime().name === runtime) return test;
+  const why = ` (only on ${runtime}: ${reason})`;
+  const skip = (title: string, body: jest.ProvidesCallback) => test.skip(title + why, body);
+  const each =
+    (cases: readonly unknown[]) =>
+    (title: string, body: (...args: unknown[]) => unknown): void =>
+      test.skip.each(cases)(title + why, body);
+  return Object.assign(skip, { each }) as unknown as jest.It;
 }

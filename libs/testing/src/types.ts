@@ -23,7 +23,7 @@ export interface CrioOptions {
   events?: boolean;
   /** The OCI runtime. Default `runc`. */
   ociRuntime?: OciRuntime;
-  /** Images in a folder of their own, apart from the containers (`imagestore`). Default false. */
+  /** Images in a folder of their own, apart from the containers (`imagestore`): the runtime's `root` is that one. Default false. */
   imageStore?: boolean;
   /**
    * Signature policy by the host of a registry, or `default`: which images may be pulled, as in containers-policy.json(5).
@@ -41,7 +41,7 @@ export interface Stack {
   /** A temporary folder for the test's own files; it goes with the stack. Its path is short enough for sockets. */
   readonly dir: string;
   /** The container runtime: containerd, or the CRI-O that `STOWAGE_TEST_CRIO` names. */
-  readonly runtime: Runtime;
+  readonly runtime: Containerd | Crio;
   /** The same, for what only containerd has. Throws on another runtime. */
   readonly containerd: Containerd;
   readonly registry: Registries;
@@ -81,7 +81,7 @@ export interface Server {
   log(): string;
 }
 
-/** The stack's container runtime. Containers keep running while it is stopped. */
+/** What every runtime of a stack has. Containers keep running while it is stopped. */
 export interface Runtime extends Server {
   /** As it names itself in the CRI. */
   readonly name: 'containerd' | 'cri-o';
@@ -96,10 +96,23 @@ export interface Runtime extends Server {
   readonly reportsPinned: boolean;
   /** Whether every reader of GetContainerEvents gets every event, so that runtime-gateway reads them (containerd 2.0 and later). */
   readonly hasEventStream: boolean;
+  /** How often a layer lies on its disk: containerd keeps it as it came and unpacked, CRI-O unpacked alone. */
+  readonly layerCopies: 1 | 2;
+  /** The image id in CRI of an image whose configuration has this digest: CRI-O leaves `sha256:` out. */
+  imageIdOf(configDigest: string): string;
   /** Names and ids of the images that it has, asked past every service of the suite. */
   imageNames(): Promise<string[]>;
   /** Removes images with all their names, past every service of the suite. */
   removeImages(imageIds: readonly string[]): Promise<void>;
+}
+
+/** The stack's CRI-O. */
+export interface Crio extends Runtime {
+  readonly name: 'cri-o';
+  /** Its configuration file, read when it starts. */
+  readonly configFile: string;
+  /** Folder that layers are downloaded into. */
+  readonly downloads: string;
 }
 
 export interface Containerd extends Runtime {

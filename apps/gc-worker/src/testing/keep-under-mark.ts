@@ -33,7 +33,7 @@ export interface KeepReport {
 const highPercent = 75;
 const lowPercent = 65;
 const imageCount = 30;
-/** Sizes in MiB; unpacked beside packed an image takes twice that. */
+/** Sizes in MiB of what is packed; unpacked beside it an image takes twice that. */
 const [smallest, largest] = [10, 25];
 const lookEveryMs = 50;
 
@@ -67,7 +67,8 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
     const pushed: PushedImage[] = [];
     for (let at = 0; at < imageCount; at += 1) {
       const sizeMb = smallest + Math.floor(random() * (largest - smallest + 1));
-      pushed.push(await stack.pushImage({ name: `team/keep-${at}`, sizeMb }));
+      const layersMb = (2 * sizeMb) / stack.runtime.layerCopies;
+      pushed.push(await stack.pushImage({ name: `team/keep-${at}`, sizeMb: layersMb }));
     }
     worker = await spawnApp('gc-worker', {
       env: {

@@ -1,0 +1,87 @@
+import { closeSync, ftruncateSync, openSync, statfsSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import {
+  eventually,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+  type AppProcess,
+  type EventCollection,
+  type Stack,
+} from '@stowage/testing';
+
+let stack: Stack;
+let worker: AppProcess | undefined;
+let events: EventCollection;
+
+afterEach(async () => {
+  await worker?.kill();
+  await events.close();
+  await stack.down();
+});
+
+const startWorker = async (): Promise<void> => {
+  worker = await spawnApp('gc-worker', {
+    env: {
+      STOWAGE_NODE_NAME: 'node-1.example',
+      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
+      STOWAGE_NATS_SERVERS: stack.nats.url,
+      STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
+      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '80',
+      STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '70',
+      STOWAGE_IMAGE_MINIMUM_GC_AGE: '1s',
+      STOWAGE_DETECTION_INTERVAL: '300ms',
+      STOWAGE_DISK_CHECK_INTERVAL: '200ms',
+      STOWAGE_COLLECTION_RETRY: '500ms',
+    },
+  });
+};
+
+/** Fills the image file system to so many percent. */
+function fillTo(percent: number): void {
+  const { bavail, bsize, blocks } = statfsSync(stack.runtime.root);
+  const bytes = Math.floor(bavail * bsize - (blocks * bsize * (100 - percent)) / 100);
+  const file = openSync(path.join(stack.runtime.root, 'filler'), 'w');
+  ftruncateSync(file, 0);
+  for (let written = 0; written < bytes; written += 1 << 20)
+    writeSync(file, Buffer.alloc(1 << 20, 1));
+  closeSync(file);
+}
+
+test.each([
+  ['beside the containers', false],
+  ['in a store of their own', true],
+])(
+  'collects images %s on the file system they are on, and not those in use',
+  async (_, imageStore) => {
+    stack = await startStack({ filesystemMb: 300, crio: { imageStore } });
+    events = await subscribeEvents(stack.nats.url);
+    const used = await stack.pushImage({ name: 'team/used', sizeMb: 20 });
+    await stack.runPod({
+      image: used.reference,
+      // What a container writes lies on the same file system where it has none of its own; it is no leak.
+      command: ['/bin/sh', '-c', 'dd if=/dev/zero of=/big bs=1M count=30; sleep 3600'],
+    });
+    const unused = await stack.pushImage({ name: 'team/unused', sizeMb: 60 });
+    await stack.pullImage(unused.reference);
+    await startWorker();
+    const detected = await events.waitFor(
+      'ImageDetected',
+      ({ data }) => data.imageId === unused.imageId,
+    );
+    await eventually(() => Date.now() > Number(detected.time) + 1500, { timeoutMs: 5000 });
+    fillTo(85);
+
+    const exceeded = await events.waitFor('ThresholdExceeded');
+    expect(exceeded.data.filesystem.mountpoint.startsWith(stack.runtime.root)).toBe(true);
+    const collected = await events.waitFor('GarbageCollected', undefined, { timeoutMs: 30_000 });
+    expect(collected.data.removed.map(({ imageId }) => imageId)).toEqual([unused.imageId]);
+    expect(collected.data.measuredBytes).toBeGreaterThan(50 << 20);
+    expect(collected.data.leakedBytes ?? 0).toBeLessThan(20 << 20);
+    const names = String(await stack.runtime.imageNames());
+    expect(names).toContain('team/used');
+    expect(names).toContain(stack.sandboxImage);
+    expect(names).not.toContain('team/unused');
+    expect(events.invalid).toEqual([]);
+  },
+);
