@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { createChannel, createClient, type Channel, type Client } from 'nice-grpc';
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
@@ -83,13 +85,27 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
 }
 
 /** Whether a runtime says of itself and of its network that they are ready. */
-export const isRuntimeReady = (socket: string): Promise<boolean> =>
-  withCri(socket, async ({ runtime }) => {
+export async function isRuntimeReady(socket: string): Promise<boolean> {
+  // A channel that is closed between two attempts to connect makes the second one all the same and keeps the connection, on which
+  // nothing is ever sent; CRI-O waits for the end of such ones when it is stopped.
+  await connects(socket);
+  return withCri(socket, async ({ runtime }) => {
     const { status } = await runtime.status({}, { signal: AbortSignal.timeout(5_000) });
     return ['RuntimeReady', 'NetworkReady'].every((type) =>
       status?.conditions.some((condition) => condition.type === type && condition.status),
     );
   });
+}
+
+/** Resolves when something listens there; rejects when nothing does. */
+async function connects(socket: string): Promise<void> {
+  const connection = connect(socket);
+  try {
+    await once(connection, 'connect');
+  } finally {
+    connection.destroy();
+  }
+}
 
 /** Version that a program names with `--version`. */
 export async function runtimeVersion(program: string): Promise<RuntimeVersion> {

@@ -74,7 +74,13 @@ function processesThatMention(mentions: (text: string) => boolean): number[] {
 function findCgroups(containerIds: readonly string[]): string[] {
   const root = '/sys/fs/cgroup';
   return ['.', ...listDir(root)]
-    .flatMap((controller) => containerIds.map((id) => path.join(root, controller, 'k8s.io', id)))
+    .flatMap((controller) =>
+      containerIds.flatMap((id) =>
+        ['k8s.io/', 'crio/crio-', 'crio/crio-conmon-'].map((name) =>
+          path.join(root, controller, name + id),
+        ),
+      ),
+    )
     .filter((group) => existsSync(group));
 }
 
