@@ -1,11 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connectRuntimeService } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
+import { NamespaceMode } from '@stowage/cri-proto';
 import { eventually, eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
 import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
 import { brief, eventsAbout, GatewayProcess } from './testing/gateway-process';
 
 const node = 'node-1.example';
+/** As kubelet asks for it: a process namespace for each container. */
+const securityContext = { namespaceOptions: { pid: NamespaceMode.CONTAINER } };
 /** Listings beside a stream are this rare: what comes sooner was looked for. */
 const relist = { STOWAGE_RELIST_INTERVAL: '5m' };
 
@@ -34,7 +37,7 @@ describe.each([
     const config = {
       metadata: { name, namespace: 'shop', uid: name, attempt: 0 },
       hostname: name,
-      linux: {},
+      linux: { securityContext },
     };
     const { podSandboxId } = await direct.runPodSandbox({ config });
     const { containerId } = await direct.createContainer({
@@ -43,7 +46,7 @@ describe.each([
         metadata: { name: 'main', attempt: 0 },
         image: { image: image.imageId, userSpecifiedImage: image.reference },
         command: ['/bin/sh', '-c', 'trap "exit 3" TERM; touch /set; sleep 3600 & wait'],
-        linux: {},
+        linux: { securityContext },
       },
       sandboxConfig: config,
     });

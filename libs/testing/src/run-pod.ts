@@ -1,4 +1,5 @@
 import { ClientError, Status } from 'nice-grpc';
+import { NamespaceMode } from '@stowage/cri-proto';
 import type { CriConnection } from './containerd';
 import type { RunningPod, TestPod } from './types';
 
@@ -11,6 +12,9 @@ export async function pullThroughCri(
   const { imageRef } = await image.pullImage({ image: { image: reference }, auth });
   return imageRef;
 }
+
+/** As kubelet asks for it: a process namespace for each container. CRI-O then needs no process for the sandbox. */
+const securityContext = { namespaceOptions: { pid: NamespaceMode.CONTAINER } };
 
 /** Runs a pod with one container and returns their ids; `remove` is the caller's to add. */
 export async function runPodThroughCri(
@@ -29,7 +33,7 @@ export async function runPodThroughCri(
     },
     hostname: pod.name,
     labels: { ...pod.labels },
-    linux: {},
+    linux: { securityContext },
   };
   const { podSandboxId } = await runtime.runPodSandbox({ config });
   try {
@@ -40,7 +44,7 @@ export async function runPodThroughCri(
         metadata: { name: 'main', attempt: 0 },
         image: { image: pod.image },
         command: [...(pod.command ?? [])],
-        linux: {},
+        linux: { securityContext },
       },
     });
     await runtime.startContainer({ containerId });
