@@ -9,8 +9,8 @@ import { brief, eventsAbout, GatewayProcess } from './testing/gateway-process';
 const node = 'node-1.example';
 /** As kubelet asks for it: a process namespace for each container. */
 const securityContext = { namespaceOptions: { pid: NamespaceMode.CONTAINER } };
-/** Listings beside a stream are this rare: what comes sooner was looked for. */
-const relist = { STOWAGE_RELIST_INTERVAL: '5m' };
+/** Beside a stream listings are five minutes apart: what comes sooner was looked for. */
+const relist = { STOWAGE_RELIST_INTERVAL: '2s' };
 
 describe.each([
   ['with pod events', true],
@@ -169,7 +169,6 @@ describe.each([
     writeFileSync(runtime.configFile, config.replace(from ?? '', to ?? ''));
     await runtime.restart();
     await isReading(hasEvents ? 0 : 1);
-    // Listings are five minutes apart only beside a stream.
     const { podSandboxId, containerId } = await eventually(runPod, { what: 'a pod' });
     await eventuallyPasses(
       () => {
