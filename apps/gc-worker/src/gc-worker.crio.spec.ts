@@ -72,8 +72,10 @@ test.each([
     await eventually(() => Date.now() > Number(detected.time) + 1500, { timeoutMs: 5000 });
     fillTo(85);
 
-    const exceeded = await events.waitFor('ThresholdExceeded');
-    expect(exceeded.data.filesystem.mountpoint).toContain(stack.runtime.root);
+    // With a store of its own the containers are on the machine's disk, which may be over the mark too.
+    await events.waitFor('ThresholdExceeded', ({ data }) =>
+      data.filesystem.mountpoint.startsWith(`${stack.runtime.root}/`),
+    );
     const collected = await events.waitFor('GarbageCollected', undefined, { timeoutMs: 30_000 });
     expect(collected.data.removed.map(({ imageId }) => imageId)).toEqual([unused.imageId]);
     expect(collected.data.measuredBytes).toBeGreaterThan(50 << 20);

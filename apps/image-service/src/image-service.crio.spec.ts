@@ -140,7 +140,7 @@ describe('image-service on CRI-O', () => {
     );
     expect(await ensure('short:1')).toMatchObject({ ok: true, result: { pulled: true, imageId } });
     const { data } = await events.waitFor('ImagePulled', (event) => event.data.imageId === imageId);
-    expect(data.credential?.source ?? 'none').toBe('none');
+    expect(data.credential.source).toBe('none');
     const whole = await ensure('docker.io/library/short:1', { pullPolicy: 'Always' });
     expect(whole).toMatchObject({ ok: true, result: { imageId } });
   });
