@@ -108,7 +108,8 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
         await attempt(() => removePortRules(stack.network, { alsoShared: isLast }));
       }
       if (isLast) {
-        if (stack.sharedDirs.includes(imageLibraryCache)) {
+        // Only root can have made it, and so only a stack with a runtime.
+        if (hasNetwork && stack.sharedDirs.includes(imageLibraryCache)) {
           rmSync(imageLibraryCache, { recursive: true, force: true });
         }
         removeEmptyDirs(stack.sharedDirs);
