@@ -94,7 +94,7 @@ const traces = () => {
 async function untilInTheMiddle(run: ChildProcess): Promise<string> {
   return eventually(
     () => {
-      if (run.exitCode !== null) throw new Error(`the run ended with ${run.exitCode}`);
+      if (run.exitCode != null) throw new Error(`the run ended with ${run.exitCode}`);
       return namespaceOfKubelet();
     },
     { what: 'kubelet to be started', timeoutMs: 120_000 },
@@ -154,6 +154,7 @@ test.each([
     ['--kubelet', process.execPath, '--containerd', 'debian1'],
     /debian1 is not there, or is no program/,
   ],
+  [['--kubelet', process.execPath, '--only', 'soak'], /--only soak needs --soak MINUTES/],
   [['--wrong'], /Unknown option '--wrong'/],
 ])('%j is refused with what is wrong', (args, message) => {
   const { status, stderr } = spawnSync(

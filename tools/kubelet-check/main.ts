@@ -226,8 +226,11 @@ async function playOn(place: Place, way: Way, options: Options): Promise<Played>
 /** Prints how a scenario went on a way. Returns how much of it nothing explains. */
 function report(scenario: string, way: Way, own: Played, through: Played): number {
   const [direct, played] = [own.scenarios[scenario], through.scenarios[scenario]];
-  if (played === undefined) return 0;
   const title = `  ${scenario}, ${way.name}:`;
+  if (played === undefined) {
+    say(`${title} was not played`);
+    return 1;
+  }
   if ('error' in played) {
     say(`${title} could not be played: ${played.error}`);
     return 1;
@@ -324,6 +327,7 @@ function readOptions(): { containerds: readonly string[]; options: Options } | u
       (onlyWith !== 'soak' || soakMinutes > 0) &&
       (needs !== 'api-server' || controlPlane !== undefined),
   );
+  if (chosen.length === 0) throw new UsageError(`--only ${values.only ?? ''} needs --soak MINUTES`);
   const others = ways.filter((way) => way !== bare);
   const containerds = values.containerd.map((what) =>
     what === 'machine' || suites.some(({ name }) => name === what) ? what : programFile(what),

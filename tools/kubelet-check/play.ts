@@ -65,6 +65,8 @@ async function play(wanted: Play): Promise<void> {
         ending.signal.throwIfAborted();
         played[scenario.name] = { error: errorMessage(error) };
         process.stdout.write(`${errorMessage(error)} `);
+        // It may have been in the middle of something: the next scenario finds kubelet as usual.
+        await lab.restartKubelet().catch(() => undefined);
         await lab.removePods().catch(() => undefined);
       }
       process.stdout.write(`${Math.round((Date.now() - began) / 1000)} s\n`);
@@ -98,7 +100,7 @@ function versions(kubelet: string): Played['versions'] {
 
 if (require.main === module) {
   play(JSON.parse(process.argv[2] ?? '') as Play).catch((error: unknown) => {
-    process.stderr.write(`${errorMessage(error)}\n`);
+    if (!ending.signal.aborted) process.stderr.write(`${errorMessage(error)}\n`);
     process.exitCode = 1;
   });
 }

@@ -1,5 +1,5 @@
 import type { Expected, Observations } from './compare';
-import type { Lab, Way } from './lab';
+import type { Lab } from './lab';
 
 /** Something that is played in the same way on the runtime itself and through Stowage. */
 export interface Scenario {
@@ -8,8 +8,6 @@ export interface Scenario {
   readonly text: string;
   /** What has to be seen on every way. What is seen beside it is compared with the runtime itself. */
   readonly expected: Expected;
-  /** Ways it is played on. Default: all. */
-  readonly ways?: (way: Way) => boolean;
   /** Whether it is played only when it is asked for: it takes long. */
   readonly onlyWith?: 'soak';
   /** `api-server`: it is played where the programs of one are given. */

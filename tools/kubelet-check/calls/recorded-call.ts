@@ -42,7 +42,7 @@ export const fromJson = (text: string): unknown =>
   });
 
 const isBufferJson = (part: unknown): part is { data: number[] } =>
-  typeof part === 'object' && part !== null && 'type' in part && part.type === 'Buffer';
+  typeof part === 'object' && part != null && 'type' in part && part.type === 'Buffer';
 
 /** The id of what a call has made; undefined where it makes nothing. */
 export function madeIdOf(method: string, response: unknown): string | undefined {

@@ -128,7 +128,7 @@ const stream =
 /** A message without fields that have what is meant anyway. Elements of lists stay. */
 function withoutDefaults(message: unknown): unknown {
   if (Array.isArray(message)) return message.map(withoutDefaults);
-  if (typeof message !== 'object' || message === null) return message;
+  if (typeof message !== 'object' || message == null) return message;
   const isDefault = (part: unknown): boolean =>
     ['', '0n', 0, false, null, undefined].includes(part as string) ||
     (Array.isArray(part) && part.length === 0);

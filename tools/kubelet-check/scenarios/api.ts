@@ -43,7 +43,7 @@ function seriesOf(metrics: string, container: string): string {
 /** Where numbers stand in an answer, without the numbers: what is there, and nothing of how large it is. */
 function shape(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(shape);
-  if (value === null || typeof value !== 'object') return typeof value;
+  if (value == null || typeof value !== 'object') return typeof value;
   return Object.fromEntries(
     Object.entries(value)
       .map(([key, part]) => [key, key === 'name' ? part : shape(part)] as const)

@@ -3,8 +3,6 @@ import type { Pod } from '../kubelet';
 import type { Images } from '../lab';
 import type { Scenario } from '../scenario';
 
-const namespace = 'shop';
-
 /** A pod and the state that it comes to. */
 interface PodCase {
   readonly name: string;
@@ -195,7 +193,7 @@ const cases: readonly PodCase[] = [
       ],
     }),
     state: 'Running; main: running, ready',
-    logs: { main: `${namespace}\n1\n/part\n` },
+    logs: { main: 'shop\n1\n/part\n' },
   },
   {
     name: 'user',
@@ -273,7 +271,13 @@ const cases: readonly PodCase[] = [
   },
 ];
 
-const scenarioOf = (name: string, text: string, cases: readonly PodCase[]): Scenario => ({
+const scenarioOf = (
+  name: string,
+  text: string,
+  cases: readonly PodCase[],
+  // Another for each scenario: kubelet takes the same pod for one that has been there before, with restarts.
+  namespace = 'shop',
+): Scenario => ({
   name,
   text,
   expected: Object.fromEntries(
@@ -341,6 +345,7 @@ const withEvents = scenarioOf(
       name,
     ),
   ),
+  'events',
 );
 
 /** kubelet and runtime-gateway both read the events of the runtime then. Without a stream of events kubelet lists, as without the gate. */
