@@ -20,7 +20,7 @@ export const apiStreams: Scenario = {
     logs: 'line 1\nline 2\n',
     'the end of a log': 'line 2\n',
     ...Object.fromEntries(
-      versions.flatMap((version) => [
+      versions.flatMap((version): [string, string | RegExp][] => [
         [`exec ${version}: output`, 'out\n'],
         [`exec ${version}: errors`, 'err\n'],
         [`exec ${version}: end`, /"causes":\[\{"reason":"ExitCode","message":"3"\}\]/],

@@ -119,7 +119,7 @@ function images(lab: Lab, { status }: Node): string {
 
 /** Without what each machine and each start has of its own. */
 function withoutIds(part: unknown): unknown {
-  if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
+  if (typeof part !== 'object' || part == null || Array.isArray(part)) return part;
   const own = ['bootID', 'machineID', 'systemUUID', 'ephemeral-storage', 'memory'];
   return Object.fromEntries(Object.entries(part).filter(([name]) => !own.includes(name)));
 }
