@@ -82,9 +82,6 @@ export interface CrioConfig extends CrioOptions {
   env: Readonly<Record<string, string>>;
 }
 
-/** Folder below a stack's own that holds a folder for each container that CRI-O has, also for one that has ended. */
-export const crioContainersDir = 'crio-run/overlay-containers';
-
 /** Writes CRI-O's configuration: its own, and the files of its image library that else come from /etc/containers. */
 export function writeCrioConfig(config: CrioConfig): void {
   const { dir, program, policy } = config;

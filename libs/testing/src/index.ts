@@ -1,4 +1,5 @@
-export { crioContainersDir, crioHelper } from './crio';
+export { crioContainersDir } from './cleanup/manifest';
+export { crioHelper } from './crio';
 export { withLock } from './cleanup/lock';
 export { eventually, eventuallyPasses, EventuallyTimeoutError } from './eventually';
 export type { EventuallyOptions } from './eventually';

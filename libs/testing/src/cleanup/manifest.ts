@@ -43,6 +43,9 @@ export interface StackManifest {
   sharedDirs: string[];
 }
 
+/** Folder below a stack's own that holds a folder for each container that CRI-O has, also for one that has ended. */
+export const crioContainersDir = 'crio-run/overlay-containers';
+
 const manifestFile = 'manifest.json';
 
 /**

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { crioContainersDir } from '../crio';
 import { eventually } from '../eventually';
 import { detachLoopDevices, unmountUnder } from '../filesystem';
 import { removeBridge, removePortRules } from '../network';
 import { withLock } from './lock';
 import {
+  crioContainersDir,
   hostIdentity,
   isAbandoned,
   isOwnerAlive,
