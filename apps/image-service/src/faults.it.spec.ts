@@ -360,7 +360,8 @@ describe('image-service and what goes wrong', () => {
 
   it('makes one pull of 50 concurrent ensures of one image', async () => {
     const image = add(2 * mib);
-    registry.fault = ({ kind }) => (kind === 'blob' ? { bytes: mib, everyMs: 100 } : undefined);
+    // Some five seconds, so that all callers are there before it ends.
+    registry.fault = ({ kind }) => (kind === 'blob' ? { bytes: mib / 4, everyMs: 600 } : undefined);
     const before = await service.metric('stowage_image_pulls_total{result="success"}');
     const replies = await Promise.all(
       Array.from({ length: 50 }, (_, caller) =>
