@@ -154,6 +154,7 @@ describe('a take-over of runtime-gateway', () => {
       const next = await takeOver(env);
       const before = newest;
       await eventually(() => logged(before, handedOver), { what: handedOver });
+      await eventually(() => logged(next, 'serving metrics and health'), { what: 'its metrics' });
       expect((await next.get('/readyz')).status).toBe(200);
       startTimes.add(await startTime(next));
       replaced.push(newest);

@@ -47,7 +47,6 @@ describe('the calls of a kubelet, played again', () => {
   test('come to the same on the runtime itself, through both sockets, and through one', async () => {
     const { endpoint } = stack.containerd;
     const own = await play(endpoint, endpoint);
-    expect(own).toHaveLength(recording.calls.length);
     // Enough to compare: every kind of call, pods that ran and calls that failed.
     expect(new Set(own.map(({ what }) => what.replace(/^\d+ /, '')))).toEqual(
       new Set(recording.calls.map(({ method }) => method)),
