@@ -6,18 +6,20 @@ import { playCalls, type Outcome } from './play-calls';
 import type { Recording } from './recorded-call';
 
 // What a kubelet has called for pods of several kinds, and what came of it: `npm run kubelet:check -- --record FILE` writes it.
-const recording = JSON.parse(
-  readFileSync(path.join(__dirname, 'recording.json'), 'utf8'),
-) as Recording;
+const recordingText = readFileSync(path.join(__dirname, 'recording.json'), 'utf8');
+const recording = JSON.parse(recordingText) as Recording;
 
 describe('the calls of a kubelet, played again', () => {
   let stack: Stack;
   const apps: AppProcess[] = [];
+  const digests = new Map<string, string>();
 
   beforeAll(async () => {
     stack = await startStack();
     for (const name of ['app', 'other']) {
-      await stack.pushImage({ name, tag: ['1', '2'], labels: { name } });
+      const { digest } = await stack.pushImage({ name, tag: ['1', '2'], labels: { name } });
+      const recorded = new RegExp(`/${name}@(sha256:[0-9a-f]{64})`).exec(recordingText)?.[1];
+      if (recorded !== undefined) digests.set(recorded, digest);
     }
   });
 
@@ -41,6 +43,7 @@ describe('the calls of a kubelet, played again', () => {
       ...{ runtime, image },
       registry: stack.registry.open.host,
       dir: path.join(stack.dir, 'kubelet'),
+      digests,
     });
   };
 

@@ -20,6 +20,8 @@ export interface Place {
   readonly registry: string;
   /** A folder of its own: volumes and logs of pods lie in it. */
   readonly dir: string;
+  /** Digests of images that are named by them: as they were in the recording, and as they are here. */
+  readonly digests: ReadonlyMap<string, string>;
 }
 
 /** What a call came to. `what` names call and object; the same in every run. */
@@ -49,7 +51,7 @@ export async function playCalls(calls: readonly RecordedCall[], place: Place): P
     createClient(RuntimeServiceDefinition, runtime),
     createClient(ImageServiceDefinition, image),
   ] as unknown as [Client, Client];
-  const ids = new Map<string, string>();
+  const ids = new Map(place.digests);
   const text = (recorded: string): string =>
     [...ids]
       .reduce((all, [then, now]) => all.replaceAll(then, now), recorded)
@@ -76,6 +78,9 @@ export async function playCalls(calls: readonly RecordedCall[], place: Place): P
       };
       const isThere = (now: Outcome): boolean => stateOf(now.result) >= stateOf(call.result);
       let outcome = await ask();
+      // The id of an image, which later calls name it by; it depends on the busybox that the image was made of.
+      const isPulled = outcome.status === 'OK' && call.status === 'OK';
+      if (call.method === 'pullImage' && isPulled) ids.set(call.result, outcome.result);
       // Only what asks for a state may be asked again: the rest makes something each time.
       if (call.status === 'OK' && /^(container|podSandbox)Status$/.test(call.method)) {
         await eventually(async () => isThere(outcome) || isThere((outcome = await ask())), {
