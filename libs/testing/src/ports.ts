@@ -26,16 +26,10 @@ export async function chooseStablePorts(
   return [...chosen];
 }
 
-/** A loopback port that is free now, chosen by the kernel. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
+/** A loopback port that is free now, and that the kernel does not hand to a connection before it is used. */
+export async function freePort(): Promise<number> {
+  const [port = 0] = await chooseStablePorts(1, []);
+  return port;
 }
 
 function isFree(port: number): Promise<boolean> {
