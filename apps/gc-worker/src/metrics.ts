@@ -1,6 +1,7 @@
+import { keepRules } from '@stowage/commands';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CollectionOutcome } from './collect';
-import { keepRules, type CollectionPlan } from './plan-collection';
+import type { CollectionPlan } from './plan-collection';
 import type { DiskAssessment } from './threshold';
 import type { Trend } from './trend';
 import type { ExceededMark, ImageRecord } from './types';

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { keepRules, type removeRules } from '@stowage/commands';
 import { LayerShares, type Share } from './layer-shares';
 import { inMaintenance } from './maintenance';
 import type { CollectionPolicy } from './policy';
@@ -11,28 +12,11 @@ import {
 } from './threshold';
 import type { ImageUser, PlanImage, Protection } from './types';
 
-/** Rules that keep an image, in the order in which they are asked; the first that applies decides. */
-export const keepRules = [
-  'in-use',
-  'pinned',
-  'sandbox-image',
-  'exempt',
-  'pull-in-progress',
-  'container-creating',
-  'held',
-  'use-unknown',
-  'removal-paused',
-  'recently-used',
-  'min-age',
-  'outside-window',
-  'budget',
-  'enough-freed',
-  'below-threshold',
-] as const;
+/** A rule that keeps an image. The first that applies decides, in the order of {@link keepRules}. */
 export type KeepRule = (typeof keepRules)[number];
 
-/** Rules that remove an image. */
-export type RemoveRule = 'max-age' | 'threshold' | 'request';
+/** A rule that removes an image. */
+export type RemoveRule = (typeof removeRules)[number];
 
 /** What is asked of a collection beyond the policy. */
 export interface CollectionRequest {

@@ -33,6 +33,7 @@ import type {
   PodSandboxFilter,
   PodSandboxStatsFilter,
 } from '@stowage/cri-proto';
+import { methodPaths, type ServiceName } from '@stowage/cri-proto/paths';
 
 /** A request as it was understood, and what is sent on for it: these fields and no others. */
 export interface ReadingRequest {
@@ -130,16 +131,13 @@ const readingCalls = {
     ImageStatus: reads(ImageStatusRequest, { image: [1, imageSpec], verbose: [2, 'bool'] }),
     ImageFsInfo: reads(ImageFsInfoRequest, {}),
   },
-} satisfies Record<string, Record<string, ReadRequest>>;
+} satisfies Record<ServiceName, Record<string, ReadRequest>>;
 
 /** How the requests of each call that the read-only socket knows are read, by path; v1alpha2 is the same on the wire. */
 export const readingRequests: ReadonlyMap<string, ReadRequest> = new Map(
-  Object.entries(readingCalls).flatMap(([service, calls]) =>
-    Object.entries(calls).flatMap(([name, read]) =>
-      ['v1', 'v1alpha2'].map((version): [string, ReadRequest] => [
-        `/runtime.${version}.${service}/${name}`,
-        read,
-      ]),
+  (Object.keys(readingCalls) as ServiceName[]).flatMap((service) =>
+    Object.entries(readingCalls[service]).flatMap(([name, read]) =>
+      methodPaths(service, name).map((path): [string, ReadRequest] => [path, read]),
     ),
   ),
 );

@@ -20,5 +20,6 @@ export {
   type CommandInput,
   type CommandReply,
 } from './define-command';
+export { keepRules, removeRules } from './gc-worker/fields';
 export { pullPolicies, pullPriorities } from './image-service/ensure';
 export { maxReferenceLength } from './image-service/fields';
