@@ -1,5 +1,5 @@
 // Installs what the workspace needs on a fresh machine. Plain JavaScript: it runs before npm packages exist.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -70,6 +70,36 @@ export function asRoot(commandLine) {
   if (!isPresent('sudo')) return undefined;
   const interactive = process.env.CI === undefined && process.stderr.isTTY === true;
   return ['sudo', ...(interactive ? [] : ['-n']), '--preserve-env=PATH,TERM,CI', ...commandLine];
+}
+
+/**
+ * Runs a TypeScript program as root in place of this process, until it has cleaned up after itself and ended.
+ * @param program path of the program in the workspace
+ * @param needsRoot what to say where there is no way to become root
+ */
+export function becomeRootProgram(program, args, needsRoot) {
+  const commandLine = asRoot([
+    ...[process.execPath, '--import', 'tsx', path.join(root, program)],
+    ...args,
+  ]);
+  if (commandLine === undefined) fail(needsRoot);
+  const [command, ...rest] = commandLine;
+  const child = spawn(command, rest, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json') },
+  });
+  // Ctrl+C reaches the child by itself; a signal to this process alone is handed on.
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  // npm hands a SIGTERM to its shell, which ends without this process.
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.env.npm_lifecycle_event !== undefined && process.ppid !== parent) {
+      child.kill('SIGTERM');
+    }
+  }, 1000).unref();
+  child.on('exit', (code) => process.exit(code ?? 1));
 }
 
 /** Ends the process with a clear line when Node.js is too old. */
