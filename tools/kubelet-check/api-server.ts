@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import path from 'node:path';
 import { freePort, ServerProcess } from '@stowage/testing';
+import { askHttps } from './ask-https';
 import { Kubelet, type KubeletVariant } from './kubelet';
 
 export interface ApiServerSettings {
@@ -191,34 +192,12 @@ export class ApiServer {
     { method = 'GET', body, timeoutMs = 30_000 }: Asked,
   ): Promise<{ status: number; body: string }> {
     const text = body === undefined ? '' : JSON.stringify(body);
-    return new Promise((resolve, reject) => {
-      const sent = request(
-        {
-          ...{ host: '127.0.0.1', port: this.#port, path: target, method, agent: false },
-          rejectUnauthorized: false, // its own certificate, over loopback
-          signal: AbortSignal.timeout(timeoutMs),
-          headers: {
-            authorization: `Bearer ${this.#tokens.admin}`,
-            'content-length': Buffer.byteLength(text), // by itself Node.js leaves it out of a DELETE
-            'content-type':
-              method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
-          },
-        },
-        (response) => {
-          const parts: Buffer[] = [];
-          response.on('data', (part: Buffer) => parts.push(part));
-          response.on('error', reject);
-          response.on('end', () =>
-            resolve({
-              status: response.statusCode ?? 0,
-              body: Buffer.concat(parts).toString('utf8'),
-            }),
-          );
-        },
-      );
-      sent.on('error', reject);
-      sent.end(text);
-    });
+    const headers = {
+      authorization: `Bearer ${this.#tokens.admin}`,
+      'content-length': Buffer.byteLength(text), // by itself Node.js leaves it out of a DELETE
+      'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
+    };
+    return askHttps({ port: this.#port, path: target, method, headers, timeoutMs }, text);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { get, request, type RequestOptions } from 'node:https';
 import path from 'node:path';
 import { ServerProcess } from '@stowage/testing';
+import { askHttps } from './ask-https';
 
 export interface Endpoints {
   /** CRI endpoint for runtime calls, with `unix://`. */
@@ -215,25 +215,6 @@ export class Kubelet {
     target: string,
     { timeoutMs = 20_000 }: { timeoutMs?: number } = {},
   ): Promise<{ status: number; body: string }> {
-    const options: RequestOptions = {
-      ...{ host: '127.0.0.1', port: Kubelet.port, path: target, method, agent: false },
-      rejectUnauthorized: false, // its own certificate, over loopback
-      signal: AbortSignal.timeout(timeoutMs),
-    };
-    return new Promise((resolve, reject) => {
-      const sent = (method === 'GET' ? get : request)(options, (response) => {
-        const parts: Buffer[] = [];
-        response.on('data', (part: Buffer) => parts.push(part));
-        response.on('error', reject);
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            body: Buffer.concat(parts).toString('utf8'),
-          }),
-        );
-      });
-      sent.on('error', reject);
-      sent.end();
-    });
+    return askHttps({ port: Kubelet.port, path: target, method, timeoutMs });
   }
 }

@@ -8,23 +8,15 @@ import { release } from 'node:os';
 import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
 import type { Observations } from './compare';
-import { Lab, ways, type ControlPlane } from './lab';
+import { Lab, ways, type LabSettings } from './lab';
 import type { Recording } from './calls/recorded-call';
 import { scenarios } from './scenarios';
 import { recordedPods } from './scenarios/pods';
 
-/** What `main.ts` asks for. */
-export interface Play {
+/** What `main.ts` asks for; {@link playedFile} goes into its report, and {@link recordingFile} instead where calls are recorded. */
+export interface Play extends Omit<LabSettings, 'way' | 'signal'> {
   readonly way: string;
   readonly scenarios: readonly string[];
-  readonly kubelet: string;
-  readonly controlPlane?: ControlPlane;
-  readonly controlGroup: string;
-  /** Folder for {@link playedFile} and logs. */
-  readonly report: string;
-  readonly soakMinutes: number;
-  /** Whether kubelet's calls for some pods are written into {@link recordingFile}, instead of the scenarios. */
-  readonly record: boolean;
 }
 
 /** What was seen of each scenario, or why it could not be played. */

@@ -37,7 +37,7 @@ type Client = Record<string, (request: unknown) => Promise<unknown>>;
 /**
  * Plays what a kubelet has called, one call after the other as they were begun, with the ids that the runtime gives here in the place of those of the
  * recording. A call about a state is repeated until that has come, as kubelet does. Whether it has already passed depends on the
- * time that calls take, so of a state that can pass the outcome says only that it has come.
+ * time that calls take, so of a state that can pass the outcome says that it has come, and what stays the same after it.
  */
 export async function playCalls(calls: readonly RecordedCall[], place: Place): Promise<Outcome[]> {
   const channels = [place.runtime, place.image].map((endpoint) =>
@@ -87,7 +87,9 @@ export async function playCalls(calls: readonly RecordedCall[], place: Place): P
           timeoutMs: 15_000,
           intervalMs: 100,
         }).catch(() => undefined);
-        if (isThere(outcome) && !isFinal(call)) outcome = { ...outcome, result: 'has come' };
+        if (isThere(outcome) && !isFinal(call)) {
+          outcome = { ...outcome, result: withoutState(outcome.result) };
+        }
       }
       outcomes.push(hidden(outcome, ids, place));
     }
@@ -129,6 +131,12 @@ function prepared(request: unknown): unknown {
 
 /** Number of a state in a status; states of containers and sandboxes only ever rise. */
 const stateOf = (result: string): number => Number(/\d/.exec(result)?.[0] ?? -1);
+
+/** Image and mounts of a container in place of all; a sandbox has nothing but its state. */
+const withoutState = (result: string): string => {
+  const status = [JSON.parse(result) as unknown].flat();
+  return JSON.stringify(['has come', ...status.slice(3)]);
+};
 
 /** Of a container that has exited, and of a sandbox that is not ready. */
 const isFinal = ({ method, result }: RecordedCall): boolean =>

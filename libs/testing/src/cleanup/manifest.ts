@@ -46,6 +46,10 @@ export interface StackManifest {
 /** Folder below a stack's own that holds a folder for each container that CRI-O has, also for one that has ended. */
 export const crioContainersDir = 'crio-run/overlay-containers';
 
+/** Control groups of a container of containerd or CRI-O, below each hierarchy, where its sandbox asks for no other place. */
+export const controlGroupsOf = (containerId: string): string[] =>
+  ['k8s.io/', 'crio/crio-', 'crio/crio-conmon-'].map((name) => name + containerId);
+
 const manifestFile = 'manifest.json';
 
 /**

@@ -6,6 +6,7 @@ import { detachLoopDevices, unmountUnder } from '../filesystem';
 import { removeBridge, removePortRules } from '../network';
 import { withLock } from './lock';
 import {
+  controlGroupsOf,
   crioContainersDir,
   hostIdentity,
   isAbandoned,
@@ -201,9 +202,7 @@ const groupParents = ['k8s.io', 'crio'];
 async function removeCgroups(containerIds: readonly string[]): Promise<void> {
   if (containerIds.length === 0) return;
   const groups = cgroupMounts().flatMap((mount) =>
-    containerIds.flatMap((id) =>
-      ['k8s.io/', 'crio/crio-', 'crio/crio-conmon-'].map((name) => path.join(mount, name + id)),
-    ),
+    containerIds.flatMap(controlGroupsOf).map((group) => path.join(mount, group)),
   );
   await eventually(() => groups.map(removeGroupTree).every(Boolean), {
     what: 'the control groups of the containers to become empty',

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { mountsUnder } from '../filesystem';
 import { findProgram, runProgram } from '../run-program';
+import { controlGroupsOf } from './manifest';
 import { findMarked, stackMarker } from './processes';
 
 /** What is there of one stack on this machine, by kind. For the tests that look before and after. */
@@ -75,11 +76,7 @@ function findCgroups(containerIds: readonly string[]): string[] {
   const root = '/sys/fs/cgroup';
   return ['.', ...listDir(root)]
     .flatMap((controller) =>
-      containerIds.flatMap((id) =>
-        ['k8s.io/', 'crio/crio-', 'crio/crio-conmon-'].map((name) =>
-          path.join(root, controller, name + id),
-        ),
-      ),
+      containerIds.flatMap(controlGroupsOf).map((group) => path.join(root, controller, group)),
     )
     .filter((group) => existsSync(group));
 }
