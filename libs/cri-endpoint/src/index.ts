@@ -5,15 +5,16 @@ export { createPipedEndpoint, type PipedEndpointOptions } from './piped-endpoint
 export { MalformedMessageError, readStrictly, type MessageShape } from './strict-message';
 export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 export type {
-  CallObserver,
+  CallListener,
   CallOutcome,
   CallSummary,
   CheckedCall,
+  DetachReason,
   Endpoint,
   EndpointStats,
-  LetGoReason,
   ListenOptions,
   LocalHandler,
+  MessageObserver,
   ObservedCall,
   RequestCheck,
   StreamCall,

@@ -28,8 +28,7 @@ describe('piped endpoint with paths changed on the way', () => {
     endpoint = await createPipedEndpoint({
       socketPath: folder.file('gw.sock'),
       upstreamPath: server.socketPath,
-      observe: () => true,
-      onCall: (call) => observed.push(call),
+      observer: { observes: () => true, ended: (call) => observed.push(call) },
       rewritePaths: () => (path) => path.replace('runtime.v1alpha2.', 'runtime.v1.'),
       unavailableReason: () => undefined,
     });
@@ -64,7 +63,7 @@ describe('piped endpoint with paths changed on the way', () => {
       echo,
       methodPath('Count'),
     ]);
-    expect(endpoint.stats()).toMatchObject({ acceptedConnections: 1, letGo: {} });
+    expect(endpoint.stats()).toMatchObject({ acceptedConnections: 1, detached: {} });
   });
 
   it('tells the observer what the client asked for', async () => {
@@ -101,7 +100,7 @@ describe('piped endpoint with paths changed on the way', () => {
     const stranger = net.connect(endpoint.socketPath);
     stranger.on('error', () => undefined);
     stranger.write('GET / HTTP/1.1\r\n\r\n');
-    await until('the reader lets go', () => endpoint.stats().letGo['not-http2'] === 1);
+    await until('the reader detaches', () => endpoint.stats().detached['not-http2'] === 1);
     stranger.destroy();
     expect(await client.unary(echo, 'x')).toMatchObject({ code: 0 });
   });
