@@ -21,13 +21,13 @@ import { busSettings, observeEventBus, observeGivenUp, observeRuntime } from '@s
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
 import type { GatewayConfig } from './config';
-import { GatewaySockets } from './gateway-sockets';
-import type { Publish } from './lifecycle';
+import { GatewaySockets } from './sockets/gateway-sockets';
+import type { Publish } from './observe/lifecycle';
 import { gatewayMetrics } from './metrics';
 import type { GatewayMetrics } from './metrics';
 import { checkObjectsFile, ObjectsFile } from './objects/objects-file';
-import { RuntimeObserver } from './runtime-observer';
-import { probeByVersion, RuntimePackages } from './runtime-packages';
+import { RuntimeObserver } from './observe/runtime-observer';
+import { probeByVersion, RuntimePackages } from './sockets/cri-versions';
 import {
   BUS,
   CONTEXT,

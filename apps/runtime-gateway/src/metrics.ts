@@ -5,7 +5,7 @@ import { grpcStatusName } from '@stowage/errors';
 import type { EventName } from '@stowage/events';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
-import type { ObserverListener } from './runtime-observer';
+import type { ObserverListener } from './observe/runtime-observer';
 
 /** From a local answer to a long stop or a pull. */
 const callSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 300];

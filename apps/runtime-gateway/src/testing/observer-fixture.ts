@@ -22,16 +22,16 @@ import {
 import type { Container, DeepPartial, PodSandbox } from '@stowage/cri-proto';
 import { assertEventData } from '@stowage/events';
 import type { EventName } from '@stowage/events';
-import { CallObserver } from '../call-observer';
-import type { Verb } from '../call-observer';
-import { CallsInFlight } from '../calls-in-flight';
-import { Lanes } from '../lanes';
-import { Lifecycle } from '../lifecycle';
-import type { Publish } from '../lifecycle';
+import { CallObserver } from '../observe/call-observer';
+import type { Verb } from '../observe/call-observer';
+import { CallsInFlight } from '../observe/calls-in-flight';
+import { Lanes } from '../observe/keyed-queue';
+import { Lifecycle } from '../observe/lifecycle';
+import type { Publish } from '../observe/lifecycle';
 import { KnownObjects } from '../objects/known-objects';
 import type { KnownContainer, KnownSandbox } from '../objects/types';
-import type { Observing } from '../observing';
-import { OutsideSightings } from '../outside-sightings';
+import type { Observing } from '../observe/observer-context';
+import { OutsideSightings } from '../observe/uncorrelated-changes';
 
 /** Now, in every unit test: 2026-11-20T22:14:10.000Z. */
 export const nowMs = Date.UTC(2026, 10, 20, 22, 14, 10);
