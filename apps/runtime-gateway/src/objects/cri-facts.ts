@@ -39,7 +39,7 @@ const isImageId = (reference: string): boolean => /^(?:sha256:)?[0-9a-f]{64}$/.t
 /** The first of the names that is an image ID. */
 export const imageIdOf = (...names: readonly string[]): string | undefined => names.find(isImageId);
 
-/** Runtimes keep what a user wrote unread: a password in it is not told on. */
+/** Runtimes keep what a user wrote unread: a password in it is not passed on. */
 const shown = (name: string | undefined) => (name === undefined ? name : withoutUserInfo(name));
 
 /** The image of a container. `candidates` are what the runtime calls it; the first that is an ID is the ID. */

@@ -3,7 +3,7 @@ import { StopContainerRequest, StopPodSandboxRequest } from '@stowage/cri-proto'
 import { methodPaths } from '@stowage/cri-proto/paths';
 import { grpcStatusCode, ResourceExhaustedError } from '@stowage/errors';
 import type { CallsInFlight } from './calls-in-flight';
-import type { EndedCall, Observing, OnCall } from './observer-context';
+import type { EndedCall, ObserverContext, OnCall } from './observer-context';
 import { onContainerCreation } from './on-container-creation';
 import { onCreateContainer } from './on-create-container';
 import { onRemoveContainer } from './on-remove-container';
@@ -30,7 +30,7 @@ export type Verb = keyof typeof handlers;
 
 const verbs = Object.keys(handlers) as readonly Verb[];
 
-/** Both packages are one on the wire. */
+/** Both versions of the CRI are one on the wire. */
 const verbOfPath: ReadonlyMap<string, Verb> = new Map(
   verbs.flatMap((verb) => methodPaths('RuntimeService', verb).map((path) => [path, verb])),
 );
@@ -38,16 +38,16 @@ const verbOfPath: ReadonlyMap<string, Verb> = new Map(
 /** Whether a call of this path is one that changes something. */
 export const isObserved = (path: string): boolean => verbOfPath.has(path);
 
-/** Observed calls that may wait; beyond that a listing finds out what they did. */
+/** Observed calls that may wait; what more of them did is found by a listing. */
 const maxPending = 10_000;
 
-/** A call ended well and its messages could not be read along. */
+/** A call succeeded and its messages could not be read along. */
 class CallUnreadableError extends Error {
   override readonly name = 'CallUnreadableError';
 }
 
 export interface CallObserverOptions {
-  readonly observing: Observing;
+  readonly context: ObserverContext;
   readonly inFlight: CallsInFlight<Verb>;
   /** Counted and logged; the call is not touched. */
   readonly onFailure: (verb: Verb, error: unknown) => void;
@@ -72,7 +72,7 @@ export class CallObserver implements MessageObserver {
   requested(method: string, request: Uint8Array): void {
     if (verbOfPath.get(method) !== 'CreateContainer') return;
     try {
-      onContainerCreation(request, this.options.observing);
+      onContainerCreation(request, this.options.context);
     } catch (error) {
       this.options.onFailure('CreateContainer', error);
     }
@@ -84,7 +84,7 @@ export class CallObserver implements MessageObserver {
     const running: Promise<void> = this.#handle(verb, call)
       .catch((error: unknown) => {
         this.options.onFailure(verb, error);
-        this.options.observing.leaveToListing(undefined);
+        this.options.context.scheduleRelist(undefined);
       })
       .finally(() => {
         this.#running.delete(running);
@@ -93,16 +93,16 @@ export class CallObserver implements MessageObserver {
     this.#running.add(running);
   }
 
-  /** Resolves when everything that calls have shown so far is told. */
+  /** Resolves when everything that calls have shown so far is published. */
   async settled(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
   async #handle(verb: Verb, call: ObservedCall): Promise<void> {
-    const { observing } = this.options;
+    const { context } = this.options;
     if (call.grpcStatus !== 0) {
       this.#stopFailed(verb, call);
-      if (call.outcome === 'unobserved') observing.leaveToListing(undefined);
+      if (call.outcome === 'unobserved') context.scheduleRelist(undefined);
       return;
     }
     if (call.request === undefined || call.response === undefined) {
@@ -118,13 +118,13 @@ export class CallObserver implements MessageObserver {
       endedAtMs: Math.round(call.startedAt + call.durationMs),
       durationMs: call.durationMs,
     };
-    await handlers[verb](ended, observing);
+    await handlers[verb](ended, context);
   }
 
   /** A stop that ran out of time, or whose end another process sees, may still have its effect: the exit is then one that was asked for. */
   #stopFailed(verb: Verb, { request, grpcStatus, startedAt }: ObservedCall): void {
     if (request === undefined || grpcStatus === grpcStatusCode.NOT_FOUND) return;
-    const { objects, lifecycle } = this.options.observing;
+    const { objects, lifecycle } = this.options.context;
     if (verb === 'StopContainer') {
       const { containerId } = StopContainerRequest.decode(request);
       lifecycle.stopAsked(objects.fullContainerId(containerId), startedAt);

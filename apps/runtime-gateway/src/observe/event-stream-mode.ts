@@ -1,4 +1,4 @@
-/** What of a runtime's Version answer tells whether its event stream can be read beside others. */
+/** The part of a runtime's Version answer that says whether its event stream can be read beside others. */
 export interface RuntimeIdentity {
   readonly runtimeName: string;
   readonly runtimeVersion: string;

@@ -1,25 +1,25 @@
-import { Lanes } from './keyed-queue';
+import { KeyedQueue } from './keyed-queue';
 
 test('a free lane starts its task at once', () => {
-  const lanes = new Lanes();
+  const queue = new KeyedQueue();
   const done: string[] = [];
-  void lanes.run('a', () => done.push('a'));
+  void queue.run('a', () => done.push('a'));
   expect(done).toEqual(['a']);
 });
 
 test('tasks of a lane run one after the other, also after one that failed', async () => {
-  const lanes = new Lanes();
+  const queue = new KeyedQueue();
   const done: string[] = [];
   let open = () => {};
   const gate = new Promise<void>((resolve) => (open = resolve));
-  const first = lanes.run('a', async () => {
+  const first = queue.run('a', async () => {
     await gate;
     done.push('first');
     throw new Error('failed');
   });
-  const second = lanes.run('a', () => done.push('second'));
-  void lanes.run('b', () => done.push('other lane'));
-  expect(lanes.pending).toBe(3);
+  const second = queue.run('a', () => done.push('second'));
+  void queue.run('b', () => done.push('other lane'));
+  expect(queue.pending).toBe(3);
   open();
   await expect(first).rejects.toThrow('failed');
   await second;
@@ -27,9 +27,9 @@ test('tasks of a lane run one after the other, also after one that failed', asyn
 });
 
 test('keeps nothing of tasks that have ended', async () => {
-  const lanes = new Lanes();
-  await lanes.run('a', () => undefined);
-  await lanes.run('a', () => undefined);
+  const queue = new KeyedQueue();
+  await queue.run('a', () => undefined);
+  await queue.run('a', () => undefined);
   await new Promise((resolve) => setImmediate(resolve));
-  expect(lanes.pending).toBe(0);
+  expect(queue.pending).toBe(0);
 });

@@ -1,5 +1,5 @@
 /** Runs tasks of the same key one after the other, in the order they came; tasks of different keys at the same time. */
-export class Lanes {
+export class KeyedQueue {
   readonly #last = new Map<string, Promise<unknown>>();
   #pending = 0;
 
@@ -8,7 +8,7 @@ export class Lanes {
     return this.#pending;
   }
 
-  /** A free lane starts the task at once, in this call. */
+  /** Starts the task at once, in this call, when no other of its key is pending. */
   run<T>(key: string, task: () => Promise<T> | T): Promise<T> {
     this.#pending++;
     const before = this.#last.get(key);

@@ -1,7 +1,7 @@
 import type { ContainerStatus } from '@stowage/cri-proto';
 import { containerFacts, millisecondsOf, sandboxFacts, statusFacts } from '../objects/cri-facts';
 import type { ContainerFacts } from '../objects/types';
-import type { Observing } from './observer-context';
+import type { ObserverContext } from './observer-context';
 
 /**
  * Facts of a container that a call names by id only: what is known, else what the runtime lists, as far as it answers.
@@ -10,14 +10,14 @@ import type { Observing } from './observer-context';
 export async function knownOrListed(
   id: string,
   status: ContainerStatus | undefined,
-  { objects, lookUp, leaveToListing }: Pick<Observing, 'objects' | 'lookUp' | 'leaveToListing'>,
+  { objects, lookUp, scheduleRelist }: Pick<ObserverContext, 'objects' | 'lookUp' | 'scheduleRelist'>,
 ): Promise<ContainerFacts & { readonly createdAtMs?: number }> {
   const known = objects.container(id);
   if (known !== undefined) return known;
-  const told = status === undefined ? { id } : statusFacts(status);
+  const minimum = status === undefined ? { id } : statusFacts(status);
   try {
-    const listed = await lookUp.container(told.id);
-    if (listed === undefined) return told;
+    const listed = await lookUp.container(minimum.id);
+    if (listed === undefined) return minimum;
     const sandbox = objects.sandbox(listed.podSandboxId);
     const listedSandbox = sandbox ?? (await listedSandboxFacts(listed.podSandboxId, lookUp));
     return {
@@ -26,12 +26,12 @@ export async function knownOrListed(
       createdAtMs: millisecondsOf(listed.createdAt),
     };
   } catch (error) {
-    leaveToListing(error);
-    return told;
+    scheduleRelist(error);
+    return minimum;
   }
 }
 
-async function listedSandboxFacts(id: string, lookUp: Observing['lookUp']) {
+async function listedSandboxFacts(id: string, lookUp: ObserverContext['lookUp']) {
   const listed = await lookUp.sandbox(id);
   return listed === undefined ? undefined : sandboxFacts(listed);
 }

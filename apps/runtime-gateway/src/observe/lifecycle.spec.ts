@@ -1,4 +1,4 @@
-import type { ContainerSighting } from './lifecycle';
+import type { ContainerObservation } from './lifecycle';
 import {
   containerId,
   imageId,
@@ -10,7 +10,7 @@ import {
   sandboxId,
 } from '../testing/observer-fixture';
 
-const seen = (more: Omit<ContainerSighting, 'id' | 'observedBy'>): ContainerSighting => ({
+const seen = (more: Omit<ContainerObservation, 'id' | 'observedBy'>): ContainerObservation => ({
   id: containerId,
   podSandboxId: sandboxId,
   image: { reference: imageId, imageId },

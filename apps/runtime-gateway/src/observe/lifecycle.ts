@@ -15,8 +15,8 @@ import type {
 /** How something became known, in the word of the events. */
 export type ObservedBy = 'call' | 'runtime-event' | 'listing';
 
-/** A sandbox, seen in a phase. */
-export interface SandboxSighting extends SandboxFacts {
+/** A sandbox, observed in a phase. */
+export interface SandboxObservation extends SandboxFacts {
   readonly phase: SandboxPhase;
   readonly observedBy: ObservedBy;
   readonly createdAtMs?: number;
@@ -26,8 +26,8 @@ export interface SandboxSighting extends SandboxFacts {
   readonly atMs?: number;
 }
 
-/** A container, seen in a phase. */
-export interface ContainerSighting extends ContainerFacts {
+/** A container, observed in a phase. */
+export interface ContainerObservation extends ContainerFacts {
   readonly phase: ContainerPhase;
   readonly observedBy: ObservedBy;
   readonly createdAtMs?: number;
@@ -61,8 +61,9 @@ export interface LifecycleOptions {
 }
 
 /**
- * Turns sightings into events. Phases only go forward, so it does not matter how often, by whom or in which order the same
- * thing is seen: each phase is told once, with the phases that nobody saw before it.
+ * Turns observations into events. Phases only go forward, so it does not matter how often, by whom
+ * or in which order the same thing is observed: each phase is published once, with the phases before
+ * it that nobody saw.
  */
 export class Lifecycle {
   constructor(private readonly options: LifecycleOptions) {}
@@ -75,7 +76,7 @@ export class Lifecycle {
     });
   }
 
-  sandbox(seen: SandboxSighting): void {
+  sandbox(seen: SandboxObservation): void {
     const { objects } = this.options;
     const known = objects.sandbox(seen.id);
     const steps = sandboxSteps(seen.phase, known);
@@ -93,21 +94,21 @@ export class Lifecycle {
     };
     for (const [i, step] of steps.entries()) {
       if (!this.#isSandboxNews(step, seen, known)) continue;
-      this.#tellSandbox(step, seen, sandbox, times[i]);
+      this.#publishSandbox(step, seen, sandbox, times[i]);
     }
     objects.putSandbox(sandbox);
   }
 
-  container(seen: ContainerSighting): void {
+  container(seen: ContainerObservation): void {
     const { objects } = this.options;
     const known = objects.container(seen.id);
     const steps = containerSteps(seen.phase, known);
     if (steps.length === 0) return;
-    const told = completedByExit(seen, known?.exit);
+    const observed = completedByExit(seen, known?.exit);
     const own = {
-      created: told.createdAtMs,
-      running: told.startedAtMs,
-      exited: told.finishedAtMs,
+      created: observed.createdAtMs,
+      running: observed.startedAtMs,
+      exited: observed.finishedAtMs,
       removed: undefined,
     };
     const times = this.#timesOf(
@@ -119,14 +120,14 @@ export class Lifecycle {
     const container: KnownContainer = withoutAbsent({
       ...facts,
       pod: facts.pod ?? objects.sandbox(facts.podSandboxId ?? '')?.pod,
-      // The image as it was first told stays, but for an ID that was missing.
+      // The image as it was first published stays, but for an ID that was missing.
       image: facts.image === undefined ? undefined : { ...seen.image, ...facts.image },
       phase: seen.phase,
       phaseAtMs: times.at(-1),
     });
     for (const [i, step] of steps.entries()) {
-      if (!this.#isContainerNews(step, told, known)) continue;
-      this.#tellContainer(step, told, container, times[i]);
+      if (!this.#isContainerNews(step, observed, known)) continue;
+      this.#publishContainer(step, observed, container, times[i]);
     }
     objects.putContainer(container);
   }
@@ -138,8 +139,8 @@ export class Lifecycle {
     this.options.objects.putContainer({ ...known, stopAskedAtMs: atMs });
   }
 
-  /** The runtime has told how a container ended: kept for whoever tells it, who may come too late to ask. */
-  exitShown(containerId: string, exit: ContainerExit): void {
+  /** The runtime has shown how a container ended: kept for whoever publishes that, who may come too late to ask. */
+  exitObserved(containerId: string, exit: ContainerExit): void {
     const known = this.options.objects.container(containerId);
     if (known === undefined || known.exit !== undefined) return;
     this.options.objects.putContainer({ ...known, exit: withoutAbsent(exit) });
@@ -164,7 +165,7 @@ export class Lifecycle {
 
   #isSandboxNews(
     step: SandboxPhase,
-    seen: SandboxSighting,
+    seen: SandboxObservation,
     known: KnownSandbox | undefined,
   ): boolean {
     const isPassed = step !== seen.phase;
@@ -175,7 +176,7 @@ export class Lifecycle {
 
   #isContainerNews(
     step: ContainerPhase,
-    seen: ContainerSighting,
+    seen: ContainerObservation,
     known: KnownContainer | undefined,
   ): boolean {
     const isPassed = step !== seen.phase;
@@ -202,9 +203,9 @@ export class Lifecycle {
     return atMs !== undefined && atMs >= this.options.observingSinceMs;
   }
 
-  #tellSandbox(
+  #publishSandbox(
     step: SandboxPhase,
-    seen: SandboxSighting,
+    seen: SandboxObservation,
     sandbox: KnownSandbox,
     time: number | undefined,
   ): void {
@@ -231,9 +232,9 @@ export class Lifecycle {
     }
   }
 
-  #tellContainer(
+  #publishContainer(
     step: ContainerPhase,
-    seen: ContainerSighting,
+    seen: ContainerObservation,
     container: KnownContainer,
     time: number | undefined,
   ): void {
@@ -310,14 +311,14 @@ const foundBy = ({ observedBy }: { observedBy: ObservedBy }): ObservedBy =>
 const isoTime = (atMs: number | undefined): string | undefined =>
   atMs === undefined ? undefined : new Date(atMs).toISOString();
 
-const sandboxFactsOf = ({ id, pod, attempt, runtimeHandler }: SandboxSighting): SandboxFacts => ({
+const sandboxFactsOf = ({ id, pod, attempt, runtimeHandler }: SandboxObservation): SandboxFacts => ({
   id,
   pod,
   attempt,
   runtimeHandler,
 });
 
-const containerFactsOf = (seen: ContainerSighting): ContainerFacts => ({
+const containerFactsOf = (seen: ContainerObservation): ContainerFacts => ({
   id: seen.id,
   podSandboxId: seen.podSandboxId,
   pod: seen.pod,
@@ -326,8 +327,8 @@ const containerFactsOf = (seen: ContainerSighting): ContainerFacts => ({
   image: seen.image,
 });
 
-/** What was seen of a container that ended or is gone, with what the runtime has told of its exit before. */
-function completedByExit(seen: ContainerSighting, exit: ContainerExit | undefined) {
+/** What was seen of a container that ended or is gone, with what the runtime has shown of its exit before. */
+function completedByExit(seen: ContainerObservation, exit: ContainerExit | undefined) {
   if (exit === undefined || (seen.phase !== 'exited' && seen.phase !== 'removed')) return seen;
   return { ...exit, ...withoutAbsent(seen) };
 }

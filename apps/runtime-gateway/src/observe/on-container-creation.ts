@@ -4,7 +4,7 @@ import { maxListedImages } from '@stowage/events';
 import { parseAnyReference } from '@stowage/image-ref';
 import { imageOf, podOf } from '../objects/cri-facts';
 import type { ContainerImage } from '../objects/types';
-import type { Observing } from './observer-context';
+import type { ObserverContext } from './observer-context';
 
 /**
  * Publishes that a container is about to be created, while the runtime works on it: from now on whoever removes images knows
@@ -12,7 +12,7 @@ import type { Observing } from './observer-context';
  */
 export function onContainerCreation(
   request: Uint8Array,
-  { objects, lifecycle }: Pick<Observing, 'objects' | 'lifecycle'>,
+  { objects, lifecycle }: Pick<ObserverContext, 'objects' | 'lifecycle'>,
 ): void {
   const { podSandboxId, config, sandboxConfig } = CreateContainerRequest.decode(request);
   const image = namedImage(config?.image);

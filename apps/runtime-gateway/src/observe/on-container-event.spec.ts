@@ -63,11 +63,11 @@ const event = (
   });
 
 /** What is told when the event is the only thing that is seen. */
-async function tellsOf(to: ObserverFixture, seen: ContainerEventResponse): Promise<string[]> {
+async function publishedBy(to: ObserverFixture, seen: ContainerEventResponse): Promise<string[]> {
   const { pod: podSeen, containers, podEnd } = onContainerEvent(seen, to.objects);
-  if (podSeen !== undefined) await to.sightings.sandbox(podSeen);
-  for (const container of containers) await to.sightings.container(container);
-  if (podEnd !== undefined) await to.sightings.sandbox(podEnd);
+  if (podSeen !== undefined) await to.changes.sandbox(podSeen);
+  for (const container of containers) await to.changes.container(container);
+  if (podEnd !== undefined) await to.changes.sandbox(podEnd);
   return to.told;
 }
 
@@ -155,12 +155,12 @@ test.each([
 ])('tells $sentence', async ({ known, seen, told }) => {
   const to = new ObserverFixture(known);
   to.facts.exited(containerId, { exitCode: 3 });
-  expect(await tellsOf(to, seen)).toEqual(told);
+  expect(await publishedBy(to, seen)).toEqual(told);
 });
 
 test('an exit carries code, reason and times of the event, and nobody is asked', async () => {
   const to = new ObserverFixture(everything);
-  await tellsOf(
+  await publishedBy(
     to,
     event(containerId, CONTAINER_STOPPED_EVENT, { podSandboxStatus, containersStatuses: [exit] }),
   );
@@ -195,7 +195,7 @@ test.each([
   const to = new ObserverFixture(known);
   expect(onContainerEvent(seen, to.objects).isUnclear).toBe(true);
   const before = to.objects.containers();
-  await tellsOf(to, seen);
+  await publishedBy(to, seen);
   expect(to.objects.containers()).toEqual(before);
 });
 
@@ -218,8 +218,8 @@ describe('an image whose ID the status does not have', () => {
   test('has the one that the runtime lists, which is asked once for the life of a container', async () => {
     const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
     to.facts.containers.push(listed);
-    await tellsOf(to, start);
-    await tellsOf(
+    await publishedBy(to, start);
+    await publishedBy(
       to,
       event(containerId, CONTAINER_STOPPED_EVENT, {
         podSandboxStatus,
@@ -233,7 +233,7 @@ describe('an image whose ID the status does not have', () => {
 
   test('has none when the container is gone already', async () => {
     const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-    await tellsOf(to, start);
+    await publishedBy(to, start);
     const image = { reference: 'registry.example/team/app:1' };
     expect(imagesOf(to)).toEqual([image, image]);
   });
@@ -241,13 +241,13 @@ describe('an image whose ID the status does not have', () => {
   test('is left to a listing, nothing said, when the runtime does not answer', async () => {
     const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
     to.facts.failure = new DeadlineExceededError('runtime lookup', 5000);
-    await expect(tellsOf(to, start)).rejects.toThrow('runtime lookup');
+    await expect(publishedBy(to, start)).rejects.toThrow('runtime lookup');
     expect(to.events).toEqual([]);
   });
 
   test('is not asked for of a container that was there before the observing', async () => {
     const to = new ObserverFixture({ observingSinceMs: nowMs - 10 });
-    await tellsOf(to, start);
+    await publishedBy(to, start);
     expect([to.events, to.facts.asked]).toEqual([[], []]);
   });
 });
@@ -257,5 +257,5 @@ test('an event that the runtime kept does not bring back what was removed since'
   to.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
   to.objects.forgetRemoved('container', new Set(), to.objects.revision, nowMs - 600_000);
   const told = [...to.told];
-  expect(await tellsOf(to, event(containerId, CONTAINER_STARTED_EVENT))).toEqual(told);
+  expect(await publishedBy(to, event(containerId, CONTAINER_STARTED_EVENT))).toEqual(told);
 });

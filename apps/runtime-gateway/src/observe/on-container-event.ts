@@ -8,15 +8,15 @@ import {
   sandboxPhase,
   statusFacts,
 } from '../objects/cri-facts';
-import type { ContainerSighting, SandboxSighting } from './lifecycle';
+import type { ContainerObservation, SandboxObservation } from './lifecycle';
 import type { KnownObjects } from '../objects/known-objects';
 
-/** What an event of the runtime shows, in the order in which it is to be told. */
-export interface EventSightings {
-  readonly pod?: SandboxSighting;
-  readonly containers: readonly ContainerSighting[];
-  /** Told after the containers. */
-  readonly podEnd?: SandboxSighting;
+/** What an event of the runtime shows, in the order in which it is to be published. */
+export interface EventObservations {
+  readonly pod?: SandboxObservation;
+  readonly containers: readonly ContainerObservation[];
+  /** Published after the containers. */
+  readonly podEnd?: SandboxObservation;
   /** The event does not show what it is about: the runtime's lists do. */
   readonly isUnclear: boolean;
 }
@@ -24,13 +24,13 @@ export interface EventSightings {
 const observedBy = 'runtime-event';
 
 /**
- * Reads one message of GetContainerEvents. It tells the state of the whole pod, so an event that was missed is made good by
+ * Reads one message of GetContainerEvents. It carries the state of the whole pod, so an event that was missed is made good by
  * the next one of the same pod.
  */
 export function onContainerEvent(
   event: ContainerEventResponse,
   objects: Pick<KnownObjects, 'sandbox' | 'container' | 'containersOf'>,
-): EventSightings {
+): EventObservations {
   const { containerId, containerEventType, podSandboxStatus, containersStatuses } = event;
   const isDeleted = containerEventType === ContainerEventType.CONTAINER_DELETED_EVENT;
   const isStopped = containerEventType === ContainerEventType.CONTAINER_STOPPED_EVENT;
@@ -48,7 +48,7 @@ export function onContainerEvent(
   }
   const podSandboxId = podSandboxStatus?.id ?? objects.container(containerId)?.podSandboxId;
   const pod = podSandboxStatus === undefined ? undefined : sandboxFacts(podSandboxStatus).pod;
-  const containers: ContainerSighting[] = containersStatuses.flatMap((status) => {
+  const containers: ContainerObservation[] = containersStatuses.flatMap((status) => {
     const phase = isDeleted && status.id === containerId ? 'removed' : containerPhase(status.state);
     if (phase === undefined) return [];
     // One that is seen for the first time cannot be published without its sandbox.
@@ -68,7 +68,7 @@ export function onContainerEvent(
   }
   const isUnclear = !isShown;
   if (podSandboxStatus === undefined) return { containers, isUnclear };
-  const sandbox: SandboxSighting = {
+  const sandbox: SandboxObservation = {
     ...sandboxFacts(podSandboxStatus),
     phase: sandboxPhase(podSandboxStatus.state),
     createdAtMs: millisecondsOf(podSandboxStatus.createdAt),

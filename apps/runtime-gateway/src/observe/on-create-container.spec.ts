@@ -131,7 +131,7 @@ test('bytes that are no such message are a failure of the observer, and a listin
   await to.observe({ ...create(), request: Uint8Array.of(0x0a, 0xff) });
   expect(to.events).toEqual([]);
   expect(to.failures).toEqual([expect.stringMatching(/^CreateContainer: /)]);
-  expect(to.leftToListing).toBe(1);
+  expect(to.relistsScheduled).toBe(1);
 });
 
 test('a call whose messages could not be read along is a failure of the observer', async () => {
@@ -140,5 +140,5 @@ test('a call whose messages could not be read along is a failure of the observer
   expect(to.failures).toEqual([
     'CreateContainer: messages of CreateContainer could not be read along',
   ]);
-  expect(to.leftToListing).toBe(1);
+  expect(to.relistsScheduled).toBe(1);
 });

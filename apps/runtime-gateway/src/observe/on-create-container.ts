@@ -1,15 +1,15 @@
 import { CreateContainerRequest, CreateContainerResponse } from '@stowage/cri-proto';
 import { imageIdOf, imageOf, podOf } from '../objects/cri-facts';
-import type { ContainerSighting } from './lifecycle';
+import type { ContainerObservation } from './lifecycle';
 import type { OnCall } from './observer-context';
 
 /** CreateContainer names pod, container and image. Only an image named by reference has its ID looked up. */
-export const onCreateContainer: OnCall = (call, to) => {
-  const { objects, lifecycle, lookUp, lanes } = to;
+export const onCreateContainer: OnCall = (call, context) => {
+  const { objects, lifecycle, lookUp, queue } = context;
   const request = CreateContainerRequest.decode(call.request);
   const { containerId } = CreateContainerResponse.decode(call.response);
   const podSandboxId = objects.fullSandboxId(request.podSandboxId);
-  const seen: ContainerSighting = {
+  const seen: ContainerObservation = {
     id: containerId,
     phase: 'created',
     podSandboxId,
@@ -20,13 +20,13 @@ export const onCreateContainer: OnCall = (call, to) => {
     observedBy: 'call',
     atMs: call.endedAtMs,
   };
-  return lanes.run(containerId, async () => {
+  return queue.run(containerId, async () => {
     if (seen.image === undefined || seen.image.imageId !== undefined) {
       lifecycle.container(seen);
       return;
     }
     const listed = await lookUp.container(containerId).catch((error: unknown) => {
-      to.leaveToListing(error);
+      context.scheduleRelist(error);
       return undefined;
     });
     const imageId = imageIdOf(listed?.imageId ?? '', listed?.imageRef ?? '');

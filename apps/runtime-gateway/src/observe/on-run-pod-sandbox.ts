@@ -2,7 +2,7 @@ import { RunPodSandboxRequest, RunPodSandboxResponse } from '@stowage/cri-proto'
 import { podOf } from '../objects/cri-facts';
 import type { OnCall } from './observer-context';
 
-/** RunPodSandbox tells everything itself: who the pod is, and how long it took. */
+/** RunPodSandbox has everything in its messages: who the pod is, and how long it took. */
 export const onRunPodSandbox: OnCall = (call, { lifecycle }) => {
   const { config, runtimeHandler } = RunPodSandboxRequest.decode(call.request);
   const { podSandboxId } = RunPodSandboxResponse.decode(call.response);

@@ -54,7 +54,7 @@ test('asks for a listing when the container is over already', async () => {
   to.facts.exited(containerId, { exitCode: 0 });
   await to.observe(start);
   expect(to.told).toEqual(['ContainerStarted cccc call']);
-  expect(to.leftToListing).toBe(1);
+  expect(to.relistsScheduled).toBe(1);
   expect(to.failures).toEqual([]);
 });
 

@@ -3,16 +3,16 @@ import { containerPhase, runFacts, statusFacts } from '../objects/cri-facts';
 import { knownOrListed } from './known-or-listed';
 import type { OnCall } from './observer-context';
 
-/** StartContainer has only the id: the start time is the runtime's to tell, the rest is known from the creation. */
-export const onStartContainer: OnCall = (call, to) => {
-  const { objects, lifecycle, lookUp, lanes } = to;
+/** StartContainer has only the id: the start time comes from the runtime, the rest is known from the creation. */
+export const onStartContainer: OnCall = (call, context) => {
+  const { objects, lifecycle, lookUp, queue } = context;
   const id = objects.fullContainerId(StartContainerRequest.decode(call.request).containerId);
-  return lanes.run(id, async () => {
+  return queue.run(id, async () => {
     const status = await lookUp.containerStatus(id).catch((error: unknown) => {
-      to.leaveToListing(error);
+      context.scheduleRelist(error);
       return undefined;
     });
-    const facts = await knownOrListed(id, status, to);
+    const facts = await knownOrListed(id, status, context);
     const { createdAtMs, startedAtMs } = status === undefined ? {} : runFacts(status);
     lifecycle.container({
       ...(status === undefined ? {} : statusFacts(status)),
@@ -25,7 +25,7 @@ export const onStartContainer: OnCall = (call, to) => {
     });
     // It may be over already: nobody has to wait for the next listing to learn that.
     if (status !== undefined && containerPhase(status.state) === 'exited') {
-      to.leaveToListing(undefined);
+      context.scheduleRelist(undefined);
     }
   });
 };

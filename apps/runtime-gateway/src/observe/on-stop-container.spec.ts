@@ -130,7 +130,7 @@ describe('a container that was removed right after', () => {
       expect(to.facts.asked).toEqual(['ContainerStatus cccc']);
     });
     await pause(20);
-    to.sightings.exitShown(seen);
+    to.changes.exitObserved(seen);
     await told;
     expect(to.events.map(({ data }) => data)).toEqual([stopped]);
   });
@@ -138,9 +138,9 @@ describe('a container that was removed right after', () => {
   test('is told with the exit that the event stream showed while the stop was in flight', async () => {
     const to = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 60_000 });
     to.calls.started(stop.method);
-    const sighting = to.sightings.container(seen);
+    const observation = to.changes.container(seen);
     to.calls.ended(stop);
-    await Promise.all([to.calls.settled(), sighting]);
+    await Promise.all([to.calls.settled(), observation]);
     expect(to.events.map(({ data }) => data)).toEqual([stopped]);
   });
 
@@ -148,7 +148,7 @@ describe('a container that was removed right after', () => {
     const to = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 60_000 });
     to.facts.exited(containerId);
     to.calls.started(stop.method);
-    const sighting = to.sightings.container({
+    const observation = to.changes.container({
       id: containerId,
       phase: 'exited',
       observedBy: 'listing',
@@ -156,7 +156,7 @@ describe('a container that was removed right after', () => {
     await eventuallyPasses(() => expect(to.objects.container(containerId)?.exit).toBeDefined());
     to.facts.statuses.clear();
     to.calls.ended(stop);
-    await Promise.all([to.calls.settled(), sighting]);
+    await Promise.all([to.calls.settled(), observation]);
     expect(to.events.map(({ data }) => data)).toEqual([stopped]);
   });
 
@@ -164,7 +164,7 @@ describe('a container that was removed right after', () => {
     const to = new ObserverFixture({ containers: [knownContainer()] });
     to.facts.exited(containerId);
     let free = (): void => undefined;
-    const busy = to.lanes.run(containerId, () => new Promise<void>((end) => (free = end)));
+    const busy = to.queue.run(containerId, () => new Promise<void>((end) => (free = end)));
     to.calls.started(stop.method);
     to.calls.ended(stop);
     await eventuallyPasses(() => expect(to.facts.asked).toEqual(['ContainerStatus cccc']));
@@ -181,11 +181,11 @@ test('without an answer the exit is left to the next listing, which then knows t
   await to.observe(stop);
   expect(to.events).toEqual([]);
   expect(to.failures).toEqual(['lookup: connection lost']);
-  expect(to.leftToListing).toBe(1);
+  expect(to.relistsScheduled).toBe(1);
 
   to.facts.failure = undefined;
   to.facts.exited(containerId);
-  await to.sightings.container({ id: containerId, phase: 'exited', observedBy: 'listing' });
+  await to.changes.container({ id: containerId, phase: 'exited', observedBy: 'listing' });
   expect(to.events.map(({ data }) => data)).toEqual([{ ...stopped, observedBy: 'listing' }]);
 });
 
@@ -194,7 +194,7 @@ test('a stop that failed counts as asked for when the container ends later', asy
   await to.observe({ ...stop, grpcStatus: 4, response: undefined });
   expect(to.events).toEqual([]);
   to.facts.exited(containerId);
-  await to.sightings.container({ id: containerId, phase: 'exited', observedBy: 'listing' });
+  await to.changes.container({ id: containerId, phase: 'exited', observedBy: 'listing' });
   expect(to.events[0]?.data).toMatchObject({ requested: true });
 });
 

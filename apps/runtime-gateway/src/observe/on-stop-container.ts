@@ -1,10 +1,10 @@
 import { StopContainerRequest } from '@stowage/cri-proto';
 import type { OnCall } from './observer-context';
-import { tellStopped } from './report-exit';
+import { reportExit } from './report-exit';
 
-/** StopContainer succeeds for a container that stopped long ago, too: that is not told again. */
-export const onStopContainer: OnCall = (call, to) => {
+/** StopContainer succeeds for a container that stopped long ago, too: that is not published again. */
+export const onStopContainer: OnCall = (call, context) => {
   const { containerId } = StopContainerRequest.decode(call.request);
-  const id = to.objects.fullContainerId(containerId);
-  return tellStopped(id, call, to);
+  const id = context.objects.fullContainerId(containerId);
+  return reportExit(id, call, context);
 };

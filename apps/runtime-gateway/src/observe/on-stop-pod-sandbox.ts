@@ -1,20 +1,20 @@
 import { StopPodSandboxRequest } from '@stowage/cri-proto';
 import { millisecondsOf, sandboxFacts } from '../objects/cri-facts';
 import type { OnCall } from './observer-context';
-import { tellStopped } from './report-exit';
+import { reportExit } from './report-exit';
 
 /** StopPodSandbox stops the containers first; it succeeds for a sandbox that is stopped or gone, too. */
-export const onStopPodSandbox: OnCall = (call, to) => {
-  const { objects, lifecycle, lookUp, lanes } = to;
+export const onStopPodSandbox: OnCall = (call, context) => {
+  const { objects, lifecycle, lookUp, queue } = context;
   const { podSandboxId } = StopPodSandboxRequest.decode(call.request);
   const id = objects.fullSandboxId(podSandboxId);
-  const exitsTold = Promise.all(
-    objects.containersOf(id).map((container) => tellStopped(container.id, call, to)),
+  const exitsReported = Promise.all(
+    objects.containersOf(id).map((container) => reportExit(container.id, call, context)),
   );
-  // Its failure is met below, which can be after others in the lane.
-  exitsTold.catch(() => undefined);
-  return lanes.run(id, async () => {
-    await exitsTold;
+  // Its failure is handled below, which can be after others in the queue.
+  exitsReported.catch(() => undefined);
+  return queue.run(id, async () => {
+    await exitsReported;
     const stopped = { phase: 'stopped', observedBy: 'call', atMs: call.endedAtMs } as const;
     const known = objects.sandbox(id);
     if (known !== undefined) {
@@ -22,7 +22,7 @@ export const onStopPodSandbox: OnCall = (call, to) => {
       return;
     }
     const listed = await lookUp.sandbox(id).catch((error: unknown) => {
-      to.leaveToListing(error);
+      context.scheduleRelist(error);
       return undefined;
     });
     // Unknown and not listed: it was gone before. Unknown and listed: it came past the gateway, or before it.

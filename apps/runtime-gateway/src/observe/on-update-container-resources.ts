@@ -2,8 +2,8 @@ import { UpdateContainerResourcesRequest } from '@stowage/cri-proto';
 import type { OnCall } from './observer-context';
 
 /**
- * UpdateContainerResources changes limits and no phase, and kubelet's CPU manager repeats it for containers whose limits are what
- * they were: it is told in the log, not as an event.
+ * UpdateContainerResources changes limits and no phase, and kubelet's CPU manager repeats it for
+ * containers whose limits are what they were: it is logged, not published.
  */
 export const onUpdateContainerResources: OnCall = (call, { objects, log }) => {
   const { containerId, linux } = UpdateContainerResourcesRequest.decode(call.request);

@@ -52,7 +52,7 @@ test('a container does not wait for the lookups of another', async () => {
   to.facts.gate = opened;
   to.calls.ended(stop);
   to.calls.ended(observedCall('RemoveContainer', { containerId: otherId }));
-  await to.lanes.run(otherId, () => undefined);
+  await to.queue.run(otherId, () => undefined);
   expect(to.told).toEqual(['ContainerRemoved dddd call']);
   open();
   await to.calls.settled();
@@ -86,7 +86,7 @@ describe('a change seen otherwise', () => {
     });
     to.facts.exited(containerId);
     to.calls.started(stop.method);
-    const seen = to.sightings.container(seenExited);
+    const seen = to.changes.container(seenExited);
     to.calls.ended(stop);
     await seen;
     expect(to.told).toEqual(['ContainerStopped cccc call']);
@@ -99,7 +99,7 @@ describe('a change seen otherwise', () => {
     });
     to.facts.exited(containerId);
     to.calls.started('/runtime.v1.RuntimeService/RunPodSandbox');
-    await to.sightings.container(seenExited);
+    await to.changes.container(seenExited);
     expect(to.events[0]?.data).toMatchObject({ requested: false, observedBy: 'listing' });
   });
 
@@ -107,7 +107,7 @@ describe('a change seen otherwise', () => {
     const to = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 5 });
     to.facts.exited(containerId);
     to.calls.started(stop.method);
-    await to.sightings.container(seenExited);
+    await to.changes.container(seenExited);
     expect(to.told).toEqual(['ContainerStopped cccc listing']);
     expect(to.events[0]?.data).not.toHaveProperty('requested');
   });
@@ -119,7 +119,7 @@ describe('a change seen otherwise', () => {
     to.facts.gate = opened;
     to.calls.started(stop.method);
     to.calls.ended(stop);
-    const seen = to.sightings.container(seenExited);
+    const seen = to.changes.container(seenExited);
     open();
     await Promise.all([seen, to.calls.settled()]);
     expect(to.told).toEqual(['ContainerStopped cccc call']);
@@ -136,5 +136,5 @@ test('calls beyond the bound are dropped as failures, and a listing is asked for
   open();
   await to.calls.settled();
   expect(to.failures).toEqual(['StopContainer: queue of observed calls is full: limit 10000']);
-  expect(to.leftToListing).toBe(1);
+  expect(to.relistsScheduled).toBe(1);
 });

@@ -52,11 +52,11 @@ async function listOnce(
     listPodSandbox: () =>
       Promise.resolve(ListPodSandboxResponse.fromPartial({ items: [...sandboxes] })),
   };
-  const { objects, sightings } = to;
+  const { objects, changes } = to;
   const onLeft = (id: string, error: unknown) =>
     to.failures.push(`${id.slice(0, 4)}: ${(error as Error).message}`);
   const { signal } = new AbortController();
-  return relist({ runtime, objects, now: () => to.nowMs, sightings, onLeft }, { signal });
+  return relist({ runtime, objects, now: () => to.nowMs, changes, onLeft }, { signal });
 }
 
 const stopped = { ...ready, state: PodSandboxState.SANDBOX_NOTREADY };

@@ -6,11 +6,10 @@ import {
   sandboxFacts,
   sandboxPhase,
 } from '../objects/cri-facts';
-import type { ContainerSighting, SandboxSighting } from './lifecycle';
 import type { KnownObjects } from '../objects/known-objects';
 import { containerSteps, sandboxSteps } from '../objects/types';
-import type { Pod } from '../objects/types';
-import type { OutsideSightings } from './uncorrelated-changes';
+import type { ContainerObservation, SandboxObservation } from './lifecycle';
+import type { UncorrelatedChanges } from './uncorrelated-changes';
 
 /** The calls that a listing is made of. */
 export type ListCalls = Pick<RuntimeServiceClient, 'listContainers' | 'listPodSandbox'>;
@@ -19,14 +18,14 @@ export interface RelistOptions {
   readonly runtime: ListCalls;
   readonly objects: KnownObjects;
   readonly now: () => number;
-  readonly sightings: Pick<OutsideSightings, 'sandbox' | 'container'>;
+  readonly changes: Pick<UncorrelatedChanges, 'sandbox' | 'container'>;
   /** A difference that could not be cleared up; the next listing shows it again. */
   readonly onLeft: (id: string, error: unknown) => void;
 }
 
 /**
- * How long removed objects stay known, milliseconds: containerd 2 keeps events for 5 minutes while nobody reads them, and tells them
- * to the next reader.
+ * How long removed objects stay known, milliseconds: containerd 2 keeps events for 5 minutes while
+ * nobody reads them, and gives them to the next reader.
  */
 const removedKeptMs = 10 * 60_000;
 
@@ -41,85 +40,114 @@ export interface RelistResult {
 }
 
 /**
- * Compares the runtime's lists with what is known and tells the differences. Rejects when the runtime does not answer.
- * What became known while the lists were made is not judged by them.
+ * Compares the runtime's lists with what is known and reports the differences. Rejects when the
+ * runtime does not answer. What became known while the lists were made is not judged by them.
  */
 export async function relist(
-  { runtime, objects, now, sightings, onLeft }: RelistOptions,
+  { runtime, objects, now, changes, onLeft }: RelistOptions,
   { signal }: { signal: AbortSignal },
 ): Promise<RelistResult> {
   const { revision } = objects;
-  // Containers first: the sandbox of each is then in the second list, or gone.
-  const { containers } = await runtime.listContainers({}, { signal });
-  const { items: sandboxes } = await runtime.listPodSandbox({}, { signal });
-  const observedBy = 'listing';
+  const listed = await list(runtime, signal);
+  const gone = notListed(listed, objects, revision);
 
-  const sandboxesSeen: SandboxSighting[] = sandboxes.map((sandbox) => ({
-    ...sandboxFacts(sandbox),
-    phase: sandboxPhase(sandbox.state),
-    createdAtMs: millisecondsOf(sandbox.createdAt),
-    observedBy,
-  }));
-  const podOfSandbox = new Map<string, Pod | undefined>(
-    sandboxesSeen.map(({ id, pod }) => [id, pod]),
-  );
-  const containersSeen: ContainerSighting[] = containers.flatMap((container) => {
-    const phase = containerPhase(container.state);
-    if (phase === undefined) return [];
-    return {
-      ...containerFacts(container),
-      pod: podOfSandbox.get(container.podSandboxId),
-      phase,
-      createdAtMs: millisecondsOf(container.createdAt),
-      observedBy,
-    };
-  });
-  const listedContainers = new Set(containers.map(({ id }) => id));
-  const listedSandboxes = new Set(sandboxes.map(({ id }) => id));
-  const containersGone: ContainerSighting[] = objects
-    .containers()
-    .filter(({ id }) => !listedContainers.has(id) && objects.wasKnownAt('container', id, revision))
-    .map(({ id }) => ({ id, phase: 'removed', observedBy }));
-  const sandboxesGone: SandboxSighting[] = objects
-    .sandboxes()
-    .filter(({ id }) => !listedSandboxes.has(id) && objects.wasKnownAt('sandbox', id, revision))
-    .map(({ id }) => ({ id, phase: 'removed', observedBy }));
-
-  const isNews = {
-    sandbox: (seen: SandboxSighting) =>
-      sandboxSteps(seen.phase, objects.sandbox(seen.id)).length > 0,
-    container: (seen: ContainerSighting) =>
-      containerSteps(seen.phase, objects.container(seen.id)).length > 0,
-  };
   let differences = 0;
   let left = 0;
-  const tell = <T extends { readonly id: string }>(
+  const report = <T extends { readonly id: string }>(
     news: readonly T[],
-    how: (seen: T) => Promise<void>,
+    change: (seen: T) => Promise<void>,
   ) => {
     differences += news.length;
     return Promise.all(
       news.map((seen) =>
-        how(seen).catch((error: unknown) => {
+        change(seen).catch((error: unknown) => {
           left++;
           onLeft(seen.id, error);
         }),
       ),
     );
   };
-  const sandboxNews = sandboxesSeen.filter(isNews.sandbox);
-  const isNew = ({ id }: SandboxSighting) => objects.sandbox(id) === undefined;
+  const isSandboxNews = ({ id, phase }: SandboxObservation) =>
+    sandboxSteps(phase, objects.sandbox(id)).length > 0;
+  const isContainerNews = ({ id, phase }: ContainerObservation) =>
+    containerSteps(phase, objects.container(id)).length > 0;
+  const isUnknown = ({ id }: SandboxObservation) => objects.sandbox(id) === undefined;
+  const sandboxNews = listed.sandboxes.filter(isSandboxNews);
+  const born = sandboxNews.filter(isUnknown);
+  const changed = sandboxNews.filter((seen) => !isUnknown(seen));
+
   // A pod starts before its containers, and ends after them.
-  const [born, changed] = [sandboxNews.filter(isNew), sandboxNews.filter((s) => !isNew(s))];
-  await tell(born, (seen) => sightings.sandbox(seen));
-  await tell([...containersSeen, ...containersGone].filter(isNews.container), (seen) =>
-    sightings.container(seen),
+  await report(born, (seen) => changes.sandbox(seen));
+  await report([...listed.containers, ...gone.containers].filter(isContainerNews), (seen) =>
+    changes.container(seen),
   );
-  await tell([...changed, ...sandboxesGone.filter(isNews.sandbox)], (seen) =>
-    sightings.sandbox(seen),
+  await report([...changed, ...gone.sandboxes.filter(isSandboxNews)], (seen) =>
+    changes.sandbox(seen),
   );
+
+  const { sandboxIds, containerIds } = listed;
   const beforeMs = now() - removedKeptMs;
-  objects.forgetRemoved('container', listedContainers, revision, beforeMs);
-  objects.forgetRemoved('sandbox', listedSandboxes, revision, beforeMs);
-  return { sandboxes: sandboxes.length, containers: containers.length, differences, left };
+  objects.forgetRemoved('container', containerIds, revision, beforeMs);
+  objects.forgetRemoved('sandbox', sandboxIds, revision, beforeMs);
+  return { sandboxes: sandboxIds.size, containers: containerIds.size, differences, left };
+}
+
+const observedBy = 'listing';
+
+/** What the runtime lists. A container in a state that says nothing has an id and no observation. */
+interface Listed {
+  readonly sandboxIds: ReadonlySet<string>;
+  readonly containerIds: ReadonlySet<string>;
+  readonly sandboxes: readonly SandboxObservation[];
+  readonly containers: readonly ContainerObservation[];
+}
+
+async function list(runtime: ListCalls, signal: AbortSignal): Promise<Listed> {
+  // Containers first: the sandbox of each is then in the second list, or gone.
+  const { containers } = await runtime.listContainers({}, { signal });
+  const { items } = await runtime.listPodSandbox({}, { signal });
+  const sandboxes = items.map((sandbox) => ({
+    ...sandboxFacts(sandbox),
+    phase: sandboxPhase(sandbox.state),
+    createdAtMs: millisecondsOf(sandbox.createdAt),
+    observedBy,
+  })) satisfies SandboxObservation[];
+  const podOf = new Map(sandboxes.map(({ id, pod }) => [id, pod]));
+  return {
+    sandboxIds: new Set(items.map(({ id }) => id)),
+    containerIds: new Set(containers.map(({ id }) => id)),
+    sandboxes,
+    containers: containers.flatMap((container): ContainerObservation[] => {
+      const phase = containerPhase(container.state);
+      if (phase === undefined) return [];
+      return [
+        {
+          ...containerFacts(container),
+          pod: podOf.get(container.podSandboxId),
+          phase,
+          createdAtMs: millisecondsOf(container.createdAt),
+          observedBy,
+        },
+      ];
+    }),
+  };
+}
+
+/** The removal of everything that was known before the listing began and is not in it. */
+function notListed(
+  { sandboxIds, containerIds }: Listed,
+  objects: KnownObjects,
+  revision: number,
+): Pick<Listed, 'sandboxes' | 'containers'> {
+  const removed = { phase: 'removed', observedBy } as const;
+  return {
+    sandboxes: objects
+      .sandboxes()
+      .filter(({ id }) => !sandboxIds.has(id) && objects.wasKnownAt('sandbox', id, revision))
+      .map(({ id }) => ({ id, ...removed })),
+    containers: objects
+      .containers()
+      .filter(({ id }) => !containerIds.has(id) && objects.wasKnownAt('container', id, revision))
+      .map(({ id }) => ({ id, ...removed })),
+  };
 }

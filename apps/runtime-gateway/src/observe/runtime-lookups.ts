@@ -1,7 +1,7 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import type { Container, ContainerStatus, PodSandbox } from '@stowage/cri-proto';
 import { DeadlineExceededError, ResourceExhaustedError, toGrpcStatus } from '@stowage/errors';
-import { inSpan } from '@stowage/tracing';
+import { traced } from '@stowage/tracing';
 import { bulkhead, BulkheadRejectedError } from 'cockatiel';
 import type { BulkheadPolicy } from 'cockatiel';
 
@@ -9,6 +9,12 @@ import type { BulkheadPolicy } from 'cockatiel';
 export type FactCalls = Pick<
   RuntimeServiceClient,
   'containerStatus' | 'listContainers' | 'listPodSandbox' | 'whenAvailable'
+>;
+
+/** The lookups that handlers of observed calls use. */
+export type Lookups = Pick<
+  RuntimeLookups,
+  'containerStatus' | 'stoppedStatus' | 'container' | 'sandbox'
 >;
 
 export interface LookupLimits {
@@ -30,8 +36,8 @@ const defaultLookupLimits: LookupLimits = {
 };
 
 /**
- * Asks the runtime for facts that a call does not tell. Each lookup throws when the runtime did not answer in time, and
- * gives undefined when it does not know the object.
+ * Asks the runtime for facts that a call does not show. Each lookup throws when the runtime did not answer in
+ * time, and returns undefined when it does not know the object.
  */
 export class RuntimeLookups {
   readonly #turns;
@@ -64,7 +70,7 @@ export class RuntimeLookups {
   }
 
   #status(containerId: string, turns: BulkheadPolicy): Promise<ContainerStatus | undefined> {
-    return this.#ask('container_status', containerId, turns, async (signal) => {
+    return this.#ask(turns, async (signal) => {
       try {
         const { status } = await this.runtime.containerStatus({ containerId }, { signal });
         return status;
@@ -77,7 +83,7 @@ export class RuntimeLookups {
 
   /** By its id or the beginning of it. */
   async container(id: string): Promise<Container | undefined> {
-    const { containers } = await this.#ask('container', id, this.#turns, (signal) =>
+    const { containers } = await this.#ask(this.#turns, (signal) =>
       this.runtime.listContainers({ filter: { id } }, { signal }),
     );
     return onlyOne(containers, id);
@@ -85,10 +91,24 @@ export class RuntimeLookups {
 
   /** By its id or the beginning of it. */
   async sandbox(id: string): Promise<PodSandbox | undefined> {
-    const { items } = await this.#ask('sandbox', id, this.#turns, (signal) =>
+    const { items } = await this.#ask(this.#turns, (signal) =>
       this.runtime.listPodSandbox({ filter: { id } }, { signal }),
     );
     return onlyOne(items, id);
+  }
+
+  async #ask<T>(
+    turns: BulkheadPolicy,
+    call: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await turns.execute(() => this.#askNow(call));
+    } catch (error) {
+      if (!(error instanceof BulkheadRejectedError)) throw error;
+      const { atOnce, stoppedAtOnce, waiting } = this.limits;
+      const running = turns === this.#turns ? atOnce : stoppedAtOnce;
+      throw new ResourceExhaustedError('queue of runtime lookups', running + waiting);
+    }
   }
 
   async #askNow<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -108,31 +128,20 @@ export class RuntimeLookups {
       this.#asking.delete(asking);
     }
   }
+}
 
-  /** In a span that includes the wait for its turn. */
-  #ask<T>(
-    what: string,
-    id: string,
-    turns: BulkheadPolicy,
-    call: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const attributes = { 'stowage.lookup': what, 'cri.object_id': id };
-    return inSpan('gateway.lookup', { attributes }, () => this.#askInTurn(turns, call));
-  }
-
-  async #askInTurn<T>(
-    turns: BulkheadPolicy,
-    call: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    try {
-      return await turns.execute(() => this.#askNow(call));
-    } catch (error) {
-      if (!(error instanceof BulkheadRejectedError)) throw error;
-      const { atOnce, stoppedAtOnce, waiting } = this.limits;
-      const running = turns === this.#turns ? atOnce : stoppedAtOnce;
-      throw new ResourceExhaustedError('queue of runtime lookups', running + waiting);
-    }
-  }
+/** The same lookups, each in a span of its own that includes the wait for its turn. */
+export function tracedLookups(lookUp: Lookups): Lookups {
+  const inSpan = <T>(what: string, find: (id: string) => Promise<T>) => {
+    const attributes = (id: string) => ({ 'stowage.lookup': what, 'cri.object_id': id });
+    return traced('gateway.lookup', { attributes }, find);
+  };
+  return {
+    containerStatus: inSpan('container_status', (id) => lookUp.containerStatus(id)),
+    stoppedStatus: inSpan('container_status', (id) => lookUp.stoppedStatus(id)),
+    container: inSpan('container', (id) => lookUp.container(id)),
+    sandbox: inSpan('sandbox', (id) => lookUp.sandbox(id)),
+  };
 }
 
 /** Filters of a runtime may take the beginning of an id, or (a faulty one) nothing at all. */

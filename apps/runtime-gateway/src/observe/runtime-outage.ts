@@ -6,7 +6,7 @@ export interface RuntimeOutageOptions {
   readonly runtime: Pick<RuntimeServiceClient, 'endpoint' | 'version'>;
   readonly publish: Publish;
   readonly now: () => number;
-  /** Outlives the process: an outage is told once, and its end even when another process sees it. */
+  /** Outlives the process: an outage is published once, and its end even when another process sees it. */
   readonly since: { get(): number | undefined; set(sinceMs: number | undefined): void };
   readonly onUnpublished: (error: unknown) => void;
 }
@@ -14,23 +14,23 @@ export interface RuntimeOutageOptions {
 /** Limit of the Version call whose answer stands in RuntimeRecovered, milliseconds. */
 const versionTimeoutMs = 2000;
 
-/** Tells once that the runtime is away, and once that it is back. */
+/** Publishes once that the runtime is away, and once that it is back. */
 export class RuntimeOutage {
-  #told: Promise<void> = Promise.resolve();
+  #published: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: RuntimeOutageOptions) {}
 
   /** Takes in a change of the client's availability. */
   changed({ available, since, reason }: RuntimeAvailability): void {
     const at = this.options.now();
-    this.#told = this.#told
+    this.#published = this.#published
       .then(() => (available ? this.#recovered(at) : this.#unavailable(since.getTime(), reason)))
       .catch((error: unknown) => this.options.onUnpublished(error));
   }
 
-  /** Resolves when all changes so far are told. */
+  /** Resolves when all changes so far are published. */
   settled(): Promise<void> {
-    return this.#told;
+    return this.#published;
   }
 
   #unavailable(sinceMs: number, reason: string | undefined): void {

@@ -45,14 +45,14 @@ class Watched {
           }),
       },
       objects: to.objects,
-      sightings: to.sightings,
-      lanes: to.lanes,
+      changes: to.changes,
+      queue: to.queue,
       relist: () => {
         this.listings += 1;
         return Promise.resolve({ sandboxes: 0, containers: 0, differences: 0, left: 0 });
       },
       onAvailability: () => undefined,
-      availabilityTold: () => Promise.resolve(),
+      availabilityPublished: () => Promise.resolve(),
       signal: this.#abort.signal,
       observingSinceMs: nowMs - 60_000,
       relistIntervalMs: 3_600_000,

@@ -2,10 +2,10 @@ import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-cli
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import { millisecondsOf } from '../objects/cri-facts';
 import { broadcastsEvents } from './event-stream-mode';
-import type { Lanes } from './keyed-queue';
+import type { KeyedQueue } from './keyed-queue';
 import type { KnownObjects } from '../objects/known-objects';
 import { onContainerEvent } from './on-container-event';
-import type { OutsideSightings } from './uncorrelated-changes';
+import type { UncorrelatedChanges } from './uncorrelated-changes';
 import type { RelistResult } from './relist';
 
 /** What the watch uses of the runtime. */
@@ -17,13 +17,13 @@ export type WatchedRuntime = Pick<
 export interface RuntimeWatchOptions {
   readonly runtime: WatchedRuntime;
   readonly objects: KnownObjects;
-  readonly sightings: Pick<OutsideSightings, 'sandbox' | 'container' | 'exitShown'>;
-  readonly lanes: Lanes;
+  readonly changes: Pick<UncorrelatedChanges, 'sandbox' | 'container' | 'exitObserved'>;
+  readonly queue: KeyedQueue;
   readonly relist: (options: { signal: AbortSignal }) => Promise<RelistResult>;
-  /** Hears of every change before the runtime is listed. */
+  /** Called at every change, before the runtime is listed. */
   readonly onAvailability: (availability: RuntimeAvailability) => void;
-  /** Resolves when what {@link onAvailability} heard is told. */
-  readonly availabilityTold: () => Promise<void>;
+  /** Resolves when the changes that {@link onAvailability} was called with are published. */
+  readonly availabilityPublished: () => Promise<void>;
   readonly signal: AbortSignal;
   /** Events of the runtime from before are history, which the first listing shows better; milliseconds since the epoch. */
   readonly observingSinceMs: number;
@@ -44,7 +44,7 @@ export interface RuntimeWatchOptions {
 /** Kubelet's listing interval beside an event stream. */
 const relistBesideEventsMs = 300_000;
 /** Longest wait for a listing of what a stream did not show, milliseconds: time for the rest of what happens at once. */
-const leftOutMs = 1000;
+const omittedMs = 1000;
 /** A stream that a runtime without one refuses is refused by then. */
 const streamProvenMs = 1000;
 const shortestPauseMs = 100;
@@ -62,7 +62,7 @@ export class RuntimeWatch {
   #isAsked = false;
   #listed = 0;
   #running: Promise<unknown> | undefined;
-  #leftOut: NodeJS.Timeout | undefined;
+  #omitted: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: RuntimeWatchOptions) {}
 
@@ -87,7 +87,7 @@ export class RuntimeWatch {
       this.relistSoon();
     });
     signal.addEventListener('abort', stopListening, { once: true });
-    void this.#tellFirstAvailability();
+    void this.#reportFirstAvailability();
     this.#running = Promise.all([
       this.#keepListing(),
       runtimeEvents === 'never' ? undefined : this.#keepReading(),
@@ -105,22 +105,22 @@ export class RuntimeWatch {
     await this.#running;
   }
 
-  /** Changes before the listening are not heard of: a first call waits for how the first attempt to connect ends. */
-  async #tellFirstAvailability(): Promise<void> {
+  /** Changes from before the listening are not notified: a first call waits until the first attempt to connect has ended. */
+  async #reportFirstAvailability(): Promise<void> {
     const { runtime, onAvailability, signal } = this.options;
     await runtime.version({}, { signal }).catch(() => undefined);
     if (!signal.aborted) onAvailability(runtime.availability());
   }
 
   async #keepListing(): Promise<void> {
-    const { runtime, signal, relistIntervalMs, log, metrics, availabilityTold } = this.options;
+    const { runtime, signal, relistIntervalMs, log, metrics, availabilityPublished } = this.options;
     let problem = '';
     while (!signal.aborted) {
       let pauseMs = relistIntervalMs;
       const began = performance.now();
       try {
         await runtime.whenAvailable({ signal });
-        await availabilityTold();
+        await availabilityPublished();
         this.#isAsked = false;
         const result = await this.options.relist({ signal });
         this.#listed++;
@@ -146,16 +146,16 @@ export class RuntimeWatch {
     }
   }
 
-  /** CRI-O tells no removal of a sandbox, nor of the containers that go with it. */
+  /** CRI-O has no event for the removal of a sandbox, nor for that of the containers that go with it. */
   #streamShowsAll(): boolean {
     return this.options.objects.sandboxes().every(({ phase }) => phase !== 'stopped');
   }
 
-  #listWhatIsLeftOut(): void {
-    this.#leftOut ??= setTimeout(() => {
-      this.#leftOut = undefined;
+  #relistOmitted(): void {
+    this.#omitted ??= setTimeout(() => {
+      this.#omitted = undefined;
       this.relistSoon();
-    }, leftOutMs).unref();
+    }, omittedMs).unref();
   }
 
   async #keepReading(): Promise<void> {
@@ -214,24 +214,24 @@ export class RuntimeWatch {
   }
 
   #onEvent(event: Parameters<typeof onContainerEvent>[0]): void {
-    const { objects, observingSinceMs, sightings, lanes, metrics } = this.options;
-    // containerd 2 keeps events for its first reader: what it tells then may be over and gone.
+    const { objects, observingSinceMs, changes, queue, metrics } = this.options;
+    // containerd 2 keeps events for its first reader: what these show may be over and gone.
     if ((millisecondsOf(event.createdAt) ?? Infinity) < observingSinceMs) return;
-    if (lanes.pending > maxEventsWaiting) {
+    if (queue.pending > maxEventsWaiting) {
       this.relistSoon();
       return;
     }
     const { pod, containers, podEnd, isUnclear } = onContainerEvent(event, objects);
-    if (isUnclear || podEnd?.phase === 'stopped') this.#listWhatIsLeftOut();
-    for (const container of containers) sightings.exitShown(container);
-    const tell = async () => {
-      if (pod !== undefined) await sightings.sandbox(pod);
-      await Promise.all(containers.map((container) => sightings.container(container)));
-      if (podEnd !== undefined) await sightings.sandbox(podEnd);
+    if (isUnclear || podEnd?.phase === 'stopped') this.#relistOmitted();
+    for (const container of containers) changes.exitObserved(container);
+    const report = async () => {
+      if (pod !== undefined) await changes.sandbox(pod);
+      await Promise.all(containers.map((container) => changes.container(container)));
+      if (podEnd !== undefined) await changes.sandbox(podEnd);
     };
-    // Events of a pod one after the other; its calls have lanes of their own.
+    // Events of a pod one after the other; its calls are queued by object.
     const podId = pod?.id ?? podEnd?.id ?? containers[0]?.podSandboxId ?? event.containerId;
-    lanes.run(`events of ${podId}`, tell).catch((error: unknown) => {
+    queue.run(`events of ${podId}`, report).catch((error: unknown) => {
       metrics?.failed(error);
       this.relistSoon();
     });

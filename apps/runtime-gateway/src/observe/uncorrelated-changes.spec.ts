@@ -44,7 +44,7 @@ describe('whether an exit was asked for', () => {
       followingSinceMs,
     });
     to.facts.exited(containerId);
-    await to.sightings.container({ ...exited, createdAtMs: nowMs - 60_000 });
+    await to.changes.container({ ...exited, createdAtMs: nowMs - 60_000 });
     const stops = to.events.filter(({ name }) => name === 'ContainerStopped');
     expect(stops.map(({ data }) => (data as { requested?: boolean }).requested)).toEqual([
       requested,
@@ -55,7 +55,7 @@ describe('whether an exit was asked for', () => {
 test('an exit is told with what the status says', async () => {
   const to = new ObserverFixture({ containers: [knownContainer()] });
   to.facts.exited(containerId, { exitCode: 3 });
-  await to.sightings.container(exited);
+  await to.changes.container(exited);
   expect(to.events[0]).toMatchObject({
     data: {
       exitCode: 3,
@@ -70,7 +70,7 @@ test('an exit is told with what the status says', async () => {
 test('an exit that the runtime has told already is not asked for again', async () => {
   const exit = { exitCode: 3, finishedAtMs: nowMs };
   const to = new ObserverFixture({ containers: [knownContainer({ exit })] });
-  await to.sightings.container(exited);
+  await to.changes.container(exited);
   expect(to.events[0]?.data).toMatchObject({ exitCode: 3, finishedAt: isoTime(nowMs) });
   expect(to.facts.asked).toEqual([]);
 });
@@ -78,7 +78,7 @@ test('an exit that the runtime has told already is not asked for again', async (
 test('a container that ended since the list was made is told to its end', async () => {
   const to = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
   to.facts.exited(containerId);
-  await to.sightings.container({ id: containerId, phase: 'running', ...listing });
+  await to.changes.container({ id: containerId, phase: 'running', ...listing });
   expect(to.told).toEqual(['ContainerStarted cccc listing', 'ContainerStopped cccc listing']);
 });
 
@@ -96,7 +96,7 @@ test.each([
 ])('no start is told of $sentence', async ({ facts, told }) => {
   const to = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
   to.facts.exited(containerId, facts);
-  await to.sightings.container(exited);
+  await to.changes.container(exited);
   expect(to.told).toEqual(told);
 });
 
@@ -106,19 +106,19 @@ describe('what is older than the observing', () => {
 
   test('is remembered and not told, and the runtime is not asked about it', async () => {
     const to = new ObserverFixture(options);
-    await to.sightings.sandbox({ id: sandboxId, phase: 'ready', ...old, ...listing });
-    await to.sightings.container({ ...exited, ...old });
-    await to.sightings.container({ ...exited, id: 'd'.repeat(64), phase: 'running', ...old });
+    await to.changes.sandbox({ id: sandboxId, phase: 'ready', ...old, ...listing });
+    await to.changes.container({ ...exited, ...old });
+    await to.changes.container({ ...exited, id: 'd'.repeat(64), phase: 'running', ...old });
     expect([to.events, to.facts.asked]).toEqual([[], []]);
     expect(to.objects.counts).toEqual({ sandbox: 1, container: 2 });
   });
 
   test('is told from then on', async () => {
     const to = new ObserverFixture(options);
-    await to.sightings.container({ ...exited, phase: 'running', ...old });
+    await to.changes.container({ ...exited, phase: 'running', ...old });
     to.facts.exited(containerId);
-    await to.sightings.container({ ...exited, ...old });
-    await to.sightings.container({ id: containerId, phase: 'removed', ...listing });
+    await to.changes.container({ ...exited, ...old });
+    await to.changes.container({ id: containerId, phase: 'removed', ...listing });
     expect(to.told).toEqual(['ContainerStopped cccc listing', 'ContainerRemoved cccc listing']);
   });
 });
@@ -128,7 +128,7 @@ describe('when the status cannot be had', () => {
     const to = new ObserverFixture({ containers: [knownContainer()] });
     to.facts.failure = new CriError('ContainerStatus', 'UNAVAILABLE', 'connection lost');
     for (let attempt = 0; attempt < 5; attempt++) {
-      await expect(to.sightings.container(exited)).rejects.toThrow('connection lost');
+      await expect(to.changes.container(exited)).rejects.toThrow('connection lost');
     }
     expect(to.events).toEqual([]);
   });
@@ -136,9 +136,9 @@ describe('when the status cannot be had', () => {
   test('it is told without code after three failures of the status itself', async () => {
     const to = new ObserverFixture({ containers: [knownContainer()] });
     to.facts.failure = new CriError('ContainerStatus', 'UNKNOWN', 'broken record');
-    await expect(to.sightings.container(exited)).rejects.toThrow('broken record');
-    await expect(to.sightings.container(exited)).rejects.toThrow('broken record');
-    await to.sightings.container(exited);
+    await expect(to.changes.container(exited)).rejects.toThrow('broken record');
+    await expect(to.changes.container(exited)).rejects.toThrow('broken record');
+    await to.changes.container(exited);
     expect(to.told).toEqual(['ContainerStopped cccc listing']);
     expect(to.events[0]?.data).not.toHaveProperty('exitCode');
   });
@@ -146,17 +146,17 @@ describe('when the status cannot be had', () => {
 
 test('a sandbox that stopped by itself, and is gone later', async () => {
   const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-  await to.sightings.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
-  await to.sightings.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
-  await to.sightings.sandbox({ id: sandboxId, phase: 'ready', ...listing });
-  await to.sightings.sandbox({ id: sandboxId, phase: 'removed', ...listing });
+  await to.changes.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
+  await to.changes.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
+  await to.changes.sandbox({ id: sandboxId, phase: 'ready', ...listing });
+  await to.changes.sandbox({ id: sandboxId, phase: 'removed', ...listing });
   expect(to.told).toEqual(['PodSandboxStopped aaaa listing', 'PodSandboxRemoved aaaa listing']);
 });
 
 test('events that break their schema are failures, once', async () => {
   const to = new ObserverFixture();
   const seen = { id: sandboxId, phase: 'ready', pod, createdAtMs: nowMs, ...listing } as const;
-  await to.sightings.sandbox({ ...seen, attempt: -1 });
-  await to.sightings.sandbox({ ...seen, attempt: -1 });
+  await to.changes.sandbox({ ...seen, attempt: -1 });
+  await to.changes.sandbox({ ...seen, attempt: -1 });
   expect(to.failures).toEqual([expect.stringMatching(/^PodSandboxStarted: .*attempt/)]);
 });

@@ -5,10 +5,10 @@ import type { Verb } from './call-observer';
 import type { CallsInFlight } from './calls-in-flight';
 import { containerPhase, imageIdOf, runFacts } from '../objects/cri-facts';
 import { wasAskedFor } from './exit-cause';
-import type { ContainerSighting, SandboxSighting } from './lifecycle';
+import type { ContainerObservation, SandboxObservation } from './lifecycle';
 import { containerSteps, sandboxSteps } from '../objects/types';
 import type { ContainerPhase, KnownContainer, SandboxPhase } from '../objects/types';
-import type { Observing } from './observer-context';
+import type { ObserverContext } from './observer-context';
 
 /** The calls that bring a sandbox into a phase. */
 const sandboxCauses: Readonly<Record<SandboxPhase, readonly Verb[]>> = {
@@ -34,18 +34,18 @@ const passing: ReadonlySet<GrpcStatusName> = new Set([
   'RESOURCE_EXHAUSTED',
 ]);
 const isPassing = (error: unknown): boolean => passing.has(toGrpcStatus(error).name);
-/** Attempts to learn how a container ended, before it is told without. */
+/** Attempts to find out how a container ended, before its exit is published without that. */
 const mostAttempts = 3;
 
-export interface OutsideSightingsOptions {
-  readonly observing: Pick<Observing, 'objects' | 'lifecycle' | 'lookUp' | 'lanes'>;
+export interface UncorrelatedChangesOptions {
+  readonly context: Pick<ObserverContext, 'objects' | 'lifecycle' | 'lookUp' | 'queue'>;
   readonly inFlight: CallsInFlight<Verb>;
   /** See {@link LifecycleOptions.observingSinceMs}. */
   readonly observingSinceMs: number;
   /** Since when calls are followed without a gap: nobody was asked through the gateway to stop what ended before. */
   readonly followingSinceMs: number;
   /**
-   * How long a change waits for calls that are in flight and may be its cause, milliseconds. After that it is told
+   * How long a change waits for calls that are in flight and may be its cause, milliseconds. After that it is published
    * without saying whether it was asked for.
    */
   readonly attributionWaitMs: number;
@@ -55,44 +55,47 @@ export interface OutsideSightingsOptions {
  * Changes that were not seen as the outcome of a call: in the runtime's lists, or in its event stream. A call in flight
  * that may be their cause comes first: it knows more about them.
  */
-export class OutsideSightings {
+export class UncorrelatedChanges {
   readonly #failures = new Map<string, number>();
 
-  constructor(private readonly options: OutsideSightingsOptions) {}
+  constructor(private readonly options: UncorrelatedChangesOptions) {}
 
-  async sandbox(seen: SandboxSighting): Promise<void> {
-    const { objects, lifecycle, lanes } = this.options.observing;
+  async sandbox(seen: SandboxObservation): Promise<void> {
+    const { objects, lifecycle, queue } = this.options.context;
     const steps = sandboxSteps(seen.phase, objects.sandbox(seen.id));
     if (steps.length === 0) return;
     await this.#callsEnded(steps.flatMap((step) => sandboxCauses[step]));
-    await lanes.run(seen.id, () => lifecycle.sandbox(seen));
+    await queue.run(seen.id, () => lifecycle.sandbox(seen));
   }
 
-  /** Notes how a container ended, where the sighting says it: whoever tells the end may be about to. */
-  exitShown({ id, startedAtMs, finishedAtMs, exitCode, reason }: ContainerSighting): void {
+  /** Notes how a container ended, where the observation says it: its exit may be about to be published. */
+  exitObserved({ id, startedAtMs, finishedAtMs, exitCode, reason }: ContainerObservation): void {
     if (exitCode === undefined) return;
-    const { lifecycle } = this.options.observing;
-    lifecycle.exitShown(id, { startedAtMs, finishedAtMs, exitCode, reason });
+    const { lifecycle } = this.options.context;
+    lifecycle.exitObserved(id, { startedAtMs, finishedAtMs, exitCode, reason });
   }
 
-  /** Rejects when facts are missing that the runtime did not tell in time: then nothing is told yet. */
-  async container(sighting: ContainerSighting): Promise<void> {
-    const { objects, lifecycle, lanes } = this.options.observing;
-    const steps = containerSteps(sighting.phase, objects.container(sighting.id));
+  /** Rejects when facts are missing that the runtime did not return in time: nothing is published yet then. */
+  async container(observation: ContainerObservation): Promise<void> {
+    const { objects, lifecycle, queue } = this.options.context;
+    const steps = containerSteps(observation.phase, objects.container(observation.id));
     if (steps.length === 0) {
-      this.#failures.delete(sighting.id);
+      this.#failures.delete(observation.id);
       return;
     }
     // Whoever stopped it may remove it next: now the runtime still says how it ended.
-    const seen = sighting.phase === 'exited' ? await this.#withRunFacts(sighting) : sighting;
-    this.exitShown(seen);
+    const seen = observation.phase === 'exited' ? await this.#withRunFacts(observation) : observation;
+    this.exitObserved(seen);
     const isAttributed = await this.#callsEnded(steps.flatMap((step) => containerCauses[step]));
-    await lanes.run(seen.id, async () => {
+    await queue.run(seen.id, async () => {
       if (containerSteps(seen.phase, objects.container(seen.id)).length === 0) return;
       const run = seen.phase === 'exited' ? seen : await this.#withRunFacts(seen);
-      const told = await this.#withImageId(run);
+      const complete = await this.#withImageId(run);
       const known = objects.container(seen.id);
-      lifecycle.container({ ...told, requested: this.#requested(told, known, isAttributed) });
+      lifecycle.container({
+        ...complete,
+        requested: this.#requested(complete, known, isAttributed),
+      });
     });
   }
 
@@ -102,8 +105,8 @@ export class OutsideSightings {
   }
 
   /** Lists say neither when a container ran nor how it ended. */
-  async #withRunFacts(seen: ContainerSighting): Promise<ContainerSighting> {
-    const { objects } = this.options.observing;
+  async #withRunFacts(seen: ContainerObservation): Promise<ContainerObservation> {
+    const { objects } = this.options.context;
     const isComplete =
       seen.phase === 'exited' ? seen.exitCode !== undefined : seen.startedAtMs !== undefined;
     if (seen.phase === 'created' || seen.phase === 'removed' || isComplete) return seen;
@@ -117,13 +120,13 @@ export class OutsideSightings {
   }
 
   /** First seen and older than the observing: published to nobody, so that nothing is missing. */
-  #isOld({ createdAtMs = 0 }: ContainerSighting): boolean {
+  #isOld({ createdAtMs = 0 }: ContainerObservation): boolean {
     return createdAtMs < this.options.observingSinceMs;
   }
 
   /** A status may name the image without its ID (containerd 2.0 and 2.1 do); the list has it. */
-  async #withImageId(seen: ContainerSighting): Promise<ContainerSighting> {
-    const { objects, lookUp } = this.options.observing;
+  async #withImageId(seen: ContainerObservation): Promise<ContainerObservation> {
+    const { objects, lookUp } = this.options.context;
     const known = objects.container(seen.id);
     if (seen.phase === 'removed' || (known === undefined && this.#isOld(seen))) return seen;
     if ((known?.image?.imageId ?? seen.image?.imageId) !== undefined) return seen;
@@ -137,10 +140,10 @@ export class OutsideSightings {
     return { ...seen, image: { ...seen.image, reference, imageId } };
   }
 
-  /** Undefined also after some attempts that failed by themselves: what is known is told then. */
+  /** Undefined also after some attempts that failed by themselves: what is known is published then. */
   async #statusOf(id: string): Promise<ContainerStatus | undefined> {
     try {
-      const status = await this.options.observing.lookUp.containerStatus(id);
+      const status = await this.options.context.lookUp.containerStatus(id);
       this.#failures.delete(id);
       return status;
     } catch (error) {
@@ -154,7 +157,7 @@ export class OutsideSightings {
   }
 
   #requested(
-    { phase, finishedAtMs }: ContainerSighting,
+    { phase, finishedAtMs }: ContainerObservation,
     known: KnownContainer | undefined,
     isAttributed: boolean,
   ): boolean | undefined {

@@ -8,8 +8,9 @@ export type ObserverOfCalls = Required<MessageObserver>;
 const maxKept = 10_000;
 
 /**
- * Stands for the observer while there is none: an instance that takes over serves calls before it has the state folder. Keeps what it
- * hears of calls, in order, and hands it to the observer once that is there.
+ * Stands in for the observer while there is none: an instance that takes over serves calls before
+ * it has the state folder. Keeps what is reported of calls, in order, and hands it to the observer
+ * once that is there.
  */
 export class CallsBeforeObserver implements ObserverOfCalls {
   #observer: ObserverOfCalls | undefined;

@@ -1,6 +1,6 @@
 import type { CriVersion, RuntimeAvailability } from '@stowage/cri-client';
 import { eventually } from '@stowage/testing';
-import { RuntimePackages } from './cri-versions';
+import { CriVersions } from './cri-versions';
 
 const version = (name: string) => `/runtime.${name}.RuntimeService/Version`;
 
@@ -13,7 +13,7 @@ function fakeRuntime() {
     availability = { ...availability, ...next };
     for (const listener of listeners) listener(availability);
   };
-  const packages = new RuntimePackages(
+  const criVersions = new CriVersions(
     {
       availability: () => availability,
       onAvailability: (listener) => {
@@ -26,7 +26,7 @@ function fakeRuntime() {
     1,
   );
   return {
-    packages,
+    criVersions,
     answers,
     connected: (spoken: CriVersion) =>
       change({ available: true, version: spoken, connections: availability.connections + 1 }),
@@ -40,72 +40,72 @@ function fakeRuntime() {
 }
 
 test('a runtime with v1alpha2 alone is asked in it, and not asked for it again', () => {
-  const { packages, connected, answers } = fakeRuntime();
+  const { criVersions, connected, answers } = fakeRuntime();
   connected('v1alpha2');
-  expect(packages.path(version('v1'))).toBe(version('v1alpha2'));
-  expect(packages.path(version('v1alpha2'))).toBe(version('v1alpha2'));
-  expect(packages.path('/runtime.v1.ImageService/PullImage')).toBe(
+  expect(criVersions.path(version('v1'))).toBe(version('v1alpha2'));
+  expect(criVersions.path(version('v1alpha2'))).toBe(version('v1alpha2'));
+  expect(criVersions.path('/runtime.v1.ImageService/PullImage')).toBe(
     '/runtime.v1alpha2.ImageService/PullImage',
   );
-  expect(packages.bothSpoken).toBe(false);
+  expect(criVersions.servesBoth).toBe(false);
   expect(answers).toHaveLength(0);
 });
 
 test('v1alpha2 is asked for when a client uses it, not before, and once a connection', async () => {
-  const { packages, connected, answer, answers } = fakeRuntime();
+  const { criVersions, connected, answer, answers } = fakeRuntime();
   connected('v1');
-  expect(packages.path(version('v1'))).toBe(version('v1'));
-  expect(packages.path('/runtime.v2.RuntimeService/Version')).toMatch('v2');
-  expect(packages.bothSpoken).toBe(false);
+  expect(criVersions.path(version('v1'))).toBe(version('v1'));
+  expect(criVersions.path('/runtime.v2.RuntimeService/Version')).toMatch('v2');
+  expect(criVersions.servesBoth).toBe(false);
   expect(answers).toHaveLength(0);
-  expect(packages.path(version('v1alpha2'))).toBe(version('v1'));
-  expect(packages.path(version('v1alpha2'))).toBe(version('v1'));
+  expect(criVersions.path(version('v1alpha2'))).toBe(version('v1'));
+  expect(criVersions.path(version('v1alpha2'))).toBe(version('v1'));
   expect(answers).toHaveLength(1);
   await answer(false);
-  expect(packages.path(version('v1alpha2'))).toBe(version('v1'));
-  expect(packages.bothSpoken).toBe(false);
+  expect(criVersions.path(version('v1alpha2'))).toBe(version('v1'));
+  expect(criVersions.servesBoth).toBe(false);
   expect(answers).toHaveLength(0);
 });
 
 test('a runtime with both is left alone', async () => {
-  const { packages, connected, answer } = fakeRuntime();
+  const { criVersions, connected, answer } = fakeRuntime();
   connected('v1');
-  packages.path(version('v1alpha2'));
+  criVersions.path(version('v1alpha2'));
   await answer(true);
-  expect(packages.bothSpoken).toBe(true);
-  expect(packages.path(version('v1alpha2'))).toBe(version('v1alpha2'));
-  expect(packages.path(version('v1'))).toBe(version('v1'));
+  expect(criVersions.servesBoth).toBe(true);
+  expect(criVersions.path(version('v1alpha2'))).toBe(version('v1alpha2'));
+  expect(criVersions.path(version('v1'))).toBe(version('v1'));
 });
 
 test('each connection is asked anew, and a late answer of the last one does not count', async () => {
-  const { packages, connected, lost, answer, answers } = fakeRuntime();
+  const { criVersions, connected, lost, answer, answers } = fakeRuntime();
   connected('v1');
-  packages.path(version('v1alpha2'));
+  criVersions.path(version('v1alpha2'));
   lost();
-  expect(packages.path(version('v1alpha2'))).toBe(version('v1alpha2'));
+  expect(criVersions.path(version('v1alpha2'))).toBe(version('v1alpha2'));
   connected('v1');
   await answer(true);
-  expect(packages.bothSpoken).toBe(false);
+  expect(criVersions.servesBoth).toBe(false);
   expect(answers).toHaveLength(0);
-  expect(packages.path(version('v1alpha2'))).toBe(version('v1'));
+  expect(criVersions.path(version('v1alpha2'))).toBe(version('v1'));
   await answer(false);
-  expect(packages.bothSpoken).toBe(false);
+  expect(criVersions.servesBoth).toBe(false);
   connected('v1');
-  packages.path(version('v1alpha2'));
+  criVersions.path(version('v1alpha2'));
   await answer(true);
-  expect(packages.bothSpoken).toBe(true);
-  packages.close();
+  expect(criVersions.servesBoth).toBe(true);
+  criVersions.close();
 });
 
 test('a runtime that gave no answer is asked again', async () => {
-  const { packages, connected, answer, answers } = fakeRuntime();
+  const { criVersions, connected, answer, answers } = fakeRuntime();
   connected('v1');
-  packages.path(version('v1alpha2'));
+  criVersions.path(version('v1alpha2'));
   await answer(undefined);
-  expect(packages.bothSpoken).toBe(false);
+  expect(criVersions.servesBoth).toBe(false);
   await eventually(() => answers.length === 1);
   await answer(true);
-  expect(packages.bothSpoken).toBe(true);
+  expect(criVersions.servesBoth).toBe(true);
 });
 
 test.each([
@@ -114,7 +114,7 @@ test.each([
   '',
   '/runtime.v1.Other/X',
 ])('the path %j of another service stays', (path) => {
-  const { packages, connected } = fakeRuntime();
+  const { criVersions, connected } = fakeRuntime();
   connected('v1alpha2');
-  expect(packages.path(path)).toBe(path);
+  expect(criVersions.path(path)).toBe(path);
 });

@@ -5,7 +5,7 @@ import { inVersion, methodPath, parsePath } from '@stowage/cri-proto/paths';
 import type { CriVersion } from '@stowage/cri-proto/paths';
 
 /** Whether the runtime answers calls of a package; undefined when that could not be found out. Never rejects. */
-export type ProbePackage = (
+export type ProbeVersion = (
   version: CriVersion,
   signal: AbortSignal,
 ) => Promise<boolean | undefined>;
@@ -15,16 +15,16 @@ export type ProbePackage = (
  * is spoken; this asks for v1alpha2 besides, once a client uses it and not before: containerd 1.7 notes every call in
  * v1alpha2 as the use of something deprecated, and shows that in its status as a warning against an upgrade.
  */
-export class RuntimePackages {
+export class CriVersions {
   #connections = 0;
   /** The connection on which v1alpha2 was asked for. */
-  #askedOn = 0;
-  #speaksOld: boolean | undefined;
+  #probedOn = 0;
+  #servesV1alpha2: boolean | undefined;
   readonly #unsubscribe: () => void;
 
   constructor(
     private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'onAvailability'>,
-    private readonly probe: ProbePackage,
+    private readonly probe: ProbeVersion,
     private readonly signal: AbortSignal,
     private readonly retryMs = 1000,
   ) {
@@ -33,8 +33,8 @@ export class RuntimePackages {
   }
 
   /** True once it is known that calls of either package need no change. */
-  get bothSpoken(): boolean {
-    return this.runtime.availability().version === 'v1' && this.#speaksOld === true;
+  get servesBoth(): boolean {
+    return this.runtime.availability().version === 'v1' && this.#servesV1alpha2 === true;
   }
 
   /**
@@ -47,8 +47,8 @@ export class RuntimePackages {
     const asked = parsePath(path)?.version;
     if (version === undefined || asked === undefined || asked === version) return path;
     if (asked === 'v1alpha2') {
-      if (this.#speaksOld === true) return path;
-      this.#askForOld();
+      if (this.#servesV1alpha2 === true) return path;
+      this.#probeV1alpha2();
     }
     return inVersion(path, version);
   }
@@ -59,13 +59,13 @@ export class RuntimePackages {
 
   #look(): void {
     const { available, connections } = this.runtime.availability();
-    if (connections !== this.#connections || !available) this.#speaksOld = undefined;
+    if (connections !== this.#connections || !available) this.#servesV1alpha2 = undefined;
     this.#connections = connections;
   }
 
-  #askForOld(): void {
-    if (this.#askedOn === this.#connections) return;
-    this.#askedOn = this.#connections;
+  #probeV1alpha2(): void {
+    if (this.#probedOn === this.#connections) return;
+    this.#probedOn = this.#connections;
     void this.#untilAnswered(this.#connections);
   }
 
@@ -74,7 +74,7 @@ export class RuntimePackages {
     for (;;) {
       const isSpoken = await this.probe('v1alpha2', this.signal);
       if (connections !== this.#connections) return;
-      this.#speaksOld = isSpoken;
+      this.#servesV1alpha2 = isSpoken;
       if (isSpoken !== undefined) return;
       await pause(this.retryMs, undefined, { signal: this.signal, ref: false }).catch(
         () => undefined,
@@ -88,7 +88,7 @@ const probeTimeoutMs = 5_000;
 const asBytes = (bytes: Buffer): Buffer => bytes;
 
 /** Asks a runtime for its Version in a package, on a connection of its own. */
-export function probeByVersion(socket: string): ProbePackage {
+export function probeByVersion(socket: string): ProbeVersion {
   return (version, signal) =>
     new Promise((resolve) => {
       const client = new Client(`unix:${socket}`, credentials.createInsecure(), {

@@ -8,7 +8,7 @@ import type {
   MessageObserver,
 } from '@stowage/cri-endpoint';
 import { isImageService } from '@stowage/cri-proto/paths';
-import type { RuntimePackages } from './cri-versions';
+import type { CriVersions } from './cri-versions';
 import { unavailableText } from './unavailable-text';
 
 export interface GatewayEndpointOptions {
@@ -32,7 +32,7 @@ const service = 'runtime-gateway';
  */
 export function openGatewayEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
-  packages: Pick<RuntimePackages, 'path' | 'bothSpoken'>,
+  criVersions: Pick<CriVersions, 'path' | 'servesBoth'>,
   observer: MessageObserver,
   options: GatewayEndpointOptions,
 ): Promise<Endpoint> {
@@ -44,7 +44,7 @@ export function openGatewayEndpoint(
       calls,
       service,
       upstreamPath: runtimeSocket,
-      rewritePaths: () => (packages.bothSpoken ? undefined : (path) => packages.path(path)),
+      rewritePaths: () => (criVersions.servesBoth ? undefined : (path) => criVersions.path(path)),
       unavailableReason: () => unavailableText(runtime),
       onDetached,
     });
@@ -59,7 +59,7 @@ export function openGatewayEndpoint(
     upstream: {
       address: (path) => (isImageService(path) ? imageServiceSocket : runtimeSocket),
       // image-service speaks both packages and asks the runtime in its own.
-      path: (path) => (isImageService(path) ? path : packages.path(path)),
+      path: (path) => (isImageService(path) ? path : criVersions.path(path)),
     },
     unavailableReason: (path) =>
       isImageService(path)

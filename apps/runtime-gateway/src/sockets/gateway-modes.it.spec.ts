@@ -103,7 +103,7 @@ describe('runtime-gateway where calls have to be changed', () => {
   });
 
   it.each(['v1alpha2', 'v1'] as const)(
-    'serves both packages on both sockets over a runtime that speaks only %s',
+    'serves both criVersions on both sockets over a runtime that speaks only %s',
     async (spoken) => {
       const socket = path.join(stack.dir, `${spoken}.sock`);
       const runtime = await runtimeSpeaking([spoken], socket, stack.runtime.socket);

@@ -8,7 +8,7 @@ import type { ObserverOfCalls } from './calls-before-observer';
 import type { GatewayConfig } from '../config';
 import { openGatewayEndpoint } from './gateway-endpoint';
 import { openReadonlyEndpoint } from './readonly-endpoint';
-import type { RuntimePackages } from './cri-versions';
+import type { CriVersions } from './cri-versions';
 
 /** Names of activated sockets (FileDescriptorName in the socket unit). */
 const activatedNames = { main: 'runtime', readonly: 'runtime-ro' } as const;
@@ -23,7 +23,7 @@ export class GatewaySockets {
   constructor(
     private readonly context: Pick<ServiceContext<GatewayConfig>, 'config' | 'log'>,
     private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
-    private readonly packages: Pick<RuntimePackages, 'path' | 'bothSpoken'>,
+    private readonly criVersions: Pick<CriVersions, 'path' | 'servesBoth'>,
     private readonly calls: CallListener,
     /** Another process has taken over the main socket. */
     private readonly onReplaced: () => void,
@@ -58,18 +58,18 @@ export class GatewaySockets {
     // The main socket last: an instance that is replaced ends when it sees that one taken over, and by then the
     // read-only path is not its own any more either, so that it removes neither.
     if (config.listenReadonly !== '') {
-      this.#readonly = await openReadonlyEndpoint(this.runtime, this.packages, {
+      this.#readonly = await openReadonlyEndpoint(this.runtime, this.criVersions, {
         listen: this.#listenOptions('readonly'),
         runtimeSocket,
         imageSocket: imageServiceSocket ?? parseEndpoint(config.imageEndpoint).address,
-        imageSocketSpeaksBoth: config.imageRouting,
+        imageSocketServesBoth: config.imageRouting,
         rules: { verboseAllowed: config.readonlyVerbose, events: config.readonlyEvents },
         calls: this.calls,
         onGivenUp: this.onGivenUp,
       });
       log.info({ socket: this.#readonly.socketPath }, 'serving CRI, read-only');
     }
-    this.#main = await openGatewayEndpoint(this.runtime, this.packages, this.#observer, {
+    this.#main = await openGatewayEndpoint(this.runtime, this.criVersions, this.#observer, {
       listen: this.#listenOptions('main', this.onReplaced),
       runtimeSocket,
       imageServiceSocket,

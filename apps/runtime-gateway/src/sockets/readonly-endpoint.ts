@@ -3,7 +3,7 @@ import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import type { CallListener, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
 import { isImageService, parsePath } from '@stowage/cri-proto/paths';
 import { readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
-import type { RuntimePackages } from './cri-versions';
+import type { CriVersions } from './cri-versions';
 import { unavailableText } from './unavailable-text';
 
 export interface ReadonlyEndpointOptions {
@@ -12,7 +12,7 @@ export interface ReadonlyEndpointOptions {
   readonly runtimeSocket: string;
   readonly imageSocket: string;
   /** Whether it takes both packages by itself, as image-service does. */
-  readonly imageSocketSpeaksBoth: boolean;
+  readonly imageSocketServesBoth: boolean;
   readonly rules: Omit<ReadonlyRules, 'identify'>;
   readonly calls: CallListener;
   /** A connection to the runtime did not move any more. */
@@ -24,14 +24,14 @@ const maxRequestBytes = 256 * 1024;
 
 /**
  * containerd 2.x and CRI-O hand an event to one reader after the other, and wait for one that does not take it: then kubelet gets
- * no events, and calls that cause some do not end. So a reader that stands still, in milliseconds, is let go.
+ * no events, and calls that cause some do not end. So a reader that stands still for this time, in milliseconds, is cut off.
  */
 const unreadEventsMs = 5000;
 
 /** Serves the calls that change nothing, in v1 and v1alpha2 whichever the runtime speaks. */
 export function openReadonlyEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
-  packages: Pick<RuntimePackages, 'path'>,
+  criVersions: Pick<CriVersions, 'path'>,
   options: ReadonlyEndpointOptions,
 ): Promise<Endpoint> {
   const { listen, runtimeSocket, imageSocket, calls, onGivenUp } = options;
@@ -45,7 +45,7 @@ export function openReadonlyEndpoint(
     upstream: {
       address: (path) => (isImageService(path) ? imageSocket : runtimeSocket),
       path: (path) =>
-        options.imageSocketSpeaksBoth && isImageService(path) ? path : packages.path(path),
+        options.imageSocketServesBoth && isImageService(path) ? path : criVersions.path(path),
     },
     handlers: {},
     admit: (path) => readonlyVerdict(path, rules),

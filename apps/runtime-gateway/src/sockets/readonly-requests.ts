@@ -92,7 +92,7 @@ const podSandboxStatsFilter: MessageShape<PodSandboxStatsFilter> = {
 const imageFilter: MessageShape<ImageFilter> = { image: [1, imageSpec] };
 
 /**
- * Calls that tell and change nothing: lists, statuses, stats, versions, event streams, metrics. Their requests are read here field
+ * Calls that only read: lists, statuses, stats, versions, event streams, metrics. Their requests are read here field
  * by field; a field that is not named here does not reach the runtime.
  */
 const readingCalls = {
