@@ -21,20 +21,20 @@ import { busSettings, observeEventBus, observeGivenUp, observeRuntime } from '@s
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
 import type { GatewayConfig } from './config';
-import { GatewaySockets } from './gateway-sockets';
-import type { Publish } from './lifecycle';
+import { GatewaySockets } from './sockets/gateway-sockets';
+import type { Publish } from './observe/lifecycle';
 import { gatewayMetrics } from './metrics';
 import type { GatewayMetrics } from './metrics';
 import { checkObjectsFile, ObjectsFile } from './objects/objects-file';
-import { RuntimeObserver } from './runtime-observer';
-import { probeByVersion, RuntimePackages } from './runtime-packages';
+import { RuntimeObserver } from './observe/runtime-observer';
+import { probeByVersion, CriVersions } from './sockets/cri-versions';
 import {
   BUS,
   CONTEXT,
   METRICS,
   OBJECTS_FILE,
   OBSERVER,
-  PACKAGES,
+  CRI_VERSIONS,
   RUNNING,
   RUNTIME,
   SOCKETS,
@@ -60,7 +60,7 @@ const observerDrainMs = 3000;
 async function openSockets(
   context: Context,
   runtime: RuntimeServiceClient,
-  packages: RuntimePackages,
+  criVersions: CriVersions,
   metrics: GatewayMetrics,
   running: Running,
 ): Promise<GatewaySockets> {
@@ -68,7 +68,7 @@ async function openSockets(
   const sockets = new GatewaySockets(
     context,
     runtime,
-    packages,
+    criVersions,
     metrics.calls,
     () => {
       takeOver.lost(config.listen);
@@ -165,10 +165,10 @@ const providers: Provider[] = [
   { provide: OBJECTS_FILE, inject: [CONTEXT, ...after(BUS)], useFactory: openObjectsFile },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
   {
-    provide: PACKAGES,
+    provide: CRI_VERSIONS,
     inject: [CONTEXT, RUNTIME],
     useFactory: ({ config, signal }: Context, runtime: RuntimeServiceClient) =>
-      new RuntimePackages(
+      new CriVersions(
         runtime,
         probeByVersion(parseEndpoint(config.runtimeEndpoint).address),
         signal,
@@ -187,7 +187,7 @@ const providers: Provider[] = [
   },
   {
     provide: SOCKETS,
-    inject: [CONTEXT, RUNTIME, PACKAGES, METRICS, RUNNING],
+    inject: [CONTEXT, RUNTIME, CRI_VERSIONS, METRICS, RUNNING],
     useFactory: openSockets,
   },
   {
@@ -205,7 +205,7 @@ export class RuntimeGatewayModule
   constructor(
     @Inject(CONTEXT) private readonly context: Context,
     @Inject(RUNTIME) private readonly runtime: RuntimeServiceClient,
-    @Inject(PACKAGES) private readonly packages: RuntimePackages,
+    @Inject(CRI_VERSIONS) private readonly criVersions: CriVersions,
     @Inject(OBSERVER) private readonly observer: RuntimeObserver,
     @Inject(BUS) private readonly bus: EventBus,
     @Inject(OBJECTS_FILE) private readonly file: ObjectsFile,
@@ -222,7 +222,7 @@ export class RuntimeGatewayModule
 
   async onApplicationBootstrap(): Promise<void> {
     const { signal, takeOver } = this.context;
-    this.sockets.observeWith(this.observer);
+    this.sockets.observeWith(this.observer.calls);
     takeOver.onLost(() => this.#handOver());
     if (!this.sockets.isOpen) await this.sockets.open();
     this.observer.start();
@@ -237,7 +237,7 @@ export class RuntimeGatewayModule
 
   async onApplicationShutdown(): Promise<void> {
     await this.bus.close({ drainMs: busDrainMs });
-    this.packages.close();
+    this.criVersions.close();
     this.runtime.close();
     this.file.close();
   }

@@ -5,11 +5,11 @@ import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { Handles } from '@stowage/service-kit';
 import type { CommandCall, ServiceContext } from '@stowage/service-kit';
 import type { GatewayConfig } from './config';
-import { listPods } from './list-pods';
-import { runInContainer } from './run-in-container';
-import type { RuntimeObserver } from './runtime-observer';
-import { runtimeStatus } from './runtime-status';
-import { runtimeVersion } from './runtime-version';
+import { listPods } from './queries/list-pods';
+import { runInContainer } from './queries/run-in-container';
+import type { RuntimeObserver } from './observe/runtime-observer';
+import { runtimeStatus } from './queries/runtime-status';
+import { runtimeVersion } from './queries/runtime-version';
 import { CONTEXT, OBSERVER, RUNTIME } from './tokens';
 
 /** The NATS queries of this app, and `exec`, which only a configuration allows: `stowage.cmd.<node>.runtime-gateway.<verb>`. */

@@ -50,7 +50,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     return made;
   };
   /** An event of the node that is about the object, now or later. */
-  const toldOf = <N extends EventName>(name: N, subject: string) =>
+  const publishedOf = <N extends EventName>(name: N, subject: string) =>
     events.waitFor(name, (event) => event.node === node && event.subject === subject, {
       timeoutMs: 60_000,
     });
@@ -186,7 +186,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.removeContainer({ containerId });
     await client.stopPodSandbox({ podSandboxId });
     await client.removePodSandbox({ podSandboxId });
-    await toldOf('PodSandboxRemoved', podSandboxId);
+    await publishedOf('PodSandboxRemoved', podSandboxId);
 
     expect(told(podSandboxId, containerId)).toEqual([
       `PodSandboxStarted ${short(podSandboxId)} call`,
@@ -205,21 +205,21 @@ describe('runtime-gateway on containerd and NATS', () => {
     });
     expect((started?.data as { durationMs: number }).durationMs).toBeGreaterThan(10);
     const names = { containerId, podSandboxId, pod, name: 'main', attempt: 0 };
-    const imageTold = {
+    const publishedImage = {
       reference: image.reference,
       userSpecifiedReference: 'team/app:1',
       imageId: image.imageId,
     };
-    expect(created?.data).toEqual({ ...names, image: imageTold, observedBy: 'call' });
+    expect(created?.data).toEqual({ ...names, image: publishedImage, observedBy: 'call' });
     expect(running?.data).toEqual({
       ...names,
-      image: imageTold,
+      image: publishedImage,
       startedAt: expect.any(String) as string,
       observedBy: 'call',
     });
     expect(stopped?.data).toEqual({
       ...names,
-      image: imageTold,
+      image: publishedImage,
       exitCode: 0,
       reason: 'Completed',
       requested: true,
@@ -227,7 +227,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       finishedAt: expect.any(String) as string,
       observedBy: 'call',
     });
-    expect(removed?.data).toEqual({ ...names, image: imageTold, observedBy: 'call' });
+    expect(removed?.data).toEqual({ ...names, image: publishedImage, observedBy: 'call' });
     await caughtUp();
     expect(about(podSandboxId, containerId)).toHaveLength(7);
   });
@@ -274,7 +274,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       v1alpha2.RemovePodSandboxResponse,
       v1alpha2.RemovePodSandboxRequest.fromPartial({ podSandboxId }),
     );
-    await toldOf('PodSandboxRemoved', podSandboxId);
+    await publishedOf('PodSandboxRemoved', podSandboxId);
     expect(told(podSandboxId, containerId)).toEqual([
       `PodSandboxStarted ${short(podSandboxId)} call`,
       `ContainerCreated ${short(containerId)} call`,
@@ -306,7 +306,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       await client.startContainer({ containerId: second.containerId });
       await client.stopPodSandbox({ podSandboxId });
       await client.stopPodSandbox({ podSandboxId });
-      await toldOf('PodSandboxStopped', podSandboxId);
+      await publishedOf('PodSandboxStopped', podSandboxId);
       const stops = about(podSandboxId, containerId, second.containerId).slice(5);
       expect(stops.map(({ name }) => name)).toEqual([
         'ContainerStopped',
@@ -318,7 +318,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       }
       await client.removePodSandbox({ podSandboxId });
       await client.removePodSandbox({ podSandboxId });
-      await toldOf('PodSandboxRemoved', podSandboxId);
+      await publishedOf('PodSandboxRemoved', podSandboxId);
       await caughtUp();
       const ends = told(podSandboxId, containerId, second.containerId).slice(8);
       expect(ends).toHaveLength(3);
@@ -329,7 +329,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   it('finds a container that ends by itself, with its exit code, and tells it once', async () => {
     const { client } = gateway;
     const { podSandboxId, containerId } = await runPod('exit 3');
-    const stopped = await toldOf('ContainerStopped', containerId);
+    const stopped = await publishedOf('ContainerStopped', containerId);
     expect(stopped.data).toMatchObject({
       containerId,
       name: 'main',
@@ -342,7 +342,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.stopContainer({ containerId, timeout: 0n });
     await client.stopContainer({ containerId: containerId.slice(0, 13), timeout: 0n });
     await client.removePodSandbox({ podSandboxId });
-    await toldOf('PodSandboxRemoved', podSandboxId);
+    await publishedOf('PodSandboxRemoved', podSandboxId);
     expect(told(containerId)).toEqual([
       `ContainerCreated ${short(containerId)} call`,
       `ContainerStarted ${short(containerId)} call`,
@@ -357,7 +357,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.stopContainer({ containerId: containerId.slice(0, 12), timeout: 5n });
     await client.removeContainer({ containerId: containerId.slice(0, 12) });
     await client.removePodSandbox({ podSandboxId: podSandboxId.slice(0, 12) });
-    await toldOf('PodSandboxRemoved', podSandboxId);
+    await publishedOf('PodSandboxRemoved', podSandboxId);
     expect(told(containerId).slice(2)).toEqual([
       `ContainerStopped ${short(containerId)} call`,
       `ContainerRemoved ${short(containerId)} call`,
@@ -374,7 +374,7 @@ describe('runtime-gateway on containerd and NATS', () => {
           ? found()
           : expect.stringMatching(/^(runtime-event|listing)$/)
       ) as string;
-      const started = await toldOf('ContainerStarted', containerId);
+      const started = await publishedOf('ContainerStarted', containerId);
       expect(started.data).toMatchObject({
         pod: podNames(config),
         // A listing has the reference of the request, an event of containerd the image's own.
@@ -388,10 +388,10 @@ describe('runtime-gateway on containerd and NATS', () => {
         observedBy: isFound,
       });
       await direct.stopContainer({ containerId, timeout: 5n });
-      await toldOf('ContainerStopped', containerId);
+      await publishedOf('ContainerStopped', containerId);
       await direct.stopPodSandbox({ podSandboxId });
       await direct.removePodSandbox({ podSandboxId });
-      await toldOf('PodSandboxRemoved', podSandboxId);
+      await publishedOf('PodSandboxRemoved', podSandboxId);
       const lines = told(podSandboxId, containerId);
       const seen = lines.map((line) =>
         stack.runtime.name === 'containerd' ? line : line.replace(/\S+$/, found()),
@@ -639,7 +639,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       unavailableSince: (unavailable.data as { unavailableSince: string }).unavailableSince,
       runtime: { name: stack.runtime.name },
     });
-    const exited = await toldOf('ContainerStopped', ends.containerId);
+    const exited = await publishedOf('ContainerStopped', ends.containerId);
     expect(exited.data).toMatchObject({ requested: false, observedBy: 'listing' });
     expect(exited.sequence).toBeGreaterThan(recovered.sequence);
     await gateway.client.whenAvailable();
@@ -671,7 +671,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     const meanwhile = await runPod(waits, direct);
     direct.close();
     await gateway.start();
-    await toldOf('ContainerStarted', meanwhile.containerId);
+    await publishedOf('ContainerStarted', meanwhile.containerId);
     await caughtUp();
     expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
     const [, , stopped] = about(ends.containerId);

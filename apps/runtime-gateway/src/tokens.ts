@@ -2,7 +2,7 @@
 export const CONTEXT = Symbol('ServiceContext');
 export const BUS = Symbol('EventBus');
 export const RUNTIME = Symbol('RuntimeServiceClient');
-export const PACKAGES = Symbol('RuntimePackages');
+export const CRI_VERSIONS = Symbol('CriVersions');
 export const OBJECTS_FILE = Symbol('ObjectsFile');
 export const RUNNING = Symbol('Running');
 export const METRICS = Symbol('GatewayMetrics');

@@ -81,11 +81,9 @@ const silentReader = () => {
   const ignore = () => undefined;
   return new ConnectionReader(
     {
-      observe: () => false,
-      onCall: ignore,
-      onCallStarted: ignore,
-      onCallEnded: ignore,
-      onLetGo: ignore,
+      observer: { observes: () => false, ended: ignore },
+      calls: {},
+      onDetached: ignore,
     },
     defaultReaderLimits,
   );
@@ -308,11 +306,9 @@ describe('RequestRewriter', () => {
     const methods: string[] = [];
     const reader = new ConnectionReader(
       {
-        observe: () => false,
-        onCall: () => undefined,
-        onCallStarted: (method) => methods.push(method),
-        onCallEnded: () => undefined,
-        onLetGo: (reason) => methods.push(reason),
+        observer: { observes: () => false, ended: () => undefined },
+        calls: { started: (method) => methods.push(method) },
+        onDetached: (reason) => methods.push(reason),
       },
       defaultReaderLimits,
     );

@@ -2,7 +2,7 @@ import { clientPreface, frameFlag, frameHeaderBytes, frameType } from './wire/fr
 import { HpackDecoder } from './wire/hpack-decoder';
 import { huffmanPrefix } from './wire/huffman';
 import { headerFrames } from './wire/raw-frames';
-import { Unfollowable } from './wire/unfollowable';
+import { UntrackableError } from './wire/untrackable-error';
 
 /** What a {@link RequestRewriter} changes; a function that throws leaves the value as it is. */
 export interface RequestChanges {
@@ -302,7 +302,8 @@ export class RequestRewriter {
   /** Throws where the blocks before cannot be followed. */
   private decoderOnSight(): HpackDecoder {
     const decoder = this.onSight?.decoder();
-    if (decoder === undefined) throw new Unfollowable('hpack', 'header blocks were not followed');
+    if (decoder === undefined)
+      throw new UntrackableError('hpack', 'header blocks were not followed');
     for (const block of this.undecoded) decoder.decode(block, 0, block.length, () => undefined);
     return decoder;
   }

@@ -72,7 +72,7 @@ export async function sendHostileRequests(
 
   // A runtime that speaks v1 alone is asked in v1 for what the socket was asked in v1alpha2.
   const version = await runtime.call('/runtime.v1alpha2.RuntimeService/Version', Buffer.alloc(0));
-  const packages = { v1: 'v1', v1alpha2: version.code === 12 ? 'v1' : 'v1alpha2' } as const;
+  const criVersions = { v1: 'v1', v1alpha2: version.code === 12 ? 'v1' : 'v1alpha2' } as const;
 
   const one = async (): Promise<void> => {
     const call = pick(random, calls);
@@ -80,7 +80,7 @@ export async function sendHostileRequests(
     const bytes = hostileBytes(random, call);
     const path = (spoken: string) => `/runtime.${spoken}.${call.service}/${call.method}`;
     const [own, through] = await Promise.all([
-      runtime.call(path(packages[asked]), bytes),
+      runtime.call(path(criVersions[asked]), bytes),
       socket.call(path(asked), bytes),
     ]);
     const ownShows = own.code === 0 ? call.shows(own.message) : 'nothing';
