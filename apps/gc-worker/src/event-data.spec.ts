@@ -1,10 +1,10 @@
 import { assertEventData, maxListedImages } from '@stowage/events';
-import type { CollectionOutcome } from './collect';
+import type { CollectionOutcome } from './collect/collect';
 import * as eventData from './event-data';
-import { planCollection } from './plan-collection';
+import { planCollection } from './collect/plan-collection';
 import { disk, image, input, minutes, now, policy } from './testing/plan-fixtures';
-import { marksOf } from './marks';
-import { assessDisk, type DiskAssessment } from './threshold';
+import { marksOf } from './disk/marks';
+import { assessDisk, type DiskAssessment } from './disk/threshold';
 
 const full = assessDisk({ ...disk(95), inodes: 200, inodesFree: 50 }, policy());
 

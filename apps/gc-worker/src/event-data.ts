@@ -1,9 +1,9 @@
 import { boundedText, maxListedImages, type EventData } from '@stowage/events';
-import type { CollectionFailure, CollectionOutcome, RemovedImage } from './collect';
-import type { Mark, Resource } from './marks';
-import type { CollectionPolicy } from './policy';
-import type { DiskAssessment } from './threshold';
-import type { Trend } from './trend';
+import type { CollectionFailure, CollectionOutcome, RemovedImage } from './collect/collect';
+import type { Mark, Resource } from './disk/marks';
+import type { CollectionPolicy } from './policy/policy';
+import type { DiskAssessment } from './disk/threshold';
+import type { Trend } from './disk/trend';
 import type { ImageRecord } from './types';
 
 const time = (ms: number): string => new Date(ms).toISOString();

@@ -1,4 +1,4 @@
-import { CollectionRunner } from './collection-runner';
+import { CollectionRunner } from './collect/collection-runner';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { minutes, policy } from './testing/plan-fixtures';
 

@@ -1,9 +1,9 @@
 import { keepRules } from '@stowage/commands';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { CollectionOutcome } from './collect';
-import type { CollectionPlan } from './plan-collection';
-import type { DiskAssessment } from './threshold';
-import type { Trend } from './trend';
+import type { CollectionOutcome } from './collect/collect';
+import type { CollectionPlan } from './collect/plan-collection';
+import type { DiskAssessment } from './disk/threshold';
+import type { Trend } from './disk/trend';
 import type { ExceededMark, ImageRecord } from './types';
 
 /** The worker's metrics, all `stowage_gc_…`. Label values come from closed sets, but for the few mount points. */

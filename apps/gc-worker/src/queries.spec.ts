@@ -1,5 +1,5 @@
-import { CollectionRunner } from './collection-runner';
-import { ImageList } from './image-list';
+import { CollectionRunner } from './collect/collection-runner';
+import { ImageList } from './detect/image-list';
 import { GcQueries } from './queries';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { disk, minutes, policy } from './testing/plan-fixtures';

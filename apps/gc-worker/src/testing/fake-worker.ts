@@ -1,17 +1,17 @@
 import type { EventName } from '@stowage/events';
 import { assertEventData } from '@stowage/events';
 import { Registry } from 'prom-client';
-import { ImageDetector, type ImageDetectorParts } from '../detect-images';
-import { stowageDifferences, type KubeletDifferences } from '../differences';
-import { ImageContents, type ImageContent } from '../image-contents';
-import { ImageHints, type RefusedHint } from '../image-hints';
-import type { ContainerUse } from '../image-use';
-import type { ListedPod } from '../known-containers';
+import { ImageDetector, type ImageDetectorParts } from '../detect/detect-images';
+import { stowageDifferences, type KubeletDifferences } from '../policy/differences';
+import { ImageContents, type ImageContent } from '../detect/image-contents';
+import { ImageHints, type RefusedHint } from '../detect/image-hints';
+import type { ContainerUse } from '../detect/image-use';
+import type { ListedPod } from '../detect/known-containers';
 import { GcMetrics } from '../metrics';
 import type { Publish, PublishAll } from '../publish';
 import type { ListedImage } from '../records/apply-detection';
 import { ImageRecordStore } from '../records/record-store';
-import type { Mountpoints, Runtime, StoredBytes } from '../runtime';
+import type { Mountpoints, Runtime, StoredBytes } from '../runtime/runtime';
 import { minutes, now } from './plan-fixtures';
 
 /** A runtime that holds what the test puts into it. */

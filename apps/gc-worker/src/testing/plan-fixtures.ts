@@ -1,7 +1,7 @@
-import { stowageDifferences, type KubeletDifferences } from '../differences';
-import type { PlanInput } from '../plan-collection';
-import { collectionPolicy, type CollectionPolicy } from '../policy';
-import type { FileSystemReading } from '../threshold';
+import { stowageDifferences, type KubeletDifferences } from '../policy/differences';
+import type { PlanInput } from '../collect/plan-collection';
+import { collectionPolicy, type CollectionPolicy } from '../policy/policy';
+import type { FileSystemReading } from '../disk/threshold';
 import type { PlanImage } from '../types';
 
 /** Now of all fixtures. */
