@@ -29,7 +29,7 @@ import { ImageList } from './detect/image-list';
 import { LivePolicy } from './policy/live-policy';
 import { measureFileSystem } from './disk/measure-file-system';
 import { defaultMeterLimits } from './disk/measure-freed';
-import { GcMetrics } from './metrics';
+import { gcMetrics, type GcMetrics } from './metrics';
 import type { Publish, PublishAll } from './publish';
 import { GC_QUERIES, GcQueries } from './queries';
 import { lockRuntime } from './runtime/node-lock';
@@ -70,13 +70,13 @@ function openRecords(
     now: () => new Date(now()),
     log,
     onSetAside: () => {
-      metrics.recordsWereSetAside();
+      metrics.records.wasSetAside();
     },
     onWriteError: () => {
-      metrics.recordWriteFailed();
+      metrics.records.writeFailed();
     },
     onStatus: ({ state, path: file, reason }) => {
-      metrics.recordsWritten(state === 'on-disk');
+      metrics.records.isWritten(state === 'on-disk');
       health.report(
         'records',
         state === 'not-written'
@@ -99,7 +99,7 @@ async function openPolicy(
     ...files,
     first: policyOf(config),
     log,
-    metrics,
+    metrics: metrics.policy,
     now,
     health: (problem) => {
       health.report(
@@ -181,7 +181,7 @@ function rememberedHints(
     maxPullMs: config.maxPullMs,
     maxHoldMs: config.maxHoldMs,
     refused: (hint) => {
-      metrics.hintRefused(hint);
+      metrics.detection.hintRefused(hint);
       if (performance.now() - loggedAt < refusalLogMs) return;
       loggedAt = performance.now();
       log.warn(hint, 'hints of events are refused');
@@ -210,7 +210,7 @@ const providers: Provider[] = [
   {
     provide: METRICS,
     inject: [CONTEXT],
-    useFactory: ({ metrics }: Context) => new GcMetrics(metrics),
+    useFactory: ({ metrics }: Context) => gcMetrics(metrics),
   },
   { provide: RECORDS, inject: [CONTEXT, POLICY, METRICS], useFactory: openRecords },
   {
@@ -248,7 +248,7 @@ const providers: Provider[] = [
         store,
         publish,
         nextSequence: () => bus.nextSequence(),
-        metrics,
+        metrics: metrics.disk,
         runtime,
         log,
         now,
@@ -302,7 +302,7 @@ const providers: Provider[] = [
         store,
         publishAll,
         nextSequence: () => bus.nextSequence(),
-        metrics,
+        metrics: metrics.detection,
         runtime,
         hints,
         log: context.log,
@@ -343,7 +343,7 @@ const providers: Provider[] = [
         publish,
         publishAll,
         nextSequence: () => bus.nextSequence(),
-        metrics,
+        metrics: metrics.collection,
         runtime,
         detector,
         disks,
@@ -358,7 +358,7 @@ const providers: Provider[] = [
     provide: IMAGE_LIST,
     inject: [CONTEXT, METRICS, RUNTIME],
     useFactory: ({ log }: Context, metrics: GcMetrics, runtime: CriRuntime) =>
-      new ImageList({ runtime, metrics, log, now }),
+      new ImageList({ runtime, metrics: metrics.detection, log, now }),
   },
   {
     provide: GC_QUERIES,

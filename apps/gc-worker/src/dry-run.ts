@@ -10,7 +10,7 @@ import { ImageContents } from './detect/image-contents';
 import { ImageHints } from './detect/image-hints';
 import { measureFileSystem } from './disk/measure-file-system';
 import { defaultMeterLimits } from './disk/measure-freed';
-import { GcMetrics } from './metrics';
+import { gcMetrics } from './metrics';
 import { planReply } from './queries';
 import { ImageRecordStore } from './records/record-store';
 
@@ -59,14 +59,16 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
   });
   const hints = new ImageHints(config);
   for (const [name, until] of store.holds()) hints.hold([name], until, now());
-  const metrics = new GcMetrics(new Registry());
-  const common = { policy, runtime, store, metrics, log, now, publish: quiet, publishAll: quiet };
+  const metrics = gcMetrics(new Registry());
+  const common = { policy, runtime, store, log, now, publish: quiet, publishAll: quiet };
   const nextSequence = () => 1;
   const runner = new CollectionRunner({
     ...common,
+    metrics: metrics.collection,
     nextSequence,
     detector: new ImageDetector({
       ...common,
+      metrics: metrics.detection,
       nextSequence,
       hints,
       differences: policy.differences,
@@ -82,6 +84,7 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
     }),
     disks: new DiskWatch({
       ...common,
+      metrics: metrics.disk,
       nextSequence,
       measure: measureFileSystem,
       hostRoot: config.hostRoot,

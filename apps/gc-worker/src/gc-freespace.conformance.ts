@@ -5,7 +5,8 @@ import { defaultMeterLimits } from './disk/measure-freed';
 import { compareByLastUse, planCollection, type CollectionPlan } from './collect/plan-collection';
 import { collectionPolicy, type CollectionPolicy } from './policy/policy';
 import { applyDetection } from './records/apply-detection';
-import type { ImageRecord, PlanImage } from './types';
+import type { ImageRecord } from './records/image-record';
+import type { PlanImage } from './policy/keep-rules';
 
 interface ImageVector {
   readonly id: string;

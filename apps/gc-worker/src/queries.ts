@@ -6,10 +6,11 @@ import type { ImageDetector } from './detect/detect-images';
 import type { DiskWatch } from './disk/disk-watch';
 import type { ImageList } from './detect/image-list';
 import type { LivePolicy } from './policy/live-policy';
-import { userText, type CollectionPlan, type PlannedImage } from './collect/plan-collection';
+import type { CollectionPlan } from './collect/plan-collection';
 import { startsCollections } from './policy/policy';
 import type { ImageRecordStore } from './records/record-store';
 import { assessDisk, type DiskAssessment } from './disk/threshold';
+import { userText, type PlannedImage } from './policy/keep-rules';
 
 /** Injection token of {@link GcQueries}. */
 export const GC_QUERIES = Symbol('GcQueries');

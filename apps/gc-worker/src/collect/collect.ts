@@ -9,14 +9,7 @@ import {
 import { formatGoDuration } from '@stowage/go-duration';
 import { FreedMeter, type FreedMeterLimits } from '../disk/measure-freed';
 import { inMaintenance } from '../policy/maintenance';
-import {
-  Budget,
-  type CollectionPlan,
-  type CollectionRequest,
-  type KeepRule,
-  type PlannedImage,
-  type RemoveRule,
-} from './plan-collection';
+import { Budget, type CollectionPlan, type CollectionRequest } from './plan-collection';
 import type { CollectionPolicy } from '../policy/policy';
 import {
   assessDisk,
@@ -28,6 +21,7 @@ import {
   type DiskAssessment,
   type FileSystemReading,
 } from '../disk/threshold';
+import type { KeepRule, PlannedImage, RemoveRule } from '../policy/keep-rules';
 
 /** What a collection needs from outside; every call may fail without ending the collection. */
 export interface CollectionPorts {

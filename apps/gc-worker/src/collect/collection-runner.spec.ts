@@ -68,7 +68,7 @@ function runner(
       toldBy(name, events);
     },
     nextSequence: worker.nextSequence,
-    metrics: worker.metrics,
+    metrics: worker.metrics.collection,
     log: worker.log,
     now: worker.now,
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },

@@ -20,9 +20,10 @@ import {
 } from './collect';
 import type { ImageDetector } from '../detect/detect-images';
 import type { DiskWatch } from '../disk/disk-watch';
-import * as eventData from '../event-data';
+import { imageRemoved } from '../detect/image-event-data';
+import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
 import type { FreedMeterLimits } from '../disk/measure-freed';
-import type { GcMetrics } from '../metrics';
+import type { CollectionMetrics } from './collection-metrics';
 import { Mutex } from '../mutex';
 import { PendingRemovals } from './pending-removals';
 import { RemovalPace } from './removal-pace';
@@ -33,7 +34,7 @@ import type { Publish, PublishAll } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
 import type { Runtime, StoredBytes } from '../runtime/runtime';
 import type { FileSystemReading } from '../disk/threshold';
-import type { PlanImage } from '../types';
+import type { PlanImage } from '../policy/keep-rules';
 
 export interface CollectionRunnerParts {
   readonly policy: CollectionPolicy;
@@ -49,7 +50,7 @@ export interface CollectionRunnerParts {
   /** Sequence of the next event. */
   readonly nextSequence: () => number;
   readonly metrics: Pick<
-    GcMetrics,
+    CollectionMetrics,
     'planned' | 'imageCollected' | 'removalFailed' | 'collectionEnded' | 'leaked'
   >;
   readonly log: {
@@ -477,7 +478,7 @@ export class CollectionRunner {
       removals.map(({ image, planId, removedAt }) => {
         const { reason, measuredBytes, expectedIsEstimate } = image;
         const facts = { reason, planId, measuredBytes, expectedIsEstimate };
-        const data = eventData.imageRemoved(image, facts, removedAt);
+        const data = imageRemoved(image, facts, removedAt);
         return { subject: image.imageId, data, time: new Date(removedAt) };
       }),
     );
@@ -518,13 +519,13 @@ export class CollectionRunner {
     if (failure === undefined) {
       this.failuresInARow = 0;
       log.info(summary, 'collection done');
-      publish('GarbageCollected', planId, eventData.garbageCollected(outcome));
+      publish('GarbageCollected', planId, garbageCollected(outcome));
       return;
     }
     this.failuresInARow += 1;
     log.warn({ ...summary, reason: failure.message }, 'collection failed');
     if (failure.nodeEventReason === undefined && !this.tellsFailure()) return;
-    publish('GarbageCollectionFailed', planId, eventData.garbageCollectionFailed(outcome, failure));
+    publish('GarbageCollectionFailed', planId, garbageCollectionFailed(outcome, failure));
   }
 
   private planFailed(cause: CollectionCause, error: unknown): void {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { kubeletDifferences, stowageDifferences } from '../policy/differences';
 import { compareByLastUse, planCollection, type CollectionPlan } from './plan-collection';
 import { disk, image, input, minutes, now, policy } from '../testing/plan-fixtures';
-import type { PlanImage } from '../types';
+import type { PlanImage } from '../policy/keep-rules';
 
 const verdicts = (plan: CollectionPlan) =>
   plan.images.map(({ imageId, verdict, rule }) => `${imageId} ${verdict} ${rule}`);

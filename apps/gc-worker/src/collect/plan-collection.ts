@@ -10,13 +10,15 @@ import {
   type DiskAssessment,
   type FileSystemReading,
 } from '../disk/threshold';
-import type { ImageUser, PlanImage, Protection } from '../types';
-
-/** A rule that keeps an image. The first that applies decides, in the order of {@link keepRules}. */
-export type KeepRule = (typeof keepRules)[number];
-
-/** A rule that removes an image. */
-export type RemoveRule = (typeof removeRules)[number];
+import type { ImageUser } from '../records/image-record';
+import {
+  type PlanImage,
+  type Protection,
+  type RemoveRule,
+  type KeepRule,
+  firstProtection,
+  type PlannedImage,
+} from '../policy/keep-rules';
 
 /** What is asked of a collection beyond the policy. */
 export interface CollectionRequest {
@@ -37,31 +39,6 @@ export interface PlanInput {
   readonly request?: CollectionRequest;
   /** Images whose removal failed not long ago, with the reason in words; a request tries them all the same. */
   readonly paused?: ReadonlyMap<string, string>;
-}
-
-/** Verdict on one image. */
-export interface PlannedImage {
-  readonly imageId: string;
-  readonly repoTags: readonly string[];
-  readonly repoDigests: readonly string[];
-  readonly runtimeHandler: string;
-  readonly verdict: 'keep' | 'remove';
-  /** The rule that decided. */
-  readonly rule: KeepRule | RemoveRule;
-  /** The rule in words, with the facts of this image. */
-  readonly why: string;
-  /** Place in removal order, from 1; absent for images that cannot be removed at all. */
-  readonly order?: number;
-  /** Size the runtime reports; layers shared with other images are in it. */
-  readonly sizeBytes: number;
-  /** What removal is expected to free after the removals before it, in the runtime's sizes; shared layers count once. */
-  readonly expectedBytes: number;
-  /** True where the runtime does not tell enough about layers: the expectation may be too high. */
-  readonly expectedIsEstimate: boolean;
-  readonly pinned: boolean;
-  readonly firstDetected: number | null;
-  readonly lastUsed: number | null;
-  readonly usedBy: readonly ImageUser[];
 }
 
 /** What a collection would do now. The same input gives the same plan. */
@@ -241,55 +218,6 @@ function tooYoung(
     return { rule: 'min-age', why: `known for ${age}, the minimum age is ${minimum}` };
   }
   return undefined;
-}
-
-/** The protection that decides over an image, by the order of {@link keepRules}. */
-export function firstProtection(image: PlanImage): { rule: KeepRule; why: string } | undefined {
-  const [user] = image.usedBy;
-  if (user !== undefined) return { rule: 'in-use', why: usersText(user, image.usedBy.length) };
-  if (image.pinned) return { rule: 'pinned', why: 'pinned by the runtime' };
-  const protections = [...(image.protections ?? [])].sort(
-    (a, b) => keepRules.indexOf(a.rule) - keepRules.indexOf(b.rule),
-  );
-  const [first] = protections;
-  return first === undefined ? undefined : { rule: first.rule, why: protectionText(first) };
-}
-
-function protectionText(protection: Protection): string {
-  switch (protection.rule) {
-    case 'sandbox-image':
-      return `the runtime starts pods with it (${protection.reference})`;
-    case 'exempt':
-      return `exempt by ${protection.pattern}`;
-    case 'pull-in-progress':
-      return `a pull of ${protection.reference} has been running since ${timeText(protection.since)}`;
-    case 'container-creating':
-      return `a container of ${protection.reference} was asked for at ${timeText(protection.since)}`;
-    case 'held':
-      return `held until ${timeText(protection.until)}`;
-    case 'use-unknown':
-      return protection.reason;
-  }
-}
-
-/** Who uses an image, in words. */
-export function userText({
-  as,
-  containerId,
-  containerName,
-  podNamespace,
-  podName,
-}: ImageUser): string {
-  const pod = podName === undefined ? '' : ` of pod ${podNamespace ?? ''}/${podName}`;
-  const what = as === 'container' ? 'container' : 'image volume of container';
-  return `${what} ${containerName ?? containerId}${pod}`;
-}
-
-function usersText(user: ImageUser, count: number): string {
-  const others = count > 1 ? ` and ${count - 1} more` : '';
-  const missing =
-    user.isMissing === true ? ', which is not listed any more and was not seen to be removed' : '';
-  return `${userText(user)}${missing}${others}`;
 }
 
 /** Counts what a collection removes against the policy's limits for one run. */

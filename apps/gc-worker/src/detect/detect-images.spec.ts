@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { ImageDetector } from './detect-images';
 import { compileExempt } from '../policy/exempt';
-import { firstProtection, planCollection } from '../collect/plan-collection';
+import { planCollection } from '../collect/plan-collection';
 import { ImageRecordStore } from '../records/record-store';
 import { container, FakeWorker, listed } from '../testing/fake-worker';
 import { disk, input, minutes, now, policy } from '../testing/plan-fixtures';
+import { firstProtection } from '../policy/keep-rules';
 
 const { signal } = new AbortController();
 let worker: FakeWorker;

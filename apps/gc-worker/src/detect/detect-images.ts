@@ -1,20 +1,26 @@
 import { errorMessage } from '@stowage/errors';
 import { ClockWatch } from './clock-watch';
 import type { KubeletDifferences } from '../policy/differences';
-import * as eventData from '../event-data';
+import * as eventData from './image-event-data';
 import type { ExemptMatch } from '../policy/exempt';
 import type { ImageContents } from './image-contents';
 import type { ImageHints } from './image-hints';
-import { findUsers, ReferenceSearch, type ContainerUse } from './image-use';
+import { findUsers, ReferenceSearch } from './image-use';
 import { KnownContainers, type ContainerLook } from './known-containers';
 import { togetherBytes } from './layer-shares';
-import type { GcMetrics } from '../metrics';
-import { firstProtection, type KeepRule, type PlannedImage } from '../collect/plan-collection';
+import type { DetectionMetrics } from './detection-metrics';
 import type { PublishAll } from '../publish';
-import { applyDetection, isSeenInUse, type ListedImage } from '../records/apply-detection';
+import { applyDetection, isSeenInUse } from '../records/apply-detection';
 import type { ImageRecordStore } from '../records/record-store';
-import type { Runtime } from '../runtime/runtime';
-import type { ImageRecord, ImageUser, PlanImage, Protection } from '../types';
+import type { Runtime, ContainerUse, ListedImage } from '../runtime/runtime';
+import {
+  firstProtection,
+  type KeepRule,
+  type PlannedImage,
+  type PlanImage,
+  type Protection,
+} from '../policy/keep-rules';
+import type { ImageRecord, ImageUser } from '../records/image-record';
 
 /** Where the detector's lines go. */
 interface DetectorLog {
@@ -39,7 +45,7 @@ export interface ImageDetectorParts {
   readonly publishAll: PublishAll;
   /** Sequence of the next event. */
   readonly nextSequence: () => number;
-  readonly metrics: Pick<GcMetrics, 'detected' | 'regretted'>;
+  readonly metrics: Pick<DetectionMetrics, 'detected' | 'detectionFailed' | 'regretted'>;
   /** An image that comes back within this after its removal counts as regret; 0 = none does. */
   readonly regretWindowMs: number;
   readonly log: DetectorLog;
@@ -164,11 +170,11 @@ export class ImageDetector {
       const passedHolds = hints.dropPassedHolds(time);
       if (passedHolds.length > 0) store.dropHolds(passedHolds);
       const records = [...store.images().values()];
-      metrics.detected('ok', (performance.now() - startedAt) / 1000, records);
+      metrics.detected((performance.now() - startedAt) / 1000, records);
       return this.withProtections(records, time);
     } catch (error) {
       this.containersKnown.lookFailed(this.elapsedMs());
-      metrics.detected('failed', (performance.now() - startedAt) / 1000, []);
+      metrics.detectionFailed((performance.now() - startedAt) / 1000);
       throw error;
     }
   }

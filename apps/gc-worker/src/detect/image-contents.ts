@@ -1,12 +1,4 @@
-import type { ListedImage } from '../records/apply-detection';
-import type { Runtime } from '../runtime/runtime';
-
-/** What an image consists of, as far as the runtime tells. */
-export interface ImageContent {
-  /** Digests of its unpacked layers, lowest first. */
-  readonly layers?: readonly string[];
-  readonly labels?: Readonly<Record<string, string>>;
-}
+import type { Runtime, ListedImage, ImageContent } from '../runtime/runtime';
 
 /** Calls to the runtime at once. */
 const callsAtOnce = 8;

@@ -1,6 +1,7 @@
 import { imageKeys, referenceKey } from '@stowage/image-ref';
-import type { ListedImage } from '../records/apply-detection';
-import type { Protection, PullFacts } from '../types';
+import type { ListedImage } from '../runtime/runtime';
+import type { Protection } from '../policy/keep-rules';
+import type { PullFacts } from '../records/image-record';
 
 interface PullInProgress {
   readonly reference: string;

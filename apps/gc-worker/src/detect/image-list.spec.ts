@@ -6,7 +6,8 @@ const { signal } = new AbortController();
 
 function make() {
   const worker = new FakeWorker();
-  const { runtime, metrics, log } = worker;
+  const { runtime, log } = worker;
+  const metrics = worker.metrics.detection;
   return { worker, list: new ImageList({ runtime, metrics, log, now: worker.now }) };
 }
 

@@ -1,6 +1,5 @@
 import { errorMessage } from '@stowage/errors';
-import type { ListedImage } from '../records/apply-detection';
-import type { Runtime } from '../runtime/runtime';
+import type { Runtime, ListedImage } from '../runtime/runtime';
 
 export interface ImageListParts {
   readonly runtime: Pick<Runtime, 'listImages'>;

@@ -1,5 +1,6 @@
-import { findUsers, type ContainerUse } from './image-use';
+import { findUsers } from './image-use';
 import { image } from '../testing/plan-fixtures';
+import type { ContainerUse } from '../runtime/runtime';
 
 const id = (letter: string): string => `sha256:${letter.repeat(64)}`;
 const nginx = image(id('a'), {

@@ -1,23 +1,7 @@
 import { idBeginning, imageKeys, isHexIdentifier, referenceKey } from '@stowage/image-ref';
 import type { KubeletDifferences } from '../policy/differences';
-import type { ListedImage } from '../records/apply-detection';
-import type { ImageUser } from '../types';
-
-/** A container in any state, with every name under which the runtime tells its image. */
-export interface ContainerUse {
-  readonly containerId: string;
-  /** `Container.image_id`; empty where the runtime has no such field (CRI before Kubernetes 1.30). */
-  readonly imageId: string;
-  /** `Container.image_ref`: an id, or a digested reference. */
-  readonly imageRef: string;
-  /** `Container.image.image` and `user_specified_image`: what it was created with. */
-  readonly imageNames: readonly string[];
-  /** References of the images it mounts as volumes. */
-  readonly imageVolumes: readonly string[];
-  readonly containerName?: string;
-  readonly podNamespace?: string;
-  readonly podName?: string;
-}
+import type { ListedImage, ContainerUse } from '../runtime/runtime';
+import type { ImageUser } from '../records/image-record';
 
 /**
  * Finds the listed images that references mean, by the comparison of image-ref. Holds what is looked for, not all there is: a node has ten

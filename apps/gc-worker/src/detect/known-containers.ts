@@ -1,13 +1,5 @@
-import type { ContainerUse } from './image-use';
-import type { ImageRecord, ImageUser } from '../types';
-
-/** A pod sandbox as the runtime lists it. */
-export interface ListedPod {
-  readonly podNamespace?: string;
-  readonly podName?: string;
-  /** It runs, so some container of it should be there. */
-  readonly isReady: boolean;
-}
+import type { ContainerUse, ListedPod } from '../runtime/runtime';
+import type { ImageRecord, ImageUser } from '../records/image-record';
 
 interface Known {
   container: ContainerUse;

@@ -1,4 +1,4 @@
-import type { PlanImage } from '../types';
+import type { PlanImage } from '../policy/keep-rules';
 
 type Sized = Pick<PlanImage, 'imageId' | 'sizeBytes' | 'layers'>;
 

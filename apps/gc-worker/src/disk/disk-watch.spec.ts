@@ -45,7 +45,7 @@ function watch(
     store: worker.store,
     publish: worker.publish,
     nextSequence: worker.nextSequence,
-    metrics: worker.metrics,
+    metrics: worker.metrics.disk,
     health: (text) => {
       problem = text;
     },

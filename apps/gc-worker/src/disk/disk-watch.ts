@@ -1,14 +1,13 @@
 import { errorMessage } from '@stowage/errors';
-import * as eventData from '../event-data';
-import type { GcMetrics } from '../metrics';
+import * as eventData from './threshold-event-data';
+import type { DiskMetrics } from './disk-metrics';
 import type { CollectionPolicy } from '../policy/policy';
 import type { Publish } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
-import type { Mountpoints, Runtime } from '../runtime/runtime';
+import type { Mountpoints, Runtime, FileSystemRole } from '../runtime/runtime';
 import { isExceeded, marksOf, type Mark, type Resource } from './marks';
 import { assessDisk, type DiskAssessment, type FileSystemReading } from './threshold';
 import { SampleRing, type Trend } from './trend';
-import type { FileSystemRole } from '../types';
 
 /** A file system as the machine tells it. */
 export interface MeasuredFileSystem extends Omit<FileSystemReading, 'mountpoint' | 'role'> {
@@ -30,7 +29,7 @@ export interface DiskWatchParts {
   readonly publish: Publish;
   /** Sequence of the next event. */
   readonly nextSequence: () => number;
-  readonly metrics: Pick<GcMetrics, 'disk'>;
+  readonly metrics: Pick<DiskMetrics, 'measured'>;
   readonly health: (problem: string | undefined) => void;
   readonly log: {
     info(fields: object, message: string): void;
@@ -144,7 +143,7 @@ export class DiskWatch {
       }
     }
     this.dropUnwatched(disks, trends);
-    metrics.disk(disks, this.parts.store.exceeded(), trends);
+    metrics.measured(disks, this.parts.store.exceeded(), trends);
     return {
       disks,
       crossed: [...new Set(crossed)],

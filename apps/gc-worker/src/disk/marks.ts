@@ -1,12 +1,13 @@
 import type { CollectionPolicy } from '../policy/policy';
 import type { DiskAssessment } from './threshold';
 import type { Trend } from './trend';
-import type { ExceededMark, FileSystemRole } from '../types';
+import type { ExceededThreshold } from '../records/exceeded-threshold';
+import type { FileSystemRole } from '../runtime/runtime';
 
-export type Resource = ExceededMark['resource'];
+export type Resource = ExceededThreshold['resource'];
 
 /** How bad it is: `warning` early, `high` where collection begins, `critical` where maintenance windows no longer hold it back. */
-export type Level = ExceededMark['level'];
+export type Level = ExceededThreshold['level'];
 
 /** A mark against the state of its file system. Between reached and left a state stays what it was. */
 export interface Mark {

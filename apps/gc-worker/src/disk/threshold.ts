@@ -1,5 +1,5 @@
 import type { CollectionPolicy } from '../policy/policy';
-import type { FileSystemRole } from '../types';
+import type { FileSystemRole } from '../runtime/runtime';
 
 /** What one file system says of itself. `null` = it does not say. */
 export interface FileSystemReading {

@@ -6,7 +6,7 @@ import {
   writtenNames,
 } from '@stowage/image-ref';
 import picomatch from 'picomatch';
-import type { ImageRecord } from '../types';
+import type { ImageRecord } from '../records/image-record';
 
 /** An image is exempt when all that is said here holds for it. At least one condition; times are milliseconds. */
 export interface ExemptRule {

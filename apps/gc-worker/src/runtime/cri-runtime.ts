@@ -1,11 +1,15 @@
 import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
 import { PodSandboxState, type FilesystemUsage } from '@stowage/cri-proto';
 import { toGrpcStatus } from '@stowage/errors';
-import type { ImageContent } from '../detect/image-contents';
-import type { ContainerUse } from '../detect/image-use';
-import type { ListedPod } from '../detect/known-containers';
-import type { ListedImage } from '../records/apply-detection';
-import type { Mountpoints, Runtime, StoredBytes } from './runtime';
+import type {
+  Mountpoints,
+  Runtime,
+  StoredBytes,
+  ImageContent,
+  ContainerUse,
+  ListedPod,
+  ListedImage,
+} from './runtime';
 
 /** Labels by which kubelet marks its containers. */
 const labels = {

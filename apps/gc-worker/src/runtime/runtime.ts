@@ -1,8 +1,53 @@
-import type { ImageContent } from '../detect/image-contents';
-import type { ContainerUse } from '../detect/image-use';
-import type { ListedPod } from '../detect/known-containers';
-import type { ListedImage } from '../records/apply-detection';
-import type { FileSystemRole } from '../types';
+/** An image as the runtime lists it. */
+export interface ListedImage {
+  /** The runtime's `Image.id`. */
+  readonly imageId: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+  /** Size the runtime reports; layers shared with other images count in full. */
+  readonly sizeBytes: number;
+  /** The runtime asks to keep it. */
+  readonly pinned: boolean;
+  /** Runtime handler, where the runtime keeps images per handler; else empty. */
+  readonly runtimeHandler: string;
+}
+
+/** What an image consists of, as far as the runtime tells. */
+export interface ImageContent {
+  /** Digests of its unpacked layers, lowest first. */
+  readonly layers?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** A container in any state, with every name under which the runtime tells its image. */
+export interface ContainerUse {
+  readonly containerId: string;
+  /** `Container.image_id`; empty where the runtime has no such field (CRI before Kubernetes 1.30). */
+  readonly imageId: string;
+  /** `Container.image_ref`: an id, or a digested reference. */
+  readonly imageRef: string;
+  /** `Container.image.image` and `user_specified_image`: what it was created with. */
+  readonly imageNames: readonly string[];
+  /** References of the images it mounts as volumes. */
+  readonly imageVolumes: readonly string[];
+  readonly containerName?: string;
+  readonly podNamespace?: string;
+  readonly podName?: string;
+}
+
+/** A pod sandbox as the runtime lists it. */
+export interface ListedPod {
+  readonly podNamespace?: string;
+  readonly podName?: string;
+  /** It runs, so some container of it should be there. */
+  readonly isReady: boolean;
+}
+
+/**
+ * What the runtime keeps on a file system: images (and perhaps containers too), or containers' writable layers alone. Removing
+ * images frees nothing on the second.
+ */
+export type FileSystemRole = 'image' | 'container';
 
 /** Mount points by what the runtime keeps there; empty where it names a file system and not where it is. */
 export type Mountpoints = Readonly<Record<FileSystemRole, readonly string[]>>;

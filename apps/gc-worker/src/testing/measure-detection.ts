@@ -9,7 +9,7 @@ import { ImageDetector } from '../detect/detect-images';
 import { stowageDifferences } from '../policy/differences';
 import { ImageContents } from '../detect/image-contents';
 import { ImageHints } from '../detect/image-hints';
-import { GcMetrics } from '../metrics';
+import { DetectionMetrics } from '../detect/detection-metrics';
 import { planCollection } from '../collect/plan-collection';
 import { collectionPolicy } from '../policy/policy';
 import { ImageRecordStore } from '../records/record-store';
@@ -76,7 +76,7 @@ async function main(imageCount: number): Promise<void> {
       imageStatus: () => Promise.resolve({ image: {}, info: {} }),
     } as never,
   );
-  const metrics = new GcMetrics(new Registry());
+  const metrics = new DetectionMetrics(new Registry());
   const detector = new ImageDetector({
     runtime,
     store,

@@ -2,7 +2,7 @@ import { stowageDifferences, type KubeletDifferences } from '../policy/differenc
 import type { PlanInput } from '../collect/plan-collection';
 import { collectionPolicy, type CollectionPolicy } from '../policy/policy';
 import type { FileSystemReading } from '../disk/threshold';
-import type { PlanImage } from '../types';
+import type { PlanImage } from '../policy/keep-rules';
 
 /** Now of all fixtures. */
 export const now = Date.parse('2026-11-20T12:00:00Z');

@@ -1,10 +1,12 @@
 import { assertEventData, maxListedImages } from '@stowage/events';
-import type { CollectionOutcome } from './collect/collect';
-import * as eventData from './event-data';
-import { planCollection } from './collect/plan-collection';
-import { disk, image, input, minutes, now, policy } from './testing/plan-fixtures';
-import { marksOf } from './disk/marks';
-import { assessDisk, type DiskAssessment } from './disk/threshold';
+import type { CollectionOutcome } from './collect';
+import { imageDetected, imageRemoved } from '../detect/image-event-data';
+import { thresholdExceeded, thresholdRecovered } from '../disk/threshold-event-data';
+import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
+import { planCollection } from './plan-collection';
+import { disk, image, input, minutes, now, policy } from '../testing/plan-fixtures';
+import { marksOf } from '../disk/marks';
+import { assessDisk, type DiskAssessment } from '../disk/threshold';
 
 const full = assessDisk({ ...disk(95), inodes: 200, inodesFree: 50 }, policy());
 
@@ -40,7 +42,7 @@ function outcome(count: number, values: Partial<CollectionOutcome> = {}): Collec
 
 describe('event data satisfy the contracts', () => {
   it('ImageDetected', () => {
-    const data = eventData.imageDetected(
+    const data = imageDetected(
       image('sha256:a', { firstDetected: null, runtimeHandler: 'kata' }),
       now,
     );
@@ -55,7 +57,7 @@ describe('event data satisfy the contracts', () => {
   it('ImageRemoved by a collection', () => {
     const removed = { ...image('sha256:a', { lastUsed: now - 1500 }), expectedBytes: 100 };
     const facts = { reason: 'threshold', planId: 'plan-1', measuredBytes: -3 } as const;
-    const data = eventData.imageRemoved(removed, facts, now);
+    const data = imageRemoved(removed, facts, now);
     assertEventData('ImageRemoved', data);
     expect(data).toEqual({
       imageId: 'sha256:a',
@@ -74,7 +76,7 @@ describe('event data satisfy the contracts', () => {
 
   it('ImageRemoved of an image that vanished and was never used', () => {
     const removed = { ...image('sha256:a'), expectedBytes: 100 };
-    const data = eventData.imageRemoved(removed, { reason: 'vanished' }, now);
+    const data = imageRemoved(removed, { reason: 'vanished' }, now);
     assertEventData('ImageRemoved', data);
     expect(data).not.toHaveProperty('idleMs');
     expect(data).not.toHaveProperty('lastUsed');
@@ -85,7 +87,7 @@ describe('event data satisfy the contracts', () => {
     const high = (assessment: DiskAssessment) =>
       marksOf(assessment, {}, policy()).find(({ level }) => level === 'high')!;
     const trend = { perSecond: 10, windowMs: 60_000, timeToFullMs: 5000 };
-    const exceeded = eventData.thresholdExceeded(full, high(full), policy(), trend);
+    const exceeded = thresholdExceeded(full, high(full), policy(), trend);
     assertEventData('ThresholdExceeded', exceeded);
     expect(exceeded).toMatchObject({
       resource: 'bytes',
@@ -97,7 +99,7 @@ describe('event data satisfy the contracts', () => {
       trend: { bytesPerSecond: 10, windowMs: 60_000, timeToFullMs: 5000 },
     });
     const disk80 = assessDisk(disk(80), policy());
-    const recovered = eventData.thresholdRecovered(disk80, high(disk80), now - 4200, now);
+    const recovered = thresholdRecovered(disk80, high(disk80), now - 4200, now);
     assertEventData('ThresholdRecovered', recovered);
     expect(recovered.exceededForMs).toBe(4200);
     expect(recovered.filesystem).not.toHaveProperty('inodesCapacity');
@@ -114,7 +116,7 @@ describe('event data satisfy the contracts', () => {
     const trend = { perSecond: 3, windowMs: 60_000 };
     const data = marksOf(assessment, {}, some)
       .filter(({ level }) => level === 'high')
-      .map((mark) => eventData.thresholdExceeded(assessment, mark, some, trend));
+      .map((mark) => thresholdExceeded(assessment, mark, some, trend));
     for (const one of data) assertEventData('ThresholdExceeded', one);
     expect(data).toMatchObject([
       { resource: 'bytes', thresholdAvailableBytes: 100, thresholdPercent: 90, bytesToFree: 150 },
@@ -130,7 +132,7 @@ describe('event data satisfy the contracts', () => {
   });
 
   it('GarbageCollected', () => {
-    const data = eventData.garbageCollected(outcome(2));
+    const data = garbageCollected(outcome(2));
     assertEventData('GarbageCollected', data);
     expect(data).toMatchObject({
       removedCount: 2,
@@ -144,14 +146,14 @@ describe('event data satisfy the contracts', () => {
   });
 
   it('GarbageCollected lists at most so many images and counts all', () => {
-    const data = eventData.garbageCollected(outcome(maxListedImages + 5));
+    const data = garbageCollected(outcome(maxListedImages + 5));
     assertEventData('GarbageCollected', data);
     expect(data.removed).toHaveLength(maxListedImages);
     expect(data.removedCount).toBe(maxListedImages + 5);
   });
 
   it('GarbageCollected of a request for everything names no amount', () => {
-    const data = eventData.garbageCollected(
+    const data = garbageCollected(
       outcome(1, { trigger: 'request', askedBytes: Infinity, measuredBytes: null }),
     );
     assertEventData('GarbageCollected', data);
@@ -166,7 +168,7 @@ describe('event data satisfy the contracts', () => {
       failed: [{ image: planned!, grpcStatus: 'INTERNAL', message: 'x'.repeat(10_000) }],
       askedBytes: -4,
     });
-    const data = eventData.garbageCollectionFailed(failed, {
+    const data = garbageCollectionFailed(failed, {
       code: 'removal-failed',
       grpcStatus: 'UNKNOWN',
       message: 'y'.repeat(10_000),
