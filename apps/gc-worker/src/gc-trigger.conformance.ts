@@ -4,7 +4,7 @@ import { kubeletDifferences } from './policy/differences';
 import { defaultMeterLimits } from './disk/measure-freed';
 import { planCollection } from './collect/plan-collection';
 import { collectionPolicy, kubeletConfigErrors, startsCollections } from './policy/policy';
-import { assessDisk, sizeText, type FileSystemReading } from './disk/threshold';
+import { assessDisk, sizeText, type FileSystemReading } from './disk/assess-disk';
 
 interface DiskCheckCase extends ConformanceCase {
   readonly capacity: number | null;

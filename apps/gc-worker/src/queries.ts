@@ -9,7 +9,7 @@ import type { LivePolicy } from './policy/live-policy';
 import type { CollectionPlan } from './collect/plan-collection';
 import { startsCollections } from './policy/policy';
 import type { ImageRecordStore } from './records/record-store';
-import { assessDisk, type DiskAssessment } from './disk/threshold';
+import { assessDisk, type DiskAssessment } from './disk/assess-disk';
 import { userText, type PlannedImage } from './policy/keep-rules';
 
 /** Injection token of {@link GcQueries}. */

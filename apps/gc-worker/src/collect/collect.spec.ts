@@ -9,7 +9,7 @@ import type { KubeletDifferences } from '../policy/differences';
 import { planCollection, type CollectionPlan } from './plan-collection';
 import type { CollectionPolicy } from '../policy/policy';
 import { disk, image, input, minutes, now, policy } from '../testing/plan-fixtures';
-import type { FileSystemReading } from '../disk/threshold';
+import type { FileSystemReading } from '../disk/assess-disk';
 import type { KeepRule } from '../policy/keep-rules';
 
 const meter = { perRemovalWaitMs: 50, finalWaitMs: 200, quietMs: 100, pollMs: 10 };

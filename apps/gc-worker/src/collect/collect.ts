@@ -20,7 +20,7 @@ import {
   isRelieved,
   type DiskAssessment,
   type FileSystemReading,
-} from '../disk/threshold';
+} from '../disk/assess-disk';
 import type { KeepRule, PlannedImage, RemoveRule } from '../policy/keep-rules';
 
 /** What a collection needs from outside; every call may fail without ending the collection. */

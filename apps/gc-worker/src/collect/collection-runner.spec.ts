@@ -7,7 +7,7 @@ import type { PublishAll } from '../publish';
 import { container, FakeWorker, listed } from '../testing/fake-worker';
 import { minutes, now, policy } from '../testing/plan-fixtures';
 import type { StoredBytes } from '../runtime/runtime';
-import type { FileSystemReading } from '../disk/threshold';
+import type { FileSystemReading } from '../disk/assess-disk';
 
 const { signal } = new AbortController();
 let worker: FakeWorker;

@@ -26,14 +26,14 @@ import type { FreedMeterLimits } from '../disk/measure-freed';
 import type { CollectionMetrics } from './collection-metrics';
 import { Mutex } from '../mutex';
 import { PendingRemovals } from './pending-removals';
-import { RemovalPace } from './removal-pace';
+import { RemovalPace } from './removal-rate-limiter';
 import { RemovalPauses } from './removal-pauses';
 import { planCollection, type CollectionPlan, type CollectionRequest } from './plan-collection';
 import type { CollectionPolicy } from '../policy/policy';
 import type { Publish, PublishAll } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
 import type { Runtime, StoredBytes } from '../runtime/runtime';
-import type { FileSystemReading } from '../disk/threshold';
+import type { FileSystemReading } from '../disk/assess-disk';
 import type { PlanImage } from '../policy/keep-rules';
 
 export interface CollectionRunnerParts {

@@ -9,7 +9,7 @@ import {
   disksToRelieve,
   type DiskAssessment,
   type FileSystemReading,
-} from '../disk/threshold';
+} from '../disk/assess-disk';
 import type { ImageUser } from '../records/image-record';
 import {
   type PlanImage,

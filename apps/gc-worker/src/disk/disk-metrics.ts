@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { ExceededThreshold } from '../records/exceeded-threshold';
-import type { DiskAssessment } from './threshold';
+import type { DiskAssessment } from './assess-disk';
 import type { Trend } from './trend';
 
 /** Metrics of the file systems. Label values come from closed sets, but for the few mount points. */

@@ -5,8 +5,8 @@ import type { CollectionPolicy } from '../policy/policy';
 import type { Publish } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
 import type { Mountpoints, Runtime, FileSystemRole } from '../runtime/runtime';
-import { isExceeded, marksOf, type Mark, type Resource } from './marks';
-import { assessDisk, type DiskAssessment, type FileSystemReading } from './threshold';
+import { isExceeded, marksOf, type Mark, type Resource } from './thresholds';
+import { assessDisk, type DiskAssessment, type FileSystemReading } from './assess-disk';
 import { SampleRing, type Trend } from './trend';
 
 /** A file system as the machine tells it. */

@@ -1,4 +1,4 @@
-import type { FileSystemReading } from './threshold';
+import type { FileSystemReading } from './assess-disk';
 
 /** How long the meter waits for runtimes that free space after they answered. Milliseconds. */
 export interface FreedMeterLimits {

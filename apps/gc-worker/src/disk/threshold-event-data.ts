@@ -1,7 +1,7 @@
 import type { EventData } from '@stowage/events';
 import type { CollectionPolicy } from '../policy/policy';
-import type { Mark, Resource } from './marks';
-import type { DiskAssessment } from './threshold';
+import type { Mark, Resource } from './thresholds';
+import type { DiskAssessment } from './assess-disk';
 import type { Trend } from './trend';
 
 /** A file system as events tell it. */

@@ -1,7 +1,7 @@
 import { stowageDifferences, type KubeletDifferences } from '../policy/differences';
 import type { PlanInput } from '../collect/plan-collection';
 import { collectionPolicy, type CollectionPolicy } from '../policy/policy';
-import type { FileSystemReading } from '../disk/threshold';
+import type { FileSystemReading } from '../disk/assess-disk';
 import type { PlanImage } from '../policy/keep-rules';
 
 /** Now of all fixtures. */

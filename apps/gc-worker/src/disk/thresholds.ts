@@ -1,5 +1,5 @@
 import type { CollectionPolicy } from '../policy/policy';
-import type { DiskAssessment } from './threshold';
+import type { DiskAssessment } from './assess-disk';
 import type { Trend } from './trend';
 import type { ExceededThreshold } from '../records/exceeded-threshold';
 import type { FileSystemRole } from '../runtime/runtime';

@@ -5,8 +5,8 @@ import { thresholdExceeded, thresholdRecovered } from '../disk/threshold-event-d
 import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
 import { planCollection } from './plan-collection';
 import { disk, image, input, minutes, now, policy } from '../testing/plan-fixtures';
-import { marksOf } from '../disk/marks';
-import { assessDisk, type DiskAssessment } from '../disk/threshold';
+import { marksOf } from '../disk/thresholds';
+import { assessDisk, type DiskAssessment } from '../disk/assess-disk';
 
 const full = assessDisk({ ...disk(95), inodes: 200, inodesFree: 50 }, policy());
 

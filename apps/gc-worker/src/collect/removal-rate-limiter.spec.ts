@@ -1,4 +1,4 @@
-import { RemovalPace } from './removal-pace';
+import { RemovalPace } from './removal-rate-limiter';
 
 describe('RemovalPace', () => {
   beforeEach(() => jest.useFakeTimers());

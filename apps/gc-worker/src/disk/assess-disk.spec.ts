@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { isExceeded, marksOf } from './marks';
+import { isExceeded, marksOf } from './thresholds';
 import type { CollectionPolicy } from '../policy/policy';
 import { policy } from '../testing/plan-fixtures';
 import {
@@ -13,7 +13,7 @@ import {
   sizeText,
   usedPercent,
   type FileSystemReading,
-} from './threshold';
+} from './assess-disk';
 
 const marks = { highThresholdPercent: 85, lowThresholdPercent: 80 };
 const reading = (values: Partial<FileSystemReading> = {}): FileSystemReading => ({
