@@ -15,9 +15,9 @@ import {
 } from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
-import { pullSecretsScopes } from './node-credentials';
-import type { CredentialSources } from './node-credentials';
-import type { PullLimits } from './pull-queue';
+import { pullSecretsScopes } from './credentials/node-credentials';
+import type { CredentialSources } from './credentials/node-credentials';
+import type { PullLimits } from './pull/pull-queue';
 import {
   parseAllowlist,
   verificationPolicies,

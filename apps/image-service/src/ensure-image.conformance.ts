@@ -1,15 +1,15 @@
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
-import { BackOff } from './back-off';
-import type { PullCredential } from './credentials';
-import { EnsureImageError, pullFailure } from './ensure-error';
-import { EnsureImage } from './ensure-image';
-import type { EnsureFindings, EnsureNote } from './ensure-image';
-import { PullCoalescer } from './pull-coalescer';
-import { PullImage } from './pull-image';
-import { defaultPullPolicy } from './pull-policy';
-import type { PullPolicy } from './pull-policy';
-import { PullQueue } from './pull-queue';
-import type { PullLimits } from './pull-queue';
+import { BackOff } from './ensure/back-off';
+import type { PullCredential } from './credentials/credentials';
+import { EnsureImageError, pullFailure } from './ensure/ensure-error';
+import { EnsureImage } from './ensure/ensure-image';
+import type { EnsureFindings, EnsureNote } from './ensure/ensure-image';
+import { PullCoalescer } from './pull/pull-coalescer';
+import { PullImage } from './pull/pull-image';
+import { defaultPullPolicy } from './ensure/pull-policy';
+import type { PullPolicy } from './ensure/pull-policy';
+import { PullQueue } from './pull/pull-queue';
+import type { PullLimits } from './pull/pull-queue';
 import type { CallerCredentials, PullRecords } from './records/pull-records';
 import { FakeRuntime } from './testing/fake-runtime';
 

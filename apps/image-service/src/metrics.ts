@@ -5,9 +5,9 @@ import { grpcStatusName } from '@stowage/errors';
 import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
-import type { ImageListeners } from './listeners';
+import type { ImageListeners } from './listeners/listeners';
 import type { MustPullResult } from './records/image-pull-records';
-import { pullSizeClass } from './pull-size-class';
+import { pullSizeClass } from './pull/pull-size-class';
 import type { RecordCounts } from './records/record-store';
 
 /** Kubelet's buckets for the duration of a pull, in seconds. */

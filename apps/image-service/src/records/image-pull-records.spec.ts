@@ -11,8 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PullImageRequest } from '@stowage/cri-proto';
-import { EnsureImage } from '../ensure-image';
-import { PullImage } from '../pull-image';
+import { EnsureImage } from '../ensure/ensure-image';
+import { PullImage } from '../pull/pull-image';
 import { FakeRuntime } from '../testing/fake-runtime';
 import { ImagePullRecords } from './image-pull-records';
 import { recordFileName } from './record-files';

@@ -1,6 +1,6 @@
 import { namesImage } from '@stowage/image-ref';
-import type { PullCredential } from '../credentials';
-import type { ImageRuntime } from '../image-runtime';
+import type { PullCredential } from '../credentials/credentials';
+import type { ImageRuntime } from '../runtime/image-runtime';
 import { mergePulledWith, pulledWith, sameCoordinates } from './pulled-record';
 import type { PulledRecord, PulledWith } from './pulled-record';
 import type { CallerCredentials, PullRecords } from './pull-records';

@@ -1,4 +1,4 @@
-import type { PullCredential } from '../credentials';
+import type { PullCredential } from '../credentials/credentials';
 
 /** A Kubernetes secret that a credential came from, in kubelet's words. */
 export interface SecretCoordinates {

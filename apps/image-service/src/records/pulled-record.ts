@@ -1,4 +1,4 @@
-import type { PullCredential } from '../credentials';
+import type { PullCredential } from '../credentials/credentials';
 import type { SecretCoordinates, ServiceAccountCoordinates } from './pull-records';
 
 /** Which credentials brought an image: who may use it. */

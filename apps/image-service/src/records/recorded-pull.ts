@@ -1,6 +1,6 @@
 import type { PullImageRequest } from '@stowage/cri-proto';
-import type { Coalesced } from '../pull-coalescer';
-import type { FinishedPull, PullImage, PullOptions } from '../pull-image';
+import type { Coalesced } from '../pull/pull-coalescer';
+import type { FinishedPull, PullImage, PullOptions } from '../pull/pull-image';
 import type { PullRecords } from './pull-records';
 import { withoutTagAndDigest } from './verification-policy';
 

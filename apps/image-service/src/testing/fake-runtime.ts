@@ -1,7 +1,7 @@
 import { Image, ImageFsInfoResponse } from '@stowage/cri-proto';
 import type { PullImageRequest } from '@stowage/cri-proto';
 import type { DeepPartial } from '@stowage/cri-proto';
-import type { ImageRuntime } from '../image-runtime';
+import type { ImageRuntime } from '../runtime/image-runtime';
 
 /** A pull that the test decides about. */
 export interface PendingPull {
