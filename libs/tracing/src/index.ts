@@ -6,4 +6,5 @@ export {
   type SpanSettings,
   type WorkSpan,
 } from './in-span';
+export { traced, type TracedCall } from './traced';
 export { parseTrace, traceOf, type TraceContext } from './trace-context';
