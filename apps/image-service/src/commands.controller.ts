@@ -8,7 +8,8 @@ import type { EnsureImage } from './ensure/ensure-image';
 import type { ImageRuntime } from './runtime/image-runtime';
 import { imageStats } from './queries/image-stats';
 import { imageStatus } from './queries/image-status';
-import { checkImageArgument, listImages } from './queries/list-images';
+import { listImages } from './queries/list-images';
+import { checkImageArgument } from './runtime/image-names';
 import type { RemoveImage } from './remove/remove-image';
 import { ENSURE, REMOVE, RUNTIME } from './tokens';
 

@@ -188,8 +188,8 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
   return {
     listeners,
     /** Shows how many of these records there are. */
-    countRecords: <R extends { counts(): RecordCounts } | undefined>(records: R): R => {
-      if (records !== undefined) counts = () => records.counts();
+    countRecords: <R extends { counts(): RecordCounts }>(records: R): R => {
+      counts = () => records.counts();
       return records;
     },
     recordChecked: (result: MustPullResult) => {

@@ -24,7 +24,10 @@ interface Reply {
   readonly error?: { readonly code: string; readonly message: string };
 }
 
-/** Credentials on their way through the built service and a real runtime to a registry, and back in its errors. */
+/**
+ * Credentials on their way through the built service and a real runtime to a registry, and back in
+ * its errors.
+ */
 const onContainerd = testOn('containerd', 'CRI-O takes nothing but user name and password');
 
 describe('credentials of image-service at the runtime and the registry', () => {
@@ -37,15 +40,15 @@ describe('credentials of image-service at the runtime and the registry', () => {
   let runtime: SeenPulls;
   /** As they came to the runtime. */
   const auths: (AuthConfig | undefined)[] = [];
-  /** What callers were told. */
-  const told: string[] = [];
+  /** What callers got as answers. */
+  const answers: string[] = [];
   let names = 0;
 
   const add = () => registry.add(`team/auth-${++names}`, [20_000]);
   const ensure = async (input: object): Promise<Reply> => {
     const subject = commandSubject(serviceNode, 'image-service', 'ensure');
     const reply = await nats.request(subject, JSON.stringify(input), { timeout: 60_000 });
-    told.push(reply.string());
+    answers.push(reply.string());
     return reply.json();
   };
   const writeConfig = (entry: object) =>
@@ -54,7 +57,10 @@ describe('credentials of image-service at the runtime and the registry', () => {
       JSON.stringify({ auths: { [registry.host]: entry } }),
     );
 
-  /** A registry that wants a bearer token, and its token server, which wants the identity token for one. */
+  /**
+   * A registry that wants a bearer token, and its token server, which wants the identity token for
+   * one.
+   */
   const wantsBearer =
     (token: string) =>
     ({
@@ -158,7 +164,8 @@ describe('credentials of image-service at the runtime and the registry', () => {
     },
   );
 
-  // Its CRI part looks at user name, password, auth and identity token alone: the pull is one without a credential.
+  // Its CRI part looks at user name, password, auth and identity token alone: the pull is one
+  // without a credential.
   onContainerd(
     'a registry token comes to the runtime, and containerd does not use it',
     async () => {
@@ -202,7 +209,7 @@ describe('credentials of image-service at the runtime and the registry', () => {
     const { error } = await ensure({ image: reference, auth });
     expect(error?.message).toContain('what a header: ');
     const pulling = service.client.pullImage({ image: { image: reference }, auth });
-    told.push(await pulling.then(String, String));
+    answers.push(await pulling.then(String, String));
     const { wire } = await events.waitFor(
       'ImagePullFailed',
       ({ data }) => data.reference === reference,
@@ -222,7 +229,7 @@ describe('credentials of image-service at the runtime and the registry', () => {
     const spans = JSON.stringify(collector.spans);
     expect(spans).toContain('image.pull.attempt');
     const outputs = [
-      ...told,
+      ...answers,
       spans,
       await service.outputs(),
       ...events.all.map(({ wire }) => wire),

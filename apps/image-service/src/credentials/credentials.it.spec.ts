@@ -17,10 +17,10 @@ interface Example {
   readonly request: string;
 }
 
-/** The examples of the README's section "Credentials": one a heading, each with its fenced blocks. */
+/** The examples of the section "Credentials": one a heading, each with its fenced blocks. */
 function examples(): Example[] {
-  const readme = readFileSync(path.join(__dirname, '../../README.md'), 'utf8');
-  const [, section = ''] = /^## Credentials\n([^]*?)^## /m.exec(readme) ?? [];
+  const page = readFileSync(path.join(__dirname, '../../../../docs/image-service.md'), 'utf8');
+  const [, section = ''] = /^## Credentials\n([^]*?)^## /m.exec(page) ?? [];
   return section
     .split(/^### /m)
     .slice(1)
@@ -46,7 +46,7 @@ const sourceOf: Readonly<Record<string, object>> = {
   'Credential-provider plugins': { source: 'credential-provider', name: 'example-provider' },
 };
 
-describe('the examples of the README', () => {
+describe('the examples of docs/image-service.md', () => {
   let stack: Stack;
   let events: EventCollection;
   let nats: NatsConnection;

@@ -1,7 +1,6 @@
 import type { AuthConfig } from '@stowage/cri-proto';
 import { InvalidArgumentError, NotFoundError } from '@stowage/errors';
 import { redactSecrets, secretTexts } from '@stowage/registry-auth';
-import type { SecretCoordinates, ServiceAccountCoordinates } from '../records/pull-records';
 
 /** The fields of CRI's AuthConfig that hold something; the others are absent. */
 export type PullAuth = Partial<
@@ -20,20 +19,44 @@ export type CredentialSource =
   | 'credential-helper'
   | 'credential-provider';
 
-/** What may be told about a credential. */
+/** A Kubernetes secret that a credential came from, in kubelet's words. */
+export interface SecretCoordinates {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** Kubelet's credential hash. */
+  readonly credentialHash: string;
+}
+
+/** A service account that a credential came from. */
+export interface ServiceAccountCoordinates {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What may be published and logged about a credential. */
 export interface CredentialLabel {
   readonly source: CredentialSource;
-  /** Name within the source: path of the file, `namespace/name` of the secret, name of the program. */
+  /**
+   * Name within the source: path of the file, `namespace/name` of the secret, name of the program.
+   */
   readonly name?: string;
   /** Kubelet's credential hash, 64 hexadecimal digits. */
   readonly hash?: string;
 }
 
-/** One way to ask a registry. `auth` absent is the anonymous one. Never log or publish more than `label`. */
+/**
+ * One way to ask a registry. `auth` absent is the anonymous one. Never log or publish more than
+ * `label`.
+ */
 export interface PullCredential {
   readonly label: CredentialLabel;
   readonly auth?: PullAuth;
-  /** Whose it is, as pull records note it. Absent for what belongs to the node: whoever is on it may use what it brings. */
+  /**
+   * Whose it is, as pull records note it. Absent for what belongs to the node: whoever is on it may
+   * use what it brings.
+   */
   readonly owner?: {
     readonly secret?: SecretCoordinates;
     readonly serviceAccount?: ServiceAccountCoordinates;
@@ -55,13 +78,18 @@ export interface NodeCredentials {
     repository: string,
     options: {
       signal: AbortSignal;
-      /** `namespace/name` of the pull secret that alone is looked into; nobody else is asked then. */
+      /**
+       * `namespace/name` of the pull secret that alone is looked into; nobody else is asked then.
+       */
       secretName?: string;
       /** Of the pod that the image is for; absent for a caller without one. */
       namespace?: string;
     },
   ): Promise<readonly PullCredential[]>;
-  /** Whether the namespace decides which credentials there are, so that pulls of two namespaces are never one. */
+  /**
+   * Whether the namespace decides which credentials there are, so that pulls of two namespaces are
+   * never one.
+   */
   readonly dividesNamespaces?: boolean;
   /** Sources found unusable since the last call. */
   takeProblems?(): readonly CredentialProblem[];
@@ -89,7 +117,10 @@ const authFields = [
 /** Fields that make an AuthConfig a credential; a server address alone is none. */
 const secretFields = ['username', 'password', 'auth', 'identityToken', 'registryToken'] as const;
 
-/** The credential of a request, or undefined when it brings none. An auth object without content counts as none. */
+/**
+ * The credential of a request, or undefined when it brings none. An auth object without content
+ * counts as none.
+ */
 export function requestCredential(
   auth: PullAuth | undefined,
   hash: (auth: PullAuth) => string,
@@ -115,10 +146,11 @@ export function requestCredential(
 }
 
 /**
- * The credentials of one pull: the request's own one alone, else the node's for the pod's namespace, else the anonymous way. As in kubelet,
- * anonymous is not tried in addition to credentials. Without a repository (it is not certain which registry the image is at) nothing of
- * the node is sent anywhere. With `secretName` (`namespace/name`) only that mounted secret counts; `list` throws NotFoundError when it
- * has nothing for the repository.
+ * The credentials of one pull: the request's own one alone, else the node's for the pod's
+ * namespace, else the anonymous way. As in kubelet, anonymous is not tried in addition to
+ * credentials. Without a repository (it is not certain which registry the image is at) nothing of
+ * the node is sent anywhere. With `secretName` (`namespace/name`) only that mounted secret counts;
+ * `list` throws NotFoundError when it has nothing for the repository.
  */
 export function chooseCredentials(
   repository: string | undefined,
@@ -152,11 +184,17 @@ export function chooseCredentials(
   return { key, list: (options) => (asked ??= ask(options)) };
 }
 
-/** Namespaces with different credentials do not share a pull; callers without one are as a namespace of their own. */
+/**
+ * Namespaces with different credentials do not share a pull; callers without one are as a namespace
+ * of their own.
+ */
 const namespaceKey = ({ dividesNamespaces = false }: NodeCredentials, namespace = ''): string =>
   dividesNamespaces && namespace !== '' ? `namespace ${namespace}` : '';
 
-/** A message of a runtime or registry without anything of the credential; they quote URLs and headers now and then. */
+/**
+ * A message of a runtime or registry without anything of the credential: they quote URLs and
+ * headers now and then.
+ */
 export function withoutSecrets(message: string, { auth = {} }: PullCredential): string {
   return redactSecrets(message, secretTexts(auth));
 }

@@ -74,7 +74,7 @@ describe('credentials of the node', () => {
     expect(() => readFileSync(path.join(dir, 'asked'))).toThrow('ENOENT');
   });
 
-  it('tell once what cannot be used', async () => {
+  it('report once what cannot be used', async () => {
     const problems: unknown[] = [];
     const node = open(problems);
     write('secrets/shop/b/.dockerconfigjson', '{"hunter2');

@@ -16,7 +16,10 @@ import type {
   PullCredential,
 } from './credentials';
 
-/** Whom mounted pull secrets serve without being named: pods of their namespace, everybody on the node, nobody. */
+/**
+ * Whom mounted pull secrets serve without being named: pods of their namespace, everybody on the
+ * node, nobody.
+ */
 export const pullSecretsScopes = ['namespace', 'node', 'named'] as const;
 
 /** One of {@link pullSecretsScopes}. */
@@ -37,7 +40,7 @@ export interface CredentialSources {
   readonly providers?: { readonly config: string; readonly binDir: string };
 }
 
-/** Hears of the sources. */
+/** Is notified of what happens with the sources. */
 export interface CredentialSourceListener {
   /** A source that cannot be used; the pull goes on without it. */
   readonly onProblem: (problem: SourceProblem) => void;
@@ -47,11 +50,12 @@ export interface CredentialSourceListener {
 }
 
 /**
- * The node's credentials, matched and ordered as in kubelet's keyring: pull secrets, docker config, plugins. Throws
- * CredentialProviderConfigError when the configuration of the plugins cannot be used.
+ * The node's credentials, matched and ordered as in kubelet's keyring: pull secrets, docker config,
+ * plugins. Throws CredentialProviderConfigError when the configuration of the plugins cannot be
+ * used.
  */
 export function nodeCredentials({
-  onProblem: tell,
+  onProblem: report,
   onProviderRun,
   onWarning,
   ...sources
@@ -63,13 +67,13 @@ export function nodeCredentials({
     helpers,
     providers,
   } = sources;
-  let untold: CredentialProblem[] = [];
+  let unreported: CredentialProblem[] = [];
   const onProblem = (problem: SourceProblem) => {
     const { kind, name, reason } = problem;
-    if (untold.length < maxCredentialProblems) {
-      untold.push({ source: sourceWords[kind], name, reason });
+    if (unreported.length < maxCredentialProblems) {
+      unreported.push({ source: sourceWords[kind], name, reason });
     }
-    tell(problem);
+    report(problem);
   };
   const secrets =
     pullSecretsDir === undefined
@@ -94,8 +98,8 @@ export function nodeCredentials({
       return ((await secrets?.lookupIn(secretName, repository)) ?? []).map(pullCredential);
     },
     takeProblems: () => {
-      const taken = untold;
-      untold = [];
+      const taken = unreported;
+      unreported = [];
       return taken;
     },
   };

@@ -4,7 +4,7 @@ import type { CallObserver, Endpoint, ListenOptions } from '@stowage/cri-endpoin
 import { serveCri } from '@stowage/cri-server';
 import { RuntimeUnavailableError } from '@stowage/errors';
 import type { ImageRuntime } from '../runtime/image-runtime';
-import type { PullImage } from '../pull/pull-image';
+import type { Puller } from '../pull/pull';
 import type { RemoveImage } from '../remove/remove-image';
 
 /** What the endpoint needs beside the verbs. */
@@ -19,12 +19,12 @@ export interface ImageEndpointOptions {
 }
 
 /**
- * Serves CRI's ImageService (v1 and v1alpha2) on a unix socket: PullImage and RemoveImage here, every other call forwarded
- * byte for byte, in the version that the runtime speaks.
+ * Serves CRI's ImageService (v1 and v1alpha2) on a unix socket: PullImage and RemoveImage here,
+ * every other call forwarded byte for byte, in the version that the runtime speaks.
  */
 export function openImageEndpoint(
   runtime: ImageRuntime,
-  puller: Pick<PullImage, 'pull'>,
+  puller: Puller,
   remover: Pick<RemoveImage, 'remove'>,
   options: ImageEndpointOptions,
 ): Promise<Endpoint> {

@@ -4,23 +4,30 @@ import { activatedOr } from '@stowage/cri-endpoint';
 import type { CallObserver, Endpoint } from '@stowage/cri-endpoint';
 import { observeGivenUp } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
-import type { ImageServiceConfig } from '../config';
 import { openImageEndpoint } from './image-endpoint';
-import type { PullImage } from '../pull/pull-image';
+import type { Puller } from '../pull/pull';
 import type { RemoveImage } from '../remove/remove-image';
 
 /** Name of the activated socket (FileDescriptorName in the socket unit). */
 const activatedName = 'image';
 
+/** Where calls come in and where they go. */
+interface SocketConfig {
+  readonly listen: string;
+  readonly takeOver: boolean;
+  readonly imageEndpoint: string;
+  readonly runtimeEndpoint: string;
+}
+
 /** What answers the calls that are not forwarded. */
 interface Verbs {
-  readonly puller: Pick<PullImage, 'pull'>;
+  readonly puller: Puller;
   readonly remover: Pick<RemoveImage, 'remove'>;
 }
 
 /**
- * The socket of image-service, which can be served before there is a state folder: pulls and removals then wait until
- * {@link ImageSocket.serveWith}, all other calls are forwarded.
+ * The socket of image-service, which can be served before there is a state folder: pulls and
+ * removals then wait until {@link ImageSocket.serveWith}, all other calls are forwarded.
  */
 export class ImageSocket {
   #endpoint: Endpoint | undefined;
@@ -29,7 +36,7 @@ export class ImageSocket {
 
   constructor(
     private readonly context: Pick<
-      ServiceContext<ImageServiceConfig>,
+      ServiceContext<SocketConfig>,
       'config' | 'health' | 'log' | 'metrics' | 'takeOver'
     >,
     private readonly runtime: ImageServiceClient,

@@ -172,7 +172,7 @@ describe('a take-over of image-service', () => {
     expect(await next.stop()).toBe(0);
   });
 
-  it('tells a pull of three generations once', async () => {
+  it('publishes a pull of three generations once', async () => {
     const env = await settings();
     const first = await start(env);
     const one = await slowPull(env, 'one');

@@ -14,13 +14,13 @@ const maxKeys = 10_000;
 interface Entry {
   readonly delayMs: number;
   readonly failedAt: number;
-  /** How the last failure is told while the key is in back-off. */
+  /** How the last failure is described while the key is in back-off. */
   readonly message: string;
 }
 
 /**
- * Kubelet's back-off table: each failure doubles the delay of its key, unless the one before is more than twice the maximum ago. A
- * success changes nothing. Times are milliseconds of any clock.
+ * Kubelet's back-off table: each failure doubles the delay of its key, unless the one before is
+ * more than twice the maximum ago. A success changes nothing. Times are milliseconds of any clock.
  */
 export class BackOff {
   /** In the order of the last failure. */
@@ -39,7 +39,9 @@ export class BackOff {
     return this.#entries.size;
   }
 
-  /** What delays the key now; undefined when it may go on. The exact end of the delay is allowed. */
+  /**
+   * What delays the key now; undefined when it may go on. The exact end of the delay is allowed.
+   */
   inBackOff(key: string, now: number): { until: number; message: string } | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined || this.#hasExpired(entry, now)) return undefined;

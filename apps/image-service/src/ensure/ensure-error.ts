@@ -1,7 +1,9 @@
 import { StowageError } from '@stowage/errors';
 import type { GrpcStatusName } from '@stowage/errors';
 
-/** Kubelet's names for why an image could not be made sure of: the waiting reason of a container. */
+/**
+ * Kubelet's names for why an image could not be made sure of: the waiting reason of a container.
+ */
 export const ensureErrorReasons = [
   'InvalidImageName',
   'ImageInspectError',
@@ -47,7 +49,10 @@ export class EnsureImageError extends StowageError {
   }
 }
 
-/** Prefixes by which kubelet tells a runtime's text apart, and what it makes of them. Only the very start counts. */
+/**
+ * Prefixes by which kubelet distinguishes a runtime's text, and what it makes of them. Only the
+ * very start counts.
+ */
 const byPrefix: readonly (readonly [EnsureErrorReason, string])[] = [
   ['RegistryUnavailable', 'the registry is unavailable'],
   ['SignatureValidationFailed', 'the signature validation failed'],

@@ -2,9 +2,8 @@ import { inspect } from 'node:util';
 import { PullImageResponse } from '@stowage/cri-proto';
 import { EnsureImage } from './ensure-image';
 import type { BackedOffPull, EnsureRequest, PresentImage } from './ensure-image';
-import { PullCoalescer } from '../pull/pull-coalescer';
 import { PullImage } from '../pull/pull-image';
-import type { FinishedPull } from '../pull/pull-image';
+import type { FinishedPull } from '../pull/pull';
 import { FakeRuntime } from '../testing/fake-runtime';
 
 const signal = new AbortController().signal;
@@ -18,13 +17,12 @@ function harness({ isHub = true } = {}) {
   const clock = { ms: 0 };
   const holds: (Date | undefined)[] = [];
   const node = { forRepository: () => Promise.resolve([]) };
-  const puller = new PullImage(
+  const puller = new PullImage({
     runtime,
     node,
-    () => 'h',
-    { started: ({ holdUntil }) => holds.push(holdUntil) },
-    new PullCoalescer(),
-  );
+    hashOf: () => 'h',
+    listener: { started: ({ holdUntil }) => holds.push(holdUntil) },
+  });
   const ensurer = new EnsureImage({
     runtime,
     puller,
@@ -44,7 +42,7 @@ function harness({ isHub = true } = {}) {
 }
 
 describe('EnsureImage', () => {
-  it('takes an image that is there, tells its use and the hold', async () => {
+  it('takes an image that is there, reports its use and the hold', async () => {
     const { runtime, present, ended, ensure } = harness();
     runtime.add({ id: 'sha256:1', repoTags: ['reg.io/app:1'], size: 7n });
     expect(await ensure({ image: 'reg.io/app:1', holdSeconds: 60 })).toEqual({
@@ -185,7 +183,7 @@ describe('EnsureImage', () => {
     expect(runtime.pulls).toHaveLength(0);
   });
 
-  it('tells the hold of a caller that joined the pull of another', async () => {
+  it('reports the hold of a caller that joined the pull of another', async () => {
     const { runtime, present, holds, ensure } = harness();
     const both = [ensure({ image: 'nginx' }), ensure({ image: 'nginx', holdSeconds: 5 })];
     await new Promise((resolve) => setImmediate(resolve));

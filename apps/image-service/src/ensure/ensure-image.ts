@@ -1,17 +1,11 @@
 import type { CheckedInput, CommandAnswer, imageService } from '@stowage/commands';
 import { kubeletErrorText } from '@stowage/cri-client';
 import { PullImageRequest } from '@stowage/cri-proto';
-import {
-  errorMessage,
-  InternalError,
-  RuntimeUnavailableError,
-  StowageError,
-  toGrpcStatus,
-} from '@stowage/errors';
+import { RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
 import { ImageReferenceError, isHexIdentifier, withoutUserInfo } from '@stowage/image-ref';
 import { formatGoDuration } from '@stowage/go-duration';
-import { inSpan } from '@stowage/tracing';
-import type { TraceContext } from '@stowage/tracing';
+import { currentTrace, traced } from '@stowage/tracing';
+import type { TraceContext, TracedCall } from '@stowage/tracing';
 import { BackOff } from './back-off';
 import { chooseCredentials, requestCredential } from '../credentials/credentials';
 import type { CredentialChoice, NodeCredentials, PullAuth } from '../credentials/credentials';
@@ -19,15 +13,22 @@ import { EnsureImageError, pullFailure } from './ensure-error';
 import { imageNames } from '../runtime/image-names';
 import type { ImageNames } from '../runtime/image-names';
 import type { ImageRuntime, RuntimeImage } from '../runtime/image-runtime';
+import type { FinishedPull, Puller } from '../pull/pull';
 import { ImagePullError } from '../pull/pull-attempts';
 import type { Coalesced } from '../pull/pull-coalescer';
-import type { FinishedPull, PullOptions } from '../pull/pull-image';
 import { defaultPullPolicy } from './pull-policy';
 import type { PullPolicy } from './pull-policy';
 import { callerCredentials } from '../records/pull-records';
 import type { PullRecords } from '../records/pull-records';
+import { PullIntentError } from '../records/recorded-pull';
 import { asReferenceError } from '../pull/refused-reference';
 import type { ShortNames } from '../runtime/short-names';
+
+/** What comes with an ensure beside the command's input. */
+export interface EnsureCall {
+  readonly signal: AbortSignal;
+  readonly trace?: TraceContext;
+}
 
 /** What is to be made sure of. */
 export type EnsureRequest = CheckedInput<typeof imageService.ensure>;
@@ -68,29 +69,29 @@ export interface EnsureFindings {
   readonly result: 'present' | 'pulled' | 'refused' | 'backed-off' | 'failed';
 }
 
-/** Hears of ensures: events, metrics and log. Must not throw. */
+/** Is notified of ensures: events, metrics, log and traces. Must not throw. */
 export interface EnsureListener {
-  /** The image was there: its last use is now. Also told to put a hold on an image that another's pull brought. */
+  /**
+   * The image was there: its last use is now. Also called for a hold on an image that the pull of
+   * another caller brought.
+   */
   present?(present: PresentImage): void;
   backedOff?(pull: BackedOffPull): void;
   noted?(note: EnsureNote): void;
+  /** Called while the span of the ensure is active. */
   ended?(findings: EnsureFindings): void;
-}
-
-/** The pull that an ensure uses; `PullImage` fits. */
-export interface Puller {
-  pull(request: PullImageRequest, options: PullOptions): Promise<Coalesced<FinishedPull>>;
 }
 
 /** What {@link EnsureImage} works with. */
 export interface EnsureImageParts {
   readonly runtime: Pick<ImageRuntime, 'imageStatus'>;
+  /** Where there are records, `RecordedPull`: what an ensure pulls is recorded. */
   readonly puller: Puller;
   readonly node: NodeCredentials;
   readonly hashOf: (auth: PullAuth) => string;
   readonly listener: EnsureListener;
   /** Absent: whoever asks for an image that is there may use it. */
-  readonly records?: PullRecords;
+  readonly records?: Pick<PullRecords, 'mustAttemptPull'>;
   readonly backOff?: BackOff;
   readonly now?: () => number;
   /** As for the puller. Absent: short names are Docker Hub's. */
@@ -102,9 +103,8 @@ type Findings = { -readonly [K in keyof EnsureFindings]: EnsureFindings[K] };
 /** One ensure on its way. */
 interface Ensuring {
   readonly request: EnsureRequest;
-  readonly image: string;
-  /** The string that goes to the runtime, and the normalised one. */
-  readonly tagged: string;
+  readonly names: ImageNames;
+  /** For events; of an image id the id itself. */
   readonly reference: string;
   readonly holdUntil?: Date;
   readonly credentials: CredentialChoice;
@@ -114,7 +114,10 @@ interface Ensuring {
   readonly startedAt: number;
 }
 
-/** Kubelet's EnsureImageExists: policy, presence, who may use what is present, back-off, pull, and its reasons for failures. */
+/**
+ * Kubelet's EnsureImageExists: policy, presence, who may use what is present, back-off, pull, and
+ * its reasons for failures.
+ */
 export class EnsureImage {
   readonly #parts: EnsureImageParts;
   readonly #backOff: BackOff;
@@ -127,55 +130,28 @@ export class EnsureImage {
   }
 
   /**
-   * Makes sure that an image is on the node and that the caller may use it. Throws EnsureImageError with kubelet's reason and message; as
-   * they are: what a look-up of credentials throws, a pull intent that cannot be written, RuntimeUnavailableError of a pull, and the
-   * signal's reason when the caller gives up. These last two do not count for the back-off.
+   * Makes sure that an image is on the node and that the caller may use it. Throws EnsureImageError
+   * with kubelet's reason and message; as they are: what a look-up of credentials throws,
+   * PullIntentError, RuntimeUnavailableError of a pull, and the signal's reason when the caller
+   * gives up. These last three do not count for the back-off.
    */
-  ensure(
-    request: EnsureRequest,
-    { signal, trace: parent }: { signal: AbortSignal; trace?: TraceContext },
-  ): Promise<EnsuredImage> {
-    const attributes = { 'stowage.image.reference': withoutUserInfo(request.image) };
-    return inSpan('image.ensure', { parent, attributes }, async ({ trace, set }) => {
+  readonly ensure = traced(
+    'image.ensure',
+    ensureSpan,
+    async (request: EnsureRequest, { signal, trace }: EnsureCall): Promise<EnsuredImage> => {
       const findings = newFindings(request);
       try {
-        return await this.#ensure(request, findings, { signal, trace });
-      } finally {
-        const { pullPolicy, presentLocally, result } = findings;
-        set({
-          'stowage.image.pull_policy': pullPolicy,
-          'stowage.image.present_locally': String(presentLocally),
-          'stowage.ensure.result': result,
+        const ensuring = await this.#begin(request, findings, {
+          signal,
+          trace: currentTrace(trace),
         });
+        const present = await this.#presentFor(ensuring);
+        return present === undefined ? await this.#pull(ensuring) : this.#use(ensuring, present);
+      } finally {
         this.#parts.listener.ended?.(findings);
       }
-    });
-  }
-
-  async #ensure(
-    request: EnsureRequest,
-    findings: Findings,
-    call: { signal: AbortSignal; trace: TraceContext },
-  ): Promise<EnsuredImage> {
-    const ensuring = await this.#begin(request, findings, call);
-    const present = await this.#present(ensuring);
-    if (present !== undefined) {
-      const needsProof = await this.#needsProof(ensuring, present);
-      if (!needsProof) return this.#use(ensuring, present);
-      if (findings.pullPolicy === 'Never') {
-        findings.pullRequired = true;
-        // Whether the image is there is nobody's business who may not use it.
-        throw this.#refusal(ensuring);
-      }
-    } else if (findings.pullPolicy === 'Never') {
-      throw this.#refusal(ensuring);
-    }
-    findings.pullRequired = true;
-    // An id can be used, but no registry has it.
-    if (isHexIdentifier(request.image))
-      this.#read(request.image, () => imageNames(request.image, true));
-    return this.#pull(ensuring);
-  }
+    },
+  );
 
   async #begin(
     request: EnsureRequest,
@@ -185,15 +161,14 @@ export class EnsureImage {
     const startedAt = performance.now();
     const { image, holdSeconds = 0 } = request;
     const isHubShort = (await this.#parts.shortNames?.isHub(image, signal)) ?? true;
-    const { tagged, reference, repository } = this.#read(image, () => namesOf(image, isHubShort));
+    const names = this.#read(image, () => namesOf(image, isHubShort));
     return {
       request,
-      image,
-      tagged,
-      reference,
+      names,
+      reference: isImageId(image) ? image : names.reference,
       holdUntil: holdSeconds === 0 ? undefined : new Date(this.#now() + holdSeconds * 1000),
       credentials: chooseCredentials(
-        repository,
+        names.repository,
         requestCredential(request.auth, this.#parts.hashOf),
         this.#parts.node,
         { secretName: request.credentialsRef },
@@ -205,7 +180,9 @@ export class EnsureImage {
     };
   }
 
-  /** What is read from an image's name; a name that cannot be read is an error in kubelet's words. */
+  /**
+   * What is read from an image's name; a name that cannot be read is an error in kubelet's words.
+   */
   #read(image: string, names: () => ImageNames): ImageNames {
     try {
       return names();
@@ -221,9 +198,28 @@ export class EnsureImage {
     }
   }
 
+  /** The image that the caller may use without a pull; undefined when it has to be pulled. */
+  async #presentFor(ensuring: Ensuring): Promise<RuntimeImage | undefined> {
+    const { findings, request } = ensuring;
+    const present = await this.#inspect(ensuring);
+    if (present !== undefined) {
+      if (!(await this.#needsProof(ensuring, present))) return present;
+      findings.pullRequired = true;
+    }
+    // Whether the image is there is nobody's business who may not use it.
+    if (findings.pullPolicy === 'Never') throw this.#refusal(ensuring);
+    findings.pullRequired = true;
+    // An id can be used, but no registry has it.
+    if (isHexIdentifier(request.image)) {
+      this.#read(request.image, () => imageNames(request.image, true));
+    }
+    return undefined;
+  }
+
   /** The image if the policy wants to know of it and it is there. */
-  async #present({ tagged, findings, signal }: Ensuring): Promise<RuntimeImage | undefined> {
+  async #inspect({ names, findings, signal }: Ensuring): Promise<RuntimeImage | undefined> {
     if (findings.pullPolicy !== 'IfNotPresent' && findings.pullPolicy !== 'Never') return undefined;
+    const { tagged } = names;
     try {
       const { image } = await this.#parts.runtime.imageStatus(
         { image: { image: tagged } },
@@ -245,28 +241,32 @@ export class EnsureImage {
   }
 
   async #needsProof(
-    { image, credentials, signal }: Ensuring,
+    { request, credentials, signal }: Ensuring,
     { id }: RuntimeImage,
   ): Promise<boolean> {
     const { records } = this.#parts;
     if (records === undefined) return false;
-    return records.mustAttemptPull(image, id, async () =>
+    return records.mustAttemptPull(request.image, id, async () =>
       callerCredentials(await credentials.list({ signal })),
     );
   }
 
   #use(ensuring: Ensuring, present: RuntimeImage): EnsuredImage {
-    const { image, findings, startedAt } = ensuring;
+    const { request, findings, startedAt } = ensuring;
     findings.pullRequired = false;
     findings.result = 'present';
     const may = this.#parts.records === undefined ? '' : ' and can be accessed by the pod';
-    this.#note('Normal', 'Pulled', `Container image "${image}" already present on machine${may}`);
-    this.#tellPresent(ensuring, present);
+    this.#note(
+      'Normal',
+      'Pulled',
+      `Container image "${request.image}" already present on machine${may}`,
+    );
+    this.#notifyPresent(ensuring, present);
     return answer(present.id, present, false, performance.now() - startedAt);
   }
 
-  #refusal({ image, findings }: Ensuring): EnsureImageError {
-    const message = `Container image "${image}" is not present with pull policy of Never`;
+  #refusal({ request, findings }: Ensuring): EnsureImageError {
+    const message = `Container image "${request.image}" is not present with pull policy of Never`;
     this.#note('Warning', 'ErrImageNeverPull', message);
     findings.result = 'refused';
     return new EnsureImageError('ErrImageNeverPull', message, {
@@ -275,62 +275,51 @@ export class EnsureImage {
   }
 
   async #pull(ensuring: Ensuring): Promise<EnsuredImage> {
-    const { image, credentials, signal } = ensuring;
-    const { records } = this.#parts;
+    const { request, names, credentials, holdUntil, signal, trace } = ensuring;
+    const { image, auth, priority } = request;
     await credentials.list({ signal });
-    await this.#recordIntent(image);
-    let recorded = false;
-    try {
-      const pulled = await this.#pullUnlessBackedOff(ensuring);
-      recorded = true;
-      const { response, owner } = pulled.value;
-      const present = await pulled.value.image;
-      await records?.recordPulled(image, present?.id ?? response.imageRef, owner);
-      return this.#pulled(ensuring, pulled, present);
-    } finally {
-      if (!recorded) await records?.recordFailed(image);
-    }
-  }
-
-  /** No pull without its intent on disk: after a crash nobody would know of it. */
-  async #recordIntent(image: string): Promise<void> {
-    try {
-      await this.#parts.records?.recordIntent(image);
-    } catch (cause) {
-      throw new InternalError(
-        `Failed to record image pull intent for container image "${image}": ${errorMessage(cause)}`,
-        { cause },
-      );
-    }
-  }
-
-  async #pullUnlessBackedOff(ensuring: Ensuring): Promise<Coalesced<FinishedPull>> {
-    const { image, request, credentials, tagged, holdUntil, signal, trace } = ensuring;
-    const key = `${request.caller ?? credentials.key}_${image}`;
-    this.#refuseInBackOff(ensuring, key);
+    const backOffKey = `${request.caller ?? credentials.key}_${image}`;
+    this.#refuseInBackOff(ensuring, backOffKey);
     this.#note('Normal', 'Pulling', `Pulling image "${image}"`);
+    let pulled: Coalesced<FinishedPull>;
     try {
-      return await this.#parts.puller.pull(
-        PullImageRequest.fromPartial({ image: { image: tagged }, auth: request.auth }),
-        { signal, holdUntil, credentials, trace, priority: request.priority },
+      pulled = await this.#parts.puller.pull(
+        PullImageRequest.fromPartial({ image: { image: names.tagged }, auth }),
+        { signal, holdUntil, names, credentials, trace, priority },
       );
     } catch (error) {
-      const text = error instanceof ImagePullError ? error.kubeletText : kubeletErrorText(error);
-      this.#note('Warning', 'Failed', `Failed to pull image "${image}": ${text}`);
-      if (signal.aborted || error instanceof RuntimeUnavailableError) throw error;
-      const { reason, message } = pullFailure(image, text);
-      this.#backOff.failed(key, this.#now(), `${reason}: ${message}`);
-      throw new EnsureImageError(reason, message, {
-        grpcStatus: toGrpcStatus(error).name,
-        tried: error instanceof ImagePullError ? error.tried : undefined,
-        retryable: error instanceof StowageError && error.retryable,
-        // No cause: the pull has been told, and logs print causes.
-      });
+      throw this.#pullError(ensuring, backOffKey, error);
     }
+    return this.#pulled(ensuring, pulled, await pulled.value.image);
   }
 
-  #refuseInBackOff({ image, reference, findings, trace }: Ensuring, key: string): void {
-    const last = this.#backOff.inBackOff(key, this.#now());
+  /**
+   * What a pull threw, in kubelet's words; counts it for the back-off where it was the pull's
+   * fault.
+   */
+  #pullError(
+    { request: { image }, signal }: Ensuring,
+    backOffKey: string,
+    error: unknown,
+  ): unknown {
+    if (error instanceof PullIntentError) return error;
+    const text = error instanceof ImagePullError ? error.kubeletText : kubeletErrorText(error);
+    this.#note('Warning', 'Failed', `Failed to pull image "${image}": ${text}`);
+    if (signal.aborted || error instanceof RuntimeUnavailableError) return error;
+    const { reason, message } = pullFailure(image, text);
+    this.#backOff.failed(backOffKey, this.#now(), `${reason}: ${message}`);
+    return new EnsureImageError(reason, message, {
+      grpcStatus: toGrpcStatus(error).name,
+      tried: error instanceof ImagePullError ? error.tried : undefined,
+      retryable: error instanceof StowageError && error.retryable,
+      // No cause: the failed pull is logged already, and logs print causes.
+    });
+  }
+
+  #refuseInBackOff(ensuring: Ensuring, backOffKey: string): void {
+    const { request, reference, findings, trace } = ensuring;
+    const { image } = request;
+    const last = this.#backOff.inBackOff(backOffKey, this.#now());
     if (last === undefined) return;
     const note = `Back-off pulling image "${image}"`;
     this.#note('Normal', 'BackOff', note);
@@ -355,7 +344,7 @@ export class EnsureImage {
     { value, joined }: Coalesced<FinishedPull>,
     present: RuntimeImage | undefined,
   ): EnsuredImage {
-    const { image, findings, holdUntil, startedAt } = ensuring;
+    const { request, findings, holdUntil, startedAt } = ensuring;
     const totalMs = performance.now() - startedAt;
     const [inPuller, total] = [value.durationMs, totalMs].map((ms) =>
       formatGoDuration(Math.floor(ms)),
@@ -364,21 +353,21 @@ export class EnsureImage {
     this.#note(
       'Normal',
       'Pulled',
-      `Successfully pulled image "${image}" in ${inPuller} (${total} including waiting). Image size: ${sizeBytes} bytes.`,
+      `Successfully pulled image "${request.image}" in ${inPuller} (${total} including waiting). Image size: ${sizeBytes} bytes.`,
     );
     this.#backOff.forgetExpired(this.#now());
-    // The pull that was joined was told without this hold.
+    // The events of the pull that was joined do not have this hold.
     if (joined && holdUntil !== undefined && present !== undefined) {
-      this.#tellPresent(ensuring, present);
+      this.#notifyPresent(ensuring, present);
     }
     findings.result = 'pulled';
     return answer(value.response.imageRef, present, true, totalMs);
   }
 
-  #tellPresent(ensuring: Ensuring, present: RuntimeImage): void {
-    const { image, reference, findings, holdUntil, trace } = ensuring;
+  #notifyPresent(ensuring: Ensuring, present: RuntimeImage): void {
+    const { request, reference, findings, holdUntil, trace } = ensuring;
     this.#parts.listener.present?.({
-      requestedReference: image,
+      requestedReference: request.image,
       reference,
       image: present,
       pullPolicy: findings.pullPolicy,
@@ -392,17 +381,24 @@ export class EnsureImage {
   }
 }
 
+const ensureSpan: TracedCall<[EnsureRequest, EnsureCall], EnsuredImage> = {
+  parent: (_request, { trace }) => trace,
+  attributes: ({ image }) => ({ 'stowage.image.reference': withoutUserInfo(image) }),
+};
+
 /**
- * An image id stands for itself; anything else is a name. Without `sha256:` it is an id over runtimes that write ids so, which are those with
- * rules of their own for short names; over the others it is kubelet's error.
+ * The names of an image. Without `sha256:` an image id is one over runtimes that write ids so,
+ * which are those with rules of their own for short names; over the others it is kubelet's error.
  */
 function namesOf(image: string, isHubShort: boolean): ImageNames {
-  if (isHexIdentifier(image) && !isHubShort) return { tagged: image, reference: `sha256:${image}` };
-  const names = imageNames(image, isHubShort);
-  return image.startsWith('sha256:') && isHexIdentifier(image.slice(7))
-    ? { ...names, reference: image }
-    : names;
+  return isHexIdentifier(image) && !isHubShort
+    ? { image, tagged: image, reference: `sha256:${image}` }
+    : imageNames(image, isHubShort);
 }
+
+/** Whether this is an image id with its algorithm, which stands for itself. */
+const isImageId = (image: string): boolean =>
+  image.startsWith('sha256:') && isHexIdentifier(image.slice('sha256:'.length));
 
 function newFindings({ image, pullPolicy }: EnsureRequest): Findings {
   return {

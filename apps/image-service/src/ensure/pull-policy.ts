@@ -5,8 +5,9 @@ import { parseImageName } from '@stowage/image-ref';
 export type PullPolicy = (typeof pullPolicies)[number];
 
 /**
- * The policy of an image for which none was given, as the Kubernetes API defaults it: Always for the tag `latest` (also when
- * neither tag nor digest is given), else IfNotPresent. A name that does not parse gets IfNotPresent.
+ * The policy of an image for which none was given, as the Kubernetes API defaults it: Always for
+ * the tag `latest` (also when neither tag nor digest is given), else IfNotPresent. A name that does
+ * not parse gets IfNotPresent.
  */
 export function defaultPullPolicy(image: string): PullPolicy {
   try {

@@ -87,7 +87,7 @@ describe('events of image-service', () => {
     ]);
   });
 
-  it('ImagePulled does without an id that the runtime did not tell', () => {
+  it('ImagePulled does without an id that the runtime did not report', () => {
     const { published, listeners } = events();
     listeners.pull?.succeeded?.(pull, {
       response: { imageRef: 'ref' },

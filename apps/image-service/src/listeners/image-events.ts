@@ -6,7 +6,7 @@ import { normalizeReference, repositoryName } from '@stowage/image-ref';
 import type { CredentialProblem } from '../credentials/credentials';
 import type { RuntimeImage } from '../runtime/image-runtime';
 import type { ImageListeners } from './listeners';
-import type { FailedPull, Pull, PulledImage, TriedCredential } from '../pull/pull-image';
+import type { FailedPull, Pull, PulledImage, TriedCredential } from '../pull/pull';
 
 /** Puts an event into the outbox; the event bus's `publish` fits. */
 export type Publish = <N extends EventName>(
@@ -17,7 +17,7 @@ export type Publish = <N extends EventName>(
 /** Longest list of credentials in an event. */
 const maxCredentials = 50;
 
-/** What the suite is told about pulls, ensures and removals on request. */
+/** Publishes events about pulls, ensures and removals on request. */
 export function imageEvents(publish: Publish, newId: () => string = randomUUID): ImageListeners {
   return {
     pull: {
@@ -189,7 +189,10 @@ function repoDigestFor(reference: string, { repoDigests }: RuntimeImage): string
   return named ?? repoDigests[0];
 }
 
-/** Undefined for an image id, which stands in no repository, and for what a runtime lists without a name. */
+/**
+ * Undefined for an image id, which stands in no repository, and for what a runtime lists without a
+ * name.
+ */
 function repositoryOf(reference: string): string | undefined {
   if (reference.startsWith('sha256:')) return undefined;
   try {

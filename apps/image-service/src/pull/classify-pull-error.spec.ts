@@ -33,7 +33,10 @@ const plain: Names = {
 
 const hub = (names: Names): Names => ({ ...names, host: 'docker.io' });
 
-/** Fills `HOST`, `PORT`, `TEAM`, `APP`, `TAG`, `DIGEST`, and with them `REF` (with tag), `NAME` (without), `URL` (of the manifest). */
+/**
+ * Fills `HOST`, `PORT`, `TEAM`, `APP`, `TAG`, `DIGEST`, and with them `REF` (with tag), `NAME`
+ * (without), `URL` (of the manifest).
+ */
 function fill(template: string, names: Names): string {
   const { host, port, team, app, tag, digest } = names;
   return template
@@ -55,7 +58,10 @@ const crio = 'initializing source docker://REF: reading manifest TAG in NAME: ';
 const crio137 = `unable to pull image or OCI artifact: pull image err: ${crio}`;
 const docker = 'Error response from daemon: ';
 
-/** Texts as containerd 1.6, 1.7 and 2.x, CRI-O (containers/image) and Docker write them, with the words of the registries. */
+/**
+ * Texts as containerd 1.6, 1.7 and 2.x, CRI-O (containers/image) and Docker write them, with the
+ * words of the registries.
+ */
 const texts: readonly (readonly [string, string, PullErrorClass])[] = [
   // Credentials
   [
@@ -468,7 +474,7 @@ const texts: readonly (readonly [string, string, PullErrorClass])[] = [
 ];
 
 /** Names that users have given, and that look like an answer of a registry. */
-const tellingNames = [
+const decisiveNames = [
   '401',
   '403',
   '404',
@@ -506,7 +512,7 @@ describe('class of a pull error', () => {
     },
   );
 
-  it.each(tellingNames)('is the same whatever is called %s', (name) => {
+  it.each(decisiveNames)('is the same whatever is called %s', (name) => {
     const port = /^\d+$/.test(name) ? name : '443';
     const named: Names = {
       host: `${name}.example`,
@@ -527,13 +533,13 @@ describe('class of a pull error', () => {
 
   it('is the same whatever names, tags, digests and ports are', () => {
     const component = fc.stringMatching(/^[a-z0-9]{1,12}([._-][a-z0-9]{1,12}){0,2}$/);
-    const name = fc.oneof(component, fc.constantFrom(...tellingNames));
+    const name = fc.oneof(component, fc.constantFrom(...decisiveNames));
     const names = fc.record({
       host: fc.oneof(component, fc.constantFrom('401.example', 'forbidden.example', 'denied')),
       port: fc.integer({ min: 1, max: 65_535 }).map(String),
       team: name,
       app: name,
-      tag: fc.oneof(fc.stringMatching(/^\w[\w.-]{0,40}$/), fc.constantFrom(...tellingNames)),
+      tag: fc.oneof(fc.stringMatching(/^\w[\w.-]{0,40}$/), fc.constantFrom(...decisiveNames)),
       digest: fc.stringMatching(/^[0-9a-f]{64}$/),
     });
     fc.assert(

@@ -24,9 +24,10 @@ export const pullErrorClasses = [
 export type PullErrorClass = (typeof pullErrorClasses)[number];
 
 /**
- * A class by the words of a text, first match wins. Runtimes report nearly everything as gRPC UNKNOWN, so the text is all there is. These
- * come before the status that the registry answered with: a disk that is full shows inside other failures, and a registry that limits pulls
- * says so with more than one status.
+ * A class by the words of a text, first match wins. Runtimes report nearly everything as gRPC
+ * UNKNOWN, so the text is all there is. These come before the status that the registry answered
+ * with: a disk that is full shows inside other failures, and a registry that limits pulls says so
+ * with more than one status.
  */
 const beforeStatus: Rules = [
   [
@@ -49,7 +50,10 @@ const beforeStatus: Rules = [
   [/\btoo ?many ?requests\b|rate limit|pull limit|rate exceeded|\bquota exceeded/i, 'rate-limited'],
 ];
 
-/** What the runtime has on the node and cannot read, find, unpack or write: the registry did its part. */
+/**
+ * What the runtime has on the node and cannot read, find, unpack or write: the registry did its
+ * part.
+ */
 const ofTheNode =
   /\bsnapshots? .*(does not exist|not found)|snapshotter (not registered|~ was not found)|can ?not find snapshotter|unable to resolve snapshotter|missing parent|parent (snapshot )?~? ?does not exist|parent ~ is not committed|(failed|unable) to prepare extraction snapshot|failed to (commit|stat|read) snapshot|failed to extract layer|\blease (~|does not exist|.*not found)|\bblob ~ expected at\b|\bcontent (digest )?~: not found|failed to get reader from content store|\bingest ref ~: not found|(?<!resolve )\breference ~: not found|bucket does not exist|from containerd image store|adding layer with blob|failed to register layer|processing tar file|overlay mount|(layer|image) not known|layer does not exist|\bref ~ locked for|creating temporary file|storing blob to file .*(input\/output error|read-only|permission denied)/i;
 
@@ -81,7 +85,7 @@ const afterStatus: Rules = [
   [/deadline exceeded|timed? ?out|no progress/i, 'timeout'],
 ];
 
-/** The codes of the distribution specification that tell a class. */
+/** The codes of the distribution specification that decide the class. */
 const byRegistryCode: Readonly<Record<string, PullErrorClass>> = {
   UNAUTHORIZED: 'unauthorized',
   DENIED: 'unauthorized',
@@ -120,8 +124,8 @@ const byStatus: Partial<Record<GrpcStatusName, PullErrorClass>> = {
 };
 
 /**
- * Class of what a PullImage call of the runtime (or the way to it) ended with. `reference` is what was asked for: names in the text say
- * nothing about the failure.
+ * Class of what a PullImage call of the runtime (or the way to it) ended with. `reference` is what
+ * was asked for: names in the text say nothing about the failure.
  */
 export function classifyPullError(error: unknown, reference = ''): PullErrorClass {
   if (error instanceof StowageError) {

@@ -13,7 +13,7 @@ const says = (message: string, grpcStatus = 'UNKNOWN') =>
 
 async function attempt(outcomes: (string | Error)[], names = ['a', 'b', 'c']) {
   const asked: (string | undefined)[] = [];
-  const heard: string[] = [];
+  const attempts: string[] = [];
   const credentials = names.slice(0, outcomes.length).map(credential);
   const result = pullWithCredentials(
     'reg.io/app:1',
@@ -23,17 +23,17 @@ async function attempt(outcomes: (string | Error)[], names = ['a', 'b', 'c']) {
       const outcome = outcomes[asked.length - 1];
       return typeof outcome === 'string' ? Promise.resolve(outcome) : Promise.reject(outcome!);
     },
-    { signal, onAttempt: ({ name }, outcome) => heard.push(`${name ?? ''} ${outcome}`) },
+    { signal, onAttempt: ({ name }, outcome) => attempts.push(`${name ?? ''} ${outcome}`) },
   );
   const settled = await result.catch((error: unknown) => error);
-  return { asked, heard, settled };
+  return { asked, attempts, settled };
 }
 
 describe('attempts', () => {
   it('end with the first credential that works', async () => {
-    const { asked, heard, settled } = await attempt([says('401 Unauthorized'), 'ref', 'never']);
+    const { asked, attempts, settled } = await attempt([says('401 Unauthorized'), 'ref', 'never']);
     expect(asked).toEqual(['a-hunter2', 'b-hunter2']);
-    expect(heard).toEqual(['a unauthorized', 'b success']);
+    expect(attempts).toEqual(['a unauthorized', 'b success']);
     expect(settled).toMatchObject({
       response: 'ref',
       credential: { label: { name: 'b' } },
@@ -43,9 +43,9 @@ describe('attempts', () => {
 
   it('end with a reference that the runtime cannot read: no credential helps', async () => {
     const refusal = 'failed to parse image reference "reg.io/app:1": invalid reference format';
-    const { asked, heard, settled } = await attempt([says(refusal), 'never']);
+    const { asked, attempts, settled } = await attempt([says(refusal), 'never']);
     expect(asked).toHaveLength(1);
-    expect(heard).toEqual(['a invalid-reference']);
+    expect(attempts).toEqual(['a invalid-reference']);
     expect(settled).toMatchObject({ grpcStatus: 'INVALID_ARGUMENT', retryable: false });
   });
 
@@ -68,13 +68,13 @@ describe('attempts', () => {
       '[denied: no, x: not found] [tried: docker-config a (hash aaaaaaaaaaaa): unauthorized; docker-config b (hash bbbbbbbbbbbb): not-found]',
       'NOT_FOUND',
     ],
-  ])('tell when none works: %s', async (_what, outcomes, message, grpcStatus) => {
+  ])('say when none works: %s', async (_what, outcomes, message, grpcStatus) => {
     const { settled } = await attempt(outcomes);
     expect(settled).toBeInstanceOf(ImagePullError);
     expect(settled).toMatchObject({ message, grpcStatus, code: 'IMAGE_PULL_FAILED' });
   });
 
-  it('tell nothing of the credential, even when the runtime does', async () => {
+  it('reveal nothing of the credential, even when the runtime does', async () => {
     const { settled } = await attempt([says('GET https://u:a-hunter2@reg.io: 401 Unauthorized')]);
     expect((settled as Error).message).toContain('GET https://u:[redacted]@reg.io');
     expect(JSON.stringify(settled)).not.toContain('hunter2');
@@ -116,7 +116,7 @@ describe('attempts', () => {
     await expect(pulling).rejects.toBe(reason);
   });
 
-  it('tell nothing of the credential either when the caller gives up just as the runtime answers', async () => {
+  it('reveal nothing of the credential either when the caller gives up just as the runtime answers', async () => {
     const abort = new AbortController();
     const asked: unknown[] = [];
     const pulling = pullWithCredentials(

@@ -7,7 +7,8 @@ import {
   toGrpcStatus,
 } from '@stowage/errors';
 import type { GrpcStatusName } from '@stowage/errors';
-import { inSpan } from '@stowage/tracing';
+import { traced } from '@stowage/tracing';
+import type { TracedCall } from '@stowage/tracing';
 import { classifyPullError } from './classify-pull-error';
 import type { PullErrorClass } from './classify-pull-error';
 import { withoutSecrets } from '../credentials/credentials';
@@ -24,22 +25,23 @@ export interface FailedAttempt {
   readonly kubeletText: string;
 }
 
-/** What an attempt that brought the image, or the last one, tells. */
+/** What brought the image, and what failed before. */
 export interface PullAttempts<T> {
   readonly response: T;
   readonly credential: Omit<PullCredential, 'auth'>;
   readonly failed: readonly FailedAttempt[];
 }
 
-/** Hears how each attempt ended; for metrics. */
+/** Is notified how each attempt ended, while the span of the attempt is active. */
 export type AttemptListener = (
   credential: CredentialLabel,
   result: PullErrorClass | 'success',
 ) => void;
 
 /**
- * No credential brought the image. Code and message are the runtime's (of the last attempt; kubelet's joined form when the
- * messages differ), followed by what was tried. The class is that of the last attempt.
+ * No credential brought the image. Code and message are the runtime's (of the last attempt;
+ * kubelet's joined form when the messages differ), followed by what was tried. The class is that of
+ * the last attempt.
  */
 export class ImagePullError extends StowageError {
   constructor(
@@ -84,15 +86,19 @@ function describeAttempt({ credential, errorClass }: FailedAttempt): string {
   return `${named}${hashed}: ${errorClass}`;
 }
 
-/** The caller gave up before the runtime answered, or the runtime is away: there is nothing to say about a credential. */
+/**
+ * The caller gave up before the runtime answered, or the runtime is away: there is nothing to say
+ * about a credential.
+ */
 function isOutside(error: unknown, signal: AbortSignal): boolean {
   if (error instanceof CriError) return false;
   return signal.aborted || error instanceof RuntimeUnavailableError;
 }
 
 /**
- * Tries credentials in order until one brings the image. Throws {@link ImagePullError} when none does; what ends the attempts
- * early (the runtime is away, the pull was cancelled) is thrown as it is.
+ * Tries credentials in order until one brings the image. Throws {@link ImagePullError} when none
+ * does; what ends the attempts early (the runtime is away, the pull was cancelled) is thrown as it
+ * is.
  */
 export async function pullWithCredentials<T>(
   reference: string,
@@ -101,19 +107,29 @@ export async function pullWithCredentials<T>(
   options: { signal: AbortSignal; onAttempt?: AttemptListener },
 ): Promise<PullAttempts<T>> {
   const { signal, onAttempt } = options;
+  const attempt = traced(
+    'image.pull.attempt',
+    attemptSpan(reference),
+    async ({ label, auth }: PullCredential): Promise<T> => {
+      try {
+        const response = await pull(auth, { signal });
+        onAttempt?.(label, 'success');
+        return response;
+      } catch (error) {
+        onAttempt?.(label, classifyPullError(error, reference));
+        throw error;
+      }
+    },
+  );
   const failed: FailedAttempt[] = [];
   for (const credential of credentials) {
     try {
-      const response = await inAttemptSpan(reference, credential.label, () =>
-        pull(credential.auth, { signal }),
-      );
-      onAttempt?.(credential.label, 'success');
+      const response = await attempt(credential);
       const { label, owner } = credential;
       return { response, credential: { label, owner }, failed };
     } catch (error) {
-      const errorClass = classifyPullError(error, reference);
-      onAttempt?.(credential.label, errorClass);
       if (isOutside(error, signal)) throw error;
+      const errorClass = classifyPullError(error, reference);
       failed.push({
         credential: credential.label,
         errorClass,
@@ -131,25 +147,11 @@ export async function pullWithCredentials<T>(
   throw new ImagePullError(reference, [first, ...rest]);
 }
 
-/** A span with where the credential came from, and nothing of what it is. */
-function inAttemptSpan<T>(
-  reference: string,
-  { source, name }: CredentialLabel,
-  attempt: () => Promise<T>,
-): Promise<T> {
-  const attributes = {
+/** Where the credential comes from, and nothing of what it is. */
+const attemptSpan = (reference: string): TracedCall<[PullCredential], unknown> => ({
+  attributes: ({ label: { source, name } }) => ({
     'stowage.image.reference': reference,
     'stowage.credential.source': source,
     'stowage.credential.name': name,
-  };
-  return inSpan('image.pull.attempt', { attributes }, async ({ set }) => {
-    try {
-      const response = await attempt();
-      set({ 'stowage.pull.result': 'success' });
-      return response;
-    } catch (error) {
-      set({ 'stowage.pull.result': classifyPullError(error, reference) });
-      throw error;
-    }
-  });
-}
+  }),
+});

@@ -30,17 +30,14 @@ export interface Coalesced<T> {
 }
 
 /**
- * Lets callers with the same key share one run. A caller that gives up leaves the others alone; when the last one gives up,
- * the run's signal aborts with that caller's reason. A caller that comes after that starts a new run.
+ * Lets callers with the same key share one run. A caller that gives up leaves the others alone;
+ * when the last one gives up, the run's signal aborts with that caller's reason. A caller that
+ * comes after that starts a new run.
  */
 export class PullCoalescer<T> {
   readonly #joinable = new Map<string, SharedRun<T>>();
-  readonly #running = new Set<Promise<unknown>>();
-
   /** Runs that have not ended, cancelled ones that are still ending included. */
-  get inFlight(): number {
-    return this.#running.size;
-  }
+  readonly #running = new Set<Promise<unknown>>();
 
   async run(
     key: string,

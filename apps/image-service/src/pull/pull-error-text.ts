@@ -1,12 +1,13 @@
 /**
- * What a runtime's text about a failed pull says about the request, apart from the names in it. Repositories, tags, digests, hosts and
- * ports are chosen by users: `team/forbidden`, the tag `401` and the port 429 say nothing about what happened. No name holds white space,
- * so words are judged one by one, and where a runtime writes a bare name the words around it tell.
+ * What a runtime's text about a failed pull says about the request, apart from the names in it.
+ * Repositories, tags, digests, hosts and ports are chosen by users: `team/forbidden`, the tag `401`
+ * and the port 429 say nothing about what happened. No name holds white space, so words are judged
+ * one by one, and where a runtime writes a bare name the words around it show it.
  */
 export interface PullErrorText {
   /** The text with `~` in place of each name. */
   readonly words: string;
-  /** Status of the registry's HTTP answer, the last one that the text tells. */
+  /** Status of the registry's HTTP answer, the last one in the text. */
   readonly httpStatus?: number;
   /** Error code in a JSON body, as the distribution specification has them: `MANIFEST_UNKNOWN`. */
   readonly registryCode?: string;
@@ -24,18 +25,23 @@ const noNames = new Set([
   'text/plain',
 ]);
 
-/** Where runtimes and registries write a name without quotation marks and without anything that shows it. `$1` and `$2` stay. */
+/**
+ * Where runtimes and registries write a name without quotation marks and without anything that
+ * shows it. `$1` and `$2` stay.
+ */
 const bareNames: readonly RegExp[] = [
   // containerd until 1.7: "unexpected status code [manifests 1.0]: 404 Not Found"
   /(\[(?:manifests|blobs)) [^\]]*(\])/gi,
   // containers/image: "reading manifest 1.0 in registry.example/app: manifest unknown"
   /(\breading (?:manifest|digest|blob)|\bdownloading signatures for) \S+( in )/gi,
-  // containers/image: "pinging container registry localhost: Get …", "registry localhost is blocked in …"
+  // containers/image: "pinging container registry localhost: Get …", "registry localhost is blocked
+  // in …"
   /(\bpinging container registry) [^\s:]+(:)/gi,
   /(\bregistry) \S+( is blocked\b)/gi,
   // containerd until 1.5: "pulling from host localhost failed with status code …"
   /(\bpulling from host) \S+( failed)/gi,
-  // Docker: "manifest for app:1.0 not found", "pull access denied for app, repository does not exist …"
+  // Docker: "manifest for app:1.0 not found", "pull access denied for app, repository does not
+  // exist …"
   /(\bmanifest for) \S+( not found)/gi,
   /(\bpull access denied for) [^\s,]+(,)/gi,
   // Go's resolver: "lookup registry on 127.0.0.53:53: no such host"
@@ -43,14 +49,15 @@ const bareNames: readonly RegExp[] = [
   // containerd: "snapshotter not registered: stargz: not found", "snapshotter stargz was not found"
   /(\bsnapshotter not registered:) [^\s:]+()/gi,
   /(\bsnapshotter) \S+( was not found)/gi,
-  // Registries: "project shop not found", "project not found, name: shop", "… repository: shop, action: pull"
+  // Registries: "project shop not found", "project not found, name: shop", "… repository: shop,
+  // action: pull"
   /(\b(?:project|repository|artifact|image|tag|manifest|namespace)) (?!name\b)[^\s:]+( (?:was |is |could )?not (?:be )?found)/gi,
   /(, name:) [^\s,:]+()/gi,
   /(\brepository:) [^\s,:]+(, action)/gi,
 ];
 
 /** Words that alone make a class, and so must not come from a name. */
-const tellingWords = /^(?:unauthorized|forbidden|toomanyrequests|denied|insufficient_scope)$/i;
+const decisiveWords = /^(?:unauthorized|forbidden|toomanyrequests|denied|insufficient_scope)$/i;
 
 /** Reads a text; `reference` is the image that was asked for. */
 export function readPullErrorText(text: string, reference = ''): PullErrorText {
@@ -67,7 +74,10 @@ export function readPullErrorText(text: string, reference = ''): PullErrorText {
   };
 }
 
-/** Longest text that is looked at; a registry's page may be longer. The beginning and the end of a longer one count. */
+/**
+ * Longest text that is looked at; a registry's page may be longer. The beginning and the end of a
+ * longer one count.
+ */
 const maxTextLength = 32 * 1024;
 
 const bounded = (text: string): string =>
@@ -75,7 +85,10 @@ const bounded = (text: string): string =>
     ? text
     : `${text.slice(0, maxTextLength / 2)} … ${text.slice(-maxTextLength / 2)}`;
 
-/** Mirrors are tried before the registry itself, artifacts after the image: what is told of these is not why the image did not come. */
+/**
+ * Mirrors are tried before the registry itself, artifacts after the image: what is said of these is
+ * not why the image did not come.
+ */
 function withoutOtherAttempts(text: string): string {
   return text
     .replace(/\(Mirrors also failed: [^]*\]\): /g, '')
@@ -83,7 +96,10 @@ function withoutOtherAttempts(text: string): string {
     .replace(/^([^]*\bpull image err: )/, '');
 }
 
-/** `~` for a word that is a URL, path, reference, digest, host name, address or file, with the punctuation around it. */
+/**
+ * `~` for a word that is a URL, path, reference, digest, host name, address or file, with the
+ * punctuation around it.
+ */
 function withoutName(word: string): string {
   let end = word.length;
   while (end > 0 && `)"']}>,;:.!?`.includes(word.charAt(end - 1))) end -= 1;
@@ -98,9 +114,12 @@ function withoutName(word: string): string {
 /** JSON and HTML of a body, which have no white space to part their words. */
 const isMarkup = (word: string): boolean => /<|[^-]>|\{\\?"|\\?":/.test(word);
 
-/** A telling word is left out where it may be a part of the name; a code at the beginning of what a registry says is none. */
+/**
+ * A decisive word is left out where it may be a part of the name; a code at the beginning of what a
+ * registry says is none.
+ */
 function withoutWordsOf(reference: string, words: string): string {
-  const parts = new Set(reference.split(/[/:@.]/).filter((part) => tellingWords.test(part)));
+  const parts = new Set(reference.split(/[/:@.]/).filter((part) => decisiveWords.test(part)));
   if (parts.size === 0) return words;
   return words.replace(/(?<!(?:^|: |\n))\b\w+\b/g, (word, at: number) =>
     parts.has(word) && !/access (?:was )?$/.test(words.slice(0, at)) ? '~' : word,
@@ -110,7 +129,10 @@ function withoutWordsOf(reference: string, words: string): string {
 const reasons =
   'Bad Request|Unauthorized|Payment Required|Forbidden|Not Found|Method Not Allowed|Proxy Authentication Required|Request Time-?out|Gone|Precondition Failed|Too Many Requests|Unavailable For Legal Reasons|Internal Server Error|Not Implemented|Bad Gateway|Service Unavailable|Service Temporarily Unavailable|Gateway Time-?out|<none>';
 
-/** Where a text tells an HTTP status: behind the word, or before its reason. Numbers elsewhere are part of something. */
+/**
+ * Where a text has an HTTP status: behind the word, or before its reason. Numbers elsewhere are
+ * part of something.
+ */
 const httpStatuses: readonly RegExp[] = [
   /\bstatus(?: ?code)?(?: returned when [a-z ]+?| from [a-z]+ request to ~| from registry| ~| \[(?:manifests|blobs) ~\])?\s*[:=]?\s*\(?(\d{3})\b(?!\.\d)/gi,
   /\bHTTP(?:\/[\d.]+)? (?:status|error|code|response)?(?: code)?:?\s*(\d{3})\b/gi,
@@ -119,7 +141,7 @@ const httpStatuses: readonly RegExp[] = [
 
 const statusInJson = /\\?"(?:status|statusCode|code)\\?"\s*:\s*\\?"?(\d{3})\b/gi;
 
-/** Of what is told in one way the last counts: attempts are told in their order. */
+/** Of those found in one way the last counts: texts have attempts in their order. */
 function httpStatusOf(words: string, text: string): number | undefined {
   for (const matches of [
     ...httpStatuses.map((pattern) => [...words.matchAll(pattern)]),

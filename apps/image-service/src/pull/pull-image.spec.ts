@@ -2,11 +2,9 @@ import { PullImageRequest } from '@stowage/cri-proto';
 import type { DeepPartial } from '@stowage/cri-proto';
 import { anonymous } from '../credentials/credentials';
 import type { NodeCredentials, PullCredential } from '../credentials/credentials';
-import { PullCoalescer } from './pull-coalescer';
 import { PullImage } from './pull-image';
-import type { FailedPull, FinishedPull, Pull, PulledImage } from './pull-image';
+import type { FailedPull, Pull, PulledImage } from './pull';
 import type { PullJournal } from './pull-journal';
-import { PullQueue } from './pull-queue';
 import { ImagePullRecords } from '../records/image-pull-records';
 import { MemoryRecordStore } from '../testing/memory-record-store';
 import { RecordedPull } from '../records/recorded-pull';
@@ -16,59 +14,55 @@ const never = new AbortController().signal;
 
 function harness(credentials: PullCredential[] = [], node: Partial<NodeCredentials> = {}) {
   const runtime = new FakeRuntime();
-  const told: string[] = [];
+  const reported: string[] = [];
   const started: Pull[] = [];
   const succeeded: PulledImage[] = [];
   const failed: FailedPull[] = [];
   const asked: string[] = [];
-  const pulls = new PullCoalescer<FinishedPull>();
   let ids = 0;
   const journaled: string[] = [];
   const journal: PullJournal = {
     began: ({ id }) => journaled.push(`began ${id}`),
     answered: ({ id }, { response }) => journaled.push(`answered ${id} ${response.imageRef}`),
-    end: ({ id }, tell) => {
-      const before = told.length;
-      tell();
-      journaled.push(`ended ${id}: ${told.slice(before).join()}`);
+    end: ({ id }, publish) => {
+      const before = reported.length;
+      publish();
+      journaled.push(`ended ${id}: ${reported.slice(before).join()}`);
     },
   };
-  const puller = new PullImage(
+  const puller = new PullImage({
     runtime,
-    {
+    node: {
       forRepository: (repository) => {
         asked.push(repository);
         return Promise.resolve(credentials);
       },
       ...node,
     },
-    (auth) => `hash-of-${auth.username ?? auth.identityToken ?? ''}`,
-    {
+    hashOf: (auth) => `hash-of-${auth.username ?? auth.identityToken ?? ''}`,
+    listener: {
       started: (pull) => {
-        told.push(`started ${pull.id}`);
+        reported.push(`started ${pull.id}`);
         started.push(pull);
       },
-      attempted: ({ source }, result) => told.push(`attempt ${source} ${result}`),
+      attempted: ({ source }, result) => reported.push(`attempt ${source} ${result}`),
       succeeded: (pull, pulled) => {
-        told.push(`succeeded ${pull.id}`);
+        reported.push(`succeeded ${pull.id}`);
         succeeded.push(pulled);
       },
       failed: (pull, failure) => {
-        told.push(`failed ${pull.id} ${failure.errorClass}`);
+        reported.push(`failed ${pull.id} ${failure.errorClass}`);
         failed.push(failure);
       },
-      joined: () => told.push('joined'),
+      joined: () => reported.push('joined'),
     },
-    pulls,
-    new PullQueue(),
-    undefined,
     journal,
-    () => `p${String(++ids)}`,
-  );
+    newId: () => `p${String(++ids)}`,
+  });
   const pull = (request: DeepPartial<PullImageRequest>, signal: AbortSignal = never) =>
     puller.pull(PullImageRequest.fromPartial(request), { signal });
-  /** As `pull`, until it has been told as well. */
-  const pullAndTell = async (request: DeepPartial<PullImageRequest>) => {
+  /** As `pull`, until its end has been published as well. */
+  const pullAndPublish = async (request: DeepPartial<PullImageRequest>) => {
     const outcome = await pull(request);
     await outcome.value.image;
     return outcome;
@@ -76,14 +70,13 @@ function harness(credentials: PullCredential[] = [], node: Partial<NodeCredentia
   return {
     runtime,
     puller,
-    pulls,
-    told,
+    reported,
     started,
     succeeded,
     failed,
     asked,
     pull,
-    pullAndTell,
+    pullAndPublish,
     journaled,
   };
 }
@@ -92,11 +85,11 @@ function harness(credentials: PullCredential[] = [], node: Partial<NodeCredentia
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('PullImage', () => {
-  it('hands the request on with the credential, and tells id, size and attempts', async () => {
-    const { runtime, pullAndTell, told, started, succeeded, asked } = harness();
+  it('hands the request on with the credential, and reports id, size and attempts', async () => {
+    const { runtime, pullAndPublish, reported, started, succeeded, asked } = harness();
     const image = runtime.add({ id: 'sha256:1', repoTags: ['reg.io/app:1'], size: 5000n });
     runtime.onPull = ({ succeed }) => succeed('sha256:1');
-    const { value } = await pullAndTell({
+    const { value } = await pullAndPublish({
       image: { image: 'reg.io/app:1', annotations: { a: 'b' } },
       sandboxConfig: { metadata: { namespace: 'n', name: 'p', uid: 'u' } },
     });
@@ -107,7 +100,7 @@ describe('PullImage', () => {
     });
     expect(asked).toEqual(['reg.io/app']);
     // This runtime answers within the turn in which it is asked.
-    expect(told).toEqual(['attempt none success', 'started p1', 'succeeded p1']);
+    expect(reported).toEqual(['attempt none success', 'started p1', 'succeeded p1']);
     expect(started[0]).toMatchObject({
       requestedReference: 'reg.io/app:1',
       reference: 'reg.io/app:1',
@@ -118,13 +111,13 @@ describe('PullImage', () => {
   });
 
   it("asks the node for the normalised repository, and takes the request's auth before it", async () => {
-    const { runtime, pullAndTell, asked, succeeded } = harness([
+    const { runtime, pullAndPublish, asked, succeeded } = harness([
       { label: { source: 'docker-config' } },
     ]);
     runtime.onPull = ({ succeed }) => succeed('x');
-    await pullAndTell({ image: { image: 'nginx' } });
+    await pullAndPublish({ image: { image: 'nginx' } });
     expect(asked).toEqual(['docker.io/library/nginx']);
-    await pullAndTell({
+    await pullAndPublish({
       image: { image: 'nginx' },
       auth: { identityToken: 't', username: '<token>' },
     });
@@ -133,11 +126,11 @@ describe('PullImage', () => {
     expect(asked).toHaveLength(1);
   });
 
-  it('tells of a pull whose size the runtime will not say', async () => {
-    const { runtime, pullAndTell, succeeded } = harness();
+  it('reports a pull whose size the runtime will not say', async () => {
+    const { runtime, pullAndPublish, succeeded } = harness();
     runtime.onPull = ({ succeed }) => succeed('x');
     runtime.statusError = new Error('busy');
-    await pullAndTell({ image: { image: 'nginx' } });
+    await pullAndPublish({ image: { image: 'nginx' } });
     expect(succeeded[0]?.image).toBeUndefined();
   });
 
@@ -152,25 +145,25 @@ describe('PullImage', () => {
       `image reference "a/${'b'.repeat(253)}… (5004 characters) is not valid: it has 5002 characters; allowed: at most 4096`,
     ],
   ])('refuses the reference %.10s with INVALID_ARGUMENT and the rule', async (image, message) => {
-    const { runtime, pull, told, failed } = harness();
+    const { runtime, pull, reported, failed } = harness();
     await expect(pull({ image: { image } })).rejects.toMatchObject({
       message,
       grpcStatus: 'INVALID_ARGUMENT',
     });
     expect(runtime.pulls).toHaveLength(0);
-    expect(told).toEqual(['failed p1 invalid-reference']);
+    expect(reported).toEqual(['failed p1 invalid-reference']);
     expect(failed[0]).toMatchObject({ attempts: 0 });
   });
 
   it('says UNAVAILABLE since when while the runtime is away, without a started pull', async () => {
-    const { runtime, pull, told } = harness();
+    const { runtime, pull, reported } = harness();
     runtime.available = false;
     await expect(pull({ image: { image: 'nginx' } })).rejects.toMatchObject({
       grpcStatus: 'UNAVAILABLE',
       message:
         'container runtime at unix:///run/fake.sock is unavailable since 1970-01-01T00:00:00.000Z: connect ENOENT /run/fake.sock',
     });
-    expect(told).toEqual(['failed p1 runtime-unavailable']);
+    expect(reported).toEqual(['failed p1 runtime-unavailable']);
   });
 
   it('hands all fields of an AuthConfig to the runtime, kubelet fills only two', async () => {
@@ -188,8 +181,8 @@ describe('PullImage', () => {
     expect(runtime.pulls[0]?.request.auth).toEqual(auth);
   });
 
-  it('tells a failed pull with every credential that was tried', async () => {
-    const { runtime, pull, told, failed } = harness([
+  it('reports a failed pull with every credential that was tried', async () => {
+    const { runtime, pull, reported, failed } = harness([
       { label: { source: 'docker-config', name: '/a' }, auth: { username: 'a' } },
       { label: { source: 'docker-config', name: '/b' }, auth: { username: 'b' } },
     ]);
@@ -198,7 +191,7 @@ describe('PullImage', () => {
     await expect(pull({ image: { image: 'reg.io/app:1' } })).rejects.toThrow(
       '401 Unauthorized [tried: docker-config /a: unauthorized; docker-config /b: unauthorized]',
     );
-    expect(told.at(-1)).toBe('failed p1 unauthorized');
+    expect(reported.at(-1)).toBe('failed p1 unauthorized');
     expect(failed[0]).toMatchObject({
       attempts: 2,
       credentials: [
@@ -208,8 +201,8 @@ describe('PullImage', () => {
     });
   });
 
-  it('lets callers of one image and credential share one pull, told once', async () => {
-    const { runtime, puller, pull, pulls, told } = harness();
+  it('lets callers of one image and credential share one pull, reported once', async () => {
+    const { runtime, puller, pull, reported } = harness();
     const callers = [
       pull({ image: { image: 'nginx' } }),
       pull({ image: { image: 'nginx:latest' } }),
@@ -219,13 +212,12 @@ describe('PullImage', () => {
     ];
     await turn();
     expect(runtime.pulls).toHaveLength(4);
-    expect(pulls.inFlight).toBe(4);
     for (const { succeed } of runtime.pulls) succeed('x');
     const outcomes = await Promise.all(callers);
     expect(outcomes.map(({ joined }) => joined)).toEqual([false, true, false, false, false]);
     await puller.settled();
-    expect(told.filter((text) => text.startsWith('succeeded'))).toHaveLength(4);
-    expect(told.filter((text) => text === 'joined')).toHaveLength(1);
+    expect(reported.filter((text) => text.startsWith('succeeded'))).toHaveLength(4);
+    expect(reported.filter((text) => text === 'joined')).toHaveLength(1);
   });
 
   it('never lets a pod share the pull that the secret of another namespace brings', async () => {
@@ -286,8 +278,8 @@ describe('PullImage', () => {
     expect((await Promise.all(both)).map(({ joined }) => joined)).toEqual([false, true]);
   });
 
-  it("cancels the runtime's pull when the last caller gives up, and tells it", async () => {
-    const { runtime, puller, pull, told } = harness();
+  it("cancels the runtime's pull when the last caller gives up, and reports it", async () => {
+    const { runtime, puller, pull, reported } = harness();
     const [a, b] = [new AbortController(), new AbortController()];
     const first = pull({ image: { image: 'nginx' } }, a.signal);
     const second = pull({ image: { image: 'nginx' } }, b.signal);
@@ -299,7 +291,7 @@ describe('PullImage', () => {
     await expect(second).rejects.toThrow('gone too');
     expect(runtime.pulls[0]?.signal.aborted).toBe(true);
     await puller.settled();
-    expect(told.at(-1)).toBe('failed p1 cancelled');
+    expect(reported.at(-1)).toBe('failed p1 cancelled');
   });
 
   it.each([
@@ -320,8 +312,8 @@ describe('PullImage', () => {
     expect(started[0]?.traceparent).toBe(isTrace ? traceparent : undefined);
   });
 
-  it('answers without waiting for the size, which those need who are told', async () => {
-    const { runtime, puller, pull, told, journaled } = harness();
+  it('answers without waiting for the size, which the reports wait for', async () => {
+    const { runtime, puller, pull, reported, journaled } = harness();
     runtime.onPull = ({ succeed }) => succeed('sha256:1');
     let answer: () => void = () => undefined;
     const wait = new Promise<void>((resolve) => (answer = resolve));
@@ -329,21 +321,21 @@ describe('PullImage', () => {
     runtime.imageStatus = (...call) => wait.then(() => imageStatus(...call));
     const { value } = await pull({ image: { image: 'nginx' } });
     expect(value.response.imageRef).toBe('sha256:1');
-    let isTold = false;
-    const all = puller.told().then(() => (isTold = true));
+    let isPublished = false;
+    const all = puller.published().then(() => (isPublished = true));
     await turn();
     await turn();
-    expect(told).toEqual(['attempt none success', 'started p1']);
+    expect(reported).toEqual(['attempt none success', 'started p1']);
     expect(journaled).toEqual(['began p1', 'answered p1 sha256:1']);
-    expect(isTold).toBe(false);
+    expect(isPublished).toBe(false);
     answer();
     await all;
-    expect(told.at(-1)).toBe('succeeded p1');
+    expect(reported.at(-1)).toBe('succeeded p1');
     expect(journaled.at(-1)).toBe('ended p1: succeeded p1');
   });
 
   it('leaves the runtime alone until the answers of all who share the pull have left', async () => {
-    const { runtime, puller, told } = harness();
+    const { runtime, puller, reported } = harness();
     let asked = 0;
     const { imageStatus } = runtime;
     runtime.imageStatus = (...call) => (asked++, imageStatus(...call));
@@ -361,19 +353,19 @@ describe('PullImage', () => {
     for (let turns = 0; turns < 10; turns++) await turn();
     expect(asked).toBe(0);
     leave[1]?.();
-    await puller.told();
-    expect([asked, told.at(-1)]).toEqual([1, 'succeeded p1']);
+    await puller.published();
+    expect([asked, reported.at(-1)]).toEqual([1, 'succeeded p1']);
   });
 
-  it('notes in the journal that a pull failed, when that is told', async () => {
+  it('notes in the journal that a pull failed, when that is reported', async () => {
     const { runtime, pull, journaled } = harness();
     runtime.onPull = ({ fail }) => fail(new Error('404 Not Found'));
     await expect(pull({ image: { image: 'nginx' } })).rejects.toThrow('404');
     expect(journaled).toEqual(['began p1', 'ended p1: failed p1 not-found']);
   });
 
-  it('tells the ends that an earlier run left out, and asks the runtime once it is there', async () => {
-    const { runtime, puller, told, failed, succeeded, journaled } = harness();
+  it('reports the ends that an earlier run left out, and asks the runtime once it is there', async () => {
+    const { runtime, puller, reported, failed, succeeded, journaled } = harness();
     const image = runtime.add({ id: 'sha256:1', size: 7n });
     let isThere: () => void = () => undefined;
     runtime.whenAvailable = () => new Promise((resolve) => (isThere = resolve));
@@ -389,9 +381,9 @@ describe('PullImage', () => {
       durationMs: 9,
       waitedMs: 0,
     };
-    const done = puller.tellUnfinished([{ ...left('a'), answer }, left('b')], never);
+    const done = puller.reportUnfinished([{ ...left('a'), answer }, left('b')], never);
     await turn();
-    expect(told).toEqual(['failed b cancelled']);
+    expect(reported).toEqual(['failed b cancelled']);
     expect(failed[0]?.error).toMatchObject({
       message:
         'image-service ended before the runtime answered; the image may have come all the same',
@@ -400,7 +392,7 @@ describe('PullImage', () => {
     expect(failed[0]?.durationMs).toBeGreaterThanOrEqual(5000);
     isThere();
     await done;
-    expect(told.at(-1)).toBe('succeeded a');
+    expect(reported.at(-1)).toBe('succeeded a');
     expect(succeeded[0]).toEqual({ ...answer, image });
     expect(journaled).toEqual(['ended b: failed b cancelled', 'ended a: succeeded a']);
   });

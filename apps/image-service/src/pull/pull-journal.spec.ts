@@ -92,7 +92,7 @@ describe('openPullJournal', () => {
     expect(open().unfinished).toEqual([{ pull, startedAt: new Date(1_700_000_000_000), answer }]);
   });
 
-  it('forgets a pull whose end was told', () => {
+  it('forgets a pull whose end was published', () => {
     const journal = open();
     journal.began(pull);
     journal.answered(pull, answer);
@@ -103,7 +103,7 @@ describe('openPullJournal', () => {
   it.each([
     ['after the end was published', publish, 0],
     ['before the end was published', () => undefined, 1],
-  ])('killed %s: what is left to tell', (_when, before, left) => {
+  ])('killed %s: what is left to publish', (_when, before, left) => {
     const journal = open();
     journal.began(pull);
     expect(() =>
@@ -118,17 +118,17 @@ describe('openPullJournal', () => {
     expect(open().unfinished).toHaveLength(left);
   });
 
-  it('tells the end of a pull that never began', () => {
-    let told = 0;
-    open().end(pull, () => (told += 1));
-    expect(told).toBe(1);
+  it('publishes the end of a pull that never began', () => {
+    let published = 0;
+    open().end(pull, () => (published += 1));
+    expect(published).toBe(1);
   });
 
   it.each([
     [
       'no database',
       [
-        /^\S+pulls\.db is begun anew, the old one is \S+pulls\.db\.unusable-2023-11-14T221320\.000Z: file is not a database$/,
+        /^\S+pulls\.db is recreated, the old one is \S+pulls\.db\.unusable-2023-11-14T221320\.000Z: file is not a database$/,
       ],
     ],
     ['', []],
@@ -190,7 +190,7 @@ describe('openPullJournal', () => {
       expect(problems).toEqual([]);
     });
 
-    it('leaves what it could not tell to the next one, and to the one after that', () => {
+    it('leaves what it could not publish to the next one, and to the one after that', () => {
       const old = open();
       old.began(pull);
       old.handOver();
@@ -215,13 +215,13 @@ describe('openPullJournal', () => {
   it('goes on without a file, and says so once', () => {
     stateDir = path.join(stateDir, 'absent');
     const journal = open();
-    let told = 0;
+    let published = 0;
     journal.began(pull);
     journal.answered(pull, answer);
-    journal.end(pull, () => (told += 1));
-    expect(told).toBe(1);
+    journal.end(pull, () => (published += 1));
+    expect(published).toBe(1);
     expect(problems).toHaveLength(1);
-    expect(String(problems[0])).toContain('pulls.db is not kept: Cannot open database');
+    expect(String(problems[0])).toContain('pulls.db is not written: Cannot open database');
     stateDir = path.dirname(stateDir);
   });
 

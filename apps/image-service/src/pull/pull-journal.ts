@@ -4,9 +4,9 @@ import { checkSchema, isLocked, openStateFileCopy, StateFile } from '@stowage/sq
 import type { Database, StateFileContent } from '@stowage/sqlite';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import type { Pull, PullAnswer } from './pull-image';
+import type { Pull, PullAnswer } from './pull';
 
-/** A pull that an earlier run of the service began and whose end it did not tell. */
+/** A pull that an earlier run of the service began and whose end it did not publish. */
 export interface UnfinishedPull {
   readonly pull: Pull;
   readonly startedAt: Date;
@@ -14,30 +14,33 @@ export interface UnfinishedPull {
   readonly answer?: PullAnswer;
 }
 
-/** Notes how far each pull is, so that a service that was killed can tell the end of its pulls when it is back. */
+/**
+ * Notes how far each pull is, so that a service that was killed can publish the end of its pulls
+ * when it is back.
+ */
 export interface PullJournal {
-  /** Before the start of the pull is told. */
+  /** Before the start of the pull is published. */
   began(pull: Pull): void;
   /** Before the caller is answered. */
   answered(pull: Pull, answer: PullAnswer): void;
-  /** Runs `tell`, which publishes the end of the pull, and forgets the pull: together that happens once. */
-  end(pull: Pull, tell: () => void): void;
+  /** Runs `publish`, which publishes the end of the pull, and forgets the pull: once for both. */
+  end(pull: Pull, publish: () => void): void;
 }
 
 /** Keeps nothing: a pull that a kill cut short has no end. */
 export const noPullJournal: PullJournal = {
   began: () => undefined,
   answered: () => undefined,
-  end: (_pull, tell) => tell(),
+  end: (_pull, publish) => publish(),
 };
 
 /** What a journal is opened with. */
 export interface PullJournalSettings {
   /** Folder of the file; there already, and used by this process alone. */
   readonly stateDir: string;
-  /** Sequence of the next event: an end that was told has used it up. */
+  /** Sequence of the next event: an end that was published has used it up. */
   readonly nextSequence: () => number;
-  /** Hears that the file cannot be used or had to be begun anew, and why. */
+  /** Called when the file cannot be used or had to be recreated, with the reason. */
   readonly problem: (error: unknown) => void;
   readonly now?: () => Date;
 }
@@ -46,11 +49,11 @@ export interface PullJournalSettings {
 export interface OpenPullJournal extends PullJournal {
   readonly unfinished: readonly UnfinishedPull[];
   /**
-   * Gives the file up to an instance that takes over. The pulls of this process go on in a file of its own, which is locked as
-   * long as the process lives.
+   * Gives the file up to an instance that takes over. The pulls of this process go on in a file of
+   * its own, which is locked as long as the process lives.
    */
   handOver(): void;
-  /** Takes in what instances that had handed over, and have ended since, did not tell. */
+  /** Takes over what instances that had handed over, and have ended since, did not publish. */
   adopt(): readonly UnfinishedPull[];
   /** Whether an instance that has handed over still lives. */
   hasPredecessors(): boolean;
@@ -83,15 +86,18 @@ const content: StateFileContent = {
 
 const sharedFile = (stateDir: string): string => path.join(stateDir, 'pulls.db');
 
-/** Throws StateFileNewerError for a file that {@link openPullJournal} would refuse, also while another process has it. */
+/**
+ * Throws StateFileNewerError for a file that {@link openPullJournal} would refuse, also while
+ * another process has it.
+ */
 export function checkPullJournal(stateDir: string): void {
   checkSchema(sharedFile(stateDir), content);
 }
 
 /**
- * Opens the journal in `stateDir`; call it before anything is published. Throws StateFileKindError for what is no regular file,
- * StateFileNewerError for a file of a newer release, and nothing else: with a disk that takes no writes pulls go on, and only those that
- * a kill cuts short have no end.
+ * Opens the journal in `stateDir`; call it before anything is published. Throws StateFileKindError
+ * for what is no regular file, StateFileNewerError for a file of a newer release, and nothing else:
+ * with a disk that takes no writes pulls go on, and only those that a kill cuts short have no end.
  */
 export function openPullJournal(settings: PullJournalSettings): OpenPullJournal {
   const { stateDir, nextSequence, problem, now = () => new Date() } = settings;
@@ -111,12 +117,12 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
         return prepare(database);
       },
       onSetAside: (aside, reason) => {
-        about(`is begun anew, the old one is ${aside}`, reason);
+        about(`is recreated, the old one is ${aside}`, reason);
       },
       onRefused: (error, before) => {
         if (before !== undefined) return;
         if (state.isOpen) problem(error);
-        else about('is not kept', errorMessage(error), error);
+        else about('is not written', errorMessage(error), error);
       },
       retry: () => state.isDue(true),
     });
@@ -125,7 +131,7 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
   };
   let file = fileAt(sharedFile(stateDir), (database, isLate) => {
     const found = readUnfinished(database, firstSequence);
-    // What an earlier run left in a file that is opened late is told by the next start.
+    // What an earlier run left in a file that is opened late is published by the next start.
     if (!isLate) unfinished = found;
   });
   let own: string | undefined;
@@ -156,15 +162,16 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
       if (!kept.has(id)) return;
       file.write((statements) => statements.answer.run(JSON.stringify(answer, withoutOwner), id));
     },
-    end: ({ id }, tell) => {
+    end: ({ id }, publish) => {
       running.delete(id);
       if (!kept.delete(id)) {
-        tell();
+        publish();
         return;
       }
       // Without the outbox there is no sequence to note.
-      if (own === undefined) file.write((statements) => statements.tell.run(nextSequence(), id));
-      tell();
+      if (own === undefined)
+        file.write((statements) => statements.noteSequence.run(nextSequence(), id));
+      publish();
       file.write(({ forget }) => forget.run(id));
     },
     handOver: () => {
@@ -174,7 +181,7 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
       const rows =
         shared.read(({ read }) => [...running].flatMap((id) => read.get(id) ?? [])) ?? [];
       file = fileAt(own, () => undefined);
-      // First there, then gone here: a kill in between tells an end twice rather than never.
+      // First there, then gone here: a kill in between publishes an end twice rather than never.
       file.write(({ insert }) => rows.forEach((row) => insert.run(row)));
       shared.write(({ forget }) => rows.forEach(({ id }) => forget.run(id)));
       shared.close();
@@ -185,7 +192,9 @@ export function openPullJournal(settings: PullJournalSettings): OpenPullJournal 
         try {
           return takeIn(other);
         } catch (error) {
-          problem(new Error(`${other} is not taken in: ${errorMessage(error)}`, { cause: error }));
+          problem(
+            new Error(`${other} is not taken over: ${errorMessage(error)}`, { cause: error }),
+          );
           return [];
         }
       }),
@@ -228,14 +237,14 @@ const prepare = (db: Database) => ({
   read: db.prepare<[string], Row>('SELECT * FROM pull WHERE id = ?'),
   all: db.prepare<[], Row>('SELECT * FROM pull ORDER BY started_ms, id'),
   answer: db.prepare('UPDATE pull SET answer = ? WHERE id = ?'),
-  tell: db.prepare('UPDATE pull SET sequence = ? WHERE id = ?'),
+  noteSequence: db.prepare('UPDATE pull SET sequence = ? WHERE id = ?'),
   forget: db.prepare('DELETE FROM pull WHERE id = ?'),
 });
 
-/** The pulls whose end was not told; the others, of which only the forgetting was missing, are forgotten. */
+/** The pulls whose end was not published. The others were only not deleted yet, and are now. */
 function readUnfinished(db: Database, nextSequence: number): UnfinishedPull[] {
   db.prepare('DELETE FROM pull WHERE sequence < ?').run(nextSequence);
-  // Other events of this run use that sequence up before these pulls have been told.
+  // Other events of this run use that sequence up before these pulls are reported.
   db.exec('UPDATE pull SET sequence = NULL');
   return prepare(db).all.all().map(unfinishedOf);
 }
@@ -246,7 +255,7 @@ const unfinishedOf = ({ pull, answer, started_ms }: Row): UnfinishedPull => ({
   ...(answer != null && { answer: JSON.parse(answer, revived) as PullAnswer }),
 });
 
-/** Whose a credential is matters to pull records alone, which keep that themselves. */
+/** Only pull records need the owner of a credential, and they keep it themselves. */
 const withoutOwner = (key: string, value: unknown): unknown =>
   key === 'owner' ? undefined : value;
 

@@ -58,7 +58,7 @@ describe('queue of pulls', () => {
     expect(begun).toEqual(['first', 'high', 'a', 'b', 'low']);
   });
 
-  it('tells how long a pull waited', async () => {
+  it('reports how long a pull waited', async () => {
     const { clock, run, end } = harness({ maxParallel: 1 });
     void run('a');
     const second = run('b');

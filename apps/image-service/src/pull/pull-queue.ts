@@ -8,7 +8,10 @@ export interface PullLimits {
   readonly qps: number;
   /** Pulls that may start at once before `qps` counts. */
   readonly burst: number;
-  /** How long a pull that could start but for `qps` waits before it fails, milliseconds; 0 fails at once, as kubelet does. */
+  /**
+   * How long a pull that could start but for `qps` waits before it fails, milliseconds; 0 fails at
+   * once, as kubelet does.
+   */
   readonly qpsMaxWaitMs: number;
   /** Pulls that may wait; then more are refused. */
   readonly maxWaiting: number;
@@ -43,8 +46,8 @@ interface Waiting {
 }
 
 /**
- * Lets pulls start by priority, then in the order they came, with at most so many at a time and so many a second. Between two pulls of
- * one priority none overtakes.
+ * Lets pulls start by priority, then in the order they came, with at most so many at a time and so
+ * many a second. Between two pulls of one priority none overtakes.
  */
 export class PullQueue {
   readonly #limits: PullLimits;
@@ -80,8 +83,9 @@ export class PullQueue {
   }
 
   /**
-   * Runs the task when it is its turn. Throws PullRateExceededError, ResourceExhaustedError when too many wait, the
-   * signal's reason when it aborts while the task waits, and what the task throws.
+   * Runs the task when it is its turn. Throws PullRateExceededError, ResourceExhaustedError when
+   * too many wait, the signal's reason when it aborts while the task waits, and what the task
+   * throws.
    */
   async run<T>(
     task: (turn: { waitedMs: number }) => Promise<T>,

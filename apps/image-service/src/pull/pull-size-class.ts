@@ -17,7 +17,10 @@ const classes: readonly (readonly [number, string])[] = [
   [0, '0-10MB'],
 ];
 
-/** Kubelet's label of an image size for its pull duration histogram; `N/A` for a size that is not known. */
+/**
+ * Kubelet's label of an image size for its pull duration histogram; `N/A` for a size that is not
+ * known.
+ */
 export function pullSizeClass(sizeBytes: number): string {
   return classes.find(([lowerBound]) => sizeBytes > lowerBound)?.[1] ?? 'N/A';
 }

@@ -45,7 +45,7 @@ describe('queries', () => {
     });
   });
 
-  it('tell one image, null when it is not there, and refuse what is no reference', async () => {
+  it('return one image, null when it is not there, and refuse what is no reference', async () => {
     expect(await imageStatus(node(), 'reg.io/b:1', options)).toMatchObject({
       image: { imageId: 'sha256:2' },
     });

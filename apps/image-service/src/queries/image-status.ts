@@ -1,6 +1,7 @@
 import type { CommandAnswer, imageService } from '@stowage/commands';
+import { checkImageArgument } from '../runtime/image-names';
 import type { ImageRuntime } from '../runtime/image-runtime';
-import { checkImageArgument, imageView, statusOf } from './list-images';
+import { imageView, statusOf } from './list-images';
 
 /** One image by reference or id; null when it is not on the node. */
 export async function imageStatus(

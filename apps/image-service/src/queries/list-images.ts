@@ -1,6 +1,5 @@
 import type { CommandAnswer, imageService } from '@stowage/commands';
-import { ImageReferenceError, parseAnyReference, withoutUserInfo } from '@stowage/image-ref';
-import { InvalidImageNameError } from '@stowage/errors';
+import { checkImageArgument } from '../runtime/image-names';
 import type { ImageRuntime, RuntimeImage } from '../runtime/image-runtime';
 import { asReferenceError } from '../pull/refused-reference';
 
@@ -26,8 +25,8 @@ export function imageView({
 }
 
 /**
- * All images, or the one that `image` names; sorted by id, so that two answers can be compared. A name is looked up by
- * ImageStatus: runtimes ignore the filter of ListImages.
+ * All images, or the one that `image` names; sorted by id, so that two answers can be compared. A
+ * name is looked up by ImageStatus: runtimes ignore the filter of ListImages.
  */
 export async function listImages(
   runtime: ImageRuntime,
@@ -43,7 +42,10 @@ export async function listImages(
   return { images: images.map(imageView).sort((a, b) => (a.imageId < b.imageId ? -1 : 1)) };
 }
 
-/** The runtime's word on one image; undefined when it is not there. Throws InvalidImageNameError where the runtime cannot read the name. */
+/**
+ * The runtime's word on one image; undefined when it is not there. Throws InvalidImageNameError
+ * where the runtime cannot read the name.
+ */
 export async function statusOf(
   runtime: ImageRuntime,
   image: string,
@@ -53,15 +55,5 @@ export async function statusOf(
     return (await runtime.imageStatus({ image: { image } }, options)).image;
   } catch (error) {
     throw asReferenceError(error, image);
-  }
-}
-
-/** Refuses what is neither a reference nor an image id, with the rule it breaks. */
-export function checkImageArgument(image: string): void {
-  try {
-    parseAnyReference(image);
-  } catch (error) {
-    if (!(error instanceof ImageReferenceError)) throw error;
-    throw new InvalidImageNameError(withoutUserInfo(image), error.rule, { cause: error });
   }
 }

@@ -27,7 +27,7 @@ function harness() {
 }
 
 describe('RemoveImage', () => {
-  it('removes and tells what the image was', async () => {
+  it('removes and reports what the image was', async () => {
     const { runtime, removed, remove } = harness();
     const image = runtime.add({ id: 'sha256:1', repoTags: ['reg.io/app:1'] });
     expect((await remove('reg.io/app:1')).removed).toMatchObject({ image });
@@ -64,7 +64,7 @@ describe('RemoveImage', () => {
     expect([removed.length, remained.length]).toEqual([0, 1]);
   });
 
-  it('tells what was removed also when the caller has gone meanwhile', async () => {
+  it('reports what was removed also when the caller has gone meanwhile', async () => {
     const { runtime, removed } = harness();
     runtime.add(names);
     const caller = new AbortController();
@@ -107,7 +107,7 @@ describe('RemoveImage', () => {
     },
   );
 
-  it('tells neither of both when the runtime does not say what is left', async () => {
+  it('reports neither of both when the runtime does not say what is left', async () => {
     const { runtime, removed, remained, unconfirmed, remove } = harness();
     runtime.add(names);
     const { removeImage } = runtime;
@@ -136,7 +136,7 @@ describe('RemoveImage', () => {
     expect(failed).toEqual(['[::1]:1/x']);
   });
 
-  it('succeeds for what is not there, and tells nothing', async () => {
+  it('succeeds for what is not there, and reports nothing', async () => {
     const { runtime, removed, remove } = harness();
     expect(await remove('reg.io/gone:1')).toEqual({ response: {} });
     expect(runtime.removed).toEqual(['reg.io/gone:1']);
@@ -151,16 +151,16 @@ describe('RemoveImage', () => {
     expect(removed).toEqual([]);
   });
 
-  it('waits until the pulls that were answered have been told', async () => {
+  it('waits until the pulls that were answered have been published', async () => {
     const runtime = new FakeRuntime();
-    let told: () => void = () => undefined;
-    const pullsTold = new Promise<void>((resolve) => (told = resolve));
-    const remover = new RemoveImage(runtime, {}, () => pullsTold);
+    let published: () => void = () => undefined;
+    const pullsPublished = new Promise<void>((resolve) => (published = resolve));
+    const remover = new RemoveImage(runtime, {}, () => pullsPublished);
     const request = RemoveImageRequest.fromPartial({ image: { image: 'reg.io/app:1' } });
     const removing = remover.remove(request, { signal: new AbortController().signal });
     await new Promise((resolve) => setImmediate(resolve));
     expect(runtime.removed).toEqual([]);
-    told();
+    published();
     await removing;
     expect(runtime.removed).toEqual(['reg.io/app:1']);
   });

@@ -1,7 +1,7 @@
 import { withoutUserInfo } from '@stowage/image-ref';
 import type { RemoveImageRequest, RemoveImageResponse } from '@stowage/cri-proto';
 import type { ImageRuntime, RuntimeImage } from '../runtime/image-runtime';
-import { checkImageArgument } from '../queries/list-images';
+import { checkImageArgument } from '../runtime/image-names';
 import { asReferenceError } from '../pull/refused-reference';
 
 /** What a removal took away. */
@@ -14,11 +14,13 @@ export interface RemovedImage {
 
 /** An image that is still there after a removal that the runtime answered with success. */
 export interface RemainingImage extends RemovedImage {
-  /** Tags and digests that it had before and has no more; empty where the removal changed nothing. */
+  /**
+   * Tags and digests that it had before and has no more; empty where the removal changed nothing.
+   */
   readonly untagged: readonly string[];
 }
 
-/** Hears of removals: events, metrics and log. Must not throw. */
+/** Is notified of removals: events, metrics and log. Must not throw. */
 export interface RemoveListener {
   removed?(removed: RemovedImage): void;
   /** The runtime took the name away, or nothing at all, and has the image still. */
@@ -29,7 +31,10 @@ export interface RemoveListener {
   failed?(requestedReference: string, error: unknown): void;
 }
 
-/** The runtime's answer, and what it shows afterwards; none of these when it did not know the image before. */
+/**
+ * The runtime's answer, and what it shows afterwards; none of these when it did not know the image
+ * before.
+ */
 export interface Removal {
   readonly response: RemoveImageResponse;
   readonly removed?: RemovedImage;
@@ -38,21 +43,26 @@ export interface Removal {
   readonly unconfirmed?: Error;
 }
 
-/** Longest wait for what is known about an image before and after its removal, milliseconds each. */
+/**
+ * Longest wait for what is known about an image before and after its removal, milliseconds each.
+ */
 const lookupTimeoutMs = 5000;
 
 /**
- * RemoveImage: by contract idempotent, removes all tags of the image. Runtimes differ: CRI-O takes away the name that was asked for, and
- * the image only with its last name; for an OCI artifact it answers with success and removes nothing. So what is told is what the runtime
- * shows afterwards. What is not there is removed without an event. When the runtime cannot say what the reference stands for, it is still
- * asked to remove it.
+ * RemoveImage: by contract idempotent, removes all tags of the image. Runtimes differ: CRI-O takes
+ * away the name that was asked for, and the image only with its last name; for an OCI artifact it
+ * answers with success and removes nothing. So what is reported is what the runtime shows
+ * afterwards. What is not there is removed without an event. When the runtime cannot say what the
+ * reference stands for, it is still asked to remove it.
  */
 export class RemoveImage {
   constructor(
     private readonly runtime: ImageRuntime,
     private readonly listener: RemoveListener,
-    /** Resolves when every pull that was answered has been told: an image's events keep their order. */
-    private readonly pullsTold: () => Promise<void> = () => Promise.resolve(),
+    /**
+     * Resolves when every pull that was answered is published: an image's events keep their order.
+     */
+    private readonly pullsPublished: () => Promise<void> = () => Promise.resolve(),
   ) {}
 
   /** Throws what the runtime refuses the removal with. */
@@ -64,7 +74,7 @@ export class RemoveImage {
     const requestedReference = withoutUserInfo(given);
     // Names no image, and must not be repeated by anybody: the runtime is not asked.
     if (requestedReference !== given) checkImageArgument(given);
-    await this.pullsTold();
+    await this.pullsPublished();
     const image = await this.#lookUp(request, options.signal);
     let response: RemoveImageResponse;
     try {
@@ -94,7 +104,10 @@ export class RemoveImage {
     }
   }
 
-  /** By id, and without the caller's signal: what was done is told also when the caller has gone. */
+  /**
+   * By id, and without the caller's signal: what was done is reported also when the caller has
+   * gone.
+   */
   async #lookAgain(removed: RemovedImage): Promise<Omit<Removal, 'response'>> {
     const { id, spec, repoTags, repoDigests } = removed.image;
     let left: RuntimeImage | undefined;

@@ -14,5 +14,5 @@ export type ImageRuntime = Pick<
   | 'whenAvailable'
 >;
 
-/** An image as the runtime tells it. */
+/** An image as the runtime reports it. */
 export type RuntimeImage = Image;

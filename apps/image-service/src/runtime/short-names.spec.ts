@@ -2,7 +2,7 @@ import { PullImageRequest } from '@stowage/cri-proto';
 import type { PullCredential } from '../credentials/credentials';
 import { EnsureImage } from '../ensure/ensure-image';
 import { PullImage } from '../pull/pull-image';
-import type { Pull } from '../pull/pull-image';
+import type { Pull } from '../pull/pull';
 import { ShortNames } from './short-names';
 import { FakeRuntime } from '../testing/fake-runtime';
 
@@ -36,14 +36,13 @@ function harness(runtimeName: string | Error) {
     },
     log: { debug: () => undefined },
   });
-  const puller = new PullImage(
+  const puller = new PullImage({
     runtime,
     node,
-    () => 'h',
-    { started: (pull) => started.push(pull) },
-    ...([undefined, undefined, undefined, undefined, undefined] as const),
+    hashOf: () => 'h',
+    listener: { started: (pull) => started.push(pull) },
     shortNames,
-  );
+  });
   const ensurer = new EnsureImage({
     runtime,
     puller,
@@ -57,29 +56,29 @@ function harness(runtimeName: string | Error) {
   const ensure = (image: string, credentialsRef?: string) =>
     ensurer.ensure({ image, credentialsRef }, { signal });
   const sent = () => runtime.pulls.map(({ request }) => request.auth?.password);
-  const told = () => started.map(({ reference }) => reference);
-  return { pull, ensure, asked, sent, told, connection, versions: () => versions };
+  const published = () => started.map(({ reference }) => reference);
+  return { pull, ensure, asked, sent, published, connection, versions: () => versions };
 }
 
 describe('a short name', () => {
   it.each(['containerd', 'docker'])('is one of Docker Hub over %s', async (name) => {
-    const { pull, ensure, sent, told, versions } = harness(name);
+    const { pull, ensure, sent, published, versions } = harness(name);
     await pull('nginx');
     await ensure('team/app:1');
     expect(sent()).toEqual(['hub-password', 'hub-password']);
-    expect(told()).toEqual(['docker.io/library/nginx:latest', 'docker.io/team/app:1']);
+    expect(published()).toEqual(['docker.io/library/nginx:latest', 'docker.io/team/app:1']);
     expect(versions()).toBe(1);
   });
 
   it.each([['cri-o'], ['some-other'], [new Error('no answer')]])(
-    'over %s gets no credential of the node, and no registry in what is told',
+    'over %s gets no credential of the node, and no registry in what is published',
     async (name) => {
-      const { pull, ensure, asked, sent, told } = harness(name);
+      const { pull, ensure, asked, sent, published } = harness(name);
       await pull('nginx');
       await ensure('library/redis:7');
       expect(asked).toEqual([]);
       expect(sent()).toEqual([undefined, undefined]);
-      expect(told()).toEqual(['nginx:latest', 'library/redis:7']);
+      expect(published()).toEqual(['nginx:latest', 'library/redis:7']);
     },
   );
 

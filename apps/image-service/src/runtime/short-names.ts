@@ -1,7 +1,10 @@
 import { errorMessage } from '@stowage/errors';
 import { isShortName } from '@stowage/image-ref';
 
-/** Runtimes, by the `runtime_name` of their Version, that take a name without a registry for one of Docker Hub. */
+/**
+ * Runtimes, by the `runtime_name` of their Version, that take a name without a registry for one of
+ * Docker Hub.
+ */
 const hubRuntimes: ReadonlySet<string> = new Set(['containerd', 'docker']);
 
 /** Longest wait for the runtime's name, milliseconds. */
@@ -9,7 +12,9 @@ const versionTimeoutMs = 5000;
 
 /** What {@link ShortNames} works with. */
 export interface ShortNamesParts {
-  /** The connection that pulls. When its number of connections rises, there may be another runtime. */
+  /**
+   * The connection that pulls. When its number of connections rises, there may be another runtime.
+   */
   readonly availability: () => { readonly available: boolean; readonly connections: number };
   readonly version: (options: {
     signal: AbortSignal;
@@ -19,15 +24,19 @@ export interface ShortNamesParts {
 }
 
 /**
- * Whether names without a registry (`nginx`, `team/app`) are Docker Hub's. containerd and Docker take them so; CRI-O looks them up in
- * aliases and search registries of its own configuration, and then nobody else knows whom a credential would go to.
+ * Whether names without a registry (`nginx`, `team/app`) are Docker Hub's. containerd and Docker
+ * take them so; CRI-O looks them up in aliases and search registries of its own configuration, and
+ * then nobody else knows whom a credential would go to.
  */
 export class ShortNames {
   #known: { readonly connections: number; readonly isHub: boolean } | undefined;
 
   constructor(private readonly parts: ShortNamesParts) {}
 
-  /** False for a short name when the runtime is another one or cannot be asked. Asks once a connection. Throws the signal's reason. */
+  /**
+   * False for a short name when the runtime is another one or cannot be asked. Asks once a
+   * connection. Throws the signal's reason.
+   */
   async isHub(image: string, signal: AbortSignal): Promise<boolean> {
     if (!isShortName(image)) return true;
     const { availability, version, log } = this.parts;

@@ -18,7 +18,10 @@ export interface ManifestBlobs {
 /** Manifests are looked for in blobs up to this size. */
 const maxManifestBytes = 1024 * 1024;
 
-/** containerd's content store as files: what is being downloaded, and what is there. Read only, and no contract of containerd's. */
+/**
+ * containerd's content store as files: what is being downloaded, and what is there. Read only, and
+ * no contract of containerd's.
+ */
 export class ContentStore {
   /** What was found out about blobs; they never change. */
   readonly #manifests = new Map<string, ManifestBlobs | undefined>();

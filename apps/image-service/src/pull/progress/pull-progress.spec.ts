@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Image, ImageFsInfoResponse } from '@stowage/cri-proto';
-import type { Pull } from '../pull-image';
+import type { Pull, PullProgress } from '../pull';
 import { ContentStore } from './content-store';
 import { PullProgressWatch } from './pull-progress';
-import type { ProgressPolicy, PullProgress } from './pull-progress';
+import type { ProgressPolicy } from './pull-progress';
 
 const layer = `sha256:${'a'.repeat(64)}`;
 const config = `sha256:${'b'.repeat(64)}`;
@@ -48,7 +48,7 @@ describe('progress of pulls', () => {
     const clock = { ms: Date.now() };
     const start = clock.ms;
     const fs = { usedBytes: 0, answers: true, imageSizes: [] as number[] };
-    const told: PullProgress[] = [];
+    const reported: PullProgress[] = [];
     const stalled: string[] = [];
     const watch = new PullProgressWatch(
       { ...policy, ...options },
@@ -70,7 +70,7 @@ describe('progress of pulls', () => {
         },
       },
       (mountpoint) => Promise.resolve(mountpoint === '/m' ? (store ?? undefined) : undefined),
-      (_pull, progress) => told.push(progress),
+      (_pull, progress) => reported.push(progress),
       () => clock.ms,
     );
     const begin = (reference = 'reg.io/a:1') => {
@@ -81,11 +81,11 @@ describe('progress of pulls', () => {
       clock.ms = start + afterMs;
       await watch.look();
     };
-    return { watch, fs, told, stalled, begin, lookAt };
+    return { watch, fs, reported, stalled, begin, lookAt };
   }
 
   it('knows bytes, percent and time left by the manifest of the only pull', async () => {
-    const { told, begin, lookAt } = watching();
+    const { reported, begin, lookAt } = watching();
     const end = begin();
     manifest();
     blob(config, 'x'.repeat(10));
@@ -94,7 +94,7 @@ describe('progress of pulls', () => {
     download(layer, 390);
     await lookAt(2000);
     end();
-    expect(told).toEqual([
+    expect(reported).toEqual([
       {
         bytes: 200,
         totalBytes: 1000,
@@ -117,33 +117,33 @@ describe('progress of pulls', () => {
   });
 
   it('knows it by the digest of the reference beside other pulls, whose bytes are approximate', async () => {
-    const { told, begin, lookAt } = watching();
+    const { reported, begin, lookAt } = watching();
     const ends = [begin(`reg.io/a@${manifest()}`), begin('reg.io/b:1')];
     await lookAt(500);
     download(layer, 500);
     await lookAt(1500);
     for (const end of ends) end();
-    expect(told).toMatchObject([
+    expect(reported).toMatchObject([
       { bytes: 500, percent: 50, approximate: false },
       { bytes: 500, approximate: true },
     ]);
-    expect(told[1]?.percent).toBeUndefined();
+    expect(reported[1]?.percent).toBeUndefined();
   });
 
-  it('tells nothing that is not new, and not too often', async () => {
-    const { told, begin, lookAt } = watching();
+  it('reports nothing that is not new, and not too often', async () => {
+    const { reported, begin, lookAt } = watching();
     const end = begin();
     download(layer, 100);
     await lookAt(500);
     await lookAt(1100);
-    expect(told).toHaveLength(0);
+    expect(reported).toHaveLength(0);
     download(layer, 200);
     await lookAt(1200);
     await lookAt(2500);
     download(layer, 300);
     await lookAt(2100);
     end();
-    expect(told).toHaveLength(1);
+    expect(reported).toHaveLength(1);
   });
 
   it('ends a pull that stands still for the deadline, once', async () => {
@@ -168,7 +168,8 @@ describe('progress of pulls', () => {
       fs.usedBytes += 5;
       await lookAt(step * 4000);
     };
-    // Its layer has come, or was there unpacked: what is left is unpacking, which only shows in all that is used.
+    // Its layer has come, or was there unpacked: what is left is unpacking, which only shows in all
+    // that is used.
     for (const step of [1, 2, 3, 4]) await oneMore(step);
     expect(stalled).toEqual([]);
     download(layer, 500);
@@ -215,7 +216,7 @@ describe('progress of pulls', () => {
     const mib = 1024 * 1024;
 
     it('is no progress where the runtime counts its notes and not the images', async () => {
-      const { fs, told, stalled, begin, lookAt } = watching({ trustImageFs: true }, null);
+      const { fs, reported, stalled, begin, lookAt } = watching({ trustImageFs: true }, null);
       Object.assign(fs, { usedBytes: 24_000, imageSizes: [15 * mib] });
       const end = begin();
       for (const second of [1, 5, 11, 20, 60, 120]) {
@@ -224,17 +225,17 @@ describe('progress of pulls', () => {
       }
       await lookAt(600_000);
       end();
-      expect([told, stalled]).toEqual([[], []]);
+      expect([reported, stalled]).toEqual([[], []]);
     });
 
     it('is none before an image has proved what is counted', async () => {
-      const { fs, told, stalled, begin, lookAt } = watching({ trustImageFs: true }, null);
+      const { fs, reported, stalled, begin, lookAt } = watching({ trustImageFs: true }, null);
       fs.usedBytes = 20 * mib;
       const first = begin();
       await lookAt(1000);
       await lookAt(40_000);
       first();
-      expect([told, stalled]).toEqual([[], []]);
+      expect([reported, stalled]).toEqual([[], []]);
       fs.imageSizes = [15 * mib];
       await lookAt(75_000);
       const second = begin();
@@ -242,7 +243,7 @@ describe('progress of pulls', () => {
       fs.usedBytes += 4 * mib;
       await lookAt(82_000);
       await lookAt(91_999);
-      expect([told.map(({ bytes }) => bytes), stalled]).toEqual([[4 * mib], []]);
+      expect([reported.map(({ bytes }) => bytes), stalled]).toEqual([[4 * mib], []]);
       fs.answers = false;
       await lookAt(92_000);
       second();

@@ -1,32 +1,20 @@
 import { StowageError } from '@stowage/errors';
 import { imageFsBytes, provesCount } from '../../runtime/image-fs-bytes';
 import type { ImageRuntime } from '../../runtime/image-runtime';
-import type { Pull } from '../pull-image';
+import type { Pull, PullProgress } from '../pull';
 import type { ContentStore, Ingest, ManifestBlobs } from './content-store';
 
 /** How pulls are watched. */
 export interface ProgressPolicy {
   /** A pull that brings no bytes for so long is cancelled, milliseconds; 0 is off. */
   readonly deadlineMs: number;
-  /** Progress of one pull is told at most once in this time, milliseconds; 0 is never. */
+  /** Progress of one pull is reported at most once in this time, milliseconds; 0 is never. */
   readonly intervalMs: number;
   /**
-   * Whether the deadline counts when only ImageFsInfo can be asked: that does not see downloads, only what is unpacked, and of some
-   * runtimes not even that; there it does not count.
+   * Whether the deadline counts when only ImageFsInfo can be asked: that does not see downloads,
+   * only what is unpacked, and of some runtimes not even that; there it does not count.
    */
   readonly trustImageFs: boolean;
-}
-
-/** How far a pull is. */
-export interface PullProgress {
-  readonly bytes: number;
-  readonly totalBytes?: number;
-  readonly percent?: number;
-  readonly bytesPerSecond?: number;
-  readonly remainingMs?: number;
-  readonly elapsedMs: number;
-  /** `bytes` is the growth of the whole store since the pull began: other pulls are in it. */
-  readonly approximate: boolean;
 }
 
 /** A pull brought no bytes for too long, and was cancelled. */
@@ -52,8 +40,8 @@ interface Watched {
   firstAt?: number;
   lastMark: string;
   movedAt: number;
-  toldAt: number;
-  toldBytes: number;
+  reportedAt: number;
+  reportedBytes: number;
 }
 
 interface Sample {
@@ -74,9 +62,12 @@ export class PullProgressWatch {
   /** Bytes downloaded since the first look, all pulls together. */
   #downloaded = 0;
   #lastIngests = new Map<string, number>();
-  /** As the runtime told it last. */
+  /** As the runtime reported it last. */
   #imageFs = { usedBytes: 0, mountpoint: '' };
-  /** Whether that counts the images, as far as the images there proved it. Only a proof lets a figure stand for progress. */
+  /**
+   * Whether that counts the images, as far as the images there proved it. Only a proof lets a
+   * figure stand for progress.
+   */
   #countsImages = false;
   #countCheckedAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
@@ -86,7 +77,7 @@ export class PullProgressWatch {
     private readonly runtime: Pick<ImageRuntime, 'imageFsInfo' | 'listImages'>,
     /** Absent where containerd's files cannot be read. */
     private readonly contentStore: (imageFsMountpoint: string) => Promise<ContentStore | undefined>,
-    private readonly tell: (pull: Pull, progress: PullProgress) => void,
+    private readonly report: (pull: Pull, progress: PullProgress) => void,
     private readonly now: () => number = Date.now,
   ) {}
 
@@ -101,8 +92,8 @@ export class PullProgressWatch {
       startedAt: now,
       lastMark: '',
       movedAt: now,
-      toldAt: now,
-      toldBytes: 0,
+      reportedAt: now,
+      reportedBytes: 0,
     };
     this.#watched.add(watched);
     this.#schedule();
@@ -194,7 +185,7 @@ export class PullProgressWatch {
       watched.lastMark = mark;
       watched.movedAt = sample.at;
     }
-    this.#tellOf(watched, bytes, exact !== undefined, sample.at);
+    this.#reportOf(watched, bytes, exact !== undefined, sample.at);
     const { deadlineMs, trustImageFs } = this.policy;
     if (deadlineMs === 0 || (store === undefined && !trustImageFs)) return;
     if (sample.at - watched.movedAt < deadlineMs) return;
@@ -202,7 +193,10 @@ export class PullProgressWatch {
     watched.stalled(new PullStalledError(deadlineMs));
   }
 
-  /** The manifest is known when the reference has its digest, or when there is just one new one and one pull. */
+  /**
+   * The manifest is known when the reference has its digest, or when there is just one new one and
+   * one pull.
+   */
   async #manifestOf(
     { pull, startedAt }: Watched,
     { ingests }: Sample,
@@ -220,21 +214,22 @@ export class PullProgressWatch {
     return fitting.length === 1 ? fitting[0] : undefined;
   }
 
-  #tellOf(watched: Watched, bytes: number, isExact: boolean, at: number): void {
+  #reportOf(watched: Watched, bytes: number, isExact: boolean, at: number): void {
     if (bytes > 0 && watched.firstAt === undefined) {
       watched.firstAt = at;
       watched.firstBytes = bytes;
     }
     const { intervalMs } = this.policy;
-    if (intervalMs === 0 || at - watched.toldAt < intervalMs || bytes <= watched.toldBytes) return;
-    watched.toldAt = at;
-    watched.toldBytes = bytes;
+    if (intervalMs === 0 || at - watched.reportedAt < intervalMs || bytes <= watched.reportedBytes)
+      return;
+    watched.reportedAt = at;
+    watched.reportedBytes = bytes;
     const { manifest } = watched;
     const totalBytes = isExact && manifest !== undefined ? totalOf(manifest) : undefined;
     const seconds = (at - (watched.firstAt ?? at)) / 1000;
     const bytesPerSecond =
       seconds > 0 ? Math.round((bytes - (watched.firstBytes ?? 0)) / seconds) : undefined;
-    this.tell(watched.pull, {
+    this.report(watched.pull, {
       bytes,
       totalBytes,
       percent: totalBytes === undefined ? undefined : share(bytes, totalBytes),
@@ -254,8 +249,9 @@ const totalOf = ({ sizes }: ManifestBlobs): number =>
   [...sizes.values()].reduce((sum, size) => sum + size, 0);
 
 /**
- * Changes while a pull moves. While it is downloading blobs that are known to be its own, only its own bytes count: it must not stand
- * still unnoticed beside others. Else all that the runtime downloads or unpacks counts.
+ * Changes while a pull moves. While it is downloading blobs that are known to be its own, only its
+ * own bytes count: it must not stand still unnoticed beside others. Else all that the runtime
+ * downloads or unpacks counts.
  */
 function markOf(
   manifest: ManifestBlobs | undefined,
