@@ -24,31 +24,30 @@ import type { EventBus } from '@stowage/event-bus';
 import { busSettings, observeEventBus, observeRuntime } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import { CommandsController } from './commands.controller';
-import { credentialSources, pullLimits } from './config';
+import { credentialSources, progressSettings, pullLimits, recordSettings } from './config';
 import type { ImageServiceConfig } from './config';
-import { EnsureImage } from './ensure-image';
-import { imageEvents } from './image-events';
-import { imageLog } from './image-log';
-import type { ImageRuntime } from './image-runtime';
-import { ImageSocket } from './image-socket';
-import { tellAll } from './listeners';
-import type { ImageListeners } from './listeners';
+import { EnsureImage } from './ensure/ensure-image';
+import { imageEvents } from './listeners/image-events';
+import { imageLog } from './listeners/image-log';
+import type { ImageRuntime } from './runtime/image-runtime';
+import { ImageSocket } from './endpoint/image-socket';
+import { imageTraces } from './listeners/image-traces';
+import { fanOut } from './listeners/listeners';
+import type { ImageListeners } from './listeners/listeners';
 import { imageMetrics } from './metrics';
-import { nodeCredentials, requestHash } from './node-credentials';
-import { openProgressWatch } from './progress/open-progress';
-import type { PullProgress } from './progress/pull-progress';
-import { PullCoalescer } from './pull-coalescer';
-import { PullImage } from './pull-image';
-import type { FinishedPull, Pull } from './pull-image';
-import { checkPullJournal, openPullJournal } from './pull-journal';
-import type { OpenPullJournal, UnfinishedPull } from './pull-journal';
-import { PullQueue } from './pull-queue';
+import { nodeCredentials, requestHash } from './credentials/node-credentials';
+import { openProgressWatch } from './pull/progress/open-progress';
+import { PullImage } from './pull/pull-image';
+import type { Pull, Puller, PullProgress } from './pull/pull';
+import { checkPullJournal, openPullJournal } from './pull/pull-journal';
+import type { OpenPullJournal, UnfinishedPull } from './pull/pull-journal';
+import { PullQueue } from './pull/pull-queue';
 import { keepPullRecords, openPullRecords } from './records/keep-pull-records';
 import type { ImagePullRecords } from './records/image-pull-records';
 import { RecordedPull } from './records/recorded-pull';
-import { RemoveImage } from './remove-image';
-import { ShortNames } from './short-names';
-import type { NodeCredentials } from './credentials';
+import { RemoveImage } from './remove/remove-image';
+import { ShortNames } from './runtime/short-names';
+import type { NodeCredentials } from './credentials/credentials';
 import {
   BUS,
   CONTEXT,
@@ -58,7 +57,7 @@ import {
   METRICS,
   NODE,
   PULL,
-  PULLS,
+  PULLER,
   QUEUE,
   RECORDS,
   REMOVE,
@@ -69,7 +68,6 @@ import {
 
 type Context = ServiceContext<ImageServiceConfig>;
 type Metrics = ReturnType<typeof imageMetrics>;
-type Pulls = PullCoalescer<FinishedPull>;
 type Records = ImagePullRecords | undefined;
 
 /** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
@@ -79,8 +77,9 @@ const busDrainMs = 2000;
 const adoptIntervalMs = 1000;
 
 /**
- * With `takeOver` calls are served before the state folder is ours: the instance that has it gives it up when it sees that its socket
- * was taken. Nothing may keep this one from serving from then on, so what can be wrong is looked at before.
+ * With `takeOver` calls are served before the state folder is ours: the instance that has it gives
+ * it up when it sees that its socket was taken. Nothing may keep this one from serving from then
+ * on, so what can be wrong is looked at before.
  */
 async function openSocket(
   context: Context,
@@ -126,7 +125,9 @@ function connectRuntime(context: Context): ImageServiceClient {
   return client;
 }
 
-/** Asks the runtime service for its name; the connection is made when the first short name comes. */
+/**
+ * Asks the runtime service for its name; the connection is made when the first short name comes.
+ */
 function openShortNames({ config, log, signal }: Context, runtime: ImageRuntime): ShortNames {
   let client: RuntimeServiceClient | undefined;
   signal.addEventListener('abort', () => client?.close(), { once: true });
@@ -145,7 +146,6 @@ const providers: Provider[] = [
   { provide: SOCKET, inject: [CONTEXT, RUNTIME, METRICS, NODE, RECORDS], useFactory: openSocket },
   { provide: BUS, inject: [CONTEXT, SOCKET], useFactory: openBus },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
-  { provide: PULLS, useFactory: () => new PullCoalescer<FinishedPull>() },
   {
     provide: QUEUE,
     inject: [CONTEXT],
@@ -161,8 +161,13 @@ const providers: Provider[] = [
     provide: LISTENERS,
     inject: [CONTEXT, BUS, METRICS],
     useFactory: ({ log }: Context, bus: EventBus, metrics: Metrics) =>
-      tellAll(
-        [imageEvents((name, event) => bus.publish(name, event)), metrics.listeners, imageLog(log)],
+      fanOut(
+        [
+          imageEvents((name, event) => bus.publish(name, event)),
+          metrics.listeners,
+          imageLog(log),
+          imageTraces(),
+        ],
         (error) => log.error({ err: error }, 'an event, metric or log line was lost'),
       ),
   },
@@ -185,16 +190,19 @@ const providers: Provider[] = [
   {
     provide: RECORDS,
     inject: [CONTEXT, METRICS],
-    useFactory: ({ config, log }: Context, metrics: Metrics): Records =>
-      metrics.countRecords(
-        openPullRecords(config, {
+    useFactory: ({ config, log }: Context, metrics: Metrics): Records => {
+      const settings = recordSettings(config);
+      if (settings === undefined) return undefined;
+      return metrics.countRecords(
+        openPullRecords(settings, {
           checked: metrics.recordChecked,
           problem: (what, error) => {
             metrics.recordProblem();
             log.warn({ err: error }, what);
           },
         }),
-      ),
+      );
+    },
   },
   {
     provide: JOURNAL,
@@ -206,53 +214,56 @@ const providers: Provider[] = [
         problem: (error) =>
           log.warn(
             { err: error },
-            'trouble with the pull journal: pulls that a kill cuts short may have no end',
+            'pull journal cannot be written: pulls that a kill interrupts may have no final event',
           ),
       }),
   },
   { provide: SHORT_NAMES, inject: [CONTEXT, RUNTIME], useFactory: openShortNames },
   {
     provide: PULL,
-    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, PULLS, QUEUE, JOURNAL, SHORT_NAMES],
+    inject: [CONTEXT, RUNTIME, NODE, LISTENERS, QUEUE, JOURNAL, SHORT_NAMES],
     useFactory: (
       { config, signal }: Context,
       runtime: ImageRuntime,
       node: NodeCredentials,
-      { pull }: Required<ImageListeners>,
-      pulls: Pulls,
+      { pull: listener }: Required<ImageListeners>,
       queue: PullQueue,
       journal: OpenPullJournal,
       shortNames: ShortNames,
     ) => {
       const progressed = (watched: Pull, progress: PullProgress) =>
-        pull.progressed?.(watched, progress);
-      const watch = openProgressWatch(config, runtime, progressed, signal);
-      return new PullImage(
+        listener.progressed?.(watched, progress);
+      const watch = openProgressWatch(progressSettings(config), runtime, progressed, signal);
+      return new PullImage({
         runtime,
         node,
-        requestHash,
-        pull,
-        pulls,
+        hashOf: requestHash,
+        listener,
         queue,
-        watch,
+        progress: watch,
         journal,
-        undefined,
         shortNames,
-      );
+      });
     },
+  },
+  {
+    provide: PULLER,
+    inject: [PULL, RECORDS],
+    useFactory: (puller: PullImage, records: Records): Puller =>
+      records === undefined ? puller : new RecordedPull(puller, records),
   },
   {
     provide: REMOVE,
     inject: [RUNTIME, LISTENERS, PULL],
     useFactory: (runtime: ImageRuntime, { remove }: Required<ImageListeners>, puller: PullImage) =>
-      new RemoveImage(runtime, remove, () => puller.told()),
+      new RemoveImage(runtime, remove, () => puller.published()),
   },
   {
     provide: ENSURE,
-    inject: [RUNTIME, PULL, NODE, LISTENERS, RECORDS, SHORT_NAMES],
+    inject: [RUNTIME, PULLER, NODE, LISTENERS, RECORDS, SHORT_NAMES],
     useFactory: (
       runtime: ImageRuntime,
-      puller: PullImage,
+      puller: Puller,
       node: NodeCredentials,
       { ensure: listener }: Required<ImageListeners>,
       records: Records,
@@ -272,7 +283,8 @@ export class ImageServiceModule
   constructor(
     @Inject(CONTEXT) private readonly context: Context,
     @Inject(RUNTIME) private readonly runtime: ImageServiceClient,
-    @Inject(PULL) private readonly puller: PullImage,
+    @Inject(PULL) private readonly pulls: PullImage,
+    @Inject(PULLER) private readonly puller: Puller,
     @Inject(REMOVE) private readonly remover: RemoveImage,
     @Inject(SOCKET) private readonly socket: ImageSocket,
     @Inject(BUS) private readonly bus: EventBus,
@@ -301,11 +313,13 @@ export class ImageServiceModule
         signal,
       });
     }
-    this.#tellUnfinished(this.journal.unfinished);
-    const adopting = setInterval(() => this.#tellUnfinished(this.journal.adopt()), adoptIntervalMs);
+    this.#reportUnfinished(this.journal.unfinished);
+    const adopting = setInterval(
+      () => this.#reportUnfinished(this.journal.adopt()),
+      adoptIntervalMs,
+    );
     signal.addEventListener('abort', () => clearInterval(adopting.unref()), { once: true });
-    const puller = records === undefined ? this.puller : new RecordedPull(this.puller, records);
-    this.socket.serveWith({ puller, remover: this.remover });
+    this.socket.serveWith({ puller: this.puller, remover: this.remover });
     if (!this.socket.isOpen) await this.socket.open();
     // Clients go elsewhere while commands still finish.
     signal.addEventListener('abort', () => void this.#closeSocket(), { once: true });
@@ -313,7 +327,7 @@ export class ImageServiceModule
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.#closeSocket();
-    await this.puller.settled();
+    await this.pulls.settled();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -322,15 +336,18 @@ export class ImageServiceModule
     this.runtime.close();
   }
 
-  /** The pulls of this process go on, in a journal of their own; what is left to publish goes through the other instance. */
+  /**
+   * The pulls of this process go on, in a journal of their own; what is left to publish goes
+   * through the other instance.
+   */
   async #handOver(): Promise<void> {
     this.journal.handOver();
     await this.bus.release();
   }
 
-  #tellUnfinished(pulls: readonly UnfinishedPull[]): void {
-    // Stopped before the runtime was there: the next run tells them.
-    void this.puller.tellUnfinished(pulls, this.context.signal).catch(() => undefined);
+  #reportUnfinished(pulls: readonly UnfinishedPull[]): void {
+    // Stopped before the runtime was there: the next run reports them.
+    void this.pulls.reportUnfinished(pulls, this.context.signal).catch(() => undefined);
   }
 
   /** Closing twice is closing once. */

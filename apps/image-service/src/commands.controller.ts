@@ -4,12 +4,13 @@ import type { CheckedInput } from '@stowage/commands';
 import { RemoveImageRequest } from '@stowage/cri-proto';
 import { Handles } from '@stowage/service-kit';
 import type { CommandCall } from '@stowage/service-kit';
-import type { EnsureImage } from './ensure-image';
-import type { ImageRuntime } from './image-runtime';
-import { imageStats } from './image-stats';
-import { imageStatus } from './image-status';
-import { checkImageArgument, listImages } from './list-images';
-import type { RemoveImage } from './remove-image';
+import type { EnsureImage } from './ensure/ensure-image';
+import type { ImageRuntime } from './runtime/image-runtime';
+import { imageStats } from './queries/image-stats';
+import { imageStatus } from './queries/image-status';
+import { listImages } from './queries/list-images';
+import { checkImageArgument } from './runtime/image-names';
+import type { RemoveImage } from './remove/remove-image';
 import { ENSURE, REMOVE, RUNTIME } from './tokens';
 
 /** The NATS commands of this app: `stowage.cmd.<node>.image-service.<verb>`. */

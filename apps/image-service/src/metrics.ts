@@ -5,9 +5,9 @@ import { grpcStatusName } from '@stowage/errors';
 import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
-import type { ImageListeners } from './listeners';
+import type { ImageListeners } from './listeners/listeners';
 import type { MustPullResult } from './records/image-pull-records';
-import { pullSizeClass } from './pull-size-class';
+import { pullSizeClass } from './pull/pull-size-class';
 import type { RecordCounts } from './records/record-store';
 
 /** Kubelet's buckets for the duration of a pull, in seconds. */
@@ -188,8 +188,8 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
   return {
     listeners,
     /** Shows how many of these records there are. */
-    countRecords: <R extends { counts(): RecordCounts } | undefined>(records: R): R => {
-      if (records !== undefined) counts = () => records.counts();
+    countRecords: <R extends { counts(): RecordCounts }>(records: R): R => {
+      counts = () => records.counts();
       return records;
     },
     recordChecked: (result: MustPullResult) => {

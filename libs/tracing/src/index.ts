@@ -1,5 +1,6 @@
 export {
   currentTrace,
+  describeSpan,
   inSpan,
   linkTo,
   type SpanAttributes,
