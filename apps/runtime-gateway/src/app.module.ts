@@ -222,7 +222,7 @@ export class RuntimeGatewayModule
 
   async onApplicationBootstrap(): Promise<void> {
     const { signal, takeOver } = this.context;
-    this.sockets.observeWith(this.observer);
+    this.sockets.observeWith(this.observer.calls);
     takeOver.onLost(() => this.#handOver());
     if (!this.sockets.isOpen) await this.sockets.open();
     this.observer.start();

@@ -1,4 +1,4 @@
-import type { ObservedCall } from '@stowage/cri-endpoint';
+import type { MessageObserver, ObservedCall } from '@stowage/cri-endpoint';
 import { StopContainerRequest, StopPodSandboxRequest } from '@stowage/cri-proto';
 import { methodPaths } from '@stowage/cri-proto/paths';
 import { grpcStatusCode, ResourceExhaustedError } from '@stowage/errors';
@@ -54,7 +54,7 @@ export interface CallObserverOptions {
 }
 
 /** Follows the calls that change something, and hands each that succeeded to its verb. */
-export class CallObserver {
+export class CallObserver implements MessageObserver {
   readonly #running = new Set<Promise<void>>();
 
   constructor(private readonly options: CallObserverOptions) {}

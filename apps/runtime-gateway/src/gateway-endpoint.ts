@@ -1,8 +1,13 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { createPipedEndpoint, createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { CallObserver, Endpoint, LetGoReason, ListenOptions } from '@stowage/cri-endpoint';
+import type {
+  CallListener,
+  DetachReason,
+  Endpoint,
+  ListenOptions,
+  MessageObserver,
+} from '@stowage/cri-endpoint';
 import { isImageService } from '@stowage/cri-proto/paths';
-import type { RuntimeObserver } from './runtime-observer';
 import type { RuntimePackages } from './runtime-packages';
 import { unavailableText } from './unavailable-text';
 
@@ -12,8 +17,8 @@ export interface GatewayEndpointOptions {
   readonly runtimeSocket: string;
   /** Socket to which image calls go; absent: they go to the runtime with all others. */
   readonly imageServiceSocket?: string;
-  readonly calls: CallObserver;
-  readonly onLetGo: (reason: LetGoReason, detail: string) => void;
+  readonly calls: CallListener;
+  readonly onDetached: (reason: DetachReason, detail: string) => void;
   /** A connection over which calls are forwarded one by one did not move any more. */
   readonly onGivenUp: (address: string, reason: string) => void;
 }
@@ -28,27 +33,15 @@ const service = 'runtime-gateway';
 export function openGatewayEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
   packages: Pick<RuntimePackages, 'path' | 'bothSpoken' | 'changedPrefix'>,
-  observer: Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callRequested' | 'callEnded'>,
+  observer: MessageObserver,
   options: GatewayEndpointOptions,
 ): Promise<Endpoint> {
-  const { listen, runtimeSocket, imageServiceSocket, calls, onLetGo } = options;
-  const observing = {
-    observe: (path: string) => observer.observes(path),
-    onRequest: (path, request) => observer.callRequested(path, request),
-    onCall: (call) => observer.callEnded(call),
-    calls: {
-      started: (path) => {
-        observer.callStarted(path);
-        calls.started?.(path);
-      },
-      ended: (call) => calls.ended?.(call),
-    },
-  } satisfies Partial<Parameters<typeof createPipedEndpoint>[0]>;
-
+  const { listen, runtimeSocket, imageServiceSocket, calls, onDetached } = options;
   if (imageServiceSocket === undefined) {
     return createPipedEndpoint({
       ...listen,
-      ...observing,
+      observer,
+      calls,
       service,
       upstreamPath: runtimeSocket,
       rewritePaths: () =>
@@ -56,12 +49,13 @@ export function openGatewayEndpoint(
           ? undefined
           : { path: (path) => packages.path(path), prefix: packages.changedPrefix },
       unavailableReason: () => unavailableText(runtime),
-      onLetGo,
+      onDetached,
     });
   }
   return createTerminatingEndpoint({
     ...listen,
-    ...observing,
+    observer,
+    calls,
     service,
     onGivenUp: options.onGivenUp,
     handlers: {},

@@ -1,10 +1,10 @@
 import { parseEndpoint } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { activatedOr } from '@stowage/cri-endpoint';
-import type { CallObserver, Endpoint, EndpointStats, ListenOptions } from '@stowage/cri-endpoint';
+import type { CallListener, Endpoint, EndpointStats, ListenOptions } from '@stowage/cri-endpoint';
 import type { ServiceContext } from '@stowage/service-kit';
 import { CallsBeforeObserver } from './calls-before-observer';
-import type { CallsOf } from './calls-before-observer';
+import type { ObserverOfCalls } from './calls-before-observer';
 import type { GatewayConfig } from './config';
 import { openGatewayEndpoint } from './gateway-endpoint';
 import { openReadonlyEndpoint } from './readonly-endpoint';
@@ -24,7 +24,7 @@ export class GatewaySockets {
     private readonly context: Pick<ServiceContext<GatewayConfig>, 'config' | 'log'>,
     private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
     private readonly packages: Pick<RuntimePackages, 'path' | 'bothSpoken' | 'changedPrefix'>,
-    private readonly calls: CallObserver,
+    private readonly calls: CallListener,
     /** Another process has taken over the main socket. */
     private readonly onReplaced: () => void,
     /** A connection over which calls are forwarded did not move any more. */
@@ -40,7 +40,7 @@ export class GatewaySockets {
   }
 
   /** Hands every call that was seen so far, and those to come, to the observer. */
-  observeWith(observer: CallsOf): void {
+  observeWith(observer: ObserverOfCalls): void {
     this.#observer.handTo(observer);
   }
 
@@ -75,7 +75,7 @@ export class GatewaySockets {
       imageServiceSocket,
       calls: this.calls,
       onGivenUp: this.onGivenUp,
-      onLetGo: (reason, detail) =>
+      onDetached: (reason, detail) =>
         log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
     });
     log.info({ socket: this.#main.socketPath }, 'serving CRI');

@@ -34,7 +34,7 @@ test('counts calls by method and code, bytes, times, and connections', async () 
       acceptedConnections: 7,
       openConnections: 2,
       callsInFlight: 0,
-      letGo: { hpack: 1 },
+      detached: { hpack: 1 },
     }),
     readonly: () => undefined,
     known: () => ({ sandbox: 3, container: 4 }),

@@ -1,4 +1,4 @@
-import type { CallObserver, CallSummary, EndpointStats } from '@stowage/cri-endpoint';
+import type { CallListener, CallSummary, EndpointStats } from '@stowage/cri-endpoint';
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
 import { grpcStatusName } from '@stowage/errors';
@@ -27,7 +27,7 @@ export interface GatewayNumbers {
 }
 
 export interface GatewayMetrics {
-  readonly calls: CallObserver;
+  readonly calls: CallListener;
   readonly observer: ObserverListener;
   published(event: EventName, observedBy: string): void;
 }
@@ -60,7 +60,7 @@ interface MethodCounts {
   readonly endedByCode: Map<string, number>;
 }
 
-function callMetrics(registry: Registry): CallObserver {
+function callMetrics(registry: Registry): CallListener {
   const registers = [registry];
   const methods = new Map<string, MethodCounts>();
   const countsOf = (method: string): MethodCounts => {
@@ -177,7 +177,7 @@ function connectionMetrics(registry: Registry, numbers: GatewayNumbers): void {
     collect() {
       this.reset();
       for (const [socket, stats] of socketsOf(numbers)) {
-        for (const [reason, count] of Object.entries(stats?.letGo ?? {})) {
+        for (const [reason, count] of Object.entries(stats?.detached ?? {})) {
           this.inc({ socket, reason }, count);
         }
       }

@@ -1,6 +1,6 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { CallObserver, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
+import type { CallListener, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
 import { isImageService, parsePath } from '@stowage/cri-proto/paths';
 import { readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
 import type { RuntimePackages } from './runtime-packages';
@@ -14,7 +14,7 @@ export interface ReadonlyEndpointOptions {
   /** Whether it takes both packages by itself, as image-service does. */
   readonly imageSocketSpeaksBoth: boolean;
   readonly rules: Omit<ReadonlyRules, 'identify'>;
-  readonly calls: CallObserver;
+  readonly calls: CallListener;
   /** A connection to the runtime did not move any more. */
   readonly onGivenUp: (address: string, reason: string) => void;
 }

@@ -1,4 +1,3 @@
-import type { ObservedCall } from '@stowage/cri-endpoint';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
 import { inSpan } from '@stowage/tracing';
@@ -53,7 +52,8 @@ const defaultAttributionWaitMs = 10_000;
 /** Everything that turns what happens in the runtime into events; knows nothing of how calls are forwarded. */
 export class RuntimeObserver {
   readonly objects: KnownObjects;
-  readonly #calls: CallObserver;
+  /** Reads along the calls that clients make. */
+  readonly calls: CallObserver;
   readonly #watch: RuntimeWatch;
   readonly #inFlight = new CallsInFlight<Verb>();
   readonly #over = new AbortController();
@@ -92,7 +92,7 @@ export class RuntimeObserver {
         this.#watch.relistSoon();
       },
     };
-    this.#calls = new CallObserver({
+    this.calls = new CallObserver({
       observing,
       inFlight: this.#inFlight,
       onFailure: (verb, error) => this.#failed(verb, error),
@@ -156,31 +156,15 @@ export class RuntimeObserver {
     this.#watch.start();
   }
 
-  observes(method: string): boolean {
-    return this.#calls.observes(method);
-  }
-
-  callStarted(method: string): void {
-    this.#calls.started(method);
-  }
-
-  callRequested(method: string, request: Uint8Array): void {
-    this.#calls.requested(method, request);
-  }
-
-  callEnded(call: ObservedCall): void {
-    this.#calls.ended(call);
-  }
-
   /** Tells what calls have shown so far, within `limitMs`, and ends. To be called when no call comes any more. */
   async stop(limitMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, limitMs)));
-    await Promise.race([this.#calls.settled(), late]);
+    await Promise.race([this.calls.settled(), late]);
     clearTimeout(timer);
     this.#over.abort();
     this.#inFlight.giveUp();
-    await Promise.all([this.#watch.ended(), this.#calls.settled()]);
+    await Promise.all([this.#watch.ended(), this.calls.settled()]);
   }
 
   #failed(source: FailureSource, error: unknown, fields: object = {}): void {

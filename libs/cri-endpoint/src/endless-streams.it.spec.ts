@@ -16,8 +16,7 @@ const open = {
     createPipedEndpoint({
       socketPath,
       upstreamPath,
-      observe: () => true,
-      onCall: () => undefined,
+      observer: { observes: () => true, ended: () => undefined },
       calls: { ended },
       unavailableReason: () => undefined,
       service: 'runtime-gateway',
@@ -30,8 +29,7 @@ const open = {
     createPipedEndpoint({
       socketPath,
       upstreamPath,
-      observe: () => true,
-      onCall: () => undefined,
+      observer: { observes: () => true, ended: () => undefined },
       calls: { ended },
       // As over a runtime of another package.
       rewritePaths: () => ({

@@ -55,12 +55,14 @@ describe.each([
       socketPath: folder.file('gw.sock'),
       unavailableReason: () => reason,
       calls: { ended: (call: CallSummary) => summaries.push(call) },
-      observe: () => true,
-      onRequest: (method: string, request: Uint8Array) => {
-        requests.push(`${method} ${Buffer.from(request).toString()}`);
-        throw new Error('an observer that fails');
+      observer: {
+        observes: () => true,
+        requested: (method: string, request: Uint8Array) => {
+          requests.push(`${method} ${Buffer.from(request).toString()}`);
+          throw new Error('an observer that fails');
+        },
+        ended: () => undefined,
       },
-      onCall: () => undefined,
     };
     return kind === 'piped'
       ? createPipedEndpoint({

@@ -294,7 +294,7 @@ describe('a terminating endpoint and clients that break rules or take much', () 
       client.leave();
       await until('nothing is open', () => endpoint.stats().openConnections === 0);
       await until('they are back', () => descriptors() <= before);
-      expect(endpoint.stats().letGo).toEqual({ protocol: 1 });
+      expect(endpoint.stats().detached).toEqual({ protocol: 1 });
     });
 
     it('of clients whose header block, or preface, does not end are taken back after a while', async () => {

@@ -308,11 +308,9 @@ describe('RequestRewriter', () => {
     const methods: string[] = [];
     const reader = new ConnectionReader(
       {
-        observe: () => false,
-        onCall: () => undefined,
-        onCallStarted: (method) => methods.push(method),
-        onCallEnded: () => undefined,
-        onLetGo: (reason) => methods.push(reason),
+        observer: { observes: () => false, ended: () => undefined },
+        calls: { started: (method) => methods.push(method) },
+        onDetached: (reason) => methods.push(reason),
       },
       defaultReaderLimits,
     );

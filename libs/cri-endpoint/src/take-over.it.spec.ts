@@ -16,8 +16,7 @@ const open = {
     createPipedEndpoint({
       ...listen,
       upstreamPath,
-      observe: () => true,
-      onCall: () => undefined,
+      observer: { observes: () => true, ended: () => undefined },
       unavailableReason: () => undefined,
     }),
   terminating: (listen: ListenOptions, upstreamPath: string): Promise<Endpoint> =>

@@ -17,14 +17,15 @@ import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
 import { localCall } from './local-call';
 import type {
-  CallObserver,
+  CallListener,
   CallSummary,
+  DetachReason,
   Endpoint,
   EndpointStats,
-  LetGoReason,
   ListenOptions,
-  ObservedCall,
   LocalHandler,
+  MessageObserver,
+  ObservedCall,
   RequestCheck,
 } from './types';
 import { OneATurn } from './one-a-turn';
@@ -59,19 +60,16 @@ export interface TerminatingEndpointOptions extends ListenOptions {
    * minute for one that a handler streams.
    */
   unreadLimitMs?(method: string): number | undefined;
-  /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
-  observe?(method: string): boolean;
-  /** The request message of an observed call that is forwarded is there, whole; called after it was sent on. */
-  onRequest?(method: string, request: Uint8Array): void;
-  /** An observed call has ended, however it was answered; called after the client has been sent its end. */
-  onCall?(call: ObservedCall): void;
-  /** Largest message that is copied for {@link onCall}; default 1 MiB. All of a connection: 16 MiB. */
+  /** Reads the messages of the calls that it observes; request messages only of calls that are forwarded. */
+  readonly observer?: MessageObserver;
+  /** Largest message that is copied for {@link observer}; default 1 MiB. All of a connection: 16 MiB. */
   readonly maxObservedMessageBytes?: number;
   /** A connection to the runtime at `address` did not move any more; its calls got UNAVAILABLE, the next makes another. */
   onGivenUp?(address: string, reason: string): void;
   /** Text of UNAVAILABLE when nobody answers `method`; undefined, as by default: the socket's own error. */
   unavailableReason?(method: string): string | undefined;
-  readonly calls?: CallObserver;
+  /** Notified of every call, without its messages. */
+  readonly calls?: CallListener;
   /** Largest request message of a call that is handled or checked here, in bytes; default 64 MiB. */
   readonly maxRequestBytes?: number;
   /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
@@ -98,7 +96,7 @@ const pingBytes = frameHeaderBytes + 8;
 export async function createTerminatingEndpoint(
   options: TerminatingEndpointOptions,
 ): Promise<Endpoint> {
-  const { upstream, calls } = options;
+  const { upstream, observer, calls } = options;
   const service = options.service ?? 'endpoint';
   const maxRequestBytes = options.maxRequestBytes ?? defaultMaxRequestBytes;
   const maxObservedBytes =
@@ -120,7 +118,7 @@ export async function createTerminatingEndpoint(
     () => inFlight.size === 0 && clients.size === 0 && awaited.size === 0,
   );
   const turns = new OneATurn();
-  const letGo: Partial<Record<LetGoReason, number>> = {};
+  const detached: Partial<Record<DetachReason, number>> = {};
   let accepted = 0;
   let givenUp = 0;
   let observing = true;
@@ -148,7 +146,8 @@ export async function createTerminatingEndpoint(
     upstreams.add(client.sessions);
     widenWindow(session);
     session.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code?.startsWith('ERR_HTTP2') === true) letGo.protocol = (letGo.protocol ?? 0) + 1;
+      if (error.code?.startsWith('ERR_HTTP2') === true)
+        detached.protocol = (detached.protocol ?? 0) + 1;
     });
     session.once('close', () => {
       client.sessions.close();
@@ -164,8 +163,8 @@ export async function createTerminatingEndpoint(
       probe: (acknowledged) => void session.ping((error) => error ?? acknowledged()),
       acknowledgementBytes: pingBytes,
       onStandstill: (reason) => {
-        if (reason === 'ended') letGo.protocol = (letGo.protocol ?? 0) + 1;
-        if (reason === 'stalled') letGo.stalled = (letGo.stalled ?? 0) + 1;
+        if (reason === 'ended') detached.protocol = (detached.protocol ?? 0) + 1;
+        if (reason === 'stalled') detached.stalled = (detached.stalled ?? 0) + 1;
       },
     });
   };
@@ -180,7 +179,7 @@ export async function createTerminatingEndpoint(
     const tap = isObserved(method)
       ? new CallTap(maxObservedBytes, budgetOf(stream), (request) => {
           // The tap is asked before the bytes go on; nobody is to wait for an observer.
-          setImmediate(() => notify(() => options.onRequest?.(method, request)));
+          setImmediate(() => notify(() => observer?.requested?.(method, request)));
         })
       : undefined;
     const report =
@@ -188,9 +187,12 @@ export async function createTerminatingEndpoint(
       ((end: Pick<ObservedCall, 'outcome' | 'grpcStatus' | 'grpcMessage'>): void => {
         if (!observed.delete(stream)) return;
         const call = { method, ...end, ...tap.end(), startedAt };
-        notify(() => options.onCall?.({ ...call, durationMs: performance.now() - began }));
+        notify(() => observer?.ended({ ...call, durationMs: performance.now() - began }));
       });
-    if (report !== undefined) observed.set(stream, () => report({ outcome: 'unobserved' }));
+    if (report !== undefined) {
+      observed.set(stream, () => report({ outcome: 'unobserved' }));
+      notify(() => observer?.started?.(method));
+    }
     notify(() => calls?.started?.(method));
     const ended = (
       servedBy: CallSummary['servedBy'],
@@ -318,7 +320,7 @@ export async function createTerminatingEndpoint(
   };
   const isObserved = (method: string): boolean => {
     try {
-      return observing && (options.observe?.(method) ?? false);
+      return observing && (observer?.observes(method) ?? false);
     } catch {
       return false;
     }
@@ -371,7 +373,7 @@ export async function createTerminatingEndpoint(
       acceptedConnections: accepted,
       openConnections: clients.size + awaited.size,
       callsInFlight: inFlight.size,
-      letGo: { ...letGo },
+      detached: { ...detached },
       upstreamsGivenUp: givenUp,
     }),
   };

@@ -30,7 +30,7 @@ export interface Endpoint {
    */
   close(options?: { drainMs?: number }): Promise<void>;
   /**
-   * Ends the observing of calls, which themselves go on: those in flight are reported to `onCall` as unobserved, with what was
+   * Ends the observing of calls, which themselves go on: those in flight are reported to the observer as unobserved, with what was
    * read of them so far.
    */
   stopObserving(): void;
@@ -43,8 +43,8 @@ export interface EndpointStats {
   readonly acceptedConnections: number;
   readonly openConnections: number;
   readonly callsInFlight: number;
-  /** Connections that broke HTTP/2, or (piped endpoint) that the reader let go of, by reason. */
-  readonly letGo: Readonly<Partial<Record<LetGoReason, number>>>;
+  /** Connections that broke HTTP/2, or (piped endpoint) that the reader detached from, by reason. */
+  readonly detached: Readonly<Partial<Record<DetachReason, number>>>;
   /** Connections to the runtime that did not move any more and were given up (terminating endpoint only). */
   readonly upstreamsGivenUp?: number;
 }
@@ -58,7 +58,7 @@ export interface EndpointStats {
  * broke HTTP/2 and its connection was closed; `stalled` (terminating endpoint only): the client read nothing for a
  * minute while something waited to be sent to it.
  */
-export type LetGoReason =
+export type DetachReason =
   'not-http2' | 'frame' | 'hpack' | 'header-size' | 'streams' | 'observer' | 'protocol' | 'stalled';
 
 /** How a call ended, as far as the endpoint could see. */
@@ -71,7 +71,7 @@ export type CallOutcome =
   | 'reset'
   /** The runtime was absent or lost; the client got UNAVAILABLE. */
   | 'unavailable'
-  /** The reader let go of the connection while the call was in flight, or the observing was ended. */
+  /** The reader detached from the connection while the call was in flight, or the observing was ended. */
   | 'unobserved';
 
 /** One call, without its bodies; for metrics. */
@@ -95,8 +95,11 @@ export interface CallSummary {
   readonly ownMs: number;
 }
 
-/** Called for every call an endpoint sees. Must not throw; what it throws is swallowed. */
-export interface CallObserver {
+/**
+ * Notified of every call that an endpoint sees, without its messages; metrics are made of it. Must not throw; what it throws
+ * is swallowed.
+ */
+export interface CallListener {
   started?(method: string): void;
   ended?(call: CallSummary): void;
 }
@@ -165,6 +168,21 @@ export type RequestCheck = (
 export interface CheckedCall {
   /** Aborted when the call has ended meanwhile. Made when it is asked for: most checks do not wait. */
   readonly signal: AbortSignal;
+}
+
+/**
+ * Reads along the calls that it observes, with their messages. Must not throw; what it throws is swallowed, and the call is
+ * not touched.
+ */
+export interface MessageObserver {
+  /** Whether the messages of `method` are wanted; asked once a call. */
+  observes(method: string): boolean;
+  /** An observed call has begun. */
+  started?(method: string): void;
+  /** The request message of an observed call is there, whole, and was sent on to the runtime. */
+  requested?(method: string, request: Uint8Array): void;
+  /** An observed call has ended; called after the client has been sent its end, however it was answered. */
+  ended(call: ObservedCall): void;
 }
 
 /** A call whose messages were asked for; what is absent could not be followed or was beyond the bound. */

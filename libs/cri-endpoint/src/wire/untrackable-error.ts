@@ -1,13 +1,13 @@
-import type { LetGoReason } from '../types';
+import type { DetachReason } from '../types';
 
 /**
  * Thrown inside the reader of a connection when it meets what it cannot follow; caught where the reader is
  * entered, never seen outside.
  */
-export class Unfollowable extends Error {
-  override readonly name = 'Unfollowable';
+export class UntrackableError extends Error {
+  override readonly name = 'UntrackableError';
   constructor(
-    readonly reason: LetGoReason,
+    readonly reason: DetachReason,
     detail: string,
   ) {
     super(`${reason}: ${detail}`);
