@@ -93,7 +93,7 @@ const broken: [file: string, place: string, rule: string, message: string][] = [
   ],
   [
     'imports-service-kit',
-    'libs/cri-endpoint/src/fixture.ts',
+    'libs/cri-server/src/fixture.ts',
     nxRule,
     'A project tagged with "type:adapter" can only depend on libs tagged with "type:domain", "type:contract", "type:adapter"',
   ],

@@ -27,9 +27,8 @@ export {
   type KeyOptions,
   type KubeletKey,
 } from './config/config-key';
-export { renderConfigurationReference } from './config/config-text';
+export { describeKeys, type DescribedKey } from './config/config-text';
 export {
-  appNames,
   defineConfig,
   type ConfigDefinition,
   type ConfigKeys,

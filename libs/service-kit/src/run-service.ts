@@ -410,8 +410,8 @@ class Running {
   #endWithin(timeoutMs: number): void {
     this.#stopBy = performance.now() + timeoutMs;
     setTimeout(() => {
-      const { closing } = this.parts;
-      this.log.error({ timeoutMs, closing }, 'stop took too long: leaving');
+      const { ending } = this.parts;
+      this.log.error({ timeoutMs, parts: ending }, 'stop took too long: leaving');
       process.exit(1);
     }, timeoutMs).unref();
   }

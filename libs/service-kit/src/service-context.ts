@@ -1,6 +1,5 @@
 import type { Registry } from 'prom-client';
 import type { CommandConnections } from './commands/types';
-import type { ConfigDefinition, ConfigKeys, ConfigOf } from './config/define-config';
 import type { HealthRegistry } from './health';
 import type { Logger } from './log';
 import { token, type Token } from './wiring/token';
@@ -45,12 +44,13 @@ export interface ServiceContext<C> {
   };
 }
 
-/** One for the process: a definition only says of which type its configuration is. */
+/** One for the process. */
 export const CONTEXT = token<ServiceContext<unknown>>('ServiceContext');
 
-/** The name under which every module of an app finds its {@link ServiceContext}, with the configuration of this definition. */
-export function contextToken<K extends ConfigKeys>(
-  _config: ConfigDefinition<K>,
-): Token<ServiceContext<ConfigOf<K>>> {
-  return CONTEXT as unknown as Token<ServiceContext<ConfigOf<K>>>;
+/**
+ * The name under which every module of an app finds its {@link ServiceContext}: `contextToken<GcConfig>()`, where `GcConfig` is
+ * `ConfigOf` the keys of the definition that `runService` gets.
+ */
+export function contextToken<C>(): Token<ServiceContext<C>> {
+  return CONTEXT as unknown as Token<ServiceContext<C>>;
 }

@@ -17,7 +17,7 @@ interface StopLog {
 export class StopList {
   readonly #parts: Part[] = [];
   readonly #undrained = new Set<Part>();
-  #closing: string | undefined;
+  readonly #ending = new Set<Part>();
 
   constructor(private readonly log: StopLog) {}
 
@@ -25,9 +25,9 @@ export class StopList {
     this.#parts.push(part);
   }
 
-  /** The part that is ending now. */
-  get closing(): string | undefined {
-    return this.#closing;
+  /** Names of the parts whose end is waited for. */
+  get ending(): string[] {
+    return [...this.#ending].map(({ name }) => name);
   }
 
   /** Lets the calls in flight end, within `drainMs` milliseconds: all parts at once. May be called again. */
@@ -35,7 +35,7 @@ export class StopList {
     await Promise.all(
       this.#parts.map(async (part) => {
         try {
-          await part.drain?.(options);
+          await this.#end(part, () => part.drain?.(options));
         } catch (error) {
           // The same again at the next call.
           if (this.#undrained.has(part)) return;
@@ -50,7 +50,7 @@ export class StopList {
   async handOver(): Promise<void> {
     for (const part of this.#parts.toReversed()) {
       try {
-        await part.handOver?.();
+        await this.#end(part, () => part.handOver?.());
       } catch (error) {
         this.#failed('handing over failed', part, error);
       }
@@ -61,16 +61,24 @@ export class StopList {
   async close(): Promise<boolean> {
     let isClosed = this.#undrained.size === 0;
     for (let part = this.#parts.pop(); part !== undefined; part = this.#parts.pop()) {
-      this.#closing = part.name;
+      const { close } = part;
       try {
-        await part.close?.();
+        await this.#end(part, () => close?.());
       } catch (error) {
         isClosed = false;
         this.#failed('stop failed', part, error);
       }
     }
-    this.#closing = undefined;
     return isClosed;
+  }
+
+  async #end(part: Part, step: () => void | Promise<void>): Promise<void> {
+    this.#ending.add(part);
+    try {
+      await step();
+    } finally {
+      this.#ending.delete(part);
+    }
   }
 
   #failed(what: string, { name }: Part, error: unknown): void {
