@@ -89,7 +89,7 @@ export function renderConfigurationReference(definitions: readonly DescribedConf
     'Every given value is checked, also one that a later source overrides. A wrong one ends the process with exit code 78 and',
     'one line that names the key, the value and what is allowed. A variable that is set to nothing counts as not set, except',
     'where nothing is a value ("empty for ..."). `STOWAGE_` variables of other apps are ignored; one that differs from a known',
-    'name by one or two letters is told in the log.',
+    'name by one or two letters is logged.',
     '',
     'The file has one section per app, named after it; keys of "All apps" may also stand at the top for every app of the node,',
     'and the section wins. Unknown keys are an error; a name with a hyphen is the section of an app. Durations are written as in Go and kubelet (`90s`, `2m`, `1h30m`), sizes',
