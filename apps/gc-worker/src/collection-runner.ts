@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Mutex } from '@stowage/async';
 import {
   DeadlineExceededError,
   errorMessage,
@@ -23,7 +24,6 @@ import type { DiskWatch } from './disk-watch';
 import * as eventData from './event-data';
 import type { FreedMeterLimits } from './measure-freed';
 import type { GcMetrics } from './metrics';
-import { Mutex } from './mutex';
 import { PendingRemovals } from './pending-removals';
 import { RemovalPace } from './removal-pace';
 import { RemovalPauses } from './removal-pauses';

@@ -1,8 +1,9 @@
+import { Loop } from '@stowage/async';
+import type { KeyedQueue } from '@stowage/async';
 import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import { millisecondsOf } from '../objects/cri-facts';
 import { broadcastsEvents } from './event-stream-mode';
-import type { KeyedQueue } from './keyed-queue';
 import type { KnownObjects } from '../objects/known-objects';
 import { onContainerEvent } from './on-container-event';
 import type { UncorrelatedChanges } from './uncorrelated-changes';
@@ -25,7 +26,10 @@ export interface RuntimeWatchOptions {
   /** Resolves when the changes that {@link onAvailability} was called with are published. */
   readonly availabilityPublished: () => Promise<void>;
   readonly signal: AbortSignal;
-  /** Events of the runtime from before are history, which the first listing shows better; milliseconds since the epoch. */
+  /**
+   * Events of the runtime from before are history, which the first listing shows better;
+   * milliseconds since the epoch.
+   */
   readonly observingSinceMs: number;
   readonly relistIntervalMs: number;
   readonly runtimeEvents: 'auto' | 'always' | 'never';
@@ -43,28 +47,35 @@ export interface RuntimeWatchOptions {
 
 /** Kubelet's listing interval beside an event stream. */
 const relistBesideEventsMs = 300_000;
-/** Longest wait for a listing of what a stream did not show, milliseconds: time for the rest of what happens at once. */
+/**
+ * Longest wait for a listing of what a stream did not show, milliseconds: time for the rest of what
+ * happens at once.
+ */
 const omittedMs = 1000;
 /** A stream that a runtime without one refuses is refused by then. */
 const streamProvenMs = 1000;
-const shortestPauseMs = 100;
 const failurePauseMs = 1000;
 const longestStreamPauseMs = 60_000;
 const maxEventsWaiting = 10_000;
 
 /**
- * Finds what no observed call shows: reads the runtime's event stream where it has one, and compares its lists with what
- * is known: after each new connection, when asked to, and at an interval.
+ * Finds what no observed call shows: reads the runtime's event stream where it has one, and
+ * compares its lists with what is known: after each new connection, when asked to, and at an
+ * interval.
  */
 export class RuntimeWatch {
   #streaming = false;
-  #wakeUp: (() => void) | undefined;
-  #isAsked = false;
   #listed = 0;
+  /** Why the last listing failed; empty after one that succeeded. */
+  #problem = '';
   #running: Promise<unknown> | undefined;
   #omitted: NodeJS.Timeout | undefined;
+  readonly #listing: Loop;
 
-  constructor(private readonly options: RuntimeWatchOptions) {}
+  constructor(private readonly options: RuntimeWatchOptions) {
+    const { signal, relistIntervalMs } = options;
+    this.#listing = new Loop({ intervalMs: relistIntervalMs, run: () => this.#list(), signal });
+  }
 
   /** `event-stream` while the runtime's events are read, `listing` else. */
   get mode(): 'event-stream' | 'listing' {
@@ -88,16 +99,16 @@ export class RuntimeWatch {
     });
     signal.addEventListener('abort', stopListening, { once: true });
     void this.#reportFirstAvailability();
+    this.#listing.start();
     this.#running = Promise.all([
-      this.#keepListing(),
+      this.#listing.ended(),
       runtimeEvents === 'never' ? undefined : this.#keepReading(),
     ]);
   }
 
   /** Makes the next listing come now. */
   relistSoon(): void {
-    this.#isAsked = true;
-    this.#wakeUp?.();
+    this.#listing.wake();
   }
 
   /** Resolves when the watch has ended, after the abort of its signal. */
@@ -105,48 +116,49 @@ export class RuntimeWatch {
     await this.#running;
   }
 
-  /** Changes from before the listening are not notified: a first call waits until the first attempt to connect has ended. */
+  /**
+   * Changes from before the listening are not notified: a first call waits until the first attempt
+   * to connect has ended.
+   */
   async #reportFirstAvailability(): Promise<void> {
     const { runtime, onAvailability, signal } = this.options;
     await runtime.version({}, { signal }).catch(() => undefined);
     if (!signal.aborted) onAvailability(runtime.availability());
   }
 
-  async #keepListing(): Promise<void> {
+  /** Lists once; the pause until the next time, milliseconds. */
+  async #list(): Promise<number> {
     const { runtime, signal, relistIntervalMs, log, metrics, availabilityPublished } = this.options;
-    let problem = '';
-    while (!signal.aborted) {
-      let pauseMs = relistIntervalMs;
-      const began = performance.now();
-      try {
-        await runtime.whenAvailable({ signal });
-        await availabilityPublished();
-        this.#isAsked = false;
-        const result = await this.options.relist({ signal });
-        this.#listed++;
-        problem = '';
-        metrics?.listed(result, performance.now() - began);
-        if (result.differences > 0) log.debug({ ...result }, 'listing showed differences');
-        if (this.#streaming && this.#streamShowsAll()) {
-          pauseMs = Math.max(relistIntervalMs, relistBesideEventsMs);
-        }
-        if (result.left > 0) pauseMs = Math.min(pauseMs, failurePauseMs);
-      } catch (error) {
-        if (isAborted(signal)) return;
-        metrics?.listed(undefined, performance.now() - began);
-        if (problem !== errorMessage(error)) {
-          problem = errorMessage(error);
-          log.warn({ reason: problem }, 'pods and containers could not be listed');
-        }
-        pauseMs = Math.min(pauseMs, failurePauseMs);
+    const began = performance.now();
+    try {
+      await runtime.whenAvailable({ signal });
+      await availabilityPublished();
+      this.#listing.forgetWake();
+      const result = await this.options.relist({ signal });
+      this.#listed++;
+      this.#problem = '';
+      metrics?.listed(result, performance.now() - began);
+      if (result.differences > 0) log.debug({ ...result }, 'listing showed differences');
+      const pauseMs =
+        this.#streaming && this.#streamShowsAll()
+          ? Math.max(relistIntervalMs, relistBesideEventsMs)
+          : relistIntervalMs;
+      return result.left > 0 ? Math.min(pauseMs, failurePauseMs) : pauseMs;
+    } catch (error) {
+      if (signal.aborted) return 0;
+      metrics?.listed(undefined, performance.now() - began);
+      if (this.#problem !== errorMessage(error)) {
+        this.#problem = errorMessage(error);
+        log.warn({ reason: this.#problem }, 'pods and containers could not be listed');
       }
-      const firstMs = Math.min(shortestPauseMs, pauseMs);
-      await this.#pause(firstMs, { wakeable: false });
-      await this.#pause(pauseMs - firstMs, { wakeable: true });
+      return Math.min(relistIntervalMs, failurePauseMs);
     }
   }
 
-  /** CRI-O has no event for the removal of a sandbox, nor for that of the containers that go with it. */
+  /**
+   * CRI-O has no event for the removal of a sandbox, nor for that of the containers that go with
+   * it.
+   */
   #streamShowsAll(): boolean {
     return this.options.objects.sandboxes().every(({ phase }) => phase !== 'stopped');
   }
@@ -268,23 +280,4 @@ export class RuntimeWatch {
       if (signal.aborted || isAnother()) end();
     });
   }
-
-  #pause(ms: number, { wakeable }: { wakeable: boolean }): Promise<void> {
-    const { signal } = this.options;
-    if (ms <= 0 || signal.aborted || (wakeable && this.#isAsked)) return Promise.resolve();
-    return new Promise((resolve) => {
-      const end = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', end);
-        if (wakeable) this.#wakeUp = undefined;
-        resolve();
-      };
-      const timer = setTimeout(end, ms);
-      signal.addEventListener('abort', end, { once: true });
-      if (wakeable) this.#wakeUp = end;
-    });
-  }
 }
-
-/** Asked anew: it can have changed while something was awaited. */
-const isAborted = (signal: AbortSignal): boolean => signal.aborted;

@@ -1,13 +1,13 @@
 import { KeyedQueue } from './keyed-queue';
 
-test('a free lane starts its task at once', () => {
+it('starts the first task of a key at once', () => {
   const queue = new KeyedQueue();
   const done: string[] = [];
   void queue.run('a', () => done.push('a'));
   expect(done).toEqual(['a']);
 });
 
-test('tasks of a lane run one after the other, also after one that failed', async () => {
+it('runs tasks of a key one after the other, also after one that failed', async () => {
   const queue = new KeyedQueue();
   const done: string[] = [];
   let open = () => {};
@@ -18,15 +18,15 @@ test('tasks of a lane run one after the other, also after one that failed', asyn
     throw new Error('failed');
   });
   const second = queue.run('a', () => done.push('second'));
-  void queue.run('b', () => done.push('other lane'));
+  void queue.run('b', () => done.push('other key'));
   expect(queue.pending).toBe(3);
   open();
   await expect(first).rejects.toThrow('failed');
   await second;
-  expect(done).toEqual(['other lane', 'first', 'second']);
+  expect(done).toEqual(['other key', 'first', 'second']);
 });
 
-test('keeps nothing of tasks that have ended', async () => {
+it('keeps nothing of tasks that have ended', async () => {
   const queue = new KeyedQueue();
   await queue.run('a', () => undefined);
   await queue.run('a', () => undefined);

@@ -8,7 +8,7 @@ export class KeyedQueue {
     return this.#pending;
   }
 
-  /** Starts the task at once, in this call, when no other of its key is pending. */
+  /** Starts the task at once, in this call, when no other of its key is waiting or running. */
   run<T>(key: string, task: () => Promise<T> | T): Promise<T> {
     this.#pending++;
     const before = this.#last.get(key);
