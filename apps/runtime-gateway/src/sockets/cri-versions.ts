@@ -1,7 +1,7 @@
 import { Client, credentials, status } from '@grpc/grpc-js';
 import { pause } from '@stowage/async';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { inVersion, methodPath, parsePath } from '@stowage/cri-proto/paths';
+import { inVersion, methodPath, packagePrefix, parsePath } from '@stowage/cri-proto/paths';
 import type { CriVersion } from '@stowage/cri-proto/paths';
 
 /**
@@ -39,6 +39,11 @@ export class CriVersions {
   /** True once it is known that calls of either version need no change. */
   get servesBoth(): boolean {
     return this.runtime.availability().version === 'v1' && this.#servesV1alpha2 === true;
+  }
+
+  /** With what a path begins that {@link path} may change on this connection; undefined: with anything. */
+  get changedPrefix(): string | undefined {
+    return this.runtime.availability().version === 'v1' ? packagePrefix('v1alpha2') : undefined;
   }
 
   /**

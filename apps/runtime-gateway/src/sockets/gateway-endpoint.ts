@@ -33,7 +33,7 @@ const service = 'runtime-gateway';
  */
 export function openGatewayEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
-  criVersions: Pick<CriVersions, 'path' | 'servesBoth'>,
+  criVersions: Pick<CriVersions, 'path' | 'servesBoth' | 'changedPrefix'>,
   observer: MessageObserver,
   options: GatewayEndpointOptions,
 ): Promise<Endpoint> {
@@ -45,7 +45,10 @@ export function openGatewayEndpoint(
       calls,
       service,
       upstreamPath: runtimeSocket,
-      rewritePaths: () => (criVersions.servesBoth ? undefined : (path) => criVersions.path(path)),
+      rewritePaths: () =>
+        criVersions.servesBoth
+          ? undefined
+          : { path: (path) => criVersions.path(path), prefix: criVersions.changedPrefix },
       unavailableReason: () => unavailableText(runtime),
       onDetached,
     });

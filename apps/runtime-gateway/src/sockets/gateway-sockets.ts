@@ -23,7 +23,7 @@ export class GatewaySockets {
   constructor(
     private readonly context: Pick<ServiceContext<GatewayConfig>, 'config' | 'log'>,
     private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
-    private readonly criVersions: Pick<CriVersions, 'path' | 'servesBoth'>,
+    private readonly criVersions: Pick<CriVersions, 'path' | 'servesBoth' | 'changedPrefix'>,
     private readonly calls: CallListener,
     /** Another process has taken over the main socket. */
     private readonly onReplaced: () => void,
