@@ -23,7 +23,7 @@ import { CommandsController } from './commands.controller';
 import type { GatewayConfig } from './config';
 import { GatewaySockets } from './sockets/gateway-sockets';
 import type { Publish } from './observe/lifecycle';
-import { gatewayMetrics } from './metrics';
+import { connectionMetrics, gatewayMetrics, knownObjectMetrics } from './metrics';
 import type { GatewayMetrics } from './metrics';
 import { checkObjectsFile, ObjectsFile } from './objects/objects-file';
 import { RuntimeObserver } from './observe/runtime-observer';
@@ -35,34 +35,30 @@ import {
   OBJECTS_FILE,
   OBSERVER,
   CRI_VERSIONS,
-  RUNNING,
   RUNTIME,
   SOCKETS,
 } from './tokens';
 
 type Context = ServiceContext<GatewayConfig>;
 
-/** What exists only once the app runs, for the metrics. */
-interface Running {
-  sockets?: GatewaySockets;
-  observer?: RuntimeObserver;
-}
-
 /** Time to hand waiting events to NATS at the stop, milliseconds; the rest stays on disk. */
 const busDrainMs = 2000;
-/** Time for the observer to look up what the last calls changed, milliseconds; the next start finds the rest. */
+/**
+ * Time for the observer to look up what the last calls changed, milliseconds; the next start finds
+ * the rest.
+ */
 const observerDrainMs = 3000;
 
 /**
- * With `takeOver` calls are served before the state folder is ours: the instance that has it gives it up when it sees that its socket
- * was taken. Nothing may keep this one from serving from then on, so what can be wrong is looked at before.
+ * With `takeOver` calls are served before the state folder is ours: the instance that has it gives
+ * it up when it sees that its socket was taken. Nothing may keep this one from serving from then
+ * on, so what can be wrong is looked at before.
  */
 async function openSockets(
   context: Context,
   runtime: RuntimeServiceClient,
   criVersions: CriVersions,
   metrics: GatewayMetrics,
-  running: Running,
 ): Promise<GatewaySockets> {
   const { app, config, log, takeOver } = context;
   const sockets = new GatewaySockets(
@@ -75,7 +71,7 @@ async function openSockets(
     },
     observeGivenUp(context),
   );
-  running.sockets = sockets;
+  connectionMetrics(context.metrics, sockets);
   if (config.takeOver) {
     checkEventBus({ ...busSettings(app, config), log });
     checkObjectsFile(config.stateDir);
@@ -128,12 +124,11 @@ function connectRuntime(context: Context): RuntimeServiceClient {
 }
 
 function openObserver(
-  { config, log, signal }: Context,
+  { config, log, signal, metrics: registry }: Context,
   bus: EventBus,
   file: ObjectsFile,
   runtime: RuntimeServiceClient,
   metrics: GatewayMetrics,
-  running: Running,
 ): RuntimeObserver {
   const publish: Publish = (name, event) => {
     bus.publish(name, event);
@@ -152,15 +147,17 @@ function openObserver(
     runtimeEvents: config.runtimeEvents,
     maxKnownContainers: config.maxKnownContainers,
   });
-  running.observer = observer;
+  knownObjectMetrics(registry, observer.objects);
   return observer;
 }
 
-/** Tokens of what comes first, without being used: the bus says best that another process has the state folder. */
+/**
+ * Tokens of what comes first, without being used: the bus says best that another process has the
+ * state folder.
+ */
 const after = (...tokens: symbol[]): symbol[] => tokens;
 
 const providers: Provider[] = [
-  { provide: RUNNING, useFactory: (): Running => ({}) },
   { provide: BUS, inject: [CONTEXT, SOCKETS], useFactory: openBus },
   { provide: OBJECTS_FILE, inject: [CONTEXT, ...after(BUS)], useFactory: openObjectsFile },
   { provide: RUNTIME, inject: [CONTEXT], useFactory: connectRuntime },
@@ -176,23 +173,17 @@ const providers: Provider[] = [
   },
   {
     provide: METRICS,
-    inject: [CONTEXT, RUNNING],
-    useFactory: ({ metrics }: Context, running: Running) =>
-      gatewayMetrics(metrics, {
-        main: () => running.sockets?.stats('main'),
-        readonly: () => running.sockets?.stats('readonly'),
-        known: () => running.observer?.objects.counts ?? { sandbox: 0, container: 0 },
-        turnedAway: () => running.observer?.objects.turnedAway ?? 0,
-      }),
+    inject: [CONTEXT],
+    useFactory: ({ metrics }: Context) => gatewayMetrics(metrics),
   },
   {
     provide: SOCKETS,
-    inject: [CONTEXT, RUNTIME, CRI_VERSIONS, METRICS, RUNNING],
+    inject: [CONTEXT, RUNTIME, CRI_VERSIONS, METRICS],
     useFactory: openSockets,
   },
   {
     provide: OBSERVER,
-    inject: [CONTEXT, BUS, OBJECTS_FILE, RUNTIME, METRICS, RUNNING],
+    inject: [CONTEXT, BUS, OBJECTS_FILE, RUNTIME, METRICS],
     useFactory: openObserver,
   },
 ];
@@ -242,7 +233,10 @@ export class RuntimeGatewayModule
     this.file.close();
   }
 
-  /** What calls in flight do from now on is seen by the instance that has taken over; that a stop was asked for is noted for it. */
+  /**
+   * What calls in flight do from now on is seen by the instance that has taken over; that a stop
+   * was asked for is noted for it.
+   */
   async #handOver(): Promise<void> {
     this.sockets.stopObserving();
     await this.observer.stop(observerDrainMs);

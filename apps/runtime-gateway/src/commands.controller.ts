@@ -12,7 +12,10 @@ import { runtimeStatus } from './queries/runtime-status';
 import { runtimeVersion } from './queries/runtime-version';
 import { CONTEXT, OBSERVER, RUNTIME } from './tokens';
 
-/** The NATS queries of this app, and `exec`, which only a configuration allows: `stowage.cmd.<node>.runtime-gateway.<verb>`. */
+/**
+ * The NATS queries of this app, and `exec`, which only a configuration allows:
+ * `stowage.cmd.<node>.runtime-gateway.<verb>`.
+ */
 @Controller()
 export class CommandsController {
   constructor(

@@ -41,7 +41,8 @@ const socketGroupKey = (whose: string) =>
 /** Configuration of runtime-gateway. */
 export const config = defineConfig({
   app: 'runtime-gateway',
-  summary: 'CRI endpoint for runtime calls: forwards all of them, publishes what changed as events.',
+  summary:
+    'CRI endpoint for runtime calls: forwards all of them, publishes what changed as events.',
   keys: {
     ...commonKeys({
       httpAddr: '127.0.0.1:9470',

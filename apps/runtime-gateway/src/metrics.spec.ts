@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client';
 import type { CallSummary } from '@stowage/cri-endpoint';
-import { gatewayMetrics, methodLabel } from './metrics';
+import { connectionMetrics, gatewayMetrics, knownObjectMetrics, methodLabel } from './metrics';
 
 test.each([
   ['/runtime.v1.RuntimeService/RunPodSandbox', 'RunPodSandbox'],
@@ -29,17 +29,15 @@ const call = (more: Partial<CallSummary>): CallSummary => ({
 
 test('counts calls by method and code, bytes, times, and connections', async () => {
   const registry = new Registry();
-  const metrics = gatewayMetrics(registry, {
-    main: () => ({
-      acceptedConnections: 7,
-      openConnections: 2,
-      callsInFlight: 0,
-      detached: { hpack: 1 },
-    }),
-    readonly: () => undefined,
-    known: () => ({ sandbox: 3, container: 4 }),
-    turnedAway: () => 1,
-  });
+  const metrics = gatewayMetrics(registry);
+  const main = {
+    acceptedConnections: 7,
+    openConnections: 2,
+    callsInFlight: 0,
+    detached: { hpack: 1 },
+  };
+  connectionMetrics(registry, { stats: (socket) => (socket === 'main' ? main : undefined) });
+  knownObjectMetrics(registry, { counts: { sandbox: 3, container: 4 }, turnedAway: 1 });
   const { calls, observer } = metrics;
   calls.started?.('/runtime.v1.RuntimeService/Version');
   calls.started?.('/runtime.v1.RuntimeService/Version');

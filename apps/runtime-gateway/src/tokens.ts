@@ -4,7 +4,6 @@ export const BUS = Symbol('EventBus');
 export const RUNTIME = Symbol('RuntimeServiceClient');
 export const CRI_VERSIONS = Symbol('CriVersions');
 export const OBJECTS_FILE = Symbol('ObjectsFile');
-export const RUNNING = Symbol('Running');
 export const METRICS = Symbol('GatewayMetrics');
 export const OBSERVER = Symbol('RuntimeObserver');
 export const SOCKETS = Symbol('GatewaySockets');

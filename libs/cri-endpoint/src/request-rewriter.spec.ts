@@ -77,17 +77,15 @@ const rewritten = (chunks: readonly Buffer[], path: (method: string) => string) 
 };
 
 /** A reader that nobody listens to. */
-const silentReader = () => {
-  const ignore = () => undefined;
-  return new ConnectionReader(
+const silentReader = () =>
+  new ConnectionReader(
     {
-      observer: { observes: () => false, ended: ignore },
+      observer: { observes: () => false, ended: () => undefined },
       calls: {},
-      onDetached: ignore,
+      onDetached: () => undefined,
     },
     defaultReaderLimits,
   );
-};
 
 /** The same where blocks are decoded from the first path with a prefix on, beside a reader as in a piped connection. */
 const rewrittenOnSight = (chunks: readonly Buffer[], prefix: string, paths?: string[]) => {
@@ -282,7 +280,7 @@ describe('RequestRewriter', () => {
       expect(paths).toHaveLength(3);
     });
 
-    it('passes such a path as it is where the reader has let go before', () => {
+    it('passes such a path as it is where the reader has detached before', () => {
       const broken = headerFrames(1, Buffer.of(0xff, 0xff, 0xff, 0xff, 0xff));
       const sent = rewrittenOnSight([clientPreface, broken, request], prefix);
       expect(sent.bytes.equals(Buffer.concat([clientPreface, broken, request]))).toBe(true);

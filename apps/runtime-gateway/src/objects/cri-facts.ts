@@ -42,7 +42,10 @@ export const imageIdOf = (...names: readonly string[]): string | undefined => na
 /** Runtimes keep what a user wrote unread: a password in it is not passed on. */
 const shown = (name: string | undefined) => (name === undefined ? name : withoutUserInfo(name));
 
-/** The image of a container. `candidates` are what the runtime calls it; the first that is an ID is the ID. */
+/**
+ * The image of a container. `candidates` are what the runtime calls it; the first that is an ID is
+ * the ID.
+ */
 export function imageOf(
   spec: ImageSpec | undefined,
   ...candidates: readonly string[]

@@ -124,7 +124,7 @@ test.each([
     'objects.db.unusable-2026-11-20T000000.000Z',
   ]);
   expect(lines).toEqual([
-    'known objects could not be read: begun anew from what the runtime lists',
+    'known objects could not be read: starting again from what the runtime lists',
   ]);
 });
 

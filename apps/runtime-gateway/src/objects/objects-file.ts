@@ -56,27 +56,33 @@ const prepare = (database: Database) => ({
 
 const fileOf = (stateDir: string): string => path.join(stateDir, 'objects.db');
 
-/** Throws StateFileNewerError for a file that {@link ObjectsFile} would refuse, also while another process has it. */
+/**
+ * Throws StateFileNewerError for a file that {@link ObjectsFile} would refuse, also while another
+ * process has it.
+ */
 export function checkObjectsFile(stateDir: string): void {
   checkSchema(fileOf(stateDir), content);
 }
 
 /**
- * Known objects over restarts, in SQLite. Each change is written in the call that makes it, so that a killed process
- * repeats nothing. While the file cannot be written (disk full, read-only) changes wait in memory and are written once that
- * works again; a damaged file is set aside and a new one begun.
+ * Known objects over restarts, in SQLite. Each change is written in the call that makes it, so that
+ * a killed process repeats nothing. While the file cannot be written (disk full, read-only) changes
+ * wait in memory and are written once that works again; a damaged file is set aside and a new one
+ * begun.
  */
 export class ObjectsFile implements ObjectStore {
   readonly #file: StateFile<Statements>;
   #remembered: RememberedObjects = { sandboxes: [], containers: [] };
   #timestamps = new Map<TimestampName, number>();
   readonly #unwritten = new Map<string, Write>();
-  /** Nothing was read from the file: everything known was learnt since the start, and waits here. */
+  /**
+   * Nothing was read from the file: everything known was learnt since the start, and waits here.
+   */
   #isUnread = true;
 
   /**
-   * Throws StateFileKindError for what is no regular file and StateFileNewerError for a file of a newer release. Never throws for
-   * trouble with the file: that is reported through `onStatus`.
+   * Throws StateFileKindError for what is no regular file and StateFileNewerError for a file of a
+   * newer release. Never throws for trouble with the file: that is reported through `onStatus`.
    */
   constructor({ stateDir, now, log, onStatus }: ObjectsFileOptions) {
     const file = fileOf(stateDir);
@@ -91,7 +97,8 @@ export class ObjectsFile implements ObjectStore {
         return statements;
       },
       onSetAside: (aside, reason) => {
-        const message = 'known objects could not be read: starting again from what the runtime lists';
+        const message =
+          'known objects could not be read: starting again from what the runtime lists';
         log.warn({ path: file, aside, reason }, message);
       },
       onRefused: (error, before) => {

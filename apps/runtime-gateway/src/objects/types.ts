@@ -42,7 +42,10 @@ export interface ContainerFacts {
 /** A sandbox in its last known phase. */
 export interface KnownSandbox extends SandboxFacts {
   readonly phase: SandboxPhase;
-  /** When it came into the phase, milliseconds since the epoch; absent in records of earlier versions. */
+  /**
+   * When it came into the phase, milliseconds since the epoch; absent in records of earlier
+   * versions.
+   */
   readonly phaseAtMs?: number;
 }
 
@@ -59,13 +62,21 @@ export interface KnownContainer extends ContainerFacts {
   readonly phase: ContainerPhase;
   /** See {@link KnownSandbox.phaseAtMs}. */
   readonly phaseAtMs?: number;
-  /** Its exit, when the runtime has shown it before the event could be published: a call in flight may be its cause. */
+  /**
+   * Its exit, when the runtime has shown it before the event could be published: a call in flight
+   * may be its cause.
+   */
   readonly exit?: ContainerExit;
-  /** When a stop was asked for whose outcome could not be looked up, milliseconds since the epoch. */
+  /**
+   * When a stop was asked for whose outcome could not be looked up, milliseconds since the epoch.
+   */
   readonly stopAskedAtMs?: number;
 }
 
-/** Phases between the last known one (absent: never seen) and a new one, the new one included. What nobody saw is not gone. */
+/**
+ * Phases between the last known one (absent: never seen) and a new one, the new one included. What
+ * nobody saw is not gone.
+ */
 function stepsTo<Phase extends string>(
   phases: readonly Phase[],
   phase: Phase,

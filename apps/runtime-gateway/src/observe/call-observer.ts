@@ -121,7 +121,10 @@ export class CallObserver implements MessageObserver {
     await handlers[verb](ended, context);
   }
 
-  /** A stop that ran out of time, or whose end another process sees, may still have its effect: the exit is then one that was asked for. */
+  /**
+   * A stop that ran out of time, or whose end another process sees, may still have its effect: the
+   * exit is then one that was asked for.
+   */
   #stopFailed(verb: Verb, { request, grpcStatus, startedAt }: ObservedCall): void {
     if (request === undefined || grpcStatus === grpcStatusCode.NOT_FOUND) return;
     const { objects, lifecycle } = this.options.context;

@@ -14,8 +14,8 @@ export class CallsInFlight<Verb extends string> {
   }
 
   /**
-   * Resolves with true when no call of these verbs is in flight, so that what such a call did is published as its
-   * effect; with false after `limitMs`, or at {@link giveUp}.
+   * Resolves with true when no call of these verbs is in flight, so that what such a call did is
+   * published as its effect; with false after `limitMs`, or at {@link giveUp}.
    */
   settled(verbs: readonly Verb[], limitMs: number): Promise<boolean> {
     const areSettled = () => verbs.every((verb) => (this.#counts.get(verb) ?? 0) === 0);

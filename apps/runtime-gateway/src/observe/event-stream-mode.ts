@@ -1,12 +1,16 @@
-/** The part of a runtime's Version answer that says whether its event stream can be read beside others. */
+/**
+ * The part of a runtime's Version answer that says whether its event stream can be read beside
+ * others.
+ */
 export interface RuntimeIdentity {
   readonly runtimeName: string;
   readonly runtimeVersion: string;
 }
 
 /**
- * Runtimes whose GetContainerEvents gives each event to one reader only, up to the version named: a second reader would
- * take events away from kubelet. containerd: issue 7318, fixed in 2.0; CRI-O: issue 6466, fixed in 1.28.
+ * Runtimes whose GetContainerEvents gives each event to one reader only, up to the version named: a
+ * second reader would take events away from kubelet. containerd: issue 7318, fixed in 2.0; CRI-O:
+ * issue 6466, fixed in 1.28.
  */
 const sharedUpTo: Readonly<Record<string, readonly [major: number, minor: number]>> = {
   containerd: [2, 0],

@@ -51,7 +51,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     eventually(async () => (await gateway.metric('stowage_gateway_runtime_event_stream')) === 1, {
       what: 'the event stream to be read',
     });
-  const told = (...ids: string[]) =>
+  const published = (...ids: string[]) =>
     eventsAbout(events, `node-${runtimes}`, ...ids).map((event) =>
       brief(event).replace(event.subject.slice(0, 8), event.subject.slice(0, 1)),
     );
@@ -83,7 +83,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     await stack.down();
   });
 
-  it('tells what calls did as their doing, and an exit by itself from the stream', async () => {
+  it('publishes what calls did as their doing, and an exit by itself from the stream', async () => {
     await start({ runtimeName: 'containerd', runtimeVersion: 'v2.1.4' });
     await reading();
     const { podSandboxId, containerId } = await runPod();
@@ -100,7 +100,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     await gateway.client.stopContainer({ containerId });
     await gateway.client.removeContainer({ containerId });
     await eventuallyPasses(() => {
-      expect(told(podSandboxId, containerId)).toEqual([
+      expect(published(podSandboxId, containerId)).toEqual([
         'PodSandboxStarted 5 call',
         'ContainerCreated c call',
         'ContainerStarted c call',
@@ -133,18 +133,21 @@ describe('runtime-gateway on a runtime with an event stream', () => {
       create();
       const { containerId } = await running;
       await eventuallyPasses(() => {
-        expect(told(containerId)).toEqual(['ContainerCreated c call', 'ContainerStarted c call']);
+        expect(published(containerId)).toEqual([
+          'ContainerCreated c call',
+          'ContainerStarted c call',
+        ]);
       });
     },
   );
 
-  it('tells a stop that was asked for as such, although the stream shows it first', async () => {
+  it('publishes a stop that was asked for as such, although the stream shows it first', async () => {
     await start({ runtimeName: 'another', runtimeVersion: '1' });
     await reading();
     const { containerId } = await runPod();
     await gateway.client.stopContainer({ containerId });
     await eventuallyPasses(() => {
-      expect(told(containerId)).toEqual([
+      expect(published(containerId)).toEqual([
         'ContainerCreated c call',
         'ContainerStarted c call',
         'ContainerStopped c call',
@@ -152,7 +155,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     });
   });
 
-  it('tells the exit code of a container that is removed right after its stop', async () => {
+  it('publishes the exit code of a container that is removed right after its stop', async () => {
     await start({ runtimeName: 'another', runtimeVersion: '1' });
     await reading();
     const { containerId } = await runPod();
@@ -174,13 +177,13 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     runtime.endStreams();
     runtime.exit(containerId, 9);
     await eventuallyPasses(() => {
-      expect(told(containerId).at(-1)).toBe('ContainerStopped c listing');
+      expect(published(containerId).at(-1)).toBe('ContainerStopped c listing');
     });
     await reading();
     const other = await runPod();
     runtime.exit(other.containerId, 1);
     await eventuallyPasses(() => {
-      expect(told(other.containerId).at(-1)).toBe('ContainerStopped c runtime-event');
+      expect(published(other.containerId).at(-1)).toBe('ContainerStopped c runtime-event');
     });
   });
 
@@ -195,7 +198,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     const { containerId } = await runPod();
     runtime.exit(containerId, 3);
     await eventuallyPasses(() => {
-      expect(told(containerId).at(-1)).toBe('ContainerStopped c listing');
+      expect(published(containerId).at(-1)).toBe('ContainerStopped c listing');
     });
     expect(runtime.readers).toBe(0);
   });
@@ -222,7 +225,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     runtime.exit(there.containerId, 3);
     await eventuallyPasses(() => {
       expect(
-        told(podSandboxId, containerId, ...Object.values(gone), ...Object.values(there)),
+        published(podSandboxId, containerId, ...Object.values(gone), ...Object.values(there)),
       ).toEqual([
         'PodSandboxStarted 5 runtime-event',
         'ContainerCreated c runtime-event',
@@ -238,7 +241,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     runtime.keepsEvents = true;
     const known = await runPod();
     await eventuallyPasses(() => {
-      expect(told(known.containerId)).toHaveLength(2);
+      expect(published(known.containerId)).toHaveLength(2);
     });
     await gateway.stop();
     await eventually(() => runtime.readers === 0, { what: 'the stream to be closed' });
@@ -253,7 +256,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     await reading();
     const after = await runPod();
     await eventuallyPasses(() => {
-      expect(told(after.containerId)).toHaveLength(2);
+      expect(published(after.containerId)).toHaveLength(2);
     });
     const ids = [...Object.values(missed), known.containerId];
     const found = eventsAbout(events, `node-${runtimes}`, ...ids).slice(2);
@@ -279,7 +282,7 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     );
   });
 
-  it('finds within seconds the removal of a sandbox that the stream does not tell', async () => {
+  it('finds within seconds the removal of a sandbox that the stream does not show', async () => {
     await start(
       { runtimeName: 'cri-o', runtimeVersion: '1.37.0' },
       { STOWAGE_RELIST_INTERVAL: '5s' },
@@ -289,11 +292,11 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     const { podSandboxId, containerId } = await runPod(outside);
     await outside.stopPodSandbox({ podSandboxId });
     await eventuallyPasses(() => {
-      expect(told(podSandboxId).at(-1)).toBe('PodSandboxStopped 5 runtime-event');
+      expect(published(podSandboxId).at(-1)).toBe('PodSandboxStopped 5 runtime-event');
     });
     await outside.removePodSandbox({ podSandboxId });
     await eventuallyPasses(() => {
-      expect(told(podSandboxId, containerId).slice(-2)).toEqual([
+      expect(published(podSandboxId, containerId).slice(-2)).toEqual([
         'ContainerRemoved c listing',
         'PodSandboxRemoved 5 listing',
       ]);
@@ -313,20 +316,20 @@ describe('runtime-gateway on a runtime with an event stream', () => {
       const { containerId } = await runPod();
       runtime.exit(containerId, 3);
       await eventuallyPasses(() => {
-        expect(told(containerId).at(-1)).toBe('ContainerStopped c runtime-event');
+        expect(published(containerId).at(-1)).toBe('ContainerStopped c runtime-event');
       });
     } finally {
       before.stop();
     }
   });
 
-  it('names the ID of an image that only lists tell', async () => {
+  it('names the ID of an image that only lists show', async () => {
     await start({ runtimeName: 'containerd', runtimeVersion: 'v2.1.4' });
     await reading();
     runtime.statusHasImageId = false;
     const { containerId } = await runPod(outside);
     await eventuallyPasses(() => {
-      expect(told(containerId)).toHaveLength(2);
+      expect(published(containerId)).toHaveLength(2);
     });
     expect(eventsAbout(events, `node-${runtimes}`, containerId)[0]?.data).toMatchObject({
       image: { reference: 'team/app:1', imageId: `sha256:${'2b'.repeat(32)}` },

@@ -4,8 +4,8 @@ import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
 import { eventsAbout, GatewayProcess } from '../testing/gateway-process';
 
 /**
- * Pods past the gateway, before its first start, beside it and while it is down. Nobody else reads the event stream of the
- * runtime, which keeps events for its next reader in containerd 2.
+ * Pods past the gateway, before its first start, beside it and while it is down. Nobody else reads
+ * the event stream of the runtime, which keeps events for its next reader in containerd 2.
  */
 describe('runtime-gateway and what happened without it', () => {
   const node = 'history';

@@ -4,13 +4,17 @@ import type { ContainerFacts } from '../objects/types';
 import type { ObserverContext } from './observer-context';
 
 /**
- * Facts of a container that a call names by id only: what is known, else what the runtime lists, as far as it answers.
- * A status alone does not do: it names neither sandbox nor pod.
+ * Facts of a container that a call names by id only: what is known, else what the runtime lists, as
+ * far as it answers. A status alone does not do: it names neither sandbox nor pod.
  */
 export async function knownOrListed(
   id: string,
   status: ContainerStatus | undefined,
-  { objects, lookUp, scheduleRelist }: Pick<ObserverContext, 'objects' | 'lookUp' | 'scheduleRelist'>,
+  {
+    objects,
+    lookUp,
+    scheduleRelist,
+  }: Pick<ObserverContext, 'objects' | 'lookUp' | 'scheduleRelist'>,
 ): Promise<ContainerFacts & { readonly createdAtMs?: number }> {
   const known = objects.container(id);
   if (known !== undefined) return known;

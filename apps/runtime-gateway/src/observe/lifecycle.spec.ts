@@ -18,8 +18,8 @@ const seen = (more: Omit<ContainerObservation, 'id' | 'observedBy'>): ContainerO
   ...more,
 });
 /** Names of events, and how many milliseconds ago they happened. */
-const times = (to: ObserverFixture) =>
-  to.events.map(({ name, time }) => [name, nowMs - Number(time)]);
+const times = (fixture: ObserverFixture) =>
+  fixture.events.map(({ name, time }) => [name, nowMs - Number(time)]);
 const ran = {
   createdAtMs: nowMs - 9000,
   startedAtMs: nowMs - 8000,
@@ -29,10 +29,10 @@ const ran = {
 
 describe('the time of an event is when it happened', () => {
   test('of a container: as its status says, also of phases that nobody saw', () => {
-    const to = new ObserverFixture();
-    to.lifecycle.container(seen({ phase: 'exited', ...ran, atMs: nowMs - 4990 }));
-    to.lifecycle.container(seen({ phase: 'removed', atMs: nowMs - 4000 }));
-    expect(times(to)).toEqual([
+    const fixture = new ObserverFixture();
+    fixture.lifecycle.container(seen({ phase: 'exited', ...ran, atMs: nowMs - 4990 }));
+    fixture.lifecycle.container(seen({ phase: 'removed', atMs: nowMs - 4000 }));
+    expect(times(fixture)).toEqual([
       ['ContainerCreated', 9000],
       ['ContainerStarted', 8000],
       ['ContainerStopped', 5000],
@@ -41,16 +41,16 @@ describe('the time of an event is when it happened', () => {
   });
 
   test('of a sandbox: as its status or the event of the runtime says', () => {
-    const to = new ObserverFixture();
+    const fixture = new ObserverFixture();
     const sandbox = { id: sandboxId, pod, observedBy: 'runtime-event' } as const;
-    to.lifecycle.sandbox({
+    fixture.lifecycle.sandbox({
       ...sandbox,
       phase: 'ready',
       createdAtMs: nowMs - 9000,
       atMs: nowMs - 8000,
     });
-    to.lifecycle.sandbox({ ...sandbox, phase: 'removed', atMs: nowMs - 4000 });
-    expect(times(to)).toEqual([
+    fixture.lifecycle.sandbox({ ...sandbox, phase: 'removed', atMs: nowMs - 4000 });
+    expect(times(fixture)).toEqual([
       ['PodSandboxStarted', 9000],
       ['PodSandboxStopped', 4000],
       ['PodSandboxRemoved', 4000],
@@ -58,12 +58,12 @@ describe('the time of an event is when it happened', () => {
   });
 
   test('without a time of its own: when what followed happened, or now', () => {
-    const to = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
-    to.lifecycle.container(
+    const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
+    fixture.lifecycle.container(
       seen({ phase: 'exited', startedAtMs: nowMs - 8000, atMs: nowMs - 7000 }),
     );
-    to.lifecycle.container(seen({ phase: 'removed' }));
-    expect(times(to)).toEqual([
+    fixture.lifecycle.container(seen({ phase: 'removed' }));
+    expect(times(fixture)).toEqual([
       ['ContainerStarted', 8000],
       ['ContainerStopped', 7000],
       ['ContainerRemoved', 0],
@@ -77,33 +77,33 @@ describe('the time never decreases along the life of an object', () => {
       sentence: 'a start that the runtime dates before the answer to the creation',
       known: knownContainer({ phase: 'created', phaseAtMs: nowMs - 100 }),
       now: seen({ phase: 'running', startedAtMs: nowMs - 103 }),
-      told: [['ContainerStarted', 100]],
+      published: [['ContainerStarted', 100]],
     },
     {
       sentence: 'an end before its start',
       known: knownContainer({ phase: 'created', phaseAtMs: nowMs - 9000 }),
       now: seen({ phase: 'exited', ...ran, finishedAtMs: nowMs - 8005 }),
-      told: [
+      published: [
         ['ContainerStarted', 8000],
         ['ContainerStopped', 8000],
       ],
     },
     {
-      sentence: 'a removal that is told by an older event',
+      sentence: 'a removal that an older event shows',
       known: knownContainer({ phase: 'exited', phaseAtMs: nowMs - 10 }),
       now: seen({ phase: 'removed', atMs: nowMs - 20_000 }),
-      told: [['ContainerRemoved', 10]],
+      published: [['ContainerRemoved', 10]],
     },
     {
       sentence: 'a time in the future',
       known: knownContainer({ phase: 'created', phaseAtMs: nowMs - 100 }),
       now: seen({ phase: 'running', startedAtMs: nowMs + 60_000 }),
-      told: [['ContainerStarted', 0]],
+      published: [['ContainerStarted', 0]],
     },
-  ])('$sentence', ({ known, now, told }) => {
-    const to = new ObserverFixture({ containers: [known] });
-    to.lifecycle.container(now);
-    expect(times(to)).toEqual(told);
+  ])('$sentence', ({ known, now, published }) => {
+    const fixture = new ObserverFixture({ containers: [known] });
+    fixture.lifecycle.container(now);
+    expect(times(fixture)).toEqual(published);
   });
 
   test('a sandbox, over a restart', () => {

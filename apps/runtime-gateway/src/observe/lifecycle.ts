@@ -52,8 +52,8 @@ export interface LifecycleOptions {
   readonly publish: Publish;
   readonly now: () => number;
   /**
-   * Since when this node is observed, milliseconds since the epoch. What was in its phase before is not news when it is
-   * first seen.
+   * Since when this node is observed, milliseconds since the epoch. What was in its phase before is
+   * not news when it is first seen.
    */
   readonly observingSinceMs: number;
   /** An event that could not be written: it breaks its schema or is too large. */
@@ -62,8 +62,8 @@ export interface LifecycleOptions {
 
 /**
  * Turns observations into events. Phases only go forward, so it does not matter how often, by whom
- * or in which order the same thing is observed: each phase is published once, with the phases before
- * it that nobody saw.
+ * or in which order the same thing is observed: each phase is published once, with the phases
+ * before it that nobody saw.
  */
 export class Lifecycle {
   constructor(private readonly options: LifecycleOptions) {}
@@ -139,7 +139,10 @@ export class Lifecycle {
     this.options.objects.putContainer({ ...known, stopAskedAtMs: atMs });
   }
 
-  /** The runtime has shown how a container ended: kept for whoever publishes that, who may come too late to ask. */
+  /**
+   * The runtime has shown how a container ended: kept for whoever publishes that, who may come too
+   * late to ask.
+   */
   exitObserved(containerId: string, exit: ContainerExit): void {
     const known = this.options.objects.container(containerId);
     if (known === undefined || known.exit !== undefined) return;
@@ -147,9 +150,9 @@ export class Lifecycle {
   }
 
   /**
-   * When each of some phases began, milliseconds since the epoch: as the runtime says (`own`), else when the next one did, for
-   * the last one when it was seen. Never in the future, and never before the phase before it: clocks and sources differ
-   * by some milliseconds.
+   * When each of some phases began, milliseconds since the epoch: as the runtime says (`own`), else
+   * when the next one did, for the last one when it was seen. Never in the future, and never before
+   * the phase before it: clocks and sources differ by some milliseconds.
    */
   #timesOf(
     own: readonly (number | undefined)[],
@@ -311,7 +314,12 @@ const foundBy = ({ observedBy }: { observedBy: ObservedBy }): ObservedBy =>
 const isoTime = (atMs: number | undefined): string | undefined =>
   atMs === undefined ? undefined : new Date(atMs).toISOString();
 
-const sandboxFactsOf = ({ id, pod, attempt, runtimeHandler }: SandboxObservation): SandboxFacts => ({
+const sandboxFactsOf = ({
+  id,
+  pod,
+  attempt,
+  runtimeHandler,
+}: SandboxObservation): SandboxFacts => ({
   id,
   pod,
   attempt,
@@ -327,7 +335,10 @@ const containerFactsOf = (seen: ContainerObservation): ContainerFacts => ({
   image: seen.image,
 });
 
-/** What was seen of a container that ended or is gone, with what the runtime has shown of its exit before. */
+/**
+ * What was seen of a container that ended or is gone, with what the runtime has shown of its exit
+ * before.
+ */
 function completedByExit(seen: ContainerObservation, exit: ContainerExit | undefined) {
   if (exit === undefined || (seen.phase !== 'exited' && seen.phase !== 'removed')) return seen;
   return { ...exit, ...withoutAbsent(seen) };

@@ -1,5 +1,5 @@
 import type { KnownObjects } from '../objects/known-objects';
-import type { KeyedQueue } from './keyed-queue';
+import type { KeyedQueue } from '@stowage/async';
 import type { Lifecycle } from './lifecycle';
 import type { Lookups } from './runtime-lookups';
 

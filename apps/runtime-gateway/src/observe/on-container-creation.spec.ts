@@ -41,13 +41,13 @@ const creation = {
 };
 
 test('the request for a container is published at once, without asking the runtime', () => {
-  const to = new ObserverFixture();
-  to.calls.requested(path, request());
-  expect(to.events).toEqual([
+  const fixture = new ObserverFixture();
+  fixture.calls.requested(path, request());
+  expect(fixture.events).toEqual([
     { name: 'ContainerCreationStarted', subject: imageId, data: creation, time: new Date(nowMs) },
   ]);
-  expect(to.facts.asked).toEqual([]);
-  expect(to.objects.counts).toEqual({ sandbox: 0, container: 0 });
+  expect(fixture.facts.asked).toEqual([]);
+  expect(fixture.objects.counts).toEqual({ sandbox: 0, container: 0 });
 });
 
 test.each([
@@ -67,18 +67,18 @@ test.each([
     data: { volumeImages: [{ reference: 'registry.example/models:3' }] },
   },
 ])('it names $sentence', ({ config, data }) => {
-  const to = new ObserverFixture();
-  to.calls.requested(path, request(config));
-  expect(to.events.map((event) => event.data)).toEqual([{ ...creation, ...data }]);
+  const fixture = new ObserverFixture();
+  fixture.calls.requested(path, request(config));
+  expect(fixture.events.map((event) => event.data)).toEqual([{ ...creation, ...data }]);
 });
 
 test('the sandbox can be named by the beginning of its id, and knows the pod', () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-  to.calls.requested(
+  const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+  fixture.calls.requested(
     path,
     request({}, { podSandboxId: sandboxId.slice(0, 12), sandboxConfig: undefined }),
   );
-  expect(to.events.map((event) => event.data)).toEqual([creation]);
+  expect(fixture.events.map((event) => event.data)).toEqual([creation]);
 });
 
 test.each([
@@ -95,24 +95,27 @@ test.each([
     bytes: request({ image: { image: `https://user:${secret}@registry.example/app` } }),
   },
 ])('nothing is published for $sentence', ({ method, bytes }) => {
-  const to = new ObserverFixture();
-  to.calls.requested(method, bytes);
-  expect(to.events).toEqual([]);
-  expect(to.failures).toEqual([]);
+  const fixture = new ObserverFixture();
+  fixture.calls.requested(method, bytes);
+  expect(fixture.events).toEqual([]);
+  expect(fixture.failures).toEqual([]);
 });
 
 test('nothing secret is published', () => {
-  const to = new ObserverFixture();
+  const fixture = new ObserverFixture();
   const reference = `https://user:${secret}@registry.example/app`;
-  to.calls.requested(path, request({ image: { image: imageId, userSpecifiedImage: reference } }));
-  to.calls.requested(path, request({ mounts: [{ image: { image: reference } }] }));
-  expect(to.events).toHaveLength(2);
-  expect(JSON.stringify(to.events)).not.toContain(secret);
+  fixture.calls.requested(
+    path,
+    request({ image: { image: imageId, userSpecifiedImage: reference } }),
+  );
+  fixture.calls.requested(path, request({ mounts: [{ image: { image: reference } }] }));
+  expect(fixture.events).toHaveLength(2);
+  expect(JSON.stringify(fixture.events)).not.toContain(secret);
 });
 
 test('bytes that are no such message are a failure of the observer alone', () => {
-  const to = new ObserverFixture();
-  to.calls.requested(path, Uint8Array.of(0x0a, 0xff));
-  expect(to.events).toEqual([]);
-  expect(to.failures).toEqual([expect.stringMatching(/^CreateContainer: /)]);
+  const fixture = new ObserverFixture();
+  fixture.calls.requested(path, Uint8Array.of(0x0a, 0xff));
+  expect(fixture.events).toEqual([]);
+  expect(fixture.failures).toEqual([expect.stringMatching(/^CreateContainer: /)]);
 });

@@ -7,8 +7,9 @@ import type { ContainerImage } from '../objects/types';
 import type { ObserverContext } from './observer-context';
 
 /**
- * Publishes that a container is about to be created, while the runtime works on it: from now on whoever removes images knows
- * that these are wanted, which the runtime's own lists show only later. A hint; nothing is remembered or looked up.
+ * Publishes that a container is about to be created, while the runtime works on it: from now on
+ * whoever removes images knows that these are wanted, which the runtime's own lists show only
+ * later. A hint; nothing is remembered or looked up.
  */
 export function onContainerCreation(
   request: Uint8Array,

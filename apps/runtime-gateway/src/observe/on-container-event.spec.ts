@@ -62,13 +62,16 @@ const event = (
     ...more,
   });
 
-/** What is told when the event is the only thing that is seen. */
-async function publishedBy(to: ObserverFixture, seen: ContainerEventResponse): Promise<string[]> {
-  const { pod: podSeen, containers, podEnd } = onContainerEvent(seen, to.objects);
-  if (podSeen !== undefined) await to.changes.sandbox(podSeen);
-  for (const container of containers) await to.changes.container(container);
-  if (podEnd !== undefined) await to.changes.sandbox(podEnd);
-  return to.told;
+/** What is published when the event is the only thing that is seen. */
+async function publishedBy(
+  fixture: ObserverFixture,
+  seen: ContainerEventResponse,
+): Promise<string[]> {
+  const { pod: podSeen, containers, podEnd } = onContainerEvent(seen, fixture.objects);
+  if (podSeen !== undefined) await fixture.changes.sandbox(podSeen);
+  for (const container of containers) await fixture.changes.container(container);
+  if (podEnd !== undefined) await fixture.changes.sandbox(podEnd);
+  return fixture.published;
 }
 
 const everything = { sandboxes: [knownSandbox()], containers: [knownContainer()] };
@@ -78,7 +81,7 @@ test.each([
     sentence: 'the start of a sandbox',
     known: {},
     seen: event(sandboxId, CONTAINER_STARTED_EVENT, { podSandboxStatus, containersStatuses: [] }),
-    told: ['PodSandboxStarted aaaa runtime-event'],
+    published: ['PodSandboxStarted aaaa runtime-event'],
   },
   {
     sentence: 'a creation',
@@ -87,13 +90,13 @@ test.each([
       podSandboxStatus,
       containersStatuses: [{ ...status, state: ContainerState.CONTAINER_CREATED, startedAt: 0n }],
     }),
-    told: ['ContainerCreated cccc runtime-event'],
+    published: ['ContainerCreated cccc runtime-event'],
   },
   {
     sentence: 'a start, and the creation that was missed',
     known: { sandboxes: [knownSandbox()] },
     seen: event(containerId, CONTAINER_STARTED_EVENT),
-    told: ['ContainerCreated cccc runtime-event', 'ContainerStarted cccc runtime-event'],
+    published: ['ContainerCreated cccc runtime-event', 'ContainerStarted cccc runtime-event'],
   },
   {
     sentence: 'an exit',
@@ -102,7 +105,7 @@ test.each([
       podSandboxStatus,
       containersStatuses: [exit],
     }),
-    told: ['ContainerStopped cccc runtime-event'],
+    published: ['ContainerStopped cccc runtime-event'],
   },
   {
     sentence: 'an exit without a status, which is asked for',
@@ -111,7 +114,7 @@ test.each([
       podSandboxStatus,
       containersStatuses: [],
     }),
-    told: ['ContainerStopped cccc runtime-event'],
+    published: ['ContainerStopped cccc runtime-event'],
   },
   {
     sentence: 'the stop of a sandbox, after the exits in it',
@@ -120,7 +123,7 @@ test.each([
       podSandboxStatus: { ...podSandboxStatus, state: PodSandboxState.SANDBOX_NOTREADY },
       containersStatuses: [exit],
     }),
-    told: ['ContainerStopped cccc runtime-event', 'PodSandboxStopped aaaa runtime-event'],
+    published: ['ContainerStopped cccc runtime-event', 'PodSandboxStopped aaaa runtime-event'],
   },
   {
     sentence: 'the removal of a container, with the exit that was missed',
@@ -129,13 +132,13 @@ test.each([
       podSandboxStatus,
       containersStatuses: [exit],
     }),
-    told: ['ContainerStopped cccc runtime-event', 'ContainerRemoved cccc runtime-event'],
+    published: ['ContainerStopped cccc runtime-event', 'ContainerRemoved cccc runtime-event'],
   },
   {
     sentence: 'the removal of a container that the event says nothing more about',
     known: { sandboxes: [knownSandbox()], containers: [knownContainer({ phase: 'exited' })] },
     seen: event(containerId, CONTAINER_DELETED_EVENT, { containersStatuses: [] }),
-    told: ['ContainerRemoved cccc runtime-event'],
+    published: ['ContainerRemoved cccc runtime-event'],
   },
   {
     sentence: 'the removal of a sandbox, with its containers',
@@ -144,28 +147,28 @@ test.each([
       containers: [knownContainer({ phase: 'exited' })],
     },
     seen: event(sandboxId, CONTAINER_DELETED_EVENT, { containersStatuses: [] }),
-    told: ['ContainerRemoved cccc runtime-event', 'PodSandboxRemoved aaaa runtime-event'],
+    published: ['ContainerRemoved cccc runtime-event', 'PodSandboxRemoved aaaa runtime-event'],
   },
   {
     sentence: 'nothing that is known',
     known: everything,
     seen: event(containerId, CONTAINER_STARTED_EVENT),
-    told: [],
+    published: [],
   },
-])('tells $sentence', async ({ known, seen, told }) => {
-  const to = new ObserverFixture(known);
-  to.facts.exited(containerId, { exitCode: 3 });
-  expect(await publishedBy(to, seen)).toEqual(told);
+])('publishes $sentence', async ({ known, seen, published }) => {
+  const fixture = new ObserverFixture(known);
+  fixture.facts.exited(containerId, { exitCode: 3 });
+  expect(await publishedBy(fixture, seen)).toEqual(published);
 });
 
 test('an exit carries code, reason and times of the event, and nobody is asked', async () => {
-  const to = new ObserverFixture(everything);
+  const fixture = new ObserverFixture(everything);
   await publishedBy(
-    to,
+    fixture,
     event(containerId, CONTAINER_STOPPED_EVENT, { podSandboxStatus, containersStatuses: [exit] }),
   );
-  expect(to.events[0]?.data).toMatchObject({ exitCode: 3, reason: 'Error', requested: false });
-  expect(to.facts.asked).toEqual([]);
+  expect(fixture.events[0]?.data).toMatchObject({ exitCode: 3, reason: 'Error', requested: false });
+  expect(fixture.facts.asked).toEqual([]);
 });
 
 test.each([
@@ -192,11 +195,11 @@ test.each([
     seen: event(sandboxId, CONTAINER_STOPPED_EVENT, { containersStatuses: [] }),
   },
 ])('leaves to a listing $sentence', async ({ known, seen }) => {
-  const to = new ObserverFixture(known);
-  expect(onContainerEvent(seen, to.objects).isUnclear).toBe(true);
-  const before = to.objects.containers();
-  await publishedBy(to, seen);
-  expect(to.objects.containers()).toEqual(before);
+  const fixture = new ObserverFixture(known);
+  expect(onContainerEvent(seen, fixture.objects).isUnclear).toBe(true);
+  const before = fixture.objects.containers();
+  await publishedBy(fixture, seen);
+  expect(fixture.objects.containers()).toEqual(before);
 });
 
 test('the removal of what nobody knew is clear: no list has it', () => {
@@ -212,50 +215,55 @@ describe('an image whose ID the status does not have', () => {
     containersStatuses: [named],
   });
   const listed = Container.fromPartial({ id: containerId, imageId, imageRef: digested });
-  const imagesOf = (to: ObserverFixture) =>
-    to.events.map(({ data }) => (data as { image?: object }).image);
+  const imagesOf = (fixture: ObserverFixture) =>
+    fixture.events.map(({ data }) => (data as { image?: object }).image);
 
   test('has the one that the runtime lists, which is asked once for the life of a container', async () => {
-    const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-    to.facts.containers.push(listed);
-    await publishedBy(to, start);
+    const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+    fixture.facts.containers.push(listed);
+    await publishedBy(fixture, start);
     await publishedBy(
-      to,
+      fixture,
       event(containerId, CONTAINER_STOPPED_EVENT, {
         podSandboxStatus,
         containersStatuses: [{ ...exit, image: named.image, imageRef: digested }],
       }),
     );
     const image = { reference: 'registry.example/team/app:1', imageId };
-    expect(imagesOf(to)).toEqual([image, image, image]);
-    expect(to.facts.asked).toEqual(['ListContainers cccc']);
+    expect(imagesOf(fixture)).toEqual([image, image, image]);
+    expect(fixture.facts.asked).toEqual(['ListContainers cccc']);
   });
 
   test('has none when the container is gone already', async () => {
-    const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-    await publishedBy(to, start);
+    const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+    await publishedBy(fixture, start);
     const image = { reference: 'registry.example/team/app:1' };
-    expect(imagesOf(to)).toEqual([image, image]);
+    expect(imagesOf(fixture)).toEqual([image, image]);
   });
 
   test('is left to a listing, nothing said, when the runtime does not answer', async () => {
-    const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-    to.facts.failure = new DeadlineExceededError('runtime lookup', 5000);
-    await expect(publishedBy(to, start)).rejects.toThrow('runtime lookup');
-    expect(to.events).toEqual([]);
+    const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+    fixture.facts.failure = new DeadlineExceededError('runtime lookup', 5000);
+    await expect(publishedBy(fixture, start)).rejects.toThrow('runtime lookup');
+    expect(fixture.events).toEqual([]);
   });
 
   test('is not asked for of a container that was there before the observing', async () => {
-    const to = new ObserverFixture({ observingSinceMs: nowMs - 10 });
-    await publishedBy(to, start);
-    expect([to.events, to.facts.asked]).toEqual([[], []]);
+    const fixture = new ObserverFixture({ observingSinceMs: nowMs - 10 });
+    await publishedBy(fixture, start);
+    expect([fixture.events, fixture.facts.asked]).toEqual([[], []]);
   });
 });
 
 test('an event that the runtime kept does not bring back what was removed since', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()], containers: [knownContainer()] });
-  to.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
-  to.objects.forgetRemoved('container', new Set(), to.objects.revision, nowMs - 600_000);
-  const told = [...to.told];
-  expect(await publishedBy(to, event(containerId, CONTAINER_STARTED_EVENT))).toEqual(told);
+  const fixture = new ObserverFixture({
+    sandboxes: [knownSandbox()],
+    containers: [knownContainer()],
+  });
+  fixture.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
+  fixture.objects.forgetRemoved('container', new Set(), fixture.objects.revision, nowMs - 600_000);
+  const published = [...fixture.published];
+  expect(await publishedBy(fixture, event(containerId, CONTAINER_STARTED_EVENT))).toEqual(
+    published,
+  );
 });

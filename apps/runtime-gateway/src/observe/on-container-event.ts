@@ -24,8 +24,8 @@ export interface EventObservations {
 const observedBy = 'runtime-event';
 
 /**
- * Reads one message of GetContainerEvents. It carries the state of the whole pod, so an event that was missed is made good by
- * the next one of the same pod.
+ * Reads one message of GetContainerEvents. It carries the state of the whole pod, so an event that
+ * was missed is made good by the next one of the same pod.
  */
 export function onContainerEvent(
   event: ContainerEventResponse,

@@ -54,10 +54,10 @@ test.each([
     }),
     image: { userSpecifiedReference: 'team/app:1', runtimeHandler: 'kata' },
   },
-])('tells $sentence', async ({ call, image }) => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-  await to.observe(call);
-  expect(to.events).toEqual([
+])('publishes $sentence', async ({ call, image }) => {
+  const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+  await fixture.observe(call);
+  expect(fixture.events).toEqual([
     {
       name: 'ContainerCreated',
       subject: containerId,
@@ -65,7 +65,7 @@ test.each([
       time: new Date(nowMs),
     },
   ]);
-  expect(to.facts.asked).toEqual([]);
+  expect(fixture.facts.asked).toEqual([]);
 });
 
 describe('an image by reference', () => {
@@ -79,7 +79,7 @@ describe('an image by reference', () => {
       image: { reference, imageId },
     },
     {
-      sentence: 'has the ID of runtimes that tell it apart from the reference',
+      sentence: 'has the ID of runtimes that give it apart from the reference',
       listed: { imageRef: `team/app@${imageId}`, imageId },
       image: { reference, imageId },
     },
@@ -90,55 +90,57 @@ describe('an image by reference', () => {
     },
     { sentence: 'has no ID when the container is gone already', image: { reference } },
   ])('$sentence', async ({ listed, image }) => {
-    const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
+    const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
     if (listed !== undefined) {
-      to.facts.containers.push(Container.fromPartial({ id: containerId, ...listed }));
+      fixture.facts.containers.push(Container.fromPartial({ id: containerId, ...listed }));
     }
-    await to.observe(byReference);
-    expect(to.events.map(({ data }) => data)).toEqual([{ ...created, image }]);
-    expect(to.facts.asked).toEqual(['ListContainers cccc']);
+    await fixture.observe(byReference);
+    expect(fixture.events.map(({ data }) => data)).toEqual([{ ...created, image }]);
+    expect(fixture.facts.asked).toEqual(['ListContainers cccc']);
   });
 
-  test('is told without its ID when the runtime does not answer', async () => {
-    const to = new ObserverFixture();
-    to.facts.failure = new Error('runtime away');
-    await to.observe(byReference);
-    expect(to.events.map(({ data }) => data)).toEqual([{ ...created, image: { reference } }]);
-    expect(to.failures).toEqual(['lookup: runtime away']);
+  test('is published without its ID when the runtime does not answer', async () => {
+    const fixture = new ObserverFixture();
+    fixture.facts.failure = new Error('runtime away');
+    await fixture.observe(byReference);
+    expect(fixture.events.map(({ data }) => data)).toEqual([{ ...created, image: { reference } }]);
+    expect(fixture.failures).toEqual(['lookup: runtime away']);
   });
 });
 
 test('the pod comes from the request when the sandbox is not known', async () => {
-  const to = new ObserverFixture();
-  await to.observe(create());
-  expect(to.events[0]?.data).toEqual(created);
+  const fixture = new ObserverFixture();
+  await fixture.observe(create());
+  expect(fixture.events[0]?.data).toEqual(created);
 });
 
 test('the sandbox can be named by the beginning of its id', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-  await to.observe(create({}, { podSandboxId: sandboxId.slice(0, 12), sandboxConfig: undefined }));
-  expect(to.events[0]?.data).toEqual(created);
+  const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+  await fixture.observe(
+    create({}, { podSandboxId: sandboxId.slice(0, 12), sandboxConfig: undefined }),
+  );
+  expect(fixture.events[0]?.data).toEqual(created);
 });
 
-test('nothing of environment, command and arguments is told or kept', async () => {
-  const to = new ObserverFixture();
-  await to.observe(create());
-  expect(JSON.stringify([to.events, to.objects.containers()])).not.toContain(secret);
+test('nothing of environment, command and arguments is published or kept', async () => {
+  const fixture = new ObserverFixture();
+  await fixture.observe(create());
+  expect(JSON.stringify([fixture.events, fixture.objects.containers()])).not.toContain(secret);
 });
 
 test('bytes that are no such message are a failure of the observer, and a listing is asked for', async () => {
-  const to = new ObserverFixture();
-  await to.observe({ ...create(), request: Uint8Array.of(0x0a, 0xff) });
-  expect(to.events).toEqual([]);
-  expect(to.failures).toEqual([expect.stringMatching(/^CreateContainer: /)]);
-  expect(to.relistsScheduled).toBe(1);
+  const fixture = new ObserverFixture();
+  await fixture.observe({ ...create(), request: Uint8Array.of(0x0a, 0xff) });
+  expect(fixture.events).toEqual([]);
+  expect(fixture.failures).toEqual([expect.stringMatching(/^CreateContainer: /)]);
+  expect(fixture.relistsScheduled).toBe(1);
 });
 
 test('a call whose messages could not be read along is a failure of the observer', async () => {
-  const to = new ObserverFixture();
-  await to.observe({ ...create(), request: undefined });
-  expect(to.failures).toEqual([
+  const fixture = new ObserverFixture();
+  await fixture.observe({ ...create(), request: undefined });
+  expect(fixture.failures).toEqual([
     'CreateContainer: messages of CreateContainer could not be read along',
   ]);
-  expect(to.relistsScheduled).toBe(1);
+  expect(fixture.relistsScheduled).toBe(1);
 });

@@ -3,7 +3,10 @@ import { imageIdOf, imageOf, podOf } from '../objects/cri-facts';
 import type { ContainerObservation } from './lifecycle';
 import type { OnCall } from './observer-context';
 
-/** CreateContainer names pod, container and image. Only an image named by reference has its ID looked up. */
+/**
+ * CreateContainer names pod, container and image. Only an image named by reference has its ID
+ * looked up.
+ */
 export const onCreateContainer: OnCall = (call, context) => {
   const { objects, lifecycle, lookUp, queue } = context;
   const request = CreateContainerRequest.decode(call.request);

@@ -11,8 +11,8 @@ import {
 
 const remove = observedCall('RemovePodSandbox', { podSandboxId: sandboxId });
 
-test('tells the removal of the containers still in it, then its own', async () => {
-  const to = new ObserverFixture({
+test('publishes the removal of the containers still in it, then its own', async () => {
+  const fixture = new ObserverFixture({
     sandboxes: [knownSandbox({ phase: 'stopped' })],
     containers: [
       knownContainer({ phase: 'exited' }),
@@ -20,9 +20,9 @@ test('tells the removal of the containers still in it, then its own', async () =
       knownContainer({ id: 'e'.repeat(64), podSandboxId: 'another' }),
     ],
   });
-  await to.observe(remove);
-  expect(to.told).toEqual(['ContainerRemoved cccc call', 'PodSandboxRemoved aaaa call']);
-  expect(to.events[1]).toEqual({
+  await fixture.observe(remove);
+  expect(fixture.published).toEqual(['ContainerRemoved cccc call', 'PodSandboxRemoved aaaa call']);
+  expect(fixture.events[1]).toEqual({
     name: 'PodSandboxRemoved',
     subject: sandboxId,
     data: { podSandboxId: sandboxId, pod, observedBy: 'call' },
@@ -30,23 +30,26 @@ test('tells the removal of the containers still in it, then its own', async () =
   });
 });
 
-test('of a sandbox that was ready tells the stops too', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()], containers: [knownContainer()] });
-  await to.observe(remove);
-  expect(to.told).toEqual([
+test('of a sandbox that was ready publishes the stops too', async () => {
+  const fixture = new ObserverFixture({
+    sandboxes: [knownSandbox()],
+    containers: [knownContainer()],
+  });
+  await fixture.observe(remove);
+  expect(fixture.published).toEqual([
     'ContainerStopped cccc call',
     'ContainerRemoved cccc call',
     'PodSandboxStopped aaaa call',
     'PodSandboxRemoved aaaa call',
   ]);
-  expect(to.objects.container(containerId)?.phase).toBe('removed');
+  expect(fixture.objects.container(containerId)?.phase).toBe('removed');
 });
 
 test.each([
   ['removed', [knownSandbox({ phase: 'removed' })]],
   ['unknown', []],
 ] as const)('removing a sandbox that is %s is no news', async (_what, sandboxes) => {
-  const to = new ObserverFixture({ sandboxes });
-  await to.observe(remove);
-  expect(to.events).toEqual([]);
+  const fixture = new ObserverFixture({ sandboxes });
+  await fixture.observe(remove);
+  expect(fixture.events).toEqual([]);
 });

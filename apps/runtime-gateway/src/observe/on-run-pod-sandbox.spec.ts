@@ -40,13 +40,13 @@ test.each([
     call: run({}, { method: '/runtime.v1alpha2.RuntimeService/RunPodSandbox' }),
     data: started,
   },
-])('tells $sentence', async ({ call, data }) => {
-  const to = new ObserverFixture();
-  await to.observe(call);
-  expect(to.events).toEqual([
+])('publishes $sentence', async ({ call, data }) => {
+  const fixture = new ObserverFixture();
+  await fixture.observe(call);
+  expect(fixture.events).toEqual([
     { name: 'PodSandboxStarted', subject: sandboxId, data, time: new Date(nowMs) },
   ]);
-  expect(to.facts.asked).toEqual([]);
+  expect(fixture.facts.asked).toEqual([]);
   expect(isoTime(nowMs)).toBe('2026-11-20T22:14:10.000Z');
 });
 
@@ -60,20 +60,20 @@ test.each([
     sentence: 'a call of another service',
     call: run({}, { method: '/runtime.v1.ImageService/RunPodSandbox' }),
   },
-])('tells nothing of $sentence', async ({ call }) => {
-  const to = new ObserverFixture();
-  await to.observe(call);
-  expect([...to.events, ...to.failures]).toEqual([]);
+])('publishes nothing of $sentence', async ({ call }) => {
+  const fixture = new ObserverFixture();
+  await fixture.observe(call);
+  expect([...fixture.events, ...fixture.failures]).toEqual([]);
 });
 
-test('a sandbox that a listing told already is not told again', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-  await to.observe(run());
-  expect(to.events).toEqual([]);
+test('a sandbox that a listing published already is not published again', async () => {
+  const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+  await fixture.observe(run());
+  expect(fixture.events).toEqual([]);
 });
 
 test('is written while the call is being reported, before anything else happens', () => {
-  const to = new ObserverFixture();
-  to.calls.ended(run());
-  expect(to.events).toHaveLength(1);
+  const fixture = new ObserverFixture();
+  fixture.calls.ended(run());
+  expect(fixture.events).toHaveLength(1);
 });

@@ -25,11 +25,11 @@ const started = {
   observedBy: 'call',
 };
 
-test('tells the start with the time that the runtime reports', async () => {
-  const to = new ObserverFixture({ containers: [created] });
-  to.facts.running(containerId);
-  await to.observe(start);
-  expect(to.events).toEqual([
+test('publishes the start with the time that the runtime reports', async () => {
+  const fixture = new ObserverFixture({ containers: [created] });
+  fixture.facts.running(containerId);
+  await fixture.observe(start);
+  expect(fixture.events).toEqual([
     {
       name: 'ContainerStarted',
       subject: containerId,
@@ -39,29 +39,29 @@ test('tells the start with the time that the runtime reports', async () => {
   ]);
 });
 
-test('tells it without the time when the runtime does not answer', async () => {
-  const to = new ObserverFixture({ containers: [created] });
-  to.facts.failure = new Error('runtime away');
-  await to.observe(start);
+test('publishes it without the time when the runtime does not answer', async () => {
+  const fixture = new ObserverFixture({ containers: [created] });
+  fixture.facts.failure = new Error('runtime away');
+  await fixture.observe(start);
   const { startedAt, ...rest } = started;
-  expect(to.events[0]?.data).toEqual(rest);
+  expect(fixture.events[0]?.data).toEqual(rest);
   expect(startedAt).toBeDefined();
-  expect(to.failures).toEqual(['lookup: runtime away']);
+  expect(fixture.failures).toEqual(['lookup: runtime away']);
 });
 
 test('asks for a listing when the container is over already', async () => {
-  const to = new ObserverFixture({ containers: [created] });
-  to.facts.exited(containerId, { exitCode: 0 });
-  await to.observe(start);
-  expect(to.told).toEqual(['ContainerStarted cccc call']);
-  expect(to.relistsScheduled).toBe(1);
-  expect(to.failures).toEqual([]);
+  const fixture = new ObserverFixture({ containers: [created] });
+  fixture.facts.exited(containerId, { exitCode: 0 });
+  await fixture.observe(start);
+  expect(fixture.published).toEqual(['ContainerStarted cccc call']);
+  expect(fixture.relistsScheduled).toBe(1);
+  expect(fixture.failures).toEqual([]);
 });
 
-test('asks the runtime for names that nobody knows yet, and tells the creation that was missed', async () => {
-  const to = new ObserverFixture();
-  to.facts.running(containerId);
-  to.facts.containers.push(
+test('asks the runtime for names that nobody knows yet, and publishes the creation that was missed', async () => {
+  const fixture = new ObserverFixture();
+  fixture.facts.running(containerId);
+  fixture.facts.containers.push(
     Container.fromPartial({
       id: containerId,
       podSandboxId: sandboxId,
@@ -71,29 +71,32 @@ test('asks the runtime for names that nobody knows yet, and tells the creation t
       createdAt: nanoseconds(nowMs - 60_000),
     }),
   );
-  to.facts.sandboxes.push(PodSandbox.fromPartial({ id: sandboxId, metadata: pod }));
-  await to.observe(start);
-  expect(to.told).toEqual(['ContainerCreated cccc listing', 'ContainerStarted cccc call']);
-  expect(to.events[1]?.data).toEqual(started);
+  fixture.facts.sandboxes.push(PodSandbox.fromPartial({ id: sandboxId, metadata: pod }));
+  await fixture.observe(start);
+  expect(fixture.published).toEqual([
+    'ContainerCreated cccc listing',
+    'ContainerStarted cccc call',
+  ]);
+  expect(fixture.events[1]?.data).toEqual(started);
 });
 
-test('tells the start only, when the creation was before the observing', async () => {
-  const to = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
-  to.facts.running(containerId);
-  to.facts.containers.push(
+test('publishes the start only, when the creation was before the observing', async () => {
+  const fixture = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
+  fixture.facts.running(containerId);
+  fixture.facts.containers.push(
     Container.fromPartial({
       id: containerId,
       podSandboxId: sandboxId,
       createdAt: nanoseconds(nowMs - 60_000),
     }),
   );
-  await to.observe(start);
-  expect(to.told).toEqual(['ContainerStarted cccc call']);
+  await fixture.observe(start);
+  expect(fixture.published).toEqual(['ContainerStarted cccc call']);
 });
 
-test('a container that a listing saw running is not told again', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  to.facts.running(containerId);
-  await to.observe(start);
-  expect(to.events).toEqual([]);
+test('a container that a listing saw running is not published again', async () => {
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  fixture.facts.running(containerId);
+  await fixture.observe(start);
+  expect(fixture.events).toEqual([]);
 });

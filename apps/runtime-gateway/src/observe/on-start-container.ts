@@ -3,7 +3,10 @@ import { containerPhase, runFacts, statusFacts } from '../objects/cri-facts';
 import { knownOrListed } from './known-or-listed';
 import type { OnCall } from './observer-context';
 
-/** StartContainer has only the id: the start time comes from the runtime, the rest is known from the creation. */
+/**
+ * StartContainer has only the id: the start time comes from the runtime, the rest is known from the
+ * creation.
+ */
 export const onStartContainer: OnCall = (call, context) => {
   const { objects, lifecycle, lookUp, queue } = context;
   const id = objects.fullContainerId(StartContainerRequest.decode(call.request).containerId);

@@ -59,11 +59,11 @@ test.each([
       observedBy: 'listing',
     },
   },
-])('tells $sentence', async ({ exit, data }) => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  to.facts.exited(containerId, exit);
-  await to.observe(stop);
-  expect(to.events).toEqual([
+])('publishes $sentence', async ({ exit, data }) => {
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  fixture.facts.exited(containerId, exit);
+  await fixture.observe(stop);
+  expect(fixture.events).toEqual([
     {
       name: 'ContainerStopped',
       subject: containerId,
@@ -76,31 +76,31 @@ test.each([
 test.each(['exited', 'removed'] as const)(
   'stopping a container that is %s already is no news, and asks nobody',
   async (phase) => {
-    const to = new ObserverFixture({ containers: [knownContainer({ phase })] });
-    to.facts.exited(containerId);
-    await to.observe(stop);
-    expect([to.events, to.facts.asked]).toEqual([[], []]);
+    const fixture = new ObserverFixture({ containers: [knownContainer({ phase })] });
+    fixture.facts.exited(containerId);
+    await fixture.observe(stop);
+    expect([fixture.events, fixture.facts.asked]).toEqual([[], []]);
   },
 );
 
-test('stopping twice tells one stop', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  to.facts.exited(containerId);
-  await Promise.all([to.observe(stop), to.observe(stop)]);
-  expect(to.told).toEqual(['ContainerStopped cccc call']);
+test('stopping twice publishes one stop', async () => {
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  fixture.facts.exited(containerId);
+  await Promise.all([fixture.observe(stop), fixture.observe(stop)]);
+  expect(fixture.published).toEqual(['ContainerStopped cccc call']);
 });
 
 test('a container that was created and never started did not stop', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
-  to.facts.exited(containerId, { state: ContainerState.CONTAINER_CREATED });
-  await to.observe(stop);
-  expect(to.events).toEqual([]);
+  const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
+  fixture.facts.exited(containerId, { state: ContainerState.CONTAINER_CREATED });
+  await fixture.observe(stop);
+  expect(fixture.events).toEqual([]);
 });
 
 test('a container that was removed right after has no exit code', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  await to.observe(stop);
-  expect(to.events[0]?.data).toEqual({
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  await fixture.observe(stop);
+  expect(fixture.events[0]?.data).toEqual({
     containerId,
     podSandboxId: sandboxId,
     pod,
@@ -123,79 +123,87 @@ describe('a container that was removed right after', () => {
     observedBy: 'runtime-event',
   } as const;
 
-  test('is told with the exit that the event stream shows a little later', async () => {
-    const to = new ObserverFixture({ containers: [knownContainer()] });
-    const told = to.observe(stop);
+  test('is published with the exit that the event stream shows a little later', async () => {
+    const fixture = new ObserverFixture({ containers: [knownContainer()] });
+    const published = fixture.observe(stop);
     await eventuallyPasses(() => {
-      expect(to.facts.asked).toEqual(['ContainerStatus cccc']);
+      expect(fixture.facts.asked).toEqual(['ContainerStatus cccc']);
     });
     await pause(20);
-    to.changes.exitObserved(seen);
-    await told;
-    expect(to.events.map(({ data }) => data)).toEqual([stopped]);
+    fixture.changes.exitObserved(seen);
+    await published;
+    expect(fixture.events.map(({ data }) => data)).toEqual([stopped]);
   });
 
-  test('is told with the exit that the event stream showed while the stop was in flight', async () => {
-    const to = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 60_000 });
-    to.calls.started(stop.method);
-    const observation = to.changes.container(seen);
-    to.calls.ended(stop);
-    await Promise.all([to.calls.settled(), observation]);
-    expect(to.events.map(({ data }) => data)).toEqual([stopped]);
+  test('is published with the exit that the event stream showed while the stop was in flight', async () => {
+    const fixture = new ObserverFixture({
+      containers: [knownContainer()],
+      attributionWaitMs: 60_000,
+    });
+    fixture.calls.started(stop.method);
+    const observation = fixture.changes.container(seen);
+    fixture.calls.ended(stop);
+    await Promise.all([fixture.calls.settled(), observation]);
+    expect(fixture.events.map(({ data }) => data)).toEqual([stopped]);
   });
 
-  test('is told with the exit that a listing found while the stop was in flight', async () => {
-    const to = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 60_000 });
-    to.facts.exited(containerId);
-    to.calls.started(stop.method);
-    const observation = to.changes.container({
+  test('is published with the exit that a listing found while the stop was in flight', async () => {
+    const fixture = new ObserverFixture({
+      containers: [knownContainer()],
+      attributionWaitMs: 60_000,
+    });
+    fixture.facts.exited(containerId);
+    fixture.calls.started(stop.method);
+    const observation = fixture.changes.container({
       id: containerId,
       phase: 'exited',
       observedBy: 'listing',
     });
-    await eventuallyPasses(() => expect(to.objects.container(containerId)?.exit).toBeDefined());
-    to.facts.statuses.clear();
-    to.calls.ended(stop);
-    await Promise.all([to.calls.settled(), observation]);
-    expect(to.events.map(({ data }) => data)).toEqual([stopped]);
+    await eventuallyPasses(() =>
+      expect(fixture.objects.container(containerId)?.exit).toBeDefined(),
+    );
+    fixture.facts.statuses.clear();
+    fixture.calls.ended(stop);
+    await Promise.all([fixture.calls.settled(), observation]);
+    expect(fixture.events.map(({ data }) => data)).toEqual([stopped]);
   });
 
   test('is asked for although its lane is busy', async () => {
-    const to = new ObserverFixture({ containers: [knownContainer()] });
-    to.facts.exited(containerId);
+    const fixture = new ObserverFixture({ containers: [knownContainer()] });
+    fixture.facts.exited(containerId);
     let free = (): void => undefined;
-    const busy = to.queue.run(containerId, () => new Promise<void>((end) => (free = end)));
-    to.calls.started(stop.method);
-    to.calls.ended(stop);
-    await eventuallyPasses(() => expect(to.facts.asked).toEqual(['ContainerStatus cccc']));
-    to.facts.statuses.clear();
+    const busy = fixture.queue.run(containerId, () => new Promise<void>((end) => (free = end)));
+    fixture.calls.started(stop.method);
+    fixture.calls.ended(stop);
+    await eventuallyPasses(() => expect(fixture.facts.asked).toEqual(['ContainerStatus cccc']));
+    fixture.facts.statuses.clear();
     free();
-    await Promise.all([busy, to.calls.settled()]);
-    expect(to.events.map(({ data }) => data)).toEqual([stopped]);
+    await Promise.all([busy, fixture.calls.settled()]);
+    expect(fixture.events.map(({ data }) => data)).toEqual([stopped]);
   });
 });
 
 test('without an answer the exit is left to the next listing, which then knows that it was asked for', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  to.facts.failure = new CriError('ContainerStatus', 'UNAVAILABLE', 'connection lost');
-  await to.observe(stop);
-  expect(to.events).toEqual([]);
-  expect(to.failures).toEqual(['lookup: connection lost']);
-  expect(to.relistsScheduled).toBe(1);
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  fixture.facts.failure = new CriError('ContainerStatus', 'UNAVAILABLE', 'connection lost');
+  await fixture.observe(stop);
+  expect(fixture.events).toEqual([]);
+  expect(fixture.failures).toEqual(['lookup: connection lost']);
+  expect(fixture.relistsScheduled).toBe(1);
 
-  to.facts.failure = undefined;
-  to.facts.exited(containerId);
-  await to.changes.container({ id: containerId, phase: 'exited', observedBy: 'listing' });
-  expect(to.events.map(({ data }) => data)).toEqual([{ ...stopped, observedBy: 'listing' }]);
+  fixture.facts.failure = undefined;
+  fixture.facts.exited(containerId);
+  await fixture.changes.container({ id: containerId, phase: 'exited', observedBy: 'listing' });
+  expect(fixture.events.map(({ data }) => data)).toEqual([{ ...stopped, observedBy: 'listing' }]);
 });
 
 test('a stop that failed counts as asked for when the container ends later', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  await to.observe({ ...stop, grpcStatus: 4, response: undefined });
-  expect(to.events).toEqual([]);
-  to.facts.exited(containerId);
-  await to.changes.container({ id: containerId, phase: 'exited', observedBy: 'listing' });
-  expect(to.events[0]?.data).toMatchObject({ requested: true });
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  await fixture.observe({ ...stop, grpcStatus: 4, response: undefined });
+  expect(fixture.events).toEqual([]);
+  fixture.facts.exited(containerId);
+  await fixture.changes.container({ id: containerId, phase: 'exited', observedBy: 'listing' });
+  expect(fixture.events[0]?.data).toMatchObject({ requested: true });
 });
 
 describe('a container that nobody knows', () => {
@@ -208,38 +216,38 @@ describe('a container that nobody knows', () => {
     createdAt: nanoseconds(nowMs - 60_000),
   });
 
-  test('is told with what was missed, when it came while observing', async () => {
-    const to = new ObserverFixture();
-    to.facts.exited(containerId);
-    to.facts.containers.push(listed);
-    await to.observe(stop);
-    expect(to.told).toEqual([
+  test('is published with what was missed, when it came while observing', async () => {
+    const fixture = new ObserverFixture();
+    fixture.facts.exited(containerId);
+    fixture.facts.containers.push(listed);
+    await fixture.observe(stop);
+    expect(fixture.published).toEqual([
       'ContainerCreated cccc listing',
       'ContainerStarted cccc listing',
       'ContainerStopped cccc call',
     ]);
   });
 
-  test('is told as stopped only, when it came before', async () => {
-    const to = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
-    to.facts.exited(containerId);
-    to.facts.containers.push(listed);
-    await to.observe(stop);
-    expect(to.told).toEqual(['ContainerStopped cccc call']);
+  test('is published as stopped only, when it came before', async () => {
+    const fixture = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
+    fixture.facts.exited(containerId);
+    fixture.facts.containers.push(listed);
+    await fixture.observe(stop);
+    expect(fixture.published).toEqual(['ContainerStopped cccc call']);
   });
 
-  test('is not told when it had ended before the observing', async () => {
-    const to = new ObserverFixture({ observingSinceMs: nowMs - 5000 });
-    to.facts.exited(containerId, { finishedAt: nanoseconds(nowMs - 10_000) });
-    to.facts.containers.push(listed);
-    await to.observe(stop);
-    expect(to.events).toEqual([]);
+  test('is not published when it had ended before the observing', async () => {
+    const fixture = new ObserverFixture({ observingSinceMs: nowMs - 5000 });
+    fixture.facts.exited(containerId, { finishedAt: nanoseconds(nowMs - 10_000) });
+    fixture.facts.containers.push(listed);
+    await fixture.observe(stop);
+    expect(fixture.events).toEqual([]);
   });
 
   test('is found by the beginning of its id', async () => {
-    const to = new ObserverFixture({ containers: [knownContainer()] });
-    to.facts.exited(containerId);
-    await to.observe(observedCall('StopContainer', { containerId: containerId.slice(0, 10) }));
-    expect(to.told).toEqual(['ContainerStopped cccc call']);
+    const fixture = new ObserverFixture({ containers: [knownContainer()] });
+    fixture.facts.exited(containerId);
+    await fixture.observe(observedCall('StopContainer', { containerId: containerId.slice(0, 10) }));
+    expect(fixture.published).toEqual(['ContainerStopped cccc call']);
   });
 });

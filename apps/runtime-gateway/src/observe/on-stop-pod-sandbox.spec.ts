@@ -14,8 +14,8 @@ import {
 const stop = observedCall('StopPodSandbox', { podSandboxId: sandboxId });
 const otherId = 'd'.repeat(64);
 
-test('tells the exits of its containers, then its own stop', async () => {
-  const to = new ObserverFixture({
+test('publishes the exits of its containers, then its own stop', async () => {
+  const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [
       knownContainer(),
@@ -24,15 +24,19 @@ test('tells the exits of its containers, then its own stop', async () => {
       knownContainer({ id: 'f'.repeat(64), podSandboxId: 'another' }),
     ],
   });
-  for (const id of [containerId, otherId]) to.facts.exited(id);
-  await to.observe(stop);
-  expect(to.told).toEqual([
+  for (const id of [containerId, otherId]) fixture.facts.exited(id);
+  await fixture.observe(stop);
+  expect(fixture.published).toEqual([
     'ContainerStopped cccc call',
     'ContainerStopped dddd call',
     'PodSandboxStopped aaaa call',
   ]);
-  expect(to.events[1]?.data).toMatchObject({ name: 'sidecar', exitCode: 137, requested: true });
-  expect(to.events[2]).toEqual({
+  expect(fixture.events[1]?.data).toMatchObject({
+    name: 'sidecar',
+    exitCode: 137,
+    requested: true,
+  });
+  expect(fixture.events[2]).toEqual({
     name: 'PodSandboxStopped',
     subject: sandboxId,
     data: { podSandboxId: sandboxId, pod, observedBy: 'call' },
@@ -45,25 +49,28 @@ test.each([
   ['removed', knownSandbox({ phase: 'removed' })],
   ['not there, and never was', undefined],
 ] as const)('stopping a sandbox that is %s is no news', async (_what, known) => {
-  const to = new ObserverFixture({ sandboxes: known === undefined ? [] : [known] });
-  await to.observe(stop);
-  expect(to.events).toEqual([]);
+  const fixture = new ObserverFixture({ sandboxes: known === undefined ? [] : [known] });
+  await fixture.observe(stop);
+  expect(fixture.events).toEqual([]);
 });
 
-test('is told although the exits of its containers cannot be looked up', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()], containers: [knownContainer()] });
-  to.facts.failure = new Error('runtime away');
-  await to.observe(stop);
-  expect(to.told).toEqual(['PodSandboxStopped aaaa call']);
-  expect(to.objects.container(containerId)).toMatchObject({
+test('is published although the exits of its containers cannot be looked up', async () => {
+  const fixture = new ObserverFixture({
+    sandboxes: [knownSandbox()],
+    containers: [knownContainer()],
+  });
+  fixture.facts.failure = new Error('runtime away');
+  await fixture.observe(stop);
+  expect(fixture.published).toEqual(['PodSandboxStopped aaaa call']);
+  expect(fixture.objects.container(containerId)).toMatchObject({
     phase: 'running',
     stopAskedAtMs: nowMs - 400,
   });
 });
 
 test('a sandbox that nobody knows is asked for', async () => {
-  const to = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
-  to.facts.sandboxes.push(
+  const fixture = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
+  fixture.facts.sandboxes.push(
     PodSandbox.fromPartial({
       id: sandboxId,
       metadata: pod,
@@ -71,14 +78,14 @@ test('a sandbox that nobody knows is asked for', async () => {
       createdAt: nanoseconds(nowMs - 60_000),
     }),
   );
-  await to.observe(stop);
-  expect(to.events.map(({ data }) => data)).toEqual([
+  await fixture.observe(stop);
+  expect(fixture.events.map(({ data }) => data)).toEqual([
     { podSandboxId: sandboxId, pod, observedBy: 'call' },
   ]);
 });
 
 test('one whose end another process will see notes for it that its running containers were asked to stop', async () => {
-  const to = new ObserverFixture({
+  const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [
       knownContainer(),
@@ -86,15 +93,15 @@ test('one whose end another process will see notes for it that its running conta
       knownContainer({ id: 'f'.repeat(64), podSandboxId: 'another' }),
     ],
   });
-  await to.observe({
+  await fixture.observe({
     ...stop,
     outcome: 'unobserved',
     response: undefined,
     grpcStatus: undefined,
   });
-  expect(to.events).toEqual([]);
-  expect(to.objects.container(containerId)).toMatchObject({ stopAskedAtMs: stop.startedAt });
+  expect(fixture.events).toEqual([]);
+  expect(fixture.objects.container(containerId)).toMatchObject({ stopAskedAtMs: stop.startedAt });
   for (const id of [otherId, 'f'.repeat(64)]) {
-    expect(to.objects.container(id)?.stopAskedAtMs).toBeUndefined();
+    expect(fixture.objects.container(id)?.stopAskedAtMs).toBeUndefined();
   }
 });

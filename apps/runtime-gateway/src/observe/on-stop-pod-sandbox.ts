@@ -3,7 +3,10 @@ import { millisecondsOf, sandboxFacts } from '../objects/cri-facts';
 import type { OnCall } from './observer-context';
 import { reportExit } from './report-exit';
 
-/** StopPodSandbox stops the containers first; it succeeds for a sandbox that is stopped or gone, too. */
+/**
+ * StopPodSandbox stops the containers first; it succeeds for a sandbox that is stopped or gone,
+ * too.
+ */
 export const onStopPodSandbox: OnCall = (call, context) => {
   const { objects, lifecycle, lookUp, queue } = context;
   const { podSandboxId } = StopPodSandboxRequest.decode(call.request);
@@ -25,7 +28,8 @@ export const onStopPodSandbox: OnCall = (call, context) => {
       context.scheduleRelist(error);
       return undefined;
     });
-    // Unknown and not listed: it was gone before. Unknown and listed: it came past the gateway, or before it.
+    // Unknown and not listed: it was gone before. Unknown and listed: it came past the gateway, or
+    // before it.
     if (listed === undefined) return;
     const createdAtMs = millisecondsOf(listed.createdAt);
     lifecycle.sandbox({ ...sandboxFacts(listed), createdAtMs, ...stopped });

@@ -11,11 +11,11 @@ const update = observedCall('UpdateContainerResources', {
   linux: { cpuShares: 512n, cpuQuota: 50_000n, cpuPeriod: 100_000n, memoryLimitInBytes: 1n << 33n },
 });
 
-test('is told in the log with the new limits, and not as an event', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  await to.observe(update);
-  expect([to.events, to.failures, to.facts.asked]).toEqual([[], [], []]);
-  expect(to.logged).toEqual([
+test('is logged with the new limits, and not as an event', async () => {
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  await fixture.observe(update);
+  expect([fixture.events, fixture.failures, fixture.facts.asked]).toEqual([[], [], []]);
+  expect(fixture.logged).toEqual([
     {
       containerId,
       pod,
@@ -30,8 +30,8 @@ test('is told in the log with the new limits, and not as an event', async () => 
   ]);
 });
 
-test('is not told when it failed', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  await to.observe({ ...update, grpcStatus: 3, response: undefined });
-  expect(to.logged).toEqual([]);
+test('is not published when it failed', async () => {
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  await fixture.observe({ ...update, grpcStatus: 3, response: undefined });
+  expect(fixture.logged).toEqual([]);
 });

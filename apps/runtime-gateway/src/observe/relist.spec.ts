@@ -39,7 +39,7 @@ const running: DeepPartial<Container> = {
 
 /** One listing of these, while `meanwhile` happens between request and answer. */
 async function listOnce(
-  to: ObserverFixture,
+  fixture: ObserverFixture,
   sandboxes: readonly DeepPartial<PodSandbox>[],
   containers: readonly DeepPartial<Container>[],
   meanwhile: () => Promise<void> = () => Promise.resolve(),
@@ -52,11 +52,11 @@ async function listOnce(
     listPodSandbox: () =>
       Promise.resolve(ListPodSandboxResponse.fromPartial({ items: [...sandboxes] })),
   };
-  const { objects, changes } = to;
+  const { objects, changes } = fixture;
   const onLeft = (id: string, error: unknown) =>
-    to.failures.push(`${id.slice(0, 4)}: ${(error as Error).message}`);
+    fixture.failures.push(`${id.slice(0, 4)}: ${(error as Error).message}`);
   const { signal } = new AbortController();
-  return relist({ runtime, objects, now: () => to.nowMs, changes, onLeft }, { signal });
+  return relist({ runtime, objects, now: () => fixture.nowMs, changes, onLeft }, { signal });
 }
 
 const stopped = { ...ready, state: PodSandboxState.SANDBOX_NOTREADY };
@@ -68,21 +68,21 @@ test.each<{
   sandboxes: DeepPartial<PodSandbox>[];
   containers: DeepPartial<Container>[];
   status?: 'running' | 'exited';
-  told: string[];
+  published: string[];
 }>([
   {
     sentence: 'nothing where nothing changed',
     known: { sandboxes: [knownSandbox()], containers: [knownContainer()] },
     sandboxes: [ready],
     containers: [running],
-    told: [],
+    published: [],
   },
   {
     sentence: 'a pod that came past the gateway',
     sandboxes: [ready],
     containers: [running],
     status: 'running',
-    told: [
+    published: [
       'PodSandboxStarted aaaa listing',
       'ContainerCreated cccc listing',
       'ContainerStarted cccc listing',
@@ -93,7 +93,7 @@ test.each<{
     sandboxes: [stopped],
     containers: [exited],
     status: 'exited',
-    told: [
+    published: [
       'PodSandboxStarted aaaa listing',
       'PodSandboxStopped aaaa listing',
       'ContainerCreated cccc listing',
@@ -107,14 +107,14 @@ test.each<{
     sandboxes: [stopped],
     containers: [exited],
     status: 'exited',
-    told: ['ContainerStopped cccc listing', 'PodSandboxStopped aaaa listing'],
+    published: ['ContainerStopped cccc listing', 'PodSandboxStopped aaaa listing'],
   },
   {
     sentence: 'what is gone, containers first',
     known: { sandboxes: [knownSandbox()], containers: [knownContainer()] },
     sandboxes: [],
     containers: [],
-    told: [
+    published: [
       'ContainerStopped cccc listing',
       'ContainerRemoved cccc listing',
       'PodSandboxStopped aaaa listing',
@@ -126,21 +126,21 @@ test.each<{
     known: { sandboxes: [knownSandbox()], containers: [knownContainer()] },
     sandboxes: [ready],
     containers: [{ ...running, state: ContainerState.CONTAINER_UNKNOWN }],
-    told: [],
+    published: [],
   },
-])('tells $sentence', async ({ known, sandboxes, containers, status, told }) => {
-  const to = new ObserverFixture(known);
-  if (status !== undefined) to.facts[status](containerId);
-  await listOnce(to, sandboxes, containers);
-  expect(to.told).toEqual(told);
-  await listOnce(to, sandboxes, containers);
-  expect(to.told).toEqual(told);
+])('publishes $sentence', async ({ known, sandboxes, containers, status, published }) => {
+  const fixture = new ObserverFixture(known);
+  if (status !== undefined) fixture.facts[status](containerId);
+  await listOnce(fixture, sandboxes, containers);
+  expect(fixture.published).toEqual(published);
+  await listOnce(fixture, sandboxes, containers);
+  expect(fixture.published).toEqual(published);
 });
 
 test('counts what it saw', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-  to.facts.running(containerId);
-  expect(await listOnce(to, [ready], [running])).toEqual({
+  const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+  fixture.facts.running(containerId);
+  expect(await listOnce(fixture, [ready], [running])).toEqual({
     sandboxes: 1,
     containers: 1,
     differences: 1,
@@ -149,54 +149,66 @@ test('counts what it saw', async () => {
 });
 
 test('what became known while the list was made is not judged by it', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-  await listOnce(to, [ready], [], async () => {
-    to.lifecycle.container({ ...knownContainer(), phase: 'created', observedBy: 'call' });
+  const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+  await listOnce(fixture, [ready], [], async () => {
+    fixture.lifecycle.container({ ...knownContainer(), phase: 'created', observedBy: 'call' });
     await Promise.resolve();
   });
-  expect(to.told).toEqual(['ContainerCreated cccc call']);
-  expect(to.objects.container(containerId)?.phase).toBe('created');
+  expect(fixture.published).toEqual(['ContainerCreated cccc call']);
+  expect(fixture.objects.container(containerId)?.phase).toBe('created');
 });
 
 test('a list that is older than a removal does not bring the container back', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()], containers: [knownContainer()] });
-  to.facts.running(containerId);
-  await listOnce(to, [ready], [running], async () => {
-    to.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
+  const fixture = new ObserverFixture({
+    sandboxes: [knownSandbox()],
+    containers: [knownContainer()],
+  });
+  fixture.facts.running(containerId);
+  await listOnce(fixture, [ready], [running], async () => {
+    fixture.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
     await Promise.resolve();
   });
-  await listOnce(to, [ready], [running]);
-  expect(to.told).toEqual(['ContainerStopped cccc call', 'ContainerRemoved cccc call']);
+  await listOnce(fixture, [ready], [running]);
+  expect(fixture.published).toEqual(['ContainerStopped cccc call', 'ContainerRemoved cccc call']);
 });
 
 test('removed objects are gone once a later list does not show them, and forgotten after some minutes', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()], containers: [knownContainer()] });
-  await listOnce(to, [ready], [running], async () => {
-    to.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
+  const fixture = new ObserverFixture({
+    sandboxes: [knownSandbox()],
+    containers: [knownContainer()],
+  });
+  await listOnce(fixture, [ready], [running], async () => {
+    fixture.lifecycle.container({ id: containerId, phase: 'removed', observedBy: 'call' });
     await Promise.resolve();
   });
-  expect(to.objects.counts.container).toBe(1);
-  await listOnce(to, [ready], []);
-  expect(to.objects.counts).toEqual({ sandbox: 1, container: 0 });
-  expect(to.objects.container(containerId)).toMatchObject({ phase: 'removed', phaseAtMs: nowMs });
-  to.nowMs += 10 * 60_000 + 1;
-  await listOnce(to, [ready], []);
-  expect(to.objects.container(containerId)).toBeUndefined();
+  expect(fixture.objects.counts.container).toBe(1);
+  await listOnce(fixture, [ready], []);
+  expect(fixture.objects.counts).toEqual({ sandbox: 1, container: 0 });
+  expect(fixture.objects.container(containerId)).toMatchObject({
+    phase: 'removed',
+    phaseAtMs: nowMs,
+  });
+  fixture.nowMs += 10 * 60_000 + 1;
+  await listOnce(fixture, [ready], []);
+  expect(fixture.objects.container(containerId)).toBeUndefined();
 });
 
 test('a removal that an earlier version remembered, without its time, is forgotten at once', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer({ phase: 'removed' })] });
-  await listOnce(to, [], []);
-  expect(to.objects.containers()).toEqual([]);
+  const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'removed' })] });
+  await listOnce(fixture, [], []);
+  expect(fixture.objects.containers()).toEqual([]);
 });
 
 test('differences that cannot be cleared up are left to the next listing', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()], containers: [knownContainer()] });
-  to.facts.failure = new Error('no answer');
-  expect(await listOnce(to, [ready], [exited])).toMatchObject({ differences: 1, left: 1 });
-  expect(to.failures).toEqual(['cccc: no answer']);
-  to.facts.failure = undefined;
-  to.facts.exited(containerId);
-  await listOnce(to, [ready], [exited]);
-  expect(to.told).toEqual(['ContainerStopped cccc listing']);
+  const fixture = new ObserverFixture({
+    sandboxes: [knownSandbox()],
+    containers: [knownContainer()],
+  });
+  fixture.facts.failure = new Error('no answer');
+  expect(await listOnce(fixture, [ready], [exited])).toMatchObject({ differences: 1, left: 1 });
+  expect(fixture.failures).toEqual(['cccc: no answer']);
+  fixture.facts.failure = undefined;
+  fixture.facts.exited(containerId);
+  await listOnce(fixture, [ready], [exited]);
+  expect(fixture.published).toEqual(['ContainerStopped cccc listing']);
 });

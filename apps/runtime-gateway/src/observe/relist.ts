@@ -94,7 +94,9 @@ export async function relist(
 
 const observedBy = 'listing';
 
-/** What the runtime lists. A container in a state that says nothing has an id and no observation. */
+/**
+ * What the runtime lists. A container in a state that says nothing has an id and no observation.
+ */
 interface Listed {
   readonly sandboxIds: ReadonlySet<string>;
   readonly containerIds: ReadonlySet<string>;

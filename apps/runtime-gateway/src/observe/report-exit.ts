@@ -1,19 +1,23 @@
+import { pause } from '@stowage/async';
 import type { ContainerStatus } from '@stowage/cri-proto';
 import { containerPhase, runFacts } from '../objects/cri-facts';
 import { wasAskedFor } from './exit-cause';
 import { knownOrListed } from './known-or-listed';
 import type { KnownContainer } from '../objects/types';
 import type { EndedCall, ObserverContext } from './observer-context';
-import { setTimeout as pause } from 'node:timers/promises';
 
 type StopCall = Pick<EndedCall, 'startedAtMs' | 'endedAtMs'>;
 
 /**
- * After a call that stopped a container: reports its exit, once. The runtime is asked at once and not in the container's
- * queue, because the client may remove the container next. Without an answer from the runtime the exit is left to the next
- * listing, which then knows that it was asked for.
+ * After a call that stopped a container: reports its exit, once. The runtime is asked at once and
+ * not in the container's queue, because the client may remove the container next. Without an answer
+ * from the runtime the exit is left to the next listing, which then knows that it was asked for.
  */
-export async function reportExit(id: string, call: StopCall, context: ObserverContext): Promise<void> {
+export async function reportExit(
+  id: string,
+  call: StopCall,
+  context: ObserverContext,
+): Promise<void> {
   if (hasEnded(context.objects.container(id))) return;
   const asked = context.lookUp.stoppedStatus(id).then(
     (status) => ({ status }),
@@ -37,7 +41,10 @@ export async function reportExit(id: string, call: StopCall, context: ObserverCo
 const hasEnded = (known: KnownContainer | undefined): boolean =>
   known?.phase === 'exited' || known?.phase === 'removed';
 
-/** Removed right after the stop: how it ended is known only if the event stream or a listing came in time to see it. */
+/**
+ * Removed right after the stop: how it ended is known only if the event stream or a listing came in
+ * time to see it.
+ */
 async function reportRemoved(id: string, call: StopCall, context: ObserverContext): Promise<void> {
   await untilExitObserved(id, context);
   const known = context.objects.container(id);
@@ -49,7 +56,10 @@ async function reportRemoved(id: string, call: StopCall, context: ObserverContex
   });
 }
 
-/** Longest wait for the event stream to show how a container ended that the runtime does not know any more, milliseconds. */
+/**
+ * Longest wait for the event stream to show how a container ended that the runtime does not know
+ * any more, milliseconds.
+ */
 const exitObservedMs = 100;
 const lookMs = 10;
 

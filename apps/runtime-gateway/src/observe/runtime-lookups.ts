@@ -36,8 +36,8 @@ const defaultLookupLimits: LookupLimits = {
 };
 
 /**
- * Asks the runtime for facts that a call does not show. Each lookup throws when the runtime did not answer in
- * time, and returns undefined when it does not know the object.
+ * Asks the runtime for facts that a call does not show. Each lookup throws when the runtime did not
+ * answer in time, and returns undefined when it does not know the object.
  */
 export class RuntimeLookups {
   readonly #turns;
@@ -64,7 +64,10 @@ export class RuntimeLookups {
     return this.#status(containerId, this.#turns);
   }
 
-  /** Waits for no other lookups: the client may remove the container next, and then nobody knows how it ended. */
+  /**
+   * Waits for no other lookups: the client may remove the container next, and then nobody knows how
+   * it ended.
+   */
   stoppedStatus(containerId: string): Promise<ContainerStatus | undefined> {
     return this.#status(containerId, this.#stoppedTurns);
   }
@@ -97,10 +100,7 @@ export class RuntimeLookups {
     return onlyOne(items, id);
   }
 
-  async #ask<T>(
-    turns: BulkheadPolicy,
-    call: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  async #ask<T>(turns: BulkheadPolicy, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     try {
       return await turns.execute(() => this.#askNow(call));
     } catch (error) {

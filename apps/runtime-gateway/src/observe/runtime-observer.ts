@@ -1,3 +1,4 @@
+import { inTime, KeyedQueue } from '@stowage/async';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
 import { traced } from '@stowage/tracing';
@@ -6,7 +7,6 @@ import type { ObjectsFile } from '../objects/objects-file';
 import { CallObserver } from './call-observer';
 import type { Verb } from './call-observer';
 import { CallsInFlight } from './calls-in-flight';
-import { KeyedQueue } from './keyed-queue';
 import { Lifecycle } from './lifecycle';
 import type { Publish } from './lifecycle';
 import type { ObserverContext } from './observer-context';
@@ -100,10 +100,7 @@ export class RuntimeObserver {
    * when no call comes any more.
    */
   async stop(limitMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, limitMs)));
-    await Promise.race([this.calls.settled(), late]);
-    clearTimeout(timer);
+    await inTime(this.calls.settled(), limitMs);
     this.#over.abort();
     this.#inFlight.giveUp();
     await Promise.all([this.#watch.ended(), this.calls.settled()]);

@@ -55,33 +55,33 @@ const recovered = {
 };
 
 test.each([
-  { sentence: 'an outage and its end', changes: [away, back], told: [unavailable, recovered] },
+  { sentence: 'an outage and its end', changes: [away, back], published: [unavailable, recovered] },
   {
     sentence: 'one outage, however often its reason changes',
     changes: [away, { ...away, reason: 'connect ECONNREFUSED' }, back],
-    told: [unavailable, recovered],
+    published: [unavailable, recovered],
   },
-  { sentence: 'nothing of a connection that was replaced at once', changes: [back], told: [] },
+  { sentence: 'nothing of a connection that was replaced at once', changes: [back], published: [] },
   {
-    sentence: 'the end of an outage that an earlier run told',
+    sentence: 'the end of an outage that an earlier run published',
     since: lostAt.getTime(),
     changes: [back],
-    told: [recovered],
+    published: [recovered],
   },
   {
     sentence: 'an outage that lasts over a restart once',
     since: lostAt.getTime(),
     changes: [away],
-    told: [],
+    published: [],
   },
-])('tells $sentence', async ({ changes, told, since }) => {
+])('publishes $sentence', async ({ changes, published, since }) => {
   const { outage, events } = fixture({ since });
   for (const change of changes) outage.changed(change);
   await outage.settled();
-  expect(events).toEqual(told);
+  expect(events).toEqual(published);
 });
 
-test('tells the end without a version when the runtime does not give one', async () => {
+test('publishes the end without a version when the runtime does not give one', async () => {
   const { outage, events } = fixture({ version: new Error('away again') });
   outage.changed(away);
   outage.changed(back);

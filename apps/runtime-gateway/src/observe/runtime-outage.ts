@@ -6,7 +6,10 @@ export interface RuntimeOutageOptions {
   readonly runtime: Pick<RuntimeServiceClient, 'endpoint' | 'version'>;
   readonly publish: Publish;
   readonly now: () => number;
-  /** Outlives the process: an outage is published once, and its end even when another process sees it. */
+  /**
+   * Outlives the process: an outage is published once, and its end even when another process sees
+   * it.
+   */
   readonly since: { get(): number | undefined; set(sinceMs: number | undefined): void };
   readonly onUnpublished: (error: unknown) => void;
 }

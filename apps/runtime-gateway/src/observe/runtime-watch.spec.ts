@@ -22,7 +22,7 @@ class Watched {
   readonly #listeners = new Set<(availability: RuntimeAvailability) => void>();
   #emit: (event: ContainerEventResponse) => void = () => undefined;
 
-  constructor(readonly to: ObserverFixture) {
+  constructor(readonly fixture: ObserverFixture) {
     const watch = new RuntimeWatch({
       runtime: {
         availability: () => this.#availability(),
@@ -44,9 +44,9 @@ class Watched {
             runtimeApiVersion: 'v1',
           }),
       },
-      objects: to.objects,
-      changes: to.changes,
-      queue: to.queue,
+      objects: fixture.objects,
+      changes: fixture.changes,
+      queue: fixture.queue,
       relist: () => {
         this.listings += 1;
         return Promise.resolve({ sandboxes: 0, containers: 0, differences: 0, left: 0 });
@@ -137,20 +137,20 @@ test('a stream that ends at once is asked for with pauses that grow, and anew on
 });
 
 test('events from before the observing are published to nobody and leave nothing behind', async () => {
-  const to = new ObserverFixture();
-  watched = new Watched(to);
+  const fixture = new ObserverFixture();
+  watched = new Watched(fixture);
   await jest.advanceTimersByTimeAsync(0);
   watched.event({ createdAt: nanoseconds(nowMs - 60_001) });
   await jest.advanceTimersByTimeAsync(0);
-  expect([to.told, to.objects.sandboxes()]).toEqual([[], []]);
+  expect([fixture.published, fixture.objects.sandboxes()]).toEqual([[], []]);
   watched.event({});
   await jest.advanceTimersByTimeAsync(0);
-  expect(to.told).toEqual(['PodSandboxStarted aaaa runtime-event']);
+  expect(fixture.published).toEqual(['PodSandboxStarted aaaa runtime-event']);
 });
 
 test.each<{ sentence: string; event: DeepPartial<ContainerEventResponse> }>([
   {
-    sentence: 'the end of a sandbox, whose removal the stream may not tell',
+    sentence: 'the end of a sandbox, whose removal the stream may not show',
     event: {
       containerEventType: ContainerEventType.CONTAINER_STOPPED_EVENT,
       podSandboxStatus: { id: sandboxId, metadata: pod, state: PodSandboxState.SANDBOX_NOTREADY },

@@ -1,9 +1,9 @@
 import { Loop } from '@stowage/async';
+import type { KeyedQueue } from '@stowage/async';
 import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import { millisecondsOf } from '../objects/cri-facts';
 import { broadcastsEvents } from './event-stream-mode';
-import type { KeyedQueue } from './keyed-queue';
 import type { KnownObjects } from '../objects/known-objects';
 import { onContainerEvent } from './on-container-event';
 import type { UncorrelatedChanges } from './uncorrelated-changes';
@@ -26,7 +26,10 @@ export interface RuntimeWatchOptions {
   /** Resolves when the changes that {@link onAvailability} was called with are published. */
   readonly availabilityPublished: () => Promise<void>;
   readonly signal: AbortSignal;
-  /** Events of the runtime from before are history, which the first listing shows better; milliseconds since the epoch. */
+  /**
+   * Events of the runtime from before are history, which the first listing shows better;
+   * milliseconds since the epoch.
+   */
   readonly observingSinceMs: number;
   readonly relistIntervalMs: number;
   readonly runtimeEvents: 'auto' | 'always' | 'never';
@@ -44,7 +47,10 @@ export interface RuntimeWatchOptions {
 
 /** Kubelet's listing interval beside an event stream. */
 const relistBesideEventsMs = 300_000;
-/** Longest wait for a listing of what a stream did not show, milliseconds: time for the rest of what happens at once. */
+/**
+ * Longest wait for a listing of what a stream did not show, milliseconds: time for the rest of what
+ * happens at once.
+ */
 const omittedMs = 1000;
 /** A stream that a runtime without one refuses is refused by then. */
 const streamProvenMs = 1000;
@@ -53,8 +59,9 @@ const longestStreamPauseMs = 60_000;
 const maxEventsWaiting = 10_000;
 
 /**
- * Finds what no observed call shows: reads the runtime's event stream where it has one, and compares its lists with what
- * is known: after each new connection, when asked to, and at an interval.
+ * Finds what no observed call shows: reads the runtime's event stream where it has one, and
+ * compares its lists with what is known: after each new connection, when asked to, and at an
+ * interval.
  */
 export class RuntimeWatch {
   #streaming = false;
@@ -109,7 +116,10 @@ export class RuntimeWatch {
     await this.#running;
   }
 
-  /** Changes from before the listening are not notified: a first call waits until the first attempt to connect has ended. */
+  /**
+   * Changes from before the listening are not notified: a first call waits until the first attempt
+   * to connect has ended.
+   */
   async #reportFirstAvailability(): Promise<void> {
     const { runtime, onAvailability, signal } = this.options;
     await runtime.version({}, { signal }).catch(() => undefined);
@@ -145,7 +155,10 @@ export class RuntimeWatch {
     }
   }
 
-  /** CRI-O has no event for the removal of a sandbox, nor for that of the containers that go with it. */
+  /**
+   * CRI-O has no event for the removal of a sandbox, nor for that of the containers that go with
+   * it.
+   */
   #streamShowsAll(): boolean {
     return this.options.objects.sandboxes().every(({ phase }) => phase !== 'stopped');
   }

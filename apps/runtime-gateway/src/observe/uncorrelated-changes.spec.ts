@@ -39,24 +39,24 @@ describe('whether an exit was asked for', () => {
     },
     { sentence: 'not known of a container that nobody saw before', requested: undefined },
   ])('$sentence', async ({ known, followingSinceMs, requested }) => {
-    const to = new ObserverFixture({
+    const fixture = new ObserverFixture({
       containers: known === undefined ? [] : [known],
       followingSinceMs,
     });
-    to.facts.exited(containerId);
-    await to.changes.container({ ...exited, createdAtMs: nowMs - 60_000 });
-    const stops = to.events.filter(({ name }) => name === 'ContainerStopped');
+    fixture.facts.exited(containerId);
+    await fixture.changes.container({ ...exited, createdAtMs: nowMs - 60_000 });
+    const stops = fixture.events.filter(({ name }) => name === 'ContainerStopped');
     expect(stops.map(({ data }) => (data as { requested?: boolean }).requested)).toEqual([
       requested,
     ]);
   });
 });
 
-test('an exit is told with what the status says', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer()] });
-  to.facts.exited(containerId, { exitCode: 3 });
-  await to.changes.container(exited);
-  expect(to.events[0]).toMatchObject({
+test('an exit is published with what the status says', async () => {
+  const fixture = new ObserverFixture({ containers: [knownContainer()] });
+  fixture.facts.exited(containerId, { exitCode: 3 });
+  await fixture.changes.container(exited);
+  expect(fixture.events[0]).toMatchObject({
     data: {
       exitCode: 3,
       reason: 'Error',
@@ -67,96 +67,105 @@ test('an exit is told with what the status says', async () => {
   });
 });
 
-test('an exit that the runtime has told already is not asked for again', async () => {
+test('an exit that the runtime has shown already is not asked for again', async () => {
   const exit = { exitCode: 3, finishedAtMs: nowMs };
-  const to = new ObserverFixture({ containers: [knownContainer({ exit })] });
-  await to.changes.container(exited);
-  expect(to.events[0]?.data).toMatchObject({ exitCode: 3, finishedAt: isoTime(nowMs) });
-  expect(to.facts.asked).toEqual([]);
+  const fixture = new ObserverFixture({ containers: [knownContainer({ exit })] });
+  await fixture.changes.container(exited);
+  expect(fixture.events[0]?.data).toMatchObject({ exitCode: 3, finishedAt: isoTime(nowMs) });
+  expect(fixture.facts.asked).toEqual([]);
 });
 
-test('a container that ended since the list was made is told to its end', async () => {
-  const to = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
-  to.facts.exited(containerId);
-  await to.changes.container({ id: containerId, phase: 'running', ...listing });
-  expect(to.told).toEqual(['ContainerStarted cccc listing', 'ContainerStopped cccc listing']);
+test('a container that ended since the list was made is published to its end', async () => {
+  const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
+  fixture.facts.exited(containerId);
+  await fixture.changes.container({ id: containerId, phase: 'running', ...listing });
+  expect(fixture.published).toEqual([
+    'ContainerStarted cccc listing',
+    'ContainerStopped cccc listing',
+  ]);
 });
 
 test.each([
   {
     sentence: 'a container that never ran',
     facts: { startedAt: 0n, exitCode: 128, reason: 'StartError' },
-    told: ['ContainerStopped cccc listing'],
+    published: ['ContainerStopped cccc listing'],
   },
   {
     sentence: 'a container that started before the observing',
     facts: { startedAt: nanoseconds(nowMs - 7_200_000) },
-    told: ['ContainerStopped cccc listing'],
+    published: ['ContainerStopped cccc listing'],
   },
-])('no start is told of $sentence', async ({ facts, told }) => {
-  const to = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
-  to.facts.exited(containerId, facts);
-  await to.changes.container(exited);
-  expect(to.told).toEqual(told);
+])('no start is published of $sentence', async ({ facts, published }) => {
+  const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
+  fixture.facts.exited(containerId, facts);
+  await fixture.changes.container(exited);
+  expect(fixture.published).toEqual(published);
 });
 
 describe('what is older than the observing', () => {
   const old = { createdAtMs: nowMs - 60_000, podSandboxId: sandboxId, pod };
   const options = { observingSinceMs: nowMs - 1000 };
 
-  test('is remembered and not told, and the runtime is not asked about it', async () => {
-    const to = new ObserverFixture(options);
-    await to.changes.sandbox({ id: sandboxId, phase: 'ready', ...old, ...listing });
-    await to.changes.container({ ...exited, ...old });
-    await to.changes.container({ ...exited, id: 'd'.repeat(64), phase: 'running', ...old });
-    expect([to.events, to.facts.asked]).toEqual([[], []]);
-    expect(to.objects.counts).toEqual({ sandbox: 1, container: 2 });
+  test('is remembered and not published, and the runtime is not asked about it', async () => {
+    const fixture = new ObserverFixture(options);
+    await fixture.changes.sandbox({ id: sandboxId, phase: 'ready', ...old, ...listing });
+    await fixture.changes.container({ ...exited, ...old });
+    await fixture.changes.container({ ...exited, id: 'd'.repeat(64), phase: 'running', ...old });
+    expect([fixture.events, fixture.facts.asked]).toEqual([[], []]);
+    expect(fixture.objects.counts).toEqual({ sandbox: 1, container: 2 });
   });
 
-  test('is told from then on', async () => {
-    const to = new ObserverFixture(options);
-    await to.changes.container({ ...exited, phase: 'running', ...old });
-    to.facts.exited(containerId);
-    await to.changes.container({ ...exited, ...old });
-    await to.changes.container({ id: containerId, phase: 'removed', ...listing });
-    expect(to.told).toEqual(['ContainerStopped cccc listing', 'ContainerRemoved cccc listing']);
+  test('is published from then on', async () => {
+    const fixture = new ObserverFixture(options);
+    await fixture.changes.container({ ...exited, phase: 'running', ...old });
+    fixture.facts.exited(containerId);
+    await fixture.changes.container({ ...exited, ...old });
+    await fixture.changes.container({ id: containerId, phase: 'removed', ...listing });
+    expect(fixture.published).toEqual([
+      'ContainerStopped cccc listing',
+      'ContainerRemoved cccc listing',
+    ]);
   });
 });
 
 describe('when the status cannot be had', () => {
-  test('the exit is not told while the runtime is away, however often it is seen', async () => {
-    const to = new ObserverFixture({ containers: [knownContainer()] });
-    to.facts.failure = new CriError('ContainerStatus', 'UNAVAILABLE', 'connection lost');
+  test('the exit is not published while the runtime is away, however often it is seen', async () => {
+    const fixture = new ObserverFixture({ containers: [knownContainer()] });
+    fixture.facts.failure = new CriError('ContainerStatus', 'UNAVAILABLE', 'connection lost');
     for (let attempt = 0; attempt < 5; attempt++) {
-      await expect(to.changes.container(exited)).rejects.toThrow('connection lost');
+      await expect(fixture.changes.container(exited)).rejects.toThrow('connection lost');
     }
-    expect(to.events).toEqual([]);
+    expect(fixture.events).toEqual([]);
   });
 
-  test('it is told without code after three failures of the status itself', async () => {
-    const to = new ObserverFixture({ containers: [knownContainer()] });
-    to.facts.failure = new CriError('ContainerStatus', 'UNKNOWN', 'broken record');
-    await expect(to.changes.container(exited)).rejects.toThrow('broken record');
-    await expect(to.changes.container(exited)).rejects.toThrow('broken record');
-    await to.changes.container(exited);
-    expect(to.told).toEqual(['ContainerStopped cccc listing']);
-    expect(to.events[0]?.data).not.toHaveProperty('exitCode');
+  test('it is published without code after three failures of the status itself', async () => {
+    const fixture = new ObserverFixture({ containers: [knownContainer()] });
+    fixture.facts.failure = new CriError('ContainerStatus', 'UNKNOWN', 'broken record');
+    await expect(fixture.changes.container(exited)).rejects.toThrow('broken record');
+    await expect(fixture.changes.container(exited)).rejects.toThrow('broken record');
+    await fixture.changes.container(exited);
+    expect(fixture.published).toEqual(['ContainerStopped cccc listing']);
+    expect(fixture.events[0]?.data).not.toHaveProperty('exitCode');
   });
 });
 
 test('a sandbox that stopped by itself, and is gone later', async () => {
-  const to = new ObserverFixture({ sandboxes: [knownSandbox()] });
-  await to.changes.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
-  await to.changes.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
-  await to.changes.sandbox({ id: sandboxId, phase: 'ready', ...listing });
-  await to.changes.sandbox({ id: sandboxId, phase: 'removed', ...listing });
-  expect(to.told).toEqual(['PodSandboxStopped aaaa listing', 'PodSandboxRemoved aaaa listing']);
+  const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
+  await fixture.changes.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
+  await fixture.changes.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
+  await fixture.changes.sandbox({ id: sandboxId, phase: 'ready', ...listing });
+  await fixture.changes.sandbox({ id: sandboxId, phase: 'removed', ...listing });
+  expect(fixture.published).toEqual([
+    'PodSandboxStopped aaaa listing',
+    'PodSandboxRemoved aaaa listing',
+  ]);
 });
 
 test('events that break their schema are failures, once', async () => {
-  const to = new ObserverFixture();
+  const fixture = new ObserverFixture();
   const seen = { id: sandboxId, phase: 'ready', pod, createdAtMs: nowMs, ...listing } as const;
-  await to.changes.sandbox({ ...seen, attempt: -1 });
-  await to.changes.sandbox({ ...seen, attempt: -1 });
-  expect(to.failures).toEqual([expect.stringMatching(/^PodSandboxStarted: .*attempt/)]);
+  await fixture.changes.sandbox({ ...seen, attempt: -1 });
+  await fixture.changes.sandbox({ ...seen, attempt: -1 });
+  expect(fixture.failures).toEqual([expect.stringMatching(/^PodSandboxStarted: .*attempt/)]);
 });

@@ -42,18 +42,21 @@ export interface UncorrelatedChangesOptions {
   readonly inFlight: CallsInFlight<Verb>;
   /** See {@link LifecycleOptions.observingSinceMs}. */
   readonly observingSinceMs: number;
-  /** Since when calls are followed without a gap: nobody was asked through the gateway to stop what ended before. */
+  /**
+   * Since when calls are followed without a gap: nobody was asked through the gateway to stop what
+   * ended before.
+   */
   readonly followingSinceMs: number;
   /**
-   * How long a change waits for calls that are in flight and may be its cause, milliseconds. After that it is published
-   * without saying whether it was asked for.
+   * How long a change waits for calls that are in flight and may be its cause, milliseconds. After
+   * that it is published without saying whether it was asked for.
    */
   readonly attributionWaitMs: number;
 }
 
 /**
- * Changes that were not seen as the outcome of a call: in the runtime's lists, or in its event stream. A call in flight
- * that may be their cause comes first: it knows more about them.
+ * Changes that were not seen as the outcome of a call: in the runtime's lists, or in its event
+ * stream. A call in flight that may be their cause comes first: it knows more about them.
  */
 export class UncorrelatedChanges {
   readonly #failures = new Map<string, number>();
@@ -68,14 +71,20 @@ export class UncorrelatedChanges {
     await queue.run(seen.id, () => lifecycle.sandbox(seen));
   }
 
-  /** Notes how a container ended, where the observation says it: its exit may be about to be published. */
+  /**
+   * Notes how a container ended, where the observation says it: its exit may be about to be
+   * published.
+   */
   exitObserved({ id, startedAtMs, finishedAtMs, exitCode, reason }: ContainerObservation): void {
     if (exitCode === undefined) return;
     const { lifecycle } = this.options.context;
     lifecycle.exitObserved(id, { startedAtMs, finishedAtMs, exitCode, reason });
   }
 
-  /** Rejects when facts are missing that the runtime did not return in time: nothing is published yet then. */
+  /**
+   * Rejects when facts are missing that the runtime did not return in time: nothing is published
+   * yet then.
+   */
   async container(observation: ContainerObservation): Promise<void> {
     const { objects, lifecycle, queue } = this.options.context;
     const steps = containerSteps(observation.phase, objects.container(observation.id));
@@ -84,7 +93,8 @@ export class UncorrelatedChanges {
       return;
     }
     // Whoever stopped it may remove it next: now the runtime still says how it ended.
-    const seen = observation.phase === 'exited' ? await this.#withRunFacts(observation) : observation;
+    const seen =
+      observation.phase === 'exited' ? await this.#withRunFacts(observation) : observation;
     this.exitObserved(seen);
     const isAttributed = await this.#callsEnded(steps.flatMap((step) => containerCauses[step]));
     await queue.run(seen.id, async () => {
@@ -140,7 +150,9 @@ export class UncorrelatedChanges {
     return { ...seen, image: { ...seen.image, reference, imageId } };
   }
 
-  /** Undefined also after some attempts that failed by themselves: what is known is published then. */
+  /**
+   * Undefined also after some attempts that failed by themselves: what is known is published then.
+   */
   async #statusOf(id: string): Promise<ContainerStatus | undefined> {
     try {
       const status = await this.options.context.lookUp.containerStatus(id);

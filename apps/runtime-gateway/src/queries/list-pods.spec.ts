@@ -85,7 +85,7 @@ test('a running container names its pod by a sandbox that is not ready', async (
   ).toEqual(['shop/web: ; c1 running']);
 });
 
-test('a container whose sandbox is not listed is told without a pod', async () => {
+test('a container whose sandbox is not listed is returned without a pod', async () => {
   expect(await summary([], [container('c1', 'gone')])).toEqual(['/: ; c1 running']);
 });
 

@@ -7,8 +7,8 @@ import { containerFacts, containerPhase, millisecondsOf, sandboxFacts } from '..
 type Pods = CommandAnswer<typeof runtimeGateway.pods>;
 
 /**
- * Kubelet's GetPods: sandboxes with their containers, by pod. Without `all` only ready sandboxes and running containers, and
- * the pods that have one; with it everything the runtime lists.
+ * Kubelet's GetPods: sandboxes with their containers, by pod. Without `all` only ready sandboxes
+ * and running containers, and the pods that have one; with it everything the runtime lists.
  */
 export async function listPods(
   runtime: Pick<RuntimeServiceClient, 'listPodSandbox' | 'listContainers'>,
@@ -40,7 +40,10 @@ export async function listPods(
   return { pods: listed.sort((a, b) => (b.createdAt ?? '').localeCompare(a.createdAt ?? '')) };
 }
 
-/** A pod has several sandboxes when its first one was replaced; outside Kubernetes the UID can be empty. */
+/**
+ * A pod has several sandboxes when its first one was replaced; outside Kubernetes the UID can be
+ * empty.
+ */
 const podKey = ({ id, metadata }: PodSandbox): string =>
   metadata === undefined ? id : JSON.stringify([metadata.uid, metadata.namespace, metadata.name]);
 

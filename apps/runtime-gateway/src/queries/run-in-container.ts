@@ -3,12 +3,15 @@ import { CommandExitError, CommandTimeoutError } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { DeadlineExceededError } from '@stowage/errors';
 
-/** Bytes of each output that are answered; a reply of both has to fit into a NATS message, escaped. */
+/**
+ * Bytes of each output that are answered; a reply of both has to fit into a NATS message, escaped.
+ */
 export const maxOutputBytes = 64 * 1024;
 
 /**
- * Kubelet's RunInContainer: runs a command in a container and waits for it. An exit code other than 0 is an answer, not an
- * error. Rejects with DeadlineExceededError when the time is over, and with the runtime's errors.
+ * Kubelet's RunInContainer: runs a command in a container and waits for it. An exit code other than
+ * 0 is an answer, not an error. Rejects with DeadlineExceededError when the time is over, and with
+ * the runtime's errors.
  */
 export async function runInContainer(
   runtime: Pick<RuntimeServiceClient, 'execSync'>,
@@ -30,8 +33,8 @@ export async function runInContainer(
 }
 
 /**
- * CRI-O answers a command that ran out of time with OK, this code and this text, so that kubelet counts a probe as failed. No
- * command can end with a negative code by itself.
+ * CRI-O answers a command that ran out of time with OK, this code and this text, so that kubelet
+ * counts a probe as failed. No command can end with a negative code by itself.
  */
 function saysTimeout(error: unknown): boolean {
   if (!(error instanceof CommandExitError) || error.exitCode !== -1) return false;

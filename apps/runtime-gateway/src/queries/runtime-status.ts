@@ -4,8 +4,8 @@ import { errorMessage } from '@stowage/errors';
 import type { RuntimeObserver } from '../observe/runtime-observer';
 
 /**
- * The runtime's conditions, as CRI Status gives them, and whether it answers at all. A runtime that is away is an answer
- * here, not an error.
+ * The runtime's conditions, as CRI Status gives them, and whether it answers at all. A runtime that
+ * is away is an answer here, not an error.
  */
 export async function runtimeStatus(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'status'>,

@@ -1,23 +1,27 @@
 import { Client, credentials, status } from '@grpc/grpc-js';
-import { setTimeout as pause } from 'node:timers/promises';
+import { pause } from '@stowage/async';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { inVersion, methodPath, packagePrefix, parsePath } from '@stowage/cri-proto/paths';
 import type { CriVersion } from '@stowage/cri-proto/paths';
 
-/** Whether the runtime answers calls of a package; undefined when that could not be found out. Never rejects. */
+/**
+ * Whether the runtime serves a version of the CRI; undefined when that could not be found out.
+ * Never rejects.
+ */
 export type ProbeVersion = (
   version: CriVersion,
   signal: AbortSignal,
 ) => Promise<boolean | undefined>;
 
 /**
- * Which of the two CRI packages the runtime speaks, found out anew on each connection to it. The client finds out whether v1
- * is spoken; this asks for v1alpha2 besides, once a client uses it and not before: containerd 1.7 notes every call in
- * v1alpha2 as the use of something deprecated, and shows that in its status as a warning against an upgrade.
+ * Which versions of the CRI the runtime serves, found out again on each connection to it. The
+ * client of the runtime finds out about v1; this asks for v1alpha2 as well, once a client uses it
+ * and not before: containerd 1.7 records every call in v1alpha2 as the use of something deprecated,
+ * and shows that in its status as a warning against an upgrade.
  */
 export class CriVersions {
   #connections = 0;
-  /** The connection on which v1alpha2 was asked for. */
+  /** The connection on which v1alpha2 was probed. */
   #probedOn = 0;
   #servesV1alpha2: boolean | undefined;
   readonly #unsubscribe: () => void;
@@ -32,7 +36,7 @@ export class CriVersions {
     this.#look();
   }
 
-  /** True once it is known that calls of either package need no change. */
+  /** True once it is known that calls of either version need no change. */
   get servesBoth(): boolean {
     return this.runtime.availability().version === 'v1' && this.#servesV1alpha2 === true;
   }
@@ -43,9 +47,10 @@ export class CriVersions {
   }
 
   /**
-   * The path of the same call in a package that the runtime speaks; the messages need no change, for v1alpha2 is a subset of
-   * v1 on the wire. Paths that the runtime knows stay, those of other services too. Until it is known whether v1alpha2
-   * is spoken, which the first such path makes a question, v1 is asked for it.
+   * The path of the same call in a version that the runtime serves; the messages need no change,
+   * since v1alpha2 is a subset of v1 on the wire. Paths that the runtime knows stay, those of other
+   * services too. Until it is known whether v1alpha2 is served, which the first such path makes a
+   * question, its calls go out as v1.
    */
   path(path: string): string {
     const { version } = this.runtime.availability();
@@ -71,19 +76,20 @@ export class CriVersions {
   #probeV1alpha2(): void {
     if (this.#probedOn === this.#connections) return;
     this.#probedOn = this.#connections;
-    void this.#untilAnswered(this.#connections);
+    void this.#untilKnown(this.#connections);
   }
 
-  /** Asks until there is an answer or another connection; rewriting goes on meanwhile, which costs time and is right too. */
-  async #untilAnswered(connections: number): Promise<void> {
+  /**
+   * Asks until there is an answer or another connection; paths are rewritten meanwhile, which costs
+   * time and is right too.
+   */
+  async #untilKnown(connections: number): Promise<void> {
     for (;;) {
-      const isSpoken = await this.probe('v1alpha2', this.signal);
+      const isServed = await this.probe('v1alpha2', this.signal);
       if (connections !== this.#connections) return;
-      this.#servesV1alpha2 = isSpoken;
-      if (isSpoken !== undefined) return;
-      await pause(this.retryMs, undefined, { signal: this.signal, ref: false }).catch(
-        () => undefined,
-      );
+      this.#servesV1alpha2 = isServed;
+      if (isServed !== undefined) return;
+      await pause(this.retryMs, { signal: this.signal });
       if (this.signal.aborted || connections !== this.#connections) return;
     }
   }
@@ -92,7 +98,7 @@ export class CriVersions {
 const probeTimeoutMs = 5_000;
 const asBytes = (bytes: Buffer): Buffer => bytes;
 
-/** Asks a runtime for its Version in a package, on a connection of its own. */
+/** Asks a runtime for its Version in a version of the CRI, on a connection of its own. */
 export function probeByVersion(socket: string): ProbeVersion {
   return (version, signal) =>
     new Promise((resolve) => {

@@ -26,9 +26,10 @@ export interface GatewayEndpointOptions {
 const service = 'runtime-gateway';
 
 /**
- * Serves the runtime's CRI on a unix socket, while the observer reads the calls it asks for along the way. Every connection
- * is joined to one of the runtime's; only where image calls go elsewhere each call is forwarded on its own. Either
- * way v1 and v1alpha2 are served whichever the runtime speaks.
+ * Serves the runtime's CRI on a unix socket, while the observer reads the calls it asks for along
+ * the way. Every connection is joined to one of the runtime's; only where image calls go elsewhere
+ * each call is forwarded on its own. Either way v1 and v1alpha2 are served whichever the runtime
+ * speaks.
  */
 export function openGatewayEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,

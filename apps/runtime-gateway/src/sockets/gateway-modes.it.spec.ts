@@ -50,7 +50,7 @@ describe('runtime-gateway where calls have to be changed', () => {
       ListImagesRequest.fromPartial({}),
     );
 
-  /** A pod's life through a gateway, and that its events are told. */
+  /** A pod's life through a gateway, and that its events are published. */
   const livesThrough = async (gateway: GatewayProcess, node: string) => {
     const { client } = gateway;
     const config = {
@@ -288,7 +288,7 @@ describe('runtime-gateway where calls have to be changed', () => {
     });
   });
 
-  it('with imageRouting pulls through image-service itself, which tells of it', async () => {
+  it('with imageRouting pulls through image-service itself, which publishes it', async () => {
     const node = 'routing-real';
     const { username, password } = stack.registry.auth;
     const secret = await stack.pushImage({ name: 'team/secret', tag: '1', to: 'auth' });

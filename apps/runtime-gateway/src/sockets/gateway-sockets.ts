@@ -55,8 +55,8 @@ export class GatewaySockets {
     const imageServiceSocket = config.imageRouting
       ? parseEndpoint(config.imageServiceEndpoint).address
       : undefined;
-    // The main socket last: an instance that is replaced ends when it sees that one taken over, and by then the
-    // read-only path is not its own any more either, so that it removes neither.
+    // The main socket last: an instance that is replaced ends when it sees that one taken over, and
+    // by then the read-only path is not its own any more either, so that it removes neither.
     if (config.listenReadonly !== '') {
       this.#readonly = await openReadonlyEndpoint(this.runtime, this.criVersions, {
         listen: this.#listenOptions('readonly'),

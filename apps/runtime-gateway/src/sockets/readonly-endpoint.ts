@@ -19,12 +19,16 @@ export interface ReadonlyEndpointOptions {
   readonly onGivenUp: (address: string, reason: string) => void;
 }
 
-/** Largest request that is looked at, in bytes: filters and names. The worst of this size is read in some 30 ms. */
+/**
+ * Largest request that is looked at, in bytes: filters and names. The worst of this size is read in
+ * some 30 ms.
+ */
 const maxRequestBytes = 256 * 1024;
 
 /**
- * containerd 2.x and CRI-O hand an event to one reader after the other, and wait for one that does not take it: then kubelet gets
- * no events, and calls that cause some do not end. So a reader that stands still for this time, in milliseconds, is cut off.
+ * containerd 2.x and CRI-O hand an event to one reader after the other, and wait for one that does
+ * not take it: then kubelet gets no events, and calls that cause some do not end. So a reader that
+ * stands still for this time, in milliseconds, is cut off.
  */
 const unreadEventsMs = 5000;
 

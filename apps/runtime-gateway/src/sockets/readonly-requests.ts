@@ -92,8 +92,8 @@ const podSandboxStatsFilter: MessageShape<PodSandboxStatsFilter> = {
 const imageFilter: MessageShape<ImageFilter> = { image: [1, imageSpec] };
 
 /**
- * Calls that only read: lists, statuses, stats, versions, event streams, metrics. Their requests are read here field
- * by field; a field that is not named here does not reach the runtime.
+ * Calls that only read: lists, statuses, stats, versions, event streams, metrics. Their requests
+ * are read here field by field; a field that is not named here does not reach the runtime.
  */
 const readingCalls = {
   RuntimeService: {
@@ -133,7 +133,10 @@ const readingCalls = {
   },
 } satisfies Record<ServiceName, Record<string, ReadRequest>>;
 
-/** How the requests of each call that the read-only socket knows are read, by path; v1alpha2 is the same on the wire. */
+/**
+ * How the requests of each call that the read-only socket knows are read, by path; v1alpha2 is the
+ * same on the wire.
+ */
 export const readingRequests: ReadonlyMap<string, ReadRequest> = new Map(
   (Object.keys(readingCalls) as ServiceName[]).flatMap((service) =>
     Object.entries(readingCalls[service]).flatMap(([name, read]) =>

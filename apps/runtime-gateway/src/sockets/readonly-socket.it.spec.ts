@@ -118,7 +118,8 @@ describe('the read-only socket on containerd', () => {
       limitMs: 60_000,
     });
     expect(report.problems).toEqual([]);
-    // Each kind of end was there; the runtime reads verbose where the socket reads nothing at all, too.
+    // Each kind of end was there; the runtime reads verbose where the socket reads nothing at all,
+    // too.
     for (const ended of Object.values(report.ends)) expect(ended).toBeGreaterThan(0);
     expect(report.verboseOnRuntime).toBeGreaterThan(report.ends['verbose refused']);
   });

@@ -7,8 +7,9 @@ import { readingRequests } from './readonly-requests';
 /** What of the calls that only read the configuration allows. */
 export interface ReadonlyRules {
   /**
-   * Whether status calls may ask for `verbose`. Such answers carry what the runtime likes to add: environment variables of
-   * containers and images, its own configuration with the credentials in it.
+   * Whether status calls may ask for `verbose`. Such answers carry what the runtime likes to add:
+   * environment variables of containers and images, its own configuration with the credentials in
+   * it.
    */
   readonly verboseAllowed: boolean;
   /** `auto`: where no reader of the runtime's event stream takes events away from another one. */
@@ -21,9 +22,10 @@ export interface ReadonlyRules {
 const maxNamedChars = 200;
 
 /**
- * Whether the read-only socket forwards a call, by its path: throws PermissionDeniedError for calls that change something
- * and for all that are not known. What it returns reads the request, throws PermissionDeniedError or
- * MalformedMessageError, and returns what was understood, encoded anew: what was checked is what the runtime gets.
+ * Whether the read-only socket forwards a call, by its path: throws PermissionDeniedError for calls
+ * that change something and for all that are not known. What it returns reads the request, throws
+ * PermissionDeniedError or MalformedMessageError, and returns what was understood, encoded anew:
+ * what was checked is what the runtime gets.
  */
 export function readonlyVerdict(path: string, rules: ReadonlyRules): RequestCheck {
   const read = readingRequests.get(path);

@@ -87,7 +87,7 @@ describe('a take-over of runtime-gateway over the real runtime', () => {
   const about = (...ids: string[]) =>
     eventsAbout(events, node, ...ids).map(({ name, data }) => ({ name, data }));
 
-  it('ends containers in order through the old one, and tells once what its calls did', async () => {
+  it('ends containers in order through the old one, and publishes once what its calls did', async () => {
     const old = await start(false);
     const kubelet = client();
     // Ends some seconds after SIGTERM, longer than all of the old one's stopTimeout.

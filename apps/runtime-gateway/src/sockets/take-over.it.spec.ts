@@ -44,7 +44,9 @@ describe('a take-over of runtime-gateway', () => {
   let stack: Stack;
   let runtime: Endpoint;
   const apps: AppProcess[] = [];
-  /** Calls that the runtime works on, by container: what ends each, and those that it was told to give up. */
+  /**
+   * Calls that the runtime works on, by container: what ends each, and those that were cancelled.
+   */
   const running = new Map<string, () => void>();
   const givenUp = new Set<string>();
   let folders = 0;
@@ -104,7 +106,10 @@ describe('a take-over of runtime-gateway', () => {
   const takeOver = (env: Record<string, string>, ready = isReady) =>
     start({ ...env, STOWAGE_TAKE_OVER: 'true' }, ready);
 
-  /** A call through the socket that lasts until the test ends it; resolves with how it ends, in an object, once it runs. */
+  /**
+   * A call through the socket that lasts until the test ends it; resolves with how it ends, in an
+   * object, once it runs.
+   */
   const longCall = async (socket: string, containerId: string) => {
     const request = ExecSyncRequest.fromPartial({ containerId });
     const ended = callPath(socket, execPath, ExecSyncRequest, ExecSyncResponse, request).then(
@@ -196,7 +201,9 @@ describe('a take-over of runtime-gateway', () => {
     expect(givenUp).not.toContain('stopped');
     expect(await second.stop()).toBe(0);
     expect(await stopped.ended).toEqual(cut);
-    await eventually(() => givenUp.has('stopped'), { what: 'the runtime to be told' });
+    await eventually(() => givenUp.has('stopped'), {
+      what: 'the runtime to see the cancelled call',
+    });
     await version(env.STOWAGE_LISTEN);
     expect(await third.stop()).toBe(0);
   });

@@ -122,7 +122,7 @@ describe('runtime-gateway is replaced', () => {
     expect(existsSync(env.STOWAGE_LISTEN)).toBe(false);
   });
 
-  it('by one that was not told to take over: refused, and nothing happens to the first', async () => {
+  it('by one that is not to take over: refused, and nothing happens to the first', async () => {
     const env = settings();
     const first = await start(env);
     await expect(
@@ -160,7 +160,8 @@ describe('runtime-gateway is replaced', () => {
   it('listens on the sockets that systemd made, and leaves their files alone', async () => {
     const env = settings();
     const main = path.resolve('dist/apps/runtime-gateway/main.js');
-    // Binds as systemd does with two socket units, and hands the descriptors over without accepting anything.
+    // Binds as systemd does with two socket units, and hands the descriptors over without accepting
+    // anything.
     const supervisor = `
       const { Pipe, constants } = process.binding('pipe_wrap');
       const fds = [process.argv[1], process.argv[2]].map((file) => {

@@ -53,9 +53,10 @@ const parallel = 24;
 const maxProblems = 20;
 
 /**
- * Sends status requests, most of them with bytes that no client writes and with `verbose` somewhere in them, to the
- * runtime and to a read-only socket in front of it, in both packages, and compares: nothing verbose comes from the read-only socket; what
- * it lets through means to the runtime what it meant to the check; a request that it takes ends as on the runtime.
+ * Sends status requests, most of them with bytes that no client writes and with `verbose` somewhere
+ * in them, to the runtime and to a read-only socket in front of it, in both packages, and compares:
+ * nothing verbose comes from the read-only socket; what it lets through means to the runtime what
+ * it meant to the check; a request that it takes ends as on the runtime.
  */
 export async function sendHostileRequests(
   options: HostileRequestsOptions,

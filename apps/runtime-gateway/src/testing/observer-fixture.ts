@@ -25,7 +25,7 @@ import type { EventName } from '@stowage/events';
 import { CallObserver } from '../observe/call-observer';
 import type { Verb } from '../observe/call-observer';
 import { CallsInFlight } from '../observe/calls-in-flight';
-import { KeyedQueue } from '../observe/keyed-queue';
+import { KeyedQueue } from '@stowage/async';
 import { Lifecycle } from '../observe/lifecycle';
 import type { Publish } from '../observe/lifecycle';
 import { KnownObjects } from '../objects/known-objects';
@@ -123,7 +123,9 @@ export interface FixtureOptions {
   readonly attributionWaitMs?: number;
 }
 
-/** The observer without sockets: what is published stands in `events`, checked against its schema. */
+/**
+ * The observer without sockets: what is published stands in `events`, checked against its schema.
+ */
 export class ObserverFixture {
   readonly events: PublishedEvent[] = [];
   readonly failures: string[] = [];
