@@ -1,13 +1,18 @@
 // `npm test [-- JEST ARGUMENTS]`: installs what is missing, builds the apps, and runs the unit tests (with the
-// conformance vectors) and then the integration tests on the real stack. The last line is `N passed, N failed`.
+// conformance vectors) and then the integration tests on the real stack. A few integration files that failed are run once
+// more (docs/adr/0028-a-failed-file-is-run-again.md). The last line is `N passed, N failed`.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { asRoot, buildApps, ensurePackages, ensurePrograms, root } from './bootstrap.mjs';
+import { afterAnotherRun, countsOf, failedFiles, linesOf } from './test-results.cjs';
 
 /** A run that has reported its result but does not end, because a test left something open, is ended then. */
 const lingerMs = 20_000;
+
+/** Where more integration files fail than this, the code is broken and not the moment: none is run once more. */
+const mostFilesAgain = 3;
 
 const projects = [
   { name: 'unit', title: 'Unit tests and conformance' },
@@ -60,61 +65,55 @@ function selectedProjects(args) {
 async function runProject({ name, title, needsStack = false }) {
   process.stdout.write(`\n${title} ...\n`);
   const started = Date.now();
-  const report = path.join(reports, `${name}.json`);
-  const jest = [
-    process.execPath,
-    path.join(root, 'node_modules/.bin/jest'),
-    ...['--selectProjects', name, '--passWithNoTests', '--json', '--outputFile', report],
-    // Integration tests wait for servers more than they compute, so two at a time also suit a small machine.
-    ...(needsStack ? ['--maxWorkers=2'] : []),
-    ...jestArgs,
-  ];
-  const commandLine = needsStack ? asRoot(jest) : jest;
-  if (commandLine === undefined) {
+  const seconds = () => Math.round((Date.now() - started) / 1000);
+  if (needsStack && asRoot([]) === undefined) {
     const problem = 'they start containerd and need root: run `npm test` as root, or install sudo';
     return { passed: 0, failed: 1, skipped: 0, seconds: 0, problems: [problem] };
   }
-  if (commandLine[0] === 'sudo')
+  if (needsStack && asRoot([])[0] === 'sudo')
     process.stdout.write('They start containerd, so they run through sudo.\n');
-  const { status, lingered } = await runJest(commandLine, report);
-  const problems = [];
-  const result = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
-  const passed = result?.numPassedTests ?? 0;
-  let failed = (result?.numFailedTests ?? 0) + (result?.numRuntimeErrorTestSuites ?? 0);
-  problems.push(...failuresOf(result));
-  if (lingered) problems.push('jest did not end by itself: a test has left something open');
-  if (result === undefined) problems.push(`jest ended with ${status} before it had a result`);
-  if (failed === 0 && (status !== 0 || lingered)) failed = 1;
+  // Integration tests wait for servers more than they compute, so two at a time also suit a small machine.
+  const args = [...(needsStack ? ['--maxWorkers=2'] : []), ...jestArgs];
+  const first = await runJest(name, args, needsStack, 'first');
+  const again = interrupted ? [] : failedFiles(first.result);
+  if (!needsStack || again.length === 0 || again.length > mostFilesAgain) {
+    return { ...outcomeOf(first, first.result), seconds: seconds() };
+  }
+  process.stdout.write(`\nOnce more, ${again.length} of the files above that failed ...\n`);
+  const second = await runJest(name, ['--runInBand', '--runTestsByPath', ...again], true, 'again');
+  if (interrupted) return { ...outcomeOf(first, first.result), seconds: seconds() };
+  const result = afterAnotherRun(first.result, second.result);
+  const { status, lingered } = second;
   return {
-    passed,
-    failed,
-    skipped: (result?.numPendingTests ?? 0) + (result?.numTodoTests ?? 0),
-    seconds: Math.round((Date.now() - started) / 1000),
-    problems,
+    ...outcomeOf({ status, lingered: lingered || first.lingered }, result),
+    seconds: seconds(),
   };
 }
 
-/** A line for each failed or skipped test, and for each file that could not be run. */
-function failuresOf(result) {
-  return (result?.testResults ?? []).flatMap(({ name, status, assertionResults }) => {
-    const file = path.relative(root, name);
-    const titlesOf = (...wanted) =>
-      assertionResults
-        .filter((test) => wanted.includes(test.status))
-        .map(({ ancestorTitles, title }) => [...ancestorTitles, title].join(' > '));
-    const titles = titlesOf('failed');
-    if (titles.length === 0 && status === 'failed') titles.push('cannot be run');
-    const skipped = titlesOf('pending', 'todo');
-    const line = (how) => (title) => `${how}: ${file}: ${title.replaceAll(/\s+/g, ' ')}`;
-    return [...titles.map(line('failed')), ...skipped.map(line('skipped'))];
-  });
+/** What a run of jest came to. */
+function outcomeOf({ status, lingered }, result) {
+  const { passed, skipped, ...counted } = countsOf(result);
+  let { failed } = counted;
+  const problems = linesOf(result, root);
+  if (lingered) problems.push('jest did not end by itself: a test has left something open');
+  if (result === undefined) problems.push(`jest ended with ${status} before it had a result`);
+  if (failed === 0 && (status !== 0 || lingered)) failed = 1;
+  return { passed, failed, skipped, problems };
 }
 
 /** Runs jest with its report on stderr; ends it when it lingers after the report has been written. */
-function runJest([command, ...args], report) {
+function runJest(project, args, asRootUser, run) {
+  const report = path.join(reports, `${project}-${run}.json`);
+  const jest = [
+    process.execPath,
+    path.join(root, 'node_modules/.bin/jest'),
+    ...['--selectProjects', project, '--passWithNoTests', '--json', '--outputFile', report],
+    ...args,
+  ];
+  const [command, ...rest] = asRootUser ? asRoot(jest) : jest;
   return new Promise((resolve) => {
     // With --json jest prints the whole result to stdout, which nobody reads here.
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+    const child = spawn(command, rest, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
     let reportedAt;
     let lingered = false;
     const watch = setInterval(() => {
@@ -125,7 +124,8 @@ function runJest([command, ...args], report) {
     }, 1_000);
     const end = (status) => {
       clearInterval(watch);
-      resolve({ status, lingered });
+      const result = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : undefined;
+      resolve({ status, lingered, result });
     };
     child.on('error', (error) => end(error.message));
     child.on('exit', (code, signal) => end(code ?? signal));

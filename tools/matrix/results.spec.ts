@@ -35,6 +35,7 @@ Integration tests on the real stack: 595 passed, 2 failed in 648 s
   failed: apps/b/src/b.it.spec.ts: outer > takes 7 of 9
   jest did not end by itself: a test has left something open
   skipped: apps/b/src/b.it.spec.ts: outer > reads its store (only on containerd: CRI-O has no such store)
+  flaky: apps/b/src/b.it.spec.ts: outer > is late
 2985 passed, 3 failed
 `;
 
@@ -49,6 +50,7 @@ test('reads totals and failures from the end of a test run', () => {
     skipped: [
       'apps/b/src/b.it.spec.ts: outer > reads its store (only on containerd: CRI-O has no such store)',
     ],
+    flaky: ['apps/b/src/b.it.spec.ts: outer > is late'],
   });
 });
 
@@ -59,7 +61,7 @@ test('a run that does not end with its totals was broken off', () => {
 
 test('counts a failure with a known reason apart, for the names of the entry alone', () => {
   const difference = { names: ['debian13'], test: /takes \d of 9/, reason: 'it takes fewer' };
-  const run = { ...readTestRun(output)!, skipped: [] };
+  const run = { ...readTestRun(output)!, skipped: [], flaky: [] };
   expect(explain('debian13', run, [difference])).toEqual({
     known: [{ test: 'apps/b/src/b.it.spec.ts: outer > takes 7 of 9', reason: 'it takes fewer' }],
     unexplained: ['libs/a/src/a.spec.ts: refuses {"name":"a"}'],
@@ -74,13 +76,26 @@ test('counts a test that says why it is skipped as known, and one that does not 
     'a.spec.ts: reads its store (only on containerd: CRI-O has none)',
     'a.spec.ts: b',
   ];
-  expect(explain('crio-runc', { passed: 1, failed: 0, failures: [], skipped: titles }, [])).toEqual(
-    {
-      known: [{ test: 'a.spec.ts: reads its store', reason: 'only on containerd: CRI-O has none' }],
-      unexplained: ['a.spec.ts: b (skipped)'],
-      failed: 1,
-    },
-  );
+  const run = { passed: 1, failed: 0, failures: [], skipped: titles, flaky: [] };
+  expect(explain('crio-runc', run, [])).toEqual({
+    known: [{ test: 'a.spec.ts: reads its store', reason: 'only on containerd: CRI-O has none' }],
+    unexplained: ['a.spec.ts: b (skipped)'],
+    failed: 1,
+  });
+});
+
+test('lists a test that failed once, and passed in another run, as known', () => {
+  const run = { passed: 1, failed: 0, failures: [], skipped: [], flaky: ['a.spec.ts: is late'] };
+  expect(explain('debian13', run, [])).toEqual({
+    known: [
+      {
+        test: 'a.spec.ts: is late',
+        reason: 'it failed once, and passed when its file was run once more',
+      },
+    ],
+    unexplained: [],
+    failed: 0,
+  });
 });
 
 test('reads versions of Debian packages and of upstream', () => {

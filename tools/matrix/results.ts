@@ -43,6 +43,8 @@ export interface TestRun {
   failures: string[];
   /** `FILE: TITLE` of each test that was skipped. */
   skipped: string[];
+  /** `FILE: TITLE` of each test that failed, and passed when its file was run once more. */
+  flaky: string[];
 }
 
 /** Reads the output of tools/test.mjs; undefined when it does not end with its totals, so was broken off. */
@@ -56,6 +58,7 @@ export function readTestRun(output: string): TestRun | undefined {
     failed: Number(totals[2]),
     failures: listed('failed'),
     skipped: listed('skipped'),
+    flaky: listed('flaky'),
   };
 }
 
@@ -68,7 +71,7 @@ const skippedWithReason = /^(.+) \((only on [^:()]+: .+)\)$/;
  */
 export function explain(
   name: string,
-  { failed, failures, skipped }: TestRun,
+  { failed, failures, skipped, flaky }: TestRun,
   differences: readonly KnownDifference[],
 ): { known: MatrixResult['known']; unexplained: string[]; failed: number } {
   const known: MatrixResult['known'] = [];
@@ -85,6 +88,8 @@ export function explain(
     if (test === undefined || reason === undefined) silent.push(`${title} (skipped)`);
     else known.push({ test, reason });
   }
+  const reason = 'it failed once, and passed when its file was run once more';
+  known.push(...flaky.map((test) => ({ test, reason })));
   return { known, unexplained: [...unexplained, ...silent], failed: left + silent.length };
 }
 

@@ -27,7 +27,7 @@ const service = 'runtime-gateway';
  */
 export function openGatewayEndpoint(
   runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint'>,
-  packages: Pick<RuntimePackages, 'path' | 'bothSpoken'>,
+  packages: Pick<RuntimePackages, 'path' | 'bothSpoken' | 'changedPrefix'>,
   observer: Pick<RuntimeObserver, 'observes' | 'callStarted' | 'callRequested' | 'callEnded'>,
   options: GatewayEndpointOptions,
 ): Promise<Endpoint> {
@@ -51,7 +51,10 @@ export function openGatewayEndpoint(
       ...observing,
       service,
       upstreamPath: runtimeSocket,
-      rewritePaths: () => (packages.bothSpoken ? undefined : (path) => packages.path(path)),
+      rewritePaths: () =>
+        packages.bothSpoken
+          ? undefined
+          : { path: (path) => packages.path(path), prefix: packages.changedPrefix },
       unavailableReason: () => unavailableText(runtime),
       onLetGo,
     });

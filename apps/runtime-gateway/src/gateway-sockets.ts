@@ -23,7 +23,7 @@ export class GatewaySockets {
   constructor(
     private readonly context: Pick<ServiceContext<GatewayConfig>, 'config' | 'log'>,
     private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
-    private readonly packages: Pick<RuntimePackages, 'path' | 'bothSpoken'>,
+    private readonly packages: Pick<RuntimePackages, 'path' | 'bothSpoken' | 'changedPrefix'>,
     private readonly calls: CallObserver,
     /** Another process has taken over the main socket. */
     private readonly onReplaced: () => void,

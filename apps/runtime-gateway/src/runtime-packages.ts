@@ -1,7 +1,7 @@
 import { Client, credentials, status } from '@grpc/grpc-js';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { inVersion, methodPath, parsePath } from '@stowage/cri-proto/paths';
+import { inVersion, methodPath, packagePrefix, parsePath } from '@stowage/cri-proto/paths';
 import type { CriVersion } from '@stowage/cri-proto/paths';
 
 /** Whether the runtime answers calls of a package; undefined when that could not be found out. Never rejects. */
@@ -35,6 +35,11 @@ export class RuntimePackages {
   /** True once it is known that calls of either package need no change. */
   get bothSpoken(): boolean {
     return this.runtime.availability().version === 'v1' && this.#speaksOld === true;
+  }
+
+  /** With what a path begins that {@link path} may change on this connection; undefined: with anything. */
+  get changedPrefix(): string | undefined {
+    return this.runtime.availability().version === 'v1' ? packagePrefix('v1alpha2') : undefined;
   }
 
   /**

@@ -135,6 +135,14 @@ export class ConnectionReader {
     return this.letGo ? -1 : this.responses.lastBoundary;
   }
 
+  /**
+   * A decoder for the client's next header block, in the state that the last one read has left; undefined where they
+   * are not followed any more.
+   */
+  requestDecoder(): HpackDecoder | undefined {
+    return this.letGo ? undefined : this.requestHeaders.copy();
+  }
+
   openCalls(): Iterable<OpenCall> {
     return this.calls.values();
   }

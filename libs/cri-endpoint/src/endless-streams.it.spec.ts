@@ -34,7 +34,9 @@ const open = {
       onCall: () => undefined,
       calls: { ended },
       // As over a runtime of another package.
-      rewritePaths: () => (path) => path.replace('/runtime.v1alpha2.', '/runtime.v1.'),
+      rewritePaths: () => ({
+        path: (path) => path.replace('/runtime.v1alpha2.', '/runtime.v1.'),
+      }),
       unavailableReason: () => undefined,
       service: 'runtime-gateway',
     }),

@@ -1,7 +1,7 @@
 export { activatedSockets, type ActivatedSocket } from './activated-sockets';
 export { activatedOr } from './listen-options';
 export { isSocketServed, SocketInUseError, SocketPathError } from './listen-unix';
-export { createPipedEndpoint, type PipedEndpointOptions } from './piped-endpoint';
+export { createPipedEndpoint, type PathChanges, type PipedEndpointOptions } from './piped-endpoint';
 export { MalformedMessageError, readStrictly, type MessageShape } from './strict-message';
 export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 export type {

@@ -14,7 +14,10 @@ import type { Endpoint, ObservedCall } from './types';
 const echo = methodPath('Echo');
 const old = (path: string) => path.replace('runtime.v1.', 'runtime.v1alpha2.');
 
-describe('piped endpoint with paths changed on the way', () => {
+describe.each([
+  ['every header block decoded', {}],
+  ['header blocks decoded from the first such path on', { prefix: '/runtime.v1alpha2.' }],
+])('piped endpoint with paths changed on the way, %s', (_how, onSight) => {
   let folder: ReturnType<typeof temporaryFolder>;
   let server: TestServer;
   let endpoint: Endpoint;
@@ -30,7 +33,10 @@ describe('piped endpoint with paths changed on the way', () => {
       upstreamPath: server.socketPath,
       observe: () => true,
       onCall: (call) => observed.push(call),
-      rewritePaths: () => (path) => path.replace('runtime.v1alpha2.', 'runtime.v1.'),
+      rewritePaths: () => ({
+        path: (path) => path.replace('runtime.v1alpha2.', 'runtime.v1.'),
+        ...onSight,
+      }),
       unavailableReason: () => undefined,
     });
     client = new TestClient(endpoint.socketPath);

@@ -97,8 +97,10 @@ export class PipedConnection {
   private toUpstream(chunk: Buffer): boolean {
     const { upstream, rewriter } = this;
     if (rewriter === undefined) return upstream.write(chunk);
+    const parts = rewriter.push(chunk);
+    if (parts.length === 1 && parts[0] === chunk) return upstream.write(chunk);
     upstream.cork();
-    for (const part of rewriter.push(chunk)) upstream.write(part);
+    for (const part of parts) upstream.write(part);
     upstream.uncork();
     return !upstream.writableNeedDrain;
   }

@@ -17,6 +17,14 @@ import type {
 } from './types';
 import { UnavailableConnection, type RuntimeState } from './unavailable-connection';
 
+/** Paths to ask the runtime for instead of the client's. */
+export interface PathChanges {
+  /** The path to ask for; what it throws leaves the path as it is. */
+  path(path: string): string;
+  /** Paths that do not begin so are never changed. Given, header blocks are decoded from the first such path on only. */
+  readonly prefix?: string;
+}
+
 /** What {@link createPipedEndpoint} joins its clients to, and what it reports. */
 export interface PipedEndpointOptions extends ListenOptions {
   /** Socket path of the runtime. */
@@ -30,11 +38,10 @@ export interface PipedEndpointOptions extends ListenOptions {
   /** Every call, without its messages. */
   readonly calls?: CallObserver;
   /**
-   * Asked when a connection is joined: the path to ask the runtime for instead of a given one. Undefined, the default,
-   * leaves every byte of the connection as it is; else header blocks of the client are held until they are whole, and
-   * encoded anew once a path was changed.
+   * Asked when a connection is joined. Undefined, the default, leaves every byte of the connection as it is; else header
+   * blocks of the client are held until they are whole, and encoded anew once a path was changed.
    */
-  rewritePaths?(): ((method: string) => string) | undefined;
+  rewritePaths?(): PathChanges | undefined;
   /** Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error. */
   unavailableReason(): string | undefined;
   /** A connection is no longer followed; its bytes flow on. */
@@ -43,6 +50,18 @@ export interface PipedEndpointOptions extends ListenOptions {
   readonly maxObservedMessageBytes?: number;
   /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
   readonly service?: string;
+}
+
+function rewriterFor(
+  changes: PathChanges | undefined,
+  reader: ConnectionReader,
+  limits: ReaderLimits,
+): RequestRewriter | undefined {
+  if (changes === undefined) return undefined;
+  const { prefix } = changes;
+  const onSight =
+    prefix === undefined ? undefined : { prefix, decoder: () => reader.requestDecoder() };
+  return new RequestRewriter(changes, limits, onSight);
 }
 
 /** How often clients without a runtime are checked for a runtime that is back. */
@@ -135,14 +154,14 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
       upstreamPath,
       {
         connected: (upstream) => {
-          const path = options.rewritePaths?.();
+          const reader = newReader();
           const connection = new PipedConnection(
             client,
             upstream,
             replies,
-            newReader(),
+            reader,
             () => text('connection lost'),
-            path === undefined ? undefined : new RequestRewriter({ path }, limits),
+            rewriterFor(options.rewritePaths?.(), reader, limits),
           );
           connections.set(client, connection);
           if (draining) connection.drain(stopText);

@@ -2,6 +2,7 @@ import http2 from 'node:http2';
 import { ConnectionReader, defaultReaderLimits } from './connection-reader';
 import { RequestRewriter } from './request-rewriter';
 import { buildFrame, headerFrames } from './testing/build-frames';
+import { encodeHuffman } from './testing/encode-huffman';
 import { bytesFrom, capture, type CapturedCall, duplexPair } from './testing/http2-capture';
 import { HpackDecoder } from './wire/hpack-decoder';
 import { clientPreface, frameFlag, frameType } from './wire/frame-reader';
@@ -72,6 +73,38 @@ function said(bytes: Buffer) {
 const rewritten = (chunks: readonly Buffer[], path: (method: string) => string) => {
   const rewriter = new RequestRewriter({ path }, defaultReaderLimits);
   const out = chunks.flatMap((chunk) => rewriter.push(chunk));
+  return { rewriter, bytes: Buffer.concat(out) };
+};
+
+/** A reader that nobody listens to. */
+const silentReader = () => {
+  const ignore = () => undefined;
+  return new ConnectionReader(
+    {
+      observe: () => false,
+      onCall: ignore,
+      onCallStarted: ignore,
+      onCallEnded: ignore,
+      onLetGo: ignore,
+    },
+    defaultReaderLimits,
+  );
+};
+
+/** The same where blocks are decoded from the first path with a prefix on, beside a reader as in a piped connection. */
+const rewrittenOnSight = (chunks: readonly Buffer[], prefix: string, paths?: string[]) => {
+  const reader = silentReader();
+  const path = (value: string) => {
+    paths?.push(value);
+    return value.startsWith(prefix) ? toOld(value) : value;
+  };
+  const decoder = () => reader.requestDecoder();
+  const rewriter = new RequestRewriter({ path }, defaultReaderLimits, { prefix, decoder });
+  const out = chunks.flatMap((chunk) => {
+    const parts = rewriter.push(chunk);
+    reader.request(chunk, 0);
+    return parts;
+  });
   return { rewriter, bytes: Buffer.concat(out) };
 };
 
@@ -200,6 +233,63 @@ describe('RequestRewriter', () => {
     const after = rewritten([clientPreface, request, wrong, tail], toOld);
     expect(after.rewriter.broken).toBe(true);
     expect(after.bytes.length).toBeLessThan(clientPreface.length + 100);
+  });
+
+  describe('that decodes from the first path with a prefix on', () => {
+    const prefix = '/runtime.v1.';
+
+    it.each([1, 2, 3, 8, 9, 10, 64, 1000, 16_384, 1 << 20])(
+      'sends what one sends that decodes every block, in chunks of %i bytes',
+      (size) => {
+        const whole = rewritten([bytes], toOld).bytes;
+        expect(rewrittenOnSight(cutAt(bytes, size), prefix).bytes.equals(whole)).toBe(true);
+      },
+    );
+
+    it('sends on the very bytes, and asks for no path, while no path begins so', () => {
+      const paths: string[] = [];
+      const sent = rewrittenOnSight(cutAt(bytes, 100), '/runtime.v1alpha2.', paths);
+      expect(sent.bytes.equals(bytes)).toBe(true);
+      expect(paths).toEqual([]);
+      expect(sent.rewriter.changed).toBe(false);
+    });
+
+    it.each([
+      ['in full', (text: Buffer) => text, 0],
+      ['in Huffman code', encodeHuffman, 0x80],
+    ])('finds a path that stands there %s, and later by its index', (_how, encode, huffman) => {
+      const literal = (text: string) => {
+        const value = encode(Buffer.from(text, 'latin1'));
+        return Buffer.concat([Buffer.of(0x44, huffman | value.length), value]);
+      };
+      const requests = [
+        headerFrames(1, literal('/other.Service/First')),
+        headerFrames(3, literal('/runtime.v1.RuntimeService/Version')),
+        headerFrames(5, Buffer.of(0xbe)),
+        headerFrames(7, Buffer.of(0xbf)),
+      ];
+      const paths: string[] = [];
+      const sent = rewrittenOnSight([clientPreface, ...requests], prefix, paths);
+      expect(
+        said(sent.bytes)
+          .fields.flat()
+          .map(([, value]) => value),
+      ).toEqual([
+        '/other.Service/First',
+        '/runtime.v1alpha2.RuntimeService/Version',
+        '/runtime.v1alpha2.RuntimeService/Version',
+        '/other.Service/First',
+      ]);
+      // The first block was passed on unread.
+      expect(paths).toHaveLength(3);
+    });
+
+    it('passes such a path as it is where the reader has let go before', () => {
+      const broken = headerFrames(1, Buffer.of(0xff, 0xff, 0xff, 0xff, 0xff));
+      const sent = rewrittenOnSight([clientPreface, broken, request], prefix);
+      expect(sent.bytes.equals(Buffer.concat([clientPreface, broken, request]))).toBe(true);
+      expect(sent.rewriter.passing).toBe(true);
+    });
   });
 
   it('passes another protocol', () => {

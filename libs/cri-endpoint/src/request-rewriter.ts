@@ -1,6 +1,8 @@
 import { clientPreface, frameFlag, frameHeaderBytes, frameType } from './wire/frame-reader';
 import { HpackDecoder } from './wire/hpack-decoder';
+import { huffmanPrefix } from './wire/huffman';
 import { headerFrames } from './wire/raw-frames';
+import { Unfollowable } from './wire/unfollowable';
 
 /** What a {@link RequestRewriter} changes; a function that throws leaves the value as it is. */
 export interface RequestChanges {
@@ -8,6 +10,17 @@ export interface RequestChanges {
   path?(path: string): string;
   /** The `:authority` to send instead of the client's. */
   authority?(authority: string): string;
+}
+
+/** Spares a {@link RequestRewriter} the decoding of header blocks until one holds a path that changes. */
+export interface ChangeOnSight {
+  /** Paths that do not begin so are never changed; Latin-1. */
+  readonly prefix: string;
+  /**
+   * A decoder in the state that the blocks of all chunks before have left; undefined where they could not be
+   * followed. Asked for once, while a chunk is pushed.
+   */
+  decoder(): HpackDecoder | undefined;
 }
 
 /** Bounds on what a {@link RequestRewriter} keeps. */
@@ -31,10 +44,16 @@ interface HeaderBlock {
  * Changes pseudo-headers of a client's requests on their way to the server, in the bytes of the connection. Frames other than
  * header blocks pass as they come; a header block is held until it is whole. From the first change on every
  * header block of the connection is encoded anew, without compression, because the server has not seen what the
- * client's later blocks refer to; until then all bytes are the client's own.
+ * client's later blocks refer to; until then all bytes are the client's own. With {@link ChangeOnSight} blocks are only
+ * searched until then: a path has to stand in full in the first block that names it.
  */
 export class RequestRewriter {
-  private readonly decoder: HpackDecoder;
+  /** Undefined until a block has to be decoded. */
+  private decoder: HpackDecoder | undefined;
+  /** What a block holds in which a path with the prefix stands in full, plain or coded. */
+  private readonly signs: readonly Buffer[] = [];
+  /** Blocks of the chunk being pushed that were not decoded. */
+  private undecoded: Buffer[] = [];
   private state: 'following' | 'rewriting' | 'passing' | 'broken' = 'following';
   private prefaceLeft = clientPreface.length;
   /** Payload bytes of the current frame that pass as they are. */
@@ -50,8 +69,10 @@ export class RequestRewriter {
   constructor(
     private readonly changes: RequestChanges,
     private readonly limits: RewriterLimits,
+    private readonly onSight?: ChangeOnSight,
   ) {
-    this.decoder = new HpackDecoder(limits.maxHpackTableBytes);
+    if (onSight === undefined) this.decoder = new HpackDecoder(limits.maxHpackTableBytes);
+    else this.signs = signsOf(onSight.prefix);
   }
 
   /**
@@ -115,6 +136,7 @@ export class RequestRewriter {
     }
     const out: Buffer[] = [];
     const failed = this.cut(input, out);
+    this.undecoded.length = 0;
     if (failed !== undefined) {
       if (this.state === 'rewriting') {
         this.state = 'broken';
@@ -132,7 +154,7 @@ export class RequestRewriter {
     /** What passes unchanged begins here. */
     let from = 0;
     const passUpTo = (end: number): void => {
-      if (end > from) out.push(input.subarray(from, end));
+      if (end > from) out.push(end - from === input.length ? input : input.subarray(from, end));
       from = end;
     };
     if (this.prefaceLeft > 0) {
@@ -253,13 +275,18 @@ export class RequestRewriter {
     priority,
     block,
   }: HeaderBlock): Buffer | 'unchanged' | 'unreadable' {
+    this.blocksRead++;
+    if (this.decoder === undefined && !this.signs.some((sign) => block.includes(sign))) {
+      this.undecoded.push(block);
+      return 'unchanged';
+    }
     const fields: [name: string, value: string][] = [];
     try {
+      this.decoder ??= this.decoderOnSight();
       this.decoder.decode(block, 0, block.length, (name, value) => fields.push([name, value]));
     } catch {
       return 'unreadable';
     }
-    this.blocksRead++;
     for (const field of fields) {
       const change =
         field[0] === ':path' ? 'path' : field[0] === ':authority' ? 'authority' : undefined;
@@ -272,6 +299,14 @@ export class RequestRewriter {
     return headerFrames(streamId, fields, { endStream, priority });
   }
 
+  /** Throws where the blocks before cannot be followed. */
+  private decoderOnSight(): HpackDecoder {
+    const decoder = this.onSight?.decoder();
+    if (decoder === undefined) throw new Unfollowable('hpack', 'header blocks were not followed');
+    for (const block of this.undecoded) decoder.decode(block, 0, block.length, () => undefined);
+    return decoder;
+  }
+
   private valueFor(change: keyof RequestChanges, value: string): string {
     try {
       return this.changes[change]?.(value) ?? value;
@@ -280,3 +315,8 @@ export class RequestRewriter {
     }
   }
 }
+
+const signsOf = (prefix: string): Buffer[] => [
+  Buffer.from(prefix, 'latin1'),
+  huffmanPrefix(prefix),
+];

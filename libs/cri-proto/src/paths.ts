@@ -52,14 +52,17 @@ export function methodPaths(service: ServiceName, method: string): readonly stri
   return criVersions.map((version) => methodPath(service, method, version));
 }
 
+/** With what every path of a package begins. */
+export const packagePrefix = (version: CriVersion): string => `/runtime.${version}.`;
+
 /**
  * The same method in another package; the messages need no change. Services that are not of the CRI, but in one of its
  * packages, are renamed as well, and every other path stays as it is.
  */
 export function inVersion(path: string, version: CriVersion): string {
   for (const from of criVersions) {
-    const prefix = `/runtime.${from}.`;
-    if (path.startsWith(prefix)) return `/runtime.${version}.${path.slice(prefix.length)}`;
+    const prefix = packagePrefix(from);
+    if (path.startsWith(prefix)) return `${packagePrefix(version)}${path.slice(prefix.length)}`;
   }
   return path;
 }

@@ -48,6 +48,17 @@ export class HpackDecoder {
     return this.count;
   }
 
+  /** A decoder in the same state, for the same blocks to come. */
+  copy(): HpackDecoder {
+    const copy = new HpackDecoder(this.maxTableBytes);
+    copy.ring = [...this.ring];
+    copy.newest = this.newest;
+    copy.count = this.count;
+    copy.tableBytes = this.tableBytes;
+    copy.tableLimitBytes = this.tableLimitBytes;
+    return copy;
+  }
+
   /** Decodes a whole header block. */
   decode(input: Buffer, start: number, end: number, listener: FieldListener): void {
     this.input = input;

@@ -44,6 +44,21 @@ export function huffmanCodes(): { symbol: number; length: number; code: number }
   });
 }
 
+/**
+ * The whole bytes with which the code of every text that begins with `prefix` begins: strings of a header block are coded
+ * from a byte on.
+ * @param prefix Latin-1
+ */
+export function huffmanPrefix(prefix: string): Buffer {
+  const codes = new Map(huffmanCodes().map(({ symbol, ...code }) => [symbol, code]));
+  const bits = [...Buffer.from(prefix, 'latin1')]
+    .map((byte) => codes.get(byte))
+    .map((code) => (code?.code ?? 0).toString(2).padStart(code?.length ?? 0, '0'))
+    .join('');
+  const bytes = bits.match(/.{8}/g) ?? [];
+  return Buffer.from(bytes.map((byte) => Number.parseInt(byte, 2)));
+}
+
 function buildTransitions(): Uint32Array {
   // A node is a state; a child is a state, or ~symbol for a leaf.
   const children: [number | undefined, number | undefined][] = [[undefined, undefined]];
