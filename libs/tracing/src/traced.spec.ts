@@ -36,8 +36,8 @@ describe('a traced function', () => {
           if (doubled > 4) failed('OUT_OF_RANGE');
         },
       },
-      (count: number, _options: { parent?: typeof parent }) =>
-        Promise.resolve({ doubled: count * 2, trace: currentTrace() }),
+      (count: number, options: { parent?: typeof parent }) =>
+        Promise.resolve({ doubled: count * 2, trace: currentTrace(), from: options.parent }),
     );
     const { doubled, trace: inside } = await double(2, { parent });
     expect(doubled).toBe(4);
