@@ -209,6 +209,9 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
   };
 }
 
+/** What {@link imageMetrics} returns. */
+export type ImageMetrics = ReturnType<typeof imageMetrics>;
+
 /** Calls on the CRI socket, handled here or forwarded. */
 function callMetrics(registry: Registry): CallListener {
   const registers = [registry];
