@@ -81,17 +81,18 @@ const silentReader = () => {
   const ignore = () => undefined;
   return new ConnectionReader(
     {
-      observe: () => false,
-      onCall: ignore,
-      onCallStarted: ignore,
-      onCallEnded: ignore,
-      onLetGo: ignore,
+      observer: { observes: () => false, ended: ignore },
+      calls: {},
+      onDetached: ignore,
     },
     defaultReaderLimits,
   );
 };
 
-/** The same where blocks are decoded from the first path with a prefix on, beside a reader as in a piped connection. */
+/**
+ * The same where blocks are decoded from the first path with a prefix on, beside a reader as in a
+ * piped connection.
+ */
 const rewrittenOnSight = (chunks: readonly Buffer[], prefix: string, paths?: string[]) => {
   const reader = silentReader();
   const path = (value: string) => {
@@ -124,7 +125,7 @@ describe('RequestRewriter', () => {
     bytes = bytesFrom(await capture(calls, { client: limits, server: limits }), 'client');
   });
 
-  it('changes the paths it was told to, and nothing else of what the client says', () => {
+  it('changes the paths that it should, and nothing else of what the client sends', () => {
     const before = said(bytes);
     const { rewriter, bytes: sent } = rewritten([bytes], toOld);
     const after = said(sent);
@@ -284,7 +285,7 @@ describe('RequestRewriter', () => {
       expect(paths).toHaveLength(3);
     });
 
-    it('passes such a path as it is where the reader has let go before', () => {
+    it('passes such a path as it is where the reader has detached before', () => {
       const broken = headerFrames(1, Buffer.of(0xff, 0xff, 0xff, 0xff, 0xff));
       const sent = rewrittenOnSight([clientPreface, broken, request], prefix);
       expect(sent.bytes.equals(Buffer.concat([clientPreface, broken, request]))).toBe(true);
