@@ -200,7 +200,7 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
     expect(server.seen).toEqual([]);
   });
 
-  it('lets go of a reader that stands still, and of no other', async () => {
+  it('resets the call of a client that does not read, and no other', async () => {
     await start({ unreadLimitMs: () => 5_000 });
     const count = methodPath('Count');
     const quiet = client.openStream(methodPath('HeaderThenHang'), '');
@@ -244,7 +244,7 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
     expect(observed.map(({ grpcStatus }) => grpcStatus)).toEqual([0, 0]);
   });
 
-  it('tells of observed calls that were refused or found no runtime, and survives an observer that throws', async () => {
+  it('reports observed calls that were refused or found no runtime, and survives an observer that throws', async () => {
     await start({
       observer: {
         observes: () => true,

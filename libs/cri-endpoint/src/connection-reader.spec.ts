@@ -154,7 +154,7 @@ describe('reading real traffic of nghttp2', () => {
     padded = await capture(scenario, { client: padding, server: padding });
   });
 
-  it('tells every call with messages, status and bytes', () => {
+  it('reports every call with messages, status and bytes', () => {
     expect(facts(read(plain.chunks))).toEqual(wanted);
     expect(facts(read(padded.chunks))).toEqual(wanted);
   });
@@ -167,12 +167,12 @@ describe('reading real traffic of nghttp2', () => {
     expect(reader.serverSpoke).toBe(true);
   });
 
-  it('tells the same when every byte comes alone', () => {
+  it('reports the same when every byte comes alone', () => {
     expect(facts(read(pieces(plain.chunks, () => 1)))).toEqual(wanted);
     expect(facts(read(pieces(padded.chunks, () => 1)))).toEqual(wanted);
   });
 
-  it('tells the same when the bytes are cut at every single place', async () => {
+  it('reports the same when the bytes are cut at every single place', async () => {
     // The large bodies would make this long and show nothing new.
     const small = scenario.filter((_, i) => i !== 2);
     const { chunks } = await capture(small, {
@@ -193,7 +193,7 @@ describe('reading real traffic of nghttp2', () => {
     });
   });
 
-  it('tells the same however the bytes are cut', () => {
+  it('reports the same however the bytes are cut', () => {
     fc.assert(
       fc.property(fc.infiniteStream(fc.integer({ min: 1, max: 5000 })), (sizes) => {
         expect(facts(read(pieces(padded.chunks, () => next(sizes))))).toEqual(wanted);

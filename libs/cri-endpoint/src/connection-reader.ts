@@ -30,7 +30,7 @@ export interface ReaderListener {
   readonly observer: MessageObserver;
   /** Of every call. */
   readonly calls: CallListener;
-  /** The reader stopped following; it ignores all that comes. */
+  /** The reader stopped following; it ignores all further bytes. */
   onDetached(reason: DetachReason, detail: string): void;
 }
 
@@ -61,8 +61,9 @@ interface Call extends OpenCall {
 const maxMethodChars = 512;
 
 /**
- * Follows both directions of one HTTP/2 connection passively. Feed it every chunk after the chunk was sent on, in
- * the order in which it was sent. It never throws: what it cannot follow detaches it, for good.
+ * Follows both directions of one HTTP/2 connection passively. Feed it every chunk after the chunk
+ * was sent on, in the order in which it was sent. It never throws: it detaches for good at the
+ * first bytes that it cannot follow.
  */
 export class ConnectionReader {
   private readonly calls = new Map<number, Call>();
@@ -133,8 +134,8 @@ export class ConnectionReader {
   }
 
   /**
-   * A decoder for the client's next header block, in the state that the last one read has left; undefined where they
-   * are not followed any more.
+   * A decoder for the client's next header block, in the state after the last block read; undefined
+   * once the reader has detached.
    */
   requestDecoder(): HpackDecoder | undefined {
     return this.detached ? undefined : this.requestHeaders.copy();
@@ -187,7 +188,10 @@ export class ConnectionReader {
     }
   }
 
-  /** Reports every observed call in flight as unobserved, with what was read of it. Their summaries still come. */
+  /**
+   * Reports every observed call in flight as unobserved, with what was read of it. Their summaries
+   * still come.
+   */
   stopObserving(): void {
     for (const call of this.calls.values()) this.report(call, 'unobserved');
   }
@@ -403,7 +407,7 @@ export class ConnectionReader {
     try {
       report();
     } catch {
-      // A listener's failure must not end the following of the connection.
+      // A listener that throws must not stop the reader.
     }
   }
 }

@@ -72,7 +72,7 @@ describe.each([
     expect(endpoint.stats()).toMatchObject({ acceptedConnections: 1, detached: {} });
   });
 
-  it('tells the observer what the client asked for', async () => {
+  it('reports to the observer what the client asked for', async () => {
     await client.unary(old(echo), 'hello');
     await until('the call', () => observed.length === 1);
     expect(observed[0]).toMatchObject({ method: old(echo), grpcStatus: 0, outcome: 'completed' });

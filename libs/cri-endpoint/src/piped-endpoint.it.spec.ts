@@ -153,7 +153,8 @@ describe('piped endpoint', () => {
       close();
       return fields;
     };
-    // grpc-js on node:http2 refuses such an authority, so the runtime of this test answers raw frames.
+    // grpc-js on node:http2 refuses such an authority, so the runtime of this test answers raw
+    // frames.
     server.kill();
     const raw = net.createServer((socket) => {
       const encoder = new HpackEncoder();
@@ -384,7 +385,7 @@ describe('piped endpoint', () => {
       expect(endpoint.stats()).toMatchObject({ openConnections: 0, callsInFlight: 0 });
     });
 
-    it('ends what is left after the drain time with UNAVAILABLE, and the runtime is told', async () => {
+    it('ends what is left after the drain time with UNAVAILABLE, and the runtime notices', async () => {
       const unary = client.unary(methodPath('Hang'), 'x');
       const streamed = client.serverStream(methodPath('HeaderThenHang'), 'x');
       await until('both run', () => server.seen.length === 2);
@@ -468,7 +469,10 @@ async function rawClient(socketPath: string, { read = true } = {}) {
   return { client, received: () => frames };
 }
 
-/** One call as Go clients before Kubernetes 1.31 make it: with any :authority. Gives the answer's fields. */
+/**
+ * One call as Go clients before Kubernetes 1.31 make it: with any :authority. Gives the answer's
+ * fields.
+ */
 async function goClient(socketPath: string, authority: string) {
   const socket = net.connect(socketPath);
   const encoder = new HpackEncoder();

@@ -21,7 +21,10 @@ import { UnavailableConnection, type RuntimeState } from './unavailable-connecti
 export interface PathChanges {
   /** The path to ask for; what it throws leaves the path as it is. */
   path(path: string): string;
-  /** Paths that do not begin so are never changed. Given, header blocks are decoded from the first such path on only. */
+  /**
+   * Paths that do not begin with this are never changed. If it is given, header blocks are decoded
+   * only from the first such path on.
+   */
   readonly prefix?: string;
 }
 
@@ -34,17 +37,22 @@ export interface PipedEndpointOptions extends ListenOptions {
   /** Notified of every call, without its messages. */
   readonly calls?: CallListener;
   /**
-   * Asked when a connection is joined. Undefined, the default, leaves every byte of the connection as it is; else header
-   * blocks of the client are held until they are whole, and encoded anew once a path was changed.
+   * Called when a connection is joined. Undefined, the default, leaves every byte of the connection
+   * as it is; else header blocks of the client are held until they are complete, and re-encoded
+   * once a path was changed.
    */
   rewritePaths?(): PathChanges | undefined;
-  /** Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error. */
+  /**
+   * Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error.
+   */
   unavailableReason(): string | undefined;
-  /** A connection is no longer followed; its bytes flow on. */
+  /** The reader has detached from a connection; its bytes still flow. */
   onDetached?(reason: DetachReason, detail: string): void;
   /** Largest message that is reassembled for {@link observer}; default 1 MiB. */
   readonly maxObservedMessageBytes?: number;
-  /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
+  /**
+   * Name of this service in the status of calls that its closing interrupts; default `endpoint`.
+   */
   readonly service?: string;
 }
 
@@ -70,8 +78,9 @@ interface Connection {
 }
 
 /**
- * An endpoint that joins each client connection to one of the runtime's and reads along. Calls keep everything end
- * to end; see the README for what happens when the runtime is away and on closing. Rejects as {@link listenUnix} does.
+ * An endpoint that joins each client connection to one of the runtime's and reads along. Calls keep
+ * everything end to end; see the README for what happens when the runtime is away and on closing.
+ * Rejects as {@link listenUnix} does.
  */
 export async function createPipedEndpoint(options: PipedEndpointOptions): Promise<Endpoint> {
   const { upstreamPath, observer, calls } = options;
@@ -120,7 +129,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
           try {
             options.onDetached?.(reason, detail);
           } catch {
-            // A listener's failure must not touch the connection.
+            // A listener that throws must not affect the connection.
           }
         },
       },
@@ -134,7 +143,9 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
     answers: () => (probing ??= connects(upstreamPath).finally(() => (probing = undefined))),
     text: () => text(socketError),
   };
-  /** While clients wait for the runtime: look whether it is back, and send them to new connections. */
+  /**
+   * While clients wait for the runtime: check whether it is back, and send them to new connections.
+   */
   const watchForRuntime = (): void => {
     probeTimer ??= setTimeout(() => {
       probeTimer = undefined;
@@ -229,7 +240,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
   };
 }
 
-/** How long clients may take to close after the last word. */
+/** How long clients may take to close after the last frame. */
 const lingerMs = 1_500;
 
 function connects(socketPath: string): Promise<boolean> {

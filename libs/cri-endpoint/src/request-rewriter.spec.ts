@@ -87,7 +87,10 @@ const silentReader = () =>
     defaultReaderLimits,
   );
 
-/** The same where blocks are decoded from the first path with a prefix on, beside a reader as in a piped connection. */
+/**
+ * The same where blocks are decoded from the first path with a prefix on, beside a reader as in a
+ * piped connection.
+ */
 const rewrittenOnSight = (chunks: readonly Buffer[], prefix: string, paths?: string[]) => {
   const reader = silentReader();
   const path = (value: string) => {
@@ -120,7 +123,7 @@ describe('RequestRewriter', () => {
     bytes = bytesFrom(await capture(calls, { client: limits, server: limits }), 'client');
   });
 
-  it('changes the paths it was told to, and nothing else of what the client says', () => {
+  it('changes the paths that it should, and nothing else of what the client sends', () => {
     const before = said(bytes);
     const { rewriter, bytes: sent } = rewritten([bytes], toOld);
     const after = said(sent);

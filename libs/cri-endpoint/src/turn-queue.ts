@@ -1,12 +1,13 @@
 /**
- * Begins at most one piece of work in a turn of the event loop, in the order given; the first at once. Sockets are written to between
- * turns: of calls that arrive together the first has left for the runtime before the second is looked at.
+ * Starts at most one piece of work in each turn of the event loop, in the order given; the first at
+ * once. Sockets are written to between turns, so of calls that arrive together the first has left
+ * for the runtime before the second is looked at.
  */
-export class OneATurn {
+export class TurnQueue {
   readonly #waiting: (() => void)[] = [];
   #isTurnUsed = false;
 
-  /** Work that throws ends the process: it is to handle its own errors. */
+  /** @param work must handle its own errors: an exception ends the process */
   begin(work: () => void): void {
     if (this.#isTurnUsed) {
       this.#waiting.push(work);

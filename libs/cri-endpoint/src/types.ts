@@ -8,7 +8,7 @@ export interface ListenOptions {
   readonly group?: string | number;
   /**
    * Descriptor of a socket that listens already (see `activatedSockets`). Folder, mode, group and
-   * the file itself are then the affair of whoever made it.
+   * the file itself are then up to its creator.
    */
   readonly fd?: number;
   /**
@@ -16,8 +16,8 @@ export interface ListenOptions {
    */
   readonly takeOver?: boolean;
   /**
-   * Called once when somebody else's socket stands at the path. Connections that were made before
-   * still arrive; the caller will want to close.
+   * Called once when another socket has replaced ours at the path. Connections made before still
+   * arrive; the caller should close.
    */
   onReplaced?(): void;
 }
@@ -26,15 +26,15 @@ export interface ListenOptions {
 export interface Endpoint {
   readonly socketPath: string;
   /**
-   * Stops accepting, tells every client to connect elsewhere (GOAWAY), lets calls in flight end for
-   * at most `drainMs` (default 0: end at once), then closes; streams without an end (see
-   * `endless-streams.ts`) end at once. The socket file is removed if it is still ours. Calling it
-   * again waits for the first call, and with less time shortens it.
+   * Stops accepting, sends every client elsewhere (GOAWAY), lets calls in flight end for at most
+   * `drainMs` (default 0: end at once), then closes; streams without an end (see
+   * `endless-streams.ts`) end at once. The socket file is removed if it is still ours. A second
+   * call waits for the first one, and shortens it when it allows less time.
    */
   close(options?: { drainMs?: number }): Promise<void>;
   /**
-   * Ends the observing of calls, which themselves go on: those in flight are reported to the
-   * observer as unobserved, with what was read of them so far.
+   * Stops observing calls, which themselves continue: those in flight are reported to the observer
+   * as unobserved, with what was read of them so far.
    */
   stopObserving(): void;
   /** Numbers since the endpoint was created. */
@@ -50,10 +50,7 @@ export interface EndpointStats {
    * Connections that broke HTTP/2, or (piped endpoint) that the reader detached from, by reason.
    */
   readonly detached: Readonly<Partial<Record<DetachReason, number>>>;
-  /**
-   * Connections to the runtime that did not move any more and were given up (terminating endpoint
-   * only).
-   */
+  /** Stuck connections to the runtime that were given up (terminating endpoint only). */
   readonly upstreamsGivenUp?: number;
 }
 
@@ -81,8 +78,8 @@ export type CallOutcome =
   /** The runtime was absent or lost; the client got UNAVAILABLE. */
   | 'unavailable'
   /**
-   * The reader detached from the connection while the call was in flight, or the observing was
-   * ended.
+   * The reader detached from the connection while the call was in flight, or observation was
+   * stopped.
    */
   | 'unobserved';
 
@@ -111,15 +108,15 @@ export interface CallSummary {
 }
 
 /**
- * Notified of every call that an endpoint sees, without its messages; metrics are made of it. Must
- * not throw; what it throws is swallowed.
+ * Notified of every call that an endpoint sees, without its messages; for metrics. Must not throw;
+ * exceptions are swallowed.
  */
 export interface CallListener {
   started?(method: string): void;
   ended?(call: CallSummary): void;
 }
 
-/** What a local handler knows of the call. */
+/** The call as a local handler sees it. */
 export interface UnaryCall {
   /**
    * gRPC method path as the client sent it; `runtime.v1alpha2` paths reach the same handler as
@@ -131,15 +128,15 @@ export interface UnaryCall {
   /** From `grpc-timeout`; absent when the client set none. */
   readonly deadline?: Date;
   /**
-   * Request metadata without pseudo and `grpc-` headers; several values of a name are joined by `,
-   * `.
+   * Request metadata without pseudo and `grpc-` headers; several values of a name are joined by
+   * `, `.
    */
   readonly metadata: Readonly<Record<string, string>>;
   /**
    * Resolves when the last byte of the answer has left this process, or the call has ended
    * otherwise; at the latest one second after the answer was given, so that a client that does not
-   * take it holds nobody up. Never rejects. For work that the client is not to wait for; a handler
-   * that waits for it itself never answers.
+   * read it delays nobody. Never rejects. Use it for work that the client shall not wait for; a
+   * handler that waits for it itself never answers.
    */
   readonly answered: Promise<void>;
 }
@@ -150,7 +147,7 @@ export interface UnaryCall {
  */
 export type UnaryHandler = (request: Uint8Array, call: UnaryCall) => Promise<Uint8Array>;
 
-/** What a handler that streams its answer knows of the call, and does with it. */
+/** The call as a handler that streams its answer sees it. */
 export interface StreamCall extends UnaryCall {
   /**
    * Sends one message. Resolves when there is room for the next one: what waits for the client is
@@ -169,7 +166,7 @@ export interface StreamCall extends UnaryCall {
 export interface StreamHandler {
   /**
    * The call ends when the promise settles: with OK, or with the status of what was thrown. A
-   * handler that waits for anything but `send` has to end when `signal` is aborted.
+   * handler that waits for anything but `send` must end when `signal` is aborted.
    */
   stream(request: Uint8Array, call: StreamCall): Promise<void>;
 }
@@ -178,37 +175,36 @@ export interface StreamHandler {
 export type LocalHandler = UnaryHandler | StreamHandler;
 
 /**
- * Looks at a request message before it is forwarded, and returns the message that the runtime gets
- * in its place: a check that means what it says encodes anew what it has understood, for the
- * runtime may read the client's bytes in another way. What it throws becomes the status of the
- * call.
+ * Checks a request message before it is forwarded, and returns the message that the runtime gets
+ * instead. A reliable check re-encodes what it has understood, because the runtime may read the
+ * client's bytes differently. What it throws becomes the status of the call.
  */
 export type RequestCheck = (
   request: Uint8Array,
   call: CheckedCall,
 ) => Uint8Array | Promise<Uint8Array>;
 
-/** What a check that has to wait knows of the call. */
+/** The call as a check that must wait sees it. */
 export interface CheckedCall {
-  /**
-   * Aborted when the call has ended meanwhile. Made when it is asked for: most checks do not wait.
-   */
+  /** Aborted when the call has ended meanwhile. Created on first use: most checks do not wait. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Reads along the calls that it observes, with their messages. Must not throw; what it throws is
- * swallowed, and the call is not touched.
+ * Gets the messages of the calls that it observes. Must not throw; exceptions are swallowed, and
+ * the call is not affected.
  */
 export interface MessageObserver {
   /** Whether the messages of `method` are wanted; asked once a call. */
   observes(method: string): boolean;
   /** An observed call has begun. */
   started?(method: string): void;
-  /** The request message of an observed call is there, whole, and was sent on to the runtime. */
+  /**
+   * The complete request message of an observed call has arrived and was sent on to the runtime.
+   */
   requested?(method: string, request: Uint8Array): void;
   /**
-   * An observed call has ended; called after the client has been sent its end, however it was
+   * An observed call has ended; called after its end was sent to the client, however it was
    * answered.
    */
   ended(call: ObservedCall): void;

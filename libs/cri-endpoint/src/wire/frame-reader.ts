@@ -54,9 +54,10 @@ export interface FrameListener {
 const empty = Buffer.alloc(0);
 
 /**
- * Cuts one direction of an HTTP/2 connection into frames, however the bytes arrive. It keeps at most
- * `maxHeaderBlockBytes` of a header block and a few bytes of other frames; DATA passes through in pieces. Throws
- * {@link UntrackableError} for what RFC 9113 forbids; it must not be used after that.
+ * Splits one direction of an HTTP/2 connection into frames, however the bytes arrive. It keeps at
+ * most `maxHeaderBlockBytes` of a header block and a few bytes of other frames; DATA passes through
+ * in pieces. Throws {@link UntrackableError} for what RFC 9113 forbids; it must not be used after
+ * that.
  */
 export class FrameReader {
   /** Preface bytes still to come; 0 on the server's side. */
@@ -87,7 +88,10 @@ export class FrameReader {
   private block = empty;
   private blockLength = 0;
 
-  /** Offset in the last chunk behind the last frame that ended there, outside header blocks; -1: none did. */
+  /**
+   * Offset in the last chunk behind the last frame that ended there, outside header blocks; -1:
+   * none did.
+   */
   lastBoundary = -1;
 
   constructor(
@@ -289,7 +293,10 @@ export class FrameReader {
     this.left -= available;
   }
 
-  /** The payload of HEADERS, PUSH_PROMISE or CONTINUATION in one piece: takes the fragment out of it. */
+  /**
+   * The payload of HEADERS, PUSH_PROMISE or CONTINUATION in one piece: takes the fragment out of
+   * it.
+   */
   private headerPayload(input: Buffer, start: number, end: number): void {
     let padding = 0;
     if (this.padding < 0) padding = input[start++] ?? 0;
@@ -372,7 +379,7 @@ export class FrameReader {
     }
   }
 
-  /** Gives back a buffer that one large header frame made. */
+  /** Releases the buffer of one large header frame. */
   private release(): void {
     if (this.held.length > 4096) this.held = empty;
     this.heldLength = 0;

@@ -47,7 +47,8 @@ describe('Huffman code', () => {
 });
 
 describe('HPACK decoder', () => {
-  // The examples of RFC 7541, appendix C: three blocks on one connection each, then the table's size.
+  // The examples of RFC 7541, appendix C: three blocks on one connection each, then the table's
+  // size.
   it.each([
     [
       'C.3 requests without Huffman code',

@@ -2,7 +2,7 @@ import { decodeHuffman } from './huffman';
 import { staticTable } from './static-table';
 import { UntrackableError } from './untrackable-error';
 
-/** Told of each header field of a block, in order. */
+/** Called with each header field of a block, in order. */
 export type FieldListener = (name: string, value: string) => void;
 
 /** What RFC 7541 adds to the length of name and value for the size of an entry. */
@@ -16,12 +16,12 @@ interface Entry {
 }
 
 /**
- * Decodes the header blocks of one direction of a connection, in the order in which they were sent. Names and
- * values are Latin-1 strings, so that one character is one byte. Throws {@link UntrackableError}, after which the
- * decoder must not be used again.
+ * Decodes the header blocks of one direction of a connection, in the order in which they were sent.
+ * Names and values are Latin-1 strings, so that one character is one byte. Throws
+ * {@link UntrackableError}, after which the decoder must not be used again.
  *
- * It follows the encoder and does not police it: the bound on the dynamic table is `maxTableBytes`, whatever the
- * peers agreed upon.
+ * It follows the encoder and does not check it: the limit of the dynamic table is `maxTableBytes`,
+ * whatever the peers agreed on.
  */
 export class HpackDecoder {
   /** Ring of entries; `newest` is the place of index 62, older ones follow. */
