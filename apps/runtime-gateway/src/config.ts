@@ -2,6 +2,7 @@ import { verbsOf } from '@stowage/commands';
 import {
   booleanKey,
   commonKeys,
+  contextToken,
   defineConfig,
   durationKey,
   endpointKey,
@@ -116,3 +117,5 @@ export const config = defineConfig({
 
 /** The values of {@link config}. */
 export type GatewayConfig = ConfigOf<typeof config.keys>;
+
+export const CONTEXT = contextToken<GatewayConfig>();

@@ -1,6 +1,13 @@
 import { Registry } from 'prom-client';
 import type { CallSummary } from '@stowage/cri-endpoint';
-import { connectionMetrics, gatewayMetrics, knownObjectMetrics, methodLabel } from './metrics';
+import {
+  callMetrics,
+  connectionMetrics,
+  countPublished,
+  knownObjectMetrics,
+  methodLabel,
+  observerMetrics,
+} from './metrics';
 
 test.each([
   ['/runtime.v1.RuntimeService/RunPodSandbox', 'RunPodSandbox'],
@@ -29,7 +36,6 @@ const call = (more: Partial<CallSummary>): CallSummary => ({
 
 test('counts calls by method and code, bytes, times, and connections', async () => {
   const registry = new Registry();
-  const metrics = gatewayMetrics(registry);
   const main = {
     acceptedConnections: 7,
     openConnections: 2,
@@ -38,7 +44,8 @@ test('counts calls by method and code, bytes, times, and connections', async () 
   };
   connectionMetrics(registry, { stats: (socket) => (socket === 'main' ? main : undefined) });
   knownObjectMetrics(registry, { counts: { sandbox: 3, container: 4 }, turnedAway: 1 });
-  const { calls, observer } = metrics;
+  const calls = callMetrics(registry);
+  const observer = observerMetrics(registry);
   calls.started?.('/runtime.v1.RuntimeService/Version');
   calls.started?.('/runtime.v1.RuntimeService/Version');
   calls.ended?.(call({}));
@@ -48,7 +55,11 @@ test('counts calls by method and code, bytes, times, and connections', async () 
   observer.listed({ sandboxes: 1, containers: 1, differences: 2, left: 0 }, 10);
   observer.listed(undefined, 10);
   observer.streaming(true);
-  metrics.published('ContainerStopped', 'listing');
+  const publish = countPublished(registry, () => undefined);
+  publish('ContainerStopped', {
+    subject: 'c',
+    data: { containerId: 'c', observedBy: 'listing' },
+  });
   const text = await registry.metrics();
   for (const line of [
     'stowage_gateway_calls_total{method="Version",code="OK"} 1',

@@ -2,10 +2,10 @@ import type { CallListener, CallSummary } from '@stowage/cri-endpoint';
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
 import { grpcStatusName } from '@stowage/errors';
-import type { EventName } from '@stowage/events';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { KnownObjects } from './objects/known-objects';
+import type { Publish } from './observe/lifecycle';
 import type { ObserverListener } from './observe/runtime-observer';
 import type { GatewaySockets } from './sockets/gateway-sockets';
 
@@ -23,28 +23,18 @@ const listingSeconds = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60];
 /** Name of a CRI method; `other` for what no proto here knows. */
 export const methodLabel = methodLabels(RuntimeServiceDefinition, ImageServiceDefinition);
 
-export interface GatewayMetrics {
-  readonly calls: CallListener;
-  readonly observer: ObserverListener;
-  published(event: EventName, observedBy: string): void;
-}
-
-/**
- * The metrics of calls, of the observer and of events. With {@link connectionMetrics} and
- * {@link knownObjectMetrics} they are all of this app; each is registered once, in the registry of
- * the process.
- */
-export function gatewayMetrics(registry: Registry): GatewayMetrics {
+/** The same `publish`, with what it writes counted. */
+export function countPublished(registry: Registry, publish: Publish): Publish {
   const events = new Counter({
     name: 'stowage_gateway_events_total',
     help: 'Events written to the outbox, by name and by how the change became known (for those of the runtime itself: client).',
     labelNames: ['event', 'observed_by'],
     registers: [registry],
   });
-  return {
-    calls: callMetrics(registry),
-    observer: observerMetrics(registry),
-    published: (event, observedBy) => events.inc({ event, observed_by: observedBy }),
+  return (name, event) => {
+    publish(name, event);
+    const { observedBy = 'client' } = event.data as { observedBy?: string };
+    events.inc({ event: name, observed_by: observedBy });
   };
 }
 
@@ -59,7 +49,8 @@ interface MethodCounts {
   readonly endedByCode: Map<string, number>;
 }
 
-function callMetrics(registry: Registry): CallListener {
+/** Counts the calls on both sockets. */
+export function callMetrics(registry: Registry): CallListener {
   const registers = [registry];
   const methods = new Map<string, MethodCounts>();
   const countsOf = (method: string): MethodCounts => {
@@ -140,7 +131,8 @@ function codeLabel({ grpcStatus }: CallSummary): string {
   return grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
 }
 
-function observerMetrics(registry: Registry): ObserverListener {
+/** Counts what the observer does. */
+export function observerMetrics(registry: Registry): ObserverListener {
   const registers = [registry];
   const failures = new Counter({
     name: 'stowage_gateway_observer_failures_total',

@@ -2,7 +2,6 @@ import { parseEndpoint } from '@stowage/cri-client';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { activatedOr } from '@stowage/cri-endpoint';
 import type { CallListener, Endpoint, EndpointStats, ListenOptions } from '@stowage/cri-endpoint';
-import type { ServiceContext } from '@stowage/service-kit';
 import { CallsBeforeObserver } from './calls-before-observer';
 import type { ObserverOfCalls } from './calls-before-observer';
 import type { GatewayConfig } from '../config';
@@ -14,22 +13,29 @@ import type { CriVersions } from './cri-versions';
 const activatedNames = { main: 'runtime', readonly: 'runtime-ro' } as const;
 type SocketName = keyof typeof activatedNames;
 
+export interface GatewaySocketsOptions {
+  readonly config: GatewayConfig;
+  readonly log: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+  };
+  readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>;
+  readonly criVersions: Pick<CriVersions, 'path' | 'servesBoth' | 'changedPrefix'>;
+  /** Notified of the calls on both sockets. */
+  readonly calls: CallListener;
+  /** Another process has taken over the main socket. */
+  readonly onReplaced: () => void;
+  /** A connection over which calls are forwarded did not move any more. */
+  readonly onGivenUp: (address: string, reason: string) => void;
+}
+
 /** The sockets of the gateway, which can be served before there is an observer. */
 export class GatewaySockets {
   #main: Endpoint | undefined;
   #readonly: Endpoint | undefined;
   readonly #observer = new CallsBeforeObserver();
 
-  constructor(
-    private readonly context: Pick<ServiceContext<GatewayConfig>, 'config' | 'log'>,
-    private readonly runtime: Pick<RuntimeServiceClient, 'availability' | 'endpoint' | 'version'>,
-    private readonly criVersions: Pick<CriVersions, 'path' | 'servesBoth' | 'changedPrefix'>,
-    private readonly calls: CallListener,
-    /** Another process has taken over the main socket. */
-    private readonly onReplaced: () => void,
-    /** A connection over which calls are forwarded did not move any more. */
-    private readonly onGivenUp: (address: string, reason: string) => void,
-  ) {}
+  constructor(private readonly options: GatewaySocketsOptions) {}
 
   stats(socket: SocketName): EndpointStats | undefined {
     return (socket === 'main' ? this.#main : this.#readonly)?.stats();
@@ -50,7 +56,7 @@ export class GatewaySockets {
   }
 
   async open(): Promise<void> {
-    const { config, log } = this.context;
+    const { config, log, runtime, criVersions, calls, onReplaced, onGivenUp } = this.options;
     const runtimeSocket = parseEndpoint(config.runtimeEndpoint).address;
     const imageServiceSocket = config.imageRouting
       ? parseEndpoint(config.imageServiceEndpoint).address
@@ -58,23 +64,23 @@ export class GatewaySockets {
     // The main socket last: an instance that is replaced ends when it sees that one taken over, and
     // by then the read-only path is not its own any more either, so that it removes neither.
     if (config.listenReadonly !== '') {
-      this.#readonly = await openReadonlyEndpoint(this.runtime, this.criVersions, {
+      this.#readonly = await openReadonlyEndpoint(runtime, criVersions, {
         listen: this.#listenOptions('readonly'),
         runtimeSocket,
         imageSocket: imageServiceSocket ?? parseEndpoint(config.imageEndpoint).address,
         imageSocketServesBoth: config.imageRouting,
         rules: { verboseAllowed: config.readonlyVerbose, events: config.readonlyEvents },
-        calls: this.calls,
-        onGivenUp: this.onGivenUp,
+        calls,
+        onGivenUp,
       });
       log.info({ socket: this.#readonly.socketPath }, 'serving CRI, read-only');
     }
-    this.#main = await openGatewayEndpoint(this.runtime, this.criVersions, this.#observer, {
-      listen: this.#listenOptions('main', this.onReplaced),
+    this.#main = await openGatewayEndpoint(runtime, criVersions, this.#observer, {
+      listen: this.#listenOptions('main', onReplaced),
       runtimeSocket,
       imageServiceSocket,
-      calls: this.calls,
-      onGivenUp: this.onGivenUp,
+      calls,
+      onGivenUp,
       onDetached: (reason, detail) =>
         log.warn({ reason, detail }, 'a connection is not followed any more; its bytes flow on'),
     });
@@ -86,7 +92,7 @@ export class GatewaySockets {
   }
 
   #listenOptions(socket: SocketName, onReplaced?: () => void): ListenOptions {
-    const { config } = this.context;
+    const { config } = this.options;
     const { takeOver } = config;
     const [socketPath, mode, group] =
       socket === 'main'
