@@ -37,7 +37,7 @@ const depConstraints = [
   },
   {
     sourceTag: 'type:kit',
-    onlyDependOnLibsWithTags: ['type:domain', 'type:contract'],
+    onlyDependOnLibsWithTags: ['type:domain', 'type:contract', 'type:adapter'],
     bannedExternalImports: ['dockerode'],
   },
   {

@@ -1,5 +1,18 @@
-import { Health } from './health';
+import { Health } from '../health';
+import type { RuntimeAvailability } from '@stowage/cri-client';
+import type { EventBusStatus } from '@stowage/event-bus';
 import { observeEventBus, observeRuntime } from './observe';
+
+const flowing: EventBusStatus = {
+  connected: true,
+  since: new Date(0),
+  pending: 0,
+  pendingBytes: 0,
+  published: 0,
+  dropped: 0,
+  failures: 0,
+  isOnDisk: true,
+};
 
 describe('observeEventBus', () => {
   it.each([
@@ -22,13 +35,13 @@ describe('observeEventBus', () => {
   ])('says %s', (_what, status, health) => {
     const registry = new Health(() => new Date(0));
     let listener: () => void = () => undefined;
-    let now: { connected: boolean; reason?: string } = { connected: false, reason: 'first' };
+    let now: Pick<EventBusStatus, 'connected' | 'reason'> = { connected: false, reason: 'first' };
     const stop = observeEventBus(
       { health: registry },
       {
-        status: () => now,
+        status: () => ({ ...flowing, ...now }),
         onStatus: (on) => {
-          listener = on;
+          listener = () => on(flowing);
           return () => (listener = () => undefined);
         },
       },
@@ -44,15 +57,21 @@ describe('observeEventBus', () => {
 describe('observeRuntime', () => {
   it('says down with endpoint and reason until the runtime answers', () => {
     const health = new Health(() => new Date(0));
-    let available = false;
+    const connected: RuntimeAvailability = { available: true, since: new Date(0), connections: 1 };
+    let availability: RuntimeAvailability = {
+      available: false,
+      since: new Date(0),
+      reason: 'connect ENOENT',
+      connections: 0,
+    };
     let listener: () => void = () => undefined;
     observeRuntime(
       { health },
       {
         endpoint: 'unix:///run/c.sock',
-        availability: () => (available ? { available } : { available, reason: 'connect ENOENT' }),
+        availability: () => availability,
         onAvailability: (on) => {
-          listener = on;
+          listener = () => on(availability);
           return () => undefined;
         },
       },
@@ -61,7 +80,7 @@ describe('observeRuntime', () => {
       state: 'down',
       reason: 'unix:///run/c.sock: connect ENOENT',
     });
-    available = true;
+    availability = connected;
     listener();
     expect(health.readiness().components.get('runtime')).toMatchObject({ state: 'ok' });
   });

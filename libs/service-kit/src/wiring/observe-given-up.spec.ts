@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client';
-import { Health } from './health';
+import { Health } from '../health';
 import { observeGivenUp } from './observe-given-up';
 
 describe('observeGivenUp', () => {

@@ -1,3 +1,5 @@
+import type { EventBusOptions } from '@stowage/event-bus';
+
 /** The common keys that say how events leave the app. */
 export interface BusConfig {
   readonly stateDir: string;
@@ -14,34 +16,12 @@ export interface BusConfig {
   readonly streamReplicas: number;
   readonly outboxMaxEvents: number;
   readonly outboxMaxBytes: number;
+  /** Of `takeOverKeys`, where the app has them. */
+  readonly takeOver?: boolean;
 }
 
-/** What `openEventBus` of `@stowage/event-bus` takes, but for the log. */
-export interface BusSettings {
-  readonly stateDir: string;
-  readonly node: string;
-  readonly app: string;
-  readonly nats: {
-    readonly servers: readonly string[];
-    readonly credsFile?: string;
-    readonly nkeySeedFile?: string;
-    readonly tls?: {
-      readonly caFile?: string;
-      readonly certFile?: string;
-      readonly keyFile?: string;
-    };
-  };
-  readonly stream: {
-    readonly manage: boolean;
-    readonly maxAgeMs: number;
-    readonly maxBytes: number;
-    readonly replicas: number;
-  };
-  readonly outbox: { readonly maxEvents: number; readonly maxBytes: number };
-}
-
-/** Translates the common keys into the options of the event bus: `openEventBus({...busSettings(app, config), log})`. */
-export function busSettings(app: string, config: BusConfig): BusSettings {
+/** The common keys as options of the event bus. */
+export function busSettings(app: string, config: BusConfig): Omit<EventBusOptions, 'log'> {
   const given = (file: string) => (file === '' ? undefined : file);
   const tls = {
     caFile: given(config.natsTlsCa),

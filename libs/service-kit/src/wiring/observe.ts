@@ -1,27 +1,16 @@
-import type { HealthRegistry } from './health';
-
-/** What the kit reads of an event bus; `EventBus` of `@stowage/event-bus` fits. */
-export interface ObservedEventBus {
-  status(): { readonly connected: boolean; readonly reason?: string };
-  onStatus(listener: () => void): () => void;
-}
-
-/** What the kit reads of a CRI client; the clients of `@stowage/cri-client` fit. */
-export interface ObservedRuntime {
-  readonly endpoint: string;
-  availability(): { readonly available: boolean; readonly reason?: string };
-  onAvailability(listener: () => void): () => void;
-}
+import type { CriConnectionView } from '@stowage/cri-client';
+import type { EventBus } from '@stowage/event-bus';
+import type { HealthRegistry } from '../health';
 
 interface Observing {
   readonly health: HealthRegistry;
 }
 
-/**
- * Health component `nats`: never worse than degraded, since events wait in the outbox. Returns how to stop.
- * The bus's metrics are `instrumentEventBus` of `@stowage/event-bus`.
- */
-export function observeEventBus({ health }: Observing, bus: ObservedEventBus): () => void {
+/** Health component `nats`: never worse than degraded, since events wait in the outbox. Returns how to stop. */
+export function observeEventBus(
+  { health }: Observing,
+  bus: Pick<EventBus, 'status' | 'onStatus'>,
+): () => void {
   const report = () => {
     const { connected, reason } = bus.status();
     health.report(
@@ -38,7 +27,7 @@ export function observeEventBus({ health }: Observing, bus: ObservedEventBus): (
 /** Health component `runtime` (or `name`): down while the CRI socket does not answer. Returns how to stop. */
 export function observeRuntime(
   { health }: Observing,
-  runtime: ObservedRuntime,
+  runtime: Pick<CriConnectionView, 'endpoint' | 'availability' | 'onAvailability'>,
   name = 'runtime',
 ): () => void {
   const report = () => {

@@ -1,6 +1,6 @@
 import { Counter } from 'prom-client';
 import type { Registry } from 'prom-client';
-import type { HealthRegistry } from './health';
+import type { HealthRegistry } from '../health';
 
 /** How long after the last such connection it is still reported, and how often it is logged at most, milliseconds. */
 const reportedMs = 60_000;
