@@ -1,4 +1,5 @@
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import { Loop } from '@stowage/async';
 import type { CriConnectionView } from '@stowage/cri-client';
 import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
 import type { EventBus } from '@stowage/event-bus';
@@ -8,7 +9,6 @@ import type { GcConfig } from './config';
 import type { DiskWatch } from './disk/disk-watch';
 import type { ImageEvents } from './detect/image-events';
 import type { ImageList } from './detect/image-list';
-import { Loop } from './loop';
 import type { LivePolicy } from './policy/live-policy';
 import { startsCollections } from './policy/policy';
 import type { ImageRecordStore } from './records/record-store';

@@ -1,3 +1,4 @@
+import { Loop } from '@stowage/async';
 import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import { millisecondsOf } from './cri-facts';
@@ -47,7 +48,6 @@ const relistBesideEventsMs = 300_000;
 const leftOutMs = 1000;
 /** A stream that a runtime without one refuses is refused by then. */
 const streamProvenMs = 1000;
-const shortestPauseMs = 100;
 const failurePauseMs = 1000;
 const longestStreamPauseMs = 60_000;
 const maxEventsWaiting = 10_000;
@@ -58,13 +58,17 @@ const maxEventsWaiting = 10_000;
  */
 export class RuntimeWatch {
   #streaming = false;
-  #wakeUp: (() => void) | undefined;
-  #isAsked = false;
   #listed = 0;
+  /** Why the last listing failed; empty after one that succeeded. */
+  #problem = '';
   #running: Promise<unknown> | undefined;
   #leftOut: NodeJS.Timeout | undefined;
+  readonly #listing: Loop;
 
-  constructor(private readonly options: RuntimeWatchOptions) {}
+  constructor(private readonly options: RuntimeWatchOptions) {
+    const { signal, relistIntervalMs } = options;
+    this.#listing = new Loop({ intervalMs: relistIntervalMs, run: () => this.#list(), signal });
+  }
 
   /** `event-stream` while the runtime's events are read, `listing` else. */
   get mode(): 'event-stream' | 'listing' {
@@ -88,16 +92,16 @@ export class RuntimeWatch {
     });
     signal.addEventListener('abort', stopListening, { once: true });
     void this.#tellFirstAvailability();
+    this.#listing.start();
     this.#running = Promise.all([
-      this.#keepListing(),
+      this.#listing.ended(),
       runtimeEvents === 'never' ? undefined : this.#keepReading(),
     ]);
   }
 
   /** Makes the next listing come now. */
   relistSoon(): void {
-    this.#isAsked = true;
-    this.#wakeUp?.();
+    this.#listing.wake();
   }
 
   /** Resolves when the watch has ended, after the abort of its signal. */
@@ -112,37 +116,32 @@ export class RuntimeWatch {
     if (!signal.aborted) onAvailability(runtime.availability());
   }
 
-  async #keepListing(): Promise<void> {
+  /** Lists once; the pause until the next time, milliseconds. */
+  async #list(): Promise<number> {
     const { runtime, signal, relistIntervalMs, log, metrics, availabilityTold } = this.options;
-    let problem = '';
-    while (!signal.aborted) {
-      let pauseMs = relistIntervalMs;
-      const began = performance.now();
-      try {
-        await runtime.whenAvailable({ signal });
-        await availabilityTold();
-        this.#isAsked = false;
-        const result = await this.options.relist({ signal });
-        this.#listed++;
-        problem = '';
-        metrics?.listed(result, performance.now() - began);
-        if (result.differences > 0) log.debug({ ...result }, 'listing showed differences');
-        if (this.#streaming && this.#streamShowsAll()) {
-          pauseMs = Math.max(relistIntervalMs, relistBesideEventsMs);
-        }
-        if (result.left > 0) pauseMs = Math.min(pauseMs, failurePauseMs);
-      } catch (error) {
-        if (isAborted(signal)) return;
-        metrics?.listed(undefined, performance.now() - began);
-        if (problem !== errorMessage(error)) {
-          problem = errorMessage(error);
-          log.warn({ reason: problem }, 'pods and containers could not be listed');
-        }
-        pauseMs = Math.min(pauseMs, failurePauseMs);
+    const began = performance.now();
+    try {
+      await runtime.whenAvailable({ signal });
+      await availabilityTold();
+      this.#listing.forgetWake();
+      const result = await this.options.relist({ signal });
+      this.#listed++;
+      this.#problem = '';
+      metrics?.listed(result, performance.now() - began);
+      if (result.differences > 0) log.debug({ ...result }, 'listing showed differences');
+      const pauseMs =
+        this.#streaming && this.#streamShowsAll()
+          ? Math.max(relistIntervalMs, relistBesideEventsMs)
+          : relistIntervalMs;
+      return result.left > 0 ? Math.min(pauseMs, failurePauseMs) : pauseMs;
+    } catch (error) {
+      if (signal.aborted) return 0;
+      metrics?.listed(undefined, performance.now() - began);
+      if (this.#problem !== errorMessage(error)) {
+        this.#problem = errorMessage(error);
+        log.warn({ reason: this.#problem }, 'pods and containers could not be listed');
       }
-      const firstMs = Math.min(shortestPauseMs, pauseMs);
-      await this.#pause(firstMs, { wakeable: false });
-      await this.#pause(pauseMs - firstMs, { wakeable: true });
+      return Math.min(relistIntervalMs, failurePauseMs);
     }
   }
 
@@ -268,23 +267,4 @@ export class RuntimeWatch {
       if (signal.aborted || isAnother()) end();
     });
   }
-
-  #pause(ms: number, { wakeable }: { wakeable: boolean }): Promise<void> {
-    const { signal } = this.options;
-    if (ms <= 0 || signal.aborted || (wakeable && this.#isAsked)) return Promise.resolve();
-    return new Promise((resolve) => {
-      const end = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', end);
-        if (wakeable) this.#wakeUp = undefined;
-        resolve();
-      };
-      const timer = setTimeout(end, ms);
-      signal.addEventListener('abort', end, { once: true });
-      if (wakeable) this.#wakeUp = end;
-    });
-  }
 }
-
-/** Asked anew: it can have changed while something was awaited. */
-const isAborted = (signal: AbortSignal): boolean => signal.aborted;

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Mutex } from '@stowage/async';
 import {
   DeadlineExceededError,
   errorMessage,
@@ -24,7 +25,6 @@ import { imageRemoved } from '../detect/image-event-data';
 import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
 import type { FreedMeterLimits } from '../disk/measure-freed';
 import type { CollectionMetrics } from './collection-metrics';
-import { Mutex } from '../mutex';
 import { PendingRemovals } from './pending-removals';
 import { RemovalPace } from './removal-rate-limiter';
 import { RemovalPauses } from './removal-pauses';

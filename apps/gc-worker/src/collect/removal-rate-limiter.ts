@@ -1,3 +1,5 @@
+import { pause } from '@stowage/async';
+
 /** Spreads removals evenly, so that no more than so many begin in a minute. Independent of the wall clock. */
 export class RemovalPace {
   private nextAt = -Infinity;
@@ -16,14 +18,6 @@ export class RemovalPace {
     const at = Math.max(now, this.nextAt);
     this.nextAt = at + 60_000 / perMinute;
     if (at <= now) return;
-    await new Promise<void>((resolve) => {
-      const end = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = setTimeout(end, at - now);
-      signal.addEventListener('abort', end, { once: true });
-    });
+    await pause(at - now, { signal });
   }
 }

@@ -1,3 +1,5 @@
+import { pause } from './pause';
+
 /** Something done again and again. Times are milliseconds. */
 export interface LoopOptions {
   /** Pause after the end of one run; what it returns, when that is a number, replaces it once. */
@@ -12,54 +14,42 @@ export interface LoopOptions {
 
 /** Runs at once, then after each pause, or earlier when woken. Never two runs at a time. */
 export class Loop {
-  private wakeUp: (() => void) | undefined;
-  private woken = false;
-  private running: Promise<void> | undefined;
+  /** Aborted by the next wake; replaced when a run begins. */
+  #woken = new AbortController();
+  #running: Promise<void> | undefined;
 
   constructor(private readonly options: LoopOptions) {}
 
   start(): void {
-    this.running ??= this.go();
+    this.#running ??= this.#go();
   }
 
   /** Ends the pause, after its shortest time; during a run it makes another one follow. */
   wake(): void {
-    this.woken = true;
-    this.wakeUp?.();
+    this.#woken.abort();
   }
 
-  /** Resolves when the loop has ended. */
+  /** For a run that waits first: being woken before this call makes no other run follow. */
+  forgetWake(): void {
+    this.#woken = new AbortController();
+  }
+
+  /** Resolves when the loop has ended; at once when it was never started. */
   async ended(): Promise<void> {
-    await this.running;
+    await this.#running;
   }
 
-  private async go(): Promise<void> {
+  async #go(): Promise<void> {
     const { signal, run, intervalMs, minPauseMs = 100 } = this.options;
+    const stop = () => this.wake();
+    signal.addEventListener('abort', stop);
     while (!signal.aborted) {
-      this.woken = false;
+      this.forgetWake();
       const pauseMs = (await run()) ?? intervalMs;
       const shortMs = Math.min(minPauseMs, pauseMs);
-      await this.pause(shortMs, { wakeable: false });
-      await this.pause(pauseMs - shortMs, { wakeable: true });
+      await pause(shortMs, { signal });
+      if (pauseMs > shortMs) await pause(pauseMs - shortMs, { signal: this.#woken.signal });
     }
-  }
-
-  private pause(ms: number, { wakeable }: { wakeable: boolean }): Promise<void> {
-    const { signal } = this.options;
-    return new Promise((resolve) => {
-      if (ms <= 0 || signal.aborted || (wakeable && this.woken)) {
-        resolve();
-        return;
-      }
-      const end = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', end);
-        this.wakeUp = undefined;
-        resolve();
-      };
-      const timer = setTimeout(end, ms);
-      signal.addEventListener('abort', end, { once: true });
-      if (wakeable) this.wakeUp = end;
-    });
+    signal.removeEventListener('abort', stop);
   }
 }
