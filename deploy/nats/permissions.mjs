@@ -248,7 +248,7 @@ export function nscCommands(list) {
 /** The stream, for `nats stream add --config`: as the services make it where they may, and closed to tricks of publishers. */
 export const streamJson = {
   name: stream,
-  description: 'What the Stowage services on the nodes tell',
+  description: 'Events of the Stowage services on the nodes',
   subjects: ['stowage.event.>'],
   storage: 'file',
   retention: 'limits',
