@@ -15,7 +15,10 @@ import { commandSubject } from '@stowage/events';
 import { eventually, spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
 import { connect, type NatsConnection } from 'nats';
 
-/** The contracts of all commands held against the three apps as they run, first with nothing configured about commands. */
+/**
+ * The contracts of all commands held against the three apps as they run, first with nothing
+ * configured about commands.
+ */
 
 const node = 'node-a.example';
 
@@ -32,7 +35,9 @@ async function ask(app: App, verb: string, input: object = {}, of = node): Promi
 /** Commands that were sent, for the test that none is left out. */
 const sent = new Set<CommandDefinition>();
 
-/** As the typed client sends it; a reply with a field that the contract does not name is refused. */
+/**
+ * As the typed client sends it; a reply with a field that the contract does not name is refused.
+ */
 function send<C extends CommandDefinition>(command: C, input: CommandInput<C>) {
   sent.add(command);
   return sendCommand(nats, node, command, input, { timeoutMs: 20_000, strict: true });

@@ -1,7 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 
-/** The demo starts the whole suite on a real stack and ends with exit code 0 only if it saw what it promises. */
+/**
+ * The demo starts the whole suite on a real stack and ends with exit code 0 only if it saw what it
+ * promises.
+ */
 describe('npm run demo', () => {
   const root = path.resolve(__dirname, '..');
   let output = '';

@@ -106,7 +106,10 @@ describe('the state folder of a service', () => {
     },
   );
 
-  /** A state folder of an earlier release, with one file whose schema no release has yet. Returns that file. */
+  /**
+   * A state folder of an earlier release, with one file whose schema no release has yet. Returns
+   * that file.
+   */
   const fromTheFuture = (name: string): string => {
     cpSync(path.join(__dirname, '../libs/sqlite/testdata/26c2345'), dir, { recursive: true });
     const file = path.join(dir, name);

@@ -1,4 +1,7 @@
-/** A program and the Debian packages that hold it; `find` is a name looked up in PATH or an absolute path. */
+/**
+ * A program and the Debian packages that hold it; `find` is a name looked up in PATH or an absolute
+ * path.
+ */
 export interface SystemProgram {
   find: string;
   packages: string[];

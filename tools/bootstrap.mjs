@@ -1,4 +1,5 @@
-// Installs what the workspace needs on a fresh machine. Plain JavaScript: it runs before npm packages exist.
+// Installs what the workspace needs on a fresh machine. Plain JavaScript: it runs before npm
+// packages exist.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -13,12 +14,16 @@ const minimumNode = [20, 19];
 const readJson = (...parts) => JSON.parse(readFileSync(path.join(root, ...parts), 'utf8'));
 
 /**
- * Programs of the real stack and the Debian/Ubuntu packages that hold them; libs/testing checks for the same
- * ones. `find` is a program name looked up in PATH (with the sbin folders) or an absolute path.
+ * Programs of the real stack and the Debian/Ubuntu packages that hold them; libs/testing checks for
+ * the same ones. `find` is a program name looked up in PATH (with the sbin folders) or an absolute
+ * path.
  */
 export const systemPrograms = Object.values(readJson('libs/testing/src/programs.json'));
 
-/** As in libs/sqlite: better-sqlite3 13 brings its binding prebuilt, 12 (for Node.js before 22.14) compiles it. */
+/**
+ * As in libs/sqlite: better-sqlite3 13 brings its binding prebuilt, 12 (for Node.js before 22.14)
+ * compiles it.
+ */
 const hasNodeApi10 = Number(process.versions.napi) >= 10;
 const sqlitePackage = hasNodeApi10 ? 'better-sqlite3-napi' : 'better-sqlite3';
 
@@ -29,7 +34,10 @@ const buildPrograms = [
   { find: 'python3', packages: ['python3'] },
 ];
 
-/** Debian packages that start a service when they are installed. The suite's tests use none of these services. */
+/**
+ * Debian packages that start a service when they are installed. The suite's tests use none of these
+ * services.
+ */
 const packagesWithService = ['containerd', 'nats-server', 'docker-registry'];
 
 /** Where programs are looked for: PATH plus the sbin folders that a plain user's PATH may lack. */
@@ -53,7 +61,10 @@ function fail(line) {
   process.exit(1);
 }
 
-/** Runs a command with its output on stderr and nothing on its stdin. True when it ended with exit code 0. */
+/**
+ * Runs a command with its output on stderr and nothing on its stdin. True when it ended with exit
+ * code 0.
+ */
 function run([command, ...args]) {
   const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
   return result.status === 0;
@@ -62,8 +73,8 @@ function run([command, ...args]) {
 export const isRoot = process.getuid?.() === 0;
 
 /**
- * The command line that runs a command as root: itself for root, else through sudo, which asks for a password
- * on the terminal if it has one. Undefined where there is no sudo.
+ * The command line that runs a command as root: itself for root, else through sudo, which asks for
+ * a password on the terminal if it has one. Undefined where there is no sudo.
  */
 export function asRoot(commandLine) {
   if (isRoot) return commandLine;
@@ -73,7 +84,8 @@ export function asRoot(commandLine) {
 }
 
 /**
- * Runs a TypeScript program as root in place of this process, until it has cleaned up after itself and ended.
+ * Runs a TypeScript program as root in place of this process, until it has cleaned up after itself
+ * and ended.
  * @param program path of the program in the workspace
  * @param needsRoot what to say where there is no way to become root
  */
@@ -114,8 +126,8 @@ export function ensureNode() {
 }
 
 /**
- * Installs the npm packages of package-lock.json unless they are all there, in these versions, with a SQLite
- * binding that this Node.js can load.
+ * Installs the npm packages of package-lock.json unless they are all there, in these versions, with
+ * a SQLite binding that this Node.js can load.
  */
 export function ensurePackages() {
   ensureNode();
@@ -150,7 +162,9 @@ export function ensurePackages() {
   writeFileSync(stamp, wanted);
 }
 
-/** With Node-API 10 nothing is compiled: the install scripts run but for that of better-sqlite3 12. */
+/**
+ * With Node-API 10 nothing is compiled: the install scripts run but for that of better-sqlite3 12.
+ */
 function npmCi() {
   const install = ['npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error'];
   if (!hasNodeApi10) return run(install);
@@ -163,7 +177,9 @@ function npmCi() {
   );
 }
 
-/** Whether node_modules holds exactly what package-lock.json says, by the list that npm keeps there. */
+/**
+ * Whether node_modules holds exactly what package-lock.json says, by the list that npm keeps there.
+ */
 function areInstalled() {
   if (!existsSync(path.join(root, 'node_modules', '.package-lock.json'))) return false;
   const { packages: wanted } = readJson('package-lock.json');
@@ -182,8 +198,8 @@ const canLoadSqlite = () =>
   }).status === 0;
 
 /**
- * Installs missing Debian packages with apt-get (as root, or through sudo), saying so first. Where that is not
- * possible it ends the process and names what is missing and how to get it.
+ * Installs missing Debian packages with apt-get (as root, or through sudo), saying so first. Where
+ * that is not possible it ends the process and names what is missing and how to get it.
  */
 export function ensurePrograms(list = systemPrograms, why = 'for the real stack') {
   const missing = missingPrograms(list);
@@ -218,7 +234,10 @@ export function ensurePrograms(list = systemPrograms, why = 'for the real stack'
   }
 }
 
-/** Builds the apps into dist/apps; what is up to date is not built again. Ends the process when that fails. */
+/**
+ * Builds the apps into dist/apps; what is up to date is not built again. Ends the process when that
+ * fails.
+ */
 export function buildApps() {
   say('Building the services ...');
   const nx = path.join(root, 'node_modules', '.bin', 'nx');

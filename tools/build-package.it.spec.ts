@@ -16,8 +16,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 /**
- * The tarballs of `@stowage/events` and `@stowage/commands` as a stranger gets them: installed in an empty project outside of this repository
- * (npm offline, from tarballs of the very packages that lie in node_modules here), type-checked, and run.
+ * The tarballs of `@stowage/events` and `@stowage/commands` as a stranger gets them: installed in
+ * an empty project outside of this repository (npm offline, from tarballs of the very packages that
+ * lie in node_modules here), type-checked, and run.
  */
 
 const root = path.join(__dirname, '..');

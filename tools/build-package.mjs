@@ -1,4 +1,5 @@
-// Builds a package for npm: `node tools/build-package.mjs events` writes dist/packages/events and the tarball beside it.
+// Builds a package for npm: `node tools/build-package.mjs events` writes dist/packages/events and
+// the tarball beside it.
 import { build } from 'esbuild';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,12 +9,16 @@ import ts from 'typescript';
 
 const root = path.resolve(import.meta.dirname, '..');
 
-/** What each package is made of. Declarations keep their place below libs/, as the package's `exports` say. */
+/**
+ * What each package is made of. Declarations keep their place below libs/, as the package's
+ * `exports` say.
+ */
 const packages = {
   events: {
     source: 'libs/events/package',
     entries: { index: 'libs/events/src/index.ts', consumer: 'libs/event-bus/src/consumer.ts' },
-    // The consumer takes the contracts from the package's other entry, so that there is one of each class.
+    // The consumer takes the contracts from the package's other entry, so that there is one of each
+    // class.
     external: ['@stowage/events', 'nats', 'zod'],
     declarations: ['libs/events/', 'libs/event-bus/'],
   },

@@ -1,5 +1,6 @@
-// Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, beside it, tracing.js (loaded only where traces are
-// wanted) and the native parts of SQLite, from which libs/sqlite takes the one that goes with the Node.js that runs.
+// Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, beside it,
+// tracing.js (loaded only where traces are wanted) and the native parts of SQLite, from which
+// libs/sqlite takes the one that goes with the Node.js that runs.
 import { build } from 'esbuild';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -32,14 +33,15 @@ const unusedByNest = [
 ];
 
 /**
- * The young generation stays as small as it starts: it would grow to 16 MiB and more under load, for no gain that our
- * benches show. docs/adr/0012 has the figures.
+ * The young generation stays as small as it starts: it would grow to 16 MiB and more under load,
+ * for no gain that our benches show. docs/adr/0012 has the figures.
  */
 const memoryBanner = `"use strict";require('node:v8').setFlagsFromString('--semi-space-growth-factor=1');`;
 
 /**
- * NestJS makes a formatter of dates for its console logger when it is loaded, which costs 8 MB of resident memory. The
- * suite logs through its own logger; should NestJS log by itself all the same, the date is in ISO 8601.
+ * NestJS makes a formatter of dates for its console logger when it is loaded, which costs 8 MB of
+ * resident memory. The suite logs through its own logger; should NestJS log by itself all the same,
+ * the date is in ISO 8601.
  */
 const isoDatesInNestLogger = {
   name: 'iso-dates-in-nest-logger',
@@ -57,7 +59,10 @@ const isoDatesInNestLogger = {
   },
 };
 
-/** The OpenTelemetry SDK is a file of its own, so that a process without traces does not keep its code in memory. */
+/**
+ * The OpenTelemetry SDK is a file of its own, so that a process without traces does not keep its
+ * code in memory.
+ */
 const tracingSource = path.join(root, 'libs/service-kit/src/tracing/otlp-sdk.ts');
 const tracingApart = {
   name: 'tracing-apart',
@@ -73,12 +78,14 @@ const options = {
   platform: 'node',
   target: 'node20.19',
   format: 'cjs',
-  // `require` for what is loaded late: Node.js's loader of ES modules costs memory, and main.js has no other use for it.
+  // `require` for what is loaded late: Node.js's loader of ES modules costs memory, and main.js has
+  // no other use for it.
   supported: { 'dynamic-import': false },
   tsconfig: path.join(root, 'tsconfig.json'),
   define: { STOWAGE_VERSION: JSON.stringify(version) },
-  // Each function that is made at run time and assigned gets its name by a call of defineProperty. Methods do not, nor do functions
-  // that are only arguments: what is done for every call of a socket is written with these.
+  // Each function that is made at run time and assigned gets its name by a call of defineProperty.
+  // Methods do not, nor do functions that are only arguments: what is done for every call of a
+  // socket is written with these.
   keepNames: true,
   minify: true,
   sourcemap: 'linked',
@@ -108,7 +115,8 @@ await build({
 const bundled = readFileSync(path.join(out, 'main.js'));
 const wide = bundled.findIndex((byte) => byte > 0x7f);
 if (wide >= 0) {
-  // One such character makes Node.js hold the whole text in two bytes a character. In strings esbuild escapes them.
+  // One such character makes Node.js hold the whole text in two bytes a character. In strings
+  // esbuild escapes them.
   const near = bundled.toString('utf8', Math.max(0, wide - 40), wide + 20);
   throw new Error(`${app}: main.js is not ASCII near ${JSON.stringify(near)}; write it as \\u....`);
 }
@@ -126,14 +134,15 @@ if (usesSqlite) {
     path.join(prebuilt, `${sqlitePlatform()}.node`),
     path.join(out, 'better_sqlite3_napi.node'),
   );
-  // Compiled for one version of Node.js, and there is no need to where Node-API 10 is: such a build does not run on Node.js 20.
+  // Compiled for one version of Node.js, and there is no need to where Node-API 10 is: such a build
+  // does not run on Node.js 20.
   const compiled = path.join(root, 'node_modules/better-sqlite3/build/Release/better_sqlite3.node');
   if (existsSync(compiled) || Number(process.versions.napi) < 10) {
     copyFileSync(compiled, path.join(out, 'better_sqlite3.node'));
   }
 }
 
-/** As better-sqlite3 13 names its prebuilt binaries; glibc tells its version, musl does not. */
+/** As better-sqlite3 13 names its prebuilt binaries; glibc reports its version, musl does not. */
 function sqlitePlatform() {
   const { glibcVersionRuntime } = process.report.getReport().header;
   return `${glibcVersionRuntime === undefined ? 'linuxmusl' : 'linux'}-${process.arch}`;

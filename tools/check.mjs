@@ -1,4 +1,5 @@
-// `npm run check`: everything that must hold before a commit, cheapest first. Stops at the first failure.
+// `npm run check`: everything that must hold before a commit, cheapest first. Stops at the first
+// failure.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { ensurePackages, root } from './bootstrap.mjs';

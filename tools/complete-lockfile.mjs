@@ -1,9 +1,10 @@
-// `node tools/complete-lockfile.mjs [--check]`: adds the optional packages of other platforms that are absent
-// from package-lock.json, or only names them and exits 1.
+// `node tools/complete-lockfile.mjs [--check]`: adds the optional packages of other platforms that
+// are absent from package-lock.json, or only names them and exits 1.
 //
-// Where a registry mirror lacks them, `npm install` leaves them out of the lock file without a word, and then
-// `npm ci` refuses the lock file everywhere. They stand here with version and platform and without a checksum:
-// Linux on x64 and arm64, which Stowage is for, never installs them.
+// Where a registry mirror lacks them, `npm install` leaves them out of the lock file without a
+// word, and then `npm ci` refuses the lock file everywhere. They stand here with version and
+// platform and without a checksum: Linux on x64 and arm64, which Stowage is for, never installs
+// them.
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 

@@ -1,11 +1,13 @@
 /**
- * Builds the container images and starts docker-compose.yml once on a real Docker engine of its own, against a
- * real containerd, and watches a pull through image-service arrive as an event in JetStream.
+ * Builds the container images and starts docker-compose.yml once on a real Docker engine of its
+ * own, against a real containerd, and watches a pull through image-service arrive as an event in
+ * JetStream.
  *
  *   sudo npm run compose:check
  *
- * Needs root and a Debian or Ubuntu machine. Where the base images cannot be pulled (`--local-base`, or no answer
- * from the registry) it makes them from Debian packages and this machine's Node.js, under the same names.
+ * Needs root and a Debian or Ubuntu machine. Where the base images cannot be pulled
+ * (`--local-base`, or no answer from the registry) it makes them from Debian packages and this
+ * machine's Node.js, under the same names.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -147,7 +149,10 @@ function removeNewRules(before: ReadonlySet<string>): void {
     spawnSync('iptables', ['-t', chainTable, '-X', chain]);
 }
 
-/** Makes the two base images without a registry, from Debian packages and the Node.js that runs this script. */
+/**
+ * Makes the two base images without a registry, from Debian packages and the Node.js that runs this
+ * script.
+ */
 function makeBaseImages(dir: string, env: NodeJS.ProcessEnv): void {
   const prefix = path.dirname(path.dirname(process.execPath));
   const npm = ['lib/node_modules/npm', 'share/nodejs/npm']

@@ -1,4 +1,5 @@
-// Writes docs/reference/configuration.md from the schemas of all apps: `node tools/run-ts.mjs tools/configuration-reference.ts [OUT]`.
+// Writes docs/reference/configuration.md from the schemas of all apps:
+// `node tools/run-ts.mjs tools/configuration-reference.ts [OUT]`.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { appNames, configOf } from './app-folders';

@@ -1,5 +1,6 @@
-// `npm run critest [-- ARGUMENT ...]`: runs the CRI validation specs of cri-tools against containerd itself and through the
-// suite's sockets, and compares the outcome of every spec. `--help` lists the arguments; critest itself is not part of this project.
+// `npm run critest [-- ARGUMENT ...]`: runs the CRI validation specs of cri-tools against
+// containerd itself and through the suite's sockets, and compares the outcome of every spec.
+// `--help` lists the arguments; critest itself is not part of this project.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';

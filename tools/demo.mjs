@@ -1,4 +1,5 @@
-// `npm run demo`: installs what is missing, builds, and shows the suite at work on a real containerd.
+// `npm run demo`: installs what is missing, builds, and shows the suite at work on a real
+// containerd.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { asRoot, buildApps, ensurePackages, ensurePrograms, root } from './bootstrap.mjs';

@@ -1,5 +1,5 @@
-// Writes every generated file of the repository: `npm run gen`.
-// `npm run gen -- --check` writes them to a temporary folder instead, compares, names the stale files and exits 1.
+// Writes every generated file of the repository: `npm run gen`. `npm run gen -- --check` writes
+// them to a temporary folder instead, compares, names the stale files and exits 1.
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,
@@ -17,9 +17,10 @@ import prettier from 'prettier';
 const root = path.resolve(import.meta.dirname, '..');
 
 /**
- * One entry a generator. `owns` lists the files and folders it writes, relative to the root: a folder holds nothing
- * else, so a file there that the generator no longer writes is stale. `write(out)` writes them below `out`, which is
- * the root itself or an empty folder; it reads its sources from the root.
+ * One entry a generator. `owns` lists the files and folders it writes, relative to the root: a
+ * folder holds nothing else, so a file there that the generator no longer writes is stale.
+ * `write(out)` writes them below `out`, which is the root itself or an empty folder; it reads its
+ * sources from the root.
  */
 const generators = [
   {
@@ -98,7 +99,10 @@ function nameOf(match) {
   return match[2];
 }
 
-/** Writes a file in the repository's own formatting, so that the format check and the freshness check agree. */
+/**
+ * Writes a file in the repository's own formatting, so that the format check and the freshness
+ * check agree.
+ */
 async function writeFormatted(file, text) {
   const options = await prettier.resolveConfig(path.join(root, path.basename(file)));
   mkdirSync(path.dirname(file), { recursive: true });

@@ -1,5 +1,6 @@
-// `npm run kubelet:check -- --kubelet FILE [ARGUMENT ...]`: plays the same scenarios with a real kubelet on containerd itself and through
-// Stowage's sockets, and compares what is seen. `--help` lists the options; kubelet itself is not part of this project. Needs root.
+// `npm run kubelet:check -- --kubelet FILE [ARGUMENT ...]`: plays the same scenarios with a real
+// kubelet on containerd itself and through Stowage's sockets, and compares what is seen. `--help`
+// lists the options; kubelet itself is not part of this project. Needs root.
 import {
   becomeRootProgram,
   buildApps,

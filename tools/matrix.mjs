@@ -1,5 +1,6 @@
-// `npm run matrix [-- ARGUMENT ...]`: runs tests, demo and critest on other versions of Debian and Node.js, each in a root
-// folder of its own. `--help` lists the names and options. Needs root, and a Debian machine for the roots of Debian.
+// `npm run matrix [-- ARGUMENT ...]`: runs tests, demo and critest on other versions of Debian and
+// Node.js, each in a root folder of its own. `--help` lists the names and options. Needs root, and
+// a Debian machine for the roots of Debian.
 import { becomeRootProgram, ensurePackages, ensurePrograms, systemPrograms } from './bootstrap.mjs';
 
 const args = process.argv.slice(2);

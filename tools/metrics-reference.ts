@@ -1,5 +1,6 @@
-// Writes docs/reference/metrics.md from what the apps serve: `node tools/run-ts.mjs tools/metrics-reference.ts [OUT]`.
-// Each app is started without runtime and NATS, so every metric shows, with or without values.
+// Writes docs/reference/metrics.md from what the apps serve:
+// `node tools/run-ts.mjs tools/metrics-reference.ts [OUT]`. Each app is started without runtime and
+// NATS, so every metric shows, with or without values.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,7 +14,10 @@ interface Metric {
   help: string;
 }
 
-/** The metrics of the suite in the Prometheus text format; those of the Node.js process are left out. */
+/**
+ * The metrics of the suite in the Prometheus text format; those of the Node.js process are left
+ * out.
+ */
 function parseMetrics(text: string): Metric[] {
   const types = new Map(
     [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]),

@@ -1,5 +1,6 @@
-// `npm run soak [-- NAME [ARGUMENT ...]]`: runs the long tests (`*.soak.ts`) one after the other, each as a process of its own: all of them,
-// or those whose path holds NAME, which then get the arguments. `npm test` has their short forms. The last line is `N passed, N failed`.
+// `npm run soak [-- NAME [ARGUMENT ...]]`: runs the long tests (`*.soak.ts`) one after the other,
+// each as a process of its own: all of them, or those whose path holds NAME, which then get the
+// arguments. `npm test` has their short forms. The last line is `N passed, N failed`.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

@@ -23,8 +23,8 @@ const failedFiles = (result) =>
   (result?.testResults ?? []).filter(({ status }) => status === 'failed').map(({ name }) => name);
 
 /**
- * The first result with the files that were run once more as they ended then. A file that is not in the second result stays as it was. What
- * failed at first is kept in `firstFailures` of its file.
+ * The first result with the files that were run once more as they ended then. A file that is not in
+ * the second result stays as it was. What failed at first is kept in `firstFailures` of its file.
  */
 function afterAnotherRun(first, second) {
   const again = new Map((second?.testResults ?? []).map((file) => [file.name, file]));
@@ -35,7 +35,10 @@ function afterAnotherRun(first, second) {
   return { ...first, testResults };
 }
 
-/** A line for each failed, skipped and flaky test, and for each file that could not be run. Paths are relative to `root`. */
+/**
+ * A line for each failed, skipped and flaky test, and for each file that could not be run. Paths
+ * are relative to `root`.
+ */
 function linesOf(result, root) {
   return (result?.testResults ?? []).flatMap((file) => {
     const name = path.relative(root, file.name);

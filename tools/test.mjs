@@ -1,6 +1,7 @@
-// `npm test [-- JEST ARGUMENTS]`: installs what is missing, builds the apps, and runs the unit tests (with the
-// conformance vectors) and then the integration tests on the real stack. A few integration files that failed are run once
-// more (docs/adr/0028-a-failed-file-is-run-again.md). The last line is `N passed, N failed`.
+// `npm test [-- JEST ARGUMENTS]`: installs what is missing, builds the apps, and runs the unit
+// tests (with the conformance vectors) and then the integration tests on the real stack. A few
+// integration files that failed are run once more (docs/adr/0028-a-failed-file-is-run-again.md).
+// The last line is `N passed, N failed`.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,10 +9,16 @@ import path from 'node:path';
 import { asRoot, buildApps, ensurePackages, ensurePrograms, root } from './bootstrap.mjs';
 import { afterAnotherRun, countsOf, failedFiles, linesOf } from './test-results.cjs';
 
-/** A run that has reported its result but does not end, because a test left something open, is ended then. */
+/**
+ * A run that has reported its result but does not end, because a test left something open, is ended
+ * then.
+ */
 const lingerMs = 20_000;
 
-/** Where more integration files fail than this, the code is broken and not the moment: none is run once more. */
+/**
+ * Where more integration files fail than this, the code is broken and not the moment: none is run
+ * once more.
+ */
 const mostFilesAgain = 3;
 
 const projects = [
@@ -61,7 +68,10 @@ function selectedProjects(args) {
   return names;
 }
 
-/** Runs one jest project and counts; a file that cannot run at all and a run that breaks off are failures. */
+/**
+ * Runs one jest project and counts; a file that cannot run at all and a run that breaks off are
+ * failures.
+ */
 async function runProject({ name, title, needsStack = false }) {
   process.stdout.write(`\n${title} ...\n`);
   const started = Date.now();
@@ -72,7 +82,8 @@ async function runProject({ name, title, needsStack = false }) {
   }
   if (needsStack && asRoot([])[0] === 'sudo')
     process.stdout.write('They start containerd, so they run through sudo.\n');
-  // Integration tests wait for servers more than they compute, so two at a time also suit a small machine.
+  // Integration tests wait for servers more than they compute, so two at a time also suit a small
+  // machine.
   const args = [...(needsStack ? ['--maxWorkers=2'] : []), ...jestArgs];
   const first = await runJest(name, args, needsStack, 'first');
   const again = interrupted ? [] : failedFiles(first.result);
@@ -101,7 +112,9 @@ function outcomeOf({ status, lingered }, result) {
   return { passed, failed, skipped, problems };
 }
 
-/** Runs jest with its report on stderr; ends it when it lingers after the report has been written. */
+/**
+ * Runs jest with its report on stderr; ends it when it lingers after the report has been written.
+ */
 function runJest(project, args, asRootUser, run) {
   const report = path.join(reports, `${project}-${run}.json`);
   const jest = [

@@ -1,4 +1,5 @@
-// How fast a full outbox empties: `drain-process.ts NATS_URL FOLDER EVENTS`. Prints events a second.
+// How fast a full outbox empties: `drain-process.ts NATS_URL FOLDER EVENTS`. Prints events a
+// second.
 import { openEventBus, type BusLog } from '@stowage/event-bus';
 import { eventCatalog } from '@stowage/events';
 import { eventually } from '@stowage/testing';

@@ -1,5 +1,6 @@
-// Times of events: the local write of publish(), the way to a subscriber, from the reply of a CRI call on the real stack to a
-// subscriber, the drain of a full outbox, and many nodes at one server. Prints the tables of docs/benchmarks.md. Needs root and built apps.
+// Times of events: the local write of publish(), the way to a subscriber, from the reply of a CRI
+// call on the real stack to a subscriber, the drain of a full outbox, and many nodes at one server.
+// Prints the tables of docs/benchmarks.md. Needs root and built apps.
 // `npm run build && node tools/run-ts.mjs bench/events/main.ts [--calls 200] [--nodes 1000] [--seconds 60]`
 import { openEventBus, type BusLog, type EventBus } from '@stowage/event-bus';
 import { eventCatalog, eventFilter } from '@stowage/events';
@@ -70,7 +71,10 @@ async function startNats(): Promise<{ url: string; stop: () => Promise<void> }> 
   return { url, stop };
 }
 
-/** Events a second, by a process that has one core, with the server on the others where there are any. */
+/**
+ * Events a second, by a process that has one core, with the server on the others where there are
+ * any.
+ */
 async function drainRate(url: string, backlog: number): Promise<number> {
   const args = [url, path.join(folder, 'drain'), String(backlog)];
   const { lines, ended } = startProcess('drain-process.ts', args, 0);

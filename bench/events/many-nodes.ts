@@ -7,7 +7,10 @@ import { startProcess } from './measure';
 /** What came of many nodes that publish one event a second each. */
 export interface ManyNodesResult {
   readonly processes: number;
-  /** Longest time a process took to publish, and then until JetStream had acknowledged the last, milliseconds. */
+  /**
+   * Longest time a process took to publish, and then until JetStream had acknowledged the last,
+   * milliseconds.
+   */
   readonly tookMs: number;
   readonly drainMs: number;
   readonly stored: number;
@@ -18,7 +21,10 @@ export interface ManyNodesResult {
 
 const nodesPerProcess = 250;
 
-/** Runs the nodes in a few processes against one nats-server, then reads the whole stream and compares. */
+/**
+ * Runs the nodes in a few processes against one nats-server, then reads the whole stream and
+ * compares.
+ */
 export async function manyNodes(
   connection: NatsConnection,
   options: { url: string; folder: string; nodes: number; seconds: number },
@@ -53,7 +59,10 @@ export async function manyNodes(
   };
 }
 
-/** Reads the stream as a consumer does: each source has its sequences from 1 on, each once, in order. */
+/**
+ * Reads the stream as a consumer does: each source has its sequences from 1 on, each once, in
+ * order.
+ */
 async function compare(connection: NatsConnection, nodes: number, seconds: number) {
   const consumer = await connection.jetstream().consumers.get(streamName);
   const { num_pending: stored } = await consumer.info();

@@ -1,5 +1,6 @@
-// Services of many nodes in one process: `nodes-process.ts NATS_URL FOLDER FIRST COUNT SECONDS`. Each node has a bus of its own, with
-// outbox and connection, and publishes one event a second. Prints `ready`, begins at a line on stdin, and prints what it published.
+// Services of many nodes in one process: `nodes-process.ts NATS_URL FOLDER FIRST COUNT SECONDS`.
+// Each node has a bus of its own, with outbox and connection, and publishes one event a second.
+// Prints `ready`, begins at a line on stdin, and prints what it published.
 import { openEventBus, type BusLog, type EventBus } from '@stowage/event-bus';
 import { eventCatalog } from '@stowage/events';
 import { eventually } from '@stowage/testing';
@@ -13,7 +14,7 @@ const { data, subject } = eventCatalog.ContainerStarted.example;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 
-/** Each node at its own moment of the second, by a clock that does not slip. */
+/** Each node at its own time within the second, by a clock that does not drift. */
 async function publishEachSecond(bus: EventBus, offsetMs: number, begin: number): Promise<void> {
   for (let second = 0; second < Number(seconds); second += 1) {
     await pause(begin + second * 1000 + offsetMs - performance.now());

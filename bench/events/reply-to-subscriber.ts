@@ -3,7 +3,9 @@ import { eventually, spawnApp, startStack, type AppProcess } from '@stowage/test
 import path from 'node:path';
 import { sharedMs, startProcess, type BenchProcess } from './measure';
 
-/** From the reply of a call, as its client sees it, to the event in another process, milliseconds. */
+/**
+ * From the reply of a call, as its client sees it, to the event in another process, milliseconds.
+ */
 export interface ReplyTimes {
   readonly call: string;
   readonly event: string;
@@ -34,9 +36,10 @@ class Arrivals {
 }
 
 /**
- * Pods, containers and pulls through the built runtime-gateway and image-service on a real containerd and NATS, one after
- * the other. Beside them what one ContainerStatus takes, which the gateway asks for after StartContainer and StopContainer:
- * start time and exit code are the runtime's to tell.
+ * Pods, containers and pulls through the built runtime-gateway and image-service on a real
+ * containerd and NATS, one after the other. Beside them what one ContainerStatus takes, which the
+ * gateway asks for after StartContainer and StopContainer: only the runtime knows start time and
+ * exit code.
  */
 export async function replyToSubscriber(
   calls: number,

@@ -1,5 +1,6 @@
-// Another service that listens: `subscriber-process.ts NATS_URL`. Prints `EVENT SUBJECT MILLISECONDS` for each event as it comes,
-// by the clock that processes share, after a first line `listening`.
+// Another service that listens: `subscriber-process.ts NATS_URL`. Prints
+// `EVENT SUBJECT MILLISECONDS` for each event as it comes, by the clock that processes share, after
+// a first line `listening`.
 import { eventFilter, parseEvent } from '@stowage/events';
 import { connect } from 'nats';
 import { sharedMs } from './measure';

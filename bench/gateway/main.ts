@@ -86,7 +86,7 @@ async function main(): Promise<void> {
   try {
     await createContainers(stack);
     nginx = await startNginx(path.join(stack.dir, 'nginx'), stack.containerd.socket);
-    /** A gateway of its own for each of the two ways, so that CPU and memory are told apart. */
+    /** A separate gateway for each of the two ways, so that CPU and memory can be distinguished. */
     const startGateway = async (name: string, terminating: boolean) => {
       const socket = path.join(stack.dir, `${name}.sock`);
       const other = terminating ? path.join(stack.dir, `${name}-main.sock`) : '';

@@ -11,7 +11,10 @@ export interface Nginx {
   stop(): Promise<void>;
 }
 
-/** Starts nginx with `grpc_pass` from a unix socket to another, as one would to front a runtime with it. */
+/**
+ * Starts nginx with `grpc_pass` from a unix socket to another, as one would to front a runtime with
+ * it.
+ */
 export async function startNginx(folder: string, upstream: string): Promise<Nginx> {
   mkdirSync(folder, { recursive: true });
   const socket = path.join(folder, 'nginx.sock');

@@ -1,6 +1,7 @@
-// What gc-worker costs: CPU and memory of detection and plan by number of images, and a collection of 200 images on a real containerd
-// against bare RemoveImage calls. `node tools/run-ts.mjs bench/gc/main.ts`; prints the tables of docs/benchmarks.md. Needs root for the second,
-// and `node tools/build.mjs gc-worker` before it.
+// What gc-worker costs: CPU and memory of detection and plan by number of images, and a collection
+// of 200 images on a real containerd against bare RemoveImage calls.
+// `node tools/run-ts.mjs bench/gc/main.ts`; prints the tables of docs/benchmarks.md. Needs root for
+// the second, and `node tools/build.mjs gc-worker` before it.
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import path from 'node:path';
@@ -13,7 +14,10 @@ import { connect } from 'nats';
 const root = path.resolve(__dirname, '../..');
 const sizes = [1000, 2000, 5000, 10_000, 20_000, 50_000];
 const collected = 200;
-/** Images of one round that go by bare calls, and as many that the worker removes right before or after. */
+/**
+ * Images of one round that go by bare calls, and as many that the worker removes right before or
+ * after.
+ */
 const batch = 10;
 const rounds = collected / batch;
 
@@ -80,7 +84,10 @@ interface Round {
   readonly workerMs: number;
 }
 
-/** Milliseconds an image. Bare calls and the worker take turns in small batches, so that what else the machine does meets both. */
+/**
+ * Milliseconds an image. Bare calls and the worker take turns in small batches, so that what else
+ * the machine does meets both.
+ */
 async function measureCollection(): Promise<Round[]> {
   const stack = await startStack({ filesystemMb: 3000 });
   const nats = await connect({ servers: stack.nats.url });
@@ -88,8 +95,9 @@ async function measureCollection(): Promise<Round[]> {
   try {
     const references = [];
     for (let at = 0; at < 2 * collected; at += 1) {
-      // All share a base layer of 2 MB, which stays: with less of their own so much less than expected comes free that the worker waits
-      // seconds for containerd's account, to look for leaks, and what follows meets a cold runtime.
+      // All share a base layer of 2 MB, which stays: with less of their own so much less than
+      // expected comes free that the worker waits seconds for containerd's account, to look for
+      // leaks, and what follows meets a cold runtime.
       const layers = [{ seed: `bench-${at}`, sizeMb: 2 }];
       const name = `bench/gc-${at}`;
       references.push((await stack.pushImage({ name, tag: '1', layers })).reference);

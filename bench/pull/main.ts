@@ -1,5 +1,6 @@
-// What image-service adds to pulls, against the runtime called directly: same registry, same images, one run.
-// `node tools/run-ts.mjs bench/pull/main.ts`; prints the table of docs/benchmarks.md. Needs the build of image-service, containerd and root.
+// What image-service adds to pulls, against the runtime called directly: same registry, same
+// images, one run. `node tools/run-ts.mjs bench/pull/main.ts`; prints the table of
+// docs/benchmarks.md. Needs the build of image-service, containerd and root.
 import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
 import { spawnApp, startStack, type PushedImage } from '@stowage/testing';
 import { execFileSync } from 'node:child_process';
@@ -10,7 +11,10 @@ const rounds = { added: 120, shared: 15, many: 24, ctr: 4 };
 const callers = 50;
 const parallel = 4;
 
-/** Medians of the times, and of the differences and ratios round by round: what slows the machine meets both of a round. */
+/**
+ * Medians of the times, and of the differences and ratios round by round: what slows the machine
+ * meets both of a round.
+ */
 interface Comparison {
   readonly direct: number;
   readonly service: number;
@@ -70,7 +74,10 @@ async function bench(): Promise<void> {
     for (const { imageId } of images) await direct.removeImage({ image: { image: imageId } });
   }
 
-  /** Both ways in turns, so that the machine's moods meet both alike; the order changes with each round. */
+  /**
+   * Both ways in turns, so that the machine's moods meet both alike; the order changes with each
+   * round.
+   */
   async function compare(
     count: number,
     images: readonly PushedImage[],

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Prints NATS accounts, users and permissions for the roles around Stowage: `node deploy/nats/permissions.mjs --help`.
-// Plain JavaScript. Why there is an account for each node and consumer: docs/adr/0025-accounts-for-roles.md.
+// Prints NATS accounts, users and permissions for the roles around Stowage:
+// `node deploy/nats/permissions.mjs --help`. Plain JavaScript. Why there is an account for each
+// node and consumer: docs/adr/0025-accounts-for-roles.md.
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -8,11 +9,14 @@ const stream = 'STOWAGE_EVENTS';
 /** The account of the streams, and of the operators. */
 const home = 'STOWAGE';
 /**
- * Where the other accounts find the part of the JetStream API that they may use; @stowage/event-bus looks there by
- * itself. Not `$JS.API`: on that the server answers that their own account has no JetStream.
+ * Where the other accounts find the part of the JetStream API that they may use; @stowage/event-bus
+ * looks there by itself. Not `$JS.API`: on that the server answers that their own account has no
+ * JetStream.
  */
 const apiPrefix = 'stowage.api';
-/** How long a command may take to be answered; the server would drop the answer after two minutes. */
+/**
+ * How long a command may take to be answered; the server would drop the answer after two minutes.
+ */
 const answerWithin = '24h';
 /** How long one request for messages may stay open; clients ask for less. */
 const fetchWithin = '10m';
@@ -36,7 +40,10 @@ function checkName(role, name) {
   return name;
 }
 
-/** A service of the home account that another account may use: as it is, or below the prefix for the API. */
+/**
+ * A service of the home account that another account may use: as it is, or below the prefix for the
+ * API.
+ */
 const used = (subject) => ({ subject });
 const api = (request, more) => ({
   subject: `$JS.API.${request}`,
@@ -56,7 +63,7 @@ export function serviceRole(node) {
     // The home account may send commands, and nobody else.
     offers: [{ subject: `stowage.cmd.${name}.>` }],
     permissions: {
-      // The bus looks for the stream in its own account first, and is told that there is none.
+      // The bus asks its own account for the stream first, and gets the answer that there is none.
       publish: [...subjects(uses), `$JS.API.STREAM.INFO.${stream}`],
       subscribe: [`stowage.event.${name}.>`, `stowage.cmd.${name}.>`, '_INBOX.>'],
       // One reply to each command, and to nobody else.
@@ -65,7 +72,10 @@ export function serviceRole(node) {
   };
 }
 
-/** A service of the platform that reads events, through the durable consumer that an operator made for it. */
+/**
+ * A service of the platform that reads events, through the durable consumer that an operator made
+ * for it.
+ */
 export function consumerRole(name) {
   checkName('consumer', name);
   const uses = [
@@ -90,7 +100,10 @@ export function consumerRole(name) {
   };
 }
 
-/** People and tools that send commands and look after the streams. Whoever may change streams may do all that streams can. */
+/**
+ * People and tools that send commands and look after the streams. Whoever may change streams may do
+ * all that streams can.
+ */
 export function operatorRole(name) {
   checkName('operator', name);
   return {
@@ -245,10 +258,13 @@ export function nscCommands(list) {
   ].join('\n');
 }
 
-/** The stream, for `nats stream add --config`: as the services make it where they may, and closed to tricks of publishers. */
+/**
+ * The stream, for `nats stream add --config`: as the services make it where they may, and closed to
+ * tricks of publishers.
+ */
 export const streamJson = {
   name: stream,
-  description: 'What the Stowage services on the nodes tell',
+  description: 'Events of the Stowage services on the nodes',
   subjects: ['stowage.event.>'],
   storage: 'file',
   retention: 'limits',
@@ -265,7 +281,10 @@ export const streamJson = {
   allow_rollup_hdrs: false,
 };
 
-/** The durable consumer of a role, for `nats consumer add STOWAGE_EVENTS --config`: as `consumeEvents` makes it where it may. */
+/**
+ * The durable consumer of a role, for `nats consumer add STOWAGE_EVENTS --config`: as
+ * `consumeEvents` makes it where it may.
+ */
 export function consumerJson(name) {
   return {
     durable_name: checkName('consumer', name),

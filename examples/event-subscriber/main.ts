@@ -1,4 +1,4 @@
-// Prints what the Stowage services on the nodes tell, one line an event. See README.md.
+// Prints the events of the Stowage services on the nodes, one line each. See README.md.
 import { connect, credsAuthenticator } from 'nats';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';

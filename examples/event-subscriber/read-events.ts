@@ -12,7 +12,10 @@ import {
 /** What is read, and under which name JetStream remembers how far. */
 export interface EventReader {
   connection: NatsConnection;
-  /** Subjects of the JetStream API begin with this, where it belongs to another account. Default `$JS.API`. */
+  /**
+   * Subjects of the JetStream API begin with this, where it belongs to another account. Default
+   * `$JS.API`.
+   */
   apiPrefix?: string;
   /** Name of the durable consumer; absent: JetStream forgets this reader when it ends. */
   durable?: string;
@@ -34,8 +37,8 @@ const retryMs = 1000;
 const remembered = 10_000;
 
 /**
- * Reads the stream until the signal aborts: each event is acknowledged after it was handled, delivered again when
- * handling failed, and handled once although delivery is at least once.
+ * Reads the stream until the signal aborts: each event is acknowledged after it was handled,
+ * delivered again when handling failed, and handled once although delivery is at least once.
  */
 export async function readEvents(reader: EventReader): Promise<void> {
   const { signal } = reader;
@@ -48,7 +51,8 @@ export async function readEvents(reader: EventReader): Promise<void> {
       if (isAborted(signal)) stop();
       try {
         for await (const message of messages) {
-          // Given back: otherwise the next reader waits for it until the acknowledgement is overdue.
+          // Given back: otherwise the next reader waits for it until the acknowledgement is
+          // overdue.
           if (isAborted(signal)) message.nak();
           else await handleMessage(message, reader, handled);
         }

@@ -10,7 +10,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-/** The reporter as a process of its own on a real nats-server; gc-worker's side of the command is played here. */
+/**
+ * The reporter as a process of its own on a real nats-server; gc-worker's side of the command is
+ * played here.
+ */
 
 const root = path.join(__dirname, '../..');
 const node = 'worker-1.example.net';
@@ -97,8 +100,8 @@ const withPlan = summary(
 );
 
 /**
- * A command of the README (the first unless told which), with this test's server. What `run-ts.mjs` does is done here,
- * so that signals reach the reporter itself.
+ * A command of the README (the first by default), with this test's server. What `run-ts.mjs` does
+ * is done here, so that signals reach the reporter itself.
  */
 function reporter(more: string[] = [], { block = 0, at = url } = {}) {
   const readme = readFileSync(path.join(__dirname, 'README.md'), 'utf8');

@@ -50,7 +50,7 @@ const head = [
   '  72.0 MiB of 600.0 MiB available, 48.0 MiB to free, full in 1 min at this rate',
 ];
 
-it('tells the disk, what would go and what stays', () => {
+it('reports the disk, what would go and what stays', () => {
   expect(summarize(exceeded(), plan()).split('\n')).toEqual([
     ...head,
     '  plan 5f0c: 1 of 3 images would go, about 50.0 MiB',
@@ -59,7 +59,7 @@ it('tells the disk, what would go and what stays', () => {
   ]);
 });
 
-it('tells why there is no plan', () => {
+it('reports why there is no plan', () => {
   expect(summarize(exceeded(), 'nobody answers').split('\n')).toEqual([
     ...head,
     '  no plan from gc-worker: nobody answers',

@@ -21,10 +21,16 @@ function size(bytes: number): string {
 
 const minutes = (ms: number) => `${String(Math.max(1, Math.round(ms / 60_000)))} min`;
 
-/** Names of images come from anywhere: nothing but printable characters goes to a terminal or a chat. */
+/**
+ * Names of images come from anywhere: nothing but printable characters goes to a terminal or a
+ * chat.
+ */
 const printable = (line: string) => line.replace(/[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]/g, '?');
 
-/** What happened to the disk and what gc-worker would do about it; `plan` is the reason where there is none. */
+/**
+ * What happened to the disk and what gc-worker would do about it; `plan` is the reason where there
+ * is none.
+ */
 export function summarize(event: StowageEvent<'ThresholdExceeded'>, plan: Plan | string): string {
   const { filesystem, resource, mark, thresholdPercent, bytesToFree, trend } = event.data;
   const used = resource === 'inodes' ? filesystem.inodesUsedPercent : filesystem.usedPercent;

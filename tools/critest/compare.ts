@@ -2,7 +2,9 @@
 export type Outcome = 'passed' | 'failed' | 'skipped';
 
 export interface SpecResult {
-  /** The texts of the spec and of all it lies in; with a number where several specs have the same. */
+  /**
+   * The texts of the spec and of all it lies in; with a number where several specs have the same.
+   */
   readonly name: string;
   readonly outcome: Outcome;
   /** Why it failed or was skipped. */
@@ -25,7 +27,8 @@ interface GinkgoSuite {
 }
 
 /**
- * The specs of a Ginkgo JSON report, by name. Set-up and clean-up of the suite count only where they failed.
+ * The specs of a Ginkgo JSON report, by name. Set-up and clean-up of the suite count only where
+ * they failed.
  *
  * @throws {SyntaxError} when `text` is not such a report.
  */
@@ -80,11 +83,13 @@ export function differences(
 }
 
 /**
- * What is wrong on a read-only socket: a spec that passed although it does not on the runtime itself, or that failed there
- * for another reason than that a call was refused. `readsOnly` are the specs that have to pass, because they change nothing.
+ * What is wrong on a read-only socket: a spec that passed although it does not on the runtime
+ * itself, or that failed there for another reason than that a call was refused. `readsOnly` are the
+ * specs that have to pass, because they change nothing.
  *
- * A group of specs asks Status once, with verbose, for what the runtime can do: the spec that asks fails, because that is refused, and
- * the others are skipped, because they know of nothing that it can. That is as it should be.
+ * A group of specs asks Status once, with verbose, for what the runtime can do: the spec that asks
+ * fails, because that is refused, and the others are skipped, because they know of nothing that it
+ * can. That is as it should be.
  */
 export function readonlyViolations(
   direct: readonly SpecResult[],

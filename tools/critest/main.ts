@@ -1,6 +1,7 @@
 /**
- * Runs critest (the CRI validation specs of cri-tools) against a real containerd, directly and through the suite's
- * sockets, and compares how every spec ended. Each way gets a stack of its own. Exit code 1 when a spec ends otherwise.
+ * Runs critest (the CRI validation specs of cri-tools) against a real containerd, directly and
+ * through the suite's sockets, and compares the result of every spec. Each way gets its own stack.
+ * Exit code 1 when a result differs.
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -122,7 +123,10 @@ async function runProgram(program: string, args: string[], log: string): Promise
 const outcomeOf = (results: readonly SpecResult[], name: string): string =>
   results.find((spec) => spec.name === name)?.outcome ?? 'absent';
 
-/** Runs the specs that differ again, on both sides, and tells real differences from specs that are unsteady by themselves. */
+/**
+ * Runs the specs that differ again, on both sides, and separates real differences from specs that
+ * are flaky anyway.
+ */
 async function again(
   way: Way,
   found: readonly Difference[],

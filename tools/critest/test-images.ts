@@ -11,7 +11,10 @@ const programs = {
   '/bin/ipcs': '#!/bin/sh\ncat /proc/sysvipc/shm\n',
 };
 
-/** A web server that shows itself as the specs expect nginx to: its process, its process number, its page. */
+/**
+ * A web server that shows itself as the specs expect nginx to: its process, its process number, its
+ * page.
+ */
 const nginx = (port: number): Pick<TestImage, 'files' | 'command'> => ({
   files: {
     '/usr/sbin/nginx': `#!/bin/sh\necho $$ > /var/run/nginx.pid\nhttpd -p ${port} -h /www\n${untilStopped}\n`,
@@ -38,8 +41,9 @@ const groups = {
 const own = (text: string): Pick<TestImage, 'files'> => ({ files: { '/which': text } });
 
 /**
- * Images under the names that critest asks registry.k8s.io and gcr.io for, for which the stack's open registry stands in.
- * Two cannot be made here: the one named by the digest of its content, and the one with a set-uid program.
+ * Images under the names that critest asks registry.k8s.io and gcr.io for, for which the stack's
+ * open registry stands in. Two cannot be made here: the one named by the digest of its content, and
+ * the one with a set-uid program.
  */
 export function testImages(arch: string = process.arch): TestImage[] {
   const goArch = { x64: 'amd64', arm64: 'arm64' }[arch] ?? arch;

@@ -1,6 +1,7 @@
 /**
- * The demo: the three services on a real containerd with a small file system. Everything that it says it saw comes
- * from the services themselves: answers on their sockets, replies on NATS, and lines of a separate subscriber process.
+ * The demo: the three services on a real containerd with a small file system. Everything that it
+ * says it saw comes from the services themselves: answers on their sockets, replies on NATS, and
+ * lines of a separate subscriber process.
  */
 import { existsSync } from 'node:fs';
 import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
@@ -158,7 +159,10 @@ async function showPod(stack: Stack, runtimeSocket: string, imageSocket: string)
   }
 }
 
-/** ThresholdExceeded of the high mark: there may be an early one, of a disk that is going to be full soon. */
+/**
+ * ThresholdExceeded of the high mark: there may be an early one, of a disk that is going to be full
+ * soon.
+ */
 const highMarkCrossed = (subscriber: Subscriber): PrintedEvent | undefined =>
   subscriber.first('ThresholdExceeded', ({ data }) => {
     const { mark, cause } = data as { mark: string; cause?: string };
@@ -295,7 +299,8 @@ async function demo(stack: Stack, undo: Undo): Promise<void> {
     toolbox.reference,
     'io.cri-containerd.pinned=pinned',
   );
-  // The rule that the table will name: pinned comes before exempt, where the runtime says that it is pinned.
+  // The rule that the table will name: pinned comes before exempt, where the runtime says that it
+  // is pinned.
   const rule = stack.containerd.reportsPinned ? 'pinned' : 'exempt rule **/toolbox:*';
   screen.line(`${toolbox.reference} pulled by somebody else; the operator keeps it: ${rule}`);
 

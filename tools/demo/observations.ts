@@ -2,7 +2,9 @@
 export interface Observations {
   /** Marks a promise as kept, with what was seen. */
   saw(promise: string, detail?: string): void;
-  /** Throws when `kept` is false: the demo ends there, and the promise stays open in the summary. */
+  /**
+   * Throws when `kept` is false: the demo ends there, and the promise stays open in the summary.
+   */
   expect(promise: string, kept: boolean, detail: string): void;
   readonly open: readonly string[];
   readonly seen: readonly string[];

@@ -1,4 +1,7 @@
-/** What the demo prints: chapters, lines, a live progress line, tables, and a list of what was observed. */
+/**
+ * What the demo prints: chapters, lines, a live progress line, tables, and a list of what was
+ * observed.
+ */
 export interface Screen {
   chapter(title: string): void;
   line(text: string): void;

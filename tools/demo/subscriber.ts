@@ -12,7 +12,10 @@ export interface PrintedEvent {
   readonly data: unknown;
 }
 
-/** The process of another platform service: all the demo knows of events are the lines that it prints. */
+/**
+ * The process of another platform service: all the demo knows of events are the lines that it
+ * prints.
+ */
 export interface Subscriber {
   /** The first event of this name so far, of those that `matches` takes. */
   first(name: string, matches?: (event: PrintedEvent) => boolean): PrintedEvent | undefined;

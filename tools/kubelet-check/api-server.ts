@@ -44,8 +44,9 @@ interface Asked {
 }
 
 /**
- * An API server with its etcd, and nothing else of a control plane: who wants a pod to run names its node, and who wants a namespace or a
- * service account makes it. Users have tokens of its own; its certificate is its own too.
+ * An API server with its etcd, and nothing else of a control plane: who wants a pod to run names
+ * its node, and who wants a namespace or a service account makes it. Users have tokens of its own;
+ * its certificate is its own too.
  */
 export class ApiServer {
   readonly dir: string;
@@ -156,7 +157,10 @@ export class ApiServer {
     return { port: this.#port, token: this.#tokens.admin };
   }
 
-  /** One call as administrator; the path begins with `/api`. @throws {ApiError} when the answer is not 2xx. */
+  /**
+   * One call as administrator; the path begins with `/api`. @throws {ApiError} when the answer is
+   * not 2xx.
+   */
   async ask<T = KubeObject>(target: string, asked: Asked = {}): Promise<T> {
     const { status, body } = await this.#send(target, asked);
     if (status >= 200 && status < 300) return (body === '' ? undefined : JSON.parse(body)) as T;
@@ -201,8 +205,8 @@ export class ApiServer {
   }
 
   /**
-   * Follows one object until it is deleted or `signal` aborts, and calls `seen` with each state. The first is the one that it has now; the
-   * last before a deletion is what was known then.
+   * Follows one object until it is deleted or `signal` aborts, and calls `seen` with each state.
+   * The first is the one that it has now; the last before a deletion is what was known then.
    */
   watch(
     collection: string,
@@ -259,8 +263,8 @@ export class ApiServer {
 }
 
 /**
- * An address of this network namespace that a node may have: loopback is refused. The test stack's bridge has one, also while no pod is on it
- * and Node.js would leave it out as not running.
+ * An address of this network namespace that a node may have: loopback is refused. The test stack's
+ * bridge has one, also while no pod is on it and Node.js would leave it out as not running.
  */
 function nodeAddress(): string {
   const links = JSON.parse(

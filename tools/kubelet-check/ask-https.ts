@@ -1,6 +1,9 @@
 import { request, type RequestOptions } from 'node:https';
 
-/** The answer of a server on the loopback that has a certificate of its own making. Rejects when there is none. */
+/**
+ * The answer of a server on the loopback that has a certificate of its own making. Rejects when
+ * there is none.
+ */
 export function askHttps(
   options: RequestOptions & { readonly port: number; readonly timeoutMs: number },
   text = '',

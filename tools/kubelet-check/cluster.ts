@@ -32,8 +32,8 @@ export class Cluster {
   ) {}
 
   /**
-   * Lets the lab's kubelet register with an API server, plays, takes away the pods that are left, and lets kubelet be alone again. `variant`
-   * is what kubelet has besides.
+   * Lets the lab's kubelet register with an API server, plays, takes away the pods that are left,
+   * and lets kubelet be alone again. `variant` is what kubelet has besides.
    */
   static async with<T>(
     lab: Lab,
@@ -115,7 +115,10 @@ export class Cluster {
     return this.api.find<ApiPod>(`${podsOf(namespace)}/${name}`);
   }
 
-  /** Waits until a pod has come to a state, as `describePod` says it. Returns the last one that was seen, that or another. */
+  /**
+   * Waits until a pod has come to a state, as `describePod` says it. Returns the last one that was
+   * seen, that or another.
+   */
   async stateOf(
     namespace: string,
     name: string,
@@ -134,7 +137,10 @@ export class Cluster {
     return last;
   }
 
-  /** Runs a pod, waits for a state, and returns that, the messages and kubelet's events about its image. */
+  /**
+   * Runs a pod, waits for a state, and returns that, the messages and kubelet's events about its
+   * image.
+   */
   async seenOf(pod: NewPod, state: string): Promise<Record<string, string>> {
     const { namespace, name } = pod;
     await this.addPod(pod);
@@ -147,7 +153,9 @@ export class Cluster {
     return seen;
   }
 
-  /** What kubelet has published about a pod's images, each once, in its order, without durations. */
+  /**
+   * What kubelet has published about a pod's images, each once, in its order, without durations.
+   */
   async imageEvents(namespace: string, name: string): Promise<string> {
     const selector = encodeURIComponent(`involvedObject.name=${name}`);
     const { items } = await this.api.ask<{ items: PodEvent[] }>(

@@ -1,6 +1,9 @@
 import type { KnownDifference } from './known-differences';
 
-/** What a scenario saw: a name for each thing looked at, and what it was, as text that does not depend on the run. */
+/**
+ * What a scenario saw: a name for each thing looked at, and what it was, as text that does not
+ * depend on the run.
+ */
 export type Observations = Readonly<Record<string, string>>;
 
 /** What has to be seen on every way, the runtime itself included. */
@@ -9,7 +12,9 @@ export type Expected = Readonly<Record<string, string | RegExp>>;
 /** Something that was seen otherwise than it should have been. */
 export interface Difference {
   readonly what: string;
-  /** What it should have been: what was seen on the runtime itself, or what the scenario expects. */
+  /**
+   * What it should have been: what was seen on the runtime itself, or what the scenario expects.
+   */
   readonly wanted: string;
   readonly seen: string;
   /** Of the known difference that explains it; undefined where none does. */
@@ -50,7 +55,10 @@ function explains(
   return own.replace(known.without, '') === through.replace(known.without, '');
 }
 
-/** What was seen on one way otherwise than the scenario expects. `isBare`: there is nothing of Stowage on it. */
+/**
+ * What was seen on one way otherwise than the scenario expects. `isBare`: there is nothing of
+ * Stowage on it.
+ */
 export function surprises(
   expected: Expected,
   seen: Observations,

@@ -1,6 +1,7 @@
 /**
- * Kinds of errors and warnings in a part of kubelet's log, each once, sorted: place and message without what differs from one line to the
- * next. Lines are in klog's format: `E1129 10:00:00.000000  123 file.go:45] "message" key="value"`.
+ * Kinds of errors and warnings in a part of kubelet's log, each once, sorted: place and message
+ * without what differs from one line to the next. Lines are in klog's format:
+ * `E1129 10:00:00.000000  123 file.go:45] "message" key="value"`.
  */
 export function complaints(log: string): string[] {
   const kinds = new Set<string>();

@@ -8,13 +8,14 @@ export const controlGroupOf = (root: string): string =>
   `stowage-kubelet-${createHash('sha256').update(root).digest('hex').slice(0, 8)}`;
 
 /**
- * Makes a control group of this name in every hierarchy, as kubelet wants its `cgroupRoot` to be there. `removeControlGroup` takes it away.
+ * Makes a control group of this name in every hierarchy, as kubelet wants its `cgroupRoot` to be
+ * there. `removeControlGroup` takes it away.
  */
 export function makeControlGroup(name: string): void {
   for (const hierarchy of controlGroupHierarchies()) {
     const group = path.join(hierarchy, name);
     mkdirSync(group, { recursive: true });
-    // Version 1: a new group may use no processor and no memory node until it is told which.
+    // Version 1: a new group may use no processor and no memory node until these are set.
     for (const file of ['cpuset.cpus', 'cpuset.mems']) {
       const own = path.join(group, file);
       if (!existsSync(own) || existsSync(path.join(group, 'cgroup.controllers'))) continue;

@@ -1,8 +1,8 @@
 import type { ContainerState, ContainerStatus, Pod } from './kubelet';
 
 /**
- * The state of a pod in one line, for comparison: `Running; main: running, ready`. Init containers come first. Restarts are named where there
- * are some, with how the container ended before.
+ * The state of a pod in one line, for comparison: `Running; main: running, ready`. Init containers
+ * come first. Restarts are named where there are some, with how the container ended before.
  */
 export function describePod({ status }: Pod): string {
   const containers = [

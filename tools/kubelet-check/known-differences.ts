@@ -19,7 +19,8 @@ export const knownDifferences: readonly KnownDifference[] = [
     reason:
       'image-service adds to the message of a failed pull which credentials it has tried, so that it can be read in the status of the pod',
   })),
-  // What a call comes to that is open when a service ends depends on the moment, as it does for containerd on the runtime itself.
+  // What a call comes to that is open when a service ends depends on the moment, as it does for
+  // containerd on the runtime itself.
   ...(['restart', 'kill'] as const).flatMap((scenario): KnownDifference[] => [
     {
       scenario,

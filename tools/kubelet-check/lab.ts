@@ -222,7 +222,10 @@ export class Lab {
     await this.startService(service, env);
   }
 
-  /** Starts a new instance beside the old one, which it replaces. `ended` resolves with the exit code of the old one, whenever that is. */
+  /**
+   * Starts a new instance beside the old one, which it replaces. `ended` resolves with the exit
+   * code of the old one, whenever that is.
+   */
   async takeOver(service: ServiceName): Promise<{ ended: Promise<number | null> }> {
     const old = this.service(service);
     await this.startService(service, {
@@ -254,8 +257,8 @@ export class Lab {
   }
 
   /**
-   * Kills everything but registries and NATS at one moment, containers too, and starts it again as after a boot: what containerd keeps for
-   * as long as the machine runs is gone.
+   * Kills everything but registries and NATS at one moment, containers too, and starts it again as
+   * after a boot: what containerd keeps for as long as the machine runs is gone.
    */
   async powerCut(): Promise<void> {
     const { containerd, dir } = this.stack;
@@ -318,7 +321,10 @@ export class Lab {
     }
   }
 
-  /** Waits until a pod has come to a state, as `describePod` says it or such as it matches. Returns the last one that was seen, that or another. */
+  /**
+   * Waits until a pod has come to a state, as `describePod` says it or such as it matches. Returns
+   * the last one that was seen, that or another.
+   */
   async stateOf(name: string, state: string | RegExp, timeoutMs = 60_000): Promise<string> {
     let last = 'unknown';
     const look = async (): Promise<boolean> => {
@@ -343,7 +349,10 @@ export class Lab {
     );
   }
 
-  /** Runs a command in a container by kubelet's API, which uses ExecSync. kubelet splits it at spaces: no word can have one. */
+  /**
+   * Runs a command in a container by kubelet's API, which uses ExecSync. kubelet splits it at
+   * spaces: no word can have one.
+   */
   run(
     name: string,
     namespace: string,
@@ -365,7 +374,8 @@ export class Lab {
   }
 
   /**
-   * A text without what differs from run to run: addresses of registries, ids, addresses of pods, durations, times.
+   * A text without what differs from run to run: addresses of registries, ids, addresses of pods,
+   * durations, times.
    */
   normalise(text: string): string {
     const { open, auth } = this.stack.registry;
@@ -381,7 +391,9 @@ export class Lab {
       .replace(/127\.0\.0\.1:\d+->/g, '127.0.0.1:PORT->');
   }
 
-  /** Ends everything, and keeps the logs. Nothing that goes wrong here hides what went wrong before. */
+  /**
+   * Ends everything, and keeps the logs. Nothing that goes wrong here hides what went wrong before.
+   */
   async down(): Promise<void> {
     const attempt = async (action: () => unknown): Promise<void> => {
       try {
@@ -397,7 +409,10 @@ export class Lab {
     await attempt(() => this.stack.down());
   }
 
-  /** Keeps logs of what a scenario has run by itself; a later one of the same name follows the earlier. */
+  /**
+   * Keeps logs of what a scenario has run by itself; a later one of the same name follows the
+   * earlier.
+   */
   keepLogs(logs: Readonly<Record<string, string>>): void {
     for (const [name, log] of Object.entries(logs)) {
       appendFileSync(path.join(this.settings.report, `${name}.log`), log);

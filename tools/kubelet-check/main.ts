@@ -1,6 +1,7 @@
 /**
- * Plays scenarios with a real kubelet on containerd itself and through Stowage's sockets, each way in namespaces of its own, and compares
- * what was seen. Exit code 1 when something differs that no known difference explains.
+ * Plays scenarios with a real kubelet on containerd itself and through Stowage's sockets, each way
+ * in namespaces of its own, and compares what was seen. Exit code 1 when something differs that no
+ * known difference explains.
  */
 import {
   accessSync,

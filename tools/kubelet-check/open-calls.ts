@@ -34,7 +34,8 @@ export const undisturbed = {
 } as const;
 
 /**
- * Has kubelet open the calls that take longest, lets something happen to the services meanwhile, and returns what came of each call.
+ * Has kubelet open the calls that take longest, lets something happen to the services meanwhile,
+ * and returns what came of each call.
  *
  * @param happen is called when all calls are open.
  */

@@ -1,5 +1,6 @@
 /**
- * Plays scenarios on one way, inside namespaces of its own, and writes what was seen. `main.ts` starts it for each way.
+ * Plays scenarios on one way, inside namespaces of its own, and writes what was seen. `main.ts`
+ * starts it for each way.
  */
 import { execFileSync } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
@@ -13,7 +14,10 @@ import type { Recording } from './calls/recorded-call';
 import { scenarios } from './scenarios';
 import { recordedPods } from './scenarios/pods';
 
-/** What `main.ts` asks for; {@link playedFile} goes into its report, and {@link recordingFile} instead where calls are recorded. */
+/**
+ * What `main.ts` asks for; {@link playedFile} goes into its report, and {@link recordingFile}
+ * instead where calls are recorded.
+ */
 export interface Play extends Omit<LabSettings, 'way' | 'signal'> {
   readonly way: string;
   readonly scenarios: readonly string[];

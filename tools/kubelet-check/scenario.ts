@@ -6,15 +6,18 @@ export interface Scenario {
   readonly name: string;
   /** One line for `--help`. */
   readonly text: string;
-  /** What has to be seen on every way. What is seen beside it is compared with the runtime itself. */
+  /**
+   * What has to be seen on every way. What is seen beside it is compared with the runtime itself.
+   */
   readonly expected: Expected;
   /** Whether it is played only when it is asked for: it takes long. */
   readonly onlyWith?: 'soak';
   /** `api-server`: it is played where the programs of one are given. */
   readonly needs?: 'api-server';
   /**
-   * Plays it on a running stack, with the services and kubelet as every scenario finds them, and leaves them so. Pods that it has added
-   * are removed after it. Rejects when it cannot be played to its end.
+   * Plays it on a running stack, with the services and kubelet as every scenario finds them, and
+   * leaves them so. Pods that it has added are removed after it. Rejects when it cannot be played
+   * to its end.
    */
   play(lab: Lab): Promise<Observations>;
 }

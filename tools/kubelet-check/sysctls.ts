@@ -2,7 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** What kubelet sets for the whole machine as it starts (its `setupKernelTunables`), as far as no namespace has its own. */
+/**
+ * What kubelet sets for the whole machine as it starts (its `setupKernelTunables`), as far as no
+ * namespace has its own.
+ */
 const sysctls = [
   'vm/overcommit_memory',
   'vm/panic_on_oom',
@@ -13,8 +16,9 @@ const sysctls = [
 ];
 
 /**
- * Puts plain files in the place of the machine's settings that kubelet changes, in this mount namespace alone: kubelet reads back what it
- * has written, and the machine never changes, however the run ends. Call it in a mount namespace of its own.
+ * Puts plain files in the place of the machine's settings that kubelet changes, in this mount
+ * namespace alone: kubelet reads back what it has written, and the machine never changes, however
+ * the run ends. Call it in a mount namespace of its own.
  */
 export function withholdSysctls(): void {
   for (const name of sysctls) {

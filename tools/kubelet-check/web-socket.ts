@@ -9,7 +9,9 @@ export interface WebSocketCall {
   readonly protocol: string;
   /** What is sent on channel 0. */
   readonly input?: string;
-  /** When enough has come: the call is then ended from here. Default: when the other side ends it. */
+  /**
+   * When enough has come: the call is then ended from here. Default: when the other side ends it.
+   */
   readonly until?: (channels: Channels) => boolean;
   readonly signal: AbortSignal;
   readonly timeoutMs?: number;
@@ -19,8 +21,9 @@ export interface WebSocketCall {
 export type Channels = Readonly<Record<number, string>>;
 
 /**
- * Makes one call of kubelet's streaming API (exec, attach, port-forward) over a WebSocket and returns what came until the other side closed
- * it. Rejects when it is refused, with the status, or not closed in time. Only what kubelet sends is understood: whole binary frames.
+ * Makes one call of kubelet's streaming API (exec, attach, port-forward) over a WebSocket and
+ * returns what came until the other side closed it. Rejects when it is refused, with the status, or
+ * not closed in time. Only what kubelet sends is understood: whole binary frames.
  */
 export function callWebSocket({
   port,

@@ -21,7 +21,10 @@ export interface Bind {
 }
 
 export interface EnterOptions {
-  /** `own`: a network namespace with a loopback device alone. `machine`: the machine's, to fetch packages. */
+  /**
+   * `own`: a network namespace with a loopback device alone. `machine`: the machine's, to fetch
+   * packages.
+   */
   readonly network: 'own' | 'machine';
   /** Folder in the root. Default `/`. */
   readonly folder?: string;
@@ -34,7 +37,10 @@ export interface EnterOptions {
 
 /** A command that runs in namespaces of its own. */
 export interface Entered {
-  /** Its exit code; not 0 where a signal ended it. All that it started has ended by then. Rejects when it cannot be started. */
+  /**
+   * Its exit code; not 0 where a signal ended it. All that it started has ended by then. Rejects
+   * when it cannot be started.
+   */
   readonly ended: Promise<number>;
   /** Asks it to end (SIGTERM), and ends it after `graceMs` with everything that it started. */
   stop(options?: { graceMs?: number }): Promise<void>;
@@ -44,8 +50,9 @@ export interface Entered {
 const defaultGraceMs = 60_000;
 
 /**
- * The first process of a pid namespace: what it starts ends with it, whatever that is. It waits for what it was asked to
- * run, and up to 30 seconds for what that left to clean up after it. It reaps what nobody else waits for.
+ * The first process of a pid namespace: what it starts ends with it, whatever that is. It waits for
+ * what it was asked to run, and up to 30 seconds for what that left to clean up after it. It reaps
+ * what nobody else waits for.
  */
 const runAsFirst = `
 trap : TERM INT
@@ -60,9 +67,10 @@ exit "$code"
 `;
 
 /**
- * Arguments: root folder, network, folder inside, pairs of binds up to `--`, command. All mounts are made in the mount namespace,
- * and nothing of the machine's files stays visible but what is bound: below a chroot a container's exec would run in them. Busybox has
- * the program for it on every suite, util-linux only on some.
+ * Arguments: root folder, network, folder inside, pairs of binds up to `--`, command. All mounts
+ * are made in the mount namespace, and nothing of the machine's files stays visible but what is
+ * bound: below a chroot a container's exec would run in them. Busybox has the program for it on
+ * every suite, util-linux only on some.
  */
 const enterScript = `
 set -eu
@@ -93,8 +101,9 @@ set +eu
 ${runAsFirst}`;
 
 /**
- * Runs a command with `root` as its file system, in mount, pid and (unless it is the machine's) network namespaces of its own. Nothing is
- * mounted in the machine's own mount namespace. The kernel ends all of it with this process, also at SIGKILL. Needs root.
+ * Runs a command with `root` as its file system, in mount, pid and (unless it is the machine's)
+ * network namespaces of its own. Nothing is mounted in the machine's own mount namespace. The
+ * kernel ends all of it with this process, also at SIGKILL. Needs root.
  */
 export function enter(
   root: string,
@@ -114,7 +123,10 @@ export function enter(
   );
 }
 
-/** Runs a command in the machine's files, in mount and pid namespaces of its own: what it mounts and starts goes with it. */
+/**
+ * Runs a command in the machine's files, in mount and pid namespaces of its own: what it mounts and
+ * starts goes with it.
+ */
 export function runContained(
   command: readonly string[],
   { env, log }: Pick<EnterOptions, 'env' | 'log'>,
@@ -167,8 +179,8 @@ function makeMountPoint(from: string, to: string): void {
 }
 
 /**
- * Removes what a run that was killed has left outside its namespaces, which are gone with it: control groups of containers, and
- * temporary files. Call it when nothing runs in the root.
+ * Removes what a run that was killed has left outside its namespaces, which are gone with it:
+ * control groups of containers, and temporary files. Call it when nothing runs in the root.
  */
 export function removeLeftovers(root: string): void {
   const temporary = path.join(root, 'tmp');
@@ -196,7 +208,9 @@ function removeControlGroups(state: string): void {
   }
 }
 
-/** Of all containers and sandboxes that a CRI-O with this folder has had, and of what watched them. */
+/**
+ * Of all containers and sandboxes that a CRI-O with this folder has had, and of what watched them.
+ */
 function removeCrioGroups(containers: string): void {
   const ids = list(containers);
   for (const hierarchy of controlGroupHierarchies()) {
@@ -209,7 +223,10 @@ function removeCrioGroups(containers: string): void {
   }
 }
 
-/** Where the hierarchies of control groups are mounted: one of version 2, one a controller of version 1. */
+/**
+ * Where the hierarchies of control groups are mounted: one of version 2, one a controller of
+ * version 1.
+ */
 export const controlGroupHierarchies = (): string[] => [
   ...new Set(
     readFileSync('/proc/self/mountinfo', 'utf8')
@@ -219,7 +236,10 @@ export const controlGroupHierarchies = (): string[] => [
   ),
 ];
 
-/** Removes a control group of this name, with those below it, from every hierarchy, as far as no process is in it. */
+/**
+ * Removes a control group of this name, with those below it, from every hierarchy, as far as no
+ * process is in it.
+ */
 export function removeControlGroup(name: string): void {
   for (const hierarchy of controlGroupHierarchies()) removeGroupTree(path.join(hierarchy, name));
 }
@@ -233,7 +253,9 @@ function removeGroupTree(group: string): void {
   removeGroup(group);
 }
 
-/** As far as it holds neither processes nor other groups: then it is not of these containers alone. */
+/**
+ * As far as it holds neither processes nor other groups: then it is not of these containers alone.
+ */
 function removeGroup(group: string): void {
   try {
     rmdirSync(group);

@@ -9,7 +9,7 @@ export interface KnownDifference {
 }
 
 /**
- * Failures that are counted apart from the others. Prefer a test that asks the runtime what it is (libs/testing's `Runtime` and `testOn`)
- * over an entry here.
+ * Failures that are counted apart from the others. Prefer a test that asks the runtime what it is
+ * (libs/testing's `Runtime` and `testOn`) over an entry here.
  */
 export const knownDifferences: readonly KnownDifference[] = [];

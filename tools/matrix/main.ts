@@ -1,6 +1,7 @@
 /**
- * Runs tests, demo and critest on other versions, each name in a root of its own, and writes what came of it into results.json,
- * docs/tested-versions.md and the README. Exit code 1 when something failed without an explanation.
+ * Runs tests, demo and critest on other versions, each name in a root of its own, and writes what
+ * came of it into results.json, docs/tested-versions.md and the README. Exit code 1 when something
+ * failed without an explanation.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -206,7 +207,10 @@ async function makePlace(name: string, target: Target, options: Options): Promis
   return { ...place, binds: makeMachineRoot(root, await nodeProgram(version)) };
 }
 
-/** Copies CRI-O and what it runs into the root. Returns the environment by which the tests run on it. */
+/**
+ * Copies CRI-O and what it runs into the root. Returns the environment by which the tests run on
+ * it.
+ */
 function placeCrio(
   root: string,
   { ociRuntime, events }: Extract<Target, { kind: 'crio' }>,

@@ -1,4 +1,7 @@
-/** Folder of Debian's own suites that this machine's apt reads from, without a slash at its end; undefined where it reads none. */
+/**
+ * Folder of Debian's own suites that this machine's apt reads from, without a slash at its end;
+ * undefined where it reads none.
+ */
 export function debianMirror(files: readonly AptSources[], codename: string): string | undefined {
   const sources = files
     .flatMap(({ name, text }) => (name.endsWith('.sources') ? deb822(text) : oneLine(text)))

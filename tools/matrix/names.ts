@@ -31,8 +31,8 @@ export class UsageError extends Error {
 }
 
 /**
- * What is to be run: the names that were asked for, where a kind (`debian`, `node`, `crio`) stands for all of its names; without any,
- * everything that the machine has.
+ * What is to be run: the names that were asked for, where a kind (`debian`, `node`, `crio`) stands
+ * for all of its names; without any, everything that the machine has.
  *
  * @throws {UsageError} for an unknown name, and for one of CRI-O without the program.
  */

@@ -47,7 +47,10 @@ export interface TestRun {
   flaky: string[];
 }
 
-/** Reads the output of tools/test.mjs; undefined when it does not end with its totals, so was broken off. */
+/**
+ * Reads the output of tools/test.mjs; undefined when it does not end with its totals, so was broken
+ * off.
+ */
 export function readTestRun(output: string): TestRun | undefined {
   const totals = /\n(\d+) passed, (\d+) failed\s*$/.exec(output);
   if (totals == null) return undefined;
@@ -66,8 +69,8 @@ export function readTestRun(output: string): TestRun | undefined {
 const skippedWithReason = /^(.+) \((only on [^:()]+: .+)\)$/;
 
 /**
- * Tells what a known difference explains, or a skipped test itself, from what nothing does. A test that is skipped without a reason counts
- * as a failure.
+ * Tells what a known difference explains, or a skipped test itself, from what nothing does. A test
+ * that is skipped without a reason counts as a failure.
  */
 export function explain(
   name: string,
@@ -127,7 +130,10 @@ export function readVersions(output: string): Versions {
   };
 }
 
-/** The former results with those of the same names replaced, in the order of `names`. A name that is no longer there goes. */
+/**
+ * The former results with those of the same names replaced, in the order of `names`. A name that is
+ * no longer there goes.
+ */
 export function mergeResults(
   former: readonly MatrixResult[],
   fresh: readonly MatrixResult[],

@@ -24,7 +24,10 @@ export const lockOfRoots = (dir: string): string =>
 /** Runs a step in namespaces; rejects when it does not end with 0. */
 export type RunStep = (title: string, start: (log: string) => Entered) => Promise<void>;
 
-/** Where node and npm of a root of the machine's own files lie, and critest of every root; first in PATH. */
+/**
+ * Where node and npm of a root of the machine's own files lie, and critest of every root; first in
+ * PATH.
+ */
 export const ownPrograms = '/opt/matrix/bin';
 
 const machinePath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -40,7 +43,8 @@ export function environment(network: 'own' | 'machine'): Record<string, string> 
     PATH: `${ownPrograms}:${machinePath}`,
   };
   if (network === 'own') return env;
-  // npm would otherwise not know what the machine's administrator trusts, and the registry of this user's configuration.
+  // npm would otherwise not know what the machine's administrator trusts, and the registry of this
+  // user's configuration.
   env.NODE_EXTRA_CA_CERTS = certificates;
   env.npm_config_registry = execFileSync('npm', ['config', 'get', 'registry'], {
     encoding: 'utf8',
@@ -69,7 +73,10 @@ export interface DebianRoot {
 
 const stampOf = (root: string): string => `${root}.complete`;
 
-/** Makes a root with a suite of Debian in it, unless one is there that was completed with the same packages. */
+/**
+ * Makes a root with a suite of Debian in it, unless one is there that was completed with the same
+ * packages.
+ */
 export async function makeDebianRoot(
   { root, suite, mirror, packages }: DebianRoot,
   step: RunStep,
@@ -125,7 +132,10 @@ function mirrorOfMachine(): string {
   return mirror;
 }
 
-/** Names of hosts, how apt fetches (proxies and the like) and additional certificates, as the machine has them now. */
+/**
+ * Names of hosts, how apt fetches (proxies and the like) and additional certificates, as the
+ * machine has them now.
+ */
 function takeNetworkSettings(root: string): void {
   for (const file of ['/etc/resolv.conf', '/etc/hosts']) {
     if (existsSync(file)) writeFileSync(path.join(root, file), readFileSync(file));
@@ -142,8 +152,9 @@ const filesOf = (folder: string): string[] =>
   existsSync(folder) ? readdirSync(folder).map((name) => path.join(folder, name)) : [];
 
 /**
- * Makes a root of the machine's own programs, bound read-only, with state and temporary files of its own, and with this program of Node.js
- * in the place of the machine's. What it returns is to be bound.
+ * Makes a root of the machine's own programs, bound read-only, with state and temporary files of
+ * its own, and with this program of Node.js in the place of the machine's. What it returns is to be
+ * bound.
  */
 export function makeMachineRoot(root: string, nodeProgram: string): Bind[] {
   for (const folder of ['etc', 'root', 'usr', 'var/lib', 'var/tmp', 'opt/matrix/bin']) {

@@ -1,6 +1,9 @@
 import type { MatrixResult, Versions } from './results';
 
-/** Cells of a table in Markdown, with columns as wide as the formatter of this repository makes them. */
+/**
+ * Cells of a table in Markdown, with columns as wide as the formatter of this repository makes
+ * them.
+ */
 export function markdownTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],
@@ -89,7 +92,10 @@ ${differences === '' ? 'None.\n' : differences}`;
 const begin = '<!-- tested versions: begin, written by npm run matrix -->';
 const end = '<!-- tested versions: end -->';
 
-/** The README with the short table between its marks brought up to date. Throws when the marks are not there. */
+/**
+ * The README with the short table between its marks brought up to date. Throws when the marks are
+ * not there.
+ */
 export function withShortTable(readme: string, results: readonly MatrixResult[]): string {
   const [from, to] = [readme.indexOf(begin), readme.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`README.md has no lines "${begin}" and "${end}"`);

@@ -1,18 +1,18 @@
-/** What {@link CommandError} can mean, with the gRPC status it stands for. */
+/** The codes of {@link CommandError}, with their gRPC status. */
 export const commandErrorStatus = {
-  /** The input breaks the contract, or the node's name is none: nothing was sent. */
+  /** The input breaks the contract, or the node name is invalid: nothing was sent. */
   COMMAND_INPUT_INVALID: 'INVALID_ARGUMENT',
-  /** NATS knows nobody who answers: the service is not there, not connected, or has another node name. */
+  /** Nobody answers: the service is not running, not connected, or has another node name. */
   COMMAND_NO_RESPONDERS: 'UNAVAILABLE',
-  /** No reply within the time. The command may have been carried out. */
+  /** No reply in time. The command may have been carried out. */
   COMMAND_TIMEOUT: 'DEADLINE_EXCEEDED',
   /** NATS does not let this login send the command, or receive its reply. */
   COMMAND_NOT_PERMITTED: 'PERMISSION_DENIED',
   /** The service answered with an error; `grpcStatus` is its code. */
   COMMAND_REFUSED: 'UNKNOWN',
-  /** The service answered with what the contract does not allow. */
+  /** The service's answer breaks the contract. */
   COMMAND_REPLY_INVALID: 'INTERNAL',
-  /** The connection to NATS is closed, or does not take the request. */
+  /** The connection to NATS is closed or refuses the request. */
   COMMAND_NOT_SENT: 'UNAVAILABLE',
 } as const;
 

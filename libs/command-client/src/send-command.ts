@@ -9,23 +9,25 @@ import type { CommandErrorCode } from './command-error';
 
 /** How {@link sendCommand} sends. */
 export interface SendOptions {
-  /** Longest wait for the reply, milliseconds. The service has a limit of its own: `commandLimitMs`. */
+  /**
+   * Longest wait for the reply, milliseconds. The service has a limit of its own: `commandLimitMs`.
+   */
   readonly timeoutMs: number;
-  /** Ends the wait; the command itself goes on. */
+  /** Ends the wait; the command itself continues. */
   readonly signal?: AbortSignal;
-  /** W3C trace context of which the command becomes a part. */
+  /** W3C trace context that the command joins. */
   readonly traceparent?: string;
   /** Refuse fields that the contract does not name: for tests. A newer service may send some. */
   readonly strict?: boolean;
 }
 
-/** Whatever went wrong, about the command it went wrong with. */
+/** Creates the error of this command. */
 type Fail = (code: CommandErrorCode, reason: string, cause?: unknown) => CommandError;
 
 /**
- * Sends a command to a service of a node and resolves with its result. The input is checked before it is sent; the result
- * has the fields of the contract, and those that a newer service adds. Rejects with {@link CommandError}, or with the
- * signal's reason.
+ * Sends a command to a service of a node and resolves with its result. The input is checked before
+ * it is sent; the result has the fields of the contract, and those that a newer service adds.
+ * Rejects with {@link CommandError}, or with the signal's reason.
  */
 export async function sendCommand<C extends CommandDefinition>(
   connection: Pick<NatsConnection, 'request'>,

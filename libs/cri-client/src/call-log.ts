@@ -14,18 +14,19 @@ const reducedMethods: ReadonlySet<string> = new Set([
   'ContainerStats',
   'PodSandboxStats',
 ]);
-/** Calls whose request holds a credential, which runtimes and registries quote now and then. */
+/** Calls whose request contains a credential, which runtimes and registries sometimes quote. */
 const credentialMethods: ReadonlySet<string> = new Set(['PullImage']);
-/** In place of the runtime's message about one of these. */
+/** Replaces the runtime's message about one of these. */
 const withheld = 'withheld: it can quote the credential; the log line of the pull has it without';
-/** Calls after which an object's errors are news again. */
+/** Calls after which an object's errors are logged again. */
 const clearingMethods: ReadonlySet<string> = new Set(['StopContainer', 'RemoveContainer']);
 
 /**
- * Logs every call that failed, as kubelet does. For ContainerStatus, ContainerStats and PodSandboxStats an identical
- * error of the same object is logged at most once a minute; so is, for all calls together, that the runtime is away.
- * Command lines and their outputs are not logged, nor what the runtime says about a pull: they can hold secrets. Whoever makes a pull
- * knows its credential, and logs the message without it.
+ * Logs every call that failed, as kubelet does. For ContainerStatus, ContainerStats and
+ * PodSandboxStats an identical error of the same object is logged at most once a minute; so is, for
+ * all calls together, that the runtime is away. Command lines, their outputs and the runtime's
+ * message about a pull are not logged, because they can contain secrets. The code that pulls knows
+ * the credential, and logs the message without it.
  */
 export function criCallLog(
   log: CriCallLog,

@@ -4,8 +4,9 @@ import type { MethodRule } from './method-rules';
 const longestMs = 100 * 365 * 86_400_000;
 
 /**
- * Milliseconds a call may take; `undefined` for no limit. It is the rule's limit (else the base), or the caller's when
- * that is shorter; for the calls where kubelet says so the caller's takes its place. More than a hundred years is no limit.
+ * Milliseconds a call may take; `undefined` for no limit. It is the rule's limit (else the base),
+ * or the caller's when that is shorter; for some calls, as in kubelet, the caller's limit replaces
+ * it. More than a hundred years is no limit.
  */
 export function callTimeoutMs<Methods, Request, Response>(
   rule: MethodRule<Methods, Request, Response>,

@@ -83,7 +83,7 @@ it.each([
   );
 });
 
-it('a missing id is told with what was asked for', () => {
+it('a missing id is reported with what was asked for', () => {
   expect(problem(() => checkPodSandboxId('', metadata))).toBe(
     'PodSandboxId is not set for sandbox "&PodSandboxMetadata{Name:n,Uid:u,Namespace:s,Attempt:1,}"',
   );

@@ -11,7 +11,10 @@ import type {
 import { ResponseInvalidError } from '@stowage/errors';
 import { quoteGo } from './go-text';
 
-/** Kubelet's checks of responses, with its texts. Each throws ResponseInvalidError for the first thing that is wrong. */
+/**
+ * Kubelet's checks of responses, with its texts. Each throws ResponseInvalidError for the first
+ * problem.
+ */
 
 export function checkVersion(response: VersionResponse): void {
   const missing = [
@@ -28,7 +31,7 @@ export function checkVersion(response: VersionResponse): void {
   }
 }
 
-/** Looks at the number of conditions only, as kubelet does, not at their types. */
+/** Checks only the number of conditions, as kubelet does, not their types. */
 export function checkStatus(response: StatusResponse): void {
   if (response.status === undefined || response.status.conditions.length < 2) {
     throw invalid('Status', 'RuntimeReady or NetworkReady condition are not set');

@@ -166,7 +166,10 @@ it('a pull given up is ended by the runtime too: it leaves the registry', async 
   }
 });
 
-/** A registry that takes requests and does not answer; `onLeft` is called when the first one is given up. */
+/**
+ * A registry that takes requests and does not answer; `onLeft` is called when the first one is
+ * given up.
+ */
 async function startDeafRegistry(onLeft: () => void) {
   let enter: () => void = () => undefined;
   const reached = new Promise<void>((resolve) => (enter = resolve));

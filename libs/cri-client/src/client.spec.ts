@@ -160,7 +160,7 @@ describe('choosing the version', () => {
     ]);
   });
 
-  it('can be told to take v1 only, with the text of newer kubelets', async () => {
+  it('can be set to accept v1 only, with the text of newer kubelets', async () => {
     await serve({ packages: ['v1alpha2'] });
     const client = images({ versions: 'v1' });
     const now = await availability(client, isAway);
@@ -252,7 +252,7 @@ describe('a runtime that is away', () => {
     ]);
   });
 
-  it('replaced at once by a new instance: calls in flight end, none fails, and only the connection count tells', async () => {
+  it('replaced at once by a new instance: calls in flight end, none fails, and only the connection count shows it', async () => {
     let answer: (response: object) => void = () => undefined;
     const server = (name: string, options: FakeCriServerOptions) => {
       const started = FakeCriServer.start(`${socket.path}.${name}`, options);
@@ -462,8 +462,8 @@ describe('time limits', () => {
     yield {};
   };
 
-  /** What the runtime is told, in whole seconds; `none` without a deadline. */
-  const told = async (
+  /** The timeout that the runtime gets, in whole seconds; `none` without a deadline. */
+  const sentTimeout = async (
     call: (r: RuntimeServiceClient, i: ImageServiceClient) => Promise<unknown>,
   ): Promise<number | 'none'> => {
     const server = await serve();
@@ -526,7 +526,7 @@ describe('time limits', () => {
     ],
   ];
   it.each(table)('%s', async (_what, call, seconds) => {
-    expect(await told(call)).toBe(seconds);
+    expect(await sentTimeout(call)).toBe(seconds);
   });
 
   it('CheckpointContainer: a time-out below the base is raised to it in the request', async () => {
@@ -607,7 +607,7 @@ describe('responses', () => {
     expect(await client.execSync()).toMatchObject({ exitCode: 0 });
   });
 
-  it('ExecSync: a command that ran out of time is told by its time', async () => {
+  it('ExecSync: a command that ran out of time is recognised by its time', async () => {
     await serve({
       handlers: {
         ExecSync: () => {

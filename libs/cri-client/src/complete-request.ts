@@ -6,8 +6,8 @@ interface WithUnknownFields {
 }
 
 /**
- * A whole message out of the fields that were given. Fields that a newer client put into a decoded message, and that no
- * type here knows, are taken along.
+ * A whole message from the given fields. Fields of a newer client in a decoded message, which no
+ * type here knows, are kept.
  */
 export function completeRequest<Message>(
   codec: MessageCodec<Message>,

@@ -7,7 +7,7 @@ import type { CriConnectionView, CriVersion, RuntimeAvailability } from './types
 /** Kubelet's limit for one message from the runtime. */
 const maxMessageBytes = 16 * 1024 * 1024;
 
-/** How often it is looked whether another process has put its socket in the place of the one connected to, milliseconds. */
+/** How often to check whether another process has replaced the socket, milliseconds. */
 const replacementCheckMs = 1000;
 
 /** Timers with more milliseconds than this fire at once. */
@@ -19,7 +19,8 @@ const channelOptions = {
   'grpc.max_send_message_length': -1,
   // The runtime service and the image service have a connection each, as in kubelet.
   'grpc.use_local_subchannel_pool': 1,
-  // Connections end when the runtime ends them; reconnecting is done here, so that each one is probed anew.
+  // Connections end when the runtime ends them; reconnecting is done here, so that each new one is
+  // probed.
   'grpc.client_idle_timeout_ms': longestTimerMs,
   'grpc.enable_retries': 0,
   'grpc.enable_channelz': 0,
@@ -29,21 +30,27 @@ const channelOptions = {
   'grpc-node.flow_control_window': 1024 * 1024,
 };
 
-/** A connection that calls can be made on. */
+/** A connection that is ready for calls. */
 export interface LiveConnection {
   readonly client: Client;
   readonly version: CriVersion;
   /** Number of this connection, from 1. */
   readonly number: number;
-  /** Aborted when it is no longer the connection in use; calls that have an end may go on to it. */
+  /**
+   * Aborted when it is no longer the current connection; calls that end by themselves may still
+   * finish on it.
+   */
   readonly replaced: AbortSignal;
 }
 
 type State =
-  /** First connecting, or replacing a connection just lost: calls wait for how it ends, at most 5 s. */
+  /**
+   * Connecting for the first time, or replacing a lost connection: calls wait for the result, at
+   * most 5 s.
+   */
   | { readonly name: 'connecting' }
   | { readonly name: 'live'; readonly connection: LiveConnection }
-  /** Tried and failed; tried again all the time. Calls fail at once. */
+  /** Connecting has failed and is retried. Calls fail at once. */
   | { readonly name: 'away'; readonly since: Date; readonly reason: string }
   | { readonly name: 'closed'; readonly since: Date };
 
@@ -52,13 +59,13 @@ export interface RuntimeConnectionOptions {
   /** Path of the runtime's socket. */
   readonly address: string;
   now(): number;
-  /** Finds the package to speak on a new connection. Rejects when the runtime cannot be used. */
+  /** Finds the package to use on a new connection. Rejects when the runtime cannot be used. */
   negotiate(client: Client, signal: AbortSignal): Promise<CriVersion>;
 }
 
 /**
- * The connection of one client to its runtime: made in the background, probed, watched, and made again when it is lost.
- * No call is retried: with a runtime that is away, calls fail at once.
+ * The connection of one client to its runtime: opened in the background, probed, watched, and
+ * reopened when it is lost. No call is retried: while the runtime is away, calls fail at once.
  */
 export class RuntimeConnection implements CriConnectionView {
   readonly endpoint: string;
@@ -107,9 +114,9 @@ export class RuntimeConnection implements CriConnectionView {
   }
 
   /**
-   * The connection to make a call on. Waits while one is being made for the first time or again right after a loss.
-   * Throws RuntimeUnavailableError when the runtime is away; the signal's reason, or a TimeoutError after `timeoutMs`
-   * milliseconds, when that comes first.
+   * The connection to make a call on. Waits while one is being opened for the first time or right
+   * after a loss. Throws RuntimeUnavailableError when the runtime is away; the signal's reason, or
+   * a TimeoutError after `timeoutMs` milliseconds, when that comes first.
    */
   async live(signal: AbortSignal | undefined, timeoutMs?: number): Promise<LiveConnection> {
     if (this.#isConnecting()) {
@@ -129,7 +136,10 @@ export class RuntimeConnection implements CriConnectionView {
     throw this.unavailable();
   }
 
-  /** Adds what ends a call when the client is closed. Returns a function that takes it away again. */
+  /**
+   * Registers a function that ends a call when the client is closed. Returns a function that
+   * removes it.
+   */
   endWithClient(cancel: () => void): () => void {
     this.#calls.add(cancel);
     return () => this.#calls.delete(cancel);
@@ -143,7 +153,7 @@ export class RuntimeConnection implements CriConnectionView {
     return this.#state.name === 'live' && this.#state.connection === connection;
   }
 
-  /** Says that the runtime cannot be called, since when and why. */
+  /** The error that says since when and why the runtime cannot be called. */
   unavailable(cause?: unknown): RuntimeUnavailableError {
     const options = { cause };
     switch (this.#state.name) {
@@ -182,7 +192,7 @@ export class RuntimeConnection implements CriConnectionView {
 
   /** One attempt: connect, probe, and either go live or try again later. */
   #connect(): void {
-    // Before the connection is made: a socket that takes the place in between is then noticed, too.
+    // Before connecting, so that a socket that is replaced in between is noticed too.
     const socketFile = this.#socketFile();
     const client = new Client(this.#target, credentials.createInsecure(), channelOptions);
     const over = new AbortController();
@@ -201,7 +211,7 @@ export class RuntimeConnection implements CriConnectionView {
     let connection: LiveConnection | undefined;
     const patience = setTimeout(() => {
       if (!isConnected) fail(`no HTTP/2 answer within ${connectTimeoutMs} ms of connecting`);
-      // The first call goes on, but calls no longer wait for it.
+      // The attempt continues, but calls no longer wait for it.
       else this.#away(`connected, but no answer to the first call within ${connectTimeoutMs} ms`);
     }, connectTimeoutMs).unref();
     over.signal.addEventListener('abort', () => {
@@ -239,14 +249,14 @@ export class RuntimeConnection implements CriConnectionView {
   }
 
   /**
-   * A process that hands its socket over, or ends only when its last call does, keeps its connections. Without a word from it
-   * (GOAWAY) only the file shows that everybody else is served by another process now.
+   * A process that hands over its socket, or ends only after its last call, keeps its connections.
+   * Unless it sends GOAWAY, only the file shows that another process now serves everybody else.
    */
   #watchSocketFile(connected: string | undefined, replaced: AbortSignal): void {
     let before = connected;
     const timer = setInterval(() => {
       const present = this.#socketFile();
-      // A file that is gone is nowhere to connect to; what answers still is kept.
+      // If the file is gone, there is nothing to connect to; a connection that still works is kept.
       if (present === undefined || present === before) return;
       if (before === undefined) before = present;
       else this.#lose();
@@ -256,7 +266,7 @@ export class RuntimeConnection implements CriConnectionView {
     });
   }
 
-  /** What tells the file at the socket's path from an earlier one; absent where there is none. */
+  /** Identifies the file at the socket's path; absent where there is none. */
   #socketFile(): string | undefined {
     try {
       const file = statSync(this.#options.address, { bigint: true });
@@ -267,7 +277,10 @@ export class RuntimeConnection implements CriConnectionView {
     }
   }
 
-  /** The present connection is gone, or another process has its place; the next is tried at once. */
+  /**
+   * The current connection is lost, or another process has replaced it; the next one is tried at
+   * once.
+   */
   #lose(): void {
     if (this.#state.name !== 'live') return;
     this.#giveUp();
@@ -276,7 +289,10 @@ export class RuntimeConnection implements CriConnectionView {
     this.#connect();
   }
 
-  /** Closes the present connection or attempt. Calls that the runtime still finishes (after GOAWAY) go on. */
+  /**
+   * Closes the current connection or attempt. Calls that the runtime still finishes (after GOAWAY)
+   * continue.
+   */
   #giveUp(): void {
     const current = this.#current;
     this.#current = undefined;
@@ -303,12 +319,12 @@ export class RuntimeConnection implements CriConnectionView {
       try {
         listener(next);
       } catch {
-        // The listener's own affair: the connection and the other listeners go on.
+        // A listener that throws affects neither the connection nor the other listeners.
       }
     }
   }
 
-  /** What a state means to the outside; nothing new while a lost connection is being replaced. */
+  /** The public form of a state; unchanged while a lost connection is being replaced. */
   #describe(state: State): RuntimeAvailability | undefined {
     const connections = this.#connections;
     switch (state.name) {
@@ -336,7 +352,7 @@ export class RuntimeConnection implements CriConnectionView {
   /** Resolves at the next change of state. Rejects with the signal's reason. */
   #stateChange(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      // Reconnecting alone keeps no process alive; somebody who waits for it does.
+      // Reconnecting alone does not keep the process alive, but waiting for it does.
       const alive = setInterval(() => undefined, 2 ** 30);
       const resume = () => {
         clearInterval(alive);
@@ -362,7 +378,10 @@ export class RuntimeConnection implements CriConnectionView {
   }
 }
 
-/** Starts connecting and says when the channel becomes ready and when it no longer is, until the signal is aborted. */
+/**
+ * Starts connecting and reports when the channel becomes ready and when it no longer is, until the
+ * signal is aborted.
+ */
 function watchReadiness(
   client: Client,
   signal: AbortSignal,
@@ -395,7 +414,10 @@ function isSame(a: RuntimeAvailability, b: RuntimeAvailability): boolean {
   );
 }
 
-/** The system's own words, `connect ENOENT /run/x.sock`, out of what the gRPC library wraps around them. */
+/**
+ * The system's own error text, `connect ENOENT /run/x.sock`, without what the gRPC library wraps
+ * around it.
+ */
 function connectFailure(text: string): string {
   const [, last] = /Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(text) ?? [];
   return (last ?? text).replace(/ \(\d{4}-\d\d-\d\dT[^)]*\)$/, '');

@@ -37,8 +37,8 @@ export interface CriService {
 }
 
 /**
- * Opens a connection and returns an object with every call of the service by its name in lower camel case. Connecting
- * goes on in the background. Throws CriOptionsError for options that cannot work.
+ * Opens a connection and returns an object with every call of the service by its name in lower
+ * camel case. Connects in the background. Throws CriOptionsError for invalid options.
  */
 export function connectService(service: CriService, options: CriClientOptions): CriConnectionView {
   const calls = new CriCaller(service, options);
@@ -66,7 +66,7 @@ class CriCaller {
   readonly #service: CriService;
   readonly #options: CriClientOptions;
   readonly #baseMs: number;
-  /** The connection on which the runtime said that it has no streaming lists. */
+  /** The connection on which the runtime answered that it has no streaming lists. */
   #withoutStreams: number | undefined;
 
   constructor(service: CriService, options: CriClientOptions) {
@@ -135,7 +135,7 @@ class CriCaller {
     }
   }
 
-  /** A list call goes through its streaming twin where that is wanted and the runtime has it. */
+  /** A list call uses its streaming variant where that is configured and the runtime has it. */
   async #listOrUnary(rule: AnyRule, call: GrpcCall): Promise<unknown> {
     const { streamed } = rule;
     if (
@@ -157,7 +157,8 @@ class CriCaller {
       return streamed.collect(chunks);
     } catch (error) {
       if (!(error instanceof CriError) || error.grpcStatus !== 'UNIMPLEMENTED') throw error;
-      // Kubelet remembers this for ever; here until the runtime comes back, perhaps as a newer one.
+      // Kubelet remembers this for ever; we only until the runtime comes back, perhaps as a newer
+      // one.
       this.#withoutStreams = connectionUsed;
       return callUnary(call);
     }
@@ -204,7 +205,7 @@ class CriCaller {
     };
   }
 
-  /** Tells the observer of a call, and once how it ended. */
+  /** Reports a call to the observer, and once how it ended. */
   #observe(rule: AnyRule, method: AnyMethod, request: unknown) {
     const { observer } = this.#options;
     const objectId = rule.objectId?.(request);
@@ -228,7 +229,7 @@ class CriCaller {
   }
 }
 
-/** An observer that throws must not touch the call. */
+/** An observer that throws must not affect the call. */
 function quietly<Result>(run: () => Result): Result | undefined {
   try {
     return run();

@@ -104,7 +104,10 @@ function requestOf({ request }: ResponseCase): object | undefined {
   };
 }
 
-/** A message out of a case: field names as the types have them, null as not set, conditions by their type alone. */
+/**
+ * A message out of a case: field names as the types have them, null as not set, conditions by their
+ * type alone.
+ */
 function message(json: Json): unknown {
   if (json == null) return undefined;
   if (Array.isArray(json)) return json.map(message);
@@ -150,8 +153,9 @@ async function negotiationResult(testCase: NegotiationCase): Promise<Conformance
 const baseSeconds = 120;
 
 /**
- * Compares the rule's limit with the case's formula, for some numbers in place of its variable. The formulas are
- * `none`, `error`, `base`, `2*base`, `base + …`, `t if t > base …, else base …` and `caller deadline, else base`.
+ * Compares the rule's limit with the case's formula, for some numbers in place of its variable. The
+ * formulas are `none`, `error`, `base`, `2*base`, `base + …`, `t if t > base …, else base …` and
+ * `caller deadline, else base`.
  */
 function deadlineResult({ call, deadline }: DeadlineCase): ConformanceOutcome {
   const [, names = '', argument] = /^([^(]*)(?:\((.*)\))?$/.exec(call) ?? [];
@@ -182,7 +186,9 @@ function deadlineResult({ call, deadline }: DeadlineCase): ConformanceOutcome {
   };
 }
 
-/** The numbers to try for a call's argument: the one it names, a negative one for `< 0`, else some. */
+/**
+ * The numbers to try for a call's argument: the one it names, a negative one for `< 0`, else some.
+ */
 function secondsIn(argument: string | undefined): number[] {
   if (argument === undefined) return [0];
   if (argument.includes('<')) return [-1];

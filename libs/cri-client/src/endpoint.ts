@@ -1,7 +1,7 @@
 import { StowageError } from '@stowage/errors';
 import { quoteGo } from './go-text';
 
-/** An option of a client that cannot work. The message is kubelet's own where kubelet has one. */
+/** An invalid option of a client. The message is kubelet's own where kubelet has one. */
 export class CriOptionsError extends StowageError {
   constructor(
     readonly option: 'endpoint' | 'timeoutMs',
@@ -14,8 +14,9 @@ export class CriOptionsError extends StowageError {
 /** Where an endpoint leads. */
 export interface ParsedEndpoint {
   /**
-   * Path of the unix socket. Empty for some endpoints that kubelet takes without an error although nothing can be
-   * reached there: `x.sock`, `unix:run/x.sock`, `127.0.0.1:1234`, `@abstract`, and the empty string.
+   * Path of the unix socket. Empty for some endpoints that kubelet accepts without an error
+   * although nothing can be reached there: `x.sock`, `unix:run/x.sock`, `127.0.0.1:1234`,
+   * `@abstract`, and the empty string.
    */
   readonly address: string;
   /** True when the endpoint was a bare path, which kubelet calls deprecated. */
@@ -23,10 +24,11 @@ export interface ParsedEndpoint {
 }
 
 /**
- * Socket path of a CRI endpoint, by kubelet's rules for unix builds: the path of a `unix` URL (its host, query and
- * fragment are dropped, percent-escapes decoded); what has no scheme, or is no URL at all, is tried again with
- * `unix://` in front. So `run/x.sock` and `unix://run/x.sock` both mean `/x.sock`.
- * Throws CriOptionsError with kubelet's text for any other scheme and for what does not parse either way.
+ * Socket path of a CRI endpoint, by kubelet's rules for unix builds: the path of a `unix` URL (its
+ * host, query and fragment are dropped, percent-escapes decoded); what has no scheme, or is no URL
+ * at all, is tried again with `unix://` in front. So `run/x.sock` and `unix://run/x.sock` both mean
+ * `/x.sock`. Throws CriOptionsError with kubelet's text for any other scheme and for what does not
+ * parse either way.
  */
 export function parseEndpoint(endpoint: string): ParsedEndpoint {
   let split = splitEndpoint(endpoint);
@@ -46,7 +48,7 @@ export interface SplitEndpoint {
   readonly error?: string;
 }
 
-/** First step of {@link parseEndpoint}: takes the URL apart, without the second try. Never throws. */
+/** First step of {@link parseEndpoint}: splits the URL, without the second try. Never throws. */
 export function splitEndpoint(endpoint: string): SplitEndpoint {
   const url = parseGoUrl(endpoint);
   if ('error' in url) return { protocol: '', address: '', error: url.error };
@@ -70,7 +72,10 @@ export function splitEndpoint(endpoint: string): SplitEndpoint {
   }
 }
 
-/** The target that kubelet (from 1.36) hands its gRPC library for an address, for setting up other Go clients alike. */
+/**
+ * The target that kubelet (from 1.36) passes to its gRPC library for an address, to set up other Go
+ * clients the same way.
+ */
 export function grpcTarget(address: string): string {
   const path = address.startsWith('unix:///') ? address.slice('unix://'.length) : address;
   return path.startsWith('/') ? `passthrough:///${path}` : path;
@@ -84,7 +89,10 @@ interface GoUrl {
 
 class GoUrlError extends Error {}
 
-/** Takes a URL apart as Go's net/url does, which is laxer than the WHATWG one in `URL` and stricter in other places. */
+/**
+ * Splits a URL as Go's net/url does, which in some places is laxer than the WHATWG parser of `URL`
+ * and in others stricter.
+ */
 function parseGoUrl(text: string): GoUrl | { readonly error: string } {
   const [withoutFragment, fragment] = cut(text, '#');
   const failed = (url: string, error: unknown) => ({

@@ -42,15 +42,15 @@ export const conformance: ConformanceAdapter = {
     },
     unix_dial: (testCase: DialCase) => {
       const { address, error, bare_path_fallback_used: isBarePath } = testCase;
-      const isTold = isBarePath !== undefined && error == null;
+      const isKnown = isBarePath !== undefined && error == null;
       try {
         const got = parseEndpoint(testCase.in);
         return {
-          want: { address, error, isBarePath: isTold ? isBarePath : undefined },
+          want: { address, error, isBarePath: isKnown ? isBarePath : undefined },
           got: {
             address: got.address,
             error: null,
-            isBarePath: isTold ? got.isBarePath : undefined,
+            isBarePath: isKnown ? got.isBarePath : undefined,
           },
         };
       } catch (thrown) {

@@ -7,7 +7,10 @@ import {
   StowageError,
 } from '@stowage/errors';
 
-/** What a caller may try again unchanged: the runtime was busy or away, or another call was in the way. */
+/**
+ * Statuses that a caller may retry unchanged: the runtime was busy or away, or another call was in
+ * the way.
+ */
 const retryableStatuses: ReadonlySet<GrpcStatusName> = new Set([
   'UNAVAILABLE',
   'DEADLINE_EXCEEDED',
@@ -20,7 +23,10 @@ export class CriError extends StowageError {
     /** The call, for example `PullImage`. */
     readonly method: string,
     status: GrpcStatusName,
-    /** The runtime's message as it came; can be empty, when `message` names the call and status instead. */
+    /**
+     * The runtime's message as it came; can be empty, when `message` names the call and status
+     * instead.
+     */
     readonly details: string,
     options: { cause?: unknown } = {},
   ) {
@@ -43,7 +49,10 @@ export class CriRequestError extends StowageError {
   }
 }
 
-/** The command of an ExecSync call ended with an exit code other than 0. Its outputs are here, whole. */
+/**
+ * The command of an ExecSync call ended with an exit code other than 0. Contains its complete
+ * outputs.
+ */
 export class CommandExitError extends StowageError {
   constructor(
     readonly command: readonly string[],
@@ -88,9 +97,10 @@ function goStatusName(status: GrpcStatusName): string {
 }
 
 /**
- * Text of an error as kubelet would log it or put it into an event: `rpc error: code = NotFound desc = …` for what the
- * runtime answered (for PullImage with UNKNOWN only the message, as kubelet does since 1.28) and for a runtime that is
- * away, too slow or no longer waited for; else the message.
+ * Text of an error as kubelet would log it or put it into an event:
+ * `rpc error: code = NotFound desc = …` for what the runtime answered (for PullImage with UNKNOWN
+ * only the message, as kubelet does since 1.28), for a runtime that is away or too slow, and for a
+ * cancelled call; else the message.
  */
 export function kubeletErrorText(error: unknown): string {
   if (error instanceof CriError) {

@@ -1,4 +1,7 @@
-/** Texts in the form that Go prints them, since kubelet's messages are compared and searched for as they are. */
+/**
+ * Texts in the form that Go prints them, since kubelet's messages are compared and searched for as
+ * they are.
+ */
 
 const escapes: Readonly<Record<string, string>> = {
   '\x07': '\\a',

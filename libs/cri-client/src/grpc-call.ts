@@ -152,8 +152,8 @@ function cancelWith(call: GrpcCall, cancel: () => void): () => void {
 }
 
 /**
- * What a failed call means: given up by the caller, too slow, the runtime gone, or an answer of the runtime, which
- * keeps its status and message.
+ * The cause of a failed call: cancelled by the caller, too slow, the runtime gone, or an answer of
+ * the runtime, which keeps its status and message.
  */
 async function callError(call: GrpcCall, live: LiveConnection, cause: unknown): Promise<unknown> {
   const { connection, limit, name, signal } = call;
@@ -165,8 +165,9 @@ async function callError(call: GrpcCall, live: LiveConnection, cause: unknown): 
     return new DeadlineExceededError(name, limit.timeoutMs, { cause });
   }
   if (status === 'UNAVAILABLE' || status === 'CANCELLED') {
-    // A lost connection is told to its calls and to its watcher in the same turn; see which it was after that.
-    // (Some servers, Node's among them, cancel their calls when they are shut down.)
+    // A lost connection is reported to its calls and to its watcher in the same turn; check
+    // afterwards which it was. (Some servers, Node's among them, cancel their calls when they are
+    // shut down.)
     await setImmediate();
     if (!connection.isLive(live)) return connection.unavailable(cause);
   }
@@ -185,7 +186,7 @@ function isServiceError(error: unknown): error is ServiceError {
   );
 }
 
-/** A coded reason, and a time-out of the caller's own, stay what they are. */
+/** A coded reason, and the caller's own time-out, are kept. */
 function cancelled(method: string, signal: AbortSignal): unknown {
   const reason: unknown = signal.reason;
   if (reason instanceof StowageError) return reason;

@@ -4,7 +4,9 @@ import type { MethodRules } from './method-rules';
 
 export type ImageMethods = (typeof ImageServiceDefinition)['methods'];
 
-/** Kubelet's treatment of each call of the image service: metrics label, time limit, response check. */
+/**
+ * Kubelet's treatment of each call of the image service: metrics label, time limit, response check.
+ */
 export const imageRules: MethodRules<ImageMethods> = {
   listImages: {
     operation: 'list_images',

@@ -4,8 +4,9 @@ import { imageRules } from './image-rules';
 import type { CriClientOptions, ImageServiceClient } from './types';
 
 /**
- * Client of CRI's ImageService, in all else like the one of the RuntimeService: a connection of its own, made in the
- * background and made again whenever it is lost, kubelet's time limits and response checks, the same errors.
+ * Client of CRI's ImageService, otherwise like that of the RuntimeService: its own connection,
+ * opened in the background and reopened whenever it is lost, kubelet's time limits and response
+ * checks, the same errors.
  */
 export function connectImageService(options: CriClientOptions): ImageServiceClient {
   const { methods } = ImageServiceDefinition;

@@ -6,8 +6,8 @@ import { criTracing } from './tracing';
 import type { CriCallObserver } from './types';
 
 /**
- * What every app gives its clients: metrics in the registry, failures in the log, spans. Make one for a process and give it
- * to all clients.
+ * The observer of every app's clients: metrics in the registry, failures in the log, spans. Create
+ * one for the process and pass it to all clients.
  */
 export const criInstrumentation = (registry: Registry, log: CriCallLog): CriCallObserver =>
   combineObservers(criMetrics(registry), criCallLog(log), criTracing());

@@ -34,10 +34,10 @@ export type StreamNames<Methods> = {
   [Name in keyof Methods]: Methods[Name] extends { responseStream: true } ? Name : never;
 }[keyof Methods];
 
-/** How a list call is made through its streaming twin. */
+/** How a list call uses its streaming variant. */
 export interface StreamedList<Methods, Response> {
   readonly method: StreamNames<Methods>;
-  /** One response out of all chunks, in their order. */
+  /** One response from all chunks, in their order. */
   collect(chunks: readonly unknown[]): Response;
 }
 
@@ -45,23 +45,35 @@ export interface StreamedList<Methods, Response> {
 export interface MethodRule<Methods, Request, Response> {
   /** Label value of kubelet's metrics for this call (`operation_type`). */
   readonly operation: string;
-  /** Time the call may take, in milliseconds; `undefined` for no limit. Without a rule it is the base. */
+  /**
+   * Time the call may take, in milliseconds; `undefined` for no limit. Without a rule it is the
+   * base.
+   */
   readonly timeoutMs?: (request: Request, baseMs: number) => number | undefined;
-  /** A time-out given with the call replaces the rule's (kubelet: "the caller's deadline, else base"). */
+  /**
+   * A time-out given with the call replaces the rule's (kubelet: "the caller's deadline, else
+   * base").
+   */
   readonly callerTimeoutReplaces?: boolean;
-  /** A stream that the runtime never ends by itself: it ends when another connection takes the place of its own. */
+  /**
+   * A stream that the runtime never ends by itself: it ends when another connection replaces its
+   * own.
+   */
   readonly endsWithConnection?: boolean;
   /** Refuses or completes a request before it is sent. Throws CriRequestError. */
   readonly prepare?: (request: Request, baseMs: number) => Request;
-  /** Error of a call without a request, where kubelet has one; elsewhere an absent request is an empty one. */
+  /**
+   * Error of a call without a request, where kubelet has one; elsewhere an absent request is an
+   * empty one.
+   */
   readonly missingRequest?: string;
   /** Throws for a response that kubelet's client rejects. */
   readonly check?: (response: Response, request: Request) => void;
-  /** Another error in place of the one the call ended with. */
+  /** Replaces the error the call ended with. */
   readonly translate?: (error: unknown, request: Request) => unknown;
   /** Id of the container or sandbox the call is about, for logs. */
   readonly objectId?: (request: Request) => string;
-  /** The call can be made as a stream instead, when the client is told to. */
+  /** The call can be made as a stream instead, when the client is configured so. */
   readonly streamed?: StreamedList<Methods, Response>;
 }
 

@@ -5,8 +5,9 @@ import type { CriCallObserver } from './types';
 const durationBuckets = Array.from({ length: 14 }, (_, power) => 0.005 * 2.5 ** power);
 
 /**
- * Counts and times every call, as kubelet's `kubelet_runtime_operations_*` do, under names of our own. Make one for a
- * registry and give it to all clients. Not counted: the calls that find out the version, and reconnecting.
+ * Counts and times every call, as kubelet's `kubelet_runtime_operations_*` do, under our own names.
+ * Create one for each registry and pass it to all clients. Not counted: the calls that find out the
+ * version, and reconnecting.
  */
 export function criMetrics(registry: Registry): CriCallObserver {
   const labelNames = ['operation'] as const;

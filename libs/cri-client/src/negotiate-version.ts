@@ -7,14 +7,17 @@ export interface VersionNegotiation {
   readonly service: CriServiceName;
   readonly endpoint: string;
   readonly versions: 'v1' | 'v1-or-v1alpha2';
-  /** Makes kubelet's first call in v1: Version for the runtime service, ImageFsInfo for the image service. */
+  /**
+   * Makes kubelet's first call, in v1: Version for the runtime service, ImageFsInfo for the image
+   * service.
+   */
   probe(): Promise<unknown>;
 }
 
 /**
- * Finds out which package a runtime serves, on a new connection. A runtime that does not implement the probe's v1 is
- * taken to serve v1alpha2 without asking, as kubelet 1.23 to 1.25 did. Throws FailedPreconditionError with kubelet's
- * text of the time.
+ * Finds out which package a runtime serves, on a new connection. A runtime that does not implement
+ * the probe's v1 is assumed to serve v1alpha2, as kubelet 1.23 to 1.25 did. Throws
+ * FailedPreconditionError with kubelet's text of the time.
  */
 export async function negotiateVersion(negotiation: VersionNegotiation): Promise<CriVersion> {
   const { service, endpoint, versions } = negotiation;

@@ -1,6 +1,6 @@
 import type { CriCallObserver, CriCallSpan } from './types';
 
-/** One observer out of many. Each hears of every call; headers add up, later ones win. */
+/** Combines many observers. Each is notified of every call; headers add up, later ones win. */
 export function combineObservers(...observers: readonly CriCallObserver[]): CriCallObserver {
   return {
     callStarted(call) {
@@ -18,7 +18,7 @@ export function combineObservers(...observers: readonly CriCallObserver[]): CriC
   };
 }
 
-/** An observer that throws does not keep the others from hearing of the call. */
+/** An observer that throws does not affect the others. */
 function each<Result>(run: () => Result): Result | undefined {
   try {
     return run();

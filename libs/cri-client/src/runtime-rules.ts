@@ -29,7 +29,10 @@ export type RuntimeMethods = (typeof RuntimeServiceDefinition)['methods'];
 const sandboxId = (request: { podSandboxId: string }) => request.podSandboxId;
 const containerId = (request: { containerId: string }) => request.containerId;
 
-/** Kubelet's treatment of each call of the runtime service: metrics label, time limit, response check. */
+/**
+ * Kubelet's treatment of each call of the runtime service: metrics label, time limit, response
+ * check.
+ */
 export const runtimeRules: MethodRules<RuntimeMethods> = {
   version: { operation: 'version', check: checkVersion },
   runPodSandbox: {
@@ -207,7 +210,10 @@ function commandTimeout(request: ExecSyncRequest, cause: unknown): CommandTimeou
   );
 }
 
-/** A time-out of the request that is shorter than the client's own is raised to it, so that both end together. */
+/**
+ * A time-out of the request that is shorter than the client's own is raised to it, so that both end
+ * together.
+ */
 function prepareCheckpoint(
   request: CheckpointContainerRequest,
   baseMs: number,

@@ -92,7 +92,7 @@ test('a call is a client span whose W3C context goes along', () => {
 test.each([
   ['an error of the runtime', new NotFoundError('container', 'abc'), 5, 'NOT_FOUND'],
   [
-    'an exit code, of which only the status is told',
+    'an exit code, of which only the status is recorded',
     new CommandExitError(['login', '--password=secret'], 1, Buffer.from(''), Buffer.from('secret')),
     2,
     'UNKNOWN',

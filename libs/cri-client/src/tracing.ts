@@ -4,13 +4,13 @@ import { toGrpcStatus } from '@stowage/errors';
 import { traceOf } from '@stowage/tracing';
 import type { CriCallObserver } from './types';
 
-/** What {@link criTracing} needs of a tracer; those of the OpenTelemetry API fit. */
+/** The part of a tracer that {@link criTracing} needs; those of the OpenTelemetry API fit. */
 export type CriTracer = Pick<Tracer, 'startSpan'>;
 
 /**
- * A client span for every call, a child of the active one, with the attributes of OpenTelemetry's conventions for RPC; its
- * W3C context (`traceparent`, `tracestate`) goes to the runtime with the call. Only the API is used: without an SDK in the
- * process no span is made and no header is sent.
+ * A client span for every call, a child of the active one, with the attributes of OpenTelemetry's
+ * conventions for RPC; its W3C context (`traceparent`, `tracestate`) goes to the runtime with the
+ * call. Only the API is used: without an SDK in the process no span is made and no header is sent.
  */
 export function criTracing(
   tracer: CriTracer = trace.getTracer('@stowage/cri-client'),
@@ -39,7 +39,7 @@ export function criTracing(
           if (error === undefined) {
             span.setAttribute('rpc.grpc.status_code', 0);
           } else {
-            // The name alone: texts can hold command lines and their output.
+            // Only the name: texts can contain command lines and their output.
             const { code, name } = toGrpcStatus(error);
             span.setAttribute('rpc.grpc.status_code', code);
             span.setStatus({ code: SpanStatusCode.ERROR, message: name });

@@ -52,12 +52,12 @@ export function methodPaths(service: ServiceName, method: string): readonly stri
   return criVersions.map((version) => methodPath(service, method, version));
 }
 
-/** With what every path of a package begins. */
+/** The prefix of every path of a package. */
 export const packagePrefix = (version: CriVersion): string => `/runtime.${version}.`;
 
 /**
- * The same method in another package; the messages need no change. Services that are not of the CRI, but in one of its
- * packages, are renamed as well, and every other path stays as it is.
+ * The same method in another package; the messages need no change. Services that are not of the
+ * CRI, but in one of its packages, are renamed as well, and every other path stays as it is.
  */
 export function inVersion(path: string, version: CriVersion): string {
   for (const from of criVersions) {
@@ -74,8 +74,9 @@ export interface ServiceMethods {
 }
 
 /**
- * A function that names the method of a path, for metrics: the names are those of the methods of these services, in both
- * packages, and `other` for every other path, so that what clients send cannot make new labels.
+ * A function that names the method of a path, for metrics: the names are those of the methods of
+ * these services, in both packages, and `other` for every other path, so that what clients send
+ * cannot make new labels.
  */
 export function methodLabels(...services: readonly ServiceMethods[]): (path: string) => string {
   const labels = new Map(

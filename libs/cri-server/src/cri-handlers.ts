@@ -14,8 +14,9 @@ type AnyUnary = (request: unknown, call: CriCall) => Promise<unknown>;
 type AnyStream = (request: unknown, call: CriStreamCall) => AsyncIterable<unknown>;
 
 /**
- * Handlers for a terminating endpoint out of an implementation of a CRI service: requests are decoded and answers encoded,
- * and each call has a span. Methods that `implementation` leaves out have no handler.
+ * Handlers for a terminating endpoint from the implementation of a CRI service: they decode
+ * requests, encode answers and open a span for each call. Methods that `implementation` leaves out
+ * have no handler.
  */
 export function criHandlers<Definition extends CriServiceDefinition>(
   definition: Definition,
@@ -59,7 +60,10 @@ function streamHandler(method: CriMethod, handle: AnyStream): StreamHandler {
   };
 }
 
-/** Sends what an iterable yields, one at a time. However the call ends, the iterable is told that no more is wanted. */
+/**
+ * Sends what an iterable yields, one at a time. However the call ends, the iterable's `return` is
+ * called.
+ */
 async function sendAll(
   messages: AsyncIterable<unknown>,
   send: (message: unknown) => Promise<void>,
@@ -67,7 +71,7 @@ async function sendAll(
 ): Promise<void> {
   const iterator = messages[Symbol.asyncIterator]();
   const release = (): void => {
-    // A generator that waits takes notice of this when it yields next, other iterators at once.
+    // A waiting generator notices this at its next yield, other iterators at once.
     void new Promise((resolve) => resolve(iterator.return?.())).catch(() => undefined);
   };
   signal.addEventListener('abort', release, { once: true });

@@ -5,8 +5,8 @@ import type { CriMethod } from './types';
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Reads the request of a method. Throws InvalidArgumentError for bytes that are not such a message, text that is not UTF-8
- * included: what is understood is what was sent, or nothing.
+ * Reads the request of a method. Throws InvalidArgumentError for bytes that are not such a message,
+ * including text that is not UTF-8, so that a request is understood exactly as sent or not at all.
  */
 export function decodeRequest(method: CriMethod, bytes: Uint8Array): unknown {
   try {
@@ -23,7 +23,9 @@ export function decodeRequest(method: CriMethod, bytes: Uint8Array): unknown {
   }
 }
 
-/** The generated code takes a tag that cannot be for the end of the message, and leaves out what follows. */
+/**
+ * The generated code treats an impossible tag as the end of the message, and ignores what follows.
+ */
 function checkFields(bytes: Uint8Array): void {
   const reader = new BinaryReader(bytes);
   while (reader.pos < reader.len) {

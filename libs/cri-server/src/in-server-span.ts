@@ -3,7 +3,10 @@ import { toGrpcStatus } from '@stowage/errors';
 import { inSpan } from '@stowage/tracing';
 import type { TraceContext } from '@stowage/tracing';
 
-/** A span of each call, named as OpenTelemetry's conventions for RPC say, below the trace of the client. */
+/**
+ * A span of each call, named as OpenTelemetry's conventions for RPC say, below the trace of the
+ * client.
+ */
 export function inServerSpan<T>(
   call: Pick<UnaryCall, 'method' | 'metadata'>,
   work: (trace: TraceContext) => Promise<T>,

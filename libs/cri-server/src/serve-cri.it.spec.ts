@@ -39,7 +39,10 @@ const event = (containerId: string) =>
     createdAt: 7n,
   });
 
-/** The events of a runtime: each subscriber has a queue, and is failed when it does not take what is in it. */
+/**
+ * The events of a runtime: each subscriber has a queue, and is failed when it does not take what is
+ * in it.
+ */
 class Events {
   readonly subscribers = new Set<(event: ContainerEventResponse) => void>();
 
@@ -363,7 +366,7 @@ describe('a CRI service that is implemented here', () => {
     await eventuallyPasses(() => expect(reading.ids.at(-1)).toBe('last'));
   });
 
-  it('tells an iterator that no more is wanted, when it can take notice', async () => {
+  it('closes an iterator when no more is wanted, if it can take notice', async () => {
     let returned = 0;
     const nothing: AsyncIterable<ContainerEventResponse> = {
       [Symbol.asyncIterator]: () => {

@@ -3,15 +3,16 @@ import type { Endpoint, LocalHandler, TerminatingEndpointOptions } from '@stowag
 import { criHandlers } from './cri-handlers';
 import type { CriServiceDefinition, Implementation } from './types';
 
-/** Where a CRI service listens, and what becomes of calls that its implementation leaves out. */
+/** Where a CRI service listens, and where calls go that its implementation leaves out. */
 export interface ServeCriOptions extends Omit<TerminatingEndpointOptions, 'handlers'> {
-  /** More that is answered on the same socket: for the other service of the CRI, its `criHandlers`. */
+  /** More handlers on the same socket; for the other service of the CRI, its `criHandlers`. */
   readonly handlers?: Readonly<Record<string, LocalHandler>>;
 }
 
 /**
- * Serves a CRI service on a unix socket, in v1 and v1alpha2. What `implementation` leaves out is forwarded to the upstream
- * of the options; without an upstream it gets UNIMPLEMENTED. Rejects as `createTerminatingEndpoint` does.
+ * Serves a CRI service on a unix socket, in v1 and v1alpha2. What `implementation` leaves out is
+ * forwarded to the upstream of the options; without an upstream it gets UNIMPLEMENTED. Rejects as
+ * `createTerminatingEndpoint` does.
  */
 export function serveCri<Definition extends CriServiceDefinition>(
   definition: Definition,

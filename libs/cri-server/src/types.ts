@@ -24,9 +24,12 @@ export interface CriServiceDefinition {
   readonly methods: Readonly<Record<string, CriMethod>>;
 }
 
-/** What the implementation of a method knows of the call. */
+/** The call as the implementation of a method sees it. */
 export interface CriCall extends UnaryCall {
-  /** The span of the call, or the trace that came with it where no spans are made: for events and calls that follow. */
+  /**
+   * The span of the call, or the trace that came with it where no spans are made: for events and
+   * calls that follow.
+   */
   readonly trace: TraceContext;
 }
 
@@ -50,7 +53,10 @@ export type MethodHandler<Method> = Method extends { responseStream: true }
   ? (request: RequestOf<Method>, call: CriStreamCall) => AsyncIterable<ResponseOf<Method>>
   : (request: RequestOf<Method>, call: CriCall) => Promise<ResponseOf<Method>>;
 
-/** The methods of a service that are answered here, by their names in the definition; any may be left out. */
+/**
+ * The methods of a service that are answered here, by their names in the definition; any may be
+ * left out.
+ */
 export type Implementation<Definition extends CriServiceDefinition> = {
   readonly [Name in keyof Definition['methods']]?: MethodHandler<Definition['methods'][Name]>;
 };

@@ -1,6 +1,6 @@
 import type { GrpcStatusName } from './grpc-status';
 
-/** What one error code means to whoever meets it. */
+/** The meaning of an error code for those who get it. */
 export interface CatalogueEntry {
   /** Name of the class that carries the code. */
   readonly className: string;
@@ -8,13 +8,13 @@ export interface CatalogueEntry {
   /** Whether the same call may succeed later without anybody changing anything. */
   readonly retryable: boolean;
   readonly meaning: string;
-  /** What the person or program that got the error does about it. */
+  /** What the person or program that got the error can do about it. */
   readonly action: string;
 }
 
 /**
- * Every code of this library and its gRPC status: the one map. `docs/reference/errors.md` is held against it
- * by a test, so an entry without documentation does not get in.
+ * Every code of this library and its gRPC status: the one map. A test compares
+ * `docs/reference/errors.md` with it, so there is no entry without documentation.
  */
 export const errorCatalogue = {
   INVALID_ARGUMENT: {
@@ -89,7 +89,7 @@ export const errorCatalogue = {
     grpcStatus: 'UNAVAILABLE',
     retryable: true,
     meaning: 'The service is stopping and takes no new work.',
-    action: 'Call again when it is back; /readyz tells.',
+    action: 'Call again when it is back; /readyz reports it.',
   },
   RUNTIME_UNAVAILABLE: {
     className: 'RuntimeUnavailableError',

@@ -29,7 +29,10 @@ function printed(value: unknown): string {
   }
 }
 
-/** A field of a request or of a configuration has a value outside what is allowed. Never give it a secret value. */
+/**
+ * A field of a request or of a configuration has a value outside what is allowed. Never give it a
+ * secret value.
+ */
 export class InvalidArgumentError extends StowageError {
   constructor(
     readonly field: string,
@@ -58,7 +61,10 @@ export class InvalidImageNameError extends StowageError {
   }
 }
 
-/** `kind` is the field's word for the thing (`image`, `container`), `id` the name or id that was asked for. */
+/**
+ * `kind` is the field's word for the thing (`image`, `container`), `id` the name or id that was
+ * asked for.
+ */
 export class NotFoundError extends StowageError {
   constructor(
     readonly kind: string,
@@ -69,7 +75,7 @@ export class NotFoundError extends StowageError {
   }
 }
 
-/** Something of this name is there and differs from what was asked for. */
+/** Something of this name exists and differs from what was requested. */
 export class AlreadyExistsError extends StowageError {
   constructor(
     readonly kind: string,
@@ -123,7 +129,7 @@ export class DeadlineExceededError extends StowageError {
   }
 }
 
-/** Whoever asked for `what` gave it up. */
+/** The caller of `what` has cancelled it. */
 export class CancelledError extends StowageError {
   constructor(
     readonly what: string,
@@ -143,7 +149,10 @@ export class ShuttingDownError extends StowageError {
   }
 }
 
-/** The runtime's CRI socket is absent or lost. The text is also what /readyz and every refused call say. */
+/**
+ * The runtime's CRI socket is absent or lost. The text is also what /readyz and every refused call
+ * say.
+ */
 export class RuntimeUnavailableError extends StowageError {
   constructor(
     readonly endpoint: string,
@@ -158,7 +167,10 @@ export class RuntimeUnavailableError extends StowageError {
   }
 }
 
-/** The runtime's answer to `method` lacks what CRI requires; `problem` is the text of kubelet's own check. */
+/**
+ * The runtime's answer to `method` lacks what CRI requires; `problem` is the text of kubelet's own
+ * check.
+ */
 export class ResponseInvalidError extends StowageError {
   constructor(
     readonly method: string,
@@ -180,7 +192,7 @@ export class UnimplementedError extends StowageError {
   }
 }
 
-/** A state that was held impossible. */
+/** A state that should be impossible. */
 export class InternalError extends StowageError {
   constructor(message: string, options: { cause?: unknown } = {}) {
     super(message, catalogued('INTERNAL', options.cause));

@@ -41,7 +41,10 @@ const namesByCode = new Map(
   Object.entries(grpcStatusCode).map(([name, code]) => [code, name as GrpcStatusName]),
 );
 
-/** Name of a gRPC status number; UNKNOWN for 0 (which is no error) and for numbers gRPC does not define. */
+/**
+ * Name of a gRPC status number; UNKNOWN for 0 (which is no error) and for numbers gRPC does not
+ * define.
+ */
 export function grpcStatusName(code: number): GrpcStatusName {
   return namesByCode.get(code) ?? 'UNKNOWN';
 }

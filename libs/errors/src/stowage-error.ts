@@ -1,19 +1,22 @@
 import { errorCatalogue, type ErrorCode } from './catalogue';
 import type { GrpcStatusName } from './grpc-status';
 
-/** What every {@link StowageError} is made with, beside its message. */
+/** The fields of every {@link StowageError} besides its message. */
 export interface StowageErrorFields {
   /** Stable, SCREAMING_SNAKE; programs branch on it, people search for it. */
   code: string;
   grpcStatus: GrpcStatusName;
-  /** Whether the same call may succeed later without anybody changing anything; false when not given. */
+  /**
+   * Whether the same call may succeed later without anybody changing anything; false when not
+   * given.
+   */
   retryable?: boolean;
   cause?: unknown;
 }
 
 /**
- * Base of all errors that Stowage throws on purpose: a class per meaning, a stable code, a gRPC status.
- * Messages are one line, name what was wrong, and never hold a secret.
+ * Base of all errors that Stowage throws on purpose: a class per meaning, a stable code, a gRPC
+ * status. Messages are one line, name the problem, and never contain a secret.
  */
 export abstract class StowageError extends Error {
   readonly code: string;

@@ -1,7 +1,7 @@
 import { grpcStatusCode, grpcStatusName, isGrpcStatusName } from './grpc-status';
 import type { GrpcStatusName } from './grpc-status';
 
-/** What a gRPC trailer or a NATS reply says about an error. */
+/** An error as in a gRPC trailer or a NATS reply. */
 export interface GrpcStatus {
   code: number;
   name: GrpcStatusName;
@@ -15,7 +15,8 @@ function statusName(error: unknown): GrpcStatusName {
   const named = field(error, 'grpcStatus');
   if (isGrpcStatusName(named)) return named;
   const code = field(error, 'code');
-  // A number alone is not enough: DOMException has a numeric code too. gRPC clients put `details` beside it.
+  // A number alone is not enough: DOMException has a numeric code too. gRPC clients put `details`
+  // beside it.
   if (typeof code === 'number' && typeof field(error, 'details') === 'string') {
     return grpcStatusName(code);
   }
@@ -26,8 +27,9 @@ function statusName(error: unknown): GrpcStatusName {
 }
 
 /**
- * Text of anything that was thrown: an error's own message (gRPC clients' `details`, without the method in
- * front), the messages inside an AggregateError that has none of its own, a string as it is.
+ * Text of anything that was thrown: an error's own message (gRPC clients' `details`, without the
+ * method in front), the messages inside an AggregateError that has none of its own, a string as it
+ * is.
  */
 export function errorMessage(error: unknown): string {
   if (typeof error === 'string') return error;
@@ -46,9 +48,9 @@ export function errorMessage(error: unknown): string {
 }
 
 /**
- * gRPC status of anything that was thrown: a StowageError (or anything with a `grpcStatus` name), a gRPC
- * client's error (`code` and `details`), an abort (CANCELLED) or time-out (DEADLINE_EXCEEDED) of a signal,
- * and UNKNOWN for the rest, as gRPC servers do.
+ * gRPC status of anything that was thrown: a StowageError (or anything with a `grpcStatus` name), a
+ * gRPC client's error (`code` and `details`), an abort (CANCELLED) or time-out (DEADLINE_EXCEEDED)
+ * of a signal, and UNKNOWN for the rest, as gRPC servers do.
  */
 export function toGrpcStatus(error: unknown): GrpcStatus {
   const name = statusName(error);

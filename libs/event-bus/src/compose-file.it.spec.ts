@@ -4,7 +4,10 @@ import path from 'node:path';
 import { parse } from 'yaml';
 import { TestNatsServer } from './testing/nats-server';
 
-/** What docker-compose.yml starts, as far as that can be seen without an engine; `npm run compose:check` starts it. */
+/**
+ * What docker-compose.yml starts, as far as that can be seen without an engine;
+ * `npm run compose:check` starts it.
+ */
 
 interface Service {
   read_only?: boolean;

@@ -522,7 +522,7 @@ describe('draining', () => {
     await until(() => begun === 1);
     stop.abort();
     await done;
-    expect(lines.at(-1)?.message).toBe('event is given back: its handler did not end in time');
+    expect(lines.at(-1)?.message).toBe('event is returned: its handler did not end in time');
     // Too late: this acknowledges nothing.
     finish();
     stop = new AbortController();

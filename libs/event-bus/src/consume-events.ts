@@ -21,91 +21,110 @@ import {
   type NatsConnection,
   type Subscription,
 } from 'nats';
-import { deadLetterSubject, putAside, type DeadLetterOptions } from './dead-letter';
+import { deadLetterSubject, publishDeadLetter, type DeadLetterOptions } from './dead-letter';
 import { apiCode, apiFailure, askApi, isForbidden, jetStreamManager } from './jetstream-api';
 import { SeenMessages } from './seen-messages';
 import type { BusLog } from './types';
 
-/** What a handler is told beside the event. */
+/** The delivery of an event, as its handler sees it. */
 export interface EventDelivery {
   /** How often it was delivered, from 1. */
   attempt: number;
   /**
-   * Events of this source between the last one seen here and this one. Not told when one name is consumed: the
-   * server then leaves the others out.
+   * Number of events of this source between the last one seen here and this one. Absent when one
+   * name is consumed, because the server then leaves the others out.
    */
   missing?: number;
   /** Aborts when consuming ends. */
   signal: AbortSignal;
 }
 
-/** Events that should have come before one that came. They may still come, later and out of order. */
+/**
+ * Events that are missing before one that has arrived. They may still arrive, later and out of
+ * order.
+ */
 export interface EventGap {
   /** Source of the events, as in `/nodes/worker-1/image-service`. */
   source: string;
-  /** First and last `sequence` that is missing. */
+  /** First and last missing `sequence`. */
   first: number;
   last: number;
-  /** The event after the gap; where it is EventsDropped, it says why. */
+  /** The event after the gap; if it is EventsDropped, it has the reason. */
   before: StowageEvent;
 }
 
 /** What is consumed, and how. */
 export interface ConsumeOptions<N extends EventName> {
   connection: NatsConnection;
-  /** Name under which JetStream remembers how far was read. Absent: it forgets this consumer when it ends. */
+  /**
+   * Name under which JetStream keeps the position. Absent: it forgets this consumer when it ends.
+   */
   durable?: string;
   /** Events of this node; absent: of all nodes. */
   node?: string;
   /** Events of these names; absent: all. Others are acknowledged unseen. */
   names?: readonly N[];
-  /** Where a new consumer begins: what the stream still holds, or what comes from now on. Default all. */
+  /**
+   * Where a new consumer starts: with all that the stream still holds, or with new events. Default
+   * all.
+   */
   from?: 'all' | 'new';
   /**
-   * Called for one event at a time, in order, but for events that were on their way when a server was lost: they come
-   * again half a minute later, and are told as a gap until then. When it throws, the event comes again after a pause, behind others,
-   * without end unless `deadLetter` is given.
+   * Called for one event at a time, in order, except for events that were on their way when a
+   * server was lost: they are delivered again half a minute later, and reported as a gap until
+   * then. When it throws, the event is delivered again after a pause, behind others, without end
+   * unless `deadLetter` is given.
    */
   handler: (event: StowageEvent<N>, delivery: EventDelivery) => void | Promise<void>;
-  /** Where events go that cannot be handled; absent: they are tried without end. */
+  /** Where events go that cannot be handled; absent: they are retried without end. */
   deadLetter?: DeadLetterOptions;
   /**
-   * Called before the event after a gap is handled: events of its source were lost, or come later. Not called when one
-   * name is consumed (the server then leaves the others out), nor for what was missed while nobody consumed. Where
-   * several processes share a durable name each sees a part of the events, so gaps mean nothing.
+   * Called before the event after a gap is handled: events of its source were lost, or arrive
+   * later. Not called when one name is consumed (the server then leaves the others out), nor for
+   * events missed while nobody consumed. If several processes share a durable name, each sees only
+   * a part of the events, so gaps mean nothing.
    */
   onGap?: (gap: EventGap) => void;
   log: BusLog;
-  /** Pause before an event is delivered again after its handler threw, milliseconds. Default 1 000. */
+  /**
+   * Pause before an event is delivered again after its handler threw, milliseconds. Default 1 000.
+   */
   retryDelayMs?: number;
   /**
-   * How long the event in hand may take after `signal` aborted, milliseconds. Then it is given back to be delivered
-   * again, whatever its handler still does. Default 10 000.
+   * How long the current event may take after `signal` aborted, milliseconds. Then it is returned
+   * to be delivered again, whatever its handler still does. Default 10 000.
    */
   drainTimeoutMs?: number;
-  /** Ends consuming, after the event in hand; what was fetched and not begun is given back. */
+  /**
+   * Ends consuming after the current event; events that were fetched but not started are returned.
+   */
   signal: AbortSignal;
 }
 
 const defaultDrainTimeoutMs = 10_000;
 const defaultRetryDelayMs = 1000;
 const defaultMaxTries = 5;
-/** Pause before a dead letter that nobody stored is tried again. */
-const reburyMs = 1000;
+/** Pause before storing a dead letter is retried. */
+const deadLetterRetryMs = 1000;
 /**
- * JetStream delivers again what was not acknowledged for this long; a handler that takes longer is kept alive. A consumer
- * that somebody else made may have another time.
+ * JetStream redelivers what was not acknowledged for this long; for a handler that takes longer the
+ * time is extended. A consumer that somebody else created may have another time.
  */
 const defaultAckWaitMs = 30_000;
 const reopenMs = 1000;
-/** Pause before messages given back at the end are delivered to whoever comes next. */
+/** Pause before messages returned at the end are delivered to the next consumer. */
 const giveBackMs = 100;
-/** At the end no message may have come for this long before the subscription is ended. */
+/** At the end, no message may have arrived for this long before the subscription is ended. */
 const quietMs = 50;
-/** For events that are in the stream more than once; deliveries of one message are known otherwise. */
+/**
+ * For events that are in the stream more than once; deliveries of one message are known otherwise.
+ */
 const rememberedIds = 10_000;
 
-/** Status of a consumer whose messages no longer come, or of a request for them that nobody heard. */
+/**
+ * Status of a consumer that gets no messages any more, or of a request for them that nobody
+ * received.
+ */
 const gone: readonly string[] = [
   'consumer_deleted',
   'consumer_not_found',
@@ -113,16 +132,18 @@ const gone: readonly string[] = [
   'no_responders',
 ];
 /**
- * How long a request for messages stays open, and how often the server says that it is. When that is missed the client
- * asks anew: a request that got lost costs some ten seconds. Its own times would make it more than thirty.
+ * How long a request for messages stays open, and how often the server confirms it. When a
+ * confirmation is missed the client asks again, so a lost request costs about ten seconds. With the
+ * client's own times it would be more than thirty.
  */
 const fetchTimes = { expires: 15_000, idle_heartbeat: 3000 };
 
 /**
- * Consumes events until the signal aborts. An event is acknowledged after it was handled, so none is lost; it is
- * handled once although it may be delivered more often, as long as this call goes on. Starts anew when stream or
- * consumer are not there (yet). What is no event is logged and put aside as a dead letter, or else not delivered
- * again; an event of a later release is skipped. Throws InvalidArgumentError for options that cannot work.
+ * Consumes events until the signal aborts. An event is acknowledged after it was handled, so none
+ * is lost; within this call it is handled once although it may be delivered more often. Starts
+ * again when stream or consumer do not exist (yet). A message that is not an event is logged and
+ * becomes a dead letter, or is not delivered again without `deadLetter`; an event of a later
+ * release is skipped. Throws InvalidArgumentError for options that cannot work.
  */
 export async function consumeEvents<N extends EventName>(
   options: ConsumeOptions<N>,
@@ -130,32 +151,35 @@ export async function consumeEvents<N extends EventName>(
   const { connection, signal, log } = options;
   checkOptions(options);
   const seen = new SeenEvents();
-  let told: string | undefined;
+  let loggedReason: string | undefined;
   while (!signal.aborted && !connection.isClosed()) {
     try {
       const { messages, streamIdentity, ackWaitMs } = await openMessages(options);
-      told = undefined;
+      loggedReason = undefined;
       seen.messages.begin(streamIdentity);
       try {
         await handleAll(messages, options, seen, ackWaitMs);
       } finally {
         await messages.close();
-        // Once the server knows, it sends nothing more here that would then have to wait for its second delivery.
+        // Once the server knows, it sends nothing more here that would have to wait for its
+        // redelivery.
         await flushed(connection);
       }
     } catch (error) {
       const reason = apiFailure(error).text;
       if (!connection.isClosed()) {
-        const level = reason === told ? 'debug' : 'warn';
+        const level = reason === loggedReason ? 'debug' : 'warn';
         log[level]({ reason }, 'events cannot be consumed now: trying again');
       }
-      told = reason;
+      loggedReason = reason;
     }
     await pause(reopenMs, { signal });
   }
 }
 
-/** Handles messages until they end or the signal aborts; those that were fetched and not begun are given back. */
+/**
+ * Handles messages until they end or the signal aborts; those fetched but not started are returned.
+ */
 async function handleAll<N extends EventName>(
   messages: ConsumerMessages,
   options: ConsumeOptions<N>,
@@ -163,7 +187,8 @@ async function handleAll<N extends EventName>(
   ackWaitMs: number,
 ): Promise<void> {
   const { signal } = options;
-  // Everything fetched lies here rather than inside the client, which would forget it when it is closed.
+  // Everything fetched is kept here rather than inside the client, which would drop it when it is
+  // closed.
   const queue: JsMsg[] = [];
   let received = 0;
   let inHand: JsMsg | undefined;
@@ -206,7 +231,7 @@ async function handleAll<N extends EventName>(
   }
 }
 
-/** What was handled, and how far each source was seen. */
+/** Which events were handled, and the last sequence seen of each source. */
 class SeenEvents {
   readonly messages = new SeenMessages();
   readonly #ids = new Set<string>();
@@ -224,7 +249,10 @@ class SeenEvents {
     if (this.#ids.size > rememberedIds && oldest !== undefined) this.#ids.delete(oldest);
   }
 
-  /** Handlings of this event that failed here. Deliveries do not count: one may have been given back untried. */
+  /**
+   * How often handling of this event failed here. Deliveries do not count: one may have been
+   * returned untried.
+   */
   failures({ id }: StowageEvent): number {
     return this.#failures.get(id)?.count ?? 0;
   }
@@ -234,7 +262,7 @@ class SeenEvents {
     return this.#failures.get(id)?.reason ?? '';
   }
 
-  /** Notes that handling failed; how often it has. */
+  /** Records that handling failed; returns how often it has. */
   addFailure(event: StowageEvent, reason: string): number {
     const count = this.failures(event) + 1;
     this.#failures.set(event.id, { count, reason });
@@ -243,7 +271,9 @@ class SeenEvents {
     return count;
   }
 
-  /** Notes the sequence of an event; the number of events of its source that were jumped over. */
+  /**
+   * Records the sequence of an event; returns the number of events of its source that were skipped.
+   */
   missingBefore({ source, sequence }: StowageEvent): number {
     const last = this.#lastSequence.get(source);
     // Lower: an event delivered again, or a source that lost its state.
@@ -254,12 +284,12 @@ class SeenEvents {
   }
 }
 
-/** Finds the consumer, or makes it, and begins to fetch. */
+/** Finds or creates the consumer, and starts to fetch. */
 async function openMessages<N extends EventName>(
   options: ConsumeOptions<N>,
 ): Promise<{
   messages: ConsumerMessages;
-  /** When the stream was made; undefined when this login may not ask. */
+  /** When the stream was created; undefined when this login may not ask. */
   streamIdentity: string | undefined;
   ackWaitMs: number;
 }> {
@@ -280,7 +310,7 @@ async function openMessages<N extends EventName>(
   });
 }
 
-/** The consumer; a durable one that is there is used as it is. */
+/** The consumer; an existing durable one is used as it is. */
 async function findConsumer<N extends EventName>(
   { consumers }: JetStreamManager,
   { durable, node, names, from }: ConsumeOptions<N>,
@@ -310,7 +340,7 @@ async function findConsumer<N extends EventName>(
     if (!isForbidden(error)) throw error;
     const which = durable === undefined ? 'a consumer without a durable name' : durable;
     throw new Error(
-      `consumer ${JSON.stringify(which)} of stream ${streamName} does not exist, and this login may not make it: an operator has to`,
+      `consumer ${JSON.stringify(which)} of stream ${streamName} does not exist, and this login may not create it: an operator has to`,
       { cause: error },
     );
   }
@@ -325,7 +355,7 @@ async function closeWhenGone(messages: ConsumerMessages): Promise<void> {
   }
 }
 
-/** Handles a message; once the signal has aborted, only so long. */
+/** Handles a message; after the signal has aborted, only for a limited time. */
 async function handleInTime<N extends EventName>(
   message: JsMsg,
   options: ConsumeOptions<N>,
@@ -346,9 +376,10 @@ async function handleInTime<N extends EventName>(
   if (end !== 'late') return;
   log.warn(
     { subject: message.subject, drainTimeoutMs },
-    'event is given back: its handler did not end in time',
+    'event is returned: its handler did not end in time',
   );
-  // The client sends one answer a message: should the handler end after all, nothing is acknowledged.
+  // The client sends one answer for each message: if the handler ends after all, nothing is
+  // acknowledged.
   message.nak(giveBackMs);
 }
 
@@ -367,7 +398,7 @@ async function handle<N extends EventName>(
   if (event === undefined) return;
   const missing = seen.missingBefore(event);
   const isWhole = names?.length !== 1;
-  if (isWhole && missing > 0) tellGap(event, missing, options);
+  if (isWhole && missing > 0) reportGap(event, missing, options);
   const isWanted = names === undefined || (names as readonly EventName[]).includes(event.name);
   if (!isWanted || seen.has(event)) {
     message.ack();
@@ -400,13 +431,15 @@ async function handle<N extends EventName>(
     }
   }
   if (failures < maxTries) message.nak(retryDelayMs);
-  else if (await bury(message, seen.failureReason(event), failures, options, event.id)) {
+  else if (
+    await deadLetterMessage(message, seen.failureReason(event), failures, options, event.id)
+  ) {
     seen.add(event);
     seen.messages.add(streamSequence);
   }
 }
 
-/** The event of a message; undefined when it holds none for us, and is dealt with. */
+/** The event of a message; undefined when it has none for us, and is settled. */
 async function readEvent<N extends EventName>(
   message: JsMsg,
   options: ConsumeOptions<N>,
@@ -418,15 +451,18 @@ async function readEvent<N extends EventName>(
     const code = error instanceof EventFormatError ? error.code : undefined;
     const reason = errorMessage(error);
     log.warn({ subject: message.subject, code, reason }, 'message is skipped');
-    // What a later release tells is no fault of the message.
+    // An event of a later release is not broken.
     if (options.deadLetter === undefined || code === 'EVENT_TYPE_UNKNOWN') message.term();
-    else await bury(message, reason, 1, options);
+    else await deadLetterMessage(message, reason, 1, options);
     return undefined;
   }
 }
 
-/** Puts a message aside as a dead letter. Until that is stored, the message comes again: it is never lost. */
-async function bury<N extends EventName>(
+/**
+ * Turns a message into a dead letter. Until that is stored, the message is redelivered, so it is
+ * never lost.
+ */
+async function deadLetterMessage<N extends EventName>(
   message: JsMsg,
   reason: string,
   tries: number,
@@ -436,13 +472,13 @@ async function bury<N extends EventName>(
   const subject = deadLetterSubject(message.subject, durable, deadLetter);
   const { streamSequence } = message.info;
   try {
-    await putAside(connection, { message, subject, reason, tries, consumer: durable, id });
+    await publishDeadLetter(connection, { message, subject, reason, tries, consumer: durable, id });
   } catch (error) {
     log.error(
       { subject, streamSequence, reason: errorMessage(error) },
       'dead letter was not stored: its message is kept and delivered again',
     );
-    message.nak(Math.max(retryDelayMs, reburyMs));
+    message.nak(Math.max(retryDelayMs, deadLetterRetryMs));
     return false;
   }
   log.warn({ subject, streamSequence, tries, reason }, 'message is now a dead letter');
@@ -450,7 +486,7 @@ async function bury<N extends EventName>(
   return true;
 }
 
-function tellGap<N extends EventName>(
+function reportGap<N extends EventName>(
   event: StowageEvent,
   missing: number,
   { onGap, log }: ConsumeOptions<N>,
@@ -482,15 +518,17 @@ function checkOptions<N extends EventName>({
   check(isCount, 'deadLetter.maxTries', maxTries, 'a whole number from 1 on');
   const isNamed = subject !== undefined || durable !== undefined;
   check(isNamed, 'deadLetter.subject', subject, 'a subject, where there is no durable name');
-  // A wildcard, or a subject of the stream itself, which would bring the dead letter back here.
+  // Neither a wildcard nor a subject of the stream itself, which would deliver the dead letter here
+  // again.
   const isSubject = subject === undefined || /^(?!stowage\.event(\.|$))[^\s*>]+$/.test(subject);
   check(isSubject, 'deadLetter.subject', subject, 'a subject without wildcards, not an event');
 }
 
 /**
- * Waits until the server sends nothing more, at most a second. It hands deliveries to its own queue first and drops
- * those whose subscription has ended by the time they leave it; they would wait out the acknowledgement time. Since
- * nothing is acknowledged any more, it stops at the consumer's `max_ack_pending`.
+ * Waits until the server sends nothing more, at most a second. The server queues deliveries and
+ * drops those whose subscription has ended by the time they leave the queue; these would wait out
+ * the acknowledgement time. Since nothing is acknowledged any more, it stops at the consumer's
+ * `max_ack_pending`.
  */
 async function quiet(connection: NatsConnection, received: () => number): Promise<void> {
   const end = performance.now() + reopenMs;
@@ -503,9 +541,10 @@ async function quiet(connection: NatsConnection, received: () => number): Promis
 }
 
 /**
- * Ends the delivery of messages so that none is lost on its way: those that the server sent before it knew still come.
- * The client's own `close` forgets them, and they would wait out the acknowledgement time. It drains a subscription on
- * its own only with the whole connection, which is not ours to end.
+ * Ends the delivery of messages without losing any on their way: those that the server had already
+ * sent still arrive. The client's own `close` drops them, and they would wait out the
+ * acknowledgement time. It only drains a subscription together with the whole connection, which is
+ * not ours to end.
  */
 async function drained(messages: ConsumerMessages): Promise<void> {
   const { sub } = messages as ConsumerMessages & { readonly sub?: Subscription };
@@ -525,6 +564,6 @@ async function flushed(connection: NatsConnection): Promise<void> {
   );
 }
 
-/** Asked anew after each wait, whatever the compiler concluded before it. */
+/** Evaluated again after each wait, whatever the compiler concluded before it. */
 const isAborted = (signal: AbortSignal): boolean => signal.aborted;
 const isTrue = (value: boolean): boolean => value;

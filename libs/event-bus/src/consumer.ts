@@ -1,4 +1,4 @@
-// What `@stowage/events/consumer` offers outside this repository: see libs/events/package.
+// The exports of `@stowage/events/consumer` for other repositories: see libs/events/package.
 export {
   consumeEvents,
   type ConsumeOptions,

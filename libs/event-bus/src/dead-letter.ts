@@ -1,27 +1,37 @@
 import { headers, type JsMsg, type NatsConnection } from 'nats';
 import { apiCode, apiFailure } from './jetstream-api';
 
-/** When an event is given up, and where it goes. */
+/** When an event becomes a dead letter, and where it goes. */
 export interface DeadLetterOptions {
-  /** Handlings that may fail before the event is put aside, counted by this process. Default 5. */
+  /**
+   * How often handling may fail, in this process, before the event becomes a dead letter. Default
+   * 5.
+   */
   maxTries?: number;
   /**
-   * Subject to publish on, which a stream has to hold. Default `stowage.dead-letter.<durable>.<node>.<entity>.<event>`.
+   * Subject to publish on, which a stream must store. Default
+   * `stowage.dead-letter.<durable>.<node>.<entity>.<event>`.
    */
   subject?: string;
 }
 
-/** Headers of a dead letter; its body is the message as it was. */
+/** Headers of a dead letter; its body is the original message. */
 export const deadLetterHeaders = {
-  /** Why it was put aside: the last error of the handler, or what is wrong with the message. One line. */
+  /**
+   * Why it became a dead letter: the last error of the handler, or what is wrong with the message.
+   * One line.
+   */
   reason: 'Stowage-Reason',
   tries: 'Stowage-Tries',
   /** Durable name of the consumer that gave it up. */
   consumer: 'Stowage-Consumer',
-  /** Subject and sequence it has in the stream of events. */
+  /** Subject and sequence of the message in the stream of events. */
   subject: 'Stowage-Subject',
   streamSequence: 'Stowage-Stream-Sequence',
-  /** `omitted` where server or stream take no message as large as the event with these headers; its stream still has it. */
+  /**
+   * `omitted` if server or stream accept no message as large as the event with these headers; its
+   * stream still has it.
+   */
   body: 'Stowage-Body',
 } as const;
 
@@ -41,7 +51,7 @@ export function deadLetterSubject(
 }
 
 /** Publishes a dead letter and waits until a stream has stored it; throws when none did. */
-export async function putAside(
+export async function publishDeadLetter(
   connection: NatsConnection,
   letter: {
     message: JsMsg;
@@ -66,7 +76,7 @@ export async function putAside(
   const store = (data: Uint8Array) =>
     connection.jetstream({ timeout: storeTimeoutMs }).publish(subject, data, {
       headers: header,
-      // Stored once, should the acknowledgement be lost and the letter be sent again.
+      // Stored only once if the acknowledgement is lost and the letter is sent again.
       msgID: [consumer, id ?? `message-${String(streamSequence)}`].filter(Boolean).join('.'),
     });
   const textBytes = Buffer.byteLength(oneLine(reason)) + message.subject.length;

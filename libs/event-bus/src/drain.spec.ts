@@ -6,7 +6,10 @@ import { Outbox } from './outbox';
 import { recordingLog, temporaryFolder } from './testing/test-bus';
 import { until } from './testing/until';
 
-/** Sends to a JetStream that takes events or does not, as the test says; its acknowledgements come at once. */
+/**
+ * Sends to a JetStream that takes events or does not, as the test says; its acknowledgements come
+ * at once.
+ */
 describe('draining the outbox', () => {
   const stateDir = temporaryFolder();
   const { log } = recordingLog();

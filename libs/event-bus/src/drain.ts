@@ -10,18 +10,21 @@ import type { BusLog } from './types';
 const maxBatch = { events: 256, bytes: 2 * 1024 * 1024 };
 const ackTimeoutMs = 5000;
 /**
- * Pauses before a batch is sent again. `blindMaxMs`: where the stream cannot be looked at and nothing acknowledges, each
- * attempt may be stored once more.
+ * Pauses before a batch is sent again. `blindMaxMs` applies where the stream cannot be inspected
+ * and nothing is acknowledged: each attempt may be stored once more.
  */
 const retry = { firstMs: 100, maxMs: 10_000, blindMaxMs: 300_000 };
 
-/** Room for subject and headers beside the message in what the server counts as payload, and in what a stream stores. */
+/**
+ * Room for subject and headers, which the server counts as payload and a stream stores with the
+ * message.
+ */
 const headerBytes = { sent: 256, stored: 512 };
 
-/** For so long events of a size that was refused are not offered again. */
+/** How long events of a refused size are not sent again. */
 const refusedForMs = 60_000;
 
-/** What a drain works on. */
+/** What a drain needs. */
 export interface DrainParts {
   outbox: Outbox;
   link: NatsLink;
@@ -33,22 +36,25 @@ export interface DrainParts {
 }
 
 /**
- * Moves events from the outbox to JetStream: a batch at a time, in order, removed from the outbox only after the
- * acknowledgement. A batch that fails is sent again from its first event without acknowledgement, after a pause, and
- * that event alone: a server that begins to take events in the middle of a batch would store its end before its begin.
+ * Moves events from the outbox to JetStream: a batch at a time, in order, removed from the outbox
+ * only after the acknowledgement. A batch that fails is sent again, after a pause, from its first
+ * unacknowledged event, and that event alone: a server that starts to accept events in the middle
+ * of a batch would store its end before its beginning.
  */
 export class Drain {
   #running: Promise<void> | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #heldTimer: NodeJS.Timeout | undefined;
   #retryMs = retry.firstMs;
-  /** What the last look at the stream brought; undefined when it is to be looked at. */
+  /** The result of the last check of the stream; undefined when it must be checked. */
   #stream: Extract<StreamCheck, { state: 'ready' }> | undefined;
   /** The smallest event that the stream refused for its size, and when. */
   #refused: { sizeBytes: number; atMs: number } | undefined;
-  /** Events given up for their size are logged once a connection; EventsDropped counts them. */
+  /**
+   * Events dropped for their size are logged once for each connection; EventsDropped counts them.
+   */
   #hasLoggedTooLarge = false;
-  /** JetStream took the last event that was sent. */
+  /** JetStream accepted the last event that was sent. */
   #takesEvents = false;
   #reason: string | undefined;
   #heldReason: string | undefined;
@@ -73,14 +79,16 @@ export class Drain {
     return this.#failures;
   }
 
-  /** There is something to send. Returns at once. */
+  /** Notifies the drain that there is something to send. Returns at once. */
   kick(): void {
     if (this.#running !== undefined || this.#retryTimer !== undefined) return;
     if (this.#stop.signal.aborted || !this.parts.link.state.connected) return;
     this.#running = this.#run();
   }
 
-  /** The connection is back: looks at the stream again and sends without waiting for a pause to end. */
+  /**
+   * The connection is back: checks the stream again and sends without waiting for a pause to end.
+   */
   reconnected(): void {
     this.#stream = undefined;
     this.#refused = undefined;
@@ -102,7 +110,7 @@ export class Drain {
   }
 
   async #run(): Promise<void> {
-    // The caller of publish goes on first.
+    // The caller of publish continues first.
     await new Promise((resolve) => setImmediate(resolve));
     let more = true;
     while (more && !this.#stop.signal.aborted) {
@@ -132,7 +140,7 @@ export class Drain {
     }
     const batch = this.#nextBatch(connection);
     if (batch === undefined) {
-      // Each one is a write: whoever else has something to do comes in between.
+      // Each one is a write: let other work run in between.
       await new Promise((resolve) => setImmediate(resolve));
       return !outbox.trouble;
     }
@@ -154,7 +162,7 @@ export class Drain {
     return this.#handleFailures(batch, acknowledged, failures);
   }
 
-  /** The events to send next; undefined when the first one was too large and is dropped now. */
+  /** The events to send next; undefined when the first one was too large and was dropped. */
   #nextBatch(connection: NatsConnection): OutboxEvent[] | undefined {
     const { outbox } = this.parts;
     const maxBytes = this.#maxBytes(connection);
@@ -162,8 +170,8 @@ export class Drain {
     const read = () => outbox.nextBatch(maxEvents, maxBatch.bytes);
     let batch = read();
     if (outbox.hasDropped && isSmall(batch[0], maxBytes)) {
-      // Only here: a run of events that are too large is told by one event.
-      outbox.tellDropped((record) => {
+      // Only here, so that a run of events that are too large is reported by one event.
+      outbox.reportDropped((record) => {
         const event = this.parts.describeDropped(record);
         return event.sizeBytes <= maxBytes ? event : undefined;
       });
@@ -178,7 +186,7 @@ export class Drain {
     return undefined;
   }
 
-  /** Largest event that server and stream take, as far as they have told. */
+  /** Largest event that server and stream accept, as far as is known. */
   #maxBytes(connection: NatsConnection): number {
     const refused = this.#refused;
     const isRecent = refused && performance.now() - refused.atMs < refusedForMs;
@@ -223,11 +231,11 @@ export class Drain {
     await Promise.race([Promise.all(acks), lost.promise, stopped.promise]);
     lost.cancel();
     stopped.cancel();
-    // Acknowledgements that come later find copies that nobody looks at.
+    // Later acknowledgements only change copies that nobody reads.
     return { acknowledged: new Set(acknowledged), failures: new Map(failures) };
   }
 
-  /** True to go on at once. */
+  /** True to continue at once. */
   #handleFailures(
     batch: readonly OutboxEvent[],
     acknowledged: ReadonlySet<OutboxEvent>,
@@ -247,7 +255,7 @@ export class Drain {
     if (!link.state.connected || this.#stop.signal.aborted) return false;
     const isGivenUp = (event: OutboxEvent) => tooLarge.some(([other]) => other === event);
     const first = batch.findIndex((event) => !acknowledged.has(event) && !isGivenUp(event));
-    // Everything else was taken: that is no reason to wait.
+    // Everything else was accepted, so there is no reason to wait.
     if (first < 0) return !this.parts.outbox.trouble;
     if (batch.slice(first).some((event) => acknowledged.has(event))) {
       log.warn(
@@ -262,7 +270,10 @@ export class Drain {
     return false;
   }
 
-  /** Why an event was not acknowledged, with what the stream is suspected of where nobody answered. */
+  /**
+   * Why an event was not acknowledged; if nobody answered, with the suspected problem of the
+   * stream.
+   */
   #unacknowledged(error: unknown): string {
     const failure = apiFailure(error ?? 'no answer');
     const isSilent = isUnheard(failure) || error === undefined || failure.code === 'TIMEOUT';
@@ -272,10 +283,13 @@ export class Drain {
       .join('; ');
   }
 
-  /** Everything is delivered but the event that tells what was dropped, which is too large as well. Tried again later. */
+  /**
+   * Everything is delivered except the event that reports what was dropped, which is too large as
+   * well. Retried later.
+   */
   #held(): void {
     this.#heldReason =
-      'events were dropped, and the NATS server or the stream takes only messages so small that it cannot be told';
+      'events were dropped, and the NATS server or the stream takes only messages so small that this cannot be reported';
     this.#heldTimer ??= setTimeout(() => {
       this.#heldTimer = undefined;
       this.#stream = undefined;
@@ -306,7 +320,7 @@ export class Drain {
   }
 }
 
-/** Nothing waits, or what comes first can be sent. */
+/** Nothing waits, or the first event can be sent. */
 const isSmall = (first: OutboxEvent | undefined, maxBytes: number) =>
   first === undefined || first.sizeBytes <= maxBytes;
 

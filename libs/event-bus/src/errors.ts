@@ -17,7 +17,10 @@ export class StateDirInUseError extends StowageError {
   }
 }
 
-/** A process that is to replace another one could not keep its events in the state directory: no permission, or not a directory. */
+/**
+ * A process that shall replace another one could not store its events in the state directory: no
+ * permission, or not a directory.
+ */
 export class StateDirUnusableError extends StowageError {
   constructor(
     readonly stateDir: string,
@@ -32,7 +35,7 @@ export class StateDirUnusableError extends StowageError {
   }
 }
 
-/** An event is larger than any NATS server takes by default. */
+/** An event is larger than any NATS server accepts by default. */
 export class EventTooLargeError extends StowageError {
   constructor(
     readonly event: string,

@@ -28,7 +28,7 @@ describe('metrics', () => {
     close: jest.fn(() => Promise.resolve()),
   };
 
-  it('tell what the bus tells and count what goes through', async () => {
+  it('report the status of the bus and count what goes through', async () => {
     const registry = new Registry();
     const bus = instrumentEventBus(inner, registry);
     const { example } = eventCatalog.RuntimeUnavailable;

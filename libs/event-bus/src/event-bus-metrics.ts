@@ -3,8 +3,8 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EventBus, PublishedEvent } from './types';
 
 /**
- * The same bus, measured: what is written, delivered, waiting and dropped. Everything but the write times is read
- * from the bus's status when metrics are asked for.
+ * The same bus with metrics of what is written, delivered, waiting and dropped. Everything except
+ * the write times is read from the bus's status when metrics are collected.
  */
 export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus {
   const registers = [registry];
@@ -14,10 +14,11 @@ export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus 
     labelNames: ['event'],
     registers,
   });
-  // A local write without fsync takes tens of microseconds; a checkpoint of the journal, milliseconds.
+  // A local write without fsync takes tens of microseconds; a checkpoint of the journal,
+  // milliseconds.
   const writeSeconds = new Histogram({
     name: 'stowage_events_outbox_write_seconds',
-    help: 'Time to check an event and write it to the outbox; of events that are written together, each counts with its share.',
+    help: 'Time to check an event and write it to the outbox; events that are written together each count with their share.',
     buckets: [0.00005, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25],
     registers,
   });
@@ -33,7 +34,7 @@ export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus 
   );
   total(
     'stowage_events_dropped_total',
-    'Events given up: outbox full, too large, outbox file unreadable. Those of an unreadable file of an earlier run are not counted.',
+    'Events dropped: outbox full, event too large, or outbox file unreadable. Events in an unreadable file of an earlier run are not counted.',
     () => bus.status().dropped,
   );
   gauge(
@@ -43,12 +44,12 @@ export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus 
   );
   gauge(
     'stowage_events_pending_bytes',
-    'Size of the messages that wait.',
+    'Size of the waiting messages.',
     () => bus.status().pendingBytes,
   );
   gauge(
     'stowage_events_oldest_pending_seconds',
-    'Age of the oldest event that waits; 0 when none does.',
+    'Age of the oldest waiting event; 0 when none waits.',
     () => {
       const { oldestPendingAt } = bus.status();
       return oldestPendingAt ? Math.max(0, (Date.now() - oldestPendingAt.getTime()) / 1000) : 0;

@@ -359,7 +359,7 @@ describe('the process is killed', () => {
 });
 
 describe('the outbox is full', () => {
-  it('the oldest go, and a consumer is told where the gap is', async () => {
+  it('the oldest go, and a consumer sees where the gap is', async () => {
     server = await TestNatsServer.absent();
     cleanUps.push(() => server.remove());
     const bus = openBus({ outbox: { maxEvents: 100 } });
@@ -593,7 +593,7 @@ describe('JetStream and the stream', () => {
     expect(info.config.max_bytes).toBe(5_000_000);
   });
 
-  it('told not to manage the stream, it waits until somebody makes it', async () => {
+  it('when it may not manage the stream, it waits until somebody creates it', async () => {
     await startServer();
     const bus = openBus({ stream: { manage: false } });
     const ids = publish(bus, 2);
@@ -687,7 +687,7 @@ describe('logging in', () => {
     expect(await flushed(bus)).toBe(true);
   });
 
-  it('wrong password: keeps trying, tells no secret, and recovers when the server takes it', async () => {
+  it('wrong password: keeps trying, reveals no secret, and recovers when the server takes it', async () => {
     const config = 'authorization { user: u, password: right }';
     const bus = await login(config, { user: 'u', password: 'wrong-secret' });
     const ids = publish(bus, 1);
@@ -751,7 +751,10 @@ const { nkeys } = jest.requireActual<{
   nkeys: Record<'createOperator' | 'createAccount' | 'createUser', () => KeyPair>;
 }>('nats/lib/nats-base-client/nkeys');
 
-/** A server configuration with operator, system account and an account for events, and a user's creds file. */
+/**
+ * A server configuration with operator, system account and an account for events, and a user's
+ * creds file.
+ */
 function decentralisedLogin(): { config: string; creds: string } {
   const base64 = (value: string | Uint8Array) => Buffer.from(value).toString('base64url');
   const jwt = (issuer: KeyPair, subject: KeyPair, name: string, nats: object) => {

@@ -11,7 +11,10 @@ import { recordingLog, streamEvents, temporaryFolder, testBus } from './testing/
 import { until } from './testing/until';
 import type { EventBusOptions } from './types';
 
-/** What a consumer gets of a publisher under load while something goes wrong with real NATS servers or the disk. */
+/**
+ * What a consumer gets of a publisher under load while something goes wrong with real NATS servers
+ * or the disk.
+ */
 
 const perSecond = 1000;
 const cleanUps: (() => unknown)[] = [];
@@ -235,7 +238,7 @@ describe(`at ${String(perSecond)} events a second`, () => {
     expect(await inStream(server.url)).toEqual(inOrder(ids));
   });
 
-  it('the stream is deleted: what it held and nobody had read is told as one gap, the rest arrives', async () => {
+  it('the stream is deleted: what it held and nobody had read is reported as one gap, the rest arrives', async () => {
     const server = await startServer();
     const bus = openBus([server.url]);
     const platform = await consumer([server.url]);
@@ -301,7 +304,7 @@ describe('the file system of the outbox is full', () => {
     };
   }
 
-  it('publishing goes on in memory, the oldest are given up, and a consumer is told when there is room', async () => {
+  it('publishing goes on in memory, the oldest are given up, and a consumer learns of it when there is room', async () => {
     const disk = smallFileSystem();
     const server = await startServer();
     const bus = openBus([server.url], { stateDir: path.join(disk.mount, 'state') });
@@ -315,7 +318,7 @@ describe('the file system of the outbox is full', () => {
     const { reason, dropped, pending } = bus.status();
     expect(reason).toMatch(/outbox file cannot be written: .*(full|disk)/);
     expect(dropped).toBeGreaterThan(0);
-    // All that are not dropped wait, and one that will tell what was.
+    // All that are not dropped wait, and one event that will report what was dropped.
     expect(pending).toBe(4000 - dropped + 1);
     disk.makeRoom();
     await until(() => bus.status().reason?.includes('cannot be written') === false);
@@ -323,8 +326,8 @@ describe('the file system of the outbox is full', () => {
     ids.push(publish(bus));
     expect(await flushed(bus)).toBe(true);
     await until(() => platform.ids().includes(ids.at(-1)!));
-    const told = platform.events.filter(({ name }) => name === 'EventsDropped');
-    expect(told.map((event) => event.data)).toMatchObject([
+    const reports = platform.events.filter(({ name }) => name === 'EventsDropped');
+    expect(reports.map((event) => event.data)).toMatchObject([
       { reason: 'outbox-full', count: dropped, countByName: { RuntimeUnavailable: dropped } },
     ]);
     // The first was there before; what was on disk or in memory and not dropped follows in order.

@@ -5,9 +5,9 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import path from 'node:path';
 import type { BusLog, PublishedEvent } from './types';
 
-/** An event of a process that has no outbox any more. */
+/** An event of a process that has given up its outbox. */
 export interface LeftEvent {
-  /** ULID, the event's own for good. */
+  /** ULID, the permanent id of the event. */
   readonly id: string;
   readonly name: EventName;
   readonly event: PublishedEvent<EventName>;
@@ -15,15 +15,16 @@ export interface LeftEvent {
 
 const folderName = 'handed-over';
 
-/** Events that wait in memory at most while the folder takes no writes. */
+/** Largest number of events that wait in memory while the folder cannot be written. */
 const maxInMemory = 2000;
 
-/** Files that are taken in at once at most. */
+/** Largest number of files that are processed at once. */
 const maxAtOnce = 1000;
 
 /**
- * The folder through which a process that has handed its outbox over publishes what it still has to: a file for each event, named by
- * its id, in the order of their making. The process that has the outbox takes them in.
+ * The folder through which a process that has handed over its outbox publishes its remaining
+ * events: a file for each event, named by its id, in order of creation. The process that has the
+ * outbox picks them up.
  */
 export class HandOverFolder {
   readonly #folder: string;
@@ -36,7 +37,10 @@ export class HandOverFolder {
     this.#folder = path.join(stateDir, folderName);
   }
 
-  /** Never throws: while the disk refuses, events wait in memory, in order, for the next call. */
+  /**
+   * Never throws: while the disk refuses writes, events wait in memory, in order, for the next
+   * call.
+   */
   leave(event?: LeftEvent): void {
     if (event !== undefined) this.#unwritten.push(event);
     try {
@@ -58,7 +62,10 @@ export class HandOverFolder {
     return this.#unwritten.length;
   }
 
-  /** Hands each event that was left to `publish` and forgets it. One that cannot be read or published is logged and forgotten. */
+  /**
+   * Passes each event in the folder to `publish` and deletes it. One that cannot be read or
+   * published is logged and deleted.
+   */
   takeIn(publish: (event: LeftEvent) => void): void {
     for (const name of this.#names().slice(0, maxAtOnce)) {
       const file = path.join(this.#folder, name);

@@ -3,12 +3,12 @@ import type { NatsConnection } from 'nats';
 import { errorText } from './nats-link';
 
 /**
- * Where the JetStream API is looked for: in the account itself, then where deploy/nats lets accounts without JetStream
- * find the part that they may use.
+ * Prefixes of the JetStream API: that of the account itself, then the one under which deploy/nats
+ * exports the permitted part to accounts without JetStream.
  */
 const apiPrefixes = ['$JS.API', 'stowage.api'] as const;
 
-/** Codes of the JetStream API that are told apart. */
+/** Codes of the JetStream API that are distinguished. */
 export const apiCode = {
   consumerNotFound: 10014,
   noJetStreamForAccount: 10039,
@@ -19,19 +19,21 @@ export const apiCode = {
   noJetStream: 10076,
 };
 
-/** The client's code for a request that nobody listens to. */
+/** The client's code for a request without a responder. */
 const noResponders = '503';
 
-/** What a failed request says. */
+/** Why a request failed. */
 export interface ApiFailure {
   /** The client's code, as in `TIMEOUT`. */
   code: string | undefined;
-  /** JetStream's own code; absent when it was not JetStream that answered. */
+  /** JetStream's own code; absent when JetStream did not answer. */
   apiCode: number | undefined;
   text: string;
 }
 
-/** Reads a client error. Its message is often the code alone, so JetStream's words come first. */
+/**
+ * Reads a client error. Its message is often only the code, so JetStream's own text comes first.
+ */
 export function apiFailure(error: unknown): ApiFailure {
   const { code, api_error: api } = (error ?? {}) as {
     code?: string;
@@ -55,8 +57,8 @@ export const isForbidden = (error: unknown): boolean =>
   /permissions violation/i.test(errorMessage(error));
 
 /**
- * Asks the API of the account; where that has none, the one that it imports. Throws what the first one said when the
- * second does not answer.
+ * Asks the API of the account; if it has none, the imported one. Throws the error of the first when
+ * the second does not answer.
  */
 export async function askApi<T>(ask: (apiPrefix: string) => Promise<T>): Promise<T> {
   let first: unknown;
@@ -73,7 +75,7 @@ export async function askApi<T>(ask: (apiPrefix: string) => Promise<T>): Promise
   throw first;
 }
 
-/** A look at the API with the client's manager for it. */
+/** Access to the API with the client's manager for it. */
 export const jetStreamManager = (
   connection: NatsConnection,
   apiPrefix: string,

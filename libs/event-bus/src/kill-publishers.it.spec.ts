@@ -18,7 +18,8 @@ it(`a publisher killed ${String(rounds)} times at random points loses nothing, a
     const ids = new Set(events.map(({ id }) => id));
     expect(ids.size).toBe(events.length);
     expect(written.filter((id) => !ids.has(id))).toEqual([]);
-    // What was written by those killed before they could say so is there as well: no sequence is missing.
+    // What was written by those killed before they could say so is there as well: no sequence is
+    // missing.
     expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, i) => i + 1));
   } finally {
     await server.remove();

@@ -1,5 +1,6 @@
-// A publisher killed 100 times (or as often as the argument says) at random points between write and acknowledgement:
-// `npm run soak -- kill-publishers [ROUNDS]`. The short form is kill-publishers.it.spec.ts.
+// A publisher killed 100 times (or as often as the argument says) at random points between write
+// and acknowledgement: `npm run soak -- kill-publishers [ROUNDS]`. The short form is
+// kill-publishers.it.spec.ts.
 import { rmSync } from 'node:fs';
 import { killPublishers } from './testing/kill-publishers';
 import { TestNatsServer } from './testing/nats-server';

@@ -15,7 +15,10 @@ import { streamEvents, temporaryFolder, testBus } from './testing/test-bus';
 import { until } from './testing/until';
 import type { EventBusOptions, NatsOptions } from './types';
 
-/** Limits of servers, accounts and streams that are smaller than events, and streams that somebody else made unfit for them. */
+/**
+ * Limits of servers, accounts and streams that are smaller than events, and streams that somebody
+ * else made unfit for them.
+ */
 
 const cleanUps: (() => unknown)[] = [];
 let server: TestNatsServer;
@@ -95,7 +98,7 @@ describe('a limit that is smaller than some events', () => {
       { max_bytes: 9000, discard: DiscardPolicy.New },
     ],
   ])(
-    '%s: a run of large ones is told by one event, the rest arrives',
+    '%s: a run of large ones is reported by one event, the rest arrives',
     async (_what, config, nats, stream) => {
       await startServer(config);
       if (stream !== undefined) await addStream(stream);
@@ -128,7 +131,7 @@ describe('a limit that is smaller than some events', () => {
     ['of messages of the stream', '', { max_msg_size: 570 }],
     ['of the whole stream', '', { max_bytes: 980 }],
   ])(
-    '%s, and smaller than the event that tells it: said once, without a loop, and told when there is room',
+    '%s, and smaller than the event that reports it: logged once, without a loop, and reported when there is room',
     async (_what, config, stream) => {
       await startServer(config);
       if (stream !== undefined) await addStream(stream);
@@ -139,7 +142,7 @@ describe('a limit that is smaller than some events', () => {
       publish(bus, 3000);
       publish(bus);
       const reason =
-        'events were dropped, and the NATS server or the stream takes only messages so small that it cannot be told';
+        'events were dropped, and the NATS server or the stream takes only messages so small that this cannot be reported';
       await until(() => bus.status().reason === reason);
       expect(bus.status()).toMatchObject({ connected: true, pending: 1, dropped: 2, published: 2 });
       // Whoever else has something to do gets to it, and the process is idle.
@@ -150,7 +153,7 @@ describe('a limit that is smaller than some events', () => {
       const used = process.cpuUsage({ user, system });
       expect((used.user + used.system) / 1000).toBeLessThan(500);
       expect(tooLarge(bus.lines).length).toBe(1);
-      // Events go on; the state is not told anew with each.
+      // Events go on; the state is not reported again with each.
       const lines = bus.lines.filter(({ level }) => level !== 'debug').length;
       for (let i = 0; i < 5; i += 1) publish(bus);
       await until(() => bus.status().published === 7);
@@ -169,8 +172,8 @@ describe('a limit that is smaller than some events', () => {
       }
       expect(await flushed(bus)).toBe(true);
       const events = await stored();
-      const told = events.filter(({ name }) => name === 'EventsDropped');
-      expect(told.map((event) => event.data)).toMatchObject([
+      const dropped = events.filter(({ name }) => name === 'EventsDropped');
+      expect(dropped.map((event) => event.data)).toMatchObject([
         { reason: 'too-large', count: 2, firstSequence: 1, lastSequence: 3 },
       ]);
       expect(bus.status()).toMatchObject({ pending: 0, dropped: 2 });
@@ -245,12 +248,12 @@ describe('a stream that is unfit', () => {
     [
       'no acknowledgements',
       { no_ack: true },
-      'stream STOWAGE_EVENTS has its acknowledgements off (no_ack), so nothing tells whether an event was stored: set no_ack to false',
+      'stream STOWAGE_EVENTS has its acknowledgements off (no_ack), so nobody knows whether an event was stored: set no_ack to false',
     ],
     [
       'no acknowledgements, under another name',
       { name: 'PLATFORM', no_ack: true },
-      'stream PLATFORM has its acknowledgements off (no_ack), so nothing tells whether an event was stored: set no_ack to false',
+      'stream PLATFORM has its acknowledgements off (no_ack), so nobody knows whether an event was stored: set no_ack to false',
     ],
     [
       'a mirror',

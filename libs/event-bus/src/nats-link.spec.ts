@@ -48,7 +48,7 @@ describe('connection settings', () => {
   it.each<[string, NatsOptions, string]>([
     ['no server', { servers: [] }, 'nats.servers: [] is not allowed; allowed: at least one server'],
     [
-      'another scheme, without telling the password',
+      'another scheme, without revealing the password',
       { servers: ['http://u:secret@a'] },
       'nats.servers: "http://***@a" is not allowed; allowed: nats://host:port, tls://host:port or host:port',
     ],

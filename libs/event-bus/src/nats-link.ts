@@ -16,7 +16,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import type { BusLog, NatsOptions } from './types';
 
-/** Servers, login and TLS as the NATS client wants them. */
+/** Servers, login and TLS in the form that the NATS client takes. */
 export interface NatsConnectSettings {
   options: ConnectionOptions;
   /** The servers without user, password or token, for messages. */
@@ -97,8 +97,9 @@ export function natsConnectSettings(nats: NatsOptions, name: string): NatsConnec
 }
 
 /**
- * The client tells Node's TLS no name for a server given by IP address, and Node then expects a certificate for
- * `localhost`. For such servers the certificate has to name one of the configured addresses instead.
+ * For a server given by IP address the client passes no name to Node's TLS, which then expects a
+ * certificate for `localhost`. For such servers the certificate must name one of the configured
+ * addresses instead.
  */
 function identityCheck(hosts: readonly string[]): TlsOptions {
   const addresses = hosts.filter((host) => isIP(host) !== 0);
@@ -134,8 +135,8 @@ export interface LinkState {
 }
 
 /**
- * A connection to NATS that is always wanted: tried until the servers are there, kept by the client's own
- * reconnects, and made anew should the client give it up.
+ * A permanent connection to NATS: retried until the servers are there, kept by the client's own
+ * reconnects, and opened again if the client gives up.
  */
 export class NatsLink {
   #connection: NatsConnection | undefined;
@@ -153,7 +154,7 @@ export class NatsLink {
     },
   ) {}
 
-  /** Begins to connect. Once. */
+  /** Starts to connect. Call it once. */
   start(): void {
     this.#loop = this.#run();
   }
@@ -177,7 +178,7 @@ export class NatsLink {
     return { promise, cancel };
   }
 
-  /** Ends the connection: subscriptions get `drainMs` to finish what they hold. */
+  /** Ends the connection: subscriptions get `drainMs` to finish their messages. */
   async close(drainMs: number): Promise<void> {
     this.#closed.abort();
     const connection = this.#connection;

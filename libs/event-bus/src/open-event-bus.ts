@@ -21,14 +21,20 @@ import { checkStream } from './stream';
 import type { BusLog, EventBus, EventBusOptions, EventBusStatus, PublishedEvent } from './types';
 import { ulidGenerator } from './ulid';
 
-/** Largest message, bytes; below the 1 MiB that NATS servers take by default, with room for headers. */
+/**
+ * Largest message, bytes; below the 1 MiB that NATS servers accept by default, with room for
+ * headers.
+ */
 export const maxEventBytes = 1024 * 1024 - 1024;
 
 const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const defaultDrainMs = 2000;
-/** How often what replaced processes have left is looked for. */
+/** How often events that replaced processes have left are picked up. */
 const takeInMs = 1000;
-/** Longest wait for NATS when the outbox is handed over: the other process waits, and delivers the rest. */
+/**
+ * Longest wait for NATS when the outbox is handed over: the other process is waiting, and delivers
+ * the rest.
+ */
 const releaseDrainMs = 250;
 
 const defaults = { maxEvents: 100_000, maxBytes: 64 * 1024 * 1024 };
@@ -48,7 +54,7 @@ function checkOptions({ outbox = {}, stream = {} }: EventBusOptions): void {
   checkPositive('stream.replicas', stream.replicas);
 }
 
-/** Throws EventFormatError for an event that must not go out. */
+/** Throws EventFormatError for an event that must not be published. */
 function checkEvent<N extends EventName>(name: N, event: PublishedEvent<N>): void {
   assertEventData(name, event.data);
   if (event.subject === '') {
@@ -75,8 +81,8 @@ function warningOnce(log: BusLog): BusLog {
 }
 
 /**
- * Throws what {@link openEventBus} throws for these options, without opening anything: for a process that is to take the outbox over
- * from another one, before that one is asked to give it up.
+ * Throws what {@link openEventBus} would throw for these options, without opening anything: for a
+ * process that shall take over the outbox from another one, before that one is asked to give it up.
  */
 export function checkEventBus(options: EventBusOptions): void {
   settingsOf(options);
@@ -84,8 +90,9 @@ export function checkEventBus(options: EventBusOptions): void {
 }
 
 /**
- * Throws StateDirUnusableError for a folder that could not hold an outbox. A full or read-only disk is none of these: it may pass. An
- * instance that would have to keep its events in memory is not to replace one that need not.
+ * Throws StateDirUnusableError for a folder that could not hold an outbox. A full or read-only disk
+ * is allowed, because it may be temporary. An instance that would have to keep its events in memory
+ * must not replace one that does not.
  */
 export function checkStateDir(stateDir: string): void {
   try {
@@ -97,8 +104,9 @@ export function checkStateDir(stateDir: string): void {
 }
 
 /**
- * Opens the outbox and begins to connect; NATS need not be there. Throws StateDirInUseError, StateFileKindError and StateFileNewerError
- * of `@stowage/sqlite`, InvalidArgumentError and SubjectError for settings that cannot work.
+ * Opens the outbox and starts to connect; NATS need not be running. Throws StateDirInUseError,
+ * StateFileKindError and StateFileNewerError of `@stowage/sqlite`, and InvalidArgumentError and
+ * SubjectError for invalid settings.
  */
 export function openEventBus(options: EventBusOptions): EventBus {
   return new OutboxEventBus(options, settingsOf(options));
@@ -128,7 +136,7 @@ class OutboxEventBus implements EventBus {
   #closed = false;
   #lateDropped = 0;
   #since: Date;
-  #told: { connected: boolean; reason: string | undefined };
+  #reported: { connected: boolean; reason: string | undefined };
 
   constructor(
     private readonly options: EventBusOptions,
@@ -150,7 +158,7 @@ class OutboxEventBus implements EventBus {
     }
     this.#link = new NatsLink(connect, log, {
       connection: (connection) => {
-        for (const listener of this.#connectionListeners) this.#tell(listener, connection);
+        for (const listener of this.#connectionListeners) this.#notify(listener, connection);
       },
       state: ({ connected }) => {
         if (connected) this.#drain.reconnected();
@@ -171,7 +179,7 @@ class OutboxEventBus implements EventBus {
       log,
       onChange: () => this.#changed(),
     });
-    this.#told = { connected: false, reason: this.#reason() };
+    this.#reported = { connected: false, reason: this.#reason() };
     this.#handOver = new HandOverFolder(stateDir, log);
     this.#takeIn();
     this.#handOverTimer = setInterval(() => this.#takeIn(), takeInMs).unref();
@@ -211,7 +219,7 @@ class OutboxEventBus implements EventBus {
     return id;
   }
 
-  /** Publishes what processes that had the outbox before have left. */
+  /** Publishes the events that previous owners of the outbox have left. */
   #takeIn(): void {
     if (this.#isReleased || this.#closed) return;
     this.#handOver.takeIn(({ id, name, event }) => {
@@ -259,7 +267,7 @@ class OutboxEventBus implements EventBus {
   onConnected(listener: (connection: NatsConnection) => void): () => void {
     this.#connectionListeners.add(listener);
     const { connection } = this.#link;
-    if (connection !== undefined) this.#tell(listener, connection);
+    if (connection !== undefined) this.#notify(listener, connection);
     return () => this.#connectionListeners.delete(listener);
   }
 
@@ -356,15 +364,15 @@ class OutboxEventBus implements EventBus {
     for (const listener of [...this.#changeListeners]) listener();
     const { connected } = this.#link.state;
     const reason = this.#reason();
-    if (connected === this.#told.connected && reason === this.#told.reason) return;
-    if ((reason === undefined) !== (this.#told.reason === undefined)) this.#since = this.#now();
-    this.#told = { connected, reason };
+    if (connected === this.#reported.connected && reason === this.#reported.reason) return;
+    if ((reason === undefined) !== (this.#reported.reason === undefined)) this.#since = this.#now();
+    this.#reported = { connected, reason };
     const status = this.status();
-    for (const listener of [...this.#statusListeners]) this.#tell(listener, status);
+    for (const listener of [...this.#statusListeners]) this.#notify(listener, status);
   }
 
-  /** A listener that throws harms nobody else. */
-  #tell<T>(listener: (value: T) => void, value: T): void {
+  /** A listener that throws does not affect others. */
+  #notify<T>(listener: (value: T) => void, value: T): void {
     try {
       listener(value);
     } catch (error) {

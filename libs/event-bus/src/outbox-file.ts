@@ -6,7 +6,7 @@ export const outboxFile = (stateDir: string): string => path.join(stateDir, 'out
 
 /** What the outbox file holds. */
 export const outboxContent: StateFileContent = {
-  lost: 'the events in it and the sequence, which starts anew',
+  lost: 'the events in it and the sequence, which restarts',
   steps: [
     `
     CREATE TABLE event (

@@ -4,13 +4,13 @@ import { outboxFile } from './outbox-file';
 import type { BusLog } from './types';
 
 const pollMs = 20;
-/** When the waiting is worth a line in the log. */
+/** How long to wait before the waiting is logged. */
 const longMs = 5000;
 
 /**
- * Resolves when no other process has the outbox of this folder: it is locked as long as a process uses it, and the lock goes
- * with the process, however that ends. Rejects with the signal's reason when that aborts. Asking takes no time, unlike an attempt
- * to open the bus.
+ * Resolves when no other process has the outbox of this folder. A process holds its lock while it
+ * uses the outbox, and loses it when it ends, however it ends. Rejects with the signal's reason
+ * when that aborts. This check is fast, unlike an attempt to open the bus.
  */
 export async function outboxFree(
   stateDir: string,

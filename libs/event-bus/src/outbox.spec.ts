@@ -50,7 +50,7 @@ function append(count: number, target = outbox, sizeBytes = 10): OutboxEvent[] {
 }
 
 /** The EventsDropped row that a bus makes. */
-const told = (record: DropRecord) => ({
+const droppedEvent = (record: DropRecord) => ({
   ...row(record.lastSequence, 'EventsDropped'),
   message: JSON.stringify({ data: record }),
 });
@@ -135,15 +135,15 @@ describe('bounds', () => {
   it.each([
     ['by count', { maxEvents: 10 }],
     ['by bytes', { maxBytes: 100 }],
-  ])('the oldest go %s and are told in the place of the last of them', (_case, bounds) => {
+  ])('the oldest go %s and are reported in place of the last of them', (_case, bounds) => {
     outbox.close();
     outbox = open(bounds);
     append(25);
     expect(outbox).toMatchObject({ droppedCount: 15, pendingBytes: 100 });
     const records: DropRecord[] = [];
-    outbox.tellDropped((record) => {
+    outbox.reportDropped((record) => {
       records.push(record);
-      return told(record);
+      return droppedEvent(record);
     });
     expect(records).toEqual([
       {
@@ -169,7 +169,7 @@ describe('bounds', () => {
     ]);
   });
 
-  it('what was dropped is told once, also over a restart', () => {
+  it('what was dropped is reported once, also across a restart', () => {
     outbox.close();
     outbox = open({ maxEvents: 3 });
     append(5);
@@ -178,27 +178,27 @@ describe('bounds', () => {
     expect(outbox.pending).toBe(4);
     append(1);
     const records: DropRecord[] = [];
-    const tell = () => {
-      outbox.tellDropped((record) => {
+    const report = () => {
+      outbox.reportDropped((record) => {
         records.push(record);
-        return told(record);
+        return droppedEvent(record);
       });
     };
-    tell();
-    tell();
+    report();
+    report();
     expect(records.map(({ count, lastSequence }) => [count, lastSequence])).toEqual([[3, 3]]);
   });
 
-  it('a dropped EventsDropped is counted with what it told', () => {
+  it('a dropped EventsDropped is counted with the events that it reported', () => {
     outbox.close();
     outbox = open({ maxEvents: 3 });
     append(5);
-    outbox.tellDropped(told);
+    outbox.reportDropped(droppedEvent);
     append(3);
     const records: DropRecord[] = [];
-    outbox.tellDropped((record) => {
+    outbox.reportDropped((record) => {
       records.push(record);
-      return told(record);
+      return droppedEvent(record);
     });
     expect(records).toEqual([
       expect.objectContaining({
@@ -218,7 +218,7 @@ describe('bounds', () => {
     append(2);
     outbox.settle(batch, batch);
     expect(outbox.droppedCount).toBe(2);
-    outbox.tellDropped(told);
+    outbox.reportDropped(droppedEvent);
     expect(sequences(outbox.nextBatch(10, 1e6))).toEqual([4, 5, 6]);
   });
 
@@ -234,7 +234,7 @@ describe('bounds', () => {
     const [first] = outbox.nextBatch(1, 1e6);
     outbox.settle([], []);
     expect(outbox.drop(first!, 'too-large')).toBe(true);
-    outbox.tellDropped(told);
+    outbox.reportDropped(droppedEvent);
     const batch = outbox.nextBatch(10, 1e6);
     expect(sequences(batch)).toEqual([1, 2, 3]);
     expect(JSON.parse(batch[0]!.message)).toMatchObject({
@@ -284,9 +284,9 @@ describe('the file', () => {
     }
     outbox.settle(events, []);
     const records: DropRecord[] = [];
-    outbox.tellDropped((record) => {
+    outbox.reportDropped((record) => {
       records.push(record);
-      return told(record);
+      return droppedEvent(record);
     });
     expect(records).toMatchObject([{ reason: 'outbox-full', count: 2, lastSequence: 2 }]);
     expect(sequences(append(1))).toEqual([7]);
@@ -373,9 +373,9 @@ describe('the file', () => {
     const at = now().getTime();
     expect(sequences(append(1))).toEqual([at + 1]);
     const records: DropRecord[] = [];
-    outbox.tellDropped((record) => {
+    outbox.reportDropped((record) => {
       records.push(record);
-      return told(record);
+      return droppedEvent(record);
     });
     expect(records).toEqual([{ reason: 'outbox-corrupt', lastSequence: at }]);
     expect(sequences(outbox.nextBatch(10, 1e6))).toEqual([at, at + 1]);
@@ -391,7 +391,7 @@ describe('the file', () => {
     bytes.writeUInt32BE(9, 60);
     writeFileSync(file(), bytes);
     expect(() => open()).toThrow(
-      `${file()} was written by a newer release: it has schema version 9, this release knows 1; start the newer release again, or move ${file()} and ${file()}-wal away, which loses the events in it and the sequence, which starts anew`,
+      `${file()} was written by a newer release: it has schema version 9, this release knows 1; start the newer release again, or move ${file()} and ${file()}-wal away, which loses the events in it and the sequence, which restarts`,
     );
     expect(readFileSync(file())).toEqual(bytes);
     expect(readdirSync(folder)).toEqual(['outbox.db']);

@@ -9,7 +9,7 @@ import type { BusLog } from './types';
 /** An event as it waits for delivery. */
 export interface OutboxEvent {
   sequence: number;
-  /** ULID; stable however often it is sent. */
+  /** ULID; the same however often it is sent. */
   id: string;
   name: EventName;
   /** NATS subject. */
@@ -21,10 +21,10 @@ export interface OutboxEvent {
   message: string;
 }
 
-/** Why events were given up; the words of EventsDropped. */
+/** Why events were dropped, as in EventsDropped. */
 export type DropReason = 'outbox-full' | 'too-large' | 'outbox-corrupt';
 
-/** What was given up and not told yet. */
+/** Dropped events that were not reported yet. */
 export type DropRecord = EventData<'EventsDropped'> & {
   reason: DropReason;
   /** Position of the EventsDropped event: the last sequence that is missing. */
@@ -38,7 +38,7 @@ export interface OutboxSettings {
   maxBytes: number;
   log: BusLog;
   now: () => Date;
-  /** Called after each attempt to get back to the disk that no event caused. */
+  /** Called after each attempt to return to the disk that was not caused by an event. */
   onRetried?: () => void;
 }
 
@@ -62,7 +62,10 @@ interface Statements {
 
 const columns = 'sequence, id, name, subject, time_ms AS timeMs, size_bytes AS sizeBytes, message';
 
-/** `LIMIT +?` because SQLite looks at the value of a bare `?` there when it plans: each binding makes it plan anew, which costs more than the reading. */
+/**
+ * `LIMIT +?` because SQLite looks at the value of a bare `?` there when it plans: each binding
+ * makes it plan again, which costs more than the reading.
+ */
 function prepare(db: Database): Statements {
   return {
     insert: db.prepare(
@@ -81,7 +84,10 @@ function prepare(db: Database): Statements {
   };
 }
 
-/** Notes the last sequence given, which events that were delivered from memory have not left in the file. */
+/**
+ * Stores the last sequence used, because events that were delivered from memory are not in the
+ * file.
+ */
 function noteSequence(statements: Statements, last: number): void {
   statements.forgetSequence.run();
   statements.saveSequence.run(last);
@@ -97,41 +103,45 @@ function later(a: string | undefined, b: string): string {
   return a === undefined || b > a ? b : a;
 }
 
-/** A record of what was given up, with one more event in it; an EventsDropped event adds what it tells itself. */
+/**
+ * A record of dropped events with one more event; an EventsDropped event adds the events that it
+ * reports.
+ */
 export function withDropped(
   record: DropRecord | undefined,
   event: OutboxEvent,
   reason: DropReason,
 ): DropRecord {
-  const told =
+  const reported =
     event.name === 'EventsDropped'
       ? (JSON.parse(event.message) as { data: EventData<'EventsDropped'> }).data
       : undefined;
-  const names = told?.countByName ?? { [event.name]: 1 };
+  const names = reported?.countByName ?? { [event.name]: 1 };
   const countByName = { ...record?.countByName };
   for (const [name, count] of Object.entries(names)) {
     countByName[name] = (countByName[name] ?? 0) + count;
   }
   return {
     reason,
-    count: (record?.count ?? 0) + (told ? (told.count ?? 0) : 1),
-    bytes: (record?.bytes ?? 0) + (told ? (told.bytes ?? 0) : event.sizeBytes),
+    count: (record?.count ?? 0) + (reported ? (reported.count ?? 0) : 1),
+    bytes: (record?.bytes ?? 0) + (reported ? (reported.bytes ?? 0) : event.sizeBytes),
     firstSequence: Math.min(
       record?.firstSequence ?? Infinity,
-      told?.firstSequence ?? event.sequence,
+      reported?.firstSequence ?? event.sequence,
     ),
     lastSequence: Math.max(record?.lastSequence ?? 0, event.sequence),
-    oldestTime: earlier(record?.oldestTime, told?.oldestTime ?? isoTime(event.timeMs)),
-    newestTime: later(record?.newestTime, told?.newestTime ?? isoTime(event.timeMs)),
+    oldestTime: earlier(record?.oldestTime, reported?.oldestTime ?? isoTime(event.timeMs)),
+    newestTime: later(record?.newestTime, reported?.newestTime ?? isoTime(event.timeMs)),
     countByName,
   };
 }
 
 /**
- * Events on disk until JetStream has them: a SQLite file in WAL mode, bounded by count and bytes, the oldest given
- * up first. While the disk refuses writes (full, read-only, or a folder that cannot be used: at the start too), events wait in memory, in
- * order after those on disk. All calls are synchronous and none throws for trouble with the disk. Opening throws when another process has
- * the file, when it is no regular file, and when it was written by a newer release.
+ * Keeps events on disk until JetStream has them: a SQLite file in WAL mode, bounded by count and
+ * bytes, which drops the oldest first. While the disk refuses writes (full, read-only, or an
+ * unusable folder; also at the start), events wait in memory, in order after those on disk. All
+ * calls are synchronous, and none throws for disk errors. Opening throws when another process has
+ * the file, when it is not a regular file, and when it was written by a newer release.
  */
 export class Outbox {
   readonly #file: StateFile<Statements>;
@@ -140,13 +150,13 @@ export class Outbox {
   #nextSequence = 1;
   #storedEvents = 0;
   #storedBytes = 0;
-  /** Events that the disk did not take; all sequences are above those on disk. */
+  /** Events that could not be written; all their sequences are above those on disk. */
   #inMemory: OutboxEvent[] = [];
   #inMemoryBytes = 0;
   readonly #droppedByReason = new Map<DropReason, DropRecord>();
   /** Acknowledged, and not removed from the disk yet: 0 unless the disk refuses writes. */
   #acknowledgedThrough = 0;
-  /** Everything up to here is being sent and is not given up. */
+  /** Everything up to here is being sent and is not dropped. */
   #inFlightThrough = 0;
   #droppedCount = 0;
 
@@ -196,12 +206,12 @@ export class Outbox {
     return this.#nextSequence;
   }
 
-  /** Events given up since the process started. */
+  /** Events dropped since the process started. */
   get droppedCount(): number {
     return this.#droppedCount;
   }
 
-  /** Events not acknowledged, those that must still be told as dropped included. */
+  /** Events not acknowledged, including the EventsDropped events to come. */
   get pending(): number {
     return this.#storedEvents + this.#inMemory.length + this.#droppedByReason.size;
   }
@@ -211,7 +221,7 @@ export class Outbox {
     return this.#storedEvents + this.#inMemory.length;
   }
 
-  /** Events were given up, and no EventsDropped event waits for them yet. */
+  /** Events were dropped, and no EventsDropped event reports them yet. */
   get hasDropped(): boolean {
     return this.#droppedByReason.size > 0;
   }
@@ -240,7 +250,7 @@ export class Outbox {
     items: readonly T[],
     make: (item: T, sequence: number) => Omit<OutboxEvent, 'sequence'>,
   ): OutboxEvent[] {
-    // A write is small beside the outbox, which makes room for all of it at once.
+    // A write is small compared with the outbox, which makes room for all of it at once.
     const atOnce = Math.max(1, Math.min(maxPerWrite, Math.floor(this.settings.maxEvents / 4)));
     const appended: OutboxEvent[] = [];
     for (let at = 0; at < items.length; at += atOnce) {
@@ -295,7 +305,7 @@ export class Outbox {
     this.#storedBytes -= sumBytes(stored);
   }
 
-  /** Gives an event up for good. False when the disk refuses to forget it. */
+  /** Drops an event. False when it cannot be removed from the disk. */
   drop(event: OutboxEvent, reason: DropReason): boolean {
     const record = withDropped(this.#droppedByReason.get(reason), event, reason);
     if (this.#inMemory.includes(event)) {
@@ -307,7 +317,8 @@ export class Outbox {
         s.saveDropped.run(reason, JSON.stringify(record));
       });
       if (!wrote) {
-        // The oldest one can be passed over as if it were acknowledged; another one would hold up nobody yet.
+        // The oldest one can be skipped as if it were acknowledged; another one does not block
+        // anything yet.
         const oldest = this.#file.read((s) => s.oldestAfter.get(this.#acknowledgedThrough));
         if (oldest?.sequence !== event.sequence) return false;
         this.#acknowledgedThrough = event.sequence;
@@ -321,11 +332,11 @@ export class Outbox {
   }
 
   /**
-   * Turns what was given up into EventsDropped events, each in the place of the last event it stands for, so that
-   * a consumer meets it where it sees the gap. Called before sending, so that a long outage makes one event. What `make`
-   * has no event for waits.
+   * Reports dropped events with EventsDropped events. Each takes the place of the last event that
+   * it stands for, so that a consumer gets it where it sees the gap. Called before sending, so that
+   * a long outage makes one event. Records for which `make` returns no event wait.
    */
-  tellDropped(make: (record: DropRecord) => Omit<OutboxEvent, 'sequence'> | undefined): void {
+  reportDropped(make: (record: DropRecord) => Omit<OutboxEvent, 'sequence'> | undefined): void {
     for (const [reason, record] of this.#droppedByReason) {
       const made = make(record);
       if (made === undefined) continue;
@@ -338,7 +349,7 @@ export class Outbox {
         this.#storedEvents += 1;
         this.#storedBytes += event.sizeBytes;
       } else {
-        // Those on disk come first; what waits in memory is younger.
+        // Those on disk come first; the events in memory are younger.
         if (this.#storedEvents > 0) continue;
         this.#inMemory.unshift(event);
         this.#inMemoryBytes += event.sizeBytes;
@@ -347,7 +358,7 @@ export class Outbox {
     }
   }
 
-  /** Tries to get what waits in memory back to the disk, when there was trouble with it. */
+  /** Tries to write the events in memory to the disk, when there was trouble with it. */
   retryDisk(): void {
     if (this.#file.problem !== undefined && this.#inFlightThrough === 0) this.#toDisk([], true);
   }
@@ -363,7 +374,10 @@ export class Outbox {
     this.#file.close();
   }
 
-  /** The file takes no writes from the start on: what it holds is sent from a copy, and the sequence goes on from there. */
+  /**
+   * The file refuses writes from the start: its events are sent from a copy, and the sequence
+   * continues from there.
+   */
   #openCopy(file: string): void {
     try {
       this.#isCopy = this.#file.openCopy();
@@ -372,17 +386,22 @@ export class Outbox {
         { file, reason: errorMessage(error) },
         'outbox file cannot be read either: events of an earlier run wait until it can',
       );
-      // Above any number of events: what an earlier run of a file that is only out of reach gave is not given again.
+      // Above any number of events, so that sequences in a file that is only out of reach are not
+      // used again.
       if (isOfTheSystem(error)) this.#nextSequence = this.settings.now().getTime();
     }
   }
 
-  /** The events of the old file are gone. How many and up to where is known only when it was in use until now. */
+  /**
+   * The events of the old file are gone. Their number and last sequence are known only if it was in
+   * use until now.
+   */
   #replaced(): void {
     const { now } = this.settings;
     const wasInUse = this.#nextSequence > 1;
     if (wasInUse && this.#storedEvents === 0) return;
-    // Milliseconds since 1970 are above any number of events, so the sequence rises and the gap shows.
+    // Milliseconds since 1970 are above any number of events, so the sequence rises and the gap
+    // shows.
     const lastSequence = wasInUse
       ? (this.#inMemory[0]?.sequence ?? this.#nextSequence) - 1
       : now().getTime();
@@ -396,7 +415,7 @@ export class Outbox {
     else this.#nextSequence = lastSequence + 1;
   }
 
-  /** Counts what a file holds that was just opened, and writes into it what was given up meanwhile. */
+  /** Counts the events in a newly opened file, and writes into it what was dropped meanwhile. */
   #load(db: Database): Statements {
     const statements = prepare(db);
     const stored = db
@@ -420,7 +439,7 @@ export class Outbox {
     this.#nextSequence =
       Math.max(this.#nextSequence - 1, stored?.last ?? 0, inMemory, ...lastDropped) + 1;
     db.transaction(() => {
-      // What was told from the copy is not to be told again.
+      // What was reported from the copy must not be reported again.
       if (this.#isCopy) db.exec('DELETE FROM dropped');
       for (const [reason, record] of this.#droppedByReason) {
         statements.saveDropped.run(reason, JSON.stringify(record));
@@ -502,13 +521,13 @@ export class Outbox {
   }
 
   /**
-   * Writes what waits in memory and then `events` to the disk; false when it was not possible. While there is
-   * trouble it tries once a second, or when `now`.
+   * Writes the events in memory and then `events` to the disk; false when that was not possible.
+   * While there is trouble it tries once a second, or when `now`.
    */
   #toDisk(events: readonly OutboxEvent[], now = false): boolean {
     if (!this.#file.isDue(now)) return false;
     if (this.#inMemory.length === 0) return this.#store(events);
-    // What is being sent stays where it is until it is settled.
+    // Events being sent stay in memory until they are settled.
     if (this.#inFlightThrough > 0) return false;
     if (!this.#store([...this.#inMemory, ...events])) return false;
     this.#inMemory = [];
@@ -516,7 +535,7 @@ export class Outbox {
     return true;
   }
 
-  /** Writes in one transaction, with the removal of what is acknowledged; false when the disk refuses. */
+  /** Writes in one transaction, and removes what is acknowledged; false when the disk refuses. */
   #write(change: (statements: Statements) => void): boolean {
     const wrote = this.#file.write((statements) => {
       if (this.#acknowledgedThrough > 0) statements.removeThrough.run(this.#acknowledgedThrough);
@@ -527,7 +546,7 @@ export class Outbox {
   }
 }
 
-/** An EventsDropped event stands for others, which are counted already. */
+/** An EventsDropped event stands for others, which were counted already. */
 const countOf = ({ name }: OutboxEvent) => (name === 'EventsDropped' ? 0 : 1);
 
 const sumBytes = (events: readonly OutboxEvent[]) =>

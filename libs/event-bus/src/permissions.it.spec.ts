@@ -16,7 +16,10 @@ import { TestNatsServer } from './testing/nats-server';
 import { recordingLog, temporaryFolder, testBus } from './testing/test-bus';
 import { until } from './testing/until';
 
-/** Each role can do its part and nothing else, by the server's own judgement and by what comes of it. */
+/**
+ * Each role can do its part and nothing else, by the server's own judgement and by what comes of
+ * it.
+ */
 
 const script = path.join(__dirname, '../../../deploy/nats/permissions.mjs');
 const cleanUps: (() => unknown)[] = [];
@@ -115,7 +118,7 @@ it('a service waits with a reason until an operator has made the stream', async 
   const bus = serviceBus(fresh.url);
   bus.publish('ContainerStarted', eventCatalog.ContainerStarted.example);
   await until(() => bus.status().reason?.startsWith('JetStream did not') === true);
-  // Servers before 2.10 tell nothing of nobody being there in another account.
+  // Servers before 2.10 do not report that nobody listens in another account.
   expect(bus.status().reason).toMatch(
     /^JetStream did not acknowledge: (503|TIMEOUT); stream STOWAGE_EVENTS does not exist, and this login may not create it$/,
   );
@@ -326,8 +329,8 @@ it.each([
 });
 
 /**
- * The server publishes answers with rights of its own, on the subject that a request names for its reply. So what a role may
- * not publish it must not get published either.
+ * The server publishes answers with rights of its own, on the subject that a request names for its
+ * reply. So what a role may not publish it must not get published either.
  */
 describe('tricks with what the server publishes by itself', () => {
   const events = eventSubject('worker-2', 'ContainerStarted');

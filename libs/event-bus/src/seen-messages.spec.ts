@@ -12,7 +12,7 @@ describe('messages of a stream that were handled', () => {
     expect([2, 32, 34, 4094, 4098, 2 ** 40 + 1, 0].some((other) => seen.has(other))).toBe(false);
   });
 
-  it('are forgotten when the stream is another one, or cannot be told from another one', () => {
+  it('are forgotten when the stream is another one, or cannot be distinguished from another one', () => {
     const seen = new SeenMessages();
     seen.begin('a');
     seen.add(1);

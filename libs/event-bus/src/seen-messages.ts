@@ -1,17 +1,24 @@
-/** Messages a block stands for, and blocks that are kept: the last 16 777 216 of a stream in some 2.5 MB at most. */
+/**
+ * Messages a block stands for, and blocks that are kept: the last 16 777 216 of a stream in some
+ * 2.5 MB at most.
+ */
 const perBlock = 4096;
 const maxBlocks = 4096;
 
 /**
- * Which messages of a stream were handled, by their sequence in it: one bit each, the lowest given up when there are more
- * than {@link maxBlocks} blocks. A message comes again when its acknowledgement was lost, some thirty seconds later; by
- * then a fast stream is many thousand messages on.
+ * Which messages of a stream were handled, by their sequence in it: one bit each, the lowest
+ * dropped when there are more than {@link maxBlocks} blocks. A message is redelivered when its
+ * acknowledgement was lost, about thirty seconds later; by then a fast stream has many thousand
+ * more messages.
  */
 export class SeenMessages {
   #stream: string | undefined;
   readonly #blocks = new Map<number, Uint32Array>();
 
-  /** `identity` tells this stream from one that was made anew under its name; undefined: not known, so nothing is. */
+  /**
+   * `identity` distinguishes this stream from one created later under its name; if it is undefined,
+   * nothing counts as handled.
+   */
   begin(identity: string | undefined): void {
     if (identity === undefined || identity !== this.#stream) this.#blocks.clear();
     this.#stream = identity;

@@ -4,7 +4,7 @@ describe('the stream', () => {
   it('is kept on files, limited by age and size, with two minutes of duplicate detection', () => {
     expect(streamConfig({})).toEqual({
       name: 'STOWAGE_EVENTS',
-      description: 'What the Stowage services on the nodes tell',
+      description: 'Events of the Stowage services on the nodes',
       subjects: ['stowage.event.>'],
       storage: 'file',
       retention: 'limits',

@@ -18,14 +18,16 @@ import {
 } from './jetstream-api';
 import type { BusLog, StreamOptions } from './types';
 
-/** What is known of the stream after a look at it. */
+/** The state of the stream at the last check. */
 export type StreamCheck =
   /** Publish. */
   | {
       state: 'ready';
-      /** Why nothing may be acknowledged all the same. */
+      /** Why publishing may still get no acknowledgement. */
       doubt?: string;
-      /** Size of a stored message above which the stream would take it and not keep it, bytes. */
+      /**
+       * Size of a stored message, in bytes, above which the stream would accept but not keep it.
+       */
       maxStoredBytes?: number;
     }
   /** Nothing can be published now. */
@@ -38,7 +40,7 @@ export function streamConfig(options: StreamOptions): Partial<StreamConfig> {
   const maxAgeMs = options.maxAgeMs ?? 7 * 24 * 3600 * 1000;
   return {
     name: streamName,
-    description: 'What the Stowage services on the nodes tell',
+    description: 'Events of the Stowage services on the nodes',
     subjects: [...streamSubjects],
     storage: StorageType.File,
     retention: RetentionPolicy.Limits,
@@ -73,7 +75,7 @@ export function streamDifferences(
     );
 }
 
-/** Whether every subject that `subject` stands for is one of `filter`; both may hold wildcards. */
+/** Whether `filter` covers every subject of `subject`; both may contain wildcards. */
 function covers(filter: string, subject: string): boolean {
   const wanted = subject.split('.');
   const tokens = filter.split('.');
@@ -86,11 +88,13 @@ function covers(filter: string, subject: string): boolean {
   return tokens.length === wanted.length;
 }
 
-/** Why an event that is published to this stream cannot be known to be stored; undefined when it can. */
+/**
+ * Why the publisher could not know whether this stream has stored an event; undefined when it can.
+ */
 export function unfitFor(config: Partial<StreamConfig>): string | undefined {
   const name = config.name ?? streamName;
   if (config.no_ack === true) {
-    return `stream ${name} has its acknowledgements off (no_ack), so nothing tells whether an event was stored: set no_ack to false`;
+    return `stream ${name} has its acknowledgements off (no_ack), so nobody knows whether an event was stored: set no_ack to false`;
   }
   if (config.sealed === true) {
     return `stream ${name} is sealed and takes no events: it has to be made anew`;
@@ -101,7 +105,7 @@ export function unfitFor(config: Partial<StreamConfig>): string | undefined {
   return undefined;
 }
 
-/** What is to be thought of a stream that is there. */
+/** The state of an existing stream. */
 function judgedStream(config: StreamConfig, node: string): StreamCheck {
   const reason = unfitFor(config);
   if (reason !== undefined) return { state: 'unavailable', reason };
@@ -110,7 +114,7 @@ function judgedStream(config: StreamConfig, node: string): StreamCheck {
   return {
     state: 'ready',
     ...(config.max_bytes > 0 && { maxStoredBytes: config.max_bytes }),
-    // A stream of another name may hold them: the acknowledgement of an event decides.
+    // A stream of another name may store them: the acknowledgement of an event decides.
     ...(!isHeld && {
       doubt: `stream ${config.name} holds ${JSON.stringify(config.subjects)}, which leaves out ${events}`,
     }),
@@ -118,9 +122,9 @@ function judgedStream(config: StreamConfig, node: string): StreamCheck {
 }
 
 /**
- * Looks whether the stream is there and creates it when it is not (and may). One with other settings is left alone
- * with a warning, unless it could never acknowledge. Where the account may not ask, publishing is tried all the same: its
- * acknowledgement decides.
+ * Checks whether the stream exists, and creates it if it does not (and this process may). One with
+ * other settings is left as it is with a warning, unless it could never acknowledge. If the account
+ * may not ask, publishing is tried anyway: its acknowledgement decides.
  */
 export async function checkStream(
   connection: NatsConnection,
@@ -144,7 +148,7 @@ export async function checkStream(
   const { streams, config, isOwnApi } = found;
   if (config !== undefined) return warned(wanted, config, node, log);
   if (options.manage === false || !isOwnApi) {
-    // Another stream may hold the subjects; the acknowledgement of an event decides.
+    // Another stream may store the subjects; the acknowledgement of an event decides.
     log.warn({ stream: streamName }, 'stream does not exist and is not to be created from here');
     const doubt = `stream ${streamName} does not exist, and this login may not create it`;
     return isOwnApi ? { state: 'ready' } : { state: 'ready', doubt };
@@ -165,7 +169,7 @@ async function create(
   } catch (error) {
     const failure = apiFailure(error);
     if (failure.apiCode === apiCode.streamNameInUse) {
-      // Another service created it between our look and our attempt.
+      // Another service created it between our check and our attempt.
       const existing = await streams.info(streamName).catch(() => undefined);
       return existing ? warned(wanted, existing.config, node, log) : { state: 'ready' };
     }
@@ -181,7 +185,7 @@ async function create(
   }
 }
 
-/** The stream that holds this node's events under another name, or a part of all events. */
+/** A stream of another name that stores this node's events or a part of all events. */
 async function otherStream(
   streams: JetStreamManager['streams'],
   node: string,
@@ -231,7 +235,7 @@ function judged(error: unknown, log: BusLog): StreamCheck {
   }
   log.warn(
     { stream: streamName, reason: failure.text },
-    'stream could not be looked at: publishing is tried all the same',
+    'stream could not be inspected: publishing is tried anyway',
   );
-  return { state: 'ready', doubt: `the stream could not be looked at: ${failure.text}` };
+  return { state: 'ready', doubt: `the stream could not be inspected: ${failure.text}` };
 }

@@ -1,11 +1,19 @@
 import type { EventData, EventName } from '@stowage/events';
 import type { NatsConnection } from 'nats';
 
-/** Where the NATS servers are and how to log in. At most one of creds file, nkey, user and token. */
+/**
+ * Where the NATS servers are and how to log in. At most one of creds file, nkey, user and token.
+ */
 export interface NatsOptions {
-  /** `nats://host:port` or `host:port`; `tls://` asks for TLS. User and password may stand in the URL. */
+  /**
+   * `nats://host:port` or `host:port`; `tls://` asks for TLS. The URL may contain user and
+   * password.
+   */
   servers: readonly string[];
-  /** File with user JWT and nkey seed, as `nsc` writes it. Read at each connect, so it may be renewed. */
+  /**
+   * File with user JWT and nkey seed, as `nsc` writes it. Read at each connect, so it may be
+   * renewed.
+   */
   credsFile?: string;
   /** File with an nkey seed. Read at each connect. */
   nkeySeedFile?: string;
@@ -23,7 +31,10 @@ export interface NatsOptions {
   inboxPrefix?: string;
   /** Bound of one connection attempt, milliseconds. Default 5 000. */
   connectTimeoutMs?: number;
-  /** Pause between attempts to reconnect, milliseconds; up to as much again is added at random. Default 500. */
+  /**
+   * Pause between attempts to reconnect, milliseconds; up to as much again is added at random.
+   * Default 500.
+   */
   reconnectWaitMs?: number;
 }
 
@@ -35,7 +46,10 @@ export interface StreamOptions {
   maxAgeMs?: number;
   /** Size at which JetStream drops the oldest events, bytes. Default 1 GiB. */
   maxBytes?: number;
-  /** Within this time JetStream drops a second message with the same id, milliseconds. Default 2 minutes. */
+  /**
+   * Within this time JetStream drops a second message with the same id, milliseconds. Default 2
+   * minutes.
+   */
   duplicateWindowMs?: number;
   /** Copies in a NATS cluster. Default 1. */
   replicas?: number;
@@ -72,7 +86,7 @@ export interface EventBusOptions {
   now?: () => Date;
 }
 
-/** What a publisher says of an event. */
+/** An event as its publisher passes it. */
 export interface PublishedEvent<N extends EventName> {
   /** Image id, container id …: see the event's definition. */
   subject: string;
@@ -87,9 +101,11 @@ export interface PublishedEvent<N extends EventName> {
 export interface EventBusStatus {
   /** The connection to NATS is up. */
   connected: boolean;
-  /** Since when this state holds: since when it flows, or since when it does not. */
+  /** When this state began: since then events flow, or do not flow. */
   since: Date;
-  /** Why events do not reach JetStream, or why the outbox is not on disk. One line, without secrets. */
+  /**
+   * Why events do not reach JetStream, or why the outbox is not on disk. One line, without secrets.
+   */
   reason?: string;
   /** Events that JetStream has not acknowledged. */
   pending: number;
@@ -98,50 +114,62 @@ export interface EventBusStatus {
   oldestPendingAt?: Date;
   /** Events JetStream acknowledged since the start of the process. */
   published: number;
-  /** Events given up since the start of the process. */
+  /** Events dropped since the start of the process. */
   dropped: number;
   /** Attempts that JetStream did not acknowledge since the start of the process. */
   failures: number;
-  /** False while the outbox file takes no writes: events wait in memory, a bounded number of them. */
+  /** False while the outbox file refuses writes: a bounded number of events waits in memory. */
   isOnDisk: boolean;
 }
 
 /** Publishes events through an outbox on disk. */
 export interface EventBus {
   /**
-   * Writes the event to the outbox (one local write, no waiting for NATS) and returns its id. Throws only
-   * EventFormatError (data that break the schema) and EventTooLargeError; trouble with NATS or with the disk is
-   * told by {@link EventBus.status}.
+   * Writes the event to the outbox (one local write, no waiting for NATS) and returns its id.
+   * Throws only EventFormatError (data that break the schema) and EventTooLargeError;
+   * {@link EventBus.status} reports trouble with NATS or with the disk.
    */
   publish<N extends EventName>(name: N, event: PublishedEvent<N>): string;
   /**
-   * As {@link EventBus.publish} for many events at once, with a local write for every few hundred instead of for each. With
-   * EventFormatError none of them is published, with EventTooLargeError perhaps those before the one that is too large.
+   * As {@link EventBus.publish} for many events at once, with a local write for every few hundred
+   * instead of for each. With EventFormatError none of them is published, with EventTooLargeError
+   * perhaps those before the one that is too large.
    */
   publishAll<N extends EventName>(name: N, events: readonly PublishedEvent<N>[]): string[];
   status(): EventBusStatus;
   /**
-   * Sequence that the next event gets. A publisher that notes it before it publishes can tell after a kill whether it came to that:
-   * then this number is higher.
+   * Sequence of the next event. A publisher that records it before it publishes can find out after
+   * a kill whether it has published: then this number is higher.
    */
   nextSequence(): number;
-  /** Calls back when `connected` or `reason` changed. Returns the way to stop that. */
+  /** Calls back when `connected` or `reason` changed. Returns a function that stops that. */
   onStatus(listener: (status: EventBusStatus) => void): () => void;
-  /** The connection, for commands and queries; absent until the first connect. It reconnects by itself. */
+  /**
+   * The connection, for commands and queries; absent until the first connect. It reconnects by
+   * itself.
+   */
   natsConnection(): NatsConnection | undefined;
   /**
-   * Calls back with the connection: now, when there is one, and again only when it had to be replaced (not after
-   * each reconnect: subscriptions live on). Returns the way to stop that.
+   * Calls back with the connection: now, when there is one, and again only when it had to be
+   * replaced (not after each reconnect: subscriptions are kept). Returns a function that stops
+   * that.
    */
   onConnected(listener: (connection: NatsConnection) => void): () => void;
-  /** Waits until everything is delivered: true. False when the signal aborts or the bus is closed before. */
+  /**
+   * Waits until everything is delivered: true. False when the signal aborts or the bus is closed
+   * before.
+   */
   flush(options?: { signal?: AbortSignal }): Promise<boolean>;
   /**
-   * Gives the outbox up to another process, which opens it and delivers what is left. The connection stays, for replies that are due;
-   * what is published from now on goes through the folder `handed-over` of the state directory, where the other process finds it within
-   * a second and gives it a sequence of its own.
+   * Gives up the outbox to another process, which opens it and delivers the rest. The connection
+   * stays open for pending replies. Events published from now on go through the folder
+   * `handed-over` of the state directory, where the other process picks them up within a second and
+   * assigns its own sequence.
    */
   release(): Promise<void>;
-  /** Delivers what it can within `drainMs` (default 2 000, only while connected) and ends. What is left stays on disk. */
+  /**
+   * Delivers what it can within `drainMs` (default 2 000, only while connected) and ends. The rest
+   * stays on disk.
+   */
   close(options?: { drainMs?: number }): Promise<void>;
 }

@@ -8,8 +8,9 @@ const randomDigits = 16;
 type RandomDigits = (digits: Uint8Array) => void;
 
 /**
- * Makes ULIDs (26 characters: 48 bits of milliseconds, 80 random bits) that rise strictly within this generator:
- * in one millisecond, or when the clock steps back, the random part counts up from the last one.
+ * Makes ULIDs (26 characters: 48 bits of milliseconds, 80 random bits) that rise strictly within
+ * this generator: in one millisecond, or when the clock steps back, the random part counts up from
+ * the last one.
  */
 export function ulidGenerator(random: RandomDigits = pooledDigits()): (time: Date) => string {
   let lastMs = -1;

@@ -71,7 +71,7 @@ export function asyncApiDocument() {
       title: 'Stowage node events',
       version: '1.0.0',
       description:
-        `What the Stowage services on a node tell the rest of the platform: CloudEvents 1.0 as structured JSON on NATS, ` +
+        `The events that the Stowage services on a node publish: CloudEvents 1.0 as structured JSON on NATS, ` +
         `kept by the JetStream stream ${streamName}. Delivery is at least once and in order per source; ` +
         `de-duplicate by \`id\`. Written from the schemas in libs/events.`,
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },

@@ -11,9 +11,10 @@ const shown = (value: unknown) => (value === undefined ? 'absent' : JSON.stringi
 const sorted = (names: readonly string[] | undefined) => [...(names ?? [])].sort();
 
 /**
- * What in `current` breaks those who build on `released`: one line a finding, none when only optional fields were
- * added or texts changed. Stricter than JSON Schema needs, on purpose: a released word list, pattern or bound is
- * kept as it is, because old consumers read new messages and new consumers read old ones from the stream.
+ * What in `current` breaks those who build on `released`: one line a finding, none when only
+ * optional fields were added or texts changed. Stricter than JSON Schema needs, on purpose: a
+ * released word list, pattern or bound is kept as it is, because old consumers read new messages
+ * and new consumers read old ones from the stream.
  */
 export function breakingChanges(
   released: JsonSchema,

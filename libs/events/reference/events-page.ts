@@ -101,7 +101,7 @@ export function eventsPage(): string {
       `The JetStream stream \`${streamName}\` keeps them. The same contract for machines: [asyncapi.yaml](asyncapi.yaml) and a JSON Schema for each event in [events/](events/).`,
     '',
     '- Delivery is at least once and in order per source. A message delivered twice has the same `id`, which is also the `Nats-Msg-Id` header: de-duplicate by it.',
-    '- `sequence` rises by one for each event of a source and survives restarts. A jump is a gap; [EventsDropped](#eventsdropped) tells why. A fall to 1 means that the source lost its state directory.',
+    '- `sequence` rises by one for each event of a source and survives restarts. A jump is a gap; [EventsDropped](#eventsdropped) has the reason. A fall to 1 means that the source lost its state directory.',
     '- Fields are only added. Ignore what you do not know, and keep a default branch for word lists: they may grow unless they are said to be closed. What would break a consumer becomes a new type `io.stowage.node.v2.…` beside the old one.',
     '- Byte counts are JSON numbers. Times are RFC 3339 with zone. Nothing here is a secret, an environment variable or a command line.',
     '- Events are hints: who needs certainty asks the runtime.',

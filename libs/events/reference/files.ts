@@ -6,7 +6,9 @@ import { messageSchema, schemaFile } from './message-schema';
 
 const banner = '# Written by `npm run gen` from libs/events; do not edit.\n';
 
-/** Every file of the event reference with its content; paths are relative to the repository's root. */
+/**
+ * Every file of the event reference with its content; paths are relative to the repository's root.
+ */
 export function referenceFiles(): Map<string, string> {
   return new Map([
     ...eventNames.map((name): [string, string] => [

@@ -1,5 +1,6 @@
 // Records the data schemas as released: `node tools/run-ts.mjs libs/events/reference/release.ts`.
-// Refuses when one changed in a way that breaks a consumer: that is a new version of the event, not an edit.
+// Refuses when one changed in a way that breaks a consumer: that is a new version of the event, not
+// an edit.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { eventNames } from '../src';

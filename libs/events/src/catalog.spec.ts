@@ -266,7 +266,7 @@ describe('what is read', () => {
     expect(parseEvent(JSON.stringify({ ...message, traceparent })).traceparent).toBe(traceparent);
   });
 
-  it('tells the type of the data by the name', () => {
+  it('determines the type of the data by the name', () => {
     const event = parseEvent(JSON.stringify(message));
     if (event.name !== 'RuntimeUnavailable') throw new Error('another event');
     const { endpoint }: { endpoint: string } = event.data;

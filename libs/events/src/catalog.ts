@@ -60,7 +60,10 @@ export function isEventName(name: string): name is EventName {
   return Object.hasOwn(eventCatalog, name);
 }
 
-/** An object type without the index signature that loose schemas infer, so that a misspelt field is a type error. */
+/**
+ * An object type without the index signature that loose schemas infer, so that a misspelt field is
+ * a type error.
+ */
 type Known<T> = T extends string | number | boolean | undefined
   ? T
   : T extends readonly (infer Item)[]

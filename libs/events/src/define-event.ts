@@ -10,7 +10,10 @@ export interface EventDefinition<
 > {
   /** Past tense, as in `ImagePulled`. */
   readonly name: Name;
-  /** Version of the data schema and of the type name. A change that breaks a consumer is a new version. */
+  /**
+   * Version of the data schema and of the type name. A change that breaks a consumer is a new
+   * version.
+   */
   readonly version: 1;
   /** NATS subject token that says what the event is about, as in `image`. */
   readonly entity: string;
@@ -20,7 +23,7 @@ export interface EventDefinition<
   readonly publishers: readonly EventPublisher[];
   /** One sentence: when it is published. */
   readonly description: string;
-  /** What the CloudEvents attribute `subject` holds. */
+  /** What the CloudEvents attribute `subject` contains. */
   readonly subjectHolds: string;
   /** Schema of `data`. */
   readonly data: Schema;

@@ -20,14 +20,16 @@ export function eventType(name: EventName): string {
   return `${typePrefix}${String(eventDefinition(name).version)}.${name}`;
 }
 
-/** CloudEvents `source` of a service, as in `/nodes/worker-1/image-service`. Throws SubjectError. */
+/**
+ * CloudEvents `source` of a service, as in `/nodes/worker-1/image-service`. Throws SubjectError.
+ */
 export function eventSource(node: string, app: string): string {
   return `/nodes/${checkNodeName(node)}/${checkAppName(app)}`;
 }
 
 /**
- * A sequence number as the CloudEvents `sequence` extension wants it: a string that orders like the number.
- * 16 decimal digits, zero padded; `Number(text)` gives the number back.
+ * A sequence number in the form of the CloudEvents `sequence` extension: a string that sorts like
+ * the number. 16 decimal digits, zero padded; `Number(text)` gives the number back.
  */
 export function sequenceText(sequence: number): string {
   if (!Number.isSafeInteger(sequence) || sequence < 1) {
@@ -36,7 +38,10 @@ export function sequenceText(sequence: number): string {
   return String(sequence).padStart(sequenceDigits, '0');
 }
 
-/** The envelope: CloudEvents 1.0 with the extensions `sequence` and, where there is a trace, `traceparent`. */
+/**
+ * The envelope: CloudEvents 1.0 with the extensions `sequence` and, where there is a trace,
+ * `traceparent`.
+ */
 export const cloudEventSchema = z
   .looseObject({
     specversion: z.literal('1.0').describe('CloudEvents version.'),
@@ -63,20 +68,20 @@ export const cloudEventSchema = z
     dataschema: z
       .string()
       .min(1)
-      .describe('Where the schema of `data` is found. Not sent today.')
+      .describe('Where to find the schema of `data`. Not sent today.')
       .optional(),
     sequence: z
       .string()
       .regex(/^\d{16}$/, 'must be 16 decimal digits')
       .describe(
-        'Rises by one for each event of a source, across restarts; 16 digits, zero padded, so that it orders as text and as a number. A jump is a gap.',
+        'Rises by one for each event of a source, across restarts; 16 digits, zero padded, so that it sorts as text and as a number. A jump is a gap.',
       ),
     traceparent: z
       .string()
       .regex(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}/, 'must be a W3C traceparent')
       .describe('W3C trace context of the call that caused the event.')
       .optional(),
-    data: z.looseObject({}).describe('The event itself; its schema goes by `type`.'),
+    data: z.looseObject({}).describe('The event itself; `type` determines its schema.'),
   })
   .describe('CloudEvents 1.0 envelope, structured JSON.');
 
@@ -156,8 +161,9 @@ function unnamedFields(schema: z.core.$ZodType, value: unknown, path: string): s
 }
 
 /**
- * Checks data before they are published: the schema must hold and no field may stand in them that the schema
- * does not name (so nothing reaches other services by accident). Throws {@link EventFormatError}.
+ * Checks data before they are published: they must match the schema and contain no field that the
+ * schema does not name (so that nothing reaches other services by accident). Throws
+ * {@link EventFormatError}.
  */
 export function assertEventData<N extends EventName>(name: N, data: EventData<N>): void {
   const schema = eventDefinition(name).data;
@@ -187,7 +193,10 @@ export interface EventAttributes {
   traceparent?: string;
 }
 
-/** Puts data into the envelope. The data are taken as they are: check them with {@link assertEventData}. */
+/**
+ * Puts data into the envelope. The data are taken as they are: check them with
+ * {@link assertEventData}.
+ */
 export function createEvent<N extends EventName>(
   name: N,
   attributes: EventAttributes,
@@ -207,7 +216,7 @@ export function createEvent<N extends EventName>(
   };
 }
 
-/** An event as a consumer sees it; `name` tells the type of `data`. */
+/** An event as a consumer sees it; `name` determines the type of `data`. */
 export type StowageEvent<N extends EventName = EventName> = {
   [Name in N]: {
     name: Name;
@@ -236,7 +245,8 @@ function nameOfType(type: string): EventName | undefined {
 
 /**
  * Reads an event message. Fields and attributes this version does not know are kept. Throws
- * {@link EventFormatError}; its `code` tells an event type of a later version (skip it) from a broken message.
+ * {@link EventFormatError}; its `code` distinguishes an event type of a later version (skip it)
+ * from a broken message.
  */
 export function parseEvent(message: Uint8Array | string): StowageEvent {
   let json: unknown;

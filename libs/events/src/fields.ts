@@ -6,10 +6,16 @@ import * as z from 'zod';
  * pass. Counts and byte sizes are JSON numbers within the safe integer range (up to 9 PB).
  */
 
-/** Longest error text an event carries, in UTF-16 code units. Publishers cut with {@link boundedText}. */
+/**
+ * Longest error text an event carries, in UTF-16 code units. Publishers cut with
+ * {@link boundedText}.
+ */
 export const maxMessageLength = 2048;
 
-/** Most images (or failures) an event lists one by one; the counts beside the list are always complete. */
+/**
+ * Most images (or failures) an event lists one by one; the counts beside the list are always
+ * complete.
+ */
 export const maxListedImages = 200;
 
 /** Cuts a text to `maxLength`, marking the cut with an ellipsis. */
@@ -73,7 +79,7 @@ export const pod = z
   })
   .describe('The pod, from the metadata of its sandbox.');
 
-/** A credential as far as events may tell it: where it came from, never what it is. */
+/** A credential as events may describe it: where it came from, never what it is. */
 export const credential = z
   .looseObject({
     source: openWord(
@@ -95,7 +101,7 @@ export const credential = z
       .string()
       .regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits')
       .describe(
-        "SHA-256 of the credential in kubelet's form (lower-case hex), to tell two credentials apart; never the secret. Absent for `none`.",
+        "SHA-256 of the credential in kubelet's form (lower-case hex), to distinguish credentials; never the secret. Absent for `none`.",
       )
       .optional(),
   })
@@ -123,7 +129,7 @@ export const triedCredential = credential
   .extend({
     result: openWord(attemptResults, 'How the attempt with this credential ended.').optional(),
   })
-  .describe('A credential that was tried, by source and hash, with what came of it; no secret.');
+  .describe('A credential that was tried, by source and hash, with its result; no secret.');
 
 /** A source of credentials that a pull had to do without. */
 export const credentialProblem = z
@@ -135,17 +141,17 @@ export const credentialProblem = z
     name: text('Path, `namespace/name` of the secret, helper or plugin.'),
     reason: message('What is wrong with it, without secrets.'),
   })
-  .describe('A credential source that could not be used; the pull went on without it.');
+  .describe('A credential source that could not be used; the pull continued without it.');
 
 /** Most of them that an event lists. */
 export const maxCredentialProblems = 20;
 
-/** Sources found broken since the last pull told of any. */
+/** Sources found broken since the last pull that reported any. */
 export const credentialProblems = z
   .array(credentialProblem)
   .max(maxCredentialProblems)
   .describe(
-    'Credential sources found unusable when this pull looked for credentials; each is told once for each change of the source.',
+    'Credential sources found unusable when this pull looked for credentials; each is reported once for each change of the source.',
   )
   .optional();
 
@@ -210,10 +216,10 @@ export const runtimeHandler = text(
 
 /** Until when nobody may collect the image. */
 export const holdUntil = timestamp(
-  'The image is wanted: it is not to be collected before this time. Absent: no hold.',
+  'The image is wanted: do not collect it before this time. Absent: no hold.',
 ).optional();
 
-/** Filled share of a file system as seen at one moment. */
+/** Usage of a file system at one point in time. */
 export const filesystemUsage = z
   .looseObject({
     mountpoint: text('Mount point of the file system.'),
@@ -234,23 +240,23 @@ export const filesystemUsage = z
 export const thresholdMark = {
   role: openWord(
     ['image', 'container'],
-    'What the runtime keeps on the file system: images (containers perhaps too), or only containers, where removing images frees nothing and no collection begins. Absent: images.',
+    'What the runtime keeps on the file system: images (perhaps also containers), or only containers; then removing images frees nothing and no collection starts. Absent: images.',
   ).optional(),
   resource: openWord(['bytes', 'inodes'], 'What runs short.'),
   mark: openWord(
     ['warning', 'high', 'critical'],
-    'Which mark was crossed: `high` is where collection begins; at `critical` maintenance windows no longer hold it back.',
+    'Which threshold was crossed: at `high` collection starts; at `critical` maintenance windows no longer delay it.',
   ),
-  thresholdPercent: percent('The mark, percent used.'),
+  thresholdPercent: percent('The threshold, percent used.'),
   thresholdAvailableBytes: bytes(
-    'The mark as available bytes, where it is set so; `thresholdPercent` is then what it comes to.',
+    'The threshold as available bytes, where it is set so; `thresholdPercent` is then the resulting percentage.',
   ).optional(),
 };
 
 /** Why a collection was run. */
 export const collectionTrigger = openWord(
   ['threshold', 'max-age', 'request', 'eviction', 'period'],
-  'Why the collection was run; `period` is a periodic look that failed.',
+  'Why the collection was run; `period` is a periodic check that failed.',
 );
 
 /** Why an image was removed. */
@@ -259,13 +265,16 @@ export const removalReason = openWord(
   'Why it was removed; `vanished` means that somebody else removed it.',
 );
 
-/** The numbers of a collection; in GarbageCollected all are known, in GarbageCollectionFailed as many as were reached. */
+/**
+ * The numbers of a collection; in GarbageCollected all are known, in GarbageCollectionFailed as
+ * many as were reached.
+ */
 export const collectionFigures = {
   askedBytes: bytes(
     'Bytes the collection was asked to free; absent when no amount was asked (max-age, or everything unused).',
   ).optional(),
   expectedBytes: bytes(
-    'Bytes the removed images were expected to free, in the sizes the runtime reports; layers shared with images that remain are left out as far as the runtime tells them.',
+    'Bytes the removed images were expected to free, in the sizes the runtime reports; layers shared with remaining images are left out as far as the runtime reports them.',
   ),
   measuredBytes: signedBytes(
     'Growth of the available bytes of the file system over the collection; negative when others wrote more than was freed. Absent when it could not be measured.',
@@ -305,17 +314,17 @@ export const collectionFigures = {
   startedAt: timestamp('When the collection began.'),
   durationMs: milliseconds('How long it took, the measurement included.'),
   leakedBytes: bytes(
-    'Bytes in use that neither known images nor containers account for, looked at when clearly less came free than was expected; files of others on the same file system are among them.',
+    'Bytes in use that neither known images nor containers account for, measured when clearly less was freed than expected; they include other files on the same file system.',
   ).optional(),
   limitedBy: text(
-    'The limit of a run that ended it before all was freed, in words; absent when none did.',
+    'The limit that ended the run before everything was freed, in words; absent when none did.',
   ).optional(),
 };
 
 /** How a change in the runtime became known. */
 export const observedBy = openWord(
   ['call', 'runtime-event', 'listing'],
-  "How the change became known: a call through the gateway, the runtime's own event stream, or comparison of two listings (then `time` is when it was seen, where the runtime has no time of its own for it).",
+  "How the change became known: a call through the gateway, the runtime's own event stream, or comparison of two listings (then `time` is when it was seen, unless the runtime has a time for it).",
 );
 
 /** Image of a container. */
@@ -327,7 +336,7 @@ export const containerImage = z
     userSpecifiedReference: text(
       'Image as the user wrote it (`ImageSpec.user_specified_image`).',
     ).optional(),
-    imageId: text('Image ID, where the runtime tells it (`Container.image_id`).').optional(),
+    imageId: text('Image ID, where the runtime reports it (`Container.image_id`).').optional(),
     runtimeHandler,
   })
   .describe('The image the container runs.');

@@ -14,8 +14,9 @@ const schemePattern = /^([a-z][a-z0-9+.-]*):\/\//i;
 const addressPattern = /^(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::(\d{1,5}))?\/?$/i;
 
 /**
- * Reads a server's URL; undefined when it is none. User and password may hold every character, encoded or not: the login
- * ends at the last `@`, the user at the first `:`. What is no right encoding stands for itself.
+ * Reads a server's URL; undefined when it is invalid. User and password may contain any character,
+ * encoded or not: the login ends at the last `@`, the user at the first `:`. An invalid encoding is
+ * taken literally.
  */
 export function parseNatsServer(text: string): NatsServer | undefined {
   const scheme = schemePattern.exec(text)?.[1]?.toLowerCase();
@@ -42,8 +43,9 @@ export function parseNatsServer(text: string): NatsServer | undefined {
 }
 
 /**
- * The servers of a list separated by commas. A password may hold commas: a comma ends a server only where what stands on
- * both sides can be one. For a list that cannot be read for certain it gives one entry that is no server.
+ * The servers of a list separated by commas. A password may contain commas: a comma ends a server
+ * only where the text on both sides can be a server. For an ambiguous list it returns one entry
+ * that is not a server.
  */
 export function splitNatsServers(text: string): string[] {
   const pieces = text.split(',');
@@ -52,7 +54,8 @@ export function splitNatsServers(text: string): string[] {
   for (let to = 1; to <= pieces.length; to += 1) {
     const server = pieces.slice(from, to).join(',').trim();
     const next = pieces[to]?.trim() ?? '';
-    // `u:1,b@h`: two servers, or one with a comma in its password. It could send a login to the wrong place.
+    // `u:1,b@h`: two servers, or one with a comma in its password. It could send a login to the
+    // wrong place.
     const isUnclear = !server.includes('@') && next.includes('@') && !schemePattern.test(next);
     if (isUnclear && parseNatsServer(server) !== undefined) return [''];
     if (server !== '' && parseNatsServer(server) === undefined && to < pieces.length) continue;
@@ -62,7 +65,10 @@ export function splitNatsServers(text: string): string[] {
   return servers;
 }
 
-/** The same text with `mark` in the place of every login, and of what could be one. Also for texts that are no server. */
+/**
+ * The same text with `mark` in place of every login, and of anything that could be one. Also for
+ * texts that are not a server.
+ */
 export function withoutNatsLogin(text: string, mark = '[redacted]'): string {
   const scheme = schemePattern.exec(text)?.[0] ?? '';
   const rest = text.slice(scheme.length);

@@ -16,7 +16,7 @@ export class SubjectError extends Error {
   readonly grpcStatus = 'INVALID_ARGUMENT';
 
   constructor(
-    /** What was meant: `node`, `app`, `verb` or `subject`. */
+    /** What is invalid: `node`, `app`, `verb` or `subject`. */
     readonly what: string,
     readonly value: string,
     /** What is allowed. */
@@ -38,13 +38,17 @@ function checkToken(what: string, value: string): string {
   return value;
 }
 
-/** Checks a node name (a DNS subdomain, either case) and returns it. Throws {@link SubjectError}. */
+/**
+ * Checks a node name (a DNS subdomain, either case) and returns it. Throws {@link SubjectError}.
+ */
 export function checkNodeName(node: string): string {
   if (node.length > 253 || !nodePattern.test(node)) throw new SubjectError('node', node, nodeRule);
   return node;
 }
 
-/** Checks the name of an app, as in `image-service`, and returns it. Throws {@link SubjectError}. */
+/**
+ * Checks the name of an app, as in `image-service`, and returns it. Throws {@link SubjectError}.
+ */
 export function checkAppName(app: string): string {
   return checkToken('app', app);
 }
@@ -57,7 +61,10 @@ export function subjectToken(node: string): string {
   return checkNodeName(node).replaceAll('.', '_');
 }
 
-/** The node name of a subject token. Throws {@link SubjectError} for what {@link subjectToken} cannot have made. */
+/**
+ * The node name of a subject token. Throws {@link SubjectError} for what {@link subjectToken}
+ * cannot have made.
+ */
 export function nodeOfToken(token: string): string {
   if (token.includes('.')) {
     throw new SubjectError('node', token, 'a node token is one subject token, without "."');
@@ -79,7 +86,7 @@ export function eventFilter(of: { node?: string; name?: EventName } = {}): strin
   return `${eventSubjectPrefix}.${node}.${entity}.${event}`;
 }
 
-/** What an event subject says; `name` is absent for an event this version does not know. */
+/** A parsed event subject; `name` is absent for an event this version does not know. */
 export interface ParsedEventSubject {
   node: string;
   entity: string;

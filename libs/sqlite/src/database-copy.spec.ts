@@ -31,7 +31,10 @@ const values = (content: Buffer): number[] => {
   }
 };
 
-/** A database as a killed process leaves it: `inFile` rows checkpointed, one commit in the log for each of the others. */
+/**
+ * A database as a killed process leaves it: `inFile` rows checkpointed, one commit in the log for
+ * each of the others.
+ */
 function killed(inFile: number, inLog: number): void {
   const db = openSqlite(path.join(folder, 'live.db'));
   db.pragma('locking_mode = EXCLUSIVE');

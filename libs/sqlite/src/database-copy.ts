@@ -5,9 +5,11 @@ const walHeaderBytes = 32;
 const frameHeaderBytes = 24;
 
 /**
- * Content of a SQLite file with the commits of its write-ahead log, as one database in rollback mode for `new Database(content)`.
- * Reads two files and needs no write, no lock and no disk space: SQLite itself cannot open a WAL database on a read-only file system.
- * Empty when there is no file. Throws when a file cannot be read or is no regular one. The caller sees to it that nobody writes meanwhile.
+ * Content of a SQLite file with the commits of its write-ahead log, as one database in rollback
+ * mode for `new Database(content)`. Reads two files and needs no write, no lock and no disk space:
+ * SQLite itself cannot open a WAL database on a read-only file system. Empty when there is no file.
+ * Throws when a file cannot be read or is not a regular one. The caller ensures that nobody writes
+ * meanwhile.
  */
 export function databaseCopy(file: string): Buffer {
   const main = readIfThere(file);
@@ -30,7 +32,10 @@ function readIfThere(file: string): Buffer {
   }
 }
 
-/** The pages of the log's commits put over those of the file. A log that is of another file, or ends in the middle of a commit, counts up to there. */
+/**
+ * The file's pages with those of the log's commits applied. A log of another file, or one that ends
+ * in the middle of a commit, is applied up to that point.
+ */
 function withWal(main: Buffer, wal: Buffer): Buffer {
   const log = walHeader(wal);
   if (log === undefined) return main;
@@ -58,7 +63,7 @@ function withWal(main: Buffer, wal: Buffer): Buffer {
 
 type Sum = readonly [number, number];
 
-/** What the log's header says; undefined when there is no log or its header is not whole. */
+/** The log's header; undefined when there is no log or its header is incomplete. */
 function walHeader(wal: Buffer): { pageSize: number; isBigEndian: boolean; sum: Sum } | undefined {
   if (wal.length < walHeaderBytes) return undefined;
   const magic = wal.readUInt32BE(0);

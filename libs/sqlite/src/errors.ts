@@ -1,8 +1,8 @@
 import { StowageError } from '@stowage/errors';
 
 /**
- * What lies in the place of a state file is no regular file. A pipe would be read without end, and what is written into a device is lost,
- * so nothing is opened.
+ * The path of a state file is not a regular file. A pipe would be read without end, and data
+ * written to a device is lost, so nothing is opened.
  */
 export class StateFileKindError extends StowageError {
   constructor(
@@ -17,17 +17,23 @@ export class StateFileKindError extends StowageError {
   }
 }
 
-/** A file opens and is damaged, of another program, or does not hold what it should. It is set aside and begun anew. */
+/**
+ * A file opens but is damaged, belongs to another program, or does not contain what it should. It
+ * is renamed and a new one is created.
+ */
 export class StateFileUnusableError extends Error {
   override readonly name = 'StateFileUnusableError';
 }
 
-/** A file was written by a newer release, whose schema this one does not know. It is left as it is, and nothing is opened. */
+/**
+ * A file was written by a newer release, whose schema this one does not know. It is left as it is,
+ * and nothing is opened.
+ */
 export class StateFileNewerError extends StowageError {
   constructor(
     readonly file: string,
     readonly version: number,
-    /** The newest that this release knows. */
+    /** The newest version that this release knows. */
     readonly knownVersion: number,
     /** What is lost without the file. */
     lost: string,
@@ -40,7 +46,7 @@ export class StateFileNewerError extends StowageError {
   }
 }
 
-/** SQLite's native part does not go with this Node.js. No code of SQLite itself, none of which says so. */
+/** SQLite's native part does not work with this Node.js. SQLite has no error code for this. */
 export class SqliteBindingError extends StowageError {
   constructor(
     readonly reason: string,

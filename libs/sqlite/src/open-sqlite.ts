@@ -5,7 +5,9 @@ import type { Stats } from 'node:fs';
 import path from 'node:path';
 import { SqliteBindingError, StateFileKindError } from './errors';
 
-/** better-sqlite3 13 needs Node-API 10: Node.js 22.14 and later. On Node.js 20 it ends the process. */
+/**
+ * better-sqlite3 13 needs Node-API 10: Node.js 22.14 and later. On Node.js 20 it ends the process.
+ */
 const hasNodeApi10 = Number(process.versions.napi) >= 10;
 
 /** The npm package that serves this Node.js; docs/adr/0013 says why there are two. */
@@ -18,10 +20,11 @@ const bindingFiles = {
 };
 
 /**
- * Opens a database: a file, `:memory:`, or the content of a file, which is then held in memory. A file, its logs and what was set aside of
- * it can be read and written by their owner alone, whatever mode and umask were before. Throws SQLite's error with its `code`,
- * {@link StateFileKindError} for what is no regular file, and {@link SqliteBindingError} when this Node.js cannot load SQLite. `timeout` is
- * in milliseconds.
+ * Opens a database: a file, `:memory:`, or the content of a file, which is then held in memory. A
+ * file, its logs and its renamed damaged versions can be read and written only by their owner,
+ * whatever mode and umask were before. Throws SQLite's error with its `code`,
+ * {@link StateFileKindError} for what is no regular file, and {@link SqliteBindingError} when this
+ * Node.js cannot load SQLite. `timeout` is in milliseconds.
  */
 export function openSqlite(
   source: string | Buffer,
@@ -33,7 +36,8 @@ export function openSqlite(
   }
   const nativeBinding = bindingBesideBundle();
   const Database = loadPackage();
-  // SQLite makes a new file with 0644, and its logs with the mode of the file. Nothing else runs before the mask is back.
+  // SQLite makes a new file with 0644, and its logs with the mode of the file. Nothing else runs
+  // before the mask is back.
   const umask = process.umask(0o077);
   try {
     return new Database(source, { ...options, ...(nativeBinding && { nativeBinding }) });
@@ -45,13 +49,16 @@ export function openSqlite(
   }
 }
 
-/** Throws {@link StateFileKindError} unless a path leads to a regular file, or to nothing that can be looked at. Links are followed. */
+/**
+ * Throws {@link StateFileKindError} unless a path is a regular file, does not exist or cannot be
+ * inspected. Links are followed.
+ */
 export function checkFileKind(file: string): void {
   let stats: Stats | undefined;
   try {
     stats = statSync(file, { throwIfNoEntry: false });
   } catch {
-    return; // Whoever opens it says why it cannot be reached.
+    return; // Opening it reports why it cannot be reached.
   }
   if (stats !== undefined && !stats.isFile()) throw new StateFileKindError(file, kindOf(stats));
 }
@@ -63,7 +70,10 @@ function kindOf(stats: Stats): string {
   return 'a device';
 }
 
-/** Takes the rights of others from a file of an earlier version, its logs, and what was set aside of it, as far as the system allows. */
+/**
+ * Removes other users' permissions from a file of an earlier version, its logs, and its renamed
+ * damaged versions, as far as the system allows.
+ */
 function narrowModes(file: string): void {
   const [folder, name] = [path.dirname(file), path.basename(file)];
   for (const other of namesIn(folder)) {
@@ -85,11 +95,14 @@ function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {
-    return []; // Whoever opens the file says why the folder cannot be reached.
+    return []; // Opening the file reports why the folder cannot be reached.
   }
 }
 
-/** Both names stand in quotes, so the bundle holds both packages; only the one that is asked for is evaluated. */
+/**
+ * Both names stand in quotes, so the bundle holds both packages; only the one that is asked for is
+ * evaluated.
+ */
 function loadPackage(): typeof Sqlite {
   return hasNodeApi10
     ? // eslint-disable-next-line @typescript-eslint/no-require-imports -- late and without a promise

@@ -98,15 +98,18 @@ describe('state files', () => {
       },
       'the integrity check found damage',
     ],
-  ])('that %s are told as unusable, can be set aside and begun anew', (_what, prepare, message) => {
-    prepare();
-    const error = errorOf(() => openStateFile(file, content));
-    expect(error).toMatchObject({ message });
-    expect(isUnusable(error)).toBe(true);
-    const aside = setAside(file, new Date(0));
-    expect(aside).toBe(`${file}.unusable-1970-01-01T000000.000Z`);
-    openStateFile(file, content).close();
-  });
+  ])(
+    'that %s are reported as unusable, can be renamed and created again',
+    (_what, prepare, message) => {
+      prepare();
+      const error = errorOf(() => openStateFile(file, content));
+      expect(error).toMatchObject({ message });
+      expect(isUnusable(error)).toBe(true);
+      const aside = setAside(file, new Date(0));
+      expect(aside).toBe(`${file}.unusable-1970-01-01T000000.000Z`);
+      openStateFile(file, content).close();
+    },
+  );
 
   it('are brought up step by step from an earlier version, and keep what they hold', () => {
     const database = openStateFile(file, { ...content, steps: [first] });

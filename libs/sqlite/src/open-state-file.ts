@@ -5,23 +5,28 @@ import { databaseCopy } from './database-copy';
 import { StateFileNewerError, StateFileUnusableError } from './errors';
 import { openSqlite } from './open-sqlite';
 
-/** What a file of a service holds. */
+/** The content of a service's file. */
 export interface StateFileContent {
   /**
-   * Statements that make the tables: step n brings a file from schema version n (kept in `user_version`) to n + 1, so that a new file
-   * goes through all of them. Steps are never edited once released.
+   * Statements that create the tables: step n brings a file from schema version n (kept in
+   * `user_version`) to n + 1, so that a new file runs all of them. Steps are never edited once
+   * released.
    */
   readonly steps: readonly string[];
-  /** Kept in the header, where files of other programs are to be recognised by it. */
+  /** Kept in the header, to recognise files of other programs. */
   readonly applicationId?: number;
-  /** What is lost without the file, for people who have to move it away; as in `the ages of images`. */
+  /**
+   * What is lost without the file, for people who have to move it away; as in `the ages of images`.
+   */
   readonly lost: string;
 }
 
 /**
- * Opens or creates a file of this process alone and keeps it locked until the process ends, however it ends. Process death loses nothing
- * that was written; only a power cut or a kernel crash can take the last writes. Throws SQLite's error (SQLITE_BUSY when another process
- * has the file), {@link StateFileUnusableError}, and {@link StateFileNewerError}, with which the file is left untouched.
+ * Opens or creates a file for this process alone and keeps it locked until the process ends,
+ * however it ends. If the process dies nothing written is lost; only a power cut or a kernel crash
+ * can lose the last writes. Throws SQLite's error (SQLITE_BUSY when another process has the file),
+ * {@link StateFileUnusableError}, and {@link StateFileNewerError}, with which the file is left
+ * untouched.
  */
 export function openStateFile(file: string, content: StateFileContent): Database {
   const database = openSqlite(file, { timeout: 1000 });
@@ -41,8 +46,9 @@ export function openStateFile(file: string, content: StateFileContent): Database
 }
 
 /**
- * What a file and its log hold, as a database in memory: needs no write, no lock and no disk space. Undefined when there is no file.
- * Throws as {@link openStateFile}, and the system's error when the file cannot be read.
+ * The content of a file and its log, as a database in memory: needs no write, no lock and no disk
+ * space. Undefined when there is no file. Throws as {@link openStateFile}, and the system's error
+ * when the file cannot be read.
  */
 export function openStateFileCopy(file: string, content: StateFileContent): Database | undefined {
   const bytes = databaseCopy(file);
@@ -58,12 +64,15 @@ export function openStateFileCopy(file: string, content: StateFileContent): Data
   }
 }
 
-/** Throws {@link StateFileNewerError} for a file of a newer release, also while another process has it. */
+/**
+ * Throws {@link StateFileNewerError} for a file of a newer release, also while another process has
+ * it.
+ */
 export function checkSchema(file: string, content: StateFileContent): void {
   try {
     openStateFileCopy(file, content)?.close();
   } catch (error) {
-    if (error instanceof StateFileNewerError) throw error; // All else is for whoever opens it.
+    if (error instanceof StateFileNewerError) throw error; // Opening it reports all other errors.
   }
 }
 
@@ -72,7 +81,7 @@ function check(database: Database, file: string, content: StateFileContent): voi
   const { steps, applicationId = 0, lost } = content;
   const version = numberOf(database, 'user_version');
   const id = numberOf(database, 'application_id');
-  // First: a newer schema may be one that this SQLite takes for damage.
+  // First, because this SQLite may take a newer schema for damage.
   if (id === applicationId && version > steps.length) {
     throw new StateFileNewerError(file, version, steps.length, lost);
   }
@@ -101,7 +110,10 @@ function migrate(database: Database, { steps, applicationId = 0 }: StateFileCont
 const numberOf = (database: Database, pragma: string): number =>
   Number(database.pragma(pragma, { simple: true }));
 
-/** Renames a file that cannot be used, with its log; keeps the newest such file. Returns its new path. Throws the system's error. */
+/**
+ * Renames a file that cannot be used, with its log; keeps the newest such file. Returns its new
+ * path. Throws the system's error.
+ */
 export function setAside(file: string, now: Date): string {
   const marker = '.unusable-';
   const folder = path.dirname(file);

@@ -12,43 +12,57 @@ import {
 import { isBusy, isUnusable, sqliteCode } from './sqlite-error';
 import { useStateFolder } from './state-folder';
 
-/** After a refusal the file is tried again this often and no more, milliseconds. */
+/** After a refusal the file is retried at most this often, milliseconds. */
 const retryAfterMs = 1000;
 
-/** Why a file takes no writes. */
+/** Why a file refuses writes. */
 export interface StateFileProblem {
   readonly reason: string;
   readonly since: Date;
 }
 
-/** What the owner of a {@link StateFile} brings. `T` is what it reads and writes with: prepared statements, or an object over them. */
+/**
+ * The options of a {@link StateFile}. `T` is what its owner reads and writes with: prepared
+ * statements, or an object that wraps them.
+ */
 export interface StateFileOptions<T> {
   readonly file: string;
   readonly content: StateFileContent;
-  /** Makes the folder where it is missing; else it has to be there. */
+  /** Creates the folder if it is missing; else it must exist. */
   readonly makesFolder: boolean;
   readonly now: () => Date;
   /**
-   * Called for each opening, also that of a copy; reads what the owner wants to know. `isLate` when the file could not be opened at the
-   * start or went bad in use: the owner's memory is newer then. An error that says that the content is not as written sets the file aside.
+   * Called for each opening, also of a copy, to prepare statements and read the state. `isLate`
+   * when the file could not be opened at the start or was damaged in use: then the owner's memory
+   * is newer. An error about the content means damage.
    */
   readonly prepare: (database: Database, isLate: boolean) => T;
   /** A damaged file, or one of another program, was renamed; a new one follows. */
   readonly onSetAside: (aside: string, reason: string, isLate: boolean) => void;
-  /** A write, a read or an opening failed; `before` is the problem that there was already. What is to be written waits with the owner. */
+  /**
+   * A write, a read or an opening failed; `before` is the previous problem. The owner keeps what
+   * must be written.
+   */
   readonly onRefused: (error: unknown, before: StateFileProblem | undefined) => void;
   /** A write succeeded after a refusal. */
   readonly onWritten?: () => void;
-  /** Called every second while the file takes no writes: {@link StateFile.isDue}, then a write of what waits. */
+  /**
+   * Called every second while the file refuses writes: check {@link StateFile.isDue}, then write
+   * what waits.
+   */
   readonly retry: () => void;
-  /** What {@link StateFile.open} throws when another process has the file; without it that is a refusal as others. */
+  /**
+   * What {@link StateFile.open} throws when another process has the file; without it that counts as
+   * a refusal.
+   */
   readonly heldError?: (cause: unknown) => Error;
 }
 
 /**
- * A SQLite file in which a service keeps what it must not forget, locked by this process. Trouble with the disk never throws: a write
- * that is refused returns false, its owner keeps it in memory, and the file is tried again every second. A damaged file is set aside and a
- * new one begun, at the start and in use; a file of a newer release is never touched.
+ * A SQLite file with the durable state of a service, locked by this process. Disk errors never
+ * throw: a refused write returns false, its owner keeps it in memory, and the file is retried every
+ * second. A damaged file is renamed and a new one is created, at the start and in use; a file of a
+ * newer release is never touched.
  */
 export class StateFile<T> {
   #database: Database | undefined;
@@ -63,7 +77,7 @@ export class StateFile<T> {
 
   constructor(private readonly options: StateFileOptions<T>) {}
 
-  /** Undefined when writes are taken. */
+  /** Undefined when writes are possible. */
   get problem(): StateFileProblem | undefined {
     return this.#problem;
   }
@@ -74,8 +88,9 @@ export class StateFile<T> {
   }
 
   /**
-   * Opens the file at the start; false when it cannot be opened now. Throws what waiting does not help against: StateFileKindError,
-   * StateFileNewerError, SqliteBindingError, and the owner's `heldError`.
+   * Opens the file at the start; false when it cannot be opened now. Throws errors that do not pass
+   * by waiting: StateFileKindError, StateFileNewerError, SqliteBindingError, and the owner's
+   * `heldError`.
    */
   open(): boolean {
     const { file, content, heldError } = this.options;
@@ -93,7 +108,10 @@ export class StateFile<T> {
     }
   }
 
-  /** Reads a file that {@link open} could not open through a copy in memory. False when there is none. Throws when it cannot be read. */
+  /**
+   * Reads a file that {@link open} could not open through a copy in memory. False when there is
+   * none. Throws when it cannot be read.
+   */
   openCopy(): boolean {
     const database = openStateFileCopy(this.options.file, this.options.content);
     if (database !== undefined) this.#use(database, true);
@@ -130,8 +148,8 @@ export class StateFile<T> {
   }
 
   /**
-   * Whether a write is worth an attempt: always while there is no problem, else once a second, or `now`. Opens the file when it is not
-   * open. A clock that was set back does not put the next attempt off.
+   * Whether to attempt a write: always while there is no problem, else once a second, or `now`.
+   * Opens the file if it is not open. A clock that was set back does not delay the next attempt.
    */
   isDue(now = false): boolean {
     if (this.#problem === undefined) return true;
@@ -148,7 +166,10 @@ export class StateFile<T> {
     }
   }
 
-  /** Closes the file for good. Never throws: a full disk can refuse the last checkpoint, but the log keeps what was written. */
+  /**
+   * Closes the file for good. Never throws: a full disk can refuse the last checkpoint, but the log
+   * keeps what was written.
+   */
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#retrying);
@@ -177,7 +198,7 @@ export class StateFile<T> {
       tables = this.options.prepare(database, this.#isLate && !isCopy);
     } catch (error) {
       database.close();
-      // Tables or texts that are not as they were written.
+      // Tables or values are not as they were written.
       const isContent = error instanceof SyntaxError || sqliteCode(error) === 'SQLITE_ERROR';
       throw isContent ? new StateFileUnusableError(errorMessage(error), { cause: error }) : error;
     }
@@ -192,7 +213,7 @@ export class StateFile<T> {
     try {
       this.#database?.close();
     } catch {
-      // Its log keeps what was written.
+      // Its log keeps the writes.
     }
     this.#database = undefined;
     this.#tables = undefined;
@@ -205,7 +226,7 @@ export class StateFile<T> {
     this.#problem = { reason: errorMessage(error), since: before?.since ?? at };
     this.#attemptedMs = at.getTime();
     if (isUnusable(error) && this.#database !== undefined) {
-      // It went bad while in use: the next attempt opens it anew and sets it aside.
+      // It was damaged while in use: the next attempt opens it again and renames it.
       this.#release();
       this.#attemptedMs = -Infinity;
     }

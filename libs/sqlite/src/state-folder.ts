@@ -2,8 +2,9 @@ import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
 import path from 'node:path';
 
 /**
- * Makes a folder for state files, and those above it, with mode 0700. Throws the system's error when that is not possible. Not with
- * `recursive` of Node.js, which never ends where the system says ENOENT for a folder whose parent is there, as in `/proc`.
+ * Creates a folder for state files, and its parents, with mode 0700. Throws the system's error when
+ * that is not possible. Not with Node's `recursive`, which never returns where the system reports
+ * ENOENT for a folder whose parent exists, as in `/proc`.
  */
 export function makeStateFolder(folder: string): void {
   const mode = 0o700;
@@ -19,7 +20,10 @@ export function makeStateFolder(folder: string): void {
   }
 }
 
-/** Makes a folder where it is missing, and throws the system's error unless files can be made and read in it. */
+/**
+ * Creates a folder if it is missing, and throws the system's error unless files can be created and
+ * read in it.
+ */
 export function useStateFolder(folder: string): void {
   makeStateFolder(folder);
   accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);

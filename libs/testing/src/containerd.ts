@@ -86,8 +86,9 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
 
 /** Whether a runtime says of itself and of its network that they are ready. */
 export async function isRuntimeReady(socket: string): Promise<boolean> {
-  // A channel that is closed between two attempts to connect makes the second one all the same and keeps the connection, on which
-  // nothing is ever sent; CRI-O waits for the end of such ones when it is stopped.
+  // A channel that is closed between two attempts to connect makes the second one all the same and
+  // keeps the connection, on which nothing is ever sent; CRI-O waits for the end of such ones when
+  // it is stopped.
   await connects(socket);
   return withCri(socket, async ({ runtime }) => {
     const { status } = await runtime.status({}, { signal: AbortSignal.timeout(10_000) });
@@ -135,7 +136,8 @@ export interface ContainerdConfig {
 }
 
 /**
- * containerd's configuration, in version 2 of the format: 1.6 and 1.7 know no later one, 2.x converts it.
+ * containerd's configuration, in version 2 of the format: 1.6 and 1.7 know no later one, 2.x
+ * converts it.
  */
 export function containerdConfig(config: ContainerdConfig): string {
   const text = (value: string): string => JSON.stringify(value);
@@ -180,8 +182,8 @@ disabled_plugins = [
 }
 
 /**
- * Tells containerd to reach `hosts` at a plain-http registry. Read at each pull, so it may change while
- * containerd runs.
+ * Configures containerd to reach `hosts` at a plain-http registry. Read at each pull, so it may
+ * change while containerd runs.
  */
 export function writeRegistryHosts(
   registryConfigDir: string,
@@ -198,7 +200,10 @@ export function writeRegistryHosts(
   }
 }
 
-/** Whether this process has CAP_SYS_RESOURCE (bit 24), without which no sandbox can lower its OOM score. */
+/**
+ * Whether this process has CAP_SYS_RESOURCE (bit 24), without which no sandbox can lower its OOM
+ * score.
+ */
 export function mayLowerOomScore(): boolean {
   const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
   return (BigInt(`0x${match?.[1] ?? '0'}`) & (1n << 24n)) !== 0n;

@@ -40,7 +40,10 @@ export class CrioProcess extends ServerProcess implements Crio {
     this.downloads = within('crio-tmp');
   }
 
-  /** A CRI-O that does not end, as for a connection on which nothing was ever sent, is killed, as its unit's `TimeoutStopSec` does. */
+  /**
+   * A CRI-O that does not end, as for a connection on which nothing was ever sent, is killed, as
+   * its unit's `TimeoutStopSec` does.
+   */
   override async stop(): Promise<void> {
     await super.stop().catch(() => this.kill());
   }
@@ -78,19 +81,26 @@ export interface CrioConfig extends CrioOptions {
   sandboxImage: string;
   /** Address of the registry that answers for these others. */
   mirror: { host: string; of: readonly string[] };
-  /** Environment of conmon, which CRI-O starts with nothing of its own: the markers by which it is found again. */
+  /**
+   * Environment of conmon, which CRI-O starts with nothing of its own: the markers by which it is
+   * found again.
+   */
   env: Readonly<Record<string, string>>;
 }
 
-/** Writes CRI-O's configuration: its own, and the files of its image library that else come from /etc/containers. */
+/**
+ * Writes CRI-O's configuration: its own, and the files of its image library that else come from
+ * /etc/containers.
+ */
 export function writeCrioConfig(config: CrioConfig): void {
   const { dir, program, policy } = config;
   const within = (name: string): string => path.join(dir, name);
   for (const folder of ['crio.conf.d', 'registries.conf.d', 'policies', 'crio-tmp', 'pod-logs']) {
     mkdirSync(within(folder));
   }
-  // Where the library looks before /etc/containers. With the option `signature_policy` CRI-O would create containers only for clients that
-  // name the image as its user did, as kubelet does and many others do not.
+  // Where the library looks before /etc/containers. With the option `signature_policy` CRI-O would
+  // create containers only for clients that name the image as its user did, as kubelet does and
+  // many others do not.
   const policyFile = within('home/.config/containers/policy.json');
   mkdirSync(path.dirname(policyFile), { recursive: true });
   const { default: byDefault = [{ type: 'insecureAcceptAnything' }], ...docker } = policy ?? {};
@@ -163,7 +173,10 @@ enable_metrics = false
 
 const text = (value: string): string => JSON.stringify(value);
 
-/** Every registry on a loopback address is one without TLS. Names without a registry are docker.io's, as on containerd. */
+/**
+ * Every registry on a loopback address is one without TLS. Names without a registry are
+ * docker.io's, as on containerd.
+ */
 function registriesConf({ host, of }: CrioConfig['mirror']): string {
   return [
     'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "enforcing"\n',
@@ -185,8 +198,8 @@ export function crioHelper(crio: string, name: string): string {
 }
 
 /**
- * The OCI runtime. Where this process may not lower an OOM score, no container could be started, for CRI-O always asks for that: then
- * it is one that leaves the score as it is.
+ * The OCI runtime. Where this process may not lower an OOM score, no container could be started,
+ * for CRI-O always asks for that: then it is one that leaves the score as it is.
  */
 function ociRuntime({ crio, ociRuntime: name }: CrioProgram, dir: string): string {
   const program = crioHelper(crio, name);

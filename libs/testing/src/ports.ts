@@ -5,8 +5,9 @@ import net from 'node:net';
 const refusedByFetch = [10_080];
 
 /**
- * Free loopback ports below the range that the kernel hands out by itself, so that a server finds its port
- * free again after it was stopped. Call it under the lock `stacks`, with the ports of the other stacks.
+ * Free loopback ports below the range that the kernel hands out by itself, so that a server finds
+ * its port free again after it was stopped. Call it under the lock `stacks`, with the ports of the
+ * other stacks.
  */
 export async function chooseStablePorts(
   count: number,
@@ -26,7 +27,10 @@ export async function chooseStablePorts(
   return [...chosen];
 }
 
-/** A loopback port that is free now, and that the kernel does not hand to a connection before it is used. */
+/**
+ * A loopback port that is free now, and that the kernel does not hand to a connection before it is
+ * used.
+ */
 export async function freePort(): Promise<number> {
   const [port = 0] = await chooseStablePorts(1, []);
   return port;

@@ -5,7 +5,9 @@ import { findProgram } from './run-program';
 /** A program of the stack, by its key in programs.json. */
 export type ProgramName = keyof typeof programs;
 
-/** This machine lacks something that the stack needs. The message names all of it and how to get it. */
+/**
+ * This machine lacks something that the stack needs. The message names all of it and how to get it.
+ */
 export class MissingPrerequisitesError extends Error {
   override readonly name = 'MissingPrerequisitesError';
   constructor(
@@ -64,7 +66,8 @@ function isStatic(file: string): boolean {
   } finally {
     closeSync(descriptor);
   }
-  // ELF 64: program headers from e_phoff, e_phnum entries of e_phentsize bytes; type 3 names a loader.
+  // ELF 64: program headers from e_phoff, e_phnum entries of e_phentsize bytes; type 3 names a
+  // loader.
   const isElf64 = header.readUInt32BE(0) === 0x7f454c46 && header[4] === 2;
   if (!isElf64) return true; // another machine type: let it show when it runs
   const offset = Number(header.readBigUInt64LE(32));

@@ -13,7 +13,10 @@ export async function pullThroughCri(
   return imageRef;
 }
 
-/** As kubelet asks for it: a process namespace for each container. CRI-O then needs no process for the sandbox. */
+/**
+ * As kubelet asks for it: a process namespace for each container. CRI-O then needs no process for
+ * the sandbox.
+ */
 const securityContext = { namespaceOptions: { pid: NamespaceMode.CONTAINER } };
 
 /** Runs a pod with one container and returns their ids; `remove` is the caller's to add. */
@@ -51,7 +54,7 @@ export async function runPodThroughCri(
     const { status } = await runtime.podSandboxStatus({ podSandboxId });
     return { podSandboxId, containerId, ip: status?.network?.ip ?? '' };
   } catch (error) {
-    await removePodThroughCri(cri, podSandboxId).catch(() => undefined); // the first error is the one to tell
+    await removePodThroughCri(cri, podSandboxId).catch(() => undefined); // the first error is the one to report
     throw error;
   }
 }

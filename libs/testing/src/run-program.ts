@@ -34,7 +34,8 @@ export class ProgramFailedError extends Error {
 }
 
 /**
- * Runs a program to its end and returns what it printed. `env` comes on top of this process's environment.
+ * Runs a program to its end and returns what it printed. `env` comes on top of this process's
+ * environment.
  *
  * @throws {ProgramFailedError} with its stderr when the exit code is not 0.
  */

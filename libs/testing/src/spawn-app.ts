@@ -9,14 +9,17 @@ import { tail } from './server-process';
 
 /** How to start an app of the suite. */
 export interface SpawnAppOptions {
-  /** The app's configuration. Variables of this process that begin with STOWAGE_ are not handed on. */
+  /**
+   * The app's configuration. Variables of this process that begin with STOWAGE_ are not handed on.
+   */
   env?: Readonly<Record<string, string>>;
   args?: readonly string[];
   /** The Node.js that runs it; default: the one that runs here. */
   node?: string;
   /**
-   * What to wait for: `readyz` (default) and `healthz` until the address answers 200 and the socket that
-   * `STOWAGE_LISTEN` names is there, `spawned` for nothing, or a condition. The app ending before that is an error.
+   * What to wait for: `readyz` (default) and `healthz` until the address answers 200 and the socket
+   * that `STOWAGE_LISTEN` names is there, `spawned` for nothing, or a condition. The app ending
+   * before that is an error.
    */
   ready?: 'readyz' | 'healthz' | 'spawned' | ((app: AppProcess) => boolean | Promise<boolean>);
   /** Default 60 000 ms. */
@@ -42,15 +45,18 @@ export interface AppProcess {
   /** One GET on its HTTP address. */
   get(path: string): Promise<{ status: number; body: string }>;
   readonly exited: Promise<AppExit>;
-  /** Sends SIGTERM, waits, and returns the exit code (null when a signal ended it). Default limit 60 000 ms. */
+  /**
+   * Sends SIGTERM, waits, and returns the exit code (null when a signal ended it). Default limit 60
+   * 000 ms.
+   */
   stop(options?: { timeoutMs?: number }): Promise<number | null>;
   /** Ends it with SIGKILL, as a crash would. */
   kill(): Promise<void>;
 }
 
 /**
- * Starts `dist/apps/<app>/main.js` (or a script by its absolute path) as a process of its own, on a free HTTP
- * port unless `env` names one, and waits until it is ready.
+ * Starts `dist/apps/<app>/main.js` (or a script by its absolute path) as a process of its own, on a
+ * free HTTP port unless `env` names one, and waits until it is ready.
  */
 export async function spawnApp(app: string, options: SpawnAppOptions = {}): Promise<AppProcess> {
   const httpAddr = options.env?.STOWAGE_HTTP_ADDR ?? `127.0.0.1:${await freePort()}`;
@@ -80,7 +86,10 @@ export async function spawnApp(app: string, options: SpawnAppOptions = {}): Prom
   }
 }
 
-/** Runs an app to its end, for `--help` or a wrong configuration. Kills it after `timeoutMs` (60 000). */
+/**
+ * Runs an app to its end, for `--help` or a wrong configuration. Kills it after `timeoutMs` (60
+ * 000).
+ */
 export async function runApp(
   app: string,
   options: Pick<SpawnAppOptions, 'env' | 'args'> & { timeoutMs?: number } = {},

@@ -278,7 +278,7 @@ test('a file system that is too small, or without containerd, is refused before 
   );
 });
 
-test('a stack that cannot start tells why, with its logs, and leaves nothing', async () => {
+test('a stack that cannot start reports why, with its logs, and leaves nothing', async () => {
   // mke2fs is stopped by a file system that is larger than a file may be.
   const error = await startStack({ filesystemMb: 1e12 }).catch(
     (reason: unknown) => reason as Error,

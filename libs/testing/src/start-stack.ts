@@ -46,13 +46,16 @@ import type {
 
 const sandboxImage = { host: 'registry.k8s.io', name: 'pause', tag: '3.9' };
 
-/** Registries of the internet that the open registry answers for, so that no pull leaves the machine. */
+/**
+ * Registries of the internet that the open registry answers for, so that no pull leaves the
+ * machine.
+ */
 const mirroredHosts = ['docker.io', 'registry.k8s.io', 'gcr.io', 'ghcr.io', 'quay.io'];
 
 /**
- * Starts real servers in a temporary folder, on free ports and a network of their own, and waits until they
- * answer. Several stacks, also of several processes, run side by side. A stack ends with `down()`, or with
- * the process that started it, however that ends.
+ * Starts real servers in a temporary folder, on free ports and a network of their own, and waits
+ * until they answer. Several stacks, also of several processes, run side by side. A stack ends with
+ * `down()`, or with the process that started it, however that ends.
  *
  * @throws {MissingPrerequisitesError} before anything is started, when the machine lacks something.
  */
@@ -98,7 +101,10 @@ function programsFor(parts: StackOptions, runtime: TestRuntime): ProgramName[] {
   return programs;
 }
 
-/** Writes the manifest of a new stack, with ports and a subnet that no other stack has, and makes its bridge. */
+/**
+ * Writes the manifest of a new stack, with ports and a subnet that no other stack has, and makes
+ * its bridge.
+ */
 function reserve(network: boolean, ownerToken: string): Promise<StackManifest> {
   return withLock('stacks', async () => {
     const others = readManifests();

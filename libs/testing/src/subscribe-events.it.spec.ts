@@ -81,7 +81,7 @@ test('a message that is no event is kept apart, with the reason', async () => {
   expect(events.invalid[0]?.reason).toMatch(/^message: /);
 });
 
-test('an event that does not come is told with those that came', async () => {
+test('an event that does not arrive is reported with those that did', async () => {
   const events = await subscribe();
   await events.waitFor('RuntimeUnavailable', ({ sequence }) => sequence === 3);
   await expect(events.waitFor('ImagePulled', undefined, { timeoutMs: 50 })).rejects.toThrow(

@@ -29,8 +29,8 @@ export interface EventCollection {
 }
 
 /**
- * Reads the stream of events as another service of the platform would. The stream need not exist yet, and
- * NATS may go away and come back in between.
+ * Reads the stream of events as another service of the platform would. The stream need not exist
+ * yet, and NATS may go away and come back in between.
  */
 export async function subscribeEvents(
   natsUrl: string,
@@ -86,8 +86,8 @@ function receive(message: StoredMsg): ReceivedEvent {
 }
 
 /**
- * Hands on each message of the stream once, until the connection is closed. It reads by sequence number, not
- * through a consumer: so nothing has to be set up again after NATS was away.
+ * Hands on each message of the stream once, until the connection is closed. It reads by sequence
+ * number, not through a consumer: so nothing has to be set up again after NATS was away.
  */
 async function readStream(
   connection: NatsConnection,

@@ -17,9 +17,10 @@ export interface CrioProgram {
 const ociRuntimes: readonly OciRuntime[] = ['runc', 'crun'];
 
 /**
- * The runtime that the environment names: containerd, unless `STOWAGE_TEST_CRIO` is the absolute path of a CRI-O. Then
- * `STOWAGE_TEST_OCI_RUNTIME` (`runc`, `crun`; default `runc`) says what starts its containers and `STOWAGE_TEST_CRIO_EVENTS`
- * (`on`, `off`; default `on`) whether it serves GetContainerEvents.
+ * The runtime that the environment names: containerd, unless `STOWAGE_TEST_CRIO` is the absolute
+ * path of a CRI-O. Then `STOWAGE_TEST_OCI_RUNTIME` (`runc`, `crun`; default `runc`) says what
+ * starts its containers and `STOWAGE_TEST_CRIO_EVENTS` (`on`, `off`; default `on`) whether it
+ * serves GetContainerEvents.
  *
  * @throws when a variable has another value, or the program is not there.
  */
@@ -58,8 +59,9 @@ function oneOf<T extends string>(env: NodeJS.ProcessEnv, name: string, allowed: 
 }
 
 /**
- * `test` for what holds on one runtime only. On another one it is skipped, with the reason in its title; `npm test` and the matrix list
- * it. Prefer to ask {@link Stack.runtime} inside of a test where only a part of it depends on the runtime.
+ * `test` for what holds on one runtime only. On another one it is skipped, with the reason in its
+ * title; `npm test` and the matrix list it. Prefer to ask {@link Stack.runtime} inside of a test
+ * where only a part of it depends on the runtime.
  *
  * @param reason one clause: what this runtime has that another has not.
  */

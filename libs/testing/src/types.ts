@@ -9,8 +9,9 @@ export interface StackOptions {
   /** nats-server with JetStream. Default true. */
   nats?: boolean;
   /**
-   * Size in MiB of an ext4 file system of its own for the runtime's images and snapshots, so that disk
-   * percentages are those of the test. Absent: the runtime's root is a folder on the machine's disk. At least 16.
+   * Size in MiB of an ext4 file system of its own for the runtime's images and snapshots, so that
+   * disk percentages are those of the test. Absent: the runtime's root is a folder on the machine's
+   * disk. At least 16.
    */
   filesystemMb?: number;
   /** Inodes of that file system, rounded up by ext4. Absent: one for some kilobytes. */
@@ -23,11 +24,14 @@ export interface CrioOptions {
   events?: boolean;
   /** The OCI runtime. Default `runc`. */
   ociRuntime?: OciRuntime;
-  /** Images in a folder of their own, apart from the containers (`imagestore`): the runtime's `root` is that one. Default false. */
+  /**
+   * Images in a folder of their own, apart from the containers (`imagestore`): the runtime's `root`
+   * is that one. Default false.
+   */
   imageStore?: boolean;
   /**
-   * Signature policy by the host of a registry, or `default`: which images may be pulled, as in containers-policy.json(5).
-   * Default: every image.
+   * Signature policy by the host of a registry, or `default`: which images may be pulled, as in
+   * containers-policy.json(5). Default: every image.
    */
   policy?: Readonly<Record<string, readonly object[]>>;
 }
@@ -38,7 +42,10 @@ export type OciRuntime = 'runc' | 'crun';
 export interface Stack {
   /** Eight hexadecimal digits that no other stack on this machine has. */
   readonly id: string;
-  /** A temporary folder for the test's own files; it goes with the stack. Its path is short enough for sockets. */
+  /**
+   * A temporary folder for the test's own files; it goes with the stack. Its path is short enough
+   * for sockets.
+   */
   readonly dir: string;
   /** The container runtime: containerd, or the CRI-O that `STOWAGE_TEST_CRIO` names. */
   readonly runtime: Containerd | Crio;
@@ -52,7 +59,10 @@ export interface Stack {
   pushImage(image: TestImage): Promise<PushedImage>;
   /** Pulls an image through the runtime's own CRI socket and returns its image id. */
   pullImage(reference: string, auth?: { username: string; password: string }): Promise<string>;
-  /** Runs a pod with one container, through the runtime's own CRI socket. The image is pulled if absent. */
+  /**
+   * Runs a pod with one container, through the runtime's own CRI socket. The image is pulled if
+   * absent.
+   */
   runPod(pod: TestPod): Promise<RunningPod>;
   /** The last lines of each server's log, for the message of a failing test. */
   logs(options?: { linesEach?: number }): string;
@@ -70,7 +80,10 @@ export interface Server {
   restart(): Promise<void>;
   /** Ends it with SIGKILL, as a crash would. */
   kill(): Promise<void>;
-  /** Freezes it with SIGSTOP: connections stay, nothing is answered. `kill` works, `stop` needs `resume` first. */
+  /**
+   * Freezes it with SIGSTOP: connections stay, nothing is answered. `kill` works, `stop` needs
+   * `resume` first.
+   */
   pause(): void;
   /** Lets it go on; one that is not frozen is fine. */
   resume(): void;
@@ -94,11 +107,20 @@ export interface Runtime extends Server {
   readonly version: RuntimeVersion;
   /** Whether it reports the sandbox image as pinned (containerd 1.6.22, 1.7.3 and later; CRI-O). */
   readonly reportsPinned: boolean;
-  /** Whether every reader of GetContainerEvents gets every event, so that runtime-gateway reads them (containerd 2.0 and later). */
+  /**
+   * Whether every reader of GetContainerEvents gets every event, so that runtime-gateway reads them
+   * (containerd 2.0 and later).
+   */
   readonly hasEventStream: boolean;
-  /** How often a layer lies on its disk: containerd keeps it as it came and unpacked, CRI-O unpacked alone. */
+  /**
+   * How often a layer lies on its disk: containerd keeps it as it came and unpacked, CRI-O unpacked
+   * alone.
+   */
   readonly layerCopies: 1 | 2;
-  /** The image id in CRI of an image whose configuration has this digest: CRI-O leaves `sha256:` out. */
+  /**
+   * The image id in CRI of an image whose configuration has this digest: CRI-O leaves `sha256:`
+   * out.
+   */
   imageIdOf(configDigest: string): string;
   /** Names and ids of the images that it has, asked past every service of the suite. */
   imageNames(): Promise<string[]>;
@@ -134,7 +156,9 @@ export interface NatsServer extends Server {
 }
 
 export interface Registries {
-  /** Answers without a password, also for docker.io, registry.k8s.io, gcr.io, ghcr.io and quay.io. */
+  /**
+   * Answers without a password, also for docker.io, registry.k8s.io, gcr.io, ghcr.io and quay.io.
+   */
   readonly open: Registry;
   /** Answers only with the user name and password. */
   readonly auth: Registry & { readonly username: string; readonly password: string };
@@ -147,7 +171,10 @@ export interface Registry extends Server {
   readonly url: string;
 }
 
-/** An image to build. Its content is random bytes from a seed: the same on each run, and not compressible. */
+/**
+ * An image to build. Its content is random bytes from a seed: the same on each run, and not
+ * compressible.
+ */
 export interface TestImage {
   /** Repository name, for example `team/app`. */
   name: string;
@@ -155,11 +182,17 @@ export interface TestImage {
   tag?: string | readonly string[];
   /** Which registry. Default `open`. */
   to?: 'open' | 'auth';
-  /** Size in MiB of all layers together, the busybox layer (about 2 MiB) included. Default: as small as can be. */
+  /**
+   * Size in MiB of all layers together, the busybox layer (about 2 MiB) included. Default: as small
+   * as can be.
+   */
   sizeMb?: number;
   /** Layers instead of `sizeMb`. Images that name the same seed and size share the layer. */
   layers?: readonly TestLayer[];
-  /** With busybox as the lowest layer, shared by all images. Default true; false makes an image of data only. */
+  /**
+   * With busybox as the lowest layer, shared by all images. Default true; false makes an image of
+   * data only.
+   */
   runnable?: boolean;
   /** What a container runs. Default: a shell that waits and ends at once on SIGTERM. */
   command?: readonly string[];
@@ -169,7 +202,9 @@ export interface TestImage {
   /** `NAME=value` */
   env?: readonly string[];
   labels?: Readonly<Record<string, string>>;
-  /** Additional files by absolute path, for instance scripts, in a layer of their own; mode 0755. */
+  /**
+   * Additional files by absolute path, for instance scripts, in a layer of their own; mode 0755.
+   */
   files?: Readonly<Record<string, string>>;
 }
 
@@ -186,7 +221,10 @@ export interface PushedImage {
   repoDigest: string;
   /** Digest of the manifest. */
   digest: string;
-  /** The image id in CRI: the digest of the image configuration, as the stack's runtime spells it (CRI-O without `sha256:`). */
+  /**
+   * The image id in CRI: the digest of the image configuration, as the stack's runtime spells it
+   * (CRI-O without `sha256:`).
+   */
   imageId: string;
   /** Bytes that a pull transfers: manifest, configuration and layers. */
   sizeBytes: number;

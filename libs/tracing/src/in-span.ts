@@ -4,15 +4,15 @@ import { StowageError, toGrpcStatus } from '@stowage/errors';
 import { parseTrace, traceOf } from './trace-context';
 import type { TraceContext } from './trace-context';
 
-/** What a span tells of its work. Never a secret, an environment variable or a command line. */
+/** Attributes of a span. Never a secret, an environment variable or a command line. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /** How a span is begun. */
 export interface SpanSettings {
   readonly attributes?: SpanAttributes;
   /**
-   * The trace that came with the work. `server`: the span is a child of it and of nothing else; `internal` (the default): only where
-   * no span is active.
+   * The trace that came with the work. `server`: the span is a child of it and of nothing else;
+   * `internal` (the default): only where no span is active.
    */
   readonly parent?: TraceContext;
   readonly kind?: 'internal' | 'server';
@@ -20,10 +20,13 @@ export interface SpanSettings {
 
 /** The span of work that is being done. */
 export interface WorkSpan {
-  /** The span itself in W3C headers. Without an SDK in the process: the trace that came with the work. */
+  /**
+   * The span itself in W3C headers. Without an SDK in the process: the trace that came with the
+   * work.
+   */
   readonly trace: TraceContext;
   readonly set: (attributes: SpanAttributes) => void;
-  /** The work did not come to what it should, though it throws nothing; `status` is the name of a gRPC status. */
+  /** The work failed although it threw nothing; `status` is the name of a gRPC status. */
   readonly failed: (status: string) => void;
 }
 
@@ -33,8 +36,9 @@ const kinds = { internal: SpanKind.INTERNAL, server: SpanKind.SERVER } as const;
 const maxTextLength = 1024;
 
 /**
- * Runs `work` in a span of its own, active for all that `work` calls. What `work` throws is the status of the span (the name of its gRPC
- * status and its code, never its text: texts can quote what a caller sent) and is thrown on. Without an SDK in the process no span is made.
+ * Runs `work` in a span of its own, active for all that `work` calls. What `work` throws is the
+ * status of the span (the name of its gRPC status and its code, never its text: texts can quote
+ * what a caller sent) and is thrown on. Without an SDK in the process no span is made.
  */
 export async function inSpan<T>(
   name: string,

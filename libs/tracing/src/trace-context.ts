@@ -1,7 +1,9 @@
 import { createTraceState, isSpanContextValid } from '@opentelemetry/api';
 import type { SpanContext } from '@opentelemetry/api';
 
-/** Where in a trace something belongs, as W3C writes it in headers; empty for what belongs to none. */
+/**
+ * Where in a trace something belongs, as W3C writes it in headers; empty for what belongs to none.
+ */
 export interface TraceContext {
   readonly traceparent?: string;
   readonly tracestate?: string;
@@ -13,7 +15,10 @@ const traceparentPattern = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2
 /** W3C allows vendors 512 characters; what is longer is left out rather than cut. */
 const maxTracestateLength = 512;
 
-/** Reads W3C headers. Undefined for a traceparent that is absent or not right: such a call begins a trace of its own. */
+/**
+ * Reads W3C headers. Undefined for a traceparent that is absent or not right: such a call begins a
+ * trace of its own.
+ */
 export function parseTrace({ traceparent, tracestate }: TraceContext): SpanContext | undefined {
   const [, version, traceId = '', spanId = '', flags = '', more] =
     traceparentPattern.exec(traceparent?.trim() ?? '') ?? [];

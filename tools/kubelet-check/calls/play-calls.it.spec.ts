@@ -5,7 +5,8 @@ import { spawnApp, startStack, type AppProcess, type Stack } from '@stowage/test
 import { playCalls, type Outcome } from './play-calls';
 import type { Recording } from './recorded-call';
 
-// What a kubelet has called for pods of several kinds, and what came of it: `npm run kubelet:check -- --record FILE` writes it.
+// What a kubelet has called for pods of several kinds, and what came of it:
+// `npm run kubelet:check -- --record FILE` writes it.
 const recordingText = readFileSync(path.join(__dirname, 'recording.json'), 'utf8');
 const recording = JSON.parse(recordingText) as Recording;
 

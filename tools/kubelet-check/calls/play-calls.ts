@@ -20,7 +20,9 @@ export interface Place {
   readonly registry: string;
   /** A folder of its own: volumes and logs of pods lie in it. */
   readonly dir: string;
-  /** Digests of images that are named by them: as they were in the recording, and as they are here. */
+  /**
+   * Digests of images that are named by them: as they were in the recording, and as they are here.
+   */
   readonly digests: ReadonlyMap<string, string>;
 }
 
@@ -28,16 +30,21 @@ export interface Place {
 export interface Outcome {
   readonly what: string;
   readonly status: string;
-  /** Of the response, what does not depend on the run: state, exit code, reason, output. Of a failure its message. */
+  /**
+   * Of the response, what does not depend on the run: state, exit code, reason, output. Of a
+   * failure its message.
+   */
   readonly result: string;
 }
 
 type Client = Record<string, (request: unknown) => Promise<unknown>>;
 
 /**
- * Plays what a kubelet has called, one call after the other as they were begun, with the ids that the runtime gives here in the place of those of the
- * recording. A call about a state is repeated until that has come, as kubelet does. Whether it has already passed depends on the
- * time that calls take, so of a state that can pass the outcome says that it has come, and what stays the same after it.
+ * Plays what a kubelet has called, one call after the other as they were begun, with the ids that
+ * the runtime gives here in the place of those of the recording. A call about a state is repeated
+ * until that has come, as kubelet does. Whether it has already passed depends on the time that
+ * calls take, so of a state that can pass the outcome says that it has come, and what stays the
+ * same after it.
  */
 export async function playCalls(calls: readonly RecordedCall[], place: Place): Promise<Outcome[]> {
   const channels = [place.runtime, place.image].map((endpoint) =>
@@ -78,7 +85,8 @@ export async function playCalls(calls: readonly RecordedCall[], place: Place): P
       };
       const isThere = (now: Outcome): boolean => stateOf(now.result) >= stateOf(call.result);
       let outcome = await ask();
-      // The id of an image, which later calls name it by; it depends on the busybox that the image was made of.
+      // The id of an image, which later calls name it by; it depends on the busybox that the image
+      // was made of.
       const isPulled = outcome.status === 'OK' && call.status === 'OK';
       if (call.method === 'pullImage' && isPulled) ids.set(call.result, outcome.result);
       // Only what asks for a state may be asked again: the rest makes something each time.
@@ -108,7 +116,10 @@ interface Message {
   readonly sandboxConfig?: Message['config'];
 }
 
-/** Makes what kubelet makes before a call: folders of logs, and what is mounted. Control groups are the runtime's own here. */
+/**
+ * Makes what kubelet makes before a call: folders of logs, and what is mounted. Control groups are
+ * the runtime's own here.
+ */
 function prepared(request: unknown): unknown {
   const { config, sandboxConfig } = request as Message;
   for (const one of [config, sandboxConfig]) {
@@ -116,7 +127,8 @@ function prepared(request: unknown): unknown {
     if (one?.linux !== undefined && 'cgroupParent' in one.linux) one.linux.cgroupParent = '';
     for (const { hostPath } of one?.mounts ?? []) {
       mkdirSync(path.dirname(hostPath), { recursive: true });
-      // The hosts file of the pod, and a file for the message of each container; volumes are folders.
+      // The hosts file of the pod, and a file for the message of each container; volumes are
+      // folders.
       const isFile = /\/etc-hosts$|\/containers\/[^/]+\/[^/]+$/.test(hostPath);
       if (isFile) writeFileSync(hostPath, '', { flag: 'a' });
       else mkdirSync(hostPath, { recursive: true });

@@ -1,4 +1,7 @@
-/** A call of kubelet to the runtime, and what came of it. Ids are those of the recording; what differs from run to run is a placeholder. */
+/**
+ * A call of kubelet to the runtime, and what came of it. Ids are those of the recording; what
+ * differs from run to run is a placeholder.
+ */
 export interface RecordedCall {
   readonly method: string;
   readonly request: unknown;

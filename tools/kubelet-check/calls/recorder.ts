@@ -10,7 +10,10 @@ import {
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { madeIdOf, resultOf, toJson, type RecordedCall } from './recorded-call';
 
-/** Calls that make something of a pod, or ask about one: what kubelet asks again and again is not recorded. */
+/**
+ * Calls that make something of a pod, or ask about one: what kubelet asks again and again is not
+ * recorded.
+ */
 const recorded = new Set([
   'runPodSandbox',
   'podSandboxStatus',
@@ -28,7 +31,10 @@ const recorded = new Set([
 
 type Method = (request: unknown, options?: { signal: AbortSignal }) => unknown;
 
-/** A CRI socket between kubelet and what it would otherwise be pointed at, which writes down what is called. */
+/**
+ * A CRI socket between kubelet and what it would otherwise be pointed at, which writes down what is
+ * called.
+ */
 export class CallRecorder {
   readonly #calls: { begun: number; call: RecordedCall }[] = [];
   readonly #seen = new Set<string>();
@@ -68,7 +74,10 @@ export class CallRecorder {
     return recorder;
   }
 
-  /** In the order in which they were begun: each comes after the call that has made what it is about, and before what it brings about. */
+  /**
+   * In the order in which they were begun: each comes after the call that has made what it is
+   * about, and before what it brings about.
+   */
   get calls(): RecordedCall[] {
     return this.#calls.sort((a, b) => a.begun - b.begun).map(({ call }) => call);
   }

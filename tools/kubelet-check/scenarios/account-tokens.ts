@@ -73,7 +73,7 @@ export const accountTokens: Scenario = {
           const name = `pod-${Object.keys(seen).length}`;
           const before = plugin.requests().length;
           Object.assign(seen, named(part, await cluster.seenOf({ namespace, name, spec }, state)));
-          seen[`${part}: plugin`] = plugin.told(before, `${namespace}:${account}`);
+          seen[`${part}: plugin`] = plugin.requestsSince(before, `${namespace}:${account}`);
           seen[`${part}: what kubelet records`] = recordedFor(lab, image);
         };
         await see('a node that may not ask for the audience', 'shop', 'puller', refused);
@@ -97,7 +97,10 @@ export const accountTokens: Scenario = {
   },
 };
 
-/** A node may ask for tokens with audiences of its pods' volumes alone, unless a role says otherwise. */
+/**
+ * A node may ask for tokens with audiences of its pods' volumes alone, unless a role says
+ * otherwise.
+ */
 async function allowAudience({ api }: Cluster): Promise<void> {
   const rbac = '/apis/rbac.authorization.k8s.io/v1';
   const name = 'pulls-with-tokens';
@@ -152,7 +155,7 @@ async function pluginsOfImageService(
       const spec = onePod(image, { pod: { serviceAccountName: 'puller' } });
       await cluster.addPod({ namespace: 'shop', name, spec });
       seen[part] = await cluster.stateOf('shop', name, requires ? refused : running);
-      seen[`${part}, asked`] = plugin.told(0);
+      seen[`${part}, asked`] = plugin.requestsSince(0);
       seen[`${part}, what kubelet records`] = recordedFor(lab, image);
     }
   } finally {
@@ -168,8 +171,8 @@ interface PluginRequest {
 }
 
 /**
- * A plugin that keeps what it was asked, in its own folder. It gives a login to accounts whose role is "puller", and without a token to
- * everybody.
+ * A plugin that keeps what it was asked, in its own folder. It gives a login to accounts whose role
+ * is "puller", and without a token to everybody.
  */
 class Plugin {
   readonly #folder: string;
@@ -238,10 +241,10 @@ process.stdout.write(JSON.stringify(answer));
   }
 
   /**
-   * What it was told from the request of this number on, with tokens of this account alone: other pods try again meanwhile. The same told
-   * again stands once.
+   * The requests from this number on, only with tokens of this account, because other pods retry
+   * meanwhile. Equal requests appear once.
    */
-  told(from: number, account = ''): string {
+  requestsSince(from: number, account = ''): string {
     const isOf = ({ serviceAccountToken: token }: PluginRequest): boolean =>
       account === '' || (token !== undefined && claimsOf(token).sub.endsWith(`:${account}`));
     const lines = this.requests()

@@ -9,7 +9,10 @@ const page = 'a page\n';
 const script =
   "mkdir /www; echo a page > /www/index.html; httpd -p 8080 -h /www; echo line 1; echo line 2; trap 'exit 0' TERM; while :; do sleep 0.2; done";
 
-/** Versions of the protocol of exec: the API server hands the older one to kubelet, and translates the newer one. */
+/**
+ * Versions of the protocol of exec: the API server hands the older one to kubelet, and translates
+ * the newer one.
+ */
 const versions = ['v4', 'v5'] as const;
 
 export const apiStreams: Scenario = {

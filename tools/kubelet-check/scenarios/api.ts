@@ -40,7 +40,10 @@ function seriesOf(metrics: string, container: string): string {
   return [...new Set(names)].sort().join(' ');
 }
 
-/** Where numbers stand in an answer, without the numbers: what is there, and nothing of how large it is. */
+/**
+ * Where numbers stand in an answer, without the numbers: what is there, and nothing of how large it
+ * is.
+ */
 function shape(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(shape);
   if (value == null || typeof value !== 'object') return typeof value;

@@ -7,8 +7,9 @@ import type { Scenario } from '../scenario';
 const namespace = 'collection';
 
 /**
- * kubelet has no command for a collection and looks at its marks every five minutes. It deletes every unused image as soon as it takes the
- * disk for too full, and ends no pods of its own manifests for it.
+ * kubelet has no command for a collection and looks at its marks every five minutes. It deletes
+ * every unused image as soon as it takes the disk for too full, and ends no pods of its own
+ * manifests for it.
  */
 const collectsAtOnce = {
   imageMinimumGCAge: '1ns',

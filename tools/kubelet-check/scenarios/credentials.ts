@@ -37,7 +37,9 @@ const verifying: KubeletVariant = {
   },
 };
 
-/** A credential-provider plugin that knows the registry with a password, and where it is configured. */
+/**
+ * A credential-provider plugin that knows the registry with a password, and where it is configured.
+ */
 function makePlugin(lab: Lab): { config: string; binDir: string } {
   const { auth } = lab.stack.registry;
   const dir = path.join(lab.stack.dir, 'credential-provider');

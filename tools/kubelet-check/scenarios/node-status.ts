@@ -81,7 +81,10 @@ async function back(lab: Lab): Promise<void> {
   else await lab.stack.containerd.start();
 }
 
-/** kubelet takes a runtime for lost after 30 s, and lists the images of its node twice a minute at most. */
+/**
+ * kubelet takes a runtime for lost after 30 s, and lists the images of its node twice a minute at
+ * most.
+ */
 function untilNode(cluster: Cluster, what: string, is: (node: Node) => boolean): Promise<Node> {
   return cluster.lab.until(
     what,

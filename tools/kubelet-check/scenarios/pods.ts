@@ -275,7 +275,8 @@ const scenarioOf = (
   name: string,
   text: string,
   cases: readonly PodCase[],
-  // Another for each scenario: kubelet takes the same pod for one that has been there before, with restarts.
+  // Another for each scenario: kubelet takes the same pod for one that has been there before, with
+  // restarts.
   namespace = 'shop',
 ): Scenario => ({
   name,
@@ -348,7 +349,10 @@ const withEvents = scenarioOf(
   'events',
 );
 
-/** kubelet and runtime-gateway both read the events of the runtime then. Without a stream of events kubelet lists, as without the gate. */
+/**
+ * kubelet and runtime-gateway both read the events of the runtime then. Without a stream of events
+ * kubelet lists, as without the gate.
+ */
 export const eventedPleg: Scenario = {
   ...withEvents,
   async play(lab) {

@@ -7,7 +7,10 @@ import type { Scenario } from '../scenario';
 const running = 'Running; main: running, ready';
 const refused = 'Pending; main: ImagePullBackOff';
 
-/** Who asks, with which of the secrets, and what comes of it. They come in this order, each when the one before has come to its end. */
+/**
+ * Who asks, with which of the secrets, and what comes of it. They come in this order, each when the
+ * one before has come to its end.
+ */
 const cases = [
   {
     namespace: 'street',

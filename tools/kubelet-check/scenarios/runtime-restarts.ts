@@ -24,7 +24,10 @@ async function identityOf(lab: Lab, name: string): Promise<string> {
   return status?.containerID ?? 'none';
 }
 
-/** Pods that something happens to: one that goes on, one that ends while the runtime is away, one that has ended before. */
+/**
+ * Pods that something happens to: one that goes on, one that ends while the runtime is away, one
+ * that has ended before.
+ */
 async function startPods(lab: Lab): Promise<void> {
   lab.addPod(pod(lab, 'lasting', wait));
   lab.addPod(pod(lab, 'ended', 'exit 3', { restartPolicy: 'Never' }));

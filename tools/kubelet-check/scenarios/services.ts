@@ -7,7 +7,9 @@ async function forServices(lab: Lab, act: (service: ServiceName) => Promise<void
   for (const service of lab.way.services) await act(service);
 }
 
-/** What has to come of it where calls may be cut: kubelet repeats them, and nothing else is touched. */
+/**
+ * What has to come of it where calls may be cut: kubelet repeats them, and nothing else is touched.
+ */
 const afterwards = Object.fromEntries(
   ([openCalls.pull, openCalls.others, openCalls.fresh, openCalls.gone] as const).map((what) => [
     what,
@@ -37,7 +39,10 @@ export const takeOver: Scenario = {
   },
 };
 
-/** On the runtime itself containerd is what is ended: kubelet's calls are then cut there in the same way. */
+/**
+ * On the runtime itself containerd is what is ended: kubelet's calls are then cut there in the same
+ * way.
+ */
 async function cutShort(lab: Lab, how: 'stop' | 'kill'): Promise<Record<string, string>> {
   const seen = await withOpenCalls(lab, async () => {
     if (lab.way.services.length > 0) {

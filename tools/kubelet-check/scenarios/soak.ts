@@ -12,7 +12,10 @@ const everyMs = 3_000;
 const atOnce = 6;
 const trapped = "trap 'exit 0' TERM; while :; do sleep 0.2; done";
 
-/** Kinds of pods, in turn, with the exit codes that their containers may end with: their own, and that of a pod that is removed. */
+/**
+ * Kinds of pods, in turn, with the exit codes that their containers may end with: their own, and
+ * that of a pod that is removed.
+ */
 const kinds = [
   { script: 'exit 0', restartPolicy: 'Never', codes: [0] },
   { script: 'sleep 2; exit 5', restartPolicy: 'Always', codes: [5, 137, 143] },
@@ -89,7 +92,8 @@ function faultsOf(events: readonly ReceivedEvent[], hasEventStream: boolean): st
     phases.set(data.containerId, [...(phases.get(data.containerId) ?? []), name]);
     const codes: readonly number[] = kinds[Number(number) % kinds.length]?.codes ?? [];
     if (name !== 'ContainerStopped') continue;
-    // Without a stream of events the end of a container that kubelet removes between two listings is seen by its removal alone.
+    // Without a stream of events the end of a container that kubelet removes between two listings
+    // is seen by its removal alone.
     if (data.exitCode === undefined && !hasEventStream) continue;
     if (!codes.includes(data.exitCode ?? -1)) {
       faults.push(`${data.pod?.name ?? ''} ended with ${data.exitCode ?? 'no code'}`);
@@ -118,7 +122,8 @@ export const soak: Scenario = {
       const end = Date.now() + lab.soakMinutes * 60_000;
       const uses = (): Map<string, Use> =>
         new Map(lab.way.services.map((name) => [name, useOf(lab.service(name).pid)]));
-      // Compared with the use after a fifth of the time: what is loaded once and kept is there by then.
+      // Compared with the use after a fifth of the time: what is loaded once and kept is there by
+      // then.
       const warm = Date.now() + (lab.soakMinutes * 60_000) / 5;
       let before: Map<string, Use> | undefined;
       let number = 0;

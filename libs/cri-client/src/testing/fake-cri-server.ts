@@ -37,11 +37,16 @@ export class FakeStatus extends Error {
   }
 }
 
-/** Answers a unary call with a (partial) response, or a streaming one with the messages it yields. */
+/**
+ * Answers a unary call with a (partial) response, or a streaming one with the messages it yields.
+ */
 export type FakeHandler = (call: ReceivedCall) => unknown;
 
 export interface FakeCriServerOptions {
-  /** By wire name, for example `ListImages`. The rest is UNIMPLEMENTED, but for the calls that probe the version. */
+  /**
+   * By wire name, for example `ListImages`. The rest is UNIMPLEMENTED, but for the calls that probe
+   * the version.
+   */
   readonly handlers?: Readonly<Record<string, FakeHandler>>;
   /** Packages served; `['v1']` when not given. */
   readonly packages?: readonly CriVersion[];
@@ -111,7 +116,10 @@ export class FakeCriServer {
     return fake;
   }
 
-  /** Ends all connections at once and removes the socket, as the kernel does for a runtime that is killed. */
+  /**
+   * Ends all connections at once and removes the socket, as the kernel does for a runtime that is
+   * killed.
+   */
   kill(): void {
     this.#listener.close();
     for (const socket of this.#sockets) socket.destroy();
@@ -119,7 +127,10 @@ export class FakeCriServer {
     this.#grpc.forceShutdown();
   }
 
-  /** Takes no new connections, says GOAWAY on the present ones and lets the calls on them end, for ever if need be. */
+  /**
+   * Takes no new connections, says GOAWAY on the present ones and lets the calls on them end, for
+   * ever if need be.
+   */
   drain(): void {
     this.#listener.close();
     this.#injector.drain(3_600_000);
@@ -229,7 +240,9 @@ function wireError(error: unknown): { code: number; details: string } {
     : { code: grpcStatusCode.INTERNAL, details: String(error) };
 }
 
-/** Accepts connections on a unix socket and never says a word, as a runtime that is stopped or hung. */
+/**
+ * Accepts connections on a unix socket and never says a word, as a runtime that is stopped or hung.
+ */
 export async function startSilentServer(
   socketPath: string,
 ): Promise<{ connections(): number; close(): void }> {

@@ -6,8 +6,9 @@ import { until } from './until';
 const root = path.join(__dirname, '../../../..');
 
 /**
- * Runs a publisher of 300 events on the state directory again and again, each killed with SIGKILL at a random point from
- * its first write to its last acknowledgement. The ids that the publishers reported as written.
+ * Runs a publisher of 300 events on the state directory again and again, each killed with SIGKILL
+ * at a random point from its first write to its last acknowledgement. The ids that the publishers
+ * reported as written.
  */
 export async function killPublishers(
   stateDir: string,

@@ -69,7 +69,7 @@ export class TestNatsServer {
     });
   }
 
-  /** Ends the process, by SIGKILL unless told otherwise; the folder stays. */
+  /** Ends the process, by SIGKILL by default; the folder stays. */
   async stop(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const child = this.#child;
     this.#child = undefined;

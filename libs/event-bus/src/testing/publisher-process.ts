@@ -1,5 +1,6 @@
-// A publishing process that a test kills: `publisher-process.ts STATE_DIR NATS_URL COUNT`. Says `written ID ...` on
-// stdout when the events are in the outbox and `delivered` when JetStream has them; then waits to be killed.
+// A publishing process that a test kills: `publisher-process.ts STATE_DIR NATS_URL COUNT`. Says
+// `written ID ...` on stdout when the events are in the outbox and `delivered` when JetStream has
+// them; then waits to be killed.
 import { eventCatalog } from '@stowage/events';
 import { openEventBus } from '../open-event-bus';
 

@@ -8,7 +8,7 @@ export const containerCreatedV1 = defineEvent({
   entity: 'container',
   event: 'created',
   publishers: ['runtime-gateway'],
-  description: 'A container was created and does not run yet; its image is in use from now on.',
+  description: 'A container was created and is not running yet; its image is in use from now on.',
   subjectHolds: 'the container id',
   data: z.looseObject({
     ...containerNames,

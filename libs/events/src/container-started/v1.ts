@@ -8,7 +8,7 @@ export const containerStartedV1 = defineEvent({
   entity: 'container',
   event: 'started',
   publishers: ['runtime-gateway'],
-  description: 'A container runs.',
+  description: 'A container is running.',
   subjectHolds: 'the container id',
   data: z.looseObject({
     ...containerNames,

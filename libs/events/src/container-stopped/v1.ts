@@ -8,14 +8,14 @@ export const containerStoppedV1 = defineEvent({
   entity: 'container',
   event: 'stopped',
   publishers: ['runtime-gateway'],
-  description: 'A container no longer runs: it exited by itself or was stopped on request.',
+  description: 'A container is no longer running: it exited by itself or was stopped on request.',
   subjectHolds: 'the container id',
   data: z.looseObject({
     ...containerNames,
     image: containerImage.optional(),
     exitCode: z
       .int()
-      .describe('Exit code of its first process; absent when the runtime did not tell it.')
+      .describe('Exit code of its first process; absent when the runtime did not report it.')
       .optional(),
     reason: text(
       'Reason as the runtime reports it, as in `Completed`, `Error` or `OOMKilled`.',

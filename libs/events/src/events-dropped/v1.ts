@@ -9,14 +9,14 @@ export const eventsDroppedV1 = defineEvent({
   event: 'dropped',
   publishers: ['any'],
   description:
-    'Events of this source were given up before they reached JetStream. It stands where they would have stood and carries the last sequence that is missing, so the gap a consumer sees is the one told here. An event counted here may have been delivered after all, when its acknowledgement was lost.',
+    'Events of this source were dropped before they reached JetStream. This event takes their place and has the last missing sequence, so it describes the gap that a consumer sees. An event counted here may have been delivered after all, when its acknowledgement was lost.',
   subjectHolds: 'the source, `/nodes/<node>/<app>`',
   data: z.looseObject({
     reason: openWord(
       ['outbox-full', 'too-large', 'outbox-corrupt'],
-      'Why: the outbox reached its bound, the server refuses messages of that size, or the outbox file could not be read any more.',
+      'Why: the outbox reached its limit, the server refuses messages of that size, or the outbox file could no longer be read.',
     ),
-    count: count('Number of events given up; absent when not known (`outbox-corrupt`).').optional(),
+    count: count('Number of dropped events; absent when not known (`outbox-corrupt`).').optional(),
     bytes: bytes('Their size together.').optional(),
     firstSequence: count('Sequence of the first one.').optional(),
     lastSequence: count('Sequence of the last one.').optional(),
@@ -24,7 +24,7 @@ export const eventsDroppedV1 = defineEvent({
     newestTime: timestamp('Time of the newest one.').optional(),
     countByName: z
       .record(z.string(), count('Number of events of this name.'))
-      .describe('Number given up by event name, as in `{"ContainerStarted": 12}`.')
+      .describe('Number dropped by event name, as in `{"ContainerStarted": 12}`.')
       .optional(),
   }),
   example: {

@@ -9,7 +9,7 @@ export const garbageCollectedV1 = defineEvent({
   event: 'collected',
   publishers: ['gc-worker'],
   description:
-    'A collection ended and did what it was asked to. Each collection ends in exactly one of GarbageCollected and GarbageCollectionFailed.',
+    'A collection ended and achieved its target. Each collection ends in exactly one of GarbageCollected and GarbageCollectionFailed.',
   subjectHolds: 'the plan id',
   data: z.looseObject({
     planId: text('Identifies the plan that was executed; ImageRemoved carries the same value.'),

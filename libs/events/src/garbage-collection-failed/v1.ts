@@ -9,7 +9,7 @@ export const garbageCollectionFailedV1 = defineEvent({
   event: 'failed',
   publishers: ['gc-worker'],
   description:
-    'A collection ended early, could not remove an image, or freed less than it was asked to. The figures tell what was done all the same.',
+    'A collection ended early, could not remove an image, or freed less than it was asked to. The figures still report what was done.',
   subjectHolds: 'the plan id, or the mount point when it failed before there was a plan',
   data: z.looseObject({
     planId: text('Identifies the plan; absent when it failed before there was one.').optional(),

@@ -8,7 +8,7 @@ export const imageDetectedV1 = defineEvent({
   entity: 'image',
   event: 'detected',
   publishers: ['gc-worker'],
-  description: 'The runtime lists an image id that was not known before, whoever pulled it.',
+  description: 'The runtime lists a new image id, whoever pulled it.',
   subjectHolds: 'the image id',
   data: z.looseObject({
     ...listedImage,
@@ -25,12 +25,12 @@ export const imageDetectedV1 = defineEvent({
         afterMs: milliseconds('Time from that removal until it was detected again.'),
         planId: text('The collection that removed it.'),
       })
-      .describe('Present when a collection had removed this very image not long ago.')
+      .describe('Present when a collection removed this same image recently.')
       .optional(),
     recordsRebuilt: z
       .boolean()
       .describe(
-        'True when the records could not be used and are built anew: the image may have been known before, its ages begin again.',
+        'True when the records could not be used and are being rebuilt: the image may have been known before, and its ages start again.',
       )
       .optional(),
   }),

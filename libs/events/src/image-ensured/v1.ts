@@ -9,7 +9,7 @@ export const imageEnsuredV1 = defineEvent({
   event: 'ensured',
   publishers: ['image-service'],
   description:
-    'An image was asked for and is present already, so nothing was pulled: its last use is now.',
+    'An image was requested and is already present, so nothing was pulled: its last use is now.',
   subjectHolds: 'the image id',
   data: z.looseObject({
     ...pullNames,

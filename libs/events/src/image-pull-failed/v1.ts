@@ -19,7 +19,7 @@ export const imagePullFailedV1 = defineEvent({
   entity: 'image',
   event: 'pull-failed',
   publishers: ['image-service'],
-  description: 'A pull ended without the image, or was refused before it began.',
+  description: 'A pull ended without the image, or was refused before it started.',
   subjectHolds:
     'the normalised image reference, or the reference as requested when it does not parse',
   data: z.looseObject({

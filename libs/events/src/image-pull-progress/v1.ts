@@ -9,27 +9,25 @@ export const imagePullProgressV1 = defineEvent({
   event: 'pull-progress',
   publishers: ['image-service'],
   description:
-    'A pull that is going on has brought more bytes. At most one for each pull in each `imagePullProgressInterval`; short pulls have none.',
+    'A running pull has received more bytes. At most one for each pull in each `imagePullProgressInterval`; short pulls have none.',
   subjectHolds: 'the normalised image reference',
   data: z.looseObject({
     pullId: text('Identifies this pull; the same value as in ImagePullStarted.'),
     ...pullNames,
-    bytes: bytes(
-      'Bytes that have come, compressed as the registry sends them where that is known.',
-    ),
+    bytes: bytes('Bytes received, compressed as the registry sends them where that is known.'),
     totalBytes: bytes(
-      'Bytes of all layers and the configuration, from the manifest; absent while that is not known.',
+      'Bytes of all layers and the configuration, from the manifest; absent while unknown.',
     ).optional(),
-    percent: percent('Share of `totalBytes` that has come; absent without it.').optional(),
+    percent: percent('Share of `totalBytes` received; absent without it.').optional(),
     bytesPerSecond: bytes('Rate since the first bytes of this pull; absent at first.').optional(),
     remainingMs: milliseconds(
-      'Time left at that rate; unpacking is not in it. Absent without `totalBytes`.',
+      'Time left at that rate, without unpacking. Absent without `totalBytes`.',
     ).optional(),
     elapsedMs: milliseconds('Time since the pull was handed to the runtime.'),
     approximate: z
       .boolean()
       .describe(
-        'True where `bytes` is the growth of the whole image store since the pull began: other pulls are in it.',
+        'True where `bytes` is the growth of the whole image store since the pull started, including other pulls.',
       ),
     pod: pod.optional(),
   }),

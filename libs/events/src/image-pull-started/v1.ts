@@ -9,7 +9,7 @@ export const imagePullStartedV1 = defineEvent({
   event: 'pull-started',
   publishers: ['image-service'],
   description:
-    'A pull was handed to the runtime. Exactly one ImagePulled or ImagePullFailed with the same pullId follows, unless the service is killed.',
+    'A pull was sent to the runtime. Exactly one ImagePulled or ImagePullFailed with the same pullId follows, unless the service is killed.',
   subjectHolds: 'the normalised image reference (no image id is known yet)',
   data: z.looseObject({
     pullId: text('Identifies this pull; the event that ends it carries the same value.'),

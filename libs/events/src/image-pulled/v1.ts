@@ -20,19 +20,19 @@ export const imagePulledV1 = defineEvent({
   event: 'pulled',
   publishers: ['image-service'],
   description: 'The runtime finished a pull and the image is present.',
-  subjectHolds: 'the image id, or the image reference the runtime returned when it told no id',
+  subjectHolds: 'the image id, or the image reference the runtime returned when it reported no id',
   data: z.looseObject({
     pullId: text('Identifies this pull; the same value as in ImagePullStarted.'),
     ...pullNames,
     imageRef: text('What the runtime returned for the pull (`PullImageResponse.image_ref`).'),
     imageId: text(
-      'Image ID (`Image.id`), usually `sha256:…`; absent when the runtime did not tell it.',
+      'Image ID (`Image.id`), usually `sha256:…`; absent when the runtime did not report it.',
     ).optional(),
     repoDigest: text(
       'Digested reference of what was pulled, as in `docker.io/library/nginx@sha256:…`; absent when unknown.',
     ).optional(),
     sizeBytes: bytes(
-      'Size the runtime reports for the image, bytes; layers shared with other images are included. Absent when the runtime does not tell it.',
+      'Size the runtime reports for the image, bytes; layers shared with other images are included. Absent when the runtime does not report it.',
     ).optional(),
     durationMs: milliseconds('Time in the runtime, all attempts together.'),
     waitedMs: milliseconds('Time spent waiting for a free pull slot before that.').optional(),

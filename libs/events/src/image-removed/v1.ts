@@ -33,12 +33,12 @@ export const imageRemovedV1 = defineEvent({
     reason: removalReason,
     planId: text('The collection that removed it, as in GarbageCollected.').optional(),
     expectedBytes: bytes(
-      'Bytes its removal was expected to free, in the sizes the runtime reports; layers shared with images that remained are left out as far as the runtime tells them. Absent when unknown.',
+      'Bytes its removal was expected to free, in the sizes the runtime reports; layers shared with remaining images are left out as far as the runtime reports them. Absent when unknown.',
     ).optional(),
     expectedIsEstimate: z
       .boolean()
       .describe(
-        'The runtime did not tell enough about shared layers: the expectation may be too high.',
+        'The runtime did not report enough about shared layers: the expected value may be too high.',
       )
       .optional(),
     measuredBytes: signedBytes(

@@ -8,7 +8,7 @@ export const podSandboxStartedV1 = defineEvent({
   entity: 'sandbox',
   event: 'started',
   publishers: ['runtime-gateway'],
-  description: 'A pod sandbox was created and runs.',
+  description: 'A pod sandbox was created and is running.',
   subjectHolds: 'the pod sandbox id',
   data: z.looseObject({
     podSandboxId: text('Pod sandbox ID.'),

@@ -8,7 +8,8 @@ export const podSandboxStoppedV1 = defineEvent({
   entity: 'sandbox',
   event: 'stopped',
   publishers: ['runtime-gateway'],
-  description: 'A pod sandbox no longer runs: its processes are gone and its network is released.',
+  description:
+    'A pod sandbox is no longer running: its processes are gone and its network is released.',
   subjectHolds: 'the pod sandbox id',
   data: z.looseObject({
     podSandboxId: text('Pod sandbox ID.'),

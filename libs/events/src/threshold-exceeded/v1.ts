@@ -18,43 +18,43 @@ export const thresholdExceededV1 = defineEvent({
   event: 'threshold-exceeded',
   publishers: ['gc-worker'],
   description:
-    'A file system of images or containers crossed a mark upwards. Published once per crossing; ThresholdRecovered ends it.',
+    'A file system of images or containers crossed a threshold upwards. Published once per crossing; ThresholdRecovered ends it.',
   subjectHolds: 'the mount point of the file system',
   data: z.looseObject({
     filesystem: filesystemUsage,
     ...thresholdMark,
     lowThresholdPercent: percent('Percent used down to which a collection frees space.').optional(),
     bytesToFree: bytes(
-      'Bytes a collection would be asked to free: trunc(capacity × (100 − low) ÷ 100) − available, not below 0. On a container file system, where no collection begins, what has to come free otherwise.',
+      'Bytes a collection would be asked to free: trunc(capacity × (100 − low) ÷ 100) − available, not below 0. On a container file system, where no collection starts, the bytes that must be freed otherwise.',
     ),
     inodesToFree: count(
-      'Inodes to free until the low mark of inodes, not below 0; where inodes run short.',
+      'Inodes to free until the low threshold for inodes, not below 0; where inodes run short.',
     ).optional(),
     cause: openWord(
       ['used', 'time-to-full'],
-      'Why it was crossed: so much is used, or the file system is going to be full soon.',
+      'Why it was crossed: current usage, or the forecast that the file system will be full soon.',
     ).optional(),
     trend: z
       .looseObject({
         bytesPerSecond: signedBytes(
-          'Change of the used bytes per second over the window; negative when it empties.',
+          'Change of the used bytes per second over the window; negative when usage falls.',
         ),
         windowMs: milliseconds('Length of the window that was looked at.'),
         timeToFullMs: milliseconds(
-          'Time until no bytes are available at this rate; absent when it does not fill.',
+          'Time until no bytes are available at this rate; absent when usage does not grow.',
         ).optional(),
       })
-      .describe('How the file system changes; absent until enough samples exist.')
+      .describe('Trend of the usage; absent until enough samples exist.')
       .optional(),
     inodesTrend: z
       .looseObject({
         inodesPerSecond: z.int().describe('Change of the used inodes per second over the window.'),
         windowMs: milliseconds('Length of the window that was looked at.'),
         timeToFullMs: milliseconds(
-          'Time until no inodes are free at this rate; absent when it does not fill.',
+          'Time until no inodes are free at this rate; absent when usage does not grow.',
         ).optional(),
       })
-      .describe('How the inodes change, where inodes run short; absent until enough samples exist.')
+      .describe('Trend of the inodes, where inodes run short; absent until enough samples exist.')
       .optional(),
   }),
   example: {

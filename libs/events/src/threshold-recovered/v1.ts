@@ -8,13 +8,14 @@ export const thresholdRecoveredV1 = defineEvent({
   entity: 'disk',
   event: 'threshold-recovered',
   publishers: ['gc-worker'],
-  description: 'A file system of images or containers is below a mark again that it had exceeded.',
+  description:
+    'A file system of images or containers is below a threshold again that it had exceeded.',
   subjectHolds: 'the mount point of the file system',
   data: z.looseObject({
     filesystem: filesystemUsage,
     ...thresholdMark,
-    exceededSince: timestamp('When the mark was exceeded.'),
-    exceededForMs: milliseconds('How long the mark was exceeded.'),
+    exceededSince: timestamp('When the threshold was exceeded.'),
+    exceededForMs: milliseconds('How long the threshold was exceeded.'),
   }),
   example: {
     subject: '/var/lib/containerd',

@@ -1,5 +1,6 @@
-// The keeper: a process beside the tests that removes their stacks when the tests end without doing so.
-// Its standard input is a pipe from the process that owns the stacks and ends with it, however it ends.
+// The keeper: a process beside the tests that removes their stacks when the tests end without doing
+// so. Its standard input is a pipe from the process that owns the stacks and ends with it, however
+// it ends.
 import { sweepOwner } from './sweep';
 
 const [token] = process.argv.slice(2);

@@ -21,7 +21,10 @@ interface Keeper {
 
 let current: Keeper | undefined;
 
-/** Starts the keeper of this process if it has none, see `keeper-main.ts`. It ends with its last claim. */
+/**
+ * Starts the keeper of this process if it has none, see `keeper-main.ts`. It ends with its last
+ * claim.
+ */
 export function claimKeeper(): KeeperClaim {
   const keeper = (current ??= startKeeper());
   keeper.claims += 1;
@@ -54,7 +57,8 @@ function startKeeper(): Keeper {
   const child = spawn(
     process.execPath,
     [...loader, path.join(__dirname, `keeper-main${extension}`), token],
-    // A session of its own, so that Ctrl+C reaches the tests only; the tests' end then reaches the keeper.
+    // A session of its own, so that Ctrl+C reaches the tests only; the tests' end then reaches the
+    // keeper.
     { detached: true, cwd: '/', env, stdio: ['pipe', 'ignore', 'inherit'] },
   );
   const exited = new Promise<void>((resolve) => {

@@ -41,7 +41,7 @@ test('the lock of a process that is killed is free at once', async () => {
   expect(await waiting).toBe('mine');
 });
 
-test('who waits is told so, and may give up', async () => {
+test('a waiting process is notified, and may give up', async () => {
   const stop = new AbortController();
   await withLock('lock-spec', async () => {
     const waiting = withLock('lock-spec', () => Promise.resolve('mine'), {

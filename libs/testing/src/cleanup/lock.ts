@@ -10,16 +10,17 @@ export interface LockOptions {
 /**
  * Runs `action` while no other process of this user runs one under the same name.
  *
- * The lock is an abstract unix socket: whoever listens on the name holds it, the others are connected to it
- * and learn by the end of the connection that it is free. The kernel frees it with its holder, so a crash
- * leaves no stale lock behind.
+ * The lock is an abstract unix socket: whoever listens on the name holds it, the others are
+ * connected to it and learn by the end of the connection that it is free. The kernel frees it with
+ * its holder, so a crash leaves no stale lock behind.
  */
 export async function withLock<T>(
   name: string,
   action: () => Promise<T>,
   { onWait, signal }: LockOptions = {},
 ): Promise<T> {
-  // In its full length (`sun_path`), without NUL bytes: Node.js 20 fills a shorter name with them, later ones do not, and some refuse them.
+  // In its full length (`sun_path`), without NUL bytes: Node.js 20 fills a shorter name with them,
+  // later ones do not, and some refuse them.
   const address = `\0stowage-testing-${process.getuid?.() ?? 0}-${name}`.padEnd(108, '.');
   let release = await tryListen(address);
   if (release === undefined) onWait?.();

@@ -14,9 +14,9 @@ import path from 'node:path';
 import { identify, isAlive, type ProcessIdentity } from './processes';
 
 /**
- * What must be known to remove a stack without the process that made it. Written before anything else of
- * the stack exists, and never changed: processes are found by their marker, mounts and loop devices by the
- * folder.
+ * What must be known to remove a stack without the process that made it. Written before anything
+ * else of the stack exists, and never changed: processes are found by their marker, mounts and loop
+ * devices by the folder.
  */
 export interface StackManifest {
   /** Eight hexadecimal digits. */
@@ -43,22 +43,32 @@ export interface StackManifest {
   sharedDirs: string[];
 }
 
-/** Folder below a stack's own that holds a folder for each container that CRI-O has, also for one that has ended. */
+/**
+ * Folder below a stack's own that holds a folder for each container that CRI-O has, also for one
+ * that has ended.
+ */
 export const crioContainersDir = 'crio-run/overlay-containers';
 
-/** Control groups of a container of containerd or CRI-O, below each hierarchy, where its sandbox asks for no other place. */
+/**
+ * Control groups of a container of containerd or CRI-O, below each hierarchy, where its sandbox
+ * asks for no other place.
+ */
 export const controlGroupsOf = (containerId: string): string[] =>
   ['k8s.io/', 'crio/crio-', 'crio/crio-conmon-'].map((name) => name + containerId);
 
 const manifestFile = 'manifest.json';
 
 /**
- * The folder of this user's stacks. Short, because unix socket paths end at 107 bytes; fixed, so that the
- * stacks of a crashed process are found; private, because what its manifests name gets deleted.
+ * The folder of this user's stacks. Short, because unix socket paths end at 107 bytes; fixed, so
+ * that the stacks of a crashed process are found; private, because what its manifests name gets
+ * deleted.
  */
 export const stacksDir = `/tmp/stowage-testing-${process.getuid?.() ?? 0}`;
 
-/** Whether the folder of stacks is there. Throws when it is not this user's own: its content gets deleted. */
+/**
+ * Whether the folder of stacks is there. Throws when it is not this user's own: its content gets
+ * deleted.
+ */
 function hasStacksDir(): boolean {
   const stats = lstatSync(stacksDir, { throwIfNoEntry: false });
   if (stats === undefined) return false;
@@ -90,7 +100,9 @@ export function newOwnerToken(): string {
   return [pid, startTime, namespace, randomBytes(4).toString('hex')].join('-');
 }
 
-/** Whether the process that an owner token names is alive. What cannot be told counts as alive. */
+/**
+ * Whether the process that an owner token names is alive. If that is unknown it counts as alive.
+ */
 export function isOwnerAlive(token: string): boolean {
   const [pid, startTime, namespace] = token.split('-');
   if (pid === undefined || startTime === undefined || namespace === undefined) return true;
@@ -107,7 +119,10 @@ export function writeManifest(manifest: StackManifest): void {
   renameSync(staging, manifest.dir);
 }
 
-/** Removes the stack's folder with all that is in it; mounts must be gone. Call it under the lock `stacks`. */
+/**
+ * Removes the stack's folder with all that is in it; mounts must be gone. Call it under the lock
+ * `stacks`.
+ */
 export function removeStackDir({ id, dir }: StackManifest): void {
   const doomed = path.join(stacksDir, `.old-${id}`);
   renameSync(dir, doomed);
@@ -121,7 +136,7 @@ export function readManifests(): StackManifest[] {
   for (const name of readdirSync(stacksDir)) {
     const dir = path.join(stacksDir, name);
     if (name.startsWith('.')) {
-      rmSync(dir, { recursive: true, force: true }); // whoever made or removed it died half way
+      rmSync(dir, { recursive: true, force: true }); // its creator or remover died half way
       continue;
     }
     const file = path.join(dir, manifestFile);
@@ -131,7 +146,7 @@ export function readManifests(): StackManifest[] {
   return manifests;
 }
 
-/** Whether the process that started the stack is gone, as far as this process can tell. */
+/** Whether the process that started the stack is gone, as far as this process knows. */
 export function isAbandoned({ owner, bootId, pidNamespace }: StackManifest): boolean {
   const host = hostIdentity();
   if (bootId !== host.bootId) return true;

@@ -3,7 +3,10 @@ import { createInterface } from 'node:readline';
 import { eventually } from '../eventually';
 import { findByArgument, findMarked, identify, isAlive, killProcesses } from './processes';
 
-/** A shell with a child that has left its session and a grandchild; returns the pids, the shell's first. */
+/**
+ * A shell with a child that has left its session and a grandchild; returns the pids, the shell's
+ * first.
+ */
 async function startFamily(marker: string): Promise<number[]> {
   const script = 'echo $$; setsid sh -c "sleep 600 & echo \\$\\$; echo \\$!; wait" & wait';
   const child = spawn('sh', ['-c', script], {

@@ -56,10 +56,10 @@ export function findInCgroups(containerIds: readonly string[]): ProcessIdentity[
 }
 
 /**
- * Kills processes and all their descendants with SIGKILL and waits until they are gone. `find` is asked
- * again in each round, so that what was forked meanwhile goes too. This process itself is never killed.
- * Shims of containers go after everything else: they collect their dead children, which the first process
- * of a pid namespace waits for.
+ * Kills processes and all their descendants with SIGKILL and waits until they are gone. `find` is
+ * asked again in each round, so that what was forked meanwhile goes too. This process itself is
+ * never killed. Shims of containers go after everything else: they collect their dead children,
+ * which the first process of a pid namespace waits for.
  *
  * @returns those that are still there after `timeoutMs`.
  */
@@ -79,7 +79,8 @@ export async function killProcesses(
       try {
         process.kill(pid, 'SIGKILL');
       } catch {
-        // Gone in the meantime, which is what is wanted; a lack of permission shows up as a survivor.
+        // Gone in the meantime, which is what is wanted; a lack of permission shows up as a
+        // survivor.
       }
     }
     return alive.length === 0;
@@ -140,7 +141,8 @@ function readProc(pid: number, file: string): string {
 
 function readStat(pid: number): ProcessStat | undefined {
   const text = readProc(pid, 'stat');
-  // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+  // The second field is the program's name in parentheses and may itself hold spaces and
+  // parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state, parent] = fields;
   const startTime = fields[19];

@@ -33,10 +33,16 @@ export class SweepError extends Error {
   }
 }
 
-/** Where the library of images that CRI-O has remembers digests of layers. There is no option for another folder. */
+/**
+ * Where the library of images that CRI-O has remembers digests of layers. There is no option for
+ * another folder.
+ */
 const imageLibraryCache = '/var/lib/containers/cache';
 
-/** Folders outside a stack's own that runtimes, their shims and the CNI library write to, deepest first. */
+/**
+ * Folders outside a stack's own that runtimes, their shims and the CNI library write to, deepest
+ * first.
+ */
 export const sharedDirCandidates = [
   imageLibraryCache,
   '/var/lib/containers',
@@ -56,9 +62,10 @@ export const sharedDirCandidates = [
 ];
 
 /**
- * Removes everything of a stack: processes, mounts, loop devices, bridge, port rules, control groups,
- * sockets and the folder. It relies on nothing but the manifest, may run twice or in two processes at once,
- * and is the only way a stack ends, so that a crash is cleaned up by what every test run exercises.
+ * Removes everything of a stack: processes, mounts, loop devices, bridge, port rules, control
+ * groups, sockets and the folder. It relies on nothing but the manifest, may run twice or in two
+ * processes at once, and is the only way a stack ends, so that a crash is cleaned up by what every
+ * test run exercises.
  *
  * @throws {SweepError} naming what is left.
  */
@@ -118,7 +125,8 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
           removeEmptyDirs(cgroupMounts().map((mount) => path.join(mount, parent)));
         }
       }
-      // The folder goes last and only when nothing else is left: with it goes what a later sweep needs.
+      // The folder goes last and only when nothing else is left: with it goes what a later sweep
+      // needs.
       if (problems.length === 0) await attempt(() => removeStackDir(stack));
       if (isLast) removeEmptyDirs([stacksDir]);
     });
@@ -167,7 +175,9 @@ function findCriIds({ containerdStateDir }: StackManifest): string[] {
   return listDir(path.join(containerdStateDir, 'io.containerd.grpc.v1.cri', 'sandboxes'));
 }
 
-/** Sockets of the shims. They lie in one folder of the machine, named by a hash of address and id. */
+/**
+ * Sockets of the shims. They lie in one folder of the machine, named by a hash of address and id.
+ */
 function findShimSockets(
   { containerdSocket }: StackManifest,
   bundles: readonly Bundle[],
@@ -188,7 +198,9 @@ function findShimSockets(
   });
 }
 
-/** Mount points of the control group hierarchies: one on version 2, one a controller on version 1. */
+/**
+ * Mount points of the control group hierarchies: one on version 2, one a controller on version 1.
+ */
 function cgroupMounts(): string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
@@ -196,7 +208,10 @@ function cgroupMounts(): string[] {
     .map((line) => line.split(' ')[4] ?? '');
 }
 
-/** Below these, containerd has its groups, and CRI-O has them where a sandbox asks for no other place. */
+/**
+ * Below these, containerd has its groups, and CRI-O has them where a sandbox asks for no other
+ * place.
+ */
 const groupParents = ['k8s.io', 'crio'];
 
 async function removeCgroups(containerIds: readonly string[]): Promise<void> {
@@ -210,7 +225,10 @@ async function removeCgroups(containerIds: readonly string[]): Promise<void> {
   });
 }
 
-/** Removes a control group with those below it; false while the kernel still counts a process in one. */
+/**
+ * Removes a control group with those below it; false while the kernel still counts a process in
+ * one.
+ */
 function removeGroupTree(dir: string): boolean {
   if (!existsSync(dir)) return true;
   const below = readdirSync(dir, { withFileTypes: true })
@@ -219,7 +237,10 @@ function removeGroupTree(dir: string): boolean {
   return below.every(Boolean) && removeEmptyDirs([dir]);
 }
 
-/** libcni keeps the result of each attachment until the container is detached, which a killed one never is. */
+/**
+ * libcni keeps the result of each attachment until the container is detached, which a killed one
+ * never is.
+ */
 function removeCachedResults(sandboxIds: readonly string[]): void {
   const results = '/var/lib/cni/results';
   for (const name of listDir(results)) {

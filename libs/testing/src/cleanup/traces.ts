@@ -6,7 +6,9 @@ import { findProgram, runProgram } from '../run-program';
 import { controlGroupsOf } from './manifest';
 import { findMarked, stackMarker } from './processes';
 
-/** What is there of one stack on this machine, by kind. For the tests that look before and after. */
+/**
+ * What is there of one stack on this machine, by kind. For the tests that look before and after.
+ */
 export interface StackTraces {
   processes: number[];
   mounts: string[];
@@ -21,8 +23,9 @@ export interface StackTraces {
 }
 
 /**
- * Looks for everything that carries the stack's id or one of its containers' ids. Nothing here is shared with
- * the code that removes a stack, apart from the marker of processes and the table of mounts.
+ * Looks for everything that carries the stack's id or one of its containers' ids. Nothing here is
+ * shared with the code that removes a stack, apart from the marker of processes and the table of
+ * mounts.
  */
 export async function findTraces(
   stackId: string,

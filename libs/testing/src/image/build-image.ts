@@ -22,7 +22,10 @@ export const manifestType = 'application/vnd.oci.image.manifest.v1+json';
 
 const mebibyte = 1024 * 1024;
 
-/** Waits without using processor time, and ends at once on SIGTERM, which a bare `sleep` as PID 1 ignores. */
+/**
+ * Waits without using processor time, and ends at once on SIGTERM, which a bare `sleep` as PID 1
+ * ignores.
+ */
 const waitCommand = [
   '/bin/sh',
   '-c',
@@ -30,8 +33,9 @@ const waitCommand = [
 ];
 
 /**
- * Builds an image from busybox and random bytes: no network, no program but busybox, a few milliseconds.
- * Layers are not compressed, so that an image's size is also what its unpacked files take.
+ * Builds an image from busybox and random bytes: no network, no program but busybox, a few
+ * milliseconds. Layers are not compressed, so that an image's size is also what its unpacked files
+ * take.
  *
  * @throws RangeError when a size cannot be met.
  */
@@ -135,7 +139,10 @@ function filesLayer(files: readonly (readonly [string, string])[]): Blob {
 
 let busybox: Promise<Blob> | undefined;
 
-/** The lowest layer of runnable images: busybox with a link for each of its commands, users and groups. */
+/**
+ * The lowest layer of runnable images: busybox with a link for each of its commands, users and
+ * groups.
+ */
 function busyboxLayer(): Promise<Blob> {
   busybox ??= (async () => {
     const program = '/bin/busybox';

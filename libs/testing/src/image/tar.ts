@@ -6,7 +6,10 @@ export type TarEntry =
 
 const blockBytes = 512;
 
-/** Packs entries into a ustar archive, owned by root, with one fixed time: the same bytes on each run. */
+/**
+ * Packs entries into a ustar archive, owned by root, with one fixed time: the same bytes on each
+ * run.
+ */
 export function packTar(entries: readonly TarEntry[]): Buffer {
   const parts: Buffer[] = [];
   for (const entry of entries) {
@@ -18,7 +21,10 @@ export function packTar(entries: readonly TarEntry[]): Buffer {
   return Buffer.concat(parts);
 }
 
-/** Bytes of an archive of one folder and one file, apart from the file (whose size is a multiple of 512). */
+/**
+ * Bytes of an archive of one folder and one file, apart from the file (whose size is a multiple of
+ * 512).
+ */
 export const singleFileOverheadBytes = 4 * blockBytes;
 
 function header(entry: TarEntry, sizeBytes: number): Buffer {
