@@ -4,6 +4,7 @@ import { parseAnyReference } from '@stowage/image-ref';
 import {
   byteSizeKey,
   commonKeys,
+  contextToken,
   defineConfig,
   durationKey,
   enumKey,
@@ -347,6 +348,9 @@ export const config = defineConfig({
 
 /** The worker's settings. */
 export type GcConfig = ConfigOf<typeof config.keys>;
+
+/** The name under which the modules find the running service. */
+export const CONTEXT = contextToken<GcConfig>();
 
 type ThresholdKeys = Pick<
   GcConfig,

@@ -26,7 +26,7 @@ beforeEach(async () => {
     nodeName: 'node-a',
     hints: worker.hints,
     store: worker.store,
-    settleRemovals: () => undefined,
+    cameBack: () => undefined,
     containerRemoved: (containerId) => {
       detector.containerRemoved(containerId);
     },

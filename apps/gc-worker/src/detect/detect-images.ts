@@ -1,8 +1,7 @@
 import { errorMessage } from '@stowage/errors';
 import { ClockWatch } from './clock-watch';
-import type { KubeletDifferences } from '../policy/differences';
 import * as eventData from './image-event-data';
-import type { ExemptMatch } from '../policy/exempt';
+import type { CurrentPolicy } from '../policy/live-policy';
 import type { ImageContents } from './image-contents';
 import type { ImageHints } from './image-hints';
 import { findUsers, ReferenceSearch } from './image-use';
@@ -33,11 +32,8 @@ export interface ImageDetectorParts {
   readonly runtime: Runtime;
   readonly store: ImageRecordStore;
   readonly hints: ImageHints;
-  readonly exempt: ExemptMatch;
   readonly contents: ImageContents;
-  /** Exempt rules look at labels: then every image's must be known before one may go. */
-  readonly needsLabels: boolean;
-  readonly differences: KubeletDifferences;
+  readonly policy: CurrentPolicy;
   /** Reference of the image that pods are started with, where the configuration names it; else empty. */
   readonly sandboxImage: string;
   /** How long a container that the runtime does not list any more still counts. Milliseconds. */
@@ -46,8 +42,6 @@ export interface ImageDetectorParts {
   /** Sequence of the next event. */
   readonly nextSequence: () => number;
   readonly metrics: Pick<DetectionMetrics, 'detected' | 'detectionFailed' | 'regretted'>;
-  /** An image that comes back within this after its removal counts as regret; 0 = none does. */
-  readonly regretWindowMs: number;
   readonly log: DetectorLog;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -140,12 +134,12 @@ export class ImageDetector {
    * the runtime answered; records are then as before.
    */
   async detect({ signal }: { signal: AbortSignal }): Promise<PlanImage[]> {
-    const { runtime, store, hints, differences, now, metrics } = this.parts;
+    const { runtime, store, hints, policy, now, metrics } = this.parts;
     const startedAt = performance.now();
     try {
       const images = await runtime.listImages({ signal });
       const containers = await this.containers(signal);
-      if (differences.sandboxImage === 'kept') await this.findSandboxImage(signal);
+      if (policy.current.differences.sandboxImage === 'kept') await this.findSandboxImage(signal);
       await this.learnContents(images, signal);
       this.followClock();
       const time = now();
@@ -218,7 +212,8 @@ export class ImageDetector {
   }
 
   private withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {
-    const { exempt, hints, contents, needsLabels } = this.parts;
+    const { hints, contents } = this.parts;
+    const { exempt, needsLabels } = this.parts.policy;
     const sandbox = imagesMeant([this.parts.sandboxImage, this.toldImage ?? ''], records);
     const creations = hints.creationsAt(now);
     const since = new Map(
@@ -257,8 +252,8 @@ export class ImageDetector {
   }
 
   private async learnContents(images: readonly ListedImage[], signal: AbortSignal): Promise<void> {
-    const { contents, needsLabels, log } = this.parts;
-    const atMost = needsLabels ? Infinity : contentCallsPerDetection;
+    const { contents, policy, log } = this.parts;
+    const atMost = policy.needsLabels ? Infinity : contentCallsPerDetection;
     const failures = await contents.learn(images, { atMost, signal });
     if (failures > 0) log.debug({ failures }, 'layers and labels of some images unknown');
   }
@@ -294,8 +289,9 @@ export class ImageDetector {
     listed: readonly ContainerUse[],
     signal: AbortSignal,
   ): Promise<ContainerLook> {
-    const { runtime, differences } = this.parts;
-    if (differences.lostContainers === 'gone') return { containers: listed, missing: new Set() };
+    const { runtime, policy } = this.parts;
+    if (policy.current.differences.lostContainers === 'gone')
+      return { containers: listed, missing: new Set() };
     return this.containersKnown.look(listed, {
       at: this.elapsedMs(),
       pods: () => runtime.listPods({ signal }),
@@ -318,7 +314,7 @@ export class ImageDetector {
     images: readonly ListedImage[],
     containers: readonly ContainerUse[],
   ): Map<string, ImageUser[]> {
-    const users = findUsers(images, containers, this.parts.differences.inUseMatch);
+    const users = findUsers(images, containers, this.parts.policy.current.differences.inUseMatch);
     if (this.missingContainers.size === 0) return users;
     for (const [imageId, those] of users) {
       const marked = those.map((user) =>
@@ -334,7 +330,8 @@ export class ImageDetector {
     images: () => readonly ListedImage[],
     containers: readonly ContainerUse[],
   ): void {
-    const { differences, sandboxImage, useUnknown } = this.parts;
+    const { sandboxImage, useUnknown } = this.parts;
+    const { differences } = this.parts.policy.current;
     const reasons: string[] = [];
     const nameless =
       differences.inUseMatch === 'any-reference' ? containersOfNoImage(images, containers) : [];
@@ -377,7 +374,7 @@ export class ImageDetector {
   }
 
   private async askVolumesOf(containerId: string, signal: AbortSignal): Promise<void> {
-    const { runtime, differences, log } = this.parts;
+    const { runtime, policy, log } = this.parts;
     try {
       const volumes = await runtime.imageVolumes(containerId, { signal });
       if (volumes !== undefined) {
@@ -392,7 +389,7 @@ export class ImageDetector {
       }
     } catch (error) {
       const reason = errorMessage(error);
-      if (differences.containerStatusError === 'abort-detection') {
+      if (policy.current.differences.containerStatusError === 'abort-detection') {
         throw new Error(`get container status: ${reason}`, { cause: error });
       }
       // The next look asks again. The container itself counts without its status.
@@ -434,7 +431,8 @@ export class ImageDetector {
     detected: readonly ImageRecord[],
     now: number,
   ): { regrets: Map<string, eventData.Regret>; settled: string[] } {
-    const { store, metrics, regretWindowMs, log } = this.parts;
+    const { store, metrics, policy, log } = this.parts;
+    const { regretWindowMs } = policy.current;
     const removed = store.removedImages();
     const regrets = new Map<string, eventData.Regret>();
     const settled: string[] = [];
@@ -477,7 +475,7 @@ export class ImageDetector {
   ): string[] {
     const { publishAll, nextSequence, store, hints, log } = this.parts;
     const { regrets, settled } = this.regretsAmong(detected, now);
-    store.announcing(detected, nextSequence());
+    store.publishingDetected(detected, nextSequence());
     publishAll(
       'ImageDetected',
       detected.map((record) => ({
@@ -494,7 +492,7 @@ export class ImageDetector {
         hints.takeRemoval(imageId, Math.max(firstDetected ?? -Infinity, lastUsed ?? -Infinity)) ===
         undefined,
     );
-    store.telling(
+    store.publishingRemoved(
       untold.map(({ imageId }) => imageId),
       nextSequence(),
     );

@@ -17,8 +17,11 @@ export interface ImageEventsParts {
   readonly store: Pick<ImageRecordStore, 'images' | 'used' | 'pulled' | 'setHolds'>;
   /** Hears that a container was removed. */
   readonly containerRemoved: (containerId: string) => void;
-  /** Tells the removal of this image, if it is one of our own not told yet, so that an image that comes back gets a record of its own. */
-  readonly settleRemovals: (imageId: string) => void;
+  /**
+   * Reports a removal of this image by a collection that is not reported yet, so that the image that
+   * came back gets a record of its own.
+   */
+  readonly cameBack: (imageId: string) => void;
   readonly now: () => number;
 }
 
@@ -129,9 +132,9 @@ export class ImageEvents {
   }
 
   private used(imageId: string, at: number): void {
-    const { hints, store, settleRemovals } = this.parts;
+    const { hints, store, cameBack } = this.parts;
     const recorded = this.recordedId(imageId);
-    settleRemovals(recorded);
+    cameBack(recorded);
     if (!store.used(recorded, at)) hints.usedBeforeDetection(imageId, at);
   }
 

@@ -21,9 +21,11 @@ export const defaultMeterLimits: FreedMeterLimits = {
 /** What the meter needs from outside. */
 export interface FreedMeterPorts {
   readDisks(): Promise<readonly FileSystemReading[]>;
-  /** Milliseconds of a clock that never jumps. */
-  elapsedMs(): number;
-  sleep(ms: number): Promise<void>;
+  readonly clock: {
+    /** Milliseconds of a clock that never jumps. */
+    elapsedMs(): number;
+    sleep(ms: number): Promise<void>;
+  };
 }
 
 /** Below this size a file system's own noise hides what a removal freed. */
@@ -67,10 +69,10 @@ export class FreedMeter {
     if (freed == null || expectedBytes < worthWaitingForBytes || this.fruitlessWaits >= 2) {
       return freed;
     }
-    const until = this.ports.elapsedMs() + this.limits.perRemovalWaitMs;
+    const until = this.ports.clock.elapsedMs() + this.limits.perRemovalWaitMs;
     let waited = false;
-    while (freed != null && freed < expectedBytes / 2 && this.ports.elapsedMs() < until) {
-      await this.ports.sleep(this.limits.pollMs);
+    while (freed != null && freed < expectedBytes / 2 && this.ports.clock.elapsedMs() < until) {
+      await this.ports.clock.sleep(this.limits.pollMs);
       waited = true;
       await this.read();
       freed = growth(before, this.latest);
@@ -94,19 +96,19 @@ export class FreedMeter {
   /** Waits until `reached` says so, nothing has come free for a while, or the limit is over. Ends with a fresh reading. */
   async waitFor(reached: () => boolean, quietMs = this.limits.quietMs): Promise<void> {
     await this.read();
-    const until = this.ports.elapsedMs() + this.limits.finalWaitMs;
+    const until = this.ports.clock.elapsedMs() + this.limits.finalWaitMs;
     let best = this.freedBytes();
-    let quietUntil = this.ports.elapsedMs() + quietMs;
+    let quietUntil = this.ports.clock.elapsedMs() + quietMs;
     while (!reached() && best != null) {
-      const now = this.ports.elapsedMs();
+      const now = this.ports.clock.elapsedMs();
       if (now >= until || now >= quietUntil) return;
-      await this.ports.sleep(this.limits.pollMs);
+      await this.ports.clock.sleep(this.limits.pollMs);
       await this.read();
       const freed = this.freedBytes();
       if (freed == null) return;
       if (freed > best) {
         best = freed;
-        quietUntil = this.ports.elapsedMs() + quietMs;
+        quietUntil = this.ports.clock.elapsedMs() + quietMs;
       }
     }
   }

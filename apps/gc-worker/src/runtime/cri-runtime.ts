@@ -4,7 +4,7 @@ import { toGrpcStatus } from '@stowage/errors';
 import type {
   Mountpoints,
   Runtime,
-  StoredBytes,
+  RuntimeUsage,
   ImageContent,
   ContainerUse,
   ListedPod,
@@ -114,19 +114,19 @@ export class CriRuntime implements Runtime {
     };
   }
 
-  async storedBytes(options: { signal: AbortSignal }): Promise<StoredBytes | undefined> {
+  async usage(options: { signal: AbortSignal }): Promise<RuntimeUsage | undefined> {
     const { imageFilesystems, containerFilesystems } = await this.image.imageFsInfo({}, options);
     const byMountpoint = new Map<string, number>();
-    let takenAt = Infinity;
+    let sampledAt = Infinity;
     for (const { fsId, usedBytes, timestamp } of [...imageFilesystems, ...containerFilesystems]) {
       const mountpoint = fsId?.mountpoint ?? '';
       if (usedBytes === undefined || mountpoint === '') return undefined;
       // One store that is named for images and for containers counts once.
       const known = byMountpoint.get(mountpoint) ?? 0;
       byMountpoint.set(mountpoint, Math.max(known, sizeOf(usedBytes.value)));
-      if (timestamp > 0n) takenAt = Math.min(takenAt, Number(timestamp / 1_000_000n));
+      if (timestamp > 0n) sampledAt = Math.min(sampledAt, Number(timestamp / 1_000_000n));
     }
-    return byMountpoint.size === 0 ? undefined : { byMountpoint, takenAt };
+    return byMountpoint.size === 0 ? undefined : { byMountpoint, sampledAt };
   }
 
   async writableLayers(options: {

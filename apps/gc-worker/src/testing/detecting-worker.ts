@@ -17,7 +17,7 @@ export function detectingWorker(stateDir: string, imageCount: number) {
   });
   const nats = { servers: ['nats://127.0.0.1:1'] };
   const bus = openEventBus({ stateDir, node: 'node-a', app: 'gc-worker', nats, log });
-  store.settleTold(bus.nextSequence());
+  store.reconcilePublished(bus.nextSequence());
   const detector = worker.detector(
     {},
     {

@@ -13,6 +13,8 @@ import { DetectionMetrics } from '../detect/detection-metrics';
 import { planCollection } from '../collect/plan-collection';
 import { collectionPolicy } from '../policy/policy';
 import { ImageRecordStore } from '../records/record-store';
+import { fixedPolicy } from '../policy/live-policy';
+import { assessDisks } from '../disk/assess-disk';
 
 const rounds = 9;
 const memoryRounds = 4;
@@ -85,10 +87,7 @@ async function main(imageCount: number): Promise<void> {
     contents: new ImageContents(runtime),
     sandboxImage: '',
     lostContainerWaitMs: 30_000,
-    exempt: () => undefined,
-    needsLabels: false,
-    regretWindowMs: 0,
-    differences: stowageDifferences,
+    policy: fixedPolicy(collectionPolicy({ regretWindowMs: 0 })),
     publishAll: () => undefined,
     nextSequence: () => 1,
     log: quiet,
@@ -100,7 +99,7 @@ async function main(imageCount: number): Promise<void> {
     const used = { capacityBytes: 1e12, availableBytes: 1e11, inodes: null, inodesFree: null };
     return planCollection({
       images,
-      disks: [{ mountpoint: '/images', ...used }],
+      disks: assessDisks([{ mountpoint: '/images', ...used }], policy),
       policy,
       now: Date.now() + 3_600_000,
       collectingSince: 0,
