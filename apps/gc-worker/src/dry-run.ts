@@ -14,8 +14,8 @@ import { CriRuntime } from './runtime/cri-runtime';
 /**
  * What a collection would do now, as JSON, by the runtime, the file systems and the records that a
  * worker keeps in the state directory. Only reads: nothing is written, published or removed, and it
- * may run beside a worker. Pulls in progress are not known here. Throws what runtime or file systems
- * answered.
+ * may run beside a worker. Pulls in progress are not known here. Throws what runtime or file
+ * systems answered.
  */
 export async function dryRun(config: GcConfig): Promise<string> {
   const policy = fixedPolicy(policyOf(config));

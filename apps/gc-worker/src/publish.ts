@@ -3,10 +3,16 @@ import type { EventBus } from '@stowage/event-bus';
 import { EventFormatError, type EventData, type EventName } from '@stowage/events';
 import { currentTrace } from '@stowage/tracing';
 
-/** Hands an event to the outbox. Never throws and never waits: events do not decide whether work goes on. */
+/**
+ * Hands an event to the outbox. Never throws and never waits: events do not decide whether work
+ * goes on.
+ */
 export type Publish = <N extends EventName>(name: N, subject: string, data: EventData<N>) => void;
 
-/** As {@link Publish} for many events of one kind; `time` is when it happened, where that is not now. */
+/**
+ * As {@link Publish} for many events of one kind; `time` is when it happened, where that is not
+ * now.
+ */
 export type PublishAll = <N extends EventName>(
   name: N,
   events: readonly {
@@ -25,8 +31,8 @@ export interface EventPublisher {
 }
 
 /**
- * Publishes on the bus. An event that breaks its own schema is a fault of this program: it is logged
- * and dropped, and where it is one of many the others go out all the same.
+ * Publishes on the bus. An event that breaks its own schema is a fault of this program: it is
+ * logged and dropped, and where it is one of many the others go out all the same.
  */
 export function busPublisher(
   bus: Pick<EventBus, 'publish' | 'publishAll' | 'nextSequence'>,

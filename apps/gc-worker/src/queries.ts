@@ -13,7 +13,9 @@ import type { ImageRecordStore } from './records/record-store';
 import { assessDisks, type DiskAssessment } from './disk/assess-disk';
 import { userText, type PlannedImage } from './policy/keep-rules';
 
-/** Entries of a reply unless asked otherwise: some 400 KB, below the 1 MiB a NATS message may have. */
+/**
+ * Entries of a reply unless asked otherwise: some 400 KB, below the 1 MiB a NATS message may have.
+ */
 const defaultLimit = 500;
 
 /** Most images of the last collection that `status` lists. */

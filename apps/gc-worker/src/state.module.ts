@@ -20,7 +20,10 @@ type Context = ServiceContext<GcConfig>;
 
 const now = (): number => Date.now();
 
-/** At most one log line in this time about hints that are refused; the metric counts them all. Milliseconds. */
+/**
+ * At most one log line in this time about hints that are refused; the metric counts them all.
+ * Milliseconds.
+ */
 const refusalLogMs = 60_000;
 
 /** Health of a component that is never worse than degraded. */
@@ -101,7 +104,7 @@ const providers = [
   provider(POLICY, [CONTEXT, METRICS], openPolicy),
   provider(RECORDS, [CONTEXT, POLICY, METRICS], openRecords, { close: (store) => store.close() }),
   provider(LOCK, [CONTEXT], ({ config, log }) => lockRuntime(config.imageEndpoint, log), {
-    // The records say best that another worker has the state directory.
+    // First the records: their error names the state directory that another worker has.
     after: [RECORDS],
   }),
   eventBusProvider(CONTEXT, { after: [LOCK] }),

@@ -46,7 +46,9 @@ export interface WorkerParts {
  */
 const retryAfterFailureMs = 5000;
 
-/** Detections caused by events come at most this often, however many events there are. Milliseconds. */
+/**
+ * Detections caused by events come at most this often, however many events there are. Milliseconds.
+ */
 const detectionPauseMs = 1000;
 
 /**
@@ -58,7 +60,9 @@ const startingMs = 30_000;
 /** Pause between checks of the files that the policy comes from. Milliseconds. */
 const policyCheckMs = 2000;
 
-/** Starts and ends what the worker does on its own: detection, measurement of the disks, collection. */
+/**
+ * Starts and ends what the worker does on its own: detection, measurement of the disks, collection.
+ */
 export class Worker implements OnApplicationBootstrap {
   private readonly detection: Loop;
   private readonly measurement: Loop;

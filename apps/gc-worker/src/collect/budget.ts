@@ -9,7 +9,10 @@ export class Budget {
     private readonly limits: Pick<CollectionPolicy, 'maxImagesPerRun' | 'maxBytesPerRun'>,
   ) {}
 
-  /** Why one more image of this size is too many; undefined when it may go. The first image always may. */
+  /**
+   * Why one more image of this size is too many; undefined when it may go. The first image always
+   * may.
+   */
   refuses(sizeBytes: number): string | undefined {
     const { maxImagesPerRun: maxImages, maxBytesPerRun: maxBytes } = this.limits;
     if (this.images === 0) return undefined;

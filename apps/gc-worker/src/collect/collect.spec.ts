@@ -485,7 +485,8 @@ describe('carryOut', () => {
       }),
       { policy: some },
     );
-    // 500 bytes in 95 inodes: 15 inodes are planned as 79 bytes, one image; measured it takes three.
+    // 500 bytes in 95 inodes: 15 inodes are planned as 79 bytes, one image; measured it takes
+    // three.
     expect(outcome.askedBytes).toBe(79);
     expect(node.removedIds).toEqual(['a', 'b', 'c']);
     expect(outcome.failure).toBeUndefined();

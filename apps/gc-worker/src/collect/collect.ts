@@ -32,7 +32,9 @@ export interface CollectionPorts {
     read(options: { signal: AbortSignal }): Promise<readonly FileSystemReading[]>;
   };
   readonly detector: {
-    /** Why the image must stay after all, asked just before its removal; undefined when it may go. */
+    /**
+     * Why the image must stay after all, asked just before its removal; undefined when it may go.
+     */
     protectionNow(
       image: PlannedImage,
       options: { signal: AbortSignal },
@@ -40,7 +42,9 @@ export interface CollectionPorts {
   };
   readonly removals: RemovalPort;
   readonly rateLimiter: {
-    /** Waits until the policy's rate allows another removal; ends early when the signal is aborted. */
+    /**
+     * Waits until the policy's rate allows another removal; ends early when the signal is aborted.
+     */
     wait(options: { signal: AbortSignal }): Promise<void>;
   };
   /** Held for the check and removal of a batch, so that no detection sees it half done. */
@@ -152,7 +156,10 @@ export interface CollectionOutcome {
   /** The file system with most to free (or the first), before and after. */
   readonly before?: DiskAssessment;
   readonly after?: DiskAssessment;
-  /** The limit of a run (images, bytes, time) that ended it before it was through; absent when none did. */
+  /**
+   * The limit of a run (images, bytes, time) that ended it before it was through; absent when none
+   * did.
+   */
   readonly limitedBy?: string;
   /**
    * Bytes in use that neither known images nor containers account for, measured when less came free
@@ -167,7 +174,7 @@ export interface CollectionOptions {
   readonly request?: CollectionRequest;
   /** Nobody asked: a periodic check, or a threshold. */
   readonly periodic?: boolean;
-  /** Remove exactly what the plan says: no early stop and no images beyond it. */
+  /** Remove exactly what is planned: no early stop and no images beyond it. */
   readonly exact?: boolean;
   readonly meter: FreedMeterLimits;
   readonly signal: AbortSignal;
@@ -175,9 +182,9 @@ export interface CollectionOptions {
 
 /**
  * Carries out a plan: removals one after the other, each preceded by a check of use and followed by
- * a measurement, until the low threshold (or the requested amount) is reached. When the estimate was
- * too high it goes on to further images in the plan's order; when it was too low it stops before the
- * plan's end. Never throws: what went wrong is in `failure`.
+ * a measurement, until the low threshold (or the requested amount) is reached. When the estimate
+ * was too high it goes on to further images in the plan's order; when it was too low it stops
+ * before the plan's end. Never throws: what went wrong is in `failure`.
  */
 export async function carryOut(
   plan: CollectionPlan,
@@ -275,7 +282,10 @@ class Collection {
     this.reportRemovalErrors();
   }
 
-  /** Removes these, as many at once as the policy says, until they are through or the collection must stop. */
+  /**
+   * Removes these, as many at once as the policy allows, until all are tried or the collection must
+   * stop.
+   */
   private async removeAll(images: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
     const atOnce = this.options.policy.parallelRemovals;
     for (let at = 0; at < images.length; at += atOnce) {
@@ -318,7 +328,8 @@ class Collection {
         continue;
       }
       if (image.verdict === 'keep' && !waitedForPlanned && this.removedForSpace > 0) {
-        // The estimate is used up: give the runtime time to free before more images than planned have to go.
+        // The estimate is used up: give the runtime time to free before more images than planned
+        // have to go.
         waitedForPlanned = true;
         await this.meter?.waitForLateBytes(() => this.reached(asked));
         if (await this.settledEnough(asked)) break;
@@ -341,7 +352,10 @@ class Collection {
     this.judge(asked);
   }
 
-  /** A batch is full when as many removals as may go at once are in it, or when it is expected to be enough. */
+  /**
+   * A batch is full when as many removals as may go at once are in it, or when it is expected to be
+   * enough.
+   */
   private isFull(batch: readonly PlannedImage[], asked: number): boolean {
     if (batch.length >= this.options.policy.parallelRemovals) return true;
     const expected = batch.reduce((sum, image) => sum + image.expectedBytes, 0);
@@ -573,7 +587,7 @@ class Collection {
     return mostToFree(open);
   }
 
-  /** Where removals failed and nothing worse happened, the collection still says so. */
+  /** Where removals failed and nothing worse happened, the collection fails by them. */
   private reportRemovalErrors(): void {
     if (this.failedRemovals.length === 0 || this.failure !== undefined) return;
     const count = this.failedRemovals.length;

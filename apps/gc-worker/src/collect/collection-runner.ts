@@ -149,7 +149,10 @@ export class CollectionRunner {
     });
   }
 
-  /** Checks whether something is to be collected, and collects it. Never throws: failures are logged and published. */
+  /**
+   * Checks whether something is to be collected, and collects it. Never throws: failures are logged
+   * and published.
+   */
   readonly collectIfDue = traced(
     'gc.check',
     { attributes: (cause) => ({ 'stowage.gc.cause': cause }) },

@@ -26,8 +26,8 @@ const usagePollMs = 250;
 
 /**
  * Bytes in use on the image file systems that neither known images nor containers account for.
- * Undefined where runtime or file system do not report enough; throws where they cannot be asked, or
- * the runtime reports only an old usage.
+ * Undefined where runtime or file system do not report enough; throws where they cannot be asked,
+ * or the runtime reports only an old usage.
  */
 export async function findLeakedBytes(
   parts: LeakSearchParts,
@@ -67,8 +67,9 @@ async function usageSince(
 }
 
 /**
- * What containers wrote, where the runtime's usage does not include it: that of CRI-O is of a folder
- * with metadata alone, which is much less than the images. Undefined where it is not reported.
+ * What containers wrote, where the runtime's usage does not include it: that of CRI-O is of a
+ * folder with metadata alone, which is much less than the images. Undefined where it is not
+ * reported.
  */
 async function writtenByContainers(
   storedBytes: number,

@@ -32,10 +32,15 @@ export interface PlanInput {
   readonly policy: CollectionPolicy;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** When this process began to collect; counts only with `maxAgeStarts: 'after-max-age-of-uptime'`. */
+  /**
+   * When this process began to collect; counts only with `maxAgeStarts: 'after-max-age-of-uptime'`.
+   */
   readonly collectingSince: number;
   readonly request?: CollectionRequest;
-  /** Images whose removal failed not long ago, with the reason in words; a request tries them all the same. */
+  /**
+   * Images whose removal failed not long ago, with the reason in words; a request tries them all
+   * the same.
+   */
   readonly paused?: ReadonlyMap<string, string>;
 }
 
@@ -60,7 +65,10 @@ export interface CollectionPlan {
   readonly keptByRule: Readonly<Partial<Record<KeepRule, number>>>;
 }
 
-/** Least recently used first, never used before used, then first detected; ids decide between equals. */
+/**
+ * Least recently used first, never used before used, then first detected; ids decide between
+ * equals.
+ */
 export function compareByLastUse(
   a: Pick<PlanImage, 'imageId' | 'firstDetected' | 'lastUsed'>,
   b: Pick<PlanImage, 'imageId' | 'firstDetected' | 'lastUsed'>,
@@ -208,9 +216,9 @@ class VerdictPlanner {
 }
 
 /**
- * Cheapest regret first: size times pull time (what another pull costs) against idle time (how unlikely it is).
- * Where it is not known how long the pull took, the mean rate of the others counts. Equal costs go
- * by last use.
+ * Cheapest regret first: size times pull time (what another pull costs) against idle time (how
+ * unlikely it is). Where it is not known how long the pull took, the mean rate of the others
+ * counts. Equal costs go by last use.
  */
 function byCost(images: readonly PlanImage[], now: number) {
   const known = images.filter(({ pulled, sizeBytes }) => pulled !== undefined && sizeBytes > 0);
@@ -228,7 +236,10 @@ function byCost(images: readonly PlanImage[], now: number) {
     (costs.get(a.imageId) ?? 0) - (costs.get(b.imageId) ?? 0) || compareByLastUse(a, b);
 }
 
-/** Why an image that nothing protects is still too fresh to go for space, or undefined when it may go. */
+/**
+ * Why an image that nothing protects is still too fresh to go for space, or undefined when it may
+ * go.
+ */
 function tooYoung(
   image: Pick<PlanImage, 'firstDetected' | 'lastUsed'>,
   policy: Pick<CollectionPolicy, 'minAgeMs'>,
@@ -348,7 +359,10 @@ function countKept(images: readonly PlannedImage[]): CollectionPlan['keptByRule'
   return counts;
 }
 
-/** Ages belong to the content: an image that went and came back, or was used meanwhile, makes another plan. */
+/**
+ * Ages belong to the content: an image that went and came back, or was used meanwhile, makes
+ * another plan.
+ */
 function planIdOf(
   removals: readonly PlannedImage[],
   policy: CollectionPolicy,

@@ -1,6 +1,9 @@
 import { pause } from '@stowage/async';
 
-/** Spreads removals evenly, so that no more than so many begin in a minute. Independent of the wall clock. */
+/**
+ * Spreads removals evenly, so that no more than so many begin in a minute. Independent of the wall
+ * clock.
+ */
 export class RemovalRateLimiter {
   private nextAt = -Infinity;
 

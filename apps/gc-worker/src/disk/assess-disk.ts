@@ -12,7 +12,9 @@ export interface FileSystemReading {
   /** Number of inodes; null or 0 where the file system has no fixed number. */
   readonly inodes: number | null;
   readonly inodesFree: number | null;
-  /** Bytes that files take, blocks reserved for root not counted; absent where it is not reported. */
+  /**
+   * Bytes that files take, blocks reserved for root not counted; absent where it is not reported.
+   */
   readonly usedBytes?: number;
 }
 

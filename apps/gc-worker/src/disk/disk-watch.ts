@@ -40,7 +40,10 @@ export interface DiskWatchParts {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
   };
-  /** Put before the runtime's mount points, where the host's file systems are mounted below a folder. */
+  /**
+   * Put before the runtime's mount points, where the host's file systems are mounted below a
+   * folder.
+   */
   readonly hostRoot: string;
   readonly now: () => number;
   /** Milliseconds of a clock that never jumps, for trends. Default: the process's own. */
@@ -103,7 +106,9 @@ export class DiskWatch {
     return this.measured(['image'], options);
   }
 
-  /** As {@link DiskWatch.read}, and after them the container file systems that are none of those. */
+  /**
+   * As {@link DiskWatch.read}, and after them the container file systems that are none of those.
+   */
   readAll(options: { signal: AbortSignal }): Promise<FileSystemReading[]> {
     return this.measured(['image', 'container'], options);
   }

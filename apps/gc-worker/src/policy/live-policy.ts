@@ -2,7 +2,10 @@ import { statSync } from 'node:fs';
 import { compileExempt, needsLabels, type ExemptMatch } from './exempt';
 import type { CollectionPolicy } from './policy';
 
-/** What reading the configuration anew gave: a policy and the keys that only a restart can change, or what is wrong. */
+/**
+ * What reading the configuration anew gave: a policy and the keys that only a restart can change,
+ * or what is wrong.
+ */
 export type PolicySource = () => Promise<
   | { readonly policy: CollectionPolicy; readonly needRestart: readonly string[] }
   | { readonly problem: string }
@@ -11,7 +14,10 @@ export type PolicySource = () => Promise<
 export interface LivePolicyParts {
   readonly first: CollectionPolicy;
   readonly source: PolicySource;
-  /** Files and folders that the configuration comes from, asked at each look; also those that are not there yet. */
+  /**
+   * Files and folders that the configuration comes from, asked at each look; also those that are
+   * not there yet.
+   */
   readonly files: Iterable<string>;
   readonly log: {
     info(fields: object, message: string): void;
@@ -38,8 +44,8 @@ export const fixedPolicy = (policy: CollectionPolicy): CurrentPolicy => ({
 });
 
 /**
- * The policy that counts now. It is replaced as a whole, and only by one that is right: a bad one is refused with the reason and the
- * old one stays.
+ * The policy that counts now. It is replaced as a whole, and only by one that is right: a bad one
+ * is refused with the reason and the old one stays.
  */
 export class LivePolicy implements CurrentPolicy {
   private policy: CurrentPolicy;
@@ -132,7 +138,10 @@ const changedFields = (before: CollectionPolicy, after: CollectionPolicy): strin
     (field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]),
   );
 
-/** Tells one state of a file from another, also where a link in its path was turned (Kubernetes ConfigMaps). */
+/**
+ * Differs when a file has changed, also where a link in its path was replaced (Kubernetes
+ * ConfigMaps).
+ */
 function stampOf(file: string): string {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file);

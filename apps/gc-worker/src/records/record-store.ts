@@ -24,7 +24,10 @@ interface RecordLog {
 export interface RecordStoreOptions {
   /** Folder of the file `records.db`; made when it is missing. */
   readonly stateDir: string;
-  /** `in-memory` forgets at exit, as kubelet does; `as-read` begins with what the file holds and writes nothing. */
+  /**
+   * `in-memory` forgets at exit, as kubelet does; `as-read` begins with what the file holds and
+   * writes nothing.
+   */
   readonly keep: 'on-disk' | 'in-memory' | 'as-read';
   readonly now: () => Date;
   readonly log: RecordLog;
@@ -97,8 +100,9 @@ export class ImageRecordStore {
   }
 
   /**
-   * Reads what is remembered. Throws FailedPreconditionError when another process holds the file, StateFileKindError and
-   * StateFileNewerError; any other trouble with it leaves a store that works in memory and says so in {@link status}.
+   * Reads what is remembered. Throws FailedPreconditionError when another process holds the file,
+   * StateFileKindError and StateFileNewerError; after any other trouble with it the store works in
+   * memory, as {@link status} reports.
    */
   static open(options: RecordStoreOptions): ImageRecordStore {
     const store = new ImageRecordStore(options);
@@ -109,7 +113,10 @@ export class ImageRecordStore {
     return store;
   }
 
-  /** True from when a file was set aside to the next detection: images are then found that were known before. */
+  /**
+   * True from when a file was set aside to the next detection: images are then found that were
+   * known before.
+   */
   get rebuilding(): boolean {
     return this.isRebuilding;
   }

@@ -67,7 +67,10 @@ export const nothingRemembered = (): Remembered => ({
 
 type Value = string | number | null;
 
-/** One table: its rows, columns in the order of the schema, made of what is remembered, and taken from the file. */
+/**
+ * One table: its rows, columns in the order of the schema, made of what is remembered, and taken
+ * from the file.
+ */
 interface Table<Row extends Value[]> {
   readonly rows: (from: Remembered) => Iterable<Row>;
   readonly load: (into: Remembered, row: Row) => void;
@@ -160,7 +163,10 @@ const tables = {
 type DetectedBatchRow = [id: 1, firstSequence: number, imageIds: string];
 type RemovedRow = [imageId: string, names: string, removedAt: number, planId: string];
 
-/** The records in SQLite. Every method throws what SQLite throws; what changes belongs into a transaction. */
+/**
+ * The records in SQLite. Every method throws what SQLite throws; what changes belongs into a
+ * transaction.
+ */
 export class RecordTables {
   /** Prepared when first used: few texts, and some come with every removal. */
   private readonly statements = new Map<string, Statement>();

@@ -12,17 +12,19 @@ export interface ListedImage {
   readonly runtimeHandler: string;
 }
 
-/** What an image consists of, as far as the runtime tells. */
+/** What an image consists of, as far as the runtime reports. */
 export interface ImageContent {
   /** Digests of its unpacked layers, lowest first. */
   readonly layers?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** A container in any state, with every name under which the runtime tells its image. */
+/** A container in any state, with every name that the runtime reports for its image. */
 export interface ContainerUse {
   readonly containerId: string;
-  /** `Container.image_id`; empty where the runtime has no such field (CRI before Kubernetes 1.30). */
+  /**
+   * `Container.image_id`; empty where the runtime has no such field (CRI before Kubernetes 1.30).
+   */
   readonly imageId: string;
   /** `Container.image_ref`: an id, or a digested reference. */
   readonly imageRef: string;
@@ -75,7 +77,9 @@ export interface Runtime {
     containerId: string,
     options: { signal: AbortSignal },
   ): Promise<readonly string[] | undefined>;
-  /** Layers and labels of an image, as far as the runtime reports them; undefined when it is gone. */
+  /**
+   * Layers and labels of an image, as far as the runtime reports them; undefined when it is gone.
+   */
   imageContent(
     imageId: string,
     options: { signal: AbortSignal },

@@ -97,7 +97,9 @@ export interface Published {
   readonly data: Record<string, unknown>;
 }
 
-/** The parts of a worker around a fake runtime, with records in memory and a clock the test moves. */
+/**
+ * The parts of a worker around a fake runtime, with records in memory and a clock the test moves.
+ */
 export class FakeWorker {
   clock = now;
   /** How far the wall clock was set. */

@@ -1,4 +1,5 @@
-// Measures detection and plan of one size in a process of its own: `node --expose-gc --import tsx measure-detection.ts IMAGES`. Prints JSON.
+// Measures detection and plan of one size in a process of its own: `node --expose-gc --import tsx
+// measure-detection.ts IMAGES`. Prints JSON.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -26,7 +27,10 @@ function cpuSince(begin: NodeJS.CpuUsage): number {
 
 const hex = (number: number): string => number.toString(16).padStart(64, '0');
 
-/** The two lists as they come over the wire, so that decoding is measured too; containers use every second image. */
+/**
+ * The two lists as they come over the wire, so that decoding is measured too; containers use every
+ * second image.
+ */
 function wire(imageCount: number) {
   const images = Array.from({ length: imageCount }, (_, at) => ({
     id: `sha256:${hex(at)}`,
