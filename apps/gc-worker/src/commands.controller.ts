@@ -1,12 +1,13 @@
-import { Controller, Inject } from '@nestjs/common';
+import { Controller } from '@nestjs/common';
 import { gcWorker, type CheckedInput } from '@stowage/commands';
-import { Handles, type CommandCall } from '@stowage/service-kit';
-import { GC_QUERIES, type GcQueries } from './queries';
+import { Handles, Injects, type CommandCall } from '@stowage/service-kit';
+import type { GcQueries } from './queries';
+import { QUERIES } from './tokens';
 
 /** NATS commands `stowage.cmd.<node>.gc-worker.<verb>`. */
 @Controller()
 export class CommandsController {
-  constructor(@Inject(GC_QUERIES) private readonly queries: GcQueries) {}
+  constructor(@Injects(QUERIES) private readonly queries: GcQueries) {}
 
   @Handles(gcWorker.plan)
   plan(input: CheckedInput<typeof gcWorker.plan>, { signal }: CommandCall) {

@@ -4,6 +4,7 @@ import { parseAnyReference } from '@stowage/image-ref';
 import {
   byteSizeKey,
   commonKeys,
+  contextToken,
   defineConfig,
   durationKey,
   enumKey,
@@ -124,7 +125,7 @@ export const config = defineConfig({
       default: 0,
       minMs: 0,
       maxMs: 10 * 365 * dayMs,
-      meaning: 'An image idle for longer than this is removed whatever the disk says; 0 is off.',
+      meaning: 'An image idle for longer than this is removed whatever the disk usage; 0 is off.',
       kubelet: { key: 'imageMaximumGCAge', kind: 'string' },
     }),
     exemptImages: listKey({
@@ -159,7 +160,7 @@ export const config = defineConfig({
     ),
     warningThresholdPercent: ownPercentKey(
       0,
-      'Used percent (bytes, and inodes where they have a mark) from which a warning is published; 0 is off.',
+      'Used percent (bytes, and inodes where they have a threshold) from which a warning is published; 0 is off.',
     ),
     warningTimeToFullMs: durationKey({
       default: defaultPolicy.warningTimeToFullMs,
@@ -253,7 +254,7 @@ export const config = defineConfig({
       default: 300_000,
       minMs: 100,
       maxMs: dayMs,
-      meaning: 'Pause between looks for something to collect, by age or by marks.',
+      meaning: 'Pause between checks for something to collect, by age or by thresholds.',
     }),
     diskCheckIntervalMs: durationKey({
       default: 10_000,
@@ -266,7 +267,7 @@ export const config = defineConfig({
       minMs: 100,
       maxMs: hourMs,
       meaning:
-        'While a file system stays over the high mark, pause after which it is tried again to collect.',
+        'While a file system stays over the high threshold, pause before the next attempt to collect.',
     }),
     removalTimeoutMs: durationKey({
       default: 120_000,
@@ -285,7 +286,8 @@ export const config = defineConfig({
       default: 2 * hourMs,
       minMs: 1000,
       maxMs: 7 * dayMs,
-      meaning: 'A pull that has been announced and not ended keeps its image for at most this.',
+      meaning:
+        'A pull whose start was published and whose end was not keeps its image for at most this.',
     }),
     maxHoldMs: durationKey({
       default: 30 * dayMs,
@@ -306,7 +308,7 @@ export const config = defineConfig({
         default: '',
         allowed: 'a reference such as registry.k8s.io/pause:3.10, or empty',
         meaning:
-          'Image that the runtime starts pods with; it is never removed. Needed where the runtime does not say it (runtimeEndpoint is a read-only socket).',
+          'Image that the runtime starts pods with; it is never removed. Needed where the runtime does not report it (runtimeEndpoint is a read-only socket).',
       }),
       schema: z.string().refine((name) => name === '' || isReference(name)),
     },
@@ -347,6 +349,9 @@ export const config = defineConfig({
 
 /** The worker's settings. */
 export type GcConfig = ConfigOf<typeof config.keys>;
+
+/** The name under which the modules find the running service. */
+export const CONTEXT = contextToken<GcConfig>();
 
 type ThresholdKeys = Pick<
   GcConfig,
@@ -409,7 +414,10 @@ export const policyKeys: readonly (keyof GcConfig)[] = [
   'kubeletBehaviour',
 ];
 
-/** The policy that the settings describe. Throws PolicyError for settings that did not pass the configuration's checks. */
+/**
+ * The policy that the settings describe. Throws PolicyError for settings that did not pass the
+ * configuration's checks.
+ */
 export function policyOf(
   values: ThresholdKeys & OwnKeys & Pick<GcConfig, 'kubeletBehaviour'>,
 ): CollectionPolicy {

@@ -29,8 +29,9 @@ import {
 import { connect, type NatsConnection } from 'nats';
 
 /**
- * The three services together on a real containerd, registry and NATS: what the worker makes of the others' events in
- * time, late, twice and lost. The cells of the table in docs/architecture.md; the rest of them in coordination.spec.ts.
+ * The three services together on a real containerd, registry and NATS: what the worker makes of the
+ * others' events in time, late, twice and lost. The cells of the table in docs/architecture.md; the
+ * rest of them in coordination.spec.ts.
  */
 
 const node = 'node-a.example';
@@ -170,7 +171,10 @@ async function pulledImage(): Promise<PushedImage> {
   return image;
 }
 
-/** The record once it is whole: containerd names an image by its tag before it names it by its digest. */
+/**
+ * The record once it is whole: containerd names an image by its tag before it names it by its
+ * digest.
+ */
 async function wholeRecord(imageId: string) {
   return eventually(
     async () => {
@@ -181,7 +185,10 @@ async function wholeRecord(imageId: string) {
   );
 }
 
-/** Starts NATS again; the worker is connected before that service is. The other way round its events would be lost to the worker. */
+/**
+ * Starts NATS again; the worker is connected before that service is. The other way round its events
+ * would be lost to the worker.
+ */
 async function startNatsBefore(service: AppProcess): Promise<void> {
   process.kill(service.pid, 'SIGSTOP');
   try {
@@ -307,7 +314,8 @@ describe('ImagePullStarted, ImagePulled, ImagePullFailed', () => {
     const again = ['ImagePulled', 'ImagePullStarted'].map((name) =>
       about.find((event) => event.name === name)!,
     );
-    // JetStream would not store them a second time; who listens to the subject gets them all the same.
+    // JetStream would not store them a second time; who listens to the subject gets them all the
+    // same.
     for (const { natsSubject, wire } of again) nats.publish(natsSubject, wire);
     await nats.flush();
     expect(await verdict(imageId)).toBe(removable);

@@ -6,8 +6,8 @@ import { container, FakeWorker, listed } from './testing/fake-worker';
 import { disk, input, minutes, now, policy } from './testing/plan-fixtures';
 
 /**
- * What becomes of the worker's decisions when an event of another service is late, comes twice, is lost, or when that
- * service is not deployed: the cells of the table in docs/architecture.md.
+ * What becomes of the worker's decisions when an event of another service is late, comes twice, is
+ * lost, or when that service is not deployed: the cells of the table in docs/architecture.md.
  */
 
 const { signal } = new AbortController();
@@ -26,7 +26,7 @@ beforeEach(async () => {
     nodeName: 'node-a',
     hints: worker.hints,
     store: worker.store,
-    settleRemovals: () => undefined,
+    cameBack: () => undefined,
     containerRemoved: (containerId) => {
       detector.containerRemoved(containerId);
     },
@@ -54,7 +54,9 @@ const receive = (...messages: Buffer[]) => {
   for (const data of messages) events.received(data);
 };
 
-/** A detection and the plan for a disk that is full: what becomes of the image, and by which rule. */
+/**
+ * A detection and the plan for a disk that is full: what becomes of the image, and by which rule.
+ */
 async function plan(): Promise<string | undefined> {
   const images = await detector.detect({ signal });
   const collection = planCollection(

@@ -74,7 +74,10 @@ describe('faults on a real node', () => {
     return worker;
   };
 
-  /** Pulls unused images of 3 MB; resolves to their references and ids in the order of their detection. */
+  /**
+   * Pulls unused images of 3 MB; resolves to their references and ids in the order of their
+   * detection.
+   */
   const pull = async (...names: string[]) => {
     const pulled: { reference: string; imageId: string }[] = [];
     for (const name of names) {
@@ -332,7 +335,8 @@ describe('faults on a real node', () => {
       });
       await run();
       await events.waitFor('ImageRemoved', ({ data }) => data.imageId === image!.imageId);
-      // What the killed worker knew stands in the logs of its files, and was read: nothing is told again.
+      // What the killed worker knew stands in the logs of its files, and was read: nothing is told
+      // again.
       expect(events.named('ImageDetected')).toHaveLength(known);
       const sequences = events.all.filter(({ source }) => source.endsWith('/gc-worker'));
       execFileSync('mount', ['-o', 'remount,rw', mount]);

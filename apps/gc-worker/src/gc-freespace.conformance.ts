@@ -79,21 +79,21 @@ const kubeletPolicy = (values: Partial<CollectionPolicy>): CollectionPolicy =>
 
 function ports(now: number, errors: Readonly<Record<string, string>> = {}): CollectionPorts {
   return {
-    readDisks: () => Promise.resolve([]),
-    pace: () => Promise.resolve(),
-    batch: (task) => task(),
-    protectionNow: () => Promise.resolve(undefined),
-    removeImage: ({ imageId }) => {
-      const message = errors[imageId];
-      return message === undefined ? Promise.resolve() : Promise.reject(new Error(message));
+    disks: { read: () => Promise.resolve([]) },
+    rateLimiter: { wait: () => Promise.resolve() },
+    lock: { run: (task) => task() },
+    detector: { protectionNow: () => Promise.resolve(undefined) },
+    removals: {
+      begin: () => undefined,
+      remove: ({ imageId }) => {
+        const message = errors[imageId];
+        return message === undefined ? Promise.resolve() : Promise.reject(new Error(message));
+      },
+      removed: () => undefined,
+      settle: () => Promise.resolve(new Set<string>()),
+      failed: () => undefined,
     },
-    removing: () => undefined,
-    removed: () => undefined,
-    settle: () => Promise.resolve(new Set<string>()),
-    notRemoved: () => undefined,
-    now: () => now,
-    elapsedMs: () => 0,
-    sleep: () => Promise.resolve(),
+    clock: { now: () => now, elapsedMs: () => 0, sleep: () => Promise.resolve() },
   };
 }
 
@@ -111,8 +111,8 @@ const collect = (
     signal: new AbortController().signal,
   });
 
-const passResult = ({ attempted, removed, failure }: CollectionOutcome) => ({
-  attempted,
+const passResult = ({ asKubelet, removed, failure }: CollectionOutcome) => ({
+  attempted: asKubelet.attempted,
   removed: removed.map(({ imageId }) => imageId),
   // Freeing less than asked is no error of the pass itself; the disk check reports it.
   error: failure?.code === 'removal-failed' ? failure.message : undefined,
@@ -149,8 +149,8 @@ export const conformance: ConformanceAdapter = {
         want: { ...want, error: want.error ?? undefined },
         got: {
           ...passResult(outcome),
-          freed_bytes: outcome.freedBytes,
-          hook_images: outcome.remaining,
+          freed_bytes: outcome.asKubelet.freedBytes,
+          hook_images: outcome.asKubelet.remaining,
         },
       };
     },

@@ -4,7 +4,7 @@ import { kubeletDifferences } from './policy/differences';
 import { defaultMeterLimits } from './disk/measure-freed';
 import { planCollection } from './collect/plan-collection';
 import { collectionPolicy, kubeletConfigErrors, startsCollections } from './policy/policy';
-import { assessDisk, sizeText, type FileSystemReading } from './disk/assess-disk';
+import { assessDisk, assessDisks, sizeText, type FileSystemReading } from './disk/assess-disk';
 
 interface DiskCheckCase extends ConformanceCase {
   readonly capacity: number | null;
@@ -79,22 +79,28 @@ function collect(
     lastUsed: index,
     usedBy: [],
   }));
-  const plan = planCollection({ images, disks: planned, policy, now, collectingSince: now });
+  const plan = planCollection({
+    images,
+    disks: assessDisks(planned, policy),
+    policy,
+    now,
+    collectingSince: now,
+  });
   return carryOut(
     plan,
     {
-      readDisks,
-      pace: () => Promise.resolve(),
-      batch: (task) => task(),
-      protectionNow: () => Promise.resolve(undefined),
-      removeImage: () => Promise.resolve(),
-      removing: () => undefined,
-      removed: () => undefined,
-      settle: () => Promise.resolve(new Set<string>()),
-      notRemoved: () => undefined,
-      now: () => now,
-      elapsedMs: () => 0,
-      sleep: () => Promise.resolve(),
+      disks: { read: readDisks },
+      rateLimiter: { wait: () => Promise.resolve() },
+      lock: { run: (task) => task() },
+      detector: { protectionNow: () => Promise.resolve(undefined) },
+      removals: {
+        begin: () => undefined,
+        remove: () => Promise.resolve(),
+        removed: () => undefined,
+        settle: () => Promise.resolve(new Set<string>()),
+        failed: () => undefined,
+      },
+      clock: { now: () => now, elapsedMs: () => 0, sleep: () => Promise.resolve() },
     },
     { policy, meter: defaultMeterLimits, signal: new AbortController().signal },
   );
@@ -142,7 +148,7 @@ export const conformance: ConformanceAdapter = {
           available_clamped_to: disk?.clamped === true ? disk.availableBytes : undefined,
           usage_percent: disk?.usedPercent,
           bytes_to_free: outcome.askedBytes,
-          freed_bytes: spacePass ? outcome.freedBytes : undefined,
+          freed_bytes: spacePass ? outcome.asKubelet.freedBytes : undefined,
           result: result(outcome),
           error: outcome.failure?.message,
           event: nodeEvent(outcome.failure),

@@ -59,7 +59,8 @@ test.each([
     const used = await stack.pushImage({ name: 'team/used', sizeMb: 20 });
     await stack.runPod({
       image: used.reference,
-      // What a container writes lies on the same file system where it has none of its own; it is no leak.
+      // What a container writes lies on the same file system where it has none of its own; it is no
+      // leak.
       command: ['/bin/sh', '-c', 'dd if=/dev/zero of=/big bs=1M count=30; sleep 3600'],
     });
     const unused = await stack.pushImage({ name: 'team/unused', sizeMb: 60 });
@@ -72,7 +73,8 @@ test.each([
     await eventually(() => Date.now() > Number(detected.time) + 1500, { timeoutMs: 5000 });
     fillTo(85);
 
-    // With a store of its own the containers are on the machine's disk, which may be over the mark too.
+    // With a store of its own the containers are on the machine's disk, which may be over the mark
+    // too.
     await events.waitFor('ThresholdExceeded', ({ data }) =>
       data.filesystem.mountpoint.startsWith(`${stack.runtime.root}/`),
     );

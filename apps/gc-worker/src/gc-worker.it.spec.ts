@@ -27,7 +27,10 @@ import {
 } from '@stowage/testing';
 import { connect, type NatsConnection } from 'nats';
 
-/** The real worker as a process of its own, on a real containerd with a file system of 400 MB, registries and NATS. */
+/**
+ * The real worker as a process of its own, on a real containerd with a file system of 400 MB,
+ * registries and NATS.
+ */
 let stack: Stack;
 let events: EventCollection;
 let nats: NatsConnection;
@@ -84,7 +87,9 @@ async function startWorker(values: Record<string, string> = {}): Promise<AppProc
   return worker;
 }
 
-/** Sends a command; the worker answers as soon as it has NATS, which may be later than it is ready. */
+/**
+ * Sends a command; the worker answers as soon as it has NATS, which may be later than it is ready.
+ */
 async function send<C extends CommandDefinition>(
   command: C,
   input: CommandInput<C>,
@@ -115,7 +120,10 @@ const refused = (grpcStatus: string, reason: RegExp) => ({
   reason: expect.stringMatching(reason),
 });
 
-/** Pulls an image that takes about twice this room on the disk, and waits until the worker has seen it. */
+/**
+ * Pulls an image that takes about twice this room on the disk, and waits until the worker has seen
+ * it.
+ */
 async function pull(name: string, halfMb: number): Promise<string> {
   const sizeMb = (2 * halfMb) / stack.runtime.layerCopies;
   const { reference } = await stack.pushImage({ name, sizeMb, layers: undefined, tag: '1' });
@@ -180,7 +188,10 @@ async function fillUp(folder: string): Promise<boolean> {
 const idsOf = (removals: readonly { data: { imageId?: string } }[]): (string | undefined)[] =>
   removals.map(({ data }) => data.imageId);
 
-/** containerd, but for the file system of containers, which is said to lie at `mountpoint` and to hold so many bytes. */
+/**
+ * containerd, but for the file system of containers, which is said to lie at `mountpoint` and to
+ * hold so many bytes.
+ */
 function splitRuntime(
   image: ImageServiceClient,
   mountpoint: string,
@@ -249,7 +260,8 @@ describe('gc-worker on a real node', () => {
       .named('ImageRemoved')
       .filter(({ data }) => data.planId === collected.data.planId);
     const removedIds = idsOf(removals);
-    // In order of detection, which is the order of last use for images never used; enough, and no more.
+    // In order of detection, which is the order of last use for images never used; enough, and no
+    // more.
     expect(removedIds).toEqual(old.slice(0, removedIds.length));
     expect(removedIds.length).toBeGreaterThan(0);
     expect(collected.data.removed.map(({ imageId }) => imageId)).toEqual(removedIds);
@@ -596,7 +608,8 @@ describe('gc-worker on a real node', () => {
     'tells as leaked what stays on the disk outside the runtime’s knowledge%s',
     async (_, leaky, isSplit) => {
       const image = connectImageService({ endpoint: stack.runtime.endpoint });
-      // More than the image file system holds: whoever counts these bytes there finds no leak at all.
+      // More than the image file system holds: whoever counts these bytes there finds no leak at
+      // all.
       const split = isSplit ? await splitRuntime(image, stack.dir, 2 ** 32) : undefined;
       const { endpoint } = stack.runtime;
       await startWorker({
@@ -606,7 +619,8 @@ describe('gc-worker on a real node', () => {
       const imageId = await pull(name, 20);
       const sizeBytes = 20 << 20;
       await minimumAge();
-      // Links in a folder of their own keep blobs and unpacked files when the runtime has removed its own.
+      // Links in a folder of their own keep blobs and unpacked files when the runtime has removed
+      // its own.
       const { root } = stack.runtime;
       const leaked = path.join(root, 'leaked');
       await mkdir(leaked);

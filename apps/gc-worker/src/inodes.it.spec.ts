@@ -10,7 +10,9 @@ import {
   type Stack,
 } from '@stowage/testing';
 
-/** containerd on an ext4 file system of 200 MB that has 8000 inodes, and images of many empty files. */
+/**
+ * containerd on an ext4 file system of 200 MB that has 8000 inodes, and images of many empty files.
+ */
 let stack: Stack;
 let events: EventCollection;
 let worker: AppProcess | undefined;

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { eventually } from '@stowage/testing';
 import { openSqlite } from '@stowage/sqlite';
 import { openEventBus, type EventBus } from '@stowage/event-bus';
-import { CollectionRunner } from './collect/collection-runner';
+import { fakeCollections } from './testing/fake-collections';
+import { fixedPolicy } from './policy/live-policy';
 import { DiskWatch } from './disk/disk-watch';
 import type { ImageDetector, ImageDetectorParts } from './detect/detect-images';
 import type { Publish, PublishAll } from './publish';
@@ -45,7 +46,7 @@ function open(stateDir: string, now: () => number) {
   });
   const nats = { servers: ['nats://127.0.0.1:1'] };
   const bus = openEventBus({ stateDir, node: 'node-a', app: 'gc-worker', nats, log });
-  store.settleTold(bus.nextSequence());
+  store.reconcilePublished(bus.nextSequence());
   const close = () => {
     store.close();
     return bus.close({ drainMs: 0 });
@@ -121,7 +122,7 @@ const watchOf = ({ usedPercent, ...parts }: DiskParts, worker: FakeWorker): Disk
         inodes: null,
         inodesFree: null,
       }),
-    policy: policy(),
+    policy: fixedPolicy(policy()),
     metrics: worker.metrics.disk,
     health: quiet,
     log,
@@ -159,19 +160,18 @@ it('killed at any step of detection, measurement and collection, the next worker
     kill(`after ${name}`);
   };
   const nextSequence = () => bus.nextSequence();
-  // The first removal is told while the runtime is at the second, the other two together.
+  // The first removal is reported while the runtime is at the second, the other two together.
   const remove = runtime.removeImage.bind(runtime);
   runtime.removeImage = async (imageId) => {
-    const told = () => kills.some(({ step }) => step === 'after records.noteRemoved');
-    if (imageId === 'b') await eventually(told, { what: 'the first removal to be told' });
+    const reported = () => kills.some(({ step }) => step === 'after records.noteRemoved');
+    if (imageId === 'b') await eventually(reported, { what: 'the report of the first removal' });
     await remove(imageId);
   };
   const detector: ImageDetector = worker.detector(
     {},
     parts({ store: watchedStore, runtime: watchedRuntime, publishAll, nextSequence }),
   );
-  const runner = new CollectionRunner({
-    policy: policy(),
+  const runner = fakeCollections(worker, {
     runtime: watchedRuntime,
     detector,
     disks: watched(
@@ -183,12 +183,7 @@ it('killed at any step of detection, measurement and collection, the next worker
     publish,
     publishAll,
     nextSequence,
-    metrics: worker.metrics.collection,
     log,
-    now: worker.now,
-    meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
-    accountWaitMs: 0,
-    removalTimeoutMs: 1000,
   });
   const disks = watchOf(
     { store: watchedStore, publish, nextSequence, usedPercent: () => usedPercent },
@@ -209,19 +204,19 @@ it('killed at any step of detection, measurement and collection, the next worker
 
   const steps = new Set(kills.map(({ step }) => step));
   for (const step of [
-    'after records.announcing',
+    'after records.publishingDetected',
     'before ImageDetected',
     'after ImageDetected',
     'after records.setExceeded',
     'after ThresholdExceeded',
-    'after records.recovering',
+    'after records.publishingRecovered',
     'after ThresholdRecovered',
     'after records.dropExceeded',
     'before records.apply',
     'before records.removalBegins',
     'before runtime.removeImage',
     'after runtime.removeImage',
-    'after records.telling',
+    'after records.publishingRemoved',
     'before ImageRemoved',
     'after ImageRemoved',
     'after records.noteRemoved',

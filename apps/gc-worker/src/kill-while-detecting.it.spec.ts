@@ -38,7 +38,9 @@ function told(stateDir: string): { imageId: string; sequence: number }[] {
 
 const sizeOf = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 
-/** Runs a first detection in a process and kills it as soon as so many bytes of events are on disk. */
+/**
+ * Runs a first detection in a process and kills it as soon as so many bytes of events are on disk.
+ */
 async function killDetection(stateDir: string, outboxBytes: number): Promise<void> {
   const script = path.join(__dirname, 'testing/detecting-process.ts');
   const args = ['--import', 'tsx', script, stateDir, String(imageCount)];

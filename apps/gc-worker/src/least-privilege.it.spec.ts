@@ -13,8 +13,8 @@ import {
 import { connect, type NatsConnection } from 'nats';
 
 /**
- * gc-worker with the least rights there are: runtime calls go to the read-only socket of runtime-gateway, image calls to image-service, and
- * nothing else of the runtime is in reach.
+ * gc-worker with the least rights there are: runtime calls go to the read-only socket of
+ * runtime-gateway, image calls to image-service, and nothing else of the runtime is in reach.
  */
 let stack: Stack;
 let nats: NatsConnection;

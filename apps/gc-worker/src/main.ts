@@ -5,6 +5,6 @@ import { dryRun } from './dry-run';
 
 void runService({
   config,
-  module: (context) => GcWorkerModule.create(context),
+  module: () => GcWorkerModule,
   instead: { '--dry-run': dryRun },
 });

@@ -1,4 +1,4 @@
-import { CollectionRunner } from './collect/collection-runner';
+import { fakeCollections } from './testing/fake-collections';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { minutes, policy } from './testing/plan-fixtures';
 
@@ -18,10 +18,9 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
   let availableBytes = 10_000_000;
   const removed = new Set<string>();
   let lists = 0;
-  const runner = new CollectionRunner({
-    policy: policy(),
+  const runner = fakeCollections(worker, {
     runtime: {
-      storedBytes: () => Promise.resolve(undefined),
+      usage: () => Promise.resolve(undefined),
       writableLayers: () => Promise.resolve(undefined),
       listImages: () => {
         lists += 1;
@@ -51,16 +50,6 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
           },
         ]),
     },
-    store: worker.store,
-    publish: worker.publish,
-    publishAll: worker.publishAll,
-    nextSequence: worker.nextSequence,
-    metrics: worker.metrics.collection,
-    log: worker.log,
-    now: worker.now,
-    accountWaitMs: 0,
-    meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
-    removalTimeoutMs: 1000,
   });
   await runner.detect({ signal });
   expect(worker.takeEvents()).toHaveLength(imageCount);

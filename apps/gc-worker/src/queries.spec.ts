@@ -1,6 +1,6 @@
-import { CollectionRunner } from './collect/collection-runner';
 import { ImageList } from './detect/image-list';
 import { GcQueries } from './queries';
+import { fakeCollections } from './testing/fake-collections';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { disk, minutes, policy } from './testing/plan-fixtures';
 
@@ -15,22 +15,7 @@ async function queries(...ids: string[]) {
   const imageUse = () => Promise.resolve(undefined);
   const disks = { read, readAll, imageUse, trends: () => new Map() };
   const detector = worker.detector();
-  const runner = new CollectionRunner({
-    policy: policy(),
-    runtime: worker.runtime,
-    detector,
-    disks,
-    store: worker.store,
-    publish: worker.publish,
-    publishAll: worker.publishAll,
-    nextSequence: worker.nextSequence,
-    metrics: worker.metrics.collection,
-    log: worker.log,
-    now: worker.now,
-    meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
-    accountWaitMs: 0,
-    removalTimeoutMs: 1000,
-  });
+  const collections = fakeCollections(worker, { detector, disks });
   worker.runtime.images = ids.map((id) => listed(id));
   const imageList = new ImageList({
     runtime: worker.runtime,
@@ -39,12 +24,13 @@ async function queries(...ids: string[]) {
     now: worker.now,
   });
   await imageList.refresh({ signal });
-  await runner.detect({ signal });
+  await collections.detect({ signal });
   worker.clock += minutes(3);
   return {
     worker,
     answers: new GcQueries({
-      runner,
+      runner: collections.runner,
+      reports: { settle: collections.settle },
       store: worker.store,
       disks,
       detector,

@@ -2,6 +2,7 @@ import { errorMessage, NotFoundError } from '@stowage/errors';
 import { withoutUserInfo } from '@stowage/image-ref';
 import type { CollectionOutcome, ImageOutcome } from './collect/collect';
 import type { CollectionRunner } from './collect/collection-runner';
+import type { RemovalReports } from './collect/removal-reports';
 import type { ImageDetector } from './detect/detect-images';
 import type { DiskWatch } from './disk/disk-watch';
 import type { ImageList } from './detect/image-list';
@@ -9,13 +10,12 @@ import type { LivePolicy } from './policy/live-policy';
 import type { CollectionPlan } from './collect/plan-collection';
 import { startsCollections } from './policy/policy';
 import type { ImageRecordStore } from './records/record-store';
-import { assessDisk, type DiskAssessment } from './disk/assess-disk';
+import { assessDisks, type DiskAssessment } from './disk/assess-disk';
 import { userText, type PlannedImage } from './policy/keep-rules';
 
-/** Injection token of {@link GcQueries}. */
-export const GC_QUERIES = Symbol('GcQueries');
-
-/** Entries of a reply unless asked otherwise: some 400 KB, below the 1 MiB a NATS message may have. */
+/**
+ * Entries of a reply unless asked otherwise: some 400 KB, below the 1 MiB a NATS message may have.
+ */
 const defaultLimit = 500;
 
 /** Most images of the last collection that `status` lists. */
@@ -39,7 +39,8 @@ interface Page {
 }
 
 export interface GcQueriesParts {
-  readonly runner: CollectionRunner;
+  readonly runner: Pick<CollectionRunner, 'plan' | 'run' | 'lastOutcome'>;
+  readonly reports: Pick<RemovalReports, 'settle'>;
   readonly store: ImageRecordStore;
   readonly detector: Pick<ImageDetector, 'useStatus'>;
   readonly disks: Pick<DiskWatch, 'readAll' | 'trends'>;
@@ -73,8 +74,8 @@ export class GcQueries {
 
   /** The records as of the last detection. */
   async images(page: Page) {
-    const { runner, store } = this.parts;
-    await runner.settle();
+    const { reports, store } = this.parts;
+    await reports.settle();
     const records = [...store.images().values()].sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
     const { entries, next } = cut(records, page);
     return {
@@ -97,19 +98,17 @@ export class GcQueries {
 
   /** Policy, file systems, records and the last collection. */
   async status(options: { signal: AbortSignal }) {
-    const { runner, store, disks } = this.parts;
+    const { runner, reports, store, disks } = this.parts;
     const policy = this.parts.policy.current;
     const refusal = this.parts.policy.lastRefusal();
-    let readings: DiskAssessment[] = [];
+    let assessed: DiskAssessment[] = [];
     let diskProblem: string | undefined;
     try {
-      readings = (await disks.readAll(options))
-        .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
-        .map((reading) => assessDisk(reading, policy));
+      assessed = assessDisks(await disks.readAll(options), policy);
     } catch (error) {
       diskProblem = errorMessage(error);
     }
-    await runner.settle();
+    await reports.settle();
     const last = runner.lastOutcome();
     const { since, ...records } = store.status();
     return {
@@ -118,7 +117,7 @@ export class GcQueries {
         ? {}
         : { policyRefused: { at: time(refusal.at), reason: refusal.reason } }),
       collects: startsCollections(policy),
-      disks: readings.map((disk) => ({
+      disks: assessed.map((disk) => ({
         ...disk,
         exceededSince: timeOrNull(
           store.exceededSince({
@@ -146,9 +145,11 @@ export class GcQueries {
 }
 
 function collection(outcome: CollectionOutcome) {
-  const { removed, failed, images, remaining, attempted, startedAt, ...rest } = outcome;
+  const { removed, failed, images, asKubelet, startedAt, ...rest } = outcome;
+  const { freedBytes, attempted, remaining } = asKubelet;
   return {
     ...rest,
+    freedBytes,
     startedAt: time(startedAt),
     removedCount: removed.length,
     attemptedCount: attempted.length,

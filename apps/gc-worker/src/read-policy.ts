@@ -2,7 +2,10 @@ import { listConfigFolder, loadConfig, readConfigFile } from '@stowage/service-k
 import { config, policyKeys, policyOf, type GcConfig } from './config';
 import type { PolicySource } from './policy/live-policy';
 
-/** Where the configuration comes from: the arguments and environment that the process was started with. */
+/**
+ * Where the configuration comes from: the arguments and environment that the process was started
+ * with.
+ */
 export interface PolicyInput {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -12,7 +15,8 @@ export interface PolicyInput {
 }
 
 /**
- * Reads the configuration again, by the rules of the start. `files` are the files and folders it looked into the last time, and before.
+ * Reads the configuration again, by the rules of the start. `files` are the files and folders it
+ * looked into the last time, and before.
  */
 export async function policyFiles(
   input: PolicyInput,

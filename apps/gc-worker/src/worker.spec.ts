@@ -27,15 +27,12 @@ function worker(): Worker {
       collectionRetryMs: 1e9,
     },
     policy: { current: policy(), onChange: nothing, reloadIfChanged: () => Promise.resolve() },
-    runner: {
-      detect: () => {
-        detections += 1;
-        return failure === undefined ? Promise.resolve() : Promise.reject(failure);
-      },
-      lookAgainInMs: () => lookAgainInMs,
-      due: () => Promise.resolve(),
-      settle: () => Promise.resolve(),
+    detect: () => {
+      detections += 1;
+      return failure === undefined ? Promise.resolve() : Promise.reject(failure);
     },
+    detector: { lookAgainInMs: () => lookAgainInMs },
+    runner: { collectIfDue: () => Promise.resolve() },
     disks: {
       forgetMountpoints: nothing,
       poll: () => Promise.resolve({ crossed: [], overHigh: false }),

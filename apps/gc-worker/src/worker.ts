@@ -1,4 +1,4 @@
-import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import type { OnApplicationBootstrap } from '@nestjs/common';
 import { Loop } from '@stowage/async';
 import type { CriConnectionView } from '@stowage/cri-client';
 import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
@@ -7,6 +7,7 @@ import type { HealthRegistry, Logger } from '@stowage/service-kit';
 import type { CollectionCause, CollectionRunner } from './collect/collection-runner';
 import type { GcConfig } from './config';
 import type { DiskWatch } from './disk/disk-watch';
+import type { ImageDetector } from './detect/detect-images';
 import type { ImageEvents } from './detect/image-events';
 import type { ImageList } from './detect/image-list';
 import type { LivePolicy } from './policy/live-policy';
@@ -23,35 +24,46 @@ export interface WorkerParts {
     | 'collectionRetryMs'
   >;
   readonly policy: LivePolicy;
-  readonly runner: CollectionRunner;
-  readonly disks: DiskWatch;
-  readonly store: ImageRecordStore;
+  /** One detection; throws what the runtime answered. */
+  readonly detect: (options: { signal: AbortSignal }) => Promise<unknown>;
+  readonly detector: Pick<ImageDetector, 'lookAgainInMs'>;
+  readonly runner: Pick<CollectionRunner, 'collectIfDue'>;
+  readonly disks: Pick<DiskWatch, 'poll' | 'forgetMountpoints'>;
+  readonly store: Pick<ImageRecordStore, 'retry'>;
   readonly imageList: Pick<ImageList, 'refresh'>;
   readonly events: ImageEvents;
-  readonly bus: Pick<EventBus, 'onConnected' | 'close'>;
-  readonly runtimes: readonly (CriConnectionView & { close(): void })[];
+  readonly bus: Pick<EventBus, 'onConnected'>;
+  readonly runtimes: readonly CriConnectionView[];
   readonly health: HealthRegistry;
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly now: () => number;
 }
 
-/** Pause before a detection or measurement that failed is tried again, unless the ordinary one is shorter. */
+/**
+ * Pause before a detection or measurement that failed is tried again, unless the ordinary one is
+ * shorter. Milliseconds.
+ */
 const retryAfterFailureMs = 5000;
 
-/** Detections that events ask for come at most this often, however many events there are. Milliseconds. */
+/**
+ * Detections caused by events come at most this often, however many events there are. Milliseconds.
+ */
 const detectionPauseMs = 1000;
 
 /**
- * For this long after its connection was made, a runtime that refuses a call is one that is starting, and no failure. Milliseconds.
+ * For this long after its connection was made, a runtime that refuses calls counts as starting, not
+ * as failed. Milliseconds.
  */
 const startingMs = 30_000;
 
-/** Pause between looks at the files that the policy comes from. */
+/** Pause between checks of the files that the policy comes from. Milliseconds. */
 const policyCheckMs = 2000;
 
-/** Starts and ends what the worker does on its own: detection, measurement of the disks, collection. */
-export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
+/**
+ * Starts and ends what the worker does on its own: detection, measurement of the disks, collection.
+ */
+export class Worker implements OnApplicationBootstrap {
   private readonly detection: Loop;
   private readonly measurement: Loop;
   private readonly collection: Loop;
@@ -128,14 +140,14 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     this.listing.start();
     this.measurement.start();
     this.collection.start();
-    if (!this.collects) this.sayCollectionIsOff();
+    if (!this.collects) this.logCollectionIsOff();
   }
 
   private get collects(): boolean {
     return startsCollections(this.parts.policy.current);
   }
 
-  private sayCollectionIsOff(): void {
+  private logCollectionIsOff(): void {
     const { policy, log } = this.parts;
     log.info({ highThresholdPercent: policy.current.highThresholdPercent }, 'collection is off');
   }
@@ -149,7 +161,7 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     this.stopListening.push(() => process.off('SIGHUP', onHangUp));
     let collected = this.collects;
     policy.onChange(() => {
-      if (collected && !this.collects) this.sayCollectionIsOff();
+      if (collected && !this.collects) this.logCollectionIsOff();
       collected = this.collects;
       this.detection.wake();
       this.measurement.wake();
@@ -158,8 +170,8 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     this.policyCheck.start();
   }
 
-  async onApplicationShutdown(): Promise<void> {
-    const { bus, store, runtimes, runner } = this.parts;
+  /** Ends what runs; the signal of the service has asked for it. */
+  async ended(): Promise<void> {
     for (const stop of this.stopListening) stop();
     await Promise.all([
       this.detection.ended(),
@@ -168,19 +180,14 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
       this.policyCheck.ended(),
       this.listing.ended(),
     ]);
-    // A collection that a command began may still wait for a removal; those before it are told.
-    await runner.settle();
-    for (const runtime of runtimes) runtime.close();
-    store.close();
-    await bus.close();
   }
 
   private async detect(): Promise<number | undefined> {
-    const { runner, store, health, log, signal, config } = this.parts;
+    const { detect, detector, store, health, log, signal, config } = this.parts;
     try {
-      await runner.detect({ signal });
+      await detect({ signal });
       health.report('detection', { state: 'ok' });
-      const again = runner.lookAgainInMs();
+      const again = detector.lookAgainInMs();
       return again === undefined ? undefined : Math.min(again, config.detectionIntervalMs);
     } catch (error) {
       if (signal.aborted) return undefined;
@@ -197,7 +204,10 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     }
   }
 
-  /** A runtime that is away is told by a state of its own; one that has just come refuses calls until it is ready. */
+  /**
+   * A runtime that is away has a health component of its own; one that has just come back refuses
+   * calls until it is ready.
+   */
   private isExpected(error: unknown): boolean {
     return (
       error instanceof RuntimeUnavailableError || performance.now() - this.connectedAt < startingMs
@@ -240,12 +250,12 @@ export class Worker implements OnApplicationBootstrap, OnApplicationShutdown {
     this.nextCause = 'period';
     this.isCollecting = true;
     try {
-      await runner.due(cause, { signal });
+      await runner.collectIfDue(cause, { signal });
     } finally {
       this.isCollecting = false;
       this.lastCollectionAt = now();
     }
-    // The end of an exceeded mark is to be told at once, not at the next measurement.
+    // That a threshold is no longer exceeded is published at once, not at the next measurement.
     this.measurement.wake();
     return undefined;
   }

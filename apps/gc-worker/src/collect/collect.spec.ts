@@ -21,7 +21,7 @@ class FakeNode {
   jumpMs = 0;
   reading: FileSystemReading;
   readonly removedIds: string[] = [];
-  readonly told: string[] = [];
+  readonly steps: string[] = [];
   private readonly late: { at: number; bytes: number }[] = [];
   diskError: Error | undefined;
   /** Removals of which nobody has asked yet whether they took effect. */
@@ -44,50 +44,60 @@ class FakeNode {
 
   ports(): CollectionPorts {
     return {
-      now: () => this.clock + this.jumpMs,
-      elapsedMs: () => this.clock,
-      pace: () => Promise.resolve(),
-      batch: (task) => task(),
-      sleep: (ms) => {
-        this.clock += ms;
-        return Promise.resolve();
+      clock: {
+        now: () => this.clock + this.jumpMs,
+        elapsedMs: () => this.clock,
+        sleep: (ms) => {
+          this.clock += ms;
+          return Promise.resolve();
+        },
       },
-      readDisks: () => {
-        if (this.diskError !== undefined) return Promise.reject(this.diskError);
-        for (const { at, bytes } of this.late.splice(0)) {
-          if (at <= this.clock) this.free(bytes);
-          else this.late.push({ at, bytes });
-        }
-        return Promise.resolve([this.reading]);
+      rateLimiter: { wait: () => Promise.resolve() },
+      lock: { run: (task) => task() },
+      disks: { read: () => this.readDisks() },
+      detector: {
+        protectionNow: ({ imageId }): Promise<{ rule: KeepRule; why: string } | undefined> =>
+          Promise.resolve(
+            this.behaviour.becomesUsed?.includes(imageId) === true
+              ? { rule: 'in-use', why: 'container late' }
+              : undefined,
+          ),
       },
-      protectionNow: ({ imageId }): Promise<{ rule: KeepRule; why: string } | undefined> =>
-        Promise.resolve(
-          this.behaviour.becomesUsed?.includes(imageId) === true
-            ? { rule: 'in-use', why: 'container late' }
-            : undefined,
-        ),
-      removing: ({ imageId }, reason) => this.told.push(`begin ${imageId} ${reason}`),
-      removeImage: ({ imageId }) => {
-        const error = this.behaviour.errors?.[imageId];
-        if (error !== undefined) return Promise.reject(error);
-        this.removedIds.push(imageId);
-        this.answered.push(imageId);
-        const stays = this.behaviour.stay?.includes(imageId) === true;
-        const bytes = stays ? 0 : (this.behaviour.frees ?? (() => 100))(imageId);
-        this.late.push({ at: this.clock + (this.behaviour.lateMs ?? 0), bytes });
-        this.behaviour.afterRemoval?.(this);
-        return Promise.resolve();
+      removals: {
+        begin: ({ imageId }, reason) => this.steps.push(`begin ${imageId} ${reason}`),
+        remove: ({ imageId }) => this.remove(imageId),
+        removed: ({ imageId, measuredBytes }) =>
+          this.steps.push(`removed ${imageId} ${String(measuredBytes)}`),
+        settle: () => {
+          const { stay = [] } = this.behaviour;
+          const stayed = this.answered.splice(0).filter((id) => stay.includes(id));
+          return Promise.resolve(new Set(stayed));
+        },
+        failed: ({ image: { imageId }, message }) =>
+          this.steps.push(`not removed ${imageId}: ${message}`),
       },
-      removed: ({ imageId, measuredBytes }) =>
-        this.told.push(`removed ${imageId} ${String(measuredBytes)}`),
-      settle: () => {
-        const { stay = [] } = this.behaviour;
-        const stayed = this.answered.splice(0).filter((id) => stay.includes(id));
-        return Promise.resolve(new Set(stayed));
-      },
-      notRemoved: ({ image: { imageId }, message }) =>
-        this.told.push(`not removed ${imageId}: ${message}`),
     };
+  }
+
+  readDisks(): Promise<FileSystemReading[]> {
+    if (this.diskError !== undefined) return Promise.reject(this.diskError);
+    for (const { at, bytes } of this.late.splice(0)) {
+      if (at <= this.clock) this.free(bytes);
+      else this.late.push({ at, bytes });
+    }
+    return Promise.resolve([this.reading]);
+  }
+
+  remove(imageId: string): Promise<void> {
+    const error = this.behaviour.errors?.[imageId];
+    if (error !== undefined) return Promise.reject(error);
+    this.removedIds.push(imageId);
+    this.answered.push(imageId);
+    const stays = this.behaviour.stay?.includes(imageId) === true;
+    const bytes = stays ? 0 : (this.behaviour.frees ?? (() => 100))(imageId);
+    this.late.push({ at: this.clock + (this.behaviour.lateMs ?? 0), bytes });
+    this.behaviour.afterRemoval?.(this);
+    return Promise.resolve();
   }
 
   free(bytes: number): void {
@@ -121,7 +131,7 @@ describe('carryOut', () => {
   it('removes in the plan’s order and measures each removal', async () => {
     const node = new FakeNode(95);
     const { outcome } = await collect(node);
-    expect(node.told).toEqual([
+    expect(node.steps).toEqual([
       'begin a threshold',
       'removed a 100',
       'begin b threshold',
@@ -133,7 +143,7 @@ describe('carryOut', () => {
       expectedBytes: 200,
       measuredBytes: 200,
       keptByReason: { 'enough-freed': 3 },
-      remaining: ['c', 'd', 'e'],
+      asKubelet: { remaining: ['c', 'd', 'e'] },
       before: { usedPercent: 95 },
       after: { usedPercent: 75 },
     });
@@ -203,14 +213,14 @@ describe('carryOut', () => {
     const node = new FakeNode(95, { errors: { a: new Error('boom') } });
     const { outcome } = await collect(node);
     expect(node.removedIds).toEqual(['b', 'c']);
-    expect(node.told).toContain('not removed a: boom');
+    expect(node.steps).toContain('not removed a: boom');
     expect(outcome.failure).toEqual({
       code: 'removal-failed',
       grpcStatus: 'UNKNOWN',
       message: '1 image could not be removed: boom',
     });
     expect(outcome.keptByReason).toEqual({ 'removal-failed': 1, 'enough-freed': 2 });
-    expect(outcome.attempted).toEqual(['a', 'b', 'c']);
+    expect(outcome.asKubelet.attempted).toEqual(['a', 'b', 'c']);
   });
 
   it.each([
@@ -232,7 +242,7 @@ describe('carryOut', () => {
         message: `1 image could not be removed: ${text}`,
       });
       expect(outcome.keptByReason).toEqual({ 'removal-failed': 1, 'enough-freed': 2 });
-      expect(outcome.remaining).toEqual(['a', 'd', 'e']);
+      expect(outcome.asKubelet.remaining).toEqual(['a', 'd', 'e']);
     },
   );
 
@@ -246,7 +256,7 @@ describe('carryOut', () => {
     expect(outcome.removed).toEqual([]);
     expect(outcome.failed.length).toBeGreaterThan(1);
     expect(outcome.failure).toBeDefined();
-    expect(outcome.freedBytes).toBe(0);
+    expect(outcome.asKubelet.freedBytes).toBe(0);
   });
 
   it('gives kubelet’s error text with kubelet’s option', async () => {
@@ -266,7 +276,7 @@ describe('carryOut', () => {
       const node = new FakeNode(95, { errors: { [imageId]: gone } });
       const { outcome } = await collect(node, { policy: policy({ lowThresholdPercent: 45 }) });
       const ids = five.map((image) => image.imageId);
-      expect(outcome.attempted).toEqual(ids.slice(0, at + 1));
+      expect(outcome.asKubelet.attempted).toEqual(ids.slice(0, at + 1));
       expect(outcome.removed.map((image) => image.imageId)).toEqual(ids.slice(0, at));
       expect(outcome.measuredBytes).toBe(at * 100);
       expect(outcome.failure).toMatchObject({
@@ -305,7 +315,7 @@ describe('carryOut', () => {
     const node = new FakeNode(95, { frees: () => 1 });
     const { outcome } = await collect(node, { policy: differing({ freedBytes: 'image-size' }) });
     expect(node.removedIds).toEqual(['a', 'b']);
-    expect(outcome).toMatchObject({ freedBytes: 200, measuredBytes: null });
+    expect(outcome).toMatchObject({ asKubelet: { freedBytes: 200 }, measuredBytes: null });
     expect(outcome.failure).toBeUndefined();
   });
 
@@ -387,26 +397,26 @@ describe('carryOut', () => {
       const node = new FakeNode(95);
       const some = policy({ maxRunMs });
       const plan = planCollection(input({ images: five, disks: [node.reading], policy: some }));
-      const pace = () => {
-        node.told.push('pace');
+      const wait = () => {
+        node.steps.push('wait');
         node.clock += 2000;
         return Promise.resolve();
       };
       const { signal } = new AbortController();
       const outcome = await carryOut(
         plan,
-        { ...node.ports(), pace },
+        { ...node.ports(), rateLimiter: { wait } },
         { policy: some, meter, signal },
       );
-      return { told: node.told, outcome };
+      return { steps: node.steps, outcome };
     };
     const slow = await run(0);
-    expect(slow.told).toEqual([
-      ...['pace', 'begin a threshold', 'removed a 100'],
-      ...['pace', 'begin b threshold', 'removed b 100'],
+    expect(slow.steps).toEqual([
+      ...['wait', 'begin a threshold', 'removed a 100'],
+      ...['wait', 'begin b threshold', 'removed b 100'],
     ]);
     const short = await run(3000);
-    expect(short.told).toEqual(['pace', 'begin a threshold', 'removed a 100', 'pace']);
+    expect(short.steps).toEqual(['wait', 'begin a threshold', 'removed a 100', 'wait']);
     expect(short.outcome.limitedBy).toBe('one collection takes at most 3s');
     expect(short.outcome.failure).toBeUndefined();
     expect(short.outcome.images[1]).toMatchObject({ result: 'kept', rule: 'budget' });
@@ -434,12 +444,15 @@ describe('carryOut', () => {
       plan,
       {
         ...ports,
-        removeImage: async (chosen, options) => {
-          running += 1;
-          most = Math.max(most, running);
-          await new Promise((resolve) => setImmediate(resolve));
-          running -= 1;
-          await ports.removeImage(chosen, options);
+        removals: {
+          ...ports.removals,
+          remove: async (chosen, options) => {
+            running += 1;
+            most = Math.max(most, running);
+            await new Promise((resolve) => setImmediate(resolve));
+            running -= 1;
+            await ports.removals.remove(chosen, options);
+          },
         },
       },
       {
@@ -472,7 +485,8 @@ describe('carryOut', () => {
       }),
       { policy: some },
     );
-    // 500 bytes in 95 inodes: 15 inodes are planned as 79 bytes, one image; measured it takes three.
+    // 500 bytes in 95 inodes: 15 inodes are planned as 79 bytes, one image; measured it takes
+    // three.
     expect(outcome.askedBytes).toBe(79);
     expect(node.removedIds).toEqual(['a', 'b', 'c']);
     expect(outcome.failure).toBeUndefined();
@@ -563,10 +577,12 @@ describe('carryOut', () => {
       plan,
       {
         ...ports,
-        readDisks: async (options) => [
-          ...(await ports.readDisks(options)),
-          { ...other, availableBytes: 130 + node.removedIds.length * 70 },
-        ],
+        disks: {
+          read: async () => [
+            ...(await node.readDisks()),
+            { ...other, availableBytes: 130 + node.removedIds.length * 70 },
+          ],
+        },
       },
       { policy: policy(), meter, signal: new AbortController().signal },
     );

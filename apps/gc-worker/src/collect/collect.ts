@@ -7,14 +7,15 @@ import {
   type GrpcStatusName,
 } from '@stowage/errors';
 import { formatGoDuration } from '@stowage/go-duration';
+import { Budget } from './budget';
 import { FreedMeter, type FreedMeterLimits } from '../disk/measure-freed';
 import { inMaintenance } from '../policy/maintenance';
-import { Budget, type CollectionPlan, type CollectionRequest } from './plan-collection';
 import type { CollectionPolicy } from '../policy/policy';
 import {
-  assessDisk,
+  assessDisks,
   bytesToPlan,
   disksToRelieve,
+  hasCapacity,
   insufficientSpaceText,
   InvalidDiskCapacityError,
   isRelieved,
@@ -22,44 +23,64 @@ import {
   type FileSystemReading,
 } from '../disk/assess-disk';
 import type { KeepRule, PlannedImage, RemoveRule } from '../policy/keep-rules';
+import type { CollectionRequest, CollectionPlan } from './plan-collection';
 
 /** What a collection needs from outside; every call may fail without ending the collection. */
 export interface CollectionPorts {
-  /** The image file systems as they are now. */
-  readDisks(options: { signal: AbortSignal }): Promise<readonly FileSystemReading[]>;
-  /** Why the image must stay after all, asked just before its removal; undefined when it may go. */
-  protectionNow(
-    image: PlannedImage,
-    options: { signal: AbortSignal },
-  ): Promise<{ rule: KeepRule; why: string } | undefined>;
-  /**
-   * Asks the runtime; success also when the image is gone already. A success is no more than an answer: {@link CollectionPorts.settle} says
-   * what came of it.
-   */
-  removeImage(image: PlannedImage, options: { signal: AbortSignal }): Promise<void>;
-  /** The image is about to be removed. Must not throw and must not need disk space. */
-  removing(image: PlannedImage, reason: RemoveRule): void;
-  /**
-   * The runtime answered that the image was removed. Once the runtime does not list it any more, it is accounted for. Must not throw and must
-   * not need disk space.
-   */
-  removed(image: RemovedImage): void;
-  /**
-   * Looks which of the removals so far took effect. Resolves with the ids of images that the runtime still lists, each once. Never
-   * rejects.
-   */
-  settle(): Promise<ReadonlySet<string>>;
-  /** The removal was tried and failed. Must not throw. */
-  notRemoved(image: FailedRemoval): void;
-  /** Waits for the next removal that the policy's rate allows; ends early when the signal is aborted. */
-  pace(options: { signal: AbortSignal }): Promise<void>;
-  /** Runs the check, removal and account of some images, so that no detection sees them half done. */
-  batch(task: () => Promise<void>): Promise<void>;
+  readonly disks: {
+    /** The image file systems as they are now. */
+    read(options: { signal: AbortSignal }): Promise<readonly FileSystemReading[]>;
+  };
+  readonly detector: {
+    /**
+     * Why the image must stay after all, asked just before its removal; undefined when it may go.
+     */
+    protectionNow(
+      image: PlannedImage,
+      options: { signal: AbortSignal },
+    ): Promise<{ rule: KeepRule; why: string } | undefined>;
+  };
+  readonly removals: RemovalPort;
+  readonly rateLimiter: {
+    /**
+     * Waits until the policy's rate allows another removal; ends early when the signal is aborted.
+     */
+    wait(options: { signal: AbortSignal }): Promise<void>;
+  };
+  /** Held for the check and removal of a batch, so that no detection sees it half done. */
+  readonly lock: { run(task: () => Promise<void>): Promise<void> };
+  readonly clock: CollectionClock;
+}
+
+export interface CollectionClock {
   /** Milliseconds since the epoch. */
   now(): number;
   /** Milliseconds of a clock that never jumps, for waits and durations. */
   elapsedMs(): number;
   sleep(ms: number): Promise<void>;
+}
+
+/** Removes images and records what comes of it. Only `remove` may throw. */
+export interface RemovalPort {
+  /** The image is about to be removed. Must not need disk space. */
+  begin(image: PlannedImage, reason: RemoveRule): void;
+  /**
+   * Asks the runtime; success also when the image is gone already. A success is no more than an
+   * answer: {@link RemovalPort.settle} says what came of it.
+   */
+  remove(image: PlannedImage, options: { signal: AbortSignal }): Promise<void>;
+  /**
+   * The runtime answered that the image was removed. Once the runtime does not list it any more,
+   * the removal is reported. Must not need disk space.
+   */
+  removed(image: RemovedImage): void;
+  /** The removal was tried and failed. */
+  failed(removal: FailedRemoval): void;
+  /**
+   * Finds out which of the removals so far took effect. Resolves with the ids of images that the
+   * runtime still lists, each once.
+   */
+  settle(): Promise<ReadonlySet<string>>;
 }
 
 export interface RemovedImage extends PlannedImage {
@@ -103,9 +124,19 @@ interface Attempt {
   readonly isRemoved: boolean;
 }
 
+/** Figures of a collection as kubelet counts them. */
+export interface KubeletFigures {
+  /** Bytes freed by the policy's way of counting, in the space pass. */
+  readonly freedBytes: number;
+  /** Ids in the order in which removal was tried. */
+  readonly attempted: readonly string[];
+  /** Ids that remain, by the policy's `remainingImages`; null when kubelet would run no hooks. */
+  readonly remaining: readonly string[] | null;
+}
+
 export interface CollectionOutcome {
   readonly planId: string;
-  /** The plan's; `period` where the plan had nothing to do and nobody asked: then the periodic look failed. */
+  /** The plan's; `period` where the plan had nothing to do and nobody asked: the check failed. */
   readonly trigger: Exclude<CollectionPlan['trigger'], 'none'> | 'period';
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
@@ -114,27 +145,25 @@ export interface CollectionOutcome {
   readonly askedBytes?: number;
   /** Sum of the reported sizes of what was removed. */
   readonly expectedBytes: number;
-  /** Bytes freed by the policy's way of counting, in the space pass. */
-  readonly freedBytes: number;
   /** Growth of the available bytes over the whole collection; null when it cannot be measured. */
   readonly measuredBytes: number | null;
   readonly removed: readonly RemovedImage[];
   readonly failed: readonly FailedRemoval[];
-  /** Ids in the order in which removal was tried. */
-  readonly attempted: readonly string[];
   /** Number of images that stay, by rule (`removal-failed` and `not-reached` among them). */
   readonly keptByReason: Readonly<Record<string, number>>;
-  /** Ids that remain, by the policy's `remainingImages`; null when kubelet would run no hooks. */
-  readonly remaining: readonly string[] | null;
+  readonly asKubelet: KubeletFigures;
   readonly images: readonly ImageOutcome[];
   /** The file system with most to free (or the first), before and after. */
   readonly before?: DiskAssessment;
   readonly after?: DiskAssessment;
-  /** The limit of a run (images, bytes, time) that ended it before it was through; absent when none did. */
+  /**
+   * The limit of a run (images, bytes, time) that ended it before it was through; absent when none
+   * did.
+   */
   readonly limitedBy?: string;
   /**
-   * Bytes in use that neither known images nor containers account for, looked at when less came free than was expected; others' files on
-   * the same file system are among them.
+   * Bytes in use that neither known images nor containers account for, measured when less came free
+   * than was expected; files of other programs on the same file system are among them.
    */
   readonly leakedBytes?: number;
   readonly failure?: CollectionFailure;
@@ -143,18 +172,19 @@ export interface CollectionOutcome {
 export interface CollectionOptions {
   readonly policy: CollectionPolicy;
   readonly request?: CollectionRequest;
-  /** Nobody asked: a periodic look, or a mark. */
+  /** Nobody asked: a periodic check, or a threshold. */
   readonly periodic?: boolean;
-  /** Remove exactly what the plan says: no early stop and no images beyond it. */
+  /** Remove exactly what is planned: no early stop and no images beyond it. */
   readonly exact?: boolean;
   readonly meter: FreedMeterLimits;
   readonly signal: AbortSignal;
 }
 
 /**
- * Carries out a plan: removals one after the other, each preceded by a check of use and followed by a measurement, until
- * the low mark (or the requested amount) is reached. When the estimate was too high it goes on to further images in
- * the plan's order; when it was too low it stops before the plan's end. Never throws: what went wrong is in `failure`.
+ * Carries out a plan: removals one after the other, each preceded by a check of use and followed by
+ * a measurement, until the low threshold (or the requested amount) is reached. When the estimate
+ * was too high it goes on to further images in the plan's order; when it was too low it stops
+ * before the plan's end. Never throws: what went wrong is in `failure`.
  */
 export async function carryOut(
   plan: CollectionPlan,
@@ -174,11 +204,12 @@ class Collection {
   private readonly failedRemovals: FailedRemoval[] = [];
   private readonly attempted: string[] = [];
   private readonly verdicts = new Map<string, ImageOutcome>();
-  private scannedAndKept: string[] = [];
+  private readonly scannedAndKept: string[] = [];
   private spacePassDone = false;
   private askedBytes: number | undefined;
   private freedBySize = 0;
   private removedForSpace = 0;
+  private readonly budget: Budget;
   private meter: FreedMeter | undefined;
   private targets: readonly DiskAssessment[] = [];
   private beforeAll: readonly DiskAssessment[] = [];
@@ -191,8 +222,9 @@ class Collection {
     private readonly ports: CollectionPorts,
     private readonly options: CollectionOptions,
   ) {
-    this.startedAt = ports.now();
-    this.startedMs = ports.elapsedMs();
+    this.startedAt = ports.clock.now();
+    this.startedMs = ports.clock.elapsedMs();
+    this.budget = new Budget(options.policy);
   }
 
   private get differences() {
@@ -216,17 +248,12 @@ class Collection {
 
   private async startMeter(): Promise<void> {
     try {
-      const readings = await this.ports.readDisks({ signal: this.options.signal });
-      this.meter = new FreedMeter(
-        readings,
-        {
-          readDisks: () => this.ports.readDisks({ signal: this.options.signal }),
-          elapsedMs: () => this.ports.elapsedMs(),
-          sleep: (ms) => this.ports.sleep(ms),
-        },
-        this.options.meter,
-      );
-      this.beforeAll = validAssessments(readings, this.options.policy);
+      const { disks, clock } = this.ports;
+      const { signal, meter, policy } = this.options;
+      const readings = await disks.read({ signal });
+      const readDisks = () => disks.read({ signal });
+      this.meter = new FreedMeter(readings, { readDisks, clock }, meter);
+      this.beforeAll = assessDisks(readings, policy);
     } catch {
       // The space pass reads again and reports; removals by age need no measurement.
     }
@@ -255,12 +282,18 @@ class Collection {
     this.reportRemovalErrors();
   }
 
-  /** Removes these, as many at once as the policy says, until they are through or the collection must stop. */
+  /**
+   * Removes these, as many at once as the policy allows, until all are tried or the collection must
+   * stop.
+   */
   private async removeAll(images: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
     const atOnce = this.options.policy.parallelRemovals;
     for (let at = 0; at < images.length; at += atOnce) {
-      if (this.stopped() || this.isOverTime()) return;
-      await this.removeBatch(images.slice(at, at + atOnce), reason);
+      if (this.mustStop) return this.stop();
+      if (this.timeIsUp) return this.limitTime();
+      const batch = images.slice(at, at + atOnce);
+      for (const { sizeBytes } of batch) this.budget.spend(sizeBytes);
+      await this.removeBatch(batch, reason);
     }
     await this.settle();
   }
@@ -279,29 +312,39 @@ class Collection {
       (image) => image.order !== undefined && !this.verdicts.has(image.imageId),
     );
     for (const image of queue) {
-      if (this.stopped()) return;
-      if ((await this.isEnough(asked)) || this.isOverTime()) break;
+      if (this.mustStop) return this.stop();
+      if (await this.settledEnough(asked)) break;
+      if (this.timeIsUp) {
+        this.limitTime();
+        break;
+      }
       if (isNotToGo(image)) {
         this.scannedAndKept.push(image.imageId);
         continue;
       }
-      if (this.isOverBudget(image, batch)) continue;
+      const overBudget = this.budget.refuses(image.sizeBytes);
+      if (overBudget !== undefined) {
+        this.keepForBudget(image, overBudget);
+        continue;
+      }
       if (image.verdict === 'keep' && !waitedForPlanned && this.removedForSpace > 0) {
-        // The estimate is used up: give the runtime time to free before more images than planned have to go.
+        // The estimate is used up: give the runtime time to free before more images than planned
+        // have to go.
         waitedForPlanned = true;
         await this.meter?.waitForLateBytes(() => this.reached(asked));
-        if (await this.isEnough(asked)) break;
+        if (await this.settledEnough(asked)) break;
       }
       batch.push(image);
+      this.budget.spend(image.sizeBytes);
       if (!this.isFull(batch, asked)) continue;
       await this.removeBatch(batch, reason);
       batch = [];
     }
-    if (batch.length > 0 && !this.enough(asked) && !this.stopped()) {
+    if (batch.length > 0 && !this.enough(asked) && !this.mustStop) {
       await this.removeBatch(batch, reason);
     }
     await this.settle();
-    if (this.stopped()) return;
+    if (this.mustStop) return this.stop();
     if (!this.reached(asked) && this.removedForSpace > 0) {
       await this.meter?.waitFor(() => this.reached(asked));
     }
@@ -309,33 +352,31 @@ class Collection {
     this.judge(asked);
   }
 
-  /** A batch is full when as many removals as may go at once are in it, or when it is expected to be enough. */
+  /**
+   * A batch is full when as many removals as may go at once are in it, or when it is expected to be
+   * enough.
+   */
   private isFull(batch: readonly PlannedImage[], asked: number): boolean {
     if (batch.length >= this.options.policy.parallelRemovals) return true;
     const expected = batch.reduce((sum, image) => sum + image.expectedBytes, 0);
     return this.freedBySize + expected >= asked;
   }
 
-  /** Whether one more image would break the limits of a run; it then stays, and so says its verdict. */
-  private isOverBudget(image: PlannedImage, batch: readonly PlannedImage[]): boolean {
-    const { policy } = this.options;
-    if (policy.maxImagesPerRun === 0 && policy.maxBytesPerRun === 0) return false;
-    const budget = new Budget(policy);
-    for (const { sizeBytes } of [...this.removedImages, ...batch]) budget.spend(sizeBytes);
-    const why = budget.refuses(image.sizeBytes);
-    if (why === undefined) return false;
+  private keepForBudget(image: PlannedImage, why: string): void {
     this.limitedBy ??= why;
     this.verdicts.set(image.imageId, { image, result: 'kept', rule: 'budget', why });
     this.scannedAndKept.push(image.imageId);
-    return true;
   }
 
   /** Whether the run has lasted as long as it may. */
-  private isOverTime(): boolean {
+  private get timeIsUp(): boolean {
     const { maxRunMs } = this.options.policy;
-    if (maxRunMs === 0 || this.ports.elapsedMs() - this.startedMs < maxRunMs) return false;
+    return maxRunMs > 0 && this.ports.clock.elapsedMs() - this.startedMs >= maxRunMs;
+  }
+
+  private limitTime(): void {
+    const { maxRunMs } = this.options.policy;
     this.limitedBy ??= `one collection takes at most ${formatGoDuration(maxRunMs)}`;
-    return true;
   }
 
   /** Reads the disks and finds those to relieve. False when the collection ends here. */
@@ -347,28 +388,28 @@ class Collection {
     }
     let readings: readonly FileSystemReading[];
     try {
-      readings = await this.ports.readDisks({ signal });
+      readings = await this.ports.disks.read({ signal });
     } catch (error) {
       this.fail('stats-failed', errorMessage(error), toGrpcStatus(error).name);
       return false;
     }
-    const assessments = validAssessments(readings, policy);
-    const invalid = readings.find((reading) => (reading.capacityBytes ?? 0) === 0);
+    const assessments = assessDisks(readings, policy);
+    const invalid = readings.find((reading) => !hasCapacity(reading));
     if (invalid !== undefined) {
       const message = new InvalidDiskCapacityError(invalid.mountpoint, 0).message;
       this.fail('invalid-disk-capacity', message, 'INTERNAL', 'InvalidDiskCapacity');
       if (assessments.length === 0) return false;
     }
     if (this.beforeAll.length === 0) this.beforeAll = assessments;
-    this.targets = disksToRelieve(assessments, inMaintenance(policy, this.ports.now()));
+    this.targets = disksToRelieve(assessments, inMaintenance(policy, this.ports.clock.now()));
     if (this.targets.length > 0) {
       this.askedBytes = Math.max(...this.targets.map(bytesToPlan));
     }
     return true;
   }
 
-  /** As {@link Collection.enough}, when all removals that count took effect. */
-  private async isEnough(asked: number): Promise<boolean> {
+  /** As {@link Collection.enough}, once it is known that the removals that count took effect. */
+  private async settledEnough(asked: number): Promise<boolean> {
     if (!this.enough(asked)) return false;
     await this.settle();
     return this.enough(asked);
@@ -384,24 +425,34 @@ class Collection {
     const freed = this.meter?.freedBytes() ?? null;
     if (this.meter === undefined || freed == null) return this.freedBySize >= asked;
     if (this.options.request !== undefined) return freed >= asked;
-    const now = validAssessments(this.meter.readings(), this.options.policy);
+    const now = this.measuredNow();
     return this.targets.every((target) => {
       const current = now.find(({ mountpoint }) => mountpoint === target.mountpoint);
       return current !== undefined && isRelieved(target, current);
     });
   }
 
-  /** Removes these at once and measures once. What each brought is known only when it was alone. */
+  /** The file systems at the last measurement; empty where there is none. */
+  private measuredNow(): DiskAssessment[] {
+    return assessDisks(this.meter?.readings() ?? [], this.options.policy);
+  }
+
+  /** Removes these at once and measures once. What each freed is known only when it was alone. */
   private async removeBatch(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
     const { signal } = this.options;
-    for (let begun = 0; begun < batch.length; begun += 1) await this.ports.pace({ signal });
+    const { rateLimiter, lock } = this.ports;
+    for (let begun = 0; begun < batch.length; begun += 1) await rateLimiter.wait({ signal });
+    if (signal.aborted) return;
     // The wait may have taken longer than what was left of the run.
-    if (signal.aborted || this.isOverTime()) return;
-    await this.ports.batch(() => this.removeTogether(batch, reason));
+    if (this.timeIsUp) return this.limitTime();
+    await lock.run(() => this.removeTogether(batch, reason));
   }
 
   private async removeTogether(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
     const attempts = await Promise.all(batch.map((image) => this.attempt(image, reason)));
+    for (const { image, isRemoved } of attempts) {
+      if (!isRemoved) this.budget.giveBack(image.sizeBytes);
+    }
     const gone = attempts.filter(({ isRemoved }) => isRemoved).map(({ image }) => image);
     if (gone.length === 0) return;
     const expected = gone.reduce((sum, image) => sum + image.expectedBytes, 0);
@@ -410,14 +461,14 @@ class Collection {
       this.removedForSpace += gone.length;
     }
     const measured = (await this.meter?.afterRemoval(expected)) ?? null;
-    for (const image of gone) this.tellRemoved(image, reason, gone.length === 1 ? measured : null);
+    for (const image of gone) this.noteRemoved(image, reason, gone.length === 1 ? measured : null);
   }
 
   private async attempt(image: PlannedImage, reason: RemoveRule): Promise<Attempt> {
     const { signal } = this.options;
     try {
       if (this.differences.useCheck === 'before-each-removal') {
-        const protection = await this.ports.protectionNow(image, { signal });
+        const protection = await this.ports.detector.protectionNow(image, { signal });
         if (protection !== undefined) {
           this.verdicts.set(image.imageId, { image, result: 'kept', ...protection });
           this.scannedAndKept.push(image.imageId);
@@ -425,8 +476,8 @@ class Collection {
         }
       }
       this.attempted.push(image.imageId);
-      this.ports.removing(image, reason);
-      await this.ports.removeImage(image, { signal });
+      this.ports.removals.begin(image, reason);
+      await this.ports.removals.remove(image, { signal });
       return { image, isRemoved: true };
     } catch (error) {
       this.removalFailed(image, error);
@@ -434,7 +485,7 @@ class Collection {
     }
   }
 
-  private tellRemoved(image: PlannedImage, reason: RemoveRule, measuredBytes: number | null): void {
+  private noteRemoved(image: PlannedImage, reason: RemoveRule, measuredBytes: number | null): void {
     const why =
       image.verdict === 'remove' ? image.why : 'the images before it freed less than expected';
     const removed: RemovedImage = {
@@ -447,7 +498,7 @@ class Collection {
     };
     this.removedImages.push(removed);
     this.verdicts.set(image.imageId, { image, result: 'removed', rule: reason, why });
-    this.ports.removed(removed);
+    this.ports.removals.removed(removed);
   }
 
   private removalFailed(image: PlannedImage, error: unknown): void {
@@ -457,7 +508,7 @@ class Collection {
     const why = `removal failed: ${message}`;
     this.verdicts.set(image.imageId, { image, result: 'failed', rule: 'removal-failed', why });
     this.scannedAndKept.push(image.imageId);
-    this.ports.notRemoved(failed);
+    this.ports.removals.failed(failed);
     if (error instanceof RuntimeUnavailableError) {
       this.fail('runtime-unavailable', message, 'UNAVAILABLE');
     }
@@ -465,7 +516,7 @@ class Collection {
 
   /** Finds out which removals did not take effect: they count as failed. */
   private async settle(): Promise<void> {
-    const stayed = await this.ports.settle();
+    const stayed = await this.ports.removals.settle();
     if (stayed.size === 0) return;
     const counted = this.removedImages.splice(0);
     for (const removed of counted) {
@@ -473,6 +524,7 @@ class Collection {
         this.removedImages.push(removed);
         continue;
       }
+      this.budget.giveBack(removed.sizeBytes);
       if (removed.reason !== 'max-age') {
         this.freedBySize -= removed.expectedBytes;
         this.removedForSpace -= 1;
@@ -482,12 +534,16 @@ class Collection {
     }
   }
 
-  /** True when the collection must not go on; says why. */
-  private stopped(): boolean {
-    if (this.options.signal.aborted && this.failure === undefined) {
-      this.fail('cancelled', 'the service is stopping', 'CANCELLED');
-    }
-    return this.failure?.code === 'cancelled' || this.failure?.code === 'runtime-unavailable';
+  /** Whether the collection must not go on. */
+  private get mustStop(): boolean {
+    const code = this.failure?.code;
+    if (code === undefined) return this.options.signal.aborted;
+    return code === 'cancelled' || code === 'runtime-unavailable';
+  }
+
+  private stop(): void {
+    if (this.failure !== undefined) return;
+    this.fail('cancelled', 'the service is stopping', 'CANCELLED');
   }
 
   private judge(asked: number): void {
@@ -521,10 +577,9 @@ class Collection {
     this.fail('insufficient-space-freed', message, 'FAILED_PRECONDITION', nodeEvent);
   }
 
-  /** The file system that is still over the mark and has most to free, as it was at the start. */
+  /** The file system that is not relieved and has most to free, as it was at the start. */
   private worstTarget(): DiskAssessment | undefined {
-    const now =
-      this.meter === undefined ? [] : validAssessments(this.meter.readings(), this.options.policy);
+    const now = this.measuredNow();
     const open = this.targets.filter((target) => {
       const current = now.find(({ mountpoint }) => mountpoint === target.mountpoint);
       return current === undefined || !isRelieved(target, current);
@@ -532,7 +587,7 @@ class Collection {
     return mostToFree(open);
   }
 
-  /** Where removals failed and nothing worse happened, the collection still says so. */
+  /** Where removals failed and nothing worse happened, the collection fails by them. */
   private reportRemovalErrors(): void {
     if (this.failedRemovals.length === 0 || this.failure !== undefined) return;
     const count = this.failedRemovals.length;
@@ -576,24 +631,25 @@ class Collection {
     for (const { result, rule } of images) {
       if (result !== 'removed') keptByReason[rule] = (keptByReason[rule] ?? 0) + 1;
     }
-    const after =
-      this.meter === undefined ? [] : validAssessments(this.meter.readings(), this.options.policy);
+    const after = this.measuredNow();
     const before = mostToFree(this.targets) ?? mostToFree(this.beforeAll);
     const afterwards = after.find(({ mountpoint }) => mountpoint === before?.mountpoint);
     return {
       planId: this.plan.planId,
       trigger: this.trigger(),
       startedAt: this.startedAt,
-      durationMs: this.ports.elapsedMs() - this.startedMs,
+      durationMs: this.ports.clock.elapsedMs() - this.startedMs,
       ...(this.askedBytes === undefined ? {} : { askedBytes: this.askedBytes }),
       expectedBytes: this.removedImages.reduce((sum, image) => sum + image.expectedBytes, 0),
-      freedBytes: this.freedBytes(),
       measuredBytes: this.meter?.freedBytes() ?? null,
       removed: this.removedImages,
       failed: this.failedRemovals,
-      attempted: this.attempted,
       keptByReason,
-      remaining: this.remaining(images),
+      asKubelet: {
+        freedBytes: this.freedBytes(),
+        attempted: this.attempted,
+        remaining: this.remaining(images),
+      },
       images,
       ...(before === undefined ? {} : { before }),
       ...(afterwards === undefined ? {} : { after: afterwards }),
@@ -638,13 +694,3 @@ const mostToFree = (disks: readonly DiskAssessment[]): DiskAssessment | undefine
     (most, disk) => (most === undefined || disk.bytesToFree > most.bytesToFree ? disk : most),
     undefined,
   );
-
-/** Assessments of the readings that have a capacity. */
-function validAssessments(
-  readings: readonly FileSystemReading[],
-  policy: CollectionPolicy,
-): DiskAssessment[] {
-  return readings
-    .filter((reading) => (reading.capacityBytes ?? 0) > 0)
-    .map((reading) => assessDisk(reading, policy));
-}

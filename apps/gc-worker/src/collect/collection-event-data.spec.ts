@@ -5,7 +5,7 @@ import { thresholdExceeded, thresholdRecovered } from '../disk/threshold-event-d
 import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
 import { planCollection } from './plan-collection';
 import { disk, image, input, minutes, now, policy } from '../testing/plan-fixtures';
-import { marksOf } from '../disk/thresholds';
+import { thresholdStates } from '../disk/thresholds';
 import { assessDisk, type DiskAssessment } from '../disk/assess-disk';
 
 const full = assessDisk({ ...disk(95), inodes: 200, inodesFree: 50 }, policy());
@@ -22,7 +22,6 @@ function outcome(count: number, values: Partial<CollectionOutcome> = {}): Collec
     durationMs: 12.5,
     askedBytes: 150,
     expectedBytes: count * 100,
-    freedBytes: 90,
     measuredBytes: -5,
     removed: plan.images.map((planned) => ({
       ...planned,
@@ -30,9 +29,8 @@ function outcome(count: number, values: Partial<CollectionOutcome> = {}): Collec
       measuredBytes: 90,
     })),
     failed: [],
-    attempted: [],
     keptByReason: { 'in-use': 2, 'enough-freed': 1 },
-    remaining: [],
+    asKubelet: { freedBytes: 90, attempted: [], remaining: [] },
     images: [],
     before: full,
     after: assessDisk(disk(80), policy()),
@@ -85,7 +83,7 @@ describe('event data satisfy the contracts', () => {
 
   it('ThresholdExceeded and ThresholdRecovered', () => {
     const high = (assessment: DiskAssessment) =>
-      marksOf(assessment, {}, policy()).find(({ level }) => level === 'high')!;
+      thresholdStates(assessment, {}, policy()).find(({ level }) => level === 'high')!;
     const trend = { perSecond: 10, windowMs: 60_000, timeToFullMs: 5000 };
     const exceeded = thresholdExceeded(full, high(full), policy(), trend);
     assertEventData('ThresholdExceeded', exceeded);
@@ -114,7 +112,7 @@ describe('event data satisfy the contracts', () => {
     });
     const assessment = assessDisk({ ...disk(95), inodes: 200, inodesFree: 50 }, some);
     const trend = { perSecond: 3, windowMs: 60_000 };
-    const data = marksOf(assessment, {}, some)
+    const data = thresholdStates(assessment, {}, some)
       .filter(({ level }) => level === 'high')
       .map((mark) => thresholdExceeded(assessment, mark, some, trend));
     for (const one of data) assertEventData('ThresholdExceeded', one);

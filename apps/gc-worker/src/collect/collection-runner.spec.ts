@@ -1,12 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { RuntimeUnavailableError } from '@stowage/errors';
 import { eventually, eventuallyPasses } from '@stowage/testing';
-import { CollectionRunner } from './collection-runner';
+import { fakeCollections, type FakeCollections } from '../testing/fake-collections';
 import type { KubeletDifferences } from '../policy/differences';
 import type { PublishAll } from '../publish';
 import { container, FakeWorker, listed } from '../testing/fake-worker';
 import { minutes, now, policy } from '../testing/plan-fixtures';
-import type { StoredBytes } from '../runtime/runtime';
+import type { RuntimeUsage } from '../runtime/runtime';
 import type { FileSystemReading } from '../disk/assess-disk';
 
 const { signal } = new AbortController();
@@ -14,26 +14,26 @@ let worker: FakeWorker;
 let usedPercent: number;
 let diskError: Error | undefined;
 let capacityBytes: number;
-let toldBy: PublishAll;
+let publishedBy: PublishAll;
 
 beforeEach(() => {
   worker = new FakeWorker();
   usedPercent = 50;
   diskError = undefined;
   capacityBytes = 1000;
-  toldBy = worker.publishAll;
+  publishedBy = worker.publishAll;
 });
 
-const stores = (bytes: number, takenAt = Infinity): StoredBytes => ({
+const stores = (bytes: number, sampledAt = Infinity): RuntimeUsage => ({
   byMountpoint: new Map([['/images', bytes]]),
-  takenAt,
+  sampledAt,
 });
 
 /** Each removed image frees a tenth of the disk, as its size says. */
 function runner(
   differences: Partial<KubeletDifferences> = {},
   removalTimeoutMs = 1000,
-  node: { freesNothing?: boolean; usedBytes?: number; accountWaitMs?: number } = {},
+  node: { freesNothing?: boolean; usedBytes?: number; usageWaitMs?: number } = {},
 ) {
   const readDisks = (): Promise<FileSystemReading[]> => {
     if (diskError !== undefined) return Promise.reject(diskError);
@@ -57,27 +57,19 @@ function runner(
     const { usedBytes } = node;
     return Promise.resolve(usedBytes === undefined ? undefined : { usedBytes, storedBytes });
   };
-  return new CollectionRunner({
+  return fakeCollections(worker, {
     policy: policy({ differences }),
-    runtime: worker.runtime,
     detector: worker.detector(differences),
     disks: { read: readDisks, imageUse },
-    store: worker.store,
-    publish: worker.publish,
     publishAll: (name, events) => {
-      toldBy(name, events);
+      publishedBy(name, events);
     },
-    nextSequence: worker.nextSequence,
-    metrics: worker.metrics.collection,
-    log: worker.log,
-    now: worker.now,
-    meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
-    accountWaitMs: node.accountWaitMs ?? 0,
+    usageWaitMs: node.usageWaitMs,
     removalTimeoutMs,
   });
 }
 
-async function withImages(collections: CollectionRunner, ...ids: string[]): Promise<void> {
+async function withImages(collections: FakeCollections, ...ids: string[]): Promise<void> {
   worker.runtime.images = ids.map((id) => listed(id));
   await collections.detect({ signal });
   worker.takeEvents();
@@ -109,7 +101,7 @@ describe('what came free', () => {
     await withImages(collections, 'a', 'b', 'c');
     worker.runtime.stored = stores(300);
     usedPercent = 95;
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     // All three were removed and nothing came free: 950 in use, 300 of them the runtime's.
     expect(collections.lastOutcome()?.leakedBytes).toBe(650);
     expect(lastData()).toMatchObject({ leakedBytes: 650, measuredBytes: 0, expectedBytes: 300 });
@@ -117,27 +109,27 @@ describe('what came free', () => {
   });
 
   /** A collection of one image after which the runtime still gives its account of before. */
-  const collectionWithOldAccount = async (accountWaitMs: number) => {
-    const collections = runner({}, 1000, { freesNothing: true, usedBytes: 950, accountWaitMs });
+  const collectionWithOldUsage = async (usageWaitMs: number) => {
+    const collections = runner({}, 1000, { freesNothing: true, usedBytes: 950, usageWaitMs });
     await withImages(collections, 'a');
     worker.runtime.stored = stores(900, worker.clock - 1);
     usedPercent = 95;
-    const collected = collections.due('mark-crossed', { signal });
+    const collected = collections.collectIfDue('mark-crossed', { signal });
     await eventuallyPasses(() => {
-      expect(worker.runtime.calls).toContain('storedBytes');
+      expect(worker.runtime.calls).toContain('usage');
     });
     return { collections, collected };
   };
 
   it('waits for an account of the runtime that does not hold what was removed any more', async () => {
-    const { collections, collected } = await collectionWithOldAccount(5000);
+    const { collections, collected } = await collectionWithOldUsage(5000);
     worker.runtime.stored = stores(800, worker.clock);
     await collected;
     expect(collections.lastOutcome()?.leakedBytes).toBe(150);
   });
 
   it('does not keep a plan waiting for the account of the runtime', async () => {
-    const { collections, collected } = await collectionWithOldAccount(1e9);
+    const { collections, collected } = await collectionWithOldUsage(1e9);
     expect(await collections.plan({}, { signal })).toMatchObject({ removeCount: 0 });
     await collected;
     expect(lastData()).toMatchObject({ measuredBytes: 0 });
@@ -154,7 +146,7 @@ describe('what came free', () => {
     await withImages(collections, 'a');
     worker.runtime.stored = stored;
     usedPercent = 95;
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     expect(collections.lastOutcome()).not.toHaveProperty('leakedBytes');
   });
 
@@ -170,7 +162,7 @@ describe('what came free', () => {
     worker.runtime.stored = stores(50);
     worker.runtime.layers = layers;
     usedPercent = 95;
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     expect(collections.lastOutcome()?.leakedBytes).toBe(leakedBytes);
   });
 
@@ -178,8 +170,8 @@ describe('what came free', () => {
     const collections = runner();
     await withImages(collections, 'a', 'b');
     usedPercent = 86;
-    await collections.due('mark-crossed', { signal });
-    expect(worker.runtime.calls).not.toContain('storedBytes');
+    await collections.collectIfDue('mark-crossed', { signal });
+    expect(worker.runtime.calls).not.toContain('usage');
     expect([...worker.store.removedImages().keys()]).toEqual(['a']);
   });
 });
@@ -188,7 +180,7 @@ describe('due', () => {
   it('does nothing and says nothing below the mark', async () => {
     const collections = runner();
     await withImages(collections, 'a');
-    await collections.due('period', { signal });
+    await collections.collectIfDue('period', { signal });
     expect(worker.takeEvents()).toEqual([]);
     expect(collections.lastOutcome()).toBeUndefined();
   });
@@ -197,7 +189,7 @@ describe('due', () => {
     const collections = runner();
     await withImages(collections, 'a', 'b', 'c');
     usedPercent = 95;
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     expect(lastData()).toMatchObject({ trigger: 'threshold', askedBytes: 150, removedCount: 2 });
     const planId = collections.lastOutcome()?.planId;
     expect(worker.takeEvents()).toEqual([
@@ -216,7 +208,7 @@ describe('due', () => {
     await withImages(collections, 'a', 'b');
     usedPercent = 95;
     const second = hangingRemoval('b');
-    const collected = collections.due('mark-crossed', { signal });
+    const collected = collections.collectIfDue('mark-crossed', { signal });
     await eventually(() => worker.published.length > 0, { what: 'the first removal to be told' });
     expect(worker.takeEvents()).toEqual(['ImageRemoved a']);
     expect([...worker.store.images().keys()]).toEqual(['b']);
@@ -234,7 +226,7 @@ describe('due', () => {
     await withImages(collections, 'a', 'b', 'c');
     usedPercent = 95;
     const second = hangingRemoval('b');
-    const collected = collections.due('mark-crossed', { signal });
+    const collected = collections.collectIfDue('mark-crossed', { signal });
     await second.begun;
     // In the queue behind the second removal; both are told before it looks.
     const detected = collections.detect({ signal });
@@ -258,13 +250,15 @@ describe('due', () => {
     const times: (number | undefined)[] = [];
     const inTraces: (string | undefined)[] = [];
     const publishAll = worker.publishAll.bind(worker);
-    toldBy = (name, events) => {
+    publishedBy = (name, events) => {
       times.push(...events.map(({ time }) => time?.getTime()));
       inTraces.push(traces.getStore());
       publishAll(name, events);
     };
     const removedAt = worker.clock;
-    const collected = traces.run('collection', () => collections.due('mark-crossed', { signal }));
+    const collected = traces.run('collection', () =>
+      collections.collectIfDue('mark-crossed', { signal }),
+    );
     await second.begun;
     worker.clock += 1000;
     await traces.run('another', () => collections.settle());
@@ -277,9 +271,9 @@ describe('due', () => {
   it('says in its failure what kubelet says, at each period, and is quiet in between', async () => {
     const collections = runner();
     usedPercent = 95;
-    await collections.due('period', { signal });
-    await collections.due('period', { signal });
-    await collections.due('still-over-mark', { signal });
+    await collections.collectIfDue('period', { signal });
+    await collections.collectIfDue('period', { signal });
+    await collections.collectIfDue('still-over-mark', { signal });
     expect(worker.takeEvents().map((line) => line.split(' ')[0])).toEqual([
       'GarbageCollectionFailed',
       'GarbageCollectionFailed',
@@ -291,24 +285,24 @@ describe('due', () => {
     worker.runtime.images = [listed('a'), listed('b')];
     worker.runtime.containers = [container('c1', 'a'), container('c2', 'b')];
     usedPercent = 90;
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     worker.takeEvents();
     worker.runtime.containers = [];
     await collections.detect({ signal });
     worker.clock += minutes(3);
-    await collections.due('still-over-mark', { signal });
+    await collections.collectIfDue('still-over-mark', { signal });
     expect(worker.takeEvents()[0]).toBe('ImageRemoved a');
   });
 
   it('reports a disk that cannot be measured', async () => {
     diskError = new Error('statfs failed');
-    await runner().due('period', { signal });
+    await runner().collectIfDue('period', { signal });
     expect(lastData()).toMatchObject({ error: { code: 'stats-failed', message: 'statfs failed' } });
   });
 
   it('reports a disk without capacity', async () => {
     capacityBytes = 0;
-    await runner().due('period', { signal });
+    await runner().collectIfDue('period', { signal });
     expect(lastData()).toMatchObject({
       trigger: 'period',
       error: {
@@ -322,14 +316,14 @@ describe('due', () => {
     const collections = runner();
     const since = new Date(now);
     worker.runtime.failure = new RuntimeUnavailableError('unix:///x', since, 'ENOENT');
-    await collections.due('period', { signal });
+    await collections.collectIfDue('period', { signal });
     expect(worker.takeEvents()).toEqual([]);
     const mark = { resource: 'bytes', level: 'high', since: now } as const;
     worker.store.setExceeded({ ...mark, mountpoint: '/containers', role: 'container' }, 1);
-    await collections.due('period', { signal });
+    await collections.collectIfDue('period', { signal });
     expect(worker.takeEvents()).toEqual([]);
     worker.store.setExceeded({ ...mark, mountpoint: '/images', role: 'image' }, 2);
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     expect(lastData()).toMatchObject({ error: { code: 'runtime-unavailable' }, removedCount: 0 });
     expect(worker.takeEvents()).toEqual(['GarbageCollectionFailed /images']);
   });
@@ -337,9 +331,9 @@ describe('due', () => {
   it('tells failures from the second in a row on with kubelet’s option, but its disk events at once', async () => {
     const collections = runner({ failureEvents: 'second-in-a-row' });
     diskError = new Error('statfs failed');
-    await collections.due('period', { signal });
+    await collections.collectIfDue('period', { signal });
     expect(worker.takeEvents()).toEqual([]);
-    await collections.due('period', { signal });
+    await collections.collectIfDue('period', { signal });
     expect(worker.takeEvents()).toHaveLength(1);
     diskError = undefined;
     usedPercent = 20;
@@ -347,7 +341,7 @@ describe('due', () => {
     await collections.run({ bytes: 1 }, { signal });
     worker.takeEvents();
     usedPercent = 99;
-    await collections.due('period', { signal });
+    await collections.collectIfDue('period', { signal });
     expect(lastData()).toMatchObject({ error: { code: 'insufficient-space-freed' } });
   });
 
@@ -364,7 +358,7 @@ describe('due', () => {
             });
           })
         : remove(imageId)) as typeof worker.runtime.removeImage;
-    await collections.due('period', { signal });
+    await collections.collectIfDue('period', { signal });
     expect(lastData()).toMatchObject({
       removedCount: 1,
       failures: [
@@ -388,7 +382,7 @@ describe('due', () => {
     await withImages(collections, 'a', 'b', 'c');
     worker.runtime.removalErrors = { a: new Error('image is busy') };
     usedPercent = 90;
-    await collections.due('period', { signal });
+    await collections.collectIfDue('period', { signal });
     expect(worker.store.removalIntent('a')).toBeUndefined();
     expect(worker.store.images().has('a')).toBe(true);
   });
@@ -413,7 +407,7 @@ describe('a runtime that answers that it removed an image, and still lists it', 
 
   it('is reported as a failed removal: record and age stay, nothing says that it was removed or comes back', async () => {
     const collections = await withStuckImage();
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     expect(collections.lastOutcome()?.failed).toMatchObject([{ message: text }]);
     expect(worker.takeEvents().map((line) => line.replace(/plan-.*/, 'plan'))).toEqual([
       'ImageRemoved b',
@@ -433,9 +427,9 @@ describe('a runtime that answers that it removed an image, and still lists it', 
 
   it('is not tried again at once, but when it is asked for', async () => {
     const collections = await withStuckImage();
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     worker.takeEvents();
-    for (let at = 0; at < 5; at += 1) await collections.due('still-over-mark', { signal });
+    for (let at = 0; at < 5; at += 1) await collections.collectIfDue('still-over-mark', { signal });
     expect(worker.takeEvents()).toEqual([]);
     const tries = () => worker.runtime.calls.filter((call) => call === 'removeImage a').length;
     expect(tries()).toBe(1);
@@ -451,7 +445,7 @@ describe('a runtime that answers that it removed an image, and still lists it', 
   it('is believed where it cannot be seen whether the image went', async () => {
     const collections = await withStuckImage();
     worker.runtime.goesAt = { call: 'removeImage b', error: new Error('connection lost') };
-    await collections.due('mark-crossed', { signal });
+    await collections.collectIfDue('mark-crossed', { signal });
     expect(worker.takeEvents()[0]).toBe('ImageRemoved a');
   });
 
@@ -459,7 +453,7 @@ describe('a runtime that answers that it removed an image, and still lists it', 
     const collections = await withStuckImage();
     const second = hangingRemoval('b');
     const listImages = worker.runtime.listImages.bind(worker.runtime);
-    const collected = collections.due('mark-crossed', { signal });
+    const collected = collections.collectIfDue('mark-crossed', { signal });
     await second.begun;
     worker.runtime.listImages = () => {
       collections.cameBack('a');

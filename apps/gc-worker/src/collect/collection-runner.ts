@@ -1,147 +1,97 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Mutex } from '@stowage/async';
 import {
-  DeadlineExceededError,
   errorMessage,
   FailedPreconditionError,
   InvalidArgumentError,
   RuntimeUnavailableError,
   toGrpcStatus,
-  type GrpcStatusName,
 } from '@stowage/errors';
 import { boundedText } from '@stowage/events';
-import { inSpan } from '@stowage/tracing';
-import {
-  carryOut,
-  type CollectionOptions,
-  type CollectionOutcome,
-  type CollectionPorts,
-  type FailedRemoval,
-  type RemovedImage,
-} from './collect';
+import { traced } from '@stowage/tracing';
 import type { ImageDetector } from '../detect/detect-images';
 import type { DiskWatch } from '../disk/disk-watch';
-import { imageRemoved } from '../detect/image-event-data';
-import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
 import type { FreedMeterLimits } from '../disk/measure-freed';
-import type { CollectionMetrics } from './collection-metrics';
-import { PendingRemovals } from './pending-removals';
-import { RemovalPace } from './removal-rate-limiter';
-import { RemovalPauses } from './removal-pauses';
-import { planCollection, type CollectionPlan, type CollectionRequest } from './plan-collection';
+import { Mutex } from '@stowage/async';
 import type { CollectionPolicy } from '../policy/policy';
-import type { Publish, PublishAll } from '../publish';
+import type { Publish } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
-import type { Runtime, StoredBytes } from '../runtime/runtime';
-import type { FileSystemReading } from '../disk/assess-disk';
-import type { PlanImage } from '../policy/keep-rules';
+import type { Runtime } from '../runtime/runtime';
+import {
+  carryOut,
+  type CollectionClock,
+  type CollectionOptions,
+  type CollectionOutcome,
+} from './collect';
+import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
+import type { CollectionMetrics } from './collection-metrics';
+import type { CollectionPlanner, CurrentPlan } from './collection-planner';
+import { findLeakedBytes } from './find-leak';
+import { ImageRemovals } from './image-removals';
+import type { CollectionPlan, CollectionRequest } from './plan-collection';
+import type { RemovalPauses } from './removal-pauses';
+import { RemovalRateLimiter } from './removal-rate-limiter';
+import type { RemovalReports } from './removal-reports';
 
 export interface CollectionRunnerParts {
-  readonly policy: CollectionPolicy;
-  readonly runtime: Pick<Runtime, 'listImages' | 'removeImage' | 'storedBytes' | 'writableLayers'>;
-  readonly detector: Pick<
-    ImageDetector,
-    'detect' | 'protectionNow' | 'knownBytes' | 'lookAgainInMs'
-  >;
+  readonly policy: { readonly current: CollectionPolicy };
+  readonly planner: Pick<CollectionPlanner, 'plan'>;
+  readonly runtime: Pick<Runtime, 'removeImage' | 'usage' | 'writableLayers'>;
+  readonly detector: Pick<ImageDetector, 'protectionNow' | 'knownBytes'>;
   readonly disks: Pick<DiskWatch, 'read' | 'imageUse'>;
-  readonly store: ImageRecordStore;
+  readonly store: Pick<ImageRecordStore, 'exceeded' | 'removalBegins' | 'removalFailed'>;
+  readonly reports: Pick<RemovalReports, 'add' | 'settle' | 'takeStayed'>;
+  readonly pauses: Pick<RemovalPauses, 'failed'>;
+  /** Held by detections and batches of removals. */
+  readonly recordsLock: Mutex;
   readonly publish: Publish;
-  readonly publishAll: PublishAll;
-  /** Sequence of the next event. */
-  readonly nextSequence: () => number;
-  readonly metrics: Pick<
-    CollectionMetrics,
-    'planned' | 'imageCollected' | 'removalFailed' | 'collectionEnded' | 'leaked'
-  >;
+  readonly metrics: Pick<CollectionMetrics, 'removalFailed' | 'collectionEnded' | 'leaked'>;
   readonly log: {
     debug(fields: object, message: string): void;
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
   };
+  /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly meter: FreedMeterLimits;
-  /** How long a fresh account of what the runtime stores is waited for, where less came free than expected. Milliseconds. */
-  readonly accountWaitMs: number;
-  /** A removal that takes longer counts as failed. */
+  /**
+   * How long to wait for the runtime's usage after a collection that freed less than expected.
+   * Milliseconds.
+   */
+  readonly usageWaitMs: number;
+  /** A removal that takes longer counts as failed. Milliseconds. */
   readonly removalTimeoutMs: number;
 }
 
-/** Why the worker looks whether there is something to collect. */
+/** Why the worker checks whether there is something to collect. */
 export type CollectionCause = 'period' | 'mark-crossed' | 'still-over-mark';
 
-type CarryOutOptions = Pick<CollectionOptions, 'request' | 'periodic' | 'exact' | 'signal'>;
-
-interface PlannedNow {
-  readonly plan: CollectionPlan;
-  /** The policy it was made by; a reload in between does not change a collection that runs. */
-  readonly policy: CollectionPolicy;
-  /** False when a file system could not be read or reports no capacity. */
-  readonly disksMeasured: boolean;
-}
+type RunOptions = Pick<CollectionOptions, 'request' | 'periodic' | 'exact' | 'signal'>;
 
 /** Plans that `run` may name; older ones are forgotten. */
 const rememberedPlans = 32;
 
-/** Measured against expected bytes below this share, leaks are looked for. */
+/** Where less than this share of the expected bytes is measured, leaks are looked for. */
 const fallsShort = 0.9;
 
-/** Default of `accountWaitMs`: containerd looks every 10 s, and looking takes a while on a busy node. */
-export const defaultAccountWaitMs = 15_000;
-
-/** Pause between two looks at the runtime's account of what it stores. */
-const accountPollMs = 250;
-
-/** Outcomes of a call that leave open whether the runtime does what it was asked for. */
-const endsUnknown: readonly GrpcStatusName[] = ['DEADLINE_EXCEEDED', 'UNAVAILABLE', 'CANCELLED'];
-
-/** Time that a removal in flight has after the service was told to stop. */
-const stopGraceMs = 5000;
-
-/** Longest wait for the list of images that shows whether removals took effect. Milliseconds. */
-const listTimeoutMs = 10_000;
-
-interface Removal {
-  readonly image: RemovedImage;
-  readonly planId: string;
-  /** Milliseconds since the epoch. */
-  readonly removedAt: number;
-}
-
-/** Plans and runs collections, one at a time, and tells what came of them. */
+/** Plans and runs collections, one at a time, and reports how they ended. */
 export class CollectionRunner {
   /** Plans and collections, one after the other. */
   private readonly mutex = new Mutex();
   /** Plans and collections that somebody asked for and that have not begun. */
-  private askedFor = 0;
-  /** Detections and batches of removals: an image that goes between a detection's list and its records would come back as vanished. */
-  private readonly records = new Mutex();
-  /** Removals that are not told yet; see {@link CollectionRunner.settle}. */
-  private readonly untold = new PendingRemovals<Removal>({
-    listedIds: async () => {
-      const signal = AbortSignal.timeout(listTimeoutMs);
-      const images = await this.parts.runtime.listImages({ signal });
-      return new Set(images.map(({ imageId }) => imageId));
-    },
-    gone: (removals) => {
-      this.account(removals);
-    },
-    failed: (error) => {
-      this.parts.log.debug({ reason: errorMessage(error) }, 'removals not seen in the list');
-    },
-    elapsedMs: () => performance.now(),
-  });
-  /** Images found to have stayed of which the collection does not know yet. */
-  private readonly stayed = new Set<string>();
-  private readonly pauses = new RemovalPauses();
-  private readonly pace: RemovalPace;
+  private waiting = 0;
+  private readonly rateLimiter: RemovalRateLimiter;
+  private readonly clock: CollectionClock;
+  /** Requests of the plans that `run` may name, by plan id; oldest first. */
   private readonly requests = new Map<string, CollectionRequest | undefined>();
-  private readonly collectingSince: number;
   private failuresInARow = 0;
   private last: CollectionOutcome | undefined;
 
   constructor(private readonly parts: CollectionRunnerParts) {
-    this.collectingSince = parts.now();
-    this.pace = new RemovalPace(() => parts.policy.removalsPerMinute);
+    this.rateLimiter = new RemovalRateLimiter(() => parts.policy.current.removalsPerMinute);
+    this.clock = {
+      now: parts.now,
+      elapsedMs: () => performance.now(),
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    };
   }
 
   /** The last collection of this process. */
@@ -149,44 +99,26 @@ export class CollectionRunner {
     return this.last;
   }
 
-  /** Brings the records up to date, also between the removals of a collection. Throws what the runtime answered. */
-  detect(options: { signal: AbortSignal }): Promise<void> {
-    return inSpan('gc.detection', {}, async () => {
-      await this.imagesNow(options);
-    });
-  }
-
-  /** As {@link ImageDetector.lookAgainInMs}. */
-  lookAgainInMs(): number | undefined {
-    return this.parts.detector.lookAgainInMs();
-  }
-
-  /** Tells removals that are not told yet, as far as the runtime's list shows them: before the records are read. */
-  async settle(): Promise<void> {
-    for (const imageId of await this.untold.settle()) this.stayed.add(imageId);
-  }
-
-  /** Tells the removal of an image, if that is not told yet, before anything is noted of an image that came back. */
-  cameBack(imageId: string): void {
-    this.untold.cameBack(imageId);
-  }
-
-  /** What a collection would do now: by the marks, or to free `bytes`. Throws what runtime or file system answered. */
+  /**
+   * What a collection would do now: by the thresholds, or to free `bytes`. Throws what runtime or
+   * file system answered.
+   */
   plan(
     { bytes }: { bytes?: number },
     { signal }: { signal: AbortSignal },
   ): Promise<CollectionPlan> {
-    return this.onceAsked(async () => {
+    return this.inTurn(async () => {
       const request = bytes === undefined ? undefined : { bytes };
-      const { plan } = await this.planNow(request, signal);
+      const { plan } = await this.parts.planner.plan(request, signal);
       this.remember(plan.planId, request);
       return plan;
     });
   }
 
   /**
-   * Collects now: by the policy, to free `bytes`, or exactly the plan of that id. Throws FailedPreconditionError when
-   * that plan is not what would be planned now, and what the runtime answered before there was a plan.
+   * Collects now: by the policy, to free `bytes`, or exactly the plan of that id. Throws
+   * FailedPreconditionError when that plan is not what would be planned now, and what the runtime
+   * answered before there was a plan.
    */
   async run(
     { planId, bytes }: { planId?: string; bytes?: number },
@@ -195,10 +127,11 @@ export class CollectionRunner {
     if (planId !== undefined && bytes !== undefined) {
       throw new InvalidArgumentError('bytes', bytes, 'planId or bytes, not both');
     }
-    return this.onceAsked(async () => {
+    const { planner } = this.parts;
+    return this.inTurn(async () => {
       if (planId === undefined) {
         const request = bytes === undefined ? undefined : { bytes };
-        return this.carryOut(await this.planNow(request, signal), { request, signal });
+        return this.collect(await planner.plan(request, signal), { request, signal });
       }
       if (!this.requests.has(planId)) {
         throw new FailedPreconditionError(
@@ -206,100 +139,48 @@ export class CollectionRunner {
         );
       }
       const request = this.requests.get(planId);
-      const planned = await this.planNow(request, signal);
-      const { plan } = planned;
-      if (plan.planId !== planId) {
+      const current = await planner.plan(request, signal);
+      if (current.plan.planId !== planId) {
         throw new FailedPreconditionError(
-          `plan ${planId} is stale: images, their use or the disk changed, and the plan would be ${plan.planId} now`,
+          `plan ${planId} is stale: images, their use or the disk changed, and the plan would be ${current.plan.planId} now`,
         );
       }
-      return this.carryOut(planned, { request, exact: true, signal });
+      return this.collect(current, { request, exact: true, signal });
     });
   }
 
-  /** Looks whether something is to be collected and does it. Never throws: failures are logged and told. */
-  due(cause: CollectionCause, { signal }: { signal: AbortSignal }): Promise<void> {
-    return inSpan('gc.check', { attributes: { 'stowage.gc.cause': cause } }, () =>
-      this.mutex.run(() => this.collectIfDue(cause, signal)),
-    );
-  }
+  /**
+   * Checks whether something is to be collected, and collects it. Never throws: failures are logged
+   * and published.
+   */
+  readonly collectIfDue = traced(
+    'gc.check',
+    { attributes: (cause) => ({ 'stowage.gc.cause': cause }) },
+    (cause: CollectionCause, { signal }: { signal: AbortSignal }): Promise<void> =>
+      this.mutex.run(async () => {
+        let current: CurrentPlan;
+        try {
+          current = await this.parts.planner.plan(undefined, signal);
+        } catch (error) {
+          if (!signal.aborted) this.reportPlanFailure(cause, error);
+          return;
+        }
+        const { plan, disksMeasured } = current;
+        // Disks that cannot be measured are for the collection to report.
+        const nothingToDo = plan.trigger === 'none' && disksMeasured;
+        // While a threshold stays exceeded the worker checks often; it collects only when there is
+        // something to remove.
+        const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
+        if (nothingToDo || nothingNew) return;
+        await this.collect(current, { periodic: true, signal });
+      }),
+  );
 
-  private onceAsked<T>(task: () => Promise<T>): Promise<T> {
-    this.askedFor += 1;
+  private inTurn<T>(task: () => Promise<T>): Promise<T> {
+    this.waiting += 1;
     return this.mutex.run(() => {
-      this.askedFor -= 1;
+      this.waiting -= 1;
       return task();
-    });
-  }
-
-  private async collectIfDue(cause: CollectionCause, signal: AbortSignal): Promise<void> {
-    let planned: PlannedNow;
-    try {
-      planned = await this.planNow(undefined, signal);
-    } catch (error) {
-      if (!signal.aborted) this.planFailed(cause, error);
-      return;
-    }
-    const { plan, disksMeasured } = planned;
-    // Disks that cannot be measured are for the collection to report.
-    const nothingToDo = plan.trigger === 'none' && disksMeasured;
-    // While the mark stays exceeded the worker looks often; it speaks only when there is something to remove.
-    const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
-    if (nothingToDo || nothingNew) return;
-    await this.carryOut(planned, { periodic: true, signal });
-  }
-
-  private planNow(
-    request: CollectionRequest | undefined,
-    signal: AbortSignal,
-  ): Promise<PlannedNow> {
-    return inSpan('gc.plan', {}, async ({ set }) => {
-      const planned = await this.planned(request, signal);
-      const { planId, trigger, removeCount, expectedBytes } = planned.plan;
-      set({
-        'stowage.gc.plan_id': planId,
-        'stowage.gc.trigger': trigger,
-        'stowage.gc.planned_removals': removeCount,
-        'stowage.gc.expected_bytes': expectedBytes,
-      });
-      return planned;
-    });
-  }
-
-  private async planned(
-    request: CollectionRequest | undefined,
-    signal: AbortSignal,
-  ): Promise<PlannedNow> {
-    const { disks, policy, now, metrics } = this.parts;
-    const images = await this.imagesNow({ signal });
-    let readings: readonly FileSystemReading[] = [];
-    let disksMeasured = false;
-    try {
-      readings = await disks.read({ signal });
-      disksMeasured = readings.every(({ capacityBytes }) => (capacityBytes ?? 0) > 0);
-    } catch (error) {
-      // Ages and requests need no disk; a collection by the marks reads again and reports.
-      this.parts.log.warn({ reason: errorMessage(error) }, 'image file systems unknown');
-    }
-    this.pauses.keepOnly(new Set(images.map(({ imageId }) => imageId)));
-    const plan = planCollection({
-      paused: this.pauses.at(performance.now()),
-      images,
-      disks: readings,
-      policy,
-      now: now(),
-      collectingSince: this.collectingSince,
-      ...(request === undefined ? {} : { request }),
-    });
-    metrics.planned(plan);
-    return { plan, policy, disksMeasured };
-  }
-
-  /** A detection. It must not find an image gone that a collection removed and has not told. */
-  private imagesNow(options: { signal: AbortSignal }): Promise<PlanImage[]> {
-    return this.records.run(async () => {
-      await this.settle();
-      return this.parts.detector.detect(options);
     });
   }
 
@@ -310,73 +191,58 @@ export class CollectionRunner {
     if (this.requests.size > rememberedPlans && oldest !== undefined) this.requests.delete(oldest);
   }
 
-  private carryOut(planned: PlannedNow, options: CarryOutOptions): Promise<CollectionOutcome> {
-    const { planId, trigger } = planned.plan;
-    const attributes = { 'stowage.gc.plan_id': planId, 'stowage.gc.trigger': trigger };
-    return inSpan('gc.collection', { attributes }, async ({ set, failed }) => {
-      const outcome = await this.collect(planned, options);
-      const { removed, expectedBytes, measuredBytes, failure } = outcome;
-      set({
-        'stowage.gc.removed': removed.length,
-        'stowage.gc.expected_bytes': expectedBytes,
-        'stowage.gc.measured_bytes': measuredBytes ?? undefined,
-        'error.type': failure?.code,
-      });
-      if (failure !== undefined) failed(failure.grpcStatus);
-      return outcome;
-    });
-  }
-
-  private async collect(
-    { plan, policy }: PlannedNow,
-    options: CarryOutOptions,
-  ): Promise<CollectionOutcome> {
-    const { meter, log } = this.parts;
-    log.info(
-      {
-        planId: plan.planId,
-        trigger: plan.trigger,
-        bytesToFree: plan.bytesToFree,
-        expectedBytes: plan.expectedBytes,
-        remove: plan.removeCount,
-        keep: plan.keptByRule,
+  private readonly collect = traced(
+    'gc.collection',
+    {
+      attributes: ({ plan }) => ({
+        'stowage.gc.plan_id': plan.planId,
+        'stowage.gc.trigger': plan.trigger,
+      }),
+      returned: ({ set, failed }, outcome: CollectionOutcome) => {
+        const { removed, expectedBytes, measuredBytes, failure } = outcome;
+        set({
+          'stowage.gc.removed': removed.length,
+          'stowage.gc.expected_bytes': expectedBytes,
+          'stowage.gc.measured_bytes': measuredBytes ?? undefined,
+          'error.type': failure?.code,
+        });
+        if (failure !== undefined) failed(failure.grpcStatus);
       },
-      'collection begins',
-    );
-    const outcome = await this.withLeak(
-      await carryOut(plan, this.ports(plan.planId), { ...options, policy, meter }),
-      options.signal,
-    );
-    this.requests.delete(plan.planId);
-    this.ended(outcome);
-    return outcome;
-  }
+    },
+    async ({ plan, policy }: CurrentPlan, options: RunOptions): Promise<CollectionOutcome> => {
+      const { detector, disks, recordsLock, meter, log } = this.parts;
+      const { planId, trigger, bytesToFree, expectedBytes, removeCount, keptByRule } = plan;
+      log.info(
+        { planId, trigger, bytesToFree, expectedBytes, remove: removeCount, keep: keptByRule },
+        'collection begins',
+      );
+      const removals = new ImageRemovals(planId, this.parts);
+      const { rateLimiter, clock } = this;
+      const ports = { disks, detector, removals, rateLimiter, lock: recordsLock, clock };
+      const carriedOut = await carryOut(plan, ports, { ...options, policy, meter });
+      const outcome = await this.withLeak(carriedOut, options.signal);
+      this.requests.delete(planId);
+      this.report(outcome);
+      return outcome;
+    },
+  );
 
-  /** Where clearly less came free than was expected, looks how much there is that nobody accounts for. */
+  /** Where clearly less came free than was expected, adds how much nothing accounts for. */
   private async withLeak(
     outcome: CollectionOutcome,
     signal: AbortSignal,
   ): Promise<CollectionOutcome> {
-    const { measuredBytes, expectedBytes } = outcome;
+    const { planId, measuredBytes, expectedBytes } = outcome;
     if (measuredBytes == null || measuredBytes >= expectedBytes * fallsShort) return outcome;
-    const { detector, disks, metrics, log, now } = this.parts;
+    const { metrics, log } = this.parts;
     try {
-      const stored = await this.storedSince(now(), signal);
-      const use = stored && (await disks.imageUse(stored.byMountpoint, { signal }));
-      if (use === undefined) return outcome;
-      const imageBytes = detector.knownBytes();
-      const containerBytes = await this.containerBytes(use.storedBytes, imageBytes, signal);
-      if (containerBytes === undefined) return outcome;
-      // The runtime's own account is of unpacked images and containers, images' sizes are (for containerd) of the packed content. Runtimes
-      // that count a byte in both make it too low, never too high for that reason.
-      const leakedBytes = Math.max(
-        0,
-        use.usedBytes - use.storedBytes - imageBytes - containerBytes,
-      );
+      const search = { ...this.parts, isAwaited: () => this.waiting > 0 };
+      const leakedBytes = await findLeakedBytes(search, { signal });
+      if (leakedBytes === undefined) return outcome;
       metrics.leaked(leakedBytes);
       log.warn(
-        { planId: outcome.planId, expectedBytes, measuredBytes, leakedBytes },
-        'less came free than expected: bytes that no image or container accounts for',
+        { planId, expectedBytes, measuredBytes, leakedBytes },
+        'less came free than expected: some bytes belong to no image or container',
       );
       return { ...outcome, leakedBytes };
     } catch (error) {
@@ -385,123 +251,7 @@ export class CollectionRunner {
     }
   }
 
-  /**
-   * What containers wrote, where the runtime's account does not hold it: CRI-O's is of a folder with metadata alone, which is much less than
-   * the images. Undefined where that is not told.
-   */
-  private async containerBytes(
-    storedBytes: number,
-    imageBytes: number,
-    signal: AbortSignal,
-  ): Promise<number | undefined> {
-    if (storedBytes >= imageBytes / 2) return 0;
-    const { runtime, disks } = this.parts;
-    const layers = await runtime.writableLayers({ signal });
-    return layers && (await disks.imageUse(layers, { signal }))?.storedBytes;
-  }
-
-  /**
-   * The runtime's account as of `since` or later; undefined when it gives none within the time limit. An older one still holds what was
-   * removed meanwhile: containerd takes its account every 10 s (`stats_collect_period`) and says when. Whoever asks for a plan or a
-   * collection does not wait for that.
-   */
-  private async storedSince(since: number, signal: AbortSignal): Promise<StoredBytes | undefined> {
-    const { runtime, accountWaitMs } = this.parts;
-    const until = performance.now() + accountWaitMs;
-    for (;;) {
-      const stored = await runtime.storedBytes({ signal });
-      if (stored === undefined || stored.takenAt >= since) return stored;
-      if (performance.now() >= until || this.askedFor > 0) {
-        throw new Error('the runtime gave only an account of before the removals');
-      }
-      await sleep(accountPollMs, undefined, { signal });
-    }
-  }
-
-  private ports(planId: string): CollectionPorts {
-    const { detector, disks, runtime, store, metrics, log, now } = this.parts;
-    return {
-      now,
-      elapsedMs: () => performance.now(),
-      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-      pace: (options) => this.pace.wait(options),
-      batch: (task) => this.records.run(task),
-      readDisks: (options) => disks.read(options),
-      protectionNow: (image, options) => detector.protectionNow(image, options),
-      removeImage: ({ imageId, expectedBytes }, { signal }) => {
-        const attributes = {
-          'stowage.image.id': imageId,
-          'stowage.gc.expected_bytes': expectedBytes,
-        };
-        return inSpan('gc.image_removal', { attributes }, () =>
-          withTimeout(
-            (limit) => runtime.removeImage(imageId, { signal: limit }),
-            this.parts.removalTimeoutMs,
-            signal,
-          ),
-        );
-      },
-      removing: ({ imageId }, reason) => {
-        store.removalBegins(imageId, { reason, planId });
-      },
-      removed: (image: RemovedImage) => {
-        this.untold.add(image.imageId, { image, planId, removedAt: now() });
-      },
-      settle: async () => {
-        await this.settle();
-        const stayed = new Set(this.stayed);
-        this.stayed.clear();
-        return stayed;
-      },
-      notRemoved: ({ image, grpcStatus, message }: FailedRemoval) => {
-        // Without an answer the runtime may still do it: then the image goes by this collection, and the detections tell.
-        if (!endsUnknown.includes(grpcStatus)) store.removalFailed(image.imageId);
-        if (grpcStatus !== 'UNAVAILABLE' && grpcStatus !== 'CANCELLED') {
-          this.pauses.failed(image.imageId, message, performance.now());
-        }
-        metrics.removalFailed();
-        const { imageId, repoTags } = image;
-        log.warn({ imageId, repoTags, grpcStatus, reason: message, planId }, 'image not removed');
-      },
-    };
-  }
-
-  /** Tells that these images were removed, and takes them out of the records. */
-  private account(removals: readonly Removal[]): void {
-    const { store, publishAll, nextSequence, policy, metrics, log } = this.parts;
-    store.telling(
-      removals.map(({ image }) => image.imageId),
-      nextSequence(),
-    );
-    publishAll(
-      'ImageRemoved',
-      removals.map(({ image, planId, removedAt }) => {
-        const { reason, measuredBytes, expectedIsEstimate } = image;
-        const facts = { reason, planId, measuredBytes, expectedIsEstimate };
-        const data = imageRemoved(image, facts, removedAt);
-        return { subject: image.imageId, data, time: new Date(removedAt) };
-      }),
-    );
-    if (policy.regretWindowMs > 0) {
-      const notes = removals.map(
-        ({ image: { imageId, repoDigests: names }, planId, removedAt }) =>
-          [imageId, { names, planId, removedAt }] as const,
-      );
-      store.noteRemoved(new Map(notes));
-    } else {
-      store.forget(removals.map(({ image }) => image.imageId));
-    }
-    for (const { image, planId } of removals) {
-      const { imageId, repoTags, reason, why, expectedBytes, measuredBytes } = image;
-      metrics.imageCollected(reason);
-      log.info(
-        { imageId, repoTags, reason, why, expectedBytes, measuredBytes, planId },
-        'image removed',
-      );
-    }
-  }
-
-  private ended(outcome: CollectionOutcome): void {
+  private report(outcome: CollectionOutcome): void {
     const { publish, metrics, log } = this.parts;
     this.last = outcome;
     metrics.collectionEnded(outcome);
@@ -524,21 +274,21 @@ export class CollectionRunner {
     }
     this.failuresInARow += 1;
     log.warn({ ...summary, reason: failure.message }, 'collection failed');
-    if (failure.nodeEventReason === undefined && !this.tellsFailure()) return;
+    if (failure.nodeEventReason === undefined && !this.publishesFailure()) return;
     publish('GarbageCollectionFailed', planId, garbageCollectionFailed(outcome, failure));
   }
 
-  private planFailed(cause: CollectionCause, error: unknown): void {
-    const { publish, log, now } = this.parts;
+  private reportPlanFailure(cause: CollectionCause, error: unknown): void {
+    const { store, publish, log, now } = this.parts;
     const { name: grpcStatus, message } = toGrpcStatus(error);
     log.warn({ cause, reason: message }, 'collection could not be planned');
     if (cause === 'still-over-mark') return;
     this.failuresInARow += 1;
-    // Without a mark that is exceeded nobody waits for this collection.
-    const mountpoint = this.parts.store
+    // While no threshold is exceeded nobody waits for this collection.
+    const mountpoint = store
       .exceeded()
       .find(({ role, level }) => role === 'image' && level !== 'warning')?.mountpoint;
-    if (mountpoint === undefined || !this.tellsFailure()) return;
+    if (mountpoint === undefined || !this.publishesFailure()) return;
     publish('GarbageCollectionFailed', mountpoint, {
       trigger: 'threshold',
       error: {
@@ -552,32 +302,8 @@ export class CollectionRunner {
     });
   }
 
-  private tellsFailure(): boolean {
-    return this.parts.policy.differences.failureEvents === 'every' || this.failuresInARow > 1;
-  }
-}
-
-/** Gives a call a time limit, and a short one once `stop` is aborted, so that a removal in flight may end. */
-async function withTimeout(
-  call: (signal: AbortSignal) => Promise<void>,
-  timeoutMs: number,
-  stop: AbortSignal,
-): Promise<void> {
-  const limit = new AbortController();
-  const timer = setTimeout(() => {
-    limit.abort(new DeadlineExceededError('removal of the image', timeoutMs));
-  }, timeoutMs);
-  let graceTimer: NodeJS.Timeout | undefined;
-  const onStop = () => {
-    graceTimer = setTimeout(() => limit.abort(), stopGraceMs);
-  };
-  if (stop.aborted) onStop();
-  stop.addEventListener('abort', onStop, { once: true });
-  try {
-    await call(limit.signal);
-  } finally {
-    clearTimeout(timer);
-    clearTimeout(graceTimer);
-    stop.removeEventListener('abort', onStop);
+  private publishesFailure(): boolean {
+    const { failureEvents } = this.parts.policy.current.differences;
+    return failureEvents === 'every' || this.failuresInARow > 1;
   }
 }

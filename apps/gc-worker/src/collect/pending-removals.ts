@@ -18,9 +18,10 @@ const withinMs = 200;
 const largestShare = 0.1;
 
 /**
- * Removals that the runtime answered with success. An image counts as removed when the runtime does not list it any more: runtimes answer
- * so for images that stay, too. One list serves all removals since the one before. One by one the list, the writes and the event
- * would take as long as the removal. Where the list cannot be had the answer counts.
+ * Removals that the runtime answered with success. An image counts as removed when the runtime does
+ * not list it any more: runtimes answer so for images that stay, too. One list serves all removals
+ * since the one before. One by one the list, the writes and the event would take as long as the
+ * removal. Where the list cannot be had the answer counts.
  */
 export class PendingRemovals<T> {
   private readonly pending = new Map<string, T>();
@@ -44,7 +45,10 @@ export class PendingRemovals<T> {
     this.next = { look, timer: setTimeout(look, inMs) };
   }
 
-  /** Looks at what is pending now. Resolves with the ids of all images found to have stayed since it was last asked. */
+  /**
+   * Looks at what is pending now. Resolves with the ids of all images found to have stayed since it
+   * was last asked.
+   */
   async settle(): Promise<ReadonlySet<string>> {
     clearTimeout(this.next?.timer);
     this.next?.look();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { kubeletDifferences, stowageDifferences } from '../policy/differences';
 import { compareByLastUse, planCollection, type CollectionPlan } from './plan-collection';
-import { disk, image, input, minutes, now, policy } from '../testing/plan-fixtures';
+import { disk, image, input, minutes, now, policy, type TestInput } from '../testing/plan-fixtures';
 import type { PlanImage } from '../policy/keep-rules';
 
 const verdicts = (plan: CollectionPlan) =>
@@ -17,7 +17,7 @@ describe('planCollection', () => {
     expect(plan.images[0]).toMatchObject({
       verdict: 'keep',
       rule: 'below-threshold',
-      why: '/images is 84 % used; the high mark is 85 %',
+      why: '/images is 84 % used; the high threshold is 85 %',
       order: 1,
     });
   });
@@ -159,7 +159,7 @@ describe('planCollection', () => {
       input({ images: [image('a')], disks: [disk(90)], policy: windows('Sat 11:00-13:00') }),
     );
     expect(held.images[0]?.why).toBe(
-      '/images is over the high mark outside the maintenance windows (Sat 11:00-13:00), below 95 % used they are kept',
+      '/images is over the high threshold outside the maintenance windows (Sat 11:00-13:00), below 95 % used they are kept',
     );
   });
 
@@ -313,9 +313,9 @@ describe('planCollection', () => {
 
   describe('plan id', () => {
     const images = [image('a'), image('b')];
-    const over = input({ images, disks: [disk(95)] });
-    const id = (values: Partial<typeof over>) => planCollection({ ...over, ...values }).planId;
-    const first = planCollection(over).planId;
+    const over = { images, disks: [disk(95)] };
+    const id = (values: Partial<TestInput>) => planCollection(input({ ...over, ...values })).planId;
+    const first = id({});
 
     it('is the same for the same content, whatever the order of the list and the time', () => {
       expect(first).toMatch(/^plan-[0-9a-f]{24}$/);

@@ -1,15 +1,10 @@
 import { createHash } from 'node:crypto';
 import { keepRules, type removeRules } from '@stowage/commands';
+import { Budget } from './budget';
 import { LayerShares, type Share } from '../detect/layer-shares';
 import { inMaintenance } from '../policy/maintenance';
 import type { CollectionPolicy } from '../policy/policy';
-import {
-  assessDisk,
-  bytesToPlan,
-  disksToRelieve,
-  type DiskAssessment,
-  type FileSystemReading,
-} from '../disk/assess-disk';
+import { bytesToPlan, disksToRelieve, type DiskAssessment } from '../disk/assess-disk';
 import type { ImageUser } from '../records/image-record';
 import {
   type PlanImage,
@@ -22,22 +17,30 @@ import {
 
 /** What is asked of a collection beyond the policy. */
 export interface CollectionRequest {
-  /** Bytes to free whatever the marks say; Infinity = everything that may go. */
+  /** Bytes to free whatever the thresholds say; Infinity = everything that may go. */
   readonly bytes: number;
 }
 
 export interface PlanInput {
   /** Every image the runtime lists. */
   readonly images: readonly PlanImage[];
-  /** The image file systems; without a request, those over the high mark say how much is to be freed. */
-  readonly disks: readonly FileSystemReading[];
+  /**
+   * The image file systems that have a capacity; without a request, those over the high threshold
+   * say how much is to be freed.
+   */
+  readonly disks: readonly DiskAssessment[];
   readonly policy: CollectionPolicy;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** When this process began to collect; counts only with `maxAgeStarts: 'after-max-age-of-uptime'`. */
+  /**
+   * When this process began to collect; counts only with `maxAgeStarts: 'after-max-age-of-uptime'`.
+   */
   readonly collectingSince: number;
   readonly request?: CollectionRequest;
-  /** Images whose removal failed not long ago, with the reason in words; a request tries them all the same. */
+  /**
+   * Images whose removal failed not long ago, with the reason in words; a request tries them all
+   * the same.
+   */
   readonly paused?: ReadonlyMap<string, string>;
 }
 
@@ -47,7 +50,7 @@ export interface CollectionPlan {
   readonly planId: string;
   /** Milliseconds since the epoch. */
   readonly plannedAt: number;
-  /** Why: a request, a mark that is reached, an age that is exceeded, or nothing to do. */
+  /** Why: a request, a threshold that is reached, an age that is exceeded, or nothing to do. */
   readonly trigger: 'request' | 'threshold' | 'max-age' | 'none';
   readonly agePass: 'applied' | 'off' | 'not-up-long-enough' | 'outside-window';
   /** Bytes the space pass has to free; absent when there is none. */
@@ -62,7 +65,10 @@ export interface CollectionPlan {
   readonly keptByRule: Readonly<Partial<Record<KeepRule, number>>>;
 }
 
-/** Least recently used first, never used before used, then first detected; ids decide between equals. */
+/**
+ * Least recently used first, never used before used, then first detected; ids decide between
+ * equals.
+ */
 export function compareByLastUse(
   a: Pick<PlanImage, 'imageId' | 'firstDetected' | 'lastUsed'>,
   b: Pick<PlanImage, 'imageId' | 'firstDetected' | 'lastUsed'>,
@@ -78,111 +84,141 @@ const compareTimes = (a: number | null, b: number | null): number =>
   a === b ? 0 : (a ?? -Infinity) - (b ?? -Infinity);
 
 /**
- * Decides over every image: a pure function of its input. Protected images are kept; the others go by age, then, when a
- * mark is reached or bytes are asked for, in order of last use until the expected sum reaches the amount.
- * A disk without capacity decides nothing here; the collection reports it.
+ * Decides over every image: a pure function of its input. Protected images are kept; the others go
+ * by age, then, when a threshold is reached or bytes are asked for, in order of last use until the
+ * expected sum reaches the amount.
  */
 export function planCollection(input: PlanInput): CollectionPlan {
-  const { policy, now, request } = input;
-  const paused = request === undefined ? input.paused : undefined;
-  const disks = input.disks
-    .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
-    .map((reading) => assessDisk(reading, policy));
+  const { policy, now, request, disks } = input;
+  const isMaintenance = request !== undefined || inMaintenance(policy, now);
+  const toRelieve = disksToRelieve(disks, isMaintenance);
+  const bytesToFree =
+    request?.bytes ??
+    (toRelieve.length === 0 ? undefined : Math.max(...toRelieve.map(bytesToPlan)));
+  const agePass = agePassState(input, isMaintenance);
+
+  const planner = new VerdictPlanner(input, bytesToFree, toRelieve.length === 0);
   const kept: PlannedImage[] = [];
   const candidates: PlanImage[] = [];
-  const shares = new LayerShares(input.images);
-  const countsLayers = policy.differences.freedBytes === 'measured';
-  const shareOf = (image: PlanImage): Share =>
-    countsLayers ? shares.share(image) : { bytes: image.sizeBytes, isEstimate: true };
-  const keep = (image: PlanImage, rule: KeepRule, why: string): PlannedImage =>
-    planned(image, { verdict: 'keep', rule, why, share: shareOf(image) });
   for (const image of input.images) {
     const protection = firstProtection(image);
     if (protection === undefined) candidates.push(image);
-    else kept.push(keep(image, protection.rule, protection.why));
+    else kept.push(planner.keep(image, protection.rule, protection.why));
   }
   candidates.sort(policy.order === 'cost' ? byCost(candidates, now) : compareByLastUse);
   kept.sort((a, b) => (a.imageId < b.imageId ? -1 : 1));
 
-  const isMaintenance = request !== undefined || inMaintenance(policy, now);
-  const agePass = agePassState(input, isMaintenance);
-  const overMark = disksToRelieve(disks, isMaintenance);
-  const isHeldBack = disks.some((disk) => disk.overHigh) && overMark.length === 0;
-  const bytesToFree =
-    request?.bytes ?? (overMark.length === 0 ? undefined : Math.max(...overMark.map(bytesToPlan)));
-
-  const byAge = agePass === 'applied' ? candidates.filter((image) => tooOld(image, input)) : [];
-  const aged = new Set(byAge);
-  const rest = candidates.filter((image) => !aged.has(image));
-  const budget = new Budget(policy);
+  const aged = agePass === 'applied' ? candidates.filter((image) => tooOld(image, input)) : [];
+  const isAged = new Set(aged);
+  const others = candidates.filter((image) => !isAged.has(image));
   // Age removals go first and count: the space pass asks for what they are not expected to free.
-  let freed = 0;
-  let removedForSpace = 0;
-  const oneAtLeast = policy.differences.nothingToFree === 'remove-one';
-  const images: PlannedImage[] = [];
-  const remove = (image: PlanImage, rule: RemoveRule, why: string): PlannedImage => {
-    const share = shareOf(image);
-    shares.remove(image);
-    budget.spend(image.sizeBytes);
-    freed += share.bytes;
-    if (rule !== 'max-age') removedForSpace += 1;
-    return planned(image, { verdict: 'remove', rule, why, share });
-  };
-  for (const image of byAge) images.push({ ...ageVerdict(image), order: images.length + 1 });
-  for (const image of rest) images.push({ ...spaceVerdict(image), order: images.length + 1 });
-  const removals = images.filter((image) => image.verdict === 'remove');
-  const all = [...images, ...kept];
+  const decided = [
+    ...aged.map((image) => planner.forAge(image)),
+    ...others.map((image) => planner.forSpace(image)),
+  ].map((image, at) => ({ ...image, order: at + 1 }));
+  const removals = decided.filter((image) => image.verdict === 'remove');
+  const images = [...decided, ...kept];
   return {
     planId: planIdOf(removals, policy, request),
     plannedAt: now,
-    trigger: triggerOf(request, bytesToFree, byAge.length > 0),
+    trigger: triggerOf(request, bytesToFree, aged.length > 0),
     agePass,
     ...(bytesToFree === undefined ? {} : { bytesToFree }),
     disks,
-    images: all,
+    images,
     removeCount: removals.length,
     expectedBytes: removals.reduce((sum, image) => sum + image.expectedBytes, 0),
     expectedIsEstimate: removals.some((image) => image.expectedIsEstimate),
-    keptByRule: countKept(all),
+    keptByRule: countKept(images),
   };
+}
 
-  function ageVerdict(image: PlanImage): PlannedImage {
-    const pause = paused?.get(image.imageId);
-    if (pause !== undefined) return keep(image, 'removal-paused', pause);
-    const over = budget.refuses(image.sizeBytes);
-    return over === undefined
-      ? remove(image, 'max-age', ageText(image, input))
-      : keep(image, 'budget', over);
+/**
+ * Verdicts over images in removal order. Each removal that it plans counts for those after it: in
+ * what the images share, in the limits of one run and in what is expected to be free by then.
+ */
+class VerdictPlanner {
+  private readonly shares: LayerShares;
+  private readonly budget: Budget;
+  private readonly paused: PlanInput['paused'];
+  private expectedBytes = 0;
+  private removedForSpace = 0;
+
+  constructor(
+    private readonly input: PlanInput,
+    private readonly bytesToFree: number | undefined,
+    private readonly nothingToRelieve: boolean,
+  ) {
+    this.shares = new LayerShares(input.images);
+    this.budget = new Budget(input.policy);
+    this.paused = input.request === undefined ? input.paused : undefined;
   }
 
-  function spaceVerdict(image: PlanImage): PlannedImage {
+  keep(image: PlanImage, rule: KeepRule, why: string): PlannedImage {
+    return planned(image, { verdict: 'keep', rule, why, share: this.shareOf(image) });
+  }
+
+  /** The verdict on an image beyond the maximum age. */
+  forAge(image: PlanImage): PlannedImage {
+    const pause = this.paused?.get(image.imageId);
+    if (pause !== undefined) return this.keep(image, 'removal-paused', pause);
+    const over = this.budget.refuses(image.sizeBytes);
+    if (over !== undefined) return this.keep(image, 'budget', over);
+    return this.remove(image, 'max-age', ageText(image, this.input));
+  }
+
+  /** The verdict on an image that may go for space. */
+  forSpace(image: PlanImage): PlannedImage {
+    const { policy, now, request } = this.input;
     const young = tooYoung(image, policy, now);
-    if (young !== undefined) return keep(image, young.rule, young.why);
-    const pause = paused?.get(image.imageId);
-    if (pause !== undefined) return keep(image, 'removal-paused', pause);
-    if (bytesToFree === undefined && isHeldBack) {
-      return keep(image, 'outside-window', windowText(disks, policy));
+    if (young !== undefined) return this.keep(image, young.rule, young.why);
+    const pause = this.paused?.get(image.imageId);
+    if (pause !== undefined) return this.keep(image, 'removal-paused', pause);
+    if (this.bytesToFree === undefined) return this.keepWithoutNeed(image);
+    const freed = `${this.expectedBytes} of ${amount(this.bytesToFree)}`;
+    if (this.isEnough(this.bytesToFree)) {
+      const why = `the images before it are expected to free ${freed}`;
+      return this.keep(image, 'enough-freed', why);
     }
-    if (bytesToFree === undefined) {
-      return keep(image, 'below-threshold', belowThresholdText(disks, policy));
-    }
-    if (freed >= bytesToFree && (!oneAtLeast || removedForSpace > 0)) {
-      const why = `the images before it are expected to free ${freed} of ${amount(bytesToFree)}`;
-      return keep(image, 'enough-freed', why);
-    }
-    const over = budget.refuses(image.sizeBytes);
-    if (over !== undefined) return keep(image, 'budget', over);
-    return remove(
-      image,
-      request === undefined ? 'threshold' : 'request',
-      `${useText(image)}; ${freed} of ${amount(bytesToFree)} expected so far`,
-    );
+    const over = this.budget.refuses(image.sizeBytes);
+    if (over !== undefined) return this.keep(image, 'budget', over);
+    const rule = request === undefined ? 'threshold' : 'request';
+    return this.remove(image, rule, `${useText(image)}; ${freed} expected so far`);
+  }
+
+  private keepWithoutNeed(image: PlanImage): PlannedImage {
+    const { disks, policy } = this.input;
+    const isHeldBack = disks.some((disk) => disk.overHigh) && this.nothingToRelieve;
+    return isHeldBack
+      ? this.keep(image, 'outside-window', windowText(disks, policy))
+      : this.keep(image, 'below-threshold', belowThresholdText(disks, policy));
+  }
+
+  private isEnough(bytesToFree: number): boolean {
+    const oneAtLeast = this.input.policy.differences.nothingToFree === 'remove-one';
+    return this.expectedBytes >= bytesToFree && (!oneAtLeast || this.removedForSpace > 0);
+  }
+
+  private remove(image: PlanImage, rule: RemoveRule, why: string): PlannedImage {
+    const share = this.shareOf(image);
+    this.shares.remove(image);
+    this.budget.spend(image.sizeBytes);
+    this.expectedBytes += share.bytes;
+    if (rule !== 'max-age') this.removedForSpace += 1;
+    return planned(image, { verdict: 'remove', rule, why, share });
+  }
+
+  private shareOf(image: PlanImage): Share {
+    return this.input.policy.differences.freedBytes === 'measured'
+      ? this.shares.share(image)
+      : { bytes: image.sizeBytes, isEstimate: true };
   }
 }
 
 /**
- * Cheapest regret first: size times pull time (what another pull costs) against idle time (how unlikely it is). Where nobody told how long
- * the pull took, the mean rate of the others counts. Equal costs go by last use.
+ * Cheapest regret first: size times pull time (what another pull costs) against idle time (how
+ * unlikely it is). Where it is not known how long the pull took, the mean rate of the others
+ * counts. Equal costs go by last use.
  */
 function byCost(images: readonly PlanImage[], now: number) {
   const known = images.filter(({ pulled, sizeBytes }) => pulled !== undefined && sizeBytes > 0);
@@ -200,7 +236,10 @@ function byCost(images: readonly PlanImage[], now: number) {
     (costs.get(a.imageId) ?? 0) - (costs.get(b.imageId) ?? 0) || compareByLastUse(a, b);
 }
 
-/** Why an image that nothing protects is still too fresh to go for space, or undefined when it may go. */
+/**
+ * Why an image that nothing protects is still too fresh to go for space, or undefined when it may
+ * go.
+ */
 function tooYoung(
   image: Pick<PlanImage, 'firstDetected' | 'lastUsed'>,
   policy: Pick<CollectionPolicy, 'minAgeMs'>,
@@ -218,34 +257,6 @@ function tooYoung(
     return { rule: 'min-age', why: `known for ${age}, the minimum age is ${minimum}` };
   }
   return undefined;
-}
-
-/** Counts what a collection removes against the policy's limits for one run. */
-export class Budget {
-  private images = 0;
-  private bytes = 0;
-
-  constructor(
-    private readonly limits: Pick<CollectionPolicy, 'maxImagesPerRun' | 'maxBytesPerRun'>,
-  ) {}
-
-  /** Why one more image of this size is too many; undefined when it may go. The first image always may. */
-  refuses(sizeBytes: number): string | undefined {
-    const { maxImagesPerRun: maxImages, maxBytesPerRun: maxBytes } = this.limits;
-    if (this.images === 0) return undefined;
-    if (maxImages > 0 && this.images >= maxImages) {
-      return `one collection removes at most ${maxImages} images`;
-    }
-    if (maxBytes > 0 && this.bytes + sizeBytes > maxBytes) {
-      return `one collection removes at most ${maxBytes} bytes, ${this.bytes} are taken`;
-    }
-    return undefined;
-  }
-
-  spend(sizeBytes: number): void {
-    this.images += 1;
-    this.bytes += sizeBytes;
-  }
 }
 
 function agePassState(
@@ -284,17 +295,17 @@ function windowText(disks: readonly DiskAssessment[], policy: CollectionPolicy):
   const over = disks.filter(({ overHigh }) => overHigh).map(({ mountpoint }) => mountpoint);
   const critical = policy.criticalThresholdPercent;
   const unless = critical < 100 ? `, below ${critical} % used they are kept` : '';
-  return `${over.join(', ')} is over the high mark outside the maintenance windows (${policy.maintenanceWindows.join('; ')})${unless}`;
+  return `${over.join(', ')} is over the high threshold outside the maintenance windows (${policy.maintenanceWindows.join('; ')})${unless}`;
 }
 
 function belowThresholdText(disks: readonly DiskAssessment[], policy: CollectionPolicy): string {
   const available = policy.highMarkAvailableBytes;
-  const mark =
+  const threshold =
     available > 0
-      ? `the high mark is ${available} bytes available`
-      : `the high mark is ${policy.highThresholdPercent} %`;
-  if (disks.length === 0) return `no file system is over the mark; ${mark}`;
-  return `${disks.map((disk) => `${disk.mountpoint} is ${disk.usedPercent} % used`).join(', ')}; ${mark}`;
+      ? `the high threshold is ${available} bytes available`
+      : `the high threshold is ${policy.highThresholdPercent} %`;
+  if (disks.length === 0) return `no file system is over the threshold; ${threshold}`;
+  return `${disks.map((disk) => `${disk.mountpoint} is ${disk.usedPercent} % used`).join(', ')}; ${threshold}`;
 }
 
 const useText = (image: PlanImage): string =>
@@ -348,7 +359,10 @@ function countKept(images: readonly PlannedImage[]): CollectionPlan['keptByRule'
   return counts;
 }
 
-/** Ages belong to the content: an image that went and came back, or was used meanwhile, makes another plan. */
+/**
+ * Ages belong to the content: an image that went and came back, or was used meanwhile, makes
+ * another plan.
+ */
 function planIdOf(
   removals: readonly PlannedImage[],
   policy: CollectionPolicy,

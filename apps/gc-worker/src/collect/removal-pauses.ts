@@ -12,8 +12,9 @@ const firstPauseMs = 60_000;
 const longestPauseMs = 3_600_000;
 
 /**
- * Images whose removal failed are left alone for a while, the longer the more often it failed: what the runtime cannot remove would
- * otherwise be tried, and reported, at every look. Times are milliseconds of a clock that never jumps.
+ * Images whose removal failed are left alone for a while, the longer the more often it failed: what
+ * the runtime cannot remove would otherwise be tried, and reported, at every look. Times are
+ * milliseconds of a clock that never jumps.
  */
 export class RemovalPauses {
   private readonly pauses = new Map<string, Pause>();

@@ -1,19 +1,19 @@
-import { RemovalPace } from './removal-rate-limiter';
+import { RemovalRateLimiter } from './removal-rate-limiter';
 
-describe('RemovalPace', () => {
+describe('RemovalRateLimiter', () => {
   beforeEach(() => jest.useFakeTimers());
   afterEach(() => jest.useRealTimers());
   const { signal } = new AbortController();
 
   it('lets removals begin evenly, the first at once, and a pause earns no burst', async () => {
-    const pace = new RemovalPace(
+    const limiter = new RemovalRateLimiter(
       () => 60,
       () => Date.now(),
     );
     const start = Date.now();
     const begun: number[] = [];
     const wait = async () => {
-      await pace.wait({ signal });
+      await limiter.wait({ signal });
       begun.push(Date.now() - start);
     };
     const all = Promise.all([wait(), wait(), wait()]);
@@ -28,12 +28,12 @@ describe('RemovalPace', () => {
 
   it('does not wait without a rate, nor after the stop', async () => {
     const stop = new AbortController();
-    await new RemovalPace(() => 0).wait({ signal });
-    const pace = new RemovalPace(() => 1);
-    await pace.wait({ signal: stop.signal });
-    const waiting = pace.wait({ signal: stop.signal });
+    await new RemovalRateLimiter(() => 0).wait({ signal });
+    const limiter = new RemovalRateLimiter(() => 1);
+    await limiter.wait({ signal: stop.signal });
+    const waiting = limiter.wait({ signal: stop.signal });
     stop.abort();
     await waiting;
-    await pace.wait({ signal: stop.signal });
+    await limiter.wait({ signal: stop.signal });
   });
 });

@@ -1,7 +1,10 @@
 import { pause } from '@stowage/async';
 
-/** Spreads removals evenly, so that no more than so many begin in a minute. Independent of the wall clock. */
-export class RemovalPace {
+/**
+ * Spreads removals evenly, so that no more than so many begin in a minute. Independent of the wall
+ * clock.
+ */
+export class RemovalRateLimiter {
   private nextAt = -Infinity;
 
   /** `perMinute` is read at each wait; 0 = no limit. */
@@ -10,7 +13,7 @@ export class RemovalPace {
     private readonly clock: () => number = () => performance.now(),
   ) {}
 
-  /** Waits for the next place; ends early when the signal is aborted. */
+  /** Waits until another removal may begin; ends early when the signal is aborted. */
   async wait({ signal }: { signal: AbortSignal }): Promise<void> {
     const perMinute = this.perMinute();
     if (perMinute === 0 || signal.aborted) return;

@@ -2,8 +2,8 @@
 const leastJumpMs = 60_000;
 
 /**
- * Notices that the wall clock was set, by holding it against a clock that never jumps. The sleep of a machine looks like a jump
- * forwards, too: nothing ages in it.
+ * Notices that the wall clock was set, by holding it against a clock that never jumps. The sleep of
+ * a machine looks like a jump forwards, too: nothing ages in it.
  */
 export class ClockWatch {
   private last: { wall: number; steady: number } | undefined;
@@ -13,7 +13,10 @@ export class ClockWatch {
     private readonly steady: () => number = () => performance.now(),
   ) {}
 
-  /** How far the wall clock was set since the last call: positive forwards, negative back, 0 when it was not. */
+  /**
+   * How far the wall clock was set since the last call: positive forwards, negative back, 0 when it
+   * was not.
+   */
   jumpMs(): number {
     const now = { wall: this.wall(), steady: this.steady() };
     const before = this.last ?? now;

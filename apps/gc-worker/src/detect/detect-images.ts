@@ -1,8 +1,7 @@
 import { errorMessage } from '@stowage/errors';
 import { ClockWatch } from './clock-watch';
-import type { KubeletDifferences } from '../policy/differences';
 import * as eventData from './image-event-data';
-import type { ExemptMatch } from '../policy/exempt';
+import type { CurrentPolicy } from '../policy/live-policy';
 import type { ImageContents } from './image-contents';
 import type { ImageHints } from './image-hints';
 import { findUsers, ReferenceSearch } from './image-use';
@@ -33,12 +32,12 @@ export interface ImageDetectorParts {
   readonly runtime: Runtime;
   readonly store: ImageRecordStore;
   readonly hints: ImageHints;
-  readonly exempt: ExemptMatch;
   readonly contents: ImageContents;
-  /** Exempt rules look at labels: then every image's must be known before one may go. */
-  readonly needsLabels: boolean;
-  readonly differences: KubeletDifferences;
-  /** Reference of the image that pods are started with, where the configuration names it; else empty. */
+  readonly policy: CurrentPolicy;
+  /**
+   * Reference of the image that pods are started with, where the configuration names it; else
+   * empty.
+   */
   readonly sandboxImage: string;
   /** How long a container that the runtime does not list any more still counts. Milliseconds. */
   readonly lostContainerWaitMs: number;
@@ -46,12 +45,13 @@ export interface ImageDetectorParts {
   /** Sequence of the next event. */
   readonly nextSequence: () => number;
   readonly metrics: Pick<DetectionMetrics, 'detected' | 'detectionFailed' | 'regretted'>;
-  /** An image that comes back within this after its removal counts as regret; 0 = none does. */
-  readonly regretWindowMs: number;
   readonly log: DetectorLog;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Called after each look with why it cannot be known who uses which image, or undefined when it is known. */
+  /**
+   * Called after each look with why it cannot be known who uses which image, or undefined when it
+   * is known.
+   */
   readonly useUnknown?: (reason: string | undefined) => void;
   /** Milliseconds of a clock that never jumps. Default: the process's own. */
   readonly elapsedMs?: () => number;
@@ -59,14 +59,20 @@ export interface ImageDetectorParts {
 
 /** What is not certain about the use of images. */
 export interface UseStatus {
-  /** Containers that the runtime does not list any more and that still count, and since when the first of them does. */
+  /**
+   * Containers that the runtime does not list any more and that still count, and since when the
+   * first of them does.
+   */
   readonly lostContainers: number;
   readonly lostForMs?: number;
   /** Why unused images are kept, where it cannot be known who uses them. */
   readonly unknown?: string;
 }
 
-/** Images whose layers are asked for in one detection, where nothing depends on them but the estimate. */
+/**
+ * Images whose layers are asked for in one detection, where nothing depends on them but the
+ * estimate.
+ */
 const contentCallsPerDetection = 256;
 
 /** Removals that are remembered to notice that an image comes back. */
@@ -79,23 +85,25 @@ const lookAgainMs = 5000;
 const statusCallsAtOnce = 8;
 
 /**
- * Finds out which images there are and who uses them, and keeps the records so. It asks the runtime alone; what other
- * services said (pulls, holds) only adds reasons to keep an image.
+ * Finds out which images there are and who uses them, and keeps the records so. It asks the runtime
+ * alone; what other services published (pulls, holds) only adds reasons to keep an image.
  */
 export class ImageDetector {
   /** Mounts never change after a container is made, so its status is asked once. */
   private readonly volumesOf = new Map<string, readonly string[]>();
   /** Containers whose mounts are not known, and why. */
   private readonly volumesUnknown = new Map<string, string>();
-  /** Containers that were listed while their status said that they are not there. */
+  /** Containers that were listed and whose status was not found. */
   private readonly contradicted = new Set<string>();
   private readonly containersKnown: KnownContainers;
   private missingContainers: ReadonlySet<string> = new Set();
-  private toldImage: string | undefined;
-  /** Why the runtime does not say which image it starts pods with. */
+  private reportedSandboxImage: string | undefined;
+  /** Why the runtime does not report which image it starts pods with. */
   private sandboxProblem: string | undefined;
   private unknown: string | undefined;
-  /** Images whose removal was begun, ended unknown, and that a detection found to be still there. */
+  /**
+   * Images whose removal was begun, ended unknown, and that a detection found to be still there.
+   */
   private readonly stayedOnce = new Set<string>();
 
   private readonly clock: ClockWatch;
@@ -108,7 +116,10 @@ export class ImageDetector {
     );
   }
 
-  /** Somebody saw that the container was removed: that the runtime does not list it any more is no surprise. */
+  /**
+   * Somebody saw that the container was removed: that the runtime does not list it any more is no
+   * surprise.
+   */
   containerRemoved(containerId: string): void {
     this.containersKnown.removalSeen(containerId);
   }
@@ -123,7 +134,10 @@ export class ImageDetector {
     };
   }
 
-  /** Milliseconds after which another detection is worth while, because containers are missing; else undefined. */
+  /**
+   * Milliseconds after which another detection is worth while, because containers are missing; else
+   * undefined.
+   */
   lookAgainInMs(): number | undefined {
     return this.containersKnown.missing() === undefined
       ? undefined
@@ -136,16 +150,16 @@ export class ImageDetector {
   }
 
   /**
-   * One detection: records as of now, ImageDetected for new ids and ImageRemoved for those that are gone. Throws what
-   * the runtime answered; records are then as before.
+   * One detection: records as of now, ImageDetected for new ids and ImageRemoved for those that are
+   * gone. Throws what the runtime answered; records are then as before.
    */
   async detect({ signal }: { signal: AbortSignal }): Promise<PlanImage[]> {
-    const { runtime, store, hints, differences, now, metrics } = this.parts;
+    const { runtime, store, hints, policy, now, metrics } = this.parts;
     const startedAt = performance.now();
     try {
       const images = await runtime.listImages({ signal });
       const containers = await this.containers(signal);
-      if (differences.sandboxImage === 'kept') await this.findSandboxImage(signal);
+      if (policy.current.differences.sandboxImage === 'kept') await this.findSandboxImage(signal);
       await this.learnContents(images, signal);
       this.followClock();
       const time = now();
@@ -179,7 +193,10 @@ export class ImageDetector {
     }
   }
 
-  /** Bytes of the images of the last detection, shared layers counted once as far as the runtime tells. */
+  /**
+   * Bytes of the images of the last detection, shared layers counted once as far as the runtime
+   * reports them.
+   */
   knownBytes(): number {
     const { store, contents } = this.parts;
     const images = [...store.images().values()].map((record) => {
@@ -218,8 +235,12 @@ export class ImageDetector {
   }
 
   private withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {
-    const { exempt, hints, contents, needsLabels } = this.parts;
-    const sandbox = imagesMeant([this.parts.sandboxImage, this.toldImage ?? ''], records);
+    const { hints, contents } = this.parts;
+    const { exempt, needsLabels } = this.parts.policy;
+    const sandbox = imagesMeant(
+      [this.parts.sandboxImage, this.reportedSandboxImage ?? ''],
+      records,
+    );
     const creations = hints.creationsAt(now);
     const since = new Map(
       creations.flatMap(({ references, since: at }) => references.map((name) => [name, at])),
@@ -257,8 +278,8 @@ export class ImageDetector {
   }
 
   private async learnContents(images: readonly ListedImage[], signal: AbortSignal): Promise<void> {
-    const { contents, needsLabels, log } = this.parts;
-    const atMost = needsLabels ? Infinity : contentCallsPerDetection;
+    const { contents, policy, log } = this.parts;
+    const atMost = policy.needsLabels ? Infinity : contentCallsPerDetection;
     const failures = await contents.learn(images, { atMost, signal });
     if (failures > 0) log.debug({ failures }, 'layers and labels of some images unknown');
   }
@@ -276,7 +297,7 @@ export class ImageDetector {
       throw error;
     }
     const { containers, missing } = look;
-    this.tellMissing(missing, listed.length);
+    this.logMissing(missing, listed.length);
     const ids = new Set(containers.map(({ containerId }) => containerId));
     for (const kept of [this.volumesOf, this.volumesUnknown, this.contradicted]) {
       for (const known of kept.keys()) if (!ids.has(known)) kept.delete(known);
@@ -294,8 +315,9 @@ export class ImageDetector {
     listed: readonly ContainerUse[],
     signal: AbortSignal,
   ): Promise<ContainerLook> {
-    const { runtime, differences } = this.parts;
-    if (differences.lostContainers === 'gone') return { containers: listed, missing: new Set() };
+    const { runtime, policy } = this.parts;
+    if (policy.current.differences.lostContainers === 'gone')
+      return { containers: listed, missing: new Set() };
     return this.containersKnown.look(listed, {
       at: this.elapsedMs(),
       pods: () => runtime.listPods({ signal }),
@@ -303,7 +325,7 @@ export class ImageDetector {
   }
 
   /** Logs once that more containers are missing than are listed. */
-  private tellMissing(missing: ReadonlySet<string>, listed: number): void {
+  private logMissing(missing: ReadonlySet<string>, listed: number): void {
     const isNews = missing.size > listed && this.missingContainers.size <= listed;
     this.missingContainers = missing;
     if (!isNews) return;
@@ -318,7 +340,7 @@ export class ImageDetector {
     images: readonly ListedImage[],
     containers: readonly ContainerUse[],
   ): Map<string, ImageUser[]> {
-    const users = findUsers(images, containers, this.parts.differences.inUseMatch);
+    const users = findUsers(images, containers, this.parts.policy.current.differences.inUseMatch);
     if (this.missingContainers.size === 0) return users;
     for (const [imageId, those] of users) {
       const marked = those.map((user) =>
@@ -329,12 +351,16 @@ export class ImageDetector {
     return users;
   }
 
-  /** Finds out whether it can be known now which images are used; where not, all that would be unused stay. */
+  /**
+   * Finds out whether it can be known now which images are used; where not, all that would be
+   * unused stay.
+   */
   private judgeUse(
     images: () => readonly ListedImage[],
     containers: readonly ContainerUse[],
   ): void {
-    const { differences, sandboxImage, useUnknown } = this.parts;
+    const { sandboxImage, useUnknown } = this.parts;
+    const { differences } = this.parts.policy.current;
     const reasons: string[] = [];
     const nameless =
       differences.inUseMatch === 'any-reference' ? containersOfNoImage(images, containers) : [];
@@ -351,7 +377,7 @@ export class ImageDetector {
     if (
       differences.sandboxImage === 'kept' &&
       sandboxImage === '' &&
-      this.toldImage === undefined &&
+      this.reportedSandboxImage === undefined &&
       this.sandboxProblem !== undefined
     ) {
       reasons.push(
@@ -377,7 +403,7 @@ export class ImageDetector {
   }
 
   private async askVolumesOf(containerId: string, signal: AbortSignal): Promise<void> {
-    const { runtime, differences, log } = this.parts;
+    const { runtime, policy, log } = this.parts;
     try {
       const volumes = await runtime.imageVolumes(containerId, { signal });
       if (volumes !== undefined) {
@@ -385,14 +411,14 @@ export class ImageDetector {
         this.volumesUnknown.delete(containerId);
         this.contradicted.delete(containerId);
       } else if (this.contradicted.has(containerId)) {
-        this.volumesUnknown.set(containerId, 'it is listed and said not to be there');
+        this.volumesUnknown.set(containerId, 'it is listed, and its status is not found');
       } else {
         // It went in between, or the runtime contradicts itself: the next look shows which.
         this.contradicted.add(containerId);
       }
     } catch (error) {
       const reason = errorMessage(error);
-      if (differences.containerStatusError === 'abort-detection') {
+      if (policy.current.differences.containerStatusError === 'abort-detection') {
         throw new Error(`get container status: ${reason}`, { cause: error });
       }
       // The next look asks again. The container itself counts without its status.
@@ -404,18 +430,19 @@ export class ImageDetector {
 
   private async findSandboxImage(signal: AbortSignal): Promise<void> {
     try {
-      this.toldImage = await this.parts.runtime.sandboxImage({ signal });
+      this.reportedSandboxImage = await this.parts.runtime.sandboxImage({ signal });
       this.sandboxProblem = undefined;
     } catch (error) {
-      // What it said before still holds.
+      // What it reported before still holds.
       this.sandboxProblem = errorMessage(error);
       this.parts.log.debug({ reason: this.sandboxProblem }, 'sandbox image unknown');
     }
   }
 
   /**
-   * A removal without an answer (the worker was killed in it, it took too long, the runtime went) may still be under way at the runtime
-   * when a detection first looks. An image that is there at the second look stays; should it vanish later, that is another matter.
+   * A removal without an answer (the worker was killed in it, it took too long, the runtime went)
+   * may still be under way at the runtime when a detection first looks. An image that is there at
+   * the second look stays; should it vanish later, that is another matter.
    */
   private dropIntentsOfThoseThatStay(): void {
     const { store } = this.parts;
@@ -429,12 +456,16 @@ export class ImageDetector {
     }
   }
 
-  /** Which of the new images a collection had removed not long ago, and the removals that need not be remembered after that. */
+  /**
+   * Which of the new images a collection had removed not long ago, and the removals that need not
+   * be remembered after that.
+   */
   private regretsAmong(
     detected: readonly ImageRecord[],
     now: number,
   ): { regrets: Map<string, eventData.Regret>; settled: string[] } {
-    const { store, metrics, regretWindowMs, log } = this.parts;
+    const { store, metrics, policy, log } = this.parts;
+    const { regretWindowMs } = policy.current;
     const removed = store.removedImages();
     const regrets = new Map<string, eventData.Regret>();
     const settled: string[] = [];
@@ -467,8 +498,9 @@ export class ImageDetector {
   }
 
   /**
-   * What is to be told is noted before, with the sequences of its events: killed in between, the next process knows what went out.
-   * Returns the removals that need not be remembered any more.
+   * What is to be published is recorded before, with the sequences of its events: after a kill in
+   * between the next process knows what went out. Returns the removals that need not be remembered
+   * any more.
    */
   private publishChanges(
     detected: readonly ImageRecord[],
@@ -477,7 +509,7 @@ export class ImageDetector {
   ): string[] {
     const { publishAll, nextSequence, store, hints, log } = this.parts;
     const { regrets, settled } = this.regretsAmong(detected, now);
-    store.announcing(detected, nextSequence());
+    store.publishingDetected(detected, nextSequence());
     publishAll(
       'ImageDetected',
       detected.map((record) => ({
@@ -488,19 +520,19 @@ export class ImageDetector {
         }),
       })),
     );
-    // Who removed an image has said so.
-    const untold = vanished.filter(
+    // Whoever else removed an image has published that.
+    const unreported = vanished.filter(
       ({ imageId, firstDetected, lastUsed }) =>
         hints.takeRemoval(imageId, Math.max(firstDetected ?? -Infinity, lastUsed ?? -Infinity)) ===
         undefined,
     );
-    store.telling(
-      untold.map(({ imageId }) => imageId),
+    store.publishingRemoved(
+      unreported.map(({ imageId }) => imageId),
       nextSequence(),
     );
     publishAll(
       'ImageRemoved',
-      untold.map((record) => {
+      unreported.map((record) => {
         // A removal that a killed worker had begun was ours, although nobody saw its end.
         const facts = store.removalIntent(record.imageId) ?? { reason: 'vanished' as const };
         const removed = { ...record, expectedBytes: record.sizeBytes };
@@ -533,8 +565,9 @@ function imagesMeant(
 const digest = /(^|[:@])[0-9a-f]{64}$/;
 
 /**
- * Containers of which cannot be said which image they use: the runtime gives neither an image id nor a digest for them, and no name that
- * an image has. (Where it gives an id, an image that is not listed is gone.)
+ * Containers whose image is not known: the runtime reports neither an image id nor a digest for
+ * them, and no name that an image has. (Where it reports an id, an image that is not listed is
+ * gone.)
  */
 function containersOfNoImage(
   images: () => readonly ListedImage[],

@@ -4,8 +4,8 @@ import type { Runtime, ListedImage, ImageContent } from '../runtime/runtime';
 const callsAtOnce = 8;
 
 /**
- * Layers and labels of images. An image id stands for its content, so each image is asked for once; what could not be asked is
- * asked again next time. Equal layer digests are kept as one text.
+ * Layers and labels of images. An image id stands for its content, so each image is asked for once;
+ * what could not be asked is asked again next time. Equal layer digests are kept as one text.
  */
 export class ImageContents {
   private readonly known = new Map<string, ImageContent>();
@@ -18,7 +18,10 @@ export class ImageContents {
     return this.known.get(imageId);
   }
 
-  /** Asks for images not known yet, at most so many, and forgets those that are gone. Returns the number of failed calls. */
+  /**
+   * Asks for images not known yet, at most so many, and forgets those that are gone. Returns the
+   * number of failed calls.
+   */
   async learn(
     images: readonly Pick<ListedImage, 'imageId'>[],
     { atMost, signal }: { atMost: number; signal: AbortSignal },

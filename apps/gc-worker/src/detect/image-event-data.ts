@@ -8,7 +8,9 @@ export interface Regret {
   readonly planId: string;
 }
 
-/** ImageDetected of a record that a detection made; an unknown detection time is said as `now`. */
+/**
+ * ImageDetected of a record that a detection made; an unknown detection time is published as `now`.
+ */
 export function imageDetected(
   record: ImageRecord,
   now: number,

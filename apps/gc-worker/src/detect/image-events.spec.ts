@@ -19,7 +19,7 @@ beforeEach(() => {
     nodeName: 'node-a.example',
     hints: worker.hints,
     store: worker.store,
-    settleRemovals: (imageId) => {
+    cameBack: (imageId) => {
       if (!removed.includes(imageId)) return;
       removed = removed.filter((id) => id !== imageId);
       worker.store.forget([imageId]);

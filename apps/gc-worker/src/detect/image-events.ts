@@ -17,21 +17,25 @@ export interface ImageEventsParts {
   readonly store: Pick<ImageRecordStore, 'images' | 'used' | 'pulled' | 'setHolds'>;
   /** Hears that a container was removed. */
   readonly containerRemoved: (containerId: string) => void;
-  /** Tells the removal of this image, if it is one of our own not told yet, so that an image that comes back gets a record of its own. */
-  readonly settleRemovals: (imageId: string) => void;
+  /**
+   * Reports a removal of this image by a collection that is not reported yet, so that the image
+   * that came back gets a record of its own.
+   */
+  readonly cameBack: (imageId: string) => void;
   readonly now: () => number;
 }
 
 /**
- * Listens to what image-service and runtime-gateway of this node say about images. Only hints: a missed event costs nothing but a
- * later detection, because use comes from the runtime. They may come late and twice, so the time is the event's own.
+ * Listens to what image-service and runtime-gateway of this node publish about images. Only hints:
+ * a missed event costs nothing but a later detection, because use comes from the runtime. They may
+ * come late and twice, so the time is the event's own.
  */
 export class ImageEvents {
   constructor(private readonly parts: ImageEventsParts) {}
 
   /**
-   * Subscribes on a connection; it stays subscribed over the connection's own reconnects. `changed` is called when images came or
-   * went, so that a detection is worth while.
+   * Subscribes on a connection; it stays subscribed over the connection's own reconnects. `changed`
+   * is called when images came or went, so that a detection is worth while.
    */
   subscribe(connection: EventConnection, changed: () => void): void {
     const { nodeName: node } = this.parts;
@@ -54,7 +58,10 @@ export class ImageEvents {
     }
   }
 
-  /** Takes in one message; what is not an event of this version is left alone. True when images came or went. */
+  /**
+   * Takes in one message; what is not an event of this version is left alone. True when images came
+   * or went.
+   */
   received(data: Uint8Array): boolean {
     let event: StowageEvent;
     try {
@@ -62,7 +69,7 @@ export class ImageEvents {
     } catch {
       return false;
     }
-    // What another node says of its images says nothing of ours.
+    // Events of another node are about other images.
     if (event.node !== this.parts.nodeName) return false;
     this.handle(event);
     return event.app !== 'gc-worker' && ['ImagePulled', 'ImageRemoved'].includes(event.name);
@@ -129,13 +136,16 @@ export class ImageEvents {
   }
 
   private used(imageId: string, at: number): void {
-    const { hints, store, settleRemovals } = this.parts;
+    const { hints, store, cameBack } = this.parts;
     const recorded = this.recordedId(imageId);
-    settleRemovals(recorded);
+    cameBack(recorded);
     if (!store.used(recorded, at)) hints.usedBeforeDetection(imageId, at);
   }
 
-  /** The id as the record of the image has it: CRI-O's list has ids without `sha256:`, others may write it. */
+  /**
+   * The id as the record of the image has it: CRI-O's list has ids without `sha256:`, others may
+   * write it.
+   */
   private recordedId(imageId: string): string {
     const images = this.parts.store.images();
     if (images.has(imageId)) return imageId;
@@ -144,8 +154,9 @@ export class ImageEvents {
   }
 
   /**
-   * Whoever removed an image has said so, and it is not told again as vanished. Its record stays until the runtime does not list it any
-   * more: a removal may have taken one of its names only, or have been refused.
+   * Whoever removed an image has published that, so it is not published again as vanished. Its
+   * record stays until the runtime does not list it any more: a removal may have removed one of its
+   * names only, or have been refused.
    */
   private removed(imageId: string | undefined, at: number): void {
     if (imageId === undefined) return;
@@ -161,7 +172,7 @@ export class ImageEvents {
   }
 }
 
-/** Tells the creation of one container from others; nothing else links its events. */
+/** Identifies the creation of one container; nothing else links its events. */
 const creationKey = (data: { podSandboxId: string; name?: string; attempt?: number }): string =>
   JSON.stringify([data.podSandboxId, data.name, data.attempt]);
 

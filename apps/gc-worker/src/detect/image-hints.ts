@@ -23,7 +23,10 @@ export interface ImageHintsOptions {
   readonly maxHoldMs: number;
   /** Entries of each kind that are remembered. */
   readonly maxEntries?: number;
-  /** Called for each hint that was not taken: of holds, pulls and creations those that are there stay. */
+  /**
+   * Called for each hint that was not taken: of holds, pulls and creations those that are there
+   * stay.
+   */
   readonly refused?: (hint: RefusedHint) => void;
 }
 
@@ -34,26 +37,28 @@ export interface RefusedHint {
 }
 
 /**
- * Time after which a container that was asked for is listed or not going to be: kubelet's time limit of a call to the runtime.
+ * Time after which a container that was asked for is listed or not going to be: kubelet's time
+ * limit of a call to the runtime.
  */
 const maxCreationMs = 120_000;
 
 /**
- * What other services said about images that the runtime cannot say: pulls that run, containers that are asked for, holds. Hints only:
- * without them collection decides from the runtime alone. Each takes constant time. Plain state; times are milliseconds since the epoch.
+ * What other services published about images that the runtime does not know: pulls that run,
+ * containers that are asked for, holds. Hints only: without them collection decides from the
+ * runtime alone. Each takes constant time. Plain state; times are milliseconds since the epoch.
  */
 export class ImageHints {
   private readonly pulls = new Map<string, PullInProgress>();
   /** Ids of the pulls that run, by the keys of what they pull. */
   private readonly pullsByKey = new Map<string, Set<string>>();
-  /** Pulls that ended of late: their start may be told once more, or after their end. */
+  /** Pulls that ended recently: their start may be delivered again, or after their end. */
   private readonly ended = new Map<string, true>();
   private readonly creations = new Map<string, ContainerCreation>();
   /** By the keys of image-ref. */
   private readonly holds = new Map<string, number>();
   private readonly uses = new Map<string, number>();
   private readonly facts = new Map<string, PullFacts>();
-  /** When other services said that they removed an image, by its id. */
+  /** When other services published that they removed an image, by its id. */
   private readonly removals = new Map<string, number>();
   private readonly maxEntries: number;
 
@@ -95,7 +100,7 @@ export class ImageHints {
     this.pulls.delete(pullId);
   }
 
-  /** A container of these images was asked for at `since`; `key` tells it from others. */
+  /** A container of these images was asked for at `since`; `key` identifies it. */
   creationStarted(key: string, references: readonly string[], since: number, now: number): void {
     if (now - since >= maxCreationMs) return;
     this.dropOldest(this.creations, now - maxCreationMs, (id) => this.creations.delete(id));
@@ -118,8 +123,9 @@ export class ImageHints {
   }
 
   /**
-   * Keeps images of these names until then; a later hold of the same name replaces an earlier end only upwards. Returns the keys of the
-   * names whose end is another now, to be remembered over a restart.
+   * Keeps images of these names until then; a later hold of the same name replaces an earlier end
+   * only upwards. Returns the keys of the names whose end is another now, to be remembered over a
+   * restart.
    */
   hold(names: readonly string[], until: number, now: number): ReadonlyMap<string, number> {
     const taken = new Map<string, number>();
@@ -157,7 +163,7 @@ export class ImageHints {
     this.uses.set(key, at);
   }
 
-  /** The remembered use of an image that now has a record; it is told once. */
+  /** The remembered use of an image that now has a record; returned once. */
   takeUse(imageId: string): number | undefined {
     const key = referenceKey(imageId);
     const at = this.uses.get(key);
@@ -171,7 +177,7 @@ export class ImageHints {
     this.facts.set(referenceKey(imageId), pulled);
   }
 
-  /** The remembered pull of an image that now has a record; it is told once. */
+  /** The remembered pull of an image that now has a record; returned once. */
   takePull(imageId: string): PullFacts | undefined {
     const key = referenceKey(imageId);
     const pulled = this.facts.get(key);
@@ -179,20 +185,25 @@ export class ImageHints {
     return pulled;
   }
 
-  /** Another service said that it removed the image then. Only the runtime's list says whether it is gone. */
+  /**
+   * Another service published that it removed the image then; only the list shows whether it is
+   * gone.
+   */
   removedByOther(imageId: string, at: number): void {
     bounded(this.removals, this.maxEntries);
     this.removals.set(imageId, at);
   }
 
-  /** When another service said that it removed the image, after `since`; it is told once. */
+  /** When another service published that it removed the image, after `since`; returned once. */
   takeRemoval(imageId: string, since: number): number | undefined {
     const at = this.removals.get(imageId);
     this.removals.delete(imageId);
     return at !== undefined && at >= since ? at : undefined;
   }
 
-  /** The clock was set by so much. Ends of holds stay: they were given as times of day by others. */
+  /**
+   * The clock was set by so much. Ends of holds stay: they were given as times of day by others.
+   */
   shiftTimes(byMs: number): void {
     for (const [id, pull] of this.pulls) this.pulls.set(id, { ...pull, since: pull.since + byMs });
     for (const [id, creation] of this.creations) {
@@ -232,7 +243,10 @@ export class ImageHints {
     this.options.refused?.(hint);
   }
 
-  /** Drops entries from the front that began before `until`: they came in about that order, and each goes once. */
+  /**
+   * Drops entries from the front that began before `until`: they came in about that order, and each
+   * goes once.
+   */
   private dropOldest(
     entries: ReadonlyMap<string, { since: number }>,
     until: number,
@@ -245,7 +259,10 @@ export class ImageHints {
   }
 }
 
-/** Makes room for one more entry; the oldest goes. What is lost so costs a hint, and protects nothing. */
+/**
+ * Makes room for one more entry; the oldest goes. What is lost so costs a hint, and protects
+ * nothing.
+ */
 function bounded(entries: Map<string, unknown>, maxEntries: number): void {
   if (entries.size < maxEntries) return;
   const [oldest] = entries.keys();

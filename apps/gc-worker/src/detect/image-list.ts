@@ -18,8 +18,8 @@ export interface NodeImage {
 const maxNames = 5;
 
 /**
- * The runtime's images, asked for every 30 s as kubelet does for the node's status: largest first, ids downwards between equals. When the
- * runtime does not answer the old list stays.
+ * The runtime's images, asked for every 30 s as kubelet does for the node's status: largest first,
+ * ids downwards between equals. When the runtime does not answer the old list stays.
  */
 export class ImageList {
   private images: readonly ListedImage[] = [];

@@ -4,11 +4,14 @@ import type { ListedImage, ContainerUse } from '../runtime/runtime';
 import type { ImageUser } from '../records/image-record';
 
 /**
- * Finds the listed images that references mean, by the comparison of image-ref. Holds what is looked for, not all there is: a node has ten
- * names an image and few containers.
+ * Finds the listed images that references mean, by the comparison of image-ref. Holds what is
+ * looked for, not all there is: a node has ten names an image and few containers.
  */
 export class ReferenceSearch {
-  /** Keys that are looked for, with the ids of the images found: one, which is nearly always so, or several. */
+  /**
+   * Keys that are looked for, with the ids of the images found: one, which is nearly always so, or
+   * several.
+   */
   private readonly found = new Map<string, string | readonly string[] | undefined>();
   /** Beginnings of ids that are looked for; hardly ever any. */
   private readonly beginnings = new Set<string>();
@@ -36,7 +39,9 @@ export class ReferenceSearch {
     return this;
   }
 
-  /** Ids of the images that a reference means; empty when none. It must be one of those looked for. */
+  /**
+   * Ids of the images that a reference means; empty when none. It must be one of those looked for.
+   */
   find(reference: string): readonly string[] {
     if (reference === '') return [];
     // As runtimes do: what is no name of an image may be the beginning of an id.
@@ -59,7 +64,9 @@ export class ReferenceSearch {
 /** `sha256:` and 64 hexadecimal digits. */
 const idLength = 71;
 
-/** Names of containers come again at every look; parsing each costs more than all the rest of it. */
+/**
+ * Names of containers come again at every look; parsing each costs more than all the rest of it.
+ */
 const keys = new Map<string, string>();
 const maxKeys = 50_000;
 
@@ -74,8 +81,9 @@ function keyOf(reference: string): string {
 }
 
 /**
- * Image id to its users. By `any-reference` a container keeps every image that one of its names means; by `image-id` only
- * the image whose id the runtime reports for it, as kubelet does; one id with and without `sha256:` is the same id.
+ * Image id to its users. By `any-reference` a container keeps every image that one of its names
+ * means; by `image-id` only the image whose id the runtime reports for it, as kubelet does; one id
+ * with and without `sha256:` is the same id.
  */
 export function findUsers(
   images: readonly ListedImage[],

@@ -3,7 +3,10 @@ import type { ImageRecord, ImageUser } from '../records/image-record';
 
 interface Known {
   container: ContainerUse;
-  /** Since when the runtime does not list it, milliseconds of a clock that never jumps; undefined while it does. */
+  /**
+   * Since when the runtime does not list it, milliseconds of a clock that never jumps; undefined
+   * while it does.
+   */
   missingSince: number | undefined;
   /** Number of the last look that found it listed. */
   seenAt: number;
@@ -18,17 +21,21 @@ export interface ContainerLook {
 }
 
 /**
- * Remembers containers from look to look, because a runtime that has just been restarted may list none, or only some, for a moment. A
- * container that is not listed any more still counts for `waitMs`, unless its removal was seen; twice as long where the list of pods
- * contradicts: its pod is ready and no container of it is listed. A look that fails begins the wait anew, so that a runtime that comes and
- * goes is not believed either. An entry of a list never takes away what an earlier one said of the same container's image.
+ * Remembers containers between listings, because a runtime that has just been restarted may briefly
+ * list none, or only some. A container that is not listed any more still counts for `waitMs`,
+ * unless its removal was seen; twice as long where the list of pods contradicts: its pod is ready
+ * and no container of it is listed. A look that fails begins the wait anew, so that a runtime that
+ * comes and goes is not believed either. An entry of a list never removes what an earlier one
+ * reported of the same container's image.
  */
 export class KnownContainers {
   private readonly known = new Map<string, Known>();
   private readonly removed = new Set<string>();
   private looks = 0;
 
-  /** Users in the records of an earlier process count as containers that were listed a moment ago. */
+  /**
+   * Users in the records of an earlier process count as containers that were listed just before.
+   */
   constructor(
     private readonly waitMs: number,
     records: Iterable<ImageRecord> = [],
@@ -45,7 +52,10 @@ export class KnownContainers {
     }
   }
 
-  /** Takes in what the runtime lists at `at`; `pods` are asked for only where a container is missing. */
+  /**
+   * Takes in what the runtime lists at `at`; `pods` are asked for only where a container is
+   * missing.
+   */
   async look(
     listed: readonly ContainerUse[],
     { at, pods }: { at: number; pods: () => Promise<readonly ListedPod[]> },
@@ -93,7 +103,9 @@ export class KnownContainers {
     }
   }
 
-  /** Somebody saw that this container was removed; once the runtime does not list it, it is gone. */
+  /**
+   * Somebody saw that this container was removed; once the runtime does not list it, it is gone.
+   */
   removalSeen(containerId: string): void {
     if (this.known.has(containerId)) this.removed.add(containerId);
   }
@@ -109,7 +121,7 @@ export class KnownContainers {
 
 const nobody: ReadonlySet<string> = new Set();
 
-/** A container as the records of an image's users tell it, with what they say of its other images. */
+/** A container as the users in the records of images describe it, with its other images. */
 function rememberedUse(
   { as, containerId, containerName, podNamespace, podName }: ImageUser,
   imageId: string,
@@ -126,7 +138,10 @@ function rememberedUse(
   };
 }
 
-/** What the runtime says now, and what it said before and now leaves out. A container's images never change. */
+/**
+ * What the runtime reports now, and what it reported before and now omits: a container's images
+ * never change.
+ */
 function merged(before: ContainerUse, now: ContainerUse): ContainerUse {
   if (isKnown(before, now)) return before;
   const ids = [before.imageId, now.imageId].filter((id) => id !== '');
@@ -139,7 +154,7 @@ function merged(before: ContainerUse, now: ContainerUse): ContainerUse {
   };
 }
 
-/** Whether the list says nothing that is not known: then the texts of each list need not be kept. */
+/** Whether the list contains nothing new: then the texts of each list need not be kept. */
 const isKnown = (before: ContainerUse, now: ContainerUse): boolean =>
   before.podName === now.podName &&
   before.podNamespace === now.podNamespace &&
@@ -155,7 +170,7 @@ const isKnown = (before: ContainerUse, now: ContainerUse): boolean =>
 
 const noNames: readonly string[] = [];
 
-/** Runtimes say one reference in several fields; nodes have thousands of containers. */
+/** Runtimes repeat one reference in several fields; nodes have thousands of containers. */
 function compacted(container: ContainerUse): ContainerUse {
   const { imageId, imageRef, imageNames } = container;
   const names = imageNames.filter((name) => name !== imageId && name !== imageRef);

@@ -54,7 +54,8 @@ describe('LayerShares', () => {
     });
     fc.assert(
       fc.property(chains, fc.infiniteStream(fc.nat()), (wanted, order) => {
-        // Every chain below a chain is an image too; a chain's own layer is as large as its length and name say.
+        // Every chain below a chain is an image too; a chain's own layer is as large as its length
+        // and name say.
         const all = new Map<string, string[]>();
         for (const layers of wanted) {
           for (let at = 1; at <= layers.length; at += 1) {

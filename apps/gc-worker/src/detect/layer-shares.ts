@@ -5,11 +5,14 @@ type Sized = Pick<PlanImage, 'imageId' | 'sizeBytes' | 'layers'>;
 /** What the removal of one image frees. */
 export interface Share {
   readonly bytes: number;
-  /** True where the runtime does not tell enough to count shared layers exactly. */
+  /** True where the runtime does not report enough to count shared layers exactly. */
   readonly isEstimate: boolean;
 }
 
-/** The layers of some images up to a certain one: what a chain of layers that begins at the bottom has in common. */
+/**
+ * The layers of some images up to a certain one: what a chain of layers that begins at the bottom
+ * has in common.
+ */
 interface Chain {
   readonly parent: Chain | undefined;
   readonly above: Map<string, Chain>;
@@ -27,8 +30,9 @@ const newChain = (parent: Chain | undefined): Chain => ({
 });
 
 /**
- * Counts layers that images share once. The runtime tells which layers an image has, not how large each is: the size of a shared
- * chain is known where an image consists of just that chain (a base image that is still there), else it is an estimate that is too high.
+ * Counts layers that images share once. The runtime reports which layers an image has, not how
+ * large each is: the size of a shared chain is known where an image consists of just that chain (a
+ * base image that is still there), else it is an estimate that is too high.
  */
 export class LayerShares {
   private readonly root = newChain(undefined);
@@ -79,7 +83,9 @@ export class LayerShares {
   }
 }
 
-/** Bytes that all these images hold together, shared layers counted once as far as they are known. */
+/**
+ * Bytes that all these images hold together, shared layers counted once as far as they are known.
+ */
 export function togetherBytes(images: readonly Sized[]): number {
   const shares = new LayerShares(images);
   let sum = 0;

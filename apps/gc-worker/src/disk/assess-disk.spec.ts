@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { isExceeded, marksOf } from './thresholds';
+import { isExceeded, thresholdStates } from './thresholds';
 import type { CollectionPolicy } from '../policy/policy';
 import { policy } from '../testing/plan-fixtures';
 import {
@@ -89,11 +89,11 @@ describe('assessDisk', () => {
   });
 });
 
-describe('marksOf and isExceeded', () => {
+describe('thresholdStates and isExceeded', () => {
   const state = (was: boolean, used: number, values: Partial<CollectionPolicy> = {}): boolean => {
     const some = policy(values);
     const assessment = assessDisk(reading({ availableBytes: 1000 - used * 10 }), some);
-    const high = marksOf(assessment, {}, some).find(({ level }) => level === 'high')!;
+    const high = thresholdStates(assessment, {}, some).find(({ level }) => level === 'high')!;
     return isExceeded(high, was);
   };
   it.each([
@@ -116,7 +116,7 @@ describe('marksOf and isExceeded', () => {
   it('recovers when the asked bytes are free although the percentage rounds up above the low mark', () => {
     const disk = assessDisk(reading({ capacityBytes: 1001, availableBytes: 200 }), marks);
     expect(disk).toMatchObject({ usedPercent: 81, bytesToFree: 0 });
-    expect(marksOf(disk, {}, policy())).toContainEqual(
+    expect(thresholdStates(disk, {}, policy())).toContainEqual(
       expect.objectContaining({ level: 'high', isReached: false, isLeft: true }),
     );
   });
@@ -130,7 +130,7 @@ describe('marksOf and isExceeded', () => {
     const some = policy({ warningThresholdPercent: 75, warningTimeToFullMs: 60_000, ...values });
     const assessment = assessDisk(reading({ availableBytes: 1000 - used * 10 }), some);
     const trend = { perSecond: 1, windowMs: 60_000, ...(timeToFullMs ? { timeToFullMs } : {}) };
-    return marksOf(assessment, { bytes: trend }, some)
+    return thresholdStates(assessment, { bytes: trend }, some)
       .filter((mark) => isExceeded(mark, was))
       .map(({ level, cause }) => `${level} ${cause}`);
   };
@@ -194,7 +194,7 @@ describe('absolute marks and inodes', () => {
     const after = assessDisk(reading({ availableBytes: 600, inodes: 100, inodesFree: 20 }), some);
     expect(isRelieved(disk, after)).toBe(true);
     expect(isRelieved(disk, disk)).toBe(false);
-    expect(marksOf(disk, {}, some)).toContainEqual(
+    expect(thresholdStates(disk, {}, some)).toContainEqual(
       expect.objectContaining({ resource: 'inodes', level: 'high', isReached: true }),
     );
   });

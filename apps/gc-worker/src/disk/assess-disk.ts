@@ -1,7 +1,7 @@
 import type { CollectionPolicy } from '../policy/policy';
 import type { FileSystemRole } from '../runtime/runtime';
 
-/** What one file system says of itself. `null` = it does not say. */
+/** What one file system reports. `null` = it does not report it. */
 export interface FileSystemReading {
   readonly mountpoint: string;
   /** Absent = it holds images. */
@@ -12,12 +12,14 @@ export interface FileSystemReading {
   /** Number of inodes; null or 0 where the file system has no fixed number. */
   readonly inodes: number | null;
   readonly inodesFree: number | null;
-  /** Bytes that files take, blocks kept for root not counted; absent where it is not told. */
+  /**
+   * Bytes that files take, blocks reserved for root not counted; absent where it is not reported.
+   */
   readonly usedBytes?: number;
 }
 
-/** The marks of a policy; what is absent is off. */
-export type DiskMarks = Pick<CollectionPolicy, 'highThresholdPercent' | 'lowThresholdPercent'> &
+/** The thresholds of a policy; what is absent is off. */
+export type Thresholds = Pick<CollectionPolicy, 'highThresholdPercent' | 'lowThresholdPercent'> &
   Partial<
     Pick<
       CollectionPolicy,
@@ -29,7 +31,7 @@ export type DiskMarks = Pick<CollectionPolicy, 'highThresholdPercent' | 'lowThre
     >
   >;
 
-/** A reading against the marks of a policy. */
+/** A reading against the thresholds of a policy. */
 export interface DiskAssessment {
   readonly mountpoint: string;
   readonly role: FileSystemRole;
@@ -40,19 +42,19 @@ export interface DiskAssessment {
   readonly clamped: boolean;
   /** Whole percent, by {@link usedPercent}. */
   readonly usedPercent: number;
-  /** Whether the high mark of bytes or of inodes is reached. */
+  /** Whether the high threshold of bytes or of inodes is reached. */
   readonly overHigh: boolean;
   readonly overHighBytes: boolean;
   readonly overHighInodes: boolean;
-  /** Whether it is critical, in bytes or (where inodes have a mark) in inodes. */
+  /** Whether it is critical, in bytes or (where inodes have a threshold) in inodes. */
   readonly overCritical: boolean;
-  /** Bytes that bring the file system down to the low mark; 0 or negative when it is there. */
+  /** Bytes to free down to the low threshold; 0 or negative when it is reached. */
   readonly bytesToFree: number;
   readonly inodes: number | null;
   readonly inodesFree: number | null;
   /** Whole percent of inodes used, null where there is no fixed number. */
   readonly inodesUsedPercent: number | null;
-  /** Inodes that bring the file system down to their low mark, null where they have no mark or number. */
+  /** Inodes to free down to their low threshold; null without a threshold or a fixed number. */
   readonly inodesToFree: number | null;
 }
 
@@ -67,12 +69,18 @@ export class InvalidDiskCapacityError extends Error {
   }
 }
 
-/** kubelet's usage: 100 minus the truncated percentage that is available, so 10.9 % free counts as 90 % used. */
+/**
+ * kubelet's usage: 100 minus the truncated percentage that is available, so 10.9 % free counts as
+ * 90 % used.
+ */
 export function usedPercent(capacityBytes: number, availableBytes: number): number {
   return 100 - Number((BigInt(availableBytes) * 100n) / BigInt(capacityBytes));
 }
 
-/** kubelet's amount: the truncated share of the capacity that must be available, less what is. May be 0 or negative. */
+/**
+ * kubelet's amount: the truncated share of the capacity that must be available, less what is
+ * available. May be 0 or negative.
+ */
 export function bytesToFree(
   capacityBytes: number,
   availableBytes: number,
@@ -82,21 +90,32 @@ export function bytesToFree(
   return Number(wanted - BigInt(availableBytes));
 }
 
+/** Whether a file system reports a capacity; without one its thresholds mean nothing. */
+export const hasCapacity = ({ capacityBytes }: FileSystemReading): boolean =>
+  (capacityBytes ?? 0) > 0;
+
+/** The readings that have a capacity, against the thresholds. */
+export const assessDisks = (
+  readings: readonly FileSystemReading[],
+  thresholds: Thresholds,
+): DiskAssessment[] =>
+  readings.filter(hasCapacity).map((reading) => assessDisk(reading, thresholds));
+
 /**
- * Holds a reading against the marks, in kubelet's arithmetic (for inodes too). Absent values count as 0.
- * Throws InvalidDiskCapacityError when there is no capacity.
+ * Compares a reading with the thresholds, in kubelet's arithmetic (for inodes too). Absent values
+ * count as 0. Throws InvalidDiskCapacityError when there is no capacity.
  */
-export function assessDisk(reading: FileSystemReading, marks: DiskMarks): DiskAssessment {
+export function assessDisk(reading: FileSystemReading, thresholds: Thresholds): DiskAssessment {
   const capacityBytes = reading.capacityBytes ?? 0;
   if (capacityBytes === 0) throw new InvalidDiskCapacityError(reading.mountpoint, capacityBytes);
   const reported = reading.availableBytes ?? 0;
   const availableBytes = Math.min(reported, capacityBytes);
   const used = usedPercent(capacityBytes, availableBytes);
-  const inodes = assessInodes(reading, marks);
-  const { highMarkAvailableBytes: highBytes = 0, lowMarkAvailableBytes: lowBytes = 0 } = marks;
+  const inodes = assessInodes(reading, thresholds);
+  const { highMarkAvailableBytes: highBytes = 0, lowMarkAvailableBytes: lowBytes = 0 } = thresholds;
   const overHighBytes =
-    highBytes > 0 ? availableBytes < highBytes : used >= marks.highThresholdPercent;
-  const critical = marks.criticalThresholdPercent ?? 100;
+    highBytes > 0 ? availableBytes < highBytes : used >= thresholds.highThresholdPercent;
+  const critical = thresholds.criticalThresholdPercent ?? 100;
   const isCritical = (percent: number) => critical < 100 && percent >= critical;
   return {
     mountpoint: reading.mountpoint,
@@ -111,7 +130,7 @@ export function assessDisk(reading: FileSystemReading, marks: DiskMarks): DiskAs
     bytesToFree:
       highBytes > 0
         ? lowBytes - availableBytes
-        : bytesToFree(capacityBytes, availableBytes, marks.lowThresholdPercent),
+        : bytesToFree(capacityBytes, availableBytes, thresholds.lowThresholdPercent),
     inodes: reading.inodes,
     inodesFree: reading.inodesFree,
     inodesUsedPercent: inodes.usedPercent,
@@ -120,14 +139,14 @@ export function assessDisk(reading: FileSystemReading, marks: DiskMarks): DiskAs
   };
 }
 
-function assessInodes({ inodes, inodesFree }: FileSystemReading, marks: DiskMarks) {
+function assessInodes({ inodes, inodesFree }: FileSystemReading, thresholds: Thresholds) {
   if (inodes == null || inodes === 0 || inodesFree == null) {
     return { areWatched: false, usedPercent: null, overHighInodes: false, toFree: null };
   }
   const free = Math.min(inodesFree, inodes);
   const used = usedPercent(inodes, free);
-  const high = marks.inodesHighThresholdPercent ?? 100;
-  const low = marks.inodesLowThresholdPercent ?? high;
+  const high = thresholds.inodesHighThresholdPercent ?? 100;
+  const low = thresholds.inodesLowThresholdPercent ?? high;
   const areWatched = high < 100;
   return {
     areWatched,
@@ -138,9 +157,10 @@ function assessInodes({ inodes, inodesFree }: FileSystemReading, marks: DiskMark
 }
 
 /**
- * Bytes to plan for, to relieve a file system of what it is over: to the low mark of bytes, or as many bytes as hold the inodes to
- * free at the file system's own ratio. CRI does not tell the inodes of an image, so the second is an estimate;
- * the collection measures. May be 0 or negative, as kubelet's amount.
+ * Bytes to plan for, so that a file system is relieved: down to the low threshold of bytes, or as
+ * many bytes as hold the inodes to free at the file system's own ratio. CRI does not report the
+ * inodes of an image, so the second is an estimate; the collection measures. May be 0 or negative,
+ * as kubelet's amount.
  */
 export function bytesToPlan(disk: DiskAssessment): number {
   const { overHighInodes, overHighBytes, inodes, inodesFree, inodesToFree } = disk;
@@ -153,14 +173,17 @@ export function bytesToPlan(disk: DiskAssessment): number {
   return overHighBytes ? Math.max(disk.bytesToFree, forInodes) : forInodes;
 }
 
-/** Whether what `before` was over is down at its low mark in `now`. */
+/** Whether `now` is down at the low threshold of what `before` exceeded. */
 export function isRelieved(before: DiskAssessment, now: DiskAssessment): boolean {
   const bytesDone = now.bytesToFree <= 0 || !before.overHighBytes;
   const inodesDone = (now.inodesToFree ?? 0) <= 0 || !before.overHighInodes;
   return bytesDone && inodesDone;
 }
 
-/** The file systems that a collection is to relieve: over the high mark, outside maintenance only those in a critical state. */
+/**
+ * The file systems that a collection is to relieve: those over the high threshold, outside
+ * maintenance only those in a critical state.
+ */
 export function disksToRelieve(
   disks: readonly DiskAssessment[],
   isMaintenance: boolean,

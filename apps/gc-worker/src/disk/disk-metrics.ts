@@ -3,7 +3,9 @@ import type { ExceededThreshold } from '../records/exceeded-threshold';
 import type { DiskAssessment } from './assess-disk';
 import type { Trend } from './trend';
 
-/** Metrics of the file systems. Label values come from closed sets, but for the few mount points. */
+/**
+ * Metrics of the file systems. Label values come from closed sets, but for the few mount points.
+ */
 export class DiskMetrics {
   private readonly capacity;
   private readonly available;

@@ -41,7 +41,7 @@ function watch(
             ...values,
           });
     },
-    policy: policy({ ...values, differences: { ...stowageDifferences, ...differences } }),
+    policy: { current: policy({ ...values, differences }) },
     store: worker.store,
     publish: worker.publish,
     nextSequence: worker.nextSequence,
@@ -279,8 +279,8 @@ describe('read', () => {
     const { disks: watched } = await disks.poll({ signal });
     expect(watched.map(({ mountpoint }) => mountpoint)).toEqual(['/images']);
     expect(problem).toBe(
-      'the runtime names no mount point of its image file system, so its marks are not watched; ' +
-        'image file system /empty has a capacity of 0 bytes, so its marks are not watched',
+      'the runtime names no mount point of its image file system, so its thresholds are not watched; ' +
+        'image file system /empty has a capacity of 0 bytes, so its thresholds are not watched',
     );
     measured = { '/images': {}, '/empty': {} };
     worker.runtime.fileSystems = ['/images', '/empty', '/empty'];
@@ -294,7 +294,7 @@ describe('read', () => {
     const disks = watch();
     expect(await disks.read({ signal })).toEqual([]);
     expect(problem).toBe(
-      'image file system /images (ENOENT: /images) cannot be measured from this process, so its marks are not watched: mount it here at the same path, or below hostRoot (STOWAGE_HOST_ROOT)',
+      'image file system /images (ENOENT: /images) cannot be measured from this process, so its thresholds are not watched: mount it here at the same path, or below hostRoot (STOWAGE_HOST_ROOT)',
     );
     measured = { '/images': {} };
     await disks.read({ signal });

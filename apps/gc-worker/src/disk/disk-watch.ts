@@ -1,17 +1,22 @@
 import { errorMessage } from '@stowage/errors';
-import * as eventData from './threshold-event-data';
+import { thresholdExceeded, thresholdRecovered } from './threshold-event-data';
 import type { DiskMetrics } from './disk-metrics';
 import type { CollectionPolicy } from '../policy/policy';
 import type { Publish } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
 import type { Mountpoints, Runtime, FileSystemRole } from '../runtime/runtime';
-import { isExceeded, marksOf, type Mark, type Resource } from './thresholds';
-import { assessDisk, type DiskAssessment, type FileSystemReading } from './assess-disk';
+import { isExceeded, thresholdStates, type Resource, type ThresholdState } from './thresholds';
+import {
+  assessDisks,
+  hasCapacity,
+  type DiskAssessment,
+  type FileSystemReading,
+} from './assess-disk';
 import { SampleRing, type Trend } from './trend';
 
-/** A file system as the machine tells it. */
+/** A file system as the kernel reports it. */
 export interface MeasuredFileSystem extends Omit<FileSystemReading, 'mountpoint' | 'role'> {
-  /** Tells two paths on one file system. */
+  /** Equal for two paths on one file system. */
   readonly device: string;
 }
 
@@ -21,10 +26,10 @@ type MeasureFileSystem = (path: string) => Promise<MeasuredFileSystem>;
 export interface DiskWatchParts {
   readonly runtime: Pick<Runtime, 'mountpoints'>;
   readonly measure: MeasureFileSystem;
-  readonly policy: CollectionPolicy;
+  readonly policy: { readonly current: CollectionPolicy };
   readonly store: Pick<
     ImageRecordStore,
-    'exceeded' | 'exceededSince' | 'setExceeded' | 'recovering' | 'dropExceeded'
+    'exceeded' | 'exceededSince' | 'setExceeded' | 'publishingRecovered' | 'dropExceeded'
   >;
   readonly publish: Publish;
   /** Sequence of the next event. */
@@ -35,7 +40,10 @@ export interface DiskWatchParts {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
   };
-  /** Put before the runtime's mount points, where the host's file systems are mounted below a folder. */
+  /**
+   * Put before the runtime's mount points, where the host's file systems are mounted below a
+   * folder.
+   */
   readonly hostRoot: string;
   readonly now: () => number;
   /** Milliseconds of a clock that never jumps, for trends. Default: the process's own. */
@@ -47,32 +55,36 @@ type Trends = Partial<Record<Resource, Trend>>;
 /** What a poll found. */
 export interface DiskPoll {
   readonly disks: readonly DiskAssessment[];
-  /** Mount points of image file systems that crossed the high mark upwards in this poll. */
+  /**
+   * Mount points of image file systems that crossed the high or critical threshold upwards in this
+   * poll.
+   */
   readonly crossed: readonly string[];
-  /** True when any image file system is at or over the high mark. */
+  /** True when any image file system is at or over the high threshold. */
   readonly overHigh: boolean;
   readonly trends: ReadonlyMap<string, Trends>;
 }
 
 const roles = ['image', 'container'] as const satisfies FileSystemRole[];
 
-/** How long the runtime's list of file systems is believed. */
+/** How long the runtime's list of file systems is used. Milliseconds. */
 const mountpointsMaxAgeMs = 60_000;
 
 /**
- * Watches the file systems of images and of containers: where they are says the runtime, how full they are the file system itself.
- * Crossing a mark is told once, and its end; each file system on its own. Only image file systems give reason to collect.
+ * Watches the file systems of images and of containers: the runtime says where they are, the file
+ * system itself how full it is. Each threshold that is crossed is published once, and so is its
+ * recovery, for each file system on its own. Only image file systems are a reason to collect.
  */
 export class DiskWatch {
   private mountpoints: Mountpoints | undefined;
   private askedAt = -Infinity;
   private lastTrends: ReadonlyMap<string, Trends> = new Map();
-  /** What could not be measured at the last look. */
+  /** What could not be measured at the last measurement. */
   private readonly invisible: Record<FileSystemRole, readonly string[]> = {
     image: [],
     container: [],
   };
-  /** Why other marks were not watched at the last look. */
+  /** Why other thresholds were not watched at the last measurement. */
   private readonly problems: Record<FileSystemRole, readonly string[]> = {
     image: [],
     container: [],
@@ -87,22 +99,24 @@ export class DiskWatch {
   }
 
   /**
-   * The image file systems now, each once. Those that this process cannot see are left out and told through health. Throws when the
-   * runtime never said where they are and does not answer.
+   * The image file systems now, each once. Those that this process cannot see are left out and
+   * reported through health. Throws when the runtime never said where they are and does not answer.
    */
   read(options: { signal: AbortSignal }): Promise<FileSystemReading[]> {
     return this.measured(['image'], options);
   }
 
-  /** As {@link DiskWatch.read}, and after them the container file systems that are none of those. */
+  /**
+   * As {@link DiskWatch.read}, and after them the container file systems that are none of those.
+   */
   readAll(options: { signal: AbortSignal }): Promise<FileSystemReading[]> {
     return this.measured(['image', 'container'], options);
   }
 
   /**
-   * Bytes in use on the image file systems, and how many of the runtime's `stored` (by mount point) lie on these: what it keeps of
-   * containers on other file systems is not among the first. Undefined where a file system does not tell what is in use. Throws
-   * where one cannot be measured.
+   * Bytes in use on the image file systems, and how many of the runtime's `stored` bytes (by mount
+   * point) lie on them: what it keeps of containers on other file systems is not counted. Undefined
+   * where a file system does not report what is in use. Throws where one cannot be measured.
    */
   async imageUse(
     stored: ReadonlyMap<string, number>,
@@ -124,25 +138,29 @@ export class DiskWatch {
     return { usedBytes, storedBytes };
   }
 
-  /** One look: state, events and metrics of each file system. Throws as {@link DiskWatch.read} does. */
+  /**
+   * Measures once: state, events and metrics of each file system. Throws as {@link DiskWatch.read}
+   * does.
+   */
   async poll({ signal }: { signal: AbortSignal }): Promise<DiskPoll> {
-    const { policy, metrics } = this.parts;
+    const { metrics } = this.parts;
     const readings = await this.readAll({ signal });
-    const disks = readings
-      .filter(({ capacityBytes }) => (capacityBytes ?? 0) > 0)
-      .map((reading) => assessDisk(reading, policy));
+    const policy = this.parts.policy.current;
+    const disks = assessDisks(readings, policy);
     const trends = new Map(disks.map((disk) => [disk.mountpoint, this.trendsOf(disk)]));
     const crossed: string[] = [];
     for (const disk of disks) {
       const found = trends.get(disk.mountpoint) ?? {};
-      for (const mark of marksOf(disk, found, policy)) {
-        const isNew = this.moveMark(mark, disk, found[mark.resource]);
-        // Becoming critical may open what the maintenance windows held back.
-        if (isNew && mark.level !== 'warning' && disk.role === 'image')
+      for (const threshold of thresholdStates(disk, found, policy)) {
+        const isNew = this.moveThreshold(threshold, disk, policy, found[threshold.resource]);
+        // Becoming critical may permit what the maintenance windows held back.
+        if (isNew && threshold.level !== 'warning' && disk.role === 'image') {
           crossed.push(disk.mountpoint);
+        }
       }
     }
-    this.dropUnwatched(disks, trends);
+    this.dropUnwatched(disks, policy);
+    this.lastTrends = trends;
     metrics.measured(disks, this.parts.store.exceeded(), trends);
     return {
       disks,
@@ -176,47 +194,51 @@ export class DiskWatch {
     };
   }
 
-  /** Moves the state of one mark; true when it came to be exceeded. */
-  private moveMark(mark: Mark, disk: DiskAssessment, trend: Trend | undefined): boolean {
-    const { store, policy, publish, nextSequence, log, now } = this.parts;
-    const since = store.exceededSince(mark);
-    const isNow = isExceeded(mark, since !== undefined);
+  /** Records and publishes a change of one threshold; true when it came to be exceeded. */
+  private moveThreshold(
+    threshold: ThresholdState,
+    disk: DiskAssessment,
+    policy: CollectionPolicy,
+    trend: Trend | undefined,
+  ): boolean {
+    const { store, publish, nextSequence, log, now } = this.parts;
+    const since = store.exceededSince(threshold);
+    const isNow = isExceeded(threshold, since !== undefined);
     if (isNow === (since !== undefined)) return false;
-    const { mountpoint, role, resource, level } = mark;
+    const { mountpoint, role, resource, level } = threshold;
     const { usedPercent, bytesToFree } = disk;
     if (since === undefined) {
-      const data = eventData.thresholdExceeded(disk, mark, policy, trend);
-      store.setExceeded({ ...mark, since: now() }, nextSequence());
+      const data = thresholdExceeded(disk, threshold, policy, trend);
+      store.setExceeded({ ...threshold, since: now() }, nextSequence());
       publish('ThresholdExceeded', mountpoint, data);
-      const { cause } = mark;
+      const { cause } = threshold;
       log.warn(
         { mountpoint, role, resource, level, cause, usedPercent, bytesToFree, trend },
-        `${level} mark exceeded`,
+        `${level} threshold exceeded`,
       );
       return true;
     }
-    const data = eventData.thresholdRecovered(disk, mark, Math.min(since, now()), now());
-    store.recovering(mark, nextSequence());
+    const data = thresholdRecovered(disk, threshold, Math.min(since, now()), now());
+    store.publishingRecovered(threshold, nextSequence());
     publish('ThresholdRecovered', mountpoint, data);
-    store.dropExceeded(mark);
-    log.info({ mountpoint, role, resource, level, usedPercent }, `${level} mark recovered`);
+    store.dropExceeded(threshold);
+    log.info({ mountpoint, role, resource, level, usedPercent }, `${level} threshold recovered`);
     return false;
   }
 
-  /** Marks that the policy has given up are over; those of a file system that cannot be seen now stay. */
-  private dropUnwatched(
-    disks: readonly DiskAssessment[],
-    trends: ReadonlyMap<string, Trends>,
-  ): void {
-    const { store, policy } = this.parts;
-    this.lastTrends = trends;
-    for (const mark of store.exceeded()) {
-      const disk = disks.find(({ mountpoint }) => mountpoint === mark.mountpoint);
+  /**
+   * Drops thresholds that the policy does not set any more; those of a file system that cannot be
+   * measured now stay.
+   */
+  private dropUnwatched(disks: readonly DiskAssessment[], policy: CollectionPolicy): void {
+    const { store } = this.parts;
+    for (const exceeded of store.exceeded()) {
+      const disk = disks.find(({ mountpoint }) => mountpoint === exceeded.mountpoint);
       if (disk === undefined) continue;
-      const isWatched = marksOf(disk, {}, policy).some(
-        ({ resource, level }) => resource === mark.resource && level === mark.level,
+      const isWatched = thresholdStates(disk, {}, policy).some(
+        ({ resource, level }) => resource === exceeded.resource && level === exceeded.level,
       );
-      if (!isWatched) store.dropExceeded(mark);
+      if (!isWatched) store.dropExceeded(exceeded);
     }
   }
 
@@ -240,7 +262,7 @@ export class DiskWatch {
       for (const mountpoint of mountpoints[role]) {
         if (mountpoint === '') {
           problems.push(
-            `the runtime names no mount point of its ${role} file system, so its marks are not watched`,
+            `the runtime names no mount point of its ${role} file system, so its thresholds are not watched`,
           );
           continue;
         }
@@ -249,9 +271,9 @@ export class DiskWatch {
           if (devices.has(device)) continue;
           devices.add(device);
           readings.push({ mountpoint, role, ...reading });
-          if ((reading.capacityBytes ?? 0) === 0) {
+          if (!hasCapacity({ mountpoint, ...reading })) {
             problems.push(
-              `${role} file system ${mountpoint} has a capacity of 0 bytes, so its marks are not watched`,
+              `${role} file system ${mountpoint} has a capacity of 0 bytes, so its thresholds are not watched`,
             );
           }
         } catch (error) {
@@ -266,7 +288,8 @@ export class DiskWatch {
   }
 
   private async findMountpoints(signal: AbortSignal): Promise<Mountpoints> {
-    const { runtime, policy, now } = this.parts;
+    const { runtime, now } = this.parts;
+    const { imageFileSystems } = this.parts.policy.current.differences;
     const age = now() - this.askedAt;
     if (this.mountpoints !== undefined && age >= 0 && age < mountpointsMaxAgeMs) {
       return this.mountpoints;
@@ -278,7 +301,7 @@ export class DiskWatch {
         throw new Error('it names an image file system without a mount point');
       }
       this.mountpoints =
-        policy.differences.imageFileSystems === 'first'
+        imageFileSystems === 'first'
           ? { image: image.slice(0, 1), container: [] }
           : {
               image: [...new Set(image)],
@@ -304,7 +327,7 @@ export class DiskWatch {
     const problems = roles.flatMap((role) => this.problems[role]);
     if (invisible.length > 0) {
       problems.unshift(
-        `${invisible.join(' and ')} cannot be measured from this process, so its marks are not watched: ` +
+        `${invisible.join(' and ')} cannot be measured from this process, so its thresholds are not watched: ` +
           'mount it here at the same path, or below hostRoot (STOWAGE_HOST_ROOT)',
       );
     }

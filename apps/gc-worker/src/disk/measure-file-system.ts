@@ -3,7 +3,7 @@ import { stat, statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { MeasuredFileSystem } from './disk-watch';
 
-/** What statfs(2) says; `frsize` where Node.js tells it. */
+/** What statfs(2) returns; `frsize` where Node.js provides it. */
 export interface StatFs {
   readonly bsize: bigint;
   readonly frsize?: bigint;
@@ -15,8 +15,9 @@ export interface StatFs {
 }
 
 /**
- * Measures with statfs(2), in bytes. Throws when the path is not there. Blocks are counted in units of `f_frsize`, which is mostly, but not on
- * ZFS and some FUSE file systems, `f_bsize`; where Node.js does not tell it, `stat` of coreutils does.
+ * Measures with statfs(2), in bytes. Throws when the path is not there. Blocks are counted in units
+ * of `f_frsize`, which is mostly, but not on ZFS and some FUSE file systems, `f_bsize`; where
+ * Node.js does not provide it, `stat` of coreutils does.
  */
 export async function measureFileSystem(path: string): Promise<MeasuredFileSystem> {
   const [{ dev }, found] = await Promise.all([
@@ -32,8 +33,9 @@ export async function measureFileSystem(path: string): Promise<MeasuredFileSyste
 const largest = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * The figures of one file system as numbers. What is negative is nothing (statfs has unsigned fields, and some file systems put a deficit in
- * them); a file system too large for exact numbers is scaled down, so that the ratios stay.
+ * The figures of one file system as numbers. What is negative is nothing (statfs has unsigned
+ * fields, and some file systems put a deficit in them); a file system too large for exact numbers
+ * is scaled down, so that the ratios stay.
  */
 export function bytesOf({
   bsize,
@@ -72,7 +74,10 @@ const blockSizes = new Map<string, bigint | undefined>();
 /** Longest wait for `stat`, milliseconds. */
 const statTimeoutMs = 5000;
 
-/** `f_frsize` as `stat` of coreutils (or busybox) tells it; undefined where there is no such program. Never throws. */
+/**
+ * `f_frsize` as `stat` of coreutils (or busybox) prints it; undefined where there is no such
+ * program. Never throws.
+ */
 async function blockSizeOf(path: string, device: string): Promise<bigint | undefined> {
   if (blockSizes.has(device)) return blockSizes.get(device);
   try {

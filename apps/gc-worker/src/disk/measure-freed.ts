@@ -21,18 +21,21 @@ export const defaultMeterLimits: FreedMeterLimits = {
 /** What the meter needs from outside. */
 export interface FreedMeterPorts {
   readDisks(): Promise<readonly FileSystemReading[]>;
-  /** Milliseconds of a clock that never jumps. */
-  elapsedMs(): number;
-  sleep(ms: number): Promise<void>;
+  readonly clock: {
+    /** Milliseconds of a clock that never jumps. */
+    elapsedMs(): number;
+    sleep(ms: number): Promise<void>;
+  };
 }
 
 /** Below this size a file system's own noise hides what a removal freed. */
 const worthWaitingForBytes = 64 * 1024;
 
 /**
- * Measures what removals free: growth of the available bytes of the file systems since the start. A runtime may free
- * later than it answers, so the meter waits a bounded time, and stops waiting after each removal once waiting has
- * brought nothing twice in a row (the runtime frees at once, and layers are shared).
+ * Measures what removals free: growth of the available bytes of the file systems since the start. A
+ * runtime may free later than it answers, so the meter waits a bounded time, and stops waiting
+ * after each removal once waiting has brought nothing twice in a row (the runtime frees at once,
+ * and layers are shared).
  */
 export class FreedMeter {
   private latest: readonly FileSystemReading[];
@@ -53,12 +56,18 @@ export class FreedMeter {
     return this.latest;
   }
 
-  /** Bytes that came free since the start (negative when others wrote more), or null when it cannot be measured. */
+  /**
+   * Bytes that came free since the start (negative when others wrote more), or null when it cannot
+   * be measured.
+   */
   freedBytes(): number | null {
     return growth(this.start, this.latest);
   }
 
-  /** Measures after one removal of `expectedBytes`. The bytes it brought, or null when it cannot be measured. */
+  /**
+   * Measures after one removal of `expectedBytes`. The bytes it brought, or null when it cannot be
+   * measured.
+   */
   async afterRemoval(expectedBytes: number): Promise<number | null> {
     const before = this.latest;
     await this.read();
@@ -67,10 +76,10 @@ export class FreedMeter {
     if (freed == null || expectedBytes < worthWaitingForBytes || this.fruitlessWaits >= 2) {
       return freed;
     }
-    const until = this.ports.elapsedMs() + this.limits.perRemovalWaitMs;
+    const until = this.ports.clock.elapsedMs() + this.limits.perRemovalWaitMs;
     let waited = false;
-    while (freed != null && freed < expectedBytes / 2 && this.ports.elapsedMs() < until) {
-      await this.ports.sleep(this.limits.pollMs);
+    while (freed != null && freed < expectedBytes / 2 && this.ports.clock.elapsedMs() < until) {
+      await this.ports.clock.sleep(this.limits.pollMs);
       waited = true;
       await this.read();
       freed = growth(before, this.latest);
@@ -83,35 +92,38 @@ export class FreedMeter {
   }
 
   /**
-   * As {@link waitFor}, before more images are removed than planned: a short while is enough where all that was removed came free at
-   * once, because then it is the sizes that promised too much.
+   * As {@link waitFor}, before more images are removed than planned: a short while is enough where
+   * all that was removed came free at once, because then it is the sizes that promised too much.
    */
   async waitForLateBytes(reached: () => boolean): Promise<void> {
     const { quietMs, pollMs } = this.limits;
     await this.waitFor(reached, this.freesAtOnce ? Math.min(quietMs, 4 * pollMs) : quietMs);
   }
 
-  /** Waits until `reached` says so, nothing has come free for a while, or the limit is over. Ends with a fresh reading. */
+  /**
+   * Waits until `reached` says so, nothing was freed for a while, or the limit is over. Ends with a
+   * fresh reading.
+   */
   async waitFor(reached: () => boolean, quietMs = this.limits.quietMs): Promise<void> {
     await this.read();
-    const until = this.ports.elapsedMs() + this.limits.finalWaitMs;
+    const until = this.ports.clock.elapsedMs() + this.limits.finalWaitMs;
     let best = this.freedBytes();
-    let quietUntil = this.ports.elapsedMs() + quietMs;
+    let quietUntil = this.ports.clock.elapsedMs() + quietMs;
     while (!reached() && best != null) {
-      const now = this.ports.elapsedMs();
+      const now = this.ports.clock.elapsedMs();
       if (now >= until || now >= quietUntil) return;
-      await this.ports.sleep(this.limits.pollMs);
+      await this.ports.clock.sleep(this.limits.pollMs);
       await this.read();
       const freed = this.freedBytes();
       if (freed == null) return;
       if (freed > best) {
         best = freed;
-        quietUntil = this.ports.elapsedMs() + quietMs;
+        quietUntil = this.ports.clock.elapsedMs() + quietMs;
       }
     }
   }
 
-  /** A reading that fails is left out: then it cannot be measured, and says so with null. */
+  /** A reading that fails is left out: then the result is null. */
   private async read(): Promise<void> {
     try {
       this.latest = await this.ports.readDisks();

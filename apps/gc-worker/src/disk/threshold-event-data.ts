@@ -1,10 +1,10 @@
 import type { EventData } from '@stowage/events';
 import type { CollectionPolicy } from '../policy/policy';
-import type { Mark, Resource } from './thresholds';
+import type { Resource, ThresholdState } from './thresholds';
 import type { DiskAssessment } from './assess-disk';
 import type { Trend } from './trend';
 
-/** A file system as events tell it. */
+/** A file system as events contain it. */
 export function filesystemUsage(
   disk: DiskAssessment,
 ): EventData<'ThresholdExceeded'>['filesystem'] {
@@ -27,20 +27,20 @@ export function filesystemUsage(
 /** ThresholdExceeded. */
 export function thresholdExceeded(
   disk: DiskAssessment,
-  mark: Mark,
+  threshold: ThresholdState,
   policy: CollectionPolicy,
   trend?: Trend,
 ): EventData<'ThresholdExceeded'> {
-  const { role, resource, level } = mark;
+  const { role, resource, level } = threshold;
   const isBytes = resource === 'bytes';
   return {
     filesystem: filesystemUsage(disk),
     role,
     resource,
     mark: level,
-    thresholdPercent: mark.thresholdPercent,
-    ...available(mark),
-    cause: mark.cause,
+    thresholdPercent: threshold.thresholdPercent,
+    ...available(threshold),
+    cause: threshold.cause,
     lowThresholdPercent: isBytes ? policy.lowThresholdPercent : policy.inodesLowThresholdPercent,
     bytesToFree: Math.max(0, disk.bytesToFree),
     ...(isBytes || disk.inodesToFree == null
@@ -50,7 +50,7 @@ export function thresholdExceeded(
   };
 }
 
-const available = ({ thresholdAvailableBytes }: Mark) =>
+const available = ({ thresholdAvailableBytes }: ThresholdState) =>
   thresholdAvailableBytes === undefined ? {} : { thresholdAvailableBytes };
 
 function trendOf(resource: Resource, { perSecond, windowMs, timeToFullMs }: Trend) {
@@ -63,17 +63,17 @@ function trendOf(resource: Resource, { perSecond, windowMs, timeToFullMs }: Tren
 /** ThresholdRecovered. */
 export function thresholdRecovered(
   disk: DiskAssessment,
-  mark: Mark,
+  threshold: ThresholdState,
   exceededSince: number,
   now: number,
 ): EventData<'ThresholdRecovered'> {
   return {
     filesystem: filesystemUsage(disk),
-    role: mark.role,
-    resource: mark.resource,
-    mark: mark.level,
-    thresholdPercent: mark.thresholdPercent,
-    ...available(mark),
+    role: threshold.role,
+    resource: threshold.resource,
+    mark: threshold.level,
+    thresholdPercent: threshold.thresholdPercent,
+    ...available(threshold),
     exceededSince: time(exceededSince),
     exceededForMs: Math.max(0, Math.round(now - exceededSince)),
   };

@@ -1,42 +1,47 @@
 import type { CollectionPolicy } from '../policy/policy';
-import type { DiskAssessment } from './assess-disk';
-import type { Trend } from './trend';
 import type { ExceededThreshold } from '../records/exceeded-threshold';
 import type { FileSystemRole } from '../runtime/runtime';
+import type { DiskAssessment } from './assess-disk';
+import type { Trend } from './trend';
 
 export type Resource = ExceededThreshold['resource'];
 
-/** How bad it is: `warning` early, `high` where collection begins, `critical` where maintenance windows no longer hold it back. */
+/**
+ * How bad it is: `warning` early, `high` where collection begins, `critical` where maintenance
+ * windows no longer hold it back.
+ */
 export type Level = ExceededThreshold['level'];
 
-/** A mark against the state of its file system. Between reached and left a state stays what it was. */
-export interface Mark {
+/**
+ * A threshold and where its file system stands. Between reached and left it stays what it was.
+ */
+export interface ThresholdState {
   readonly mountpoint: string;
   readonly role: FileSystemRole;
   readonly resource: Resource;
   readonly level: Level;
-  /** The mark as used percent. */
+  /** The threshold as used percent. */
   readonly thresholdPercent: number;
-  /** The mark as available bytes, where it is one. */
+  /** The threshold as available bytes, where it is one. */
   readonly thresholdAvailableBytes?: number;
-  /** Why it is reached: so much is used, or it is going to be full soon. */
+  /** Why it is reached: so much is used, or the file system will be full soon. */
   readonly cause: 'used' | 'time-to-full';
   readonly isReached: boolean;
   readonly isLeft: boolean;
 }
 
-/** Percent below a warning or critical mark at which it counts as left. */
+/** Percent below a warning or critical threshold at which it counts as left. */
 const hysteresisPercent = 2;
 
-/** A warning by trend ends when the time to full is this many times the one that gave it. */
+/** A warning by trend ends when the time to full is this many times the one that caused it. */
 const trendHysteresis = 2;
 
-/** Every mark that the policy sets for a file system. */
-export function marksOf(
+/** Every threshold that the policy sets for a file system. */
+export function thresholdStates(
   disk: DiskAssessment,
   trends: Readonly<Partial<Record<Resource, Trend>>>,
   policy: CollectionPolicy,
-): Mark[] {
+): ThresholdState[] {
   const inodesWatched = disk.inodesToFree != null && disk.inodesUsedPercent != null;
   return [
     ...levels('bytes', disk, disk.usedPercent, trends.bytes, policy),
@@ -50,9 +55,9 @@ function levels(
   used: number,
   trend: Trend | undefined,
   policy: CollectionPolicy,
-): Mark[] {
+): ThresholdState[] {
   const { mountpoint, role } = disk;
-  const marks: Mark[] = [];
+  const states: ThresholdState[] = [];
   const { warningThresholdPercent: warning, criticalThresholdPercent: critical } = policy;
   if (warning > 0 || policy.warningTimeToFullMs > 0) {
     const byUse = warning > 0 && used >= warning;
@@ -60,7 +65,7 @@ function levels(
     const byTrend = timeToFullMs < policy.warningTimeToFullMs;
     const stillByUse = warning > 0 && used > warning - hysteresisPercent;
     const stillByTrend = timeToFullMs < policy.warningTimeToFullMs * trendHysteresis;
-    marks.push({
+    states.push({
       mountpoint,
       role,
       resource,
@@ -71,9 +76,9 @@ function levels(
       isLeft: !stillByUse && !stillByTrend,
     });
   }
-  marks.push(highMark(resource, disk, policy));
+  states.push(highThreshold(resource, disk, policy));
   if (critical < 100) {
-    marks.push({
+    states.push({
       mountpoint,
       role,
       resource,
@@ -84,19 +89,24 @@ function levels(
       isLeft: used <= critical - hysteresisPercent,
     });
   }
-  return marks;
+  return states;
 }
 
 /**
- * The high mark is left when a collection would have nothing to free: by bytes, because kubelet's percentage rounds up and can
- * stay one above the low mark. With equal marks it is left only below them.
+ * The high threshold is left when a collection would have nothing to free: by bytes, because
+ * kubelet's percentage rounds up and can stay one above the low threshold. Where high and low are
+ * equal it is left only below them.
  */
-function highMark(resource: Resource, disk: DiskAssessment, policy: CollectionPolicy): Mark {
+function highThreshold(
+  resource: Resource,
+  disk: DiskAssessment,
+  policy: CollectionPolicy,
+): ThresholdState {
   const { mountpoint, role, capacityBytes } = disk;
-  const mark = { mountpoint, role, resource, level: 'high', cause: 'used' } as const;
+  const state = { mountpoint, role, resource, level: 'high', cause: 'used' } as const;
   if (resource === 'inodes') {
     return {
-      ...mark,
+      ...state,
       thresholdPercent: policy.inodesHighThresholdPercent,
       isReached: disk.overHighInodes,
       isLeft: !disk.overHighInodes && (disk.inodesToFree ?? 0) <= 0,
@@ -104,7 +114,7 @@ function highMark(resource: Resource, disk: DiskAssessment, policy: CollectionPo
   }
   const available = policy.highMarkAvailableBytes;
   return {
-    ...mark,
+    ...state,
     thresholdPercent:
       available > 0
         ? Math.max(0, 100 - Math.floor((Math.min(available, capacityBytes) * 100) / capacityBytes))
@@ -115,6 +125,8 @@ function highMark(resource: Resource, disk: DiskAssessment, policy: CollectionPo
   };
 }
 
-/** Whether the mark is exceeded now, given whether it was. */
-export const isExceeded = (mark: Pick<Mark, 'isReached' | 'isLeft'>, was: boolean): boolean =>
-  mark.isReached || (was && !mark.isLeft);
+/** Whether the threshold is exceeded now, given whether it was. */
+export const isExceeded = (
+  state: Pick<ThresholdState, 'isReached' | 'isLeft'>,
+  was: boolean,
+): boolean => state.isReached || (was && !state.isLeft);

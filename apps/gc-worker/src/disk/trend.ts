@@ -34,8 +34,8 @@ export const defaultTrendLimits: TrendLimits = {
 };
 
 /**
- * The last samples of one quantity, and the straight line through them (least squares). Times must come from a clock that does not
- * jump; a time before the last one empties the ring.
+ * The last samples of one quantity, and the straight line through them (least squares). Times must
+ * come from a clock that does not jump; a time before the last one empties the ring.
  */
 export class SampleRing {
   private samples: Sample[] = [];

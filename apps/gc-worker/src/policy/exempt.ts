@@ -8,13 +8,18 @@ import {
 import picomatch from 'picomatch';
 import type { ImageRecord } from '../records/image-record';
 
-/** An image is exempt when all that is said here holds for it. At least one condition; times are milliseconds. */
+/**
+ * An image is exempt when all its conditions hold. At least one condition; times are milliseconds.
+ */
 export interface ExemptRule {
   /** Glob over references, as in `exemptImages`. */
   readonly image?: string;
   /** Manifest digest or image id, in full; an id with or without `sha256:`. */
   readonly digest?: string;
-  /** Label of the image, `name` or `name=value`; `*` in the value stands for anything. Needs a runtime that tells labels. */
+  /**
+   * Label of the image, `name` or `name=value`; `*` in the value stands for anything. Needs a
+   * runtime that reports labels.
+   */
   readonly label?: string;
   /** Glob over the namespaces of the pods that use it or have used it since it is known. */
   readonly namespace?: string;
@@ -22,13 +27,13 @@ export interface ExemptRule {
   readonly youngerThanMs?: number;
 }
 
-/** What exempt rules look at. `labels` are absent where the runtime does not tell them. */
+/** What exempt rules look at. `labels` are absent where the runtime does not report them. */
 export type ExemptFacts = Pick<ImageRecord, 'imageId' | 'repoTags' | 'repoDigests'> &
   Partial<Pick<ImageRecord, 'firstDetected' | 'namespaces'>> & {
     readonly labels?: Readonly<Record<string, string>>;
   };
 
-/** Says by which pattern or rule an image is exempt at `now`, if any. */
+/** Returns by which pattern or rule an image is exempt at `now`, if any. */
 export type ExemptMatch = (image: ExemptFacts, now: number) => string | undefined;
 
 const ruleKeys = ['image', 'digest', 'label', 'namespace', 'youngerThanMs'];
@@ -61,10 +66,12 @@ export const needsLabels = (rules: readonly ExemptRule[]): boolean =>
   rules.some(({ label }) => label !== undefined);
 
 /**
- * Compiles the exempt list and rules. A pattern is a glob over references, in full (`docker.io/library/nginx:1.*`) or familiar form
- * (`nginx:1.*`), or an image id or digest. `*` stays within a path component, `**` crosses them. A pattern without
- * tag and digest (`quay.io/base/*`) covers every tag and digest. One that ends in a digest means that content, whatever name and tag
- * stand before it. References without wildcards are compared as image-ref compares references.
+ * Compiles the exempt list and rules. A pattern is a glob over references, in full
+ * (`docker.io/library/nginx:1.*`) or familiar form (`nginx:1.*`), or an image id or digest. `*`
+ * stays within a path component, `**` crosses them. A pattern without tag and digest
+ * (`quay.io/base/*`) covers every tag and digest. One that ends in a digest means that content,
+ * whatever name and tag stand before it. References without wildcards are compared as image-ref
+ * compares references.
  */
 export function compileExempt(
   patterns: readonly string[],
@@ -125,7 +132,8 @@ function nameMatch(pattern: string): NameMatch {
 }
 
 /**
- * A glob as runtimes list names: Docker Hub by one name only, and no tag beside a digest. The glob as it was written counts as well.
+ * A glob as runtimes list names: Docker Hub by one name only, and no tag beside a digest. The glob
+ * as it was written counts as well.
  */
 function asListed(pattern: string): string[] {
   const listed = pattern

@@ -1,7 +1,9 @@
 import { keepRules, type removeRules } from '@stowage/commands';
 import type { ImageRecord, ImageUser } from '../records/image-record';
 
-/** A rule that keeps an image. The first that applies decides, in the order of {@link keepRules}. */
+/**
+ * A rule that keeps an image. The first that applies decides, in the order of {@link keepRules}.
+ */
 export type KeepRule = (typeof keepRules)[number];
 
 /** A rule that removes an image. */
@@ -20,7 +22,9 @@ export type Protection =
 /** An image as the planner looks at it. */
 export interface PlanImage extends ImageRecord {
   readonly protections?: readonly Protection[];
-  /** Digests of its unpacked layers, lowest first; absent where the runtime does not tell. */
+  /**
+   * Digests of its unpacked layers, lowest first; absent where the runtime does not report them.
+   */
   readonly layers?: readonly string[];
 }
 
@@ -39,9 +43,14 @@ export interface PlannedImage {
   readonly order?: number;
   /** Size the runtime reports; layers shared with other images are in it. */
   readonly sizeBytes: number;
-  /** What removal is expected to free after the removals before it, in the runtime's sizes; shared layers count once. */
+  /**
+   * What removal is expected to free after the removals before it, in the runtime's sizes; shared
+   * layers count once.
+   */
   readonly expectedBytes: number;
-  /** True where the runtime does not tell enough about layers: the expectation may be too high. */
+  /**
+   * True where the runtime does not report enough about layers: the expectation may be too high.
+   */
   readonly expectedIsEstimate: boolean;
   readonly pinned: boolean;
   readonly firstDetected: number | null;

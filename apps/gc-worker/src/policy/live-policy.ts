@@ -2,7 +2,10 @@ import { statSync } from 'node:fs';
 import { compileExempt, needsLabels, type ExemptMatch } from './exempt';
 import type { CollectionPolicy } from './policy';
 
-/** What reading the configuration anew gave: a policy and the keys that only a restart can change, or what is wrong. */
+/**
+ * What reading the configuration anew gave: a policy and the keys that only a restart can change,
+ * or what is wrong.
+ */
 export type PolicySource = () => Promise<
   | { readonly policy: CollectionPolicy; readonly needRestart: readonly string[] }
   | { readonly problem: string }
@@ -11,7 +14,10 @@ export type PolicySource = () => Promise<
 export interface LivePolicyParts {
   readonly first: CollectionPolicy;
   readonly source: PolicySource;
-  /** Files and folders that the configuration comes from, asked at each look; also those that are not there yet. */
+  /**
+   * Files and folders that the configuration comes from, asked at each look; also those that are
+   * not there yet.
+   */
   readonly files: Iterable<string>;
   readonly log: {
     info(fields: object, message: string): void;
@@ -22,33 +28,46 @@ export interface LivePolicyParts {
   readonly now: () => number;
 }
 
+/** The policy that applies now, with what its exempt rules mean. */
+export interface CurrentPolicy {
+  readonly current: CollectionPolicy;
+  readonly exempt: ExemptMatch;
+  /** Exempt rules look at labels: then every image's must be known before one may go. */
+  readonly needsLabels: boolean;
+}
+
+/** A policy that does not change. */
+export const fixedPolicy = (policy: CollectionPolicy): CurrentPolicy => ({
+  current: policy,
+  exempt: compileExempt(policy.exemptImages, policy.exemptRules),
+  needsLabels: needsLabels(policy.exemptRules),
+});
+
 /**
- * The policy that counts now. It is replaced as a whole, and only by one that is right: a bad one is refused with the reason and the
- * old one stays.
+ * The policy that counts now. It is replaced as a whole, and only by one that is right: a bad one
+ * is refused with the reason and the old one stays.
  */
-export class LivePolicy {
-  private policy: CollectionPolicy;
-  private exemptMatch: ExemptMatch;
+export class LivePolicy implements CurrentPolicy {
+  private policy: CurrentPolicy;
   /** Each file and folder as it was at the last look. */
   private readonly stamps = new Map<string, string>();
   private refused: { at: number; reason: string } | undefined;
   private readonly listeners: (() => void)[] = [];
 
   constructor(private readonly parts: LivePolicyParts) {
-    this.policy = parts.first;
-    this.exemptMatch = compileExempt(parts.first.exemptImages, parts.first.exemptRules);
+    this.policy = fixedPolicy(parts.first);
   }
 
   get current(): CollectionPolicy {
-    return this.policy;
+    return this.policy.current;
   }
 
   get exempt(): ExemptMatch {
-    return this.exemptMatch;
+    return this.policy.exempt;
   }
 
   get needsLabels(): boolean {
-    return needsLabels(this.policy.exemptRules);
+    return this.policy.needsLabels;
   }
 
   /** The last change that was refused, while it stands in the files. */
@@ -91,13 +110,12 @@ export class LivePolicy {
     if (needRestart.length > 0) {
       log.warn({ cause, keys: needRestart }, 'changed settings that need a restart');
     }
-    if (JSON.stringify(policy) === JSON.stringify(this.policy)) {
+    if (JSON.stringify(policy) === JSON.stringify(this.current)) {
       if (cause === 'SIGHUP') log.info({ cause }, 'policy unchanged');
       return;
     }
-    const changed = changedFields(this.policy, policy);
-    this.exemptMatch = compileExempt(policy.exemptImages, policy.exemptRules);
-    this.policy = policy;
+    const changed = changedFields(this.current, policy);
+    this.policy = fixedPolicy(policy);
     metrics.policyReloaded('taken');
     log.info({ cause, changed }, 'new policy taken');
     for (const listener of this.listeners) listener();
@@ -120,7 +138,10 @@ const changedFields = (before: CollectionPolicy, after: CollectionPolicy): strin
     (field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]),
   );
 
-/** Tells one state of a file from another, also where a link in its path was turned (Kubernetes ConfigMaps). */
+/**
+ * Differs when a file has changed, also where a link in its path was replaced (Kubernetes
+ * ConfigMaps).
+ */
 function stampOf(file: string): string {
   try {
     const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file);

@@ -1,4 +1,7 @@
-/** A daily span of time on some weekdays. Minutes since midnight; an end not after the start is on the next day. */
+/**
+ * A daily span of time on some weekdays. Minutes since midnight; an end not after the start is on
+ * the next day.
+ */
 export interface MaintenanceWindow {
   /** 0 = Sunday; the day on which the window begins. */
   readonly days: ReadonlySet<number>;
@@ -9,7 +12,10 @@ export interface MaintenanceWindow {
 const dayNames = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 const dayMinutes = 24 * 60;
 
-/** Reads `22:00-06:00` (every day), `Mon-Fri 01:00-05:00`, `Sat,Sun 00:00-24:00`; undefined for anything else. */
+/**
+ * Reads `22:00-06:00` (every day), `Mon-Fri 01:00-05:00`, `Sat,Sun 00:00-24:00`; undefined for
+ * anything else.
+ */
 export function parseWindow(text: string): MaintenanceWindow | undefined {
   const match = /^(?:(\S+)\s+)?(\d{1,2}:\d{2})-(\d{1,2}:\d{2})$/.exec(text.trim());
   if (match == null) return undefined;
@@ -71,8 +77,8 @@ function clockOf(timeZone: string): Intl.DateTimeFormat {
 }
 
 /**
- * Whether a collection may start by itself at `now` (ms since the epoch): always without windows, else inside one of them. A
- * window over midnight belongs to the day on which it begins.
+ * Whether a collection may start by itself at `now` (ms since the epoch): always without windows,
+ * else inside one of them. A window over midnight belongs to the day on which it begins.
  */
 export function inMaintenance(
   policy: { readonly maintenanceWindows: readonly string[]; readonly maintenanceTimeZone: string },

@@ -3,19 +3,36 @@ import { stowageDifferences, type KubeletDifferences } from './differences';
 import { exemptRuleProblem, type ExemptRule } from './exempt';
 import { isTimeZone, parseWindow } from './maintenance';
 
-/** What decides over images. Plain data; make it with {@link collectionPolicy}. Ages are milliseconds. */
+/**
+ * What decides over images. Plain data; make it with {@link collectionPolicy}. Ages are
+ * milliseconds.
+ */
 export interface CollectionPolicy {
-  /** Used percent from which a collection starts, 0 to 100 (kubelet: imageGCHighThresholdPercent). */
+  /**
+   * Used percent from which a collection starts, 0 to 100 (kubelet: imageGCHighThresholdPercent).
+   */
   readonly highThresholdPercent: number;
-  /** Used percent a collection goes down to, 0 to the high one (kubelet: imageGCLowThresholdPercent). */
+  /**
+   * Used percent a collection goes down to, 0 to the high one (kubelet:
+   * imageGCLowThresholdPercent).
+   */
   readonly lowThresholdPercent: number;
   /** An image known for less than this is not removed for space (kubelet: imageMinimumGCAge). */
   readonly minAgeMs: number;
-  /** An image idle for longer than this is removed whatever the disk says; 0 = off (kubelet: imageMaximumGCAge). */
+  /**
+   * An image idle for longer than this is removed whatever the disk usage; 0 = off (kubelet:
+   * imageMaximumGCAge).
+   */
   readonly maxAgeMs: number;
-  /** The high mark as bytes: a collection starts when fewer are available. 0 = the percents decide. */
+  /**
+   * The high threshold as bytes: a collection starts when fewer are available. 0 = the percents
+   * decide.
+   */
   readonly highMarkAvailableBytes: number;
-  /** The low mark as bytes: a collection goes on until so many are available. Above the high one, or both 0. */
+  /**
+   * The low threshold as bytes: a collection goes on until so many are available. Above the high
+   * one, or both 0.
+   */
   readonly lowMarkAvailableBytes: number;
   /** Used percent of the inodes from which a collection starts; 100 = inodes start none. */
   readonly inodesHighThresholdPercent: number;
@@ -25,11 +42,16 @@ export interface CollectionPolicy {
   readonly warningThresholdPercent: number;
   /** A warning is given when a file system is going to be full within this; 0 = none by trend. */
   readonly warningTimeToFullMs: number;
-  /** Used percent from which it is critical: maintenance windows hold nothing back any more; 100 = never. */
+  /**
+   * Used percent from which it is critical: maintenance windows hold nothing back any more; 100 =
+   * never.
+   */
   readonly criticalThresholdPercent: number;
   /** Most images one collection removes; 0 = no limit. */
   readonly maxImagesPerRun: number;
-  /** Most bytes (reported sizes) one collection removes, though one image always may; 0 = no limit. */
+  /**
+   * Most bytes (reported sizes) one collection removes, though one image always may; 0 = no limit.
+   */
   readonly maxBytesPerRun: number;
   /** A collection that has run for this long begins no further removal; 0 = no limit. */
   readonly maxRunMs: number;
@@ -37,11 +59,16 @@ export interface CollectionPolicy {
   readonly removalsPerMinute: number;
   /** Removals at once. */
   readonly parallelRemovals: number;
-  /** When collections may start by themselves, such as `Sat,Sun 22:00-06:00`; empty = at any time. */
+  /**
+   * When collections may start by themselves, such as `Sat,Sun 22:00-06:00`; empty = at any time.
+   */
   readonly maintenanceWindows: readonly string[];
   /** IANA name of the windows' time zone; empty = that of the process. */
   readonly maintenanceTimeZone: string;
-  /** Order of removal: `last-used` (kubelet), or `cost`: idle time against what it costs to pull it again. */
+  /**
+   * Order of removal: `last-used` (kubelet), or `cost`: idle time against what it costs to pull it
+   * again.
+   */
   readonly order: 'last-used' | 'cost';
   /** An image pulled again within this time after its removal counts as regret; 0 = none. */
   readonly regretWindowMs: number;
@@ -52,7 +79,10 @@ export interface CollectionPolicy {
   readonly differences: KubeletDifferences;
 }
 
-/** kubelet's defaults (85 %, 80 %, two minutes, no maximum age), and nothing beyond kubelet that would hold back or start a collection. */
+/**
+ * kubelet's defaults (85 %, 80 %, two minutes, no maximum age), and nothing beyond kubelet that
+ * would hold back or start a collection.
+ */
 export const defaultPolicy: CollectionPolicy = {
   highThresholdPercent: 85,
   lowThresholdPercent: 80,
@@ -89,9 +119,9 @@ const isCount = (value: number): boolean => Number.isSafeInteger(value) && value
 const isSpan = (value: number): boolean => Number.isFinite(value) && value >= 0;
 
 /**
- * A validated policy; what is not given has its default. The percents are checked first, with the checks and texts of
- * kubelet's image GC constructor (first failure wins, low equal to high allowed), then the rest. Throws PolicyError that names field,
- * value and what is allowed.
+ * A validated policy; what is not given has its default. The percents are checked first, with the
+ * checks and texts of kubelet's image GC constructor (first failure wins, low equal to high
+ * allowed), then the rest. Throws PolicyError that names field, value and what is allowed.
  */
 export function collectionPolicy(values: Partial<CollectionPolicy> = {}): CollectionPolicy {
   const policy = { ...defaultPolicy, ...values };
@@ -186,7 +216,10 @@ export function policyProblems(policy: CollectionPolicy): PolicyProblem[] {
   return problems;
 }
 
-/** The four settings as kubelet's configuration file checks them: every error, in kubelet's order and words. */
+/**
+ * The four settings as kubelet's configuration file checks them: every error, in kubelet's order
+ * and words.
+ */
 export function kubeletConfigErrors(
   policy: Pick<
     CollectionPolicy,
@@ -210,8 +243,8 @@ export function kubeletConfigErrors(
 }
 
 /**
- * False when no collection can ever be due by itself: high mark 100 and no maximum age (kubelet then starts no loop), and none of
- * our own marks.
+ * False when no collection can ever be due by itself: high threshold 100 and no maximum age
+ * (kubelet then starts no loop), and none of our own thresholds.
  */
 export function startsCollections(
   policy: Pick<CollectionPolicy, 'highThresholdPercent' | 'maxAgeMs'> &

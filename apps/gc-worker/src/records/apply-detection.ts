@@ -6,7 +6,10 @@ export interface Detection {
   readonly images: readonly ListedImage[];
   /** Image id to its users; ids that are not listed do not count. */
   readonly users: ReadonlyMap<string, readonly ImageUser[]>;
-  /** First-detected time for images not known before, ms since the epoch; null = longer than anybody remembers. */
+  /**
+   * First-detected time for images not known before, ms since the epoch; null = longer than anybody
+   * remembers.
+   */
   readonly detectTime: number | null;
   /** Time at which use was seen, ms since the epoch. */
   readonly now: number;
@@ -24,9 +27,10 @@ export interface DetectionResult {
 }
 
 /**
- * Records after a detection, by kubelet's rules: the first-detected time stays while the image stays listed, last used is
- * the last detection that saw it in use, size and pinned are the runtime's. Of two entries with one id the later counts.
- * A time ahead of `now` (the clock was set back) becomes `now`, so that an image does not stay young for ever.
+ * Records after a detection, by kubelet's rules: the first-detected time stays while the image
+ * stays listed, last used is the last detection that saw it in use, size and pinned are the
+ * runtime's. Of two entries with one id the later counts. A time ahead of `now` (the clock was set
+ * back) becomes `now`, so that an image does not stay young for ever.
  */
 export function applyDetection(
   known: ReadonlyMap<string, ImageRecord>,
@@ -72,7 +76,10 @@ const nobody: readonly ImageUser[] = [];
 export const isSeenInUse = (usedBy: readonly ImageUser[]): boolean =>
   usedBy.some(({ isMissing }) => isMissing !== true);
 
-/** The record itself where nothing changed, else one that shares with it what did not: thousands of images change little. */
+/**
+ * The record itself where nothing changed, else one that shares with it what did not: thousands of
+ * images change little.
+ */
 function renewed(
   before: ImageRecord,
   listed: ListedImage,

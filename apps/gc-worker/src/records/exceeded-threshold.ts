@@ -1,6 +1,6 @@
 import type { FileSystemRole } from '../runtime/runtime';
 
-/** A mark that is exceeded, and since when (ms since the epoch). */
+/** A threshold that is exceeded, and since when (ms since the epoch). */
 export interface ExceededThreshold {
   readonly mountpoint: string;
   readonly role: FileSystemRole;
@@ -9,5 +9,5 @@ export interface ExceededThreshold {
   readonly since: number;
 }
 
-/** Which mark of which file system. */
+/** Which threshold of which file system. */
 export type ThresholdKey = Pick<ExceededThreshold, 'mountpoint' | 'resource' | 'level'>;

@@ -1,13 +1,18 @@
 import type { ListedImage } from '../runtime/runtime';
 
-/** Who uses an image: a container in any state, or a container that mounts it as an image volume. */
+/**
+ * Who uses an image: a container in any state, or a container that mounts it as an image volume.
+ */
 export interface ImageUser {
   readonly as: 'container' | 'image-volume';
   readonly containerId: string;
   readonly containerName?: string;
   readonly podNamespace?: string;
   readonly podName?: string;
-  /** The runtime does not list the container any more, but its removal was not seen: it may come back. */
+  /**
+   * The runtime does not list the container any more, but its removal was not seen: it may come
+   * back.
+   */
   readonly isMissing?: true;
 }
 
@@ -21,7 +26,10 @@ export interface PullFacts {
 
 /** What is remembered of an image, over restarts. Times are milliseconds since the epoch. */
 export interface ImageRecord extends ListedImage {
-  /** Time of the detection that found it first; null = longer than anybody remembers (kubelet's zero time). */
+  /**
+   * Time of the detection that found it first; null = longer than anybody remembers (kubelet's zero
+   * time).
+   */
   readonly firstDetected: number | null;
   /** Time of the last detection or event that saw it in use; null = never. */
   readonly lastUsed: number | null;

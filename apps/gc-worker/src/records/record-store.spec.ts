@@ -128,7 +128,7 @@ describe('ImageRecordStore', () => {
     ]);
     expect(log).toEqual([]);
     // Of what was being published, events up to sequence 4 went out.
-    store.settleTold(5);
+    store.reconcilePublished(5);
     expect([...store.images().keys()]).toEqual(['sha256:app', 'sha256:b', 'sha256:old']);
     expect(store.exceeded()).toEqual([
       { ...highMark, mountpoint: '/containers', role: 'container', since: now },
@@ -187,15 +187,15 @@ describe('ImageRecordStore', () => {
     for (const imageId of ['a', 'b']) {
       first.removalBegins(imageId, { reason: 'threshold', planId: 'plan-1' });
     }
-    first.telling(['a', 'b'], 7);
+    first.publishingRemoved(['a', 'b'], 7);
     first.close();
     const second = openStore();
-    second.settleTold(8);
+    second.reconcilePublished(8);
     second.close();
     const third = openStore();
     expect([...third.images().keys()]).toEqual(['b', 'c']);
     expect(third.intendedRemovals()).toEqual(['b']);
-    third.settleTold(100);
+    third.reconcilePublished(100);
     expect([...third.images().keys()]).toEqual(['b', 'c']);
   });
 
@@ -204,26 +204,26 @@ describe('ImageRecordStore', () => {
     const first = openStore();
     first.apply(detection(image('a')));
     first.noteRemoved(new Map([['b', { names: ['b'], removedAt: now - 5000, planId: 'plan-0' }]]));
-    first.announcing([told, image('c'), image('d')], 7);
+    first.publishingDetected([told, image('c'), image('d')], 7);
     first.close();
     const second = openStore();
-    second.settleTold(9);
+    second.reconcilePublished(9);
     second.close();
     const third = openStore();
     expect([...third.images().keys()]).toEqual(['a', 'b', 'c']);
     expect(third.images().get('b')).toEqual(told);
     expect(third.removedImages().size).toBe(0);
-    third.settleTold(1);
+    third.reconcilePublished(1);
     expect([...third.images().keys()]).toEqual(['a', 'b', 'c']);
   });
 
   it('does not ask after a restart what was told of a detection that was recorded', () => {
     const first = openStore();
-    first.announcing([image('a')], 7);
+    first.publishingDetected([image('a')], 7);
     first.apply(detection(image('a')));
     first.close();
     const second = openStore();
-    second.settleTold(1);
+    second.reconcilePublished(1);
     expect([...second.images().keys()]).toEqual(['a']);
   });
 
@@ -235,14 +235,14 @@ describe('ImageRecordStore', () => {
   ])('after a restart a mark %s', (_, recoveredSequence, nextSequence, expected) => {
     const first = openStore();
     first.setExceeded({ ...highMark, since: now }, 4);
-    if (recoveredSequence !== undefined) first.recovering(highMark, recoveredSequence);
+    if (recoveredSequence !== undefined) first.publishingRecovered(highMark, recoveredSequence);
     first.close();
     const second = openStore();
-    second.settleTold(nextSequence);
+    second.reconcilePublished(nextSequence);
     expect(second.exceeded()).toEqual(expected);
     second.close();
     const third = openStore();
-    third.settleTold(nextSequence);
+    third.reconcilePublished(nextSequence);
     expect(third.exceeded()).toEqual(expected);
   });
 
@@ -339,7 +339,7 @@ describe('ImageRecordStore', () => {
       expect(store.images().size).toBe(0);
       expect(store.rebuilding).toBe(true);
       expect(setAside).toEqual([expect.stringMatching(reason)]);
-      expect(log).toContain('records cannot be used: set aside, built anew from the runtime');
+      expect(log).toContain('records cannot be used: renamed, recreated from the runtime');
       expect(readdirSync(stateDir)).toContain('records.db.unusable-2026-11-20T120000.000Z');
       store.apply(detection(app));
       expect(store.rebuilding).toBe(false);

@@ -3,10 +3,10 @@ import { errorMessage, FailedPreconditionError } from '@stowage/errors';
 import { openStateFileCopy, StateFile, StateFileNewerError } from '@stowage/sqlite';
 import { isSeenInUse, sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
 import {
-  markName,
+  thresholdName,
   nothingRemembered,
   RecordTables,
-  type RememberedMark,
+  type RememberedThreshold,
   type Remembered,
   type RemovalIntent,
   type RemovedRecord,
@@ -24,7 +24,10 @@ interface RecordLog {
 export interface RecordStoreOptions {
   /** Folder of the file `records.db`; made when it is missing. */
   readonly stateDir: string;
-  /** `in-memory` forgets at exit, as kubelet does; `as-read` begins with what the file holds and writes nothing. */
+  /**
+   * `in-memory` forgets at exit, as kubelet does; `as-read` begins with what the file holds and
+   * writes nothing.
+   */
   readonly keep: 'on-disk' | 'in-memory' | 'as-read';
   readonly now: () => Date;
   readonly log: RecordLog;
@@ -47,9 +50,9 @@ export interface RecordStoreStatus {
 }
 
 /**
- * Image records over restarts. Memory decides, the file follows in the same call: when it cannot be written (disk full,
- * read-only) the worker goes on and the whole state is written once that works again. A damaged or foreign file is set
- * aside and a new one begun.
+ * Image records over restarts. Memory decides, the file follows in the same call: when it cannot be
+ * written (disk full, read-only) the worker goes on, and the whole state is written once that works
+ * again. A damaged or foreign file is renamed and recreated.
  */
 export class ImageRecordStore {
   /** Opened where records are kept on disk; else it takes no writes and has no problem. */
@@ -73,7 +76,7 @@ export class ImageRecordStore {
         return tables;
       },
       onSetAside: (setAsideAs, reason, isLate) => {
-        const message = 'records cannot be used: set aside, built anew from the runtime';
+        const message = 'records cannot be used: renamed, recreated from the runtime';
         log.warn({ path: file, setAsideAs, reason }, message);
         onSetAside?.(reason);
         if (!isLate) this.isRebuilding = true;
@@ -82,7 +85,7 @@ export class ImageRecordStore {
         onWriteError?.();
         const reason = errorMessage(error);
         if (before?.reason === reason) return;
-        log.warn({ path: file, reason }, 'records cannot be written: going on in memory');
+        log.warn({ path: file, reason }, 'records cannot be written: kept in memory only');
         onStatus?.(this.status());
       },
       onWritten: () => {
@@ -97,8 +100,9 @@ export class ImageRecordStore {
   }
 
   /**
-   * Reads what is remembered. Throws FailedPreconditionError when another process holds the file, StateFileKindError and
-   * StateFileNewerError; any other trouble with it leaves a store that works in memory and says so in {@link status}.
+   * Reads what is remembered. Throws FailedPreconditionError when another process holds the file,
+   * StateFileKindError and StateFileNewerError; after any other trouble with it the store works in
+   * memory, as {@link status} reports.
    */
   static open(options: RecordStoreOptions): ImageRecordStore {
     const store = new ImageRecordStore(options);
@@ -109,7 +113,10 @@ export class ImageRecordStore {
     return store;
   }
 
-  /** True from when a file was set aside to the next detection: images are then found that were known before. */
+  /**
+   * True from when a file was set aside to the next detection: images are then found that were
+   * known before.
+   */
   get rebuilding(): boolean {
     return this.isRebuilding;
   }
@@ -131,12 +138,15 @@ export class ImageRecordStore {
     const gone = vanished.map(({ imageId }) => imageId);
     for (const imageId of gone) this.drop(imageId);
     this.remembered.detectedAt = detectedAt;
-    this.remembered.announcing = null;
+    this.remembered.publishingDetected = null;
     this.isRebuilding = false;
     this.write((tables) => tables.update(changed, gone, detectedAt));
   }
 
-  /** Marks an image as used, if that is later than the known use. False when there is no record of it. */
+  /**
+   * Sets the last use of an image, if that is later than the known use. False when there is no
+   * record of it.
+   */
   used(imageId: string, lastUsed: number): boolean {
     const record = this.remembered.images.get(imageId);
     if (record === undefined) return false;
@@ -149,66 +159,73 @@ export class ImageRecordStore {
     return true;
   }
 
-  /** These images are gone and were accounted for. */
+  /** These images are gone, and their removal was reported. */
   forget(imageIds: readonly string[]): void {
     const known = imageIds.filter((imageId) => this.drop(imageId));
     if (known.length > 0) this.write((tables) => tables.update([], known));
   }
 
   /**
-   * The end of these images is about to be told, by events with rising sequences from this one. Should the process die before the
-   * records follow, {@link settleTold} knows which of them were told. The same holds for {@link announcing} and marks.
+   * The ImageRemoved events of these images are about to be published, with rising sequences from
+   * this one. Should the process die before the records follow, {@link reconcilePublished} knows
+   * which of them went out. The same holds for {@link publishingDetected} and thresholds.
    */
-  telling(imageIds: readonly string[], firstSequence: number): void {
+  publishingRemoved(imageIds: readonly string[], firstSequence: number): void {
     if (imageIds.length === 0) return;
     const sequences = new Map(imageIds.map((imageId, at) => [imageId, firstSequence + at]));
-    for (const [imageId, sequence] of sequences) this.remembered.telling.set(imageId, sequence);
-    this.write((tables) => tables.writeTelling(sequences));
+    for (const [imageId, sequence] of sequences) {
+      this.remembered.publishingRemoved.set(imageId, sequence);
+    }
+    this.write((tables) => tables.writePublishingRemoved(sequences));
   }
 
   /**
-   * These images are about to be told as detected, by events with rising sequences from this one. They have records from now on; the
-   * detection that {@link apply} takes over next ends it.
+   * The ImageDetected events of these images are about to be published, with rising sequences from
+   * this one. They have records from now on; the detection that {@link apply} takes over next ends
+   * it.
    */
-  announcing(records: readonly ImageRecord[], firstSequence: number): void {
+  publishingDetected(records: readonly ImageRecord[], firstSequence: number): void {
     if (records.length === 0) return;
-    const announcement = { firstSequence, imageIds: records.map(({ imageId }) => imageId) };
+    const batch = { firstSequence, imageIds: records.map(({ imageId }) => imageId) };
     for (const record of records) this.remembered.images.set(record.imageId, record);
-    this.remembered.announcing = announcement;
-    this.write((tables) => tables.writeAnnounced(records, announcement));
+    this.remembered.publishingDetected = batch;
+    this.write((tables) => tables.writePublishingDetected(records, batch));
   }
 
   /**
-   * To be called before the first event of a process, with its sequence. Where an earlier process died while it told something, the
-   * records now say what it had told: images whose end was told are forgotten, those whose detection was not are not known yet,
-   * and a mark is exceeded when that was told and its end was not.
+   * To be called before the first event of a process, with its sequence. Where an earlier process
+   * died while it published events, the records then agree with those that went out: images whose
+   * removal was published are forgotten, those whose detection was not are unknown again, and a
+   * threshold is exceeded when that was published and its recovery was not.
    */
-  settleTold(nextSequence: number): void {
-    const { telling, announcing, images, exceeded } = this.remembered;
-    const wasTold = (sequence: number) => sequence < nextSequence;
-    const isOpen = ({ exceededSequence, recoveredSequence }: RememberedMark) =>
-      recoveredSequence !== undefined || !wasTold(exceededSequence ?? -Infinity);
-    const openMarks = [...exceeded].filter(([, mark]) => isOpen(mark));
-    if (telling.size === 0 && announcing == null && openMarks.length === 0) return;
-    for (const [imageId, sequence] of telling) if (wasTold(sequence)) this.drop(imageId);
-    telling.clear();
-    announcing?.imageIds.forEach((imageId, at) => {
-      if (!wasTold(announcing.firstSequence + at)) images.delete(imageId);
-      // That it came back was told with it.
+  reconcilePublished(nextSequence: number): void {
+    const { publishingRemoved, publishingDetected, images, exceeded } = this.remembered;
+    const wasPublished = (sequence: number) => sequence < nextSequence;
+    const isOpen = ({ exceededSequence, recoveredSequence }: RememberedThreshold) =>
+      recoveredSequence !== undefined || !wasPublished(exceededSequence ?? -Infinity);
+    const open = [...exceeded].filter(([, threshold]) => isOpen(threshold));
+    if (publishingRemoved.size === 0 && publishingDetected == null && open.length === 0) return;
+    for (const [imageId, sequence] of publishingRemoved) {
+      if (wasPublished(sequence)) this.drop(imageId);
+    }
+    publishingRemoved.clear();
+    publishingDetected?.imageIds.forEach((imageId, at) => {
+      if (!wasPublished(publishingDetected.firstSequence + at)) images.delete(imageId);
+      // The same event says that it came back.
       else this.remembered.removed.delete(imageId);
     });
-    this.remembered.announcing = null;
-    for (const [name, { recoveredSequence, ...mark }] of openMarks) {
-      const isOver = recoveredSequence !== undefined && wasTold(recoveredSequence);
-      if (isOver || !wasTold(mark.exceededSequence ?? -Infinity)) exceeded.delete(name);
-      else exceeded.set(name, mark);
+    this.remembered.publishingDetected = null;
+    for (const [name, { recoveredSequence, ...threshold }] of open) {
+      const isOver = recoveredSequence !== undefined && wasPublished(recoveredSequence);
+      if (isOver || !wasPublished(threshold.exceededSequence ?? -Infinity)) exceeded.delete(name);
+      else exceeded.set(name, threshold);
     }
     this.write((tables) => tables.replaceAll(this.remembered));
   }
 
   private drop(imageId: string): boolean {
-    const { images, removals, telling } = this.remembered;
-    const dropped = [images, removals, telling].map((known) => known.delete(imageId));
+    const { images, removals, publishingRemoved } = this.remembered;
+    const dropped = [images, removals, publishingRemoved].map((known) => known.delete(imageId));
     return dropped.includes(true);
   }
 
@@ -238,7 +255,7 @@ export class ImageRecordStore {
     return this.remembered.holds;
   }
 
-  /** Notes ends of holds that are new or another now. */
+  /** Records ends of holds that are new or have changed. */
   setHolds(holds: ReadonlyMap<string, number>): void {
     if (holds.size === 0) return;
     for (const [name, until] of holds) this.remembered.holds.set(name, until);
@@ -251,7 +268,7 @@ export class ImageRecordStore {
     this.write((tables) => tables.dropHolds(names));
   }
 
-  /** Marks that are exceeded. */
+  /** Thresholds that are exceeded. */
   exceeded(): readonly ExceededThreshold[] {
     return [...this.remembered.exceeded.values()].map(
       ({ mountpoint, role, resource, level, since }) => {
@@ -260,37 +277,40 @@ export class ImageRecordStore {
     );
   }
 
-  /** Since when a mark is exceeded; undefined when it is not. */
-  exceededSince(mark: ThresholdKey): number | undefined {
-    return this.remembered.exceeded.get(markName(mark))?.since;
+  /** Since when a threshold is exceeded; undefined when it is not. */
+  exceededSince(threshold: ThresholdKey): number | undefined {
+    return this.remembered.exceeded.get(thresholdName(threshold))?.since;
   }
 
-  /** Notes that a mark is exceeded since then, which the event of that sequence is about to tell. */
-  setExceeded(mark: ExceededThreshold, exceededSequence: number): void {
-    const { mountpoint, role, resource, level, since } = mark;
-    this.noteMark({ mountpoint, role, resource, level, since, exceededSequence });
+  /** The threshold is exceeded; the event of that sequence is about to be published. */
+  setExceeded(threshold: ExceededThreshold, exceededSequence: number): void {
+    const { mountpoint, role, resource, level, since } = threshold;
+    this.remember({ mountpoint, role, resource, level, since, exceededSequence });
   }
 
-  /** The event of that sequence is about to tell the end of a mark; {@link dropExceeded} follows. */
-  recovering(mark: ThresholdKey, recoveredSequence: number): void {
-    const known = this.remembered.exceeded.get(markName(mark));
-    if (known !== undefined) this.noteMark({ ...known, recoveredSequence });
+  /**
+   * The ThresholdRecovered event of that sequence is about to be published; {@link dropExceeded}
+   * follows.
+   */
+  publishingRecovered(threshold: ThresholdKey, recoveredSequence: number): void {
+    const known = this.remembered.exceeded.get(thresholdName(threshold));
+    if (known !== undefined) this.remember({ ...known, recoveredSequence });
   }
 
-  private noteMark(mark: RememberedMark): void {
-    this.remembered.exceeded.set(markName(mark), mark);
-    this.write((tables) => tables.writeExceeded(mark));
+  private remember(threshold: RememberedThreshold): void {
+    this.remembered.exceeded.set(thresholdName(threshold), threshold);
+    this.write((tables) => tables.writeExceeded(threshold));
   }
 
-  /** Notes that a mark is not exceeded any more. */
-  dropExceeded(mark: ThresholdKey): void {
-    const known = this.remembered.exceeded.get(markName(mark));
+  /** The threshold is no longer exceeded. */
+  dropExceeded(threshold: ThresholdKey): void {
+    const known = this.remembered.exceeded.get(thresholdName(threshold));
     if (known === undefined) return;
-    this.remembered.exceeded.delete(markName(mark));
+    this.remembered.exceeded.delete(thresholdName(threshold));
     this.write((tables) => tables.dropExceeded(known));
   }
 
-  /** Notes what a pull of ours took. Nothing when there is no record of the image. */
+  /** Records what our pull of an image took. False when there is no record of it. */
   pulled(imageId: string, pulled: PullFacts): boolean {
     const record = this.remembered.images.get(imageId);
     if (record === undefined) return false;
@@ -302,12 +322,12 @@ export class ImageRecordStore {
     return true;
   }
 
-  /** Images that collections removed of late, by id; oldest first. */
+  /** Images that collections removed recently, by id; oldest first. */
   removedImages(): ReadonlyMap<string, RemovedRecord> {
     return this.remembered.removed;
   }
 
-  /** These images were removed and that was accounted for; they are remembered, so that a new pull of one is noticed. */
+  /** These images were removed and that was reported; they are remembered to notice a new pull. */
   noteRemoved(notes: ReadonlyMap<string, RemovedRecord>): void {
     const { removed } = this.remembered;
     for (const [imageId, note] of notes) {
@@ -318,13 +338,13 @@ export class ImageRecordStore {
     this.write((tables) => tables.imagesRemoved(notes));
   }
 
-  /** Forgets removals that are no matter any more. */
+  /** Forgets removals that no longer matter. */
   forgetRemoved(imageIds: readonly string[]): void {
     const known = imageIds.filter((imageId) => this.remembered.removed.delete(imageId));
     if (known.length > 0) this.write((tables) => tables.dropRemoved(known));
   }
 
-  /** The clock was set by so much: every remembered time of the past moves with it. */
+  /** The clock was set by so much: every remembered time in the past moves with it. */
   shiftTimes(byMs: number): void {
     const { images, removed, exceeded } = this.remembered;
     const shifted = (time: number | null): number | null => (time == null ? null : time + byMs);
@@ -339,8 +359,8 @@ export class ImageRecordStore {
     for (const [imageId, removal] of removed) {
       removed.set(imageId, { ...removal, removedAt: removal.removedAt + byMs });
     }
-    for (const [name, mark] of exceeded) {
-      exceeded.set(name, { ...mark, since: mark.since + byMs });
+    for (const [name, threshold] of exceeded) {
+      exceeded.set(name, { ...threshold, since: threshold.since + byMs });
     }
     this.remembered.detectedAt = shifted(this.remembered.detectedAt);
     this.write((tables) => tables.replaceAll(this.remembered), true);
@@ -354,7 +374,10 @@ export class ImageRecordStore {
       : { state: 'not-written', path: this.path, ...problem };
   }
 
-  /** Writes everything when writing failed before, at most once a second or `now`; it does so by itself, too. Never throws. */
+  /**
+   * Writes everything when writing failed before, at most once a second or `now`; this also happens
+   * by itself. Never throws.
+   */
   retry(now = false): void {
     if (this.file.problem === undefined || !this.file.isDue(now)) return;
     this.file.write((tables) => tables.replaceAll(this.remembered));
@@ -389,7 +412,7 @@ const heldError = (stateDir: string): FailedPreconditionError =>
     `state directory ${stateDir} is in use by another gc-worker: stop it, or give this one a directory of its own (STOWAGE_STATE_DIR)`,
   );
 
-/** Whether nothing changed but that it is still in use: then the time of the detection says when it was last. */
+/** Whether nothing changed but the time of its last use, which is that of the detection. */
 const isOnlyUsedOn = (before: ImageRecord, now: ImageRecord): boolean =>
   isSeenInUse(now.usedBy) &&
   sameImageUsers(before.usedBy, now.usedBy) &&

@@ -17,14 +17,17 @@ export interface RemovedRecord {
   readonly planId: string;
 }
 
-/** Images that are being told as detected, in the order of their events. */
-export interface Announcement {
+/** Images whose ImageDetected is being published, in the order of their events. */
+export interface DetectedBatch {
   readonly firstSequence: number;
   readonly imageIds: readonly string[];
 }
 
-/** A mark that is exceeded, with the sequences of the events that tell so and that tell its end; absent when not told by one. */
-export interface RememberedMark extends ExceededThreshold {
+/**
+ * A threshold that is exceeded, with the sequences of its ThresholdExceeded and ThresholdRecovered;
+ * absent while there is none.
+ */
+export interface RememberedThreshold extends ExceededThreshold {
   readonly exceededSequence?: number;
   readonly recoveredSequence?: number;
 }
@@ -33,29 +36,29 @@ export interface RememberedMark extends ExceededThreshold {
 export interface Remembered {
   readonly images: Map<string, ImageRecord>;
   readonly removals: Map<string, RemovalIntent>;
-  /** Ids of images whose end is being told, with the sequence of the event. */
-  readonly telling: Map<string, number>;
+  /** Ids of images whose ImageRemoved is being published, with the sequence of the event. */
+  readonly publishingRemoved: Map<string, number>;
   /** The detection whose events may not have gone out; null when all did. */
-  announcing: Announcement | null;
+  publishingDetected: DetectedBatch | null;
   /** Image name or id to the end of its hold. */
   readonly holds: Map<string, number>;
-  /** Marks that are exceeded, by {@link markName}. */
-  readonly exceeded: Map<string, RememberedMark>;
+  /** Thresholds that are exceeded, by {@link thresholdName}. */
+  readonly exceeded: Map<string, RememberedThreshold>;
   /** Images removed of late, by image id. */
   readonly removed: Map<string, RemovedRecord>;
   /** Time of the last detection; null before the first. */
   detectedAt: number | null;
 }
 
-/** One text for one mark of one file system. */
-export const markName = ({ mountpoint, resource, level }: ThresholdKey): string =>
+/** One text for one threshold of one file system. */
+export const thresholdName = ({ mountpoint, resource, level }: ThresholdKey): string =>
   `${resource} ${level} ${mountpoint}`;
 
 export const nothingRemembered = (): Remembered => ({
   images: new Map(),
   removals: new Map(),
-  telling: new Map(),
-  announcing: null,
+  publishingRemoved: new Map(),
+  publishingDetected: null,
   holds: new Map(),
   exceeded: new Map(),
   removed: new Map(),
@@ -64,7 +67,10 @@ export const nothingRemembered = (): Remembered => ({
 
 type Value = string | number | null;
 
-/** One table: its rows, columns in the order of the schema, made of what is remembered, and taken from the file. */
+/**
+ * One table: its rows, columns in the order of the schema, made of what is remembered, and taken
+ * from the file.
+ */
 interface Table<Row extends Value[]> {
   readonly rows: (from: Remembered) => Iterable<Row>;
   readonly load: (into: Remembered, row: Row) => void;
@@ -89,7 +95,7 @@ type ImageRow = [
   pullBytes: number | null,
 ];
 
-type MarkRow = [
+type ThresholdRow = [
   mountpoint: string,
   resource: ThresholdKey['resource'],
   level: ThresholdKey['level'],
@@ -121,15 +127,15 @@ const tables = {
     },
   }),
   telling: table<[imageId: string, sequence: number]>({
-    rows: ({ telling }) => telling,
-    load: ({ telling }, row) => {
-      telling.set(...row);
+    rows: ({ publishingRemoved }) => publishingRemoved,
+    load: ({ publishingRemoved }, row) => {
+      publishingRemoved.set(...row);
     },
   }),
-  announcing: table<AnnouncingRow>({
-    rows: ({ announcing }) => (announcing == null ? [] : [announcingRow(announcing)]),
+  announcing: table<DetectedBatchRow>({
+    rows: ({ publishingDetected: batch }) => (batch == null ? [] : [detectedBatchRow(batch)]),
     load: (into, [, firstSequence, imageIds]) => {
-      into.announcing = { firstSequence, imageIds: JSON.parse(imageIds) as string[] };
+      into.publishingDetected = { firstSequence, imageIds: JSON.parse(imageIds) as string[] };
     },
   }),
   hold: table<[name: string, until: number]>({
@@ -138,11 +144,11 @@ const tables = {
       holds.set(...row);
     },
   }),
-  mark: table<MarkRow>({
-    rows: ({ exceeded }) => [...exceeded.values()].map(markRow),
+  mark: table<ThresholdRow>({
+    rows: ({ exceeded }) => [...exceeded.values()].map(thresholdRow),
     load: ({ exceeded }, row) => {
-      const mark = markOf(row);
-      exceeded.set(markName(mark), mark);
+      const threshold = thresholdOf(row);
+      exceeded.set(thresholdName(threshold), threshold);
     },
   }),
   removed: table<RemovedRow>({
@@ -154,10 +160,13 @@ const tables = {
   }),
 };
 
-type AnnouncingRow = [id: 1, firstSequence: number, imageIds: string];
+type DetectedBatchRow = [id: 1, firstSequence: number, imageIds: string];
 type RemovedRow = [imageId: string, names: string, removedAt: number, planId: string];
 
-/** The records in SQLite. Every method throws what SQLite throws; what changes belongs into a transaction. */
+/**
+ * The records in SQLite. Every method throws what SQLite throws; what changes belongs into a
+ * transaction.
+ */
 export class RecordTables {
   /** Prepared when first used: few texts, and some come with every removal. */
   private readonly statements = new Map<string, Statement>();
@@ -182,8 +191,9 @@ export class RecordTables {
   }
 
   /**
-   * Writes changed images and drops others, which also ends an announcement. With `detectedAt` images that were in use before and still are
-   * need not be among the changed ones: it is their last use.
+   * Writes changed images and drops others. With `detectedAt` the batch of detected images is
+   * published, and images that were in use before and still are need not be among the changed ones:
+   * it is their last use.
    */
   update(changed: readonly ImageRecord[], gone: readonly string[], detectedAt?: number): void {
     if (detectedAt !== undefined) {
@@ -194,14 +204,14 @@ export class RecordTables {
     for (const imageId of gone) this.forget(imageId);
   }
 
-  /** Writes new images and that they are being told. */
-  writeAnnounced(images: readonly ImageRecord[], announcement: Announcement): void {
+  /** Writes new images, and that their events are being published. */
+  writePublishingDetected(images: readonly ImageRecord[], batch: DetectedBatch): void {
     for (const record of images) this.put('image', imageRow(record));
-    this.put('announcing', announcingRow(announcement));
+    this.put('announcing', detectedBatchRow(batch));
   }
 
-  /** Notes the sequences of events that tell the end of images, by image id. */
-  writeTelling(sequences: ReadonlyMap<string, number>): void {
+  /** Writes the sequences of ImageRemoved events that are being published, by image id. */
+  writePublishingRemoved(sequences: ReadonlyMap<string, number>): void {
     for (const row of sequences) this.put('telling', row);
   }
 
@@ -227,8 +237,8 @@ export class RecordTables {
     for (const name of names) this.run('DELETE FROM hold WHERE name = ?', name);
   }
 
-  writeExceeded(mark: RememberedMark): void {
-    this.put('mark', markRow(mark));
+  writeExceeded(threshold: RememberedThreshold): void {
+    this.put('mark', thresholdRow(threshold));
   }
 
   dropExceeded({ mountpoint, resource, level }: ExceededThreshold): void {
@@ -264,7 +274,7 @@ export class RecordTables {
   }
 }
 
-const announcingRow = ({ firstSequence, imageIds }: Announcement): AnnouncingRow => [
+const detectedBatchRow = ({ firstSequence, imageIds }: DetectedBatch): DetectedBatchRow => [
   1,
   firstSequence,
   JSON.stringify(imageIds),
@@ -277,13 +287,13 @@ const removedRow = ([imageId, removed]: [string, RemovedRecord]): RemovedRow => 
   removed.planId,
 ];
 
-const markRow = (mark: RememberedMark): MarkRow => {
-  const { mountpoint, resource, level, since, role } = mark;
-  const { exceededSequence = null, recoveredSequence = null } = mark;
+const thresholdRow = (threshold: RememberedThreshold): ThresholdRow => {
+  const { mountpoint, resource, level, since, role } = threshold;
+  const { exceededSequence = null, recoveredSequence = null } = threshold;
   return [mountpoint, resource, level, since, role, exceededSequence, recoveredSequence];
 };
 
-function markOf(row: MarkRow): RememberedMark {
+function thresholdOf(row: ThresholdRow): RememberedThreshold {
   const [mountpoint, resource, level, since, role, exceeded, recovered] = row;
   return {
     mountpoint,

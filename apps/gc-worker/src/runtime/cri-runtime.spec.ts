@@ -7,8 +7,8 @@ type Calls = ConstructorParameters<typeof CriRuntime>;
 const runtime = (calls: object) =>
   new CriRuntime(calls as unknown as Calls[0], calls as unknown as Calls[1]);
 
-const store = (mountpoint: string, bytes?: number, takenAt = 0) => ({
-  timestamp: BigInt(takenAt) * 1_000_000n,
+const store = (mountpoint: string, bytes?: number, sampledAt = 0) => ({
+  timestamp: BigInt(sampledAt) * 1_000_000n,
   fsId: { mountpoint },
   usedBytes: bytes === undefined ? undefined : { value: BigInt(bytes) },
 });
@@ -107,20 +107,20 @@ describe('CriRuntime', () => {
       'by mount point, one that is named for both counts once',
       [store('/a', 5)],
       [store('/a', 4), store('/b', 7)],
-      { byMountpoint: new Map(Object.entries({ '/a': 5, '/b': 7 })), takenAt: Infinity },
+      { byMountpoint: new Map(Object.entries({ '/a': 5, '/b': 7 })), sampledAt: Infinity },
     ],
     [
       'as of the oldest of its looks',
       [store('/a', 5, 1_800_000_000_002), store('/b', 5)],
       [store('/a', 4, 1_800_000_000_001)],
-      { byMountpoint: new Map(Object.entries({ '/a': 5, '/b': 5 })), takenAt: 1_800_000_000_001 },
+      { byMountpoint: new Map(Object.entries({ '/a': 5, '/b': 5 })), sampledAt: 1_800_000_000_001 },
     ],
     ['not at all where a part is not told', [store('/a', 5)], [store('/b')], undefined],
     ['not at all where a part lies nowhere', [store('/a', 5)], [store('', 1)], undefined],
   ])('says what the runtime stores: %s', async (_, images, containers, expected) => {
     const imageFsInfo = () =>
       Promise.resolve({ imageFilesystems: images, containerFilesystems: containers });
-    expect(await runtime({ imageFsInfo }).storedBytes({ signal })).toEqual(expected);
+    expect(await runtime({ imageFsInfo }).usage({ signal })).toEqual(expected);
   });
 
   it('says what containers wrote, by mount point, and nothing where a part is not told', async () => {

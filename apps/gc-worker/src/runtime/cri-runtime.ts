@@ -4,7 +4,7 @@ import { toGrpcStatus } from '@stowage/errors';
 import type {
   Mountpoints,
   Runtime,
-  StoredBytes,
+  RuntimeUsage,
   ImageContent,
   ContainerUse,
   ListedPod,
@@ -33,7 +33,7 @@ export class CriRuntime implements Runtime {
 
   async listImages(options: { signal: AbortSignal }): Promise<ListedImage[]> {
     const { images } = await this.image.listImages({}, options);
-    // Without an id it can be neither told from others nor removed.
+    // Without an id it can be neither identified nor removed.
     const named = images.filter(({ id }) => id !== '');
     return named.map((image) => ({
       imageId: image.id,
@@ -47,7 +47,7 @@ export class CriRuntime implements Runtime {
 
   async listContainers(options: { signal: AbortSignal }): Promise<ContainerUse[]> {
     const { containers } = await this.runtime.listContainers({}, options);
-    // kubelet labels its containers; of others only the sandbox tells the pod.
+    // kubelet labels its containers; for others only the sandbox names the pod.
     const isUnlabelled = containers.some((container) => !(labels.podNamespace in container.labels));
     const { items } = isUnlabelled ? await this.runtime.listPodSandbox({}, options) : { items: [] };
     const pods = new Map(items.map(({ id, metadata }) => [id, metadata]));
@@ -114,19 +114,19 @@ export class CriRuntime implements Runtime {
     };
   }
 
-  async storedBytes(options: { signal: AbortSignal }): Promise<StoredBytes | undefined> {
+  async usage(options: { signal: AbortSignal }): Promise<RuntimeUsage | undefined> {
     const { imageFilesystems, containerFilesystems } = await this.image.imageFsInfo({}, options);
     const byMountpoint = new Map<string, number>();
-    let takenAt = Infinity;
+    let sampledAt = Infinity;
     for (const { fsId, usedBytes, timestamp } of [...imageFilesystems, ...containerFilesystems]) {
       const mountpoint = fsId?.mountpoint ?? '';
       if (usedBytes === undefined || mountpoint === '') return undefined;
       // One store that is named for images and for containers counts once.
       const known = byMountpoint.get(mountpoint) ?? 0;
       byMountpoint.set(mountpoint, Math.max(known, sizeOf(usedBytes.value)));
-      if (timestamp > 0n) takenAt = Math.min(takenAt, Number(timestamp / 1_000_000n));
+      if (timestamp > 0n) sampledAt = Math.min(sampledAt, Number(timestamp / 1_000_000n));
     }
-    return byMountpoint.size === 0 ? undefined : { byMountpoint, takenAt };
+    return byMountpoint.size === 0 ? undefined : { byMountpoint, sampledAt };
   }
 
   async writableLayers(options: {
@@ -152,18 +152,24 @@ export class CriRuntime implements Runtime {
   }
 }
 
-/** More than a pebibyte is no size of an image or a store, but a number that overflowed or is negative (all are unsigned in CRI). */
+/**
+ * More than a pebibyte is no size of an image or a store, but a number that overflowed or is
+ * negative (all are unsigned in CRI).
+ */
 const maxSizeBytes = 2n ** 50n;
 
-/** Bytes that the runtime tells; 0 for what cannot be one. So sums stay whole numbers, and records and events can hold them. */
+/**
+ * Bytes that the runtime reports; 0 for what cannot be a size. So sums stay whole numbers, and
+ * records and events can hold them.
+ */
 const sizeOf = (bytes: bigint): number => (bytes < 0n || bytes > maxSizeBytes ? 0 : Number(bytes));
 
 const mountpointsOf = (filesystems: readonly FilesystemUsage[]): string[] =>
   filesystems.map(({ fsId }) => fsId?.mountpoint ?? '');
 
 /**
- * Reference of the sandbox image in the verbose status of a runtime: `sandboxImage` of containerd 1, `pinnedImages.sandbox` of
- * containerd 2. Others have no common place for it.
+ * Reference of the sandbox image in the verbose status of a runtime: `sandboxImage` of containerd
+ * 1, `pinnedImages.sandbox` of containerd 2. Others have no common place for it.
  */
 export function sandboxImageOf(configJson: string | undefined): string | undefined {
   if (configJson === undefined) return undefined;
@@ -182,8 +188,8 @@ export function sandboxImageOf(configJson: string | undefined): string | undefin
 }
 
 /**
- * Layers and labels in the verbose status of an image (`info.imageSpec` of containerd and CRI-O, an OCI image configuration). Takes
- * nothing else from it: environment variables stand there too.
+ * Layers and labels in the verbose status of an image (`info.imageSpec` of containerd and CRI-O, an
+ * OCI image configuration). Takes nothing else from it: environment variables stand there too.
  */
 export function contentOf(infoJson: string | undefined): ImageContent {
   const spec = objectIn(parsedObject(infoJson), 'imageSpec');

@@ -10,18 +10,21 @@ export interface RuntimeLock {
   release(): Promise<void>;
 }
 
-/** Where it is said that a lock could not be taken. */
+/** Where it is logged that a lock could not be taken. */
 interface LockLog {
   warn(fields: object, message: string): void;
 }
 
 /**
- * Makes this process the one gc-worker of a runtime: a second one, also with another state directory, is refused with
- * FailedPreconditionError. Two locks, both gone with the process however that ends:
+ * Makes this process the one gc-worker of a runtime: a second one, also with another state
+ * directory, is refused with FailedPreconditionError. Two locks, both gone with the process however
+ * that ends:
  *
- * - a socket in Linux's abstract name space, which needs no file, but which another network namespace does not see;
- * - a lock on a file beside the runtime's socket, which every process sees that has that directory, in whatever
- *   container. Where the file cannot be made (a read-only mount, a mount of the socket alone) the log says so.
+ * - a socket in Linux's abstract name space, which needs no file, but which another network
+ *   namespace does not see;
+ * - a lock on a file beside the runtime's socket, which every process sees that has that
+ *   directory, in whatever container. Where the file cannot be made (a read-only mount, a mount of
+ *   the socket alone) the log says so.
  */
 export async function lockRuntime(endpoint: string, log: LockLog): Promise<RuntimeLock> {
   const asked = endpoint.replace(/^unix:\/\//, '');
@@ -58,9 +61,11 @@ export async function lockRuntime(endpoint: string, log: LockLog): Promise<Runti
 const socketNameLength = 108;
 
 /**
- * Names of the lock in the abstract name space, the first of them without fail. A name is what the kernel gets: libuv 1.46 (Node.js 20) fills
- * a shorter one with NUL bytes, later ones do not, and 1.47 to 1.50 refuse NUL bytes. So the name has its full length without any. Where libuv
- * takes it, the name that earlier versions of gc-worker take is held as well; elsewhere the lock on the file keeps them off.
+ * Names of the lock in the abstract name space, the first of them without fail. A name is what the
+ * kernel gets: libuv 1.46 (Node.js 20) fills a shorter one with NUL bytes, later ones do not, and
+ * 1.47 to 1.50 refuse NUL bytes. So the name has its full length without any. Where libuv takes it,
+ * the name that earlier versions of gc-worker take is held as well; elsewhere the lock on the file
+ * keeps them off.
  */
 function socketNames(socket: string): [string, string] {
   const name = `\0stowage-gc-worker-${createHash('sha256').update(socket).digest('hex')}`;
@@ -102,7 +107,10 @@ function listen(name: string): Promise<Server> {
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 
-/** The same socket by another path (/var/run) is the same runtime; the socket itself may not be there yet. */
+/**
+ * The same socket by another path (/var/run) is the same runtime; the socket itself may not be
+ * there yet.
+ */
 function resolved(socket: string): string {
   try {
     return realpathSync(socket);

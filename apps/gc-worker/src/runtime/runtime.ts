@@ -12,17 +12,19 @@ export interface ListedImage {
   readonly runtimeHandler: string;
 }
 
-/** What an image consists of, as far as the runtime tells. */
+/** What an image consists of, as far as the runtime reports. */
 export interface ImageContent {
   /** Digests of its unpacked layers, lowest first. */
   readonly layers?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** A container in any state, with every name under which the runtime tells its image. */
+/** A container in any state, with every name that the runtime reports for its image. */
 export interface ContainerUse {
   readonly containerId: string;
-  /** `Container.image_id`; empty where the runtime has no such field (CRI before Kubernetes 1.30). */
+  /**
+   * `Container.image_id`; empty where the runtime has no such field (CRI before Kubernetes 1.30).
+   */
   readonly imageId: string;
   /** `Container.image_ref`: an id, or a digested reference. */
   readonly imageRef: string;
@@ -44,20 +46,23 @@ export interface ListedPod {
 }
 
 /**
- * What the runtime keeps on a file system: images (and perhaps containers too), or containers' writable layers alone. Removing
- * images frees nothing on the second.
+ * What the runtime keeps on a file system: images (and perhaps containers too), or containers'
+ * writable layers alone. Removing images frees nothing on the second.
  */
 export type FileSystemRole = 'image' | 'container';
 
-/** Mount points by what the runtime keeps there; empty where it names a file system and not where it is. */
+/** Mount points by what the runtime keeps there; '' for a file system without a mount point. */
 export type Mountpoints = Readonly<Record<FileSystemRole, readonly string[]>>;
 
-/** What the runtime says it holds. */
-export interface StoredBytes {
+/** What the runtime reports to hold. */
+export interface RuntimeUsage {
   /** Bytes at each of its mount points, those of images and of containers. */
   readonly byMountpoint: ReadonlyMap<string, number>;
-  /** When it looked, the oldest of its looks; milliseconds since the epoch, Infinity where it says nothing of that. */
-  readonly takenAt: number;
+  /**
+   * When that was sampled, at its oldest; milliseconds since the epoch, Infinity where the runtime
+   * does not report it.
+   */
+  readonly sampledAt: number;
 }
 
 /** The container runtime as the worker needs it. Every call throws what the runtime answered. */
@@ -72,21 +77,32 @@ export interface Runtime {
     containerId: string,
     options: { signal: AbortSignal },
   ): Promise<readonly string[] | undefined>;
-  /** Layers and labels of an image, as far as the runtime tells them; undefined when the image is gone. */
+  /**
+   * Layers and labels of an image, as far as the runtime reports them; undefined when it is gone.
+   */
   imageContent(
     imageId: string,
     options: { signal: AbortSignal },
   ): Promise<ImageContent | undefined>;
-  /** Reference of the image pods are started with, where the runtime tells it. */
+  /** Reference of the image that pods are started with, where the runtime reports it. */
   sandboxImage(options: { signal: AbortSignal }): Promise<string | undefined>;
-  /** Mount points of the file systems that hold images and of those that hold containers, in the runtime's order; may be the same. */
+  /**
+   * Mount points of the file systems that hold images and of those that hold containers, in the
+   * runtime's order; may be the same.
+   */
   mountpoints(options: { signal: AbortSignal }): Promise<Mountpoints>;
-  /** What the runtime says it holds itself; undefined where it does not tell all of that. */
-  storedBytes(options: { signal: AbortSignal }): Promise<StoredBytes | undefined>;
-  /** What containers wrote on top of their images, in bytes by mount point; undefined where the runtime does not tell all of that. */
+  /** What the runtime reports to hold itself; undefined where it does not report all of it. */
+  usage(options: { signal: AbortSignal }): Promise<RuntimeUsage | undefined>;
+  /**
+   * What containers wrote on top of their images, in bytes by mount point; undefined where the
+   * runtime does not report all of it.
+   */
   writableLayers(options: {
     signal: AbortSignal;
   }): Promise<ReadonlyMap<string, number> | undefined>;
-  /** Removes an image with all its tags; success when it is gone already. The answer alone: the list says whether it went. */
+  /**
+   * Removes an image with all its tags; success when it is gone already. That is the answer alone:
+   * the list shows whether the image is gone.
+   */
   removeImage(imageId: string, options: { signal: AbortSignal }): Promise<void>;
 }

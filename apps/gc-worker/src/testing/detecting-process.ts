@@ -1,5 +1,6 @@
-// A worker's first detection in a process of its own, to be killed: `node --import tsx detecting-process.ts STATE_DIR IMAGES`. Says `ready`, begins at
-// the first line it reads, says `done`.
+// A worker's first detection in a process of its own, to be killed: `node --import tsx
+// detecting-process.ts STATE_DIR IMAGES`. Says `ready`, begins at the first line it reads, says
+// `done`.
 import { detectingWorker } from './detecting-worker';
 
 async function main(stateDir: string, imageCount: number): Promise<void> {

@@ -5,7 +5,10 @@ import { FakeWorker, listed } from './fake-worker';
 const quiet = () => undefined;
 const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 
-/** Records and outbox on disk as the app opens them, over a runtime with so many images; NATS is away. */
+/**
+ * Records and outbox on disk as the app opens them, over a runtime with so many images; NATS is
+ * away.
+ */
 export function detectingWorker(stateDir: string, imageCount: number) {
   const worker = new FakeWorker();
   worker.runtime.images = Array.from({ length: imageCount }, (_, at) => listed(`sha256:${at}`));
@@ -17,7 +20,7 @@ export function detectingWorker(stateDir: string, imageCount: number) {
   });
   const nats = { servers: ['nats://127.0.0.1:1'] };
   const bus = openEventBus({ stateDir, node: 'node-a', app: 'gc-worker', nats, log });
-  store.settleTold(bus.nextSequence());
+  store.reconcilePublished(bus.nextSequence());
   const detector = worker.detector(
     {},
     {

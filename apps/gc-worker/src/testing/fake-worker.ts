@@ -2,7 +2,8 @@ import type { EventName } from '@stowage/events';
 import { assertEventData } from '@stowage/events';
 import { Registry } from 'prom-client';
 import { ImageDetector, type ImageDetectorParts } from '../detect/detect-images';
-import { stowageDifferences, type KubeletDifferences } from '../policy/differences';
+import type { KubeletDifferences } from '../policy/differences';
+import type { CurrentPolicy } from '../policy/live-policy';
 import { ImageContents } from '../detect/image-contents';
 import { ImageHints, type RefusedHint } from '../detect/image-hints';
 import { gcMetrics } from '../metrics';
@@ -11,13 +12,13 @@ import { ImageRecordStore } from '../records/record-store';
 import type {
   Mountpoints,
   Runtime,
-  StoredBytes,
+  RuntimeUsage,
   ImageContent,
   ContainerUse,
   ListedPod,
   ListedImage,
 } from '../runtime/runtime';
-import { minutes, now } from './plan-fixtures';
+import { minutes, now, policy } from './plan-fixtures';
 
 /** A runtime that holds what the test puts into it. */
 export class FakeRuntime implements Runtime {
@@ -27,7 +28,7 @@ export class FakeRuntime implements Runtime {
   volumes: Record<string, string[] | undefined | Error> = {};
   sandbox: string | undefined | Error;
   contents: Record<string, ImageContent | Error> = {};
-  stored: StoredBytes | Error | undefined;
+  stored: RuntimeUsage | Error | undefined;
   layers: ReadonlyMap<string, number> | Error | undefined;
   fileSystems: string[] = ['/images'];
   containerFileSystems: string[] = [];
@@ -69,8 +70,8 @@ export class FakeRuntime implements Runtime {
     return this.answer('mountpoints', { image, container });
   }
 
-  storedBytes(): Promise<StoredBytes | undefined> {
-    return this.answer('storedBytes', this.stored);
+  usage(): Promise<RuntimeUsage | undefined> {
+    return this.answer('usage', this.stored);
   }
 
   writableLayers(): Promise<ReadonlyMap<string, number> | undefined> {
@@ -96,7 +97,9 @@ export interface Published {
   readonly data: Record<string, unknown>;
 }
 
-/** The parts of a worker around a fake runtime, with records in memory and a clock the test moves. */
+/**
+ * The parts of a worker around a fake runtime, with records in memory and a clock the test moves.
+ */
 export class FakeWorker {
   clock = now;
   /** How far the wall clock was set. */
@@ -142,22 +145,27 @@ export class FakeWorker {
 
   detector(
     differences: Partial<KubeletDifferences> = {},
-    values: Partial<ImageDetectorParts> = {},
+    {
+      exempt = () => undefined,
+      needsLabels = false,
+      ...values
+    }: Partial<ImageDetectorParts & Pick<CurrentPolicy, 'exempt' | 'needsLabels'>> = {},
   ): ImageDetector {
     return new ImageDetector({
       runtime: this.runtime,
       store: this.store,
       hints: this.hints,
-      exempt: () => undefined,
       contents: this.contents,
       sandboxImage: '',
       lostContainerWaitMs: 30_000,
       useUnknown: (reason) => {
         this.useUnknown = reason;
       },
-      needsLabels: false,
-      regretWindowMs: minutes(60),
-      differences: { ...stowageDifferences, ...differences },
+      policy: {
+        current: policy({ regretWindowMs: minutes(60), differences }),
+        exempt,
+        needsLabels,
+      },
       publishAll: this.publishAll,
       nextSequence: this.nextSequence,
       metrics: this.metrics.detection,

@@ -1,4 +1,5 @@
-// 600 MB kept under their mark for five minutes while an image is pulled every second: `npm run soak -- keep-under-mark [SECONDS [SEED]]`.
+// 600 MB kept under their mark for five minutes while an image is pulled every second: `npm run
+// soak -- keep-under-mark [SECONDS [SEED]]`.
 import { keepUnderMark } from './keep-under-mark';
 
 const [seconds = 300, seed = Date.now() % 1_000_000] = process.argv.slice(2).map(Number);

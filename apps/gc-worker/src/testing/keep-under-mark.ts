@@ -40,9 +40,10 @@ const leastPulls = 20;
 const lookEveryMs = 50;
 
 /**
- * A file system of 600 MB on which an image is pulled at random every second, and a real worker that keeps it under its mark. Every five
- * pulls the image just pulled is used by a pod, which lives until there are three younger ones. Throws when at any look more is in use than the high mark and
- * one image, when an image in use is gone, or when the events are not what happened.
+ * A file system of 600 MB on which an image is pulled at random every second, and a real worker
+ * that keeps it under its mark. Every five pulls the image just pulled is used by a pod, which
+ * lives until there are three younger ones. Throws when at any look more is in use than the high
+ * mark and one image, when an image in use is gone, or when the events are not what happened.
  */
 export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
   const { seconds, seed, say = () => undefined } = options;
@@ -133,7 +134,8 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
         }
         const there = [...told].filter(([, isThere]) => isThere).map(([imageId]) => imageId);
         assert.deepEqual(there.sort(), [...present].sort(), 'events are not what is there');
-        // A collection that still runs has reported its removals, and comes to its own end after them.
+        // A collection that still runs has reported its removals, and comes to its own end after
+        // them.
         const summed = collections().reduce((sum, { data }) => sum + data.removedCount, 0);
         const removed = events.named('ImageRemoved').length;
         assert.equal(summed, removed, 'collections report other removals than there were');

@@ -1,4 +1,5 @@
-// A real worker killed at 100 random points of collections: `npm run soak -- kill-worker [KILLS [SEED]]`.
+// A real worker killed at 100 random points of collections: `npm run soak -- kill-worker [KILLS
+// [SEED]]`.
 import { killWorkerAtRandom } from './kill-worker';
 
 const [kills = 100, seed = Date.now() % 1_000_000] = process.argv.slice(2).map(Number);

@@ -35,9 +35,11 @@ const imageCount = 6;
 const aboutOneRemovalMs = 30;
 
 /**
- * Kills a real worker (SIGKILL) at random points of collections, again and again, and after each restart holds records and
- * events against the runtime. Throws where they disagree: an image gone without ImageRemoved, or told removed while it is there; one that the
- * worker removed told as vanished; a detection or a removal told twice; records of other images than the runtime's; a gap in the sequence; an image in use gone.
+ * Kills a real worker (SIGKILL) at random points of collections, again and again, and after each
+ * restart holds records and events against the runtime. Throws where they disagree: an image gone
+ * without ImageRemoved, or told removed while it is there; one that the worker removed told as
+ * vanished; a detection or a removal told twice; records of other images than the runtime's; a gap
+ * in the sequence; an image in use gone.
  */
 export async function killWorkerAtRandom(options: KillOptions): Promise<KillReport> {
   const { kills, seed, say = () => undefined } = options;

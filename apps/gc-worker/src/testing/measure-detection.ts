@@ -1,4 +1,5 @@
-// Measures detection and plan of one size in a process of its own: `node --expose-gc --import tsx measure-detection.ts IMAGES`. Prints JSON.
+// Measures detection and plan of one size in a process of its own: `node --expose-gc --import tsx
+// measure-detection.ts IMAGES`. Prints JSON.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,6 +14,8 @@ import { DetectionMetrics } from '../detect/detection-metrics';
 import { planCollection } from '../collect/plan-collection';
 import { collectionPolicy } from '../policy/policy';
 import { ImageRecordStore } from '../records/record-store';
+import { fixedPolicy } from '../policy/live-policy';
+import { assessDisks } from '../disk/assess-disk';
 
 const rounds = 9;
 const memoryRounds = 4;
@@ -24,7 +27,10 @@ function cpuSince(begin: NodeJS.CpuUsage): number {
 
 const hex = (number: number): string => number.toString(16).padStart(64, '0');
 
-/** The two lists as they come over the wire, so that decoding is measured too; containers use every second image. */
+/**
+ * The two lists as they come over the wire, so that decoding is measured too; containers use every
+ * second image.
+ */
 function wire(imageCount: number) {
   const images = Array.from({ length: imageCount }, (_, at) => ({
     id: `sha256:${hex(at)}`,
@@ -85,10 +91,7 @@ async function main(imageCount: number): Promise<void> {
     contents: new ImageContents(runtime),
     sandboxImage: '',
     lostContainerWaitMs: 30_000,
-    exempt: () => undefined,
-    needsLabels: false,
-    regretWindowMs: 0,
-    differences: stowageDifferences,
+    policy: fixedPolicy(collectionPolicy({ regretWindowMs: 0 })),
     publishAll: () => undefined,
     nextSequence: () => 1,
     log: quiet,
@@ -100,7 +103,7 @@ async function main(imageCount: number): Promise<void> {
     const used = { capacityBytes: 1e12, availableBytes: 1e11, inodes: null, inodesFree: null };
     return planCollection({
       images,
-      disks: [{ mountpoint: '/images', ...used }],
+      disks: assessDisks([{ mountpoint: '/images', ...used }], policy),
       policy,
       now: Date.now() + 3_600_000,
       collectingSince: 0,

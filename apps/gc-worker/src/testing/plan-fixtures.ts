@@ -1,7 +1,7 @@
 import { stowageDifferences, type KubeletDifferences } from '../policy/differences';
 import type { PlanInput } from '../collect/plan-collection';
 import { collectionPolicy, type CollectionPolicy } from '../policy/policy';
-import type { FileSystemReading } from '../disk/assess-disk';
+import { assessDisks, type FileSystemReading } from '../disk/assess-disk';
 import type { PlanImage } from '../policy/keep-rules';
 
 /** Now of all fixtures. */
@@ -46,11 +46,17 @@ export function disk(usedPercent: number, mountpoint = '/images'): FileSystemRea
   };
 }
 
-export const input = (values: Partial<PlanInput>): PlanInput => ({
-  images: [],
-  disks: [disk(50)],
-  policy: policy(),
-  now,
-  collectingSince: now,
-  ...values,
-});
+/** What the planner gets, with readings of the file systems. */
+export type TestInput = Omit<PlanInput, 'disks'> & { readonly disks: readonly FileSystemReading[] };
+
+export function input(values: Partial<TestInput>): PlanInput {
+  const { disks = [disk(50)], policy: some = policy(), ...rest } = values;
+  return {
+    images: [],
+    now,
+    collectingSince: now,
+    ...rest,
+    disks: assessDisks(disks, some),
+    policy: some,
+  };
+}

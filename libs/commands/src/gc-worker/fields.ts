@@ -66,7 +66,7 @@ export const usage = {
   usedBy: texts('Who uses it, in words; empty: nobody.'),
 };
 
-/** A file system against the marks of the policy. */
+/** A file system against the thresholds of the policy. */
 export const assessedDisk = {
   mountpoint: text('Where it is mounted.'),
   role: openWord(
@@ -81,11 +81,13 @@ export const assessedDisk = {
     .boolean()
     .describe('True when the file system reported more available than its capacity.'),
   usedPercent: percent('Used percent, as kubelet computes it.'),
-  overHigh: z.boolean().describe('Whether the high mark of bytes or of inodes is reached.'),
-  overHighBytes: z.boolean().describe('Whether the high mark of bytes is reached.'),
-  overHighInodes: z.boolean().describe('Whether the high mark of inodes is reached.'),
+  overHigh: z.boolean().describe('Whether the high threshold of bytes or of inodes is reached.'),
+  overHighBytes: z.boolean().describe('Whether the high threshold of bytes is reached.'),
+  overHighInodes: z.boolean().describe('Whether the high threshold of inodes is reached.'),
   overCritical: z.boolean().describe('Whether it is critical, by bytes or by inodes.'),
-  bytesToFree: signedBytes('Bytes down to the low mark; 0 or negative when it is there.'),
+  bytesToFree: signedBytes(
+    'Bytes to free down to the low threshold; 0 or negative when it is reached.',
+  ),
   inodes: count('Number of inodes; null where it is not fixed.').nullable(),
   inodesFree: count('Free inodes; null where the number is not fixed.').nullable(),
   inodesUsedPercent: percent(
@@ -94,7 +96,9 @@ export const assessedDisk = {
   inodesToFree: z
     .int()
     .nullable()
-    .describe('Inodes down to their low mark; null where they have no mark or number.'),
+    .describe(
+      'Inodes to free down to their low threshold; null without a threshold or a fixed number.',
+    ),
 };
 
 /** What came of a collection. */
@@ -113,7 +117,7 @@ export const collection = z.object({
     'Growth of the available bytes over the collection; null where it cannot be measured.',
   ).nullable(),
   leakedBytes: bytes(
-    'Bytes in use that no image or container accounts for; only where less came free than expected.',
+    'Bytes in use that no image or container accounts for; only where less was freed than expected.',
   ).optional(),
   removedCount: count('Images removed.'),
   attemptedCount: count('Images whose removal was tried.'),

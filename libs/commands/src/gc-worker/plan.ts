@@ -18,7 +18,7 @@ import {
 export const plan = defineCommand({
   app: 'gc-worker',
   verb: 'plan',
-  description: 'Says what a collection would do now, and changes nothing.',
+  description: 'Returns what a collection would do now, and changes nothing.',
   answered: 'by-default',
   input: z.strictObject({ bytes: bytesToFree, ...page }),
   reply: z.object({

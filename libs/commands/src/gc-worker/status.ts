@@ -18,7 +18,7 @@ const differences = z
     maxAgeCountsFrom: openWord(['last-use-or-detection', 'last-use'], 'Start of the idle time.'),
     maxAgeStarts: openWord(['at-once', 'after-max-age-of-uptime'], 'When images go for their age.'),
     afterAgeRemovalError: openWord(['go-on', 'stop'], 'After a removal by age that failed.'),
-    nothingToFree: openWord(['remove-none', 'remove-one'], 'A mark reached, nothing to free.'),
+    nothingToFree: openWord(['remove-none', 'remove-one'], 'A threshold reached, nothing to free.'),
     freedBytes: openWord(['measured', 'image-size'], 'How freed bytes are counted.'),
     removalError: openWord(
       ['reported', 'fails-the-collection'],
@@ -52,8 +52,8 @@ const policy = z
     lowThresholdPercent: percent('Used percent that it goes down to.'),
     minAgeMs: milliseconds('Younger images do not go for space.'),
     maxAgeMs: milliseconds('Images idle for longer go; 0 is off.'),
-    highMarkAvailableBytes: bytes('The high mark as available bytes; 0: the percents decide.'),
-    lowMarkAvailableBytes: bytes('The low mark as available bytes.'),
+    highMarkAvailableBytes: bytes('The high threshold as available bytes; 0: the percents decide.'),
+    lowMarkAvailableBytes: bytes('The low threshold as available bytes.'),
     inodesHighThresholdPercent: percent('Used percent of inodes from which a collection starts.'),
     inodesLowThresholdPercent: percent('Used percent of inodes that it goes down to.'),
     warningThresholdPercent: percent('Used percent from which a warning is published; 0 is off.'),
@@ -120,17 +120,17 @@ export const status = defineCommand({
         z.object({
           ...assessedDisk,
           exceededSince: timestamp(
-            'Since when the high mark of bytes is exceeded; null when it is not.',
+            'Since when the high threshold of bytes is exceeded; null when it is not.',
           ).nullable(),
           exceeded: z
             .array(
               z.object({
                 resource: openWord(['bytes', 'inodes'], 'What ran short.'),
-                level: openWord(['warning', 'high', 'critical'], 'Which mark.'),
+                level: openWord(['warning', 'high', 'critical'], 'Which threshold.'),
                 since: timestamp('Since when.'),
               }),
             )
-            .describe('Marks that are exceeded.'),
+            .describe('Thresholds that are exceeded.'),
           trend: z
             .object({ bytes: trend('Of bytes.'), inodes: trend('Of inodes.') })
             .describe('How it changes; empty until there are enough measurements.'),

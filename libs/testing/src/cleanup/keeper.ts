@@ -54,6 +54,8 @@ function startKeeper(): Keeper {
   const extension = path.extname(__filename);
   const loader =
     extension === '.ts' ? ['--import', pathToFileURL(require.resolve('tsx')).href] : [];
+  // From `/` the loader finds no tsconfig, and so none of the libraries' names.
+  env.TSX_TSCONFIG_PATH ??= path.resolve(__dirname, '../../../../tsconfig.json');
   const child = spawn(
     process.execPath,
     [...loader, path.join(__dirname, `keeper-main${extension}`), token],

@@ -1,0 +1,114 @@
+import { Module } from '@nestjs/common';
+import { Mutex } from '@stowage/async';
+import { provider, token } from '@stowage/service-kit';
+import { CollectionPlanner } from './collect/collection-planner';
+import { CollectionRunner } from './collect/collection-runner';
+import { Detections } from './collect/detections';
+import { defaultUsageWaitMs } from './collect/find-leak';
+import { RemovalPauses } from './collect/removal-pauses';
+import { RemovalReports } from './collect/removal-reports';
+import { CONTEXT } from './config';
+import { defaultMeterLimits } from './disk/measure-freed';
+import { planningParts } from './planning-parts';
+import { RuntimeModule } from './runtime.module';
+import { reportProblem, StateModule } from './state.module';
+import {
+  DETECTIONS,
+  DETECTOR,
+  DISKS,
+  EVENTS,
+  GC_RUNTIME,
+  HINTS,
+  METRICS,
+  PAUSES,
+  PLANNER,
+  POLICY,
+  RECORDS,
+  REPORTS,
+  RUNNER,
+} from './tokens';
+
+const PLANNING = token<ReturnType<typeof planningParts>>('PlanningParts');
+/** Held by detections and batches of removals. */
+const RECORDS_LOCK = token<Mutex>('RecordsLock');
+
+const now = (): number => Date.now();
+
+const providers = [
+  provider(
+    PLANNING,
+    [CONTEXT, POLICY, GC_RUNTIME, RECORDS, HINTS, EVENTS, METRICS],
+    ({ config, log, health }, policy, runtime, store, hints, events, metrics) =>
+      planningParts({
+        ...{ config, policy, runtime, store, hints, events, metrics, log, now },
+        report: (component, problem) => {
+          reportProblem(health, component, problem);
+        },
+      }),
+  ),
+  provider(DISKS, [PLANNING], ({ disks }) => disks),
+  provider(DETECTOR, [PLANNING], ({ detector }) => detector),
+  provider(PAUSES, [], () => new RemovalPauses()),
+  provider(RECORDS_LOCK, [], () => new Mutex()),
+  provider(
+    REPORTS,
+    [CONTEXT, POLICY, GC_RUNTIME, RECORDS, EVENTS, METRICS],
+    ({ log }, policy, runtime, store, events, { collection: metrics }) =>
+      new RemovalReports({ policy, runtime, store, ...events, metrics, log }),
+    // A collection that a command began may still wait for a removal; those before it are reported.
+    { close: (reports) => reports.settle() },
+  ),
+  provider(
+    DETECTIONS,
+    [DETECTOR, REPORTS, RECORDS_LOCK],
+    (detector, reports, lock) => new Detections(detector, reports, lock),
+  ),
+  provider(
+    PLANNER,
+    [CONTEXT, POLICY, DETECTIONS, DISKS, PAUSES, METRICS],
+    ({ log }, policy, detections, disks, pauses, { collection: metrics }) =>
+      new CollectionPlanner({ policy, detections, disks, pauses, metrics, log, now }),
+  ),
+  provider(
+    RUNNER,
+    [
+      CONTEXT,
+      POLICY,
+      PLANNER,
+      GC_RUNTIME,
+      DETECTOR,
+      DISKS,
+      RECORDS,
+      REPORTS,
+      PAUSES,
+      RECORDS_LOCK,
+      EVENTS,
+      METRICS,
+    ],
+    (
+      { config, log },
+      policy,
+      planner,
+      runtime,
+      detector,
+      disks,
+      store,
+      reports,
+      pauses,
+      recordsLock,
+      { publish },
+      { collection: metrics },
+    ) =>
+      new CollectionRunner({
+        ...{ policy, planner, runtime, detector, disks, store, reports, pauses, recordsLock },
+        ...{ publish, metrics, log, now },
+        meter: { ...defaultMeterLimits, finalWaitMs: config.freeingWaitMs },
+        usageWaitMs: defaultUsageWaitMs,
+        removalTimeoutMs: config.removalTimeoutMs,
+      }),
+  ),
+];
+
+/** From images and disks to plans, and from plans to removals. */
+@Module({ imports: [StateModule, RuntimeModule], providers, exports: providers })
+export class CollectionModule {}

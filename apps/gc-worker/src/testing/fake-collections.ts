@@ -1,0 +1,76 @@
+import { CollectionPlanner } from '../collect/collection-planner';
+import { CollectionRunner, type CollectionRunnerParts } from '../collect/collection-runner';
+import { Detections } from '../collect/detections';
+import { RemovalPauses } from '../collect/removal-pauses';
+import { RemovalReports } from '../collect/removal-reports';
+import type { ImageDetector } from '../detect/detect-images';
+import type { DiskWatch } from '../disk/disk-watch';
+import { Mutex } from '@stowage/async';
+import { fixedPolicy } from '../policy/live-policy';
+import type { CollectionPolicy } from '../policy/policy';
+import type { PublishAll } from '../publish';
+import type { ImageRecordStore } from '../records/record-store';
+import type { Runtime } from '../runtime/runtime';
+import type { FakeWorker } from './fake-worker';
+import { policy as testPolicy } from './plan-fixtures';
+
+type RunnerValues = Partial<
+  Pick<CollectionRunnerParts, 'publish' | 'log' | 'usageWaitMs' | 'removalTimeoutMs'>
+>;
+
+export interface FakeCollectionParts extends RunnerValues {
+  readonly detector: Pick<ImageDetector, 'detect' | 'protectionNow' | 'knownBytes'>;
+  readonly disks: Pick<DiskWatch, 'read' | 'imageUse'>;
+  readonly policy?: CollectionPolicy;
+  readonly runtime?: Pick<Runtime, 'listImages' | 'removeImage' | 'usage' | 'writableLayers'>;
+  readonly store?: ImageRecordStore;
+  readonly publishAll?: PublishAll;
+  readonly nextSequence?: () => number;
+}
+
+export type FakeCollections = ReturnType<typeof fakeCollections>;
+
+/** The collections of a worker, over what the test gives. */
+export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) {
+  const { detector, policy = testPolicy(), ...given } = parts;
+  const common = {
+    runtime: worker.runtime,
+    store: worker.store,
+    publish: worker.publish,
+    publishAll: worker.publishAll,
+    nextSequence: worker.nextSequence,
+    log: worker.log,
+    ...given,
+    policy: fixedPolicy(policy),
+    metrics: worker.metrics.collection,
+    now: worker.now,
+  };
+  const pauses = new RemovalPauses();
+  const recordsLock = new Mutex();
+  const reports = new RemovalReports(common);
+  const detections = new Detections(detector, reports, recordsLock);
+  const planner = new CollectionPlanner({ ...common, detections, pauses });
+  const runner = new CollectionRunner({
+    ...common,
+    usageWaitMs: parts.usageWaitMs ?? 0,
+    removalTimeoutMs: parts.removalTimeoutMs ?? 1000,
+    planner,
+    detector,
+    reports,
+    pauses,
+    recordsLock,
+    meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
+  });
+  return {
+    runner,
+    settle: () => reports.settle(),
+    cameBack: (imageId: string) => {
+      reports.cameBack(imageId);
+    },
+    detect: (options: { signal: AbortSignal }) => detections.detect(options),
+    plan: runner.plan.bind(runner),
+    run: runner.run.bind(runner),
+    collectIfDue: runner.collectIfDue,
+    lastOutcome: () => runner.lastOutcome(),
+  };
+}
