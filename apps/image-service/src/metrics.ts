@@ -1,6 +1,6 @@
 import { ImageServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
-import type { CallObserver } from '@stowage/cri-endpoint';
+import type { CallListener } from '@stowage/cri-endpoint';
 import { grpcStatusName } from '@stowage/errors';
 import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram } from 'prom-client';
@@ -213,7 +213,7 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
 export type ImageMetrics = ReturnType<typeof imageMetrics>;
 
 /** Calls on the CRI socket, handled here or forwarded. */
-function callMetrics(registry: Registry): CallObserver {
+function callMetrics(registry: Registry): CallListener {
   const registers = [registry];
   const calls = new Counter({
     name: 'stowage_image_calls_total',

@@ -1,6 +1,6 @@
 import { ImageServiceDefinition } from '@stowage/cri-proto';
 import { inVersion, isRuntimeService } from '@stowage/cri-proto/paths';
-import type { CallObserver, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
+import type { CallListener, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
 import { serveCri } from '@stowage/cri-server';
 import { RuntimeUnavailableError } from '@stowage/errors';
 import type { ImageRuntime } from '../runtime/image-runtime';
@@ -13,7 +13,7 @@ export interface ImageEndpointOptions {
   /** Socket of the runtime's image service, and of its runtime service. */
   readonly imageSocket: string;
   readonly runtimeSocket: string;
-  readonly calls: CallObserver;
+  readonly calls: CallListener;
   /** A connection to the runtime did not move any more. */
   readonly onGivenUp?: (address: string, reason: string) => void;
 }

@@ -1,7 +1,7 @@
 import { parseEndpoint } from '@stowage/cri-client';
 import type { ImageServiceClient } from '@stowage/cri-client';
 import { activatedOr } from '@stowage/cri-endpoint';
-import type { CallObserver, Endpoint } from '@stowage/cri-endpoint';
+import type { CallListener, Endpoint } from '@stowage/cri-endpoint';
 import { observeGivenUp } from '@stowage/service-kit';
 import type { ServiceContext } from '@stowage/service-kit';
 import { openImageEndpoint } from './image-endpoint';
@@ -40,7 +40,7 @@ export class ImageSocket {
       'config' | 'health' | 'log' | 'metrics' | 'takeOver'
     >,
     private readonly runtime: ImageServiceClient,
-    private readonly calls: CallObserver,
+    private readonly calls: CallListener,
   ) {
     this.#verbs = new Promise((resolve) => (this.#serve = resolve));
   }

@@ -64,14 +64,20 @@ it('publishes, counts, and answers a command', async () => {
     ({ subject }) => subject === image.imageId,
   );
   expect(data).toMatchObject({ repoTags: [image.reference] });
-  const { images, runtime } = await sendCommand(nats, 'node-1', count, {}, { strict: true });
+  const { images, runtime } = await sendCommand(
+    nats,
+    'node-1',
+    count,
+    {},
+    { timeoutMs: 20_000, strict: true },
+  );
   expect(runtime).toBe(stack.runtime.name);
   const metrics = (await app.get('/metrics')).body;
   expect(metrics).toContain(`stowage_census_images ${images}\n`);
   expect(metrics).toMatch(/^stowage_events_recorded_total\{event="ImageDetected"\} \d+$/m);
   // Both clients count in the same metrics.
-  expect(metrics).toMatch(/^stowage_cri_\w+\{[^}]*operation_type="version"[^}]*\} \d+$/m);
-  expect(metrics).toMatch(/^stowage_cri_\w+\{[^}]*operation_type="list_images"[^}]*\} \d+$/m);
+  expect(metrics).toMatch(/^stowage_cri_operations_total\{operation="version"\} \d+$/m);
+  expect(metrics).toMatch(/^stowage_cri_operations_total\{operation="list_images"\} \d+$/m);
 });
 
 it('says which of its connections is down, and which only degrades it', async () => {

@@ -67,7 +67,7 @@ describe('a provider', () => {
     // @ts-expect-error -- something else is made
     provider(LABEL, [COUNT], (count) => count);
     // @ts-expect-error -- what ends is a number, and no text
-    provider(COUNT, [], () => 1, { close: (count: string) => void count });
+    provider(COUNT, [], () => 1, { close: (text: string) => expect(text).toBe('') });
     class Controller {
       constructor(
         @Injects(COUNT) readonly count: number,

@@ -47,17 +47,18 @@ export class Census implements OnApplicationBootstrap {
 
   async #run(): Promise<void> {
     const { config, health, signal } = this.context;
-    while (!signal.aborted) {
+    for (;;) {
       try {
         await this.images.whenAvailable({ signal });
         await this.#look();
         health.report('census', { state: 'ok' });
-        await pause(config.intervalMs, undefined, { signal });
       } catch (error) {
-        if (!signal.aborted) {
-          health.report('census', { state: 'degraded', reason: errorMessage(error) });
-        }
+        if (signal.aborted) return;
+        health.report('census', { state: 'degraded', reason: errorMessage(error) });
       }
+      // Ended by the signal, the pause rejects.
+      const isOver = pause(config.intervalMs, false, { signal }).catch(() => true);
+      if (await isOver) return;
     }
   }
 
