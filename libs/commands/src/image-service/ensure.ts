@@ -62,7 +62,7 @@ export const ensure = defineCommand({
         .min(0)
         .max(maxHoldSeconds)
         .optional()
-        .describe('gc-worker does not collect the image for so long'),
+        .describe('How long gc-worker does not collect the image'),
     })
     .refine((input) => input.auth === undefined || input.credentialsRef === undefined, {
       path: ['credentialsRef'],
