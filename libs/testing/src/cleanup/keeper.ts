@@ -51,6 +51,8 @@ function startKeeper(): Keeper {
   const extension = path.extname(__filename);
   const loader =
     extension === '.ts' ? ['--import', pathToFileURL(require.resolve('tsx')).href] : [];
+  // It does not run in the workspace, whose libraries the loader finds by this file.
+  env.TSX_TSCONFIG_PATH = path.join(__dirname, '../../../../tsconfig.json');
   const child = spawn(
     process.execPath,
     [...loader, path.join(__dirname, `keeper-main${extension}`), token],
