@@ -41,7 +41,10 @@ export class CriVersions {
     return this.runtime.availability().version === 'v1' && this.#servesV1alpha2 === true;
   }
 
-  /** With what a path begins that {@link path} may change on this connection; undefined: with anything. */
+  /**
+   * With what a path begins that {@link path} may change on this connection; undefined: with
+   * anything.
+   */
   get changedPrefix(): string | undefined {
     return this.runtime.availability().version === 'v1' ? packagePrefix('v1alpha2') : undefined;
   }

@@ -4,7 +4,6 @@ import { activatedOr } from '@stowage/cri-endpoint';
 import type { CallListener, Endpoint, EndpointStats, ListenOptions } from '@stowage/cri-endpoint';
 import { CallsBeforeObserver } from './calls-before-observer';
 import type { ObserverOfCalls } from './calls-before-observer';
-import type { GatewayConfig } from '../config';
 import { openGatewayEndpoint } from './gateway-endpoint';
 import { openReadonlyEndpoint } from './readonly-endpoint';
 import type { CriVersions } from './cri-versions';
@@ -13,8 +12,26 @@ import type { CriVersions } from './cri-versions';
 const activatedNames = { main: 'runtime', readonly: 'runtime-ro' } as const;
 type SocketName = keyof typeof activatedNames;
 
+/** The keys that decide what is served where; see `config.ts`. */
+export interface SocketsConfig {
+  readonly listen: string;
+  readonly listenMode: number;
+  readonly listenGroup: string;
+  /** Empty: there is no read-only socket. */
+  readonly listenReadonly: string;
+  readonly listenReadonlyMode: number;
+  readonly listenReadonlyGroup: string;
+  readonly readonlyVerbose: boolean;
+  readonly readonlyEvents: 'auto' | 'always';
+  readonly takeOver: boolean;
+  readonly runtimeEndpoint: string;
+  readonly imageEndpoint: string;
+  readonly imageRouting: boolean;
+  readonly imageServiceEndpoint: string;
+}
+
 export interface GatewaySocketsOptions {
-  readonly config: GatewayConfig;
+  readonly config: SocketsConfig;
   readonly log: {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
