@@ -1,17 +1,20 @@
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
-import { BackOff } from './back-off';
-import type { PullCredential } from './credentials';
-import { EnsureImageError, pullFailure } from './ensure-error';
-import { EnsureImage } from './ensure-image';
-import type { EnsureFindings, EnsureNote } from './ensure-image';
-import { PullCoalescer } from './pull-coalescer';
-import { PullImage } from './pull-image';
-import { defaultPullPolicy } from './pull-policy';
-import type { PullPolicy } from './pull-policy';
-import { PullQueue } from './pull-queue';
-import type { PullLimits } from './pull-queue';
-import type { CallerCredentials, PullRecords } from './records/pull-records';
-import { FakeRuntime } from './testing/fake-runtime';
+import { BackOff } from '../../apps/image-service/src/back-off';
+import type { PullCredential } from '../../apps/image-service/src/credentials';
+import { EnsureImageError, pullFailure } from '../../apps/image-service/src/ensure-error';
+import { EnsureImage } from '../../apps/image-service/src/ensure-image';
+import type { EnsureFindings, EnsureNote } from '../../apps/image-service/src/ensure-image';
+import { PullCoalescer } from '../../apps/image-service/src/pull-coalescer';
+import { PullImage } from '../../apps/image-service/src/pull-image';
+import { defaultPullPolicy } from '../../apps/image-service/src/pull-policy';
+import type { PullPolicy } from '../../apps/image-service/src/pull-policy';
+import { PullQueue } from '../../apps/image-service/src/pull-queue';
+import type { PullLimits } from '../../apps/image-service/src/pull-queue';
+import type {
+  CallerCredentials,
+  PullRecords,
+} from '../../apps/image-service/src/records/pull-records';
+import { FakeRuntime } from '../../apps/image-service/src/testing/fake-runtime';
 
 interface Coordinates {
   readonly Name: string;

@@ -1,12 +1,24 @@
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
-import { digestAlgorithms } from './digest';
-import { isDomain, isHexIdentifier, scanName, scanReference } from './grammar';
-import { applyDefaultTag, parseImageName, trimTagAndDigest } from './image-name';
-import { ImageReferenceError, type ImageReferenceErrorCode } from './image-reference-error';
-import { parseCanonicalReference } from './normalize-reference';
-import { parseReference, parseRepositoryName } from './parse-reference';
-import { repositoryName } from './print-reference';
-import type { ParseOptions } from './types';
+import { digestAlgorithms } from '../../libs/image-ref/src/digest';
+import {
+  isDomain,
+  isHexIdentifier,
+  scanName,
+  scanReference,
+} from '../../libs/image-ref/src/grammar';
+import {
+  applyDefaultTag,
+  parseImageName,
+  trimTagAndDigest,
+} from '../../libs/image-ref/src/image-name';
+import {
+  ImageReferenceError,
+  type ImageReferenceErrorCode,
+} from '../../libs/image-ref/src/image-reference-error';
+import { parseCanonicalReference } from '../../libs/image-ref/src/normalize-reference';
+import { parseReference, parseRepositoryName } from '../../libs/image-ref/src/parse-reference';
+import { repositoryName } from '../../libs/image-ref/src/print-reference';
+import type { ParseOptions } from '../../libs/image-ref/src/types';
 
 /** A case that wants either a value or an error; `error_full` and `error_contains` are texts. */
 export interface ReferenceCase extends ConformanceCase {

@@ -3,18 +3,27 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Image } from '@stowage/cri-proto';
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
-import { ImagePullRecords } from './records/image-pull-records';
-import { mergeByCoordinates, mergePulledWith } from './records/pulled-record';
-import type { PulledRecord, PulledWith } from './records/pulled-record';
-import type { SecretCoordinates, ServiceAccountCoordinates } from './records/pull-records';
-import { decodePulledRecord, recordFileName } from './records/record-files';
-import { FsRecordStore } from './records/record-store';
-import { MemoryRecordStore } from './testing/memory-record-store';
+import { ImagePullRecords } from '../../apps/image-service/src/records/image-pull-records';
+import {
+  mergeByCoordinates,
+  mergePulledWith,
+} from '../../apps/image-service/src/records/pulled-record';
+import type { PulledRecord, PulledWith } from '../../apps/image-service/src/records/pulled-record';
+import type {
+  SecretCoordinates,
+  ServiceAccountCoordinates,
+} from '../../apps/image-service/src/records/pull-records';
+import {
+  decodePulledRecord,
+  recordFileName,
+} from '../../apps/image-service/src/records/record-files';
+import { FsRecordStore } from '../../apps/image-service/src/records/record-store';
+import { MemoryRecordStore } from '../../apps/image-service/src/testing/memory-record-store';
 import {
   parseAllowlist,
   verificationPolicy,
   VerificationPolicyError,
-} from './records/verification-policy';
+} from '../../apps/image-service/src/records/verification-policy';
 
 interface Secret {
   readonly uid: string;

@@ -1,10 +1,18 @@
 import type { ConformanceAdapter, ConformanceCase } from '@stowage/conformance';
-import { carryOut, type CollectionFailure, type CollectionOutcome } from './collect';
-import { kubeletDifferences } from './differences';
-import { defaultMeterLimits } from './measure-freed';
-import { planCollection } from './plan-collection';
-import { collectionPolicy, kubeletConfigErrors, startsCollections } from './policy';
-import { assessDisk, sizeText, type FileSystemReading } from './threshold';
+import {
+  carryOut,
+  type CollectionFailure,
+  type CollectionOutcome,
+} from '../../apps/gc-worker/src/collect';
+import { kubeletDifferences } from '../../apps/gc-worker/src/differences';
+import { defaultMeterLimits } from '../../apps/gc-worker/src/measure-freed';
+import { planCollection } from '../../apps/gc-worker/src/plan-collection';
+import {
+  collectionPolicy,
+  kubeletConfigErrors,
+  startsCollections,
+} from '../../apps/gc-worker/src/policy';
+import { assessDisk, sizeText, type FileSystemReading } from '../../apps/gc-worker/src/threshold';
 
 interface DiskCheckCase extends ConformanceCase {
   readonly capacity: number | null;

@@ -1,11 +1,19 @@
 import type { ConformanceAdapter, ConformanceCase } from '@stowage/conformance';
-import { carryOut, type CollectionOutcome, type CollectionPorts } from './collect';
-import { kubeletDifferences } from './differences';
-import { defaultMeterLimits } from './measure-freed';
-import { compareByLastUse, planCollection, type CollectionPlan } from './plan-collection';
-import { collectionPolicy, type CollectionPolicy } from './policy';
-import { applyDetection } from './records/apply-detection';
-import type { ImageRecord, PlanImage } from './types';
+import {
+  carryOut,
+  type CollectionOutcome,
+  type CollectionPorts,
+} from '../../apps/gc-worker/src/collect';
+import { kubeletDifferences } from '../../apps/gc-worker/src/differences';
+import { defaultMeterLimits } from '../../apps/gc-worker/src/measure-freed';
+import {
+  compareByLastUse,
+  planCollection,
+  type CollectionPlan,
+} from '../../apps/gc-worker/src/plan-collection';
+import { collectionPolicy, type CollectionPolicy } from '../../apps/gc-worker/src/policy';
+import { applyDetection } from '../../apps/gc-worker/src/records/apply-detection';
+import type { ImageRecord, PlanImage } from '../../apps/gc-worker/src/types';
 
 interface ImageVector {
   readonly id: string;
