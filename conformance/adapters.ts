@@ -17,20 +17,13 @@ export class AdapterError extends Error {
   override readonly name = 'AdapterError';
 }
 
-/** Paths of `libs/<lib>/src/**` and `apps/<app>/src/**` that end in `.conformance.ts`, relative to `root`. */
+/** Paths of `conformance/<project>/*.conformance.ts`, relative to `root`. */
 export function findAdapterFiles(root: string): string[] {
-  return ['apps', 'libs'].flatMap((kind) => {
-    const base = path.join(root, kind);
-    if (!existsSync(base)) return [];
-    return readdirSync(base)
-      .map((project) => path.join(kind, project, 'src'))
-      .filter((source) => existsSync(path.join(root, source)))
-      .flatMap((source) =>
-        readdirSync(path.join(root, source), { recursive: true, encoding: 'utf8' })
-          .filter((name) => name.endsWith('.conformance.ts'))
-          .map((name) => path.join(source, name)),
-      );
-  });
+  const base = path.join(root, 'conformance');
+  if (!existsSync(base)) return [];
+  return readdirSync(base, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.conformance.ts'))
+    .map((name) => path.join('conformance', name));
 }
 
 /**

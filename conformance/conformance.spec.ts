@@ -308,9 +308,9 @@ describe('reading files', () => {
     `export const conformance = { file: '${file}', sections: { ${section}: () => ({ want: 1, got: 1 }) } };`;
 
   it('adds up the adapters of one file', async () => {
-    writeAdapter('libs/a/src/sums.conformance.ts', adapter('sums', 'add'));
-    writeAdapter('apps/b/src/deep/sums.conformance.ts', adapter('sums', 'divide'));
-    writeAdapter('libs/a/testing/other.conformance.ts', 'not looked at');
+    writeAdapter('conformance/a/sums.conformance.ts', adapter('sums', 'add'));
+    writeAdapter('conformance/b/sums.conformance.ts', adapter('sums', 'divide'));
+    writeAdapter('libs/a/src/other.conformance.ts', 'not looked at');
     const adapters = await loadAdapters(dir);
     expect([...adapters.keys()]).toEqual(['sums']);
     expect([...adapters.get('sums')!.keys()].sort()).toEqual(['add', 'divide']);
@@ -320,20 +320,20 @@ describe('reading files', () => {
     [
       'a section covered twice',
       {
-        'libs/a/src/sums.conformance.ts': adapter('sums', 'add'),
-        'libs/b/src/sums.conformance.ts': adapter('sums', 'add'),
+        'conformance/a/sums.conformance.ts': adapter('sums', 'add'),
+        'conformance/b/sums.conformance.ts': adapter('sums', 'add'),
       },
-      'libs/b/src/sums.conformance.ts and libs/a/src/sums.conformance.ts both cover sums add',
+      'conformance/b/sums.conformance.ts and conformance/a/sums.conformance.ts both cover sums add',
     ],
     [
       'a file name that is not the vector file',
-      { 'libs/a/src/other.conformance.ts': adapter('sums', 'add') },
-      'libs/a/src/other.conformance.ts is for vector file sums, so its name must be sums.conformance.ts',
+      { 'conformance/a/other.conformance.ts': adapter('sums', 'add') },
+      'conformance/a/other.conformance.ts is for vector file sums, so its name must be sums.conformance.ts',
     ],
     [
       'no export',
-      { 'libs/a/src/sums.conformance.ts': 'export const other = 1;' },
-      'libs/a/src/sums.conformance.ts exports no "conformance"',
+      { 'conformance/a/sums.conformance.ts': 'export const other = 1;' },
+      'conformance/a/sums.conformance.ts exports no "conformance"',
     ],
   ])('refuses adapters with %s', async (_, files, message) => {
     for (const [file, content] of Object.entries(files)) writeAdapter(file, content);

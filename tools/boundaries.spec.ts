@@ -1,5 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 interface Message {
@@ -139,6 +139,106 @@ const broken: [file: string, place: string, rule: string, message: string][] = [
     nxRule,
     'Projects cannot be imported by a relative or absolute path, and must begin with a npm scope',
   ],
+  ...['libs/cri-client/src/fixture.ts', 'apps/gc-worker/src/fixture.ts', 'e2e/fixture.ts'].map(
+    (place): [string, string, string, string] => [
+      'imports-dockerode',
+      place,
+      'no-restricted-imports',
+      "'dockerode' import is restricted from being used. Only apps/docker-shim speaks to a Docker engine.",
+    ],
+  ),
+  // What decides, by name, in whatever folder it stands.
+  [
+    'imports-node-fs',
+    'apps/gc-worker/src/any/folder/plan-collection.ts',
+    'no-restricted-imports',
+    "'node:fs' import is restricted from being used. Domain code does no input or output.",
+  ],
+  ...['imports-nestjs', 'imports-nats', 'imports-grpc', 'imports-prom-client'].map(
+    (file): [string, string, string, string] => [
+      file,
+      'apps/runtime-gateway/src/lifecycle.ts',
+      'no-restricted-imports',
+      'What decides knows no framework, no transport and no metrics.',
+    ],
+  ),
+  [
+    'imports-cri-client',
+    'apps/image-service/src/pull-policy.ts',
+    '@typescript-eslint/no-restricted-imports',
+    'What decides takes types from adapters and the kit, no code.',
+  ],
+  [
+    'looks-at-the-clock',
+    'apps/image-service/src/back-off.ts',
+    'no-restricted-properties',
+    "'Date.now' is restricted from being used. Time comes in as an argument.",
+  ],
+  [
+    'makes-a-date',
+    'apps/gc-worker/src/threshold-event-data.ts',
+    'no-restricted-syntax',
+    'Time comes in as an argument.',
+  ],
+  [
+    'throws-dice',
+    'apps/image-service/src/back-off.ts',
+    'no-restricted-properties',
+    "'Math.random' is restricted from being used. Randomness comes in as an argument.",
+  ],
+  [
+    'sets-a-timer',
+    'apps/runtime-gateway/src/on-stop-container.ts',
+    'no-restricted-globals',
+    "Unexpected use of 'setTimeout'. Time, environment and the network come in as arguments.",
+  ],
+  // One dialect.
+  ...['has-a-private-field', 'has-a-private-method'].map(
+    (file): [string, string, string, string] => [
+      file,
+      'libs/event-bus/src/fixture.ts',
+      'no-restricted-syntax',
+      'Write #name; `private` is for parameters of constructors.',
+    ],
+  ),
+  [
+    'imports-a-type-as-a-value',
+    'libs/event-bus/src/fixture.ts',
+    '@typescript-eslint/consistent-type-imports',
+    'All imports in the declaration are only used as types. Use `import type`.',
+  ],
+  [
+    'imports-types-one-by-one',
+    'libs/event-bus/src/fixture.ts',
+    '@typescript-eslint/no-import-type-side-effects',
+    'TypeScript will only remove the inline type specifiers',
+  ],
+  [
+    'imports-twice',
+    'libs/event-bus/src/fixture.ts',
+    'no-duplicate-imports',
+    "'node:net' import is duplicated.",
+  ],
+  [
+    'uses-test',
+    'libs/event-bus/src/fixture.spec.ts',
+    'no-restricted-globals',
+    "Unexpected use of 'test'. Write it(...).",
+  ],
+  ...['spreads-an-optional-field', 'spreads-by-and'].map(
+    (file): [string, string, string, string] => [
+      file,
+      'apps/gc-worker/src/fixture.ts',
+      'no-restricted-syntax',
+      'Write the field: what is undefined is not in the event.',
+    ],
+  ),
+  [
+    'has-a-long-comment',
+    'libs/event-bus/src/fixture.ts',
+    'max-len',
+    'This line has a comment length of 119. Maximum allowed is 100.',
+  ],
 ];
 
 const allowed: [file: string, place: string][] = [
@@ -162,6 +262,12 @@ const allowed: [file: string, place: string][] = [
   ['imports-service-kit', 'apps/gc-worker/src/fixture.ts'],
   ['imports-node-fs', 'apps/gc-worker/src/fixture.ts'],
   ['imports-node-fs', 'libs/image-ref/src/fixture.spec.ts'],
+  ['imports-dockerode', 'apps/docker-shim/src/fixture.ts'],
+  ['imports-cri-client-type', 'apps/image-service/src/pull-policy.ts'],
+  ['looks-at-the-clock', 'apps/image-service/src/fixture.ts'],
+  ['imports-node-fs', 'apps/gc-worker/src/plan-collection.spec.ts'],
+  ['has-a-private-parameter', 'libs/event-bus/src/fixture.ts'],
+  ['writes-an-optional-field', 'apps/gc-worker/src/fixture.ts'],
   ['imports-testing', 'libs/cri-client/src/fixture.it.spec.ts'],
   ['imports-testing', 'apps/gc-worker/src/fixture.it.spec.ts'],
   ['imports-testing', 'e2e/fixture.ts'],
@@ -197,4 +303,18 @@ test.each(allowed.map(([file, place], index) => [file, place, index] as const))(
 test('every fixture is used', () => {
   const used = new Set([...broken, ...allowed].map(([file]) => `${file}.ts`));
   expect(readdirSync(path.join(__dirname, 'boundary-fixture'))).toEqual([...used].sort());
+});
+
+test('the configuration names decision files that exist', () => {
+  const config = readFileSync(path.join(__dirname, '../eslint.config.mjs'), 'utf8');
+  const [, list = ''] = /const decisionFiles = \[(.*?)\]\.map/s.exec(config) ?? [];
+  const names = [...list.matchAll(/'([^']+)'/g)].map(([, name = '']) => name);
+  const files = execFileSync('git', ['ls-files', 'apps/*/src/*.ts'], { encoding: 'utf8' });
+  const there = files.split('\n').map((file) => path.basename(file, '.ts'));
+  const missing = names.filter((name) => {
+    const pattern = new RegExp(`^${name.replace('*', '.*')}$`);
+    return !there.some((file) => pattern.test(file));
+  });
+  expect(names.length).toBeGreaterThan(25);
+  expect(missing).toEqual([]);
 });

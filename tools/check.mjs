@@ -15,6 +15,7 @@ const steps = [
     script: bin('nx'),
     args: ['run-many', '-t', 'lint', '--outputStyle=static'],
   },
+  { name: 'unused code', script: bin('knip'), args: ['--no-progress'] },
   { name: 'tests', script: path.join(root, 'tools/test.mjs'), args: [] },
 ];
 

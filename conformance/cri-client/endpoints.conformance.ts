@@ -1,7 +1,7 @@
 import type { ConformanceAdapter, ConformanceCase } from '@stowage/conformance';
-import { grpcTarget, parseEndpoint, splitEndpoint } from './endpoint';
-import { connectImageService } from './image-service';
-import { connectRuntimeService } from './runtime-service';
+import { grpcTarget, parseEndpoint, splitEndpoint } from '../../libs/cri-client/src/endpoint';
+import { connectImageService } from '../../libs/cri-client/src/image-service';
+import { connectRuntimeService } from '../../libs/cri-client/src/runtime-service';
 
 interface SplitCase extends ConformanceCase {
   readonly in: string;

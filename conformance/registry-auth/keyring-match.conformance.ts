@@ -1,8 +1,8 @@
 import type { ConformanceAdapter, ConformanceCase } from '@stowage/conformance';
-import { credentialHash, hashedJson } from './credential';
-import { CredentialIndex } from './credential-index';
-import type { DockerConfigEntry } from './docker-config';
-import { isDockerHubName, registryMatches } from './match-registry';
+import { credentialHash, hashedJson } from '../../libs/registry-auth/src/credential';
+import { CredentialIndex } from '../../libs/registry-auth/src/credential-index';
+import type { DockerConfigEntry } from '../../libs/registry-auth/src/docker-config';
+import { isDockerHubName, registryMatches } from '../../libs/registry-auth/src/match-registry';
 
 interface PatternCase extends ConformanceCase {
   readonly pattern: string;

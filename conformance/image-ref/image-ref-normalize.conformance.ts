@@ -1,13 +1,13 @@
 import type { ConformanceAdapter, ConformanceOutcome } from '@stowage/conformance';
-import { familiarMatch, familiarString } from './familiar';
+import { familiarMatch, familiarString } from '../../libs/image-ref/src/familiar';
 import { parseOutcome, type ReferenceCase } from './image-ref-parse.conformance';
 import {
   isDigestOnly,
   normalizeReference,
   parseAnyReference,
   parsePullReference,
-} from './normalize-reference';
-import { referenceToString } from './print-reference';
+} from '../../libs/image-ref/src/normalize-reference';
+import { referenceToString } from '../../libs/image-ref/src/print-reference';
 
 interface ValidityCase extends ReferenceCase {
   readonly valid: boolean;

@@ -1,15 +1,19 @@
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
 import { type GrpcStatusName, isGrpcStatusName } from '@stowage/errors';
-import { callTimeoutMs } from './call-timeout';
-import { CriError, kubeletErrorText } from './errors';
-import { imageRules } from './image-rules';
-import { connectImageService } from './image-service';
-import type { MethodRule } from './method-rules';
-import { negotiateVersion } from './negotiate-version';
-import { runtimeRules } from './runtime-rules';
-import { connectRuntimeService } from './runtime-service';
-import { FakeCriServer, FakeStatus, temporarySocket } from './testing/fake-cri-server';
-import type { CriServiceName } from './types';
+import { callTimeoutMs } from '../../libs/cri-client/src/call-timeout';
+import { CriError, kubeletErrorText } from '../../libs/cri-client/src/errors';
+import { imageRules } from '../../libs/cri-client/src/image-rules';
+import { connectImageService } from '../../libs/cri-client/src/image-service';
+import type { MethodRule } from '../../libs/cri-client/src/method-rules';
+import { negotiateVersion } from '../../libs/cri-client/src/negotiate-version';
+import { runtimeRules } from '../../libs/cri-client/src/runtime-rules';
+import { connectRuntimeService } from '../../libs/cri-client/src/runtime-service';
+import {
+  FakeCriServer,
+  FakeStatus,
+  temporarySocket,
+} from '../../libs/cri-client/src/testing/fake-cri-server';
+import type { CriServiceName } from '../../libs/cri-client/src/types';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 

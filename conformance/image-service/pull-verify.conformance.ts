@@ -3,18 +3,28 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Image } from '@stowage/cri-proto';
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
-import { ImagePullRecords } from './records/image-pull-records';
-import { mergeByCoordinates, mergePulledWith } from './records/pulled-record';
-import type { PulledRecord, PulledWith } from './records/pulled-record';
-import type { SecretCoordinates, ServiceAccountCoordinates } from './credentials/credentials';
-import { decodePulledRecord, recordFileName } from './records/record-files';
-import { FsRecordStore } from './records/record-store';
-import { MemoryRecordStore } from './testing/memory-record-store';
+import { ImagePullRecords } from '../../apps/image-service/src/records/image-pull-records';
+import {
+  mergeByCoordinates,
+  mergePulledWith,
+} from '../../apps/image-service/src/records/pulled-record';
+import type { PulledRecord, PulledWith } from '../../apps/image-service/src/records/pulled-record';
+import type {
+  SecretCoordinates,
+  ServiceAccountCoordinates,
+} from '../../apps/image-service/src/credentials/credentials';
+import {
+  decodePulledRecord,
+  recordFileName,
+} from '../../apps/image-service/src/records/record-files';
+import { FsRecordStore } from '../../apps/image-service/src/records/record-store';
+import { MemoryRecordStore } from '../../apps/image-service/src/testing/memory-record-store';
 import {
   parseAllowlist,
   verificationPolicy,
   VerificationPolicyError,
-} from './records/verification-policy';
+} from '../../apps/image-service/src/records/verification-policy';
+import { nameIn, pairsOf, pickLike, type Keyed, type Named } from '../forms';
 
 interface Secret {
   readonly uid: string;
@@ -24,12 +34,13 @@ interface Secret {
 }
 
 interface Entry {
-  readonly node: boolean;
-  readonly secrets: readonly Secret[];
-  readonly service_accounts: readonly ServiceAccountCoordinates[];
+  readonly node?: boolean;
+  readonly secrets?: readonly Secret[];
+  readonly service_accounts?: readonly ServiceAccountCoordinates[];
 }
 
-type Entries = Readonly<Record<string, Entry>>;
+/** Image name to who proved to have it, as a map or as a list of objects with the name in `image`. */
+type Entries = Keyed<Entry, 'image'>;
 
 interface MustPullCase extends ConformanceCase {
   readonly policy: string;
@@ -37,13 +48,13 @@ interface MustPullCase extends ConformanceCase {
   readonly image: string;
   readonly image_ref: string;
   readonly pulled_records: readonly { readonly image_ref: string; readonly by_image: Entries }[];
-  readonly pull_intents: readonly { readonly image: string }[];
+  readonly pull_intents: readonly Named<'image'>[];
   readonly pod_secrets: readonly Secret[];
   readonly pod_service_account: ServiceAccountCoordinates | null;
   readonly want: {
     readonly must_pull: boolean;
-    readonly pod_credentials_looked_up: boolean;
-    readonly record_written: boolean;
+    readonly pod_credentials_looked_up?: boolean;
+    readonly record_written?: boolean;
     readonly record_after?: Entries;
   };
 }
@@ -71,9 +82,9 @@ interface MergeCase extends ConformanceCase {
 
 interface PruneCase extends ConformanceCase {
   readonly records: readonly { readonly image_ref: string; readonly last_updated: string }[];
-  readonly images_reported: readonly string[];
+  readonly images_reported: readonly Named<'id'>[];
   readonly gc_started: string;
-  readonly records_left: readonly string[];
+  readonly records_left: readonly Named<'image_ref'>[];
 }
 
 interface StartupCase extends ConformanceCase {
@@ -82,10 +93,10 @@ interface StartupCase extends ConformanceCase {
     readonly tags: readonly string[];
     readonly digests: readonly string[];
   }[];
-  readonly intents: readonly string[];
-  readonly pulled_records: readonly string[];
-  readonly intents_after: readonly string[];
-  readonly pulled_after: readonly string[];
+  readonly intents: readonly Named<'image'>[];
+  readonly pulled_records: readonly Named<'image_ref'>[];
+  readonly intents_after: readonly Named<'image'>[];
+  readonly pulled_after: readonly Named<'image_ref'>[];
 }
 
 interface RecordPulledCase extends ConformanceCase {
@@ -96,7 +107,7 @@ interface RecordPulledCase extends ConformanceCase {
   readonly pulls_in_flight_before: number;
   readonly record_file: string;
   readonly want_record: Entries;
-  readonly time_updated: boolean;
+  readonly time_updated: boolean | 'updated' | 'unchanged';
   readonly intent_file_removed?: string | null;
 }
 
@@ -128,9 +139,9 @@ const theirSecret = ({ credentialHash, ...where }: SecretCoordinates): Secret =>
 });
 
 const ours = (entry: Entry): PulledWith => ({
-  nodePodsAccessible: entry.node,
-  kubernetesSecrets: entry.secrets.map(ourSecret),
-  kubernetesServiceAccounts: entry.service_accounts,
+  nodePodsAccessible: entry.node ?? false,
+  kubernetesSecrets: (entry.secrets ?? []).map(ourSecret),
+  kubernetesServiceAccounts: entry.service_accounts ?? [],
 });
 
 const theirs = (entry: PulledWith): Entry => ({
@@ -143,14 +154,17 @@ const record = (imageRef: string, entries: Entries, lastUpdatedTime = long): Pul
   lastUpdatedTime,
   imageRef,
   credentialMapping: Object.fromEntries(
-    Object.entries(entries).map(([image, entry]) => [image, ours(entry)]),
+    pairsOf(entries, 'image').map(([image, entry]) => [image, ours(entry)]),
   ),
 });
 
-const entriesOf = (found: PulledRecord | undefined): Entries =>
+const entriesOf = (found: PulledRecord | undefined) =>
   Object.fromEntries(
     Object.entries(found?.credentialMapping ?? {}).map(([image, entry]) => [image, theirs(entry)]),
   );
+
+/** Entries of a case with all their fields, as they are read back. */
+const whole = (entries: Entries | undefined) => entries && entriesOf(record('', entries));
 
 /** Counts the records that are written. */
 class CountingStore extends MemoryRecordStore {
@@ -167,7 +181,7 @@ async function mustPull(testCase: MustPullCase): Promise<ConformanceOutcome> {
   for (const { image_ref, by_image } of testCase.pulled_records) {
     store.writePulledRecord(record(image_ref, by_image));
   }
-  for (const { image } of testCase.pull_intents) store.writeIntent(image);
+  for (const intent of testCase.pull_intents) store.writeIntent(nameIn(intent, 'image'));
   store.written = 0;
   const policy = verificationPolicy(testCase.policy, testCase.allowlist);
   const records = new ImagePullRecords(store, policy, {}, () => later);
@@ -181,13 +195,13 @@ async function mustPull(testCase: MustPullCase): Promise<ConformanceOutcome> {
   });
   const after = entriesOf(store.pulledRecord(testCase.image_ref));
   return {
-    want: testCase.want,
-    got: {
+    want: { ...testCase.want, record_after: whole(testCase.want.record_after) },
+    got: pickLike(testCase.want, {
       must_pull,
       pod_credentials_looked_up: isLookedUp,
       record_written: store.written > 0,
-      record_after: testCase.want.record_after === undefined ? undefined : after,
-    },
+      record_after: after,
+    }),
   };
 }
 
@@ -240,9 +254,10 @@ function prune(testCase: PruneCase): ConformanceOutcome {
     store.writePulledRecord(record(image_ref, {}, new Date(last_updated)));
   }
   const records = new ImagePullRecords(store, verificationPolicy('AlwaysVerify'));
-  records.prune(testCase.images_reported, new Date(testCase.gc_started));
+  const reported = testCase.images_reported.map((image) => nameIn(image, 'id'));
+  records.prune(reported, new Date(testCase.gc_started));
   return {
-    want: [...testCase.records_left].sort(),
+    want: testCase.records_left.map((left) => nameIn(left, 'image_ref')).sort(),
     got: store
       .pulledRecords()
       .items.map(({ imageRef }) => imageRef)
@@ -252,8 +267,10 @@ function prune(testCase: PruneCase): ConformanceOutcome {
 
 async function startup(testCase: StartupCase): Promise<ConformanceOutcome> {
   const store = new MemoryRecordStore();
-  for (const image of testCase.intents) store.writeIntent(image);
-  for (const imageRef of testCase.pulled_records) store.writePulledRecord(record(imageRef, {}));
+  for (const intent of testCase.intents) store.writeIntent(nameIn(intent, 'image'));
+  for (const pulled of testCase.pulled_records) {
+    store.writePulledRecord(record(nameIn(pulled, 'image_ref'), {}));
+  }
   const records = new ImagePullRecords(store, verificationPolicy('AlwaysVerify'));
   const images = testCase.runtime_images.map(({ id, tags, digests }) =>
     Image.fromPartial({ id, repoTags: [...tags], repoDigests: [...digests] }),
@@ -261,8 +278,8 @@ async function startup(testCase: StartupCase): Promise<ConformanceOutcome> {
   await records.recover({ listImages: () => Promise.resolve({ images }) }, { signal });
   return {
     want: {
-      intents: [...testCase.intents_after].sort(),
-      pulled: [...testCase.pulled_after].sort(),
+      intents: testCase.intents_after.map((intent) => nameIn(intent, 'image')).sort(),
+      pulled: testCase.pulled_after.map((pulled) => nameIn(pulled, 'image_ref')).sort(),
     },
     got: {
       intents: [...store.intents().items].sort(),
@@ -308,8 +325,8 @@ function recordPulled(testCase: RecordPulledCase): Promise<ConformanceOutcome> {
     return {
       want: {
         files: [testCase.record_file],
-        record: testCase.want_record,
-        time_updated: testCase.time_updated,
+        record: whole(testCase.want_record),
+        time_updated: testCase.time_updated === true || testCase.time_updated === 'updated',
         removed: testCase.intent_file_removed == null ? [] : [testCase.intent_file_removed],
       },
       got: {

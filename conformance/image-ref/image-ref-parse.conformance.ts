@@ -1,18 +1,31 @@
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
-import { digestAlgorithms } from './digest';
-import { isDomain, isHexIdentifier, scanName, scanReference } from './grammar';
-import { applyDefaultTag, parseImageName, trimTagAndDigest } from './image-name';
-import { ImageReferenceError, type ImageReferenceErrorCode } from './image-reference-error';
-import { parseCanonicalReference } from './normalize-reference';
-import { parseReference, parseRepositoryName } from './parse-reference';
-import { repositoryName } from './print-reference';
-import type { ParseOptions } from './types';
+import { digestAlgorithms } from '../../libs/image-ref/src/digest';
+import {
+  isDomain,
+  isHexIdentifier,
+  scanName,
+  scanReference,
+} from '../../libs/image-ref/src/grammar';
+import {
+  applyDefaultTag,
+  parseImageName,
+  trimTagAndDigest,
+} from '../../libs/image-ref/src/image-name';
+import {
+  ImageReferenceError,
+  type ImageReferenceErrorCode,
+} from '../../libs/image-ref/src/image-reference-error';
+import { parseCanonicalReference } from '../../libs/image-ref/src/normalize-reference';
+import { parseReference, parseRepositoryName } from '../../libs/image-ref/src/parse-reference';
+import { repositoryName } from '../../libs/image-ref/src/print-reference';
+import type { ParseOptions } from '../../libs/image-ref/src/types';
+import { pickLike } from '../forms';
 
 /** A case that wants either a value or an error; `error_full` and `error_contains` are texts. */
 export interface ReferenceCase extends ConformanceCase {
   readonly in: string;
   readonly want?: unknown;
-  /** An error code of the vector file, `other:<text>`, or true for any error. */
+  /** An error code of the vector file, a text with or without `other:` before it, or true for any error. */
   readonly error?: string | boolean;
   readonly error_full?: string;
   readonly error_contains?: string;
@@ -40,10 +53,9 @@ const vectorCodes: Readonly<Partial<Record<ImageReferenceErrorCode, string>>> = 
   REFERENCE_NAME_HEX64: 'hex64',
 };
 
-/**
- * Compares what `parse` returns or throws with what the case wants, in the fields that the case
- * names.
- */
+const isVectorCode = (text: string): boolean => Object.values(vectorCodes).includes(text);
+
+/** Compares what `parse` returns or throws with what the case wants, in the fields that the case names. */
 export function parseOutcome(testCase: ReferenceCase, parse: () => unknown): ConformanceOutcome {
   const { want, error, error_full, error_contains } = testCase;
   const isErrorWanted = error != null || error_full != null || error_contains != null;
@@ -55,8 +67,11 @@ export function parseOutcome(testCase: ReferenceCase, parse: () => unknown): Con
     if (!(thrown instanceof ImageReferenceError)) throw thrown;
     const { code, message } = thrown;
     const vectorCode = vectorCodes[code] ?? `other:${message}`;
+    const isText = typeof error === 'string' && !isVectorCode(error);
+    const isBareText = isText && !error.startsWith('other:');
+    const gotError = isBareText ? message : isText ? `other:${message}` : vectorCode;
     const got = {
-      error: error == null ? undefined : error === true ? true : vectorCode,
+      error: error == null ? undefined : error === true ? true : gotError,
       error_full: error_full == null ? undefined : message,
       error_contains:
         error_contains != null && message.includes(error_contains) ? error_contains : undefined,
@@ -64,13 +79,6 @@ export function parseOutcome(testCase: ReferenceCase, parse: () => unknown): Con
     return { want: wanted, got: isErrorWanted ? got : { error: vectorCode, text: message } };
   }
   return { want: wanted, got: { value: pickLike(want, value) } };
-}
-
-/** The fields of `value` that `want` has too; `value` itself where there are no fields. */
-export function pickLike(want: unknown, value: unknown): unknown {
-  if (typeof want !== 'object' || want == null) return value;
-  if (typeof value !== 'object' || value == null) return value;
-  return Object.fromEntries(Object.entries(value).filter(([key]) => key in want));
 }
 
 /**

@@ -1,20 +1,29 @@
 import type { ConformanceAdapter, ConformanceCase } from '@stowage/conformance';
-import { carryOut, type CollectionOutcome, type CollectionPorts } from './collect/collect';
-import { kubeletDifferences } from './policy/differences';
-import { defaultMeterLimits } from './disk/measure-freed';
-import { compareByLastUse, planCollection, type CollectionPlan } from './collect/plan-collection';
-import { collectionPolicy, type CollectionPolicy } from './policy/policy';
-import { applyDetection } from './records/apply-detection';
-import type { ImageRecord } from './records/image-record';
-import type { PlanImage } from './policy/keep-rules';
+import {
+  carryOut,
+  type CollectionOutcome,
+  type CollectionPorts,
+} from '../../apps/gc-worker/src/collect/collect';
+import { kubeletDifferences } from '../../apps/gc-worker/src/policy/differences';
+import { defaultMeterLimits } from '../../apps/gc-worker/src/disk/measure-freed';
+import {
+  compareByLastUse,
+  planCollection,
+  type CollectionPlan,
+} from '../../apps/gc-worker/src/collect/plan-collection';
+import { collectionPolicy, type CollectionPolicy } from '../../apps/gc-worker/src/policy/policy';
+import { applyDetection } from '../../apps/gc-worker/src/records/apply-detection';
+import type { ImageRecord } from '../../apps/gc-worker/src/records/image-record';
+import type { PlanImage } from '../../apps/gc-worker/src/policy/keep-rules';
+import { nameIn, pickLike, type Named } from '../forms';
 
 interface ImageVector {
   readonly id: string;
-  readonly size: number;
-  readonly last_used: number | null;
-  readonly first_detected: number | null;
-  readonly pinned: boolean;
-  readonly in_use: boolean;
+  readonly size?: number;
+  readonly last_used?: number | null;
+  readonly first_detected?: number | null;
+  readonly pinned?: boolean;
+  readonly in_use?: boolean;
 }
 
 interface PassWant {
@@ -50,28 +59,38 @@ interface AgePassCase extends ConformanceCase {
 
 interface RecordsCase extends ConformanceCase {
   readonly steps: readonly {
-    readonly images: readonly string[];
-    readonly containers_use: readonly string[];
+    /** Ids, or images with more of them. */
+    readonly images: readonly (string | ImageVector)[];
+    /** Ids of images, or containers with theirs. */
+    readonly containers_use: readonly Named<'image'>[];
     readonly detect_time: number | null;
   }[];
+  /** Null for an image that has no record. */
   readonly want: Readonly<
-    Record<string, { first_detected: number | null; last_used: number | string | null }>
+    Record<string, { first_detected?: TimeVector; last_used?: TimeVector } | null>
   >;
 }
 
+/**
+ * Seconds, or words: `wall clock of the pass`, `wall clock of pass 2`, `detect time of pass 1`, `unchanged` (as the pass
+ * before the last left it).
+ */
+type TimeVector = number | string | null;
+
 const ms = (seconds: number): number => seconds * 1000;
-const msOrNever = (seconds: number | null): number | null => (seconds == null ? null : ms(seconds));
+const msOrNever = (seconds: number | null | undefined): number | null =>
+  seconds == null ? null : ms(seconds);
 
 const planImage = (image: ImageVector): PlanImage => ({
   imageId: image.id,
   repoTags: [],
   repoDigests: [],
-  sizeBytes: image.size,
-  pinned: image.pinned,
+  sizeBytes: image.size ?? 0,
+  pinned: image.pinned ?? false,
   runtimeHandler: '',
   firstDetected: msOrNever(image.first_detected),
   lastUsed: msOrNever(image.last_used),
-  usedBy: image.in_use ? [{ as: 'container', containerId: 'container' }] : [],
+  usedBy: image.in_use === true ? [{ as: 'container', containerId: 'container' }] : [],
 });
 
 const kubeletPolicy = (values: Partial<CollectionPolicy>): CollectionPolicy =>
@@ -147,11 +166,15 @@ export const conformance: ConformanceAdapter = {
       const { want } = testCase;
       return {
         want: { ...want, error: want.error ?? undefined },
-        got: {
-          ...passResult(outcome),
-          freed_bytes: outcome.asKubelet.freedBytes,
-          hook_images: outcome.asKubelet.remaining,
-        },
+        got: pickLike(
+          want,
+          {
+            ...passResult(outcome),
+            freed_bytes: outcome.asKubelet.freedBytes,
+            hook_images: outcome.asKubelet.remaining,
+          },
+          ['error'],
+        ),
       };
     },
     age_pass: async (testCase: AgePassCase) => {
@@ -178,55 +201,81 @@ export const conformance: ConformanceAdapter = {
       const { want } = testCase;
       return {
         want: { ...want, error: want.error ?? undefined },
-        got: {
-          ...passResult(outcome),
-          skipped: skippedTexts[plan.agePass],
-          still_candidates: want.still_candidates == null ? want.still_candidates : stillCandidates,
-        },
+        got: pickLike(
+          want,
+          {
+            ...passResult(outcome),
+            skipped: skippedTexts[plan.agePass],
+            still_candidates:
+              want.still_candidates == null ? want.still_candidates : stillCandidates,
+          },
+          ['error', 'skipped'],
+        ),
       };
     },
     records: (testCase: RecordsCase) => {
       const wallClock = (pass: number): number => ms(1_000_000 + pass);
-      let records: ReadonlyMap<string, ImageRecord> = new Map();
+      let before: ReadonlyMap<string, ImageRecord> = new Map();
+      let records = before;
       testCase.steps.forEach((step, index) => {
-        records = applyDetection(records, {
-          images: step.images.map((id) => planImage(emptyImage(id))),
+        before = records;
+        records = applyDetection(before, {
+          images: step.images.map((image) =>
+            planImage(typeof image === 'string' ? { id: image } : image),
+          ),
           users: new Map(
-            step.containers_use.map((id) => [id, [{ as: 'container', containerId: id }]]),
+            step.containers_use
+              .map((user) => nameIn(user, 'image'))
+              .map((id) => [id, [{ as: 'container', containerId: id }]]),
           ),
           detectTime: msOrNever(step.detect_time),
           now: wallClock(index + 1),
         }).records;
       });
-      const time = (text: number | string | null): number | null => {
-        if (typeof text !== 'string') return msOrNever(text);
-        const pass = /^wall clock of (?:the pass|pass (\d+))$/.exec(text);
-        if (pass == null) throw new Error(`time "${text}" is not understood`);
-        return wallClock(Number(pass[1] ?? testCase.steps.length));
+      const time = (value: TimeVector, unchanged: number | null | undefined) => {
+        if (typeof value !== 'string') return msOrNever(value);
+        if (value === 'unchanged') {
+          if (unchanged === undefined) throw new Error('no time before that could be unchanged');
+          return unchanged;
+        }
+        const [, what, number] =
+          /^(wall clock|detect time) of (?:the pass|pass (\d+))$/.exec(value) ?? [];
+        const pass = Number(number ?? testCase.steps.length);
+        const step = testCase.steps[pass - 1];
+        if (what === undefined || step === undefined) {
+          throw new Error(`time "${value}" is not understood`);
+        }
+        return what === 'wall clock' ? wallClock(pass) : msOrNever(step.detect_time);
       };
+      const wanted = Object.entries(testCase.want);
       return {
         want: Object.fromEntries(
-          Object.entries(testCase.want).map(([id, { first_detected, last_used }]) => [
-            id,
-            { firstDetected: msOrNever(first_detected), lastUsed: time(last_used) },
-          ]),
+          wanted.map(([id, want]) => {
+            if (want == null) return [id, undefined];
+            const { first_detected: first, last_used: last } = want;
+            const was = before.get(id);
+            return [
+              id,
+              {
+                firstDetected: first === undefined ? undefined : time(first, was?.firstDetected),
+                lastUsed: last === undefined ? undefined : time(last, was?.lastUsed),
+              },
+            ];
+          }),
         ),
         got: Object.fromEntries(
-          [...records].map(([id, { firstDetected, lastUsed }]) => [
-            id,
-            { firstDetected, lastUsed },
-          ]),
+          [...records].map(([id, { firstDetected, lastUsed }]) => {
+            const want = testCase.want[id];
+            return [
+              id,
+              {
+                firstDetected: want?.first_detected === undefined ? undefined : firstDetected,
+                lastUsed: want?.last_used === undefined ? undefined : lastUsed,
+              },
+            ];
+          }),
         ),
       };
     },
   },
 };
-
-const emptyImage = (id: string): ImageVector => ({
-  id,
-  size: 0,
-  last_used: null,
-  first_detected: null,
-  pinned: false,
-  in_use: false,
-});

@@ -1,5 +1,5 @@
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
-import { createCredential } from './credential';
+import { createCredential } from '../../libs/registry-auth/src/credential';
 import {
   decodeAuthField,
   decodeDockerConfigJson,
@@ -7,10 +7,10 @@ import {
   encodeDockerConfigEntry,
   readEntry,
   type DockerConfigEntry,
-} from './docker-config';
-import { checkedJson } from './json-object';
-import { concatKeyrings, type Keyring } from './keyring';
-import { pullSecretKeyring, type PullSecret } from './pull-secrets';
+} from '../../libs/registry-auth/src/docker-config';
+import { checkedJson } from '../../libs/registry-auth/src/json-object';
+import { concatKeyrings, type Keyring } from '../../libs/registry-auth/src/keyring';
+import { pullSecretKeyring, type PullSecret } from '../../libs/registry-auth/src/pull-secrets';
 
 interface AuthFieldCase extends ConformanceCase {
   readonly in: string;

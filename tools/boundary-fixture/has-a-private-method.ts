@@ -1,0 +1,7 @@
+export class Counter {
+  next = () => this.step();
+
+  private step() {
+    return 1;
+  }
+}

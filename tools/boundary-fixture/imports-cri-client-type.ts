@@ -1,0 +1,3 @@
+import type { RuntimeServiceClient } from '@stowage/cri-client';
+
+export type Runtime = RuntimeServiceClient;

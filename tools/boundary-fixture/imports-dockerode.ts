@@ -1,0 +1,3 @@
+import Docker from 'dockerode';
+
+export const engine = new Docker();

@@ -1,0 +1,3 @@
+import { type Server, type Socket } from 'node:net';
+
+export type Connection = Server | Socket;

@@ -1,0 +1,1 @@
+export const later = (task: () => void) => setTimeout(task, 100);

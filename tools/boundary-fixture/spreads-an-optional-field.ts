@@ -1,0 +1,1 @@
+export const data = (planId?: string) => ({ ...(planId === undefined ? {} : { planId }) });
