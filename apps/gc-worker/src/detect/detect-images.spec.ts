@@ -533,7 +533,7 @@ describe('what the runtime does not tell of the use of images', () => {
     [
       'a container that is listed and whose status is not found, twice',
       undefined,
-      'the images mounted by container c1 cannot be read: it is listed and said not to be there',
+      'the images mounted by container c1 cannot be read: it is listed, and its status is not found',
     ],
   ])('keeps what it may mount, and says why: %s', async (_, volumes, reason) => {
     worker.runtime.containers = [container('c1', 'a')];
