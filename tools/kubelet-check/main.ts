@@ -66,7 +66,7 @@ options:
                      with its shim beside it. May be repeated; default: machine and debian-testing
   --only NAMES       scenarios, separated by commas; default: all
   --ways NAMES       ways beside bare, separated by commas; default: all
-  --soak MINUTES     also the soak, for so long on each way
+  --soak MINUTES     also the soak, for so long on each way (bare: a tenth of it)
   --record FILE      instead: writes kubelet's calls for some pods, through the gateway, into FILE (for the tests of this tool)
   --mirror URI       of Debian; default: that of apt's configuration
   --dir FOLDER       where roots and logs lie, as for npm run matrix; default: /var/tmp/stowage-matrix
