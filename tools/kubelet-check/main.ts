@@ -100,7 +100,7 @@ interface Place {
 }
 
 /** Longest time for one way, milliseconds, without the soak. */
-const wayLimitMs = 60 * 60_000;
+const wayLimitMs = 90 * 60_000;
 
 /** What runs now, and whether a signal has asked for the end. */
 const now: { step?: Entered; interruptedBy?: 'SIGINT' | 'SIGTERM' } = {};
