@@ -146,6 +146,7 @@ ${Object.entries(config.env)
 pause_image = ${text(config.sandboxImage)}
 pause_command = ""
 ${policy === undefined ? '' : `signature_policy = ${text(policyFile)}\n`}signature_policy_dir = ${text(within('policies'))}
+namespaced_auth_dir = ${text(within('auth'))}
 big_files_temporary_dir = ${text(within('crio-tmp'))}
 
 [crio.network]
