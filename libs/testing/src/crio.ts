@@ -125,6 +125,7 @@ cgroup_manager = "cgroupfs"
 selinux = false
 apparmor_profile = "unconfined"
 irqbalance_config_restore_file = "disable"
+hooks_dir = []
 container_exits_dir = ${text(within('crio-exits'))}
 container_attach_socket_dir = ${text(within('crio-attach'))}
 namespaces_dir = ${text(within('crio-ns'))}

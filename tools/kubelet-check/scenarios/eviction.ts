@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { subscribeEvents } from '@stowage/testing';
-import { Cluster, onePod, waitForEnd, type ApiPod, type Node } from '../cluster';
+import { Cluster, named, onePod, waitForEnd, type ApiPod, type Node } from '../cluster';
 import { ofStowage } from '../compare';
 import { describePod } from '../describe-pod';
 import type { Lab } from '../lab';
@@ -40,14 +40,15 @@ export const eviction: Scenario = {
   imageFileSystemMb: fileSystemMb,
   expected: {
     'images before': ['app', 'other', ...idle].join(', '),
-    'images while it is full': 'app, other',
+    'condition while images are in the way': /^True KubeletHasDiskPressure/,
+    'images that are left': 'app, other',
     'pods after the images went': `${running}\n${running}`,
-    'condition while it is full': /^True KubeletHasDiskPressure/,
-    'the pod that fills it': /^Failed Evicted/,
+    'condition while a pod is in the way': /^True KubeletHasDiskPressure/,
+    'the pod that fills it: state': /^Failed Evicted/,
     'the pod that fills it: message':
       /^The node was low on resource: ephemeral-storage\..* Container main was using QUANTITY/,
     'the other pod': running,
-    'a pod that comes meanwhile': /^Failed Evicted/,
+    'a pod that comes meanwhile: state': /^Failed Evicted/,
     'condition afterwards': /^False KubeletHasNoDiskPressure/,
     'a pod that comes afterwards': running,
     [`${ofStowage}removals of the unused images`]: idle.join(', '),
@@ -100,9 +101,8 @@ async function fill(cluster: Cluster): Promise<Record<string, string>> {
   const seen: Record<string, string> = { 'images before': await lab.imagesAmong(names) };
 
   await write(lab, signs, 'first');
-  const areGone = async (): Promise<boolean> => (await lab.imagesAmong(idle)) === '';
-  await lab.until('the unused images to go', areGone, 90_000).catch(() => undefined);
-  seen['images while it is full'] = await lab.imagesAmong(names);
+  seen['condition while images are in the way'] = pressure(await untilPressure(cluster, 'True'));
+  seen['images that are left'] = await lab.imagesAmong(names);
   seen['pods after the images went'] = [
     await cluster.stateOf(namespace, 'fills', running, 5_000),
     await cluster.stateOf(namespace, 'quiet', running, 5_000),
@@ -110,19 +110,10 @@ async function fill(cluster: Cluster): Promise<Record<string, string>> {
   await untilPressure(cluster, 'False');
 
   await write(lab, signs, 'second');
-  const full = await untilPressure(cluster, 'True');
-  seen['condition while it is full'] = pressure(full);
-  const evicted = await lab.until(
-    'a pod to be evicted',
-    () => evictedPod(cluster, 'fills'),
-    90_000,
-  );
-  seen['the pod that fills it'] = describePod(evicted);
-  seen['the pod that fills it: message'] = withoutQuantities(evicted.status?.message ?? '');
+  seen['condition while a pod is in the way'] = pressure(await untilPressure(cluster, 'True'));
+  Object.assign(seen, named('the pod that fills it', await endOf(cluster, 'fills')));
   await cluster.addPod({ namespace, name: 'meanwhile', spec: quiet });
-  const refused = await lab.until('a pod to be refused', () => evictedPod(cluster, 'meanwhile'));
-  seen['a pod that comes meanwhile'] = describePod(refused);
-  seen['a pod that comes meanwhile: message'] = withoutQuantities(refused.status?.message ?? '');
+  Object.assign(seen, named('a pod that comes meanwhile', await endOf(cluster, 'meanwhile')));
   seen['condition afterwards'] = pressure(await untilPressure(cluster, 'False'));
   await cluster.addPod({ namespace, name: 'afterwards', spec: quiet });
   seen['a pod that comes afterwards'] = await cluster.stateOf(namespace, 'afterwards', running);
@@ -157,9 +148,17 @@ async function mustRun(cluster: Cluster, name: string): Promise<void> {
   if (state !== running) throw new Error(`${name} is ${state}`);
 }
 
-async function evictedPod(cluster: Cluster, name: string): Promise<ApiPod | undefined> {
-  const pod = await cluster.pod(namespace, name);
-  return pod?.status?.phase === 'Failed' ? pod : undefined;
+/** How a pod ends, and why. */
+async function endOf(cluster: Cluster, name: string): Promise<Record<string, string>> {
+  let last: ApiPod | undefined;
+  const hasEnded = async (): Promise<boolean> => {
+    last = await cluster.pod(namespace, name);
+    return ['Failed', 'Succeeded'].includes(last?.status?.phase ?? '');
+  };
+  await cluster.lab.until(`${name} to end`, hasEnded, 60_000).catch(() => undefined);
+  cluster.lab.signal.throwIfAborted();
+  if (last === undefined) return { state: 'is not there' };
+  return { state: describePod(last), message: withoutQuantities(last.status?.message ?? '') };
 }
 
 const diskPressure = ({ status }: Node) =>
