@@ -44,7 +44,7 @@ export const eviction: Scenario = {
     'images that are left': 'app, other',
     'pods after the images went': `${running}\n${running}`,
     'condition while a pod is in the way': /^True KubeletHasDiskPressure/,
-    'the pod that fills it: state': /^Failed Evicted/,
+    'the pod that fills it: state': 'Failed Evicted; main: Error 3',
     'the pod that fills it: message':
       /^The node was low on resource: ephemeral-storage\..* Container main was using QUANTITY/,
     'the other pod': running,
@@ -71,6 +71,7 @@ export const eviction: Scenario = {
           .named('ImageRemoved')
           .flatMap(({ data }) => data.repoTags ?? [])
           .map((tag) => /\/([^/:]+):[^/]*$/.exec(tag)?.[1] ?? tag)
+          .filter((name) => idle.includes(name))
           .sort()
           .join(', ');
       const ended = (): number =>
@@ -102,6 +103,8 @@ async function fill(cluster: Cluster): Promise<Record<string, string>> {
 
   await write(lab, signs, 'first');
   seen['condition while images are in the way'] = pressure(await untilPressure(cluster, 'True'));
+  const areGone = async (): Promise<boolean> => (await lab.imagesAmong(idle)) === '';
+  await lab.until('the unused images to go', areGone).catch(() => undefined);
   seen['images that are left'] = await lab.imagesAmong(names);
   seen['pods after the images went'] = [
     await cluster.stateOf(namespace, 'fills', running, 5_000),
@@ -129,7 +132,7 @@ function filling(image: string, signs: string): Record<string, unknown> {
       `dd if=/dev/zero of=/${name} bs=1M count=${sizeMb}; touch /signs/${name}-done`,
   );
   return onePod(image, {
-    script: `trap 'exit 0' TERM; ${writes.join('; ')}; ${waitForEnd}`,
+    script: `trap 'exit 3' TERM; ${writes.join('; ')}; while :; do sleep 1; done`,
     container: { volumeMounts: [{ name: 'signs', mountPath: '/signs' }] },
     pod: {
       restartPolicy: 'Never',
