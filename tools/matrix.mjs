@@ -1,9 +1,12 @@
 // `npm run matrix [-- ARGUMENT ...]`: runs tests, demo and critest on other versions of Debian and
 // Node.js, each in a root folder of its own. `--help` lists the names and options. Needs root, and
 // a Debian machine for the roots of Debian.
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { becomeRootProgram, ensurePackages, ensurePrograms, systemPrograms } from './bootstrap.mjs';
 
 const args = process.argv.slice(2);
+const [, crio] = /(?:^|\n)--crio[=\n](.*)/.exec(args.join('\n')) ?? [];
 ensurePackages();
 if (!args.includes('--help')) {
   ensurePrograms(
@@ -11,12 +14,10 @@ if (!args.includes('--help')) {
       ...systemPrograms, // of the machine's own stack, and what enters a root
       { find: 'unshare', packages: ['util-linux'] },
       { find: 'git', packages: ['git'] },
-      ...(args.some((arg) => /^--crio(=|$)/.test(arg))
-        ? [
-            { find: 'conmon', packages: ['conmon'] },
-            { find: 'crun', packages: ['crun'] },
-          ]
-        : []),
+      // What lies beside CRI-O is taken first.
+      ...(crio === undefined ? [] : ['conmon', 'crun'])
+        .filter((name) => !existsSync(path.join(path.dirname(crio), name)))
+        .map((name) => ({ find: name, packages: [name] })),
       { find: 'debootstrap', packages: ['debootstrap', 'debian-archive-keyring'] },
     ],
     'for the matrix of versions',

@@ -7,7 +7,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { connectRuntimeService } from '@stowage/cri-client';
+import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { PodSandboxState } from '@stowage/cri-proto';
 import {
   eventually,
@@ -73,6 +73,8 @@ export interface LabSettings {
   /** Folder that logs are kept in. */
   readonly report: string;
   readonly soakMinutes: number;
+  /** Size in MiB of a file system for the images of the runtime. Absent: they lie on the disk of the machine. */
+  readonly imageFileSystemMb?: number;
   /** Whether the calls of kubelet are written down. */
   readonly record: boolean;
   /** Aborts when the run is to end. */
@@ -120,7 +122,7 @@ export class Lab {
     mkdirSync(settings.report, { recursive: true });
     withholdSysctls();
     makeControlGroup(settings.controlGroup);
-    const stack = await startStack();
+    const stack = await startStack({ filesystemMb: settings.imageFileSystemMb });
     const lab = new Lab(stack, settings);
     try {
       const push = (name: string) => stack.pushImage({ name, tag: ['1', '2'], labels: { name } });
@@ -278,6 +280,18 @@ export class Lab {
   addPod(pod: Pod): void {
     this.#pods.add(pod.metadata.name);
     this.kubelet.add(pod);
+  }
+
+  /** Which of these images the runtime has, by the name of the repository. */
+  async imagesAmong(names: readonly string[]): Promise<string> {
+    const client = connectImageService({ endpoint: this.stack.containerd.endpoint });
+    try {
+      const { images } = await client.listImages({});
+      const tags = images.flatMap(({ repoTags }) => repoTags);
+      return names.filter((name) => tags.some((tag) => tag.includes(`/${name}:`))).join(', ');
+    } finally {
+      client.close();
+    }
   }
 
   /** Waits until `look` returns something other than undefined, null or false. */

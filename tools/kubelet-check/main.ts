@@ -67,7 +67,7 @@ options:
                      with its shim beside it. May be repeated; default: machine and debian-testing
   --only NAMES       scenarios, separated by commas; default: all
   --ways NAMES       ways beside bare, separated by commas; default: all
-  --soak MINUTES     also the soak, for so long on each way
+  --soak MINUTES     also the soak, for so long on each way (bare: a tenth of it)
   --record FILE      instead: writes kubelet's calls for some pods, through the gateway, into FILE (for the tests of this tool)
   --mirror URI       of Debian; default: that of apt's configuration
   --dir FOLDER       where roots and logs lie, as for npm run matrix; default: /var/tmp/stowage-matrix
@@ -101,7 +101,7 @@ interface Place {
 }
 
 /** Longest time for one way, milliseconds, without the soak. */
-const wayLimitMs = 60 * 60_000;
+const wayLimitMs = 90 * 60_000;
 
 /** What runs now, and whether a signal has asked for the end. */
 const now: { step?: Entered; interruptedBy?: 'SIGINT' | 'SIGTERM' } = {};

@@ -5,6 +5,7 @@ import { apiPods } from './scenarios/api-pods';
 import { apiStreams } from './scenarios/api-streams';
 import { collection } from './scenarios/collection';
 import { credentials } from './scenarios/credentials';
+import { eviction } from './scenarios/eviction';
 import { nodeStatus } from './scenarios/node-status';
 import { eventedPleg, pods } from './scenarios/pods';
 import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
@@ -30,4 +31,5 @@ export const scenarios: readonly Scenario[] = [
   nodeStatus,
   apiStreams,
   soak,
+  eviction,
 ];

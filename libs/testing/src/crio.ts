@@ -135,6 +135,7 @@ cgroup_manager = "cgroupfs"
 selinux = false
 apparmor_profile = "unconfined"
 irqbalance_config_restore_file = "disable"
+hooks_dir = []
 container_exits_dir = ${text(within('crio-exits'))}
 container_attach_socket_dir = ${text(within('crio-attach'))}
 namespaces_dir = ${text(within('crio-ns'))}
@@ -156,6 +157,7 @@ ${Object.entries(config.env)
 pause_image = ${text(config.sandboxImage)}
 pause_command = ""
 ${policy === undefined ? '' : `signature_policy = ${text(policyFile)}\n`}signature_policy_dir = ${text(within('policies'))}
+namespaced_auth_dir = ${text(within('auth'))}
 big_files_temporary_dir = ${text(within('crio-tmp'))}
 
 [crio.network]

@@ -1,4 +1,3 @@
-import { connectImageService } from '@stowage/cri-client';
 import { connect } from 'nats';
 import { Kubelet, type Pod } from '../kubelet';
 import type { Lab } from '../lab';
@@ -16,18 +15,6 @@ const collectsAtOnce = {
   evictionHard: { 'imagefs.available': '99.9%' },
   evictionPressureTransitionPeriod: '1s',
 };
-
-/** Images that are there, by name, of those that this scenario has made. */
-async function imagesLeft(lab: Lab, names: readonly string[]): Promise<string> {
-  const client = connectImageService({ endpoint: lab.stack.containerd.endpoint });
-  try {
-    const { images } = await client.listImages({});
-    const tags = images.flatMap(({ repoTags }) => repoTags);
-    return names.filter((name) => tags.some((tag) => tag.includes(`/${name}:`))).join(', ');
-  } finally {
-    client.close();
-  }
-}
 
 /** Asks gc-worker for a collection now. Only where the way has one. */
 async function collectByWorker(lab: Lab): Promise<void> {
@@ -78,9 +65,9 @@ async function collect(lab: Lab, who: Collector): Promise<string> {
     await collectByWorker(lab);
   }
   if (who !== 'gc-worker' || !hasWorker) await lab.restartKubelet({ config: collectsAtOnce });
-  const left = async (): Promise<boolean> => (await imagesLeft(lab, names)) === `${who}-used`;
+  const left = async (): Promise<boolean> => (await lab.imagesAmong(names)) === `${who}-used`;
   await lab.until('the unused images to go', left, 60_000).catch(() => undefined);
-  const result = await imagesLeft(lab, names);
+  const result = await lab.imagesAmong(names);
   if (hasWorker && who !== 'kubelet') await lab.restartService('gc-worker');
   await lab.restartKubelet();
   return result;
