@@ -2,7 +2,10 @@ import nx from '@nx/eslint-plugin';
 import prettier from 'eslint-config-prettier';
 import tseslint from 'typescript-eslint';
 
-/** Who may depend on whom. The table stands in CONTRIBUTING.md; tools/boundaries.spec.ts proves that it bites. */
+/**
+ * Who may depend on whom. The table stands in CONTRIBUTING.md; tools/boundaries.spec.ts proves that
+ * it bites.
+ */
 const frameworks = ['@nestjs/*', 'rxjs', 'reflect-metadata'];
 const transports = ['@grpc/*', 'nice-grpc*', 'nats'];
 const depConstraints = [
@@ -57,8 +60,9 @@ const domainFiles = [
   'libs/tracing/src/**/*.ts',
 ];
 /**
- * Files of the services that decide: what to collect, which credential is next, what an event says. By name, in whatever
- * folder they stand; tools/boundaries.spec.ts says when a name finds no file any more.
+ * Files of the services that decide: what to collect, which credential is next, what an event says.
+ * By name, in whatever folder they stand; tools/boundaries.spec.ts says when a name finds no file
+ * any more.
  */
 const decisionFiles = [
   // gc-worker
@@ -235,7 +239,8 @@ export default tseslint.config(
     },
   },
   {
-    // better-sqlite3 comes as two packages; libs/sqlite knows which of them goes with the Node.js that runs.
+    // better-sqlite3 comes as two packages; libs/sqlite knows which of them goes with the Node.js
+    // that runs.
     files: ['**/*.ts'],
     rules: { 'no-restricted-imports': ['error', { paths: [...sqlitePackages, ...engineClients] }] },
   },

@@ -27,8 +27,8 @@ export function findAdapterFiles(root: string): string[] {
 }
 
 /**
- * Loads all adapters of the workspace. Adapters of one vector file add up.
- * Throws AdapterError for a file without a `conformance` export, a name that does not fit it, and a section covered twice.
+ * Loads all adapters of the workspace. Adapters of one vector file add up. Throws AdapterError for
+ * a file without a `conformance` export, a name that does not fit it, and a section covered twice.
  */
 export async function loadAdapters(root: string): Promise<Adapters> {
   const adapters = new Map<string, Map<string, Coverage>>();

@@ -1,6 +1,7 @@
 /**
- * The fields of `got` that `want` has too, and those of `always`, which are wanted to be absent where a case does not name
- * them; `got` itself where there are no fields. So a case can leave out what it is not about.
+ * The fields of `got` that `want` has too, and those of `always`, which are wanted to be absent
+ * where a case does not name them; `got` itself where there are no fields. So a case can leave out
+ * what it is not about.
  */
 export function pickLike(want: unknown, got: unknown, always: readonly string[] = []): unknown {
   if (typeof want !== 'object' || want == null) return got;

@@ -38,7 +38,9 @@ export interface ConformanceRun {
   readonly notApplicable: readonly NotApplicableSection[];
 }
 
-/** Runs all cases one after the other and says what came out. Never throws for what an adapter does. */
+/**
+ * Runs all cases one after the other and says what came out. Never throws for what an adapter does.
+ */
 export async function runConformance(run: ConformanceRun): Promise<ConformanceReport> {
   const sections: SectionReport[] = [];
   const pending: { file: string; cases: number }[] = [];

@@ -21,9 +21,9 @@ export class VectorError extends Error {
 }
 
 /**
- * Reads every `*.json` of a folder, sorted by name.
- * Throws VectorError for a folder that is absent or holds no `*.json`, for JSON that does not parse, a wrong shape, and an
- * id used twice in one file.
+ * Reads every `*.json` of a folder, sorted by name. Throws VectorError for a folder that is absent
+ * or holds no `*.json`, for JSON that does not parse, a wrong shape, and an id used twice in one
+ * file.
  */
 export function loadVectors(dir: string): VectorFile[] {
   let names: string[];
@@ -80,5 +80,8 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const isCase = (value: unknown): value is ConformanceCase =>
   isObject(value) && typeof value.id === 'string' && value.id !== '';
 
-/** The message without the class name. (Under Jest, errors of node:fs are of another realm: no instanceof.) */
+/**
+ * The message without the class name. (Under Jest, errors of node:fs are of another realm: no
+ * instanceof.)
+ */
 const reason = (error: unknown): string => String(error).replace(/^\w*Error: /, '');

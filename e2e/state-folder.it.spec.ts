@@ -13,8 +13,14 @@ import {
 import path from 'node:path';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { openSqlite } from '@stowage/sqlite';
-import { eventuallyPasses, runApp, spawnApp, startStack } from '@stowage/testing';
-import type { AppProcess, Stack } from '@stowage/testing';
+import {
+  eventuallyPasses,
+  runApp,
+  spawnApp,
+  startStack,
+  type AppProcess,
+  type Stack,
+} from '@stowage/testing';
 
 const apps = ['runtime-gateway', 'image-service', 'gc-worker'] as const;
 type App = (typeof apps)[number];

@@ -286,26 +286,26 @@ beforeAll(() => {
   answers = JSON.parse(lint.stdout) as Message[][];
 });
 
-test.each(broken.map((entry, index) => [...entry, index] as const))(
+it.each(broken.map((entry, index) => [...entry, index] as const))(
   '%s in %s breaks %s',
   (_file, _place, ruleId, message, index) => {
     expect(answers[index]).toEqual([{ ruleId, message: expect.stringContaining(message) }]);
   },
 );
 
-test.each(allowed.map(([file, place], index) => [file, place, index] as const))(
+it.each(allowed.map(([file, place], index) => [file, place, index] as const))(
   '%s in %s is allowed',
   (_file, _place, index) => {
     expect(answers[broken.length + index]).toEqual([]);
   },
 );
 
-test('every fixture is used', () => {
+it('every fixture is used', () => {
   const used = new Set([...broken, ...allowed].map(([file]) => `${file}.ts`));
   expect(readdirSync(path.join(__dirname, 'boundary-fixture'))).toEqual([...used].sort());
 });
 
-test('the configuration names decision files that exist', () => {
+it('the configuration names decision files that exist', () => {
   const config = readFileSync(path.join(__dirname, '../eslint.config.mjs'), 'utf8');
   const [, list = ''] = /const decisionFiles = \[(.*?)\]\.map/s.exec(config) ?? [];
   const names = [...list.matchAll(/'([^']+)'/g)].map(([, name = '']) => name);

@@ -1,7 +1,8 @@
 // Times of events: the local write of publish(), the way to a subscriber, from the reply of a CRI
 // call on the real stack to a subscriber, the drain of a full outbox, and many nodes at one server.
 // Prints the tables of docs/benchmarks.md. Needs root and built apps.
-// `npm run build && node tools/run-ts.mjs bench/events/main.ts [--calls 200] [--nodes 1000] [--seconds 60]`
+// `npm run build && node tools/run-ts.mjs bench/events/main.ts [--calls 200] [--nodes 1000]
+// [--seconds 60]`
 import { openEventBus, type BusLog, type EventBus } from '@stowage/event-bus';
 import { eventCatalog, eventFilter } from '@stowage/events';
 import { eventually, freePort } from '@stowage/testing';

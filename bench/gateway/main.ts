@@ -4,20 +4,19 @@ import { cpus } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { connectRuntimeService } from '@stowage/cri-client';
-import { spawnApp, startStack } from '@stowage/testing';
-import type { AppProcess, Stack } from '@stowage/testing';
-import { h2load } from './h2load';
-import type { LoadResult } from './h2load';
-import { startNginx } from './nginx';
-import type { Nginx } from './nginx';
+import { spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
+import { h2load, type LoadResult } from './h2load';
+import { startNginx, type Nginx } from './nginx';
 import { processUse } from './process-use';
 
 /*
- * What it costs to have something between a client and the runtime: the same calls against containerd itself, through
- * nginx `grpc_pass`, through runtime-gateway (bytes piped and observed, metrics on) and through its read-only socket,
- * which terminates HTTP/2. Needs root and the built app.
+ * What it costs to have something between a client and the runtime: the same calls against
+ * containerd itself, through nginx `grpc_pass`, through runtime-gateway (bytes piped and observed,
+ * metrics on) and through its read-only socket, which terminates HTTP/2. Needs root and the built
+ * app.
  *
- *   npm run build && node tools/run-ts.mjs bench/gateway/main.ts [--rounds N] [--containers N] [--calls N]
+ *   npm run build
+ *   node tools/run-ts.mjs bench/gateway/main.ts [--rounds N] [--containers N] [--calls N]
  */
 
 const { values } = parseArgs({

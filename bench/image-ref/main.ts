@@ -8,8 +8,9 @@ import { Bench } from 'tinybench';
 import { normalizeReference, referenceToString } from '@stowage/image-ref';
 
 /*
- * Full name of an image string, by this workspace and by two npm packages: nanoseconds a parse (median), how many of the
- * conformance cases each gets right, and what an input that is refused costs.
+ * Full name of an image string, by this workspace and by two npm packages: nanoseconds a parse
+ * (median), how many of the conformance cases each gets right, and what an input that is refused
+ * costs.
  *
  *   node tools/run-ts.mjs bench/image-ref/main.ts
  */

@@ -72,8 +72,8 @@ interface RecordsCase extends ConformanceCase {
 }
 
 /**
- * Seconds, or words: `wall clock of the pass`, `wall clock of pass 2`, `detect time of pass 1`, `unchanged` (as the pass
- * before the last left it).
+ * Seconds, or words: `wall clock of the pass`, `wall clock of pass 2`, `detect time of pass 1`,
+ * `unchanged` (as the pass before the last left it).
  */
 type TimeVector = number | string | null;
 

@@ -25,7 +25,10 @@ import { pickLike } from '../forms';
 export interface ReferenceCase extends ConformanceCase {
   readonly in: string;
   readonly want?: unknown;
-  /** An error code of the vector file, a text with or without `other:` before it, or true for any error. */
+  /**
+   * An error code of the vector file, a text with or without `other:` before it, or true for any
+   * error.
+   */
   readonly error?: string | boolean;
   readonly error_full?: string;
   readonly error_contains?: string;
@@ -55,7 +58,10 @@ const vectorCodes: Readonly<Partial<Record<ImageReferenceErrorCode, string>>> = 
 
 const isVectorCode = (text: string): boolean => Object.values(vectorCodes).includes(text);
 
-/** Compares what `parse` returns or throws with what the case wants, in the fields that the case names. */
+/**
+ * Compares what `parse` returns or throws with what the case wants, in the fields that the case
+ * names.
+ */
 export function parseOutcome(testCase: ReferenceCase, parse: () => unknown): ConformanceOutcome {
   const { want, error, error_full, error_contains } = testCase;
   const isErrorWanted = error != null || error_full != null || error_contains != null;

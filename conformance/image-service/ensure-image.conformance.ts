@@ -2,13 +2,17 @@ import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@s
 import { BackOff } from '../../apps/image-service/src/ensure/back-off';
 import type { PullCredential } from '../../apps/image-service/src/credentials/credentials';
 import { EnsureImageError, pullFailure } from '../../apps/image-service/src/ensure/ensure-error';
-import { EnsureImage } from '../../apps/image-service/src/ensure/ensure-image';
-import type { EnsureFindings, EnsureNote } from '../../apps/image-service/src/ensure/ensure-image';
+import {
+  EnsureImage,
+  type EnsureFindings,
+  type EnsureNote,
+} from '../../apps/image-service/src/ensure/ensure-image';
 import { PullImage } from '../../apps/image-service/src/pull/pull-image';
-import { defaultPullPolicy } from '../../apps/image-service/src/ensure/pull-policy';
-import type { PullPolicy } from '../../apps/image-service/src/ensure/pull-policy';
-import { PullQueue } from '../../apps/image-service/src/pull/pull-queue';
-import type { PullLimits } from '../../apps/image-service/src/pull/pull-queue';
+import {
+  defaultPullPolicy,
+  type PullPolicy,
+} from '../../apps/image-service/src/ensure/pull-policy';
+import { PullQueue, type PullLimits } from '../../apps/image-service/src/pull/pull-queue';
 import type {
   CallerCredentials,
   PullRecords,

@@ -7,8 +7,9 @@ import { ImagePullRecords } from '../../apps/image-service/src/records/image-pul
 import {
   mergeByCoordinates,
   mergePulledWith,
+  type PulledRecord,
+  type PulledWith,
 } from '../../apps/image-service/src/records/pulled-record';
-import type { PulledRecord, PulledWith } from '../../apps/image-service/src/records/pulled-record';
 import type {
   SecretCoordinates,
   ServiceAccountCoordinates,
@@ -39,7 +40,9 @@ interface Entry {
   readonly service_accounts?: readonly ServiceAccountCoordinates[];
 }
 
-/** Image name to who proved to have it, as a map or as a list of objects with the name in `image`. */
+/**
+ * Image name to who proved to have it, as a map or as a list of objects with the name in `image`.
+ */
 type Entries = Keyed<Entry, 'image'>;
 
 interface MustPullCase extends ConformanceCase {

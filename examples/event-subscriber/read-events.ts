@@ -1,5 +1,10 @@
-import { EventFormatError, eventFilter, parseEvent, streamName } from '@stowage/events';
-import type { StowageEvent } from '@stowage/events';
+import {
+  EventFormatError,
+  eventFilter,
+  parseEvent,
+  streamName,
+  type StowageEvent,
+} from '@stowage/events';
 import {
   AckPolicy,
   DeliverPolicy,

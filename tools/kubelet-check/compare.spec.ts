@@ -7,7 +7,7 @@ const known: readonly KnownDifference[] = [
 ];
 
 describe('differences', () => {
-  test('are what was seen otherwise, in either direction, by name', () => {
+  it('are what was seen otherwise, in either direction, by name', () => {
     const own = { same: '1', other: 'a', gone: 'x' };
     expect(differences('pods', own, { same: '1', other: 'b', more: 'y' }, known)).toEqual([
       { what: 'gone', wanted: 'x', seen: '(absent)', reason: undefined },
@@ -16,7 +16,7 @@ describe('differences', () => {
     ]);
   });
 
-  test.each([
+  it.each([
     ['explained by what may be added', 'not found [tried: plugin]', 'what was tried'],
     ['not where something else differs too', 'denied [tried: plugin]', undefined],
   ])('are %s', (_title, seen, reason) => {
@@ -26,7 +26,7 @@ describe('differences', () => {
     ]);
   });
 
-  test.each([
+  it.each([
     ['restart', 'lines', '3 lines', 'a few lines'],
     ['restart', 'lines', '4 lines', undefined],
     ['restart', 'state', '3 lines', undefined],
@@ -39,7 +39,7 @@ describe('differences', () => {
 });
 
 describe('surprises', () => {
-  test('are what was seen otherwise than expected, or not at all', () => {
+  it('are what was seen otherwise than expected, or not at all', () => {
     const expected = { state: 'Running', log: /^ok\n$/, code: '0' };
     expect(
       surprises(expected, { state: 'Running', log: 'ok\n', code: '0', more: '' }, { isBare: true }),
@@ -51,7 +51,7 @@ describe('surprises', () => {
     ]);
   });
 
-  test('of what there is only with Stowage are none on the runtime itself', () => {
+  it('of what there is only with Stowage are none on the runtime itself', () => {
     const expected = { 'stowage: events': 'none lost' };
     expect(surprises(expected, {}, { isBare: true })).toEqual([]);
     expect(surprises(expected, {}, { isBare: false })).toHaveLength(1);

@@ -1,6 +1,6 @@
 import { complaints } from './complaints';
 
-test('kinds of errors and warnings are reported once each, without values', () => {
+it('kinds of errors and warnings are reported once each, without values', () => {
   const id = 'c7aee0bacddb70729f04162d8dfe10606a4e38122465d8319604c9cac5840798';
   const log = [
     'I1129 12:19:08.254114     113 watchdog_linux.go:94] "Systemd watchdog is not enabled"',

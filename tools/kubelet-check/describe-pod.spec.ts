@@ -15,7 +15,7 @@ const pod = (status: Pod['status']): Pod => ({
 });
 
 describe('a pod is described by', () => {
-  test('its phase and the states of its containers, init containers first', () => {
+  it('its phase and the states of its containers, init containers first', () => {
     const first = container(
       { terminated: { exitCode: 0, reason: 'Completed' } },
       { name: 'first' },
@@ -31,7 +31,7 @@ describe('a pod is described by', () => {
     );
   });
 
-  test('restarts with the end before', () => {
+  it('restarts with the end before', () => {
     const again = container(
       { waiting: { reason: 'CrashLoopBackOff' } },
       { restartCount: 2, lastState: { terminated: { exitCode: 7, reason: 'Error' } } },
@@ -41,7 +41,7 @@ describe('a pod is described by', () => {
     );
   });
 
-  test('a reason of its own, and what is not known yet', () => {
+  it('a reason of its own, and what is not known yet', () => {
     expect(describePod(pod({ phase: 'Failed', reason: 'Evicted' }))).toBe('Failed Evicted');
     expect(describePod(pod(undefined))).toBe('no phase');
     expect(describePod(pod({ containerStatuses: [container({})] }))).toBe(
@@ -50,7 +50,7 @@ describe('a pod is described by', () => {
   });
 });
 
-test('messages are named after what they belong to', () => {
+it('messages are named after what they belong to', () => {
   const status = {
     message: 'of the pod',
     containerStatuses: [

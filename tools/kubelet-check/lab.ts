@@ -73,7 +73,10 @@ export interface LabSettings {
   /** Folder that logs are kept in. */
   readonly report: string;
   readonly soakMinutes: number;
-  /** Size in MiB of a file system for the images of the runtime. Absent: they lie on the disk of the machine. */
+  /**
+   * Size in MiB of a file system for the images of the runtime. Absent: they lie on the disk of the
+   * machine.
+   */
   readonly imageFileSystemMb?: number;
   /** Whether the calls of kubelet are written down. */
   readonly record: boolean;

@@ -101,7 +101,7 @@ async function untilInTheMiddle(run: ChildProcess): Promise<string> {
   );
 }
 
-test.each([
+it.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const)(
@@ -120,7 +120,7 @@ test.each([
   300_000,
 );
 
-test('a run that is killed takes its processes along, and the next one removes the rest', async () => {
+it('a run that is killed takes its processes along, and the next one removes the rest', async () => {
   const before = traces();
   const killed = start();
   const namespace = await untilInTheMiddle(killed);
@@ -138,7 +138,7 @@ test('a run that is killed takes its processes along, and the next one removes t
   expect(traces()).toEqual(before);
 }, 300_000);
 
-test.each([
+it.each([
   [['--kubelet', '/no/such/file'], /\/no\/such\/file is not there, or is no program/],
   [[], /--kubelet FILE is missing/],
   [

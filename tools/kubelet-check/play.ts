@@ -67,7 +67,10 @@ async function play(wanted: Play): Promise<void> {
   writeFileSync(path.join(wanted.report, playedFile), JSON.stringify(result, undefined, 2));
 }
 
-/** Scenarios that share a stack, in their order: those that want none of their own, then each of the others. */
+/**
+ * Scenarios that share a stack, in their order: those that want none of their own, then each of the
+ * others.
+ */
 function onOneStack(chosen: readonly Scenario[]): Scenario[][] {
   const shared = chosen.filter(({ imageFileSystemMb }) => imageFileSystemMb === undefined);
   const alone = chosen.filter(({ imageFileSystemMb }) => imageFileSystemMb !== undefined);

@@ -14,7 +14,10 @@ export interface Scenario {
   readonly onlyWith?: 'soak';
   /** `api-server`: it is played where the programs of one are given. */
   readonly needs?: 'api-server';
-  /** It is played on a stack of its own, with a file system of so many MiB for images. Absent: on that of all others. */
+  /**
+   * It is played on a stack of its own, with a file system of so many MiB for images. Absent: on
+   * that of all others.
+   */
   readonly imageFileSystemMb?: number;
   /**
    * Plays it on a running stack, with the services and kubelet as every scenario finds them, and

@@ -72,7 +72,7 @@ const output = () => readFileSync(log, 'utf8');
 const isThere = (file: string) =>
   eventually(() => existsSync(path.join(root, file)), { what: file, timeoutMs: 20_000 });
 
-test('a command sees the files of its root, and processes and a network of its own', async () => {
+it('a command sees the files of its root, and processes and a network of its own', async () => {
   writeFileSync(path.join(folder, 'of-the-machine'), '');
   const script = `
     ls -a / ; echo
@@ -94,19 +94,19 @@ test('a command sees the files of its root, and processes and a network of its o
   expect(links.trim().split('\n')).toEqual([expect.stringMatching(/^1: lo: <LOOPBACK,UP,/)]);
 });
 
-test('everyone may make temporary files in it, and they are gone at the next start', async () => {
+it('everyone may make temporary files in it, and they are gone at the next start', async () => {
   expect(await start('ls -ld /tmp; touch /tmp/left').ended).toBe(0);
   expect(output()).toMatch(/^drwxrwxrwt /);
   removeLeftovers(root);
   expect(readdirSync(path.join(root, 'tmp'))).toEqual([]);
 });
 
-test('it sees the network of the machine where packages are fetched', async () => {
+it('it sees the network of the machine where packages are fetched', async () => {
   expect(await start('readlink /proc/self/ns/net', { network: 'machine' }).ended).toBe(0);
   expect(output().trim()).toBe(readlinkSync('/proc/self/ns/net'));
 });
 
-test.each([
+it.each([
   ['folder', 'shared', '/mnt/shared/file', 'touch /mnt/shared/another'],
   ['file', 'shared/file', '/mnt/shared/file', 'echo more >> /mnt/shared/file'],
 ])('a %s that is bound is there, and cannot be written to', async (_kind, from, seen, write) => {
@@ -117,12 +117,12 @@ test.each([
   expect(output()).toMatch(/^as on the machine\n.*Read-only file system/);
 });
 
-test('its exit code is handed on, after what it left behind has cleaned up', async () => {
+it('its exit code is handed on, after what it left behind has cleaned up', async () => {
   expect(await start('(sleep 1; touch /cleaned) & exit 7').ended).toBe(7);
   expect(existsSync(path.join(root, 'cleaned'))).toBe(true);
 });
 
-test('a command that is asked to end may clean up', async () => {
+it('a command that is asked to end may clean up', async () => {
   const step = start('trap "touch /cleaned; exit 9" TERM; touch /started; sleep 1000 & wait');
   await isThere('started');
   await step.stop();
@@ -130,7 +130,7 @@ test('a command that is asked to end may clean up', async () => {
   expect(existsSync(path.join(root, 'cleaned'))).toBe(true);
 });
 
-test('one that does not end is ended, with all that it started', async () => {
+it('one that does not end is ended, with all that it started', async () => {
   const step = start('trap "" TERM; (trap "" TERM; sleep 1000) & touch /started; sleep 1000');
   await isThere('started');
   await step.stop({ graceMs: 300 });
@@ -138,7 +138,7 @@ test('one that does not end is ended, with all that it started', async () => {
   expect(await step.ended).not.toBe(0);
 });
 
-test('nothing outlives the one who entered, also at SIGKILL', async () => {
+it('nothing outlives the one who entered, also at SIGKILL', async () => {
   const call = `require(${JSON.stringify(path.join(__dirname, 'enter.ts'))})
     .enter(${JSON.stringify(root)}, ['sh', '-c', 'sleep 1000 & touch /started; sleep 1000'], { network: 'own', env: ${JSON.stringify(env)} })`;
   const runner = spawn(
@@ -153,7 +153,7 @@ test('nothing outlives the one who entered, also at SIGKILL', async () => {
   await eventually(() => running().length === 0, { what: 'the end of all processes' });
 });
 
-test('the next start removes folders and control groups that one left that was killed', () => {
+it('the next start removes folders and control groups that one left that was killed', () => {
   const id = randomBytes(32).toString('hex');
   const stack = path.join(root, 'tmp/stowage-testing-0/0123abcd');
   mkdirSync(path.join(stack, 'state/io.containerd.runtime.v2.task/k8s.io', id), {

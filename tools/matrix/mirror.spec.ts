@@ -3,7 +3,7 @@ import { debianMirror } from './mirror';
 const sources = (text: string) => [{ name: '/etc/apt/sources.list.d/debian.sources', text }];
 const list = (text: string) => [{ name: '/etc/apt/sources.list', text }];
 
-test('reads the mirror of Debian from a file of paragraphs, past security and others', () => {
+it('reads the mirror of Debian from a file of paragraphs, past security and others', () => {
   const text = `# written by the installer
 Types: deb
 URIs: http://deb.debian.org/debian-security/
@@ -22,7 +22,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
   expect(debianMirror(sources(text), 'bookworm')).toBe('http://mirror.example/debian');
 });
 
-test('reads it from lines with options and comments', () => {
+it('reads it from lines with options and comments', () => {
   const text = `
 # deb http://old.example/debian bookworm main
 deb cdrom:[Debian GNU/Linux 12]/ bookworm main
@@ -33,7 +33,7 @@ deb [arch=amd64,arm64 trusted=yes] http://mirror.example/debian bookworm main # 
   expect(debianMirror(list(text), 'bookworm')).toBe('http://mirror.example/debian');
 });
 
-test('prefers the entry of the release that runs, and takes one by the name of a suite else', () => {
+it('prefers the entry of the release that runs, and takes one by the name of a suite else', () => {
   const text = `
 deb http://stable.example/debian stable main
 deb http://release.example/debian bookworm main
@@ -42,7 +42,7 @@ deb http://release.example/debian bookworm main
   expect(debianMirror(list(text), 'trixie')).toBe('http://stable.example/debian');
 });
 
-test('skips what is switched off, and what is not Debian', () => {
+it('skips what is switched off, and what is not Debian', () => {
   const text = `Enabled: no
 Types: deb
 URIs: http://off.example/debian

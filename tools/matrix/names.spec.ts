@@ -14,7 +14,7 @@ const runMatrix = (...args: string[]) =>
     },
   );
 
-test('everything is run that needs no program of the user, and CRI-O where one is named', () => {
+it('everything is run that needs no program of the user, and CRI-O where one is named', () => {
   const without = selectNames([], undefined);
   expect(without).toContain('debian13');
   expect(without).toContain('node-26');
@@ -22,7 +22,7 @@ test('everything is run that needs no program of the user, and CRI-O where one i
   expect(selectNames([], '/opt/crio')).toEqual([...without, 'crio-runc', 'crio-crun']);
 });
 
-test('a kind stands for all of its names', () => {
+it('a kind stands for all of its names', () => {
   expect(selectNames(['crio'], '/opt/crio')).toEqual(['crio-runc', 'crio-crun']);
   expect(selectNames(['debian', 'node-22'], undefined)).toEqual([
     'debian13',
@@ -31,7 +31,7 @@ test('a kind stands for all of its names', () => {
   ]);
 });
 
-test.each([
+it.each([
   [
     ['crio'],
     undefined,
@@ -44,7 +44,7 @@ test.each([
   expect(() => selectNames(asked, crio)).toThrow(message);
 });
 
-test('only a CRI-O of 1.34 or later is taken', () => {
+it('only a CRI-O of 1.34 or later is taken', () => {
   for (const answer of ['crio version 1.34.0\n', 'crio version v1.37.2-dev\nGitCommit: 1']) {
     expect(() => checkCrioVersion('/opt/crio', answer)).not.toThrow();
   }
@@ -61,7 +61,7 @@ describe('the command', () => {
   beforeAll(() => (folder = mkdtempSync(path.join(tmpdir(), 'stowage-matrix-'))));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  test.each([
+  it.each([
     ['no program', ['crio'], 'name the program of CRI-O 1.34 or later with --crio PATH'],
     ['none that is there', ['crio', '--crio', '/none/crio'], '--crio /none/crio: '],
     ['a folder', ['crio', '--crio', '/tmp'], '--crio /tmp: '],
@@ -73,7 +73,7 @@ describe('the command', () => {
     expect(stderr).toContain(message);
   });
 
-  test('names what CRI-O needs and is not there', () => {
+  it('names what CRI-O needs and is not there', () => {
     const crio = path.join(folder, 'crio');
     writeFileSync(crio, '#!/bin/sh\necho crio version 1.36.3\n', { mode: 0o755 });
     const { status, stderr } = runMatrix('--dir', folder, 'crio', '--crio', crio);

@@ -39,7 +39,7 @@ Integration tests on the real stack: 595 passed, 2 failed in 648 s
 2985 passed, 3 failed
 `;
 
-test('reads totals and failures from the end of a test run', () => {
+it('reads totals and failures from the end of a test run', () => {
   expect(readTestRun(output)).toEqual({
     passed: 2985,
     failed: 3,
@@ -54,12 +54,12 @@ test('reads totals and failures from the end of a test run', () => {
   });
 });
 
-test('a run that does not end with its totals was broken off', () => {
+it('a run that does not end with its totals was broken off', () => {
   expect(readTestRun(`${output}Killed\n`)).toBeUndefined();
   expect(readTestRun('')).toBeUndefined();
 });
 
-test('counts a failure with a known reason apart, for the names of the entry alone', () => {
+it('counts a failure with a known reason apart, for the names of the entry alone', () => {
   const difference = { names: ['debian13'], test: /takes \d of 9/, reason: 'it takes fewer' };
   const run = { ...readTestRun(output)!, skipped: [], flaky: [] };
   expect(explain('debian13', run, [difference])).toEqual({
@@ -71,7 +71,7 @@ test('counts a failure with a known reason apart, for the names of the entry alo
   expect(explain('debian-testing', run, [difference])).toMatchObject({ known: [], failed: 3 });
 });
 
-test('counts a test that says why it is skipped as known, and one that does not as failed', () => {
+it('counts a test that says why it is skipped as known, and one that does not as failed', () => {
   const titles = [
     'a.spec.ts: reads its store (only on containerd: CRI-O has none)',
     'a.spec.ts: b',
@@ -84,7 +84,7 @@ test('counts a test that says why it is skipped as known, and one that does not 
   });
 });
 
-test('lists a test that failed once, and passed in another run, as known', () => {
+it('lists a test that failed once, and passed in another run, as known', () => {
   const run = { passed: 1, failed: 0, failures: [], skipped: [], flaky: ['a.spec.ts: is late'] };
   expect(explain('debian13', run, [])).toEqual({
     known: [
@@ -98,7 +98,7 @@ test('lists a test that failed once, and passed in another run, as known', () =>
   });
 });
 
-test('reads versions of Debian packages and of upstream', () => {
+it('reads versions of Debian packages and of upstream', () => {
   const printed = `system Debian GNU/Linux 13 (trixie)
 containerd containerd github.com/containerd/containerd 1.7.24~ds1 1.7.24~ds1-6+b4
 runc runc version 1.1.15+ds1
@@ -114,14 +114,14 @@ kernel 6.1.0-40-amd64
   );
 });
 
-test('keeps the results of names that were not run, in the order of the names', () => {
+it('keeps the results of names that were not run, in the order of the names', () => {
   const other = { ...result, name: 'node-22' };
   const fresh = { ...result, passed: 1 };
   expect(mergeResults([other, result], [fresh], ['debian13', 'node-22'])).toEqual([fresh, other]);
   expect(mergeResults([other, result], [], ['node-22'])).toEqual([other]);
 });
 
-test('a name is done when it has passed with the very same commit', () => {
+it('a name is done when it has passed with the very same commit', () => {
   const { commit } = result;
   expect(isDone('debian13', commit, [result])).toBe(true);
   expect(isDone('node-22', commit, [result])).toBe(false);

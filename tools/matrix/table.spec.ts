@@ -30,13 +30,13 @@ const result = (name: string, change: Partial<MatrixResult> = {}): MatrixResult 
   ...change,
 });
 
-test('a table has columns as wide as their widest cell', () => {
+it('a table has columns as wide as their widest cell', () => {
   expect(markdownTable(['a', 'bcde'], [['123456', 'x']])).toBe(
     '| a      | bcde |\n| ------ | ---- |\n| 123456 | x    |\n',
   );
 });
 
-test('what is written is formatted as the repository wants it', () => {
+it('what is written is formatted as the repository wants it', () => {
   const known = [{ test: 'a.spec.ts: takes one', reason: 'It takes none.' }];
   const text = testedVersions([result('debian13', { known }), result('node-22', { known })]);
   const prettier = path.join(root, 'node_modules/.bin/prettier');
@@ -51,7 +51,7 @@ test('what is written is formatted as the repository wants it', () => {
   );
 });
 
-test('a row of CRI-O names it and what starts its containers', () => {
+it('a row of CRI-O names it and what starts its containers', () => {
   const { versions } = result('debian13');
   const row = { demo: 'not run', critest: 'not run' } as const;
   const text = testedVersions([
@@ -64,14 +64,14 @@ test('a row of CRI-O names it and what starts its containers', () => {
   expect(text).toMatch(/`crio-crun` .*\| CRI-O 1\.36\.3 \| crun 1\.8\.1 +\|/);
 });
 
-test('a known difference stands once, with the names that have it', () => {
+it('a known difference stands once, with the names that have it', () => {
   const known = [{ test: 'a.spec.ts: takes one', reason: 'It takes none.' }];
   expect(differencesList([result('a', { known }), result('b', { known }), result('c')])).toBe(
     '- `a`, `b`: a.spec.ts: takes one: It takes none.\n',
   );
 });
 
-test('the short table replaces what stands between its marks, and nothing else', () => {
+it('the short table replaces what stands between its marks, and nothing else', () => {
   const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
   const changed = withShortTable(readme, [result('debian13', { failed: 2 })]);
   expect(changed).toMatch(/\| 3000 tests passed, 2 failed +\|\n/);
@@ -83,7 +83,7 @@ test('the short table replaces what stands between its marks, and nothing else',
   expect(() => withShortTable('# Stowage\n', committed)).toThrow('README.md has no lines');
 });
 
-test('the README shows what was last seen: run `npm run matrix`, or commit what it wrote', () => {
+it('the README shows what was last seen: run `npm run matrix`, or commit what it wrote', () => {
   const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
   expect(withShortTable(readme, committed)).toBe(readme);
   expect(committed.map(({ name }) => name).filter((name) => !(name in targets))).toEqual([]);

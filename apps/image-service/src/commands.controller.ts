@@ -1,9 +1,7 @@
 import { Controller } from '@nestjs/common';
-import { imageService } from '@stowage/commands';
-import type { CheckedInput } from '@stowage/commands';
+import { imageService, type CheckedInput } from '@stowage/commands';
 import { RemoveImageRequest } from '@stowage/cri-proto';
-import { Handles, IMAGE_RUNTIME, Injects } from '@stowage/service-kit';
-import type { CommandCall } from '@stowage/service-kit';
+import { Handles, IMAGE_RUNTIME, Injects, type CommandCall } from '@stowage/service-kit';
 import type { EnsureImage } from './ensure/ensure-image';
 import type { ImageRuntime } from './runtime/image-runtime';
 import { imageStats } from './queries/image-stats';

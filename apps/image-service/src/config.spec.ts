@@ -2,8 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { loadConfig } from '@stowage/service-kit';
-import { config, credentialSources, pullLimits } from './config';
-import type { ImageServiceConfig } from './config';
+import { config, credentialSources, pullLimits, type ImageServiceConfig } from './config';
 
 const dir = mkdtempSync(path.join(tmpdir(), 'image-config-'));
 const kubeletFile = path.join(dir, 'kubelet.yaml');

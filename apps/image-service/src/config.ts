@@ -12,11 +12,10 @@ import {
   listKey,
   pathKey,
   takeOverKeys,
+  type ConfigOf,
 } from '@stowage/service-kit';
-import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
-import { pullSecretsScopes } from './credentials/node-credentials';
-import type { CredentialSources } from './credentials/node-credentials';
+import { pullSecretsScopes, type CredentialSources } from './credentials/node-credentials';
 import type { ProgressSettings } from './pull/progress/open-progress';
 import type { PullLimits } from './pull/pull-queue';
 import type { RecordSettings } from './records/keep-pull-records';

@@ -5,8 +5,8 @@ import {
   eventBusProvider,
   IMAGE_RUNTIME,
   provider,
+  type ServiceContext,
 } from '@stowage/service-kit';
-import type { ServiceContext } from '@stowage/service-kit';
 import type { ImageServiceConfig } from './config';
 import { ImageSocket } from './endpoint/image-socket';
 import type { ImageMetrics } from './metrics';
@@ -15,8 +15,9 @@ import { SourcesModule } from './sources.module';
 import { CONTEXT, METRICS, NODE, RECORDS, SOCKET } from './tokens';
 
 /**
- * With `takeOver` calls are served before the state folder is ours: the instance that has it gives it up when it sees that its
- * socket was taken. Nothing may keep this one from serving from then on, so what can be wrong is looked at before.
+ * With `takeOver` calls are served before the state folder is ours: the instance that has it gives
+ * it up when it sees that its socket was taken. Nothing may keep this one from serving from then
+ * on, so what can be wrong is looked at before.
  */
 async function openSocket(
   context: ServiceContext<ImageServiceConfig>,

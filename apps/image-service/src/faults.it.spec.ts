@@ -9,12 +9,11 @@ import {
   startStack,
   subscribeEvents,
   testOn,
+  type EventCollection,
+  type Stack,
 } from '@stowage/testing';
-import type { EventCollection, Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
-import { FakeRegistry, unauthorized } from './testing/fake-registry';
-import type { RegistryFault } from './testing/fake-registry';
+import { connect, type NatsConnection } from 'nats';
+import { FakeRegistry, unauthorized, type RegistryFault } from './testing/fake-registry';
 import { ServiceProcess, serviceNode } from './testing/service-process';
 
 const mib = 1024 * 1024;
@@ -157,7 +156,8 @@ describe('image-service and what goes wrong', () => {
         message: expect.stringContaining('Back-off pulling image') as string,
       });
       registry.fault = () => undefined;
-      // containerd keeps bad bytes for a while and goes on with them, so that it can fail once more.
+      // containerd keeps bad bytes for a while and goes on with them, so that it can fail once
+      // more.
       let caller = 0;
       await eventuallyPasses(async () => {
         expect(

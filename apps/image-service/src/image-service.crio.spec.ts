@@ -2,10 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
 import { commandSubject } from '@stowage/events';
-import { startStack, subscribeEvents } from '@stowage/testing';
-import type { EventCollection, Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import { startStack, subscribeEvents, type EventCollection, type Stack } from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
 import { FakeRegistry } from './testing/fake-registry';
 import { serviceNode, ServiceProcess } from './testing/service-process';
 

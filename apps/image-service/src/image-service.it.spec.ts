@@ -1,23 +1,25 @@
 import { createHash } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { Server as HttpServer } from 'node:http';
+import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { inspect } from 'node:util';
-import { Client, credentials } from '@grpc/grpc-js';
-import type { ServiceError } from '@grpc/grpc-js';
-import { imageService } from '@stowage/commands';
-import type { CommandDefinition, CommandInput } from '@stowage/commands';
+import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { imageService, type CommandDefinition, type CommandInput } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
-import { connectImageService } from '@stowage/cri-client';
-import type { CriError } from '@stowage/cri-client';
+import { connectImageService, type CriError } from '@stowage/cri-client';
 import * as v1alpha2 from '@stowage/cri-proto/v1alpha2';
 import { commandSubject } from '@stowage/events';
-import { eventually, eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
-import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import {
+  eventually,
+  eventuallyPasses,
+  startStack,
+  subscribeEvents,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
 import { ServiceProcess, serviceNode as node } from './testing/service-process';
 
 /** A call in the package that clients before Kubernetes 1.26 speak. */

@@ -8,18 +8,14 @@ import {
   startStack,
   startTraceCollector,
   subscribeEvents,
+  type CollectedSpan,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
+  type TraceCollector,
 } from '@stowage/testing';
-import type {
-  CollectedSpan,
-  EventCollection,
-  PushedImage,
-  Stack,
-  TraceCollector,
-} from '@stowage/testing';
-import { connect, headers } from 'nats';
-import type { NatsConnection } from 'nats';
-import { seePulls } from './testing/seen-pulls';
-import type { SeenPulls } from './testing/seen-pulls';
+import { connect, headers, type NatsConnection } from 'nats';
+import { seePulls, type SeenPulls } from './testing/seen-pulls';
 import { ServiceProcess, serviceNode } from './testing/service-process';
 
 const token = 'tok-Xy12-never-printed';

@@ -1,10 +1,7 @@
 import { Module } from '@nestjs/common';
-import { connectRuntimeService } from '@stowage/cri-client';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { BUS, IMAGE_RUNTIME, provider } from '@stowage/service-kit';
-import type { ServiceContext } from '@stowage/service-kit';
-import { progressSettings } from './config';
-import type { ImageServiceConfig } from './config';
+import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
+import { BUS, IMAGE_RUNTIME, provider, type ServiceContext } from '@stowage/service-kit';
+import { progressSettings, type ImageServiceConfig } from './config';
 import { requestHash } from './credentials/node-credentials';
 import { EndpointModule } from './endpoint.module';
 import { Serving } from './endpoint/serving';
@@ -38,7 +35,9 @@ import {
   SOCKET,
 } from './tokens';
 
-/** Asks the runtime service for its name; the connection is made when the first short name comes. */
+/**
+ * Asks the runtime service for its name; the connection is made when the first short name comes.
+ */
 function openShortNames(
   { config, log, signal }: ServiceContext<ImageServiceConfig>,
   runtime: Pick<ImageRuntime, 'availability'>,

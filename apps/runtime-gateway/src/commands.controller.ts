@@ -1,11 +1,14 @@
 import { Controller } from '@nestjs/common';
-import { runtimeGateway } from '@stowage/commands';
-import type { CheckedInput } from '@stowage/commands';
+import { runtimeGateway, type CheckedInput } from '@stowage/commands';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { Handles, Injects, RUNTIME } from '@stowage/service-kit';
-import type { CommandCall, ServiceContext } from '@stowage/service-kit';
-import { CONTEXT } from './config';
-import type { GatewayConfig } from './config';
+import {
+  Handles,
+  Injects,
+  RUNTIME,
+  type CommandCall,
+  type ServiceContext,
+} from '@stowage/service-kit';
+import { CONTEXT, type GatewayConfig } from './config';
 import { listPods } from './queries/list-pods';
 import { runInContainer } from './queries/run-in-container';
 import type { RuntimeObserver } from './observe/runtime-observer';

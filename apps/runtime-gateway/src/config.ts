@@ -13,8 +13,8 @@ import {
   socketPathKey,
   stringKey,
   takeOverKeys,
+  type ConfigOf,
 } from '@stowage/service-kit';
-import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
 
 /** Permission bits of a socket file, in octal text; the value is the number. */

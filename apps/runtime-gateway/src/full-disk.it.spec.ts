@@ -1,8 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
-import type { EventCollection, Stack } from '@stowage/testing';
+import {
+  eventuallyPasses,
+  startStack,
+  subscribeEvents,
+  type EventCollection,
+  type Stack,
+} from '@stowage/testing';
 import { GatewayProcess } from './testing/gateway-process';
 
 /** The gateway's state on a file system of its own, which is full while NATS is away. */

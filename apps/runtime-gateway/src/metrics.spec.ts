@@ -9,7 +9,7 @@ import {
   observerMetrics,
 } from './metrics';
 
-test.each([
+it.each([
   ['/runtime.v1.RuntimeService/RunPodSandbox', 'RunPodSandbox'],
   ['/runtime.v1alpha2.RuntimeService/Status', 'Status'],
   ['/runtime.v1.ImageService/PullImage', 'PullImage'],
@@ -34,7 +34,7 @@ const call = (more: Partial<CallSummary>): CallSummary => ({
   ...more,
 });
 
-test('counts calls by method and code, bytes, times, and connections', async () => {
+it('counts calls by method and code, bytes, times, and connections', async () => {
   const registry = new Registry();
   const main = {
     acceptedConnections: 7,

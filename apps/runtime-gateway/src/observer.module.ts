@@ -1,10 +1,15 @@
 import { Module } from '@nestjs/common';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import type { EventBus } from '@stowage/event-bus';
-import { BUS, eventBusProvider, provider, RUNTIME, token } from '@stowage/service-kit';
-import type { ServiceContext } from '@stowage/service-kit';
-import { CONTEXT } from './config';
-import type { GatewayConfig } from './config';
+import {
+  BUS,
+  eventBusProvider,
+  provider,
+  RUNTIME,
+  token,
+  type ServiceContext,
+} from '@stowage/service-kit';
+import { CONTEXT, type GatewayConfig } from './config';
 import { countPublished, knownObjectMetrics, observerMetrics } from './metrics';
 import { ObjectsFile } from './objects/objects-file';
 import { RuntimeObserver } from './observe/runtime-observer';

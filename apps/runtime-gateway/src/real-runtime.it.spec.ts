@@ -2,8 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
-import { eventually, eventuallyPasses, startStack } from '@stowage/testing';
-import type { PushedImage, Stack } from '@stowage/testing';
+import {
+  eventually,
+  eventuallyPasses,
+  startStack,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
 import { GatewayProcess } from './testing/gateway-process';
 import { callPath } from './testing/plain-client';
 

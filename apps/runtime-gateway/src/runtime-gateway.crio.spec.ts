@@ -1,9 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { connectRuntimeService } from '@stowage/cri-client';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
+import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
 import { NamespaceMode } from '@stowage/cri-proto';
-import { eventually, eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
-import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
+import {
+  eventually,
+  eventuallyPasses,
+  startStack,
+  subscribeEvents,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
 import { brief, eventsAbout, GatewayProcess } from './testing/gateway-process';
 
 const node = 'node-1.example';

@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
-import { runtimeGateway } from '@stowage/commands';
-import type { CommandDefinition, CommandInput } from '@stowage/commands';
+import { runtimeGateway, type CommandDefinition, type CommandInput } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import { connectRuntimeService } from '@stowage/cri-client';
 import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
@@ -13,10 +12,11 @@ import {
   startStack,
   subscribeEvents,
   testOn,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
 } from '@stowage/testing';
-import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import { connect, type NatsConnection } from 'nats';
 import { brief, eventsAbout, GatewayProcess } from './testing/gateway-process';
 import { callPath } from './testing/plain-client';
 

@@ -1,6 +1,5 @@
 import { Module } from '@nestjs/common';
-import { parseEndpoint } from '@stowage/cri-client';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
+import { parseEndpoint, type RuntimeServiceClient } from '@stowage/cri-client';
 import {
   checkBeforeTakeOver,
   observeGivenUp,
@@ -8,10 +7,9 @@ import {
   RUNTIME,
   runtimeProvider,
   token,
+  type ServiceContext,
 } from '@stowage/service-kit';
-import type { ServiceContext } from '@stowage/service-kit';
-import { CONTEXT } from './config';
-import type { GatewayConfig } from './config';
+import { CONTEXT, type GatewayConfig } from './config';
 import { callMetrics, connectionMetrics } from './metrics';
 import { checkObjectsFile } from './objects/objects-file';
 import { CriVersions, probeByVersion } from './sockets/cri-versions';

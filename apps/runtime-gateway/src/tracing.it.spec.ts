@@ -1,9 +1,15 @@
 import { runtimeGateway } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
-import { eventually, startStack, startTraceCollector, subscribeEvents } from '@stowage/testing';
-import type { EventCollection, Stack, TraceCollector } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import {
+  eventually,
+  startStack,
+  startTraceCollector,
+  subscribeEvents,
+  type EventCollection,
+  type Stack,
+  type TraceCollector,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
 import { GatewayProcess } from './testing/gateway-process';
 
 const node = 'node-t';

@@ -1,4 +1,7 @@
-/** Runs tasks of the same key one after the other, in the order they came; tasks of different keys at the same time. */
+/**
+ * Runs tasks of the same key one after the other, in the order they came; tasks of different keys
+ * at the same time.
+ */
 export class KeyedQueue {
   readonly #last = new Map<string, Promise<unknown>>();
   #pending = 0;

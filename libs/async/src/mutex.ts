@@ -1,4 +1,6 @@
-/** Runs one task at a time, in the order of the calls. A task that throws does not stop the next. */
+/**
+ * Runs one task at a time, in the order of the calls. A task that throws does not stop the next.
+ */
 export class Mutex {
   #last: Promise<unknown> = Promise.resolve();
 

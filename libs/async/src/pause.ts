@@ -1,6 +1,6 @@
 /**
- * Resolves after `ms` milliseconds, or as soon as the signal is aborted, at once when it already is. Never rejects: who
- * pauses looks at the signal afterwards.
+ * Resolves after `ms` milliseconds, or as soon as the signal is aborted, at once when it already
+ * is. Never rejects: who pauses looks at the signal afterwards.
  */
 export function pause(ms: number, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
   return new Promise((resolve) => {

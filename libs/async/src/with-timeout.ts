@@ -12,10 +12,11 @@ export interface TimeoutOptions {
 }
 
 /**
- * Runs work that can be cancelled, under a signal that is aborted when its time is over, or when it is to stop. It ends
- * when the work does: work that does not look at its signal is waited for.
+ * Runs work that can be cancelled, under a signal that is aborted when its time is over, or when it
+ * is to stop. It ends when the work does: work that does not look at its signal is waited for.
  *
- * @throws what the work throws; when its time is over that is, by way of the signal, a {@link DeadlineExceededError}.
+ * @throws what the work throws; when its time is over that is, by way of the signal, a
+ *   {@link DeadlineExceededError}.
  */
 export async function withTimeout<T>(
   work: (signal: AbortSignal) => Promise<T>,

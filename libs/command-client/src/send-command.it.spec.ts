@@ -5,11 +5,9 @@ import path from 'node:path';
 import { gcWorker, imageService } from '@stowage/commands';
 import { commandSubject } from '@stowage/events';
 import { freePort } from '@stowage/testing';
-import { connect } from 'nats';
-import type { ConnectionOptions, Msg, NatsConnection } from 'nats';
+import { connect, type ConnectionOptions, type Msg, type NatsConnection } from 'nats';
 import type { CommandError } from './command-error';
-import { sendCommand } from './send-command';
-import type { SendOptions } from './send-command';
+import { sendCommand, type SendOptions } from './send-command';
 
 /** The client on a real nats-server; the service's side is played here. */
 

@@ -1,11 +1,16 @@
-import { checkInput, checkReply, isFieldName, undocumentedFields } from '@stowage/commands';
-import type { CommandDefinition, CommandInput, CommandReply } from '@stowage/commands';
+import {
+  checkInput,
+  checkReply,
+  isFieldName,
+  undocumentedFields,
+  type CommandDefinition,
+  type CommandInput,
+  type CommandReply,
+} from '@stowage/commands';
 import { errorMessage, isGrpcStatusName } from '@stowage/errors';
 import { commandSubject, SubjectError } from '@stowage/events';
-import { ErrorCode, headers, NatsError } from 'nats';
-import type { NatsConnection } from 'nats';
-import { CommandError } from './command-error';
-import type { CommandErrorCode } from './command-error';
+import { ErrorCode, headers, NatsError, type NatsConnection } from 'nats';
+import { CommandError, type CommandErrorCode } from './command-error';
 
 /** How {@link sendCommand} sends. */
 export interface SendOptions {

@@ -1,6 +1,11 @@
 import * as z from 'zod';
-import { commandApps, commandLimitMs, commandsOf } from '../src';
-import type { CommandApp, CommandDefinition } from '../src';
+import {
+  commandApps,
+  commandLimitMs,
+  commandsOf,
+  type CommandApp,
+  type CommandDefinition,
+} from '../src';
 
 interface JsonSchema {
   readonly type?: string;

@@ -29,7 +29,9 @@ export function checkInput<C extends CommandDefinition>(
   return { field, problem: `unknown key${allowed}`, unknownKey: issue.keys[0] ?? '' };
 }
 
-/** Whether a key looks like the name of a field. Anything else may be a value, a password for one. */
+/**
+ * Whether a key looks like the name of a field. Anything else may be a value, a password for one.
+ */
 export const isFieldName = (key: string): boolean => /^[a-z][A-Za-z]{0,31}$/.test(key);
 
 /** Keys that an object of the input may have; empty where the schema does not say. */

@@ -1,8 +1,8 @@
 import type { CommandDefinition, CommandReply } from './define-command';
 
 /**
- * Checks the result of a command, JSON as it came. Fields that the contract does not name are kept: the service may be
- * newer. The problem names the first field that does not fit, never its value.
+ * Checks the result of a command, JSON as it came. Fields that the contract does not name are kept:
+ * the service may be newer. The problem names the first field that does not fit, never its value.
  */
 export function checkReply<C extends CommandDefinition>(
   { reply: schema }: C,

@@ -1,6 +1,9 @@
 import type * as z from 'zod';
 
-/** One command: what stands in the catalogue and the reference, and what both ends are checked against. */
+/**
+ * One command: what stands in the catalogue and the reference, and what both ends are checked
+ * against.
+ */
 export interface CommandDefinition<
   Input extends z.ZodType = z.ZodType,
   Reply extends z.ZodType = z.ZodType,
@@ -14,8 +17,9 @@ export interface CommandDefinition<
   /** Whether a service answers it unless its key `commands` says otherwise. */
   readonly answered: 'by-default' | 'when-allowed';
   /**
-   * Time after which the service answers DEADLINE_EXCEEDED, milliseconds. Absent = {@link defaultLimitMs}; `own` where
-   * the work has limits of its own, which no number here could name.
+   * Time after which the service answers DEADLINE_EXCEEDED, milliseconds. Absent =
+   * {@link defaultLimitMs}; `own` where the work has limits of its own, which no number here could
+   * name.
    */
   readonly limitMs?: number | 'own';
   /** Strict, so that a key that does not exist is an error. */

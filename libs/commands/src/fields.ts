@@ -1,8 +1,9 @@
 import * as z from 'zod';
 
 /*
- * Building blocks of the replies. Objects are not loose here: what a service answers beyond its contract is a fault
- * that the compiler and the tests find. A caller passes over unknown fields and keeps them.
+ * Building blocks of the replies. Objects are not loose here: what a service answers beyond its
+ * contract is a fault that the compiler and the tests find. A caller passes over unknown fields and
+ * keeps them.
  */
 
 /** A count or an amount that cannot be negative. */
@@ -36,7 +37,10 @@ const knownValues = (known: readonly string[], description: string) =>
 /** A known word, or one that a later version adds: callers keep a default branch. */
 export type Open<Known extends string> = Known | (string & Record<never, never>);
 
-/** A word from a list that later versions may extend: services answer the known ones, callers accept any. */
+/**
+ * A word from a list that later versions may extend: services answer the known ones, callers accept
+ * any.
+ */
 export function openWord<const Known extends string>(known: readonly Known[], description: string) {
   const schema = z
     .string()

@@ -1,6 +1,5 @@
 import type { Client } from '@grpc/grpc-js';
-import { methodPath } from '@stowage/cri-proto/paths';
-import type { ServiceName } from '@stowage/cri-proto/paths';
+import { methodPath, type ServiceName } from '@stowage/cri-proto/paths';
 import { grpcStatusName } from '@stowage/errors';
 import { callTimeoutMs } from './call-timeout';
 import { RuntimeConnection } from './connection';

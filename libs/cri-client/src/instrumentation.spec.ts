@@ -2,7 +2,7 @@ import { NotFoundError } from '@stowage/errors';
 import { Registry } from 'prom-client';
 import { criInstrumentation } from './instrumentation';
 
-test('counts a call, logs its failure, and sends no trace context where nobody traces', async () => {
+it('counts a call, logs its failure, and sends no trace context where nobody traces', async () => {
   const registry = new Registry();
   const lines: string[] = [];
   const observer = criInstrumentation(registry, {

@@ -1,11 +1,12 @@
-import { context, trace } from '@opentelemetry/api';
-import type {
-  Attributes,
-  Context,
-  Span,
-  SpanContext,
-  SpanOptions,
-  SpanStatus,
+import {
+  context,
+  trace,
+  type Attributes,
+  type Context,
+  type Span,
+  type SpanContext,
+  type SpanOptions,
+  type SpanStatus,
 } from '@opentelemetry/api';
 import { NotFoundError } from '@stowage/errors';
 import { CommandExitError } from './errors';
@@ -61,7 +62,7 @@ const traceState: NonNullable<SpanContext['traceState']> = {
   unset: () => traceState,
 };
 
-test('a call is a client span whose W3C context goes along', () => {
+it('a call is a client span whose W3C context goes along', () => {
   const tracer = recordingTracer({ traceState });
   const span = criTracing(tracer).callStarted(call);
   expect(span?.headers).toEqual({
@@ -89,7 +90,7 @@ test('a call is a client span whose W3C context goes along', () => {
   expect(tracer.made[0]?.status).toBeUndefined();
 });
 
-test.each([
+it.each([
   ['an error of the runtime', new NotFoundError('container', 'abc'), 5, 'NOT_FOUND'],
   [
     'an exit code, of which only the status is recorded',
@@ -115,7 +116,7 @@ test.each([
   expect(tracer.made[0]?.attributes).not.toHaveProperty('cri.object_id');
 });
 
-test('without an SDK no header is sent', () => {
+it('without an SDK no header is sent', () => {
   const span = criTracing().callStarted(call);
   expect(span?.headers).toEqual({});
   span?.ended?.({ durationMs: 1 });

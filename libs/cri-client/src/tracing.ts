@@ -1,5 +1,4 @@
-import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import type { Tracer } from '@opentelemetry/api';
+import { context, SpanKind, SpanStatusCode, trace, type Tracer } from '@opentelemetry/api';
 import { toGrpcStatus } from '@stowage/errors';
 import { traceOf } from '@stowage/tracing';
 import type { CriCallObserver } from './types';

@@ -52,8 +52,9 @@ export interface CriCallOptions {
   /** Request headers sent along, lower case. */
   readonly headers?: Readonly<Record<string, string>>;
   /**
-   * Called once the bytes of the request of a unary call have left: what takes long is done there rather than before. Not called
-   * when there is no connection, or when the call ends first. Must not throw.
+   * Called once the bytes of the request of a unary call have left: what takes long is done there
+   * rather than before. Not called when there is no connection, or when the call ends first. Must
+   * not throw.
    */
   onSent?(): void;
 }

@@ -2,7 +2,7 @@ import { activatedSockets } from './activated-sockets';
 
 const pathOf = (fd: number) => `/run/${fd}.sock`;
 
-test.each([
+it.each([
   [
     'sockets with their names',
     { LISTEN_PID: '7', LISTEN_FDS: '2', LISTEN_FDNAMES: 'a:b' },
@@ -24,6 +24,6 @@ test.each([
   expect(found.map(({ socketPath }) => socketPath)).toEqual(found.map(({ fd }) => pathOf(fd)));
 });
 
-test('a descriptor that is no unix socket has no path', () => {
+it('a descriptor that is no unix socket has no path', () => {
   expect(activatedSockets({ LISTEN_PID: '7', LISTEN_FDS: '1' }, 7)[0]).toMatchObject({ fd: 3 });
 });

@@ -16,12 +16,12 @@ class RawClient {
   readonly frames: string[] = [];
   readonly answers: Record<string, string>[] = [];
   closed = false;
-  private readonly encoder = new HpackEncoder();
-  private readonly socket: net.Socket;
-  private calls = 0;
+  readonly #encoder = new HpackEncoder();
+  readonly #socket: net.Socket;
+  #calls = 0;
 
   constructor(path: string) {
-    this.socket = net.connect(path);
+    this.#socket = net.connect(path);
     const decoder = new HpackDecoder(4096);
     const reader = new FrameReader(
       {
@@ -40,9 +40,9 @@ class RawClient {
       1 << 20,
       { preface: false },
     );
-    this.socket.on('error', () => undefined);
-    this.socket.on('close', () => (this.closed = true));
-    this.socket.on('data', (chunk: Buffer) => reader.push(chunk));
+    this.#socket.on('error', () => undefined);
+    this.#socket.on('close', () => (this.closed = true));
+    this.#socket.on('data', (chunk: Buffer) => reader.push(chunk));
   }
 
   /** What Go clients send before they wait for SETTINGS. */
@@ -50,7 +50,7 @@ class RawClient {
 
   /** The frames of one call. Header fields are indexed, so that a later call is a few bytes. */
   call(authority: string): Buffer {
-    const streamId = 2 * this.calls++ + 1;
+    const streamId = 2 * this.#calls++ + 1;
     const fields = Object.entries({
       ':method': 'POST',
       ':scheme': 'http',
@@ -58,7 +58,7 @@ class RawClient {
       ':authority': authority,
       'content-type': 'application/grpc',
     }).map(([name, value]) =>
-      this.encoder.field({ name, value, form: 'index', huffman: true, nameIndex: true }),
+      this.#encoder.field({ name, value, form: 'index', huffman: true, nameIndex: true }),
     );
     return Buffer.concat([
       headerFrames(streamId, Buffer.concat(fields)),
@@ -67,13 +67,13 @@ class RawClient {
   }
 
   write(...parts: Buffer[]): void {
-    this.socket.write(Buffer.concat(parts));
+    this.#socket.write(Buffer.concat(parts));
   }
 
   /** Each byte on its own. */
   async writeSlowly(bytes: Buffer): Promise<void> {
     for (const byte of bytes) {
-      await new Promise((resolve) => this.socket.write(Buffer.of(byte), resolve));
+      await new Promise((resolve) => this.#socket.write(Buffer.of(byte), resolve));
     }
   }
 
@@ -86,7 +86,7 @@ class RawClient {
   }
 
   end(): void {
-    this.socket.destroy();
+    this.#socket.destroy();
   }
 }
 

@@ -98,7 +98,7 @@ export function awaitAuthority(
 
 /** A socket whose incoming bytes go through a rewriter. */
 class RewrittenConnection extends Duplex {
-  private unfinished: NodeJS.Timeout | undefined;
+  #unfinished: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly socket: Socket,
@@ -109,10 +109,10 @@ class RewrittenConnection extends Duplex {
     for (const part of first) this.push(part);
     if (socket.readableEnded) this.push(null);
     else socket.once('end', () => this.push(null));
-    socket.on('data', (chunk: Buffer) => this.fromClient(chunk));
+    socket.on('data', (chunk: Buffer) => this.#fromClient(chunk));
     socket.once('close', () => this.destroy());
     if (rewriter.broken || socket.destroyed) this.destroy();
-    else this.limitUnfinished();
+    else this.#limitUnfinished();
   }
 
   override _read(): void {
@@ -137,26 +137,26 @@ class RewrittenConnection extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    clearTimeout(this.unfinished);
+    clearTimeout(this.#unfinished);
     // What was written before still leaves.
     this.socket.destroySoon();
     done(error);
   }
 
-  private fromClient(chunk: Buffer): void {
+  #fromClient(chunk: Buffer): void {
     let wanted = true;
     for (const part of this.rewriter.push(chunk)) wanted = this.push(part);
     if (this.rewriter.broken) this.destroy();
     else if (!wanted) this.socket.pause();
-    this.limitUnfinished();
+    this.#limitUnfinished();
   }
 
-  private limitUnfinished(): void {
+  #limitUnfinished(): void {
     if (!this.rewriter.unfinished || this.destroyed) {
-      clearTimeout(this.unfinished);
-      this.unfinished = undefined;
+      clearTimeout(this.#unfinished);
+      this.#unfinished = undefined;
     } else {
-      this.unfinished ??= setTimeout(() => this.socket.destroy(), unfinishedMs);
+      this.#unfinished ??= setTimeout(() => this.socket.destroy(), unfinishedMs);
     }
   }
 }

@@ -8,8 +8,8 @@ export interface ObservedBytes {
 
 /** Copies of the first message of each direction of one call, within bounds. */
 export class CallTap {
-  private readonly requestReader: MessageReader;
-  private readonly responseReader: MessageReader;
+  readonly #requestReader: MessageReader;
+  readonly #responseReader: MessageReader;
 
   constructor(
     maxMessageBytes: number,
@@ -17,21 +17,22 @@ export class CallTap {
     /** Called once, when the request message is there, whole. */
     private readonly onRequest?: (request: Uint8Array) => void,
   ) {
-    this.requestReader = new MessageReader(maxMessageBytes, { further: 'ignore' });
-    this.responseReader = new MessageReader(maxMessageBytes, { further: 'ignore' });
+    this.#requestReader = new MessageReader(maxMessageBytes, { further: 'ignore' });
+    this.#responseReader = new MessageReader(maxMessageBytes, { further: 'ignore' });
   }
 
   request(chunk: Uint8Array): void {
-    if (this.collect(this.requestReader, chunk)) this.onRequest?.(this.requestReader.message());
+    if (this.#collect(this.#requestReader, chunk)) this.onRequest?.(this.#requestReader.message());
   }
 
   response(chunk: Uint8Array): void {
-    this.collect(this.responseReader, chunk);
+    this.#collect(this.#responseReader, chunk);
   }
 
   /** The messages that arrived whole. Nothing is held after this, and nothing more is copied. */
   end(): { request?: Uint8Array; response?: Uint8Array } {
-    const { requestReader, responseReader } = this;
+    const requestReader = this.#requestReader;
+    const responseReader = this.#responseReader;
     this.observed.held -= requestReader.heldBytes + responseReader.heldBytes;
     const messages = {
       request: requestReader.complete ? requestReader.message() : undefined,
@@ -43,7 +44,7 @@ export class CallTap {
   }
 
   /** Whether the chunk made the message whole. */
-  private collect(reader: MessageReader, chunk: Uint8Array): boolean {
+  #collect(reader: MessageReader, chunk: Uint8Array): boolean {
     if (reader.complete || reader.problem !== undefined) return false;
     const before = reader.heldBytes;
     if (this.observed.held + chunk.length > this.observed.max) reader.abandon();

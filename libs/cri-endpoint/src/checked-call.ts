@@ -54,34 +54,34 @@ export interface HeldCallEnd {
  * message that the check returned, or answers with the status of what it threw.
  */
 export class HeldCall implements CallInFlight, CheckedCall, RequestListener {
-  private requestBytes = 0;
-  private grpcStatus: number | undefined;
-  private grpcMessage: string | undefined;
-  private isAdmitted = false;
-  private isClosed = false;
-  private abort: AbortController | undefined;
+  #requestBytes = 0;
+  #grpcStatus: number | undefined;
+  #grpcMessage: string | undefined;
+  #isAdmitted = false;
+  #isClosed = false;
+  #abort: AbortController | undefined;
 
   constructor(
     private readonly call: HeldCallRequest,
     private readonly end: HeldCallEnd,
   ) {
     const { stream, headers, method, maxBytes } = call;
-    stream.on('close', () => this.closed());
+    stream.on('close', () => this.#closed());
     readRequest(stream, headers, method, maxBytes, this);
   }
 
   get signal(): AbortSignal {
-    this.abort ??= new AbortController();
-    if (this.hasEnded()) this.abort.abort();
-    return this.abort.signal;
+    this.#abort ??= new AbortController();
+    if (this.#hasEnded()) this.#abort.abort();
+    return this.#abort.signal;
   }
 
   stop(service: string): void {
-    this.refuseWith(new ShuttingDownError(service));
+    this.#refuseWith(new ShuttingDownError(service));
   }
 
   onBytes(bytes: number): void {
-    this.requestBytes += bytes;
+    this.#requestBytes += bytes;
     if (this.isOver()) return;
     const { held, method } = this.call;
     const refusal = held.add(bytes);
@@ -94,55 +94,57 @@ export class HeldCall implements CallInFlight, CheckedCall, RequestListener {
     try {
       checked = this.call.check(message, this);
     } catch (error) {
-      this.refuseWith(error);
+      this.#refuseWith(error);
       return;
     }
     // Most checks do not wait, and then neither does the call.
     if (checked instanceof Uint8Array) {
-      this.admit(checked);
+      this.#admit(checked);
       return;
     }
     void checked.then(
-      (admitted) => this.admit(admitted),
-      (error: unknown) => this.refuseWith(error),
+      (admitted) => this.#admit(admitted),
+      (error: unknown) => this.#refuseWith(error),
     );
   }
 
   onRefused(code: number, message: string, extra?: http2.OutgoingHttpHeaders): void {
-    if (this.grpcStatus !== undefined || this.isAdmitted) return;
+    if (this.#grpcStatus !== undefined || this.#isAdmitted) return;
     const { stream } = this.call;
-    this.grpcStatus = code;
-    this.grpcMessage = message;
-    this.abort?.abort();
+    this.#grpcStatus = code;
+    this.#grpcMessage = message;
+    this.#abort?.abort();
     endWithStatus(stream, code, message, extra);
     stream.resume();
   }
 
   isOver(): boolean {
-    return this.grpcStatus !== undefined;
+    return this.#grpcStatus !== undefined;
   }
 
-  private refuseWith(error: unknown): void {
+  #refuseWith(error: unknown): void {
     const { code, message } = toGrpcStatus(error);
     this.onRefused(code, message);
   }
 
-  private admit(message: Uint8Array): void {
-    if (this.hasEnded()) return;
-    this.isAdmitted = true;
+  #admit(message: Uint8Array): void {
+    if (this.#hasEnded()) return;
+    this.#isAdmitted = true;
     this.end.admitted(message);
   }
 
-  private hasEnded(): boolean {
-    return this.isOver() || this.isClosed;
+  #hasEnded(): boolean {
+    return this.isOver() || this.#isClosed;
   }
 
-  private closed(): void {
-    this.isClosed = true;
+  #closed(): void {
+    this.#isClosed = true;
     this.call.held.release();
-    if (this.isAdmitted) return;
-    this.abort?.abort();
-    const { grpcStatus, grpcMessage, requestBytes } = this;
+    if (this.#isAdmitted) return;
+    this.#abort?.abort();
+    const grpcStatus = this.#grpcStatus;
+    const grpcMessage = this.#grpcMessage;
+    const requestBytes = this.#requestBytes;
     const outcome = grpcStatus === undefined ? 'cancelled' : 'completed';
     this.end.refused({ outcome, grpcStatus, grpcMessage, requestBytes, responseBytes: 0 });
   }

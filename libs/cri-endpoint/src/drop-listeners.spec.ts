@@ -2,7 +2,7 @@ import type http2 from 'node:http2';
 import { PassThrough } from 'node:stream';
 import { dropListeners } from './drop-listeners';
 
-test('a stream holds nothing of its call any more, and an error that comes late is nobody’s', () => {
+it('a stream holds nothing of its call any more, and an error that comes late is nobody’s', () => {
   const stream = new PassThrough();
   const listener = jest.fn();
   for (const event of ['data', 'end', 'close', 'newListener', 'removeListener']) {

@@ -7,8 +7,8 @@ import {
   temporaryFolder,
   TestClient,
   until,
+  type TestServer,
 } from './testing/grpc-peers';
-import type { TestServer } from './testing/grpc-peers';
 import type { CallSummary, Endpoint } from './types';
 
 const open = {

@@ -52,17 +52,17 @@ export interface ForwardRequest {
  * `keepNames` in tools/build.mjs).
  */
 export class ForwardedCall implements CallInFlight {
-  private readonly startedAt = performance.now();
-  private readonly stopWaiting: () => void;
-  private connection: UpstreamSession | undefined;
-  private upstream: http2.ClientHttp2Stream | undefined;
-  private upstreamEndedAt: number | undefined;
-  private outcome: CallOutcome | undefined;
-  private grpcStatus: number | undefined;
-  private grpcMessage: string | undefined;
-  private trailers: http2.OutgoingHttpHeaders = {};
-  private requestBytes = 0;
-  private responseBytes = 0;
+  readonly #startedAt = performance.now();
+  readonly #stopWaiting: () => void;
+  #connection: UpstreamSession | undefined;
+  #upstream: http2.ClientHttp2Stream | undefined;
+  #upstreamEndedAt: number | undefined;
+  #outcome: CallOutcome | undefined;
+  #grpcStatus: number | undefined;
+  #grpcMessage: string | undefined;
+  #trailers: http2.OutgoingHttpHeaders = {};
+  #requestBytes = 0;
+  #responseBytes = 0;
 
   /** @param done called once, when the client's stream has closed. */
   constructor(
@@ -71,22 +71,22 @@ export class ForwardedCall implements CallInFlight {
     private readonly done: (result: ForwardResult) => void,
   ) {
     const { stream } = request;
-    stream.on('close', () => this.closed());
-    this.stopWaiting = sessions.acquire(request.address, (found) => {
-      if (found.session === undefined) this.unavailable(unavailableText(request, found.failure));
-      else this.begin(found);
+    stream.on('close', () => this.#closed());
+    this.#stopWaiting = sessions.acquire(request.address, (found) => {
+      if (found.session === undefined) this.#unavailable(unavailableText(request, found.failure));
+      else this.#begin(found);
     });
   }
 
   stop(service: string): void {
     const { stream } = this.request;
-    if (this.outcome !== undefined || stream.closed || stream.destroyed) return;
-    this.stopWaiting();
-    this.unavailable(new ShuttingDownError(service).message);
-    this.upstream?.close(NGHTTP2_CANCEL);
+    if (this.#outcome !== undefined || stream.closed || stream.destroyed) return;
+    this.#stopWaiting();
+    this.#unavailable(new ShuttingDownError(service).message);
+    this.#upstream?.close(NGHTTP2_CANCEL);
   }
 
-  private begin(connection: UpstreamSession): void {
+  #begin(connection: UpstreamSession): void {
     const { request } = this;
     const { stream, body } = request;
     const endsAtHeaders = (request.flags & NGHTTP2_FLAG_END_STREAM) !== 0;
@@ -95,11 +95,11 @@ export class ForwardedCall implements CallInFlight {
       upstream = connection.session.request(upstreamHeaders(request), { endStream: endsAtHeaders });
     } catch (error) {
       // The session closed between being chosen and being asked, or a header cannot be sent again.
-      this.unavailable(unavailableText(request, connection.failure ?? errorMessage(error)));
+      this.#unavailable(unavailableText(request, connection.failure ?? errorMessage(error)));
       return;
     }
-    this.connection = connection;
-    this.upstream = upstream;
+    this.#connection = connection;
+    this.#upstream = upstream;
     connection.started++;
     connection.open++;
 
@@ -107,29 +107,29 @@ export class ForwardedCall implements CallInFlight {
     upstream.on('headers', (headers) => {
       if (!stream.headersSent && !stream.closed) stream.additionalHeaders(headers);
     });
-    upstream.on('response', (...args: unknown[]) => this.answered(args as HeadersArguments));
+    upstream.on('response', (...args: unknown[]) => this.#answered(args as HeadersArguments));
     upstream.on('trailers', (...args: unknown[]) => {
       const [headers, , rawHeaders] = args as HeadersArguments;
-      this.noteStatus(headers);
-      this.trailers = forwardable(headers, rawHeaders);
+      this.#noteStatus(headers);
+      this.#trailers = forwardable(headers, rawHeaders);
     });
-    upstream.on('end', () => this.answerEnded(upstream));
-    upstream.on('close', () => this.upstreamClosed(upstream, connection));
+    upstream.on('end', () => this.#answerEnded(upstream));
+    upstream.on('close', () => this.#upstreamClosed(upstream, connection));
     if (body !== undefined) {
-      this.fromClient(body);
+      this.#fromClient(body);
       upstream.end(body);
     } else if (!endsAtHeaders) {
-      pump(stream, upstream, (chunk) => this.fromClient(chunk), true);
+      pump(stream, upstream, (chunk) => this.#fromClient(chunk), true);
     }
-    pump(upstream, stream, (chunk) => this.toClient(chunk), false);
+    pump(upstream, stream, (chunk) => this.#toClient(chunk), false);
   }
 
-  private answered([headers, flags, rawHeaders]: HeadersArguments): void {
+  #answered([headers, flags, rawHeaders]: HeadersArguments): void {
     const endStream = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
-    this.noteStatus(headers);
+    this.#noteStatus(headers);
     if (endStream) {
-      this.outcome = 'completed';
-      this.upstreamEndedAt = performance.now();
+      this.#outcome = 'completed';
+      this.#upstreamEndedAt = performance.now();
     }
     respond(this.request.stream, forwardable(headers, rawHeaders), {
       endStream,
@@ -137,79 +137,80 @@ export class ForwardedCall implements CallInFlight {
     });
   }
 
-  private answerEnded(upstream: http2.ClientHttp2Stream): void {
+  #answerEnded(upstream: http2.ClientHttp2Stream): void {
     const { stream } = this.request;
     // A reset or lost stream ends too; 'close' shows which it was.
-    if (this.outcome !== undefined) return;
+    if (this.#outcome !== undefined) return;
     if (upstream.rstCode !== NGHTTP2_NO_ERROR || upstream.destroyed) return;
     if (!stream.headersSent) return;
-    this.outcome = 'completed';
-    this.upstreamEndedAt = performance.now();
-    endWithTrailers(stream, this.trailers);
+    this.#outcome = 'completed';
+    this.#upstreamEndedAt = performance.now();
+    endWithTrailers(stream, this.#trailers);
   }
 
-  private upstreamClosed(upstream: http2.ClientHttp2Stream, connection: UpstreamSession): void {
+  #upstreamClosed(upstream: http2.ClientHttp2Stream, connection: UpstreamSession): void {
     const { stream } = this.request;
     dropListeners(upstream);
-    this.upstreamEndedAt ??= performance.now();
-    if (this.outcome === 'completed') {
+    this.#upstreamEndedAt ??= performance.now();
+    if (this.#outcome === 'completed') {
       // The runtime answered before the request ended: take the rest and let the client close.
       stream.resume();
       return;
     }
-    if (this.outcome !== undefined || stream.closed || stream.destroyed) return;
+    if (this.#outcome !== undefined || stream.closed || stream.destroyed) return;
     if (lost(connection)) {
-      this.unavailable(unavailableText(this.request, connection.failure ?? 'connection lost'));
+      this.#unavailable(unavailableText(this.request, connection.failure ?? 'connection lost'));
     } else {
-      this.outcome = 'reset';
+      this.#outcome = 'reset';
       stream.close(upstream.rstCode);
     }
   }
 
   /** The client's stream has closed. */
-  private closed(): void {
-    const { upstream, connection } = this;
+  #closed(): void {
+    const upstream = this.#upstream;
+    const connection = this.#connection;
     const { stream } = this.request;
-    this.stopWaiting();
+    this.#stopWaiting();
     if (connection !== undefined) connection.open--;
-    if (upstream?.closed === false && !upstream.destroyed && this.outcome !== 'completed') {
-      this.outcome ??= 'cancelled';
+    if (upstream?.closed === false && !upstream.destroyed && this.#outcome !== 'completed') {
+      this.#outcome ??= 'cancelled';
       upstream.close(stream.rstCode === NGHTTP2_NO_ERROR ? NGHTTP2_CANCEL : stream.rstCode);
     }
-    const endedAt = this.upstreamEndedAt ?? performance.now();
+    const endedAt = this.#upstreamEndedAt ?? performance.now();
     this.done({
-      outcome: this.outcome ?? 'cancelled',
-      grpcStatus: this.grpcStatus,
-      grpcMessage: this.grpcMessage,
-      requestBytes: this.requestBytes,
-      responseBytes: this.responseBytes,
-      upstreamMs: endedAt - this.startedAt,
+      outcome: this.#outcome ?? 'cancelled',
+      grpcStatus: this.#grpcStatus,
+      grpcMessage: this.#grpcMessage,
+      requestBytes: this.#requestBytes,
+      responseBytes: this.#responseBytes,
+      upstreamMs: endedAt - this.#startedAt,
     });
   }
 
-  private unavailable(message: string): void {
+  #unavailable(message: string): void {
     const { stream } = this.request;
-    this.outcome = 'unavailable';
-    this.grpcStatus = grpcStatusCode.UNAVAILABLE;
-    this.grpcMessage = message;
-    endWithStatus(stream, this.grpcStatus, message);
+    this.#outcome = 'unavailable';
+    this.#grpcStatus = grpcStatusCode.UNAVAILABLE;
+    this.#grpcMessage = message;
+    endWithStatus(stream, this.#grpcStatus, message);
     stream.resume();
   }
 
-  private noteStatus(headers: http2.IncomingHttpHeaders): void {
+  #noteStatus(headers: http2.IncomingHttpHeaders): void {
     const value = headers['grpc-status'];
-    if (typeof value === 'string' && /^\d+$/.test(value)) this.grpcStatus = Number(value);
+    if (typeof value === 'string' && /^\d+$/.test(value)) this.#grpcStatus = Number(value);
     const message = headers['grpc-message'];
-    if (typeof message === 'string') this.grpcMessage = decodeGrpcMessage(message);
+    if (typeof message === 'string') this.#grpcMessage = decodeGrpcMessage(message);
   }
 
-  private fromClient(chunk: Buffer): void {
-    this.requestBytes += chunk.length;
+  #fromClient(chunk: Buffer): void {
+    this.#requestBytes += chunk.length;
     this.request.tap?.request(chunk);
   }
 
-  private toClient(chunk: Buffer): void {
-    this.responseBytes += chunk.length;
+  #toClient(chunk: Buffer): void {
+    this.#responseBytes += chunk.length;
     this.request.tap?.response(chunk);
   }
 }

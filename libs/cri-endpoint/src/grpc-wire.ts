@@ -22,12 +22,12 @@ export type MessageProblem = 'compressed' | 'too-large' | 'too-many';
  * most `maxBytes`; its buffer grows with what arrives, never with what the prefix claims.
  */
 export class MessageReader {
-  private prefixLength = 0;
-  private isCompressed = false;
+  #prefixLength = 0;
+  #isCompressed = false;
   /** Of the prefix so far; the whole length once that has arrived. */
-  private declaredBytes = 0;
-  private buffer = empty;
-  private receivedBytes = 0;
+  #declaredBytes = 0;
+  #buffer = empty;
+  #receivedBytes = 0;
   /** What was wrong with the input; further input is ignored once it is set. */
   problem: MessageProblem | undefined;
 
@@ -39,77 +39,77 @@ export class MessageReader {
 
   /** Length that the prefix of the message claims; undefined before it has arrived. */
   get declared(): number | undefined {
-    return this.prefixLength < messagePrefixBytes ? undefined : this.declaredBytes;
+    return this.#prefixLength < messagePrefixBytes ? undefined : this.#declaredBytes;
   }
 
   /** True when a whole message has arrived (and, where that matters, nothing else). */
   get complete(): boolean {
     return (
       this.problem === undefined &&
-      this.prefixLength === messagePrefixBytes &&
-      this.receivedBytes === this.declaredBytes
+      this.#prefixLength === messagePrefixBytes &&
+      this.#receivedBytes === this.#declaredBytes
     );
   }
 
   /** Bytes of memory held now. */
   get heldBytes(): number {
-    return this.buffer.length;
+    return this.#buffer.length;
   }
 
   /** True when not one byte has arrived. */
   get empty(): boolean {
-    return this.prefixLength === 0;
+    return this.#prefixLength === 0;
   }
 
   push(chunk: Uint8Array): void {
     if (this.problem !== undefined) return;
     let offset = 0;
-    while (this.prefixLength < messagePrefixBytes && offset < chunk.length) {
+    while (this.#prefixLength < messagePrefixBytes && offset < chunk.length) {
       const byte = chunk[offset++] ?? 0;
-      if (this.prefixLength++ === 0) this.isCompressed = byte !== 0;
-      else this.declaredBytes = this.declaredBytes * 256 + byte;
-      if (this.prefixLength === messagePrefixBytes && !this.acceptsPrefix()) return;
+      if (this.#prefixLength++ === 0) this.#isCompressed = byte !== 0;
+      else this.#declaredBytes = this.#declaredBytes * 256 + byte;
+      if (this.#prefixLength === messagePrefixBytes && !this.#acceptsPrefix()) return;
     }
     if (offset === chunk.length) return;
-    const wanted = this.declaredBytes - this.receivedBytes;
+    const wanted = this.#declaredBytes - this.#receivedBytes;
     if (chunk.length - offset > wanted && this.options.further === 'refuse') {
-      this.fail('too-many');
+      this.#fail('too-many');
       return;
     }
     const taken = Math.min(chunk.length - offset, wanted);
-    this.reserve(this.receivedBytes + taken);
-    this.buffer.set(chunk.subarray(offset, offset + taken), this.receivedBytes);
-    this.receivedBytes += taken;
+    this.#reserve(this.#receivedBytes + taken);
+    this.#buffer.set(chunk.subarray(offset, offset + taken), this.#receivedBytes);
+    this.#receivedBytes += taken;
   }
 
   /** The message; only when {@link complete}. */
   message(): Uint8Array {
-    return this.buffer.subarray(0, this.receivedBytes);
+    return this.#buffer.subarray(0, this.#receivedBytes);
   }
 
   /** Drops the message, because no more may be held. */
   abandon(): void {
-    this.fail('too-large');
+    this.#fail('too-large');
   }
 
-  private acceptsPrefix(): boolean {
-    if (this.isCompressed) this.fail('compressed');
-    else if (this.declaredBytes > this.maxBytes) this.fail('too-large');
+  #acceptsPrefix(): boolean {
+    if (this.#isCompressed) this.#fail('compressed');
+    else if (this.#declaredBytes > this.maxBytes) this.#fail('too-large');
     return this.problem === undefined;
   }
 
-  private reserve(bytes: number): void {
-    if (bytes <= this.buffer.length) return;
-    const grown = Math.min(this.declaredBytes, Math.max(bytes, this.buffer.length * 2));
+  #reserve(bytes: number): void {
+    if (bytes <= this.#buffer.length) return;
+    const grown = Math.min(this.#declaredBytes, Math.max(bytes, this.#buffer.length * 2));
     const bigger = Buffer.allocUnsafeSlow(grown);
-    bigger.set(this.buffer.subarray(0, this.receivedBytes));
-    this.buffer = bigger;
+    bigger.set(this.#buffer.subarray(0, this.#receivedBytes));
+    this.#buffer = bigger;
   }
 
-  private fail(problem: MessageProblem): void {
+  #fail(problem: MessageProblem): void {
     this.problem = problem;
-    this.buffer = empty;
-    this.receivedBytes = 0;
+    this.#buffer = empty;
+    this.#receivedBytes = 0;
   }
 }
 

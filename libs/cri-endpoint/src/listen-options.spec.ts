@@ -2,7 +2,7 @@ import { activatedOr } from './listen-options';
 
 const options = { socketPath: '/run/a.sock', takeOver: true, mode: 0o660 };
 
-test.each([
+it.each([
   ['the name', { fd: 4, name: 'runtime', socketPath: '/run/b.sock' }, '/run/b.sock'],
   ['the path', { fd: 4, name: 'stowage.socket', socketPath: '/run/a.sock' }, '/run/a.sock'],
   ['the name alone', { fd: 4, name: 'runtime', socketPath: undefined }, '/run/a.sock'],
@@ -16,7 +16,7 @@ test.each([
   expect(found).not.toHaveProperty('mode');
 });
 
-test('else one of our own is made', () => {
+it('else one of our own is made', () => {
   const other = [{ fd: 3, name: 'other', socketPath: '/run/c.sock' }];
   expect(activatedOr(options, ['runtime'], other)).toBe(options);
 });

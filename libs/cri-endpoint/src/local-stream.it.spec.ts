@@ -3,8 +3,7 @@ import { buildFrame } from './testing/build-frames';
 import { FrameClient } from './testing/frame-client';
 import { patterned, temporaryFolder, TestClient, until } from './testing/grpc-peers';
 import { once, rawCall } from './testing/http2-peers';
-import { createTerminatingEndpoint } from './terminating-endpoint';
-import type { TerminatingEndpointOptions } from './terminating-endpoint';
+import { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 import type { CallSummary, Endpoint, StreamCall } from './types';
 import { frameType } from './wire/frame-reader';
 

@@ -26,10 +26,10 @@ const cancel = 0x8;
  * endpoint closes.
  */
 export class PipedConnection {
-  private state: 'piped' | 'announcing' | 'announced' | 'ending' = 'piped';
-  private drainText = '';
+  #state: 'piped' | 'announcing' | 'announced' | 'ending' = 'piped';
+  #drainText = '';
   /** Streams that were ended here and not yet reset on the runtime. */
-  private toCancel: number[] = [];
+  #toCancel: number[] = [];
 
   constructor(
     private readonly client: Socket,
@@ -41,18 +41,18 @@ export class PipedConnection {
     /** Changes paths on their way to the runtime. */
     private readonly rewriter?: RequestRewriter,
   ) {
-    client.on('data', (chunk: Buffer) => this.fromClient(chunk));
+    client.on('data', (chunk: Buffer) => this.#fromClient(chunk));
     replies.onChunk = (chunk) => {
-      this.fromUpstream(chunk);
+      this.#fromUpstream(chunk);
       return client.writableLength === 0;
     };
     client.on('drain', () => upstream.resume());
     upstream.on('drain', () => client.resume());
     client.once('end', () => upstream.end());
-    upstream.once('end', () => this.upstreamLost());
-    upstream.once('close', () => this.upstreamLost());
+    upstream.once('end', () => this.#upstreamLost());
+    upstream.once('close', () => this.#upstreamLost());
     client.once('close', () => {
-      this.state = 'ending';
+      this.#state = 'ending';
       upstream.destroy();
       reader.endAll('cancelled');
     });
@@ -65,15 +65,15 @@ export class PipedConnection {
    * without an end get UNAVAILABLE with `text` at once.
    */
   drain(text: string): void {
-    if (this.state !== 'piped') return;
+    if (this.#state !== 'piped') return;
     if (!this.reader.following) {
       // No frame can be written to this client; it is left alone until stop().
       return;
     }
-    this.state = 'announcing';
-    this.drainText = text;
-    if (this.reader.serverSpoke && this.reader.responsesAtBoundary) this.announce();
-    this.goOnEnding();
+    this.#state = 'announcing';
+    this.#drainText = text;
+    if (this.reader.serverSpoke && this.reader.responsesAtBoundary) this.#announce();
+    this.#goOnEnding();
   }
 
   /** Reports observed calls in flight as unobserved; their summaries still come. */
@@ -83,20 +83,20 @@ export class PipedConnection {
 
   /** Ends now: open calls get UNAVAILABLE with `text`. */
   stop(text: string): void {
-    if (this.state === 'ending') return;
-    this.endCalls(text);
+    if (this.#state === 'ending') return;
+    this.#endCalls(text);
   }
 
-  private fromClient(chunk: Buffer): void {
-    if (this.state === 'ending') return;
+  #fromClient(chunk: Buffer): void {
+    if (this.#state === 'ending') return;
     const began = performance.now();
-    if (!this.toUpstream(chunk)) this.client.pause();
+    if (!this.#toUpstream(chunk)) this.client.pause();
     this.reader.request(chunk, performance.now() - began);
-    if (this.rewriter?.broken === true) this.endCalls('a header block cannot be read');
-    this.goOnEnding();
+    if (this.rewriter?.broken === true) this.#endCalls('a header block cannot be read');
+    this.#goOnEnding();
   }
 
-  private toUpstream(chunk: Buffer): boolean {
+  #toUpstream(chunk: Buffer): boolean {
     const { upstream, rewriter } = this;
     if (rewriter === undefined) return upstream.write(chunk);
     const parts = rewriter.push(chunk);
@@ -107,20 +107,20 @@ export class PipedConnection {
     return !upstream.writableNeedDrain;
   }
 
-  private fromUpstream(chunk: Buffer): void {
-    if (this.state === 'ending') return;
-    if (this.state === 'announcing') {
-      this.announceWithin(chunk);
+  #fromUpstream(chunk: Buffer): void {
+    if (this.#state === 'ending') return;
+    if (this.#state === 'announcing') {
+      this.#announceWithin(chunk);
       return;
     }
     const began = performance.now();
     if (!this.client.write(chunk)) this.upstream.pause();
     this.reader.response(chunk, performance.now() - began);
-    this.goOnEnding();
+    this.#goOnEnding();
   }
 
   /** Reads first, to find the place in the chunk where the announcement may stand. */
-  private announceWithin(chunk: Buffer): void {
+  #announceWithin(chunk: Buffer): void {
     this.reader.response(chunk, 0);
     const boundary = this.reader.lastResponseBoundary;
     if (boundary < 0) {
@@ -128,67 +128,67 @@ export class PipedConnection {
       return;
     }
     this.client.write(chunk.subarray(0, boundary));
-    this.announce();
+    this.#announce();
     if (boundary < chunk.length) this.client.write(chunk.subarray(boundary));
     if (this.client.writableNeedDrain) this.upstream.pause();
-    this.goOnEnding();
+    this.#goOnEnding();
   }
 
-  private announce(): void {
-    this.state = 'announced';
+  #announce(): void {
+    this.#state = 'announced';
     // The runtime has sent a GOAWAY already, and ours must not name a higher stream.
     if (this.reader.serverGoAway === undefined) this.client.write(goAwayFrame(maxStreamId));
   }
 
   /** After the announcement: ends the endless streams, and the connection once nothing is open. */
-  private goOnEnding(): void {
-    if (this.state !== 'announced') return;
-    if (this.reader.responsesAtBoundary) this.endEndless();
-    this.cancelEnded();
+  #goOnEnding(): void {
+    if (this.#state !== 'announced') return;
+    if (this.reader.responsesAtBoundary) this.#endEndless();
+    this.#cancelEnded();
     if (this.reader.openCallCount > 0 || !this.reader.responsesAtBoundary) return;
-    this.client.write(this.finalGoAway());
-    this.end();
+    this.client.write(this.#finalGoAway());
+    this.#end();
   }
 
   /**
    * The runtime continues the other calls of the connection. Frames that it has already sent for an
    * ended stream arrive after the end; HTTP/2 clients drop such late frames of a closed stream.
    */
-  private endEndless(): void {
+  #endEndless(): void {
     const code = grpcStatusCode.UNAVAILABLE;
-    const text = this.drainText;
+    const text = this.#drainText;
     for (const { streamId, method, headersSent, requestEnded } of [...this.reader.openCalls()]) {
       if (!isEndlessStream(method)) continue;
       this.client.write(statusFrame(streamId, code, text, { headersSent, othersGoOn: true }));
       if (!requestEnded) this.client.write(rstStreamFrame(streamId, noError));
       this.reader.endCall(streamId, 'unavailable', code, text);
-      this.toCancel.push(streamId);
+      this.#toCancel.push(streamId);
     }
   }
 
-  private cancelEnded(): void {
-    if (this.toCancel.length === 0 || !this.reader.requestsAtBoundary) return;
-    for (const streamId of this.toCancel.splice(0)) {
+  #cancelEnded(): void {
+    if (this.#toCancel.length === 0 || !this.reader.requestsAtBoundary) return;
+    for (const streamId of this.#toCancel.splice(0)) {
       this.upstream.write(rstStreamFrame(streamId, cancel));
     }
   }
 
-  private upstreamLost(): void {
-    if (this.state === 'ending') return;
+  #upstreamLost(): void {
+    if (this.#state === 'ending') return;
     if (this.client.readableEnded) {
       // The client left first, and the runtime closed because of it.
       this.reader.endAll('cancelled');
-      this.end();
+      this.#end();
       return;
     }
-    this.endCalls(this.lostText());
+    this.#endCalls(this.lostText());
   }
 
   /**
    * Answers every open call and sends the client away, or only closes where no frame may be
    * written.
    */
-  private endCalls(text: string): void {
+  #endCalls(text: string): void {
     const { client, reader } = this;
     const code = grpcStatusCode.UNAVAILABLE;
     if (reader.responsesAtBoundary) {
@@ -196,20 +196,20 @@ export class PipedConnection {
       for (const { streamId, headersSent } of reader.openCalls()) {
         client.write(statusFrame(streamId, code, text, { headersSent }));
       }
-      client.write(this.finalGoAway());
+      client.write(this.#finalGoAway());
     }
     reader.endAll('unavailable', code, text);
-    this.end();
+    this.#end();
   }
 
-  private finalGoAway(): Buffer {
+  #finalGoAway(): Buffer {
     const { lastStreamId, serverGoAway } = this.reader;
     return goAwayFrame(Math.min(lastStreamId, serverGoAway ?? lastStreamId));
   }
 
   /** Closes both sides once what was written has left. Further bytes of the client are dropped. */
-  private end(): void {
-    this.state = 'ending';
+  #end(): void {
+    this.#state = 'ending';
     this.upstream.destroy();
     this.client.end();
     this.client.resume();

@@ -9,15 +9,15 @@ const readBytes = 64 * 1024;
  * garbage collector with each read.
  */
 export class ReadBuffer {
-  private bytes = Buffer.allocUnsafeSlow(readBytes);
+  #bytes = Buffer.allocUnsafeSlow(readBytes);
   /** Takes each chunk; returns false when it keeps the chunk's memory. */
   onChunk: (chunk: Buffer) => boolean = () => true;
 
   readonly onread: OnReadOpts & { buffer: () => Uint8Array } = {
-    buffer: () => this.bytes,
+    buffer: () => this.#bytes,
     callback: (length) => {
-      const done = this.onChunk(this.bytes.subarray(0, length));
-      if (!done) this.bytes = Buffer.allocUnsafeSlow(readBytes);
+      const done = this.onChunk(this.#bytes.subarray(0, length));
+      if (!done) this.#bytes = Buffer.allocUnsafeSlow(readBytes);
       return true;
     },
   };

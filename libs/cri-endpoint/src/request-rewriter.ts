@@ -53,32 +53,32 @@ interface HeaderBlock {
  */
 export class RequestRewriter {
   /** Undefined until a block has to be decoded. */
-  private decoder: HpackDecoder | undefined;
+  #decoder: HpackDecoder | undefined;
   /**
    * Bytes that a block contains if it holds a path with the prefix in full, plain or Huffman-coded.
    */
-  private readonly signs: readonly Buffer[] = [];
+  readonly #signs: readonly Buffer[] = [];
   /** Blocks of the chunk being pushed that were not decoded. */
-  private undecoded: Buffer[] = [];
-  private state: 'following' | 'rewriting' | 'passing' | 'broken' = 'following';
-  private prefaceLeft = clientPreface.length;
+  #undecoded: Buffer[] = [];
+  #state: 'following' | 'rewriting' | 'passing' | 'broken' = 'following';
+  #prefaceLeft = clientPreface.length;
   /** Payload bytes of the current frame that pass as they are. */
-  private passLeft = 0;
+  #passLeft = 0;
   /** What is held: an incomplete frame header, or the frames of an incomplete header block. */
-  private held: Buffer[] = [];
-  private heldLength = 0;
+  #held: Buffer[] = [];
+  #heldLength = 0;
   /** How many bytes must be held before it is worth looking again. */
-  private wanted = 0;
-  private blocksRead = 0;
-  private awaitsAck = false;
+  #wanted = 0;
+  #blocksRead = 0;
+  #awaitsAck = false;
 
   constructor(
     private readonly changes: RequestChanges,
     private readonly limits: RewriterLimits,
     private readonly onSight?: ChangeOnSight,
   ) {
-    if (onSight === undefined) this.decoder = new HpackDecoder(limits.maxHpackTableBytes);
-    else this.signs = signsOf(onSight.prefix);
+    if (onSight === undefined) this.#decoder = new HpackDecoder(limits.maxHpackTableBytes);
+    else this.#signs = signsOf(onSight.prefix);
   }
 
   /**
@@ -86,32 +86,32 @@ export class RequestRewriter {
    * change, bytes that cannot be followed pass unchanged for good.
    */
   get broken(): boolean {
-    return this.state === 'broken';
+    return this.#state === 'broken';
   }
 
   /** True when something was changed, so that everything after it must pass through here. */
   get changed(): boolean {
-    return this.state === 'rewriting';
+    return this.#state === 'rewriting';
   }
 
   /** True when nothing is read any more, because the client's bytes could not be followed. */
   get passing(): boolean {
-    return this.state === 'passing';
+    return this.#state === 'passing';
   }
 
   /** Whether a request has been read. */
   get sawRequest(): boolean {
-    return this.blocksRead > 0;
+    return this.#blocksRead > 0;
   }
 
   /** Whether the acknowledgement of {@link dropSettingsAck} is still to come. */
   get settingsAckDue(): boolean {
-    return this.awaitsAck;
+    return this.#awaitsAck;
   }
 
   /** Whether a preface or a header block has begun, or is due, and is incomplete. */
   get unfinished(): boolean {
-    return this.prefaceLeft > 0 || this.heldLength > 0;
+    return this.#prefaceLeft > 0 || this.#heldLength > 0;
   }
 
   /**
@@ -119,38 +119,38 @@ export class RequestRewriter {
    * dropped.
    */
   dropSettingsAck(): void {
-    this.awaitsAck = true;
+    this.#awaitsAck = true;
   }
 
   /** Returns what is held of an incomplete frame. Nothing may be pushed after that. */
   release(): Buffer[] {
-    const { held } = this;
-    this.held = [];
-    this.heldLength = 0;
+    const held = this.#held;
+    this.#held = [];
+    this.#heldLength = 0;
     return held;
   }
 
   /** Bytes that the client sent; returns those to send on, in order. */
   push(chunk: Buffer): Buffer[] {
-    if (this.state === 'passing') return [chunk];
-    if (this.state === 'broken') return [];
+    if (this.#state === 'passing') return [chunk];
+    if (this.#state === 'broken') return [];
     let input = chunk;
-    if (this.heldLength > 0) {
-      this.held.push(chunk);
-      this.heldLength += chunk.length;
-      if (this.heldLength < this.wanted) return [];
-      input = Buffer.concat(this.held);
-      this.held = [];
-      this.heldLength = 0;
+    if (this.#heldLength > 0) {
+      this.#held.push(chunk);
+      this.#heldLength += chunk.length;
+      if (this.#heldLength < this.#wanted) return [];
+      input = Buffer.concat(this.#held);
+      this.#held = [];
+      this.#heldLength = 0;
     }
     const out: Buffer[] = [];
-    const failed = this.cut(input, out);
-    this.undecoded.length = 0;
+    const failed = this.#cut(input, out);
+    this.#undecoded.length = 0;
     if (failed !== undefined) {
-      if (this.state === 'rewriting') {
-        this.state = 'broken';
+      if (this.#state === 'rewriting') {
+        this.#state = 'broken';
       } else {
-        this.state = 'passing';
+        this.#state = 'passing';
         if (failed < input.length) out.push(input.subarray(failed));
       }
     }
@@ -160,7 +160,7 @@ export class RequestRewriter {
   /**
    * Processes complete frames; returns the offset from which the input cannot be followed, if any.
    */
-  private cut(input: Buffer, out: Buffer[]): number | undefined {
+  #cut(input: Buffer, out: Buffer[]): number | undefined {
     let at = 0;
     /** What passes unchanged begins here. */
     let from = 0;
@@ -168,32 +168,32 @@ export class RequestRewriter {
       if (end > from) out.push(end - from === input.length ? input : input.subarray(from, end));
       from = end;
     };
-    if (this.prefaceLeft > 0) {
-      const length = Math.min(this.prefaceLeft, input.length);
-      const done = clientPreface.length - this.prefaceLeft;
+    if (this.#prefaceLeft > 0) {
+      const length = Math.min(this.#prefaceLeft, input.length);
+      const done = clientPreface.length - this.#prefaceLeft;
       if (clientPreface.compare(input, 0, length, done, done + length) !== 0) return 0;
-      this.prefaceLeft -= length;
+      this.#prefaceLeft -= length;
       at = length;
     }
     while (at < input.length) {
-      const passed = Math.min(this.passLeft, input.length - at);
-      this.passLeft -= passed;
+      const passed = Math.min(this.#passLeft, input.length - at);
+      this.#passLeft -= passed;
       at += passed;
       if (at === input.length) break;
       if (input.length - at < frameHeaderBytes) {
         passUpTo(at);
-        this.hold(input.subarray(at), frameHeaderBytes);
+        this.#hold(input.subarray(at), frameHeaderBytes);
         return undefined;
       }
       const type = input[at + 3] ?? 0;
       if (type === frameType.headers) {
-        const found = this.headerBlock(input, at);
+        const found = this.#headerBlock(input, at);
         if (typeof found === 'number') {
           passUpTo(at);
-          this.hold(input.subarray(at), found);
+          this.#hold(input.subarray(at), found);
           return undefined;
         }
-        const encoded = found === undefined ? 'unreadable' : this.encoded(found.block);
+        const encoded = found === undefined ? 'unreadable' : this.#encoded(found.block);
         if (found === undefined || encoded === 'unreadable') {
           passUpTo(at);
           return at;
@@ -207,14 +207,14 @@ export class RequestRewriter {
       } else if (type === frameType.continuation || type === frameType.pushPromise) {
         passUpTo(at);
         return at;
-      } else if (this.isAwaitedAck(type, input[at + 4] ?? 0)) {
-        this.awaitsAck = false;
+      } else if (this.#isAwaitedAck(type, input[at + 4] ?? 0)) {
+        this.#awaitsAck = false;
         passUpTo(at);
-        this.passLeft = 0;
+        this.#passLeft = 0;
         at += frameHeaderBytes;
         from = at;
       } else {
-        this.passLeft = input.readUIntBE(at, 3);
+        this.#passLeft = input.readUIntBE(at, 3);
         at += frameHeaderBytes;
       }
     }
@@ -222,22 +222,22 @@ export class RequestRewriter {
     return undefined;
   }
 
-  private isAwaitedAck(type: number, flags: number): boolean {
-    return this.awaitsAck && type === frameType.settings && (flags & frameFlag.ack) !== 0;
+  #isAwaitedAck(type: number, flags: number): boolean {
+    return this.#awaitsAck && type === frameType.settings && (flags & frameFlag.ack) !== 0;
   }
 
-  private hold(rest: Buffer, wanted: number): void {
+  #hold(rest: Buffer, wanted: number): void {
     // A copy, so that a few bytes do not keep a whole chunk.
-    this.held = [Buffer.from(rest)];
-    this.heldLength = rest.length;
-    this.wanted = wanted;
+    this.#held = [Buffer.from(rest)];
+    this.#heldLength = rest.length;
+    this.#wanted = wanted;
   }
 
   /**
    * The header block that begins with the HEADERS frame at `start`, and where it ends; the number
    * of bytes needed to continue when it is incomplete; undefined when it is invalid.
    */
-  private headerBlock(
+  #headerBlock(
     input: Buffer,
     start: number,
   ): { block: HeaderBlock; end: number } | number | undefined {
@@ -280,21 +280,21 @@ export class RequestRewriter {
   }
 
   /** The block to send, in frames. */
-  private encoded({
+  #encoded({
     streamId,
     endStream,
     priority,
     block,
   }: HeaderBlock): Buffer | 'unchanged' | 'unreadable' {
-    this.blocksRead++;
-    if (this.decoder === undefined && !this.signs.some((sign) => block.includes(sign))) {
-      this.undecoded.push(block);
+    this.#blocksRead++;
+    if (this.#decoder === undefined && !this.#signs.some((sign) => block.includes(sign))) {
+      this.#undecoded.push(block);
       return 'unchanged';
     }
     const fields: [name: string, value: string][] = [];
     try {
-      this.decoder ??= this.decoderOnSight();
-      this.decoder.decode(block, 0, block.length, (name, value) => fields.push([name, value]));
+      this.#decoder ??= this.#decoderOnSight();
+      this.#decoder.decode(block, 0, block.length, (name, value) => fields.push([name, value]));
     } catch {
       return 'unreadable';
     }
@@ -302,24 +302,24 @@ export class RequestRewriter {
       const change =
         field[0] === ':path' ? 'path' : field[0] === ':authority' ? 'authority' : undefined;
       if (change === undefined) continue;
-      const value = this.valueFor(change, field[1]);
-      if (value !== field[1]) this.state = 'rewriting';
+      const value = this.#valueFor(change, field[1]);
+      if (value !== field[1]) this.#state = 'rewriting';
       field[1] = value;
     }
-    if (this.state !== 'rewriting') return 'unchanged';
+    if (this.#state !== 'rewriting') return 'unchanged';
     return headerFrames(streamId, fields, { endStream, priority });
   }
 
   /** Throws when the blocks before could not be followed. */
-  private decoderOnSight(): HpackDecoder {
+  #decoderOnSight(): HpackDecoder {
     const decoder = this.onSight?.decoder();
     if (decoder === undefined)
       throw new UntrackableError('hpack', 'header blocks were not followed');
-    for (const block of this.undecoded) decoder.decode(block, 0, block.length, () => undefined);
+    for (const block of this.#undecoded) decoder.decode(block, 0, block.length, () => undefined);
     return decoder;
   }
 
-  private valueFor(change: keyof RequestChanges, value: string): string {
+  #valueFor(change: keyof RequestChanges, value: string): string {
     try {
       return this.changes[change]?.(value) ?? value;
     } catch {

@@ -43,7 +43,7 @@ const problemOf = (read: () => unknown): string => {
   }
 };
 
-test.each([
+it.each([
   ['nothing', '', false],
   ['true', '08 01', true],
   ['false, which encoders leave out', '08 00', false],
@@ -59,7 +59,7 @@ test.each([
   expect(readStrictly(status, hex(bytes))).toEqual({ verbose });
 });
 
-test.each([
+it.each([
   ['a tag of more than 32 bits', '80 80 80 80 10 00 08 01', 5],
   ['a tag of more than 32 bits', '88 80 80 80 10 01', 5],
   ['a tag of more than 32 bits', '88 80 80 80 80 80 80 80 80 01 01', 5],
@@ -97,7 +97,7 @@ test.each([
   );
 });
 
-test.each([
+it.each([
   ['text that is not UTF-8', '0a 03 0a 01 ff', 5],
   ['text that is not UTF-8', '0a 05 0a 03 ed a0 80', 7],
   ['text that is not UTF-8', '0a 04 0a 02 c0 80', 6],
@@ -113,7 +113,7 @@ test.each([
   );
 });
 
-test('merges what comes twice, as the runtime does', () => {
+it('merges what comes twice, as the runtime does', () => {
   const bytes = Buffer.concat([
     encode(ListContainersRequest, { filter: { id: 'a', labelSelector: { x: '1', y: '1' } } }),
     encode(ListContainersRequest, {
@@ -131,7 +131,7 @@ test('merges what comes twice, as the runtime does', () => {
   });
 });
 
-test('takes map entries without key or value, and keys that mean something to JavaScript', () => {
+it('takes map entries without key or value, and keys that mean something to JavaScript', () => {
   const entry = hex('22 0e 0a 09 5f5f70726f746f5f5f 12 01 78');
   const { filter } = readStrictly(list, Buffer.concat([hex('0a 12 22 00'), entry]));
   expect(Object.entries(filter?.labelSelector ?? {})).toEqual([

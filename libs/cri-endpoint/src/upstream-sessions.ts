@@ -103,7 +103,7 @@ export interface UpstreamOptions {
  * affects the others.
  */
 export class UpstreamSessions {
-  private readonly pools = new Map<string, Pool>();
+  readonly #pools = new Map<string, Pool>();
 
   constructor(private readonly options: UpstreamOptions) {}
 
@@ -113,7 +113,7 @@ export class UpstreamSessions {
    * Returns a function that stops waiting.
    */
   acquire(address: string, use: Use): () => void {
-    const pool = this.poolOf(address);
+    const pool = this.#poolOf(address);
     const free = pool.sessions.find(takesCalls);
     if (free !== undefined) {
       use(free);
@@ -121,13 +121,13 @@ export class UpstreamSessions {
     }
     const waiting = { use };
     pool.waiting.add(waiting);
-    this.serve(pool);
+    this.#serve(pool);
     return () => void pool.waiting.delete(waiting);
   }
 
   /** Ends every connection at once, including attempts. Calls that wait for one are dropped. */
   close(): void {
-    for (const { sessions, waiting, connecting } of this.pools.values()) {
+    for (const { sessions, waiting, connecting } of this.#pools.values()) {
       waiting.clear();
       connecting?.cancel();
       for (const { session, socket } of [...sessions]) {
@@ -138,21 +138,21 @@ export class UpstreamSessions {
     }
   }
 
-  private poolOf(address: string): Pool {
-    let pool = this.pools.get(address);
+  #poolOf(address: string): Pool {
+    let pool = this.#pools.get(address);
     if (pool === undefined) {
       pool = { address, sessions: [], waiting: new Set(), connecting: undefined };
-      this.pools.set(address, pool);
+      this.#pools.set(address, pool);
     }
     return pool;
   }
 
-  private connect(pool: Pool): void {
+  #connect(pool: Pool): void {
     pool.connecting ??= connectUnix(pool.address, {
       connected: (socket) => {
         pool.connecting = undefined;
-        this.join(socket, pool);
-        this.serve(pool);
+        this.#join(socket, pool);
+        this.#serve(pool);
       },
       failed: (error) => {
         pool.connecting = undefined;
@@ -167,11 +167,11 @@ export class UpstreamSessions {
    * Gives connections to waiting calls; opens another one once it is known that the existing ones
    * are not enough.
    */
-  private serve(pool: Pool): void {
+  #serve(pool: Pool): void {
     for (const waiting of pool.waiting) {
       const free = pool.sessions.find(takesCalls);
       if (free === undefined) {
-        if (pool.sessions.every((connection) => connection.hasSettings)) this.connect(pool);
+        if (pool.sessions.every((connection) => connection.hasSettings)) this.#connect(pool);
         return;
       }
       pool.waiting.delete(waiting);
@@ -180,7 +180,7 @@ export class UpstreamSessions {
   }
 
   /** Starts HTTP/2 on a connection, which is in the pool until it ends. */
-  private join(socket: net.Socket, pool: Pool): void {
+  #join(socket: net.Socket, pool: Pool): void {
     const { address, sessions } = pool;
     const session = http2.connect('http://localhost', {
       createConnection: () => socket,
@@ -204,11 +204,11 @@ export class UpstreamSessions {
     session.once('close', () => {
       const index = sessions.indexOf(connection);
       if (index >= 0) sessions.splice(index, 1);
-      this.serve(pool);
+      this.#serve(pool);
     });
     session.once('remoteSettings', () => {
       connection.hasSettings = true;
-      this.serve(pool);
+      this.#serve(pool);
     });
     this.options.watch.add({
       session,

@@ -1,7 +1,6 @@
 import type { UnaryCall } from '@stowage/cri-endpoint';
 import { toGrpcStatus } from '@stowage/errors';
-import { inSpan } from '@stowage/tracing';
-import type { TraceContext } from '@stowage/tracing';
+import { inSpan, type TraceContext } from '@stowage/tracing';
 
 /**
  * A span of each call, named as OpenTelemetry's conventions for RPC say, below the trace of the

@@ -20,8 +20,14 @@ import * as v1alpha2 from '@stowage/cri-proto/v1alpha2';
 import { connectRuntimeService } from '@stowage/cri-client';
 import { NotFoundError, ResourceExhaustedError } from '@stowage/errors';
 import { eventuallyPasses } from '@stowage/testing';
-import { criHandlers, serveCri } from './index';
-import type { CriCall, CriStreamCall, Implementation, ServeCriOptions } from './index';
+import {
+  criHandlers,
+  serveCri,
+  type CriCall,
+  type CriStreamCall,
+  type Implementation,
+  type ServeCriOptions,
+} from './index';
 
 type Endpoint = Awaited<ReturnType<typeof serveCri>>;
 type Runtime = Implementation<typeof RuntimeServiceDefinition>;

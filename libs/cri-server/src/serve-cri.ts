@@ -1,5 +1,9 @@
-import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { Endpoint, LocalHandler, TerminatingEndpointOptions } from '@stowage/cri-endpoint';
+import {
+  createTerminatingEndpoint,
+  type Endpoint,
+  type LocalHandler,
+  type TerminatingEndpointOptions,
+} from '@stowage/cri-endpoint';
 import { criHandlers } from './cri-handlers';
 import type { CriServiceDefinition, Implementation } from './types';
 

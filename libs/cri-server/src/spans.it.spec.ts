@@ -17,8 +17,7 @@ import {
 import { NotFoundError } from '@stowage/errors';
 import { eventuallyPasses } from '@stowage/testing';
 import { currentTrace } from '@stowage/tracing';
-import { serveCri } from './index';
-import type { CriCall } from './index';
+import { serveCri, type CriCall } from './index';
 
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 const headers = { traceparent: `00-${traceId}-b7ad6b7169203331-01` };

@@ -3,8 +3,7 @@ import {
   RuntimeServiceDefinition,
   VersionResponse,
 } from '@stowage/cri-proto';
-import { criHandlers } from './index';
-import type { CriStreamCall, Implementation } from './index';
+import { criHandlers, type CriStreamCall, type Implementation } from './index';
 
 type Runtime = Implementation<typeof RuntimeServiceDefinition>;
 

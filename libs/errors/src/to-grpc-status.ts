@@ -1,5 +1,9 @@
-import { grpcStatusCode, grpcStatusName, isGrpcStatusName } from './grpc-status';
-import type { GrpcStatusName } from './grpc-status';
+import {
+  grpcStatusCode,
+  grpcStatusName,
+  isGrpcStatusName,
+  type GrpcStatusName,
+} from './grpc-status';
 
 /** An error as in a gRPC trailer or a NATS reply. */
 export interface GrpcStatus {

@@ -1,8 +1,13 @@
 import { eventCatalog } from '@stowage/events';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { checkEventBus, checkStateDir, outboxFree, StateDirUnusableError } from './index';
-import type { EventBus } from './index';
+import {
+  checkEventBus,
+  checkStateDir,
+  outboxFree,
+  StateDirUnusableError,
+  type EventBus,
+} from './index';
 import { TestNatsServer } from './testing/nats-server';
 import { recordingLog, streamEvents, temporaryFolder, testBus } from './testing/test-bus';
 import { until } from './testing/until';
@@ -111,7 +116,7 @@ describe('a bus whose outbox is handed over', () => {
   });
 });
 
-test('settings and folder can be checked while another process has the outbox', () => {
+it('settings and folder can be checked while another process has the outbox', () => {
   const stateDir = temporaryFolder();
   const options = {
     stateDir,

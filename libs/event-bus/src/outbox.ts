@@ -1,7 +1,6 @@
 import { errorMessage } from '@stowage/errors';
 import type { EventData, EventName } from '@stowage/events';
-import { isOfTheSystem, StateFile } from '@stowage/sqlite';
-import type { Database, Statement } from '@stowage/sqlite';
+import { isOfTheSystem, StateFile, type Database, type Statement } from '@stowage/sqlite';
 import { StateDirInUseError } from './errors';
 import { outboxContent, outboxFile } from './outbox-file';
 import type { BusLog } from './types';

@@ -1,5 +1,11 @@
-import { eventDefinition, eventNames, eventSubjectPrefix, type EventName } from '../src';
-import { cloudEventContentType, streamName } from '../src';
+import {
+  eventDefinition,
+  eventNames,
+  eventSubjectPrefix,
+  cloudEventContentType,
+  streamName,
+  type EventName,
+} from '../src';
 import { envelopeSchema, exampleMessage, messageSchema } from './message-schema';
 
 function channel(name: EventName) {

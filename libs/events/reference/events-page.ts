@@ -1,5 +1,11 @@
-import { eventDefinition, eventNames, eventSubjectPrefix, eventType, streamName } from '../src';
-import type { EventName } from '../src';
+import {
+  eventDefinition,
+  eventNames,
+  eventSubjectPrefix,
+  eventType,
+  streamName,
+  type EventName,
+} from '../src';
 import {
   dataSchema,
   envelopeSchema,

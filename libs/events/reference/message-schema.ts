@@ -1,6 +1,12 @@
 import * as z from 'zod';
-import type { CloudEvent } from '../src';
-import { cloudEventSchema, createEvent, eventDefinition, eventType, type EventName } from '../src';
+import {
+  cloudEventSchema,
+  createEvent,
+  eventDefinition,
+  eventType,
+  type CloudEvent,
+  type EventName,
+} from '../src';
 
 /** The keywords of JSON Schema draft-07 that the generated schemas use. */
 export interface JsonSchema {

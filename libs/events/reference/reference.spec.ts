@@ -7,8 +7,13 @@ import { parse } from 'yaml';
 import { eventNames } from '../src';
 import { breakingChanges } from './compatibility';
 import { referenceFiles } from './files';
-import { dataSchema, exampleMessage, messageSchema, schemaFile } from './message-schema';
-import type { JsonSchema } from './message-schema';
+import {
+  dataSchema,
+  exampleMessage,
+  messageSchema,
+  schemaFile,
+  type JsonSchema,
+} from './message-schema';
 
 const root = path.join(__dirname, '../../..');
 const released = path.join(__dirname, '../released');

@@ -1,9 +1,10 @@
 import * as z from 'zod';
 
 /*
- * Building blocks of the event schemas. Every object is loose, so that a consumer built today accepts the
- * optional fields of tomorrow. Word lists that can grow are open: known values are typed and documented, others
- * pass. Counts and byte sizes are JSON numbers within the safe integer range (up to 9 PB).
+ * Building blocks of the event schemas. Every object is loose, so that a consumer built today
+ * accepts the optional fields of tomorrow. Word lists that can grow are open: known values are
+ * typed and documented, others pass. Counts and byte sizes are JSON numbers within the safe integer
+ * range (up to 9 PB).
  */
 
 /**

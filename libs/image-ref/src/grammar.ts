@@ -14,8 +14,8 @@ import { quote } from './quote';
  *   tag             1 to 128 of A-Z a-z 0-9 _ . -, not starting with "." or "-"
  *   digest          algorithm ":" 32 or more hexadecimal digits
  *
- * The parts can be cut apart first because "@" stands only before the digest, a "/" only in the name,
- * and a ":" after the last "/" only before the tag.
+ * The parts can be cut apart first because "@" stands only before the digest, a "/" only in the
+ * name, and a ":" after the last "/" only before the tag.
  */
 
 /** A reference in parts, by grammar alone: lengths and digest algorithms are not looked at. */

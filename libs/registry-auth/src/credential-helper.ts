@@ -45,7 +45,7 @@ export interface CredentialHelperOptions {
  * a time.
  */
 export class CredentialHelpers {
-  private readonly flights = new SingleFlight<Credential | undefined>();
+  readonly #flights = new SingleFlight<Credential | undefined>();
 
   constructor(private readonly options: CredentialHelperOptions = {}) {}
 
@@ -59,20 +59,16 @@ export class CredentialHelpers {
     { signal }: LookupOptions = {},
   ): Promise<Credential | undefined> {
     const server = serverOf(repository);
-    return await this.flights.run(
+    return await this.#flights.run(
       `${helper} ${server}`,
-      async (flightSignal) => await this.ask(helper, server, flightSignal),
+      async (flightSignal) => await this.#ask(helper, server, flightSignal),
       signal,
     );
   }
 
-  private async ask(
-    helper: string,
-    server: string,
-    signal: AbortSignal,
-  ): Promise<Credential | undefined> {
+  async #ask(helper: string, server: string, signal: AbortSignal): Promise<Credential | undefined> {
     try {
-      return await this.credential(helper, server, signal);
+      return await this.#credential(helper, server, signal);
     } catch (error) {
       if (!(error instanceof ProgramError)) throw error;
       if (notFound.test(error.stdout)) return undefined;
@@ -86,7 +82,7 @@ export class CredentialHelpers {
     }
   }
 
-  private async credential(
+  async #credential(
     helper: string,
     server: string,
     signal: AbortSignal,

@@ -19,9 +19,9 @@ interface IndexEntry<T> {
  * Docker Hub's key when nothing matched.
  */
 export class RegistryIndex<T> {
-  private readonly entries = new Map<string, IndexEntry<T>>();
+  readonly #entries = new Map<string, IndexEntry<T>>();
   /** Entries in look-up order; undefined after a change. */
-  private sorted: IndexEntry<T>[] | undefined;
+  #sorted: IndexEntry<T>[] | undefined;
 
   /**
    * Adds a value under a key as a docker config writes it. False when the key cannot be parsed;
@@ -30,10 +30,10 @@ export class RegistryIndex<T> {
   add(registryKey: string, value: T): boolean {
     const key = indexKey(registryKey);
     if (key == null) return false;
-    const entry = this.entries.get(key) ?? { key, url: parseSchemelessBytes(key), values: [] };
+    const entry = this.#entries.get(key) ?? { key, url: parseSchemelessBytes(key), values: [] };
     entry.values.push(value);
-    this.entries.set(key, entry);
-    this.sorted = undefined;
+    this.#entries.set(key, entry);
+    this.#sorted = undefined;
     return true;
   }
 
@@ -42,16 +42,16 @@ export class RegistryIndex<T> {
    * tried.
    */
   lookup(repository: string): T[] {
-    this.sorted ??= [...this.entries.values()].sort((a, b) => (a.key < b.key ? 1 : -1));
+    this.#sorted ??= [...this.#entries.values()].sort((a, b) => (a.key < b.key ? 1 : -1));
     const target = parseSchemeless(repository);
     const found =
       target == null
         ? []
-        : this.sorted
+        : this.#sorted
             .filter(({ url }) => url != null && urlMatches(url, target))
             .flatMap(({ values }) => values);
     if (found.length > 0 || !isDockerHubName(repository)) return found;
-    return [...(this.entries.get(dockerHubKey)?.values ?? [])];
+    return [...(this.#entries.get(dockerHubKey)?.values ?? [])];
   }
 }
 
@@ -68,7 +68,7 @@ function indexKey(registryKey: string): string | undefined {
 
 /** Credentials of docker config entries by registry. */
 export class CredentialIndex {
-  private readonly index = new RegistryIndex<Credential>();
+  readonly #index = new RegistryIndex<Credential>();
 
   /**
    * Adds all entries of one docker config. Gives the keys that cannot be parsed, which are skipped
@@ -76,12 +76,12 @@ export class CredentialIndex {
    */
   add(source: CredentialSource, entries: DockerConfigEntries): string[] {
     return [...entries]
-      .filter(([key, entry]) => !this.index.add(key, entryCredential(source, entry)))
+      .filter(([key, entry]) => !this.#index.add(key, entryCredential(source, entry)))
       .map(([key]) => key);
   }
 
   lookup(repository: string): Credential[] {
-    return this.index.lookup(repository);
+    return this.#index.lookup(repository);
   }
 }
 

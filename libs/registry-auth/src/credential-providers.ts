@@ -45,15 +45,15 @@ export interface CredentialProvidersOptions {
  * reported and gives none; the others go on.
  */
 export class CredentialProviders implements Keyring {
-  private readonly plugins: readonly ProviderPlugin[];
+  readonly #plugins: readonly ProviderPlugin[];
 
   constructor(config: CredentialProviderConfig, options: CredentialProvidersOptions = {}) {
-    this.plugins = config.providers.map((provider) => new ProviderPlugin(provider, options));
+    this.#plugins = config.providers.map((provider) => new ProviderPlugin(provider, options));
   }
 
   async lookup(repository: string, options: LookupOptions = {}): Promise<readonly Credential[]> {
     const answers = await Promise.all(
-      this.plugins.map((plugin) => plugin.entriesFor(repository, options)),
+      this.#plugins.map((plugin) => plugin.entriesFor(repository, options)),
     );
     const index = new CredentialIndex();
     for (const answer of answers) if (answer != null) index.add(answer.source, answer.entries);
@@ -84,17 +84,17 @@ interface AccountInput {
 }
 
 class ProviderPlugin {
-  private readonly cache = new Map<string, CacheEntry>();
-  private readonly flights = new SingleFlight<DockerConfigEntries>();
-  private readonly now: () => number;
-  private purgedAtMs: number;
+  readonly #cache = new Map<string, CacheEntry>();
+  readonly #flights = new SingleFlight<DockerConfigEntries>();
+  readonly #now: () => number;
+  #purgedAtMs: number;
 
   constructor(
     private readonly provider: CredentialProvider,
     private readonly options: CredentialProvidersOptions,
   ) {
-    this.now = options.now ?? Date.now;
-    this.purgedAtMs = this.now();
+    this.#now = options.now ?? Date.now;
+    this.#purgedAtMs = this.#now();
   }
 
   /**
@@ -108,9 +108,9 @@ class ProviderPlugin {
     const { name, matchImages } = this.provider;
     if (!matchImages.some((pattern) => registryMatches(pattern, image))) return undefined;
     try {
-      const account = await this.accountInput(serviceAccount, signal);
+      const account = await this.#accountInput(serviceAccount, signal);
       if (account === 'not-for-this-pod') return undefined;
-      const entries = this.cached(image, account) ?? (await this.ask(image, account, signal));
+      const entries = this.#cached(image, account) ?? (await this.#ask(image, account, signal));
       return { source: sourceOf(name, account), entries };
     } catch (error) {
       if (!(error instanceof PluginError)) throw error;
@@ -123,7 +123,7 @@ class ProviderPlugin {
     }
   }
 
-  private async accountInput(
+  async #accountInput(
     account: PodServiceAccount | undefined,
     signal: AbortSignal | undefined,
   ): Promise<AccountInput | undefined | 'not-for-this-pod'> {
@@ -153,19 +153,16 @@ class ProviderPlugin {
     }
   }
 
-  private cached(
-    image: string,
-    account: AccountInput | undefined,
-  ): DockerConfigEntries | undefined {
-    const accountPart = this.accountPart(account);
+  #cached(image: string, account: AccountInput | undefined): DockerConfigEntries | undefined {
+    const accountPart = this.#accountPart(account);
     for (const base of [image, registryOf(image), globalKey]) {
-      const entry = this.cache.get(cacheKey(base, accountPart));
-      if (entry != null && this.now() <= entry.expiresAtMs) return entry.entries;
+      const entry = this.#cache.get(cacheKey(base, accountPart));
+      if (entry != null && this.#now() <= entry.expiresAtMs) return entry.entries;
     }
     return undefined;
   }
 
-  private async ask(
+  async #ask(
     image: string,
     account: AccountInput | undefined,
     signal: AbortSignal | undefined,
@@ -174,35 +171,35 @@ class ProviderPlugin {
       account == null
         ? image
         : JSON.stringify([image, sha256(account.token), sortedEntries(account.annotations)]);
-    return await this.flights.run(
+    return await this.#flights.run(
       flightKey,
       async (flightSignal) => {
-        const answer = await this.exec(image, account, flightSignal);
-        this.store(image, account, answer);
+        const answer = await this.#exec(image, account, flightSignal);
+        this.#store(image, account, answer);
         return answer.entries;
       },
       signal,
     );
   }
 
-  private store(image: string, account: AccountInput | undefined, answer: PluginAnswer): void {
-    const now = this.now();
-    if (now - this.purgedAtMs >= purgeIntervalMs) {
-      for (const [key, { expiresAtMs }] of this.cache) {
-        if (now > expiresAtMs) this.cache.delete(key);
+  #store(image: string, account: AccountInput | undefined, answer: PluginAnswer): void {
+    const now = this.#now();
+    if (now - this.#purgedAtMs >= purgeIntervalMs) {
+      for (const [key, { expiresAtMs }] of this.#cache) {
+        if (now > expiresAtMs) this.#cache.delete(key);
       }
-      this.purgedAtMs = now;
+      this.#purgedAtMs = now;
     }
     const cacheMs = answer.cacheMs ?? this.provider.defaultCacheMs;
     if (cacheMs <= 0) return;
     const bases = { Image: image, Registry: registryOf(image), Global: globalKey };
-    this.cache.set(cacheKey(bases[answer.cacheKeyType], this.accountPart(account)), {
+    this.#cache.set(cacheKey(bases[answer.cacheKeyType], this.#accountPart(account)), {
       expiresAtMs: now + cacheMs,
       entries: answer.entries,
     });
   }
 
-  private async exec(
+  async #exec(
     image: string,
     account: AccountInput | undefined,
     signal: AbortSignal,
@@ -231,7 +228,7 @@ class ProviderPlugin {
         secrets: account == null ? [] : [account.token],
       });
       const answer = readAnswer(output, apiVersion);
-      this.checkNoToken(answer, account);
+      this.#checkNoToken(answer, account);
       failed = false;
       return answer;
     } catch (error) {
@@ -251,7 +248,7 @@ class ProviderPlugin {
   }
 
   /** A token may be a password only where answers are kept for that token alone. */
-  private checkNoToken({ entries }: PluginAnswer, account: AccountInput | undefined): void {
+  #checkNoToken({ entries }: PluginAnswer, account: AccountInput | undefined): void {
     if (account == null || this.provider.tokenAttributes?.cacheType === 'Token') return;
     if ([...entries.values()].some(({ password }) => password === account.token)) {
       throw new PluginError(
@@ -260,7 +257,7 @@ class ProviderPlugin {
     }
   }
 
-  private accountPart(input: AccountInput | undefined): string {
+  #accountPart(input: AccountInput | undefined): string {
     if (input == null) return '';
     const { account, annotations, token } = input;
     const isForToken = this.provider.tokenAttributes?.cacheType === 'Token';

@@ -68,20 +68,20 @@ interface Loaded {
  * in kubelet.
  */
 export class DockerConfigFiles implements Keyring {
-  private readonly candidates: readonly Candidate[];
-  private readonly helpers: CredentialHelpers | undefined;
-  private loaded: Loaded | undefined;
+  readonly #candidates: readonly Candidate[];
+  readonly #helpers: CredentialHelpers | undefined;
+  #loaded: Loaded | undefined;
 
   constructor(
     search: DockerConfigSearch,
     private readonly options: DockerConfigFilesOptions = {},
   ) {
-    this.candidates = [
+    this.#candidates = [
       ...search.configJsonDirs.map((dir) => candidate(dir, 'config.json')),
       ...search.dockercfgDirs.map((dir) => candidate(dir, '.dockercfg')),
     ];
     if (options.helpers != null) {
-      this.helpers = new CredentialHelpers({ onProblem: options.onProblem, ...options.helpers });
+      this.#helpers = new CredentialHelpers({ onProblem: options.onProblem, ...options.helpers });
     }
   }
 
@@ -90,27 +90,27 @@ export class DockerConfigFiles implements Keyring {
    * file.
    */
   async lookup(repository: string, options?: LookupOptions): Promise<readonly Credential[]> {
-    const { index, helpers, store } = this.current();
+    const { index, helpers, store } = this.#current();
     const stored = index.lookup(repository);
     const helper = helpers.lookup(repository)[0] ?? store;
-    if (this.helpers == null || helper === '') return stored;
-    const credential = await this.helpers.get(helper, repository, options);
+    if (this.#helpers == null || helper === '') return stored;
+    const credential = await this.#helpers.get(helper, repository, options);
     return credential == null ? stored : [credential, ...stored];
   }
 
   /** The file that a look-up uses now; undefined when there is none. */
   inUse(): DockerConfigInUse | undefined {
-    return this.current().inUse;
+    return this.#current().inUse;
   }
 
-  private current(): Loaded {
-    const signature = this.candidates.map(({ file }) => fileSignature(file)).join('\n');
-    if (this.loaded?.signature !== signature) this.loaded = this.load(signature);
-    return this.loaded;
+  #current(): Loaded {
+    const signature = this.#candidates.map(({ file }) => fileSignature(file)).join('\n');
+    if (this.#loaded?.signature !== signature) this.#loaded = this.#load(signature);
+    return this.#loaded;
   }
 
-  private load(signature: string): Loaded {
-    for (const { file, format, decode } of this.candidates) {
+  #load(signature: string): Loaded {
+    for (const { file, format, decode } of this.#candidates) {
       const report = (reason: string): void =>
         this.options.onProblem?.({ kind: 'docker-config', name: file, reason });
       let config: DockerConfigFile;
@@ -125,19 +125,19 @@ export class DockerConfigFiles implements Keyring {
         else if (!isAbsent(error)) report(`cannot be read: ${errorCode(error)}`);
         continue;
       }
-      return this.loadConfig(signature, file, config, report);
+      return this.#loadConfig(signature, file, config, report);
     }
     return { signature, index: new CredentialIndex(), helpers: new RegistryIndex(), store: '' };
   }
 
-  private loadConfig(
+  #loadConfig(
     signature: string,
     file: string,
     config: DockerConfigFile,
     report: (reason: string) => void,
   ): Loaded {
     const { entries = new Map<string, DockerConfigEntry>(), credHelpers, credsStore } = config;
-    const usesHelpers = this.helpers != null && (credHelpers.size > 0 || credsStore !== '');
+    const usesHelpers = this.#helpers != null && (credHelpers.size > 0 || credsStore !== '');
     // Beside a helper docker leaves an empty entry for each registry it logged in to.
     const filled = usesHelpers
       ? new Map([...entries].filter(([, e]) => !isEmptyEntry(e)))

@@ -50,7 +50,7 @@ interface Loaded {
  * Secrets that cannot be used are reported once per change.
  */
 export class PullSecretDirectory implements Keyring {
-  private loaded: Loaded | undefined;
+  #loaded: Loaded | undefined;
 
   constructor(
     private readonly directory: string,
@@ -63,9 +63,9 @@ export class PullSecretDirectory implements Keyring {
    * undecodable.
    */
   async lookup(repository: string, options: LookupOptions = {}): Promise<readonly Credential[]> {
-    const loaded = this.current();
+    const loaded = this.#current();
     const keyring =
-      options.namespace === undefined ? loaded.all : this.keyringFor(options.namespace, loaded);
+      options.namespace === undefined ? loaded.all : this.#keyringFor(options.namespace, loaded);
     return await keyring().lookup(repository);
   }
 
@@ -74,12 +74,12 @@ export class PullSecretDirectory implements Keyring {
    * namespace, by name. Throws as `lookup`.
    */
   async lookupIn(secretName: string, repository: string): Promise<readonly Credential[]> {
-    const named = this.current().secrets.filter((secret) => nameOf(secret) === secretName);
+    const named = this.#current().secrets.filter((secret) => nameOf(secret) === secretName);
     const { undecodable } = this.options;
     return await pullSecretKeyring(named, { undecodable }).lookup(repository);
   }
 
-  private keyringFor(wanted: string, { secrets, byNamespace }: Loaded): () => Keyring {
+  #keyringFor(wanted: string, { secrets, byNamespace }: Loaded): () => Keyring {
     // A namespace without secrets is as none: what callers send must not fill the map.
     const namespace = secrets.some((secret) => secret.namespace === wanted) ? wanted : '';
     const known = byNamespace.get(namespace);
@@ -92,21 +92,21 @@ export class PullSecretDirectory implements Keyring {
     return keyring;
   }
 
-  private current(): Loaded {
+  #current(): Loaded {
     const { folders, problems } = findSecretFolders(this.directory);
     const files = folders.flatMap(({ folder, keys }) => keys.map((key) => path.join(folder, key)));
     const signature = JSON.stringify([problems, files.map((file) => [file, fileSignature(file)])]);
-    if (this.loaded?.signature !== signature) {
-      for (const { name, reason } of problems) this.report(name, reason);
-      const secrets = folders.map((folder) => this.readSecret(folder));
+    if (this.#loaded?.signature !== signature) {
+      for (const { name, reason } of problems) this.#report(name, reason);
+      const secrets = folders.map((folder) => this.#readSecret(folder));
       const all = onceOrThrow(() => pullSecretKeyring(secrets, this.options));
-      this.loaded = { signature, secrets, all, byNamespace: new Map() };
+      this.#loaded = { signature, secrets, all, byNamespace: new Map() };
     }
-    return this.loaded;
+    return this.#loaded;
   }
 
   /** The secret in a folder; its type follows from its data keys. */
-  private readSecret({ folder, namespace, name, keys }: SecretFolder): PullSecret {
+  #readSecret({ folder, namespace, name, keys }: SecretFolder): PullSecret {
     const key = Object.keys(typeOfKey).find((known) => keys.includes(known));
     const base = { namespace, name, uid: '' };
     if (key == null) {
@@ -118,12 +118,12 @@ export class PullSecretDirectory implements Keyring {
     try {
       return { ...base, type, data: { [key]: readConfigFile(path.join(folder, key)) } };
     } catch (error) {
-      this.report(path.join(folder, key), `cannot be read: ${errorCode(error)}`);
+      this.#report(path.join(folder, key), `cannot be read: ${errorCode(error)}`);
       return { ...base, type, data: {} };
     }
   }
 
-  private report(name: string, reason: string): void {
+  #report(name: string, reason: string): void {
     this.options.onProblem?.({ kind: 'secret', name, reason });
   }
 }

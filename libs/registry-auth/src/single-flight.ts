@@ -4,7 +4,7 @@
  * aborted.
  */
 export class SingleFlight<T> {
-  private readonly flights = new Map<
+  readonly #flights = new Map<
     string,
     { task: Promise<T>; controller: AbortController; waiters: number }
   >();
@@ -15,25 +15,25 @@ export class SingleFlight<T> {
     signal?: AbortSignal,
   ): Promise<T> {
     signal?.throwIfAborted();
-    const flight = this.flights.get(key) ?? this.start(key, start);
+    const flight = this.#flights.get(key) ?? this.#start(key, start);
     flight.waiters++;
     try {
       return await (signal == null ? flight.task : abortable(flight.task, signal));
     } finally {
       flight.waiters--;
-      if (flight.waiters === 0 && this.flights.get(key) === flight) {
-        this.flights.delete(key);
+      if (flight.waiters === 0 && this.#flights.get(key) === flight) {
+        this.#flights.delete(key);
         flight.controller.abort();
       }
     }
   }
 
-  private start(key: string, start: (signal: AbortSignal) => Promise<T>) {
+  #start(key: string, start: (signal: AbortSignal) => Promise<T>) {
     const controller = new AbortController();
     const task = start(controller.signal);
     task.catch(() => undefined); // every waiter may have left
     const flight = { task, controller, waiters: 0 };
-    this.flights.set(key, flight);
+    this.#flights.set(key, flight);
     return flight;
   }
 }

@@ -4,8 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { request } from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
-import { plain, serveHttp } from './http-server';
-import type { HttpServer } from './http-server';
+import { plain, serveHttp, type HttpServer } from './http-server';
 
 const pages = {
   '/healthz': () => plain(200, 'ok\n'),

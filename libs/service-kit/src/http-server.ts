@@ -1,6 +1,11 @@
 import { rmSync, statSync } from 'node:fs';
-import { createServer, get } from 'node:http';
-import type { IncomingMessage, RequestOptions, ServerResponse } from 'node:http';
+import {
+  createServer,
+  get,
+  type IncomingMessage,
+  type RequestOptions,
+  type ServerResponse,
+} from 'node:http';
 import net from 'node:net';
 import { errorMessage } from '@stowage/errors';
 import type { ListenAddress } from './config/listen-address';
@@ -25,9 +30,9 @@ export class AddressInUseError extends Error {
 }
 
 /**
- * Serves `pages` (path → answer) to GET and HEAD: 404 for other paths, 405 for other methods, 500 when a page
- * throws. Rejects when the address cannot be bound, naming it, with {@link AddressInUseError} when another process has it. A dead
- * unix socket file is replaced.
+ * Serves `pages` (path → answer) to GET and HEAD: 404 for other paths, 405 for other methods, 500
+ * when a page throws. Rejects when the address cannot be bound, naming it, with
+ * {@link AddressInUseError} when another process has it. A dead unix socket file is replaced.
  */
 export async function serveHttp(
   listen: ListenAddress,
@@ -70,7 +75,9 @@ export async function serveHttp(
   };
 }
 
-/** Listens with mode 0660 from the first moment: the socket file is made before `listen` returns. */
+/**
+ * Listens with mode 0660 from the first moment: the socket file is made before `listen` returns.
+ */
 function listenPrivately(server: net.Server, path: string, listening: () => void): void {
   const umask = process.umask(0o117);
   try {
@@ -97,7 +104,10 @@ async function removeDeadSocket(path: string): Promise<void> {
   if (!isLive) rmSync(path, { force: true });
 }
 
-/** Longest wait for a page of another process, milliseconds, and as much of it as is read, characters. */
+/**
+ * Longest wait for a page of another process, milliseconds, and as much of it as is read,
+ * characters.
+ */
 const askTimeoutMs = 2000;
 const maxAskedChars = 4 * 1024 * 1024;
 

@@ -6,7 +6,9 @@ export type LogFields = object;
 
 type LogLine = (fieldsOrMessage: LogFields | string, message?: string) => void;
 
-/** JSON lines on stdout. Values under keys that name a secret are replaced, however deep they stand. */
+/**
+ * JSON lines on stdout. Values under keys that name a secret are replaced, however deep they stand.
+ */
 export interface Logger {
   readonly level: string;
   readonly trace: LogLine;
@@ -45,12 +47,17 @@ const secretKeys = new Set([
 
 const maxDepth = 8;
 
-/** True for keys such as `password` or `identity_token`, whose values must not leave the process. */
+/**
+ * True for keys such as `password` or `identity_token`, whose values must not leave the process.
+ */
 export function isSecretKey(key: string): boolean {
   return secretKeys.has(key.replaceAll(/[_-]/g, '').toLowerCase());
 }
 
-/** A copy of `value` without secrets: values of secret keys become `[redacted]`. Errors become plain fields. */
+/**
+ * A copy of `value` without secrets: values of secret keys become `[redacted]`. Errors become plain
+ * fields.
+ */
 export function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value == null || value instanceof Date) return value;
@@ -68,7 +75,10 @@ export function redact(value: unknown, depth = 0): unknown {
   );
 }
 
-/** What a log line says about an error. Only named fields: others could hold anything, a request for one. */
+/**
+ * What a log line says about an error. Only named fields: others could hold anything, a request for
+ * one.
+ */
 function describeError(error: Error, depth = 0): object {
   const { code } = error as { code?: unknown };
   return {
@@ -82,7 +92,10 @@ function describeError(error: Error, depth = 0): object {
   };
 }
 
-/** A logger with `bindings` (app, node) on every line. Lines are written at once, so none is lost at exit. */
+/**
+ * A logger with `bindings` (app, node) on every line. Lines are written at once, so none is lost at
+ * exit.
+ */
 export function createLogger(options: {
   level: LogLevel;
   bindings: LogFields;

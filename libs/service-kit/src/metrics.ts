@@ -4,8 +4,8 @@ import type { HealthState, Readiness } from './health';
 const states: readonly HealthState[] = ['ok', 'degraded', 'down'];
 
 /**
- * A registry with the metrics that every app has: those of process and Node.js, build information, and the
- * health of the components as /readyz says it.
+ * A registry with the metrics that every app has: those of process and Node.js, build information,
+ * and the health of the components as /readyz says it.
  */
 export function createMetrics(app: string, version: string, readiness: () => Readiness): Registry {
   const registry = new Registry();

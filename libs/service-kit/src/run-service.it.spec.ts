@@ -2,8 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { freePort, startTraceCollector } from '@stowage/testing';
-import type { TraceCollector } from '@stowage/testing';
+import { freePort, startTraceCollector, type TraceCollector } from '@stowage/testing';
 
 const workspace = path.resolve(__dirname, '../../..');
 const program = path.join(workspace, 'libs/service-kit/testdata/tiny-app.ts');

@@ -4,25 +4,20 @@ import { NestFactory } from '@nestjs/core';
 import type { DynamicModule, Type } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { errorMessage } from '@stowage/errors';
-import { Counter, Histogram } from 'prom-client';
-import type { Registry } from 'prom-client';
+import { Counter, Histogram, type Registry } from 'prom-client';
 import { collectStartupGarbage } from './collect-startup-garbage';
 import { CommandErrorFilter } from './commands/command-filter';
 import { NatsCommandServer } from './commands/nats-command-server';
 import type { ConfigDefinition, ConfigKeys, ConfigOf } from './config/define-config';
-import { parseListenAddress } from './config/listen-address';
-import type { ListenAddress } from './config/listen-address';
+import { parseListenAddress, type ListenAddress } from './config/listen-address';
 import { loadConfig } from './config/load-config';
 import { Health, renderReadiness } from './health';
-import { AddressInUseError, askPage, plain, serveHttp } from './http-server';
-import type { HttpServer } from './http-server';
-import { createLogger } from './log';
-import type { Logger, LogLevel } from './log';
+import { AddressInUseError, askPage, plain, serveHttp, type HttpServer } from './http-server';
+import { createLogger, type Logger, type LogLevel } from './log';
 import { createMetrics } from './metrics';
 import { nestLogger } from './nest-logger';
 import { CONTEXT, type Drain, type ServiceContext } from './service-context';
-import { startTracing } from './tracing/start-tracing';
-import type { Tracing } from './tracing/start-tracing';
+import { startTracing, type Tracing } from './tracing/start-tracing';
 import { serviceVersion } from './version';
 import { STOP_LIST } from './wiring/provider';
 import { StopList } from './wiring/stop-list';
@@ -45,19 +40,22 @@ type AppModule = Type | DynamicModule;
 export interface RunServiceOptions<K extends ConfigKeys> {
   readonly config: ConfigDefinition<K>;
   /**
-   * The app's root module. In it and in its feature modules the context is found by `contextToken`, and what a `provider` made
-   * ends as it says; Nest's hooks run too, those of the shutdown before.
+   * The app's root module. In it and in its feature modules the context is found by `contextToken`,
+   * and what a `provider` made ends as it says; Nest's hooks run too, those of the shutdown before.
    */
   readonly module: (context: ServiceContext<ConfigOf<K>>) => AppModule | Promise<AppModule>;
-  /** What the configuration's switches do instead, by flag: the text is printed and the process ends, with 1 when it fails. */
+  /**
+   * What the configuration's switches do instead, by flag: the text is printed and the process
+   * ends, with 1 when it fails.
+   */
   readonly instead?: Readonly<Record<string, (config: ConfigOf<K>) => Promise<string>>>;
 }
 
 /**
- * Runs an app from start to exit: configuration, log, traces, metrics and health over HTTP, the NestJS application with
- * NATS commands, and the stop. It ends the process itself: 0 after SIGTERM, SIGINT or a take-over by another instance, 1 when the start fails,
- * the stop takes too long or a fault is not handled, 64 and 78 as `loadConfig` says, 128 + signal number at a
- * second signal.
+ * Runs an app from start to exit: configuration, log, traces, metrics and health over HTTP, the
+ * NestJS application with NATS commands, and the stop. It ends the process itself: 0 after SIGTERM,
+ * SIGINT or a take-over by another instance, 1 when the start fails, the stop takes too long or a
+ * fault is not handled, 64 and 78 as `loadConfig` says, 128 + signal number at a second signal.
  */
 export async function runService<K extends ConfigKeys>(
   options: RunServiceOptions<K>,
@@ -189,10 +187,15 @@ async function servePages(
   return openWhenFree(open, httpAddr, log);
 }
 
-/** Pauses between attempts to get the address of an instance that is replaced, and when the short ones end; milliseconds. */
+/**
+ * Pauses between attempts to get the address of an instance that is replaced, and when the short
+ * ones end; milliseconds.
+ */
 const addressPauses = { firstMs: 50, thenMs: 1000, afterMs: 10_000 };
 
-/** The instance that has the address gives it up when its socket is taken over, which happens later. */
+/**
+ * The instance that has the address gives it up when its socket is taken over, which happens later.
+ */
 function openWhenFree(
   open: () => Promise<HttpServer>,
   address: string,
@@ -267,7 +270,10 @@ function observeCommands(metrics: Registry) {
   };
 }
 
-/** Longest wait for the collector to take the last spans, and what it must leave of the time to stop, milliseconds. */
+/**
+ * Longest wait for the collector to take the last spans, and what it must leave of the time to
+ * stop, milliseconds.
+ */
 const traceFlushMs = 1000;
 const traceFlushMarginMs = 200;
 
@@ -312,7 +318,8 @@ class Running {
   }
 
   async startFailed(error: unknown): Promise<void> {
-    // A stop or a take-over during the start often shows as a failure of the start. Calls may be served already: they may end.
+    // A stop or a take-over during the start often shows as a failure of the start. Calls may be
+    // served already: they may end.
     if (this.#stopping || this.#isLost) {
       await this.#drainParts();
       process.exit(0);
@@ -360,7 +367,10 @@ class Running {
     return close({ drainMs: this.#drainMs }).finally(() => this.#drains.delete(close));
   }
 
-  /** Commands and calls end, then Nest's hooks run, then the parts end. What fails is logged and keeps nothing else from ending. */
+  /**
+   * Commands and calls end, then Nest's hooks run, then the parts end. What fails is logged and
+   * keeps nothing else from ending.
+   */
   async end(): Promise<void> {
     if (this.#isLost) await this.#handOver();
     await Promise.all([this.drain((options) => this.commands.end(options)), this.#drainParts()]);
@@ -385,12 +395,17 @@ class Running {
     }
   }
 
-  /** Calls in flight end. Each call of this may shorten the time of those before, and reaches parts that were made meanwhile. */
+  /**
+   * Calls in flight end. Each call of this may shorten the time of those before, and reaches parts
+   * that were made meanwhile.
+   */
   #drainParts(): Promise<void> {
     return this.drain((options) => this.parts.drain(options));
   }
 
-  /** What the other instance waits for goes first. A failure there must not cut the calls in flight. */
+  /**
+   * What the other instance waits for goes first. A failure there must not cut the calls in flight.
+   */
   async #handOver(): Promise<void> {
     const commandsEnded = this.drain((options) => this.commands.end(options));
     await this.parts.handOver();

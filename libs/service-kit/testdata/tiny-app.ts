@@ -1,6 +1,5 @@
 /* A whole app, as small as they come: the spec of runService starts it as a process. */
-import { Controller, Module } from '@nestjs/common';
-import type { OnApplicationShutdown } from '@nestjs/common';
+import { Controller, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { defineCommand } from '@stowage/commands';
 import { inSpan } from '@stowage/tracing';
 import * as z from 'zod';

@@ -1,7 +1,6 @@
 import { errorMessage } from '@stowage/errors';
 import type Sqlite from 'better-sqlite3';
-import { chmodSync, existsSync, readdirSync, statSync } from 'node:fs';
-import type { Stats } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { SqliteBindingError, StateFileKindError } from './errors';
 

@@ -14,8 +14,7 @@ import { eventually } from '@stowage/testing';
 import type { Database } from 'better-sqlite3';
 import { StateFileKindError, StateFileNewerError } from './errors';
 import { openStateFile } from './open-state-file';
-import { StateFile } from './state-file';
-import type { StateFileOptions } from './state-file';
+import { StateFile, type StateFileOptions } from './state-file';
 
 const content = { lost: 'the images', steps: ['CREATE TABLE image (id TEXT PRIMARY KEY)'] };
 

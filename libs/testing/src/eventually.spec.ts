@@ -1,7 +1,7 @@
 import { eventually, eventuallyPasses } from './eventually';
 
 describe('eventually', () => {
-  test.each([
+  it.each([
     ['a value that is there at once', [1], 1],
     ['zero, which is a value', [0], 0],
     ['an empty text, which is a value', [''], ''],
@@ -11,7 +11,7 @@ describe('eventually', () => {
     expect(await eventually(() => left.shift(), { intervalMs: 1 })).toBe(wanted);
   });
 
-  test('a look that throws counts as not yet', async () => {
+  it('a look that throws counts as not yet', async () => {
     let looks = 0;
     const look = () => {
       looks += 1;
@@ -21,7 +21,7 @@ describe('eventually', () => {
     expect(await eventually(look, { intervalMs: 1 })).toBe(3);
   });
 
-  test('says what it waited for and what the last look threw', async () => {
+  it('says what it waited for and what the last look threw', async () => {
     const cause = new Error('connection refused');
     const waiting = eventually(() => Promise.reject(cause), { timeoutMs: 5, what: 'the registry' });
     await expect(waiting).rejects.toThrow(
@@ -30,7 +30,7 @@ describe('eventually', () => {
     await expect(waiting).rejects.toMatchObject({ name: 'EventuallyTimeoutError', cause });
   });
 
-  test('ends with the reason of its signal, also in the middle of a pause', async () => {
+  it('ends with the reason of its signal, also in the middle of a pause', async () => {
     const controller = new AbortController();
     const waiting = eventually(() => false, { intervalMs: 60_000, signal: controller.signal });
     setTimeout(() => controller.abort(new Error('enough')), 5);
@@ -41,7 +41,7 @@ describe('eventually', () => {
   });
 });
 
-test('eventuallyPasses repeats assertions until they hold', async () => {
+it('eventuallyPasses repeats assertions until they hold', async () => {
   let count = 0;
   await eventuallyPasses(() => expect((count += 1)).toBe(3), { intervalMs: 1 });
   await expect(eventuallyPasses(() => expect(1).toBe(2), { timeoutMs: 5 })).rejects.toThrow(

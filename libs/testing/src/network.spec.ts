@@ -18,7 +18,7 @@ const two = [mapping('stowage-12', 'CNI-DN-2'), '-A CNI-DN-2 -p tcp -j CNI-HOSTP
 
 const removeOne = [mapping('stowage-1', 'CNI-DN-1').replace('-A', '-D'), '-F CNI-DN-1'];
 
-test.each<[string, string[], boolean, string[][]]>([
+it.each<[string, string[], boolean, string[][]]>([
   ['nothing where no port was ever mapped', ['*nat', ':POSTROUTING ACCEPT [0:0]'], true, []],
   ['nothing where only others have mapped ports', [...shared, ...two], true, []],
   [
@@ -53,6 +53,6 @@ test.each<[string, string[], boolean, string[][]]>([
   expect(removalCommands(lines, 'stowage-1', alsoShared)).toEqual(wanted);
 });
 
-test('the bridge has the first address of its subnet', () => {
+it('the bridge has the first address of its subnet', () => {
   expect(gatewayOf('10.70.3.0/24')).toBe('10.70.3.1');
 });

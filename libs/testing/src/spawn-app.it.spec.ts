@@ -8,7 +8,7 @@ const children = () => findMarked(ownerMarker, (token) => token.startsWith(`${pr
 
 afterEach(() => expect(children()).toEqual([]));
 
-test('it waits for /readyz, shows what the app says, and stops it with its exit code', async () => {
+it('it waits for /readyz, shows what the app says, and stops it with its exit code', async () => {
   process.env.STOWAGE_SPEC = 'must not reach the app';
   const app = await spawnApp(script, { env: { MODE: 'ready' } });
   expect(children().map(({ pid }) => pid)).toEqual([app.pid]);
@@ -20,7 +20,7 @@ test('it waits for /readyz, shows what the app says, and stops it with its exit 
   expect(await app.exited).toEqual({ code: 3, signal: null });
 });
 
-test('it can wait for /healthz, for a condition, or for nothing', async () => {
+it('it can wait for /healthz, for a condition, or for nothing', async () => {
   const env = { MODE: 'late' };
   const apps = await Promise.all([
     spawnApp(script, { env, ready: 'healthz' }),
@@ -31,19 +31,19 @@ test('it can wait for /healthz, for a condition, or for nothing', async () => {
   expect(await apps[0].exited).toEqual({ code: null, signal: 'SIGKILL' });
 });
 
-test('an app that ends before it is ready is an error with what it printed', async () => {
+it('an app that ends before it is ready is an error with what it printed', async () => {
   await expect(spawnApp(script, { env: { MODE: 'crash' } })).rejects.toThrow(
     /^.*app\.js ended before it was ready: exit code 78\n.*"starting"}\nnot JSON\nSTOWAGE_LISTEN: "x" is not a path$/s,
   );
 });
 
-test('an app that never gets ready is ended', async () => {
+it('an app that never gets ready is ended', async () => {
   await expect(spawnApp(script, { env: { MODE: 'late' }, readyTimeoutMs: 500 })).rejects.toThrow(
     /app\.js to be ready/,
   );
 });
 
-test('an app that does not end is an error, and can be killed', async () => {
+it('an app that does not end is an error, and can be killed', async () => {
   const app = await spawnApp(script, { env: { MODE: 'deaf' } });
   await expect(app.stop({ timeoutMs: 50 })).rejects.toThrow(
     /app\.js did not end within 50 ms of SIGTERM/,
@@ -51,7 +51,7 @@ test('an app that does not end is an error, and can be killed', async () => {
   await app.kill();
 });
 
-test('runApp runs an app to its end', async () => {
+it('runApp runs an app to its end', async () => {
   expect(await runApp(script, { env: { MODE: 'crash' } })).toMatchObject({
     code: 78,
     signal: null,
@@ -59,7 +59,7 @@ test('runApp runs an app to its end', async () => {
   });
 });
 
-test('an app that is not built says how to build it', async () => {
+it('an app that is not built says how to build it', async () => {
   await expect(spawnApp('no-such-app')).rejects.toThrow(
     /dist\/apps\/no-such-app\/main\.js is absent: run `npm run build` first$/,
   );

@@ -55,7 +55,7 @@ describe('a whole stack', () => {
 
   afterAll(() => stack.down());
 
-  test('its containerd serves the CRI with a network ready', async () => {
+  it('its containerd serves the CRI with a network ready', async () => {
     const { runtimeName } = await withCri(stack.containerd.socket, ({ runtime }) =>
       runtime.version({}),
     );
@@ -64,7 +64,7 @@ describe('a whole stack', () => {
     expect(stack.containerd.version.major).toBeGreaterThanOrEqual(1);
   });
 
-  test('an image is pulled with the id, digest and size that were pushed', async () => {
+  it('an image is pulled with the id, digest and size that were pushed', async () => {
     const pushed = await stack.pushImage({ name: 'team/small', tag: ['1.0', 'stable'] });
     const imageId = await stack.pullImage(pushed.reference);
     expect(imageId).toBe(pushed.imageId);
@@ -76,13 +76,13 @@ describe('a whole stack', () => {
     expect((await images(stack)).filter(({ id }) => id === imageId)).toHaveLength(1);
   });
 
-  test('images of Docker Hub and other public registries come from the open registry', async () => {
+  it('images of Docker Hub and other public registries come from the open registry', async () => {
     const pushed = await stack.pushImage({ name: 'library/hub-image', tag: '7' });
     expect(await stack.pullImage('docker.io/library/hub-image:7')).toBe(pushed.imageId);
     expect(await stack.pullImage('quay.io/library/hub-image:7')).toBe(pushed.imageId);
   });
 
-  test('the registry with a password refuses a pull without it and accepts one with it', async () => {
+  it('the registry with a password refuses a pull without it and accepts one with it', async () => {
     const { reference, imageId } = await stack.pushImage({ name: 'team/private', to: 'auth' });
     const { username, password, host } = stack.registry.auth;
     expect(reference).toBe(`${host}/team/private:latest`);
@@ -95,7 +95,7 @@ describe('a whole stack', () => {
     expect(await stack.pullImage(reference, { username, password })).toBe(imageId);
   });
 
-  test('a container runs on the stack bridge, can be reached from the host and ends on SIGTERM', async () => {
+  it('a container runs on the stack bridge, can be reached from the host and ends on SIGTERM', async () => {
     const { reference } = await stack.pushImage({
       name: 'team/web',
       files: { '/www/index.html': 'hello from the pod' },
@@ -117,7 +117,7 @@ describe('a whole stack', () => {
     await pod.remove();
   });
 
-  test('the sandbox image is reported as pinned where this containerd does so', async () => {
+  it('the sandbox image is reported as pinned where this containerd does so', async () => {
     const { reference } = await stack.pushImage({ name: 'team/small' });
     await (await stack.runPod({ image: reference })).remove();
     const sandbox = (await images(stack)).find(({ repoTags }) =>
@@ -126,7 +126,7 @@ describe('a whole stack', () => {
     expect(sandbox?.pinned).toBe(stack.containerd.reportsPinned);
   });
 
-  test('the percentage of its file system follows the images', async () => {
+  it('the percentage of its file system follows the images', async () => {
     const { root } = stack.containerd;
     expect(statfsSync(root).blocks * statfsSync(root).bsize).toBeGreaterThan(180 * mebibyte);
     const before = usedPercent(root);
@@ -148,7 +148,7 @@ describe('a whole stack', () => {
     await eventually(() => usedPercent(root) - before < 1, { what: 'the space to be free again' });
   });
 
-  test('layers with one seed are one layer, stored once', async () => {
+  it('layers with one seed are one layer, stored once', async () => {
     const shared = { seed: 'shared', sizeMb: 1 };
     const [one, two] = await Promise.all([
       stack.pushImage({ name: 'team/one', layers: [shared, { seed: 'one', sizeMb: 0.5 }] }),
@@ -164,7 +164,7 @@ describe('a whole stack', () => {
     expect(content.split('\n').filter((line) => line === digest)).toHaveLength(1);
   });
 
-  test('containers survive a restart and a crash of containerd', async () => {
+  it('containers survive a restart and a crash of containerd', async () => {
     const { reference } = await stack.pushImage({ name: 'team/small' });
     const pod = await stack.runPod({ image: reference });
     await stack.containerd.restart();
@@ -181,7 +181,7 @@ describe('a whole stack', () => {
     await pod.remove();
   });
 
-  test('NATS keeps its address and its streams over a restart', async () => {
+  it('NATS keeps its address and its streams over a restart', async () => {
     const connection = await connect({ servers: stack.nats.url });
     const manager = await connection.jetstreamManager();
     await manager.streams.add({ name: 'KEPT', subjects: ['kept'] });
@@ -196,7 +196,7 @@ describe('a whole stack', () => {
     await again.close();
   });
 
-  test('a registry can go away and come back', async () => {
+  it('a registry can go away and come back', async () => {
     const { open } = stack.registry;
     await open.stop();
     await expect(fetch(`${open.url}/v2/`)).rejects.toThrow();
@@ -204,7 +204,7 @@ describe('a whole stack', () => {
     expect((await fetch(`${open.url}/v2/`)).status).toBe(200);
   });
 
-  test('it hands out a folder for sockets and the logs of its servers', async () => {
+  it('it hands out a folder for sockets and the logs of its servers', async () => {
     const server = net.createServer().listen(path.join(stack.dir, 'a-socket-of-the-test.sock'));
     await eventually(() => server.listening);
     server.close();
@@ -216,7 +216,7 @@ describe('a whole stack', () => {
   });
 });
 
-test('two stacks side by side, with pods and a mapped port, end without a trace', async () => {
+it('two stacks side by side, with pods and a mapped port, end without a trace', async () => {
   const stacks = await Promise.all([startStack(), startStack({ filesystemMb: 64 })]);
   const [a, b] = stacks;
   const containerIds = await Promise.all(
@@ -256,7 +256,7 @@ test('two stacks side by side, with pods and a mapped port, end without a trace'
   expect(() => a.containerd).toThrow('this test stack is down');
 });
 
-test('a part that was switched off says so when it is asked for', async () => {
+it('a part that was switched off says so when it is asked for', async () => {
   const stack = await startStack({ containerd: false, registries: false });
   try {
     expect(() => stack.containerd).toThrow('this test stack was started with containerd: false');
@@ -269,7 +269,7 @@ test('a part that was switched off says so when it is asked for', async () => {
   expect(await findTraces(stack.id, [])).toEqual(noTraces);
 });
 
-test('a file system that is too small, or without containerd, is refused before anything starts', async () => {
+it('a file system that is too small, or without containerd, is refused before anything starts', async () => {
   await expect(startStack({ filesystemMb: 8 })).rejects.toThrow(
     'filesystemMb is 8, must be 16 or more, and needs containerd',
   );
@@ -278,7 +278,7 @@ test('a file system that is too small, or without containerd, is refused before 
   );
 });
 
-test('a stack that cannot start reports why, with its logs, and leaves nothing', async () => {
+it('a stack that cannot start reports why, with its logs, and leaves nothing', async () => {
   // mke2fs is stopped by a file system that is larger than a file may be.
   const error = await startStack({ filesystemMb: 1e12 }).catch(
     (reason: unknown) => reason as Error,
@@ -323,7 +323,7 @@ describe('what a machine lacks', () => {
       gid: nobody,
     });
 
-  test('missing programs are named all at once, with the packages that have them', () => {
+  it('missing programs are named all at once, with the packages that have them', () => {
     const { stdout, status } = runScript('start-servers.ts', ['registries'], {
       env: { PATH: '/nonexistent' },
     });
@@ -334,7 +334,7 @@ describe('what a machine lacks', () => {
     expect(status).toBe(1);
   });
 
-  test('containerd needs root, and the message says so', () => {
+  it('containerd needs root, and the message says so', () => {
     const { stdout, status } = startServersAsNobody('containerd', 'registries', 'nats');
     expect(stdout).toBe(
       'The test stack needs root, this process has uid 65534: run the tests as root or with sudo.',
@@ -342,7 +342,7 @@ describe('what a machine lacks', () => {
     expect(status).toBe(1);
   });
 
-  test('registries and NATS need no root', async () => {
+  it('registries and NATS need no root', async () => {
     const { stdout, status } = startServersAsNobody('registries', 'nats');
     expect(status).toBe(0);
     const { id, digest } = JSON.parse(stdout) as { id: string; digest: string };

@@ -54,7 +54,7 @@ async function publish(sequences: number[], { makeStream = false } = {}): Promis
   await connection.close();
 }
 
-test('events are collected from before, over a restart of NATS, each once', async () => {
+it('events are collected from before, over a restart of NATS, each once', async () => {
   const events = await subscribe();
   expect(events.all).toEqual([]);
   await publish([1, 2], { makeStream: true });
@@ -72,7 +72,7 @@ test('events are collected from before, over a restart of NATS, each once', asyn
   expect(events.all.map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
 });
 
-test('a message that is no event is kept apart, with the reason', async () => {
+it('a message that is no event is kept apart, with the reason', async () => {
   const events = await subscribe();
   const connection = await connect({ servers: stack.nats.url });
   await connection.jetstream().publish('stowage.event.n1.x.y', 'nonsense');
@@ -81,7 +81,7 @@ test('a message that is no event is kept apart, with the reason', async () => {
   expect(events.invalid[0]?.reason).toMatch(/^message: /);
 });
 
-test('an event that does not arrive is reported with those that did', async () => {
+it('an event that does not arrive is reported with those that did', async () => {
   const events = await subscribe();
   await events.waitFor('RuntimeUnavailable', ({ sequence }) => sequence === 3);
   await expect(events.waitFor('ImagePulled', undefined, { timeoutMs: 50 })).rejects.toThrow(

@@ -1,6 +1,6 @@
 import { crioProgram, testOn, testRuntime } from './test-runtime';
 
-test('tests run on containerd unless the environment names a CRI-O', () => {
+it('tests run on containerd unless the environment names a CRI-O', () => {
   expect(testRuntime({})).toEqual({ name: 'containerd' });
   expect(testRuntime({ STOWAGE_TEST_CRIO: '' })).toEqual({ name: 'containerd' });
   const crio = process.execPath;
@@ -19,7 +19,7 @@ test('tests run on containerd unless the environment names a CRI-O', () => {
   ).toMatchObject({ ociRuntime: 'crun', events: false });
 });
 
-test.each([
+it.each([
   [{ STOWAGE_TEST_CRIO: 'crio' }, 'STOWAGE_TEST_CRIO is crio, must be the absolute path'],
   [{ STOWAGE_TEST_CRIO: '/none/crio' }, 'STOWAGE_TEST_CRIO is /none/crio, must be'],
   [
@@ -43,7 +43,7 @@ describe('on CRI-O', () => {
     jest.restoreAllMocks();
   });
 
-  test('a test sets it up as it needs it', () => {
+  it('a test sets it up as it needs it', () => {
     process.env.STOWAGE_TEST_CRIO = process.execPath;
     expect(crioProgram({ events: false, ociRuntime: 'crun' })).toMatchObject({
       crio: process.execPath,
@@ -54,7 +54,7 @@ describe('on CRI-O', () => {
     expect(() => crioProgram({})).toThrow('this test runs on CRI-O alone: set STOWAGE_TEST_CRIO');
   });
 
-  test('a test of another runtime is skipped with its reason in its title', () => {
+  it('a test of another runtime is skipped with its reason in its title', () => {
     const skip = jest.spyOn(test, 'skip').mockImplementation();
     process.env.STOWAGE_TEST_CRIO = process.execPath;
     const onContainerd = testOn('containerd', 'CRI-O has no such store');

@@ -68,10 +68,10 @@ function oneOf<T extends string>(env: NodeJS.ProcessEnv, name: string, allowed: 
 export function testOn(runtime: TestRuntime['name'], reason: string): jest.It {
   if (testRuntime().name === runtime) return test;
   const why = ` (only on ${runtime}: ${reason})`;
-  const skip = (title: string, body: jest.ProvidesCallback) => test.skip(title + why, body);
+  const skip = (title: string, body: jest.ProvidesCallback) => it.skip(title + why, body);
   const each =
     (cases: readonly unknown[]) =>
     (title: string, body: (...args: unknown[]) => unknown): void =>
-      test.skip.each(cases)(title + why, body);
+      it.skip.each(cases)(title + why, body);
   return Object.assign(skip, { each }) as unknown as jest.It;
 }

@@ -1,5 +1,5 @@
-// Starts a stack with a pod, says so in one line of JSON, and then does what its argument says: `wait` to be
-// killed, or `exit` without a word to the stack.
+// Starts a stack with a pod, says so in one line of JSON, and then does what its argument says:
+// `wait` to be killed, or `exit` without a word to the stack.
 import { startStack } from '../src/index';
 
 async function main(): Promise<void> {

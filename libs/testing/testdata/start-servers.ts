@@ -1,4 +1,5 @@
-// Starts the parts of a stack named by its arguments, prints their addresses or the error, and takes them down.
+// Starts the parts of a stack named by its arguments, prints their addresses or the error, and
+// takes them down.
 import { startStack } from '../src/index';
 
 async function main(): Promise<void> {

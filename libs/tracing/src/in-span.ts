@@ -1,8 +1,14 @@
-import { context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import type { Context, Span } from '@opentelemetry/api';
+import {
+  context,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Context,
+  type Span,
+} from '@opentelemetry/api';
 import { StowageError, toGrpcStatus } from '@stowage/errors';
-import { parseTrace, traceOf } from './trace-context';
-import type { TraceContext } from './trace-context';
+import { parseTrace, traceOf, type TraceContext } from './trace-context';
 
 /** Attributes of a span. Never a secret, an environment variable or a command line. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean | undefined>>;

@@ -1,5 +1,4 @@
-import { createTraceState, isSpanContextValid } from '@opentelemetry/api';
-import type { SpanContext } from '@opentelemetry/api';
+import { createTraceState, isSpanContextValid, type SpanContext } from '@opentelemetry/api';
 
 /**
  * Where in a trace something belongs, as W3C writes it in headers; empty for what belongs to none.

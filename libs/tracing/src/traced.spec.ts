@@ -56,8 +56,8 @@ describe('a traced function', () => {
 
   it('is a method with its object where it is a field', async () => {
     class Counter {
-      private count = 1;
-      readonly add = traced('add', {}, (more: number) => Promise.resolve((this.count += more)));
+      #count = 1;
+      readonly add = traced('add', {}, (more: number) => Promise.resolve((this.#count += more)));
     }
     const { add } = new Counter();
     expect(await add(2)).toBe(3);

@@ -1,5 +1,4 @@
-import { inSpan } from './in-span';
-import type { SpanAttributes, SpanSettings, WorkSpan } from './in-span';
+import { inSpan, type SpanAttributes, type SpanSettings, type WorkSpan } from './in-span';
 import type { TraceContext } from './trace-context';
 
 /** What the span of a function records. */

@@ -48,7 +48,7 @@ describe('the calls of a kubelet, played again', () => {
     });
   };
 
-  test('come to the same on the runtime itself, through both sockets, and through one', async () => {
+  it('come to the same on the runtime itself, through both sockets, and through one', async () => {
     const { endpoint } = stack.containerd;
     const own = await play(endpoint, endpoint);
     // Enough to compare: every kind of call, pods that ran and calls that failed.

@@ -15,9 +15,15 @@ const idle = ['idle-1', 'idle-2', 'idle-3'];
 const idleMb = 20;
 const fileSystemMb = 256;
 
-/** Less than that is too little for kubelet, MiB: more than the half is free with the unused images, less with the first file as well. */
+/**
+ * Less than that is too little for kubelet, MiB: more than the half is free with the unused images,
+ * less with the first file as well.
+ */
 const neededMb = 96;
-/** Files that a container writes beside its image, MiB: the first is no harm without the unused images, both together are. */
+/**
+ * Files that a container writes beside its image, MiB: the first is no harm without the unused
+ * images, both together are.
+ */
 const files = { first: 48, second: 112 };
 
 const variant = {
@@ -30,8 +36,9 @@ const variant = {
 };
 
 /**
- * kubelet ends no static pods for want of disk, so it needs an API server. It knows only images that it has found at its start or at one of
- * its looks every five minutes: those that are to go are there before.
+ * kubelet ends no static pods for want of disk, so it needs an API server. It knows only images
+ * that it has found at its start or at one of its looks every five minutes: those that are to go
+ * are there before.
  */
 export const eviction: Scenario = {
   name: 'eviction',
@@ -167,7 +174,10 @@ async function endOf(cluster: Cluster, name: string): Promise<Record<string, str
 const diskPressure = ({ status }: Node) =>
   status?.conditions?.find(({ type }) => type === 'DiskPressure');
 
-/** kubelet looks at its file systems every 10 s, and reports a condition as soon as its node's status is due. */
+/**
+ * kubelet looks at its file systems every 10 s, and reports a condition as soon as its node's
+ * status is due.
+ */
 function untilPressure(cluster: Cluster, wanted: 'True' | 'False'): Promise<Node> {
   return cluster.lab.until(
     `DiskPressure to be ${wanted}`,

@@ -10,7 +10,10 @@ const namespace = 'soak';
 /** A pod comes so often, and goes when so many others have come. */
 const everyMs = 3_000;
 const atOnce = 6;
-/** On the runtime itself only what is left behind is looked at, which a part of the time shows as well. */
+/**
+ * On the runtime itself only what is left behind is looked at, which a part of the time shows as
+ * well.
+ */
 const shareOnBare = 0.1;
 const trapped = "trap 'exit 0' TERM; while :; do sleep 0.2; done";
 

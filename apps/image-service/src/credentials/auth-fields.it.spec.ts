@@ -3,14 +3,18 @@ import path from 'node:path';
 import type { CommandReply, imageService } from '@stowage/commands';
 import type { AuthConfig } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
-import { startStack, startTraceCollector, subscribeEvents, testOn } from '@stowage/testing';
-import type { EventCollection, Stack, TraceCollector } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
-import { FakeRegistry } from '../testing/fake-registry';
-import type { RegistryFault } from '../testing/fake-registry';
-import { seePulls } from '../testing/seen-pulls';
-import type { SeenPulls } from '../testing/seen-pulls';
+import {
+  startStack,
+  startTraceCollector,
+  subscribeEvents,
+  testOn,
+  type EventCollection,
+  type Stack,
+  type TraceCollector,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
+import { FakeRegistry, type RegistryFault } from '../testing/fake-registry';
+import { seePulls, type SeenPulls } from '../testing/seen-pulls';
 import { ServiceProcess, serviceNode } from '../testing/service-process';
 
 const password = 'pw-Mr64-"never"/printed';

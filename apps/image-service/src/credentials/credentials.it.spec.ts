@@ -1,10 +1,14 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { commandSubject } from '@stowage/events';
-import { startStack, subscribeEvents } from '@stowage/testing';
-import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import {
+  startStack,
+  subscribeEvents,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
 import { ServiceProcess, serviceNode } from '../testing/service-process';
 
 interface Example {

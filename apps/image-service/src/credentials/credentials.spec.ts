@@ -1,5 +1,10 @@
-import { anonymous, chooseCredentials, requestCredential, withoutSecrets } from './credentials';
-import type { PullCredential } from './credentials';
+import {
+  anonymous,
+  chooseCredentials,
+  requestCredential,
+  withoutSecrets,
+  type PullCredential,
+} from './credentials';
 
 const hash = () => 'h';
 const { signal } = new AbortController();

@@ -1,10 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { commandSubject } from '@stowage/events';
-import { eventually, startStack } from '@stowage/testing';
-import type { Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import { eventually, startStack, type Stack } from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
 import { FakeRegistry } from '../testing/fake-registry';
 import { ServiceProcess, serviceNode } from '../testing/service-process';
 

@@ -1,8 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { nodeCredentials, pullSecretsScopes } from './node-credentials';
-import type { PullSecretsScope } from './node-credentials';
+import { nodeCredentials, pullSecretsScopes, type PullSecretsScope } from './node-credentials';
 
 const { signal } = new AbortController();
 const auths = (username: string) =>

@@ -5,8 +5,11 @@ import {
   DockerConfigFiles,
   loadCredentialProviderConfig,
   PullSecretDirectory,
+  type Credential,
+  type Keyring,
+  type ProviderRun,
+  type SourceProblem,
 } from '@stowage/registry-auth';
-import type { Credential, Keyring, ProviderRun, SourceProblem } from '@stowage/registry-auth';
 import { maxCredentialProblems } from '@stowage/events';
 import type {
   CredentialProblem,

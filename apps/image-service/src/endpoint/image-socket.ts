@@ -1,9 +1,6 @@
-import { parseEndpoint } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
-import { activatedOr } from '@stowage/cri-endpoint';
-import type { CallListener, Endpoint } from '@stowage/cri-endpoint';
-import { observeGivenUp } from '@stowage/service-kit';
-import type { ServiceContext } from '@stowage/service-kit';
+import { parseEndpoint, type ImageServiceClient } from '@stowage/cri-client';
+import { activatedOr, type CallListener, type Endpoint } from '@stowage/cri-endpoint';
+import { observeGivenUp, type ServiceContext } from '@stowage/service-kit';
 import { openImageEndpoint } from './image-endpoint';
 import type { Puller } from '../pull/pull';
 import type { RemoveImage } from '../remove/remove-image';

@@ -1,10 +1,15 @@
 import { once } from 'node:events';
 import path from 'node:path';
-import { Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ServerWritableStream, ServiceError } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { ImageFsInfoResponse, StreamImagesRequest, StreamImagesResponse } from '@stowage/cri-proto';
-import { startStack } from '@stowage/testing';
-import type { Stack } from '@stowage/testing';
+import { startStack, type Stack } from '@stowage/testing';
 import { ServiceProcess } from '../testing/service-process';
 
 type ListCall = ServerWritableStream<StreamImagesRequest, StreamImagesResponse>;

@@ -1,12 +1,18 @@
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { connectImageService } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
+import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
 import { commandSubject } from '@stowage/events';
-import { eventually, freePort, spawnApp, startStack, subscribeEvents } from '@stowage/testing';
-import type { AppProcess, EventCollection, Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import {
+  eventually,
+  freePort,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+  type AppProcess,
+  type EventCollection,
+  type Stack,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
 import { FakeRegistry } from '../testing/fake-registry';
 
 const logged = (app: AppProcess, message: string) =>

@@ -1,5 +1,4 @@
-import { StowageError } from '@stowage/errors';
-import type { GrpcStatusName } from '@stowage/errors';
+import { StowageError, type GrpcStatusName } from '@stowage/errors';
 
 /**
  * Kubelet's names for why an image could not be made sure of: the waiting reason of a container.

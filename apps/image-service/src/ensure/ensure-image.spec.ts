@@ -1,7 +1,11 @@
 import { inspect } from 'node:util';
 import { PullImageResponse } from '@stowage/cri-proto';
-import { EnsureImage } from './ensure-image';
-import type { BackedOffPull, EnsureRequest, PresentImage } from './ensure-image';
+import {
+  EnsureImage,
+  type BackedOffPull,
+  type EnsureRequest,
+  type PresentImage,
+} from './ensure-image';
 import { PullImage } from '../pull/pull-image';
 import type { FinishedPull } from '../pull/pull';
 import { FakeRuntime } from '../testing/fake-runtime';

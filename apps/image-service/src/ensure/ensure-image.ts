@@ -4,22 +4,23 @@ import { PullImageRequest } from '@stowage/cri-proto';
 import { RuntimeUnavailableError, StowageError, toGrpcStatus } from '@stowage/errors';
 import { ImageReferenceError, isHexIdentifier, withoutUserInfo } from '@stowage/image-ref';
 import { formatGoDuration } from '@stowage/go-duration';
-import { currentTrace, traced } from '@stowage/tracing';
-import type { TraceContext, TracedCall } from '@stowage/tracing';
+import { currentTrace, traced, type TraceContext, type TracedCall } from '@stowage/tracing';
 import { BackOff } from './back-off';
-import { chooseCredentials, requestCredential } from '../credentials/credentials';
-import type { CredentialChoice, NodeCredentials, PullAuth } from '../credentials/credentials';
+import {
+  chooseCredentials,
+  requestCredential,
+  type CredentialChoice,
+  type NodeCredentials,
+  type PullAuth,
+} from '../credentials/credentials';
 import { EnsureImageError, pullFailure } from './ensure-error';
-import { imageNames } from '../runtime/image-names';
-import type { ImageNames } from '../runtime/image-names';
+import { imageNames, type ImageNames } from '../runtime/image-names';
 import type { ImageRuntime, RuntimeImage } from '../runtime/image-runtime';
 import type { FinishedPull, Puller } from '../pull/pull';
 import { ImagePullError } from '../pull/pull-attempts';
 import type { Coalesced } from '../pull/pull-coalescer';
-import { defaultPullPolicy } from './pull-policy';
-import type { PullPolicy } from './pull-policy';
-import { callerCredentials } from '../records/pull-records';
-import type { PullRecords } from '../records/pull-records';
+import { defaultPullPolicy, type PullPolicy } from './pull-policy';
+import { callerCredentials, type PullRecords } from '../records/pull-records';
 import { PullIntentError } from '../records/recorded-pull';
 import { asReferenceError } from '../pull/refused-reference';
 import type { ShortNames } from '../runtime/short-names';

@@ -1,5 +1,4 @@
-import { assertEventData } from '@stowage/events';
-import type { EventData, EventName } from '@stowage/events';
+import { assertEventData, type EventData, type EventName } from '@stowage/events';
 import { Image } from '@stowage/cri-proto';
 import { InvalidImageNameError } from '@stowage/errors';
 import { imageEvents } from './image-events';

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
-import { boundedText } from '@stowage/events';
-import type { EventData, EventName } from '@stowage/events';
+import { boundedText, type EventData, type EventName } from '@stowage/events';
 import { normalizeReference, repositoryName } from '@stowage/image-ref';
 import type { CredentialProblem } from '../credentials/credentials';
 import type { RuntimeImage } from '../runtime/image-runtime';

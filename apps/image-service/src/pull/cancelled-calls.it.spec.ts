@@ -1,8 +1,6 @@
-import { Client, credentials, status } from '@grpc/grpc-js';
-import type { ClientUnaryCall } from '@grpc/grpc-js';
+import { Client, credentials, status, type ClientUnaryCall } from '@grpc/grpc-js';
 import { ListImagesRequest, PullImageRequest, PullImageResponse } from '@stowage/cri-proto';
-import { eventually, startStack } from '@stowage/testing';
-import type { Stack } from '@stowage/testing';
+import { eventually, startStack, type Stack } from '@stowage/testing';
 import { FakeRegistry } from '../testing/fake-registry';
 import { ServiceProcess } from '../testing/service-process';
 

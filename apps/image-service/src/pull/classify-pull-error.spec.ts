@@ -6,8 +6,7 @@ import {
   ShuttingDownError,
 } from '@stowage/errors';
 import fc from 'fast-check';
-import { classifyPullError } from './classify-pull-error';
-import type { PullErrorClass } from './classify-pull-error';
+import { classifyPullError, type PullErrorClass } from './classify-pull-error';
 
 const runtimeSays = (message: string, grpcStatus = 'UNKNOWN') => ({ grpcStatus, message });
 const image = '127.0.0.1:5000/team/app:1';

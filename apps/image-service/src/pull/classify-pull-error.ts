@@ -1,5 +1,4 @@
-import { errorMessage, StowageError, toGrpcStatus } from '@stowage/errors';
-import type { GrpcStatusName } from '@stowage/errors';
+import { errorMessage, StowageError, toGrpcStatus, type GrpcStatusName } from '@stowage/errors';
 import { readPullErrorText } from './pull-error-text';
 
 /** Why a pull failed, as events, metrics and messages say it. A closed set. */

@@ -5,14 +5,16 @@ import {
   RuntimeUnavailableError,
   StowageError,
   toGrpcStatus,
+  type GrpcStatusName,
 } from '@stowage/errors';
-import type { GrpcStatusName } from '@stowage/errors';
-import { traced } from '@stowage/tracing';
-import type { TracedCall } from '@stowage/tracing';
-import { classifyPullError } from './classify-pull-error';
-import type { PullErrorClass } from './classify-pull-error';
-import { withoutSecrets } from '../credentials/credentials';
-import type { CredentialLabel, PullAuth, PullCredential } from '../credentials/credentials';
+import { traced, type TracedCall } from '@stowage/tracing';
+import { classifyPullError, type PullErrorClass } from './classify-pull-error';
+import {
+  withoutSecrets,
+  type CredentialLabel,
+  type PullAuth,
+  type PullCredential,
+} from '../credentials/credentials';
 
 /** How one PullImage call of the runtime ended that did not bring the image. */
 export interface FailedAttempt {

@@ -1,7 +1,5 @@
-import { PullImageRequest } from '@stowage/cri-proto';
-import type { DeepPartial } from '@stowage/cri-proto';
-import { anonymous } from '../credentials/credentials';
-import type { NodeCredentials, PullCredential } from '../credentials/credentials';
+import { PullImageRequest, type DeepPartial } from '@stowage/cri-proto';
+import { anonymous, type NodeCredentials, type PullCredential } from '../credentials/credentials';
 import { PullImage } from './pull-image';
 import type { FailedPull, Pull, PulledImage } from './pull';
 import type { PullJournal } from './pull-journal';
@@ -238,7 +236,7 @@ describe('PullImage', () => {
       recorded.pull(
         PullImageRequest.fromPartial({
           image: { image: 'reg.io/app:1' },
-          ...(namespace === undefined ? {} : { sandboxConfig: { metadata: { namespace } } }),
+          sandboxConfig: namespace === undefined ? undefined : { metadata: { namespace } },
         }),
         { signal: never },
       );

@@ -7,17 +7,16 @@ import {
   RuntimeUnavailableError,
 } from '@stowage/errors';
 import { ImageReferenceError, withoutUserInfo } from '@stowage/image-ref';
-import { currentTrace, linkTo, traced } from '@stowage/tracing';
-import type { TraceContext, TracedCall } from '@stowage/tracing';
-import { chooseCredentials, requestCredential } from '../credentials/credentials';
-import type {
-  CredentialChoice,
-  NodeCredentials,
-  PullAuth,
-  PullCredential,
+import { currentTrace, linkTo, traced, type TraceContext, type TracedCall } from '@stowage/tracing';
+import {
+  chooseCredentials,
+  requestCredential,
+  type CredentialChoice,
+  type NodeCredentials,
+  type PullAuth,
+  type PullCredential,
 } from '../credentials/credentials';
-import { imageNames } from '../runtime/image-names';
-import type { ImageNames } from '../runtime/image-names';
+import { imageNames, type ImageNames } from '../runtime/image-names';
 import type { ImageRuntime } from '../runtime/image-runtime';
 import type { ShortNames } from '../runtime/short-names';
 import { classifyPullError } from './classify-pull-error';
@@ -31,10 +30,8 @@ import type {
   TriedCredential,
 } from './pull';
 import { ImagePullError, pullWithCredentials } from './pull-attempts';
-import { PullCoalescer } from './pull-coalescer';
-import type { Coalesced, RunContext } from './pull-coalescer';
-import { noPullJournal } from './pull-journal';
-import type { PullJournal, UnfinishedPull } from './pull-journal';
+import { PullCoalescer, type Coalesced, type RunContext } from './pull-coalescer';
+import { noPullJournal, type PullJournal, type UnfinishedPull } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { PullReports } from './pull-reports';
 
@@ -315,8 +312,8 @@ function runtimeOf({ image, sandboxConfig }: PullImageRequest): string {
 }
 
 function traceHeaders({ traceparent, tracestate }: TraceContext): Record<string, string> {
-  return {
-    ...(traceparent === undefined ? {} : { traceparent }),
-    ...(tracestate === undefined ? {} : { tracestate }),
-  };
+  const headers: Record<string, string> = {};
+  if (traceparent !== undefined) headers.traceparent = traceparent;
+  if (tracestate !== undefined) headers.tracestate = tracestate;
+  return headers;
 }

@@ -10,8 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { checkPullJournal, openPullJournal } from './pull-journal';
-import type { OpenPullJournal } from './pull-journal';
+import { checkPullJournal, openPullJournal, type OpenPullJournal } from './pull-journal';
 
 const pull = {
   id: 'p1',

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { errorMessage } from '@stowage/errors';
-import { checkSchema, isLocked, openStateFileCopy, StateFile } from '@stowage/sqlite';
-import type { Database, StateFileContent } from '@stowage/sqlite';
+import {
+  checkSchema,
+  isLocked,
+  openStateFileCopy,
+  StateFile,
+  type Database,
+  type StateFileContent,
+} from '@stowage/sqlite';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { Pull, PullAnswer } from './pull';
@@ -252,7 +258,7 @@ function readUnfinished(db: Database, nextSequence: number): UnfinishedPull[] {
 const unfinishedOf = ({ pull, answer, started_ms }: Row): UnfinishedPull => ({
   pull: JSON.parse(pull, revived) as Pull,
   startedAt: new Date(started_ms),
-  ...(answer != null && { answer: JSON.parse(answer, revived) as PullAnswer }),
+  answer: answer == null ? undefined : (JSON.parse(answer, revived) as PullAnswer),
 });
 
 /** Only pull records need the owner of a credential, and they keep it themselves. */

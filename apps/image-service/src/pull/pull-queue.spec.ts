@@ -1,5 +1,4 @@
-import { PullQueue } from './pull-queue';
-import type { PullLimits } from './pull-queue';
+import { PullQueue, type PullLimits } from './pull-queue';
 
 const never = new AbortController().signal;
 const turn = () => new Promise((resolve) => setImmediate(resolve));

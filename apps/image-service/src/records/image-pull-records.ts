@@ -1,12 +1,16 @@
 import { namesImage } from '@stowage/image-ref';
 import type { PullCredential } from '../credentials/credentials';
 import type { ImageRuntime } from '../runtime/image-runtime';
-import { mergePulledWith, pulledWith, sameCoordinates } from './pulled-record';
-import type { PulledRecord, PulledWith } from './pulled-record';
+import {
+  mergePulledWith,
+  pulledWith,
+  sameCoordinates,
+  type PulledRecord,
+  type PulledWith,
+} from './pulled-record';
 import type { CallerCredentials, PullRecords } from './pull-records';
 import type { RecordCounts, RecordStore } from './record-store';
-import { withoutTagAndDigest } from './verification-policy';
-import type { VerificationPolicy } from './verification-policy';
+import { withoutTagAndDigest, type VerificationPolicy } from './verification-policy';
 
 /**
  * Recorded secrets from which on a rotated secret is not known again by its name, and no more are

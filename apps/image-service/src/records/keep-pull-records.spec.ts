@@ -8,7 +8,7 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-test('records that could not be brought up to date are tried again within seconds', async () => {
+it('records that could not be brought up to date are tried again within seconds', async () => {
   jest.useFakeTimers();
   const over = new AbortController();
   const log: string[] = [];

@@ -1,11 +1,9 @@
 import type { ImageServiceClient } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
 import type { Logger } from '@stowage/service-kit';
-import { ImagePullRecords } from './image-pull-records';
-import type { RecordListener } from './image-pull-records';
+import { ImagePullRecords, type RecordListener } from './image-pull-records';
 import { FsRecordStore } from './record-store';
-import { verificationPolicy } from './verification-policy';
-import type { VerificationPolicyName } from './verification-policy';
+import { verificationPolicy, type VerificationPolicyName } from './verification-policy';
 
 /** Where pull records are, and whose use of an image is checked against them. */
 export interface RecordSettings {

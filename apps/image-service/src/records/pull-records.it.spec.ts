@@ -2,10 +2,14 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
 import { commandSubject } from '@stowage/events';
-import { eventually, eventuallyPasses, startStack } from '@stowage/testing';
-import type { PushedImage, Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import {
+  eventually,
+  eventuallyPasses,
+  startStack,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
 import { ServiceProcess, serviceNode } from '../testing/service-process';
 import { recordFileName } from './record-files';
 

@@ -18,8 +18,8 @@ import {
   encodeIntent,
   encodePulledRecord,
   recordFileName,
+  type Decoded,
 } from './record-files';
-import type { Decoded } from './record-files';
 
 /** What could be read, and what could not. */
 export interface Listed<T> {

@@ -3,8 +3,7 @@ import { RemoveImageRequest } from '@stowage/cri-proto';
 import type { CommandCall } from '@stowage/service-kit';
 import { CommandsController } from '../commands.controller';
 import { EnsureImage } from '../ensure/ensure-image';
-import { RemoveImage } from './remove-image';
-import type { RemainingImage, RemovedImage } from './remove-image';
+import { RemoveImage, type RemainingImage, type RemovedImage } from './remove-image';
 import { FakeRuntime } from '../testing/fake-runtime';
 
 function harness() {

@@ -1,6 +1,9 @@
-import { Image, ImageFsInfoResponse } from '@stowage/cri-proto';
-import type { PullImageRequest } from '@stowage/cri-proto';
-import type { DeepPartial } from '@stowage/cri-proto';
+import {
+  Image,
+  ImageFsInfoResponse,
+  type PullImageRequest,
+  type DeepPartial,
+} from '@stowage/cri-proto';
 import type { ImageRuntime } from '../runtime/image-runtime';
 
 /** A pull that the test decides about. */

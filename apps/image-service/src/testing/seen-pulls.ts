@@ -1,6 +1,5 @@
 import path from 'node:path';
-import { connectImageService } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
+import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
 import { PullImageRequest, PullImageResponse } from '@stowage/cri-proto';
 import type { Stack } from '@stowage/testing';

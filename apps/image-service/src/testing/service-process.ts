@@ -1,9 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { connectImageService } from '@stowage/cri-client';
-import type { ImageServiceClient } from '@stowage/cri-client';
-import { spawnApp } from '@stowage/testing';
-import type { AppProcess, Stack } from '@stowage/testing';
+import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
+import { spawnApp, type AppProcess, type Stack } from '@stowage/testing';
 
 /** Node name that the services of the tests have. */
 export const serviceNode = 'node-1.example';

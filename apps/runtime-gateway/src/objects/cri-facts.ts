@@ -1,13 +1,14 @@
 import { withoutUserInfo } from '@stowage/image-ref';
-import { ContainerState, PodSandboxState } from '@stowage/cri-proto';
-import type {
-  Container,
-  ContainerMetadata,
-  ContainerStatus,
-  ImageSpec,
-  PodSandbox,
-  PodSandboxMetadata,
-  PodSandboxStatus,
+import {
+  ContainerState,
+  PodSandboxState,
+  type Container,
+  type ContainerMetadata,
+  type ContainerStatus,
+  type ImageSpec,
+  type PodSandbox,
+  type PodSandboxMetadata,
+  type PodSandboxStatus,
 } from '@stowage/cri-proto';
 import type {
   ContainerFacts,
@@ -57,9 +58,9 @@ export function imageOf(
   const runtimeHandler = given(spec?.runtimeHandler);
   return {
     reference,
-    ...(userSpecifiedReference === undefined ? {} : { userSpecifiedReference }),
-    ...(imageId === undefined ? {} : { imageId }),
-    ...(runtimeHandler === undefined ? {} : { runtimeHandler }),
+    userSpecifiedReference,
+    imageId,
+    runtimeHandler,
   };
 }
 

@@ -1,5 +1,4 @@
-import { KnownObjects } from './known-objects';
-import type { ObjectStore } from './known-objects';
+import { KnownObjects, type ObjectStore } from './known-objects';
 import type { KnownContainer } from './types';
 
 const container = (id: string, more: Partial<KnownContainer> = {}): KnownContainer => ({
@@ -19,7 +18,7 @@ function recording(): ObjectStore & { readonly written: string[] } {
 }
 
 describe('bounds', () => {
-  test('what is beyond the bound is not remembered, what is known can still change', () => {
+  it('what is beyond the bound is not remembered, what is known can still change', () => {
     const store = recording();
     const objects = new KnownObjects({ max: 2, store });
     for (const id of ['c1', 'c2', 'c3']) objects.putContainer(container(id));
@@ -36,14 +35,14 @@ describe('bounds', () => {
     ]);
   });
 
-  test('sandboxes and containers have a bound each', () => {
+  it('sandboxes and containers have a bound each', () => {
     const objects = new KnownObjects({ max: 1 });
     objects.putContainer(container('c1'));
     objects.putSandbox({ id: 's1', phase: 'ready' });
     expect(objects.counts).toEqual({ sandbox: 1, container: 1 });
   });
 
-  test('what an earlier run knew counts, and is not written again', () => {
+  it('what an earlier run knew counts, and is not written again', () => {
     const store = recording();
     const objects = new KnownObjects({ max: 1, store, containers: [container('c1')] });
     objects.putContainer(container('c2'));
@@ -51,7 +50,7 @@ describe('bounds', () => {
     expect(store.written).toEqual([]);
   });
 
-  test('a removed object makes room once a later list does not show it', () => {
+  it('a removed object makes room once a later list does not show it', () => {
     const store = recording();
     const objects = new KnownObjects({ max: 1, store, containers: [container('c1')] });
     objects.putContainer(container('c1', { phase: 'removed' }));
@@ -72,7 +71,7 @@ describe('bounds', () => {
   });
 });
 
-test('a removed object is forgotten when it was removed long enough ago', () => {
+it('a removed object is forgotten when it was removed long enough ago', () => {
   const store = recording();
   const removed = container('c1', { phase: 'removed', phaseAtMs: 1000 });
   const objects = new KnownObjects({ max: 10, store, containers: [removed] });
@@ -84,7 +83,7 @@ test('a removed object is forgotten when it was removed long enough ago', () => 
 });
 
 describe('revisions', () => {
-  test('an object is known to a list that began after it became known, also when it changed since', () => {
+  it('an object is known to a list that began after it became known, also when it changed since', () => {
     const objects = new KnownObjects({ max: 10, containers: [container('old')] });
     const revision = objects.revision;
     objects.putContainer(container('old', { phase: 'exited' }));
@@ -95,7 +94,7 @@ describe('revisions', () => {
     expect(objects.wasKnownAt('container', 'new', objects.revision)).toBe(true);
   });
 
-  test('a removal after the list began is not forgotten by it', () => {
+  it('a removal after the list began is not forgotten by it', () => {
     const objects = new KnownObjects({ max: 10, containers: [container('c1')] });
     const revision = objects.revision;
     objects.putContainer(container('c1', { phase: 'removed' }));
@@ -104,7 +103,7 @@ describe('revisions', () => {
   });
 });
 
-test.each([
+it.each([
   ['the whole id', 'abc1', 'abc1'],
   ['the beginning of one id', 'abd', 'abd3'],
   ['an id that is the beginning of another', 'abc', 'abc'],
@@ -119,7 +118,7 @@ test.each([
   expect(objects.fullContainerId(given)).toBe(full);
 });
 
-test('containers of a sandbox', () => {
+it('containers of a sandbox', () => {
   const objects = new KnownObjects({
     max: 10,
     containers: [container('c1'), container('c2', { podSandboxId: 's2' }), container('c3')],

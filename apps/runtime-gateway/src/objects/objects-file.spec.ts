@@ -61,7 +61,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test('what was written is remembered by the next one', () => {
+it('what was written is remembered by the next one', () => {
   const first = openFile();
   first.put('sandbox', { ...sandbox, phase: 'stopped' });
   first.put('sandbox', sandbox);
@@ -80,7 +80,7 @@ test('what was written is remembered by the next one', () => {
   expect(problems).toEqual([undefined, undefined]);
 });
 
-test('a file of 26c2345 is opened with everything in it', () => {
+it('a file of 26c2345 is opened with everything in it', () => {
   const data = path.join(__dirname, '../../../../libs/sqlite/testdata/26c2345');
   cpSync(data, folder, { recursive: true });
   const file = openFile();
@@ -105,13 +105,13 @@ test('a file of 26c2345 is opened with everything in it', () => {
   expect(lines).toEqual([]);
 });
 
-test('a new folder is made', () => {
+it('a new folder is made', () => {
   const deep = path.join(folder, 'a', 'b');
   expect(openFile(deep).remembered).toEqual({ sandboxes: [], containers: [] });
   expect(readdirSync(deep)).toContain('objects.db');
 });
 
-test.each([
+it.each([
   ['is no database', 'x'.repeat(5000)],
   ['is damaged', `SQLite format 3\0${'\x01'.repeat(5000)}`],
 ])('a file that %s is set aside', (_what, content) => {
@@ -128,7 +128,7 @@ test.each([
   ]);
 });
 
-test('a folder that cannot be made: works in memory, says why, and writes all of it by itself later', async () => {
+it('a folder that cannot be made: works in memory, says why, and writes all of it by itself later', async () => {
   const blocked = path.join(folder, 'blocked');
   writeFileSync(blocked, 'a file where the folder should be');
   const file = openFile(path.join(blocked, 'state'));
@@ -154,13 +154,13 @@ test('a folder that cannot be made: works in memory, says why, and writes all of
   expect(next.timestamp('observing-since')).toBe(7);
 });
 
-test('a named pipe in its place is refused at once', () => {
+it('a named pipe in its place is refused at once', () => {
   const pipe = path.join(folder, 'objects.db');
   execFileSync('mkfifo', [pipe]);
   expect(() => openFile()).toThrow(`${pipe} is a named pipe`);
 });
 
-test('a file of a newer release is refused and left as it is', () => {
+it('a file of a newer release is refused and left as it is', () => {
   openFile().close();
   const at = path.join(folder, 'objects.db');
   const bytes = readFileSync(at);
@@ -173,7 +173,7 @@ test('a file of a newer release is refused and left as it is', () => {
   expect(readFileSync(at)).toEqual(bytes);
 });
 
-test('a file that another process holds is left to it', () => {
+it('a file that another process holds is left to it', () => {
   const first = openFile();
   first.put('sandbox', sandbox);
   const second = openFile();

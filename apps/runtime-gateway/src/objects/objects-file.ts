@@ -1,7 +1,6 @@
 import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
-import { checkSchema, StateFile } from '@stowage/sqlite';
-import type { Database, StateFileContent } from '@stowage/sqlite';
+import { checkSchema, StateFile, type Database, type StateFileContent } from '@stowage/sqlite';
 import type { ObjectKind, ObjectStore } from './known-objects';
 import type { KnownContainer, KnownSandbox } from './types';
 

@@ -1,7 +1,6 @@
 import path from 'node:path';
 import * as grpc from '@grpc/grpc-js';
-import { startStack } from '@stowage/testing';
-import type { Stack } from '@stowage/testing';
+import { startStack, type Stack } from '@stowage/testing';
 import { GatewayProcess } from '../testing/gateway-process';
 
 const asBytes = (bytes: Buffer): Buffer => bytes;

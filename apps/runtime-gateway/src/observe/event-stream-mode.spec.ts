@@ -1,6 +1,6 @@
 import { broadcastsEvents } from './event-stream-mode';
 
-test.each([
+it.each([
   ['containerd', 'v1.6.20', false],
   ['containerd', '1.7.27', false],
   ['containerd', 'v2.0.0-rc.1', true],

@@ -1,6 +1,12 @@
 import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
-import { eventuallyPasses, startStack, subscribeEvents } from '@stowage/testing';
-import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
+import {
+  eventuallyPasses,
+  startStack,
+  subscribeEvents,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
 import { eventsAbout, GatewayProcess } from '../testing/gateway-process';
 
 /**

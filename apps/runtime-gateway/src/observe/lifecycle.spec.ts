@@ -28,7 +28,7 @@ const ran = {
 };
 
 describe('the time of an event is when it happened', () => {
-  test('of a container: as its status says, also of phases that nobody saw', () => {
+  it('of a container: as its status says, also of phases that nobody saw', () => {
     const fixture = new ObserverFixture();
     fixture.lifecycle.container(seen({ phase: 'exited', ...ran, atMs: nowMs - 4990 }));
     fixture.lifecycle.container(seen({ phase: 'removed', atMs: nowMs - 4000 }));
@@ -40,7 +40,7 @@ describe('the time of an event is when it happened', () => {
     ]);
   });
 
-  test('of a sandbox: as its status or the event of the runtime says', () => {
+  it('of a sandbox: as its status or the event of the runtime says', () => {
     const fixture = new ObserverFixture();
     const sandbox = { id: sandboxId, pod, observedBy: 'runtime-event' } as const;
     fixture.lifecycle.sandbox({
@@ -57,7 +57,7 @@ describe('the time of an event is when it happened', () => {
     ]);
   });
 
-  test('without a time of its own: when what followed happened, or now', () => {
+  it('without a time of its own: when what followed happened, or now', () => {
     const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
     fixture.lifecycle.container(
       seen({ phase: 'exited', startedAtMs: nowMs - 8000, atMs: nowMs - 7000 }),
@@ -72,7 +72,7 @@ describe('the time of an event is when it happened', () => {
 });
 
 describe('the time never decreases along the life of an object', () => {
-  test.each([
+  it.each([
     {
       sentence: 'a start that the runtime dates before the answer to the creation',
       known: knownContainer({ phase: 'created', phaseAtMs: nowMs - 100 }),
@@ -106,7 +106,7 @@ describe('the time never decreases along the life of an object', () => {
     expect(times(fixture)).toEqual(published);
   });
 
-  test('a sandbox, over a restart', () => {
+  it('a sandbox, over a restart', () => {
     const before = new ObserverFixture({ sandboxes: [knownSandbox()] });
     const sandbox = { id: sandboxId, observedBy: 'runtime-event' } as const;
     before.lifecycle.sandbox({ ...sandbox, phase: 'stopped', atMs: nowMs - 10 });

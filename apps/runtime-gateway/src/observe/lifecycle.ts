@@ -1,15 +1,16 @@
 import { errorMessage } from '@stowage/errors';
 import type { EventData, EventName } from '@stowage/events';
 import type { KnownObjects } from '../objects/known-objects';
-import { containerSteps, sandboxSteps } from '../objects/types';
-import type {
-  ContainerExit,
-  ContainerFacts,
-  ContainerPhase,
-  KnownContainer,
-  KnownSandbox,
-  SandboxFacts,
-  SandboxPhase,
+import {
+  containerSteps,
+  sandboxSteps,
+  type ContainerExit,
+  type ContainerFacts,
+  type ContainerPhase,
+  type KnownContainer,
+  type KnownSandbox,
+  type SandboxFacts,
+  type SandboxPhase,
 } from '../objects/types';
 
 /** How something became known, in the word of the events. */

@@ -1,5 +1,4 @@
-import { CreateContainerRequest } from '@stowage/cri-proto';
-import type { DeepPartial } from '@stowage/cri-proto';
+import { CreateContainerRequest, type DeepPartial } from '@stowage/cri-proto';
 import {
   imageId,
   knownSandbox,
@@ -40,7 +39,7 @@ const creation = {
   observedBy: 'call',
 };
 
-test('the request for a container is published at once, without asking the runtime', () => {
+it('the request for a container is published at once, without asking the runtime', () => {
   const fixture = new ObserverFixture();
   fixture.calls.requested(path, request());
   expect(fixture.events).toEqual([
@@ -50,7 +49,7 @@ test('the request for a container is published at once, without asking the runti
   expect(fixture.objects.counts).toEqual({ sandbox: 0, container: 0 });
 });
 
-test.each([
+it.each([
   {
     sentence: 'an image by reference, which has no ID yet',
     config: { image: { image: 'registry.example/team/app:1' } },
@@ -72,7 +71,7 @@ test.each([
   expect(fixture.events.map((event) => event.data)).toEqual([{ ...creation, ...data }]);
 });
 
-test('the sandbox can be named by the beginning of its id, and knows the pod', () => {
+it('the sandbox can be named by the beginning of its id, and knows the pod', () => {
   const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
   fixture.calls.requested(
     path,
@@ -81,7 +80,7 @@ test('the sandbox can be named by the beginning of its id, and knows the pod', (
   expect(fixture.events.map((event) => event.data)).toEqual([creation]);
 });
 
-test.each([
+it.each([
   {
     sentence: 'other calls',
     method: '/runtime.v1.RuntimeService/StartContainer',
@@ -101,7 +100,7 @@ test.each([
   expect(fixture.failures).toEqual([]);
 });
 
-test('nothing secret is published', () => {
+it('nothing secret is published', () => {
   const fixture = new ObserverFixture();
   const reference = `https://user:${secret}@registry.example/app`;
   fixture.calls.requested(
@@ -113,7 +112,7 @@ test('nothing secret is published', () => {
   expect(JSON.stringify(fixture.events)).not.toContain(secret);
 });
 
-test('bytes that are no such message are a failure of the observer alone', () => {
+it('bytes that are no such message are a failure of the observer alone', () => {
   const fixture = new ObserverFixture();
   fixture.calls.requested(path, Uint8Array.of(0x0a, 0xff));
   expect(fixture.events).toEqual([]);

@@ -1,5 +1,4 @@
-import { CreateContainerRequest } from '@stowage/cri-proto';
-import type { ImageSpec } from '@stowage/cri-proto';
+import { CreateContainerRequest, type ImageSpec } from '@stowage/cri-proto';
 import { maxListedImages } from '@stowage/events';
 import { parseAnyReference } from '@stowage/image-ref';
 import { imageOf, podOf } from '../objects/cri-facts';

@@ -4,8 +4,9 @@ import {
   ContainerEventType,
   ContainerState,
   PodSandboxState,
+  type ContainerStatus,
+  type DeepPartial,
 } from '@stowage/cri-proto';
-import type { ContainerStatus, DeepPartial } from '@stowage/cri-proto';
 import { DeadlineExceededError } from '@stowage/errors';
 import { onContainerEvent } from './on-container-event';
 import {
@@ -76,7 +77,7 @@ async function publishedBy(
 
 const everything = { sandboxes: [knownSandbox()], containers: [knownContainer()] };
 
-test.each([
+it.each([
   {
     sentence: 'the start of a sandbox',
     known: {},
@@ -161,7 +162,7 @@ test.each([
   expect(await publishedBy(fixture, seen)).toEqual(published);
 });
 
-test('an exit carries code, reason and times of the event, and nobody is asked', async () => {
+it('an exit carries code, reason and times of the event, and nobody is asked', async () => {
   const fixture = new ObserverFixture(everything);
   await publishedBy(
     fixture,
@@ -171,7 +172,7 @@ test('an exit carries code, reason and times of the event, and nobody is asked',
   expect(fixture.facts.asked).toEqual([]);
 });
 
-test.each([
+it.each([
   {
     sentence: 'a creation that its statuses do not show',
     seen: event(containerId, CONTAINER_CREATED_EVENT, { podSandboxStatus, containersStatuses: [] }),
@@ -202,7 +203,7 @@ test.each([
   expect(fixture.objects.containers()).toEqual(before);
 });
 
-test('the removal of what nobody knew is clear: no list has it', () => {
+it('the removal of what nobody knew is clear: no list has it', () => {
   const seen = event(containerId, CONTAINER_DELETED_EVENT, { containersStatuses: [] });
   expect(onContainerEvent(seen, new ObserverFixture().objects).isUnclear).toBe(false);
 });
@@ -218,7 +219,7 @@ describe('an image whose ID the status does not have', () => {
   const imagesOf = (fixture: ObserverFixture) =>
     fixture.events.map(({ data }) => (data as { image?: object }).image);
 
-  test('has the one that the runtime lists, which is asked once for the life of a container', async () => {
+  it('has the one that the runtime lists, which is asked once for the life of a container', async () => {
     const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
     fixture.facts.containers.push(listed);
     await publishedBy(fixture, start);
@@ -234,28 +235,28 @@ describe('an image whose ID the status does not have', () => {
     expect(fixture.facts.asked).toEqual(['ListContainers cccc']);
   });
 
-  test('has none when the container is gone already', async () => {
+  it('has none when the container is gone already', async () => {
     const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
     await publishedBy(fixture, start);
     const image = { reference: 'registry.example/team/app:1' };
     expect(imagesOf(fixture)).toEqual([image, image]);
   });
 
-  test('is left to a listing, nothing said, when the runtime does not answer', async () => {
+  it('is left to a listing, nothing said, when the runtime does not answer', async () => {
     const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
     fixture.facts.failure = new DeadlineExceededError('runtime lookup', 5000);
     await expect(publishedBy(fixture, start)).rejects.toThrow('runtime lookup');
     expect(fixture.events).toEqual([]);
   });
 
-  test('is not asked for of a container that was there before the observing', async () => {
+  it('is not asked for of a container that was there before the observing', async () => {
     const fixture = new ObserverFixture({ observingSinceMs: nowMs - 10 });
     await publishedBy(fixture, start);
     expect([fixture.events, fixture.facts.asked]).toEqual([[], []]);
   });
 });
 
-test('an event that the runtime kept does not bring back what was removed since', async () => {
+it('an event that the runtime kept does not bring back what was removed since', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [knownContainer()],

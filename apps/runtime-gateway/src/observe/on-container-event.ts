@@ -1,5 +1,4 @@
-import { ContainerEventType } from '@stowage/cri-proto';
-import type { ContainerEventResponse } from '@stowage/cri-proto';
+import { ContainerEventType, type ContainerEventResponse } from '@stowage/cri-proto';
 import {
   containerPhase,
   millisecondsOf,

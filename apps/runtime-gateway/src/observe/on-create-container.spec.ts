@@ -40,7 +40,7 @@ const created = {
   observedBy: 'call',
 };
 
-test.each([
+it.each([
   { sentence: 'an image by its ID, without asking the runtime', call: create(), image: {} },
   {
     sentence: 'an image by the ID that CRI-O writes',
@@ -72,7 +72,7 @@ describe('an image by reference', () => {
   const byReference = create({ image: { image: 'registry.example/team/app:1' } });
   const reference = 'registry.example/team/app:1';
 
-  test.each([
+  it.each([
     {
       sentence: 'has the ID that the runtime lists',
       listed: { imageRef: imageId },
@@ -99,7 +99,7 @@ describe('an image by reference', () => {
     expect(fixture.facts.asked).toEqual(['ListContainers cccc']);
   });
 
-  test('is published without its ID when the runtime does not answer', async () => {
+  it('is published without its ID when the runtime does not answer', async () => {
     const fixture = new ObserverFixture();
     fixture.facts.failure = new Error('runtime away');
     await fixture.observe(byReference);
@@ -108,13 +108,13 @@ describe('an image by reference', () => {
   });
 });
 
-test('the pod comes from the request when the sandbox is not known', async () => {
+it('the pod comes from the request when the sandbox is not known', async () => {
   const fixture = new ObserverFixture();
   await fixture.observe(create());
   expect(fixture.events[0]?.data).toEqual(created);
 });
 
-test('the sandbox can be named by the beginning of its id', async () => {
+it('the sandbox can be named by the beginning of its id', async () => {
   const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
   await fixture.observe(
     create({}, { podSandboxId: sandboxId.slice(0, 12), sandboxConfig: undefined }),
@@ -122,13 +122,13 @@ test('the sandbox can be named by the beginning of its id', async () => {
   expect(fixture.events[0]?.data).toEqual(created);
 });
 
-test('nothing of environment, command and arguments is published or kept', async () => {
+it('nothing of environment, command and arguments is published or kept', async () => {
   const fixture = new ObserverFixture();
   await fixture.observe(create());
   expect(JSON.stringify([fixture.events, fixture.objects.containers()])).not.toContain(secret);
 });
 
-test('bytes that are no such message are a failure of the observer, and a listing is asked for', async () => {
+it('bytes that are no such message are a failure of the observer, and a listing is asked for', async () => {
   const fixture = new ObserverFixture();
   await fixture.observe({ ...create(), request: Uint8Array.of(0x0a, 0xff) });
   expect(fixture.events).toEqual([]);
@@ -136,7 +136,7 @@ test('bytes that are no such message are a failure of the observer, and a listin
   expect(fixture.relistsScheduled).toBe(1);
 });
 
-test('a call whose messages could not be read along is a failure of the observer', async () => {
+it('a call whose messages could not be read along is a failure of the observer', async () => {
   const fixture = new ObserverFixture();
   await fixture.observe({ ...create(), request: undefined });
   expect(fixture.failures).toEqual([

@@ -21,7 +21,7 @@ const removed = {
   observedBy: 'call',
 };
 
-test('publishes the removal with the names that are known', async () => {
+it('publishes the removal with the names that are known', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'exited' })] });
   await fixture.observe(remove);
   expect(fixture.events).toEqual([
@@ -29,7 +29,7 @@ test('publishes the removal with the names that are known', async () => {
   ]);
 });
 
-test.each([
+it.each([
   { phase: 'created', published: ['ContainerRemoved cccc call'] },
   { phase: 'running', published: ['ContainerStopped cccc call', 'ContainerRemoved cccc call'] },
   { phase: 'exited', published: ['ContainerRemoved cccc call'] },
@@ -40,13 +40,13 @@ test.each([
   expect(fixture.published).toEqual(published);
 });
 
-test('says neither code nor request of a container that was removed while it ran', async () => {
+it('says neither code nor request of a container that was removed while it ran', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   await fixture.observe(remove);
   expect(fixture.events[0]?.data).toEqual(removed);
 });
 
-test('of a container that was killed with it has the exit that the runtime showed before', async () => {
+it('of a container that was killed with it has the exit that the runtime showed before', async () => {
   const exit = { exitCode: 137, reason: 'Error', finishedAtMs: nowMs };
   const fixture = new ObserverFixture({ containers: [knownContainer({ exit })] });
   await fixture.observe(remove);
@@ -56,13 +56,13 @@ test('of a container that was killed with it has the exit that the runtime showe
   ]);
 });
 
-test('removing what nobody knew is no news', async () => {
+it('removing what nobody knew is no news', async () => {
   const fixture = new ObserverFixture();
   await fixture.observe(remove);
   expect(fixture.events).toEqual([]);
 });
 
-test('removing twice publishes one removal', async () => {
+it('removing twice publishes one removal', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'exited' })] });
   await fixture.observe(remove);
   await fixture.observe(remove);

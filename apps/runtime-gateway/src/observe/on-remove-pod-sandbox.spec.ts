@@ -11,7 +11,7 @@ import {
 
 const remove = observedCall('RemovePodSandbox', { podSandboxId: sandboxId });
 
-test('publishes the removal of the containers still in it, then its own', async () => {
+it('publishes the removal of the containers still in it, then its own', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox({ phase: 'stopped' })],
     containers: [
@@ -30,7 +30,7 @@ test('publishes the removal of the containers still in it, then its own', async 
   });
 });
 
-test('of a sandbox that was ready publishes the stops too', async () => {
+it('of a sandbox that was ready publishes the stops too', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [knownContainer()],
@@ -45,7 +45,7 @@ test('of a sandbox that was ready publishes the stops too', async () => {
   expect(fixture.objects.container(containerId)?.phase).toBe('removed');
 });
 
-test.each([
+it.each([
   ['removed', [knownSandbox({ phase: 'removed' })]],
   ['unknown', []],
 ] as const)('removing a sandbox that is %s is no news', async (_what, sandboxes) => {

@@ -18,7 +18,7 @@ const run = (request: object = {}, more: object = {}) =>
   );
 const started = { podSandboxId: sandboxId, pod, attempt: 0, durationMs: 400, observedBy: 'call' };
 
-test.each([
+it.each([
   { sentence: 'a sandbox of the default handler', call: run(), data: started },
   {
     sentence: 'a sandbox of another handler',
@@ -50,7 +50,7 @@ test.each([
   expect(isoTime(nowMs)).toBe('2026-11-20T22:14:10.000Z');
 });
 
-test.each([
+it.each([
   { sentence: 'a call that failed', call: run({}, { grpcStatus: 13, response: undefined }) },
   {
     sentence: 'a call that was cancelled',
@@ -66,13 +66,13 @@ test.each([
   expect([...fixture.events, ...fixture.failures]).toEqual([]);
 });
 
-test('a sandbox that a listing published already is not published again', async () => {
+it('a sandbox that a listing published already is not published again', async () => {
   const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
   await fixture.observe(run());
   expect(fixture.events).toEqual([]);
 });
 
-test('is written while the call is being reported, before anything else happens', () => {
+it('is written while the call is being reported, before anything else happens', () => {
   const fixture = new ObserverFixture();
   fixture.calls.ended(run());
   expect(fixture.events).toHaveLength(1);

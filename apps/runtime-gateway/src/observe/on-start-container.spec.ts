@@ -25,7 +25,7 @@ const started = {
   observedBy: 'call',
 };
 
-test('publishes the start with the time that the runtime reports', async () => {
+it('publishes the start with the time that the runtime reports', async () => {
   const fixture = new ObserverFixture({ containers: [created] });
   fixture.facts.running(containerId);
   await fixture.observe(start);
@@ -39,7 +39,7 @@ test('publishes the start with the time that the runtime reports', async () => {
   ]);
 });
 
-test('publishes it without the time when the runtime does not answer', async () => {
+it('publishes it without the time when the runtime does not answer', async () => {
   const fixture = new ObserverFixture({ containers: [created] });
   fixture.facts.failure = new Error('runtime away');
   await fixture.observe(start);
@@ -49,7 +49,7 @@ test('publishes it without the time when the runtime does not answer', async () 
   expect(fixture.failures).toEqual(['lookup: runtime away']);
 });
 
-test('asks for a listing when the container is over already', async () => {
+it('asks for a listing when the container is over already', async () => {
   const fixture = new ObserverFixture({ containers: [created] });
   fixture.facts.exited(containerId, { exitCode: 0 });
   await fixture.observe(start);
@@ -58,7 +58,7 @@ test('asks for a listing when the container is over already', async () => {
   expect(fixture.failures).toEqual([]);
 });
 
-test('asks the runtime for names that nobody knows yet, and publishes the creation that was missed', async () => {
+it('asks the runtime for names that nobody knows yet, and publishes the creation that was missed', async () => {
   const fixture = new ObserverFixture();
   fixture.facts.running(containerId);
   fixture.facts.containers.push(
@@ -80,7 +80,7 @@ test('asks the runtime for names that nobody knows yet, and publishes the creati
   expect(fixture.events[1]?.data).toEqual(started);
 });
 
-test('publishes the start only, when the creation was before the observing', async () => {
+it('publishes the start only, when the creation was before the observing', async () => {
   const fixture = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
   fixture.facts.running(containerId);
   fixture.facts.containers.push(
@@ -94,7 +94,7 @@ test('publishes the start only, when the creation was before the observing', asy
   expect(fixture.published).toEqual(['ContainerStarted cccc call']);
 });
 
-test('a container that a listing saw running is not published again', async () => {
+it('a container that a listing saw running is not published again', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   fixture.facts.running(containerId);
   await fixture.observe(start);

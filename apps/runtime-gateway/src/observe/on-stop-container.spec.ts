@@ -31,7 +31,7 @@ const stopped = {
   observedBy: 'call',
 };
 
-test.each([
+it.each([
   { sentence: 'code and reason', exit: {}, data: stopped },
   {
     sentence: 'a code of 0',
@@ -73,7 +73,7 @@ test.each([
   ]);
 });
 
-test.each(['exited', 'removed'] as const)(
+it.each(['exited', 'removed'] as const)(
   'stopping a container that is %s already is no news, and asks nobody',
   async (phase) => {
     const fixture = new ObserverFixture({ containers: [knownContainer({ phase })] });
@@ -83,21 +83,21 @@ test.each(['exited', 'removed'] as const)(
   },
 );
 
-test('stopping twice publishes one stop', async () => {
+it('stopping twice publishes one stop', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   fixture.facts.exited(containerId);
   await Promise.all([fixture.observe(stop), fixture.observe(stop)]);
   expect(fixture.published).toEqual(['ContainerStopped cccc call']);
 });
 
-test('a container that was created and never started did not stop', async () => {
+it('a container that was created and never started did not stop', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
   fixture.facts.exited(containerId, { state: ContainerState.CONTAINER_CREATED });
   await fixture.observe(stop);
   expect(fixture.events).toEqual([]);
 });
 
-test('a container that was removed right after has no exit code', async () => {
+it('a container that was removed right after has no exit code', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   await fixture.observe(stop);
   expect(fixture.events[0]?.data).toEqual({
@@ -123,7 +123,7 @@ describe('a container that was removed right after', () => {
     observedBy: 'runtime-event',
   } as const;
 
-  test('is published with the exit that the event stream shows a little later', async () => {
+  it('is published with the exit that the event stream shows a little later', async () => {
     const fixture = new ObserverFixture({ containers: [knownContainer()] });
     const published = fixture.observe(stop);
     await eventuallyPasses(() => {
@@ -135,7 +135,7 @@ describe('a container that was removed right after', () => {
     expect(fixture.events.map(({ data }) => data)).toEqual([stopped]);
   });
 
-  test('is published with the exit that the event stream showed while the stop was in flight', async () => {
+  it('is published with the exit that the event stream showed while the stop was in flight', async () => {
     const fixture = new ObserverFixture({
       containers: [knownContainer()],
       attributionWaitMs: 60_000,
@@ -147,7 +147,7 @@ describe('a container that was removed right after', () => {
     expect(fixture.events.map(({ data }) => data)).toEqual([stopped]);
   });
 
-  test('is published with the exit that a listing found while the stop was in flight', async () => {
+  it('is published with the exit that a listing found while the stop was in flight', async () => {
     const fixture = new ObserverFixture({
       containers: [knownContainer()],
       attributionWaitMs: 60_000,
@@ -168,7 +168,7 @@ describe('a container that was removed right after', () => {
     expect(fixture.events.map(({ data }) => data)).toEqual([stopped]);
   });
 
-  test('is asked for although its lane is busy', async () => {
+  it('is asked for although its lane is busy', async () => {
     const fixture = new ObserverFixture({ containers: [knownContainer()] });
     fixture.facts.exited(containerId);
     let free = (): void => undefined;
@@ -183,7 +183,7 @@ describe('a container that was removed right after', () => {
   });
 });
 
-test('without an answer the exit is left to the next listing, which then knows that it was asked for', async () => {
+it('without an answer the exit is left to the next listing, which then knows that it was asked for', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   fixture.facts.failure = new CriError('ContainerStatus', 'UNAVAILABLE', 'connection lost');
   await fixture.observe(stop);
@@ -197,7 +197,7 @@ test('without an answer the exit is left to the next listing, which then knows t
   expect(fixture.events.map(({ data }) => data)).toEqual([{ ...stopped, observedBy: 'listing' }]);
 });
 
-test('a stop that failed counts as asked for when the container ends later', async () => {
+it('a stop that failed counts as asked for when the container ends later', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   await fixture.observe({ ...stop, grpcStatus: 4, response: undefined });
   expect(fixture.events).toEqual([]);
@@ -216,7 +216,7 @@ describe('a container that nobody knows', () => {
     createdAt: nanoseconds(nowMs - 60_000),
   });
 
-  test('is published with what was missed, when it came while observing', async () => {
+  it('is published with what was missed, when it came while observing', async () => {
     const fixture = new ObserverFixture();
     fixture.facts.exited(containerId);
     fixture.facts.containers.push(listed);
@@ -228,7 +228,7 @@ describe('a container that nobody knows', () => {
     ]);
   });
 
-  test('is published as stopped only, when it came before', async () => {
+  it('is published as stopped only, when it came before', async () => {
     const fixture = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
     fixture.facts.exited(containerId);
     fixture.facts.containers.push(listed);
@@ -236,7 +236,7 @@ describe('a container that nobody knows', () => {
     expect(fixture.published).toEqual(['ContainerStopped cccc call']);
   });
 
-  test('is not published when it had ended before the observing', async () => {
+  it('is not published when it had ended before the observing', async () => {
     const fixture = new ObserverFixture({ observingSinceMs: nowMs - 5000 });
     fixture.facts.exited(containerId, { finishedAt: nanoseconds(nowMs - 10_000) });
     fixture.facts.containers.push(listed);
@@ -244,7 +244,7 @@ describe('a container that nobody knows', () => {
     expect(fixture.events).toEqual([]);
   });
 
-  test('is found by the beginning of its id', async () => {
+  it('is found by the beginning of its id', async () => {
     const fixture = new ObserverFixture({ containers: [knownContainer()] });
     fixture.facts.exited(containerId);
     await fixture.observe(observedCall('StopContainer', { containerId: containerId.slice(0, 10) }));

@@ -14,7 +14,7 @@ import {
 const stop = observedCall('StopPodSandbox', { podSandboxId: sandboxId });
 const otherId = 'd'.repeat(64);
 
-test('publishes the exits of its containers, then its own stop', async () => {
+it('publishes the exits of its containers, then its own stop', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [
@@ -44,7 +44,7 @@ test('publishes the exits of its containers, then its own stop', async () => {
   });
 });
 
-test.each([
+it.each([
   ['stopped', knownSandbox({ phase: 'stopped' })],
   ['removed', knownSandbox({ phase: 'removed' })],
   ['not there, and never was', undefined],
@@ -54,7 +54,7 @@ test.each([
   expect(fixture.events).toEqual([]);
 });
 
-test('is published although the exits of its containers cannot be looked up', async () => {
+it('is published although the exits of its containers cannot be looked up', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [knownContainer()],
@@ -68,7 +68,7 @@ test('is published although the exits of its containers cannot be looked up', as
   });
 });
 
-test('a sandbox that nobody knows is asked for', async () => {
+it('a sandbox that nobody knows is asked for', async () => {
   const fixture = new ObserverFixture({ observingSinceMs: nowMs - 1000 });
   fixture.facts.sandboxes.push(
     PodSandbox.fromPartial({
@@ -84,7 +84,7 @@ test('a sandbox that nobody knows is asked for', async () => {
   ]);
 });
 
-test('one whose end another process will see notes for it that its running containers were asked to stop', async () => {
+it('one whose end another process will see notes for it that its running containers were asked to stop', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [

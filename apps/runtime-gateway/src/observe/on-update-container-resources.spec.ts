@@ -11,7 +11,7 @@ const update = observedCall('UpdateContainerResources', {
   linux: { cpuShares: 512n, cpuQuota: 50_000n, cpuPeriod: 100_000n, memoryLimitInBytes: 1n << 33n },
 });
 
-test('is logged with the new limits, and not as an event', async () => {
+it('is logged with the new limits, and not as an event', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   await fixture.observe(update);
   expect([fixture.events, fixture.failures, fixture.facts.asked]).toEqual([[], [], []]);
@@ -30,7 +30,7 @@ test('is logged with the new limits, and not as an event', async () => {
   ]);
 });
 
-test('is not published when it failed', async () => {
+it('is not published when it failed', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   await fixture.observe({ ...update, grpcStatus: 3, response: undefined });
   expect(fixture.logged).toEqual([]);

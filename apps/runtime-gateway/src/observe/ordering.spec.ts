@@ -26,7 +26,7 @@ const start = observedCall('StartContainer', { containerId });
 const stop = observedCall('StopContainer', { containerId });
 const remove = observedCall('RemoveContainer', { containerId });
 
-test('events of a container keep the order of its calls while lookups take their time', async () => {
+it('events of a container keep the order of its calls while lookups take their time', async () => {
   const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
   const { opened, open } = gate();
   fixture.facts.gate = opened;
@@ -43,7 +43,7 @@ test('events of a container keep the order of its calls while lookups take their
   ]);
 });
 
-test('a container does not wait for the lookups of another', async () => {
+it('a container does not wait for the lookups of another', async () => {
   const otherId = 'd'.repeat(64);
   const fixture = new ObserverFixture({
     containers: [knownContainer(), knownContainer({ id: otherId, phase: 'exited' })],
@@ -58,7 +58,7 @@ test('a container does not wait for the lookups of another', async () => {
   await fixture.calls.settled();
 });
 
-test('a removal of the sandbox comes after the exits that its stop still looks up', async () => {
+it('a removal of the sandbox comes after the exits that its stop still looks up', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [knownContainer()],
@@ -82,7 +82,7 @@ test('a removal of the sandbox comes after the exits that its stop still looks u
 describe('a change seen otherwise', () => {
   const seenExited = { id: containerId, phase: 'exited', observedBy: 'listing' } as const;
 
-  test('waits for a call in flight that may be its cause, and is then published by the call', async () => {
+  it('waits for a call in flight that may be its cause, and is then published by the call', async () => {
     const fixture = new ObserverFixture({
       containers: [knownContainer()],
       attributionWaitMs: 10_000,
@@ -95,7 +95,7 @@ describe('a change seen otherwise', () => {
     expect(fixture.published).toEqual(['ContainerStopped cccc call']);
   });
 
-  test('does not wait for calls that cannot be its cause', async () => {
+  it('does not wait for calls that cannot be its cause', async () => {
     const fixture = new ObserverFixture({
       containers: [knownContainer()],
       attributionWaitMs: 3_600_000,
@@ -106,7 +106,7 @@ describe('a change seen otherwise', () => {
     expect(fixture.events[0]?.data).toMatchObject({ requested: false, observedBy: 'listing' });
   });
 
-  test('waits for a limited time, and is then published without saying who asked', async () => {
+  it('waits for a limited time, and is then published without saying who asked', async () => {
     const fixture = new ObserverFixture({ containers: [knownContainer()], attributionWaitMs: 5 });
     fixture.facts.exited(containerId);
     fixture.calls.started(stop.method);
@@ -115,7 +115,7 @@ describe('a change seen otherwise', () => {
     expect(fixture.events[0]?.data).not.toHaveProperty('requested');
   });
 
-  test('is not published when a call published it while it waited for its lookup', async () => {
+  it('is not published when a call published it while it waited for its lookup', async () => {
     const fixture = new ObserverFixture({ containers: [knownContainer()] });
     fixture.facts.exited(containerId);
     const { opened, open } = gate();
@@ -129,7 +129,7 @@ describe('a change seen otherwise', () => {
   });
 });
 
-test('calls beyond the bound are dropped as failures, and a listing is asked for', async () => {
+it('calls beyond the bound are dropped as failures, and a listing is asked for', async () => {
   const fixture = new ObserverFixture({
     containers: [knownContainer({ image: { reference: imageId } })],
   });

@@ -3,10 +3,11 @@ import {
   ListContainersResponse,
   ListPodSandboxResponse,
   PodSandboxState,
+  type Container,
+  type DeepPartial,
+  type PodSandbox,
 } from '@stowage/cri-proto';
-import type { Container, DeepPartial, PodSandbox } from '@stowage/cri-proto';
-import { relist } from './relist';
-import type { ListCalls } from './relist';
+import { relist, type ListCalls } from './relist';
 import {
   containerId,
   imageId,
@@ -17,8 +18,8 @@ import {
   ObserverFixture,
   pod,
   sandboxId,
+  type FixtureOptions,
 } from '../testing/observer-fixture';
-import type { FixtureOptions } from '../testing/observer-fixture';
 
 const createdAt = nanoseconds(nowMs - 60_000);
 const ready: DeepPartial<PodSandbox> = {
@@ -62,7 +63,7 @@ async function listOnce(
 const stopped = { ...ready, state: PodSandboxState.SANDBOX_NOTREADY };
 const exited = { ...running, state: ContainerState.CONTAINER_EXITED };
 
-test.each<{
+it.each<{
   sentence: string;
   known?: FixtureOptions;
   sandboxes: DeepPartial<PodSandbox>[];
@@ -137,7 +138,7 @@ test.each<{
   expect(fixture.published).toEqual(published);
 });
 
-test('counts what it saw', async () => {
+it('counts what it saw', async () => {
   const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
   fixture.facts.running(containerId);
   expect(await listOnce(fixture, [ready], [running])).toEqual({
@@ -148,7 +149,7 @@ test('counts what it saw', async () => {
   });
 });
 
-test('what became known while the list was made is not judged by it', async () => {
+it('what became known while the list was made is not judged by it', async () => {
   const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
   await listOnce(fixture, [ready], [], async () => {
     fixture.lifecycle.container({ ...knownContainer(), phase: 'created', observedBy: 'call' });
@@ -158,7 +159,7 @@ test('what became known while the list was made is not judged by it', async () =
   expect(fixture.objects.container(containerId)?.phase).toBe('created');
 });
 
-test('a list that is older than a removal does not bring the container back', async () => {
+it('a list that is older than a removal does not bring the container back', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [knownContainer()],
@@ -172,7 +173,7 @@ test('a list that is older than a removal does not bring the container back', as
   expect(fixture.published).toEqual(['ContainerStopped cccc call', 'ContainerRemoved cccc call']);
 });
 
-test('removed objects are gone once a later list does not show them, and forgotten after some minutes', async () => {
+it('removed objects are gone once a later list does not show them, and forgotten after some minutes', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [knownContainer()],
@@ -193,13 +194,13 @@ test('removed objects are gone once a later list does not show them, and forgott
   expect(fixture.objects.container(containerId)).toBeUndefined();
 });
 
-test('a removal that an earlier version remembered, without its time, is forgotten at once', async () => {
+it('a removal that an earlier version remembered, without its time, is forgotten at once', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'removed' })] });
   await listOnce(fixture, [], []);
   expect(fixture.objects.containers()).toEqual([]);
 });
 
-test('differences that cannot be cleared up are left to the next listing', async () => {
+it('differences that cannot be cleared up are left to the next listing', async () => {
   const fixture = new ObserverFixture({
     sandboxes: [knownSandbox()],
     containers: [knownContainer()],

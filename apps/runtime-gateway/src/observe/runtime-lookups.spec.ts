@@ -5,8 +5,7 @@ import {
   ListPodSandboxResponse,
 } from '@stowage/cri-proto';
 import { eventuallyPasses } from '@stowage/testing';
-import { RuntimeLookups } from './runtime-lookups';
-import type { FactCalls } from './runtime-lookups';
+import { RuntimeLookups, type FactCalls } from './runtime-lookups';
 
 const limits = { atOnce: 2, stoppedAtOnce: 2, waiting: 2, timeoutMs: 3_600_000 };
 
@@ -34,7 +33,7 @@ const hanging: FactCalls['containerStatus'] = (_request, options) =>
     options?.signal?.addEventListener('abort', () => reject(options.signal?.reason as Error));
   });
 
-test('a container that the runtime does not know is undefined, other errors are thrown', async () => {
+it('a container that the runtime does not know is undefined, other errors are thrown', async () => {
   const failing = (status: 'NOT_FOUND' | 'INTERNAL') =>
     lookups(
       runtime({
@@ -45,7 +44,7 @@ test('a container that the runtime does not know is undefined, other errors are 
   await expect(failing('INTERNAL').containerStatus('c1')).rejects.toThrow('no');
 });
 
-test.each([
+it.each([
   ['the same id', ['abc', 'abcd'], 'abc', 'abc'],
   ['the only id that begins so', ['abcd'], 'abc', 'abcd'],
   ['none of several that begin so', ['abcd', 'abce'], 'abc', undefined],
@@ -67,7 +66,7 @@ test.each([
   expect((await lookUp.sandbox(asked))?.id).toBe(found);
 });
 
-test('as many as allowed run at once, a bounded number waits, the rest is refused', async () => {
+it('as many as allowed run at once, a bounded number waits, the rest is refused', async () => {
   const asked: string[] = [];
   const { lookUp, over } = lookups(
     runtime({
@@ -87,7 +86,7 @@ test('as many as allowed run at once, a bounded number waits, the rest is refuse
   expect(asked).toEqual(['1', '2']);
 });
 
-test('containers that were stopped do not wait for other lookups', async () => {
+it('containers that were stopped do not wait for other lookups', async () => {
   const asked: string[] = [];
   const { lookUp, over } = lookups(
     runtime({
@@ -107,7 +106,7 @@ test('containers that were stopped do not wait for other lookups', async () => {
   expect((await ends).map(({ status }) => status)).toEqual(Array(5).fill('rejected'));
 });
 
-test('a lookup ends after its time, the wait for a runtime that is away included', async () => {
+it('a lookup ends after its time, the wait for a runtime that is away included', async () => {
   const away = lookups(
     runtime({
       whenAvailable: (options) =>

@@ -2,8 +2,7 @@ import type { RuntimeServiceClient } from '@stowage/cri-client';
 import type { Container, ContainerStatus, PodSandbox } from '@stowage/cri-proto';
 import { DeadlineExceededError, ResourceExhaustedError, toGrpcStatus } from '@stowage/errors';
 import { traced } from '@stowage/tracing';
-import { bulkhead, BulkheadRejectedError } from 'cockatiel';
-import type { BulkheadPolicy } from 'cockatiel';
+import { bulkhead, BulkheadRejectedError, type BulkheadPolicy } from 'cockatiel';
 
 /** The calls by which missing facts are asked for. */
 export type FactCalls = Pick<

@@ -63,9 +63,10 @@ export class RuntimeOutage {
         endpoint: runtime.endpoint,
         unavailableSince: new Date(sinceMs).toISOString(),
         unavailableForMs: Math.max(0, atMs - sinceMs),
-        ...(version === undefined
-          ? {}
-          : { runtime: { name: version.runtimeName, version: version.runtimeVersion } }),
+        runtime:
+          version === undefined
+            ? undefined
+            : { name: version.runtimeName, version: version.runtimeVersion },
       },
     });
     since.set(undefined);

@@ -1,5 +1,9 @@
-import { ContainerEventResponse, ContainerEventType, PodSandboxState } from '@stowage/cri-proto';
-import type { DeepPartial } from '@stowage/cri-proto';
+import {
+  ContainerEventResponse,
+  ContainerEventType,
+  PodSandboxState,
+  type DeepPartial,
+} from '@stowage/cri-proto';
 import type { RuntimeAvailability } from '@stowage/cri-client';
 import { RuntimeWatch } from './runtime-watch';
 import {
@@ -120,7 +124,7 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-test('a stream that ends at once is asked for with pauses that grow, and anew on another connection', async () => {
+it('a stream that ends at once is asked for with pauses that grow, and anew on another connection', async () => {
   watched = new Watched(new ObserverFixture());
   watched.stream = ended;
   const asked: number[] = [];
@@ -136,7 +140,7 @@ test('a stream that ends at once is asked for with pauses that grow, and anew on
   expect(watched.asked).toBe(8);
 });
 
-test('events from before the observing are published to nobody and leave nothing behind', async () => {
+it('events from before the observing are published to nobody and leave nothing behind', async () => {
   const fixture = new ObserverFixture();
   watched = new Watched(fixture);
   await jest.advanceTimersByTimeAsync(0);
@@ -148,7 +152,7 @@ test('events from before the observing are published to nobody and leave nothing
   expect(fixture.published).toEqual(['PodSandboxStarted aaaa runtime-event']);
 });
 
-test.each<{ sentence: string; event: DeepPartial<ContainerEventResponse> }>([
+it.each<{ sentence: string; event: DeepPartial<ContainerEventResponse> }>([
   {
     sentence: 'the end of a sandbox, whose removal the stream may not show',
     event: {

@@ -1,5 +1,4 @@
-import { Loop } from '@stowage/async';
-import type { KeyedQueue } from '@stowage/async';
+import { Loop, type KeyedQueue } from '@stowage/async';
 import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import { millisecondsOf } from '../objects/cri-facts';

@@ -15,7 +15,7 @@ const listing = { observedBy: 'listing' } as const;
 const exited = { id: containerId, phase: 'exited', ...listing } as const;
 
 describe('whether an exit was asked for', () => {
-  test.each([
+  it.each([
     {
       sentence: 'no, when it ended while calls were followed',
       known: knownContainer(),
@@ -52,7 +52,7 @@ describe('whether an exit was asked for', () => {
   });
 });
 
-test('an exit is published with what the status says', async () => {
+it('an exit is published with what the status says', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer()] });
   fixture.facts.exited(containerId, { exitCode: 3 });
   await fixture.changes.container(exited);
@@ -67,7 +67,7 @@ test('an exit is published with what the status says', async () => {
   });
 });
 
-test('an exit that the runtime has shown already is not asked for again', async () => {
+it('an exit that the runtime has shown already is not asked for again', async () => {
   const exit = { exitCode: 3, finishedAtMs: nowMs };
   const fixture = new ObserverFixture({ containers: [knownContainer({ exit })] });
   await fixture.changes.container(exited);
@@ -75,7 +75,7 @@ test('an exit that the runtime has shown already is not asked for again', async 
   expect(fixture.facts.asked).toEqual([]);
 });
 
-test('a container that ended since the list was made is published to its end', async () => {
+it('a container that ended since the list was made is published to its end', async () => {
   const fixture = new ObserverFixture({ containers: [knownContainer({ phase: 'created' })] });
   fixture.facts.exited(containerId);
   await fixture.changes.container({ id: containerId, phase: 'running', ...listing });
@@ -85,7 +85,7 @@ test('a container that ended since the list was made is published to its end', a
   ]);
 });
 
-test.each([
+it.each([
   {
     sentence: 'a container that never ran',
     facts: { startedAt: 0n, exitCode: 128, reason: 'StartError' },
@@ -107,7 +107,7 @@ describe('what is older than the observing', () => {
   const old = { createdAtMs: nowMs - 60_000, podSandboxId: sandboxId, pod };
   const options = { observingSinceMs: nowMs - 1000 };
 
-  test('is remembered and not published, and the runtime is not asked about it', async () => {
+  it('is remembered and not published, and the runtime is not asked about it', async () => {
     const fixture = new ObserverFixture(options);
     await fixture.changes.sandbox({ id: sandboxId, phase: 'ready', ...old, ...listing });
     await fixture.changes.container({ ...exited, ...old });
@@ -116,7 +116,7 @@ describe('what is older than the observing', () => {
     expect(fixture.objects.counts).toEqual({ sandbox: 1, container: 2 });
   });
 
-  test('is published from then on', async () => {
+  it('is published from then on', async () => {
     const fixture = new ObserverFixture(options);
     await fixture.changes.container({ ...exited, phase: 'running', ...old });
     fixture.facts.exited(containerId);
@@ -130,7 +130,7 @@ describe('what is older than the observing', () => {
 });
 
 describe('when the status cannot be had', () => {
-  test('the exit is not published while the runtime is away, however often it is seen', async () => {
+  it('the exit is not published while the runtime is away, however often it is seen', async () => {
     const fixture = new ObserverFixture({ containers: [knownContainer()] });
     fixture.facts.failure = new CriError('ContainerStatus', 'UNAVAILABLE', 'connection lost');
     for (let attempt = 0; attempt < 5; attempt++) {
@@ -139,7 +139,7 @@ describe('when the status cannot be had', () => {
     expect(fixture.events).toEqual([]);
   });
 
-  test('it is published without code after three failures of the status itself', async () => {
+  it('it is published without code after three failures of the status itself', async () => {
     const fixture = new ObserverFixture({ containers: [knownContainer()] });
     fixture.facts.failure = new CriError('ContainerStatus', 'UNKNOWN', 'broken record');
     await expect(fixture.changes.container(exited)).rejects.toThrow('broken record');
@@ -150,7 +150,7 @@ describe('when the status cannot be had', () => {
   });
 });
 
-test('a sandbox that stopped by itself, and is gone later', async () => {
+it('a sandbox that stopped by itself, and is gone later', async () => {
   const fixture = new ObserverFixture({ sandboxes: [knownSandbox()] });
   await fixture.changes.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
   await fixture.changes.sandbox({ id: sandboxId, phase: 'stopped', ...listing });
@@ -162,7 +162,7 @@ test('a sandbox that stopped by itself, and is gone later', async () => {
   ]);
 });
 
-test('events that break their schema are failures, once', async () => {
+it('events that break their schema are failures, once', async () => {
   const fixture = new ObserverFixture();
   const seen = { id: sandboxId, phase: 'ready', pod, createdAtMs: nowMs, ...listing } as const;
   await fixture.changes.sandbox({ ...seen, attempt: -1 });

@@ -1,13 +1,17 @@
 import type { ContainerStatus } from '@stowage/cri-proto';
-import { toGrpcStatus } from '@stowage/errors';
-import type { GrpcStatusName } from '@stowage/errors';
+import { toGrpcStatus, type GrpcStatusName } from '@stowage/errors';
 import type { Verb } from './call-observer';
 import type { CallsInFlight } from './calls-in-flight';
 import { containerPhase, imageIdOf, runFacts } from '../objects/cri-facts';
 import { wasAskedFor } from './exit-cause';
 import type { ContainerObservation, SandboxObservation } from './lifecycle';
-import { containerSteps, sandboxSteps } from '../objects/types';
-import type { ContainerPhase, KnownContainer, SandboxPhase } from '../objects/types';
+import {
+  containerSteps,
+  sandboxSteps,
+  type ContainerPhase,
+  type KnownContainer,
+  type SandboxPhase,
+} from '../objects/types';
 import type { ObserverContext } from './observer-context';
 
 /** The calls that bring a sandbox into a phase. */

@@ -3,8 +3,10 @@ import {
   ListContainersResponse,
   ListPodSandboxResponse,
   PodSandboxState,
+  type Container,
+  type DeepPartial,
+  type PodSandbox,
 } from '@stowage/cri-proto';
-import type { Container, DeepPartial, PodSandbox } from '@stowage/cri-proto';
 import { listPods } from './list-pods';
 
 const { CONTAINER_CREATED, CONTAINER_EXITED, CONTAINER_RUNNING, CONTAINER_UNKNOWN } =
@@ -64,14 +66,14 @@ const containers = [
   container('c6', 's4', { state: CONTAINER_UNKNOWN }),
 ];
 
-test('running: ready sandboxes and running containers, newest first', async () => {
+it('running: ready sandboxes and running containers, newest first', async () => {
   expect(await summary(sandboxes, containers)).toEqual([
     'shop/again: s4 ready; ',
     'shop/web: s2 ready; c3 running, c2 running',
   ]);
 });
 
-test('all: everything, a pod with the sandbox that was replaced as one pod', async () => {
+it('all: everything, a pod with the sandbox that was replaced as one pod', async () => {
   expect(await summary(sandboxes, containers, { all: true })).toEqual([
     'shop/again: s4 ready, s3 notready; c5 exited, c6 unknown',
     'shop/web: s2 ready; c3 running, c2 running, c4 created',
@@ -79,16 +81,16 @@ test('all: everything, a pod with the sandbox that was replaced as one pod', asy
   ]);
 });
 
-test('a running container names its pod by a sandbox that is not ready', async () => {
+it('a running container names its pod by a sandbox that is not ready', async () => {
   expect(
     await summary([sandbox('s1', 'web', { state: SANDBOX_NOTREADY })], [container('c1', 's1')]),
   ).toEqual(['shop/web: ; c1 running']);
 });
 
-test('a container whose sandbox is not listed is returned without a pod', async () => {
+it('a container whose sandbox is not listed is returned without a pod', async () => {
   expect(await summary([], [container('c1', 'gone')])).toEqual(['/: ; c1 running']);
 });
 
-test('nothing runs', async () => {
+it('nothing runs', async () => {
   expect(await summary([], [])).toEqual([]);
 });

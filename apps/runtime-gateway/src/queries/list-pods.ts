@@ -1,7 +1,11 @@
 import type { CommandAnswer, runtimeGateway } from '@stowage/commands';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { ContainerState, PodSandboxState } from '@stowage/cri-proto';
-import type { Container, PodSandbox } from '@stowage/cri-proto';
+import {
+  ContainerState,
+  PodSandboxState,
+  type Container,
+  type PodSandbox,
+} from '@stowage/cri-proto';
 import { containerFacts, containerPhase, millisecondsOf, sandboxFacts } from '../objects/cri-facts';
 
 type Pods = CommandAnswer<typeof runtimeGateway.pods>;

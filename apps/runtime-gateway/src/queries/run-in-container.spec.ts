@@ -10,7 +10,7 @@ const runtime = (answer: () => Promise<ExecSyncResponse>) => ({ execSync: jest.f
 const says = (stdout: Uint8Array, stderr = bytes('')) =>
   runtime(() => Promise.resolve({ stdout, stderr, exitCode: 0 }));
 
-test('asks the runtime with the time limit, and answers outputs and code', async () => {
+it('asks the runtime with the time limit, and answers outputs and code', async () => {
   const asked = says(bytes('0\n'), bytes('warning'));
   expect(await runInContainer(asked, input, { signal })).toEqual({
     exitCode: 0,
@@ -24,7 +24,7 @@ test('asks the runtime with the time limit, and answers outputs and code', async
   );
 });
 
-test('an exit code is an answer', async () => {
+it('an exit code is an answer', async () => {
   const failing = runtime(() =>
     Promise.reject(new CommandExitError(['id'], 3, bytes('out'), bytes('err'))),
   );
@@ -36,7 +36,7 @@ test('an exit code is an answer', async () => {
   });
 });
 
-test('a command that runs out of time is not named', async () => {
+it('a command that runs out of time is not named', async () => {
   const slow = runtime(() =>
     Promise.reject(
       new CommandTimeoutError(['id', '-u'], 'command timed out: "id -u" timed out after 7s'),
@@ -48,7 +48,7 @@ test('a command that runs out of time is not named', async () => {
   });
 });
 
-test('a command that ran out of time is an error, too, where the runtime answers with OK', async () => {
+it('a command that ran out of time is an error, too, where the runtime answers with OK', async () => {
   const timedOut = runtime(() =>
     Promise.reject(new CommandExitError(['id', '-u'], -1, bytes(''), bytes('command timed out'))),
   );
@@ -58,7 +58,7 @@ test('a command that ran out of time is an error, too, where the runtime answers
   });
 });
 
-test.each([
+it.each([
   [-1, 'exec failed'],
   [1, 'command timed out'],
 ])('exit code %i with %j is an answer', async (exitCode, stderr) => {
@@ -68,12 +68,12 @@ test.each([
   expect(await runInContainer(failing, input, { signal })).toMatchObject({ exitCode, stderr });
 });
 
-test('other errors are errors', async () => {
+it('other errors are errors', async () => {
   const failing = runtime(() => Promise.reject(new Error('gone')));
   await expect(runInContainer(failing, input, { signal })).rejects.toThrow('gone');
 });
 
-test('outputs are cut, between characters', async () => {
+it('outputs are cut, between characters', async () => {
   const { stdout, truncated } = await runInContainer(
     says(bytes('ü'.repeat(maxOutputBytes))),
     input,
@@ -89,7 +89,7 @@ test('outputs are cut, between characters', async () => {
   expect(full.truncated).toBe(false);
 });
 
-test.each([
+it.each([
   ['no command', { containerId: 'c', command: [] }],
   ['a command line', { containerId: 'c', command: 'id -u' }],
   ['no container', { containerId: '', command: ['id'] }],
@@ -101,7 +101,7 @@ test.each([
   expect(checkInput(runtimeGateway.exec, wrong)).toHaveProperty('problem');
 });
 
-test('the time limit is 10 s unless said otherwise', () => {
+it('the time limit is 10 s unless said otherwise', () => {
   expect(checkInput(runtimeGateway.exec, { containerId: 'c', command: ['id'] })).toEqual({
     input: { containerId: 'c', command: ['id'], timeoutSeconds: 10 },
   });

@@ -1,6 +1,9 @@
 import type { CheckedInput, CommandAnswer, runtimeGateway } from '@stowage/commands';
-import { CommandExitError, CommandTimeoutError } from '@stowage/cri-client';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
+import {
+  CommandExitError,
+  CommandTimeoutError,
+  type RuntimeServiceClient,
+} from '@stowage/cri-client';
 import { DeadlineExceededError } from '@stowage/errors';
 
 /**

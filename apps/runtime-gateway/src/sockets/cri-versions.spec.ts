@@ -39,7 +39,7 @@ function fakeRuntime() {
   };
 }
 
-test('a runtime with v1alpha2 alone is asked in it, and not asked for it again', () => {
+it('a runtime with v1alpha2 alone is asked in it, and not asked for it again', () => {
   const { criVersions, connected, answers } = fakeRuntime();
   connected('v1alpha2');
   expect(criVersions.path(version('v1'))).toBe(version('v1alpha2'));
@@ -51,7 +51,7 @@ test('a runtime with v1alpha2 alone is asked in it, and not asked for it again',
   expect(answers).toHaveLength(0);
 });
 
-test('v1alpha2 is asked for when a client uses it, not before, and once a connection', async () => {
+it('v1alpha2 is asked for when a client uses it, not before, and once a connection', async () => {
   const { criVersions, connected, answer, answers } = fakeRuntime();
   connected('v1');
   expect(criVersions.path(version('v1'))).toBe(version('v1'));
@@ -67,7 +67,7 @@ test('v1alpha2 is asked for when a client uses it, not before, and once a connec
   expect(answers).toHaveLength(0);
 });
 
-test('a runtime with both is left alone', async () => {
+it('a runtime with both is left alone', async () => {
   const { criVersions, connected, answer } = fakeRuntime();
   connected('v1');
   criVersions.path(version('v1alpha2'));
@@ -77,7 +77,7 @@ test('a runtime with both is left alone', async () => {
   expect(criVersions.path(version('v1'))).toBe(version('v1'));
 });
 
-test('each connection is asked anew, and a late answer of the last one does not count', async () => {
+it('each connection is asked anew, and a late answer of the last one does not count', async () => {
   const { criVersions, connected, lost, answer, answers } = fakeRuntime();
   connected('v1');
   criVersions.path(version('v1alpha2'));
@@ -97,7 +97,7 @@ test('each connection is asked anew, and a late answer of the last one does not 
   criVersions.close();
 });
 
-test('a runtime that gave no answer is asked again', async () => {
+it('a runtime that gave no answer is asked again', async () => {
   const { criVersions, connected, answer, answers } = fakeRuntime();
   connected('v1');
   criVersions.path(version('v1alpha2'));
@@ -108,7 +108,7 @@ test('a runtime that gave no answer is asked again', async () => {
   expect(criVersions.servesBoth).toBe(true);
 });
 
-test.each([
+it.each([
   '/runtime.v2.RuntimeService/Version',
   '/grpc.health.v1.Health/Check',
   '',

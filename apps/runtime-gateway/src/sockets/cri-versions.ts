@@ -1,8 +1,13 @@
 import { Client, credentials, status } from '@grpc/grpc-js';
 import { pause } from '@stowage/async';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { inVersion, methodPath, packagePrefix, parsePath } from '@stowage/cri-proto/paths';
-import type { CriVersion } from '@stowage/cri-proto/paths';
+import {
+  inVersion,
+  methodPath,
+  packagePrefix,
+  parsePath,
+  type CriVersion,
+} from '@stowage/cri-proto/paths';
 
 /**
  * Whether the runtime serves a version of the CRI; undefined when that could not be found out.

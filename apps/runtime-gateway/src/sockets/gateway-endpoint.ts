@@ -1,11 +1,12 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { createPipedEndpoint, createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type {
-  CallListener,
-  DetachReason,
-  Endpoint,
-  ListenOptions,
-  MessageObserver,
+import {
+  createPipedEndpoint,
+  createTerminatingEndpoint,
+  type CallListener,
+  type DetachReason,
+  type Endpoint,
+  type ListenOptions,
+  type MessageObserver,
 } from '@stowage/cri-endpoint';
 import { isImageService } from '@stowage/cri-proto/paths';
 import type { CriVersions } from './cri-versions';

@@ -9,8 +9,15 @@ import {
   VersionResponse,
 } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
-import { eventuallyPasses, spawnApp, startStack, subscribeEvents } from '@stowage/testing';
-import type { EventCollection, PushedImage, Stack } from '@stowage/testing';
+import {
+  eventuallyPasses,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
 import { connect } from 'nats';
 import { eventsAbout, GatewayProcess } from '../testing/gateway-process';
 import { runtimeSpeaking } from '../testing/runtime-speaking';

@@ -1,9 +1,12 @@
-import { parseEndpoint } from '@stowage/cri-client';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { activatedOr } from '@stowage/cri-endpoint';
-import type { CallListener, Endpoint, EndpointStats, ListenOptions } from '@stowage/cri-endpoint';
-import { CallsBeforeObserver } from './calls-before-observer';
-import type { ObserverOfCalls } from './calls-before-observer';
+import { parseEndpoint, type RuntimeServiceClient } from '@stowage/cri-client';
+import {
+  activatedOr,
+  type CallListener,
+  type Endpoint,
+  type EndpointStats,
+  type ListenOptions,
+} from '@stowage/cri-endpoint';
+import { CallsBeforeObserver, type ObserverOfCalls } from './calls-before-observer';
 import { openGatewayEndpoint } from './gateway-endpoint';
 import { openReadonlyEndpoint } from './readonly-endpoint';
 import type { CriVersions } from './cri-versions';

@@ -1,8 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ListImagesRequest, ListImagesResponse } from '@stowage/cri-proto';
-import { eventually, spawnApp, startStack } from '@stowage/testing';
-import type { AppProcess, Stack } from '@stowage/testing';
+import { eventually, spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
 import { FrameClient } from '../testing/frame-client';
 import { GatewayProcess } from '../testing/gateway-process';
 import { callPath } from '../testing/plain-client';

@@ -1,6 +1,10 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { CallListener, Endpoint, ListenOptions } from '@stowage/cri-endpoint';
+import {
+  createTerminatingEndpoint,
+  type CallListener,
+  type Endpoint,
+  type ListenOptions,
+} from '@stowage/cri-endpoint';
 import { isImageService, parsePath } from '@stowage/cri-proto/paths';
 import { readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
 import type { CriVersions } from './cri-versions';

@@ -1,10 +1,8 @@
 import http2 from 'node:http2';
 import net from 'node:net';
 import path from 'node:path';
-import { connectRuntimeService } from '@stowage/cri-client';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { eventually, startStack } from '@stowage/testing';
-import type { Stack } from '@stowage/testing';
+import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
+import { eventually, startStack, type Stack } from '@stowage/testing';
 import { FakeRuntime } from '../testing/fake-runtime';
 import { GatewayProcess } from '../testing/gateway-process';
 

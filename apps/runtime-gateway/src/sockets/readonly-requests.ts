@@ -23,15 +23,13 @@ import {
   StreamPodSandboxMetricsRequest,
   StreamPodSandboxStatsRequest,
   VersionRequest,
-} from '@stowage/cri-proto';
-import type {
-  ContainerFilter,
-  ContainerStatsFilter,
-  ImageFilter,
-  ImageSpec,
-  MessageFns,
-  PodSandboxFilter,
-  PodSandboxStatsFilter,
+  type ContainerFilter,
+  type ContainerStatsFilter,
+  type ImageFilter,
+  type ImageSpec,
+  type MessageFns,
+  type PodSandboxFilter,
+  type PodSandboxStatsFilter,
 } from '@stowage/cri-proto';
 import { methodPaths, type ServiceName } from '@stowage/cri-proto/paths';
 

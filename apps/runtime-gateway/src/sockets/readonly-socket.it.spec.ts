@@ -1,8 +1,7 @@
 import { statSync } from 'node:fs';
 import { connectRuntimeService } from '@stowage/cri-client';
 import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
-import { startStack } from '@stowage/testing';
-import type { Stack } from '@stowage/testing';
+import { startStack, type Stack } from '@stowage/testing';
 import { GatewayProcess } from '../testing/gateway-process';
 import { sendHostileRequests } from '../testing/hostile-requests';
 import { callPath } from '../testing/plain-client';

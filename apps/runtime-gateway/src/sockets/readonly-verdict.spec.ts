@@ -5,8 +5,8 @@ import {
   PodSandboxStatusRequest,
   RuntimeServiceDefinition,
   StatusRequest,
+  type MessageFns,
 } from '@stowage/cri-proto';
-import type { MessageFns } from '@stowage/cri-proto';
 import { readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
 
 const strict: ReadonlyRules = {
@@ -27,7 +27,7 @@ const isForwarded = (path: string) => {
   }
 };
 
-test('every CRI method has its verdict, and a new one is refused until somebody decides', () => {
+it('every CRI method has its verdict, and a new one is refused until somebody decides', () => {
   expect(methods.filter((path) => !isForwarded(path)).map((path) => path.split('/')[2])).toEqual(
     expect.arrayContaining(['RunPodSandbox', 'ExecSync', 'Exec', 'Attach', 'PortForward']),
   );
@@ -58,7 +58,7 @@ test('every CRI method has its verdict, and a new one is refused until somebody 
   ]);
 });
 
-test.each([
+it.each([
   '/runtime.v1.RuntimeService/StopContainer',
   '/runtime.v1alpha2.RuntimeService/StopContainer',
   '/runtime.v1.ImageService/PullImage',
@@ -74,7 +74,7 @@ test.each([
   );
 });
 
-test('a long path is cut in the message', () => {
+it('a long path is cut in the message', () => {
   expect(() => readonlyVerdict('x'.repeat(10_000), strict)).toThrow(
     `${'x'.repeat(200)} is not allowed: this socket is read-only`,
   );
@@ -149,7 +149,7 @@ describe.each([
   });
 });
 
-test('every request of the interface that is let through is read field by field, all fields of it', () => {
+it('every request of the interface that is let through is read field by field, all fields of it', () => {
   for (const { fullName, methods } of [RuntimeServiceDefinition, ImageServiceDefinition]) {
     for (const method of Object.values(methods)) {
       const { name, requestType } = method as { name: string; requestType: MessageFns<object> };

@@ -1,9 +1,17 @@
 import path from 'node:path';
-import { connectRuntimeService } from '@stowage/cri-client';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { eventually, eventuallyPasses, freePort, spawnApp, startStack } from '@stowage/testing';
-import { subscribeEvents } from '@stowage/testing';
-import type { AppProcess, EventCollection, PushedImage, Stack } from '@stowage/testing';
+import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
+import {
+  eventually,
+  eventuallyPasses,
+  freePort,
+  spawnApp,
+  startStack,
+  subscribeEvents,
+  type AppProcess,
+  type EventCollection,
+  type PushedImage,
+  type Stack,
+} from '@stowage/testing';
 import { eventsAbout } from '../testing/gateway-process';
 
 const node = 'take-over';

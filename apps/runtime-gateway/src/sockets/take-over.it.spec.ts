@@ -1,11 +1,9 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import net from 'node:net';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { ServiceError } from '@grpc/grpc-js';
-import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { Endpoint } from '@stowage/cri-endpoint';
+import { createTerminatingEndpoint, type Endpoint } from '@stowage/cri-endpoint';
 import {
   ExecSyncRequest,
   ExecSyncResponse,
@@ -13,8 +11,14 @@ import {
   VersionResponse,
 } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
-import { eventually, freePort, spawnApp, startStack } from '@stowage/testing';
-import type { AppProcess, Stack } from '@stowage/testing';
+import {
+  eventually,
+  freePort,
+  spawnApp,
+  startStack,
+  type AppProcess,
+  type Stack,
+} from '@stowage/testing';
 import { connect } from 'nats';
 import { callPath } from '../testing/plain-client';
 

@@ -1,14 +1,17 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { Client, credentials } from '@grpc/grpc-js';
-import type { ServiceError } from '@grpc/grpc-js';
-import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { Endpoint } from '@stowage/cri-endpoint';
+import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { createTerminatingEndpoint, type Endpoint } from '@stowage/cri-endpoint';
 import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
-import { eventually, eventuallyPasses, startStack } from '@stowage/testing';
-import type { AppProcess, Stack } from '@stowage/testing';
-import { spawnApp } from '@stowage/testing';
+import {
+  eventually,
+  eventuallyPasses,
+  startStack,
+  spawnApp,
+  type AppProcess,
+  type Stack,
+} from '@stowage/testing';
 import { callPath } from '../testing/plain-client';
 
 const versionPath = '/runtime.v1.RuntimeService/Version';

@@ -19,14 +19,14 @@ const field = (name: string, value: string): Buffer =>
  */
 export class FrameClient {
   isClosed = false;
-  private readonly socket: net.Socket;
-  private lastStreamId = -1;
+  readonly #socket: net.Socket;
+  #lastStreamId = -1;
 
   constructor(socketPath: string) {
-    this.socket = net.connect(socketPath);
-    this.socket.on('error', () => undefined);
-    this.socket.on('close', () => (this.isClosed = true));
-    this.socket.resume();
+    this.#socket = net.connect(socketPath);
+    this.#socket.on('error', () => undefined);
+    this.#socket.on('close', () => (this.isClosed = true));
+    this.#socket.resume();
     // The preface, SETTINGS, and the acknowledgement of those that are to come.
     const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
     this.write(preface, frame(4, 0, 0, Buffer.alloc(0)), frame(4, 1, 0, Buffer.alloc(0)));
@@ -34,7 +34,7 @@ export class FrameClient {
 
   /** HEADERS of a new call. */
   begin(path: string): Buffer {
-    this.lastStreamId += 2;
+    this.#lastStreamId += 2;
     const block = Buffer.concat([
       Buffer.of(0x83, 0x86, 0x04),
       text(path),
@@ -43,19 +43,19 @@ export class FrameClient {
       field('content-type', 'application/grpc'),
       field('te', 'trailers'),
     ]);
-    return frame(1, 4, this.lastStreamId, block);
+    return frame(1, 4, this.#lastStreamId, block);
   }
 
   /** DATA of the call begun last: an empty message, or a part of one that goes on. */
   data(part?: Buffer): Buffer {
     return part === undefined
-      ? frame(0, 1, this.lastStreamId, Buffer.alloc(5))
-      : frame(0, 0, this.lastStreamId, part);
+      ? frame(0, 1, this.#lastStreamId, Buffer.alloc(5))
+      : frame(0, 0, this.#lastStreamId, part);
   }
 
   /** RST_STREAM (CANCEL) of the call begun last. */
   reset(): Buffer {
-    return frame(3, 0, this.lastStreamId, Buffer.from([0, 0, 0, 8]));
+    return frame(3, 0, this.#lastStreamId, Buffer.from([0, 0, 0, 8]));
   }
 
   /** A PING that is too short. */
@@ -64,15 +64,15 @@ export class FrameClient {
   }
 
   write(...parts: Buffer[]): void {
-    this.socket.write(Buffer.concat(parts));
+    this.#socket.write(Buffer.concat(parts));
   }
 
   /** Reads no more. */
   stopReading(): void {
-    this.socket.pause();
+    this.#socket.pause();
   }
 
   leave(): void {
-    this.socket.destroy();
+    this.#socket.destroy();
   }
 }

@@ -1,9 +1,12 @@
 import { mkdtempSync } from 'node:fs';
 import path from 'node:path';
-import { connectRuntimeService } from '@stowage/cri-client';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { spawnApp } from '@stowage/testing';
-import type { AppProcess, EventCollection, ReceivedEvent } from '@stowage/testing';
+import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
+import {
+  spawnApp,
+  type AppProcess,
+  type EventCollection,
+  type ReceivedEvent,
+} from '@stowage/testing';
 
 export interface GatewaySettings {
   readonly dir: string;

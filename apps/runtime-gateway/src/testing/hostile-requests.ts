@@ -9,8 +9,9 @@ import {
   PodSandboxStatusResponse,
   StatusRequest,
   StatusResponse,
+  type DeepPartial,
+  type MessageFns,
 } from '@stowage/cri-proto';
-import type { DeepPartial, MessageFns } from '@stowage/cri-proto';
 
 /** What the requests are about: a pod that runs, its container and its image. */
 export interface RequestTargets {

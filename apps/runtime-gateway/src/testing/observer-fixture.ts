@@ -18,16 +18,15 @@ import {
   StopPodSandboxResponse,
   UpdateContainerResourcesRequest,
   UpdateContainerResourcesResponse,
+  type Container,
+  type DeepPartial,
+  type PodSandbox,
 } from '@stowage/cri-proto';
-import type { Container, DeepPartial, PodSandbox } from '@stowage/cri-proto';
-import { assertEventData } from '@stowage/events';
-import type { EventName } from '@stowage/events';
-import { CallObserver } from '../observe/call-observer';
-import type { Verb } from '../observe/call-observer';
+import { assertEventData, type EventName } from '@stowage/events';
+import { CallObserver, type Verb } from '../observe/call-observer';
 import { CallsInFlight } from '../observe/calls-in-flight';
 import { KeyedQueue } from '@stowage/async';
-import { Lifecycle } from '../observe/lifecycle';
-import type { Publish } from '../observe/lifecycle';
+import { Lifecycle, type Publish } from '../observe/lifecycle';
 import { KnownObjects } from '../objects/known-objects';
 import type { KnownContainer, KnownSandbox } from '../objects/types';
 import type { ObserverContext } from '../observe/observer-context';

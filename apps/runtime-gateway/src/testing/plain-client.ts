@@ -1,5 +1,4 @@
-import { Client, credentials } from '@grpc/grpc-js';
-import type { ServiceError } from '@grpc/grpc-js';
+import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 
 interface Codec<T> {
   encode(message: T): { finish(): Uint8Array };

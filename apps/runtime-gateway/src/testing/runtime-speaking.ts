@@ -1,7 +1,5 @@
-import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
-import type { Endpoint } from '@stowage/cri-endpoint';
-import { inVersion } from '@stowage/cri-proto/paths';
-import type { CriVersion } from '@stowage/cri-proto/paths';
+import { createTerminatingEndpoint, type Endpoint } from '@stowage/cri-endpoint';
+import { inVersion, type CriVersion } from '@stowage/cri-proto/paths';
 import { UnimplementedError } from '@stowage/errors';
 
 /**

@@ -16,30 +16,30 @@ export interface FieldForm {
  * table.
  */
 export class HpackEncoder {
-  private entries: [string, string][] = [];
-  private limitBytes = 4096;
+  #entries: [string, string][] = [];
+  #limitBytes = 4096;
 
   get tableBytes(): number {
-    return this.entries.reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0);
+    return this.#entries.reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0);
   }
 
   get tableEntries(): number {
-    return this.entries.length;
+    return this.#entries.length;
   }
 
   sizeUpdate(bytes: number): Buffer {
-    this.limitBytes = bytes;
-    this.evict(0);
+    this.#limitBytes = bytes;
+    this.#evict(0);
     return integer(bytes, 5, 0x20);
   }
 
   field({ name, value, form, huffman, nameIndex }: FieldForm): Buffer {
-    const table = [...staticTable, ...this.entries];
+    const table = [...staticTable, ...this.#entries];
     const whole = table.findIndex(([n, v]) => n === name && v === value) + 1;
     if (form === 'index' && whole > 0) return integer(whole, 7, 0x80);
     const index = nameIndex ? table.findIndex(([n]) => n === name) + 1 : 0;
     const [bits, pattern] = form === 'plain' ? [4, 0x00] : form === 'never' ? [4, 0x10] : [6, 0x40];
-    if (form === 'index' || form === 'incremental') this.add(name, value);
+    if (form === 'index' || form === 'incremental') this.#add(name, value);
     return Buffer.concat([
       integer(index, bits, pattern),
       ...(index === 0 ? [string(name, huffman)] : []),
@@ -47,14 +47,15 @@ export class HpackEncoder {
     ]);
   }
 
-  private add(name: string, value: string): void {
+  #add(name: string, value: string): void {
     const bytes = name.length + value.length + 32;
-    this.evict(bytes);
-    if (bytes <= this.limitBytes) this.entries.unshift([name, value]);
+    this.#evict(bytes);
+    if (bytes <= this.#limitBytes) this.#entries.unshift([name, value]);
   }
 
-  private evict(room: number): void {
-    while (this.entries.length > 0 && this.tableBytes + room > this.limitBytes) this.entries.pop();
+  #evict(room: number): void {
+    while (this.#entries.length > 0 && this.tableBytes + room > this.#limitBytes)
+      this.#entries.pop();
   }
 }
 

@@ -27,8 +27,8 @@ export class FrameClient {
   readonly frames: ReceivedFrame[] = [];
   closed = false;
   readonly socket: net.Socket;
-  private rest = Buffer.alloc(0);
-  private calls = 0;
+  #rest = Buffer.alloc(0);
+  #calls = 0;
 
   constructor(
     socketPath: string,
@@ -37,7 +37,7 @@ export class FrameClient {
     this.socket = net.connect(socketPath);
     this.socket.on('error', () => undefined);
     this.socket.on('close', () => (this.closed = true));
-    this.socket.on('data', (chunk: Buffer) => this.read(chunk));
+    this.socket.on('data', (chunk: Buffer) => this.#read(chunk));
   }
 
   /** The HEADERS frame of the next call. */
@@ -47,7 +47,7 @@ export class FrameClient {
 
   /** Stream of the next call. */
   nextStreamId(): number {
-    return 2 * this.calls++ + 1;
+    return 2 * this.#calls++ + 1;
   }
 
   /** Request headers, the same for each call: nothing of them is indexed. */
@@ -117,18 +117,18 @@ export class FrameClient {
     this.socket.destroy();
   }
 
-  private read(chunk: Buffer): void {
-    this.rest = Buffer.concat([this.rest, chunk]);
-    while (this.rest.length >= 9) {
-      const end = 9 + this.rest.readUIntBE(0, 3);
-      if (this.rest.length < end) return;
+  #read(chunk: Buffer): void {
+    this.#rest = Buffer.concat([this.#rest, chunk]);
+    while (this.#rest.length >= 9) {
+      const end = 9 + this.#rest.readUIntBE(0, 3);
+      if (this.#rest.length < end) return;
       this.frames.push({
-        type: this.rest[3] ?? 0,
-        flags: this.rest[4] ?? 0,
-        streamId: this.rest.readUInt32BE(5) & 0x7fffffff,
-        payload: Buffer.from(this.rest.subarray(9, end)),
+        type: this.#rest[3] ?? 0,
+        flags: this.#rest[4] ?? 0,
+        streamId: this.#rest.readUInt32BE(5) & 0x7fffffff,
+        payload: Buffer.from(this.#rest.subarray(9, end)),
       });
-      this.rest = this.rest.subarray(end);
+      this.#rest = this.#rest.subarray(end);
     }
   }
 }

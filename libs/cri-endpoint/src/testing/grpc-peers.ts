@@ -209,14 +209,14 @@ export interface ClientResult {
 
 /** A gRPC client on a unix socket. */
 export class TestClient {
-  private readonly client: grpc.Client;
+  readonly #client: grpc.Client;
 
   /**
    * @param authority what is sent as `:authority`; Go clients before Kubernetes 1.31 send the
    * socket path.
    */
   constructor(socketPath: string, authority = 'localhost') {
-    this.client = new grpc.Client(`unix:${socketPath}`, grpc.credentials.createInsecure(), {
+    this.#client = new grpc.Client(`unix:${socketPath}`, grpc.credentials.createInsecure(), {
       ...unlimited,
       'grpc.default_authority': authority,
       'grpc.use_local_subchannel_pool': 1,
@@ -234,7 +234,7 @@ export class TestClient {
     return new Promise((resolve) => {
       let headers: grpc.Metadata | undefined;
       let answer: Buffer | undefined;
-      const call = this.client.makeUnaryRequest(
+      const call = this.#client.makeUnaryRequest(
         method,
         raw,
         raw,
@@ -266,19 +266,19 @@ export class TestClient {
     message: Buffer | string,
     onMessage?: (call: grpc.ClientReadableStream<Buffer>, message: Buffer) => void,
   ): Promise<ClientResult> {
-    const call = this.client.makeServerStreamRequest(method, raw, raw, Buffer.from(message));
+    const call = this.#client.makeServerStreamRequest(method, raw, raw, Buffer.from(message));
     return ended(call, onMessage);
   }
 
   /** A server stream that is not read until the caller does. */
   openStream(method: string, message: string): grpc.ClientReadableStream<Buffer> {
-    return this.client.makeServerStreamRequest(method, raw, raw, Buffer.from(message));
+    return this.#client.makeServerStreamRequest(method, raw, raw, Buffer.from(message));
   }
 
   clientStream(method: string, messages: readonly Buffer[]): Promise<ClientResult> {
     return new Promise((resolve) => {
       let answer: Buffer | undefined;
-      const call = this.client.makeClientStreamRequest(method, raw, raw, (_error, value) => {
+      const call = this.#client.makeClientStreamRequest(method, raw, raw, (_error, value) => {
         answer = value;
       });
       call.on('status', (status) =>
@@ -298,11 +298,11 @@ export class TestClient {
   }
 
   bidi(method: string): grpc.ClientDuplexStream<Buffer, Buffer> {
-    return this.client.makeBidiStreamRequest(method, raw, raw);
+    return this.#client.makeBidiStreamRequest(method, raw, raw);
   }
 
   close(): void {
-    this.client.close();
+    this.#client.close();
   }
 }
 

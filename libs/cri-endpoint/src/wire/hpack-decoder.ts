@@ -25,140 +25,140 @@ interface Entry {
  */
 export class HpackDecoder {
   /** Ring of entries; `newest` is the place of index 62, older ones follow. */
-  private ring: (Entry | undefined)[] = new Array<Entry | undefined>(16);
-  private newest = 0;
-  private count = 0;
-  private tableBytes = 0;
-  private tableLimitBytes = initialTableBytes;
-  private scratch: Buffer = Buffer.allocUnsafe(512);
+  #ring: (Entry | undefined)[] = new Array<Entry | undefined>(16);
+  #newest = 0;
+  #count = 0;
+  #tableBytes = 0;
+  #tableLimitBytes = initialTableBytes;
+  #scratch: Buffer = Buffer.allocUnsafe(512);
 
-  private input: Buffer = this.scratch;
-  private position = 0;
-  private end = 0;
+  #input: Buffer = this.#scratch;
+  #position = 0;
+  #end = 0;
 
   constructor(private readonly maxTableBytes: number) {}
 
   /** Bytes of the dynamic table as RFC 7541 counts them. */
   get dynamicTableBytes(): number {
-    return this.tableBytes;
+    return this.#tableBytes;
   }
 
   /** Entries of the dynamic table. */
   get dynamicTableEntries(): number {
-    return this.count;
+    return this.#count;
   }
 
   /** A decoder in the same state, for the same blocks to come. */
   copy(): HpackDecoder {
     const copy = new HpackDecoder(this.maxTableBytes);
-    copy.ring = [...this.ring];
-    copy.newest = this.newest;
-    copy.count = this.count;
-    copy.tableBytes = this.tableBytes;
-    copy.tableLimitBytes = this.tableLimitBytes;
+    copy.#ring = [...this.#ring];
+    copy.#newest = this.#newest;
+    copy.#count = this.#count;
+    copy.#tableBytes = this.#tableBytes;
+    copy.#tableLimitBytes = this.#tableLimitBytes;
     return copy;
   }
 
   /** Decodes a whole header block. */
   decode(input: Buffer, start: number, end: number, listener: FieldListener): void {
-    this.input = input;
-    this.position = start;
-    this.end = end;
+    this.#input = input;
+    this.#position = start;
+    this.#end = end;
     let fields = 0;
-    while (this.position < this.end) {
-      const byte = input[this.position] ?? 0;
+    while (this.#position < this.#end) {
+      const byte = input[this.#position] ?? 0;
       if ((byte & 0x80) !== 0) {
-        const entry = this.entry(this.integer(7));
+        const entry = this.#entry(this.#integer(7));
         fields++;
         listener(entry.name, entry.value);
       } else if ((byte & 0xe0) === 0x20) {
         if (fields > 0) throw new UntrackableError('hpack', 'size update after a field');
-        this.resize(this.integer(5));
+        this.#resize(this.#integer(5));
       } else {
         const indexed = (byte & 0xc0) === 0x40;
-        const nameIndex = this.integer(indexed ? 6 : 4);
-        const name = nameIndex === 0 ? this.string() : this.entry(nameIndex).name;
-        const value = this.string();
-        if (indexed) this.add({ name, value });
+        const nameIndex = this.#integer(indexed ? 6 : 4);
+        const name = nameIndex === 0 ? this.#string() : this.#entry(nameIndex).name;
+        const value = this.#string();
+        if (indexed) this.#add({ name, value });
         fields++;
         listener(name, value);
       }
     }
-    this.input = this.scratch;
+    this.#input = this.#scratch;
   }
 
-  private entry(index: number): Entry {
+  #entry(index: number): Entry {
     if (index === 0) throw new UntrackableError('hpack', 'index 0');
     if (index <= staticCount) return staticEntries[index - 1] ?? missing();
     const age = index - staticCount - 1;
-    if (age >= this.count) throw new UntrackableError('hpack', `no entry at index ${index}`);
-    return this.ring[(this.newest + age) & (this.ring.length - 1)] ?? missing();
+    if (age >= this.#count) throw new UntrackableError('hpack', `no entry at index ${index}`);
+    return this.#ring[(this.#newest + age) & (this.#ring.length - 1)] ?? missing();
   }
 
-  private add(entry: Entry): void {
+  #add(entry: Entry): void {
     const bytes = entry.name.length + entry.value.length + entryOverheadBytes;
     // An entry above the limit empties the table and is not kept; that is no error.
-    this.evictTo(this.tableLimitBytes - bytes);
-    if (bytes > this.tableLimitBytes) return;
-    if (this.count === this.ring.length) this.grow();
-    this.newest = (this.newest - 1) & (this.ring.length - 1);
-    this.ring[this.newest] = entry;
-    this.count++;
-    this.tableBytes += bytes;
+    this.#evictTo(this.#tableLimitBytes - bytes);
+    if (bytes > this.#tableLimitBytes) return;
+    if (this.#count === this.#ring.length) this.#grow();
+    this.#newest = (this.#newest - 1) & (this.#ring.length - 1);
+    this.#ring[this.#newest] = entry;
+    this.#count++;
+    this.#tableBytes += bytes;
   }
 
-  private resize(bytes: number): void {
+  #resize(bytes: number): void {
     if (bytes > this.maxTableBytes) throw new UntrackableError('hpack', `table of ${bytes} bytes`);
-    this.tableLimitBytes = bytes;
-    this.evictTo(bytes);
+    this.#tableLimitBytes = bytes;
+    this.#evictTo(bytes);
   }
 
-  private evictTo(bytes: number): void {
-    while (this.tableBytes > bytes && this.count > 0) {
-      const oldest = (this.newest + this.count - 1) & (this.ring.length - 1);
-      const entry = this.ring[oldest] ?? missing();
-      this.tableBytes -= entry.name.length + entry.value.length + entryOverheadBytes;
-      this.ring[oldest] = undefined;
-      this.count--;
+  #evictTo(bytes: number): void {
+    while (this.#tableBytes > bytes && this.#count > 0) {
+      const oldest = (this.#newest + this.#count - 1) & (this.#ring.length - 1);
+      const entry = this.#ring[oldest] ?? missing();
+      this.#tableBytes -= entry.name.length + entry.value.length + entryOverheadBytes;
+      this.#ring[oldest] = undefined;
+      this.#count--;
     }
   }
 
-  private grow(): void {
-    const bigger = new Array<Entry | undefined>(this.ring.length * 2);
-    for (let i = 0; i < this.count; i++) {
-      bigger[i] = this.ring[(this.newest + i) & (this.ring.length - 1)];
+  #grow(): void {
+    const bigger = new Array<Entry | undefined>(this.#ring.length * 2);
+    for (let i = 0; i < this.#count; i++) {
+      bigger[i] = this.#ring[(this.#newest + i) & (this.#ring.length - 1)];
     }
-    this.ring = bigger;
-    this.newest = 0;
+    this.#ring = bigger;
+    this.#newest = 0;
   }
 
   /** An integer that begins in the low `bits` of the current byte (RFC 7541, section 5.1). */
-  private integer(bits: number): number {
+  #integer(bits: number): number {
     const mask = (1 << bits) - 1;
-    let value = (this.input[this.position++] ?? 0) & mask;
+    let value = (this.#input[this.#position++] ?? 0) & mask;
     if (value < mask) return value;
     for (let shift = 0; shift <= 21; shift += 7) {
-      if (this.position >= this.end) throw new UntrackableError('hpack', 'integer cut short');
-      const byte = this.input[this.position++] ?? 0;
+      if (this.#position >= this.#end) throw new UntrackableError('hpack', 'integer cut short');
+      const byte = this.#input[this.#position++] ?? 0;
       value += (byte & 0x7f) << shift;
       if ((byte & 0x80) === 0) return value;
     }
     throw new UntrackableError('hpack', 'integer too large');
   }
 
-  private string(): string {
-    if (this.position >= this.end) throw new UntrackableError('hpack', 'string cut short');
-    const huffman = ((this.input[this.position] ?? 0) & 0x80) !== 0;
-    const length = this.integer(7);
-    const start = this.position;
+  #string(): string {
+    if (this.#position >= this.#end) throw new UntrackableError('hpack', 'string cut short');
+    const huffman = ((this.#input[this.#position] ?? 0) & 0x80) !== 0;
+    const length = this.#integer(7);
+    const start = this.#position;
     const end = start + length;
-    if (end > this.end) throw new UntrackableError('hpack', 'string cut short');
-    this.position = end;
-    if (!huffman) return this.input.toString('latin1', start, end);
-    if (length * 2 > this.scratch.length) this.scratch = Buffer.allocUnsafe(length * 2);
-    const decoded = decodeHuffman(this.input, start, end, this.scratch);
+    if (end > this.#end) throw new UntrackableError('hpack', 'string cut short');
+    this.#position = end;
+    if (!huffman) return this.#input.toString('latin1', start, end);
+    if (length * 2 > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(length * 2);
+    const decoded = decodeHuffman(this.#input, start, end, this.#scratch);
     if (decoded < 0) throw new UntrackableError('hpack', 'not a Huffman code');
-    return this.scratch.toString('latin1', 0, decoded);
+    return this.#scratch.toString('latin1', 0, decoded);
   }
 }
 

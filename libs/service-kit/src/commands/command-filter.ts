@@ -1,9 +1,10 @@
-import { Catch } from '@nestjs/common';
-import type { ExceptionFilter } from '@nestjs/common';
-import { throwError } from 'rxjs';
-import type { Observable } from 'rxjs';
+import { Catch, type ExceptionFilter } from '@nestjs/common';
+import { throwError, type Observable } from 'rxjs';
 
-/** Hands a handler's error to the transport as it is; NestJS would replace it by "Internal server error". */
+/**
+ * Hands a handler's error to the transport as it is; NestJS would replace it by "Internal server
+ * error".
+ */
 @Catch()
 export class CommandErrorFilter implements ExceptionFilter {
   catch(exception: unknown): Observable<never> {

@@ -8,16 +8,19 @@ export interface CommandExtras {
   readonly command: CommandDefinition;
 }
 
-/** A method that fits a command: its input, and a reply with the fields of the contract and no others. */
+/**
+ * A method that fits a command: its input, and a reply with the fields of the contract and no
+ * others.
+ */
 type Handler<C extends CommandDefinition> = (
   input: CheckedInput<C>,
   call: CommandCall,
 ) => CommandAnswer<C> | Promise<CommandAnswer<C>>;
 
 /**
- * Makes a controller's method the handler of a command: `stowage.cmd.<node>.<app>.<verb>`. It is called with the checked
- * input and the call. That it takes this input and returns the reply of the contract is checked by the compiler, a field
- * that the contract does not name included.
+ * Makes a controller's method the handler of a command: `stowage.cmd.<node>.<app>.<verb>`. It is
+ * called with the checked input and the call. That it takes this input and returns the reply of the
+ * contract is checked by the compiler, a field that the contract does not name included.
  */
 export function Handles<C extends CommandDefinition>(command: C) {
   return <M extends Handler<C>>(

@@ -4,10 +4,8 @@ import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { defineCommand } from '@stowage/commands';
 import { FailedPreconditionError } from '@stowage/errors';
-import { startStack } from '@stowage/testing';
-import type { Stack } from '@stowage/testing';
-import { connect } from 'nats';
-import type { NatsConnection } from 'nats';
+import { startStack, type Stack } from '@stowage/testing';
+import { connect, type NatsConnection } from 'nats';
 import * as z from 'zod';
 import { createLogger } from '../log';
 import { CommandErrorFilter } from './command-filter';
@@ -350,7 +348,8 @@ describe('commands over a real NATS', () => {
         codes.set(code, (codes.get(code) ?? 0) + 1);
       },
     });
-    // What a socket of the service would wait for: a turn of the event loop, here without what other processes take.
+    // What a socket of the service would wait for: a turn of the event loop, here without what
+    // other processes take.
     let longestMs = 0;
     let last = process.cpuUsage();
     const turns = setInterval(() => {

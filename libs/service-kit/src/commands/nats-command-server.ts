@@ -1,5 +1,4 @@
-import { Server } from '@nestjs/microservices';
-import type { CustomTransportStrategy } from '@nestjs/microservices';
+import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import {
   DeadlineExceededError,
   errorMessage,
@@ -11,11 +10,15 @@ import {
   toGrpcStatus,
   UnimplementedError,
 } from '@stowage/errors';
-import { checkInput, commandLimitMs, isFieldName } from '@stowage/commands';
-import type { CommandDefinition, InputProblem } from '@stowage/commands';
+import {
+  checkInput,
+  commandLimitMs,
+  isFieldName,
+  type CommandDefinition,
+  type InputProblem,
+} from '@stowage/commands';
 import { subjectToken } from '@stowage/events';
-import { inSpan } from '@stowage/tracing';
-import type { TraceContext } from '@stowage/tracing';
+import { inSpan, type TraceContext } from '@stowage/tracing';
 import { lastValueFrom } from 'rxjs';
 import { nearest } from '../config/nearest';
 import type { Logger } from '../log';
@@ -39,7 +42,10 @@ export interface NatsCommandServerOptions {
   log: Logger;
   /** Commands that run or wait to be begun; more are refused with RESOURCE_EXHAUSTED. */
   maxInFlight?: number;
-  /** Commands that are begun in a second, after as many at once; more wait. The sockets of the service come first. */
+  /**
+   * Commands that are begun in a second, after as many at once; more wait. The sockets of the
+   * service come first.
+   */
   maxPerSecond?: number;
   /** Largest request that is read, in bytes. */
   maxRequestBytes?: number;
@@ -84,22 +90,29 @@ class TokenBucket {
   }
 }
 
-/** Subject of all commands of an app without the verb at its end; `commandSubject` of the events is the whole. */
+/**
+ * Subject of all commands of an app without the verb at its end; `commandSubject` of the events is
+ * the whole.
+ */
 const subjectPrefix = (nodeName: string, app: string) =>
   `stowage.cmd.${subjectToken(nodeName)}.${app}.`;
 
 /**
  * NestJS transport for NATS request/reply: subject `stowage.cmd.<node>.<app>.<verb>`, JSON, reply
- * `{ok:true,result}` or `{ok:false,error:{code,message}}` with gRPC code names. It answers every verb of its
- * app, also unknown and refused ones, so that a caller learns why instead of waiting for a time-out. It has no
- * connection of its own: it subscribes on each one that {@link NatsCommandServer.use} announces, so NATS may
- * be absent at start and come back at any time.
+ * `{ok:true,result}` or `{ok:false,error:{code,message}}` with gRPC code names. It answers every
+ * verb of its app, also unknown and refused ones, so that a caller learns why instead of waiting
+ * for a time-out. It has no connection of its own: it subscribes on each one that
+ * {@link NatsCommandServer.use} announces, so NATS may be absent at start and come back at any
+ * time.
  */
 export class NatsCommandServer extends Server implements CustomTransportStrategy {
   readonly #options: Required<NatsCommandServerOptions>;
   readonly #subscriptions = new Map<CommandConnection, CommandSubscription>();
   readonly #inFlight = new Set<Promise<void>>();
-  /** Accepted and not begun: one is begun in a turn of the event loop, so that sockets are served in between. */
+  /**
+   * Accepted and not begun: one is begun in a turn of the event loop, so that sockets are served in
+   * between.
+   */
   readonly #queue: QueuedCommand[] = [];
   #isQueueDue = false;
   readonly #starts: TokenBucket;
@@ -155,8 +168,8 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
   }
 
   /**
-   * Takes no further command. Those that run may go on for `drainMs`, or as long as a later call says, if that is less; then
-   * their signal aborts and the end comes a second later at most.
+   * Takes no further command. Those that run may go on for `drainMs`, or as long as a later call
+   * says, if that is less; then their signal aborts and the end comes a second later at most.
    */
   async end({ drainMs }: { drainMs: number }): Promise<void> {
     this.#leave();
@@ -205,7 +218,8 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
 
   #subscribe(connection: CommandConnection): void {
     if (this.#state !== 'listening' || this.#subscriptions.has(connection)) return;
-    // A connection announced anew replaces the one before; that one is closed, its subscription with it.
+    // A connection announced anew replaces the one before; that one is closed, its subscription
+    // with it.
     this.#subscriptions.clear();
     const { nodeName, app, log } = this.#options;
     const subject = `${subjectPrefix(nodeName, app)}*`;
@@ -387,7 +401,10 @@ function checkedReply(reply: object, maxBytes: number): Buffer {
   throw new ResourceExhaustedError(`reply of ${bytes.length} bytes: NATS message`, maxBytes);
 }
 
-/** W3C's headers of a message. Libraries that treat headers as those of HTTP send the names capitalised. */
+/**
+ * W3C's headers of a message. Libraries that treat headers as those of HTTP send the names
+ * capitalised.
+ */
 function traceHeaders({ headers }: CommandMessage): TraceContext {
   const header = (name: string, capitalised: string) => {
     const value = headers?.get(name) ?? '';
@@ -423,7 +440,10 @@ class InputError extends InvalidArgumentError {
   }
 }
 
-/** A key that a command does not have. Its name goes back to the caller if it looks like one, and nowhere else: logs and traces print the message. */
+/**
+ * A key that a command does not have. Its name goes back to the caller if it looks like one, and
+ * nowhere else: logs and traces print the message.
+ */
 class UnknownKeyError extends InputError {
   readonly #key: string;
 

@@ -1,12 +1,15 @@
 import type { Logger } from '../log';
 
-/** Lines of one kind that are written in a minute; the rest is counted and written as one line at its end. */
+/**
+ * Lines of one kind that are written in a minute; the rest is counted and written as one line at
+ * its end.
+ */
 const linesPerMinute = 5;
 const windowMs = 60_000;
 
 /**
- * Logs what whoever sends commands can cause as often as they like. `kind` has to come from a closed set: each has a
- * count of its own.
+ * Logs what whoever sends commands can cause as often as they like. `kind` has to come from a
+ * closed set: each has a count of its own.
  */
 export class SeldomLog {
   readonly #windows = new Map<

@@ -27,9 +27,14 @@ export interface CommandConnection {
   ): CommandSubscription;
 }
 
-/** Where connections come from; the event bus fits. Each connection is announced once it is usable. */
+/**
+ * Where connections come from; the event bus fits. Each connection is announced once it is usable.
+ */
 export interface CommandConnections {
-  /** Calls `listener` for a connection that is there, and for each new one. Returns how to stop that. */
+  /**
+   * Calls `listener` for a connection that is there, and for each new one. Returns how to stop
+   * that.
+   */
   onConnected(listener: (connection: CommandConnection) => void): () => void;
 }
 
@@ -37,10 +42,16 @@ export interface CommandConnections {
 export interface CommandCall {
   readonly verb: string;
   readonly subject: string;
-  /** Aborted when the command's time is over, or when the service stops and the time to finish has passed. */
+  /**
+   * Aborted when the command's time is over, or when the service stops and the time to finish has
+   * passed.
+   */
   readonly signal: AbortSignal;
   readonly log: Logger;
-  /** The command's place in a trace: of its span, or without an SDK that of the headers. Empty where there is none. */
+  /**
+   * The command's place in a trace: of its span, or without an SDK that of the headers. Empty where
+   * there is none.
+   */
   readonly trace: TraceContext;
 }
 

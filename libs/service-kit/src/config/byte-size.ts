@@ -10,7 +10,10 @@ const byteUnits: Readonly<Record<string, number>> = {
   Ti: 2 ** 40,
 };
 
-/** Bytes of a Kubernetes quantity: `500M`, `1Gi`, `1.5Gi`, `1048576`. Undefined when the text is none. */
+/**
+ * Bytes of a Kubernetes quantity: `500M`, `1Gi`, `1.5Gi`, `1048576`. Undefined when the text is
+ * none.
+ */
 export function parseByteSize(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?B?$/.exec(text);
   if (match == null) return undefined;

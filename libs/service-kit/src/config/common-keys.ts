@@ -13,8 +13,8 @@ import {
   pathKey,
   socketPathKey,
   stringKey,
+  type ConfigKey,
 } from './config-key';
-import type { ConfigKey } from './config-key';
 
 const nodeNamePattern =
   /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
@@ -46,8 +46,9 @@ export function takeOverKeys() {
 }
 
 /**
- * The keys that every app has. `httpAddr` is the app's default address for metrics and health; `commands` are
- * the NATS commands the app answers unless configured otherwise, `allCommands` those it knows.
+ * The keys that every app has. `httpAddr` is the app's default address for metrics and health;
+ * `commands` are the NATS commands the app answers unless configured otherwise, `allCommands` those
+ * it knows.
  */
 export function commonKeys(options: {
   httpAddr: string;

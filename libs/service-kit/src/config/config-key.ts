@@ -12,7 +12,10 @@ export interface DefaultContext {
   value(name: string): unknown;
 }
 
-/** How one key is read, checked, defaulted and shown. Made by {@link key} and the builders beside it. */
+/**
+ * How one key is read, checked, defaulted and shown. Made by {@link key} and the builders beside
+ * it.
+ */
 export interface ConfigKey<T> {
   /** Takes the raw value (YAML as it is, environment through `fromText`), gives the final one. */
   readonly schema: z.ZodType<T>;
@@ -23,17 +26,28 @@ export interface ConfigKey<T> {
   readonly default: T | ((context: DefaultContext) => T);
   /** Stands for the default in --help and docs where it depends on the machine. */
   readonly defaultText?: string;
-  /** Key in the YAML file; else the property name without a closing `Ms` (`stopTimeoutMs` → `stopTimeout`). */
+  /**
+   * Key in the YAML file; else the property name without a closing `Ms` (`stopTimeoutMs` →
+   * `stopTimeout`).
+   */
   readonly yaml?: string;
   /** Environment variable; else STOWAGE_ and the YAML key in upper snake case. */
   readonly env?: string;
-  /** `node`: may also stand at the top of the file, for all apps of the node. `app`: only in the app's section. */
+  /**
+   * `node`: may also stand at the top of the file, for all apps of the node. `app`: only in the
+   * app's section.
+   */
   readonly scope: 'node' | 'app';
-  /** Key of a KubeletConfiguration that gives this value; `read` turns kubelet's value into ours. */
+  /**
+   * Key of a KubeletConfiguration that gives this value; `read` turns kubelet's value into ours.
+   */
   readonly kubelet?: KubeletKey;
   /** The value is never printed. */
   readonly secret: boolean;
-  /** A text of the raw value as errors quote it, where it may hold a secret; else what looks like a login is left out. */
+  /**
+   * A text of the raw value as errors quote it, where it may hold a secret; else what looks like a
+   * login is left out.
+   */
   readonly withoutSecrets?: (text: string) => string;
   /** Raw value of an environment variable's text. */
   readonly fromText: (text: string) => unknown;
@@ -152,7 +166,10 @@ export function durationKey(
   });
 }
 
-/** A size as a Kubernetes quantity or digits; the value is bytes, so the property's name ends in `Bytes`. */
+/**
+ * A size as a Kubernetes quantity or digits; the value is bytes, so the property's name ends in
+ * `Bytes`.
+ */
 export function byteSizeKey(
   options: KeyOptions<number> & { minBytes: number; maxBytes: number },
 ): ConfigKey<number> {
@@ -224,7 +241,10 @@ export function socketPathKey(
   });
 }
 
-/** CRI endpoint of a runtime: `unix:///path` or a bare absolute path; the value always has `unix://`. */
+/**
+ * CRI endpoint of a runtime: `unix:///path` or a bare absolute path; the value always has
+ * `unix://`.
+ */
 export function endpointKey(options: KeyOptions<string>): ConfigKey<string> {
   return key({
     ...options,

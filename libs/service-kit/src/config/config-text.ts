@@ -1,5 +1,10 @@
-import { keyNames } from './define-config';
-import type { ConfigDefinition, ConfigKeys, ConfigOf, DescribedConfig } from './define-config';
+import {
+  keyNames,
+  type ConfigDefinition,
+  type ConfigKeys,
+  type ConfigOf,
+  type DescribedConfig,
+} from './define-config';
 import type { ConfigKey } from './config-key';
 
 /** The default as a reader sees it. */
@@ -63,7 +68,10 @@ export function renderHelp(definition: DescribedConfig): string {
   return lines.join('\n');
 }
 
-/** Text of --check-config: YAML that could stand in the configuration file, secrets redacted, sources named. */
+/**
+ * Text of --check-config: YAML that could stand in the configuration file, secrets redacted,
+ * sources named.
+ */
 export function renderCheck<K extends ConfigKeys>(
   definition: ConfigDefinition<K>,
   config: ConfigOf<K>,

@@ -24,7 +24,9 @@ export interface ConfigDefinition<K extends ConfigKeys> {
   readonly keys: K;
   /** Rules across keys; the first problem ends the start. */
   readonly checks: readonly ((config: ConfigOf<K>) => ConfigProblem | undefined)[];
-  /** Flags of this app alone, such as `--dry-run`, with what they do instead of running the service. */
+  /**
+   * Flags of this app alone, such as `--dry-run`, with what they do instead of running the service.
+   */
   readonly switches: Readonly<Record<string, string>>;
 }
 
@@ -38,8 +40,8 @@ export type DescribedConfig = Pick<
 export const defaultConfigFile = '/etc/stowage/config.yaml';
 
 /**
- * Declares an app's configuration. Throws (a fault of the program, met by its first test) when two keys share
- * a YAML key or an environment variable.
+ * Declares an app's configuration. Throws (a fault of the program, met by its first test) when two
+ * keys share a YAML key or an environment variable.
  */
 export function defineConfig<K extends ConfigKeys>(options: {
   app: string;

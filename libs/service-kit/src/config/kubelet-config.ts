@@ -27,9 +27,10 @@ const namedKeys = 20;
 const maxFolderDepth = 16;
 
 /**
- * Reads kubelet's `--config` file and the drop-ins of its `--config-dir` as kubelet does: `*.conf` of the folder and its
- * sub-folders in lexical order, each merged over what came before (RFC 7386: mappings are merged, lists replaced, null takes a key
- * away). Throws an error whose message names the file.
+ * Reads kubelet's `--config` file and the drop-ins of its `--config-dir` as kubelet does: `*.conf`
+ * of the folder and its sub-folders in lexical order, each merged over what came before (RFC 7386:
+ * mappings are merged, lists replaced, null takes a key away). Throws an error whose message names
+ * the file.
  */
 export function readKubeletConfiguration(
   from: { readonly file?: string; readonly folder?: string },

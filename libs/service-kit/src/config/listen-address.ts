@@ -6,7 +6,10 @@ export type ListenAddress =
 /** Longest path that fits a unix socket address on Linux (108 bytes with the closing NUL). */
 export const maxSocketPathBytes = 107;
 
-/** `unix:///run/x.sock` or `/run/x.sock` as a path; undefined when it is not absolute or does not fit. */
+/**
+ * `unix:///run/x.sock` or `/run/x.sock` as a path; undefined when it is not absolute or does not
+ * fit.
+ */
 export function parseSocketPath(text: string): string | undefined {
   const path = text.startsWith('unix://') ? text.slice('unix://'.length) : text;
   if (!path.startsWith('/') || path.endsWith('/') || path.includes('\0')) return undefined;
@@ -14,8 +17,8 @@ export function parseSocketPath(text: string): string | undefined {
 }
 
 /**
- * `host:port`, `[ipv6]:port`, `:port` (all interfaces) or a unix socket. Port 0 lets the system choose one.
- * Undefined when the text is none of them.
+ * `host:port`, `[ipv6]:port`, `:port` (all interfaces) or a unix socket. Port 0 lets the system
+ * choose one. Undefined when the text is none of them.
  */
 export function parseListenAddress(text: string): ListenAddress | undefined {
   if (text.startsWith('/') || text.startsWith('unix://')) {

@@ -3,8 +3,14 @@ import os from 'node:os';
 import { errorMessage, quoteValue } from '@stowage/errors';
 import type { ConfigKey } from './config-key';
 import { renderCheck, renderHelp } from './config-text';
-import { defaultConfigFile, keyNames } from './define-config';
-import type { ConfigDefinition, ConfigKeys, ConfigOf, DescribedConfig } from './define-config';
+import {
+  defaultConfigFile,
+  keyNames,
+  type ConfigDefinition,
+  type ConfigKeys,
+  type ConfigOf,
+  type DescribedConfig,
+} from './define-config';
 import { parseGoDuration } from '@stowage/go-duration';
 import type { KubeletConfiguration, KubeletFiles } from './kubelet-config';
 import { isMapping, kindOf, type Mapping } from './mapping';
@@ -52,9 +58,10 @@ class ConfigError extends Error {
 }
 
 /**
- * Reads one app's configuration. Later wins: defaults, KubeletConfiguration (--kubelet-config), configuration
- * file, environment. Every given value is checked, also one that a later source overrides. Never throws for
- * what a user did wrong: the outcome says what to print and the exit code.
+ * Reads one app's configuration. Later wins: defaults, KubeletConfiguration (--kubelet-config),
+ * configuration file, environment. Every given value is checked, also one that a later source
+ * overrides. Never throws for what a user did wrong: the outcome says what to print and the exit
+ * code.
  */
 export async function loadConfig<K extends ConfigKeys>(
   definition: ConfigDefinition<K>,
@@ -244,7 +251,8 @@ function fromEnvironment(keys: ConfigKeys, env: LoadInput['env']): Map<string, G
     const text = env[variable];
     if (text === undefined) continue;
     const raw = key.fromText(text);
-    // Compose files and systemd units pass variables that are set to nothing; for most keys that is no value.
+    // Compose files and systemd units pass variables that are set to nothing; for most keys that is
+    // no value.
     if (text === '' && !key.schema.safeParse(raw).success) continue;
     given.set(name, { raw, label: `${variable} (environment)`, source: 'environment' });
   }
@@ -264,10 +272,16 @@ function misspelt(keys: ConfigKeys, env: LoadInput['env']): string[] {
     });
 }
 
-/** Bytes of one file: many times what a configuration needs, and read within a second or two whatever it holds. */
+/**
+ * Bytes of one file: many times what a configuration needs, and read within a second or two
+ * whatever it holds.
+ */
 const maxFileBytes = 256 * 1024;
 
-/** Text of a configuration file. Throws what the system says (`code` ENOENT, …), and an error for a file above 256 KiB. */
+/**
+ * Text of a configuration file. Throws what the system says (`code` ENOENT, …), and an error for a
+ * file above 256 KiB.
+ */
 export function readConfigFile(path: string): string {
   const file = openSync(path, 'r');
   try {
@@ -412,8 +426,9 @@ async function fromFile(
 const misspeltEdits = 2;
 
 /**
- * Whether a name at the top of the file is that of another app's section. Names of apps have a hyphen and keys have none: which
- * other apps there are need not be known, so a file may have the section of an app that is newer than this one.
+ * Whether a name at the top of the file is that of another app's section. Names of apps have a
+ * hyphen and keys have none: which other apps there are need not be known, so a file may have the
+ * section of an app that is newer than this one.
  */
 function isSectionOfAnother(name: string, app: string): boolean {
   const edits = nearest(name, [app])?.edits ?? 0;

@@ -1,4 +1,7 @@
-/** The candidate with the fewest edits from `name`, and how many; undefined when there is no candidate. */
+/**
+ * The candidate with the fewest edits from `name`, and how many; undefined when there is no
+ * candidate.
+ */
 export function nearest(
   name: string,
   candidates: readonly string[],

@@ -1,6 +1,7 @@
 /*
- * The OpenTelemetry SDK. Loaded only where traces are wanted: tools/build.mjs makes a file of its own of it (tracing.js), so that
- * a process without traces neither reads nor keeps it. It registers nothing: the API that the rest of the process has is another copy.
+ * The OpenTelemetry SDK. Loaded only where traces are wanted: tools/build.mjs makes a file of its
+ * own of it (tracing.js), so that a process without traces neither reads nor keeps it. It registers
+ * nothing: the API that the rest of the process has is another copy.
  */
 import type { ContextManager, TracerProvider } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
@@ -11,8 +12,12 @@ import {
   envDetector,
   resourceFromAttributes,
 } from '@opentelemetry/resources';
-import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
-import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace-base';
+import {
+  BasicTracerProvider,
+  BatchSpanProcessor,
+  type ReadableSpan,
+  type SpanExporter,
+} from '@opentelemetry/sdk-trace-base';
 
 /** What became of spans. */
 export interface SpanFate {
@@ -34,8 +39,9 @@ export interface OtlpSdk {
 const defaultQueueSize = 2048;
 
 /**
- * Makes the SDK as the OTEL_ variables of the environment say: exporter and its headers, time limits, TLS files, sampler, limits of
- * the batches, resource attributes. What those leave open about the resource is `resource`.
+ * Makes the SDK as the OTEL_ variables of the environment say: exporter and its headers, time
+ * limits, TLS files, sampler, limits of the batches, resource attributes. What those leave open
+ * about the resource is `resource`.
  */
 export function openOtlpSdk(
   resource: Readonly<Record<string, string>>,

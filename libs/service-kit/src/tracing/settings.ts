@@ -1,6 +1,12 @@
-/** What the environment says about traces. The SDK reads the rest of OpenTelemetry's variables itself. */
+/**
+ * What the environment says about traces. The SDK reads the rest of OpenTelemetry's variables
+ * itself.
+ */
 export interface TracingSettings {
-  /** Where spans go, without user, password and query: those can be secrets. Absent: no span leaves the process. */
+  /**
+   * Where spans go, without user, password and query: those can be secrets. Absent: no span leaves
+   * the process.
+   */
   readonly endpoint?: string;
   /** What of the environment cannot be done. */
   readonly notes: readonly string[];

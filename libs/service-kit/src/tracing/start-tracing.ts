@@ -1,8 +1,7 @@
 import { context, trace } from '@opentelemetry/api';
 import { inTime } from '@stowage/async';
 import { errorMessage } from '@stowage/errors';
-import { Counter } from 'prom-client';
-import type { Registry } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import type { Logger } from '../log';
 import type { OtlpSdk, SpanFate } from './otlp-sdk';
 import { tracingSettings } from './settings';
@@ -27,8 +26,9 @@ export interface Tracing {
 const failingStopMs = 250;
 
 /**
- * Sends the spans of this process to a collector where the environment names one (OTEL_EXPORTER_OTLP_ENDPOINT), and loads what is needed for it
- * only then. Never throws and never waits for the collector: without it the service works as it does without traces.
+ * Sends the spans of this process to a collector where the environment names one
+ * (OTEL_EXPORTER_OTLP_ENDPOINT), and loads what is needed for it only then. Never throws and never
+ * waits for the collector: without it the service works as it does without traces.
  */
 export async function startTracing(options: TracingOptions): Promise<Tracing> {
   const { app, version, nodeName, log, metrics, env } = options;

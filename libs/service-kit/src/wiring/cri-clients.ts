@@ -30,12 +30,18 @@ export interface RuntimeConfig {
 
 type Context = ServiceContext<RuntimeConfig>;
 
-/** What must be made before a client, and the health component that says whether the runtime answers. */
+/**
+ * What must be made before a client, and the health component that says whether the runtime
+ * answers.
+ */
 export interface RuntimeProviderOptions extends Pick<ProviderOptions<unknown>, 'after'> {
   readonly component?: string;
 }
 
-/** {@link RUNTIME}: connects in the background, with metrics, log and spans, and health component `runtime`. */
+/**
+ * {@link RUNTIME}: connects in the background, with metrics, log and spans, and health component
+ * `runtime`.
+ */
 export function runtimeProvider(
   context: Token<Context>,
   { after, component = 'runtime' }: RuntimeProviderOptions = {},
@@ -46,8 +52,8 @@ export function runtimeProvider(
 }
 
 /**
- * {@link IMAGE_RUNTIME}, as {@link runtimeProvider}; its health component is `image-runtime`, beside that of the runtime. A service
- * that has no other client calls it `runtime`.
+ * {@link IMAGE_RUNTIME}, as {@link runtimeProvider}; its health component is `image-runtime`,
+ * beside that of the runtime. A service that has no other client calls it `runtime`.
  */
 export function imageRuntimeProvider(
   context: Token<Context>,

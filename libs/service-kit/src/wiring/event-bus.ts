@@ -21,9 +21,10 @@ export const BUS = token<EventBus>('EventBus');
 const drainMs = 2000;
 
 /**
- * {@link BUS}: its outbox in the state directory, its metrics, the health component `nats`; commands are answered on its
- * connection. With the key `takeOver` it waits until the instance that has the outbox gives it up. Whatever serves calls in
- * the meantime stands in `after`, and so does what says best that another process has the state directory.
+ * {@link BUS}: its outbox in the state directory, its metrics, the health component `nats`;
+ * commands are answered on its connection. With the key `takeOver` it waits until the instance that
+ * has the outbox gives it up. Whatever serves calls in the meantime stands in `after`, and so does
+ * what says best that another process has the state directory.
  */
 export function eventBusProvider(
   context: Token<ServiceContext<BusConfig>>,
@@ -46,9 +47,9 @@ async function openBus(context: ServiceContext<BusConfig>): Promise<EventBus> {
 }
 
 /**
- * For an instance that is about to take over the socket `listen`, before it does: throws what {@link eventBusProvider} would throw for
- * this configuration or this state directory, since nothing may keep it from serving once the other instance has seen its socket
- * taken.
+ * For an instance that is about to take over the socket `listen`, before it does: throws what
+ * {@link eventBusProvider} would throw for this configuration or this state directory, since
+ * nothing may keep it from serving once the other instance has seen its socket taken.
  */
 export async function checkBeforeTakeOver({
   app,

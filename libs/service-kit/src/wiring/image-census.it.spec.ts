@@ -12,7 +12,10 @@ import {
 import { connect, type NatsConnection } from 'nats';
 import { count } from '../../testdata/image-census/commands.controller';
 
-/** A whole service on the ready parts of the kit (testdata/image-census), on the real runtime and NATS. */
+/**
+ * A whole service on the ready parts of the kit (testdata/image-census), on the real runtime and
+ * NATS.
+ */
 
 const workspace = path.resolve(__dirname, '../../../..');
 const program = path.join(workspace, 'libs/service-kit/testdata/image-census/main.ts');

@@ -1,8 +1,10 @@
-import { Counter } from 'prom-client';
-import type { Registry } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import type { HealthRegistry } from '../health';
 
-/** How long after the last such connection it is still reported, and how often it is logged at most, milliseconds. */
+/**
+ * How long after the last such connection it is still reported, and how often it is logged at most,
+ * milliseconds.
+ */
 const reportedMs = 60_000;
 
 interface Observing {
@@ -12,8 +14,9 @@ interface Observing {
 }
 
 /**
- * Takes reports of connections to the runtime that did not move any more and were given up: counted, logged once a minute at
- * most, and health component `forwarding`: degraded until there was none for a minute.
+ * Takes reports of connections to the runtime that did not move any more and were given up:
+ * counted, logged once a minute at most, and health component `forwarding`: degraded until there
+ * was none for a minute.
  */
 export function observeGivenUp({
   health,

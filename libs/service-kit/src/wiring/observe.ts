@@ -6,7 +6,10 @@ interface Observing {
   readonly health: HealthRegistry;
 }
 
-/** Health component `nats`: never worse than degraded, since events wait in the outbox. Returns how to stop. */
+/**
+ * Health component `nats`: never worse than degraded, since events wait in the outbox. Returns how
+ * to stop.
+ */
 export function observeEventBus(
   { health }: Observing,
   bus: Pick<EventBus, 'status' | 'onStatus'>,
@@ -24,7 +27,10 @@ export function observeEventBus(
   return bus.onStatus(report);
 }
 
-/** Health component `runtime` (or `name`): down while the CRI socket does not answer. Returns how to stop. */
+/**
+ * Health component `runtime` (or `name`): down while the CRI socket does not answer. Returns how to
+ * stop.
+ */
 export function observeRuntime(
   { health }: Observing,
   runtime: Pick<CriConnectionView, 'endpoint' | 'availability' | 'onAvailability'>,

@@ -1,6 +1,5 @@
 import 'reflect-metadata';
-import { Module } from '@nestjs/common';
-import type { FactoryProvider } from '@nestjs/common';
+import { Module, type FactoryProvider } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { provider, STOP_LIST } from './provider';
 import { StopList } from './stop-list';

@@ -13,7 +13,10 @@ interface StopLog {
   error(fields: object, message: string): void;
 }
 
-/** What ends with a service, in the order in which it was made. An error of one part is logged and keeps no other from ending. */
+/**
+ * What ends with a service, in the order in which it was made. An error of one part is logged and
+ * keeps no other from ending.
+ */
 export class StopList {
   readonly #parts: Part[] = [];
   readonly #undrained = new Set<Part>();
@@ -30,7 +33,10 @@ export class StopList {
     return [...this.#ending].map(({ name }) => name);
   }
 
-  /** Lets the calls in flight end, within `drainMs` milliseconds: all parts at once. May be called again. */
+  /**
+   * Lets the calls in flight end, within `drainMs` milliseconds: all parts at once. May be called
+   * again.
+   */
   async drain(options: { drainMs: number }): Promise<void> {
     await Promise.all(
       this.#parts.map(async (part) => {

@@ -5,7 +5,10 @@ declare const provides: unique symbol;
 /** The name of a dependency, which the compiler knows the type of. At run time a symbol. */
 export type Token<T> = symbol & { readonly [provides]: T };
 
-/** Makes the name of a dependency of type `T`; `name` appears in NestJS's errors and in the log of the stop. */
+/**
+ * Makes the name of a dependency of type `T`; `name` appears in NestJS's errors and in the log of
+ * the stop.
+ */
 export const token = <T>(name: string): Token<T> => Symbol(name) as Token<T>;
 
 /** The values of a list of tokens, in its order. */
@@ -19,7 +22,8 @@ interface DoesNotTake<Parameter, Value> {
 }
 
 /**
- * NestJS's `Inject` for the constructors of controllers, checked: the parameter must take what the token names.
+ * NestJS's `Inject` for the constructors of controllers, checked: the parameter must take what the
+ * token names.
  */
 export function Injects<T>(
   of: Token<T>,

@@ -45,7 +45,7 @@ const untilGone = (stack: Abandoned) =>
   });
 
 describe('the process that started a stack', () => {
-  test.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)(
+  it.each(['SIGKILL', 'SIGTERM', 'SIGINT'] as const)(
     'is ended by %s: everything goes, and the keeper with it',
     async (signal) => {
       const stack = await startElsewhere('wait');
@@ -59,13 +59,13 @@ describe('the process that started a stack', () => {
     },
   );
 
-  test('ends by itself without taking its stack down: everything goes', async () => {
+  it('ends by itself without taking its stack down: everything goes', async () => {
     const stack = await startElsewhere('exit');
     await stack.exited;
     await untilGone(stack);
   });
 
-  test('is killed together with its keeper: the next stack that starts removes everything', async () => {
+  it('is killed together with its keeper: the next stack that starts removes everything', async () => {
     const stack = await startElsewhere('wait');
     for (const { pid } of keeperOf(stack)) process.kill(pid, 'SIGKILL');
     process.kill(stack.ownerPid, 'SIGKILL');

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { withLock } from './lock';
 
-test('actions under one name run one after the other, in this process too', async () => {
+it('actions under one name run one after the other, in this process too', async () => {
   let inside = 0;
   let most = 0;
   const action = async () => {
@@ -15,19 +15,19 @@ test('actions under one name run one after the other, in this process too', asyn
   expect(most).toBe(1);
 });
 
-test('actions under two names do not wait for each other', async () => {
+it('actions under two names do not wait for each other', async () => {
   expect(
     await withLock('lock-spec-a', () => withLock('lock-spec-b', () => Promise.resolve(1))),
   ).toBe(1);
 });
 
-test('an action that fails releases the lock', async () => {
+it('an action that fails releases the lock', async () => {
   const failing = withLock('lock-spec', () => Promise.reject(new Error('no')));
   await expect(failing).rejects.toThrow('no');
   expect(await withLock('lock-spec', () => Promise.resolve('free'))).toBe('free');
 });
 
-test('the lock of a process that is killed is free at once', async () => {
+it('the lock of a process that is killed is free at once', async () => {
   const script = `require(${JSON.stringify(path.join(__dirname, 'lock.ts'))})
     .withLock('lock-spec-killed', () => { console.log('held'); return new Promise(() => setInterval(() => {}, 1e6)); })`;
   const holder = spawn(
@@ -41,7 +41,7 @@ test('the lock of a process that is killed is free at once', async () => {
   expect(await waiting).toBe('mine');
 });
 
-test('a waiting process is notified, and may give up', async () => {
+it('a waiting process is notified, and may give up', async () => {
   const stop = new AbortController();
   await withLock('lock-spec', async () => {
     const waiting = withLock('lock-spec', () => Promise.resolve('mine'), {

@@ -21,7 +21,7 @@ async function startFamily(marker: string): Promise<number[]> {
   throw new Error('the shell ended too early');
 }
 
-test('a process is found by its environment and killed with its descendants', async () => {
+it('a process is found by its environment and killed with its descendants', async () => {
   const marker = `family-${process.pid}`;
   const pids = await startFamily(marker);
   const marked = () => findMarked('STOWAGE_SPEC_MARKER', (value) => value === marker);
@@ -36,14 +36,14 @@ test('a process is found by its environment and killed with its descendants', as
   expect(marked()).toEqual([]);
 });
 
-test('a later process with the same number is not the same process', () => {
+it('a later process with the same number is not the same process', () => {
   const self = identify(process.pid);
   expect(self).toBeDefined();
   expect(isAlive({ pid: process.pid, startTime: self?.startTime ?? '' })).toBe(true);
   expect(isAlive({ pid: process.pid, startTime: '1' })).toBe(false);
 });
 
-test('a process is found by a word of its command line, not by a part of one', async () => {
+it('a process is found by a word of its command line, not by a part of one', async () => {
   const word = `spec-word-${process.pid}`;
   const child = spawn('sh', ['-c', 'echo ready; read line', word], {
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -56,7 +56,7 @@ test('a process is found by a word of its command line, not by a part of one', a
   await ended;
 });
 
-test('this process never kills itself', async () => {
+it('this process never kills itself', async () => {
   const self = identify(process.pid);
   expect(await killProcesses(() => (self === undefined ? [] : [self]))).toEqual([]);
 });

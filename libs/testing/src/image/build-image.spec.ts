@@ -14,21 +14,21 @@ const totalBytes = async (image: TestImage): Promise<number> =>
 describe('an image without busybox', () => {
   const data = { name: 'data', runnable: false };
 
-  test('has exactly the size asked for', async () => {
+  it('has exactly the size asked for', async () => {
     expect(await totalBytes({ ...data, sizeMb: 3 })).toBe(3 * mebibyte);
     expect(await totalBytes({ ...data, sizeMb: 0.5 })).toBe(mebibyte / 2);
   });
 
-  test('is tiny when no size is asked for', async () => {
+  it('is tiny when no size is asked for', async () => {
     expect(await totalBytes(data)).toBeLessThanOrEqual(4096);
   });
 
-  test('cannot be compressed', async () => {
+  it('cannot be compressed', async () => {
     const { layers } = await buildImage({ ...data, sizeMb: 1 });
     expect(deflateSync(layers[0]?.content ?? '').length).toBeGreaterThan(0.99 * mebibyte);
   });
 
-  test('is the same on each build, and another one under another name or tag', async () => {
+  it('is the same on each build, and another one under another name or tag', async () => {
     const digest = async (image: TestImage) => (await buildImage(image)).manifest.digest;
     expect(await digest({ ...data, sizeMb: 2 })).toBe(await digest({ ...data, sizeMb: 2 }));
     expect(await digest({ ...data, tag: '2' })).not.toBe(await digest(data));
@@ -37,7 +37,7 @@ describe('an image without busybox', () => {
 });
 
 describe('a runnable image', () => {
-  test('has busybox with its commands, users and the files asked for', async () => {
+  it('has busybox with its commands, users and the files asked for', async () => {
     const { layers } = await buildImage({ name: 'app', files: { '/opt/run/hello': 'echo hello' } });
     const [busybox, files] = layers.map(({ content }) => listing(content));
     expect(busybox).toMatch(/^-rwxr-xr-x 0\/0 +\d+ .* bin\/busybox$/m);
@@ -48,11 +48,11 @@ describe('a runnable image', () => {
     expect(files).toMatch(/^-rwxr-xr-x 0\/0 +10 .* opt\/run\/hello$/m);
   });
 
-  test('counts busybox in its size', async () => {
+  it('counts busybox in its size', async () => {
     expect(await totalBytes({ name: 'app', sizeMb: 5 })).toBe(5 * mebibyte);
   });
 
-  test('says what a container of it runs', async () => {
+  it('says what a container of it runs', async () => {
     const { config } = await buildImage({
       name: 'app',
       command: ['/bin/date'],
@@ -72,13 +72,13 @@ describe('a runnable image', () => {
   });
 });
 
-test('refuses a size below that of busybox, whichever the machine has', async () => {
+it('refuses a size below that of busybox, whichever the machine has', async () => {
   await expect(buildImage({ name: 'a', sizeMb: 1 })).rejects.toThrow(
     /^a:latest: sizeMb is 1, but the layers below take \d\.\d MiB$/,
   );
 });
 
-test.each<[TestImage, string]>([
+it.each<[TestImage, string]>([
   [
     { name: 'a', sizeMb: 9, layers: [{ seed: 'b', sizeMb: 1 }] },
     'a:latest: sizeMb and layers exclude each other',

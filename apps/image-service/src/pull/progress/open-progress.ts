@@ -2,8 +2,7 @@ import path from 'node:path';
 import type { ImageRuntime } from '../../runtime/image-runtime';
 import type { Pull, PullProgress } from '../pull';
 import { ContentStore } from './content-store';
-import { PullProgressWatch } from './pull-progress';
-import type { ProgressPolicy } from './pull-progress';
+import { PullProgressWatch, type ProgressPolicy } from './pull-progress';
 
 /** containerd's name of the folder. */
 const contentFolder = 'io.containerd.content.v1.content';

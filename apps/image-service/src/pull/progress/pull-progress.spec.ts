@@ -5,8 +5,7 @@ import path from 'node:path';
 import { Image, ImageFsInfoResponse } from '@stowage/cri-proto';
 import type { Pull, PullProgress } from '../pull';
 import { ContentStore } from './content-store';
-import { PullProgressWatch } from './pull-progress';
-import type { ProgressPolicy } from './pull-progress';
+import { PullProgressWatch, type ProgressPolicy } from './pull-progress';
 
 const layer = `sha256:${'a'.repeat(64)}`;
 const config = `sha256:${'b'.repeat(64)}`;
