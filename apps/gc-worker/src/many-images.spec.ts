@@ -1,6 +1,6 @@
 import { fakeCollections } from './testing/fake-collections';
 import { container, FakeWorker, listed } from './testing/fake-worker';
-import { minutes, policy } from './testing/plan-fixtures';
+import { minutes } from './testing/plan-fixtures';
 
 const { signal } = new AbortController();
 const [imageCount, containerCount, removedCount] = [10_000, 5000, 300];

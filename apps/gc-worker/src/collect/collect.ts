@@ -289,8 +289,14 @@ class Collection {
   private async removeAll(images: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
     const atOnce = this.options.policy.parallelRemovals;
     for (let at = 0; at < images.length; at += atOnce) {
-      if (this.mustStop) return this.stop();
-      if (this.timeIsUp) return this.limitTime();
+      if (this.mustStop) {
+        this.stop();
+        return;
+      }
+      if (this.timeIsUp) {
+        this.limitTime();
+        return;
+      }
       const batch = images.slice(at, at + atOnce);
       for (const { sizeBytes } of batch) this.budget.spend(sizeBytes);
       await this.removeBatch(batch, reason);
@@ -312,7 +318,10 @@ class Collection {
       (image) => image.order !== undefined && !this.verdicts.has(image.imageId),
     );
     for (const image of queue) {
-      if (this.mustStop) return this.stop();
+      if (this.mustStop) {
+        this.stop();
+        return;
+      }
       if (await this.settledEnough(asked)) break;
       if (this.timeIsUp) {
         this.limitTime();
@@ -344,7 +353,10 @@ class Collection {
       await this.removeBatch(batch, reason);
     }
     await this.settle();
-    if (this.mustStop) return this.stop();
+    if (this.mustStop) {
+      this.stop();
+      return;
+    }
     if (!this.reached(asked) && this.removedForSpace > 0) {
       await this.meter?.waitFor(() => this.reached(asked));
     }
@@ -444,7 +456,10 @@ class Collection {
     for (let begun = 0; begun < batch.length; begun += 1) await rateLimiter.wait({ signal });
     if (signal.aborted) return;
     // The wait may have taken longer than what was left of the run.
-    if (this.timeIsUp) return this.limitTime();
+    if (this.timeIsUp) {
+      this.limitTime();
+      return;
+    }
     await lock.run(() => this.removeTogether(batch, reason));
   }
 

@@ -1,14 +1,11 @@
 import { createHash } from 'node:crypto';
-import { keepRules, type removeRules } from '@stowage/commands';
 import { Budget } from './budget';
 import { LayerShares, type Share } from '../detect/layer-shares';
 import { inMaintenance } from '../policy/maintenance';
 import type { CollectionPolicy } from '../policy/policy';
 import { bytesToPlan, disksToRelieve, type DiskAssessment } from '../disk/assess-disk';
-import type { ImageUser } from '../records/image-record';
 import {
   type PlanImage,
-  type Protection,
   type RemoveRule,
   type KeepRule,
   firstProtection,

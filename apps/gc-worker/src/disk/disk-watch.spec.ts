@@ -1,4 +1,4 @@
-import { stowageDifferences, type KubeletDifferences } from '../policy/differences';
+import type { KubeletDifferences } from '../policy/differences';
 import { DiskWatch, type MeasuredFileSystem } from './disk-watch';
 import type { CollectionPolicy } from '../policy/policy';
 import { FakeWorker } from '../testing/fake-worker';

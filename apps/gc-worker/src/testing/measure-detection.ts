@@ -7,7 +7,6 @@ import { ListContainersResponse, ListImagesResponse } from '@stowage/cri-proto';
 import { Registry } from 'prom-client';
 import { CriRuntime } from '../runtime/cri-runtime';
 import { ImageDetector } from '../detect/detect-images';
-import { stowageDifferences } from '../policy/differences';
 import { ImageContents } from '../detect/image-contents';
 import { ImageHints } from '../detect/image-hints';
 import { DetectionMetrics } from '../detect/detection-metrics';
