@@ -64,7 +64,7 @@ const exemptRuleSchema = z
   })
   .transform(({ youngerThan, ...rest }, context): ExemptRule => {
     const youngerThanMs = youngerThan === undefined ? undefined : parseGoDuration(youngerThan);
-    const rule = { ...rest, ...(youngerThanMs === undefined ? {} : { youngerThanMs }) };
+    const rule = { ...rest, youngerThanMs };
     const isWrong = youngerThan !== undefined && youngerThanMs === undefined;
     if (isWrong || exemptRuleProblem(rule) !== undefined) {
       context.addIssue({ code: 'custom', message: 'not allowed' });

@@ -82,7 +82,7 @@ const pulled = (at?: number, holdUntil?: string) =>
       durationMs: 1,
       attempts: 1,
       credential: { source: 'none' },
-      ...(holdUntil === undefined ? {} : { holdUntil }),
+      holdUntil,
     },
     at,
   );
@@ -99,11 +99,7 @@ const failed = (at?: number) =>
     at,
   );
 const ensured = (at?: number, holdUntil?: string) =>
-  message(
-    'ImageEnsured',
-    { ...names, imageId, ...(holdUntil === undefined ? {} : { holdUntil }) },
-    at,
-  );
+  message('ImageEnsured', { ...names, imageId, holdUntil }, at);
 const removed = (at?: number) =>
   message(
     'ImageRemoved',

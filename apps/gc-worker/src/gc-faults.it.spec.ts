@@ -25,13 +25,13 @@ import { keepUnderMark } from './testing/keep-under-mark';
 import { killWorkerAtRandom } from './testing/kill-worker';
 
 /** The short form; `npm run soak -- kill-worker` kills a hundred times. */
-test('killed at random points of collections, records and events agree with the runtime after each restart', async () => {
+it('killed at random points of collections, records and events agree with the runtime after each restart', async () => {
   const report = await killWorkerAtRandom({ kills: 5, seed: 7 });
   expect(report.removedBefore).toBeGreaterThan(0);
 }, 300_000);
 
 /** The short form; `npm run soak -- keep-under-mark` goes on for five minutes. */
-test('600 MB are kept under their mark while an image is pulled every second, and no used image goes', async () => {
+it('600 MB are kept under their mark while an image is pulled every second, and no used image goes', async () => {
   const report = await keepUnderMark({ seconds: 25, seed: 11 });
   expect(report.removals).toBeGreaterThan(0);
 }, 300_000);
@@ -99,7 +99,7 @@ describe('faults on a real node', () => {
   };
   const removedIds = () => events.named('ImageRemoved').map(({ data }) => data.imageId);
 
-  test('an image that comes into use between plan and removal stays, and detection goes on meanwhile', async () => {
+  it('an image that comes into use between plan and removal stays, and detection goes on meanwhile', async () => {
     // One removal every six seconds leaves time to run a pod in between, also on a busy machine.
     await start({ STOWAGE_REMOVALS_PER_MINUTE: '10' });
     const [first, second, third] = await pull('race-1', 'race-2', 'race-3');
@@ -115,7 +115,7 @@ describe('faults on a real node', () => {
     await pod.remove();
   });
 
-  test('a runtime that goes in the middle of a collection ends it; the next one goes on', async () => {
+  it('a runtime that goes in the middle of a collection ends it; the next one goes on', async () => {
     await start({ STOWAGE_REMOVALS_PER_MINUTE: '20' });
     const images = await pull('gone-1', 'gone-2', 'gone-3', 'gone-4');
     const running = run();
@@ -140,7 +140,7 @@ describe('faults on a real node', () => {
     }
   });
 
-  test('a removal that hangs in the runtime counts as failed, and the others go', async () => {
+  it('a removal that hangs in the runtime counts as failed, and the others go', async () => {
     const image = connectImageService({ endpoint: stack.runtime.endpoint });
     let hanging = '';
     const cancelled: string[] = [];
@@ -217,7 +217,7 @@ describe('faults on a real node', () => {
     }
   }
 
-  test('a runtime that answers OK to a removal and keeps the image: nothing says that it went, its age stays, and it is left alone for a while', async () => {
+  it('a runtime that answers OK to a removal and keeps the image: nothing says that it went, its age stays, and it is left alone for a while', async () => {
     let tries = 0;
     const handlers = {
       '/runtime.v1.ImageService/RemoveImage': () => {
@@ -262,7 +262,7 @@ describe('faults on a real node', () => {
     });
   });
 
-  test('a runtime that lists no containers and no pods for a moment loses no used image, also one that the worker knows by its records alone', async () => {
+  it('a runtime that lists no containers and no pods for a moment loses no used image, also one that the worker knows by its records alone', async () => {
     let isEmpty = false;
     const runtime = connectRuntimeService({ endpoint: stack.runtime.endpoint });
     const handlers = {
@@ -313,7 +313,7 @@ describe('faults on a real node', () => {
     }
   });
 
-  test('started on a read-only state directory after a kill it remembers, collects, says so, and catches up', async () => {
+  it('started on a read-only state directory after a kill it remembers, collects, says so, and catches up', async () => {
     const mount = path.join(stack.dir, 'read-only-mount');
     const stateDir = path.join(mount, 'state');
     mkdirSync(mount);
@@ -361,7 +361,7 @@ describe('faults on a real node', () => {
     }
   });
 
-  test('with a records file that is read-only it remembers, collects, says so, and catches up', async () => {
+  it('with a records file that is read-only it remembers, collects, says so, and catches up', async () => {
     const stateDir = path.join(stack.dir, 'read-only');
     const file = path.join(stateDir, 'records.db');
     let isReadOnly = false;

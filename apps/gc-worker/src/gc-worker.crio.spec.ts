@@ -48,7 +48,7 @@ function fillTo(percent: number): void {
   closeSync(file);
 }
 
-test.each([
+it.each([
   ['beside the containers', false],
   ['in a store of their own', true],
 ])(

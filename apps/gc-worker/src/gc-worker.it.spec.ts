@@ -226,7 +226,7 @@ const startInOtherNetwork = (values: Record<string, string>) =>
   });
 
 describe('gc-worker on a real node', () => {
-  test('collects least recently used images when the high mark is crossed, keeps the others, tells what happened', async () => {
+  it('collects least recently used images when the high mark is crossed, keeps the others, tells what happened', async () => {
     await startWorker();
     const pod = await stack.runPod({
       image: (await stack.pushImage({ name: 'team/web', sizeMb: 15 })).reference,
@@ -304,7 +304,7 @@ describe('gc-worker on a real node', () => {
     await pod.remove();
   });
 
-  test('warns of a file system of containers alone, and removes no image for it', async () => {
+  it('warns of a file system of containers alone, and removes no image for it', async () => {
     const containers = path.join(stack.dir, 'containers');
     await mkdir(containers);
     const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', containers]);
@@ -346,7 +346,7 @@ describe('gc-worker on a real node', () => {
     }
   });
 
-  test('remembers first detected over kill -9 and restart, and goes on with its event sequence', async () => {
+  it('remembers first detected over kill -9 and restart, and goes on with its event sequence', async () => {
     await startWorker();
     const kept = await pull('team/kept', 3);
     const before = await records();
@@ -367,7 +367,7 @@ describe('gc-worker on a real node', () => {
     expect(sequences).toHaveLength(known + 1);
   });
 
-  test('tells an image that somebody else removed as vanished', async () => {
+  it('tells an image that somebody else removed as vanished', async () => {
     await startWorker();
     const gone = await pull('team/gone', 3);
     await stack.runtime.removeImages([gone]);
@@ -375,7 +375,7 @@ describe('gc-worker on a real node', () => {
     expect(removed.data).toMatchObject({ reason: 'vanished', removedBy: 'unknown' });
   });
 
-  test('stays up without the runtime, says since when, and recovers by itself', async () => {
+  it('stays up without the runtime, says since when, and recovers by itself', async () => {
     await startWorker();
     await pull('team/before', 3);
     await stack.runtime.stop();
@@ -397,7 +397,7 @@ describe('gc-worker on a real node', () => {
     await pull('team/after', 3);
   });
 
-  test('starts without the runtime and begins when it comes', async () => {
+  it('starts without the runtime and begins when it comes', async () => {
     await stack.runtime.stop();
     worker = await spawnApp('gc-worker', { env: environment(), ready: 'healthz' });
     expect((await worker.get('/readyz')).status).toBe(503);
@@ -408,7 +408,7 @@ describe('gc-worker on a real node', () => {
     await pull('team/late', 3);
   });
 
-  test('collects while NATS is away and tells everything when it is back', async () => {
+  it('collects while NATS is away and tells everything when it is back', async () => {
     await startWorker();
     const away = await pull('team/away', 50);
     await minimumAge();
@@ -436,7 +436,7 @@ describe('gc-worker on a real node', () => {
     expect(sequences).toEqual(sequences.map((_, index) => index + 1));
   });
 
-  test('answers plan and run; a plan that is not what would be planned now is refused', async () => {
+  it('answers plan and run; a plan that is not what would be planned now is refused', async () => {
     await startWorker();
     const one = await pull('team/one', 5);
     const two = await pull('team/two', 5);
@@ -469,7 +469,7 @@ describe('gc-worker on a real node', () => {
     await pod.remove();
   });
 
-  test('says with --dry-run what a collection would do, beside a worker and without a trace', async () => {
+  it('says with --dry-run what a collection would do, beside a worker and without a trace', async () => {
     await startWorker();
     const idle = await pull('team/dry', 5);
     await minimumAge();
@@ -506,7 +506,7 @@ describe('gc-worker on a real node', () => {
     );
   });
 
-  test('keeps an exempt image written with tag and digest, which the runtime lists without the tag', async () => {
+  it('keeps an exempt image written with tag and digest, which the runtime lists without the tag', async () => {
     const [kept, gone] = await Promise.all(
       ['team/kept', 'team/gone'].map((name) => stack.pushImage({ name, tag: '1.4' })),
     );
@@ -531,7 +531,7 @@ describe('gc-worker on a real node', () => {
     expect(found(gone!.imageId)).toMatchObject({ repoTags: [], rule: 'min-age' });
   });
 
-  test('keeps images by label and by namespace of the pods that used them', async () => {
+  it('keeps images by label and by namespace of the pods that used them', async () => {
     await startWorker({
       STOWAGE_EXEMPT_RULES: '[{"label":"org.example.keep=*"},{"namespace":"kube-*"}]',
       // Nobody sees the pod removed.
@@ -567,7 +567,7 @@ describe('gc-worker on a real node', () => {
     });
   });
 
-  test('counts a shared layer once, and tells an image that comes back after its removal', async () => {
+  it('counts a shared layer once, and tells an image that comes back after its removal', async () => {
     await startWorker();
     const baseLayer = { seed: 'base', sizeMb: 4 };
     const base = await stack.pushImage({ name: 'team/base', tag: '1', layers: [baseLayer] });
@@ -604,7 +604,7 @@ describe('gc-worker on a real node', () => {
     expect((await worker!.get('/metrics')).body).toMatch(/^stowage_gc_regrets_total [1-9]/m);
   });
 
-  test.each([
+  it.each([
     ['', 'leaky', false],
     [', where containers lie on a file system of their own', 'leaky-split', true],
   ])(
@@ -662,7 +662,7 @@ describe('gc-worker on a real node', () => {
     },
   );
 
-  test('takes a new policy from the file or at SIGHUP, and refuses a bad one', async () => {
+  it('takes a new policy from the file or at SIGHUP, and refuses a bad one', async () => {
     const file = path.join(stack.dir, 'policy.yaml');
     writeFileSync(file, 'gc-worker: { maxImagesPerRun: 3 }\n');
     worker = await spawnApp('gc-worker', { env: environment(), args: ['--config', file] });
@@ -728,7 +728,7 @@ describe('gc-worker on a real node', () => {
     },
   );
 
-  test('killed in the middle of a collection, it still accounts for every image', async () => {
+  it('killed in the middle of a collection, it still accounts for every image', async () => {
     await startWorker();
     const ids: string[] = [];
     for (let index = 0; index < 8; index += 1) ids.push(await pull(`team/killed-${index}`, 3));
@@ -754,7 +754,7 @@ describe('gc-worker on a real node', () => {
     }
   });
 
-  test('refuses a second worker on the same state directory', async () => {
+  it('refuses a second worker on the same state directory', async () => {
     await startWorker();
     const second = await runApp('gc-worker', { env: environment({ STOWAGE_HTTP_ADDR: '' }) });
     expect(second.code).toBe(1);
@@ -764,7 +764,7 @@ describe('gc-worker on a real node', () => {
   });
 
   // Without records on disk the lock of the runtime comes before that of the outbox.
-  test.each([
+  it.each([
     ['', /start failed: state directory \S+\/gc-worker is in use by another gc-worker/],
     ['records', /start failed: another gc-worker works on the runtime at/],
   ])(
@@ -781,7 +781,7 @@ describe('gc-worker on a real node', () => {
     },
   );
 
-  test('refuses a second worker on the same runtime, whatever its state directory and its network namespace', async () => {
+  it('refuses a second worker on the same runtime, whatever its state directory and its network namespace', async () => {
     await startWorker();
     const values = { STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker-2') };
     const second = await runApp('gc-worker', {
@@ -798,7 +798,7 @@ describe('gc-worker on a real node', () => {
     await startWorker();
   });
 
-  test.each([
+  it.each([
     [
       { STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '90' },
       'gc-worker: configuration: imageGCLowThresholdPercent (STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT, from environment) is 90; allowed: less than imageGCHighThresholdPercent (75)\n',
@@ -812,7 +812,7 @@ describe('gc-worker on a real node', () => {
     expect([exit.code, exit.stderr]).toEqual([78, line]);
   });
 
-  test('reads kubelet’s own file', async () => {
+  it('reads kubelet’s own file', async () => {
     const file = path.join(stack.dir, 'kubelet.yaml');
     writeFileSync(
       file,

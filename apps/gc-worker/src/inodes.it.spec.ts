@@ -49,7 +49,7 @@ function used(): { bytesPercent: number; inodesPercent: number; inodes: number }
   };
 }
 
-test('a file system that runs out of inodes, with its bytes far below their marks, is brought below the mark of inodes', async () => {
+it('a file system that runs out of inodes, with its bytes far below their marks, is brought below the mark of inodes', async () => {
   const images: string[] = [];
   for (const name of ['one', 'two', 'three', 'four']) images.push(await pullManyFiles(name));
   const before = used();

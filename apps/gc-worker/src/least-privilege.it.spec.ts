@@ -88,7 +88,7 @@ async function collectEverything(): Promise<string[]> {
   return images.filter(({ result }) => result === 'removed').map(({ imageId }) => imageId);
 }
 
-test('on the read-only socket nothing is removed, and said so, until the sandbox image is named; then all that is unused', async () => {
+it('on the read-only socket nothing is removed, and said so, until the sandbox image is named; then all that is unused', async () => {
   const used = await stack.pushImage({ name: 'team/used', tag: '1' });
   const unused = await stack.pushImage({ name: 'team/unused', tag: '1' });
   for (const { reference } of [used, unused]) await stack.pullImage(reference);

@@ -113,9 +113,8 @@ export class GcQueries {
     const { since, ...records } = store.status();
     return {
       policy,
-      ...(refusal === undefined
-        ? {}
-        : { policyRefused: { at: time(refusal.at), reason: refusal.reason } }),
+      policyRefused:
+        refusal === undefined ? undefined : { at: time(refusal.at), reason: refusal.reason },
       collects: startsCollections(policy),
       disks: assessed.map((disk) => ({
         ...disk,
@@ -132,10 +131,10 @@ export class GcQueries {
           .map(({ resource, level, since: at }) => ({ resource, level, since: time(at) })),
         trend: disks.trends().get(disk.mountpoint) ?? {},
       })),
-      ...(diskProblem === undefined ? {} : { diskProblem }),
+      diskProblem,
       records: {
         ...records,
-        ...(since === undefined ? {} : { since: since.toISOString() }),
+        since: since === undefined ? undefined : since.toISOString(),
         images: store.images().size,
       },
       use: this.parts.detector.useStatus(),

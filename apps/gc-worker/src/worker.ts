@@ -64,29 +64,29 @@ const policyCheckMs = 2000;
  * Starts and ends what the worker does on its own: detection, measurement of the disks, collection.
  */
 export class Worker implements OnApplicationBootstrap {
-  private readonly detection: Loop;
-  private readonly measurement: Loop;
-  private readonly collection: Loop;
-  private readonly stopListening: (() => void)[] = [];
-  private readonly policyCheck: Loop;
-  private readonly listing: Loop;
-  private nextCause: CollectionCause = 'period';
-  private lastCollectionAt = -Infinity;
-  private isCollecting = false;
-  private measurementProblem: string | undefined;
-  private connectedAt = -Infinity;
+  readonly #detection: Loop;
+  readonly #measurement: Loop;
+  readonly #collection: Loop;
+  readonly #stopListening: (() => void)[] = [];
+  readonly #policyCheck: Loop;
+  readonly #listing: Loop;
+  #nextCause: CollectionCause = 'period';
+  #lastCollectionAt = -Infinity;
+  #isCollecting = false;
+  #measurementProblem: string | undefined;
+  #connectedAt = -Infinity;
 
   constructor(private readonly parts: WorkerParts) {
     const { config, policy, signal } = parts;
-    this.listing = new Loop({
+    this.#listing = new Loop({
       intervalMs: config.imageListIntervalMs,
       run: async () => {
-        if (await parts.imageList.refresh({ signal })) this.detection.wake();
+        if (await parts.imageList.refresh({ signal })) this.#detection.wake();
         return undefined;
       },
       signal,
     });
-    this.policyCheck = new Loop({
+    this.#policyCheck = new Loop({
       intervalMs: policyCheckMs,
       run: async () => {
         await policy.reloadIfChanged();
@@ -94,20 +94,20 @@ export class Worker implements OnApplicationBootstrap {
       },
       signal,
     });
-    this.detection = new Loop({
+    this.#detection = new Loop({
       intervalMs: config.detectionIntervalMs,
       minPauseMs: detectionPauseMs,
-      run: () => this.detect(),
+      run: () => this.#detect(),
       signal,
     });
-    this.measurement = new Loop({
+    this.#measurement = new Loop({
       intervalMs: config.diskCheckIntervalMs,
-      run: () => this.measure(),
+      run: () => this.#measure(),
       signal,
     });
-    this.collection = new Loop({
+    this.#collection = new Loop({
       intervalMs: config.collectionIntervalMs,
-      run: () => this.collect(),
+      run: () => this.#collect(),
       signal,
     });
   }
@@ -116,73 +116,73 @@ export class Worker implements OnApplicationBootstrap {
     const { bus, events, runtimes, disks } = this.parts;
     for (const runtime of runtimes) {
       let { connections } = runtime.availability();
-      this.stopListening.push(
+      this.#stopListening.push(
         runtime.onAvailability((availability) => {
           // A new connection may be to a runtime that was restarted, or changed while it was away.
           if (availability.connections === connections) return;
           connections = availability.connections;
-          this.connectedAt = performance.now();
+          this.#connectedAt = performance.now();
           disks.forgetMountpoints();
-          this.detection.wake();
-          this.measurement.wake();
+          this.#detection.wake();
+          this.#measurement.wake();
         }),
       );
     }
-    this.stopListening.push(
+    this.#stopListening.push(
       bus.onConnected((connection) => {
         events.subscribe(connection, () => {
-          this.detection.wake();
+          this.#detection.wake();
         });
       }),
     );
-    this.watchPolicy();
-    this.detection.start();
-    this.listing.start();
-    this.measurement.start();
-    this.collection.start();
-    if (!this.collects) this.logCollectionIsOff();
+    this.#watchPolicy();
+    this.#detection.start();
+    this.#listing.start();
+    this.#measurement.start();
+    this.#collection.start();
+    if (!this.#collects) this.#logCollectionIsOff();
   }
 
-  private get collects(): boolean {
+  get #collects(): boolean {
     return startsCollections(this.parts.policy.current);
   }
 
-  private logCollectionIsOff(): void {
+  #logCollectionIsOff(): void {
     const { policy, log } = this.parts;
     log.info({ highThresholdPercent: policy.current.highThresholdPercent }, 'collection is off');
   }
 
-  private watchPolicy(): void {
+  #watchPolicy(): void {
     const { policy } = this.parts;
     const onHangUp = () => {
       void policy.reload('SIGHUP');
     };
     process.on('SIGHUP', onHangUp);
-    this.stopListening.push(() => process.off('SIGHUP', onHangUp));
-    let collected = this.collects;
+    this.#stopListening.push(() => process.off('SIGHUP', onHangUp));
+    let collected = this.#collects;
     policy.onChange(() => {
-      if (collected && !this.collects) this.logCollectionIsOff();
-      collected = this.collects;
-      this.detection.wake();
-      this.measurement.wake();
-      this.collection.wake();
+      if (collected && !this.#collects) this.#logCollectionIsOff();
+      collected = this.#collects;
+      this.#detection.wake();
+      this.#measurement.wake();
+      this.#collection.wake();
     });
-    this.policyCheck.start();
+    this.#policyCheck.start();
   }
 
   /** Ends what runs; the signal of the service has asked for it. */
   async ended(): Promise<void> {
-    for (const stop of this.stopListening) stop();
+    for (const stop of this.#stopListening) stop();
     await Promise.all([
-      this.detection.ended(),
-      this.measurement.ended(),
-      this.collection.ended(),
-      this.policyCheck.ended(),
-      this.listing.ended(),
+      this.#detection.ended(),
+      this.#measurement.ended(),
+      this.#collection.ended(),
+      this.#policyCheck.ended(),
+      this.#listing.ended(),
     ]);
   }
 
-  private async detect(): Promise<number | undefined> {
+  async #detect(): Promise<number | undefined> {
     const { detect, detector, store, health, log, signal, config } = this.parts;
     try {
       await detect({ signal });
@@ -192,7 +192,7 @@ export class Worker implements OnApplicationBootstrap {
     } catch (error) {
       if (signal.aborted) return undefined;
       const reason = errorMessage(error);
-      if (this.isExpected(error)) {
+      if (this.#isExpected(error)) {
         log.info({ reason }, 'detection waits for the runtime');
       } else {
         health.report('detection', { state: 'degraded', reason });
@@ -208,55 +208,55 @@ export class Worker implements OnApplicationBootstrap {
    * A runtime that is away has a health component of its own; one that has just come back refuses
    * calls until it is ready.
    */
-  private isExpected(error: unknown): boolean {
+  #isExpected(error: unknown): boolean {
     return (
-      error instanceof RuntimeUnavailableError || performance.now() - this.connectedAt < startingMs
+      error instanceof RuntimeUnavailableError || performance.now() - this.#connectedAt < startingMs
     );
   }
 
-  private async measure(): Promise<number | undefined> {
+  async #measure(): Promise<number | undefined> {
     const { disks, policy, log, signal, config } = this.parts;
     try {
       const { crossed, overHigh } = await disks.poll({ signal });
-      this.measurementProblem = undefined;
+      this.#measurementProblem = undefined;
       if (policy.current.differences.collectionStart === 'period') return undefined;
-      if (crossed.length > 0) this.collectSoon('mark-crossed');
-      else if (overHigh && this.mayRetry()) this.collectSoon('still-over-mark');
+      if (crossed.length > 0) this.#collectSoon('mark-crossed');
+      else if (overHigh && this.#mayRetry()) this.#collectSoon('still-over-mark');
       return undefined;
     } catch (error) {
       const reason = errorMessage(error);
-      if (!signal.aborted && reason !== this.measurementProblem) {
-        this.measurementProblem = reason;
+      if (!signal.aborted && reason !== this.#measurementProblem) {
+        this.#measurementProblem = reason;
         log.warn({ reason }, 'image file systems cannot be measured');
       }
       return Math.min(retryAfterFailureMs, config.diskCheckIntervalMs);
     }
   }
 
-  private mayRetry(): boolean {
-    const since = this.parts.now() - this.lastCollectionAt;
-    return !this.isCollecting && (since < 0 || since >= this.parts.config.collectionRetryMs);
+  #mayRetry(): boolean {
+    const since = this.parts.now() - this.#lastCollectionAt;
+    return !this.#isCollecting && (since < 0 || since >= this.parts.config.collectionRetryMs);
   }
 
-  private collectSoon(cause: CollectionCause): void {
-    this.nextCause = cause;
-    this.collection.wake();
+  #collectSoon(cause: CollectionCause): void {
+    this.#nextCause = cause;
+    this.#collection.wake();
   }
 
-  private async collect(): Promise<undefined> {
+  async #collect(): Promise<undefined> {
     const { runner, signal, now } = this.parts;
-    if (!this.collects) return undefined;
-    const cause = this.nextCause;
-    this.nextCause = 'period';
-    this.isCollecting = true;
+    if (!this.#collects) return undefined;
+    const cause = this.#nextCause;
+    this.#nextCause = 'period';
+    this.#isCollecting = true;
     try {
       await runner.collectIfDue(cause, { signal });
     } finally {
-      this.isCollecting = false;
-      this.lastCollectionAt = now();
+      this.#isCollecting = false;
+      this.#lastCollectionAt = now();
     }
     // That a threshold is no longer exceeded is published at once, not at the next measurement.
-    this.measurement.wake();
+    this.#measurement.wake();
     return undefined;
   }
 }

@@ -108,15 +108,18 @@ function conditions(lab: Lab, { status }: Node): string {
   return lab.normalise(lines.sort().join('\n'));
 }
 
-/** Names and sizes of all images, one a line. */
+/** Names and sizes of the images of this scenario, one a line: others may have been left by one before, of which ways differ. */
 function images(lab: Lab, { status }: Node): string {
-  const lines = (status?.images ?? []).map(
-    ({ names = [], sizeBytes = 0 }) =>
-      `${[...names]
-        .sort()
-        .map((name) => lab.normalise(name))
-        .join(' ')} ${sizeBytes}`,
-  );
+  const { app, other } = lab.images;
+  const lines = (status?.images ?? [])
+    .filter(({ names }) => [app, other].some(({ reference }) => names?.includes(reference)))
+    .map(
+      ({ names = [], sizeBytes = 0 }) =>
+        `${[...names]
+          .sort()
+          .map((name) => lab.normalise(name))
+          .join(' ')} ${sizeBytes}`,
+    );
   return lines.sort().join('\n');
 }
 

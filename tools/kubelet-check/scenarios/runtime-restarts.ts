@@ -25,14 +25,14 @@ async function identityOf(lab: Lab, name: string): Promise<string> {
 }
 
 /**
- * Pods that something happens to: one that goes on, one that ends while the runtime is away, one
- * that has ended before.
+ * Pods that something happens to: one that goes on, one that has ended before. Each scenario has
+ * names of its own: kubelet still shows a pod of the scenario before while that is being removed.
  */
-async function startPods(lab: Lab): Promise<void> {
-  lab.addPod(pod(lab, 'lasting', wait));
-  lab.addPod(pod(lab, 'ended', 'exit 3', { restartPolicy: 'Never' }));
-  await lab.untilRunning('lasting');
-  await lab.stateOf('ended', 'Failed; main: Error 3');
+async function startPods(lab: Lab, lasting: string, ended: string): Promise<void> {
+  lab.addPod(pod(lab, lasting, wait));
+  lab.addPod(pod(lab, ended, 'exit 3', { restartPolicy: 'Never' }));
+  await lab.untilRunning(lasting);
+  await lab.stateOf(ended, 'Failed; main: Error 3');
 }
 
 export const runtimeRestart: Scenario = {
@@ -46,7 +46,7 @@ export const runtimeRestart: Scenario = {
     'a pod that is removed while containerd is away': 'is gone',
   },
   async play(lab) {
-    await startPods(lab);
+    await startPods(lab, 'lasting', 'ended');
     const sign = path.join(lab.stack.dir, 'end-now');
     rmSync(sign, { force: true });
     lab.addPod({
@@ -98,18 +98,22 @@ export const powerCut: Scenario = {
     'a pod that is added after it': running,
   },
   async play(lab) {
-    await startPods(lab);
+    await startPods(lab, 'cut-off', 'ended-before');
     await lab.powerCut();
     lab.addPod(pod(lab, 'after', wait));
     await lab.untilRunning('after', 120_000);
-    await lab.untilRunning('lasting', 120_000);
+    await lab.untilRunning('cut-off', 120_000);
     return {
       'a container that ran': await lab.stateOf(
-        'lasting',
+        'cut-off',
         `${running}, 1 restart, before Error 255`,
         5_000,
       ),
-      'a container that ended before': await lab.stateOf('ended', 'Failed; main: Error 3', 5_000),
+      'a container that ended before': await lab.stateOf(
+        'ended-before',
+        'Failed; main: Error 3',
+        5_000,
+      ),
       'a pod that is added after it': await lab.stateOf('after', running, 5_000),
     };
   },

@@ -2,8 +2,8 @@ import type { CollectionPolicy } from '../policy/policy';
 
 /** Counts what one collection removes against the policy's limits. */
 export class Budget {
-  private images = 0;
-  private bytes = 0;
+  #images = 0;
+  #bytes = 0;
 
   constructor(
     private readonly limits: Pick<CollectionPolicy, 'maxImagesPerRun' | 'maxBytesPerRun'>,
@@ -15,24 +15,24 @@ export class Budget {
    */
   refuses(sizeBytes: number): string | undefined {
     const { maxImagesPerRun: maxImages, maxBytesPerRun: maxBytes } = this.limits;
-    if (this.images === 0) return undefined;
-    if (maxImages > 0 && this.images >= maxImages) {
+    if (this.#images === 0) return undefined;
+    if (maxImages > 0 && this.#images >= maxImages) {
       return `one collection removes at most ${maxImages} images`;
     }
-    if (maxBytes > 0 && this.bytes + sizeBytes > maxBytes) {
-      return `one collection removes at most ${maxBytes} bytes, ${this.bytes} are taken`;
+    if (maxBytes > 0 && this.#bytes + sizeBytes > maxBytes) {
+      return `one collection removes at most ${maxBytes} bytes, ${this.#bytes} are taken`;
     }
     return undefined;
   }
 
   spend(sizeBytes: number): void {
-    this.images += 1;
-    this.bytes += sizeBytes;
+    this.#images += 1;
+    this.#bytes += sizeBytes;
   }
 
   /** The image stays after all. */
   giveBack(sizeBytes: number): void {
-    this.images -= 1;
-    this.bytes -= sizeBytes;
+    this.#images -= 1;
+    this.#bytes -= sizeBytes;
   }
 }

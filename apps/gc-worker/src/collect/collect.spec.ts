@@ -22,10 +22,10 @@ class FakeNode {
   reading: FileSystemReading;
   readonly removedIds: string[] = [];
   readonly steps: string[] = [];
-  private readonly late: { at: number; bytes: number }[] = [];
+  readonly #late: { at: number; bytes: number }[] = [];
   diskError: Error | undefined;
   /** Removals of which nobody has asked yet whether they took effect. */
-  private readonly answered: string[] = [];
+  readonly #answered: string[] = [];
 
   constructor(
     usedPercent: number,
@@ -70,7 +70,7 @@ class FakeNode {
           this.steps.push(`removed ${imageId} ${String(measuredBytes)}`),
         settle: () => {
           const { stay = [] } = this.behaviour;
-          const stayed = this.answered.splice(0).filter((id) => stay.includes(id));
+          const stayed = this.#answered.splice(0).filter((id) => stay.includes(id));
           return Promise.resolve(new Set(stayed));
         },
         failed: ({ image: { imageId }, message }) =>
@@ -81,9 +81,9 @@ class FakeNode {
 
   readDisks(): Promise<FileSystemReading[]> {
     if (this.diskError !== undefined) return Promise.reject(this.diskError);
-    for (const { at, bytes } of this.late.splice(0)) {
+    for (const { at, bytes } of this.#late.splice(0)) {
       if (at <= this.clock) this.free(bytes);
-      else this.late.push({ at, bytes });
+      else this.#late.push({ at, bytes });
     }
     return Promise.resolve([this.reading]);
   }
@@ -92,10 +92,10 @@ class FakeNode {
     const error = this.behaviour.errors?.[imageId];
     if (error !== undefined) return Promise.reject(error);
     this.removedIds.push(imageId);
-    this.answered.push(imageId);
+    this.#answered.push(imageId);
     const stays = this.behaviour.stay?.includes(imageId) === true;
     const bytes = stays ? 0 : (this.behaviour.frees ?? (() => 100))(imageId);
-    this.late.push({ at: this.clock + (this.behaviour.lateMs ?? 0), bytes });
+    this.#late.push({ at: this.clock + (this.behaviour.lateMs ?? 0), bytes });
     this.behaviour.afterRemoval?.(this);
     return Promise.resolve();
   }

@@ -198,309 +198,310 @@ export async function carryOut(
 
 /** One collection while it runs. */
 class Collection {
-  private readonly startedAt: number;
-  private readonly startedMs: number;
-  private readonly removedImages: RemovedImage[] = [];
-  private readonly failedRemovals: FailedRemoval[] = [];
-  private readonly attempted: string[] = [];
-  private readonly verdicts = new Map<string, ImageOutcome>();
-  private readonly scannedAndKept: string[] = [];
-  private spacePassDone = false;
-  private askedBytes: number | undefined;
-  private freedBySize = 0;
-  private removedForSpace = 0;
-  private readonly budget: Budget;
-  private meter: FreedMeter | undefined;
-  private targets: readonly DiskAssessment[] = [];
-  private beforeAll: readonly DiskAssessment[] = [];
-  private failure: CollectionFailure | undefined;
+  readonly #startedAt: number;
+  readonly #startedMs: number;
+  readonly #removedImages: RemovedImage[] = [];
+  readonly #failedRemovals: FailedRemoval[] = [];
+  readonly #attempted: string[] = [];
+  readonly #verdicts = new Map<string, ImageOutcome>();
+  readonly #scannedAndKept: string[] = [];
+  #spacePassDone = false;
+  #askedBytes: number | undefined;
+  #freedBySize = 0;
+  #removedForSpace = 0;
+  readonly #budget: Budget;
+  #meter: FreedMeter | undefined;
+  #targets: readonly DiskAssessment[] = [];
+  #beforeAll: readonly DiskAssessment[] = [];
+  #failure: CollectionFailure | undefined;
   /** The limit of a run that ended this one before it was through. */
-  private limitedBy: string | undefined;
+  #limitedBy: string | undefined;
 
   constructor(
     private readonly plan: CollectionPlan,
     private readonly ports: CollectionPorts,
     private readonly options: CollectionOptions,
   ) {
-    this.startedAt = ports.clock.now();
-    this.startedMs = ports.clock.elapsedMs();
-    this.budget = new Budget(options.policy);
+    this.#startedAt = ports.clock.now();
+    this.#startedMs = ports.clock.elapsedMs();
+    this.#budget = new Budget(options.policy);
   }
 
-  private get differences() {
+  get #differences() {
     return this.options.policy.differences;
   }
 
   async run(): Promise<void> {
-    await this.passes();
-    await this.settle();
-    if (this.failure === undefined) this.reportRemovalErrors();
+    await this.#passes();
+    await this.#settle();
+    if (this.#failure === undefined) this.#reportRemovalErrors();
   }
 
-  private async passes(): Promise<void> {
-    const measures = this.differences.freedBytes === 'measured';
-    if (measures) await this.startMeter();
-    await this.agePass();
-    if (this.failure !== undefined) return;
-    if (this.options.exact === true) await this.exactPass();
-    else await this.spacePass();
+  async #passes(): Promise<void> {
+    const measures = this.#differences.freedBytes === 'measured';
+    if (measures) await this.#startMeter();
+    await this.#agePass();
+    if (this.#failure !== undefined) return;
+    if (this.options.exact === true) await this.#exactPass();
+    else await this.#spacePass();
   }
 
-  private async startMeter(): Promise<void> {
+  async #startMeter(): Promise<void> {
     try {
       const { disks, clock } = this.ports;
       const { signal, meter, policy } = this.options;
       const readings = await disks.read({ signal });
       const readDisks = () => disks.read({ signal });
-      this.meter = new FreedMeter(readings, { readDisks, clock }, meter);
-      this.beforeAll = assessDisks(readings, policy);
+      this.#meter = new FreedMeter(readings, { readDisks, clock }, meter);
+      this.#beforeAll = assessDisks(readings, policy);
     } catch {
       // The space pass reads again and reports; removals by age need no measurement.
     }
   }
 
-  private async agePass(): Promise<void> {
+  async #agePass(): Promise<void> {
     const aged = this.plan.images.filter((image) => image.rule === 'max-age');
-    await this.removeAll(aged, 'max-age');
-    if (this.failedRemovals.length > 0 && this.differences.afterAgeRemovalError === 'stop') {
+    await this.#removeAll(aged, 'max-age');
+    if (this.#failedRemovals.length > 0 && this.#differences.afterAgeRemovalError === 'stop') {
       const age = formatGoDuration(this.options.policy.maxAgeMs);
-      this.fail(
+      this.#fail(
         'removal-failed',
-        `wanted to free images older than ${age}, encountered errors in image deletion: ${this.removalErrors()}`,
+        `wanted to free images older than ${age}, encountered errors in image deletion: ${this.#removalErrors()}`,
       );
     }
   }
 
-  private async exactPass(): Promise<void> {
-    if (this.plan.bytesToFree !== undefined) this.askedBytes = this.plan.bytesToFree;
+  async #exactPass(): Promise<void> {
+    if (this.plan.bytesToFree !== undefined) this.#askedBytes = this.plan.bytesToFree;
     const planned = this.plan.images.filter(
       (image) => image.verdict === 'remove' && image.rule !== 'max-age',
     );
-    await this.removeAll(planned, this.options.request === undefined ? 'threshold' : 'request');
-    if (this.failure !== undefined) return;
-    this.spacePassDone = true;
-    this.reportRemovalErrors();
+    await this.#removeAll(planned, this.options.request === undefined ? 'threshold' : 'request');
+    if (this.#failure !== undefined) return;
+    this.#spacePassDone = true;
+    this.#reportRemovalErrors();
   }
 
   /**
    * Removes these, as many at once as the policy allows, until all are tried or the collection must
    * stop.
    */
-  private async removeAll(images: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
+  async #removeAll(images: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
     const atOnce = this.options.policy.parallelRemovals;
     for (let at = 0; at < images.length; at += atOnce) {
-      if (this.mustStop) {
-        this.stop();
+      if (this.#mustStop) {
+        this.#stop();
         return;
       }
-      if (this.timeIsUp) {
-        this.limitTime();
+      if (this.#timeIsUp) {
+        this.#limitTime();
         return;
       }
       const batch = images.slice(at, at + atOnce);
-      for (const { sizeBytes } of batch) this.budget.spend(sizeBytes);
-      await this.removeBatch(batch, reason);
+      for (const { sizeBytes } of batch) this.#budget.spend(sizeBytes);
+      await this.#removeBatch(batch, reason);
     }
-    await this.settle();
+    await this.#settle();
   }
 
-  private async spacePass(): Promise<void> {
-    if (!(await this.findTargets())) return;
-    const asked = this.askedBytes;
+  async #spacePass(): Promise<void> {
+    if (!(await this.#findTargets())) return;
+    const asked = this.#askedBytes;
     if (asked === undefined) {
-      this.reportRemovalErrors();
+      this.#reportRemovalErrors();
       return;
     }
     const reason: RemoveRule = this.options.request === undefined ? 'threshold' : 'request';
     let waitedForPlanned = false;
     let batch: PlannedImage[] = [];
     const queue = this.plan.images.filter(
-      (image) => image.order !== undefined && !this.verdicts.has(image.imageId),
+      (image) => image.order !== undefined && !this.#verdicts.has(image.imageId),
     );
     for (const image of queue) {
-      if (this.mustStop) {
-        this.stop();
+      if (this.#mustStop) {
+        this.#stop();
         return;
       }
-      if (await this.settledEnough(asked)) break;
-      if (this.timeIsUp) {
-        this.limitTime();
+      if (await this.#settledEnough(asked)) break;
+      if (this.#timeIsUp) {
+        this.#limitTime();
         break;
       }
       if (isNotToGo(image)) {
-        this.scannedAndKept.push(image.imageId);
+        this.#scannedAndKept.push(image.imageId);
         continue;
       }
-      const overBudget = this.budget.refuses(image.sizeBytes);
+      const overBudget = this.#budget.refuses(image.sizeBytes);
       if (overBudget !== undefined) {
-        this.keepForBudget(image, overBudget);
+        this.#keepForBudget(image, overBudget);
         continue;
       }
-      if (image.verdict === 'keep' && !waitedForPlanned && this.removedForSpace > 0) {
+      if (image.verdict === 'keep' && !waitedForPlanned && this.#removedForSpace > 0) {
         // The estimate is used up: give the runtime time to free before more images than planned
         // have to go.
         waitedForPlanned = true;
-        await this.meter?.waitForLateBytes(() => this.reached(asked));
-        if (await this.settledEnough(asked)) break;
+        await this.#meter?.waitForLateBytes(() => this.#reached(asked));
+        if (await this.#settledEnough(asked)) break;
       }
       batch.push(image);
-      this.budget.spend(image.sizeBytes);
-      if (!this.isFull(batch, asked)) continue;
-      await this.removeBatch(batch, reason);
+      this.#budget.spend(image.sizeBytes);
+      if (!this.#isFull(batch, asked)) continue;
+      await this.#removeBatch(batch, reason);
       batch = [];
     }
-    if (batch.length > 0 && !this.enough(asked) && !this.mustStop) {
-      await this.removeBatch(batch, reason);
+    if (batch.length > 0 && !this.#enough(asked) && !this.#mustStop) {
+      await this.#removeBatch(batch, reason);
     }
-    await this.settle();
-    if (this.mustStop) {
-      this.stop();
+    await this.#settle();
+    if (this.#mustStop) {
+      this.#stop();
       return;
     }
-    if (!this.reached(asked) && this.removedForSpace > 0) {
-      await this.meter?.waitFor(() => this.reached(asked));
+    if (!this.#reached(asked) && this.#removedForSpace > 0) {
+      await this.#meter?.waitFor(() => this.#reached(asked));
     }
-    this.spacePassDone = true;
-    this.judge(asked);
+    this.#spacePassDone = true;
+    this.#judge(asked);
   }
 
   /**
    * A batch is full when as many removals as may go at once are in it, or when it is expected to be
    * enough.
    */
-  private isFull(batch: readonly PlannedImage[], asked: number): boolean {
+  #isFull(batch: readonly PlannedImage[], asked: number): boolean {
     if (batch.length >= this.options.policy.parallelRemovals) return true;
     const expected = batch.reduce((sum, image) => sum + image.expectedBytes, 0);
-    return this.freedBySize + expected >= asked;
+    return this.#freedBySize + expected >= asked;
   }
 
-  private keepForBudget(image: PlannedImage, why: string): void {
-    this.limitedBy ??= why;
-    this.verdicts.set(image.imageId, { image, result: 'kept', rule: 'budget', why });
-    this.scannedAndKept.push(image.imageId);
+  #keepForBudget(image: PlannedImage, why: string): void {
+    this.#limitedBy ??= why;
+    this.#verdicts.set(image.imageId, { image, result: 'kept', rule: 'budget', why });
+    this.#scannedAndKept.push(image.imageId);
   }
 
   /** Whether the run has lasted as long as it may. */
-  private get timeIsUp(): boolean {
+  get #timeIsUp(): boolean {
     const { maxRunMs } = this.options.policy;
-    return maxRunMs > 0 && this.ports.clock.elapsedMs() - this.startedMs >= maxRunMs;
+    return maxRunMs > 0 && this.ports.clock.elapsedMs() - this.#startedMs >= maxRunMs;
   }
 
-  private limitTime(): void {
+  #limitTime(): void {
     const { maxRunMs } = this.options.policy;
-    this.limitedBy ??= `one collection takes at most ${formatGoDuration(maxRunMs)}`;
+    this.#limitedBy ??= `one collection takes at most ${formatGoDuration(maxRunMs)}`;
   }
 
   /** Reads the disks and finds those to relieve. False when the collection ends here. */
-  private async findTargets(): Promise<boolean> {
+  async #findTargets(): Promise<boolean> {
     const { policy, request, signal } = this.options;
     if (request !== undefined) {
-      this.askedBytes = request.bytes;
+      this.#askedBytes = request.bytes;
       return true;
     }
     let readings: readonly FileSystemReading[];
     try {
       readings = await this.ports.disks.read({ signal });
     } catch (error) {
-      this.fail('stats-failed', errorMessage(error), toGrpcStatus(error).name);
+      this.#fail('stats-failed', errorMessage(error), toGrpcStatus(error).name);
       return false;
     }
     const assessments = assessDisks(readings, policy);
     const invalid = readings.find((reading) => !hasCapacity(reading));
     if (invalid !== undefined) {
       const message = new InvalidDiskCapacityError(invalid.mountpoint, 0).message;
-      this.fail('invalid-disk-capacity', message, 'INTERNAL', 'InvalidDiskCapacity');
+      this.#fail('invalid-disk-capacity', message, 'INTERNAL', 'InvalidDiskCapacity');
       if (assessments.length === 0) return false;
     }
-    if (this.beforeAll.length === 0) this.beforeAll = assessments;
-    this.targets = disksToRelieve(assessments, inMaintenance(policy, this.ports.clock.now()));
-    if (this.targets.length > 0) {
-      this.askedBytes = Math.max(...this.targets.map(bytesToPlan));
+    if (this.#beforeAll.length === 0) this.#beforeAll = assessments;
+    this.#targets = disksToRelieve(assessments, inMaintenance(policy, this.ports.clock.now()));
+    if (this.#targets.length > 0) {
+      this.#askedBytes = Math.max(...this.#targets.map(bytesToPlan));
     }
     return true;
   }
 
   /** As {@link Collection.enough}, once it is known that the removals that count took effect. */
-  private async settledEnough(asked: number): Promise<boolean> {
-    if (!this.enough(asked)) return false;
-    await this.settle();
-    return this.enough(asked);
+  async #settledEnough(asked: number): Promise<boolean> {
+    if (!this.#enough(asked)) return false;
+    await this.#settle();
+    return this.#enough(asked);
   }
 
-  private enough(asked: number): boolean {
-    if (this.differences.nothingToFree === 'remove-one' && this.removedForSpace === 0) return false;
-    return this.reached(asked);
+  #enough(asked: number): boolean {
+    if (this.#differences.nothingToFree === 'remove-one' && this.#removedForSpace === 0)
+      return false;
+    return this.#reached(asked);
   }
 
   /** Whether what was asked is freed, by measurement where that is possible and wanted. */
-  private reached(asked: number): boolean {
-    const freed = this.meter?.freedBytes() ?? null;
-    if (this.meter === undefined || freed == null) return this.freedBySize >= asked;
+  #reached(asked: number): boolean {
+    const freed = this.#meter?.freedBytes() ?? null;
+    if (this.#meter === undefined || freed == null) return this.#freedBySize >= asked;
     if (this.options.request !== undefined) return freed >= asked;
-    const now = this.measuredNow();
-    return this.targets.every((target) => {
+    const now = this.#measuredNow();
+    return this.#targets.every((target) => {
       const current = now.find(({ mountpoint }) => mountpoint === target.mountpoint);
       return current !== undefined && isRelieved(target, current);
     });
   }
 
   /** The file systems at the last measurement; empty where there is none. */
-  private measuredNow(): DiskAssessment[] {
-    return assessDisks(this.meter?.readings() ?? [], this.options.policy);
+  #measuredNow(): DiskAssessment[] {
+    return assessDisks(this.#meter?.readings() ?? [], this.options.policy);
   }
 
   /** Removes these at once and measures once. What each freed is known only when it was alone. */
-  private async removeBatch(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
+  async #removeBatch(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
     const { signal } = this.options;
     const { rateLimiter, lock } = this.ports;
     for (let begun = 0; begun < batch.length; begun += 1) await rateLimiter.wait({ signal });
     if (signal.aborted) return;
     // The wait may have taken longer than what was left of the run.
-    if (this.timeIsUp) {
-      this.limitTime();
+    if (this.#timeIsUp) {
+      this.#limitTime();
       return;
     }
-    await lock.run(() => this.removeTogether(batch, reason));
+    await lock.run(() => this.#removeTogether(batch, reason));
   }
 
-  private async removeTogether(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
-    const attempts = await Promise.all(batch.map((image) => this.attempt(image, reason)));
+  async #removeTogether(batch: readonly PlannedImage[], reason: RemoveRule): Promise<void> {
+    const attempts = await Promise.all(batch.map((image) => this.#attempt(image, reason)));
     for (const { image, isRemoved } of attempts) {
-      if (!isRemoved) this.budget.giveBack(image.sizeBytes);
+      if (!isRemoved) this.#budget.giveBack(image.sizeBytes);
     }
     const gone = attempts.filter(({ isRemoved }) => isRemoved).map(({ image }) => image);
     if (gone.length === 0) return;
     const expected = gone.reduce((sum, image) => sum + image.expectedBytes, 0);
     if (reason !== 'max-age') {
-      this.freedBySize += expected;
-      this.removedForSpace += gone.length;
+      this.#freedBySize += expected;
+      this.#removedForSpace += gone.length;
     }
-    const measured = (await this.meter?.afterRemoval(expected)) ?? null;
-    for (const image of gone) this.noteRemoved(image, reason, gone.length === 1 ? measured : null);
+    const measured = (await this.#meter?.afterRemoval(expected)) ?? null;
+    for (const image of gone) this.#noteRemoved(image, reason, gone.length === 1 ? measured : null);
   }
 
-  private async attempt(image: PlannedImage, reason: RemoveRule): Promise<Attempt> {
+  async #attempt(image: PlannedImage, reason: RemoveRule): Promise<Attempt> {
     const { signal } = this.options;
     try {
-      if (this.differences.useCheck === 'before-each-removal') {
+      if (this.#differences.useCheck === 'before-each-removal') {
         const protection = await this.ports.detector.protectionNow(image, { signal });
         if (protection !== undefined) {
-          this.verdicts.set(image.imageId, { image, result: 'kept', ...protection });
-          this.scannedAndKept.push(image.imageId);
+          this.#verdicts.set(image.imageId, { image, result: 'kept', ...protection });
+          this.#scannedAndKept.push(image.imageId);
           return { image, isRemoved: false };
         }
       }
-      this.attempted.push(image.imageId);
+      this.#attempted.push(image.imageId);
       this.ports.removals.begin(image, reason);
       await this.ports.removals.remove(image, { signal });
       return { image, isRemoved: true };
     } catch (error) {
-      this.removalFailed(image, error);
+      this.#removalFailed(image, error);
       return { image, isRemoved: false };
     }
   }
 
-  private noteRemoved(image: PlannedImage, reason: RemoveRule, measuredBytes: number | null): void {
+  #noteRemoved(image: PlannedImage, reason: RemoveRule, measuredBytes: number | null): void {
     const why =
       image.verdict === 'remove' ? image.why : 'the images before it freed less than expected';
     const removed: RemovedImage = {
@@ -511,91 +512,91 @@ class Collection {
       reason,
       measuredBytes,
     };
-    this.removedImages.push(removed);
-    this.verdicts.set(image.imageId, { image, result: 'removed', rule: reason, why });
+    this.#removedImages.push(removed);
+    this.#verdicts.set(image.imageId, { image, result: 'removed', rule: reason, why });
     this.ports.removals.removed(removed);
   }
 
-  private removalFailed(image: PlannedImage, error: unknown): void {
+  #removalFailed(image: PlannedImage, error: unknown): void {
     const { name: grpcStatus, message } = toGrpcStatus(error);
     const failed: FailedRemoval = { image, grpcStatus, message };
-    this.failedRemovals.push(failed);
+    this.#failedRemovals.push(failed);
     const why = `removal failed: ${message}`;
-    this.verdicts.set(image.imageId, { image, result: 'failed', rule: 'removal-failed', why });
-    this.scannedAndKept.push(image.imageId);
+    this.#verdicts.set(image.imageId, { image, result: 'failed', rule: 'removal-failed', why });
+    this.#scannedAndKept.push(image.imageId);
     this.ports.removals.failed(failed);
     if (error instanceof RuntimeUnavailableError) {
-      this.fail('runtime-unavailable', message, 'UNAVAILABLE');
+      this.#fail('runtime-unavailable', message, 'UNAVAILABLE');
     }
   }
 
   /** Finds out which removals did not take effect: they count as failed. */
-  private async settle(): Promise<void> {
+  async #settle(): Promise<void> {
     const stayed = await this.ports.removals.settle();
     if (stayed.size === 0) return;
-    const counted = this.removedImages.splice(0);
+    const counted = this.#removedImages.splice(0);
     for (const removed of counted) {
       if (!stayed.has(removed.imageId)) {
-        this.removedImages.push(removed);
+        this.#removedImages.push(removed);
         continue;
       }
-      this.budget.giveBack(removed.sizeBytes);
+      this.#budget.giveBack(removed.sizeBytes);
       if (removed.reason !== 'max-age') {
-        this.freedBySize -= removed.expectedBytes;
-        this.removedForSpace -= 1;
+        this.#freedBySize -= removed.expectedBytes;
+        this.#removedForSpace -= 1;
       }
       const text = 'the runtime answered that the image was removed, and still lists it';
-      this.removalFailed(removed, new FailedPreconditionError(text));
+      this.#removalFailed(removed, new FailedPreconditionError(text));
     }
   }
 
   /** Whether the collection must not go on. */
-  private get mustStop(): boolean {
-    const code = this.failure?.code;
+  get #mustStop(): boolean {
+    const code = this.#failure?.code;
     if (code === undefined) return this.options.signal.aborted;
     return code === 'cancelled' || code === 'runtime-unavailable';
   }
 
-  private stop(): void {
-    if (this.failure !== undefined) return;
-    this.fail('cancelled', 'the service is stopping', 'CANCELLED');
+  #stop(): void {
+    if (this.#failure !== undefined) return;
+    this.#fail('cancelled', 'the service is stopping', 'CANCELLED');
   }
 
-  private judge(asked: number): void {
-    if (this.failure !== undefined) return;
+  #judge(asked: number): void {
+    if (this.#failure !== undefined) return;
     if (
-      this.failedRemovals.length > 0 &&
-      this.differences.removalError === 'fails-the-collection'
+      this.#failedRemovals.length > 0 &&
+      this.#differences.removalError === 'fails-the-collection'
     ) {
       const wanted = asked === Infinity ? '9223372036854775807' : String(asked);
-      this.fail(
+      this.#fail(
         'removal-failed',
-        `wanted to free ${wanted} bytes, but freed ${this.freedBySize} bytes space with errors in image deletion: ${this.removalErrors()}`,
+        `wanted to free ${wanted} bytes, but freed ${this.#freedBySize} bytes space with errors in image deletion: ${this.#removalErrors()}`,
       );
       return;
     }
-    if (asked === Infinity || this.reached(asked)) {
-      this.reportRemovalErrors();
+    if (asked === Infinity || this.#reached(asked)) {
+      this.#reportRemovalErrors();
       return;
     }
-    if (this.limitedBy !== undefined) {
+    if (this.#limitedBy !== undefined) {
       // Not a failure: the run did what its limits allow, and the next one goes on.
-      this.reportRemovalErrors();
+      this.#reportRemovalErrors();
       return;
     }
-    const [target] = this.targets;
+    const [target] = this.#targets;
     const message =
       target === undefined
-        ? `wanted to free ${asked} bytes, but freed ${this.freedBytes()} bytes`
-        : insufficientSpaceText(this.worstTarget() ?? target, this.freedBytes());
+        ? `wanted to free ${asked} bytes, but freed ${this.#freedBytes()} bytes`
+        : insufficientSpaceText(this.#worstTarget() ?? target, this.#freedBytes());
     const nodeEvent = target === undefined ? undefined : 'FreeDiskSpaceFailed';
-    this.fail('insufficient-space-freed', message, 'FAILED_PRECONDITION', nodeEvent);
+    this.#fail('insufficient-space-freed', message, 'FAILED_PRECONDITION', nodeEvent);
   }
 
   /** The file system that is not relieved and has most to free, as it was at the start. */
-  private worstTarget(): DiskAssessment | undefined {
-    const now = this.measuredNow();
-    const open = this.targets.filter((target) => {
+  #worstTarget(): DiskAssessment | undefined {
+    const now = this.#measuredNow();
+    const open = this.#targets.filter((target) => {
       const current = now.find(({ mountpoint }) => mountpoint === target.mountpoint);
       return current === undefined || !isRelieved(target, current);
     });
@@ -603,100 +604,100 @@ class Collection {
   }
 
   /** Where removals failed and nothing worse happened, the collection fails by them. */
-  private reportRemovalErrors(): void {
-    if (this.failedRemovals.length === 0 || this.failure !== undefined) return;
-    const count = this.failedRemovals.length;
-    this.fail(
+  #reportRemovalErrors(): void {
+    if (this.#failedRemovals.length === 0 || this.#failure !== undefined) return;
+    const count = this.#failedRemovals.length;
+    this.#fail(
       'removal-failed',
-      `${count} ${count === 1 ? 'image' : 'images'} could not be removed: ${this.removalErrors()}`,
+      `${count} ${count === 1 ? 'image' : 'images'} could not be removed: ${this.#removalErrors()}`,
     );
   }
 
-  private removalErrors(): string {
-    return joinMessages(this.failedRemovals.map(({ message }) => message));
+  #removalErrors(): string {
+    return joinMessages(this.#failedRemovals.map(({ message }) => message));
   }
 
-  private fail(
+  #fail(
     code: CollectionFailure['code'],
     message: string,
     grpcStatus: GrpcStatusName = 'UNKNOWN',
     nodeEventReason?: CollectionFailure['nodeEventReason'],
   ): void {
-    this.failure = {
+    this.#failure = {
       code,
       grpcStatus,
       message,
-      ...(nodeEventReason === undefined ? {} : { nodeEventReason }),
+      nodeEventReason,
     };
   }
 
-  private freedBytes(): number {
-    const measured = this.meter?.freedBytes() ?? null;
-    return measured == null ? this.freedBySize : Math.max(measured, 0);
+  #freedBytes(): number {
+    const measured = this.#meter?.freedBytes() ?? null;
+    return measured == null ? this.#freedBySize : Math.max(measured, 0);
   }
 
-  private trigger(): CollectionOutcome['trigger'] {
+  #trigger(): CollectionOutcome['trigger'] {
     if (this.plan.trigger !== 'none') return this.plan.trigger;
     return this.options.periodic === true ? 'period' : 'request';
   }
 
   outcome(): CollectionOutcome {
-    const images = this.plan.images.map((image) => this.verdictOn(image));
+    const images = this.plan.images.map((image) => this.#verdictOn(image));
     const keptByReason: Record<string, number> = {};
     for (const { result, rule } of images) {
       if (result !== 'removed') keptByReason[rule] = (keptByReason[rule] ?? 0) + 1;
     }
-    const after = this.measuredNow();
-    const before = mostToFree(this.targets) ?? mostToFree(this.beforeAll);
+    const after = this.#measuredNow();
+    const before = mostToFree(this.#targets) ?? mostToFree(this.#beforeAll);
     const afterwards = after.find(({ mountpoint }) => mountpoint === before?.mountpoint);
     return {
       planId: this.plan.planId,
-      trigger: this.trigger(),
-      startedAt: this.startedAt,
-      durationMs: this.ports.clock.elapsedMs() - this.startedMs,
-      ...(this.askedBytes === undefined ? {} : { askedBytes: this.askedBytes }),
-      expectedBytes: this.removedImages.reduce((sum, image) => sum + image.expectedBytes, 0),
-      measuredBytes: this.meter?.freedBytes() ?? null,
-      removed: this.removedImages,
-      failed: this.failedRemovals,
+      trigger: this.#trigger(),
+      startedAt: this.#startedAt,
+      durationMs: this.ports.clock.elapsedMs() - this.#startedMs,
+      askedBytes: this.#askedBytes,
+      expectedBytes: this.#removedImages.reduce((sum, image) => sum + image.expectedBytes, 0),
+      measuredBytes: this.#meter?.freedBytes() ?? null,
+      removed: this.#removedImages,
+      failed: this.#failedRemovals,
       keptByReason,
       asKubelet: {
-        freedBytes: this.freedBytes(),
-        attempted: this.attempted,
-        remaining: this.remaining(images),
+        freedBytes: this.#freedBytes(),
+        attempted: this.#attempted,
+        remaining: this.#remaining(images),
       },
       images,
-      ...(before === undefined ? {} : { before }),
-      ...(afterwards === undefined ? {} : { after: afterwards }),
-      ...(this.limitedBy === undefined ? {} : { limitedBy: this.limitedBy }),
-      ...(this.failure === undefined ? {} : { failure: this.failure }),
+      before,
+      after: afterwards,
+      limitedBy: this.#limitedBy,
+      failure: this.#failure,
     };
   }
 
-  private verdictOn(image: PlannedImage): ImageOutcome {
-    const decided = this.verdicts.get(image.imageId);
+  #verdictOn(image: PlannedImage): ImageOutcome {
+    const decided = this.#verdicts.get(image.imageId);
     if (decided !== undefined) return decided;
     if (image.verdict === 'keep') {
       return { image, result: 'kept', rule: image.rule, why: image.why };
     }
-    if (this.limitedBy !== undefined) {
-      return { image, result: 'kept', rule: 'budget', why: this.limitedBy };
+    if (this.#limitedBy !== undefined) {
+      return { image, result: 'kept', rule: 'budget', why: this.#limitedBy };
     }
-    if (this.spacePassDone || this.failure === undefined) {
+    if (this.#spacePassDone || this.#failure === undefined) {
       const why = 'not needed: enough was freed before';
       return { image, result: 'kept', rule: 'enough-freed', why };
     }
     return { image, result: 'kept', rule: 'not-reached', why: 'the collection ended before' };
   }
 
-  private remaining(images: readonly ImageOutcome[]): readonly string[] | null {
-    if (this.differences.remainingImages === 'all-that-remain') {
+  #remaining(images: readonly ImageOutcome[]): readonly string[] | null {
+    if (this.#differences.remainingImages === 'all-that-remain') {
       return images.filter(({ result }) => result !== 'removed').map(({ image }) => image.imageId);
     }
     const hooksRun =
-      this.spacePassDone &&
-      (this.failure === undefined || this.failure.code === 'insufficient-space-freed');
-    return hooksRun ? this.scannedAndKept : null;
+      this.#spacePassDone &&
+      (this.#failure === undefined || this.#failure.code === 'insufficient-space-freed');
+    return hooksRun ? this.#scannedAndKept : null;
   }
 }
 

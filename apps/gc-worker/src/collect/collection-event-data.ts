@@ -36,16 +36,17 @@ function figures(outcome: CollectionOutcome) {
       ? {}
       : { askedBytes: Math.max(0, askedBytes) }),
     expectedBytes: outcome.expectedBytes,
-    ...(measuredBytes == null ? {} : { measuredBytes }),
+    measuredBytes: measuredBytes ?? undefined,
     removedCount: removed.length,
     removed: removed.slice(0, maxListedImages).map((image) => ({
       imageId: image.imageId,
       repoTags: [...image.repoTags],
       sizeBytes: image.sizeBytes,
       reason: image.reason,
-      ...(image.lastUsed == null
-        ? {}
-        : { idleMs: Math.max(0, Math.round(outcome.startedAt - image.lastUsed)) }),
+      idleMs:
+        image.lastUsed == null
+          ? undefined
+          : Math.max(0, Math.round(outcome.startedAt - image.lastUsed)),
     })),
     keptCount: kept,
     keptByReason: { ...outcome.keptByReason },
@@ -58,10 +59,10 @@ function figures(outcome: CollectionOutcome) {
             message: boundedText(message),
           })),
         }),
-    ...(before === undefined ? {} : { before: filesystemUsage(before) }),
-    ...(after === undefined ? {} : { after: filesystemUsage(after) }),
-    ...(outcome.leakedBytes === undefined ? {} : { leakedBytes: outcome.leakedBytes }),
-    ...(outcome.limitedBy === undefined ? {} : { limitedBy: outcome.limitedBy }),
+    before: before === undefined ? undefined : filesystemUsage(before),
+    after: after === undefined ? undefined : filesystemUsage(after),
+    leakedBytes: outcome.leakedBytes,
+    limitedBy: outcome.limitedBy,
     startedAt: time(outcome.startedAt),
     durationMs: Math.round(outcome.durationMs),
   };

@@ -30,10 +30,10 @@ export interface CurrentPlan {
 
 /** Plans collections: a detection, a reading of the file systems, and the policy. */
 export class CollectionPlanner {
-  private readonly collectingSince: number;
+  readonly #collectingSince: number;
 
   constructor(private readonly parts: CollectionPlannerParts) {
-    this.collectingSince = parts.now();
+    this.#collectingSince = parts.now();
   }
 
   /** Throws what the runtime answered to the detection. */
@@ -52,7 +52,7 @@ export class CollectionPlanner {
     async (request: CollectionRequest | undefined, signal: AbortSignal): Promise<CurrentPlan> => {
       const { detections, pauses, metrics, now } = this.parts;
       const images = await detections.detect({ signal });
-      const readings = await this.readDisks(signal);
+      const readings = await this.#readDisks(signal);
       const policy = this.parts.policy.current;
       pauses.keepOnly(new Set(images.map(({ imageId }) => imageId)));
       const plan = planCollection({
@@ -61,7 +61,7 @@ export class CollectionPlanner {
         disks: assessDisks(readings ?? [], policy),
         policy,
         now: now(),
-        collectingSince: this.collectingSince,
+        collectingSince: this.#collectingSince,
         request,
       });
       metrics.planned(plan);
@@ -71,7 +71,7 @@ export class CollectionPlanner {
   );
 
   /** Undefined where they cannot be read: ages and requests need no disk. */
-  private async readDisks(signal: AbortSignal): Promise<readonly FileSystemReading[] | undefined> {
+  async #readDisks(signal: AbortSignal): Promise<readonly FileSystemReading[] | undefined> {
     const { disks, log } = this.parts;
     try {
       return await disks.read({ signal });

@@ -75,19 +75,19 @@ const fallsShort = 0.9;
 /** Plans and runs collections, one at a time, and reports how they ended. */
 export class CollectionRunner {
   /** Plans and collections, one after the other. */
-  private readonly mutex = new Mutex();
+  readonly #mutex = new Mutex();
   /** Plans and collections that somebody asked for and that have not begun. */
-  private waiting = 0;
-  private readonly rateLimiter: RemovalRateLimiter;
-  private readonly clock: CollectionClock;
+  #waiting = 0;
+  readonly #rateLimiter: RemovalRateLimiter;
+  readonly #clock: CollectionClock;
   /** Requests of the plans that `run` may name, by plan id; oldest first. */
-  private readonly requests = new Map<string, CollectionRequest | undefined>();
-  private failuresInARow = 0;
-  private last: CollectionOutcome | undefined;
+  readonly #requests = new Map<string, CollectionRequest | undefined>();
+  #failuresInARow = 0;
+  #last: CollectionOutcome | undefined;
 
   constructor(private readonly parts: CollectionRunnerParts) {
-    this.rateLimiter = new RemovalRateLimiter(() => parts.policy.current.removalsPerMinute);
-    this.clock = {
+    this.#rateLimiter = new RemovalRateLimiter(() => parts.policy.current.removalsPerMinute);
+    this.#clock = {
       now: parts.now,
       elapsedMs: () => performance.now(),
       sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
@@ -96,7 +96,7 @@ export class CollectionRunner {
 
   /** The last collection of this process. */
   lastOutcome(): CollectionOutcome | undefined {
-    return this.last;
+    return this.#last;
   }
 
   /**
@@ -107,10 +107,10 @@ export class CollectionRunner {
     { bytes }: { bytes?: number },
     { signal }: { signal: AbortSignal },
   ): Promise<CollectionPlan> {
-    return this.inTurn(async () => {
+    return this.#inTurn(async () => {
       const request = bytes === undefined ? undefined : { bytes };
       const { plan } = await this.parts.planner.plan(request, signal);
-      this.remember(plan.planId, request);
+      this.#remember(plan.planId, request);
       return plan;
     });
   }
@@ -128,24 +128,24 @@ export class CollectionRunner {
       throw new InvalidArgumentError('bytes', bytes, 'planId or bytes, not both');
     }
     const { planner } = this.parts;
-    return this.inTurn(async () => {
+    return this.#inTurn(async () => {
       if (planId === undefined) {
         const request = bytes === undefined ? undefined : { bytes };
-        return this.collect(await planner.plan(request, signal), { request, signal });
+        return this.#collect(await planner.plan(request, signal), { request, signal });
       }
-      if (!this.requests.has(planId)) {
+      if (!this.#requests.has(planId)) {
         throw new FailedPreconditionError(
           `plan ${planId} is not one of the last ${rememberedPlans} plans: ask for a new one`,
         );
       }
-      const request = this.requests.get(planId);
+      const request = this.#requests.get(planId);
       const current = await planner.plan(request, signal);
       if (current.plan.planId !== planId) {
         throw new FailedPreconditionError(
           `plan ${planId} is stale: images, their use or the disk changed, and the plan would be ${current.plan.planId} now`,
         );
       }
-      return this.collect(current, { request, exact: true, signal });
+      return this.#collect(current, { request, exact: true, signal });
     });
   }
 
@@ -157,12 +157,12 @@ export class CollectionRunner {
     'gc.check',
     { attributes: (cause) => ({ 'stowage.gc.cause': cause }) },
     (cause: CollectionCause, { signal }: { signal: AbortSignal }): Promise<void> =>
-      this.mutex.run(async () => {
+      this.#mutex.run(async () => {
         let current: CurrentPlan;
         try {
           current = await this.parts.planner.plan(undefined, signal);
         } catch (error) {
-          if (!signal.aborted) this.reportPlanFailure(cause, error);
+          if (!signal.aborted) this.#reportPlanFailure(cause, error);
           return;
         }
         const { plan, disksMeasured } = current;
@@ -172,26 +172,27 @@ export class CollectionRunner {
         // something to remove.
         const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
         if (nothingToDo || nothingNew) return;
-        await this.collect(current, { periodic: true, signal });
+        await this.#collect(current, { periodic: true, signal });
       }),
   );
 
-  private inTurn<T>(task: () => Promise<T>): Promise<T> {
-    this.waiting += 1;
-    return this.mutex.run(() => {
-      this.waiting -= 1;
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    this.#waiting += 1;
+    return this.#mutex.run(() => {
+      this.#waiting -= 1;
       return task();
     });
   }
 
-  private remember(planId: string, request: CollectionRequest | undefined): void {
-    this.requests.delete(planId);
-    this.requests.set(planId, request);
-    const [oldest] = this.requests.keys();
-    if (this.requests.size > rememberedPlans && oldest !== undefined) this.requests.delete(oldest);
+  #remember(planId: string, request: CollectionRequest | undefined): void {
+    this.#requests.delete(planId);
+    this.#requests.set(planId, request);
+    const [oldest] = this.#requests.keys();
+    if (this.#requests.size > rememberedPlans && oldest !== undefined)
+      this.#requests.delete(oldest);
   }
 
-  private readonly collect = traced(
+  readonly #collect = traced(
     'gc.collection',
     {
       attributes: ({ plan }) => ({
@@ -217,26 +218,24 @@ export class CollectionRunner {
         'collection begins',
       );
       const removals = new ImageRemovals(planId, this.parts);
-      const { rateLimiter, clock } = this;
+      const rateLimiter = this.#rateLimiter;
+      const clock = this.#clock;
       const ports = { disks, detector, removals, rateLimiter, lock: recordsLock, clock };
       const carriedOut = await carryOut(plan, ports, { ...options, policy, meter });
-      const outcome = await this.withLeak(carriedOut, options.signal);
-      this.requests.delete(planId);
-      this.report(outcome);
+      const outcome = await this.#withLeak(carriedOut, options.signal);
+      this.#requests.delete(planId);
+      this.#report(outcome);
       return outcome;
     },
   );
 
   /** Where clearly less came free than was expected, adds how much nothing accounts for. */
-  private async withLeak(
-    outcome: CollectionOutcome,
-    signal: AbortSignal,
-  ): Promise<CollectionOutcome> {
+  async #withLeak(outcome: CollectionOutcome, signal: AbortSignal): Promise<CollectionOutcome> {
     const { planId, measuredBytes, expectedBytes } = outcome;
     if (measuredBytes == null || measuredBytes >= expectedBytes * fallsShort) return outcome;
     const { metrics, log } = this.parts;
     try {
-      const search = { ...this.parts, isAwaited: () => this.waiting > 0 };
+      const search = { ...this.parts, isAwaited: () => this.#waiting > 0 };
       const leakedBytes = await findLeakedBytes(search, { signal });
       if (leakedBytes === undefined) return outcome;
       metrics.leaked(leakedBytes);
@@ -251,9 +250,9 @@ export class CollectionRunner {
     }
   }
 
-  private report(outcome: CollectionOutcome): void {
+  #report(outcome: CollectionOutcome): void {
     const { publish, metrics, log } = this.parts;
-    this.last = outcome;
+    this.#last = outcome;
     metrics.collectionEnded(outcome);
     const { planId, failure } = outcome;
     const summary = {
@@ -267,28 +266,28 @@ export class CollectionRunner {
       durationMs: outcome.durationMs,
     };
     if (failure === undefined) {
-      this.failuresInARow = 0;
+      this.#failuresInARow = 0;
       log.info(summary, 'collection done');
       publish('GarbageCollected', planId, garbageCollected(outcome));
       return;
     }
-    this.failuresInARow += 1;
+    this.#failuresInARow += 1;
     log.warn({ ...summary, reason: failure.message }, 'collection failed');
-    if (failure.nodeEventReason === undefined && !this.publishesFailure()) return;
+    if (failure.nodeEventReason === undefined && !this.#publishesFailure()) return;
     publish('GarbageCollectionFailed', planId, garbageCollectionFailed(outcome, failure));
   }
 
-  private reportPlanFailure(cause: CollectionCause, error: unknown): void {
+  #reportPlanFailure(cause: CollectionCause, error: unknown): void {
     const { store, publish, log, now } = this.parts;
     const { name: grpcStatus, message } = toGrpcStatus(error);
     log.warn({ cause, reason: message }, 'collection could not be planned');
     if (cause === 'still-over-mark') return;
-    this.failuresInARow += 1;
+    this.#failuresInARow += 1;
     // While no threshold is exceeded nobody waits for this collection.
     const mountpoint = store
       .exceeded()
       .find(({ role, level }) => role === 'image' && level !== 'warning')?.mountpoint;
-    if (mountpoint === undefined || !this.publishesFailure()) return;
+    if (mountpoint === undefined || !this.#publishesFailure()) return;
     publish('GarbageCollectionFailed', mountpoint, {
       trigger: 'threshold',
       error: {
@@ -302,8 +301,8 @@ export class CollectionRunner {
     });
   }
 
-  private publishesFailure(): boolean {
+  #publishesFailure(): boolean {
     const { failureEvents } = this.parts.policy.current.differences;
-    return failureEvents === 'every' || this.failuresInARow > 1;
+    return failureEvents === 'every' || this.#failuresInARow > 1;
   }
 }

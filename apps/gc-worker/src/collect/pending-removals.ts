@@ -24,25 +24,25 @@ const largestShare = 0.1;
  * removal. Where the list cannot be had the answer counts.
  */
 export class PendingRemovals<T> {
-  private readonly pending = new Map<string, T>();
-  private readonly stayed = new Set<string>();
+  readonly #pending = new Map<string, T>();
+  readonly #stayed = new Set<string>();
   /** The look that is to come, in the trace of the first removal that it is for. */
-  private next: { readonly timer: NodeJS.Timeout; readonly look: () => void } | undefined;
+  #next: { readonly timer: NodeJS.Timeout; readonly look: () => void } | undefined;
   /** Looks run one after the other. */
-  private looking: Promise<void> = Promise.resolve();
-  private lookMs = 0;
+  #looking: Promise<void> = Promise.resolve();
+  #lookMs = 0;
 
   constructor(private readonly parts: PendingRemovalsParts<T>) {}
 
   add(imageId: string, removal: T): void {
-    this.pending.set(imageId, removal);
-    if (this.next !== undefined) return;
+    this.#pending.set(imageId, removal);
+    if (this.#next !== undefined) return;
     const look = AsyncResource.bind(() => {
-      this.next = undefined;
-      this.looking = this.looking.then(AsyncResource.bind(() => this.look()));
+      this.#next = undefined;
+      this.#looking = this.#looking.then(AsyncResource.bind(() => this.#look()));
     });
-    const inMs = Math.max(withinMs, this.lookMs / largestShare);
-    this.next = { look, timer: setTimeout(look, inMs) };
+    const inMs = Math.max(withinMs, this.#lookMs / largestShare);
+    this.#next = { look, timer: setTimeout(look, inMs) };
   }
 
   /**
@@ -50,41 +50,41 @@ export class PendingRemovals<T> {
    * was last asked.
    */
   async settle(): Promise<ReadonlySet<string>> {
-    clearTimeout(this.next?.timer);
-    this.next?.look();
-    await this.looking;
-    const stayed = new Set(this.stayed);
-    this.stayed.clear();
+    clearTimeout(this.#next?.timer);
+    this.#next?.look();
+    await this.#looking;
+    const stayed = new Set(this.#stayed);
+    this.#stayed.clear();
     return stayed;
   }
 
   /** Somebody saw the image come back: what is pending of it did take effect. */
   cameBack(imageId: string): void {
-    const removal = this.pending.get(imageId);
+    const removal = this.#pending.get(imageId);
     if (removal === undefined) return;
-    this.pending.delete(imageId);
+    this.#pending.delete(imageId);
     this.parts.gone([removal]);
   }
 
   /** Never throws. */
-  private async look(): Promise<void> {
+  async #look(): Promise<void> {
     const { listedIds, gone, failed, elapsedMs } = this.parts;
-    const ids = [...this.pending.keys()];
+    const ids = [...this.#pending.keys()];
     if (ids.length === 0) return;
     let listed: ReadonlySet<string> = new Set();
     const begunAt = elapsedMs();
     try {
       listed = await listedIds();
-      this.lookMs = elapsedMs() - begunAt;
+      this.#lookMs = elapsedMs() - begunAt;
     } catch (error) {
       failed(error);
     }
     const removals: T[] = [];
     for (const id of ids) {
-      const removal = this.pending.get(id);
+      const removal = this.#pending.get(id);
       if (removal === undefined) continue;
-      this.pending.delete(id);
-      if (listed.has(id)) this.stayed.add(id);
+      this.#pending.delete(id);
+      if (listed.has(id)) this.#stayed.add(id);
       else removals.push(removal);
     }
     if (removals.length > 0) gone(removals);

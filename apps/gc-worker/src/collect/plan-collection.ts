@@ -120,7 +120,7 @@ export function planCollection(input: PlanInput): CollectionPlan {
     plannedAt: now,
     trigger: triggerOf(request, bytesToFree, aged.length > 0),
     agePass,
-    ...(bytesToFree === undefined ? {} : { bytesToFree }),
+    bytesToFree,
     disks,
     images,
     removeCount: removals.length,
@@ -135,33 +135,33 @@ export function planCollection(input: PlanInput): CollectionPlan {
  * what the images share, in the limits of one run and in what is expected to be free by then.
  */
 class VerdictPlanner {
-  private readonly shares: LayerShares;
-  private readonly budget: Budget;
-  private readonly paused: PlanInput['paused'];
-  private expectedBytes = 0;
-  private removedForSpace = 0;
+  readonly #shares: LayerShares;
+  readonly #budget: Budget;
+  readonly #paused: PlanInput['paused'];
+  #expectedBytes = 0;
+  #removedForSpace = 0;
 
   constructor(
     private readonly input: PlanInput,
     private readonly bytesToFree: number | undefined,
     private readonly nothingToRelieve: boolean,
   ) {
-    this.shares = new LayerShares(input.images);
-    this.budget = new Budget(input.policy);
-    this.paused = input.request === undefined ? input.paused : undefined;
+    this.#shares = new LayerShares(input.images);
+    this.#budget = new Budget(input.policy);
+    this.#paused = input.request === undefined ? input.paused : undefined;
   }
 
   keep(image: PlanImage, rule: KeepRule, why: string): PlannedImage {
-    return planned(image, { verdict: 'keep', rule, why, share: this.shareOf(image) });
+    return planned(image, { verdict: 'keep', rule, why, share: this.#shareOf(image) });
   }
 
   /** The verdict on an image beyond the maximum age. */
   forAge(image: PlanImage): PlannedImage {
-    const pause = this.paused?.get(image.imageId);
+    const pause = this.#paused?.get(image.imageId);
     if (pause !== undefined) return this.keep(image, 'removal-paused', pause);
-    const over = this.budget.refuses(image.sizeBytes);
+    const over = this.#budget.refuses(image.sizeBytes);
     if (over !== undefined) return this.keep(image, 'budget', over);
-    return this.remove(image, 'max-age', ageText(image, this.input));
+    return this.#remove(image, 'max-age', ageText(image, this.input));
   }
 
   /** The verdict on an image that may go for space. */
@@ -169,21 +169,21 @@ class VerdictPlanner {
     const { policy, now, request } = this.input;
     const young = tooYoung(image, policy, now);
     if (young !== undefined) return this.keep(image, young.rule, young.why);
-    const pause = this.paused?.get(image.imageId);
+    const pause = this.#paused?.get(image.imageId);
     if (pause !== undefined) return this.keep(image, 'removal-paused', pause);
-    if (this.bytesToFree === undefined) return this.keepWithoutNeed(image);
-    const freed = `${this.expectedBytes} of ${amount(this.bytesToFree)}`;
-    if (this.isEnough(this.bytesToFree)) {
+    if (this.bytesToFree === undefined) return this.#keepWithoutNeed(image);
+    const freed = `${this.#expectedBytes} of ${amount(this.bytesToFree)}`;
+    if (this.#isEnough(this.bytesToFree)) {
       const why = `the images before it are expected to free ${freed}`;
       return this.keep(image, 'enough-freed', why);
     }
-    const over = this.budget.refuses(image.sizeBytes);
+    const over = this.#budget.refuses(image.sizeBytes);
     if (over !== undefined) return this.keep(image, 'budget', over);
     const rule = request === undefined ? 'threshold' : 'request';
-    return this.remove(image, rule, `${useText(image)}; ${freed} expected so far`);
+    return this.#remove(image, rule, `${useText(image)}; ${freed} expected so far`);
   }
 
-  private keepWithoutNeed(image: PlanImage): PlannedImage {
+  #keepWithoutNeed(image: PlanImage): PlannedImage {
     const { disks, policy } = this.input;
     const isHeldBack = disks.some((disk) => disk.overHigh) && this.nothingToRelieve;
     return isHeldBack
@@ -191,23 +191,23 @@ class VerdictPlanner {
       : this.keep(image, 'below-threshold', belowThresholdText(disks, policy));
   }
 
-  private isEnough(bytesToFree: number): boolean {
+  #isEnough(bytesToFree: number): boolean {
     const oneAtLeast = this.input.policy.differences.nothingToFree === 'remove-one';
-    return this.expectedBytes >= bytesToFree && (!oneAtLeast || this.removedForSpace > 0);
+    return this.#expectedBytes >= bytesToFree && (!oneAtLeast || this.#removedForSpace > 0);
   }
 
-  private remove(image: PlanImage, rule: RemoveRule, why: string): PlannedImage {
-    const share = this.shareOf(image);
-    this.shares.remove(image);
-    this.budget.spend(image.sizeBytes);
-    this.expectedBytes += share.bytes;
-    if (rule !== 'max-age') this.removedForSpace += 1;
+  #remove(image: PlanImage, rule: RemoveRule, why: string): PlannedImage {
+    const share = this.#shareOf(image);
+    this.#shares.remove(image);
+    this.#budget.spend(image.sizeBytes);
+    this.#expectedBytes += share.bytes;
+    if (rule !== 'max-age') this.#removedForSpace += 1;
     return planned(image, { verdict: 'remove', rule, why, share });
   }
 
-  private shareOf(image: PlanImage): Share {
+  #shareOf(image: PlanImage): Share {
     return this.input.policy.differences.freedBytes === 'measured'
-      ? this.shares.share(image)
+      ? this.#shares.share(image)
       : { bytes: image.sizeBytes, isEstimate: true };
   }
 }

@@ -5,7 +5,7 @@ import { pause } from '@stowage/async';
  * clock.
  */
 export class RemovalRateLimiter {
-  private nextAt = -Infinity;
+  #nextAt = -Infinity;
 
   /** `perMinute` is read at each wait; 0 = no limit. */
   constructor(
@@ -18,8 +18,8 @@ export class RemovalRateLimiter {
     const perMinute = this.perMinute();
     if (perMinute === 0 || signal.aborted) return;
     const now = this.clock();
-    const at = Math.max(now, this.nextAt);
-    this.nextAt = at + 60_000 / perMinute;
+    const at = Math.max(now, this.#nextAt);
+    this.#nextAt = at + 60_000 / perMinute;
     if (at <= now) return;
     await pause(at - now, { signal });
   }

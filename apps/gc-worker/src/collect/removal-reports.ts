@@ -37,19 +37,19 @@ const listTimeoutMs = 10_000;
  * records, metrics and log.
  */
 export class RemovalReports {
-  private readonly pending: PendingRemovals<Removal>;
+  readonly #pending: PendingRemovals<Removal>;
   /** Images found to have stayed, until {@link RemovalReports.takeStayed}. */
-  private stayed = new Set<string>();
+  #stayed = new Set<string>();
 
   constructor(private readonly parts: RemovalReportsParts) {
     const { runtime, log } = parts;
-    this.pending = new PendingRemovals<Removal>({
+    this.#pending = new PendingRemovals<Removal>({
       listedIds: async () => {
         const images = await runtime.listImages({ signal: AbortSignal.timeout(listTimeoutMs) });
         return new Set(images.map(({ imageId }) => imageId));
       },
       gone: (removals) => {
-        this.report(removals);
+        this.#report(removals);
       },
       failed: (error) => {
         log.debug({ reason: errorMessage(error) }, 'removals not verified: images not listed');
@@ -60,27 +60,27 @@ export class RemovalReports {
 
   /** The runtime answered that the image was removed, `removedAt` milliseconds since the epoch. */
   add(image: RemovedImage, planId: string, removedAt: number): void {
-    this.pending.add(image.imageId, { image, planId, removedAt });
+    this.#pending.add(image.imageId, { image, planId, removedAt });
   }
 
   /** Reports what is not reported yet, as far as the runtime's list shows it. Never rejects. */
   async settle(): Promise<void> {
-    for (const imageId of await this.pending.settle()) this.stayed.add(imageId);
+    for (const imageId of await this.#pending.settle()) this.#stayed.add(imageId);
   }
 
   /** Ids of the images that {@link RemovalReports.settle} found to have stayed, each once. */
   takeStayed(): ReadonlySet<string> {
-    const { stayed } = this;
-    this.stayed = new Set();
+    const stayed = this.#stayed;
+    this.#stayed = new Set();
     return stayed;
   }
 
   /** Reports a pending removal of this image, before anything is recorded of its coming back. */
   cameBack(imageId: string): void {
-    this.pending.cameBack(imageId);
+    this.#pending.cameBack(imageId);
   }
 
-  private report(removals: readonly Removal[]): void {
+  #report(removals: readonly Removal[]): void {
     const { store, publishAll, nextSequence, policy, metrics, log } = this.parts;
     const imageIds = removals.map(({ image }) => image.imageId);
     store.publishingRemoved(imageIds, nextSequence());

@@ -6,7 +6,7 @@ const leastJumpMs = 60_000;
  * a machine looks like a jump forwards, too: nothing ages in it.
  */
 export class ClockWatch {
-  private last: { wall: number; steady: number } | undefined;
+  #last: { wall: number; steady: number } | undefined;
 
   constructor(
     private readonly wall: () => number,
@@ -19,8 +19,8 @@ export class ClockWatch {
    */
   jumpMs(): number {
     const now = { wall: this.wall(), steady: this.steady() };
-    const before = this.last ?? now;
-    this.last = now;
+    const before = this.#last ?? now;
+    this.#last = now;
     const jump = now.wall - before.wall - (now.steady - before.steady);
     return Math.abs(jump) < leastJumpMs ? 0 : Math.round(jump);
   }

@@ -90,27 +90,27 @@ const statusCallsAtOnce = 8;
  */
 export class ImageDetector {
   /** Mounts never change after a container is made, so its status is asked once. */
-  private readonly volumesOf = new Map<string, readonly string[]>();
+  readonly #volumesOf = new Map<string, readonly string[]>();
   /** Containers whose mounts are not known, and why. */
-  private readonly volumesUnknown = new Map<string, string>();
+  readonly #volumesUnknown = new Map<string, string>();
   /** Containers that were listed and whose status was not found. */
-  private readonly contradicted = new Set<string>();
-  private readonly containersKnown: KnownContainers;
-  private missingContainers: ReadonlySet<string> = new Set();
-  private reportedSandboxImage: string | undefined;
+  readonly #contradicted = new Set<string>();
+  readonly #containersKnown: KnownContainers;
+  #missingContainers: ReadonlySet<string> = new Set();
+  #reportedSandboxImage: string | undefined;
   /** Why the runtime does not report which image it starts pods with. */
-  private sandboxProblem: string | undefined;
-  private unknown: string | undefined;
+  #sandboxProblem: string | undefined;
+  #unknown: string | undefined;
   /**
    * Images whose removal was begun, ended unknown, and that a detection found to be still there.
    */
-  private readonly stayedOnce = new Set<string>();
+  readonly #stayedOnce = new Set<string>();
 
-  private readonly clock: ClockWatch;
+  readonly #clock: ClockWatch;
 
   constructor(private readonly parts: ImageDetectorParts) {
-    this.clock = new ClockWatch(parts.now, parts.elapsedMs);
-    this.containersKnown = new KnownContainers(
+    this.#clock = new ClockWatch(parts.now, parts.elapsedMs);
+    this.#containersKnown = new KnownContainers(
       parts.lostContainerWaitMs,
       parts.store.images().values(),
     );
@@ -121,16 +121,16 @@ export class ImageDetector {
    * surprise.
    */
   containerRemoved(containerId: string): void {
-    this.containersKnown.removalSeen(containerId);
+    this.#containersKnown.removalSeen(containerId);
   }
 
   /** What is not certain about the use of images, as of the last look. */
   useStatus(): UseStatus {
-    const missing = this.containersKnown.missing();
+    const missing = this.#containersKnown.missing();
     return {
       lostContainers: missing?.count ?? 0,
-      ...(missing === undefined ? {} : { lostForMs: Math.round(this.elapsedMs() - missing.since) }),
-      ...(this.unknown === undefined ? {} : { unknown: this.unknown }),
+      lostForMs: missing === undefined ? undefined : Math.round(this.#elapsedMs() - missing.since),
+      unknown: this.#unknown,
     };
   }
 
@@ -139,12 +139,12 @@ export class ImageDetector {
    * undefined.
    */
   lookAgainInMs(): number | undefined {
-    return this.containersKnown.missing() === undefined
+    return this.#containersKnown.missing() === undefined
       ? undefined
       : Math.min(lookAgainMs, Math.max(100, this.parts.lostContainerWaitMs / 2));
   }
 
-  private elapsedMs(): number {
+  #elapsedMs(): number {
     const { elapsedMs = () => performance.now() } = this.parts;
     return elapsedMs();
   }
@@ -158,20 +158,20 @@ export class ImageDetector {
     const startedAt = performance.now();
     try {
       const images = await runtime.listImages({ signal });
-      const containers = await this.containers(signal);
-      if (policy.current.differences.sandboxImage === 'kept') await this.findSandboxImage(signal);
-      await this.learnContents(images, signal);
-      this.followClock();
+      const containers = await this.#containers(signal);
+      if (policy.current.differences.sandboxImage === 'kept') await this.#findSandboxImage(signal);
+      await this.#learnContents(images, signal);
+      this.#followClock();
       const time = now();
-      const users = this.usersOf(images, containers);
-      this.judgeUse(() => images, containers);
+      const users = this.#usersOf(images, containers);
+      this.#judgeUse(() => images, containers);
       const result = applyDetection(store.images(), {
         images,
         users,
         detectTime: time,
         now: time,
       });
-      const cameBack = this.publishChanges(result.detected, result.vanished, time);
+      const cameBack = this.#publishChanges(result.detected, result.vanished, time);
       store.apply(result);
       store.forgetRemoved(cameBack);
       for (const { imageId } of result.detected) {
@@ -180,14 +180,14 @@ export class ImageDetector {
         const pulled = hints.takePull(imageId);
         if (pulled !== undefined) store.pulled(imageId, pulled);
       }
-      this.dropIntentsOfThoseThatStay();
+      this.#dropIntentsOfThoseThatStay();
       const passedHolds = hints.dropPassedHolds(time);
       if (passedHolds.length > 0) store.dropHolds(passedHolds);
       const records = [...store.images().values()];
       metrics.detected((performance.now() - startedAt) / 1000, records);
-      return this.withProtections(records, time);
+      return this.#withProtections(records, time);
     } catch (error) {
-      this.containersKnown.lookFailed(this.elapsedMs());
+      this.#containersKnown.lookFailed(this.#elapsedMs());
       metrics.detectionFailed((performance.now() - startedAt) / 1000);
       throw error;
     }
@@ -212,33 +212,33 @@ export class ImageDetector {
     { signal }: { signal: AbortSignal },
   ): Promise<{ rule: KeepRule; why: string } | undefined> {
     const { store, now } = this.parts;
-    const containers = await this.containers(signal);
-    this.followClock();
+    const containers = await this.#containers(signal);
+    this.#followClock();
     const listed: ListedImage = { ...image };
-    const usedBy = this.usersOf([listed], containers).get(image.imageId) ?? [];
-    this.judgeUse(() => [...store.images().values()], containers);
+    const usedBy = this.#usersOf([listed], containers).get(image.imageId) ?? [];
+    this.#judgeUse(() => [...store.images().values()], containers);
     const time = now();
     if (isSeenInUse(usedBy)) store.used(image.imageId, time);
     const record: ImageRecord = { ...listed, ...image, usedBy };
-    const [current] = this.withProtections([record], time);
+    const [current] = this.#withProtections([record], time);
     return current === undefined ? undefined : firstProtection(current);
   }
 
   /** When the clock was set, what is remembered moves with it: ages stay what they are. */
-  private followClock(): void {
+  #followClock(): void {
     const { store, hints, log } = this.parts;
-    const jumpMs = this.clock.jumpMs();
+    const jumpMs = this.#clock.jumpMs();
     if (jumpMs === 0) return;
     log.warn({ jumpMs }, 'the clock was set: remembered times move with it');
     store.shiftTimes(jumpMs);
     hints.shiftTimes(jumpMs);
   }
 
-  private withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {
+  #withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {
     const { hints, contents } = this.parts;
     const { exempt, needsLabels } = this.parts.policy;
     const sandbox = imagesMeant(
-      [this.parts.sandboxImage, this.reportedSandboxImage ?? ''],
+      [this.parts.sandboxImage, this.#reportedSandboxImage ?? ''],
       records,
     );
     const creations = hints.creationsAt(now);
@@ -257,8 +257,8 @@ export class ImageDetector {
         const at = since.get(reference) ?? now;
         protections.push({ rule: 'container-creating', reference, since: at });
       }
-      if (this.unknown !== undefined) {
-        protections.push({ rule: 'use-unknown', reason: this.unknown });
+      if (this.#unknown !== undefined) {
+        protections.push({ rule: 'use-unknown', reason: this.#unknown });
       }
       const content = contents.of(record.imageId);
       const facts = content?.labels === undefined ? record : { ...record, labels: content.labels };
@@ -272,12 +272,12 @@ export class ImageDetector {
       return {
         ...record,
         ...(protections.length === 0 ? {} : { protections }),
-        ...(layers === undefined ? {} : { layers }),
+        layers,
       };
     });
   }
 
-  private async learnContents(images: readonly ListedImage[], signal: AbortSignal): Promise<void> {
+  async #learnContents(images: readonly ListedImage[], signal: AbortSignal): Promise<void> {
     const { contents, policy, log } = this.parts;
     const atMost = policy.needsLabels ? Infinity : contentCallsPerDetection;
     const failures = await contents.learn(images, { atMost, signal });
@@ -285,49 +285,46 @@ export class ImageDetector {
   }
 
   /** Containers with the images they mount, those among them that are missing and still count. */
-  private async containers(signal: AbortSignal): Promise<readonly ContainerUse[]> {
+  async #containers(signal: AbortSignal): Promise<readonly ContainerUse[]> {
     const { runtime } = this.parts;
     let listed: readonly ContainerUse[];
     let look: ContainerLook;
     try {
       listed = await runtime.listContainers({ signal });
-      look = await this.believed(listed, signal);
+      look = await this.#believed(listed, signal);
     } catch (error) {
-      this.containersKnown.lookFailed(this.elapsedMs());
+      this.#containersKnown.lookFailed(this.#elapsedMs());
       throw error;
     }
     const { containers, missing } = look;
-    this.logMissing(missing, listed.length);
+    this.#logMissing(missing, listed.length);
     const ids = new Set(containers.map(({ containerId }) => containerId));
-    for (const kept of [this.volumesOf, this.volumesUnknown, this.contradicted]) {
+    for (const kept of [this.#volumesOf, this.#volumesUnknown, this.#contradicted]) {
       for (const known of kept.keys()) if (!ids.has(known)) kept.delete(known);
     }
-    const unknown = listed.filter(({ containerId }) => !this.volumesOf.has(containerId));
-    await this.askVolumes(unknown, signal);
+    const unknown = listed.filter(({ containerId }) => !this.#volumesOf.has(containerId));
+    await this.#askVolumes(unknown, signal);
     return containers.map((container) => {
-      const mounted = this.volumesOf.get(container.containerId) ?? [];
+      const mounted = this.#volumesOf.get(container.containerId) ?? [];
       if (mounted.length === 0) return container;
       return { ...container, imageVolumes: [...new Set([...container.imageVolumes, ...mounted])] };
     });
   }
 
-  private async believed(
-    listed: readonly ContainerUse[],
-    signal: AbortSignal,
-  ): Promise<ContainerLook> {
+  async #believed(listed: readonly ContainerUse[], signal: AbortSignal): Promise<ContainerLook> {
     const { runtime, policy } = this.parts;
     if (policy.current.differences.lostContainers === 'gone')
       return { containers: listed, missing: new Set() };
-    return this.containersKnown.look(listed, {
-      at: this.elapsedMs(),
+    return this.#containersKnown.look(listed, {
+      at: this.#elapsedMs(),
       pods: () => runtime.listPods({ signal }),
     });
   }
 
   /** Logs once that more containers are missing than are listed. */
-  private logMissing(missing: ReadonlySet<string>, listed: number): void {
-    const isNews = missing.size > listed && this.missingContainers.size <= listed;
-    this.missingContainers = missing;
+  #logMissing(missing: ReadonlySet<string>, listed: number): void {
+    const isNews = missing.size > listed && this.#missingContainers.size <= listed;
+    this.#missingContainers = missing;
     if (!isNews) return;
     const { log, lostContainerWaitMs: keptForMs } = this.parts;
     log.info(
@@ -336,15 +333,17 @@ export class ImageDetector {
     );
   }
 
-  private usersOf(
+  #usersOf(
     images: readonly ListedImage[],
     containers: readonly ContainerUse[],
   ): Map<string, ImageUser[]> {
     const users = findUsers(images, containers, this.parts.policy.current.differences.inUseMatch);
-    if (this.missingContainers.size === 0) return users;
+    if (this.#missingContainers.size === 0) return users;
     for (const [imageId, those] of users) {
       const marked = those.map((user) =>
-        this.missingContainers.has(user.containerId) ? { ...user, isMissing: true as const } : user,
+        this.#missingContainers.has(user.containerId)
+          ? { ...user, isMissing: true as const }
+          : user,
       );
       users.set(imageId, marked);
     }
@@ -355,10 +354,7 @@ export class ImageDetector {
    * Finds out whether it can be known now which images are used; where not, all that would be
    * unused stay.
    */
-  private judgeUse(
-    images: () => readonly ListedImage[],
-    containers: readonly ContainerUse[],
-  ): void {
+  #judgeUse(images: () => readonly ListedImage[], containers: readonly ContainerUse[]): void {
     const { sandboxImage, useUnknown } = this.parts;
     const { differences } = this.parts.policy.current;
     const reasons: string[] = [];
@@ -369,52 +365,49 @@ export class ImageDetector {
         `the runtime does not say which image ${someContainers(nameless)} ${nameless.length > 1 ? 'use' : 'uses'}`,
       );
     }
-    const [[, problem] = []] = this.volumesUnknown;
+    const [[, problem] = []] = this.#volumesUnknown;
     if (problem !== undefined) {
-      const ids = [...this.volumesUnknown.keys()];
+      const ids = [...this.#volumesUnknown.keys()];
       reasons.push(`the images mounted by ${someContainers(ids)} cannot be read: ${problem}`);
     }
     if (
       differences.sandboxImage === 'kept' &&
       sandboxImage === '' &&
-      this.reportedSandboxImage === undefined &&
-      this.sandboxProblem !== undefined
+      this.#reportedSandboxImage === undefined &&
+      this.#sandboxProblem !== undefined
     ) {
       reasons.push(
-        `the runtime does not say which image it starts pods with (${this.sandboxProblem}): ` +
+        `the runtime does not say which image it starts pods with (${this.#sandboxProblem}): ` +
           'name it with sandboxImage (STOWAGE_SANDBOX_IMAGE)',
       );
     }
-    this.unknown = reasons.length === 0 ? undefined : reasons.join('; ');
-    useUnknown?.(this.unknown);
+    this.#unknown = reasons.length === 0 ? undefined : reasons.join('; ');
+    useUnknown?.(this.#unknown);
   }
 
-  private async askVolumes(
-    containers: readonly ContainerUse[],
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #askVolumes(containers: readonly ContainerUse[], signal: AbortSignal): Promise<void> {
     const queue = [...containers];
     const ask = async () => {
       for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-        await this.askVolumesOf(next.containerId, signal);
+        await this.#askVolumesOf(next.containerId, signal);
       }
     };
     await Promise.all(Array.from({ length: statusCallsAtOnce }, ask));
   }
 
-  private async askVolumesOf(containerId: string, signal: AbortSignal): Promise<void> {
+  async #askVolumesOf(containerId: string, signal: AbortSignal): Promise<void> {
     const { runtime, policy, log } = this.parts;
     try {
       const volumes = await runtime.imageVolumes(containerId, { signal });
       if (volumes !== undefined) {
-        this.volumesOf.set(containerId, volumes);
-        this.volumesUnknown.delete(containerId);
-        this.contradicted.delete(containerId);
-      } else if (this.contradicted.has(containerId)) {
-        this.volumesUnknown.set(containerId, 'it is listed, and its status is not found');
+        this.#volumesOf.set(containerId, volumes);
+        this.#volumesUnknown.delete(containerId);
+        this.#contradicted.delete(containerId);
+      } else if (this.#contradicted.has(containerId)) {
+        this.#volumesUnknown.set(containerId, 'it is listed, and its status is not found');
       } else {
         // It went in between, or the runtime contradicts itself: the next look shows which.
-        this.contradicted.add(containerId);
+        this.#contradicted.add(containerId);
       }
     } catch (error) {
       const reason = errorMessage(error);
@@ -422,20 +415,20 @@ export class ImageDetector {
         throw new Error(`get container status: ${reason}`, { cause: error });
       }
       // The next look asks again. The container itself counts without its status.
-      const isNews = this.volumesUnknown.get(containerId) !== reason;
-      this.volumesUnknown.set(containerId, reason);
+      const isNews = this.#volumesUnknown.get(containerId) !== reason;
+      this.#volumesUnknown.set(containerId, reason);
       if (isNews) log.warn({ containerId, reason }, 'image volumes of a container unknown');
     }
   }
 
-  private async findSandboxImage(signal: AbortSignal): Promise<void> {
+  async #findSandboxImage(signal: AbortSignal): Promise<void> {
     try {
-      this.reportedSandboxImage = await this.parts.runtime.sandboxImage({ signal });
-      this.sandboxProblem = undefined;
+      this.#reportedSandboxImage = await this.parts.runtime.sandboxImage({ signal });
+      this.#sandboxProblem = undefined;
     } catch (error) {
       // What it reported before still holds.
-      this.sandboxProblem = errorMessage(error);
-      this.parts.log.debug({ reason: this.sandboxProblem }, 'sandbox image unknown');
+      this.#sandboxProblem = errorMessage(error);
+      this.parts.log.debug({ reason: this.#sandboxProblem }, 'sandbox image unknown');
     }
   }
 
@@ -444,14 +437,14 @@ export class ImageDetector {
    * may still be under way at the runtime when a detection first looks. An image that is there at
    * the second look stays; should it vanish later, that is another matter.
    */
-  private dropIntentsOfThoseThatStay(): void {
+  #dropIntentsOfThoseThatStay(): void {
     const { store } = this.parts;
     const intended = store.intendedRemovals();
-    for (const imageId of this.stayedOnce) {
-      if (!intended.includes(imageId)) this.stayedOnce.delete(imageId);
+    for (const imageId of this.#stayedOnce) {
+      if (!intended.includes(imageId)) this.#stayedOnce.delete(imageId);
     }
     for (const imageId of intended) {
-      if (!this.stayedOnce.delete(imageId)) this.stayedOnce.add(imageId);
+      if (!this.#stayedOnce.delete(imageId)) this.#stayedOnce.add(imageId);
       else store.removalFailed(imageId);
     }
   }
@@ -460,7 +453,7 @@ export class ImageDetector {
    * Which of the new images a collection had removed not long ago, and the removals that need not
    * be remembered after that.
    */
-  private regretsAmong(
+  #regretsAmong(
     detected: readonly ImageRecord[],
     now: number,
   ): { regrets: Map<string, eventData.Regret>; settled: string[] } {
@@ -502,13 +495,13 @@ export class ImageDetector {
    * between the next process knows what went out. Returns the removals that need not be remembered
    * any more.
    */
-  private publishChanges(
+  #publishChanges(
     detected: readonly ImageRecord[],
     vanished: readonly ImageRecord[],
     now: number,
   ): string[] {
     const { publishAll, nextSequence, store, hints, log } = this.parts;
-    const { regrets, settled } = this.regretsAmong(detected, now);
+    const { regrets, settled } = this.#regretsAmong(detected, now);
     store.publishingDetected(detected, nextSequence());
     publishAll(
       'ImageDetected',

@@ -26,15 +26,14 @@ export function imageDetected(
     inUse: record.usedBy.length > 0,
     firstDetected: time(record.firstDetected ?? now),
     ...handler(record.runtimeHandler),
-    ...(regret === undefined
-      ? {}
-      : {
-          regret: {
+    regret:
+      regret === undefined
+        ? undefined
+        : {
             removedAt: time(regret.removedAt),
             afterMs: Math.max(0, Math.round(now - regret.removedAt)),
             planId: regret.planId,
           },
-        }),
     ...(recordsRebuilt ? { recordsRebuilt } : {}),
   };
 }
@@ -65,11 +64,11 @@ export function imageRemoved(
     repoDigests: [...repoDigests],
     removedBy: reason === 'vanished' ? 'unknown' : 'gc-worker',
     reason,
-    ...(planId === undefined ? {} : { planId }),
+    planId,
     expectedBytes,
-    ...(expectedIsEstimate === undefined ? {} : { expectedIsEstimate }),
-    ...(measuredBytes == null ? {} : { measuredBytes }),
-    ...(firstDetected == null ? {} : { firstDetected: time(firstDetected) }),
+    expectedIsEstimate,
+    measuredBytes: measuredBytes ?? undefined,
+    firstDetected: firstDetected == null ? undefined : time(firstDetected),
     ...idle(lastUsed, now),
     ...handler(image.runtimeHandler),
   };

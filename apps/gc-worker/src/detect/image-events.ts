@@ -71,11 +71,11 @@ export class ImageEvents {
     }
     // Events of another node are about other images.
     if (event.node !== this.parts.nodeName) return false;
-    this.handle(event);
+    this.#handle(event);
     return event.app !== 'gc-worker' && ['ImagePulled', 'ImageRemoved'].includes(event.name);
   }
 
-  private handle(event: StowageEvent): void {
+  #handle(event: StowageEvent): void {
     const { hints, store, now } = this.parts;
     const at = Math.min(event.time.getTime(), now());
     // eslint-disable-next-line @typescript-eslint/switch-exhaustiveness-check -- all other events say nothing about use
@@ -83,18 +83,18 @@ export class ImageEvents {
       case 'ImagePullStarted': {
         const { pullId, reference, requestedReference, holdUntil } = event.data;
         hints.pullStarted(pullId, [reference, requestedReference], at, now());
-        this.hold([reference], holdUntil);
+        this.#hold([reference], holdUntil);
         break;
       }
       case 'ImagePulled': {
         const { pullId, reference, imageId, repoDigest, holdUntil } = event.data;
         hints.pullEnded(pullId);
-        this.hold(present([imageId, reference, repoDigest]), holdUntil);
+        this.#hold(present([imageId, reference, repoDigest]), holdUntil);
         if (imageId !== undefined) {
-          this.used(imageId, at);
+          this.#used(imageId, at);
           const { durationMs, sizeBytes = null } = event.data;
           const facts = { durationMs, sizeBytes };
-          if (!store.pulled(this.recordedId(imageId), facts))
+          if (!store.pulled(this.#recordedId(imageId), facts))
             hints.pulledBeforeDetection(imageId, facts);
         }
         break;
@@ -104,16 +104,16 @@ export class ImageEvents {
         break;
       case 'ImageEnsured': {
         const { imageId, reference, holdUntil } = event.data;
-        this.hold([imageId, reference], holdUntil);
-        this.used(imageId, at);
+        this.#hold([imageId, reference], holdUntil);
+        this.#used(imageId, at);
         break;
       }
       case 'ImageRemoved':
-        if (event.app !== 'gc-worker') this.removed(event.data.imageId, at);
+        if (event.app !== 'gc-worker') this.#removed(event.data.imageId, at);
         break;
       case 'ContainerCreated': {
         const { imageId } = event.data.image;
-        if (imageId !== undefined) this.used(imageId, at);
+        if (imageId !== undefined) this.#used(imageId, at);
         hints.creationEnded(creationKey(event.data));
         break;
       }
@@ -135,9 +135,9 @@ export class ImageEvents {
     }
   }
 
-  private used(imageId: string, at: number): void {
+  #used(imageId: string, at: number): void {
     const { hints, store, cameBack } = this.parts;
-    const recorded = this.recordedId(imageId);
+    const recorded = this.#recordedId(imageId);
     cameBack(recorded);
     if (!store.used(recorded, at)) hints.usedBeforeDetection(imageId, at);
   }
@@ -146,7 +146,7 @@ export class ImageEvents {
    * The id as the record of the image has it: CRI-O's list has ids without `sha256:`, others may
    * write it.
    */
-  private recordedId(imageId: string): string {
+  #recordedId(imageId: string): string {
     const images = this.parts.store.images();
     if (images.has(imageId)) return imageId;
     const other = isHexIdentifier(imageId) ? `sha256:${imageId}` : imageId.replace(/^sha256:/, '');
@@ -158,14 +158,14 @@ export class ImageEvents {
    * record stays until the runtime does not list it any more: a removal may have removed one of its
    * names only, or have been refused.
    */
-  private removed(imageId: string | undefined, at: number): void {
+  #removed(imageId: string | undefined, at: number): void {
     if (imageId === undefined) return;
     const { hints, store } = this.parts;
-    const recorded = this.recordedId(imageId);
+    const recorded = this.#recordedId(imageId);
     if (store.images().has(recorded)) hints.removedByOther(recorded, at);
   }
 
-  private hold(names: readonly string[], until: string | undefined): void {
+  #hold(names: readonly string[], until: string | undefined): void {
     if (until === undefined) return;
     const { hints, store, now } = this.parts;
     store.setHolds(hints.hold(names, Date.parse(until), now()));

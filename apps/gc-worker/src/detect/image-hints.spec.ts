@@ -10,7 +10,7 @@ function hintsOf(maxEntries?: number) {
     maxPullMs: minutes(10),
     maxHoldMs: 30 * day,
     refused: (hint) => refused.push(hint),
-    ...(maxEntries === undefined ? {} : { maxEntries }),
+    maxEntries,
   });
   return { hints, refused };
 }

@@ -22,9 +22,9 @@ const maxNames = 5;
  * ids downwards between equals. When the runtime does not answer the old list stays.
  */
 export class ImageList {
-  private images: readonly ListedImage[] = [];
-  private listedAt: number | undefined;
-  private problem: string | undefined;
+  #images: readonly ListedImage[] = [];
+  #listedAt: number | undefined;
+  #problem: string | undefined;
 
   constructor(private readonly parts: ImageListParts) {}
 
@@ -35,32 +35,32 @@ export class ImageList {
       const listed = [...(await runtime.listImages({ signal }))].sort(
         (a, b) => b.sizeBytes - a.sizeBytes || (a.imageId < b.imageId ? 1 : -1),
       );
-      const before = new Set(this.images.map(({ imageId }) => imageId));
-      const isFirst = this.listedAt === undefined;
+      const before = new Set(this.#images.map(({ imageId }) => imageId));
+      const isFirst = this.#listedAt === undefined;
       const isSame =
         before.size === listed.length && listed.every(({ imageId }) => before.has(imageId));
-      this.images = listed;
-      this.listedAt = now();
-      this.problem = undefined;
-      metrics.imagesListed(listed.length, this.listedAt);
+      this.#images = listed;
+      this.#listedAt = now();
+      this.#problem = undefined;
+      metrics.imagesListed(listed.length, this.#listedAt);
       return !isFirst && !isSame;
     } catch (error) {
       const reason = errorMessage(error);
-      if (!signal.aborted && reason !== this.problem)
+      if (!signal.aborted && reason !== this.#problem)
         log.warn({ reason }, 'image list not renewed');
-      this.problem = reason;
+      this.#problem = reason;
       return false;
     }
   }
 
   /** When the list was true; undefined before the first answer. */
   at(): number | undefined {
-    return this.listedAt;
+    return this.#listedAt;
   }
 
   /** The largest images with up to five names each, digests before tags; `maxImages` -1 = all. */
   nodeImages(maxImages: number): NodeImage[] {
-    const images = maxImages < 0 ? this.images : this.images.slice(0, maxImages);
+    const images = maxImages < 0 ? this.#images : this.#images.slice(0, maxImages);
     return images.map(({ repoDigests, repoTags, sizeBytes }) => ({
       names: [...repoDigests, ...repoTags].slice(0, maxNames),
       sizeBytes,

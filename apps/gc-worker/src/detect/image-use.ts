@@ -12,28 +12,28 @@ export class ReferenceSearch {
    * Keys that are looked for, with the ids of the images found: one, which is nearly always so, or
    * several.
    */
-  private readonly found = new Map<string, string | readonly string[] | undefined>();
+  readonly #found = new Map<string, string | readonly string[] | undefined>();
   /** Beginnings of ids that are looked for; hardly ever any. */
-  private readonly beginnings = new Set<string>();
+  readonly #beginnings = new Set<string>();
 
   constructor(references: Iterable<string>) {
     for (const reference of references) {
       if (reference === '') continue;
       const key = keyOf(reference);
-      if (!this.found.has(key)) this.found.set(key, undefined);
+      if (!this.#found.has(key)) this.#found.set(key, undefined);
       const beginning = idBeginning(reference);
-      if (beginning !== undefined && beginning.length < idLength) this.beginnings.add(beginning);
+      if (beginning !== undefined && beginning.length < idLength) this.#beginnings.add(beginning);
     }
   }
 
   /** Takes note of the images. */
   look(images: readonly ListedImage[]): this {
-    if (this.found.size === 0) return this;
+    if (this.#found.size === 0) return this;
     for (const image of images) {
       const { imageId } = image;
-      for (const key of imageKeys(image)) if (this.found.has(key)) this.note(key, imageId);
-      for (const beginning of this.beginnings) {
-        if (referenceKey(imageId).startsWith(beginning)) this.note(beginning, imageId);
+      for (const key of imageKeys(image)) if (this.#found.has(key)) this.#note(key, imageId);
+      for (const beginning of this.#beginnings) {
+        if (referenceKey(imageId).startsWith(beginning)) this.#note(beginning, imageId);
       }
     }
     return this;
@@ -45,19 +45,20 @@ export class ReferenceSearch {
   find(reference: string): readonly string[] {
     if (reference === '') return [];
     // As runtimes do: what is no name of an image may be the beginning of an id.
-    const found = this.found.get(keyOf(reference)) ?? this.found.get(idBeginning(reference) ?? '');
+    const found =
+      this.#found.get(keyOf(reference)) ?? this.#found.get(idBeginning(reference) ?? '');
     if (found === undefined) return [];
     return typeof found === 'string' ? [found] : found;
   }
 
-  private note(key: string, imageId: string): void {
-    const known = this.found.get(key);
+  #note(key: string, imageId: string): void {
+    const known = this.#found.get(key);
     if (known === undefined) {
-      this.found.set(key, imageId);
+      this.#found.set(key, imageId);
       return;
     }
     const ids = typeof known === 'string' ? [known] : known;
-    if (!ids.includes(imageId)) this.found.set(key, [...ids, imageId]);
+    if (!ids.includes(imageId)) this.#found.set(key, [...ids, imageId]);
   }
 }
 

@@ -29,9 +29,9 @@ export interface ContainerLook {
  * reported of the same container's image.
  */
 export class KnownContainers {
-  private readonly known = new Map<string, Known>();
-  private readonly removed = new Set<string>();
-  private looks = 0;
+  readonly #known = new Map<string, Known>();
+  readonly #removed = new Set<string>();
+  #looks = 0;
 
   /**
    * Users in the records of an earlier process count as containers that were listed just before.
@@ -42,8 +42,8 @@ export class KnownContainers {
   ) {
     for (const { imageId, usedBy } of records) {
       for (const user of usedBy) {
-        const before = this.known.get(user.containerId)?.container;
-        this.known.set(user.containerId, {
+        const before = this.#known.get(user.containerId)?.container;
+        this.#known.set(user.containerId, {
           container: rememberedUse(user, imageId, before),
           missingSince: undefined,
           seenAt: 0,
@@ -60,15 +60,15 @@ export class KnownContainers {
     listed: readonly ContainerUse[],
     { at, pods }: { at: number; pods: () => Promise<readonly ListedPod[]> },
   ): Promise<ContainerLook> {
-    const seenAt = (this.looks += 1);
+    const seenAt = (this.#looks += 1);
     const containers = new Map<string, ContainerUse>();
     for (const container of listed) {
       const id = container.containerId;
-      const entry = this.known.get(id);
+      const entry = this.#known.get(id);
       if (entry === undefined) {
         const compact = compacted(container);
         containers.set(id, compact);
-        this.known.set(id, { container: compact, missingSince: undefined, seenAt });
+        this.#known.set(id, { container: compact, missingSince: undefined, seenAt });
         continue;
       }
       entry.container = merged(entry.container, container);
@@ -76,10 +76,10 @@ export class KnownContainers {
       entry.seenAt = seenAt;
       containers.set(id, entry.container);
     }
-    if (this.known.size === containers.size) {
+    if (this.#known.size === containers.size) {
       return { containers: [...containers.values()], missing: nobody };
     }
-    const missing = [...this.known].filter(([id]) => !containers.has(id));
+    const missing = [...this.#known].filter(([id]) => !containers.has(id));
     const halfThere = podsWithoutContainers(await pods(), containers.values());
     const kept: ContainerUse[] = [];
     for (const [id, entry] of missing) {
@@ -87,7 +87,7 @@ export class KnownContainers {
       if (entry.seenAt > seenAt) continue;
       entry.missingSince ??= at;
       const limitMs = halfThere.has(podOf(entry.container)) ? 2 * this.waitMs : this.waitMs;
-      if (this.removed.delete(id) || at - entry.missingSince >= limitMs) this.known.delete(id);
+      if (this.#removed.delete(id) || at - entry.missingSince >= limitMs) this.#known.delete(id);
       else kept.push(entry.container);
     }
     return {
@@ -98,7 +98,7 @@ export class KnownContainers {
 
   /** The runtime did not answer: what is missing has to stay away for the whole wait again. */
   lookFailed(at: number): void {
-    for (const entry of this.known.values()) {
+    for (const entry of this.#known.values()) {
       if (entry.missingSince !== undefined) entry.missingSince = at;
     }
   }
@@ -107,12 +107,12 @@ export class KnownContainers {
    * Somebody saw that this container was removed; once the runtime does not list it, it is gone.
    */
   removalSeen(containerId: string): void {
-    if (this.known.has(containerId)) this.removed.add(containerId);
+    if (this.#known.has(containerId)) this.#removed.add(containerId);
   }
 
   /** How many containers are missing, and since when the first of them. */
   missing(): { readonly count: number; readonly since: number } | undefined {
-    const times = [...this.known.values()]
+    const times = [...this.#known.values()]
       .map(({ missingSince }) => missingSince)
       .filter((time) => time !== undefined);
     return times.length === 0 ? undefined : { count: times.length, since: Math.min(...times) };

@@ -35,13 +35,13 @@ const newChain = (parent: Chain | undefined): Chain => ({
  * base image that is still there), else it is an estimate that is too high.
  */
 export class LayerShares {
-  private readonly root = newChain(undefined);
-  private readonly tops = new Map<string, Chain>();
+  readonly #root = newChain(undefined);
+  readonly #tops = new Map<string, Chain>();
 
   constructor(images: readonly Sized[]) {
     for (const { imageId, sizeBytes, layers } of images) {
       if (layers === undefined) continue;
-      let chain = this.root;
+      let chain = this.#root;
       for (const layer of layers) {
         let next = chain.above.get(layer);
         if (next === undefined) {
@@ -52,19 +52,19 @@ export class LayerShares {
         chain = next;
       }
       chain.sizeBytes = Math.max(chain.sizeBytes ?? 0, sizeBytes);
-      this.tops.set(imageId, chain);
+      this.#tops.set(imageId, chain);
     }
   }
 
   /** What removal of the image frees while the others that are not removed yet remain. */
   share({ imageId, sizeBytes }: Sized): Share {
-    const top = this.tops.get(imageId);
+    const top = this.#tops.get(imageId);
     if (top === undefined) return { bytes: sizeBytes, isEstimate: true };
     let shared: Chain | undefined = top;
-    while (shared !== undefined && shared !== this.root && shared.users <= 1) {
+    while (shared !== undefined && shared !== this.#root && shared.users <= 1) {
       shared = shared.parent;
     }
-    if (shared === undefined || shared === this.root)
+    if (shared === undefined || shared === this.#root)
       return { bytes: sizeBytes, isEstimate: false };
     let known: Chain | undefined = shared;
     while (known !== undefined && known.sizeBytes === undefined) known = known.parent;
@@ -76,10 +76,10 @@ export class LayerShares {
 
   /** The image goes: what only it shared with one other is now that one's alone. */
   remove({ imageId }: Sized): void {
-    for (let chain = this.tops.get(imageId); chain !== undefined; chain = chain.parent) {
+    for (let chain = this.#tops.get(imageId); chain !== undefined; chain = chain.parent) {
       chain.users -= 1;
     }
-    this.tops.delete(imageId);
+    this.#tops.delete(imageId);
   }
 }
 

@@ -76,26 +76,26 @@ const mountpointsMaxAgeMs = 60_000;
  * recovery, for each file system on its own. Only image file systems are a reason to collect.
  */
 export class DiskWatch {
-  private mountpoints: Mountpoints | undefined;
-  private askedAt = -Infinity;
-  private lastTrends: ReadonlyMap<string, Trends> = new Map();
+  #mountpoints: Mountpoints | undefined;
+  #askedAt = -Infinity;
+  #lastTrends: ReadonlyMap<string, Trends> = new Map();
   /** What could not be measured at the last measurement. */
-  private readonly invisible: Record<FileSystemRole, readonly string[]> = {
+  readonly #invisible: Record<FileSystemRole, readonly string[]> = {
     image: [],
     container: [],
   };
   /** Why other thresholds were not watched at the last measurement. */
-  private readonly problems: Record<FileSystemRole, readonly string[]> = {
+  readonly #problems: Record<FileSystemRole, readonly string[]> = {
     image: [],
     container: [],
   };
-  private readonly rings = new Map<string, Record<Resource, SampleRing>>();
+  readonly #rings = new Map<string, Record<Resource, SampleRing>>();
 
   constructor(private readonly parts: DiskWatchParts) {}
 
   /** Forgets where the file systems are, for instance because the runtime came back. */
   forgetMountpoints(): void {
-    this.askedAt = -Infinity;
+    this.#askedAt = -Infinity;
   }
 
   /**
@@ -103,14 +103,14 @@ export class DiskWatch {
    * reported through health. Throws when the runtime never said where they are and does not answer.
    */
   read(options: { signal: AbortSignal }): Promise<FileSystemReading[]> {
-    return this.measured(['image'], options);
+    return this.#measured(['image'], options);
   }
 
   /**
    * As {@link DiskWatch.read}, and after them the container file systems that are none of those.
    */
   readAll(options: { signal: AbortSignal }): Promise<FileSystemReading[]> {
-    return this.measured(['image', 'container'], options);
+    return this.#measured(['image', 'container'], options);
   }
 
   /**
@@ -123,15 +123,15 @@ export class DiskWatch {
     { signal }: { signal: AbortSignal },
   ): Promise<{ usedBytes: number; storedBytes: number } | undefined> {
     const usedByDevice = new Map<string, number>();
-    for (const mountpoint of (await this.findMountpoints(signal)).image) {
+    for (const mountpoint of (await this.#findMountpoints(signal)).image) {
       if (mountpoint === '') continue;
-      const { device, usedBytes } = await this.measureVisible(mountpoint);
+      const { device, usedBytes } = await this.#measureVisible(mountpoint);
       if (usedBytes === undefined) return undefined;
       usedByDevice.set(device, usedBytes);
     }
     let storedBytes = 0;
     for (const [mountpoint, bytes] of stored) {
-      const { device } = await this.measureVisible(mountpoint);
+      const { device } = await this.#measureVisible(mountpoint);
       if (usedByDevice.has(device)) storedBytes += bytes;
     }
     const usedBytes = [...usedByDevice.values()].reduce((sum, bytes) => sum + bytes, 0);
@@ -147,20 +147,20 @@ export class DiskWatch {
     const readings = await this.readAll({ signal });
     const policy = this.parts.policy.current;
     const disks = assessDisks(readings, policy);
-    const trends = new Map(disks.map((disk) => [disk.mountpoint, this.trendsOf(disk)]));
+    const trends = new Map(disks.map((disk) => [disk.mountpoint, this.#trendsOf(disk)]));
     const crossed: string[] = [];
     for (const disk of disks) {
       const found = trends.get(disk.mountpoint) ?? {};
       for (const threshold of thresholdStates(disk, found, policy)) {
-        const isNew = this.moveThreshold(threshold, disk, policy, found[threshold.resource]);
+        const isNew = this.#moveThreshold(threshold, disk, policy, found[threshold.resource]);
         // Becoming critical may permit what the maintenance windows held back.
         if (isNew && threshold.level !== 'warning' && disk.role === 'image') {
           crossed.push(disk.mountpoint);
         }
       }
     }
-    this.dropUnwatched(disks, policy);
-    this.lastTrends = trends;
+    this.#dropUnwatched(disks, policy);
+    this.#lastTrends = trends;
     metrics.measured(disks, this.parts.store.exceeded(), trends);
     return {
       disks,
@@ -172,16 +172,16 @@ export class DiskWatch {
 
   /** The trends as of the last poll, by mount point. */
   trends(): ReadonlyMap<string, Trends> {
-    return this.lastTrends;
+    return this.#lastTrends;
   }
 
-  private trendsOf(disk: DiskAssessment): Trends {
+  #trendsOf(disk: DiskAssessment): Trends {
     const { monotonicNow = () => performance.now() } = this.parts;
     const at = monotonicNow();
-    let rings = this.rings.get(disk.mountpoint);
+    let rings = this.#rings.get(disk.mountpoint);
     if (rings === undefined) {
       rings = { bytes: new SampleRing(), inodes: new SampleRing() };
-      this.rings.set(disk.mountpoint, rings);
+      this.#rings.set(disk.mountpoint, rings);
     }
     rings.bytes.add(at, disk.capacityBytes - disk.availableBytes);
     const bytes = rings.bytes.trend(disk.availableBytes);
@@ -189,13 +189,13 @@ export class DiskWatch {
     if (total != null && total > 0 && inodesFree != null) rings.inodes.add(at, total - inodesFree);
     const inodes = rings.inodes.trend(inodesFree ?? 0);
     return {
-      ...(bytes === undefined ? {} : { bytes }),
-      ...(inodes === undefined ? {} : { inodes }),
+      bytes,
+      inodes,
     };
   }
 
   /** Records and publishes a change of one threshold; true when it came to be exceeded. */
-  private moveThreshold(
+  #moveThreshold(
     threshold: ThresholdState,
     disk: DiskAssessment,
     policy: CollectionPolicy,
@@ -230,7 +230,7 @@ export class DiskWatch {
    * Drops thresholds that the policy does not set any more; those of a file system that cannot be
    * measured now stay.
    */
-  private dropUnwatched(disks: readonly DiskAssessment[], policy: CollectionPolicy): void {
+  #dropUnwatched(disks: readonly DiskAssessment[], policy: CollectionPolicy): void {
     const { store } = this.parts;
     for (const exceeded of store.exceeded()) {
       const disk = disks.find(({ mountpoint }) => mountpoint === exceeded.mountpoint);
@@ -242,13 +242,13 @@ export class DiskWatch {
     }
   }
 
-  private async measured(
+  async #measured(
     ofRoles: readonly FileSystemRole[],
     { signal }: { signal: AbortSignal },
   ): Promise<FileSystemReading[]> {
     let mountpoints: Mountpoints;
     try {
-      mountpoints = await this.findMountpoints(signal);
+      mountpoints = await this.#findMountpoints(signal);
     } catch (error) {
       const reason = `the runtime does not say where its image file systems are: ${errorMessage(error)}`;
       if (!signal.aborted) this.parts.health(reason);
@@ -267,7 +267,7 @@ export class DiskWatch {
           continue;
         }
         try {
-          const { device, ...reading } = await this.measureVisible(mountpoint);
+          const { device, ...reading } = await this.#measureVisible(mountpoint);
           if (devices.has(device)) continue;
           devices.add(device);
           readings.push({ mountpoint, role, ...reading });
@@ -280,19 +280,19 @@ export class DiskWatch {
           invisible.push(`${mountpoint} (${errorMessage(error)})`);
         }
       }
-      this.invisible[role] = invisible;
-      this.problems[role] = problems;
+      this.#invisible[role] = invisible;
+      this.#problems[role] = problems;
     }
-    this.reportProblems();
+    this.#reportProblems();
     return readings;
   }
 
-  private async findMountpoints(signal: AbortSignal): Promise<Mountpoints> {
+  async #findMountpoints(signal: AbortSignal): Promise<Mountpoints> {
     const { runtime, now } = this.parts;
     const { imageFileSystems } = this.parts.policy.current.differences;
-    const age = now() - this.askedAt;
-    if (this.mountpoints !== undefined && age >= 0 && age < mountpointsMaxAgeMs) {
-      return this.mountpoints;
+    const age = now() - this.#askedAt;
+    if (this.#mountpoints !== undefined && age >= 0 && age < mountpointsMaxAgeMs) {
+      return this.#mountpoints;
     }
     try {
       const { image, container } = await runtime.mountpoints({ signal });
@@ -300,31 +300,31 @@ export class DiskWatch {
       if (image.every((path) => path === '')) {
         throw new Error('it names an image file system without a mount point');
       }
-      this.mountpoints =
+      this.#mountpoints =
         imageFileSystems === 'first'
           ? { image: image.slice(0, 1), container: [] }
           : {
               image: [...new Set(image)],
               container: [...new Set(container)].filter((path) => !image.includes(path)),
             };
-      this.askedAt = now();
+      this.#askedAt = now();
     } catch (error) {
       // Mount points do not move while the runtime is away: measuring goes on with the known ones.
-      if (this.mountpoints === undefined) throw error;
+      if (this.#mountpoints === undefined) throw error;
     }
-    return this.mountpoints;
+    return this.#mountpoints;
   }
 
-  private async measureVisible(mountpoint: string): Promise<MeasuredFileSystem> {
+  async #measureVisible(mountpoint: string): Promise<MeasuredFileSystem> {
     const { measure, hostRoot } = this.parts;
     return measure(hostRoot === '' ? mountpoint : `${hostRoot}${mountpoint}`);
   }
 
-  private reportProblems(): void {
+  #reportProblems(): void {
     const invisible = roles
-      .filter((role) => this.invisible[role].length > 0)
-      .map((role) => `${role} file system ${this.invisible[role].join(', ')}`);
-    const problems = roles.flatMap((role) => this.problems[role]);
+      .filter((role) => this.#invisible[role].length > 0)
+      .map((role) => `${role} file system ${this.#invisible[role].join(', ')}`);
+    const problems = roles.flatMap((role) => this.#problems[role]);
     if (invisible.length > 0) {
       problems.unshift(
         `${invisible.join(' and ')} cannot be measured from this process, so its thresholds are not watched: ` +

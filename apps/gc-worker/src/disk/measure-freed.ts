@@ -38,22 +38,22 @@ const worthWaitingForBytes = 64 * 1024;
  * and layers are shared).
  */
 export class FreedMeter {
-  private latest: readonly FileSystemReading[];
+  #latest: readonly FileSystemReading[];
   /** Every removal so far brought most of what it could at once. */
-  private freesAtOnce = true;
-  private fruitlessWaits = 0;
+  #freesAtOnce = true;
+  #fruitlessWaits = 0;
 
   constructor(
     private readonly start: readonly FileSystemReading[],
     private readonly ports: FreedMeterPorts,
     private readonly limits: FreedMeterLimits,
   ) {
-    this.latest = start;
+    this.#latest = start;
   }
 
   /** The last readings; those of the start while nothing was measured. */
   readings(): readonly FileSystemReading[] {
-    return this.latest;
+    return this.#latest;
   }
 
   /**
@@ -61,7 +61,7 @@ export class FreedMeter {
    * be measured.
    */
   freedBytes(): number | null {
-    return growth(this.start, this.latest);
+    return growth(this.start, this.#latest);
   }
 
   /**
@@ -69,11 +69,11 @@ export class FreedMeter {
    * measured.
    */
   async afterRemoval(expectedBytes: number): Promise<number | null> {
-    const before = this.latest;
-    await this.read();
-    let freed = growth(before, this.latest);
-    if (freed == null || freed < expectedBytes / 2) this.freesAtOnce = false;
-    if (freed == null || expectedBytes < worthWaitingForBytes || this.fruitlessWaits >= 2) {
+    const before = this.#latest;
+    await this.#read();
+    let freed = growth(before, this.#latest);
+    if (freed == null || freed < expectedBytes / 2) this.#freesAtOnce = false;
+    if (freed == null || expectedBytes < worthWaitingForBytes || this.#fruitlessWaits >= 2) {
       return freed;
     }
     const until = this.ports.clock.elapsedMs() + this.limits.perRemovalWaitMs;
@@ -81,12 +81,12 @@ export class FreedMeter {
     while (freed != null && freed < expectedBytes / 2 && this.ports.clock.elapsedMs() < until) {
       await this.ports.clock.sleep(this.limits.pollMs);
       waited = true;
-      await this.read();
-      freed = growth(before, this.latest);
+      await this.#read();
+      freed = growth(before, this.#latest);
     }
     if (waited) {
       const cameLate = freed != null && freed >= expectedBytes / 2;
-      this.fruitlessWaits = cameLate ? 0 : this.fruitlessWaits + 1;
+      this.#fruitlessWaits = cameLate ? 0 : this.#fruitlessWaits + 1;
     }
     return freed;
   }
@@ -97,7 +97,7 @@ export class FreedMeter {
    */
   async waitForLateBytes(reached: () => boolean): Promise<void> {
     const { quietMs, pollMs } = this.limits;
-    await this.waitFor(reached, this.freesAtOnce ? Math.min(quietMs, 4 * pollMs) : quietMs);
+    await this.waitFor(reached, this.#freesAtOnce ? Math.min(quietMs, 4 * pollMs) : quietMs);
   }
 
   /**
@@ -105,7 +105,7 @@ export class FreedMeter {
    * fresh reading.
    */
   async waitFor(reached: () => boolean, quietMs = this.limits.quietMs): Promise<void> {
-    await this.read();
+    await this.#read();
     const until = this.ports.clock.elapsedMs() + this.limits.finalWaitMs;
     let best = this.freedBytes();
     let quietUntil = this.ports.clock.elapsedMs() + quietMs;
@@ -113,7 +113,7 @@ export class FreedMeter {
       const now = this.ports.clock.elapsedMs();
       if (now >= until || now >= quietUntil) return;
       await this.ports.clock.sleep(this.limits.pollMs);
-      await this.read();
+      await this.#read();
       const freed = this.freedBytes();
       if (freed == null) return;
       if (freed > best) {
@@ -124,11 +124,11 @@ export class FreedMeter {
   }
 
   /** A reading that fails is left out: then the result is null. */
-  private async read(): Promise<void> {
+  async #read(): Promise<void> {
     try {
-      this.latest = await this.ports.readDisks();
+      this.#latest = await this.ports.readDisks();
     } catch {
-      this.latest = [];
+      this.#latest = [];
     }
   }
 }

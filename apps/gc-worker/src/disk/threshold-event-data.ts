@@ -54,7 +54,7 @@ const available = ({ thresholdAvailableBytes }: ThresholdState) =>
   thresholdAvailableBytes === undefined ? {} : { thresholdAvailableBytes };
 
 function trendOf(resource: Resource, { perSecond, windowMs, timeToFullMs }: Trend) {
-  const window = { windowMs, ...(timeToFullMs === undefined ? {} : { timeToFullMs }) };
+  const window = { windowMs, timeToFullMs };
   return resource === 'bytes'
     ? { trend: { bytesPerSecond: perSecond, ...window } }
     : { inodesTrend: { inodesPerSecond: perSecond, ...window } };

@@ -38,37 +38,37 @@ export const defaultTrendLimits: TrendLimits = {
  * come from a clock that does not jump; a time before the last one empties the ring.
  */
 export class SampleRing {
-  private samples: Sample[] = [];
+  #samples: Sample[] = [];
 
   constructor(private readonly limits: TrendLimits = defaultTrendLimits) {}
 
   /** Takes in what is used at `at` (milliseconds of a monotonic clock). */
   add(at: number, used: number): void {
-    const last = this.samples.at(-1);
-    if (last !== undefined && at < last.at) this.samples = [];
+    const last = this.#samples.at(-1);
+    if (last !== undefined && at < last.at) this.#samples = [];
     const { windowMs, maxSamples } = this.limits;
-    const before = this.samples.at(-2);
+    const before = this.#samples.at(-2);
     const newest = { at, used };
     // The newest always counts; it replaces the last one while that is too near to the one before.
     if (last !== undefined && before !== undefined && last.at - before.at < windowMs / maxSamples) {
-      this.samples[this.samples.length - 1] = newest;
+      this.#samples[this.#samples.length - 1] = newest;
     } else {
-      this.samples.push(newest);
+      this.#samples.push(newest);
     }
-    while ((this.samples[0]?.at ?? at) < at - windowMs || this.samples.length > maxSamples) {
-      this.samples.shift();
+    while ((this.#samples[0]?.at ?? at) < at - windowMs || this.#samples.length > maxSamples) {
+      this.#samples.shift();
     }
   }
 
   /** The trend with so much available now; undefined while there are too few samples. */
   trend(available: number): Trend | undefined {
     const { minSamples, minSpanMs } = this.limits;
-    const [first] = this.samples;
-    const last = this.samples.at(-1);
+    const [first] = this.#samples;
+    const last = this.#samples.at(-1);
     if (first === undefined || last === undefined) return undefined;
     const windowMs = last.at - first.at;
-    if (this.samples.length < minSamples || windowMs < minSpanMs) return undefined;
-    const perMs = slope(this.samples);
+    if (this.#samples.length < minSamples || windowMs < minSpanMs) return undefined;
+    const perMs = slope(this.#samples);
     return {
       perSecond: Math.round(perMs * 1000),
       windowMs: Math.round(windowMs),

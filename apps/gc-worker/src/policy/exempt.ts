@@ -98,8 +98,8 @@ function ruleText({ youngerThanMs, ...texts }: ExemptRule): string {
 
 /** Names of one image, worked out when a pattern asks. */
 class Names {
-  private foundKeys?: ReadonlySet<string>;
-  private foundWritten?: readonly string[];
+  #foundKeys?: ReadonlySet<string>;
+  #foundWritten?: readonly string[];
 
   constructor(private readonly image: ExemptFacts) {}
 
@@ -108,11 +108,11 @@ class Names {
   }
 
   get keys(): ReadonlySet<string> {
-    return (this.foundKeys ??= imageKeys(this.image));
+    return (this.#foundKeys ??= imageKeys(this.image));
   }
 
   get written(): readonly string[] {
-    return (this.foundWritten ??= [...writtenNames(this.image)]);
+    return (this.#foundWritten ??= [...writtenNames(this.image)]);
   }
 }
 

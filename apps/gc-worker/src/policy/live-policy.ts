@@ -48,45 +48,45 @@ export const fixedPolicy = (policy: CollectionPolicy): CurrentPolicy => ({
  * is refused with the reason and the old one stays.
  */
 export class LivePolicy implements CurrentPolicy {
-  private policy: CurrentPolicy;
+  #policy: CurrentPolicy;
   /** Each file and folder as it was at the last look. */
-  private readonly stamps = new Map<string, string>();
-  private refused: { at: number; reason: string } | undefined;
-  private readonly listeners: (() => void)[] = [];
+  readonly #stamps = new Map<string, string>();
+  #refused: { at: number; reason: string } | undefined;
+  readonly #listeners: (() => void)[] = [];
 
   constructor(private readonly parts: LivePolicyParts) {
-    this.policy = fixedPolicy(parts.first);
+    this.#policy = fixedPolicy(parts.first);
   }
 
   get current(): CollectionPolicy {
-    return this.policy.current;
+    return this.#policy.current;
   }
 
   get exempt(): ExemptMatch {
-    return this.policy.exempt;
+    return this.#policy.exempt;
   }
 
   get needsLabels(): boolean {
-    return this.policy.needsLabels;
+    return this.#policy.needsLabels;
   }
 
   /** The last change that was refused, while it stands in the files. */
   lastRefusal(): { at: number; reason: string } | undefined {
-    return this.refused;
+    return this.#refused;
   }
 
   /** Called after each change that was taken. */
   onChange(listener: () => void): void {
-    this.listeners.push(listener);
+    this.#listeners.push(listener);
   }
 
   /** Reads the files again when one of them is another than at the last look. Never throws. */
   async reloadIfChanged(): Promise<void> {
-    if (!this.noteChanges()) return;
+    if (!this.#noteChanges()) return;
     await this.reload('file');
     // Files that this reading looked into for the first time.
     for (const file of this.parts.files) {
-      if (!this.stamps.has(file)) this.stamps.set(file, stampOf(file));
+      if (!this.#stamps.has(file)) this.#stamps.set(file, stampOf(file));
     }
   }
 
@@ -95,8 +95,8 @@ export class LivePolicy implements CurrentPolicy {
     const { source, log, metrics, health, now } = this.parts;
     const found = await source().catch((error: unknown) => ({ problem: String(error) }));
     if ('problem' in found) {
-      const isNews = found.problem !== this.refused?.reason;
-      this.refused = { at: now(), reason: found.problem };
+      const isNews = found.problem !== this.#refused?.reason;
+      this.#refused = { at: now(), reason: found.problem };
       if (isNews || cause === 'SIGHUP') {
         metrics.policyReloaded('refused');
         log.warn({ cause, reason: found.problem }, 'new policy refused: the old one stays');
@@ -104,7 +104,7 @@ export class LivePolicy implements CurrentPolicy {
       health(`the new policy is refused, the old one stays: ${found.problem}`);
       return;
     }
-    this.refused = undefined;
+    this.#refused = undefined;
     health(undefined);
     const { needRestart, policy } = found;
     if (needRestart.length > 0) {
@@ -115,19 +115,19 @@ export class LivePolicy implements CurrentPolicy {
       return;
     }
     const changed = changedFields(this.current, policy);
-    this.policy = fixedPolicy(policy);
+    this.#policy = fixedPolicy(policy);
     metrics.policyReloaded('taken');
     log.info({ cause, changed }, 'new policy taken');
-    for (const listener of this.listeners) listener();
+    for (const listener of this.#listeners) listener();
   }
 
   /** Whether a file is another than at the last look. */
-  private noteChanges(): boolean {
+  #noteChanges(): boolean {
     let isChanged = false;
     for (const file of this.parts.files) {
       const stamp = stampOf(file);
-      isChanged ||= stamp !== this.stamps.get(file);
-      this.stamps.set(file, stamp);
+      isChanged ||= stamp !== this.#stamps.get(file);
+      this.#stamps.set(file, stamp);
     }
     return isChanged;
   }

@@ -111,7 +111,7 @@ function renewed(
     lastUsed,
     usedBy: sameUsers ? before.usedBy : usedBy,
     ...(namespaces === undefined ? namespacesOf(before.namespaces ?? [], usedBy) : { namespaces }),
-    ...(before.pulled === undefined ? {} : { pulled: before.pulled }),
+    pulled: before.pulled,
   };
 }
 

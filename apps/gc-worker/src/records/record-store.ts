@@ -56,30 +56,30 @@ export interface RecordStoreStatus {
  */
 export class ImageRecordStore {
   /** Opened where records are kept on disk; else it takes no writes and has no problem. */
-  private readonly file: StateFile<RecordTables>;
-  private readonly path: string;
-  private remembered: Remembered = nothingRemembered();
-  private isRebuilding = false;
+  readonly #file: StateFile<RecordTables>;
+  readonly #path: string;
+  #remembered: Remembered = nothingRemembered();
+  #isRebuilding = false;
 
   private constructor(private readonly options: RecordStoreOptions) {
     const { stateDir, now, log, onSetAside, onStatus, onWriteError } = options;
     const file = path.join(stateDir, 'records.db');
-    this.path = file;
-    this.file = new StateFile({
+    this.#path = file;
+    this.#file = new StateFile({
       file,
       content: recordsContent,
       makesFolder: true,
       now,
       prepare: (database, isLate) => {
         const tables = new RecordTables(database);
-        if (!isLate) this.remembered = tables.read();
+        if (!isLate) this.#remembered = tables.read();
         return tables;
       },
       onSetAside: (setAsideAs, reason, isLate) => {
         const message = 'records cannot be used: renamed, recreated from the runtime';
         log.warn({ path: file, setAsideAs, reason }, message);
         onSetAside?.(reason);
-        if (!isLate) this.isRebuilding = true;
+        if (!isLate) this.#isRebuilding = true;
       },
       onRefused: (error, before) => {
         onWriteError?.();
@@ -108,7 +108,7 @@ export class ImageRecordStore {
     const store = new ImageRecordStore(options);
     const { keep } = options;
     // What cannot be opened for writing (no space, read-only) is read all the same: its ages count.
-    if (keep === 'as-read' || (keep === 'on-disk' && !store.file.open())) store.readCopy();
+    if (keep === 'as-read' || (keep === 'on-disk' && !store.#file.open())) store.#readCopy();
     options.onStatus?.(store.status());
     return store;
   }
@@ -118,16 +118,16 @@ export class ImageRecordStore {
    * known before.
    */
   get rebuilding(): boolean {
-    return this.isRebuilding;
+    return this.#isRebuilding;
   }
 
   images(): ReadonlyMap<string, ImageRecord> {
-    return this.remembered.images;
+    return this.#remembered.images;
   }
 
   /** Takes over the result of a detection: records, and nothing of images that are gone. */
   apply({ records, vanished, detectedAt }: DetectionResult): void {
-    const { images } = this.remembered;
+    const { images } = this.#remembered;
     const changed: ImageRecord[] = [];
     for (const record of records.values()) {
       const before = images.get(record.imageId);
@@ -136,11 +136,11 @@ export class ImageRecordStore {
       images.set(record.imageId, record);
     }
     const gone = vanished.map(({ imageId }) => imageId);
-    for (const imageId of gone) this.drop(imageId);
-    this.remembered.detectedAt = detectedAt;
-    this.remembered.publishingDetected = null;
-    this.isRebuilding = false;
-    this.write((tables) => tables.update(changed, gone, detectedAt));
+    for (const imageId of gone) this.#drop(imageId);
+    this.#remembered.detectedAt = detectedAt;
+    this.#remembered.publishingDetected = null;
+    this.#isRebuilding = false;
+    this.#write((tables) => tables.update(changed, gone, detectedAt));
   }
 
   /**
@@ -148,12 +148,12 @@ export class ImageRecordStore {
    * record of it.
    */
   used(imageId: string, lastUsed: number): boolean {
-    const record = this.remembered.images.get(imageId);
+    const record = this.#remembered.images.get(imageId);
     if (record === undefined) return false;
     if ((record.lastUsed ?? -Infinity) >= lastUsed) return true;
     const changed = { ...record, lastUsed };
-    this.remembered.images.set(imageId, changed);
-    this.write((tables) => {
+    this.#remembered.images.set(imageId, changed);
+    this.#write((tables) => {
       tables.update([changed], []);
     });
     return true;
@@ -161,8 +161,8 @@ export class ImageRecordStore {
 
   /** These images are gone, and their removal was reported. */
   forget(imageIds: readonly string[]): void {
-    const known = imageIds.filter((imageId) => this.drop(imageId));
-    if (known.length > 0) this.write((tables) => tables.update([], known));
+    const known = imageIds.filter((imageId) => this.#drop(imageId));
+    if (known.length > 0) this.#write((tables) => tables.update([], known));
   }
 
   /**
@@ -174,9 +174,9 @@ export class ImageRecordStore {
     if (imageIds.length === 0) return;
     const sequences = new Map(imageIds.map((imageId, at) => [imageId, firstSequence + at]));
     for (const [imageId, sequence] of sequences) {
-      this.remembered.publishingRemoved.set(imageId, sequence);
+      this.#remembered.publishingRemoved.set(imageId, sequence);
     }
-    this.write((tables) => tables.writePublishingRemoved(sequences));
+    this.#write((tables) => tables.writePublishingRemoved(sequences));
   }
 
   /**
@@ -187,9 +187,9 @@ export class ImageRecordStore {
   publishingDetected(records: readonly ImageRecord[], firstSequence: number): void {
     if (records.length === 0) return;
     const batch = { firstSequence, imageIds: records.map(({ imageId }) => imageId) };
-    for (const record of records) this.remembered.images.set(record.imageId, record);
-    this.remembered.publishingDetected = batch;
-    this.write((tables) => tables.writePublishingDetected(records, batch));
+    for (const record of records) this.#remembered.images.set(record.imageId, record);
+    this.#remembered.publishingDetected = batch;
+    this.#write((tables) => tables.writePublishingDetected(records, batch));
   }
 
   /**
@@ -199,78 +199,78 @@ export class ImageRecordStore {
    * threshold is exceeded when that was published and its recovery was not.
    */
   reconcilePublished(nextSequence: number): void {
-    const { publishingRemoved, publishingDetected, images, exceeded } = this.remembered;
+    const { publishingRemoved, publishingDetected, images, exceeded } = this.#remembered;
     const wasPublished = (sequence: number) => sequence < nextSequence;
     const isOpen = ({ exceededSequence, recoveredSequence }: RememberedThreshold) =>
       recoveredSequence !== undefined || !wasPublished(exceededSequence ?? -Infinity);
     const open = [...exceeded].filter(([, threshold]) => isOpen(threshold));
     if (publishingRemoved.size === 0 && publishingDetected == null && open.length === 0) return;
     for (const [imageId, sequence] of publishingRemoved) {
-      if (wasPublished(sequence)) this.drop(imageId);
+      if (wasPublished(sequence)) this.#drop(imageId);
     }
     publishingRemoved.clear();
     publishingDetected?.imageIds.forEach((imageId, at) => {
       if (!wasPublished(publishingDetected.firstSequence + at)) images.delete(imageId);
       // The same event says that it came back.
-      else this.remembered.removed.delete(imageId);
+      else this.#remembered.removed.delete(imageId);
     });
-    this.remembered.publishingDetected = null;
+    this.#remembered.publishingDetected = null;
     for (const [name, { recoveredSequence, ...threshold }] of open) {
       const isOver = recoveredSequence !== undefined && wasPublished(recoveredSequence);
       if (isOver || !wasPublished(threshold.exceededSequence ?? -Infinity)) exceeded.delete(name);
       else exceeded.set(name, threshold);
     }
-    this.write((tables) => tables.replaceAll(this.remembered));
+    this.#write((tables) => tables.replaceAll(this.#remembered));
   }
 
-  private drop(imageId: string): boolean {
-    const { images, removals, publishingRemoved } = this.remembered;
+  #drop(imageId: string): boolean {
+    const { images, removals, publishingRemoved } = this.#remembered;
     const dropped = [images, removals, publishingRemoved].map((known) => known.delete(imageId));
     return dropped.includes(true);
   }
 
   /** A removal begins: should the process die in it, the next one knows why the image is gone. */
   removalBegins(imageId: string, intent: RemovalIntent): void {
-    this.remembered.removals.set(imageId, intent);
-    this.write((tables) => tables.writeRemoval(imageId, intent));
+    this.#remembered.removals.set(imageId, intent);
+    this.#write((tables) => tables.writeRemoval(imageId, intent));
   }
 
   /** The removal that began did not happen. */
   removalFailed(imageId: string): void {
-    if (this.remembered.removals.delete(imageId))
-      this.write((tables) => tables.dropRemoval(imageId));
+    if (this.#remembered.removals.delete(imageId))
+      this.#write((tables) => tables.dropRemoval(imageId));
   }
 
   /** The removal of this image that was begun and whose end is not known, if any. */
   removalIntent(imageId: string): RemovalIntent | undefined {
-    return this.remembered.removals.get(imageId);
+    return this.#remembered.removals.get(imageId);
   }
 
   /** Ids of the images whose removal was begun and whose end is not known. */
   intendedRemovals(): string[] {
-    return [...this.remembered.removals.keys()];
+    return [...this.#remembered.removals.keys()];
   }
 
   holds(): ReadonlyMap<string, number> {
-    return this.remembered.holds;
+    return this.#remembered.holds;
   }
 
   /** Records ends of holds that are new or have changed. */
   setHolds(holds: ReadonlyMap<string, number>): void {
     if (holds.size === 0) return;
-    for (const [name, until] of holds) this.remembered.holds.set(name, until);
-    this.write((tables) => tables.writeHolds(holds));
+    for (const [name, until] of holds) this.#remembered.holds.set(name, until);
+    this.#write((tables) => tables.writeHolds(holds));
   }
 
   /** Forgets holds that have passed. */
   dropHolds(names: readonly string[]): void {
-    for (const name of names) this.remembered.holds.delete(name);
-    this.write((tables) => tables.dropHolds(names));
+    for (const name of names) this.#remembered.holds.delete(name);
+    this.#write((tables) => tables.dropHolds(names));
   }
 
   /** Thresholds that are exceeded. */
   exceeded(): readonly ExceededThreshold[] {
-    return [...this.remembered.exceeded.values()].map(
+    return [...this.#remembered.exceeded.values()].map(
       ({ mountpoint, role, resource, level, since }) => {
         return { mountpoint, role, resource, level, since };
       },
@@ -279,13 +279,13 @@ export class ImageRecordStore {
 
   /** Since when a threshold is exceeded; undefined when it is not. */
   exceededSince(threshold: ThresholdKey): number | undefined {
-    return this.remembered.exceeded.get(thresholdName(threshold))?.since;
+    return this.#remembered.exceeded.get(thresholdName(threshold))?.since;
   }
 
   /** The threshold is exceeded; the event of that sequence is about to be published. */
   setExceeded(threshold: ExceededThreshold, exceededSequence: number): void {
     const { mountpoint, role, resource, level, since } = threshold;
-    this.remember({ mountpoint, role, resource, level, since, exceededSequence });
+    this.#remember({ mountpoint, role, resource, level, since, exceededSequence });
   }
 
   /**
@@ -293,30 +293,30 @@ export class ImageRecordStore {
    * follows.
    */
   publishingRecovered(threshold: ThresholdKey, recoveredSequence: number): void {
-    const known = this.remembered.exceeded.get(thresholdName(threshold));
-    if (known !== undefined) this.remember({ ...known, recoveredSequence });
+    const known = this.#remembered.exceeded.get(thresholdName(threshold));
+    if (known !== undefined) this.#remember({ ...known, recoveredSequence });
   }
 
-  private remember(threshold: RememberedThreshold): void {
-    this.remembered.exceeded.set(thresholdName(threshold), threshold);
-    this.write((tables) => tables.writeExceeded(threshold));
+  #remember(threshold: RememberedThreshold): void {
+    this.#remembered.exceeded.set(thresholdName(threshold), threshold);
+    this.#write((tables) => tables.writeExceeded(threshold));
   }
 
   /** The threshold is no longer exceeded. */
   dropExceeded(threshold: ThresholdKey): void {
-    const known = this.remembered.exceeded.get(thresholdName(threshold));
+    const known = this.#remembered.exceeded.get(thresholdName(threshold));
     if (known === undefined) return;
-    this.remembered.exceeded.delete(thresholdName(threshold));
-    this.write((tables) => tables.dropExceeded(known));
+    this.#remembered.exceeded.delete(thresholdName(threshold));
+    this.#write((tables) => tables.dropExceeded(known));
   }
 
   /** Records what our pull of an image took. False when there is no record of it. */
   pulled(imageId: string, pulled: PullFacts): boolean {
-    const record = this.remembered.images.get(imageId);
+    const record = this.#remembered.images.get(imageId);
     if (record === undefined) return false;
     const changed = { ...record, pulled };
-    this.remembered.images.set(imageId, changed);
-    this.write((tables) => {
+    this.#remembered.images.set(imageId, changed);
+    this.#write((tables) => {
       tables.update([changed], []);
     });
     return true;
@@ -324,29 +324,29 @@ export class ImageRecordStore {
 
   /** Images that collections removed recently, by id; oldest first. */
   removedImages(): ReadonlyMap<string, RemovedRecord> {
-    return this.remembered.removed;
+    return this.#remembered.removed;
   }
 
   /** These images were removed and that was reported; they are remembered to notice a new pull. */
   noteRemoved(notes: ReadonlyMap<string, RemovedRecord>): void {
-    const { removed } = this.remembered;
+    const { removed } = this.#remembered;
     for (const [imageId, note] of notes) {
-      this.drop(imageId);
+      this.#drop(imageId);
       removed.delete(imageId);
       removed.set(imageId, note);
     }
-    this.write((tables) => tables.imagesRemoved(notes));
+    this.#write((tables) => tables.imagesRemoved(notes));
   }
 
   /** Forgets removals that no longer matter. */
   forgetRemoved(imageIds: readonly string[]): void {
-    const known = imageIds.filter((imageId) => this.remembered.removed.delete(imageId));
-    if (known.length > 0) this.write((tables) => tables.dropRemoved(known));
+    const known = imageIds.filter((imageId) => this.#remembered.removed.delete(imageId));
+    if (known.length > 0) this.#write((tables) => tables.dropRemoved(known));
   }
 
   /** The clock was set by so much: every remembered time in the past moves with it. */
   shiftTimes(byMs: number): void {
-    const { images, removed, exceeded } = this.remembered;
+    const { images, removed, exceeded } = this.#remembered;
     const shifted = (time: number | null): number | null => (time == null ? null : time + byMs);
     for (const [imageId, record] of images) {
       const { firstDetected, lastUsed } = record;
@@ -362,16 +362,16 @@ export class ImageRecordStore {
     for (const [name, threshold] of exceeded) {
       exceeded.set(name, { ...threshold, since: threshold.since + byMs });
     }
-    this.remembered.detectedAt = shifted(this.remembered.detectedAt);
-    this.write((tables) => tables.replaceAll(this.remembered), true);
+    this.#remembered.detectedAt = shifted(this.#remembered.detectedAt);
+    this.#write((tables) => tables.replaceAll(this.#remembered), true);
   }
 
   status(): RecordStoreStatus {
-    if (this.options.keep !== 'on-disk') return { state: 'in-memory', path: this.path };
-    const { problem } = this.file;
+    if (this.options.keep !== 'on-disk') return { state: 'in-memory', path: this.#path };
+    const { problem } = this.#file;
     return problem === undefined
-      ? { state: 'on-disk', path: this.path }
-      : { state: 'not-written', path: this.path, ...problem };
+      ? { state: 'on-disk', path: this.#path }
+      : { state: 'not-written', path: this.#path, ...problem };
   }
 
   /**
@@ -379,30 +379,30 @@ export class ImageRecordStore {
    * by itself. Never throws.
    */
   retry(now = false): void {
-    if (this.file.problem === undefined || !this.file.isDue(now)) return;
-    this.file.write((tables) => tables.replaceAll(this.remembered));
+    if (this.#file.problem === undefined || !this.#file.isDue(now)) return;
+    this.#file.write((tables) => tables.replaceAll(this.#remembered));
   }
 
   close(): void {
     this.retry(true);
-    this.file.close();
+    this.#file.close();
   }
 
-  private readCopy(): void {
+  #readCopy(): void {
     try {
-      const database = openStateFileCopy(this.path, recordsContent);
+      const database = openStateFileCopy(this.#path, recordsContent);
       if (database === undefined) return;
-      this.remembered = new RecordTables(database).read();
+      this.#remembered = new RecordTables(database).read();
       database.close();
     } catch (error) {
       if (error instanceof StateFileNewerError) throw error;
       const reason = errorMessage(error);
-      this.options.log.warn({ path: this.path, reason }, 'records cannot be read');
+      this.options.log.warn({ path: this.#path, reason }, 'records cannot be read');
     }
   }
 
-  private write(change: (tables: RecordTables) => void, now = false): void {
-    if (this.file.problem === undefined) this.file.write(change);
+  #write(change: (tables: RecordTables) => void, now = false): void {
+    if (this.#file.problem === undefined) this.#file.write(change);
     else this.retry(now);
   }
 }

@@ -169,7 +169,7 @@ type RemovedRow = [imageId: string, names: string, removedAt: number, planId: st
  */
 export class RecordTables {
   /** Prepared when first used: few texts, and some come with every removal. */
-  private readonly statements = new Map<string, Statement>();
+  readonly #statements = new Map<string, Statement>();
 
   constructor(private readonly database: Database) {}
 
@@ -185,8 +185,8 @@ export class RecordTables {
   /** Makes the file hold exactly this. */
   replaceAll(remembered: Remembered): void {
     for (const [name, { rows }] of Object.entries(tables)) {
-      this.run(`DELETE FROM ${name}`);
-      for (const row of rows(remembered)) this.put(name, row);
+      this.#run(`DELETE FROM ${name}`);
+      for (const row of rows(remembered)) this.#put(name, row);
     }
   }
 
@@ -197,52 +197,52 @@ export class RecordTables {
    */
   update(changed: readonly ImageRecord[], gone: readonly string[], detectedAt?: number): void {
     if (detectedAt !== undefined) {
-      this.put('detection', [1, detectedAt]);
-      this.run('DELETE FROM announcing');
+      this.#put('detection', [1, detectedAt]);
+      this.#run('DELETE FROM announcing');
     }
-    for (const record of changed) this.put('image', imageRow(record));
-    for (const imageId of gone) this.forget(imageId);
+    for (const record of changed) this.#put('image', imageRow(record));
+    for (const imageId of gone) this.#forget(imageId);
   }
 
   /** Writes new images, and that their events are being published. */
   writePublishingDetected(images: readonly ImageRecord[], batch: DetectedBatch): void {
-    for (const record of images) this.put('image', imageRow(record));
-    this.put('announcing', detectedBatchRow(batch));
+    for (const record of images) this.#put('image', imageRow(record));
+    this.#put('announcing', detectedBatchRow(batch));
   }
 
   /** Writes the sequences of ImageRemoved events that are being published, by image id. */
   writePublishingRemoved(sequences: ReadonlyMap<string, number>): void {
-    for (const row of sequences) this.put('telling', row);
+    for (const row of sequences) this.#put('telling', row);
   }
 
-  private forget(imageId: string): void {
+  #forget(imageId: string): void {
     for (const name of ['image', 'removal', 'telling']) {
-      this.run(`DELETE FROM ${name} WHERE image_id = ?`, imageId);
+      this.#run(`DELETE FROM ${name} WHERE image_id = ?`, imageId);
     }
   }
 
   writeRemoval(imageId: string, { reason, planId }: RemovalIntent): void {
-    this.put('removal', [imageId, reason, planId]);
+    this.#put('removal', [imageId, reason, planId]);
   }
 
   dropRemoval(imageId: string): void {
-    this.run('DELETE FROM removal WHERE image_id = ?', imageId);
+    this.#run('DELETE FROM removal WHERE image_id = ?', imageId);
   }
 
   writeHolds(holds: ReadonlyMap<string, number>): void {
-    for (const row of holds) this.put('hold', row);
+    for (const row of holds) this.#put('hold', row);
   }
 
   dropHolds(names: readonly string[]): void {
-    for (const name of names) this.run('DELETE FROM hold WHERE name = ?', name);
+    for (const name of names) this.#run('DELETE FROM hold WHERE name = ?', name);
   }
 
   writeExceeded(threshold: RememberedThreshold): void {
-    this.put('mark', thresholdRow(threshold));
+    this.#put('mark', thresholdRow(threshold));
   }
 
   dropExceeded({ mountpoint, resource, level }: ExceededThreshold): void {
-    this.run(
+    this.#run(
       'DELETE FROM mark WHERE mountpoint = ? AND resource = ? AND level = ?',
       ...[mountpoint, resource, level],
     );
@@ -251,24 +251,24 @@ export class RecordTables {
   /** Images go and are remembered as removed. */
   imagesRemoved(notes: ReadonlyMap<string, RemovedRecord>): void {
     for (const note of notes) {
-      this.forget(note[0]);
-      this.put('removed', removedRow(note));
+      this.#forget(note[0]);
+      this.#put('removed', removedRow(note));
     }
   }
 
   dropRemoved(imageIds: readonly string[]): void {
-    for (const imageId of imageIds) this.run('DELETE FROM removed WHERE image_id = ?', imageId);
+    for (const imageId of imageIds) this.#run('DELETE FROM removed WHERE image_id = ?', imageId);
   }
 
-  private put(name: string, row: readonly Value[]): void {
-    this.run(`INSERT OR REPLACE INTO ${name} VALUES (${'?, '.repeat(row.length - 1)}?)`, ...row);
+  #put(name: string, row: readonly Value[]): void {
+    this.#run(`INSERT OR REPLACE INTO ${name} VALUES (${'?, '.repeat(row.length - 1)}?)`, ...row);
   }
 
-  private run(sql: string, ...values: Value[]): void {
-    let statement = this.statements.get(sql);
+  #run(sql: string, ...values: Value[]): void {
+    let statement = this.#statements.get(sql);
     if (statement === undefined) {
       statement = this.database.prepare(sql);
-      this.statements.set(sql, statement);
+      this.#statements.set(sql, statement);
     }
     statement.run(...values);
   }
@@ -301,8 +301,8 @@ function thresholdOf(row: ThresholdRow): RememberedThreshold {
     resource,
     level,
     since,
-    ...(exceeded == null ? {} : { exceededSequence: exceeded }),
-    ...(recovered == null ? {} : { recoveredSequence: recovered }),
+    exceededSequence: exceeded ?? undefined,
+    recoveredSequence: recovered ?? undefined,
   };
 }
 
@@ -343,6 +343,6 @@ function recordOf(row: ImageRow, detectedAt: number | null): ImageRecord {
         : lastUsed,
     usedBy,
     ...(namespaces === '[]' ? {} : { namespaces: JSON.parse(namespaces) as string[] }),
-    ...(pullMs == null ? {} : { pulled: { durationMs: pullMs, sizeBytes: pullBytes } }),
+    pulled: pullMs == null ? undefined : { durationMs: pullMs, sizeBytes: pullBytes },
   };
 }

@@ -198,13 +198,12 @@ export function contentOf(infoJson: string | undefined): ImageContent {
   const isTexts = Array.isArray(layers) && layers.every((layer) => typeof layer === 'string');
   return {
     ...(isTexts && layers.length > 0 ? { layers: layers } : {}),
-    ...(spec === undefined
-      ? {}
-      : {
-          labels: Object.fromEntries(
+    labels:
+      spec === undefined
+        ? undefined
+        : (Object.fromEntries(
             Object.entries(labels ?? {}).filter(([, value]) => typeof value === 'string'),
-          ) as Record<string, string>,
-        }),
+          ) as Record<string, string>),
   };
 }
 

@@ -51,7 +51,7 @@ async function take(version: string, socket: string): Promise<string> {
 /** In a directory that is not there no file can be locked, so that the name alone counts. */
 const socketOf = (name: string) => path.join(folder, 'absent', `${name}.sock`);
 
-test.each([...versions, process.versions.node])(
+it.each([...versions, process.versions.node])(
   'the lock of a worker on Node.js %s keeps workers on every other version off, by its name alone',
   async (version) => {
     const socket = socketOf(version);

@@ -1,5 +1,4 @@
-import type { EventName } from '@stowage/events';
-import { assertEventData } from '@stowage/events';
+import { assertEventData, type EventName } from '@stowage/events';
 import { Registry } from 'prom-client';
 import { ImageDetector, type ImageDetectorParts } from '../detect/detect-images';
 import type { KubeletDifferences } from '../policy/differences';
@@ -39,20 +38,20 @@ export class FakeRuntime implements Runtime {
   readonly calls: string[] = [];
 
   listImages(): Promise<ListedImage[]> {
-    return this.answer('listImages', this.images);
+    return this.#answer('listImages', this.images);
   }
 
   listContainers(): Promise<ContainerUse[]> {
-    return this.answer('listContainers', this.containers);
+    return this.#answer('listContainers', this.containers);
   }
 
   listPods(): Promise<ListedPod[]> {
-    return this.answer('listPods', this.pods);
+    return this.#answer('listPods', this.pods);
   }
 
   imageVolumes(containerId: string): Promise<readonly string[] | undefined> {
     const volumes = containerId in this.volumes ? this.volumes[containerId] : [];
-    return this.answer(`imageVolumes ${containerId}`, volumes);
+    return this.#answer(`imageVolumes ${containerId}`, volumes);
   }
 
   imageContent(imageId: string): Promise<ImageContent | undefined> {
@@ -62,28 +61,28 @@ export class FakeRuntime implements Runtime {
   }
 
   sandboxImage(): Promise<string | undefined> {
-    return this.answer('sandboxImage', this.sandbox);
+    return this.#answer('sandboxImage', this.sandbox);
   }
 
   mountpoints(): Promise<Mountpoints> {
     const { fileSystems: image, containerFileSystems: container } = this;
-    return this.answer('mountpoints', { image, container });
+    return this.#answer('mountpoints', { image, container });
   }
 
   usage(): Promise<RuntimeUsage | undefined> {
-    return this.answer('usage', this.stored);
+    return this.#answer('usage', this.stored);
   }
 
   writableLayers(): Promise<ReadonlyMap<string, number> | undefined> {
-    return this.answer('writableLayers', this.layers);
+    return this.#answer('writableLayers', this.layers);
   }
 
   async removeImage(imageId: string): Promise<void> {
-    await this.answer(`removeImage ${imageId}`, this.removalErrors[imageId]);
+    await this.#answer(`removeImage ${imageId}`, this.removalErrors[imageId]);
     this.images = this.images.filter((image) => image.imageId !== imageId);
   }
 
-  private answer<T>(call: string, result: T | Error): Promise<T> {
+  #answer<T>(call: string, result: T | Error): Promise<T> {
     this.calls.push(call);
     if (call === this.goesAt?.call) this.failure = this.goesAt.error;
     if (this.failure !== undefined) return Promise.reject(this.failure);
@@ -108,7 +107,7 @@ export class FakeWorker {
   readonly published: Published[] = [];
   /** Why it cannot be known who uses which image, as of the last look. */
   useUnknown: string | undefined;
-  private sequence = 1;
+  #sequence = 1;
   readonly lines: { message: string; fields: object }[] = [];
   readonly refused: RefusedHint[] = [];
   readonly hints = new ImageHints({
@@ -122,9 +121,9 @@ export class FakeWorker {
   readonly metrics = gcMetrics(this.registry);
   readonly now = (): number => this.clock;
   readonly log = {
-    debug: this.line.bind(this),
-    info: this.line.bind(this),
-    warn: this.line.bind(this),
+    debug: this.#line.bind(this),
+    info: this.#line.bind(this),
+    warn: this.#line.bind(this),
   };
   readonly contents = new ImageContents(this.runtime);
   readonly store = ImageRecordStore.open({
@@ -136,12 +135,12 @@ export class FakeWorker {
   readonly publish: Publish = (name, subject, data) => {
     assertEventData(name, data);
     this.published.push({ name, subject, data });
-    this.sequence += 1;
+    this.#sequence += 1;
   };
   readonly publishAll: PublishAll = (name, events) => {
     for (const { subject, data } of events) this.publish(name, subject, data);
   };
-  readonly nextSequence = (): number => this.sequence;
+  readonly nextSequence = (): number => this.#sequence;
 
   detector(
     differences: Partial<KubeletDifferences> = {},
@@ -181,7 +180,7 @@ export class FakeWorker {
     return this.published.splice(0).map(({ name, subject }) => `${name} ${subject}`);
   }
 
-  private line(fields: object, message: string): void {
+  #line(fields: object, message: string): void {
     this.lines.push({ fields, message });
   }
 }

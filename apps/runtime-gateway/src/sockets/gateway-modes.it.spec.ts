@@ -321,7 +321,9 @@ describe('runtime-gateway where calls have to be changed', () => {
     });
     const ofPull = { image: { image: secret.reference } };
 
-    await expect(client.pullImage(ofPull)).rejects.toThrow(/401 Unauthorized|authorization failed/);
+    await expect(client.pullImage(ofPull)).rejects.toThrow(
+      /401 Unauthorized|authorization failed|authentication required/,
+    );
     const failed = await events.waitFor('ImagePullFailed', (event) => event.node === node);
     expect(failed.data).toMatchObject({
       reference: secret.reference,
