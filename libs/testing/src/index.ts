@@ -13,6 +13,8 @@ export type {
   Containerd,
   Crio,
   CrioOptions,
+  DockerEngine,
+  DockerOptions,
   NatsServer,
   PushedImage,
   Registries,

@@ -21,6 +21,7 @@ import {
   writeRegistryHosts,
 } from './containerd';
 import { CrioProcess, writeCrioConfig } from './crio';
+import { DockerEngineProcess } from './docker-engine';
 import { mountFilesystem } from './filesystem';
 import { RegistryClient } from './image/push-image';
 import { NatsServerProcess } from './nats-server';
@@ -34,6 +35,8 @@ import { crioProgram, testRuntime, type CrioProgram, type TestRuntime } from './
 import type {
   Containerd,
   CrioOptions,
+  DockerEngine,
+  DockerOptions,
   NatsServer,
   PushedImage,
   Registries,
@@ -57,7 +60,11 @@ const mirroredHosts = ['docker.io', 'registry.k8s.io', 'gcr.io', 'ghcr.io', 'qua
  * @throws {MissingPrerequisitesError} before anything is started, when the machine lacks something.
  */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const parts = { containerd: true, registries: true, nats: true, ...options };
+  const isDocker = options.docker !== undefined;
+  const parts = { containerd: !isDocker, registries: true, nats: true, ...options };
+  // Two that hand out the addresses of one bridge would hand out the same.
+  if (isDocker && parts.containerd) throw new RangeError('docker goes without containerd');
+  const hasNetwork = parts.containerd || isDocker;
   if (parts.filesystemMb !== undefined && !(parts.filesystemMb >= 16 && parts.containerd)) {
     throw new RangeError(
       `filesystemMb is ${parts.filesystemMb}, must be 16 or more, and needs containerd`,
@@ -68,12 +75,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
   const runtime: TestRuntime =
     parts.crio === undefined ? testRuntime() : { name: 'cri-o', ...crioProgram(parts.crio) };
-  requirePrerequisites(programsFor(parts, runtime), { root: parts.containerd });
+  requirePrerequisites(programsFor(parts, runtime), { root: hasNetwork });
   const keeper = claimKeeper();
   let stack: RunningStack | undefined;
   try {
     await sweepAbandoned();
-    const manifest = await reserve(parts.containerd, keeper.token);
+    const manifest = await reserve(hasNetwork, keeper.token);
     stack = new RunningStack(manifest, keeper);
     await stack.start(parts, runtime);
     return stack;
@@ -92,6 +99,7 @@ function programsFor(parts: StackOptions, runtime: TestRuntime): ProgramName[] {
     programs.push('cni', 'iptables', 'ip', 'mount');
     if (runtime.name === 'containerd') programs.push('containerd', 'runc');
   }
+  if (parts.docker !== undefined) programs.push('dockerd', 'ip', 'mount');
   if (parts.registries) programs.push('docker-registry', 'htpasswd', 'busybox');
   if (parts.nats) programs.push('nats-server');
   if (parts.filesystemMb !== undefined) programs.push('mkfs.ext4');
@@ -142,6 +150,7 @@ class RunningStack implements Stack {
   readonly #servers: { name: string; server: ServerProcess }[] = [];
   readonly #env: Record<string, string>;
   #runtime: ContainerdProcess | CrioProcess | undefined;
+  #docker: DockerEngineProcess | undefined;
   #nats: NatsServer | undefined;
   #registries: Registries | undefined;
   #pushTo: { open: RegistryClient; auth: RegistryClient } | undefined;
@@ -165,6 +174,7 @@ class RunningStack implements Stack {
       parts.registries === false ? undefined : this.#startRegistries(openPort, authPort),
       parts.nats === false ? undefined : this.#startNats(natsPort),
       parts.containerd === false ? undefined : this.#startRuntime(parts, runtime),
+      parts.docker === undefined ? undefined : this.#startDocker(parts.docker),
     ]);
   }
 
@@ -176,6 +186,10 @@ class RunningStack implements Stack {
     const { runtime } = this;
     if (runtime.name === 'containerd') return runtime;
     throw new Error(`this test stack runs ${runtime.name}, not containerd: ask stack.runtime`);
+  }
+
+  get docker(): DockerEngine {
+    return this.#docker ?? this.#absent('docker');
   }
 
   get nats(): NatsServer {
@@ -218,7 +232,8 @@ class RunningStack implements Stack {
     this.#down ??= (async () => {
       this.#pushTo?.open.close();
       this.#pushTo?.auth.close();
-      this.#pushTo = this.#registries = this.#runtime = this.#nats = undefined;
+      this.#pushTo = this.#registries = this.#runtime = this.#docker = undefined;
+      this.#nats = undefined;
       try {
         await sweepStack(this.manifest);
       } finally {
@@ -285,6 +300,24 @@ class RunningStack implements Stack {
     this.#runtime = server;
   }
 
+  async #startDocker(options: DockerOptions): Promise<void> {
+    const { dir, bridge, network, ports } = this.manifest;
+    const [open = '', auth = ''] = ports.map((port) => `127.0.0.1:${port}`);
+    const server = new DockerEngineProcess({
+      ...options,
+      dir,
+      version: await runtimeVersion('dockerd'),
+      bridge,
+      cgroupParent: `/${network}`,
+      insecureRegistries: [open, auth],
+      mirror: `http://${open}`,
+      env: this.#env,
+    });
+    this.#servers.push({ name: 'dockerd', server });
+    if (options.started ?? true) await server.start();
+    this.#docker = server;
+  }
+
   async #makeContainerd(
     root: string,
     { open, auth }: { open: string; auth: string },
@@ -343,7 +376,7 @@ class RunningStack implements Stack {
   #absent(part: keyof StackOptions): never {
     throw new Error(
       this.#down === undefined
-        ? `this test stack was started with ${part}: false`
+        ? `this test stack was started ${part === 'docker' ? 'without docker' : `with ${part}: false`}`
         : 'this test stack is down',
     );
   }
