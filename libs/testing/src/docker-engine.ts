@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
-import { dockerDirs } from './cleanup/manifest';
+import { dockerContainerd, dockerDirs } from './cleanup/manifest';
+import { findByArgument, killProcesses } from './cleanup/processes';
 import { mayLowerOomScore } from './containerd';
 import { ServerProcess } from './server-process';
 import type { DockerEngine, DockerOptions, RuntimeVersion } from './types';
@@ -76,6 +77,27 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
     this.imageStore = imageStore;
     mkdirSync(root, { recursive: true });
     this.#writeConfig({});
+  }
+
+  /** With the containerd that it has started. One that nobody has collected yet counts as running for the next dockerd. */
+  override async kill(): Promise<void> {
+    await super.kill();
+    await this.#containerdGone();
+  }
+
+  override async stop(): Promise<void> {
+    await super.stop();
+    await this.#containerdGone();
+  }
+
+  async #containerdGone(): Promise<void> {
+    const { socket } = dockerContainerd(this.#config.dir);
+    const file = path.join(path.dirname(socket), 'containerd.toml');
+    const survivors = await killProcesses(() =>
+      findByArgument(file).filter(({ pid }) => pid !== this.pid),
+    );
+    if (survivors.length > 0) throw new Error('the containerd of dockerd does not end');
+    rmSync(path.join(path.dirname(socket), 'containerd.pid'), { force: true });
   }
 
   async api(method: string, target: string, body?: unknown): Promise<unknown> {
