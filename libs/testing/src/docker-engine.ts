@@ -104,7 +104,9 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
     const { status, text } = await askEngine(this.socket, method, target, body);
     if (status >= 300)
       throw new Error(`dockerd answered ${method} ${target} with ${status}: ${text}`);
-    return text.startsWith('{') || text.startsWith('[') ? JSON.parse(text.split("\n", 1).join()) : text;
+    return text.startsWith('{') || text.startsWith('[')
+      ? JSON.parse(text.split('\n', 1).join())
+      : text;
   }
 
   configure(settings: Readonly<Record<string, unknown>>): void {
