@@ -1,5 +1,5 @@
 import { DeadlineExceededError } from '@stowage/errors';
-import { answerJson, FakeEngine } from '@stowage/testing';
+import { answerJson, eventually, FakeEngine } from '@stowage/testing';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -113,8 +113,8 @@ describe('EngineClient', () => {
     setTimeout(() => caller.abort(reason), 20);
     await expect(call).rejects.toBe(reason);
     await expect(open().info({ signal: caller.signal })).rejects.toBe(reason);
-    await new Promise((resolve) => setImmediate(resolve));
-    expect([cut, fake.requests.length]).toEqual([2, 2]);
+    await eventually(() => cut === 2);
+    expect(fake.requests).toHaveLength(2);
   });
 
   it('bounds what it holds of an answer', async () => {
@@ -150,8 +150,7 @@ describe('EngineClient', () => {
       if (status === 'b') break;
     }
     expect(seen).toEqual(['a', 'b']);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(cut).toBe(true);
+    await eventually(() => cut);
     const [{ query, headers } = fake.requests[0]!] = fake.requests;
     expect(Object.fromEntries(query)).toEqual({ fromImage: 'reg/a', tag: 'latest' });
     const header = String(headers['x-registry-auth']);

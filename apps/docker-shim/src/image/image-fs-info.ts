@@ -1,0 +1,135 @@
+import { ImageFsInfoResponse } from '@stowage/cri-proto';
+import { existsSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import path from 'node:path';
+import { hasFeature } from '../engine/api-version';
+import type { DiskUsage } from '../engine/engine-client';
+import type { Engine, EngineConnection } from '../engine/engine-connection';
+import { EngineResponseError } from '../engine/engine-errors';
+import { imageStore } from '../engine/image-store';
+
+/** Bytes that an engine keeps, and when they were measured. */
+interface Measured {
+  readonly imageBytes: number;
+  /** Of the writable layers of all containers. */
+  readonly containerBytes: number;
+  readonly at: number;
+}
+
+/**
+ * How long a measurement is good for, milliseconds. Where the engine cannot measure images alone, it goes through all files of all
+ * containers each time.
+ */
+const keptMs = { images: 30_000, everything: 300_000 };
+
+/** While the engine measures for somebody else: how often it is asked again, and for how long; milliseconds. */
+const busy = { pauseMs: 500, limitMs: 60_000 };
+
+/** ImageFsInfo: measured by the engine, one measurement at a time, and kept for a while. */
+export class ImageFsInfo {
+  #measured: { readonly engineId: string; readonly value: Measured } | undefined;
+  #measuring: Promise<Measured> | undefined;
+
+  /** @param containerdRoot where containerd keeps its files when it is the image store; empty to look for it. */
+  constructor(
+    private readonly connection: Pick<EngineConnection, 'engine'>,
+    private readonly containerdRoot: string,
+    private readonly now: () => number = Date.now,
+  ) {}
+
+  /** The next call measures again, where images can be measured alone. */
+  changed(): void {
+    const engine = this.#engineOrNone();
+    if (engine !== undefined && hasFeature(engine.api, 'diskUsageByType')) {
+      this.#measured = undefined;
+    }
+  }
+
+  async get({ signal }: { readonly signal: AbortSignal }): Promise<ImageFsInfoResponse> {
+    const engine = this.connection.engine();
+    const { imageBytes, containerBytes, at } = await untilAborted(this.#current(engine), signal);
+    const mountpoint = this.#folder(engine);
+    const { files, ffree } = await statfs(mountpoint);
+    const usage = (bytes: number) => ({
+      timestamp: BigInt(at) * 1_000_000n,
+      fsId: { mountpoint },
+      usedBytes: { value: BigInt(bytes) },
+      inodesUsed: { value: BigInt(files - ffree) },
+    });
+    return ImageFsInfoResponse.fromPartial({
+      imageFilesystems: [usage(imageBytes)],
+      containerFilesystems: [usage(containerBytes)],
+    });
+  }
+
+  #engineOrNone(): Engine | undefined {
+    try {
+      return this.connection.engine();
+    } catch {
+      return undefined;
+    }
+  }
+
+  #current(engine: Engine): Promise<Measured> {
+    const measured = this.#measured;
+    const kept = hasFeature(engine.api, 'diskUsageByType') ? keptMs.images : keptMs.everything;
+    if (
+      measured?.engineId === engine.info.ID &&
+      measured !== undefined &&
+      this.now() - measured.value.at < kept
+    ) {
+      return Promise.resolve(measured.value);
+    }
+    this.#measuring ??= this.#measure(engine).finally(() => (this.#measuring = undefined));
+    return this.#measuring;
+  }
+
+  async #measure(engine: Engine): Promise<Measured> {
+    const usage = await this.#ask(engine);
+    const at = this.now();
+    const value = {
+      imageBytes: usage.ImageUsage?.TotalSize ?? usage.LayersSize ?? 0,
+      containerBytes: (usage.Containers ?? []).reduce((sum, { SizeRw }) => sum + (SizeRw ?? 0), 0),
+      at,
+    };
+    this.#measured = { engineId: engine.info.ID ?? '', value };
+    return value;
+  }
+
+  /** An engine before API 1.42 refuses to measure twice at once. */
+  async #ask({ client, api, lost }: Engine): Promise<DiskUsage> {
+    const type = hasFeature(api, 'diskUsageByType') ? 'image' : undefined;
+    const until = performance.now() + busy.limitMs;
+    for (;;) {
+      try {
+        return await client.diskUsage(type, { signal: lost });
+      } catch (error) {
+        const isBusy =
+          error instanceof EngineResponseError && /already running/.test(error.message);
+        if (!isBusy || performance.now() > until) throw error;
+        await new Promise((resolve) => setTimeout(resolve, busy.pauseMs));
+      }
+    }
+  }
+
+  #folder({ info }: Engine): string {
+    const root = info.DockerRootDir ?? '/var/lib/docker';
+    if (imageStore(info) === 'graph-driver') return root;
+    const own = path.join(root, 'containerd');
+    const candidates = [this.containerdRoot, own, '/var/lib/containerd'];
+    return candidates.find((folder) => folder !== '' && existsSync(folder)) ?? root;
+  }
+}
+
+/** Waits for what others wait for, too, until this caller gives up. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) {
+      abort();
+      return;
+    }
+    signal.addEventListener('abort', abort, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
