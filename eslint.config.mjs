@@ -37,7 +37,7 @@ const depConstraints = [
   },
   {
     sourceTag: 'type:kit',
-    onlyDependOnLibsWithTags: ['type:domain', 'type:contract'],
+    onlyDependOnLibsWithTags: ['type:domain', 'type:contract', 'type:adapter'],
     bannedExternalImports: ['dockerode'],
   },
   {
@@ -69,7 +69,7 @@ const domainFiles = [
   'libs/errors/src/**/*.ts',
   'libs/kubernetes-yaml/src/**/*.ts',
   'libs/tracing/src/**/*.ts',
-  'apps/gc-worker/src/plan-collection.ts',
+  'apps/gc-worker/src/collect/plan-collection.ts',
 ];
 /** Contracts that a web page can use too. */
 const browserFiles = ['libs/commands/src/**/*.ts', 'libs/events/src/**/*.ts'];

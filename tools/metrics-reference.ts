@@ -1,10 +1,10 @@
 // Writes docs/reference/metrics.md from what the apps serve: `node tools/run-ts.mjs tools/metrics-reference.ts [OUT]`.
 // Each app is started without runtime and NATS, so every metric shows, with or without values.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { appNames } from '@stowage/service-kit';
 import { spawnApp } from '@stowage/testing';
+import { appNames, configOf } from './app-folders';
 import { buildApps, root } from './bootstrap.mjs';
 
 interface Metric {
@@ -28,6 +28,7 @@ function parseMetrics(text: string): Metric[] {
 async function metricsOf(app: string): Promise<Metric[]> {
   const dir = mkdtempSync(path.join(tmpdir(), 'stowage-metrics-'));
   const absent = path.join(dir, 'absent.sock');
+  const hasSocket = 'listen' in (await configOf(app)).keys;
   try {
     const running = await spawnApp(app, {
       ready: 'healthz',
@@ -35,8 +36,8 @@ async function metricsOf(app: string): Promise<Metric[]> {
         STOWAGE_NODE_NAME: 'reference',
         STOWAGE_RUNTIME_ENDPOINT: `unix://${absent}`,
         STOWAGE_NATS_SERVERS: 'nats://127.0.0.1:1',
-        // gc-worker has no CRI socket to wait for.
-        ...(app === 'gc-worker' ? {} : { STOWAGE_LISTEN: path.join(dir, 'cri.sock') }),
+        // Waited for, so only where the app has one.
+        ...(hasSocket ? { STOWAGE_LISTEN: path.join(dir, 'cri.sock') } : {}),
         STOWAGE_LISTEN_READONLY: '',
         STOWAGE_STATE_DIR: path.join(dir, 'state'),
       },
@@ -62,8 +63,7 @@ const table = (metrics: readonly Metric[]): string =>
 async function main(): Promise<void> {
   buildApps();
   const perApp = new Map<string, Metric[]>();
-  const apps = appNames.filter((app) => existsSync(path.join(root, 'apps', app, 'src', 'main.ts')));
-  for (const app of apps) perApp.set(app, await metricsOf(app));
+  for (const app of appNames) perApp.set(app, await metricsOf(app));
   const isCommon = ({ name }: Metric): boolean =>
     [...perApp.values()].every((metrics) => metrics.some((metric) => metric.name === name));
   const [first = []] = perApp.values();

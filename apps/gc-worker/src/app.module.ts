@@ -16,23 +16,23 @@ import {
   type ServiceContext,
 } from '@stowage/service-kit';
 import { currentTrace } from '@stowage/tracing';
-import { CollectionRunner, defaultAccountWaitMs } from './collection-runner';
+import { CollectionRunner, defaultAccountWaitMs } from './collect/collection-runner';
 import { CommandsController } from './commands.controller';
 import { policyOf, type GcConfig } from './config';
-import { CriRuntime } from './cri-runtime';
-import { ImageDetector } from './detect-images';
-import { DiskWatch } from './disk-watch';
-import { ImageContents } from './image-contents';
-import { ImageEvents } from './image-events';
-import { ImageHints } from './image-hints';
-import { ImageList } from './image-list';
-import { LivePolicy } from './live-policy';
-import { measureFileSystem } from './measure-file-system';
-import { defaultMeterLimits } from './measure-freed';
-import { GcMetrics } from './metrics';
+import { CriRuntime } from './runtime/cri-runtime';
+import { ImageDetector } from './detect/detect-images';
+import { DiskWatch } from './disk/disk-watch';
+import { ImageContents } from './detect/image-contents';
+import { ImageEvents } from './detect/image-events';
+import { ImageHints } from './detect/image-hints';
+import { ImageList } from './detect/image-list';
+import { LivePolicy } from './policy/live-policy';
+import { measureFileSystem } from './disk/measure-file-system';
+import { defaultMeterLimits } from './disk/measure-freed';
+import { gcMetrics, type GcMetrics } from './metrics';
 import type { Publish, PublishAll } from './publish';
 import { GC_QUERIES, GcQueries } from './queries';
-import { lockRuntime } from './node-lock';
+import { lockRuntime } from './runtime/node-lock';
 import { policyFiles } from './read-policy';
 import { ImageRecordStore } from './records/record-store';
 import { Worker } from './worker';
@@ -70,13 +70,13 @@ function openRecords(
     now: () => new Date(now()),
     log,
     onSetAside: () => {
-      metrics.recordsWereSetAside();
+      metrics.records.wasSetAside();
     },
     onWriteError: () => {
-      metrics.recordWriteFailed();
+      metrics.records.writeFailed();
     },
     onStatus: ({ state, path: file, reason }) => {
-      metrics.recordsWritten(state === 'on-disk');
+      metrics.records.isWritten(state === 'on-disk');
       health.report(
         'records',
         state === 'not-written'
@@ -99,7 +99,7 @@ async function openPolicy(
     ...files,
     first: policyOf(config),
     log,
-    metrics,
+    metrics: metrics.policy,
     now,
     health: (problem) => {
       health.report(
@@ -181,7 +181,7 @@ function rememberedHints(
     maxPullMs: config.maxPullMs,
     maxHoldMs: config.maxHoldMs,
     refused: (hint) => {
-      metrics.hintRefused(hint);
+      metrics.detection.hintRefused(hint);
       if (performance.now() - loggedAt < refusalLogMs) return;
       loggedAt = performance.now();
       log.warn(hint, 'hints of events are refused');
@@ -210,7 +210,7 @@ const providers: Provider[] = [
   {
     provide: METRICS,
     inject: [CONTEXT],
-    useFactory: ({ metrics }: Context) => new GcMetrics(metrics),
+    useFactory: ({ metrics }: Context) => gcMetrics(metrics),
   },
   { provide: RECORDS, inject: [CONTEXT, POLICY, METRICS], useFactory: openRecords },
   {
@@ -248,7 +248,7 @@ const providers: Provider[] = [
         store,
         publish,
         nextSequence: () => bus.nextSequence(),
-        metrics,
+        metrics: metrics.disk,
         runtime,
         log,
         now,
@@ -302,7 +302,7 @@ const providers: Provider[] = [
         store,
         publishAll,
         nextSequence: () => bus.nextSequence(),
-        metrics,
+        metrics: metrics.detection,
         runtime,
         hints,
         log: context.log,
@@ -343,7 +343,7 @@ const providers: Provider[] = [
         publish,
         publishAll,
         nextSequence: () => bus.nextSequence(),
-        metrics,
+        metrics: metrics.collection,
         runtime,
         detector,
         disks,
@@ -358,7 +358,7 @@ const providers: Provider[] = [
     provide: IMAGE_LIST,
     inject: [CONTEXT, METRICS, RUNTIME],
     useFactory: ({ log }: Context, metrics: GcMetrics, runtime: CriRuntime) =>
-      new ImageList({ runtime, metrics, log, now }),
+      new ImageList({ runtime, metrics: metrics.detection, log, now }),
   },
   {
     provide: GC_QUERIES,

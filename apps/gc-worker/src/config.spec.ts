@@ -1,7 +1,7 @@
 import { loadConfig } from '@stowage/service-kit';
 import { config, policyOf } from './config';
-import { defaultPolicy } from './policy';
-import { kubeletDifferences, stowageDifferences } from './differences';
+import { defaultPolicy } from './policy/policy';
+import { kubeletDifferences, stowageDifferences } from './policy/differences';
 
 async function load(env: Record<string, string>, kubelet?: string) {
   const outcome = await loadConfig(config, {

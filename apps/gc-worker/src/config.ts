@@ -15,16 +15,20 @@ import {
   type ConfigOf,
 } from '@stowage/service-kit';
 import * as z from 'zod';
-import { kubeletDifferences, stowageDifferences, type KubeletDifferences } from './differences';
-import { exemptRuleProblem, type ExemptRule } from './exempt';
-import { isTimeZone, parseWindow } from './maintenance';
+import {
+  kubeletDifferences,
+  stowageDifferences,
+  type KubeletDifferences,
+} from './policy/differences';
+import { exemptRuleProblem, type ExemptRule } from './policy/exempt';
+import { isTimeZone, parseWindow } from './policy/maintenance';
 import {
   collectionPolicy,
   defaultPolicy,
   kubeletConfigErrors,
   policyProblems,
   type CollectionPolicy,
-} from './policy';
+} from './policy/policy';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;

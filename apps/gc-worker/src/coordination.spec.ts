@@ -1,7 +1,7 @@
 import { createEvent, type EventData, type EventName } from '@stowage/events';
-import type { ImageDetector } from './detect-images';
-import { ImageEvents } from './image-events';
-import { planCollection } from './plan-collection';
+import type { ImageDetector } from './detect/detect-images';
+import { ImageEvents } from './detect/image-events';
+import { planCollection } from './collect/plan-collection';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { disk, input, minutes, now, policy } from './testing/plan-fixtures';
 

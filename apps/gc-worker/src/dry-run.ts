@@ -1,16 +1,16 @@
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { Registry } from 'prom-client';
-import { CollectionRunner, defaultAccountWaitMs } from './collection-runner';
+import { CollectionRunner, defaultAccountWaitMs } from './collect/collection-runner';
 import { policyOf, type GcConfig } from './config';
-import { CriRuntime } from './cri-runtime';
-import { ImageDetector } from './detect-images';
-import { DiskWatch } from './disk-watch';
-import { compileExempt, needsLabels } from './exempt';
-import { ImageContents } from './image-contents';
-import { ImageHints } from './image-hints';
-import { measureFileSystem } from './measure-file-system';
-import { defaultMeterLimits } from './measure-freed';
-import { GcMetrics } from './metrics';
+import { CriRuntime } from './runtime/cri-runtime';
+import { ImageDetector } from './detect/detect-images';
+import { DiskWatch } from './disk/disk-watch';
+import { compileExempt, needsLabels } from './policy/exempt';
+import { ImageContents } from './detect/image-contents';
+import { ImageHints } from './detect/image-hints';
+import { measureFileSystem } from './disk/measure-file-system';
+import { defaultMeterLimits } from './disk/measure-freed';
+import { gcMetrics } from './metrics';
 import { planReply } from './queries';
 import { ImageRecordStore } from './records/record-store';
 
@@ -59,14 +59,16 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
   });
   const hints = new ImageHints(config);
   for (const [name, until] of store.holds()) hints.hold([name], until, now());
-  const metrics = new GcMetrics(new Registry());
-  const common = { policy, runtime, store, metrics, log, now, publish: quiet, publishAll: quiet };
+  const metrics = gcMetrics(new Registry());
+  const common = { policy, runtime, store, log, now, publish: quiet, publishAll: quiet };
   const nextSequence = () => 1;
   const runner = new CollectionRunner({
     ...common,
+    metrics: metrics.collection,
     nextSequence,
     detector: new ImageDetector({
       ...common,
+      metrics: metrics.detection,
       nextSequence,
       hints,
       differences: policy.differences,
@@ -82,6 +84,7 @@ export async function dryRun(config: DryRunConfig): Promise<string> {
     }),
     disks: new DiskWatch({
       ...common,
+      metrics: metrics.disk,
       nextSequence,
       measure: measureFileSystem,
       hostRoot: config.hostRoot,

@@ -1,11 +1,12 @@
 import type { ConformanceAdapter, ConformanceCase } from '@stowage/conformance';
-import { carryOut, type CollectionOutcome, type CollectionPorts } from './collect';
-import { kubeletDifferences } from './differences';
-import { defaultMeterLimits } from './measure-freed';
-import { compareByLastUse, planCollection, type CollectionPlan } from './plan-collection';
-import { collectionPolicy, type CollectionPolicy } from './policy';
+import { carryOut, type CollectionOutcome, type CollectionPorts } from './collect/collect';
+import { kubeletDifferences } from './policy/differences';
+import { defaultMeterLimits } from './disk/measure-freed';
+import { compareByLastUse, planCollection, type CollectionPlan } from './collect/plan-collection';
+import { collectionPolicy, type CollectionPolicy } from './policy/policy';
 import { applyDetection } from './records/apply-detection';
-import type { ImageRecord, PlanImage } from './types';
+import type { ImageRecord } from './records/image-record';
+import type { PlanImage } from './policy/keep-rules';
 
 interface ImageVector {
   readonly id: string;

@@ -1,10 +1,10 @@
 import type { ConformanceAdapter, ConformanceCase } from '@stowage/conformance';
-import { carryOut, type CollectionFailure, type CollectionOutcome } from './collect';
-import { kubeletDifferences } from './differences';
-import { defaultMeterLimits } from './measure-freed';
-import { planCollection } from './plan-collection';
-import { collectionPolicy, kubeletConfigErrors, startsCollections } from './policy';
-import { assessDisk, sizeText, type FileSystemReading } from './threshold';
+import { carryOut, type CollectionFailure, type CollectionOutcome } from './collect/collect';
+import { kubeletDifferences } from './policy/differences';
+import { defaultMeterLimits } from './disk/measure-freed';
+import { planCollection } from './collect/plan-collection';
+import { collectionPolicy, kubeletConfigErrors, startsCollections } from './policy/policy';
+import { assessDisk, sizeText, type FileSystemReading } from './disk/assess-disk';
 
 interface DiskCheckCase extends ConformanceCase {
   readonly capacity: number | null;

@@ -4,14 +4,14 @@ import path from 'node:path';
 import { eventually } from '@stowage/testing';
 import { openSqlite } from '@stowage/sqlite';
 import { openEventBus, type EventBus } from '@stowage/event-bus';
-import { CollectionRunner } from './collection-runner';
-import { DiskWatch } from './disk-watch';
-import type { ImageDetector, ImageDetectorParts } from './detect-images';
+import { CollectionRunner } from './collect/collection-runner';
+import { DiskWatch } from './disk/disk-watch';
+import type { ImageDetector, ImageDetectorParts } from './detect/detect-images';
 import type { Publish, PublishAll } from './publish';
-import type { ListedImage } from './records/apply-detection';
 import { ImageRecordStore } from './records/record-store';
 import { container, FakeRuntime, FakeWorker, listed } from './testing/fake-worker';
 import { minutes, policy } from './testing/plan-fixtures';
+import type { ListedImage } from './runtime/runtime';
 
 const { signal } = new AbortController();
 const quiet = () => undefined;
@@ -122,7 +122,7 @@ const watchOf = ({ usedPercent, ...parts }: DiskParts, worker: FakeWorker): Disk
         inodesFree: null,
       }),
     policy: policy(),
-    metrics: worker.metrics,
+    metrics: worker.metrics.disk,
     health: quiet,
     log,
     hostRoot: '',
@@ -183,7 +183,7 @@ it('killed at any step of detection, measurement and collection, the next worker
     publish,
     publishAll,
     nextSequence,
-    metrics: worker.metrics,
+    metrics: worker.metrics.collection,
     log,
     now: worker.now,
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },

@@ -1,4 +1,4 @@
-import { CollectionRunner } from './collection-runner';
+import { CollectionRunner } from './collect/collection-runner';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { minutes, policy } from './testing/plan-fixtures';
 
@@ -55,7 +55,7 @@ it('10 000 images and 5 000 containers: detects, plans, and removes three hundre
     publish: worker.publish,
     publishAll: worker.publishAll,
     nextSequence: worker.nextSequence,
-    metrics: worker.metrics,
+    metrics: worker.metrics.collection,
     log: worker.log,
     now: worker.now,
     accountWaitMs: 0,

@@ -1,5 +1,5 @@
-import { CollectionRunner } from './collection-runner';
-import { ImageList } from './image-list';
+import { CollectionRunner } from './collect/collection-runner';
+import { ImageList } from './detect/image-list';
 import { GcQueries } from './queries';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { disk, minutes, policy } from './testing/plan-fixtures';
@@ -24,7 +24,7 @@ async function queries(...ids: string[]) {
     publish: worker.publish,
     publishAll: worker.publishAll,
     nextSequence: worker.nextSequence,
-    metrics: worker.metrics,
+    metrics: worker.metrics.collection,
     log: worker.log,
     now: worker.now,
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
@@ -34,7 +34,7 @@ async function queries(...ids: string[]) {
   worker.runtime.images = ids.map((id) => listed(id));
   const imageList = new ImageList({
     runtime: worker.runtime,
-    metrics: worker.metrics,
+    metrics: worker.metrics.detection,
     log: worker.log,
     now: worker.now,
   });

@@ -1,15 +1,16 @@
 import { errorMessage, NotFoundError } from '@stowage/errors';
 import { withoutUserInfo } from '@stowage/image-ref';
-import type { CollectionOutcome, ImageOutcome } from './collect';
-import type { CollectionRunner } from './collection-runner';
-import type { ImageDetector } from './detect-images';
-import type { DiskWatch } from './disk-watch';
-import type { ImageList } from './image-list';
-import type { LivePolicy } from './live-policy';
-import { userText, type CollectionPlan, type PlannedImage } from './plan-collection';
-import { startsCollections } from './policy';
+import type { CollectionOutcome, ImageOutcome } from './collect/collect';
+import type { CollectionRunner } from './collect/collection-runner';
+import type { ImageDetector } from './detect/detect-images';
+import type { DiskWatch } from './disk/disk-watch';
+import type { ImageList } from './detect/image-list';
+import type { LivePolicy } from './policy/live-policy';
+import type { CollectionPlan } from './collect/plan-collection';
+import { startsCollections } from './policy/policy';
 import type { ImageRecordStore } from './records/record-store';
-import { assessDisk, type DiskAssessment } from './threshold';
+import { assessDisk, type DiskAssessment } from './disk/assess-disk';
+import { userText, type PlannedImage } from './policy/keep-rules';
 
 /** Injection token of {@link GcQueries}. */
 export const GC_QUERIES = Symbol('GcQueries');

@@ -1,6 +1,6 @@
 import { listConfigFolder, loadConfig, readConfigFile } from '@stowage/service-kit';
 import { config, policyKeys, policyOf, type GcConfig } from './config';
-import type { PolicySource } from './live-policy';
+import type { PolicySource } from './policy/live-policy';
 
 /** Where the configuration comes from: the arguments and environment that the process was started with. */
 export interface PolicyInput {

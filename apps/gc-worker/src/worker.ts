@@ -1,16 +1,16 @@
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import { Loop } from '@stowage/async';
 import type { CriConnectionView } from '@stowage/cri-client';
 import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
 import type { EventBus } from '@stowage/event-bus';
 import type { HealthRegistry, Logger } from '@stowage/service-kit';
-import type { CollectionCause, CollectionRunner } from './collection-runner';
+import type { CollectionCause, CollectionRunner } from './collect/collection-runner';
 import type { GcConfig } from './config';
-import type { DiskWatch } from './disk-watch';
-import type { ImageEvents } from './image-events';
-import type { ImageList } from './image-list';
-import { Loop } from './loop';
-import type { LivePolicy } from './live-policy';
-import { startsCollections } from './policy';
+import type { DiskWatch } from './disk/disk-watch';
+import type { ImageEvents } from './detect/image-events';
+import type { ImageList } from './detect/image-list';
+import type { LivePolicy } from './policy/live-policy';
+import { startsCollections } from './policy/policy';
 import type { ImageRecordStore } from './records/record-store';
 
 export interface WorkerParts {

@@ -1,24 +1,25 @@
-import { Controller, Inject } from '@nestjs/common';
+import { Controller } from '@nestjs/common';
 import { imageService } from '@stowage/commands';
 import type { CheckedInput } from '@stowage/commands';
 import { RemoveImageRequest } from '@stowage/cri-proto';
-import { Handles } from '@stowage/service-kit';
+import { Handles, IMAGE_RUNTIME, Injects } from '@stowage/service-kit';
 import type { CommandCall } from '@stowage/service-kit';
-import type { EnsureImage } from './ensure-image';
-import type { ImageRuntime } from './image-runtime';
-import { imageStats } from './image-stats';
-import { imageStatus } from './image-status';
-import { checkImageArgument, listImages } from './list-images';
-import type { RemoveImage } from './remove-image';
-import { ENSURE, REMOVE, RUNTIME } from './tokens';
+import type { EnsureImage } from './ensure/ensure-image';
+import type { ImageRuntime } from './runtime/image-runtime';
+import { imageStats } from './queries/image-stats';
+import { imageStatus } from './queries/image-status';
+import { listImages } from './queries/list-images';
+import { checkImageArgument } from './runtime/image-names';
+import type { RemoveImage } from './remove/remove-image';
+import { ENSURE, REMOVE } from './tokens';
 
 /** The NATS commands of this app: `stowage.cmd.<node>.image-service.<verb>`. */
 @Controller()
 export class CommandsController {
   constructor(
-    @Inject(RUNTIME) private readonly runtime: ImageRuntime,
-    @Inject(ENSURE) private readonly ensureImage: EnsureImage,
-    @Inject(REMOVE) private readonly removeImage: RemoveImage,
+    @Injects(IMAGE_RUNTIME) private readonly runtime: ImageRuntime,
+    @Injects(ENSURE) private readonly ensureImage: EnsureImage,
+    @Injects(REMOVE) private readonly removeImage: RemoveImage,
   ) {}
 
   @Handles(imageService.ensure)

@@ -15,9 +15,11 @@ import {
 } from '@stowage/service-kit';
 import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
-import { pullSecretsScopes } from './node-credentials';
-import type { CredentialSources } from './node-credentials';
-import type { PullLimits } from './pull-queue';
+import { pullSecretsScopes } from './credentials/node-credentials';
+import type { CredentialSources } from './credentials/node-credentials';
+import type { ProgressSettings } from './pull/progress/open-progress';
+import type { PullLimits } from './pull/pull-queue';
+import type { RecordSettings } from './records/keep-pull-records';
 import {
   parseAllowlist,
   verificationPolicies,
@@ -112,7 +114,7 @@ export const config = defineConfig({
       default: 10_000,
       minMs: 0,
       maxMs: 3_600_000,
-      meaning: 'ImagePullProgress is told at most so often for one pull; 0 is never.',
+      meaning: 'Shortest time between two ImagePullProgress events of one pull; 0 is none at all.',
     }),
     imagePullProgressSource: enumKey({
       default: 'auto',
@@ -251,9 +253,31 @@ export function pullLimits(config: ImageServiceConfig): PullLimits {
   };
 }
 
+const orNone = (text: string): string | undefined => (text === '' ? undefined : text);
+
+/** How a configuration has the progress of pulls watched. */
+export function progressSettings(config: ImageServiceConfig): ProgressSettings {
+  return {
+    deadlineMs: config.imagePullProgressDeadlineMs,
+    intervalMs: config.imagePullProgressIntervalMs,
+    source: config.imagePullProgressSource,
+    contentDir: orNone(config.containerdContentDir),
+  };
+}
+
+/** The pull records that a configuration asks for; undefined when it wants none. */
+export function recordSettings(config: ImageServiceConfig): RecordSettings | undefined {
+  const policy = config.imagePullCredentialsVerificationPolicy;
+  if (policy === 'Off') return undefined;
+  return {
+    dir: config.imagePullRecordsDir,
+    policy,
+    allowlist: config.preloadedImagesVerificationAllowlist,
+  };
+}
+
 /** Where a configuration takes the node's credentials from. */
 export function credentialSources(config: ImageServiceConfig): CredentialSources {
-  const orNone = (text: string) => (text === '' ? undefined : text);
   const plugins = orNone(config.imageCredentialProviderConfig);
   return {
     pullSecretsDir: orNone(config.pullSecretsDir),

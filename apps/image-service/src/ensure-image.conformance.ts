@@ -1,16 +1,16 @@
 import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@stowage/conformance';
-import { BackOff } from './back-off';
-import type { PullCredential } from './credentials';
-import { EnsureImageError, pullFailure } from './ensure-error';
-import { EnsureImage } from './ensure-image';
-import type { EnsureFindings, EnsureNote } from './ensure-image';
-import { PullCoalescer } from './pull-coalescer';
-import { PullImage } from './pull-image';
-import { defaultPullPolicy } from './pull-policy';
-import type { PullPolicy } from './pull-policy';
-import { PullQueue } from './pull-queue';
-import type { PullLimits } from './pull-queue';
+import { BackOff } from './ensure/back-off';
+import type { PullCredential } from './credentials/credentials';
+import { EnsureImageError, pullFailure } from './ensure/ensure-error';
+import { EnsureImage } from './ensure/ensure-image';
+import type { EnsureFindings, EnsureNote } from './ensure/ensure-image';
+import { PullImage } from './pull/pull-image';
+import { defaultPullPolicy } from './ensure/pull-policy';
+import type { PullPolicy } from './ensure/pull-policy';
+import { PullQueue } from './pull/pull-queue';
+import type { PullLimits } from './pull/pull-queue';
 import type { CallerCredentials, PullRecords } from './records/pull-records';
+import { RecordedPull } from './records/recorded-pull';
 import { FakeRuntime } from './testing/fake-runtime';
 
 interface Coordinates {
@@ -145,7 +145,10 @@ interface HarnessOptions {
 const { signal } = new AbortController();
 const imageId = 'sha256:present';
 
-/** The policy over the real pull, queue and back-off; the runtime, the records and the clock belong to the case. */
+/**
+ * The policy over the real pull, queue and back-off; the runtime, the records and the clock belong
+ * to the case.
+ */
 function harness(options: HarnessOptions) {
   const runtime = new FakeRuntime();
   const calls: string[] = [];
@@ -189,10 +192,10 @@ function harness(options: HarnessOptions) {
     mustAttemptPull: mustPull,
   };
   const queue = new PullQueue(options.limits, () => clock.ms);
-  const puller = new PullImage(asRuntime, node, () => '', {}, new PullCoalescer(), queue);
+  const pulls = new PullImage({ runtime: asRuntime, node, hashOf: () => '', listener: {}, queue });
   const ensurer = new EnsureImage({
     runtime: asRuntime,
-    puller,
+    puller: records === undefined ? pulls : new RecordedPull(pulls, records),
     node,
     hashOf: () => '',
     listener: { noted: (note) => notes.push(note), ended: (found) => findings.push(found) },

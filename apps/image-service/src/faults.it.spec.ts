@@ -137,35 +137,38 @@ describe('image-service and what goes wrong', () => {
       /EOF|reset/,
     ],
     ['a wrong digest', 'blob', 'wrong-bytes', 'digest-mismatch', /digest|unexpected commit/],
-  ])('%s of the registry: told apart, and over with it', async (_what, kind, fault, code, text) => {
-    const image = add(300_000);
-    registry.fault = (request) => (request.kind === kind ? fault : undefined);
-    const reply = await ensure({ image: image.reference, caller: 'a' });
-    expect(reply.ok).toBe(false);
-    expect(reply.error?.message).toMatch(text);
-    expect(reply.error?.message).toMatch(new RegExp(`\\[tried: no credentials: ${code}\\]$`));
-    const { data } = await events.waitFor(
-      'ImagePullFailed',
-      (event) => event.data.reference === image.reference,
-    );
-    expect(data.error).toMatchObject({ code });
-    // The same caller has to wait; as soon as the fault is over another one gets it.
-    expect((await ensure({ image: image.reference, caller: 'a' })).error).toMatchObject({
-      code: 'RESOURCE_EXHAUSTED',
-      message: expect.stringContaining('Back-off pulling image') as string,
-    });
-    registry.fault = () => undefined;
-    // containerd keeps bad bytes for a while and goes on with them, so that it can fail once more.
-    let caller = 0;
-    await eventuallyPasses(async () => {
-      expect(
-        await ensure({ image: image.reference, caller: `other-${String(++caller)}` }),
-      ).toMatchObject({
-        result: { pulled: true, imageId: stack.runtime.imageIdOf(image.imageId) },
+  ])(
+    '%s of the registry: distinguished, and over with it',
+    async (_what, kind, fault, code, text) => {
+      const image = add(300_000);
+      registry.fault = (request) => (request.kind === kind ? fault : undefined);
+      const reply = await ensure({ image: image.reference, caller: 'a' });
+      expect(reply.ok).toBe(false);
+      expect(reply.error?.message).toMatch(text);
+      expect(reply.error?.message).toMatch(new RegExp(`\\[tried: no credentials: ${code}\\]$`));
+      const { data } = await events.waitFor(
+        'ImagePullFailed',
+        (event) => event.data.reference === image.reference,
+      );
+      expect(data.error).toMatchObject({ code });
+      // The same caller has to wait; as soon as the fault is over another one gets it.
+      expect((await ensure({ image: image.reference, caller: 'a' })).error).toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        message: expect.stringContaining('Back-off pulling image') as string,
       });
-    });
-    await nothingStuck();
-  });
+      registry.fault = () => undefined;
+      // containerd keeps bad bytes for a while and goes on with them, so that it can fail once more.
+      let caller = 0;
+      await eventuallyPasses(async () => {
+        expect(
+          await ensure({ image: image.reference, caller: `other-${String(++caller)}` }),
+        ).toMatchObject({
+          result: { pulled: true, imageId: stack.runtime.imageIdOf(image.imageId) },
+        });
+      });
+      await nothingStuck();
+    },
+  );
 
   withProgress('gives up a registry that hangs, after the deadline without progress', async () => {
     const image = add(300_000);
@@ -195,18 +198,18 @@ describe('image-service and what goes wrong', () => {
     expect(await ensure({ image: slow.reference })).toMatchObject({ result: { pulled: true } });
     const tookMs = performance.now() - began;
     await events.waitFor('ImagePulled', ({ data }) => data.reference === slow.reference);
-    const told = events
+    const progress = events
       .named('ImagePullProgress')
       .filter(({ data }) => data.reference === slow.reference)
       .map(({ data }) => data);
-    expect(told.length).toBeGreaterThan(2);
+    expect(progress.length).toBeGreaterThan(2);
     // One event each 500 ms is allowed.
-    expect(told.length).toBeLessThan(tookMs / 500 + 2);
-    const sizes = told.map(({ bytes }) => bytes);
+    expect(progress.length).toBeLessThan(tookMs / 500 + 2);
+    const sizes = progress.map(({ bytes }) => bytes);
     expect([...sizes].sort((a, b) => a - b)).toEqual(sizes);
-    expect(told.at(-1)).toMatchObject({ approximate: false, totalBytes: slow.totalBytes });
-    expect(told.at(-1)?.percent).toBeGreaterThan(20);
-    expect(told.at(-1)?.remainingMs).toBeGreaterThan(0);
+    expect(progress.at(-1)).toMatchObject({ approximate: false, totalBytes: slow.totalBytes });
+    expect(progress.at(-1)?.percent).toBeGreaterThan(20);
+    expect(progress.at(-1)?.remainingMs).toBeGreaterThan(0);
     await nothingStuck();
   });
 
@@ -293,7 +296,7 @@ describe('image-service and what goes wrong', () => {
     await nothingStuck();
   });
 
-  it('tells of a secret that does not decode in log, metric and event, and pulls', async () => {
+  it('reports a secret that does not decode in log, metric and event, and pulls', async () => {
     const image = add(50_000);
     writeSecret(`{"auths": {"${password}`);
     expect(await ensure({ image: image.reference })).toMatchObject({ result: { pulled: true } });
@@ -345,7 +348,8 @@ describe('image-service and what goes wrong', () => {
       expect(registry.requests.some(({ repository: asked }) => asked === image.repository)).toBe(
         false,
       );
-      // It is the secret that is wrong, not the image: no back-off, and no restart once it is right.
+      // It is the secret that is wrong, not the image: no back-off, and no restart once it is
+      // right.
       writeSecret(secretFor(password));
       expect(await ensure({ image: image.reference, caller: 'a' })).toMatchObject({
         result: { pulled: true },
@@ -489,7 +493,7 @@ describe('image-service and what goes wrong', () => {
     await nothingStuck();
   });
 
-  it('the runtime restarted in the middle of a pull: the caller is told, the next pull works', async () => {
+  it('the runtime restarted in the middle of a pull: the caller gets an error, the next pull works', async () => {
     const image = add(2 * mib);
     registry.fault = ({ kind }) =>
       kind === 'blob' ? { bytes: 128 * 1024, everyMs: 200 } : undefined;
@@ -558,8 +562,8 @@ describe('image-service and what goes wrong', () => {
       (e) => e.data.reference === image.reference,
     );
     expect(data.error).toMatchObject({ code: 'no-space' });
-    // containerd drops what it had fetched when it collects garbage, which ending a lease makes it do. Its lease of the pull itself may
-    // still be there: ending that needs room too.
+    // containerd drops what it had fetched when it collects garbage, which ending a lease makes it
+    // do. Its lease of the pull itself may still be there: ending that needs room too.
     let made = 0;
     await eventuallyPasses(
       async () => {
@@ -581,7 +585,7 @@ describe('image-service and what goes wrong', () => {
     await nothingStuck();
   }, 240_000);
 
-  it('has told no secret anywhere', async () => {
+  it('has revealed no secret anywhere', async () => {
     const outputs = [await service.outputs(), ...events.all.map(({ wire }) => wire)].join('\n');
     expect(outputs).toContain('shop/pull');
     for (const secret of [password, rotatedPassword, token]) {

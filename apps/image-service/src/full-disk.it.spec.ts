@@ -24,7 +24,7 @@ describe('image-service without a byte for its outbox', () => {
     await stack.down(); // unmounts what is below its folder
   });
 
-  it('pulls and removes, says so, and tells everything when there is room and NATS is back', async () => {
+  it('pulls and removes, says so, and publishes everything when there is room and NATS is back', async () => {
     const state = path.join(service.dir, 'state');
     const file = path.join(stack.dir, 'small.img');
     writeFileSync(file, '');

@@ -114,7 +114,7 @@ describe('image-service on containerd, registries and NATS', () => {
     });
   });
 
-  it('accepts it with the credentials of the request, and tells what was pulled with what', async () => {
+  it('accepts it with the credentials of the request, and publishes what was pulled with what', async () => {
     const { imageRef } = await pullSecret({
       auth,
       sandboxConfig: { metadata: { namespace: 'shop', name: 'cart-0', uid: 'u1', attempt: 0 } },
@@ -142,7 +142,7 @@ describe('image-service on containerd, registries and NATS', () => {
     );
   });
 
-  it('removes it, and tells on whose wish', async () => {
+  it('removes it, and publishes on whose wish', async () => {
     await removeSecret();
     const { data } = await events.waitFor('ImageRemoved');
     expect(data).toMatchObject({
@@ -335,7 +335,7 @@ describe('image-service on containerd, registries and NATS', () => {
       }
     });
 
-    it('tells the file system in both versions', async () => {
+    it('returns the file system in both versions', async () => {
       const info = await service.client.imageFsInfo({});
       const old = await callV1alpha2(
         service.socket,
@@ -386,7 +386,7 @@ describe('image-service on containerd, registries and NATS', () => {
   });
 
   describe('commands', () => {
-    it('ensure pulls, then finds it there and tells its use with the hold', async () => {
+    it('ensure pulls, then finds it there and publishes its use with the hold', async () => {
       await service.client.removeImage({ image: { image: open.imageId } });
       const first = await send(imageService.ensure, { image: open.reference });
       expect(first).toEqual({
@@ -488,7 +488,7 @@ describe('image-service on containerd, registries and NATS', () => {
       const before = await service.metric('stowage_image_pulls_total{result="success"}');
       const replies = await Promise.all(Array.from({ length: 20 }, () => pullSecret({ auth })));
       expect(new Set(replies.map(({ imageRef }) => imageRef))).toEqual(new Set([secret.imageId]));
-      // A pull is counted with the telling, which begins after its answer has left.
+      // A pull is counted when it is reported, after its answer has left.
       await eventuallyPasses(async () => {
         const [after, joined] = await Promise.all([
           service.metric('stowage_image_pulls_total{result="success"}'),
@@ -522,7 +522,7 @@ describe('image-service on containerd, registries and NATS', () => {
       }
     });
 
-    it('get UNAVAILABLE at the stop, and what was cut short is told', async () => {
+    it('get UNAVAILABLE at the stop, and what was cut short is published', async () => {
       const registry = await hangingRegistry();
       const stopping = new ServiceProcess(stack, 'stop');
       await stopping.start({ env: { STOWAGE_STOP_TIMEOUT: '10s' } });
@@ -558,7 +558,7 @@ describe('image-service on containerd, registries and NATS', () => {
     }
   });
 
-  it('tells no secret anywhere, and all events keep their schema', async () => {
+  it('reveals no secret anywhere, and all events keep their schema', async () => {
     const wire = events.all.map((event) => event.wire).join('\n');
     const basic = Buffer.from(`${auth.username}:${auth.password}`).toString('base64');
     const outputs = `${await service.outputs()}\n${wire}`;
@@ -612,7 +612,7 @@ describe('image-service on containerd, registries and NATS', () => {
       }
     });
 
-    it('works without NATS, and tells everything when it is back', async () => {
+    it('works without NATS, and publishes everything when it is back', async () => {
       await stack.nats.stop();
       const quiet = new ServiceProcess(stack, 'quiet');
       await quiet.start({ env: { STOWAGE_COMMANDS: '' } });

@@ -2,4 +2,4 @@ import { runService } from '@stowage/service-kit';
 import { ImageServiceModule } from './app.module';
 import { config } from './config';
 
-void runService({ config, module: (context) => ImageServiceModule.create(context) });
+void runService({ config, module: () => ImageServiceModule });

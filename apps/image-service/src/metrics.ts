@@ -1,13 +1,13 @@
 import { ImageServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
-import type { CallObserver } from '@stowage/cri-endpoint';
+import type { CallListener } from '@stowage/cri-endpoint';
 import { grpcStatusName } from '@stowage/errors';
 import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
-import type { ImageListeners } from './listeners';
+import type { ImageListeners } from './listeners/listeners';
 import type { MustPullResult } from './records/image-pull-records';
-import { pullSizeClass } from './pull-size-class';
+import { pullSizeClass } from './pull/pull-size-class';
 import type { RecordCounts } from './records/record-store';
 
 /** Kubelet's buckets for the duration of a pull, in seconds. */
@@ -188,8 +188,8 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
   return {
     listeners,
     /** Shows how many of these records there are. */
-    countRecords: <R extends { counts(): RecordCounts } | undefined>(records: R): R => {
-      if (records !== undefined) counts = () => records.counts();
+    countRecords: <R extends { counts(): RecordCounts }>(records: R): R => {
+      counts = () => records.counts();
       return records;
     },
     recordChecked: (result: MustPullResult) => {
@@ -209,8 +209,11 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
   };
 }
 
+/** What {@link imageMetrics} returns. */
+export type ImageMetrics = ReturnType<typeof imageMetrics>;
+
 /** Calls on the CRI socket, handled here or forwarded. */
-function callMetrics(registry: Registry): CallObserver {
+function callMetrics(registry: Registry): CallListener {
   const registers = [registry];
   const calls = new Counter({
     name: 'stowage_image_calls_total',

@@ -6,7 +6,7 @@ import type { ConformanceAdapter, ConformanceCase, ConformanceOutcome } from '@s
 import { ImagePullRecords } from './records/image-pull-records';
 import { mergeByCoordinates, mergePulledWith } from './records/pulled-record';
 import type { PulledRecord, PulledWith } from './records/pulled-record';
-import type { SecretCoordinates, ServiceAccountCoordinates } from './records/pull-records';
+import type { SecretCoordinates, ServiceAccountCoordinates } from './credentials/credentials';
 import { decodePulledRecord, recordFileName } from './records/record-files';
 import { FsRecordStore } from './records/record-store';
 import { MemoryRecordStore } from './testing/memory-record-store';

@@ -1,16 +1,32 @@
-/* Injection tokens: NestJS is used without constructor type metadata, so each dependency is named. */
-export const CONTEXT = Symbol('ServiceContext');
-export const BUS = Symbol('EventBus');
-export const RUNTIME = Symbol('ImageRuntime');
-export const METRICS = Symbol('ImageMetrics');
-export const LISTENERS = Symbol('ImageListeners');
-export const PULL = Symbol('PullImage');
-export const PULLS = Symbol('PullCoalescer');
-export const JOURNAL = Symbol('PullJournal');
-export const QUEUE = Symbol('PullQueue');
-export const NODE = Symbol('NodeCredentials');
-export const REMOVE = Symbol('RemoveImage');
-export const ENSURE = Symbol('EnsureImage');
-export const SHORT_NAMES = Symbol('ShortNames');
-export const RECORDS = Symbol('ImagePullRecords');
-export const SOCKET = Symbol('ImageSocket');
+import { contextToken, token } from '@stowage/service-kit';
+import type { ImageServiceConfig } from './config';
+import type { NodeCredentials } from './credentials/credentials';
+import type { ImageSocket } from './endpoint/image-socket';
+import type { Serving } from './endpoint/serving';
+import type { EnsureImage } from './ensure/ensure-image';
+import type { ImageListeners } from './listeners/listeners';
+import type { ImageMetrics } from './metrics';
+import type { Puller } from './pull/pull';
+import type { PullImage } from './pull/pull-image';
+import type { OpenPullJournal } from './pull/pull-journal';
+import type { PullQueue } from './pull/pull-queue';
+import type { ImagePullRecords } from './records/image-pull-records';
+import type { RemoveImage } from './remove/remove-image';
+import type { ShortNames } from './runtime/short-names';
+
+export const CONTEXT = contextToken<ImageServiceConfig>();
+export const QUEUE = token<PullQueue>('PullQueue');
+export const METRICS = token<ImageMetrics>('ImageMetrics');
+export const NODE = token<NodeCredentials>('NodeCredentials');
+/** Undefined when the configuration wants no records. */
+export const RECORDS = token<ImagePullRecords | undefined>('ImagePullRecords');
+export const SOCKET = token<ImageSocket>('ImageSocket');
+export const JOURNAL = token<OpenPullJournal>('PullJournal');
+export const LISTENERS = token<Required<ImageListeners>>('ImageListeners');
+export const SHORT_NAMES = token<ShortNames>('ShortNames');
+export const PULL = token<PullImage>('PullImage');
+/** {@link PULL}, recorded where there are records. */
+export const PULLER = token<Puller>('Puller');
+export const REMOVE = token<RemoveImage>('RemoveImage');
+export const ENSURE = token<EnsureImage>('EnsureImage');
+export const SERVING = token<Serving>('Serving');

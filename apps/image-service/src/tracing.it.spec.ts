@@ -200,7 +200,7 @@ describe('traces of image-service', () => {
     });
   });
 
-  it('tell why a call failed, and removals', async () => {
+  it('show why a call failed, and removals', async () => {
     const failed = clientTrace();
     const none = `${stack.registry.open.host}/team/none:1`;
     const [error, code] = stack.runtime.name === 'containerd' ? ['NOT_FOUND', 5] : ['UNKNOWN', 2];

@@ -1,24 +1,28 @@
-import { Controller, Inject } from '@nestjs/common';
+import { Controller } from '@nestjs/common';
 import { runtimeGateway } from '@stowage/commands';
 import type { CheckedInput } from '@stowage/commands';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
-import { Handles } from '@stowage/service-kit';
+import { Handles, Injects, RUNTIME } from '@stowage/service-kit';
 import type { CommandCall, ServiceContext } from '@stowage/service-kit';
+import { CONTEXT } from './config';
 import type { GatewayConfig } from './config';
-import { listPods } from './list-pods';
-import { runInContainer } from './run-in-container';
-import type { RuntimeObserver } from './runtime-observer';
-import { runtimeStatus } from './runtime-status';
-import { runtimeVersion } from './runtime-version';
-import { CONTEXT, OBSERVER, RUNTIME } from './tokens';
+import { listPods } from './queries/list-pods';
+import { runInContainer } from './queries/run-in-container';
+import type { RuntimeObserver } from './observe/runtime-observer';
+import { OBSERVER } from './observer.module';
+import { runtimeStatus } from './queries/runtime-status';
+import { runtimeVersion } from './queries/runtime-version';
 
-/** The NATS queries of this app, and `exec`, which only a configuration allows: `stowage.cmd.<node>.runtime-gateway.<verb>`. */
+/**
+ * The NATS queries of this app, and `exec`, which only a configuration allows:
+ * `stowage.cmd.<node>.runtime-gateway.<verb>`.
+ */
 @Controller()
 export class CommandsController {
   constructor(
-    @Inject(CONTEXT) private readonly context: ServiceContext<GatewayConfig>,
-    @Inject(RUNTIME) private readonly runtime: RuntimeServiceClient,
-    @Inject(OBSERVER) private readonly observer: RuntimeObserver,
+    @Injects(CONTEXT) private readonly context: ServiceContext<GatewayConfig>,
+    @Injects(RUNTIME) private readonly runtime: RuntimeServiceClient,
+    @Injects(OBSERVER) private readonly observer: RuntimeObserver,
   ) {}
 
   @Handles(runtimeGateway.pods)

@@ -2,6 +2,7 @@ import { verbsOf } from '@stowage/commands';
 import {
   booleanKey,
   commonKeys,
+  contextToken,
   defineConfig,
   durationKey,
   endpointKey,
@@ -41,7 +42,8 @@ const socketGroupKey = (whose: string) =>
 /** Configuration of runtime-gateway. */
 export const config = defineConfig({
   app: 'runtime-gateway',
-  summary: 'CRI endpoint for runtime calls: forwards all of them, tells what changed as events.',
+  summary:
+    'CRI endpoint for runtime calls: forwards all of them, publishes what changed as events.',
   keys: {
     ...commonKeys({
       httpAddr: '127.0.0.1:9470',
@@ -115,3 +117,5 @@ export const config = defineConfig({
 
 /** The values of {@link config}. */
 export type GatewayConfig = ConfigOf<typeof config.keys>;
+
+export const CONTEXT = contextToken<GatewayConfig>();

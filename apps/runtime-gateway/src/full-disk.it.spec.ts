@@ -29,7 +29,7 @@ describe('runtime-gateway without a byte for its outbox', () => {
     await stack.down(); // unmounts what is below its folder
   });
 
-  it('fails no call, says so, and tells everything when there is room and NATS is back', async () => {
+  it('fails no call, says so, and publishes everything when there is room and NATS is back', async () => {
     const state = path.join(gateway.dir, 'state');
     const file = path.join(stack.dir, 'small.img');
     writeFileSync(file, '');

@@ -2,4 +2,4 @@ import { runService } from '@stowage/service-kit';
 import { RuntimeGatewayModule } from './app.module';
 import { config } from './config';
 
-void runService({ config, module: (context) => RuntimeGatewayModule.create(context) });
+void runService({ config, module: () => RuntimeGatewayModule });

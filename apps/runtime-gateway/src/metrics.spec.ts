@@ -1,6 +1,13 @@
 import { Registry } from 'prom-client';
 import type { CallSummary } from '@stowage/cri-endpoint';
-import { gatewayMetrics, methodLabel } from './metrics';
+import {
+  callMetrics,
+  connectionMetrics,
+  countPublished,
+  knownObjectMetrics,
+  methodLabel,
+  observerMetrics,
+} from './metrics';
 
 test.each([
   ['/runtime.v1.RuntimeService/RunPodSandbox', 'RunPodSandbox'],
@@ -29,18 +36,16 @@ const call = (more: Partial<CallSummary>): CallSummary => ({
 
 test('counts calls by method and code, bytes, times, and connections', async () => {
   const registry = new Registry();
-  const metrics = gatewayMetrics(registry, {
-    main: () => ({
-      acceptedConnections: 7,
-      openConnections: 2,
-      callsInFlight: 0,
-      letGo: { hpack: 1 },
-    }),
-    readonly: () => undefined,
-    known: () => ({ sandbox: 3, container: 4 }),
-    turnedAway: () => 1,
-  });
-  const { calls, observer } = metrics;
+  const main = {
+    acceptedConnections: 7,
+    openConnections: 2,
+    callsInFlight: 0,
+    detached: { hpack: 1 },
+  };
+  connectionMetrics(registry, { stats: (socket) => (socket === 'main' ? main : undefined) });
+  knownObjectMetrics(registry, { counts: { sandbox: 3, container: 4 }, turnedAway: 1 });
+  const calls = callMetrics(registry);
+  const observer = observerMetrics(registry);
   calls.started?.('/runtime.v1.RuntimeService/Version');
   calls.started?.('/runtime.v1.RuntimeService/Version');
   calls.ended?.(call({}));
@@ -50,7 +55,11 @@ test('counts calls by method and code, bytes, times, and connections', async () 
   observer.listed({ sandboxes: 1, containers: 1, differences: 2, left: 0 }, 10);
   observer.listed(undefined, 10);
   observer.streaming(true);
-  metrics.published('ContainerStopped', 'listing');
+  const publish = countPublished(registry, () => undefined);
+  publish('ContainerStopped', {
+    subject: 'c',
+    data: { containerId: 'c', observedBy: 'listing' },
+  });
   const text = await registry.metrics();
   for (const line of [
     'stowage_gateway_calls_total{method="Version",code="OK"} 1',

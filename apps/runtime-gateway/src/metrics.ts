@@ -1,16 +1,21 @@
-import type { CallObserver, CallSummary, EndpointStats } from '@stowage/cri-endpoint';
+import type { CallListener, CallSummary } from '@stowage/cri-endpoint';
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
 import { grpcStatusName } from '@stowage/errors';
-import type { EventName } from '@stowage/events';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Registry } from 'prom-client';
-import type { ObserverListener } from './runtime-observer';
+import type { KnownObjects } from './objects/known-objects';
+import type { Publish } from './observe/lifecycle';
+import type { ObserverListener } from './observe/runtime-observer';
+import type { GatewaySockets } from './sockets/gateway-sockets';
 
 /** From a local answer to a long stop or a pull. */
 const callSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 300];
 
-/** The gateway's own part: microseconds when idle, milliseconds when the machine is short of processors. */
+/**
+ * The gateway's own part: microseconds when idle, milliseconds when the machine is short of
+ * processors.
+ */
 const ownSeconds = [0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 1];
 
 const listingSeconds = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60];
@@ -18,40 +23,24 @@ const listingSeconds = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60];
 /** Name of a CRI method; `other` for what no proto here knows. */
 export const methodLabel = methodLabels(RuntimeServiceDefinition, ImageServiceDefinition);
 
-/** Where numbers come from that are read when somebody asks for the metrics. */
-export interface GatewayNumbers {
-  main(): EndpointStats | undefined;
-  readonly(): EndpointStats | undefined;
-  known(): { readonly sandbox: number; readonly container: number };
-  turnedAway(): number;
-}
-
-export interface GatewayMetrics {
-  readonly calls: CallObserver;
-  readonly observer: ObserverListener;
-  published(event: EventName, observedBy: string): void;
-}
-
-/** The metrics of this app. Each is registered once, in the registry of the process. */
-export function gatewayMetrics(registry: Registry, numbers: GatewayNumbers): GatewayMetrics {
-  connectionMetrics(registry, numbers);
-  const registers = [registry];
+/** The same `publish`, with what it writes counted. */
+export function countPublished(registry: Registry, publish: Publish): Publish {
   const events = new Counter({
     name: 'stowage_gateway_events_total',
     help: 'Events written to the outbox, by name and by how the change became known (for those of the runtime itself: client).',
     labelNames: ['event', 'observed_by'],
-    registers,
+    registers: [registry],
   });
-  return {
-    calls: callMetrics(registry),
-    observer: observerMetrics(registry, numbers),
-    published: (event, observedBy) => events.inc({ event, observed_by: observedBy }),
+  return (name, event) => {
+    publish(name, event);
+    const { observedBy = 'client' } = event.data as { observedBy?: string };
+    events.inc({ event: name, observed_by: observedBy });
   };
 }
 
 /**
- * What is counted of one method. It goes to prom-client when somebody asks for the metrics: looking up labels for each
- * call would cost more than forwarding it.
+ * What is counted of one method. It goes to prom-client when somebody asks for the metrics: looking
+ * up labels for each call would cost more than forwarding it.
  */
 interface MethodCounts {
   inFlight: number;
@@ -60,7 +49,8 @@ interface MethodCounts {
   readonly endedByCode: Map<string, number>;
 }
 
-function callMetrics(registry: Registry): CallObserver {
+/** Counts the calls on both sockets. */
+export function callMetrics(registry: Registry): CallListener {
   const registers = [registry];
   const methods = new Map<string, MethodCounts>();
   const countsOf = (method: string): MethodCounts => {
@@ -141,55 +131,12 @@ function codeLabel({ grpcStatus }: CallSummary): string {
   return grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
 }
 
-const socketsOf = (numbers: GatewayNumbers) =>
-  Object.entries({ main: numbers.main(), readonly: numbers.readonly() });
-
-function connectionMetrics(registry: Registry, numbers: GatewayNumbers): void {
-  const registers = [registry];
-  new Gauge({
-    name: 'stowage_gateway_connections_open',
-    help: 'Client connections open, by socket.',
-    labelNames: ['socket'],
-    registers,
-    collect() {
-      for (const [socket, stats] of socketsOf(numbers)) {
-        if (stats !== undefined) this.set({ socket }, stats.openConnections);
-      }
-    },
-  });
-  new Counter({
-    name: 'stowage_gateway_connections_total',
-    help: 'Client connections accepted, by socket.',
-    labelNames: ['socket'],
-    registers,
-    collect() {
-      this.reset();
-      for (const [socket, stats] of socketsOf(numbers)) {
-        if (stats !== undefined) this.inc({ socket }, stats.acceptedConnections);
-      }
-    },
-  });
-  new Counter({
-    name: 'stowage_gateway_connections_let_go_total',
-    help: 'Connections that are no longer followed because the reader met something it does not understand, by socket and reason. On a piped connection the bytes flow on, neither counted nor observed; one that breaks the protocol on a terminating endpoint is closed.',
-    labelNames: ['socket', 'reason'],
-    registers,
-    collect() {
-      this.reset();
-      for (const [socket, stats] of socketsOf(numbers)) {
-        for (const [reason, count] of Object.entries(stats?.letGo ?? {})) {
-          this.inc({ socket, reason }, count);
-        }
-      }
-    },
-  });
-}
-
-function observerMetrics(registry: Registry, numbers: GatewayNumbers): ObserverListener {
+/** Counts what the observer does. */
+export function observerMetrics(registry: Registry): ObserverListener {
   const registers = [registry];
   const failures = new Counter({
     name: 'stowage_gateway_observer_failures_total',
-    help: 'What the observer could not read, look up or publish, by the call or source it came from. The calls themselves are not touched.',
+    help: 'What the observer could not read, look up or publish, by the call or source it came from. The calls themselves are not affected.',
     labelNames: ['source'],
     registers,
   });
@@ -215,26 +162,6 @@ function observerMetrics(registry: Registry, numbers: GatewayNumbers): ObserverL
     help: '1 while the event stream of the runtime is read, 0 while changes are found by listing alone.',
     registers,
   });
-  new Gauge({
-    name: 'stowage_gateway_known_objects',
-    help: 'Sandboxes and containers that are remembered.',
-    labelNames: ['kind'],
-    registers,
-    collect() {
-      const { sandbox, container } = numbers.known();
-      this.set({ kind: 'sandbox' }, sandbox);
-      this.set({ kind: 'container' }, container);
-    },
-  });
-  new Counter({
-    name: 'stowage_gateway_known_objects_turned_away_total',
-    help: 'Times that a sandbox or container was not remembered for want of room.',
-    registers,
-    collect() {
-      this.reset();
-      this.inc(numbers.turnedAway());
-    },
-  });
   return {
     failed: (source) => failures.inc({ source }),
     listed: (result, durationMs) => {
@@ -245,4 +172,79 @@ function observerMetrics(registry: Registry, numbers: GatewayNumbers): ObserverL
     },
     streaming: (isStreaming) => streaming.set(isStreaming ? 1 : 0),
   };
+}
+
+/** The numbers of each socket that is open, read when somebody asks for the metrics. */
+export function connectionMetrics(
+  registry: Registry,
+  sockets: Pick<GatewaySockets, 'stats'>,
+): void {
+  const statsOfEach = () =>
+    (['main', 'readonly'] as const).map((socket) => [socket, sockets.stats(socket)] as const);
+  const registers = [registry];
+  new Gauge({
+    name: 'stowage_gateway_connections_open',
+    help: 'Client connections open, by socket.',
+    labelNames: ['socket'],
+    registers,
+    collect() {
+      for (const [socket, stats] of statsOfEach()) {
+        if (stats !== undefined) this.set({ socket }, stats.openConnections);
+      }
+    },
+  });
+  new Counter({
+    name: 'stowage_gateway_connections_total',
+    help: 'Client connections accepted, by socket.',
+    labelNames: ['socket'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [socket, stats] of statsOfEach()) {
+        if (stats !== undefined) this.inc({ socket }, stats.acceptedConnections);
+      }
+    },
+  });
+  new Counter({
+    name: 'stowage_gateway_connections_let_go_total',
+    help: 'Connections that are no longer followed because the reader met something it does not understand, by socket and reason. On a piped connection the bytes flow on, neither counted nor observed; one that breaks the protocol on a terminating endpoint is closed.',
+    labelNames: ['socket', 'reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [socket, stats] of statsOfEach()) {
+        for (const [reason, count] of Object.entries(stats?.detached ?? {})) {
+          this.inc({ socket, reason }, count);
+        }
+      }
+    },
+  });
+}
+
+/** How many objects are known, read when somebody asks for the metrics. */
+export function knownObjectMetrics(
+  registry: Registry,
+  objects: Pick<KnownObjects, 'counts' | 'turnedAway'>,
+): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'stowage_gateway_known_objects',
+    help: 'Sandboxes and containers that are remembered.',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      const { sandbox, container } = objects.counts;
+      this.set({ kind: 'sandbox' }, sandbox);
+      this.set({ kind: 'container' }, container);
+    },
+  });
+  new Counter({
+    name: 'stowage_gateway_known_objects_turned_away_total',
+    help: 'Times that a sandbox or container was not remembered because there was no room.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(objects.turnedAway);
+    },
+  });
 }

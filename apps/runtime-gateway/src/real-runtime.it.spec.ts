@@ -139,7 +139,7 @@ describe('what clients of containerd do, through the gateway', () => {
       expect(await upgrade(forward.url, 'SPDY/3.1')).toMatch(/^status 101/);
     });
 
-    it('runs commands, tells stats, and reopens logs', async () => {
+    it('runs commands, returns stats, and reopens logs', async () => {
       const { client } = gateway;
       const { containerId, log } = pod;
       const { stdout } = await client.execSync({ containerId, cmd: ['echo', 'hi'], timeout: 10n });
@@ -165,7 +165,8 @@ describe('what clients of containerd do, through the gateway', () => {
         { signal: abort.signal },
       );
       const failure = expect(call).rejects.toMatchObject({ grpcStatus: 'CANCELLED' });
-      // containerd forgets a command that is cancelled while runc still starts it, and the command goes on.
+      // containerd forgets a command that is cancelled while runc still starts it, and the command
+      // goes on.
       const starting = () =>
         commandLines().some((line) => line.includes('\0exec\0') && line.includes(pod.containerId));
       await eventually(() => running() && !starting(), { what: 'the command to run' });

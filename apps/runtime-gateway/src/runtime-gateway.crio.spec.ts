@@ -23,7 +23,7 @@ describe.each([
   let direct: RuntimeServiceClient;
   let pods = 0;
 
-  const told = (...ids: string[]) => eventsAbout(events, node, ...ids).map(brief);
+  const published = (...ids: string[]) => eventsAbout(events, node, ...ids).map(brief);
   const short = (id: string) => id.slice(0, 8);
   const isReading = (is: number) =>
     eventually(async () => (await gateway.metric('stowage_gateway_runtime_event_stream')) === is, {
@@ -88,22 +88,24 @@ describe.each([
     const { podSandboxId, containerId } = await runPod();
     const how = hasEvents ? 'runtime-event' : 'listing';
     await eventuallyPasses(() => {
-      expect(told(podSandboxId, containerId)).toHaveLength(3);
+      expect(published(podSandboxId, containerId)).toHaveLength(3);
     });
     await direct.stopContainer({ containerId, timeout: 5n });
     await direct.stopPodSandbox({ podSandboxId });
     await eventuallyPasses(() => {
-      expect(told(podSandboxId).at(-1)).toBe(`PodSandboxStopped ${short(podSandboxId)} ${how}`);
+      expect(published(podSandboxId).at(-1)).toBe(
+        `PodSandboxStopped ${short(podSandboxId)} ${how}`,
+      );
     });
     await direct.removePodSandbox({ podSandboxId });
     await eventuallyPasses(
       () => {
-        expect(told(podSandboxId).at(-1)).toMatch(/^PodSandboxRemoved /);
+        expect(published(podSandboxId).at(-1)).toMatch(/^PodSandboxRemoved /);
       },
       { timeoutMs: 20_000 },
     );
     expect(
-      told(podSandboxId, containerId)
+      published(podSandboxId, containerId)
         .map((line) => line.split(' ')[0])
         .sort(),
     ).toEqual(
@@ -128,7 +130,7 @@ describe.each([
     async (way) => {
       const before = await runPod();
       await eventuallyPasses(() => {
-        expect(told(before.containerId)).toHaveLength(2);
+        expect(published(before.containerId)).toHaveLength(2);
       });
       // A CRI-O that is asked to end waits for the readers of its events: the gateway lets go.
       await stack.runtime[way]();
@@ -138,12 +140,12 @@ describe.each([
       await direct.stopContainer({ containerId: before.containerId, timeout: 5n });
       await eventuallyPasses(
         () => {
-          expect(told(before.containerId).map((line) => line.split(' ')[0])).toEqual([
+          expect(published(before.containerId).map((line) => line.split(' ')[0])).toEqual([
             'ContainerCreated',
             'ContainerStarted',
             'ContainerStopped',
           ]);
-          expect(told(after.podSandboxId, after.containerId)).toHaveLength(3);
+          expect(published(after.podSandboxId, after.containerId)).toHaveLength(3);
         },
         { timeoutMs: 20_000 },
       );
@@ -152,7 +154,7 @@ describe.each([
         await direct.removePodSandbox({ podSandboxId });
         await eventuallyPasses(
           () => {
-            expect(told(podSandboxId).at(-1)).toMatch(/^PodSandboxRemoved /);
+            expect(published(podSandboxId).at(-1)).toMatch(/^PodSandboxRemoved /);
           },
           { timeoutMs: 20_000 },
         );
@@ -172,7 +174,7 @@ describe.each([
     const { podSandboxId, containerId } = await eventually(runPod, { what: 'a pod' });
     await eventuallyPasses(
       () => {
-        expect(told(podSandboxId, containerId)).toHaveLength(3);
+        expect(published(podSandboxId, containerId)).toHaveLength(3);
       },
       { timeoutMs: 30_000 },
     );

@@ -50,12 +50,12 @@ describe('runtime-gateway on containerd and NATS', () => {
     return made;
   };
   /** An event of the node that is about the object, now or later. */
-  const toldOf = <N extends EventName>(name: N, subject: string) =>
+  const publishedOf = <N extends EventName>(name: N, subject: string) =>
     events.waitFor(name, (event) => event.node === node && event.subject === subject, {
       timeoutMs: 60_000,
     });
   const about = (...ids: string[]) => eventsAbout(events, node, ...ids);
-  const told = (...ids: string[]) => about(...ids).map(brief);
+  const published = (...ids: string[]) => about(...ids).map(brief);
   const short = (id: string) => id.slice(0, 8);
 
   /** A sandbox config with names of its own. */
@@ -113,8 +113,8 @@ describe('runtime-gateway on containerd and NATS', () => {
     sendCommand(nats, node, command, input, { timeoutMs: 30_000, strict: true });
 
   /**
-   * Until what the runtime has shown so far is published: two listings later, or, where its event stream is read and listings are rare,
-   * when the end of a sandbox that came after all of it is.
+   * Until what the runtime has shown so far is published: two listings later, or, where its event
+   * stream is read and listings are rare, when the end of a sandbox that came after all of it is.
    */
   const caughtUp = async (of = gateway) => {
     if ((await of.metric('stowage_gateway_runtime_event_stream')) === 0) {
@@ -132,7 +132,10 @@ describe('runtime-gateway on containerd and NATS', () => {
       { timeoutMs: 60_000 },
     );
   };
-  /** How a container ends that ends at once on SIGTERM, when its sandbox is stopped: containerd sends SIGKILL, CRI-O asks it first. */
+  /**
+   * How a container ends that ends at once on SIGTERM, when its sandbox is stopped: containerd
+   * sends SIGKILL, CRI-O asks it first.
+   */
   const endWithSandbox = () =>
     stack.runtime.name === 'containerd'
       ? { exitCode: 137, reason: 'Error' }
@@ -167,7 +170,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await stack.down();
   });
 
-  it('tells the life of a pod and its container in order, with names, image and exit', async () => {
+  it('publishes the life of a pod and its container in order, with names, image and exit', async () => {
     const { client } = gateway;
     const config = podConfig();
     const pod = podNames(config);
@@ -186,9 +189,9 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.removeContainer({ containerId });
     await client.stopPodSandbox({ podSandboxId });
     await client.removePodSandbox({ podSandboxId });
-    await toldOf('PodSandboxRemoved', podSandboxId);
+    await publishedOf('PodSandboxRemoved', podSandboxId);
 
-    expect(told(podSandboxId, containerId)).toEqual([
+    expect(published(podSandboxId, containerId)).toEqual([
       `PodSandboxStarted ${short(podSandboxId)} call`,
       `ContainerCreated ${short(containerId)} call`,
       `ContainerStarted ${short(containerId)} call`,
@@ -205,21 +208,21 @@ describe('runtime-gateway on containerd and NATS', () => {
     });
     expect((started?.data as { durationMs: number }).durationMs).toBeGreaterThan(10);
     const names = { containerId, podSandboxId, pod, name: 'main', attempt: 0 };
-    const imageTold = {
+    const publishedImage = {
       reference: image.reference,
       userSpecifiedReference: 'team/app:1',
       imageId: image.imageId,
     };
-    expect(created?.data).toEqual({ ...names, image: imageTold, observedBy: 'call' });
+    expect(created?.data).toEqual({ ...names, image: publishedImage, observedBy: 'call' });
     expect(running?.data).toEqual({
       ...names,
-      image: imageTold,
+      image: publishedImage,
       startedAt: expect.any(String) as string,
       observedBy: 'call',
     });
     expect(stopped?.data).toEqual({
       ...names,
-      image: imageTold,
+      image: publishedImage,
       exitCode: 0,
       reason: 'Completed',
       requested: true,
@@ -227,12 +230,12 @@ describe('runtime-gateway on containerd and NATS', () => {
       finishedAt: expect.any(String) as string,
       observedBy: 'call',
     });
-    expect(removed?.data).toEqual({ ...names, image: imageTold, observedBy: 'call' });
+    expect(removed?.data).toEqual({ ...names, image: publishedImage, observedBy: 'call' });
     await caughtUp();
     expect(about(podSandboxId, containerId)).toHaveLength(7);
   });
 
-  it('tells the same life when a client speaks v1alpha2', async () => {
+  it('publishes the same life when a client speaks v1alpha2', async () => {
     const config = podConfig();
     const call = <Q, S>(
       method: string,
@@ -274,8 +277,8 @@ describe('runtime-gateway on containerd and NATS', () => {
       v1alpha2.RemovePodSandboxResponse,
       v1alpha2.RemovePodSandboxRequest.fromPartial({ podSandboxId }),
     );
-    await toldOf('PodSandboxRemoved', podSandboxId);
-    expect(told(podSandboxId, containerId)).toEqual([
+    await publishedOf('PodSandboxRemoved', podSandboxId);
+    expect(published(podSandboxId, containerId)).toEqual([
       `PodSandboxStarted ${short(podSandboxId)} call`,
       `ContainerCreated ${short(containerId)} call`,
       `ContainerStarted ${short(containerId)} call`,
@@ -292,7 +295,7 @@ describe('runtime-gateway on containerd and NATS', () => {
   });
 
   withSigkill(
-    'tells the exits of all containers of a sandbox that is stopped, before its own',
+    'publishes the exits of all containers of a sandbox that is stopped, before its own',
     async () => {
       const { client } = gateway;
       const { config, podSandboxId, containerId } = await runPod(
@@ -306,7 +309,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       await client.startContainer({ containerId: second.containerId });
       await client.stopPodSandbox({ podSandboxId });
       await client.stopPodSandbox({ podSandboxId });
-      await toldOf('PodSandboxStopped', podSandboxId);
+      await publishedOf('PodSandboxStopped', podSandboxId);
       const stops = about(podSandboxId, containerId, second.containerId).slice(5);
       expect(stops.map(({ name }) => name)).toEqual([
         'ContainerStopped',
@@ -318,18 +321,18 @@ describe('runtime-gateway on containerd and NATS', () => {
       }
       await client.removePodSandbox({ podSandboxId });
       await client.removePodSandbox({ podSandboxId });
-      await toldOf('PodSandboxRemoved', podSandboxId);
+      await publishedOf('PodSandboxRemoved', podSandboxId);
       await caughtUp();
-      const ends = told(podSandboxId, containerId, second.containerId).slice(8);
+      const ends = published(podSandboxId, containerId, second.containerId).slice(8);
       expect(ends).toHaveLength(3);
       expect(ends[2]).toBe(`PodSandboxRemoved ${short(podSandboxId)} call`);
     },
   );
 
-  it('finds a container that ends by itself, with its exit code, and tells it once', async () => {
+  it('finds a container that ends by itself, with its exit code, and publishes it once', async () => {
     const { client } = gateway;
     const { podSandboxId, containerId } = await runPod('exit 3');
-    const stopped = await toldOf('ContainerStopped', containerId);
+    const stopped = await publishedOf('ContainerStopped', containerId);
     expect(stopped.data).toMatchObject({
       containerId,
       name: 'main',
@@ -342,8 +345,8 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.stopContainer({ containerId, timeout: 0n });
     await client.stopContainer({ containerId: containerId.slice(0, 13), timeout: 0n });
     await client.removePodSandbox({ podSandboxId });
-    await toldOf('PodSandboxRemoved', podSandboxId);
-    expect(told(containerId)).toEqual([
+    await publishedOf('PodSandboxRemoved', podSandboxId);
+    expect(published(containerId)).toEqual([
       `ContainerCreated ${short(containerId)} call`,
       `ContainerStarted ${short(containerId)} call`,
       `ContainerStopped ${short(containerId)} ${found()}`,
@@ -357,8 +360,8 @@ describe('runtime-gateway on containerd and NATS', () => {
     await client.stopContainer({ containerId: containerId.slice(0, 12), timeout: 5n });
     await client.removeContainer({ containerId: containerId.slice(0, 12) });
     await client.removePodSandbox({ podSandboxId: podSandboxId.slice(0, 12) });
-    await toldOf('PodSandboxRemoved', podSandboxId);
-    expect(told(containerId).slice(2)).toEqual([
+    await publishedOf('PodSandboxRemoved', podSandboxId);
+    expect(published(containerId).slice(2)).toEqual([
       `ContainerStopped ${short(containerId)} call`,
       `ContainerRemoved ${short(containerId)} call`,
     ]);
@@ -374,7 +377,7 @@ describe('runtime-gateway on containerd and NATS', () => {
           ? found()
           : expect.stringMatching(/^(runtime-event|listing)$/)
       ) as string;
-      const started = await toldOf('ContainerStarted', containerId);
+      const started = await publishedOf('ContainerStarted', containerId);
       expect(started.data).toMatchObject({
         pod: podNames(config),
         // A listing has the reference of the request, an event of containerd the image's own.
@@ -388,11 +391,11 @@ describe('runtime-gateway on containerd and NATS', () => {
         observedBy: isFound,
       });
       await direct.stopContainer({ containerId, timeout: 5n });
-      await toldOf('ContainerStopped', containerId);
+      await publishedOf('ContainerStopped', containerId);
       await direct.stopPodSandbox({ podSandboxId });
       await direct.removePodSandbox({ podSandboxId });
-      await toldOf('PodSandboxRemoved', podSandboxId);
-      const lines = told(podSandboxId, containerId);
+      await publishedOf('PodSandboxRemoved', podSandboxId);
+      const lines = published(podSandboxId, containerId);
       const seen = lines.map((line) =>
         stack.runtime.name === 'containerd' ? line : line.replace(/\S+$/, found()),
       );
@@ -412,7 +415,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     }
   });
 
-  it('tells each thing once while many pods come and go and listings run all the time', async () => {
+  it('publishes each thing once while many pods come and go and listings run all the time', async () => {
     const busy = newGateway('busy-node');
     await busy.start({
       env: { STOWAGE_RELIST_INTERVAL: '100ms', STOWAGE_RUNTIME_EVENTS: 'never' },
@@ -446,8 +449,8 @@ describe('runtime-gateway on containerd and NATS', () => {
     }
     await caughtUp(busy);
     const ofNode = events.all.filter((event) => event.node === 'busy-node');
-    // The request is known although listings saw the exits too. The exit code is asked for after the stop, and is
-    // unknown where the removal, which does not wait for us, came first.
+    // The request is known although listings saw the exits too. The exit code is asked for after
+    // the stop, and is unknown where the removal, which does not wait for us, came first.
     for (const event of ofNode.filter(({ name }) => name === 'ContainerStopped')) {
       expect(event.data).toMatchObject({ requested: true, observedBy: 'call' });
       expect([0, undefined]).toContain((event.data as { exitCode?: number }).exitCode);
@@ -590,7 +593,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     await gateway.client.version({});
   });
 
-  it('says UNAVAILABLE while the runtime is gone, and tells what happened meanwhile', async () => {
+  it('says UNAVAILABLE while the runtime is gone, and publishes what happened meanwhile', async () => {
     const ends = await runPod(endsWith(7));
     const stays = await runPod(waits);
     await eventuallyPasses(() => {
@@ -639,7 +642,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       unavailableSince: (unavailable.data as { unavailableSince: string }).unavailableSince,
       runtime: { name: stack.runtime.name },
     });
-    const exited = await toldOf('ContainerStopped', ends.containerId);
+    const exited = await publishedOf('ContainerStopped', ends.containerId);
     expect(exited.data).toMatchObject({ requested: false, observedBy: 'listing' });
     expect(exited.sequence).toBeGreaterThan(recovered.sequence);
     await gateway.client.whenAvailable();
@@ -648,8 +651,8 @@ describe('runtime-gateway on containerd and NATS', () => {
     expect([7, 255]).toContain(status?.exitCode);
     expect(exited.data).toMatchObject({ exitCode: status?.exitCode });
     await caughtUp();
-    expect(told(stays.containerId)).toHaveLength(2);
-    expect(told(ends.containerId)).toHaveLength(3);
+    expect(published(stays.containerId)).toHaveLength(2);
+    expect(published(ends.containerId)).toHaveLength(3);
     expect(events.named('RuntimeUnavailable').filter((event) => event.node === node)).toHaveLength(
       1,
     );
@@ -659,7 +662,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     }
   });
 
-  it('tells after a restart what it missed, and nothing twice', async () => {
+  it('publishes after a restart what it missed, and nothing twice', async () => {
     const stays = await runPod(waits);
     const ends = await runPod(waits);
     await eventuallyPasses(() => {
@@ -671,11 +674,11 @@ describe('runtime-gateway on containerd and NATS', () => {
     const meanwhile = await runPod(waits, direct);
     direct.close();
     await gateway.start();
-    await toldOf('ContainerStarted', meanwhile.containerId);
+    await publishedOf('ContainerStarted', meanwhile.containerId);
     await caughtUp();
-    expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
+    expect(published(stays.podSandboxId, stays.containerId)).toHaveLength(3);
     const [, , stopped] = about(ends.containerId);
-    expect(told(ends.containerId)).toHaveLength(3);
+    expect(published(ends.containerId)).toHaveLength(3);
     // A runtime that keeps its events hands them on while the first listing runs.
     const afterwards: unknown = expect.stringMatching(/^(listing|runtime-event)$/);
     expect(stopped?.data).toMatchObject({ exitCode: 0, observedBy: afterwards });
@@ -690,8 +693,8 @@ describe('runtime-gateway on containerd and NATS', () => {
     await gateway.kill();
     await gateway.start();
     await caughtUp();
-    expect(told(stays.podSandboxId, stays.containerId)).toHaveLength(3);
-    expect(told(ends.containerId)).toHaveLength(3);
+    expect(published(stays.podSandboxId, stays.containerId)).toHaveLength(3);
+    expect(published(ends.containerId)).toHaveLength(3);
     const ofNode = events.all.filter((event) => event.node === node);
     expect(ofNode.map(({ sequence }) => sequence)).toEqual(ofNode.map((_, index) => index + 1));
     for (const { podSandboxId } of [stays, ends, meanwhile]) {

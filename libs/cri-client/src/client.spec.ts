@@ -670,6 +670,21 @@ describe('requests', () => {
     expect(server.calls).toHaveLength(1);
   });
 
+  it('onSent is called once a request has left, before the answer is there', async () => {
+    const order: string[] = [];
+    await serve({ handlers: { Status: () => (order.push('arrived'), {}) } });
+    const client = runtime();
+    await client.whenAvailable();
+    await failure(client.status({}, { onSent: () => order.push('sent') }));
+    expect(order).toEqual(['sent', 'arrived']);
+  });
+
+  it('onSent is not called when there is no connection', async () => {
+    const onSent = jest.fn();
+    await failure(runtime().status({}, { onSent, timeoutMs: 50 }));
+    expect(onSent).not.toHaveBeenCalled();
+  });
+
   it('many at once share the connection', async () => {
     const server = await serve({ handlers: { ImageStatus: () => ({}) } });
     const client = images();

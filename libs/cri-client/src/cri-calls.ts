@@ -200,6 +200,7 @@ class CriCaller {
         timeoutMs === undefined ? undefined : { timeoutMs, deadlineAt: Date.now() + timeoutMs },
       headers: { ...options.headers, ...headers },
       endsWithConnection: rule.endsWithConnection,
+      onSent: options.onSent === undefined ? undefined : () => options.onSent?.(),
     };
   }
 

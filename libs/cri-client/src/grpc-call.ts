@@ -27,6 +27,8 @@ export interface GrpcCall {
   readonly headers: Readonly<Record<string, string>>;
   /** See {@link MethodRule.endsWithConnection}. */
   readonly endsWithConnection?: boolean;
+  /** See {@link CriCallOptions.onSent}. */
+  readonly onSent?: () => void;
 }
 
 /** Makes a unary call. Throws what {@link callError} makes of the failure. */
@@ -49,6 +51,8 @@ export async function callUnary(call: GrpcCall): Promise<unknown> {
   const release = cancelWith(call, () => {
     wire.cancel();
   });
+  // grpc-js writes to the socket before this turn of the event loop ends.
+  if (call.onSent !== undefined) void setImmediate().then(call.onSent);
   try {
     return await promise;
   } catch (error) {

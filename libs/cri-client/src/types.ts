@@ -37,9 +37,14 @@ export interface CriCallOptions {
   readonly timeoutMs?: number;
   /** Request headers sent along, lower case. */
   readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * Called once the bytes of the request of a unary call have left: what takes long is done there rather than before. Not called
+   * when there is no connection, or when the call ends first. Must not throw.
+   */
+  onSent?(): void;
 }
 
-export interface CriStreamOptions extends CriCallOptions {
+export interface CriStreamOptions extends Omit<CriCallOptions, 'onSent'> {
   /** Called once the request is on its way on a live connection: what happens from now on is in the stream. */
   onStarted?(): void;
 }

@@ -1,9 +1,12 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 
-/** A listening socket that systemd (or another supervisor) made and handed to this process. */
+/** A listening socket that systemd (or another supervisor) created and passed to this process. */
 export interface ActivatedSocket {
   readonly fd: number;
-  /** From LISTEN_FDNAMES: the unit's FileDescriptorName, else the unit's name; empty when none is given. */
+  /**
+   * From LISTEN_FDNAMES: the unit's FileDescriptorName, else the unit's name; empty when none is
+   * given.
+   */
   readonly name: string;
   /** Path that the socket is bound to; undefined where the kernel does not say. */
   readonly socketPath: string | undefined;
@@ -13,8 +16,9 @@ export interface ActivatedSocket {
 const firstFd = 3;
 
 /**
- * The sockets handed to this process by the protocol of sd_listen_fds: LISTEN_PID has to be this process, LISTEN_FDS
- * counts descriptors from 3 on, LISTEN_FDNAMES names them. Empty when none were meant for this process.
+ * The sockets passed to this process by the protocol of sd_listen_fds: LISTEN_PID must be this
+ * process, LISTEN_FDS counts descriptors from 3 on, LISTEN_FDNAMES names them. Empty when none are
+ * meant for this process.
  */
 export function activatedSockets(
   env: Readonly<Record<string, string | undefined>>,
@@ -31,7 +35,7 @@ export function activatedSockets(
   }));
 }
 
-/** Path of a unix socket by its descriptor, from what Linux tells about both. */
+/** Path of a unix socket by its descriptor, from `/proc`. */
 function boundPath(fd: number): string | undefined {
   try {
     const [, inode] = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`)) ?? [];

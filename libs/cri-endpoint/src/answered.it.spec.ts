@@ -9,7 +9,10 @@ import { frameType } from './wire/frame-reader';
 const method = '/runtime.v1.ImageService/PullImage';
 const answer = Buffer.alloc(100_000, 7);
 
-/** A client in a thread of its own: notes in `seen` that it has the trailers, also while this thread stands still. */
+/**
+ * A client in a thread of its own: notes in `seen` that it has the trailers, also while this thread
+ * stands still.
+ */
 const clientThread = `
   const { workerData, parentPort } = require('node:worker_threads');
   const net = require('node:net');

@@ -11,7 +11,7 @@ import { settingsAckFrame, settingsFrame } from './wire/raw-frames';
 
 const socketPath = '/run/stowage/image.sock';
 
-/** A client of raw frames, which sends what it is told and nothing else. */
+/** A client of raw frames, which sends exactly what the test asks for. */
 class RawClient {
   readonly frames: string[] = [];
   readonly answers: Record<string, string>[] = [];

@@ -4,12 +4,17 @@ import { maxCallsPerConnection } from './client-share';
 import { RequestRewriter, type RewriterLimits } from './request-rewriter';
 import { settingsFrame } from './wire/raw-frames';
 
-/** What nghttp2, and so node:http2, takes for an authority. A path of a unix socket is none. */
+/**
+ * What nghttp2, and so node:http2, accepts as an authority. The path of a unix socket is not one.
+ */
 const acceptable = /^[A-Za-z0-9!$&'()*+,;=:@[\]._~%-]+$/;
 
-/** How long a client may be silent before it is given to node:http2, which then answers its SETTINGS and PING. */
+/**
+ * How long a client may be silent before it is passed to node:http2, which then answers its
+ * SETTINGS and PING.
+ */
 const silenceMs = 1_000;
-/** How much of a client is kept while its first request is awaited, in bytes. */
+/** How many bytes of a client are kept while its first request is awaited. */
 const maxWaitingBytes = 256 * 1024;
 /** How long the acknowledgement of SETTINGS may take once there is a request. */
 const ackMs = 50;
@@ -18,18 +23,21 @@ const unfinishedMs = 10_000;
 
 /** A client whose first request is awaited. */
 export interface AwaitedClient {
-  /** Hands the client over as it is. */
+  /** Passes the client on as it is. */
   release(): void;
 }
 
 /**
- * Makes clients with any `:authority` acceptable to node:http2, which resets calls that name a socket path (Go clients before
- * Kubernetes 1.31 do) before any code of ours sees them. Reads along until the first request has come: a client whose authority is
- * fine is handed over as the socket that it is, and costs nothing from then on; that of another is replaced by `localhost` in
- * every request of its connection, on the way through this process. Go clients wait for SETTINGS before they send a request,
- * so they are sent some, and the acknowledgement, which node:http2 would not expect, is left out.
+ * Makes clients with any `:authority` acceptable to node:http2, which resets calls that name a
+ * socket path (Go clients before Kubernetes 1.31 do) before any code of ours sees them. Reads along
+ * until the first request has arrived. A client whose authority is valid is passed on as its plain
+ * socket, and costs nothing from then on. Otherwise `localhost` replaces the authority in every
+ * request of the connection, whose bytes then pass through this process. Go clients wait for
+ * SETTINGS before they send a request, so they are sent some; their acknowledgement, which
+ * node:http2 would not expect, is dropped.
  *
- * @param ready gets the connection once, for `server.emit('connection', …)`; never when the client leaves before.
+ * @param ready gets the connection once, for `server.emit('connection', …)`; never when the client
+ * leaves before.
  */
 export function awaitAuthority(
   socket: Socket,

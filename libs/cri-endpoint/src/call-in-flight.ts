@@ -1,5 +1,7 @@
 /** A call that has not ended. */
 export interface CallInFlight {
-  /** Ends the call with UNAVAILABLE because `service` is closing; nothing happens when it has ended. */
+  /**
+   * Ends the call with UNAVAILABLE because `service` is closing; nothing happens when it has ended.
+   */
   stop(service: string): void;
 }

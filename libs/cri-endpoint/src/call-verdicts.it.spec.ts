@@ -12,7 +12,7 @@ import {
 } from './testing/grpc-peers';
 import { listen, once, rawCall, type StreamEvent } from './testing/http2-peers';
 import { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
-import type { CallSummary, Endpoint, ObservedCall } from './types';
+import type { CallSummary, Endpoint, MessageObserver, ObservedCall } from './types';
 
 const echo = methodPath('Echo');
 
@@ -31,6 +31,11 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
     observed = [];
   });
 
+  const observing = (observes: MessageObserver['observes']): MessageObserver => ({
+    observes,
+    ended: (call) => observed.push(call),
+  });
+
   const start = async (options: Partial<TerminatingEndpointOptions>): Promise<void> => {
     endpoint = await createTerminatingEndpoint({
       socketPath: folder.file('gw.sock'),
@@ -38,7 +43,6 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
       handlers: {},
       unavailableReason: () => undefined,
       calls: { ended: (call) => summaries.push(call) },
-      onCall: (call) => observed.push(call),
       ...options,
     });
     client = new TestClient(endpoint.socketPath);
@@ -196,7 +200,7 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
     expect(server.seen).toEqual([]);
   });
 
-  it('lets go of a reader that stands still, and of no other', async () => {
+  it('resets the call of a client that does not read, and no other', async () => {
     await start({ unreadLimitMs: () => 5_000 });
     const count = methodPath('Count');
     const quiet = client.openStream(methodPath('HeaderThenHang'), '');
@@ -216,7 +220,7 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
 
   it('copies the messages of observed calls, with their status', async () => {
     await start({
-      observe: (method) => method === echo || method === methodPath('Fail'),
+      observer: observing((method) => method === echo || method === methodPath('Fail')),
     });
     await client.unary(echo, 'hello');
     await client.unary(methodPath('Fail'), 'bläh', { metadata: { 'x-code': '9' } });
@@ -232,7 +236,7 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
   });
 
   it('leaves out messages above the bound, of one call and of a connection', async () => {
-    await start({ observe: () => true, maxObservedMessageBytes: 1000 });
+    await start({ observer: observing(() => true), maxObservedMessageBytes: 1000 });
     await client.unary(echo, patterned(1001));
     await client.unary(echo, patterned(1000));
     await until('both calls', () => observed.length === 2);
@@ -240,16 +244,18 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
     expect(observed.map(({ grpcStatus }) => grpcStatus)).toEqual([0, 0]);
   });
 
-  it('tells of observed calls that were refused or found no runtime, and survives an observer that throws', async () => {
+  it('reports observed calls that were refused or found no runtime, and survives an observer that throws', async () => {
     await start({
-      observe: () => true,
+      observer: {
+        observes: () => true,
+        ended: (call) => {
+          observed.push(call);
+          throw new Error('observer');
+        },
+      },
       admit: (method) => {
         if (method !== echo) throw new PermissionDeniedError(method, 'no');
         return undefined;
-      },
-      onCall: (call) => {
-        observed.push(call);
-        throw new Error('observer');
       },
       unavailableReason: (method) => `${method}: nobody there`,
     });

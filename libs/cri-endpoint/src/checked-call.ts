@@ -6,7 +6,7 @@ import { readRequest, type RequestListener } from './read-request';
 import { endWithStatus } from './reply';
 import type { CallOutcome, CheckedCall, RequestCheck } from './types';
 
-/** How a call ended that was not forwarded. */
+/** How a call that was not forwarded ended. */
 export interface RefusedResult {
   readonly outcome: CallOutcome;
   readonly grpcStatus?: number;
@@ -42,16 +42,16 @@ export interface HeldCallRequest {
   readonly check: RequestCheck;
 }
 
-/** What becomes of a {@link HeldCall}: exactly one of the two is called. */
+/** How a {@link HeldCall} goes on: exactly one of the two is called. */
 export interface HeldCallEnd {
-  /** The message that is sent on; the call is in the hands of the callee. */
+  /** The message to forward; the callee now owns the call. */
   admitted(request: Uint8Array): void;
   refused(result: RefusedResult): void;
 }
 
 /**
- * Holds a call until its one request message has arrived, lets the check look at it, and hands on the message that the check
- * returned or answers with what it threw.
+ * Holds a call until its one request message has arrived and passes it to the check. Forwards the
+ * message that the check returned, or answers with the status of what it threw.
  */
 export class HeldCall implements CallInFlight, CheckedCall, RequestListener {
   private requestBytes = 0;
@@ -97,7 +97,7 @@ export class HeldCall implements CallInFlight, CheckedCall, RequestListener {
       this.refuseWith(error);
       return;
     }
-    // Most checks need not wait, and then the call does not either.
+    // Most checks do not wait, and then neither does the call.
     if (checked instanceof Uint8Array) {
       this.admit(checked);
       return;

@@ -1,4 +1,7 @@
-/** Calls that a client may have open on a connection: the SETTINGS_MAX_CONCURRENT_STREAMS it is sent. */
+/**
+ * Calls that a client may have open on a connection: the SETTINGS_MAX_CONCURRENT_STREAMS it is
+ * sent.
+ */
 export const maxCallsPerConnection = 1_000;
 /** Calls that all clients may have open. */
 const maxCalls = 2_000;
@@ -9,13 +12,17 @@ const maxHeldBytes = 64 * 1024 * 1024;
 /** Request bytes that a connection may have held here whatever others have. */
 const heldBytesAlways = 256 * 1024;
 /**
- * Calls that a client may cancel in a burst and, on average, in a second before it is sent to a new connection: below those
- * (1 000 and 33) after which nghttp2 of Node.js 20 sends a GOAWAY with an error, on which some clients drop the calls they have.
+ * Calls that a client may cancel in a burst and, on average, in a second before it is sent to a new
+ * connection: below those (1 000 and 33) after which nghttp2 of Node.js 20 sends a GOAWAY with an
+ * error, on which some clients drop the calls they have.
  */
 const resetBurst = 500;
 const resetsPerSecond = 33;
 
-/** What all clients of an endpoint together have and hold, of which each has a {@link ClientShare}. */
+/**
+ * The calls and held bytes of all clients of an endpoint; each client has a {@link ClientShare} of
+ * them.
+ */
 export class ClientShares {
   calls = 0;
   heldBytes = 0;
@@ -28,8 +35,9 @@ export class ClientShares {
 }
 
 /**
- * What one connection has open and makes the process hold. Beyond a bound of the connection, or of all of them, more is
- * refused; a little is always granted, so that clients that take much do not take it from those that take little.
+ * The open calls and held bytes of one connection. Beyond a limit of the connection, or of all
+ * connections, more is refused. A small amount is always granted, so that heavy clients do not take
+ * it from light ones.
  */
 export class ClientShare {
   #calls = 0;
@@ -39,7 +47,7 @@ export class ClientShare {
 
   constructor(private readonly all: ClientShares) {}
 
-  /** Counts a call until {@link callEnded}; returns why it may not begin, if so. */
+  /** Counts a call until {@link callEnded}; returns the reason when it may not begin. */
   callBegan(): string | undefined {
     this.#calls++;
     this.all.calls++;
@@ -52,7 +60,7 @@ export class ClientShare {
     this.all.calls--;
   }
 
-  /** More request bytes are to be held; returns why they may not, if so. */
+  /** Reserves more request bytes; returns the reason when they may not be held. */
   hold(bytes: number): string | undefined {
     this.#heldBytes += bytes;
     this.all.heldBytes += bytes;
@@ -67,7 +75,7 @@ export class ClientShare {
     return undefined;
   }
 
-  /** So many request bytes are not held any more. */
+  /** Releases request bytes. */
   release(bytes: number): void {
     this.#heldBytes -= bytes;
     this.all.heldBytes -= bytes;
@@ -89,13 +97,13 @@ export class HeldRequest {
 
   constructor(private readonly share: ClientShare) {}
 
-  /** More of it is to be held; returns why it may not, if so. */
+  /** Reserves more of it; returns the reason when it may not be held. */
   add(bytes: number): string | undefined {
     this.#bytes += bytes;
     return this.share.hold(bytes);
   }
 
-  /** Nothing of it is held any more. */
+  /** Releases all of it. */
   release(): void {
     this.share.release(this.#bytes);
     this.#bytes = 0;

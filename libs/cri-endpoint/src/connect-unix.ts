@@ -6,13 +6,16 @@ const queueLimitMs = 2_000;
 
 /** An attempt to connect. */
 export interface Connecting {
-  /** Ends the attempt; nothing is called after it, and a connection that was handed over is not touched. */
+  /**
+   * Ends the attempt; nothing is called after it, and a connection that was passed on is not
+   * touched.
+   */
   cancel(): void;
 }
 
 /**
- * Connects to a unix socket once; again only while its accept queue is full (EAGAIN), where a blocking connect would wait.
- * Exactly one of the two is called, and never in this call.
+ * Connects to a unix socket once; again only while its accept queue is full (EAGAIN), where a
+ * blocking connect would wait. Exactly one of the two is called, and never in this call.
  */
 export function connectUnix(
   socketPath: string,

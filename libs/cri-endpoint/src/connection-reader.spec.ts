@@ -28,19 +28,20 @@ interface Report {
     'method' | 'outcome' | 'grpcStatus' | 'requestBytes' | 'responseBytes'
   >[];
   calls: ObservedCall[];
-  letGo: string[];
+  detached: string[];
 }
 
 function read(chunks: Iterable<Chunk>, limits: Partial<ReaderLimits> = {}): Report {
-  const report: Omit<Report, 'reader'> = { started: [], ended: [], calls: [], letGo: [] };
+  const report: Omit<Report, 'reader'> = { started: [], ended: [], calls: [], detached: [] };
   const reader = new ConnectionReader(
     {
-      observe: () => true,
-      onCall: (call) => report.calls.push(call),
-      onCallStarted: (method) => report.started.push(method),
-      onCallEnded: ({ method, outcome, grpcStatus, requestBytes, responseBytes }) =>
-        report.ended.push({ method, outcome, grpcStatus, requestBytes, responseBytes }),
-      onLetGo: (reason, detail) => report.letGo.push(`${reason} (${detail})`),
+      observer: { observes: () => true, ended: (call) => report.calls.push(call) },
+      calls: {
+        started: (method) => report.started.push(method),
+        ended: ({ method, outcome, grpcStatus, requestBytes, responseBytes }) =>
+          report.ended.push({ method, outcome, grpcStatus, requestBytes, responseBytes }),
+      },
+      onDetached: (reason, detail) => report.detached.push(`${reason} (${detail})`),
     },
     { ...defaultReaderLimits, ...limits },
   );
@@ -52,10 +53,10 @@ function read(chunks: Iterable<Chunk>, limits: Partial<ReaderLimits> = {}): Repo
 }
 
 /** What was reported, without times. */
-const facts = ({ started, ended, calls, letGo }: Report) => ({
+const facts = ({ started, ended, calls, detached }: Report) => ({
   started,
   ended,
-  letGo,
+  detached,
   calls: calls.map(({ request, response, grpcMessage }) => ({
     request: request === undefined ? undefined : Buffer.from(request).toString('hex'),
     response: response === undefined ? undefined : Buffer.from(response).toString('hex'),
@@ -109,7 +110,7 @@ const scenario: CapturedCall[] = [
 
 const wanted = {
   started: scenario.map(({ headers }) => headers[':path']),
-  letGo: [],
+  detached: [],
   ended: [
     ['completed', 0, 8, 11],
     ['completed', 0, 14, 5],
@@ -153,7 +154,7 @@ describe('reading real traffic of nghttp2', () => {
     padded = await capture(scenario, { client: padding, server: padding });
   });
 
-  it('tells every call with messages, status and bytes', () => {
+  it('reports every call with messages, status and bytes', () => {
     expect(facts(read(plain.chunks))).toEqual(wanted);
     expect(facts(read(padded.chunks))).toEqual(wanted);
   });
@@ -166,12 +167,12 @@ describe('reading real traffic of nghttp2', () => {
     expect(reader.serverSpoke).toBe(true);
   });
 
-  it('tells the same when every byte comes alone', () => {
+  it('reports the same when every byte comes alone', () => {
     expect(facts(read(pieces(plain.chunks, () => 1)))).toEqual(wanted);
     expect(facts(read(pieces(padded.chunks, () => 1)))).toEqual(wanted);
   });
 
-  it('tells the same when the bytes are cut at every single place', async () => {
+  it('reports the same when the bytes are cut at every single place', async () => {
     // The large bodies would make this long and show nothing new.
     const small = scenario.filter((_, i) => i !== 2);
     const { chunks } = await capture(small, {
@@ -192,7 +193,7 @@ describe('reading real traffic of nghttp2', () => {
     });
   });
 
-  it('tells the same however the bytes are cut', () => {
+  it('reports the same however the bytes are cut', () => {
     fc.assert(
       fc.property(fc.infiniteStream(fc.integer({ min: 1, max: 5000 })), (sizes) => {
         expect(facts(read(pieces(padded.chunks, () => next(sizes))))).toEqual(wanted);
@@ -240,13 +241,13 @@ describe('reading real traffic of nghttp2', () => {
             );
           }
           const limits = { ...defaultReaderLimits, maxObservedMessageBytes: 50_000 };
-          const { reader, started, ended, letGo } = read([], limits);
+          const { reader, started, ended, detached } = read([], limits);
           for (const { from, bytes } of pieces(chunks, () => next(sizes))) {
             if (from === 'client') reader.request(bytes, 0);
             else reader.response(bytes, 0);
             expect(reader.heldBytes).toBeLessThan(1 << 20);
           }
-          expect(letGo.every((reason) => !reason.startsWith('observer'))).toBe(true);
+          expect(detached.every((reason) => !reason.startsWith('observer'))).toBe(true);
           expect(ended.length + reader.openCallCount).toBe(started.length);
         },
       ),
@@ -322,10 +323,10 @@ describe('reading what a client may send', () => {
           });
           const bytes = Buffer.concat(frames);
           const reference = await whatNghttp2Saw(bytes, calls.length);
-          const { reader, started, letGo } = read(
+          const { reader, started, detached } = read(
             pieces([{ from: 'client', bytes }], () => next(sizes)),
           );
-          expect(letGo).toEqual([]);
+          expect(detached).toEqual([]);
           expect(started).toEqual(reference.map(({ path }) => path));
           const open = [...reader.openCalls()];
           expect(open.map(({ requestEnded }) => requestEnded)).toEqual(calls.map(() => true));
@@ -377,7 +378,7 @@ describe('reading what a client may send', () => {
         fc.boolean(),
         fc.infiniteStream(fc.integer({ min: 1, max: 700 })),
         (client, server, preface, sizes) => {
-          const { reader, letGo } = read([], limits);
+          const { reader, detached } = read([], limits);
           const chunks: Chunk[] = [
             ...(preface ? [{ from: 'client' as const, bytes: clientPreface }] : []),
             ...client.flatMap((bytes, i): Chunk[] => [
@@ -391,8 +392,8 @@ describe('reading what a client may send', () => {
             expect(reader.heldBytes).toBeLessThan(3000 + 2 * (4096 * 4 + 65_536));
             expect(reader.openCallCount).toBeLessThanOrEqual(8);
           }
-          expect(letGo.length).toBeLessThanOrEqual(1);
-          expect(letGo.join()).not.toContain('observer');
+          expect(detached.length).toBeLessThanOrEqual(1);
+          expect(detached.join()).not.toContain('observer');
         },
       ),
       { numRuns: 800 },
@@ -400,7 +401,7 @@ describe('reading what a client may send', () => {
   });
 });
 
-describe('letting go', () => {
+describe('detaching', () => {
   const encoder = new HpackEncoder();
   const path = encoder.field({
     name: ':path',
@@ -455,17 +456,17 @@ describe('letting go', () => {
     ['too many calls', [...start, ...[1, 3, 5, 7].map(opened)], /^streams/],
   ])('of %s', (_what, frames, reason) => {
     const client = Buffer.concat([...frames, opened(99)]);
-    const { reader, letGo, ended, started } = read([{ from: 'client', bytes: client }], {
+    const { reader, detached, ended, started } = read([{ from: 'client', bytes: client }], {
       maxStreams: 3,
     });
-    expect(letGo).toEqual([expect.stringMatching(reason)]);
+    expect(detached).toEqual([expect.stringMatching(reason)]);
     expect(reader.following).toBe(false);
     expect(reader.openCallCount).toBe(0);
     expect(reader.responsesAtBoundary).toBe(false);
     expect(ended.map(({ outcome }) => outcome)).toEqual(started.map(() => 'unobserved'));
     reader.request(client, 0);
     reader.response(client, 0);
-    expect(letGo).toHaveLength(1);
+    expect(detached).toHaveLength(1);
   });
 
   it('of one message, when it is compressed, too large or beyond what the connection may hold', () => {
@@ -502,20 +503,43 @@ describe('letting go', () => {
     expect(reader.heldBytes).toBeLessThan(200);
   });
 
+  it('of calls that are observed, their start and their end, and of no others', () => {
+    const heard: string[] = [];
+    const reader = new ConnectionReader(
+      {
+        observer: {
+          observes: () => heard.length === 0,
+          started: (method) => heard.push(`started ${method}`),
+          ended: ({ method, outcome }) => heard.push(`${outcome} ${method}`),
+        },
+        calls: {},
+        onDetached: () => undefined,
+      },
+      defaultReaderLimits,
+    );
+    reader.request(Buffer.concat([...start, opened(1), opened(3)]), 0);
+    reader.endAll('cancelled');
+    expect(heard).toEqual(['started /a.B/C', 'cancelled /a.B/C']);
+  });
+
   it('of a listener that throws: the connection is followed all the same', () => {
     const reader = new ConnectionReader(
       {
-        observe: () => {
-          throw new Error('observe');
+        observer: {
+          observes: () => {
+            throw new Error('observes');
+          },
+          ended: () => undefined,
         },
-        onCall: () => undefined,
-        onCallStarted: () => {
-          throw new Error('started');
+        calls: {
+          started: () => {
+            throw new Error('started');
+          },
+          ended: () => {
+            throw new Error('ended');
+          },
         },
-        onCallEnded: () => {
-          throw new Error('ended');
-        },
-        onLetGo: () => undefined,
+        onDetached: () => undefined,
       },
       defaultReaderLimits,
     );

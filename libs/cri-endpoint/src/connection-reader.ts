@@ -1,8 +1,8 @@
 import { decodeGrpcMessage, MessageReader } from './grpc-wire';
-import type { CallOutcome, CallSummary, LetGoReason, ObservedCall } from './types';
+import type { CallListener, CallOutcome, DetachReason, MessageObserver } from './types';
 import { FrameReader, type FrameListener } from './wire/frame-reader';
 import { HpackDecoder } from './wire/hpack-decoder';
-import { Unfollowable } from './wire/unfollowable';
+import { UntrackableError } from './wire/untrackable-error';
 
 /** Bounds on what a {@link ConnectionReader} keeps. */
 export interface ReaderLimits {
@@ -26,15 +26,12 @@ export const defaultReaderLimits: ReaderLimits = {
 
 /** What a {@link ConnectionReader} reports. Nothing that these throw reaches the reader. */
 export interface ReaderListener {
-  /** Whether the messages of `method` are wanted. */
-  observe(method: string): boolean;
-  onCall(call: ObservedCall): void;
-  /** The first request message of an observed call is there, whole. */
-  onRequest?(method: string, request: Uint8Array): void;
-  onCallStarted(method: string): void;
-  onCallEnded(call: CallSummary): void;
-  /** The reader stopped following; it ignores all that comes. */
-  onLetGo(reason: LetGoReason, detail: string): void;
+  /** Of the calls that it observes. */
+  readonly observer: MessageObserver;
+  /** Of every call. */
+  readonly calls: CallListener;
+  /** The reader stopped following; it ignores all further bytes. */
+  onDetached(reason: DetachReason, detail: string): void;
 }
 
 /** A call that has not ended. */
@@ -64,8 +61,9 @@ interface Call extends OpenCall {
 const maxMethodChars = 512;
 
 /**
- * Follows both directions of one HTTP/2 connection passively. Feed it every chunk after the chunk was sent on, in
- * the order in which it was sent. It never throws: what it cannot follow makes it let go, for good.
+ * Follows both directions of one HTTP/2 connection passively. Feed it every chunk after the chunk
+ * was sent on, in the order in which it was sent. It never throws: it detaches for good at the
+ * first bytes that it cannot follow.
  */
 export class ConnectionReader {
   private readonly calls = new Map<number, Call>();
@@ -76,7 +74,7 @@ export class ConnectionReader {
   private lastStream = 0;
   private goAwayStream: number | undefined;
   private observedBytes = 0;
-  private letGo = false;
+  private detached = false;
   private spoke = false;
   /** Own time of the chunk being read, added to the calls that it carries. */
   private chunkMs = 0;
@@ -100,9 +98,9 @@ export class ConnectionReader {
     });
   }
 
-  /** False once the reader has let go. */
+  /** False once the reader has detached. */
   get following(): boolean {
-    return !this.letGo;
+    return !this.detached;
   }
 
   /** Highest stream id that the client opened. */
@@ -117,12 +115,12 @@ export class ConnectionReader {
 
   /** True when a frame of ours may follow what the server has sent, if only its first one. */
   get responsesAtBoundary(): boolean {
-    return !this.letGo && this.responses.atBoundary;
+    return !this.detached && this.responses.atBoundary;
   }
 
   /** True when a frame of ours may follow what the client has sent. */
   get requestsAtBoundary(): boolean {
-    return !this.letGo && this.requests.atBoundary;
+    return !this.detached && this.requests.atBoundary;
   }
 
   /** True once the server has sent its SETTINGS. */
@@ -132,15 +130,15 @@ export class ConnectionReader {
 
   /** Offset in the last response chunk behind which frames of ours may stand; -1: none. */
   get lastResponseBoundary(): number {
-    return this.letGo ? -1 : this.responses.lastBoundary;
+    return this.detached ? -1 : this.responses.lastBoundary;
   }
 
   /**
-   * A decoder for the client's next header block, in the state that the last one read has left; undefined where they
-   * are not followed any more.
+   * A decoder for the client's next header block, in the state after the last block read; undefined
+   * once the reader has detached.
    */
   requestDecoder(): HpackDecoder | undefined {
-    return this.letGo ? undefined : this.requestHeaders.copy();
+    return this.detached ? undefined : this.requestHeaders.copy();
   }
 
   openCalls(): Iterable<OpenCall> {
@@ -190,22 +188,25 @@ export class ConnectionReader {
     }
   }
 
-  /** Reports every observed call in flight as unobserved, with what was read of it. Their summaries still come. */
+  /**
+   * Reports every observed call in flight as unobserved, with what was read of it. Their summaries
+   * still come.
+   */
   stopObserving(): void {
     for (const call of this.calls.values()) this.report(call, 'unobserved');
   }
 
   private read(reader: FrameReader, chunk: Buffer): void {
-    if (this.letGo) return;
+    if (this.detached) return;
     try {
       reader.push(chunk);
     } catch (error) {
-      this.letGo = true;
+      this.detached = true;
       this.endAll('unobserved');
       reader.abandon();
-      const known = error instanceof Unfollowable;
+      const known = error instanceof UntrackableError;
       const detail = error instanceof Error ? error.message : String(error);
-      this.listener.onLetGo(known ? error.reason : 'observer', detail);
+      this.listener.onDetached(known ? error.reason : 'observer', detail);
     }
   }
 
@@ -220,14 +221,14 @@ export class ConnectionReader {
         call.requestBytes += end - start;
         const { request } = call;
         if (request !== undefined && this.collect(request, input, start, end)) {
-          this.tell(() => this.listener.onRequest?.(call.method, request.message()));
+          this.notify(() => this.listener.observer.requested?.(call.method, request.message()));
         }
       },
       onDataEnd: (streamId, endStream) => {
         if (endStream) this.endRequest(streamId);
       },
       onHeaderBlock: (streamId, block, start, end, endStream, promised) => {
-        if (promised) throw new Unfollowable('frame', 'PUSH_PROMISE of a client');
+        if (promised) throw new UntrackableError('frame', 'PUSH_PROMISE of a client');
         this.forgetFields();
         this.requestHeaders.decode(block, start, end, onField);
         if (streamId > this.lastStream) this.startCall(streamId);
@@ -299,13 +300,13 @@ export class ConnectionReader {
   }
 
   private startCall(streamId: number): void {
-    if (streamId % 2 === 0) throw new Unfollowable('frame', 'a client opened an even stream');
+    if (streamId % 2 === 0) throw new UntrackableError('frame', 'a client opened an even stream');
     if (this.calls.size >= this.limits.maxStreams) {
-      throw new Unfollowable('streams', `more than ${this.limits.maxStreams} calls open`);
+      throw new UntrackableError('streams', `more than ${this.limits.maxStreams} calls open`);
     }
     this.lastStream = streamId;
     const method = (this.path ?? '').slice(0, maxMethodChars);
-    const observed = this.ask(method);
+    const observed = this.observes(method);
     const maxBytes = this.limits.maxObservedMessageBytes;
     this.calls.set(streamId, {
       streamId,
@@ -322,7 +323,8 @@ export class ConnectionReader {
       request: observed ? new MessageReader(maxBytes, { further: 'ignore' }) : undefined,
       response: observed ? new MessageReader(maxBytes, { further: 'ignore' }) : undefined,
     });
-    this.tell(() => this.listener.onCallStarted(method));
+    this.notify(() => this.listener.calls.started?.(method));
+    if (observed) this.notify(() => this.listener.observer.started?.(method));
   }
 
   private endRequest(streamId: number): void {
@@ -348,8 +350,8 @@ export class ConnectionReader {
     const durationMs = performance.now() - call.began;
     const { method, grpcStatus, startedAt } = call;
     if (outcome === 'completed') call.ownMs += this.chunkMs;
-    this.tell(() =>
-      this.listener.onCallEnded({
+    this.notify(() =>
+      this.listener.calls.ended?.({
         method,
         outcome,
         servedBy: 'runtime',
@@ -371,8 +373,8 @@ export class ConnectionReader {
     call.request = undefined;
     call.response = undefined;
     this.observedBytes -= request.heldBytes + response.heldBytes;
-    this.tell(() =>
-      this.listener.onCall({
+    this.notify(() =>
+      this.listener.observer.ended({
         method,
         outcome,
         request: request.complete ? request.message() : undefined,
@@ -393,19 +395,19 @@ export class ConnectionReader {
     this.grpcMessage = undefined;
   }
 
-  private ask(method: string): boolean {
+  private observes(method: string): boolean {
     try {
-      return this.listener.observe(method);
+      return this.listener.observer.observes(method);
     } catch {
       return false;
     }
   }
 
-  private tell(report: () => void): void {
+  private notify(report: () => void): void {
     try {
       report();
     } catch {
-      // A listener's failure must not end the following of the connection.
+      // A listener that throws must not stop the reader.
     }
   }
 }

@@ -3,8 +3,9 @@ import http2 from 'node:http2';
 const { NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
 
 /**
- * Resets a call (RESOURCE_EXHAUSTED for gRPC clients) whose client takes nothing of what waits for it, for `limitMs` at
- * most and for half of it at least. The other end of the call then learns that nobody reads.
+ * Resets a call (RESOURCE_EXHAUSTED for gRPC clients) whose client has read nothing of what waits
+ * for it, for at least half of `limitMs` and at most `limitMs`. The other end of the call then
+ * learns that nobody reads.
  */
 export function cutUnread(stream: http2.ServerHttp2Stream, limitMs: number): void {
   let waits = false;

@@ -1,11 +1,13 @@
 import type http2 from 'node:http2';
 
 /**
- * Takes all listeners off a stream that has closed, and with them what they hold of the call. V8 keeps the stream itself until the next
- * collection of the whole heap, however short-lived it was, because its native part refers to it.
+ * Removes all listeners from a closed stream, and with them everything of the call that they
+ * reference. V8 keeps the stream itself until the next full collection of the heap, however
+ * short-lived it was, because its native part refers to it.
  */
 export function dropListeners(stream: http2.Http2Stream): void {
-  // One by node:http2 itself: without it the others go at once, not one after the other with an event for each.
+  // One by node:http2 itself: without it the others go at once, not one after the other with an
+  // event for each.
   stream.removeAllListeners('removeListener');
   stream.removeAllListeners();
   stream.on('error', ignore);

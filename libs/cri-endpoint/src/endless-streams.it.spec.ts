@@ -16,8 +16,7 @@ const open = {
     createPipedEndpoint({
       socketPath,
       upstreamPath,
-      observe: () => true,
-      onCall: () => undefined,
+      observer: { observes: () => true, ended: () => undefined },
       calls: { ended },
       unavailableReason: () => undefined,
       service: 'runtime-gateway',
@@ -30,8 +29,7 @@ const open = {
     createPipedEndpoint({
       socketPath,
       upstreamPath,
-      observe: () => true,
-      onCall: () => undefined,
+      observer: { observes: () => true, ended: () => undefined },
       calls: { ended },
       // As over a runtime of another package.
       rewritePaths: () => ({
@@ -79,7 +77,7 @@ describe.each(['piped', 'piped, paths rewritten', 'terminating'] as const)(
       folder.remove();
     });
 
-    it('end at once with UNAVAILABLE, with and without events before, and the runtime is told', async () => {
+    it('end at once with UNAVAILABLE, with and without events before, and the runtime notices', async () => {
       const streams = ['0', '3'].map((count) => client.serverStream(methodPath('Events'), count));
       await until('both are open', () => server.seen.length === 2);
       const began = performance.now();

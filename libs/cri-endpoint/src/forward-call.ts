@@ -32,20 +32,24 @@ export interface ForwardRequest {
   /** Path to ask the runtime for. */
   readonly path: string;
   readonly address: string;
-  /** The whole request, framed and not compressed, in place of the client's; else that is copied from the stream. */
+  /**
+   * The whole request, framed and not compressed, in place of the client's; else that is copied
+   * from the stream.
+   */
   readonly body?: Buffer;
-  /** Gets a copy of what passes. */
+  /** Gets a copy of the messages. */
   readonly tap?: CallTap;
   /** Text of UNAVAILABLE, or undefined for the socket's own error. */
   unavailableReason(): string | undefined;
 }
 
 /**
- * Forwards one call, stream to stream: headers, DATA under both peers' flow control, trailers, a trailers-only
- * reply as such, resets both ways. When the runtime is absent or lost the client gets UNAVAILABLE with the reason.
+ * Forwards one call, stream to stream: headers, DATA under both peers' flow control, trailers, a
+ * trailers-only reply as such, resets both ways. When the runtime is absent or lost the client gets
+ * UNAVAILABLE with the reason.
  *
- * A class, as is `HeldCall`: functions made anew for every call would cost a tenth of its time (see `keepNames` in
- * tools/build.mjs).
+ * A class, as `HeldCall` is: creating functions for every call would cost a tenth of its time (see
+ * `keepNames` in tools/build.mjs).
  */
 export class ForwardedCall implements CallInFlight {
   private readonly startedAt = performance.now();
@@ -135,7 +139,7 @@ export class ForwardedCall implements CallInFlight {
 
   private answerEnded(upstream: http2.ClientHttp2Stream): void {
     const { stream } = this.request;
-    // A reset or lost stream ends too; 'close' tells which it was.
+    // A reset or lost stream ends too; 'close' shows which it was.
     if (this.outcome !== undefined) return;
     if (upstream.rstCode !== NGHTTP2_NO_ERROR || upstream.destroyed) return;
     if (!stream.headersSent) return;
@@ -219,8 +223,8 @@ function upstreamHeaders(request: ForwardRequest): http2.OutgoingHttpHeaders {
   const out = forwardable(headers, rawHeaders);
   delete out.host;
   if (body !== undefined) {
-    // A message of our own: what the client says of its bytes does not hold for them, and a runtime may have another
-    // codec for another content type.
+    // The message is our own: the client's headers about its bytes do not apply, and a runtime may
+    // have another codec for another content type.
     delete out['content-length'];
     delete out['grpc-encoding'];
     out['content-type'] = 'application/grpc';
@@ -251,8 +255,8 @@ function pump(
 }
 
 /**
- * Headers to send on as they came. node:http2 joins repeated ones into one string; they are taken apart again,
- * except for those that it allows only once, of which it kept the first.
+ * Headers to send on as they came. node:http2 joins repeated ones into one string; they are taken
+ * apart again, except for those that it allows only once, of which it kept the first.
  */
 function forwardable(
   headers: http2.IncomingHttpHeaders,

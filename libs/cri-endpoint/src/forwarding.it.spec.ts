@@ -55,12 +55,14 @@ describe.each([
       socketPath: folder.file('gw.sock'),
       unavailableReason: () => reason,
       calls: { ended: (call: CallSummary) => summaries.push(call) },
-      observe: () => true,
-      onRequest: (method: string, request: Uint8Array) => {
-        requests.push(`${method} ${Buffer.from(request).toString()}`);
-        throw new Error('an observer that fails');
+      observer: {
+        observes: () => true,
+        requested: (method: string, request: Uint8Array) => {
+          requests.push(`${method} ${Buffer.from(request).toString()}`);
+          throw new Error('an observer that fails');
+        },
+        ended: () => undefined,
       },
-      onCall: () => undefined,
     };
     return kind === 'piped'
       ? createPipedEndpoint({
@@ -277,7 +279,7 @@ describe.each([
       await until('the runtime saw it', () => server.seen[0]?.cancelled === true);
     });
 
-    it('a deadline: the client sees it and the runtime is told', async () => {
+    it('a deadline: the client sees it and the runtime gets it', async () => {
       // The connection is there, so that the call itself has all of the time.
       expect((await client.unary(methodPath('Echo'), 'x')).code).toBe(0);
       const result = await client.unary(methodPath('Hang'), 'x', { deadline: Date.now() + 1_000 });

@@ -18,8 +18,8 @@ const empty = Buffer.alloc(0);
 export type MessageProblem = 'compressed' | 'too-large' | 'too-many';
 
 /**
- * Reads one length-prefixed message out of DATA chunks cut anywhere. It copies what it keeps, at most `maxBytes`;
- * its buffer grows with what arrives, never with what the prefix claims.
+ * Reads one length-prefixed message out of DATA chunks cut anywhere. It copies what it keeps, at
+ * most `maxBytes`; its buffer grows with what arrives, never with what the prefix claims.
  */
 export class MessageReader {
   private prefixLength = 0;
@@ -31,7 +31,7 @@ export class MessageReader {
   /** What was wrong with the input; further input is ignored once it is set. */
   problem: MessageProblem | undefined;
 
-  /** @param options what becomes of bytes behind the message: they are a problem, or ignored. */
+  /** @param options whether bytes after the message are a problem or ignored. */
   constructor(
     private readonly maxBytes: number,
     private readonly options: { further: 'refuse' | 'ignore' } = { further: 'refuse' },
@@ -87,7 +87,7 @@ export class MessageReader {
     return this.buffer.subarray(0, this.receivedBytes);
   }
 
-  /** Gives up the message, because no more may be held. */
+  /** Drops the message, because no more may be held. */
   abandon(): void {
     this.fail('too-large');
   }
@@ -125,7 +125,9 @@ export function encodeGrpcMessage(message: string): string {
   return encoded;
 }
 
-/** The text of a `grpc-message` header; escapes that are not `%XX` stay as they are. Never throws. */
+/**
+ * The text of a `grpc-message` header; escapes that are not `%XX` stay as they are. Never throws.
+ */
 export function decodeGrpcMessage(encoded: string): string {
   if (!encoded.includes('%')) return encoded;
   const bytes: number[] = [];
@@ -151,8 +153,8 @@ const timeoutUnitMs: Readonly<Record<string, number>> = {
 };
 
 /**
- * Milliseconds of a `grpc-timeout` header (at most eight digits and a unit), rounded up; undefined when it is
- * malformed.
+ * Milliseconds of a `grpc-timeout` header (at most eight digits and a unit), rounded up; undefined
+ * when it is malformed.
  */
 export function parseGrpcTimeout(value: string): number | undefined {
   const unit = timeoutUnitMs[value.slice(-1)];

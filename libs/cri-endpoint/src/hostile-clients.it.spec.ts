@@ -159,11 +159,11 @@ describe('a terminating endpoint and clients that break rules or take much', () 
       wedged.socket.pause();
       await servesOthers();
       wedged.leave();
-      await until('the runtime is told', () => server.seen.every(({ cancelled }) => cancelled));
+      await until('the runtime notices', () => server.seen.every(({ cancelled }) => cancelled));
       await servesOthers();
     });
 
-    it('is given up when the runtime breaks HTTP/2, which node:http2 does not tell', async () => {
+    it('is given up when the runtime breaks HTTP/2, which node:http2 does not report', async () => {
       server.kill();
       const listener = net.createServer((socket) => {
         socket.on('error', () => undefined);
@@ -294,7 +294,7 @@ describe('a terminating endpoint and clients that break rules or take much', () 
       client.leave();
       await until('nothing is open', () => endpoint.stats().openConnections === 0);
       await until('they are back', () => descriptors() <= before);
-      expect(endpoint.stats().letGo).toEqual({ protocol: 1 });
+      expect(endpoint.stats().detached).toEqual({ protocol: 1 });
     });
 
     it('of clients whose header block, or preface, does not end are taken back after a while', async () => {

@@ -5,15 +5,16 @@ export { createPipedEndpoint, type PathChanges, type PipedEndpointOptions } from
 export { MalformedMessageError, readStrictly, type MessageShape } from './strict-message';
 export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 export type {
-  CallObserver,
+  CallListener,
   CallOutcome,
   CallSummary,
   CheckedCall,
+  DetachReason,
   Endpoint,
   EndpointStats,
-  LetGoReason,
   ListenOptions,
   LocalHandler,
+  MessageObserver,
   ObservedCall,
   RequestCheck,
   StreamCall,

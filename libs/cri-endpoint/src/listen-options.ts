@@ -2,8 +2,9 @@ import { activatedSockets, type ActivatedSocket } from './activated-sockets';
 import type { ListenOptions } from './types';
 
 /**
- * Where a service listens: on the socket that a supervisor handed to this process under one of `names` (FileDescriptorName in the
- * socket unit) or bound to the path, else on a socket of its own at the path.
+ * Where a service listens: on the socket that a supervisor passed to this process under one of
+ * `names` (FileDescriptorName in the socket unit) or bound to the path, else on its own socket at
+ * the path.
  */
 export function activatedOr(
   options: ListenOptions,

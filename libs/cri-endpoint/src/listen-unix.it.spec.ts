@@ -41,7 +41,7 @@ describe('listenUnix', () => {
     expect(await greeting(socketPath)).toBe('hello');
   });
 
-  it('is out of reach of others at every moment, also with umask 0', async () => {
+  it('is out of reach of others at any time, also with umask 0', async () => {
     chmodSync(folder.path, 0o755);
     const socketPath = folder.file('s');
     const other = lookForSockets(folder.path);
@@ -87,20 +87,20 @@ describe('listenUnix', () => {
     });
   });
 
-  it('takes over a live socket when told to, and tells the one that had it', async () => {
+  it('takes over a live socket when asked to, and notifies its previous owner', async () => {
     const socketPath = folder.file('s');
     let replaced = 0;
     const first = await listen({ socketPath, onReplaced: () => replaced++ });
     await listen({ socketPath, takeOver: true }, (socket) => socket.end('second'));
     expect(await greeting(socketPath)).toBe('second');
-    await until('the first is told', () => replaced === 1);
+    await until('the first is notified', () => replaced === 1);
     await first.close();
     expect(existsSync(socketPath)).toBe(true);
     expect(await greeting(socketPath)).toBe('second');
     expect(replaced).toBe(1);
   });
 
-  it('takes over no file that is not a socket, whatever it was told', async () => {
+  it('takes over no file that is not a socket, even when asked to', async () => {
     const socketPath = folder.file('s');
     writeFileSync(socketPath, 'precious');
     await expect(listen({ socketPath, takeOver: true })).rejects.toMatchObject({
@@ -202,7 +202,9 @@ describe('listenUnix', () => {
   });
 });
 
-/** Another user of the machine, who connects to every socket below a folder as soon as it is there. */
+/**
+ * Another user of the machine, who connects to every socket below a folder as soon as it is there.
+ */
 function lookForSockets(folder: string): {
   looks(): number;
   connected(): string[];
@@ -222,7 +224,8 @@ function lookForSockets(folder: string): {
     (function again() { for (let i = 0; i < 20; i++) look(${JSON.stringify(folder)}); setImmediate(again); })();
   `;
   const child = spawn(process.execPath, ['-e', script], {
-    // Groups go too. The process itself may not change them where its Node.js was built with io_uring, as Debian 13's is.
+    // Groups go too. The process itself may not change them where its Node.js was built with
+    // io_uring, as Debian 13's is.
     uid: 65534,
     gid: 65534,
     stdio: ['ignore', 'pipe', 'inherit'],

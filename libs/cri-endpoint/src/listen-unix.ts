@@ -10,8 +10,8 @@ import type { ListenOptions } from './types';
 export interface UnixListener {
   readonly socketPath: string;
   /**
-   * Removes the socket file if it is still this listener's own, takes what had already connected, then stops
-   * listening. Connections that were accepted stay open.
+   * Removes the socket file if it is still this listener's own, accepts the connections that are
+   * already queued, then stops listening. Accepted connections stay open.
    */
   close(): Promise<void>;
 }
@@ -46,10 +46,11 @@ export class SocketPathError extends StowageError {
 }
 
 /**
- * Listens on a unix socket. A stale socket file is taken over, a live one is refused with
- * {@link SocketInUseError} unless `takeOver` says otherwise; anything else that stands at the path, a path that is too long or a folder that
- * cannot be written is a {@link SocketPathError}. The socket is made in a temporary folder that only this user may enter, and is
- * renamed once it has its mode and group: whoever sees the path can connect to it, and nobody can before, whatever the umask is.
+ * Listens on a unix socket. A stale socket file is replaced, a live one is refused with
+ * {@link SocketInUseError} unless `takeOver` is set. Anything else at the path, a path that is too
+ * long or a folder that cannot be written is a {@link SocketPathError}. The socket is created in a
+ * temporary folder that only this user may enter, and is renamed once it has its mode and group. So
+ * nobody can connect before that, whatever the umask is.
  */
 export async function listenUnix(
   options: ListenOptions,
@@ -116,8 +117,8 @@ export async function listenUnix(
 }
 
 /**
- * Removes a file that is ours and no other. It is moved aside before it is judged for good, because another process may rename
- * its own socket onto the path in between; that one is put back.
+ * Removes the file only if it is ours. It is moved aside before the final check, because another
+ * process may rename its own socket onto the path in between; that one is put back.
  */
 export async function removeOwn(
   file: string,
@@ -138,7 +139,7 @@ export async function removeOwn(
   else await fs.rename(aside, file);
 }
 
-/** Listens on a socket that somebody else made and will remove. */
+/** Listens on a socket that somebody else created and will remove. */
 async function listenOn(
   fd: number,
   options: ListenOptions,
@@ -147,7 +148,7 @@ async function listenOn(
 ): Promise<UnixListener> {
   const { socketPath } = options;
   const server = serverFor(onConnection, allowHalfOpen);
-  // Whoever made the socket bound it to this file.
+  // The creator of the socket bound it to this file.
   const bound = await statOrUndefined(socketPath);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -164,7 +165,7 @@ async function listenOn(
     bound === undefined
       ? undefined
       : watchFile(socketPath, (found) => found.isSocket() && isOther(found), options);
-  // Who connects from now on waits in the queue of the socket, for the next process that is handed it.
+  // New connections wait in the queue of the socket for the next process that gets it.
   const close = (): Promise<void> => {
     clearInterval(watch);
     return Promise.resolve(void server.close());
@@ -181,7 +182,7 @@ function serverFor(onConnection: (socket: net.Socket) => void, allowHalfOpen: bo
   });
 }
 
-/** How often a socket file is looked at while somebody wants to know that it was replaced. */
+/** How often the socket file is checked while somebody wants to know whether it was replaced. */
 const watchIntervalMs = 200;
 
 function watchFile(
@@ -194,10 +195,10 @@ function watchFile(
     const found = await fs.lstat(file).catch(() => undefined);
     if (found === undefined || !isReplaced(found)) return;
     clearInterval(timer);
-    if (!told) options.onReplaced?.();
-    told = true;
+    if (!wasReported) options.onReplaced?.();
+    wasReported = true;
   };
-  let told = false;
+  let wasReported = false;
   const timer = setInterval(() => void look(), watchIntervalMs);
   timer.unref();
   return timer;
@@ -211,7 +212,10 @@ async function refuseOthers(socketPath: string, takeOver: boolean): Promise<void
   if (!takeOver && (await isSocketServed(socketPath))) throw new SocketInUseError(socketPath);
 }
 
-/** True when something listens on the socket; a full accept queue counts, a refused connection does not. */
+/**
+ * True when something listens on the socket; a full accept queue counts, a refused connection does
+ * not.
+ */
 export function isSocketServed(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = net.connect(socketPath);
@@ -245,8 +249,8 @@ async function resolveGroup({ socketPath, group }: ListenOptions): Promise<numbe
 }
 
 /**
- * Makes a folder that others may read, and those above it. Not with `recursive` of Node.js, which never ends where the system says
- * ENOENT for a folder whose parent is there, as in `/proc`.
+ * Creates a folder that others may read, and its parents. Not with Node's `recursive`, which never
+ * returns where the system reports ENOENT for a folder whose parent exists, as in `/proc`.
  */
 async function makeFolder(folder: string): Promise<void> {
   const found = (file: string): Promise<Stats | undefined> => fs.stat(file).catch(() => undefined);

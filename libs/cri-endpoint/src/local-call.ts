@@ -10,7 +10,7 @@ import type { CallInFlight } from './call-in-flight';
 import type { HeldRequest } from './client-share';
 import { cutUnread } from './cut-unread';
 import { frameMessage, parseGrpcTimeout } from './grpc-wire';
-import type { OneATurn } from './one-a-turn';
+import type { TurnQueue } from './turn-queue';
 import { readRequest } from './read-request';
 import { endWithMessage, endWithStatus, respond } from './reply';
 import type { CallOutcome, LocalHandler, UnaryCall } from './types';
@@ -21,7 +21,10 @@ const maxTimerMs = 2 ** 31 - 1;
 /** The status of a call that went well. */
 const ok = 0;
 
-/** Longest time from the end of an answer until `answered` resolves, whether or not the client takes the answer. */
+/**
+ * Longest time from the end of an answer until `answered` resolves, whether or not the client takes
+ * the answer.
+ */
 const maxAnsweredMs = 1_000;
 
 /** A call that is answered here. */
@@ -34,8 +37,11 @@ export interface LocalCall {
   /** Largest request message, in bytes. */
   readonly maxMessageBytes: number;
   readonly held: HeldRequest;
-  readonly turns: OneATurn;
-  /** Longest time for which a streamed answer may wait for a client that does not read, in milliseconds. */
+  readonly turns: TurnQueue;
+  /**
+   * Longest time for which a streamed answer may wait for a client that does not read, in
+   * milliseconds.
+   */
   readonly unreadLimitMs: number;
 }
 
@@ -48,8 +54,9 @@ export interface LocalResult {
 }
 
 /**
- * Runs one call: reads the request message, runs the handler, answers with its one message or with those it sends. The
- * call is answered as soon as its deadline passes; what a handler that ignores its signal returns or sends later is dropped.
+ * Runs one call: reads the request message, runs the handler, and answers with its one message or
+ * with those it sends. The call is answered as soon as its deadline passes; whatever a handler that
+ * ignores its signal returns or sends later is dropped.
  */
 export function localCall(call: LocalCall, done: (result: LocalResult) => void): CallInFlight {
   const { stream, headers, method, handler, held } = call;
@@ -69,7 +76,7 @@ export function localCall(call: LocalCall, done: (result: LocalResult) => void):
     waiting = [];
     for (const goOn of woken) goOn();
   };
-  /** The status is known: nothing but the end of the answer has still to leave. */
+  /** The status is known; only the end of the answer has not left yet. */
   const end = (code: number): void => {
     grpcStatus = code;
     clearTimeout(timer);

@@ -31,8 +31,7 @@ describe.each([
     endpoint = await createPipedEndpoint({
       socketPath: folder.file('gw.sock'),
       upstreamPath: server.socketPath,
-      observe: () => true,
-      onCall: (call) => observed.push(call),
+      observer: { observes: () => true, ended: (call) => observed.push(call) },
       rewritePaths: () => ({
         path: (path) => path.replace('runtime.v1alpha2.', 'runtime.v1.'),
         ...onSight,
@@ -70,10 +69,10 @@ describe.each([
       echo,
       methodPath('Count'),
     ]);
-    expect(endpoint.stats()).toMatchObject({ acceptedConnections: 1, letGo: {} });
+    expect(endpoint.stats()).toMatchObject({ acceptedConnections: 1, detached: {} });
   });
 
-  it('tells the observer what the client asked for', async () => {
+  it('reports to the observer what the client asked for', async () => {
     await client.unary(old(echo), 'hello');
     await until('the call', () => observed.length === 1);
     expect(observed[0]).toMatchObject({ method: old(echo), grpcStatus: 0, outcome: 'completed' });
@@ -107,7 +106,7 @@ describe.each([
     const stranger = net.connect(endpoint.socketPath);
     stranger.on('error', () => undefined);
     stranger.write('GET / HTTP/1.1\r\n\r\n');
-    await until('the reader lets go', () => endpoint.stats().letGo['not-http2'] === 1);
+    await until('the reader detaches', () => endpoint.stats().detached['not-http2'] === 1);
     stranger.destroy();
     expect(await client.unary(echo, 'x')).toMatchObject({ code: 0 });
   });

@@ -20,14 +20,15 @@ const noError = 0x0;
 const cancel = 0x8;
 
 /**
- * A client's connection joined to one of the runtime's. Bytes go both ways as they come, under back-pressure; the
- * reader follows after each chunk was sent on. Frames of our own are written to the client only where a frame of
- * the runtime's has ended, and only when the runtime is lost or the endpoint closes.
+ * A client's connection joined to one of the runtime's. Bytes are copied both ways as they arrive,
+ * under back-pressure; the reader gets each chunk after it was sent on. Our own frames are written
+ * to the client only at a frame boundary of the runtime's, and only when the runtime is lost or the
+ * endpoint closes.
  */
 export class PipedConnection {
   private state: 'piped' | 'announcing' | 'announced' | 'ending' = 'piped';
   private drainText = '';
-  /** Streams that were ended here and that the runtime still has to hear of. */
+  /** Streams that were ended here and not yet reset on the runtime. */
   private toCancel: number[] = [];
 
   constructor(
@@ -58,14 +59,15 @@ export class PipedConnection {
   }
 
   /**
-   * Sends the client elsewhere: announces that no further streams are wanted, lets open calls end, then closes.
-   * Streams that cross the announcement are still served; what comes later is named as not processed, so that
-   * the client tries it again on another connection. Streams without an end get UNAVAILABLE with `text` at once.
+   * Sends the client elsewhere: announces with a GOAWAY that no further streams are accepted, lets
+   * open calls end, then closes. Streams that cross the announcement are still served; later ones
+   * are reported as not processed, so that the client retries them on another connection. Streams
+   * without an end get UNAVAILABLE with `text` at once.
    */
   drain(text: string): void {
     if (this.state !== 'piped') return;
     if (!this.reader.following) {
-      // Nothing can be said to this client; it is left alone until stop().
+      // No frame can be written to this client; it is left alone until stop().
       return;
     }
     this.state = 'announcing';
@@ -134,11 +136,11 @@ export class PipedConnection {
 
   private announce(): void {
     this.state = 'announced';
-    // A GOAWAY of the runtime's has said as much, and ours must not name a higher stream.
+    // The runtime has sent a GOAWAY already, and ours must not name a higher stream.
     if (this.reader.serverGoAway === undefined) this.client.write(goAwayFrame(maxStreamId));
   }
 
-  /** After the announcement: ends what has no end, and the connection once nothing is open. */
+  /** After the announcement: ends the endless streams, and the connection once nothing is open. */
   private goOnEnding(): void {
     if (this.state !== 'announced') return;
     if (this.reader.responsesAtBoundary) this.endEndless();
@@ -149,8 +151,8 @@ export class PipedConnection {
   }
 
   /**
-   * The runtime goes on with the other calls of the connection. What it has already sent for an ended stream follows the end; HTTP/2
-   * clients take it for late frames of a closed stream, which they drop.
+   * The runtime continues the other calls of the connection. Frames that it has already sent for an
+   * ended stream arrive after the end; HTTP/2 clients drop such late frames of a closed stream.
    */
   private endEndless(): void {
     const code = grpcStatusCode.UNAVAILABLE;
@@ -182,7 +184,10 @@ export class PipedConnection {
     this.endCalls(this.lostText());
   }
 
-  /** Answers every open call and sends the client away, or just closes where nothing may be written. */
+  /**
+   * Answers every open call and sends the client away, or only closes where no frame may be
+   * written.
+   */
   private endCalls(text: string): void {
     const { client, reader } = this;
     const code = grpcStatusCode.UNAVAILABLE;
@@ -202,7 +207,7 @@ export class PipedConnection {
     return goAwayFrame(Math.min(lastStreamId, serverGoAway ?? lastStreamId));
   }
 
-  /** Closes both sides once what was written has left. What the client still sends goes nowhere. */
+  /** Closes both sides once what was written has left. Further bytes of the client are dropped. */
   private end(): void {
     this.state = 'ending';
     this.upstream.destroy();

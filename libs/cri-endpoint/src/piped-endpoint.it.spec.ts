@@ -31,21 +31,23 @@ describe('piped endpoint', () => {
   let observed: ObservedCall[];
   let started: string[];
   let summaries: CallSummary[];
-  let letGo: string[];
+  let detached: string[];
   let reason: string | undefined;
 
   const start = (options: Partial<PipedEndpointOptions> = {}): Promise<Endpoint> =>
     createPipedEndpoint({
       socketPath: folder.file('gw.sock'),
       upstreamPath: folder.file('rt.sock'),
-      observe: (method) => method === methodPath('Echo') || method === methodPath('Fail'),
-      onCall: (call) => observed.push(call),
+      observer: {
+        observes: (method) => method === methodPath('Echo') || method === methodPath('Fail'),
+        ended: (call) => observed.push(call),
+      },
       calls: {
         started: (method) => started.push(method),
         ended: (call) => summaries.push(call),
       },
       unavailableReason: () => reason,
-      onLetGo: (why, detail) => letGo.push(`${why} ${detail}`),
+      onDetached: (why, detail) => detached.push(`${why} ${detail}`),
       service: 'runtime-gateway',
       ...options,
     });
@@ -55,7 +57,7 @@ describe('piped endpoint', () => {
     observed = [];
     started = [];
     summaries = [];
-    letGo = [];
+    detached = [];
     reason = undefined;
     server = await startTestServer(folder.file('rt.sock'));
     endpoint = await start();
@@ -112,7 +114,7 @@ describe('piped endpoint', () => {
       expect(big.message?.length).toBe(2 * mebibyte);
       await client.unary(methodPath('Echo'), 'small');
       expect(observed.map(({ request }) => request?.length)).toEqual([undefined, 5]);
-      expect(letGo).toEqual([]);
+      expect(detached).toEqual([]);
     });
 
     it('without harm when the observer throws', async () => {
@@ -121,8 +123,7 @@ describe('piped endpoint', () => {
         throw new Error('observer');
       };
       endpoint = await start({
-        observe: broken,
-        onCall: broken,
+        observer: { observes: broken, ended: broken },
         calls: { started: broken, ended: broken },
       });
       expect(await client.unary(methodPath('Echo'), 'x')).toMatchObject({ code: 0 });
@@ -141,8 +142,8 @@ describe('piped endpoint', () => {
     socket.end(sent);
     await new Promise((resolve) => socket.once('end', resolve));
     expect(back.subarray(18).equals(sent)).toBe(true);
-    expect(letGo).toEqual(['not-http2 not-http2: no client preface']);
-    expect(endpoint.stats().letGo).toEqual({ 'not-http2': 1 });
+    expect(detached).toEqual(['not-http2 not-http2: no client preface']);
+    expect(endpoint.stats().detached).toEqual({ 'not-http2': 1 });
     echo.close();
   });
 
@@ -152,7 +153,8 @@ describe('piped endpoint', () => {
       close();
       return fields;
     };
-    // grpc-js on node:http2 refuses such an authority, so the runtime of this test answers raw frames.
+    // grpc-js on node:http2 refuses such an authority, so the runtime of this test answers raw
+    // frames.
     server.kill();
     const raw = net.createServer((socket) => {
       const encoder = new HpackEncoder();
@@ -248,7 +250,7 @@ describe('piped endpoint', () => {
       socket.write(Buffer.concat([clientPreface, settingsFrame(), dataFrame(0, Buffer.of(1))]));
       await new Promise((resolve) => socket.once('close', resolve));
       expect(received().some((frame) => frame.startsWith('goaway 0 1'))).toBe(true);
-      expect(letGo).toHaveLength(1);
+      expect(detached).toHaveLength(1);
     });
 
     it('holds nothing of a client that never reads its answers', async () => {
@@ -383,7 +385,7 @@ describe('piped endpoint', () => {
       expect(endpoint.stats()).toMatchObject({ openConnections: 0, callsInFlight: 0 });
     });
 
-    it('ends what is left after the drain time with UNAVAILABLE, and the runtime is told', async () => {
+    it('ends what is left after the drain time with UNAVAILABLE, and the runtime notices', async () => {
       const unary = client.unary(methodPath('Hang'), 'x');
       const streamed = client.serverStream(methodPath('HeaderThenHang'), 'x');
       await until('both run', () => server.seen.length === 2);
@@ -467,7 +469,10 @@ async function rawClient(socketPath: string, { read = true } = {}) {
   return { client, received: () => frames };
 }
 
-/** One call as Go clients before Kubernetes 1.31 make it: with any :authority. Gives the answer's fields. */
+/**
+ * One call as Go clients before Kubernetes 1.31 make it: with any :authority. Gives the answer's
+ * fields.
+ */
 async function goClient(socketPath: string, authority: string) {
   const socket = net.connect(socketPath);
   const encoder = new HpackEncoder();

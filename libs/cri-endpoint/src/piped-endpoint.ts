@@ -8,12 +8,12 @@ import { RequestRewriter } from './request-rewriter';
 import { PipedConnection } from './piped-connection';
 import { ReadBuffer } from './read-buffer';
 import type {
-  CallObserver,
+  CallListener,
+  DetachReason,
   Endpoint,
   EndpointStats,
-  LetGoReason,
   ListenOptions,
-  ObservedCall,
+  MessageObserver,
 } from './types';
 import { UnavailableConnection, type RuntimeState } from './unavailable-connection';
 
@@ -21,7 +21,10 @@ import { UnavailableConnection, type RuntimeState } from './unavailable-connecti
 export interface PathChanges {
   /** The path to ask for; what it throws leaves the path as it is. */
   path(path: string): string;
-  /** Paths that do not begin so are never changed. Given, header blocks are decoded from the first such path on only. */
+  /**
+   * Paths that do not begin with this are never changed. If it is given, header blocks are decoded
+   * only from the first such path on.
+   */
   readonly prefix?: string;
 }
 
@@ -29,26 +32,27 @@ export interface PathChanges {
 export interface PipedEndpointOptions extends ListenOptions {
   /** Socket path of the runtime. */
   readonly upstreamPath: string;
-  /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
-  observe(method: string): boolean;
-  /** The request message of an observed call is there, whole, and was sent on to the runtime. Must not throw. */
-  onRequest?(method: string, request: Uint8Array): void;
-  /** An observed call has ended; called after the client has been sent its end. Must not throw. */
-  onCall(call: ObservedCall): void;
-  /** Every call, without its messages. */
-  readonly calls?: CallObserver;
+  /** Reads the messages of the calls that it observes. */
+  readonly observer?: MessageObserver;
+  /** Notified of every call, without its messages. */
+  readonly calls?: CallListener;
   /**
-   * Asked when a connection is joined. Undefined, the default, leaves every byte of the connection as it is; else header
-   * blocks of the client are held until they are whole, and encoded anew once a path was changed.
+   * Called when a connection is joined. Undefined, the default, leaves every byte of the connection
+   * as it is; else header blocks of the client are held until they are complete, and re-encoded
+   * once a path was changed.
    */
   rewritePaths?(): PathChanges | undefined;
-  /** Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error. */
+  /**
+   * Text of UNAVAILABLE when the runtime does not answer, or undefined for the socket's own error.
+   */
   unavailableReason(): string | undefined;
-  /** A connection is no longer followed; its bytes flow on. */
-  onLetGo?(reason: LetGoReason, detail: string): void;
-  /** Largest message that is reassembled for {@link onCall}; default 1 MiB. */
+  /** The reader has detached from a connection; its bytes still flow. */
+  onDetached?(reason: DetachReason, detail: string): void;
+  /** Largest message that is reassembled for {@link observer}; default 1 MiB. */
   readonly maxObservedMessageBytes?: number;
-  /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
+  /**
+   * Name of this service in the status of calls that its closing interrupts; default `endpoint`.
+   */
   readonly service?: string;
 }
 
@@ -74,11 +78,12 @@ interface Connection {
 }
 
 /**
- * An endpoint that joins each client connection to one of the runtime's and reads along. Calls keep everything end
- * to end; see the README for what happens when the runtime is away and on closing. Rejects as {@link listenUnix} does.
+ * An endpoint that joins each client connection to one of the runtime's and reads along. Calls keep
+ * everything end to end; see the README for what happens when the runtime is away and on closing.
+ * Rejects as {@link listenUnix} does.
  */
 export async function createPipedEndpoint(options: PipedEndpointOptions): Promise<Endpoint> {
-  const { upstreamPath, calls } = options;
+  const { upstreamPath, observer, calls } = options;
   const limits: ReaderLimits = {
     ...defaultReaderLimits,
     ...(options.maxObservedMessageBytes === undefined
@@ -88,7 +93,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
   const stopText = new ShuttingDownError(options.service ?? 'endpoint').message;
   const connections = new Map<net.Socket, Connection | undefined>();
   const unavailable = new Map<net.Socket, UnavailableConnection>();
-  const letGo: Partial<Record<LetGoReason, number>> = {};
+  const detached: Partial<Record<DetachReason, number>> = {};
   let accepted = 0;
   let callsInFlight = 0;
   let observing = true;
@@ -101,25 +106,30 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
   const newReader = (): ConnectionReader =>
     new ConnectionReader(
       {
-        observe: (method) => observing && options.observe(method),
-        onRequest: (method, request) => {
-          if (observing) options.onRequest?.(method, request);
+        observer: {
+          observes: (method) => observing && (observer?.observes(method) ?? false),
+          started: (method) => observer?.started?.(method),
+          requested: (method, request) => {
+            if (observing) observer?.requested?.(method, request);
+          },
+          ended: (call) => observer?.ended(call),
         },
-        onCall: (call) => options.onCall(call),
-        onCallStarted: (method) => {
-          callsInFlight++;
-          calls?.started?.(method);
+        calls: {
+          started: (method) => {
+            callsInFlight++;
+            calls?.started?.(method);
+          },
+          ended: (call) => {
+            callsInFlight--;
+            calls?.ended?.(call);
+          },
         },
-        onCallEnded: (call) => {
-          callsInFlight--;
-          calls?.ended?.(call);
-        },
-        onLetGo: (reason, detail) => {
-          letGo[reason] = (letGo[reason] ?? 0) + 1;
+        onDetached: (reason, detail) => {
+          detached[reason] = (detached[reason] ?? 0) + 1;
           try {
-            options.onLetGo?.(reason, detail);
+            options.onDetached?.(reason, detail);
           } catch {
-            // A listener's failure must not touch the connection.
+            // A listener that throws must not affect the connection.
           }
         },
       },
@@ -133,7 +143,9 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
     answers: () => (probing ??= connects(upstreamPath).finally(() => (probing = undefined))),
     text: () => text(socketError),
   };
-  /** While clients wait for the runtime: look whether it is back, and send them to new connections. */
+  /**
+   * While clients wait for the runtime: check whether it is back, and send them to new connections.
+   */
   const watchForRuntime = (): void => {
     probeTimer ??= setTimeout(() => {
       probeTimer = undefined;
@@ -223,12 +235,12 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
       acceptedConnections: accepted,
       openConnections: connections.size,
       callsInFlight,
-      letGo: { ...letGo },
+      detached: { ...detached },
     }),
   };
 }
 
-/** How long clients may take to close after the last word. */
+/** How long clients may take to close after the last frame. */
 const lingerMs = 1_500;
 
 function connects(socketPath: string): Promise<boolean> {

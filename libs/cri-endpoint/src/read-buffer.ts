@@ -1,11 +1,12 @@
 import type { OnReadOpts } from 'node:net';
 
-/** As much as one read of a socket gives at most; libuv's own buffers are as large. */
+/** The most that one read of a socket returns; libuv's own buffers have the same size. */
 const readBytes = 64 * 1024;
 
 /**
- * The memory that one socket reads into (`onread` of `net.connect`): used again for the next read unless who took
- * the chunk still needs it. Long replies would else leave 64 KiB to the garbage collector with each read.
+ * The memory that one socket reads into (`onread` of `net.connect`): reused for the next read
+ * unless the receiver of the chunk still needs it. Otherwise long replies would leave 64 KiB to the
+ * garbage collector with each read.
  */
 export class ReadBuffer {
   private bytes = Buffer.allocUnsafeSlow(readBytes);

@@ -2,15 +2,15 @@ import type http2 from 'node:http2';
 import { grpcStatusCode } from '@stowage/errors';
 import { MessageReader } from './grpc-wire';
 
-/** What becomes of a request that {@link readRequest} reads; exactly one of the two ends it. */
+/** Results of {@link readRequest}; either `onMessage` or `onRefused` ends it. */
 export interface RequestListener {
   /** DATA that arrived, gRPC framing included. */
   onBytes(bytes: number): void;
   /** The one message of the request, once the client has ended its side. */
   onMessage(message: Uint8Array): void;
-  /** The request is not one readable message: the status that says so. */
+  /** The request is not one readable message; the code and message to answer with. */
   onRefused(code: number, message: string, extra?: http2.OutgoingHttpHeaders): void;
-  /** True once the call was answered otherwise: what still comes is ignored. */
+  /** True once the call was answered otherwise: further input is ignored. */
   isOver(): boolean;
 }
 

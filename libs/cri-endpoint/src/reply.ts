@@ -15,7 +15,10 @@ export function respond(
   return true;
 }
 
-/** Sends the last data, if any, and trailers once all data has left; an empty set ends the stream without trailers. */
+/**
+ * Sends the last data, if any, and trailers once all data has left; an empty set ends the stream
+ * without trailers.
+ */
 export function endWithTrailers(
   stream: http2.ServerHttp2Stream,
   trailers: http2.OutgoingHttpHeaders,
@@ -29,8 +32,8 @@ export function endWithTrailers(
 }
 
 /**
- * Ends a call with a status: as a trailers-only reply when no headers were sent, else in trailers. After the former, a request
- * that has not ended is cut with RST_STREAM (NO_ERROR).
+ * Ends a call with a status: as a trailers-only reply when no headers were sent, else in trailers.
+ * After a trailers-only reply, a request that has not ended is cut off with RST_STREAM (NO_ERROR).
  */
 export function endWithStatus(
   stream: http2.ServerHttp2Stream,
@@ -52,7 +55,8 @@ export function endWithStatus(
     { ':status': 200, 'content-type': 'application/grpc', ...status },
     { endStream: true },
   );
-  // What is still to come of the request is not waited for, nor is what came kept. Not in this turn: the reply goes first.
+  // The rest of the request is not awaited, and what has arrived is dropped. In the next turn, so
+  // that the reply leaves first.
   setImmediate(() => {
     if (!stream.readableEnded && !stream.closed) stream.close(http2.constants.NGHTTP2_NO_ERROR);
   });

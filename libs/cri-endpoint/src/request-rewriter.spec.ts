@@ -77,21 +77,20 @@ const rewritten = (chunks: readonly Buffer[], path: (method: string) => string) 
 };
 
 /** A reader that nobody listens to. */
-const silentReader = () => {
-  const ignore = () => undefined;
-  return new ConnectionReader(
+const silentReader = () =>
+  new ConnectionReader(
     {
-      observe: () => false,
-      onCall: ignore,
-      onCallStarted: ignore,
-      onCallEnded: ignore,
-      onLetGo: ignore,
+      observer: { observes: () => false, ended: () => undefined },
+      calls: {},
+      onDetached: () => undefined,
     },
     defaultReaderLimits,
   );
-};
 
-/** The same where blocks are decoded from the first path with a prefix on, beside a reader as in a piped connection. */
+/**
+ * The same where blocks are decoded from the first path with a prefix on, beside a reader as in a
+ * piped connection.
+ */
 const rewrittenOnSight = (chunks: readonly Buffer[], prefix: string, paths?: string[]) => {
   const reader = silentReader();
   const path = (value: string) => {
@@ -124,7 +123,7 @@ describe('RequestRewriter', () => {
     bytes = bytesFrom(await capture(calls, { client: limits, server: limits }), 'client');
   });
 
-  it('changes the paths it was told to, and nothing else of what the client says', () => {
+  it('changes the paths that it should, and nothing else of what the client sends', () => {
     const before = said(bytes);
     const { rewriter, bytes: sent } = rewritten([bytes], toOld);
     const after = said(sent);
@@ -284,7 +283,7 @@ describe('RequestRewriter', () => {
       expect(paths).toHaveLength(3);
     });
 
-    it('passes such a path as it is where the reader has let go before', () => {
+    it('passes such a path as it is where the reader has detached before', () => {
       const broken = headerFrames(1, Buffer.of(0xff, 0xff, 0xff, 0xff, 0xff));
       const sent = rewrittenOnSight([clientPreface, broken, request], prefix);
       expect(sent.bytes.equals(Buffer.concat([clientPreface, broken, request]))).toBe(true);
@@ -308,11 +307,9 @@ describe('RequestRewriter', () => {
     const methods: string[] = [];
     const reader = new ConnectionReader(
       {
-        observe: () => false,
-        onCall: () => undefined,
-        onCallStarted: (method) => methods.push(method),
-        onCallEnded: () => undefined,
-        onLetGo: (reason) => methods.push(reason),
+        observer: { observes: () => false, ended: () => undefined },
+        calls: { started: (method) => methods.push(method) },
+        onDetached: (reason) => methods.push(reason),
       },
       defaultReaderLimits,
     );

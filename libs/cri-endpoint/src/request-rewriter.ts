@@ -2,7 +2,7 @@ import { clientPreface, frameFlag, frameHeaderBytes, frameType } from './wire/fr
 import { HpackDecoder } from './wire/hpack-decoder';
 import { huffmanPrefix } from './wire/huffman';
 import { headerFrames } from './wire/raw-frames';
-import { Unfollowable } from './wire/unfollowable';
+import { UntrackableError } from './wire/untrackable-error';
 
 /** What a {@link RequestRewriter} changes; a function that throws leaves the value as it is. */
 export interface RequestChanges {
@@ -12,13 +12,16 @@ export interface RequestChanges {
   authority?(authority: string): string;
 }
 
-/** Spares a {@link RequestRewriter} the decoding of header blocks until one holds a path that changes. */
+/**
+ * Lets a {@link RequestRewriter} skip decoding header blocks until one contains a path that
+ * changes.
+ */
 export interface ChangeOnSight {
-  /** Paths that do not begin so are never changed; Latin-1. */
+  /** Paths that do not begin with this are never changed; Latin-1. */
   readonly prefix: string;
   /**
-   * A decoder in the state that the blocks of all chunks before have left; undefined where they could not be
-   * followed. Asked for once, while a chunk is pushed.
+   * A decoder in the state after the blocks of all chunks before; undefined where they could not be
+   * followed. Called once, while a chunk is pushed.
    */
   decoder(): HpackDecoder | undefined;
 }
@@ -41,16 +44,19 @@ interface HeaderBlock {
 }
 
 /**
- * Changes pseudo-headers of a client's requests on their way to the server, in the bytes of the connection. Frames other than
- * header blocks pass as they come; a header block is held until it is whole. From the first change on every
- * header block of the connection is encoded anew, without compression, because the server has not seen what the
- * client's later blocks refer to; until then all bytes are the client's own. With {@link ChangeOnSight} blocks are only
- * searched until then: a path has to stand in full in the first block that names it.
+ * Changes pseudo-headers of a client's requests on their way to the server, in the bytes of the
+ * connection. Frames other than header blocks pass unchanged; a header block is held until it is
+ * complete. From the first change on, every header block of the connection is re-encoded without
+ * compression, because the server has not seen what the client's later blocks refer to; until then
+ * all bytes are the client's own. With {@link ChangeOnSight}, blocks are only searched until then:
+ * the first block that names a path must contain it in full.
  */
 export class RequestRewriter {
   /** Undefined until a block has to be decoded. */
   private decoder: HpackDecoder | undefined;
-  /** What a block holds in which a path with the prefix stands in full, plain or coded. */
+  /**
+   * Bytes that a block contains if it holds a path with the prefix in full, plain or Huffman-coded.
+   */
   private readonly signs: readonly Buffer[] = [];
   /** Blocks of the chunk being pushed that were not decoded. */
   private undecoded: Buffer[] = [];
@@ -58,10 +64,10 @@ export class RequestRewriter {
   private prefaceLeft = clientPreface.length;
   /** Payload bytes of the current frame that pass as they are. */
   private passLeft = 0;
-  /** What is held: a frame header that is not whole, or the frames of a header block under way. */
+  /** What is held: an incomplete frame header, or the frames of an incomplete header block. */
   private held: Buffer[] = [];
   private heldLength = 0;
-  /** How much has to be held before it is worth looking again. */
+  /** How many bytes must be held before it is worth looking again. */
   private wanted = 0;
   private blocksRead = 0;
   private awaitsAck = false;
@@ -76,19 +82,19 @@ export class RequestRewriter {
   }
 
   /**
-   * True when the connection can neither be followed nor be passed on as it is: it has to end. Before a change
-   * what cannot be followed passes as it is, for good.
+   * True when the connection can be neither followed nor passed on unchanged: it must end. Before a
+   * change, bytes that cannot be followed pass unchanged for good.
    */
   get broken(): boolean {
     return this.state === 'broken';
   }
 
-  /** True when something was changed, so that everything that follows has to pass through here. */
+  /** True when something was changed, so that everything after it must pass through here. */
   get changed(): boolean {
     return this.state === 'rewriting';
   }
 
-  /** True when nothing is read any more: what the client sent cannot be followed. */
+  /** True when nothing is read any more, because the client's bytes could not be followed. */
   get passing(): boolean {
     return this.state === 'passing';
   }
@@ -103,17 +109,20 @@ export class RequestRewriter {
     return this.awaitsAck;
   }
 
-  /** Whether a preface or a header block has begun, or is due, and is not whole. */
+  /** Whether a preface or a header block has begun, or is due, and is incomplete. */
   get unfinished(): boolean {
     return this.prefaceLeft > 0 || this.heldLength > 0;
   }
 
-  /** The client was sent SETTINGS that the server knows nothing of: its first acknowledgement is left out. */
+  /**
+   * The client was sent SETTINGS that the server does not know about: its first acknowledgement is
+   * dropped.
+   */
   dropSettingsAck(): void {
     this.awaitsAck = true;
   }
 
-  /** Gives back what is held of a frame that is not whole. Nothing may be pushed after that. */
+  /** Returns what is held of an incomplete frame. Nothing may be pushed after that. */
   release(): Buffer[] {
     const { held } = this;
     this.held = [];
@@ -148,7 +157,9 @@ export class RequestRewriter {
     return out;
   }
 
-  /** Goes through whole frames; returns the place from which the input cannot be followed, if there is one. */
+  /**
+   * Processes complete frames; returns the offset from which the input cannot be followed, if any.
+   */
   private cut(input: Buffer, out: Buffer[]): number | undefined {
     let at = 0;
     /** What passes unchanged begins here. */
@@ -223,8 +234,8 @@ export class RequestRewriter {
   }
 
   /**
-   * The header block that begins with the HEADERS frame at `start`, and where it ends; the number of bytes it takes to
-   * go on when it is not whole; undefined when it is wrong.
+   * The header block that begins with the HEADERS frame at `start`, and where it ends; the number
+   * of bytes needed to continue when it is incomplete; undefined when it is invalid.
    */
   private headerBlock(
     input: Buffer,
@@ -268,7 +279,7 @@ export class RequestRewriter {
     return undefined;
   }
 
-  /** The block as it is to be sent, in frames. */
+  /** The block to send, in frames. */
   private encoded({
     streamId,
     endStream,
@@ -299,10 +310,11 @@ export class RequestRewriter {
     return headerFrames(streamId, fields, { endStream, priority });
   }
 
-  /** Throws where the blocks before cannot be followed. */
+  /** Throws when the blocks before could not be followed. */
   private decoderOnSight(): HpackDecoder {
     const decoder = this.onSight?.decoder();
-    if (decoder === undefined) throw new Unfollowable('hpack', 'header blocks were not followed');
+    if (decoder === undefined)
+      throw new UntrackableError('hpack', 'header blocks were not followed');
     for (const block of this.undecoded) decoder.decode(block, 0, block.length, () => undefined);
     return decoder;
   }

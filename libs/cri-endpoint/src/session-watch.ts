@@ -1,36 +1,39 @@
 import type http2 from 'node:http2';
 import type net from 'node:net';
 
-/** How often the watched connections are looked at. */
+/** How often the watched connections are checked. */
 const lookMs = 500;
 
 /** Why a {@link SessionWatch} gave a session up. */
 export type StandstillReason =
   /** The peer broke HTTP/2: what it sends is not read any more. */
   | 'ended'
-  /** What was written did not leave, and nothing came, for as long as is allowed. */
+  /** Nothing written left and nothing arrived for the time allowed. */
   | 'stalled'
-  /** It was closed, and only its socket is still there. */
+  /** It was closed, but its socket is still open. */
   | 'closed';
 
 /** A session and the connection below it. */
 export interface Watched {
   readonly session: http2.Http2Session;
   readonly socket: net.Socket;
-  /** How long what was written may wait for the peer while nothing moves either way. */
+  /** How long written data may wait for the peer while nothing moves in either direction. */
   readonly maxStalledMs: number;
-  /** Sends the peer a frame that it acknowledges; asked for at most once a second. */
+  /** Sends the peer a frame that it acknowledges; called at most once a second. */
   probe(acknowledged: () => void): void;
   /** Length of that acknowledgement on the wire. */
   readonly acknowledgementBytes: number;
-  /** The session does not move any more. It and its socket are destroyed right after this call. */
+  /** The session is stuck. It and its socket are destroyed right after this call. */
   onStandstill(reason: StandstillReason): void;
 }
 
 interface Entry extends Watched {
   read: number;
   queued: number;
-  /** Looks in a row at which a write was waiting and nothing had moved. Time would count a suspended machine. */
+  /**
+   * Consecutive checks at which a write was waiting and nothing had moved. A clock would also count
+   * the time of a suspended machine.
+   */
   stalledLooks: number;
   /** Bytes that had been read when the session was last known to go on reading. */
   proven: number;
@@ -39,12 +42,13 @@ interface Entry extends Watched {
 }
 
 /**
- * Notices sessions of `node:http2` that do not move any more, of which it says nothing itself:
+ * Detects stuck sessions of `node:http2`, which it does not report itself:
  *
- * - It does not read while a write waits. A gRPC server in Go does not read while its own answers wait. When the buffers of both
- *   directions are full, both wait for the other for ever.
- * - After a broken frame nghttp2 says GOAWAY and wants to read nothing more. Before Node.js 24 no event tells of it, and since
- *   nothing is read, the end of the peer is not seen either. Only a frame that is not sent shows it.
+ * - It does not read while a write waits, and a gRPC server in Go does not read while its own
+ *   answers wait. When the buffers of both directions are full, both wait for each other forever.
+ * - After a broken frame nghttp2 sends GOAWAY and stops reading. Before Node.js 24 no event reports
+ *   this, and since nothing is read, the end of the peer is not seen either. It only shows in a
+ *   frame that is not sent.
  */
 export class SessionWatch {
   readonly #entries = new Set<Entry>();
@@ -64,7 +68,7 @@ export class SessionWatch {
     this.#entries.add(entry);
     watched.socket.once('close', () => {
       this.#remove(entry);
-      // In some versions of Node.js (20.19, 22.14) it would wait for its calls, which have no end any more.
+      // In some versions of Node.js (20.19, 22.14) it would wait for its calls, which never end.
       setImmediate(() => watched.session.destroy());
     });
     if (watched.socket.destroyed) this.#remove(entry);
@@ -84,7 +88,7 @@ export class SessionWatch {
       if (reason === undefined) continue;
       this.#remove(entry);
       entry.onStandstill(reason);
-      // Either alone can leave the other behind.
+      // Destroying only one can leave the other open.
       entry.session.destroy();
       entry.socket.destroy();
     }
@@ -109,7 +113,10 @@ function standstillOf(entry: Entry): StandstillReason | undefined {
   return goesOnReading(entry) ? undefined : 'ended';
 }
 
-/** Whether nghttp2 still takes part, as a frame shows that it sends; asked again only when something was read since. */
+/**
+ * Whether nghttp2 still works, which a sent frame shows; checked again only when something was read
+ * since.
+ */
 function goesOnReading(entry: Entry): boolean {
   const { session, socket, probed } = entry;
   const read = socket.bytesRead;

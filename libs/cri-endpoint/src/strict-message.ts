@@ -1,8 +1,9 @@
 import { StowageError } from '@stowage/errors';
 
 /**
- * Numbers and types of the fields of a message, under the names that the generated code gives them. Every field of `T`
- * has to be there, so that one that is added to the interface does not compile until somebody has looked at it.
+ * Numbers and types of the fields of a message, under the names that the generated code gives them.
+ * Every field of `T` must be present, so that a field added to the interface does not compile until
+ * somebody has decided about it.
  */
 export type MessageShape<T> = {
   readonly [K in Exclude<keyof T, '_unknownFields'>]-?: readonly [
@@ -40,13 +41,14 @@ export class MalformedMessageError extends StowageError {
 }
 
 /**
- * Reads a message for a decision about it. Protobuf's decoders differ in what they do with bytes that no encoder writes: one
- * takes a tag above 32 bits for field 2^29, the next for the end of the message. Here such bytes are an error: tags above 32 bits,
- * field number 0, groups, wire types that do not exist or do not fit the field, numbers that are cut, longer than they need be
- * or out of range, lengths past the end, text that is not UTF-8.
+ * Reads a message for a decision about it. Protobuf's decoders differ in what they do with bytes
+ * that no encoder writes: one takes a tag above 32 bits for field 2^29, the next for the end of the
+ * message. Here such bytes are an error: tags above 32 bits, field number 0, groups, wire types
+ * that do not exist or do not fit the field, numbers that are cut, longer than they need be or out
+ * of range, lengths past the end, text that is not UTF-8.
  *
- * What decoders agree on is read as they read it: the last occurrence of a field counts, those of a message in it are merged,
- * fields that are not in `shape` are skipped and are not in the result.
+ * What decoders agree on is read as they read it: the last occurrence of a field counts, those of a
+ * message in it are merged, fields that are not in `shape` are skipped and are not in the result.
  *
  * @throws {MalformedMessageError}
  */
@@ -90,7 +92,10 @@ interface Field {
 
 const fieldsByShape = new WeakMap<AnyShape, ReadonlyMap<number, Field>>();
 
-/** The fields of a shape by number, made once: a hostile request can hold a hundred thousand messages of the same shape. */
+/**
+ * The fields of a shape by number, made once: a hostile request can hold a hundred thousand
+ * messages of the same shape.
+ */
 function fieldsOf(shape: AnyShape): ReadonlyMap<number, Field> {
   let fields = fieldsByShape.get(shape);
   if (fields === undefined) {
@@ -149,7 +154,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 const maxUint64 = 2n ** 64n - 1n;
 
-/** A place in the bytes of one message, which it does not leave. */
+/** A reader within the bytes of one message. */
 class Cursor {
   #at = 0;
 

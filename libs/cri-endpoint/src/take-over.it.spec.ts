@@ -16,8 +16,7 @@ const open = {
     createPipedEndpoint({
       ...listen,
       upstreamPath,
-      observe: () => true,
-      onCall: () => undefined,
+      observer: { observes: () => true, ended: () => undefined },
       unavailableReason: () => undefined,
     }),
   terminating: (listen: ListenOptions, upstreamPath: string): Promise<Endpoint> =>
@@ -99,7 +98,7 @@ describe.each(['piped', 'terminating'] as const)('a %s endpoint that is replaced
     for (let round = 1; round <= 3; round++) {
       const before = calls;
       await instance(true);
-      await until('the old one is told', () => closed.length === round);
+      await until('the old one is notified', () => closed.length === round);
       await until(
         'calls on the new one',
         () => (endpoints[round]?.stats().acceptedConnections ?? 0) > 0,

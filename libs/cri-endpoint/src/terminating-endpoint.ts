@@ -17,17 +17,18 @@ import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
 import { localCall } from './local-call';
 import type {
-  CallObserver,
+  CallListener,
   CallSummary,
+  DetachReason,
   Endpoint,
   EndpointStats,
-  LetGoReason,
   ListenOptions,
-  ObservedCall,
   LocalHandler,
+  MessageObserver,
+  ObservedCall,
   RequestCheck,
 } from './types';
-import { OneATurn } from './one-a-turn';
+import { TurnQueue } from './turn-queue';
 import { SessionWatch } from './session-watch';
 import { clientSettings, sessionLimits, UpstreamSessions, widenWindow } from './upstream-sessions';
 import { frameHeaderBytes } from './wire/frame-reader';
@@ -37,68 +38,84 @@ import { maxStreamId } from './wire/raw-frames';
 export interface TerminatingEndpointOptions extends ListenOptions {
   /** Where calls go that no handler answers; without it these get UNIMPLEMENTED. */
   readonly upstream?: {
-    /** Socket path of the runtime that answers `method`; what it throws becomes the status of the call. */
+    /**
+     * Socket path of the runtime that answers `method`; what it throws becomes the status of the
+     * call.
+     */
     address(method: string): string;
     /** Path to ask the runtime for instead of `method`; default: the same. */
     path?(method: string): string;
   };
   /**
-   * Methods answered here, by path in the `runtime.v1` package; `runtime.v1alpha2` paths reach the same handler.
-   * Every other method is forwarded, known or not, where there is an upstream.
+   * Methods answered here, by path in the `runtime.v1` package; `runtime.v1alpha2` paths reach the
+   * same handler. Every other method is forwarded, known or not, where there is an upstream.
    */
   readonly handlers: Readonly<Record<string, LocalHandler>>;
   /**
-   * Asked for every call that is forwarded, before it is. What it throws becomes the status of the call; what it
-   * returns looks at the one request message (read whole and at most `maxRequestBytes` long), may throw as well, and
-   * otherwise returns the message that is sent on.
+   * Called before each call is forwarded. What it throws becomes the status of the call. It may
+   * return a function that checks the one request message (read whole, at most `maxRequestBytes`
+   * long): that may throw as well, and otherwise returns the message to forward.
    */
   admit?(method: string): RequestCheck | undefined;
   /**
-   * Longest time, in milliseconds, for which the answer of a call that is forwarded, or that a handler streams, may wait
-   * for a client that does not read; the call is reset then. Undefined, as by default: any time for a forwarded call, one
-   * minute for one that a handler streams.
+   * Longest time, in milliseconds, for which an answer that is forwarded, or streamed by a handler,
+   * may wait for a client that does not read; then the call is reset. Undefined, the default: no
+   * limit for a forwarded call, one minute for one that a handler streams.
    */
   unreadLimitMs?(method: string): number | undefined;
-  /** Whether the messages of `method` are wanted in {@link onCall}; asked once a call. */
-  observe?(method: string): boolean;
-  /** The request message of an observed call that is forwarded is there, whole; called after it was sent on. */
-  onRequest?(method: string, request: Uint8Array): void;
-  /** An observed call has ended, however it was answered; called after the client has been sent its end. */
-  onCall?(call: ObservedCall): void;
-  /** Largest message that is copied for {@link onCall}; default 1 MiB. All of a connection: 16 MiB. */
+  /**
+   * Reads the messages of the calls that it observes; request messages only of calls that are
+   * forwarded.
+   */
+  readonly observer?: MessageObserver;
+  /**
+   * Largest message that is copied for {@link observer}; default 1 MiB. All of a connection: 16
+   * MiB.
+   */
   readonly maxObservedMessageBytes?: number;
-  /** A connection to the runtime at `address` did not move any more; its calls got UNAVAILABLE, the next makes another. */
+  /**
+   * A connection to the runtime at `address` was stuck; its calls got UNAVAILABLE, and the next
+   * call opens another.
+   */
   onGivenUp?(address: string, reason: string): void;
-  /** Text of UNAVAILABLE when nobody answers `method`; undefined, as by default: the socket's own error. */
+  /**
+   * Text of UNAVAILABLE when nobody answers `method`; undefined, as by default: the socket's own
+   * error.
+   */
   unavailableReason?(method: string): string | undefined;
-  readonly calls?: CallObserver;
-  /** Largest request message of a call that is handled or checked here, in bytes; default 64 MiB. */
+  /** Notified of every call, without its messages. */
+  readonly calls?: CallListener;
+  /**
+   * Largest request message of a call that is handled or checked here, in bytes; default 64 MiB.
+   */
   readonly maxRequestBytes?: number;
-  /** Word for this service in the status of calls that its closing cuts short; default `endpoint`. */
+  /**
+   * Name of this service in the status of calls that its closing interrupts; default `endpoint`.
+   */
   readonly service?: string;
 }
 
 const defaultMaxRequestBytes = 64 * 1024 * 1024;
-/** How long a client may read nothing while something waits to be sent to it, and it sends nothing. */
+/** How long a client may neither read nor send while something waits to be sent to it. */
 const maxClientStalledMs = 60_000;
-/** How long a streamed answer of a handler may wait for a client that does not read, unless it is said. */
+/** How long a streamed answer of a handler may wait by default for a client that does not read. */
 const maxUnreadStreamMs = 60_000;
-/** Longest part of a path that is repeated to the client. */
+/** Longest part of a path that an error message repeats. */
 const maxNamedChars = 200;
-/** How long calls that a client began before it had read that it is to go elsewhere are taken. */
+/** How long calls are accepted that a client began before it had read the GOAWAY. */
 const sentAwayMs = 1_000;
 /** A frame header and the eight bytes of a PING. */
 const pingBytes = frameHeaderBytes + 8;
 
 /**
- * An endpoint that terminates HTTP/2 (`node:http2`): some methods are handled here, every other one is forwarded
- * stream to stream. Use it where a call must be changed; the piped endpoint is cheaper where it need not.
- * Rejects as {@link listenUnix} does.
+ * An endpoint that terminates HTTP/2 (`node:http2`): some methods are handled here, every other one
+ * is forwarded stream to stream. Use it where a call must be changed; else the piped endpoint is
+ * cheaper. Rejects as {@link listenUnix} does.
  */
 export async function createTerminatingEndpoint(
   options: TerminatingEndpointOptions,
 ): Promise<Endpoint> {
-  const { upstream, calls } = options;
+  const { upstream, observer, calls } = options;
   const service = options.service ?? 'endpoint';
   const maxRequestBytes = options.maxRequestBytes ?? defaultMaxRequestBytes;
   const maxObservedBytes =
@@ -109,18 +126,18 @@ export async function createTerminatingEndpoint(
   /** The connections to the runtime, for each client its own. */
   const upstreams = new Set<UpstreamSessions>();
   const clients = new Set<http2.ServerHttp2Session>();
-  /** Clients whose first request has not come. */
+  /** Clients whose first request has not arrived. */
   const awaited = new Set<AwaitedClient>();
   const inFlight = new Map<http2.ServerHttp2Stream, CallInFlight>();
-  /** Of those in flight, the ones that nobody can wait for. */
+  /** Those in flight that never end by themselves. */
   const endless = new Set<http2.ServerHttp2Stream>();
-  /** Of those in flight, the ones that are observed: what ends that before the call has ended. */
+  /** Those in flight that are observed, each with a function that ends its observation early. */
   const observed = new Map<http2.ServerHttp2Stream, () => void>();
   const drained = new IdleWait(
     () => inFlight.size === 0 && clients.size === 0 && awaited.size === 0,
   );
-  const turns = new OneATurn();
-  const letGo: Partial<Record<LetGoReason, number>> = {};
+  const turns = new TurnQueue();
+  const detached: Partial<Record<DetachReason, number>> = {};
   let accepted = 0;
   let givenUp = 0;
   let observing = true;
@@ -148,7 +165,8 @@ export async function createTerminatingEndpoint(
     upstreams.add(client.sessions);
     widenWindow(session);
     session.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code?.startsWith('ERR_HTTP2') === true) letGo.protocol = (letGo.protocol ?? 0) + 1;
+      if (error.code?.startsWith('ERR_HTTP2') === true)
+        detached.protocol = (detached.protocol ?? 0) + 1;
     });
     session.once('close', () => {
       client.sessions.close();
@@ -164,8 +182,8 @@ export async function createTerminatingEndpoint(
       probe: (acknowledged) => void session.ping((error) => error ?? acknowledged()),
       acknowledgementBytes: pingBytes,
       onStandstill: (reason) => {
-        if (reason === 'ended') letGo.protocol = (letGo.protocol ?? 0) + 1;
-        if (reason === 'stalled') letGo.stalled = (letGo.stalled ?? 0) + 1;
+        if (reason === 'ended') detached.protocol = (detached.protocol ?? 0) + 1;
+        if (reason === 'stalled') detached.stalled = (detached.stalled ?? 0) + 1;
       },
     });
   };
@@ -179,8 +197,8 @@ export async function createTerminatingEndpoint(
     if (isEndlessStream(method)) endless.add(stream);
     const tap = isObserved(method)
       ? new CallTap(maxObservedBytes, budgetOf(stream), (request) => {
-          // The tap is asked before the bytes go on; nobody is to wait for an observer.
-          setImmediate(() => notify(() => options.onRequest?.(method, request)));
+          // The tap is asked before the bytes go on, so that nobody waits for an observer.
+          setImmediate(() => notify(() => observer?.requested?.(method, request)));
         })
       : undefined;
     const report =
@@ -188,9 +206,12 @@ export async function createTerminatingEndpoint(
       ((end: Pick<ObservedCall, 'outcome' | 'grpcStatus' | 'grpcMessage'>): void => {
         if (!observed.delete(stream)) return;
         const call = { method, ...end, ...tap.end(), startedAt };
-        notify(() => options.onCall?.({ ...call, durationMs: performance.now() - began }));
+        notify(() => observer?.ended({ ...call, durationMs: performance.now() - began }));
       });
-    if (report !== undefined) observed.set(stream, () => report({ outcome: 'unobserved' }));
+    if (report !== undefined) {
+      observed.set(stream, () => report({ outcome: 'unobserved' }));
+      notify(() => observer?.started?.(method));
+    }
     notify(() => calls?.started?.(method));
     const ended = (
       servedBy: CallSummary['servedBy'],
@@ -318,7 +339,7 @@ export async function createTerminatingEndpoint(
   };
   const isObserved = (method: string): boolean => {
     try {
-      return observing && (options.observe?.(method) ?? false);
+      return observing && (observer?.observes(method) ?? false);
     } catch {
       return false;
     }
@@ -371,7 +392,7 @@ export async function createTerminatingEndpoint(
       acceptedConnections: accepted,
       openConnections: clients.size + awaited.size,
       callsInFlight: inFlight.size,
-      letGo: { ...letGo },
+      detached: { ...detached },
       upstreamsGivenUp: givenUp,
     }),
   };
@@ -381,7 +402,7 @@ export async function createTerminatingEndpoint(
 interface Client {
   readonly share: ClientShare;
   readonly sessions: UpstreamSessions;
-  /** Sends it to a new connection; calls in flight go on on this one. */
+  /** Sends it to a new connection; calls in flight continue on this one. */
   sendAway(): void;
 }
 
@@ -393,7 +414,7 @@ type StreamArguments = [
   rawHeaders: string[],
 ];
 
-/** Waits, at most briefly, until what was answered last has left the process. */
+/** Waits briefly until the last answer has left the process. */
 async function flushed(session: http2.ServerHttp2Session): Promise<void> {
   if (session.destroyed) return;
   await new Promise<void>((resolve) => {
@@ -418,6 +439,6 @@ function notify(report: () => void): void {
   try {
     report();
   } catch {
-    // An observer's failure must not touch the call.
+    // An observer that throws must not affect the call.
   }
 }

@@ -7,15 +7,17 @@ export interface ListenOptions {
   /** Group that owns the socket file, by name or number; default: the group of the process. */
   readonly group?: string | number;
   /**
-   * Descriptor of a socket that listens already (see `activatedSockets`). Folder, mode, group and the file itself
-   * are then the affair of whoever made it.
+   * Descriptor of a socket that listens already (see `activatedSockets`). Folder, mode, group and
+   * the file itself are then up to its creator.
    */
   readonly fd?: number;
-  /** Take the path over, by renaming onto it, also from a process that answers there. Default false. */
+  /**
+   * Take the path over, by renaming onto it, also from a process that answers there. Default false.
+   */
   readonly takeOver?: boolean;
   /**
-   * Called once when somebody else's socket stands at the path. Connections that were made before still arrive; the
-   * caller will want to close.
+   * Called once when another socket has replaced ours at the path. Connections made before still
+   * arrive; the caller should close.
    */
   onReplaced?(): void;
 }
@@ -24,14 +26,15 @@ export interface ListenOptions {
 export interface Endpoint {
   readonly socketPath: string;
   /**
-   * Stops accepting, tells every client to connect elsewhere (GOAWAY), lets calls in flight end for at most
-   * `drainMs` (default 0: end at once), then closes; streams without an end (see `endless-streams.ts`) end at once. The
-   * socket file is removed if it is still ours. Calling it again waits for the first call, and with less time shortens it.
+   * Stops accepting, sends every client elsewhere (GOAWAY), lets calls in flight end for at most
+   * `drainMs` (default 0: end at once), then closes; streams without an end (see
+   * `endless-streams.ts`) end at once. The socket file is removed if it is still ours. A second
+   * call waits for the first one, and shortens it when it allows less time.
    */
   close(options?: { drainMs?: number }): Promise<void>;
   /**
-   * Ends the observing of calls, which themselves go on: those in flight are reported to `onCall` as unobserved, with what was
-   * read of them so far.
+   * Stops observing calls, which themselves continue: those in flight are reported to the observer
+   * as unobserved, with what was read of them so far.
    */
   stopObserving(): void;
   /** Numbers since the endpoint was created. */
@@ -43,22 +46,25 @@ export interface EndpointStats {
   readonly acceptedConnections: number;
   readonly openConnections: number;
   readonly callsInFlight: number;
-  /** Connections that broke HTTP/2, or (piped endpoint) that the reader let go of, by reason. */
-  readonly letGo: Readonly<Partial<Record<LetGoReason, number>>>;
-  /** Connections to the runtime that did not move any more and were given up (terminating endpoint only). */
+  /**
+   * Connections that broke HTTP/2, or (piped endpoint) that the reader detached from, by reason.
+   */
+  readonly detached: Readonly<Partial<Record<DetachReason, number>>>;
+  /** Stuck connections to the runtime that were given up (terminating endpoint only). */
   readonly upstreamsGivenUp?: number;
 }
 
 /**
  * Why an endpoint stopped following a connection.
  *
- * `not-http2`: no client preface, or another protocol; `frame`: a frame that RFC 9113 forbids; `hpack`: a header
- * block that cannot be decoded; `header-size`: a header block above the bound; `streams`: more streams open than
- * the bound; `observer`: an error inside the reader itself; `protocol` (terminating endpoint only): the client
- * broke HTTP/2 and its connection was closed; `stalled` (terminating endpoint only): the client read nothing for a
- * minute while something waited to be sent to it.
+ * `not-http2`: no client preface, or another protocol; `frame`: a frame that RFC 9113 forbids;
+ * `hpack`: a header block that cannot be decoded; `header-size`: a header block above the bound;
+ * `streams`: more streams open than the bound; `observer`: an error inside the reader itself;
+ * `protocol` (terminating endpoint only): the client broke HTTP/2 and its connection was closed;
+ * `stalled` (terminating endpoint only): the client read nothing for a minute while something
+ * waited to be sent to it.
  */
-export type LetGoReason =
+export type DetachReason =
   'not-http2' | 'frame' | 'hpack' | 'header-size' | 'streams' | 'observer' | 'protocol' | 'stalled';
 
 /** How a call ended, as far as the endpoint could see. */
@@ -71,7 +77,10 @@ export type CallOutcome =
   | 'reset'
   /** The runtime was absent or lost; the client got UNAVAILABLE. */
   | 'unavailable'
-  /** The reader let go of the connection while the call was in flight, or the observing was ended. */
+  /**
+   * The reader detached from the connection while the call was in flight, or observation was
+   * stopped.
+   */
   | 'unobserved';
 
 /** One call, without its bodies; for metrics. */
@@ -91,50 +100,64 @@ export interface CallSummary {
   readonly startedAt: number;
   /** From the request headers to the end of the stream. */
   readonly durationMs: number;
-  /** The part of `durationMs` that this process spent on the call itself, as against waiting for others. */
+  /**
+   * The part of `durationMs` that this process spent on the call itself, as against waiting for
+   * others.
+   */
   readonly ownMs: number;
 }
 
-/** Called for every call an endpoint sees. Must not throw; what it throws is swallowed. */
-export interface CallObserver {
+/**
+ * Notified of every call that an endpoint sees, without its messages; for metrics. Must not throw;
+ * exceptions are swallowed.
+ */
+export interface CallListener {
   started?(method: string): void;
   ended?(call: CallSummary): void;
 }
 
-/** What a local handler knows of the call. */
+/** The call as a local handler sees it. */
 export interface UnaryCall {
-  /** gRPC method path as the client sent it; `runtime.v1alpha2` paths reach the same handler as `runtime.v1`. */
+  /**
+   * gRPC method path as the client sent it; `runtime.v1alpha2` paths reach the same handler as
+   * `runtime.v1`.
+   */
   readonly method: string;
   /** Aborted when the client cancels, the deadline passes or the endpoint is closed. */
   readonly signal: AbortSignal;
   /** From `grpc-timeout`; absent when the client set none. */
   readonly deadline?: Date;
-  /** Request metadata without pseudo and `grpc-` headers; several values of a name are joined by `, `. */
+  /**
+   * Request metadata without pseudo and `grpc-` headers; several values of a name are joined by
+   * `, `.
+   */
   readonly metadata: Readonly<Record<string, string>>;
   /**
-   * Resolves when the last byte of the answer has left this process, or the call has ended otherwise; at the latest one
-   * second after the answer was given, so that a client that does not take it holds nobody up. Never rejects. For work
-   * that the client is not to wait for; a handler that waits for it itself never answers.
+   * Resolves when the last byte of the answer has left this process, or the call has ended
+   * otherwise; at the latest one second after the answer was given, so that a client that does not
+   * read it delays nobody. Never rejects. Use it for work that the client shall not wait for; a
+   * handler that waits for it itself never answers.
    */
   readonly answered: Promise<void>;
 }
 
 /**
- * Answers one unary call: request message bytes in, response message bytes out. A thrown error becomes the call's
- * status by `toGrpcStatus` of `@stowage/errors`.
+ * Answers one unary call: request message bytes in, response message bytes out. A thrown error
+ * becomes the call's status by `toGrpcStatus` of `@stowage/errors`.
  */
 export type UnaryHandler = (request: Uint8Array, call: UnaryCall) => Promise<Uint8Array>;
 
-/** What a handler that streams its answer knows of the call, and does with it. */
+/** The call as a handler that streams its answer sees it. */
 export interface StreamCall extends UnaryCall {
   /**
-   * Sends one message. Resolves when there is room for the next one: what waits for the client is this message and less
-   * than 16 KiB before it. Rejects when the call is over, with the reason of `signal`.
+   * Sends one message. Resolves when there is room for the next one: what waits for the client is
+   * this message and less than 16 KiB before it. Rejects when the call is over, with the reason of
+   * `signal`.
    */
   readonly send: (message: Uint8Array) => Promise<void>;
   /**
-   * Ends the call with the status of `error` now, also while `send` waits for a client that does not read: `signal` is
-   * aborted and `send` rejects. What was sent comes before the status.
+   * Ends the call with the status of `error` now, also while `send` waits for a client that does
+   * not read: `signal` is aborted and `send` rejects. What was sent comes before the status.
    */
   readonly fail: (error: unknown) => void;
 }
@@ -142,8 +165,8 @@ export interface StreamCall extends UnaryCall {
 /** Answers one call with any number of messages. */
 export interface StreamHandler {
   /**
-   * The call ends when the promise settles: with OK, or with the status of what was thrown. A handler that waits for
-   * anything but `send` has to end when `signal` is aborted.
+   * The call ends when the promise settles: with OK, or with the status of what was thrown. A
+   * handler that waits for anything but `send` must end when `signal` is aborted.
    */
   stream(request: Uint8Array, call: StreamCall): Promise<void>;
 }
@@ -152,22 +175,45 @@ export interface StreamHandler {
 export type LocalHandler = UnaryHandler | StreamHandler;
 
 /**
- * Looks at a request message before it is forwarded, and returns the message that the runtime gets in its place: a check that
- * means what it says encodes anew what it has understood, for the runtime may read the client's bytes in another way.
- * What it throws becomes the status of the call.
+ * Checks a request message before it is forwarded, and returns the message that the runtime gets
+ * instead. A reliable check re-encodes what it has understood, because the runtime may read the
+ * client's bytes differently. What it throws becomes the status of the call.
  */
 export type RequestCheck = (
   request: Uint8Array,
   call: CheckedCall,
 ) => Uint8Array | Promise<Uint8Array>;
 
-/** What a check that has to wait knows of the call. */
+/** The call as a check that must wait sees it. */
 export interface CheckedCall {
-  /** Aborted when the call has ended meanwhile. Made when it is asked for: most checks do not wait. */
+  /** Aborted when the call has ended meanwhile. Created on first use: most checks do not wait. */
   readonly signal: AbortSignal;
 }
 
-/** A call whose messages were asked for; what is absent could not be followed or was beyond the bound. */
+/**
+ * Gets the messages of the calls that it observes. Must not throw; exceptions are swallowed, and
+ * the call is not affected.
+ */
+export interface MessageObserver {
+  /** Whether the messages of `method` are wanted; asked once a call. */
+  observes(method: string): boolean;
+  /** An observed call has begun. */
+  started?(method: string): void;
+  /**
+   * The complete request message of an observed call has arrived and was sent on to the runtime.
+   */
+  requested?(method: string, request: Uint8Array): void;
+  /**
+   * An observed call has ended; called after its end was sent to the client, however it was
+   * answered.
+   */
+  ended(call: ObservedCall): void;
+}
+
+/**
+ * A call whose messages were asked for; what is absent could not be followed or was beyond the
+ * bound.
+ */
 export interface ObservedCall {
   /** gRPC method path as the client sent it. */
   readonly method: string;

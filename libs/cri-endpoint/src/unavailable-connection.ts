@@ -16,19 +16,19 @@ const lingerMs = 1_000;
 const protocolError = 0x1;
 const noError = 0x0;
 
-/** What an {@link UnavailableConnection} asks its endpoint. */
+/** What an {@link UnavailableConnection} needs from its endpoint. */
 export interface RuntimeState {
-  /** Whether the runtime takes connections now. */
+  /** Whether the runtime accepts connections now. */
   answers(): Promise<boolean>;
   /** Text of UNAVAILABLE. */
   text(): string;
 }
 
 /**
- * A client's connection while there is no runtime to join it to. It speaks just enough HTTP/2 to answer every call
- * with UNAVAILABLE, in raw frames, so that also clients are served whose `:authority` node:http2 refuses. Each call
- * asks for the runtime anew; once it answers, the client is sent to a new connection, and calls that were not
- * answered here are tried again there.
+ * A client's connection while there is no runtime to join it to. It speaks just enough HTTP/2 to
+ * answer every call with UNAVAILABLE, in raw frames, so that clients whose `:authority` node:http2
+ * refuses are served too. Each call checks for the runtime again; once it answers, the client is
+ * sent to a new connection, and calls that were not answered here are retried there.
  */
 export class UnavailableConnection {
   private readonly frames: FrameReader;
@@ -71,7 +71,7 @@ export class UnavailableConnection {
     client.on('data', (chunk: Buffer) => this.fromClient(chunk));
   }
 
-  /** Sends the client to a new connection; calls that were not answered yet are tried again there. */
+  /** Sends the client to a new connection; calls that were not answered yet are retried there. */
   sendAway(): void {
     if (this.ended) return;
     for (const { streamId } of [...this.reader.openCalls()]) this.reader.endCall(streamId, 'reset');

@@ -6,7 +6,10 @@ import { connectUnix, type Connecting } from './connect-unix';
 import { frameHeaderBytes } from './wire/frame-reader';
 import type { SessionWatch, StandstillReason } from './session-watch';
 
-/** Window of each stream to the runtime in bytes: what it may send ahead of a slow client, and so what is held here. */
+/**
+ * Window of each stream to the runtime in bytes: what it may send ahead of a slow client, and so
+ * what is held here.
+ */
 const streamWindowBytes = 256 * 1024;
 /** Window of each stream of a client: requests are small. */
 const clientStreamWindowBytes = 64 * 1024;
@@ -17,12 +20,15 @@ const streamsBeforeSettings = 100;
 /** Stream ids end at 2^31 and each stream takes two: a session retires well before. */
 const maxStreamsPerSession = 2 ** 29;
 
-/** How long a connection to the runtime may take nothing while something waits to be sent, and nothing comes. */
+/**
+ * How long a connection to the runtime may neither take nor deliver anything while something waits
+ * to be sent.
+ */
 const maxStalledMs = 5_000;
 
 /**
- * Limits of node:http2 that must not cut a long-lived connection between well-known peers. The last two exist from Node.js 22 on;
- * see {@link ClientShare.callReset} for those before.
+ * Limits of node:http2 that must not cut a long-lived connection between well-known peers. The last
+ * two exist from Node.js 22 on; see {@link ClientShare.callReset} for those before.
  */
 export const sessionLimits = {
   maxSessionMemory: 1024,
@@ -35,14 +41,14 @@ export const sessionLimits = {
   streamResetRate: 2 ** 31,
 } as const;
 
-/** What both sides of a forwarded connection tell their peer. */
+/** SETTINGS that both sides of a forwarded connection send their peer. */
 export const sessionSettings: http2.Settings = {
   enablePush: false,
   initialWindowSize: streamWindowBytes,
   maxHeaderListSize: 16 * 1024 * 1024,
 };
 
-/** What clients are told. */
+/** SETTINGS that clients are sent. */
 export const clientSettings: http2.Settings = {
   ...sessionSettings,
   initialWindowSize: clientStreamWindowBytes,
@@ -86,14 +92,15 @@ interface Pool {
 /** What {@link UpstreamSessions} needs of its endpoint. */
 export interface UpstreamOptions {
   readonly watch: SessionWatch;
-  /** A connection to `address` did not move any more and was given up; its calls get UNAVAILABLE. */
+  /** A connection to `address` was stuck and given up; its calls get UNAVAILABLE. */
   onGivenUp(address: string, reason: string): void;
 }
 
 /**
- * HTTP/2 connections to unix sockets for the calls of one client: one a socket, a further one only when the server allows no
- * more streams on those there are. A connection that got GOAWAY or failed takes no new calls. Clients do not share any, so that
- * what one of them does to its connection is no affair of the others.
+ * HTTP/2 connections to unix sockets for the calls of one client: one for each socket, another one
+ * only when the server allows no more streams on the existing ones. A connection that got GOAWAY or
+ * failed takes no new calls. Clients share none, so that nothing one client does to its connection
+ * affects the others.
  */
 export class UpstreamSessions {
   private readonly pools = new Map<string, Pool>();
@@ -101,8 +108,9 @@ export class UpstreamSessions {
   constructor(private readonly options: UpstreamOptions) {}
 
   /**
-   * Calls `use` with a connection that takes another call, in this call where there is one, else when one is made or has
-   * failed. The caller counts the call in `open` for as long as it lasts. Returns what gives up the waiting.
+   * Calls `use` with a connection that can take another call: at once where there is one, else when
+   * one is made or has failed. The caller counts the call in `open` for as long as it lasts.
+   * Returns a function that stops waiting.
    */
   acquire(address: string, use: Use): () => void {
     const pool = this.poolOf(address);
@@ -117,14 +125,14 @@ export class UpstreamSessions {
     return () => void pool.waiting.delete(waiting);
   }
 
-  /** Ends every connection at once, and the making of others. Calls that wait for one are dropped. */
+  /** Ends every connection at once, including attempts. Calls that wait for one are dropped. */
   close(): void {
     for (const { sessions, waiting, connecting } of this.pools.values()) {
       waiting.clear();
       connecting?.cancel();
       for (const { session, socket } of [...sessions]) {
         session.destroy();
-        // The session alone would first wait for all to be written.
+        // The session alone would first wait until everything is written.
         socket.destroy();
       }
     }
@@ -155,7 +163,10 @@ export class UpstreamSessions {
     });
   }
 
-  /** Gives connections to the calls that wait; makes another one once it is known that those there are do not suffice. */
+  /**
+   * Gives connections to waiting calls; opens another one once it is known that the existing ones
+   * are not enough.
+   */
   private serve(pool: Pool): void {
     for (const waiting of pool.waiting) {
       const free = pool.sessions.find(takesCalls);
@@ -168,7 +179,7 @@ export class UpstreamSessions {
     }
   }
 
-  /** Speaks HTTP/2 on a connection, which is one of the pool's until it ends. */
+  /** Starts HTTP/2 on a connection, which is in the pool until it ends. */
   private join(socket: net.Socket, pool: Pool): void {
     const { address, sessions } = pool;
     const session = http2.connect('http://localhost', {
@@ -203,7 +214,8 @@ export class UpstreamSessions {
       session,
       socket,
       maxStalledMs,
-      // Not a PING: gRPC servers in Go close a connection on which these come more often than every five minutes.
+      // Not a PING: gRPC servers in Go close a connection on which these come more often than every
+      // five minutes.
       probe: (acknowledged) => session.settings({}, (error) => error ?? acknowledged()),
       acknowledgementBytes: frameHeaderBytes,
       onStandstill: (reason) => {

@@ -1,3 +1,4 @@
+import { inTime, pause } from '@stowage/async';
 import { errorMessage, InvalidArgumentError } from '@stowage/errors';
 import {
   EventFormatError,
@@ -150,7 +151,7 @@ export async function consumeEvents<N extends EventName>(
       }
       told = reason;
     }
-    await pause(reopenMs, signal);
+    await pause(reopenMs, { signal });
   }
 }
 
@@ -497,7 +498,7 @@ async function quiet(connection: NatsConnection, received: () => number): Promis
   do {
     before = received();
     await flushed(connection);
-    await new Promise((resolve) => setTimeout(resolve, quietMs));
+    await pause(quietMs);
   } while (received() !== before && performance.now() < end);
 }
 
@@ -513,7 +514,7 @@ async function drained(messages: ConsumerMessages): Promise<void> {
     () => true,
     () => false,
   );
-  if (!(await inTime(isDrained, reopenMs))) await messages.close();
+  if (isDrained === undefined || !(await inTime(isDrained, reopenMs))) await messages.close();
 }
 
 /** Waits until the server has seen what was sent, while it answers. */
@@ -524,30 +525,6 @@ async function flushed(connection: NatsConnection): Promise<void> {
   );
 }
 
-/** What the promise brings, or undefined when it brings nothing within `ms`. */
-async function inTime<T>(promise: Promise<T> | undefined, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, ms, undefined);
-  });
-  const value = await Promise.race([promise, late]);
-  clearTimeout(timer);
-  return value;
-}
-
 /** Asked anew after each wait, whatever the compiler concluded before it. */
 const isAborted = (signal: AbortSignal): boolean => signal.aborted;
 const isTrue = (value: boolean): boolean => value;
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done() {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-    signal.addEventListener('abort', done);
-    if (signal.aborted) done();
-  });
-}

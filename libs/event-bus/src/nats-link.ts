@@ -1,3 +1,4 @@
+import { inTime, pause } from '@stowage/async';
 import { errorMessage, InvalidArgumentError } from '@stowage/errors';
 import { parseNatsServer, withoutNatsLogin, type NatsServer } from '@stowage/events';
 import {
@@ -139,8 +140,7 @@ export interface LinkState {
 export class NatsLink {
   #connection: NatsConnection | undefined;
   #state: LinkState = { connected: false, reason: 'not connected to NATS yet' };
-  #closed = false;
-  #wake: (() => void) | undefined;
+  readonly #closed = new AbortController();
   #loop: Promise<void> | undefined;
   readonly #disconnectListeners = new Set<() => void>();
 
@@ -179,19 +179,15 @@ export class NatsLink {
 
   /** Ends the connection: subscriptions get `drainMs` to finish what they hold. */
   async close(drainMs: number): Promise<void> {
-    this.#closed = true;
-    this.#wake?.();
+    this.#closed.abort();
     const connection = this.#connection;
     if (connection !== undefined && !connection.isClosed()) {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, drainMs);
-      });
-      const drained = this.#state.connected
-        ? connection.drain().catch(() => undefined)
-        : Promise.resolve();
-      await Promise.race([drained, late]);
-      clearTimeout(timer);
+      if (this.#state.connected) {
+        await inTime(
+          connection.drain().catch(() => undefined),
+          drainMs,
+        );
+      }
       await connection.close().catch(() => undefined);
       await this.#loop;
     }
@@ -200,7 +196,8 @@ export class NatsLink {
 
   async #run(): Promise<void> {
     let pauseMs = 100;
-    while (!this.#closed) {
+    const { signal } = this.#closed;
+    while (!this.#isClosed()) {
       try {
         const connection = await connect(this.settings.options);
         if (this.#isClosed()) {
@@ -220,7 +217,7 @@ export class NatsLink {
       } catch (error) {
         this.#set({ connected: false, reason: this.#unreachable(error) });
       }
-      await this.#pause(pauseMs);
+      await pause(pauseMs + Math.random() * pauseMs, { signal });
       pauseMs = Math.min(pauseMs * 2, maxPauseMs);
     }
   }
@@ -239,7 +236,7 @@ export class NatsLink {
   }
 
   #isClosed(): boolean {
-    return this.#closed;
+    return this.#closed.signal.aborted;
   }
 
   #unreachable(why: unknown): string {
@@ -252,25 +249,14 @@ export class NatsLink {
     this.#state = state;
     if (connected !== state.connected) {
       if (state.connected) this.log.info({}, 'events flow to NATS');
-      else if (!this.#closed) this.log.warn({ reason: state.reason }, 'connection to NATS lost');
+      else if (!this.#isClosed())
+        this.log.warn({ reason: state.reason }, 'connection to NATS lost');
     }
     if (!state.connected) {
       for (const resolve of this.#disconnectListeners) resolve();
       this.#disconnectListeners.clear();
     }
     this.on.state(state);
-  }
-
-  #pause(ms: number): Promise<void> {
-    if (this.#closed) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms + Math.random() * ms);
-      function done() {
-        clearTimeout(timer);
-        resolve();
-      }
-      this.#wake = done;
-    });
   }
 }
 

@@ -12,8 +12,9 @@ const unitMs: Readonly<Record<string, number>> = {
 const part = /(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/y;
 
 /**
- * Milliseconds of a duration in Go's notation, the one kubelet's configuration uses: `2m`, `1h30m`, `1.5s`,
- * `-10s`, and a bare `0`. Undefined when the text is none. Values below a millisecond keep their fraction.
+ * Milliseconds of a duration in Go's notation, the one kubelet's configuration uses: `2m`, `1h30m`,
+ * `1.5s`, `-10s`, and a bare `0`. Undefined when the text is none. Values below a millisecond keep
+ * their fraction.
  */
 export function parseGoDuration(text: string): number | undefined {
   const sign = text.startsWith('-') ? -1 : 1;
@@ -32,8 +33,8 @@ export function parseGoDuration(text: string): number | undefined {
 }
 
 /**
- * A duration as Go prints it, because kubelet's messages hold such texts: `2m0s`, `1h0m0.5s`, `500ms`, `1.5ms`, `0s`.
- * `durationMs` is milliseconds.
+ * A duration as Go prints it, because kubelet's messages hold such texts: `2m0s`, `1h0m0.5s`,
+ * `500ms`, `1.5ms`, `0s`. `durationMs` is milliseconds.
  */
 export function formatGoDuration(durationMs: number): string {
   if (durationMs === 0) return '0s';
@@ -52,7 +53,10 @@ export function formatGoDuration(durationMs: number): string {
 /** At most nine digits after the point, no trailing zeros: Go counts in nanoseconds. */
 const decimal = (value: number): string => String(Number(value.toFixed(9)));
 
-/** The shortest text that Go reads as this duration, as people write it: `2m`, `1h30m`, `1.5s`, `250ms`, `0`. */
+/**
+ * The shortest text that Go reads as this duration, as people write it: `2m`, `1h30m`, `1.5s`,
+ * `250ms`, `0`.
+ */
 export function shortGoDuration(durationMs: number): string {
   if (durationMs === 0) return '0';
   // Without the units of which there are none.

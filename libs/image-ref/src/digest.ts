@@ -14,8 +14,8 @@ const hexLengths: Readonly<Record<DigestAlgorithm, number>> = {
 export const digestAlgorithms: readonly DigestAlgorithm[] = ['sha256', 'sha384', 'sha512'];
 
 /**
- * Checks `algorithm:hex` and returns it.
- * Throws ImageReferenceError REFERENCE_DIGEST_FORMAT, REFERENCE_DIGEST_ALGORITHM or REFERENCE_DIGEST_LENGTH.
+ * Checks `algorithm:hex` and returns it. Throws ImageReferenceError REFERENCE_DIGEST_FORMAT,
+ * REFERENCE_DIGEST_ALGORITHM or REFERENCE_DIGEST_LENGTH.
  */
 export function parseDigest(digest: string, options: ParseOptions = {}): string {
   const allowed = options.digestAlgorithms ?? digestAlgorithms;

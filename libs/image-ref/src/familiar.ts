@@ -21,9 +21,10 @@ export function familiarString(reference: ImageReference | DigestReference): str
 }
 
 /**
- * True when the pattern matches the familiar form of the reference, with or without its tag and digest. `*` and `**` both
- * stand for any run of characters but `/`, `?` for one of them, `[a-z]` and `[^a-z]` for one character.
- * Throws ImageReferenceError REFERENCE_BAD_PATTERN for a pattern that cannot be read.
+ * True when the pattern matches the familiar form of the reference, with or without its tag and
+ * digest. `*` and `**` both stand for any run of characters but `/`, `?` for one of them, `[a-z]`
+ * and `[^a-z]` for one character. Throws ImageReferenceError REFERENCE_BAD_PATTERN for a pattern
+ * that cannot be read.
  */
 export function familiarMatch(
   pattern: string,

@@ -1,19 +1,21 @@
 import { quote } from './quote';
 
 /*
- * The reference grammar of the distribution project, as scanners that read each character a fixed number of times:
+ * The reference grammar of the distribution project, as scanners that read each character a fixed
+ * number of times:
  *
  *   reference       name [":" tag] ["@" digest]
  *   name            [domain "/"] path
  *   domain          (host-name | "[" hex and ":" "]") [":" digits]
  *   host-name       label ("." label)*           label: letters, digits, inner "-"
  *   path            component ("/" component)*
- *   component       run (separator run)*         run: a-z 0-9; separator: "." "_" "__" or any number of "-"
+ *   component       run (separator run)*         run: a-z 0-9
+ *   separator       "." "_" "__" or any number of "-"
  *   tag             1 to 128 of A-Z a-z 0-9 _ . -, not starting with "." or "-"
  *   digest          algorithm ":" 32 or more hexadecimal digits
  *
- * The parts can be cut apart first because "@" stands only before the digest, a "/" only in the name, and a ":" after the
- * last "/" only before the tag.
+ * The parts can be cut apart first because "@" stands only before the digest, a "/" only in the name,
+ * and a ":" after the last "/" only before the tag.
  */
 
 /** A reference in parts, by grammar alone: lengths and digest algorithms are not looked at. */
@@ -83,7 +85,10 @@ function endOfName(text: string, end: number): number {
   return tagAt < 0 || tagAt > end ? end : tagAt;
 }
 
-/** Where the path of a name begins: 0, after the slash that follows a domain, or -1 when the name matches neither. */
+/**
+ * Where the path of a name begins: 0, after the slash that follows a domain, or -1 when the name
+ * matches neither.
+ */
 function startOfPath(text: string, end: number): number {
   const slash = text.indexOf('/');
   if (slash >= 0 && slash < end && isDomain(text, slash)) {
@@ -137,7 +142,10 @@ export function isPath(text: string, start: number, end: number): boolean {
   }
 }
 
-/** Position of the first character that does not belong to the path component at `start`, or -1 when there is none. */
+/**
+ * Position of the first character that does not belong to the path component at `start`, or -1 when
+ * there is none.
+ */
 function endOfComponent(text: string, start: number): number {
   let at = start;
   for (;;) {
@@ -163,7 +171,10 @@ function isTag(text: string, start: number, end: number): boolean {
   return true;
 }
 
-/** True when `text` from `start` on is a digest as it may stand in a reference, whether the algorithm exists or not. */
+/**
+ * True when `text` from `start` on is a digest as it may stand in a reference, whether the
+ * algorithm exists or not.
+ */
 function isReferenceDigest(text: string, start: number): boolean {
   const separator = text.indexOf(':', start);
   if (separator < 0 || text.length - separator - 1 < minDigestHexLength) return false;
@@ -184,8 +195,9 @@ function isReferenceDigest(text: string, start: number): boolean {
 }
 
 /**
- * A digest by the OCI grammar: lower-case algorithm, and letters, digits, `=`, `_`, `-` after the colon. Told apart from
- * isReferenceDigest because an unknown algorithm is "unsupported" only when its digest is well-formed by this one.
+ * A digest by the OCI grammar: lower-case algorithm, and letters, digits, `=`, `_`, `-` after the
+ * colon. Distinguished from isReferenceDigest because an unknown algorithm is "unsupported" only
+ * when its digest is well-formed by this one.
  */
 export function isOciDigest(text: string): boolean {
   const separator = text.indexOf(':');
@@ -206,7 +218,9 @@ export function isOciDigest(text: string): boolean {
   return true;
 }
 
-/** True for 64 lower-case hexadecimal digits, which Docker takes for an image id, never for a name. */
+/**
+ * True for 64 lower-case hexadecimal digits, which Docker takes for an image id, never for a name.
+ */
 export function isHexIdentifier(text: string): boolean {
   return text.length === identifierLength && isLowerHexText(text, 0);
 }
@@ -220,8 +234,9 @@ export function isLowerHexText(text: string, start: number): boolean {
 }
 
 /**
- * Lower case of every character by itself, as Go does it. JavaScript agrees but for U+0130, which it maps to two characters;
- * that one and U+212A are the non-ASCII characters whose lower case is ASCII.
+ * Lower case of every character by itself, as Go does it. JavaScript agrees but for U+0130, which
+ * it maps to two characters; that one and U+212A are the non-ASCII characters whose lower case is
+ * ASCII.
  */
 export function lowerCase(text: string): string {
   return text.replaceAll('\u0130', 'i').toLowerCase();

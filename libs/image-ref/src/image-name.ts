@@ -6,8 +6,9 @@ import { quote } from './quote';
 import type { ImageName, ImageReference } from './types';
 
 /**
- * Splits an image string as kubelet does: Docker Hub rewriting, and the tag `latest` only where there is neither tag nor
- * digest. Throws ImageReferenceError with kubelet's text, `couldn't parse image name "X": <cause>`.
+ * Splits an image string as kubelet does: Docker Hub rewriting, and the tag `latest` only where
+ * there is neither tag nor digest. Throws ImageReferenceError with kubelet's text, `couldn't parse
+ * image name "X": <cause>`.
  */
 export function parseImageName(image: string): ImageName {
   const { tag, digest, ...name } = kubeletParsed(image, () => normalizeReference(image));
@@ -19,8 +20,9 @@ export function parseImageName(image: string): ImageName {
 }
 
 /**
- * The image string kubelet hands to the runtime: with `:latest` when it has neither tag nor digest. A short name stays
- * short, because which registry it stands for is the runtime's decision. Throws ImageReferenceError as parseImageName.
+ * The image string kubelet hands to the runtime: with `:latest` when it has neither tag nor digest.
+ * A short name stays short, because which registry it stands for is the runtime's decision. Throws
+ * ImageReferenceError as parseImageName.
  */
 export function applyDefaultTag(image: string): string {
   const { tag, digest } = parseImageName(image);
@@ -28,8 +30,8 @@ export function applyDefaultTag(image: string): string {
 }
 
 /**
- * The image string without tag and digest and without Docker Hub rewriting: the key in kubelet's pull records.
- * Throws ImageReferenceError as parseImageName.
+ * The image string without tag and digest and without Docker Hub rewriting: the key in kubelet's
+ * pull records. Throws ImageReferenceError as parseImageName.
  */
 export function trimTagAndDigest(image: string): string {
   return repositoryName(kubeletParsed(image, () => parseReference(image)));

@@ -40,7 +40,10 @@ const vectorCodes: Readonly<Partial<Record<ImageReferenceErrorCode, string>>> = 
   REFERENCE_NAME_HEX64: 'hex64',
 };
 
-/** Compares what `parse` returns or throws with what the case wants, in the fields that the case names. */
+/**
+ * Compares what `parse` returns or throws with what the case wants, in the fields that the case
+ * names.
+ */
 export function parseOutcome(testCase: ReferenceCase, parse: () => unknown): ConformanceOutcome {
   const { want, error, error_full, error_contains } = testCase;
   const isErrorWanted = error != null || error_full != null || error_contains != null;
@@ -71,8 +74,9 @@ export function pickLike(want: unknown, value: unknown): unknown {
 }
 
 /**
- * The upstream test binary of `strict_parse` registers SHA-256 only, so its cases that want "unsupported algorithm" for another
- * one are run that way; all else with kubelet's three algorithms.
+ * The upstream test binary of `strict_parse` registers SHA-256 only, so its cases that want
+ * "unsupported algorithm" for another one are run that way; all else with kubelet's three
+ * algorithms.
  */
 const strictOptions = ({ error }: ReferenceCase): ParseOptions => ({
   digestAlgorithms: error === 'digest-algo' ? ['sha256'] : digestAlgorithms,

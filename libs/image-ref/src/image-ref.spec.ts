@@ -161,7 +161,7 @@ describe('parseReference', () => {
     expect(error.message).toBe(message);
   });
 
-  it('accepts only the digest algorithms it is told', () => {
+  it('accepts only the digest algorithms it is given', () => {
     const error = thrownBy(() => parseReference(`a@${sha512}`, { digestAlgorithms: ['sha256'] }));
     expect(error.code).toBe('REFERENCE_DIGEST_ALGORITHM');
     expect(error.rule).toBe('digest algorithm "sha512" is none of sha256');
@@ -547,7 +547,8 @@ describe('properties', () => {
       ['dotted capital I', filled('\u0130')],
       ['quotes', filled('"')],
     ];
-    // A scan that reads each character a fixed number of times takes some milliseconds; one that is quadratic, minutes.
+    // A scan that reads each character a fixed number of times takes some milliseconds; one that is
+    // quadratic, minutes.
     const boundMs = 10_000;
 
     it.each(hostile)('%s: is read in linear time and its errors stay short', (_, text) => {

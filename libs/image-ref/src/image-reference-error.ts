@@ -16,8 +16,8 @@ export type ImageReferenceErrorCode =
 /**
  * An image reference (or a pattern for one) that breaks a rule. The only error this library throws.
  *
- * `message` is the text that kubelet and other users of the distribution grammar show; `rule` says in one
- * sentence which rule the input breaks and where.
+ * `message` is the text that kubelet and other users of the distribution grammar show; `rule` says
+ * in one sentence which rule the input breaks and where.
  */
 export class ImageReferenceError extends Error {
   override readonly name = 'ImageReferenceError';

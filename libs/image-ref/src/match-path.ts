@@ -3,7 +3,10 @@ export class BadPatternError extends Error {
   override readonly name = 'BadPatternError';
 }
 
-/** What one position of a pattern matches: any run, any one character, one of a class, or exactly this one. */
+/**
+ * What one position of a pattern matches: any run, any one character, one of a class, or exactly
+ * this one.
+ */
 type Token =
   | { readonly kind: 'run' }
   | { readonly kind: 'any' }
@@ -16,16 +19,20 @@ interface Range {
 }
 
 /**
- * Shell-style match of a whole text, with the rules of Go's `path.Match`: `*` is any run of characters but `/`, `?` any one
- * character but `/`, `[a-z]` and `[^a-z]` one character of a class (which may be `/`), `\` takes the next character as it is.
- * Steps are bounded by pattern length times text length. Throws BadPatternError, also when the text would not match anyway.
+ * Shell-style match of a whole text, with the rules of Go's `path.Match`: `*` is any run of
+ * characters but `/`, `?` any one character but `/`, `[a-z]` and `[^a-z]` one character of a class
+ * (which may be `/`), `\` takes the next character as it is. Steps are bounded by pattern length
+ * times text length. Throws BadPatternError, also when the text would not match anyway.
  */
 export function matchPath(pattern: string, text: string): boolean {
   const tokens = readPattern(pattern);
   const chars = Array.from(text);
   let tokenAt = 0;
   let charAt = 0;
-  /** Where to go on when the tokens after the last run do not fit: let that run take one character more. */
+  /**
+   * Where to go on when the tokens after the last run do not fit: let that run take one character
+   * more.
+   */
   let retry: { tokenAt: number; charAt: number } | undefined;
   for (;;) {
     const token = tokens[tokenAt];

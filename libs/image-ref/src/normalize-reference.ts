@@ -20,8 +20,9 @@ const legacyDockerHubDomain = 'index.docker.io';
 /**
  * Parses what a user typed into a full reference: `nginx` is `docker.io/library/nginx`.
  *
- * The first component is a host when it holds a `.` or `:`, is `localhost`, or is not all lower case; otherwise the reference
- * is one of Docker Hub. Adds no tag. Throws ImageReferenceError; 64 lower-case hexadecimal digits are refused as a name.
+ * The first component is a host when it holds a `.` or `:`, is `localhost`, or is not all lower
+ * case; otherwise the reference is one of Docker Hub. Adds no tag. Throws ImageReferenceError; 64
+ * lower-case hexadecimal digits are refused as a name.
  */
 export function normalizeReference(reference: string, options: ParseOptions = {}): ImageReference {
   if (isHexIdentifier(reference)) {
@@ -86,8 +87,9 @@ export function parseAnyReference(
 }
 
 /**
- * True for a name without a registry: `nginx`, `team/app:1`. Docker's rules make it one of Docker Hub; runtimes with search registries
- * (CRI-O, Podman) have rules of their own, and by those upper case does not make a host.
+ * True for a name without a registry: `nginx`, `team/app:1`. Docker's rules make it one of Docker
+ * Hub; runtimes with search registries (CRI-O, Podman) have rules of their own, and by those upper
+ * case does not make a host.
  */
 export function isShortName(reference: string): boolean {
   const slash = reference.indexOf('/');
@@ -103,15 +105,18 @@ export function isDigestOnly(
 }
 
 /**
- * The reference a container runtime pulls and stores an image under: with the digest alone when there is one, with the tag
- * `latest` when there is neither. Throws ImageReferenceError.
+ * The reference a container runtime pulls and stores an image under: with the digest alone when
+ * there is one, with the tag `latest` when there is neither. Throws ImageReferenceError.
  */
 export function parsePullReference(reference: string, options: ParseOptions = {}): ImageReference {
   const { domain, path, tag, digest } = normalizeReference(reference, options);
   return digest == null ? { domain, path, tag: tag ?? defaultTag } : { domain, path, digest };
 }
 
-/** Domain and the rest (path, tag, digest), by Docker's rules. Looks at nothing but the first component. */
+/**
+ * Domain and the rest (path, tag, digest), by Docker's rules. Looks at nothing but the first
+ * component.
+ */
 function splitDockerDomain(reference: string): { domain: string; remainder: string } {
   const slash = reference.indexOf('/');
   if (slash < 0) return { domain: dockerHubDomain, remainder: officialPrefix + reference };

@@ -1,6 +1,9 @@
 import { withoutUserInfo } from './user-info';
 
-/** Longest part of an input that a message repeats, in UTF-16 units. Longer ones are cut and their length is told. */
+/**
+ * Longest part of an input that a message repeats, in UTF-16 units. Longer ones are cut and their
+ * length is given.
+ */
 const maxShown = 1024;
 
 const escapes = new Map([
@@ -18,8 +21,8 @@ const escapes = new Map([
 const printable = /^[ \p{L}\p{M}\p{N}\p{P}\p{S}]$/u;
 
 /**
- * Double-quoted with everything unprintable escaped, the way kubelet's messages (Go's `%q`) show an image name. User information is
- * left out.
+ * Double-quoted with everything unprintable escaped, the way kubelet's messages (Go's `%q`) show an
+ * image name. User information is left out.
  */
 export function quote(given: string): string {
   const text = withoutUserInfo(given);

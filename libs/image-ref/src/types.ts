@@ -1,6 +1,9 @@
 /** A parsed image reference: what a user typed, in parts. */
 export interface ImageReference {
-  /** Registry host with port, e.g. `ghcr.io` or `[::1]:5000`; empty where a strictly parsed reference has none. */
+  /**
+   * Registry host with port, e.g. `ghcr.io` or `[::1]:5000`; empty where a strictly parsed
+   * reference has none.
+   */
   readonly domain: string;
   /** Repository path without the domain, e.g. `library/nginx`; at most 255 characters. */
   readonly path: string;
@@ -16,7 +19,9 @@ export interface DigestReference {
 
 /** What kubelet makes of the image string of a container. */
 export interface ImageName {
-  /** Fully normalised repository, e.g. `docker.io/library/nginx`: the key for credential look-ups. */
+  /**
+   * Fully normalised repository, e.g. `docker.io/library/nginx`: the key for credential look-ups.
+   */
   readonly repository: string;
   /** `latest` when the string had neither tag nor digest, empty when it had a digest only. */
   readonly tag: string;

@@ -1,13 +1,17 @@
 const redacted = '[redacted]';
 
-/** What may stand after an "@" in a reference: a digest. Those that are cut or mistyped count too, so that errors can show them. */
+/**
+ * What may stand after an "@" in a reference: a digest. Those that are cut or mistyped count too,
+ * so that errors can show them.
+ */
 const digest =
   /^@(?:[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,}|(?:sha\d+|md5):[^/]*)$/;
 
 /**
- * A text that was given as an image reference, without what must not be repeated: `https://user:password@host/x` is
- * `https://[redacted]@host/x`. Cuts what stands before the last "@" that no digest follows, whatever characters it has (also
- * percent-encoded), and the values of a query. A valid reference stays as it is; what was cut is none, and does not become one.
+ * A text that was given as an image reference, without what must not be repeated:
+ * `https://user:password@host/x` is `https://[redacted]@host/x`. Cuts what stands before the last
+ * "@" that no digest follows, whatever characters it has (also percent-encoded), and the values of
+ * a query. A valid reference stays as it is; what was cut is none, and does not become one.
  */
 export function withoutUserInfo(text: string): string {
   if (!/[@?]|%40/i.test(text)) return text;

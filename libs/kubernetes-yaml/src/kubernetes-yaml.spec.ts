@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { KubernetesYamlError, parseKubernetesYaml } from './kubernetes-yaml';
 
-/** What sigs.k8s.io/yaml 1.6.0 makes of an input; `duplicate` where its strict form refuses a key that stands twice. */
+/**
+ * What sigs.k8s.io/yaml 1.6.0 makes of an input; `duplicate` where its strict form refuses a key
+ * that stands twice.
+ */
 interface Row {
   input: string;
   json?: unknown;

@@ -7,7 +7,9 @@ export interface KubernetesYaml {
   readonly value: unknown;
   /** A sentence each. They name keys and lines, never values. */
   readonly warnings: readonly string[];
-  /** Dotted paths of the keys that stand more than once in one mapping, in the order of the file. */
+  /**
+   * Dotted paths of the keys that stand more than once in one mapping, in the order of the file.
+   */
   readonly duplicateKeys: readonly string[];
 }
 
@@ -39,8 +41,8 @@ const wholeNumber = /^[-+]?(?:0[xX][\da-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9]\d
 const decimal = /^[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?$/;
 
 /**
- * The number that Go's YAML reader makes of a plain scalar; undefined where it leaves it as text. `.inf` and `.nan` are
- * numbers there, but have no place in JSON, so they are NaN here and refused.
+ * The number that Go's YAML reader makes of a plain scalar; undefined where it leaves it as text.
+ * `.inf` and `.nan` are numbers there, but have no place in JSON, so they are NaN here and refused.
  */
 function goNumber(text: string): number | undefined {
   if (!/^[-+.\d]/.test(text)) return undefined;
@@ -57,7 +59,10 @@ function goNumber(text: string): number | undefined {
   return Number.isFinite(value) ? value : undefined;
 }
 
-/** Whole numbers and fractions alike, told from text by {@link goNumber}; explicit tags `!!int` and `!!float` too. */
+/**
+ * Whole numbers and fractions alike, distinguished from text by {@link goNumber}; explicit tags
+ * `!!int` and `!!float` too.
+ */
 const numberTags = ['int', 'float'].map((name): ScalarTag => ({
   tag: `tag:yaml.org,2002:${name}`,
   default: true,
@@ -66,8 +71,8 @@ const numberTags = ['int', 'float'].map((name): ScalarTag => ({
 }));
 
 /**
- * Reads a file as Kubernetes' components read theirs: sigs.k8s.io/yaml (YAML 1.1, the first document, the last of equal keys).
- * Throws {@link KubernetesYamlError}.
+ * Reads a file as Kubernetes' components read theirs: sigs.k8s.io/yaml (YAML 1.1, the first
+ * document, the last of equal keys). Throws {@link KubernetesYamlError}.
  */
 export function parseKubernetesYaml(text: string): KubernetesYaml {
   refuseDepth(text);
@@ -101,7 +106,10 @@ export function parseKubernetesYaml(text: string): KubernetesYaml {
 
 const tooDeep = `more than ${maxDepth} mappings and lists within each other`;
 
-/** The parser goes down a level of the stack, and more, for each `[`, `{` and `- `: that must not end the process. */
+/**
+ * The parser goes down a level of the stack, and more, for each `[`, `{` and `- `: that must not
+ * end the process.
+ */
 function refuseDepth(text: string): void {
   let depth = 0;
   for (const bracket of text.matchAll(/[[{}\]]/g)) {

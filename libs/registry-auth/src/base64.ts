@@ -13,9 +13,9 @@ const padding = 0x3d;
 const isLineBreak = (byte: number | undefined): boolean => byte === 0x0a || byte === 0x0d;
 
 /**
- * Decodes standard base64 with Go's rules: CR and LF are skipped anywhere, nothing else is; unused bits at the end are
- * ignored. `padded` says whether the last group must be (true) or must not be (false) filled up with `=`.
- * Throws Base64Error with the index Go would name.
+ * Decodes standard base64 with Go's rules: CR and LF are skipped anywhere, nothing else is; unused
+ * bits at the end are ignored. `padded` says whether the last group must be (true) or must not be
+ * (false) filled up with `=`. Throws Base64Error with the index Go would name.
  */
 export function decodeBase64(text: string, padded: boolean): Buffer {
   const input = Buffer.from(text, 'utf8');
@@ -49,7 +49,9 @@ export function decodeBase64(text: string, padded: boolean): Buffer {
   return Buffer.from(output);
 }
 
-/** Checks what follows from the first `=` (at `start`) on, after a group of two or three characters. */
+/**
+ * Checks what follows from the first `=` (at `start`) on, after a group of two or three characters.
+ */
 function checkPadding(input: Buffer, start: number, count: number): void {
   let at = start + 1;
   const skipLineBreaks = (): void => {

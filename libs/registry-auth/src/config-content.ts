@@ -12,8 +12,9 @@ const expected: Readonly<Record<ConfigFormat, string>> = {
 const entryFields = ['auth', 'username', 'password', 'identitytoken'];
 
 /**
- * What a text is that was put where a docker config should be, and what is expected there, without anything of its content: a whole
- * Secret object, base64 that was not decoded, or the content of the other format. Undefined when it is none of these.
+ * What a text is that was put where a docker config should be, and what is expected there, without
+ * anything of its content: a whole Secret object, base64 that was not decoded, or the content of
+ * the other format. Undefined when it is none of these.
  */
 export function mistakenContent(text: string, format: ConfigFormat): string | undefined {
   const wanted = `expected is ${expected[format]}`;

@@ -15,10 +15,16 @@ import { SingleFlight } from './single-flight';
 /** Docker's name for its Hub towards credential helpers. */
 const dockerHubServer = 'https://index.docker.io/v1/';
 
-/** What a helper says (on standard output, as a rule with exit status 1) when it has nothing for a server. */
+/**
+ * What a helper says (on standard output, as a rule with exit status 1) when it has nothing for a
+ * server.
+ */
 const notFound = /credentials not found/i;
 
-/** What helpers say on standard output when they were asked in a wrong way. All else that stands there may be a secret. */
+/**
+ * What helpers say on standard output when they were asked in a wrong way. All else that stands
+ * there may be a secret.
+ */
 const knownMessages = ['no credentials server URL', 'no credentials username'];
 
 /** User name that stands for "the secret is an identity token". */
@@ -34,13 +40,19 @@ export interface CredentialHelperOptions {
   readonly onProblem?: ProblemListener;
 }
 
-/** Asks docker credential helpers (`docker-credential-NAME get`). Helpers for one server run once at a time. */
+/**
+ * Asks docker credential helpers (`docker-credential-NAME get`). Helpers for one server run once at
+ * a time.
+ */
 export class CredentialHelpers {
   private readonly flights = new SingleFlight<Credential | undefined>();
 
   constructor(private readonly options: CredentialHelperOptions = {}) {}
 
-  /** The credential a helper has for the registry of a repository. A failing helper is reported and gives none. */
+  /**
+   * The credential a helper has for the registry of a repository. A failing helper is reported and
+   * gives none.
+   */
   async get(
     helper: string,
     repository: string,
@@ -105,8 +117,8 @@ function serverOf(repository: string): string {
 }
 
 /**
- * Reads an answer as docker does: the first JSON value, names of fields in any case, null for none, other fields left alone. Throws
- * ProgramError, which does not repeat the answer.
+ * Reads an answer as docker does: the first JSON value, names of fields in any case, null for none,
+ * other fields left alone. Throws ProgramError, which does not repeat the answer.
  */
 function readAnswer(output: string): { username: string; secret: string } {
   let username = '';

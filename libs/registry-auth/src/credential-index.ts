@@ -14,15 +14,19 @@ interface IndexEntry<T> {
 }
 
 /**
- * Values by registry key with kubelet's look-up: all keys that match an image, in reverse byte order of the keys (so a longer path
- * comes before its prefix, and a literal label before `*`), and Docker Hub's key when nothing matched.
+ * Values by registry key with kubelet's look-up: all keys that match an image, in reverse byte
+ * order of the keys (so a longer path comes before its prefix, and a literal label before `*`), and
+ * Docker Hub's key when nothing matched.
  */
 export class RegistryIndex<T> {
   private readonly entries = new Map<string, IndexEntry<T>>();
   /** Entries in look-up order; undefined after a change. */
   private sorted: IndexEntry<T>[] | undefined;
 
-  /** Adds a value under a key as a docker config writes it. False when the key cannot be parsed; kubelet skips it then. */
+  /**
+   * Adds a value under a key as a docker config writes it. False when the key cannot be parsed;
+   * kubelet skips it then.
+   */
   add(registryKey: string, value: T): boolean {
     const key = indexKey(registryKey);
     if (key == null) return false;
@@ -33,7 +37,10 @@ export class RegistryIndex<T> {
     return true;
   }
 
-  /** Values for a repository (normalised, without tag and digest), in the order they are to be tried. */
+  /**
+   * Values for a repository (normalised, without tag and digest), in the order they are to be
+   * tried.
+   */
   lookup(repository: string): T[] {
     this.sorted ??= [...this.entries.values()].sort((a, b) => (a.key < b.key ? 1 : -1));
     const target = parseSchemeless(repository);
@@ -48,7 +55,10 @@ export class RegistryIndex<T> {
   }
 }
 
-/** Host and path of a config key, in bytes: scheme, user info, query, fragment and a leading /v1 or /v2 dropped. */
+/**
+ * Host and path of a config key, in bytes: scheme, user info, query, fragment and a leading /v1 or
+ * /v2 dropped.
+ */
 function indexKey(registryKey: string): string | undefined {
   const url = parseSchemeless(registryKey.replace(/^https?:\/\//, ''));
   if (url == null) return undefined;
@@ -60,7 +70,10 @@ function indexKey(registryKey: string): string | undefined {
 export class CredentialIndex {
   private readonly index = new RegistryIndex<Credential>();
 
-  /** Adds all entries of one docker config. Gives the keys that cannot be parsed, which are skipped as kubelet does. */
+  /**
+   * Adds all entries of one docker config. Gives the keys that cannot be parsed, which are skipped
+   * as kubelet does.
+   */
   add(source: CredentialSource, entries: DockerConfigEntries): string[] {
     return [...entries]
       .filter(([key, entry]) => !this.index.add(key, entryCredential(source, entry)))

@@ -40,7 +40,9 @@ export interface CredentialProviderConfig {
   readonly warnings: readonly string[];
 }
 
-/** The plugin configuration cannot be used. The message names the file or field and what is wanted. */
+/**
+ * The plugin configuration cannot be used. The message names the file or field and what is wanted.
+ */
 export class CredentialProviderConfigError extends StowageError {
   constructor(message: string) {
     super(message, { code: 'CREDENTIAL_PROVIDER_CONFIG', grpcStatus: 'INVALID_ARGUMENT' });
@@ -79,8 +81,9 @@ const configSchema = z.strictObject({
 type RawProvider = z.infer<typeof providerSchema>;
 
 /**
- * Reads kubelet's credential provider configuration: a file, or a folder whose `*.json`, `*.yaml` and `*.yml` (not of sub-folders) are
- * taken in the order of their names. Throws CredentialProviderConfigError.
+ * Reads kubelet's credential provider configuration: a file, or a folder whose `*.json`, `*.yaml`
+ * and `*.yml` (not of sub-folders) are taken in the order of their names. Throws
+ * CredentialProviderConfigError.
  */
 export function loadCredentialProviderConfig(
   configPath: string,
@@ -156,7 +159,10 @@ function readConfig(file: string): Buffer {
   }
 }
 
-/** Kubelet reads this file strictly, so a key that stands twice is an error; a second document is none. */
+/**
+ * Kubelet reads this file strictly, so a key that stands twice is an error; a second document is
+ * none.
+ */
 function parseConfig(file: string, text: string, warnings: string[]): z.infer<typeof configSchema> {
   const refuse = (reason: string): CredentialProviderConfigError =>
     new CredentialProviderConfigError(

@@ -360,7 +360,7 @@ describe('plugins', () => {
   });
 
   it.each<[string, object, object]>([
-    ['told not to', { cacheDuration: '0s' }, {}],
+    ['asked not to', { cacheDuration: '0s' }, {}],
     ['the default is 0', {}, { defaultCacheDuration: '0' }],
   ])('keep no answer when %s', async (_, answer, config) => {
     plugin('one', answering(answer));

@@ -40,8 +40,9 @@ export interface CredentialProvidersOptions {
 }
 
 /**
- * Kubelet's exec credential-provider plugins as a keyring: all plugins whose `matchImages` match are asked, each through its cache,
- * and their answers looked up together. A plugin that fails is reported and gives none; the others go on.
+ * Kubelet's exec credential-provider plugins as a keyring: all plugins whose `matchImages` match
+ * are asked, each through its cache, and their answers looked up together. A plugin that fails is
+ * reported and gives none; the others go on.
  */
 export class CredentialProviders implements Keyring {
   private readonly plugins: readonly ProviderPlugin[];
@@ -96,7 +97,10 @@ class ProviderPlugin {
     this.purgedAtMs = this.now();
   }
 
-  /** The plugin's entries for an image, from its cache or itself; undefined when it has nothing to say or fails. */
+  /**
+   * The plugin's entries for an image, from its cache or itself; undefined when it has nothing to
+   * say or fails.
+   */
   async entriesFor(
     image: string,
     { signal, serviceAccount }: LookupOptions,
@@ -291,8 +295,9 @@ function sourceOf(provider: string, input: AccountInput | undefined): Credential
 }
 
 /**
- * Reads an answer as kubelet does: one JSON object, `kind` and `apiVersion` in any case, the other names exactly, null for none, other
- * fields left alone. Throws PluginError in kubelet's words, which never repeats the answer.
+ * Reads an answer as kubelet does: one JSON object, `kind` and `apiVersion` in any case, the other
+ * names exactly, null for none, other fields left alone. Throws PluginError in kubelet's words,
+ * which never repeats the answer.
  */
 function readAnswer(output: string, apiVersion: string): PluginAnswer {
   try {
@@ -375,5 +380,5 @@ function durationOf(key: string, json: JsonText): number | undefined {
   return durationMs;
 }
 
-/** A short word of an answer that may be told; anything else might be a secret out of place. */
+/** A short word of an answer that may be repeated; anything else might be a secret out of place. */
 const shownWord = (value = ''): string => (/^[\w./-]{0,64}$/.test(value) ? value : 'not a name');

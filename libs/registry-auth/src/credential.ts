@@ -21,10 +21,10 @@ export type CredentialSource =
   | { readonly kind: 'docker-config'; readonly path: string }
   | {
       readonly kind: 'secret';
-      /** Empty where a mounted secret does not tell. */
+      /** Empty where a mounted secret does not say. */
       readonly namespace: string;
       readonly name: string;
-      /** Empty where a mounted secret does not tell. */
+      /** Empty where a mounted secret does not say. */
       readonly uid: string;
     }
   | { readonly kind: 'credential-helper'; readonly helper: string }
@@ -44,7 +44,7 @@ export interface ServiceAccountRef {
 /** The closed set of source kinds, for metric labels. */
 export type CredentialSourceKind = CredentialSource['kind'];
 
-/** What a log or an event may tell about a credential. */
+/** What a log or an event may contain of a credential. */
 export interface CredentialLabel {
   readonly kind: CredentialSourceKind;
   /** Path, `namespace/name`, helper or provider; empty for a request. */
@@ -53,8 +53,8 @@ export interface CredentialLabel {
 }
 
 /**
- * One credential for a registry. Its secrets show in `auth`'s own fields only: printing, logging or JSON-encoding the
- * credential or its `auth` gives the label, never a secret.
+ * One credential for a registry. Its secrets show in `auth`'s own fields only: printing, logging or
+ * JSON-encoding the credential or its `auth` gives the label, never a secret.
  */
 export class Credential {
   readonly auth: RegistryAuth;
@@ -62,7 +62,10 @@ export class Credential {
   constructor(
     auth: RegistryAuth,
     readonly source: CredentialSource,
-    /** Kubelet's credential hash: 64 hexadecimal digits, the same for the same credential on every node. */
+    /**
+     * Kubelet's credential hash: 64 hexadecimal digits, the same for the same credential on every
+     * node.
+     */
     readonly hash: string,
   ) {
     this.auth = new RedactedAuth(auth);
@@ -134,8 +137,8 @@ export function createCredential(
 }
 
 /**
- * Kubelet's credential hash, as in its pull records: lower-case hexadecimal SHA-256 over compact JSON of the filled fields in
- * kubelet's order, with Go's escapes.
+ * Kubelet's credential hash, as in its pull records: lower-case hexadecimal SHA-256 over compact
+ * JSON of the filled fields in kubelet's order, with Go's escapes.
  */
 export function credentialHash(auth: RegistryAuth, email = ''): string {
   return createHash('sha256').update(hashedJson(auth, email)).digest('hex');

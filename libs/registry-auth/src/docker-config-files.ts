@@ -14,7 +14,10 @@ import {
 import { errorCode, fileSignature, isAbsent, readConfigFile } from './file-signature';
 import type { Keyring, LookupOptions, ProblemListener } from './keyring';
 
-/** Where a node's docker config is looked for. The first file that can be read and decoded is used, nothing is merged. */
+/**
+ * Where a node's docker config is looked for. The first file that can be read and decoded is used,
+ * nothing is merged.
+ */
 export interface DockerConfigSearch {
   /** Folders that may hold a `config.json`, in order. */
   readonly configJsonDirs: readonly string[];
@@ -23,8 +26,8 @@ export interface DockerConfigSearch {
 }
 
 /**
- * Kubelet's search order. An empty folder name is the working directory; without a home it looks into `.docker` of the working
- * directory. `preferredDir` is kubelet's root, `/var/lib/kubelet`.
+ * Kubelet's search order. An empty folder name is the working directory; without a home it looks
+ * into `.docker` of the working directory. `preferredDir` is kubelet's root, `/var/lib/kubelet`.
  */
 export function kubeletSearch(preferredDir: string, home: string | undefined): DockerConfigSearch {
   return {
@@ -59,9 +62,10 @@ interface Loaded {
 /**
  * The node's docker config files as a keyring.
  *
- * Changes on disk count from the next look-up on: each look-up compares the files' identity, size and times (kubelet keeps what it read
- * for 5 minutes). An absent file is no problem; one that cannot be read or decoded is reported once per change, and the search goes on
- * with the next, as in kubelet.
+ * Changes on disk count from the next look-up on: each look-up compares the files' identity, size
+ * and times (kubelet keeps what it read for 5 minutes). An absent file is no problem; one that
+ * cannot be read or decoded is reported once per change, and the search goes on with the next, as
+ * in kubelet.
  */
 export class DockerConfigFiles implements Keyring {
   private readonly candidates: readonly Candidate[];
@@ -81,7 +85,10 @@ export class DockerConfigFiles implements Keyring {
     }
   }
 
-  /** Credentials of the helper that is set for the registry, if any, then those that stand in the file. */
+  /**
+   * Credentials of the helper that is set for the registry, if any, then those that stand in the
+   * file.
+   */
   async lookup(repository: string, options?: LookupOptions): Promise<readonly Credential[]> {
     const { index, helpers, store } = this.current();
     const stored = index.lookup(repository);

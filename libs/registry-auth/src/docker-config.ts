@@ -34,7 +34,10 @@ export interface DockerConfigFile {
   readonly credsStore: string;
 }
 
-/** A docker config that cannot be decoded. The message is kubelet's; neither it nor `detail` holds a value of the file. */
+/**
+ * A docker config that cannot be decoded. The message is kubelet's; neither it nor `detail` holds a
+ * value of the file.
+ */
 export class DockerConfigError extends Error {
   override readonly name = 'DockerConfigError';
 
@@ -58,7 +61,10 @@ const emptyEntry: DockerConfigEntry = {
   registryToken: '',
 };
 
-/** Decodes a config.json (or the payload of a kubernetes.io/dockerconfigjson secret). Throws DockerConfigError. */
+/**
+ * Decodes a config.json (or the payload of a kubernetes.io/dockerconfigjson secret). Throws
+ * DockerConfigError.
+ */
 export function decodeDockerConfigJson(text: string): DockerConfigFile {
   return decoding(text, 'config.json', () => {
     let entries: Map<string, DockerConfigEntry> | undefined;
@@ -77,7 +83,10 @@ export function decodeDockerConfigJson(text: string): DockerConfigFile {
   });
 }
 
-/** Decodes a .dockercfg (or the payload of a kubernetes.io/dockercfg secret): entries alone. Throws DockerConfigError. */
+/**
+ * Decodes a .dockercfg (or the payload of a kubernetes.io/dockercfg secret): entries alone. Throws
+ * DockerConfigError.
+ */
 export function decodeDockercfg(text: string): DockerConfigEntries | undefined {
   return decoding(text, '.dockercfg', () => addEntries(undefined, checkedJson(text)));
 }
@@ -88,7 +97,10 @@ export function decodeDockerConfigEntry(json: JsonText): DockerConfigEntry {
   return auth === '' ? entry : { ...entry, ...decodeAuthField(auth) };
 }
 
-/** The members of one entry as they stand, `auth` not yet decoded. Throws JsonError for a wrong type. */
+/**
+ * The members of one entry as they stand, `auth` not yet decoded. Throws JsonError for a wrong
+ * type.
+ */
 export function readEntry(json: JsonText): { entry: DockerConfigEntry; auth: string } {
   const entry = { ...emptyEntry };
   let auth = '';
@@ -107,8 +119,8 @@ export function readEntry(json: JsonText): { entry: DockerConfigEntry; auth: str
 }
 
 /**
- * Decodes an `auth` field: base64 of `username:password`, padded or not. Nothing is trimmed from the parts.
- * Throws Base64Error or DockerConfigError with kubelet's texts.
+ * Decodes an `auth` field: base64 of `username:password`, padded or not. Nothing is trimmed from
+ * the parts. Throws Base64Error or DockerConfigError with kubelet's texts.
  */
 export function decodeAuthField(field: string): { username: string; password: string } {
   const decoded = decodeBase64(field, field.trim().endsWith('=')).toString('utf8');
@@ -132,8 +144,9 @@ export function encodeDockerConfigEntry(
 }
 
 /**
- * What to send to the runtime for an entry. An entry with an identity token and no password (as `docker login` writes it) is sent
- * without its user name, because runtimes that see a user name do not look at the token.
+ * What to send to the runtime for an entry. An entry with an identity token and no password (as
+ * `docker login` writes it) is sent without its user name, because runtimes that see a user name do
+ * not look at the token.
  */
 export function entryAuth(entry: DockerConfigEntry): RegistryAuth {
   const { username, password, identityToken, registryToken } = entry;
@@ -142,7 +155,10 @@ export function entryAuth(entry: DockerConfigEntry): RegistryAuth {
     : { username, password, identityToken, registryToken };
 }
 
-/** True for an entry that says nothing, as docker writes for registries whose credential a helper keeps. */
+/**
+ * True for an entry that says nothing, as docker writes for registries whose credential a helper
+ * keeps.
+ */
 export function isEmptyEntry(entry: DockerConfigEntry): boolean {
   return Object.values(entry).every((value) => value === '');
 }

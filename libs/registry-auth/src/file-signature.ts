@@ -1,6 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 
-/** Identity, size and times of a file (links followed) as one text, or why it cannot be looked at. It changes when the file does. */
+/**
+ * Identity, size and times of a file (links followed) as one text, or why it cannot be looked at.
+ * It changes when the file does.
+ */
 export function fileSignature(path: string): string {
   try {
     const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
@@ -27,7 +30,10 @@ export function isAbsent(error: unknown): boolean {
 /** Far above the largest Kubernetes secret (1 MiB) and any docker config. */
 const maxConfigBytes = 16 * 1024 * 1024;
 
-/** Content of a file. Throws what reading throws, and for a pipe or device, which reading could wait for without end, or a huge file. */
+/**
+ * Content of a file. Throws what reading throws, and for a pipe or device, which reading could wait
+ * for without end, or a huge file.
+ */
 export function readConfigFile(path: string): Buffer {
   const stats = statSync(path);
   if (!stats.isFile() && !stats.isDirectory()) throw new Error('it is no regular file');

@@ -1,4 +1,7 @@
-/** JSON that does not parse, or a value of another type than wanted. Says nothing of the content, which may be secret. */
+/**
+ * JSON that does not parse, or a value of another type than wanted. Says nothing of the content,
+ * which may be secret.
+ */
 export class JsonError extends Error {
   override readonly name = 'JsonError';
 }
@@ -19,14 +22,19 @@ export function checkedJson(text: string): JsonText {
   return trimmed(text, 0, text.length);
 }
 
-/** As `checkedJson`, of the first value in a text; what follows it is not looked at, as by Go's decoder of streams. */
+/**
+ * As `checkedJson`, of the first value in a text; what follows it is not looked at, as by Go's
+ * decoder of streams.
+ */
 export function firstJson(text: string): JsonText {
   const start = /^[ \t\r\n]*/.exec(text)?.[0].length ?? 0;
   const first = text[start] === '{' ? text.slice(start, endOfObject(text, start)) : text;
   return checkedJson(first);
 }
 
-/** What a text that JSON.parse refuses is instead, as far as that can be told without its content. */
+/**
+ * What a text that JSON.parse refuses is instead, as far as that can be said without its content.
+ */
 function notJson(text: string): string {
   if (text.trim() === '') return 'it is empty';
   if (text.startsWith('\ufeff')) {
@@ -65,8 +73,9 @@ function endOfObject(text: string, start: number): number {
 }
 
 /**
- * Members of a JSON object in their order, repeated keys included, values as text; undefined for null.
- * (JSON.parse merges repeated keys, but Go decodes each of them in turn.) Throws JsonError for any other type.
+ * Members of a JSON object in their order, repeated keys included, values as text; undefined for
+ * null. (JSON.parse merges repeated keys, but Go decodes each of them in turn.) Throws JsonError
+ * for any other type.
  */
 export function jsonMembers(json: JsonText): [string, JsonText][] | undefined {
   if (json === 'null') return undefined;
@@ -124,5 +133,8 @@ function endOfValue(json: string, start: number): number {
   }
 }
 
-/** JSON knows four white space characters; String.trim knows more, but a checked text has none of those outside strings. */
+/**
+ * JSON knows four white space characters; String.trim knows more, but a checked text has none of
+ * those outside strings.
+ */
 const trimmed = (text: string, start: number, end: number): string => text.slice(start, end).trim();

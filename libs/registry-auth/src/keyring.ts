@@ -7,8 +7,8 @@ export interface LookupOptions {
   /** The service account of the pod the image is for; plugins may ask for its token. */
   readonly serviceAccount?: PodServiceAccount;
   /**
-   * Namespace that the image is for, empty for none. Credentials that belong to another namespace are left out then. Undefined: whose
-   * they are does not count.
+   * Namespace that the image is for, empty for none. Credentials that belong to another namespace
+   * are left out then. Undefined: whose they are does not count.
    */
   readonly namespace?: string;
 }
@@ -23,8 +23,9 @@ export interface PodServiceAccount extends ServiceAccountRef {
 /** Gives the credentials for an image. */
 export interface Keyring {
   /**
-   * Credentials for a repository (normalised, without tag and digest: `docker.io/library/nginx`), in the order they are to be tried;
-   * empty for none. A source that cannot be read is reported, not thrown, unless the keyring was told otherwise.
+   * Credentials for a repository (normalised, without tag and digest: `docker.io/library/nginx`),
+   * in the order they are to be tried; empty for none. A source that cannot be read is reported,
+   * not thrown, unless the keyring is configured otherwise.
    */
   lookup(repository: string, options?: LookupOptions): Promise<readonly Credential[]>;
 }
@@ -38,10 +39,13 @@ export interface SourceProblem {
   readonly reason: string;
 }
 
-/** Hears of each problem when it is met. */
+/** Called for each problem when it is met. */
 export type ProblemListener = (problem: SourceProblem) => void;
 
-/** The lists of several keyrings one after the other, nothing left out: kubelet's order is secrets, node files, plugins. */
+/**
+ * The lists of several keyrings one after the other, nothing left out: kubelet's order is secrets,
+ * node files, plugins.
+ */
 export function concatKeyrings(keyrings: readonly Keyring[]): Keyring {
   return {
     lookup: async (repository, options) => {

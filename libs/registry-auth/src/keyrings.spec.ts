@@ -371,7 +371,7 @@ exit 1`,
     expect(problems).toEqual([]);
   });
 
-  it('leaves helpers alone unless told to use them, as kubelet does', async () => {
+  it('leaves helpers alone unless configured to use them, as kubelet does', async () => {
     const keyring = new DockerConfigFiles(
       { configJsonDirs: [dir], dockercfgDirs: [] },
       { onProblem },
@@ -664,7 +664,7 @@ describe('a directory of mounted secrets', () => {
     expect(await users(keyring)).toEqual(['came']);
   });
 
-  it('fails every look-up while a secret is undecodable, when told to do as kubelet', async () => {
+  it('fails every look-up while a secret is undecodable, when configured to do as kubelet', async () => {
     const file = write('s/.dockerconfigjson', '{');
     const keyring = new PullSecretDirectory(dir, { undecodable: 'fail' });
     await expect(keyring.lookup('r.io/x')).rejects.toThrow('secret s: .dockerconfigjson: not JSON');

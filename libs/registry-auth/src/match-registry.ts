@@ -2,9 +2,9 @@ import { BadPatternError, matchPath } from '@stowage/image-ref';
 import { parseSchemeless, splitHostPort, type RegistryUrl } from './registry-url';
 
 /**
- * Kubelet's match of a schemeless pattern against a schemeless target (an image name without tag): equal ports as text, as many
- * host labels, each label shell-style, and the pattern's path a plain string prefix of the target's. What cannot be parsed does
- * not match.
+ * Kubelet's match of a schemeless pattern against a schemeless target (an image name without tag):
+ * equal ports as text, as many host labels, each label shell-style, and the pattern's path a plain
+ * string prefix of the target's. What cannot be parsed does not match.
  */
 export function registryMatches(pattern: string, target: string): boolean {
   const patternUrl = parseSchemeless(pattern);
@@ -37,7 +37,9 @@ function labelMatches(pattern: string, label: string): boolean {
   }
 }
 
-/** True for image names that kubelet may look up under Docker Hub's key when nothing else matched. */
+/**
+ * True for image names that kubelet may look up under Docker Hub's key when nothing else matched.
+ */
 export function isDockerHubName(image: string): boolean {
   const slash = image.indexOf('/');
   const first = slash < 0 ? image : image.slice(0, slash);

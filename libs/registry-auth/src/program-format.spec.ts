@@ -37,7 +37,10 @@ const run = (program: string, env?: Record<string, string>) =>
     signal: new AbortController().signal,
   });
 
-/** The program that runs this test, changed at some bytes and with lines for a shell behind its header. */
+/**
+ * The program that runs this test, changed at some bytes and with lines for a shell behind its
+ * header.
+ */
 function elf(changes: Record<number, number>): Buffer {
   const header = readFileSync(process.execPath).subarray(0, 64);
   const copy = Buffer.concat([header, Buffer.from(lines())]);

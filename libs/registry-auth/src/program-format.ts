@@ -34,7 +34,9 @@ const machines: Readonly<Record<number, string>> = {
   258: 'LoongArch',
 };
 
-/** Where in PATH a program stands; undefined when nowhere. A name with a slash is a path already. */
+/**
+ * Where in PATH a program stands; undefined when nowhere. A name with a slash is a path already.
+ */
 export function findProgram(name: string, searchPath = process.env.PATH ?? ''): string | undefined {
   if (name.includes('/')) return name;
   return searchPath
@@ -51,9 +53,10 @@ export function findProgram(name: string, searchPath = process.env.PATH ?? ''): 
 }
 
 /**
- * Why the kernel would not run a file as a program, in words; undefined when it would, or would say so itself. Has to be known before:
- * the C library hands a file that the kernel refuses (ENOEXEC) to /bin/sh, which then runs whatever lines it finds in it, of a text
- * as of a program for another machine. kubelet and docker get the kernel's error.
+ * Why the kernel would not run a file as a program, in words; undefined when it would, or would say
+ * so itself. Has to be known before: the C library hands a file that the kernel refuses (ENOEXEC)
+ * to /bin/sh, which then runs whatever lines it finds in it, of a text as of a program for another
+ * machine. kubelet and docker get the kernel's error.
  */
 export function formatProblem(program: string): string | undefined {
   let file = program;
@@ -80,7 +83,9 @@ const ofFile = (program: string, file: string, problem: string): string => {
   return `its interpreter ${JSON.stringify(file)}: ${problem === 'ENOENT' ? 'it does not exist' : problem}`;
 };
 
-/** The first bytes; a text says why they cannot be read, empty for what the kernel says best itself. */
+/**
+ * The first bytes; a text says why they cannot be read, empty for what the kernel says best itself.
+ */
 function headerOf(file: string): Buffer | string {
   try {
     if (!statSync(file).isFile()) return 'it is no regular file';
@@ -99,7 +104,10 @@ function headerOf(file: string): Buffer | string {
 const startsWith = (bytes: Buffer, text: string): boolean =>
   bytes.subarray(0, text.length).toString('latin1') === text;
 
-/** The interpreter that a "#!" line names; empty when it names none or the line does not end where the kernel looks. */
+/**
+ * The interpreter that a "#!" line names; empty when it names none or the line does not end where
+ * the kernel looks.
+ */
 function interpreterOf(header: Buffer): string {
   const text = header.toString('latin1');
   const end = text.indexOf('\n');
@@ -159,7 +167,10 @@ function ownHeader(): Buffer | undefined {
 
 const miscFolder = '/proc/sys/fs/binfmt_misc';
 
-/** Whether an interpreter is registered with the kernel for such files, as for programs of other machines. */
+/**
+ * Whether an interpreter is registered with the kernel for such files, as for programs of other
+ * machines.
+ */
 function isMiscFormat(file: string, header: Buffer): boolean {
   try {
     return readdirSync(miscFolder)

@@ -33,17 +33,21 @@ interface Loaded {
   readonly secrets: readonly PullSecret[];
   /** Keyring of all secrets; throws where an undecodable one is to fail. */
   readonly all: () => Keyring;
-  /** The same for look-ups of one namespace, made when they are asked for first; `''` has the secrets without a namespace. */
+  /**
+   * The same for look-ups of one namespace, made when they are asked for first; `''` has the
+   * secrets without a namespace.
+   */
   readonly byNamespace: Map<string, () => Keyring>;
 }
 
 /**
- * Pull secrets that are mounted as files, as a keyring. A folder is a secret when it holds files: the directory itself, its
- * sub-folders `<name>`, and theirs `<namespace>/<name>`; the data keys are the file names, as Kubernetes mounts them. Secrets are taken
- * in the order of their paths.
+ * Pull secrets that are mounted as files, as a keyring. A folder is a secret when it holds files:
+ * the directory itself, its sub-folders `<name>`, and theirs `<namespace>/<name>`; the data keys
+ * are the file names, as Kubernetes mounts them. Secrets are taken in the order of their paths.
  *
- * Links to folders are followed, but not back to a folder they lie in. Changes count from the next look-up on, also when Kubernetes
- * swaps the files of a mounted secret or of a projected volume. Secrets that cannot be used are reported once per change.
+ * Links to folders are followed, but not back to a folder they lie in. Changes count from the next
+ * look-up on, also when Kubernetes swaps the files of a mounted secret or of a projected volume.
+ * Secrets that cannot be used are reported once per change.
  */
 export class PullSecretDirectory implements Keyring {
   private loaded: Loaded | undefined;
@@ -54,8 +58,9 @@ export class PullSecretDirectory implements Keyring {
   ) {}
 
   /**
-   * With a namespace only its own secrets count, and those of folders that name no namespace: these belong to the node. Throws
-   * PullSecretError with `undecodable: 'fail'` when one that counts is undecodable.
+   * With a namespace only its own secrets count, and those of folders that name no namespace: these
+   * belong to the node. Throws PullSecretError with `undecodable: 'fail'` when one that counts is
+   * undecodable.
    */
   async lookup(repository: string, options: LookupOptions = {}): Promise<readonly Credential[]> {
     const loaded = this.current();
@@ -64,7 +69,10 @@ export class PullSecretDirectory implements Keyring {
     return await keyring().lookup(repository);
   }
 
-  /** The credentials of one secret alone, by `namespace/name` or, where its folder names no namespace, by name. Throws as `lookup`. */
+  /**
+   * The credentials of one secret alone, by `namespace/name` or, where its folder names no
+   * namespace, by name. Throws as `lookup`.
+   */
   async lookupIn(secretName: string, repository: string): Promise<readonly Credential[]> {
     const named = this.current().secrets.filter((secret) => nameOf(secret) === secretName);
     const { undecodable } = this.options;
@@ -134,15 +142,16 @@ function onceOrThrow<T>(build: () => T): () => T {
 
 /** What is in a folder, by name. Links are followed. */
 interface FolderContent {
-  /** Tells a folder from others, whatever path led to it. */
+  /** Identifies a folder, whatever path led to it. */
   readonly identity: string;
   readonly keys: readonly string[];
   readonly folders: readonly string[];
 }
 
 /**
- * In a projected volume Kubernetes links the folders of `path: namespace/name/key` to those in "..data", so links count as what they
- * lead to. One that leads nowhere is told to `unreadable`. Throws when the folder cannot be read.
+ * In a projected volume Kubernetes links the folders of `path: namespace/name/key` to those in
+ * "..data", so links count as what they lead to. One that leads nowhere is reported to
+ * `unreadable`. Throws when the folder cannot be read.
  */
 function readFolder(
   folder: string,

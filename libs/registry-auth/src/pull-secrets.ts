@@ -38,7 +38,10 @@ const payloads: Readonly<
   'kubernetes.io/dockercfg': { key: '.dockercfg', format: '.dockercfg', decode: decodeDockercfg },
 };
 
-/** A secret that gives no credentials: of another type, without its payload, or undecodable. Holds no value of it. */
+/**
+ * A secret that gives no credentials: of another type, without its payload, or undecodable. Holds
+ * no value of it.
+ */
 export class PullSecretError extends StowageError {
   constructor(
     /** `namespace/name`. */
@@ -54,7 +57,9 @@ export class PullSecretError extends StowageError {
   }
 }
 
-/** The docker config entries of a secret. Throws PullSecretError, which says what to use instead. */
+/**
+ * The docker config entries of a secret. Throws PullSecretError, which says what to use instead.
+ */
 export function pullSecretEntries(secret: PullSecret): DockerConfigEntries {
   const { type, data } = secret;
   const name = secretName(secret);
@@ -73,8 +78,8 @@ export function pullSecretEntries(secret: PullSecret): DockerConfigEntries {
 }
 
 /**
- * Why a secret that decodes gives no credential: kubelet takes such content for a configuration without registries. Undefined when it is
- * what it should be.
+ * Why a secret that decodes gives no credential: kubelet takes such content for a configuration
+ * without registries. Undefined when it is what it should be.
  */
 function emptySecretReason({ type, data }: PullSecret): string | undefined {
   const { key, format } = payloads[type] ?? {};
@@ -92,15 +97,17 @@ function emptySecretReason({ type, data }: PullSecret): string | undefined {
 export interface PullSecretOptions {
   readonly onProblem?: ProblemListener;
   /**
-   * `skip` (default) reports an undecodable secret and goes on with the others; `fail` throws PullSecretError as kubelet fails the
-   * pull. Secrets of other types never fail; they are reported.
+   * `skip` (default) reports an undecodable secret and goes on with the others; `fail` throws
+   * PullSecretError as kubelet fails the pull. Secrets of other types never fail; they are
+   * reported.
    */
   readonly undecodable?: 'skip' | 'fail';
 }
 
 /**
- * The keyring of a pod's pull secrets, in kubelet's order: all matching keys of all secrets, the more specific key first, the order
- * of the secrets within one key. Throws PullSecretError with `undecodable: 'fail'`.
+ * The keyring of a pod's pull secrets, in kubelet's order: all matching keys of all secrets, the
+ * more specific key first, the order of the secrets within one key. Throws PullSecretError with
+ * `undecodable: 'fail'`.
  */
 export function pullSecretKeyring(
   secrets: readonly PullSecret[],

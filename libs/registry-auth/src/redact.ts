@@ -35,10 +35,11 @@ const quotedForms = (text: string): string[] => {
 };
 
 /**
- * A text of a runtime, registry or program without these secrets, and without what looks like a credential wherever it stands: what
- * follows the word Basic or Bearer, has 8 characters or more and is neither a word nor a challenge (`realm="…"`); the password in the
- * user information of a URL; values in a URL's query whose name holds token, sig, secret, password, credential or key. All else stays:
- * image names, digests, hosts, paths, statuses.
+ * A text of a runtime, registry or program without these secrets, and without what looks like a
+ * credential wherever it stands: what follows the word Basic or Bearer, has 8 characters or more
+ * and is neither a word nor a challenge (`realm="…"`); the password in the user information of a
+ * URL; values in a URL's query whose name holds token, sig, secret, password, credential or key.
+ * All else stays: image names, digests, hosts, paths, statuses.
  */
 export function redactSecrets(text: string, secrets: readonly string[]): string {
   let rest = text;
@@ -55,7 +56,10 @@ export function redactSecrets(text: string, secrets: readonly string[]): string 
     );
 }
 
-/** `redactSecrets` for what a program that handles credentials says: also without what follows the name of a secret. */
+/**
+ * `redactSecrets` for what a program that handles credentials says: also without what follows the
+ * name of a secret.
+ */
 export function redactOutput(text: string, secrets: readonly string[]): string {
   return redactSecrets(text, secrets)
     .replaceAll(

@@ -1,6 +1,7 @@
 /**
- * Host (with port) and path of a registry key or an image name, as Go's net/url reads them. Text is handled in UTF-8 bytes, one
- * JavaScript character each, so that comparisons are the bytewise ones of Go.
+ * Host (with port) and path of a registry key or an image name, as Go's net/url reads them. Text is
+ * handled in UTF-8 bytes, one JavaScript character each, so that comparisons are the bytewise ones
+ * of Go.
  */
 export interface RegistryUrl {
   readonly host: string;
@@ -13,9 +14,9 @@ const userInfoChars = /^[A-Za-z0-9\-._:~!$&'()*+,;=%@]*$/;
 const port = /^(:\d*)?$/;
 
 /**
- * Parses `host[:port][/path][?query][#fragment]`; user info is dropped. Undefined for what Go refuses: control characters,
- * a port that is no number, characters that no host can have, broken percent escapes. Brackets stand only around a whole host
- * (Go since 1.25).
+ * Parses `host[:port][/path][?query][#fragment]`; user info is dropped. Undefined for what Go
+ * refuses: control characters, a port that is no number, characters that no host can have, broken
+ * percent escapes. Brackets stand only around a whole host (Go since 1.25).
  */
 export function parseSchemeless(text: string): RegistryUrl | undefined {
   return parseSchemelessBytes(Buffer.from(text, 'utf8').toString('latin1'));
@@ -63,7 +64,9 @@ function percentDecoded(text: string): string | undefined {
   return text.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 }
 
-/** Host without port, and port, as Go's net.SplitHostPort; a host that it cannot split is all host. */
+/**
+ * Host without port, and port, as Go's net.SplitHostPort; a host that it cannot split is all host.
+ */
 export function splitHostPort(hostPort: string): { host: string; port: string } {
   const whole = { host: hostPort, port: '' };
   const colon = hostPort.lastIndexOf(':');

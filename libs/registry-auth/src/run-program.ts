@@ -17,7 +17,10 @@ const maxRead = 65_536;
 /** Names of variables whose values are secrets. */
 const secretNames = /key|token|secret|passw|credential/i;
 
-/** Longest wait for a program that was killed, milliseconds: one that hangs in the kernel does not go. */
+/**
+ * Longest wait for a program that was killed, milliseconds: one that hangs in the kernel does not
+ * go.
+ */
 const killWaitMs = 5000;
 
 /** A program that could not be run to its end, or that ended with a failure. */
@@ -48,10 +51,12 @@ export interface ProgramRun {
 }
 
 /**
- * Runs a program, and nothing in its place, and gives its standard output. Throws ProgramError when it cannot be started, ends with another code than 0, is ended
- * by a signal, takes longer than the time limit, or prints more than 1 MiB; the abort reason when the signal ended it. The message holds
- * what the program wrote to standard error, without secrets. The program is gone when this returns, and with a failure so is all it
- * started, unless that left its process group. All of it goes too when this process ends before, however that happens.
+ * Runs a program, and nothing in its place, and gives its standard output. Throws ProgramError when
+ * it cannot be started, ends with another code than 0, is ended by a signal, takes longer than the
+ * time limit, or prints more than 1 MiB; the abort reason when the signal ended it. The message
+ * holds what the program wrote to standard error, without secrets. The program is gone when this
+ * returns, and with a failure so is all it started, unless that left its process group. All of it
+ * goes too when this process ends before, however that happens.
  */
 export async function runProgram(run: ProgramRun): Promise<string> {
   run.signal.throwIfAborted();
@@ -169,8 +174,9 @@ interface Guard {
 }
 
 /**
- * Ends the group of a program when this process goes before it, also by SIGKILL: a shell that waits for the end of its input. It is
- * started before the program, which then runs without a guard only until it has been named. Where there is no shell, nothing does that.
+ * Ends the group of a program when this process goes before it, also by SIGKILL: a shell that waits
+ * for the end of its input. It is started before the program, which then runs without a guard only
+ * until it has been named. Where there is no shell, nothing does that.
  */
 function startGuard(): Guard {
   const script = 'read -r group && { read -r end || kill -s KILL -- "-$group"; }';

@@ -1,6 +1,7 @@
 /**
- * Runs one task per key at a time: who asks for a key whose task runs waits for that task. A waiter whose signal is aborted leaves
- * at once; when the last one leaves, the task's own signal is aborted.
+ * Runs one task per key at a time: who asks for a key whose task runs waits for that task. A waiter
+ * whose signal is aborted leaves at once; when the last one leaves, the task's own signal is
+ * aborted.
  */
 export class SingleFlight<T> {
   private readonly flights = new Map<

@@ -1,4 +1,3 @@
-export { busSettings, type BusConfig, type BusSettings } from './bus-settings';
 export { handledCommands, Handles } from './commands/handles';
 export { NatsCommandServer, type NatsCommandServerOptions } from './commands/nats-command-server';
 export type {
@@ -28,9 +27,8 @@ export {
   type KeyOptions,
   type KubeletKey,
 } from './config/config-key';
-export { renderConfigurationReference } from './config/config-text';
+export { describeKeys, type DescribedKey } from './config/config-text';
 export {
-  appNames,
   defineConfig,
   type ConfigDefinition,
   type ConfigKeys,
@@ -67,18 +65,20 @@ export {
   type Logger,
   type LogLevel,
 } from './log';
-export {
-  observeEventBus,
-  observeRuntime,
-  type ObservedEventBus,
-  type ObservedRuntime,
-} from './observe';
-export { observeGivenUp } from './observe-given-up';
-export {
-  runService,
-  type Drain,
-  type RunServiceOptions,
-  type ServiceContext,
-  type TakeOver,
-} from './run-service';
+export { runService, type RunServiceOptions } from './run-service';
+export { contextToken, type Drain, type ServiceContext, type TakeOver } from './service-context';
 export { serviceVersion } from './version';
+export { busSettings, type BusConfig } from './wiring/bus-settings';
+export {
+  IMAGE_RUNTIME,
+  imageRuntimeProvider,
+  RUNTIME,
+  runtimeProvider,
+  type RuntimeConfig,
+  type RuntimeProviderOptions,
+} from './wiring/cri-clients';
+export { BUS, checkBeforeTakeOver, eventBusProvider } from './wiring/event-bus';
+export { observeEventBus, observeRuntime } from './wiring/observe';
+export { observeGivenUp } from './wiring/observe-given-up';
+export { provider, type ProviderOptions } from './wiring/provider';
+export { Injects, token, type Token } from './wiring/token';

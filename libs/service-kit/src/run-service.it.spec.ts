@@ -181,7 +181,71 @@ describe('an app that runs', () => {
     await app.line('ready');
     app.kill('SIGTERM');
     expect(await app.exited).toEqual({ code: 1, signal: null });
-    expect(app.lines.at(-1)).toMatchObject({ msg: 'stop failed: socket still in use' });
+    expect(await app.line('stop failed: socket still in use')).toMatchObject({ level: 'error' });
+    // The rest ends all the same.
+    expect(app.lines.at(-1)).toMatchObject({ msg: 'close', part: 'base' });
+  });
+
+  describe('of parts that providers made', () => {
+    /** What was done with the parts, in order. */
+    const done = (app: App) =>
+      app.lines
+        .filter(({ part }) => part !== undefined)
+        .map(({ msg, part }) => `${String(part)}: ${msg}`);
+
+    it('lets calls end at once, and then ends them, the last one first', async () => {
+      const app = start([], { STOWAGE_STOP_TIMEOUT: '9s' });
+      await app.line('ready');
+      app.kill('SIGTERM');
+      expect(await app.exited).toEqual({ code: 0, signal: null });
+      expect(await app.line('calls end')).toMatchObject({ drainMs: 4500 });
+      expect(done(app).filter((line) => !line.endsWith('calls end'))).toEqual([
+        'door: close',
+        'base: close',
+      ]);
+      const messages = app.lines.map(({ msg }) => msg);
+      expect(messages.indexOf('calls end')).toBeLessThan(messages.indexOf('hook ran'));
+      expect(messages.indexOf('hook ran')).toBeLessThan(messages.indexOf('close'));
+    });
+
+    it('ends the others where one fails, and exits with 1', async () => {
+      const app = start([], { STOWAGE_BEHAVIOUR: 'door fails' });
+      await app.line('ready');
+      app.kill('SIGTERM');
+      expect(await app.exited).toEqual({ code: 1, signal: null });
+      expect(done(app).slice(-3)).toEqual([
+        'door: close',
+        'door: stop failed: no way',
+        'base: close',
+      ]);
+      expect(done(app)).toContain('door: ending its calls failed: no way');
+    });
+
+    it('names the one that does not end', async () => {
+      const app = start([], { STOWAGE_BEHAVIOUR: 'base hangs', STOWAGE_STOP_TIMEOUT: '1s' });
+      await app.line('ready');
+      app.kill('SIGTERM');
+      expect(await app.exited).toEqual({ code: 1, signal: null });
+      expect(app.lines.at(-1)).toMatchObject({
+        msg: 'stop took too long: leaving',
+        parts: ['base'],
+      });
+      // Its calls did not end either, in the time that they have.
+      expect(done(app)).not.toContain('door: close');
+    });
+
+    it('hands over first when another instance has taken over, with the time of take-over for calls', async () => {
+      const app = start([], { STOWAGE_BEHAVIOUR: 'lost', STOWAGE_TAKE_OVER_DRAIN: '7s' });
+      await app.line('ready');
+      expect(await app.exited).toEqual({ code: 0, signal: null });
+      expect(await app.line('calls end')).toMatchObject({ drainMs: 7000 });
+      expect(done(app).filter((line) => !line.endsWith('calls end'))).toEqual([
+        'door: hand-over',
+        'base: hand-over',
+        'door: close',
+        'base: close',
+      ]);
+    });
   });
 
   it('ends with 1 and one line when it cannot start', async () => {

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
-import type { DynamicModule } from '@nestjs/common';
+import type { DynamicModule, Type } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { errorMessage } from '@stowage/errors';
 import { Counter, Histogram } from 'prom-client';
@@ -9,58 +9,23 @@ import type { Registry } from 'prom-client';
 import { collectStartupGarbage } from './collect-startup-garbage';
 import { CommandErrorFilter } from './commands/command-filter';
 import { NatsCommandServer } from './commands/nats-command-server';
-import type { CommandConnections } from './commands/types';
 import type { ConfigDefinition, ConfigKeys, ConfigOf } from './config/define-config';
 import { parseListenAddress } from './config/listen-address';
 import type { ListenAddress } from './config/listen-address';
 import { loadConfig } from './config/load-config';
 import { Health, renderReadiness } from './health';
-import type { HealthRegistry } from './health';
 import { AddressInUseError, askPage, plain, serveHttp } from './http-server';
 import type { HttpServer } from './http-server';
 import { createLogger } from './log';
 import type { Logger, LogLevel } from './log';
 import { createMetrics } from './metrics';
 import { nestLogger } from './nest-logger';
+import { CONTEXT, type Drain, type ServiceContext } from './service-context';
 import { startTracing } from './tracing/start-tracing';
 import type { Tracing } from './tracing/start-tracing';
 import { serviceVersion } from './version';
-
-/** What ends at a stop, or when another instance takes over, once its calls have ended; see {@link TakeOver.drain}. */
-export type Drain = (options: { drainMs: number }) => Promise<void>;
-
-/** For apps whose sockets another instance can take over. */
-export interface TakeOver {
-  /**
-   * To be called when another process serves the app's socket. This one then gives up at once what the other waits for (the address
-   * of metrics and health, the commands, and what {@link TakeOver.onLost} names), ends once its calls have ended, and exits with 0.
-   */
-  lost(socket: string): void;
-  /** Names what gives up the state directory; called once, after `signal` was aborted. */
-  onLost(release: () => Promise<void>): void;
-  /**
-   * Begins to end what serves calls, and waits for it. `close` gets the time that calls in flight have: at a stop half of
-   * `stopTimeout`, after a take-over `takeOverDrain`; it is called again, with less, when a stop comes in the middle of that.
-   */
-  drain(close: Drain): Promise<void>;
-}
-
-/** What the kit gives an app's module. */
-export interface ServiceContext<C> {
-  readonly app: string;
-  readonly version: string;
-  readonly config: C;
-  readonly log: Logger;
-  readonly metrics: Registry;
-  readonly health: HealthRegistry;
-  /** Aborted when the stop begins, or a take-over by another instance; loops and waits end on it. Calls being answered may finish. */
-  readonly signal: AbortSignal;
-  readonly takeOver: TakeOver;
-  readonly commands: {
-    /** Hands over where NATS connections come from (the event bus); commands are answered on them. */
-    use(connections: CommandConnections): void;
-  };
-}
+import { STOP_LIST } from './wiring/provider';
+import { StopList } from './wiring/stop-list';
 
 /** Keys of `commonKeys` and `takeOverKeys` that runService itself reads. */
 interface KitConfig {
@@ -73,11 +38,17 @@ interface KitConfig {
   readonly takeOverDrainMs?: number;
 }
 
+/** A class with `@Module`, or what is made of one for a configuration. */
+type AppModule = Type | DynamicModule;
+
 /** Options of {@link runService}. */
 export interface RunServiceOptions<K extends ConfigKeys> {
   readonly config: ConfigDefinition<K>;
-  /** The app's root module. What it starts, it ends in Nest's shutdown hooks. */
-  readonly module: (context: ServiceContext<ConfigOf<K>>) => DynamicModule | Promise<DynamicModule>;
+  /**
+   * The app's root module. In it and in its feature modules the context is found by `contextToken`, and what a `provider` made
+   * ends as it says; Nest's hooks run too, those of the shutdown before.
+   */
+  readonly module: (context: ServiceContext<ConfigOf<K>>) => AppModule | Promise<AppModule>;
   /** What the configuration's switches do instead, by flag: the text is printed and the process ends, with 1 when it fails. */
   readonly instead?: Readonly<Record<string, (config: ConfigOf<K>) => Promise<string>>>;
 }
@@ -93,11 +64,9 @@ export async function runService<K extends ConfigKeys>(
 ): Promise<void> {
   const { app } = options.config;
   const version = serviceVersion();
-  const outcome = await loadConfig(options.config, {
-    argv: process.argv.slice(2),
-    env: process.env,
-    version,
-  });
+  const { env } = process;
+  const argv = process.argv.slice(2);
+  const outcome = await loadConfig(options.config, { argv, env, version });
   if (outcome.action === 'exit') {
     printLine(outcome.stream, outcome.output, outcome.code);
     return;
@@ -127,23 +96,19 @@ export async function runService<K extends ConfigKeys>(
     drainMs: Math.floor(kit.stopTimeoutMs / 2),
     observe: observeCommands(metrics),
   });
-  const running = new Running(app, log, health, stop, commands, kit);
+  const parts = new StopList(log);
+  const running = new Running(app, log, health, stop, commands, parts, kit);
   running.catchFaults();
   try {
     const { nodeName } = kit;
-    running.tracing = await startTracing({
-      app,
-      version,
-      nodeName,
-      log,
-      metrics,
-      env: process.env,
-    });
+    running.tracing = await startTracing({ app, version, nodeName, log, metrics, env });
     running.http = await servePages(app, kit, metrics, health, log);
-    const root = await options.module({
+    const context: ServiceContext<ConfigOf<K>> = {
       app,
       version,
       config: outcome.config,
+      argv,
+      env,
       log,
       metrics,
       health,
@@ -154,7 +119,8 @@ export async function runService<K extends ConfigKeys>(
         drain: (close) => running.drain(close),
       },
       commands,
-    });
+    };
+    const root = serviceModule(await options.module(context), context, parts);
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- NestJS declares its options as a class
     const nest = await NestFactory.createMicroservice<MicroserviceOptions>(root, {
       strategy: commands,
@@ -165,13 +131,26 @@ export async function runService<K extends ConfigKeys>(
     running.nest = nest;
     await nest.listen();
   } catch (error) {
-    running.startFailed(error);
+    await running.startFailed(error);
     return;
   }
   await collectStartupGarbage();
   health.enter('running');
   log.info({ version, startMs: Math.round(process.uptime() * 1000), pid: process.pid }, 'ready');
   running.started();
+}
+
+class KitModule {}
+class ServiceModule {}
+
+/** The app's module, with what every module of it may ask for. */
+function serviceModule(app: AppModule, context: unknown, parts: StopList): DynamicModule {
+  const providers = [
+    { provide: CONTEXT, useValue: context },
+    { provide: STOP_LIST, useValue: parts },
+  ];
+  const kit = { module: KitModule, global: true, providers, exports: providers };
+  return { module: ServiceModule, imports: [kit, app] };
 }
 
 const oneLine = (error: unknown): string => errorMessage(error).replaceAll(/\s*[\r\n]+\s*/g, ' ');
@@ -300,7 +279,7 @@ class Running {
   http: Pick<HttpServer, 'close'> | undefined;
   nest: { close(): Promise<unknown> } | undefined;
   tracing: Tracing | undefined;
-  /** Gives up what an instance that takes over waits for. */
+  /** Gives up what an instance that takes over waits for, beside the parts. */
   release: (() => Promise<void>) | undefined;
   readonly #drains = new Set<Drain>();
   #stopBy = 0;
@@ -314,6 +293,7 @@ class Running {
     private readonly health: Health,
     private readonly stop: AbortController,
     private readonly commands: Pick<NatsCommandServer, 'end'>,
+    private readonly parts: StopList,
     private readonly limits: Pick<KitConfig, 'stopTimeoutMs' | 'takeOverDrainMs'>,
   ) {}
 
@@ -331,9 +311,12 @@ class Running {
     }
   }
 
-  startFailed(error: unknown): void {
-    // A stop or a take-over during the start often shows as a failure of the start.
-    if (this.#stopping || this.#isLost) process.exit(0);
+  async startFailed(error: unknown): Promise<void> {
+    // A stop or a take-over during the start often shows as a failure of the start. Calls may be served already: they may end.
+    if (this.#stopping || this.#isLost) {
+      await this.#drainParts();
+      process.exit(0);
+    }
     this.log.debug({ err: error }, 'start failed');
     printLine('stderr', `${this.app}: start failed: ${oneLine(error)}`, 1);
   }
@@ -355,6 +338,7 @@ class Running {
     this.stop.abort();
     // After a take-over the end has begun, with more time than there is now.
     for (const close of this.#drains) void close({ drainMs: this.#drainMs }).catch(() => undefined);
+    void this.#drainParts();
     if (this.#isStarted && !this.#isLost) void this.end();
   }
 
@@ -366,6 +350,7 @@ class Running {
     this.log.info({ socket, drainMs }, 'another process has taken over the socket');
     this.#endWithin(drainMs + this.limits.stopTimeoutMs);
     this.stop.abort();
+    void this.#drainParts();
     void this.http?.close();
     if (this.#isStarted) void this.end();
   }
@@ -375,25 +360,40 @@ class Running {
     return close({ drainMs: this.#drainMs }).finally(() => this.#drains.delete(close));
   }
 
+  /** Commands and calls end, then Nest's hooks run, then the parts end. What fails is logged and keeps nothing else from ending. */
   async end(): Promise<void> {
-    try {
-      if (this.#isLost) await this.#handOver();
-      await this.nest?.close();
-      await this.http?.close();
-    } catch (error) {
-      this.log.error({ err: error }, `stop failed: ${errorMessage(error)}`);
-      process.exit(1);
-    }
+    if (this.#isLost) await this.#handOver();
+    await Promise.all([this.drain((options) => this.commands.end(options)), this.#drainParts()]);
+    const isNestClosed = await this.#ends(() => this.nest?.close());
+    const areClosed = await this.parts.close();
+    const isHttpClosed = await this.#ends(() => this.http?.close());
     // The stop itself is over: a collector that is away must not make a failure of it.
     const leftMs = this.#stopBy - performance.now() - traceFlushMarginMs;
     await this.tracing?.stop(Math.min(traceFlushMs, leftMs));
+    if (!isNestClosed || !areClosed || !isHttpClosed) process.exit(1);
     this.log.info({}, 'stopped');
     process.exit(0);
+  }
+
+  async #ends(step: () => Promise<unknown> | undefined): Promise<boolean> {
+    try {
+      await step();
+      return true;
+    } catch (error) {
+      this.log.error({ err: error }, `stop failed: ${errorMessage(error)}`);
+      return false;
+    }
+  }
+
+  /** Calls in flight end. Each call of this may shorten the time of those before, and reaches parts that were made meanwhile. */
+  #drainParts(): Promise<void> {
+    return this.drain((options) => this.parts.drain(options));
   }
 
   /** What the other instance waits for goes first. A failure there must not cut the calls in flight. */
   async #handOver(): Promise<void> {
     const commandsEnded = this.drain((options) => this.commands.end(options));
+    await this.parts.handOver();
     await this.release?.().catch((error: unknown) => {
       this.log.error({ err: error }, `handing over failed: ${errorMessage(error)}`);
     });
@@ -410,7 +410,8 @@ class Running {
   #endWithin(timeoutMs: number): void {
     this.#stopBy = performance.now() + timeoutMs;
     setTimeout(() => {
-      this.log.error({ timeoutMs }, 'stop took too long: leaving');
+      const { ending } = this.parts;
+      this.log.error({ timeoutMs, parts: ending }, 'stop took too long: leaving');
       process.exit(1);
     }, timeoutMs).unref();
   }

@@ -1,25 +1,32 @@
 /* A whole app, as small as they come: the spec of runService starts it as a process. */
-import { Controller, Inject, Module } from '@nestjs/common';
-import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common';
+import { Controller, Module } from '@nestjs/common';
+import type { OnApplicationShutdown } from '@nestjs/common';
 import { defineCommand } from '@stowage/commands';
 import { inSpan } from '@stowage/tracing';
 import * as z from 'zod';
 import {
   commonKeys,
+  contextToken,
   defineConfig,
   durationKey,
   Handles,
+  Injects,
   integerKey,
+  provider,
   runService,
   stringKey,
+  takeOverKeys,
+  token,
+  type ConfigOf,
+  type ServiceContext,
 } from '../src/index';
-import type { ServiceContext } from '../src/index';
 
 const config = defineConfig({
   app: 'tiny-app',
   summary: 'Answers with what it was told.',
   keys: {
     ...commonKeys({ httpAddr: '127.0.0.1:0', commands: ['echo'], allCommands: ['echo', 'erase'] }),
+    ...takeOverKeys(),
     behaviour: stringKey({ default: '', meaning: 'Fault to play.' }),
     token: stringKey({ default: '', meaning: 'A secret.', secret: true }),
     limit: integerKey({
@@ -58,11 +65,37 @@ const erase = defineCommand({
   example: { input: {}, reply: null },
 });
 
-const CONTEXT = Symbol('context');
+type Context = ServiceContext<ConfigOf<typeof config.keys>>;
+const CONTEXT = contextToken<ConfigOf<typeof config.keys>>();
+const BASE = token<Part>('base');
+const DOOR = token<Part>('door');
+
+/** Logs what is done with it, and fails at it where that is asked for. */
+class Part {
+  constructor(
+    private readonly context: Context,
+    private readonly name: string,
+  ) {}
+
+  async does(what: string, fields: object = {}) {
+    const { log, config } = this.context;
+    log.info({ part: this.name, ...fields }, what);
+    if (config.behaviour === `${this.name} hangs`) await new Promise(() => undefined);
+    if (config.behaviour === `${this.name} fails`) throw new Error('no way');
+  }
+}
+
+const part = (of: typeof BASE, after: (typeof BASE)[]) =>
+  provider(of, [CONTEXT], (context) => new Part(context, of.description ?? ''), {
+    after,
+    drain: (made, { drainMs }) => made.does('calls end', { drainMs }),
+    handOver: (made) => made.does('hand-over'),
+    close: (made) => made.does('close'),
+  });
 
 @Controller()
 class Echo implements OnApplicationShutdown {
-  constructor(@Inject(CONTEXT) private readonly context: ServiceContext<{ behaviour: string }>) {}
+  constructor(@Injects(CONTEXT) private readonly context: ServiceContext<{ behaviour: string }>) {}
 
   @Handles(echo)
   echo(input: { text: string }) {
@@ -81,12 +114,12 @@ class Echo implements OnApplicationShutdown {
   }
 }
 
-@Module({})
+@Module({ controllers: [Echo], providers: [part(DOOR, [BASE]), part(BASE, [])] })
 class TinyModule {}
 
 void runService({
   config,
-  module: async (context): Promise<DynamicModule> => {
+  module: async (context) => {
     const { behaviour } = context.config;
     if (behaviour === 'start-fault') throw new Error('cannot listen on /run/x.sock:\n in use');
     if (behaviour === 'rejection') {
@@ -100,10 +133,7 @@ void runService({
       context.health.report('runtime', { state: 'down', reason: 'connect ENOENT /run/c.sock' });
     }
     context.log.info({ password: context.config.token, nested: { auth: 'x' } }, 'starting');
-    return {
-      module: TinyModule,
-      controllers: [Echo],
-      providers: [{ provide: CONTEXT, useValue: context }],
-    };
+    if (behaviour === 'lost') setTimeout(() => context.takeOver.lost('/run/x.sock'), 1000);
+    return TinyModule;
   },
 });

@@ -1,3 +1,5 @@
+import { pause } from '@stowage/async';
+
 /** How long to wait for a condition, and how to name it when it does not come true. */
 export interface EventuallyOptions {
   /** Give up after this long. Default 30 000 ms: what fails is slow, what passes is not, also on a busy machine. */
@@ -46,7 +48,7 @@ export async function eventually<T>(
         { cause: lastError },
       );
     }
-    await pause(intervalMs, signal);
+    await pause(intervalMs, { signal });
   }
 }
 
@@ -63,18 +65,4 @@ export async function eventuallyPasses(
     await assertions();
     return true;
   }, options);
-}
-
-/** Resolves after `ms`, or at once when the signal aborts (the caller then looks at the signal). */
-function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener('abort', done, { once: true });
-    if (signal?.aborted === true) done();
-  });
 }

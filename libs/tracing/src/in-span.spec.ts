@@ -6,7 +6,7 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { NotFoundError } from '@stowage/errors';
-import { currentTrace, inSpan, linkTo } from './in-span';
+import { currentTrace, describeSpan, inSpan, linkTo } from './in-span';
 
 const parent = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' };
 const soon = () => new Promise((resolve) => setImmediate(resolve));
@@ -19,7 +19,10 @@ describe('work in a span', () => {
         span.set({ a: 1 });
         span.failed('UNKNOWN');
         linkTo(parent);
+        describeSpan({ a: 1 });
         expect(currentTrace()).toEqual({});
+        expect(currentTrace(parent)).toEqual(parent);
+        expect(currentTrace({ traceparent: '00-a-b-01' })).toEqual({});
         await inSpan('b', { parent: span.trace }, async (inner) => {
           await soon();
           expect(inner.trace).toEqual(parent);
@@ -67,10 +70,12 @@ describe('work in a span', () => {
       await inSpan('server', { kind: 'server', parent }, async (server) => {
         await soon();
         expect(currentTrace()).toEqual(server.trace);
+        expect(currentTrace(parent)).toEqual(server.trace);
         await inSpan('child', { parent: { traceparent: 'ignored' } }, async (span) => {
           await soon();
           inner = span.trace.traceparent;
           span.set({ count: 2, absent: undefined, text: 'x'.repeat(3000) });
+          describeSpan({ beside: true });
           span.failed('UNAVAILABLE');
           linkTo(parent);
         });
@@ -87,7 +92,7 @@ describe('work in a span', () => {
         kind: 0,
         traceId: server?.traceId,
         parent: server?.id,
-        attributes: { count: 2, text: 'x'.repeat(1024) },
+        attributes: { count: 2, text: 'x'.repeat(1024), beside: true },
         links: ['b7ad6b7169203331'],
         status: { code: 2, message: 'UNAVAILABLE' },
       });

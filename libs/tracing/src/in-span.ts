@@ -56,9 +56,18 @@ export async function inSpan<T>(
   }
 }
 
-/** The active span in W3C headers; empty where there is none, so always without an SDK. */
-export function currentTrace(): TraceContext {
-  return traceOf(trace.getSpanContext(context.active()));
+/**
+ * The active span in W3C headers. Where there is none, so always without an SDK: `cameWith`, the
+ * trace that came with the work, if it is a valid one.
+ */
+export function currentTrace(cameWith: TraceContext = {}): TraceContext {
+  return traceOf(trace.getSpanContext(context.active()) ?? parseTrace(cameWith));
+}
+
+/** Adds attributes to the active span, where there is one. */
+export function describeSpan(attributes: SpanAttributes): void {
+  const span = trace.getActiveSpan();
+  if (span !== undefined) describe(span, attributes);
 }
 
 /** Links the active span, where there is one, to work in another place that it was waiting for. */

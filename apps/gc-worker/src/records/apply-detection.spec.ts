@@ -1,6 +1,7 @@
 import { image, minutes, now } from '../testing/plan-fixtures';
-import type { ImageRecord, ImageUser } from '../types';
-import { applyDetection, type Detection, type ListedImage } from './apply-detection';
+import { applyDetection, type Detection } from './apply-detection';
+import type { ImageRecord, ImageUser } from './image-record';
+import type { ListedImage } from '../runtime/runtime';
 
 const user: ImageUser = { as: 'container', containerId: 'c1' };
 const listed = (imageId: string, values: Partial<ListedImage> = {}): ListedImage => ({

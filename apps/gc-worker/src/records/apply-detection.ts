@@ -1,10 +1,5 @@
-import type { ImageRecord, ImageUser } from '../types';
-
-/** An image as the runtime lists it. */
-export type ListedImage = Pick<
-  ImageRecord,
-  'imageId' | 'repoTags' | 'repoDigests' | 'sizeBytes' | 'pinned' | 'runtimeHandler'
->;
+import type { ImageRecord, ImageUser } from './image-record';
+import type { ListedImage } from '../runtime/runtime';
 
 /** What one detection saw. */
 export interface Detection {

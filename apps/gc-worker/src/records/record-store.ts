@@ -1,7 +1,6 @@
 import path from 'node:path';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
 import { openStateFileCopy, StateFile, StateFileNewerError } from '@stowage/sqlite';
-import type { ExceededMark, ImageRecord, MarkKey, PullFacts } from '../types';
 import { isSeenInUse, sameImageUsers, sameTexts, type DetectionResult } from './apply-detection';
 import {
   markName,
@@ -13,6 +12,8 @@ import {
   type RemovedRecord,
 } from './record-tables';
 import { recordsContent } from './schema';
+import type { ExceededThreshold, ThresholdKey } from './exceeded-threshold';
+import type { ImageRecord, PullFacts } from './image-record';
 
 /** Where lines about the file go. */
 interface RecordLog {
@@ -251,7 +252,7 @@ export class ImageRecordStore {
   }
 
   /** Marks that are exceeded. */
-  exceeded(): readonly ExceededMark[] {
+  exceeded(): readonly ExceededThreshold[] {
     return [...this.remembered.exceeded.values()].map(
       ({ mountpoint, role, resource, level, since }) => {
         return { mountpoint, role, resource, level, since };
@@ -260,18 +261,18 @@ export class ImageRecordStore {
   }
 
   /** Since when a mark is exceeded; undefined when it is not. */
-  exceededSince(mark: MarkKey): number | undefined {
+  exceededSince(mark: ThresholdKey): number | undefined {
     return this.remembered.exceeded.get(markName(mark))?.since;
   }
 
   /** Notes that a mark is exceeded since then, which the event of that sequence is about to tell. */
-  setExceeded(mark: ExceededMark, exceededSequence: number): void {
+  setExceeded(mark: ExceededThreshold, exceededSequence: number): void {
     const { mountpoint, role, resource, level, since } = mark;
     this.noteMark({ mountpoint, role, resource, level, since, exceededSequence });
   }
 
   /** The event of that sequence is about to tell the end of a mark; {@link dropExceeded} follows. */
-  recovering(mark: MarkKey, recoveredSequence: number): void {
+  recovering(mark: ThresholdKey, recoveredSequence: number): void {
     const known = this.remembered.exceeded.get(markName(mark));
     if (known !== undefined) this.noteMark({ ...known, recoveredSequence });
   }
@@ -282,7 +283,7 @@ export class ImageRecordStore {
   }
 
   /** Notes that a mark is not exceeded any more. */
-  dropExceeded(mark: MarkKey): void {
+  dropExceeded(mark: ThresholdKey): void {
     const known = this.remembered.exceeded.get(markName(mark));
     if (known === undefined) return;
     this.remembered.exceeded.delete(markName(mark));

@@ -1,6 +1,7 @@
 import type { Database, Statement } from '@stowage/sqlite';
-import type { ExceededMark, ImageRecord, ImageUser, MarkKey } from '../types';
 import { isSeenInUse } from './apply-detection';
+import type { ExceededThreshold, ThresholdKey } from './exceeded-threshold';
+import type { ImageRecord, ImageUser } from './image-record';
 
 /** A removal that was begun and whose end is not recorded. */
 export interface RemovalIntent {
@@ -23,7 +24,7 @@ export interface Announcement {
 }
 
 /** A mark that is exceeded, with the sequences of the events that tell so and that tell its end; absent when not told by one. */
-export interface RememberedMark extends ExceededMark {
+export interface RememberedMark extends ExceededThreshold {
   readonly exceededSequence?: number;
   readonly recoveredSequence?: number;
 }
@@ -47,7 +48,7 @@ export interface Remembered {
 }
 
 /** One text for one mark of one file system. */
-export const markName = ({ mountpoint, resource, level }: MarkKey): string =>
+export const markName = ({ mountpoint, resource, level }: ThresholdKey): string =>
   `${resource} ${level} ${mountpoint}`;
 
 export const nothingRemembered = (): Remembered => ({
@@ -90,10 +91,10 @@ type ImageRow = [
 
 type MarkRow = [
   mountpoint: string,
-  resource: MarkKey['resource'],
-  level: MarkKey['level'],
+  resource: ThresholdKey['resource'],
+  level: ThresholdKey['level'],
   since: number,
-  role: ExceededMark['role'],
+  role: ExceededThreshold['role'],
   exceededSequence: number | null,
   recoveredSequence: number | null,
 ];
@@ -230,7 +231,7 @@ export class RecordTables {
     this.put('mark', markRow(mark));
   }
 
-  dropExceeded({ mountpoint, resource, level }: ExceededMark): void {
+  dropExceeded({ mountpoint, resource, level }: ExceededThreshold): void {
     this.run(
       'DELETE FROM mark WHERE mountpoint = ? AND resource = ? AND level = ?',
       ...[mountpoint, resource, level],

@@ -1,17 +1,22 @@
 import type { EventName } from '@stowage/events';
 import { assertEventData } from '@stowage/events';
 import { Registry } from 'prom-client';
-import { ImageDetector, type ImageDetectorParts } from '../detect-images';
-import { stowageDifferences, type KubeletDifferences } from '../differences';
-import { ImageContents, type ImageContent } from '../image-contents';
-import { ImageHints, type RefusedHint } from '../image-hints';
-import type { ContainerUse } from '../image-use';
-import type { ListedPod } from '../known-containers';
-import { GcMetrics } from '../metrics';
+import { ImageDetector, type ImageDetectorParts } from '../detect/detect-images';
+import { stowageDifferences, type KubeletDifferences } from '../policy/differences';
+import { ImageContents } from '../detect/image-contents';
+import { ImageHints, type RefusedHint } from '../detect/image-hints';
+import { gcMetrics } from '../metrics';
 import type { Publish, PublishAll } from '../publish';
-import type { ListedImage } from '../records/apply-detection';
 import { ImageRecordStore } from '../records/record-store';
-import type { Mountpoints, Runtime, StoredBytes } from '../runtime';
+import type {
+  Mountpoints,
+  Runtime,
+  StoredBytes,
+  ImageContent,
+  ContainerUse,
+  ListedPod,
+  ListedImage,
+} from '../runtime/runtime';
 import { minutes, now } from './plan-fixtures';
 
 /** A runtime that holds what the test puts into it. */
@@ -111,7 +116,7 @@ export class FakeWorker {
     },
   });
   readonly registry = new Registry();
-  readonly metrics = new GcMetrics(this.registry);
+  readonly metrics = gcMetrics(this.registry);
   readonly now = (): number => this.clock;
   readonly log = {
     debug: this.line.bind(this),
@@ -155,7 +160,7 @@ export class FakeWorker {
       differences: { ...stowageDifferences, ...differences },
       publishAll: this.publishAll,
       nextSequence: this.nextSequence,
-      metrics: this.metrics,
+      metrics: this.metrics.detection,
       log: this.log,
       now: this.now,
       elapsedMs: () => this.clock - this.jumpMs,

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ListContainersResponse, ListImagesResponse } from '@stowage/cri-proto';
 import { Registry } from 'prom-client';
-import { CriRuntime } from '../cri-runtime';
-import { ImageDetector } from '../detect-images';
-import { stowageDifferences } from '../differences';
-import { ImageContents } from '../image-contents';
-import { ImageHints } from '../image-hints';
-import { GcMetrics } from '../metrics';
-import { planCollection } from '../plan-collection';
-import { collectionPolicy } from '../policy';
+import { CriRuntime } from '../runtime/cri-runtime';
+import { ImageDetector } from '../detect/detect-images';
+import { stowageDifferences } from '../policy/differences';
+import { ImageContents } from '../detect/image-contents';
+import { ImageHints } from '../detect/image-hints';
+import { DetectionMetrics } from '../detect/detection-metrics';
+import { planCollection } from '../collect/plan-collection';
+import { collectionPolicy } from '../policy/policy';
 import { ImageRecordStore } from '../records/record-store';
 
 const rounds = 9;
@@ -76,7 +76,7 @@ async function main(imageCount: number): Promise<void> {
       imageStatus: () => Promise.resolve({ image: {}, info: {} }),
     } as never,
   );
-  const metrics = new GcMetrics(new Registry());
+  const metrics = new DetectionMetrics(new Registry());
   const detector = new ImageDetector({
     runtime,
     store,

@@ -1,8 +1,8 @@
-import { stowageDifferences, type KubeletDifferences } from '../differences';
-import type { PlanInput } from '../plan-collection';
-import { collectionPolicy, type CollectionPolicy } from '../policy';
-import type { FileSystemReading } from '../threshold';
-import type { PlanImage } from '../types';
+import { stowageDifferences, type KubeletDifferences } from '../policy/differences';
+import type { PlanInput } from '../collect/plan-collection';
+import { collectionPolicy, type CollectionPolicy } from '../policy/policy';
+import type { FileSystemReading } from '../disk/assess-disk';
+import type { PlanImage } from '../policy/keep-rules';
 
 /** Now of all fixtures. */
 export const now = Date.parse('2026-11-20T12:00:00Z');

@@ -11,8 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PullImageRequest } from '@stowage/cri-proto';
-import { EnsureImage } from '../ensure-image';
-import { PullImage } from '../pull-image';
+import { EnsureImage } from '../ensure/ensure-image';
+import { PullImage } from '../pull/pull-image';
 import { FakeRuntime } from '../testing/fake-runtime';
 import { ImagePullRecords } from './image-pull-records';
 import { recordFileName } from './record-files';
@@ -69,7 +69,7 @@ describe('files of pull records', () => {
     expect(again.counts()).toEqual({ intents: 1, pulledRecords: 1 });
   });
 
-  it('leave alone what is none, tell what cannot be read, and rewrite the version before', () => {
+  it('leave alone what is none, report what cannot be read, and rewrite the version before', () => {
     const problems: string[] = [];
     new FsRecordStore(dir);
     mkdirSync(path.join(dir, 'pulling', 'sha256-folder'));
@@ -209,15 +209,23 @@ describe('ensure and pulls with records', () => {
     const records = new ImagePullRecords(store, verificationPolicy('NeverVerifyPreloadedImages'));
     const node = { forRepository: () => Promise.resolve([]) };
     const hashOf = ({ password = '' }: { password?: string }) => `hash of ${password}`;
-    const puller = new PullImage(runtime, node, hashOf, {});
-    const ensurer = new EnsureImage({ runtime, puller, node, hashOf, listener: {}, records });
+    const puller = new PullImage({ runtime, node, hashOf, listener: {} });
+    const recorded = new RecordedPull(puller, records);
+    const ensurer = new EnsureImage({
+      runtime,
+      puller: recorded,
+      node,
+      hashOf,
+      listener: {},
+      records,
+    });
     const auth = (password: string) => ({ username: 'u', password });
     const ensure = (password?: string, pullPolicy?: 'Never') =>
       ensurer.ensure(
         { image, pullPolicy, auth: password === undefined ? undefined : auth(password) },
         { signal },
       );
-    return { runtime, store, records, puller, auth, ensure };
+    return { runtime, store, puller, recorded, auth, ensure };
   }
 
   it('let nobody use a private image who cannot prove that he may', async () => {
@@ -239,9 +247,8 @@ describe('ensure and pulls with records', () => {
   });
 
   it('note what is pulled on the CRI socket', async () => {
-    const { runtime, store, records, puller, auth, ensure } = harness();
+    const { runtime, store, recorded, auth, ensure } = harness();
     runtime.add({ id: 'sha256:1', repoTags: [image] });
-    const recorded = new RecordedPull(puller, records);
     const pull = (name: string, password: string) =>
       recorded.pull(
         PullImageRequest.fromPartial({ image: { image: name }, auth: auth(password) }),
@@ -258,16 +265,16 @@ describe('ensure and pulls with records', () => {
   });
 
   it('hold the answer until the image was looked at, which does not wait for the answer', async () => {
-    const { runtime, store, records, puller, auth } = harness();
+    const { runtime, store, puller, recorded, auth } = harness();
     runtime.add({ id: 'sha256:1', repoTags: [image] });
     let leave: () => void = () => undefined;
-    await new RecordedPull(puller, records).pull(
-      PullImageRequest.fromPartial({ image: { image }, auth: auth('right') }),
-      { signal, answered: new Promise((resolve) => (leave = resolve)) },
-    );
+    await recorded.pull(PullImageRequest.fromPartial({ image: { image }, auth: auth('right') }), {
+      signal,
+      answered: new Promise((resolve) => (leave = resolve)),
+    });
     expect(store.pulledRecords().items).toHaveLength(1);
     leave();
-    await puller.told();
+    await puller.published();
   });
 
   it('are dropped with their image, but not when it was pulled again after the look', async () => {

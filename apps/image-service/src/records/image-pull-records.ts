@@ -1,6 +1,6 @@
 import { namesImage } from '@stowage/image-ref';
-import type { PullCredential } from '../credentials';
-import type { ImageRuntime } from '../image-runtime';
+import type { PullCredential } from '../credentials/credentials';
+import type { ImageRuntime } from '../runtime/image-runtime';
 import { mergePulledWith, pulledWith, sameCoordinates } from './pulled-record';
 import type { PulledRecord, PulledWith } from './pulled-record';
 import type { CallerCredentials, PullRecords } from './pull-records';
@@ -8,14 +8,17 @@ import type { RecordCounts, RecordStore } from './record-store';
 import { withoutTagAndDigest } from './verification-policy';
 import type { VerificationPolicy } from './verification-policy';
 
-/** Recorded secrets from which on a rotated secret is not known again by its name, and no more are added on a look. */
+/**
+ * Recorded secrets from which on a rotated secret is not known again by its name, and no more are
+ * added on a look.
+ */
 const maxRecordedSecrets = 100;
 
 /** Why a pull is demanded or not, in kubelet's words; a closed set. */
 export type MustPullResult =
   'credentialPolicyAllowed' | 'credentialRecordFound' | 'mustAuthenticate' | 'error';
 
-/** Hears of the records: metrics and log. Must not throw. */
+/** Observes the records: metrics and log. Must not throw. */
 export interface RecordListener {
   checked?(result: MustPullResult): void;
   /** A record that could not be read or written; the pull goes on. */
@@ -26,7 +29,10 @@ export interface RecordListener {
 export class ImagePullRecords implements PullRecords {
   /** Pulls that are going on, by image. */
   readonly #intents = new Map<string, number>();
-  /** When pulls of this process were last recorded, by image ref; those that the last pruning has seen are forgotten. */
+  /**
+   * When pulls of this process were last recorded, by image ref; those that the last pruning has
+   * seen are forgotten.
+   */
   readonly #recordedAt = new Map<string, number>();
 
   constructor(
@@ -58,8 +64,8 @@ export class ImagePullRecords implements PullRecords {
   }
 
   /**
-   * As `recordPulled`, with any proof. When the record cannot be written, the intent stays: then the image still counts as pulled, and
-   * the next start makes a record of it.
+   * As `recordPulled`, with any proof. When the record cannot be written, the intent stays: then
+   * the image still counts as pulled, and the next start makes a record of it.
    */
   recordPulledWith(image: string, imageRef: string, proof: PulledWith | undefined): void {
     try {
@@ -154,7 +160,8 @@ export class ImagePullRecords implements PullRecords {
   #merge(image: string, imageRef: string, proof: PulledWith | undefined): void {
     const name = withoutTagAndDigest(image);
     if (name === undefined) throw new Error(`invalid image name ${JSON.stringify(image)}`);
-    // Also when it changes nothing: an image that was removed and pulled again has a record of the first pull's time.
+    // Also when it changes nothing: an image that was removed and pulled again has a record of the
+    // first pull's time.
     this.#recordedAt.set(imageRef, this.now());
     let record: PulledRecord | undefined;
     try {
@@ -190,8 +197,9 @@ export class ImagePullRecords implements PullRecords {
   }
 
   /**
-   * After a start: of the pulls that an earlier process began and did not end, those that brought their image get a record without
-   * credentials, so that the next use is verified. Intents whose image the runtime does not have stay, as in kubelet.
+   * After a start: of the pulls that an earlier process began and did not end, those that brought
+   * their image get a record without credentials, so that the next use is verified. Intents whose
+   * image the runtime does not have stay, as in kubelet.
    */
   async recover(
     runtime: Pick<ImageRuntime, 'listImages'>,
@@ -212,8 +220,9 @@ export class ImagePullRecords implements PullRecords {
   }
 
   /**
-   * Drops records older than `before` of images that the runtime no longer has. `imageRefs` must be all it has, taken after
-   * `before`. What was pulled since then stays: without its record it would count as there without a pull, free for all.
+   * Drops records older than `before` of images that the runtime no longer has. `imageRefs` must be
+   * all it has, taken after `before`. What was pulled since then stays: without its record it would
+   * count as there without a pull, free for all.
    */
   prune(imageRefs: Iterable<string>, before: Date): void {
     const known = new Set(imageRefs);

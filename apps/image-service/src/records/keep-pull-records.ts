@@ -1,37 +1,37 @@
 import type { ImageServiceClient } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
 import type { Logger } from '@stowage/service-kit';
-import type { ImageServiceConfig } from '../config';
 import { ImagePullRecords } from './image-pull-records';
 import type { RecordListener } from './image-pull-records';
 import { FsRecordStore } from './record-store';
 import { verificationPolicy } from './verification-policy';
+import type { VerificationPolicyName } from './verification-policy';
 
-/** The pull records of a configuration; undefined when it wants none. */
+/** Where pull records are, and whose use of an image is checked against them. */
+export interface RecordSettings {
+  readonly dir: string;
+  readonly policy: VerificationPolicyName;
+  /** Kubelet's `preloadedImagesVerificationAllowlist`. */
+  readonly allowlist: readonly string[];
+}
+
+/** Opens the pull records. Throws VerificationPolicyError for an allow list that cannot be. */
 export function openPullRecords(
-  config: Pick<
-    ImageServiceConfig,
-    | 'imagePullCredentialsVerificationPolicy'
-    | 'imagePullRecordsDir'
-    | 'preloadedImagesVerificationAllowlist'
-  >,
+  { dir, policy, allowlist }: RecordSettings,
   listener: RecordListener,
-): ImagePullRecords | undefined {
-  const name = config.imagePullCredentialsVerificationPolicy;
-  if (name === 'Off') return undefined;
-  const policy = verificationPolicy(name, config.preloadedImagesVerificationAllowlist);
-  const store = new FsRecordStore(config.imagePullRecordsDir, (error) =>
+): ImagePullRecords {
+  const store = new FsRecordStore(dir, (error) =>
     listener.problem?.('a pull record could not be read', error),
   );
-  return new ImagePullRecords(store, policy, listener);
+  return new ImagePullRecords(store, verificationPolicy(policy, allowlist), listener);
 }
 
 /** After a failure, milliseconds. */
 const retryAfterMs = 5000;
 
 /**
- * As soon as the runtime answers: ends what an earlier process left behind. Then, and every `pruneIntervalMs`: drops the records of images
- * that are gone. Ends with the signal.
+ * As soon as the runtime answers: ends what an earlier process left behind. Then, and every
+ * `pruneIntervalMs`: drops the records of images that are gone. Ends with the signal.
  */
 export function keepPullRecords(
   records: ImagePullRecords,

@@ -1,36 +1,36 @@
-import type { PullCredential } from '../credentials';
+import type {
+  PullCredential,
+  SecretCoordinates,
+  ServiceAccountCoordinates,
+} from '../credentials/credentials';
 
-/** A Kubernetes secret that a credential came from, in kubelet's words. */
-export interface SecretCoordinates {
-  readonly uid: string;
-  readonly namespace: string;
-  readonly name: string;
-  /** Kubelet's credential hash. */
-  readonly credentialHash: string;
-}
-
-/** A service account that a credential came from. */
-export interface ServiceAccountCoordinates {
-  readonly uid: string;
-  readonly namespace: string;
-  readonly name: string;
-}
-
-/** What of a caller's credentials is held against the records of earlier pulls. Those of the node itself do not count. */
+/**
+ * What of a caller's credentials is compared with the records of earlier pulls. Those of the node
+ * itself do not count.
+ */
 export interface CallerCredentials {
   readonly secrets: readonly SecretCoordinates[];
   readonly serviceAccount?: ServiceAccountCoordinates;
 }
 
-/** Who may use which image that is on the node already, from the records of the pulls; kubelet's image pull manager. */
+/**
+ * Who may use which image that is on the node already, from the records of the pulls; kubelet's
+ * image pull manager.
+ */
 export interface PullRecords {
   /** Notes that a pull begins. Throws when it cannot be noted: then there must be no pull. */
   recordIntent(image: string): Promise<void>;
-  /** Notes that the image came, with the owner of the credential that brought it, and ends one intent. Does not throw. */
+  /**
+   * Notes that the image came, with the owner of the credential that brought it, and ends one
+   * intent. Does not throw.
+   */
   recordPulled(image: string, imageRef: string, owner: PullCredential['owner']): Promise<void>;
   /** Ends one intent without an image. Does not throw. */
   recordFailed(image: string): Promise<void>;
-  /** Whether the caller has to prove by a pull that it may use the image. Throws what `credentials` throws. */
+  /**
+   * Whether the caller has to prove by a pull that it may use the image. Throws what `credentials`
+   * throws.
+   */
   mustAttemptPull(
     image: string,
     imageRef: string,
@@ -38,7 +38,10 @@ export interface PullRecords {
   ): Promise<boolean>;
 }
 
-/** The credentials of a caller that have a source of their own: all secrets, and the first service account. */
+/**
+ * The credentials of a caller that have a source of their own: all secrets, and the first service
+ * account.
+ */
 export function callerCredentials(credentials: readonly PullCredential[]): CallerCredentials {
   return {
     secrets: credentials.flatMap(({ owner }) =>

@@ -1,5 +1,8 @@
-import type { PullCredential } from '../credentials';
-import type { SecretCoordinates, ServiceAccountCoordinates } from './pull-records';
+import type {
+  PullCredential,
+  SecretCoordinates,
+  ServiceAccountCoordinates,
+} from '../credentials/credentials';
 
 /** Which credentials brought an image: who may use it. */
 export interface PulledWith {
@@ -65,7 +68,10 @@ interface Coordinates extends ServiceAccountCoordinates {
   readonly credentialHash?: string;
 }
 
-/** Both lists, sorted by namespace, name and uid, the hash of the later one; undefined when nothing is new. */
+/**
+ * Both lists, sorted by namespace, name and uid, the hash of the later one; undefined when nothing
+ * is new.
+ */
 export function mergeByCoordinates<T extends Coordinates>(
   old: readonly T[],
   added: readonly T[],

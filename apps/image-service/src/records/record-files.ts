@@ -46,7 +46,10 @@ export function encodeIntent(image: string): string {
   return goJsonLine({ kind: 'ImagePullIntent', apiVersion, image });
 }
 
-/** The image of an intent's file. Throws when it is anything else; unknown fields are an error, as in kubelet. */
+/**
+ * The image of an intent's file. Throws when it is anything else; unknown fields are an error, as
+ * in kubelet.
+ */
 export function decodeIntent(text: string): Decoded<string> {
   const file = intentFile.parse(JSON.parse(text));
   return { value: file.image, isOld: file.apiVersion !== apiVersion };
@@ -88,7 +91,10 @@ function encodePulledWith({
 const filled = <T>(list: readonly T[]): readonly T[] | undefined =>
   list.length === 0 ? undefined : list;
 
-/** The record of a file. Throws when it is anything else; unknown fields are an error, as in kubelet. */
+/**
+ * The record of a file. Throws when it is anything else; unknown fields are an error, as in
+ * kubelet.
+ */
 export function decodePulledRecord(text: string): Decoded<PulledRecord> {
   const file = pulledFile.parse(JSON.parse(text));
   const mapping = Object.entries(file.credentialMapping ?? {}).map(

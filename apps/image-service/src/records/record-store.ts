@@ -34,8 +34,8 @@ export interface RecordCounts {
 }
 
 /**
- * Keeps pull intents (by image) and pulled records (by image ref). The calls are synchronous: the files are small, and so no two changes of
- * one record come between each other.
+ * Keeps pull intents (by image) and pulled records (by image ref). The calls are synchronous: the
+ * files are small, and so no two changes of one record come between each other.
  */
 export interface RecordStore {
   writeIntent(image: string): void;
@@ -52,8 +52,9 @@ export interface RecordStore {
 }
 
 /**
- * Kubelet's files: `<dir>/pulling` and `<dir>/pulled`, one a record, named by hash, replaced by rename. Kubelet's own folder
- * (`/var/lib/kubelet/image_manager`) can be read and shared. Files of the version before are rewritten when the store opens.
+ * Kubelet's files: `<dir>/pulling` and `<dir>/pulled`, one a record, named by hash, replaced by
+ * rename. Kubelet's own folder (`/var/lib/kubelet/image_manager`) can be read and shared. Files of
+ * the version before are rewritten when the store opens.
  */
 export class FsRecordStore implements RecordStore {
   readonly #pulling: string;
@@ -126,7 +127,10 @@ export class FsRecordStore implements RecordStore {
   }
 }
 
-/** Content of a file. Throws what reading throws, and for a pipe, which reading would wait for without end. */
+/**
+ * Content of a file. Throws what reading throws, and for a pipe, which reading would wait for
+ * without end.
+ */
 function readRegular(file: string): string {
   const handle = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -170,7 +174,10 @@ function decoded<T>(file: string, text: string, decode: (text: string) => Decode
   }
 }
 
-/** Names of the record files of a folder; files of a write that goes on, and what is not a record, are none. */
+/**
+ * Names of the record files of a folder; files of a write that goes on, and what is not a record,
+ * are none.
+ */
 const recordFiles = (folder: string): string[] =>
   readdirSync(folder, { withFileTypes: true })
     .filter((entry) => !entry.isDirectory())

@@ -28,7 +28,10 @@ export interface Allowlist {
   readonly prefixes: readonly string[];
 }
 
-/** Reads kubelet's `preloadedImagesVerificationAllowlist`. Throws VerificationPolicyError for the first entry that is not allowed. */
+/**
+ * Reads kubelet's `preloadedImagesVerificationAllowlist`. Throws VerificationPolicyError for the
+ * first entry that is not allowed.
+ */
 export function parseAllowlist(patterns: readonly string[]): Allowlist {
   const exact = new Set<string>();
   const prefixes: string[] = [];
@@ -77,7 +80,10 @@ function nameOf(image: string): string {
 /** Whether the use of an image that is there has to be verified. */
 export type VerificationPolicy = (image: string, isPulledByUs: boolean) => boolean;
 
-/** Kubelet's policy of that name. Throws VerificationPolicyError for an unknown one, and what `parseAllowlist` throws. */
+/**
+ * Kubelet's policy of that name. Throws VerificationPolicyError for an unknown one, and what
+ * `parseAllowlist` throws.
+ */
 export function verificationPolicy(
   name: string,
   allowlist: readonly string[] = [],

@@ -1,7 +1,7 @@
 import { Image, ImageFsInfoResponse } from '@stowage/cri-proto';
 import type { PullImageRequest } from '@stowage/cri-proto';
 import type { DeepPartial } from '@stowage/cri-proto';
-import type { ImageRuntime } from '../image-runtime';
+import type { ImageRuntime } from '../runtime/image-runtime';
 
 /** A pull that the test decides about. */
 export interface PendingPull {
@@ -23,7 +23,10 @@ export class FakeRuntime implements ImageRuntime {
   onPull?: (pull: PendingPull) => void;
   statusError?: Error;
   removeError?: Error;
-  /** What RemoveImage takes away: the image with all its names as containerd, the name alone as CRI-O, nothing. */
+  /**
+   * What RemoveImage takes away: the image with all its names as containerd, the name alone as
+   * CRI-O, nothing.
+   */
   removes: 'image' | 'name' | 'nothing' = 'image';
 
   add(image: DeepPartial<Image>): Image {
@@ -55,6 +58,7 @@ export class FakeRuntime implements ImageRuntime {
       };
       signal.addEventListener('abort', () => reject(signal.reason as Error));
       this.pulls.push(pull);
+      setImmediate(() => options.onSent?.());
       this.onPull?.(pull);
     });
 

@@ -14,7 +14,7 @@ export interface SeenPulls {
   close(): Promise<void>;
 }
 
-/** Forwards all calls to the stack's containerd, and tells `seen` of each PullImage before. */
+/** Forwards all calls to the stack's containerd, and calls `seen` for each PullImage before. */
 export async function seePulls(
   stack: Stack,
   seen: (request: PullImageRequest, metadata: Readonly<Record<string, string>>) => void,

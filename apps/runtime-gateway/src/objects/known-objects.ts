@@ -19,10 +19,11 @@ interface Entry<T> {
 }
 
 /**
- * The sandboxes and containers of the runtime in their last known phase, bounded. Removed ones stay until a listing
- * that began later no longer shows them, and some minutes at least, so that neither an older listing nor events that
- * the runtime kept for its next reader can bring them back. When it is full, new ones take the place of removed ones, and are
- * not remembered where there is none: what is known stays right.
+ * The sandboxes and containers of the runtime in their last known phase, bounded. Removed ones stay
+ * until a listing that began later no longer shows them, and some minutes at least, so that neither
+ * an older listing nor events that the runtime kept for its next reader can bring them back. When
+ * it is full, new ones take the place of removed ones, and are not remembered where there is none:
+ * what is known stays right.
  */
 export class KnownObjects {
   readonly #sandboxes = new Map<string, Entry<KnownSandbox>>();
@@ -81,7 +82,10 @@ export class KnownObjects {
     return this.containers().filter((container) => container.podSandboxId === podSandboxId);
   }
 
-  /** The full id for an id or, as runtimes take it too, the beginning of one; the text itself when none fits. */
+  /**
+   * The full id for an id or, as runtimes take it too, the beginning of one; the text itself when
+   * none fits.
+   */
   fullSandboxId(idOrPrefix: string): string {
     return fullId(this.#sandboxes, idOrPrefix);
   }
@@ -106,8 +110,8 @@ export class KnownObjects {
   }
 
   /**
-   * Forgets objects that were removed before `beforeMs` (milliseconds since the epoch) and that a listing, begun at `revision`,
-   * does not show any more.
+   * Forgets objects that were removed before `beforeMs` (milliseconds since the epoch) and that a
+   * listing, begun at `revision`, does not show any more.
    */
   forgetRemoved(
     kind: ObjectKind,

@@ -68,15 +68,15 @@ test('what was written is remembered by the next one', () => {
   first.put('container', container);
   first.put('container', { ...container, id: 'c2' });
   first.drop('container', ['c2', 'never']);
-  first.setMoment('observing-since', 7);
-  first.setMoment('unavailable-since', 8);
-  first.setMoment('unavailable-since', undefined);
+  first.setTimestamp('observing-since', 7);
+  first.setTimestamp('unavailable-since', 8);
+  first.setTimestamp('unavailable-since', undefined);
   first.close();
 
   const second = openFile();
   expect(second.remembered).toEqual({ sandboxes: [sandbox], containers: [container] });
-  expect(second.moment('observing-since')).toBe(7);
-  expect(second.moment('unavailable-since')).toBeUndefined();
+  expect(second.timestamp('observing-since')).toBe(7);
+  expect(second.timestamp('unavailable-since')).toBeUndefined();
   expect(problems).toEqual([undefined, undefined]);
 });
 
@@ -100,8 +100,8 @@ test('a file of 26c2345 is opened with everything in it', () => {
       },
     ],
   });
-  expect(file.moment('observing-since')).toBe(Date.parse('2026-11-20T11:59:59Z'));
-  expect(file.moment('unavailable-since')).toBe(Date.parse('2026-11-20T12:00:00Z'));
+  expect(file.timestamp('observing-since')).toBe(Date.parse('2026-11-20T11:59:59Z'));
+  expect(file.timestamp('unavailable-since')).toBe(Date.parse('2026-11-20T12:00:00Z'));
   expect(lines).toEqual([]);
 });
 
@@ -124,7 +124,7 @@ test.each([
     'objects.db.unusable-2026-11-20T000000.000Z',
   ]);
   expect(lines).toEqual([
-    'known objects could not be read: begun anew from what the runtime lists',
+    'known objects could not be read: starting again from what the runtime lists',
   ]);
 });
 
@@ -135,10 +135,10 @@ test('a folder that cannot be made: works in memory, says why, and writes all of
   file.put('sandbox', sandbox);
   file.put('container', container);
   file.drop('container', ['c1']);
-  file.setMoment('observing-since', 7);
+  file.setTimestamp('observing-since', 7);
   expect(problems).toEqual([expect.stringMatching(/objects\.db: .*ENOTDIR|EEXIST/)]);
   expect(lines).toEqual(['known objects are not written']);
-  expect(file.moment('observing-since')).toBe(7);
+  expect(file.timestamp('observing-since')).toBe(7);
 
   rmSync(blocked);
   mkdirSync(blocked);
@@ -151,7 +151,7 @@ test('a folder that cannot be made: works in memory, says why, and writes all of
     sandboxes: [sandbox],
     containers: [{ ...container, id: 'c2' }],
   });
-  expect(next.moment('observing-since')).toBe(7);
+  expect(next.timestamp('observing-since')).toBe(7);
 });
 
 test('a named pipe in its place is refused at once', () => {

@@ -20,8 +20,8 @@ const content: StateFileContent = {
   ],
 };
 
-/** Moments that outlive the process, in milliseconds since the epoch. */
-export type MomentName = 'observing-since' | 'unavailable-since';
+/** Timestamps that outlive the process, in milliseconds since the epoch. */
+export type TimestampName = 'observing-since' | 'unavailable-since';
 
 export interface ObjectsFileOptions {
   /** Folder of the file `objects.db`; made when it is missing. */
@@ -48,35 +48,41 @@ const prepare = (database: Database) => ({
   put: database.prepare('INSERT OR REPLACE INTO object VALUES (?, ?, ?)'),
   drop: database.prepare('DELETE FROM object WHERE kind = ? AND id = ?'),
   read: database.prepare<[string], string>('SELECT record FROM object WHERE kind = ?').pluck(),
-  setMoment: database.prepare('INSERT OR REPLACE INTO moment VALUES (?, ?)'),
-  dropMoment: database.prepare('DELETE FROM moment WHERE name = ?'),
-  moments: database.prepare<[], [MomentName, number]>('SELECT name, at_ms FROM moment').raw(),
+  setTimestamp: database.prepare('INSERT OR REPLACE INTO moment VALUES (?, ?)'),
+  dropTimestamp: database.prepare('DELETE FROM moment WHERE name = ?'),
+  timestamps: database.prepare<[], [TimestampName, number]>('SELECT name, at_ms FROM moment').raw(),
   empty: [database.prepare('DELETE FROM object'), database.prepare('DELETE FROM moment')],
 });
 
 const fileOf = (stateDir: string): string => path.join(stateDir, 'objects.db');
 
-/** Throws StateFileNewerError for a file that {@link ObjectsFile} would refuse, also while another process has it. */
+/**
+ * Throws StateFileNewerError for a file that {@link ObjectsFile} would refuse, also while another
+ * process has it.
+ */
 export function checkObjectsFile(stateDir: string): void {
   checkSchema(fileOf(stateDir), content);
 }
 
 /**
- * Known objects over restarts, in SQLite. Each change is written in the call that makes it, so that a killed process
- * repeats nothing. While the file cannot be written (disk full, read-only) changes wait in memory and are written once that
- * works again; a damaged file is set aside and a new one begun.
+ * Known objects over restarts, in SQLite. Each change is written in the call that makes it, so that
+ * a killed process repeats nothing. While the file cannot be written (disk full, read-only) changes
+ * wait in memory and are written once that works again; a damaged file is set aside and a new one
+ * begun.
  */
 export class ObjectsFile implements ObjectStore {
   readonly #file: StateFile<Statements>;
   #remembered: RememberedObjects = { sandboxes: [], containers: [] };
-  #moments = new Map<MomentName, number>();
+  #timestamps = new Map<TimestampName, number>();
   readonly #unwritten = new Map<string, Write>();
-  /** Nothing was read from the file: everything known was learnt since the start, and waits here. */
+  /**
+   * Nothing was read from the file: everything known was learnt since the start, and waits here.
+   */
   #isUnread = true;
 
   /**
-   * Throws StateFileKindError for what is no regular file and StateFileNewerError for a file of a newer release. Never throws for
-   * trouble with the file: that is told through `onStatus`.
+   * Throws StateFileKindError for what is no regular file and StateFileNewerError for a file of a
+   * newer release. Never throws for trouble with the file: that is reported through `onStatus`.
    */
   constructor({ stateDir, now, log, onStatus }: ObjectsFileOptions) {
     const file = fileOf(stateDir);
@@ -91,7 +97,8 @@ export class ObjectsFile implements ObjectStore {
         return statements;
       },
       onSetAside: (aside, reason) => {
-        const message = 'known objects could not be read: begun anew from what the runtime lists';
+        const message =
+          'known objects could not be read: starting again from what the runtime lists';
         log.warn({ path: file, aside, reason }, message);
       },
       onRefused: (error, before) => {
@@ -126,15 +133,15 @@ export class ObjectsFile implements ObjectStore {
     }
   }
 
-  moment(name: MomentName): number | undefined {
-    return this.#moments.get(name);
+  timestamp(name: TimestampName): number | undefined {
+    return this.#timestamps.get(name);
   }
 
-  setMoment(name: MomentName, atMs: number | undefined): void {
-    if (atMs === undefined) this.#moments.delete(name);
-    else this.#moments.set(name, atMs);
-    this.#write(`moment ${name}`, ({ setMoment, dropMoment }) =>
-      atMs === undefined ? dropMoment.run(name) : setMoment.run(name, atMs),
+  setTimestamp(name: TimestampName, atMs: number | undefined): void {
+    if (atMs === undefined) this.#timestamps.delete(name);
+    else this.#timestamps.set(name, atMs);
+    this.#write(`moment ${name}`, ({ setTimestamp, dropTimestamp }) =>
+      atMs === undefined ? dropTimestamp.run(name) : setTimestamp.run(name, atMs),
     );
   }
 
@@ -144,10 +151,10 @@ export class ObjectsFile implements ObjectStore {
     this.#file.close();
   }
 
-  #read({ read, moments }: Statements): void {
+  #read({ read, timestamps }: Statements): void {
     const records = <T>(kind: ObjectKind) => read.all(kind).map((text) => JSON.parse(text) as T);
     this.#remembered = { sandboxes: records('sandbox'), containers: records('container') };
-    this.#moments = new Map(moments.all());
+    this.#timestamps = new Map(timestamps.all());
     this.#isUnread = false;
   }
 

@@ -5,7 +5,7 @@ export interface Pod {
   readonly uid: string;
 }
 
-/** Image of a container, as events tell it. */
+/** Image of a container, as events carry it. */
 export interface ContainerImage {
   readonly reference: string;
   readonly userSpecifiedReference?: string;
@@ -21,7 +21,7 @@ export type SandboxPhase = (typeof sandboxPhases)[number];
 const containerPhases = ['created', 'running', 'exited', 'removed'] as const;
 export type ContainerPhase = (typeof containerPhases)[number];
 
-/** What is told about a sandbox beside its phase. */
+/** What is published about a sandbox beside its phase. */
 export interface SandboxFacts {
   readonly id: string;
   readonly pod?: Pod;
@@ -29,7 +29,7 @@ export interface SandboxFacts {
   readonly runtimeHandler?: string;
 }
 
-/** What is told about a container beside its phase. Never environment or command. */
+/** What is published about a container beside its phase. Never environment or command. */
 export interface ContainerFacts {
   readonly id: string;
   readonly podSandboxId?: string;
@@ -42,11 +42,14 @@ export interface ContainerFacts {
 /** A sandbox in its last known phase. */
 export interface KnownSandbox extends SandboxFacts {
   readonly phase: SandboxPhase;
-  /** When it came into the phase, milliseconds since the epoch; absent in records of earlier versions. */
+  /**
+   * When it came into the phase, milliseconds since the epoch; absent in records of earlier
+   * versions.
+   */
   readonly phaseAtMs?: number;
 }
 
-/** How a container ended, as the runtime told it. */
+/** How a container ended, as the runtime reported it. */
 export interface ContainerExit {
   readonly startedAtMs?: number;
   readonly finishedAtMs?: number;
@@ -59,13 +62,21 @@ export interface KnownContainer extends ContainerFacts {
   readonly phase: ContainerPhase;
   /** See {@link KnownSandbox.phaseAtMs}. */
   readonly phaseAtMs?: number;
-  /** Its exit, when the runtime has told it before the event could be: a call in flight may be its cause. */
+  /**
+   * Its exit, when the runtime has shown it before the event could be published: a call in flight
+   * may be its cause.
+   */
   readonly exit?: ContainerExit;
-  /** When a stop was asked for whose outcome could not be looked up, milliseconds since the epoch. */
+  /**
+   * When a stop was asked for whose outcome could not be looked up, milliseconds since the epoch.
+   */
   readonly stopAskedAtMs?: number;
 }
 
-/** Phases between the last known one (absent: never seen) and a new one, the new one included. What nobody saw is not gone. */
+/**
+ * Phases between the last known one (absent: never seen) and a new one, the new one included. What
+ * nobody saw is not gone.
+ */
 function stepsTo<Phase extends string>(
   phases: readonly Phase[],
   phase: Phase,

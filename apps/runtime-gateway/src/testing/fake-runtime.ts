@@ -25,8 +25,8 @@ interface Life {
 const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 /**
- * A runtime with one pod a call and an event stream, in memory, on a real socket. Events go out before the call that caused
- * them is answered, as with containerd.
+ * A runtime with one pod a call and an event stream, in memory, on a real socket. Events go out
+ * before the call that caused them is answered, as with containerd.
  */
 export class FakeRuntime {
   readonly sandboxes = new Map<string, PodSandbox>();
@@ -37,7 +37,10 @@ export class FakeRuntime {
   creation: Promise<void> = Promise.resolve();
   /** Events that nobody reads wait for the next reader, as in containerd 2. */
   keepsEvents = false;
-  /** A status names the image by its digest, and only lists have its ID, as in containerd 2.0 and 2.1. */
+  /**
+   * A status names the image by its digest, and only lists have its ID, as in containerd 2.0 and
+   * 2.1.
+   */
   statusHasImageId = true;
   /** No event for a sandbox that is removed, nor for its containers, as in CRI-O. */
   removesSilently = false;

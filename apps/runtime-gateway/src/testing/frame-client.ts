@@ -14,7 +14,9 @@ const text = (value: string): Buffer =>
 const field = (name: string, value: string): Buffer =>
   Buffer.concat([Buffer.of(0), text(name), text(value)]);
 
-/** HTTP/2 on a socket, frame by frame: what a gRPC library would not send, and as fast as it goes. */
+/**
+ * HTTP/2 on a socket, frame by frame: what a gRPC library would not send, and as fast as it goes.
+ */
 export class FrameClient {
   isClosed = false;
   private readonly socket: net.Socket;

@@ -94,7 +94,7 @@ export class GatewayProcess {
   }
 }
 
-/** What tells one event of a life from another: name, object, and how it became known. */
+/** What distinguishes one event of a life from another: name, object, and how it became known. */
 export const brief = (event: ReceivedEvent): string =>
   `${event.name} ${event.subject.slice(0, 8)} ${(event.data as { observedBy?: string }).observedBy ?? ''}`.trim();
 

@@ -1,5 +1,6 @@
 // Status requests with odd bytes, to a real containerd and to the read-only socket in front of it:
-// `npm run soak -- hostile-requests [REQUESTS [SEED]]`. The short form is in readonly-socket.it.spec.ts.
+// `npm run soak -- hostile-requests [REQUESTS [SEED]]`. The short form is in
+// readonly-socket.it.spec.ts.
 import { startStack } from '@stowage/testing';
 import { GatewayProcess } from './gateway-process';
 import { sendHostileRequests } from './hostile-requests';

@@ -53,9 +53,10 @@ const parallel = 24;
 const maxProblems = 20;
 
 /**
- * Sends status requests, most of them with bytes that no client writes and with `verbose` somewhere in them, to the
- * runtime and to a read-only socket in front of it, in both packages, and compares: nothing verbose comes from the read-only socket; what
- * it lets through means to the runtime what it meant to the check; a request that it takes ends as on the runtime.
+ * Sends status requests, most of them with bytes that no client writes and with `verbose` somewhere
+ * in them, to the runtime and to a read-only socket in front of it, in both packages, and compares:
+ * nothing verbose comes from the read-only socket; what it lets through means to the runtime what
+ * it meant to the check; a request that it takes ends as on the runtime.
  */
 export async function sendHostileRequests(
   options: HostileRequestsOptions,
@@ -72,7 +73,7 @@ export async function sendHostileRequests(
 
   // A runtime that speaks v1 alone is asked in v1 for what the socket was asked in v1alpha2.
   const version = await runtime.call('/runtime.v1alpha2.RuntimeService/Version', Buffer.alloc(0));
-  const packages = { v1: 'v1', v1alpha2: version.code === 12 ? 'v1' : 'v1alpha2' } as const;
+  const criVersions = { v1: 'v1', v1alpha2: version.code === 12 ? 'v1' : 'v1alpha2' } as const;
 
   const one = async (): Promise<void> => {
     const call = pick(random, calls);
@@ -80,7 +81,7 @@ export async function sendHostileRequests(
     const bytes = hostileBytes(random, call);
     const path = (spoken: string) => `/runtime.${spoken}.${call.service}/${call.method}`;
     const [own, through] = await Promise.all([
-      runtime.call(path(packages[asked]), bytes),
+      runtime.call(path(criVersions[asked]), bytes),
       socket.call(path(asked), bytes),
     ]);
     const ownShows = own.code === 0 ? call.shows(own.message) : 'nothing';

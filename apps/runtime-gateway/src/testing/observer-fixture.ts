@@ -22,16 +22,16 @@ import {
 import type { Container, DeepPartial, PodSandbox } from '@stowage/cri-proto';
 import { assertEventData } from '@stowage/events';
 import type { EventName } from '@stowage/events';
-import { CallObserver } from '../call-observer';
-import type { Verb } from '../call-observer';
-import { CallsInFlight } from '../calls-in-flight';
-import { Lanes } from '../lanes';
-import { Lifecycle } from '../lifecycle';
-import type { Publish } from '../lifecycle';
+import { CallObserver } from '../observe/call-observer';
+import type { Verb } from '../observe/call-observer';
+import { CallsInFlight } from '../observe/calls-in-flight';
+import { KeyedQueue } from '@stowage/async';
+import { Lifecycle } from '../observe/lifecycle';
+import type { Publish } from '../observe/lifecycle';
 import { KnownObjects } from '../objects/known-objects';
 import type { KnownContainer, KnownSandbox } from '../objects/types';
-import type { Observing } from '../observing';
-import { OutsideSightings } from '../outside-sightings';
+import type { ObserverContext } from '../observe/observer-context';
+import { UncorrelatedChanges } from '../observe/uncorrelated-changes';
 
 /** Now, in every unit test: 2026-11-20T22:14:10.000Z. */
 export const nowMs = Date.UTC(2026, 10, 20, 22, 14, 10);
@@ -123,7 +123,9 @@ export interface FixtureOptions {
   readonly attributionWaitMs?: number;
 }
 
-/** The observer without sockets: what is published stands in `events`, checked against its schema. */
+/**
+ * The observer without sockets: what is published stands in `events`, checked against its schema.
+ */
 export class ObserverFixture {
   readonly events: PublishedEvent[] = [];
   readonly failures: string[] = [];
@@ -131,12 +133,12 @@ export class ObserverFixture {
   readonly facts = new FakeFacts();
   readonly objects: KnownObjects;
   readonly inFlight = new CallsInFlight<Verb>();
-  readonly lanes = new Lanes();
+  readonly queue = new KeyedQueue();
   readonly lifecycle: Lifecycle;
-  readonly observing: Observing;
+  readonly context: ObserverContext;
   readonly calls: CallObserver;
-  readonly sightings: OutsideSightings;
-  leftToListing = 0;
+  readonly changes: UncorrelatedChanges;
+  relistsScheduled = 0;
   /** The time of the clock, milliseconds since the epoch. */
   nowMs = nowMs;
 
@@ -155,24 +157,24 @@ export class ObserverFixture {
       observingSinceMs,
       onUnpublished: (event, _subject, reason) => this.failures.push(`${event}: ${reason}`),
     });
-    this.observing = {
+    this.context = {
       objects: this.objects,
       lifecycle: this.lifecycle,
       lookUp: this.facts,
-      lanes: this.lanes,
+      queue: this.queue,
       log: { debug: (fields, message) => this.logged.push({ ...fields, message }) },
-      leaveToListing: (error) => {
-        this.leftToListing++;
+      scheduleRelist: (error) => {
+        this.relistsScheduled++;
         if (error !== undefined) this.failures.push(`lookup: ${(error as Error).message}`);
       },
     };
     this.calls = new CallObserver({
-      observing: this.observing,
+      context: this.context,
       inFlight: this.inFlight,
       onFailure: (verb, error) => this.failures.push(`${verb}: ${(error as Error).message}`),
     });
-    this.sightings = new OutsideSightings({
-      observing: this.observing,
+    this.changes = new UncorrelatedChanges({
+      context: this.context,
       inFlight: this.inFlight,
       observingSinceMs,
       followingSinceMs: options.followingSinceMs ?? observingSinceMs,
@@ -181,7 +183,7 @@ export class ObserverFixture {
   }
 
   /** Names and subjects, in order. */
-  get told(): string[] {
+  get published(): string[] {
     return this.events.map(
       ({ name, subject, data }) =>
         `${name} ${subject.slice(0, 4)} ${(data as { observedBy: string }).observedBy}`,

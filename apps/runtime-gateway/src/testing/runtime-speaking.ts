@@ -5,8 +5,9 @@ import type { CriVersion } from '@stowage/cri-proto/paths';
 import { UnimplementedError } from '@stowage/errors';
 
 /**
- * containerd behind a filter: a runtime that speaks the packages of `spoken` and says UNIMPLEMENTED to the other. containerd
- * itself, which has had v1 alone since 2.0, is always asked in v1. `asked` holds the path of every call, those refused too.
+ * containerd behind a filter: a runtime that speaks the packages of `spoken` and says UNIMPLEMENTED
+ * to the other. containerd itself, which has had v1 alone since 2.0, is always asked in v1. `asked`
+ * holds the path of every call, those refused too.
  */
 export function runtimeSpeaking(
   spoken: readonly CriVersion[],

@@ -11,7 +11,10 @@ export interface FieldForm {
   readonly nameIndex: boolean;
 }
 
-/** An encoder of HPACK that can be told which of the many right forms to use; a model of the table beside it. */
+/**
+ * An HPACK encoder that uses any of the many valid forms that it is asked for, with a model of the
+ * table.
+ */
 export class HpackEncoder {
   private entries: [string, string][] = [];
   private limitBytes = 4096;

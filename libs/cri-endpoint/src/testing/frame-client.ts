@@ -1,4 +1,4 @@
-// A client of raw frames, which sends what it is told and nothing else, right or wrong.
+// A client of raw frames, which sends exactly what the test asks for, valid or not.
 import net from 'node:net';
 import { buildFrame, dataFrame, headerFrames } from './build-frames';
 import { HpackEncoder } from './encode-hpack';

@@ -9,8 +9,8 @@ export interface FullServer {
 }
 
 /**
- * Listens with room for one connection, does nothing for half a second, and answers every call with OK and no message
- * from then on. Resolves when the queue is full: who connects gets EAGAIN.
+ * Listens with room for one connection, does nothing for half a second, and answers every call with
+ * OK and no message from then on. Resolves when the queue is full: who connects gets EAGAIN.
  */
 export async function startFullServer(socketPath: string): Promise<FullServer> {
   const script = `

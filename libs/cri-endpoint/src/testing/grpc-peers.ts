@@ -1,4 +1,5 @@
-// A gRPC server and client of @grpc/grpc-js with raw bytes as messages, to stand on either side of an endpoint.
+// A gRPC server and client of @grpc/grpc-js with raw bytes as messages, to stand on either side of
+// an endpoint.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import net from 'node:net';
@@ -36,11 +37,12 @@ const unlimited = {
 };
 
 /**
- * Methods of the test server. `Echo` answers its request and metadata; `Fail` with the status of its metadata;
- * `Hang` never answers; `Big` answers as many bytes as its request says; `Count` streams that many messages;
- * `Sum` adds up the bytes of a client stream; `Chat` echoes message by message; `HeaderThenHang` sends headers and
- * one message, then waits; `FailEarly` fails before the request has ended; `Events` sends as many messages as its request says and
- * then waits for more, as the runtime's event stream does.
+ * Methods of the test server. `Echo` answers its request and metadata; `Fail` with the status of
+ * its metadata; `Hang` never answers; `Big` answers as many bytes as its request says; `Count`
+ * streams that many messages; `Sum` adds up the bytes of a client stream; `Chat` echoes message by
+ * message; `HeaderThenHang` sends headers and one message, then waits; `FailEarly` fails before the
+ * request has ended; `Events` sends as many messages as its request says and then waits for more,
+ * as the runtime's event stream does.
  */
 const service = {
   Echo: definition('/runtime.v1.RuntimeService/Echo'),
@@ -209,7 +211,10 @@ export interface ClientResult {
 export class TestClient {
   private readonly client: grpc.Client;
 
-  /** @param authority what is sent as `:authority`; Go clients before Kubernetes 1.31 send the socket path. */
+  /**
+   * @param authority what is sent as `:authority`; Go clients before Kubernetes 1.31 send the
+   * socket path.
+   */
   constructor(socketPath: string, authority = 'localhost') {
     this.client = new grpc.Client(`unix:${socketPath}`, grpc.credentials.createInsecure(), {
       ...unlimited,

@@ -1,4 +1,5 @@
-// Real HTTP/2 traffic of node:http2 (nghttp2), recorded in memory, and what its own peers made of it.
+// Real HTTP/2 traffic of node:http2 (nghttp2), recorded in memory, and what its own peers made of
+// it.
 import http2 from 'node:http2';
 import { Duplex } from 'node:stream';
 

@@ -1,4 +1,4 @@
-import { Unfollowable } from './unfollowable';
+import { UntrackableError } from './untrackable-error';
 
 /** Frame types of RFC 9113 that the reader acts on. */
 export const frameType = {
@@ -54,9 +54,10 @@ export interface FrameListener {
 const empty = Buffer.alloc(0);
 
 /**
- * Cuts one direction of an HTTP/2 connection into frames, however the bytes arrive. It keeps at most
- * `maxHeaderBlockBytes` of a header block and a few bytes of other frames; DATA passes through in pieces. Throws
- * {@link Unfollowable} for what RFC 9113 forbids; it must not be used after that.
+ * Splits one direction of an HTTP/2 connection into frames, however the bytes arrive. It keeps at
+ * most `maxHeaderBlockBytes` of a header block and a few bytes of other frames; DATA passes through
+ * in pieces. Throws {@link UntrackableError} for what RFC 9113 forbids; it must not be used after
+ * that.
  */
 export class FrameReader {
   /** Preface bytes still to come; 0 on the server's side. */
@@ -87,7 +88,10 @@ export class FrameReader {
   private block = empty;
   private blockLength = 0;
 
-  /** Offset in the last chunk behind the last frame that ended there, outside header blocks; -1: none did. */
+  /**
+   * Offset in the last chunk behind the last frame that ended there, outside header blocks; -1:
+   * none did.
+   */
   lastBoundary = -1;
 
   constructor(
@@ -142,7 +146,7 @@ export class FrameReader {
     const length = Math.min(this.prefaceLeft, chunk.length);
     const from = clientPreface.length - this.prefaceLeft;
     if (clientPreface.compare(chunk, 0, length, from, from + length) !== 0) {
-      throw new Unfollowable('not-http2', 'no client preface');
+      throw new UntrackableError('not-http2', 'no client preface');
     }
     this.prefaceLeft -= length;
     return length;
@@ -179,45 +183,46 @@ export class FrameReader {
     const { type, streamId, left } = this;
     if (this.blockStreamId !== 0) {
       if (type !== frameType.continuation || streamId !== this.blockStreamId) {
-        throw new Unfollowable('frame', 'a header block is interrupted');
+        throw new UntrackableError('frame', 'a header block is interrupted');
       }
     }
     switch (type) {
       case frameType.data:
       case frameType.headers:
       case frameType.pushPromise:
-        if (streamId === 0) throw new Unfollowable('frame', `type ${type} on stream 0`);
+        if (streamId === 0) throw new UntrackableError('frame', `type ${type} on stream 0`);
         if ((this.flags & frameFlag.padded) !== 0) {
-          if (left === 0) throw new Unfollowable('frame', 'no room for the pad length');
+          if (left === 0) throw new UntrackableError('frame', 'no room for the pad length');
           this.padding = -1;
         }
         if (type !== frameType.data) this.checkBlockBytes(left);
         return;
       case frameType.continuation:
-        if (this.blockStreamId === 0) throw new Unfollowable('frame', 'CONTINUATION of nothing');
+        if (this.blockStreamId === 0)
+          throw new UntrackableError('frame', 'CONTINUATION of nothing');
         this.checkBlockBytes(this.blockLength + left);
         return;
       case frameType.rstStream:
-        if (streamId === 0 || left !== 4) throw new Unfollowable('frame', 'RST_STREAM');
+        if (streamId === 0 || left !== 4) throw new UntrackableError('frame', 'RST_STREAM');
         return;
       case frameType.priority:
-        if (streamId === 0 || left !== 5) throw new Unfollowable('frame', 'PRIORITY');
+        if (streamId === 0 || left !== 5) throw new UntrackableError('frame', 'PRIORITY');
         return;
       case frameType.windowUpdate:
-        if (left !== 4) throw new Unfollowable('frame', 'WINDOW_UPDATE');
+        if (left !== 4) throw new UntrackableError('frame', 'WINDOW_UPDATE');
         return;
       case frameType.settings: {
         const ack = (this.flags & frameFlag.ack) !== 0;
         if (streamId !== 0 || left % 6 !== 0 || (ack && left !== 0)) {
-          throw new Unfollowable('frame', 'SETTINGS');
+          throw new UntrackableError('frame', 'SETTINGS');
         }
         return;
       }
       case frameType.ping:
-        if (streamId !== 0 || left !== 8) throw new Unfollowable('frame', 'PING');
+        if (streamId !== 0 || left !== 8) throw new UntrackableError('frame', 'PING');
         return;
       case frameType.goAway:
-        if (streamId !== 0 || left < 8) throw new Unfollowable('frame', 'GOAWAY');
+        if (streamId !== 0 || left < 8) throw new UntrackableError('frame', 'GOAWAY');
         return;
       default:
         // Unknown types are skipped, as RFC 9113 asks for.
@@ -227,7 +232,7 @@ export class FrameReader {
 
   private checkBlockBytes(bytes: number): void {
     if (bytes > this.maxHeaderBlockBytes) {
-      throw new Unfollowable('header-size', `header block of ${bytes} bytes`);
+      throw new UntrackableError('header-size', `header block of ${bytes} bytes`);
     }
   }
 
@@ -263,7 +268,8 @@ export class FrameReader {
     const stop = at + available;
     if (this.padding < 0) {
       this.padding = chunk[from++] ?? 0;
-      if (this.padding >= this.left) throw new Unfollowable('frame', 'padding exceeds the frame');
+      if (this.padding >= this.left)
+        throw new UntrackableError('frame', 'padding exceeds the frame');
       this.left--;
     }
     const data = Math.min(stop - from, Math.max(0, this.left - this.padding));
@@ -287,14 +293,17 @@ export class FrameReader {
     this.left -= available;
   }
 
-  /** The payload of HEADERS, PUSH_PROMISE or CONTINUATION in one piece: takes the fragment out of it. */
+  /**
+   * The payload of HEADERS, PUSH_PROMISE or CONTINUATION in one piece: takes the fragment out of
+   * it.
+   */
   private headerPayload(input: Buffer, start: number, end: number): void {
     let padding = 0;
     if (this.padding < 0) padding = input[start++] ?? 0;
     if (this.type === frameType.headers && (this.flags & frameFlag.priority) !== 0) start += 5;
     if (this.type === frameType.pushPromise) start += 4;
     end -= padding;
-    if (start > end) throw new Unfollowable('frame', 'padding exceeds the frame');
+    if (start > end) throw new UntrackableError('frame', 'padding exceeds the frame');
     if (this.type !== frameType.continuation) {
       this.blockEndStream =
         this.type === frameType.headers && (this.flags & frameFlag.endStream) !== 0;
@@ -370,7 +379,7 @@ export class FrameReader {
     }
   }
 
-  /** Gives back a buffer that one large header frame made. */
+  /** Releases the buffer of one large header frame. */
   private release(): void {
     if (this.held.length > 4096) this.held = empty;
     this.heldLength = 0;

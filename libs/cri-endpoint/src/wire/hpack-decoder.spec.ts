@@ -47,7 +47,8 @@ describe('Huffman code', () => {
 });
 
 describe('HPACK decoder', () => {
-  // The examples of RFC 7541, appendix C: three blocks on one connection each, then the table's size.
+  // The examples of RFC 7541, appendix C: three blocks on one connection each, then the table's
+  // size.
   it.each([
     [
       'C.3 requests without Huffman code',
@@ -171,7 +172,7 @@ describe('HPACK decoder', () => {
     ['a size update behind a field', '82 20'],
     ['a size update above the bound', '3f e2 ff 03'],
     ['a broken Huffman code', '00 01 61 84 ff ff ff ff'],
-  ])('lets go of %s', (_what, hex) => {
+  ])('rejects %s', (_what, hex) => {
     expect(() => decode(new HpackDecoder(65_536), hex)).toThrow(/^hpack: /);
   });
 
@@ -186,7 +187,7 @@ describe('HPACK decoder', () => {
             try {
               decode(decoder, Buffer.from(block).toString('hex'));
             } catch (error) {
-              expect((error as Error).name).toBe('Unfollowable');
+              expect((error as Error).name).toBe('UntrackableError');
               return;
             }
             expect(decoder.dynamicTableBytes).toBeLessThanOrEqual(4096);

@@ -1,8 +1,8 @@
 import { decodeHuffman } from './huffman';
 import { staticTable } from './static-table';
-import { Unfollowable } from './unfollowable';
+import { UntrackableError } from './untrackable-error';
 
-/** Told of each header field of a block, in order. */
+/** Called with each header field of a block, in order. */
 export type FieldListener = (name: string, value: string) => void;
 
 /** What RFC 7541 adds to the length of name and value for the size of an entry. */
@@ -16,12 +16,12 @@ interface Entry {
 }
 
 /**
- * Decodes the header blocks of one direction of a connection, in the order in which they were sent. Names and
- * values are Latin-1 strings, so that one character is one byte. Throws {@link Unfollowable}, after which the
- * decoder must not be used again.
+ * Decodes the header blocks of one direction of a connection, in the order in which they were sent.
+ * Names and values are Latin-1 strings, so that one character is one byte. Throws
+ * {@link UntrackableError}, after which the decoder must not be used again.
  *
- * It follows the encoder and does not police it: the bound on the dynamic table is `maxTableBytes`, whatever the
- * peers agreed upon.
+ * It follows the encoder and does not check it: the limit of the dynamic table is `maxTableBytes`,
+ * whatever the peers agreed on.
  */
 export class HpackDecoder {
   /** Ring of entries; `newest` is the place of index 62, older ones follow. */
@@ -72,7 +72,7 @@ export class HpackDecoder {
         fields++;
         listener(entry.name, entry.value);
       } else if ((byte & 0xe0) === 0x20) {
-        if (fields > 0) throw new Unfollowable('hpack', 'size update after a field');
+        if (fields > 0) throw new UntrackableError('hpack', 'size update after a field');
         this.resize(this.integer(5));
       } else {
         const indexed = (byte & 0xc0) === 0x40;
@@ -88,10 +88,10 @@ export class HpackDecoder {
   }
 
   private entry(index: number): Entry {
-    if (index === 0) throw new Unfollowable('hpack', 'index 0');
+    if (index === 0) throw new UntrackableError('hpack', 'index 0');
     if (index <= staticCount) return staticEntries[index - 1] ?? missing();
     const age = index - staticCount - 1;
-    if (age >= this.count) throw new Unfollowable('hpack', `no entry at index ${index}`);
+    if (age >= this.count) throw new UntrackableError('hpack', `no entry at index ${index}`);
     return this.ring[(this.newest + age) & (this.ring.length - 1)] ?? missing();
   }
 
@@ -108,7 +108,7 @@ export class HpackDecoder {
   }
 
   private resize(bytes: number): void {
-    if (bytes > this.maxTableBytes) throw new Unfollowable('hpack', `table of ${bytes} bytes`);
+    if (bytes > this.maxTableBytes) throw new UntrackableError('hpack', `table of ${bytes} bytes`);
     this.tableLimitBytes = bytes;
     this.evictTo(bytes);
   }
@@ -138,26 +138,26 @@ export class HpackDecoder {
     let value = (this.input[this.position++] ?? 0) & mask;
     if (value < mask) return value;
     for (let shift = 0; shift <= 21; shift += 7) {
-      if (this.position >= this.end) throw new Unfollowable('hpack', 'integer cut short');
+      if (this.position >= this.end) throw new UntrackableError('hpack', 'integer cut short');
       const byte = this.input[this.position++] ?? 0;
       value += (byte & 0x7f) << shift;
       if ((byte & 0x80) === 0) return value;
     }
-    throw new Unfollowable('hpack', 'integer too large');
+    throw new UntrackableError('hpack', 'integer too large');
   }
 
   private string(): string {
-    if (this.position >= this.end) throw new Unfollowable('hpack', 'string cut short');
+    if (this.position >= this.end) throw new UntrackableError('hpack', 'string cut short');
     const huffman = ((this.input[this.position] ?? 0) & 0x80) !== 0;
     const length = this.integer(7);
     const start = this.position;
     const end = start + length;
-    if (end > this.end) throw new Unfollowable('hpack', 'string cut short');
+    if (end > this.end) throw new UntrackableError('hpack', 'string cut short');
     this.position = end;
     if (!huffman) return this.input.toString('latin1', start, end);
     if (length * 2 > this.scratch.length) this.scratch = Buffer.allocUnsafe(length * 2);
     const decoded = decodeHuffman(this.input, start, end, this.scratch);
-    if (decoded < 0) throw new Unfollowable('hpack', 'not a Huffman code');
+    if (decoded < 0) throw new UntrackableError('hpack', 'not a Huffman code');
     return this.scratch.toString('latin1', 0, decoded);
   }
 }
@@ -165,5 +165,5 @@ export class HpackDecoder {
 const staticEntries: readonly Entry[] = staticTable.map(([name, value]) => ({ name, value }));
 
 function missing(): never {
-  throw new Unfollowable('observer', 'HPACK table entry missing');
+  throw new UntrackableError('observer', 'HPACK table entry missing');
 }

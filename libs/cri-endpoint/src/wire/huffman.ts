@@ -1,7 +1,8 @@
 /**
- * The Huffman code of HPACK (RFC 7541, appendix B). It is canonical, so the code lengths alone define it: codes
- * are given out by rising length, then by rising symbol. Decoding goes four bits a step through a table of
- * states; no code is shorter than five bits, so a step gives at most one symbol.
+ * The Huffman code of HPACK (RFC 7541, appendix B). It is canonical, so the code lengths alone
+ * define it: codes are given out by rising length, then by rising symbol. Decoding goes four bits a
+ * step through a table of states; no code is shorter than five bits, so a step gives at most one
+ * symbol.
  */
 
 /** Code length in bits of each byte value, then of the end-of-string symbol. */
@@ -25,8 +26,8 @@ const fails = 0x400;
 const stateShift = 16;
 
 /**
- * Entry `state << 4 | nibble`: the symbol in the low byte when `emits`, whether the text may end here
- * (`accepts`), whether the input is wrong (`fails`), the next state from bit 16 on.
+ * Entry `state << 4 | nibble`: the symbol in the low byte when `emits`, whether the text may end
+ * here (`accepts`), whether the input is wrong (`fails`), the next state from bit 16 on.
  */
 const transitions = buildTransitions();
 
@@ -45,8 +46,8 @@ export function huffmanCodes(): { symbol: number; length: number; code: number }
 }
 
 /**
- * The whole bytes with which the code of every text that begins with `prefix` begins: strings of a header block are coded
- * from a byte on.
+ * The whole bytes with which the code of every text that begins with `prefix` begins: strings of a
+ * header block are coded from a byte on.
  * @param prefix Latin-1
  */
 export function huffmanPrefix(prefix: string): Buffer {
@@ -75,7 +76,8 @@ function buildTransitions(): Uint32Array {
       node = at[side] ??= children.push([undefined, undefined]) - 1;
     }
   }
-  // Padding is the most significant bits of the end-of-string code: all ones, at most seven of them.
+  // Padding is the most significant bits of the end-of-string code: all ones, at most seven of
+  // them.
   const mayEnd = new Set<number>();
   for (let node = 0, bits = 0; bits <= 7; bits++) {
     mayEnd.add(node);
@@ -105,8 +107,8 @@ function buildTransitions(): Uint32Array {
 }
 
 /**
- * Decodes `input[start, end)` into `output` from 0 on and returns the number of bytes, or -1 when the input is
- * not the code of any text. `output` needs room for 8/5 of the input.
+ * Decodes `input[start, end)` into `output` from 0 on and returns the number of bytes, or -1 when
+ * the input is not the code of any text. `output` needs room for 8/5 of the input.
  */
 export function decodeHuffman(
   input: Uint8Array,

@@ -2,7 +2,10 @@ import http2 from 'node:http2';
 import { encodeGrpcMessage } from '../grpc-wire';
 import { frameFlag, frameHeaderBytes, frameType } from './frame-reader';
 
-/** Longest status text put on the wire, in bytes before escaping; keeps the frame within what every peer takes. */
+/**
+ * Longest status text put on the wire, in bytes before escaping; keeps the frame within what every
+ * peer takes.
+ */
 const maxMessageBytes = 2_048;
 
 /** Highest stream id; as last stream of a GOAWAY it means that no stream is refused. */
@@ -53,14 +56,17 @@ export const goAwayFrame = (lastStreamId: number, code = 0): Buffer =>
   frame(frameType.goAway, 0, 0, uint32s(lastStreamId, code));
 
 /**
- * Ends a call with a status: a trailers-only reply when no response headers were sent, else trailers.
+ * Ends a call with a status: a trailers-only reply when no response headers were sent, else
+ * trailers.
  *
- * The block begins with a table size update to 0 and then holds literals that are not indexed. So it is right
- * whatever table size the peers had agreed upon and whether or not the one who spoke before owed such an update;
- * after it, indices of the dynamic table mean nothing, which is fine only because nobody but us speaks any more.
+ * The block begins with a table size update to 0, followed by literals that are not indexed. So it
+ * is valid whatever table size the peers had agreed on, and whether or not the previous sender owed
+ * such an update. After it, indices of the dynamic table mean nothing, which is fine only because
+ * nobody else sends on this connection any more.
  *
- * With `othersGoOn` the one who spoke before goes on with other calls, so that the table must stay as it is: there is no update. That is
- * right unless the client has lowered the table size and has not seen a header block since.
+ * With `othersGoOn` the previous sender continues with other calls, so the table must stay as it is
+ * and there is no update. That is valid unless the client has lowered the table size and has not
+ * seen a header block since.
  */
 export function statusFrame(
   streamId: number,
@@ -90,9 +96,10 @@ export function statusFrame(
 const maxFrameBytes = 16_384;
 
 /**
- * A header block as HEADERS and CONTINUATION frames, for a peer that was sent other blocks before. As in
- * {@link statusFrame} it begins with a table size update to 0, which also takes the place of one that was due, and its
- * literals are never indexed: which of them were sensitive is not known here.
+ * A header block as HEADERS and CONTINUATION frames, for a peer that was sent other blocks before.
+ * As in {@link statusFrame} it begins with a table size update to 0, which also replaces one that
+ * was due. Its literals are never indexed, because it is not known here which of them are
+ * sensitive.
  */
 export function headerFrames(
   streamId: number,

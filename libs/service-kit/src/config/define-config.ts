@@ -34,9 +34,6 @@ export type DescribedConfig = Pick<
   'app' | 'summary' | 'keys' | 'switches'
 >;
 
-/** The apps of the suite: the section names of the YAML file. */
-export const appNames = ['runtime-gateway', 'image-service', 'gc-worker', 'docker-shim'] as const;
-
 /** Where the configuration file is looked for when --config is not given. */
 export const defaultConfigFile = '/etc/stowage/config.yaml';
 

@@ -3,7 +3,6 @@ import os from 'node:os';
 import path from 'node:path';
 import { commonKeys, listenKey } from './common-keys';
 import { booleanKey, durationKey, enumKey, integerKey, listKey, stringKey } from './config-key';
-import { renderConfigurationReference } from './config-text';
 import { defineConfig, keyNames } from './define-config';
 import { loadConfig } from './load-config';
 
@@ -129,8 +128,8 @@ describe('sources', () => {
     expect((await config({ argv: ['--config', '/c'], files })).logLevel).toBe('debug');
   });
 
-  it('leave the sections of other apps alone', async () => {
-    const files = { '/c': 'image-service: {whatever: 1}\ndocker-shim:\n' };
+  it('leave the sections of other apps alone, also of those to come', async () => {
+    const files = { '/c': 'image-service: {whatever: 1}\ndocker-shim:\nnot-yet-known: {a: 1}\n' };
     expect((await config({ argv: ['--config', '/c'], files })).logLevel).toBe('info');
   });
 
@@ -367,6 +366,11 @@ const wrong: [what: string, world: World, line: string][] = [
     'an unknown section',
     { argv: ['--config', '/c'], files: { '/c': 'gcworker: {}' } },
     'gcworker (/c) is not a known key; nearest: gc-worker',
+  ],
+  [
+    'a section that is misspelt',
+    { argv: ['--config', '/c'], files: { '/c': 'gc-wroker: {listen: /a}' } },
+    'gc-wroker (/c) is not a known key; nearest: gc-worker',
   ],
   [
     'a key of one app at the top',
@@ -673,15 +677,5 @@ describe('a definition', () => {
     expect(() =>
       defineConfig({ app: 'a', summary: '', keys: { age: text(), ageMs: text() } }),
     ).toThrow('two keys of a are called age');
-  });
-
-  it('gives the reference page a row for each key, shared ones once', () => {
-    const page = renderConfigurationReference([
-      definition,
-      { ...definition, app: 'image-service' },
-    ]);
-    expect(page.match(/`STOWAGE_NODE_NAME`/g)).toHaveLength(1);
-    expect(page.match(/`STOWAGE_LISTEN`/g)).toHaveLength(2);
-    expect(page).toContain('| `STOWAGE_ORDER` | `order` | age | age, size | Order. |');
   });
 });

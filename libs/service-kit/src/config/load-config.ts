@@ -3,7 +3,7 @@ import os from 'node:os';
 import { errorMessage, quoteValue } from '@stowage/errors';
 import type { ConfigKey } from './config-key';
 import { renderCheck, renderHelp } from './config-text';
-import { appNames, defaultConfigFile, keyNames } from './define-config';
+import { defaultConfigFile, keyNames } from './define-config';
 import type { ConfigDefinition, ConfigKeys, ConfigOf, DescribedConfig } from './define-config';
 import { parseGoDuration } from '@stowage/go-duration';
 import type { KubeletConfiguration, KubeletFiles } from './kubelet-config';
@@ -385,12 +385,15 @@ async function fromFile(
       given.set(name, { raw, label: `${prefix}${yaml} (${path})`, source });
     }
   };
-  const apps: readonly string[] = [...new Set([...appNames, definition.app])];
-  const top = Object.fromEntries(Object.entries(content).filter(([name]) => !apps.includes(name)));
+  const top = Object.fromEntries(
+    Object.entries(content).filter(
+      ([name]) => name !== definition.app && !isSectionOfAnother(name, definition.app),
+    ),
+  );
   const allowedTop = shared.map(([yaml]) => yaml);
   for (const yaml of Object.keys(top)) {
     if (byYaml.has(yaml) || allowedTop.includes(yaml)) continue;
-    const near = nearest(yaml, [...allowedTop, ...apps])?.name ?? 'none';
+    const near = nearest(yaml, [...allowedTop, definition.app])?.name ?? 'none';
     throw new ConfigError(`${yaml} (${path}) is not a known key; nearest: ${near}`);
   }
   take(top, allowedTop, '');
@@ -403,6 +406,18 @@ async function fromFile(
   }
   take(section, [...byYaml.keys()], `${definition.app}.`);
   return given;
+}
+
+/** Edits up to which a name is taken for a misspelt one. */
+const misspeltEdits = 2;
+
+/**
+ * Whether a name at the top of the file is that of another app's section. Names of apps have a hyphen and keys have none: which
+ * other apps there are need not be known, so a file may have the section of an app that is newer than this one.
+ */
+function isSectionOfAnother(name: string, app: string): boolean {
+  const edits = nearest(name, [app])?.edits ?? 0;
+  return /^[a-z][a-z0-9]*(?:-[a-z0-9]+)+$/.test(name) && edits > misspeltEdits;
 }
 
 const isZero = (raw: unknown) =>

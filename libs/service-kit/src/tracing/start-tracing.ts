@@ -1,4 +1,5 @@
 import { context, trace } from '@opentelemetry/api';
+import { inTime } from '@stowage/async';
 import { errorMessage } from '@stowage/errors';
 import { Counter } from 'prom-client';
 import type { Registry } from 'prom-client';
@@ -70,19 +71,12 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
   return {
     stop: async (limitMs) => {
       // What could not be sent is told by onSpans.
-      const sent = sdk.shutdown().catch(() => undefined);
-      const isSent = await within(failing ? Math.min(limitMs, failingStopMs) : limitMs, sent);
+      const sent = sdk
+        .shutdown()
+        .catch(() => undefined)
+        .then(() => true);
+      const isSent = await inTime(sent, failing ? Math.min(limitMs, failingStopMs) : limitMs);
       if (!isSent) log.warn({ endpoint }, 'the last spans are lost: the collector was too slow');
     },
   };
-}
-
-async function within(limitMs: number, done: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), Math.max(0, limitMs));
-  });
-  const isDone = await Promise.race([done.then(() => true), late]);
-  clearTimeout(timer);
-  return isDone;
 }

@@ -1,0 +1,70 @@
+import { boundedText, maxListedImages, type EventData } from '@stowage/events';
+import { filesystemUsage } from '../disk/threshold-event-data';
+import type { CollectionFailure, CollectionOutcome } from './collect';
+
+/** GarbageCollected of an outcome without failure. */
+export function garbageCollected(outcome: CollectionOutcome): EventData<'GarbageCollected'> {
+  return {
+    planId: outcome.planId,
+    trigger: outcome.trigger,
+    ...figures(outcome),
+  };
+}
+
+/** GarbageCollectionFailed of an outcome with a failure. */
+export function garbageCollectionFailed(
+  outcome: CollectionOutcome,
+  failure: CollectionFailure,
+): EventData<'GarbageCollectionFailed'> {
+  return {
+    planId: outcome.planId,
+    trigger: outcome.trigger,
+    error: {
+      code: failure.code,
+      grpcStatus: failure.grpcStatus,
+      message: boundedText(failure.message),
+    },
+    ...figures(outcome),
+  };
+}
+
+function figures(outcome: CollectionOutcome) {
+  const { askedBytes, measuredBytes, removed, failed, before, after } = outcome;
+  const kept = Object.values(outcome.keptByReason).reduce((sum, count) => sum + count, 0);
+  return {
+    ...(askedBytes === undefined || askedBytes === Infinity
+      ? {}
+      : { askedBytes: Math.max(0, askedBytes) }),
+    expectedBytes: outcome.expectedBytes,
+    ...(measuredBytes == null ? {} : { measuredBytes }),
+    removedCount: removed.length,
+    removed: removed.slice(0, maxListedImages).map((image) => ({
+      imageId: image.imageId,
+      repoTags: [...image.repoTags],
+      sizeBytes: image.sizeBytes,
+      reason: image.reason,
+      ...(image.lastUsed == null
+        ? {}
+        : { idleMs: Math.max(0, Math.round(outcome.startedAt - image.lastUsed)) }),
+    })),
+    keptCount: kept,
+    keptByReason: { ...outcome.keptByReason },
+    ...(failed.length === 0
+      ? {}
+      : {
+          failures: failed.slice(0, maxListedImages).map(({ image, grpcStatus, message }) => ({
+            imageId: image.imageId,
+            grpcStatus,
+            message: boundedText(message),
+          })),
+        }),
+    ...(before === undefined ? {} : { before: filesystemUsage(before) }),
+    ...(after === undefined ? {} : { after: filesystemUsage(after) }),
+    ...(outcome.leakedBytes === undefined ? {} : { leakedBytes: outcome.leakedBytes }),
+    ...(outcome.limitedBy === undefined ? {} : { limitedBy: outcome.limitedBy }),
+    startedAt: time(outcome.startedAt),
+    durationMs: Math.round(outcome.durationMs),
+  };
+}
+
+const time = (ms: number): string => new Date(ms).toISOString();

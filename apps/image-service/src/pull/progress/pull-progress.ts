@@ -1,0 +1,286 @@
+import { StowageError } from '@stowage/errors';
+import { imageFsBytes, provesCount } from '../../runtime/image-fs-bytes';
+import type { ImageRuntime } from '../../runtime/image-runtime';
+import type { Pull, PullProgress } from '../pull';
+import type { ContentStore, Ingest, ManifestBlobs } from './content-store';
+
+/** How pulls are watched. */
+export interface ProgressPolicy {
+  /** A pull that brings no bytes for so long is cancelled, milliseconds; 0 is off. */
+  readonly deadlineMs: number;
+  /** Progress of one pull is reported at most once in this time, milliseconds; 0 is never. */
+  readonly intervalMs: number;
+  /**
+   * Whether the deadline counts when only ImageFsInfo can be asked: that does not see downloads,
+   * only what is unpacked, and of some runtimes not even that; there it does not count.
+   */
+  readonly trustImageFs: boolean;
+}
+
+/** A pull brought no bytes for too long, and was cancelled. */
+export class PullStalledError extends StowageError {
+  constructor(readonly deadlineMs: number) {
+    super(`the pull made no progress for ${deadlineMs} ms and was cancelled`, {
+      code: 'IMAGE_PULL_STALLED',
+      grpcStatus: 'DEADLINE_EXCEEDED',
+      retryable: true,
+    });
+  }
+}
+
+interface Watched {
+  readonly pull: Pull;
+  readonly stalled: (error: PullStalledError) => void;
+  readonly startedAt: number;
+  /** Of the store when the pull began to be measured. */
+  baseBytes?: number;
+  manifest?: ManifestBlobs;
+  /** What of the manifest's blobs was there before. */
+  firstBytes?: number;
+  firstAt?: number;
+  lastMark: string;
+  movedAt: number;
+  reportedAt: number;
+  reportedBytes: number;
+}
+
+interface Sample {
+  readonly at: number;
+  readonly ingests: readonly Ingest[];
+  readonly usedBytes: number;
+}
+
+/** Shortest time between two looks, milliseconds. */
+const minTickMs = 200;
+
+/** Shortest time between two looks at whether ImageFsInfo counts the images, milliseconds. */
+const countCheckMs = 30_000;
+
+/** Watches the pulls that the runtime is working on. Looks only while there are any. */
+export class PullProgressWatch {
+  readonly #watched = new Set<Watched>();
+  /** Bytes downloaded since the first look, all pulls together. */
+  #downloaded = 0;
+  #lastIngests = new Map<string, number>();
+  /** As the runtime reported it last. */
+  #imageFs = { usedBytes: 0, mountpoint: '' };
+  /**
+   * Whether that counts the images, as far as the images there proved it. Only a proof lets a
+   * figure stand for progress.
+   */
+  #countsImages = false;
+  #countCheckedAt = -Infinity;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly policy: ProgressPolicy,
+    private readonly runtime: Pick<ImageRuntime, 'imageFsInfo' | 'listImages'>,
+    /** Absent where containerd's files cannot be read. */
+    private readonly contentStore: (imageFsMountpoint: string) => Promise<ContentStore | undefined>,
+    private readonly report: (pull: Pull, progress: PullProgress) => void,
+    private readonly now: () => number = Date.now,
+  ) {}
+
+  /** Watches a pull until the returned function is called. `stalled` is called at most once. */
+  watch(pull: Pull, stalled: (error: PullStalledError) => void): () => void {
+    const { deadlineMs, intervalMs } = this.policy;
+    if (deadlineMs === 0 && intervalMs === 0) return () => undefined;
+    const now = this.now();
+    const watched: Watched = {
+      pull,
+      stalled,
+      startedAt: now,
+      lastMark: '',
+      movedAt: now,
+      reportedAt: now,
+      reportedBytes: 0,
+    };
+    this.#watched.add(watched);
+    this.#schedule();
+    return () => {
+      this.#watched.delete(watched);
+      if (this.#watched.size > 0) return;
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    };
+  }
+
+  #schedule(): void {
+    const { deadlineMs, intervalMs } = this.policy;
+    const wanted = [deadlineMs / 4, intervalMs / 2].filter((ms) => ms > 0);
+    this.#timer ??= setTimeout(
+      () => {
+        void this.look().finally(() => {
+          this.#timer = undefined;
+          if (this.#watched.size > 0) this.#schedule();
+        });
+      },
+      Math.max(minTickMs, Math.min(...wanted)),
+    ).unref();
+  }
+
+  /** One look at all pulls. Where there are none it learns where the runtime keeps its images. */
+  async look(): Promise<void> {
+    await this.#askImageFs();
+    const { usedBytes, mountpoint } = this.#imageFs;
+    const store = await this.contentStore(mountpoint);
+    if (store === undefined) await this.#checkCount();
+    const ingests = (await store?.ingests()) ?? [];
+    this.#count(ingests);
+    const sample: Sample = { at: this.now(), ingests, usedBytes };
+    for (const watched of [...this.#watched]) await this.#judge(watched, sample, store);
+  }
+
+  /** A runtime that does not answer is where it was: it makes no progress that could be seen. */
+  async #askImageFs(): Promise<void> {
+    try {
+      const info = await this.runtime.imageFsInfo({}, { timeoutMs: 5000 });
+      const mountpoints = info.imageFilesystems.map(({ fsId }) => fsId?.mountpoint ?? '');
+      this.#imageFs = {
+        usedBytes: imageFsBytes(info),
+        mountpoint: mountpoints.find((mountpoint) => mountpoint !== '') ?? '',
+      };
+    } catch {
+      return;
+    }
+  }
+
+  /** Whether ImageFsInfo counts the images is asked until the images that are there prove it. */
+  async #checkCount(): Promise<void> {
+    if (this.#countsImages || this.now() - this.#countCheckedAt < countCheckMs) return;
+    this.#countCheckedAt = this.now();
+    try {
+      const { images } = await this.runtime.listImages({}, { timeoutMs: 5000 });
+      this.#countsImages = provesCount(this.#imageFs.usedBytes, images);
+    } catch {
+      return;
+    }
+  }
+
+  /** Adds what the downloads have grown by since the last look. */
+  #count(ingests: readonly Ingest[]): void {
+    const now = new Map<string, number>();
+    for (const [index, { digest, bytes }] of ingests.entries()) {
+      const key = digest ?? `unnamed ${String(index)}`;
+      now.set(key, bytes);
+      this.#downloaded += Math.max(0, bytes - (this.#lastIngests.get(key) ?? 0));
+    }
+    this.#lastIngests = now;
+  }
+
+  async #judge(watched: Watched, sample: Sample, store: ContentStore | undefined): Promise<void> {
+    watched.manifest ??= await this.#manifestOf(watched, sample, store);
+    const exact = await exactBytes(watched.manifest, sample, store);
+    if (!this.#watched.has(watched)) return;
+    // Nothing that moves with the pull can be seen.
+    if (store === undefined && !this.#countsImages) {
+      watched.movedAt = sample.at;
+      return;
+    }
+    const counted = store === undefined ? sample.usedBytes : this.#downloaded;
+    watched.baseBytes ??= counted;
+    const bytes = exact ?? Math.max(0, counted - watched.baseBytes);
+    const mark = markOf(watched.manifest, bytes, sample);
+    if (mark !== watched.lastMark) {
+      watched.lastMark = mark;
+      watched.movedAt = sample.at;
+    }
+    this.#reportOf(watched, bytes, exact !== undefined, sample.at);
+    const { deadlineMs, trustImageFs } = this.policy;
+    if (deadlineMs === 0 || (store === undefined && !trustImageFs)) return;
+    if (sample.at - watched.movedAt < deadlineMs) return;
+    this.#watched.delete(watched);
+    watched.stalled(new PullStalledError(deadlineMs));
+  }
+
+  /**
+   * The manifest is known when the reference has its digest, or when there is just one new one and
+   * one pull.
+   */
+  async #manifestOf(
+    { pull, startedAt }: Watched,
+    { ingests }: Sample,
+    store: ContentStore | undefined,
+  ): Promise<ManifestBlobs | undefined> {
+    if (store === undefined) return undefined;
+    const [digest] = /sha256:[0-9a-f]{64}$/.exec(pull.reference ?? '') ?? [];
+    const named = digest === undefined ? undefined : await store.manifest(digest);
+    if (named !== undefined) return named;
+    if (this.#watched.size > 1 || ingests.length === 0) return undefined;
+    const downloading = new Set(ingests.map((ingest) => ingest.digest));
+    const fitting = (await store.manifestsSince(startedAt - 1000)).filter(({ sizes }) =>
+      [...sizes.keys()].some((blob) => downloading.has(blob)),
+    );
+    return fitting.length === 1 ? fitting[0] : undefined;
+  }
+
+  #reportOf(watched: Watched, bytes: number, isExact: boolean, at: number): void {
+    if (bytes > 0 && watched.firstAt === undefined) {
+      watched.firstAt = at;
+      watched.firstBytes = bytes;
+    }
+    const { intervalMs } = this.policy;
+    if (intervalMs === 0 || at - watched.reportedAt < intervalMs || bytes <= watched.reportedBytes)
+      return;
+    watched.reportedAt = at;
+    watched.reportedBytes = bytes;
+    const { manifest } = watched;
+    const totalBytes = isExact && manifest !== undefined ? totalOf(manifest) : undefined;
+    const seconds = (at - (watched.firstAt ?? at)) / 1000;
+    const bytesPerSecond =
+      seconds > 0 ? Math.round((bytes - (watched.firstBytes ?? 0)) / seconds) : undefined;
+    this.report(watched.pull, {
+      bytes,
+      totalBytes,
+      percent: totalBytes === undefined ? undefined : share(bytes, totalBytes),
+      bytesPerSecond,
+      remainingMs:
+        totalBytes === undefined || bytesPerSecond === undefined || bytesPerSecond <= 0
+          ? undefined
+          : Math.round((Math.max(0, totalBytes - bytes) / bytesPerSecond) * 1000),
+      elapsedMs: Math.max(0, Math.round(at - watched.startedAt)),
+      approximate: !isExact,
+    });
+  }
+}
+
+/** Bytes of all blobs of a manifest. */
+const totalOf = ({ sizes }: ManifestBlobs): number =>
+  [...sizes.values()].reduce((sum, size) => sum + size, 0);
+
+/**
+ * Changes while a pull moves. While it is downloading blobs that are known to be its own, only its
+ * own bytes count: it must not stand still unnoticed beside others. Else all that the runtime
+ * downloads or unpacks counts.
+ */
+function markOf(
+  manifest: ManifestBlobs | undefined,
+  bytes: number,
+  { ingests, usedBytes }: Sample,
+): string {
+  const isDownloading = ingests.some(
+    ({ digest = '', bytes: size }) => size < (manifest?.sizes.get(digest) ?? 0),
+  );
+  if (isDownloading) return String(bytes);
+  const downloads = ingests.map(({ digest = '', bytes: size }) => `${digest}=${size}`);
+  return [bytes, usedBytes, ...downloads.sort()].join(' ');
+}
+
+const share = (bytes: number, totalBytes: number): number =>
+  totalBytes === 0 ? 100 : Math.min(100, Math.floor((bytes * 100) / totalBytes));
+
+/** Bytes of the manifest's blobs that have come. */
+async function exactBytes(
+  manifest: ManifestBlobs | undefined,
+  { ingests }: Sample,
+  store: ContentStore | undefined,
+): Promise<number | undefined> {
+  if (manifest === undefined || store === undefined) return undefined;
+  const downloading = new Map(ingests.map(({ digest, bytes }) => [digest, bytes]));
+  let bytes = 0;
+  for (const [digest, size] of manifest.sizes) {
+    const isThere = (await store.blobBytes(digest)) !== undefined;
+    bytes += isThere ? size : Math.min(size, downloading.get(digest) ?? 0);
+  }
+  return bytes;
+}

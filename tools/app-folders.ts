@@ -1,0 +1,16 @@
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import type { DescribedConfig } from '@stowage/service-kit';
+
+const folder = path.resolve(__dirname, '..', 'apps');
+
+/** The apps of the suite, by their folders. */
+export const appNames: readonly string[] = readdirSync(folder)
+  .filter((app) => existsSync(path.join(folder, app, 'src', 'main.ts')))
+  .sort();
+
+/** What an app says of its configuration: `config` of its `config.ts`. */
+export async function configOf(app: string): Promise<DescribedConfig> {
+  const file = path.join(folder, app, 'src', 'config.ts');
+  return ((await import(file)) as { config: DescribedConfig }).config;
+}
