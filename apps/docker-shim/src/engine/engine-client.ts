@@ -31,9 +31,10 @@ export type RegistryLogin = AuthConfig & {
 };
 /** One line of a pull's answer; `error` is what engines before 28 send beside `errorDetail`. */
 export type PullMessage = Answer<JSONMessage> & { readonly error?: string };
-/** Totals of images: as the description has them, and as API 1.52 and later send them, which it does not describe yet. */
+/** Totals as the description has them, and as API 1.52 and later send them, which it does not describe yet. */
 export type DiskUsage = Answer<SystemDataUsageResponse> & {
   readonly ImageUsage?: { readonly TotalSize?: number } | null;
+  readonly ContainerUsage?: { readonly TotalSize?: number } | null;
 };
 
 /** Of every call. */
@@ -186,7 +187,7 @@ export class EngineClient {
   }
 
   /** @param type the one kind to measure, where the API has that (1.42); absent, all kinds are measured, which takes long. */
-  diskUsage(type: 'image' | undefined, call: EngineCall = {}): Promise<DiskUsage> {
+  diskUsage(type: 'image' | 'container' | undefined, call: EngineCall = {}): Promise<DiskUsage> {
     return this.#json('disk usage', { path: '/system/df', query: { type } }, call);
   }
 

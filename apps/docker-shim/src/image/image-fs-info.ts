@@ -16,10 +16,7 @@ interface Measured {
   readonly at: number;
 }
 
-/**
- * How long a measurement is good for, milliseconds. Where the engine cannot measure images alone, it goes through all files of all
- * containers each time.
- */
+/** How long a measurement of images alone is good for, and one that goes through all files of all containers; milliseconds. */
 const keptMs = { images: 30_000, everything: 300_000 };
 
 /** While the engine measures for somebody else: how often it is asked again, and for how long; milliseconds. */
@@ -28,6 +25,8 @@ const busy = { pauseMs: 500, limitMs: 60_000 };
 /** ImageFsInfo: measured by the engine, one measurement at a time, and kept for a while. */
 export class ImageFsInfo {
   #measured: { readonly engineId: string; readonly value: Measured } | undefined;
+  #containers:
+    { readonly engineId: string; readonly bytes: number; readonly at: number } | undefined;
   #measuring: Promise<Measured> | undefined;
 
   /** @param containerdRoot where containerd keeps its files when it is the image store; empty to look for it. */
@@ -85,20 +84,33 @@ export class ImageFsInfo {
   }
 
   async #measure(engine: Engine): Promise<Measured> {
-    const usage = await this.#ask(engine);
-    const at = this.now();
+    const engineId = engine.info.ID ?? '';
+    const isApart = hasFeature(engine.api, 'diskUsageByType');
+    const usage = await this.#ask(engine, isApart ? 'image' : undefined);
     const value = {
       imageBytes: usage.ImageUsage?.TotalSize ?? usage.LayersSize ?? 0,
-      containerBytes: (usage.Containers ?? []).reduce((sum, { SizeRw }) => sum + (SizeRw ?? 0), 0),
-      at,
+      containerBytes: isApart ? await this.#containerBytes(engine) : writableBytes(usage),
+      at: this.now(),
     };
-    this.#measured = { engineId: engine.info.ID ?? '', value };
+    this.#measured = { engineId, value };
     return value;
   }
 
+  /** Of the writable layers, which take the engine long to measure. */
+  async #containerBytes(engine: Engine): Promise<number> {
+    const engineId = engine.info.ID ?? '';
+    const kept = this.#containers;
+    if (kept?.engineId === engineId && this.now() - kept.at < keptMs.everything) return kept.bytes;
+    const bytes = writableBytes(await this.#ask(engine, 'container'));
+    this.#containers = { engineId, bytes, at: this.now() };
+    return bytes;
+  }
+
   /** An engine before API 1.42 refuses to measure twice at once. */
-  async #ask({ client, api, lost }: Engine): Promise<DiskUsage> {
-    const type = hasFeature(api, 'diskUsageByType') ? 'image' : undefined;
+  async #ask(
+    { client, lost }: Engine,
+    type: 'image' | 'container' | undefined,
+  ): Promise<DiskUsage> {
     const until = performance.now() + busy.limitMs;
     for (;;) {
       try {
@@ -120,6 +132,10 @@ export class ImageFsInfo {
     return candidates.find((folder) => folder !== '' && existsSync(folder)) ?? root;
   }
 }
+
+const writableBytes = ({ Containers, ContainerUsage }: DiskUsage): number =>
+  ContainerUsage?.TotalSize ??
+  (Containers ?? []).reduce((sum, { SizeRw }) => sum + (SizeRw ?? 0), 0);
 
 /** Waits for what others wait for, too, until this caller gives up. */
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
