@@ -4,6 +4,7 @@ import path from 'node:path';
 import { claimKeeper, type KeeperClaim } from './cleanup/keeper';
 import { withLock } from './cleanup/lock';
 import {
+  dockerDirs,
   hostIdentity,
   readManifests,
   selfIdentity,
@@ -65,7 +66,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   // Two that hand out the addresses of one bridge would hand out the same.
   if (isDocker && parts.containerd) throw new RangeError('docker goes without containerd');
   const hasNetwork = parts.containerd || isDocker;
-  if (parts.filesystemMb !== undefined && !(parts.filesystemMb >= 16 && parts.containerd)) {
+  if (parts.filesystemMb !== undefined && !(parts.filesystemMb >= 16 && hasNetwork)) {
     throw new RangeError(
       `filesystemMb is ${parts.filesystemMb}, must be 16 or more, and needs containerd`,
     );
@@ -174,7 +175,7 @@ class RunningStack implements Stack {
       parts.registries === false ? undefined : this.#startRegistries(openPort, authPort),
       parts.nats === false ? undefined : this.#startNats(natsPort),
       parts.containerd === false ? undefined : this.#startRuntime(parts, runtime),
-      parts.docker === undefined ? undefined : this.#startDocker(parts.docker),
+      parts.docker === undefined ? undefined : this.#startDocker(parts.docker, parts),
     ]);
   }
 
@@ -300,8 +301,17 @@ class RunningStack implements Stack {
     this.#runtime = server;
   }
 
-  async #startDocker(options: DockerOptions): Promise<void> {
+  async #startDocker(
+    options: DockerOptions,
+    { filesystemMb, filesystemInodes }: StackOptions,
+  ): Promise<void> {
     const { dir, bridge, network, ports } = this.manifest;
+    if (filesystemMb !== undefined) {
+      const { root } = dockerDirs(dir);
+      mkdirSync(root);
+      const file = path.join(dir, 'root.ext4');
+      await mountFilesystem(file, root, filesystemMb, this.#env, filesystemInodes);
+    }
     const [open = '', auth = ''] = ports.map((port) => `127.0.0.1:${port}`);
     const server = new DockerEngineProcess({
       ...options,
