@@ -46,7 +46,10 @@ class EngineModule {}
 const images = provider(IMAGES, [CONTEXT, ENGINE, METRICS], ({ config }, connection, metrics) => {
   const isPinned = pinnedImages(config);
   const fsInfo = new ImageFsInfo(connection, config.containerdRoot);
-  const pull = new PullImage(connection, config.imagePullProgressDeadlineMs, metrics.pulls);
+  const pull = new PullImage(connection, config.imagePullProgressDeadlineMs, {
+    ...metrics.pulls,
+    pulled: () => fsInfo.changed(),
+  });
   metrics.show({
     availability: () => connection.availability(),
     engine: () => {

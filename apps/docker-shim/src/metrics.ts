@@ -103,14 +103,11 @@ export function shimMetrics(registry: Registry) {
   const listener: CallListener = {
     ended: ({ method, grpcStatus, durationMs }) => {
       const label = methodLabel(method);
-      calls.inc({
-        method: label,
-        code: grpcStatus === undefined ? 'none' : grpcStatusName(grpcStatus),
-      });
+      calls.inc({ method: label, code: codeOf(grpcStatus) });
       duration.observe({ method: label }, durationMs / 1000);
     },
   };
-  const pulls: PullListener = {
+  const pulls: Omit<PullListener, 'pulled'> = {
     downloaded: (bytes) => pulledBytes.inc(bytes),
     stalled: () => stalledPulls.inc(),
   };
@@ -123,6 +120,11 @@ export function shimMetrics(registry: Registry) {
     },
     show: (given: ShimNumbers) => (numbers = given),
   };
+}
+
+function codeOf(grpcStatus: number | undefined): string {
+  if (grpcStatus === undefined) return 'none';
+  return grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
 }
 
 function resultOf(status: number | undefined): string {

@@ -156,6 +156,7 @@ describe('EngineClient', () => {
     const header = String(headers['x-registry-auth']);
     expect(JSON.parse(Buffer.from(header, 'base64url').toString())).toEqual(login);
     expect(header).not.toMatch(/[+/]/);
+    expect(header.length % 4).toBe(0);
   });
 
   it('reports every call with its status and duration', async () => {

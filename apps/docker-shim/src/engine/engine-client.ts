@@ -158,7 +158,7 @@ export class EngineClient {
           headers:
             login === undefined
               ? {}
-              : { 'x-registry-auth': Buffer.from(JSON.stringify(login)).toString('base64url') },
+              : { 'x-registry-auth': paddedBase64Url(JSON.stringify(login)) },
         },
         signal,
         { ownConnection: true },
@@ -315,6 +315,10 @@ export class EngineClient {
 
 /** Names of images hold slashes, which stay as they are; what else could mean something in a path does not. */
 const inPath = (name: string): string => name.split('/').map(encodeURIComponent).join('/');
+
+/** Go's decoder refuses what is not padded, and the engine then pulls without a credential. */
+const paddedBase64Url = (text: string): string =>
+  Buffer.from(text).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 
 /** An engine's own words about a refusal. */
 function refusalText(text: string, status: number): string {

@@ -27,6 +27,7 @@ export class ImageFsInfo {
   #measured: { readonly engineId: string; readonly value: Measured } | undefined;
   #containers:
     { readonly engineId: string; readonly bytes: number; readonly at: number } | undefined;
+  #isChanged = false;
   #measuring: Promise<Measured> | undefined;
 
   /** @param containerdRoot where containerd keeps its files when it is the image store; empty to look for it. */
@@ -36,12 +37,9 @@ export class ImageFsInfo {
     private readonly now: () => number = Date.now,
   ) {}
 
-  /** The next call measures again, where images can be measured alone. */
+  /** Images came or went: the next call measures again; where that measures everything, at most every 30 s. */
   changed(): void {
-    const engine = this.#engineOrNone();
-    if (engine !== undefined && hasFeature(engine.api, 'diskUsageByType')) {
-      this.#measured = undefined;
-    }
+    this.#isChanged = true;
   }
 
   async get({ signal }: { readonly signal: AbortSignal }): Promise<ImageFsInfoResponse> {
@@ -61,24 +59,17 @@ export class ImageFsInfo {
     });
   }
 
-  #engineOrNone(): Engine | undefined {
-    try {
-      return this.connection.engine();
-    } catch {
-      return undefined;
-    }
-  }
-
   #current(engine: Engine): Promise<Measured> {
     const measured = this.#measured;
-    const kept = hasFeature(engine.api, 'diskUsageByType') ? keptMs.images : keptMs.everything;
-    if (
-      measured?.engineId === engine.info.ID &&
-      measured !== undefined &&
-      this.now() - measured.value.at < kept
-    ) {
+    const isApart = hasFeature(engine.api, 'diskUsageByType');
+    const usual = isApart ? keptMs.images : keptMs.everything;
+    const changed = isApart ? 0 : keptMs.images;
+    const ageMs = this.now() - (measured?.value.at ?? 0);
+    const isFresh = ageMs < (this.#isChanged ? changed : usual);
+    if (measured !== undefined && measured.engineId === engine.info.ID && isFresh) {
       return Promise.resolve(measured.value);
     }
+    if (this.#measuring === undefined) this.#isChanged = false;
     this.#measuring ??= this.#measure(engine).finally(() => (this.#measuring = undefined));
     return this.#measuring;
   }

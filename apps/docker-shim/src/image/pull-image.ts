@@ -14,6 +14,8 @@ import { pullFailure } from './pull-failure';
 export interface PullListener {
   /** `bytes` came since it was told last. */
   downloaded(bytes: number): void;
+  /** An image is there that may not have been before. */
+  pulled(): void;
   /** A pull was ended because it made no progress. */
   stalled(): void;
 }
@@ -67,6 +69,7 @@ export class PullImage {
       watchdog.end();
       this.#running.delete(pull);
     }
+    this.listener.pulled();
     const at = name.tagOrDigest.includes(':') ? '@' : ':';
     const { Id } = await client.inspectImage(name.repository + at + name.tagOrDigest, { signal });
     return Id ?? '';

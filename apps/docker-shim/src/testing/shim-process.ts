@@ -34,7 +34,9 @@ export class ShimProcess {
     });
     this.image = connectImageService({ endpoint: this.endpoint });
     this.runtime = connectRuntimeService({ endpoint: this.endpoint });
-    await Promise.all([this.image.whenAvailable(), this.runtime.whenAvailable()]);
+    await this.runtime.whenAvailable();
+    // It asks the engine for something to find out which package is spoken.
+    if (ready === 'readyz') await this.image.whenAvailable();
   }
 
   async stop(): Promise<number | null> {
