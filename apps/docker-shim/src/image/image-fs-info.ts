@@ -8,11 +8,15 @@ import type { Engine, EngineConnection } from '../engine/engine-connection';
 import { EngineResponseError } from '../engine/engine-errors';
 import { imageStore } from '../engine/image-store';
 
-/** Bytes that an engine keeps, and when they were measured. */
+/** What an engine keeps, and when it was measured. */
 interface Measured {
   readonly imageBytes: number;
   /** Of the writable layers of all containers. */
   readonly containerBytes: number;
+  /** A folder on the file system of both. */
+  readonly mountpoint: string;
+  /** In use on that file system. */
+  readonly inodes: number;
   readonly at: number;
 }
 
@@ -44,14 +48,15 @@ export class ImageFsInfo {
 
   async get({ signal }: { readonly signal: AbortSignal }): Promise<ImageFsInfoResponse> {
     const engine = this.connection.engine();
-    const { imageBytes, containerBytes, at } = await untilAborted(this.#current(engine), signal);
-    const mountpoint = this.#folder(engine);
-    const { files, ffree } = await statfs(mountpoint);
+    const { imageBytes, containerBytes, mountpoint, inodes, at } = await untilAborted(
+      this.#current(engine),
+      signal,
+    );
     const usage = (bytes: number) => ({
       timestamp: BigInt(at) * 1_000_000n,
       fsId: { mountpoint },
       usedBytes: { value: BigInt(bytes) },
-      inodesUsed: { value: BigInt(files - ffree) },
+      inodesUsed: { value: BigInt(inodes) },
     });
     return ImageFsInfoResponse.fromPartial({
       imageFilesystems: [usage(imageBytes)],
@@ -78,7 +83,11 @@ export class ImageFsInfo {
     const engineId = engine.info.ID ?? '';
     const isApart = hasFeature(engine.api, 'diskUsageByType');
     const usage = await this.#ask(engine, isApart ? 'image' : undefined);
+    const mountpoint = this.#folder(engine);
+    const { files, ffree } = await statfs(mountpoint);
     const value = {
+      mountpoint,
+      inodes: files - ffree,
       imageBytes: usage.ImageUsage?.TotalSize ?? usage.LayersSize ?? 0,
       containerBytes: isApart ? await this.#containerBytes(engine) : writableBytes(usage),
       at: this.now(),
