@@ -4,6 +4,7 @@ import tseslint from 'typescript-eslint';
 
 /** Who may depend on whom. The table stands in CONTRIBUTING.md; tools/boundaries.spec.ts proves that it bites. */
 const frameworks = ['@nestjs/*', 'rxjs', 'reflect-metadata'];
+const dockerClients = ['dockerode', '@docker/node-sdk'];
 const transports = ['@grpc/*', 'nice-grpc*', 'nats'];
 const depConstraints = [
   {
@@ -15,7 +16,7 @@ const depConstraints = [
       'prom-client',
       'pino',
       'better-sqlite3*',
-      'dockerode',
+      ...dockerClients,
     ],
   },
   {
@@ -27,18 +28,18 @@ const depConstraints = [
       'prom-client',
       'pino',
       'better-sqlite3*',
-      'dockerode',
+      ...dockerClients,
     ],
   },
   {
     sourceTag: 'type:adapter',
     onlyDependOnLibsWithTags: ['type:domain', 'type:contract', 'type:adapter'],
-    bannedExternalImports: [...frameworks, 'dockerode'],
+    bannedExternalImports: [...frameworks, ...dockerClients],
   },
   {
     sourceTag: 'type:kit',
     onlyDependOnLibsWithTags: ['type:domain', 'type:contract', 'type:adapter'],
-    bannedExternalImports: ['dockerode'],
+    bannedExternalImports: dockerClients,
   },
   {
     sourceTag: 'type:app',
@@ -85,6 +86,19 @@ const nodeIo = [
   'tls',
   'worker_threads',
 ].flatMap((name) => [name, `node:${name}`]);
+
+/** better-sqlite3 comes as two packages; libs/sqlite knows which of them goes with the Node.js that runs. */
+const sqliteBindings = ['better-sqlite3', 'better-sqlite3-napi'].map((name) => ({
+  name,
+  message: 'Use @stowage/sqlite.',
+}));
+/** The only code that knows Docker Engine's API. */
+const engineClient = 'apps/docker-shim/src/engine/engine-client.ts';
+const enginesApi = dockerClients.map((name) => ({
+  name,
+  message: `Only ${engineClient} knows Docker Engine's API.`,
+}));
+const restrictedImports = (paths) => ({ 'no-restricted-imports': ['error', { paths }] });
 
 const boundaries = (constraints) => ({
   '@nx/enforce-module-boundaries': [
@@ -145,21 +159,13 @@ export default tseslint.config(
     },
   },
   {
-    // better-sqlite3 comes as two packages; libs/sqlite knows which of them goes with the Node.js that runs.
     files: ['**/*.ts'],
-    ignores: ['libs/sqlite/**'],
-    rules: {
-      'no-restricted-imports': [
-        'error',
-        {
-          paths: ['better-sqlite3', 'better-sqlite3-napi'].map((name) => ({
-            name,
-            message: 'Use @stowage/sqlite.',
-          })),
-        },
-      ],
-    },
+    ignores: ['libs/sqlite/**', engineClient],
+    rules: restrictedImports([...sqliteBindings, ...enginesApi]),
   },
+  { files: ['libs/sqlite/**/*.ts'], rules: restrictedImports(enginesApi) },
+  // For its types.
+  { files: [engineClient], rules: restrictedImports(sqliteBindings) },
   {
     files: domainFiles,
     ignores: ['**/*.spec.ts', '**/*.conformance.ts'],
@@ -193,7 +199,7 @@ export default tseslint.config(
     rules: boundaries(
       depConstraints.map((constraint) =>
         constraint.sourceTag === 'type:adapter'
-          ? { ...constraint, bannedExternalImports: ['dockerode'] }
+          ? { ...constraint, bannedExternalImports: dockerClients }
           : constraint,
       ),
     ),

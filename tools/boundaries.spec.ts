@@ -37,6 +37,14 @@ const broken: [file: string, place: string, rule: string, message: string][] = [
     'no-restricted-imports',
     "'node:fs' import is restricted from being used. Domain code does no input or output.",
   ],
+  ...['apps/gc-worker/src/fixture.ts', 'apps/docker-shim/src/image/fixture.ts'].map(
+    (place): [string, string, string, string] => [
+      'imports-docker-sdk',
+      place,
+      'no-restricted-imports',
+      "'@docker/node-sdk' import is restricted from being used. Only apps/docker-shim/src/engine/engine-client.ts knows Docker Engine's API.",
+    ],
+  ),
   [
     'imports-events',
     'libs/image-ref/src/fixture.ts',
@@ -162,6 +170,7 @@ const allowed: [file: string, place: string][] = [
   ['imports-service-kit', 'apps/gc-worker/src/fixture.ts'],
   ['imports-node-fs', 'apps/gc-worker/src/fixture.ts'],
   ['imports-node-fs', 'libs/image-ref/src/fixture.spec.ts'],
+  ['imports-docker-sdk', 'apps/docker-shim/src/engine/engine-client.ts'],
   ['imports-testing', 'libs/cri-client/src/fixture.it.spec.ts'],
   ['imports-testing', 'apps/gc-worker/src/fixture.it.spec.ts'],
   ['imports-testing', 'e2e/fixture.ts'],
