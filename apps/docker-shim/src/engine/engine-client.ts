@@ -340,13 +340,11 @@ const marker = '\u0000integer:';
 export function parseAnswer(operation: string, text: string): unknown {
   try {
     if (!/\d{16}/.test(text)) return JSON.parse(text);
-    let isMarked = false;
     const marked = text.replace(stringOrNumber, (token) => {
       if (!longInteger.test(token) || Number.isSafeInteger(Number(token))) return token;
-      isMarked = true;
       return JSON.stringify(marker + token);
     });
-    if (!isMarked) return JSON.parse(text);
+    if (marked === text) return JSON.parse(text);
     return JSON.parse(marked, (_key, value: unknown) =>
       typeof value === 'string' && value.startsWith(marker)
         ? BigInt(value.slice(marker.length))

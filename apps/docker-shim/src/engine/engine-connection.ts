@@ -131,8 +131,9 @@ export class EngineConnection {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
+    const isStopped = () => signal.aborted;
     let failures = 0;
-    while (!signal.aborted) {
+    while (!isStopped()) {
       try {
         const over = new AbortController();
         const end = () => over.abort();
@@ -149,7 +150,7 @@ export class EngineConnection {
           engine?.client.close();
         }
       } catch (error) {
-        if (signal.aborted) break;
+        if (isStopped()) break;
         this.#away(error);
         failures += 1;
         const delayMs = retryDelayMs(failures, this.#options.random ?? Math.random);

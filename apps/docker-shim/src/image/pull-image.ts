@@ -82,7 +82,7 @@ export class PullImage {
     watchdog: ProgressWatchdog,
     signal: AbortSignal,
   ): Promise<void> {
-    const secrets = auth === undefined ? [] : secretTexts(auth as RegistryAuth);
+    const secrets = auth === undefined ? [] : secretTexts(auth);
     const either = AbortSignal.any([signal, watchdog.stalled]);
     try {
       for await (const message of client.pullImage(name, loginOf(auth), { signal: either })) {
@@ -118,5 +118,5 @@ export function loginOf(auth: AuthConfig | undefined): RegistryLogin | undefined
     registrytoken: auth.registryToken,
   };
   const filled = Object.entries(login).filter(([, value]) => value !== '');
-  return filled.length === 0 ? undefined : (Object.fromEntries(filled) as RegistryLogin);
+  return filled.length === 0 ? undefined : (Object.fromEntries(filled));
 }
