@@ -1,7 +1,6 @@
 import type { AuthConfig, PullImageRequest } from '@stowage/cri-proto';
 import { errorMessage } from '@stowage/errors';
 import { redactSecrets, secretTexts } from '@stowage/registry-auth';
-import type { RegistryAuth } from '@stowage/registry-auth';
 import type { EngineClient, RegistryLogin } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
 import { EngineResponseError } from '../engine/engine-errors';
@@ -118,5 +117,5 @@ export function loginOf(auth: AuthConfig | undefined): RegistryLogin | undefined
     registrytoken: auth.registryToken,
   };
   const filled = Object.entries(login).filter(([, value]) => value !== '');
-  return filled.length === 0 ? undefined : (Object.fromEntries(filled));
+  return filled.length === 0 ? undefined : Object.fromEntries(filled);
 }
