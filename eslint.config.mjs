@@ -27,7 +27,6 @@ const depConstraints = [
   {
     sourceTag: 'type:kit',
     onlyDependOnLibsWithTags: ['type:domain', 'type:contract', 'type:adapter'],
-    bannedExternalImports: ['dockerode'],
   },
   {
     sourceTag: 'type:app',
@@ -131,9 +130,11 @@ const nodeIo = [
 /** Packages that a file must not import, each list with the reason. */
 const noImport = (names, message) => names.map((name) => ({ name, message }));
 const sqlitePackages = noImport(['better-sqlite3', 'better-sqlite3-napi'], 'Use @stowage/sqlite.');
+/** The only code that knows Docker Engine's API. */
+const engineClient = 'apps/docker-shim/src/engine/engine-client.ts';
 const engineClients = noImport(
-  ['dockerode', 'docker-modem'],
-  'Only apps/docker-shim speaks to a Docker engine.',
+  ['dockerode', 'docker-modem', '@docker/node-sdk'],
+  `Only ${engineClient} knows Docker Engine's API.`,
 );
 /** Domain libraries and contracts: what decides may use their code. */
 const purePackages = [
@@ -249,7 +250,7 @@ export default tseslint.config(
     rules: { 'no-restricted-imports': ['error', { paths: engineClients }] },
   },
   {
-    files: ['apps/docker-shim/**'],
+    files: [engineClient],
     rules: { 'no-restricted-imports': ['error', { paths: sqlitePackages }] },
   },
   {

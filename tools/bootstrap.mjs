@@ -38,7 +38,7 @@ const buildPrograms = [
  * Debian packages that start a service when they are installed. The suite's tests use none of these
  * services.
  */
-const packagesWithService = ['containerd', 'nats-server', 'docker-registry'];
+const packagesWithService = ['containerd', 'nats-server', 'docker-registry', 'docker.io'];
 
 /** Where programs are looked for: PATH plus the sbin folders that a plain user's PATH may lack. */
 export const searchPath = [

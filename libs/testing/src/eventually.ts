@@ -1,4 +1,5 @@
-import { pause } from '@stowage/async';
+// Not @stowage/async: what cleans up after a killed run is started where names of libraries mean nothing.
+import { setTimeout as pause } from 'node:timers/promises';
 
 /** How long to wait for a condition, and how to name it when it does not come true. */
 export interface EventuallyOptions {
@@ -51,7 +52,7 @@ export async function eventually<T>(
         { cause: lastError },
       );
     }
-    await pause(intervalMs, { signal });
+    await pause(intervalMs, undefined, { signal }).catch(() => undefined);
   }
 }
 

@@ -3,6 +3,8 @@ export { crioHelper } from './crio';
 export { withLock } from './cleanup/lock';
 export { eventually, eventuallyPasses, EventuallyTimeoutError } from './eventually';
 export type { EventuallyOptions } from './eventually';
+export { answerJson, FakeEngine } from './fake-engine';
+export type { FakeEngineAnswer, FakeEngineRequest } from './fake-engine';
 export { MissingPrerequisitesError } from './prerequisites';
 export { nodeProgram, nodeProgramsOfTests } from './node-program';
 export { freePort } from './ports';
@@ -13,6 +15,8 @@ export type {
   Containerd,
   Crio,
   CrioOptions,
+  DockerEngine,
+  DockerOptions,
   NatsServer,
   PushedImage,
   Registries,

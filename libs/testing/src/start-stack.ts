@@ -4,6 +4,7 @@ import path from 'node:path';
 import { claimKeeper, type KeeperClaim } from './cleanup/keeper';
 import { withLock } from './cleanup/lock';
 import {
+  dockerDirs,
   hostIdentity,
   readManifests,
   selfIdentity,
@@ -21,6 +22,7 @@ import {
   writeRegistryHosts,
 } from './containerd';
 import { CrioProcess, writeCrioConfig } from './crio';
+import { DockerEngineProcess } from './docker-engine';
 import { mountFilesystem } from './filesystem';
 import { RegistryClient } from './image/push-image';
 import { NatsServerProcess } from './nats-server';
@@ -34,6 +36,8 @@ import { crioProgram, testRuntime, type CrioProgram, type TestRuntime } from './
 import type {
   Containerd,
   CrioOptions,
+  DockerEngine,
+  DockerOptions,
   NatsServer,
   PushedImage,
   Registries,
@@ -60,8 +64,12 @@ const mirroredHosts = ['docker.io', 'registry.k8s.io', 'gcr.io', 'ghcr.io', 'qua
  * @throws {MissingPrerequisitesError} before anything is started, when the machine lacks something.
  */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const parts = { containerd: true, registries: true, nats: true, ...options };
-  if (parts.filesystemMb !== undefined && !(parts.filesystemMb >= 16 && parts.containerd)) {
+  const isDocker = options.docker !== undefined;
+  const parts = { containerd: !isDocker, registries: true, nats: true, ...options };
+  // Two that hand out the addresses of one bridge would hand out the same.
+  if (isDocker && parts.containerd) throw new RangeError('docker goes without containerd');
+  const hasNetwork = parts.containerd || isDocker;
+  if (parts.filesystemMb !== undefined && !(parts.filesystemMb >= 16 && hasNetwork)) {
     throw new RangeError(
       `filesystemMb is ${parts.filesystemMb}, must be 16 or more, and needs containerd`,
     );
@@ -71,12 +79,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   }
   const runtime: TestRuntime =
     parts.crio === undefined ? testRuntime() : { name: 'cri-o', ...crioProgram(parts.crio) };
-  requirePrerequisites(programsFor(parts, runtime), { root: parts.containerd });
+  requirePrerequisites(programsFor(parts, runtime), { root: hasNetwork });
   const keeper = claimKeeper();
   let stack: RunningStack | undefined;
   try {
     await sweepAbandoned();
-    const manifest = await reserve(parts.containerd, keeper.token);
+    const manifest = await reserve(hasNetwork, keeper.token);
     stack = new RunningStack(manifest, keeper);
     await stack.start(parts, runtime);
     return stack;
@@ -95,6 +103,7 @@ function programsFor(parts: StackOptions, runtime: TestRuntime): ProgramName[] {
     programs.push('cni', 'iptables', 'ip', 'mount');
     if (runtime.name === 'containerd') programs.push('containerd', 'runc');
   }
+  if (parts.docker !== undefined) programs.push('dockerd', 'ip', 'mount');
   if (parts.registries) programs.push('docker-registry', 'htpasswd', 'busybox');
   if (parts.nats) programs.push('nats-server');
   if (parts.filesystemMb !== undefined) programs.push('mkfs.ext4');
@@ -148,6 +157,7 @@ class RunningStack implements Stack {
   readonly #servers: { name: string; server: ServerProcess }[] = [];
   readonly #env: Record<string, string>;
   #runtime: ContainerdProcess | CrioProcess | undefined;
+  #docker: DockerEngineProcess | undefined;
   #nats: NatsServer | undefined;
   #registries: Registries | undefined;
   #pushTo: { open: RegistryClient; auth: RegistryClient } | undefined;
@@ -171,6 +181,7 @@ class RunningStack implements Stack {
       parts.registries === false ? undefined : this.#startRegistries(openPort, authPort),
       parts.nats === false ? undefined : this.#startNats(natsPort),
       parts.containerd === false ? undefined : this.#startRuntime(parts, runtime),
+      parts.docker === undefined ? undefined : this.#startDocker(parts.docker, parts),
     ]);
   }
 
@@ -182,6 +193,10 @@ class RunningStack implements Stack {
     const { runtime } = this;
     if (runtime.name === 'containerd') return runtime;
     throw new Error(`this test stack runs ${runtime.name}, not containerd: ask stack.runtime`);
+  }
+
+  get docker(): DockerEngine {
+    return this.#docker ?? this.#absent('docker');
   }
 
   get nats(): NatsServer {
@@ -224,7 +239,8 @@ class RunningStack implements Stack {
     this.#down ??= (async () => {
       this.#pushTo?.open.close();
       this.#pushTo?.auth.close();
-      this.#pushTo = this.#registries = this.#runtime = this.#nats = undefined;
+      this.#pushTo = this.#registries = this.#runtime = this.#docker = undefined;
+      this.#nats = undefined;
       try {
         await sweepStack(this.manifest);
       } finally {
@@ -291,6 +307,33 @@ class RunningStack implements Stack {
     this.#runtime = server;
   }
 
+  async #startDocker(
+    options: DockerOptions,
+    { filesystemMb, filesystemInodes }: StackOptions,
+  ): Promise<void> {
+    const { dir, bridge, network, ports } = this.manifest;
+    if (filesystemMb !== undefined) {
+      const { root } = dockerDirs(dir);
+      mkdirSync(root);
+      const file = path.join(dir, 'root.ext4');
+      await mountFilesystem(file, root, filesystemMb, this.#env, filesystemInodes);
+    }
+    const [open = '', auth = ''] = ports.map((port) => `127.0.0.1:${port}`);
+    const server = new DockerEngineProcess({
+      ...options,
+      dir,
+      version: await runtimeVersion('dockerd'),
+      bridge,
+      cgroupParent: `/${network}`,
+      insecureRegistries: [open, auth],
+      mirror: `http://${open}`,
+      env: this.#env,
+    });
+    this.#servers.push({ name: 'dockerd', server });
+    if (options.started ?? true) await server.start();
+    this.#docker = server;
+  }
+
   async #makeContainerd(
     root: string,
     { open, auth }: { open: string; auth: string },
@@ -349,7 +392,7 @@ class RunningStack implements Stack {
   #absent(part: keyof StackOptions): never {
     throw new Error(
       this.#down === undefined
-        ? `this test stack was started with ${part}: false`
+        ? `this test stack was started ${part === 'docker' ? 'without docker' : `with ${part}: false`}`
         : 'this test stack is down',
     );
   }

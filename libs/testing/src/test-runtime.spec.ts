@@ -55,7 +55,7 @@ describe('on CRI-O', () => {
   });
 
   it('a test of another runtime is skipped with its reason in its title', () => {
-    const skip = jest.spyOn(test, 'skip').mockImplementation();
+    const skip = jest.spyOn(it, 'skip').mockImplementation();
     process.env.STOWAGE_TEST_CRIO = process.execPath;
     const onContainerd = testOn('containerd', 'CRI-O has no such store');
     onContainerd('reads its store', () => undefined);
@@ -63,6 +63,6 @@ describe('on CRI-O', () => {
       'reads its store (only on containerd: CRI-O has no such store)',
       expect.any(Function),
     );
-    expect(testOn('cri-o', 'containerd has no such store')).toBe(test);
+    expect(testOn('cri-o', 'containerd has no such store')).toBe(it);
   });
 });

@@ -59,14 +59,14 @@ function oneOf<T extends string>(env: NodeJS.ProcessEnv, name: string, allowed: 
 }
 
 /**
- * `test` for what holds on one runtime only. On another one it is skipped, with the reason in its
+ * `it` for what holds on one runtime only. On another one it is skipped, with the reason in its
  * title; `npm test` and the matrix list it. Prefer to ask {@link Stack.runtime} inside of a test
  * where only a part of it depends on the runtime.
  *
  * @param reason one clause: what this runtime has that another has not.
  */
 export function testOn(runtime: TestRuntime['name'], reason: string): jest.It {
-  if (testRuntime().name === runtime) return test;
+  if (testRuntime().name === runtime) return it;
   const why = ` (only on ${runtime}: ${reason})`;
   const skip = (title: string, body: jest.ProvidesCallback) => it.skip(title + why, body);
   const each =

@@ -2,6 +2,8 @@
 export interface StackOptions {
   /** The container runtime, with a CNI bridge of its own. Default true; needs root. */
   containerd?: boolean;
+  /** A Docker Engine of this kind in the place of the container runtime. Needs root. */
+  docker?: DockerOptions;
   /** A CRI-O of this kind, whatever runtime the other tests run on. Needs `STOWAGE_TEST_CRIO`. */
   crio?: CrioOptions;
   /** An open registry and one that asks for a password. Default true. */
@@ -16,6 +18,16 @@ export interface StackOptions {
   filesystemMb?: number;
   /** Inodes of that file system, rounded up by ext4. Absent: one for some kilobytes. */
   filesystemInodes?: number;
+}
+
+/** How a stack's Docker Engine is set up. */
+export interface DockerOptions {
+  /** Where it keeps images: with its own drivers (default), or with containerd's (Docker Engine 24 and later). */
+  imageStore?: 'graph-driver' | 'containerd';
+  /** Whether containers run on while the engine is stopped. Default false. */
+  liveRestore?: boolean;
+  /** Whether it is started with the stack; else the test starts it. Default true. */
+  started?: boolean;
 }
 
 /** How a stack's CRI-O is set up. What is absent is as the environment says, else the default. */
@@ -51,6 +63,8 @@ export interface Stack {
   readonly runtime: Containerd | Crio;
   /** The same, for what only containerd has. Throws on another runtime. */
   readonly containerd: Containerd;
+  /** The Docker Engine, where the stack was started with one. */
+  readonly docker: DockerEngine;
   readonly registry: Registries;
   readonly nats: NatsServer;
   /** Reference of the image that the runtime runs in every pod sandbox. */
@@ -141,6 +155,27 @@ export interface Containerd extends Runtime {
   readonly name: 'containerd';
   /** Runs containerd's command-line client in the CRI's namespace and returns what it printed. */
   ctr(...args: string[]): Promise<string>;
+}
+
+/** The stack's Docker Engine. */
+export interface DockerEngine extends Server {
+  /** Path of its unix socket. */
+  readonly socket: string;
+  /** `unix://` and the path. */
+  readonly endpoint: string;
+  /** Its data root. */
+  readonly root: string;
+  readonly version: RuntimeVersion;
+  readonly imageStore: 'graph-driver' | 'containerd';
+  /** Control group of its containers, below each hierarchy; parents that tests ask for lie below it, so that they are removed. */
+  readonly cgroupParent: string;
+  /**
+   * One call of its API, past every service of the suite: the JSON of the answer (of a stream, of its first line), or its text.
+   * Throws with the answer when the status is 300 or more.
+   */
+  api(method: string, target: string, body?: unknown): Promise<unknown>;
+  /** Other settings of its configuration file, on top of the stack's, from its next start on. */
+  configure(settings: Readonly<Record<string, unknown>>): void;
 }
 
 export interface RuntimeVersion {

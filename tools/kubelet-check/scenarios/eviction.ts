@@ -75,7 +75,7 @@ export const eviction: Scenario = {
       const removed = (): string =>
         events
           .named('ImageRemoved')
-          .flatMap(({ data }) => data.repoTags ?? [])
+          .flatMap(({ data }) => data.repoTags)
           .map((tag) => /\/([^/:]+):[^/]*$/.exec(tag)?.[1] ?? tag)
           .filter((name) => idle.includes(name))
           .sort()
@@ -157,7 +157,10 @@ async function mustRun(cluster: Cluster, name: string): Promise<void> {
   if (state !== running) throw new Error(`${name} is ${state}`);
 }
 
-/** How a pod ends, and why. How its container ended is not always known: kubelet removes what is left of an evicted pod at once. */
+/**
+ * How a pod ends, and why. How its container ended is not always known: kubelet removes what is left
+ * of an evicted pod at once.
+ */
 async function endOf(cluster: Cluster, name: string): Promise<Record<string, string>> {
   let last: ApiPod | undefined;
   const hasEnded = async (): Promise<boolean> => {

@@ -108,7 +108,10 @@ function conditions(lab: Lab, { status }: Node): string {
   return lab.normalise(lines.sort().join('\n'));
 }
 
-/** Names and sizes of the images of this scenario, one a line: others may have been left by one before, of which ways differ. */
+/**
+ * Names and sizes of the images of this scenario, one a line: others may have been left by one
+ * before, of which ways differ.
+ */
 function images(lab: Lab, { status }: Node): string {
   const { app, other } = lab.images;
   const lines = (status?.images ?? [])

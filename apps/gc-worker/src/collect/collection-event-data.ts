@@ -50,15 +50,14 @@ function figures(outcome: CollectionOutcome) {
     })),
     keptCount: kept,
     keptByReason: { ...outcome.keptByReason },
-    ...(failed.length === 0
-      ? {}
-      : {
-          failures: failed.slice(0, maxListedImages).map(({ image, grpcStatus, message }) => ({
+    failures:
+      failed.length === 0
+        ? undefined
+        : failed.slice(0, maxListedImages).map(({ image, grpcStatus, message }) => ({
             imageId: image.imageId,
             grpcStatus,
             message: boundedText(message),
           })),
-        }),
     before: before === undefined ? undefined : filesystemUsage(before),
     after: after === undefined ? undefined : filesystemUsage(after),
     leakedBytes: outcome.leakedBytes,

@@ -271,7 +271,7 @@ export class ImageDetector {
       if (protections.length === 0 && layers === undefined) return record;
       return {
         ...record,
-        ...(protections.length === 0 ? {} : { protections }),
+        protections: protections.length === 0 ? undefined : protections,
         layers,
       };
     });

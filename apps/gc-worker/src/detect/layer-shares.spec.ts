@@ -4,7 +4,7 @@ import { LayerShares, togetherBytes } from './layer-shares';
 const image = (imageId: string, sizeBytes: number, ...layers: string[]) => ({
   imageId,
   sizeBytes,
-  ...(layers.length === 0 ? {} : { layers }),
+  layers: layers.length === 0 ? undefined : layers,
 });
 
 describe('LayerShares', () => {

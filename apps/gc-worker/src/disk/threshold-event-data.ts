@@ -43,10 +43,8 @@ export function thresholdExceeded(
     cause: threshold.cause,
     lowThresholdPercent: isBytes ? policy.lowThresholdPercent : policy.inodesLowThresholdPercent,
     bytesToFree: Math.max(0, disk.bytesToFree),
-    ...(isBytes || disk.inodesToFree == null
-      ? {}
-      : { inodesToFree: Math.max(0, disk.inodesToFree) }),
-    ...(trend === undefined ? {} : trendOf(resource, trend)),
+    inodesToFree: isBytes || disk.inodesToFree == null ? undefined : Math.max(0, disk.inodesToFree),
+    ...(trend === undefined ? undefined : trendOf(resource, trend)),
   };
 }
 

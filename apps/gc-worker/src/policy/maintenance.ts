@@ -69,7 +69,7 @@ function clockOf(timeZone: string): Intl.DateTimeFormat {
       hour: '2-digit',
       minute: '2-digit',
       hourCycle: 'h23',
-      ...(timeZone === '' ? {} : { timeZone }),
+      timeZone: timeZone === '' ? undefined : timeZone,
     });
     clocks.set(timeZone, clock);
   }

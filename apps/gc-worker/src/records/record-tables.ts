@@ -342,7 +342,7 @@ function recordOf(row: ImageRow, detectedAt: number | null): ImageRecord {
         ? Math.max(detectedAt, lastUsed ?? -Infinity)
         : lastUsed,
     usedBy,
-    ...(namespaces === '[]' ? {} : { namespaces: JSON.parse(namespaces) as string[] }),
+    namespaces: namespaces === '[]' ? undefined : (JSON.parse(namespaces) as string[]),
     pulled: pullMs == null ? undefined : { durationMs: pullMs, sizeBytes: pullBytes },
   };
 }

@@ -20,7 +20,7 @@ export function imageView({
     repoDigests,
     sizeBytes: Number(size),
     pinned,
-    ...((spec?.runtimeHandler ?? '') === '' ? {} : { runtimeHandler: spec?.runtimeHandler }),
+    runtimeHandler: (spec?.runtimeHandler ?? '') === '' ? undefined : spec?.runtimeHandler,
   };
 }
 

@@ -175,13 +175,12 @@ export class ImagePullRecords implements PullRecords {
     }
     const merged = record === undefined ? proof : mergePulledWith(entryOf(record, name), proof);
     if (record !== undefined && merged === undefined) return;
+    const credentialMapping = { ...record?.credentialMapping };
+    if (merged !== undefined) credentialMapping[name] = merged;
     this.store.writePulledRecord({
       lastUpdatedTime: new Date(Math.floor(this.now() / 1000) * 1000),
       imageRef,
-      credentialMapping: {
-        ...record?.credentialMapping,
-        ...(merged === undefined ? {} : { [name]: merged }),
-      },
+      credentialMapping,
     });
   }
 

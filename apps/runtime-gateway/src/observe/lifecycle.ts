@@ -347,7 +347,7 @@ function completedByExit(seen: ContainerObservation, exit: ContainerExit | undef
 
 /** What is known, completed by what was seen. */
 function completed<T extends object>(known: T | undefined, seen: T): T {
-  return { ...withoutAbsent(seen), ...(known === undefined ? {} : withoutAbsent(known)) };
+  return { ...withoutAbsent(seen), ...(known === undefined ? undefined : withoutAbsent(known)) };
 }
 
 function withoutAbsent<T extends object>(value: T): T {

@@ -18,7 +18,7 @@ export const onStartContainer: OnCall = (call, context) => {
     const facts = await knownOrListed(id, status, context);
     const { createdAtMs, startedAtMs } = status === undefined ? {} : runFacts(status);
     lifecycle.container({
-      ...(status === undefined ? {} : statusFacts(status)),
+      ...(status === undefined ? undefined : statusFacts(status)),
       ...facts,
       phase: 'running',
       createdAtMs,

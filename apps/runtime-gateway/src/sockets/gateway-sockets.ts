@@ -119,7 +119,7 @@ export class GatewaySockets {
         ? [config.listen, config.listenMode, config.listenGroup]
         : [config.listenReadonly, config.listenReadonlyMode, config.listenReadonlyGroup];
     return activatedOr(
-      { socketPath, mode, takeOver, onReplaced, ...(group === '' ? {} : { group }) },
+      { socketPath, mode, takeOver, onReplaced, group: group === '' ? undefined : group },
       [activatedNames[socket]],
     );
   }

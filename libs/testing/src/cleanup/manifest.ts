@@ -49,6 +49,21 @@ export interface StackManifest {
  */
 export const crioContainersDir = 'crio-run/overlay-containers';
 
+/** Folders below a stack's own for dockerd: its data, and the state of it, its containerd and its containers. */
+export const dockerDirs = (dir: string): { root: string; execRoot: string } => ({
+  root: path.join(dir, 'docker'),
+  execRoot: path.join(dir, 'docker-exec'),
+});
+
+/** Socket and state folder of the containerd that dockerd starts. */
+export const dockerContainerd = (dir: string): { socket: string; stateDir: string } => {
+  const { execRoot } = dockerDirs(dir);
+  return {
+    socket: path.join(execRoot, 'containerd', 'containerd.sock'),
+    stateDir: path.join(execRoot, 'containerd', 'daemon'),
+  };
+};
+
 /**
  * Control groups of a container of containerd or CRI-O, below each hierarchy, where its sandbox
  * asks for no other place.

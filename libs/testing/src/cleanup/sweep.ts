@@ -8,6 +8,8 @@ import { withLock } from './lock';
 import {
   controlGroupsOf,
   crioContainersDir,
+  dockerContainerd,
+  dockerDirs,
   hostIdentity,
   isAbandoned,
   isOwnerAlive,
@@ -53,6 +55,7 @@ export const sharedDirCandidates = [
   '/run/containerd/runc',
   '/run/containerd',
   '/run/crun',
+  '/run/docker',
   '/run/netns',
   '/run/nri',
   '/var/lib/cni/results',
@@ -82,25 +85,31 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
     };
     const hasNetwork = stack.subnet !== '';
     const sameBoot = stack.bootId === hostIdentity().bootId;
-    const bundles = findBundles(stack.containerdStateDir);
+    const { socket, stateDir } = dockerContainerd(stack.dir);
+    const bundles = [
+      ...findBundles(stack.containerdSocket, stack.containerdStateDir),
+      ...findBundles(socket, stateDir),
+    ];
     const containerIds = [
       ...new Set([
         ...bundles.map(({ id }) => id),
         ...findCriIds(stack),
         ...listDir(path.join(stack.dir, crioContainersDir)),
+        ...listDir(path.join(dockerDirs(stack.dir).root, 'containers')),
       ]),
     ];
-    const shimSockets = findShimSockets(stack, bundles);
+    const shimSockets = findShimSockets(bundles);
     if (sameBoot) {
       const survivors = await killProcesses(() => [
         ...findMarked(stackMarker, (value) => value === stack.id),
         ...findByArgument(stack.containerdSocket),
+        ...findByArgument(socket),
         ...findInCgroups(containerIds),
       ]);
       if (survivors.length > 0) {
         problems.push(`processes ${survivors.map(({ pid }) => pid).join(', ')} do not end`);
       }
-      await attempt(() => removeCgroups(containerIds));
+      await attempt(() => removeCgroups([...containerIds.flatMap(controlGroupsOf), stack.network]));
       if (hasNetwork) await attempt(() => removeBridge(stack.bridge));
     }
     for (const file of shimSockets) rmSync(file, { force: true });
@@ -153,16 +162,18 @@ export async function sweepOwner(token: string): Promise<void> {
 }
 
 interface Bundle {
+  containerdSocket: string;
   namespace: string;
   id: string;
   dir: string;
 }
 
-/** Containers of the stack's containerd: each has a bundle folder, also when its shim has died. */
-function findBundles(stateDir: string): Bundle[] {
+/** Containers of a containerd of the stack: each has a bundle folder, also when its shim has died. */
+function findBundles(containerdSocket: string, stateDir: string): Bundle[] {
   const tasks = path.join(stateDir, 'io.containerd.runtime.v2.task');
   return listDir(tasks).flatMap((namespace) =>
     listDir(path.join(tasks, namespace)).map((id) => ({
+      containerdSocket,
       namespace,
       id,
       dir: path.join(tasks, namespace, id),
@@ -178,11 +189,8 @@ function findCriIds({ containerdStateDir }: StackManifest): string[] {
 /**
  * Sockets of the shims. They lie in one folder of the machine, named by a hash of address and id.
  */
-function findShimSockets(
-  { containerdSocket }: StackManifest,
-  bundles: readonly Bundle[],
-): string[] {
-  return bundles.flatMap(({ namespace, id, dir }) => {
+function findShimSockets(bundles: readonly Bundle[]): string[] {
+  return bundles.flatMap(({ containerdSocket, namespace, id, dir }) => {
     const hashed = createHash('sha256')
       .update(path.join(containerdSocket, namespace, id))
       .digest('hex');
@@ -214,11 +222,9 @@ function cgroupMounts(): string[] {
  */
 const groupParents = ['k8s.io', 'crio'];
 
-async function removeCgroups(containerIds: readonly string[]): Promise<void> {
-  if (containerIds.length === 0) return;
-  const groups = cgroupMounts().flatMap((mount) =>
-    containerIds.flatMap(controlGroupsOf).map((group) => path.join(mount, group)),
-  );
+/** Removes control groups, named below each hierarchy, with those below them. */
+async function removeCgroups(names: readonly string[]): Promise<void> {
+  const groups = cgroupMounts().flatMap((mount) => names.map((group) => path.join(mount, group)));
   await eventually(() => groups.map(removeGroupTree).every(Boolean), {
     what: 'the control groups of the containers to become empty',
     timeoutMs: 30_000,

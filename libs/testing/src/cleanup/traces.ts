@@ -50,9 +50,13 @@ export async function findTraces(
     links: await lines('ip', ['-o', 'link', 'show']),
     addresses: await lines('ip', ['-4', '-o', 'addr', 'show']),
     portRules: await lines('iptables-save', ['-t', 'nat']),
-    cgroups: findCgroups(containerIds),
+    cgroups: findCgroups([...containerIds.flatMap(controlGroupsOf), `stowage-${stackId}`]),
     shimSockets: containerIds
-      .map((id) => createHash('sha256').update(`${dir}/containerd.sock/k8s.io/${id}`).digest('hex'))
+      .flatMap((id) => [
+        `${dir}/containerd.sock/k8s.io/${id}`,
+        `${dir}/docker-exec/containerd/containerd.sock/moby/${id}`,
+      ])
+      .map((name) => createHash('sha256').update(name).digest('hex'))
       .filter((name) => existsSync(path.join('/run/containerd/s', name))),
     cachedResults: listDir('/var/lib/cni/results').filter(mentions),
     folders: listDir(path.dirname(dir)).filter(mentions),
@@ -75,12 +79,10 @@ function processesThatMention(mentions: (text: string) => boolean): number[] {
     .map(Number);
 }
 
-function findCgroups(containerIds: readonly string[]): string[] {
+function findCgroups(names: readonly string[]): string[] {
   const root = '/sys/fs/cgroup';
   return ['.', ...listDir(root)]
-    .flatMap((controller) =>
-      containerIds.flatMap(controlGroupsOf).map((group) => path.join(root, controller, group)),
-    )
+    .flatMap((controller) => names.map((group) => path.join(root, controller, group)))
     .filter((group) => existsSync(group));
 }
 

@@ -1,0 +1,88 @@
+import { Module } from '@nestjs/common';
+import { parseEndpoint } from '@stowage/cri-client';
+import type { Endpoint } from '@stowage/cri-endpoint';
+import { observeRuntime, provider, token } from '@stowage/service-kit';
+import { CONTEXT } from './config';
+import { EngineConnection } from './engine/engine-connection';
+import { ImageFsInfo } from './image/image-fs-info';
+import { ImageStatus } from './image/image-status';
+import { ListImages } from './image/list-images';
+import { pinnedImages } from './image/pinned-images';
+import { PullImage } from './image/pull-image';
+import { RemoveImage } from './image/remove-image';
+import { shimMetrics } from './metrics';
+import type { ShimMetrics } from './metrics';
+import { openShimEndpoint } from './shim-endpoint';
+import type { ImageVerbs } from './shim-endpoint';
+
+const METRICS = token<ShimMetrics>('ShimMetrics');
+const ENGINE = token<EngineConnection>('EngineConnection');
+const IMAGES = token<ImageVerbs>('ImageVerbs');
+const ENDPOINT = token<Endpoint>('ShimEndpoint');
+
+const engine = [
+  provider(METRICS, [CONTEXT], ({ metrics }) => shimMetrics(metrics)),
+  provider(
+    ENGINE,
+    [CONTEXT, METRICS],
+    (context, { engineCalled }) => {
+      const { dockerEndpoint, requestTimeoutMs } = context.config;
+      const connection = new EngineConnection({
+        socketPath: parseEndpoint(dockerEndpoint).address,
+        timeoutMs: requestTimeoutMs,
+        onEnded: engineCalled,
+      });
+      observeRuntime(context, connection, 'docker');
+      return connection;
+    },
+    { close: (connection) => connection.close() },
+  ),
+];
+
+/** The way to the engine. */
+@Module({ providers: engine, exports: engine })
+class EngineModule {}
+
+const images = provider(IMAGES, [CONTEXT, ENGINE, METRICS], ({ config }, connection, metrics) => {
+  const isPinned = pinnedImages(config);
+  const fsInfo = new ImageFsInfo(connection, config.containerdRoot);
+  const pull = new PullImage(connection, config.imagePullProgressDeadlineMs, {
+    ...metrics.pulls,
+    pulled: () => fsInfo.changed(),
+  });
+  metrics.show({
+    availability: () => connection.availability(),
+    engine: () => {
+      const known = connection.lastKnown();
+      return known && { version: known.version.engine, api: known.api };
+    },
+    pullsInFlight: () => pull.running().length,
+  });
+  return {
+    list: new ListImages(connection, isPinned),
+    status: new ImageStatus(connection, isPinned),
+    pull,
+    remove: new RemoveImage(connection, () => fsInfo.changed()),
+    fsInfo,
+  };
+});
+
+/** The verbs of ImageService. */
+@Module({ imports: [EngineModule], providers: [images], exports: [images] })
+class ImageModule {}
+
+const endpoint = provider(
+  ENDPOINT,
+  [CONTEXT, ENGINE, IMAGES, METRICS],
+  async ({ config, log }, connection, verbs, { calls }) => {
+    const { listen, sandboxImage } = config;
+    const opened = await openShimEndpoint(connection, verbs, { listen, sandboxImage, calls });
+    log.info({ socket: opened.socketPath }, 'serving CRI RuntimeService and ImageService');
+    return opened;
+  },
+  { drain: (opened, options) => opened.close(options) },
+);
+
+/** docker-shim as a NestJS application. */
+@Module({ imports: [EngineModule, ImageModule], providers: [endpoint] })
+export class DockerShimModule {}

@@ -1,0 +1,200 @@
+import { DeadlineExceededError } from '@stowage/errors';
+import { answerJson, eventually, FakeEngine } from '@stowage/testing';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { EngineClient, parseAnswer } from './engine-client';
+import type { EndedEngineCall, EngineClientOptions } from './engine-client';
+import { EngineAnswerError, EngineResponseError, EngineUnreachableError } from './engine-errors';
+
+describe('EngineClient', () => {
+  let folder: string;
+  let fake: FakeEngine;
+  const clients: EngineClient[] = [];
+  const open = (options: Partial<EngineClientOptions> = {}) => {
+    const client = new EngineClient({
+      socketPath: fake.socketPath,
+      api: '1.41',
+      timeoutMs: 30_000,
+      ...options,
+    });
+    clients.push(client);
+    return client;
+  };
+  beforeEach(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'engine-client-'));
+    fake = new FakeEngine(path.join(folder, 'docker.sock'));
+    await fake.start();
+  });
+  afterEach(async () => {
+    for (const client of clients.splice(0)) client.close();
+    await fake.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('has the version in the path of each call, and none in those that find it out', async () => {
+    await open().info();
+    const asking = open({ api: undefined });
+    expect(await asking.ping()).toBe('1.41');
+    await asking.version();
+    expect(fake.requests.map(({ api, path: of }) => `${api}${of}`)).toEqual([
+      '1.41/info',
+      '/_ping',
+      '/version',
+    ]);
+  });
+
+  it.each([
+    [400, 'INVALID_ARGUMENT'],
+    [401, 'UNAUTHENTICATED'],
+    [403, 'PERMISSION_DENIED'],
+    [404, 'NOT_FOUND'],
+    [409, 'FAILED_PRECONDITION'],
+    [500, 'UNKNOWN'],
+    [503, 'UNKNOWN'],
+  ])(
+    'makes of HTTP status %s an error with %s and the words of the engine',
+    async (status, name) => {
+      fake.answer = (_request, response) =>
+        answerJson(response, status, { message: 'no such thing' });
+      const error = (await open()
+        .inspectImage('x')
+        .catch((reason: unknown) => reason)) as EngineResponseError;
+      expect(error).toBeInstanceOf(EngineResponseError);
+      expect(error).toMatchObject({
+        status,
+        grpcStatus: name,
+        message: 'no such thing',
+        operation: 'inspect image',
+      });
+    },
+  );
+
+  it('names the status where the answer has no words', async () => {
+    fake.answer = (_request, response) => {
+      response.writeHead(502).end('<html>');
+      return true;
+    };
+    await expect(open().info()).rejects.toThrow('Docker Engine answered with HTTP status 502');
+  });
+
+  it('says that nothing listens, and that the connection ended before the answer', async () => {
+    fake.answer = (_request, response) => {
+      response.socket?.destroy();
+      return true;
+    };
+    await expect(open().info()).rejects.toThrow(
+      `Docker Engine is not reachable at unix://${fake.socketPath}: the connection ended before the answer to info`,
+    );
+    fake.answer = (_request, response) => {
+      response.writeHead(200, { 'content-length': 100 });
+      response.write('{"a"', () => response.socket?.destroy());
+      return true;
+    };
+    await expect(open().info()).rejects.toBeInstanceOf(EngineUnreachableError);
+    await fake.stop();
+    await expect(open().info()).rejects.toThrow(
+      `Docker Engine is not reachable at unix://${fake.socketPath}: connect ENOENT`,
+    );
+  });
+
+  it('ends a call at its own limit and at the signal of the caller, each with its reason, and the connection with it', async () => {
+    let cut = 0;
+    fake.answer = (_request, response) => {
+      response.on('close', () => (cut += 1));
+      return true;
+    };
+    await expect(open({ timeoutMs: 20 }).info()).rejects.toThrow(
+      new DeadlineExceededError("Docker Engine's answer to info", 20),
+    );
+    const caller = new AbortController();
+    const call = open().listImages({ signal: caller.signal });
+    const reason = new Error('gone');
+    setTimeout(() => caller.abort(reason), 20);
+    await expect(call).rejects.toBe(reason);
+    await expect(open().info({ signal: caller.signal })).rejects.toBe(reason);
+    await eventually(() => cut === 2);
+    expect(fake.requests).toHaveLength(2);
+  });
+
+  it('bounds what it holds of an answer', async () => {
+    fake.answer = (_request, response) => {
+      response.end('"' + 'x'.repeat(5000) + '"');
+      return true;
+    };
+    await expect(open({ maxAnswerBytes: 4000 }).info()).rejects.toThrow(
+      'is longer than 4000 bytes',
+    );
+  });
+
+  it('asks for names as they are', async () => {
+    fake.answer = (_request, response) => answerJson(response, 200, {});
+    await open().inspectImage('127.0.0.1:5000/team/a@sha256:ff?x#y');
+    expect(fake.requests[0]?.path).toBe('/images/127.0.0.1:5000/team/a@sha256:ff?x#y/json');
+  });
+
+  it('gives the messages of a pull as they come, and ends it when nobody reads on', async () => {
+    let cut = false;
+    fake.answer = (_request, response) => {
+      response.on('close', () => (cut = true));
+      response.write('{"status":"a"}\n{"sta');
+      setTimeout(() => response.write('tus":"b"}\n'), 20);
+      return true;
+    };
+    const seen: unknown[] = [];
+    const image = { repository: 'reg/a', tagOrDigest: 'latest' };
+    const login = { username: 'u', password: 'p?>' };
+    const { signal } = new AbortController();
+    for await (const { status } of open().pullImage(image, login, { signal })) {
+      seen.push(status);
+      if (status === 'b') break;
+    }
+    expect(seen).toEqual(['a', 'b']);
+    await eventually(() => cut);
+    const [{ query, headers } = fake.requests[0]!] = fake.requests;
+    expect(Object.fromEntries(query)).toEqual({ fromImage: 'reg/a', tag: 'latest' });
+    const header = String(headers['x-registry-auth']);
+    expect(JSON.parse(Buffer.from(header, 'base64url').toString())).toEqual(login);
+    expect(header).not.toMatch(/[+/]/);
+    expect(header.length % 4).toBe(0);
+  });
+
+  it('reports every call with its status and duration', async () => {
+    const ended: EndedEngineCall[] = [];
+    const client = open({ onEnded: (call) => ended.push(call) });
+    await client.info();
+    await client.inspectImage('gone').catch(() => undefined);
+    await fake.stop();
+    await client.info().catch(() => undefined);
+    expect(ended.map(({ operation, status }) => [operation, status])).toEqual([
+      ['info', 200],
+      ['inspect image', 404],
+      ['info', undefined],
+    ]);
+    expect(ended.every(({ durationMs }) => durationMs >= 0)).toBe(true);
+  });
+});
+
+describe('parseAnswer', () => {
+  it.each([
+    ['{"a":9007199254740993}', { a: 9007199254740993n }],
+    [
+      '{"a":-9223372036854775808,"b":[1,18446744073709551615]}',
+      { a: -(2n ** 63n), b: [1, 2n ** 64n - 1n] },
+    ],
+    [
+      '{"a":"9007199254740993","b":"\\"9007199254740993"}',
+      { a: '9007199254740993', b: '"9007199254740993' },
+    ],
+    ['{"a":1764430000000000}', { a: 1764430000000000 }],
+    ['{"a":0.12345678901234567,"b":1.5e300}', { a: 0.12345678901234567, b: 1.5e300 }],
+  ])('keeps the value of %s', (text, value) => {
+    expect(parseAnswer('info', text)).toEqual(value);
+  });
+
+  it('says which answer is no JSON', () => {
+    const parse = () => parseAnswer('info', '<html>');
+    expect(parse).toThrow(EngineAnswerError);
+    expect(parse).toThrow("Docker Engine's answer to info is no JSON");
+  });
+});

@@ -1,0 +1,356 @@
+import type {
+  AuthConfig,
+  ContainerSummary,
+  HistoryResponseItem,
+  ImageInspect,
+  ImageSummary,
+  JSONMessage,
+  SystemDataUsageResponse,
+  SystemInfo,
+  SystemVersion,
+} from '@docker/node-sdk';
+import { DeadlineExceededError } from '@stowage/errors';
+import http from 'node:http';
+import { EngineAnswerError, EngineResponseError, EngineUnreachableError } from './engine-errors';
+
+/**
+ * What an engine answers: the fields of Docker's description of its API, none of which every version of the engine sends, and
+ * lists of which it sends null for empty.
+ */
+export type Answer<T> = { readonly [K in keyof T]?: T[K] | null };
+
+export type EngineVersion = Answer<SystemVersion>;
+export type EngineInfo = Answer<SystemInfo>;
+export type ListedImage = Answer<ImageSummary>;
+export type InspectedImage = Answer<ImageInspect>;
+export type ImageHistoryItem = Answer<HistoryResponseItem>;
+export type ListedContainer = Answer<ContainerSummary>;
+export type RegistryLogin = AuthConfig & {
+  readonly identitytoken?: string;
+  readonly registrytoken?: string;
+};
+/** One line of a pull's answer; `error` is what engines before 28 send beside `errorDetail`. */
+export type PullMessage = Answer<JSONMessage> & { readonly error?: string };
+/** Totals as the description has them, and as API 1.52 and later send them, which it does not describe yet. */
+export type DiskUsage = Answer<SystemDataUsageResponse> & {
+  readonly ImageUsage?: { readonly TotalSize?: number } | null;
+  readonly ContainerUsage?: { readonly TotalSize?: number } | null;
+};
+
+/** Of every call. */
+export interface EngineCall {
+  /** Gives the call up; the engine sees the connection end. */
+  readonly signal?: AbortSignal | undefined;
+  /** Longest time to the end of the answer, milliseconds; Infinity for none. Default {@link EngineClientOptions.timeoutMs}. */
+  readonly timeoutMs?: number;
+}
+
+/** What a call ended with, for metrics. */
+export interface EndedEngineCall {
+  readonly operation: string;
+  /** HTTP status; absent where none came. */
+  readonly status: number | undefined;
+  readonly durationMs: number;
+}
+
+export interface EngineClientOptions {
+  /** Path of the engine's unix socket. */
+  readonly socketPath: string;
+  /** Version of the API in every path; absent for the calls that find it out. */
+  readonly api?: string;
+  /** Default limit of a call, milliseconds. */
+  readonly timeoutMs: number;
+  /** Connections at once; further calls wait. Pulls have connections of their own. Default 64. */
+  readonly maxSockets?: number;
+  /** Longest JSON answer, bytes. Default 64 MiB. */
+  readonly maxAnswerBytes?: number;
+  readonly onEnded?: (call: EndedEngineCall) => void;
+}
+
+interface Request {
+  readonly method?: 'GET' | 'POST' | 'DELETE';
+  /** Below the version. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Docker Engine's API over its unix socket, and the only code that knows its HTTP. Every method rejects with
+ * {@link EngineResponseError} when the engine refuses, {@link EngineUnreachableError} when no answer comes,
+ * `DeadlineExceededError` at the limit of the call, and the reason of the caller's signal when that is aborted.
+ */
+export class EngineClient {
+  readonly endpoint: string;
+  readonly #options: EngineClientOptions;
+  readonly #agent: http.Agent;
+
+  constructor(options: EngineClientOptions) {
+    this.#options = options;
+    this.endpoint = `unix://${options.socketPath}`;
+    this.#agent = new http.Agent({ keepAlive: true, maxSockets: options.maxSockets ?? 64 });
+  }
+
+  /** Closes idle connections and those of calls in flight, which fail. */
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /** Asks for nothing but an answer, and returns the newest version of the API that the engine speaks. */
+  async ping(call: EngineCall = {}): Promise<string | undefined> {
+    return this.#within('ping', call, async (signal) => {
+      const response = await this.#send('ping', { path: '/_ping' }, signal);
+      await this.#text('ping', response);
+      const version = response.headers['api-version'];
+      return typeof version === 'string' ? version : undefined;
+    });
+  }
+
+  version(call: EngineCall = {}): Promise<EngineVersion> {
+    return this.#json('version', { path: '/version' }, call);
+  }
+
+  info(call: EngineCall = {}): Promise<EngineInfo> {
+    return this.#json('info', { path: '/info' }, call);
+  }
+
+  listImages(call: EngineCall = {}): Promise<ListedImage[]> {
+    return this.#json('list images', { path: '/images/json' }, call);
+  }
+
+  /** @param name a reference, an id, or the beginning of an id. */
+  inspectImage(name: string, call: EngineCall = {}): Promise<InspectedImage> {
+    return this.#json('inspect image', { path: `/images/${inPath(name)}/json` }, call);
+  }
+
+  imageHistory(name: string, call: EngineCall = {}): Promise<ImageHistoryItem[]> {
+    return this.#json('image history', { path: `/images/${inPath(name)}/history` }, call);
+  }
+
+  /** Removes an image with all its names, though there are several; `force` does not reach images of running containers. */
+  async removeImage(name: string, call: EngineCall = {}): Promise<void> {
+    await this.#json(
+      'remove image',
+      { method: 'DELETE', path: `/images/${inPath(name)}`, query: { force: true } },
+      call,
+    );
+  }
+
+  /**
+   * Pulls an image. The messages are those of the engine: it reports most failures in them, with the status of a success. Whoever stops
+   * to read, stops the pull.
+   */
+  async *pullImage(
+    image: { readonly repository: string; readonly tagOrDigest: string },
+    login: RegistryLogin | undefined,
+    { signal }: { readonly signal: AbortSignal },
+  ): AsyncGenerator<PullMessage, void, undefined> {
+    const operation = 'pull image';
+    const started = performance.now();
+    let status: number | undefined;
+    try {
+      const response = await this.#send(
+        operation,
+        {
+          method: 'POST',
+          path: '/images/create',
+          query: { fromImage: image.repository, tag: image.tagOrDigest },
+          headers:
+            login === undefined
+              ? {}
+              : { 'x-registry-auth': paddedBase64Url(JSON.stringify(login)) },
+        },
+        signal,
+        { ownConnection: true },
+      );
+      status = response.statusCode;
+      yield* this.#jsonLines<PullMessage>(operation, response);
+    } catch (error) {
+      if (error instanceof EngineResponseError) status = error.status;
+      if (signal.aborted) throw signal.reason;
+      throw error;
+    } finally {
+      this.#ended(operation, status, started);
+    }
+  }
+
+  /** @param filters as the engine has them, for instance `{ ancestor: ['sha256:…'] }`. */
+  listContainers(
+    filters: Readonly<Record<string, readonly string[]>> = {},
+    call: EngineCall = {},
+  ): Promise<ListedContainer[]> {
+    return this.#json(
+      'list containers',
+      { path: '/containers/json', query: { all: true, filters: JSON.stringify(filters) } },
+      call,
+    );
+  }
+
+  /** @param type the one kind to measure, where the API has that (1.42); absent, all kinds are measured, which takes long. */
+  diskUsage(type: 'image' | 'container' | undefined, call: EngineCall = {}): Promise<DiskUsage> {
+    return this.#json('disk usage', { path: '/system/df', query: { type } }, call);
+  }
+
+  async #json<T>(operation: string, request: Request, call: EngineCall): Promise<T> {
+    const text = await this.#within(operation, call, async (signal) =>
+      this.#text(operation, await this.#send(operation, request, signal)),
+    );
+    return parseAnswer(operation, text) as T;
+  }
+
+  /** Runs a call under the caller's signal and its own limit, and says which of the two ended it. */
+  async #within<T>(
+    operation: string,
+    { signal, timeoutMs = this.#options.timeoutMs }: EngineCall,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    signal?.throwIfAborted();
+    const started = performance.now();
+    const over = new AbortController();
+    const abort = () => over.abort(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    const timer = Number.isFinite(timeoutMs)
+      ? setTimeout(() => {
+          over.abort(
+            new DeadlineExceededError(`Docker Engine's answer to ${operation}`, timeoutMs),
+          );
+        }, timeoutMs)
+      : undefined;
+    let status: number | undefined;
+    try {
+      const result = await run(over.signal);
+      status = 200;
+      return result;
+    } catch (error) {
+      if (error instanceof EngineResponseError) status = error.status;
+      if (over.signal.aborted) throw over.signal.reason;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      this.#ended(operation, status, started);
+    }
+  }
+
+  #ended(operation: string, status: number | undefined, started: number): void {
+    this.#options.onEnded?.({ operation, status, durationMs: performance.now() - started });
+  }
+
+  /** Sends a request and resolves with the head of a good answer. */
+  async #send(
+    operation: string,
+    { method = 'GET', path, query = {}, headers = {} }: Request,
+    signal: AbortSignal,
+    { ownConnection = false } = {},
+  ): Promise<http.IncomingMessage> {
+    const { socketPath, api } = this.#options;
+    const given = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) given.set(name, String(value));
+    }
+    const search = given.size === 0 ? '' : `?${given.toString()}`;
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const request = http.request({
+        socketPath,
+        agent: ownConnection ? false : this.#agent,
+        method,
+        path: `${api === undefined ? '' : `/v${api}`}${path}${search}`,
+        headers: { host: 'docker', ...(method === 'POST' && { 'content-length': 0 }), ...headers },
+        signal,
+      });
+      request.once('response', resolve);
+      request.once('error', (error) => reject(this.#unreachable(operation, error)));
+      request.end();
+    });
+    const { statusCode = 0 } = response;
+    if (statusCode >= 200 && statusCode < 300) return response;
+    const text = await this.#text(operation, response);
+    throw new EngineResponseError(operation, statusCode, refusalText(text, statusCode));
+  }
+
+  async #text(operation: string, response: http.IncomingMessage): Promise<string> {
+    const { maxAnswerBytes = 64 * 1024 * 1024 } = this.#options;
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    try {
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        bytes += chunk.length;
+        if (bytes > maxAnswerBytes) {
+          throw new EngineAnswerError(operation, `is longer than ${maxAnswerBytes} bytes`);
+        }
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      if (error instanceof EngineAnswerError) throw error;
+      throw this.#unreachable(operation, error);
+    }
+    return Buffer.concat(chunks, bytes).toString();
+  }
+
+  async *#jsonLines<T>(operation: string, response: http.IncomingMessage): AsyncGenerator<T> {
+    response.setEncoding('utf8');
+    let rest = '';
+    try {
+      for await (const chunk of response as AsyncIterable<string>) {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) {
+          if (line.trim() !== '') yield parseAnswer(operation, line) as T;
+        }
+      }
+    } catch (error) {
+      if (error instanceof EngineAnswerError) throw error;
+      throw this.#unreachable(operation, error);
+    }
+    if (rest.trim() !== '') yield parseAnswer(operation, rest) as T;
+  }
+
+  #unreachable(operation: string, error: unknown): EngineUnreachableError {
+    const { message, code } = error as NodeJS.ErrnoException;
+    const reason =
+      code === 'ECONNRESET' ? `the connection ended before the answer to ${operation}` : message;
+    return new EngineUnreachableError(operation, this.endpoint, reason, { cause: error });
+  }
+}
+
+/** Names of images hold slashes, which stay as they are; what else could mean something in a path does not. */
+const inPath = (name: string): string => name.split('/').map(encodeURIComponent).join('/');
+
+/** Go's decoder refuses what is not padded, and the engine then pulls without a credential. */
+const paddedBase64Url = (text: string): string =>
+  Buffer.from(text).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+
+/** An engine's own words about a refusal. */
+function refusalText(text: string, status: number): string {
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    if (typeof message === 'string' && message !== '') return message;
+  } catch {
+    // Not from the engine's API: a proxy's page, or nothing.
+  }
+  return `Docker Engine answered with HTTP status ${status}`;
+}
+
+/** Strings, so that digits in them are passed over, and numbers. */
+const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+const longInteger = /^-?\d{16,}$/;
+const marker = '\u0000integer:';
+
+/** JSON in which whole numbers beyond 2^53 become bigints, so that `BigInt(value)` has the engine's value. */
+export function parseAnswer(operation: string, text: string): unknown {
+  try {
+    if (!/\d{16}/.test(text)) return JSON.parse(text);
+    const marked = text.replace(stringOrNumber, (token) => {
+      if (!longInteger.test(token) || Number.isSafeInteger(Number(token))) return token;
+      return JSON.stringify(marker + token);
+    });
+    if (marked === text) return JSON.parse(text);
+    return JSON.parse(marked, (_key, value: unknown) =>
+      typeof value === 'string' && value.startsWith(marker)
+        ? BigInt(value.slice(marker.length))
+        : value,
+    );
+  } catch (cause) {
+    throw new EngineAnswerError(operation, 'is no JSON', { cause });
+  }
+}

@@ -1,0 +1,134 @@
+import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
+import { methodLabels } from '@stowage/cri-proto/paths';
+import type { CallListener } from '@stowage/cri-endpoint';
+import { grpcStatusName } from '@stowage/errors';
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Registry } from 'prom-client';
+import type { EndedEngineCall } from './engine/engine-client';
+import type { EngineAvailability } from './engine/engine-connection';
+import type { PullListener } from './image/pull-image';
+
+/** From a ping to a slow df; pulls are among them. */
+const engineBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 300];
+/** From a local answer to a large list; pulls take longer than any. */
+const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60];
+
+const methodLabel = methodLabels(RuntimeServiceDefinition, ImageServiceDefinition);
+
+/** What the gauges show. */
+export interface ShimNumbers {
+  availability(): EngineAvailability;
+  /** Version of the engine and of the API in use, as last known. */
+  engine(): { readonly version: string; readonly api: string } | undefined;
+  pullsInFlight(): number;
+}
+
+export type ShimMetrics = ReturnType<typeof shimMetrics>;
+
+/** The metrics of this app. Each is registered once, in the registry of the process; the gauges show numbers once they are given. */
+export function shimMetrics(registry: Registry) {
+  const registers = [registry];
+  let numbers: ShimNumbers | undefined;
+  const engineCalls = new Counter({
+    name: 'stowage_docker_engine_calls_total',
+    help: 'Calls to Docker Engine, by operation and result: ok, refused (status below 500), failed (500 and above), no-answer (not reachable, given up, or over the limit).',
+    labelNames: ['operation', 'result'],
+    registers,
+  });
+  const engineDuration = new Histogram({
+    name: 'stowage_docker_engine_call_duration_seconds',
+    help: 'Time from a call to Docker Engine to the end of its answer, by operation.',
+    labelNames: ['operation'],
+    buckets: engineBuckets,
+    registers,
+  });
+  const calls = new Counter({
+    name: 'stowage_shim_calls_total',
+    help: 'CRI calls that ended, by method and code (a gRPC status, or none where the client was gone).',
+    labelNames: ['method', 'code'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'stowage_shim_call_duration_seconds',
+    help: 'Time from the arrival of a CRI call to its end, by method.',
+    labelNames: ['method'],
+    buckets: callBuckets,
+    registers,
+  });
+  const pulledBytes = new Counter({
+    name: 'stowage_shim_pulled_bytes_total',
+    help: 'Bytes that pulls have downloaded, as the engine reports them. Layers that were there already are not counted.',
+    registers,
+  });
+  const stalledPulls = new Counter({
+    name: 'stowage_shim_pulls_stalled_total',
+    help: 'Pulls that were cancelled because no layer changed within imagePullProgressDeadline.',
+    registers,
+  });
+  new Gauge({
+    name: 'stowage_docker_engine_up',
+    help: '1 while Docker Engine answers and speaks a version of the API that is known, else 0.',
+    registers,
+    collect() {
+      this.set(numbers?.availability().available === true ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'stowage_docker_engine_connections',
+    help: 'Connections made to Docker Engine since the start; more than one means that it was away in between.',
+    registers,
+    collect() {
+      this.set(numbers?.availability().connections ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'stowage_docker_engine_info',
+    help: '1, with the version of Docker Engine and of the API in use, as last known.',
+    labelNames: ['version', 'api'],
+    registers,
+    collect() {
+      this.reset();
+      const engine = numbers?.engine();
+      if (engine !== undefined) this.set({ version: engine.version, api: engine.api }, 1);
+    },
+  });
+  new Gauge({
+    name: 'stowage_shim_pulls_in_flight',
+    help: 'Pulls that Docker Engine works on.',
+    registers,
+    collect() {
+      this.set(numbers?.pullsInFlight() ?? 0);
+    },
+  });
+  const listener: CallListener = {
+    ended: ({ method, grpcStatus, durationMs }) => {
+      const label = methodLabel(method);
+      calls.inc({ method: label, code: codeOf(grpcStatus) });
+      duration.observe({ method: label }, durationMs / 1000);
+    },
+  };
+  const pulls: Omit<PullListener, 'pulled'> = {
+    downloaded: (bytes) => pulledBytes.inc(bytes),
+    stalled: () => stalledPulls.inc(),
+  };
+  return {
+    calls: listener,
+    pulls,
+    engineCalled: ({ operation, status, durationMs }: EndedEngineCall) => {
+      engineCalls.inc({ operation, result: resultOf(status) });
+      engineDuration.observe({ operation }, durationMs / 1000);
+    },
+    show: (given: ShimNumbers) => (numbers = given),
+  };
+}
+
+function codeOf(grpcStatus: number | undefined): string {
+  if (grpcStatus === undefined) return 'none';
+  return grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
+}
+
+function resultOf(status: number | undefined): string {
+  if (status === undefined) return 'no-answer';
+  if (status < 400) return 'ok';
+  return status < 500 ? 'refused' : 'failed';
+}

@@ -1,0 +1,63 @@
+import { StatusResponse } from '@stowage/cri-proto';
+import type { EngineConnection } from '../engine/engine-connection';
+import { imageStore } from '../engine/image-store';
+import { handlerNames } from './runtime-handler';
+
+/** What Status says beside the engine's own facts. */
+export interface StatusFacts {
+  readonly sandboxImage: string;
+  readonly pulls: () => readonly object[];
+}
+
+type Connection = Pick<EngineConnection, 'availability' | 'lastKnown'>;
+
+/** Status: answered whether the engine is there or not, and says why it is not ready. */
+export function status(
+  connection: Connection,
+  verbose: boolean,
+  facts: StatusFacts,
+): StatusResponse {
+  const { available, code = '', reason = '' } = connection.availability();
+  const info = connection.lastKnown()?.info;
+  return StatusResponse.fromPartial({
+    status: {
+      conditions: [
+        {
+          type: 'RuntimeReady',
+          status: available,
+          reason: code,
+          message: reason,
+        },
+        // Docker's own bridge is there when the engine is.
+        {
+          type: 'NetworkReady',
+          status: available,
+          reason: available ? '' : 'NetworkPluginNotReady',
+          message: reason,
+        },
+      ],
+    },
+    runtimeHandlers: handlerNames(info).map((name) => ({
+      name,
+      features: { recursiveReadOnlyMounts: false, userNamespaces: false },
+    })),
+    features: { supplementalGroupsPolicy: false },
+    info: verbose
+      ? { config: JSON.stringify(config(connection, facts)), pulls: JSON.stringify(facts.pulls()) }
+      : {},
+  });
+}
+
+function config(connection: Connection, { sandboxImage }: StatusFacts): object {
+  const { api, version, info } = connection.lastKnown() ?? {};
+  return {
+    sandboxImage,
+    engineVersion: version?.engine ?? '',
+    apiVersion: api ?? '',
+    cgroupDriver: info?.CgroupDriver ?? '',
+    cgroupVersion: info?.CgroupVersion ?? '',
+    storageDriver: info?.Driver ?? '',
+    imageStore: info === undefined ? '' : imageStore(info),
+    networkMode: 'bridge',
+  };
+}

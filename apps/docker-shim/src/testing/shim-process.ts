@@ -1,0 +1,55 @@
+import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
+import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
+import { spawnApp } from '@stowage/testing';
+import type { AppProcess, Stack } from '@stowage/testing';
+import path from 'node:path';
+
+/** docker-shim as a process on the engine of a stack. */
+export class ShimProcess {
+  readonly socket: string;
+  readonly endpoint: string;
+  app!: AppProcess;
+  image!: ImageServiceClient;
+  runtime!: RuntimeServiceClient;
+
+  constructor(private readonly stack: Stack) {
+    this.socket = path.join(stack.dir, 'shim.sock');
+    this.endpoint = `unix://${this.socket}`;
+  }
+
+  async start({
+    env = {},
+    ready = 'readyz',
+  }: { env?: Record<string, string>; ready?: 'readyz' | 'healthz' } = {}): Promise<void> {
+    this.app = await spawnApp('docker-shim', {
+      ready,
+      env: {
+        STOWAGE_NODE_NAME: 'node-1',
+        STOWAGE_LISTEN: this.socket,
+        STOWAGE_STATE_DIR: path.join(this.stack.dir, 'docker-shim'),
+        STOWAGE_DOCKER_ENDPOINT: this.stack.docker.endpoint,
+        STOWAGE_LOG_LEVEL: 'debug',
+        ...env,
+      },
+    });
+    this.image = connectImageService({ endpoint: this.endpoint });
+    this.runtime = connectRuntimeService({ endpoint: this.endpoint });
+    await this.runtime.whenAvailable();
+    // It asks the engine for something to find out which package is spoken.
+    if (ready === 'readyz') await this.image.whenAvailable();
+  }
+
+  async stop(): Promise<number | null> {
+    this.image.close();
+    this.runtime.close();
+    return this.app.stop();
+  }
+
+  async readiness(): Promise<{ status: number; docker: { state: string; reason?: string } }> {
+    const { status, body } = await this.app.get('/readyz');
+    const { components } = JSON.parse(body) as {
+      components: { docker: { state: string; reason?: string } };
+    };
+    return { status, docker: components.docker };
+  }
+}

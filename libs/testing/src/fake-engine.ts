@@ -1,0 +1,98 @@
+import { existsSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import type { Socket } from 'node:net';
+
+/** A request as the fake got it. */
+export interface FakeEngineRequest {
+  readonly method: string;
+  /** Without the version of the API and the query. */
+  readonly path: string;
+  /** Version of the API in the path; empty where there is none. */
+  readonly api: string;
+  readonly query: URLSearchParams;
+  readonly headers: http.IncomingHttpHeaders;
+}
+
+/** Answers a request, or returns false to leave it to the fake. */
+export type FakeEngineAnswer = (
+  request: FakeEngineRequest,
+  response: http.ServerResponse,
+) => boolean | undefined;
+
+/**
+ * What speaks as a Docker Engine for faults that a real one cannot be brought to: versions, answers that lack fields, streams that
+ * stop. What works is tested on a real engine.
+ */
+export class FakeEngine {
+  /** What it says of itself; may be changed while it runs. */
+  version = { engine: '20.10.24', api: '1.41', lowestApi: '1.12' };
+  info: Record<string, unknown> = { ID: 'FAKE', CgroupDriver: 'cgroupfs', Runtimes: { runc: {} } };
+  /** Asked before its own answers. */
+  answer: FakeEngineAnswer = () => false;
+  /** All requests so far. */
+  readonly requests: FakeEngineRequest[] = [];
+  readonly #connections = new Set<Socket>();
+  #server: http.Server | undefined;
+
+  constructor(readonly socketPath: string) {}
+
+  async start(): Promise<void> {
+    const server = http.createServer((request, response) => this.#serve(request, response));
+    server.on('connection', (socket) => {
+      this.#connections.add(socket);
+      socket.once('close', () => this.#connections.delete(socket));
+    });
+    if (existsSync(this.socketPath)) rmSync(this.socketPath);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(this.socketPath, resolve);
+    });
+    this.#server = server;
+  }
+
+  /** Ends it with all connections, as a crash would. */
+  async stop(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (server === undefined) return;
+    const closed = new Promise((resolve) => server.close(resolve));
+    for (const connection of this.#connections) connection.destroy();
+    await closed;
+  }
+
+  #serve(incoming: http.IncomingMessage, response: http.ServerResponse): void {
+    const url = new URL(incoming.url ?? '/', 'http://docker');
+    const [, api = '', path = ''] = /^(?:\/v([\d.]+))?(\/.*)$/.exec(url.pathname) ?? [];
+    const request: FakeEngineRequest = {
+      method: incoming.method ?? '',
+      path: decodeURIComponent(path),
+      api,
+      query: url.searchParams,
+      headers: incoming.headers,
+    };
+    this.requests.push(request);
+    response.setHeader('api-version', this.version.api);
+    if (this.answer(request, response) === true) return;
+    const { engine, api: ApiVersion, lowestApi: MinAPIVersion } = this.version;
+    switch (request.path) {
+      case '/_ping':
+        response.end('OK');
+        break;
+      case '/version':
+        answerJson(response, 200, { Version: engine, ApiVersion, MinAPIVersion });
+        break;
+      case '/info':
+        answerJson(response, 200, this.info);
+        break;
+      default:
+        answerJson(response, 404, { message: `page not found: ${request.path}` });
+    }
+  }
+}
+
+/** Answers with JSON. */
+export function answerJson(response: http.ServerResponse, status: number, body: unknown): true {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+  return true;
+}

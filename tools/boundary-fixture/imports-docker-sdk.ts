@@ -1,0 +1,3 @@
+import type { SystemInfo } from '@docker/node-sdk';
+
+export const fixture: SystemInfo = {};
