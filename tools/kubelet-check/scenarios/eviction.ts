@@ -68,7 +68,7 @@ export const eviction: Scenario = {
       const removed = (): string =>
         events
           .named('ImageRemoved')
-          .flatMap(({ data }) => data.repoTags ?? [])
+          .flatMap(({ data }) => data.repoTags)
           .map((tag) => /\/([^/:]+):[^/]*$/.exec(tag)?.[1] ?? tag)
           .filter((name) => idle.includes(name))
           .sort()
