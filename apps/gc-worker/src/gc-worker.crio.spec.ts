@@ -1,5 +1,7 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, statfsSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   eventually,
   spawnApp,
@@ -89,3 +91,60 @@ it.each([
     expect(events.invalid).toEqual([]);
   },
 );
+
+/** Pushes an OCI artifact of one random layer, which CRI-O lists with its images. Returns its reference. */
+async function pushArtifact(name: string, sizeMb: number): Promise<string> {
+  const { url, host } = stack.registry.open;
+  const push = async (content: Buffer): Promise<{ digest: string; size: number }> => {
+    const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`;
+    const opened = await fetch(`${url}/v2/${name}/blobs/uploads/`, { method: 'POST' });
+    const location = new URL(opened.headers.get('location') ?? '', url);
+    location.searchParams.set('digest', digest);
+    const { status } = await fetch(location, { method: 'PUT', body: content });
+    expect(status).toBe(201);
+    return { digest, size: content.length };
+  };
+  const layer = await push(randomBytes(sizeMb << 20));
+  const config = await push(Buffer.from('{}'));
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const manifest = {
+    ...{ schemaVersion: 2, mediaType, artifactType: 'application/vnd.example.data' },
+    config: { mediaType: 'application/vnd.oci.empty.v1+json', ...config },
+    layers: [{ mediaType: 'application/vnd.example.data', ...layer }],
+  };
+  const { status } = await fetch(`${url}/v2/${name}/manifests/1`, {
+    method: 'PUT',
+    body: JSON.stringify(manifest),
+    headers: { 'content-type': mediaType },
+  });
+  expect(status).toBe(201);
+  return `${host}/${name}:1`;
+}
+
+test('an artifact is told as removed only when it is gone, and is not tried again and again where it stays', async () => {
+  stack = await startStack({ filesystemMb: 300 });
+  events = await subscribeEvents(stack.nats.url);
+  await stack.pullImage(await pushArtifact('team/data', 60));
+  await startWorker();
+  const detected = await events.waitFor('ImageDetected', ({ data }) =>
+    String(data.repoTags).includes('team/data'),
+  );
+  const { imageId } = detected.data;
+  await eventually(() => Date.now() > Number(detected.time) + 1500, { timeoutMs: 5000 });
+  fillTo(85);
+  const collections = () => [
+    ...events.named('GarbageCollected'),
+    ...events.named('GarbageCollectionFailed'),
+  ];
+  await eventually(() => collections().length > 0, { what: 'a collection', timeoutMs: 30_000 });
+  await pause(15_000);
+
+  const isThere = String(await stack.runtime.imageNames()).includes('team/data');
+  const removals = events.named('ImageRemoved').filter(({ data }) => data.imageId === imageId);
+  expect(removals).toHaveLength(isThere ? 0 : 1);
+  // In this time there were dozens without a pause that grows.
+  expect(collections().length).toBeLessThan(8);
+  const again = events.named('ImageDetected').filter(({ data }) => data.imageId === imageId);
+  expect(again).toHaveLength(1);
+  expect(events.invalid).toEqual([]);
+});

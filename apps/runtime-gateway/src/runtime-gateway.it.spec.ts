@@ -508,7 +508,8 @@ describe('runtime-gateway on containerd and NATS', () => {
           attempt: 0,
           state: 'running',
           image: { reference: image.imageId, imageId: image.imageId },
-          imageRef: image.imageId,
+          // CRI-O names the image by the repository that it came from.
+          imageRef: stack.runtime.name === 'cri-o' ? image.repoDigest : image.imageId,
           createdAt: expect.any(String) as string,
         },
       ],

@@ -271,9 +271,10 @@ class RunningStack implements Stack {
       auth: new RegistryClient(auth.host, account),
     };
     const { name, tag } = sandboxImage;
-    // Ends on SIGTERM, which CRI-O waits ten seconds for.
-    const command = ['/bin/sh', '-c', 'trap "exit 0" TERM; sleep 2147483647 & wait'];
-    await this.pushImage({ name, tag, command });
+    // The first process of a container is not given a signal that it does not wait for yet, and CRI-O waits minutes for its end. SIGKILL
+    // always ends it.
+    const command = ['/bin/sleep', '2147483647'];
+    await this.pushImage({ name, tag, command, stopSignal: 'SIGKILL' });
   }
 
   async #startNats(port: number): Promise<void> {

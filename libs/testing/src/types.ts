@@ -232,6 +232,8 @@ export interface TestImage {
   /** What a container runs. Default: a shell that waits and ends at once on SIGTERM. */
   command?: readonly string[];
   entrypoint?: readonly string[];
+  /** Signal that a runtime ends its containers with, for instance `SIGKILL`. Default: SIGTERM. */
+  stopSignal?: string;
   /** `user[:group]`, ids or names. */
   user?: string;
   /** `NAME=value` */

@@ -55,6 +55,7 @@ export async function buildImage(image: TestImage): Promise<BuiltImage> {
       Env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', ...(image.env ?? [])],
       ...(image.entrypoint === undefined ? {} : { Entrypoint: image.entrypoint }),
       Cmd: image.command ?? (image.entrypoint === undefined ? waitCommand : []),
+      ...(image.stopSignal === undefined ? {} : { StopSignal: image.stopSignal }),
       ...(image.user === undefined ? {} : { User: image.user }),
       Labels: { 'io.stowage.testing.image': identity, ...image.labels },
     },
