@@ -152,7 +152,7 @@ const broken: [file: string, place: string, rule: string, message: string][] = [
       'imports-dockerode',
       place,
       'no-restricted-imports',
-      "'dockerode' import is restricted from being used. Only apps/docker-shim speaks to a Docker engine.",
+      "'dockerode' import is restricted from being used. Only apps/docker-shim/src/engine/engine-client.ts knows Docker Engine's API.",
     ],
   ),
   // What decides, by name, in whatever folder it stands.

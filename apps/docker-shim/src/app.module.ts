@@ -10,10 +10,8 @@ import { ListImages } from './image/list-images';
 import { pinnedImages } from './image/pinned-images';
 import { PullImage } from './image/pull-image';
 import { RemoveImage } from './image/remove-image';
-import { shimMetrics } from './metrics';
-import type { ShimMetrics } from './metrics';
-import { openShimEndpoint } from './shim-endpoint';
-import type { ImageVerbs } from './shim-endpoint';
+import { shimMetrics, type ShimMetrics } from './metrics';
+import { openShimEndpoint, type ImageVerbs } from './shim-endpoint';
 
 const METRICS = token<ShimMetrics>('ShimMetrics');
 const ENGINE = token<EngineConnection>('EngineConnection');

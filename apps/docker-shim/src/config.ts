@@ -8,8 +8,8 @@ import {
   listKey,
   pathKey,
   stringKey,
+  type ConfigOf,
 } from '@stowage/service-kit';
-import type { ConfigOf } from '@stowage/service-kit';
 import * as z from 'zod';
 
 /** Configuration of docker-shim. */

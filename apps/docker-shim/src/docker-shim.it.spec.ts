@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
-import { eventually, startStack } from '@stowage/testing';
-import type { PushedImage, Stack } from '@stowage/testing';
+import { eventually, startStack, type PushedImage, type Stack } from '@stowage/testing';
 import { ShimProcess } from './testing/shim-process';
 
 /** docker-shim on a real Docker Engine, which is not running when the shim starts. */
@@ -47,7 +46,7 @@ const container = async (image: string): Promise<string> => {
 };
 
 // D21
-test('answers at once without an engine, says why it is not ready, and is ready soon after the engine is', async () => {
+it('answers at once without an engine, says why it is not ready, and is ready soon after the engine is', async () => {
   await shim.start({
     ready: 'healthz',
     env: {
@@ -87,7 +86,7 @@ test('answers at once without an engine, says why it is not ready, and is ready 
   await shim.image.whenAvailable();
 }, 60_000);
 
-test('names the engine, its runtimes and its driver of control groups', async () => {
+it('names the engine, its runtimes and its driver of control groups', async () => {
   const { major } = stack.docker.version;
   const version = await shim.runtime.version({});
   expect(version.runtimeVersion).toMatch(new RegExp(`^${major}\\.`));
@@ -109,7 +108,7 @@ test('names the engine, its runtimes and its driver of control groups', async ()
 });
 
 // D10, D11
-test('an image has one id in every answer, by whatever it is named', async () => {
+it('an image has one id in every answer, by whatever it is named', async () => {
   const pushed = await stack.pushImage({ name: 'team/app', tag: ['1', '2'], user: '1000:1000' });
   const name = pushed.reference.replace(/:1$/, '');
   const { imageRef: id } = await pull(pushed.reference);
@@ -154,14 +153,14 @@ test('an image has one id in every answer, by whatever it is named', async () =>
   });
 });
 
-test('pulls latest where nothing is said, and nothing beside it', async () => {
+it('pulls latest where nothing is said, and nothing beside it', async () => {
   const { reference } = await stack.pushImage({ name: 'team/tags', tag: ['latest', 'other'] });
   const name = reference.replace(/:latest$/, '');
   await pull(name);
   expect((await statusOf(name))?.repoTags).toEqual([`${name}:latest`]);
 });
 
-test('pulls with every form of a credential, and names no secret when one is refused', async () => {
+it('pulls with every form of a credential, and names no secret when one is refused', async () => {
   const { username, password } = stack.registry.auth;
   const forms = [
     { username, password },
@@ -186,7 +185,7 @@ test('pulls with every form of a credential, and names no secret when one is ref
   expect(shim.app.stdout).not.toContain(password);
 });
 
-test('says why a pull failed, in the words that kubelet knows', async () => {
+it('says why a pull failed, in the words that kubelet knows', async () => {
   const { host } = stack.registry.open;
   await expect(pull(`${host}/team/never:1`)).rejects.toMatchObject({ grpcStatus: 'NOT_FOUND' });
   await expect(pull('Not/Valid')).rejects.toMatchObject({ grpcStatus: 'INVALID_ARGUMENT' });
@@ -211,7 +210,7 @@ describe('RemoveImage', () => {
     return pushed;
   };
 
-  test('removes an image with all its names, by any of them, and again', async () => {
+  it('removes an image with all its names, by any of them, and again', async () => {
     for (const by of ['reference', 'repoDigest', 'imageId'] as const) {
       const image = await pulled({
         name: `team/gone-${by.toLowerCase()}`,
@@ -226,7 +225,7 @@ describe('RemoveImage', () => {
     }
   });
 
-  test('leaves what a container uses as it is, though it never ran', async () => {
+  it('leaves what a container uses as it is, though it never ran', async () => {
     const image = await pulled({ name: 'team/used', tag: ['1', '2'], labels: { used: 'yes' } });
     const before = await statusOf(image.reference);
     const id = await container(image.reference);
@@ -240,7 +239,7 @@ describe('RemoveImage', () => {
     expect(await statusOf(before!.id)).toBeUndefined();
   });
 
-  test('takes the names of an image that others were made from', async () => {
+  it('takes the names of an image that others were made from', async () => {
     const image = await pulled({ name: 'team/parent', tag: ['1', '2'], labels: { parent: 'yes' } });
     const parent = (await statusOf(image.reference))!.id;
     const id = await container(image.reference);
@@ -255,7 +254,7 @@ describe('RemoveImage', () => {
 });
 
 // D09
-test('reports as pinned what is named, what is labelled, and the sandbox image', async () => {
+it('reports as pinned what is named, what is labelled, and the sandbox image', async () => {
   const images = await Promise.all([
     stack.pushImage({ name: 'team/keep', tag: '1', labels: { n: '1' } }),
     stack.pushImage({ name: 'team/by-label', labels: { keep: 'yes' } }),
@@ -279,7 +278,7 @@ test('reports as pinned what is named, what is labelled, and the sandbox image',
 });
 
 // D14
-test('ImageFsInfo has a file system for images and one for containers', async () => {
+it('ImageFsInfo has a file system for images and one for containers', async () => {
   const { reference } = await stack.pushImage({ name: 'team/writes' });
   await pull(reference);
   const id = await container(reference);
@@ -310,7 +309,7 @@ test('ImageFsInfo has a file system for images and one for containers', async ()
   await stack.docker.api('DELETE', `/containers/${id}?force=1&v=1`);
 });
 
-test('comes back by itself when the engine was killed, and says meanwhile that it is away', async () => {
+it('comes back by itself when the engine was killed, and says meanwhile that it is away', async () => {
   await stack.docker.kill();
   await eventually(async () => (await conditions()).RuntimeReady?.status === false, {
     timeoutMs: 3000,
@@ -332,7 +331,7 @@ test('comes back by itself when the engine was killed, and says meanwhile that i
   expect(body).toMatch(/^stowage_shim_calls_total\{method="ListImages",code="OK"\} \d+$/m);
 });
 
-test('ends within a moment', async () => {
+it('ends within a moment', async () => {
   const before = performance.now();
   expect(await shim.app.stop()).toBe(0);
   expect(performance.now() - before).toBeLessThan(5000);

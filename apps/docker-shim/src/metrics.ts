@@ -2,8 +2,7 @@ import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-p
 import { methodLabels } from '@stowage/cri-proto/paths';
 import type { CallListener } from '@stowage/cri-endpoint';
 import { grpcStatusName } from '@stowage/errors';
-import { Counter, Gauge, Histogram } from 'prom-client';
-import type { Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EndedEngineCall } from './engine/engine-client';
 import type { EngineAvailability } from './engine/engine-connection';
 import type { PullListener } from './image/pull-image';
@@ -25,7 +24,10 @@ export interface ShimNumbers {
 
 export type ShimMetrics = ReturnType<typeof shimMetrics>;
 
-/** The metrics of this app. Each is registered once, in the registry of the process; the gauges show numbers once they are given. */
+/**
+ * The metrics of this app. Each is registered once, in the registry of the process; the gauges show
+ * numbers once they are given.
+ */
 export function shimMetrics(registry: Registry) {
   const registers = [registry];
   let numbers: ShimNumbers | undefined;

@@ -1,12 +1,10 @@
-import { activatedOr } from '@stowage/cri-endpoint';
-import type { CallListener, Endpoint } from '@stowage/cri-endpoint';
+import { activatedOr, type CallListener, type Endpoint } from '@stowage/cri-endpoint';
 import {
   ImageServiceDefinition,
   ImageStatusResponse,
   RuntimeServiceDefinition,
 } from '@stowage/cri-proto';
-import { criHandlers, serveCri } from '@stowage/cri-server';
-import type { Implementation } from '@stowage/cri-server';
+import { criHandlers, serveCri, type Implementation } from '@stowage/cri-server';
 import type { EngineConnection } from './engine/engine-connection';
 import type { ImageFsInfo } from './image/image-fs-info';
 import type { ImageStatus } from './image/image-status';
@@ -39,7 +37,10 @@ export interface ShimEndpointOptions {
 /** Images in one message of StreamImages at most. */
 const streamedAtOnce = 100;
 
-/** Serves both services of the CRI on one socket. What is not implemented gets UNIMPLEMENTED with its name. */
+/**
+ * Serves both services of the CRI on one socket. What is not implemented gets UNIMPLEMENTED with
+ * its name.
+ */
 export function openShimEndpoint(
   connection: EngineConnection,
   images: ImageVerbs,

@@ -27,7 +27,7 @@ async function runContainer(stack: Stack, image: string): Promise<string> {
   return Id;
 }
 
-test('a Docker Engine runs containers on the stack bridge, and ends without a trace, also those that outlived it', async () => {
+it('a Docker Engine runs containers on the stack bridge, and ends without a trace, also those that outlived it', async () => {
   const before = [machineSettings(), packetFilter()];
   const stack = await startStack({ docker: { liveRestore: true }, nats: false });
   try {
@@ -68,7 +68,7 @@ test('a Docker Engine runs containers on the stack bridge, and ends without a tr
   expect([machineSettings(), packetFilter()]).toEqual(before);
 });
 
-test('what a killed test run leaves of an engine is removed', async () => {
+it('what a killed test run leaves of an engine is removed', async () => {
   const script = path.join(__dirname, '../testdata/leave-docker.ts');
   const { stdout, stderr } = spawnSync(
     process.execPath,

@@ -28,7 +28,10 @@ const firstWithContainerdStore = 24;
 const lastWithOomScoreAdjust = 23;
 const lastWithKeyFile = 22;
 
-/** dockerd with data, state, socket and network of its own. It changes no sysctl and no packet filter of the machine. */
+/**
+ * dockerd with data, state, socket and network of its own. It changes no sysctl and no packet
+ * filter of the machine.
+ */
 export class DockerEngineProcess extends ServerProcess implements DockerEngine {
   readonly socket: string;
   readonly endpoint: string;
@@ -79,7 +82,10 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
     this.#writeConfig({});
   }
 
-  /** With the containerd that it has started. One that nobody has collected yet counts as running for the next dockerd. */
+  /**
+   * With the containerd that it has started. One that nobody has collected yet counts as running
+   * for the next dockerd.
+   */
   override async kill(): Promise<void> {
     await super.kill();
     await this.#containerdGone();
@@ -144,7 +150,10 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
   }
 }
 
-/** One request to an engine's socket, past every service of the suite. A body goes and comes as JSON. */
+/**
+ * One request to an engine's socket, past every service of the suite. A body goes and comes as
+ * JSON.
+ */
 export function askEngine(
   socketPath: string,
   method: string,

@@ -1,4 +1,5 @@
-// Not @stowage/async: what cleans up after a killed run is started where names of libraries mean nothing.
+// Not @stowage/async: what cleans up after a killed run is started where names of libraries mean
+// nothing.
 import { setTimeout as pause } from 'node:timers/promises';
 
 /** How long to wait for a condition, and how to name it when it does not come true. */

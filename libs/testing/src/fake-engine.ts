@@ -20,8 +20,8 @@ export type FakeEngineAnswer = (
 ) => boolean | undefined;
 
 /**
- * What speaks as a Docker Engine for faults that a real one cannot be brought to: versions, answers that lack fields, streams that
- * stop. What works is tested on a real engine.
+ * What speaks as a Docker Engine for faults that a real one cannot be brought to: versions, answers
+ * that lack fields, streams that stop. What works is tested on a real engine.
  */
 export class FakeEngine {
   /** What it says of itself; may be changed while it runs. */

@@ -271,8 +271,8 @@ class RunningStack implements Stack {
       auth: new RegistryClient(auth.host, account),
     };
     const { name, tag } = sandboxImage;
-    // The first process of a container is not given a signal that it does not wait for yet, and CRI-O waits minutes for its end. SIGKILL
-    // always ends it.
+    // The first process of a container is not given a signal that it does not wait for yet, and
+    // CRI-O waits minutes for its end. SIGKILL always ends it.
     const command = ['/bin/sleep', '2147483647'];
     await this.pushImage({ name, tag, command, stopSignal: 'SIGKILL' });
   }

@@ -22,7 +22,10 @@ export interface StackOptions {
 
 /** How a stack's Docker Engine is set up. */
 export interface DockerOptions {
-  /** Where it keeps images: with its own drivers (default), or with containerd's (Docker Engine 24 and later). */
+  /**
+   * Where it keeps images: with its own drivers (default), or with containerd's (Docker Engine 24
+   * and later).
+   */
   imageStore?: 'graph-driver' | 'containerd';
   /** Whether containers run on while the engine is stopped. Default false. */
   liveRestore?: boolean;
@@ -167,11 +170,14 @@ export interface DockerEngine extends Server {
   readonly root: string;
   readonly version: RuntimeVersion;
   readonly imageStore: 'graph-driver' | 'containerd';
-  /** Control group of its containers, below each hierarchy; parents that tests ask for lie below it, so that they are removed. */
+  /**
+   * Control group of its containers, below each hierarchy; parents that tests ask for lie below it,
+   * so that they are removed.
+   */
   readonly cgroupParent: string;
   /**
-   * One call of its API, past every service of the suite: the JSON of the answer (of a stream, of its first line), or its text.
-   * Throws with the answer when the status is 300 or more.
+   * One call of its API, past every service of the suite: the JSON of the answer (of a stream, of
+   * its first line), or its text. Throws with the answer when the status is 300 or more.
    */
   api(method: string, target: string, body?: unknown): Promise<unknown>;
   /** Other settings of its configuration file, on top of the stack's, from its next start on. */

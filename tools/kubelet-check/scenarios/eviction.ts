@@ -158,8 +158,8 @@ async function mustRun(cluster: Cluster, name: string): Promise<void> {
 }
 
 /**
- * How a pod ends, and why. How its container ended is not always known: kubelet removes what is left
- * of an evicted pod at once.
+ * How a pod ends, and why. How its container ended is not always known: kubelet removes what is
+ * left of an evicted pod at once.
  */
 async function endOf(cluster: Cluster, name: string): Promise<Record<string, string>> {
   let last: ApiPod | undefined;

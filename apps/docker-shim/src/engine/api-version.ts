@@ -1,4 +1,7 @@
-/** Versions of the engine's API that the shim speaks. Raising the highest is a change to be reviewed: features are found by version. */
+/**
+ * Versions of the engine's API that the shim speaks. Raising the highest is a change to be
+ * reviewed: features are found by version.
+ */
 export const spokenApi = { lowest: '1.41', highest: '1.54' } as const;
 
 /** What the shim does by the version of the API in use. */
@@ -30,7 +33,8 @@ export type Negotiated =
   | { readonly reason: Exclude<NotReadyReason, 'DockerDaemonNotReady'>; readonly message: string };
 
 /**
- * The version of the API to speak with an engine that speaks `lowest` to `highest`: the newest that both know.
+ * The version of the API to speak with an engine that speaks `lowest` to `highest`: the newest that
+ * both know.
  */
 export function negotiateApi(
   server: { readonly lowest: string; readonly highest: string },

@@ -3,8 +3,12 @@ import { answerJson, eventually, FakeEngine } from '@stowage/testing';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { EngineClient, parseAnswer } from './engine-client';
-import type { EndedEngineCall, EngineClientOptions } from './engine-client';
+import {
+  EngineClient,
+  parseAnswer,
+  type EndedEngineCall,
+  type EngineClientOptions,
+} from './engine-client';
 import { EngineAnswerError, EngineResponseError, EngineUnreachableError } from './engine-errors';
 
 describe('EngineClient', () => {

@@ -14,8 +14,8 @@ import http from 'node:http';
 import { EngineAnswerError, EngineResponseError, EngineUnreachableError } from './engine-errors';
 
 /**
- * What an engine answers: the fields of Docker's description of its API, none of which every version of the engine sends, and
- * lists of which it sends null for empty.
+ * What an engine answers: the fields of Docker's description of its API, none of which every
+ * version of the engine sends, and lists of which it sends null for empty.
  */
 export type Answer<T> = { readonly [K in keyof T]?: T[K] | null };
 
@@ -31,7 +31,10 @@ export type RegistryLogin = AuthConfig & {
 };
 /** One line of a pull's answer; `error` is what engines before 28 send beside `errorDetail`. */
 export type PullMessage = Answer<JSONMessage> & { readonly error?: string };
-/** Totals as the description has them, and as API 1.52 and later send them, which it does not describe yet. */
+/**
+ * Totals as the description has them, and as API 1.52 and later send them, which it does not
+ * describe yet.
+ */
 export type DiskUsage = Answer<SystemDataUsageResponse> & {
   readonly ImageUsage?: { readonly TotalSize?: number } | null;
   readonly ContainerUsage?: { readonly TotalSize?: number } | null;
@@ -41,7 +44,10 @@ export type DiskUsage = Answer<SystemDataUsageResponse> & {
 export interface EngineCall {
   /** Gives the call up; the engine sees the connection end. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest time to the end of the answer, milliseconds; Infinity for none. Default {@link EngineClientOptions.timeoutMs}. */
+  /**
+   * Longest time to the end of the answer, milliseconds; Infinity for none. Default
+   * {@link EngineClientOptions.timeoutMs}.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -76,9 +82,10 @@ interface Request {
 }
 
 /**
- * Docker Engine's API over its unix socket, and the only code that knows its HTTP. Every method rejects with
- * {@link EngineResponseError} when the engine refuses, {@link EngineUnreachableError} when no answer comes,
- * `DeadlineExceededError` at the limit of the call, and the reason of the caller's signal when that is aborted.
+ * Docker Engine's API over its unix socket, and the only code that knows its HTTP. Every method
+ * rejects with {@link EngineResponseError} when the engine refuses, {@link EngineUnreachableError}
+ * when no answer comes, `DeadlineExceededError` at the limit of the call, and the reason of the
+ * caller's signal when that is aborted.
  */
 export class EngineClient {
   readonly endpoint: string;
@@ -96,7 +103,10 @@ export class EngineClient {
     this.#agent.destroy();
   }
 
-  /** Asks for nothing but an answer, and returns the newest version of the API that the engine speaks. */
+  /**
+   * Asks for nothing but an answer, and returns the newest version of the API that the engine
+   * speaks.
+   */
   async ping(call: EngineCall = {}): Promise<string | undefined> {
     return this.#within('ping', call, async (signal) => {
       const response = await this.#send('ping', { path: '/_ping' }, signal);
@@ -127,7 +137,10 @@ export class EngineClient {
     return this.#json('image history', { path: `/images/${inPath(name)}/history` }, call);
   }
 
-  /** Removes an image with all its names, though there are several; `force` does not reach images of running containers. */
+  /**
+   * Removes an image with all its names, though there are several; `force` does not reach images of
+   * running containers.
+   */
   async removeImage(name: string, call: EngineCall = {}): Promise<void> {
     await this.#json(
       'remove image',
@@ -137,8 +150,8 @@ export class EngineClient {
   }
 
   /**
-   * Pulls an image. The messages are those of the engine: it reports most failures in them, with the status of a success. Whoever stops
-   * to read, stops the pull.
+   * Pulls an image. The messages are those of the engine: it reports most failures in them, with
+   * the status of a success. Whoever stops to read, stops the pull.
    */
   async *pullImage(
     image: { readonly repository: string; readonly tagOrDigest: string },
@@ -186,7 +199,10 @@ export class EngineClient {
     );
   }
 
-  /** @param type the one kind to measure, where the API has that (1.42); absent, all kinds are measured, which takes long. */
+  /**
+   * @param type the one kind to measure, where the API has that (1.42); absent, all kinds are
+   *   measured, which takes long.
+   */
   diskUsage(type: 'image' | 'container' | undefined, call: EngineCall = {}): Promise<DiskUsage> {
     return this.#json('disk usage', { path: '/system/df', query: { type } }, call);
   }
@@ -198,7 +214,9 @@ export class EngineClient {
     return parseAnswer(operation, text) as T;
   }
 
-  /** Runs a call under the caller's signal and its own limit, and says which of the two ended it. */
+  /**
+   * Runs a call under the caller's signal and its own limit, and says which of the two ended it.
+   */
   async #within<T>(
     operation: string,
     { signal, timeoutMs = this.#options.timeoutMs }: EngineCall,
@@ -313,7 +331,10 @@ export class EngineClient {
   }
 }
 
-/** Names of images hold slashes, which stay as they are; what else could mean something in a path does not. */
+/**
+ * Names of images hold slashes, which stay as they are; what else could mean something in a path
+ * does not.
+ */
 const inPath = (name: string): string => name.split('/').map(encodeURIComponent).join('/');
 
 /** Go's decoder refuses what is not padded, and the engine then pulls without a credential. */
@@ -336,7 +357,10 @@ const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 const longInteger = /^-?\d{16,}$/;
 const marker = '\u0000integer:';
 
-/** JSON in which whole numbers beyond 2^53 become bigints, so that `BigInt(value)` has the engine's value. */
+/**
+ * JSON in which whole numbers beyond 2^53 become bigints, so that `BigInt(value)` has the engine's
+ * value.
+ */
 export function parseAnswer(operation: string, text: string): unknown {
   try {
     if (!/\d{16}/.test(text)) return JSON.parse(text);

@@ -2,8 +2,7 @@ import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { negotiateApi, type NotReadyReason } from './api-version';
-import { EngineClient } from './engine-client';
-import type { EndedEngineCall, EngineInfo } from './engine-client';
+import { EngineClient, type EndedEngineCall, type EngineInfo } from './engine-client';
 
 /** An engine that answers, and what is known of it. */
 export interface Engine {
@@ -47,12 +46,18 @@ export interface EngineConnectionOptions {
   readonly onEnded?: (call: EndedEngineCall) => void;
 }
 
-/** How long the engine has for what is asked of it while a connection is made, and for each sign of life; milliseconds. */
+/**
+ * How long the engine has for what is asked of it while a connection is made, and for each sign of
+ * life; milliseconds.
+ */
 const answerWithinMs = 10_000;
 /** How often it is asked for a sign of life, milliseconds. */
 const pingIntervalMs = 5000;
 
-/** Pause after so many failed attempts in a row, milliseconds: 100 ms, growing to 5 s, with a fifth more or less. */
+/**
+ * Pause after so many failed attempts in a row, milliseconds: 100 ms, growing to 5 s, with a fifth
+ * more or less.
+ */
 export function retryDelayMs(failures: number, random: () => number): number {
   return Math.min(5000, 100 * 1.6 ** Math.min(failures - 1, 16)) * (0.8 + 0.4 * random());
 }
@@ -68,8 +73,9 @@ class ApiRefusedError extends Error {
 }
 
 /**
- * The connection to a Docker Engine: made in the background, watched, and made again when it is lost, with everything about
- * the engine asked anew, which may be another version by then. Calls while there is none fail at once.
+ * The connection to a Docker Engine: made in the background, watched, and made again when it is
+ * lost, with everything about the engine asked anew, which may be another version by then. Calls
+ * while there is none fail at once.
  */
 export class EngineConnection {
   readonly endpoint: string;

@@ -1,5 +1,4 @@
-import { StowageError } from '@stowage/errors';
-import type { GrpcStatusName } from '@stowage/errors';
+import { StowageError, type GrpcStatusName } from '@stowage/errors';
 
 /** What the engine's HTTP status says where the call gives it no other meaning. */
 const grpcStatusOf: Readonly<Record<number, GrpcStatusName>> = {
@@ -11,7 +10,9 @@ const grpcStatusOf: Readonly<Record<number, GrpcStatusName>> = {
   501: 'UNIMPLEMENTED',
 };
 
-/** The engine answered `operation` with a status of 400 or more; the message is the engine's own. */
+/**
+ * The engine answered `operation` with a status of 400 or more; the message is the engine's own.
+ */
 export class EngineResponseError extends StowageError {
   constructor(
     /** The call in the words of the client, for instance `inspect image`. */
@@ -28,7 +29,10 @@ export class EngineResponseError extends StowageError {
   }
 }
 
-/** No answer came: nothing listens there, or the connection ended before the answer did. The call may have had its effect. */
+/**
+ * No answer came: nothing listens there, or the connection ended before the answer did. The call
+ * may have had its effect.
+ */
 export class EngineUnreachableError extends StowageError {
   constructor(
     readonly operation: string,

@@ -20,10 +20,16 @@ interface Measured {
   readonly at: number;
 }
 
-/** How long a measurement of images alone is good for, and one that goes through all files of all containers; milliseconds. */
+/**
+ * How long a measurement of images alone is good for, and one that goes through all files of all
+ * containers; milliseconds.
+ */
 const keptMs = { images: 30_000, everything: 300_000 };
 
-/** While the engine measures for somebody else: how often it is asked again, and for how long; milliseconds. */
+/**
+ * While the engine measures for somebody else: how often it is asked again, and for how long;
+ * milliseconds.
+ */
 const busy = { pauseMs: 500, limitMs: 60_000 };
 
 /** ImageFsInfo: measured by the engine, one measurement at a time, and kept for a while. */
@@ -34,14 +40,20 @@ export class ImageFsInfo {
   #isChanged = false;
   #measuring: Promise<Measured> | undefined;
 
-  /** @param containerdRoot where containerd keeps its files when it is the image store; empty to look for it. */
+  /**
+   * @param containerdRoot where containerd keeps its files when it is the image store; empty to
+   *   look for it.
+   */
   constructor(
     private readonly connection: Pick<EngineConnection, 'engine'>,
     private readonly containerdRoot: string,
     private readonly now: () => number = Date.now,
   ) {}
 
-  /** Images came or went: the next call measures again; where that measures everything, at most every 30 s. */
+  /**
+   * Images came or went: the next call measures again; where that measures everything, at most
+   * every 30 s.
+   */
   changed(): void {
     this.#isChanged = true;
   }

@@ -22,7 +22,8 @@ export function givenImage(image: string | undefined): string {
 }
 
 /**
- * The name to ask the engine for: an id, its beginning, or a reference. The digest alone decides where there is one.
+ * The name to ask the engine for: an id, its beginning, or a reference. The digest alone decides
+ * where there is one.
  *
  * @throws {InvalidImageNameError}
  */

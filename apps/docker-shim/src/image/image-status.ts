@@ -14,8 +14,8 @@ export class ImageStatus {
   ) {}
 
   /**
-   * An image by reference, digest, id or beginning of an id; undefined when there is none. With `verbose`, also its configuration and
-   * history as JSON, without the values of its environment.
+   * An image by reference, digest, id or beginning of an id; undefined when there is none. With
+   * `verbose`, also its configuration and history as JSON, without the values of its environment.
    */
   async status(
     image: string | undefined,

@@ -5,8 +5,8 @@ import { isNotFound } from '../engine/engine-errors';
 const parallel = 8;
 
 /**
- * Users that images run as, which the engine's list lacks. They never change for an id, so each is asked for once; what the list does not
- * hold any more is forgotten.
+ * Users that images run as, which the engine's list lacks. They never change for an id, so each is
+ * asked for once; what the list does not hold any more is forgotten.
  */
 export class ImageUsers {
   #known = new Map<string, string>();

@@ -1,5 +1,4 @@
-import { namesImage, writtenNames } from '@stowage/image-ref';
-import type { ListedNames } from '@stowage/image-ref';
+import { namesImage, writtenNames, type ListedNames } from '@stowage/image-ref';
 
 /** The label by which containerd pins images. */
 const containerdPin = { name: 'io.cri-containerd.pinned', value: 'pinned' };

@@ -5,8 +5,9 @@ import type { PullMessage } from '../engine/engine-client';
 const namedLayers = 10;
 
 /**
- * Follows the messages of one pull. It fires when nothing about any layer has changed for `deadlineMs` milliseconds, from the
- * request on: a registry that accepts and says nothing, or an unpacking that stands still.
+ * Follows the messages of one pull. It fires when nothing about any layer has changed for
+ * `deadlineMs` milliseconds, from the request on: a registry that accepts and says nothing, or an
+ * unpacking that stands still.
  */
 export class ProgressWatchdog {
   /** Status of each layer, and the bytes it has come to. */

@@ -1,7 +1,9 @@
-import { StowageError } from '@stowage/errors';
-import type { GrpcStatusName } from '@stowage/errors';
+import { StowageError, type GrpcStatusName } from '@stowage/errors';
 
-/** The engine could not pull an image; the message is its own, without secrets, behind kubelet's word for the failure where it has one. */
+/**
+ * The engine could not pull an image; the message is its own, without secrets, behind kubelet's
+ * word for the failure where it has one.
+ */
 export class ImagePullError extends StowageError {
   constructor(message: string, grpcStatus: GrpcStatusName, options: { cause?: unknown } = {}) {
     super(message, { code: 'IMAGE_PULL_FAILED', grpcStatus, cause: options.cause });
@@ -15,7 +17,9 @@ interface PullFailure {
   readonly word?: string;
 }
 
-/** By the words of the text, first match wins: the engine reports nearly everything with one status. */
+/**
+ * By the words of the text, first match wins: the engine reports nearly everything with one status.
+ */
 const failures: readonly PullFailure[] = [
   { words: /no space left on device|disk quota exceeded/i, grpcStatus: 'RESOURCE_EXHAUSTED' },
   {
@@ -42,7 +46,9 @@ const failures: readonly PullFailure[] = [
   },
 ];
 
-/** The error of a pull that failed with this text of the engine. Secrets are to be taken out before. */
+/**
+ * The error of a pull that failed with this text of the engine. Secrets are to be taken out before.
+ */
 export function pullFailure(text: string, options: { cause?: unknown } = {}): ImagePullError {
   const { grpcStatus, word } = failures.find(({ words }) => words.test(text)) ?? {
     grpcStatus: 'UNKNOWN',

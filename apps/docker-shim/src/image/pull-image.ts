@@ -44,7 +44,8 @@ export class PullImage {
   /**
    * Pulls an image and returns its id. Whoever gives the call up, ends the pull.
    *
-   * @throws {InvalidImageNameError} @throws {ImagePullError} @throws {DeadlineExceededError} without progress
+   * @throws {InvalidImageNameError} @throws {ImagePullError} @throws {DeadlineExceededError}
+   *   without progress
    */
   async pull(
     { image, auth }: Pick<PullImageRequest, 'image' | 'auth'>,

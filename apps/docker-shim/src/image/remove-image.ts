@@ -19,7 +19,8 @@ export class RemoveImage {
   /**
    * Removes what a reference, digest or id names. One that is gone already is fine.
    *
-   * @throws {FailedPreconditionError} when any container, running or not, uses it; nothing was removed then.
+   * @throws {FailedPreconditionError} when any container, running or not, uses it; nothing was
+   *   removed then.
    */
   async remove(
     image: string | undefined,
@@ -43,7 +44,9 @@ export class RemoveImage {
     }
   }
 
-  /** Other images were made from it: its names go, its layers stay. False when it was not for that. */
+  /**
+   * Other images were made from it: its names go, its layers stay. False when it was not for that.
+   */
   async #untag(
     client: EngineClient,
     { Id, RepoTags, RepoDigests }: InspectedImage,

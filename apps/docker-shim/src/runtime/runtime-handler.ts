@@ -4,7 +4,10 @@ import type { EngineInfo } from '../engine/engine-client';
 /** Both are the engine's default runtime. */
 const ofTheDefault = ['', 'docker'];
 
-/** Names of runtime handlers that calls may ask for: the default's, and one for each runtime of the engine. */
+/**
+ * Names of runtime handlers that calls may ask for: the default's, and one for each runtime of the
+ * engine.
+ */
 export const handlerNames = (info: EngineInfo | undefined): string[] => [
   ...new Set([...ofTheDefault, ...Object.keys(info?.Runtimes ?? {})]),
 ];

@@ -1,7 +1,10 @@
-import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
-import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
-import { spawnApp } from '@stowage/testing';
-import type { AppProcess, Stack } from '@stowage/testing';
+import {
+  connectImageService,
+  connectRuntimeService,
+  type ImageServiceClient,
+  type RuntimeServiceClient,
+} from '@stowage/cri-client';
+import { spawnApp, type AppProcess, type Stack } from '@stowage/testing';
 import path from 'node:path';
 
 /** docker-shim as a process on the engine of a stack. */

@@ -49,7 +49,10 @@ export interface StackManifest {
  */
 export const crioContainersDir = 'crio-run/overlay-containers';
 
-/** Folders below a stack's own for dockerd: its data, and the state of it, its containerd and its containers. */
+/**
+ * Folders below a stack's own for dockerd: its data, and the state of it, its containerd and its
+ * containers.
+ */
 export const dockerDirs = (dir: string): { root: string; execRoot: string } => ({
   root: path.join(dir, 'docker'),
   execRoot: path.join(dir, 'docker-exec'),

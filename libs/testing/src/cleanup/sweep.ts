@@ -168,7 +168,9 @@ interface Bundle {
   dir: string;
 }
 
-/** Containers of a containerd of the stack: each has a bundle folder, also when its shim has died. */
+/**
+ * Containers of a containerd of the stack: each has a bundle folder, also when its shim has died.
+ */
 function findBundles(containerdSocket: string, stateDir: string): Bundle[] {
   const tasks = path.join(stateDir, 'io.containerd.runtime.v2.task');
   return listDir(tasks).flatMap((namespace) =>
