@@ -92,7 +92,10 @@ it.each([
   },
 );
 
-/** Pushes an OCI artifact of one random layer, which CRI-O lists with its images. Returns its reference. */
+/**
+ * Pushes an OCI artifact of one random layer, which CRI-O lists with its images. Returns its
+ * reference.
+ */
 async function pushArtifact(name: string, sizeMb: number): Promise<string> {
   const { url, host } = stack.registry.open;
   const push = async (content: Buffer): Promise<{ digest: string; size: number }> => {
@@ -121,7 +124,7 @@ async function pushArtifact(name: string, sizeMb: number): Promise<string> {
   return `${host}/${name}:1`;
 }
 
-test('an artifact is told as removed only when it is gone, and is not tried again and again where it stays', async () => {
+it('an artifact is told as removed only when it is gone, and is not tried again and again where it stays', async () => {
   stack = await startStack({ filesystemMb: 300 });
   events = await subscribeEvents(stack.nats.url);
   await stack.pullImage(await pushArtifact('team/data', 60));
