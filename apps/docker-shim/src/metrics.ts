@@ -1,7 +1,7 @@
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
 import type { CallListener } from '@stowage/cri-endpoint';
-import { grpcStatusName } from '@stowage/errors';
+import { grpcCodeName } from '@stowage/errors';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EndedEngineCall } from './engine/engine-client';
 import type { EngineAvailability } from './engine/engine-connection';
@@ -126,7 +126,7 @@ export function shimMetrics(registry: Registry) {
 
 function codeOf(grpcStatus: number | undefined): string {
   if (grpcStatus === undefined) return 'none';
-  return grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
+  return grpcCodeName(grpcStatus);
 }
 
 function resultOf(status: number | undefined): string {

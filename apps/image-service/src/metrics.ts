@@ -1,7 +1,7 @@
 import { ImageServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
 import type { CallListener } from '@stowage/cri-endpoint';
-import { grpcStatusName } from '@stowage/errors';
+import { grpcCodeName } from '@stowage/errors';
 import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { ImageListeners } from './listeners/listeners';
@@ -230,8 +230,7 @@ function callMetrics(registry: Registry): CallListener {
   return {
     ended: ({ method, servedBy, grpcStatus, durationMs }) => {
       const label = methodLabel(method);
-      const code =
-        grpcStatus === undefined ? 'NONE' : grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
+      const code = grpcStatus === undefined ? 'NONE' : grpcCodeName(grpcStatus);
       calls.inc({ method: label, served_by: servedBy, code });
       if (label !== 'PullImage') seconds.observe({ method: label }, durationMs / 1000);
     },

@@ -1,7 +1,7 @@
 import type { CallListener, CallSummary } from '@stowage/cri-endpoint';
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
-import { grpcStatusName } from '@stowage/errors';
+import { grpcCodeName } from '@stowage/errors';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { KnownObjects } from './objects/known-objects';
 import type { Publish } from './observe/lifecycle';
@@ -127,7 +127,7 @@ export function callMetrics(registry: Registry): CallListener {
 
 function codeLabel({ grpcStatus }: CallSummary): string {
   if (grpcStatus === undefined) return 'NONE';
-  return grpcStatus === 0 ? 'OK' : grpcStatusName(grpcStatus);
+  return grpcCodeName(grpcStatus);
 }
 
 /** Counts what the observer does. */

@@ -6,6 +6,7 @@ const {
   errorCatalogue,
   errorMessage,
   grpcStatusCode,
+  grpcCodeName,
   grpcStatusName,
   quoteValue,
   StowageError,
@@ -116,6 +117,7 @@ describe('gRPC status', () => {
   it('maps names and numbers both ways, and anything else to UNKNOWN', () => {
     for (const [name, code] of Object.entries(grpcStatusCode))
       expect(grpcStatusName(code)).toBe(name);
+    expect([0, 5, 17].map(grpcCodeName)).toEqual(['OK', 'NOT_FOUND', 'UNKNOWN']);
     expect([0, 17, -1, 1.5].map(grpcStatusName)).toEqual([
       'UNKNOWN',
       'UNKNOWN',

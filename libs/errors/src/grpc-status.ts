@@ -49,6 +49,11 @@ export function grpcStatusName(code: number): GrpcStatusName {
   return namesByCode.get(code) ?? 'UNKNOWN';
 }
 
+/** Name of the code of any answer: OK for 0, else as {@link grpcStatusName}. */
+export function grpcCodeName(code: number): GrpcStatusName | 'OK' {
+  return code === 0 ? 'OK' : grpcStatusName(code);
+}
+
 /** True when `value` is one of the names of {@link grpcStatusCode}. */
 export function isGrpcStatusName(value: unknown): value is GrpcStatusName {
   return typeof value === 'string' && Object.hasOwn(grpcStatusCode, value);

@@ -18,6 +18,7 @@ export {
 } from './errors';
 export {
   grpcStatusCode,
+  grpcCodeName,
   grpcStatusName,
   isGrpcStatusName,
   type GrpcStatusName,

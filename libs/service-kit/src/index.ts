@@ -66,9 +66,8 @@ export {
   type LogLevel,
 } from './log';
 export { runService, type RunServiceOptions } from './run-service';
-export { contextToken, type Drain, type ServiceContext, type TakeOver } from './service-context';
+export { contextToken, type ServiceContext, type TakeOver } from './service-context';
 export { serviceVersion } from './version';
-export { busSettings, type BusConfig } from './wiring/bus-settings';
 export {
   IMAGE_RUNTIME,
   imageRuntimeProvider,
@@ -78,7 +77,7 @@ export {
   type RuntimeProviderOptions,
 } from './wiring/cri-clients';
 export { BUS, checkBeforeTakeOver, eventBusProvider } from './wiring/event-bus';
-export { observeEventBus, observeRuntime } from './wiring/observe';
+export { observeRuntime } from './wiring/observe';
 export { observeGivenUp } from './wiring/observe-given-up';
 export { provider, type ProviderOptions } from './wiring/provider';
 export { Injects, token, type Token } from './wiring/token';

@@ -16,7 +16,7 @@ import { AddressInUseError, askPage, plain, serveHttp, type HttpServer } from '.
 import { createLogger, type Logger, type LogLevel } from './log';
 import { createMetrics } from './metrics';
 import { nestLogger } from './nest-logger';
-import { CONTEXT, type Drain, type ServiceContext } from './service-context';
+import { CONTEXT, type ServiceContext } from './service-context';
 import { startTracing, type Tracing } from './tracing/start-tracing';
 import { serviceVersion } from './version';
 import { STOP_LIST } from './wiring/provider';
@@ -113,8 +113,6 @@ export async function runService<K extends ConfigKeys>(
       signal: stop.signal,
       takeOver: {
         lost: (socket) => running.lost(socket),
-        onLost: (release) => (running.release = release),
-        drain: (close) => running.drain(close),
       },
       commands,
     };
@@ -280,13 +278,14 @@ const traceFlushMarginMs = 200;
 const stopSignals = { SIGTERM: 143, SIGINT: 130 } as const;
 type StopSignal = keyof typeof stopSignals;
 
+/** Ends what serves calls; calls in flight have `drainMs` to end. */
+type Drain = (options: { drainMs: number }) => Promise<void>;
+
 /** The process between its start and its exit. */
 class Running {
   http: Pick<HttpServer, 'close'> | undefined;
   nest: { close(): Promise<unknown> } | undefined;
   tracing: Tracing | undefined;
-  /** Gives up what an instance that takes over waits for, beside the parts. */
-  release: (() => Promise<void>) | undefined;
   readonly #drains = new Set<Drain>();
   #stopBy = 0;
   #stopping = false;
@@ -362,7 +361,12 @@ class Running {
     if (this.#isStarted) void this.end();
   }
 
-  drain(close: Drain): Promise<void> {
+  /**
+   * Begins to end what serves calls, and waits for it. `close` gets the time that calls in flight
+   * have: at a stop half of `stopTimeout`, after a take-over `takeOverDrain`; it is called again,
+   * with less, when a stop comes in the middle of that.
+   */
+  #drain(close: Drain): Promise<void> {
     this.#drains.add(close);
     return close({ drainMs: this.#drainMs }).finally(() => this.#drains.delete(close));
   }
@@ -373,7 +377,7 @@ class Running {
    */
   async end(): Promise<void> {
     if (this.#isLost) await this.#handOver();
-    await Promise.all([this.drain((options) => this.commands.end(options)), this.#drainParts()]);
+    await Promise.all([this.#drain((options) => this.commands.end(options)), this.#drainParts()]);
     const isNestClosed = await this.#ends(() => this.nest?.close());
     const areClosed = await this.parts.close();
     const isHttpClosed = await this.#ends(() => this.http?.close());
@@ -400,18 +404,15 @@ class Running {
    * that were made meanwhile.
    */
   #drainParts(): Promise<void> {
-    return this.drain((options) => this.parts.drain(options));
+    return this.#drain((options) => this.parts.drain(options));
   }
 
   /**
    * What the other instance waits for goes first. A failure there must not cut the calls in flight.
    */
   async #handOver(): Promise<void> {
-    const commandsEnded = this.drain((options) => this.commands.end(options));
+    const commandsEnded = this.#drain((options) => this.commands.end(options));
     await this.parts.handOver();
-    await this.release?.().catch((error: unknown) => {
-      this.log.error({ err: error }, `handing over failed: ${errorMessage(error)}`);
-    });
     this.log.info({}, 'handed over: ends when the calls in flight have ended');
     await commandsEnded;
   }

@@ -4,12 +4,6 @@ import type { HealthRegistry } from './health';
 import type { Logger } from './log';
 import { token, type Token } from './wiring/token';
 
-/**
- * What ends at a stop, or when another instance takes over, once its calls have ended; see
- * {@link TakeOver.drain}.
- */
-export type Drain = (options: { drainMs: number }) => Promise<void>;
-
 /** For apps whose sockets another instance can take over. */
 export interface TakeOver {
   /**
@@ -18,14 +12,6 @@ export interface TakeOver {
    * of its providers names), ends once its calls have ended, and exits with 0.
    */
   lost(socket: string): void;
-  /** Names what gives up the state directory; called once, after `signal` was aborted. */
-  onLost(release: () => Promise<void>): void;
-  /**
-   * Begins to end what serves calls, and waits for it. `close` gets the time that calls in flight
-   * have: at a stop half of `stopTimeout`, after a take-over `takeOverDrain`; it is called again,
-   * with less, when a stop comes in the middle of that.
-   */
-  drain(close: Drain): Promise<void>;
 }
 
 /** What the kit gives an app's module. */
