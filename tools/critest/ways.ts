@@ -1,5 +1,6 @@
 import path from 'node:path';
-import { spawnApp, type AppProcess, type Stack } from '@stowage/testing';
+import { spawnApp, type AppProcess, type Stack, type StackOptions } from '@stowage/testing';
+import { endsOnDocker, type KnownEnd } from './known-ends';
 
 /** Endpoints that a CRI client is given. */
 export interface Endpoints {
@@ -15,6 +16,15 @@ export interface Way {
   start(stack: Stack, apps: AppProcess[]): Promise<Endpoints>;
   /** Whether calls that change something have to be refused here. */
   readonly readonly?: boolean;
+  /** What is started for it; a containerd unless said. */
+  readonly stack?: StackOptions;
+  /**
+   * Of a way that does not lead to containerd: the specs that do not pass there, with the reasons.
+   * All others have to.
+   */
+  readonly known?: readonly KnownEnd[];
+  /** More options of critest. */
+  readonly options?: readonly string[];
 }
 
 const socket = (stack: Stack, name: string): string => path.join(stack.dir, `${name}.sock`);
@@ -62,6 +72,23 @@ async function startImageService(stack: Stack, apps: AppProcess[]): Promise<stri
   return `unix://${listen}`;
 }
 
+async function startDockerShim(stack: Stack, apps: AppProcess[]): Promise<Endpoints> {
+  const listen = socket(stack, 'shim');
+  apps.push(
+    await spawnApp('docker-shim', {
+      env: {
+        STOWAGE_NODE_NAME: 'critest',
+        STOWAGE_LISTEN: listen,
+        STOWAGE_STATE_DIR: path.join(stack.dir, 'docker-shim'),
+        STOWAGE_DOCKER_ENDPOINT: stack.docker.endpoint,
+        STOWAGE_SANDBOX_IMAGE: stack.sandboxImage,
+        STOWAGE_NETWORK_MODE: 'bridge',
+      },
+    }),
+  );
+  return { runtime: `unix://${listen}`, image: `unix://${listen}` };
+}
+
 /** The runtime itself, which all other ways are compared with. */
 export const direct: Way = {
   name: 'direct',
@@ -103,5 +130,20 @@ export const ways: readonly Way[] = [
       const endpoints = await startGateway(stack, apps);
       return { runtime: endpoints.readonly, image: endpoints.readonly };
     },
+  },
+  {
+    name: 'docker',
+    text: 'docker-shim on a Docker Engine',
+    stack: { docker: {} },
+    known: endsOnDocker,
+    start: startDockerShim,
+  },
+  {
+    name: 'docker-ws',
+    text: 'the same, with WebSocket for exec, attach and port-forward',
+    stack: { docker: {} },
+    known: endsOnDocker,
+    options: ['--websocket-exec', '--websocket-attach', '--websocket-portforward'],
+    start: startDockerShim,
   },
 ];

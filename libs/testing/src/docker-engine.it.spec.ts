@@ -68,6 +68,26 @@ it('a Docker Engine runs containers on the stack bridge, and ends without a trac
   expect([machineSettings(), packetFilter()]).toEqual(before);
 });
 
+it('an engine of a stack pulls what registries of the internet have from the open registry', async () => {
+  const stack = await startStack({ docker: {}, nats: false });
+  try {
+    const pause = await stack.pushImage({ name: 'e2e/app', tag: '1' });
+    for (const host of ['registry.k8s.io', 'docker.io']) {
+      await stack.docker.api('POST', `/images/create?fromImage=${host}/e2e/app&tag=1`);
+      const { Id } = (await stack.docker.api('GET', `/images/${host}/e2e/app:1/json`)) as {
+        Id: string;
+      };
+      expect(Id).toBe(pause.imageId);
+    }
+    const absent = await stack.docker
+      .api('POST', '/images/create?fromImage=example.com/e2e/app&tag=1')
+      .catch(String);
+    expect(absent).toMatch(/502|no such host|tunnels/);
+  } finally {
+    await stack.down();
+  }
+});
+
 it('what a killed test run leaves of an engine is removed', async () => {
   const script = path.join(__dirname, '../testdata/leave-docker.ts');
   const { stdout, stderr } = spawnSync(

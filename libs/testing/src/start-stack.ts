@@ -25,6 +25,7 @@ import { CrioProcess, writeCrioConfig } from './crio';
 import { DockerEngineProcess } from './docker-engine';
 import { mountFilesystem } from './filesystem';
 import { RegistryClient } from './image/push-image';
+import { MirrorProxy } from './mirror-proxy';
 import { NatsServerProcess } from './nats-server';
 import { chooseSubnet, cniConfig, createBridge } from './network';
 import { chooseStablePorts } from './ports';
@@ -158,6 +159,7 @@ class RunningStack implements Stack {
   readonly #env: Record<string, string>;
   #runtime: ContainerdProcess | CrioProcess | undefined;
   #docker: DockerEngineProcess | undefined;
+  #mirrorProxy: MirrorProxy | undefined;
   #nats: NatsServer | undefined;
   #registries: Registries | undefined;
   #pushTo: { open: RegistryClient; auth: RegistryClient } | undefined;
@@ -239,6 +241,7 @@ class RunningStack implements Stack {
     this.#down ??= (async () => {
       this.#pushTo?.open.close();
       this.#pushTo?.auth.close();
+      this.#mirrorProxy?.stop();
       this.#pushTo = this.#registries = this.#runtime = this.#docker = undefined;
       this.#nats = undefined;
       try {
@@ -320,15 +323,17 @@ class RunningStack implements Stack {
       await mountFilesystem(file, root, filesystemMb, this.#env, filesystemInodes);
     }
     const [open = '', auth = ''] = ports.map((port) => `127.0.0.1:${port}`);
+    this.#mirrorProxy = new MirrorProxy(open, mirroredHosts);
+    const proxy = await this.#mirrorProxy.start();
     const server = new DockerEngineProcess({
       ...options,
       dir,
       version: await runtimeVersion('dockerd'),
       bridge,
       cgroupParent: `/${network}`,
-      insecureRegistries: [open, auth],
+      insecureRegistries: [open, auth, ...mirroredHosts],
       mirror: `http://${open}`,
-      env: this.#env,
+      env: { ...this.#env, HTTP_PROXY: proxy, HTTPS_PROXY: proxy },
     });
     this.#servers.push({ name: 'dockerd', server });
     if (options.started ?? true) await server.start();
