@@ -1,5 +1,5 @@
-// `npm run demo`: installs what is missing, builds, and shows the suite at work on a real
-// containerd.
+// `npm run demo [-- --runtime docker]`: installs what is missing, builds, and shows the suite at
+// work on a real containerd or Docker Engine.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { asRoot, buildApps, ensurePackages, ensurePrograms, root } from './bootstrap.mjs';
@@ -8,7 +8,7 @@ ensurePackages();
 ensurePrograms();
 buildApps();
 const main = path.join(root, 'tools', 'demo', 'main.ts');
-const commandLine = asRoot([process.execPath, '--import', 'tsx', main]);
+const commandLine = asRoot([process.execPath, '--import', 'tsx', main, ...process.argv.slice(2)]);
 if (commandLine === undefined) {
   process.stderr.write(
     'The demo starts containerd and needs root: run it as root, or install sudo.\n',

@@ -1,18 +1,26 @@
 /**
- * The demo: the three services on a real containerd with a small file system. Everything that it
- * says it saw comes from the services themselves: answers on their sockets, replies on NATS, and
+ * The demo: the services on a real containerd, or a real Docker Engine, with a small file system.
+ * Everything that it says it saw comes from the services themselves: answers on their sockets, replies on NATS, and
  * lines of a separate subscriber process.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import { connect, type NatsConnection } from 'nats';
 import { gcWorker } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
-import { eventually, spawnApp, startStack, type Stack } from '@stowage/testing';
+import { eventually, spawnApp, type Stack } from '@stowage/testing';
+import {
+  prepareRuntime,
+  runtimeNames,
+  startServers,
+  type DemoRuntime,
+  type RuntimeName,
+} from './demo-runtime';
 import { trackObservations } from './observations';
 import { bar, createScreen, mebibytes } from './screen';
 import { startSubscriber, type PrintedEvent, type Subscriber } from './subscriber';
@@ -27,6 +35,8 @@ const promised = {
   accepted: 'the same pull with credentials accepted',
   events: 'events received by a separate subscriber process',
   pod: 'a pod and a container run through the gateway',
+  exec: 'a command executed in the container',
+  logs: "the container's output in its log file, in the CRI's format",
   threshold: 'the file system over its mark, and ThresholdExceeded',
   collected: 'a collection with a verdict and a rule for every image',
   measured: 'expected and measured bytes side by side',
@@ -54,7 +64,7 @@ interface Sockets {
 /** What has to be ended, in the order in which it was begun. */
 type Undo = (() => Promise<unknown>)[];
 
-async function startServices(stack: Stack, undo: Undo): Promise<Sockets> {
+async function startServices(stack: Stack, runtime: DemoRuntime, undo: Undo): Promise<Sockets> {
   const file = (name: string): string => path.join(stack.dir, name);
   const kubeletConfig = file('kubelet.yaml');
   await writeFile(
@@ -70,7 +80,7 @@ async function startServices(stack: Stack, undo: Undo): Promise<Sockets> {
   );
   const common = {
     STOWAGE_NODE_NAME: node,
-    STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+    STOWAGE_RUNTIME_ENDPOINT: runtime.endpoint,
     STOWAGE_NATS_SERVERS: stack.nats.url,
   };
   const imageSocket = file('image.sock');
@@ -125,14 +135,19 @@ async function showPulls(stack: Stack, imageSocket: string): Promise<void> {
 
 async function showPod(stack: Stack, runtimeSocket: string, imageSocket: string): Promise<string> {
   screen.chapter('A pod through the gateway');
-  const image = await stack.pushImage({ name: 'demo/web', tag: '2.1', sizeMb: 30 });
+  const image = await stack.pushImage({
+    name: 'demo/web',
+    tag: '2.1',
+    sizeMb: 30,
+    command: ['/bin/sh', '-c', 'echo serving; exec sleep 2147483647'],
+  });
   const images = connectImageService({ endpoint: `unix://${imageSocket}` });
   const runtime = connectRuntimeService({ endpoint: `unix://${runtimeSocket}` });
   try {
     const { imageRef } = await images.pullImage({ image: { image: image.reference } });
     const config = {
       metadata: { name: 'web-0', namespace: 'demo', uid: 'f7f1c1de-0001', attempt: 0 },
-      logDirectory: stack.dir,
+      logDirectory: path.join(stack.dir, 'web-0'),
       linux: {},
     };
     const { podSandboxId } = await runtime.runPodSandbox({ config });
@@ -152,6 +167,18 @@ async function showPod(stack: Stack, runtimeSocket: string, imageSocket: string)
     screen.line(
       `pod ${podSandboxId.slice(0, 12)}, container ${containerId.slice(0, 12)} running ${image.reference}`,
     );
+    const cmd = ['/bin/sh', '-c', 'echo $((6 * 7))'];
+    const { stdout } = await runtime.execSync({ containerId, cmd, timeout: 10n });
+    const printed = Buffer.from(stdout).toString().trim();
+    observations.expect(promised.exec, printed === '42', `the output is ${printed}`);
+    screen.line(`ExecSync ${cmd.slice(2).join(' ')}: ${printed}`);
+    const logFile = path.join(stack.dir, config.metadata.name, 'web.log');
+    const logged = await eventually(
+      () => /^\S+ stdout F serving$/m.exec(readFileSync(logFile, 'utf8'))?.[0],
+      { timeoutMs: 10_000, what: 'the line in the log of the container' },
+    );
+    observations.saw(promised.logs);
+    screen.line(`log: ${logged}`);
     return image.reference;
   } finally {
     images.close();
@@ -170,13 +197,18 @@ const highMarkCrossed = (subscriber: Subscriber): PrintedEvent | undefined =>
   });
 
 /** Pulls image after image until the mark is passed; returns the one pulled last. */
-async function fill(stack: Stack, imageSocket: string, subscriber: Subscriber): Promise<string> {
+async function fill(
+  stack: Stack,
+  { root }: DemoRuntime,
+  imageSocket: string,
+  subscriber: Subscriber,
+): Promise<string> {
   screen.chapter(`Images until the file system passes ${highPercent} %`);
   const images = connectImageService({ endpoint: `unix://${imageSocket}` });
   let last = '';
   try {
     for (let number = 1; ; number++) {
-      const percent = await usedPercent(stack.containerd.root);
+      const percent = await usedPercent(root);
       screen.progress(
         `${bar(percent / 100)} ${percent} % of ${filesystemMb} MB used, mark at ${highPercent} %, ${number - 1} images pulled`,
         Math.floor(percent / 10),
@@ -208,7 +240,7 @@ async function fill(stack: Stack, imageSocket: string, subscriber: Subscriber): 
 
 async function showCollection(
   nats: NatsConnection,
-  stack: Stack,
+  { root }: DemoRuntime,
   subscriber: Subscriber,
 ): Promise<void> {
   screen.chapter('The collection');
@@ -252,7 +284,7 @@ async function showCollection(
     `asked ${mebibytes(askedBytes)}, expected ${mebibytes(expectedBytes)} by size, measured ${mebibytes(measuredBytes)} on the file system`,
   );
   screen.line(
-    `${after.usedPercent} % used after ${durationMs} ms (now ${await usedPercent(stack.containerd.root)} %)`,
+    `${after.usedPercent} % used after ${durationMs} ms (now ${await usedPercent(root)} %)`,
   );
 }
 
@@ -273,17 +305,17 @@ async function showKept(
   }
 }
 
-async function demo(stack: Stack, undo: Undo): Promise<void> {
-  const { major, minor, patch } = stack.containerd.version;
+async function demo(name: RuntimeName, stack: Stack, undo: Undo): Promise<void> {
+  const runtime = await prepareRuntime(name, stack, undo);
   screen.line(
-    `containerd ${major}.${minor}.${patch} on a file system of ${filesystemMb} MB, nats-server, an open and a private registry`,
+    `${runtime.title} on a file system of ${filesystemMb} MB, nats-server, an open and a private registry`,
   );
   const subscriber = startSubscriber(stack.nats.url, ({ app, name, sequence, subject }) => {
     if (filling && name.startsWith('Image')) return; // the progress line counts those
     screen.line(`  event received: ${name} from ${app} #${sequence}, ${subject.slice(0, 60)}`);
   });
   undo.push(() => subscriber.stop());
-  const { imageSocket, runtimeSocket } = await startServices(stack, undo);
+  const { imageSocket, runtimeSocket } = await startServices(stack, runtime, undo);
   screen.line('image-service, runtime-gateway, gc-worker: three processes, ready');
   const nats = await connect({ servers: stack.nats.url });
   undo.push(() => nats.close());
@@ -292,22 +324,13 @@ async function demo(stack: Stack, undo: Undo): Promise<void> {
   const inUse = await showPod(stack, runtimeSocket, imageSocket);
 
   const toolbox = await stack.pushImage({ name: 'ops/toolbox', tag: 'stable', sizeMb: 15 });
-  await stack.pullImage(toolbox.reference);
-  await stack.containerd.ctr(
-    'images',
-    'label',
-    toolbox.reference,
-    'io.cri-containerd.pinned=pinned',
-  );
-  // The rule that the table will name: pinned comes before exempt, where the runtime says that it
-  // is pinned.
-  const rule = stack.containerd.reportsPinned ? 'pinned' : 'exempt rule **/toolbox:*';
+  const rule = await runtime.pullKept(toolbox.reference);
   screen.line(`${toolbox.reference} pulled by somebody else; the operator keeps it: ${rule}`);
 
   filling = true;
-  const recent = await fill(stack, imageSocket, subscriber);
+  const recent = await fill(stack, runtime, imageSocket, subscriber);
   filling = false;
-  await showCollection(nats, stack, subscriber);
+  await showCollection(nats, runtime, subscriber);
   await showKept(stack, imageSocket, {
     inUse,
     pinned: toolbox.reference,
@@ -348,14 +371,47 @@ async function leftovers({ dir }: Stack): Promise<string[]> {
   return [...(existsSync(home) ? [home] : []), ...mounts, ...processes];
 }
 
+const help = `usage: npm run demo [-- --runtime ${runtimeNames.join('|')}]
+
+Shows the suite at work on a real containerd (default), or on a real Docker Engine through docker-shim.
+`;
+
+/** The runtime that the command line asks for; undefined when it asks for help. */
+function askedFor(): RuntimeName | undefined {
+  const { values } = parseArgs({
+    options: {
+      runtime: { type: 'string', default: 'containerd' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const name = runtimeNames.find((one) => one === values.runtime);
+  if (name === undefined) {
+    throw new RangeError(`--runtime is ${values.runtime}, must be ${runtimeNames.join(' or ')}`);
+  }
+  return name;
+}
+
 async function main(): Promise<void> {
+  let runtime: RuntimeName | undefined;
+  try {
+    runtime = askedFor();
+  } catch (error) {
+    process.stderr.write(`${errorMessage(error)}\n\n${help}`);
+    process.exitCode = 64;
+    return;
+  }
+  if (runtime === undefined) {
+    process.stdout.write(help);
+    return;
+  }
   screen.chapter('The stack');
   const undo: Undo = [];
   let failure: unknown;
   let stack: Stack | undefined;
   try {
-    stack = await startStack({ filesystemMb });
-    await demo(stack, undo);
+    stack = await startServers(runtime, filesystemMb);
+    await demo(runtime, stack, undo);
   } catch (error) {
     failure = error;
     if (stack !== undefined) screen.line(stack.logs({ linesEach: 8 }));
