@@ -47,7 +47,7 @@ describe('createNamed', () => {
       client,
       {
         name: parts,
-        container: { Image: 'pause' },
+        container: { Image: 'pause', Labels: labelled(1) },
         isKnown: () => true,
         onConflict: (result) => results.push(result),
         ...changes,

@@ -79,7 +79,7 @@ export class RunPodSandbox {
 
   /** The engine itself says when it lacks the image. */
   async #create(config: CheckedConfig, container: NewContainer, call: Call): Promise<string> {
-    const { connection, image, records, teardown, onConflict } = this.parts;
+    const { connection, image, queue, records, teardown, onConflict } = this.parts;
     const { name, namespace, uid, attempt } = config.metadata;
     const create = () =>
       createNamed(
@@ -88,7 +88,8 @@ export class RunPodSandbox {
           name: { pod: name, namespace, podUid: uid, attempt },
           container,
           isKnown: (id) => records.get(id)?.phase !== 'starting',
-          removeLeftover: (id, { signal }) => teardown.remove(id, { signal }),
+          removeLeftover: (id, options) =>
+            queue.run(id, () => teardown.remove(id, options), options),
           onConflict,
         },
         call,
