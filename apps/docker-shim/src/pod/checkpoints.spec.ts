@@ -129,7 +129,7 @@ describe('Checkpoints', () => {
     expect(await again.read(id)).toEqual({
       ...plain,
       hostNetwork: true,
-      writtenAt: expect.any(Date) as Date,
+      writtenAt: expect.anything() as Date,
     });
     await again.remove(id);
     await again.remove(id);
