@@ -1,9 +1,12 @@
 import {
+  byteSizeKey,
   commonKeys,
   contextToken,
   defineConfig,
   durationKey,
   endpointKey,
+  enumKey,
+  integerKey,
   listenKey,
   listKey,
   pathKey,
@@ -61,6 +64,26 @@ export const config = defineConfig({
       emptyAllowed: true,
       meaning:
         "Where containerd keeps its files when it is the engine's image store; empty: containerd below the engine's data root, else /var/lib/containerd.",
+    }),
+    logsMode: enumKey({
+      values: ['copy', 'link'],
+      default: 'copy',
+      meaning:
+        "Log files of new containers: a copy in the CRI's format, or a link to the engine's file in the engine's format. Each container stays as it was created.",
+    }),
+    logsMaxSizeBytes: byteSizeKey({
+      yaml: 'logsMaxSize',
+      default: 16 * 1024 * 1024,
+      minBytes: 64 * 1024,
+      maxBytes: 2 ** 40,
+      meaning:
+        "Size at which the engine begins another file for a container's log; of new containers.",
+    }),
+    logsMaxFile: integerKey({
+      default: 3,
+      min: 2,
+      max: 100,
+      meaning: "Files that the engine keeps of a container's log; of new containers.",
     }),
   },
   checks: [
