@@ -2,8 +2,11 @@ import type {
   AuthConfig,
   ContainerCreateRequest,
   ContainerInspectResponse,
+  ContainerNetworkStats,
+  ContainerStatsResponse,
   ContainerSummary,
   ContainerUpdateRequest,
+  EventMessage,
   HistoryResponseItem,
   ImageInspect,
   ImageSummary,
@@ -54,6 +57,11 @@ export type DiskUsage = Answer<SystemDataUsageResponse> & {
   readonly ImageUsage?: { readonly TotalSize?: number } | null;
   readonly ContainerUsage?: { readonly TotalSize?: number } | null;
 };
+
+export type EngineStats = Answer<Omit<ContainerStatsResponse, 'networks'>> & {
+  readonly networks?: Readonly<Record<string, ContainerNetworkStats>> | null;
+};
+export type EngineEvent = Answer<EventMessage>;
 
 /** Of every call. */
 export interface EngineCall {
@@ -216,11 +224,6 @@ export class EngineClient {
     );
   }
 
-  /** @param id an id, its beginning, or a name. */
-  inspectContainer(id: string, call: EngineCall = {}): Promise<InspectedContainer> {
-    return this.#json('inspect container', { path: `/containers/${inPath(id)}/json` }, call);
-  }
-
   /** Creates a container and returns its id. */
   async createContainer(
     name: string,
@@ -281,6 +284,63 @@ export class EngineClient {
    */
   diskUsage(type: 'image' | 'container' | undefined, call: EngineCall = {}): Promise<DiskUsage> {
     return this.#json('disk usage', { path: '/system/df', query: { type } }, call);
+  }
+
+  /**
+   * @param id an id, or the beginning of one, or a name.
+   * @param call with `size`, the engine goes through all files that the container wrote.
+   */
+  inspectContainer(
+    id: string,
+    { size, ...call }: EngineCall & { readonly size?: true } = {},
+  ): Promise<InspectedContainer> {
+    return this.#json(
+      size === true ? 'measure container' : 'inspect container',
+      { path: `/containers/${inPath(id)}/json`, query: { size } },
+      call,
+    );
+  }
+
+  /** What a container uses now; without the second sample that rates would need. */
+  containerStats(id: string, call: EngineCall = {}): Promise<EngineStats> {
+    return this.#json(
+      'container stats',
+      {
+        path: `/containers/${inPath(id)}/stats`,
+        query: { stream: false, 'one-shot': true },
+      },
+      call,
+    );
+  }
+
+  /**
+   * What happens in the engine from now on: resolves when the engine listens for events, then gives
+   * each as it comes. The engine drops events for a reader that does not take them at once. Whoever
+   * stops to read ends it.
+   *
+   * @param filters as the engine has them, for instance `{ type: ['container'] }`.
+   */
+  async openEvents(
+    filters: Readonly<Record<string, readonly string[]>>,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<AsyncGenerator<EngineEvent, void, undefined>> {
+    const operation = 'events';
+    const started = performance.now();
+    try {
+      const response = await this.#send(
+        operation,
+        { path: '/events', query: { filters: JSON.stringify(filters) } },
+        signal,
+        { ownConnection: true },
+      );
+      this.#ended(operation, response.statusCode, started);
+      return this.#jsonLines<EngineEvent>(operation, response);
+    } catch (error) {
+      const status = error instanceof EngineResponseError ? error.status : undefined;
+      this.#ended(operation, status, started);
+      if (signal.aborted) throw signal.reason;
+      throw error;
+    }
   }
 
   async #json<T>(operation: string, request: Request, call: EngineCall): Promise<T> {
