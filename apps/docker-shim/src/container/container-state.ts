@@ -1,5 +1,6 @@
 import { ContainerState } from '@stowage/cri-proto';
 import type { InspectedContainer } from '../engine/engine-client';
+import { nsOf } from '../engine/engine-time';
 
 /**
  * The state of a container by the engine's word for it.
@@ -37,7 +38,7 @@ export interface ContainerCourse {
 }
 
 export function containerCourse({ Created, State }: InspectedContainer): ContainerCourse {
-  const createdAt = nanoseconds(Created);
+  const createdAt = nsOf(Created);
   const startFailed = couldNotStart(State);
   const state = criState(State?.Status ?? '', startFailed);
   const isOver = state === ContainerState.CONTAINER_EXITED;
@@ -45,8 +46,8 @@ export function containerCourse({ Created, State }: InspectedContainer): Contain
   return {
     state,
     createdAt,
-    startedAt: startFailed ? createdAt : nanoseconds(State?.StartedAt),
-    finishedAt: startFailed ? createdAt : isOver ? nanoseconds(State?.FinishedAt) : 0n,
+    startedAt: startFailed ? createdAt : nsOf(State?.StartedAt),
+    finishedAt: startFailed ? createdAt : isOver ? nsOf(State?.FinishedAt) : 0n,
     exitCode: isOver ? ExitCode : 0,
     reason: isOver ? reasonOf(State, startFailed) : '',
     message: isOver ? message : '',
@@ -55,7 +56,7 @@ export function containerCourse({ Created, State }: InspectedContainer): Contain
 
 /** Whether the engine was to start it, and could not. */
 export function couldNotStart(state: InspectedContainer['State']): boolean {
-  if (nanoseconds(state?.StartedAt) !== 0n) return false;
+  if (nsOf(state?.StartedAt) !== 0n) return false;
   return (state?.ExitCode ?? 0) !== 0 || (state?.Error ?? '') !== '';
 }
 
@@ -63,15 +64,4 @@ function reasonOf(state: InspectedContainer['State'], startFailed: boolean): str
   if (state?.OOMKilled === true) return 'OOMKilled';
   if (startFailed) return 'ContainerCannotRun';
   return (state?.ExitCode ?? 0) === 0 ? 'Completed' : 'Error';
-}
-
-/** Nanoseconds since 1970 of a time as the engine writes it; 0 for none. */
-export function nanoseconds(time: string | null | undefined): bigint {
-  const [, seconds, fraction = '', zone = ''] =
-    /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$/.exec(time ?? '') ?? [];
-  if (seconds === undefined) return 0n;
-  const milliseconds = Date.parse(seconds + zone);
-  // The engine writes the year 1 for what has not happened.
-  if (!(milliseconds > 0)) return 0n;
-  return BigInt(milliseconds) * 1_000_000n + BigInt(fraction.padEnd(9, '0').slice(0, 9));
 }

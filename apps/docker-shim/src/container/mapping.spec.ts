@@ -1,5 +1,5 @@
 import { NamespaceMode, NamespaceOption, Signal } from '@stowage/cri-proto';
-import { containerCourse, criState, nanoseconds } from './container-state';
+import { containerCourse, criState } from './container-state';
 import { devices } from './devices';
 import { environment } from './environment';
 import { namespaces } from './namespaces';
@@ -222,16 +222,5 @@ describe('the state of a container', () => {
 
   it('is unknown, and no crash, where the engine leaves it out', () => {
     expect(containerCourse({})).toMatchObject({ state: unknown, createdAt: 0n, reason: '' });
-  });
-
-  it.each([
-    ['2026-01-02T04:04:05.5+01:00', 1767323045_500000000n],
-    ['2026-01-02T03:04:05Z', 1767323045_000000000n],
-    ['0001-01-01T00:00:00Z', 0n],
-    ['', 0n],
-    [null, 0n],
-    ['yesterday', 0n],
-  ])('reads the time %s', (text, expected) => {
-    expect(nanoseconds(text)).toBe(expected);
   });
 });

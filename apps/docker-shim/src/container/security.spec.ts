@@ -3,7 +3,6 @@ import { LinuxContainerSecurityContext } from '@stowage/cri-proto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { oomScoreAdj } from './oom-score';
 import { privileges } from './privileges';
 import { nodeSecurity, securityOptions, type NodeSecurity } from './security';
 
@@ -195,13 +194,4 @@ describe('privileges', () => {
       'security_context.capabilities.add_ambient_capabilities: Docker Engine has no ambient capabilities',
     );
   });
-});
-
-it.each([
-  [-998, false, 0, -998],
-  [-998, true, 0, 0],
-  [-998, true, -500, -500],
-  [500, true, 0, 500],
-])('an OOM score of %i, restricted %s by an own one of %i, is %i', (asked, restrict, own, sent) => {
-  expect(oomScoreAdj(asked, restrict, () => own)).toBe(sent);
 });

@@ -97,7 +97,7 @@ export interface EngineClientOptions {
 }
 
 interface Request {
-  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'DELETE';
   /** Below the version. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
@@ -343,6 +343,34 @@ export class EngineClient {
     }
   }
 
+  /**
+   * A file or folder of a container as a tar archive, whether it runs or not. Links are not
+   * followed.
+   *
+   * @param call `maxBytes` is the longest archive, bytes.
+   */
+  readArchive(
+    id: string,
+    file: string,
+    { maxBytes, ...call }: EngineCall & { readonly maxBytes: number },
+  ): Promise<Buffer> {
+    const operation = 'read archive';
+    const path = `/containers/${inPath(id)}/archive`;
+    return this.#within(operation, call, async (signal) =>
+      this.#body(
+        operation,
+        await this.#send(operation, { path, query: { path: file } }, signal),
+        maxBytes,
+      ),
+    );
+  }
+
+  /** Whether a container has a file or folder of this path; the engine answers 404 when not. */
+  async statArchive(id: string, file: string, call: EngineCall = {}): Promise<void> {
+    const path = `/containers/${inPath(id)}/archive`;
+    await this.#answer('stat archive', { method: 'HEAD', path, query: { path: file } }, call);
+  }
+
   async #json<T>(operation: string, request: Request, call: EngineCall): Promise<T> {
     return parseAnswer(operation, await this.#answer(operation, request, call)) as T;
   }
@@ -443,13 +471,21 @@ export class EngineClient {
 
   async #text(operation: string, response: http.IncomingMessage): Promise<string> {
     const { maxAnswerBytes = 64 * 1024 * 1024 } = this.#options;
+    return (await this.#body(operation, response, maxAnswerBytes)).toString();
+  }
+
+  async #body(
+    operation: string,
+    response: http.IncomingMessage,
+    maxBytes: number,
+  ): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let bytes = 0;
     try {
       for await (const chunk of response as AsyncIterable<Buffer>) {
         bytes += chunk.length;
-        if (bytes > maxAnswerBytes) {
-          throw new EngineAnswerError(operation, `is longer than ${maxAnswerBytes} bytes`);
+        if (bytes > maxBytes) {
+          throw new EngineAnswerError(operation, `is longer than ${maxBytes} bytes`);
         }
         chunks.push(chunk);
       }
@@ -457,7 +493,7 @@ export class EngineClient {
       if (error instanceof EngineAnswerError) throw error;
       throw this.#unreachable(operation, error);
     }
-    return Buffer.concat(chunks, bytes).toString();
+    return Buffer.concat(chunks, bytes);
   }
 
   async *#jsonLines<T>(operation: string, response: http.IncomingMessage): AsyncGenerator<T> {
