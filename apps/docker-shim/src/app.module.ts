@@ -1,7 +1,9 @@
 import { Module } from '@nestjs/common';
 import { parseEndpoint } from '@stowage/cri-client';
 import type { Endpoint } from '@stowage/cri-endpoint';
+import { DockerConfigFiles } from '@stowage/registry-auth';
 import { observeRuntime, provider, token } from '@stowage/service-kit';
+import path from 'node:path';
 import { CONTEXT } from './config';
 import { EngineConnection } from './engine/engine-connection';
 import { ImageFsInfo } from './image/image-fs-info';
@@ -11,11 +13,33 @@ import { pinnedImages } from './image/pinned-images';
 import { PullImage } from './image/pull-image';
 import { RemoveImage } from './image/remove-image';
 import { shimMetrics, type ShimMetrics } from './metrics';
-import { openShimEndpoint, type ImageVerbs } from './shim-endpoint';
+import { BridgeNetwork } from './network/bridge-network';
+import type { PodNetwork } from './network/pod-network';
+import { Checkpoints } from './pod/checkpoints';
+import { ListPodSandboxes } from './pod/list-pod-sandboxes';
+import { PodQueue } from './pod/pod-queue';
+import { PodSandboxStatus } from './pod/pod-sandbox-status';
+import { Pods } from './pod/pods';
+import { RemovePodSandbox } from './pod/remove-pod-sandbox';
+import { RunPodSandbox } from './pod/run-pod-sandbox';
+import { SandboxImage } from './pod/sandbox-image';
+import { SandboxRecords } from './pod/sandbox-records';
+import { SandboxTeardown } from './pod/sandbox-teardown';
+import { SandboxUpkeep } from './pod/sandbox-upkeep';
+import { StopPodSandbox } from './pod/stop-pod-sandbox';
+import { UpdatePodSandboxResources } from './pod/update-pod-sandbox-resources';
+import { openShimEndpoint, type ImageVerbs, type PodVerbs } from './shim-endpoint';
 
 const METRICS = token<ShimMetrics>('ShimMetrics');
 const ENGINE = token<EngineConnection>('EngineConnection');
 const IMAGES = token<ImageVerbs>('ImageVerbs');
+const NETWORK = token<PodNetwork>('PodNetwork');
+const QUEUE = token<PodQueue>('PodQueue');
+const CHECKPOINTS = token<Checkpoints>('Checkpoints');
+const RECORDS = token<SandboxRecords>('SandboxRecords');
+const PODS = token<Pods>('Pods');
+const UPKEEP = token<SandboxUpkeep>('SandboxUpkeep');
+const POD_VERBS = token<PodVerbs>('PodVerbs');
 const ENDPOINT = token<Endpoint>('ShimEndpoint');
 
 const engine = [
@@ -69,12 +93,100 @@ const images = provider(IMAGES, [CONTEXT, ENGINE, METRICS], ({ config }, connect
 @Module({ imports: [EngineModule], providers: [images], exports: [images] })
 class ImageModule {}
 
+/** Who makes the networks of pods. */
+const networkMode = 'bridge';
+
+/** What is known of the pods, and what the calls about them share. */
+const pods = [
+  provider(NETWORK, [ENGINE], (connection) => new BridgeNetwork(connection), {
+    close: (network) => network.close(),
+  }),
+  provider(QUEUE, [METRICS], (metrics) => new PodQueue(metrics.pods.waited)),
+  provider(CHECKPOINTS, [CONTEXT, METRICS], ({ config, log }, metrics) => {
+    const { checkpointDir, stateDir, importCheckpointsFrom } = config;
+    return new Checkpoints({
+      dir: checkpointDir === '' ? path.join(stateDir, 'sandbox') : checkpointDir,
+      importFrom: importCheckpointsFrom,
+      onCorrupt: (file, reason) => {
+        metrics.pods.corruptCheckpoint();
+        log.warn({ file, reason }, 'a checkpoint of a pod sandbox cannot be read');
+      },
+    });
+  }),
+  provider(RECORDS, [CONTEXT], ({ config }) => {
+    return new SandboxRecords(path.join(config.stateDir, 'pods'));
+  }),
+  provider(
+    PODS,
+    [ENGINE, CHECKPOINTS, RECORDS],
+    (connection, checkpoints, records) => new Pods(connection, checkpoints, records),
+  ),
+  provider(
+    UPKEEP,
+    [CONTEXT, ENGINE, PODS, CHECKPOINTS, NETWORK],
+    ({ log }, connection, known, checkpoints, network) =>
+      new SandboxUpkeep({ connection, pods: known, checkpoints, network, log }),
+    { close: (upkeep) => upkeep.close() },
+  ),
+];
+
+/** The verbs of RuntimeService about pod sandboxes. */
+const podVerbs = provider(
+  POD_VERBS,
+  [CONTEXT, ENGINE, IMAGES, METRICS, NETWORK, QUEUE, CHECKPOINTS, RECORDS, PODS],
+  ({ config, log }, connection, images_, metrics, network, queue, checkpoints, records, known) => {
+    const { sandboxImage, dockerConfigDirs, dockercfgDirs, restrictOomScoreAdj } = config;
+    const keyring = new DockerConfigFiles(
+      { configJsonDirs: dockerConfigDirs, dockercfgDirs },
+      {
+        onProblem: ({ kind, name, reason }) => {
+          log.warn({ kind, name, reason }, 'a credential source cannot be used');
+        },
+      },
+    );
+    const teardown = new SandboxTeardown({
+      connection,
+      pods: known,
+      checkpoints,
+      records,
+      network,
+    });
+    const run = new RunPodSandbox(
+      {
+        ...{ connection, pods: known, queue, checkpoints, records, network, teardown, log },
+        image: new SandboxImage(sandboxImage, images_.pull, keyring),
+        onConflict: metrics.pods.conflict,
+      },
+      { networkMode, restrictOomScoreAdj },
+    );
+    return {
+      run,
+      stop: new StopPodSandbox(known, queue, teardown),
+      remove: new RemovePodSandbox(known, queue, teardown),
+      status: new PodSandboxStatus(known, records, network, () => Promise.resolve([])),
+      list: new ListPodSandboxes(known, checkpoints),
+      updateResources: new UpdatePodSandboxResources(known, queue, records),
+      network,
+    };
+  },
+);
+
+/** Pod sandboxes. */
+@Module({
+  imports: [EngineModule, ImageModule],
+  providers: [...pods, podVerbs],
+  exports: [...pods, podVerbs],
+})
+class PodModule {}
+
 const endpoint = provider(
   ENDPOINT,
-  [CONTEXT, ENGINE, IMAGES, METRICS],
-  async ({ config, log }, connection, verbs, { calls }) => {
+  [CONTEXT, ENGINE, IMAGES, POD_VERBS, METRICS],
+  async ({ config, log }, connection, verbs, sandboxes, { calls }) => {
     const { listen, sandboxImage } = config;
-    const opened = await openShimEndpoint(connection, verbs, { listen, sandboxImage, calls });
+    const opened = await openShimEndpoint(connection, verbs, sandboxes, {
+      ...{ listen, sandboxImage, networkMode, calls },
+    });
     log.info({ socket: opened.socketPath }, 'serving CRI RuntimeService and ImageService');
     return opened;
   },
@@ -82,5 +194,5 @@ const endpoint = provider(
 );
 
 /** docker-shim as a NestJS application. */
-@Module({ imports: [EngineModule, ImageModule], providers: [endpoint] })
+@Module({ imports: [EngineModule, ImageModule, PodModule], providers: [endpoint] })
 export class DockerShimModule {}

@@ -1,4 +1,5 @@
 import {
+  booleanKey,
   byteSizeKey,
   commonKeys,
   contextToken,
@@ -13,7 +14,16 @@ import {
   stringKey,
   type ConfigOf,
 } from '@stowage/service-kit';
+import os from 'node:os';
+import path from 'node:path';
 import * as z from 'zod';
+
+const dirsKey = (options: Omit<Parameters<typeof listKey>[0], 'allowed' | 'item'>) =>
+  listKey({
+    ...options,
+    item: z.string().startsWith('/'),
+    allowed: 'absolute paths of folders, separated by commas; empty for none',
+  });
 
 /** Configuration of docker-shim. */
 export const config = defineConfig({
@@ -84,6 +94,33 @@ export const config = defineConfig({
       min: 2,
       max: 100,
       meaning: "Files that the engine keeps of a container's log; of new containers.",
+    }),
+    dockerConfigDirs: dirsKey({
+      default: () => ['/var/lib/kubelet', path.join(os.homedir(), '.docker'), '/.docker'],
+      defaultText: '/var/lib/kubelet,$HOME/.docker,/.docker',
+      meaning:
+        'Folders searched for config.json with credentials for the sandbox image; the first file that decodes is used.',
+    }),
+    dockercfgDirs: dirsKey({
+      default: () => ['/var/lib/kubelet', os.homedir(), '/'],
+      defaultText: '/var/lib/kubelet,$HOME,/',
+      meaning: 'Folders searched for .dockercfg where no config.json was found.',
+    }),
+    checkpointDir: pathKey({
+      default: '',
+      emptyAllowed: true,
+      meaning:
+        'Folder of the checkpoints of pod sandboxes, which cri-dockerd can read, too; empty: sandbox below stateDir.',
+    }),
+    importCheckpointsFrom: dirsKey({
+      default: ['/var/lib/cri-dockerd/sandbox', '/var/lib/dockershim/sandbox'],
+      meaning:
+        'Folders whose checkpoints count as those of this service: of the programs that ran the pods of this node before it.',
+    }),
+    restrictOomScoreAdj: booleanKey({
+      default: false,
+      meaning:
+        'Ask for no oom_score_adj below that of this service, where it or the engine may not lower it.',
     }),
   },
   checks: [

@@ -7,6 +7,7 @@ import type { EndedEngineCall } from './engine/engine-client';
 import type { EngineAvailability } from './engine/engine-connection';
 import type { PullListener } from './image/pull-image';
 import type { LogListener } from './log/container-logs';
+import type { ConflictResult } from './pod/name-conflict';
 
 /** From a ping to a slow df; pulls are among them. */
 const engineBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 300];
@@ -142,6 +143,23 @@ export function shimMetrics(registry: Registry) {
     reopened: () => logReopens.inc(),
     threadFailed: () => logErrors.inc({ kind: 'thread' }),
   };
+  const queueWait = new Histogram({
+    name: 'stowage_shim_pod_queue_wait_seconds',
+    help: 'Time that a call which changes a pod waited for those of the same pod before it. Calls that were given up meanwhile are not counted.',
+    buckets: callBuckets,
+    registers,
+  });
+  const conflicts = new Counter({
+    name: 'stowage_shim_name_conflicts_total',
+    help: 'Names that were taken when a container was to be created, by result: removed (a leftover), renamed (the new one, since others have the name), exists (the very container runs).',
+    labelNames: ['result'],
+    registers,
+  });
+  const corruptCheckpoints = new Counter({
+    name: 'stowage_shim_corrupt_checkpoints_total',
+    help: 'Checkpoints of pod sandboxes that could not be read and were renamed.',
+    registers,
+  });
   const listener: CallListener = {
     ended: ({ method, grpcStatus, durationMs }) => {
       const label = methodLabel(method);
@@ -157,6 +175,11 @@ export function shimMetrics(registry: Registry) {
     calls: listener,
     pulls,
     logs,
+    pods: {
+      waited: (ms: number) => queueWait.observe(ms / 1000),
+      conflict: (result: ConflictResult) => conflicts.inc({ result }),
+      corruptCheckpoint: () => corruptCheckpoints.inc(),
+    },
     engineCalled: ({ operation, status, durationMs }: EndedEngineCall) => {
       engineCalls.inc({ operation, result: resultOf(status) });
       engineDuration.observe({ operation }, durationMs / 1000);

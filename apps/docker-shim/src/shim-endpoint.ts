@@ -11,6 +11,13 @@ import type { ImageStatus } from './image/image-status';
 import type { ListImages } from './image/list-images';
 import type { PullImage } from './image/pull-image';
 import type { RemoveImage } from './image/remove-image';
+import type { PodNetwork } from './network/pod-network';
+import type { ListPodSandboxes } from './pod/list-pod-sandboxes';
+import type { PodSandboxStatus } from './pod/pod-sandbox-status';
+import type { RemovePodSandbox } from './pod/remove-pod-sandbox';
+import type { RunPodSandbox } from './pod/run-pod-sandbox';
+import type { StopPodSandbox } from './pod/stop-pod-sandbox';
+import type { UpdatePodSandboxResources } from './pod/update-pod-sandbox-resources';
 import { runtimeConfig } from './runtime/runtime-config';
 import { status } from './runtime/status';
 import { version } from './runtime/version';
@@ -27,14 +34,26 @@ export interface ImageVerbs {
   readonly fsInfo: Pick<ImageFsInfo, 'get'>;
 }
 
+/** The verbs of RuntimeService about pod sandboxes. */
+export interface PodVerbs {
+  readonly run: Pick<RunPodSandbox, 'run'>;
+  readonly stop: Pick<StopPodSandbox, 'stop'>;
+  readonly remove: Pick<RemovePodSandbox, 'remove'>;
+  readonly status: Pick<PodSandboxStatus, 'status'>;
+  readonly list: Pick<ListPodSandboxes, 'list'>;
+  readonly updateResources: Pick<UpdatePodSandboxResources, 'update'>;
+  readonly network: Pick<PodNetwork, 'readiness' | 'setPodCidrs'>;
+}
+
 export interface ShimEndpointOptions {
   /** Path of the socket, unless a supervisor handed one to this process. */
   readonly listen: string;
   readonly sandboxImage: string;
+  readonly networkMode: string;
   readonly calls: CallListener;
 }
 
-/** Images in one message of StreamImages at most. */
+/** Items in one message of a streamed list at most. */
 const streamedAtOnce = 100;
 
 /**
@@ -44,21 +63,46 @@ const streamedAtOnce = 100;
 export function openShimEndpoint(
   connection: EngineConnection,
   images: ImageVerbs,
-  { listen, sandboxImage, calls }: ShimEndpointOptions,
+  pods: PodVerbs,
+  { listen, sandboxImage, networkMode, calls }: ShimEndpointOptions,
 ): Promise<Endpoint> {
-  const facts = { sandboxImage, pulls: () => images.pull.running() };
+  const facts = { sandboxImage, networkMode, pulls: () => images.pull.running() };
   const runtime: Implementation<typeof RuntimeServiceDefinition> = {
     version: () => Promise.resolve(version(connection)),
-    status: ({ verbose }) => Promise.resolve(status(connection, verbose, facts)),
+    status: async ({ verbose }) => {
+      const networkProblem = await pods.network.readiness();
+      return status(connection, verbose, { ...facts, networkProblem });
+    },
     runtimeConfig: async () => Promise.resolve(runtimeConfig(connection)),
+    updateRuntimeConfig: ({ runtimeConfig: config }) => {
+      const cidrs = config?.networkConfig?.podCidr ?? '';
+      if (cidrs !== '') pods.network.setPodCidrs(cidrs.split(','));
+      return Promise.resolve({});
+    },
+    runPodSandbox: async (request, call) => ({ podSandboxId: await pods.run.run(request, call) }),
+    stopPodSandbox: async ({ podSandboxId }, call) => {
+      await pods.stop.stop(podSandboxId, call);
+      return {};
+    },
+    removePodSandbox: async ({ podSandboxId }, call) => {
+      await pods.remove.remove(podSandboxId, call);
+      return {};
+    },
+    podSandboxStatus: ({ podSandboxId, verbose }, { signal }) =>
+      pods.status.status(podSandboxId, { verbose, signal }),
+    listPodSandbox: async ({ filter }, call) => ({ items: await pods.list.list(filter, call) }),
+    async *streamPodSandboxes({ filter }, call) {
+      for (const podSandboxes of chunks(await pods.list.list(filter, call))) yield { podSandboxes };
+    },
+    updatePodSandboxResources: async (request, call) => {
+      await pods.updateResources.update(request, call);
+      return {};
+    },
   };
   const image: Implementation<typeof ImageServiceDefinition> = {
     listImages: async ({ filter }, call) => ({ images: await images.list.list(filter, call) }),
     async *streamImages({ filter }, call) {
-      const listed = await images.list.list(filter, call);
-      for (let at = 0; at < listed.length; at += streamedAtOnce) {
-        yield { images: listed.slice(at, at + streamedAtOnce) };
-      }
+      for (const chunk of chunks(await images.list.list(filter, call))) yield { images: chunk };
     },
     imageStatus: async ({ image: wanted, verbose }, { signal }) =>
       ImageStatusResponse.fromPartial(
@@ -77,4 +121,10 @@ export function openShimEndpoint(
     service: 'docker-shim',
     calls,
   });
+}
+
+function* chunks<T>(items: readonly T[]): Generator<T[]> {
+  for (let at = 0; at < items.length; at += streamedAtOnce) {
+    yield items.slice(at, at + streamedAtOnce);
+  }
 }

@@ -67,3 +67,7 @@ export class EngineAnswerError extends StowageError {
 /** Whether the engine does not know what the call was about. */
 export const isNotFound = (error: unknown): boolean =>
   error instanceof EngineResponseError && error.status === 404;
+
+/** Whether what the call was about is in a state that forbids it. */
+export const isConflict = (error: unknown): boolean =>
+  error instanceof EngineResponseError && error.status === 409;

@@ -1,7 +1,7 @@
 import { FailedPreconditionError } from '@stowage/errors';
 import type { EngineClient, InspectedImage } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
-import { EngineResponseError, isNotFound } from '../engine/engine-errors';
+import { isConflict, isNotFound } from '../engine/engine-errors';
 import { listedNames } from './cri-image';
 import { givenImage } from './image-name';
 import { inspectedImage } from './image-status';
@@ -81,8 +81,5 @@ async function refuseUsed(
     `image ${imageId} is in use by container ${first.slice(0, 12)}${others}`,
   );
 }
-
-const isConflict = (error: unknown): boolean =>
-  error instanceof EngineResponseError && error.status === 409;
 
 const isRace = (error: unknown): boolean => isConflict(error) || isNotFound(error);

@@ -62,6 +62,7 @@ type Meta = z.infer<typeof metaOf>;
 
 /** @throws {InvalidArgumentError} for a label that the shim keeps for itself. */
 export function sandboxLabels(facts: SandboxFacts): Record<string, string> {
+  if (containerNameLabel in facts.labels) throw reserved(containerNameLabel, facts.labels);
   return {
     ...given(facts),
     [typeLabel]: 'podsandbox',
@@ -146,14 +147,19 @@ const podOf = ({ name, namespace, uid, attempt }: PodSandboxMetadata): Meta['pod
 function given({ labels, annotations }: Pick<SandboxFacts, 'labels' | 'annotations'>) {
   const result: Record<string, string> = {};
   for (const [key, value] of Object.entries(labels)) {
-    if (internal.has(key) || key.startsWith(annotationPrefix)) {
-      throw new InvalidArgumentError(`label ${key}`, value, 'a label that the shim does not use');
-    }
+    if (internal.has(key) || key.startsWith(annotationPrefix)) throw reserved(key, labels);
     result[key] = value;
   }
   for (const [key, value] of Object.entries(annotations)) result[annotationPrefix + key] = value;
   return result;
 }
+
+const reserved = (key: string, labels: Readonly<Record<string, string>>): InvalidArgumentError =>
+  new InvalidArgumentError(
+    `label ${key}`,
+    labels[key],
+    'labels that the shim does not keep for itself',
+  );
 
 function split(all: Readonly<Record<string, string>>) {
   const labels: Record<string, string> = {};

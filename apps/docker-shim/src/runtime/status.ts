@@ -7,6 +7,10 @@ import { handlerNames } from './runtime-handler';
 export interface StatusFacts {
   readonly sandboxImage: string;
   readonly pulls: () => readonly object[];
+  /** Who makes the networks of pods. */
+  readonly networkMode: string;
+  /** Why pods cannot get a network; undefined when they can. */
+  readonly networkProblem: string | undefined;
 }
 
 type Connection = Pick<EngineConnection, 'availability' | 'lastKnown'>;
@@ -18,6 +22,7 @@ export function status(
   facts: StatusFacts,
 ): StatusResponse {
   const { available, code = '', reason = '' } = connection.availability();
+  const { networkProblem } = facts;
   const info = connection.lastKnown()?.info;
   return StatusResponse.fromPartial({
     status: {
@@ -28,12 +33,11 @@ export function status(
           reason: code,
           message: reason,
         },
-        // Docker's own bridge is there when the engine is.
         {
           type: 'NetworkReady',
-          status: available,
-          reason: available ? '' : 'NetworkPluginNotReady',
-          message: reason,
+          status: networkProblem === undefined,
+          reason: networkProblem === undefined ? '' : 'NetworkPluginNotReady',
+          message: networkProblem ?? '',
         },
       ],
     },
@@ -48,7 +52,7 @@ export function status(
   });
 }
 
-function config(connection: Connection, { sandboxImage }: StatusFacts): object {
+function config(connection: Connection, { sandboxImage, networkMode }: StatusFacts): object {
   const { api, version, info } = connection.lastKnown() ?? {};
   return {
     sandboxImage,
@@ -58,6 +62,6 @@ function config(connection: Connection, { sandboxImage }: StatusFacts): object {
     cgroupVersion: info?.CgroupVersion ?? '',
     storageDriver: info?.Driver ?? '',
     imageStore: info === undefined ? '' : imageStore(info),
-    networkMode: 'bridge',
+    networkMode,
   };
 }

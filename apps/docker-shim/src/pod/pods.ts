@@ -1,0 +1,124 @@
+import { NotFoundError } from '@stowage/errors';
+import type { InspectedContainer } from '../engine/engine-client';
+import type { EngineConnection } from '../engine/engine-connection';
+import { isNotFound } from '../engine/engine-errors';
+import type { Checkpoints } from './checkpoints';
+import { CreatedTimes } from './created-times';
+import { readLabels, typeLabel, type SandboxFacts } from './labels';
+import { idsBeginning, theOnlyId } from './resolve-id';
+import type { SandboxRecords } from './sandbox-records';
+
+/** A pod's sandbox. */
+export interface Sandbox extends SandboxFacts {
+  readonly id: string;
+  /** Nanoseconds since 1970. */
+  readonly createdNs: bigint;
+  /** Whether its container runs. */
+  readonly running: boolean;
+  /** Whether containers can run in it: it runs, and has its network. */
+  readonly ready: boolean;
+  /** As the engine has it: `host`, `none` where CNI plugins make it, else a network of its own. */
+  readonly networkMode: string;
+}
+
+/** A sandbox with all that the engine says of it. */
+export interface InspectedSandbox extends Sandbox {
+  /** Of its process; undefined when it does not run. */
+  readonly pid: number | undefined;
+  readonly container: InspectedContainer;
+}
+
+interface Call {
+  readonly signal: AbortSignal;
+}
+
+/** The pods of this node, as their sandboxes show them. */
+export class Pods {
+  readonly #created = new CreatedTimes();
+
+  constructor(
+    private readonly connection: Pick<EngineConnection, 'engine'>,
+    private readonly checkpoints: Pick<Checkpoints, 'ids'>,
+    private readonly records: Pick<SandboxRecords, 'get'>,
+  ) {}
+
+  /** All sandboxes: one call to the engine, and one more for each that is new. */
+  async list({ signal }: Call): Promise<Sandbox[]> {
+    const { client } = this.connection.engine();
+    const filters = { label: [`${typeLabel}=podsandbox`] };
+    const listed = await client.listContainers(filters, { signal });
+    const ids = listed.flatMap(({ Id }) => Id ?? []);
+    const created = await this.#created.of(client, ids, { signal });
+    this.#created.retain(ids);
+    return listed.flatMap(({ Id, Names, Labels, State, HostConfig }) => {
+      const facts = readLabels(Labels ?? {}, Names?.[0] ?? '');
+      const createdNs = created.get(Id ?? '');
+      if (facts?.type !== 'sandbox' || Id == null || createdNs === undefined) return [];
+      const { NetworkMode: networkMode = '' } = HostConfig ?? {};
+      return { ...this.#sandbox(Id, facts, State === 'running'), createdNs, networkMode };
+    });
+  }
+
+  /**
+   * The id of the sandbox that a caller means; undefined for none. A complete id may be that of a
+   * sandbox which is not there.
+   *
+   * @param given an id, or its beginning.
+   * @throws {InvalidArgumentError} when several ids begin so.
+   */
+  async resolve(given: string, { signal }: Call): Promise<string | undefined> {
+    const { client } = this.connection.engine();
+    const ids = await idsBeginning(client, 'podsandbox', given, { signal });
+    if (ids[0] !== given && /^[0-9a-f]+$/.test(given)) {
+      ids.push(...(await this.checkpoints.ids()).filter((id) => id.startsWith(given)));
+    }
+    return theOnlyId('pod_sandbox_id', given, ids);
+  }
+
+  /**
+   * The sandbox that a caller means.
+   *
+   * @param given an id, or its beginning.
+   * @throws {NotFoundError} @throws {InvalidArgumentError} when several ids begin so.
+   */
+  async get(given: string, call: Call): Promise<InspectedSandbox> {
+    const id = await this.resolve(given, call);
+    const sandbox = id === undefined ? undefined : await this.find(id, call);
+    if (sandbox === undefined) throw new NotFoundError('pod sandbox', given);
+    return sandbox;
+  }
+
+  /**
+   * @param id in full.
+   * @returns undefined where the engine has no sandbox with this id.
+   */
+  async find(id: string, { signal }: Call): Promise<InspectedSandbox | undefined> {
+    let container: InspectedContainer;
+    try {
+      container = await this.connection.engine().client.inspectContainer(id, { signal });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+    const facts = readLabels(container.Config?.Labels ?? {}, container.Name ?? '');
+    if (facts?.type !== 'sandbox') return undefined;
+    const { Status, Pid = 0 } = container.State ?? {};
+    return {
+      ...this.#sandbox(id, facts, Status === 'running'),
+      createdNs: this.#created.remember(id, container.Created),
+      networkMode: container.HostConfig?.NetworkMode ?? '',
+      pid: Pid > 0 ? Pid : undefined,
+      container,
+    };
+  }
+
+  #sandbox(
+    id: string,
+    { metadata, labels, annotations, runtimeHandler }: SandboxFacts,
+    running: boolean,
+  ) {
+    const phase = this.records.get(id)?.phase ?? 'ready';
+    const ready = running && phase === 'ready';
+    return { id, metadata, labels, annotations, runtimeHandler, running, ready };
+  }
+}

@@ -1,0 +1,82 @@
+import { errorMessage } from '@stowage/errors';
+import type { Logger } from '@stowage/service-kit';
+import type { EngineConnection } from '../engine/engine-connection';
+import { inParallel } from '../engine/in-parallel';
+import type { PodNetwork } from '../network/pod-network';
+import type { Checkpoints } from './checkpoints';
+import type { Pods } from './pods';
+import { restoreResolvConf } from './resolv-conf';
+
+/** Sandboxes at once. */
+const parallel = 8;
+
+export interface SandboxUpkeepParts {
+  readonly connection: Pick<EngineConnection, 'availability' | 'onAvailability'>;
+  readonly pods: Pick<Pods, 'list' | 'find'>;
+  readonly checkpoints: Pick<Checkpoints, 'ids'>;
+  readonly network: Pick<PodNetwork, 'collectGarbage'>;
+  readonly log: Pick<Logger, 'warn'>;
+}
+
+/**
+ * What is due when the engine is back: it may have written the files of its containers anew. The
+ * first time also the networks of pods that are gone are removed.
+ */
+export class SandboxUpkeep {
+  readonly #over = new AbortController();
+  readonly #stopListening: () => void;
+  #collected = false;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(private readonly parts: SandboxUpkeepParts) {
+    const { connection } = parts;
+    this.#stopListening = connection.onAvailability(({ available }) => {
+      if (available) this.#begin();
+    });
+    if (connection.availability().available) this.#begin();
+  }
+
+  async close(): Promise<void> {
+    this.#stopListening();
+    this.#over.abort();
+    await this.#running;
+  }
+
+  /** To be called when the engine has started a sandbox's container by itself. */
+  async restarted(sandboxId: string): Promise<void> {
+    const { signal } = this.#over;
+    try {
+      const sandbox = await this.parts.pods.find(sandboxId, { signal });
+      if (sandbox?.running === true) await restoreResolvConf(sandbox.container);
+    } catch (error) {
+      if (signal.aborted) return;
+      const fields = { podSandboxId: sandboxId, reason: errorMessage(error) };
+      this.parts.log.warn(fields, 'the resolv.conf of a pod sandbox could not be looked at');
+    }
+  }
+
+  #begin(): void {
+    this.#running = this.#running.then(() => this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#over;
+    const { pods, checkpoints, network, log } = this.parts;
+    try {
+      // Read first: a sandbox that is made meanwhile is among both.
+      const kept = await checkpoints.ids();
+      const sandboxes = await pods.list({ signal });
+      const running = sandboxes.filter((sandbox) => sandbox.running);
+      await inParallel(parallel, running, ({ id }) => this.restarted(id));
+      if (this.#collected) return;
+      await network.collectGarbage([...new Set([...kept, ...sandboxes.map(({ id }) => id)])]);
+      this.#collected = true;
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn(
+        { reason: errorMessage(error) },
+        'pod sandboxes could not be looked at after the engine was connected',
+      );
+    }
+  }
+}
