@@ -1,8 +1,17 @@
 // Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, beside it,
-// tracing.js (loaded only where traces are wanted) and the native parts of SQLite, from which
-// libs/sqlite takes the one that goes with the Node.js that runs.
+// tracing.js (loaded only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
+// (what a worker thread runs), and the native parts of SQLite, from which libs/sqlite takes the one
+// that goes with the Node.js that runs.
 import { build } from 'esbuild';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -112,6 +121,14 @@ await build({
   // The packages' ES modules: of these only what is used is taken.
   mainFields: ['module', 'main'],
 });
+for (const file of readdirSync(path.dirname(entry), { recursive: true })) {
+  if (!file.endsWith('.thread.ts')) continue;
+  await build({
+    ...options,
+    entryPoints: [path.join(path.dirname(entry), file)],
+    outfile: path.join(out, `${path.basename(file, '.ts')}.js`),
+  });
+}
 const bundled = readFileSync(path.join(out, 'main.js'));
 const wide = bundled.findIndex((byte) => byte > 0x7f);
 if (wide >= 0) {

@@ -1,10 +1,13 @@
 import {
   booleanKey,
+  byteSizeKey,
   commonKeys,
   contextToken,
   defineConfig,
   durationKey,
   endpointKey,
+  enumKey,
+  integerKey,
   listenKey,
   listKey,
   pathKey,
@@ -71,6 +74,26 @@ export const config = defineConfig({
       emptyAllowed: true,
       meaning:
         "Where containerd keeps its files when it is the engine's image store; empty: containerd below the engine's data root, else /var/lib/containerd.",
+    }),
+    logsMode: enumKey({
+      values: ['copy', 'link'],
+      default: 'copy',
+      meaning:
+        "Log files of new containers: a copy in the CRI's format, or a link to the engine's file in the engine's format. Each container stays as it was created.",
+    }),
+    logsMaxSizeBytes: byteSizeKey({
+      yaml: 'logsMaxSize',
+      default: 16 * 1024 * 1024,
+      minBytes: 64 * 1024,
+      maxBytes: 2 ** 40,
+      meaning:
+        "Size at which the engine begins another file for a container's log; of new containers.",
+    }),
+    logsMaxFile: integerKey({
+      default: 3,
+      min: 2,
+      max: 100,
+      meaning: "Files that the engine keeps of a container's log; of new containers.",
     }),
     dockerConfigDirs: dirsKey({
       default: () => ['/var/lib/kubelet', path.join(os.homedir(), '.docker'), '/.docker'],

@@ -6,6 +6,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EndedEngineCall } from './engine/engine-client';
 import type { EngineAvailability } from './engine/engine-connection';
 import type { PullListener } from './image/pull-image';
+import type { LogListener } from './log/container-logs';
 import type { ConflictResult } from './pod/name-conflict';
 
 /** From a ping to a slow df; pulls are among them. */
@@ -103,6 +104,45 @@ export function shimMetrics(registry: Registry) {
       this.set(numbers?.pullsInFlight() ?? 0);
     },
   });
+  const logBytes = new Counter({
+    name: 'stowage_shim_log_bytes_total',
+    help: 'Bytes written into log files of containers. Links to files of the engine are not counted.',
+    registers,
+  });
+  const logReopens = new Counter({
+    name: 'stowage_shim_log_reopens_total',
+    help: 'Log files that were opened again because the caller had rotated them.',
+    registers,
+  });
+  const logErrors = new Counter({
+    name: 'stowage_shim_log_errors_total',
+    help: "Failures of copying logs: source (the engine's file cannot be read) and target (the log file cannot be written), each tried again every second; malformed (what is no entry, left out), gap (the engine removed a file before it was copied), thread (the copying ended and was started again).",
+    labelNames: ['kind'],
+    registers,
+  });
+  const logLag = new Gauge({
+    name: 'stowage_shim_log_lag_bytes',
+    help: "Bytes in the engine's logs that are not copied yet, as of a second ago. Of each container only the file that is read is counted.",
+    registers,
+  });
+  const logsBlocked = new Gauge({
+    name: 'stowage_shim_logs_blocked',
+    help: 'Containers whose log cannot be copied at present.',
+    registers,
+  });
+  const logs: LogListener = {
+    copied: ({ bytes, gaps, malformed, sourceErrors, targetErrors, lagBytes, blocked }) => {
+      logBytes.inc(bytes);
+      logErrors.inc({ kind: 'gap' }, gaps);
+      logErrors.inc({ kind: 'malformed' }, malformed);
+      logErrors.inc({ kind: 'source' }, sourceErrors);
+      logErrors.inc({ kind: 'target' }, targetErrors);
+      logLag.set(lagBytes);
+      logsBlocked.set(blocked);
+    },
+    reopened: () => logReopens.inc(),
+    threadFailed: () => logErrors.inc({ kind: 'thread' }),
+  };
   const queueWait = new Histogram({
     name: 'stowage_shim_pod_queue_wait_seconds',
     help: 'Time that a call which changes a pod waited for those of the same pod before it. Calls that were given up meanwhile are not counted.',
@@ -134,6 +174,7 @@ export function shimMetrics(registry: Registry) {
   return {
     calls: listener,
     pulls,
+    logs,
     pods: {
       waited: (ms: number) => queueWait.observe(ms / 1000),
       conflict: (result: ConflictResult) => conflicts.inc({ result }),

@@ -10,6 +10,14 @@ const firstWith = {
   diskUsageByType: '1.42',
   /** `/system/df` has `ImageUsage` in the place of `LayersSize` and `Images`. */
   diskUsageTotals: '1.52',
+  /** A missing source of a bind is made when the mount says so. */
+  createMountpoint: '1.42',
+  /** Read-only binds take what is mounted below them along, unless told otherwise. */
+  recursiveReadOnly: '1.44',
+  /** Devices by CDI name. */
+  cdi: '1.44',
+  /** Images as mounts. */
+  imageMounts: '1.48',
 } as const;
 
 export type ApiFeature = keyof typeof firstWith;

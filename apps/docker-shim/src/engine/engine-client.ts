@@ -2,8 +2,11 @@ import type {
   AuthConfig,
   ContainerCreateRequest,
   ContainerInspectResponse,
+  ContainerNetworkStats,
+  ContainerStatsResponse,
   ContainerSummary,
   ContainerUpdateRequest,
+  EventMessage,
   HistoryResponseItem,
   ImageInspect,
   ImageSummary,
@@ -55,6 +58,11 @@ export type DiskUsage = Answer<SystemDataUsageResponse> & {
   readonly ContainerUsage?: { readonly TotalSize?: number } | null;
 };
 
+export type EngineStats = Answer<Omit<ContainerStatsResponse, 'networks'>> & {
+  readonly networks?: Readonly<Record<string, ContainerNetworkStats>> | null;
+};
+export type EngineEvent = Answer<EventMessage>;
+
 /** Of every call. */
 export interface EngineCall {
   /** Gives the call up; the engine sees the connection end. */
@@ -89,7 +97,7 @@ export interface EngineClientOptions {
 }
 
 interface Request {
-  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'DELETE';
   /** Below the version. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
@@ -216,11 +224,6 @@ export class EngineClient {
     );
   }
 
-  /** @param id an id, its beginning, or a name. */
-  inspectContainer(id: string, call: EngineCall = {}): Promise<InspectedContainer> {
-    return this.#json('inspect container', { path: `/containers/${inPath(id)}/json` }, call);
-  }
-
   /** Creates a container and returns its id. */
   async createContainer(
     name: string,
@@ -281,6 +284,91 @@ export class EngineClient {
    */
   diskUsage(type: 'image' | 'container' | undefined, call: EngineCall = {}): Promise<DiskUsage> {
     return this.#json('disk usage', { path: '/system/df', query: { type } }, call);
+  }
+
+  /**
+   * @param id an id, or the beginning of one, or a name.
+   * @param call with `size`, the engine goes through all files that the container wrote.
+   */
+  inspectContainer(
+    id: string,
+    { size, ...call }: EngineCall & { readonly size?: true } = {},
+  ): Promise<InspectedContainer> {
+    return this.#json(
+      size === true ? 'measure container' : 'inspect container',
+      { path: `/containers/${inPath(id)}/json`, query: { size } },
+      call,
+    );
+  }
+
+  /** What a container uses now; without the second sample that rates would need. */
+  containerStats(id: string, call: EngineCall = {}): Promise<EngineStats> {
+    return this.#json(
+      'container stats',
+      {
+        path: `/containers/${inPath(id)}/stats`,
+        query: { stream: false, 'one-shot': true },
+      },
+      call,
+    );
+  }
+
+  /**
+   * What happens in the engine from now on: resolves when the engine listens for events, then gives
+   * each as it comes. The engine drops events for a reader that does not take them at once. Whoever
+   * stops to read ends it.
+   *
+   * @param filters as the engine has them, for instance `{ type: ['container'] }`.
+   */
+  async openEvents(
+    filters: Readonly<Record<string, readonly string[]>>,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<AsyncGenerator<EngineEvent, void, undefined>> {
+    const operation = 'events';
+    const started = performance.now();
+    try {
+      const response = await this.#send(
+        operation,
+        { path: '/events', query: { filters: JSON.stringify(filters) } },
+        signal,
+        { ownConnection: true },
+      );
+      this.#ended(operation, response.statusCode, started);
+      return this.#jsonLines<EngineEvent>(operation, response);
+    } catch (error) {
+      const status = error instanceof EngineResponseError ? error.status : undefined;
+      this.#ended(operation, status, started);
+      if (signal.aborted) throw signal.reason;
+      throw error;
+    }
+  }
+
+  /**
+   * A file or folder of a container as a tar archive, whether it runs or not. Links are not
+   * followed.
+   *
+   * @param call `maxBytes` is the longest archive, bytes.
+   */
+  readArchive(
+    id: string,
+    file: string,
+    { maxBytes, ...call }: EngineCall & { readonly maxBytes: number },
+  ): Promise<Buffer> {
+    const operation = 'read archive';
+    const path = `/containers/${inPath(id)}/archive`;
+    return this.#within(operation, call, async (signal) =>
+      this.#body(
+        operation,
+        await this.#send(operation, { path, query: { path: file } }, signal),
+        maxBytes,
+      ),
+    );
+  }
+
+  /** Whether a container has a file or folder of this path; the engine answers 404 when not. */
+  async statArchive(id: string, file: string, call: EngineCall = {}): Promise<void> {
+    const path = `/containers/${inPath(id)}/archive`;
+    await this.#answer('stat archive', { method: 'HEAD', path, query: { path: file } }, call);
   }
 
   async #json<T>(operation: string, request: Request, call: EngineCall): Promise<T> {
@@ -383,13 +471,21 @@ export class EngineClient {
 
   async #text(operation: string, response: http.IncomingMessage): Promise<string> {
     const { maxAnswerBytes = 64 * 1024 * 1024 } = this.#options;
+    return (await this.#body(operation, response, maxAnswerBytes)).toString();
+  }
+
+  async #body(
+    operation: string,
+    response: http.IncomingMessage,
+    maxBytes: number,
+  ): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let bytes = 0;
     try {
       for await (const chunk of response as AsyncIterable<Buffer>) {
         bytes += chunk.length;
-        if (bytes > maxAnswerBytes) {
-          throw new EngineAnswerError(operation, `is longer than ${maxAnswerBytes} bytes`);
+        if (bytes > maxBytes) {
+          throw new EngineAnswerError(operation, `is longer than ${maxBytes} bytes`);
         }
         chunks.push(chunk);
       }
@@ -397,7 +493,7 @@ export class EngineClient {
       if (error instanceof EngineAnswerError) throw error;
       throw this.#unreachable(operation, error);
     }
-    return Buffer.concat(chunks, bytes).toString();
+    return Buffer.concat(chunks, bytes);
   }
 
   async *#jsonLines<T>(operation: string, response: http.IncomingMessage): AsyncGenerator<T> {

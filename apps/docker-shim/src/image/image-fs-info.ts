@@ -1,12 +1,11 @@
 import { ImageFsInfoResponse } from '@stowage/cri-proto';
-import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import path from 'node:path';
 import { hasFeature } from '../engine/api-version';
 import type { DiskUsage } from '../engine/engine-client';
 import type { Engine, EngineConnection } from '../engine/engine-connection';
 import { EngineResponseError } from '../engine/engine-errors';
-import { imageStore } from '../engine/image-store';
+import { filesFolder } from '../engine/files-folder';
+import { untilAborted } from '../until-aborted';
 
 /** What an engine keeps, and when it was measured. */
 interface Measured {
@@ -95,7 +94,7 @@ export class ImageFsInfo {
     const engineId = engine.info.ID ?? '';
     const isApart = hasFeature(engine.api, 'diskUsageByType');
     const usage = await this.#ask(engine, isApart ? 'image' : undefined);
-    const mountpoint = this.#folder(engine);
+    const mountpoint = filesFolder(engine.info, this.containerdRoot);
     const { files, ffree } = await statfs(mountpoint);
     const value = {
       mountpoint,
@@ -135,29 +134,8 @@ export class ImageFsInfo {
       }
     }
   }
-
-  #folder({ info }: Engine): string {
-    const root = info.DockerRootDir ?? '/var/lib/docker';
-    if (imageStore(info) === 'graph-driver') return root;
-    const own = path.join(root, 'containerd');
-    const candidates = [this.containerdRoot, own, '/var/lib/containerd'];
-    return candidates.find((folder) => folder !== '' && existsSync(folder)) ?? root;
-  }
 }
 
 const writableBytes = ({ Containers, ContainerUsage }: DiskUsage): number =>
   ContainerUsage?.TotalSize ??
   (Containers ?? []).reduce((sum, { SizeRw }) => sum + (SizeRw ?? 0), 0);
-
-/** Waits for what others wait for, too, until this caller gives up. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason as Error);
-    if (signal.aborted) {
-      abort();
-      return;
-    }
-    signal.addEventListener('abort', abort, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
-}

@@ -1,0 +1,188 @@
+import type { ContainerState, PodSandboxMetadata } from '@stowage/cri-proto';
+import { NotFoundError } from '@stowage/errors';
+import type { InspectedContainer } from '../engine/engine-client';
+import type { EngineConnection } from '../engine/engine-connection';
+import { isNotFound } from '../engine/engine-errors';
+import { CreatedTimes } from '../pod/created-times';
+import { readLabels, sandboxIdLabel, typeLabel, type ContainerFacts } from '../pod/labels';
+import { idsBeginning, theOnlyId } from '../pod/resolve-id';
+import { containerCourse, criState } from './container-state';
+import { StartResults } from './start-results';
+
+/** A container of a pod, its sandbox not among them. */
+export interface AppContainer extends ContainerFacts {
+  readonly id: string;
+  /** The engine's name of it, without the slash. */
+  readonly name: string;
+  readonly pod: PodSandboxMetadata;
+  /** Nanoseconds since 1970. */
+  readonly createdNs: bigint;
+  readonly state: ContainerState;
+  readonly imageId: string;
+}
+
+/** A container with all that the engine says of it. */
+export interface InspectedAppContainer extends AppContainer {
+  /** Of its first process; undefined when it does not run. */
+  readonly pid: number | undefined;
+  readonly inspected: InspectedContainer;
+}
+
+/** Where a container is. */
+export interface LocatedContainer {
+  readonly id: string;
+  readonly sandboxId: string;
+}
+
+interface Call {
+  readonly signal: AbortSignal;
+}
+
+/** The containers in the pods of this node. */
+export class Containers {
+  readonly #created = new CreatedTimes();
+  readonly #startResults = new StartResults();
+  /** Sandboxes by container. They never change. */
+  readonly #sandboxes = new Map<string, string>();
+
+  constructor(private readonly connection: Pick<EngineConnection, 'engine'>) {}
+
+  /**
+   * Containers in every state: one call to the engine, and one more for each that is new.
+   *
+   * @param of with a sandbox, those in it alone.
+   */
+  async list({ signal }: Call, of: { readonly sandboxId?: string } = {}): Promise<AppContainer[]> {
+    const { client } = this.connection.engine();
+    const { sandboxId } = of;
+    const inSandbox = sandboxId === undefined ? [] : [`${sandboxIdLabel}=${sandboxId}`];
+    const before = [...this.#sandboxes.keys()];
+    const listed = await client.listContainers(
+      { label: [`${typeLabel}=container`, ...inSandbox] },
+      { signal },
+    );
+    const ids = listed.flatMap(({ Id }) => Id ?? []);
+    const created = listed.flatMap(({ Id, State }) => (State === 'created' ? (Id ?? []) : []));
+    const [times, failed] = await Promise.all([
+      this.#created.of(client, ids, { signal }),
+      this.#startResults.failed(client, created, { signal }),
+    ]);
+    if (sandboxId === undefined) this.#retain(before, ids);
+    return listed.flatMap((one): AppContainer[] => {
+      const { Id: id = '', Names, Labels, State, ImageID, Image } = one;
+      const name = (Names?.[0] ?? '').replace(/^\//, '');
+      const facts = readLabels(Labels ?? {}, name);
+      const createdNs = times.get(id ?? '');
+      // It has vanished meanwhile, or is not of a pod.
+      if (facts?.type !== 'container' || id === null || createdNs === undefined) return [];
+      this.#sandboxes.set(id, facts.sandboxId);
+      const { type: _type, ...known } = facts;
+      return [
+        {
+          ...known,
+          id,
+          name,
+          createdNs,
+          state: criState(State ?? '', failed.has(id)),
+          imageId: ImageID ?? '',
+          image: known.image === '' ? (Image ?? '') : known.image,
+        },
+      ];
+    });
+  }
+
+  /**
+   * The id of the container that a caller means; undefined for none. A complete id may be that of a
+   * container which is not there.
+   *
+   * @param given an id, or its beginning.
+   * @throws {InvalidArgumentError} when several ids begin so.
+   */
+  async resolve(given: string, { signal }: Call): Promise<string | undefined> {
+    const { client } = this.connection.engine();
+    const ids = await idsBeginning(client, 'container', given, { signal });
+    return theOnlyId('container_id', given, ids);
+  }
+
+  /**
+   * The container that a caller means.
+   *
+   * @param given an id, or its beginning.
+   * @throws {NotFoundError} @throws {InvalidArgumentError} when several ids begin so.
+   */
+  async get(given: string, call: Call): Promise<InspectedAppContainer> {
+    const id = await this.resolve(given, call);
+    const container = id === undefined ? undefined : await this.find(id, call);
+    if (container === undefined) throw new NotFoundError('container', given);
+    return container;
+  }
+
+  /**
+   * @param id in full.
+   * @returns undefined where the engine has no container of a pod with this id.
+   */
+  async find(id: string, { signal }: Call): Promise<InspectedAppContainer | undefined> {
+    let inspected: InspectedContainer;
+    try {
+      inspected = await this.connection.engine().client.inspectContainer(id, { signal });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+    const name = (inspected.Name ?? '').replace(/^\//, '');
+    const facts = readLabels(inspected.Config?.Labels ?? {}, name);
+    if (facts?.type !== 'container') return undefined;
+    this.#sandboxes.set(id, facts.sandboxId);
+    const { type: _type, ...known } = facts;
+    const { Pid = 0 } = inspected.State ?? {};
+    return {
+      ...known,
+      id,
+      name,
+      createdNs: this.#created.remember(id, inspected.Created),
+      state: containerCourse(inspected).state,
+      imageId: inspected.Image ?? '',
+      image: known.image === '' ? (inspected.Config?.Image ?? '') : known.image,
+      pid: Pid > 0 ? Pid : undefined,
+      inspected,
+    };
+  }
+
+  /**
+   * In which sandbox the container is that a caller means; undefined where there is none. The engine
+   * is asked only about containers that were not seen before.
+   */
+  async locate(given: string, call: Call): Promise<LocatedContainer | undefined> {
+    const id = await this.resolve(given, call);
+    if (id === undefined) return undefined;
+    const sandboxId = this.#sandboxes.get(id) ?? (await this.find(id, call))?.sandboxId;
+    return sandboxId === undefined ? undefined : { id, sandboxId };
+  }
+
+  /** A container was created by this process. */
+  created({ id, sandboxId }: LocatedContainer): void {
+    this.#sandboxes.set(id, sandboxId);
+    this.#startResults.set(id, false);
+  }
+
+  /** A container could not be started. */
+  startFailed(id: string): void {
+    this.#startResults.set(id, true);
+  }
+
+  /** A container is gone. */
+  removed(id: string): void {
+    this.#sandboxes.delete(id);
+  }
+
+  /** Forgets what a list without filters does not hold any more. */
+  #retain(before: readonly string[], ids: readonly string[]): void {
+    const there = new Set(ids);
+    for (const id of before) {
+      if (!there.has(id)) this.#sandboxes.delete(id);
+    }
+    this.#created.retain(ids);
+    this.#startResults.retain(there);
+  }
+}
+

@@ -1,0 +1,238 @@
+import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import path from 'node:path';
+import { readEnd } from './cri-log';
+import type { EngineLog, EnginePosition } from './engine-log';
+import { readBatch, type CopyBuffers } from './read-batch';
+
+/** How far a log was copied. */
+export interface LogPosition extends EnginePosition {
+  readonly targetInode: number;
+  /** Length of the target when the line at the engine's offset was the next one, bytes. */
+  readonly targetBytes: number;
+}
+
+/** Where a copy continues: at the offset at which the engine's log is open. */
+export interface Resumption {
+  /** Bytes of CRI log from that offset on that the target has already. */
+  readonly written: number;
+  /** Whether the target ends in a part of a line with which the engine's log does not continue. */
+  readonly breaksLine: boolean;
+  /** Whether the engine has removed lines that were not copied. */
+  readonly isGap: boolean;
+}
+
+const newline = 0x0a;
+
+/**
+ * Opens the engine's log where the copying into a target continues, so that every line is in the
+ * target once, whenever the copying was ended.
+ *
+ * What the target has got since the position was kept is compared with what the engine's log has
+ * from there on: as the same log always gives the same bytes, the comparison ends where the copying
+ * ended, which may be inside a line. Where the two differ (there is no position, the target was
+ * removed or shortened, or the engine has removed the position's file), the target's last lines are
+ * looked for in the whole of the engine's log.
+ */
+export function findResumption(
+  log: EngineLog,
+  targetPath: string,
+  kept: LogPosition | undefined,
+  buffers: CopyBuffers,
+): Resumption {
+  const isKept = kept !== undefined && log.openAt(kept);
+  if (isKept) {
+    const written = readPieces(writtenSince(targetPath, kept), (pieces) =>
+      compare(log, pieces, 0, buffers),
+    );
+    if (written !== undefined) return { written, breaksLine: false, isGap: false };
+  }
+  const { lines, rest } = lastLines(targetPath, !isKept);
+  let found: Found | undefined;
+  if (lines.length > 0) {
+    log.openOldest();
+    found = findLines(log, lines, buffers);
+  }
+  const isOpen = found !== undefined ? log.openAt(found.at) : isKept && log.openAt(kept);
+  if (!isOpen) log.openOldest();
+  const isGap = kept !== undefined && !isKept && found === undefined;
+  const written = found?.written ?? 0;
+  if (rest.length === 0) return { written, breaksLine: false, isGap };
+  const at = log.position();
+  const continued = compare(log, [rest], written, buffers);
+  if (continued !== undefined) return { written: continued, breaksLine: false, isGap };
+  if (at !== undefined) log.openAt(at);
+  return { written, breaksLine: true, isGap };
+}
+
+/** A part of a file, in pieces. */
+type Pieces = Iterable<Buffer>;
+
+/** Files of which a part is read. */
+type Part = { readonly file: string; readonly from: number };
+
+/** What a target has got since a position; undefined where that cannot be known. */
+function writtenSince(
+  targetPath: string,
+  { targetInode, targetBytes }: LogPosition,
+): Part[] | undefined {
+  const current = { file: targetPath, from: 0 };
+  for (const file of [targetPath, ...rotatedLogs(targetPath)]) {
+    const stats = withFile(file, (fd) => fstatSync(fd));
+    if (stats?.ino !== targetInode) continue;
+    if (stats.size < targetBytes) return undefined;
+    const part = { file, from: targetBytes };
+    // It was renamed, and the copying has gone on in a new file, or was about to.
+    return file === targetPath ? [part] : [part, current];
+  }
+  return undefined;
+}
+
+/** Where kubelet has moved a log when it rotated it, newest first. */
+function rotatedLogs(targetPath: string): string[] {
+  const folder = path.dirname(targetPath);
+  const beginning = `${path.basename(targetPath)}.`;
+  try {
+    return readdirSync(folder)
+      .filter((name) => name.startsWith(beginning) && !/\.(gz|tmp)$/.test(name))
+      .sort()
+      .reverse()
+      .map((name) => path.join(folder, name));
+  } catch {
+    return [];
+  }
+}
+
+function withFile<T>(file: string, use: (fd: number) => T): T | undefined {
+  let fd: number;
+  try {
+    fd = openSync(file, 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readPieces<T>(parts: Part[] | undefined, use: (pieces: Pieces) => T): T | undefined {
+  if (parts === undefined) return undefined;
+  const open: number[] = [];
+  function* pieces() {
+    for (const { file, from } of parts ?? []) {
+      let fd: number;
+      try {
+        fd = openSync(file, 'r');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+        throw error;
+      }
+      open.push(fd);
+      const piece = Buffer.alloc(64 * 1024);
+      for (let at = from; ;) {
+        const read = readSync(fd, piece, 0, piece.length, at);
+        if (read === 0) break;
+        at += read;
+        yield piece.subarray(0, read);
+      }
+    }
+  }
+  try {
+    return use(pieces());
+  } finally {
+    open.forEach((fd) => closeSync(fd));
+  }
+}
+
+/**
+ * Whether the engine's log goes on with these bytes: how many of them belong to the batch at which
+ * the log stands then. Undefined where they differ.
+ *
+ * @param written bytes of the first batch that stand in front of the pieces.
+ */
+function compare(
+  log: EngineLog,
+  pieces: Pieces,
+  written: number,
+  buffers: CopyBuffers,
+): number | undefined {
+  let batch = readBatch(log, buffers);
+  let at = written;
+  for (const piece of pieces) {
+    let compared = 0;
+    while (compared < piece.length) {
+      if (at >= batch.produced) {
+        if (batch.consumed === 0) return undefined;
+        log.offset += batch.consumed;
+        at -= batch.produced;
+        batch = readBatch(log, buffers);
+        continue;
+      }
+      const length = Math.min(piece.length - compared, batch.produced - at);
+      const isSame =
+        piece.compare(buffers.target, at, at + length, compared, compared + length) === 0;
+      if (!isSame) return undefined;
+      compared += length;
+      at += length;
+    }
+  }
+  return at;
+}
+
+interface Found {
+  readonly at: EnginePosition;
+  /** Bytes of CRI log from there on to the end of the lines. */
+  readonly written: number;
+}
+
+/** Looks for lines, and where they are not all there, for as many of the last ones as there are. */
+function findLines(log: EngineLog, lines: Buffer, buffers: CopyBuffers): Found | undefined {
+  const last = lines.subarray(lines.lastIndexOf(newline, -2) + 1);
+  let best: (Found & { readonly length: number }) | undefined;
+  let before = Buffer.alloc(0);
+  for (;;) {
+    const { consumed, produced } = readBatch(log, buffers);
+    if (consumed === 0) return best;
+    const all = Buffer.concat([before, buffers.target.subarray(0, produced)]);
+    const first = Math.max(0, before.length - last.length + 1);
+    for (let at = all.indexOf(last, first); at >= 0; at = all.indexOf(last, at + 1)) {
+      const end = at + last.length;
+      if (end <= before.length || (at > 0 && all[at - 1] !== newline)) continue;
+      const length = commonEnd(lines, all, end);
+      if (length <= (best?.length ?? 0)) continue;
+      best = { at: log.position()!, written: end - before.length, length };
+      if (length === lines.length) return best;
+    }
+    before = Buffer.from(all.subarray(Math.max(0, all.length - lines.length)));
+    log.offset += consumed;
+  }
+}
+
+/** How many of the last bytes of `lines` stand in front of `end`. */
+function commonEnd(lines: Buffer, all: Buffer, end: number): number {
+  const longest = Math.min(lines.length, end);
+  let length = 0;
+  while (length < longest && lines[lines.length - 1 - length] === all[end - 1 - length])
+    length += 1;
+  return length;
+}
+
+/**
+ * The last whole lines of a target, and what stands behind them. Of the log that was rotated last
+ * where the target is empty, if that is wanted.
+ */
+function lastLines(targetPath: string, isWithRotated: boolean): { lines: Buffer; rest: Buffer } {
+  for (const file of [targetPath, ...(isWithRotated ? rotatedLogs(targetPath) : [])]) {
+    const end = withFile(file, (fd) => {
+      const { size } = fstatSync(fd);
+      const tail = readEnd(fd, size);
+      const from = tail.length < size ? tail.indexOf(newline) + 1 : 0;
+      const to = tail.lastIndexOf(newline) + 1;
+      return { lines: tail.subarray(Math.min(from, to), to), rest: tail.subarray(to) };
+    });
+    if (end !== undefined && end.lines.length + end.rest.length > 0) return end;
+  }
+  return { lines: Buffer.alloc(0), rest: Buffer.alloc(0) };
+}

@@ -1,0 +1,213 @@
+import { KeyedQueue } from '@stowage/async';
+import type { EngineClient } from '../engine/engine-client';
+import { isNotFound } from '../engine/engine-errors';
+import type { EngineConnection } from '../engine/engine-connection';
+import { untilAborted } from '../until-aborted';
+import { CgroupFinder, type CgroupDirs } from './cgroup-dirs';
+import { engineUsage } from './engine-usage';
+import type { InterfaceTraffic } from './kernel-text';
+import { traffic } from './process-facts';
+import { readUsage, type Clocks } from './read-cgroup';
+import type { StatsListener, StatsSubject } from './types';
+import type { Usage } from './usage';
+
+/** What a running container uses. */
+export interface RunningUse {
+  readonly usage: Usage;
+  /** Absent where the numbers are the engine's. */
+  readonly group?: CgroupDirs;
+  /** From the engine's numbers, where these are in use. */
+  readonly interfaces?: readonly InterfaceTraffic[];
+}
+
+/** `stopped`: it is not running any more; `gone`: the engine does not know it any more. */
+export type ContainerUse = RunningUse | 'stopped' | 'gone';
+
+/** How long the engine's own numbers are kept, milliseconds. */
+const engineKeptMs = 10_000;
+/** Questions for the engine's own numbers at once. */
+const engineAtOnce = 8;
+/** How long files that could not be read are not tried again, milliseconds. */
+const unreadableMs = 300_000;
+/** What was not asked for so long is forgotten, milliseconds. */
+const keptMs = 600_000;
+
+type Client = Pick<EngineClient, 'inspectContainer' | 'containerStats'>;
+
+/** What is known of a container since its start. */
+interface Known {
+  readonly startedAtNs: bigint | undefined;
+  usedAtMs: number;
+  pid?: number;
+  group?: CgroupDirs;
+  /** As the engine says it, milliseconds since the epoch. */
+  startedAtMs?: number;
+  unreadableUntilMs?: number;
+  asked?: { readonly atMs: number; readonly answer: ReturnType<typeof engineUsage> };
+  asking?: Promise<ReturnType<typeof engineUsage>>;
+}
+
+/**
+ * What containers use, from files of the kernel. The engine is asked once for each start of a
+ * container, for its process; and for numbers only where the files cannot be read: without root, or
+ * in another namespace of processes.
+ */
+export class ContainerUsages {
+  readonly #known = new Map<string, Known>();
+  readonly #finder: CgroupFinder;
+  readonly #lanes = new KeyedQueue();
+  #nextLane = 0;
+
+  constructor(
+    private readonly connection: Pick<EngineConnection, 'engine'>,
+    private readonly procRoot: string,
+    private readonly clocks: Clocks,
+    private readonly listener: Pick<StatsListener, 'unreadable'>,
+  ) {
+    this.#finder = new CgroupFinder(procRoot);
+  }
+
+  /** What a container uses that was listed as running. */
+  async read(subject: StatsSubject, signal: AbortSignal): Promise<ContainerUse> {
+    signal.throwIfAborted();
+    const known = this.#of(subject);
+    if ((known.unreadableUntilMs ?? 0) > this.clocks.steady()) {
+      return this.#ask(subject.id, known, signal);
+    }
+    try {
+      // A group that is still there is that of the container: its path contains the id.
+      const read = await this.#readGroup(known);
+      if (read !== undefined) return read;
+      const found = await this.#find(subject, known, signal);
+      if (found === 'stopped' || found === 'gone') return found;
+      if (found === 'found') return (await this.#readGroup(known)) ?? 'stopped';
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'EACCES' && code !== 'EPERM') throw error;
+    }
+    this.listener.unreadable();
+    known.unreadableUntilMs = this.clocks.steady() + unreadableMs;
+    return this.#ask(subject.id, known, signal);
+  }
+
+  /**
+   * Traffic of the network namespace of a container that was read before; undefined when its
+   * process is gone.
+   */
+  async traffic({ id }: StatsSubject): Promise<readonly InterfaceTraffic[] | undefined> {
+    const known = this.#known.get(id);
+    if (known?.pid === undefined) return undefined;
+    const read = await traffic(this.procRoot, known.pid);
+    // Afterwards: a process that is of the container now was so all the time.
+    if (await this.#finder.holds(known.pid, id)) return read;
+    // Started again under the same path: the next reading looks for the process.
+    known.group = undefined;
+    return undefined;
+  }
+
+  /** When a container that was read before was started, milliseconds since the epoch. */
+  startedAtMs({ id, startedAtNs }: StatsSubject): number | undefined {
+    if (startedAtNs !== undefined) return Number(startedAtNs / 1_000_000n);
+    return this.#known.get(id)?.startedAtMs;
+  }
+
+  /** The first process of a container that was read before. */
+  pid({ id }: StatsSubject): number | undefined {
+    return this.#known.get(id)?.pid;
+  }
+
+  /** Drops what was not asked for lately. */
+  forgetOld(): void {
+    for (const [id, { usedAtMs }] of this.#known) {
+      if (this.clocks.steady() - usedAtMs > keptMs) this.#known.delete(id);
+    }
+  }
+
+  #of({ id, startedAtNs }: StatsSubject): Known {
+    let known = this.#known.get(id);
+    if (known === undefined || known.startedAtNs !== startedAtNs) {
+      known = { startedAtNs, usedAtMs: 0 };
+      this.#known.set(id, known);
+    }
+    known.usedAtMs = this.clocks.steady();
+    return known;
+  }
+
+  async #readGroup(known: Known): Promise<RunningUse | undefined> {
+    const { group } = known;
+    if (group === undefined) return undefined;
+    const usage = await readUsage(group, this.clocks);
+    if (usage !== undefined) return { usage, group };
+    known.group = undefined;
+    known.pid = undefined;
+    return undefined;
+  }
+
+  /** Looks for the process and the control group of a container. */
+  async #find(
+    subject: StatsSubject,
+    known: Known,
+    signal: AbortSignal,
+  ): Promise<'found' | 'stopped' | 'gone' | 'unreadable'> {
+    const { client } = this.connection.engine();
+    let tried = subject.pid ?? 0;
+    if (tried !== 0 && (await this.#enter(tried, subject.id, known))) return 'found';
+    for (;;) {
+      const inspected = await this.#inspect(client, subject.id, signal);
+      if (inspected === undefined) return 'gone';
+      const { Running, Pid, StartedAt } = inspected.State ?? {};
+      if (Running !== true || !Pid) return 'stopped';
+      const startedAtMs = Date.parse(StartedAt ?? '');
+      known.startedAtMs = Number.isNaN(startedAtMs) ? undefined : startedAtMs;
+      if (await this.#enter(Pid, subject.id, known)) return 'found';
+      // It may have ended since; the same process twice is one that cannot be seen from here.
+      if (Pid === tried) return 'unreadable';
+      tried = Pid;
+    }
+  }
+
+  async #enter(pid: number, id: string, known: Known): Promise<boolean> {
+    const group = await this.#finder.find(pid, id);
+    if (group === undefined) return false;
+    known.pid = pid;
+    known.group = group;
+    return true;
+  }
+
+  async #inspect(client: Client, id: string, signal: AbortSignal) {
+    try {
+      return await client.inspectContainer(id, { signal });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** The engine's own numbers, which several callers share. */
+  async #ask(id: string, known: Known, signal: AbortSignal): Promise<ContainerUse> {
+    const { client, info } = this.connection.engine();
+    const isFresh = this.clocks.steady() - (known.asked?.atMs ?? -Infinity) < engineKeptMs;
+    if (!isFresh) {
+      known.asking ??= this.#lanes
+        .run(String(this.#nextLane++ % engineAtOnce), async () => {
+          const at = { atMs: this.clocks.now(), clockMs: this.clocks.steady() };
+          const answer = engineUsage(await client.containerStats(id), at, info.MemTotal);
+          known.asked = { atMs: at.clockMs, answer };
+          return answer;
+        })
+        .finally(() => (known.asking = undefined));
+      try {
+        await untilAborted(known.asking, signal);
+      } catch (error) {
+        if (isNotFound(error)) return 'gone';
+        throw error;
+      }
+    }
+    // After another start the files are tried again.
+    if (known.asked?.answer === undefined) {
+      this.#known.delete(id);
+      return 'stopped';
+    }
+    return known.asked.answer;
+  }
+}
