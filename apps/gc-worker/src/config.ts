@@ -177,6 +177,9 @@ export const config = defineConfig({
     maxBytesPerRun: sizeKey(
       'Most bytes (reported sizes) that one collection removes, one image at least; 0 is no limit.',
     ),
+    minReclaim: sizeKey(
+      'No image goes for space when all that may go are expected to free less than this (reported sizes) and less than is asked; 0 is off.',
+    ),
     maxRunMs: durationKey({
       default: 0,
       minMs: 0,
@@ -391,9 +394,10 @@ const sameNames = [
 
 const keyOfField: Readonly<Partial<Record<keyof CollectionPolicy, string>>> = {
   order: 'removalOrder',
+  minReclaimBytes: 'minReclaim',
 };
 
-type OwnKeys = Pick<GcConfig, (typeof sameNames)[number] | 'removalOrder'>;
+type OwnKeys = Pick<GcConfig, (typeof sameNames)[number] | 'removalOrder' | 'minReclaim'>;
 
 const ownSettings = (values: OwnKeys): Partial<CollectionPolicy> => ({
   ...(Object.fromEntries(sameNames.map((name) => [name, values[name]])) as Pick<
@@ -401,6 +405,7 @@ const ownSettings = (values: OwnKeys): Partial<CollectionPolicy> => ({
     (typeof sameNames)[number]
   >),
   order: values.removalOrder,
+  minReclaimBytes: values.minReclaim,
 });
 
 /** Settings that are part of the policy; they can be changed while the worker runs. */
@@ -411,6 +416,7 @@ export const policyKeys: readonly (keyof GcConfig)[] = [
   'imageMaximumGCAgeMs',
   ...sameNames,
   'removalOrder',
+  'minReclaim',
   'kubeletBehaviour',
 ];
 

@@ -33,6 +33,19 @@ async function queries(...ids: string[]) {
       reports: { settle: collections.settle },
       store: worker.store,
       disks,
+      breakdowns: {
+        current: () =>
+          Promise.resolve([
+            {
+              mountpoint: '/images',
+              role: 'image',
+              usedBytes: 900,
+              imageBytes: 90,
+              containerBytes: 10,
+              otherBytes: 800,
+            } as const,
+          ]),
+      },
       detector,
       policy: { current: policy(), lastRefusal: () => undefined },
       imageList,

@@ -105,6 +105,7 @@ export class ImageDetector {
    * Images whose removal was begun, ended unknown, and that a detection found to be still there.
    */
   readonly #stayedOnce = new Set<string>();
+  #hasDetected = false;
 
   readonly #clock: ClockWatch;
 
@@ -184,6 +185,7 @@ export class ImageDetector {
       const passedHolds = hints.dropPassedHolds(time);
       if (passedHolds.length > 0) store.dropHolds(passedHolds);
       const records = [...store.images().values()];
+      this.#hasDetected = true;
       metrics.detected((performance.now() - startedAt) / 1000, records);
       return this.#withProtections(records, time);
     } catch (error) {
@@ -191,6 +193,11 @@ export class ImageDetector {
       metrics.detectionFailed((performance.now() - startedAt) / 1000);
       throw error;
     }
+  }
+
+  /** Whether a detection of this process has ended well: the images are those of the runtime. */
+  get hasDetected(): boolean {
+    return this.#hasDetected;
   }
 
   /**

@@ -53,6 +53,11 @@ export interface CollectionPolicy {
    * Most bytes (reported sizes) one collection removes, though one image always may; 0 = no limit.
    */
   readonly maxBytesPerRun: number;
+  /**
+   * No image goes for space when all that may go are expected to free less than this, unless that
+   * is all that is to be freed; 0 = off. Bytes, in the sizes the runtime reports.
+   */
+  readonly minReclaimBytes: number;
   /** A collection that has run for this long begins no further removal; 0 = no limit. */
   readonly maxRunMs: number;
   /** Most removals begun in a minute, over all collections; 0 = no limit. */
@@ -97,6 +102,7 @@ export const defaultPolicy: CollectionPolicy = {
   criticalThresholdPercent: 95,
   maxImagesPerRun: 0,
   maxBytesPerRun: 0,
+  minReclaimBytes: 0,
   maxRunMs: 0,
   removalsPerMinute: 0,
   parallelRemovals: 1,
@@ -191,6 +197,7 @@ export function policyProblems(policy: CollectionPolicy): PolicyProblem[] {
   for (const field of ['maxImagesPerRun', 'maxBytesPerRun', 'removalsPerMinute'] as const) {
     check(field, isCount(policy[field]), 'a whole number, 0 for no limit');
   }
+  check('minReclaimBytes', isCount(policy.minReclaimBytes), 'a number of bytes, 0 for none');
   const parallel = policy.parallelRemovals;
   check(
     'parallelRemovals',
