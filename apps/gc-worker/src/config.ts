@@ -22,10 +22,12 @@ import {
   type KubeletDifferences,
 } from './policy/differences';
 import { exemptRuleProblem, type ExemptRule } from './policy/exempt';
+import { splitPatterns } from './policy/exempt-pattern';
 import { isTimeZone, parseWindow } from './policy/maintenance';
 import {
   collectionPolicy,
   defaultPolicy,
+  exemptPatternsAllowed,
   kubeletConfigErrors,
   policyProblems,
   type CollectionPolicy,
@@ -101,7 +103,7 @@ export const config = defineConfig({
   },
   keys: {
     ...commonKeys({
-      httpAddr: ':9472',
+      httpAddr: '127.0.0.1:9472',
       ...verbsOf('gc-worker'),
     }),
     imageGCHighThresholdPercent: percentKey(
@@ -131,9 +133,10 @@ export const config = defineConfig({
     exemptImages: listKey({
       default: [],
       item: z.string().max(1024),
-      allowed: 'globs over image references, such as quay.io/base/** or nginx:1.*',
+      split: splitPatterns,
+      allowed: exemptPatternsAllowed,
       meaning:
-        'Images that are never removed: globs over full or familiar references, ids or digests; without tag every tag is meant.',
+        'Images that are never removed: globs over full or familiar references, ids or digests; without tag every tag is meant. `/…/` is a regular expression, matched anywhere in a name in linear time.',
     }),
     exemptRules: key<readonly ExemptRule[]>({
       schema: z.array(exemptRuleSchema),

@@ -48,7 +48,7 @@ export interface GcQueriesParts {
   readonly runner: Pick<CollectionRunner, 'plan' | 'run' | 'lastOutcome'>;
   readonly reports: Pick<RemovalReports, 'settle'>;
   readonly store: ImageRecordStore;
-  readonly detector: Pick<ImageDetector, 'useStatus'>;
+  readonly detector: Pick<ImageDetector, 'useStatus' | 'unmatchedExemptions'>;
   readonly disks: Pick<DiskWatch, 'readAll' | 'trends'>;
   readonly breakdowns: Pick<DiskBreakdowns, 'current'>;
   readonly imageList: Pick<ImageList, 'at' | 'nodeImages'>;
@@ -151,6 +151,7 @@ export class GcQueries {
         images: store.images().size,
       },
       use: this.parts.detector.useStatus(),
+      exemptUnmatched: this.parts.detector.unmatchedExemptions(),
       lastCollection: last === undefined ? null : collection(last),
     };
   }

@@ -1,5 +1,5 @@
 import type { OnApplicationBootstrap } from '@nestjs/common';
-import { Loop, pause } from '@stowage/async';
+import { inTime, Loop } from '@stowage/async';
 import type { CriConnectionView } from '@stowage/cri-client';
 import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
 import type { EventBus } from '@stowage/event-bus';
@@ -159,7 +159,7 @@ export class Worker implements OnApplicationBootstrap {
   /** The collection starts after the first measurement, so that both see one cause once. */
   async #startMeasuring(): Promise<void> {
     const { signal } = this.parts;
-    await Promise.race([this.#firstDetection, pause(firstDetectionMs, { signal })]);
+    await inTime(this.#firstDetection, firstDetectionMs);
     if (!signal.aborted) this.#measurement.start();
   }
 
@@ -258,7 +258,9 @@ export class Worker implements OnApplicationBootstrap {
     }
   }
 
+  /** The first collection comes by itself. */
   #mayRetry(): boolean {
+    if (this.#lastCollectionAt === -Infinity) return false;
     const since = this.parts.now() - this.#lastCollectionAt;
     return !this.#isCollecting && (since < 0 || since >= this.parts.config.collectionRetryMs);
   }

@@ -101,6 +101,7 @@ describe('a file system that is full of other data', () => {
   async function foreignData(values: Partial<CollectionPolicy>) {
     const gib = 2 ** 30;
     const capacity = 320 * gib;
+    const available = Math.floor(capacity * 0.26);
     let freed = 0;
     const remove = worker.runtime.removeImage.bind(worker.runtime);
     worker.runtime.removeImage = async (imageId) => {
@@ -112,7 +113,7 @@ describe('a file system that is full of other data', () => {
         {
           mountpoint: '/images',
           capacityBytes: capacity,
-          availableBytes: capacity * 0.26 + freed,
+          availableBytes: available + freed,
           inodes: null,
           inodesFree: null,
         },
@@ -120,10 +121,10 @@ describe('a file system that is full of other data', () => {
     const foreign = {
       mountpoint: '/images',
       role: 'image',
-      usedBytes: capacity * 0.74,
+      usedBytes: capacity - available,
       imageBytes: 2 * gib,
       containerBytes: 0,
-      otherBytes: capacity * 0.74 - 2 * gib,
+      otherBytes: capacity - available - 2 * gib,
     } as const;
     const some = policy({ highThresholdPercent: 70, lowThresholdPercent: 54, ...values });
     const collections = fakeCollections(worker, {

@@ -52,22 +52,27 @@ describe('planCollection', () => {
 
   it.each([
     ['more than all that may go would free', { minReclaimBytes: 500 }, {}, []],
-    ['as much as they would free', { minReclaimBytes: 200 }, {}, ['a', 'b']],
+    ['as much as they would free', { minReclaimBytes: 100 }, {}, ['a', 'b']],
     ['off', {}, {}, ['a', 'b']],
     ['and a request', { minReclaimBytes: 500 }, { request: { bytes: 1000 } }, ['a', 'b']],
     ['and little to free', { minReclaimBytes: 500 }, { disks: [disk(85)] }, ['a']],
   ])('minReclaim: %s', (_, values, more, going) => {
-    const images = [image('a'), image('b'), image('used', { usedBy: [user] })];
+    const sizeBytes = 50;
+    const images = [
+      image('a', { sizeBytes }),
+      image('b', { sizeBytes }),
+      image('used', { usedBy: [user] }),
+    ];
     const plan = planCollection(
       input({ images, disks: [disk(99)], policy: policy(values), ...more }),
     );
     expect(removed(plan)).toEqual(going);
-    expect(plan.collectableBytes).toBe(200);
+    expect(plan.collectableBytes).toBe(100);
     if (going.length > 0) return;
     expect(plan.keptByRule).toEqual({ 'min-reclaim': 2, 'in-use': 1 });
     expect(plan.images[0]).toMatchObject({
       rule: 'min-reclaim',
-      why: 'all images that may go are expected to free 200 B of 190 B, less than 500 B (minReclaim)',
+      why: 'all images that may go are expected to free 100 B of 190 B, less than 500 B (minReclaim)',
     });
   });
 

@@ -195,6 +195,23 @@ export class ImageDetector {
     }
   }
 
+  /**
+   * Exempt patterns and rules that hold for no image of the last detection, in words; none before
+   * the first. A rule over labels holds for none where labels are not known.
+   */
+  unmatchedExemptions(): string[] {
+    const { store, contents, policy, now } = this.parts;
+    if (!this.#hasDetected) return [];
+    const images = [...store.images().values()].map((record) => {
+      const labels = contents.of(record.imageId)?.labels;
+      return labels === undefined ? record : { ...record, labels };
+    });
+    const time = now();
+    return policy.exemptions
+      .filter(({ matches }) => !images.some((image) => matches(image, time)))
+      .map(({ text }) => text);
+  }
+
   /** Whether a detection of this process has ended well: the images are those of the runtime. */
   get hasDetected(): boolean {
     return this.#hasDetected;

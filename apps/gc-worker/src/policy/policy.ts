@@ -1,6 +1,7 @@
 import { formatGoDuration } from '@stowage/go-duration';
 import { stowageDifferences, type KubeletDifferences } from './differences';
 import { exemptRuleProblem, type ExemptRule } from './exempt';
+import { exemptPatternProblem } from './exempt-pattern';
 import { isTimeZone, parseWindow } from './maintenance';
 
 /**
@@ -77,7 +78,7 @@ export interface CollectionPolicy {
   readonly order: 'last-used' | 'cost';
   /** An image pulled again within this time after its removal counts as regret; 0 = none. */
   readonly regretWindowMs: number;
-  /** Images never to be removed: globs over references, ids or digests. */
+  /** Images never to be removed: globs over references, ids or digests, or `/…/`. */
   readonly exemptImages: readonly string[];
   /** Images never to be removed, by conditions that must all hold. */
   readonly exemptRules: readonly ExemptRule[];
@@ -151,6 +152,10 @@ export function collectionPolicy(values: Partial<CollectionPolicy> = {}): Collec
   return policy;
 }
 
+/** What an exempt list may hold, in words. */
+export const exemptPatternsAllowed =
+  'references, globs over them such as quay.io/base/** or nginx:1.*, regular expressions as /…/';
+
 /** A field of a policy that cannot be used. */
 export interface PolicyProblem {
   readonly field: keyof CollectionPolicy;
@@ -214,6 +219,13 @@ export function policyProblems(policy: CollectionPolicy): PolicyProblem[] {
     policy.maintenanceTimeZone === '' || isTimeZone(policy.maintenanceTimeZone),
     'an IANA time zone such as Europe/Berlin, or empty for that of the process',
   );
+  for (const pattern of policy.exemptImages) {
+    const problem = exemptPatternProblem(pattern);
+    if (problem !== undefined) {
+      const allowed = `${exemptPatternsAllowed}; ${JSON.stringify(pattern)} matches none: ${problem}`;
+      problems.push({ field: 'exemptImages', value: pattern, allowed });
+    }
+  }
   for (const rule of policy.exemptRules) {
     const problem = exemptRuleProblem(rule);
     if (problem !== undefined) {

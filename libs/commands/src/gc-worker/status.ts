@@ -71,7 +71,9 @@ const policy = z
     maintenanceTimeZone: text('Time zone of the windows; empty: that of the process.'),
     order: openWord(['last-used', 'cost'], 'Order of removal.'),
     regretWindowMs: milliseconds('An image that comes back within this counts as regret.'),
-    exemptImages: texts('Images that never go: globs over references, ids or digests.'),
+    exemptImages: texts(
+      'Images that never go: globs over references, ids or digests, or regular expressions `/…/`.',
+    ),
     exemptRules: z
       .array(
         z.object({
@@ -160,6 +162,9 @@ export const status = defineCommand({
         ).optional(),
       })
       .describe('What is not certain about the use of images.'),
+    exemptUnmatched: texts(
+      'Exempt patterns and rules that hold for no image of the node as of the last detection: a slip perhaps.',
+    ),
     lastCollection: collection
       .nullable()
       .describe('The last collection of this process; null before the first.'),
@@ -228,6 +233,7 @@ export const status = defineCommand({
       ],
       records: { state: 'on-disk', path: '/var/lib/stowage/gc-worker/records.db', images: 2 },
       use: { lostContainers: 0 },
+      exemptUnmatched: ['quay.io/base/**'],
       lastCollection: exampleCollection,
     },
   },
