@@ -1,12 +1,17 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { describeKeys, loadConfig, type ConfigDefinition } from '@stowage/service-kit';
+import {
+  describeKeys,
+  loadConfig,
+  type ConfigDefinition,
+  type ConfigKeys,
+} from '@stowage/service-kit';
 import { appNames, configOf } from './app-folders';
 
 const root = path.resolve(__dirname, '..');
 
 const load = async (app: string, env: Record<string, string>) => {
-  const outcome = await loadConfig((await configOf(app)) as ConfigDefinition<object>, {
+  const outcome = await loadConfig((await configOf(app)) as ConfigDefinition<ConfigKeys>, {
     argv: [],
     env,
     version: '0.0.0',

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { commandSubject } from '@stowage/events';
-import { loadConfig, type ConfigDefinition } from '@stowage/service-kit';
+import { loadConfig, type ConfigDefinition, type ConfigKeys } from '@stowage/service-kit';
 import { configOf } from './app-folders';
 
 /** Commands of the READMEs as a shell runs them, with a `nats` that prints what it was given. */
@@ -49,7 +49,7 @@ describe.each(['node-1', 'Node-1.Example.COM', 'ip-10-0-0-5.ec2.internal'])(
       ['apps/runtime-gateway/README.md', 'runtime-gateway', 'pods'],
       ['docs/image-service.md', 'image-service', 'ensure'],
     ])('%s: the command reaches the service', async (file, app, verb) => {
-      const outcome = await loadConfig((await configOf(app)) as ConfigDefinition<object>, {
+      const outcome = await loadConfig((await configOf(app)) as ConfigDefinition<ConfigKeys>, {
         argv: [],
         env: {},
         version: '0.0.0',

@@ -6,6 +6,7 @@ import {
   type JetStreamClient,
   type JetStreamManager,
   type NatsConnection,
+  type StoredMsg,
 } from 'nats';
 import { rmSync } from 'node:fs';
 import { consumeEvents, deadLetterHeaders, type EventBus, type NatsConnection3 } from './index';
@@ -193,10 +194,12 @@ describe('a connection of the client version 3', () => {
     const late = testBus({ stateDir, url: other.url });
     cleanUps.push(() => late.close({ drainMs: 0 }));
     late.publish('ImagePulled', eventCatalog.ImagePulled.example);
-    const letter = await until(() =>
-      manager.streams.getMessage('DEAD', { seq: 1 }).catch(() => undefined),
-    );
-    expect(letter.header.get(deadLetterHeaders.reason)).toBe('no');
+    let letter: StoredMsg | undefined;
+    await until(async () => {
+      letter = await manager.streams.getMessage('DEAD', { seq: 1 }).catch(() => undefined);
+      return letter !== undefined;
+    });
+    expect(letter?.header.get(deadLetterHeaders.reason)).toBe('no');
     expect(names).toHaveLength(2);
     stop.abort();
     await done;

@@ -59,7 +59,11 @@ describe('health', () => {
     for (const reason of reasons) registry.report('runtime', { state: 'down', reason });
     expect(changes).toEqual(['runtime down', 'runtime down', 'runtime down']);
     for (let at = 0; at < 100; at += 1) {
-      registry.report('runtime', { state: 'down', reason: `attempt ${at}` });
+      registry.report('runtime', { state: 'down', reason: `no CRI for ${at} s, ${at}.5 MiB` });
+    }
+    expect(changes).toHaveLength(4);
+    for (let at = 0; at < 100; at += 1) {
+      registry.report('runtime', { state: 'down', reason: `attempt ${'x'.repeat(at)}` });
     }
     expect(changes).toHaveLength(5);
     registry.report('runtime', { state: 'ok' });

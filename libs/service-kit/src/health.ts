@@ -32,8 +32,9 @@ const notifiedReasons = 5;
 
 /**
  * {@link HealthRegistry} and the app's own phase, which only runService moves. `onChange` is
- * notified of each change of a component's state, and of each reason that is new since then, of
- * which there are at most {@link notifiedReasons}: an outage often shows its real cause later.
+ * notified of each change of a component's state, and of each reason that is new since then (in more
+ * than its numbers), of which there are at most {@link notifiedReasons}: an outage often shows its
+ * real cause later.
  */
 export class Health implements HealthRegistry {
   readonly #components = new Map<string, ComponentHealth>();
@@ -58,9 +59,10 @@ export class Health implements HealthRegistry {
 
   #isNews(name: string, reason: string | undefined): boolean {
     const notified = this.#notified.get(name);
-    if (reason === undefined || notified === undefined || notified.has(reason)) return false;
-    if (notified.size >= notifiedReasons) return false;
-    notified.add(reason);
+    if (reason === undefined || notified === undefined) return false;
+    const words = reason.replaceAll(/\d+(?:\.\d+)?(?: [KMGT]iB)?/g, '0');
+    if (notified.has(words) || notified.size >= notifiedReasons) return false;
+    notified.add(words);
     return true;
   }
 
