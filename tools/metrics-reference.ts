@@ -7,6 +7,7 @@ import path from 'node:path';
 import { spawnApp } from '@stowage/testing';
 import { appNames, configOf } from './app-folders';
 import { buildApps, root } from './bootstrap.mjs';
+import { metricLabels, valuesOf } from './metric-labels';
 
 interface Metric {
   name: string;
@@ -54,13 +55,25 @@ async function metricsOf(app: string): Promise<Metric[]> {
   }
 }
 
+const labels = metricLabels();
+
+/** Labels of a metric, each with its values. */
+function labelText(metric: string): string {
+  const names = labels.get(metric) ?? [];
+  return names
+    .map((label) => `\`${label}\`: ${valuesOf(metric, label) ?? 'see the text'}`)
+    .join('<br>');
+}
+
 const table = (metrics: readonly Metric[]): string =>
   [
-    '| metric | type | what it counts |',
-    '| --- | --- | --- |',
+    '| metric | type | what it counts | labels |',
+    '| --- | --- | --- | --- |',
     ...metrics
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-      .map(({ name, type, help }) => `| \`${name}\` | ${type} | ${help.replaceAll('|', '\\|')} |`),
+      .map(({ name, type, help }) =>
+        [`| \`${name}\``, type, help.replaceAll('|', '\\|'), `${labelText(name)} |`].join(' | '),
+      ),
     '',
   ].join('\n');
 

@@ -5,6 +5,8 @@ import {
   parseEvent,
   type EventName,
 } from '@stowage/events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describeEvent, size } from './describe-event';
 
 const eventOf = (name: EventName, change: object = {}) => {
@@ -34,9 +36,16 @@ describe('one line an event', () => {
       'GarbageCollected',
       'collected 1 images in 0.83 s: 100.0 MiB expected, 70.0 MiB measured; kept 4 in-use, 1 pinned, 1 min-age, 1 enough-freed',
     ],
+    ['ImagePullProgress', 'pull of registry.example:5000/team/app:1.4: 25.0 MiB, 50 %'],
     ['ContainerStopped', 'container cart-0/cart c0ffee1c9f9c stopped, exit code 137'],
   ])('%s', (name, line) => {
     expect(describeEvent(eventOf(name))).toBe(line);
+  });
+
+  it('has one case for each event', () => {
+    const source = readFileSync(path.join(__dirname, 'describe-event.ts'), 'utf8');
+    const cases = [...source.matchAll(/^ +case '(\w+)'/gm)].map(([, name]) => name);
+    expect(cases.toSorted()).toEqual([...eventNames].sort());
   });
 
   it.each(eventNames)('%s has a line without undefined', (name) => {

@@ -49,13 +49,6 @@ function text(event: StowageEvent): string {
       const share = percent === undefined ? '' : `, ${String(percent)} %`;
       return `pull of ${requestedReference}: ${approximate ? 'about ' : ''}${size(bytes)}${share}`;
     }
-    case 'ImagePullProgress': {
-      const { requestedReference, bytes, totalBytes, percent, approximate } = event.data;
-      const about = approximate ? 'about ' : '';
-      const of = totalBytes === undefined ? '' : ` of ${size(totalBytes)}`;
-      const share = percent === undefined ? '' : ` (${String(percent)} %)`;
-      return `pull of ${requestedReference}: ${about}${size(bytes)}${of}${share}`;
-    }
     case 'ImagePulled': {
       const { requestedReference, sizeBytes, durationMs, credential } = event.data;
       return `pulled ${requestedReference}: ${size(sizeBytes)} in ${seconds(durationMs)}, credential ${credential.source}`;

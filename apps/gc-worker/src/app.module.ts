@@ -9,6 +9,8 @@ import { GcQueries } from './queries';
 import { RuntimeModule } from './runtime.module';
 import { StateModule } from './state.module';
 import {
+  BREAKDOWNS,
+  COLLECTION_HEALTH,
   DETECTIONS,
   DETECTOR,
   DISKS,
@@ -34,11 +36,12 @@ const now = (): number => Date.now();
   providers: [
     provider(
       QUERIES,
-      [CONTEXT, IMAGE_LIST, RUNNER, REPORTS, RECORDS, DISKS, POLICY, DETECTOR],
+      [CONTEXT, IMAGE_LIST, RUNNER, REPORTS, RECORDS, DISKS, BREAKDOWNS, POLICY, DETECTOR],
       ({ config: { nodeStatusMaxImages } }, ...parts) => {
-        const [imageList, runner, reports, store, disks, policy, detector] = parts;
+        const [imageList, runner, reports, store, disks, breakdowns, policy, detector] = parts;
         return new GcQueries({
-          ...{ runner, reports, store, disks, policy, detector, imageList, nodeStatusMaxImages },
+          ...{ runner, reports, store, disks, breakdowns, policy, detector, imageList },
+          nodeStatusMaxImages,
         });
       },
     ),
@@ -64,6 +67,7 @@ const now = (): number => Date.now();
         DETECTOR,
         RUNNER,
         DISKS,
+        COLLECTION_HEALTH,
         RECORDS,
         POLICY,
         IMAGE_LIST,
@@ -78,6 +82,7 @@ const now = (): number => Date.now();
         detector,
         runner,
         disks,
+        collectionHealth,
         store,
         policy,
         imageList,
@@ -90,7 +95,18 @@ const now = (): number => Date.now();
           detect: traced('gc.detection', {}, (options: { signal: AbortSignal }) =>
             detections.detect(options),
           ),
-          ...{ detector, runner, disks, store, policy, imageList, events, bus, now },
+          ...{
+            detector,
+            runner,
+            disks,
+            collectionHealth,
+            store,
+            policy,
+            imageList,
+            events,
+            bus,
+            now,
+          },
           runtimes: of,
         }),
       { close: (worker) => worker.ended() },

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { Mutex } from '@stowage/async';
 import { provider, token } from '@stowage/service-kit';
+import { CollectionHealth } from './collect/collection-health';
 import { CollectionPlanner } from './collect/collection-planner';
 import { CollectionRunner } from './collect/collection-runner';
 import { Detections } from './collect/detections';
@@ -13,6 +14,8 @@ import { planningParts } from './planning-parts';
 import { RuntimeModule } from './runtime.module';
 import { reportProblem, StateModule } from './state.module';
 import {
+  BREAKDOWNS,
+  COLLECTION_HEALTH,
   DETECTIONS,
   DETECTOR,
   DISKS,
@@ -47,6 +50,16 @@ const providers = [
       }),
   ),
   provider(DISKS, [PLANNING], ({ disks }) => disks),
+  provider(BREAKDOWNS, [PLANNING], ({ breakdowns }) => breakdowns),
+  provider(
+    COLLECTION_HEALTH,
+    [CONTEXT, RECORDS],
+    ({ health }, store) =>
+      new CollectionHealth({
+        exceeded: () => store.exceeded(),
+        report: (problem) => reportProblem(health, 'collection', problem),
+      }),
+  ),
   provider(DETECTOR, [PLANNING], ({ detector }) => detector),
   provider(PAUSES, [], () => new RemovalPauses()),
   provider(RECORDS_LOCK, [], () => new Mutex()),
@@ -78,6 +91,8 @@ const providers = [
       GC_RUNTIME,
       DETECTOR,
       DISKS,
+      BREAKDOWNS,
+      COLLECTION_HEALTH,
       RECORDS,
       REPORTS,
       PAUSES,
@@ -92,6 +107,8 @@ const providers = [
       runtime,
       detector,
       disks,
+      breakdowns,
+      health,
       store,
       reports,
       pauses,
@@ -100,8 +117,8 @@ const providers = [
       { collection: metrics },
     ) =>
       new CollectionRunner({
-        ...{ policy, planner, runtime, detector, disks, store, reports, pauses, recordsLock },
-        ...{ publish, metrics, log, now },
+        ...{ policy, planner, runtime, detector, disks, breakdowns, health, store, reports },
+        ...{ pauses, recordsLock, publish, metrics, log, now },
         meter: { ...defaultMeterLimits, finalWaitMs: config.freeingWaitMs },
         usageWaitMs: defaultUsageWaitMs,
         removalTimeoutMs: config.removalTimeoutMs,

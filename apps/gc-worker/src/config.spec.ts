@@ -56,7 +56,8 @@ describe('config', () => {
   it('reads everything of the policy that kubelet does not have', async () => {
     expect(
       await load({
-        STOWAGE_EXEMPT_IMAGES: 'nginx:*',
+        STOWAGE_EXEMPT_IMAGES: 'nginx:*,{redis,memcached}:*,/^quay\\.io\\/[a-z]{2,8}\\//',
+        STOWAGE_MIN_RECLAIM: '1Gi',
         STOWAGE_EXEMPT_RULES:
           '[{"label":"tier=base","namespace":"kube-system"},{"image":"ci/**","youngerThan":"7h"}]',
         STOWAGE_HIGH_MARK_AVAILABLE_BYTES: '10Gi',
@@ -77,7 +78,8 @@ describe('config', () => {
       }),
     ).toEqual({
       ...defaultPolicy,
-      exemptImages: ['nginx:*'],
+      exemptImages: ['nginx:*', '{redis,memcached}:*', '/^quay\\.io\\/[a-z]{2,8}\\//'],
+      minReclaimBytes: 2 ** 30,
       exemptRules: [
         { label: 'tier=base', namespace: 'kube-system' },
         { image: 'ci/**', youngerThanMs: 7 * 3_600_000 },
@@ -101,6 +103,14 @@ describe('config', () => {
   });
 
   it.each<[Record<string, string>, string]>([
+    [
+      { STOWAGE_EXEMPT_IMAGES: 'nginx,regex:busybox' },
+      'gc-worker: configuration: exemptImages (STOWAGE_EXEMPT_IMAGES, from environment) is ["nginx","regex:busybox"]; allowed: references, globs over them such as quay.io/base/** or nginx:1.*, regular expressions as /…/; "regex:busybox" matches none: "regex:" is no part of a reference; a regular expression is written as /…/, for example /busybox/',
+    ],
+    [
+      { STOWAGE_EXEMPT_IMAGES: '[' },
+      'gc-worker: configuration: exemptImages (STOWAGE_EXEMPT_IMAGES, from environment) is ["["]; allowed: references, globs over them such as quay.io/base/** or nginx:1.*, regular expressions as /…/; "[" matches none: a "[" without "]"',
+    ],
     [
       { STOWAGE_MAINTENANCE_WINDOWS: 'sometimes' },
       'gc-worker: configuration: STOWAGE_MAINTENANCE_WINDOWS (environment) is "sometimes"; allowed: windows such as 22:00-06:00, Mon-Fri 01:00-05:00; in the environment days as a range or one day',

@@ -22,10 +22,12 @@ import {
   type KubeletDifferences,
 } from './policy/differences';
 import { exemptRuleProblem, type ExemptRule } from './policy/exempt';
+import { splitPatterns } from './policy/exempt-pattern';
 import { isTimeZone, parseWindow } from './policy/maintenance';
 import {
   collectionPolicy,
   defaultPolicy,
+  exemptPatternsAllowed,
   kubeletConfigErrors,
   policyProblems,
   type CollectionPolicy,
@@ -101,7 +103,7 @@ export const config = defineConfig({
   },
   keys: {
     ...commonKeys({
-      httpAddr: ':9472',
+      httpAddr: '127.0.0.1:9472',
       ...verbsOf('gc-worker'),
     }),
     imageGCHighThresholdPercent: percentKey(
@@ -131,9 +133,10 @@ export const config = defineConfig({
     exemptImages: listKey({
       default: [],
       item: z.string().max(1024),
-      allowed: 'globs over image references, such as quay.io/base/** or nginx:1.*',
+      split: splitPatterns,
+      allowed: exemptPatternsAllowed,
       meaning:
-        'Images that are never removed: globs over full or familiar references, ids or digests; without tag every tag is meant.',
+        'Images that are never removed: globs over full or familiar references, ids or digests; without tag every tag is meant. `/…/` is a regular expression, matched anywhere in a name in linear time.',
     }),
     exemptRules: key<readonly ExemptRule[]>({
       schema: z.array(exemptRuleSchema),
@@ -176,6 +179,9 @@ export const config = defineConfig({
     maxImagesPerRun: countKey('Most images that one collection removes'),
     maxBytesPerRun: sizeKey(
       'Most bytes (reported sizes) that one collection removes, one image at least; 0 is no limit.',
+    ),
+    minReclaim: sizeKey(
+      'No image goes for space when all that may go are expected to free less than this (reported sizes) and less than is asked; 0 is off.',
     ),
     maxRunMs: durationKey({
       default: 0,
@@ -391,9 +397,10 @@ const sameNames = [
 
 const keyOfField: Readonly<Partial<Record<keyof CollectionPolicy, string>>> = {
   order: 'removalOrder',
+  minReclaimBytes: 'minReclaim',
 };
 
-type OwnKeys = Pick<GcConfig, (typeof sameNames)[number] | 'removalOrder'>;
+type OwnKeys = Pick<GcConfig, (typeof sameNames)[number] | 'removalOrder' | 'minReclaim'>;
 
 const ownSettings = (values: OwnKeys): Partial<CollectionPolicy> => ({
   ...(Object.fromEntries(sameNames.map((name) => [name, values[name]])) as Pick<
@@ -401,6 +408,7 @@ const ownSettings = (values: OwnKeys): Partial<CollectionPolicy> => ({
     (typeof sameNames)[number]
   >),
   order: values.removalOrder,
+  minReclaimBytes: values.minReclaim,
 });
 
 /** Settings that are part of the policy; they can be changed while the worker runs. */
@@ -411,6 +419,7 @@ export const policyKeys: readonly (keyof GcConfig)[] = [
   'imageMaximumGCAgeMs',
   ...sameNames,
   'removalOrder',
+  'minReclaim',
   'kubeletBehaviour',
 ];
 

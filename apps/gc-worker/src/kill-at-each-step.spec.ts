@@ -10,7 +10,7 @@ import { DiskWatch } from './disk/disk-watch';
 import type { ImageDetector, ImageDetectorParts } from './detect/detect-images';
 import type { Publish, PublishAll } from './publish';
 import { ImageRecordStore } from './records/record-store';
-import { container, FakeRuntime, FakeWorker, listed } from './testing/fake-worker';
+import { container, FakeRuntime, FakeWorker, listed, noBreakdowns } from './testing/fake-worker';
 import { minutes, policy } from './testing/plan-fixtures';
 import type { ListedImage } from './runtime/runtime';
 
@@ -123,6 +123,7 @@ const watchOf = ({ usedPercent, ...parts }: DiskParts, worker: FakeWorker): Disk
         inodesFree: null,
       }),
     policy: fixedPolicy(policy()),
+    breakdowns: noBreakdowns,
     metrics: worker.metrics.disk,
     health: quiet,
     log,

@@ -2,6 +2,7 @@ import type { GcConfig } from './config';
 import { ImageDetector } from './detect/detect-images';
 import { ImageContents } from './detect/image-contents';
 import type { ImageHints } from './detect/image-hints';
+import { DiskBreakdowns } from './disk/disk-breakdowns';
 import { DiskWatch } from './disk/disk-watch';
 import { measureFileSystem } from './disk/measure-file-system';
 import type { GcMetrics } from './metrics';
@@ -30,8 +31,14 @@ export interface PlanningContext {
 
 /** What a plan is made from, in the worker and in a dry run: images with their use, and disks. */
 export function planningParts({ config, events, metrics, report, ...common }: PlanningContext) {
-  const disks = new DiskWatch({
+  const breakdowns = new DiskBreakdowns({
     ...common,
+    uses: (...of) => disks.uses(...of),
+    listedBytes: () => (detector.hasDetected ? detector.knownBytes() : undefined),
+  });
+  const disks: DiskWatch = new DiskWatch({
+    ...common,
+    breakdowns,
     ...events,
     metrics: metrics.disk,
     measure: measureFileSystem,
@@ -40,7 +47,7 @@ export function planningParts({ config, events, metrics, report, ...common }: Pl
       report('image-filesystem', problem);
     },
   });
-  const detector = new ImageDetector({
+  const detector: ImageDetector = new ImageDetector({
     ...common,
     ...events,
     metrics: metrics.detection,
@@ -51,5 +58,5 @@ export function planningParts({ config, events, metrics, report, ...common }: Pl
       report('image-use', reason === undefined ? undefined : `unused images are kept: ${reason}`);
     },
   });
-  return { disks, detector };
+  return { disks, breakdowns, detector };
 }

@@ -2,6 +2,7 @@ import { ImageList } from './detect/image-list';
 import { GcQueries } from './queries';
 import { fakeCollections } from './testing/fake-collections';
 import { container, FakeWorker, listed } from './testing/fake-worker';
+import { exemptions } from './policy/exempt';
 import { disk, minutes, policy } from './testing/plan-fixtures';
 
 const { signal } = new AbortController();
@@ -14,7 +15,10 @@ async function queries(...ids: string[]) {
   const readAll = async () => [...(await read()), { ...disk(50, '/containers'), role }];
   const imageUse = () => Promise.resolve(undefined);
   const disks = { read, readAll, imageUse, trends: () => new Map() };
-  const detector = worker.detector();
+  const detector = worker.detector(
+    {},
+    { exemptions: exemptions(['*/a:1', '/^registry\\.example\\/c/'], [{ label: 'keep' }]) },
+  );
   const collections = fakeCollections(worker, { detector, disks });
   worker.runtime.images = ids.map((id) => listed(id));
   const imageList = new ImageList({
@@ -33,6 +37,19 @@ async function queries(...ids: string[]) {
       reports: { settle: collections.settle },
       store: worker.store,
       disks,
+      breakdowns: {
+        current: () =>
+          Promise.resolve([
+            {
+              mountpoint: '/images',
+              role: 'image',
+              usedBytes: 900,
+              imageBytes: 90,
+              containerBytes: 10,
+              otherBytes: 800,
+            } as const,
+          ]),
+      },
       detector,
       policy: { current: policy(), lastRefusal: () => undefined },
       imageList,
@@ -99,6 +116,22 @@ describe('GcQueries', () => {
     };
     await answers.run({ bytes: 200 }, { signal });
     expect(seen).toEqual([false, 1, 1]);
+  });
+
+  it('status: what holds the file systems, and exempt patterns without an image', async () => {
+    const { answers } = await queries('a', 'b');
+    const { disks, exemptUnmatched } = await answers.status({ signal });
+    expect(disks.map(({ breakdown }) => breakdown)).toEqual([
+      {
+        usedBytes: 900,
+        imageBytes: 90,
+        containerBytes: 10,
+        otherBytes: 800,
+        imagesSuffice: false,
+      },
+      undefined,
+    ]);
+    expect(exemptUnmatched).toEqual(['/^registry\\.example\\/c/', 'label keep']);
   });
 
   it('run and status: what the last collection did', async () => {

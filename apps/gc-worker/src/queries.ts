@@ -4,6 +4,9 @@ import type { CollectionOutcome, ImageOutcome } from './collect/collect';
 import type { CollectionRunner } from './collect/collection-runner';
 import type { RemovalReports } from './collect/removal-reports';
 import type { ImageDetector } from './detect/detect-images';
+import type { DiskBreakdown } from './disk/break-down';
+import { filesystemBreakdown } from './disk/threshold-event-data';
+import type { DiskBreakdowns } from './disk/disk-breakdowns';
 import type { DiskWatch } from './disk/disk-watch';
 import type { ImageList } from './detect/image-list';
 import type { LivePolicy } from './policy/live-policy';
@@ -17,6 +20,9 @@ import { userText, type PlannedImage } from './policy/keep-rules';
  * Entries of a reply unless asked otherwise: some 400 KB, below the 1 MiB a NATS message may have.
  */
 const defaultLimit = 500;
+
+/** How old the breakdown of the file systems in `status` may be. Milliseconds. */
+const breakdownMaxAgeMs = 10_000;
 
 /** Most images of the last collection that `status` lists. */
 const listedOutcomes = 200;
@@ -42,8 +48,9 @@ export interface GcQueriesParts {
   readonly runner: Pick<CollectionRunner, 'plan' | 'run' | 'lastOutcome'>;
   readonly reports: Pick<RemovalReports, 'settle'>;
   readonly store: ImageRecordStore;
-  readonly detector: Pick<ImageDetector, 'useStatus'>;
+  readonly detector: Pick<ImageDetector, 'useStatus' | 'unmatchedExemptions'>;
   readonly disks: Pick<DiskWatch, 'readAll' | 'trends'>;
+  readonly breakdowns: Pick<DiskBreakdowns, 'current'>;
   readonly imageList: Pick<ImageList, 'at' | 'nodeImages'>;
   readonly nodeStatusMaxImages: number;
   readonly policy: Pick<LivePolicy, 'current' | 'lastRefusal'>;
@@ -108,6 +115,11 @@ export class GcQueries {
     } catch (error) {
       diskProblem = errorMessage(error);
     }
+    const { signal } = options;
+    const breakdowns = await this.parts.breakdowns.current({
+      signal,
+      maxAgeMs: breakdownMaxAgeMs,
+    });
     await reports.settle();
     const last = runner.lastOutcome();
     const { since, ...records } = store.status();
@@ -130,6 +142,7 @@ export class GcQueries {
           .filter(({ mountpoint }) => mountpoint === disk.mountpoint)
           .map(({ resource, level, since: at }) => ({ resource, level, since: time(at) })),
         trend: disks.trends().get(disk.mountpoint) ?? {},
+        breakdown: breakdownOf(disk, breakdowns),
       })),
       diskProblem,
       records: {
@@ -138,16 +151,23 @@ export class GcQueries {
         images: store.images().size,
       },
       use: this.parts.detector.useStatus(),
+      exemptUnmatched: this.parts.detector.unmatchedExemptions(),
       lastCollection: last === undefined ? null : collection(last),
     };
   }
 }
 
+function breakdownOf(disk: DiskAssessment | undefined, breakdowns: readonly DiskBreakdown[]) {
+  const found = breakdowns.find(({ mountpoint }) => mountpoint === disk?.mountpoint);
+  return disk === undefined || found === undefined ? undefined : filesystemBreakdown(disk, found);
+}
+
 function collection(outcome: CollectionOutcome) {
-  const { removed, failed, images, asKubelet, startedAt, ...rest } = outcome;
+  const { removed, failed, images, asKubelet, startedAt, breakdown, ...rest } = outcome;
   const { freedBytes, attempted, remaining } = asKubelet;
   return {
     ...rest,
+    breakdown: breakdownOf(outcome.before, breakdown === undefined ? [] : [breakdown]),
     freedBytes,
     startedAt: time(startedAt),
     removedCount: removed.length,

@@ -12,6 +12,12 @@ let failure: Error | undefined;
 let lookAgainInMs: number | undefined;
 let states: Record<string, { state: string; reason?: string }>;
 let lines: string[];
+let collections: string[];
+let collecting: Promise<void>;
+let hasCollected: boolean;
+/** What the next measurements find; later ones find nothing. */
+let polls: { crossed: string[]; overHigh: boolean }[];
+let detecting: Promise<void>;
 
 const nothing = () => undefined;
 
@@ -29,13 +35,19 @@ function worker(): Worker {
     policy: { current: policy(), onChange: nothing, reloadIfChanged: () => Promise.resolve() },
     detect: () => {
       detections += 1;
-      return failure === undefined ? Promise.resolve() : Promise.reject(failure);
+      return failure === undefined ? detecting : Promise.reject(failure);
     },
     detector: { lookAgainInMs: () => lookAgainInMs },
-    runner: { collectIfDue: () => Promise.resolve() },
+    runner: {
+      collectIfDue: (cause: string) => {
+        collections.push(cause);
+        return collecting.then(() => hasCollected);
+      },
+    },
+    collectionHealth: { measured: nothing },
     disks: {
       forgetMountpoints: nothing,
-      poll: () => Promise.resolve({ crossed: [], overHigh: false }),
+      poll: () => Promise.resolve(polls.shift() ?? { crossed: [], overHigh: false }),
     },
     store: { retry: nothing, close: nothing },
     imageList: { refresh: () => Promise.resolve(false) },
@@ -76,6 +88,8 @@ function worker(): Worker {
 beforeEach(() => {
   jest.useFakeTimers();
   stop = new AbortController();
+  [collections, polls, hasCollected] = [[], [], true];
+  collecting = detecting = Promise.resolve();
   [listeners, detections, failure, lookAgainInMs, states, lines] = [
     [],
     0,
@@ -139,5 +153,49 @@ describe('detections', () => {
     failure = undefined;
     await seconds(5);
     expect(states.detection).toEqual({ state: 'ok' });
+  });
+});
+
+describe('collections', () => {
+  const over = { crossed: [], overHigh: true };
+  const crossing = { crossed: ['/images'], overHigh: true };
+
+  it.each([
+    ['below every threshold', { crossed: [], overHigh: false }, 'period'],
+    ['where a threshold comes to be exceeded', crossing, 'mark-crossed'],
+    ['where one was exceeded before', over, 'period'],
+  ])('start with one check, %s', async (_, poll, cause) => {
+    polls = [poll, over];
+    worker().onApplicationBootstrap();
+    await seconds(10);
+    expect(collections).toEqual([cause]);
+  });
+
+  it('wait at the start for the first detection and measurement, the detection for 5 s at most', async () => {
+    detecting = new Promise(() => undefined);
+    polls = [crossing];
+    worker().onApplicationBootstrap();
+    await seconds(4.9);
+    expect([polls.length, collections]).toEqual([1, []]);
+    await seconds(0.2);
+    expect([polls.length, collections]).toEqual([0, ['mark-crossed']]);
+  });
+
+  it.each([
+    ['not once more by the end of one that collected', true, ['period']],
+    ['once more where that one found nothing to do', false, ['period', 'mark-crossed']],
+  ])('by a threshold that is crossed during another: %s', async (_, collected, causes) => {
+    let end: () => void = () => undefined;
+    collecting = new Promise((resolve) => (end = resolve));
+    hasCollected = collected;
+    worker().onApplicationBootstrap();
+    await seconds(1);
+    polls = [crossing];
+    for (const listener of listeners) listener({ connections: 1 });
+    await seconds(1);
+    expect(polls).toEqual([]);
+    end();
+    await seconds(1);
+    expect(collections).toEqual(causes);
   });
 });

@@ -1,9 +1,10 @@
 import type { OnApplicationBootstrap } from '@nestjs/common';
-import { Loop } from '@stowage/async';
+import { inTime, Loop } from '@stowage/async';
 import type { CriConnectionView } from '@stowage/cri-client';
 import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
 import type { EventBus } from '@stowage/event-bus';
 import type { HealthRegistry, Logger } from '@stowage/service-kit';
+import type { CollectionHealth } from './collect/collection-health';
 import type { CollectionCause, CollectionRunner } from './collect/collection-runner';
 import type { GcConfig } from './config';
 import type { DiskWatch } from './disk/disk-watch';
@@ -29,6 +30,7 @@ export interface WorkerParts {
   readonly detector: Pick<ImageDetector, 'lookAgainInMs'>;
   readonly runner: Pick<CollectionRunner, 'collectIfDue'>;
   readonly disks: Pick<DiskWatch, 'poll' | 'forgetMountpoints'>;
+  readonly collectionHealth: Pick<CollectionHealth, 'measured'>;
   readonly store: Pick<ImageRecordStore, 'retry'>;
   readonly imageList: Pick<ImageList, 'refresh'>;
   readonly events: ImageEvents;
@@ -57,6 +59,12 @@ const detectionPauseMs = 1000;
  */
 const startingMs = 30_000;
 
+/**
+ * The first measurement waits for the first detection at most this long: what it publishes says
+ * what images hold. Milliseconds.
+ */
+const firstDetectionMs = 5000;
+
 /** Pause between checks of the files that the policy comes from. Milliseconds. */
 const policyCheckMs = 2000;
 
@@ -73,6 +81,12 @@ export class Worker implements OnApplicationBootstrap {
   #nextCause: CollectionCause = 'period';
   #lastCollectionAt = -Infinity;
   #isCollecting = false;
+  /** A threshold was crossed while a collection was running, which may have measured before that. */
+  #crossedMeanwhile = false;
+  #detected: () => void = () => undefined;
+  readonly #firstDetection = new Promise<void>((resolve) => {
+    this.#detected = resolve;
+  });
   #measurementProblem: string | undefined;
   #connectedAt = -Infinity;
 
@@ -138,9 +152,15 @@ export class Worker implements OnApplicationBootstrap {
     this.#watchPolicy();
     this.#detection.start();
     this.#listing.start();
-    this.#measurement.start();
-    this.#collection.start();
+    void this.#startMeasuring();
     if (!this.#collects) this.#logCollectionIsOff();
+  }
+
+  /** The collection starts after the first measurement, so that both see one cause once. */
+  async #startMeasuring(): Promise<void> {
+    const { signal } = this.parts;
+    await inTime(this.#firstDetection, firstDetectionMs);
+    if (!signal.aborted) this.#measurement.start();
   }
 
   get #collects(): boolean {
@@ -201,6 +221,7 @@ export class Worker implements OnApplicationBootstrap {
       return Math.min(retryAfterFailureMs, config.detectionIntervalMs);
     } finally {
       store.retry();
+      this.#detected();
     }
   }
 
@@ -215,13 +236,14 @@ export class Worker implements OnApplicationBootstrap {
   }
 
   async #measure(): Promise<number | undefined> {
-    const { disks, policy, log, signal, config } = this.parts;
+    const { disks, collectionHealth, policy, log, signal, config } = this.parts;
     try {
-      const { crossed, overHigh } = await disks.poll({ signal });
+      const poll = await disks.poll({ signal });
       this.#measurementProblem = undefined;
+      collectionHealth.measured(poll);
       if (policy.current.differences.collectionStart === 'period') return undefined;
-      if (crossed.length > 0) this.#collectSoon('mark-crossed');
-      else if (overHigh && this.#mayRetry()) this.#collectSoon('still-over-mark');
+      if (poll.crossed.length > 0) this.#collectSoon('mark-crossed');
+      else if (poll.overHigh && this.#mayRetry()) this.#collectSoon('still-over-mark');
       return undefined;
     } catch (error) {
       const reason = errorMessage(error);
@@ -230,15 +252,24 @@ export class Worker implements OnApplicationBootstrap {
         log.warn({ reason }, 'image file systems cannot be measured');
       }
       return Math.min(retryAfterFailureMs, config.diskCheckIntervalMs);
+    } finally {
+      // The first time it runs at once, by the cause that was just found.
+      this.#collection.start();
     }
   }
 
+  /** The first collection comes by itself. */
   #mayRetry(): boolean {
+    if (this.#lastCollectionAt === -Infinity) return false;
     const since = this.parts.now() - this.#lastCollectionAt;
     return !this.#isCollecting && (since < 0 || since >= this.parts.config.collectionRetryMs);
   }
 
   #collectSoon(cause: CollectionCause): void {
+    if (this.#isCollecting) {
+      this.#crossedMeanwhile ||= cause === 'mark-crossed';
+      return;
+    }
     this.#nextCause = cause;
     this.#collection.wake();
   }
@@ -249,12 +280,15 @@ export class Worker implements OnApplicationBootstrap {
     const cause = this.#nextCause;
     this.#nextCause = 'period';
     this.#isCollecting = true;
+    this.#crossedMeanwhile = false;
+    let hasCollected = true;
     try {
-      await runner.collectIfDue(cause, { signal });
+      hasCollected = await runner.collectIfDue(cause, { signal });
     } finally {
       this.#isCollecting = false;
       this.#lastCollectionAt = now();
     }
+    if (this.#crossedMeanwhile && !hasCollected) this.#collectSoon('mark-crossed');
     // That a threshold is no longer exceeded is published at once, not at the next measurement.
     this.#measurement.wake();
     return undefined;

@@ -38,7 +38,7 @@ export const config = defineConfig({
   summary: 'CRI ImageService endpoint: pulls with credentials, ensures, removals and their events.',
   keys: {
     ...commonKeys({
-      httpAddr: ':9471',
+      httpAddr: '127.0.0.1:9471',
       ...verbsOf('image-service'),
     }),
     listen: listenKey('/run/stowage/image.sock'),

@@ -119,7 +119,6 @@ describe('the log of calls', () => {
     const pull = { service: 'image', method: 'PullImage' } as const;
     ended(pull, new CriError('PullImage', 'NOT_FOUND', 'Authorization: Basic hunter2'));
     ended(pull, new RuntimeUnavailableError('unix:///run/x.sock', new Date(0), 'lost'));
-    ended(pull, new CancelledError('PullImage'));
     expect(lines).toMatchObject([
       [
         {
@@ -132,8 +131,12 @@ describe('the log of calls', () => {
         { code: 'UNAVAILABLE', error: expect.stringContaining('lost') as string },
         expect.anything(),
       ],
-      [{ code: 'CANCELLED', error: new CancelledError('PullImage').message }, expect.anything()],
     ]);
+  });
+
+  it('has no line for a call that its caller cancelled, at a stop for instance', () => {
+    ended({ method: 'ListContainers' }, new CancelledError('ListContainers'));
+    expect(lines).toEqual([]);
   });
 
   it('holds neither command lines nor their outputs', () => {

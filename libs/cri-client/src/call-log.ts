@@ -1,4 +1,4 @@
-import { RuntimeUnavailableError, toGrpcStatus } from '@stowage/errors';
+import { CancelledError, RuntimeUnavailableError, toGrpcStatus } from '@stowage/errors';
 import { CommandExitError, CommandTimeoutError, CriError } from './errors';
 import { LogReduction } from './log-reduction';
 import type { CriCall, CriCallObserver } from './types';
@@ -22,7 +22,7 @@ const withheld = 'withheld: it can quote the credential; the log line of the pul
 const clearingMethods: ReadonlySet<string> = new Set(['StopContainer', 'RemoveContainer']);
 
 /**
- * Logs every call that failed, as kubelet does. For ContainerStatus, ContainerStats and
+ * Logs every call that failed, as kubelet does, but for those that their caller cancelled. For ContainerStatus, ContainerStats and
  * PodSandboxStats an identical error of the same object is logged at most once a minute; so is, for
  * all calls together, that the runtime is away. Command lines, their outputs and the runtime's
  * message about a pull are not logged, because they can contain secrets. The code that pulls knows
@@ -43,6 +43,8 @@ export function criCallLog(
             if (reducedMethods.has(method) && objectId !== undefined) reduction.clear(objectId);
             return;
           }
+          // The caller did not want the answer any more, at a stop for instance.
+          if (error instanceof CancelledError) return;
           const text = loggable(call, error);
           const key = reductionKey(call, error);
           if (key !== undefined && !reduction.shouldLog(key, text, now())) return;

@@ -146,9 +146,44 @@ describe('choosing the version', () => {
     const { containers } = await client.listContainers({ filter: { podSandboxId: 'p' } });
     expect(containers).toMatchObject([{ id: 'c', createdAt: 5n }]);
     expect(server.calls.map((call) => call.path)).toEqual([
+      '/runtime.v1alpha2.RuntimeService/Version',
       '/runtime.v1alpha2.RuntimeService/ListContainers',
     ]);
     expect(client.availability().version).toBe('v1alpha2');
+  });
+
+  it('is not available where neither version is implemented, with the cause and what to do', async () => {
+    const server = await serve({ packages: [] });
+    const client = runtime();
+    const clients = { runtime: client, image: images() };
+    for (const [service, view] of Object.entries(clients)) {
+      const { reason } = await availability(view, isAway);
+      expect(reason).toBe(
+        `it answers but does not serve the CRI's ${service} service, neither v1 nor v1alpha2. ` +
+          "In containerd the CRI plugin is switched off, as in Docker's own package, or failed to load " +
+          '(`ctr plugins ls` shows it): take "cri" out of disabled_plugins in ' +
+          '/etc/containerd/config.toml and restart containerd',
+      );
+    }
+    expect(await failure(client.status())).toMatchObject({ code: 'RUNTIME_UNAVAILABLE' });
+    server.kill();
+    await serve();
+    await Promise.all(Object.values(clients).map((view) => view.whenAvailable()));
+  });
+
+  it('is not available while v1 is not implemented and v1alpha2 fails otherwise', async () => {
+    await serve({
+      packages: ['v1alpha2'],
+      handlers: {
+        Version: () => {
+          throw new FakeStatus('UNKNOWN', 'server is not initialized yet');
+        },
+      },
+    });
+    const { reason } = await availability(runtime(), isAway);
+    expect(reason).toBe(
+      'unable to determine runtime API version: rpc error: code = Unknown desc = server is not initialized yet',
+    );
   });
 
   it('asks the runtime service by Version and the image service by ImageFsInfo, each on a connection of its own', async () => {

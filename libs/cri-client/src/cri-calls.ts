@@ -16,6 +16,7 @@ import type {
   CriConnectionView,
   CriServiceName,
   CriStreamOptions,
+  CriVersion,
 } from './types';
 
 /** Kubelet's runtimeRequestTimeout. */
@@ -93,7 +94,7 @@ class CriCaller {
           service: service.name,
           endpoint,
           versions,
-          probe: () => probe(client, service, timeoutMs, signal),
+          probe: (version) => probe(client, service, version, timeoutMs, signal),
         }),
     });
   }
@@ -237,10 +238,11 @@ function quietly<Result>(run: () => Result): Result | undefined {
   }
 }
 
-/** Kubelet's first call on a connection, always in v1, with an empty request. */
+/** Kubelet's first call on a connection, with an empty request. */
 function probe(
   client: Client,
   service: CriService,
+  version: CriVersion,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<void> {
@@ -248,7 +250,7 @@ function probe(
   const request = Buffer.from(requestType.encode(requestType.fromPartial({})).finish());
   return new Promise((resolve, reject) => {
     const call = client.makeUnaryRequest(
-      methodPath(service.wireName, name),
+      methodPath(service.wireName, name, version),
       (bytes: Buffer) => bytes,
       (bytes: Buffer) => bytes,
       request,

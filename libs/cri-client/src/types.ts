@@ -22,8 +22,8 @@ export interface CriClientOptions {
   readonly timeoutMs?: number;
   /**
    * `v1` for kubelet 1.26 and newer: a runtime without v1 is unavailable. `v1-or-v1alpha2` (the
-   * default), as kubelet 1.23 to 1.25: a runtime that answers UNIMPLEMENTED is spoken to in
-   * v1alpha2.
+   * default), as kubelet 1.23 to 1.25: a runtime that answers UNIMPLEMENTED is called in v1alpha2,
+   * and unavailable if it does not implement that either.
    */
   readonly versions?: 'v1' | 'v1-or-v1alpha2';
   /**

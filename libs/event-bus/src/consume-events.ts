@@ -8,21 +8,23 @@ import {
   type EventName,
   type StowageEvent,
 } from '@stowage/events';
-import {
+import type {
   AckPolicy,
+  ConsumerConfig,
+  ConsumerInfo,
+  ConsumerMessages,
   DeliverPolicy,
-  millis,
-  nanos,
-  type ConsumerConfig,
-  type ConsumerInfo,
-  type ConsumerMessages,
-  type JetStreamManager,
-  type JsMsg,
-  type NatsConnection,
-  type Subscription,
+  JetStreamManager,
+  JsMsg,
+  Subscription,
 } from 'nats';
+import {
+  consumerConnection,
+  type ConsumerConnection,
+  type EventConnection,
+} from './consumer-connection';
 import { deadLetterSubject, publishDeadLetter, type DeadLetterOptions } from './dead-letter';
-import { apiCode, apiFailure, askApi, isForbidden, jetStreamManager } from './jetstream-api';
+import { apiCode, apiFailure, askApi, isForbidden } from './jetstream-api';
 import { SeenMessages } from './seen-messages';
 import type { BusLog } from './types';
 
@@ -55,7 +57,11 @@ export interface EventGap {
 
 /** What is consumed, and how. */
 export interface ConsumeOptions<N extends EventName> {
-  connection: NatsConnection;
+  /**
+   * Of `nats` 2, or of `@nats-io/transport-node` 3 where `@nats-io/jetstream` is installed beside
+   * it; told by its shape.
+   */
+  connection: EventConnection;
   /**
    * Name under which JetStream keeps the position. Absent: it forgets this consumer when it ends.
    */
@@ -143,22 +149,24 @@ const fetchTimes = { expires: 15_000, idle_heartbeat: 3000 };
  * is lost; within this call it is handled once although it may be delivered more often. Starts
  * again when stream or consumer do not exist (yet). A message that is not an event is logged and
  * becomes a dead letter, or is not delivered again without `deadLetter`; an event of a later
- * release is skipped. Throws InvalidArgumentError for options that cannot work.
+ * release is skipped. Throws InvalidArgumentError at once for options that cannot work, a
+ * connection that cannot be used among them.
  */
 export async function consumeEvents<N extends EventName>(
   options: ConsumeOptions<N>,
 ): Promise<void> {
   const { connection, signal, log } = options;
   checkOptions(options);
+  const access = await consumerConnection(connection);
   const seen = new SeenEvents();
   let loggedReason: string | undefined;
   while (!signal.aborted && !connection.isClosed()) {
     try {
-      const { messages, streamIdentity, ackWaitMs } = await openMessages(options);
+      const { messages, streamIdentity, ackWaitMs } = await openMessages(options, access);
       loggedReason = undefined;
       seen.messages.begin(streamIdentity);
       try {
-        await handleAll(messages, options, seen, ackWaitMs);
+        await handleAll(messages, { ...options, access }, seen, ackWaitMs);
       } finally {
         await messages.close();
         // Once the server knows, it sends nothing more here that would have to wait for its
@@ -177,12 +185,17 @@ export async function consumeEvents<N extends EventName>(
   }
 }
 
+/** The options, with the JetStream of their connection. */
+interface Consuming<N extends EventName> extends ConsumeOptions<N> {
+  readonly access: ConsumerConnection;
+}
+
 /**
  * Handles messages until they end or the signal aborts; those fetched but not started are returned.
  */
 async function handleAll<N extends EventName>(
   messages: ConsumerMessages,
-  options: ConsumeOptions<N>,
+  options: Consuming<N>,
   seen: SeenEvents,
   ackWaitMs: number,
 ): Promise<void> {
@@ -284,21 +297,28 @@ class SeenEvents {
   }
 }
 
+/*
+ * The client's own words and helpers would have to be loaded from the package of one version, which
+ * the user of the other does not have.
+ */
+const nanos = (ms: number): number => ms * 1e6;
+const millis = (nanoseconds: number): number => Math.floor(nanoseconds / 1e6);
+
 /** Finds or creates the consumer, and starts to fetch. */
 async function openMessages<N extends EventName>(
   options: ConsumeOptions<N>,
+  access: ConsumerConnection,
 ): Promise<{
   messages: ConsumerMessages;
   /** When the stream was created; undefined when this login may not ask. */
   streamIdentity: string | undefined;
   ackWaitMs: number;
 }> {
-  const { connection } = options;
   return askApi(async (apiPrefix) => {
-    const manager = await jetStreamManager(connection, apiPrefix);
+    const manager = await access.manager(apiPrefix);
     const { name, config } = await findConsumer(manager, options);
     const stream = await manager.streams.info(streamName).catch(() => undefined);
-    const consumer = await connection.jetstream({ apiPrefix }).consumers.get(streamName, name);
+    const consumer = await access.client({ apiPrefix }).consumers.get(streamName, name);
     const messages = await consumer.consume({ max_messages: 100, ...fetchTimes });
     void closeWhenGone(messages);
     const ackWaitNanos = config.ack_wait ?? 0;
@@ -328,9 +348,9 @@ async function findConsumer<N extends EventName>(
   const filter = others.length === 0 && only !== undefined ? { ...ofNode, name: only } : ofNode;
   const config: Partial<ConsumerConfig> = {
     ...(durable === undefined ? { inactive_threshold: nanos(60_000) } : { durable_name: durable }),
-    ack_policy: AckPolicy.Explicit,
+    ack_policy: 'explicit' as AckPolicy,
     ack_wait: nanos(defaultAckWaitMs),
-    deliver_policy: from === 'new' ? DeliverPolicy.New : DeliverPolicy.All,
+    deliver_policy: (from === 'new' ? 'new' : 'all') as DeliverPolicy,
     filter_subject: eventFilter(filter),
     max_ack_pending: 100,
   };
@@ -358,7 +378,7 @@ async function closeWhenGone(messages: ConsumerMessages): Promise<void> {
 /** Handles a message; after the signal has aborted, only for a limited time. */
 async function handleInTime<N extends EventName>(
   message: JsMsg,
-  options: ConsumeOptions<N>,
+  options: Consuming<N>,
   seen: SeenEvents,
 ): Promise<void> {
   const { signal, drainTimeoutMs = defaultDrainTimeoutMs, log } = options;
@@ -385,7 +405,7 @@ async function handleInTime<N extends EventName>(
 
 async function handle<N extends EventName>(
   message: JsMsg,
-  options: ConsumeOptions<N>,
+  options: Consuming<N>,
   seen: SeenEvents,
 ): Promise<void> {
   const { names, handler, log, retryDelayMs = defaultRetryDelayMs, signal } = options;
@@ -442,7 +462,7 @@ async function handle<N extends EventName>(
 /** The event of a message; undefined when it has none for us, and is settled. */
 async function readEvent<N extends EventName>(
   message: JsMsg,
-  options: ConsumeOptions<N>,
+  options: Consuming<N>,
 ): Promise<StowageEvent | undefined> {
   const { log } = options;
   try {
@@ -466,13 +486,13 @@ async function deadLetterMessage<N extends EventName>(
   message: JsMsg,
   reason: string,
   tries: number,
-  { connection, deadLetter, durable, log, retryDelayMs = defaultRetryDelayMs }: ConsumeOptions<N>,
+  { access, deadLetter, durable, log, retryDelayMs = defaultRetryDelayMs }: Consuming<N>,
   id?: string,
 ): Promise<boolean> {
   const subject = deadLetterSubject(message.subject, durable, deadLetter);
   const { streamSequence } = message.info;
   try {
-    await publishDeadLetter(connection, { message, subject, reason, tries, consumer: durable, id });
+    await publishDeadLetter(access, { message, subject, reason, tries, consumer: durable, id });
   } catch (error) {
     log.error(
       { subject, streamSequence, reason: errorMessage(error) },
@@ -530,7 +550,7 @@ function checkOptions<N extends EventName>({
  * the acknowledgement time. Since nothing is acknowledged any more, it stops at the consumer's
  * `max_ack_pending`.
  */
-async function quiet(connection: NatsConnection, received: () => number): Promise<void> {
+async function quiet(connection: EventConnection, received: () => number): Promise<void> {
   const end = performance.now() + reopenMs;
   let before: number;
   do {
@@ -557,7 +577,7 @@ async function drained(messages: ConsumerMessages): Promise<void> {
 }
 
 /** Waits until the server has seen what was sent, while it answers. */
-async function flushed(connection: NatsConnection): Promise<void> {
+async function flushed(connection: EventConnection): Promise<void> {
   await inTime(
     connection.flush().catch(() => undefined),
     reopenMs,

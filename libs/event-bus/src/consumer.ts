@@ -5,5 +5,6 @@ export {
   type EventDelivery,
   type EventGap,
 } from './consume-events';
+export type { EventConnection, NatsConnection3 } from './consumer-connection';
 export { deadLetterHeaders, type DeadLetterOptions } from './dead-letter';
 export type { BusLog } from './types';

@@ -1,4 +1,5 @@
-import { headers, type JsMsg, type NatsConnection } from 'nats';
+import type { JsMsg } from 'nats';
+import type { ConsumerConnection } from './consumer-connection';
 import { apiCode, apiFailure } from './jetstream-api';
 
 /** When an event becomes a dead letter, and where it goes. */
@@ -52,7 +53,7 @@ export function deadLetterSubject(
 
 /** Publishes a dead letter and waits until a stream has stored it; throws when none did. */
 export async function publishDeadLetter(
-  connection: NatsConnection,
+  access: ConsumerConnection,
   letter: {
     message: JsMsg;
     subject: string;
@@ -65,7 +66,7 @@ export async function publishDeadLetter(
 ): Promise<void> {
   const { message, subject, reason, tries, consumer, id } = letter;
   const { streamSequence } = message.info;
-  const header = headers();
+  const header = await access.headers();
   const contentType = message.headers?.get('Content-Type');
   if (contentType) header.set('Content-Type', contentType);
   header.set(deadLetterHeaders.reason, oneLine(reason));
@@ -74,13 +75,13 @@ export async function publishDeadLetter(
   header.set(deadLetterHeaders.subject, message.subject);
   header.set(deadLetterHeaders.streamSequence, String(streamSequence));
   const store = (data: Uint8Array) =>
-    connection.jetstream({ timeout: storeTimeoutMs }).publish(subject, data, {
+    access.client({ timeout: storeTimeoutMs }).publish(subject, data, {
       headers: header,
       // Stored only once if the acknowledgement is lost and the letter is sent again.
       msgID: [consumer, id ?? `message-${String(streamSequence)}`].filter(Boolean).join('.'),
     });
   const textBytes = Buffer.byteLength(oneLine(reason)) + message.subject.length;
-  const maxBytes = (connection.info?.max_payload ?? Infinity) - headerBytes - textBytes;
+  const maxBytes = (access.connection.info?.max_payload ?? Infinity) - headerBytes - textBytes;
   try {
     if (message.data.length <= maxBytes) {
       await store(message.data);

@@ -1,7 +1,8 @@
 import { cloudEventContentType } from '@stowage/events';
 import { headers, type NatsConnection } from 'nats';
 import { apiCode, apiFailure, isUnheard } from './jetstream-api';
-import { errorText, type NatsLink } from './nats-link';
+import { errorText } from './error-text';
+import type { NatsLink } from './nats-link';
 import type { DropRecord, Outbox, OutboxEvent } from './outbox';
 import type { StreamCheck } from './stream';
 import type { BusLog } from './types';

@@ -4,6 +4,7 @@ export {
   type EventDelivery,
   type EventGap,
 } from './consume-events';
+export type { EventConnection, NatsConnection3 } from './consumer-connection';
 export { deadLetterHeaders, type DeadLetterOptions } from './dead-letter';
 export { EventTooLargeError, StateDirInUseError, StateDirUnusableError } from './errors';
 export { instrumentEventBus } from './event-bus-metrics';

@@ -1,6 +1,6 @@
 import { errorMessage } from '@stowage/errors';
 import type { NatsConnection } from 'nats';
-import { errorText } from './nats-link';
+import { errorText } from './error-text';
 
 /**
  * Prefixes of the JetStream API: that of the account itself, then the one under which deploy/nats
@@ -31,15 +31,37 @@ export interface ApiFailure {
   text: string;
 }
 
+interface ApiError {
+  readonly err_code?: number;
+  readonly description?: string;
+}
+
+/** Errors of the client version 3 that say what version 2 has a code for, by their names. */
+const codesByName: Readonly<Record<string, string>> = {
+  NoRespondersError: noResponders,
+  JetStreamNotEnabled: noResponders,
+  TimeoutError: 'TIMEOUT',
+};
+
 /**
- * Reads a client error. Its message is often only the code, so JetStream's own text comes first.
+ * Reads an error of the client, of version 2 or 3. Its message is often only the code, so JetStream's
+ * own text comes first.
  */
 export function apiFailure(error: unknown): ApiFailure {
-  const { code, api_error: api } = (error ?? {}) as {
-    code?: string;
-    api_error?: { err_code?: number; description?: string };
+  const found = (error ?? {}) as {
+    code?: unknown;
+    name?: string;
+    cause?: { name?: string };
+    api_error?: ApiError;
+    apiError?: () => ApiError;
   };
-  return { code, apiCode: api?.err_code, text: api?.description ?? errorText(error) };
+  const api = found.api_error ?? found.apiError?.();
+  const named = codesByName[found.name ?? ''] ?? codesByName[found.cause?.name ?? ''];
+  return {
+    code: typeof found.code === 'string' ? found.code : named,
+    apiCode: api?.err_code,
+    text: api?.description ?? errorText(error),
+  };
 }
 
 /** Nobody listened to the request. */

@@ -1,4 +1,5 @@
-import { errorText, natsConnectSettings } from './nats-link';
+import { errorText } from './error-text';
+import { natsConnectSettings } from './nats-link';
 import type { NatsOptions } from './types';
 
 describe('connection settings', () => {

@@ -1,5 +1,5 @@
 import { inTime, pause } from '@stowage/async';
-import { errorMessage, InvalidArgumentError } from '@stowage/errors';
+import { InvalidArgumentError } from '@stowage/errors';
 import { parseNatsServer, withoutNatsLogin, type NatsServer } from '@stowage/events';
 import {
   connect,
@@ -14,6 +14,7 @@ import {
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
+import { errorText } from './error-text';
 import type { BusLog, NatsOptions } from './types';
 
 /** Servers, login and TLS in the form that the NATS client takes. */
@@ -259,15 +260,4 @@ export class NatsLink {
     }
     this.on.state(state);
   }
-}
-
-/** Text of a client error: what caused it, or its message with the code where that says more. */
-export function errorText(error: unknown): string {
-  const { code, chainedError } = (error ?? {}) as {
-    code?: unknown;
-    chainedError?: { message?: string };
-  };
-  if (chainedError?.message) return chainedError.message;
-  const message = errorMessage(error);
-  return typeof code === 'string' && !message.includes(code) ? `${message} [${code}]` : message;
 }

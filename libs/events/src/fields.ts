@@ -237,6 +237,24 @@ export const filesystemUsage = z
   })
   .describe('A file system that the runtime keeps images or containers on.');
 
+/** What the bytes in use on a file system belong to. */
+export const filesystemBreakdown = z
+  .looseObject({
+    usedBytes: bytes('Bytes that files take; blocks reserved for root are not included.'),
+    imageBytes: bytes('Bytes that images hold, packed and unpacked.'),
+    containerBytes: bytes('Bytes that containers wrote on top of their images.'),
+    otherBytes: bytes('All other bytes: logs, volumes, files of other programs.'),
+    imagesSuffice: z
+      .boolean()
+      .describe(
+        'Whether the file system would be down at its low threshold of bytes without any image, those in use included; absent while it is down there.',
+      )
+      .optional(),
+  })
+  .describe(
+    'What the bytes in use belong to, by the accounts of file system and runtime; the three parts sum to `usedBytes`. Absent where the runtime does not report enough.',
+  );
+
 /** Which limit is meant. */
 export const thresholdMark = {
   role: openWord(
@@ -312,6 +330,11 @@ export const collectionFigures = {
     .optional(),
   before: filesystemUsage.describe('The file system before the collection.').optional(),
   after: filesystemUsage.describe('The file system after the collection.').optional(),
+  breakdown: filesystemBreakdown
+    .describe(
+      'What the bytes in use on the file system of `before` belonged to before a collection by threshold. Absent where the runtime does not report enough.',
+    )
+    .optional(),
   startedAt: timestamp('When the collection began.'),
   durationMs: milliseconds('How long it took, the measurement included.'),
   leakedBytes: bytes(

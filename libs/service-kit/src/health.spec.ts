@@ -50,6 +50,24 @@ describe('health', () => {
       status: 'ok',
       components: { runtime: { state: 'ok', since: '1970-01-01T00:00:05.000Z' } },
     });
-    expect(changes).toEqual(['runtime down', 'runtime ok']);
+    expect(changes).toEqual(['runtime down', 'runtime down', 'runtime ok']);
+  });
+
+  it('notifies of each reason that is new since the state began, at most five', () => {
+    const { registry, changes } = health();
+    const reasons = ['absent', 'refused', 'absent', 'refused', 'no CRI', 'no CRI'];
+    for (const reason of reasons) registry.report('runtime', { state: 'down', reason });
+    expect(changes).toEqual(['runtime down', 'runtime down', 'runtime down']);
+    for (let at = 0; at < 100; at += 1) {
+      registry.report('runtime', { state: 'down', reason: `no CRI for ${at} s, ${at}.5 MiB` });
+    }
+    expect(changes).toHaveLength(4);
+    for (let at = 0; at < 100; at += 1) {
+      registry.report('runtime', { state: 'down', reason: `attempt ${'x'.repeat(at)}` });
+    }
+    expect(changes).toHaveLength(5);
+    registry.report('runtime', { state: 'ok' });
+    registry.report('runtime', { state: 'down', reason: 'absent' });
+    expect(changes.slice(5)).toEqual(['runtime ok', 'runtime down']);
   });
 });

@@ -27,9 +27,18 @@ export interface HealthRegistry {
   readiness(): Readiness;
 }
 
-/** {@link HealthRegistry} and the app's own phase, which only runService moves. */
+/** Reasons of one component that are notified between two changes of its state. */
+const notifiedReasons = 5;
+
+/**
+ * {@link HealthRegistry} and the app's own phase, which only runService moves. `onChange` is
+ * notified of each change of a component's state, and of each reason that is new since then (in more
+ * than its numbers), of which there are at most {@link notifiedReasons}: an outage often shows its
+ * real cause later.
+ */
 export class Health implements HealthRegistry {
   readonly #components = new Map<string, ComponentHealth>();
+  readonly #notified = new Map<string, Set<string>>();
   #phase: Readiness['phase'] = 'starting';
 
   constructor(
@@ -44,7 +53,17 @@ export class Health implements HealthRegistry {
     const health =
       reason === undefined || state === 'ok' ? { state, since } : { state, reason, since };
     this.#components.set(name, health);
-    if (changed) this.onChange(name, health);
+    if (changed) this.#notified.set(name, new Set());
+    if (this.#isNews(name, health.reason) || changed) this.onChange(name, health);
+  }
+
+  #isNews(name: string, reason: string | undefined): boolean {
+    const notified = this.#notified.get(name);
+    if (reason === undefined || notified === undefined) return false;
+    const words = reason.replaceAll(/\d+(?:\.\d+)?(?: [KMGT]iB)?/g, '0');
+    if (notified.has(words) || notified.size >= notifiedReasons) return false;
+    notified.add(words);
+    return true;
   }
 
   enter(phase: Readiness['phase']): void {

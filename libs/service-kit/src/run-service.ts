@@ -82,7 +82,9 @@ export async function runService<K extends ConfigKeys>(
   const log = createLogger({ level: kit.logLevel, bindings: { app, node: kit.nodeName } });
   for (const note of outcome.notes) log.warn(note);
   const health = new Health(undefined, (component, { state, reason }) => {
-    log[state === 'ok' ? 'info' : 'warn']({ component, state, reason }, 'health changed');
+    // At a stop parts end one after the other, which is no outage.
+    const level = isStopping(health) ? 'debug' : state === 'ok' ? 'info' : 'warn';
+    log[level]({ component, state, reason }, 'health changed');
   });
   const metrics = createMetrics(app, version, () => health.readiness());
   const stop = new AbortController();
@@ -135,6 +137,8 @@ export async function runService<K extends ConfigKeys>(
   log.info({ version, startMs: Math.round(process.uptime() * 1000), pid: process.pid }, 'ready');
   running.started();
 }
+
+const isStopping = (health: Health): boolean => health.readiness().phase === 'stopping';
 
 class KitModule {}
 class ServiceModule {}

@@ -41,12 +41,17 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
   readonly endpoint: string;
   readonly reportsPinned: boolean;
   readonly hasEventStream: boolean;
+  #servesCri = true;
 
   constructor(
     readonly socket: string,
     readonly root: string,
     readonly version: RuntimeVersion,
-    config: { file: string; logFile: string; env: Readonly<Record<string, string>> },
+    private readonly config: {
+      file: string;
+      logFile: string;
+      env: Readonly<Record<string, string>>;
+    },
   ) {
     super({
       name: 'containerd',
@@ -54,7 +59,7 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
       args: ['--config', config.file],
       env: config.env,
       logFile: config.logFile,
-      isReady: () => isRuntimeReady(socket),
+      isReady: async () => (this.#servesCri ? isRuntimeReady(socket) : isConnectable(socket)),
     });
     this.endpoint = `unix://${socket}`;
     this.reportsPinned = reportsPinned(version);
@@ -79,6 +84,16 @@ export class ContainerdProcess extends ServerProcess implements Containerd {
     await this.ctr('images', 'rm', '--sync', ...names);
   }
 
+  serveCri(isServed: boolean): void {
+    if (isServed === this.#servesCri) return;
+    this.#servesCri = isServed;
+    const { file } = this.config;
+    const text = readFileSync(file, 'utf8');
+    const begin = 'disabled_plugins = [\n';
+    const cri = '  "io.containerd.grpc.v1.cri",\n';
+    writeFileSync(file, isServed ? text.replace(cri, '') : text.replace(begin, begin + cri));
+  }
+
   ctr(...args: string[]): Promise<string> {
     return runProgram('ctr', ['--address', this.socket, '--namespace', 'k8s.io', ...args]);
   }
@@ -97,6 +112,12 @@ export async function isRuntimeReady(socket: string): Promise<boolean> {
     );
   });
 }
+
+const isConnectable = (socket: string): Promise<boolean> =>
+  connects(socket).then(
+    () => true,
+    () => false,
+  );
 
 /** Resolves when something listens there; rejects when nothing does. */
 async function connects(socket: string): Promise<void> {

@@ -158,6 +158,11 @@ export interface Containerd extends Runtime {
   readonly name: 'containerd';
   /** Runs containerd's command-line client in the CRI's namespace and returns what it printed. */
   ctr(...args: string[]): Promise<string>;
+  /**
+   * Whether it serves the CRI from its next start on, or only its own API, as containerd does
+   * where `cri` stands among its `disabled_plugins`. Default true.
+   */
+  serveCri(isServed: boolean): void;
 }
 
 /** The stack's Docker Engine. */

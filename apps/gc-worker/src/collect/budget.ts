@@ -1,3 +1,4 @@
+import { sizeText } from '../disk/assess-disk';
 import type { CollectionPolicy } from '../policy/policy';
 
 /** Counts what one collection removes against the policy's limits. */
@@ -17,10 +18,10 @@ export class Budget {
     const { maxImagesPerRun: maxImages, maxBytesPerRun: maxBytes } = this.limits;
     if (this.#images === 0) return undefined;
     if (maxImages > 0 && this.#images >= maxImages) {
-      return `one collection removes at most ${maxImages} images`;
+      return `one collection removes at most ${maxImages} ${maxImages === 1 ? 'image' : 'images'}`;
     }
     if (maxBytes > 0 && this.#bytes + sizeBytes > maxBytes) {
-      return `one collection removes at most ${maxBytes} bytes, ${this.#bytes} are taken`;
+      return `one collection removes at most ${sizeText(maxBytes)}, ${sizeText(this.#bytes)} are taken`;
     }
     return undefined;
   }

@@ -156,9 +156,9 @@ describe('carryOut', () => {
     expect(plan.removeCount).toBe(2);
     expect(node.removedIds).toEqual(['a']);
     expect(outcome.images.map(({ result, rule, why }) => [result, rule, why]).slice(0, 3)).toEqual([
-      ['removed', 'threshold', 'never seen in use; 0 of 150 bytes expected so far'],
+      ['removed', 'threshold', 'never seen in use; 0 B of 150 B expected so far'],
       ['kept', 'enough-freed', 'not needed: enough was freed before'],
-      ['kept', 'enough-freed', 'the images before it are expected to free 200 of 150 bytes'],
+      ['kept', 'enough-freed', 'the images before it are expected to free 200 B of 150 B'],
     ]);
   });
 
@@ -172,6 +172,20 @@ describe('carryOut', () => {
       verdict: 'remove',
       rule: 'threshold',
       why: 'the images before it freed less than expected',
+    });
+  });
+
+  it('keeps every image when all together are expected to free less than minReclaim', async () => {
+    const node = new FakeNode(95);
+    const { outcome } = await collect(node, {
+      images: [image('a', { sizeBytes: 5 }), image('b', { sizeBytes: 5 })],
+      policy: policy({ minReclaimBytes: 20 }),
+    });
+    expect(node.removedIds).toEqual([]);
+    expect(outcome).toMatchObject({
+      askedBytes: 150,
+      keptByReason: { 'min-reclaim': 2 },
+      failure: { code: 'insufficient-space-freed' },
     });
   });
 
@@ -362,7 +376,7 @@ describe('carryOut', () => {
     const { outcome } = await collect(node, { policy: policy({ maxImagesPerRun: 1 }) });
     expect(node.removedIds).toEqual(['a']);
     expect(outcome.failure).toBeUndefined();
-    expect(outcome.limitedBy).toBe('one collection removes at most 1 images');
+    expect(outcome.limitedBy).toBe('one collection removes at most 1 image');
     expect(outcome.keptByReason).toEqual({ budget: 4 });
   });
 
@@ -427,7 +441,7 @@ describe('carryOut', () => {
     const { plan, outcome } = await collect(node, { policy: policy({ maxBytesPerRun: 300 }) });
     expect(plan.removeCount).toBe(2);
     expect(node.removedIds).toEqual(['a', 'b', 'c']);
-    expect(outcome.limitedBy).toBe('one collection removes at most 300 bytes, 300 are taken');
+    expect(outcome.limitedBy).toBe('one collection removes at most 300 B, 300 B are taken');
     expect(outcome.failure).toBeUndefined();
     expect(outcome.keptByReason).toEqual({ budget: 2 });
   });
@@ -546,7 +560,7 @@ describe('carryOut', () => {
       expect(outcome.failure).toEqual({
         code: 'insufficient-space-freed',
         grpcStatus: 'FAILED_PRECONDITION',
-        message: 'wanted to free 100 bytes, but freed 25 bytes',
+        message: 'wanted to free 100 B, but freed 25 B',
       });
     });
 

@@ -9,6 +9,7 @@ import {
 import { formatGoDuration } from '@stowage/go-duration';
 import { Budget } from './budget';
 import { FreedMeter, type FreedMeterLimits } from '../disk/measure-freed';
+import type { DiskBreakdown } from '../disk/break-down';
 import { inMaintenance } from '../policy/maintenance';
 import type { CollectionPolicy } from '../policy/policy';
 import {
@@ -19,6 +20,7 @@ import {
   insufficientSpaceText,
   InvalidDiskCapacityError,
   isRelieved,
+  sizeText,
   type DiskAssessment,
   type FileSystemReading,
 } from '../disk/assess-disk';
@@ -166,6 +168,8 @@ export interface CollectionOutcome {
    * than was expected; files of other programs on the same file system are among them.
    */
   readonly leakedBytes?: number;
+  /** What held the file system of `before`, before; where there was a threshold to get below. */
+  readonly breakdown?: DiskBreakdown;
   readonly failure?: CollectionFailure;
 }
 
@@ -587,7 +591,7 @@ class Collection {
     const [target] = this.#targets;
     const message =
       target === undefined
-        ? `wanted to free ${asked} bytes, but freed ${this.#freedBytes()} bytes`
+        ? `wanted to free ${sizeText(asked)}, but freed ${sizeText(this.#freedBytes())}`
         : insufficientSpaceText(this.#worstTarget() ?? target, this.#freedBytes());
     const nodeEvent = target === undefined ? undefined : 'FreeDiskSpaceFailed';
     this.#fail('insufficient-space-freed', message, 'FAILED_PRECONDITION', nodeEvent);
@@ -701,9 +705,15 @@ class Collection {
   }
 }
 
-/** Stays however little came free: for its age, or because its removal failed. */
-const isNotToGo = (image: PlannedImage): boolean =>
-  image.rule === 'recently-used' || image.rule === 'min-age' || image.rule === 'removal-paused';
+/** Rules by which an image stays however little came free. */
+const staysAnyway: ReadonlySet<PlannedImage['rule']> = new Set([
+  'recently-used',
+  'min-age',
+  'removal-paused',
+  'min-reclaim',
+] satisfies KeepRule[]);
+
+const isNotToGo = ({ rule }: PlannedImage): boolean => staysAnyway.has(rule);
 
 const mostToFree = (disks: readonly DiskAssessment[]): DiskAssessment | undefined =>
   disks.reduce<DiskAssessment | undefined>(

@@ -85,7 +85,7 @@ describe('event data satisfy the contracts', () => {
     const high = (assessment: DiskAssessment) =>
       thresholdStates(assessment, {}, policy()).find(({ level }) => level === 'high')!;
     const trend = { perSecond: 10, windowMs: 60_000, timeToFullMs: 5000 };
-    const exceeded = thresholdExceeded(full, high(full), policy(), trend);
+    const exceeded = thresholdExceeded(full, high(full), policy(), { trend });
     assertEventData('ThresholdExceeded', exceeded);
     expect(exceeded).toMatchObject({
       resource: 'bytes',
@@ -114,7 +114,7 @@ describe('event data satisfy the contracts', () => {
     const trend = { perSecond: 3, windowMs: 60_000 };
     const data = thresholdStates(assessment, {}, some)
       .filter(({ level }) => level === 'high')
-      .map((mark) => thresholdExceeded(assessment, mark, some, trend));
+      .map((mark) => thresholdExceeded(assessment, mark, some, { trend }));
     for (const one of data) assertEventData('ThresholdExceeded', one);
     expect(data).toMatchObject([
       { resource: 'bytes', thresholdAvailableBytes: 100, thresholdPercent: 90, bytesToFree: 150 },

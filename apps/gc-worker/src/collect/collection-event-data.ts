@@ -1,5 +1,5 @@
 import { boundedText, maxListedImages, type EventData } from '@stowage/events';
-import { filesystemUsage } from '../disk/threshold-event-data';
+import { filesystemBreakdown, filesystemUsage } from '../disk/threshold-event-data';
 import type { CollectionFailure, CollectionOutcome } from './collect';
 
 /** GarbageCollected of an outcome without failure. */
@@ -29,7 +29,7 @@ export function garbageCollectionFailed(
 }
 
 function figures(outcome: CollectionOutcome) {
-  const { askedBytes, measuredBytes, removed, failed, before, after } = outcome;
+  const { askedBytes, measuredBytes, removed, failed, before, after, breakdown } = outcome;
   const kept = Object.values(outcome.keptByReason).reduce((sum, count) => sum + count, 0);
   return {
     ...(askedBytes === undefined || askedBytes === Infinity
@@ -60,6 +60,10 @@ function figures(outcome: CollectionOutcome) {
           })),
     before: before === undefined ? undefined : filesystemUsage(before),
     after: after === undefined ? undefined : filesystemUsage(after),
+    breakdown:
+      before === undefined || breakdown === undefined
+        ? undefined
+        : filesystemBreakdown(before, breakdown),
     leakedBytes: outcome.leakedBytes,
     limitedBy: outcome.limitedBy,
     startedAt: time(outcome.startedAt),

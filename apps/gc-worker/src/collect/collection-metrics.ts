@@ -1,6 +1,7 @@
 import { keepRules } from '@stowage/commands';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CollectionOutcome } from './collect';
+import { fellShort } from './collection-health';
 import type { CollectionPlan } from './plan-collection';
 
 /** Metrics of plans and collections. Label values come from closed sets. */
@@ -12,6 +13,9 @@ export class CollectionMetrics {
   readonly #freedBytes;
   readonly #kept;
   readonly #leakedBytes;
+  readonly #collectableBytes;
+  readonly #lastAt;
+  readonly #lastSufficedAt;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -56,9 +60,30 @@ export class CollectionMetrics {
       help: 'Bytes in use that no image or container accounted for after the last collection that freed clearly less than expected; files of other programs on the same file system are included.',
       registers,
     });
+    this.#collectableBytes = new Gauge({
+      name: 'stowage_gc_collectable_bytes',
+      help: 'Bytes that the removal of every image that may go is expected to free, as of the last plan, in the sizes the runtime reports. What thresholds and limits of one run hold back is included.',
+      registers,
+    });
+    this.#lastAt = new Gauge({
+      name: 'stowage_gc_last_collection_timestamp_seconds',
+      help: 'When the last collection of this process ended, in seconds since the epoch; absent before the first. Checks that found nothing to do are not counted.',
+      labelNames: [],
+      registers,
+    });
+    this.#lastSufficedAt = new Gauge({
+      name: 'stowage_gc_last_sufficient_collection_timestamp_seconds',
+      help: 'When the last collection of this process ended that did not fall short: it failed in nothing and left no image file system over its high threshold. In seconds since the epoch; absent before the first.',
+      labelNames: [],
+      registers,
+    });
+    // Without a label prom-client shows 0, which would be a collection in 1970.
+    this.#lastAt.remove();
+    this.#lastSufficedAt.remove();
   }
 
   planned(plan: CollectionPlan): void {
+    this.#collectableBytes.set(plan.collectableBytes);
     for (const rule of keepRules) this.#kept.set({ rule }, plan.keptByRule[rule] ?? 0);
   }
 
@@ -71,6 +96,9 @@ export class CollectionMetrics {
   }
 
   collectionEnded(outcome: CollectionOutcome): void {
+    const endedAt = (outcome.startedAt + outcome.durationMs) / 1000;
+    this.#lastAt.set(endedAt);
+    if (!fellShort(outcome)) this.#lastSufficedAt.set(endedAt);
     const result = outcome.failure === undefined ? 'ok' : 'failed';
     this.#collections.inc({ trigger: outcome.trigger, result });
     this.#collectionSeconds.observe(outcome.durationMs / 1000);

@@ -3,6 +3,7 @@ import { RuntimeUnavailableError } from '@stowage/errors';
 import { eventually, eventuallyPasses } from '@stowage/testing';
 import { fakeCollections, type FakeCollections } from '../testing/fake-collections';
 import type { KubeletDifferences } from '../policy/differences';
+import type { CollectionPolicy } from '../policy/policy';
 import type { PublishAll } from '../publish';
 import { container, FakeWorker, listed } from '../testing/fake-worker';
 import { minutes, now, policy } from '../testing/plan-fixtures';
@@ -94,6 +95,93 @@ function hangingRemoval(hangs: string): { begun: Promise<void>; end: () => void 
 }
 
 const lastData = () => worker.published.at(-1)?.data;
+
+describe('a file system that is full of other data', () => {
+  /** 74 % are other files, and 16 small images are unused: the trial that this is about. */
+  async function foreignData(values: Partial<CollectionPolicy>) {
+    const gib = 2 ** 30;
+    const capacity = 320 * gib;
+    const available = Math.floor(capacity * 0.26);
+    let freed = 0;
+    const remove = worker.runtime.removeImage.bind(worker.runtime);
+    worker.runtime.removeImage = async (imageId) => {
+      await remove(imageId);
+      freed += 25 * 2 ** 16;
+    };
+    const readDisks = () =>
+      Promise.resolve([
+        {
+          mountpoint: '/images',
+          capacityBytes: capacity,
+          availableBytes: available + freed,
+          inodes: null,
+          inodesFree: null,
+        },
+      ]);
+    const foreign = {
+      mountpoint: '/images',
+      role: 'image',
+      usedBytes: capacity - available,
+      imageBytes: 2 * gib,
+      containerBytes: 0,
+      otherBytes: capacity - available - 2 * gib,
+    } as const;
+    const some = policy({ highThresholdPercent: 70, lowThresholdPercent: 54, ...values });
+    const collections = fakeCollections(worker, {
+      policy: some,
+      detector: worker.detector(),
+      disks: { read: readDisks, imageUse: () => Promise.resolve(undefined) },
+      breakdowns: { current: () => Promise.resolve([foreign]) },
+    });
+    worker.runtime.images = Array.from({ length: 16 }, (_, at) =>
+      listed(`image-${at}`, { sizeBytes: 25 * 2 ** 16 }),
+    );
+    await collections.detect({ signal });
+    worker.takeEvents();
+    worker.clock += minutes(3);
+    worker.store.setExceeded(
+      { mountpoint: '/images', role: 'image', resource: 'bytes', level: 'high', since: now },
+      1,
+    );
+    await collections.collectIfDue('mark-crossed', { signal });
+    return collections;
+  }
+
+  it('is called that in event, log, outcome and health, and the metrics tell when one last sufficed', async () => {
+    const collections = await foreignData({});
+    expect(worker.runtime.images).toEqual([]);
+    const event = worker.published.at(-1);
+    expect(event).toMatchObject({
+      name: 'GarbageCollectionFailed',
+      data: {
+        error: { code: 'insufficient-space-freed' },
+        removedCount: 16,
+        measuredBytes: 25 * 2 ** 20,
+        breakdown: { imageBytes: 2 * 2 ** 30, containerBytes: 0, imagesSuffice: false },
+      },
+    });
+    expect(collections.lastOutcome()?.breakdown).toMatchObject({ imageBytes: 2 * 2 ** 30 });
+    const line = worker.lines.find(({ message }) => message === 'collection failed');
+    expect(line?.fields).toMatchObject({ breakdown: { imageBytes: 2 * 2 ** 30 } });
+    expect(collections.problem()).toMatch(
+      /the last collection fell short \(removed 16 images, freed 25\.0 MiB of 64\.0 GiB asked\)/,
+    );
+    const metrics = await worker.registry.metrics();
+    expect(metrics).toMatch(/^stowage_gc_last_collection_timestamp_seconds 17/m);
+    expect(metrics).not.toMatch(/^stowage_gc_last_sufficient_collection_timestamp_seconds \d/m);
+    expect(metrics).toMatch(/^stowage_gc_collectable_bytes 26214400$/m);
+  });
+
+  it('with minReclaim no image goes', async () => {
+    const collections = await foreignData({ minReclaimBytes: 2 ** 30 });
+    expect(worker.runtime.images).toHaveLength(16);
+    expect(worker.published.at(-1)).toMatchObject({
+      name: 'GarbageCollectionFailed',
+      data: { removedCount: 0, keptByReason: { 'min-reclaim': 16 } },
+    });
+    expect(collections.problem()).toContain('fell short (removed 0 images, freed 0 B of 64.0 GiB');
+  });
+});
 
 describe('what came free', () => {
   it('is less than expected: tells what neither images nor containers account for', async () => {

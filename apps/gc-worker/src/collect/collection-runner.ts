@@ -8,6 +8,7 @@ import {
 import { boundedText } from '@stowage/events';
 import { traced } from '@stowage/tracing';
 import type { ImageDetector } from '../detect/detect-images';
+import type { DiskBreakdowns } from '../disk/disk-breakdowns';
 import type { DiskWatch } from '../disk/disk-watch';
 import type { FreedMeterLimits } from '../disk/measure-freed';
 import { Mutex } from '@stowage/async';
@@ -22,6 +23,7 @@ import {
   type CollectionOutcome,
 } from './collect';
 import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
+import type { CollectionHealth } from './collection-health';
 import type { CollectionMetrics } from './collection-metrics';
 import type { CollectionPlanner, CurrentPlan } from './collection-planner';
 import { findLeakedBytes } from './find-leak';
@@ -37,6 +39,8 @@ export interface CollectionRunnerParts {
   readonly runtime: Pick<Runtime, 'removeImage' | 'usage' | 'writableLayers'>;
   readonly detector: Pick<ImageDetector, 'protectionNow' | 'knownBytes'>;
   readonly disks: Pick<DiskWatch, 'read' | 'imageUse'>;
+  readonly breakdowns: Pick<DiskBreakdowns, 'current'>;
+  readonly health: Pick<CollectionHealth, 'collectionEnded' | 'planFailed'>;
   readonly store: Pick<ImageRecordStore, 'exceeded' | 'removalBegins' | 'removalFailed'>;
   readonly reports: Pick<RemovalReports, 'add' | 'settle' | 'takeStayed'>;
   readonly pauses: Pick<RemovalPauses, 'failed'>;
@@ -71,6 +75,9 @@ const rememberedPlans = 32;
 
 /** Where less than this share of the expected bytes is measured, leaks are looked for. */
 const fallsShort = 0.9;
+
+/** How old the breakdown of a file system may be when a collection begins. Milliseconds. */
+const breakdownMaxAgeMs = 10_000;
 
 /** Plans and runs collections, one at a time, and reports how they ended. */
 export class CollectionRunner {
@@ -150,20 +157,20 @@ export class CollectionRunner {
   }
 
   /**
-   * Checks whether something is to be collected, and collects it. Never throws: failures are logged
-   * and published.
+   * Checks whether something is to be collected, and collects it. True when a collection ran, or was
+   * due and could not be planned. Never throws: failures are logged and published.
    */
   readonly collectIfDue = traced(
     'gc.check',
     { attributes: (cause) => ({ 'stowage.gc.cause': cause }) },
-    (cause: CollectionCause, { signal }: { signal: AbortSignal }): Promise<void> =>
+    (cause: CollectionCause, { signal }: { signal: AbortSignal }): Promise<boolean> =>
       this.#mutex.run(async () => {
         let current: CurrentPlan;
         try {
           current = await this.parts.planner.plan(undefined, signal);
         } catch (error) {
           if (!signal.aborted) this.#reportPlanFailure(cause, error);
-          return;
+          return true;
         }
         const { plan, disksMeasured } = current;
         // Disks that cannot be measured are for the collection to report.
@@ -171,8 +178,9 @@ export class CollectionRunner {
         // While a threshold stays exceeded the worker checks often; it collects only when there is
         // something to remove.
         const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
-        if (nothingToDo || nothingNew) return;
+        if (nothingToDo || nothingNew) return false;
         await this.#collect(current, { periodic: true, signal });
+        return true;
       }),
   );
 
@@ -217,12 +225,21 @@ export class CollectionRunner {
         { planId, trigger, bytesToFree, expectedBytes, remove: removeCount, keep: keptByRule },
         'collection begins',
       );
+      const breakdowns =
+        trigger === 'threshold'
+          ? await this.parts.breakdowns.current({
+              signal: options.signal,
+              maxAgeMs: breakdownMaxAgeMs,
+            })
+          : [];
       const removals = new ImageRemovals(planId, this.parts);
       const rateLimiter = this.#rateLimiter;
       const clock = this.#clock;
       const ports = { disks, detector, removals, rateLimiter, lock: recordsLock, clock };
       const carriedOut = await carryOut(plan, ports, { ...options, policy, meter });
-      const outcome = await this.#withLeak(carriedOut, options.signal);
+      const mountpoint = carriedOut.before?.mountpoint;
+      const breakdown = breakdowns.find((one) => one.mountpoint === mountpoint);
+      const outcome = await this.#withLeak({ ...carriedOut, breakdown }, options.signal);
       this.#requests.delete(planId);
       this.#report(outcome);
       return outcome;
@@ -251,9 +268,10 @@ export class CollectionRunner {
   }
 
   #report(outcome: CollectionOutcome): void {
-    const { publish, metrics, log } = this.parts;
+    const { publish, metrics, health, log } = this.parts;
     this.#last = outcome;
     metrics.collectionEnded(outcome);
+    health.collectionEnded(outcome);
     const { planId, failure } = outcome;
     const summary = {
       planId,
@@ -263,6 +281,7 @@ export class CollectionRunner {
       measuredBytes: outcome.measuredBytes,
       removed: outcome.removed.length,
       keptByReason: outcome.keptByReason,
+      breakdown: outcome.breakdown,
       durationMs: outcome.durationMs,
     };
     if (failure === undefined) {
@@ -272,14 +291,17 @@ export class CollectionRunner {
       return;
     }
     this.#failuresInARow += 1;
-    log.warn({ ...summary, reason: failure.message }, 'collection failed');
+    if (failure.code === 'cancelled') {
+      log.info({ ...summary, reason: failure.message }, 'collection ended early');
+    } else log.warn({ ...summary, reason: failure.message }, 'collection failed');
     if (failure.nodeEventReason === undefined && !this.#publishesFailure()) return;
     publish('GarbageCollectionFailed', planId, garbageCollectionFailed(outcome, failure));
   }
 
   #reportPlanFailure(cause: CollectionCause, error: unknown): void {
-    const { store, publish, log, now } = this.parts;
+    const { store, publish, health, log, now } = this.parts;
     const { name: grpcStatus, message } = toGrpcStatus(error);
+    health.planFailed(message);
     log.warn({ cause, reason: message }, 'collection could not be planned');
     if (cause === 'still-over-mark') return;
     this.#failuresInARow += 1;

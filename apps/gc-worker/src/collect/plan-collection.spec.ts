@@ -50,6 +50,57 @@ describe('planCollection', () => {
     ]);
   });
 
+  it.each([
+    ['more than all that may go would free', { minReclaimBytes: 500 }, {}, []],
+    ['as much as they would free', { minReclaimBytes: 100 }, {}, ['a', 'b']],
+    ['off', {}, {}, ['a', 'b']],
+    ['and a request', { minReclaimBytes: 500 }, { request: { bytes: 1000 } }, ['a', 'b']],
+    ['and little to free', { minReclaimBytes: 500 }, { disks: [disk(85)] }, ['a']],
+  ])('minReclaim: %s', (_, values, more, going) => {
+    const sizeBytes = 50;
+    const images = [
+      image('a', { sizeBytes }),
+      image('b', { sizeBytes }),
+      image('used', { usedBy: [user] }),
+    ];
+    const plan = planCollection(
+      input({ images, disks: [disk(99)], policy: policy(values), ...more }),
+    );
+    expect(removed(plan)).toEqual(going);
+    expect(plan.collectableBytes).toBe(100);
+    if (going.length > 0) return;
+    expect(plan.keptByRule).toEqual({ 'min-reclaim': 2, 'in-use': 1 });
+    expect(plan.images[0]).toMatchObject({
+      rule: 'min-reclaim',
+      why: 'all images that may go are expected to free 100 B of 190 B, less than 500 B (minReclaim)',
+    });
+  });
+
+  it('minReclaim counts what is left for space after removals by age', () => {
+    const images = [image('a'), image('b', { firstDetected: now - minutes(5) })];
+    const some = policy({ minReclaimBytes: 150, maxAgeMs: minutes(30) });
+    const plan = planCollection(input({ images, disks: [disk(99)], policy: some }));
+    expect(verdicts(plan)).toEqual(['a remove max-age', 'b remove threshold']);
+    const more = planCollection(input({ images, disks: [disk(100)], policy: some }));
+    expect(verdicts(more)).toEqual(['a remove max-age', 'b remove threshold']);
+  });
+
+  it('what may be collected leaves out what is protected, too young or paused, and counts layers once', () => {
+    const plan = planCollection(
+      input({
+        images: [
+          image('a', { layers: ['base'], sizeBytes: 100 }),
+          image('b', { layers: ['base', 'b'], sizeBytes: 130 }),
+          image('young', { firstDetected: now }),
+          image('used', { usedBy: [user] }),
+          image('paused'),
+        ],
+        paused: new Map([['paused', 'it failed']]),
+      }),
+    );
+    expect([plan.removeCount, plan.collectableBytes]).toEqual([0, 130]);
+  });
+
   it('counts shared layers once where the runtime tells them, and marks what is an estimate', () => {
     const images = [
       image('base', { sizeBytes: 100, layers: ['a'], firstDetected: now - minutes(99) }),
@@ -109,13 +160,13 @@ describe('planCollection', () => {
       input({ images, disks: [disk(100)], policy: policy({ maxImagesPerRun: 1 }) }),
     );
     expect(verdicts(byCount)).toEqual(['a remove threshold', 'b keep budget', 'c keep budget']);
-    expect(byCount.images[1]?.why).toBe('one collection removes at most 1 images');
+    expect(byCount.images[1]?.why).toBe('one collection removes at most 1 image');
     const sizes = [300, 50, 60].map((sizeBytes, at) => image(`${at}`, { sizeBytes }));
     const byBytes = planCollection(
       input({ images: sizes, request: { bytes: 1000 }, policy: policy({ maxBytesPerRun: 355 }) }),
     );
     expect(verdicts(byBytes)).toEqual(['0 remove request', '1 remove request', '2 keep budget']);
-    expect(byBytes.images[2]?.why).toBe('one collection removes at most 355 bytes, 350 are taken');
+    expect(byBytes.images[2]?.why).toBe('one collection removes at most 355 B, 350 B are taken');
     const byAge = planCollection(
       input({ images, policy: policy({ maxAgeMs: minutes(30), maxImagesPerRun: 2 }) }),
     );
@@ -208,7 +259,7 @@ describe('planCollection', () => {
       'g-held': ['held', 'held until 2026-11-20T12:01:00.000Z'],
       'h-just-used': ['recently-used', 'last used 2026-11-20T12:00:00.000Z, which is not past'],
       'i-young': ['min-age', 'known for 60 s, the minimum age is 120 s'],
-      'j-old-enough': ['threshold', 'never seen in use; 0 of 200 bytes expected so far'],
+      'j-old-enough': ['threshold', 'never seen in use; 0 B of 200 B expected so far'],
     });
   });
 

@@ -3,7 +3,7 @@ import { Budget } from './budget';
 import { LayerShares, type Share } from '../detect/layer-shares';
 import { inMaintenance } from '../policy/maintenance';
 import type { CollectionPolicy } from '../policy/policy';
-import { bytesToPlan, disksToRelieve, type DiskAssessment } from '../disk/assess-disk';
+import { bytesToPlan, disksToRelieve, sizeText, type DiskAssessment } from '../disk/assess-disk';
 import {
   type PlanImage,
   type RemoveRule,
@@ -57,6 +57,11 @@ export interface CollectionPlan {
   readonly images: readonly PlannedImage[];
   readonly removeCount: number;
   readonly expectedBytes: number;
+  /**
+   * What the removal of every image that may go now is expected to free, whatever the thresholds and
+   * the limits of one run say.
+   */
+  readonly collectableBytes: number;
   /** True when the expectation for any image to be removed is one. */
   readonly expectedIsEstimate: boolean;
   readonly keptByRule: Readonly<Partial<Record<KeepRule, number>>>;
@@ -108,11 +113,18 @@ export function planCollection(input: PlanInput): CollectionPlan {
   const aged = agePass === 'applied' ? candidates.filter((image) => tooOld(image, input)) : [];
   const isAged = new Set(aged);
   const others = candidates.filter((image) => !isAged.has(image));
+  const collectable = new Collectable(input);
+  for (const image of aged) collectable.add(image);
+  const agedBytes = collectable.bytes;
+  for (const image of others) {
+    if (tooYoung(image, policy, now) === undefined) collectable.add(image);
+  }
   // Age removals go first and count: the space pass asks for what they are not expected to free.
-  const decided = [
-    ...aged.map((image) => planner.forAge(image)),
-    ...others.map((image) => planner.forSpace(image)),
-  ].map((image, at) => ({ ...image, order: at + 1 }));
+  const forAge = aged.map((image) => planner.forAge(image));
+  planner.startSpace(collectable.bytes - agedBytes);
+  const decided = [...forAge, ...others.map((image) => planner.forSpace(image))].map(
+    (image, at) => ({ ...image, order: at + 1 }),
+  );
   const removals = decided.filter((image) => image.verdict === 'remove');
   const images = [...decided, ...kept];
   return {
@@ -125,9 +137,32 @@ export function planCollection(input: PlanInput): CollectionPlan {
     images,
     removeCount: removals.length,
     expectedBytes: removals.reduce((sum, image) => sum + image.expectedBytes, 0),
+    collectableBytes: collectable.bytes,
     expectedIsEstimate: removals.some((image) => image.expectedIsEstimate),
     keptByRule: countKept(images),
   };
+}
+
+/** Sums up what removals are expected to free, one after the other. */
+class Collectable {
+  bytes = 0;
+  readonly #shares: LayerShares;
+  readonly #paused: PlanInput['paused'];
+
+  constructor(private readonly input: PlanInput) {
+    this.#shares = new LayerShares(input.images);
+    this.#paused = input.request === undefined ? input.paused : undefined;
+  }
+
+  /** Adds what one more removal is expected to free, unless its removal is paused. */
+  add(image: PlanImage): void {
+    if (this.#paused?.has(image.imageId) === true) return;
+    this.bytes +=
+      this.input.policy.differences.freedBytes === 'measured'
+        ? this.#shares.share(image).bytes
+        : image.sizeBytes;
+    this.#shares.remove(image);
+  }
 }
 
 /**
@@ -140,6 +175,7 @@ class VerdictPlanner {
   readonly #paused: PlanInput['paused'];
   #expectedBytes = 0;
   #removedForSpace = 0;
+  #tooLittle: string | undefined;
 
   constructor(
     private readonly input: PlanInput,
@@ -164,6 +200,20 @@ class VerdictPlanner {
     return this.#remove(image, 'max-age', ageText(image, this.input));
   }
 
+  /**
+   * The images that go by age are decided. Finds out whether those that may go for space would
+   * bring so little, `collectableBytes` in all, that they stay.
+   */
+  startSpace(collectableBytes: number): void {
+    const { policy, request } = this.input;
+    if (request !== undefined || this.bytesToFree === undefined) return;
+    const open = this.bytesToFree - this.#expectedBytes;
+    if (collectableBytes >= Math.min(policy.minReclaimBytes, open)) return;
+    this.#tooLittle =
+      `all images that may go are expected to free ${sizeText(collectableBytes)} ` +
+      `of ${sizeText(open)}, less than ${sizeText(policy.minReclaimBytes)} (minReclaim)`;
+  }
+
   /** The verdict on an image that may go for space. */
   forSpace(image: PlanImage): PlannedImage {
     const { policy, now, request } = this.input;
@@ -172,11 +222,12 @@ class VerdictPlanner {
     const pause = this.#paused?.get(image.imageId);
     if (pause !== undefined) return this.keep(image, 'removal-paused', pause);
     if (this.bytesToFree === undefined) return this.#keepWithoutNeed(image);
-    const freed = `${this.#expectedBytes} of ${amount(this.bytesToFree)}`;
+    const freed = `${sizeText(this.#expectedBytes)} of ${amount(this.bytesToFree)}`;
     if (this.#isEnough(this.bytesToFree)) {
       const why = `the images before it are expected to free ${freed}`;
       return this.keep(image, 'enough-freed', why);
     }
+    if (this.#tooLittle !== undefined) return this.keep(image, 'min-reclaim', this.#tooLittle);
     const over = this.#budget.refuses(image.sizeBytes);
     if (over !== undefined) return this.keep(image, 'budget', over);
     const rule = request === undefined ? 'threshold' : 'request';
@@ -299,7 +350,7 @@ function belowThresholdText(disks: readonly DiskAssessment[], policy: Collection
   const available = policy.highMarkAvailableBytes;
   const threshold =
     available > 0
-      ? `the high threshold is ${available} bytes available`
+      ? `the high threshold is ${sizeText(available)} available`
       : `the high threshold is ${policy.highThresholdPercent} %`;
   if (disks.length === 0) return `no file system is over the threshold; ${threshold}`;
   return `${disks.map((disk) => `${disk.mountpoint} is ${disk.usedPercent} % used`).join(', ')}; ${threshold}`;
@@ -309,7 +360,7 @@ const useText = (image: PlanImage): string =>
   image.lastUsed == null ? 'never seen in use' : `last used ${timeText(image.lastUsed)}`;
 const timeText = (ms: number): string => new Date(ms).toISOString();
 const seconds = (ms: number): string => `${Math.floor(ms / 1000)} s`;
-const amount = (bytes: number): string => (bytes === Infinity ? 'all bytes' : `${bytes} bytes`);
+const amount = (bytes: number): string => (bytes === Infinity ? 'all bytes' : sizeText(bytes));
 
 function planned(
   image: PlanImage,

@@ -105,6 +105,7 @@ export class ImageDetector {
    * Images whose removal was begun, ended unknown, and that a detection found to be still there.
    */
   readonly #stayedOnce = new Set<string>();
+  #hasDetected = false;
 
   readonly #clock: ClockWatch;
 
@@ -184,6 +185,7 @@ export class ImageDetector {
       const passedHolds = hints.dropPassedHolds(time);
       if (passedHolds.length > 0) store.dropHolds(passedHolds);
       const records = [...store.images().values()];
+      this.#hasDetected = true;
       metrics.detected((performance.now() - startedAt) / 1000, records);
       return this.#withProtections(records, time);
     } catch (error) {
@@ -191,6 +193,28 @@ export class ImageDetector {
       metrics.detectionFailed((performance.now() - startedAt) / 1000);
       throw error;
     }
+  }
+
+  /**
+   * Exempt patterns and rules that hold for no image of the last detection, in words; none before
+   * the first. A rule over labels holds for none where labels are not known.
+   */
+  unmatchedExemptions(): string[] {
+    const { store, contents, policy, now } = this.parts;
+    if (!this.#hasDetected) return [];
+    const images = [...store.images().values()].map((record) => {
+      const labels = contents.of(record.imageId)?.labels;
+      return labels === undefined ? record : { ...record, labels };
+    });
+    const time = now();
+    return policy.exemptions
+      .filter(({ matches }) => !images.some((image) => matches(image, time)))
+      .map(({ text }) => text);
+  }
+
+  /** Whether a detection of this process has ended well: the images are those of the runtime. */
+  get hasDetected(): boolean {
+    return this.#hasDetected;
   }
 
   /**

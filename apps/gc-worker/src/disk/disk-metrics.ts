@@ -1,7 +1,19 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { ExceededThreshold } from '../records/exceeded-threshold';
+import type { CollectionPolicy } from '../policy/policy';
 import type { DiskAssessment } from './assess-disk';
+import { imagesSuffice, type DiskBreakdown } from './break-down';
 import type { Trend } from './trend';
+
+/** One measurement. */
+export interface DiskMeasurement {
+  readonly disks: readonly DiskAssessment[];
+  readonly exceeded: readonly ExceededThreshold[];
+  readonly trends: ReadonlyMap<string, Partial<Record<ExceededThreshold['resource'], Trend>>>;
+  readonly breakdowns: readonly DiskBreakdown[];
+  /** By which it was judged. */
+  readonly policy: CollectionPolicy;
+}
 
 /**
  * Metrics of the file systems. Label values come from closed sets, but for the few mount points.
@@ -15,6 +27,10 @@ export class DiskMetrics {
   readonly #exceeded;
   readonly #timeToFull;
   readonly #changeRate;
+  readonly #heldBytes;
+  readonly #imagesSuffice;
+  readonly #thresholdPercent;
+  readonly #thresholdAvailable;
   readonly #everExceeded = new Map<string, Omit<ExceededThreshold, 'since'>>();
 
   constructor(registry: Registry) {
@@ -62,22 +78,81 @@ export class DiskMetrics {
       help: 'Change of the used bytes or inodes per second over the last minutes; absent until there are enough measurements.',
       ...perResource,
     });
+    this.#heldBytes = new Gauge({
+      name: 'stowage_gc_filesystem_held_bytes',
+      help: 'Bytes in use on an image or container file system, by what holds them: images, containers (what they wrote on top of their images), or other files. Absent where the runtime does not report enough.',
+      labelNames: ['mountpoint', 'role', 'by'],
+      registers,
+    });
+    this.#imagesSuffice = new Gauge({
+      name: 'stowage_gc_filesystem_images_suffice',
+      help: '1 when an image or container file system would be down at its low threshold without any image, 0 when not even then; absent while it is down there, or where it is not known what images hold.',
+      ...perDisk,
+    });
+    this.#thresholdPercent = new Gauge({
+      name: 'stowage_gc_threshold_percent',
+      help: 'Thresholds of the policy as used percent, for bytes and inodes (low: where a collection ends); those that are off are absent.',
+      labelNames: ['resource', 'mark'],
+      registers,
+    });
+    this.#thresholdAvailable = new Gauge({
+      name: 'stowage_gc_threshold_available_bytes',
+      help: 'Thresholds of the policy as available bytes, where they are set so instead of as percents (low: where a collection ends).',
+      labelNames: ['mark'],
+      registers,
+    });
   }
 
-  /** The file systems, exceeded thresholds and trends of one measurement. */
-  measured(
-    disks: readonly DiskAssessment[],
-    exceeded: readonly ExceededThreshold[],
-    trends: ReadonlyMap<string, Partial<Record<ExceededThreshold['resource'], Trend>>>,
-  ): void {
+  /** Sets everything as of one measurement. */
+  measured({ disks, exceeded, trends, breakdowns, policy }: DiskMeasurement): void {
     // A trend that ended, or a file system that is unmounted, must not stay on the page for ever.
     this.#timeToFull.reset();
     this.#changeRate.reset();
+    this.#heldBytes.reset();
+    this.#imagesSuffice.reset();
     for (const disk of disks) {
       this.#setUsage(disk);
       this.#setTrends(disk, trends.get(disk.mountpoint) ?? {});
+      const breakdown = breakdowns.find(({ mountpoint }) => mountpoint === disk.mountpoint);
+      if (breakdown !== undefined) this.#setBreakdown(disk, breakdown);
     }
     this.#setExceeded(exceeded);
+    this.#setThresholds(policy);
+  }
+
+  #setBreakdown(disk: DiskAssessment, breakdown: DiskBreakdown): void {
+    const { mountpoint, role } = disk;
+    const { imageBytes, containerBytes, otherBytes } = breakdown;
+    this.#heldBytes.set({ mountpoint, role, by: 'images' }, imageBytes);
+    this.#heldBytes.set({ mountpoint, role, by: 'containers' }, containerBytes);
+    this.#heldBytes.set({ mountpoint, role, by: 'other' }, otherBytes);
+    const suffice = imagesSuffice(disk, breakdown);
+    if (suffice !== undefined) this.#imagesSuffice.set({ mountpoint, role }, suffice ? 1 : 0);
+  }
+
+  #setThresholds(policy: CollectionPolicy): void {
+    this.#thresholdPercent.reset();
+    this.#thresholdAvailable.reset();
+    const { highMarkAvailableBytes, warningThresholdPercent: warning } = policy;
+    const { criticalThresholdPercent: critical } = policy;
+    const percent = (resource: 'bytes' | 'inodes', mark: string, value: number) =>
+      this.#thresholdPercent.set({ resource, mark }, value);
+    if (highMarkAvailableBytes > 0) {
+      this.#thresholdAvailable.set({ mark: 'high' }, highMarkAvailableBytes);
+      this.#thresholdAvailable.set({ mark: 'low' }, policy.lowMarkAvailableBytes);
+    } else if (policy.highThresholdPercent < 100) {
+      percent('bytes', 'high', policy.highThresholdPercent);
+      percent('bytes', 'low', policy.lowThresholdPercent);
+    }
+    const areInodesWatched = policy.inodesHighThresholdPercent < 100;
+    if (areInodesWatched) {
+      percent('inodes', 'high', policy.inodesHighThresholdPercent);
+      percent('inodes', 'low', policy.inodesLowThresholdPercent);
+    }
+    for (const resource of areInodesWatched ? (['bytes', 'inodes'] as const) : ['bytes' as const]) {
+      if (warning > 0) percent(resource, 'warning', warning);
+      if (critical < 100) percent(resource, 'critical', critical);
+    }
   }
 
   #setUsage(disk: DiskAssessment): void {

@@ -1,7 +1,8 @@
 import type { KubeletDifferences } from '../policy/differences';
 import { DiskWatch, type MeasuredFileSystem } from './disk-watch';
 import type { CollectionPolicy } from '../policy/policy';
-import { FakeWorker } from '../testing/fake-worker';
+import { FakeWorker, noBreakdowns } from '../testing/fake-worker';
+import type { DiskBreakdown } from './break-down';
 import { policy } from '../testing/plan-fixtures';
 
 const { signal } = new AbortController();
@@ -9,12 +10,14 @@ let worker: FakeWorker;
 let problem: string | undefined;
 let monotonic: number | undefined;
 let measured: Record<string, Partial<MeasuredFileSystem> | Error>;
+let breakdowns: DiskBreakdown[] | undefined;
 
 beforeEach(() => {
   worker = new FakeWorker();
   problem = undefined;
   monotonic = undefined;
   measured = { '/images': {} };
+  breakdowns = undefined;
 });
 
 const used = (percent: number): Partial<MeasuredFileSystem> => ({
@@ -43,6 +46,10 @@ function watch(
     },
     policy: { current: policy({ ...values, differences }) },
     store: worker.store,
+    breakdowns:
+      breakdowns === undefined
+        ? noBreakdowns
+        : { current: () => Promise.resolve(breakdowns ?? []) },
     publish: worker.publish,
     nextSequence: worker.nextSequence,
     metrics: worker.metrics.disk,
@@ -75,6 +82,60 @@ describe('poll', () => {
       [81, false, []],
       [80, false, ['ThresholdRecovered /images']],
       [82, false, []],
+    ]);
+  });
+
+  it('says what holds the file system, and whether images can bring it down, in event, log and metrics', async () => {
+    const [usedBytes, imageBytes, containerBytes, otherBytes] = [900, 20, 5, 875];
+    const held = { usedBytes, imageBytes, containerBytes, otherBytes };
+    breakdowns = [{ mountpoint: '/images', role: 'image', ...held }];
+    measured['/images'] = used(90);
+    const poll = await watch({}, '', { warningThresholdPercent: 70 }).poll({ signal });
+    expect(poll.breakdowns).toEqual(breakdowns);
+    expect(worker.published.at(-1)).toMatchObject({
+      name: 'ThresholdExceeded',
+      data: { mark: 'high', breakdown: { ...held, imagesSuffice: false } },
+    });
+    expect(worker.lines.at(-1)).toMatchObject({
+      message:
+        'high threshold exceeded: of 900 B in use, images hold 20 B, containers 5 B, ' +
+        'other files 875 B: without any image it would still be above its low threshold',
+      fields: { breakdown: held, bytesToFree: 100 },
+    });
+    const metrics = await worker.registry.metrics();
+    for (const line of [
+      'stowage_gc_filesystem_held_bytes{mountpoint="/images",role="image",by="images"} 20',
+      'stowage_gc_filesystem_held_bytes{mountpoint="/images",role="image",by="containers"} 5',
+      'stowage_gc_filesystem_held_bytes{mountpoint="/images",role="image",by="other"} 875',
+      'stowage_gc_filesystem_images_suffice{mountpoint="/images",role="image"} 0',
+      'stowage_gc_threshold_percent{resource="bytes",mark="high"} 85',
+      'stowage_gc_threshold_percent{resource="bytes",mark="low"} 80',
+      'stowage_gc_threshold_percent{resource="bytes",mark="warning"} 70',
+      'stowage_gc_threshold_percent{resource="bytes",mark="critical"} 95',
+    ]) {
+      expect(metrics).toContain(`${line}\n`);
+    }
+    expect(metrics).not.toContain('resource="inodes",mark=');
+    breakdowns = [];
+    await watch().poll({ signal });
+    expect(await worker.registry.metrics()).not.toMatch(/stowage_gc_filesystem_held_bytes\{/);
+  });
+
+  it('has its thresholds among the metrics: of inodes, and as available bytes where they are set so', async () => {
+    await watch({}, '', {
+      highMarkAvailableBytes: 100,
+      lowMarkAvailableBytes: 200,
+      inodesHighThresholdPercent: 90,
+      inodesLowThresholdPercent: 80,
+      criticalThresholdPercent: 100,
+    }).poll({ signal });
+    const metrics = await worker.registry.metrics();
+    const lines = metrics.split('\n').filter((line) => /^stowage_gc_threshold_(p|a)/.test(line));
+    expect(lines).toEqual([
+      'stowage_gc_threshold_percent{resource="inodes",mark="high"} 90',
+      'stowage_gc_threshold_percent{resource="inodes",mark="low"} 80',
+      'stowage_gc_threshold_available_bytes{mark="high"} 100',
+      'stowage_gc_threshold_available_bytes{mark="low"} 200',
     ]);
   });
 

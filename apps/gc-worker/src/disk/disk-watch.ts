@@ -6,6 +6,8 @@ import type { Publish } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
 import type { Mountpoints, Runtime, FileSystemRole } from '../runtime/runtime';
 import { isExceeded, thresholdStates, type Resource, type ThresholdState } from './thresholds';
+import { breakdownText, type DiskBreakdown, type FileSystemUse } from './break-down';
+import type { DiskBreakdowns } from './disk-breakdowns';
 import {
   assessDisks,
   hasCapacity,
@@ -31,6 +33,7 @@ export interface DiskWatchParts {
     ImageRecordStore,
     'exceeded' | 'exceededSince' | 'setExceeded' | 'publishingRecovered' | 'dropExceeded'
   >;
+  readonly breakdowns: Pick<DiskBreakdowns, 'current'>;
   readonly publish: Publish;
   /** Sequence of the next event. */
   readonly nextSequence: () => number;
@@ -63,12 +66,21 @@ export interface DiskPoll {
   /** True when any image file system is at or over the high threshold. */
   readonly overHigh: boolean;
   readonly trends: ReadonlyMap<string, Trends>;
+  /** What holds the file systems, of those of which it is known. */
+  readonly breakdowns: readonly DiskBreakdown[];
 }
 
 const roles = ['image', 'container'] as const satisfies FileSystemRole[];
 
 /** How long the runtime's list of file systems is used. Milliseconds. */
 const mountpointsMaxAgeMs = 60_000;
+
+/**
+ * How old the breakdown may be, and how old where a threshold is crossed and published.
+ * Milliseconds.
+ */
+const breakdownMaxAgeMs = 60_000;
+const breakdownMaxAgeAtCrossingMs = 1000;
 
 /**
  * Watches the file systems of images and of containers: the runtime says where they are, the file
@@ -139,6 +151,43 @@ export class DiskWatch {
   }
 
   /**
+   * What is in use on each file system that the runtime names, and how many of the runtime's
+   * `stored` and of its containers' `written` bytes (by mount point) lie on it. File systems that do
+   * not report what is in use are left out. Throws where one cannot be measured.
+   */
+  async uses(
+    held: Readonly<Record<'stored' | 'written', ReadonlyMap<string, number>>>,
+    { signal }: { signal: AbortSignal },
+  ): Promise<FileSystemUse[]> {
+    const mountpoints = await this.#findMountpoints(signal);
+    const sums = {
+      stored: await this.#byDevice(held.stored),
+      written: await this.#byDevice(held.written),
+    };
+    const uses = new Map<string, FileSystemUse>();
+    for (const role of roles) {
+      for (const mountpoint of mountpoints[role]) {
+        if (mountpoint === '') continue;
+        const { device, usedBytes } = await this.#measureVisible(mountpoint);
+        if (usedBytes === undefined || uses.has(device)) continue;
+        const storedBytes = sums.stored.get(device) ?? 0;
+        const writtenBytes = sums.written.get(device) ?? 0;
+        uses.set(device, { mountpoint, role, usedBytes, storedBytes, writtenBytes });
+      }
+    }
+    return [...uses.values()];
+  }
+
+  async #byDevice(byMountpoint: ReadonlyMap<string, number>): Promise<Map<string, number>> {
+    const sums = new Map<string, number>();
+    for (const [mountpoint, bytes] of byMountpoint) {
+      const { device } = await this.#measureVisible(mountpoint);
+      sums.set(device, (sums.get(device) ?? 0) + bytes);
+    }
+    return sums;
+  }
+
+  /**
    * Measures once: state, events and metrics of each file system. Throws as {@link DiskWatch.read}
    * does.
    */
@@ -148,11 +197,14 @@ export class DiskWatch {
     const policy = this.parts.policy.current;
     const disks = assessDisks(readings, policy);
     const trends = new Map(disks.map((disk) => [disk.mountpoint, this.#trendsOf(disk)]));
+    const breakdowns = await this.#breakDown(disks, trends, policy, signal);
     const crossed: string[] = [];
     for (const disk of disks) {
       const found = trends.get(disk.mountpoint) ?? {};
+      const breakdown = breakdowns.find(({ mountpoint }) => mountpoint === disk.mountpoint);
       for (const threshold of thresholdStates(disk, found, policy)) {
-        const isNew = this.#moveThreshold(threshold, disk, policy, found[threshold.resource]);
+        const trend = found[threshold.resource];
+        const isNew = this.#moveThreshold(threshold, disk, policy, { trend, breakdown });
         // Becoming critical may permit what the maintenance windows held back.
         if (isNew && threshold.level !== 'warning' && disk.role === 'image') {
           crossed.push(disk.mountpoint);
@@ -161,13 +213,34 @@ export class DiskWatch {
     }
     this.#dropUnwatched(disks, policy);
     this.#lastTrends = trends;
-    metrics.measured(disks, this.parts.store.exceeded(), trends);
+    metrics.measured({
+      ...{ disks, trends, breakdowns, policy },
+      exceeded: this.parts.store.exceeded(),
+    });
     return {
       disks,
       crossed: [...new Set(crossed)],
       overHigh: disks.some(({ role, overHigh }) => role === 'image' && overHigh),
       trends,
+      breakdowns,
     };
+  }
+
+  /** What holds the file systems, as of just now where a threshold comes to be exceeded. */
+  #breakDown(
+    disks: readonly DiskAssessment[],
+    trends: ReadonlyMap<string, Trends>,
+    policy: CollectionPolicy,
+    signal: AbortSignal,
+  ): Promise<readonly DiskBreakdown[]> {
+    const { store, breakdowns } = this.parts;
+    const isCrossing = disks.some((disk) =>
+      thresholdStates(disk, trends.get(disk.mountpoint) ?? {}, policy).some(
+        (threshold) => threshold.isReached && store.exceededSince(threshold) === undefined,
+      ),
+    );
+    const maxAgeMs = isCrossing ? breakdownMaxAgeAtCrossingMs : breakdownMaxAgeMs;
+    return breakdowns.current({ signal, maxAgeMs });
   }
 
   /** The trends as of the last poll, by mount point. */
@@ -199,7 +272,7 @@ export class DiskWatch {
     threshold: ThresholdState,
     disk: DiskAssessment,
     policy: CollectionPolicy,
-    trend: Trend | undefined,
+    { trend, breakdown }: { trend?: Trend; breakdown?: DiskBreakdown },
   ): boolean {
     const { store, publish, nextSequence, log, now } = this.parts;
     const since = store.exceededSince(threshold);
@@ -208,13 +281,13 @@ export class DiskWatch {
     const { mountpoint, role, resource, level } = threshold;
     const { usedPercent, bytesToFree } = disk;
     if (since === undefined) {
-      const data = thresholdExceeded(disk, threshold, policy, trend);
+      const data = thresholdExceeded(disk, threshold, policy, { trend, breakdown });
       store.setExceeded({ ...threshold, since: now() }, nextSequence());
       publish('ThresholdExceeded', mountpoint, data);
       const { cause } = threshold;
       log.warn(
-        { mountpoint, role, resource, level, cause, usedPercent, bytesToFree, trend },
-        `${level} threshold exceeded`,
+        { mountpoint, role, resource, level, cause, usedPercent, bytesToFree, trend, breakdown },
+        `${level} threshold exceeded${breakdown === undefined ? '' : `: ${breakdownText(disk, breakdown)}`}`,
       );
       return true;
     }

@@ -2,6 +2,7 @@ import type { EventData } from '@stowage/events';
 import type { CollectionPolicy } from '../policy/policy';
 import type { Resource, ThresholdState } from './thresholds';
 import type { DiskAssessment } from './assess-disk';
+import { imagesSuffice, type DiskBreakdown } from './break-down';
 import type { Trend } from './trend';
 
 /** A file system as events contain it. */
@@ -24,12 +25,22 @@ export function filesystemUsage(
   };
 }
 
+/** What holds a file system, as events contain it. */
+export function filesystemBreakdown(
+  disk: Pick<DiskAssessment, 'bytesToFree'>,
+  breakdown: DiskBreakdown,
+): NonNullable<EventData<'ThresholdExceeded'>['breakdown']> {
+  const { usedBytes, imageBytes, containerBytes, otherBytes } = breakdown;
+  const suffice = imagesSuffice(disk, breakdown);
+  return { usedBytes, imageBytes, containerBytes, otherBytes, imagesSuffice: suffice };
+}
+
 /** ThresholdExceeded. */
 export function thresholdExceeded(
   disk: DiskAssessment,
   threshold: ThresholdState,
   policy: CollectionPolicy,
-  trend?: Trend,
+  { trend, breakdown }: { trend?: Trend; breakdown?: DiskBreakdown } = {},
 ): EventData<'ThresholdExceeded'> {
   const { role, resource, level } = threshold;
   const isBytes = resource === 'bytes';
@@ -45,6 +56,7 @@ export function thresholdExceeded(
     bytesToFree: Math.max(0, disk.bytesToFree),
     inodesToFree: isBytes || disk.inodesToFree == null ? undefined : Math.max(0, disk.inodesToFree),
     ...(trend === undefined ? undefined : trendOf(resource, trend)),
+    breakdown: breakdown === undefined ? undefined : filesystemBreakdown(disk, breakdown),
   };
 }
 

@@ -1,18 +1,12 @@
-import {
-  idBeginning,
-  imageKeys,
-  isHexIdentifier,
-  referenceKey,
-  writtenNames,
-} from '@stowage/image-ref';
-import picomatch from 'picomatch';
+import { imageKeys, isHexIdentifier, referenceKey, writtenNames } from '@stowage/image-ref';
 import type { ImageRecord } from '../records/image-record';
+import { exemptPatternProblem, glob, nameMatch, type PatternNames } from './exempt-pattern';
 
 /**
  * An image is exempt when all its conditions hold. At least one condition; times are milliseconds.
  */
 export interface ExemptRule {
-  /** Glob over references, as in `exemptImages`. */
+  /** Pattern over references, as in `exemptImages`. */
   readonly image?: string;
   /** Manifest digest or image id, in full; an id with or without `sha256:`. */
   readonly digest?: string;
@@ -53,6 +47,8 @@ export function exemptRuleProblem(rule: ExemptRule): string | undefined {
   ) {
     return 'a full digest, such as sha256:9f86d08…';
   }
+  const patternProblem = rule.image === undefined ? undefined : exemptPatternProblem(rule.image);
+  if (patternProblem !== undefined) return `an image that a reference can match: ${patternProblem}`;
   if (rule.label?.startsWith('=') === true) return 'a label as name or name=value';
   const { youngerThanMs } = rule;
   if (youngerThanMs !== undefined && (!Number.isFinite(youngerThanMs) || youngerThanMs <= 0)) {
@@ -65,13 +61,20 @@ export function exemptRuleProblem(rule: ExemptRule): string | undefined {
 export const needsLabels = (rules: readonly ExemptRule[]): boolean =>
   rules.some(({ label }) => label !== undefined);
 
+/** One pattern or rule by which images are exempt. */
+export interface Exemption {
+  /** It in words, as verdicts give it. */
+  readonly text: string;
+  matches(image: ExemptFacts, now: number): boolean;
+}
+
 /**
  * Compiles the exempt list and rules. A pattern is a glob over references, in full
  * (`docker.io/library/nginx:1.*`) or familiar form (`nginx:1.*`), or an image id or digest. `*`
  * stays within a path component, `**` crosses them. A pattern without tag and digest
  * (`quay.io/base/*`) covers every tag and digest. One that ends in a digest means that content,
  * whatever name and tag stand before it. References without wildcards are compared as image-ref
- * compares references.
+ * compares references. `/…/` is a regular expression over the same names.
  */
 export function compileExempt(
   patterns: readonly string[],
@@ -89,6 +92,24 @@ export function compileExempt(
   };
 }
 
+/** The exempt list and rules one by one, to find out what each is for. */
+export const exemptions = (
+  patterns: readonly string[],
+  rules: readonly ExemptRule[],
+): Exemption[] => [
+  ...patterns.map((text): Exemption => {
+    const matches = nameMatch(text);
+    return { text, matches: (image) => matches(new Names(image)) };
+  }),
+  ...rules.map((rule): Exemption => {
+    const matches = compileRule(rule);
+    return {
+      text: ruleText(rule),
+      matches: (image, now) => matches(image, new Names(image), now),
+    };
+  }),
+];
+
 /** A rule in words, as verdicts give it. */
 function ruleText({ youngerThanMs, ...texts }: ExemptRule): string {
   const parts = Object.entries(texts).map(([name, value]) => `${name} ${value}`);
@@ -97,7 +118,7 @@ function ruleText({ youngerThanMs, ...texts }: ExemptRule): string {
 }
 
 /** Names of one image, worked out when a pattern asks. */
-class Names {
+class Names implements PatternNames {
   #foundKeys?: ReadonlySet<string>;
   #foundWritten?: readonly string[];
 
@@ -114,33 +135,6 @@ class Names {
   get written(): readonly string[] {
     return (this.#foundWritten ??= [...writtenNames(this.image)]);
   }
-}
-
-type NameMatch = (names: Names) => boolean;
-
-const glob = (pattern: string) => picomatch(pattern, { dot: true, nonegate: true });
-
-function nameMatch(pattern: string): NameMatch {
-  const key = referenceKey(pattern);
-  if (pattern.endsWith(`@${key}`)) return ({ keys }) => keys.has(key);
-  const beginning = idBeginning(pattern);
-  const globs = asListed(pattern).map(glob);
-  return (names) =>
-    names.keys.has(key) ||
-    (beginning !== undefined && names.id.startsWith(beginning)) ||
-    names.written.some((name) => globs.some((matches) => matches(name)));
-}
-
-/**
- * A glob as runtimes list names: Docker Hub by one name only, and no tag beside a digest. The glob
- * as it was written counts as well.
- */
-function asListed(pattern: string): string[] {
-  const listed = pattern
-    .replace(/^index\.docker\.io\//, 'docker.io/')
-    .replaceAll(/:\{[^{}]*\}@/g, '@')
-    .replaceAll(/:[^/@:,{}]*@/g, '@');
-  return listed === pattern ? [pattern] : [pattern, listed];
 }
 
 type RuleMatch = (image: ExemptFacts, names: Names, now: number) => boolean;

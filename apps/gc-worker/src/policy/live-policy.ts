@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { compileExempt, needsLabels, type ExemptMatch } from './exempt';
+import { compileExempt, exemptions, needsLabels, type Exemption, type ExemptMatch } from './exempt';
 import type { CollectionPolicy } from './policy';
 
 /**
@@ -32,6 +32,8 @@ export interface LivePolicyParts {
 export interface CurrentPolicy {
   readonly current: CollectionPolicy;
   readonly exempt: ExemptMatch;
+  /** Its exempt patterns and rules one by one. */
+  readonly exemptions: readonly Exemption[];
   /** Exempt rules look at labels: then every image's must be known before one may go. */
   readonly needsLabels: boolean;
 }
@@ -40,6 +42,7 @@ export interface CurrentPolicy {
 export const fixedPolicy = (policy: CollectionPolicy): CurrentPolicy => ({
   current: policy,
   exempt: compileExempt(policy.exemptImages, policy.exemptRules),
+  exemptions: exemptions(policy.exemptImages, policy.exemptRules),
   needsLabels: needsLabels(policy.exemptRules),
 });
 
@@ -64,6 +67,10 @@ export class LivePolicy implements CurrentPolicy {
 
   get exempt(): ExemptMatch {
     return this.#policy.exempt;
+  }
+
+  get exemptions(): readonly Exemption[] {
+    return this.#policy.exemptions;
   }
 
   get needsLabels(): boolean {

@@ -1,6 +1,7 @@
 import { formatGoDuration } from '@stowage/go-duration';
 import { stowageDifferences, type KubeletDifferences } from './differences';
 import { exemptRuleProblem, type ExemptRule } from './exempt';
+import { exemptPatternProblem } from './exempt-pattern';
 import { isTimeZone, parseWindow } from './maintenance';
 
 /**
@@ -53,6 +54,11 @@ export interface CollectionPolicy {
    * Most bytes (reported sizes) one collection removes, though one image always may; 0 = no limit.
    */
   readonly maxBytesPerRun: number;
+  /**
+   * No image goes for space when all that may go are expected to free less than this, unless that
+   * is all that is to be freed; 0 = off. Bytes, in the sizes the runtime reports.
+   */
+  readonly minReclaimBytes: number;
   /** A collection that has run for this long begins no further removal; 0 = no limit. */
   readonly maxRunMs: number;
   /** Most removals begun in a minute, over all collections; 0 = no limit. */
@@ -72,7 +78,7 @@ export interface CollectionPolicy {
   readonly order: 'last-used' | 'cost';
   /** An image pulled again within this time after its removal counts as regret; 0 = none. */
   readonly regretWindowMs: number;
-  /** Images never to be removed: globs over references, ids or digests. */
+  /** Images never to be removed: globs over references, ids or digests, or `/…/`. */
   readonly exemptImages: readonly string[];
   /** Images never to be removed, by conditions that must all hold. */
   readonly exemptRules: readonly ExemptRule[];
@@ -97,6 +103,7 @@ export const defaultPolicy: CollectionPolicy = {
   criticalThresholdPercent: 95,
   maxImagesPerRun: 0,
   maxBytesPerRun: 0,
+  minReclaimBytes: 0,
   maxRunMs: 0,
   removalsPerMinute: 0,
   parallelRemovals: 1,
@@ -145,6 +152,10 @@ export function collectionPolicy(values: Partial<CollectionPolicy> = {}): Collec
   return policy;
 }
 
+/** What an exempt list may hold, in words. */
+export const exemptPatternsAllowed =
+  'references, globs over them such as quay.io/base/** or nginx:1.*, regular expressions as /…/';
+
 /** A field of a policy that cannot be used. */
 export interface PolicyProblem {
   readonly field: keyof CollectionPolicy;
@@ -191,6 +202,7 @@ export function policyProblems(policy: CollectionPolicy): PolicyProblem[] {
   for (const field of ['maxImagesPerRun', 'maxBytesPerRun', 'removalsPerMinute'] as const) {
     check(field, isCount(policy[field]), 'a whole number, 0 for no limit');
   }
+  check('minReclaimBytes', isCount(policy.minReclaimBytes), 'a number of bytes, 0 for none');
   const parallel = policy.parallelRemovals;
   check(
     'parallelRemovals',
@@ -207,6 +219,13 @@ export function policyProblems(policy: CollectionPolicy): PolicyProblem[] {
     policy.maintenanceTimeZone === '' || isTimeZone(policy.maintenanceTimeZone),
     'an IANA time zone such as Europe/Berlin, or empty for that of the process',
   );
+  for (const pattern of policy.exemptImages) {
+    const problem = exemptPatternProblem(pattern);
+    if (problem !== undefined) {
+      const allowed = `${exemptPatternsAllowed}; ${JSON.stringify(pattern)} matches none: ${problem}`;
+      problems.push({ field: 'exemptImages', value: pattern, allowed });
+    }
+  }
   for (const rule of policy.exemptRules) {
     const problem = exemptRuleProblem(rule);
     if (problem !== undefined) {

@@ -1,3 +1,4 @@
+import { CollectionHealth } from '../collect/collection-health';
 import { CollectionPlanner } from '../collect/collection-planner';
 import { CollectionRunner, type CollectionRunnerParts } from '../collect/collection-runner';
 import { Detections } from '../collect/detections';
@@ -11,11 +12,11 @@ import type { CollectionPolicy } from '../policy/policy';
 import type { PublishAll } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
 import type { Runtime } from '../runtime/runtime';
-import type { FakeWorker } from './fake-worker';
+import { noBreakdowns, type FakeWorker } from './fake-worker';
 import { policy as testPolicy } from './plan-fixtures';
 
 type RunnerValues = Partial<
-  Pick<CollectionRunnerParts, 'publish' | 'log' | 'usageWaitMs' | 'removalTimeoutMs'>
+  Pick<CollectionRunnerParts, 'publish' | 'log' | 'usageWaitMs' | 'removalTimeoutMs' | 'breakdowns'>
 >;
 
 export interface FakeCollectionParts extends RunnerValues {
@@ -45,6 +46,13 @@ export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) 
     metrics: worker.metrics.collection,
     now: worker.now,
   };
+  let problem: string | undefined;
+  const health = new CollectionHealth({
+    exceeded: () => common.store.exceeded(),
+    report: (found) => {
+      problem = found;
+    },
+  });
   const pauses = new RemovalPauses();
   const recordsLock = new Mutex();
   const reports = new RemovalReports(common);
@@ -52,6 +60,8 @@ export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) 
   const planner = new CollectionPlanner({ ...common, detections, pauses });
   const runner = new CollectionRunner({
     ...common,
+    health,
+    breakdowns: parts.breakdowns ?? noBreakdowns,
     usageWaitMs: parts.usageWaitMs ?? 0,
     removalTimeoutMs: parts.removalTimeoutMs ?? 1000,
     planner,
@@ -63,6 +73,9 @@ export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) 
   });
   return {
     runner,
+    health,
+    /** What the health of collections says. */
+    problem: () => problem,
     settle: () => reports.settle(),
     cameBack: (imageId: string) => {
       reports.cameBack(imageId);

@@ -90,6 +90,9 @@ export class FakeRuntime implements Runtime {
   }
 }
 
+/** Nobody knows what holds the file systems. */
+export const noBreakdowns = { current: () => Promise.resolve([]) };
+
 export interface Published {
   readonly name: EventName;
   readonly subject: string;
@@ -146,9 +149,12 @@ export class FakeWorker {
     differences: Partial<KubeletDifferences> = {},
     {
       exempt = () => undefined,
+      exemptions = [],
       needsLabels = false,
       ...values
-    }: Partial<ImageDetectorParts & Pick<CurrentPolicy, 'exempt' | 'needsLabels'>> = {},
+    }: Partial<
+      ImageDetectorParts & Pick<CurrentPolicy, 'exempt' | 'exemptions' | 'needsLabels'>
+    > = {},
   ): ImageDetector {
     return new ImageDetector({
       runtime: this.runtime,
@@ -163,6 +169,7 @@ export class FakeWorker {
       policy: {
         current: policy({ regretWindowMs: minutes(60), differences }),
         exempt,
+        exemptions,
         needsLabels,
       },
       publishAll: this.publishAll,

@@ -50,6 +50,7 @@ export const keepRules = [
   'recently-used',
   'min-age',
   'outside-window',
+  'min-reclaim',
   'budget',
   'enough-freed',
   'below-threshold',
@@ -101,6 +102,24 @@ export const assessedDisk = {
     ),
 };
 
+/** What the bytes in use on a file system belong to. */
+export const breakdown = (description: string) =>
+  z
+    .object({
+      usedBytes: bytes('Bytes that files take; blocks reserved for root are not included.'),
+      imageBytes: bytes('Bytes that images hold, packed and unpacked.'),
+      containerBytes: bytes('Bytes that containers wrote on top of their images.'),
+      otherBytes: bytes('All other bytes: logs, volumes, files of other programs.'),
+      imagesSuffice: z
+        .boolean()
+        .describe(
+          'Whether it would be down at its low threshold of bytes without any image, those in use included; absent while it is down there.',
+        )
+        .optional(),
+    })
+    .describe(description)
+    .optional();
+
 /** What came of a collection. */
 export const collection = z.object({
   planId,
@@ -134,6 +153,9 @@ export const collection = z.object({
     .describe('The file system with most to free, before; absent when none was measured.')
     .optional(),
   after: z.object(assessedDisk).describe('The same file system afterwards.').optional(),
+  breakdown: breakdown(
+    'What held the file system of `before`, before a collection by threshold; absent where the runtime does not report enough.',
+  ),
   limitedBy: text(
     'The limit of a run that ended it before it was through; absent when none did.',
   ).optional(),
@@ -236,7 +258,7 @@ export const exampleCollection: z.input<typeof collection> = {
       repoTags: ['docker.io/library/nginx:1.25'],
       result: 'removed',
       rule: 'request',
-      why: 'last used 2026-11-15T08:00:00.000Z; 0 of 52428800 bytes expected so far',
+      why: 'last used 2026-11-15T08:00:00.000Z; 0 B of 50.0 MiB expected so far',
     },
     {
       imageId: 'sha256:9c7a54a9',

@@ -40,6 +40,9 @@ export const plan = defineCommand({
     total,
     removeCount: count('Images that would go, of all pages.'),
     expectedBytes: bytes('What that is expected to free; layers that stay in use do not count.'),
+    collectableBytes: bytes(
+      'What the removal of every image that may go now is expected to free, whatever thresholds and the limits of one run say.',
+    ),
     expectedIsEstimate: z
       .boolean()
       .describe('True when the runtime does not show enough about layers for any of them.'),
@@ -83,6 +86,7 @@ export const plan = defineCommand({
       total: 2,
       removeCount: 1,
       expectedBytes: 71300000,
+      collectableBytes: 71300000,
       expectedIsEstimate: false,
       keptByRule: { 'in-use': 1 },
       images: [
@@ -93,7 +97,7 @@ export const plan = defineCommand({
           runtimeHandler: '',
           verdict: 'remove',
           rule: 'request',
-          why: 'last used 2026-11-15T08:00:00.000Z; 0 of 52428800 bytes expected so far',
+          why: 'last used 2026-11-15T08:00:00.000Z; 0 B of 50.0 MiB expected so far',
           order: 1,
           sizeBytes: 71300000,
           expectedBytes: 71300000,

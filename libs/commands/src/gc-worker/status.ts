@@ -11,7 +11,7 @@ import {
   texts,
   timestamp,
 } from '../fields';
-import { assessedDisk, collection, exampleCollection, exampleDisk } from './fields';
+import { assessedDisk, breakdown, collection, exampleCollection, exampleDisk } from './fields';
 
 const differences = z
   .object({
@@ -61,6 +61,9 @@ const policy = z
     criticalThresholdPercent: percent('Used percent from which maintenance windows do not count.'),
     maxImagesPerRun: count('Most images that one collection removes; 0: no limit.'),
     maxBytesPerRun: bytes('Most bytes that one collection removes; 0: no limit.'),
+    minReclaimBytes: bytes(
+      'No image goes for space when all that may go are expected to free less; 0: off.',
+    ),
     maxRunMs: milliseconds('Longest time in which a collection begins removals; 0: no limit.'),
     removalsPerMinute: count('Most removals begun in a minute; 0: no limit.'),
     parallelRemovals: count('Removals at once.'),
@@ -68,7 +71,9 @@ const policy = z
     maintenanceTimeZone: text('Time zone of the windows; empty: that of the process.'),
     order: openWord(['last-used', 'cost'], 'Order of removal.'),
     regretWindowMs: milliseconds('An image that comes back within this counts as regret.'),
-    exemptImages: texts('Images that never go: globs over references, ids or digests.'),
+    exemptImages: texts(
+      'Images that never go: globs over references, ids or digests, or regular expressions `/…/`.',
+    ),
     exemptRules: z
       .array(
         z.object({
@@ -134,6 +139,7 @@ export const status = defineCommand({
           trend: z
             .object({ bytes: trend('Of bytes.'), inodes: trend('Of inodes.') })
             .describe('How it changes; empty until there are enough measurements.'),
+          breakdown: breakdown('What holds it; absent where the runtime does not report enough.'),
         }),
       )
       .describe('File systems of images and containers.'),
@@ -156,6 +162,9 @@ export const status = defineCommand({
         ).optional(),
       })
       .describe('What is not certain about the use of images.'),
+    exemptUnmatched: texts(
+      'Exempt patterns and rules that hold for no image of the node as of the last detection: a slip perhaps.',
+    ),
     lastCollection: collection
       .nullable()
       .describe('The last collection of this process; null before the first.'),
@@ -177,6 +186,7 @@ export const status = defineCommand({
         criticalThresholdPercent: 95,
         maxImagesPerRun: 0,
         maxBytesPerRun: 0,
+        minReclaimBytes: 0,
         maxRunMs: 0,
         removalsPerMinute: 0,
         parallelRemovals: 1,
@@ -212,10 +222,18 @@ export const status = defineCommand({
           exceededSince: '2026-11-20T22:11:50.000Z',
           exceeded: [{ resource: 'bytes', level: 'high', since: '2026-11-20T22:11:50.000Z' }],
           trend: { bytes: { perSecond: 1048576, windowMs: 600000, timeToFullMs: 12288000 } },
+          breakdown: {
+            usedBytes: 94489280512,
+            imageBytes: 21474836480,
+            containerBytes: 4294967296,
+            otherBytes: 68719476736,
+            imagesSuffice: true,
+          },
         },
       ],
       records: { state: 'on-disk', path: '/var/lib/stowage/gc-worker/records.db', images: 2 },
       use: { lostContainers: 0 },
+      exemptUnmatched: ['quay.io/base/**'],
       lastCollection: exampleCollection,
     },
   },

@@ -38,6 +38,7 @@ export const garbageCollectionFailedV1 = defineEvent({
     failures: collectionFigures.failures,
     before: collectionFigures.before,
     after: collectionFigures.after,
+    breakdown: collectionFigures.breakdown,
     startedAt: collectionFigures.startedAt,
     durationMs: collectionFigures.durationMs,
     leakedBytes: collectionFigures.leakedBytes,

@@ -3,6 +3,7 @@ import { defineEvent } from '../define-event';
 import {
   bytes,
   count,
+  filesystemBreakdown,
   filesystemUsage,
   milliseconds,
   openWord,
@@ -56,6 +57,7 @@ export const thresholdExceededV1 = defineEvent({
       })
       .describe('Trend of the inodes, where inodes run short; absent until enough samples exist.')
       .optional(),
+    breakdown: filesystemBreakdown.optional(),
   }),
   example: {
     subject: '/var/lib/containerd',
@@ -76,6 +78,13 @@ export const thresholdExceededV1 = defineEvent({
       lowThresholdPercent: 80,
       bytesToFree: 50331648,
       trend: { bytesPerSecond: 1048576, windowMs: 60000, timeToFullMs: 72000 },
+      breakdown: {
+        usedBytes: 553648128,
+        imageBytes: 398458880,
+        containerBytes: 12582912,
+        otherBytes: 142606336,
+        imagesSuffice: true,
+      },
     },
   },
 });

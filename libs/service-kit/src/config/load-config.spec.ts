@@ -269,6 +269,36 @@ describe('sources', () => {
       ],
     });
   });
+
+  it.each([
+    ['STOWAGE_IMAGE_GC_HIGH_TRESHOLD_PERCENT', 'STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT'],
+    ['STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERZENTE', 'STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT'],
+    ['STOWAG_NATS_SERVERS', 'STOWAGE_NATS_SERVERS'],
+    ['STOWAGE__NATS_SERVERS', 'STOWAGE_NATS_SERVERS'],
+    ['stowage_nats_servers', 'STOWAGE_NATS_SERVERS'],
+  ])('--check-config warns of %s, and with --strict ends with 78', async (name, near) => {
+    const warning = `environment variable ${name} is not known; nearest: ${near}`;
+    const env = { [name]: '1' };
+    expect(await load({ env, argv: ['--check-config'] })).toMatchObject({
+      code: 0,
+      output: expect.stringContaining(`# warning: ${warning}\n`) as string,
+    });
+    expect(await load({ env, argv: ['--check-config', '--strict'] })).toEqual({
+      action: 'exit',
+      code: 78,
+      stream: 'stderr',
+      output: `gc-worker: configuration: ${warning}`,
+    });
+  });
+
+  it('--strict passes a configuration without warnings, and goes with --check-config alone', async () => {
+    const env = { STOWAGE_NODE_NAME: 'a', PATH: '/bin', STORAGE_DIR: '/x', NATS_SERVERS: 'y' };
+    expect(await load({ env, argv: ['--strict', '--check-config'] })).toMatchObject({ code: 0 });
+    expect(await load({ env, argv: ['--strict'] })).toMatchObject({
+      code: 64,
+      output: 'gc-worker: --strict goes with --check-config',
+    });
+  });
 });
 
 const httpAllowed = 'host:port, [ipv6]:port, :port, unix:///path, or empty for off';
@@ -490,11 +520,11 @@ describe('flags', () => {
   it.each([
     [
       ['--verbose'],
-      'unknown flag "--verbose"; allowed: --help, --version, --check-config, --config, --kubelet-config, --kubelet-config-dir',
+      'unknown flag "--verbose"; allowed: --help, --version, --check-config, --strict, --config, --kubelet-config, --kubelet-config-dir',
     ],
     [
       ['start'],
-      'unknown argument "start"; allowed: --help, --version, --check-config, --config, --kubelet-config, --kubelet-config-dir',
+      'unknown argument "start"; allowed: --help, --version, --check-config, --strict, --config, --kubelet-config, --kubelet-config-dir',
     ],
     [['--config'], '--config needs a file'],
     [['--kubelet-config='], '--kubelet-config needs a file'],

@@ -128,6 +128,7 @@ async function load<K extends ConfigKeys>(
     );
   }
   const notes = [...kubelet.warnings, ...misspelt(definition.keys, input.env)];
+  if (flags.strict && notes.length > 0) throw new ConfigError(notes.join('; '));
   if (flags.checkConfig) {
     const output = renderCheck(definition, config, { sources, notes, version: input.version });
     return { action: 'exit', code: 0, stream: 'stdout', output };
@@ -139,6 +140,8 @@ interface Flags {
   help: boolean;
   version: boolean;
   checkConfig: boolean;
+  /** With `checkConfig`: a warning is an error. */
+  strict: boolean;
   config?: string;
   kubeletConfig?: string;
   kubeletConfigDir?: string;
@@ -150,13 +153,14 @@ const knownFlags = [
   '--help',
   '--version',
   '--check-config',
+  '--strict',
   '--config',
   '--kubelet-config',
   '--kubelet-config-dir',
 ];
 
 function parseFlags(argv: readonly string[], switches: readonly string[]): Flags {
-  const flags: Flags = { help: false, version: false, checkConfig: false };
+  const flags: Flags = { help: false, version: false, checkConfig: false, strict: false };
   const rest = [...argv];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
     const [name = '', ...joined] = arg.split('=');
@@ -169,7 +173,8 @@ function parseFlags(argv: readonly string[], switches: readonly string[]): Flags
       return text;
     };
     const isOwn = switches.includes(name);
-    const isSwitch = isOwn || ['--help', '-h', '--version', '--check-config'].includes(name);
+    const isSwitch =
+      isOwn || ['--help', '-h', '--version', '--check-config', '--strict'].includes(name);
     if (isSwitch && arg.includes('=')) {
       throw new ConfigError(`${name} takes no value`, exitCodeUsage);
     }
@@ -183,6 +188,9 @@ function parseFlags(argv: readonly string[], switches: readonly string[]): Flags
         break;
       case '--check-config':
         flags.checkConfig = true;
+        break;
+      case '--strict':
+        flags.strict = true;
         break;
       case '--config':
         flags.config = value();
@@ -203,6 +211,9 @@ function parseFlags(argv: readonly string[], switches: readonly string[]): Flags
           exitCodeUsage,
         );
     }
+  }
+  if (flags.strict && !flags.checkConfig) {
+    throw new ConfigError('--strict goes with --check-config', exitCodeUsage);
   }
   return flags;
 }
@@ -259,18 +270,29 @@ function fromEnvironment(keys: ConfigKeys, env: LoadInput['env']): Map<string, G
   return given;
 }
 
-/** Variables that look like a key of this app with a slip of one or two letters. */
+/**
+ * Variables that look like a key of this app with a slip: one of three letters in a long name, of
+ * two in any, in the prefix too, or in the case. Names of other apps' keys are farther away.
+ */
 function misspelt(keys: ConfigKeys, env: LoadInput['env']): string[] {
   const known = Object.keys(keys).map((name) => keyNames(keys, name).env);
   return Object.keys(env)
-    .filter((name) => name.startsWith('STOWAGE_') && !known.includes(name))
+    .filter((name) => isOurs(name) && !known.includes(name))
     .flatMap((name) => {
       const near = nearest(name, known);
-      return near !== undefined && near.edits <= 2
+      const allowed = name.length >= longName ? misspeltEdits + 1 : misspeltEdits;
+      return near !== undefined && near.edits <= allowed
         ? [`environment variable ${name} is not known; nearest: ${near.name}`]
         : [];
     });
 }
+
+const prefix = 'STOWAGE_';
+const isOurs = (name: string): boolean =>
+  (nearest(name.slice(0, prefix.length), [prefix])?.edits ?? Infinity) <= misspeltEdits;
+
+/** Length from which a name may have a slip more and still be taken for a misspelt one. */
+const longName = 24;
 
 /**
  * Bytes of one file: many times what a configuration needs, and read within a second or two
