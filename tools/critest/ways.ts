@@ -83,6 +83,8 @@ async function startDockerShim(stack: Stack, apps: AppProcess[]): Promise<Endpoi
         STOWAGE_DOCKER_ENDPOINT: stack.docker.endpoint,
         STOWAGE_SANDBOX_IMAGE: stack.sandboxImage,
         STOWAGE_NETWORK_MODE: 'bridge',
+        // The engine of a stack may not lower it on every machine.
+        STOWAGE_RESTRICT_OOM_SCORE_ADJ: 'true',
       },
     }),
   );

@@ -63,6 +63,8 @@ async function docker(stack: Stack, undo: (() => Promise<unknown>)[]): Promise<D
       STOWAGE_DOCKER_ENDPOINT: engine.endpoint,
       STOWAGE_SANDBOX_IMAGE: stack.sandboxImage,
       STOWAGE_NETWORK_MODE: 'bridge',
+      // The engine of a stack may not lower it on every machine.
+      STOWAGE_RESTRICT_OOM_SCORE_ADJ: 'true',
       STOWAGE_PINNED_IMAGES: '*/toolbox:*',
       STOWAGE_NATS_SERVERS: stack.nats.url,
     },

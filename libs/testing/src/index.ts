@@ -8,6 +8,7 @@ export type { FakeEngineAnswer, FakeEngineRequest } from './fake-engine';
 export { MissingPrerequisitesError } from './prerequisites';
 export { nodeProgram, nodeProgramsOfTests } from './node-program';
 export { freePort } from './ports';
+export { randomFrom } from './random';
 export { ServerProcess } from './server-process';
 export { startStack } from './start-stack';
 export { testOn, testRuntime } from './test-runtime';

@@ -47,6 +47,13 @@ export class ShimProcess {
     if (ready === 'readyz') await this.image.whenAvailable();
   }
 
+  /** Starts it again after its end, with clients of their own. */
+  async restart(options?: Parameters<ShimProcess['start']>[0]): Promise<void> {
+    this.image.close();
+    this.runtime.close();
+    await this.start(options);
+  }
+
   async stop(): Promise<number | null> {
     this.image.close();
     this.runtime.close();

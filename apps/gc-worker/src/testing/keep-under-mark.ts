@@ -11,8 +11,8 @@ import {
   type AppProcess,
   type PushedImage,
   type RunningPod,
+  randomFrom,
 } from '@stowage/testing';
-import { randomFrom } from './random';
 
 export interface KeepOptions {
   /** How long images are pulled; longer where it takes that for {@link leastPulls}. */

@@ -12,9 +12,9 @@ import {
   subscribeEvents,
   type AppProcess,
   type PushedImage,
+  randomFrom,
 } from '@stowage/testing';
 import { connect } from 'nats';
-import { randomFrom } from './random';
 
 export interface KillOptions {
   readonly kills: number;

@@ -12,6 +12,7 @@ import {
   type DeepPartial,
   type MessageFns,
 } from '@stowage/cri-proto';
+import { randomFrom } from '@stowage/testing';
 
 /** What the requests are about: a pod that runs, its container and its image. */
 export interface RequestTargets {
@@ -177,15 +178,6 @@ function statusCalls({ podSandboxId, containerId, image }: RequestTargets): Stat
 }
 
 type Random = () => number;
-
-/** Numbers in [0, 1) that are the same for the same seed. */
-function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 const below = (random: Random, limit: number): number => Math.floor(random() * limit);
 const pick = <T>(random: Random, list: readonly [T, ...T[]] | readonly T[]): T =>

@@ -1,0 +1,239 @@
+import { randomFrom, startStack, type Stack } from '@stowage/testing';
+import { readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ShimProcess } from './shim-process';
+
+/** What is killed: the shim, or the engine under it. */
+export type Victim = 'shim' | 'engine';
+
+export interface KillReport {
+  readonly kills: Readonly<Record<Victim, number>>;
+  /** Pods that lived from RunPodSandbox to RemovePodSandbox. */
+  readonly pods: number;
+  /** Calls that failed and were made again. */
+  readonly repeated: number;
+  /** Logs that were compared with the engine's, line by line. */
+  readonly logs: number;
+  /** What is wrong; empty for a good run. */
+  readonly problems: readonly string[];
+}
+
+export interface KillOptions {
+  readonly kills: number;
+  readonly seed: number;
+  /** Whether containers run on while the engine is away. */
+  readonly liveRestore: boolean;
+  readonly say?: (line: string) => void;
+}
+
+/** Lines that each container prints. */
+const linesEach = 200;
+/** Pods at work at once. */
+const workers = 3;
+/** Longest time in which a repeated call has to succeed, milliseconds. */
+const patienceMs = 60_000;
+
+/**
+ * Kills docker-shim and its engine at random while pods come and go, as kubelet would ask for them:
+ * a call that fails is made again until it succeeds. At the end nothing may be left, and the logs
+ * may have lost or doubled nothing that the engine has.
+ */
+export async function killAtRandom(options: KillOptions): Promise<KillReport> {
+  const { liveRestore, say = () => undefined } = options;
+  const random = randomFrom(options.seed);
+  const stack = await startStack({ docker: { liveRestore }, nats: false });
+  const shim = new ShimProcess(stack);
+  const kills = { shim: 0, engine: 0 };
+  const problems: string[] = [];
+  const run = new Churn(stack, shim, problems);
+  try {
+    const { reference } = await stack.pushImage({
+      name: 'soak/app',
+      command: [
+        '/bin/sh',
+        '-c',
+        `i=0; while [ $i -lt ${linesEach} ]; do echo line $i; i=$((i+1)); done`,
+      ],
+    });
+    await shim.start(churnOptions(stack));
+    const { imageRef } = await shim.image.pullImage({ image: { image: reference } });
+    const stopped = new AbortController();
+    const churning = Promise.all(
+      Array.from({ length: workers }, (_, index) => run.work(index, imageRef, stopped.signal)),
+    );
+    for (let kill = 1; kill <= options.kills; kill++) {
+      await pause(200 + random() * 1800);
+      const victim: Victim = random() < 0.7 ? 'shim' : 'engine';
+      kills[victim]++;
+      say(`${kill}: ${victim}`);
+      if (victim === 'shim') {
+        await shim.app.kill();
+        await pause(random() * 1000);
+        await shim.restart(churnOptions(stack));
+      } else {
+        await stack.docker.kill();
+        await pause(random() * 1000);
+        await stack.docker.start();
+      }
+    }
+    stopped.abort();
+    await churning;
+    await removeAll(shim);
+    problems.push(...(await leftovers(stack)));
+  } finally {
+    await shim.stop().catch((error: unknown) => problems.push(`stop: ${String(error)}`));
+    await stack.down();
+  }
+  const { pods, repeated, logs } = run;
+  return { kills, pods, repeated, logs, problems };
+}
+
+const churnOptions = ({ sandboxImage }: Stack) => ({
+  ready: 'healthz' as const,
+  env: { STOWAGE_SANDBOX_IMAGE: sandboxImage, STOWAGE_LOG_LEVEL: 'info' },
+});
+
+/** Pods that come and go. */
+class Churn {
+  pods = 0;
+  repeated = 0;
+  logs = 0;
+
+  constructor(
+    private readonly stack: Stack,
+    private readonly shim: ShimProcess,
+    private readonly problems: string[],
+  ) {}
+
+  /** One pod after the other until the signal comes. */
+  async work(worker: number, image: string, stopped: AbortSignal): Promise<void> {
+    for (let round = 0; !stopped.aborted; round++) {
+      await this.#pod(`pod-${worker}-${round}`, image);
+      this.pods++;
+    }
+  }
+
+  async #pod(name: string, image: string): Promise<void> {
+    const config = (attempt: number) => ({
+      metadata: { name, namespace: 'soak', uid: `${name}-uid`, attempt },
+      logDirectory: path.join(this.stack.dir, 'pod-logs', name),
+      linux: {},
+    });
+    const sandboxes: string[] = [];
+    const { sandboxConfig, podSandboxId, containerId } = await this.#until(
+      `${name} runs`,
+      async (attempt) => {
+        const sandboxConfig = config(attempt);
+        const { podSandboxId } = await this.shim.runtime.runPodSandbox({ config: sandboxConfig });
+        sandboxes.push(podSandboxId);
+        const { containerId } = await this.shim.runtime.createContainer({
+          podSandboxId,
+          sandboxConfig,
+          config: {
+            metadata: { name: 'app', attempt },
+            image: { image },
+            logPath: `app-${attempt}.log`,
+            linux: {},
+          },
+        });
+        await this.shim.runtime.startContainer({ containerId });
+        return { sandboxConfig, podSandboxId, containerId };
+      },
+    );
+    await this.#until(`${name} ends`, async () => {
+      const { status } = await this.shim.runtime.containerStatus({ containerId });
+      if (status?.state !== 2) throw new Error(`the container is in state ${status?.state}`);
+    });
+    const { attempt } = sandboxConfig.metadata;
+    const logFile = path.join(sandboxConfig.logDirectory, `app-${attempt}.log`);
+    await this.#until(`${name}'s log`, async () => {
+      const wanted = await this.#engineLog(containerId);
+      const written = logLines(logFile);
+      if (written.join('\n') !== wanted.join('\n')) {
+        throw new Error(
+          `the engine has ${wanted.length} lines, the log ${written.length}: ${firstDifference(wanted, written)}`,
+        );
+      }
+    });
+    this.logs++;
+    for (const id of new Set([...sandboxes, podSandboxId])) {
+      await this.#until(`${name} goes`, async () => {
+        await this.shim.runtime.stopPodSandbox({ podSandboxId: id });
+        await this.shim.runtime.removePodSandbox({ podSandboxId: id });
+      });
+    }
+  }
+
+  /** Lines that the engine has of a container, in order. */
+  async #engineLog(id: string): Promise<string[]> {
+    const info = (await this.stack.docker.api('GET', `/containers/${id}/json`)) as {
+      LogPath: string;
+    };
+    return readFileSync(info.LogPath, 'utf8')
+      .split('\n')
+      .filter((line) => line.endsWith('}'))
+      .map((line) => (JSON.parse(line) as { log: string }).log.replace(/\n$/, ''));
+  }
+
+  /** Makes a call until it succeeds; too long is a problem, and ends the run. */
+  async #until<T>(what: string, call: (attempt: number) => Promise<T>): Promise<T> {
+    const end = Date.now() + patienceMs;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await call(attempt);
+      } catch (error) {
+        if (Date.now() > end) {
+          const problem = `${what} not within ${patienceMs} ms: ${String(error)}`;
+          this.problems.push(problem);
+          throw new Error(problem, { cause: error });
+        }
+        this.repeated++;
+        await pause(200);
+      }
+    }
+  }
+}
+
+/** The text of each line of a log in the CRI's format. */
+function logLines(file: string): string[] {
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => line.split(' ').slice(3).join(' '));
+}
+
+function firstDifference(wanted: readonly string[], written: readonly string[]): string {
+  const at = wanted.findIndex((line, index) => line !== written[index]);
+  const index = at === -1 ? wanted.length : at;
+  return `line ${index} is ${written[index] ?? 'absent'} for ${wanted[index] ?? 'nothing'}`;
+}
+
+/** What kubelet does with sandboxes that nobody wants: those of calls that were cut. */
+async function removeAll({ runtime }: ShimProcess): Promise<void> {
+  const end = Date.now() + patienceMs;
+  for (;;) {
+    const { items } = await runtime.listPodSandbox({});
+    if (items.length === 0) return;
+    if (Date.now() > end) throw new Error(`${items.length} sandboxes cannot be removed`);
+    for (const { id } of items) {
+      await runtime.stopPodSandbox({ podSandboxId: id });
+      await runtime.removePodSandbox({ podSandboxId: id });
+    }
+  }
+}
+
+/** What is still there when every pod is gone. */
+async function leftovers(stack: Stack): Promise<string[]> {
+  const containers = (await stack.docker.api('GET', '/containers/json?all=1')) as {
+    Names: string[];
+  }[];
+  const left = containers.map(({ Names }) => `container ${Names.join()}`);
+  const stateDir = path.join(stack.dir, 'docker-shim');
+  for (const folder of ['sandbox', 'pods']) {
+    const files = await readdir(path.join(stateDir, folder)).catch(() => []);
+    left.push(...files.map((file) => `file ${folder}/${file}`));
+  }
+  return left;
+}
