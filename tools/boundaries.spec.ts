@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -318,8 +318,10 @@ it('the configuration names decision files that exist', () => {
   const config = readFileSync(path.join(__dirname, '../eslint.config.mjs'), 'utf8');
   const [, list = ''] = /const decisionFiles = \[(.*?)\]\.map/s.exec(config) ?? [];
   const names = [...list.matchAll(/'([^']+)'/g)].map(([, name = '']) => name);
-  const files = execFileSync('git', ['ls-files', 'apps/*/src/*.ts'], { encoding: 'utf8' });
-  const there = files.split('\n').map((file) => path.basename(file, '.ts'));
+  const files = readdirSync(path.join(__dirname, '../apps'), { recursive: true, encoding: 'utf8' });
+  const there = files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => path.basename(file, '.ts'));
   const missing = names.filter((name) => {
     const pattern = new RegExp(`^${name.replace('*', '.*')}$`);
     return !there.some((file) => pattern.test(file));
