@@ -102,7 +102,8 @@ it('names the engine, its runtimes and its driver of control groups', async () =
   });
   // CGROUPFS
   expect(await shim.runtime.runtimeConfig({})).toMatchObject({ linux: { cgroupDriver: 1 } });
-  await expect(shim.runtime.updateRuntimeConfig({})).rejects.toMatchObject({
+  await shim.runtime.updateRuntimeConfig({ runtimeConfig: { networkConfig: { podCidr: '' } } });
+  await expect(shim.runtime.checkpointContainer({})).rejects.toMatchObject({
     grpcStatus: 'UNIMPLEMENTED',
   });
 });

@@ -11,6 +11,8 @@ export interface FakeEngineRequest {
   readonly api: string;
   readonly query: URLSearchParams;
   readonly headers: http.IncomingHttpHeaders;
+  /** Reads the body, once. */
+  readonly text: () => Promise<string>;
 }
 
 /** Answers a request, or returns false to leave it to the fake. */
@@ -69,6 +71,7 @@ export class FakeEngine {
       api,
       query: url.searchParams,
       headers: incoming.headers,
+      text: () => readAll(incoming),
     };
     this.requests.push(request);
     response.setHeader('api-version', this.version.api);
@@ -88,6 +91,12 @@ export class FakeEngine {
         answerJson(response, 404, { message: `page not found: ${request.path}` });
     }
   }
+}
+
+async function readAll(incoming: http.IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of incoming.setEncoding('utf8')) text += String(chunk);
+  return text;
 }
 
 /** Answers with JSON. */

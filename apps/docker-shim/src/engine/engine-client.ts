@@ -261,7 +261,7 @@ export class EngineClient {
 
   /** Removes a container, running or not, with its anonymous volumes. */
   async removeContainer(id: string, call: EngineCall = {}): Promise<void> {
-    await this.#json(
+    await this.#answer(
       'remove container',
       { method: 'DELETE', path: `/containers/${inPath(id)}`, query: { force: true, v: true } },
       call,

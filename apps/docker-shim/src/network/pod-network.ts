@@ -1,39 +1,57 @@
 import type { DNSConfig, PortMapping } from '@stowage/cri-proto';
 
-/** A running sandbox that is to get its network. */
+/** A pod whose sandbox runs, as far as its network is concerned. */
 export interface NetworkPod {
   readonly sandboxId: string;
   readonly name: string;
   readonly namespace: string;
   readonly uid: string;
-  /** Of the sandbox's process, whose network namespace it is. */
+  /** Of the sandbox's process. */
   readonly pid: number;
   readonly portMappings: readonly PortMapping[];
   readonly annotations: Readonly<Record<string, string>>;
   readonly dns?: DNSConfig;
 }
 
-/** A sandbox that is to lose its network; what is not known of it any more is empty. */
+/** A pod whose network is to go. */
 export interface RemovedPod extends Omit<NetworkPod, 'pid'> {
-  /** Absent when its process has ended. */
+  /** Of the sandbox's process, while there is one. */
   readonly pid?: number;
 }
 
-/** Gives pods their network. Pods on the host's network are no concern of it. */
+/** Where a pod's network comes from: CNI, or Docker's own bridge. */
 export interface PodNetwork {
-  /** Why pods cannot get a network now, in a sentence; undefined when they can. */
+  /**
+   * Why the condition NetworkReady is not true, as its message; undefined when it is. Never throws.
+   * A plugin that has STATUS is asked at most once in ten seconds.
+   */
   readiness(): Promise<string | undefined>;
-  /** Sets the network up and returns the pod's addresses, the first one first. */
+  /**
+   * Sets up the network of a sandbox whose process runs. When it rejects, the pod has none, unless
+   * the error is a {@link PodNetworkLeftError}.
+   *
+   * @returns the pod's addresses, its first one first.
+   */
   add(pod: NetworkPod, options: { readonly signal: AbortSignal }): Promise<readonly string[]>;
-  /** Takes the network down; one that is down already is fine. */
+  /** Takes the network away; succeeds when there is none. */
   remove(pod: RemovedPod, options: { readonly signal: AbortSignal }): Promise<void>;
-  /** The addresses of a pod, the first one first; undefined when it has no network. */
-  ips(sandboxId: string): Promise<readonly string[] | undefined>;
-  /** Ranges that pods get their addresses from, from now on. */
+  /**
+   * Addresses of a sandbox, without starting a process; undefined when nothing is known. With the
+   * sandbox's process, one of which nothing was kept is looked at in its namespace, once.
+   */
+  ips(sandboxId: string, pid?: number): Promise<readonly string[] | undefined>;
+  /**
+   * Ranges of the node's pods, from UpdateRuntimeConfig. None changes nothing.
+   *
+   * @throws {InvalidArgumentError} for what is no range.
+   */
   setPodCidrs(cidrs: readonly string[]): void;
-  /** What is known of a pod's network, for people; undefined for nothing. */
+  /** What was answered when the network of a sandbox was set up, for verbose status. */
   result(sandboxId: string): Promise<unknown>;
-  /** Removes what is left of the networks of pods that are not among the live ones. */
+  /**
+   * Once after the start: takes away what belongs to sandboxes that are no more. Failures are
+   * logged.
+   */
   collectGarbage(liveSandboxIds: readonly string[]): Promise<void>;
   close(): void;
 }

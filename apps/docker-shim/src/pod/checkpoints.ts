@@ -72,7 +72,9 @@ export class Checkpoints {
   async remove(id: string): Promise<void> {
     for (const folder of this.#folders) {
       const file = path.join(folder, id);
-      await rm(file, { force: true });
+      await rm(file, { force: true }).catch((error: unknown) => {
+        if (!isAbsent(error)) throw error;
+      });
       this.#reported.delete(file);
     }
   }

@@ -33,18 +33,26 @@ export class PodQueue {
     return new Promise((resolve, reject) => {
       const leave = () => reject(signal?.reason as Error);
       signal?.addEventListener('abort', leave, { once: true });
-      const turn = async () => {
+      void this.#queue.run(key, async () => {
         signal?.removeEventListener('abort', leave);
-        if (signal?.aborted) return;
-        this.onStarted(performance.now() - arrived);
-        await task().then(resolve, reject);
-      };
-      void this.#queue.run(key, turn).finally(() => {
-        const left = (this.#pending.get(key) ?? 1) - 1;
-        if (left > 0) this.#pending.set(key, left);
-        else this.#pending.delete(key);
+        try {
+          signal?.throwIfAborted();
+          this.onStarted(performance.now() - arrived);
+          const result = await task();
+          this.#ended(key);
+          resolve(result);
+        } catch (error) {
+          this.#ended(key);
+          reject(error as Error);
+        }
       });
     });
+  }
+
+  #ended(key: string): void {
+    const left = (this.#pending.get(key) ?? 1) - 1;
+    if (left > 0) this.#pending.set(key, left);
+    else this.#pending.delete(key);
   }
 }
 

@@ -64,10 +64,11 @@ export class PodSandboxStatus {
     return { ip, additionalIps: others.map((other) => ({ ip: other })) };
   }
 
-  async #ips({ id, ready, networkMode, container }: InspectedSandbox): Promise<readonly string[]> {
+  async #ips(sandbox: InspectedSandbox): Promise<readonly string[]> {
+    const { id, ready, networkMode, pid, container } = sandbox;
     if (!ready || networkMode === 'host') return [];
     if (networkMode !== 'none') return engineIps(container);
-    return (await this.network.ips(id)) ?? [];
+    return (await this.network.ips(id, pid)) ?? [];
   }
 
   async #info({ id, pid, container }: InspectedSandbox): Promise<Record<string, string>> {

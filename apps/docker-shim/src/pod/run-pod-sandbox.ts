@@ -1,5 +1,5 @@
 import type { RunPodSandboxRequest } from '@stowage/cri-proto';
-import { errorMessage, FailedPreconditionError } from '@stowage/errors';
+import { errorMessage, FailedPreconditionError, StowageError } from '@stowage/errors';
 import type { Logger } from '@stowage/service-kit';
 import type { NewContainer } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
@@ -79,7 +79,7 @@ export class RunPodSandbox {
 
   /** The engine itself says when it lacks the image. */
   async #create(config: CheckedConfig, container: NewContainer, call: Call): Promise<string> {
-    const { connection, image, records, teardown, onConflict } = this.parts;
+    const { connection, image, queue, records, teardown, onConflict } = this.parts;
     const { name, namespace, uid, attempt } = config.metadata;
     const create = () =>
       createNamed(
@@ -88,7 +88,8 @@ export class RunPodSandbox {
           name: { pod: name, namespace, podUid: uid, attempt },
           container,
           isKnown: (id) => records.get(id)?.phase !== 'starting',
-          removeLeftover: (id, { signal }) => teardown.remove(id, { signal }),
+          removeLeftover: (id, options) =>
+            queue.run(id, () => teardown.remove(id, options), options),
           onConflict,
         },
         call,
@@ -106,7 +107,7 @@ export class RunPodSandbox {
     const { checkpoints, records, network } = this.parts;
     const { resources, overhead } = config.linux ?? {};
     const record = { resources, overhead };
-    let addBegun = false;
+    let hasNetwork = false;
     try {
       const { name, namespace } = config.metadata;
       const { portMappings } = config;
@@ -119,14 +120,15 @@ export class RunPodSandbox {
       const sandbox = await this.#started(id, { signal });
       await restoreResolvConf(sandbox.container);
       if (!hostNetwork) {
-        addBegun = sandbox.networkMode === 'none';
         await network.add(networkPod(sandbox, config), { signal });
+        hasNetwork = true;
       }
       signal.throwIfAborted();
       await records.set(id, { ...record, phase: 'ready' });
       return id;
     } catch (error) {
-      await this.#cleanUp(id, config, { addBegun });
+      // An interface that stays would be lost with the container: StopPodSandbox tries again.
+      if (!isNetworkLeft(error)) await this.#cleanUp(id, config, { hasNetwork });
       throw error;
     }
   }
@@ -157,12 +159,12 @@ export class RunPodSandbox {
   async #cleanUp(
     id: string,
     config: CheckedConfig,
-    { addBegun }: { addBegun: boolean },
+    { hasNetwork }: { hasNetwork: boolean },
   ): Promise<void> {
     const { connection, pods, checkpoints, records, network, log } = this.parts;
     const signal = AbortSignal.timeout(cleanUpMs);
     try {
-      if (addBegun) {
+      if (hasNetwork) {
         const sandbox = await pods.find(id, { signal });
         if (sandbox !== undefined) await network.remove(networkPod(sandbox, config), { signal });
       }
@@ -188,6 +190,10 @@ const networkPod = <T extends InspectedSandbox>(sandbox: T, { portMappings }: Ch
   annotations: sandbox.annotations,
   dns: dnsOf(sandbox.container),
 });
+
+/** Whether the network of a pod is half there, and could not be taken away either. */
+const isNetworkLeft = (error: unknown): boolean =>
+  error instanceof StowageError && error.code === 'POD_NETWORK_LEFT';
 
 /** Waits for all, also when one fails, and throws the first failure. */
 async function allDone(work: readonly Promise<unknown>[]): Promise<void> {
