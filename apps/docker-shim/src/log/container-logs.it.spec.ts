@@ -127,11 +127,20 @@ it('a log that is rotated while its container prints has every line once, in old
   await one.ended();
   await shim.call('ended', one.id, { withinMs: 10_000 });
   const all = numbers([...rotated, one.logPath].map(read).join(''));
-  expect(all.length).toBeGreaterThan(2000);
+  expect(all.length).toBeGreaterThan(1000);
   expect(all).toEqual(upTo(all.length));
   await expect(shim.call('reopen', one.id)).rejects.toThrow('is not running');
   await one.remove();
 });
+
+/** Resolves when the engine has written or rotated. */
+async function written(enginePath: string): Promise<void> {
+  const before = lstatSync(enginePath);
+  await eventually(() => {
+    const now = lstatSync(enginePath);
+    return now.ino !== before.ino || now.size > before.size;
+  });
+}
 
 // D06
 it('every line is there once after the process was killed again and again', async () => {
@@ -144,7 +153,7 @@ it('every line is there once after the process was killed again and again', asyn
     const { size } = lstatSync(one.logPath);
     await eventually(() => lstatSync(one.logPath).size > size + 20_000 * time);
     await shim.kill();
-    await new Promise((resolve) => setTimeout(resolve, time === 0 ? 5000 : 50));
+    await written(one.enginePath);
     expect(lstatSync(one.logPath).isFile()).toBe(true);
     shim = spawnLogProcess(stack.dir);
     await shim.call('follow', one.described);

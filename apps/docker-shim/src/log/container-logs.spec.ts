@@ -8,6 +8,7 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -89,13 +90,20 @@ it('makes the file before the start, copies while the container runs, and all of
   await logs.follow(one.described);
   one.writer.write('first\n');
   await copied(one);
-  // Until its changes are watched, and after that.
-  await eventually(() => reports.length > 0);
-  for (let number = 0; number < 30; number += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    one.writer.write(`${number}\n`);
-  }
+  await eventually(() => isWatched(one));
+  one.writer.write('second\n');
   await copied(one);
+  // So many changes in a second that it is not watched any more.
+  let number = 0;
+  await eventually(
+    () => {
+      for (let time = 0; time < 10; time += 1) one.writer.write(`${(number += 1)}\n`);
+      return !isWatched(one);
+    },
+    { intervalMs: 1 },
+  );
+  await copied(one);
+  await eventually(() => isWatched(one));
   one.writer.write('last words');
   await logs.ended(one.id, { withinMs: 30_000 });
   expect(read(one.logPath)).toBe(one.writer.expected());
@@ -108,16 +116,12 @@ it('makes the file before the start, copies while the container runs, and all of
 it('a line of a quiet log is there soon', async () => {
   const one = container('quiet');
   await logs.follow(one.described);
-  one.writer.write('first\n');
-  await copied(one);
-  // By then it is watched.
-  await new Promise((resolve) => setTimeout(resolve, 1500));
   for (let time = 0; time < 3; time += 1) {
+    await eventually(() => isWatched(one));
     one.writer.write('line\n');
     const before = performance.now();
     await copied(one);
     expect(performance.now() - before).toBeLessThan(1000);
-    await new Promise((resolve) => setTimeout(resolve, 300));
   }
 });
 

@@ -374,6 +374,29 @@ describe('after a crash', () => {
     }
   });
 
+  it('finds the last lines in the rotated log when the new one is empty, also with an old position', () => {
+    const at = place(rotating);
+    const copy = copyOf(at);
+    const positions: (LogPosition | undefined)[] = [undefined];
+    const rotated: string[] = [];
+    for (let number = 0; number < 3; number += 1) {
+      at.engine.write(`line ${number}\n`);
+      copyAll(copy);
+      positions.push(copy.position());
+      rotated.push(`${at.target}.2026112${number}-100000`);
+      renameSync(at.target, rotated.at(-1)!);
+      copy.reopen();
+    }
+    copy.close();
+    for (const kept of positions) {
+      const next = copyOf(at, kept);
+      copyAll(next);
+      next.close();
+      expect(read(at.target)).toBe('');
+    }
+    expect(rotated.map(read).join('')).toBe(at.engine.expected());
+  });
+
   it('ends a line that is not its own before it writes', () => {
     const at = place();
     at.engine.write('a\n');
