@@ -5,6 +5,14 @@ import {
   RuntimeServiceDefinition,
 } from '@stowage/cri-proto';
 import { criHandlers, serveCri, type Implementation } from '@stowage/cri-server';
+import type { ContainerStatus } from './container/container-status';
+import type { CreateContainer } from './container/create-container';
+import type { ListContainers } from './container/list-containers';
+import type { RemoveContainer } from './container/remove-container';
+import type { ReopenContainerLog } from './container/reopen-container-log';
+import type { StartContainer } from './container/start-container';
+import type { StopContainer } from './container/stop-container';
+import type { UpdateContainerResources } from './container/update-container-resources';
 import type { EngineConnection } from './engine/engine-connection';
 import type { ImageFsInfo } from './image/image-fs-info';
 import type { ImageStatus } from './image/image-status';
@@ -45,6 +53,18 @@ export interface PodVerbs {
   readonly network: Pick<PodNetwork, 'readiness' | 'setPodCidrs'>;
 }
 
+/** The verbs of RuntimeService about containers in pods. */
+export interface ContainerVerbs {
+  readonly create: Pick<CreateContainer, 'create'>;
+  readonly start: Pick<StartContainer, 'start'>;
+  readonly stop: Pick<StopContainer, 'stop'>;
+  readonly remove: Pick<RemoveContainer, 'remove'>;
+  readonly status: Pick<ContainerStatus, 'status'>;
+  readonly list: Pick<ListContainers, 'list'>;
+  readonly updateResources: Pick<UpdateContainerResources, 'update'>;
+  readonly reopenLog: Pick<ReopenContainerLog, 'reopen'>;
+}
+
 export interface ShimEndpointOptions {
   /** Path of the socket, unless a supervisor handed one to this process. */
   readonly listen: string;
@@ -64,6 +84,7 @@ export function openShimEndpoint(
   connection: EngineConnection,
   images: ImageVerbs,
   pods: PodVerbs,
+  containers: ContainerVerbs,
   { listen, sandboxImage, networkMode, calls }: ShimEndpointOptions,
 ): Promise<Endpoint> {
   const facts = { sandboxImage, networkMode, pulls: () => images.pull.running() };
@@ -96,6 +117,39 @@ export function openShimEndpoint(
     },
     updatePodSandboxResources: async (request, call) => {
       await pods.updateResources.update(request, call);
+      return {};
+    },
+    createContainer: async (request, call) => ({
+      containerId: await containers.create.create(request, call),
+    }),
+    startContainer: async ({ containerId }, call) => {
+      await containers.start.start(containerId, call);
+      return {};
+    },
+    stopContainer: async ({ containerId, timeout }, call) => {
+      await containers.stop.stop(containerId, timeout, call);
+      return {};
+    },
+    removeContainer: async ({ containerId }, call) => {
+      await containers.remove.remove(containerId, call);
+      return {};
+    },
+    containerStatus: ({ containerId, verbose }, { signal }) =>
+      containers.status.status(containerId, { verbose, signal }),
+    listContainers: async ({ filter }, call) => ({
+      containers: await containers.list.list(filter, call),
+    }),
+    async *streamContainers({ filter }, call) {
+      for (const chunk of chunks(await containers.list.list(filter, call))) {
+        yield { containers: chunk };
+      }
+    },
+    updateContainerResources: async (request, call) => {
+      await containers.updateResources.update(request, call);
+      return {};
+    },
+    reopenContainerLog: async ({ containerId }, call) => {
+      await containers.reopenLog.reopen(containerId, call);
       return {};
     },
   };

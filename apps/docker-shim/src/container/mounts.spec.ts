@@ -1,5 +1,5 @@
 import { Mount, MountPropagation } from '@stowage/cri-proto';
-import { canMountRecursiveReadOnly, criMounts, engineMounts } from './mounts';
+import { canMountRecursiveReadOnly, checkMounts, criMounts, engineMounts } from './mounts';
 
 const {
   PROPAGATION_PRIVATE: isPrivate,
@@ -7,12 +7,12 @@ const {
   PROPAGATION_BIDIRECTIONAL: bothWays,
 } = MountPropagation;
 type Fields = Parameters<typeof Mount.fromPartial>[0];
-const mapped = (fields: Fields, api: string, recursiveReadOnly = false) =>
-  engineMounts(
-    [Mount.fromPartial({ containerPath: '/in', ...fields })],
-    { api, recursiveReadOnly },
-    new Map([['reg.example/data:1', 'sha256:da7a']]),
-  )[0];
+const imageIds = new Map([['reg.example/data:1', 'sha256:da7a']]);
+const mapped = (fields: Fields, api: string, recursiveReadOnly = false) => {
+  const mounts = [Mount.fromPartial({ containerPath: '/in', ...fields })];
+  checkMounts(mounts, { api, recursiveReadOnly });
+  return engineMounts(mounts, api, imageIds)[0];
+};
 const bound = { Type: 'bind', Source: '/out', Target: '/in' };
 const image = { readonly: true, image: { image: 'reg.example/data:1' } };
 
@@ -87,8 +87,7 @@ describe('engineMounts', () => {
     const mounts = ['/b', '/a', '/c'].map((containerPath) =>
       Mount.fromPartial({ containerPath, hostPath: '/out' }),
     );
-    const support = { api: '1.41', recursiveReadOnly: false };
-    expect(engineMounts(mounts, support, new Map()).map(({ Target }) => Target)).toEqual([
+    expect(engineMounts(mounts, '1.41', imageIds).map(({ Target }) => Target)).toEqual([
       '/b',
       '/a',
       '/c',
@@ -189,8 +188,7 @@ it('mounts of a container are those that were asked for', () => {
     Mount.fromPartial({ containerPath: '/d', hostPath: '/out', propagation: toContainer }),
     Mount.fromPartial({ containerPath: '/e', ...image, imageSubPath: 'x' }),
   ];
-  const ids = new Map([['reg.example/data:1', 'sha256:da7a']]);
-  const Mounts = engineMounts(asked, { api: '1.48', recursiveReadOnly: true }, ids) as object[];
+  const Mounts = engineMounts(asked, '1.48', imageIds) as object[];
   const shown = criMounts({ HostConfig: { Mounts } });
   expect(shown.slice(0, 4)).toEqual(asked.slice(0, 4));
   expect(shown[4]).toMatchObject({ image: { image: 'sha256:da7a' }, imageSubPath: 'x' });

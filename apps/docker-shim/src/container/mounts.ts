@@ -53,21 +53,26 @@ function mountOptionsOf(features: string): readonly unknown[] {
 }
 
 /**
- * The engine's `Mounts` for those of a container, in the same order.
- *
- * @param imageIds ids of the images that are mounted, by the names in the mounts.
  * @throws {InvalidArgumentError}
  * @throws {UnimplementedError} for what the engine is too old for.
  */
+export function checkMounts(mounts: readonly Mount[], support: MountSupport): void {
+  for (const [index, mount] of mounts.entries()) checkMount(mount, `mounts[${index}]`, support);
+}
+
+/**
+ * The engine's `Mounts` for those of a container, which are checked, in the same order.
+ *
+ * @param imageIds ids of the images that are mounted, by the names in the mounts.
+ */
 export const engineMounts = (
   mounts: readonly Mount[],
-  support: MountSupport,
+  api: string,
   imageIds: ReadonlyMap<string, string>,
 ): EngineMount[] =>
-  mounts.map((mount, index) => {
-    checkMount(mount, `mounts[${index}]`, support);
-    return mount.image === undefined ? bind(mount, support.api) : imageMount(mount, imageIds);
-  });
+  mounts.map((mount) =>
+    mount.image === undefined ? bind(mount, api) : imageMount(mount, imageIds),
+  );
 
 function checkMount(mount: Mount, field: string, support: MountSupport): void {
   const { propagation, recursiveReadOnly: recursive } = mount;

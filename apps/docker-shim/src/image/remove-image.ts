@@ -2,7 +2,9 @@ import { FailedPreconditionError } from '@stowage/errors';
 import type { EngineClient, InspectedImage } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
 import { isConflict, isNotFound } from '../engine/engine-errors';
+import { imageMountsLabel } from '../pod/labels';
 import { listedNames } from './cri-image';
+import type { ImageLocks } from './image-locks';
 import { givenImage } from './image-name';
 import { inspectedImage } from './image-status';
 
@@ -13,6 +15,7 @@ const attempts = 3;
 export class RemoveImage {
   constructor(
     private readonly connection: Pick<EngineConnection, 'engine'>,
+    private readonly locks: Pick<ImageLocks, 'remove'>,
     private readonly onRemoved: () => void,
   ) {}
 
@@ -30,17 +33,23 @@ export class RemoveImage {
     const { client } = this.connection.engine();
     for (let attempt = 1; ; attempt += 1) {
       const found = await inspectedImage(client, given, signal);
-      if (found?.Id == null) return;
-      await refuseUsed(client, found.Id, signal);
-      try {
-        await client.removeImage(found.Id, { signal });
-        this.onRemoved();
-        return;
-      } catch (error) {
-        if (!isRace(error)) throw error;
-        if (isConflict(error) && (await this.#untag(client, found, signal))) return;
-        if (attempt === attempts) throw error;
-      }
+      const id = found?.Id;
+      if (id == null) return;
+      const isDone = await this.locks.remove(id, async () => {
+        signal.throwIfAborted();
+        await refuseUsed(client, id, signal);
+        try {
+          await client.removeImage(id, { signal });
+          this.onRemoved();
+          return true;
+        } catch (error) {
+          if (!isRace(error)) throw error;
+          if (isConflict(error) && (await this.#untag(client, found, signal))) return true;
+          if (attempt === attempts) throw error;
+          return false;
+        }
+      });
+      if (isDone) return;
     }
   }
 
@@ -74,6 +83,10 @@ async function refuseUsed(
   // Containers of images that were made from this one are among the engine's answer, too.
   const containers = await client.listContainers({ ancestor: [imageId] }, { signal });
   const users = containers.filter(({ ImageID }) => ImageID === imageId).map(({ Id }) => Id);
+  const mounting = await client.listContainers({ label: [imageMountsLabel] }, { signal });
+  for (const { Id, Labels } of mounting) {
+    if (Labels?.[imageMountsLabel]?.split(',').includes(imageId)) users.push(Id);
+  }
   const [first] = users;
   if (first == null) return;
   const others = users.length === 1 ? '' : ` and ${users.length - 1} more`;

@@ -86,9 +86,9 @@ function convertEntry(
   if (source[streamAt + streamLength] !== quote) return -1;
 
   let out = at;
-  for (let index = timeStart; index < timeEnd; index += 1) target[out++] = source[index]!;
+  for (let index = timeStart; index < timeEnd; index += 1) target[out++] = source[index] ?? 0;
   target[out++] = space;
-  for (let index = 0; index < streamLength; index += 1) target[out++] = stream[index]!;
+  for (let index = 0; index < streamLength; index += 1) target[out++] = stream[index] ?? 0;
   target[out++] = space;
   const isFull = endsInNewline(source, textStart, textEnd);
   target[out++] = isFull ? 0x46 : 0x50; // F, P
@@ -128,7 +128,7 @@ function endsInNewline(source: Buffer, from: number, to: number): boolean {
 function copyText(source: Buffer, from: number, to: number, target: Buffer, at: number): number {
   let out = at;
   for (let index = from; index < to; index += 1) {
-    const byte = source[index]!;
+    const byte = source[index] ?? 0;
     if (byte === quote) return -1;
     if (byte !== backslash) {
       target[out++] = byte;
@@ -136,7 +136,7 @@ function copyText(source: Buffer, from: number, to: number, target: Buffer, at: 
     }
     index += 1;
     if (index >= to) return -1;
-    const escaped = source[index]!;
+    const escaped = source[index] ?? 0;
     if (escaped !== 0x75) {
       const plain = shortEscapes[escaped];
       if (plain === undefined || plain === 0) return -1;

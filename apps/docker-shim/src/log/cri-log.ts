@@ -38,9 +38,9 @@ export class CriLog {
 
   constructor(readonly path: string) {}
 
-  /** Makes the folder, and the file where there is none, and opens it. */
-  open(): void {
-    this.#fd ??= openCriLog(this.path);
+  /** Makes the folder, and the file where there is none, and opens it; the descriptor. */
+  open(): number {
+    return (this.#fd ??= openCriLog(this.path));
   }
 
   /**
@@ -80,8 +80,8 @@ export class CriLog {
   append(buffer: Buffer, from: number, to: number): { written: number; error?: unknown } {
     let at = from;
     try {
-      this.open();
-      while (at < to) at += writeSync(this.#fd!, buffer, at, to - at);
+      const fd = this.open();
+      while (at < to) at += writeSync(fd, buffer, at, to - at);
       return { written: at - from };
     } catch (error) {
       return { written: at - from, error };

@@ -46,7 +46,13 @@ export function findResumption(
     );
     if (written !== undefined) return { written, breaksLine: false, isGap: false };
   }
-  const { lines, rest } = lastLines(targetPath, !isKept);
+  const stats = withFile(targetPath, (fd) => fstatSync(fd));
+  const isSameFile = isKept && stats?.ino === kept.targetInode;
+  const { file, lines, rest } = lastLines([
+    targetPath,
+    // One that was emptied on purpose is not filled again.
+    ...(isSameFile ? [] : rotatedLogs(targetPath)),
+  ]);
   let found: Found | undefined;
   if (lines.length > 0) {
     log.openOldest();
@@ -61,7 +67,7 @@ export function findResumption(
   const continued = compare(log, [rest], written, buffers);
   if (continued !== undefined) return { written: continued, breaksLine: false, isGap };
   if (at !== undefined) log.openAt(at);
-  return { written, breaksLine: true, isGap };
+  return { written, breaksLine: file === targetPath, isGap };
 }
 
 /** A part of a file, in pieces. */
@@ -194,7 +200,8 @@ function findLines(log: EngineLog, lines: Buffer, buffers: CopyBuffers): Found |
   let before = Buffer.alloc(0);
   for (;;) {
     const { consumed, produced } = readBatch(log, buffers);
-    if (consumed === 0) return best;
+    const position = log.position();
+    if (consumed === 0 || position === undefined) return best;
     const all = Buffer.concat([before, buffers.target.subarray(0, produced)]);
     const first = Math.max(0, before.length - last.length + 1);
     for (let at = all.indexOf(last, first); at >= 0; at = all.indexOf(last, at + 1)) {
@@ -202,7 +209,7 @@ function findLines(log: EngineLog, lines: Buffer, buffers: CopyBuffers): Found |
       if (end <= before.length || (at > 0 && all[at - 1] !== newline)) continue;
       const length = commonEnd(lines, all, end);
       if (length <= (best?.length ?? 0)) continue;
-      best = { at: log.position()!, written: end - before.length, length };
+      best = { at: position, written: end - before.length, length };
       if (length === lines.length) return best;
     }
     before = Buffer.from(all.subarray(Math.max(0, all.length - lines.length)));
@@ -219,20 +226,25 @@ function commonEnd(lines: Buffer, all: Buffer, end: number): number {
   return length;
 }
 
-/**
- * The last whole lines of a target, and what stands behind them. Of the log that was rotated last
- * where the target is empty, if that is wanted.
- */
-function lastLines(targetPath: string, isWithRotated: boolean): { lines: Buffer; rest: Buffer } {
-  for (const file of [targetPath, ...(isWithRotated ? rotatedLogs(targetPath) : [])]) {
+interface LastLines {
+  readonly file: string;
+  /** Whole lines. */
+  readonly lines: Buffer;
+  /** What stands behind them. */
+  readonly rest: Buffer;
+}
+
+/** The end of the first of the files that is not empty. */
+function lastLines(files: readonly string[]): LastLines {
+  for (const file of files) {
     const end = withFile(file, (fd) => {
       const { size } = fstatSync(fd);
       const tail = readEnd(fd, size);
       const from = tail.length < size ? tail.indexOf(newline) + 1 : 0;
       const to = tail.lastIndexOf(newline) + 1;
-      return { lines: tail.subarray(Math.min(from, to), to), rest: tail.subarray(to) };
+      return { file, lines: tail.subarray(Math.min(from, to), to), rest: tail.subarray(to) };
     });
     if (end !== undefined && end.lines.length + end.rest.length > 0) return end;
   }
-  return { lines: Buffer.alloc(0), rest: Buffer.alloc(0) };
+  return { file: '', lines: Buffer.alloc(0), rest: Buffer.alloc(0) };
 }

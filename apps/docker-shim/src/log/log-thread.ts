@@ -1,14 +1,16 @@
 import { InternalError } from '@stowage/errors';
 import { once } from 'node:events';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { LogReport, LogRequest } from './log-messages';
 
 /** How long the thread may take to report where it stands and to end, milliseconds. */
 const closeMs = 2000;
-/** Pause before a thread that has ended by itself is started again, milliseconds. */
-const restartMs = 1000;
+/**
+ * Pause before a thread that has ended by itself is started again, milliseconds; twice as long each
+ * time when it answers nothing.
+ */
+const restartMs = { first: 1000, longest: 30_000 };
 
 /** Memory that the thread may use for JavaScript, MiB: its buffers are outside of that. */
 const resourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 };
@@ -31,6 +33,7 @@ export interface LogThreadListener {
 export class LogThread {
   #worker: Worker | undefined;
   #restart: NodeJS.Timeout | undefined;
+  #restartMs = restartMs.first;
   #isClosed = false;
   #number = 0;
   readonly #waiting = new Map<number, Waiting>();
@@ -82,6 +85,7 @@ export class LogThread {
       this.listener.report(report);
       return;
     }
+    this.#restartMs = restartMs.first;
     const waiting = this.#waiting.get(report.number);
     this.#waiting.delete(report.number);
     if (report.failure === undefined) waiting?.resolve();
@@ -97,22 +101,22 @@ export class LogThread {
     this.#restart = setTimeout(() => {
       this.#restart = undefined;
       this.listener.restarted();
-    }, restartMs);
+    }, this.#restartMs);
+    this.#restartMs = Math.min(this.#restartMs * 2, restartMs.longest);
     this.listener.failed(cause);
   }
 }
 
-/** In the bundle it is a file beside this one, and needs no loader. */
+/** In the bundle it is a file beside this one; a source is loaded through tsx. */
 function startWorker(): Worker {
   const extension = path.extname(__filename);
   const file = path.join(__dirname, `copy-logs.thread${extension}`);
   if (extension !== '.ts') return new Worker(file, { resourceLimits });
-  return new Worker(file, {
+  const load = [require.resolve('tsx/cjs'), file].map((name) => `require(${JSON.stringify(name)})`);
+  const tsconfig = path.resolve(__dirname, '../../../../tsconfig.json');
+  return new Worker(load.join(';'), {
+    eval: true,
     resourceLimits,
-    execArgv: ['--import', pathToFileURL(require.resolve('tsx')).href],
-    env: {
-      ...process.env,
-      TSX_TSCONFIG_PATH: path.resolve(__dirname, '../../../../tsconfig.json'),
-    },
+    env: { ...process.env, TSX_TSCONFIG_PATH: tsconfig },
   });
 }

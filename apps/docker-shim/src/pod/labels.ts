@@ -13,7 +13,16 @@ const containerNameLabel = 'io.kubernetes.container.name';
 const metaLabel = 'io.stowage.docker-shim.meta';
 const annotationPrefix = 'annotation.';
 
-const internal: ReadonlySet<string> = new Set([typeLabel, sandboxIdLabel, logPathLabel, metaLabel]);
+/** Ids of the images that a container has as mounts, separated by commas. */
+export const imageMountsLabel = 'io.stowage.docker-shim.image-mounts';
+
+const internal: ReadonlySet<string> = new Set([
+  typeLabel,
+  sandboxIdLabel,
+  logPathLabel,
+  metaLabel,
+  imageMountsLabel,
+]);
 
 /** How the log of a container reaches kubelet. */
 export type LogMode = 'copy' | 'link';

@@ -1,5 +1,6 @@
 import { StatusResponse } from '@stowage/cri-proto';
 import type { EngineConnection } from '../engine/engine-connection';
+import { canMountRecursiveReadOnly } from '../container/mounts';
 import { imageStore } from '../engine/image-store';
 import { handlerNames } from './runtime-handler';
 
@@ -23,7 +24,7 @@ export function status(
 ): StatusResponse {
   const { available, code = '', reason = '' } = connection.availability();
   const { networkProblem } = facts;
-  const info = connection.lastKnown()?.info;
+  const { info, api = '' } = connection.lastKnown() ?? {};
   return StatusResponse.fromPartial({
     status: {
       conditions: [
@@ -43,9 +44,12 @@ export function status(
     },
     runtimeHandlers: handlerNames(info).map((name) => ({
       name,
-      features: { recursiveReadOnlyMounts: false, userNamespaces: false },
+      features: {
+        recursiveReadOnlyMounts: info !== undefined && canMountRecursiveReadOnly(info, api, name),
+        userNamespaces: false,
+      },
     })),
-    features: { supplementalGroupsPolicy: false },
+    features: { supplementalGroupsPolicy: true },
     info: verbose
       ? { config: JSON.stringify(config(connection, facts)), pulls: JSON.stringify(facts.pulls()) }
       : {},

@@ -1,0 +1,98 @@
+import { ContainerState } from '@stowage/cri-proto';
+import { errorMessage } from '@stowage/errors';
+import type { Logger } from '@stowage/service-kit';
+import type { EngineConnection } from '../engine/engine-connection';
+import { inParallel } from '../engine/in-parallel';
+import type { ContainerLogs } from '../log/container-logs';
+import type { ContainerRecords } from './container-records';
+import type { AppContainer, Containers } from './containers';
+import type { ImageFiles } from './image-files';
+
+/** Containers at once. */
+const parallel = 8;
+
+export interface ContainerUpkeepParts {
+  readonly connection: Pick<EngineConnection, 'availability' | 'onAvailability'>;
+  readonly containers: Pick<Containers, 'list' | 'find'>;
+  readonly records: Pick<ContainerRecords, 'ids' | 'remove'>;
+  readonly files: Pick<ImageFiles, 'removeLeftovers'>;
+  readonly logs: Pick<ContainerLogs, 'follow' | 'ended' | 'keepOnly'>;
+  readonly log: Pick<Logger, 'warn'>;
+}
+
+/**
+ * What is due when the engine is back: logs of containers are followed. The first time also what
+ * they wrote while this process was not there, and what is kept of containers that are gone is
+ * forgotten.
+ */
+export class ContainerUpkeep {
+  readonly #over = new AbortController();
+  readonly #stopListening: () => void;
+  #isFirst = true;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(private readonly parts: ContainerUpkeepParts) {
+    const { connection } = parts;
+    this.#stopListening = connection.onAvailability(({ available }) => {
+      if (available) this.#begin();
+    });
+    if (connection.availability().available) this.#begin();
+  }
+
+  async close(): Promise<void> {
+    this.#stopListening();
+    this.#over.abort();
+    await this.#running;
+  }
+
+  #begin(): void {
+    this.#running = this.#running.then(() => this.#run());
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#over;
+    const { containers, records, files, logs, log } = this.parts;
+    try {
+      // Read first: a container that is created meanwhile is not among them.
+      const kept = records.ids();
+      const listed = await containers.list({ signal });
+      if (this.#isFirst) {
+        const ids = new Set(listed.map(({ id }) => id));
+        for (const id of kept) if (!ids.has(id)) await records.remove(id);
+        logs.keepOnly(ids);
+        await files.removeLeftovers({ signal });
+      }
+      const followed = listed.filter(({ state }) => this.#isFollowed(state));
+      await inParallel(parallel, followed, (container) => this.#follow(container));
+      this.#isFirst = false;
+    } catch (error) {
+      if (signal.aborted) return;
+      const fields = { reason: errorMessage(error) };
+      log.warn(fields, 'containers could not be looked at after the engine was connected');
+    }
+  }
+
+  /** One that has ended may have written what is not copied yet. */
+  #isFollowed(state: ContainerState): boolean {
+    if (state === ContainerState.CONTAINER_RUNNING) return true;
+    return this.#isFirst && state === ContainerState.CONTAINER_EXITED;
+  }
+
+  async #follow({ id, state, logMode: mode, logPath }: AppContainer): Promise<void> {
+    if (logPath === '') return;
+    const { signal } = this.#over;
+    const { containers, logs, log } = this.parts;
+    const container = await containers.find(id, { signal });
+    if (container === undefined) return;
+    const enginePath = container.inspected.LogPath ?? '';
+    // It could not be started, so there is none.
+    if (enginePath === '') return;
+    try {
+      await logs.follow({ id, mode, logPath, enginePath });
+      if (state === ContainerState.CONTAINER_EXITED) await logs.ended(id, { withinMs: 0 });
+    } catch (error) {
+      const fields = { containerId: id, reason: errorMessage(error) };
+      log.warn(fields, 'the log of a container cannot be written');
+    }
+  }
+}
