@@ -1,9 +1,11 @@
 import { Module } from '@nestjs/common';
 import { parseEndpoint } from '@stowage/cri-client';
 import type { Endpoint } from '@stowage/cri-endpoint';
-import { observeRuntime, provider, token } from '@stowage/service-kit';
+import { BUS, eventBusProvider, observeRuntime, provider, token } from '@stowage/service-kit';
 import { CONTEXT } from './config';
 import { EngineConnection } from './engine/engine-connection';
+import { EngineOutage } from './events/engine-outage';
+import { OutageFile } from './events/outage-file';
 import { ImageFsInfo } from './image/image-fs-info';
 import { ImageStatus } from './image/image-status';
 import { ListImages } from './image/list-images';
@@ -17,6 +19,8 @@ const METRICS = token<ShimMetrics>('ShimMetrics');
 const ENGINE = token<EngineConnection>('EngineConnection');
 const IMAGES = token<ImageVerbs>('ImageVerbs');
 const ENDPOINT = token<Endpoint>('ShimEndpoint');
+const OUTAGE_FILE = token<OutageFile>('OutageFile');
+const OUTAGE = token<EngineOutage>('EngineOutage');
 
 const engine = [
   provider(METRICS, [CONTEXT], ({ metrics }) => shimMetrics(metrics)),
@@ -81,6 +85,32 @@ const endpoint = provider(
   { drain: (opened, options) => opened.close(options) },
 );
 
+const outage = [
+  eventBusProvider(CONTEXT),
+  provider(
+    OUTAGE_FILE,
+    [CONTEXT],
+    ({ config: { stateDir }, log }) => new OutageFile({ stateDir, now: Date.now, log }),
+    { close: (file) => file.close() },
+  ),
+  provider(
+    OUTAGE,
+    [CONTEXT, ENGINE, BUS, OUTAGE_FILE],
+    ({ log }, connection, bus, since) =>
+      new EngineOutage({
+        connection,
+        bus,
+        since,
+        onUnpublished: (err) => log.error({ err }, 'an outage of the engine was not published'),
+      }),
+    { close: (published) => published.close() },
+  ),
+];
+
+/** Outages of the engine on the event bus. */
+@Module({ imports: [EngineModule], providers: outage })
+class OutageModule {}
+
 /** docker-shim as a NestJS application. */
-@Module({ imports: [EngineModule, ImageModule], providers: [endpoint] })
+@Module({ imports: [EngineModule, ImageModule, OutageModule], providers: [endpoint] })
 export class DockerShimModule {}

@@ -62,6 +62,13 @@ export const config = defineConfig({
       meaning:
         "Where containerd keeps its files when it is the engine's image store; empty: containerd below the engine's data root, else /var/lib/containerd.",
     }),
+    statsLayerIntervalMs: durationKey({
+      default: 60_000,
+      minMs: 1000,
+      maxMs: 86_400_000,
+      meaning:
+        'How often the writable layer of a container is measured at most, which takes the engine long.',
+    }),
   },
   checks: [
     ({ listen, dockerEndpoint }) =>

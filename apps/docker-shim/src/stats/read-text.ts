@@ -41,7 +41,7 @@ export async function readText(path: string): Promise<string | undefined> {
     let text = '';
     for (let position = 0; ; ) {
       const bytes = await readFile(fd, buffer, position);
-      text += buffer.latin1Slice(0, bytes);
+      text += buffer.toString('latin1', 0, bytes);
       if (bytes < buffer.length) return text;
       position += bytes;
     }

@@ -57,6 +57,8 @@ export interface StatsOptions {
   /** Where the proc file system of the host is. Default `/proc`. */
   readonly procRoot?: string;
   readonly now?: () => number;
+  /** A clock that never jumps, milliseconds. */
+  readonly steady?: () => number;
 }
 
 type Call = { readonly signal: AbortSignal };
@@ -77,8 +79,8 @@ export class Stats {
   readonly #layers: LayerSizes;
 
   constructor(options: StatsOptions) {
-    const { connection, listener, layerIntervalMs, procRoot = '/proc', now = Date.now } = options;
-    const steady = () => performance.now();
+    const { connection, listener, layerIntervalMs, procRoot = '/proc' } = options;
+    const { now = Date.now, steady = () => performance.now() } = options;
     this.#options = options;
     this.#procRoot = procRoot;
     this.#clocks = { now, steady };
