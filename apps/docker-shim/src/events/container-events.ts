@@ -9,6 +9,7 @@ import {
   type PodSandbox,
 } from '@stowage/cri-proto';
 import { ResourceExhaustedError, StowageError } from '@stowage/errors';
+import { setMaxListeners } from 'node:events';
 import type { EngineEvents } from './engine-events';
 import type { ContainerChange } from './known-containers';
 import { Subscription } from './subscription';
@@ -64,6 +65,8 @@ export class ContainerEvents {
   readonly #unsubscribe: () => void;
 
   constructor(private readonly options: ContainerEventsOptions) {
+    // Statuses of many pods may be under way.
+    setMaxListeners(0, this.#stop.signal);
     this.#unsubscribe = options.events.onContainerEvent((change) => this.#changed(change));
   }
 

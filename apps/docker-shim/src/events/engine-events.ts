@@ -14,7 +14,13 @@ import {
 const typeLabel = 'io.kubernetes.docker.type';
 const sandboxLabel = 'io.kubernetes.sandbox.id';
 
-const kinds: readonly string[] = ['create', 'start', 'die', 'oom', 'destroy'] satisfies ChangeKind[];
+const kinds: readonly string[] = [
+  'create',
+  'start',
+  'die',
+  'oom',
+  'destroy',
+] satisfies ChangeKind[];
 
 /** Not `exec_…`: these contain command lines. */
 const filters = { type: ['container'], label: [typeLabel], event: kinds };
@@ -210,7 +216,12 @@ export class EngineEvents {
 }
 
 /** An event about a container of ours; undefined for any other. */
-function containerEvent({ Action, Actor, timeNano, time }: EngineEvent): ContainerEvent | undefined {
+function containerEvent({
+  Action,
+  Actor,
+  timeNano,
+  time,
+}: EngineEvent): ContainerEvent | undefined {
   const { ID: id = '', Attributes: attributes = {} } = Actor ?? {};
   const isSandbox = attributes[typeLabel] === 'podsandbox';
   const sandboxId = isSandbox ? id : (attributes[sandboxLabel] ?? '');

@@ -38,7 +38,10 @@ it('ioStat passes over devices without numbers', () => {
 
 it('blkioStat puts the two files together, and passes over totals', () => {
   expect(
-    blkioStat('8:0 Read 1\n8:0 Write 2\n8:0 Sync 9\n8:0 Total 3\nTotal 3\n', '8:0 Read 4\n8:16 Write 5\n'),
+    blkioStat(
+      '8:0 Read 1\n8:0 Write 2\n8:0 Sync 9\n8:0 Total 3\nTotal 3\n',
+      '8:0 Read 4\n8:16 Write 5\n',
+    ),
   ).toEqual([
     { major: '8', minor: '0', readBytes: 1n, writtenBytes: 2n, reads: 4n, writes: 0n },
     { major: '8', minor: '16', readBytes: 0n, writtenBytes: 0n, reads: 0n, writes: 5n },
@@ -46,7 +49,8 @@ it('blkioStat puts the two files together, and passes over totals', () => {
 });
 
 it('netDev reads a name that touches its first number', () => {
-  const text = 'Inter-| x\n face | y\n  eth0:18446744073709551615 2 3 4 0 0 0 0 9 10 11 12 0 0 0 0\n    lo: 1 1 1 1 0 0 0 0 1 1 1 1 0 0 0 0\n';
+  const text =
+    'Inter-| x\n face | y\n  eth0:18446744073709551615 2 3 4 0 0 0 0 9 10 11 12 0 0 0 0\n    lo: 1 1 1 1 0 0 0 0 1 1 1 1 0 0 0 0\n';
   expect(netDev(text)).toEqual([
     {
       name: 'eth0',

@@ -64,7 +64,7 @@ export interface StatsOptions {
 type Call = { readonly signal: AbortSignal };
 
 /** Containers that are read at once. */
-const atOnce = 16;
+const atOnce = 8;
 
 /**
  * The stats of the CRI, out of files of the kernel: a list costs the engine its list of containers,

@@ -35,7 +35,10 @@ export class CgroupTree {
             // As systemd mounts it beside version 1, without controllers.
             `40 24 0:40 / ${path.join(fs, 'unified')} rw - cgroup2 cgroup2 rw`,
           ];
-    this.write('proc/self/mountinfo', ['24 1 8:1 / / rw - ext4 /dev/sda1 rw', ...mounts].join('\n'));
+    this.write(
+      'proc/self/mountinfo',
+      ['24 1 8:1 / / rw - ext4 /dev/sda1 rw', ...mounts].join('\n'),
+    );
     this.write('proc/diskstats', '   8       0 sda 1 2 3 4\n');
   }
 
@@ -45,9 +48,14 @@ export class CgroupTree {
       `proc/${pid}/cgroup`,
       this.version === 2
         ? `0::${group}\n`
-        : [...controllers.map((names, index) => `${index + 1}:${names}:${group}`), '0::/'].join('\n'),
+        : [...controllers.map((names, index) => `${index + 1}:${names}:${group}`), '0::/'].join(
+            '\n',
+          ),
     );
-    this.write(`proc/${pid}/limits`, 'Max open files            1024                 4096     files\n');
+    this.write(
+      `proc/${pid}/limits`,
+      'Max open files            1024                 4096     files\n',
+    );
     this.write(`proc/${pid}/fd/.keep`, '');
     rmSync(path.join(this.proc, `${pid}/fd/.keep`));
     for (const [fd, target] of ['/dev/null', 'socket:[1]', 'pipe:[2]'].entries()) {
@@ -58,7 +66,10 @@ export class CgroupTree {
 
   /** The file net/dev of a process. */
   netDev(pid: number, lines: readonly string[]): void {
-    const head = ['Inter-|   Receive  |  Transmit', ' face |bytes packets errs drop |bytes packets'];
+    const head = [
+      'Inter-|   Receive  |  Transmit',
+      ' face |bytes packets errs drop |bytes packets',
+    ];
     this.write(`proc/${pid}/net/dev`, [...head, ...lines, ''].join('\n'));
   }
 
@@ -117,9 +128,7 @@ export class CgroupTree {
             ...(of.swapUsed !== undefined && {
               'memory:memory.memsw.usage_in_bytes': `${used + of.swapUsed}\n`,
               'memory:memory.memsw.limit_in_bytes': `${
-                of.swapLimit === undefined
-                  ? 9223372036854771712n
-                  : (of.limit ?? 0n) + of.swapLimit
+                of.swapLimit === undefined ? 9223372036854771712n : (of.limit ?? 0n) + of.swapLimit
               }\n`,
             }),
           };
