@@ -115,6 +115,12 @@ const decisionFiles = [
   'report-exit',
   'runtime-outage',
   'uncorrelated-changes',
+  // docker-shim
+  'container-metrics',
+  'cpu-rates',
+  'kernel-text',
+  'known-containers',
+  'sum-usages',
 ].map((name) => `apps/*/src/**/${name}.ts`);
 /** Contracts that a web page can use too. */
 const browserFiles = ['libs/commands/src/**/*.ts', 'libs/events/src/**/*.ts'];

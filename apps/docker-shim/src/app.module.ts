@@ -2,7 +2,7 @@ import { Module } from '@nestjs/common';
 import { parseEndpoint } from '@stowage/cri-client';
 import type { Endpoint } from '@stowage/cri-endpoint';
 import { DockerConfigFiles } from '@stowage/registry-auth';
-import { observeRuntime, provider, token } from '@stowage/service-kit';
+import { BUS, eventBusProvider, observeRuntime, provider, token } from '@stowage/service-kit';
 import path from 'node:path';
 import { CONTEXT } from './config';
 import { ContainerRecords } from './container/container-records';
@@ -18,6 +18,8 @@ import { StartContainer } from './container/start-container';
 import { StopContainer } from './container/stop-container';
 import { UpdateContainerResources } from './container/update-container-resources';
 import { EngineConnection } from './engine/engine-connection';
+import { EngineOutage } from './events/engine-outage';
+import { OutageFile } from './events/outage-file';
 import { ImageFsInfo } from './image/image-fs-info';
 import { ImageLocks } from './image/image-locks';
 import { ImageStatus } from './image/image-status';
@@ -70,6 +72,8 @@ const LOGS = token<ContainerLogs>('ContainerLogs');
 const CGROUPS = token<CgroupFinder>('CgroupFinder');
 const POD_VERBS = token<PodVerbs>('PodVerbs');
 const ENDPOINT = token<Endpoint>('ShimEndpoint');
+const OUTAGE_FILE = token<OutageFile>('OutageFile');
+const OUTAGE = token<EngineOutage>('EngineOutage');
 
 const engine = [
   provider(METRICS, [CONTEXT], ({ metrics }) => shimMetrics(metrics)),
@@ -312,9 +316,35 @@ const endpoint = provider(
   { drain: (opened, options) => opened.close(options) },
 );
 
+const outage = [
+  eventBusProvider(CONTEXT),
+  provider(
+    OUTAGE_FILE,
+    [CONTEXT],
+    ({ config: { stateDir }, log }) => new OutageFile({ stateDir, now: Date.now, log }),
+    { close: (file) => file.close() },
+  ),
+  provider(
+    OUTAGE,
+    [CONTEXT, ENGINE, BUS, OUTAGE_FILE],
+    ({ log }, connection, bus, since) =>
+      new EngineOutage({
+        connection,
+        bus,
+        since,
+        onUnpublished: (err) => log.error({ err }, 'an outage of the engine was not published'),
+      }),
+    { close: (published) => published.close() },
+  ),
+];
+
+/** Outages of the engine on the event bus. */
+@Module({ imports: [EngineModule], providers: outage })
+class OutageModule {}
+
 /** docker-shim as a NestJS application. */
 @Module({
-  imports: [EngineModule, ImageModule, ContainerModule, PodSandboxModule],
+  imports: [EngineModule, ImageModule, ContainerModule, PodSandboxModule, OutageModule],
   providers: [endpoint],
 })
 export class DockerShimModule {}

@@ -122,6 +122,13 @@ export const config = defineConfig({
       meaning:
         'Ask for no oom_score_adj below that of this service, where it or the engine may not lower it.',
     }),
+    statsLayerIntervalMs: durationKey({
+      default: 60_000,
+      minMs: 1000,
+      maxMs: 86_400_000,
+      meaning:
+        'How often the writable layer of a container is measured at most, which takes the engine long.',
+    }),
   },
   checks: [
     ({ listen, dockerEndpoint }) =>

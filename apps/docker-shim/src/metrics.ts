@@ -5,12 +5,16 @@ import { grpcCodeName } from '@stowage/errors';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EndedEngineCall } from './engine/engine-client';
 import type { EngineAvailability } from './engine/engine-connection';
+import type { EngineEventsListener } from './events/engine-events';
 import type { PullListener } from './image/pull-image';
 import type { LogListener } from './log/container-logs';
 import type { ConflictResult } from './pod/name-conflict';
+import type { StatsListener } from './stats/types';
 
 /** From a ping to a slow df; pulls are among them. */
 const engineBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 300];
+/** From a layer with few files to one that takes minutes to go through. */
+const layerBuckets = [0.01, 0.1, 0.5, 1, 5, 30, 120];
 /** From a local answer to a large list; pulls take longer than any. */
 const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60];
 
@@ -160,6 +164,45 @@ export function shimMetrics(registry: Registry) {
     help: 'Checkpoints of pod sandboxes that could not be read and were renamed.',
     registers,
   });
+  const unreadableStats = new Counter({
+    name: 'stowage_shim_stats_unreadable_total',
+    help: 'Running containers whose files in cgroup and proc could not be read, so that the engine was asked for their numbers; each counts again every five minutes.',
+    registers,
+  });
+  const layerMeasurements = new Histogram({
+    name: 'stowage_shim_layer_measurement_duration_seconds',
+    help: 'Time that the engine took to measure the writable layer of a container, by result: ok or failed.',
+    labelNames: ['result'],
+    buckets: layerBuckets,
+    registers,
+  });
+  const engineEvents = new Counter({
+    name: 'stowage_shim_engine_events_total',
+    help: 'Events about containers that Docker Engine sent, by action.',
+    labelNames: ['action'],
+    registers,
+  });
+  const eventDifferences = new Counter({
+    name: 'stowage_shim_event_differences_total',
+    help: "Changes of containers that no event had shown and a comparison with the engine's list did, by action. A restart of the engine makes some.",
+    labelNames: ['action'],
+    registers,
+  });
+  const droppedSubscribers = new Counter({
+    name: 'stowage_shim_event_subscribers_dropped_total',
+    help: 'Calls of GetContainerEvents that ended with RESOURCE_EXHAUSTED because their client read too slowly.',
+    registers,
+  });
+  const stats: StatsListener = {
+    unreadable: () => unreadableStats.inc(),
+    layerMeasured: (isMeasured, durationMs) =>
+      layerMeasurements.observe({ result: isMeasured ? 'ok' : 'failed' }, durationMs / 1000),
+  };
+  const events: EngineEventsListener & { subscriberDropped(): void } = {
+    received: (action) => engineEvents.inc({ action }),
+    differed: (action) => eventDifferences.inc({ action }),
+    subscriberDropped: () => droppedSubscribers.inc(),
+  };
   const listener: CallListener = {
     ended: ({ method, grpcStatus, durationMs }) => {
       const label = methodLabel(method);
@@ -180,6 +223,8 @@ export function shimMetrics(registry: Registry) {
       conflict: (result: ConflictResult) => conflicts.inc({ result }),
       corruptCheckpoint: () => corruptCheckpoints.inc(),
     },
+    stats,
+    events,
     engineCalled: ({ operation, status, durationMs }: EndedEngineCall) => {
       engineCalls.inc({ operation, result: resultOf(status) });
       engineDuration.observe({ operation }, durationMs / 1000);

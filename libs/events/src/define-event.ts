@@ -1,7 +1,8 @@
 import type * as z from 'zod';
 
 /** Stowage services that publish events; `any` is for events about publishing itself. */
-export type EventPublisher = 'image-service' | 'gc-worker' | 'runtime-gateway' | 'any';
+export type EventPublisher =
+  'image-service' | 'gc-worker' | 'runtime-gateway' | 'docker-shim' | 'any';
 
 /** One version of one event: what stands in the catalogue, the reference and the schemas. */
 export interface EventDefinition<

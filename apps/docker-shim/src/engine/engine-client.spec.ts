@@ -1,6 +1,7 @@
 import { DeadlineExceededError } from '@stowage/errors';
 import { answerJson, eventually, FakeEngine } from '@stowage/testing';
 import { mkdtempSync, rmSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
@@ -161,6 +162,59 @@ describe('EngineClient', () => {
     expect(JSON.parse(Buffer.from(header, 'base64url').toString())).toEqual(login);
     expect(header).not.toMatch(/[+/]/);
     expect(header.length % 4).toBe(0);
+  });
+
+  it('opens the events before it gives any, and ends them when nobody reads on', async () => {
+    let cut = false;
+    let stream: ServerResponse | undefined;
+    fake.answer = (_request, response) => {
+      response.on('close', () => (cut = true));
+      response.flushHeaders();
+      stream = response;
+      return true;
+    };
+    const { signal } = new AbortController();
+    const events = await open().openEvents({ type: ['container'] }, { signal });
+    const [request] = fake.requests;
+    expect([request?.path, request?.query.get('filters')]).toEqual([
+      '/events',
+      '{"type":["container"]}',
+    ]);
+    stream?.write('{"Action":"start","timeNano":1764430000000000001}\n{"Action":"die"}\n');
+    const seen: unknown[] = [];
+    for await (const event of events) {
+      seen.push(event);
+      if (seen.length === 2) break;
+    }
+    expect(seen).toEqual([{ Action: 'start', timeNano: 1764430000000000001n }, { Action: 'die' }]);
+    await eventually(() => cut);
+  });
+
+  it('ends events with the signal, and says that an engine has none', async () => {
+    fake.answer = (_request, response) => {
+      response.flushHeaders();
+      return true;
+    };
+    const caller = new AbortController();
+    const events = await open().openEvents({}, { signal: caller.signal });
+    setTimeout(() => caller.abort(), 20);
+    await expect(events.next()).rejects.toBeInstanceOf(EngineUnreachableError);
+    fake.answer = (_request, response) => answerJson(response, 400, { message: 'bad filter' });
+    const { signal } = new AbortController();
+    await expect(open().openEvents({}, { signal })).rejects.toThrow('bad filter');
+  });
+
+  it('measures a container only where that is asked for, and takes one sample of its stats', async () => {
+    fake.answer = (_request, response) => answerJson(response, 200, { SizeRw: 5 });
+    const client = open();
+    await client.inspectContainer('abc');
+    expect(await client.inspectContainer('abc', { size: true })).toEqual({ SizeRw: 5 });
+    await client.containerStats('abc');
+    expect(fake.requests.map(({ path: of, query }) => `${of}?${query}`)).toEqual([
+      '/containers/abc/json?',
+      '/containers/abc/json?size=true',
+      '/containers/abc/stats?stream=false&one-shot=true',
+    ]);
   });
 
   it('reports every call with its status and duration', async () => {

@@ -62,6 +62,9 @@ export function retryDelayMs(failures: number, random: () => number): number {
   return Math.min(5000, 100 * 1.6 ** Math.min(failures - 1, 16)) * (0.8 + 0.4 * random());
 }
 
+/** Why calls cannot be made before the first attempt to connect has ended. */
+export const connectingReason = (endpoint: string): string => `connecting to ${endpoint}`;
+
 /** The engine cannot be used though it answers. */
 class ApiRefusedError extends Error {
   constructor(
@@ -96,7 +99,7 @@ export class EngineConnection {
     this.#availability = {
       available: false,
       since: new Date(this.#now()),
-      reason: `connecting to ${this.endpoint}`,
+      reason: connectingReason(this.endpoint),
       code: 'DockerDaemonNotReady',
       connections: 0,
     };

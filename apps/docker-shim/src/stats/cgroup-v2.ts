@@ -1,12 +1,6 @@
 import path from 'node:path';
 import { hugePages } from './huge-pages';
-import {
-  ioStat,
-  keyedNumbers,
-  pressureLines,
-  wholeNumber,
-  wholeNumbers,
-} from './kernel-text';
+import { ioStat, keyedNumbers, pressureLines, wholeNumber, wholeNumbers } from './kernel-text';
 import { readText } from './read-text';
 import type { Usage, UsageDetails } from './usage';
 
@@ -99,8 +93,7 @@ export async function readDetailsV2(dir: string): Promise<UsageDetails> {
       cacheBytes: bytes('file'),
       mappedFileBytes: bytes('file_mapped'),
       // The sum stands there since Linux 5.18.
-      kernelBytes:
-        memory.get('kernel') ?? bytes('kernel_stack') + bytes('slab') + bytes('percpu'),
+      kernelBytes: memory.get('kernel') ?? bytes('kernel_stack') + bytes('slab') + bytes('percpu'),
       // Linux 5.19 and later.
       highestBytes: wholeNumber(peak) ?? wholeNumber(current) ?? 0n,
       reservedBytes: wholeNumber(low) ?? 0n,

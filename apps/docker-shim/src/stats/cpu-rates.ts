@@ -31,7 +31,9 @@ export class CpuRates {
     }
     const { from } = known;
     if (from === undefined || clockMs <= from.clockMs) return undefined;
-    return ((cpuNs - from.cpuNs) * 1_000_000n) / BigInt(Math.round((clockMs - from.clockMs) * 1000));
+    return (
+      ((cpuNs - from.cpuNs) * 1_000_000n) / BigInt(Math.round((clockMs - from.clockMs) * 1000))
+    );
   }
 
   /** Drops what was not asked for lately. */

@@ -54,7 +54,8 @@ export function containerStats(
 export interface PodUse {
   readonly usage: RatedUsage | undefined;
   /** Absent on the host's network. */
-  readonly traffic: { readonly atMs: number; readonly interfaces: readonly InterfaceTraffic[] } | undefined;
+  readonly traffic:
+    { readonly atMs: number; readonly interfaces: readonly InterfaceTraffic[] } | undefined;
   readonly containers: readonly ContainerStats[];
 }
 

@@ -85,7 +85,7 @@ export function ioStat(text: string | undefined): DeviceIo[] {
   for (const line of (text ?? '').split('\n')) {
     const [device = '', ...fields] = line.split(' ');
     const [, major, minor] = /^(\d+):(\d+)$/.exec(device) ?? [];
-    if (major === undefined || minor === undefined || fields.length === 0) continue;
+    if (major === undefined || minor === undefined || !line.includes('=')) continue;
     const values = new Map(fields.map((field) => field.split('=', 2) as [string, string]));
     devices.push({
       major,

@@ -66,7 +66,8 @@ export class LayerSizes {
       }
       layer.seenAtMs = now;
       // Once more after its end, and again when it has been started again.
-      if (layer.isRunning !== running) layer.dueAtMs = Math.min(layer.dueAtMs, this.#nextDue(layer));
+      if (layer.isRunning !== running)
+        layer.dueAtMs = Math.min(layer.dueAtMs, this.#nextDue(layer));
       layer.isRunning = running;
     }
     this.#schedule();

@@ -77,10 +77,18 @@ const families = {
   ),
   container_network_transmit_packets_total: counter('Packets sent.', 'interface'),
   container_oom_events_total: counter('Processes that were killed for want of memory.'),
-  container_pressure_cpu_stalled_seconds_total: counter('Seconds in which all tasks waited for CPU.'),
-  container_pressure_cpu_waiting_seconds_total: counter('Seconds in which some task waited for CPU.'),
-  container_pressure_io_stalled_seconds_total: counter('Seconds in which all tasks waited for I/O.'),
-  container_pressure_io_waiting_seconds_total: counter('Seconds in which some task waited for I/O.'),
+  container_pressure_cpu_stalled_seconds_total: counter(
+    'Seconds in which all tasks waited for CPU.',
+  ),
+  container_pressure_cpu_waiting_seconds_total: counter(
+    'Seconds in which some task waited for CPU.',
+  ),
+  container_pressure_io_stalled_seconds_total: counter(
+    'Seconds in which all tasks waited for I/O.',
+  ),
+  container_pressure_io_waiting_seconds_total: counter(
+    'Seconds in which some task waited for I/O.',
+  ),
   container_pressure_memory_stalled_seconds_total: counter(
     'Seconds in which all tasks waited for memory.',
   ),

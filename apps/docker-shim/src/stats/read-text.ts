@@ -39,9 +39,9 @@ export async function readText(path: string): Promise<string | undefined> {
   const buffer = buffers.pop() ?? Buffer.allocUnsafe(usualBytes);
   try {
     let text = '';
-    for (let position = 0; ; ) {
+    for (let position = 0; ;) {
       const bytes = await readFile(fd, buffer, position);
-      text += buffer.latin1Slice(0, bytes);
+      text += buffer.toString('latin1', 0, bytes);
       if (bytes < buffer.length) return text;
       position += bytes;
     }

@@ -57,12 +57,14 @@ export interface StatsOptions {
   /** Where the proc file system of the host is. Default `/proc`. */
   readonly procRoot?: string;
   readonly now?: () => number;
+  /** A clock that never jumps, milliseconds. */
+  readonly steady?: () => number;
 }
 
 type Call = { readonly signal: AbortSignal };
 
 /** Containers that are read at once. */
-const atOnce = 16;
+const atOnce = 8;
 
 /**
  * The stats of the CRI, out of files of the kernel: a list costs the engine its list of containers,
@@ -77,8 +79,8 @@ export class Stats {
   readonly #layers: LayerSizes;
 
   constructor(options: StatsOptions) {
-    const { connection, listener, layerIntervalMs, procRoot = '/proc', now = Date.now } = options;
-    const steady = () => performance.now();
+    const { connection, listener, layerIntervalMs, procRoot = '/proc' } = options;
+    const { now = Date.now, steady = () => performance.now() } = options;
     this.#options = options;
     this.#procRoot = procRoot;
     this.#clocks = { now, steady };

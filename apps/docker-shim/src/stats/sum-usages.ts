@@ -31,4 +31,7 @@ function sumMemories(memories: readonly MemoryUse[]): MemoryUse {
 
 /** Of the numbers that there are; undefined when there is none. */
 const sum = (numbers: readonly (bigint | undefined)[]): bigint | undefined =>
-  numbers.reduce((total, number) => (number === undefined ? total : (total ?? 0n) + number), undefined);
+  numbers.reduce(
+    (total, number) => (number === undefined ? total : (total ?? 0n) + number),
+    undefined,
+  );

@@ -7,7 +7,7 @@ export const runtimeRecoveredV1 = defineEvent({
   version: 1,
   entity: 'runtime',
   event: 'recovered',
-  publishers: ['runtime-gateway'],
+  publishers: ['runtime-gateway', 'docker-shim'],
   description: 'The container runtime answers again after RuntimeUnavailable.',
   subjectHolds: 'the runtime endpoint',
   data: z.looseObject({

@@ -7,7 +7,7 @@ export const runtimeUnavailableV1 = defineEvent({
   version: 1,
   entity: 'runtime',
   event: 'unavailable',
-  publishers: ['runtime-gateway'],
+  publishers: ['runtime-gateway', 'docker-shim'],
   description: 'The container runtime does not answer. Published once; RuntimeRecovered ends it.',
   subjectHolds: 'the runtime endpoint',
   data: z.looseObject({
