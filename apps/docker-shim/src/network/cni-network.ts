@@ -36,6 +36,8 @@ export interface CniNetworkOptions {
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>;
   /** Milliseconds that only grow. */
   readonly now?: () => number;
+  /** Finds the network namespace of a process. */
+  readonly namespaceOf?: typeof podNamespace;
   readonly onEnded?: (call: EndedPluginCall) => void;
 }
 
@@ -64,6 +66,7 @@ interface KnownNetwork {
 export class CniNetwork implements PodNetwork {
   readonly #options: CniNetworkOptions;
   readonly #now: () => number;
+  readonly #namespaceOf: typeof podNamespace;
   readonly #stop = new AbortController();
   readonly #plugins: CniPlugins;
   readonly #folder: CniConfigFolder;
@@ -81,6 +84,7 @@ export class CniNetwork implements PodNetwork {
     const { confDir, binDirs, cacheDir, podCidrs, stateDir, log, onEnded } = options;
     this.#options = options;
     this.#now = options.now ?? performance.now.bind(performance);
+    this.#namespaceOf = options.namespaceOf ?? podNamespace;
     this.#plugins = new CniPlugins({ binDirs, log, onEnded });
     this.#cache = new CniCache(cacheDir);
     this.#cidrs = new PodCidrs(podCidrs, stateDir, log);
@@ -121,7 +125,7 @@ export class CniNetwork implements PodNetwork {
         throw new FailedPreconditionError(`no CNI result is kept of sandbox ${pod.sandboxId}`);
       }
       const { result } = entry;
-      const attachment = keptAttachment(entry, (await podNamespace(pod.pid)) ?? '');
+      const attachment = keptAttachment(entry, (await this.#namespaceOf(pod.pid)) ?? '');
       await this.#limited('CHECK', list, signal, (limited) =>
         checkInNetwork(this.#plugins, list, attachment, result, { signal: limited }),
       );
@@ -177,7 +181,7 @@ export class CniNetwork implements PodNetwork {
 
   async #add(pod: NetworkPod, signal: AbortSignal): Promise<readonly string[]> {
     const list = await this.#networkOfNewPods();
-    const netns = await podNamespace(pod.pid);
+    const netns = await this.#namespaceOf(pod.pid);
     if (netns === undefined) {
       throw new FailedPreconditionError(
         `the process of sandbox ${pod.sandboxId} is gone, or has no network namespace of its own`,
@@ -202,7 +206,7 @@ export class CniNetwork implements PodNetwork {
       return ips;
     } catch (error) {
       // The process may be gone by now.
-      const now = { ...attachment, netns: (await podNamespace(pod.pid)) ?? '' };
+      const now = { ...attachment, netns: (await this.#namespaceOf(pod.pid)) ?? '' };
       await this.#undo(list, now, error);
       throw error;
     }
@@ -222,7 +226,7 @@ export class CniNetwork implements PodNetwork {
   }
 
   async #remove(pod: RemovedPod, signal: AbortSignal): Promise<void> {
-    const netns = (await podNamespace(pod.pid)) ?? '';
+    const netns = (await this.#namespaceOf(pod.pid)) ?? '';
     const entries = await this.#entries(pod.sandboxId);
     for (const entry of entries) await this.#delete(entry, netns, signal);
     if (entries.length === 0) await this.#removeUnknown(pod, netns, signal);
@@ -262,6 +266,8 @@ export class CniNetwork implements PodNetwork {
   async #removeStale(entry: CacheEntry): Promise<void> {
     const { containerId: sandboxId, networkName: network } = entry;
     const { log } = this.#options;
+    // Added since the caller has made its list.
+    if (this.#known.has(sandboxId)) return;
     try {
       if (entry.networkName !== loopback) {
         if ((await this.#listOf(entry))?.disableGc === true) return;
