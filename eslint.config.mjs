@@ -111,6 +111,10 @@ const decisionFiles = [
   'report-exit',
   'runtime-outage',
   'uncorrelated-changes',
+  // docker-shim
+  'bit-rate',
+  'capability-args',
+  'cni-config',
 ].map((name) => `apps/*/src/**/${name}.ts`);
 /** Contracts that a web page can use too. */
 const browserFiles = ['libs/commands/src/**/*.ts', 'libs/events/src/**/*.ts'];

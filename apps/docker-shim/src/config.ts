@@ -90,7 +90,7 @@ export const config = defineConfig({
     podCidr: listKey({
       default: [],
       item: z.string().refine((text) => addressOf(text) !== undefined),
-      allowed: 'ranges such as 10.1.0.0/24, one of IPv4 and one of IPv6 at most',
+      allowed: 'ranges such as 10.1.0.0/24 or fd00:1::/64',
       meaning:
         "Ranges of the node's pods for CNI plugins that want them; empty: what kubelet says.",
     }),

@@ -107,7 +107,7 @@ export function shimMetrics(registry: Registry) {
   });
   const cniCalls = new Counter({
     name: 'stowage_shim_cni_calls_total',
-    help: 'CNI plugins that ran, by command and result: ok, failed, ended (over the limit, or given up). A network of several plugins counts each.',
+    help: 'CNI plugins that ran, by command and result: ok, failed, cancelled (over the limit, or nobody waited any more). A network of several plugins counts each.',
     labelNames: ['command', 'result'],
     registers,
   });

@@ -247,7 +247,9 @@ describe('ADD', () => {
     await eventually(() => !isAlive(sleeper));
     expect(plugins.order().slice(2)).toEqual(['two DEL', 'one DEL']);
     expect(kept()).toEqual([]);
-    expect(ended.filter(({ result }) => result === 'ended')).toMatchObject([{ command: 'ADD' }]);
+    expect(ended.filter(({ result }) => result === 'cancelled')).toMatchObject([
+      { command: 'ADD' },
+    ]);
   });
 
   it('when DEL fails too the error says that something is left, and a later removal finds it', async () => {
@@ -488,6 +490,8 @@ describe('what others have kept', () => {
         ).toString('base64'),
         ifName: 'lo',
         networkName: 'cni-loopback',
+        netns: '/proc/77/ns/net',
+        cniArgs: peerArgs,
         result: { cniVersion: '0.2.0', ip4: { ip: '127.0.0.1/8' } },
       },
       `cni-loopback-${id}-lo`,
@@ -504,6 +508,17 @@ describe('what others have kept', () => {
       config: { prevResult: resultWith('10.1.0.9/24') },
     });
     expect(kept()).toEqual([]);
+  });
+
+  it('of a sandbox that is no more both stay until DEL succeeds', async () => {
+    keepPeers();
+    plugins.answer('one', 'DEL', 'exit 1');
+    await network.collectGarbage([]);
+    expect(kept()).toHaveLength(2);
+    plugins.answer('one', 'DEL');
+    await network.collectGarbage([]);
+    expect(kept()).toEqual([]);
+    expect(plugins.calls('DEL').map(({ netns: given }) => given)).toEqual(['', '', '', '']);
   });
 
   it('an entry without configuration goes with that of today, when it is of the same network', async () => {

@@ -154,9 +154,10 @@ export class CniNetwork implements PodNetwork {
     const { signal } = this.#stop;
     try {
       const live = new Set(liveSandboxIds);
-      for (const entry of await this.#cache.all()) {
-        if (live.has(entry.containerId) || !isOfPod(entry)) continue;
-        await this.#inOrder(entry.containerId, signal, () => this.#removeStale(entry));
+      const kept = (await this.#cache.all()).filter(isOfPod).map(({ containerId }) => containerId);
+      for (const sandboxId of new Set(kept)) {
+        if (live.has(sandboxId)) continue;
+        await this.#inOrder(sandboxId, signal, () => this.#removeStale(sandboxId, signal));
       }
       const choice = await this.#folder.current();
       if ('problem' in choice) return;
@@ -263,22 +264,21 @@ export class CniNetwork implements PodNetwork {
     );
   }
 
-  async #removeStale(entry: CacheEntry): Promise<void> {
-    const { containerId: sandboxId, networkName: network } = entry;
-    const { log } = this.#options;
+  async #removeStale(sandboxId: string, signal: AbortSignal): Promise<void> {
     // Added since the caller has made its list.
     if (this.#known.has(sandboxId)) return;
+    const { log } = this.#options;
     try {
-      if (entry.networkName !== loopback) {
+      for (const entry of await this.#entries(sandboxId)) {
         if ((await this.#listOf(entry))?.disableGc === true) return;
         // Its process is gone; what has its id by now is another one.
-        await this.#delete(entry, '', this.#stop.signal);
+        await this.#delete(entry, '', signal);
       }
       await this.#forget(sandboxId);
-      log.info({ sandboxId, network }, 'the network of a sandbox that is no more was removed');
+      log.info({ sandboxId }, 'the network of a sandbox that is no more was removed');
     } catch (error) {
       const problem = errorMessage(error);
-      log.warn({ sandboxId, network, problem }, 'the network of a gone sandbox stays for now');
+      log.warn({ sandboxId, problem }, 'the network of a sandbox that is no more stays for now');
     }
   }
 

@@ -22,8 +22,8 @@ export interface CniEnvironment {
 /** A plugin that ran. */
 export interface EndedPluginCall {
   readonly command: CniCommand;
-  /** `ended` means that its time was over, or that nobody waited any more. */
-  readonly result: 'ok' | 'failed' | 'ended';
+  /** `cancelled` means that its time was over, or that nobody waited any more. */
+  readonly result: 'ok' | 'failed' | 'cancelled';
   readonly durationMs: number;
 }
 
@@ -73,7 +73,7 @@ export class CniPlugins {
       result = 'ok';
       return exit.stdout;
     } catch (error) {
-      if (signal.aborted) result = 'ended';
+      if (signal.aborted) result = 'cancelled';
       if (signal.aborted || error instanceof CniError) throw error;
       const problem = `it cannot be started: ${errorMessage(error)}`;
       throw new CniError(command, type, problem, {}, { cause: error });

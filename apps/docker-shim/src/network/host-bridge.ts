@@ -1,6 +1,7 @@
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
 import type { Logger } from '@stowage/service-kit';
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -73,8 +74,9 @@ export async function enableBridgeNetfilter(
   log: Pick<Logger, 'warn'>,
   folder = sysctlFolder,
 ): Promise<void> {
-  // It is built into some kernels, and there is no program for it in many containers.
-  await run('modprobe', ['br_netfilter'], { timeout: limitMs }).catch(() => undefined);
+  if (!existsSync(folder)) {
+    await run('modprobe', ['br_netfilter'], { timeout: limitMs }).catch(() => undefined);
+  }
   for (const name of ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables']) {
     await writeFile(path.join(folder, name), '1', { flag: 'r+' }).catch((error: unknown) => {
       const problem = errorMessage(error);

@@ -33,15 +33,19 @@ export class PodCidrs {
     return this.#cidrs;
   }
 
-  /** @throws {InvalidArgumentError} for what is no range; then nothing has changed. */
-  set(cidrs: readonly string[]): void {
+  /**
+   * @param given empty texts do not count.
+   * @throws {InvalidArgumentError} for what is no range; then nothing has changed.
+   */
+  set(given: readonly string[]): void {
+    const cidrs = given.map((text) => text.trim()).filter((text) => text !== '');
     const wrong = cidrs.find((cidr) => !isCidr(cidr));
     if (wrong !== undefined) {
       throw new InvalidArgumentError('network_config.pod_cidr', wrong, 'ranges as 10.1.0.0/24');
     }
     if (cidrs.length === 0 || this.configured.length > 0) return;
     if (cidrs.join() === this.#cidrs.join()) return;
-    this.#cidrs = [...cidrs];
+    this.#cidrs = cidrs;
     this.log.info({ podCidrs: cidrs }, 'new pods get addresses of these ranges');
     try {
       mkdirSync(path.dirname(this.#file), { recursive: true });

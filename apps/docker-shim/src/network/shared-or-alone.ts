@@ -15,13 +15,17 @@ export class SharedOrAlone {
     }
   }
 
-  /** Runs the task when all others have ended; those that come wait for its end. */
+  /**
+   * Runs the task as soon as none runs; those that come then wait for its end. While it waits
+   * itself it keeps nobody.
+   */
   async alone<T>(task: () => Promise<T>): Promise<T> {
-    while (this.#alone !== undefined) await this.#alone;
+    while (this.#alone !== undefined || this.#running.size > 0) {
+      await Promise.allSettled([this.#alone, ...this.#running]);
+    }
     let end: () => void = () => undefined;
     this.#alone = new Promise((resolve) => (end = resolve));
     try {
-      await Promise.allSettled(this.#running);
       return await task();
     } finally {
       this.#alone = undefined;
