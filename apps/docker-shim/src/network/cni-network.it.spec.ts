@@ -174,7 +174,6 @@ it('a pod gets its addresses, is reached at them and at its port, and leaves not
     capabilityArgs: { portMappings: [{ hostPort: 8080, containerPort: 80 }] },
     result: { cniVersion: '1.0.0', ips: [{ address: `${v4}/24` }, { address: `${v6}/64` }] },
   });
-  await network.check(pod, { signal });
 
   await network.remove(pod, { signal });
   expect(await links(pid)).toEqual([]);
@@ -193,6 +192,12 @@ it('pods reach each other; one whose process is gone is removed all the same', a
   ]);
   expect(a).not.toBe(b);
   await at(pods[0].pid, 'busybox', 'ping', '-c', '1', '-w', '10', b);
+  await network.check(pods[1], { signal });
+  await at(pods[1].pid, 'ip', 'addr', 'del', `${b}/24`, 'dev', 'eth0');
+  await expect(network.check(pods[1], { signal })).rejects.toThrow(
+    'CNI plugin bridge failed at CHECK',
+  );
+  await at(pods[1].pid, 'ip', 'addr', 'add', `${b}/24`, 'dev', 'eth0');
   await end(pods[0].pid);
   await network.remove(pods[0], { signal });
   expect(leases()).toEqual([b]);
@@ -229,7 +234,7 @@ esac
 
 it('the error of a real plugin arrives', async () => {
   const pid = await inNewNamespace();
-  await at(pid, 'ip', 'link', 'add', 'eth0', 'type', 'dummy');
+  await at(pid, 'ip', 'link', 'add', 'eth0', 'type', 'bridge');
   await expect(network.add(podOf(pid, 'a'), { signal })).rejects.toThrow(
     /^CNI plugin bridge failed at ADD: .*eth0.*\(code \d+\)$/,
   );
@@ -240,7 +245,7 @@ it('addresses of which nothing was kept are read in the namespace, once', async 
   const pid = await inNewNamespace();
   const pod = podOf(pid, 'a');
   const added = await network.add(pod, { signal });
-  await at(pid, 'ip', 'link', 'add', 'net1', 'type', 'dummy');
+  await at(pid, 'ip', 'link', 'add', 'net1', 'type', 'bridge');
   await at(pid, 'ip', 'addr', 'add', '10.66.0.9/24', 'dev', 'net1');
   await at(pid, 'ip', 'link', 'set', 'net1', 'up');
   rmSync(path.join(folder, 'cache'), { recursive: true });

@@ -41,7 +41,7 @@ it('works with a damaged file and with one that cannot be written', () => {
   start().set(['10.1.0.0/24']);
   writeFileSync(path.join(folder, 'state', 'pod-cidrs.json'), '{"podCidrs":');
   expect(start().current).toEqual([]);
-  const unwritable = new PodCidrs([], '/proc/no/such', log);
+  const unwritable = new PodCidrs([], path.join(folder, 'state', 'pod-cidrs.json', 'x'), log);
   unwritable.set(['10.1.0.0/24']);
   expect(unwritable.current).toEqual(['10.1.0.0/24']);
 });
