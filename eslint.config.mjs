@@ -121,6 +121,9 @@ const decisionFiles = [
   'kernel-text',
   'known-containers',
   'sum-usages',
+  'bit-rate',
+  'capability-args',
+  'cni-config',
 ].map((name) => `apps/*/src/**/${name}.ts`);
 /** Contracts that a web page can use too. */
 const browserFiles = ['libs/commands/src/**/*.ts', 'libs/events/src/**/*.ts'];

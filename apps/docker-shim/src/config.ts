@@ -8,6 +8,7 @@ import {
   endpointKey,
   enumKey,
   integerKey,
+  key,
   listenKey,
   listKey,
   pathKey,
@@ -17,6 +18,7 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import * as z from 'zod';
+import { addressOf } from './network/cidr';
 
 const dirsKey = (options: Omit<Parameters<typeof listKey>[0], 'allowed' | 'item'>) =>
   listKey({
@@ -128,6 +130,45 @@ export const config = defineConfig({
       maxMs: 86_400_000,
       meaning:
         'How often the writable layer of a container is measured at most, which takes the engine long.',
+    }),
+    networkMode: key<'cni' | 'bridge'>({
+      schema: z.enum(['cni', 'bridge']),
+      default: 'cni',
+      allowed: 'cni, bridge (kubenet is not offered)',
+      meaning: "Where pods get their network from: CNI plugins, or Docker's default bridge.",
+    }),
+    cniConfDir: pathKey({
+      default: '/etc/cni/net.d',
+      meaning: 'Folder of CNI configurations; of its files, the first valid one by name counts.',
+    }),
+    cniBinDirs: listKey({
+      default: ['/opt/cni/bin'],
+      item: z.string().regex(/^\/[^:\0]*$/),
+      minItems: 1,
+      allowed: 'one or more absolute paths without :',
+      meaning: 'Folders of CNI plugins; the first one that has a plugin counts.',
+    }),
+    cniCacheDir: pathKey({
+      default: '/var/lib/cni/cache',
+      meaning: "Folder of the CNI library's cache, in which the networks of pods are kept.",
+    }),
+    podCidr: listKey({
+      default: [],
+      item: z.string().refine((text) => addressOf(text) !== undefined),
+      allowed: 'ranges such as 10.1.0.0/24 or fd00:1::/64',
+      meaning:
+        "Ranges of the node's pods for CNI plugins that want them; empty: what kubelet says.",
+    }),
+    hairpinMode: enumKey({
+      values: ['none', 'hairpin-veth'],
+      default: 'none',
+      meaning:
+        'With networkMode bridge: hairpin-veth lets a pod reach itself through a service, at its port of the bridge.',
+    }),
+    bridgeNetfilter: booleanKey({
+      default: false,
+      meaning:
+        "With networkMode bridge: let the host's packet filter see what passes bridges (sysctls net.bridge.bridge-nf-call-iptables and -ip6tables).",
     }),
   },
   checks: [

@@ -10,6 +10,7 @@ import type { PullListener } from './image/pull-image';
 import type { LogListener } from './log/container-logs';
 import type { ConflictResult } from './pod/name-conflict';
 import type { StatsListener } from './stats/types';
+import type { EndedPluginCall } from './network/cni-plugins';
 
 /** From a ping to a slow df; pulls are among them. */
 const engineBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60, 300];
@@ -17,6 +18,8 @@ const engineBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60,
 const layerBuckets = [0.01, 0.1, 0.5, 1, 5, 30, 120];
 /** From a local answer to a large list; pulls take longer than any. */
 const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60];
+/** From a plugin that only prints something to one that waits for its daemon until the limit. */
+const cniBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 220];
 
 const methodLabel = methodLabels(RuntimeServiceDefinition, ImageServiceDefinition);
 
@@ -203,6 +206,19 @@ export function shimMetrics(registry: Registry) {
     differed: (action) => eventDifferences.inc({ action }),
     subscriberDropped: () => droppedSubscribers.inc(),
   };
+  const cniCalls = new Counter({
+    name: 'stowage_shim_cni_calls_total',
+    help: 'CNI plugins that ran, by command and result: ok, failed, cancelled (over the limit, or nobody waited any more). A network of several plugins counts each.',
+    labelNames: ['command', 'result'],
+    registers,
+  });
+  const cniDuration = new Histogram({
+    name: 'stowage_shim_cni_call_duration_seconds',
+    help: 'Time that a CNI plugin ran, by command.',
+    labelNames: ['command'],
+    buckets: cniBuckets,
+    registers,
+  });
   const listener: CallListener = {
     ended: ({ method, grpcStatus, durationMs }) => {
       const label = methodLabel(method);
@@ -228,6 +244,10 @@ export function shimMetrics(registry: Registry) {
     engineCalled: ({ operation, status, durationMs }: EndedEngineCall) => {
       engineCalls.inc({ operation, result: resultOf(status) });
       engineDuration.observe({ operation }, durationMs / 1000);
+    },
+    cniCalled: ({ command, result, durationMs }: EndedPluginCall) => {
+      cniCalls.inc({ command, result });
+      cniDuration.observe({ command }, durationMs / 1000);
     },
     show: (given: ShimNumbers) => (numbers = given),
   };
