@@ -1,4 +1,5 @@
 import { DeadlineExceededError } from '@stowage/errors';
+import { PassThrough, type Readable } from 'node:stream';
 import type { ExecStreams } from './exec-session';
 import { statusOf, type StatusFormat } from './session-status';
 import type { SpdyConnection } from './spdy/spdy-connection';
@@ -64,7 +65,7 @@ export class ExecStreamsOverSpdy {
       return undefined;
     }
     return {
-      stdin: stream('stdin'),
+      stdin: inputOf(stream('stdin')),
       stdout: stream('stdout'),
       stderr: stream('stderr'),
       resize: stream('resize'),
@@ -74,4 +75,16 @@ export class ExecStreamsOverSpdy {
       finish: () => connection.finish(),
     };
   }
+}
+
+/**
+ * What comes on a stream, apart from the stream: who has read enough, or fails, has not reset it.
+ */
+function inputOf(stream: SpdyStream | undefined): Readable | undefined {
+  if (stream === undefined) return undefined;
+  const input = new PassThrough();
+  input.on('error', () => undefined);
+  input.once('close', () => stream.discard());
+  stream.once('close', () => input.end());
+  return stream.pipe(input);
 }

@@ -45,7 +45,9 @@ export async function runExecSession(
   const end = await Promise.race([running, aborted(signal)]);
   if (!gone.signal.aborted) {
     await Promise.all([stdout, stderr].map((stream) => stream && endOutput(stream)));
-    streams.error.end(statusOf(end, streams.errorFormat));
+    const status = statusOf(end, streams.errorFormat);
+    if (status !== '') streams.error.write(status);
+    streams.error.end();
   }
   await streams.finish();
 }

@@ -107,7 +107,10 @@ export class StreamingServer {
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: maxMessageBytes,
-      handleProtocols: (_offered, request) => this.#chosen.get(request) ?? false,
+    });
+    this.#webSockets.on('headers', (headers: string[], request: IncomingMessage) => {
+      const chosen = this.#chosen.get(request) ?? '';
+      if (chosen !== '') headers.push(`Sec-WebSocket-Protocol: ${chosen}`);
     });
     server.on('request', (request: IncomingMessage, response: ServerResponse) =>
       this.#refuse(request, response),
@@ -318,6 +321,8 @@ export class StreamingServer {
       throw new HandshakeError(400, 'query parameter "port" is required');
     }
     this.#chosen.set(request, chosen);
+    // The library refuses names with a slash, though Kubernetes has one; it need not know.
+    delete request.headers['sec-websocket-protocol'];
     socket.setKeepAlive(true, 30_000);
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
       if (awaited.kind !== 'portforward') {

@@ -25,7 +25,7 @@ export class HeaderInflater {
     this.#zlib.on('data', (chunk: Buffer) => {
       this.#bytes += chunk.length;
       if (this.#bytes <= maxHeaderBytes) this.#chunks.push(chunk);
-      else this.#zlib.destroy(new Error(`header block is longer than ${maxHeaderBytes} bytes`));
+      else this.#zlib.destroy();
     });
     this.#zlib.on('error', (error) => this.#fail?.(new SpdyProtocolError(error.message)));
   }
@@ -40,7 +40,11 @@ export class HeaderInflater {
         if (error == null) resolve();
         else reject(new SpdyProtocolError(error.message));
       });
+      this.#zlib.once('close', resolve);
     });
+    if (this.#bytes > maxHeaderBytes) {
+      throw new SpdyProtocolError(`header block is longer than ${maxHeaderBytes} bytes`);
+    }
     return parseHeaders(Buffer.concat(this.#chunks, this.#bytes));
   }
 

@@ -1,4 +1,5 @@
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import zlib from 'node:zlib';
 import { spdyDictionary } from '../spdy/dictionary';
@@ -53,7 +54,7 @@ export class SpdyClient {
   #lastId = -1;
 
   private constructor(
-    readonly socket: Socket,
+    readonly socket: Duplex,
     private readonly options: SpdyClientOptions,
   ) {
     socket.on('error', () => undefined);
@@ -77,6 +78,13 @@ export class SpdyClient {
       `POST ${pathname}${search} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n${offers.join('')}\r\n`,
     );
     await answered;
+    return client;
+  }
+
+  /** On a connection that speaks SPDY already. */
+  static over(transport: Duplex): SpdyClient {
+    const client = new SpdyClient(transport, {});
+    transport.on('data', (frames: Buffer) => client.#receive(frames));
     return client;
   }
 
@@ -144,7 +152,7 @@ export class SpdyClient {
       this.socket.write(bytes);
       return;
     }
-    this.socket.setNoDelay(true);
+    if (this.socket instanceof Socket) this.socket.setNoDelay(true);
     for (const byte of bytes) this.socket.write(Buffer.from([byte]));
   }
 
