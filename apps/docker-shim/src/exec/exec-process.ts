@@ -25,6 +25,8 @@ export interface ExecCommand {
 const exitWithinMs = 10_000;
 /** How long the engine has to answer what is asked when the caller has gone, milliseconds. */
 const cleanUpMs = 5000;
+/** How long it may take to start what nobody waits for any more, milliseconds. */
+const startWithinMs = 30_000;
 const shortestPauseMs = 2;
 const longestPauseMs = 250;
 /** Longest error text of the engine, bytes. */
@@ -132,15 +134,18 @@ export class ExecProcess {
     await this.client.resizeExec(this.execId, size, { timeoutMs: cleanUpMs });
   }
 
-  /** Kills it with all it has started, and returns how many processes are left after two seconds. */
-  async kill(): Promise<number> {
-    if (!this.#isStartAsked) return 0;
+  /**
+   * Kills it with all it has started, also when the engine is only starting it.
+   *
+   * @returns how many processes are left after two seconds; undefined when it never ran.
+   */
+  async kill(): Promise<number | undefined> {
+    if (!this.#isStartAsked) return undefined;
     if (this.#pid === undefined) {
-      // The engine may be starting it while nobody waits for it any more.
-      const signal = AbortSignal.timeout(cleanUpMs);
+      const signal = AbortSignal.timeout(startWithinMs);
       await this.begun({ signal }).catch(() => undefined);
     }
-    return this.#pid === undefined ? 0 : killProcessTree(this.#pid, this.containerId);
+    return this.#pid === undefined ? undefined : killProcessTree(this.#pid, this.containerId);
   }
 
   /** Ends its input. */

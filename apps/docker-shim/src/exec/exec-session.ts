@@ -87,7 +87,8 @@ export class ExecSessions {
         return;
       }
     }
-    listener.killed('client-gone', await exec.kill());
+    const left = await exec.kill();
+    if (left !== undefined) listener.killed('client-gone', left);
     exec.close();
   }
 }

@@ -1,3 +1,4 @@
+import { inTime } from '@stowage/async';
 import type { ExecSyncRequest, ExecSyncResponse } from '@stowage/cri-proto';
 import { DeadlineExceededError, InvalidArgumentError } from '@stowage/errors';
 import type { EngineConnection } from '../engine/engine-connection';
@@ -7,6 +8,8 @@ import { KeptOutput } from './split-stream';
 
 /** What is kept of each output, bytes; the command runs on when there is more. */
 const maxOutputBytes = 16 * 1024 * 1024;
+/** How long the answer waits for the end of a command that is killed, milliseconds. */
+const killedWithinMs = 1500;
 /** Longest time that a timer can wait, milliseconds: 24 days, after which nobody waits. */
 const longestTimerMs = 2 ** 31 - 1;
 
@@ -68,8 +71,11 @@ export class ExecSync {
       return { stdout: stdout.content(), stderr: stderr.content(), exitCode };
     } catch (error) {
       if (!call.signal.aborted) throw error;
-      const left = await exec.kill();
-      this.listener.killed(limit.aborted ? 'time-limit' : 'cancelled', left);
+      const reason = limit.aborted ? 'time-limit' : 'cancelled';
+      const killing = exec.kill().then((left) => {
+        if (left !== undefined) this.listener.killed(reason, left);
+      });
+      await inTime(killing, killedWithinMs).catch(() => undefined);
       throw call.signal.reason;
     } finally {
       call.signal.removeEventListener('abort', close);
