@@ -119,12 +119,13 @@ describe('port-forward', () => {
     await client.createStream({ ...headers, streamType: 'error' });
     const data = await client.createStream({ ...headers, streamType: 'data' });
     await eventually(() => data.text === 'hello ');
-    for (const wrong of [
+    const wrongs: Record<string, string>[] = [
       { port: '0', streamType: 'data' },
       { port: '65536', streamType: 'data' },
       { streamType: 'data' },
       { port: '80', streamType: 'stdin' },
-    ]) {
+    ];
+    for (const wrong of wrongs) {
       const stream = await client.createStream({ requestID: '7', ...wrong });
       await eventually(() => stream.isReset);
     }

@@ -455,7 +455,7 @@ export class EngineClient {
         sent.once('response', resolve);
         sent.once('error', (error) => reject(this.#unreachable(operation, error)));
       });
-      if (!('statusCode' in answer)) return answer;
+      if (!(answer instanceof http.IncomingMessage)) return answer;
       const { statusCode = 0 } = answer;
       const text = await this.#text(operation, answer);
       if (statusCode < 400) throw new EngineAnswerError(operation, 'is no stream');

@@ -10,6 +10,12 @@ interface AcceptedSocket {
   setSocket(socket: Socket, head: Buffer, options: { maxPayload: number }): void;
 }
 
+const Unconnected = WebSocket as unknown as new (
+  address: null,
+  protocols: undefined,
+  options: object,
+) => WebSocket;
+
 /**
  * A WebSocket for `SPDY/3.1+portforward.k8s.io`. The handshake is made here, as the library's
  * client does not take a name with a slash.
@@ -28,7 +34,7 @@ export function openTunnel(url: string): Promise<WebSocket> {
     request.once('error', reject);
     request.once('response', ({ statusCode }) => reject(new Error(`status ${statusCode}`)));
     request.once('upgrade', ({ headers }, socket: Socket, head: Buffer) => {
-      const webSocket = new WebSocket(null);
+      const webSocket = new Unconnected(null, undefined, {});
       const accepted = webSocket as unknown as AcceptedSocket;
       accepted._isServer = false;
       accepted._protocol = headers['sec-websocket-protocol'] ?? '';
