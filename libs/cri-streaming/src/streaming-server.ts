@@ -84,6 +84,8 @@ export class StreamingServer {
   readonly #tls: TlsFromFiles | undefined;
   readonly #tokens: Tokens<Awaited>;
   readonly #sessions = new Set<Session>();
+  /** Connections that are being closed after a refusal. */
+  readonly #refused = new Set<Socket>();
   readonly #webSockets: WebSocketServer;
   readonly #chosen = new WeakMap<IncomingMessage, string>();
   #base = '';
@@ -193,6 +195,7 @@ export class StreamingServer {
     for (const session of this.#sessions) session.cut();
     await this.#ended();
     this.#server.closeAllConnections();
+    for (const socket of this.#refused) socket.destroy();
     await closed;
   }
 
@@ -257,6 +260,8 @@ export class StreamingServer {
       else if (protocol === 'websocket') this.#acceptWebSocket(awaited, request, socket, head);
       else throw new HandshakeError(400, 'unable to upgrade: SPDY/3.1 and websocket are known');
     } catch (reason) {
+      this.#refused.add(socket);
+      socket.once('close', () => this.#refused.delete(socket));
       refuseUpgrade(socket, asHandshakeError(reason));
     }
   }

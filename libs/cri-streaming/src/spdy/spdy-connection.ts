@@ -92,15 +92,22 @@ export class SpdyConnection implements StreamCarrier {
    */
   async finish(): Promise<void> {
     this.#isFinishing = true;
+    // A client that has closed its direction need not read all.
+    const sent = new AbortController();
+    const late = this.gone.then(() => pause(closeWithinMs, { signal: sent.signal }));
+    await Promise.race([this.#sendRest(), late]);
+    sent.abort();
+    await inTime(this.gone, closeWithinMs);
+    this.#transport.destroy();
+  }
+
+  /** Sends what there is, and closes this side. */
+  async #sendRest(): Promise<void> {
     await Promise.all(this.streams.map(endStream));
     await this.#sent();
     await inTime(this.gone, lingerMs);
-    if (!this.#transport.writable) {
-      this.#transport.destroy();
-      return;
-    }
     this.#goAway(goAwayStatus.ok);
-    await this.#close();
+    await endOutput(this.#transport);
   }
 
   /** Ends it at once; what is under way is lost. */
@@ -152,12 +159,6 @@ export class SpdyConnection implements StreamCarrier {
   #sent(): Promise<void> {
     if (!this.#transport.writableNeedDrain) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(() => resolve()));
-  }
-
-  async #close(): Promise<void> {
-    await endOutput(this.#transport);
-    await inTime(this.gone, closeWithinMs);
-    this.#transport.destroy();
   }
 
   async #read(): Promise<void> {

@@ -52,6 +52,7 @@ export class SpdyClient {
   /** Header blocks of the server, inflated. */
   readonly replies: Buffer[] = [];
   #lastId = -1;
+  #turn: Promise<void> = Promise.resolve();
 
   private constructor(
     readonly socket: Duplex,
@@ -115,9 +116,13 @@ export class SpdyClient {
     for (const text of entries.flat()) {
       parts.push(uint32(Buffer.byteLength(text)), Buffer.from(text));
     }
-    const block = await this.deflate(Buffer.concat(parts));
-    const payload = Buffer.concat([uint32(id), uint32(0), Buffer.alloc(2), block]);
-    this.send(controlFrame(frameType.synStream, payload, flags));
+    // One after another: the numbers must rise, and there is one compressed stream.
+    this.#turn = this.#turn.then(async () => {
+      const block = await this.deflate(Buffer.concat(parts));
+      const payload = Buffer.concat([uint32(id), uint32(0), Buffer.alloc(2), block]);
+      this.send(controlFrame(frameType.synStream, payload, flags));
+    });
+    await this.#turn;
   }
 
   /** Bytes in the compressed stream of this side's headers. */
