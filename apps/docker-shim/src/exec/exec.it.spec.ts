@@ -199,8 +199,9 @@ describe('ExecSync', () => {
         execSync(['sleep', '300'], { timeout: 1 }).catch(() => undefined),
       ),
     );
-    expect(await processes()).toHaveLength(before);
-    expect(killed).toHaveLength(23);
+    // An engine with so much to do at once may start a command when nobody waits for it any more.
+    await eventuallyPasses(async () => expect(await processes()).toHaveLength(before));
+    await eventually(() => killed.length === 23);
     expect(killed.every(([reason, left]) => reason === 'time-limit' && left === 0)).toBe(true);
   });
 

@@ -121,13 +121,11 @@ export class NamespaceDialer implements Dialer {
       child.on('message', (message: HelperMessage, socket: Socket | undefined) => {
         if (message.id === undefined) {
           // It was this sandbox that was entered if the process is still one of it.
-          void isInContainer(this.pid, this.sandboxId).then((isOurs) => {
-            if (isOurs) resolve(child);
-            else {
-              child.kill('SIGKILL');
-              failed('it has ended');
-            }
-          });
+          if (isInContainer(this.pid, this.sandboxId)) resolve(child);
+          else {
+            child.kill('SIGKILL');
+            failed('it has ended');
+          }
           return;
         }
         this.#answered(message, socket);

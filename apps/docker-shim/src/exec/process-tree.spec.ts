@@ -121,12 +121,12 @@ describe('isInContainer', () => {
     ['another one', `0::/docker/${other}\n`, false],
     ['a longer name', `0::/docker/x${id}\n`, false],
     ['none', '0::/\n', false],
-  ])('knows a group of %s', async (_what, groups, expected) => {
+  ])('knows a group of %s', (_what, groups, expected) => {
     const procDir = mkdtempSync(path.join(tmpdir(), 'process-tree-'));
     mkdirSync(path.join(procDir, '7'));
     writeFileSync(path.join(procDir, '7', 'cgroup'), groups);
-    expect(await isInContainer(7, id, procDir)).toBe(expected);
-    expect(await isInContainer(8, id, procDir)).toBe(false);
+    expect(isInContainer(7, id, procDir)).toBe(expected);
+    expect(isInContainer(8, id, procDir)).toBe(false);
     rmSync(procDir, { recursive: true });
   });
 });
