@@ -11,6 +11,7 @@ import {
   key,
   listenKey,
   listKey,
+  parseListenAddress,
   pathKey,
   stringKey,
   type ConfigOf,
@@ -26,6 +27,8 @@ const dirsKey = (options: Omit<Parameters<typeof listKey>[0], 'allowed' | 'item'
     item: z.string().startsWith('/'),
     allowed: 'absolute paths of folders, separated by commas; empty for none',
   });
+
+const orphanGrace = durationKey({ default: 0, minMs: 0, maxMs: 86_400_000, meaning: '' });
 
 /** Configuration of docker-shim. */
 export const config = defineConfig({
@@ -170,12 +173,60 @@ export const config = defineConfig({
       meaning:
         "With networkMode bridge: let the host's packet filter see what passes bridges (sysctls net.bridge.bridge-nf-call-iptables and -ip6tables).",
     }),
+    streamingAddress: key({
+      default: '127.0.0.1:0',
+      schema: z.string().refine((text) => parseListenAddress(text)?.kind === 'tcp'),
+      allowed: 'host:port, [ipv6]:port or :port; port 0 lets the system choose',
+      meaning:
+        'Address of the server for exec, attach and port-forward. Whoever reaches it needs the URL of a session, which is good for one use within a minute.',
+    }),
+    streamingTlsCert: pathKey({
+      default: '',
+      emptyAllowed: true,
+      meaning:
+        'Certificate of that server, PEM, with its chain; read again when it changes. Empty: no TLS.',
+    }),
+    streamingTlsKey: pathKey({
+      default: '',
+      emptyAllowed: true,
+      meaning: 'Key of that certificate, PEM.',
+    }),
+    streamingIdleTimeoutMs: durationKey({
+      default: 14_400_000,
+      minMs: 1000,
+      maxMs: 604_800_000,
+      meaning: 'A session in which nothing comes or goes for so long is ended.',
+      kubelet: { key: 'streamingConnectionIdleTimeout', kind: 'string', zeroIsUnset: true },
+    }),
+    streamingMaxSessions: integerKey({
+      default: 256,
+      min: 1,
+      max: 100_000,
+      meaning: 'Sessions of exec, attach and port-forward at once.',
+    }),
+    execOrphanGraceMs: key<number | undefined>({
+      default: 10_000,
+      schema: z
+        .preprocess(
+          (value) => (value === 'never' ? -1 : value),
+          orphanGrace.schema.or(z.literal(-1)),
+        )
+        .transform((value) => (value < 0 ? undefined : value)),
+      allowed: `${orphanGrace.allowed}, or never`,
+      print: (value) => (value === undefined ? 'never' : orphanGrace.print(value)),
+      meaning:
+        'How long the command of an exec session may run on when its client is gone, before it is killed with all it has started; never: it is not killed.',
+    }),
   },
   checks: [
     ({ listen, dockerEndpoint }) =>
       dockerEndpoint === `unix://${listen}`
         ? { key: 'listen', allowed: "another path than the engine's own socket" }
         : undefined,
+    ({ streamingTlsCert, streamingTlsKey }) =>
+      (streamingTlsCert === '') === (streamingTlsKey === '')
+        ? undefined
+        : { key: 'streamingTlsKey', allowed: 'a key where streamingTlsCert is set, else none' },
   ],
 });
 

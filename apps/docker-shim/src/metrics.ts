@@ -6,6 +6,8 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EndedEngineCall } from './engine/engine-client';
 import type { EngineAvailability } from './engine/engine-connection';
 import type { EngineEventsListener } from './events/engine-events';
+import type { StreamingSessionListener } from '@stowage/cri-streaming';
+import type { ExecListener } from './exec/running-things';
 import type { PullListener } from './image/pull-image';
 import type { LogListener } from './log/container-logs';
 import type { ConflictResult } from './pod/name-conflict';
@@ -219,6 +221,42 @@ export function shimMetrics(registry: Registry) {
     buckets: cniBuckets,
     registers,
   });
+  const sessions = new Counter({
+    name: 'stowage_shim_streaming_sessions_total',
+    help: 'Sessions of exec, attach and port-forward that have begun, by kind and by what carries them: spdy, websocket, or spdy-in-websocket.',
+    labelNames: ['kind', 'protocol'],
+    registers,
+  });
+  const openSessions = new Gauge({
+    name: 'stowage_shim_streaming_sessions_open',
+    help: 'Sessions of exec, attach and port-forward that run, by kind and protocol.',
+    labelNames: ['kind', 'protocol'],
+    registers,
+  });
+  const execKills = new Counter({
+    name: 'stowage_shim_exec_kills_total',
+    help: 'Commands that were killed with all they had started: at their time-limit, because the call was cancelled, or because the client of the session was gone (client-gone).',
+    labelNames: ['reason'],
+    registers,
+  });
+  const execLeft = new Counter({
+    name: 'stowage_shim_exec_processes_left_total',
+    help: 'Processes of such commands that were still there two seconds later.',
+    registers,
+  });
+  const streaming: StreamingSessionListener = {
+    started: ({ kind, protocol }) => {
+      sessions.inc({ kind, protocol });
+      openSessions.inc({ kind, protocol });
+    },
+    ended: ({ kind, protocol }) => openSessions.dec({ kind, protocol }),
+  };
+  const exec: ExecListener = {
+    killed: (reason, left) => {
+      execKills.inc({ reason });
+      execLeft.inc(left);
+    },
+  };
   const listener: CallListener = {
     ended: ({ method, grpcStatus, durationMs }) => {
       const label = methodLabel(method);
@@ -241,6 +279,8 @@ export function shimMetrics(registry: Registry) {
     },
     stats,
     events,
+    streaming,
+    exec,
     engineCalled: ({ operation, status, durationMs }: EndedEngineCall) => {
       engineCalls.inc({ operation, result: resultOf(status) });
       engineDuration.observe({ operation }, durationMs / 1000);

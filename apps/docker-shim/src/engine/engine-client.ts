@@ -7,7 +7,10 @@ import type {
   ContainerSummary,
   ContainerUpdateRequest,
   EventMessage,
+  ExecConfig,
+  ExecInspectResponse,
   HistoryResponseItem,
+  IDResponse,
   ImageInspect,
   ImageSummary,
   JSONMessage,
@@ -18,6 +21,7 @@ import type {
 import { DeadlineExceededError } from '@stowage/errors';
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
+import type { Socket } from 'node:net';
 import { EngineAnswerError, EngineResponseError, EngineUnreachableError } from './engine-errors';
 
 /**
@@ -43,6 +47,9 @@ export type Sent<T> = T extends number
       : T;
 export type NewContainer = Sent<ContainerCreateRequest>;
 export type ContainerChanges = Sent<ContainerUpdateRequest>;
+export type InspectedExec = Answer<ExecInspectResponse>;
+/** What an exec is created with. */
+export type NewExec = ExecConfig;
 export type RegistryLogin = AuthConfig & {
   readonly identitytoken?: string;
   readonly registrytoken?: string;
@@ -434,10 +441,27 @@ export class EngineClient {
   /** Sends a request and resolves with the head of a good answer. */
   async #send(
     operation: string,
-    { method = 'GET', path, query = {}, headers = {}, body }: Request,
+    request: Request,
     signal: AbortSignal,
     { ownConnection = false } = {},
   ): Promise<http.IncomingMessage> {
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const sent = this.#request(request, signal, ownConnection);
+      sent.once('response', resolve);
+      sent.once('error', (error) => reject(this.#unreachable(operation, error)));
+    });
+    const { statusCode = 0 } = response;
+    // 304: the container is already as it was asked to be.
+    if ((statusCode >= 200 && statusCode < 300) || statusCode === 304) return response;
+    const text = await this.#text(operation, response);
+    throw new EngineResponseError(operation, statusCode, refusalText(text, statusCode));
+  }
+
+  #request(
+    { method = 'GET', path, query = {}, headers = {}, body }: Request,
+    signal: AbortSignal,
+    ownConnection: boolean,
+  ): http.ClientRequest {
     const { socketPath, api } = this.#options;
     const given = new URLSearchParams();
     for (const [name, value] of Object.entries(query)) {
@@ -445,28 +469,21 @@ export class EngineClient {
     }
     const search = given.size === 0 ? '' : `?${given.toString()}`;
     const sent = body === undefined ? undefined : requestBody(body);
-    const content = {
-      ...(sent !== undefined && { 'content-type': 'application/json' }),
-      ...(method === 'POST' && { 'content-length': Buffer.byteLength(sent ?? '') }),
-    };
-    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-      const request = http.request({
-        socketPath,
-        agent: ownConnection ? false : this.#agent,
-        method,
-        path: `${api === undefined ? '' : `/v${api}`}${path}${search}`,
-        headers: { host: 'docker', ...content, ...headers },
-        signal,
-      });
-      request.once('response', resolve);
-      request.once('error', (error) => reject(this.#unreachable(operation, error)));
-      request.end(sent);
+    const request = http.request({
+      socketPath,
+      agent: ownConnection ? false : this.#agent,
+      method,
+      path: `${api === undefined ? '' : `/v${api}`}${path}${search}`,
+      headers: {
+        host: 'docker',
+        ...(sent !== undefined && { 'content-type': 'application/json' }),
+        ...(method === 'POST' && { 'content-length': Buffer.byteLength(sent ?? '') }),
+        ...headers,
+      },
+      signal,
     });
-    const { statusCode = 0 } = response;
-    // 304: the container is already as it was asked to be.
-    if ((statusCode >= 200 && statusCode < 300) || statusCode === 304) return response;
-    const text = await this.#text(operation, response);
-    throw new EngineResponseError(operation, statusCode, refusalText(text, statusCode));
+    request.end(sent);
+    return request;
   }
 
   async #text(operation: string, response: http.IncomingMessage): Promise<string> {
@@ -520,7 +537,122 @@ export class EngineClient {
       code === 'ECONNRESET' ? `the connection ended before the answer to ${operation}` : message;
     return new EngineUnreachableError(operation, this.endpoint, reason, { cause: error });
   }
+
+  /** Prepares a command in a running container, and returns the id of the exec. */
+  async createExec(containerId: string, exec: NewExec, call: EngineCall = {}): Promise<string> {
+    const { Id } = await this.#json<Answer<IDResponse>>(
+      'create exec',
+      { method: 'POST', path: `/containers/${inPath(containerId)}/exec`, body: exec },
+      call,
+    );
+    return Id ?? '';
+  }
+
+  /**
+   * Starts an exec, and returns its streams: the bytes of a terminal as they are, else both outputs
+   * in frames of their own. What is written is its input, and the end of it can be sent alone.
+   */
+  startExec(execId: string, { tty }: { tty: boolean }, call: EngineCall = {}): Promise<Socket> {
+    return this.#hijack(
+      'start exec',
+      {
+        method: 'POST',
+        path: `/exec/${inPath(execId)}/start`,
+        body: { Detach: false, Tty: tty },
+      },
+      call,
+    );
+  }
+
+  inspectExec(execId: string, call: EngineCall = {}): Promise<InspectedExec> {
+    return this.#json('inspect exec', { path: `/exec/${inPath(execId)}/json` }, call);
+  }
+
+  async resizeExec(
+    execId: string,
+    { width, height }: { readonly width: number; readonly height: number },
+    call: EngineCall = {},
+  ): Promise<void> {
+    await this.#unread(
+      'resize exec',
+      { method: 'POST', path: `/exec/${inPath(execId)}/resize`, query: { w: width, h: height } },
+      call,
+    );
+  }
+
+  /** The streams of a running container from now on, as {@link startExec} returns them. */
+  attachContainer(
+    containerId: string,
+    { stdin, stdout, stderr }: { stdin: boolean; stdout: boolean; stderr: boolean },
+    call: EngineCall = {},
+  ): Promise<Socket> {
+    const flags = new URLSearchParams({ stream: '1', logs: '0' });
+    for (const [name, isWanted] of Object.entries({ stdin, stdout, stderr })) {
+      flags.set(name, isWanted ? '1' : '0');
+    }
+    return this.#hijack(
+      'attach container',
+      {
+        method: 'POST',
+        // The engine takes raw bytes as keys, which no form of a query in text has.
+        path: `/containers/${inPath(containerId)}/attach?${flags.toString()}&detachKeys=${attachDetachKeys}`,
+      },
+      call,
+    );
+  }
+
+  async resizeContainer(
+    containerId: string,
+    { width, height }: { readonly width: number; readonly height: number },
+    call: EngineCall = {},
+  ): Promise<void> {
+    await this.#unread(
+      'resize container',
+      {
+        method: 'POST',
+        path: `/containers/${inPath(containerId)}/resize`,
+        query: { w: width, h: height },
+      },
+      call,
+    );
+  }
+
+  /** A call whose good answer says nothing. */
+  #unread(operation: string, request: Request, call: EngineCall): Promise<string> {
+    return this.#within(operation, call, async (signal) =>
+      this.#text(operation, await this.#send(operation, request, signal)),
+    );
+  }
+
+  /** A call after which the connection is the stream that was asked for. */
+  #hijack(operation: string, request: Request, call: EngineCall): Promise<Socket> {
+    const headers = { connection: 'Upgrade', upgrade: 'tcp' };
+    return this.#within(operation, call, async (signal) => {
+      const answer = await new Promise<Socket | http.IncomingMessage>((resolve, reject) => {
+        const sent = this.#request({ ...request, headers }, signal, true);
+        sent.once('upgrade', (_response, socket: Socket, head) => {
+          if (head.length > 0) socket.unshift(head);
+          // Whoever reads it learns of its end.
+          socket.on('error', () => undefined);
+          resolve(socket);
+        });
+        sent.once('response', resolve);
+        sent.once('error', (error) => reject(this.#unreachable(operation, error)));
+      });
+      if (!(answer instanceof http.IncomingMessage)) return answer;
+      const { statusCode = 0 } = answer;
+      const text = await this.#text(operation, answer);
+      if (statusCode < 400) throw new EngineAnswerError(operation, 'is no stream');
+      throw new EngineResponseError(operation, statusCode, refusalText(text, statusCode));
+    });
+  }
 }
+
+/**
+ * Keys that end an attach. The engine has a default, ctrl-p ctrl-q, which would keep each ctrl-p
+ * from the container: bytes that are in no text of UTF-8 take its place.
+ */
+const attachDetachKeys = Array.from({ length: 8 }, () => '%FF').join(',');
 
 /**
  * Names of images hold slashes, which stay as they are; what else could mean something in a path
