@@ -8,6 +8,7 @@ import type { EngineInfo, NewContainer } from '../engine/engine-client';
 import { containerLabels, imageMountsLabel, type LogMode } from '../pod/labels';
 import { oomScoreAdj } from '../pod/oom-score-adj';
 import type { InspectedSandbox } from '../pod/pods';
+import type { Logs } from './container-log';
 import { devices } from './devices';
 import { environment } from './environment';
 import { engineMounts } from './mounts';
@@ -41,7 +42,7 @@ export interface ContainerParts {
     readonly mode: LogMode;
     /** Empty for none. */
     readonly path: string;
-    readonly config: { readonly Type: string; readonly Config: Record<string, string> };
+    readonly config: ReturnType<Logs['engineConfig']>;
   };
   readonly api: string;
   readonly info: EngineInfo;

@@ -33,8 +33,8 @@ export class RemoveImage {
     const { client } = this.connection.engine();
     for (let attempt = 1; ; attempt += 1) {
       const found = await inspectedImage(client, given, signal);
-      const id = found?.Id;
-      if (id == null) return;
+      if (found?.Id == null) return;
+      const id = found.Id;
       const isDone = await this.locks.remove(id, async () => {
         signal.throwIfAborted();
         await refuseUsed(client, id, signal);

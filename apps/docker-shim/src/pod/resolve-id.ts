@@ -17,8 +17,8 @@ export async function idsBeginning(
 ): Promise<string[]> {
   if (isHexIdentifier(given)) return [given];
   if (!/^[0-9a-f]{1,63}$/.test(given)) return [];
-  const filters = { label: [`${typeLabel}=${type}`], id: [`^${given}`] };
-  const listed = await client.listContainers(filters, { signal });
+  // Engines read their filter of ids in different ways: as the beginning of one, as a pattern.
+  const listed = await client.listContainers({ label: [`${typeLabel}=${type}`] }, { signal });
   return listed.flatMap(({ Id }) => (Id?.startsWith(given) === true ? [Id] : []));
 }
 
