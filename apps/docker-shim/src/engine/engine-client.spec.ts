@@ -210,7 +210,7 @@ describe('EngineClient', () => {
     await client.inspectContainer('abc');
     expect(await client.inspectContainer('abc', { size: true })).toEqual({ SizeRw: 5 });
     await client.containerStats('abc');
-    expect(fake.requests.map(({ path: of, query }) => `${of}?${query}`)).toEqual([
+    expect(fake.requests.map(({ path: of, query }) => `${of}?${query.toString()}`)).toEqual([
       '/containers/abc/json?',
       '/containers/abc/json?size=true',
       '/containers/abc/stats?stream=false&one-shot=true',

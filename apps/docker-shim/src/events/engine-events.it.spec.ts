@@ -70,10 +70,10 @@ describe.each([false, true])('events of a real engine, live-restore %s', (liveRe
 
   afterAll(async () => {
     call.abort();
-    containerEvents?.close();
-    await events?.close();
-    await connection?.close();
-    await stack?.down();
+    containerEvents.close();
+    await events.close();
+    await connection.close();
+    await stack.down();
   });
 
   const kindsOf = (id: string) => changes.filter((one) => one.id === id).map(({ kind }) => kind);

@@ -8,7 +8,7 @@ const whole = (value: number | bigint | null | undefined): bigint | undefined =>
 /**
  * The engine's own numbers; undefined when it has none, since the container does not run.
  *
- * @param hostBytes memory of the machine, which the engine reports as the limit where there is none.
+ * @param hostBytes memory of the machine, which the engine reports as limit where there is none.
  */
 export function engineUsage(
   { cpu_stats: cpu, memory_stats: memory, pids_stats: pids, networks }: EngineStats,

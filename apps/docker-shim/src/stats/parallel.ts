@@ -1,4 +1,4 @@
-/** Runs a task for each item, so many at once, and returns the results in the order of the items. */
+/** Runs a task for each item, so many at once; the results are in the order of the items. */
 export async function eachAtOnce<Item, Result>(
   items: readonly Item[],
   atOnce: number,

@@ -58,9 +58,9 @@ describe('stats on a real engine', () => {
   }, 120_000);
 
   afterAll(async () => {
-    await stats?.close();
-    await connection?.close();
-    await stack?.down();
+    await stats.close();
+    await connection.close();
+    await stack.down();
   });
 
   const one = async (containerId: string) =>
@@ -133,7 +133,7 @@ describe('stats on a real engine', () => {
   }, 60_000);
 
   it('metrics fit their descriptors, and there are those that are always there', async () => {
-    const { descriptors } = await stats.listMetricDescriptors({}, { signal });
+    const { descriptors } = await stats.listMetricDescriptors();
     const labels = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]));
     const { podMetrics } = await stats.listPodSandboxMetrics({}, { signal });
     const [pod] = podMetrics;

@@ -327,7 +327,7 @@ describe.each([1, 2] as const)('on version %s of control groups', (version) => {
       pids: [10],
       limit: 64n * MiB,
     });
-    const { descriptors } = await fixture.stats.listMetricDescriptors({}, { signal });
+    const { descriptors } = await fixture.stats.listMetricDescriptors();
     const { podMetrics } = await fixture.stats.listPodSandboxMetrics({}, { signal });
     const [pod] = podMetrics;
     expect(podMetrics).toHaveLength(1);

@@ -6,7 +6,6 @@ import {
   type ContainerStatsResponse,
   type ListContainerStatsRequest,
   type ListContainerStatsResponse,
-  type ListMetricDescriptorsRequest,
   type ListMetricDescriptorsResponse,
   type ListPodSandboxMetricsRequest,
   type ListPodSandboxStatsRequest,
@@ -142,10 +141,7 @@ export class Stats {
     return { stats: await this.#podStats(sandboxes, containers, signal) };
   }
 
-  listMetricDescriptors(
-    _request: ListMetricDescriptorsRequest,
-    _call: Call,
-  ): Promise<ListMetricDescriptorsResponse> {
+  listMetricDescriptors(): Promise<ListMetricDescriptorsResponse> {
     return Promise.resolve({ descriptors: [...metricDescriptors] });
   }
 

@@ -97,10 +97,7 @@ export class CgroupTree {
             'cpu.pressure': pressure(1),
             'memory.pressure': pressure(2),
             'io.pressure': pressure(3),
-            ...(of.swapUsed !== undefined && {
-              'memory.swap.current': `${of.swapUsed}\n`,
-              'memory.swap.max': of.swapLimit === undefined ? 'max\n' : `${of.swapLimit}\n`,
-            }),
+            ...this.#swap(used, of),
           }
         : {
             'cpu,cpuacct:cpuacct.usage': `${cpuNs}\n`,
@@ -125,17 +122,28 @@ export class CgroupTree {
             'blkio:blkio.throttle.io_serviced_recursive': '8:0 Read 1\n8:0 Write 2\nTotal 3\n',
             'hugetlb:hugetlb.2MB.usage_in_bytes': '0\n',
             'hugetlb:hugetlb.2MB.max_usage_in_bytes': '0\n',
-            ...(of.swapUsed !== undefined && {
-              'memory:memory.memsw.usage_in_bytes': `${used + of.swapUsed}\n`,
-              'memory:memory.memsw.limit_in_bytes': `${
-                of.swapLimit === undefined ? 9223372036854771712n : (of.limit ?? 0n) + of.swapLimit
-              }\n`,
-            }),
+            ...this.#swap(used, of),
           };
     for (const [file, text] of Object.entries(files)) {
       const [controller, name] = file.includes(':') ? file.split(':') : ['', file];
       this.write(path.join('sys/fs/cgroup', controller ?? '', group, name ?? ''), text);
     }
+  }
+
+  /** Absent where the kernel does not account for swap. */
+  #swap(used: bigint, { limit = 0n, swapUsed, swapLimit }: TreeGroup): Record<string, string> {
+    if (swapUsed === undefined) return {};
+    if (this.version === 2) {
+      return {
+        'memory.swap.current': `${swapUsed}\n`,
+        'memory.swap.max': `${swapLimit ?? 'max'}\n`,
+      };
+    }
+    const withMemory = swapLimit === undefined ? 9223372036854771712n : limit + swapLimit;
+    return {
+      'memory:memory.memsw.usage_in_bytes': `${used + swapUsed}\n`,
+      'memory:memory.memsw.limit_in_bytes': `${withMemory}\n`,
+    };
   }
 
   /** Removes a control group, as the kernel does when a container ends. */

@@ -7,7 +7,7 @@ import type { StatsContainer, StatsSandbox, StatsSubjects } from '../stats/types
 const typeLabel = 'io.kubernetes.docker.type';
 const sandboxLabel = 'io.kubernetes.sandbox.id';
 
-/** Pods that a test makes with the engine's API, and the lists of them that the shim's parts need. */
+/** Pods that a test makes with the engine's API, and the lists of them that the shim needs. */
 export class EnginePods {
   constructor(private readonly stack: Stack) {}
 
