@@ -1,5 +1,5 @@
 import { DeadlineExceededError } from '@stowage/errors';
-import { answerJson, eventually, FakeEngine } from '@stowage/testing';
+import { answerJson, eventually, FakeEngine, type FakeEngineRequest } from '@stowage/testing';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -215,6 +215,40 @@ describe('EngineClient', () => {
       '/containers/abc/json?size=true',
       '/containers/abc/stats?stream=false&one-shot=true',
     ]);
+  });
+
+  it('gives the stream of a hijacked connection from its first byte on', async () => {
+    fake.answer = (_request, response) => {
+      response.socket?.write(
+        'HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nfirst',
+      );
+      return true;
+    };
+    const streams = { stdin: true, stdout: true, stderr: false };
+    const stream = await open().attachContainer('abc', streams);
+    expect(String(await new Promise((resolve) => stream.once('data', resolve)))).toBe('first');
+    stream.destroy();
+    const [{ query, headers }] = fake.requests as [FakeEngineRequest];
+    expect(headers).toMatchObject({ connection: 'Upgrade', upgrade: 'tcp' });
+    expect(Object.fromEntries(query)).toMatchObject({
+      stream: '1',
+      logs: '0',
+      stdin: '1',
+      stdout: '1',
+      stderr: '0',
+    });
+  });
+
+  it.each([
+    [404, 'NOT_FOUND', 'no such exec'],
+    [409, 'FAILED_PRECONDITION', 'container is paused'],
+    [200, 'UNKNOWN', "Docker Engine's answer to start exec is no stream"],
+  ])('makes an error of status %s where a stream should come', async (status, name, message) => {
+    fake.answer = (_request, response) => answerJson(response, status, { message });
+    await expect(open().startExec('abc', { tty: false })).rejects.toMatchObject({
+      grpcStatus: name,
+      message,
+    });
   });
 
   it('reports every call with its status and duration', async () => {

@@ -217,6 +217,17 @@ describe('ExecSync', () => {
     await eventuallyPasses(async () => expect(await processes()).toHaveLength(before));
   });
 
+  // D23
+  it('has the supplemental groups of the container', async () => {
+    const id = await run({
+      Cmd: ['sleep', '100000'],
+      User: '1000',
+      HostConfig: { GroupAdd: ['1234'] },
+    });
+    const { stdout } = await verbs.execSync({ containerId: id, cmd: ['id'], timeout: 0n }, call);
+    expect(Buffer.from(stdout).toString()).toMatch(/groups=.*\b1234\b/);
+  });
+
   it('ends with the command, though what that has started holds its outputs', async () => {
     const started = performance.now();
     expect((await execSync(shell('sleep 20 & echo done'))).stdout).toBe('done\n');
