@@ -14,6 +14,9 @@ import type { StartContainer } from './container/start-container';
 import type { StopContainer } from './container/stop-container';
 import type { UpdateContainerResources } from './container/update-container-resources';
 import type { EngineConnection } from './engine/engine-connection';
+import type { ContainerEvents } from './events/container-events';
+import type { ExecVerbs } from './exec/exec-verbs';
+import type { Stats } from './stats/stats';
 import type { ImageFsInfo } from './image/image-fs-info';
 import type { ImageStatus } from './image/image-status';
 import type { ListImages } from './image/list-images';
@@ -65,6 +68,16 @@ export interface ContainerVerbs {
   readonly reopenLog: Pick<ReopenContainerLog, 'reopen'>;
 }
 
+/** All that the two services answer with. */
+export interface ShimVerbs {
+  readonly images: ImageVerbs;
+  readonly pods: PodVerbs;
+  readonly containers: ContainerVerbs;
+  readonly exec: Pick<ExecVerbs, 'execSync' | 'exec' | 'attach' | 'portForward'>;
+  readonly stats: Omit<Stats, 'close'>;
+  readonly events: Pick<ContainerEvents, 'getContainerEvents'>;
+}
+
 export interface ShimEndpointOptions {
   /** Path of the socket, unless a supervisor handed one to this process. */
   readonly listen: string;
@@ -82,9 +95,7 @@ const streamedAtOnce = 100;
  */
 export function openShimEndpoint(
   connection: EngineConnection,
-  images: ImageVerbs,
-  pods: PodVerbs,
-  containers: ContainerVerbs,
+  { images, pods, containers, exec, stats, events }: ShimVerbs,
   { listen, sandboxImage, networkMode, calls }: ShimEndpointOptions,
 ): Promise<Endpoint> {
   const facts = { sandboxImage, networkMode, pulls: () => images.pull.running() };
@@ -152,6 +163,29 @@ export function openShimEndpoint(
       await containers.reopenLog.reopen(containerId, call);
       return {};
     },
+    execSync: (request, call) => exec.execSync(request, call),
+    exec: (request, call) => exec.exec(request, call),
+    attach: (request, call) => exec.attach(request, call),
+    portForward: (request, call) => exec.portForward(request, call),
+    containerStats: (request, call) => stats.containerStats(request, call),
+    listContainerStats: (request, call) => stats.listContainerStats(request, call),
+    async *streamContainerStats({ filter }, call) {
+      const { stats: all } = await stats.listContainerStats({ filter }, call);
+      for (const containerStats of chunks(all)) yield { containerStats };
+    },
+    podSandboxStats: (request, call) => stats.podSandboxStats(request, call),
+    listPodSandboxStats: (request, call) => stats.listPodSandboxStats(request, call),
+    async *streamPodSandboxStats({ filter }, call) {
+      const { stats: all } = await stats.listPodSandboxStats({ filter }, call);
+      for (const podSandboxStats of chunks(all)) yield { podSandboxStats };
+    },
+    listMetricDescriptors: () => stats.listMetricDescriptors(),
+    listPodSandboxMetrics: (request, call) => stats.listPodSandboxMetrics(request, call),
+    async *streamPodSandboxMetrics(request, call) {
+      const { podMetrics } = await stats.listPodSandboxMetrics(request, call);
+      for (const podSandboxMetrics of chunks(podMetrics)) yield { podSandboxMetrics };
+    },
+    getContainerEvents: (request, call) => events.getContainerEvents(request, call),
   };
   const image: Implementation<typeof ImageServiceDefinition> = {
     listImages: async ({ filter }, call) => ({ images: await images.list.list(filter, call) }),

@@ -1,0 +1,79 @@
+import { Module } from '@nestjs/common';
+import { NotFoundError } from '@stowage/errors';
+import { BUS, eventBusProvider, provider } from '@stowage/service-kit';
+import { CONTEXT } from './config';
+import { EngineModule } from './engine.module';
+import { EngineOutage } from './events/engine-outage';
+import { OutageFile } from './events/outage-file';
+import { listForEvents } from './events/list-for-events';
+import { ContainerEvents } from './events/container-events';
+import { EngineEvents } from './events/engine-events';
+import { PodSandboxModule } from './pod-sandbox.module';
+import {
+  CONTAINER_EVENTS,
+  ENGINE,
+  ENGINE_EVENTS,
+  METRICS,
+  OUTAGE,
+  OUTAGE_FILE,
+  POD_VERBS,
+} from './tokens';
+
+const outage = [
+  eventBusProvider(CONTEXT),
+  provider(
+    OUTAGE_FILE,
+    [CONTEXT],
+    ({ config: { stateDir }, log }) => new OutageFile({ stateDir, now: Date.now, log }),
+    { close: (file) => file.close() },
+  ),
+  provider(
+    OUTAGE,
+    [CONTEXT, ENGINE, BUS, OUTAGE_FILE],
+    ({ log }, connection, bus, since) =>
+      new EngineOutage({
+        connection,
+        bus,
+        since,
+        onUnpublished: (err) => log.error({ err }, 'an outage of the engine was not published'),
+      }),
+    { close: (published) => published.close() },
+  ),
+];
+
+const events = [
+  provider(
+    ENGINE_EVENTS,
+    [CONTEXT, ENGINE, METRICS],
+    ({ log }, connection, { events: listener }) => {
+      const list = (signal: AbortSignal) => listForEvents(connection, signal);
+      const followed = new EngineEvents({ connection, list, listener, log });
+      followed.start();
+      return followed;
+    },
+    { close: (followed) => followed.close() },
+  ),
+  provider(
+    CONTAINER_EVENTS,
+    [ENGINE_EVENTS, POD_VERBS, METRICS],
+    (followed, pods, { events: listener }) =>
+      new ContainerEvents({
+        events: followed,
+        listener,
+        podStatus: async (id, signal) => {
+          const { status, containersStatuses } = await pods.status.status(id, { signal });
+          if (status === undefined) throw new NotFoundError('pod sandbox', id);
+          return { sandbox: status, containers: containersStatuses };
+        },
+      }),
+    { close: (sent) => sent.close() },
+  ),
+];
+
+/** What happens to containers, for clients of the CRI, and outages of the engine on the bus. */
+@Module({
+  imports: [EngineModule, PodSandboxModule],
+  providers: [...events, ...outage],
+  exports: events,
+})
+export class EventsModule {}
