@@ -32,7 +32,29 @@ export function judge(results: readonly SpecResult[], known: readonly KnownEnd[]
   };
 }
 
+const absentImage = 'its image cannot be made without the registry it comes from';
+
 /** What docker-shim does not pass on Docker Engine 20.10 of Debian 12. */
 export const endsOnDocker: readonly KnownEnd[] = [
   { name: /benchmark/i, outcome: 'skipped', reason: 'benchmarks, which run only when asked for' },
+  { name: /\bAppArmor\b/, outcome: 'skipped', reason: 'the node has no AppArmor' },
+  { name: /\bNRI\b/, outcome: 'skipped', reason: 'Docker Engine has no NRI' },
+  { name: /UserNamespaces/, outcome: 'skipped', reason: 'Docker has none for a pod' },
+  { name: /Image Volume/, outcome: 'skipped', reason: 'needs Docker Engine 28 (API 1.48)' },
+  {
+    name: /recursive readonly mount/,
+    outcome: 'skipped',
+    reason: 'needs Docker Engine 25 (API 1.44) and Linux 5.12',
+  },
+  {
+    name: /Mount Propagation|Privileged is true|adding ALL capabilities|when privileged/,
+    outcome: 'failed',
+    reason:
+      'a machine whose root lacks capabilities starts no privileged container; passes on others',
+  },
+  {
+    name: /public image with digest|NoNewPrivs|MaskedPaths/,
+    outcome: 'failed',
+    reason: absentImage,
+  },
 ];

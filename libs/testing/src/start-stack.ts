@@ -55,7 +55,14 @@ const sandboxImage = { host: 'registry.k8s.io', name: 'pause', tag: '3.9' };
  * Registries of the internet that the open registry answers for, so that no pull leaves the
  * machine.
  */
-const mirroredHosts = ['docker.io', 'registry.k8s.io', 'gcr.io', 'ghcr.io', 'quay.io'];
+const mirroredHosts = [
+  'docker.io',
+  'registry.k8s.io',
+  'k8s.gcr.io',
+  'gcr.io',
+  'ghcr.io',
+  'quay.io',
+];
 
 /**
  * Starts real servers in a temporary folder, on free ports and a network of their own, and waits
