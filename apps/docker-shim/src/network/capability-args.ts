@@ -10,7 +10,7 @@ export type CapabilityArgs = JsonObject;
 /** Bits that may pass at once: so many that only the rate limits. */
 const burst = 2 ** 31 - 1;
 
-/** The first part of CNI_ARGS and what it is for: plugins that know none of the others ignore them. */
+/** Comes first in CNI_ARGS: plugins ignore what they do not know of the rest. */
 const ignoreUnknown = ['IgnoreUnknown', '1'] as const;
 
 /** Names and values in CNI_ARGS, in order. */

@@ -132,7 +132,7 @@ beforeEach(async () => {
 afterEach(async () => {
   network.close();
   for (const child of processes) {
-    if (child.exitCode === null && child.signalCode === null) await end(child.pid!);
+    if (child.exitCode == null && child.signalCode == null) await end(child.pid!);
   }
   rmSync(folder, { recursive: true, force: true });
 });

@@ -5,19 +5,18 @@ import { capabilityArgs, cniArgs, type CapabilityArgs, type CniArgs } from './ca
 import { CniCache, type CacheEntry } from './cni-cache';
 import {
   addToNetwork,
-  askStatus,
   checkInNetwork,
   collectInNetwork,
   deleteFromNetwork,
-  hasStatusAndGc,
   type Attachment,
 } from './cni-calls';
-import { isObject, parseNetworkList, type NetworkList } from './cni-config';
+import { parseNetworkList, type NetworkList } from './cni-config';
 import { CniConfigFolder } from './cni-config-folder';
 import { PodNetworkLeftError } from './cni-errors';
 import { CniPlugins, type EndedPluginCall } from './cni-plugins';
-import { readResult } from './cni-result';
+import { KnownNetworks } from './known-networks';
 import { namespaceAddresses, podNamespace } from './net-namespace';
+import { NewPodNetwork, notReady } from './new-pod-network';
 import { PodCidrs } from './pod-cidrs';
 import type { NetworkPod, PodNetwork, RemovedPod } from './pod-network';
 import { SharedOrAlone } from './shared-or-alone';
@@ -43,64 +42,46 @@ export interface CniNetworkOptions {
 
 /** The pod's interface. */
 const ifName = 'eth0';
-/** Kept by cri-dockerd of each pod; Docker brings the loopback up itself. */
-const loopback = 'cni-loopback';
 /** Limit of all plugins of a network together, milliseconds. */
 const limitMs = 220_000;
 /** The same for what is done after a failure, and for the collection of garbage. */
 const cleanUpLimitMs = 30_000;
-/** How long what STATUS answered counts, milliseconds. */
-const statusLastsMs = 10_000;
-
-/** What is known of the network of a sandbox. */
-interface KnownNetwork {
-  readonly ips: readonly string[];
-  /** Of ADD; undefined when it was not kept. */
-  readonly result?: unknown;
-}
 
 /**
  * Pod networks by CNI plugins. Calls for one sandbox never overlap, sandboxes are independent of
  * each other.
  */
 export class CniNetwork implements PodNetwork {
-  readonly #options: CniNetworkOptions;
-  readonly #now: () => number;
+  readonly #log: CniNetworkOptions['log'];
   readonly #namespaceOf: typeof podNamespace;
   readonly #stop = new AbortController();
   readonly #plugins: CniPlugins;
   readonly #folder: CniConfigFolder;
-  readonly #cache: CniCache;
   readonly #cidrs: PodCidrs;
+  readonly #newPods: NewPodNetwork;
+  readonly #known: KnownNetworks;
   readonly #queue = new KeyedQueue();
   /** The specification wants GC to run while nothing else does. */
   readonly #order = new SharedOrAlone();
-  readonly #known = new Map<string, KnownNetwork>();
-  /** Number of removals so far: what was read before one may be of what it removed. */
-  #removals = 0;
-  #status: { text: string; at: number; problem: Promise<string | undefined> } | undefined;
 
   constructor(options: CniNetworkOptions) {
     const { confDir, binDirs, cacheDir, podCidrs, stateDir, log, onEnded } = options;
-    this.#options = options;
-    this.#now = options.now ?? performance.now.bind(performance);
-    this.#namespaceOf = options.namespaceOf ?? podNamespace;
-    this.#plugins = new CniPlugins({ binDirs, log, onEnded });
-    this.#cache = new CniCache(cacheDir);
-    this.#cidrs = new PodCidrs(podCidrs, stateDir, log);
-    this.#folder = new CniConfigFolder({
-      confDir,
-      plugins: this.#plugins,
-      log,
-      now: this.#now,
-      signal: this.#stop.signal,
-    });
+    const { now = performance.now.bind(performance), namespaceOf = podNamespace } = options;
+    const { signal } = this.#stop;
+    const plugins = new CniPlugins({ binDirs, log, onEnded });
+    const folder = new CniConfigFolder({ confDir, plugins, log, now, signal });
+    const cidrs = new PodCidrs(podCidrs, stateDir, log);
+    this.#log = log;
+    this.#namespaceOf = namespaceOf;
+    this.#plugins = plugins;
+    this.#folder = folder;
+    this.#cidrs = cidrs;
+    this.#newPods = new NewPodNetwork({ folder, plugins, cidrs, now, signal });
+    this.#known = new KnownNetworks(new CniCache(cacheDir));
   }
 
-  async readiness(): Promise<string | undefined> {
-    const choice = await this.#folder.current();
-    if ('problem' in choice) return choice.problem;
-    return this.#rangesProblem(choice.list) ?? (await this.#statusProblem(choice.list));
+  readiness(): Promise<string | undefined> {
+    return this.#newPods.problem();
   }
 
   add(pod: NetworkPod, { signal }: { readonly signal: AbortSignal }): Promise<readonly string[]> {
@@ -119,7 +100,7 @@ export class CniNetwork implements PodNetwork {
    */
   check(pod: NetworkPod, { signal }: { readonly signal: AbortSignal }): Promise<void> {
     return this.#inOrder(pod.sandboxId, signal, async () => {
-      const [entry] = await this.#entries(pod.sandboxId);
+      const [entry] = await this.#known.entries(pod.sandboxId);
       const list = entry && (await this.#listOf(entry));
       if (list === undefined || entry?.result === undefined) {
         throw new FailedPreconditionError(`no CNI result is kept of sandbox ${pod.sandboxId}`);
@@ -133,11 +114,12 @@ export class CniNetwork implements PodNetwork {
   }
 
   async ips(sandboxId: string, pid?: number): Promise<readonly string[] | undefined> {
-    const known = (await this.#knownOf(sandboxId))?.ips;
-    if (known !== undefined || pid === undefined) return known;
-    const found = await this.#keep(sandboxId, async () => {
-      const ips = await namespaceAddresses(pid, ifName);
-      return ips.length === 0 ? undefined : { ips };
+    const { ips = [] } = (await this.#known.of(sandboxId)) ?? {};
+    if (ips.length > 0) return ips;
+    if (pid === undefined) return undefined;
+    const found = await this.#known.find(sandboxId, async () => {
+      const read = await namespaceAddresses(pid, ifName);
+      return read.length === 0 ? undefined : { ips: read };
     });
     return found?.ips;
   }
@@ -147,15 +129,14 @@ export class CniNetwork implements PodNetwork {
   }
 
   async result(sandboxId: string): Promise<unknown> {
-    return (await this.#knownOf(sandboxId))?.result;
+    return (await this.#known.of(sandboxId))?.result;
   }
 
   async collectGarbage(liveSandboxIds: readonly string[]): Promise<void> {
     const { signal } = this.#stop;
     try {
       const live = new Set(liveSandboxIds);
-      const kept = (await this.#cache.all()).filter(isOfPod).map(({ containerId }) => containerId);
-      for (const sandboxId of new Set(kept)) {
+      for (const sandboxId of await this.#known.keptIds()) {
         if (live.has(sandboxId)) continue;
         await this.#inOrder(sandboxId, signal, () => this.#removeStale(sandboxId, signal));
       }
@@ -163,7 +144,7 @@ export class CniNetwork implements PodNetwork {
       if ('problem' in choice) return;
       await this.#order.alone(() => this.#collect(choice.list, live, signal));
     } catch (error) {
-      this.#options.log.warn({ problem: errorMessage(error) }, 'CNI garbage was not collected');
+      this.#log.warn({ problem: errorMessage(error) }, 'CNI garbage was not collected');
     }
   }
 
@@ -181,7 +162,7 @@ export class CniNetwork implements PodNetwork {
   }
 
   async #add(pod: NetworkPod, signal: AbortSignal): Promise<readonly string[]> {
-    const list = await this.#networkOfNewPods();
+    const list = await this.#newPods.list();
     const netns = await this.#namespaceOf(pod.pid);
     if (netns === undefined) {
       throw new FailedPreconditionError(
@@ -196,14 +177,12 @@ export class CniNetwork implements PodNetwork {
       capabilityArgs: capabilityArgs(pod, this.#cidrs.current),
     };
     const entry = entryOf(list, attachment);
-    // Before the first plugin: should this process end meanwhile, DEL finds the configuration.
-    await this.#cache.write(entry);
+    await this.#known.begin(entry);
     try {
       const { raw, ips } = await this.#limited('ADD', list, signal, (limited) =>
         addToNetwork(this.#plugins, list, attachment, { signal: limited }),
       );
-      await this.#cache.write({ ...entry, result: raw });
-      this.#known.set(pod.sandboxId, { ips, result: raw });
+      await this.#known.added({ ...entry, result: raw }, { ips, result: raw });
       return ips;
     } catch (error) {
       // The process may be gone by now.
@@ -220,7 +199,7 @@ export class CniNetwork implements PodNetwork {
         (signal) => deleteFromNetwork(this.#plugins, list, attachment, undefined, { signal }),
         { what: `CNI DEL of network ${list.name}`, timeoutMs: cleanUpLimitMs },
       );
-      await this.#forget(attachment.containerId);
+      await this.#known.forget(attachment.containerId);
     } catch (second) {
       throw new PodNetworkLeftError(first, second);
     }
@@ -228,10 +207,10 @@ export class CniNetwork implements PodNetwork {
 
   async #remove(pod: RemovedPod, signal: AbortSignal): Promise<void> {
     const netns = (await this.#namespaceOf(pod.pid)) ?? '';
-    const entries = await this.#entries(pod.sandboxId);
+    const entries = await this.#known.entries(pod.sandboxId);
     for (const entry of entries) await this.#delete(entry, netns, signal);
     if (entries.length === 0) await this.#removeUnknown(pod, netns, signal);
-    await this.#forget(pod.sandboxId);
+    await this.#known.forget(pod.sandboxId);
   }
 
   /** DEL with what was kept of the pod: the configuration may have changed since. */
@@ -267,24 +246,26 @@ export class CniNetwork implements PodNetwork {
   async #removeStale(sandboxId: string, signal: AbortSignal): Promise<void> {
     // Added since the caller has made its list.
     if (this.#known.has(sandboxId)) return;
-    const { log } = this.#options;
     try {
-      for (const entry of await this.#entries(sandboxId)) {
+      for (const entry of await this.#known.entries(sandboxId)) {
         if ((await this.#listOf(entry))?.disableGc === true) return;
         // Its process is gone; what has its id by now is another one.
         await this.#delete(entry, '', signal);
       }
-      await this.#forget(sandboxId);
-      log.info({ sandboxId }, 'the network of a sandbox that is no more was removed');
+      await this.#known.forget(sandboxId);
+      this.#log.info({ sandboxId }, 'the network of a sandbox that is no more was removed');
     } catch (error) {
       const problem = errorMessage(error);
-      log.warn({ sandboxId, problem }, 'the network of a sandbox that is no more stays for now');
+      this.#log.warn(
+        { sandboxId, problem },
+        'the network of a sandbox that is no more stays for now',
+      );
     }
   }
 
   /** GC. Pods that were added since the caller has made its list are alive, too. */
   async #collect(list: NetworkList, live: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
-    const valid = new Set([...live, ...this.#known.keys()]);
+    const valid = new Set([...live, ...this.#known.ids]);
     await withTimeout(
       (limited) =>
         collectInNetwork(
@@ -295,42 +276,6 @@ export class CniNetwork implements PodNetwork {
         ),
       { what: `CNI GC of network ${list.name}`, timeoutMs: cleanUpLimitMs, signal },
     );
-  }
-
-  async #forget(sandboxId: string): Promise<void> {
-    this.#removals++;
-    this.#known.delete(sandboxId);
-    await this.#cache.drop(sandboxId);
-  }
-
-  async #networkOfNewPods(): Promise<NetworkList> {
-    const choice = await this.#folder.current();
-    const problem = 'problem' in choice ? choice.problem : this.#rangesProblem(choice.list);
-    if ('problem' in choice || problem !== undefined) throw notReady(problem ?? '');
-    return choice.list;
-  }
-
-  /** Address management that gets its ranges from kubelet cannot work before kubelet says them. */
-  #rangesProblem({ name, plugins }: NetworkList): string | undefined {
-    if (this.#cidrs.current.length > 0) return undefined;
-    const lacks = plugins.some(({ capabilities, raw: { ipam } }) => {
-      const own = isObject(ipam) && (ipam.ranges !== undefined || ipam.subnet !== undefined);
-      return capabilities.has('ipRanges') && !own;
-    });
-    return lacks ? `network ${name} needs the node's pod CIDR, which is not known yet` : undefined;
-  }
-
-  #statusProblem(list: NetworkList): Promise<string | undefined> | undefined {
-    if (!hasStatusAndGc(list)) return undefined;
-    const at = this.#now();
-    const last = this.#status;
-    if (last?.text === list.text && at - last.at < statusLastsMs) return last.problem;
-    const problem = askStatus(this.#plugins, list, { signal: this.#stop.signal }).then(
-      () => undefined,
-      errorMessage,
-    );
-    this.#status = { text: list.text, at, problem };
-    return problem;
   }
 
   #limited<T>(
@@ -346,11 +291,6 @@ export class CniNetwork implements PodNetwork {
     });
   }
 
-  async #entries(sandboxId: string): Promise<CacheEntry[]> {
-    const entries = await this.#cache.of(sandboxId);
-    return entries.filter(({ networkName }) => networkName !== loopback);
-  }
-
   /** The configuration kept with a pod, else today's where it is of the same network. */
   async #listOf({ config, networkName }: CacheEntry): Promise<NetworkList | undefined> {
     try {
@@ -362,33 +302,7 @@ export class CniNetwork implements PodNetwork {
     const choice = await this.#folder.current();
     return 'list' in choice && choice.list.name === networkName ? choice.list : undefined;
   }
-
-  async #knownOf(sandboxId: string): Promise<KnownNetwork | undefined> {
-    return (
-      this.#known.get(sandboxId) ??
-      this.#keep(sandboxId, async () => {
-        const entries = await this.#entries(sandboxId);
-        const kept = entries.find(({ result }) => result !== undefined);
-        return kept && { ips: ipsOf(kept), result: kept.result };
-      })
-    );
-  }
-
-  /** Remembers what is found, unless a sandbox was removed meanwhile. */
-  async #keep(
-    sandboxId: string,
-    find: () => Promise<KnownNetwork | undefined>,
-  ): Promise<KnownNetwork | undefined> {
-    const removals = this.#removals;
-    const found = await find();
-    const isCurrent = removals === this.#removals;
-    if (found !== undefined && isCurrent) this.#known.set(sandboxId, found);
-    return found;
-  }
 }
-
-const notReady = (problem: string) =>
-  new FailedPreconditionError(`the pod network is not ready: ${problem}`);
 
 function entryOf(list: NetworkList, attachment: Attachment): CacheEntry {
   return {
@@ -411,15 +325,6 @@ const keptAttachment = (entry: CacheEntry, netns: string): Attachment => ({
   capabilityArgs: entry.capabilityArgs ?? {},
 });
 
-/** Addresses that were kept of a pod; none where they cannot be read. */
-function ipsOf({ result, ifName: name }: CacheEntry): readonly string[] {
-  try {
-    return readResult(result, '0.1.0', name).ips;
-  } catch {
-    return [];
-  }
-}
-
 /** What a pod of which nothing was kept would have been given; nothing where that is not valid. */
 function givenOf(pod: RemovedPod): { args: CniArgs; capabilityArgs: CapabilityArgs } {
   try {
@@ -428,11 +333,3 @@ function givenOf(pod: RemovedPod): { args: CniArgs; capabilityArgs: CapabilityAr
     return { args: [], capabilityArgs: {} };
   }
 }
-
-/**
- * Whether an entry was made for a pod of Docker: other programs may use the same folder, and keep
- * their namespaces elsewhere.
- */
-const isOfPod = ({ containerId, cniArgs: args = [], netns = '' }: CacheEntry): boolean =>
-  /^\/proc\/\d+\/ns\/net$/.test(netns) &&
-  args.some(([name, value]) => name === 'K8S_POD_INFRA_CONTAINER_ID' && value === containerId);
