@@ -33,19 +33,24 @@ export class PodQueue {
     return new Promise((resolve, reject) => {
       const leave = () => reject(signal?.reason as Error);
       signal?.addEventListener('abort', leave, { once: true });
-      void this.#queue.run(key, async () => {
+      const turn = async () => {
         signal?.removeEventListener('abort', leave);
-        try {
-          signal?.throwIfAborted();
-          this.onStarted(performance.now() - arrived);
-          const result = await task();
-          this.#ended(key);
-          resolve(result);
-        } catch (error) {
-          this.#ended(key);
-          reject(error);
-        }
-      });
+        signal?.throwIfAborted();
+        this.onStarted(performance.now() - arrived);
+        return task();
+      };
+      void this.#queue.run(key, () =>
+        turn().then(
+          (result) => {
+            this.#ended(key);
+            resolve(result);
+          },
+          (error: Error) => {
+            this.#ended(key);
+            reject(error);
+          },
+        ),
+      );
     });
   }
 
