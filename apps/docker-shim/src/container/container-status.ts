@@ -44,7 +44,9 @@ export class ContainerStatus {
   ): Promise<ContainerStatusResponse> {
     const container = await this.containers.get(given, { signal });
     const status = await this.#status(container, { signal });
-    const info: Record<string, string> = verbose ? { info: JSON.stringify(details(container)) } : {};
+    const info: Record<string, string> = verbose
+      ? { info: JSON.stringify(details(container)) }
+      : {};
     return { status, info };
   }
 
@@ -64,10 +66,7 @@ export class ContainerStatus {
     return statuses.sort((a, b) => Number(a.createdAt - b.createdAt));
   }
 
-  async #status(
-    container: InspectedAppContainer,
-    { signal }: Call,
-  ): Promise<CriContainerStatus> {
+  async #status(container: InspectedAppContainer, { signal }: Call): Promise<CriContainerStatus> {
     const { id, metadata, labels, annotations, imageId, inspected } = container;
     const course = containerCourse(inspected);
     const { user, limits } = this.records.get(id);

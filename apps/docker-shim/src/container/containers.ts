@@ -185,4 +185,3 @@ export class Containers {
     this.#startResults.retain(there);
   }
 }
-

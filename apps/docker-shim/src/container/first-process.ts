@@ -52,7 +52,8 @@ export async function writeLimits(
   for (const file of cgroupFiles(limits, String(group.version))) {
     const dir = group.version === 2 ? group.dir : file.controller && group.dirs[file.controller];
     try {
-      if (dir === undefined) throw Object.assign(new Error('no such hierarchy'), { code: 'ENOENT' });
+      if (dir === undefined)
+        throw Object.assign(new Error('no such hierarchy'), { code: 'ENOENT' });
       // Not made where it is missing.
       await writeFile(path.join(dir, file.name), file.value, { flag: 'r+' });
     } catch (error) {

@@ -8,7 +8,7 @@ const blockBytes = 512;
 
 /** The first entry of a tar archive; undefined for what is none. */
 export function firstTarEntry(archive: Buffer): TarEntry | undefined {
-  for (let at = 0; at + blockBytes <= archive.length; ) {
+  for (let at = 0; at + blockBytes <= archive.length;) {
     const header = archive.subarray(at, at + blockBytes);
     const size = Number.parseInt(text(header, 124, 12).trim() || '0', 8);
     if (!Number.isSafeInteger(size) || size < 0) return undefined;

@@ -51,11 +51,7 @@ export class UpdateContainerResources {
     await queue.run(sandboxId, () => this.#update(id, linux, { signal }), { signal });
   }
 
-  async #update(
-    id: string,
-    linux: NonNullable<Request['linux']>,
-    { signal }: Call,
-  ): Promise<void> {
+  async #update(id: string, linux: NonNullable<Request['linux']>, { signal }: Call): Promise<void> {
     const { connection, containers } = this.parts;
     const { client, info } = connection.engine();
     const limits = cgroupLimits(linux, info.CgroupVersion ?? '1');
