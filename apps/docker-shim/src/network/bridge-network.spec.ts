@@ -28,7 +28,7 @@ it.each([
   [['10.0.0.2', 'fd00::2'], { bridge: { IPAddress: '10.0.0.2', GlobalIPv6Address: 'fd00::2' } }],
   [['fd00::2', '10.0.1.2'], { a: { GlobalIPv6Address: 'fd00::2' }, b: { IPAddress: '10.0.1.2' } }],
 ])('addresses %j of %j', (ips, Networks) => {
-  expect(engineIps({ NetworkSettings: { Networks } as object })).toEqual(ips);
+  expect(engineIps({ NetworkSettings: { Networks } })).toEqual(ips);
 });
 
 it('is ready when the engine is', async () => {

@@ -9,12 +9,12 @@ export interface Checkpoint {
   readonly portMappings: readonly PortMapping[];
 }
 
-/** Names of protocols in the file. */
-const protocolNames: Readonly<Record<Protocol, string>> = {
-  [Protocol.TCP]: 'tcp',
-  [Protocol.UDP]: 'udp',
-  [Protocol.SCTP]: 'sctp',
-};
+/** Names of protocols in the file, and in the engine's API. */
+const protocolNames = new Map<Protocol, string>([
+  [Protocol.TCP, 'tcp'],
+  [Protocol.UDP, 'udp'],
+  [Protocol.SCTP, 'sctp'],
+]);
 
 const fileOf = z.object({
   name: z.string().min(1),
@@ -42,18 +42,18 @@ const fileOf = z.object({
 export function checkpointText(checkpoint: Checkpoint): string {
   const { name, namespace, hostNetwork, portMappings } = checkpoint;
   const data = {
-    ...(portMappings.length > 0 && {
-      port_mappings: portMappings.map(({ protocol, containerPort, hostPort, hostIp }) => ({
-        protocol: protocolName(protocol),
-        container_port: containerPort,
-        host_port: hostPort,
-        ...(hostIp !== '' && { host_ip: hostIp }),
-      })),
-    }),
-    ...(hostNetwork && { host_network: true }),
+    port_mappings: portMappings.length === 0 ? undefined : portMappings.map(portInFile),
+    host_network: hostNetwork ? true : undefined,
   };
   return JSON.stringify({ version: 'v1', name, namespace, data, checksum: checksum(checkpoint) });
 }
+
+const portInFile = ({ protocol, containerPort, hostPort, hostIp }: PortMapping) => ({
+  protocol: protocolName(protocol),
+  container_port: containerPort,
+  host_port: hostPort,
+  host_ip: hostIp === '' ? undefined : hostIp,
+});
 
 /**
  * Reads a checkpoint of whoever wrote it. The checksum does not count: a file that says whose it is
@@ -65,7 +65,7 @@ export function parseCheckpoint(text: string): Checkpoint {
   const { name, namespace, data } = fileOf.parse(JSON.parse(text));
   const portMappings: PortMapping[] = [];
   for (const port of data?.port_mappings ?? []) {
-    if (port === null) continue;
+    if (port == null) continue;
     portMappings.push({
       protocol: protocolNamed(port.protocol ?? ''),
       containerPort: port.container_port ?? 0,
@@ -106,7 +106,8 @@ export function spewText({
   );
 }
 
-const protocolName = (protocol: Protocol): string => protocolNames[protocol] ?? 'tcp';
+/** A number that is no protocol counts as TCP. */
+export const protocolName = (protocol: Protocol): string => protocolNames.get(protocol) ?? 'tcp';
 
 const protocolNamed = (name: string): Protocol => {
   if (name === 'udp') return Protocol.UDP;

@@ -182,8 +182,7 @@ function split(all: Readonly<Record<string, string>>) {
 }
 
 function omit(labels: Readonly<Record<string, string>>, key: string): Record<string, string> {
-  const { [key]: _left, ...rest } = labels;
-  return rest;
+  return Object.fromEntries(Object.entries(labels).filter(([name]) => name !== key));
 }
 
 function readMeta(text: string | undefined): Meta | undefined {

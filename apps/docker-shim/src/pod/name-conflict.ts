@@ -12,10 +12,13 @@ export interface NamedContainer {
   readonly name: NameParts;
   readonly container: NewContainer;
   /** Whether a caller knows of this running container, so that it has to stay. */
-  isKnown(id: string): boolean;
+  readonly isKnown: (id: string) => boolean;
   /** Removes a leftover of the same name. Default: the container. */
-  removeLeftover?(id: string, options: { readonly signal: AbortSignal }): Promise<void>;
-  onConflict?(result: ConflictResult): void;
+  readonly removeLeftover?: (
+    id: string,
+    options: { readonly signal: AbortSignal },
+  ) => Promise<void>;
+  readonly onConflict?: (result: ConflictResult) => void;
 }
 
 type Client = Pick<EngineClient, 'createContainer' | 'inspectContainer' | 'removeContainer'>;

@@ -27,7 +27,7 @@ export class PodQueue {
     task: () => Promise<T>,
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<T> {
-    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    if (signal?.aborted) return Promise.reject(signal.reason);
     const arrived = performance.now();
     this.#pending.set(key, (this.#pending.get(key) ?? 0) + 1);
     return new Promise((resolve, reject) => {

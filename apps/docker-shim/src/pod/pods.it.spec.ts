@@ -333,7 +333,6 @@ it('refuses what the engine refuses, with its words, and leaves nothing', async 
   const sysctls = { 'vm.swappiness': '10' };
   for (const [config, message] of [
     [podConfig({ linux: { sysctls } }), /sysctl/],
-    [podConfig({ dnsConfig: { servers: ['no address'] } }), /not an IP address|invalid|parse/i],
     [podConfig({ labels: { 'io.kubernetes.sandbox.id': 'x' } }), /io\.kubernetes\.sandbox\.id/],
   ] as const) {
     await expect(run(config)).rejects.toMatchObject({

@@ -14,7 +14,7 @@ it.each([
 
 it.each([[full], [none], [{ ...none, options: ['rotate'] }]])(
   'the engine keeps what was asked for: %j',
-  (dns) => expect(dnsOf({ HostConfig: { ...engineDns(dns) } as object })).toEqual(dns),
+  (dns) => expect(dnsOf({ HostConfig: engineDns(dns) })).toEqual(dns),
 );
 
 it.each([[{}], [{ HostConfig: {} }], [{ HostConfig: { Dns: null, DnsSearch: [] } as object }]])(

@@ -1,6 +1,6 @@
 import {
   NamespaceMode,
-  PodSandboxConfig,
+  type PodSandboxConfig,
   PodSandboxState,
   RunPodSandboxRequest,
 } from '@stowage/cri-proto';
@@ -33,6 +33,8 @@ const onHost = {
   linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } },
 };
 const { SANDBOX_READY, SANDBOX_NOTREADY } = PodSandboxState;
+
+class NetworkLeft extends StowageError {}
 
 /** The network of pods, with what was asked of it. */
 class FakeNetwork {
@@ -106,7 +108,7 @@ describe('pod sandboxes on an engine with faults', () => {
         return Promise.resolve();
       },
     };
-    const log = { warn: (fields: object) => void warnings.push(fields) };
+    const log = { warn: (fields: object | string) => void warnings.push(Object(fields) as object) };
     const call = { signal: new AbortController().signal };
     const run = new RunPodSandbox(
       { ...parts, teardown, image, log },
@@ -306,13 +308,13 @@ describe('pod sandboxes on an engine with faults', () => {
   });
 
   it('keeps a sandbox whose half network could not be taken down, for StopPodSandbox', async () => {
-    network.addFails = new StowageError('no address; DEL failed', {
+    network.addFails = new NetworkLeft('no address; DEL failed', {
       code: 'POD_NETWORK_LEFT',
       grpcStatus: 'UNKNOWN',
     });
     const { run, list, stop, remove } = shim();
     await expect(run()).rejects.toThrow('no address; DEL failed');
-    const [{ id = '' } = {}] = await list();
+    const id = (await list())[0]?.id ?? '';
     expect(await list()).toMatchObject([{ id, state: SANDBOX_NOTREADY }]);
     network.removeFails = new Error('still not');
     await expect(stop(id)).rejects.toThrow('still not');
@@ -457,7 +459,7 @@ describe('pod sandboxes on an engine with faults', () => {
     expect([containers.all.size, network.calls]).toEqual([0, ['add', 'remove']]);
   });
 
-  it('a damaged record is dropped', async () => {
+  it('a damaged record is dropped', () => {
     mkdirSync(path.join(folder, 'pods'));
     writeFileSync(path.join(folder, 'pods', `${'ab'.repeat(32)}.json`), '{"version":2}');
     shim();

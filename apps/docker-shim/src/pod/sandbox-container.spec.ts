@@ -14,7 +14,7 @@ const body = (
   {
     info = {},
     handler = '',
-    networkMode = 'bridge' as 'bridge' | 'cni',
+    networkMode = 'bridge',
   }: { info?: EngineInfo; handler?: string; networkMode?: 'bridge' | 'cni' } = {},
 ) =>
   sandboxContainer(

@@ -1,6 +1,5 @@
 import {
   NamespaceMode,
-  Protocol,
   type LinuxPodSandboxConfig,
   type PodSandboxConfig,
   type PodSandboxMetadata,
@@ -8,6 +7,7 @@ import {
 } from '@stowage/cri-proto';
 import { InvalidArgumentError } from '@stowage/errors';
 import type { EngineInfo, NewContainer } from '../engine/engine-client';
+import { protocolName } from './checkpoint';
 import { sandboxLabels } from './labels';
 import { oomScoreAdj } from './oom-score-adj';
 import { engineDns } from './resolv-conf';
@@ -66,7 +66,13 @@ function checkPort(field: string, port: number): void {
   throw new InvalidArgumentError(`config.port_mappings.${field}`, port, '0 to 65535');
 }
 
-const modeName = (mode: NamespaceMode): string => NamespaceMode[mode] ?? String(mode);
+const modeNames = new Map<NamespaceMode, string>([
+  [NamespaceMode.POD, 'POD'],
+  [NamespaceMode.CONTAINER, 'CONTAINER'],
+  [NamespaceMode.NODE, 'NODE'],
+  [NamespaceMode.TARGET, 'TARGET'],
+]);
+const modeName = (mode: NamespaceMode): string => modeNames.get(mode) ?? String(mode);
 
 /** Whether a pod is on the host's network. */
 export const isOnHostNetwork = ({ linux }: PodSandboxConfig): boolean =>
@@ -92,8 +98,8 @@ export async function sandboxContainer(
   const isDefault = runtimeHandler === '' || runtimeHandler === 'docker';
   return {
     Image: image,
-    ...(hostname !== '' && !onHost && { Hostname: hostname }),
-    ...(security.User !== undefined && { User: security.User }),
+    Hostname: hostname === '' || onHost ? undefined : hostname,
+    User: security.User,
     Labels: sandboxLabels({ metadata, labels, annotations, runtimeHandler }),
     ExposedPorts: Object.fromEntries(Object.keys(ports).map((port) => [port, {}])),
     HostConfig: {
@@ -101,13 +107,13 @@ export async function sandboxContainer(
       ...engineDns(dnsConfig),
       NetworkMode: onHost ? 'host' : networkMode === 'cni' ? 'none' : 'default',
       IpcMode: ipc === NamespaceMode.NODE ? 'host' : 'shareable',
-      ...(pid === NamespaceMode.NODE && { PidMode: 'host' }),
+      PidMode: pid === NamespaceMode.NODE ? 'host' : undefined,
       PortBindings: ports,
       Sysctls: linux?.sysctls ?? {},
-      ...(cgroupParent !== '' && { CgroupParent: cgroupParent }),
+      CgroupParent: cgroupParent === '' ? undefined : cgroupParent,
       CpuShares: 2,
       OomScoreAdj: oomScoreAdj(sandboxOomScoreAdj, restrictOomScoreAdj),
-      ...(!isDefault && { Runtime: runtimeHandler }),
+      Runtime: isDefault ? undefined : runtimeHandler,
       RestartPolicy: { Name: 'no' },
     },
   };
@@ -118,7 +124,7 @@ function published(mappings: readonly PortMapping[]) {
   const ports: Record<string, { HostIp: string; HostPort: string }[]> = {};
   for (const { protocol, containerPort, hostPort, hostIp } of mappings) {
     if (hostPort === 0) continue;
-    const name = `${containerPort}/${(Protocol[protocol] ?? 'TCP').toLowerCase()}`;
+    const name = `${containerPort}/${protocolName(protocol)}`;
     (ports[name] ??= []).push({ HostIp: hostIp, HostPort: String(hostPort) });
   }
   return ports;

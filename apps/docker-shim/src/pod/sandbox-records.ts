@@ -39,10 +39,10 @@ export class SandboxRecords {
     for (const name of readdirSync(dir)) {
       const file = path.join(dir, name);
       try {
-        const { version: _version, ...record } = recordOf.parse(
+        const { phase, resources, overhead } = recordOf.parse(
           JSON.parse(readFileSync(file, 'utf8')),
         );
-        this.#records.set(path.basename(name, '.json'), record);
+        this.#records.set(path.basename(name, '.json'), { phase, resources, overhead });
       } catch {
         rmSync(file, { recursive: true, force: true });
       }

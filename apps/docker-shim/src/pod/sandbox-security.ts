@@ -37,14 +37,13 @@ export async function sandboxSecurity(
   }
   const { network, pid, ipc } = context.namespaceOptions ?? {};
   const sharesWithHost = [network, pid, ipc].includes(NamespaceMode.NODE);
-  const user_ = sandboxUser(context);
   return {
-    ...(user_ !== undefined && { User: user_ }),
+    User: sandboxUser(context),
     HostConfig: {
       SecurityOpt: securityOpt,
       ReadonlyRootfs: context.readonlyRootfs,
       GroupAdd: context.supplementalGroups.map(String),
-      ...(sharesWithHost && hasSecurityOption(info, 'userns') && { UsernsMode: 'host' }),
+      UsernsMode: sharesWithHost && hasSecurityOption(info, 'userns') ? 'host' : undefined,
     },
   };
 }
@@ -67,13 +66,15 @@ function sandboxUser(context: LinuxSandboxSecurityContext): string | undefined {
 }
 
 async function seccomp(context: LinuxSandboxSecurityContext): Promise<string[]> {
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- kubelet before 1.25 sends it.
   const profile = context.seccomp ?? profileOf(context.seccompProfilePath);
   switch (profile?.profileType) {
     case ProfileType.Unconfined:
       return ['seccomp=unconfined'];
     case ProfileType.Localhost:
       return [`seccomp=${await localProfile(profile.localhostRef)}`];
-    default:
+    case ProfileType.RuntimeDefault:
+    case undefined:
       return [];
   }
 }
@@ -114,7 +115,8 @@ function appArmor(profile: SecurityProfile | undefined, info: EngineInfo): strin
         profile.localhostRef,
         'the default and unconfined: this host has no AppArmor',
       );
-    default:
+    case ProfileType.RuntimeDefault:
+    case undefined:
       return [];
   }
 }

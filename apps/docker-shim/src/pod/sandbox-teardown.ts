@@ -129,7 +129,7 @@ export class SandboxTeardown {
     const { client } = this.parts.connection.engine();
     const filters = {
       label: [`${sandboxIdLabel}=${sandboxId}`],
-      ...(status !== undefined && { status }),
+      ...(status && { status }),
     };
     const listed = await client.listContainers(filters, { signal });
     return listed.flatMap(({ Id }) => Id ?? []);

@@ -47,7 +47,7 @@ describe('SandboxUpkeep', () => {
           return collect();
         },
       },
-      log: { warn: (fields: object) => void warnings.push(fields) },
+      log: { warn: (fields: object | string) => void warnings.push(Object(fields) as object) },
     });
   const file = (name: string) => {
     const made = path.join(folder, name);

@@ -26,11 +26,11 @@ export class UpdatePodSandboxResources {
       id,
       async () => {
         await this.pods.get(id, { signal });
-        const record = this.records.get(id) ?? { phase: 'ready' };
+        const record = this.records.get(id);
         await this.records.set(id, {
-          ...record,
-          ...(overhead !== undefined && { overhead }),
-          ...(resources !== undefined && { resources }),
+          phase: record?.phase ?? 'ready',
+          overhead: overhead ?? record?.overhead,
+          resources: resources ?? record?.resources,
         });
       },
       { signal },
