@@ -21,13 +21,13 @@ interface Copied {
 }
 
 /** In a process of its own, that writes and starts the one that copies. */
-function measure<T>(...args: (string | number)[]): T {
+function measure(...args: (string | number)[]): unknown {
   const script = path.join(root, 'apps/docker-shim/src/testing/measure-logs.ts');
   const env = { ...process.env, TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json') };
   const commandLine = ['--import', 'tsx', script, ...args.map(String)];
   return JSON.parse(
     execFileSync(process.execPath, commandLine, { cwd: root, env, encoding: 'utf8' }),
-  ) as T;
+  );
 }
 
 const percent = (cores: number): string => `${(cores * 100).toFixed(1)} %`;
@@ -39,7 +39,7 @@ console.log(
 );
 console.log('| ---: | ---: | ---: | --- | ---: | --- |');
 for (const bytes of lineBytes) {
-  const copied = measure<Copied>('copy', bytes, mebibytesPerSecond, copySeconds);
+  const copied = measure('copy', bytes, mebibytesPerSecond, copySeconds) as Copied;
   const row = [
     `${bytes} bytes`,
     `${copied.mebibytesPerSecond.toFixed(0)} MiB/s`,
@@ -50,7 +50,7 @@ for (const bytes of lineBytes) {
   ];
   console.log(`| ${row.join(' | ')} |`);
 }
-const { cores } = measure<{ cores: number }>('quiet', quiet.containers, quiet.seconds);
+const { cores } = measure('quiet', quiet.containers, quiet.seconds) as { cores: number };
 console.log(
   `\n${quiet.containers} containers that write nothing: ${percent(cores)} of a core, ` +
     `at most ${percent(limits.quiet)}: ${verdict(cores, limits.quiet)}`,

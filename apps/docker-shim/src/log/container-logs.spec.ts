@@ -76,6 +76,18 @@ const read = (file: string) => readFileSync(file, 'utf8');
 const copied = (one: ReturnType<typeof container>) =>
   eventuallyPasses(() => expect(read(one.logPath)).toBe(one.writer.expected()));
 
+/** Whether the system notifies this process of changes in the engine's folder. */
+function isWatched({ writer }: ReturnType<typeof container>): boolean {
+  const inode = statSync(writer.folder).ino.toString(16);
+  return readdirSync('/proc/self/fdinfo').some((fd) => {
+    try {
+      return read(`/proc/self/fdinfo/${fd}`).includes(` ino:${inode} `);
+    } catch {
+      return false; // Closed meanwhile.
+    }
+  });
+}
+
 it('asks the engine for its json-file driver, rotated and uncompressed, whatever its default is', () => {
   expect(logs.engineConfig()).toEqual({
     Type: 'json-file',

@@ -7,7 +7,7 @@ import type { LogReport } from './log-messages';
 import { LogPositions } from './log-positions';
 import { LogThread } from './log-thread';
 
-/** How the CRI's log of a container is made: a copy in its format, or a link to the engine's file. */
+/** How a container's log is made: a copy in the CRI's format, or a link to the engine's file. */
 export type LogMode = 'copy' | 'link';
 
 export interface ContainerLogsOptions {
@@ -169,7 +169,7 @@ export class ContainerLogs {
     this.#positions.keepOnly(new Set(ids));
   }
 
-  /** Stops to copy, and keeps how far it is. What is written later is copied after the next start. */
+  /** Stops to copy, and keeps how far it is. The next start copies what is written later. */
   async close(): Promise<void> {
     await this.#thread.close();
     this.#positions.close();

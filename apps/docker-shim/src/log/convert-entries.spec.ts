@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { criLine, engineLine, type TestEntry } from '../testing/engine-log-writer';
+import { criLine, engineLine, wellFormed, type TestEntry } from '../testing/engine-log-writer';
 import { convertEntries } from './convert-entries';
 
 const convert = (text: string | Buffer) => {
@@ -85,7 +85,7 @@ const anyEntry = fc.record({
       ),
       fc.constantFrom('', '\n'),
     )
-    .map(([text, end]) => text.toWellFormed().replaceAll('\n', '') + end)
+    .map(([text, end]) => wellFormed(text).replaceAll('\n', '') + end)
     .filter((text) => text !== ''),
   stream: fc.constantFrom('stdout' as const, 'stderr' as const),
   time: fc.constantFrom(time, '2026-11-29T10:00:00.1Z', '2026-11-29T10:00:00+01:00'),

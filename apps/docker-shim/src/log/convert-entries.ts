@@ -192,9 +192,9 @@ function hexNumber(source: Buffer, at: number): number {
 }
 
 const hexDigits = new Uint8Array(256).fill(0xff);
-for (const [value, digit] of [...'0123456789abcdef'].entries()) {
-  hexDigits[digit.charCodeAt(0)] = value;
-  hexDigits[digit.toUpperCase().charCodeAt(0)] = value;
+for (const [value, digit] of Object.entries('0123456789abcdef')) {
+  hexDigits[digit.charCodeAt(0)] = Number(value);
+  hexDigits[digit.toUpperCase().charCodeAt(0)] = Number(value);
 }
 
 function writeUtf8(code: number, target: Buffer, at: number): number {

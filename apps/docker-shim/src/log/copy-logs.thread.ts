@@ -5,7 +5,7 @@ import { makeCriLog } from './cri-log';
 import { LogCopier } from './log-copier';
 import type { LogReport, LogRequest, NumberedRequest } from './log-messages';
 
-if (parentPort === null) throw new Error('this is a thread of docker-shim');
+if (parentPort == null) throw new Error('this is a thread of docker-shim');
 const port = parentPort;
 const report = (message: LogReport): void => port.postMessage(message);
 
@@ -32,16 +32,22 @@ port.on('message', (request: NumberedRequest) => {
 function handle(request: LogRequest): void {
   switch (request.do) {
     case 'prepare':
-      return makeCriLog(request.logPath);
+      makeCriLog(request.logPath);
+      break;
     case 'follow':
-      return copier.follow(request.log, request.kept);
+      copier.follow(request.log, request.kept);
+      break;
     case 'ended':
-      return copier.ended(request.id);
+      copier.ended(request.id);
+      break;
     case 'reopen':
-      return copier.reopen(request.id);
+      copier.reopen(request.id);
+      break;
     case 'removed':
-      return copier.removed(request.id);
+      copier.removed(request.id);
+      break;
     case 'close':
-      return copier.close();
+      copier.close();
+      break;
   }
 }

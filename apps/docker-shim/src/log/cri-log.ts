@@ -77,14 +77,14 @@ export class CriLog {
    * Appends bytes of the buffer. Returns how many were written, and when they are fewer than asked
    * for, as on a full disk, the error.
    */
-  append(buffer: Buffer, from: number, to: number): { written: number; error?: unknown } {
+  append(buffer: Buffer, from: number, to: number): { written: number; error?: Error } {
     let at = from;
     try {
       const fd = this.open();
       while (at < to) at += writeSync(fd, buffer, at, to - at);
       return { written: at - from };
     } catch (error) {
-      return { written: at - from, error };
+      return { written: at - from, error: error as Error };
     }
   }
 

@@ -51,7 +51,7 @@ export function findResumption(
   const { file, lines, rest } = lastLines([
     targetPath,
     // One that was emptied on purpose is not filled again.
-    ...(isSameFile ? [] : rotatedLogs(targetPath)),
+    ...(isSameFile ? [] : rotatedLogs(targetPath).filter((name) => !isCompressed(name))),
   ]);
   let found: Found | undefined;
   if (lines.length > 0) {
@@ -81,14 +81,14 @@ function writtenSince(
   targetPath: string,
   { targetInode, targetBytes }: LogPosition,
 ): Part[] | undefined {
-  const current = { file: targetPath, from: 0 };
+  const later: Part[] = [];
   for (const file of [targetPath, ...rotatedLogs(targetPath)]) {
+    if (isCompressed(file)) return undefined;
     const stats = withFile(file, (fd) => fstatSync(fd));
-    if (stats?.ino !== targetInode) continue;
-    if (stats.size < targetBytes) return undefined;
-    const part = { file, from: targetBytes };
-    // It was renamed, and the copying has gone on in a new file, or was about to.
-    return file === targetPath ? [part] : [part, current];
+    // When it was renamed, the copying has gone on in newer files, or was about to.
+    if (stats?.ino !== targetInode) later.unshift({ file, from: 0 });
+    else if (stats.size < targetBytes) return undefined;
+    else return [{ file, from: targetBytes }, ...later];
   }
   return undefined;
 }
@@ -99,7 +99,7 @@ function rotatedLogs(targetPath: string): string[] {
   const beginning = `${path.basename(targetPath)}.`;
   try {
     return readdirSync(folder)
-      .filter((name) => name.startsWith(beginning) && !/\.(gz|tmp)$/.test(name))
+      .filter((name) => name.startsWith(beginning) && !name.endsWith('.tmp'))
       .sort()
       .reverse()
       .map((name) => path.join(folder, name));
@@ -107,6 +107,9 @@ function rotatedLogs(targetPath: string): string[] {
     return [];
   }
 }
+
+/** As kubelet does with all but the newest. */
+const isCompressed = (file: string): boolean => file.endsWith('.gz');
 
 function withFile<T>(file: string, use: (fd: number) => T): T | undefined {
   let fd: number;

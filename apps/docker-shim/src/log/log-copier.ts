@@ -89,8 +89,14 @@ export class LogCopier {
     const followed: Followed = {
       log,
       copy: new LogCopy(log, kept, this.#buffers),
-      ...{ isReady: false, isActive: true, isBlocked: false, isEnded: false, isMoved: false },
-      ...{ idle: 0, notices: 0, watcher: undefined },
+      isReady: false,
+      isActive: true,
+      isBlocked: false,
+      isEnded: false,
+      isMoved: false,
+      idle: 0,
+      notices: 0,
+      watcher: undefined,
     };
     this.#followed.set(log.id, followed);
     this.#round ??= setInterval(() => this.#nextRound(), roundMs);

@@ -160,7 +160,7 @@ describe('reopen', () => {
     at.engine.write('new\n');
     copyAll(copy);
     const [old = '', ...rest] = at.engine.entries.map(criLine);
-    expect(read(`${at.target}.20261129-100000`)).toBe(old + rest[0]);
+    expect(read(`${at.target}.20261129-100000`)).toBe(`${old}${rest[0]}`);
     expect(read(at.target)).toBe(rest[1]);
   });
 
@@ -171,7 +171,7 @@ describe('reopen', () => {
     copyAll(copy);
     renameSync(at.target, `${at.target}.old`);
     mkdirSync(at.target);
-    expect(() => copy.reopen()).toThrow(expect.objectContaining({ side: 'target' }));
+    expect(() => copy.reopen()).toThrow(expect.objectContaining({ side: 'target' }) as Error);
     at.engine.write('more\n');
     copyAll(copy);
     expect(read(`${at.target}.old`)).toBe(at.engine.expected());
@@ -195,7 +195,9 @@ it('throws what cannot be read, and goes on when it can be', () => {
   at.engine.write('a\n');
   renameSync(at.engine.path, `${at.engine.path}-away`);
   for (let time = 0; time < 2; time += 1) {
-    expect(() => copy.step()).toThrow(expect.objectContaining({ side: 'source', code: 'ENOENT' }));
+    expect(() => copy.step()).toThrow(
+      expect.objectContaining({ side: 'source', code: 'ENOENT' }) as Error,
+    );
   }
   renameSync(`${at.engine.path}-away`, at.engine.path);
   copyAll(copy);
