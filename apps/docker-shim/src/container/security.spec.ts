@@ -119,6 +119,12 @@ describe('securityOptions', () => {
     });
   });
 
+  it('leaves an AppArmor profile to the engine where it is not known which are loaded', async () => {
+    const given = context({ seccomp: runtimeDefault, apparmor: profile(Localhost, 'gone') });
+    const unknown = { ...node(true), loadedProfiles: () => Promise.resolve(undefined) };
+    expect(await securityOptions(given, unknown, 'unconfined')).toEqual(['apparmor=gone']);
+  });
+
   it('refuses an AppArmor profile where there is no AppArmor', async () => {
     const given = context({ apparmor: profile(Localhost, 'web') });
     await expect(securityOptions(given, node(false), 'unconfined')).rejects.toThrow(

@@ -27,8 +27,8 @@ export interface NodeSecurity {
   readonly appArmor: boolean;
   /** The content of a seccomp profile. */
   readonly readProfile: (file: string) => Promise<string>;
-  /** Names of the AppArmor profiles that are loaded. */
-  readonly loadedProfiles: () => Promise<ReadonlySet<string>>;
+  /** Names of the AppArmor profiles that are loaded; undefined where that cannot be read. */
+  readonly loadedProfiles: () => Promise<ReadonlySet<string> | undefined>;
 }
 
 /** Longest seccomp profile, bytes. */
@@ -45,7 +45,8 @@ export const nodeSecurity = ({ SecurityOptions }: EngineInfo): NodeSecurity => (
     return readFile(file, 'utf8');
   },
   loadedProfiles: async () => {
-    const text = await readFile(loadedProfilesFile, 'utf8');
+    const text = await readFile(loadedProfilesFile, 'utf8').catch(() => undefined);
+    if (text === undefined) return undefined;
     return new Set(text.split('\n').map((line) => line.replace(/ \([a-z]+\)$/, '')));
   },
 });
@@ -142,7 +143,8 @@ async function appArmorOptions(
       const refused = (allowed: string) =>
         new InvalidArgumentError('apparmor.localhost_ref', name, allowed);
       if (!appArmor) throw refused('none, since this node has no AppArmor');
-      if (!(await loadedProfiles()).has(name)) throw refused('a profile that is loaded');
+      // Where it cannot be known, the start of the container shows it.
+      if ((await loadedProfiles())?.has(name) === false) throw refused('a profile that is loaded');
       return [`apparmor=${name}`];
     }
     default:
