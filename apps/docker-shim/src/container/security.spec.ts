@@ -1,5 +1,9 @@
-import { SecurityProfile, SecurityProfile_ProfileType, SELinuxOption } from '@stowage/cri-proto';
-import { LinuxContainerSecurityContext } from '@stowage/cri-proto';
+import {
+  LinuxContainerSecurityContext,
+  SecurityProfile,
+  SecurityProfile_ProfileType,
+  SELinuxOption,
+} from '@stowage/cri-proto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -104,7 +108,7 @@ describe('securityOptions', () => {
       'seccomp_profile_path: "other" is not allowed; allowed: runtime/default, unconfined, localhost/<profile>',
     ],
     [
-      { seccomp: profile(7 as SecurityProfile_ProfileType) },
+      { seccomp: profile(JSON.parse('7') as SecurityProfile_ProfileType) },
       'seccomp.profile_type: 7 is not allowed; allowed: RuntimeDefault, Unconfined, Localhost',
     ],
     [

@@ -118,7 +118,7 @@ async function seccompProfile(
   }
   try {
     const profile: unknown = JSON.parse(text);
-    if (typeof profile === 'object' && profile !== null && !Array.isArray(profile)) {
+    if (typeof profile === 'object' && profile != null && !Array.isArray(profile)) {
       return JSON.stringify(profile);
     }
   } catch {
@@ -132,14 +132,14 @@ async function appArmorOptions(
   { appArmor, loadedProfiles }: NodeSecurity,
 ): Promise<string[]> {
   const profile = apparmor ?? oldProfile('apparmor_profile', apparmorProfile);
-  switch (profile?.profileType) {
-    case undefined:
+  if (profile === undefined) return [];
+  switch (profile.profileType) {
     case SecurityProfile_ProfileType.RuntimeDefault:
       return [];
     case SecurityProfile_ProfileType.Unconfined:
       return appArmor ? ['apparmor=unconfined'] : [];
     case SecurityProfile_ProfileType.Localhost: {
-      const name = profile?.localhostRef.replace(/^localhost\//, '') ?? '';
+      const name = profile.localhostRef.replace(/^localhost\//, '');
       const refused = (allowed: string) =>
         new InvalidArgumentError('apparmor.localhost_ref', name, allowed);
       if (!appArmor) throw refused('none, since this node has no AppArmor');
@@ -173,9 +173,9 @@ function oldProfile(field: string, text: string): SecurityProfile | undefined {
   };
 }
 
-const unknownType = (field: string, profile: SecurityProfile | undefined) =>
+const unknownType = (field: string, profile: SecurityProfile) =>
   new InvalidArgumentError(
     `${field}.profile_type`,
-    profile?.profileType,
+    profile.profileType,
     'RuntimeDefault, Unconfined, Localhost',
   );

@@ -246,8 +246,8 @@ export class EngineClient {
   }
 
   /**
-   * Sends the container's stop signal, and SIGKILL when it still runs after `graceSeconds`. Resolves
-   * when it has ended. The limit of the call has to be longer than the grace.
+   * Sends the container's stop signal, and SIGKILL when it still runs after `graceSeconds`.
+   * Resolves when it has ended. The limit of the call has to be longer than the grace.
    */
   async stopContainer(id: string, graceSeconds: number, call: EngineCall = {}): Promise<void> {
     const query = { t: graceSeconds };
@@ -446,7 +446,7 @@ export class EngineClient {
     const search = given.size === 0 ? '' : `?${given.toString()}`;
     const sent = body === undefined ? undefined : requestBody(body);
     const content = {
-      ...(sent !== undefined && { 'content-type': 'application/json' }),
+      ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
       ...(method === 'POST' && { 'content-length': Buffer.byteLength(sent ?? '') }),
     };
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
