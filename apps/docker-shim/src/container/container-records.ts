@@ -36,7 +36,9 @@ export class ContainerRecords {
       const file = path.join(dir, name);
       try {
         const { user, limits } = recordOf.parse(JSON.parse(readFileSync(file, 'utf8')));
-        this.#records.set(path.basename(name, '.json'), { user, limits: limits ?? noLimits });
+        const { hugepageLimits, unified } = limits ?? noLimits;
+        const record = { user, limits: { hugepageLimits, unified } };
+        this.#records.set(path.basename(name, '.json'), record);
       } catch {
         rmSync(file, { recursive: true, force: true });
       }

@@ -80,20 +80,19 @@ export function containerRequest(parts: ContainerParts): NewContainer {
   const { metadata, labels, annotations, command, args, linux } = config;
   const context = securityContext(config);
   const ofSandbox = sandbox.container.HostConfig;
-  const stopSignal = stopSignalName(config.stopSignal);
   const isPrivileged = context?.privileged ?? false;
   return {
     Image: image.id,
     // With an entrypoint of its own the engine takes no command of the image.
     ...(command.length > 0 && { Entrypoint: command }),
     ...(args.length > 0 && { Cmd: args }),
-    ...(config.workingDir !== '' && { WorkingDir: config.workingDir }),
+    WorkingDir: config.workingDir === '' ? undefined : config.workingDir,
     Env: environment(config.envs),
     OpenStdin: config.stdin,
     StdinOnce: config.stdinOnce,
     Tty: config.tty,
-    ...(user.User !== undefined && { User: user.User }),
-    ...(stopSignal !== undefined && { StopSignal: stopSignal }),
+    User: user.User,
+    StopSignal: stopSignalName(config.stopSignal),
     Healthcheck: { Test: ['NONE'] },
     Labels: {
       ...containerLabels(

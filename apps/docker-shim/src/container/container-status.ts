@@ -1,6 +1,6 @@
 import {
   ContainerState,
-  ContainerStatusResponse,
+  type ContainerStatusResponse,
   type ContainerStatus as CriContainerStatus,
 } from '@stowage/cri-proto';
 import type { EngineConnection } from '../engine/engine-connection';

@@ -94,10 +94,10 @@ const engineIds = async () =>
 const context = (fields: NonNullable<NonNullable<Given['linux']>['securityContext']>): Given => ({
   linux: { securityContext: fields },
 });
-const refusal = (grpcStatus: string, message?: string | RegExp) =>
+const refusal = (grpcStatus: string, message: string | RegExp = '') =>
   expect.objectContaining({
     grpcStatus,
-    ...(message !== undefined && { message: expect.stringMatching(message) as string }),
+    message: expect.stringMatching(message) as string,
   }) as Error;
 
 beforeAll(async () => {

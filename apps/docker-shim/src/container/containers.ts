@@ -11,6 +11,7 @@ import { StartResults } from './start-results';
 
 /** A container of a pod, its sandbox not among them. */
 export interface AppContainer extends ContainerFacts {
+  readonly type: 'container';
   readonly id: string;
   /** The engine's name of it, without the slash. */
   readonly name: string;
@@ -74,18 +75,17 @@ export class Containers {
       const facts = readLabels(Labels ?? {}, name);
       const createdNs = times.get(id ?? '');
       // It has vanished meanwhile, or is not of a pod.
-      if (facts?.type !== 'container' || id === null || createdNs === undefined) return [];
+      if (facts?.type !== 'container' || id == null || createdNs === undefined) return [];
       this.#sandboxes.set(id, facts.sandboxId);
-      const { type: _type, ...known } = facts;
       return [
         {
-          ...known,
+          ...facts,
           id,
           name,
           createdNs,
           state: criState(State ?? '', failed.has(id)),
           imageId: ImageID ?? '',
-          image: known.image === '' ? (Image ?? '') : known.image,
+          image: facts.image === '' ? (Image ?? '') : facts.image,
         },
       ];
     });
@@ -133,24 +133,23 @@ export class Containers {
     const facts = readLabels(inspected.Config?.Labels ?? {}, name);
     if (facts?.type !== 'container') return undefined;
     this.#sandboxes.set(id, facts.sandboxId);
-    const { type: _type, ...known } = facts;
     const { Pid = 0 } = inspected.State ?? {};
     return {
-      ...known,
+      ...facts,
       id,
       name,
       createdNs: this.#created.remember(id, inspected.Created),
       state: containerCourse(inspected).state,
       imageId: inspected.Image ?? '',
-      image: known.image === '' ? (inspected.Config?.Image ?? '') : known.image,
+      image: facts.image === '' ? (inspected.Config?.Image ?? '') : facts.image,
       pid: Pid > 0 ? Pid : undefined,
       inspected,
     };
   }
 
   /**
-   * In which sandbox the container is that a caller means; undefined where there is none. The engine
-   * is asked only about containers that were not seen before.
+   * In which sandbox the container is that a caller means; undefined where there is none. The
+   * engine is asked only about containers that were not seen before.
    */
   async locate(given: string, call: Call): Promise<LocatedContainer | undefined> {
     const id = await this.resolve(given, call);

@@ -45,6 +45,7 @@ import { processUser } from './user';
 
 /** For the removal of what a failed call leaves, milliseconds. */
 const cleanUpMs = 30_000;
+const noContext = { privileged: false, seccompProfilePath: '' };
 
 interface Call {
   readonly signal: AbortSignal;
@@ -136,7 +137,7 @@ export class CreateContainer {
       processUser(context, image.inspected.Config?.User ?? '', () =>
         files.accounts(image.id, { signal }),
       ),
-      context === undefined ? [] : securityOptions(context, nodeSecurity(info), 'unconfined'),
+      securityOptions(context ?? noContext, nodeSecurity(info), 'unconfined'),
     ]);
     const container = containerRequest({
       ...{ config, sandbox, image, imageMounts, target, user, securityOpt },

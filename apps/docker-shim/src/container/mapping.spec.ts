@@ -48,7 +48,11 @@ describe('namespaces', () => {
     [{ network: CONTAINER }, undefined, 'namespace_options.network: 1 is not allowed'],
     [{ network: NODE }, undefined, 'namespace_options.network: "NODE" is not allowed'],
     [{ ipc: NODE }, undefined, 'namespace_options.ipc: "NODE" is not allowed'],
-    [{ pid: 8 as NamespaceMode }, undefined, 'namespace_options.pid: 8 is not allowed'],
+    [
+      { pid: JSON.parse('8') as NamespaceMode },
+      undefined,
+      'namespace_options.pid: 8 is not allowed',
+    ],
     [{ pid: TARGET }, undefined, 'namespace_options.target_id: "" is not allowed'],
     [{ pid: TARGET }, { ...target, sandboxId: 'other' }, 'namespace_options.target_id: "b2"'],
     [{ pid: TARGET }, { ...target, running: false }, 'container b2 does not run'],
@@ -76,7 +80,9 @@ describe('stop signals', () => {
   });
 
   it('refuses a number that stands for none', () => {
-    expect(() => stopSignalName(400 as Signal)).toThrow('stop_signal: 400 is not allowed');
+    expect(() => stopSignalName(JSON.parse('400') as Signal)).toThrow(
+      'stop_signal: 400 is not allowed',
+    );
   });
 
   it.each([

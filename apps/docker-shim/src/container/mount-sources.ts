@@ -1,4 +1,4 @@
-import { type Mount } from '@stowage/cri-proto';
+import type { Mount } from '@stowage/cri-proto';
 import { errorMessage, FailedPreconditionError } from '@stowage/errors';
 import { execFile } from 'node:child_process';
 import { mkdir, stat } from 'node:fs/promises';

@@ -124,7 +124,7 @@ describe('engineMounts', () => {
     ],
     [{ hostPath: '/out', mountOptions: ['noexec'] }, 'INVALID_ARGUMENT', 'mounts[0].mount_options'],
     [
-      { hostPath: '/out', propagation: 9 as MountPropagation },
+      { hostPath: '/out', propagation: JSON.parse('9') as MountPropagation },
       'INVALID_ARGUMENT',
       'mounts[0].propagation: 9 is not allowed; allowed: 0 to 2',
     ],

@@ -174,7 +174,9 @@ function criBind(text: string): Mount {
     containerPath,
     readonly: options.includes('ro'),
     selinuxRelabel: options.some((option) => option.toLowerCase() === 'z'),
-    propagation: options.map(criPropagation).find((found) => found !== 0) ?? 0,
+    propagation:
+      options.map(criPropagation).find((found) => found !== MountPropagation.PROPAGATION_PRIVATE) ??
+      MountPropagation.PROPAGATION_PRIVATE,
   });
 }
 

@@ -44,14 +44,18 @@ export function engineResources(
   if (asked === undefined) return {};
   const { cpuPeriod, cpuQuota, cpuShares, cpusetCpus, cpusetMems } = asked;
   return {
-    ...(cpuPeriod !== 0n && { CpuPeriod: cpuPeriod }),
-    ...(cpuQuota !== 0n && { CpuQuota: cpuQuota }),
-    ...(cpuShares !== 0n && { CpuShares: cpuShares }),
-    ...(cpusetCpus !== '' && { CpusetCpus: cpusetCpus }),
-    ...(cpusetMems !== '' && { CpusetMems: cpusetMems }),
+    CpuPeriod: given(cpuPeriod),
+    CpuQuota: given(cpuQuota),
+    CpuShares: given(cpuShares),
+    CpusetCpus: given(cpusetCpus),
+    CpusetMems: given(cpusetMems),
     ...memory(asked, BigInt(present.Memory ?? 0)),
   };
 }
+
+/** Zero and the empty text stand for nothing. */
+const given = <T extends bigint | string>(value: T): T | undefined =>
+  value === 0n || value === '' ? undefined : value;
 
 function memory(
   { memoryLimitInBytes, memorySwapLimitInBytes: swap }: LinuxContainerResources,

@@ -1,5 +1,9 @@
-import { SecurityProfile, SecurityProfile_ProfileType, SELinuxOption } from '@stowage/cri-proto';
-import { LinuxContainerSecurityContext } from '@stowage/cri-proto';
+import {
+  LinuxContainerSecurityContext,
+  SecurityProfile,
+  SecurityProfile_ProfileType,
+  SELinuxOption,
+} from '@stowage/cri-proto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -104,7 +108,7 @@ describe('securityOptions', () => {
       'seccomp_profile_path: "other" is not allowed; allowed: runtime/default, unconfined, localhost/<profile>',
     ],
     [
-      { seccomp: profile(7 as SecurityProfile_ProfileType) },
+      { seccomp: profile(JSON.parse('7') as SecurityProfile_ProfileType) },
       'seccomp.profile_type: 7 is not allowed; allowed: RuntimeDefault, Unconfined, Localhost',
     ],
     [
@@ -117,6 +121,12 @@ describe('securityOptions', () => {
       grpcStatus: 'INVALID_ARGUMENT',
       message,
     });
+  });
+
+  it('leaves an AppArmor profile to the engine where it is not known which are loaded', async () => {
+    const given = context({ seccomp: runtimeDefault, apparmor: profile(Localhost, 'gone') });
+    const unknown = { ...node(true), loadedProfiles: () => Promise.resolve(undefined) };
+    expect(await securityOptions(given, unknown, 'unconfined')).toEqual(['apparmor=gone']);
   });
 
   it('refuses an AppArmor profile where there is no AppArmor', async () => {

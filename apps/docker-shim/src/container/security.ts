@@ -27,8 +27,8 @@ export interface NodeSecurity {
   readonly appArmor: boolean;
   /** The content of a seccomp profile. */
   readonly readProfile: (file: string) => Promise<string>;
-  /** Names of the AppArmor profiles that are loaded. */
-  readonly loadedProfiles: () => Promise<ReadonlySet<string>>;
+  /** Names of the AppArmor profiles that are loaded; undefined where that cannot be read. */
+  readonly loadedProfiles: () => Promise<ReadonlySet<string> | undefined>;
 }
 
 /** Longest seccomp profile, bytes. */
@@ -45,7 +45,8 @@ export const nodeSecurity = ({ SecurityOptions }: EngineInfo): NodeSecurity => (
     return readFile(file, 'utf8');
   },
   loadedProfiles: async () => {
-    const text = await readFile(loadedProfilesFile, 'utf8');
+    const text = await readFile(loadedProfilesFile, 'utf8').catch(() => undefined);
+    if (text === undefined) return undefined;
     return new Set(text.split('\n').map((line) => line.replace(/ \([a-z]+\)$/, '')));
   },
 });
@@ -117,7 +118,7 @@ async function seccompProfile(
   }
   try {
     const profile: unknown = JSON.parse(text);
-    if (typeof profile === 'object' && profile !== null && !Array.isArray(profile)) {
+    if (typeof profile === 'object' && profile != null && !Array.isArray(profile)) {
       return JSON.stringify(profile);
     }
   } catch {
@@ -131,18 +132,19 @@ async function appArmorOptions(
   { appArmor, loadedProfiles }: NodeSecurity,
 ): Promise<string[]> {
   const profile = apparmor ?? oldProfile('apparmor_profile', apparmorProfile);
-  switch (profile?.profileType) {
-    case undefined:
+  if (profile === undefined) return [];
+  switch (profile.profileType) {
     case SecurityProfile_ProfileType.RuntimeDefault:
       return [];
     case SecurityProfile_ProfileType.Unconfined:
       return appArmor ? ['apparmor=unconfined'] : [];
     case SecurityProfile_ProfileType.Localhost: {
-      const name = profile?.localhostRef.replace(/^localhost\//, '') ?? '';
+      const name = profile.localhostRef.replace(/^localhost\//, '');
       const refused = (allowed: string) =>
         new InvalidArgumentError('apparmor.localhost_ref', name, allowed);
       if (!appArmor) throw refused('none, since this node has no AppArmor');
-      if (!(await loadedProfiles()).has(name)) throw refused('a profile that is loaded');
+      // Where it cannot be known, the start of the container shows it.
+      if ((await loadedProfiles())?.has(name) === false) throw refused('a profile that is loaded');
       return [`apparmor=${name}`];
     }
     default:
@@ -171,9 +173,9 @@ function oldProfile(field: string, text: string): SecurityProfile | undefined {
   };
 }
 
-const unknownType = (field: string, profile: SecurityProfile | undefined) =>
+const unknownType = (field: string, profile: SecurityProfile) =>
   new InvalidArgumentError(
     `${field}.profile_type`,
-    profile?.profileType,
+    profile.profileType,
     'RuntimeDefault, Unconfined, Localhost',
   );

@@ -59,7 +59,8 @@ export class UpdateContainerResources {
     if (container === undefined) throw new NotFoundError('container', id);
     const { state, pid, inspected } = container;
     const changes = engineResources(linux, { Memory: inspected.HostConfig?.Memory ?? 0 });
-    if (Object.keys(changes).length > 0) await updateEngine(client, id, changes, { signal });
+    const isChanged = Object.values(changes).some((value) => value !== undefined);
+    if (isChanged) await updateEngine(client, id, changes, { signal });
     const isRunning = state === ContainerState.CONTAINER_RUNNING;
     await this.#updateFiles(id, limits, isRunning ? pid : undefined);
   }

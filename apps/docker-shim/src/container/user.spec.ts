@@ -79,7 +79,7 @@ describe('processUser', () => {
       'supplemental_groups: 2147483648 is not allowed; allowed: 0 to 2147483647',
     ],
     [
-      { policy: 5 as SupplementalGroupsPolicy },
+      { policy: JSON.parse('5') as SupplementalGroupsPolicy },
       'supplemental_groups_policy: 5 is not allowed; allowed: Merge, Strict',
     ],
   ])('refuses %j', async (row, message) => {

@@ -253,8 +253,8 @@ export class EngineClient {
   }
 
   /**
-   * Sends the container's stop signal, and SIGKILL when it still runs after `graceSeconds`. Resolves
-   * when it has ended. The limit of the call has to be longer than the grace.
+   * Sends the container's stop signal, and SIGKILL when it still runs after `graceSeconds`.
+   * Resolves when it has ended. The limit of the call has to be longer than the grace.
    */
   async stopContainer(id: string, graceSeconds: number, call: EngineCall = {}): Promise<void> {
     const query = { t: graceSeconds };

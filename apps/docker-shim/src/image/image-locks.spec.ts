@@ -26,9 +26,9 @@ it('uses of an image run side by side, its removal alone', async () => {
   const removal = work(log, 'removal');
   const done = [
     locks.use(['x'], a.run),
-    locks.use(['y', 'x'], b.run),
+    locks.use(['x', 'x'], b.run),
     locks.remove('x', removal.run),
-    locks.use(['x'], c.run),
+    locks.use(['x', 'y'], c.run),
   ];
   await turns();
   expect(log).toEqual(['a begins', 'b begins']);

@@ -13,8 +13,8 @@ export class ImageLocks {
 
   /** Runs work that uses images, while none of them is removed. */
   use<T>(imageIds: readonly string[], work: () => Promise<T>): Promise<T> {
-    // In one order for all: who has the first cannot wait for who has the second.
-    const ids = [...new Set(imageIds)].sort();
+    const ids = [...new Set(imageIds)];
+    // Removals have one image each, so nobody who waits here is waited for in a circle.
     return ids.reduce((inner, id) => () => this.#run(id, true, inner), work)();
   }
 
