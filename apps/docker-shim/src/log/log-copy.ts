@@ -1,3 +1,4 @@
+import { statSync, truncateSync } from 'node:fs';
 import { CriLog } from './cri-log';
 import { EngineLog } from './engine-log';
 import { findResumption, type LogPosition } from './find-resumption';
@@ -133,6 +134,11 @@ export class LogCopy {
       findResumption(this.#source, this.#target.path, kept, buffers),
     );
     this.#written = found.written;
+    if (found.splitLine !== undefined) {
+      const { file, bytes } = found.splitLine;
+      on('target', () => truncateSync(file, statSync(file).size - bytes));
+      this.#written -= bytes;
+    }
     this.#breaksLine = found.breaksLine;
     if (found.written > 0) this.#held = kept;
     if (found.isGap) this.#numbers.gaps += 1;
