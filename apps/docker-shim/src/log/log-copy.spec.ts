@@ -413,6 +413,7 @@ describe('after a crash', () => {
       renameSync(at.target, `${at.target}.20261129-100000`);
       const next = copyOf(at, isKept ? kept : undefined);
       next.reopen();
+      expect(read(`${at.target}.20261129-100000`)).toBe(criLine(at.engine.entries[0]!));
       copyAll(next);
       const [first, second] = at.engine.entries.map(criLine);
       expect([read(`${at.target}.20261129-100000`), read(at.target)]).toEqual([first, second]);

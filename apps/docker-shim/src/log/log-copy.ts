@@ -83,6 +83,7 @@ export class LogCopy {
 
   /** Continues in a new file at the target's path, with a whole line. */
   reopen(): void {
+    if (!this.#isResumed) this.#resumeIfReadable();
     on('target', () => {
       if (this.#written === 0) {
         this.#target.reopen();
@@ -125,6 +126,15 @@ export class LogCopy {
   close(): void {
     this.#source.close();
     this.#target.close();
+  }
+
+  /** So that a line which the old file has in part is taken from there before the answer. */
+  #resumeIfReadable(): void {
+    try {
+      this.#resume();
+    } catch (error) {
+      if (!(error instanceof LogCopyError) || error.side === 'target') throw error;
+    }
   }
 
   #resume(): void {
