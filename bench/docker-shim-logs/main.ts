@@ -18,6 +18,7 @@ interface Copied {
   readonly cores: number;
   readonly lateMs: number;
   readonly isWhole: boolean;
+  readonly hasGap: boolean;
 }
 
 /** In a process of its own, that writes and starts the one that copies. */
@@ -46,7 +47,7 @@ for (const bytes of lineBytes) {
     percent(copied.cores),
     verdict(copied.cores, limits.copy),
     `${copied.lateMs.toFixed(0)} ms`,
-    copied.isWhole ? 'yes' : 'NO',
+    copied.isWhole ? 'yes' : copied.hasGap ? 'rotated away' : 'NO',
   ];
   console.log(`| ${row.join(' | ')} |`);
 }

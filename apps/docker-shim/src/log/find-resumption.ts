@@ -17,6 +17,11 @@ export interface Resumption {
   readonly written: number;
   /** Whether the target ends in a part of a line with which the engine's log does not continue. */
   readonly breaksLine: boolean;
+  /**
+   * A rotated target that ends in a part of a line, of so many bytes. They are counted in `written`;
+   * removed from there, the line can stand in the new target as a whole.
+   */
+  readonly splitLine?: { readonly file: string; readonly bytes: number };
   /** Whether the engine has removed lines that were not copied. */
   readonly isGap: boolean;
 }
@@ -44,15 +49,17 @@ export function findResumption(
     const written = readPieces(writtenSince(targetPath, kept), (pieces) =>
       compare(log, pieces, 0, buffers),
     );
-    if (written !== undefined) return { written, breaksLine: false, isGap: false };
+    if (written !== undefined) {
+      const end = lastLines([targetPath, ...uncompressed(targetPath)]);
+      const split = splitLine(end, targetPath, written);
+      return { written, breaksLine: false, splitLine: split, isGap: false };
+    }
   }
   const stats = withFile(targetPath, (fd) => fstatSync(fd));
   const isSameFile = isKept && stats?.ino === kept.targetInode;
-  const { file, lines, rest } = lastLines([
-    targetPath,
-    // One that was emptied on purpose is not filled again.
-    ...(isSameFile ? [] : rotatedLogs(targetPath).filter((name) => !isCompressed(name))),
-  ]);
+  // One that was emptied on purpose is not filled again.
+  const end = lastLines([targetPath, ...(isSameFile ? [] : uncompressed(targetPath))]);
+  const { file, lines, rest } = end;
   let found: Found | undefined;
   if (lines.length > 0) {
     log.openOldest();
@@ -65,7 +72,10 @@ export function findResumption(
   if (rest.length === 0) return { written, breaksLine: false, isGap };
   const at = log.position();
   const continued = compare(log, [rest], written, buffers);
-  if (continued !== undefined) return { written: continued, breaksLine: false, isGap };
+  if (continued !== undefined) {
+    const split = splitLine(end, targetPath, continued);
+    return { written: continued, breaksLine: false, splitLine: split, isGap };
+  }
   if (at !== undefined) log.openAt(at);
   return { written, breaksLine: file === targetPath, isGap };
 }
@@ -107,6 +117,9 @@ function rotatedLogs(targetPath: string): string[] {
     return [];
   }
 }
+
+const uncompressed = (targetPath: string): string[] =>
+  rotatedLogs(targetPath).filter((file) => !isCompressed(file));
 
 /** As kubelet does with all but the newest. */
 const isCompressed = (file: string): boolean => file.endsWith('.gz');
@@ -227,6 +240,16 @@ function commonEnd(lines: Buffer, all: Buffer, end: number): number {
   while (length < longest && lines[lines.length - 1 - length] === all[end - 1 - length])
     length += 1;
   return length;
+}
+
+/** In the target itself a line is continued where it stands. */
+function splitLine(
+  { file, rest }: LastLines,
+  targetPath: string,
+  written: number,
+): Resumption['splitLine'] {
+  if (file === targetPath || rest.length === 0 || rest.length > written) return undefined;
+  return { file, bytes: rest.length };
 }
 
 interface LastLines {

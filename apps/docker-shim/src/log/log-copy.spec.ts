@@ -399,6 +399,27 @@ describe('after a crash', () => {
     expect(rotated.map(read).join('')).toBe(at.engine.expected());
   });
 
+  it('a line that was cut in the rotated log is whole in the new one', () => {
+    for (const isKept of [true, false]) {
+      const at = place();
+      at.engine.write('first\n');
+      const copy = copyOf(at);
+      copyAll(copy);
+      const kept = copy.position();
+      at.engine.write('second\n');
+      copyAll(copy);
+      copy.close();
+      truncateSync(at.target, statSync(at.target).size - 3);
+      renameSync(at.target, `${at.target}.20261129-100000`);
+      const next = copyOf(at, isKept ? kept : undefined);
+      next.reopen();
+      expect(read(`${at.target}.20261129-100000`)).toBe(criLine(at.engine.entries[0]!));
+      copyAll(next);
+      const [first, second] = at.engine.entries.map(criLine);
+      expect([read(`${at.target}.20261129-100000`), read(at.target)]).toEqual([first, second]);
+    }
+  });
+
   it('ends a line that is not its own before it writes', () => {
     const at = place();
     at.engine.write('a\n');

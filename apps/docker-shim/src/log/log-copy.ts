@@ -1,3 +1,4 @@
+import { statSync, truncateSync } from 'node:fs';
 import { CriLog } from './cri-log';
 import { EngineLog } from './engine-log';
 import { findResumption, type LogPosition } from './find-resumption';
@@ -82,6 +83,7 @@ export class LogCopy {
 
   /** Continues in a new file at the target's path, with a whole line. */
   reopen(): void {
+    if (!this.#isResumed) this.#resumeIfReadable();
     on('target', () => {
       if (this.#written === 0) {
         this.#target.reopen();
@@ -126,6 +128,15 @@ export class LogCopy {
     this.#target.close();
   }
 
+  /** So that a line which the old file has in part is taken from there before the answer. */
+  #resumeIfReadable(): void {
+    try {
+      this.#resume();
+    } catch (error) {
+      if (!(error instanceof LogCopyError) || error.side === 'target') throw error;
+    }
+  }
+
   #resume(): void {
     on('target', () => this.#target.open());
     const { kept, buffers } = this;
@@ -133,6 +144,11 @@ export class LogCopy {
       findResumption(this.#source, this.#target.path, kept, buffers),
     );
     this.#written = found.written;
+    if (found.splitLine !== undefined) {
+      const { file, bytes } = found.splitLine;
+      on('target', () => truncateSync(file, statSync(file).size - bytes));
+      this.#written -= bytes;
+    }
     this.#breaksLine = found.breaksLine;
     if (found.written > 0) this.#held = kept;
     if (found.isGap) this.#numbers.gaps += 1;

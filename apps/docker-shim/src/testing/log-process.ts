@@ -10,7 +10,11 @@ const logs = new ContainerLogs({
   maxFile: 3,
   stateDir: process.argv[2] ?? '',
   log: { info: quiet, warn: (fields, message) => process.stderr.write(`${message}\n`) },
-  listener: { copied: quiet, reopened: quiet, threadFailed: quiet },
+  listener: {
+    copied: ({ gaps }) => void (gaps > 0 && process.stderr.write(`gaps: ${gaps}\n`)),
+    reopened: quiet,
+    threadFailed: quiet,
+  },
 });
 
 createInterface({ input: process.stdin }).on('line', (line) => {
