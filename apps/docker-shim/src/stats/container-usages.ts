@@ -8,6 +8,7 @@ import { engineUsage } from './engine-usage';
 import type { InterfaceTraffic } from './kernel-text';
 import { traffic } from './process-facts';
 import { readUsage, type Clocks } from './read-cgroup';
+import { isForbidden } from './read-text';
 import type { StatsListener, StatsSubject } from './types';
 import type { Usage } from './usage';
 
@@ -82,8 +83,7 @@ export class ContainerUsages {
       if (found === 'stopped' || found === 'gone') return found;
       if (found === 'found') return (await this.#readGroup(known)) ?? 'stopped';
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'EACCES' && code !== 'EPERM') throw error;
+      if (!isForbidden(error)) throw error;
     }
     this.listener.unreadable();
     known.unreadableUntilMs = this.clocks.steady() + unreadableMs;

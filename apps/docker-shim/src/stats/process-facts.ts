@@ -1,7 +1,7 @@
 import { readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { netDev, wholeNumber, type InterfaceTraffic } from './kernel-text';
-import { isAbsent, readText } from './read-text';
+import { isAbsent, isForbidden, readText } from './read-text';
 
 /** What processes have open. */
 export interface OpenFiles {
@@ -10,8 +10,23 @@ export interface OpenFiles {
   readonly sockets: number;
 }
 
-/** What processes have open, together; those that end meanwhile are left out. */
-export async function openFiles(procRoot: string, pids: readonly number[]): Promise<OpenFiles> {
+/**
+ * What processes have open, together; those that end meanwhile are left out. Undefined where only
+ * root may see it.
+ */
+export async function openFiles(
+  procRoot: string,
+  pids: readonly number[],
+): Promise<OpenFiles | undefined> {
+  try {
+    return await countOpen(procRoot, pids);
+  } catch (error) {
+    if (isForbidden(error)) return undefined;
+    throw error;
+  }
+}
+
+async function countOpen(procRoot: string, pids: readonly number[]): Promise<OpenFiles> {
   let files = 0;
   let sockets = 0;
   for (const pid of pids) {

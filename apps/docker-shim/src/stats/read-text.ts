@@ -13,6 +13,12 @@ const absentCodes = new Set(['ENOENT', 'ENODEV', 'ESRCH', 'ENOTDIR', 'EOPNOTSUPP
 export const isAbsent = (error: unknown): boolean =>
   absentCodes.has((error as NodeJS.ErrnoException).code ?? '');
 
+/** The file is there and must not be read by this process. */
+export function isForbidden(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EACCES' || code === 'EPERM';
+}
+
 const openFile = promisify(open);
 const readFile = promisify(
   (

@@ -19,6 +19,8 @@ class Fixture {
   /** As inspections show them, by id. */
   readonly processes = new Map<string, number>();
   readonly stats: Stats;
+  /** A container that the engine fails to inspect. */
+  broken = '';
   unreadable = 0;
   nowMs = 1_700_000_000_000;
   steadyMs = 5000;
@@ -32,6 +34,9 @@ class Fixture {
     const client = {
       inspectContainer: (id: string, { size }: { size?: true } = {}) => {
         this.asked.push(size === true ? 'measure' : 'inspect');
+        if (id === this.broken) {
+          return Promise.reject(new EngineResponseError('inspect container', 500, 'broken'));
+        }
         const pid = this.processes.get(id);
         if (pid === undefined) {
           return Promise.reject(
@@ -263,6 +268,15 @@ describe.each([1, 2] as const)('on version %s of control groups', (version) => {
     expect(await fixture.list()).toEqual([]);
     await expect(fixture.one(id)).rejects.toMatchObject({ grpcStatus: 'NOT_FOUND' });
     expect(fixture.asked).not.toContain('stats');
+  });
+
+  it('one that the engine cannot inspect has attributes alone, the others their numbers', async () => {
+    fixture.tree.group(group, { used: 7n });
+    fixture.broken = idOf('b');
+    fixture.container(fixture.broken);
+    const [first, second] = await fixture.list();
+    expect(first?.memory?.usageBytes?.value).toBe(7n);
+    expect(second).toMatchObject({ attributes: { id: fixture.broken }, memory: undefined });
   });
 
   it('a pod with a control group of its own is what that says, another one the sum', async () => {

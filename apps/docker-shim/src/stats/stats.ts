@@ -16,6 +16,7 @@ import {
 } from '@stowage/cri-proto';
 import { InvalidArgumentError, NotFoundError } from '@stowage/errors';
 import type { EngineConnection } from '../engine/engine-connection';
+import { EngineResponseError } from '../engine/engine-errors';
 import { filesFolder } from '../engine/files-folder';
 import { parentOf } from './cgroup-dirs';
 import {
@@ -270,7 +271,14 @@ export class Stats {
   }
 
   async #use(subject: StatsSubject, signal: AbortSignal): Promise<ContainerUse> {
-    return subject.running ? this.#usages.read(subject, signal) : 'stopped';
+    if (!subject.running) return 'stopped';
+    try {
+      return await this.#usages.read(subject, signal);
+    } catch (error) {
+      // One container that the engine cannot inspect keeps no other from its numbers.
+      if (error instanceof EngineResponseError) return 'stopped';
+      throw error;
+    }
   }
 
   #rated(key: string, usage: Usage): RatedUsage {
