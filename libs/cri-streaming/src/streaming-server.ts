@@ -50,6 +50,8 @@ export interface StreamingServerOptions {
   readonly maxTokens?: number;
   /** How long a client has to create its streams, milliseconds. Default 30 s. */
   readonly createWithinMs?: number;
+  /** How often it is asked whether a client is there, milliseconds. Default 30 s. */
+  readonly probeIntervalMs?: number;
   readonly listener?: StreamingSessionListener;
   /** Certificate and key could not be read again; the old ones stay in use. */
   readonly onTlsProblem?: (error: unknown) => void;
@@ -368,8 +370,11 @@ export class StreamingServer {
   }
 
   #session({ kind }: Awaited, protocol: SessionProtocol): Session {
-    const { idleTimeoutMs, listener } = this.#options;
-    const session = new Session({ kind, protocol }, { idleTimeoutMs, endWithinMs, listener });
+    const { idleTimeoutMs, probeIntervalMs = 30_000, listener } = this.#options;
+    const session = new Session(
+      { kind, protocol },
+      { idleTimeoutMs, probeIntervalMs, endWithinMs, listener },
+    );
     this.#sessions.add(session);
     void session.ended.then(() => this.#sessions.delete(session));
     return session;
