@@ -1,4 +1,14 @@
-import { config } from './config';
+import { loadConfig } from '@stowage/service-kit';
+import { config, type ShimConfig } from './config';
+
+async function load(env: Record<string, string>): Promise<ShimConfig | string> {
+  const outcome = (await loadConfig(config, {
+    argv: [],
+    env: { STOWAGE_STATE_DIR: '/s', ...env },
+    version: '0',
+  })) as { config?: ShimConfig };
+  return outcome.config ?? JSON.stringify(outcome);
+}
 
 const { networkMode, cniBinDirs, podCidr } = config.keys;
 
@@ -25,4 +35,37 @@ it.each([
   ['10.1.0.0/33', false],
 ])('ranges of pods: %j', (text, allowed) => {
   expect(podCidr.schema.safeParse(text).success).toBe(allowed);
+});
+
+describe('configuration of streaming', () => {
+  // D04
+  it('listens on loopback without TLS by default', async () => {
+    expect(await load({})).toMatchObject({
+      streamingAddress: '127.0.0.1:0',
+      streamingTlsCert: '',
+      streamingTlsKey: '',
+      streamingIdleTimeoutMs: 14_400_000,
+      streamingMaxSessions: 256,
+      execOrphanGraceMs: 10_000,
+    });
+  });
+
+  it.each([
+    ['never', undefined],
+    ['0s', 0],
+    ['1m30s', 90_000],
+  ])('kills commands without a client after %s', async (text, value) => {
+    const loaded = (await load({ STOWAGE_EXEC_ORPHAN_GRACE: text })) as ShimConfig;
+    expect(loaded.execOrphanGraceMs).toBe(value);
+  });
+
+  it.each([
+    [{ STOWAGE_EXEC_ORPHAN_GRACE: 'ever' }, /execOrphanGrace.*, or never/],
+    [{ STOWAGE_STREAMING_ADDRESS: 'unix:///run/x' }, /streamingAddress/],
+    [{ STOWAGE_STREAMING_ADDRESS: '' }, /streamingAddress/],
+    [{ STOWAGE_STREAMING_TLS_CERT: '/tls.crt' }, /streamingTlsKey/],
+    [{ STOWAGE_STREAMING_TLS_KEY: '/tls.key' }, /streamingTlsKey/],
+  ])('refuses %j', async (env, words) => {
+    expect(await load(env as Record<string, string>)).toMatch(words);
+  });
 });

@@ -185,6 +185,24 @@ describe('exec over SPDY', () => {
     await eventually(() => isAborted);
   });
 
+  it('notices that the client is gone while nothing is read of it', async () => {
+    const probing = await listen({ probeIntervalMs: 50 });
+    let isAborted = false;
+    const deaf = command(
+      ({ signal }) => new Promise(() => signal.addEventListener('abort', () => (isAborted = true))),
+    );
+    const client = await SpdyClient.open(await probing.exec(only('stdin'), deaf), {
+      protocols: ['v4.channel.k8s.io'],
+    });
+    const { stdin } = await create(client, 'error', 'stdin');
+    await eventually(() => stdin!.isReplied);
+    for (let index = 0; index < 400; index += 1) client.write(stdin!, Buffer.alloc(65_536));
+    await eventually(() => client.pings.includes(2));
+    client.close();
+    await eventually(() => isAborted && probing.sessions === 0);
+    await probing.close();
+  });
+
   it('answers pings of the client, ignores settings, windows and what is unknown', async () => {
     const client = await open(untilStopped, only('stdout'));
     await create(client, 'error', 'stdout');

@@ -36,12 +36,11 @@ export async function runExecSession(
   void streams.gone.then(() => gone.abort(new CancelledError('session')));
   const signal = AbortSignal.any([gone.signal, stop]);
   const sizes = new TerminalSizes(streams.resize);
-  const running = target
-    .run({ stdin, stdout, stderr, signal, onResize: (listener) => sizes.listen(listener) })
-    .then(
-      (exitCode): SessionEnd => ({ exitCode }),
-      (error: unknown): SessionEnd => ({ error }),
-    );
+  const onResize = sizes.listen.bind(sizes);
+  const running = target.run({ stdin, stdout, stderr, signal, onResize }).then(
+    (exitCode): SessionEnd => ({ exitCode }),
+    (error: unknown): SessionEnd => ({ error }),
+  );
   const end = await Promise.race([running, aborted(signal)]);
   if (!gone.signal.aborted) {
     await Promise.all([stdout, stderr].map((stream) => stream && endOutput(stream)));

@@ -11,13 +11,11 @@ export interface Carrier {
 
 export interface SessionOptions {
   readonly idleTimeoutMs: number;
+  readonly probeIntervalMs: number;
   /** How long it may take to end once it has to, milliseconds. */
   readonly endWithinMs: number;
   readonly listener: StreamingSessionListener | undefined;
 }
-
-/** How often a client is asked whether it is there, milliseconds. */
-const probeIntervalMs = 30_000;
 
 /** One connection of a client, from the handshake to its end. */
 export class Session {
@@ -37,7 +35,7 @@ export class Session {
     private readonly session: StreamingSession,
     private readonly options: SessionOptions,
   ) {
-    const { idleTimeoutMs } = options;
+    const { idleTimeoutMs, probeIntervalMs } = options;
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.stopped = new Promise((resolve) =>
       this.signal.addEventListener('abort', () => resolve(), { once: true }),

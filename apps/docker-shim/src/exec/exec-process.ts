@@ -105,10 +105,14 @@ export class ExecProcess {
   /**
    * The exit code, when the output has ended.
    *
+   * @param withinMs how long the engine may take to report it, milliseconds.
    * @throws when it is not known, for instance because the engine is gone: never 0 then.
    */
-  async exitCode({ signal }: { readonly signal: AbortSignal }): Promise<number> {
-    const late = AbortSignal.timeout(exitWithinMs);
+  async exitCode(
+    { signal }: { readonly signal: AbortSignal },
+    withinMs = exitWithinMs,
+  ): Promise<number> {
+    const late = AbortSignal.timeout(withinMs);
     try {
       return await this.#inspectUntil(
         ({ Running, ExitCode }) => (Running === true || ExitCode == null ? undefined : ExitCode),
