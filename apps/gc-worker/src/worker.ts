@@ -81,8 +81,8 @@ export class Worker implements OnApplicationBootstrap {
   #nextCause: CollectionCause = 'period';
   #lastCollectionAt = -Infinity;
   #isCollecting = false;
-  /** A threshold was crossed while a collection was running, which may have measured before that. */
-  #crossedMeanwhile = false;
+  /** Thresholds crossed while a collection was running, which may have measured before that. */
+  #crossedMeanwhile = 0;
   #detected: () => void = () => undefined;
   readonly #firstDetection = new Promise<void>((resolve) => {
     this.#detected = resolve;
@@ -267,7 +267,7 @@ export class Worker implements OnApplicationBootstrap {
 
   #collectSoon(cause: CollectionCause): void {
     if (this.#isCollecting) {
-      this.#crossedMeanwhile ||= cause === 'mark-crossed';
+      if (cause === 'mark-crossed') this.#crossedMeanwhile += 1;
       return;
     }
     this.#nextCause = cause;
@@ -280,7 +280,7 @@ export class Worker implements OnApplicationBootstrap {
     const cause = this.#nextCause;
     this.#nextCause = 'period';
     this.#isCollecting = true;
-    this.#crossedMeanwhile = false;
+    const crossedBefore = this.#crossedMeanwhile;
     let hasCollected = true;
     try {
       hasCollected = await runner.collectIfDue(cause, { signal });
@@ -288,7 +288,8 @@ export class Worker implements OnApplicationBootstrap {
       this.#isCollecting = false;
       this.#lastCollectionAt = now();
     }
-    if (this.#crossedMeanwhile && !hasCollected) this.#collectSoon('mark-crossed');
+    const isCrossed = this.#crossedMeanwhile > crossedBefore;
+    if (isCrossed && !hasCollected) this.#collectSoon('mark-crossed');
     // That a threshold is no longer exceeded is published at once, not at the next measurement.
     this.#measurement.wake();
     return undefined;

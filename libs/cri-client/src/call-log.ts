@@ -22,11 +22,11 @@ const withheld = 'withheld: it can quote the credential; the log line of the pul
 const clearingMethods: ReadonlySet<string> = new Set(['StopContainer', 'RemoveContainer']);
 
 /**
- * Logs every call that failed, as kubelet does, but for those that their caller cancelled. For ContainerStatus, ContainerStats and
- * PodSandboxStats an identical error of the same object is logged at most once a minute; so is, for
- * all calls together, that the runtime is away. Command lines, their outputs and the runtime's
- * message about a pull are not logged, because they can contain secrets. The code that pulls knows
- * the credential, and logs the message without it.
+ * Logs every call that failed, as kubelet does, but for those that their caller cancelled. For
+ * ContainerStatus, ContainerStats and PodSandboxStats an identical error of the same object is
+ * logged at most once a minute; so is, for all calls together, that the runtime is away. Command
+ * lines, their outputs and the runtime's message about a pull are not logged, because they can
+ * contain secrets. The code that pulls knows the credential, and logs the message without it.
  */
 export function criCallLog(
   log: CriCallLog,

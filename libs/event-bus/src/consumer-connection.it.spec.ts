@@ -15,9 +15,9 @@ import { recordingLog, temporaryFolder, testBus } from './testing/test-bus';
 import { until } from './testing/until';
 
 /**
- * The client's version 3 as a stand-in over version 2: a connection without JetStream, whose package
- * is one of its own. It differs where the real one does: errors carry no codes of the client, and
- * the status of messages is there at once.
+ * The client's version 3 as a stand-in over version 2: a connection without JetStream, whose
+ * package is one of its own. It differs where the real one does: errors carry no codes of the
+ * client, and the status of messages is there at once.
  */
 const connections = new WeakMap<object, NatsConnection>();
 
@@ -48,7 +48,7 @@ function withErrors3<T extends object>(of: T): T {
   return new Proxy(of, {
     get(target, key) {
       const value: unknown = Reflect.get(target, key);
-      if (typeof value === 'object' && value !== null) return withErrors3(value);
+      if (typeof value === 'object' && value != null) return withErrors3(value);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]): unknown => {
         const result: unknown = Reflect.apply(value, target, args);
@@ -219,8 +219,8 @@ describe('a connection of the client version 3', () => {
 it.each([
   ['nothing', undefined, '"undefined"'],
   ['null', null, '"null"'],
-  ['something else', { isClosed: () => false }, '"an object of Object"'],
-  ['a class', new Map(), '"an object of Map"'],
+  ['something else', { isClosed: () => false }, '"object"'],
+  ['a class', new Map(), '"object"'],
 ])('%s is an error at once, not a retry without end', async (_, value, shown) => {
   await expect(consume(value, [])).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',

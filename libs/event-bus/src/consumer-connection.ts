@@ -2,8 +2,8 @@ import { errorMessage, InvalidArgumentError } from '@stowage/errors';
 import type { JetStreamClient, JetStreamManager, MsgHdrs, NatsConnection } from 'nats';
 
 /**
- * A connection of the NATS client version 3 (`@nats-io/transport-node` and the other transports), as
- * far as it is used. JetStream is a package of its own there, `@nats-io/jetstream`, which must be
+ * A connection of the NATS client version 3 (`@nats-io/transport-node` and the other transports),
+ * as far as it is used. JetStream is a package of its own there, `@nats-io/jetstream`, which must be
  * installed beside it.
  */
 export interface NatsConnection3 {
@@ -28,14 +28,14 @@ export interface ConsumerConnection {
 
 /** The functions of `@nats-io/jetstream` 3 that are used. What they return has the shape of 2. */
 interface JetStream3 {
-  jetstream(
+  readonly jetstream: (
     connection: NatsConnection3,
     options?: { apiPrefix?: string; timeout?: number },
-  ): JetStreamClient;
-  jetstreamManager(
+  ) => JetStreamClient;
+  readonly jetstreamManager: (
     connection: NatsConnection3,
     options?: { apiPrefix?: string; checkAPI?: boolean },
-  ): Promise<JetStreamManager>;
+  ) => Promise<JetStreamManager>;
 }
 
 const packages3 = { jetStream: '@nats-io/jetstream', core: '@nats-io/nats-core' } as const;
@@ -43,8 +43,8 @@ const packages3 = { jetStream: '@nats-io/jetstream', core: '@nats-io/nats-core' 
 const allowed = `a connection of nats 2, or of @nats-io/transport-node 3 with ${packages3.jetStream} beside it`;
 
 /**
- * Tells the client's version by the shape of the connection. Throws InvalidArgumentError for what is
- * no connection, and for one of version 3 where its package for JetStream is not installed.
+ * Finds out the client's version by the shape of the connection. Throws InvalidArgumentError for
+ * what is no connection, and for one of version 3 where its package for JetStream is not installed.
  */
 export async function consumerConnection(connection: EventConnection): Promise<ConsumerConnection> {
   if (isVersion2(connection)) return ofVersion2(connection);
@@ -52,12 +52,7 @@ export async function consumerConnection(connection: EventConnection): Promise<C
   throw new InvalidArgumentError('connection', kindOf(connection), allowed);
 }
 
-const kindOf = (value: unknown): string =>
-  value === null
-    ? 'null'
-    : typeof value === 'object'
-      ? `an object of ${value.constructor?.name ?? 'no class'}`
-      : typeof value;
+const kindOf = (value: unknown): string => (value == null ? String(value) : typeof value);
 
 const hasMethods = (value: unknown, ...names: string[]): boolean =>
   names.every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function');

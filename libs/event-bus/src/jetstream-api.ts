@@ -44,8 +44,8 @@ const codesByName: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads an error of the client, of version 2 or 3. Its message is often only the code, so JetStream's
- * own text comes first.
+ * Reads an error of the client, of version 2 or 3. Its message is often only the code, so
+ * JetStream's own text comes first.
  */
 export function apiFailure(error: unknown): ApiFailure {
   const found = (error ?? {}) as {

@@ -32,8 +32,8 @@ const notifiedReasons = 5;
 
 /**
  * {@link HealthRegistry} and the app's own phase, which only runService moves. `onChange` is
- * notified of each change of a component's state, and of each reason that is new since then (in more
- * than its numbers), of which there are at most {@link notifiedReasons}: an outage often shows its
+ * notified of each change of a component's state, and of each reason that is new since then (in
+ * more than its numbers), of which there are at most {@link notifiedReasons}: an outage often shows its
  * real cause later.
  */
 export class Health implements HealthRegistry {

@@ -75,7 +75,7 @@ export class CollectionHealth {
 function shortfallText(outcome: CollectionOutcome): string {
   const { removed, measuredBytes, askedBytes, failure, limitedBy } = outcome;
   const images = `${removed.length} ${removed.length === 1 ? 'image' : 'images'}`;
-  const freed = measuredBytes === null ? '' : `, freed ${sizeText(Math.max(0, measuredBytes))}`;
+  const freed = measuredBytes == null ? '' : `, freed ${sizeText(Math.max(0, measuredBytes))}`;
   const isAmount = askedBytes !== undefined && askedBytes !== Infinity;
   const asked = isAmount ? ` of ${sizeText(Math.max(0, askedBytes))} asked` : '';
   const failed = failure === undefined ? '' : `: ${failure.code}`;

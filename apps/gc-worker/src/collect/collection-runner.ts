@@ -157,8 +157,8 @@ export class CollectionRunner {
   }
 
   /**
-   * Checks whether something is to be collected, and collects it. True when a collection ran, or was
-   * due and could not be planned. Never throws: failures are logged and published.
+   * Checks whether something is to be collected, and collects it. True when a collection ran, or
+   * was due and could not be planned. Never throws: failures are logged and published.
    */
   readonly collectIfDue = traced(
     'gc.check',

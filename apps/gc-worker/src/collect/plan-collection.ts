@@ -58,8 +58,8 @@ export interface CollectionPlan {
   readonly removeCount: number;
   readonly expectedBytes: number;
   /**
-   * What the removal of every image that may go now is expected to free, whatever the thresholds and
-   * the limits of one run say.
+   * What the removal of every image that may go now is expected to free, whatever the thresholds
+   * and the limits of one run say.
    */
   readonly collectableBytes: number;
   /** True when the expectation for any image to be removed is one. */

@@ -1,3 +1,4 @@
+import { PermissionDeniedError } from '@stowage/errors';
 import { breakDown, breakdownText, imagesSuffice, type FileSystemUse } from './break-down';
 import { DiskBreakdowns } from './disk-breakdowns';
 import type { RuntimeUsage } from '../runtime/runtime';
@@ -90,13 +91,13 @@ describe('DiskBreakdowns', () => {
       elapsedMs: () => clock,
     });
     const current = (maxAgeMs: number) => made.current({ signal, maxAgeMs });
-    return { made, current, asked: () => asked, at: (ms: number) => (clock = ms) };
+    return { current, asked: () => asked, at: (ms: number) => (clock = ms) };
   }
   const usage = { byMountpoint: new Map([['/images', 200]]), sampledAt: 0 };
   const layers = new Map<string, number>();
 
   it('asks again when what is known is too old', async () => {
-    const { current, at, asked, made } = breakdowns({ listed: 100, usage, layers });
+    const { current, at, asked } = breakdowns({ listed: 100, usage, layers });
     expect(await current(1000)).toMatchObject([{ imageBytes: 300, otherBytes: 700 }]);
     at(999);
     await current(1000);
@@ -104,7 +105,18 @@ describe('DiskBreakdowns', () => {
     at(1000);
     await current(1000);
     expect(asked()).toBe(2);
-    expect(made.last()).toHaveLength(1);
+  });
+
+  it('does not ask a runtime again for an hour that refuses to give an account', async () => {
+    const refused = new PermissionDeniedError('ListContainerStats', 'read-only');
+    const { current, at, asked } = breakdowns({ listed: 100, usage: refused, layers });
+    await current(0);
+    at(3_599_999);
+    expect(await current(0)).toEqual([]);
+    expect(asked()).toBe(1);
+    at(3_600_000);
+    await current(0);
+    expect(asked()).toBe(2);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { errorMessage } from '@stowage/errors';
+import { errorMessage, toGrpcStatus } from '@stowage/errors';
 import type { Runtime } from '../runtime/runtime';
 import { breakDown, type DiskBreakdown } from './break-down';
 import type { DiskWatch } from './disk-watch';
@@ -16,17 +16,17 @@ export interface DiskBreakdownsParts {
 /** Longest wait for the runtime's accounts, milliseconds: what waits for them is more urgent. */
 const answerWithinMs = 3000;
 
+/** Pause after a runtime refused to give an account, or has none: it will do so again. */
+const refusedPauseMs = 3_600_000;
+const refusals: ReadonlySet<string> = new Set(['UNIMPLEMENTED', 'PERMISSION_DENIED']);
+
 /** What images, containers and other files hold of the file systems, asked of the runtime. */
 export class DiskBreakdowns {
   #found: readonly DiskBreakdown[] = [];
   #askedAt = -Infinity;
+  #notBefore = -Infinity;
 
   constructor(private readonly parts: DiskBreakdownsParts) {}
-
-  /** As last found out; empty where it could not be. */
-  last(): readonly DiskBreakdown[] {
-    return this.#found;
-  }
 
   /**
    * The breakdown of each file system, found out at most `maxAgeMs` ago; empty where runtime or
@@ -40,11 +40,13 @@ export class DiskBreakdowns {
     maxAgeMs: number;
   }): Promise<readonly DiskBreakdown[]> {
     const { log, elapsedMs = () => performance.now() } = this.parts;
-    if (elapsedMs() - this.#askedAt < maxAgeMs) return this.#found;
+    const now = elapsedMs();
+    if (now - this.#askedAt < maxAgeMs || now < this.#notBefore) return this.#found;
     try {
       this.#found = await this.#ask(AbortSignal.any([signal, AbortSignal.timeout(answerWithinMs)]));
     } catch (error) {
       this.#found = [];
+      if (refusals.has(toGrpcStatus(error).name)) this.#notBefore = now + refusedPauseMs;
       log.debug({ reason: errorMessage(error) }, 'what holds the file systems is unknown');
     }
     this.#askedAt = elapsedMs();

@@ -152,8 +152,8 @@ export class DiskWatch {
 
   /**
    * What is in use on each file system that the runtime names, and how many of the runtime's
-   * `stored` and of its containers' `written` bytes (by mount point) lie on it. File systems that do
-   * not report what is in use are left out. Throws where one cannot be measured.
+   * `stored` and of its containers' `written` bytes (by mount point) lie on it. File systems that
+   * do not report what is in use are left out. Throws where one cannot be measured.
    */
   async uses(
     held: Readonly<Record<'stored' | 'written', ReadonlyMap<string, number>>>,

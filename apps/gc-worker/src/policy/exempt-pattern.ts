@@ -24,7 +24,7 @@ const asExpression = (text: string): string =>
   `; a regular expression is written as /…/, for example /${text}/`;
 
 /** The expression of a pattern `/…/`; undefined for every other. */
-export const expressionOf = (pattern: string): string | undefined =>
+const expressionOf = (pattern: string): string | undefined =>
   pattern.length > 2 && pattern.startsWith('/') && pattern.endsWith('/')
     ? pattern.slice(1, -1)
     : undefined;
@@ -184,7 +184,7 @@ export function splitPatterns(text: string): string[] {
 function endOfPattern(text: string): number {
   if (text.startsWith('/')) {
     const closed = /^\/.*?[^\\]\/\s*(?=,|$)/s.exec(text);
-    if (closed !== null) return closed[0].length;
+    if (closed != null) return closed[0].length;
   }
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {

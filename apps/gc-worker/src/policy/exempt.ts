@@ -65,7 +65,7 @@ export const needsLabels = (rules: readonly ExemptRule[]): boolean =>
 export interface Exemption {
   /** It in words, as verdicts give it. */
   readonly text: string;
-  matches(image: ExemptFacts, now: number): boolean;
+  readonly matches: (image: ExemptFacts, now: number) => boolean;
 }
 
 /**

@@ -35,8 +35,8 @@ type Step =
   | { readonly kind: 'match' };
 
 /**
- * A regular expression that is matched in time bounded by its size times the length of the text: all
- * ways through it are followed at once, none is gone back to. It knows characters, `.`, classes
+ * A regular expression that is matched in time bounded by its size times the length of the text:
+ * all ways through it are followed at once, none is gone back to. It knows characters, `.`, classes
  * (`[a-z]`, `[^/]`, `\d`, `\w`, `\s` and their opposites), groups, `|`, `*`, `+`, `?`, `{n,m}`, `^`
  * and `$`. What needs more (references back, looks around, word boundaries) is refused.
  */
