@@ -12,6 +12,15 @@ export interface ServiceFixtureOptions extends Omit<StackOptions, 'nats'> {
   node?: string;
 }
 
+/** Variables of every service on a stack. */
+// A type, not an interface: only that is a Record<string, string> too.
+type ServiceEnvironment = {
+  STOWAGE_NODE_NAME: string;
+  STOWAGE_RUNTIME_ENDPOINT: string;
+  STOWAGE_NATS_SERVERS: string;
+  STOWAGE_STATE_DIR: string;
+};
+
 /**
  * What tests of services have in common: a stack, the events that arrive there, a connection for
  * commands, and services of one node. All of it ends with `down()`.
@@ -52,7 +61,10 @@ export class ServiceFixture {
    * The environment of a service on the stack: node, runtime, NATS, and a state directory named
    * after the service, unless `values` has others.
    */
-  environment(app: string, values: Readonly<Record<string, string>> = {}): Record<string, string> {
+  environment<V extends Readonly<Record<string, string>>>(
+    app: string,
+    values: V,
+  ): ServiceEnvironment & V {
     return {
       STOWAGE_NODE_NAME: this.node,
       STOWAGE_RUNTIME_ENDPOINT: values.STOWAGE_RUNTIME_ENDPOINT ?? this.stack.runtime.endpoint,
@@ -85,9 +97,15 @@ export class ServiceFixture {
     return (await this.nats.request(subject, payload, { timeout: timeoutMs })).json();
   }
 
-  /** Ends the services that are running, the last one first. */
+  /** Ends the services that are running. One that does not end is killed, and is an error. */
   async stopServices(): Promise<void> {
-    for (const service of this.#services.splice(0).reverse()) await service.stop();
+    const stopOrKill = (service: AppProcess) =>
+      service.stop().catch(async (error: unknown) => {
+        await service.kill();
+        throw error;
+      });
+    const ends = await Promise.allSettled(this.#services.splice(0).map(stopOrKill));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
   async down(): Promise<void> {
