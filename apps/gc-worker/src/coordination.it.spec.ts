@@ -28,8 +28,8 @@ import type { NatsConnection } from 'nats';
 
 /**
  * The three services together on a real containerd, registry and NATS: what the worker makes of the
- * others' events in time, late, twice and lost. The cells of the table in docs/architecture.md; the
- * rest of them in coordination.spec.ts.
+ * others' events in time, late, twice and lost. The cases of docs/coordination.md; the rest of them
+ * in coordination.spec.ts.
  */
 
 /** A registry in front of the stack's own that can keep its answers back, or fail. */
