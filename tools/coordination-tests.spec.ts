@@ -11,7 +11,7 @@ function namedTests(): [file: string, test: string][] {
   for (const line of page.split('\n')) {
     const link = /^- \[[^\]]*\]\(\.\.\/(\S+\.spec\.ts)\)/.exec(line);
     if (link != null) file = link[1];
-    else if (!line.startsWith('  - ')) file = undefined;
+    else if (!line.startsWith('  ')) file = undefined;
     else if (file !== undefined) {
       for (const [, name = ''] of line.matchAll(/"([^"]+)"/g)) found.push([file, name]);
     }
