@@ -1,4 +1,5 @@
-# One target per app: docker build --target image-service -t stowage/image-service .
+# One image per app:
+#   docker build --build-arg APP=image-service --build-arg HTTP_PORT=9471 -t stowage/image-service .
 # NODE_IMAGE is any Debian-based image with Node.js 20.19 or later; the build stage adds a compiler for the SQLite binding.
 ARG NODE_IMAGE=node:22-bookworm-slim
 
@@ -17,7 +18,7 @@ COPY libs libs
 COPY apps apps
 RUN npm run build
 
-FROM ${NODE_IMAGE} AS service
+FROM ${NODE_IMAGE}
 # The malloc settings give freed memory back to the node (docs/adr/0012).
 ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
 WORKDIR /app
@@ -26,15 +27,9 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.STOWAGE_HTTP_ADDR.split(':').pop()}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "main.js"]
-
-FROM service AS runtime-gateway
-ENV STOWAGE_HTTP_ADDR=:9470
-COPY --from=build /src/dist/apps/runtime-gateway/ ./
-
-FROM service AS image-service
-ENV STOWAGE_HTTP_ADDR=:9471
-COPY --from=build /src/dist/apps/image-service/ ./
-
-FROM service AS gc-worker
-ENV STOWAGE_HTTP_ADDR=:9472
-COPY --from=build /src/dist/apps/gc-worker/ ./
+# Name of the app, and the port of its metrics and health.
+ARG APP
+ARG HTTP_PORT
+ENV STOWAGE_HTTP_ADDR=:${HTTP_PORT}
+COPY --from=build /src/dist/apps/${APP}/ ./
+RUN test -f main.js && test -n "${HTTP_PORT}"

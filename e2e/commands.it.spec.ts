@@ -12,8 +12,7 @@ import {
   type CommandInput,
 } from '@stowage/commands';
 import { commandSubject } from '@stowage/events';
-import { eventually, spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
+import { eventually, ServiceFixture, type Stack } from '@stowage/testing';
 
 /**
  * The contracts of all commands held against the three apps as they run, first with nothing
@@ -22,14 +21,14 @@ import { connect, type NatsConnection } from 'nats';
 
 const node = 'node-a.example';
 
+let fixture: ServiceFixture;
 let stack: Stack;
-let nats: NatsConnection;
-const running: AppProcess[] = [];
 
 /** As a program in another language sends it: what the client would not let through, too. */
 async function ask(app: App, verb: string, input: object = {}, of = node): Promise<unknown> {
   const request = JSON.stringify(input);
-  return (await nats.request(commandSubject(of, app, verb), request, { timeout: 60_000 })).json();
+  const subject = commandSubject(of, app, verb);
+  return (await fixture.nats.request(subject, request, { timeout: 60_000 })).json();
 }
 
 /** Commands that were sent, for the test that none is left out. */
@@ -40,21 +39,16 @@ const sent = new Set<CommandDefinition>();
  */
 function send<C extends CommandDefinition>(command: C, input: CommandInput<C>) {
   sent.add(command);
-  return sendCommand(nats, node, command, input, { timeoutMs: 20_000, strict: true });
+  return sendCommand(fixture.nats, node, command, input, { timeoutMs: 20_000, strict: true });
 }
 
 async function startApps(more: (app: App) => Record<string, string> = () => ({})): Promise<void> {
   for (const app of apps) {
-    const env = {
-      STOWAGE_NODE_NAME: node,
-      STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
-      STOWAGE_STATE_DIR: path.join(stack.dir, app),
+    await fixture.start(app, {
       ...(app === 'gc-worker' ? {} : { STOWAGE_LISTEN: path.join(stack.dir, `${app}.sock`) }),
       ...(app === 'runtime-gateway' ? { STOWAGE_LISTEN_READONLY: '' } : {}),
       ...more(app),
-    };
-    running.push(await spawnApp(app, { env }));
+    });
     await eventually(() => ask(app, 'status', app === 'image-service' ? { image: 'a' } : {}), {
       what: `${app} to answer`,
     });
@@ -62,16 +56,12 @@ async function startApps(more: (app: App) => Record<string, string> = () => ({})
 }
 
 beforeAll(async () => {
-  stack = await startStack();
-  nats = await connect({ servers: stack.nats.url });
+  fixture = await ServiceFixture.start({ node });
+  ({ stack } = fixture);
   await startApps();
 });
 
-afterAll(async () => {
-  await Promise.all(running.map((app) => app.kill()));
-  await nats.close();
-  await stack.down();
-});
+afterAll(() => fixture.down());
 
 describe('without configuration', () => {
   const queries: [string, () => Promise<object>][] = [
@@ -167,7 +157,7 @@ describe('where the configuration allows every command, a node with an image, a 
   };
 
   beforeAll(async () => {
-    await Promise.all(running.splice(0).map((app) => app.stop()));
+    await fixture.stopServices();
     await startApps((app) => ({
       STOWAGE_COMMANDS: verbsOf(app).allCommands.join(','),
       ...(app === 'gc-worker' && {

@@ -1,7 +1,6 @@
 import { openEventBus } from '@stowage/event-bus';
 import { eventCatalog } from '@stowage/events';
-import { eventually, freePort } from '@stowage/testing';
-import { connect } from 'nats';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import {
   cpSync,
@@ -152,18 +151,9 @@ function typeCheck(file: string, code: string): void {
 }
 
 async function startNats(): Promise<string> {
-  const port = await freePort();
-  const store = path.join(folder, `nats-${port}`);
-  const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', store];
-  const nats = spawn('nats-server', args, { stdio: 'ignore' });
-  cleanUps.push(() => end(nats, 'SIGKILL'));
-  const url = `nats://127.0.0.1:${port}`;
-  await eventually(async () => {
-    const connection = await connect({ servers: url });
-    await connection.close();
-    return true;
-  });
-  return url;
+  const nats = await TestNatsServer.start();
+  cleanUps.push(() => nats.remove());
+  return nats.url;
 }
 
 it('the consumer of its README type-checks and consumes a real event', async () => {

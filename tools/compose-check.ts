@@ -21,11 +21,10 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
-import { eventually, startStack, subscribeEvents } from '@stowage/testing';
+import { eventually, freePort, startStack, subscribeEvents } from '@stowage/testing';
 import { ensurePrograms, root } from './bootstrap.mjs';
 
 const nodeImage = 'node:22-bookworm-slim';
@@ -57,15 +56,6 @@ function run(
   throw new Error(
     `${command} ${args.join(' ')} failed (${String(result.status ?? result.error)}):\n${output}`,
   );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address == null || typeof address === 'string') throw new Error('no TCP port could be had');
-  return address.port;
 }
 
 interface Engine {

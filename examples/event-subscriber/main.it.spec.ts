@@ -1,30 +1,37 @@
 import { newUlid, openEventBus, type EventBus } from '@stowage/event-bus';
 import { createEvent, eventCatalog, streamName } from '@stowage/events';
-import { eventually, freePort } from '@stowage/testing';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import { connect, type ConsumerConfig, type StreamConfig } from 'nats';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 
 const root = path.join(__dirname, '../..');
 const cleanUps: (() => unknown)[] = [];
-let folder: string;
-let port: number;
+const passwords = {
+  STOWAGE_PASSWORD_CONSUMER_CAPACITY: 'secret',
+  STOWAGE_PASSWORD_OPERATOR_SRE: 'of-operator',
+};
+let nats: TestNatsServer;
+/** Without its scheme. */
+let address: string;
 let bus: EventBus;
 
 beforeEach(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'stowage-subscriber-'));
+  const folder = mkdtempSync(path.join(tmpdir(), 'stowage-subscriber-'));
   cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
-  port = await freePort();
+  nats = await TestNatsServer.absent({ env: passwords });
+  cleanUps.push(() => nats.remove());
+  address = `127.0.0.1:${nats.port}`;
   const quiet = () => undefined;
   bus = openEventBus({
     stateDir: path.join(folder, 'state'),
     node: 'worker-1.example.net',
     app: 'image-service',
-    nats: { servers: [`nats://127.0.0.1:${port}`], reconnectWaitMs: 50 },
+    nats: { servers: [nats.url], reconnectWaitMs: 50 },
     log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
   });
   cleanUps.push(() => bus.close({ drainMs: 0 }));
@@ -42,20 +49,10 @@ const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   return exited;
 };
 
-function startNats(more: string[] = [], env: Record<string, string> = {}): ChildProcess {
-  const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', path.join(folder, 'nats')];
-  const child = spawn('nats-server', [...args, ...more], {
-    stdio: 'ignore',
-    env: { ...process.env, ...env },
-  });
-  cleanUps.push(() => end(child, 'SIGKILL'));
-  return child;
-}
-
 function subscriber(...args: string[]) {
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', path.join(__dirname, 'main.ts'), '--nats', `127.0.0.1:${port}`, ...args],
+    ['--import', 'tsx', path.join(__dirname, 'main.ts'), '--nats', address, ...args],
     {
       cwd: root,
       env: {
@@ -82,10 +79,8 @@ const delivered = () => bus.flush({ signal: AbortSignal.timeout(60_000) });
 
 it('waits for NATS and for the stream, then prints readable lines', async () => {
   const reader = subscriber();
-  await reader.until('the note', () =>
-    reader.notes.includes(`waiting for NATS at 127.0.0.1:${port}`),
-  );
-  startNats();
+  await reader.until('the note', () => reader.notes.includes(`waiting for NATS at ${address}`));
+  await nats.start();
   pulled();
   bus.publish('RuntimeUnavailable', eventCatalog.RuntimeUnavailable.example);
   await reader.until('two lines', () => reader.lines.length === 2);
@@ -97,7 +92,7 @@ it('waits for NATS and for the stream, then prints readable lines', async () => 
 });
 
 it('goes on where it was under its durable name, also when it or NATS was killed', async () => {
-  const nats = startNats();
+  await nats.start();
   pulled();
   await delivered();
   const first = subscriber('--durable', 'platform', '--json');
@@ -107,9 +102,9 @@ it('goes on where it was under its durable name, also when it or NATS was killed
   await delivered();
   const second = subscriber('--durable', 'platform', '--json');
   await second.until('event 2', () => second.lines.some((line) => line.includes('"sequence":2')));
-  await end(nats, 'SIGKILL');
+  await nats.kill();
   pulled();
-  startNats();
+  await nats.start();
   await delivered();
   await second.until('event 3', () => second.lines.some((line) => line.includes('"sequence":3')));
   const events = second.lines.map((line) => JSON.parse(line) as { sequence: number; id: string });
@@ -118,12 +113,12 @@ it('goes on where it was under its durable name, also when it or NATS was killed
 });
 
 it('begins anew when its consumer or the stream is deleted, and skips what is no event', async () => {
-  startNats();
+  await nats.start();
   pulled();
   await delivered();
   const reader = subscriber('--durable', 'platform');
   await reader.until('event 1', () => reader.lines.length === 1);
-  const connection = await connect({ servers: `127.0.0.1:${port}` });
+  const connection = await connect({ servers: nats.url });
   cleanUps.push(() => connection.close());
   connection.publish('stowage.event.worker-1.image.pulled', '{"hello":1}');
   await reader.until('the skip', () => reader.notes.some((note) => note.startsWith('skipped: ')));
@@ -140,20 +135,12 @@ it('begins anew when its consumer or the stream is deleted, and skips what is no
 it('logs in as the README says where NATS has the accounts of deploy/nats', async () => {
   const script = path.join(root, 'deploy/nats/permissions.mjs');
   const print = (...args: string[]) => execFileSync(process.execPath, [script, ...args]).toString();
-  const config = path.join(folder, 'nats.conf');
-  writeFileSync(config, print('--consumer', 'capacity', '--operator', 'sre'));
-  const passwords = {
-    STOWAGE_PASSWORD_CONSUMER_CAPACITY: 'secret',
-    STOWAGE_PASSWORD_OPERATOR_SRE: 'of-operator',
-  };
-  startNats(['-c', config], passwords);
+  await nats.start({ config: print('--consumer', 'capacity', '--operator', 'sre') });
   const operator = await connect({
-    servers: `127.0.0.1:${port}`,
+    servers: nats.url,
     user: 'operator-sre',
     pass: 'of-operator',
     inboxPrefix: '_INBOX_sre',
-    waitOnFirstConnect: true,
-    reconnectTimeWait: 50,
   });
   cleanUps.push(() => operator.close());
   const { streams, consumers } = await operator.jetstreamManager();
@@ -195,12 +182,12 @@ it('prints no password of a server', async () => {
     env: {
       ...process.env,
       TSX_TSCONFIG_PATH: path.join(root, 'tsconfig.json'),
-      STOWAGE_NATS_SERVERS: `${secret}@127.0.0.1:${port}`,
+      STOWAGE_NATS_SERVERS: `${secret}@${address}`,
     },
   });
   cleanUps.push(() => end(child, 'SIGKILL'));
   const [line] = (await once(createInterface(child.stderr), 'line')) as [string];
-  expect(line).toBe(`waiting for NATS at 127.0.0.1:${port}`);
+  expect(line).toBe(`waiting for NATS at ${address}`);
 });
 
 it.each([

@@ -1,10 +1,10 @@
 import { gcWorker } from '@stowage/commands';
 import { openEventBus, type EventBus } from '@stowage/event-bus';
 import { commandSubject, eventCatalog, streamName } from '@stowage/events';
-import { eventually, freePort } from '@stowage/testing';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import { connect, type NatsConnection, type StreamConfig } from 'nats';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -33,12 +33,10 @@ const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number 
 beforeEach(async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'stowage-reporter-'));
   cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
-  const port = await freePort();
-  url = `nats://127.0.0.1:${port}`;
-  const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', path.join(folder, 'nats')];
-  const nats = spawn('nats-server', args, { stdio: 'ignore' });
-  cleanUps.push(() => end(nats, 'SIGKILL'));
-  connection = await connect({ servers: url, waitOnFirstConnect: true, reconnectTimeWait: 50 });
+  const nats = await TestNatsServer.start();
+  cleanUps.push(() => nats.remove());
+  ({ url } = nats);
+  connection = await connect({ servers: url });
   cleanUps.push(() => connection.close());
   const quiet = () => undefined;
   bus = openEventBus({
@@ -175,26 +173,19 @@ it('logs in as the README says where NATS has the permissions of deploy/nats', a
   cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
   const script = path.join(root, 'deploy/nats/permissions.mjs');
   const roles = ['--node', node, '--operator', 'sre'];
-  const config = path.join(folder, 'nats.conf');
-  writeFileSync(config, execFileSync(process.execPath, [script, ...roles]));
-  const port = await freePort();
-  const store = path.join(folder, 'nats');
-  const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', store, '-c', config];
+  const config = execFileSync(process.execPath, [script, ...roles]).toString();
   const user = 'service-worker-1_example_net';
-  const passwords = {
+  const env = {
     STOWAGE_PASSWORD_SERVICE_WORKER_1_EXAMPLE_NET: 'of-node',
     STOWAGE_PASSWORD_OPERATOR_SRE: 'secret',
   };
-  const env = { ...process.env, ...passwords };
-  const nats = spawn('nats-server', args, { stdio: 'ignore', env });
-  cleanUps.push(() => end(nats, 'SIGKILL'));
+  const nats = await TestNatsServer.start({ config, env });
+  cleanUps.push(() => nats.remove());
   const operator = await connect({
-    servers: `nats://127.0.0.1:${port}`,
+    servers: nats.url,
     user: 'operator-sre',
     pass: 'secret',
     inboxPrefix: '_INBOX_sre',
-    waitOnFirstConnect: true,
-    reconnectTimeWait: 50,
   });
   cleanUps.push(() => operator.close());
   const stream = execFileSync(process.execPath, [script, '--format', 'stream']).toString();
@@ -205,7 +196,7 @@ it('logs in as the README says where NATS has the permissions of deploy/nats', a
     node,
     app: 'gc-worker',
     nats: {
-      servers: [`nats://127.0.0.1:${port}`],
+      servers: [nats.url],
       user,
       password: 'of-node',
       reconnectWaitMs: 50,
@@ -220,7 +211,7 @@ it('logs in as the README says where NATS has the permissions of deploy/nats', a
     });
   });
   worker.publish('ThresholdExceeded', eventCatalog.ThresholdExceeded.example);
-  const { lines, until } = reporter([], { block: 1, at: `nats://127.0.0.1:${port}` });
+  const { lines, until } = reporter([], { block: 1, at: nats.url });
   await until('the summary', () => lines().length === 5);
   expect(lines()).toEqual(withPlan);
 });

@@ -18,23 +18,19 @@ import {
 import {
   eventually,
   eventuallyPasses,
-  spawnApp,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   type AppProcess,
   type EventCollection,
   type PushedImage,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
+import type { NatsConnection } from 'nats';
 
 /**
  * The three services together on a real containerd, registry and NATS: what the worker makes of the
- * others' events in time, late, twice and lost. The cells of the table in docs/architecture.md; the
- * rest of them in coordination.spec.ts.
+ * others' events in time, late, twice and lost. The cases of docs/coordination.md; the rest of them
+ * in coordination.spec.ts.
  */
-
-const node = 'node-a.example';
 
 /** A registry in front of the stack's own that can keep its answers back, or fail. */
 class GateRegistry {
@@ -93,6 +89,7 @@ class GateRegistry {
   }
 }
 
+let fixture: ServiceFixture;
 let stack: Stack;
 let registry: GateRegistry;
 let events: EventCollection;
@@ -106,30 +103,20 @@ let names = 0;
 
 const folder = (name: string) => path.join(stack.dir, name);
 
-const common = () => ({
-  STOWAGE_NODE_NAME: node,
-  STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-  STOWAGE_NATS_SERVERS: stack.nats.url,
-});
-
 async function startWorker(): Promise<void> {
-  worker = await spawnApp('gc-worker', {
-    env: {
-      ...common(),
-      STOWAGE_STATE_DIR: folder('gc'),
-      STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
-      // The images lie on the file system of this machine, which may be full beyond any mark.
-      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
-      // So rarely that what it knows in between is from events.
-      STOWAGE_DETECTION_INTERVAL: '10m',
-      STOWAGE_COLLECTION_INTERVAL: '10m',
-    },
+  worker = await fixture.start('gc-worker', {
+    STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
+    // The images lie on the file system of this machine, which may be full beyond any mark.
+    STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
+    // So rarely that what it knows in between is from events.
+    STOWAGE_DETECTION_INTERVAL: '10m',
+    STOWAGE_COLLECTION_INTERVAL: '10m',
   });
   await eventually(() => send(gcWorker.status, {}), { what: 'the worker to answer' });
 }
 
 const send = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
-  sendCommand(nats, node, command, input, { timeoutMs: 30_000, strict: true });
+  sendCommand(nats, fixture.node, command, input, { timeoutMs: 30_000, strict: true });
 
 const ensure = (
   image: string,
@@ -203,7 +190,7 @@ async function startNatsBefore(service: AppProcess): Promise<void> {
 
 /** What is asked while one of the two is still away is lost: soon asked again. */
 const answers = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
-  eventually(() => sendCommand(nats, node, command, input, { timeoutMs: 1000 }), {
+  eventually(() => sendCommand(nats, fixture.node, command, input, { timeoutMs: 1000 }), {
     what: `${command.app} to be back`,
     timeoutMs: 60_000,
   });
@@ -212,32 +199,18 @@ const iso = (time: Date) => time.toISOString();
 const removable = 'remove: request';
 
 beforeAll(async () => {
-  stack = await startStack();
+  fixture = await ServiceFixture.start();
+  ({ stack, events, nats } = fixture);
   registry = new GateRegistry(stack.registry.open.host);
   await registry.start();
-  events = await subscribeEvents(stack.nats.url);
-  nats = await connect({
-    servers: stack.nats.url,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 50,
-    reconnectJitter: 0,
+  imageService = await fixture.start('image-service', {
+    STOWAGE_LISTEN: folder('image.sock'),
+    STOWAGE_DOCKER_CONFIG_DIRS: folder('docker'),
+    STOWAGE_DOCKERCFG_DIRS: '',
   });
-  imageService = await spawnApp('image-service', {
-    env: {
-      ...common(),
-      STOWAGE_LISTEN: folder('image.sock'),
-      STOWAGE_STATE_DIR: folder('image'),
-      STOWAGE_DOCKER_CONFIG_DIRS: folder('docker'),
-      STOWAGE_DOCKERCFG_DIRS: '',
-    },
-  });
-  gateway = await spawnApp('runtime-gateway', {
-    env: {
-      ...common(),
-      STOWAGE_LISTEN: folder('runtime.sock'),
-      STOWAGE_LISTEN_READONLY: '',
-      STOWAGE_STATE_DIR: folder('gateway'),
-    },
+  gateway = await fixture.start('runtime-gateway', {
+    STOWAGE_LISTEN: folder('runtime.sock'),
+    STOWAGE_LISTEN_READONLY: '',
   });
   images = connectImageService({ endpoint: `unix://${folder('image.sock')}`, versions: 'v1' });
   runtime = connectRuntimeService({ endpoint: `unix://${folder('runtime.sock')}`, versions: 'v1' });
@@ -247,11 +220,8 @@ beforeAll(async () => {
 afterAll(async () => {
   images.close();
   runtime.close();
-  await Promise.all([worker, imageService, gateway].map((app) => app.kill()));
   await registry.stop();
-  await nats.close();
-  await events.close();
-  await stack.down();
+  await fixture.down();
 });
 
 describe('ImagePullStarted, ImagePulled, ImagePullFailed', () => {

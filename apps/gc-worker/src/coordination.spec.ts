@@ -7,7 +7,7 @@ import { disk, input, minutes, now, policy } from './testing/plan-fixtures';
 
 /**
  * What becomes of the worker's decisions when an event of another service is late, comes twice, is
- * lost, or when that service is not deployed: the cells of the table in docs/architecture.md.
+ * lost, or when that service is not deployed: the cases of docs/coordination.md.
  */
 
 const { signal } = new AbortController();

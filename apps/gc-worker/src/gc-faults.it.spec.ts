@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { gcWorker } from '@stowage/commands';
+import { gcWorker, type CommandDefinition, type CommandInput } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { createTerminatingEndpoint } from '@stowage/cri-endpoint';
@@ -13,14 +13,11 @@ import {
 import {
   eventually,
   eventuallyPasses,
-  spawnApp,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   type AppProcess,
   type EventCollection,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 import { keepUnderMark } from './testing/keep-under-mark';
 import { killWorkerAtRandom } from './testing/kill-worker';
 
@@ -37,41 +34,28 @@ it('600 MB are kept under their mark while an image is pulled every second, and 
 }, 300_000);
 
 describe('faults on a real node', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let events: EventCollection;
-  let nats: NatsConnection;
-  let worker: AppProcess | undefined;
+  let worker: AppProcess;
 
   beforeAll(async () => {
-    stack = await startStack({ filesystemMb: 300 });
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
+    fixture = await ServiceFixture.start({ filesystemMb: 300 });
+    ({ stack, events } = fixture);
   });
   afterEach(async () => {
-    await worker?.stop();
-    worker = undefined;
+    await fixture.stopServices();
     if (!stack.runtime.running) await stack.runtime.start();
   });
-  afterAll(async () => {
-    await nats.close();
-    await events.close();
-    await stack.down();
-  });
+  afterAll(() => fixture.down());
 
   const start = async (values: Record<string, string> = {}) => {
-    worker = await spawnApp('gc-worker', {
-      env: {
-        STOWAGE_NODE_NAME: 'node-a',
-        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-        STOWAGE_NATS_SERVERS: stack.nats.url,
-        STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
-        STOWAGE_COMMANDS: 'plan,run,images,status',
-        STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
-        STOWAGE_DETECTION_INTERVAL: '200ms',
-        ...values,
-      },
+    worker = await fixture.start('gc-worker', {
+      STOWAGE_COMMANDS: 'plan,run,images,status',
+      STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+      STOWAGE_DETECTION_INTERVAL: '200ms',
+      ...values,
     });
-    return worker;
   };
 
   /**
@@ -89,11 +73,12 @@ describe('faults on a real node', () => {
     return pulled;
   };
 
-  const sending = { timeoutMs: 60_000, strict: true };
-  const run = () => sendCommand(nats, 'node-a', gcWorker.run, { bytes: 1 << 30 }, sending);
+  const send = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
+    sendCommand(fixture.nats, fixture.node, command, input, { timeoutMs: 60_000, strict: true });
+  const run = () => send(gcWorker.run, { bytes: 1 << 30 });
   /** The worker's record of an image. */
   const record = async (imageId: string) => {
-    const reply = await sendCommand(nats, 'node-a', gcWorker.images, {}, sending);
+    const reply = await send(gcWorker.images, {});
     if (!('total' in reply)) throw new Error('not the records');
     return reply.images.find((image) => image.imageId === imageId);
   };
@@ -130,7 +115,7 @@ describe('faults on a real node', () => {
       ({ data }) => data.error.code === 'runtime-unavailable',
     );
     await stack.runtime.start();
-    await eventually(async () => (await worker!.get('/readyz')).status === 200);
+    await eventually(async () => (await worker.get('/readyz')).status === 200);
     await run();
     await eventuallyPasses(() => {
       expect(removedIds()).toEqual(expect.arrayContaining(images.map(({ imageId }) => imageId)));
@@ -189,8 +174,7 @@ describe('faults on a real node', () => {
       await run();
       await events.waitFor('ImageRemoved', ({ data }) => data.imageId === second!.imageId);
     } finally {
-      await worker?.stop();
-      worker = undefined;
+      await fixture.stopServices();
       image.close();
       await endpoint.close();
     }
@@ -211,8 +195,7 @@ describe('faults on a real node', () => {
     try {
       await use(`unix://${socketPath}`);
     } finally {
-      await worker?.stop();
-      worker = undefined;
+      await fixture.stopServices();
       await endpoint.close();
     }
   }
@@ -246,7 +229,7 @@ describe('faults on a real node', () => {
       });
       const triesThen = tries;
       const detections = async () => {
-        const page = (await worker!.get('/metrics')).body;
+        const page = (await worker.get('/metrics')).body;
         return Number(/^stowage_gc_detections_total\{result="ok"\} (\d+)$/m.exec(page)?.[1]);
       };
       const before = await detections();
@@ -288,18 +271,18 @@ describe('faults on a real node', () => {
         await eventuallyPasses(async () => {
           expect(await usedBy()).toBe(1);
         });
-        await worker!.stop();
+        await worker.stop();
         isEmpty = true;
         await start(env);
         await run();
         await events.waitFor('ImageRemoved', ({ data }) => data.imageId === unused!.imageId);
-        const { use } = await sendCommand(nats, 'node-a', gcWorker.status, {}, sending);
+        const { use } = await send(gcWorker.status, {});
         // At least that of the pod: a container of an earlier test may not be given up yet.
         expect(use.lostContainers).toBeGreaterThanOrEqual(1);
         isEmpty = false;
         await run();
         expect(removedIds()).not.toContain(used!.imageId);
-        await worker!.stop();
+        await worker.stop();
         // What does not come back is believed to be gone.
         await pod.remove();
         await start({ ...env, STOWAGE_LOST_CONTAINER_WAIT: '1s' });
@@ -321,15 +304,15 @@ describe('faults on a real node', () => {
     try {
       await start({ STOWAGE_STATE_DIR: stateDir });
       const [image] = await pull('read-only-dir');
-      await worker!.kill();
+      await worker.kill();
       const known = events.named('ImageDetected').length;
       execFileSync('mount', ['-o', 'remount,ro', mount]);
       await start({ STOWAGE_STATE_DIR: stateDir });
       await eventuallyPasses(async () => {
-        const { body } = await worker!.get('/readyz');
+        const { body } = await worker.get('/readyz');
         expect(body).toContain('records degraded');
         expect(body).toContain('read-only file system');
-        const metrics = (await worker!.get('/metrics')).body;
+        const metrics = (await worker.get('/metrics')).body;
         expect(metrics).toMatch(/^stowage_gc_records_written 0$/m);
         expect(metrics).toMatch(/^stowage_events_outbox_on_disk 0$/m);
       });
@@ -342,21 +325,20 @@ describe('faults on a real node', () => {
       execFileSync('mount', ['-o', 'remount,rw', mount]);
       await eventuallyPasses(
         async () => {
-          const metrics = (await worker!.get('/metrics')).body;
+          const metrics = (await worker.get('/metrics')).body;
           expect(metrics).toMatch(/^stowage_gc_records_written 1$/m);
           expect(metrics).toMatch(/^stowage_events_outbox_on_disk 1$/m);
         },
         { timeoutMs: 60_000 },
       );
-      await worker!.kill();
+      await worker.kill();
       await start({ STOWAGE_STATE_DIR: stateDir });
       await pull('read-only-later');
       const after = events.all.filter(({ source }) => source.endsWith('/gc-worker'));
       expect(after.at(-1)!.sequence).toBeGreaterThan(sequences.at(-1)!.sequence);
       expect(removedIds().filter((id) => id === image!.imageId)).toHaveLength(1);
     } finally {
-      await worker?.stop();
-      worker = undefined;
+      await fixture.stopServices();
       execFileSync('umount', ['-l', mount]);
     }
   });
@@ -371,13 +353,13 @@ describe('faults on a real node', () => {
       await start(env);
       const [image] = await pull('read-only');
       const before = await firstDetected(image!.imageId);
-      await worker!.stop();
+      await worker.stop();
       // Permissions do not hold root back; a read-only mount of just this file does.
       execFileSync('mount', ['--bind', file, file]);
       isReadOnly = true;
       execFileSync('mount', ['-o', 'remount,bind,ro', file]);
       await start(env);
-      const readyz = async () => (await worker!.get('/readyz')).body;
+      const readyz = async () => (await worker.get('/readyz')).body;
       await eventuallyPasses(async () => {
         expect(await readyz()).toContain('records degraded');
         expect(await firstDetected(image!.imageId)).toBe(before);
@@ -394,8 +376,7 @@ describe('faults on a real node', () => {
         { timeoutMs: 60_000 },
       );
     } finally {
-      await worker?.stop();
-      worker = undefined;
+      await fixture.stopServices();
       if (isReadOnly) execFileSync('umount', ['-l', file]);
     }
   });

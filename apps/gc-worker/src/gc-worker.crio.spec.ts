@@ -4,40 +4,32 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import {
   eventually,
-  spawnApp,
-  startStack,
-  subscribeEvents,
-  type AppProcess,
+  ServiceFixture,
+  type CrioOptions,
   type EventCollection,
   type Stack,
 } from '@stowage/testing';
 
+let fixture: ServiceFixture;
 let stack: Stack;
-let worker: AppProcess | undefined;
 let events: EventCollection;
 
-afterEach(async () => {
-  await worker?.kill();
-  await events.close();
-  await stack.down();
-});
-
-const startWorker = async (): Promise<void> => {
-  worker = await spawnApp('gc-worker', {
-    env: {
-      STOWAGE_NODE_NAME: 'node-1.example',
-      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
-      STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
-      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '80',
-      STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '70',
-      STOWAGE_IMAGE_MINIMUM_GC_AGE: '1s',
-      STOWAGE_DETECTION_INTERVAL: '300ms',
-      STOWAGE_DISK_CHECK_INTERVAL: '200ms',
-      STOWAGE_COLLECTION_RETRY: '500ms',
-    },
-  });
+const start = async (crio?: CrioOptions): Promise<void> => {
+  fixture = await ServiceFixture.start({ filesystemMb: 300, crio });
+  ({ stack, events } = fixture);
 };
+
+afterEach(() => fixture.down());
+
+const startWorker = () =>
+  fixture.start('gc-worker', {
+    STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '80',
+    STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: '70',
+    STOWAGE_IMAGE_MINIMUM_GC_AGE: '1s',
+    STOWAGE_DETECTION_INTERVAL: '300ms',
+    STOWAGE_DISK_CHECK_INTERVAL: '200ms',
+    STOWAGE_COLLECTION_RETRY: '500ms',
+  });
 
 /** Fills the image file system to so many percent. */
 function fillTo(percent: number): void {
@@ -56,8 +48,7 @@ it.each([
 ])(
   'collects images %s on the file system they are on, and not those in use',
   async (_, imageStore) => {
-    stack = await startStack({ filesystemMb: 300, crio: { imageStore } });
-    events = await subscribeEvents(stack.nats.url);
+    await start({ imageStore });
     const used = await stack.pushImage({ name: 'team/used', sizeMb: 20 });
     await stack.runPod({
       image: used.reference,
@@ -125,8 +116,7 @@ async function pushArtifact(name: string, sizeMb: number): Promise<string> {
 }
 
 it('an artifact is told as removed only when it is gone, and is not tried again and again where it stays', async () => {
-  stack = await startStack({ filesystemMb: 300 });
-  events = await subscribeEvents(stack.nats.url);
+  await start();
   await stack.pullImage(await pushArtifact('team/data', 60));
   await startWorker();
   const detected = await events.waitFor('ImageDetected', ({ data }) =>

@@ -17,60 +17,42 @@ import {
   eventually,
   eventuallyPasses,
   runApp,
-  spawnApp,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   testOn,
   type AppProcess,
   type EventCollection,
+  type SpawnAppOptions,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 
 /**
  * The real worker as a process of its own, on a real containerd with a file system of 400 MB,
  * registries and NATS.
  */
+let fixture: ServiceFixture;
 let stack: Stack;
 let events: EventCollection;
-let nats: NatsConnection;
-let worker: AppProcess | undefined;
+let worker: AppProcess;
 
-const node = 'node-a.example';
 const highPercent = 75;
 const lowPercent = 55;
 const minAgeMs = 2000;
 
 beforeAll(async () => {
-  stack = await startStack({ filesystemMb: 400 });
-  events = await subscribeEvents(stack.nats.url);
-  nats = await connect({
-    servers: stack.nats.url,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 50,
-    reconnectJitter: 0,
-  });
+  fixture = await ServiceFixture.start({ filesystemMb: 400 });
+  ({ stack, events } = fixture);
 });
 
 afterEach(async () => {
-  await worker?.stop();
-  worker = undefined;
+  await fixture.stopServices();
   // A test that failed half-way leaves the others what they need.
   if (!stack.runtime.running) await stack.runtime.start();
   if (!stack.nats.running) await stack.nats.start();
 });
 
-afterAll(async () => {
-  await nats.close();
-  await events.close();
-  await stack.down();
-});
+afterAll(() => fixture.down());
 
-const environment = (values: Record<string, string> = {}): Record<string, string> => ({
-  STOWAGE_NODE_NAME: node,
-  STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-  STOWAGE_NATS_SERVERS: stack.nats.url,
-  STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
+const settings = {
   STOWAGE_COMMANDS: 'plan,run,images,status',
   STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: String(highPercent),
   STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: String(lowPercent),
@@ -79,12 +61,15 @@ const environment = (values: Record<string, string> = {}): Record<string, string
   STOWAGE_DISK_CHECK_INTERVAL: '200ms',
   STOWAGE_COLLECTION_RETRY: '500ms',
   STOWAGE_EXEMPT_IMAGES: '**/toolbox:*',
-  ...values,
-});
+};
+const environment = (values: Record<string, string> = {}) =>
+  fixture.environment('gc-worker', { ...settings, ...values });
 
-async function startWorker(values: Record<string, string> = {}): Promise<AppProcess> {
-  worker = await spawnApp('gc-worker', { env: environment(values) });
-  return worker;
+async function startWorker(
+  values: Record<string, string> = {},
+  options: Omit<SpawnAppOptions, 'env'> = {},
+): Promise<void> {
+  worker = await fixture.start('gc-worker', { ...settings, ...values }, options);
 }
 
 /**
@@ -97,7 +82,7 @@ async function send<C extends CommandDefinition>(
   const options = { timeoutMs: 20_000, strict: true };
   const outcome = await eventually(
     () =>
-      sendCommand(nats, node, command, input, options).catch((error: unknown) => {
+      sendCommand(fixture.nats, fixture.node, command, input, options).catch((error: unknown) => {
         if (error instanceof CommandError && error.code === 'COMMAND_REFUSED') return error;
         throw error;
       }),
@@ -296,7 +281,7 @@ describe('gc-worker on a real node', () => {
     expect(tags).not.toContain('team/old-1');
     expect(events.invalid).toEqual([]);
 
-    const metrics = (await worker!.get('/metrics')).body;
+    const metrics = (await worker.get('/metrics')).body;
     expect(metrics).toContain(
       `stowage_gc_images_collected_total{reason="threshold"} ${removedIds.length}`,
     );
@@ -326,7 +311,7 @@ describe('gc-worker on a real node', () => {
       expect(exceeded.data).toMatchObject({ role: 'container', thresholdPercent: highPercent });
       const plan = await send(gcWorker.plan, {});
       expect(plan).toMatchObject({ trigger: 'none', removeCount: 0 });
-      const { body } = await worker!.get('/metrics');
+      const { body } = await worker.get('/metrics');
       expect(body).toContain(
         `stowage_gc_threshold_exceeded{mountpoint="${containers}",role="container",resource="bytes",mark="high"} 1`,
       );
@@ -339,7 +324,7 @@ describe('gc-worker on a real node', () => {
       expect(events.named('GarbageCollected')).toHaveLength(collections);
       expect(events.invalid).toEqual([]);
     } finally {
-      await worker?.stop();
+      await fixture.stopServices();
       await runtime.close();
       image.close();
       spawnSync('umount', [containers]);
@@ -351,7 +336,7 @@ describe('gc-worker on a real node', () => {
     const kept = await pull('team/kept', 3);
     const before = await records();
     const known = events.all.filter(({ app }) => app === 'gc-worker').length;
-    await worker!.kill();
+    await worker.kill();
     await startWorker();
     const after = await records();
     const ages = (images: typeof before) =>
@@ -380,11 +365,11 @@ describe('gc-worker on a real node', () => {
     await pull('team/before', 3);
     await stack.runtime.stop();
     await eventuallyPasses(async () => {
-      const { status, body } = await worker!.get('/readyz');
+      const { status, body } = await worker.get('/readyz');
       expect(status).toBe(503);
       expect(body).toMatch(/runtime down since 20\d\d-.*: unix:\/\/\S+\.sock/);
     });
-    expect((await worker!.get('/healthz')).status).toBe(200);
+    expect((await worker.get('/healthz')).status).toBe(200);
     await expect(send(gcWorker.plan, {})).rejects.toMatchObject(
       refused('UNAVAILABLE', /container runtime at unix:.* is unavailable since /),
     );
@@ -392,18 +377,18 @@ describe('gc-worker on a real node', () => {
     expect((await records()).length).toBeGreaterThan(0);
     await stack.runtime.start();
     await eventuallyPasses(async () => {
-      expect((await worker!.get('/readyz')).status).toBe(200);
+      expect((await worker.get('/readyz')).status).toBe(200);
     });
     await pull('team/after', 3);
   });
 
   it('starts without the runtime and begins when it comes', async () => {
     await stack.runtime.stop();
-    worker = await spawnApp('gc-worker', { env: environment(), ready: 'healthz' });
+    await startWorker({}, { ready: 'healthz' });
     expect((await worker.get('/readyz')).status).toBe(503);
     await stack.runtime.start();
     await eventuallyPasses(async () => {
-      expect((await worker!.get('/readyz')).status).toBe(200);
+      expect((await worker.get('/readyz')).status).toBe(200);
     });
     await pull('team/late', 3);
   });
@@ -415,11 +400,11 @@ describe('gc-worker on a real node', () => {
     const before = events.named('GarbageCollected').length;
     await stack.nats.stop();
     await eventuallyPasses(async () => {
-      const { status, body } = await worker!.get('/readyz');
+      const { status, body } = await worker.get('/readyz');
       expect([status, body]).toEqual([200, expect.stringContaining('nats degraded')]);
     });
     const filler = await fillTo(highPercent + 1);
-    await eventually(() => worker!.logLines().find(({ msg }) => msg === 'collection done'), {
+    await eventually(() => worker.logLines().find(({ msg }) => msg === 'collection done'), {
       timeoutMs: 60_000,
       what: 'the collection',
     });
@@ -601,7 +586,7 @@ describe('gc-worker on a real node', () => {
       ({ data }) => data.imageId === app.imageId && data.regret !== undefined,
     );
     expect(back.data.regret).toMatchObject({ planId: ran.planId });
-    expect((await worker!.get('/metrics')).body).toMatch(/^stowage_gc_regrets_total [1-9]/m);
+    expect((await worker.get('/metrics')).body).toMatch(/^stowage_gc_regrets_total [1-9]/m);
   });
 
   it.each([
@@ -650,12 +635,12 @@ describe('gc-worker on a real node', () => {
         expect(ended.data.leakedBytes).toBeGreaterThanOrEqual(sizeBytes);
         const { blocks, bfree, bsize } = statfsSync(root);
         expect(ended.data.leakedBytes).toBeLessThanOrEqual((blocks - bfree) * bsize);
-        expect((await worker!.get('/metrics')).body).toContain(
+        expect((await worker.get('/metrics')).body).toContain(
           `stowage_gc_leaked_bytes ${ended.data.leakedBytes}`,
         );
       } finally {
         await rm(leaked, { recursive: true, force: true });
-        await worker?.stop();
+        await fixture.stopServices();
         image.close();
         await split?.close();
       }
@@ -665,7 +650,7 @@ describe('gc-worker on a real node', () => {
   it('takes a new policy from the file or at SIGHUP, and refuses a bad one', async () => {
     const file = path.join(stack.dir, 'policy.yaml');
     writeFileSync(file, 'gc-worker: { maxImagesPerRun: 3 }\n');
-    worker = await spawnApp('gc-worker', { env: environment(), args: ['--config', file] });
+    await startWorker({}, { args: ['--config', file] });
     const status = () => send(gcWorker.status, {});
     expect((await status()).policy.maxImagesPerRun).toBe(3);
     writeFileSync(file, 'gc-worker: { maxImagesPerRun: 4 }\n');
@@ -680,7 +665,7 @@ describe('gc-worker on a real node', () => {
       expect(policyRefused?.reason).toBe(
         `gc-worker: configuration: gc-worker.maxImagesPerRun (${file}) is -1; allowed: a whole number from 0 to 1000000`,
       );
-      const { status: code, body } = await worker!.get('/readyz');
+      const { status: code, body } = await worker.get('/readyz');
       expect([code, body]).toEqual([200, expect.stringContaining('policy degraded')]);
     });
     expect((await worker.get('/metrics')).body).toContain(
@@ -705,7 +690,7 @@ describe('gc-worker on a real node', () => {
       await startWorker({ STOWAGE_STATE_DIR: stateDir });
       const old = await pull('team/full', 10);
       await minimumAge();
-      await worker!.kill();
+      await worker.kill();
       const fillers = path.join(stack.runtime.root, 'fillers');
       await mkdir(fillers);
       await eventually(() => fillUp(fillers), { what: 'the file system to be full' });
@@ -720,8 +705,8 @@ describe('gc-worker on a real node', () => {
       expect(events.named('GarbageCollected').length).toBeGreaterThanOrEqual(before);
       await eventuallyPasses(
         async () => {
-          expect((await worker!.get('/readyz')).status).toBe(200);
-          expect((await worker!.get('/metrics')).body).toContain('stowage_gc_records_written 1');
+          expect((await worker.get('/readyz')).status).toBe(200);
+          expect((await worker.get('/metrics')).body).toContain('stowage_gc_records_written 1');
         },
         { timeoutMs: 60_000 },
       );
@@ -733,11 +718,12 @@ describe('gc-worker on a real node', () => {
     const ids: string[] = [];
     for (let index = 0; index < 8; index += 1) ids.push(await pull(`team/killed-${index}`, 3));
     await minimumAge();
-    nats.publish(commandSubject(node, 'gc-worker', 'run'), JSON.stringify({ bytes: 1 << 30 }));
-    await eventually(() => worker!.logLines().some(({ msg }) => msg === 'image removed'), {
+    const subject = commandSubject(fixture.node, 'gc-worker', 'run');
+    fixture.nats.publish(subject, JSON.stringify({ bytes: 1 << 30 }));
+    await eventually(() => worker.logLines().some(({ msg }) => msg === 'image removed'), {
       intervalMs: 1,
     });
-    await worker!.kill();
+    await worker.kill();
     await startWorker();
     let gone: string[] = [];
     await eventuallyPasses(async () => {
@@ -776,7 +762,7 @@ describe('gc-worker on a real node', () => {
       expect(second.status).toBe(1);
       expect(second.stderr).toMatch(reason);
       // Killed, it leaves nothing behind that would keep the next one out.
-      await worker!.kill();
+      await worker.kill();
       await startWorker(values);
     },
   );
@@ -794,7 +780,7 @@ describe('gc-worker on a real node', () => {
       `gc-worker: start failed: another gc-worker works on the runtime at ${stack.runtime.socket}: two would remove each other's images\n`,
     );
     // Killed, it leaves nothing behind that would keep the next one out.
-    await worker!.kill();
+    await worker.kill();
     await startWorker();
   });
 

@@ -1,32 +1,19 @@
 import { statfsSync } from 'node:fs';
-import path from 'node:path';
-import {
-  eventually,
-  spawnApp,
-  startStack,
-  subscribeEvents,
-  type AppProcess,
-  type EventCollection,
-  type Stack,
-} from '@stowage/testing';
+import { eventually, ServiceFixture, type EventCollection, type Stack } from '@stowage/testing';
 
 /**
  * containerd on an ext4 file system of 200 MB that has 8000 inodes, and images of many empty files.
  */
+let fixture: ServiceFixture;
 let stack: Stack;
 let events: EventCollection;
-let worker: AppProcess | undefined;
 
 beforeAll(async () => {
-  stack = await startStack({ filesystemMb: 200, filesystemInodes: 8000 });
-  events = await subscribeEvents(stack.nats.url);
+  fixture = await ServiceFixture.start({ filesystemMb: 200, filesystemInodes: 8000 });
+  ({ stack, events } = fixture);
 });
 
-afterAll(async () => {
-  await worker?.stop();
-  await events.close();
-  await stack.down();
-});
+afterAll(() => fixture.down());
 
 const filesPerImage = 1400;
 
@@ -57,18 +44,12 @@ it('a file system that runs out of inodes, with its bytes far below their marks,
   expect(before.bytesPercent).toBeLessThan(50);
   // Two of the four have to go.
   const lowPercent = before.inodesPercent - 20;
-  worker = await spawnApp('gc-worker', {
-    env: {
-      STOWAGE_NODE_NAME: 'node-a',
-      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
-      STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
-      STOWAGE_IMAGE_MINIMUM_GC_AGE: '1ms',
-      STOWAGE_INODES_HIGH_THRESHOLD_PERCENT: String(before.inodesPercent - 5),
-      STOWAGE_INODES_LOW_THRESHOLD_PERCENT: String(lowPercent),
-      STOWAGE_DISK_CHECK_INTERVAL: '200ms',
-      STOWAGE_COLLECTION_RETRY: '500ms',
-    },
+  const worker = await fixture.start('gc-worker', {
+    STOWAGE_IMAGE_MINIMUM_GC_AGE: '1ms',
+    STOWAGE_INODES_HIGH_THRESHOLD_PERCENT: String(before.inodesPercent - 5),
+    STOWAGE_INODES_LOW_THRESHOLD_PERCENT: String(lowPercent),
+    STOWAGE_DISK_CHECK_INTERVAL: '200ms',
+    STOWAGE_COLLECTION_RETRY: '500ms',
   });
   const exceeded = await events.waitFor('ThresholdExceeded');
   expect(exceeded.data).toMatchObject({
@@ -91,7 +72,7 @@ it('a file system that runs out of inodes, with its bytes far below their marks,
   expect(events.named('ThresholdExceeded').map(({ data }) => data.resource)).toEqual(['inodes']);
   expect(events.named('GarbageCollectionFailed')).toEqual([]);
   expect(events.invalid).toEqual([]);
-  await eventually(async () => (await worker!.get('/readyz')).status === 200, {
+  await eventually(async () => (await worker.get('/readyz')).status === 200, {
     what: 'readiness',
   });
 });

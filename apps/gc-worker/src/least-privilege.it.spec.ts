@@ -1,89 +1,45 @@
 import path from 'node:path';
 import { gcWorker } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
-import {
-  eventuallyPasses,
-  spawnApp,
-  startStack,
-  subscribeEvents,
-  type AppProcess,
-  type EventCollection,
-  type Stack,
-} from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
+import { eventuallyPasses, ServiceFixture, type AppProcess, type Stack } from '@stowage/testing';
 
 /**
  * gc-worker with the least rights there are: runtime calls go to the read-only socket of
  * runtime-gateway, image calls to image-service, and nothing else of the runtime is in reach.
  */
+let fixture: ServiceFixture;
 let stack: Stack;
-let nats: NatsConnection;
-let events: EventCollection;
-let worker: AppProcess | undefined;
-const services: AppProcess[] = [];
+let worker: AppProcess;
 
-const node = 'node-a';
 const socket = (name: string) => path.join(stack.dir, `${name}.sock`);
 
 beforeAll(async () => {
-  stack = await startStack();
-  nats = await connect({ servers: stack.nats.url });
-  events = await subscribeEvents(stack.nats.url);
-  const common = {
-    STOWAGE_NODE_NAME: node,
-    STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-    STOWAGE_NATS_SERVERS: stack.nats.url,
-  };
-  services.push(
-    await spawnApp('runtime-gateway', {
-      env: {
-        ...common,
-        STOWAGE_LISTEN: socket('runtime'),
-        STOWAGE_LISTEN_READONLY: socket('runtime-ro'),
-        STOWAGE_STATE_DIR: path.join(stack.dir, 'gateway'),
-      },
-    }),
-    await spawnApp('image-service', {
-      env: {
-        ...common,
-        STOWAGE_LISTEN: socket('image'),
-        STOWAGE_STATE_DIR: path.join(stack.dir, 'image'),
-      },
-    }),
-  );
+  fixture = await ServiceFixture.start();
+  ({ stack } = fixture);
+  await fixture.start('runtime-gateway', {
+    STOWAGE_LISTEN: socket('runtime'),
+    STOWAGE_LISTEN_READONLY: socket('runtime-ro'),
+  });
+  await fixture.start('image-service', { STOWAGE_LISTEN: socket('image') });
 });
-afterEach(async () => {
-  await worker?.stop();
-  worker = undefined;
-});
-afterAll(async () => {
-  for (const service of services) await service.stop();
-  await events.close();
-  await nats.close();
-  await stack.down();
-});
+afterAll(() => fixture.down());
 
 const start = async (values: Record<string, string> = {}) => {
-  worker = await spawnApp('gc-worker', {
-    env: {
-      STOWAGE_NODE_NAME: node,
-      STOWAGE_RUNTIME_ENDPOINT: `unix://${socket('runtime-ro')}`,
-      STOWAGE_IMAGE_ENDPOINT: `unix://${socket('image')}`,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
-      STOWAGE_STATE_DIR: path.join(stack.dir, 'gc'),
-      STOWAGE_COMMANDS: 'plan,run,images,status',
-      STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
-      // The images lie on the file system of this machine, which may be full beyond any mark.
-      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
-      ...values,
-    },
+  worker = await fixture.start('gc-worker', {
+    STOWAGE_RUNTIME_ENDPOINT: `unix://${socket('runtime-ro')}`,
+    STOWAGE_IMAGE_ENDPOINT: `unix://${socket('image')}`,
+    STOWAGE_COMMANDS: 'plan,run,images,status',
+    STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+    // The images lie on the file system of this machine, which may be full beyond any mark.
+    STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
+    ...values,
   });
-  return worker;
 };
 
 /** Asks for all bytes; ids of what was removed. */
 async function collectEverything(): Promise<string[]> {
   const options = { timeoutMs: 60_000, strict: true };
+  const { nats, node } = fixture;
   const { images } = await sendCommand(nats, node, gcWorker.run, { bytes: 2 ** 40 }, options);
   return images.filter(({ result }) => result === 'removed').map(({ imageId }) => imageId);
 }
@@ -94,27 +50,27 @@ it('on the read-only socket nothing is removed, and said so, until the sandbox i
   for (const { reference } of [used, unused]) await stack.pullImage(reference);
   const pod = await stack.runPod({ image: used.reference });
   const knows = (imageId: string) =>
-    events.waitFor('ImageDetected', ({ data }) => data.imageId === imageId);
+    fixture.events.waitFor('ImageDetected', ({ data }) => data.imageId === imageId);
 
   await start();
   await knows(unused.imageId);
   expect(await collectEverything()).toEqual([]);
-  const { body, status } = await worker!.get('/readyz');
+  const { body, status } = await worker.get('/readyz');
   expect(status).toBe(200);
   expect(body).toContain('image-use');
   expect(body).toContain('name it with sandboxImage (STOWAGE_SANDBOX_IMAGE)');
-  await worker!.stop();
+  await worker.stop();
 
   await start({ STOWAGE_SANDBOX_IMAGE: stack.sandboxImage });
   await eventuallyPasses(async () => {
-    expect((await worker!.get('/readyz')).body).not.toContain('sandboxImage');
+    expect((await worker.get('/readyz')).body).not.toContain('sandboxImage');
   });
   expect(await collectEverything()).toEqual([unused.imageId]);
   const listed = String(await stack.runtime.imageNames());
   expect(listed).toContain('team/used');
   expect(listed).toContain(stack.sandboxImage);
   expect(listed).not.toContain('team/unused');
-  const removed = await events.waitFor(
+  const removed = await fixture.events.waitFor(
     'ImageRemoved',
     ({ data }) => data.imageId === unused.imageId && data.removedBy === 'gc-worker',
   );

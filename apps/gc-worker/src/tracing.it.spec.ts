@@ -1,69 +1,55 @@
-import path from 'node:path';
 import { gcWorker } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import {
   eventually,
-  spawnApp,
-  startStack,
+  ServiceFixture,
   startTraceCollector,
-  subscribeEvents,
   type AppProcess,
   type EventCollection,
-  type Stack,
   type TraceCollector,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 
-const node = 'node-t';
 const traceId = '0af7651916cd43dd8448eb211c80319c';
 
 describe('traces of gc-worker', () => {
-  let stack: Stack;
-  let collector: TraceCollector;
+  let fixture: ServiceFixture;
   let events: EventCollection;
-  let nats: NatsConnection;
+  let collector: TraceCollector;
   let worker: AppProcess;
   let imageId: string;
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start();
+    const { stack } = fixture;
+    ({ events } = fixture);
     collector = await startTraceCollector();
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
     const image = await stack.pushImage({ name: 'team/unused', tag: '1' });
     imageId = await stack.pullImage(image.reference);
-    worker = await spawnApp('gc-worker', {
-      env: {
-        STOWAGE_NODE_NAME: node,
-        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-        STOWAGE_NATS_SERVERS: stack.nats.url,
-        STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
-        STOWAGE_COMMANDS: 'plan,run',
-        STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
-        // The images lie on the file system of this machine, which may be full beyond any mark.
-        STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
-        // It checks all the same.
-        STOWAGE_IMAGE_MAXIMUM_GC_AGE: '24h',
-        STOWAGE_DETECTION_INTERVAL: '300ms',
-        STOWAGE_EXEMPT_IMAGES: stack.sandboxImage,
-        OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
-        OTEL_BSP_SCHEDULE_DELAY: '100',
-      },
+    worker = await fixture.start('gc-worker', {
+      STOWAGE_COMMANDS: 'plan,run',
+      STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
+      // The images lie on the file system of this machine, which may be full beyond any mark.
+      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
+      // It checks all the same.
+      STOWAGE_IMAGE_MAXIMUM_GC_AGE: '24h',
+      STOWAGE_DETECTION_INTERVAL: '300ms',
+      STOWAGE_EXEMPT_IMAGES: stack.sandboxImage,
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+      OTEL_BSP_SCHEDULE_DELAY: '100',
     });
   });
 
   afterAll(async () => {
     expect(await worker.stop()).toBe(0);
-    await events.close();
-    await nats.close();
     await collector.close();
-    await stack.down();
+    await fixture.down();
   });
 
   it('are one from the command over the plan to each removal, and into the events', async () => {
     await events.waitFor('ImageDetected', ({ subject }) => subject === imageId);
     const parent = `00-${traceId}-b7ad6b7169203331-01`;
     const options = { timeoutMs: 20_000, traceparent: parent, strict: true };
+    const { nats, node } = fixture;
     const outcome = await eventually(() =>
       sendCommand(nats, node, gcWorker.run, { bytes: 1 }, options),
     );
@@ -86,7 +72,7 @@ describe('traces of gc-worker', () => {
     expect(server).toMatchObject({ kind: 'server', parentSpanId: 'b7ad6b7169203331' });
     expect(collection).toMatchObject({
       attributes: { 'stowage.gc.trigger': 'request', 'stowage.gc.removed': 1 },
-      resource: { 'service.name': 'gc-worker', 'service.instance.id': node },
+      resource: { 'service.name': 'gc-worker', 'service.instance.id': fixture.node },
     });
     expect(removal?.attributes).toMatchObject({ 'stowage.image.id': imageId });
     const lists = collector.spans.filter(

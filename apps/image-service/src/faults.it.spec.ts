@@ -1,20 +1,16 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { CommandReply, imageService } from '@stowage/commands';
 import { connectImageService } from '@stowage/cri-client';
-import { commandSubject } from '@stowage/events';
 import {
   eventually,
   eventuallyPasses,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   testOn,
   type EventCollection,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 import { FakeRegistry, unauthorized, type RegistryFault } from './testing/fake-registry';
-import { ServiceProcess, serviceNode } from './testing/service-process';
+import { ServiceProcess, type EnsureReply } from './testing/service-process';
 
 const mib = 1024 * 1024;
 const password = 'pw-Jx81-never-printed';
@@ -27,29 +23,17 @@ const withProgress = testOn(
   'CRI-O keeps no progress of a pull, so no deadline by it',
 );
 
-interface Reply {
-  readonly ok: boolean;
-  readonly result?: CommandReply<typeof imageService.ensure>;
-  readonly error?: { readonly code: string; readonly message: string };
-}
-
 describe('image-service and what goes wrong', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let service: ServiceProcess;
   let registry: FakeRegistry;
   let events: EventCollection;
-  let nats: NatsConnection;
   let secretsDir: string;
   let names = 0;
 
-  const ensure = async (input: object, timeout = 60_000): Promise<Reply> =>
-    (
-      await nats.request(
-        commandSubject(serviceNode, 'image-service', 'ensure'),
-        JSON.stringify(input),
-        { timeout },
-      )
-    ).json();
+  const ensure = async (input: object, timeoutMs = 60_000) =>
+    (await fixture.request('image-service', 'ensure', input, { timeoutMs })) as EnsureReply;
 
   const env = () => ({
     STOWAGE_PULL_SECRETS_DIR: secretsDir,
@@ -74,8 +58,8 @@ describe('image-service and what goes wrong', () => {
     );
 
   const nothingStuck = async () => {
-    expect(await service.metric('stowage_image_pulls_in_flight')).toBe(0);
-    expect(await service.metric('stowage_image_pulls_waiting')).toBe(0);
+    expect(await service.app.metric('stowage_image_pulls_in_flight')).toBe(0);
+    expect(await service.app.metric('stowage_image_pulls_waiting')).toBe(0);
     expect(records('pulling')).toEqual([]);
   };
 
@@ -92,10 +76,9 @@ describe('image-service and what goes wrong', () => {
     });
 
   beforeAll(async () => {
-    stack = await startStack({ filesystemMb: 300 });
+    fixture = await ServiceFixture.start({ filesystemMb: 300 });
+    ({ stack, events } = fixture);
     registry = await FakeRegistry.start();
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
     secretsDir = path.join(stack.dir, 'secrets');
     mkdirSync(secretsDir);
     service = new ServiceProcess(stack, 'faults');
@@ -104,10 +87,8 @@ describe('image-service and what goes wrong', () => {
 
   afterAll(async () => {
     await service.stop();
-    await events.close();
-    await nats.close();
     await registry.stop();
-    await stack.down();
+    await fixture.down();
   });
 
   beforeEach(() => {
@@ -308,7 +289,7 @@ describe('image-service and what goes wrong', () => {
       { source: 'kubernetes-secret', name: 'shop/pull' },
     ]);
     expect(
-      await service.metric('stowage_image_credential_problems_total{source="secret"}'),
+      await service.app.metric('stowage_image_credential_problems_total{source="secret"}'),
     ).toBeGreaterThan(0);
     writeSecret('{"auths":{}}');
   });
@@ -366,7 +347,7 @@ describe('image-service and what goes wrong', () => {
     const image = add(2 * mib);
     // Some five seconds, so that all callers are there before it ends.
     registry.fault = ({ kind }) => (kind === 'blob' ? { bytes: mib / 4, everyMs: 600 } : undefined);
-    const before = await service.metric('stowage_image_pulls_total{result="success"}');
+    const before = await service.app.metric('stowage_image_pulls_total{result="success"}');
     const replies = await Promise.all(
       Array.from({ length: 50 }, (_, caller) =>
         ensure({ image: image.reference, pullPolicy: 'Always', caller: String(caller) }),
@@ -375,7 +356,9 @@ describe('image-service and what goes wrong', () => {
     expect(new Set(replies.map(({ result }) => result?.imageId))).toEqual(
       new Set([stack.runtime.imageIdOf(image.imageId)]),
     );
-    expect(await service.metric('stowage_image_pulls_total{result="success"}')).toBe(before + 1);
+    expect(await service.app.metric('stowage_image_pulls_total{result="success"}')).toBe(
+      before + 1,
+    );
     expect(registry.requests.filter(({ kind }) => kind === 'blob')).toHaveLength(2);
   });
 
@@ -386,7 +369,7 @@ describe('image-service and what goes wrong', () => {
     let isDone = false;
     const watch = (async () => {
       while (!isDone) {
-        most = Math.max(most, await service.metric('stowage_image_pulls_in_flight'));
+        most = Math.max(most, await service.app.metric('stowage_image_pulls_in_flight'));
       }
     })();
     const started = events.named('ImagePullStarted').length;
@@ -449,13 +432,7 @@ describe('image-service and what goes wrong', () => {
         ? { bytes: 128 * 1024, everyMs: 200 }
         : undefined;
     };
-    const cut = nats
-      .request(
-        commandSubject(serviceNode, 'image-service', 'ensure'),
-        JSON.stringify({ image: image.reference, auth }),
-        { timeout: 2000 },
-      )
-      .catch(() => undefined);
+    const cut = ensure({ image: image.reference, auth }, 2000).catch(() => undefined);
     await eventually(() =>
       registry.requests.some(({ reference }) => reference === image.layers[0]),
     );
@@ -502,7 +479,7 @@ describe('image-service and what goes wrong', () => {
     await stack.runtime.kill();
     expect((await cut).error?.code).toMatch(/^(UNAVAILABLE|CANCELLED)$/);
     await stack.runtime.start();
-    await eventually(async () => (await service.ready()).status === 200, {
+    await eventually(async () => (await service.app.readiness()).status === 200, {
       what: 'recovery',
     });
     registry.fault = () => undefined;
@@ -524,7 +501,9 @@ describe('image-service and what goes wrong', () => {
       registry.fault = ({ kind }) =>
         kind === 'blob' ? { bytes: 128 * 1024, everyMs: 200 } : undefined;
       const looks = 'stowage_cri_operations_duration_seconds_count{operation="image_fs_info"}';
-      await eventually(async () => (await service.metric(looks)) > 0, { what: 'the first look' });
+      await eventually(async () => (await service.app.metric(looks)) > 0, {
+        what: 'the first look',
+      });
       if (!isDuring) stack.runtime.pause();
       try {
         const given = ensure({ image: image.reference, pullPolicy: 'Always', caller: 'a' });

@@ -50,7 +50,7 @@ describe('image-service without a byte for its outbox', () => {
         await service.client.pullImage({ image: { image: reference } });
         await service.client.removeImage({ image: { image: imageId } });
         pulls += 1;
-        const { status, text } = await service.ready();
+        const { status, text } = await service.app.readiness();
         expect([status, text]).toEqual([
           200,
           expect.stringContaining('outbox file cannot be written'),
@@ -71,7 +71,7 @@ describe('image-service without a byte for its outbox', () => {
     const sequences = events.all.map(({ sequence }) => sequence);
     expect(sequences).toEqual(sequences.map((_, index) => index + 1));
     await eventuallyPasses(async () => {
-      expect((await service.ready()).text).toBe('');
+      expect((await service.app.readiness()).text).toBe('');
     });
   }, 240_000);
 });

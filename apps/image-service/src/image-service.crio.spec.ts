@@ -1,11 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
-import { commandSubject } from '@stowage/events';
-import { startStack, subscribeEvents, type EventCollection, type Stack } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
+import {
+  ServiceFixture,
+  type CrioOptions,
+  type EventCollection,
+  type Stack,
+} from '@stowage/testing';
 import { FakeRegistry } from './testing/fake-registry';
-import { serviceNode, ServiceProcess } from './testing/service-process';
+import { ServiceProcess } from './testing/service-process';
 
 const mib = 1024 * 1024;
 
@@ -16,37 +19,25 @@ interface Reply {
 }
 
 describe('image-service on CRI-O', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let service: ServiceProcess;
   let events: EventCollection;
-  let nats: NatsConnection;
 
-  const ask = async (verb: string, input: object): Promise<Reply> =>
-    (
-      await nats.request(
-        commandSubject(serviceNode, 'image-service', verb),
-        JSON.stringify(input),
-        { timeout: 60_000 },
-      )
-    ).json();
+  const ask = async (verb: string, input: object) =>
+    (await fixture.request('image-service', verb, input, { timeoutMs: 60_000 })) as Reply;
   const ensure = (image: string, more: object = {}) => ask('ensure', { image, ...more });
 
-  const start = async (
-    crio: NonNullable<Parameters<typeof startStack>[0]>['crio'],
-    env: Record<string, string> = {},
-  ) => {
-    stack = await startStack({ crio });
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
+  const start = async (crio?: CrioOptions, env: Record<string, string> = {}) => {
+    fixture = await ServiceFixture.start({ crio });
+    ({ stack, events } = fixture);
     service = new ServiceProcess(stack, 'crio');
     await service.start({ env });
   };
 
   afterEach(async () => {
     await service.stop();
-    await events.close();
-    await nats.close();
-    await stack.down();
+    await fixture.down();
   });
 
   it('keeps to the signature policy of each registry, and says which failure is one of it', async () => {

@@ -9,17 +9,14 @@ import { imageService, type CommandDefinition, type CommandInput } from '@stowag
 import { sendCommand } from '@stowage/commands/client';
 import { connectImageService, type CriError } from '@stowage/cri-client';
 import * as v1alpha2 from '@stowage/cri-proto/v1alpha2';
-import { commandSubject } from '@stowage/events';
 import {
   eventually,
   eventuallyPasses,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   type EventCollection,
   type PushedImage,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 import { ServiceProcess, serviceNode as node } from './testing/service-process';
 
 /** A call in the package that clients before Kubernetes 1.26 speak. */
@@ -55,42 +52,34 @@ async function hangingRegistry(): Promise<{ host: string; server: HttpServer; as
 }
 
 describe('image-service on containerd, registries and NATS', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let service: ServiceProcess;
   let events: EventCollection;
-  let nats: NatsConnection;
   let open: PushedImage;
   let secret: PushedImage;
   let auth: { username: string; password: string };
 
   const send = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
-    sendCommand(nats, node, command, input, { timeoutMs: 30_000, strict: true });
+    sendCommand(fixture.nats, node, command, input, { timeoutMs: 30_000, strict: true });
   /** What the client would not send, and the reply as it is on the wire. */
-  const ask = async (verb: string, input: object = {}): Promise<unknown> =>
-    (
-      await nats.request(commandSubject(node, 'image-service', verb), JSON.stringify(input), {
-        timeout: 30_000,
-      })
-    ).json();
+  const ask = (verb: string, input: object = {}) => fixture.request('image-service', verb, input);
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start();
+    ({ stack, events } = fixture);
     [open, secret] = await Promise.all([
       stack.pushImage({ name: 'team/open', tag: ['1', '2'] }),
       stack.pushImage({ name: 'team/secret', tag: '1', to: 'auth', sizeMb: 4 }),
     ]);
     auth = { username: stack.registry.auth.username, password: stack.registry.auth.password };
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
     service = new ServiceProcess(stack, 'main');
     await service.start();
   });
 
   afterAll(async () => {
     await service.stop();
-    await events.close();
-    await nats.close();
-    await stack.down();
+    await fixture.down();
   });
 
   const pullSecret = (request: object = {}) =>
@@ -166,7 +155,7 @@ describe('image-service on containerd, registries and NATS', () => {
       auth: Buffer.from(`${auth.username}:${password}`).toString('base64'),
     });
     const attempts = (result: string) =>
-      service.metric(
+      service.app.metric(
         `stowage_image_pull_attempts_total{credential="docker-config",result="${result}"}`,
       );
     const { host } = stack.registry.auth;
@@ -206,7 +195,7 @@ describe('image-service on containerd, registries and NATS', () => {
     const { imageRef } = await service.client.pullImage({ image: { image: open.reference } });
     expect(imageRef).toBe(open.imageId);
     expect(
-      await service.metric('stowage_image_credential_problems_total{source="docker-config"}'),
+      await service.app.metric('stowage_image_credential_problems_total{source="docker-config"}'),
     ).toBe(1);
     expect(service.app.stdout).not.toContain('hunter2');
     rmSync(path.join(service.dockerDir, 'config.json'));
@@ -487,14 +476,14 @@ describe('image-service on containerd, registries and NATS', () => {
   describe('many callers and callers that leave', () => {
     it('share one pull of the runtime', async () => {
       await removeSecret();
-      const before = await service.metric('stowage_image_pulls_total{result="success"}');
+      const before = await service.app.metric('stowage_image_pulls_total{result="success"}');
       const replies = await Promise.all(Array.from({ length: 20 }, () => pullSecret({ auth })));
       expect(new Set(replies.map(({ imageRef }) => imageRef))).toEqual(new Set([secret.imageId]));
       // A pull is counted when it is reported, after its answer has left.
       await eventuallyPasses(async () => {
         const [after, joined] = await Promise.all([
-          service.metric('stowage_image_pulls_total{result="success"}'),
-          service.metric('stowage_image_pulls_coalesced_total'),
+          service.app.metric('stowage_image_pulls_total{result="success"}'),
+          service.app.metric('stowage_image_pulls_coalesced_total'),
         ]);
         expect(after - before + joined).toBe(20);
         expect(joined).toBeGreaterThan(0);
@@ -510,13 +499,13 @@ describe('image-service on containerd, registries and NATS', () => {
           service.client.pullImage({ image: { image } }, { signal: leave.signal }),
         );
         await eventually(() => registry.asked() > 0, { what: 'the runtime to ask the registry' });
-        expect(await service.metric('stowage_image_pulls_in_flight')).toBe(1);
+        expect(await service.app.metric('stowage_image_pulls_in_flight')).toBe(1);
         leave.abort();
         for (const pull of pulls)
           await expect(pull).rejects.toMatchObject({ grpcStatus: 'CANCELLED' });
         const { data } = await events.waitFor('ImagePullFailed', (e) => e.data.reference === image);
         expect(data).toMatchObject({ error: { code: 'cancelled', grpcStatus: 'CANCELLED' } });
-        expect(await service.metric('stowage_image_pulls_in_flight')).toBe(0);
+        expect(await service.app.metric('stowage_image_pulls_in_flight')).toBe(0);
         expect(registry.asked()).toBe(1);
       } finally {
         registry.server.closeAllConnections();
@@ -580,7 +569,7 @@ describe('image-service on containerd, registries and NATS', () => {
       try {
         const away = /runtime at unix:\S+ is unavailable since \d{4}-\d\d-\d\dT\S+Z: /;
         await eventuallyPasses(async () => {
-          const { status, text } = await early.ready();
+          const { status, text } = await early.app.readiness();
           expect(status).toBe(503);
           expect(text).toMatch(/runtime down since \d{4}-\S+Z: unix:\S+: connect E\w+ /);
         });
@@ -598,13 +587,15 @@ describe('image-service on containerd, registries and NATS', () => {
           });
         }
         await stack.runtime.start();
-        await eventually(async () => (await early.ready()).status === 200, {
+        await eventually(async () => (await early.app.readiness()).status === 200, {
           what: 'recovery',
         });
         await early.client.whenAvailable();
         await early.client.pullImage({ image: { image: open.reference } });
         await stack.runtime.stop();
-        await eventually(async () => (await early.ready()).status === 503, { what: 'the loss' });
+        await eventually(async () => (await early.app.readiness()).status === 503, {
+          what: 'the loss',
+        });
         await expect(early.client.listImages({})).rejects.toMatchObject({
           grpcStatus: 'UNAVAILABLE',
         });
@@ -620,7 +611,7 @@ describe('image-service on containerd, registries and NATS', () => {
       await quiet.start({ env: { STOWAGE_COMMANDS: '' } });
       try {
         await eventuallyPasses(async () => {
-          const { status, text } = await quiet.ready();
+          const { status, text } = await quiet.app.readiness();
           expect(status).toBe(200);
           expect(text).toMatch(/^nats degraded since /);
         });
@@ -628,7 +619,7 @@ describe('image-service on containerd, registries and NATS', () => {
         await quiet.client.pullImage({
           image: { image: `${stack.registry.open.host}/team/open:2` },
         });
-        expect(await quiet.metric('stowage_events_pending')).toBeGreaterThan(1);
+        expect(await quiet.app.metric('stowage_events_pending')).toBeGreaterThan(1);
         await stack.nats.start();
         const { data } = await events.waitFor(
           'ImagePulled',
@@ -636,7 +627,7 @@ describe('image-service on containerd, registries and NATS', () => {
           { timeoutMs: 60_000 },
         );
         expect(data.imageId).toBe(open.imageId);
-        await eventually(async () => (await quiet.ready()).text === '', { what: 'health' });
+        await eventually(async () => (await quiet.app.readiness()).text === '', { what: 'health' });
       } finally {
         if (!stack.nats.running) await stack.nats.start();
         expect(await quiet.stop()).toBe(0);

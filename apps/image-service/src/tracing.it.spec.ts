@@ -5,16 +5,15 @@ import {
   eventually,
   eventuallyPasses,
   freePort,
-  startStack,
+  ServiceFixture,
   startTraceCollector,
-  subscribeEvents,
   type CollectedSpan,
   type EventCollection,
   type PushedImage,
   type Stack,
   type TraceCollector,
 } from '@stowage/testing';
-import { connect, headers, type NatsConnection } from 'nats';
+import { headers } from 'nats';
 import { seePulls, type SeenPulls } from './testing/seen-pulls';
 import { ServiceProcess, serviceNode } from './testing/service-process';
 
@@ -28,10 +27,10 @@ function clientTrace() {
 }
 
 describe('traces of image-service', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let collector: TraceCollector;
   let events: EventCollection;
-  let nats: NatsConnection;
   let service: ServiceProcess;
   let image: PushedImage;
   let runtime: SeenPulls;
@@ -43,7 +42,8 @@ describe('traces of image-service', () => {
     if (traceparent !== undefined) with_.set(name, traceparent);
     const subject = commandSubject(serviceNode, 'image-service', 'ensure');
     const options = { timeout: 30_000, headers: with_ };
-    return (await nats.request(subject, JSON.stringify(input), options)).json<{ ok: boolean }>();
+    const reply = await fixture.nats.request(subject, JSON.stringify(input), options);
+    return reply.json<{ ok: boolean }>();
   };
 
   const remove = () => runtime.direct.removeImage({ image: { image: image.imageId } });
@@ -56,11 +56,10 @@ describe('traces of image-service', () => {
   });
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start();
+    ({ stack, events } = fixture);
     image = await stack.pushImage({ name: 'team/app', tag: '1', to: 'auth' });
     collector = await startTraceCollector();
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
     runtime = await seePulls(stack, (request, { traceparent = '', tracestate }) => {
       pulls.push({ image: request.image?.image ?? '', traceparent, tracestate });
     });
@@ -81,11 +80,9 @@ describe('traces of image-service', () => {
 
   afterAll(async () => {
     await service.stop();
-    await events.close();
-    await nats.close();
     await runtime.close();
     await collector.close();
-    await stack.down();
+    await fixture.down();
   });
 
   beforeEach(() => pulls.splice(0));

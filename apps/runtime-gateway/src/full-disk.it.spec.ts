@@ -20,12 +20,7 @@ describe('runtime-gateway without a byte for its outbox', () => {
   beforeAll(async () => {
     stack = await startStack();
     events = await subscribeEvents(stack.nats.url);
-    gateway = new GatewayProcess({
-      dir: stack.dir,
-      node,
-      runtimeEndpoint: stack.runtime.endpoint,
-      natsUrl: stack.nats.url,
-    });
+    gateway = new GatewayProcess(stack, { node });
   });
 
   afterAll(async () => {
@@ -72,7 +67,7 @@ describe('runtime-gateway without a byte for its outbox', () => {
         await client.startContainer({ containerId });
         await client.removePodSandbox({ podSandboxId });
         pods.push(podSandboxId);
-        const { status, text } = await gateway.ready();
+        const { status, text } = await gateway.app.readiness();
         expect([status, text]).toEqual([
           200,
           expect.stringContaining('outbox file cannot be written'),
@@ -80,7 +75,7 @@ describe('runtime-gateway without a byte for its outbox', () => {
       },
       { timeoutMs: 90_000 },
     );
-    expect(await gateway.metric('stowage_events_pending')).toBeGreaterThan(pods.length);
+    expect(await gateway.app.metric('stowage_events_pending')).toBeGreaterThan(pods.length);
 
     rmSync(filler);
     await stack.nats.start();
@@ -90,7 +85,7 @@ describe('runtime-gateway without a byte for its outbox', () => {
       });
     }
     await eventuallyPasses(async () => {
-      expect(await gateway.ready()).toEqual({ status: 200, text: '' });
+      expect(await gateway.app.readiness()).toEqual({ status: 200, text: '' });
     });
     const sequences = events.all.map(({ sequence }) => sequence);
     expect(sequences).toEqual(sequences.map((_, index) => index + 1));

@@ -27,12 +27,7 @@ describe('what clients of containerd do, through the gateway', () => {
   const gateways: GatewayProcess[] = [];
 
   const startGateway = async (node: string, env: Record<string, string> = {}) => {
-    const gateway = new GatewayProcess({
-      dir: stack.dir,
-      node,
-      runtimeEndpoint: stack.runtime.endpoint,
-      natsUrl: stack.nats.url,
-    });
+    const gateway = new GatewayProcess(stack, { node });
     gateways.push(gateway);
     await gateway.start({ env });
     return gateway;

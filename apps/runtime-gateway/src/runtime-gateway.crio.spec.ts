@@ -32,10 +32,13 @@ describe.each([
   const published = (...ids: string[]) => eventsAbout(events, node, ...ids).map(brief);
   const short = (id: string) => id.slice(0, 8);
   const isReading = (is: number) =>
-    eventually(async () => (await gateway.metric('stowage_gateway_runtime_event_stream')) === is, {
-      what: `the stream to be ${is === 1 ? 'read' : 'let go'}`,
-      timeoutMs: 20_000,
-    });
+    eventually(
+      async () => (await gateway.app.metric('stowage_gateway_runtime_event_stream')) === is,
+      {
+        what: `the stream to be ${is === 1 ? 'read' : 'let go'}`,
+        timeoutMs: 20_000,
+      },
+    );
 
   /** A pod past the gateway. */
   const runPod = async () => {
@@ -73,12 +76,7 @@ describe.each([
     await stack.pullImage(image.reference);
     events = await subscribeEvents(stack.nats.url);
     direct = connectRuntimeService({ endpoint: stack.runtime.endpoint });
-    gateway = new GatewayProcess({
-      dir: stack.dir,
-      node,
-      runtimeEndpoint: stack.runtime.endpoint,
-      natsUrl: stack.nats.url,
-    });
+    gateway = new GatewayProcess(stack, { node });
     await gateway.start({ env: hasEvents ? relist : {} });
     if (hasEvents) await isReading(1);
   });

@@ -9,14 +9,12 @@ import type { EventName } from '@stowage/events';
 import {
   eventually,
   eventuallyPasses,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   testOn,
   type EventCollection,
   type PushedImage,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 import { brief, eventsAbout, GatewayProcess } from './testing/gateway-process';
 import { callPath } from './testing/plain-client';
 
@@ -31,21 +29,16 @@ const withSigkill = testOn(
 );
 
 describe('runtime-gateway on containerd and NATS', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let gateway: GatewayProcess;
   let events: EventCollection;
-  let nats: NatsConnection;
   let image: PushedImage;
   let pods = 0;
 
   const gateways: GatewayProcess[] = [];
   const newGateway = (name: string) => {
-    const made = new GatewayProcess({
-      dir: stack.dir,
-      node: name,
-      runtimeEndpoint: stack.runtime.endpoint,
-      natsUrl: stack.nats.url,
-    });
+    const made = new GatewayProcess(stack, { node: name });
     gateways.push(made);
     return made;
   };
@@ -110,14 +103,14 @@ describe('runtime-gateway on containerd and NATS', () => {
   };
 
   const send = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
-    sendCommand(nats, node, command, input, { timeoutMs: 30_000, strict: true });
+    sendCommand(fixture.nats, node, command, input, { timeoutMs: 30_000, strict: true });
 
   /**
    * Until what the runtime has shown so far is published: two listings later, or, where its event
    * stream is read and listings are rare, when the end of a sandbox that came after all of it is.
    */
   const caughtUp = async (of = gateway) => {
-    if ((await of.metric('stowage_gateway_runtime_event_stream')) === 0) {
+    if ((await of.app.metric('stowage_gateway_runtime_event_stream')) === 0) {
       const before = await of.listings();
       await eventually(async () => (await of.listings()) >= before + 2, { what: 'two listings' });
       return;
@@ -128,7 +121,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     direct.close();
     await events.waitFor(
       'PodSandboxRemoved',
-      (event) => event.node === of.settings.node && event.subject === podSandboxId,
+      (event) => event.node === of.options.node && event.subject === podSandboxId,
       { timeoutMs: 60_000 },
     );
   };
@@ -146,18 +139,17 @@ describe('runtime-gateway on containerd and NATS', () => {
   const isFinding = async (of = gateway) => {
     await eventually(
       async () =>
-        (await of.metric('stowage_gateway_runtime_event_stream')) ===
+        (await of.app.metric('stowage_gateway_runtime_event_stream')) ===
         Number(stack.runtime.hasEventStream),
       { what: 'the event stream of a runtime that has one' },
     );
   };
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start({ node });
+    ({ stack, events } = fixture);
     image = await stack.pushImage({ name: 'team/app', tag: '1' });
     await stack.pullImage(image.reference);
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url, maxReconnectAttempts: -1 });
     gateway = newGateway(node);
     await gateway.start();
     await isFinding();
@@ -165,9 +157,7 @@ describe('runtime-gateway on containerd and NATS', () => {
 
   afterAll(async () => {
     await Promise.all(gateways.map((one) => one.end()));
-    await events.close();
-    await nats.close();
-    await stack.down();
+    await fixture.down();
   });
 
   it('publishes the life of a pod and its container in order, with names, image and exit', async () => {
@@ -474,7 +464,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       grpcStatus: 'NOT_FOUND',
     });
     expect(
-      await gateway.metric('stowage_gateway_calls_total{method="other",code="UNIMPLEMENTED"}'),
+      await gateway.app.metric('stowage_gateway_calls_total{method="other",code="UNIMPLEMENTED"}'),
     ).toBe(1);
   });
 
@@ -549,10 +539,10 @@ describe('runtime-gateway on containerd and NATS', () => {
 
   it('counts calls, bytes, times and connections', async () => {
     const calls = 'stowage_gateway_calls_total{method="Version",code="OK"}';
-    const before = await gateway.metric(calls);
+    const before = await gateway.app.metric(calls);
     await gateway.client.version({});
     await eventuallyPasses(async () => {
-      expect(await gateway.metric(calls)).toBe(before + 1);
+      expect(await gateway.app.metric(calls)).toBe(before + 1);
     });
     const { body } = await gateway.app.get('/metrics');
     for (const line of [
@@ -585,7 +575,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     stranger.write('GET / HTTP/1.1\r\n\r\n');
     await eventuallyPasses(async () => {
       expect(
-        await gateway.metric(
+        await gateway.app.metric(
           'stowage_gateway_connections_let_go_total{socket="main",reason="not-http2"}',
         ),
       ).toBe(1);
@@ -608,7 +598,7 @@ describe('runtime-gateway on containerd and NATS', () => {
       reason: expect.stringMatching(/connect |ECONNRESET/) as string,
     });
     await eventuallyPasses(async () => {
-      const ready = await gateway.ready();
+      const ready = await gateway.app.readiness();
       expect(ready.status).toBe(503);
       expect(ready.text).toMatch(/^runtime down since \S+: unix:\/\/\S+: connect /);
     });
@@ -735,7 +725,7 @@ describe('runtime-gateway on containerd and NATS', () => {
     try {
       await alone.start({ ready: 'healthz' });
       await eventuallyPasses(async () => {
-        const { status, text } = await alone.ready();
+        const { status, text } = await alone.app.readiness();
         expect(status).toBe(503);
         expect(text).toMatch(
           /^(?!starting).*runtime down since \S+: unix:\/\/\S+: connect E\w+ \S+/,
@@ -777,7 +767,7 @@ describe('runtime-gateway on containerd and NATS', () => {
         { timeoutMs: 60_000 },
       );
       await eventuallyPasses(async () => {
-        expect(await alone.ready()).toEqual({ status: 200, text: '' });
+        expect(await alone.app.readiness()).toEqual({ status: 200, text: '' });
       });
     } finally {
       if (!stack.runtime.running) await stack.runtime.start();

@@ -2,37 +2,24 @@ import { runtimeGateway } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import {
   eventually,
-  startStack,
+  ServiceFixture,
   startTraceCollector,
-  subscribeEvents,
-  type EventCollection,
-  type Stack,
   type TraceCollector,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 import { GatewayProcess } from './testing/gateway-process';
 
 const node = 'node-t';
 const [ofCommand, ofClient] = ['a', 'b'].map((digit) => digit.repeat(32)) as [string, string];
 
 describe('traces of runtime-gateway', () => {
-  let stack: Stack;
+  let fixture: ServiceFixture;
   let collector: TraceCollector;
-  let events: EventCollection;
-  let nats: NatsConnection;
   let gateway: GatewayProcess;
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start({ node });
     collector = await startTraceCollector();
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
-    gateway = new GatewayProcess({
-      dir: stack.dir,
-      node,
-      runtimeEndpoint: stack.runtime.endpoint,
-      natsUrl: stack.nats.url,
-    });
+    gateway = new GatewayProcess(fixture.stack, { node });
     await gateway.start({
       env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_BSP_SCHEDULE_DELAY: '100' },
     });
@@ -40,16 +27,14 @@ describe('traces of runtime-gateway', () => {
 
   afterAll(async () => {
     await gateway.end();
-    await events.close();
-    await nats.close();
     await collector.close();
-    await stack.down();
+    await fixture.down();
   });
 
   it('go from a query to the runtime', async () => {
     const traceparent = `00-${ofCommand}-b7ad6b7169203331-01`;
     const options = { timeoutMs: 20_000, traceparent, strict: true };
-    await eventually(() => sendCommand(nats, node, runtimeGateway.version, {}, options));
+    await eventually(() => sendCommand(fixture.nats, node, runtimeGateway.version, {}, options));
     const server = await collector.waitFor(
       'runtime-gateway.version',
       (span) => span.traceId === ofCommand,
@@ -67,6 +52,7 @@ describe('traces of runtime-gateway', () => {
   });
 
   it('are made of listings and look-ups of its own, and not of the calls it passes on', async () => {
+    const { stack, events } = fixture;
     const image = await stack.pushImage({ name: 'team/app', tag: '1' });
     const pod = await stack.runPod({ image: image.reference });
     const listing = await collector.waitFor('gateway.listing');

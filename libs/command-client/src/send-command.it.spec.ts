@@ -1,10 +1,6 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { gcWorker, imageService } from '@stowage/commands';
 import { commandSubject } from '@stowage/events';
-import { freePort } from '@stowage/testing';
+import { TestNatsServer } from '@stowage/testing';
 import { connect, type ConnectionOptions, type Msg, type NatsConnection } from 'nats';
 import type { CommandError } from './command-error';
 import { sendCommand, type SendOptions } from './send-command';
@@ -30,29 +26,16 @@ authorization {
 `;
 
 const open = async (user: string, more: ConnectionOptions = {}): Promise<NatsConnection> => {
-  const options = { servers: url, user, pass: 's', waitOnFirstConnect: true };
+  const options = { servers: url, user, pass: 's' };
   const connection = await connect({ ...options, reconnectTimeWait: 20, ...more });
   cleanUps.push(() => connection.close());
   return connection;
 };
 
 beforeAll(async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'stowage-command-client-'));
-  cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
-  const file = path.join(folder, 'nats.conf');
-  writeFileSync(file, config);
-  const port = await freePort();
-  url = `nats://127.0.0.1:${port}`;
-  const server = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-c', file], {
-    stdio: 'ignore',
-  });
-  cleanUps.push(
-    () =>
-      new Promise((resolve) => {
-        server.once('exit', resolve);
-        server.kill('SIGKILL');
-      }),
-  );
+  const server = await TestNatsServer.start({ jetStream: false, config });
+  cleanUps.push(() => server.remove());
+  ({ url } = server);
   service = await open('service');
   client = await open('operator');
 });

@@ -20,6 +20,7 @@ export {
   type CommandInput,
   type CommandReply,
 } from './define-command';
+export { differenceValues } from './gc-worker/differences';
 export { keepRules, removeRules } from './gc-worker/fields';
 export { pullPolicies, pullPriorities } from './image-service/ensure';
 export { maxReferenceLength } from './image-service/fields';

@@ -1,8 +1,8 @@
+import { TestNatsServer } from '@stowage/testing';
 import { connect } from 'nats';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
-import { TestNatsServer } from './testing/nats-server';
 
 /**
  * What docker-compose.yml starts, as far as that can be seen without an engine;
@@ -35,13 +35,13 @@ it.each(Object.entries(services))('%s has no rights that it does not need', (_na
 it.each(['s3cret', '123e4', '0x12', '00'])(
   'its NATS server takes the services with the password %s, and nobody else',
   async (password) => {
-    const server = new TestNatsServer();
     const file = readFileSync(path.join(root, 'deploy/nats/compose.conf'), 'utf8');
     const wanted = (text = '') => text.replaceAll(/\$\{NATS_PASSWORD:\?[^}]*\}/g, password);
+    const env = { NATS_PASSWORD: wanted(services.nats?.environment?.NATS_PASSWORD) };
+    const server = await TestNatsServer.absent({ env });
     try {
       await server.start({
         jetStream: false,
-        env: { NATS_PASSWORD: wanted(services.nats?.environment?.NATS_PASSWORD) },
         config: file.replace('/data', path.join(server.dir, 'data')),
       });
       const { url } = server;

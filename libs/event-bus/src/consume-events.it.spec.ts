@@ -5,6 +5,7 @@ import {
   streamName,
   type StowageEvent,
 } from '@stowage/events';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import { AckPolicy, connect, nanos, type NatsConnection, type StoredMsg } from 'nats';
 import { rmSync } from 'node:fs';
 import {
@@ -16,10 +17,8 @@ import {
   type EventDelivery,
   type EventGap,
 } from './index';
-import { TestNatsServer } from './testing/nats-server';
 import { SlowProxy } from './testing/slow-proxy';
 import { recordingLog, temporaryFolder, testBus } from './testing/test-bus';
-import { until } from './testing/until';
 
 let server: TestNatsServer;
 let bus: EventBus;
@@ -89,7 +88,7 @@ it('hands on events by name, in order, with their types', async () => {
   pulled();
   started();
   pulled();
-  await until(() => sizes.length === 2);
+  await eventually(() => sizes.length === 2);
   expect(sizes).toEqual([52428800, 52428800]);
   stop.abort();
   await done;
@@ -101,7 +100,9 @@ it('waits for the stream and ends when the signal aborts', async () => {
   const empty = await connect({ servers: other.url });
   cleanUps.push(() => empty.close());
   const { done } = collect({ connection: empty, durable: 'platform' });
-  await until(() => lines.some(({ message }) => message.startsWith('events cannot be consumed')));
+  await eventually(() =>
+    lines.some(({ message }) => message.startsWith('events cannot be consumed')),
+  );
   expect(lines[0]?.fields).toEqual({ reason: 'stream not found' });
   stop.abort();
   await done;
@@ -118,7 +119,7 @@ it('goes on under its durable name with what was not acknowledged', async () => 
   started();
   stop = new AbortController();
   const second = collect({ durable: 'platform' });
-  await until(() => second.events.length === 1);
+  await eventually(() => second.events.length === 1);
   expect(second.sequences()).toEqual([3]);
 });
 
@@ -132,7 +133,7 @@ it('gives back what it had fetched and not begun, so that the next one need not 
   expect(first.sequences()).toEqual([1, 2, 3, 4, 5]);
   stop = new AbortController();
   const second = collect({ durable: 'platform' });
-  await until(() => second.events.length === 195, 15_000);
+  await eventually(() => second.events.length === 195, { timeoutMs: 15_000 });
   expect([...second.sequences()].sort((a, b) => a - b)[0]).toBe(6);
 });
 
@@ -142,12 +143,12 @@ it('delivers an event again when its handler throws, and acknowledges only then'
   const { events, sequences } = collect({ durable: 'platform' }, (_event, { attempt }) => {
     if (attempt < 3) throw new Error(`attempt ${String(attempt)}`);
   });
-  await until(() => events.length === 1);
+  await eventually(() => events.length === 1);
   expect(sequences()).toEqual([1]);
   expect(events[0]?.delivery).toMatchObject({ attempt: 3 });
   expect(lines.map(({ fields }) => fields.reason)).toEqual(['attempt 1', 'attempt 2']);
   const manager = await connection.jetstreamManager();
-  await until(
+  await eventually(
     async () => (await manager.consumers.info(streamName, 'platform')).num_ack_pending === 0,
   );
 });
@@ -155,14 +156,14 @@ it('delivers an event again when its handler throws, and acknowledges only then'
 it('handles an event once however often it is stored, and tells gaps', async () => {
   const { events, sequences } = collect({ names: ['ContainerStarted', 'ImagePulled'] });
   started();
-  await until(() => events.length === 1);
+  await eventually(() => events.length === 1);
   const manager = await connection.jetstreamManager();
   const first = await manager.streams.getMessage(streamName, { seq: 1 });
   connection.publish(first.subject, first.data);
   const later = first.json<Record<string, unknown>>();
   const again = { ...later, id: '01KAJB3P8Q4S6T8V0W2X4Y6Z8A', sequence: '0000000000000007' };
   connection.publish(first.subject, JSON.stringify(again));
-  await until(() => events.length === 2);
+  await eventually(() => events.length === 2);
   expect(sequences()).toEqual([1, 7]);
   expect(events.map(({ delivery }) => delivery.missing)).toEqual([0, 5]);
 });
@@ -171,7 +172,7 @@ it('handles an event once although its acknowledgement was lost, however many ca
   const subject = eventSubject('worker-1', 'ContainerStarted');
   const { data, subject: about } = eventCatalog.ContainerStarted.example;
   const manager = await connection.jetstreamManager();
-  await until(() =>
+  await eventually(() =>
     manager.streams.info(streamName).then(
       () => true,
       () => false,
@@ -190,7 +191,7 @@ it('handles an event once although its acknowledgement was lost, however many ca
     const event = createEvent('ContainerStarted', { ...attributes, sequence, id: newUlid() }, data);
     connection.publish(subject, JSON.stringify(event));
   }
-  await until(async () => (await manager.streams.info(streamName)).state.messages === count);
+  await eventually(async () => (await manager.streams.info(streamName)).state.messages === count);
   const proxy = await SlowProxy.start(server.port);
   cleanUps.push(() => proxy.close());
   const lossy = await connect({ servers: proxy.url });
@@ -209,7 +210,7 @@ it('handles an event once although its acknowledgement was lost, however many ca
   collect({ connection: lossy, durable: 'platform' }, ({ id }) => {
     handled.set(id, (handled.get(id) ?? 0) + 1);
   });
-  await until(async () => {
+  await eventually(async () => {
     const { num_pending, num_ack_pending } = await manager.consumers.info(streamName, 'platform');
     return num_pending + num_ack_pending === 0;
   });
@@ -238,7 +239,7 @@ it('asks again within seconds when its request for messages got lost', async () 
     return Buffer.from(rest, 'latin1');
   };
   const { events } = collect({ connection: lossy, durable: 'platform' });
-  await until(() => events.length === 1, 20_000);
+  await eventually(() => events.length === 1, { timeoutMs: 20_000 });
   expect(lost).toBeGreaterThan(1);
 });
 
@@ -248,7 +249,7 @@ it('skips what is no event, once', async () => {
   connection.publish('stowage.event.n.image.pulled', '{"id":1}');
   const { events } = collect({ durable: 'platform' });
   started();
-  await until(() => events.length === 2);
+  await eventually(() => events.length === 2);
   const skips = lines.filter(({ message }) => message === 'message is skipped');
   expect(skips.map(({ fields }) => [fields.subject, fields.code])).toEqual([
     ['stowage.event.n.image.pulled', 'EVENT_NOT_CLOUDEVENT'],
@@ -258,18 +259,18 @@ it('skips what is no event, once', async () => {
 it('begins anew when NATS was away, its consumer deleted, or the stream', async () => {
   const { events, sequences } = collect({ durable: 'platform' });
   started();
-  await until(() => events.length === 1);
-  await server.stop();
+  await eventually(() => events.length === 1);
+  await server.kill();
   await server.start();
   started();
-  await until(() => events.length === 2);
+  await eventually(() => events.length === 2);
   const manager = await connection.jetstreamManager();
   await manager.consumers.delete(streamName, 'platform');
   started();
-  await until(() => events.length === 3);
+  await eventually(() => events.length === 3);
   await manager.streams.delete(streamName);
   started();
-  await until(() => events.length === 4);
+  await eventually(() => events.length === 4);
   expect(sequences()).toEqual([1, 2, 3, 4]);
 });
 
@@ -283,7 +284,7 @@ describe('dead letters', () => {
   /** What the stream of dead letters holds, once there are so many. */
   async function letters(count: number): Promise<StoredMsg[]> {
     const { streams } = await manager();
-    await until(async () => (await streams.info('DEAD')).state.messages >= count);
+    await eventually(async () => (await streams.info('DEAD')).state.messages >= count);
     const { messages } = (await streams.info('DEAD')).state;
     return Promise.all(
       Array.from({ length: messages }, (_, i) => streams.getMessage('DEAD', { seq: i + 1 })),
@@ -294,7 +295,7 @@ describe('dead letters', () => {
     letter?.header.get(deadLetterHeaders[name]);
 
   const settled = async () =>
-    until(async () => {
+    eventually(async () => {
       const { num_ack_pending, num_pending } = await (
         await manager()
       ).consumers.info(streamName, 'platform');
@@ -337,7 +338,7 @@ describe('dead letters', () => {
     const { events } = collect({ durable: 'platform', deadLetter: { subject: 'my-team.dead' } });
     const [letter] = await letters(1);
     started();
-    await until(() => events.length === 2);
+    await eventually(() => events.length === 2);
     expect(letter?.json()).toEqual({ id: 1 });
     expect(header(letter, 'reason')).toMatch(/^envelope: specversion: /);
     expect(header(letter, 'tries')).toBe('1');
@@ -352,7 +353,7 @@ describe('dead letters', () => {
     connection.publish('stowage.event.n.image.dreamt', JSON.stringify(later));
     started();
     const { sequences } = collect({ durable: 'platform', deadLetter: {} });
-    await until(() => sequences().length === 2);
+    await eventually(() => sequences().length === 2);
     await settled();
     expect(await letters(0)).toEqual([]);
   });
@@ -365,7 +366,7 @@ describe('dead letters', () => {
       throw new Error('never');
     });
     const notStored = 'dead letter was not stored: its message is kept and delivered again';
-    await until(() => lines.filter(({ message }) => message === notStored).length >= 2);
+    await eventually(() => lines.filter(({ message }) => message === notStored).length >= 2);
     expect(tries).toBe(2);
     await addStream();
     const [letter] = await letters(1);
@@ -412,7 +413,7 @@ describe('dead letters', () => {
     }
     stop = new AbortController();
     const { events } = collect({ durable: 'platform', deadLetter: { maxTries: 2 } });
-    await until(() => events.length === 3);
+    await eventually(() => events.length === 3);
     expect(Math.max(...events.map(({ delivery }) => delivery.attempt))).toBeGreaterThan(2);
     expect(await letters(0)).toEqual([]);
   });
@@ -443,7 +444,7 @@ it('tells each gap once, before the event after it; an event that comes late is 
     ({ sequence }) => order.push(String(sequence)),
   );
   started();
-  await until(() => events.length === 1);
+  await eventually(() => events.length === 1);
   const first = await (
     await connection.jetstreamManager()
   ).streams.getMessage(streamName, { seq: 1 });
@@ -461,7 +462,7 @@ it('tells each gap once, before the event after it; an event that comes late is 
   copy('01KAJB3P8Q4S6T8V0W2X4Y6Z02', 3);
   copy('01KAJB3P8Q4S6T8V0W2X4Y6Z03', 9, '/nodes/worker-1.example.net/image-service');
   copy('01KAJB3P8Q4S6T8V0W2X4Y6Z04', 5);
-  await until(() => events.length === 5);
+  await eventually(() => events.length === 5);
   expect(sequences()).toEqual([1, 4, 3, 9, 5]);
   expect(order).toEqual(['1', 'gap before 4', '4', '3', '9', '5']);
   expect(gaps).toEqual([
@@ -490,7 +491,7 @@ describe('draining', () => {
         return new Promise<void>((resolve) => (finish = resolve));
       },
     });
-    await until(() => begun.length === 1);
+    await eventually(() => begun.length === 1);
     stop.abort();
     let ended = false;
     void done.then(() => (ended = true));
@@ -500,7 +501,7 @@ describe('draining', () => {
     await done;
     stop = new AbortController();
     const next = collect({ durable: 'platform' });
-    await until(() => next.events.length === 1);
+    await eventually(() => next.events.length === 1);
     expect([begun, next.sequences()]).toEqual([[1], [2]]);
   });
 
@@ -519,7 +520,7 @@ describe('draining', () => {
         return new Promise<void>((resolve) => (finish = resolve));
       },
     });
-    await until(() => begun === 1);
+    await eventually(() => begun === 1);
     stop.abort();
     await done;
     expect(lines.at(-1)?.message).toBe('event is returned: its handler did not end in time');
@@ -527,7 +528,7 @@ describe('draining', () => {
     finish();
     stop = new AbortController();
     const next = collect({ durable: 'platform' });
-    await until(() => next.events.length === 1);
+    await eventually(() => next.events.length === 1);
     expect(next.events[0]?.delivery.attempt).toBe(2);
   });
 });

@@ -1,10 +1,10 @@
+import { eventually } from '@stowage/testing';
 import type { NatsConnection } from 'nats';
 import { rmSync } from 'node:fs';
 import { Drain } from './drain';
 import type { NatsLink } from './nats-link';
 import { Outbox } from './outbox';
 import { recordingLog, temporaryFolder } from './testing/test-bus';
-import { until } from './testing/until';
 
 /**
  * Sends to a JetStream that takes events or does not, as the test says; its acknowledgements come
@@ -73,7 +73,7 @@ describe('draining the outbox', () => {
     rmSync(stateDir, { recursive: true, force: true });
   });
 
-  const sentAll = () => until(() => outbox.pending === 0);
+  const sentAll = () => eventually(() => outbox.pending === 0);
 
   it('sends one event alone after a connect, the others together once that was taken', async () => {
     append('1', '2', '3', '4');
@@ -90,7 +90,7 @@ describe('draining the outbox', () => {
     takes = false;
     append('7', '8', '9');
     drain.kick();
-    await until(() => drain.failures >= 5);
+    await eventually(() => drain.failures >= 5);
     takes = true;
     await sentAll();
     const [first, ...others] = takeSent();

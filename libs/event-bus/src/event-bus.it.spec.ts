@@ -1,13 +1,12 @@
 import { assertEventData, eventCatalog, streamName } from '@stowage/events';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import { connect, nanos, StorageType, StringCodec, type NatsConnection } from 'nats';
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { EventTooLargeError, maxEventBytes, StateDirInUseError, type EventBus } from './index';
-import { TestNatsServer } from './testing/nats-server';
 import { streamEvents, temporaryFolder, testBus } from './testing/test-bus';
-import { until } from './testing/until';
 import type { EventBusOptions } from './types';
 
 const root = path.join(__dirname, '../../..');
@@ -136,7 +135,7 @@ describe('delivery', () => {
   it('close delivers what is there, within its time, and later events are lost without a throw', async () => {
     await startServer();
     const bus = openBus();
-    await until(() => bus.status().connected);
+    await eventually(() => bus.status().connected);
     const ids = publish(bus, 1000);
     await bus.close({ drainMs: 20_000 });
     expect((await stream()).ids).toEqual(ids);
@@ -182,7 +181,7 @@ describe('NATS away', () => {
     const seen: NatsConnection[] = [];
     bus.onConnected((connection) => seen.push(connection));
     const ids = publish(bus, 50);
-    await until(() => bus.status().reason?.includes('not available') === true);
+    await eventually(() => bus.status().reason?.includes('not available') === true);
     expect(bus.status()).toMatchObject({
       connected: false,
       pending: 50,
@@ -204,8 +203,8 @@ describe('NATS away', () => {
     bus.onStatus(({ reason }) => states.push(reason === undefined));
     const ids = publish(bus, 10);
     await flushed(bus);
-    await server.stop();
-    await until(() => !bus.status().connected);
+    await server.kill();
+    await eventually(() => !bus.status().connected);
     expect(bus.status().reason).toBe(`NATS at ${server.url} is not available: connection lost`);
     ids.push(...publish(bus, 2000));
     expect(bus.status()).toMatchObject({ pending: 2000, dropped: 0 });
@@ -228,9 +227,9 @@ describe('NATS away', () => {
     })();
     for (let round = 1; round <= 3; round += 1) {
       const before = bus.status().published;
-      await until(() => bus.status().published > before + 200);
-      await server.stop();
-      await until(() => !bus.status().connected);
+      await eventually(() => bus.status().published > before + 200);
+      await server.kill();
+      await eventually(() => !bus.status().connected);
       await server.start();
     }
     stop = true;
@@ -246,17 +245,17 @@ describe('NATS away', () => {
     const bus = openBus();
     publish(bus, 1);
     await flushed(bus);
-    server.freeze();
+    server.pause();
     const begin = performance.now();
     publish(bus, 200);
     expect(performance.now() - begin).toBeLessThan(10_000);
-    await until(() => bus.status().reason !== undefined);
+    await eventually(() => bus.status().reason !== undefined);
     expect(bus.status()).toMatchObject({
       connected: true,
       reason: 'JetStream did not acknowledge: TIMEOUT',
       pending: 200,
     });
-    server.thaw();
+    server.resume();
     expect(await flushed(bus)).toBe(true);
     expect((await stream()).sequences).toEqual(range(1, 201));
     expect(bus.status().reason).toBeUndefined();
@@ -295,7 +294,7 @@ describe('the process is killed', () => {
     createInterface(child.stdout).on('line', (line) => lines.push(line));
     child.stderr.on('data', (text: Buffer) => process.stderr.write(text));
     const line = async (start: string) => {
-      await until(() => lines.some((text) => text.startsWith(start)), 60_000);
+      await eventually(() => lines.some((text) => text.startsWith(start)), { timeoutMs: 60_000 });
       return lines.find((text) => text.startsWith(start))!;
     };
     return { child, line, kill: () => kill(child, exited), write: () => child.stdin.write('go\n') };
@@ -329,12 +328,14 @@ describe('the process is killed', () => {
     await first.close();
     const { line, kill: killNow, write } = publisher(100);
     await line('open');
-    await until(() => onServer(async (nc) => (await nc.request('$JS.API.INFO')).data.length > 0));
-    server.freeze();
+    await eventually(() =>
+      onServer(async (nc) => (await nc.request('$JS.API.INFO')).data.length > 0),
+    );
+    server.pause();
     write();
     const ids = (await line('written')).split(' ').slice(1);
     await killNow();
-    server.thaw();
+    server.resume();
     const bus = openBus();
     expect(bus.status().pending).toBe(100);
     publish(bus, 1);
@@ -439,8 +440,8 @@ describe('the disk of the outbox is full', () => {
     const bus = openBus({ stateDir: path.join(mount, 'state') });
     publish(bus, 1);
     await flushed(bus);
-    await server.stop();
-    await until(() => !bus.status().connected);
+    await server.kill();
+    await eventually(() => !bus.status().connected);
     const filler = path.join(mount, 'filler');
     execFileSync('sh', ['-c', `cat /dev/zero > ${filler} 2>/dev/null || true`]);
     const ids = publish(bus, 300);
@@ -450,7 +451,7 @@ describe('the disk of the outbox is full', () => {
     expect(await flushed(bus)).toBe(true);
     expect((await stream()).ids.slice(1)).toEqual(ids);
     rmSync(filler);
-    await until(() => bus.status().reason === undefined);
+    await eventually(() => bus.status().reason === undefined);
     ids.push(...publish(bus, 1));
     expect(await flushed(bus)).toBe(true);
     const stored = await stream();
@@ -482,7 +483,7 @@ describe('the file system of the outbox is read-only at the start', () => {
 
   it('what waits in the file is delivered, the sequence goes on, and the file catches up', async () => {
     await startServer();
-    await server.stop();
+    await server.kill();
     const ids: string[] = [];
     const disk = readOnlyAfter((bus) => ids.push(...publish(bus, 5)));
     await disk.before.close();
@@ -498,7 +499,7 @@ describe('the file system of the outbox is read-only at the start', () => {
     expect(await stream()).toMatchObject({ ids, sequences: range(1, 8) });
     disk.writable();
     ids.push(...publish(bus, 1));
-    await until(() => bus.status().isOnDisk);
+    await eventually(() => bus.status().isOnDisk);
     expect(await flushed(bus)).toBe(true);
     await bus.close();
     bus = openBus({ stateDir: disk.state });
@@ -517,7 +518,7 @@ describe('the file system of the outbox is read-only at the start', () => {
     expect(await flushed(bus)).toBe(true);
     disk.writable();
     ids.push(...publish(bus, 1));
-    await until(() => bus.status().isOnDisk);
+    await eventually(() => bus.status().isOnDisk);
     expect(await flushed(bus)).toBe(true);
     expect(await stream()).toMatchObject({ ids, sequences: range(1, 3) });
   });
@@ -531,9 +532,9 @@ describe('JetStream and the stream', () => {
     await startServer({ jetStream: false });
     const bus = openBus();
     const ids = publish(bus, 3);
-    await until(() => bus.status().reason === disabled);
+    await eventually(() => bus.status().reason === disabled);
     expect(bus.status()).toMatchObject({ connected: true, pending: 3, dropped: 0 });
-    await server.stop();
+    await server.kill();
     await server.start();
     expect(await flushed(bus)).toBe(true);
     expect((await stream()).ids).toEqual(ids);
@@ -546,7 +547,7 @@ describe('JetStream and the stream', () => {
     });
     const bus = openBus({ nats: { servers: [server.url], user: 'b', password: 'b' } });
     publish(bus, 3);
-    await until(() => bus.status().reason === disabled);
+    await eventually(() => bus.status().reason === disabled);
     expect(bus.status()).toMatchObject({ connected: true, pending: 3, dropped: 0 });
   });
 
@@ -568,8 +569,8 @@ describe('JetStream and the stream', () => {
     const bus = openBus();
     publish(bus, 1);
     expect(await flushed(bus)).toBe(true);
-    await server.stop();
-    await until(() => !bus.status().connected);
+    await server.kill();
+    await eventually(() => !bus.status().connected);
     await server.start();
     publish(bus, 1);
     expect(await flushed(bus)).toBe(true);
@@ -597,7 +598,7 @@ describe('JetStream and the stream', () => {
     await startServer();
     const bus = openBus({ stream: { manage: false } });
     const ids = publish(bus, 2);
-    await until(() => bus.status().reason === 'JetStream did not acknowledge: 503');
+    await eventually(() => bus.status().reason === 'JetStream did not acknowledge: 503');
     const add = { name: streamName, subjects: ['stowage.event.>'] };
     await onServer(async (nc) => (await nc.jetstreamManager()).streams.add(add));
     expect(await flushed(bus)).toBe(true);
@@ -641,7 +642,9 @@ describe('JetStream and the stream', () => {
     });
     const bus = openBus({ nats: { servers: [server.url], user: 'a', password: 'a' } });
     publish(bus, 1);
-    await until(() => bus.status().reason?.startsWith('JetStream did not acknowledge') === true);
+    await eventually(
+      () => bus.status().reason?.startsWith('JetStream did not acknowledge') === true,
+    );
     expect(bus.status().reason).toMatch(/Permissions Violation for Publish to "stowage\.event\./);
     expect(bus.status().pending).toBe(1);
   });
@@ -691,9 +694,9 @@ describe('logging in', () => {
     const config = 'authorization { user: u, password: right }';
     const bus = await login(config, { user: 'u', password: 'wrong-secret' });
     const ids = publish(bus, 1);
-    await until(() => bus.status().reason?.includes('Authorization Violation') === true);
+    await eventually(() => bus.status().reason?.includes('Authorization Violation') === true);
     expect(JSON.stringify([bus.status(), bus.lines])).not.toContain('wrong-secret');
-    await server.stop();
+    await server.kill();
     await server.start({ config: 'authorization { user: u, password: wrong-secret }' });
     expect(await flushed(bus)).toBe(true);
     const [stored] = await streamEvents(server.url, {
@@ -709,7 +712,7 @@ describe('logging in', () => {
   ])('a %s that is not there is named, and the service goes on', async (_case, nats) => {
     const bus = await login('authorization { user: u, password: p }', nats);
     publish(bus, 1);
-    await until(() => bus.status().reason?.includes('/nonexistent/') === true);
+    await eventually(() => bus.status().reason?.includes('/nonexistent/') === true);
     expect(bus.status()).toMatchObject({ connected: false, pending: 1 });
   });
 
@@ -736,7 +739,7 @@ describe('logging in', () => {
       nats: { servers: [server.url.replace('nats:', 'tls:')] },
     });
     cleanUps.push(() => stranger.close({ drainMs: 0 }));
-    await until(() => stranger.status().reason?.includes('certificate') === true);
+    await eventually(() => stranger.status().reason?.includes('certificate') === true);
   });
 });
 

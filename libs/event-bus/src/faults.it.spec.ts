@@ -1,14 +1,13 @@
 import { eventCatalog, streamName, type StowageEvent } from '@stowage/events';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import { connect, type NatsConnection } from 'nats';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { consumeEvents, type EventBus, type EventGap } from './index';
 import { TestNatsCluster } from './testing/nats-cluster';
-import { TestNatsServer } from './testing/nats-server';
 import { SlowProxy } from './testing/slow-proxy';
 import { recordingLog, streamEvents, temporaryFolder, testBus } from './testing/test-bus';
-import { until } from './testing/until';
 import type { EventBusOptions } from './types';
 
 /**
@@ -64,7 +63,7 @@ function load(bus: EventBus, rate = perSecond) {
     /** Goes on until so many more were published. */
     more: (count: number) => {
       const target = ids.length + count;
-      return until(() => ids.length >= target);
+      return eventually(() => ids.length >= target);
     },
   };
 }
@@ -103,7 +102,7 @@ async function consumer(servers: readonly string[]) {
     gaps,
     ids: () => events.map(({ id }) => id),
     sequences: () => events.map(({ sequence }) => sequence),
-    has: (count: number) => until(() => events.length >= count, 90_000),
+    has: (count: number) => eventually(() => events.length >= count, { timeoutMs: 90_000 }),
   };
 }
 
@@ -133,18 +132,21 @@ describe('a cluster of three servers', () => {
     await platform.has(1000);
     expect((await stream())?.config.num_replicas).toBe(3);
     for (let round = 0; round < 2; round += 1) {
-      await until(async () => (await leader()) !== '');
+      await eventually(async () => (await leader()) !== '');
       const killed = await leader();
-      await cluster.server(killed).stop('SIGKILL');
+      await cluster.server(killed).kill();
       await running.more(1000);
       const { published } = bus.status();
-      await until(() => bus.status().published > published + 1000, 60_000);
+      await eventually(() => bus.status().published > published + 1000, { timeoutMs: 60_000 });
       expect(await leader()).not.toBe(killed);
       await cluster.startServer(killed);
-      await until(async () => {
-        const replicas = (await stream())?.cluster?.replicas;
-        return replicas?.length === 2 && replicas.every(({ current }) => current);
-      }, 60_000);
+      await eventually(
+        async () => {
+          const replicas = (await stream())?.cluster?.replicas;
+          return replicas?.length === 2 && replicas.every(({ current }) => current);
+        },
+        { timeoutMs: 60_000 },
+      );
     }
     const ids = running.stop();
     expect(await flushed(bus)).toBe(true);
@@ -157,16 +159,16 @@ describe('a cluster of three servers', () => {
 });
 
 describe(`at ${String(perSecond)} events a second`, () => {
-  it.each<[string, NodeJS.Signals]>([
-    ['stopped', 'SIGTERM'],
-    ['killed', 'SIGKILL'],
-  ])('the server is %s for a while: all arrive, in order, none twice', async (_how, signal) => {
+  it.each<[string, (server: TestNatsServer) => Promise<void>]>([
+    ['stopped', (server) => server.stop()],
+    ['killed', (server) => server.kill()],
+  ])('the server is %s for a while: all arrive, in order, none twice', async (_how, end) => {
     const server = await startServer();
     const bus = openBus([server.url]);
     const platform = await consumer([server.url]);
     const running = load(bus);
     await platform.has(1000);
-    await server.stop(signal);
+    await end(server);
     await running.more(3000);
     expect(bus.status().pending).toBeGreaterThanOrEqual(2500);
     await server.start();
@@ -204,7 +206,7 @@ describe(`at ${String(perSecond)} events a second`, () => {
     const running = load(bus);
     await platform.has(1000);
     proxy.stall();
-    await until(() => bus.status().reason !== undefined);
+    await eventually(() => bus.status().reason !== undefined);
     expect(bus.status()).toMatchObject({
       connected: true,
       reason: 'JetStream did not acknowledge: TIMEOUT',
@@ -226,10 +228,10 @@ describe(`at ${String(perSecond)} events a second`, () => {
     const platform = await consumer([server.url]);
     const running = load(bus);
     await platform.has(500);
-    server.freeze();
-    await until(() => bus.status().reason !== undefined);
+    server.pause();
+    await eventually(() => bus.status().reason !== undefined);
     await running.more(500);
-    server.thaw();
+    server.resume();
     await running.more(500);
     const ids = running.stop();
     await platform.has(ids.length);
@@ -250,7 +252,7 @@ describe(`at ${String(perSecond)} events a second`, () => {
     await running.more(1500);
     const ids = running.stop();
     expect(await flushed(bus)).toBe(true);
-    await until(() => platform.ids().includes(ids.at(-1)!));
+    await eventually(() => platform.ids().includes(ids.at(-1)!));
     const missing = platform.gaps.flatMap(({ first, last }) => range(first, last));
     expect(platform.gaps.length).toBeLessThanOrEqual(1);
     // Only what was in the stream when it was deleted can be gone.
@@ -269,11 +271,11 @@ describe(`at ${String(perSecond)} events a second`, () => {
     const login = server.url.replace('//', '//a:a@');
     const bus = openBus([login]);
     const running = load(bus);
-    await until(() => bus.status().reason?.startsWith('JetStream is not enabled') === true);
+    await eventually(() => bus.status().reason?.startsWith('JetStream is not enabled') === true);
     await running.more(1000);
     const ids = running.stop();
     expect(bus.status()).toMatchObject({ connected: true, pending: ids.length, dropped: 0 });
-    await server.stop();
+    await server.kill();
     await server.start({ config: accounts('jetstream: enabled,') });
     expect(await flushed(bus)).toBe(true);
     const stored = await streamEvents(server.url, { user: 'a', password: 'a' });
@@ -311,8 +313,8 @@ describe('the file system of the outbox is full', () => {
     const platform = await consumer([server.url]);
     publish(bus);
     await platform.has(1);
-    await server.stop();
-    await until(() => !bus.status().connected);
+    await server.kill();
+    await eventually(() => !bus.status().connected);
     disk.fill();
     const ids = Array.from({ length: 4000 }, () => publish(bus));
     const { reason, dropped, pending } = bus.status();
@@ -321,11 +323,11 @@ describe('the file system of the outbox is full', () => {
     // All that are not dropped wait, and one event that will report what was dropped.
     expect(pending).toBe(4000 - dropped + 1);
     disk.makeRoom();
-    await until(() => bus.status().reason?.includes('cannot be written') === false);
+    await eventually(() => bus.status().reason?.includes('cannot be written') === false);
     await server.start();
     ids.push(publish(bus));
     expect(await flushed(bus)).toBe(true);
-    await until(() => platform.ids().includes(ids.at(-1)!));
+    await eventually(() => platform.ids().includes(ids.at(-1)!));
     const reports = platform.events.filter(({ name }) => name === 'EventsDropped');
     expect(reports.map((event) => event.data)).toMatchObject([
       { reason: 'outbox-full', count: dropped, countByName: { RuntimeUnavailable: dropped } },

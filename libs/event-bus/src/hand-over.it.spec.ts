@@ -1,4 +1,5 @@
 import { eventCatalog } from '@stowage/events';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
@@ -8,9 +9,7 @@ import {
   StateDirUnusableError,
   type EventBus,
 } from './index';
-import { TestNatsServer } from './testing/nats-server';
 import { recordingLog, streamEvents, temporaryFolder, testBus } from './testing/test-bus';
-import { until } from './testing/until';
 
 const { data } = eventCatalog.RuntimeUnavailable.example;
 const publish = (bus: EventBus, subject: string) =>
@@ -41,7 +40,7 @@ describe('a bus whose outbox is handed over', () => {
     (await streamEvents(server.url)).map(({ event }) => `${event.sequence} ${event.subject}`);
   /** The stream is made by the first bus that connects. */
   const published = (count: number) =>
-    until(async () => (await streamEvents(server.url).catch(() => [])).length === count);
+    eventually(async () => (await streamEvents(server.url).catch(() => [])).length === count);
   const free = () =>
     outboxFree(stateDir, { signal: AbortSignal.timeout(60_000), log: recordingLog().log });
 

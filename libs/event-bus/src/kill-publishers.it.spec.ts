@@ -1,6 +1,6 @@
+import { TestNatsServer } from '@stowage/testing';
 import { rmSync } from 'node:fs';
 import { killPublishers } from './testing/kill-publishers';
-import { TestNatsServer } from './testing/nats-server';
 import { streamEvents, temporaryFolder, testBus } from './testing/test-bus';
 
 const rounds = 10;

@@ -1,9 +1,9 @@
 // A publisher killed 100 times (or as often as the argument says) at random points between write
 // and acknowledgement: `npm run soak -- kill-publishers [ROUNDS]`. The short form is
 // kill-publishers.it.spec.ts.
+import { TestNatsServer } from '@stowage/testing';
 import { rmSync } from 'node:fs';
 import { killPublishers } from './testing/kill-publishers';
-import { TestNatsServer } from './testing/nats-server';
 import { streamEvents, temporaryFolder, testBus } from './testing/test-bus';
 
 async function main(rounds: number): Promise<void> {

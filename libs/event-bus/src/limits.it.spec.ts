@@ -1,4 +1,5 @@
 import { eventCatalog, streamName } from '@stowage/events';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import {
   connect,
   DiscardPolicy,
@@ -10,9 +11,7 @@ import {
 } from 'nats';
 import { rmSync } from 'node:fs';
 import type { EventBus } from './index';
-import { TestNatsServer } from './testing/nats-server';
 import { streamEvents, temporaryFolder, testBus } from './testing/test-bus';
-import { until } from './testing/until';
 import type { EventBusOptions, NatsOptions } from './types';
 
 /**
@@ -143,7 +142,7 @@ describe('a limit that is smaller than some events', () => {
       publish(bus);
       const reason =
         'events were dropped, and the NATS server or the stream takes only messages so small that this cannot be reported';
-      await until(() => bus.status().reason === reason);
+      await eventually(() => bus.status().reason === reason);
       expect(bus.status()).toMatchObject({ connected: true, pending: 1, dropped: 2, published: 2 });
       // Whoever else has something to do gets to it, and the process is idle.
       const { user, system } = process.cpuUsage();
@@ -156,18 +155,18 @@ describe('a limit that is smaller than some events', () => {
       // Events go on; the state is not reported again with each.
       const lines = bus.lines.filter(({ level }) => level !== 'debug').length;
       for (let i = 0; i < 5; i += 1) publish(bus);
-      await until(() => bus.status().published === 7);
+      await eventually(() => bus.status().published === 7);
       expect(bus.lines.filter(({ level }) => level !== 'debug')).toHaveLength(lines);
-      await server.stop();
-      await until(() => !bus.status().connected);
+      await server.kill();
+      await eventually(() => !bus.status().connected);
       await server.start();
       if (stream !== undefined) {
         await manage(({ streams }) =>
           streams.update(streamName, { max_msg_size: -1, max_bytes: -1 }),
         );
         // The look at the stream may have come before.
-        await server.stop();
-        await until(() => !bus.status().connected);
+        await server.kill();
+        await eventually(() => !bus.status().connected);
         await server.start();
       }
       expect(await flushed(bus)).toBe(true);
@@ -220,7 +219,7 @@ describe('a stream or an account without room', () => {
       await addStream(stream);
       const bus = openBus();
       const ids = Array.from({ length: 20 }, () => publish(bus));
-      await until(() => reason.test(bus.status().reason ?? ''));
+      await eventually(() => reason.test(bus.status().reason ?? ''));
       const { pending, dropped, published } = bus.status();
       expect({ total: pending + published, dropped }).toEqual({ total: 20, dropped: 0 });
       const seen = new Set<string>();
@@ -229,10 +228,13 @@ describe('a stream or an account without room', () => {
         for (const { event } of await streamEvents(server.url)) seen.add(event.id);
         await manage(({ streams }) => streams.purge(streamName, { seq: state.last_seq + 1 }));
       };
-      await until(async () => {
-        await take();
-        return bus.status().pending === 0;
-      }, 120_000);
+      await eventually(
+        async () => {
+          await take();
+          return bus.status().pending === 0;
+        },
+        { timeoutMs: 120_000 },
+      );
       await take();
       expect([...seen]).toEqual(ids);
     },
@@ -277,7 +279,7 @@ describe('a stream that is unfit', () => {
     await addStream(config);
     const bus = openBus();
     const ids = [publish(bus), publish(bus)];
-    await until(() => bus.status().reason === reason);
+    await eventually(() => bus.status().reason === reason);
     expect(bus.status()).toMatchObject({ connected: true, pending: 2, dropped: 0 });
     expect(await messages(name)).toBe(0);
     await manage(({ streams }) => streams.delete(name));
@@ -293,7 +295,7 @@ describe('a stream that is unfit', () => {
     const bus = openBus();
     publish(bus);
     const reason = 'stream STOWAGE_EVENTS is sealed and takes no events: it has to be made anew';
-    await until(() => bus.status().reason === reason);
+    await eventually(() => bus.status().reason === reason);
     expect(await messages()).toBe(0);
   });
 
@@ -304,7 +306,7 @@ describe('a stream that is unfit', () => {
     expect(await flushed(bus)).toBe(true);
     await manage(({ streams }) => streams.update(streamName, { no_ack: true }));
     publish(bus);
-    await until(() => bus.status().reason?.includes('(no_ack)') === true);
+    await eventually(() => bus.status().reason?.includes('(no_ack)') === true);
     publish(bus);
     const { failures } = bus.status();
     expect(failures).toBe(1);
@@ -346,7 +348,7 @@ describe('a stream that is unfit', () => {
     );
     const bus = openBus(login);
     publish(bus);
-    await until(() => bus.status().reason?.startsWith('acknowledgements cannot be') === true);
+    await eventually(() => bus.status().reason?.startsWith('acknowledgements cannot be') === true);
     expect(bus.status().reason).toMatch(/Permissions Violation for Subscription to "_INBOX\./);
     const { messages: count } = await manage(
       async ({ streams }) => (await streams.info(streamName)).state,

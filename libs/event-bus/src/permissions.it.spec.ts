@@ -1,4 +1,5 @@
 import { commandSubject, eventCatalog, eventSubject } from '@stowage/events';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import {
   AckPolicy,
   connect,
@@ -12,9 +13,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { consumeEvents, type EventBus } from './index';
 import { streamConfig } from './stream';
-import { TestNatsServer } from './testing/nats-server';
 import { recordingLog, temporaryFolder, testBus } from './testing/test-bus';
-import { until } from './testing/until';
 
 /**
  * Each role can do its part and nothing else, by the server's own judgement and by what comes of
@@ -103,7 +102,7 @@ async function refusal(connection: NatsConnection, act: () => unknown): Promise<
   })();
   act();
   await connection.flush();
-  await until(() => complaints.length > 0, 5000);
+  await eventually(() => complaints.length > 0, { timeoutMs: 5000 });
   return complaints[0] ?? '';
 }
 
@@ -117,7 +116,7 @@ it('a service waits with a reason until an operator has made the stream', async 
   const fresh = await startServer('--node', 'worker-1.example.net', '--operator', 'sre');
   const bus = serviceBus(fresh.url);
   bus.publish('ContainerStarted', eventCatalog.ContainerStarted.example);
-  await until(() => bus.status().reason?.startsWith('JetStream did not') === true);
+  await eventually(() => bus.status().reason?.startsWith('JetStream did not') === true);
   // Servers before 2.10 do not report that nobody listens in another account.
   expect(bus.status().reason).toMatch(
     /^JetStream did not acknowledge: (503|TIMEOUT); stream STOWAGE_EVENTS does not exist, and this login may not create it$/,
@@ -227,7 +226,7 @@ it('an operator watches events as they come', async () => {
   });
   await operator.flush();
   publish();
-  await until(() => seen.length > 0);
+  await eventually(() => seen.length > 0);
   expect(seen).toEqual([eventSubject('worker-1.example.net', 'ContainerStarted')]);
 });
 
@@ -258,7 +257,7 @@ it('a consumer reads the stream through the durable consumer of its name', async
     handler: ({ name }) => void seen.push(name),
   });
   publish();
-  await until(() => seen.length >= 2);
+  await eventually(() => seen.length >= 2);
   expect(new Set(seen)).toEqual(new Set(['ContainerStarted']));
   stop.abort();
   await done;
@@ -285,7 +284,7 @@ it('a consumer puts dead letters aside under its name, and an operator sees them
     },
   });
   publish();
-  await until(() => seen.length > 0);
+  await eventually(() => seen.length > 0);
   expect(seen[0]).toBe('stowage.dead-letter.capacity.worker-1_example_net.container.started');
   stop.abort();
   await done;
@@ -439,7 +438,7 @@ describe('tricks with what the server publishes by itself', () => {
       }
       await role.flush();
       // What waits for messages has ended by the time that the server answers this one.
-      await until(async () => {
+      await eventually(async () => {
         const { num_waiting: waiting } = await (
           await operator.jetstreamManager()
         ).consumers.info('STOWAGE_EVENTS', 'capacity');

@@ -11,7 +11,10 @@ export interface EventuallyOptions {
   timeoutMs?: number;
   /** Pause between two looks. Default 20 ms. */
   intervalMs?: number;
-  /** What is waited for, used in the error: `timed out after 30000 ms waiting for <what>`. */
+  /**
+   * What is waited for, used in the error: `timed out after 30000 ms waiting for <what>`. Default:
+   * the source text of the condition.
+   */
   what?: string;
   /** Stops the waiting; the returned promise rejects with the signal's reason. */
   signal?: AbortSignal;
@@ -32,7 +35,7 @@ export async function eventually<T>(
   look: () => T | Promise<T>,
   options: EventuallyOptions = {},
 ): Promise<Exclude<T, undefined | null | false>> {
-  const { timeoutMs = 30_000, intervalMs = 20, what = 'a condition', signal } = options;
+  const { timeoutMs = 30_000, intervalMs = 20, what = String(look), signal } = options;
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
   for (;;) {
@@ -67,8 +70,9 @@ export async function eventuallyPasses(
   assertions: () => void | Promise<void>,
   options: EventuallyOptions = {},
 ): Promise<void> {
-  await eventually(async () => {
+  const holds = async () => {
     await assertions();
     return true;
-  }, options);
+  };
+  await eventually(holds, { what: 'assertions to hold', ...options });
 }

@@ -7,8 +7,13 @@ export { answerJson, FakeEngine } from './fake-engine';
 export type { FakeEngineAnswer, FakeEngineRequest } from './fake-engine';
 export { MissingPrerequisitesError } from './prerequisites';
 export { nodeProgram, nodeProgramsOfTests } from './node-program';
+export { TestNatsServer, type NatsConfiguration } from './nats-server';
 export { freePort } from './ports';
+<<<<<<< HEAD
 export { randomFrom } from './random';
+=======
+export { ServiceFixture, type ServiceFixtureOptions } from './service-fixture';
+>>>>>>> w-house
 export { ServerProcess } from './server-process';
 export { startStack } from './start-stack';
 export { testOn, testRuntime } from './test-runtime';

@@ -44,6 +44,10 @@ export interface AppProcess {
   logLines(): Record<string, unknown>[];
   /** One GET on its HTTP address. */
   get(path: string): Promise<{ status: number; body: string }>;
+  /** What /readyz answers: the status, and the sentence about what is missing. */
+  readiness(): Promise<{ status: number; text: string }>;
+  /** A sample of /metrics by its name and labels, as they stand there; 0 when it is absent. */
+  metric(sample: string): Promise<number>;
   readonly exited: Promise<AppExit>;
   /**
    * Sends SIGTERM, waits, and returns the exit code (null when a signal ended it). Default limit 60
@@ -145,6 +149,13 @@ function launch(
   };
   const httpAddr = env?.STOWAGE_HTTP_ADDR ?? '';
   const httpUrl = httpAddr === '' ? '' : `http://${httpAddr}`;
+  const get = async (target: string) => {
+    const response = await fetch(httpUrl + target, {
+      headers: { connection: 'close' },
+      signal: AbortSignal.timeout(30_000),
+    });
+    return { status: response.status, body: await response.text() };
+  };
   return {
     pid: child.pid ?? 0,
     httpUrl,
@@ -155,12 +166,15 @@ function launch(
       return output.stderr;
     },
     logLines: () => output.stdout.split('\n').flatMap(parseLogLine),
-    get: async (target) => {
-      const response = await fetch(httpUrl + target, {
-        headers: { connection: 'close' },
-        signal: AbortSignal.timeout(30_000),
-      });
-      return { status: response.status, body: await response.text() };
+    get,
+    readiness: async () => {
+      const { status, body } = await get('/readyz');
+      return { status, text: (JSON.parse(body) as { message?: string }).message ?? '' };
+    },
+    metric: async (sample) => {
+      const { body } = await get('/metrics');
+      const line = body.split('\n').find((text) => text.startsWith(`${sample} `));
+      return line === undefined ? 0 : Number(line.slice(sample.length + 1));
     },
     exited,
     stop: async ({ timeoutMs = 60_000 } = {}) => (await end('SIGTERM', timeoutMs)).code,

@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
 import { statfsSync } from 'node:fs';
-import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connectImageService } from '@stowage/cri-client';
 import {
   eventuallyPasses,
-  spawnApp,
-  startStack,
-  subscribeEvents,
-  type AppProcess,
+  ServiceFixture,
   type PushedImage,
   type RunningPod,
   randomFrom,
@@ -48,8 +44,8 @@ const lookEveryMs = 50;
 export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
   const { seconds, seed, say = () => undefined } = options;
   const random = randomFrom(seed);
-  const stack = await startStack({ filesystemMb: 600 });
-  const events = await subscribeEvents(stack.nats.url);
+  const fixture = await ServiceFixture.start({ filesystemMb: 600 });
+  const { stack, events } = fixture;
   const images = connectImageService({ endpoint: stack.runtime.endpoint });
   const used = () => {
     const { blocks, bavail, bsize } = statfsSync(stack.runtime.root);
@@ -61,7 +57,6 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
   };
   const limitBytes = capacity() * (highPercent / 100) + 2 * largest * 2 ** 20;
   const listed = async () => new Set((await images.listImages({})).images.map(({ id }) => id));
-  let worker: AppProcess | undefined;
   let peakBytes = 0;
   const look = setInterval(() => {
     peakBytes = Math.max(peakBytes, used());
@@ -73,20 +68,14 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
       const layersMb = (2 * sizeMb) / stack.runtime.layerCopies;
       pushed.push(await stack.pushImage({ name: `team/keep-${at}`, sizeMb: layersMb }));
     }
-    worker = await spawnApp('gc-worker', {
-      env: {
-        STOWAGE_NODE_NAME: 'node-a',
-        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-        STOWAGE_NATS_SERVERS: stack.nats.url,
-        STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
-        STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: String(highPercent),
-        STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: String(lowPercent),
-        // So that an image that was just pulled is still there when its pod is made.
-        STOWAGE_IMAGE_MINIMUM_GC_AGE: '3s',
-        STOWAGE_DETECTION_INTERVAL: '500ms',
-        STOWAGE_DISK_CHECK_INTERVAL: '100ms',
-        STOWAGE_COLLECTION_RETRY: '200ms',
-      },
+    await fixture.start('gc-worker', {
+      STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: String(highPercent),
+      STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT: String(lowPercent),
+      // So that an image that was just pulled is still there when its pod is made.
+      STOWAGE_IMAGE_MINIMUM_GC_AGE: '3s',
+      STOWAGE_DETECTION_INTERVAL: '500ms',
+      STOWAGE_DISK_CHECK_INTERVAL: '100ms',
+      STOWAGE_COLLECTION_RETRY: '200ms',
     });
     const pods: { pod: RunningPod; imageId: string }[] = [];
     const checkUse = async () => {
@@ -170,9 +159,7 @@ export async function keepUnderMark(options: KeepOptions): Promise<KeepReport> {
     };
   } finally {
     clearInterval(look);
-    await worker?.stop();
     images.close();
-    await events.close();
-    await stack.down();
+    await fixture.down();
   }
 }

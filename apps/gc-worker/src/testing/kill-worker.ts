@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { gcWorker } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import { connectImageService } from '@stowage/cri-client';
+<<<<<<< HEAD
 import {
   eventually,
   eventuallyPasses,
@@ -15,6 +15,10 @@ import {
   randomFrom,
 } from '@stowage/testing';
 import { connect } from 'nats';
+=======
+import { eventually, eventuallyPasses, ServiceFixture, type PushedImage } from '@stowage/testing';
+import { randomFrom } from './random';
+>>>>>>> w-house
 
 export interface KillOptions {
   readonly kills: number;
@@ -30,7 +34,6 @@ export interface KillReport {
   readonly midCollection: number;
 }
 
-const node = 'node-a';
 const imageCount = 6;
 const aboutOneRemovalMs = 30;
 
@@ -44,20 +47,16 @@ const aboutOneRemovalMs = 30;
 export async function killWorkerAtRandom(options: KillOptions): Promise<KillReport> {
   const { kills, seed, say = () => undefined } = options;
   const random = randomFrom(seed);
-  const stack = await startStack({ filesystemMb: 300 });
-  const events = await subscribeEvents(stack.nats.url);
-  const nats = await connect({ servers: stack.nats.url, maxReconnectAttempts: -1 });
+  const fixture = await ServiceFixture.start({ filesystemMb: 300 });
+  const { stack, events, nats, node } = fixture;
   const images = connectImageService({ endpoint: stack.runtime.endpoint });
-  const env = {
-    STOWAGE_NODE_NAME: node,
-    STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-    STOWAGE_NATS_SERVERS: stack.nats.url,
-    STOWAGE_STATE_DIR: path.join(stack.dir, 'gc-worker'),
-    STOWAGE_COMMANDS: 'run,images',
-    STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
-    STOWAGE_DETECTION_INTERVAL: '200ms',
-    STOWAGE_DISK_CHECK_INTERVAL: '1h',
-  };
+  const startWorker = () =>
+    fixture.start('gc-worker', {
+      STOWAGE_COMMANDS: 'run,images',
+      STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+      STOWAGE_DETECTION_INTERVAL: '200ms',
+      STOWAGE_DISK_CHECK_INTERVAL: '1h',
+    });
   /** Ids of the images that the worker has records of. */
   const recorded = async (): Promise<string[]> => {
     const options = { timeoutMs: 5000, strict: true };
@@ -66,7 +65,6 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
     return reply.images.map(({ imageId }) => imageId).sort();
   };
   const listed = async () => (await images.listImages({})).images.map(({ id }) => id).sort();
-  let worker: AppProcess | undefined;
   let [removedBefore, midCollection] = [0, 0];
   try {
     const used = await stack.pushImage({ name: 'team/used', sizeMb: 3 });
@@ -111,7 +109,7 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
       assert.deepEqual(events.invalid, []);
     };
     for (let kill = 1; kill <= kills; kill += 1) {
-      worker = await spawnApp('gc-worker', { env });
+      const worker = await startWorker();
       const there = await listed();
       for (const { imageId, reference } of pushed) {
         if (!there.includes(imageId)) await stack.pullImage(reference);
@@ -135,19 +133,15 @@ export async function killWorkerAtRandom(options: KillOptions): Promise<KillRepo
       removedBefore += gone;
       if (gone > 0 && gone < imageCount) midCollection += 1;
       say(`kill ${kill} of ${kills}: ${gone} of ${imageCount} images removed`);
-      worker = await spawnApp('gc-worker', { env });
+      await startWorker();
       await eventually(recorded, { what: 'the worker on NATS' });
       await agree();
-      await worker.stop();
-      worker = undefined;
+      await fixture.stopServices();
       void answer;
     }
     return { removedBefore, midCollection };
   } finally {
-    await worker?.kill();
     images.close();
-    await nats.close();
-    await events.close();
-    await stack.down();
+    await fixture.down();
   }
 }

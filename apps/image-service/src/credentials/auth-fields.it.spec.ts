@@ -1,32 +1,23 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { CommandReply, imageService } from '@stowage/commands';
 import type { AuthConfig } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
 import {
-  startStack,
+  ServiceFixture,
   startTraceCollector,
-  subscribeEvents,
   testOn,
   type EventCollection,
   type Stack,
   type TraceCollector,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 import { FakeRegistry, type RegistryFault } from '../testing/fake-registry';
 import { seePulls, type SeenPulls } from '../testing/seen-pulls';
-import { ServiceProcess, serviceNode } from '../testing/service-process';
+import { ServiceProcess, serviceNode, type EnsureReply } from '../testing/service-process';
 
 const password = 'pw-Mr64-"never"/printed';
 const identityToken = 'id-Ns55-never-printed';
 const registryToken = 'reg-Ot46-never-printed';
 const accessToken = 'acc-Pu37-never-printed';
-
-interface Reply {
-  readonly ok: boolean;
-  readonly result?: CommandReply<typeof imageService.ensure>;
-  readonly error?: { readonly code: string; readonly message: string };
-}
 
 /**
  * Credentials on their way through the built service and a real runtime to a registry, and back in
@@ -35,11 +26,11 @@ interface Reply {
 const onContainerd = testOn('containerd', 'CRI-O takes nothing but user name and password');
 
 describe('credentials of image-service at the runtime and the registry', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let registry: FakeRegistry;
   let collector: TraceCollector;
   let events: EventCollection;
-  let nats: NatsConnection;
   let service: ServiceProcess;
   let runtime: SeenPulls;
   /** As they came to the runtime. */
@@ -49,9 +40,9 @@ describe('credentials of image-service at the runtime and the registry', () => {
   let names = 0;
 
   const add = () => registry.add(`team/auth-${++names}`, [20_000]);
-  const ensure = async (input: object): Promise<Reply> => {
+  const ensure = async (input: object): Promise<EnsureReply> => {
     const subject = commandSubject(serviceNode, 'image-service', 'ensure');
-    const reply = await nats.request(subject, JSON.stringify(input), { timeout: 60_000 });
+    const reply = await fixture.nats.request(subject, JSON.stringify(input), { timeout: 60_000 });
     answers.push(reply.string());
     return reply.json();
   };
@@ -87,11 +78,10 @@ describe('credentials of image-service at the runtime and the registry', () => {
     };
 
   beforeAll(async () => {
-    stack = await startStack({ registries: false });
+    fixture = await ServiceFixture.start({ registries: false });
+    ({ stack, events } = fixture);
     registry = await FakeRegistry.start();
     collector = await startTraceCollector();
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
     runtime = await seePulls(stack, ({ auth }) => auths.push(auth));
     service = new ServiceProcess(stack, 'auth');
     await service.start({
@@ -105,12 +95,10 @@ describe('credentials of image-service at the runtime and the registry', () => {
 
   afterAll(async () => {
     await service.stop();
-    await events.close();
-    await nats.close();
     await runtime.close();
     await collector.close();
     await registry.stop();
-    await stack.down();
+    await fixture.down();
   });
 
   beforeEach(() => {

@@ -1,15 +1,12 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { commandSubject } from '@stowage/events';
 import {
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   type EventCollection,
   type PushedImage,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
-import { ServiceProcess, serviceNode } from '../testing/service-process';
+import { ServiceProcess } from '../testing/service-process';
 
 interface Example {
   readonly title: string;
@@ -51,23 +48,18 @@ const sourceOf: Readonly<Record<string, object>> = {
 };
 
 describe('the examples of docs/image-service.md', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let events: EventCollection;
-  let nats: NatsConnection;
   let image: PushedImage;
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start();
+    ({ stack, events } = fixture);
     image = await stack.pushImage({ name: 'team/app', tag: '1', to: 'auth' });
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
   });
 
-  afterAll(async () => {
-    await events.close();
-    await nats.close();
-    await stack.down();
-  });
+  afterAll(() => fixture.down());
 
   it('are about every source', () => {
     expect(examples().map(({ title }) => title)).toEqual(Object.keys(sourceOf));
@@ -105,8 +97,7 @@ describe('the examples of docs/image-service.md', () => {
       const before = events.named('ImagePulled').length;
       const input =
         example.request === '' ? JSON.stringify({ image: image.reference }) : real(example.request);
-      const subject = commandSubject(serviceNode, 'image-service', 'ensure');
-      const reply: unknown = (await nats.request(subject, input, { timeout: 30_000 })).json();
+      const reply = await fixture.request('image-service', 'ensure', input);
       expect(reply).toMatchObject({ ok: true, result: { pulled: true, imageId: image.imageId } });
       const { data } = await events.waitFor(
         'ImagePulled',

@@ -1,22 +1,18 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { commandSubject } from '@stowage/events';
-import { eventually, startStack, type Stack } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
+import { eventually, ServiceFixture } from '@stowage/testing';
 import { FakeRegistry } from '../testing/fake-registry';
-import { ServiceProcess, serviceNode } from '../testing/service-process';
+import { ServiceProcess } from '../testing/service-process';
 
 /** Credential helpers that hang, and a service that goes before them. */
 describe('the programs that image-service runs', () => {
-  let stack: Stack;
-  let nats: NatsConnection;
+  let fixture: ServiceFixture;
   let service: ServiceProcess;
   let pidFile: string;
 
   beforeAll(async () => {
-    stack = await startStack({ registries: false });
-    nats = await connect({ servers: stack.nats.url });
-    service = new ServiceProcess(stack, 'programs');
+    fixture = await ServiceFixture.start({ registries: false });
+    service = new ServiceProcess(fixture.stack, 'programs');
     pidFile = path.join(service.dir, 'pids');
     const binDir = path.join(service.dir, 'bin');
     mkdirSync(binDir);
@@ -31,10 +27,7 @@ describe('the programs that image-service runs', () => {
     );
   });
 
-  afterAll(async () => {
-    await nats.close();
-    await stack.down();
-  });
+  afterAll(() => fixture.down());
 
   const start = () =>
     service.start({
@@ -48,9 +41,8 @@ describe('the programs that image-service runs', () => {
   /** Ids of a helper and of what it has started. */
   const hangingHelper = async (): Promise<string[]> => {
     rmSync(pidFile, { force: true });
-    const subject = commandSubject(serviceNode, 'image-service', 'ensure');
-    nats
-      .request(subject, JSON.stringify({ image: 'reg.invalid/app:1' }), { timeout: 30_000 })
+    fixture
+      .request('image-service', 'ensure', { image: 'reg.invalid/app:1' })
       .catch(() => undefined); // nobody is left to answer
     await eventually(() => existsSync(pidFile), { what: 'the helper to run' });
     return readFileSync(pidFile, 'utf8').trim().split(' ');

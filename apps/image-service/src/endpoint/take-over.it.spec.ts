@@ -5,14 +5,11 @@ import { commandSubject } from '@stowage/events';
 import {
   eventually,
   freePort,
-  spawnApp,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   type AppProcess,
   type EventCollection,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 import { FakeRegistry } from '../testing/fake-registry';
 
 const logged = (app: AppProcess, message: string) =>
@@ -22,11 +19,10 @@ const isReady = (app: AppProcess) => logged(app, 'ready');
 const stopSeconds = 2;
 
 describe('a take-over of image-service', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let registry: FakeRegistry;
   let events: EventCollection;
-  let nats: NatsConnection;
-  const apps: AppProcess[] = [];
   const clients: ImageServiceClient[] = [];
   let nodes = 0;
   /** Layers of repositories below `slow/` come whole only after this. */
@@ -34,12 +30,11 @@ describe('a take-over of image-service', () => {
   let isFinished: Promise<void>;
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start();
+    ({ stack, events } = fixture);
     registry = await FakeRegistry.start();
     registry.fault = ({ kind, repository }) =>
       kind === 'blob' && repository.startsWith('slow/') ? { heldUntil: isFinished } : undefined;
-    events = await subscribeEvents(stack.nats.url);
-    nats = await connect({ servers: stack.nats.url });
   });
 
   beforeEach(() => {
@@ -50,34 +45,26 @@ describe('a take-over of image-service', () => {
 
   afterAll(async () => {
     for (const client of clients) client.close();
-    for (const app of apps) await app.kill();
-    await events.close();
-    await nats.close();
     await registry.stop();
-    await stack.down();
+    await fixture.down();
   });
 
   const settings = async () => {
     const node = `image-node-${(nodes += 1)}`;
-    return {
+    return fixture.environment('image-service', {
       STOWAGE_NODE_NAME: node,
       STOWAGE_LISTEN: path.join(stack.dir, `${nodes}.sock`),
       STOWAGE_STATE_DIR: path.join(stack.dir, `${node}-state`),
       STOWAGE_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
-      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
       STOWAGE_DOCKER_CONFIG_DIRS: '',
       STOWAGE_DOCKERCFG_DIRS: '',
       // kubelet's records of pulls are kept too.
       STOWAGE_IMAGE_PULL_CREDENTIALS_VERIFICATION_POLICY: 'NeverVerifyPreloadedImages',
-    };
+    });
   };
   type Settings = Awaited<ReturnType<typeof settings>>;
-  const start = async (env: Settings, more: Record<string, string> = {}): Promise<AppProcess> => {
-    const app = await spawnApp('image-service', { env: { ...env, ...more }, ready: isReady });
-    apps.push(app);
-    return app;
-  };
+  const start = (env: Settings, more: Record<string, string> = {}): Promise<AppProcess> =>
+    fixture.start('image-service', { ...env, ...more }, { ready: isReady });
   const takeOver = (env: Settings, more: Record<string, string> = {}) =>
     start(env, { ...more, STOWAGE_TAKE_OVER: 'true' });
   const client = (env: Settings): ImageServiceClient => {
@@ -112,7 +99,7 @@ describe('a take-over of image-service', () => {
     const old = await start(env, { STOWAGE_STOP_TIMEOUT: `${stopSeconds}s` });
     const { image, pulled } = await slowPull(env, 'kept');
     const ensured = registry.add('slow/ensured', [400_000]);
-    const reply = nats.request(
+    const reply = fixture.nats.request(
       commandSubject(env.STOWAGE_NODE_NAME, 'image-service', 'ensure'),
       JSON.stringify({ image: ensured.reference }),
       { timeout: 60_000 },

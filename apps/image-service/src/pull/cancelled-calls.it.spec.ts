@@ -61,7 +61,7 @@ describe('a pull beside calls that are cancelled by the thousand', () => {
       await Promise.all(Array.from({ length: 100 }, cancelled));
       expect(await listImages()).toBe(status.OK);
     }
-    expect(await service.metric('stowage_image_pulls_in_flight')).toBe(1);
+    expect(await service.app.metric('stowage_image_pulls_in_flight')).toBe(1);
     isHeldBack = false;
     expect(await pulled).toBe(stack.runtime.imageIdOf(image.imageId));
     client.close();

@@ -1,40 +1,32 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
-import { commandSubject } from '@stowage/events';
 import {
   eventually,
   eventuallyPasses,
-  startStack,
+  ServiceFixture,
   type PushedImage,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
-import { ServiceProcess, serviceNode } from '../testing/service-process';
+import { ServiceProcess } from '../testing/service-process';
 import { recordFileName } from './record-files';
 
 describe('pull records while the service runs', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let service: ServiceProcess;
-  let nats: NatsConnection;
   let images: [PushedImage, PushedImage];
   let auth: { username: string; password: string };
 
-  const ensure = async (image: string, more: object = { auth }): Promise<unknown> =>
-    (
-      await nats.request(
-        commandSubject(serviceNode, 'image-service', 'ensure'),
-        JSON.stringify({ image, ...more }),
-        { timeout: 30_000 },
-      )
-    ).json();
+  const ensure = (image: string, more: object = { auth }) =>
+    fixture.request('image-service', 'ensure', { image, ...more });
   const pulled = { ok: true, result: { pulled: true } };
   const present = { ok: true, result: { pulled: false } };
   const files = () =>
     readdirSync(path.join(service.dir, 'state', 'image_manager', 'pulled')).sort();
   const gauges = async () => [
-    await service.metric('stowage_image_pull_intents'),
-    await service.metric('stowage_image_pulled_records'),
+    await service.app.metric('stowage_image_pull_intents'),
+    await service.app.metric('stowage_image_pulled_records'),
   ];
   /** Past the service. */
   const remove = async ({ imageId }: PushedImage) => {
@@ -44,14 +36,14 @@ describe('pull records while the service runs', () => {
   };
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start();
+    ({ stack } = fixture);
     images = await Promise.all([
       stack.pushImage({ name: 'team/one', tag: '1', to: 'auth' }),
       stack.pushImage({ name: 'team/two', tag: '1', to: 'auth' }),
     ]);
     const { username, password } = stack.registry.auth;
     auth = { username, password };
-    nats = await connect({ servers: stack.nats.url });
     service = new ServiceProcess(stack, 'records');
     await service.start({
       env: {
@@ -63,8 +55,7 @@ describe('pull records while the service runs', () => {
 
   afterAll(async () => {
     await service.stop();
-    await nats.close();
-    await stack.down();
+    await fixture.down();
   });
 
   it('are counted, dropped with their image, and there again after the next pull', async () => {

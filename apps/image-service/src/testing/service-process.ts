@@ -1,7 +1,15 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { CommandReply, imageService } from '@stowage/commands';
 import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
 import { spawnApp, type AppProcess, type Stack } from '@stowage/testing';
+
+/** The reply to the command `ensure`, as it is on the wire. */
+export interface EnsureReply {
+  readonly ok: boolean;
+  readonly result?: CommandReply<typeof imageService.ensure>;
+  readonly error?: { readonly code: string; readonly message: string };
+}
 
 /** Node name that the services of the tests have. */
 export const serviceNode = 'node-1.example';
@@ -53,17 +61,6 @@ export class ServiceProcess {
     this.app = await spawnApp('image-service', { ready, args, env });
     this.client = connectImageService({ endpoint: `unix://${this.socket}`, versions: 'v1' });
     if (options.ready === undefined) await this.client.whenAvailable();
-  }
-
-  async ready(): Promise<{ status: number; text: string }> {
-    const { status, body } = await this.app.get('/readyz');
-    return { status, text: (JSON.parse(body) as { message?: string }).message ?? '' };
-  }
-
-  async metric(line: string): Promise<number> {
-    const { body } = await this.app.get('/metrics');
-    const found = body.split('\n').find((text) => text.startsWith(`${line} `));
-    return found === undefined ? 0 : Number(found.slice(line.length + 1));
   }
 
   /** Everything that could be read by others: logs, metrics, files of the state folder. */

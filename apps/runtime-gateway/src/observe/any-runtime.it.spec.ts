@@ -72,13 +72,7 @@ describe('runtime-gateway over a runtime that knows more than the gateway', () =
       ),
     );
     gateways = ['piped', 'terminating'].map(
-      (node) =>
-        new GatewayProcess({
-          dir: stack.dir,
-          node,
-          runtimeEndpoint: `unix://${socket}`,
-          natsUrl: stack.nats.url,
-        }),
+      (node) => new GatewayProcess(stack, { node, runtimeEndpoint: `unix://${socket}` }),
     );
     await gateways[0]?.start({ ready: 'healthz' });
     await gateways[1]?.start({ ready: 'healthz', env: { STOWAGE_IMAGE_ROUTING: 'true' } });

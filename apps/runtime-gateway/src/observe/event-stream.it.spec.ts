@@ -29,11 +29,9 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     const socket = path.join(stack.dir, `fake-${runtimes}.sock`);
     runtime = await FakeRuntime.start(socket, identity);
     outside = connectRuntimeService({ endpoint: `unix://${socket}`, versions: 'v1' });
-    gateway = new GatewayProcess({
-      dir: stack.dir,
+    gateway = new GatewayProcess(stack, {
       node: `node-${runtimes}`,
       runtimeEndpoint: `unix://${socket}`,
-      natsUrl: stack.nats.url,
     });
     return socket;
   };
@@ -48,9 +46,12 @@ describe('runtime-gateway on a runtime with an event stream', () => {
     return socket;
   };
   const reading = () =>
-    eventually(async () => (await gateway.metric('stowage_gateway_runtime_event_stream')) === 1, {
-      what: 'the event stream to be read',
-    });
+    eventually(
+      async () => (await gateway.app.metric('stowage_gateway_runtime_event_stream')) === 1,
+      {
+        what: 'the event stream to be read',
+      },
+    );
   const published = (...ids: string[]) =>
     eventsAbout(events, `node-${runtimes}`, ...ids).map((event) =>
       brief(event).replace(event.subject.slice(0, 8), event.subject.slice(0, 1)),

@@ -28,12 +28,7 @@ describe('runtime-gateway and what happened without it', () => {
     await stack.pullImage(image.reference);
     events = await subscribeEvents(stack.nats.url);
     outside = connectRuntimeService({ endpoint: stack.runtime.endpoint });
-    gateway = new GatewayProcess({
-      dir: stack.dir,
-      node,
-      runtimeEndpoint: stack.runtime.endpoint,
-      natsUrl: stack.nats.url,
-    });
+    gateway = new GatewayProcess(stack, { node });
   });
 
   afterAll(async () => {

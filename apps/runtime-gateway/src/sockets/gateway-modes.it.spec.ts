@@ -11,9 +11,7 @@ import {
 import { commandSubject } from '@stowage/events';
 import {
   eventuallyPasses,
-  spawnApp,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   type EventCollection,
   type PushedImage,
   type Stack,
@@ -26,6 +24,7 @@ import { callPath } from '../testing/plain-client';
 const versionPath = (version: string) => `/runtime.${version}.RuntimeService/Version`;
 
 describe('runtime-gateway where calls have to be changed', () => {
+  let fixture: ServiceFixture;
   let stack: Stack;
   let events: EventCollection;
   let image: PushedImage;
@@ -36,12 +35,7 @@ describe('runtime-gateway where calls have to be changed', () => {
     runtimeEndpoint: string,
     env: Record<string, string> = {},
   ) => {
-    const gateway = new GatewayProcess({
-      dir: stack.dir,
-      node,
-      runtimeEndpoint,
-      natsUrl: stack.nats.url,
-    });
+    const gateway = new GatewayProcess(stack, { node, runtimeEndpoint });
     ends.unshift(() => gateway.end());
     await gateway.start({ env });
     return gateway;
@@ -97,16 +91,15 @@ describe('runtime-gateway where calls have to be changed', () => {
   };
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start();
+    ({ stack, events } = fixture);
     image = await stack.pushImage({ name: 'team/app', tag: '1' });
     await stack.pullImage(image.reference);
-    events = await subscribeEvents(stack.nats.url);
   });
 
   afterAll(async () => {
     for (const end of ends) await end();
-    await events.close();
-    await stack.down();
+    await fixture.down();
   });
 
   it.each(['v1alpha2', 'v1'] as const)(
@@ -279,7 +272,7 @@ describe('runtime-gateway where calls have to be changed', () => {
     it('observes as on a piped connection', async () => {
       await livesThrough(gateway, 'routing');
       expect(
-        await gateway.metric('stowage_gateway_calls_total{method="RunPodSandbox",code="OK"}'),
+        await gateway.app.metric('stowage_gateway_calls_total{method="RunPodSandbox",code="OK"}'),
       ).toBe(1);
     });
 
@@ -300,16 +293,10 @@ describe('runtime-gateway where calls have to be changed', () => {
     const { username, password } = stack.registry.auth;
     const secret = await stack.pushImage({ name: 'team/secret', tag: '1', to: 'auth' });
     const imageSocket = path.join(stack.dir, 'real-image.sock');
-    const imageService = await spawnApp('image-service', {
-      env: {
-        STOWAGE_NODE_NAME: node,
-        STOWAGE_LISTEN: imageSocket,
-        STOWAGE_STATE_DIR: path.join(stack.dir, 'real-image'),
-        STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-        STOWAGE_NATS_SERVERS: stack.nats.url,
-      },
+    const imageService = await fixture.start('image-service', {
+      STOWAGE_NODE_NAME: node,
+      STOWAGE_LISTEN: imageSocket,
     });
-    ends.push(() => imageService.kill());
     const gateway = await startGateway(node, stack.runtime.endpoint, {
       STOWAGE_IMAGE_ROUTING: 'true',
       STOWAGE_IMAGE_SERVICE_ENDPOINT: `unix://${imageSocket}`,
@@ -347,7 +334,7 @@ describe('runtime-gateway where calls have to be changed', () => {
     const removed = await events.waitFor('ImageRemoved', (event) => event.node === node);
     expect(removed).toMatchObject({ subject: secret.imageId, data: { reason: 'request' } });
     const counted = (method: string, code: string) =>
-      gateway.metric(`stowage_gateway_calls_total{method="${method}",code="${code}"}`);
+      gateway.app.metric(`stowage_gateway_calls_total{method="${method}",code="${code}"}`);
     expect(await counted('PullImage', 'OK')).toBe(1);
     expect(await counted('RemoveImage', 'OK')).toBe(1);
     expect(await gateway.stop()).toBe(0);

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { ListImagesRequest, ListImagesResponse } from '@stowage/cri-proto';
 import { eventually, spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
 import { FrameClient } from '../testing/frame-client';
-import { GatewayProcess } from '../testing/gateway-process';
+import { absentNats, GatewayProcess } from '../testing/gateway-process';
 import { callPath } from '../testing/plain-client';
 
 const listImages = '/runtime.v1.ImageService/ListImages';
@@ -29,12 +29,7 @@ describe('clients that stop at nothing, on each socket that terminates HTTP/2', 
         STOWAGE_NATS_SERVERS: 'nats://127.0.0.1:1',
       },
     });
-    gateway = new GatewayProcess({
-      dir: stack.dir,
-      node: 'node-1',
-      runtimeEndpoint: stack.runtime.endpoint,
-      natsUrl: 'nats://127.0.0.1:1',
-    });
+    gateway = new GatewayProcess(stack, { node: 'node-1', natsUrl: absentNats });
     await gateway.start({
       env: {
         STOWAGE_IMAGE_ROUTING: 'true',
@@ -130,7 +125,7 @@ describe('clients that stop at nothing, on each socket that terminates HTTP/2', 
     await eventually(() => descriptors(socket.pid) <= before + 2, {
       what: 'the descriptors are back',
     });
-    const { status } = await gateway.ready();
+    const { status } = await gateway.app.readiness();
     expect(status).toBe(200);
   });
 });

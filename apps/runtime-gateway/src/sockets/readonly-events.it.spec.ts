@@ -4,7 +4,7 @@ import path from 'node:path';
 import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
 import { eventually, startStack, type Stack } from '@stowage/testing';
 import { FakeRuntime } from '../testing/fake-runtime';
-import { GatewayProcess } from '../testing/gateway-process';
+import { absentNats, GatewayProcess } from '../testing/gateway-process';
 
 describe('GetContainerEvents on the read-only socket', () => {
   let stack: Stack;
@@ -17,11 +17,10 @@ describe('GetContainerEvents on the read-only socket', () => {
     runtimes += 1;
     const socket = path.join(stack.dir, `fake-${runtimes}.sock`);
     runtime = await FakeRuntime.start(socket, { runtimeName: 'containerd', runtimeVersion });
-    gateway = new GatewayProcess({
-      dir: stack.dir,
+    gateway = new GatewayProcess(stack, {
       node: 'node-1',
       runtimeEndpoint: `unix://${socket}`,
-      natsUrl: 'nats://127.0.0.1:1',
+      natsUrl: absentNats,
     });
     await gateway.start({ env: { STOWAGE_RUNTIME_EVENTS: 'never', ...env } });
     client = connectRuntimeService({ endpoint: `unix://${gateway.readonlySocket}` });
@@ -93,7 +92,9 @@ describe('GetContainerEvents on the read-only socket', () => {
   it('is UNAVAILABLE while nobody knows what the runtime is', async () => {
     await start('1.7.27');
     runtime.stop();
-    await eventually(async () => (await gateway.ready()).status === 503, { what: 'the loss' });
+    await eventually(async () => (await gateway.app.readiness()).status === 503, {
+      what: 'the loss',
+    });
     await expect(firstEvent()).rejects.toMatchObject({ grpcStatus: 'UNAVAILABLE' });
   });
 });

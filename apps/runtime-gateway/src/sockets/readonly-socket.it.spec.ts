@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { connectRuntimeService } from '@stowage/cri-client';
 import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
 import { startStack, type Stack } from '@stowage/testing';
-import { GatewayProcess } from '../testing/gateway-process';
+import { absentNats, GatewayProcess } from '../testing/gateway-process';
 import { sendHostileRequests } from '../testing/hostile-requests';
 import { callPath } from '../testing/plain-client';
 
@@ -22,12 +22,7 @@ describe('the read-only socket on containerd', () => {
   beforeAll(async () => {
     stack = await startStack({ nats: false });
     ({ reference } = await stack.pushImage({ name: 'team/app', tag: '1' }));
-    gateway = new GatewayProcess({
-      dir: stack.dir,
-      node: 'node-1',
-      runtimeEndpoint: stack.runtime.endpoint,
-      natsUrl: 'nats://127.0.0.1:1',
-    });
+    gateway = new GatewayProcess(stack, { node: 'node-1', natsUrl: absentNats });
     ({ podSandboxId, containerId } = await stack.runPod({ image: reference }));
     await gateway.start({ env: { STOWAGE_LISTEN_READONLY_MODE: '0666' } });
   });
@@ -99,7 +94,7 @@ describe('the read-only socket on containerd', () => {
     const { containers } = await gateway.client.listContainers({ filter: { id: containerId } });
     expect(containers).toHaveLength(1);
     expect(
-      await gateway.metric(
+      await gateway.app.metric(
         'stowage_gateway_calls_total{method="ExecSync",code="PERMISSION_DENIED"}',
       ),
     ).toBe(1);

@@ -1,66 +1,48 @@
-import path from 'node:path';
 import { connectRuntimeService, type RuntimeServiceClient } from '@stowage/cri-client';
 import {
   eventually,
   eventuallyPasses,
   freePort,
-  spawnApp,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   type AppProcess,
   type EventCollection,
   type PushedImage,
-  type Stack,
 } from '@stowage/testing';
-import { eventsAbout } from '../testing/gateway-process';
+import { eventsAbout, GatewayProcess } from '../testing/gateway-process';
 
 const node = 'take-over';
 const isReady = (app: AppProcess) => app.logLines().some(({ msg }) => msg === 'ready');
 
 describe('a take-over of runtime-gateway over the real runtime', () => {
-  let stack: Stack;
+  let fixture: ServiceFixture;
   let events: EventCollection;
   let image: PushedImage;
   let env: Record<string, string>;
-  const apps: AppProcess[] = [];
   const clients: RuntimeServiceClient[] = [];
 
   beforeAll(async () => {
-    stack = await startStack();
+    fixture = await ServiceFixture.start({ node });
+    const { stack } = fixture;
+    ({ events } = fixture);
     image = await stack.pushImage({ name: 'team/app', tag: '1' });
     await stack.pullImage(image.reference);
-    events = await subscribeEvents(stack.nats.url);
     env = {
-      STOWAGE_NODE_NAME: node,
-      STOWAGE_LISTEN: path.join(stack.dir, 'r.sock'),
-      STOWAGE_LISTEN_READONLY: path.join(stack.dir, 'ro.sock'),
-      STOWAGE_STATE_DIR: path.join(stack.dir, 'state'),
+      ...new GatewayProcess(stack, { node }).environment,
       STOWAGE_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
-      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
       STOWAGE_RELIST_INTERVAL: '300ms',
     };
   });
 
   afterAll(async () => {
     for (const client of clients) client.close();
-    for (const app of apps) await app.kill();
-    await events.close();
-    await stack.down();
+    await fixture.down();
   });
 
-  const start = async (takeOver: boolean): Promise<AppProcess> => {
-    const app = await spawnApp('runtime-gateway', {
-      env: {
-        ...env,
-        STOWAGE_TAKE_OVER: String(takeOver),
-        // That of the old one, which must not end its calls.
-        ...(takeOver ? {} : { STOWAGE_STOP_TIMEOUT: '2s' }),
-      },
-      ready: isReady,
-    });
-    apps.push(app);
-    return app;
+  const start = (takeOver: boolean): Promise<AppProcess> => {
+    // That of the old one, which must not end its calls.
+    const limit = takeOver ? undefined : { STOWAGE_STOP_TIMEOUT: '2s' };
+    const values = { ...env, STOWAGE_TAKE_OVER: String(takeOver), ...limit };
+    return fixture.start('runtime-gateway', values, { ready: isReady });
   };
   /** As kubelet's: a connection that it keeps, and makes anew when it is sent away. */
   const client = (): RuntimeServiceClient => {

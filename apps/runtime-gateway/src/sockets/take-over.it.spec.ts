@@ -1,4 +1,4 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -11,15 +11,8 @@ import {
   VersionResponse,
 } from '@stowage/cri-proto';
 import { commandSubject } from '@stowage/events';
-import {
-  eventually,
-  freePort,
-  spawnApp,
-  startStack,
-  type AppProcess,
-  type Stack,
-} from '@stowage/testing';
-import { connect } from 'nats';
+import { eventually, freePort, ServiceFixture, type AppProcess } from '@stowage/testing';
+import { GatewayProcess } from '../testing/gateway-process';
 import { callPath } from '../testing/plain-client';
 
 const versionPath = '/runtime.v1.RuntimeService/Version';
@@ -45,21 +38,20 @@ const startTime = async (app: AppProcess) => {
 const endedWell = { code: 0, signal: null };
 
 describe('a take-over of runtime-gateway', () => {
-  let stack: Stack;
+  let fixture: ServiceFixture;
   let runtime: Endpoint;
-  const apps: AppProcess[] = [];
   /**
    * Calls that the runtime works on, by container: what ends each, and those that were cancelled.
    */
   const running = new Map<string, () => void>();
   const givenUp = new Set<string>();
-  let folders = 0;
+  let nodes = 0;
   const overs: AbortController[] = [];
 
   beforeAll(async () => {
-    stack = await startStack({ containerd: false, registries: false });
+    fixture = await ServiceFixture.start({ containerd: false, registries: false });
     runtime = await createTerminatingEndpoint({
-      socketPath: path.join(stack.dir, 'rt.sock'),
+      socketPath: path.join(fixture.stack.dir, 'rt.sock'),
       upstream: { address: () => '/nonexistent' },
       handlers: {
         [versionPath]: () => Promise.resolve(answer),
@@ -80,33 +72,25 @@ describe('a take-over of runtime-gateway', () => {
 
   afterAll(async () => {
     for (const over of overs) over.abort();
-    for (const app of apps) await app.kill();
     await runtime.close();
-    await stack.down();
+    await fixture.down();
   });
 
   const settings = async (env: Record<string, string> = {}) => {
-    const folder = path.join(stack.dir, `g${(folders += 1)}`);
-    mkdirSync(folder);
+    const options = {
+      node: `node-${(nodes += 1)}`,
+      runtimeEndpoint: `unix://${runtime.socketPath}`,
+    };
     return {
-      STOWAGE_NODE_NAME: `node-${folders}`,
-      STOWAGE_LISTEN: path.join(folder, 'r.sock'),
-      STOWAGE_LISTEN_READONLY: path.join(folder, 'ro.sock'),
-      STOWAGE_STATE_DIR: path.join(folder, 'state'),
+      ...new GatewayProcess(fixture.stack, options).environment,
       STOWAGE_HTTP_ADDR: `127.0.0.1:${await freePort()}`,
-      STOWAGE_RUNTIME_ENDPOINT: `unix://${runtime.socketPath}`,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
       ...env,
     };
   };
-  const start = async (
+  const start = (
     env: Record<string, string>,
     ready: (app: AppProcess) => boolean = isReady,
-  ): Promise<AppProcess> => {
-    const app = await spawnApp('runtime-gateway', { env, ready });
-    apps.push(app);
-    return app;
-  };
+  ): Promise<AppProcess> => fixture.start('runtime-gateway', env, { ready });
   const takeOver = (env: Record<string, string>, ready = isReady) =>
     start({ ...env, STOWAGE_TAKE_OVER: 'true' }, ready);
 
@@ -223,16 +207,11 @@ describe('a take-over of runtime-gateway', () => {
     const next = await takeOver(onSocket);
     await eventually(() => logged(next, 'serving metrics and health'), { what: 'its metrics' });
     expect(statSync(httpSocket).ctimeMs).toBeGreaterThan(madeAt);
-    const nats = await connect({ servers: stack.nats.url });
     const subject = commandSubject(env.STOWAGE_NODE_NAME, 'runtime-gateway', 'version');
-    await eventually(
-      async () =>
-        (await nats.request(subject, '{}', { timeout: 5_000 })).json<{ ok: boolean }>().ok,
-      {
-        what: 'an answer of the new one',
-      },
-    );
-    await nats.close();
+    const version = () => fixture.nats.request(subject, '{}', { timeout: 5_000 });
+    await eventually(async () => (await version()).json<{ ok: boolean }>().ok, {
+      what: 'an answer of the new one',
+    });
     running.get('beside-commands')?.();
     await ended;
     expect(await old.exited).toEqual(endedWell);

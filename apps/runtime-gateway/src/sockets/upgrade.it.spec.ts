@@ -1,17 +1,11 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { createTerminatingEndpoint, type Endpoint } from '@stowage/cri-endpoint';
 import { VersionRequest, VersionResponse } from '@stowage/cri-proto';
-import {
-  eventually,
-  eventuallyPasses,
-  startStack,
-  spawnApp,
-  type AppProcess,
-  type Stack,
-} from '@stowage/testing';
+import { eventually, eventuallyPasses, ServiceFixture, type AppProcess } from '@stowage/testing';
+import { GatewayProcess } from '../testing/gateway-process';
 import { callPath } from '../testing/plain-client';
 
 const versionPath = '/runtime.v1.RuntimeService/Version';
@@ -59,15 +53,13 @@ function keepCalling(socket: string) {
 }
 
 describe('runtime-gateway is replaced', () => {
-  let stack: Stack;
+  let fixture: ServiceFixture;
   let runtime: Endpoint;
-  const apps: AppProcess[] = [];
-  let folders = 0;
 
   beforeAll(async () => {
-    stack = await startStack({ containerd: false, registries: false });
+    fixture = await ServiceFixture.start({ containerd: false, registries: false });
     runtime = await createTerminatingEndpoint({
-      socketPath: path.join(stack.dir, 'rt.sock'),
+      socketPath: path.join(fixture.stack.dir, 'rt.sock'),
       upstream: { address: () => '/nonexistent' },
       handlers: { [versionPath]: () => Promise.resolve(answer) },
       unavailableReason: () => undefined,
@@ -75,27 +67,16 @@ describe('runtime-gateway is replaced', () => {
   });
 
   afterAll(async () => {
-    for (const app of apps) await app.kill();
     await runtime.close();
-    await stack.down();
+    await fixture.down();
   });
 
   const settings = () => {
-    const folder = path.join(stack.dir, `g${(folders += 1)}`);
-    return {
-      STOWAGE_NODE_NAME: 'node-1',
-      STOWAGE_LISTEN: path.join(folder, 'r.sock'),
-      STOWAGE_LISTEN_READONLY: path.join(folder, 'ro.sock'),
-      STOWAGE_STATE_DIR: path.join(folder, 'state'),
-      STOWAGE_RUNTIME_ENDPOINT: `unix://${runtime.socketPath}`,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
-    };
+    const runtimeEndpoint = `unix://${runtime.socketPath}`;
+    return new GatewayProcess(fixture.stack, { node: 'node-1', runtimeEndpoint }).environment;
   };
-  const start = async (env: Record<string, string>) => {
-    const app = await spawnApp('runtime-gateway', { env });
-    apps.push(app);
-    return app;
-  };
+  const start = (env: Record<string, string>, ready?: (app: AppProcess) => boolean) =>
+    fixture.start('runtime-gateway', env, { ready });
   const logged = (app: AppProcess, message: string) =>
     app.logLines().some(({ msg }) => msg === message);
 
@@ -129,7 +110,7 @@ describe('runtime-gateway is replaced', () => {
     const env = settings();
     const first = await start(env);
     await expect(
-      start({ ...env, STOWAGE_STATE_DIR: path.join(stack.dir, 'other-state') }),
+      start({ ...env, STOWAGE_STATE_DIR: path.join(fixture.stack.dir, 'other-state') }),
     ).rejects.toThrow(`socket ${env.STOWAGE_LISTEN_READONLY} is in use`);
     expect(await first.stop()).toBe(0);
   });
@@ -142,10 +123,8 @@ describe('runtime-gateway is replaced', () => {
     const serves = (app: AppProcess) => logged(app, 'serving CRI');
     // It is stopped, so that it does not give up the state folder.
     process.kill(first.pid, 'SIGSTOP');
-    const second = await spawnApp('runtime-gateway', { env: takeOver, ready: serves });
-    apps.push(second);
-    const third = await spawnApp('runtime-gateway', { env: takeOver, ready: serves });
-    apps.push(third);
+    const second = await start(takeOver, serves);
+    const third = await start(takeOver, serves);
     expect(await second.exited).toEqual({ code: 0, signal: null });
     process.kill(first.pid, 'SIGCONT');
     expect(await first.exited).toEqual({ code: 0, signal: null });
@@ -180,10 +159,9 @@ describe('runtime-gateway is replaced', () => {
       });
       process.on('SIGTERM', () => child.kill('SIGTERM'));
       child.on('exit', (code) => process.kill(process.pid, code === 0 ? 'SIGKILL' : 'SIGABRT'));`;
-    mkdirSync(path.dirname(env.STOWAGE_LISTEN), { recursive: true });
     const process_ = spawn(
       process.execPath,
-      ['-e', supervisor, env.STOWAGE_LISTEN, path.join(stack.dir, 'elsewhere.sock'), main],
+      ['-e', supervisor, env.STOWAGE_LISTEN, path.join(fixture.stack.dir, 'elsewhere.sock'), main],
       { env: { ...env, PATH: process.env.PATH, STOWAGE_HTTP_ADDR: '' }, stdio: 'pipe' },
     );
     let output = '';
@@ -200,7 +178,7 @@ describe('runtime-gateway is replaced', () => {
       await eventuallyPasses(async () => {
         expect(await version(env.STOWAGE_LISTEN)).toMatchObject({ runtimeName: 'fake' });
       });
-      expect(await version(path.join(stack.dir, 'elsewhere.sock'))).toMatchObject({
+      expect(await version(path.join(fixture.stack.dir, 'elsewhere.sock'))).toMatchObject({
         runtimeName: 'fake',
       });
       expect(existsSync(env.STOWAGE_LISTEN_READONLY)).toBe(false);

@@ -6,14 +6,19 @@ import {
   type AppProcess,
   type EventCollection,
   type ReceivedEvent,
+  type Stack,
 } from '@stowage/testing';
 
-export interface GatewaySettings {
-  readonly dir: string;
+export interface GatewayOptions {
   readonly node: string;
-  readonly runtimeEndpoint: string;
-  readonly natsUrl: string;
+  /** Default: the stack's runtime. */
+  readonly runtimeEndpoint?: string;
+  /** Default: the stack's NATS. */
+  readonly natsUrl?: string;
 }
+
+/** For gateways whose events nobody reads. */
+export const absentNats = 'nats://127.0.0.1:1';
 
 /** A gateway as a process, with a folder of its own, and a typed client on its socket. */
 export class GatewayProcess {
@@ -21,8 +26,11 @@ export class GatewayProcess {
   #app: AppProcess | undefined;
   #client: RuntimeServiceClient | undefined;
 
-  constructor(readonly settings: GatewaySettings) {
-    this.dir = mkdtempSync(path.join(settings.dir, 'gw-'));
+  constructor(
+    private readonly stack: Stack,
+    readonly options: GatewayOptions,
+  ) {
+    this.dir = mkdtempSync(path.join(stack.dir, 'gw-'));
   }
 
   get socket(): string {
@@ -31,6 +39,18 @@ export class GatewayProcess {
 
   get readonlySocket(): string {
     return path.join(this.dir, 'ro.sock');
+  }
+
+  /** What it needs to start; {@link start} adds what makes tests fast. */
+  get environment() {
+    return {
+      STOWAGE_NODE_NAME: this.options.node,
+      STOWAGE_LISTEN: this.socket,
+      STOWAGE_LISTEN_READONLY: this.readonlySocket,
+      STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
+      STOWAGE_RUNTIME_ENDPOINT: this.options.runtimeEndpoint ?? this.stack.runtime.endpoint,
+      STOWAGE_NATS_SERVERS: this.options.natsUrl ?? this.stack.nats.url,
+    };
   }
 
   get app(): AppProcess {
@@ -49,12 +69,7 @@ export class GatewayProcess {
     this.#app = await spawnApp('runtime-gateway', {
       ready: options.ready,
       env: {
-        STOWAGE_NODE_NAME: this.settings.node,
-        STOWAGE_LISTEN: this.socket,
-        STOWAGE_LISTEN_READONLY: this.readonlySocket,
-        STOWAGE_STATE_DIR: path.join(this.dir, 'state'),
-        STOWAGE_RUNTIME_ENDPOINT: this.settings.runtimeEndpoint,
-        STOWAGE_NATS_SERVERS: this.settings.natsUrl,
+        ...this.environment,
         STOWAGE_RELIST_INTERVAL: '300ms',
         STOWAGE_LOG_LEVEL: 'debug',
         ...options.env,
@@ -64,20 +79,9 @@ export class GatewayProcess {
     if (options.ready === undefined) await this.#client.whenAvailable();
   }
 
-  async ready(): Promise<{ status: number; text: string }> {
-    const { status, body } = await this.app.get('/readyz');
-    return { status, text: (JSON.parse(body) as { message?: string }).message ?? '' };
-  }
-
-  async metric(line: string): Promise<number> {
-    const { body } = await this.app.get('/metrics');
-    const found = body.split('\n').find((text) => text.startsWith(`${line} `));
-    return found === undefined ? 0 : Number(found.slice(line.length + 1));
-  }
-
   /** How often the runtime was listed so far. */
   listings(): Promise<number> {
-    return this.metric('stowage_gateway_listings_total{result="success"}');
+    return this.app.metric('stowage_gateway_listings_total{result="success"}');
   }
 
   async stop(): Promise<number | null> {

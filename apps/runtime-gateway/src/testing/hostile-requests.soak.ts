@@ -2,7 +2,7 @@
 // `npm run soak -- hostile-requests [REQUESTS [SEED]]`. The short form is in
 // readonly-socket.it.spec.ts.
 import { startStack } from '@stowage/testing';
-import { GatewayProcess } from './gateway-process';
+import { absentNats, GatewayProcess } from './gateway-process';
 import { sendHostileRequests } from './hostile-requests';
 
 const [count = 200_000, seed = Date.now() % 1_000_000] = process.argv.slice(2).map(Number);
@@ -10,12 +10,7 @@ const [count = 200_000, seed = Date.now() % 1_000_000] = process.argv.slice(2).m
 async function main(): Promise<void> {
   console.log(`${count} requests, seed ${seed}`);
   const stack = await startStack({ nats: false });
-  const gateway = new GatewayProcess({
-    dir: stack.dir,
-    node: 'node-1',
-    runtimeEndpoint: stack.runtime.endpoint,
-    natsUrl: 'nats://127.0.0.1:1',
-  });
+  const gateway = new GatewayProcess(stack, { node: 'node-1', natsUrl: absentNats });
   try {
     const { reference } = await stack.pushImage({ name: 'team/app', tag: '1' });
     const pod = await stack.runPod({ image: reference });

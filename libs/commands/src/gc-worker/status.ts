@@ -11,40 +11,12 @@ import {
   texts,
   timestamp,
 } from '../fields';
+<<<<<<< HEAD
 import { assessedDisk, breakdown, collection, exampleCollection, exampleDisk } from './fields';
-
-const differences = z
-  .object({
-    maxAgeCountsFrom: openWord(['last-use-or-detection', 'last-use'], 'Start of the idle time.'),
-    maxAgeStarts: openWord(['at-once', 'after-max-age-of-uptime'], 'When images go for their age.'),
-    afterAgeRemovalError: openWord(['go-on', 'stop'], 'After a removal by age that failed.'),
-    nothingToFree: openWord(['remove-none', 'remove-one'], 'A threshold reached, nothing to free.'),
-    freedBytes: openWord(['measured', 'image-size'], 'How freed bytes are counted.'),
-    removalError: openWord(
-      ['reported', 'fails-the-collection'],
-      'A removal that failed although enough came free.',
-    ),
-    remainingImages: openWord(
-      ['all-that-remain', 'scanned-and-kept'],
-      'Images that count as remaining.',
-    ),
-    imageFileSystems: openWord(['all', 'first'], 'Image file systems that are watched.'),
-    containerStatusError: openWord(
-      ['keep-images', 'abort-detection'],
-      'A container whose status cannot be read.',
-    ),
-    lostContainers: openWord(
-      ['kept-for-a-while', 'gone'],
-      'A container that is not listed and was not seen removed.',
-    ),
-    inUseMatch: openWord(['any-reference', 'image-id'], 'How images match containers.'),
-    sandboxImage: openWord(['kept', 'only-if-pinned'], 'The image that pods start with.'),
-    useCheck: openWord(['before-each-removal', 'once'], 'When use is checked.'),
-    collectionStart: openWord(['when-mark-is-crossed', 'period'], 'When a collection starts.'),
-    failureEvents: openWord(['every', 'second-in-a-row'], 'Failures that give an event.'),
-    records: openWord(['on-disk', 'in-memory'], 'Where ages are kept.'),
-  })
-  .describe('Differences from kubelet, each with the value that counts.');
+=======
+import { differences } from './differences';
+import { assessedDisk, collection, exampleCollection, exampleDisk } from './fields';
+>>>>>>> w-house
 
 const policy = z
   .object({

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import net from 'node:net';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
+import { eventually } from '@stowage/testing';
 
 /** What the test server saw of one call. */
 export interface SeenCall {
@@ -371,9 +371,5 @@ export async function until(
   condition: () => boolean,
   timeoutMs = 30_000,
 ): Promise<void> {
-  const end = Date.now() + timeoutMs;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms for: ${what}`);
-    await delay(5);
-  }
+  await eventually(condition, { what, timeoutMs, intervalMs: 5 });
 }

@@ -1,7 +1,7 @@
+import { eventually } from '@stowage/testing';
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { until } from './until';
 
 const root = path.join(__dirname, '../../../..');
 
@@ -28,11 +28,13 @@ export async function killPublishers(
     const lines: string[] = [];
     createInterface(child.stdout).on('line', (line) => lines.push(line));
     try {
-      await until(() => lines.length > 0, 60_000);
+      await eventually(() => lines.length > 0, { timeoutMs: 60_000 });
       child.stdin.write('go\n');
       // Half of them around the writes, half of them while the events are sent.
       if (round % 2 === 1)
-        await until(() => lines.some((line) => line.startsWith('written')), 60_000);
+        await eventually(() => lines.some((line) => line.startsWith('written')), {
+          timeoutMs: 60_000,
+        });
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
     } finally {
       child.kill('SIGKILL');

@@ -1,4 +1,4 @@
-import { freePort, TestNatsServer } from './nats-server';
+import { freePort, TestNatsServer } from '@stowage/testing';
 
 /** Three nats-servers with JetStream that form a cluster, for streams with copies. */
 export class TestNatsCluster {

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { defineCommand } from '@stowage/commands';
 import { FailedPreconditionError } from '@stowage/errors';
-import { startStack, type Stack } from '@stowage/testing';
+import { eventually, startStack, type Stack } from '@stowage/testing';
 import { connect, type NatsConnection } from 'nats';
 import * as z from 'zod';
 import { createLogger } from '../log';
@@ -19,16 +19,6 @@ const log = createLogger({
   bindings: {},
   destination: { write: (line) => logged.push(line) },
 });
-
-async function until<T>(what: string, probe: () => T | undefined | false): Promise<T> {
-  const end = Date.now() + 60_000;
-  for (;;) {
-    const value = probe();
-    if (value !== undefined && value !== false) return value;
-    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 const aborted: string[] = [];
 const running: { call?: CommandCall; release?: () => void; started: number } = { started: 0 };
@@ -322,7 +312,7 @@ describe('commands over a real NATS', () => {
     small.announce(connection);
     await connection.flush();
     const first = ask('slow');
-    await until('the command to run', () => running.release);
+    await eventually(() => running.release, { what: 'the command to run' });
     expect(await ask('slow')).toEqual(
       refused('RESOURCE_EXHAUSTED', 'queue of commands is full: limit 1'),
     );
@@ -366,7 +356,7 @@ describe('commands over a real NATS', () => {
       client.publish(subject('work'), '{', { reply: 'answers' });
       if (i % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    await until('all answers', () => answers === 4 * each);
+    await eventually(() => answers === 4 * each, { what: 'all answers' });
     clearInterval(turns);
     const seconds = (performance.now() - begunBefore) / 1000;
     const begun = busy.observed.filter(({ code }) => code !== 'RESOURCE_EXHAUSTED').length;
@@ -396,7 +386,7 @@ describe('commands over a real NATS', () => {
     slow.announce(connection);
     await connection.flush();
     const replies = [ask('echo', { text: 'a' }), ask('echo', { text: 'b' })];
-    await until('one answer', () => slow.observed.length === 1);
+    await eventually(() => slow.observed.length === 1, { what: 'one answer' });
     await slow.nest.close();
     expect(await Promise.all(replies)).toEqual([
       { ok: true, result: { text: 'a', bytes: 5 } },
@@ -410,7 +400,7 @@ describe('commands over a real NATS', () => {
     await connection.flush();
     const before = running.started;
     const pending = ask('slow');
-    await until('the command to run', () => running.started > before);
+    await eventually(() => running.started > before, { what: 'the command to run' });
     await impatient.nest.close();
     expect(await pending).toEqual(refused('UNAVAILABLE', 'image-service is shutting down'));
   });

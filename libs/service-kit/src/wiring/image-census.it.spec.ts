@@ -2,14 +2,11 @@ import path from 'node:path';
 import { sendCommand } from '@stowage/commands/client';
 import {
   eventually,
-  spawnApp,
-  startStack,
-  subscribeEvents,
+  ServiceFixture,
   type AppProcess,
   type EventCollection,
   type Stack,
 } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
 import { count } from '../../testdata/image-census/commands.controller';
 
 /**
@@ -20,24 +17,22 @@ import { count } from '../../testdata/image-census/commands.controller';
 const workspace = path.resolve(__dirname, '../../../..');
 const program = path.join(workspace, 'libs/service-kit/testdata/image-census/main.ts');
 
+let fixture: ServiceFixture;
 let stack: Stack;
-let nats: NatsConnection;
 let events: EventCollection;
 let app: AppProcess;
 
 const start = (env: Record<string, string> = {}) =>
-  spawnApp(program, {
-    ready: 'spawned',
-    env: {
+  fixture.start(
+    program,
+    {
       NODE_OPTIONS: '--import tsx',
       TSX_TSCONFIG_PATH: path.join(workspace, 'tsconfig.json'),
-      STOWAGE_NODE_NAME: 'node-1',
-      STOWAGE_RUNTIME_ENDPOINT: stack.runtime.endpoint,
-      STOWAGE_NATS_SERVERS: stack.nats.url,
       STOWAGE_STATE_DIR: path.join(stack.dir, 'state'),
       ...env,
     },
-  });
+    { ready: 'spawned' },
+  );
 
 const line = (msg: string) => app.logLines().find((fields) => fields.msg === msg);
 const components = async () =>
@@ -45,19 +40,13 @@ const components = async () =>
     .components;
 
 beforeAll(async () => {
-  stack = await startStack({ registries: true });
-  nats = await connect({ servers: stack.nats.url });
-  events = await subscribeEvents(stack.nats.url);
+  fixture = await ServiceFixture.start({ node: 'node-1' });
+  ({ stack, events } = fixture);
   app = await start();
   await eventually(async () => (await app.get('/readyz')).status === 200, { what: 'ready' });
 });
 
-afterAll(async () => {
-  await app.kill();
-  await events.close();
-  await nats.close();
-  await stack.down();
-});
+afterAll(() => fixture.down());
 
 it('publishes, counts, and answers a command', async () => {
   const image = await stack.pushImage({ name: 'team/app' });
@@ -68,7 +57,7 @@ it('publishes, counts, and answers a command', async () => {
   );
   expect(data).toMatchObject({ repoTags: [image.reference] });
   const { images, runtime } = await sendCommand(
-    nats,
+    fixture.nats,
     'node-1',
     count,
     {},

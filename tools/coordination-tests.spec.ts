@@ -2,16 +2,16 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
 const root = path.resolve(__dirname, '..');
-const page = readFileSync(path.join(root, 'docs/architecture.md'), 'utf8');
+const page = readFileSync(path.join(root, 'docs/coordination.md'), 'utf8');
 
-/** The tests that docs/architecture.md names: under a line with a link to their file, in quotes. */
+/** The tests that docs/coordination.md names: under a line with a link to their file, in quotes. */
 function namedTests(): [file: string, test: string][] {
   const found: [string, string][] = [];
   let file: string | undefined;
   for (const line of page.split('\n')) {
     const link = /^- \[[^\]]*\]\(\.\.\/(\S+\.spec\.ts)\)/.exec(line);
     if (link != null) file = link[1];
-    else if (!line.startsWith('  - ')) file = undefined;
+    else if (!line.startsWith('  ')) file = undefined;
     else if (file !== undefined) {
       for (const [, name = ''] of line.matchAll(/"([^"]+)"/g)) found.push([file, name]);
     }
@@ -19,7 +19,7 @@ function namedTests(): [file: string, test: string][] {
   return found;
 }
 
-describe('tests that docs/architecture.md names', () => {
+describe('tests that docs/coordination.md names', () => {
   it('are found on the page', () => {
     expect(namedTests().length).toBeGreaterThan(40);
   });
