@@ -9,11 +9,8 @@ export { MissingPrerequisitesError } from './prerequisites';
 export { nodeProgram, nodeProgramsOfTests } from './node-program';
 export { TestNatsServer, type NatsConfiguration } from './nats-server';
 export { freePort } from './ports';
-<<<<<<< HEAD
 export { randomFrom } from './random';
-=======
 export { ServiceFixture, type ServiceFixtureOptions } from './service-fixture';
->>>>>>> w-house
 export { ServerProcess } from './server-process';
 export { startStack } from './start-stack';
 export { testOn, testRuntime } from './test-runtime';

@@ -3,22 +3,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { gcWorker } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import { connectImageService } from '@stowage/cri-client';
-<<<<<<< HEAD
 import {
   eventually,
   eventuallyPasses,
-  spawnApp,
-  startStack,
-  subscribeEvents,
-  type AppProcess,
-  type PushedImage,
   randomFrom,
+  ServiceFixture,
+  type PushedImage,
 } from '@stowage/testing';
-import { connect } from 'nats';
-=======
-import { eventually, eventuallyPasses, ServiceFixture, type PushedImage } from '@stowage/testing';
-import { randomFrom } from './random';
->>>>>>> w-house
 
 export interface KillOptions {
   readonly kills: number;

@@ -11,12 +11,8 @@ import {
   texts,
   timestamp,
 } from '../fields';
-<<<<<<< HEAD
-import { assessedDisk, breakdown, collection, exampleCollection, exampleDisk } from './fields';
-=======
 import { differences } from './differences';
-import { assessedDisk, collection, exampleCollection, exampleDisk } from './fields';
->>>>>>> w-house
+import { assessedDisk, breakdown, collection, exampleCollection, exampleDisk } from './fields';
 
 const policy = z
   .object({
