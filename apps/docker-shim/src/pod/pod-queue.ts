@@ -27,25 +27,30 @@ export class PodQueue {
     task: () => Promise<T>,
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<T> {
-    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (signal?.aborted) return Promise.reject(signal.reason as Error);
     const arrived = performance.now();
     this.#pending.set(key, (this.#pending.get(key) ?? 0) + 1);
     return new Promise((resolve, reject) => {
       const leave = () => reject(signal?.reason as Error);
       signal?.addEventListener('abort', leave, { once: true });
-      void this.#queue.run(key, async () => {
+      const turn = async () => {
         signal?.removeEventListener('abort', leave);
-        try {
-          signal?.throwIfAborted();
-          this.onStarted(performance.now() - arrived);
-          const result = await task();
-          this.#ended(key);
-          resolve(result);
-        } catch (error) {
-          this.#ended(key);
-          reject(error as Error);
-        }
-      });
+        signal?.throwIfAborted();
+        this.onStarted(performance.now() - arrived);
+        return task();
+      };
+      void this.#queue.run(key, () =>
+        turn().then(
+          (result) => {
+            this.#ended(key);
+            resolve(result);
+          },
+          (error: Error) => {
+            this.#ended(key);
+            reject(error);
+          },
+        ),
+      );
     });
   }
 
