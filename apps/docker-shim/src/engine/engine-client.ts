@@ -445,10 +445,9 @@ export class EngineClient {
     }
     const search = given.size === 0 ? '' : `?${given.toString()}`;
     const sent = body === undefined ? undefined : requestBody(body);
-    const content = {
-      ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
-      ...(method === 'POST' && { 'content-length': Buffer.byteLength(sent ?? '') }),
-    };
+    const content: Record<string, string | number> = {};
+    if (sent !== undefined) content['content-type'] = 'application/json';
+    if (method === 'POST') content['content-length'] = Buffer.byteLength(sent ?? '');
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
       const request = http.request({
         socketPath,
