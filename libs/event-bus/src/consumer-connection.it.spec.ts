@@ -1,4 +1,5 @@
 import { eventCatalog } from '@stowage/events';
+import { eventually, TestNatsServer } from '@stowage/testing';
 import {
   connect,
   headers,
@@ -10,9 +11,8 @@ import {
 } from 'nats';
 import { rmSync } from 'node:fs';
 import { consumeEvents, deadLetterHeaders, type EventBus, type NatsConnection3 } from './index';
-import { TestNatsServer } from './testing/nats-server';
+
 import { recordingLog, temporaryFolder, testBus } from './testing/test-bus';
-import { until } from './testing/until';
 
 /**
  * The client's version 3 as a stand-in over version 2: a connection without JetStream, whose
@@ -162,14 +162,14 @@ describe('a connection of the client version 3', () => {
     const done = consume(connection3(connection), names);
     bus.publish('ContainerStarted', eventCatalog.ContainerStarted.example);
     bus.publish('ImagePulled', eventCatalog.ImagePulled.example);
-    await until(() => names.length === 2);
+    await eventually(() => names.length === 2);
     expect(names).toEqual(['ContainerStarted', 'ImagePulled']);
     stop.abort();
     await done;
     stop = new AbortController();
     bus.publish('ImageRemoved', eventCatalog.ImageRemoved.example);
     const again = consume(connection3(connection), names);
-    await until(() => names.length === 3);
+    await eventually(() => names.length === 3);
     expect(names[2]).toBe('ImageRemoved');
     stop.abort();
     await again;
@@ -185,7 +185,7 @@ describe('a connection of the client version 3', () => {
     const done = consume(connection3(empty), names, () => {
       throw new Error('no');
     });
-    await until(() => lines.length > 0);
+    await eventually(() => lines.length > 0);
     expect(lines[0]?.fields).toEqual({ reason: 'stream not found' });
     const manager = await empty.jetstreamManager();
     await manager.streams.add({ name: 'DEAD', subjects: ['stowage.dead-letter.>'] });
@@ -195,7 +195,7 @@ describe('a connection of the client version 3', () => {
     cleanUps.push(() => late.close({ drainMs: 0 }));
     late.publish('ImagePulled', eventCatalog.ImagePulled.example);
     let letter: StoredMsg | undefined;
-    await until(async () => {
+    await eventually(async () => {
       letter = await manager.streams.getMessage('DEAD', { seq: 1 }).catch(() => undefined);
       return letter !== undefined;
     });

@@ -59,7 +59,7 @@ export class UpdateContainerResources {
     if (container === undefined) throw new NotFoundError('container', id);
     const { state, pid, inspected } = container;
     const changes = engineResources(linux, { Memory: inspected.HostConfig?.Memory ?? 0 });
-    const isChanged = Object.values(changes).some((value) => value !== undefined);
+    const isChanged = Object.values<unknown>(changes).some((value) => value !== undefined);
     if (isChanged) await updateEngine(client, id, changes, { signal });
     const isRunning = state === ContainerState.CONTAINER_RUNNING;
     await this.#updateFiles(id, limits, isRunning ? pid : undefined);
