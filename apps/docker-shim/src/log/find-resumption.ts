@@ -18,8 +18,8 @@ export interface Resumption {
   /** Whether the target ends in a part of a line with which the engine's log does not continue. */
   readonly breaksLine: boolean;
   /**
-   * A rotated target that ends in a part of a line, of so many bytes. They are counted in `written`;
-   * removed from there, the line can stand in the new target as a whole.
+   * A rotated target that ends in a part of a line, of so many bytes. They are counted in
+   * `written`; removed from there, the line can stand in the new target as a whole.
    */
   readonly splitLine?: { readonly file: string; readonly bytes: number };
   /** Whether the engine has removed lines that were not copied. */

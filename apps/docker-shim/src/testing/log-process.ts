@@ -11,7 +11,9 @@ const logs = new ContainerLogs({
   stateDir: process.argv[2] ?? '',
   log: { info: quiet, warn: (fields, message) => process.stderr.write(`${message}\n`) },
   listener: {
-    copied: ({ gaps }) => void (gaps > 0 && process.stderr.write(`gaps: ${gaps}\n`)),
+    copied: ({ gaps }) => {
+      if (gaps > 0) process.stderr.write(`gaps: ${gaps}\n`);
+    },
     reopened: quiet,
     threadFailed: quiet,
   },
