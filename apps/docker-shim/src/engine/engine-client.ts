@@ -1,9 +1,11 @@
 import type {
   AuthConfig,
+  ContainerCreateRequest,
   ContainerInspectResponse,
   ContainerNetworkStats,
   ContainerStatsResponse,
   ContainerSummary,
+  ContainerUpdateRequest,
   EventMessage,
   HistoryResponseItem,
   ImageInspect,
@@ -14,6 +16,7 @@ import type {
   SystemVersion,
 } from '@docker/node-sdk';
 import { DeadlineExceededError } from '@stowage/errors';
+import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { EngineAnswerError, EngineResponseError, EngineUnreachableError } from './engine-errors';
 
@@ -29,6 +32,17 @@ export type ListedImage = Answer<ImageSummary>;
 export type InspectedImage = Answer<ImageInspect>;
 export type ImageHistoryItem = Answer<HistoryResponseItem>;
 export type ListedContainer = Answer<ContainerSummary>;
+export type InspectedContainer = Answer<ContainerInspectResponse>;
+/** What an engine is sent; whole numbers beyond 2^53 are bigints. */
+export type Sent<T> = T extends number
+  ? number | bigint
+  : T extends readonly (infer Item)[]
+    ? readonly Sent<Item>[]
+    : T extends object
+      ? { readonly [K in keyof T]?: Sent<T[K]> | undefined }
+      : T;
+export type NewContainer = Sent<ContainerCreateRequest>;
+export type ContainerChanges = Sent<ContainerUpdateRequest>;
 export type RegistryLogin = AuthConfig & {
   readonly identitytoken?: string;
   readonly registrytoken?: string;
@@ -44,7 +58,6 @@ export type DiskUsage = Answer<SystemDataUsageResponse> & {
   readonly ContainerUsage?: { readonly TotalSize?: number } | null;
 };
 
-export type InspectedContainer = Answer<ContainerInspectResponse>;
 export type EngineStats = Answer<Omit<ContainerStatsResponse, 'networks'>> & {
   readonly networks?: Readonly<Record<string, ContainerNetworkStats>> | null;
 };
@@ -89,6 +102,8 @@ interface Request {
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly body?: object;
 }
 
 /**
@@ -210,15 +225,7 @@ export class EngineClient {
   }
 
   /**
-   * @param type the one kind to measure, where the API has that (1.42); absent, all kinds are
-   *   measured, which takes long.
-   */
-  diskUsage(type: 'image' | 'container' | undefined, call: EngineCall = {}): Promise<DiskUsage> {
-    return this.#json('disk usage', { path: '/system/df', query: { type } }, call);
-  }
-
-  /**
-   * @param id an id, or the beginning of one, or a name.
+   * @param id an id, its beginning, or a name.
    * @param call with `size`, the engine goes through all files that the container wrote.
    */
   inspectContainer(
@@ -230,6 +237,68 @@ export class EngineClient {
       { path: `/containers/${inPath(id)}/json`, query: { size } },
       call,
     );
+  }
+
+  /** Creates a container and returns its id. */
+  async createContainer(
+    name: string,
+    container: NewContainer,
+    call: EngineCall = {},
+  ): Promise<string> {
+    const operation = 'create container';
+    const { Id } = await this.#json<{ readonly Id?: string }>(
+      operation,
+      { method: 'POST', path: '/containers/create', query: { name }, body: container },
+      call,
+    );
+    if (Id === undefined || Id === '') throw new EngineAnswerError(operation, 'holds no id');
+    return Id;
+  }
+
+  /** Starts a container; one that runs is left as it is. */
+  async startContainer(id: string, call: EngineCall = {}): Promise<void> {
+    await this.#post('start container', `/containers/${inPath(id)}/start`, {}, call);
+  }
+
+  /**
+   * Sends the container's stop signal, and SIGKILL when it still runs after `graceSeconds`. Resolves
+   * when it has ended. The limit of the call has to be longer than the grace.
+   */
+  async stopContainer(id: string, graceSeconds: number, call: EngineCall = {}): Promise<void> {
+    const query = { t: graceSeconds };
+    await this.#post('stop container', `/containers/${inPath(id)}/stop`, { query }, call);
+  }
+
+  /** Sends SIGKILL; the engine answers 409 for a container that does not run. */
+  async killContainer(id: string, call: EngineCall = {}): Promise<void> {
+    await this.#post('kill container', `/containers/${inPath(id)}/kill`, {}, call);
+  }
+
+  /** Removes a container, running or not, with its anonymous volumes. */
+  async removeContainer(id: string, call: EngineCall = {}): Promise<void> {
+    await this.#json(
+      'remove container',
+      { method: 'DELETE', path: `/containers/${inPath(id)}`, query: { force: true, v: true } },
+      call,
+    );
+  }
+
+  /** Changes the resources of a container. */
+  async updateContainer(
+    id: string,
+    changes: ContainerChanges,
+    call: EngineCall = {},
+  ): Promise<void> {
+    const path = `/containers/${inPath(id)}/update`;
+    await this.#post('update container', path, { body: changes }, call);
+  }
+
+  /**
+   * @param type the one kind to measure, where the API has that (1.42); absent, all kinds are
+   *   measured, which takes long.
+   */
+  diskUsage(type: 'image' | 'container' | undefined, call: EngineCall = {}): Promise<DiskUsage> {
+    return this.#json('disk usage', { path: '/system/df', query: { type } }, call);
   }
 
   /** What a container uses now; without the second sample that rates would need. */
@@ -275,10 +344,23 @@ export class EngineClient {
   }
 
   async #json<T>(operation: string, request: Request, call: EngineCall): Promise<T> {
-    const text = await this.#within(operation, call, async (signal) =>
+    return parseAnswer(operation, await this.#answer(operation, request, call)) as T;
+  }
+
+  /** A call whose answer holds nothing that anybody reads. */
+  async #post(
+    operation: string,
+    path: string,
+    request: Pick<Request, 'query' | 'body'>,
+    call: EngineCall,
+  ): Promise<void> {
+    await this.#answer(operation, { ...request, method: 'POST', path }, call);
+  }
+
+  #answer(operation: string, request: Request, call: EngineCall): Promise<string> {
+    return this.#within(operation, call, async (signal) =>
       this.#text(operation, await this.#send(operation, request, signal)),
     );
-    return parseAnswer(operation, text) as T;
   }
 
   /**
@@ -324,7 +406,7 @@ export class EngineClient {
   /** Sends a request and resolves with the head of a good answer. */
   async #send(
     operation: string,
-    { method = 'GET', path, query = {}, headers = {} }: Request,
+    { method = 'GET', path, query = {}, headers = {}, body }: Request,
     signal: AbortSignal,
     { ownConnection = false } = {},
   ): Promise<http.IncomingMessage> {
@@ -334,21 +416,27 @@ export class EngineClient {
       if (value !== undefined) given.set(name, String(value));
     }
     const search = given.size === 0 ? '' : `?${given.toString()}`;
+    const sent = body === undefined ? undefined : requestBody(body);
+    const content = {
+      ...(sent !== undefined && { 'content-type': 'application/json' }),
+      ...(method === 'POST' && { 'content-length': Buffer.byteLength(sent ?? '') }),
+    };
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
       const request = http.request({
         socketPath,
         agent: ownConnection ? false : this.#agent,
         method,
         path: `${api === undefined ? '' : `/v${api}`}${path}${search}`,
-        headers: { host: 'docker', ...(method === 'POST' && { 'content-length': 0 }), ...headers },
+        headers: { host: 'docker', ...content, ...headers },
         signal,
       });
       request.once('response', resolve);
       request.once('error', (error) => reject(this.#unreachable(operation, error)));
-      request.end();
+      request.end(sent);
     });
     const { statusCode = 0 } = response;
-    if (statusCode >= 200 && statusCode < 300) return response;
+    // 304: the container is already as it was asked to be.
+    if ((statusCode >= 200 && statusCode < 300) || statusCode === 304) return response;
     const text = await this.#text(operation, response);
     throw new EngineResponseError(operation, statusCode, refusalText(text, statusCode));
   }
@@ -423,6 +511,19 @@ function refusalText(text: string, status: number): string {
 const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 const longInteger = /^-?\d{16,}$/;
 const marker = '\u0000integer:';
+
+/** JSON in which bigints are whole numbers. */
+function requestBody(body: object): string {
+  const long: string[] = [];
+  const mark = `integer:${randomUUID()}`;
+  const text = JSON.stringify(body, (_key, value: unknown) => {
+    if (typeof value !== 'bigint') return value;
+    if (Number.isSafeInteger(Number(value))) return Number(value);
+    long.push(String(value));
+    return mark;
+  });
+  return long.length === 0 ? text : text.replaceAll(`"${mark}"`, () => long.shift() ?? '0');
+}
 
 /**
  * JSON in which whole numbers beyond 2^53 become bigints, so that `BigInt(value)` has the engine's
