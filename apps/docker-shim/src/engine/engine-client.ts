@@ -293,21 +293,6 @@ export class EngineClient {
     return this.#json('disk usage', { path: '/system/df', query: { type } }, call);
   }
 
-  /**
-   * @param id an id, or the beginning of one, or a name.
-   * @param call with `size`, the engine goes through all files that the container wrote.
-   */
-  inspectContainer(
-    id: string,
-    { size, ...call }: EngineCall & { readonly size?: true } = {},
-  ): Promise<InspectedContainer> {
-    return this.#json(
-      size === true ? 'measure container' : 'inspect container',
-      { path: `/containers/${inPath(id)}/json`, query: { size } },
-      call,
-    );
-  }
-
   /** What a container uses now; without the second sample that rates would need. */
   containerStats(id: string, call: EngineCall = {}): Promise<EngineStats> {
     return this.#json(

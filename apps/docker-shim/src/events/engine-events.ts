@@ -2,6 +2,7 @@ import { pause } from '@stowage/async';
 import { errorMessage } from '@stowage/errors';
 import type { EngineEvent } from '../engine/engine-client';
 import { retryDelayMs, type Engine, type EngineConnection } from '../engine/engine-connection';
+import { sandboxIdLabel, typeLabel } from '../pod/labels';
 import {
   KnownContainers,
   type ChangeKind,
@@ -9,10 +10,6 @@ import {
   type ContainerEvent,
   type ListedForEvents,
 } from './known-containers';
-
-/** Labels of containers that are ours, with the kind and, of app containers, the sandbox. */
-const typeLabel = 'io.kubernetes.docker.type';
-const sandboxLabel = 'io.kubernetes.sandbox.id';
 
 const kinds: readonly string[] = [
   'create',
@@ -224,7 +221,7 @@ function containerEvent({
 }: EngineEvent): ContainerEvent | undefined {
   const { ID: id = '', Attributes: attributes = {} } = Actor ?? {};
   const isSandbox = attributes[typeLabel] === 'podsandbox';
-  const sandboxId = isSandbox ? id : (attributes[sandboxLabel] ?? '');
+  const sandboxId = isSandbox ? id : (attributes[sandboxIdLabel] ?? '');
   if (id === '' || sandboxId === '' || !kinds.includes(Action ?? '')) return undefined;
   const kind = Action as ChangeKind;
   const atNs = timeNano == null ? BigInt(time ?? 0) * 1_000_000_000n : BigInt(timeNano);

@@ -2,10 +2,8 @@ import { PodSandbox, PodSandboxState } from '@stowage/cri-proto';
 import type { Stack } from '@stowage/testing';
 import type { EngineClient, ListedContainer } from '../engine/engine-client';
 import type { ListedForEvents, Phase } from '../events/known-containers';
+import { sandboxIdLabel, typeLabel } from '../pod/labels';
 import type { StatsContainer, StatsSandbox, StatsSubjects } from '../stats/types';
-
-const typeLabel = 'io.kubernetes.docker.type';
-const sandboxLabel = 'io.kubernetes.sandbox.id';
 
 /** Pods that a test makes with the engine's API, and the lists of them that the shim needs. */
 export class EnginePods {
@@ -36,7 +34,7 @@ export class EnginePods {
     };
     return this.create(image, name, {
       Cmd: ['sh', '-c', command],
-      Labels: { [typeLabel]: 'container', [sandboxLabel]: sandboxId },
+      Labels: { [typeLabel]: 'container', [sandboxIdLabel]: sandboxId },
       HostConfig: {
         NetworkMode: `container:${sandboxId}`,
         CgroupParent: HostConfig.CgroupParent,
@@ -94,7 +92,7 @@ export class EnginePods {
       const isSandbox = one.Labels?.[typeLabel] === 'podsandbox';
       return {
         id,
-        sandboxId: isSandbox ? id : (one.Labels?.[sandboxLabel] ?? ''),
+        sandboxId: isSandbox ? id : (one.Labels?.[sandboxIdLabel] ?? ''),
         phase: phaseOf(one),
         sandbox: isSandbox
           ? PodSandbox.fromPartial({
@@ -135,7 +133,7 @@ function statsContainer(listed: ListedContainer): StatsContainer {
   const subject = common(listed);
   return {
     ...subject,
-    sandboxId: listed.Labels?.[sandboxLabel] ?? '',
+    sandboxId: listed.Labels?.[sandboxIdLabel] ?? '',
     metadata: { name: subject.name, attempt: 0 },
   };
 }
