@@ -293,6 +293,7 @@ export class EngineClient {
     }
     const search = given.size === 0 ? '' : `?${given.toString()}`;
     const content = body === undefined ? '' : JSON.stringify(body);
+    const ofContent = body === undefined ? {} : { 'content-type': 'application/json' };
     const request = http.request({
       socketPath,
       agent: ownConnection ? false : this.#agent,
@@ -301,7 +302,7 @@ export class EngineClient {
       headers: {
         host: 'docker',
         ...(method === 'POST' && { 'content-length': Buffer.byteLength(content) }),
-        ...(content !== '' && { 'content-type': 'application/json' }),
+        ...ofContent,
         ...headers,
       },
       signal,
