@@ -1,7 +1,6 @@
 import { eventually } from '@stowage/testing';
 import { once } from 'node:events';
-import type { RawData } from 'ws';
-import { WebSocket } from 'ws';
+import { WebSocket, type RawData } from 'ws';
 import type { StreamingServer } from './streaming-server';
 import { cat, command, listen, only, untilStopped } from './testing/targets';
 import type { ExecTarget, TerminalSize } from './types';

@@ -43,7 +43,8 @@ export async function runExecSession(
   );
   const end = await Promise.race([running, aborted(signal)]);
   if (!gone.signal.aborted) {
-    await Promise.all([stdout, stderr].map((stream) => stream && endOutput(stream)));
+    const outputs = [stdout, stderr].filter((stream) => stream !== undefined);
+    await Promise.all(outputs.map(endOutput));
     const status = statusOf(end, streams.errorFormat);
     if (status !== '') streams.error.write(status);
     streams.error.end();

@@ -71,6 +71,6 @@ export class PortForwardOverSpdy {
   }
 }
 
-/** Clients before Kubernetes 1.1 name no request: they open the error stream, then the data stream. */
+/** Old clients name no request: they open the error stream, then the data stream. */
 const idOfOldClient = (type: 'data' | 'error', streamId: number): string =>
   String(type === 'error' ? streamId : streamId - 2);

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { WebSocket } from 'ws';
-import { StreamingServer, type StreamingServerOptions } from './streaming-server';
+import type { StreamingServer, StreamingServerOptions } from './streaming-server';
 import { openTunnel } from './testing/open-tunnel';
 import { SpdyClient } from './testing/spdy-client';
 import { cat, command, listen, only, untilStopped } from './testing/targets';

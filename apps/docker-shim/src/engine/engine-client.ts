@@ -453,7 +453,8 @@ export class EngineClient {
       if (value !== undefined) given.set(name, String(value));
     }
     const search = given.size === 0 ? '' : `?${given.toString()}`;
-    const sent = body === undefined ? undefined : requestBody(body);
+    const sent = body === undefined ? '' : requestBody(body);
+    const ofContent = body === undefined ? {} : { 'content-type': 'application/json' };
     const request = http.request({
       socketPath,
       agent: ownConnection ? false : this.#agent,
@@ -461,8 +462,8 @@ export class EngineClient {
       path: `${api === undefined ? '' : `/v${api}`}${path}${search}`,
       headers: {
         host: 'docker',
-        ...(sent !== undefined && { 'content-type': 'application/json' }),
-        ...(method === 'POST' && { 'content-length': Buffer.byteLength(sent ?? '') }),
+        ...(method === 'POST' && { 'content-length': Buffer.byteLength(sent) }),
+        ...ofContent,
         ...headers,
       },
       signal,

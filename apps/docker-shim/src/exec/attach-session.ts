@@ -18,7 +18,7 @@ export class AttachSessions {
     private readonly things: Pick<RunningThings, 'container'>,
   ) {}
 
-  /** What a session runs. Its end is that of the container, or of the client; it changes neither. */
+  /** What a session runs. It ends with the container or the client, and changes neither. */
   target(container: RunningContainer, streams: RequestedStreams): ExecTarget {
     return { run: (io) => this.#run(container, streams, io) };
   }

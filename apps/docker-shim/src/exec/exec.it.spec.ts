@@ -120,7 +120,8 @@ async function webSocket(url: string) {
   const texts = ['', '', '', ''];
   socket.on('message', (data: RawData) => {
     const message = data as Buffer;
-    texts[message[0]!] += message.toString('latin1', 1);
+    const channel = message[0]!;
+    texts[channel] = (texts[channel] ?? '') + message.toString('latin1', 1);
   });
   const closed = once(socket, 'close');
   await once(socket, 'open');

@@ -95,7 +95,7 @@ export class NamespaceDialer implements Dialer {
       this.#waiting.set(id, settle);
       signal.addEventListener('abort', abort, { once: true });
       helper.send({ id, port, hosts: localHosts }, (error) => {
-        if (error !== null) settle(error);
+        if (error) settle(error);
       });
     });
   }

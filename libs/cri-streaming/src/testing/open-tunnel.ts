@@ -34,7 +34,7 @@ export function openTunnel(url: string): Promise<WebSocket> {
     request.once('error', reject);
     request.once('response', ({ statusCode }) => reject(new Error(`status ${statusCode}`)));
     request.once('upgrade', ({ headers }, socket: Socket, head: Buffer) => {
-      const webSocket = new Unconnected(null, undefined, {});
+      const webSocket = new Unconnected(null, undefined, { closeTimeout: 10_000 });
       const accepted = webSocket as unknown as AcceptedSocket;
       accepted._isServer = false;
       accepted._protocol = headers['sec-websocket-protocol'] ?? '';
