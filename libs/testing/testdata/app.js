@@ -1,4 +1,5 @@
-// An app for the tests of spawnApp. MODE: ready, late (healthy before it is ready), crash, deaf (to SIGTERM).
+// An app for the tests of spawnApp. MODE: ready, late (healthy before it is ready), crash, deaf (to SIGTERM), numbers
+// (pages with content).
 const http = require('node:http');
 
 const { MODE, STOWAGE_HTTP_ADDR = '' } = process.env;
@@ -12,11 +13,17 @@ if (MODE === 'crash') {
 }
 let asked = 0;
 const [host, port] = STOWAGE_HTTP_ADDR.split(':');
+const pages = {
+  '/readyz': '{"message":"nats degraded"}',
+  '/metrics': '# HELP pulls_total Pulls.\npulls_total{result="success"} 2.5\n',
+};
 http
   .createServer((request, response) => {
     asked += 1;
     const ready = request.url !== '/readyz' || (MODE !== 'late' && asked > 2);
-    response.writeHead(ready ? 200 : 503).end(request.url);
+    response
+      .writeHead(ready ? 200 : 503)
+      .end(MODE === 'numbers' ? pages[request.url] : request.url);
   })
   .listen(Number(port), host);
 process.on('SIGTERM', () => {
