@@ -231,6 +231,21 @@ export class EngineClient {
     );
   }
 
+  /**
+   * @param id an id, its beginning, or a name.
+   * @param call with `size`, the engine goes through all files that the container wrote.
+   */
+  inspectContainer(
+    id: string,
+    { size, ...call }: EngineCall & { readonly size?: true } = {},
+  ): Promise<InspectedContainer> {
+    return this.#json(
+      size === true ? 'measure container' : 'inspect container',
+      { path: `/containers/${inPath(id)}/json`, query: { size } },
+      call,
+    );
+  }
+
   /** Creates a container and returns its id. */
   async createContainer(
     name: string,
