@@ -2,7 +2,9 @@ import { Module } from '@nestjs/common';
 import { NotFoundError } from '@stowage/errors';
 import { BUS, eventBusProvider, provider } from '@stowage/service-kit';
 import { CONTEXT } from './config';
+import { ContainerModule } from './container.module';
 import { EngineModule } from './engine.module';
+import { PodModule } from './pod.module';
 import { EngineOutage } from './events/engine-outage';
 import { OutageFile } from './events/outage-file';
 import { listForEvents } from './events/list-for-events';
@@ -13,10 +15,12 @@ import {
   CONTAINER_EVENTS,
   ENGINE,
   ENGINE_EVENTS,
+  LOGS,
   METRICS,
   OUTAGE,
   OUTAGE_FILE,
   POD_VERBS,
+  UPKEEP,
 } from './tokens';
 
 const outage = [
@@ -44,10 +48,21 @@ const outage = [
 const events = [
   provider(
     ENGINE_EVENTS,
-    [CONTEXT, ENGINE, METRICS],
-    ({ log }, connection, { events: listener }) => {
+    [CONTEXT, ENGINE, METRICS, LOGS, UPKEEP],
+    ({ log }, connection, { events: listener }, logs, upkeep) => {
       const list = (signal: AbortSignal) => listForEvents(connection, signal);
       const followed = new EngineEvents({ connection, list, listener, log });
+      const ended = new Set<string>();
+      followed.onContainerEvent(({ kind, id, sandboxId }) => {
+        if (id !== sandboxId) {
+          if (kind === 'die') void logs.ended(id, { withinMs: 0 });
+          return;
+        }
+        if (kind === 'die') ended.add(id);
+        if (kind === 'destroy') ended.delete(id);
+        // The engine has written its files of a sandbox that somebody started again.
+        if (kind === 'start' && ended.delete(id)) void upkeep.restarted(id);
+      });
       followed.start();
       return followed;
     },
@@ -72,7 +87,7 @@ const events = [
 
 /** What happens to containers, for clients of the CRI, and outages of the engine on the bus. */
 @Module({
-  imports: [EngineModule, PodSandboxModule],
+  imports: [EngineModule, PodModule, ContainerModule, PodSandboxModule],
   providers: [...events, ...outage],
   exports: events,
 })

@@ -1,15 +1,12 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { InspectedContainer } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
 import { isNotFound } from '../engine/engine-errors';
+import { setHairpin } from './host-bridge';
 import type { NetworkPod, PodNetwork } from './pod-network';
 
 export interface BridgeNetworkOptions {
   /** Whether a pod reaches itself through its own service: `hairpin_mode` of its bridge port. */
   readonly hairpin?: boolean;
-  /** Where the kernel shows processes and devices. Default `/`. */
-  readonly root?: string;
 }
 
 /**
@@ -29,8 +26,11 @@ export class BridgeNetwork implements PodNetwork {
   }
 
   /** The addresses are the engine's: {@link ips} has them. */
-  async add({ pid }: NetworkPod): Promise<readonly string[]> {
-    if (this.options.hairpin === true) await this.#hairpin(pid);
+  async add(
+    { pid }: NetworkPod,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<readonly string[]> {
+    if (this.options.hairpin === true) await setHairpin(pid, signal);
     return [];
   }
 
@@ -63,20 +63,6 @@ export class BridgeNetwork implements PodNetwork {
 
   close(): void {
     return undefined;
-  }
-
-  /** Finds the bridge's end of the pod's device, by the index that the pod's end names. */
-  async #hairpin(pid: number): Promise<void> {
-    const { root = '/' } = this.options;
-    const net = 'sys/class/net';
-    const peer = path.join(root, `proc/${pid}/root`, net, 'eth0/iflink');
-    const index = (await readFile(peer, 'utf8')).trim();
-    for (const device of await readdir(path.join(root, net))) {
-      const folder = path.join(root, net, device);
-      const own = await readFile(path.join(folder, 'ifindex'), 'utf8').catch(() => '');
-      if (own.trim() === index) return writeFile(path.join(folder, 'brport/hairpin_mode'), '1');
-    }
-    throw new Error(`the bridge's end of the pod's network device (index ${index}) is not there`);
   }
 }
 

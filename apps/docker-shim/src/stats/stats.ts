@@ -18,6 +18,7 @@ import { InvalidArgumentError, NotFoundError } from '@stowage/errors';
 import type { EngineConnection } from '../engine/engine-connection';
 import { EngineResponseError } from '../engine/engine-errors';
 import { filesFolder } from '../engine/files-folder';
+import { inParallel } from '../engine/in-parallel';
 import { parentOf } from './cgroup-dirs';
 import {
   containerMetrics,
@@ -32,7 +33,6 @@ import { deviceNames, filesystemOf } from './disk-facts';
 import type { InterfaceTraffic } from './kernel-text';
 import { LayerSizes } from './layer-sizes';
 import { metricDescriptors } from './metric-families';
-import { eachAtOnce } from './parallel';
 import { openFiles, openFilesLimit } from './process-facts';
 import { readDetails, readUsage, type Clocks } from './read-cgroup';
 import { sumUsages } from './sum-usages';
@@ -159,9 +159,9 @@ export class Stats {
       filesystemOf(this.#procRoot, filesFolder(connection.engine().info, containerdRoot)),
       deviceNames(this.#procRoot),
     ]);
-    const all = await eachAtOnce(
-      sandboxes.filter(({ running }) => running),
+    const all = await inParallel(
       atOnce,
+      sandboxes.filter(({ running }) => running),
       async (sandbox) => {
         const of = (subject: StatsSubject, container: string) =>
           this.#metrics(subject, { container, sandbox, filesystem, nameOf }, signal);
@@ -203,7 +203,7 @@ export class Stats {
     signal: AbortSignal,
   ): Promise<ContainerStats[]> {
     this.#layers.seen(listed);
-    const all = await eachAtOnce(listed, atOnce, async (container) =>
+    const all = await inParallel(atOnce, listed, async (container) =>
       this.#statsOf(container, await this.#use(container, signal)),
     );
     this.#forgetOld();
@@ -217,7 +217,7 @@ export class Stats {
   ): Promise<PodSandboxStats[]> {
     const members = bySandbox(containers);
     this.#layers.seen(sandboxes.flatMap(({ id }) => members.get(id) ?? []));
-    const all = await eachAtOnce(sandboxes, atOnce, async (sandbox) => {
+    const all = await inParallel(atOnce, sandboxes, async (sandbox) => {
       const own = await this.#use(sandbox, signal);
       if (own === 'gone') return undefined;
       const stats: ContainerStats[] = [];
