@@ -60,9 +60,9 @@ describe('configuration of streaming', () => {
   });
 
   it.each([
-    [{ STOWAGE_EXEC_ORPHAN_GRACE: 'ever' }, /execOrphanGrace.*, or never/],
-    [{ STOWAGE_STREAMING_ADDRESS: 'unix:///run/x' }, /streamingAddress/],
-    [{ STOWAGE_STREAMING_ADDRESS: '' }, /streamingAddress/],
+    [{ STOWAGE_EXEC_ORPHAN_GRACE: 'ever' }, /ORPHAN_GRACE .*, or never/],
+    [{ STOWAGE_STREAMING_ADDRESS: 'unix:///run/x' }, /STREAMING_ADDRESS .*port 0/],
+    [{ STOWAGE_STREAMING_ADDRESS: '127.0.0.1' }, /STREAMING_ADDRESS/],
     [{ STOWAGE_STREAMING_TLS_CERT: '/tls.crt' }, /streamingTlsKey/],
     [{ STOWAGE_STREAMING_TLS_KEY: '/tls.key' }, /streamingTlsKey/],
   ])('refuses %j', async (env, words) => {
