@@ -1,10 +1,10 @@
 // A publisher killed 100 times (or as often as the argument says) at random points between write
 // and acknowledgement: `npm run soak -- kill-publishers [ROUNDS]`. The short form is
-// kill-publishers.it.spec.ts.
+// ../kill-publishers.it.spec.ts.
 import { TestNatsServer } from '@stowage/testing';
 import { rmSync } from 'node:fs';
-import { killPublishers } from './testing/kill-publishers';
-import { streamEvents, temporaryFolder, testBus } from './testing/test-bus';
+import { killPublishers } from './kill-publishers';
+import { streamEvents, temporaryFolder, testBus } from './test-bus';
 
 async function main(rounds: number): Promise<void> {
   const server = await TestNatsServer.start();
