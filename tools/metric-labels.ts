@@ -12,7 +12,7 @@ const pullErrors =
 const words = (...list: readonly string[]): string => list.map((word) => `\`${word}\``).join(', ');
 const cniCommands = words('ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION');
 const sessionKinds = words('exec', 'attach', 'portforward');
-const streamingProtocols = words('spdy', 'websocket');
+const streamingProtocols = words('spdy', 'websocket', 'spdy-in-websocket');
 
 /**
  * Values of each label, in words; those of one metric stand under `<metric> <label>`. All come from
