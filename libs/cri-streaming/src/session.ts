@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { DeadlineExceededError } from '@stowage/errors';
 import type { StreamingSession, StreamingSessionListener } from './types';
 
@@ -36,6 +37,8 @@ export class Session {
     private readonly options: SessionOptions,
   ) {
     const { idleTimeoutMs, probeIntervalMs } = options;
+    // Every connection of a port-forward listens to it.
+    setMaxListeners(0, this.signal);
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.stopped = new Promise((resolve) =>
       this.signal.addEventListener('abort', () => resolve(), { once: true }),

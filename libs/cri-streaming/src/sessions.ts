@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
@@ -128,6 +129,8 @@ export class Sessions {
   ): Promise<void> {
     const ended = new AbortController();
     const signal = AbortSignal.any([session.signal, ended.signal]);
+    // Every connection of the session listens to it.
+    setMaxListeners(0, signal);
     const pairs = new PortForwardOverSpdy({
       target,
       createWithinMs: this.options.createWithinMs,

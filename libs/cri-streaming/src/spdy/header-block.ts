@@ -19,7 +19,8 @@ export class HeaderInflater {
   });
   #chunks: Buffer[] = [];
   #bytes = 0;
-  #fail: ((error: Error) => void) | undefined;
+  #done: () => void = () => undefined;
+  #fail: (error: Error) => void = () => undefined;
 
   constructor() {
     this.#zlib.on('data', (chunk: Buffer) => {
@@ -27,7 +28,8 @@ export class HeaderInflater {
       if (this.#bytes <= maxHeaderBytes) this.#chunks.push(chunk);
       else this.#zlib.destroy();
     });
-    this.#zlib.on('error', (error) => this.#fail?.(new SpdyProtocolError(error.message)));
+    this.#zlib.on('error', (error) => this.#fail(new SpdyProtocolError(error.message)));
+    this.#zlib.on('close', () => this.#done());
   }
 
   /** @throws {SpdyProtocolError} also for all blocks after a bad one. */
@@ -35,12 +37,12 @@ export class HeaderInflater {
     this.#chunks = [];
     this.#bytes = 0;
     await new Promise<void>((resolve, reject) => {
+      this.#done = resolve;
       this.#fail = reject;
       this.#zlib.write(block, (error) => {
         if (error == null) resolve();
         else reject(new SpdyProtocolError(error.message));
       });
-      this.#zlib.once('close', resolve);
     });
     if (this.#bytes > maxHeaderBytes) {
       throw new SpdyProtocolError(`header block is longer than ${maxHeaderBytes} bytes`);
