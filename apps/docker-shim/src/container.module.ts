@@ -9,6 +9,7 @@ import { Containers } from './container/containers';
 import { CreateContainer } from './container/create-container';
 import { ImageFiles } from './container/image-files';
 import { ListContainers } from './container/list-containers';
+import { OomKills } from './container/oom-kills';
 import { RemoveContainer } from './container/remove-container';
 import { ReopenContainerLog } from './container/reopen-container-log';
 import { StartContainer } from './container/start-container';
@@ -31,6 +32,7 @@ import {
   IMAGE_LOCKS,
   LOGS,
   METRICS,
+  OOM_KILLS,
   PODS,
   QUEUE,
 } from './tokens';
@@ -38,6 +40,7 @@ import {
 /** What is known of the containers, and what the calls about them share. */
 const containers = [
   provider(CGROUPS, [], () => new CgroupFinder()),
+  provider(OOM_KILLS, [], () => new OomKills()),
   provider(CONTAINERS, [ENGINE], (connection) => new Containers(connection)),
   provider(CONTAINER_RECORDS, [CONTEXT], ({ config }) => {
     return new ContainerRecords(path.join(config.stateDir, 'containers'));
@@ -62,9 +65,8 @@ const containers = [
   ),
   provider(
     CONTAINER_STATUS,
-    [ENGINE, CONTAINERS, CONTAINER_RECORDS, LOGS, CGROUPS],
-    (connection, known, records, logs, cgroups) =>
-      new ContainerStatus(connection, known, records, logs, cgroups),
+    [ENGINE, CONTAINERS, CONTAINER_RECORDS, LOGS, CGROUPS, OOM_KILLS],
+    (...parts) => new ContainerStatus(...parts),
   ),
   provider(
     CONTAINER_VERBS,

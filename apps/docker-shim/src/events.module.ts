@@ -17,6 +17,7 @@ import {
   ENGINE_EVENTS,
   LOGS,
   METRICS,
+  OOM_KILLS,
   OUTAGE,
   OUTAGE_FILE,
   POD_VERBS,
@@ -48,14 +49,16 @@ const outage = [
 const events = [
   provider(
     ENGINE_EVENTS,
-    [CONTEXT, ENGINE, METRICS, LOGS, UPKEEP],
-    ({ log }, connection, { events: listener }, logs, upkeep) => {
+    [CONTEXT, ENGINE, METRICS, LOGS, UPKEEP, OOM_KILLS],
+    ({ log }, connection, { events: listener }, logs, upkeep, oomKills) => {
       const list = (signal: AbortSignal) => listForEvents(connection, signal);
       const followed = new EngineEvents({ connection, list, listener, log });
       const ended = new Set<string>();
       followed.onContainerEvent(({ kind, id, sandboxId }) => {
         if (id !== sandboxId) {
+          if (kind === 'oom') oomKills.add(id);
           if (kind === 'die') void logs.ended(id, { withinMs: 0 });
+          if (kind === 'destroy') oomKills.remove(id);
           return;
         }
         if (kind === 'die') ended.add(id);

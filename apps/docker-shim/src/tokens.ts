@@ -1,6 +1,7 @@
 import { token } from '@stowage/service-kit';
 import type { Endpoint } from '@stowage/cri-endpoint';
 import type { ContainerRecords } from './container/container-records';
+import type { OomKills } from './container/oom-kills';
 import type { ContainerStatus } from './container/container-status';
 import type { ContainerUpkeep } from './container/container-upkeep';
 import type { Containers } from './container/containers';
@@ -37,6 +38,7 @@ export const CONTAINERS = token<Containers>('Containers');
 export const CONTAINER_RECORDS = token<ContainerRecords>('ContainerRecords');
 export const CONTAINER_STATUS = token<ContainerStatus>('ContainerStatus');
 export const CONTAINER_UPKEEP = token<ContainerUpkeep>('ContainerUpkeep');
+export const OOM_KILLS = token<OomKills>('OomKills');
 export const CONTAINER_VERBS = token<ContainerVerbs>('ContainerVerbs');
 export const IMAGE_FILES = token<ImageFiles>('ImageFiles');
 export const IMAGE_LOCKS = token<ImageLocks>('ImageLocks');

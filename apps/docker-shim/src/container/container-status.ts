@@ -10,11 +10,12 @@ import { inspectedImage } from '../image/image-status';
 import type { CgroupFinder } from '../stats/cgroup-dirs';
 import type { Logs } from './container-log';
 import type { ContainerRecords } from './container-records';
-import { containerCourse } from './container-state';
+import { containerCourse, type ContainerCourse } from './container-state';
 import type { Containers, InspectedAppContainer } from './containers';
 import { processUserOf } from './first-process';
 import { criImageSpec } from './list-containers';
 import { criMounts } from './mounts';
+import type { OomKills } from './oom-kills';
 import { criResources } from './resources';
 import { criStopSignal } from './stop-signal';
 
@@ -27,6 +28,10 @@ interface Call {
   readonly signal: AbortSignal;
 }
 
+const killedBySignal9 = 137;
+/** How late after the end the engine's event of a kill for want of memory may come, milliseconds. */
+const oomEventWithinMs = 500;
+
 /** ContainerStatus. */
 export class ContainerStatus {
   constructor(
@@ -35,6 +40,7 @@ export class ContainerStatus {
     private readonly records: Pick<ContainerRecords, 'get'>,
     private readonly logs: Pick<Logs, 'ended'>,
     private readonly cgroups: Pick<CgroupFinder, 'find' | 'holds'>,
+    private readonly oomKills: Pick<OomKills, 'has'>,
   ) {}
 
   /** @throws {NotFoundError} @throws {InvalidArgumentError} when several ids begin so. */
@@ -68,7 +74,7 @@ export class ContainerStatus {
 
   async #status(container: InspectedAppContainer, { signal }: Call): Promise<CriContainerStatus> {
     const { id, metadata, labels, annotations, imageId, inspected } = container;
-    const course = containerCourse(inspected);
+    const course = await this.#course(container);
     const { user, limits } = this.records.get(id);
     const [image, seenUser] = await Promise.all([
       this.#image(container, { signal }),
@@ -92,6 +98,20 @@ export class ContainerStatus {
       user: seenUser ? { linux: seenUser } : undefined,
       stopSignal: criStopSignal(inspected.Config?.StopSignal ?? ''),
     };
+  }
+
+  /**
+   * The engine does not know of a kill for want of memory when it heard of the end first: its event
+   * of it comes all the same, a moment later.
+   */
+  async #course({ id, inspected }: InspectedAppContainer): Promise<ContainerCourse> {
+    const course = containerCourse(inspected);
+    const isLimited = (inspected.HostConfig?.Memory ?? 0) > 0;
+    if (!isLimited || course.reason !== 'Error' || course.exitCode !== killedBySignal9)
+      return course;
+    const sinceMs = Date.now() - Number(course.finishedAt / 1_000_000n);
+    const withinMs = Math.max(0, oomEventWithinMs - sinceMs);
+    return (await this.oomKills.has(id, withinMs)) ? { ...course, reason: 'OOMKilled' } : course;
   }
 
   /** Tools on Docker nodes read the reference in this form. */

@@ -16,6 +16,7 @@ import { Containers } from './containers';
 import { CreateContainer } from './create-container';
 import { ImageFiles } from './image-files';
 import { ListContainers } from './list-containers';
+import { OomKills } from './oom-kills';
 import { RemoveContainer } from './remove-container';
 import { StartContainer } from './start-container';
 import { StopContainer } from './stop-container';
@@ -58,7 +59,7 @@ describe('containers on an engine with faults', () => {
       start: new StartContainer(shared),
       stop: new StopContainer(connection, containers),
       remove: new RemoveContainer(shared),
-      status: new ContainerStatus(connection, containers, records, logs, cgroups),
+      status: new ContainerStatus(connection, containers, records, logs, cgroups, new OomKills()),
       list: new ListContainers(containers),
       removeImage: new RemoveImage(connection, locks, () => undefined),
     };
