@@ -344,16 +344,16 @@ async function findConsumer<N extends EventName>(
   // One name is filtered by the server; several only by servers from 2.10 on, so they are here.
   const [only, ...others] = names ?? [];
   const filter = others.length === 0 && only !== undefined ? { ...ofNode, name: only } : ofNode;
-  const config = {
+  const config: Record<string, unknown> = {
     ...(durable === undefined ? { inactive_threshold: nanos(60_000) } : { durable_name: durable }),
     ack_policy: 'explicit',
     ack_wait: nanos(defaultAckWaitMs),
     deliver_policy: from === 'new' ? 'new' : 'all',
     filter_subject: eventFilter(filter),
     max_ack_pending: 100,
-  } as Partial<ConsumerConfig>;
+  };
   try {
-    return await consumers.add(streamName, config);
+    return await consumers.add(streamName, config as Partial<ConsumerConfig>);
   } catch (error) {
     if (!isForbidden(error)) throw error;
     const which = durable === undefined ? 'a consumer without a durable name' : durable;
