@@ -8,14 +8,7 @@ import {
   type EventName,
   type StowageEvent,
 } from '@stowage/events';
-import type {
-  ConsumerConfig,
-  ConsumerInfo,
-  ConsumerMessages,
-  JetStreamManager,
-  JsMsg,
-  Subscription,
-} from 'nats';
+import type { ConsumerInfo, ConsumerMessages, JetStreamManager, JsMsg, Subscription } from 'nats';
 import {
   consumerConnection,
   type ConsumerConnection,
@@ -353,7 +346,7 @@ async function findConsumer<N extends EventName>(
     max_ack_pending: 100,
   };
   try {
-    return await consumers.add(streamName, config as Partial<ConsumerConfig>);
+    return await consumers.add(streamName, config);
   } catch (error) {
     if (!isForbidden(error)) throw error;
     const which = durable === undefined ? 'a consumer without a durable name' : durable;
