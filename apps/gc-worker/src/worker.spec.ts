@@ -156,6 +156,22 @@ describe('detections', () => {
   });
 });
 
+it('a detection that fails in the same way again is logged once a minute', async () => {
+  failure = new RuntimeUnavailableError('unix:///run/x.sock', new Date(), 'ENOENT');
+  worker().onApplicationBootstrap();
+  await seconds(59);
+  expect(detections).toBeGreaterThan(10);
+  expect(lines).toEqual(['detection waits for the runtime']);
+  await seconds(5);
+  expect(lines).toHaveLength(2);
+  failure = undefined;
+  await seconds(5);
+  failure = new RuntimeUnavailableError('unix:///run/x.sock', new Date(), 'ENOENT');
+  imagesChanged();
+  await seconds(1);
+  expect(lines).toHaveLength(3);
+});
+
 describe('collections', () => {
   const over = { crossed: [], overHigh: true };
   const crossing = { crossed: ['/images'], overHigh: true };

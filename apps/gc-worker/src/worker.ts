@@ -65,6 +65,9 @@ const startingMs = 30_000;
  */
 const firstDetectionMs = 5000;
 
+/** Pause between two log lines about the same failure. Milliseconds. */
+const sameFailureMs = 60_000;
+
 /** Pause between checks of the files that the policy comes from. Milliseconds. */
 const policyCheckMs = 2000;
 
@@ -87,6 +90,7 @@ export class Worker implements OnApplicationBootstrap {
   readonly #firstDetection = new Promise<void>((resolve) => {
     this.#detected = resolve;
   });
+  readonly #failures = new RepeatedFailure();
   #measurementProblem: string | undefined;
   #connectedAt = -Infinity;
 
@@ -206,17 +210,18 @@ export class Worker implements OnApplicationBootstrap {
     const { detect, detector, store, health, log, signal, config } = this.parts;
     try {
       await detect({ signal });
+      this.#failures.succeeded();
       health.report('detection', { state: 'ok' });
       const again = detector.lookAgainInMs();
       return again === undefined ? undefined : Math.min(again, config.detectionIntervalMs);
     } catch (error) {
       if (signal.aborted) return undefined;
       const reason = errorMessage(error);
-      if (this.#isExpected(error)) {
-        log.info({ reason }, 'detection waits for the runtime');
-      } else {
-        health.report('detection', { state: 'degraded', reason });
-        log.warn({ reason }, 'detection failed');
+      const isExpected = this.#isExpected(error);
+      if (!isExpected) health.report('detection', { state: 'degraded', reason });
+      const message = isExpected ? 'detection waits for the runtime' : 'detection failed';
+      if (this.#failures.shouldLog(`${message}: ${reason}`)) {
+        log[isExpected ? 'info' : 'warn']({ reason }, message);
       }
       return Math.min(retryAfterFailureMs, config.detectionIntervalMs);
     } finally {
@@ -293,5 +298,22 @@ export class Worker implements OnApplicationBootstrap {
     // That a threshold is no longer exceeded is published at once, not at the next measurement.
     this.#measurement.wake();
     return undefined;
+  }
+}
+
+/** An attempt that fails in the same way again is worth a line a minute. */
+class RepeatedFailure {
+  #logged: { readonly text: string; readonly at: number } | undefined;
+
+  shouldLog(text: string): boolean {
+    const at = performance.now();
+    if (this.#logged?.text === text && at - this.#logged.at < sameFailureMs) return false;
+    this.#logged = { text, at };
+    return true;
+  }
+
+  /** The next failure is worth a line, whatever it is. */
+  succeeded(): void {
+    this.#logged = undefined;
   }
 }

@@ -8,14 +8,7 @@ import {
   type EventName,
   type StowageEvent,
 } from '@stowage/events';
-import type {
-  ConsumerConfig,
-  ConsumerInfo,
-  ConsumerMessages,
-  JetStreamManager,
-  JsMsg,
-  Subscription,
-} from 'nats';
+import type { ConsumerInfo, ConsumerMessages, JetStreamManager, JsMsg, Subscription } from 'nats';
 import {
   consumerConnection,
   type ConsumerConnection,
@@ -344,14 +337,14 @@ async function findConsumer<N extends EventName>(
   // One name is filtered by the server; several only by servers from 2.10 on, so they are here.
   const [only, ...others] = names ?? [];
   const filter = others.length === 0 && only !== undefined ? { ...ofNode, name: only } : ofNode;
-  const config = {
+  const config: Record<string, unknown> = {
     ...(durable === undefined ? { inactive_threshold: nanos(60_000) } : { durable_name: durable }),
     ack_policy: 'explicit',
     ack_wait: nanos(defaultAckWaitMs),
     deliver_policy: from === 'new' ? 'new' : 'all',
     filter_subject: eventFilter(filter),
     max_ack_pending: 100,
-  } as Partial<ConsumerConfig>;
+  };
   try {
     return await consumers.add(streamName, config);
   } catch (error) {

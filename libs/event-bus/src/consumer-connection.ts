@@ -3,8 +3,8 @@ import type { JetStreamClient, JetStreamManager, MsgHdrs, NatsConnection } from 
 
 /**
  * A connection of the NATS client version 3 (`@nats-io/transport-node` and the other transports),
- * as far as it is used. JetStream is a package of its own there, `@nats-io/jetstream`, which must be
- * installed beside it.
+ * as far as it is used. JetStream is a package of its own there, `@nats-io/jetstream`, which must
+ * be installed beside it.
  */
 export interface NatsConnection3 {
   readonly info?: { readonly max_payload: number };
