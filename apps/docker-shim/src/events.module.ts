@@ -20,6 +20,7 @@ import {
   OOM_KILLS,
   OUTAGE,
   OUTAGE_FILE,
+  PODS,
   POD_VERBS,
   UPKEEP,
 } from './tokens';
@@ -73,15 +74,20 @@ const events = [
   ),
   provider(
     CONTAINER_EVENTS,
-    [ENGINE_EVENTS, POD_VERBS, METRICS],
-    (followed, pods, { events: listener }) =>
+    [ENGINE_EVENTS, PODS, POD_VERBS, METRICS],
+    (followed, known, pods, { events: listener }) =>
       new ContainerEvents({
         events: followed,
         listener,
         podStatus: async (id, signal) => {
-          const { status, containersStatuses } = await pods.status.status(id, { signal });
-          if (status === undefined) throw new NotFoundError('pod sandbox', id);
-          return { sandbox: status, containers: containersStatuses };
+          for (;;) {
+            const { status, containersStatuses } = await pods.status.status(id, { signal });
+            if (status?.metadata === undefined) throw new NotFoundError('pod sandbox', id);
+            // What is still being made is not ready, and neither is what has ended.
+            const made = known.made(status.metadata);
+            if (made === undefined) return { sandbox: status, containers: containersStatuses };
+            await made;
+          }
         },
       }),
     { close: (sent) => sent.close() },

@@ -15,7 +15,8 @@ export class ListPodSandboxes {
   ) {}
 
   /**
-   * The sandboxes that match the filter. Without one, also those of which only the checkpoint is
+   * The sandboxes that match the filter, but for those that RunPodSandbox is still making: a caller
+   * would take them for ended. Without a filter, also those of which only the checkpoint is
    * left, so that callers remove them.
    */
   async list(
@@ -24,7 +25,9 @@ export class ListPodSandboxes {
   ): Promise<PodSandbox[]> {
     if (!isEmpty(filter)) {
       const sandboxes = await this.pods.list({ signal });
-      return sandboxes.filter((sandbox) => matches(sandbox, filter)).map(criSandbox);
+      return sandboxes
+        .filter((sandbox) => sandbox.made && matches(sandbox, filter))
+        .map(criSandbox);
     }
     // A sandbox has its container before its checkpoint: one that is made meanwhile is among both.
     const ids = await this.checkpoints.ids();
@@ -33,7 +36,7 @@ export class ListPodSandboxes {
     const orphans = await Promise.all(
       ids.filter((id) => !listed.has(id)).map((id) => this.#orphan(id)),
     );
-    return [...sandboxes.map(criSandbox), ...orphans.flat()];
+    return [...sandboxes.filter(({ made }) => made).map(criSandbox), ...orphans.flat()];
   }
 
   async #orphan(id: string): Promise<PodSandbox[]> {

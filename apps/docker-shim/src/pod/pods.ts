@@ -1,3 +1,4 @@
+import type { PodSandboxMetadata } from '@stowage/cri-proto';
 import { NotFoundError } from '@stowage/errors';
 import type { InspectedContainer } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
@@ -5,6 +6,7 @@ import { isNotFound } from '../engine/engine-errors';
 import type { Checkpoints } from './checkpoints';
 import { CreatedTimes } from './created-times';
 import { readLabels, typeLabel, type SandboxFacts } from './labels';
+import { podKey } from './pod-queue';
 import { idsBeginning, theOnlyId } from './resolve-id';
 import type { SandboxRecords } from './sandbox-records';
 
@@ -21,6 +23,12 @@ export interface Sandbox extends SandboxFacts {
   readonly networkMode: string;
 }
 
+/** A sandbox as it is listed. */
+export interface ListedSandbox extends Sandbox {
+  /** Whether RunPodSandbox has answered, so that callers may know of it. */
+  readonly made: boolean;
+}
+
 /** A sandbox with all that the engine says of it. */
 export interface InspectedSandbox extends Sandbox {
   /** Of its process; undefined when it does not run. */
@@ -35,6 +43,8 @@ interface Call {
 /** The pods of this node, as their sandboxes show them. */
 export class Pods {
   readonly #created = new CreatedTimes();
+  /** By key of the pod. */
+  readonly #making = new Map<string, Promise<unknown>>();
 
   constructor(
     private readonly connection: Pick<EngineConnection, 'engine'>,
@@ -42,9 +52,28 @@ export class Pods {
     private readonly records: Pick<SandboxRecords, 'get'>,
   ) {}
 
+  /** Makes a sandbox; while that goes on, lists say so. */
+  async make<T>(metadata: PodSandboxMetadata, work: () => Promise<T>): Promise<T> {
+    const key = podKey(metadata);
+    const making = work();
+    this.#making.set(key, making);
+    try {
+      return await making;
+    } finally {
+      if (this.#making.get(key) === making) this.#making.delete(key);
+    }
+  }
+
+  /** Resolves when a sandbox is not being made any more; never rejects. Undefined if it is not. */
+  made(metadata: PodSandboxMetadata): Promise<unknown> | undefined {
+    return this.#making.get(podKey(metadata))?.catch(() => undefined);
+  }
+
   /** All sandboxes: one call to the engine, and one more for each that is new. */
-  async list({ signal }: Call): Promise<Sandbox[]> {
+  async list({ signal }: Call): Promise<ListedSandbox[]> {
     const { client } = this.connection.engine();
+    // What the engine lists of these may be older than their end.
+    const makingBefore = new Set(this.#making.keys());
     const filters = { label: [`${typeLabel}=podsandbox`] };
     const listed = await client.listContainers(filters, { signal });
     const ids = listed.flatMap(({ Id }) => Id ?? []);
@@ -54,8 +83,10 @@ export class Pods {
       const facts = readLabels(Labels ?? {}, Names?.[0] ?? '');
       const createdNs = created.get(Id ?? '');
       if (facts?.type !== 'sandbox' || Id == null || createdNs === undefined) return [];
+      const key = podKey(facts.metadata);
+      const made = !makingBefore.has(key) && !this.#making.has(key);
       const { NetworkMode: networkMode = '' } = HostConfig ?? {};
-      return { ...this.#sandbox(Id, facts, State === 'running'), createdNs, networkMode };
+      return { ...this.#sandbox(Id, facts, State === 'running'), createdNs, networkMode, made };
     });
   }
 

@@ -155,6 +155,17 @@ describe('pod sandboxes on an engine with faults', () => {
       ...changes,
     });
 
+  it('lists no pod that is still being made', async () => {
+    const { run, list } = shim();
+    const seen: unknown[] = [];
+    const look = async () => void seen.push(await list());
+    containers.next('start', look);
+    network.whileAdding = look;
+    const id = await run();
+    expect(seen).toEqual([[], []]);
+    expect(await list()).toMatchObject([{ id, state: SANDBOX_READY }]);
+  });
+
   it('makes a pod with three calls of the engine, and it is ready then', async () => {
     const { run, status, list } = shim();
     const portMappings = [{ protocol: 1, containerPort: 53, hostPort: 5353, hostIp: '' }];

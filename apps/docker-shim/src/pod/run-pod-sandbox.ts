@@ -32,7 +32,7 @@ interface Call {
 
 export interface RunPodSandboxParts {
   readonly connection: Pick<EngineConnection, 'engine'>;
-  readonly pods: Pick<Pods, 'find'>;
+  readonly pods: Pick<Pods, 'find' | 'make'>;
   readonly queue: PodQueue;
   readonly checkpoints: Pick<Checkpoints, 'write' | 'remove'>;
   readonly records: Pick<SandboxRecords, 'get' | 'set' | 'remove'>;
@@ -62,17 +62,18 @@ export class RunPodSandbox {
     const config = checkedConfig(given);
     const { info } = this.parts.connection.engine();
     checkHandler(runtimeHandler, info);
-    const { image, queue } = this.parts;
+    const { image, queue, pods } = this.parts;
     const container = await sandboxContainer(config, runtimeHandler, info, {
       ...this.options,
       image: image.name,
     });
     return queue.run(
       podKey(config.metadata),
-      async () => {
-        const id = await this.#create(config, container, { signal });
-        return queue.run(id, () => this.#setUp(id, config, { signal }));
-      },
+      () =>
+        pods.make(config.metadata, async () => {
+          const id = await this.#create(config, container, { signal });
+          return queue.run(id, () => this.#setUp(id, config, { signal }));
+        }),
       { signal },
     );
   }

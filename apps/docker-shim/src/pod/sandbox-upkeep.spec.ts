@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from '@stowage/testing';
 import type { EngineAvailability } from '../engine/engine-connection';
-import type { InspectedSandbox, Sandbox } from './pods';
+import type { InspectedSandbox, ListedSandbox } from './pods';
 import { engineDns } from './resolv-conf';
 import { SandboxUpkeep } from './sandbox-upkeep';
 
@@ -31,7 +31,9 @@ describe('SandboxUpkeep', () => {
       pods: {
         list: () =>
           Promise.resolve(
-            Object.entries(sandboxes).map(([id, { running }]) => ({ id, running }) as Sandbox),
+            Object.entries(sandboxes).map(
+              ([id, { running }]) => ({ id, running }) as ListedSandbox,
+            ),
           ),
         find: (id) => {
           const { running = false, file = '' } = sandboxes[id] ?? {};
