@@ -71,3 +71,15 @@ describe.each(appNames)('%s', (app) => {
     expect(notes).toEqual([]);
   });
 });
+
+it.each([
+  ['docs/operations.md', 'runtime-gateway'],
+  ['docs/docker-shim.md', 'docker-shim'],
+])('%s: the socket unit listens where %s does', async (page, app) => {
+  const { config } = await load(app, {});
+  const [, unit] =
+    /^```ini\n(# \S+\.socket.*?)^```$/ms.exec(readFileSync(path.join(root, page), 'utf8')) ?? [];
+  const { listen } = config as { listen: string };
+  expect(unit?.match(/^ListenStream=(.*)$/m)?.[1]).toBe(listen);
+  expect(unit).toContain(`stowage-${app}.socket`);
+});
