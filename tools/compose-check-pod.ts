@@ -4,7 +4,7 @@ import { connectImageService, connectRuntimeService } from '@stowage/cri-client'
 import { eventually } from '@stowage/testing';
 
 /** What the pod of the check is made of. */
-export interface PodCheckOptions {
+interface PodCheckOptions {
   /** Path of docker-shim's socket. */
   readonly socket: string;
   /** Folder of pod logs, at the same path in the container of docker-shim. */
