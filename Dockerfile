@@ -22,7 +22,8 @@ FROM ${NODE_IMAGE}
 # The malloc settings give freed memory back to the node (docs/adr/0012).
 ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
 WORKDIR /app
-# The CRI socket of a node belongs to root, so the services run as root, without any capability (see docker-compose.yml).
+# The CRI socket of a node belongs to root, so the services run as root; without any capability, but for
+# docker-shim (see docker-compose.yml).
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.STOWAGE_HTTP_ADDR.split(':').pop()}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
@@ -31,5 +32,6 @@ CMD ["node", "main.js"]
 ARG APP
 ARG HTTP_PORT
 ENV STOWAGE_HTTP_ADDR=:${HTTP_PORT}
+# main.js and what is beside it, such as docker-shim's copy-logs.thread.js.
 COPY --from=build /src/dist/apps/${APP}/ ./
 RUN test -f main.js && test -n "${HTTP_PORT}"

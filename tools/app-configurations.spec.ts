@@ -6,9 +6,23 @@ import {
   type ConfigDefinition,
   type ConfigKeys,
 } from '@stowage/service-kit';
+import { parse } from 'yaml';
 import { appNames, configOf } from './app-folders';
 
 const root = path.resolve(__dirname, '..');
+const dockerfile = readFileSync(path.join(root, 'Dockerfile'), 'utf8');
+
+/** As much of a service of docker-compose.yml as is looked at. */
+interface ComposeService {
+  readonly build?: { readonly args?: Readonly<Record<string, unknown>> };
+  readonly network_mode?: string;
+  readonly ports?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+const { services } = parse(readFileSync(path.join(root, 'docker-compose.yml'), 'utf8'), {
+  merge: true,
+}) as { readonly services: Readonly<Record<string, ComposeService | undefined>> };
 
 const load = async (app: string, env: Record<string, string>) => {
   const outcome = await loadConfig((await configOf(app)) as ConfigDefinition<ConfigKeys>, {
@@ -25,18 +39,27 @@ const load = async (app: string, env: Record<string, string>) => {
 };
 
 describe.each(appNames)('%s', (app) => {
-  it('listens for HTTP on the loopback by default, and in its container image everywhere', async () => {
+  it('listens for HTTP on the loopback by default, and on the same port in its container image', async () => {
     const { config } = await load(app, {});
     const { httpAddr } = config as { httpAddr: string };
     expect(httpAddr).toMatch(/^127\.0\.0\.1:94\d\d$/);
-    const [, stage] = readFileSync(path.join(root, 'Dockerfile'), 'utf8').split(
-      `FROM service AS ${app}\n`,
-    );
-    if (stage === undefined) return;
-    const address = httpAddr.replace('127.0.0.1', '');
-    expect(stage.split('\n')[0]).toBe(`ENV STOWAGE_HTTP_ADDR=${address}`);
-    const compose = readFileSync(path.join(root, 'docker-compose.yml'), 'utf8');
-    expect(compose).toContain(`STOWAGE_HTTP_ADDR: ${address}\n`);
+    const port = httpAddr.replace('127.0.0.1:', '');
+    const service = services[app];
+    expect(service?.build?.args).toMatchObject({ APP: app, HTTP_PORT: Number(port) });
+    const { network_mode: network, ports, environment } = service ?? {};
+    // In a network of its own on all interfaces, of which the host's loopback has one port.
+    if (network === undefined) {
+      expect(dockerfile).toContain('\nENV STOWAGE_HTTP_ADDR=:${HTTP_PORT}\n');
+      expect(environment).not.toHaveProperty('STOWAGE_HTTP_ADDR');
+      expect(ports).toEqual([
+        expect.stringMatching(new RegExp(`^127\\.0\\.0\\.1:\\$\\{[A-Z_]+:-${port}\\}:${port}$`)),
+      ]);
+    } else {
+      expect(network).toBe('host');
+      expect(environment?.STOWAGE_HTTP_ADDR).toMatch(
+        new RegExp(`^127\\.0\\.0\\.1:\\$\\{[A-Z_]+:-${port}\\}$`),
+      );
+    }
   });
 
   it('takes no variable of another app for a misspelt one of its own', async () => {
@@ -47,4 +70,16 @@ describe.each(appNames)('%s', (app) => {
     const { notes } = await load(app, Object.fromEntries([...all].map((name) => [name, '1'])));
     expect(notes).toEqual([]);
   });
+});
+
+it.each([
+  ['docs/operations.md', 'runtime-gateway'],
+  ['docs/docker-shim.md', 'docker-shim'],
+])('%s: the socket unit listens where %s does', async (page, app) => {
+  const { config } = await load(app, {});
+  const [, unit] =
+    /^```ini\n(# \S+\.socket.*?)^```$/ms.exec(readFileSync(path.join(root, page), 'utf8')) ?? [];
+  const { listen } = config as { listen: string };
+  expect(unit?.match(/^ListenStream=(.*)$/m)?.[1]).toBe(listen);
+  expect(unit).toContain(`stowage-${app}.socket`);
 });

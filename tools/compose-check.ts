@@ -1,7 +1,7 @@
 /**
  * Builds the container images and starts docker-compose.yml once on a real Docker engine of its
  * own, against a real containerd, and watches a pull through image-service arrive as an event in
- * JetStream.
+ * JetStream. docker-shim, of the profile docker, runs a pod on the engine that it lives on.
  *
  *   sudo npm run compose:check
  *
@@ -26,6 +26,7 @@ import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
 import { eventually, freePort, startStack, subscribeEvents } from '@stowage/testing';
 import { ensurePrograms, root } from './bootstrap.mjs';
+import { checkPod } from './compose-check-pod';
 
 const nodeImage = 'node:22-bookworm-slim';
 const natsImage = 'nats:2.10-alpine';
@@ -33,6 +34,7 @@ const services = [
   { name: 'runtime-gateway', portVariable: 'GATEWAY_HTTP_PORT' },
   { name: 'image-service', portVariable: 'IMAGE_HTTP_PORT' },
   { name: 'gc-worker', portVariable: 'GC_HTTP_PORT' },
+  { name: 'docker-shim', portVariable: 'SHIM_HTTP_PORT' },
 ] as const;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -60,6 +62,9 @@ function run(
 
 interface Engine {
   readonly env: NodeJS.ProcessEnv;
+  readonly socket: string;
+  /** Where its images and containers are. */
+  readonly dataRoot: string;
   stop(): Promise<void>;
 }
 
@@ -72,10 +77,11 @@ async function startEngine(dir: string): Promise<Engine> {
   run('ip', ['address', 'add', '10.219.0.1/24', 'dev', bridge]);
   run('ip', ['link', 'set', bridge, 'up']);
   const socket = path.join(dir, 'docker.sock');
+  const dataRoot = path.join(dir, 'data');
   const log = openSync(path.join(dir, 'dockerd.log'), 'w');
   const args = [
     '--data-root',
-    path.join(dir, 'data'),
+    dataRoot,
     '--exec-root',
     path.join(dir, 'exec'),
     '-p',
@@ -121,7 +127,7 @@ async function startEngine(dir: string): Promise<Engine> {
       { cause: error },
     );
   }
-  return { env, stop };
+  return { env, socket, dataRoot, stop };
 }
 
 /** Deletes the iptables rules and chains that the engine added; the others stay. */
@@ -249,6 +255,7 @@ async function main(): Promise<void> {
     const natsPort = await freePort();
     const natsPassword = randomBytes(24).toString('hex');
     const runDir = path.join(dir, 'run');
+    const podLogs = path.join(dir, 'pod-logs');
     mkdirSync(runDir);
     const env = {
       ...engine.env,
@@ -262,6 +269,15 @@ async function main(): Promise<void> {
       CONTAINERD_RUN_DIR: path.dirname(stack.containerd.socket),
       CONTAINERD_ROOT: stack.containerd.root,
       DOCKER_CONFIG_DIR: path.join(dir, 'docker'),
+      COMPOSE_PROFILES: 'docker',
+      DOCKER_SOCKET: engine.socket,
+      DOCKER_ROOT: engine.dataRoot,
+      POD_LOGS_DIR: podLogs,
+      SECCOMP_DIR: path.join(dir, 'seccomp'),
+      // It goes on with nothing said to it, as a pause image does.
+      SANDBOX_IMAGE: natsImage,
+      // The machine's root may not be allowed to lower it.
+      RESTRICT_OOM_SCORE_ADJ: 'true',
     };
     mkdirSync(env.DOCKER_CONFIG_DIR);
     writeFileSync(path.join(env.DOCKER_CONFIG_DIR, 'config.json'), '{}', { mode: 0o600 });
@@ -289,6 +305,9 @@ async function main(): Promise<void> {
       say(`pulled ${image.reference} through the container: ${imageRef}`);
       const pulled = await events.waitFor('ImagePulled', () => true, { timeoutMs: 30_000 });
       say(`event received: ${pulled.name} from ${pulled.source}`);
+      const socket = path.join(runDir, 'docker-shim.sock');
+      say('a pod through docker-shim');
+      for (const seen of await checkPod({ socket, podLogs, image: nodeImage })) say(`  ${seen}`);
       for (const { name } of services) {
         const id = run('docker-compose', ['ps', '-q', name], env).trim();
         const bytes = run(
