@@ -1,10 +1,13 @@
 import { Module } from '@nestjs/common';
+import { PodSandboxState } from '@stowage/cri-proto';
 import { NotFoundError } from '@stowage/errors';
 import { BUS, eventBusProvider, provider } from '@stowage/service-kit';
 import { CONTEXT } from './config';
 import { ContainerModule } from './container.module';
 import { EngineModule } from './engine.module';
 import { PodModule } from './pod.module';
+import { isInTheMaking } from './pod/list-pod-sandboxes';
+import { podKey } from './pod/pod-queue';
 import { EngineOutage } from './events/engine-outage';
 import { OutageFile } from './events/outage-file';
 import { listForEvents } from './events/list-for-events';
@@ -20,6 +23,7 @@ import {
   OUTAGE,
   OUTAGE_FILE,
   POD_VERBS,
+  QUEUE,
   UPKEEP,
 } from './tokens';
 
@@ -70,17 +74,27 @@ const events = [
   ),
   provider(
     CONTAINER_EVENTS,
-    [ENGINE_EVENTS, POD_VERBS, METRICS],
-    (followed, pods, { events: listener }) =>
-      new ContainerEvents({
+    [ENGINE_EVENTS, POD_VERBS, QUEUE, METRICS],
+    (followed, pods, queue, { events: listener }) => {
+      const podStatus = async (id: string, signal: AbortSignal) => {
+        const { status, containersStatuses } = await pods.status.status(id, { signal });
+        if (status?.metadata === undefined) throw new NotFoundError('pod sandbox', id);
+        return { sandbox: status, containers: containersStatuses, metadata: status.metadata };
+      };
+      return new ContainerEvents({
         events: followed,
         listener,
         podStatus: async (id, signal) => {
-          const { status, containersStatuses } = await pods.status.status(id, { signal });
-          if (status === undefined) throw new NotFoundError('pod sandbox', id);
-          return { sandbox: status, containers: containersStatuses };
+          const found = await podStatus(id, signal);
+          const { metadata, sandbox } = found;
+          const ready = sandbox.state === PodSandboxState.SANDBOX_READY;
+          if (!isInTheMaking({ ready, metadata }, queue)) return found;
+          // Until then it would be taken for one that has ended.
+          await queue.settled(podKey(metadata));
+          return podStatus(id, signal);
         },
-      }),
+      });
+    },
     { close: (sent) => sent.close() },
   ),
 ];

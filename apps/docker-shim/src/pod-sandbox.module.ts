@@ -70,7 +70,7 @@ const podVerbs = provider(
       status: new PodSandboxStatus(known, records, network, (id, call) =>
         status.ofSandbox(id, call),
       ),
-      list: new ListPodSandboxes(known, checkpoints),
+      list: new ListPodSandboxes(known, checkpoints, queue),
       updateResources: new UpdatePodSandboxResources(known, queue, records),
       network,
     };

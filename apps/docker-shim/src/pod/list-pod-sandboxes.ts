@@ -5,6 +5,7 @@ import {
   type PodSandboxFilter,
 } from '@stowage/cri-proto';
 import type { Checkpoints } from './checkpoints';
+import { podKey, type PodQueue } from './pod-queue';
 import type { Pods, Sandbox } from './pods';
 
 /** ListPodSandbox. */
@@ -12,11 +13,13 @@ export class ListPodSandboxes {
   constructor(
     private readonly pods: Pick<Pods, 'list'>,
     private readonly checkpoints: Pick<Checkpoints, 'ids' | 'read'>,
+    private readonly queue: Pick<PodQueue, 'isBusy'>,
   ) {}
 
   /**
    * The sandboxes that match the filter. Without one, also those of which only the checkpoint is
-   * left, so that callers remove them.
+   * left, so that callers remove them. One that RunPodSandbox still works on is left out: as it is
+   * not ready, it would be taken for one that has ended.
    */
   async list(
     filter: ListPodSandboxRequest['filter'],
@@ -24,7 +27,9 @@ export class ListPodSandboxes {
   ): Promise<PodSandbox[]> {
     if (!isEmpty(filter)) {
       const sandboxes = await this.pods.list({ signal });
-      return sandboxes.filter((sandbox) => matches(sandbox, filter)).map(criSandbox);
+      return sandboxes
+        .filter((sandbox) => matches(sandbox, filter) && !isInTheMaking(sandbox, this.queue))
+        .map(criSandbox);
     }
     // A sandbox has its container before its checkpoint: one that is made meanwhile is among both.
     const ids = await this.checkpoints.ids();
@@ -33,7 +38,8 @@ export class ListPodSandboxes {
     const orphans = await Promise.all(
       ids.filter((id) => !listed.has(id)).map((id) => this.#orphan(id)),
     );
-    return [...sandboxes.map(criSandbox), ...orphans.flat()];
+    const made = sandboxes.filter((sandbox) => !isInTheMaking(sandbox, this.queue));
+    return [...made.map(criSandbox), ...orphans.flat()];
   }
 
   async #orphan(id: string): Promise<PodSandbox[]> {
@@ -67,6 +73,12 @@ function matches(sandbox: Sandbox, { id, state, labelSelector }: PodSandboxFilte
     Object.entries(labelSelector).every(([key, value]) => sandbox.labels[key] === value)
   );
 }
+
+/** Whether RunPodSandbox goes on for a pod, which has no sandbox that is ready yet. */
+export const isInTheMaking = (
+  { ready, metadata }: Pick<Sandbox, 'ready' | 'metadata'>,
+  queue: Pick<PodQueue, 'isBusy'>,
+): boolean => !ready && queue.isBusy(podKey(metadata));
 
 /** Of a sandbox in the CRI's words. */
 export const stateOf = ({ ready }: Pick<Sandbox, 'ready'>): PodSandboxState =>

@@ -54,6 +54,11 @@ export class PodQueue {
     });
   }
 
+  /** Resolves when the tasks of this key that run or wait now have ended. */
+  async settled(key: string): Promise<void> {
+    await this.#queue.run(key, () => Promise.resolve());
+  }
+
   #ended(key: string): void {
     const left = (this.#pending.get(key) ?? 1) - 1;
     if (left > 0) this.#pending.set(key, left);

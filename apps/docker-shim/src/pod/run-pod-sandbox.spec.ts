@@ -117,7 +117,7 @@ describe('pod sandboxes on an engine with faults', () => {
     const status = new PodSandboxStatus(pods, records, network, () => Promise.resolve([]));
     const stop = new StopPodSandbox(pods, queue, teardown);
     const remove = new RemovePodSandbox(pods, queue, teardown);
-    const list = new ListPodSandboxes(pods, checkpoints);
+    const list = new ListPodSandboxes(pods, checkpoints, queue);
     return {
       run: (of = request(), signal = call.signal) => run.run(of, { signal }),
       stop: (id: string) => stop.stop(id, call),
