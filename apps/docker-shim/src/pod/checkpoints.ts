@@ -77,6 +77,8 @@ export class Checkpoints {
       });
       this.#reported.delete(file);
     }
+    // Of a process that was killed while it wrote.
+    await rm(path.join(this.options.dir, `.${id}`), { force: true });
   }
 
   async #refuse(file: string, error: unknown): Promise<void> {
