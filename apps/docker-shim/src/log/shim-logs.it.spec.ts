@@ -50,7 +50,10 @@ async function printing(name: string) {
     status,
     async end() {
       await shim.runtime.execSync({ containerId, cmd: ['touch', '/end'] });
-      await eventually(async () => (await status()).state === ContainerState.CONTAINER_EXITED);
+      await eventually(async () => (await status()).state === ContainerState.CONTAINER_EXITED, {
+        timeoutMs: 10_000,
+        what: 'the end of the container',
+      });
     },
     async remove() {
       await shim.runtime.stopPodSandbox({ podSandboxId });
@@ -67,6 +70,11 @@ const numbers = (...files: string[]): number[] =>
     .split('\n')
     .slice(0, -1)
     .map((line) => Number(/^\S+Z stdout F (\d+)$/.exec(line)?.[1] ?? NaN));
+const printed = (file: string, count: number) =>
+  eventually(() => numbers(file).length > count, {
+    timeoutMs: 10_000,
+    what: `${count} lines in ${path.basename(file)}`,
+  });
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
 const reopen = (containerId: string) => shim.runtime.reopenContainerLog({ containerId });
 
@@ -74,12 +82,12 @@ const reopen = (containerId: string) => shim.runtime.reopenContainerLog({ contai
 it('a log is rotated as kubelet does it, and no line is lost', async () => {
   const { containerId, file, end, remove } = await printing('rotated');
   const old = `${file}.20261129-120000`;
-  await eventually(() => numbers(file).length > 100);
+  await printed(file, 100);
   renameSync(file, old);
   await reopen(containerId.slice(0, 12));
   expect(lstatSync(file).isFile()).toBe(true);
   const atReopen = numbers(old).length;
-  await eventually(() => numbers(file).length > 100);
+  await printed(file, 100);
   await end();
   const all = numbers(old, file);
   expect(all).toEqual(upTo(all.length));
@@ -93,7 +101,7 @@ it('a log is rotated as kubelet does it, and no line is lost', async () => {
 // D06
 it('what a container prints while the shim is dead is in its log afterwards, once', async () => {
   const { containerId, file, status, end, remove } = await printing('survives');
-  await eventually(() => numbers(file).length > 100);
+  await printed(file, 100);
   await shim.app.kill();
   // Kubelet may rotate meanwhile: the call that opens the log again fails, and is repeated.
   const written = numbers(file).length;
@@ -120,7 +128,7 @@ it('what a container prints while the shim is dead is in its log afterwards, onc
 
 it('what ended while the shim was dead has its whole log and its exit code', async () => {
   const { containerId, file, status, remove } = await printing('ends');
-  await eventually(() => numbers(file).length > 10);
+  await printed(file, 10);
   await shim.app.kill();
   await pause(500);
   await stack.docker.api('POST', `/containers/${containerId}/kill`);
