@@ -187,11 +187,17 @@ it('a pod lives through runtime-gateway, and its life is published in order', as
     { timeoutMs: 20_000 },
   );
   expect(pods).toMatchObject({
-    pods: [{ podSandboxId, containers: [{ id: containerId, state: 'running' }] }],
+    pods: [{ containers: [{ id: containerId, podSandboxId, state: 'running' }] }],
   });
 
+  for (const kind of ['sandboxes', 'containers']) {
+    const running = await shim.app.metric(`stowage_shim_${kind}{state="running"}`);
+    expect([kind, running]).toEqual([kind, 1]);
+  }
+
   // It ends by itself, which no call shows.
-  await runtime.execSync({ containerId, cmd: ['touch', '/end'], timeout: 10n });
+  const end = ['/bin/sh', '-c', '(sleep 0.5; touch /end) >/dev/null 2>&1 &'];
+  await runtime.execSync({ containerId, cmd: end, timeout: 10n });
   const of = ({ subject }: { subject?: string }) => subject === containerId;
   const stopped = await events.waitFor('ContainerStopped', of);
   expect(stopped.data).toMatchObject({ exitCode: 3, reason: 'Error', requested: false });

@@ -85,6 +85,8 @@ it('a pod on the host’s network lives without any network configuration, other
 
   configure();
   await eventually(async () => (await network())?.status === true, { timeoutMs: 10_000 });
+  const { info } = await shim.runtime.status({ verbose: true });
+  expect(JSON.parse(info.config ?? '')).toMatchObject({ networkMode: 'cni', networkName: 'net' });
 });
 
 // D15, D17

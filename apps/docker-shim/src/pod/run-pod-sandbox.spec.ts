@@ -176,6 +176,15 @@ describe('pod sandboxes on an engine with faults', () => {
     });
   });
 
+  it('is not listed while it is made, as it would be taken for one that has ended', async () => {
+    const { run, list } = shim();
+    let meanwhile: readonly object[] | undefined;
+    network.whileAdding = async () => (meanwhile = await list());
+    const id = await run();
+    expect(meanwhile).toEqual([]);
+    expect(await list()).toMatchObject([{ id, state: SANDBOX_READY }]);
+  });
+
   it('pulls the image where the engine lacks it, and only then', async () => {
     containers.images.clear();
     const { run } = shim();

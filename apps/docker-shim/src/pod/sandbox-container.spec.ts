@@ -39,6 +39,7 @@ it('is as small as can be where nothing is asked for', async () => {
       NetworkMode: 'default',
       IpcMode: 'shareable',
       SecurityOpt: ['no-new-privileges'],
+      GroupAdd: [],
       PortBindings: {},
       Sysctls: {},
       CpuShares: 2,
