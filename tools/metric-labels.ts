@@ -11,6 +11,7 @@ const pullErrors =
   '`unauthorized`, `credentials-unusable`, `not-found`, `rate-limited`, `registry-unavailable`, `signature-invalid`, `digest-mismatch`, `invalid-reference`, `no-space`, `node-storage`, `timeout`, `cancelled`, `runtime-unavailable`, `unknown`';
 const words = (...list: readonly string[]): string => list.map((word) => `\`${word}\``).join(', ');
 const cniCommands = words('ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION');
+const containerStates = words('created', 'running', 'exited');
 const sessionKinds = words('exec', 'attach', 'portforward');
 const streamingProtocols = words('spdy', 'websocket', 'spdy-in-websocket');
 
@@ -116,12 +117,14 @@ const labelValues: Readonly<Record<string, string>> = {
   'stowage_shim_cni_call_duration_seconds command': cniCommands,
   'stowage_shim_cni_calls_total command': cniCommands,
   'stowage_shim_cni_calls_total result': words('ok', 'failed', 'cancelled'),
+  'stowage_shim_containers state': containerStates,
   'stowage_shim_engine_events_total action': words('create', 'start', 'die', 'oom', 'destroy'),
   'stowage_shim_event_differences_total action': words('create', 'start', 'die', 'destroy'),
   'stowage_shim_exec_kills_total reason': words('time-limit', 'cancelled', 'client-gone'),
   'stowage_shim_layer_measurement_duration_seconds result': words('ok', 'failed'),
   'stowage_shim_log_errors_total kind': words('source', 'target', 'malformed', 'gap', 'thread'),
   'stowage_shim_name_conflicts_total result': words('removed', 'renamed', 'exists'),
+  'stowage_shim_sandboxes state': containerStates,
   'stowage_shim_streaming_sessions_open kind': sessionKinds,
   'stowage_shim_streaming_sessions_open protocol': streamingProtocols,
   'stowage_shim_streaming_sessions_total kind': sessionKinds,

@@ -31,9 +31,9 @@ const endpoint = provider(
     { config, log },
     ...[connection, { calls }, images, pods, containers, exec, stats, events]
   ) => {
-    const { listen, sandboxImage, networkMode } = config;
+    const { listen, sandboxImage, networkMode, logsMode: logMode } = config;
     const verbs = { images, pods, containers, exec, stats, events };
-    const options = { listen, sandboxImage, networkMode, calls };
+    const options = { listen, sandboxImage, networkMode, logMode, calls };
     const opened = await openShimEndpoint(connection, verbs, options);
     log.info({ socket: opened.socketPath }, 'serving CRI RuntimeService and ImageService');
     return opened;

@@ -99,6 +99,9 @@ it('names the engine, its runtimes and its driver of control groups', async () =
     cgroupDriver: 'cgroupfs',
     imageStore: stack.docker.imageStore,
     engineVersion: version.runtimeVersion,
+    networkMode: 'bridge',
+    networkName: '',
+    logMode: 'copy',
   });
   // CGROUPFS
   expect(await shim.runtime.runtimeConfig({})).toMatchObject({ linux: { cgroupDriver: 1 } });

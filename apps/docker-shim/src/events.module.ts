@@ -51,7 +51,7 @@ const events = [
   provider(
     ENGINE_EVENTS,
     [CONTEXT, ENGINE, METRICS, LOGS, UPKEEP, OOM_KILLS],
-    ({ log }, connection, { events: listener }, logs, upkeep, oomKills) => {
+    ({ log }, connection, { events: listener, showContainers }, logs, upkeep, oomKills) => {
       const list = (signal: AbortSignal) => listForEvents(connection, signal);
       const followed = new EngineEvents({ connection, list, listener, log });
       const ended = new Set<string>();
@@ -67,6 +67,7 @@ const events = [
         // The engine has written its files of a sandbox that somebody started again.
         if (kind === 'start' && ended.delete(id)) void upkeep.restarted(id);
       });
+      showContainers(() => followed.counts());
       followed.start();
       return followed;
     },

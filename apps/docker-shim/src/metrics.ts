@@ -6,6 +6,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EndedEngineCall } from './engine/engine-client';
 import type { EngineAvailability } from './engine/engine-connection';
 import type { EngineEventsListener } from './events/engine-events';
+import type { ContainerCounts } from './events/known-containers';
 import type { StreamingSessionListener } from '@stowage/cri-streaming';
 import type { ExecListener } from './exec/running-things';
 import type { PullListener } from './image/pull-image';
@@ -42,6 +43,7 @@ export type ShimMetrics = ReturnType<typeof shimMetrics>;
 export function shimMetrics(registry: Registry) {
   const registers = [registry];
   let numbers: ShimNumbers | undefined;
+  let counts: () => ContainerCounts | undefined = () => undefined;
   const engineCalls = new Counter({
     name: 'stowage_docker_engine_calls_total',
     help: 'Calls to Docker Engine, by operation and result: ok, refused (status below 500), failed (500 and above), no-answer (not reachable, given up, or over the limit).',
@@ -257,6 +259,28 @@ export function shimMetrics(registry: Registry) {
       execLeft.inc(left);
     },
   };
+  new Gauge({
+    name: 'stowage_shim_sandboxes',
+    help: "Pod sandboxes, by the state of their container in the engine. From the engine's events; absent before the first list.",
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(counts()?.sandboxes ?? {})) {
+        this.set({ state }, count);
+      }
+    },
+  });
+  new Gauge({
+    name: 'stowage_shim_containers',
+    help: "Containers in pods, sandboxes not among them, by their state in the engine. From the engine's events; absent before the first list.",
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(counts()?.containers ?? {})) {
+        this.set({ state }, count);
+      }
+    },
+  });
   const listener: CallListener = {
     ended: ({ method, grpcStatus, durationMs }) => {
       const label = methodLabel(method);
@@ -290,6 +314,7 @@ export function shimMetrics(registry: Registry) {
       cniDuration.observe({ command }, durationMs / 1000);
     },
     show: (given: ShimNumbers) => (numbers = given),
+    showContainers: (given: () => ContainerCounts | undefined) => (counts = given),
   };
 }
 

@@ -41,9 +41,9 @@ const pods = [
   ),
   provider(
     UPKEEP,
-    [CONTEXT, ENGINE, PODS, CHECKPOINTS, NETWORK],
-    ({ log }, connection, known, checkpoints, network) =>
-      new SandboxUpkeep({ connection, pods: known, checkpoints, network, log }),
+    [CONTEXT, ENGINE, PODS, CHECKPOINTS, RECORDS, NETWORK],
+    ({ log }, connection, known, checkpoints, records, network) =>
+      new SandboxUpkeep({ connection, pods: known, checkpoints, records, network, log }),
     { close: (upkeep) => upkeep.close() },
   ),
 ];

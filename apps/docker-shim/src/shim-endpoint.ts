@@ -53,7 +53,7 @@ export interface PodVerbs {
   readonly status: Pick<PodSandboxStatus, 'status'>;
   readonly list: Pick<ListPodSandboxes, 'list'>;
   readonly updateResources: Pick<UpdatePodSandboxResources, 'update'>;
-  readonly network: Pick<PodNetwork, 'readiness' | 'setPodCidrs'>;
+  readonly network: Pick<PodNetwork, 'readiness' | 'networkName' | 'setPodCidrs'>;
 }
 
 /** The verbs of RuntimeService about containers in pods. */
@@ -83,6 +83,7 @@ export interface ShimEndpointOptions {
   readonly listen: string;
   readonly sandboxImage: string;
   readonly networkMode: string;
+  readonly logMode: string;
   readonly calls: CallListener;
 }
 
@@ -96,14 +97,15 @@ const streamedAtOnce = 100;
 export function openShimEndpoint(
   connection: EngineConnection,
   { images, pods, containers, exec, stats, events }: ShimVerbs,
-  { listen, sandboxImage, networkMode, calls }: ShimEndpointOptions,
+  { listen, sandboxImage, networkMode, logMode, calls }: ShimEndpointOptions,
 ): Promise<Endpoint> {
-  const facts = { sandboxImage, networkMode, pulls: () => images.pull.running() };
+  const facts = { sandboxImage, networkMode, logMode, pulls: () => images.pull.running() };
   const runtime: Implementation<typeof RuntimeServiceDefinition> = {
     version: () => Promise.resolve(version(connection)),
     status: async ({ verbose }) => {
       const networkProblem = await pods.network.readiness();
-      return status(connection, verbose, { ...facts, networkProblem });
+      const networkName = await pods.network.networkName();
+      return status(connection, verbose, { ...facts, networkName, networkProblem });
     },
     runtimeConfig: async () => Promise.resolve(runtimeConfig(connection)),
     updateRuntimeConfig: ({ runtimeConfig: config }) => {

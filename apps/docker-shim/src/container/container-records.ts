@@ -35,6 +35,7 @@ export class ContainerRecords {
     for (const name of readdirSync(dir)) {
       const file = path.join(dir, name);
       try {
+        if (!name.endsWith('.json')) throw new Error('a file that was not finished');
         const { user, limits } = recordOf.parse(JSON.parse(readFileSync(file, 'utf8')));
         const { hugepageLimits, unified } = limits ?? noLimits;
         const record = { user, limits: { hugepageLimits, unified } };

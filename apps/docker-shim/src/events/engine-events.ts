@@ -7,6 +7,7 @@ import {
   KnownContainers,
   type ChangeKind,
   type ContainerChange,
+  type ContainerCounts,
   type ContainerEvent,
   type ListedForEvents,
 } from './known-containers';
@@ -79,6 +80,11 @@ export class EngineEvents {
   onContainerEvent(listener: (change: ContainerChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** How many containers and sandboxes there are, as last heard; undefined before the first list. */
+  counts(): ContainerCounts | undefined {
+    return this.#hasBegun ? this.#known.counts() : undefined;
   }
 
   async close(): Promise<void> {

@@ -107,3 +107,15 @@ describe('a list', () => {
     ]);
   });
 });
+
+it('counts sandboxes and containers by their phase', () => {
+  const containers = new KnownContainers();
+  containers.begin([listed('running', 'p'), listed('running'), listed('exited', 'd')], 100n);
+  containers.apply(event('create', 101n, 'e'));
+  containers.apply(event('die', 102n));
+  containers.apply(event('destroy', 103n, 'd'));
+  expect(containers.counts()).toEqual({
+    sandboxes: { created: 0, running: 1, exited: 0 },
+    containers: { created: 1, running: 0, exited: 1 },
+  });
+});

@@ -46,6 +46,13 @@ export interface Difference {
   readonly listed: ListedForEvents | undefined;
 }
 
+/** How many there are of each phase. */
+export interface ContainerCounts {
+  readonly sandboxes: Readonly<Record<Phase, number>>;
+  /** Sandboxes are not among them. */
+  readonly containers: Readonly<Record<Phase, number>>;
+}
+
 interface Known {
   readonly sandboxId: string;
   phase: Phase;
@@ -76,6 +83,16 @@ export class KnownContainers {
     for (const { id, sandboxId, phase, sandbox } of listed) {
       this.#known.set(id, { sandboxId, phase, sandbox, asOfNs });
     }
+  }
+
+  /** How many there are of each phase. */
+  counts(): ContainerCounts {
+    const sandboxes = { created: 0, running: 0, exited: 0 };
+    const containers = { created: 0, running: 0, exited: 0 };
+    for (const [id, { sandboxId, phase }] of this.#known) {
+      (id === sandboxId ? sandboxes : containers)[phase] += 1;
+    }
+    return { sandboxes, containers };
   }
 
   /** Takes an event in; returns what it changes, with what must have happened before it. */

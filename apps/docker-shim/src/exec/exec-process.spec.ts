@@ -110,7 +110,7 @@ describe('ExecProcess', () => {
     [
       'the engine has forgotten it',
       new EngineResponseError('inspect exec', 404, 'no such exec'),
-      'no such exec',
+      'container c1 has ended, and how the command ended is not known',
     ],
   ])('invents no exit code when the output has ended and %s', async (_what, answer, message) => {
     inspected = [answer];
@@ -146,6 +146,31 @@ describe('ExecProcess', () => {
   it('has nothing to kill before it was started', async () => {
     const exec = await ExecProcess.create(client, 'c1', command, call);
     expect(await exec.kill()).toBeUndefined();
+  });
+
+  it('reads no more when the engine has forgotten it, though the stream stays open', async () => {
+    let stream: Socket | undefined;
+    engine.removeAllListeners('connection');
+    engine.on('connection', (socket) => {
+      stream = socket;
+      socket.write(frame('hello'));
+    });
+    inspected = [
+      { Running: true, ExitCode: null, Pid: 77 },
+      new EngineResponseError('inspect exec', 404, 'no such exec'),
+    ];
+    const exec = await start();
+    await exec.begun(call);
+    const kept = new KeptOutput(100);
+    await expect(exec.readOutput({ stdout: kept.sink, stderr: kept.sink })).rejects.toMatchObject({
+      grpcStatus: 'FAILED_PRECONDITION',
+      message: 'container c1 has ended, and how the command ended is not known',
+    });
+    expect(kept.content().toString()).toBe('hello');
+    exec.close();
+    stream?.destroy();
+    engine.removeAllListeners('connection');
+    engine.on('connection', (socket) => socket.end(output));
   });
 
   it('ends its connection when it is left', async () => {

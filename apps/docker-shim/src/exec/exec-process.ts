@@ -27,6 +27,10 @@ const exitWithinMs = 10_000;
 const cleanUpMs = 5000;
 /** How long it may take to start what nobody waits for any more, milliseconds. */
 const startWithinMs = 30_000;
+/** How often it is looked whether the engine still knows a command that prints, milliseconds. */
+const knownEachMs = { first: 250, longest: 5000 };
+/** Time for the last output of a command that the engine has forgotten, milliseconds. */
+const lastOutputMs = 500;
 const shortestPauseMs = 2;
 const longestPauseMs = 250;
 /** Longest error text of the engine, bytes. */
@@ -96,10 +100,19 @@ export class ExecProcess {
     this.#pid = found.pid;
   }
 
-  /** Reads all output; resolves when it has ended. */
-  readOutput(sinks: Sinks): Promise<void> {
+  /**
+   * Reads all output; resolves when it has ended.
+   *
+   * @throws {FailedPreconditionError} when the container has ended and nothing more will come: the
+   *   engine forgets its commands then, and may leave their streams open for ever.
+   */
+  async readOutput(sinks: Sinks): Promise<void> {
     const stream = this.#openStream();
-    return this.tty ? readTerminal(stream, sinks.stdout) : splitStream(stream, sinks);
+    const ended = new AbortController();
+    const output = (
+      this.tty ? readTerminal(stream, sinks.stdout) : splitStream(stream, sinks)
+    ).finally(() => ended.abort());
+    await Promise.race([output, this.#forgotten(output, ended.signal)]);
   }
 
   /**
@@ -177,12 +190,41 @@ export class ExecProcess {
     return new ExecStartError(said === '' ? 'the command could not be started' : said);
   }
 
+  /** Throws when the engine does not know the command any more; resolves when the output ends. */
+  async #forgotten(output: Promise<void>, ended: AbortSignal): Promise<void> {
+    const { first, longest } = knownEachMs;
+    for (let pauseMs = first; ; pauseMs = Math.min(2 * pauseMs, longest)) {
+      await pause(pauseMs, { signal: ended });
+      if (ended.aborted) return;
+      try {
+        await this.client.inspectExec(this.execId, { signal: ended, timeoutMs: cleanUpMs });
+      } catch (error) {
+        // An engine that is gone cuts the stream.
+        if (!isNotFound(error)) continue;
+        await inTime(output, lastOutputMs).catch(() => undefined);
+        if (!ended.aborted) throw this.#containerEnded(error);
+      }
+    }
+  }
+
+  #containerEnded(cause: unknown): FailedPreconditionError {
+    return new FailedPreconditionError(
+      `container ${this.containerId.slice(0, 12)} has ended, and how the command ended is not known`,
+      { cause },
+    );
+  }
+
   async #inspectUntil<T>(
     look: (exec: Awaited<ReturnType<ExecClient['inspectExec']>>) => T | undefined,
     signal: AbortSignal,
   ): Promise<T> {
     for (let pauseMs = shortestPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
-      const found = look(await this.client.inspectExec(this.execId, { signal }));
+      const exec = await this.client
+        .inspectExec(this.execId, { signal })
+        .catch((error: unknown) => {
+          throw isNotFound(error) ? this.#containerEnded(error) : error;
+        });
+      const found = look(exec);
       if (found !== undefined) return found;
       await pause(pauseMs, { signal });
       signal.throwIfAborted();

@@ -182,6 +182,24 @@ describe('ExecSync', () => {
     expect((await execSync(['cat', '/written'])).stdout).toBe('done\n');
   });
 
+  it('ends with the container, and invents no exit code then', async () => {
+    const sandbox = await run({ Cmd: ['sleep', '100000'] });
+    // In the namespace of another one, as containers of a pod are: no process ends with it by itself.
+    const HostConfig = { NetworkMode: `container:${sandbox}`, PidMode: `container:${sandbox}` };
+    for (let round = 0; round < 15; round += 1) {
+      const Cmd = shell('while [ ! -e /end ]; do sleep 0.003; done');
+      const containerId = await run({ Cmd, HostConfig });
+      const cmd = ['touch', '/end'];
+      const before = performance.now();
+      const answer = await verbs.execSync({ containerId, cmd, timeout: 20n }, call).then(
+        ({ exitCode }) => exitCode,
+        (error: { grpcStatus: string }) => error.grpcStatus,
+      );
+      expect([0, 'FAILED_PRECONDITION']).toContain(answer);
+      expect(performance.now() - before).toBeLessThan(5000);
+    }
+  }, 120_000);
+
   // D01
   it('kills what has not ended in its time, with all it has started', async () => {
     const before = (await processes()).length;

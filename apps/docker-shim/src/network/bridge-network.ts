@@ -25,6 +25,10 @@ export class BridgeNetwork implements PodNetwork {
     return Promise.resolve(available ? undefined : (reason ?? 'Docker Engine does not answer'));
   }
 
+  networkName(): Promise<string> {
+    return Promise.resolve('');
+  }
+
   /** The addresses are the engine's: {@link ips} has them. */
   async add(
     { pid }: NetworkPod,

@@ -84,6 +84,11 @@ export class CniNetwork implements PodNetwork {
     return this.#newPods.problem();
   }
 
+  async networkName(): Promise<string> {
+    const choice = await this.#folder.current();
+    return 'list' in choice ? choice.list.name : '';
+  }
+
   add(pod: NetworkPod, { signal }: { readonly signal: AbortSignal }): Promise<readonly string[]> {
     return this.#inOrder(pod.sandboxId, signal, () => this.#add(pod, signal));
   }

@@ -26,6 +26,8 @@ export interface PodNetwork {
    * A plugin that has STATUS is asked at most once in ten seconds.
    */
   readiness(): Promise<string | undefined>;
+  /** Name of the CNI network that new pods get; empty for none. Never rejects. */
+  networkName(): Promise<string>;
   /**
    * Sets up the network of a sandbox whose process runs. When it rejects, the pod has none, unless
    * the error is a {@link PodNetworkLeftError}.

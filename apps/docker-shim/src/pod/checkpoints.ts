@@ -70,8 +70,9 @@ export class Checkpoints {
 
   /** Removes the files of a sandbox from all folders. */
   async remove(id: string): Promise<void> {
-    for (const folder of this.#folders) {
-      const file = path.join(folder, id);
+    // One that was not finished, too, of a process that was killed.
+    const files = this.#folders.map((folder) => path.join(folder, id));
+    for (const file of [...files, path.join(this.options.dir, `.${id}`)]) {
       await rm(file, { force: true }).catch((error: unknown) => {
         if (!isAbsent(error)) throw error;
       });

@@ -39,6 +39,7 @@ it('is as small as can be where nothing is asked for', async () => {
       NetworkMode: 'default',
       IpcMode: 'shareable',
       SecurityOpt: ['no-new-privileges'],
+      GroupAdd: [],
       PortBindings: {},
       Sysctls: {},
       CpuShares: 2,
@@ -142,6 +143,11 @@ describe('security', () => {
       { runAsUser: { value: 0n }, supplementalGroupsPolicy: 1 },
       { User: '0:0' },
     ],
+    [
+      'a group of the pod, and nobody named',
+      { supplementalGroups: [5n], supplementalGroupsPolicy: 1 },
+      { User: undefined, HostConfig: { GroupAdd: ['5'] } },
+    ],
     ['nobody named', {}, { HostConfig: { GroupAdd: [], ReadonlyRootfs: false } }],
     ['a read-only root', { readonlyRootfs: true }, { HostConfig: { ReadonlyRootfs: true } }],
   ])('%s', async (_what, context, expected) => {
@@ -225,7 +231,7 @@ describe('security', () => {
     });
 
     it.each([
-      ['absent', 'FAILED_PRECONDITION', () => file],
+      ['absent', 'INVALID_ARGUMENT', () => file],
       ['not named in full', 'INVALID_ARGUMENT', () => 'profile.json'],
       [
         'no JSON',

@@ -39,6 +39,7 @@ export class SandboxRecords {
     for (const name of readdirSync(dir)) {
       const file = path.join(dir, name);
       try {
+        if (!name.endsWith('.json')) throw new Error('a file that was not finished');
         const { phase, resources, overhead } = recordOf.parse(
           JSON.parse(readFileSync(file, 'utf8')),
         );
@@ -51,6 +52,10 @@ export class SandboxRecords {
 
   get(id: string): SandboxRecord | undefined {
     return this.#records.get(id);
+  }
+
+  ids(): string[] {
+    return [...this.#records.keys()];
   }
 
   /** Counts at once; it is in its file when this resolves. */

@@ -118,7 +118,8 @@ export class SandboxTeardown {
       },
       { signal },
     );
-    if (sandbox !== undefined) await records.set(id, { ...record, phase: 'stopped' });
+    if (sandbox === undefined && checkpoint === undefined) return;
+    await records.set(id, { ...record, phase: 'stopped' });
   }
 
   async #containersIn(

@@ -11,6 +11,7 @@ describe('SandboxUpkeep', () => {
   let folder: string;
   let listener: (availability: EngineAvailability) => void;
   let collected: (readonly string[])[];
+  let forgotten: string[];
   let warnings: object[];
   let collect: () => Promise<void>;
   let sandboxes: Record<string, { running: boolean; file: string }>;
@@ -43,6 +44,10 @@ describe('SandboxUpkeep', () => {
         },
       },
       checkpoints: { ids: () => Promise.resolve(['a', 'gone']) },
+      records: {
+        ids: () => ['d', 'gone', 'removed'],
+        remove: (id) => Promise.resolve(void forgotten.push(id)),
+      },
       network: {
         collectGarbage: (live) => {
           collected.push(live);
@@ -60,6 +65,7 @@ describe('SandboxUpkeep', () => {
   beforeEach(() => {
     folder = mkdtempSync(path.join(tmpdir(), 'sandbox-upkeep-'));
     collected = [];
+    forgotten = [];
     warnings = [];
     collect = () => Promise.resolve();
     sandboxes = {
@@ -108,6 +114,7 @@ describe('SandboxUpkeep', () => {
     await upkeep.close();
     expect(collected[1]).toEqual(['a', 'gone', 'b', 'c', 'd']);
     expect(collected).toHaveLength(2);
+    expect(new Set(forgotten)).toEqual(new Set(['removed']));
     expect(warnings[1]).toEqual({ reason: 'a plugin fails' });
   });
 });

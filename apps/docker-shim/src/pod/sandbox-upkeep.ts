@@ -6,6 +6,7 @@ import type { PodNetwork } from '../network/pod-network';
 import type { Checkpoints } from './checkpoints';
 import type { Pods } from './pods';
 import { restoreResolvConf } from './resolv-conf';
+import type { SandboxRecords } from './sandbox-records';
 
 /** Sandboxes at once. */
 const parallel = 8;
@@ -14,13 +15,14 @@ export interface SandboxUpkeepParts {
   readonly connection: Pick<EngineConnection, 'availability' | 'onAvailability'>;
   readonly pods: Pick<Pods, 'list' | 'find'>;
   readonly checkpoints: Pick<Checkpoints, 'ids'>;
+  readonly records: Pick<SandboxRecords, 'ids' | 'remove'>;
   readonly network: Pick<PodNetwork, 'collectGarbage'>;
   readonly log: Pick<Logger, 'warn'>;
 }
 
 /**
  * What is due when the engine is back: it may have written the files of its containers anew. The
- * first time also the networks of pods that are gone are removed.
+ * first time also the networks of pods that are gone are removed, and what is kept of these pods.
  */
 export class SandboxUpkeep {
   readonly #over = new AbortController();
@@ -61,15 +63,18 @@ export class SandboxUpkeep {
 
   async #run(): Promise<void> {
     const { signal } = this.#over;
-    const { pods, checkpoints, network, log } = this.parts;
+    const { pods, checkpoints, records, network, log } = this.parts;
     try {
       // Read first: a sandbox that is made meanwhile is among both.
+      const recorded = records.ids();
       const kept = await checkpoints.ids();
       const sandboxes = await pods.list({ signal });
       const running = sandboxes.filter((sandbox) => sandbox.running);
       await inParallel(parallel, running, ({ id }) => this.restarted(id));
       if (this.#collected) return;
-      await network.collectGarbage([...new Set([...kept, ...sandboxes.map(({ id }) => id)])]);
+      const live = new Set([...kept, ...sandboxes.map(({ id }) => id)]);
+      for (const id of recorded) if (!live.has(id)) await records.remove(id);
+      await network.collectGarbage([...live]);
       this.#collected = true;
     } catch (error) {
       if (signal.aborted) return;

@@ -10,6 +10,10 @@ export interface StatusFacts {
   readonly pulls: () => readonly object[];
   /** Who makes the networks of pods. */
   readonly networkMode: string;
+  /** Of the CNI network that new pods get; empty for none. */
+  readonly networkName: string;
+  /** How logs of new containers are made. */
+  readonly logMode: string;
   /** Why pods cannot get a network; undefined when they can. */
   readonly networkProblem: string | undefined;
 }
@@ -56,7 +60,10 @@ export function status(
   });
 }
 
-function config(connection: Connection, { sandboxImage, networkMode }: StatusFacts): object {
+function config(
+  connection: Connection,
+  { sandboxImage, networkMode, networkName, logMode }: StatusFacts,
+): object {
   const { api, version, info } = connection.lastKnown() ?? {};
   return {
     sandboxImage,
@@ -67,5 +74,7 @@ function config(connection: Connection, { sandboxImage, networkMode }: StatusFac
     storageDriver: info?.Driver ?? '',
     imageStore: info === undefined ? '' : imageStore(info),
     networkMode,
+    networkName,
+    logMode,
   };
 }

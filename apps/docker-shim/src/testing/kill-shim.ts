@@ -1,12 +1,15 @@
 import { randomFrom, startStack, type Stack } from '@stowage/testing';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { FakePlugins, resultWith } from './fake-plugin';
 import { ShimProcess } from './shim-process';
 
-/** What is killed: the shim, or the engine under it. */
-export type Victim = 'shim' | 'engine';
+/** What is killed: the shim, the engine under it, or both at once. */
+export type Victim = 'shim' | 'engine' | 'both';
+/** One after the other, so that a short run has them all. */
+const victims: readonly Victim[] = ['shim', 'engine', 'shim', 'both'];
 
 export interface KillReport {
   readonly kills: Readonly<Record<Victim, number>>;
@@ -45,7 +48,9 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
   const random = randomFrom(options.seed);
   const stack = await startStack({ docker: { liveRestore }, nats: false });
   const shim = new ShimProcess(stack);
-  const kills = { shim: 0, engine: 0 };
+  const kills = { shim: 0, engine: 0, both: 0 };
+  const network = new LeasingNetwork(path.join(stack.dir, 'cni'));
+  const started = { ready: 'healthz' as const, env: churnEnvironment(stack, network) };
   const problems: string[] = [];
   const run = new Churn(stack, shim, problems);
   try {
@@ -57,31 +62,30 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
         `i=0; while [ $i -lt ${linesEach} ]; do echo line $i; i=$((i+1)); done`,
       ],
     });
-    await shim.start(churnOptions(stack));
+    await shim.start(started);
     const { imageRef } = await shim.image.pullImage({ image: { image: reference } });
     const stopped = new AbortController();
     const churning = Promise.all(
       Array.from({ length: workers }, (_, index) => run.work(index, imageRef, stopped.signal)),
-    );
+    ).catch(() => undefined); // it is among the problems
     for (let kill = 1; kill <= options.kills; kill++) {
       await pause(200 + random() * 1800);
-      const victim: Victim = random() < 0.7 ? 'shim' : 'engine';
+      const victim = victims[(kill - 1) % victims.length]!;
       kills[victim]++;
       say(`${kill}: ${victim}`);
-      if (victim === 'shim') {
-        await shim.app.kill();
-        await pause(random() * 1000);
-        await shim.restart(churnOptions(stack));
-      } else {
-        await stack.docker.kill();
-        await pause(random() * 1000);
-        await stack.docker.start();
-      }
+      if (victim !== 'shim') await stack.docker.kill();
+      if (victim !== 'engine') await shim.app.kill();
+      await pause(random() * 1000);
+      if (victim !== 'engine') await shim.restart(started);
+      if (victim !== 'shim') await stack.docker.start();
     }
     stopped.abort();
     await churning;
     await removeAll(shim);
-    problems.push(...(await leftovers(stack)));
+    // What was cut short in the middle of a removal is forgotten by the next start.
+    await shim.stop();
+    await shim.restart({ ...started, ready: 'readyz' });
+    problems.push(...(await eventualLeftovers(stack, network)));
   } finally {
     await shim.stop().catch((error: unknown) => problems.push(`stop: ${String(error)}`));
     await stack.down();
@@ -90,9 +94,39 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
   return { kills, pods, repeated, logs, problems };
 }
 
-const churnOptions = ({ sandboxImage }: Stack) => ({
-  ready: 'healthz' as const,
-  env: { STOWAGE_SANDBOX_IMAGE: sandboxImage, STOWAGE_LOG_LEVEL: 'info' },
+/** A network of one plugin, which keeps a file for each pod that it has given an address. */
+class LeasingNetwork {
+  readonly leases: string;
+  readonly results: string;
+  readonly environment: Record<string, string>;
+
+  constructor(folder: string) {
+    this.leases = path.join(folder, 'leases');
+    const confDir = path.join(folder, 'net.d');
+    const cacheDir = path.join(folder, 'cache');
+    this.results = path.join(cacheDir, 'results');
+    for (const dir of [this.leases, confDir]) mkdirSync(dir, { recursive: true });
+    const plugins = new FakePlugins(folder);
+    plugins.add('lease');
+    const lease = `'${this.leases}/'$CNI_CONTAINERID`;
+    const result = JSON.stringify(resultWith('10.1.0.5/24'));
+    plugins.answer('lease', 'ADD', `touch ${lease}; sleep 0.05; echo '${result}'`);
+    plugins.answer('lease', 'DEL', `sleep 0.05; rm -f ${lease}`);
+    const config = { cniVersion: '1.0.0', name: 'soak', plugins: [{ type: 'lease' }] };
+    writeFileSync(path.join(confDir, '10-soak.conflist'), JSON.stringify(config));
+    this.environment = {
+      STOWAGE_NETWORK_MODE: 'cni',
+      STOWAGE_CNI_CONF_DIR: confDir,
+      STOWAGE_CNI_BIN_DIRS: plugins.binDir,
+      STOWAGE_CNI_CACHE_DIR: cacheDir,
+    };
+  }
+}
+
+const churnEnvironment = ({ sandboxImage }: Stack, { environment }: LeasingNetwork) => ({
+  ...environment,
+  STOWAGE_SANDBOX_IMAGE: sandboxImage,
+  STOWAGE_LOG_LEVEL: 'info',
 });
 
 /** Pods that come and go. */
@@ -224,16 +258,26 @@ async function removeAll({ runtime }: ShimProcess): Promise<void> {
   }
 }
 
-/** What is still there when every pod is gone. */
-async function leftovers(stack: Stack): Promise<string[]> {
+/** What stays there when every pod is gone. */
+async function eventualLeftovers(stack: Stack, network: LeasingNetwork): Promise<string[]> {
+  const end = Date.now() + 10_000;
+  for (;;) {
+    const left = await leftovers(stack, network);
+    if (left.length === 0 || Date.now() > end) return left;
+    await pause(200);
+  }
+}
+
+async function leftovers(stack: Stack, network: LeasingNetwork): Promise<string[]> {
   const containers = (await stack.docker.api('GET', '/containers/json?all=1')) as {
     Names: string[];
   }[];
   const left = containers.map(({ Names }) => `container ${Names.join()}`);
   const stateDir = path.join(stack.dir, 'docker-shim');
-  for (const folder of ['sandbox', 'pods']) {
-    const files = await readdir(path.join(stateDir, folder)).catch(() => []);
-    left.push(...files.map((file) => `file ${folder}/${file}`));
+  const folders = ['sandbox', 'pods', 'containers'].map((name) => path.join(stateDir, name));
+  for (const folder of [...folders, network.leases, network.results]) {
+    const files = await readdir(folder).catch(() => []);
+    left.push(...files.map((file) => `file ${path.basename(folder)}/${file}`));
   }
   return left;
 }

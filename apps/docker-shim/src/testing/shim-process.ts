@@ -36,6 +36,7 @@ export class ShimProcess {
         STOWAGE_SANDBOX_IMAGE: `${this.stack.registry.open.host}/pause:3.9`,
         STOWAGE_DOCKER_CONFIG_DIRS: this.stack.dir,
         STOWAGE_IMPORT_CHECKPOINTS_FROM: path.join(this.stack.dir, 'imported'),
+        STOWAGE_NETWORK_MODE: 'bridge',
         // The engine of a stack may not lower it on every machine.
         STOWAGE_RESTRICT_OOM_SCORE_ADJ: 'true',
         ...env,

@@ -1,0 +1,85 @@
+import { eventually, startStack, type Stack } from '@stowage/testing';
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ShimProcess } from '../testing/shim-process';
+
+/** What statistics cost an engine, through docker-shim as a process. */
+let stack: Stack;
+let shim: ShimProcess;
+
+const containersEach = 5;
+const podCount = 4;
+const rounds = 20;
+
+beforeAll(async () => {
+  stack = await startStack({ docker: { started: false }, nats: false });
+  // Then it logs each call.
+  stack.docker.configure({ debug: true });
+  await stack.docker.start();
+  shim = new ShimProcess(stack);
+  await shim.start({ env: { STOWAGE_LOG_LEVEL: 'info' } });
+}, 60_000);
+
+afterAll(async () => {
+  await shim.stop();
+  await stack.down();
+});
+
+/** Time on a processor that a process has had, milliseconds. */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+// D12
+it('lists of statistics ask the engine for no numbers, and take little time on a processor', async () => {
+  const { reference } = await stack.pushImage({ name: 'team/quiet' });
+  const { imageRef } = await shim.image.pullImage({ image: { image: reference } });
+  const containers: string[] = [];
+  for (let pod = 0; pod < podCount; pod += 1) {
+    const name = `pod-${pod}`;
+    const sandboxConfig = { metadata: { name, namespace: 'shop', uid: name, attempt: 0 } };
+    const { podSandboxId } = await shim.runtime.runPodSandbox({ config: sandboxConfig });
+    for (let index = 0; index < containersEach; index += 1) {
+      const { containerId } = await shim.runtime.createContainer({
+        podSandboxId,
+        sandboxConfig,
+        config: { metadata: { name: `app-${index}`, attempt: 0 }, image: { image: imageRef } },
+      });
+      await shim.runtime.startContainer({ containerId });
+      containers.push(containerId);
+    }
+  }
+  const list = async () => (await shim.runtime.listContainerStats({})).stats;
+  await eventually(async () => (await list()).length === containers.length);
+
+  const logged = stack.docker.log().length;
+  const pids = [shim.app.pid, stack.docker.pid!];
+  const before = pids.map(cpuMs);
+  const began = performance.now();
+  for (let round = 0; round < rounds; round += 1) {
+    const stats = await list();
+    expect(stats.map(({ attributes }) => attributes?.id).sort()).toEqual([...containers].sort());
+    for (const { memory, cpu } of stats) {
+      expect(memory?.workingSetBytes?.value).toBeGreaterThan(0n);
+      expect(cpu?.usageCoreNanoSeconds?.value).toBeGreaterThan(0n);
+    }
+    expect((await shim.runtime.listPodSandboxStats({})).stats).toHaveLength(podCount);
+    await pause(500);
+  }
+  const took = performance.now() - began;
+  const used = pids.map((pid, index) => cpuMs(pid) - before[index]!);
+  const calls = stack.docker
+    .log()
+    .slice(logged)
+    .match(/Calling [A-Z]+ \S+/g);
+  expect(calls?.filter((call) => call.includes('/stats'))).toEqual([]);
+  const lists = calls?.filter((call) => call.includes('/containers/json')) ?? [];
+  expect(lists.length).toBeGreaterThanOrEqual(2 * rounds);
+  // Two for each round of ours, and what the shim looks at by itself.
+  expect(lists.length).toBeLessThan(4 * rounds);
+  // 20 containers twice a second are as many as 400 each ten seconds.
+  expect((used[0]! + used[1]!) / took).toBeLessThan(0.3);
+}, 120_000);
