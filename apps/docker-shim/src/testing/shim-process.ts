@@ -32,7 +32,6 @@ export class ShimProcess {
         STOWAGE_STATE_DIR: path.join(this.stack.dir, 'docker-shim'),
         STOWAGE_DOCKER_ENDPOINT: this.stack.docker.endpoint,
         STOWAGE_LOG_LEVEL: 'debug',
-        STOWAGE_NETWORK_MODE: 'bridge',
         STOWAGE_SANDBOX_IMAGE: `${this.stack.registry.open.host}/pause:3.9`,
         STOWAGE_DOCKER_CONFIG_DIRS: this.stack.dir,
         STOWAGE_IMPORT_CHECKPOINTS_FROM: path.join(this.stack.dir, 'imported'),
