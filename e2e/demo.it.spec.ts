@@ -27,6 +27,11 @@ describe.each(['containerd', 'docker'])('npm run demo -- --runtime %s', (runtime
     expect(status).toBe(0);
   });
 
+  it('publishes no end of the pod, which runs until the services are gone', () => {
+    expect(output).toContain('PodSandboxStarted 1,');
+    expect(output).not.toContain('PodSandboxStopped');
+  });
+
   it('gives a rule for every image of the collection', () => {
     expect(output).toMatch(/removed\s+\S+team\/private:1\.0\s+threshold/);
     expect(output).toMatch(/kept\s+\S+demo\/web:2\.1\s+in-use\s+container web/);

@@ -50,7 +50,10 @@ async function printing(name: string) {
     status,
     async end() {
       // It ends the container, with which the engine may forget it.
-      const touch = { containerId, cmd: ['/bin/sh', '-c', '(sleep 0.5; touch /end) >/dev/null 2>&1 &'] };
+      const touch = {
+        containerId,
+        cmd: ['/bin/sh', '-c', '(sleep 0.5; touch /end) >/dev/null 2>&1 &'],
+      };
       await shim.runtime.execSync(touch);
       await eventually(async () => (await status()).state === ContainerState.CONTAINER_EXITED, {
         timeoutMs: 10_000,
@@ -139,7 +142,7 @@ it('what ended while the shim was dead has its whole log and its exit code', asy
   const inspected = (await stack.docker.api('GET', `/containers/${containerId}/json`)) as {
     LogPath: string;
   };
-  const printed = readFileSync(inspected.LogPath, 'utf8').split('\n').length - 1;
-  expect(numbers(file)).toEqual(upTo(printed));
+  const lines = readFileSync(inspected.LogPath, 'utf8').split('\n').length - 1;
+  expect(numbers(file)).toEqual(upTo(lines));
   await remove();
 }, 30_000);
