@@ -15,7 +15,8 @@ import { processUse } from '../gateway/process-use';
  * CPU of the statistics that kubelet asks for. Needs root, dockerd and the built app.
  *
  *   npm run build
- *   node tools/run-ts.mjs bench/docker-shim/main.ts [--rounds N] [--listed N] [--running N] [--seconds N]
+ *   node tools/run-ts.mjs bench/docker-shim/main.ts [--rounds N] [--listed N] [--running N]
+ *     [--seconds N]
  */
 
 const { values } = parseArgs({

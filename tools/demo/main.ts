@@ -1,7 +1,7 @@
 /**
  * The demo: the services on a real containerd, or a real Docker Engine, with a small file system.
- * Everything that it says it saw comes from the services themselves: answers on their sockets, replies on NATS, and
- * lines of a separate subscriber process.
+ * Everything that it says it saw comes from the services themselves: answers on their sockets,
+ * replies on NATS, and lines of a separate subscriber process.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
