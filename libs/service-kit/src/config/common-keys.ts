@@ -1,3 +1,4 @@
+import { commandSocketPath } from '@stowage/commands';
 import { parseNatsServer, splitNatsServers, withoutNatsLogin } from '@stowage/events';
 import * as z from 'zod';
 import {
@@ -80,9 +81,11 @@ export function commonKeys(options: {
       scope: 'node',
       default: ['nats://127.0.0.1:4222'],
       item: natsServer,
-      minItems: 1,
-      allowed: 'one or more of [nats|tls]://[user:password@]host[:port], separated by commas',
-      meaning: 'NATS servers. The suite works without them; events wait in the outbox.',
+      none: 'none',
+      allowed:
+        'one or more of [nats|tls]://[user:password@]host[:port], separated by commas, or none',
+      meaning:
+        'NATS servers. While they are away events wait in the outbox; `none` (in the file also `[]`) is for nodes without NATS: events then stay on the node, where the command `events` has the last of them.',
       split: splitNatsServers,
       print: (servers) => servers.map((server) => withoutNatsLogin(server)),
       withoutSecrets: withoutNatsLogin,
@@ -184,6 +187,20 @@ export function commonKeys(options: {
       default: options.commands,
       allowed: `a list of ${options.allCommands.join(', ')}; empty answers none`,
       meaning: 'NATS commands that are answered; all others are refused with PERMISSION_DENIED.',
+    }),
+    commandSocket: socketPathKey({
+      default: ({ app }) => commandSocketPath(app),
+      defaultText: commandSocketPath('<app>'),
+      emptyAllowed: true,
+      meaning:
+        'Socket on which the app answers its commands on the node, also without NATS (HTTP with JSON; only for root and the user of the app); empty switches it off.',
+    }),
+    localCommands: enumKey({
+      scope: 'node',
+      values: ['all', 'listed'],
+      default: 'all',
+      meaning:
+        'Commands that are answered on `commandSocket`: all that the app knows, or those that `commands` lists.',
     }),
     stopTimeoutMs: durationKey({
       scope: 'node',
