@@ -7,6 +7,7 @@ import {
   quoteValue,
   ResourceExhaustedError,
   ShuttingDownError,
+  nearest,
   toGrpcStatus,
   UnimplementedError,
 } from '@stowage/errors';
@@ -20,7 +21,6 @@ import {
 import { subjectToken } from '@stowage/events';
 import { inSpan, type TraceContext } from '@stowage/tracing';
 import { lastValueFrom } from 'rxjs';
-import { nearest } from '../config/nearest';
 import type { Logger } from '../log';
 import type { CommandExtras } from './handles';
 import { SeldomLog } from './seldom-log';
