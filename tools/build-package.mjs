@@ -24,7 +24,11 @@ const packages = {
   },
   commands: {
     source: 'libs/commands/package',
-    entries: { index: 'libs/commands/src/index.ts', client: 'libs/command-client/src/index.ts' },
+    entries: {
+      index: 'libs/commands/src/index.ts',
+      client: 'libs/command-client/src/index.ts',
+      local: 'libs/command-client/src/local.ts',
+    },
     external: ['@stowage/commands', '@stowage/events', 'nats', 'zod'],
     declarations: ['libs/commands/', 'libs/command-client/'],
   },

@@ -2,18 +2,26 @@
 export const commandErrorStatus = {
   /** The input breaks the contract, or the node name is invalid: nothing was sent. */
   COMMAND_INPUT_INVALID: 'INVALID_ARGUMENT',
-  /** Nobody answers: the service is not running, not connected, or has another node name. */
+  /**
+   * Nobody answers: the service is not running, not connected, or has another node name or another
+   * local socket.
+   */
   COMMAND_NO_RESPONDERS: 'UNAVAILABLE',
   /** No reply in time. The command may have been carried out. */
   COMMAND_TIMEOUT: 'DEADLINE_EXCEEDED',
-  /** NATS does not let this login send the command, or receive its reply. */
+  /**
+   * NATS does not let this login send the command, or receive its reply; or this user may not use
+   * the local socket.
+   */
   COMMAND_NOT_PERMITTED: 'PERMISSION_DENIED',
   /** The service answered with an error; `grpcStatus` is its code. */
   COMMAND_REFUSED: 'UNKNOWN',
   /** The service's answer breaks the contract. */
   COMMAND_REPLY_INVALID: 'INTERNAL',
-  /** The connection to NATS is closed or refuses the request. */
+  /** The connection to NATS or to the local socket is closed or refuses the request. */
   COMMAND_NOT_SENT: 'UNAVAILABLE',
+  /** The local connection ended before the reply. The command may have been carried out. */
+  COMMAND_REPLY_LOST: 'UNAVAILABLE',
 } as const;
 
 export type CommandErrorCode = keyof typeof commandErrorStatus;
@@ -28,6 +36,7 @@ export class CommandError extends Error {
     readonly code: CommandErrorCode,
     /** App and verb, as in `gc-worker.plan`. */
     readonly command: string,
+    /** The node that was asked, or the path of the local socket. */
     readonly node: string,
     /** Why, in words, without the command and the node. */
     readonly reason: string,

@@ -1,2 +1,4 @@
 export { CommandError, type CommandErrorCode } from './command-error';
-export { sendCommand, type SendOptions } from './send-command';
+export type { SendOptions } from './exchange';
+export { sendCommand } from './send-command';
+export { askLocalService, sendLocalCommand } from './send-local-command';

@@ -3,7 +3,8 @@ import { commandSubject } from '@stowage/events';
 import { TestNatsServer } from '@stowage/testing';
 import { connect, type ConnectionOptions, type Msg, type NatsConnection } from 'nats';
 import type { CommandError } from './command-error';
-import { sendCommand, type SendOptions } from './send-command';
+import type { SendOptions } from './exchange';
+import { sendCommand } from './send-command';
 
 /** The client on a real nats-server; the service's side is played here. */
 

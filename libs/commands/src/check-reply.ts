@@ -4,7 +4,7 @@ import type { CommandDefinition, CommandReply } from './define-command';
  * Checks the result of a command, JSON as it came. Fields that the contract does not name are kept:
  * the service may be newer. The problem names the first field that does not fit, never its value.
  */
-export function checkReply<C extends CommandDefinition>(
+export function checkReply<C extends Pick<CommandDefinition, 'reply'>>(
   { reply: schema }: C,
   value: unknown,
 ): { readonly reply: CommandReply<C> } | { readonly problem: string } {

@@ -54,7 +54,7 @@ export type CommandInput<C extends CommandDefinition> = z.input<C['input']>;
 export type CheckedInput<C extends CommandDefinition> = z.output<C['input']>;
 
 /** What a caller gets back: words from open lists may be ones that this version does not know. */
-export type CommandReply<C extends CommandDefinition> = z.output<C['reply']>;
+export type CommandReply<C extends Pick<CommandDefinition, 'reply'>> = z.output<C['reply']>;
 
 /** What a handler may return: the fields of the reply and no others, known words only. */
 export type CommandAnswer<C extends CommandDefinition> = DeepReadonly<z.input<C['reply']>>;

@@ -24,3 +24,4 @@ export { differenceValues } from './gc-worker/differences';
 export { keepRules, removeRules } from './gc-worker/fields';
 export { pullPolicies, pullPriorities } from './image-service/ensure';
 export { maxReferenceLength } from './image-service/fields';
+export { commandSocketPath, serviceInfo, type ServiceInfo } from './service-info';

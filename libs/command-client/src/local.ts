@@ -1,0 +1,4 @@
+// What needs no NATS client, and so does not load one.
+export { CommandError, type CommandErrorCode } from './command-error';
+export type { SendOptions } from './exchange';
+export { askLocalService, sendLocalCommand } from './send-local-command';
