@@ -26,7 +26,11 @@ export function candidates(
       value !== undefined && (previous === `--${name}` || previous === `-${short ?? '-'}`),
   );
   if (open !== undefined) return matching(open.choices ?? [], last);
-  if (last.startsWith('-')) return matching(flags.map(({ name }) => `--${name}`), last);
+  if (last.startsWith('-'))
+    return matching(
+      flags.map(({ name }) => `--${name}`),
+      last,
+    );
   if (command === undefined) {
     const next = commands
       .map(({ name }) => name.split(' '))

@@ -90,7 +90,9 @@ function unknownCommand(
   if (below.length > 0) {
     const [, second] = words;
     const problem =
-      second === undefined ? `${first} needs a second word` : `unknown command "${first} ${second}"`;
+      second === undefined
+        ? `${first} needs a second word`
+        : `unknown command "${first} ${second}"`;
     return new UsageError(problem, `there is: ${below.join(', ')}`);
   }
   const near = nearest(first, [...new Set(names.flatMap((name) => [name, ...name.split(' ')]))]);
