@@ -1,6 +1,6 @@
 import { imageService, pullPolicies, type CommandInput } from '@stowage/commands';
 import type { StowageEvent } from '@stowage/events';
-import { normalizeReference, referenceKey } from '@stowage/image-ref';
+import { referenceKey } from '@stowage/image-ref';
 import type { Call, GivenFlags } from '../command-line/define';
 import { progressText } from '../events/event-text';
 import { UsageError } from '../failures';
@@ -87,7 +87,7 @@ async function watch(
 ): Promise<void> {
   if (out.isForPrograms) return;
   const names = ['ImagePullStarted', 'ImagePullProgress'] as const;
-  const key = keyOf(image);
+  const key = referenceKey(image);
   const latest = new Map<string, string>();
   try {
     const query = { nodes, names, since: new Date(), follow: true, signal };
@@ -110,14 +110,6 @@ async function watch(
     );
   }
 }
-
-const keyOf = (image: string): string => {
-  try {
-    return referenceKey(normalizeReference(image));
-  } catch {
-    return image;
-  }
-};
 
 function isOf(
   event: StowageEvent,

@@ -1,3 +1,4 @@
+import type { StowageEvent } from '@stowage/events';
 import { namesImage } from '@stowage/image-ref';
 import type { Call } from '../command-line/define';
 import { eventData } from '../events/event-data';
@@ -89,7 +90,7 @@ async function readHistory(
   const since = sinceFlag(flags, new Date());
   const ofNodes = kind === 'nats' && flags.has('all') ? [] : nodes;
   try {
-    const events = [];
+    const events: StowageEvent[] = [];
     const query = { nodes: ofNodes, names: imageEvents, since, follow: false, signal };
     for await (const event of transport.events(query)) events.push(event);
     // By name, and by the ids that it has now.
