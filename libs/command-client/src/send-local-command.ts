@@ -140,7 +140,7 @@ function failure(
       return fail('COMMAND_NO_RESPONDERS', reason, cause);
     }
     case 'ECONNREFUSED': {
-      const reason = `${app} is not running: nobody listens on ${socketPath}, which a process that has ended left behind`;
+      const reason = `${app} is not running: nobody listens on ${socketPath}`;
       return fail('COMMAND_NO_RESPONDERS', reason, cause);
     }
     case 'EACCES':

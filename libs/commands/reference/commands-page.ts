@@ -51,6 +51,22 @@ Request and reply on NATS: subject \`stowage.cmd.<node>.<app>.<verb>\` (the node
 - Who may send commands: the role operator of [deploy/nats](../../deploy/nats/README.md).
 
 TypeScript programs send them with [\`sendCommand\`](../../libs/command-client/README.md), which checks both ways.
+
+## On the node, without NATS
+
+Every service answers the same commands on a socket of its own, \`/run/stowage/<app>.cmd.sock\` (key \`commandSocket\`), also while NATS is away. Root and the user of the service may use it, nobody else.
+
+\`\`\`sh
+curl --unix-socket /run/stowage/gc-worker.cmd.sock http://localhost/v1                        # who answers, health, verbs
+curl --unix-socket /run/stowage/gc-worker.cmd.sock http://localhost/v1/plan -d '{"limit":10}' # POST: a command
+\`\`\`
+
+- The body is the request, the answer is the reply as on NATS, with the same codes and texts. The HTTP status goes with the code: 400 INVALID_ARGUMENT and OUT_OF_RANGE, 403 PERMISSION_DENIED, 404 NOT_FOUND, 409 ALREADY_EXISTS and ABORTED, 412 FAILED_PRECONDITION, 429 RESOURCE_EXHAUSTED, 499 CANCELLED, 501 UNIMPLEMENTED, 503 UNAVAILABLE, 504 DEADLINE_EXCEEDED, else 500.
+- All verbs are answered there, also those that \`commands\` does not list. With \`localCommands: listed\` the list counts there too.
+- At most 32 connections, 16 commands that run or wait, requests of 1 MiB that arrive within 10 s, results of 64 MiB. A connection is for one command. One that ends early ends the wait, not the command.
+- While the service starts, commands get UNAVAILABLE, and \`GET /v1\` is answered.
+
+TypeScript programs use \`sendLocalCommand\` and \`askLocalService\` of the same client.
 `;
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');

@@ -1,6 +1,12 @@
 export { activatedSockets, type ActivatedSocket } from './activated-sockets';
 export { activatedOr } from './listen-options';
-export { isSocketServed, SocketInUseError, SocketPathError } from './listen-unix';
+export {
+  isSocketServed,
+  listenUnix,
+  SocketInUseError,
+  SocketPathError,
+  type UnixListener,
+} from './listen-unix';
 export { createPipedEndpoint, type PathChanges, type PipedEndpointOptions } from './piped-endpoint';
 export { MalformedMessageError, readStrictly, type MessageShape } from './strict-message';
 export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';

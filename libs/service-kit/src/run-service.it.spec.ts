@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
+import { askLocalService } from '@stowage/commands/local';
 import { freePort, startTraceCollector, type TraceCollector } from '@stowage/testing';
 
 const workspace = path.resolve(__dirname, '../../..');
@@ -21,13 +23,15 @@ class App {
   readonly #child;
   readonly exited: Promise<{ code: number | null; signal: string | null }>;
 
-  constructor(args: string[] = [], env: Record<string, string> = {}) {
-    this.#child = spawn(process.execPath, ['--import', 'tsx', program, ...args], {
+  constructor(args: string[] = [], env: Record<string, string> = {}, by: string[] = []) {
+    const command = [...by, process.execPath, '--import', 'tsx', program, ...args];
+    this.#child = spawn(command[0] ?? '', command.slice(1), {
       cwd: workspace,
       env: {
         PATH: process.env.PATH,
         TSX_TSCONFIG_PATH: path.join(workspace, 'tsconfig.json'),
         STOWAGE_NODE_NAME: 'node-1',
+        STOWAGE_COMMAND_SOCKET: '',
         ...env,
       },
     });
@@ -67,9 +71,21 @@ class App {
   }
 }
 
+/** What an HTTP server on a unix socket answers, as JSON. */
+function fetchOn(socketPath: string, options: http.RequestOptions, body: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ socketPath, agent: false, ...options }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => resolve(JSON.parse(text)));
+    });
+    request.on('error', reject).end(body);
+  });
+}
+
 const apps: App[] = [];
-function start(args: string[] = [], env: Record<string, string> = {}): App {
-  const app = new App(args, env);
+function start(args: string[] = [], env: Record<string, string> = {}, by: string[] = []): App {
+  const app = new App(args, env, by);
   apps.push(app);
   return app;
 }
@@ -378,6 +394,98 @@ describe('an app that runs', () => {
         traced({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await freePort()}` }),
       );
       await stopped(traced({ OTEL_EXPORTER_OTLP_ENDPOINT: 'not a url' }));
+    });
+  });
+
+  describe('on its command socket', () => {
+    let folder: string;
+    let socketPath: string;
+    beforeEach(() => {
+      folder = mkdtempSync(path.join(os.tmpdir(), 'stowage-tiny-'));
+      socketPath = path.join(folder, 'cmd.sock');
+    });
+    afterEach(() => rmSync(folder, { recursive: true, force: true }));
+    const options = { timeoutMs: 10_000 };
+    const info = () => askLocalService(socketPath, 'tiny-app', options);
+    const post = (verb: string, body: string) =>
+      fetchOn(socketPath, { method: 'POST', path: `/v1/${verb}` }, body);
+
+    it('answers without NATS: commands, who it is, and how it is', async () => {
+      const app = start([], { STOWAGE_COMMAND_SOCKET: socketPath, STOWAGE_BEHAVIOUR: 'down' });
+      await app.line('ready');
+      expect(await post('echo', '{"text":"hi"}')).toEqual({ ok: true, result: { text: 'hi' } });
+      expect(await post('erase', '')).toEqual({ ok: true, result: null });
+      expect(await info()).toMatchObject({
+        app: 'tiny-app',
+        node: 'node-1',
+        health: {
+          state: 'down',
+          phase: 'running',
+          components: [{ name: 'runtime', state: 'down', reason: 'connect ENOENT /run/c.sock' }],
+        },
+        verbs: [
+          { verb: 'echo', answered: { nats: true, local: true } },
+          { verb: 'erase', answered: { nats: false, local: true } },
+        ],
+      });
+      expect(await (await fetch(await app.url('/metrics'))).text()).toContain(
+        'stowage_commands_total{verb="erase",code="OK"} 1',
+      );
+      app.kill('SIGTERM');
+      expect(await app.exited).toEqual({ code: 0, signal: null });
+      await expect(info()).rejects.toMatchObject({ code: 'COMMAND_NO_RESPONDERS' });
+    });
+
+    it('keeps to the list where it is told to', async () => {
+      const env = { STOWAGE_COMMAND_SOCKET: socketPath, STOWAGE_LOCAL_COMMANDS: 'listed' };
+      const app = start([], env);
+      await app.line('ready');
+      expect(await post('erase', '')).toMatchObject({ error: { code: 'PERMISSION_DENIED' } });
+    });
+
+    it('does not start where another process answers, and replaces the socket of a dead one', async () => {
+      const first = start([], { STOWAGE_COMMAND_SOCKET: socketPath });
+      await first.line('ready');
+      const second = start([], { STOWAGE_COMMAND_SOCKET: socketPath });
+      expect(await second.exited).toEqual({ code: 1, signal: null });
+      expect(second.stderr).toBe(
+        `tiny-app: start failed: socket ${socketPath} is in use: another process answers on it\n`,
+      );
+      first.kill('SIGKILL');
+      await first.exited;
+      const third = start([], { STOWAGE_COMMAND_SOCKET: socketPath });
+      await third.line('ready');
+      expect(await post('erase', '')).toEqual({ ok: true, result: null });
+    });
+
+    it('gives it up to an instance that takes over', async () => {
+      const env = { STOWAGE_COMMAND_SOCKET: socketPath, STOWAGE_TAKE_OVER: 'true' };
+      const first = start([], env);
+      await first.line('ready');
+      const { pid } = await info();
+      const second = start([], env);
+      await second.line('ready');
+      expect((await info()).pid).not.toBe(pid);
+      first.kill('SIGTERM');
+      await first.exited;
+      expect((await info()).health.phase).toBe('running');
+    });
+
+    it('starts without it where only the default path cannot be had', async () => {
+      const chosen = start([], { STOWAGE_COMMAND_SOCKET: '/proc/stowage/cmd.sock' });
+      expect(await chosen.exited).toEqual({ code: 1, signal: null });
+      expect(chosen.stderr).toMatch(/^tiny-app: start failed: cannot listen on \/proc\/stowage/);
+      const readOnly = start([], { STOWAGE_COMMAND_SOCKET: '/run/stowage/tiny-app.cmd.sock' }, [
+        'unshare',
+        '-m',
+        'sh',
+        '-c',
+        'mount -t tmpfs -o ro none /run && exec "$@"',
+        'sh',
+      ]);
+      await readOnly.line('ready');
+      const line = await readOnly.line('commands are not answered on a local socket');
+      expect(line).toMatchObject({ level: 'warn', key: 'commandSocket' });
     });
   });
 

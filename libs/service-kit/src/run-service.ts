@@ -3,11 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NestFactory } from '@nestjs/core';
 import type { DynamicModule, Type } from '@nestjs/common';
 import type { MicroserviceOptions } from '@nestjs/microservices';
+import { commandSocketPath } from '@stowage/commands';
+import { SocketPathError } from '@stowage/cri-endpoint';
 import { errorMessage } from '@stowage/errors';
 import { Counter, Histogram, type Registry } from 'prom-client';
 import { collectStartupGarbage } from './collect-startup-garbage';
 import { CommandErrorFilter } from './commands/command-filter';
+import { LocalCommandServer } from './commands/local-command-server';
 import { NatsCommandServer } from './commands/nats-command-server';
+import type { CommandObservation } from './commands/types';
 import type { ConfigDefinition, ConfigKeys, ConfigOf } from './config/define-config';
 import { parseListenAddress, type ListenAddress } from './config/listen-address';
 import { loadConfig } from './config/load-config';
@@ -28,6 +32,8 @@ interface KitConfig {
   readonly httpAddr: string;
   readonly logLevel: LogLevel;
   readonly commands: readonly string[];
+  readonly commandSocket: string;
+  readonly localCommands: 'all' | 'listed';
   readonly stopTimeoutMs: number;
   readonly takeOver?: boolean;
   readonly takeOverDrainMs?: number;
@@ -88,21 +94,25 @@ export async function runService<K extends ConfigKeys>(
   });
   const metrics = createMetrics(app, version, () => health.readiness());
   const stop = new AbortController();
+  const observe = observeCommands(metrics);
   const commands = new NatsCommandServer({
     app,
     nodeName: kit.nodeName,
     allowed: kit.commands,
     log,
     drainMs: Math.floor(kit.stopTimeoutMs / 2),
-    observe: observeCommands(metrics),
+    observe,
   });
+  const local = localCommands({ app, version, kit, log, health, observe }, commands);
   const parts = new StopList(log);
-  const running = new Running(app, log, health, stop, commands, parts, kit);
+  const running = new Running(app, log, health, stop, [commands, ...local], parts, kit);
   running.catchFaults();
   try {
     const { nodeName } = kit;
     running.tracing = await startTracing({ app, version, nodeName, log, metrics, env });
     running.http = await servePages(app, kit, metrics, health, log);
+    // An instance that takes over leaves this socket to the other one until it serves itself.
+    if (kit.takeOver !== true) await openCommandSocket(app, kit, local, log);
     const context: ServiceContext<ConfigOf<K>> = {
       app,
       version,
@@ -128,6 +138,8 @@ export async function runService<K extends ConfigKeys>(
     nest.useGlobalFilters(new CommandErrorFilter());
     running.nest = nest;
     await nest.listen();
+    for (const server of local) server.ready();
+    if (kit.takeOver === true) await openCommandSocket(app, kit, local, log);
   } catch (error) {
     await running.startFailed(error);
     return;
@@ -252,21 +264,89 @@ function openPages(listen: ListenAddress, metrics: Registry, health: Health): Pr
   });
 }
 
+/** The server of {@link KitConfig.commandSocket}; none where it is switched off. */
+function localCommands(
+  {
+    app,
+    version,
+    kit,
+    log,
+    health,
+    observe,
+  }: {
+    app: string;
+    version: string;
+    kit: KitConfig;
+    log: Logger;
+    health: Health;
+    observe: (observation: CommandObservation) => void;
+  },
+  { handlers }: NatsCommandServer,
+): LocalCommandServer[] {
+  if (kit.commandSocket === '') return [];
+  const startedAt = new Date(Date.now() - process.uptime() * 1000).toISOString();
+  const server = new LocalCommandServer({
+    app,
+    nodeName: kit.nodeName,
+    socketPath: kit.commandSocket,
+    handlers,
+    onNats: kit.commands,
+    answers: kit.localCommands,
+    log,
+    info: () => {
+      const { state, phase, components } = health.readiness();
+      const named = [...components].map(([name, { since, ...report }]) => ({
+        name,
+        ...report,
+        since: since.toISOString(),
+      }));
+      const shown = { state, phase, components: named };
+      return { app, version, node: kit.nodeName, pid: process.pid, startedAt, health: shown };
+    },
+    observe,
+  });
+  return [server];
+}
+
+/**
+ * A folder that cannot be written ends the start only where the path was chosen: services that had
+ * no socket so far may have no such folder.
+ */
+async function openCommandSocket(
+  app: string,
+  { commandSocket, takeOver = false }: KitConfig,
+  servers: readonly LocalCommandServer[],
+  log: Logger,
+): Promise<void> {
+  for (const server of servers) {
+    try {
+      await server.listen({ takeOver });
+    } catch (error) {
+      const isChosen = commandSocket !== commandSocketPath(app);
+      if (isChosen || !(error instanceof SocketPathError)) throw error;
+      log.warn(
+        { reason: error.message, key: 'commandSocket' },
+        'commands are not answered on a local socket',
+      );
+    }
+  }
+}
+
 function observeCommands(metrics: Registry) {
   const total = new Counter({
     name: 'stowage_commands_total',
-    help: 'NATS commands answered, by verb and code (OK or a gRPC status). Verbs that do not exist count as unknown.',
+    help: 'Commands answered, on NATS and on the local socket, by verb and code (OK or a gRPC status). Verbs that do not exist count as unknown.',
     labelNames: ['verb', 'code'],
     registers: [metrics],
   });
   const duration = new Histogram({
     name: 'stowage_command_duration_seconds',
-    help: 'Time from the arrival of a NATS command to its reply. Time in the network is not counted.',
+    help: 'Time from the arrival of a command to its reply. Time in the network is not counted.',
     labelNames: ['verb'],
     buckets: [0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 300],
     registers: [metrics],
   });
-  return ({ verb, code, durationMs }: { verb: string; code: string; durationMs: number }) => {
+  return ({ verb, code, durationMs }: CommandObservation) => {
     total.inc({ verb, code });
     duration.observe({ verb }, durationMs / 1000);
   };
@@ -301,7 +381,7 @@ class Running {
     private readonly log: Logger,
     private readonly health: Health,
     private readonly stop: AbortController,
-    private readonly commands: Pick<NatsCommandServer, 'end'>,
+    private readonly commands: readonly { end: Drain }[],
     private readonly parts: StopList,
     private readonly limits: Pick<KitConfig, 'stopTimeoutMs' | 'takeOverDrainMs'>,
   ) {}
@@ -381,7 +461,7 @@ class Running {
    */
   async end(): Promise<void> {
     if (this.#isLost) await this.#handOver();
-    await Promise.all([this.#drain((options) => this.commands.end(options)), this.#drainParts()]);
+    await Promise.all([this.#drainCommands(), this.#drainParts()]);
     const isNestClosed = await this.#ends(() => this.nest?.close());
     const areClosed = await this.parts.close();
     const isHttpClosed = await this.#ends(() => this.http?.close());
@@ -411,11 +491,16 @@ class Running {
     return this.#drain((options) => this.parts.drain(options));
   }
 
+  async #drainCommands(): Promise<void> {
+    const ends = this.commands.map((server) => this.#drain((options) => server.end(options)));
+    await Promise.all(ends);
+  }
+
   /**
    * What the other instance waits for goes first. A failure there must not cut the calls in flight.
    */
   async #handOver(): Promise<void> {
-    const commandsEnded = this.#drain((options) => this.commands.end(options));
+    const commandsEnded = this.#drainCommands();
     await this.parts.handOver();
     this.log.info({}, 'handed over: ends when the calls in flight have ended');
     await commandsEnded;

@@ -60,11 +60,12 @@ export interface AppProcess {
 
 /**
  * Starts `dist/apps/<app>/main.js` (or a script by its absolute path) as a process of its own, on a
- * free HTTP port unless `env` names one, and waits until it is ready.
+ * free HTTP port and without a command socket unless `env` names one, and waits until it is ready.
  */
 export async function spawnApp(app: string, options: SpawnAppOptions = {}): Promise<AppProcess> {
   const httpAddr = options.env?.STOWAGE_HTTP_ADDR ?? `127.0.0.1:${await freePort()}`;
-  const running = launch(app, { ...options, env: { ...options.env, STOWAGE_HTTP_ADDR: httpAddr } });
+  const env = { STOWAGE_COMMAND_SOCKET: '', ...options.env, STOWAGE_HTTP_ADDR: httpAddr };
+  const running = launch(app, { ...options, env });
   const { ready = 'readyz', readyTimeoutMs = 60_000 } = options;
   if (ready === 'spawned') return running;
   const socket = options.env?.STOWAGE_LISTEN ?? '';

@@ -52,7 +52,7 @@ describe('a command line', () => {
     ['completion zhs', 'SHELL "zhs" is not known; the nearest is zsh; there is: bash, zsh, fish'],
     // Flags of another command are none of this one.
     ['pods --plan x', 'unknown flag --plan of pods; the nearest is: --all'],
-    ['--nod', 'unknown flag --nod; the nearest is: --no-color'],
+    ['--nod', 'unknown flag --nod; the nearest is: --node'],
   ])('%s is refused', (line, problem) => {
     expect(refused(line)).toBe(problem);
   });

@@ -37,7 +37,7 @@ export function parseLine(
   });
   const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
   const { command, args } = commandOf(words, commands);
-  const allowed = command === undefined ? outputFlags : flagsOf(command);
+  const allowed = command === undefined ? [...reachFlags, ...outputFlags] : flagsOf(command);
   const given = new Map<string, string | true>();
   for (const token of tokens) {
     if (token.kind !== 'option') continue;

@@ -39,10 +39,10 @@ export const natsProblem = (reason: string): FindingId =>
   firstOf(
     reason,
     [
+      [/stream .*does not exist/, 'stream-missing'],
       [/permissions violation|does not let|may not/i, 'nats-permission'],
       [/authorization|authentication|credential|nkey/i, 'nats-login'],
       [/JetStream is not enabled/, 'nats-no-jetstream'],
-      [/stream .*does not exist/, 'stream-missing'],
       [/stream|JetStream/, 'stream-unfit'],
     ],
     'nats-away',

@@ -1,3 +1,4 @@
+import { commandSocketPath } from '@stowage/commands';
 import { parseNatsServer, splitNatsServers, withoutNatsLogin } from '@stowage/events';
 import * as z from 'zod';
 import {
@@ -184,6 +185,20 @@ export function commonKeys(options: {
       default: options.commands,
       allowed: `a list of ${options.allCommands.join(', ')}; empty answers none`,
       meaning: 'NATS commands that are answered; all others are refused with PERMISSION_DENIED.',
+    }),
+    commandSocket: socketPathKey({
+      default: ({ app }) => commandSocketPath(app),
+      defaultText: commandSocketPath('<app>'),
+      emptyAllowed: true,
+      meaning:
+        'Socket on which the app answers its commands on the node, also without NATS (HTTP with JSON; only for root and the user of the app); empty switches it off.',
+    }),
+    localCommands: enumKey({
+      scope: 'node',
+      values: ['all', 'listed'],
+      default: 'all',
+      meaning:
+        'Commands that are answered on `commandSocket`: all that the app knows, or those that `commands` lists.',
     }),
     stopTimeoutMs: durationKey({
       scope: 'node',
