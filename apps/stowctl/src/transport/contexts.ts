@@ -131,6 +131,8 @@ export async function writeCurrentContext(file: ContextFile, name: string): Prom
   document.set('current', name);
   mkdirSync(path.dirname(file.path), { recursive: true });
   const next = `${file.path}.next`;
-  writeFileSync(next, document.toString({ flowCollectionPadding: false }), { mode: statSync(file.path).mode & 0o777 });
+  writeFileSync(next, document.toString({ flowCollectionPadding: false }), {
+    mode: statSync(file.path).mode & 0o777,
+  });
   renameSync(next, file.path);
 }
