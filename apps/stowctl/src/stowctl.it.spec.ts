@@ -52,8 +52,8 @@ beforeAll(async () => {
   const { stack } = fixture;
   sockets = path.join(stack.dir, 'run');
   mkdirSync(sockets);
-  app = await stack.pushImage({ name: 'team/app', tag: '1', sizeMb: 3 });
-  old = await stack.pushImage({ name: 'team/old', tag: '0.9', sizeMb: 2 });
+  app = await stack.pushImage({ name: 'team/app', tag: '1', sizeMb: 6 });
+  old = await stack.pushImage({ name: 'team/old', tag: '0.9', sizeMb: 5 });
   const socket = (name: string) => path.join(sockets, `${name}.cmd.sock`);
   await fixture.start('runtime-gateway', {
     STOWAGE_LISTEN: path.join(stack.dir, 'runtime.sock'),
@@ -67,7 +67,7 @@ beforeAll(async () => {
   });
   await fixture.start('gc-worker', {
     STOWAGE_COMMAND_SOCKET: socket('gc-worker'),
-    STOWAGE_MIN_AGE: '0s',
+    STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
     STOWAGE_EXEMPT_IMAGES: 'quay.io/base/**',
     STOWAGE_DETECTION_INTERVAL: '1s',
     STOWAGE_COMMANDS: 'plan,images,status',
