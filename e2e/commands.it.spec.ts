@@ -92,6 +92,7 @@ describe('without configuration', () => {
     ['runtime-gateway', 'exec', { containerId: 'c', command: ['id'] }],
     ['image-service', 'remove', { image: 'a' }],
     ['gc-worker', 'run', {}],
+    ['gc-worker', 'events', {}],
   ])('%s refuses the change %s, and says how it is allowed', async (app, verb, input) => {
     expect(await ask(app, verb, input)).toEqual({
       ok: false,
@@ -233,6 +234,27 @@ describe('where the configuration allows every command, a node with an image, a 
     expect(lastCollection).toEqual(outcome);
     expect(policy.exemptRules).toEqual([{ image: 'none.invalid/**', youngerThanMs: 3_600_000 }]);
     expect(await has(imageId)).toBe(false);
+  });
+
+  it.each([
+    ['runtime-gateway', runtimeGateway.events, 'ContainerStarted'],
+    ['image-service', imageService.events, 'ImagePulled'],
+    ['gc-worker', gcWorker.events, 'ImageRemoved'],
+  ])('%s.events', async (app, command, type) => {
+    const { events, kept, next } = await eventually(async () => {
+      const found = await send(command, { types: [type] });
+      return found.events.length > 0 ? found : undefined;
+    });
+    expect(events.at(-1)).toMatchObject({
+      type: `io.stowage.node.v1.${type}`,
+      source: `/nodes/${node}/${app}`,
+    });
+    expect(kept).toBeGreaterThanOrEqual(events.length);
+    expect(await send(command, { after: next, limit: 1 })).toMatchObject({ more: false });
+    await expect(send(command, { types: ['ImageBurnt'] })).rejects.toMatchObject({
+      grpcStatus: 'INVALID_ARGUMENT',
+      reason: expect.stringMatching(/^INVALID_ARGUMENT: types: "ImageBurnt"/),
+    });
   });
 
   it('no command is left out', () => {

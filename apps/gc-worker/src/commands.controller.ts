@@ -1,13 +1,17 @@
 import { Controller } from '@nestjs/common';
 import { gcWorker, type CheckedInput } from '@stowage/commands';
-import { Handles, Injects, type CommandCall } from '@stowage/service-kit';
+import type { EventBus } from '@stowage/event-bus';
+import { BUS, Handles, Injects, recentEvents, type CommandCall } from '@stowage/service-kit';
 import type { GcQueries } from './queries';
 import { QUERIES } from './tokens';
 
-/** NATS commands `stowage.cmd.<node>.gc-worker.<verb>`. */
+/** The commands `stowage.cmd.<node>.gc-worker.<verb>`. */
 @Controller()
 export class CommandsController {
-  constructor(@Injects(QUERIES) private readonly queries: GcQueries) {}
+  constructor(
+    @Injects(QUERIES) private readonly queries: GcQueries,
+    @Injects(BUS) private readonly bus: EventBus,
+  ) {}
 
   @Handles(gcWorker.plan)
   plan(input: CheckedInput<typeof gcWorker.plan>, { signal }: CommandCall) {
@@ -27,5 +31,10 @@ export class CommandsController {
   @Handles(gcWorker.status)
   status(_input: object, { signal }: CommandCall) {
     return this.queries.status({ signal });
+  }
+
+  @Handles(gcWorker.events)
+  events(input: CheckedInput<typeof gcWorker.events>) {
+    return recentEvents(this.bus, input);
   }
 }

@@ -1,7 +1,15 @@
 import { Controller } from '@nestjs/common';
 import { imageService, type CheckedInput } from '@stowage/commands';
 import { RemoveImageRequest } from '@stowage/cri-proto';
-import { Handles, IMAGE_RUNTIME, Injects, type CommandCall } from '@stowage/service-kit';
+import type { EventBus } from '@stowage/event-bus';
+import {
+  BUS,
+  Handles,
+  IMAGE_RUNTIME,
+  Injects,
+  recentEvents,
+  type CommandCall,
+} from '@stowage/service-kit';
 import type { EnsureImage } from './ensure/ensure-image';
 import type { ImageRuntime } from './runtime/image-runtime';
 import { imageStats } from './queries/image-stats';
@@ -11,13 +19,14 @@ import { checkImageArgument } from './runtime/image-names';
 import type { RemoveImage } from './remove/remove-image';
 import { ENSURE, REMOVE } from './tokens';
 
-/** The NATS commands of this app: `stowage.cmd.<node>.image-service.<verb>`. */
+/** The commands of this app: `stowage.cmd.<node>.image-service.<verb>`. */
 @Controller()
 export class CommandsController {
   constructor(
     @Injects(IMAGE_RUNTIME) private readonly runtime: ImageRuntime,
     @Injects(ENSURE) private readonly ensureImage: EnsureImage,
     @Injects(REMOVE) private readonly removeImage: RemoveImage,
+    @Injects(BUS) private readonly bus: EventBus,
   ) {}
 
   @Handles(imageService.ensure)
@@ -54,5 +63,10 @@ export class CommandsController {
   @Handles(imageService.stats)
   stats(_input: object, { signal }: CommandCall) {
     return imageStats(this.runtime, { signal });
+  }
+
+  @Handles(imageService.events)
+  events(input: CheckedInput<typeof imageService.events>) {
+    return recentEvents(this.bus, input);
   }
 }

@@ -1,9 +1,12 @@
 import { Controller } from '@nestjs/common';
 import { runtimeGateway, type CheckedInput } from '@stowage/commands';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
+import type { EventBus } from '@stowage/event-bus';
 import {
+  BUS,
   Handles,
   Injects,
+  recentEvents,
   RUNTIME,
   type CommandCall,
   type ServiceContext,
@@ -26,6 +29,7 @@ export class CommandsController {
     @Injects(CONTEXT) private readonly context: ServiceContext<GatewayConfig>,
     @Injects(RUNTIME) private readonly runtime: RuntimeServiceClient,
     @Injects(OBSERVER) private readonly observer: RuntimeObserver,
+    @Injects(BUS) private readonly bus: EventBus,
   ) {}
 
   @Handles(runtimeGateway.pods)
@@ -47,5 +51,10 @@ export class CommandsController {
   exec(input: CheckedInput<typeof runtimeGateway.exec>, { signal, log }: CommandCall) {
     log.info({ containerId: input.containerId }, 'running a command in a container');
     return runInContainer(this.runtime, input, { signal });
+  }
+
+  @Handles(runtimeGateway.events)
+  events(input: CheckedInput<typeof runtimeGateway.events>) {
+    return recentEvents(this.bus, input);
   }
 }

@@ -80,6 +80,6 @@ function makeObserver(
 @Module({
   imports: [SocketsModule],
   providers: [bus, objectsFile, observer],
-  exports: [observer],
+  exports: [bus, observer],
 })
 export class ObserverModule {}

@@ -1,26 +1,42 @@
 import type { CommandDefinition } from './define-command';
+import { events as gcEvents } from './gc-worker/events';
 import { images } from './gc-worker/images';
 import { plan } from './gc-worker/plan';
 import { run } from './gc-worker/run';
 import { status as gcStatus } from './gc-worker/status';
 import { ensure } from './image-service/ensure';
+import { events as imageEvents } from './image-service/events';
 import { list } from './image-service/list';
 import { remove } from './image-service/remove';
 import { stats } from './image-service/stats';
 import { status as imageStatus } from './image-service/status';
+import { events as gatewayEvents } from './runtime-gateway/events';
 import { exec } from './runtime-gateway/exec';
 import { pods } from './runtime-gateway/pods';
 import { status as gatewayStatus } from './runtime-gateway/status';
 import { version } from './runtime-gateway/version';
 
 /** Commands of runtime-gateway, by verb. */
-export const runtimeGateway = { pods, status: gatewayStatus, version, exec };
+export const runtimeGateway = {
+  pods,
+  status: gatewayStatus,
+  version,
+  exec,
+  events: gatewayEvents,
+};
 
 /** Commands of image-service, by verb. */
-export const imageService = { ensure, list, remove, stats, status: imageStatus };
+export const imageService = {
+  ensure,
+  list,
+  remove,
+  stats,
+  status: imageStatus,
+  events: imageEvents,
+};
 
 /** Commands of gc-worker, by verb. */
-export const gcWorker = { plan, run, images, status: gcStatus };
+export const gcWorker = { plan, run, images, status: gcStatus, events: gcEvents };
 
 /** Every command, by app and verb. */
 export const commandCatalog = {

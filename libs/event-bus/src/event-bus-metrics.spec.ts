@@ -14,6 +14,7 @@ describe('metrics', () => {
     dropped: 2,
     failures: 5,
     isOnDisk: true,
+    isLocal: false,
   };
   const inner: EventBus = {
     publish: jest.fn(() => 'id-1'),

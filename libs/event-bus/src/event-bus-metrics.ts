@@ -104,6 +104,7 @@ export function instrumentEventBus(bus: EventBus, registry: Registry): EventBus 
       return ids;
     },
     status: () => bus.status(),
+    recent: (query) => bus.recent(query),
     nextSequence: () => bus.nextSequence(),
     onStatus: (listener) => bus.onStatus(listener),
     natsConnection: () => bus.natsConnection(),

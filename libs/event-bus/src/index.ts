@@ -18,6 +18,8 @@ export type {
   NatsOptions,
   OutboxOptions,
   PublishedEvent,
+  RecentEvents,
+  RecentEventsQuery,
   StreamOptions,
 } from './types';
 export { newUlid } from './ulid';

@@ -12,13 +12,23 @@ import {
 import { checkSchema, useStateFolder } from '@stowage/sqlite';
 import type { NatsConnection } from 'nats';
 import { Drain } from './drain';
+import { EventRing } from './event-ring';
 import { EventTooLargeError, StateDirUnusableError } from './errors';
 import { HandOverFolder } from './hand-over-folder';
-import { natsConnectSettings, NatsLink } from './nats-link';
-import { Outbox, type OutboxEvent } from './outbox';
+import { LocalDelivery } from './local-delivery';
+import { natsConnectSettings, NatsLink, type LinkState } from './nats-link';
+import { Outbox, type DropRecord, type OutboxEvent } from './outbox';
 import { outboxContent, outboxFile } from './outbox-file';
 import { checkStream } from './stream';
-import type { BusLog, EventBus, EventBusOptions, EventBusStatus, PublishedEvent } from './types';
+import type {
+  BusLog,
+  EventBus,
+  EventBusOptions,
+  EventBusStatus,
+  PublishedEvent,
+  RecentEvents,
+  RecentEventsQuery,
+} from './types';
 import { ulidGenerator } from './ulid';
 
 /**
@@ -112,17 +122,21 @@ export function openEventBus(options: EventBusOptions): EventBus {
   return new OutboxEventBus(options, settingsOf(options));
 }
 
-function settingsOf(options: EventBusOptions): ReturnType<typeof natsConnectSettings> {
+/** Undefined where there is no NATS to connect to. */
+function settingsOf(options: EventBusOptions): ReturnType<typeof natsConnectSettings> | undefined {
   checkNodeName(options.node);
   checkAppName(options.app);
   checkOptions(options);
+  if (options.nats.servers.length === 0) return undefined;
   return natsConnectSettings(options.nats, `${options.app}@${options.node}`);
 }
 
 class OutboxEventBus implements EventBus {
   readonly #outbox: Outbox;
-  readonly #link: NatsLink;
-  readonly #drain: Drain;
+  readonly #ring: EventRing;
+  /** Undefined where there is no NATS to connect to. */
+  readonly #link: NatsLink | undefined;
+  readonly #delivery: Drain | LocalDelivery;
   readonly #now: () => Date;
   readonly #nextId = ulidGenerator();
   readonly #statusListeners = new Set<(status: EventBusStatus) => void>();
@@ -140,9 +154,9 @@ class OutboxEventBus implements EventBus {
 
   constructor(
     private readonly options: EventBusOptions,
-    connect: ReturnType<typeof natsConnectSettings>,
+    connect: ReturnType<typeof natsConnectSettings> | undefined,
   ) {
-    const { log, stateDir, stream = {} } = options;
+    const { log, stateDir } = options;
     this.#now = options.now ?? (() => new Date());
     this.#since = this.#now();
     this.#outbox = new Outbox({
@@ -156,43 +170,68 @@ class OutboxEventBus implements EventBus {
     if (this.#outbox.pending > 0) {
       log.info({ pending: this.#outbox.pending }, 'outbox holds events of an earlier run');
     }
-    this.#link = new NatsLink(connect, log, {
-      connection: (connection) => {
-        for (const listener of this.#connectionListeners) this.#notify(listener, connection);
-      },
-      state: ({ connected }) => {
-        if (connected) this.#drain.reconnected();
-        this.#changed();
-      },
-    });
-    const streamLog = warningOnce(log);
-    this.#drain = new Drain({
-      outbox: this.#outbox,
-      link: this.#link,
-      checkStream: (connection) => checkStream(connection, options.node, stream, streamLog),
-      describeDropped: (record) => {
-        const { node, app } = options;
-        const { lastSequence, ...known } = record;
-        const data = record.count === undefined ? known : { ...known, lastSequence };
-        return this.#row('EventsDropped', lastSequence, { subject: eventSource(node, app), data });
-      },
-      log,
-      onChange: () => this.#changed(),
-    });
+    this.#ring = new EventRing(stateDir, log, this.#now);
+    if (connect === undefined) {
+      this.#delivery = new LocalDelivery({
+        outbox: this.#outbox,
+        ring: this.#ring,
+        describeDropped: (record) => this.#describeDropped(record),
+        onChange: () => this.#changed(),
+      });
+      log.info({}, 'no NATS servers are configured: events stay on the node');
+    } else {
+      ({ link: this.#link, drain: this.#delivery } = this.#connecting(connect));
+    }
     this.#reported = { connected: false, reason: this.#reason() };
     this.#handOver = new HandOverFolder(stateDir, log);
     this.#takeIn();
     this.#handOverTimer = setInterval(() => this.#takeIn(), takeInMs).unref();
-    this.#link.start();
+    this.#link?.start();
+    this.#delivery.kick();
+  }
+
+  #connecting(connect: ReturnType<typeof natsConnectSettings>): { link: NatsLink; drain: Drain } {
+    const { log, node, stream = {} } = this.options;
+    const streamLog = warningOnce(log);
+    const link = new NatsLink(connect, log, {
+      connection: (connection) => {
+        for (const listener of this.#connectionListeners) this.#notify(listener, connection);
+      },
+      state: ({ connected }) => {
+        if (connected) drain.reconnected();
+        this.#changed();
+      },
+    });
+    const drain = new Drain({
+      outbox: this.#outbox,
+      link,
+      checkStream: (connection) => checkStream(connection, node, stream, streamLog),
+      describeDropped: (record) => this.#describeDropped(record),
+      log,
+      onChange: () => this.#changed(),
+    });
+    return { link, drain };
+  }
+
+  #describeDropped(record: DropRecord): Omit<OutboxEvent, 'sequence'> {
+    const { node, app } = this.options;
+    const { lastSequence, ...known } = record;
+    const data = record.count === undefined ? known : { ...known, lastSequence };
+    return this.#row('EventsDropped', lastSequence, { subject: eventSource(node, app), data });
+  }
+
+  /** Of the connection; without NATS it is not missing. */
+  get #linkState(): LinkState {
+    return this.#link?.state ?? { connected: false };
   }
 
   publish<N extends EventName>(name: N, event: PublishedEvent<N>): string {
     checkEvent(name, event);
     if (this.#closed) return this.#lost(name);
     if (this.#isReleased) return this.#leave(name, event);
-    const { id } = this.#outbox.append((sequence) => this.#row(name, sequence, event));
-    this.#appended();
-    return id;
+    const appended = this.#outbox.append((sequence) => this.#row(name, sequence, event));
+    this.#appended([appended]);
+    return appended.id;
   }
 
   publishAll<N extends EventName>(name: N, events: readonly PublishedEvent<N>[]): string[] {
@@ -202,7 +241,7 @@ class OutboxEventBus implements EventBus {
     const appended = this.#outbox.appendAll(events, (event, sequence) =>
       this.#row(name, sequence, event),
     );
-    this.#appended();
+    this.#appended(appended);
     return appended.map(({ id }) => id);
   }
 
@@ -224,30 +263,36 @@ class OutboxEventBus implements EventBus {
     if (this.#isReleased || this.#closed) return;
     this.#handOver.takeIn(({ id, name, event }) => {
       checkEvent(name, event);
-      this.#outbox.append((sequence) => this.#row(name, sequence, event, id));
-      this.#appended();
+      this.#appended([this.#outbox.append((sequence) => this.#row(name, sequence, event, id))]);
     });
   }
 
-  #appended(): void {
+  #appended(events: readonly OutboxEvent[]): void {
     if (this.#outbox.trouble !== this.#lastTrouble) this.#changed();
-    this.#drain.kick();
+    // Without NATS the delivery itself brings them there.
+    if (this.#link !== undefined) this.#ring.add(events);
+    this.#delivery.kick();
+  }
+
+  recent(query: RecentEventsQuery): RecentEvents {
+    return this.#ring.find(query);
   }
 
   status(): EventBusStatus {
     const oldest = this.#closed ? undefined : this.#outbox.oldestTimeMs();
     const reason = this.#reason();
     return {
-      connected: this.#link.state.connected,
+      isLocal: this.#link === undefined,
+      connected: this.#linkState.connected,
       since: this.#since,
       ...(reason === undefined ? {} : { reason }),
       pending: this.#outbox.pending,
       pendingBytes: this.#outbox.pendingBytes,
       ...(oldest === undefined ? {} : { oldestPendingAt: new Date(oldest) }),
-      published: this.#drain.published,
+      published: this.#delivery.published,
       dropped: this.#outbox.droppedCount + this.#lateDropped,
       isOnDisk: this.#outbox.trouble === undefined,
-      failures: this.#drain.failures,
+      failures: this.#delivery.failures,
     };
   }
 
@@ -261,12 +306,12 @@ class OutboxEventBus implements EventBus {
   }
 
   natsConnection(): NatsConnection | undefined {
-    return this.#link.connection;
+    return this.#link?.connection;
   }
 
   onConnected(listener: (connection: NatsConnection) => void): () => void {
     this.#connectionListeners.add(listener);
-    const { connection } = this.#link;
+    const connection = this.#link?.connection;
     if (connection !== undefined) this.#notify(listener, connection);
     return () => this.#connectionListeners.delete(listener);
   }
@@ -303,7 +348,7 @@ class OutboxEventBus implements EventBus {
     const { waiting } = this.#handOver;
     if (waiting > 0) this.options.log.error({ events: waiting }, 'events in memory are lost');
     this.#closed = true;
-    await this.#link.close(Math.max(250, drainMs - (performance.now() - began)));
+    await this.#link?.close(Math.max(250, drainMs - (performance.now() - began)));
     this.#changed();
     this.#statusListeners.clear();
     this.#connectionListeners.clear();
@@ -311,8 +356,8 @@ class OutboxEventBus implements EventBus {
 
   /** Ends the delivery and closes the outbox. */
   async #release(drainMs: number): Promise<void> {
-    if (this.#link.state.connected) await this.flush({ signal: AbortSignal.timeout(drainMs) });
-    await this.#drain.stop();
+    if (this.#linkState.connected) await this.flush({ signal: AbortSignal.timeout(drainMs) });
+    await this.#delivery.stop();
     this.#isReleased = true;
     clearInterval(this.#handOverTimer);
     this.#handOverTimer = setInterval(() => this.#handOver.leave(), takeInMs).unref();
@@ -320,6 +365,7 @@ class OutboxEventBus implements EventBus {
     if (pending > 0)
       this.options.log.info({ pending }, 'events stay in the outbox for the next run');
     this.#outbox.close();
+    this.#ring.close();
     this.#changed();
   }
 
@@ -354,15 +400,15 @@ class OutboxEventBus implements EventBus {
 
   #reason(): string | undefined {
     this.#lastTrouble = this.#outbox.trouble;
-    const { state } = this.#link;
-    const delivery = state.connected ? this.#drain.reason : state.reason;
+    const state = this.#linkState;
+    const delivery = state.connected ? this.#delivery.reason : state.reason;
     const reasons = [delivery, this.#outbox.trouble].filter((reason) => reason !== undefined);
     return reasons.length === 0 ? undefined : reasons.join('; ');
   }
 
   #changed(): void {
     for (const listener of [...this.#changeListeners]) listener();
-    const { connected } = this.#link.state;
+    const { connected } = this.#linkState;
     const reason = this.#reason();
     if (connected === this.#reported.connected && reason === this.#reported.reason) return;
     if ((reason === undefined) !== (this.#reported.reason === undefined)) this.#since = this.#now();

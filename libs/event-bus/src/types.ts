@@ -7,7 +7,7 @@ import type { NatsConnection } from 'nats';
 export interface NatsOptions {
   /**
    * `nats://host:port` or `host:port`; `tls://` asks for TLS. The URL may contain user and
-   * password.
+   * password. None: there is no NATS, and events stay on the node ({@link EventBus.recent}).
    */
   servers: readonly string[];
   /**
@@ -99,6 +99,8 @@ export interface PublishedEvent<N extends EventName> {
 
 /** State of delivery. `reason` is absent when events flow. */
 export interface EventBusStatus {
+  /** There is no NATS to deliver to, by configuration. */
+  isLocal: boolean;
   /** The connection to NATS is up. */
   connected: boolean;
   /** When this state began: since then events flow, or do not flow. */
@@ -122,6 +124,33 @@ export interface EventBusStatus {
   isOnDisk: boolean;
 }
 
+/** Which events are asked for. */
+export interface RecentEventsQuery {
+  /** Events at that time and later. */
+  readonly since?: Date;
+  /** Events of these names. */
+  readonly names?: readonly EventName[];
+  /** Events whose CloudEvents attribute `subject` is this. */
+  readonly subject?: string;
+  /** The first ones after this position; else the last ones there are. */
+  readonly after?: number;
+  readonly limit: number;
+}
+
+/** Events in the order in which they were published. */
+export interface RecentEvents {
+  /** CloudEvents, as they go on the wire. */
+  readonly events: readonly Readonly<Record<string, unknown>>[];
+  /** Position to continue after. */
+  readonly next: number;
+  /** There are more after that position. */
+  readonly more: boolean;
+  /** Events that are kept, of all kinds. */
+  readonly kept: number;
+  /** Time of the oldest of them. */
+  readonly oldest?: Date;
+}
+
 /** Publishes events through an outbox on disk. */
 export interface EventBus {
   /**
@@ -137,6 +166,12 @@ export interface EventBus {
    */
   publishAll<N extends EventName>(name: N, events: readonly PublishedEvent<N>[]): string[];
   status(): EventBusStatus;
+  /**
+   * The last events that were published, whatever became of their delivery: at most
+   * `maxRecent.events` of them, in the file `events.db` of the state directory. Empty where that
+   * cannot be read.
+   */
+  recent(query: RecentEventsQuery): RecentEvents;
   /**
    * Sequence of the next event. A publisher that records it before it publishes can find out after
    * a kill whether it has published: then this number is higher.

@@ -80,4 +80,5 @@ export { BUS, checkBeforeTakeOver, eventBusProvider } from './wiring/event-bus';
 export { observeRuntime } from './wiring/observe';
 export { observeGivenUp } from './wiring/observe-given-up';
 export { provider, type ProviderOptions } from './wiring/provider';
+export { recentEvents } from './wiring/recent-events';
 export { Injects, token, type Token } from './wiring/token';

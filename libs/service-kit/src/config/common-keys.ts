@@ -81,9 +81,11 @@ export function commonKeys(options: {
       scope: 'node',
       default: ['nats://127.0.0.1:4222'],
       item: natsServer,
-      minItems: 1,
-      allowed: 'one or more of [nats|tls]://[user:password@]host[:port], separated by commas',
-      meaning: 'NATS servers. The suite works without them; events wait in the outbox.',
+      none: 'none',
+      allowed:
+        'one or more of [nats|tls]://[user:password@]host[:port], separated by commas, or none',
+      meaning:
+        'NATS servers. While they are away events wait in the outbox; `none` (in the file also `[]`) is for nodes without NATS: events then stay on the node, where the command `events` has the last of them.',
       split: splitNatsServers,
       print: (servers) => servers.map((server) => withoutNatsLogin(server)),
       withoutSecrets: withoutNatsLogin,

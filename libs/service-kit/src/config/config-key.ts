@@ -190,6 +190,8 @@ export function listKey(
     item?: z.ZodType<string, string>;
     allowed: string;
     minItems?: number;
+    /** A word that alone stands for the empty list, where an empty text stands for the default. */
+    none?: string;
     /** The items of a text; by default it is cut at commas. */
     split?: (text: string) => string[];
     print?: ConfigKey<readonly string[]>['print'];
@@ -201,11 +203,18 @@ export function listKey(
       .split(',')
       .map((item) => item.trim())
       .filter((item) => item !== '');
-  const { split = atCommas } = options;
+  const { split = atCommas, none } = options;
+  const itemsOf = (text: string): string[] => {
+    if (none === undefined) return split(text);
+    // Nothing is not none: variables are set to nothing by mistake.
+    if (text.trim().toLowerCase() === none) return [];
+    const items = split(text);
+    return items.length === 0 ? [''] : items;
+  };
   return key<readonly string[]>({
     ...options,
     schema: z
-      .union([z.array(z.string()), z.string().transform(split)])
+      .union([z.array(z.string()), z.string().transform(itemsOf)])
       .pipe(
         z.array<z.ZodType<string, string>>(options.item ?? z.string()).min(options.minItems ?? 0),
       ),

@@ -133,6 +133,11 @@ describe('sources', () => {
     expect((await config({ argv: ['--config', '/c'], files })).logLevel).toBe('info');
   });
 
+  it.each(['[]', 'none'])('read natsServers: %s as no servers', async (text) => {
+    const files = { '/c': `natsServers: ${text}` };
+    expect((await config({ argv: ['--config', '/c'], files })).natsServers).toEqual([]);
+  });
+
   it('derive the image endpoint from the runtime endpoint', async () => {
     const env = { STOWAGE_RUNTIME_ENDPOINT: '/run/crio/crio.sock' };
     expect((await config({ env })).imageEndpoint).toBe('unix:///run/crio/crio.sock');
@@ -140,6 +145,8 @@ describe('sources', () => {
 
   it.each([
     ['STOWAGE_NATS_SERVERS', 'nats://a:1, b:2', { natsServers: ['nats://a:1', 'b:2'] }],
+    ['STOWAGE_NATS_SERVERS', 'none', { natsServers: [] }],
+    ['STOWAGE_NATS_SERVERS', '', { natsServers: ['nats://127.0.0.1:4222'] }],
     ['STOWAGE_IMAGE_MINIMUM_GC_AGE', '1h30m', { imageMinimumGCAgeMs: 5_400_000 }],
     ['STOWAGE_STREAM_MAX_BYTES', '1Gi', { streamMaxBytes: 2 ** 30 }],
     ['STOWAGE_DRY_RUN', 'Yes', { dryRun: true }],
@@ -365,7 +372,7 @@ const wrong: [what: string, world: World, line: string][] = [
   [
     'a server, with its password kept back',
     { env: { STOWAGE_NATS_SERVERS: 'nats://me:hunter2@h/x y' } },
-    'STOWAGE_NATS_SERVERS (environment) is "nats://[redacted]@h/x y"; allowed: one or more of [nats|tls]://[user:password@]host[:port], separated by commas',
+    'STOWAGE_NATS_SERVERS (environment) is "nats://[redacted]@h/x y"; allowed: one or more of [nats|tls]://[user:password@]host[:port], separated by commas, or none',
   ],
   [
     'a secret, kept back whole',

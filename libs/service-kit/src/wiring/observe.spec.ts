@@ -12,11 +12,18 @@ const flowing: EventBusStatus = {
   dropped: 0,
   failures: 0,
   isOnDisk: true,
+  isLocal: false,
 };
 
 describe('observeEventBus', () => {
   it.each([
     ['ok while events flow', { connected: true }, { state: 'ok' }],
+    ['ok where there is no NATS', { connected: false, isLocal: true }, { state: 'ok' }],
+    [
+      'degraded where there is no NATS and no disk',
+      { connected: false, isLocal: true, reason: 'outbox file cannot be written: full' },
+      { state: 'degraded', reason: 'outbox file cannot be written: full' },
+    ],
     [
       'degraded while NATS is away',
       { connected: false, reason: 'connection refused' },
@@ -35,7 +42,7 @@ describe('observeEventBus', () => {
   ])('says %s', (_what, status, health) => {
     const registry = new Health(() => new Date(0));
     let listener: () => void = () => undefined;
-    let now: Pick<EventBusStatus, 'connected' | 'reason'> = { connected: false, reason: 'first' };
+    let now: Partial<EventBusStatus> = { connected: false, reason: 'first' };
     const stop = observeEventBus(
       { health: registry },
       {

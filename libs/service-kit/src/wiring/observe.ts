@@ -7,18 +7,18 @@ interface Observing {
 }
 
 /**
- * Health component `nats`: never worse than degraded, since events wait in the outbox. Returns how
- * to stop.
+ * Health component `nats`: never worse than degraded, since events wait in the outbox, and ok where
+ * there shall be no NATS. Returns how to stop.
  */
 export function observeEventBus(
   { health }: Observing,
   bus: Pick<EventBus, 'status' | 'onStatus'>,
 ): () => void {
   const report = () => {
-    const { connected, reason } = bus.status();
+    const { connected, isLocal, reason } = bus.status();
     health.report(
       'nats',
-      connected && reason === undefined
+      (connected || isLocal) && reason === undefined
         ? { state: 'ok' }
         : { state: 'degraded', reason: reason ?? 'not connected yet' },
     );

@@ -1,0 +1,121 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
+import path from 'node:path';
+import {
+  commandApps as apps,
+  gcWorker,
+  imageService,
+  runtimeGateway,
+  type CommandApp as App,
+  type CommandDefinition,
+  type CommandInput,
+} from '@stowage/commands';
+import { askLocalService, sendLocalCommand } from '@stowage/commands/local';
+import { eventually, ServiceFixture, type AppProcess, type Stack } from '@stowage/testing';
+
+/** The services on a node that has no NATS, or one that is away, asked through their sockets. */
+
+let fixture: ServiceFixture;
+let stack: Stack;
+const running = new Map<App, AppProcess>();
+
+const socketOf = (app: string) => path.join(stack.dir, `${app}.cmd.sock`);
+
+function send<C extends CommandDefinition>(command: C, input: CommandInput<C>) {
+  const options = { timeoutMs: 60_000, strict: true };
+  return sendLocalCommand(socketOf(command.app), command, input, options);
+}
+
+async function startApp(app: App, more: Record<string, string> = {}): Promise<AppProcess> {
+  const service = await fixture.start(app, {
+    STOWAGE_COMMAND_SOCKET: socketOf(app),
+    ...(app === 'gc-worker'
+      ? { STOWAGE_IMAGE_MINIMUM_GC_AGE: '0' }
+      : { STOWAGE_LISTEN: path.join(stack.dir, `${app}.sock`) }),
+    ...(app === 'runtime-gateway' ? { STOWAGE_LISTEN_READONLY: '' } : {}),
+    STOWAGE_NATS_SERVERS: 'none',
+    ...more,
+  });
+  running.set(app, service);
+  return service;
+}
+
+const pulled = async (name: string) => {
+  const { reference, imageId } = await stack.pushImage({ name, tag: '1' });
+  expect(await send(imageService.ensure, { image: reference })).toMatchObject({ imageId });
+  return imageId;
+};
+const listed = async () => (await send(imageService.list, {})).images.map(({ imageId }) => imageId);
+
+beforeAll(async () => {
+  fixture = await ServiceFixture.start();
+  ({ stack } = fixture);
+  chmodSync(stack.dir, 0o755);
+});
+afterAll(() => fixture.down());
+afterEach(() => fixture.stopServices());
+
+it('without NATS nothing is degraded, nothing waits, and the last events are on the node', async () => {
+  for (const app of apps) await startApp(app);
+  const image = await pulled('team/local');
+  for (const app of apps) {
+    const { health, version } = await askLocalService(socketOf(app), app, { timeoutMs: 10_000 });
+    expect(version).toBe(
+      (await askLocalService(socketOf('gc-worker'), app, { timeoutMs: 10_000 })).version,
+    );
+    expect(health.components).toContainEqual(
+      expect.objectContaining({ name: 'nats', state: 'ok' }),
+    );
+    expect(await running.get(app)?.readiness()).toMatchObject({ status: 200, text: '' });
+    expect(await running.get(app)?.metric('stowage_events_pending')).toBe(0);
+  }
+  const { events } = await send(imageService.events, { types: ['ImagePulled'], subject: image });
+  expect(events).toMatchObject([{ type: 'io.stowage.node.v1.ImagePulled', subject: image }]);
+  await eventually(async () => {
+    const detected = await send(gcWorker.events, { types: ['ImageDetected'], subject: image });
+    return detected.events.length === 1;
+  });
+
+  // A restart keeps them, and the sequence goes on.
+  const { next } = await send(imageService.events, { limit: 1 });
+  await running.get('image-service')?.kill();
+  await startApp('image-service');
+  const other = await pulled('team/other');
+  const after = await send(imageService.events, { after: next });
+  expect(after.events.map(({ subject }) => subject)).toContain(other);
+  const all = await send(imageService.events, { limit: 1000 });
+  const sequences = all.events.map(({ sequence }) => Number(sequence));
+  expect(sequences).toEqual(sequences.map((_, index) => (sequences[0] ?? 0) + index));
+});
+
+it('with NATS away every command is answered to root, and to nobody else', async () => {
+  await stack.nats.stop();
+  try {
+    for (const app of apps) await startApp(app, { STOWAGE_NATS_SERVERS: stack.nats.url });
+    const image = await pulled('team/away');
+    expect(await send(runtimeGateway.version, {})).toMatchObject({
+      runtimeName: expect.any(String),
+    });
+    expect(await send(runtimeGateway.pods, {})).toMatchObject({ pods: [] });
+    const plan = await eventually(async () => {
+      const { images, planId } = await send(gcWorker.plan, { bytes: 2 ** 40 });
+      const found = images.find(({ imageId }) => imageId === image);
+      return found?.verdict === 'remove' ? planId : undefined;
+    });
+    // Changes too, which no configuration allows here for callers on NATS.
+    expect(await send(gcWorker.run, { planId: plan })).toMatchObject({ planId: plan });
+    expect(await listed()).not.toContain(image);
+    expect(await send(imageService.remove, { image: 'reg.io/none:1' })).toEqual({ removed: false });
+    expect((await send(gcWorker.events, { types: ['ImageRemoved'] })).events).toContainEqual(
+      expect.objectContaining({ subject: image }),
+    );
+
+    for (const app of apps) {
+      const script = `require('net').connect(${JSON.stringify(socketOf(app))}).on('error', ({ code }) => console.log(code)).on('connect', () => process.exit(1));`;
+      const other = spawnSync(process.execPath, ['-e', script], { uid: 65534, gid: 65534 });
+      expect([app, other.stdout.toString().trim()]).toEqual([app, 'EACCES']);
+    }
+  } finally {
+    await stack.nats.start();
+  }
+});
