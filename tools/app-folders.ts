@@ -4,9 +4,9 @@ import type { DescribedConfig } from '@stowage/service-kit';
 
 const folder = path.resolve(__dirname, '..', 'apps');
 
-/** The apps of the suite, by their folders. */
+/** The services of the suite, by their folders: the apps that have a configuration. */
 export const appNames: readonly string[] = readdirSync(folder)
-  .filter((app) => existsSync(path.join(folder, app, 'src', 'main.ts')))
+  .filter((app) => existsSync(path.join(folder, app, 'src', 'config.ts')))
   .sort();
 
 /** What an app says of its configuration: `config` of its `config.ts`. */

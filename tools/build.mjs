@@ -1,9 +1,10 @@
-// Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, beside it,
+// Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, for a service, beside it,
 // tracing.js (loaded only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
 // (what a worker thread runs), and the native parts of SQLite, from which libs/sqlite takes the one
 // that goes with the Node.js that runs.
 import { build } from 'esbuild';
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -22,6 +23,8 @@ if (app === undefined || !existsSync(entry)) {
   process.exit(64);
 }
 const out = path.join(root, 'dist', 'apps', app);
+/** A service has a configuration; any other app is a program that people start. */
+const isService = existsSync(path.join(path.dirname(entry), 'config.ts'));
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 
 /** Optional packages that NestJS asks for by name and that no Stowage app uses. */
@@ -112,15 +115,19 @@ const result = await build({
   outfile: path.join(out, 'main.js'),
   external: unusedByNest,
   plugins: [tracingApart, isoDatesInNestLogger],
-  banner: { js: memoryBanner },
+  banner: { js: isService ? memoryBanner : '#!/usr/bin/env node' },
 });
-await build({
-  ...options,
-  entryPoints: [tracingSource],
-  outfile: path.join(out, 'tracing.js'),
-  // The packages' ES modules: of these only what is used is taken.
-  mainFields: ['module', 'main'],
-});
+if (isService) {
+  await build({
+    ...options,
+    entryPoints: [tracingSource],
+    outfile: path.join(out, 'tracing.js'),
+    // The packages' ES modules: of these only what is used is taken.
+    mainFields: ['module', 'main'],
+  });
+} else {
+  chmodSync(path.join(out, 'main.js'), 0o755);
+}
 for (const file of readdirSync(path.dirname(entry), { recursive: true })) {
   if (!file.endsWith('.thread.ts')) continue;
   await build({

@@ -24,5 +24,6 @@ export {
   type GrpcStatusName,
 } from './grpc-status';
 export { joinMessages } from './join-messages';
+export { nearest } from './nearest';
 export { StowageError, type StowageErrorFields } from './stowage-error';
 export { errorMessage, toGrpcStatus, type GrpcStatus } from './to-grpc-status';

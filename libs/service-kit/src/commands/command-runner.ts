@@ -9,6 +9,7 @@ import {
 import {
   DeadlineExceededError,
   InvalidArgumentError,
+  nearest,
   PermissionDeniedError,
   quoteValue,
   ResourceExhaustedError,
@@ -19,7 +20,6 @@ import {
 import { commandSubject } from '@stowage/events';
 import { inSpan, type TraceContext } from '@stowage/tracing';
 import { isObservable, lastValueFrom } from 'rxjs';
-import { nearest } from '../config/nearest';
 import type { Logger } from '../log';
 import type { CommandExtras } from './handles';
 import { SeldomLog } from './seldom-log';

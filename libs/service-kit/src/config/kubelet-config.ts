@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { KubernetesYamlError, parseKubernetesYaml } from '@stowage/kubernetes-yaml';
-import { quoteValue } from '@stowage/errors';
+import { nearest, quoteValue } from '@stowage/errors';
 import { isMapping, kindOf, type Mapping } from './mapping';
-import { nearest } from './nearest';
+
 
 /** What kubelet's own files say. */
 export interface KubeletConfiguration {

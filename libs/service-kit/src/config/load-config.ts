@@ -1,6 +1,6 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import os from 'node:os';
-import { errorMessage, quoteValue } from '@stowage/errors';
+import { errorMessage, nearest, quoteValue } from '@stowage/errors';
 import type { ConfigKey } from './config-key';
 import { renderCheck, renderHelp } from './config-text';
 import {
@@ -14,7 +14,7 @@ import {
 import { parseGoDuration } from '@stowage/go-duration';
 import type { KubeletConfiguration, KubeletFiles } from './kubelet-config';
 import { isMapping, kindOf, type Mapping } from './mapping';
-import { nearest } from './nearest';
+
 
 /** Exit code of a wrong configuration (EX_CONFIG). */
 export const exitCodeConfig = 78;

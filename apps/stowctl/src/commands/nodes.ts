@@ -1,0 +1,71 @@
+import type { Call } from '../command-line/define';
+import { sizeText } from '../output/units';
+import {
+  nodeStatus,
+  serviceSummaries,
+  type NodeStatus,
+  type ServiceState,
+} from '../services/node-status';
+import { onNodes } from '../transport/on-nodes';
+import { stateCell, statusData, usedCell } from './status';
+
+const order: readonly ServiceState[] = ['ok', 'unknown', 'degraded', 'down', 'absent'];
+
+/** `stowctl nodes`: one line a node. */
+export async function nodes(call: Call): Promise<number> {
+  const reach = await call.open();
+  const { results, failed } = await onNodes(reach, call, (node, transport) =>
+    nodeStatus(transport, node),
+  );
+  const statuses = results.map(({ value }) => value);
+  await call.out.show({
+    data: statuses.map((one) => ({ state: worst(one), ...statusData(one) })),
+    tables: [
+      {
+        columns: [
+          { title: 'NODE' },
+          { title: 'STATE' },
+          { title: 'SERVICES', align: 'right' },
+          { title: 'RUNTIME' },
+          { title: 'VERSION' },
+          { title: 'IMAGES', align: 'right' },
+          { title: 'IMAGE BYTES', align: 'right' },
+          { title: 'FULLEST DISK' },
+          { title: 'USED', align: 'right' },
+        ],
+        rows: statuses.map(row),
+        empty: 'no node has published events yet',
+      },
+    ],
+  });
+  return failed > 0 ? 1 : 0;
+}
+
+function worst(one: NodeStatus): ServiceState {
+  const states = serviceSummaries(one).map(({ state }) => state);
+  if (states.every((state) => state === 'absent')) return 'absent';
+  // One that is not installed there says nothing of the others.
+  const there = states.filter((state) => state !== 'absent');
+  return there.reduce((a, b) => (order.indexOf(a) >= order.indexOf(b) ? a : b));
+}
+
+function row(one: NodeStatus) {
+  const { node, version, stats, gc } = one;
+  const services = serviceSummaries(one);
+  const there = services.filter(({ state }) => state !== 'absent');
+  const versions = [...new Set(services.flatMap((service) => service.version ?? []))];
+  const fullest = gc.reply?.disks.toSorted((a, b) => b.usedPercent - a.usedPercent)[0];
+  return [
+    node,
+    stateCell(worst(one)),
+    `${there.length}/${services.length}`,
+    version.reply === undefined
+      ? '-'
+      : `${version.reply.runtimeName} ${version.reply.runtimeVersion}`,
+    versions.join(', ') || '-',
+    stats.reply === undefined ? '-' : String(stats.reply.imageCount),
+    stats.reply === undefined ? '-' : sizeText(stats.reply.totalStorageBytes),
+    fullest?.mountpoint ?? '-',
+    fullest === undefined ? '-' : usedCell(fullest),
+  ];
+}

@@ -1,0 +1,418 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { eventually, runApp, ServiceFixture, type PushedImage } from '@stowage/testing';
+import { parse } from 'yaml';
+
+/** Every command on the real stack, as a user starts it. */
+
+const node = 'node-1.example';
+const program = path.resolve(__dirname, '../../../dist/apps/stowctl/main.js');
+
+let fixture: ServiceFixture;
+let sockets: string;
+let app: PushedImage;
+let old: PushedImage;
+
+interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the tool to its end; variables of this process that begin with STOWAGE_ are not its own. */
+async function stowctl(args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+  const { code, stdout, stderr } = await runApp('stowctl', {
+    args,
+    env: { HOME: fixture.stack.dir, ...env },
+  });
+  return { code, stdout, stderr };
+}
+
+/** Through the sockets of the services. */
+const local = (...args: string[]) => stowctl([...args, '--sockets', sockets]);
+
+/** Over NATS. */
+const remote = (...args: string[]) =>
+  stowctl([...args, '--server', fixture.stack.nats.url, '--node', node]);
+
+const ways: [string, typeof local][] = [
+  ['local sockets', local],
+  ['NATS', remote],
+];
+
+async function json<T>(run: Promise<Ran>): Promise<T> {
+  const { code, stdout, stderr } = await run;
+  expect([code, stderr]).toEqual([0, '']);
+  return JSON.parse(stdout) as T;
+}
+
+beforeAll(async () => {
+  fixture = await ServiceFixture.start({ node, filesystemMb: 300 });
+  const { stack } = fixture;
+  sockets = path.join(stack.dir, 'run');
+  mkdirSync(sockets);
+  app = await stack.pushImage({ name: 'team/app', tag: '1', sizeMb: 6 });
+  old = await stack.pushImage({ name: 'team/old', tag: '0.9', sizeMb: 5 });
+  const socket = (name: string) => path.join(sockets, `${name}.cmd.sock`);
+  await fixture.start('runtime-gateway', {
+    STOWAGE_LISTEN: path.join(stack.dir, 'runtime.sock'),
+    STOWAGE_LISTEN_READONLY: '',
+    STOWAGE_COMMAND_SOCKET: socket('runtime-gateway'),
+  });
+  await fixture.start('image-service', {
+    STOWAGE_LISTEN: path.join(stack.dir, 'image.sock'),
+    STOWAGE_COMMAND_SOCKET: socket('image-service'),
+    STOWAGE_IMAGE_PULL_PROGRESS_INTERVAL: '100ms',
+  });
+  await fixture.start('gc-worker', {
+    STOWAGE_COMMAND_SOCKET: socket('gc-worker'),
+    STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
+    STOWAGE_EXEMPT_IMAGES: 'quay.io/base/**',
+    STOWAGE_DETECTION_INTERVAL: '1s',
+    STOWAGE_COMMANDS: 'plan,images,status',
+  });
+  await stack.pullImage(old.reference);
+});
+
+afterAll(() => fixture.down());
+
+describe('without services', () => {
+  it('the version comes within twice the time of an empty program', async () => {
+    const time = async (args: string[]): Promise<number> => {
+      const runs: number[] = [];
+      for (let run = 0; run < 7; run += 1) {
+        const begin = performance.now();
+        await new Promise((resolve) => spawn(process.execPath, args).once('exit', resolve));
+        runs.push(performance.now() - begin);
+      }
+      return Math.min(...runs);
+    };
+    const empty = path.join(fixture.stack.dir, 'empty.js');
+    writeFileSync(empty, '');
+    expect(await time([program, '--version'])).toBeLessThan(2 * (await time([empty])));
+  });
+
+  it('the bundle holds no NestJS and no SQLite', () => {
+    const meta = readFileSync(
+      path.resolve(path.dirname(program), '../../stowctl.meta.json'),
+      'utf8',
+    );
+    const inputs = Object.keys((JSON.parse(meta) as { inputs: object }).inputs);
+    expect(inputs.filter((file) => /@nestjs|better-sqlite3|@grpc|prom-client/.test(file))).toEqual(
+      [],
+    );
+    expect(inputs).toContain('apps/stowctl/src/run.ts');
+  });
+
+  it.each<[string[], number, RegExp]>([
+    [['--version'], 0, /^stowctl \d+\.\d+\.\d+\n$/],
+    [['--help'], 0, /usage: stowctl COMMAND/],
+    [['why', '--help'], 0, /usage: stowctl why IMAGE/],
+    [[], 64, /usage: stowctl COMMAND/],
+    [['completion', 'bash'], 0, /complete -o default/],
+    [['__complete', 'gc', ''], 0, /^run\n$/],
+  ])('%j', async (args, code, text) => {
+    const ran = await stowctl(args);
+    expect([ran.code, ran.stderr]).toEqual([code, '']);
+    expect(ran.stdout).toMatch(text);
+  });
+
+  it.each<[string[], number, string]>([
+    [['stauts'], 64, 'stowctl: unknown command "stauts"\n  the nearest is: stowctl status\n'],
+    [
+      ['images', '--sotr', 'size'],
+      64,
+      'stowctl: unknown flag --sotr of images\n  the nearest is: --sort\n',
+    ],
+  ])('%j is refused with the nearest', async (args, code, stderr) => {
+    expect(await stowctl(args)).toEqual({ code, stderr, stdout: '' });
+  });
+
+  it('a service that is not there says so, and what to do', async () => {
+    const ran = await stowctl(['plan', '--sockets', '/nonexistent']);
+    expect(ran).toMatchObject({ code: 1, stdout: '' });
+    expect(ran.stderr).toMatch(/there is no \/nonexistent\/runtime-gateway\.cmd\.sock/);
+    expect(ran.stderr).toMatch(/--sockets/);
+  });
+});
+
+describe.each(ways)('through %s', (_way, ask) => {
+  it('status', async () => {
+    const [one] = await json<[{ node: string; services: object[]; disks: object[] }]>(
+      ask('status', '-o', 'json'),
+    );
+    expect(one).toMatchObject({
+      node,
+      services: ['runtime-gateway', 'image-service', 'gc-worker'].map((name) => ({
+        app: name,
+        state: 'ok',
+      })),
+      disks: [{ mountpoint: fixture.stack.runtime.root }],
+    });
+    const { code, stdout } = await ask('status');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/NODE +SERVICE +STATE +VERSION +DETAIL/);
+    expect(stdout).toContain('quay.io/base/**');
+  });
+
+  it('nodes', async () => {
+    const { stdout } = await ask('nodes');
+    expect(stdout).toMatch(new RegExp(`${node} +ok +3/3 +${fixture.stack.runtime.name} `));
+  });
+
+  it('images, one image, and one that is not there', async () => {
+    await eventually(async () => (await ask('images')).stdout.includes('team/old:0.9'), {
+      what: 'the image to be listed',
+    });
+    const [image] = await json<[object]>(
+      ask(
+        'images',
+        'team/old:0.9'.replace(/^/, `${old.reference.split('/')[0] ?? ''}/`),
+        '-o',
+        'json',
+      ),
+    );
+    expect(image).toMatchObject({ node, imageId: old.imageId, pinned: false });
+    const missing = await ask('images', 'nowhere/none:1');
+    expect(missing).toMatchObject({ code: 1, stdout: '' });
+    expect(missing.stderr).toMatch(
+      /^stowctl: there is no image "nowhere\/none:1" on node-1\.example\n/,
+    );
+  });
+
+  it('images sorted and filtered, as YAML', async () => {
+    const { code, stdout } = await ask('images', '--sort', 'size', '--unused', '-o', 'yaml');
+    expect(code).toBe(0);
+    const images = parse(stdout) as { sizeBytes: number }[];
+    const sizes = images.map(({ sizeBytes }) => sizeBytes);
+    expect(sizes.length).toBeGreaterThan(0);
+    expect(sizes).toEqual(sizes.toSorted((a, b) => b - a));
+  });
+
+  it('plan', async () => {
+    await eventually(
+      async () => (await ask('plan', '--bytes', '1Gi')).stdout.includes('team/old'),
+      {
+        what: 'the image to be collectable',
+      },
+    );
+    const { stdout } = await ask('plan', '--bytes', '1Gi', '--kept');
+    expect(stdout).toMatch(/plan \w+ \(request\) removes \d+ of \d+ images/);
+    expect(stdout).toMatch(/remove: request/);
+    expect(stdout).toMatch(/VERDICT +RULE +IMAGES +BYTES/);
+    expect(stdout).toMatch(/to carry it out: stowctl gc run --plan \w+/);
+  });
+
+  it('events, filtered and as lines of JSON', async () => {
+    const { code, stdout } = await ask('events', '--type', 'imagedetected', '-o', 'json');
+    expect(code).toBe(0);
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { name: string });
+    expect(lines.length).toBeGreaterThan(0);
+    expect(new Set(lines.map(({ name }) => name))).toEqual(new Set(['ImageDetected']));
+    const wrong = await ask('events', '--type', 'ImageDetectet');
+    expect([wrong.code, wrong.stderr]).toEqual([
+      64,
+      expect.stringMatching(/the nearest is ImageDetected;/),
+    ]);
+  });
+
+  it('why', async () => {
+    const { code, stdout } = await ask('why', old.reference);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/Now\nNODE/);
+    expect(stdout).toMatch(/ImageDetected +found .*team\/old:0\.9/);
+    const unknown = await ask('why', 'nowhere/none:1');
+    expect([unknown.code, unknown.stderr]).toEqual([
+      1,
+      expect.stringMatching(/there is no image "nowhere\/none:1" and no event about one/),
+    ]);
+  });
+
+  it('ensure, and then it is there', async () => {
+    const reference = app.reference;
+    const first = await ask('ensure', reference, '--hold', '1m');
+    expect([first.code, first.stdout]).toEqual([0, expect.stringContaining(`${node}: `)]);
+    const second = await ask('ensure', reference);
+    expect([second.code, second.stdout]).toEqual([
+      0,
+      expect.stringMatching(`^${node}: ${reference} is there, `),
+    ]);
+    const failed = await ask('ensure', reference.replace('team/app', 'team/none'));
+    expect(failed).toMatchObject({ code: 1, stdout: '' });
+    expect(failed.stderr).toMatch(/image-service\.ensure on .*: NOT_FOUND: /);
+  });
+
+  it('pulls', async () => {
+    const found = await json<{ reference: string; state: string }[]>(
+      ask('pulls', '--recent', '-o', 'json'),
+    );
+    expect(found).toContainEqual(
+      expect.objectContaining({ reference: app.reference, state: 'done' }),
+    );
+    expect((await ask('pulls')).stdout).toBe('nothing is being pulled\n');
+  });
+
+  it('pods', async () => {
+    const pod = await fixture.stack.runPod({ image: app.reference });
+    try {
+      const { code, stdout } = await ask('pods', '-o', 'wide');
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/running/);
+    } finally {
+      await pod.remove();
+    }
+  });
+
+  it('a plan that is stale removes nothing', async () => {
+    const { code, stderr } = await local('gc', 'run', '--plan', 'ffffffffffffffff');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/is not what a collection would do now/);
+  });
+});
+
+it('gc run: refused over NATS, asked for without a terminal, and exact with --plan', async () => {
+  const { planId } = (
+    await json<[{ planId: string }]>(local('plan', '--bytes', '1Gi', '-o', 'json'))
+  )[0];
+  const refused = await remote('gc', 'run', '--yes');
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringMatching(/PERMISSION_DENIED[^]*add "run" to the key commands of gc-worker/),
+  ]);
+  const unasked = await local('gc', 'run');
+  expect([unasked.code, unasked.stderr]).toEqual([64, expect.stringMatching(/add --yes/)]);
+  expect(planId).toMatch(/^\w+$/);
+  const ran = await local('gc', 'run', '--bytes', '1Gi', '--yes');
+  expect(ran.stdout).toMatch(/removed \d+ of \d+ images/);
+  expect(ran.stdout).toMatch(/team\/old:0\.9 +removed +request/);
+  await eventually(
+    async () => (await local('why', old.reference)).stdout.includes('ImageRemoved'),
+    { what: 'the removal in the history' },
+  );
+  const { stdout } = await local('why', old.reference);
+  expect(stdout).toMatch(/it is not there/);
+  expect(stdout).toMatch(/gc-worker removed .*team\/old:0\.9 \(request\), plan \w+/);
+});
+
+it('two nodes, of which one is not there: the other is shown, and the code is 1', async () => {
+  const ran = await stowctl([
+    'plan',
+    '--server',
+    fixture.stack.nats.url,
+    '--node',
+    `${node},elsewhere`,
+  ]);
+  expect(ran.code).toBe(1);
+  expect(ran.stdout).toContain(`${node}: `);
+  expect(ran.stderr).toMatch(/gc-worker\.plan on elsewhere: nobody answers/);
+});
+
+it('--all finds the nodes by their events', async () => {
+  const ran = await stowctl(['nodes', '--all', '--server', fixture.stack.nats.url, '-o', 'json']);
+  expect(JSON.parse(ran.stdout)).toEqual([expect.objectContaining({ node, state: 'ok' })]);
+});
+
+it('a context has server and nodes', async () => {
+  const file = path.join(fixture.stack.dir, 'contexts.yaml');
+  writeFileSync(
+    file,
+    `current: lab\ncontexts:\n  lab:\n    servers: ['${fixture.stack.nats.url}']\n    nodes: [${node}]\n`,
+  );
+  const env = { STOWCTL_CONTEXTS: file };
+  expect((await stowctl(['nodes'], env)).stdout).toContain(node);
+  expect((await stowctl(['context', 'list'], env)).stdout).toMatch(/\* +lab +nats:/);
+  const wrong = await stowctl(['nodes', '--context', 'lba'], env);
+  expect([wrong.code, wrong.stderr]).toEqual([64, expect.stringMatching(/the nearest is lab/)]);
+});
+
+it('a pipe that is closed ends the program quietly', async () => {
+  const child = spawn(
+    process.execPath,
+    [program, 'events', '--follow', '--since', '1h', '--sockets', sockets],
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: fixture.stack.dir } },
+  );
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  child.stdout.destroy();
+  // The next event is what it cannot write.
+  await fixture.stack.pullImage(old.reference);
+  expect(await ended).toBe(0);
+  expect(stderr).toBe('');
+});
+
+it('events --follow shows what happens, until it is interrupted', async () => {
+  const child = spawn(
+    process.execPath,
+    [
+      program,
+      'events',
+      '--follow',
+      '--type',
+      'ImageEnsured',
+      '--server',
+      fixture.stack.nats.url,
+      '--node',
+      node,
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: fixture.stack.dir } },
+  );
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  await eventually(
+    async () => {
+      await local('ensure', app.reference);
+      return stdout.includes('ImageEnsured');
+    },
+    { what: 'the event to be shown' },
+  );
+  child.kill('SIGINT');
+  expect([await ended, stderr]).toEqual([130, '']);
+});
+
+describe('configuration', () => {
+  it('explain: meaning, value and origin of the running process', async () => {
+    const found = await json<{ app: string; value: unknown; origin: string; source: string }[]>(
+      stowctl(['config', 'explain', 'exemptimages', '--sockets', sockets, '-o', 'json']),
+    );
+    expect(found).toEqual([
+      expect.objectContaining({
+        app: 'gc-worker',
+        env: 'STOWAGE_EXEMPT_IMAGES',
+        value: ['quay.io/base/**'],
+        origin: 'environment',
+        source: expect.stringMatching(/^the running process \d+$/),
+      }),
+    ]);
+    const wrong = await stowctl(['config', 'explain', 'exemptImage']);
+    expect([wrong.code, wrong.stderr]).toEqual([
+      64,
+      expect.stringMatching(/nearest is exemptImages/),
+    ]);
+  });
+
+  it('diff: what is not the default, and no secret', async () => {
+    const { code, stdout } = await stowctl(['config', 'diff', '--sockets', sockets]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /gc-worker +exemptImages +\["quay\.io\/base\/\*\*"\] +\[\] +environment/,
+    );
+    expect(stdout).not.toMatch(/outboxMaxEvents/);
+    const env = {
+      STOWAGE_NATS_SERVERS: 'nats://ann:hunter2@h:4222',
+      STOWAGE_IMAGE_GC_HIGH_TRESHOLD_PERCENT: '80',
+    };
+    const other = await stowctl(['config', 'diff', '--sockets', '/nonexistent'], env);
+    expect(other.code).toBe(1);
+    expect(other.stdout).toMatch(/natsServers/);
+    expect(other.stdout).toMatch(/STOWAGE_IMAGE_GC_HIGH_TRESHOLD_PERCENT is not known/);
+    expect(other.stdout + other.stderr).not.toContain('hunter2');
+  });
+});
