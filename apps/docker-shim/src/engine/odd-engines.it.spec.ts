@@ -95,6 +95,7 @@ it('a pull lives as long as its layers move, and is cut when nothing does', asyn
     if (asked.startsWith('/images/reg.example')) {
       return answerJson(response, 200, { Id: `sha256:${'ab'.repeat(32)}` });
     }
+    if (asked === '/images/json') return answerJson(response, 200, []);
     if (asked !== '/images/create') return false;
     let current = 0;
     const timer = setInterval(() => {
