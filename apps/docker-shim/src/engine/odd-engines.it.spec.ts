@@ -19,6 +19,7 @@ let runtime: RuntimeServiceClient;
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'odd-engines-'));
   fake = new FakeEngine(path.join(folder, 'docker.sock'));
+  fake.info = { ...fake.info, DockerRootDir: folder };
   await fake.start();
   const listen = path.join(folder, 'shim.sock');
   shim = await spawnApp('docker-shim', {
@@ -95,6 +96,8 @@ it('a pull lives as long as its layers move, and is cut when nothing does', asyn
     if (asked.startsWith('/images/reg.example')) {
       return answerJson(response, 200, { Id: `sha256:${'ab'.repeat(32)}` });
     }
+    // The client asks for it to find out which version of the CRI is spoken.
+    if (asked === '/system/df') return answerJson(response, 200, { LayersSize: 1 });
     if (asked !== '/images/create') return false;
     let current = 0;
     const timer = setInterval(() => {

@@ -82,7 +82,7 @@ export class EngineEvents {
     return () => this.#listeners.delete(listener);
   }
 
-  /** How many containers and sandboxes there are, as last heard; undefined before the first list. */
+  /** How many there are, as far as events have shown; undefined before the first list. */
   counts(): ContainerCounts | undefined {
     return this.#hasBegun ? this.#known.counts() : undefined;
   }

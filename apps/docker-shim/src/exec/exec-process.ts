@@ -193,16 +193,17 @@ export class ExecProcess {
   /** Throws when the engine does not know the command any more; resolves when the output ends. */
   async #forgotten(output: Promise<void>, ended: AbortSignal): Promise<void> {
     const { first, longest } = knownEachMs;
+    const isOver = () => ended.aborted;
     for (let pauseMs = first; ; pauseMs = Math.min(2 * pauseMs, longest)) {
       await pause(pauseMs, { signal: ended });
-      if (ended.aborted) return;
+      if (isOver()) return;
       try {
         await this.client.inspectExec(this.execId, { signal: ended, timeoutMs: cleanUpMs });
       } catch (error) {
         // An engine that is gone cuts the stream.
         if (!isNotFound(error)) continue;
         await inTime(output, lastOutputMs).catch(() => undefined);
-        if (!ended.aborted) throw this.#containerEnded(error);
+        if (!isOver()) throw this.#containerEnded(error);
       }
     }
   }

@@ -184,7 +184,7 @@ describe('ExecSync', () => {
 
   it('ends with the container, and invents no exit code then', async () => {
     const sandbox = await run({ Cmd: ['sleep', '100000'] });
-    // In the namespace of another one, as containers of a pod are: no process ends with it by itself.
+    // Its processes are among those of another one, as in a pod: none ends with it by itself.
     const HostConfig = { NetworkMode: `container:${sandbox}`, PidMode: `container:${sandbox}` };
     for (let round = 0; round < 15; round += 1) {
       const Cmd = shell('while [ ! -e /end ]; do sleep 0.003; done');
@@ -193,7 +193,7 @@ describe('ExecSync', () => {
       const before = performance.now();
       const answer = await verbs.execSync({ containerId, cmd, timeout: 20n }, call).then(
         ({ exitCode }) => exitCode,
-        (error: { grpcStatus: string }) => error.grpcStatus,
+        (error: unknown) => (error as { grpcStatus: string }).grpcStatus,
       );
       expect([0, 'FAILED_PRECONDITION']).toContain(answer);
       expect(performance.now() - before).toBeLessThan(5000);

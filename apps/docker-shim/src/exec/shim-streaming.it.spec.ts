@@ -158,7 +158,7 @@ it('gives no more than a thousand URLs that nobody uses', async () => {
   const exec = () =>
     shim.runtime.exec({ containerId: app, cmd: ['true'], stdout: true }).then(
       () => 'given',
-      (error: { grpcStatus: string }) => error.grpcStatus,
+      (error: unknown) => (error as { grpcStatus: string }).grpcStatus,
     );
   const answers = new Map<string, number>();
   for (let batch = 0; batch < 11; batch += 1) {

@@ -45,9 +45,9 @@ export class PodQueue {
             this.#ended(key);
             resolve(result);
           },
-          (error: Error) => {
+          (error: unknown) => {
             this.#ended(key);
-            reject(error);
+            reject(error as Error);
           },
         ),
       );

@@ -1,3 +1,4 @@
+import { ContainerState } from '@stowage/cri-proto';
 import { randomFrom, startStack, type Stack } from '@stowage/testing';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
@@ -178,7 +179,8 @@ class Churn {
     );
     await this.#until(`${name} ends`, async () => {
       const { status } = await this.shim.runtime.containerStatus({ containerId });
-      if (status?.state !== 2) throw new Error(`the container is in state ${status?.state}`);
+      if (status?.state !== ContainerState.CONTAINER_EXITED)
+        throw new Error(`the container is in state ${status?.state}`);
     });
     const { attempt } = sandboxConfig.metadata;
     const logFile = path.join(sandboxConfig.logDirectory, `app-${attempt}.log`);
