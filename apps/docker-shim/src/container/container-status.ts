@@ -29,7 +29,7 @@ interface Call {
 }
 
 const killedBySignal9 = 137;
-/** How late after the end the engine's event of a kill for want of memory may come, milliseconds. */
+/** How late the engine's event of a kill for want of memory may come, milliseconds. */
 const oomEventWithinMs = 500;
 
 /** ContainerStatus. */

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 /**
- * Containers that the kernel killed a process of for want of memory, as the engine's events say: its
- * word of a container lacks it when the event comes after that of the end.
+ * Containers that the kernel killed a process of for want of memory, as the engine's events say: an
+ * inspection lacks it when that event comes after the one of the end.
  */
 export class OomKills {
   readonly #seen = new Set<string>();
