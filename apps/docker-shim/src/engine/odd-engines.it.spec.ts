@@ -70,7 +70,7 @@ it.each([
     );
     expect(condition).toMatchObject({ status: false });
     for (const part of [lowestApi, api, '1.41', '1.54', advice]) {
-      expect(condition && condition.message).toContain(part);
+      expect(condition.message).toContain(part);
     }
     await expect(image.listImages({})).rejects.toMatchObject({ grpcStatus: 'UNAVAILABLE' });
     expect(await shim.readiness()).toMatchObject({

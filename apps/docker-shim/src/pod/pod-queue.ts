@@ -47,7 +47,7 @@ export class PodQueue {
           },
           (error: unknown) => {
             this.#ended(key);
-            reject(error as Error);
+            reject(error);
           },
         ),
       );
