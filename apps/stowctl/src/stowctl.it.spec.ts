@@ -338,7 +338,7 @@ it('a pipe that is closed ends the program quietly', async () => {
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  await new Promise((resolve) => child.stdout.once('data', resolve));
+  await Promise.race([new Promise((resolve) => child.stdout.once('data', resolve)), ended]);
   child.stdout.destroy();
   // The next event is what it cannot write.
   await fixture.stack.pullImage(old.reference);

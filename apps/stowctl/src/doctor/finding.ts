@@ -9,6 +9,10 @@ export const catalogue = {
     level: 'warning',
     remedy: 'start it, or name the folder of its socket with --sockets (key commandSocket)',
   },
+  'services-absent': {
+    level: 'critical',
+    remedy: 'start the services, or name the folder of their sockets with --sockets',
+  },
   'service-not-permitted': {
     level: 'critical',
     remedy: 'run stowctl as root, or over NATS with the login of an operator (deploy/nats)',

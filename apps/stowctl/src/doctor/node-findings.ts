@@ -17,6 +17,8 @@ export function nodeFindings(status: NodeStatus): Finding[] {
     }
     return [finding('service-down', app, error, node)];
   });
+  const isDeserted = Object.values(asked).every(({ isAbsent }) => isAbsent === true);
+  if (isDeserted) return [finding('services-absent', 'services', 'no service answers', node)];
   const runtime =
     gateway.reply?.available === false
       ? [runtimeFinding(gateway.reply.endpoint, gateway.reply.reason ?? 'no answer', node)]
