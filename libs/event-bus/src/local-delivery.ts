@@ -27,7 +27,11 @@ export class LocalDelivery {
   /** As of events that are delivered: JetStream has none of them. */
   readonly published = 0;
   readonly failures = 0;
-  readonly reason = undefined;
+
+  /** Why events wait in the outbox. */
+  get reason(): string | undefined {
+    return this.parts.ring.trouble;
+  }
 
   /** Moves what waits, after the caller of publish. */
   kick(): void {

@@ -351,6 +351,26 @@ describe('commands on a socket, without NATS', () => {
     );
   });
 
+  it('goes on with the command of a caller who leaves, and with all others', async () => {
+    const { observed } = await startApp();
+    const stop = new AbortController();
+    const pending = sendLocalCommand(socketPath, slow, {}, { ...options, signal: stop.signal });
+    await eventually(() => calls.length === 1, { what: 'the command to run' });
+    stop.abort(new Error('the user left'));
+    await expect(pending).rejects.toThrow('the user left');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(calls[0]?.signal.aborted).toBe(false);
+    release();
+    await eventually(() => observed.length === 1, { what: 'the command to end' });
+    await expect(sendLocalCommand(socketPath, echo, { text: 'a' }, options)).resolves.toEqual({
+      text: 'aa',
+    });
+    expect(observed).toEqual([
+      { verb: 'slow', code: 'OK' },
+      { verb: 'echo', code: 'OK' },
+    ]);
+  });
+
   it('ends a connection whose request does not arrive', async () => {
     await startApp({ requestMs: 100 });
     const half = net.connect(socketPath);
