@@ -20,6 +20,7 @@ export class HeaderInflater {
   #chunks: Buffer[] = [];
   #bytes = 0;
   #fail: ((error: Error) => void) | undefined;
+  #closed: (() => void) | undefined;
 
   constructor() {
     this.#zlib.on('data', (chunk: Buffer) => {
@@ -27,6 +28,7 @@ export class HeaderInflater {
       if (this.#bytes <= maxHeaderBytes) this.#chunks.push(chunk);
       else this.#zlib.destroy();
     });
+    this.#zlib.once('close', () => this.#closed?.());
     this.#zlib.on('error', (error) => this.#fail?.(new SpdyProtocolError(error.message)));
   }
 
@@ -36,11 +38,11 @@ export class HeaderInflater {
     this.#bytes = 0;
     await new Promise<void>((resolve, reject) => {
       this.#fail = reject;
+      this.#closed = resolve;
       this.#zlib.write(block, (error) => {
         if (error == null) resolve();
         else reject(new SpdyProtocolError(error.message));
       });
-      this.#zlib.once('close', resolve);
     });
     if (this.#bytes > maxHeaderBytes) {
       throw new SpdyProtocolError(`header block is longer than ${maxHeaderBytes} bytes`);
