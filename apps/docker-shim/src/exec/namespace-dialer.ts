@@ -1,5 +1,6 @@
 import { CancelledError, errorMessage, FailedPreconditionError } from '@stowage/errors';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { isInContainer } from './process-tree';
 import { localHosts, type Dialer } from './port-forward';
@@ -59,6 +60,8 @@ export class NamespaceDialer implements Dialer {
 
   async connect(port: number, { signal }: { readonly signal: AbortSignal }): Promise<Socket> {
     clearTimeout(this.#timer);
+    // A session may ask for many connections at once.
+    setMaxListeners(0, signal);
     try {
       signal.throwIfAborted();
       const helper = await (this.#helper ??= this.#start());

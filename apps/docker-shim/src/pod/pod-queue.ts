@@ -40,16 +40,9 @@ export class PodQueue {
         return task();
       };
       void this.#queue.run(key, () =>
-        turn().then(
-          (result) => {
-            this.#ended(key);
-            resolve(result);
-          },
-          (error: unknown) => {
-            this.#ended(key);
-            reject(error);
-          },
-        ),
+        turn()
+          .finally(() => this.#ended(key))
+          .then(resolve, reject),
       );
     });
   }

@@ -53,7 +53,10 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
   const network = new LeasingNetwork(path.join(stack.dir, 'cni'));
   const started = { ready: 'healthz' as const, env: churnEnvironment(stack, network) };
   const problems: string[] = [];
-  const run = new Churn(stack, shim, problems);
+  const run = new Churn(stack, shim, (problem) => {
+    say(problem);
+    problems.push(problem);
+  });
   try {
     const { reference } = await stack.pushImage({
       name: 'soak/app',
@@ -66,9 +69,10 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
     await shim.start(started);
     const { imageRef } = await shim.image.pullImage({ image: { image: reference } });
     const stopped = new AbortController();
-    const churning = Promise.all(
+    // What a worker could not do is among the problems.
+    const churning = Promise.allSettled(
       Array.from({ length: workers }, (_, index) => run.work(index, imageRef, stopped.signal)),
-    ).catch(() => undefined); // it is among the problems
+    );
     for (let kill = 1; kill <= options.kills; kill++) {
       await pause(200 + random() * 1800);
       const victim = victims[(kill - 1) % victims.length]!;
@@ -82,7 +86,7 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
     }
     stopped.abort();
     await churning;
-    await removeAll(shim);
+    await run.removeAll();
     // What was cut short in the middle of a removal is forgotten by the next start.
     await shim.stop();
     await shim.restart({ ...started, ready: 'readyz' });
@@ -139,7 +143,7 @@ class Churn {
   constructor(
     private readonly stack: Stack,
     private readonly shim: ShimProcess,
-    private readonly problems: string[],
+    private readonly report: (problem: string) => void,
   ) {}
 
   /** One pod after the other until the signal comes. */
@@ -148,6 +152,20 @@ class Churn {
       await this.#pod(`pod-${worker}-${round}`, image);
       this.pods++;
     }
+  }
+
+  /** What kubelet does with sandboxes that nobody wants: those of calls that were cut. */
+  async removeAll(): Promise<void> {
+    const { runtime } = this.shim;
+    await this.#until('the removal of all sandboxes', async () => {
+      const { items } = await runtime.listPodSandbox({});
+      for (const { id } of items) {
+        await runtime.stopPodSandbox({ podSandboxId: id });
+        await runtime.removePodSandbox({ podSandboxId: id });
+      }
+      const { items: left } = await runtime.listPodSandbox({});
+      if (left.length > 0) throw new Error(`${left.length} sandboxes are left`);
+    });
   }
 
   async #pod(name: string, image: string): Promise<void> {
@@ -222,7 +240,7 @@ class Churn {
       } catch (error) {
         if (Date.now() > end) {
           const problem = `${what} not within ${patienceMs} ms: ${String(error)}`;
-          this.problems.push(problem);
+          this.report(problem);
           throw new Error(problem, { cause: error });
         }
         this.repeated++;
@@ -244,20 +262,6 @@ function firstDifference(wanted: readonly string[], written: readonly string[]):
   const at = wanted.findIndex((line, index) => line !== written[index]);
   const index = at === -1 ? wanted.length : at;
   return `line ${index} is ${written[index] ?? 'absent'} for ${wanted[index] ?? 'nothing'}`;
-}
-
-/** What kubelet does with sandboxes that nobody wants: those of calls that were cut. */
-async function removeAll({ runtime }: ShimProcess): Promise<void> {
-  const end = Date.now() + patienceMs;
-  for (;;) {
-    const { items } = await runtime.listPodSandbox({});
-    if (items.length === 0) return;
-    if (Date.now() > end) throw new Error(`${items.length} sandboxes cannot be removed`);
-    for (const { id } of items) {
-      await runtime.stopPodSandbox({ podSandboxId: id });
-      await runtime.removePodSandbox({ podSandboxId: id });
-    }
-  }
 }
 
 /** What stays there when every pod is gone. */
