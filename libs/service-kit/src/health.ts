@@ -35,8 +35,8 @@ const notifiedReasons = 5;
 /**
  * {@link HealthRegistry} and the app's own phase, which only runService moves. `onChange` is
  * notified of each change of a component's state, and of each reason that is new since then (in
- * more than its numbers), of which there are at most {@link notifiedReasons}: an outage often shows its
- * real cause later.
+ * more than its numbers), of which there are at most {@link notifiedReasons}: an outage often shows
+ * its real cause later.
  */
 export class Health implements HealthRegistry {
   readonly #components = new Map<string, ComponentHealth>();
