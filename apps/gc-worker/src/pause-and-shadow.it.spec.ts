@@ -4,7 +4,7 @@ import { gcWorker, type CommandDefinition, type CommandInput } from '@stowage/co
 import { askLocalService, sendLocalCommand } from '@stowage/commands/local';
 import { eventually, eventuallyPasses, ServiceFixture, type AppProcess } from '@stowage/testing';
 
-/** A node without NATS whose operator evaluates the worker first, and stops it for a while later. */
+/** A node without NATS whose operator tries the worker first, and stops it for a while later. */
 
 let fixture: ServiceFixture;
 let worker: AppProcess;

@@ -16,7 +16,7 @@ const maxWaiting = 1000;
 export const recentEventsFile = (stateDir: string): string => path.join(stateDir, 'events.db');
 
 /** What the file holds. */
-export const recentEventsContent: StateFileContent = {
+const recentEventsContent: StateFileContent = {
   lost: 'what the command events shows; nothing that is to be delivered',
   steps: [
     `

@@ -59,8 +59,8 @@ export class LocalDelivery {
 
   /** False where the ring refuses: the events then wait. */
   #move(): boolean {
-    const { outbox, ring, describeDropped } = this.parts;
-    if (outbox.hasDropped) outbox.reportDropped(describeDropped);
+    const { outbox, ring } = this.parts;
+    if (outbox.hasDropped) outbox.reportDropped((record) => this.parts.describeDropped(record));
     const batch = outbox.nextBatch(maxBatch.events, maxBatch.bytes);
     ring.add(batch);
     const isWritten = ring.flush();

@@ -34,7 +34,7 @@ export function garbageCollectionShadowed(
   { wouldRemove, expectedBytes }: NonNullable<CollectionOutcome['shadow']>,
 ): EventData<'GarbageCollectionShadowed'> {
   const { before, breakdown, limitedBy, startedAt, durationMs, ...of } = figures(outcome);
-  const { shadow: _wouldGo, ...keptByReason } = of.keptByReason;
+  const kept = Object.entries(of.keptByReason).filter(([rule]) => rule !== 'shadow');
   return {
     planId: outcome.planId,
     trigger: outcome.trigger,
@@ -43,7 +43,7 @@ export function garbageCollectionShadowed(
     wouldRemoveCount: wouldRemove.length,
     wouldRemove: wouldRemove.slice(0, maxListedImages).map((image) => goneImage(image, outcome)),
     keptCount: of.keptCount - wouldRemove.length,
-    keptByReason,
+    keptByReason: Object.fromEntries(kept),
     ...{ before, breakdown, limitedBy, startedAt, durationMs },
   };
 }

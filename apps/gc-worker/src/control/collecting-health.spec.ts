@@ -5,10 +5,7 @@ import { collectingHealth } from './collecting-health';
 const pause = { since: now, until: now, reason: 'because' };
 const paused = 'collection is paused until 2026-11-20T12:00:00.000Z: because';
 const exceeded = (values: Partial<ExceededThreshold>): ExceededThreshold[] => [
-  {
-    ...{ mountpoint: '/images', role: 'image', resource: 'bytes', level: 'high', since: now },
-    ...values,
-  } as ExceededThreshold,
+  { mountpoint: '/images', role: 'image', resource: 'bytes', level: 'high', since: now, ...values },
 ];
 
 it.each([

@@ -117,6 +117,18 @@ export function eventText(event: StowageEvent): EventText {
         `plan ${planId} fell short (${error.code}) after ${removedCount} images: ${error.message}`,
       );
     }
+    case 'GarbageCollectionShadowed': {
+      const { planId, trigger, wouldRemoveCount, expectedBytes } = event.data;
+      return warning(
+        `plan ${planId} (${trigger}) would have removed ${wouldRemoveCount} images of ${sizeText(expectedBytes)}; collect is shadow`,
+      );
+    }
+    case 'CollectionPaused': {
+      const { until, reason } = event.data;
+      return warning(`collections are paused until ${until}: ${reason}`);
+    }
+    case 'CollectionResumed':
+      return good('collections go on');
     case 'EventsDropped': {
       const { count, reason } = event.data;
       return bad(`${count === undefined ? 'events' : `${count} events`} were dropped: ${reason}`);

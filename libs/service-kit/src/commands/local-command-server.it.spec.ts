@@ -10,7 +10,7 @@ import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { defineCommand } from '@stowage/commands';
-import { askLocalService, CommandError, sendLocalCommand } from '@stowage/commands/local';
+import { askLocalService, sendLocalCommand, type CommandError } from '@stowage/commands/local';
 import { NotFoundError } from '@stowage/errors';
 import { eventually } from '@stowage/testing';
 import * as z from 'zod';

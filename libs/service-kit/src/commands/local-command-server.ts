@@ -209,13 +209,13 @@ export class LocalCommandServer {
       notAllowed(response, 'GET, HEAD');
       return;
     }
-    const { handlers, onNats, answers, info } = this.#options;
+    const { handlers, onNats, answers } = this.#options;
     const verbs = [...handlers.values()].map(({ extras }) => {
       const { verb, description } = (extras as unknown as CommandExtras).command;
       const nats = onNats.includes(verb);
       return { verb, description, answered: { nats, local: answers === 'all' || nats } };
     });
-    const result: ServiceInfo = { ...info(), verbs };
+    const result: ServiceInfo = { ...this.#options.info(), verbs };
     send(response, { code: 'OK', reply: encode({ ok: true, result }) });
   }
 }
