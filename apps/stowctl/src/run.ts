@@ -8,6 +8,9 @@ import { Output, type OutputFormat } from './output/output';
 import type { OpenReach, Reach } from './transport/reach';
 import { version } from './version';
 
+/** Longest time for the end after an interruption, milliseconds. */
+const stopMs = 2000;
+
 /** Runs one command line to its end, and sets the exit code of the process. */
 export async function run(argv: readonly string[]): Promise<void> {
   const { stdout, stderr, env } = process;
@@ -26,6 +29,8 @@ export async function run(argv: readonly string[]): Promise<void> {
     // The second one ends the process at once.
     process.once('SIGINT', () => process.exit(130));
     process.exitCode = 130;
+    // What does not end by itself does not keep whoever pressed the key.
+    setTimeout(() => process.exit(130), stopMs).unref();
     stop.abort(new Error('interrupted'));
   };
   process.once('SIGINT', interrupted);

@@ -149,15 +149,19 @@ async function* streamEvents(
   const stop = () => void messages.close();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
+  let isOver = false;
   try {
     for await (const message of messages) {
+      if (isOver) continue;
+      isOver = !follow && message.info.pending === 0;
+      // The client's iterator ends by being read to its end; after a break it would never close.
+      if (isOver) stop();
       const event = eventOf(message.data);
       if (event !== undefined && isWanted(event, query)) yield event;
-      if (!follow && message.info.pending === 0) break;
     }
   } finally {
     signal.removeEventListener('abort', stop);
-    await messages.close();
+    stop();
     if (!connection.isClosed()) {
       await consumers.delete(streamName, name).catch(() => undefined);
     }
