@@ -6,7 +6,11 @@ import {
   type ImageServiceClient,
   type RuntimeServiceClient,
 } from '@stowage/cri-client';
-import { PodSandboxState, type ContainerEventResponse } from '@stowage/cri-proto';
+import {
+  ContainerEventType,
+  PodSandboxState,
+  type ContainerEventResponse,
+} from '@stowage/cri-proto';
 import { eventually, ServiceFixture, type EventCollection, type Stack } from '@stowage/testing';
 import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -24,6 +28,7 @@ let shim: ShimProcess;
 let images: ImageServiceClient;
 let runtime: RuntimeServiceClient;
 
+const { CONTAINER_DELETED_EVENT } = ContainerEventType;
 const highPercent = 75;
 const minAgeMs = 2000;
 const metadata = { name: 'cart-0', namespace: 'shop', uid: 'uid-cart-0', attempt: 0 };
@@ -198,7 +203,7 @@ it('a pod lives through runtime-gateway, and its life is published in order', as
   // It ends by itself, which no call shows.
   const end = ['/bin/sh', '-c', '(sleep 0.5; touch /end) >/dev/null 2>&1 &'];
   await runtime.execSync({ containerId, cmd: end, timeout: 10n });
-  const of = ({ subject }: { subject?: string }) => subject === containerId;
+  const of = ({ subject }: { subject: string }) => subject === containerId;
   const stopped = await events.waitFor('ContainerStopped', of);
   expect(stopped.data).toMatchObject({ exitCode: 3, reason: 'Error', requested: false });
   await runtime.removeContainer({ containerId });
@@ -206,9 +211,7 @@ it('a pod lives through runtime-gateway, and its life is published in order', as
   await runtime.removePodSandbox({ podSandboxId });
   await events.waitFor('PodSandboxRemoved', ({ subject }) => subject === podSandboxId);
 
-  const about = events.all.filter(({ subject = '' }) =>
-    [podSandboxId, containerId].includes(subject),
-  );
+  const about = events.all.filter(({ subject }) => [podSandboxId, containerId].includes(subject));
   expect(about.map(({ name }) => name)).toEqual([
     'PodSandboxStarted',
     'ContainerCreated',
@@ -228,7 +231,9 @@ it('a pod lives through runtime-gateway, and its life is published in order', as
   expect(JSON.stringify(events.all)).not.toContain('secret-of-the-environment');
 
   // Nobody was shown the sandbox as ended while it was made.
-  await eventually(() => seen.some(({ containerEventType: type }) => type === 3));
+  await eventually(() =>
+    seen.some(({ containerEventType: type }) => type === CONTAINER_DELETED_EVENT),
+  );
   const first = seen.find(({ podSandboxStatus }) => podSandboxStatus?.id === podSandboxId);
   expect(first?.podSandboxStatus?.state).toBe(PodSandboxState.SANDBOX_READY);
   watching.abort();
@@ -273,7 +278,7 @@ it('gc-worker keeps records, and collects when the data root crosses its mark', 
   for (const kept of [inUse, recent]) expect(removed).not.toContain(kept);
   expect(collected.data.keptByReason).toMatchObject({ 'in-use': 1, pinned: 2 });
   // One kind of copy lies on Docker's disk: what an image is said to take is about what is freed.
-  const { expectedBytes = 0, measuredBytes = 0 } = collected.data;
+  const { expectedBytes, measuredBytes = 0 } = collected.data;
   expect(measuredBytes / expectedBytes).toBeGreaterThan(0.5);
   expect(measuredBytes / expectedBytes).toBeLessThan(2);
   const host = stack.registry.open.host;
