@@ -87,6 +87,9 @@ const decisionFiles = [
   'removal-pauses',
   'thresholds',
   'trend',
+  'collecting-health',
+  'shadow-collection',
+  'shadow-plans',
   '*event-data',
   // image-service
   'back-off',

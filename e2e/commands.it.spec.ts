@@ -93,6 +93,8 @@ describe('without configuration', () => {
     ['image-service', 'remove', { image: 'a' }],
     ['gc-worker', 'run', {}],
     ['gc-worker', 'events', {}],
+    ['gc-worker', 'pause', { minutes: 1, reason: 'x' }],
+    ['gc-worker', 'resume', {}],
   ])('%s refuses the change %s, and says how it is allowed', async (app, verb, input) => {
     expect(await ask(app, verb, input)).toEqual({
       ok: false,
@@ -255,6 +257,21 @@ describe('where the configuration allows every command, a node with an image, a 
       grpcStatus: 'INVALID_ARGUMENT',
       reason: expect.stringMatching(/^INVALID_ARGUMENT: types: "ImageBurnt"/),
     });
+  });
+
+  it('gc-worker.pause and resume', async () => {
+    const reason = 'looking into a disk';
+    const pause = await send(gcWorker.pause, { minutes: 5, reason });
+    expect(pause).toMatchObject({ reason });
+    expect((await send(gcWorker.status, {})).paused).toEqual(pause);
+    await expect(send(gcWorker.run, {})).rejects.toMatchObject({
+      grpcStatus: 'FAILED_PRECONDITION',
+      reason: expect.stringMatching(/is paused until .*looking into a disk.*gc-worker.resume/),
+    });
+    expect(await send(gcWorker.resume, {})).toEqual({ ended: pause });
+    expect(await send(gcWorker.resume, {})).toEqual({ ended: null });
+    const published = ['CollectionPaused', 'CollectionResumed'] as const;
+    for (const name of published) await fixture.events.waitFor(name);
   });
 
   it('no command is left out', () => {

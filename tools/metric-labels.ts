@@ -52,6 +52,7 @@ const labelValues: Readonly<Record<string, string>> = {
   served_by: words('runtime', 'local'),
   socket: words('main', 'readonly'),
   state: words('ok', 'degraded', 'down'),
+  'stowage_gc_collect_mode mode': words('on', 'shadow', 'off'),
   trigger: words('threshold', 'max-age', 'request', 'period'),
   verb: "verbs of the app's commands; `unknown`",
   version: 'version of Stowage',

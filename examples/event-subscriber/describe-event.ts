@@ -83,6 +83,14 @@ function text(event: StowageEvent): string {
     }
     case 'GarbageCollectionFailed':
       return `collection failed (${event.data.error.code}): ${event.data.error.message}`;
+    case 'GarbageCollectionShadowed': {
+      const { wouldRemoveCount, expectedBytes, keptCount } = event.data;
+      return `collection in shadow: would remove ${String(wouldRemoveCount)} images, ${size(expectedBytes)} expected; kept ${String(keptCount)}`;
+    }
+    case 'CollectionPaused':
+      return `collection is paused until ${event.data.until}: ${event.data.reason}`;
+    case 'CollectionResumed':
+      return `collection is resumed (${event.data.cause}) after: ${event.data.reason}`;
     case 'PodSandboxStarted':
       return `pod ${sandbox(event.data)} started`;
     case 'PodSandboxStopped':

@@ -16,6 +16,7 @@ import {
   DISKS,
   HINTS,
   IMAGE_LIST,
+  PAUSE,
   POLICY,
   QUERIES,
   RECORDS,
@@ -36,11 +37,15 @@ const now = (): number => Date.now();
   providers: [
     provider(
       QUERIES,
-      [CONTEXT, IMAGE_LIST, RUNNER, REPORTS, RECORDS, DISKS, BREAKDOWNS, POLICY, DETECTOR],
+      [
+        ...([CONTEXT, IMAGE_LIST, RUNNER, REPORTS, RECORDS, DISKS] as const),
+        ...([BREAKDOWNS, POLICY, DETECTOR, PAUSE] as const),
+      ],
       ({ config: { nodeStatusMaxImages } }, ...parts) => {
-        const [imageList, runner, reports, store, disks, breakdowns, policy, detector] = parts;
+        const [imageList, runner, reports, store, disks, breakdowns, policy, detector, pause] =
+          parts;
         return new GcQueries({
-          ...{ runner, reports, store, disks, breakdowns, policy, detector, imageList },
+          ...{ runner, reports, store, disks, breakdowns, policy, detector, imageList, pause },
           nodeStatusMaxImages,
         });
       },
@@ -68,6 +73,7 @@ const now = (): number => Date.now();
         RUNNER,
         DISKS,
         COLLECTION_HEALTH,
+        PAUSE,
         RECORDS,
         POLICY,
         IMAGE_LIST,
@@ -83,6 +89,7 @@ const now = (): number => Date.now();
         runner,
         disks,
         collectionHealth,
+        pause,
         store,
         policy,
         imageList,
@@ -100,6 +107,7 @@ const now = (): number => Date.now();
             runner,
             disks,
             collectionHealth,
+            pause,
             store,
             policy,
             imageList,

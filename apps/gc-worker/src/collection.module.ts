@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { Mutex } from '@stowage/async';
+import { eventSource } from '@stowage/events';
 import { provider, token } from '@stowage/service-kit';
 import { CollectionHealth } from './collect/collection-health';
 import { CollectionPlanner } from './collect/collection-planner';
@@ -9,6 +10,9 @@ import { defaultUsageWaitMs } from './collect/find-leak';
 import { RemovalPauses } from './collect/removal-pauses';
 import { RemovalReports } from './collect/removal-reports';
 import { CONTEXT } from './config';
+import { CollectionPause } from './control/collection-pause';
+import { collectingHealth } from './control/collecting-health';
+import { ShadowPlans } from './control/shadow-plans';
 import { defaultMeterLimits } from './disk/measure-freed';
 import { planningParts } from './planning-parts';
 import { RuntimeModule } from './runtime.module';
@@ -23,6 +27,8 @@ import {
   GC_RUNTIME,
   HINTS,
   METRICS,
+  CONTROL_FILE,
+  PAUSE,
   PAUSES,
   PLANNER,
   POLICY,
@@ -62,6 +68,26 @@ const providers = [
   ),
   provider(DETECTOR, [PLANNING], ({ detector }) => detector),
   provider(PAUSES, [], () => new RemovalPauses()),
+  provider(
+    PAUSE,
+    [CONTEXT, CONTROL_FILE, POLICY, RECORDS, EVENTS, METRICS],
+    ({ app, config, health, log }, file, policy, store, { publish }, { control: metrics }) => {
+      const report = () => {
+        const { collect } = policy.current;
+        metrics.mode(collect);
+        health.report('collecting', collectingHealth(collect, file.pause, store.exceeded()));
+      };
+      const subject = eventSource(config.nodeName, app);
+      const pause = new CollectionPause({
+        ...{ file, subject, publish, metrics, log, now },
+        changed: report,
+      });
+      policy.onChange(report);
+      report();
+      return pause;
+    },
+    { close: (pause) => pause.close() },
+  ),
   provider(RECORDS_LOCK, [], () => new Mutex()),
   provider(
     REPORTS,
@@ -96,6 +122,8 @@ const providers = [
       RECORDS,
       REPORTS,
       PAUSES,
+      PAUSE,
+      CONTROL_FILE,
       RECORDS_LOCK,
       EVENTS,
       METRICS,
@@ -112,12 +140,15 @@ const providers = [
       store,
       reports,
       pauses,
+      pause,
+      controlFile,
       recordsLock,
       { publish },
-      { collection: metrics },
+      { collection: metrics, control: controlMetrics },
     ) =>
       new CollectionRunner({
         ...{ policy, planner, runtime, detector, disks, breakdowns, health, store, reports },
+        ...{ pause, controlMetrics, shadowPlans: new ShadowPlans(controlFile) },
         ...{ pauses, recordsLock, publish, metrics, log, now },
         meter: { ...defaultMeterLimits, finalWaitMs: config.freeingWaitMs },
         usageWaitMs: defaultUsageWaitMs,

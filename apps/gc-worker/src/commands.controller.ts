@@ -33,6 +33,16 @@ export class CommandsController {
     return this.queries.status({ signal });
   }
 
+  @Handles(gcWorker.pause)
+  pause(input: CheckedInput<typeof gcWorker.pause>) {
+    return this.queries.pause(input);
+  }
+
+  @Handles(gcWorker.resume)
+  resume() {
+    return this.queries.resume();
+  }
+
   @Handles(gcWorker.events)
   events(input: CheckedInput<typeof gcWorker.events>) {
     return recentEvents(this.bus, input);

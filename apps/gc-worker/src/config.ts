@@ -106,6 +106,12 @@ export const config = defineConfig({
       httpAddr: '127.0.0.1:9472',
       ...verbsOf('gc-worker'),
     }),
+    collect: enumKey({
+      values: ['on', 'shadow', 'off'],
+      default: 'on',
+      meaning:
+        'Whether collections remove images: on, shadow (all is done, measured and published but the removal), or off (no collection, asked for or not).',
+    }),
     imageGCHighThresholdPercent: percentKey(
       'imageGCHighThresholdPercent',
       85,
@@ -376,6 +382,7 @@ const thresholds = (values: ThresholdKeys) => ({
 
 /** Settings that stand in the policy under the same name. */
 const sameNames = [
+  'collect',
   'exemptImages',
   'exemptRules',
   'highMarkAvailableBytes',

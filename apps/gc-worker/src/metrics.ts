@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client';
 import { CollectionMetrics } from './collect/collection-metrics';
+import { ControlMetrics } from './control/control-metrics';
 import { DetectionMetrics } from './detect/detection-metrics';
 import { DiskMetrics } from './disk/disk-metrics';
 import { PolicyMetrics } from './policy/policy-metrics';
@@ -8,6 +9,7 @@ import { RecordMetrics } from './records/record-metrics';
 /** The worker's metrics, all named `stowage_gc_…`. */
 export const gcMetrics = (registry: Registry) => ({
   collection: new CollectionMetrics(registry),
+  control: new ControlMetrics(registry),
   detection: new DetectionMetrics(registry),
   disk: new DiskMetrics(registry),
   policy: new PolicyMetrics(registry),

@@ -34,6 +34,7 @@ async function queries(...ids: string[]) {
     worker,
     answers: new GcQueries({
       runner: collections.runner,
+      pause: collections.pause,
       reports: { settle: collections.settle },
       store: worker.store,
       disks,

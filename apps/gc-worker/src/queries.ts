@@ -3,6 +3,8 @@ import { withoutUserInfo } from '@stowage/image-ref';
 import type { CollectionOutcome, ImageOutcome } from './collect/collect';
 import type { CollectionRunner } from './collect/collection-runner';
 import type { RemovalReports } from './collect/removal-reports';
+import type { CollectionPause } from './control/collection-pause';
+import type { Pause } from './control/control-file';
 import type { ImageDetector } from './detect/detect-images';
 import type { DiskBreakdown } from './disk/break-down';
 import { filesystemBreakdown } from './disk/threshold-event-data';
@@ -53,6 +55,7 @@ export interface GcQueriesParts {
   readonly breakdowns: Pick<DiskBreakdowns, 'current'>;
   readonly imageList: Pick<ImageList, 'at' | 'nodeImages'>;
   readonly nodeStatusMaxImages: number;
+  readonly pause: Pick<CollectionPause, 'current' | 'pause' | 'resume'>;
   readonly policy: Pick<LivePolicy, 'current' | 'lastRefusal'>;
 }
 
@@ -68,6 +71,17 @@ export class GcQueries {
   /** Collects now. A collection that fell short is a result with `failure`, not an error. */
   async run(request: { bytes?: number; planId?: string }, options: { signal: AbortSignal }) {
     return collection(await this.parts.runner.run(request, options));
+  }
+
+  /** Pauses collections; the pause as it now is. */
+  pause(request: { minutes: number; reason: string }) {
+    return pauseReply(this.parts.pause.pause(request));
+  }
+
+  /** Ends a pause of collections. */
+  resume() {
+    const ended = this.parts.pause.resume();
+    return { ended: ended === undefined ? null : pauseReply(ended) };
   }
 
   /** The largest images as a node status has them. */
@@ -122,12 +136,14 @@ export class GcQueries {
     });
     await reports.settle();
     const last = runner.lastOutcome();
+    const paused = this.parts.pause.current();
     const { since, ...records } = store.status();
     return {
       policy,
       policyRefused:
         refusal === undefined ? undefined : { at: time(refusal.at), reason: refusal.reason },
       collects: startsCollections(policy),
+      paused: paused === undefined ? null : pauseReply(paused),
       disks: assessed.map((disk) => ({
         ...disk,
         exceededSince: timeOrNull(
@@ -163,11 +179,15 @@ function breakdownOf(disk: DiskAssessment | undefined, breakdowns: readonly Disk
 }
 
 function collection(outcome: CollectionOutcome) {
-  const { removed, failed, images, asKubelet, startedAt, breakdown, ...rest } = outcome;
+  const { removed, failed, images, asKubelet, startedAt, breakdown, shadow, ...rest } = outcome;
   const { freedBytes, attempted, remaining } = asKubelet;
   return {
     ...rest,
     breakdown: breakdownOf(outcome.before, breakdown === undefined ? [] : [breakdown]),
+    shadow: shadow && {
+      wouldRemoveCount: shadow.wouldRemove.length,
+      expectedBytes: shadow.expectedBytes,
+    },
     freedBytes,
     startedAt: time(startedAt),
     removedCount: removed.length,
@@ -184,6 +204,12 @@ function collection(outcome: CollectionOutcome) {
     images: images.slice(0, listedOutcomes).map(imageOutcome),
   };
 }
+
+const pauseReply = ({ since, until, reason }: Pause) => ({
+  since: time(since),
+  until: time(until),
+  reason,
+});
 
 const imageOutcome = ({ image, result, rule, why }: ImageOutcome) => ({
   imageId: image.imageId,

@@ -14,7 +14,8 @@ import { busPublisher } from './publish';
 import { policyFiles } from './read-policy';
 import { ImageRecordStore } from './records/record-store';
 import { lockRuntime } from './runtime/node-lock';
-import { EVENTS, HINTS, LOCK, METRICS, POLICY, RECORDS } from './tokens';
+import { ControlFile } from './control/control-file';
+import { CONTROL_FILE, EVENTS, HINTS, LOCK, METRICS, POLICY, RECORDS } from './tokens';
 
 type Context = ServiceContext<GcConfig>;
 
@@ -103,6 +104,13 @@ const providers = [
   provider(METRICS, [CONTEXT], ({ metrics }) => gcMetrics(metrics)),
   provider(POLICY, [CONTEXT, METRICS], openPolicy),
   provider(RECORDS, [CONTEXT, POLICY, METRICS], openRecords, { close: (store) => store.close() }),
+  provider(
+    CONTROL_FILE,
+    [CONTEXT],
+    ({ config, log }) => new ControlFile({ stateDir: config.stateDir, now, log }),
+    // First the records: their error names the state directory that another worker has.
+    { after: [RECORDS], close: (file) => file.close() },
+  ),
   provider(LOCK, [CONTEXT], ({ config, log }) => lockRuntime(config.imageEndpoint, log), {
     // First the records: their error names the state directory that another worker has.
     after: [RECORDS],

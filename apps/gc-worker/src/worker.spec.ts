@@ -45,6 +45,7 @@ function worker(): Worker {
       },
     },
     collectionHealth: { measured: nothing },
+    pause: { onEnd: nothing, measured: nothing },
     disks: {
       forgetMountpoints: nothing,
       poll: () => Promise.resolve(polls.shift() ?? { crossed: [], overHigh: false }),

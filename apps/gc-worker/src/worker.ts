@@ -7,6 +7,7 @@ import type { HealthRegistry, Logger } from '@stowage/service-kit';
 import type { CollectionHealth } from './collect/collection-health';
 import type { CollectionCause, CollectionRunner } from './collect/collection-runner';
 import type { GcConfig } from './config';
+import type { CollectionPause } from './control/collection-pause';
 import type { DiskWatch } from './disk/disk-watch';
 import type { ImageDetector } from './detect/detect-images';
 import type { ImageEvents } from './detect/image-events';
@@ -31,6 +32,7 @@ export interface WorkerParts {
   readonly runner: Pick<CollectionRunner, 'collectIfDue'>;
   readonly disks: Pick<DiskWatch, 'poll' | 'forgetMountpoints'>;
   readonly collectionHealth: Pick<CollectionHealth, 'measured'>;
+  readonly pause: Pick<CollectionPause, 'onEnd' | 'measured'>;
   readonly store: Pick<ImageRecordStore, 'retry'>;
   readonly imageList: Pick<ImageList, 'refresh'>;
   readonly events: ImageEvents;
@@ -149,6 +151,9 @@ export class Worker implements OnApplicationBootstrap {
         });
       }),
     );
+    this.parts.pause.onEnd(() => {
+      this.#collection.wake();
+    });
     this.#watchPolicy();
     this.#detection.start();
     this.#listing.start();
@@ -169,7 +174,8 @@ export class Worker implements OnApplicationBootstrap {
 
   #logCollectionIsOff(): void {
     const { policy, log } = this.parts;
-    log.info({ highThresholdPercent: policy.current.highThresholdPercent }, 'collection is off');
+    const { collect, highThresholdPercent } = policy.current;
+    log.info({ collect, highThresholdPercent }, 'collection is off');
   }
 
   #watchPolicy(): void {
@@ -236,11 +242,12 @@ export class Worker implements OnApplicationBootstrap {
   }
 
   async #measure(): Promise<number | undefined> {
-    const { disks, collectionHealth, policy, log, signal, config } = this.parts;
+    const { disks, collectionHealth, pause, policy, log, signal, config } = this.parts;
     try {
       const poll = await disks.poll({ signal });
       this.#measurementProblem = undefined;
       collectionHealth.measured(poll);
+      pause.measured();
       if (policy.current.differences.collectionStart === 'period') return undefined;
       if (poll.crossed.length > 0) this.#collectSoon('mark-crossed');
       else if (poll.overHigh && this.#mayRetry()) this.#collectSoon('still-over-mark');

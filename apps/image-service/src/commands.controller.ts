@@ -26,7 +26,7 @@ export class CommandsController {
     @Injects(IMAGE_RUNTIME) private readonly runtime: ImageRuntime,
     @Injects(ENSURE) private readonly ensureImage: EnsureImage,
     @Injects(REMOVE) private readonly removeImage: RemoveImage,
-    @Injects(BUS) private readonly bus: EventBus,
+    @Injects(BUS) private readonly bus: Pick<EventBus, 'recent'>,
   ) {}
 
   @Handles(imageService.ensure)

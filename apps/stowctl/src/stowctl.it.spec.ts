@@ -300,6 +300,19 @@ it('gc run: refused over NATS, asked for without a terminal, and exact with --pl
   expect(stdout).toMatch(/gc-worker removed .*team\/old:0\.9 \(request\), plan-\w+/);
 });
 
+it('pause and resume', async () => {
+  const paused = await local('pause', '30m', '--reason', 'a test');
+  expect([paused.code, paused.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^node-1\.example: no collection until 20/),
+  ]);
+  expect((await local('status')).stdout).toMatch(/paused until .*: a test/);
+  expect((await local('gc', 'run', '--yes')).code).toBe(1);
+  expect((await local('resume')).stdout).toBe(`${node}: collects again\n`);
+  expect((await local('resume')).stdout).toBe(`${node}: there was no pause\n`);
+  expect((await local('pause', '30m')).code).toBe(64);
+});
+
 it('two nodes, of which one is not there: the other is shown, and the code is 1', async () => {
   const ran = await stowctl([
     'plan',

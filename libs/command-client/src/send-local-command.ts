@@ -75,11 +75,13 @@ function exchange(
     let isSent = false;
     const over = AbortSignal.timeout(timeoutMs);
     const failed = (error: unknown) => {
-      if (signal?.aborted === true) return reject(signal.reason as Error);
-      if (over.aborted) {
-        return reject(fail('COMMAND_TIMEOUT', `no answer within ${timeoutMs / 1000} s`));
+      if (signal?.aborted === true) {
+        reject(signal.reason as Error);
+      } else if (over.aborted) {
+        reject(fail('COMMAND_TIMEOUT', `no answer within ${timeoutMs / 1000} s`));
+      } else {
+        reject(failure(error, { socketPath, app, isSent }, fail));
       }
-      return reject(failure(error, { socketPath, app, isSent }, fail));
     };
     const outgoing = request(
       {

@@ -1,7 +1,9 @@
 import type { CommandDefinition } from './define-command';
 import { events as gcEvents } from './gc-worker/events';
 import { images } from './gc-worker/images';
+import { pause } from './gc-worker/pause';
 import { plan } from './gc-worker/plan';
+import { resume } from './gc-worker/resume';
 import { run } from './gc-worker/run';
 import { status as gcStatus } from './gc-worker/status';
 import { ensure } from './image-service/ensure';
@@ -36,7 +38,15 @@ export const imageService = {
 };
 
 /** Commands of gc-worker, by verb. */
-export const gcWorker = { plan, run, images, status: gcStatus, events: gcEvents };
+export const gcWorker = {
+  plan,
+  run,
+  images,
+  status: gcStatus,
+  events: gcEvents,
+  pause,
+  resume,
+};
 
 /** Every command, by app and verb. */
 export const commandCatalog = {

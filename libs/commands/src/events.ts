@@ -3,7 +3,7 @@ import { defineCommand } from './define-command';
 import { count, timestamp } from './fields';
 
 /** The last events of a service: the same command for each that publishes. */
-export const eventsOf = <const App extends string>(app: App, example: Record<string, unknown>) =>
+export const eventsOf = (app: string, example: Record<string, unknown>) =>
   defineCommand({
     app,
     verb: 'events',

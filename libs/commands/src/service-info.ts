@@ -21,6 +21,7 @@ export const serviceInfo = z.object({
             state: openWord(healthStates, 'Its state.'),
             since: timestamp('When the state began.'),
             reason: text('Why it is not ok, in words.').optional(),
+            note: text('Something to know although it is ok.').optional(),
           }),
         )
         .describe('Components by name.'),

@@ -20,6 +20,7 @@ describe('metrics', () => {
     publish: jest.fn(() => 'id-1'),
     publishAll: jest.fn(() => ['id-2', 'id-3']),
     status: () => status,
+    recent: () => ({ events: [], next: 46, more: false, kept: 0 }),
     nextSequence: () => 46,
     onStatus: jest.fn(),
     natsConnection: () => undefined,

@@ -1,5 +1,6 @@
 import { eventCatalog } from '@stowage/events';
-import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { eventually } from '@stowage/testing';
+import { mkdirSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EventRing, maxRecent, recentEventsFile } from './event-ring';
 import type { EventBus } from './types';
@@ -148,6 +149,23 @@ describe('a bus without NATS', () => {
       source: '/nodes/worker-1.example.net/gc-worker',
       sequence: '0000000000000600',
     });
+  });
+
+  it('keeps events in the outbox while the ring takes none, and says why', async () => {
+    mkdirSync(recentEventsFile(stateDir));
+    const bus = openBus();
+    publish(bus, 'a');
+    await eventually(() => bus.status().reason !== undefined);
+    expect(bus.status()).toMatchObject({
+      pending: 1,
+      reason: expect.stringMatching(/^file of the last events cannot be written: /),
+    });
+    rmdirSync(recentEventsFile(stateDir));
+    await bus.close();
+    const again = openBus();
+    expect(await again.flush({ signal: AbortSignal.timeout(10_000) })).toBe(true);
+    expect(again.recent({ limit: 5 }).events).toMatchObject([{ subject: 'a' }]);
+    expect(again.status().reason).toBeUndefined();
   });
 
   it('goes on with the sequence after a restart, and takes what an outbox of before held', async () => {

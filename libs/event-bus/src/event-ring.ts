@@ -16,7 +16,7 @@ const maxWaiting = 1000;
 export const recentEventsFile = (stateDir: string): string => path.join(stateDir, 'events.db');
 
 /** What the file holds. */
-export const recentEventsContent: StateFileContent = {
+const recentEventsContent: StateFileContent = {
   lost: 'what the command events shows; nothing that is to be delivered',
   steps: [
     `
@@ -91,6 +91,8 @@ export class EventRing {
   #timer: NodeJS.Timeout | undefined;
   #kept = 0;
   #bytes = 0;
+  /** Why the file cannot be used at all. */
+  #unusable: string | undefined;
 
   constructor(stateDir: string, log: BusLog, now: () => Date) {
     const file = recentEventsFile(stateDir);
@@ -115,8 +117,15 @@ export class EventRing {
       this.#file.open();
     } catch (error) {
       // Of a newer release, say. Events matter more than looking at them.
-      log.warn({ file, reason: errorMessage(error) }, 'the last events cannot be kept');
+      this.#unusable = errorMessage(error);
+      log.warn({ file, reason: this.#unusable }, 'the last events cannot be kept');
     }
+  }
+
+  /** Why events are not on disk; undefined when they are. */
+  get trouble(): string | undefined {
+    const reason = this.#unusable ?? this.#file.problem?.reason;
+    return reason && `file of the last events cannot be written: ${reason}`;
   }
 
   /** Keeps events; those that are there already stay as they are. */

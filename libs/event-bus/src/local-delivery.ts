@@ -27,7 +27,11 @@ export class LocalDelivery {
   /** As of events that are delivered: JetStream has none of them. */
   readonly published = 0;
   readonly failures = 0;
-  readonly reason = undefined;
+
+  /** Why events wait in the outbox. */
+  get reason(): string | undefined {
+    return this.parts.ring.trouble;
+  }
 
   /** Moves what waits, after the caller of publish. */
   kick(): void {
@@ -55,8 +59,8 @@ export class LocalDelivery {
 
   /** False where the ring refuses: the events then wait. */
   #move(): boolean {
-    const { outbox, ring, describeDropped } = this.parts;
-    if (outbox.hasDropped) outbox.reportDropped(describeDropped);
+    const { outbox, ring } = this.parts;
+    if (outbox.hasDropped) outbox.reportDropped((record) => this.parts.describeDropped(record));
     const batch = outbox.nextBatch(maxBatch.events, maxBatch.bytes);
     ring.add(batch);
     const isWritten = ring.flush();

@@ -401,7 +401,8 @@ class OutboxEventBus implements EventBus {
   #reason(): string | undefined {
     this.#lastTrouble = this.#outbox.trouble;
     const state = this.#linkState;
-    const delivery = state.connected ? this.#delivery.reason : state.reason;
+    const isUp = this.#link === undefined || state.connected;
+    const delivery = isUp ? this.#delivery.reason : state.reason;
     const reasons = [delivery, this.#outbox.trouble].filter((reason) => reason !== undefined);
     return reasons.length === 0 ? undefined : reasons.join('; ');
   }

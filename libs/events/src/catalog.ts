@@ -1,4 +1,6 @@
 import type * as z from 'zod';
+import { collectionPausedV1 } from './collection-paused/v1';
+import { collectionResumedV1 } from './collection-resumed/v1';
 import { containerCreatedV1 } from './container-created/v1';
 import { containerCreationStartedV1 } from './container-creation-started/v1';
 import { containerRemovedV1 } from './container-removed/v1';
@@ -8,6 +10,7 @@ import type { EventDefinition } from './define-event';
 import { eventsDroppedV1 } from './events-dropped/v1';
 import { garbageCollectedV1 } from './garbage-collected/v1';
 import { garbageCollectionFailedV1 } from './garbage-collection-failed/v1';
+import { garbageCollectionShadowedV1 } from './garbage-collection-shadowed/v1';
 import { imageDetectedV1 } from './image-detected/v1';
 import { imageEnsuredV1 } from './image-ensured/v1';
 import { imagePullFailedV1 } from './image-pull-failed/v1';
@@ -36,6 +39,9 @@ export const eventCatalog = {
   ThresholdRecovered: thresholdRecoveredV1,
   GarbageCollected: garbageCollectedV1,
   GarbageCollectionFailed: garbageCollectionFailedV1,
+  GarbageCollectionShadowed: garbageCollectionShadowedV1,
+  CollectionPaused: collectionPausedV1,
+  CollectionResumed: collectionResumedV1,
   PodSandboxStarted: podSandboxStartedV1,
   PodSandboxStopped: podSandboxStoppedV1,
   PodSandboxRemoved: podSandboxRemovedV1,

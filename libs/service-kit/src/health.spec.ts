@@ -71,3 +71,23 @@ describe('health', () => {
     expect(changes.slice(5)).toEqual(['runtime ok', 'runtime down']);
   });
 });
+
+it('shows a note of what is ok all the same, and takes it for no change', () => {
+  const changes: string[] = [];
+  const health = new Health(
+    () => new Date(0),
+    (name) => changes.push(name),
+  );
+  health.enter('running');
+  health.report('collecting', { state: 'ok' });
+  health.report('collecting', { state: 'ok', note: 'paused' });
+  expect(changes).toEqual(['collecting']);
+  expect(JSON.parse(renderReadiness(health.readiness()))).toEqual({
+    status: 'ok',
+    components: {
+      collecting: { state: 'ok', note: 'paused', since: '1970-01-01T00:00:00.000Z' },
+    },
+  });
+  health.report('collecting', { state: 'ok' });
+  expect(renderReadiness(health.readiness())).not.toContain('note');
+});

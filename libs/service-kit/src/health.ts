@@ -6,6 +6,8 @@ export interface HealthReport {
   readonly state: HealthState;
   /** Why it is not ok; one line, no secret. */
   readonly reason?: string;
+  /** Something to know although it is ok; one line, no secret. It is no change of health. */
+  readonly note?: string;
 }
 
 /** A report with the moment its state began. */
@@ -33,8 +35,8 @@ const notifiedReasons = 5;
 /**
  * {@link HealthRegistry} and the app's own phase, which only runService moves. `onChange` is
  * notified of each change of a component's state, and of each reason that is new since then (in
- * more than its numbers), of which there are at most {@link notifiedReasons}: an outage often shows its
- * real cause later.
+ * more than its numbers), of which there are at most {@link notifiedReasons}: an outage often shows
+ * its real cause later.
  */
 export class Health implements HealthRegistry {
   readonly #components = new Map<string, ComponentHealth>();
@@ -46,12 +48,16 @@ export class Health implements HealthRegistry {
     private readonly onChange: (name: string, health: ComponentHealth) => void = () => undefined,
   ) {}
 
-  report(name: string, { state, reason }: HealthReport): void {
+  report(name: string, { state, reason, note }: HealthReport): void {
     const known = this.#components.get(name);
     const changed = known?.state !== state;
     const since = changed ? this.now() : known.since;
-    const health =
-      reason === undefined || state === 'ok' ? { state, since } : { state, reason, since };
+    const health: ComponentHealth = {
+      state,
+      ...(reason !== undefined && state !== 'ok' && { reason }),
+      ...(note !== undefined && { note }),
+      since,
+    };
     this.#components.set(name, health);
     if (changed) this.#notified.set(name, new Set());
     if (this.#isNews(name, health.reason) || changed) this.onChange(name, health);

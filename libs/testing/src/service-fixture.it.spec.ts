@@ -15,6 +15,7 @@ it('gives a service the node, NATS and a state directory; a value of the test go
   const { stack } = fixture;
   const runtime = { STOWAGE_RUNTIME_ENDPOINT: 'unix:///fake.sock' };
   expect(fixture.environment('gc-worker', runtime)).toEqual({
+    STOWAGE_COMMAND_SOCKET: '',
     STOWAGE_NODE_NAME: 'node-f',
     STOWAGE_RUNTIME_ENDPOINT: 'unix:///fake.sock',
     STOWAGE_NATS_SERVERS: stack.nats.url,

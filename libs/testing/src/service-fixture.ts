@@ -19,6 +19,7 @@ type ServiceEnvironment = {
   STOWAGE_RUNTIME_ENDPOINT: string;
   STOWAGE_NATS_SERVERS: string;
   STOWAGE_STATE_DIR: string;
+  STOWAGE_COMMAND_SOCKET: string;
 };
 
 /**
@@ -58,8 +59,8 @@ export class ServiceFixture {
   }
 
   /**
-   * The environment of a service on the stack: node, runtime, NATS, and a state directory named
-   * after the service, unless `values` has others.
+   * The environment of a service on the stack: node, runtime, NATS, no command socket, and a state
+   * directory named after the service, unless `values` has others.
    */
   environment<V extends Readonly<Record<string, string>>>(
     app: string,
@@ -70,6 +71,7 @@ export class ServiceFixture {
       STOWAGE_RUNTIME_ENDPOINT: values.STOWAGE_RUNTIME_ENDPOINT ?? this.stack.runtime.endpoint,
       STOWAGE_NATS_SERVERS: this.stack.nats.url,
       STOWAGE_STATE_DIR: path.join(this.stack.dir, app),
+      STOWAGE_COMMAND_SOCKET: '',
       ...values,
     };
   }

@@ -115,7 +115,7 @@ export interface CollectionFailure {
 /** Final verdict on one image of the plan. */
 export interface ImageOutcome {
   readonly image: PlannedImage;
-  readonly result: 'removed' | 'kept' | 'failed';
+  readonly result: 'removed' | 'kept' | 'failed' | 'would-remove';
   readonly rule: KeepRule | RemoveRule | 'removal-failed' | 'not-reached';
   readonly why: string;
 }
@@ -170,6 +170,11 @@ export interface CollectionOutcome {
   readonly leakedBytes?: number;
   /** What held the file system of `before`, before; where there was a threshold to get below. */
   readonly breakdown?: DiskBreakdown;
+  /** What would have gone; present for a collection in shadow, which removes nothing. */
+  readonly shadow?: {
+    readonly wouldRemove: readonly RemovedImage[];
+    readonly expectedBytes: number;
+  };
   readonly failure?: CollectionFailure;
 }
 
@@ -563,7 +568,10 @@ class Collection {
 
   #stop(): void {
     if (this.#failure !== undefined) return;
-    this.#fail('cancelled', 'the service is stopping', 'CANCELLED');
+    // A pause says why in its own words; the service that stops has nothing to add.
+    const reason: unknown = this.options.signal.reason;
+    const isPause = reason instanceof FailedPreconditionError;
+    this.#fail('cancelled', isPause ? reason.message : 'the service is stopping', 'CANCELLED');
   }
 
   #judge(asked: number): void {

@@ -1,6 +1,6 @@
 import { boundedText, maxListedImages, type EventData } from '@stowage/events';
 import { filesystemBreakdown, filesystemUsage } from '../disk/threshold-event-data';
-import type { CollectionFailure, CollectionOutcome } from './collect';
+import type { CollectionFailure, CollectionOutcome, RemovedImage } from './collect';
 
 /** GarbageCollected of an outcome without failure. */
 export function garbageCollected(outcome: CollectionOutcome): EventData<'GarbageCollected'> {
@@ -28,6 +28,34 @@ export function garbageCollectionFailed(
   };
 }
 
+/** GarbageCollectionShadowed of a collection in shadow. */
+export function garbageCollectionShadowed(
+  outcome: CollectionOutcome,
+  { wouldRemove, expectedBytes }: NonNullable<CollectionOutcome['shadow']>,
+): EventData<'GarbageCollectionShadowed'> {
+  const { before, breakdown, limitedBy, startedAt, durationMs, ...of } = figures(outcome);
+  const kept = Object.entries(of.keptByReason).filter(([rule]) => rule !== 'shadow');
+  return {
+    planId: outcome.planId,
+    trigger: outcome.trigger,
+    askedBytes: of.askedBytes,
+    expectedBytes,
+    wouldRemoveCount: wouldRemove.length,
+    wouldRemove: wouldRemove.slice(0, maxListedImages).map((image) => goneImage(image, outcome)),
+    keptCount: of.keptCount - wouldRemove.length,
+    keptByReason: Object.fromEntries(kept),
+    ...{ before, breakdown, limitedBy, startedAt, durationMs },
+  };
+}
+
+const goneImage = (image: RemovedImage, { startedAt }: CollectionOutcome) => ({
+  imageId: image.imageId,
+  repoTags: [...image.repoTags],
+  sizeBytes: image.sizeBytes,
+  reason: image.reason,
+  idleMs: image.lastUsed == null ? undefined : Math.max(0, Math.round(startedAt - image.lastUsed)),
+});
+
 function figures(outcome: CollectionOutcome) {
   const { askedBytes, measuredBytes, removed, failed, before, after, breakdown } = outcome;
   const kept = Object.values(outcome.keptByReason).reduce((sum, count) => sum + count, 0);
@@ -38,16 +66,7 @@ function figures(outcome: CollectionOutcome) {
     expectedBytes: outcome.expectedBytes,
     measuredBytes: measuredBytes ?? undefined,
     removedCount: removed.length,
-    removed: removed.slice(0, maxListedImages).map((image) => ({
-      imageId: image.imageId,
-      repoTags: [...image.repoTags],
-      sizeBytes: image.sizeBytes,
-      reason: image.reason,
-      idleMs:
-        image.lastUsed == null
-          ? undefined
-          : Math.max(0, Math.round(outcome.startedAt - image.lastUsed)),
-    })),
+    removed: removed.slice(0, maxListedImages).map((image) => goneImage(image, outcome)),
     keptCount: kept,
     keptByReason: { ...outcome.keptByReason },
     failures:

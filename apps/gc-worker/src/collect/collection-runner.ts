@@ -22,7 +22,14 @@ import {
   type CollectionOptions,
   type CollectionOutcome,
 } from './collect';
-import { garbageCollected, garbageCollectionFailed } from './collection-event-data';
+import type { CollectionPause } from '../control/collection-pause';
+import type { ControlMetrics } from '../control/control-metrics';
+import type { ShadowPlans } from '../control/shadow-plans';
+import {
+  garbageCollected,
+  garbageCollectionFailed,
+  garbageCollectionShadowed,
+} from './collection-event-data';
 import type { CollectionHealth } from './collection-health';
 import type { CollectionMetrics } from './collection-metrics';
 import type { CollectionPlanner, CurrentPlan } from './collection-planner';
@@ -32,6 +39,7 @@ import type { CollectionPlan, CollectionRequest } from './plan-collection';
 import type { RemovalPauses } from './removal-pauses';
 import { RemovalRateLimiter } from './removal-rate-limiter';
 import type { RemovalReports } from './removal-reports';
+import { noRemovals, shadowOutcome, shadowPolicy } from './shadow-collection';
 
 export interface CollectionRunnerParts {
   readonly policy: { readonly current: CollectionPolicy };
@@ -44,6 +52,9 @@ export interface CollectionRunnerParts {
   readonly store: Pick<ImageRecordStore, 'exceeded' | 'removalBegins' | 'removalFailed'>;
   readonly reports: Pick<RemovalReports, 'add' | 'settle' | 'takeStayed'>;
   readonly pauses: Pick<RemovalPauses, 'failed'>;
+  readonly pause: Pick<CollectionPause, 'current' | 'begins'>;
+  readonly shadowPlans: Pick<ShadowPlans, 'isLast' | 'find' | 'add' | 'forget'>;
+  readonly controlMetrics: Pick<ControlMetrics, 'shadowed'>;
   /** Held by detections and batches of removals. */
   readonly recordsLock: Mutex;
   readonly publish: Publish;
@@ -78,6 +89,9 @@ const fallsShort = 0.9;
 
 /** How old the breakdown of a file system may be when a collection begins. Milliseconds. */
 const breakdownMaxAgeMs = 10_000;
+
+/** In shadow removals are not slowed down. */
+const noLimit = { wait: () => Promise.resolve() };
 
 /** Plans and runs collections, one at a time, and reports how they ended. */
 export class CollectionRunner {
@@ -124,8 +138,8 @@ export class CollectionRunner {
 
   /**
    * Collects now: by the policy, to free `bytes`, or exactly the plan of that id. Throws
-   * FailedPreconditionError when that plan is not what would be planned now, and what the runtime
-   * answered before there was a plan.
+   * FailedPreconditionError when that plan is not what would be planned now, or collection is
+   * paused or off, and what the runtime answered before there was a plan.
    */
   async run(
     { planId, bytes }: { planId?: string; bytes?: number },
@@ -134,18 +148,22 @@ export class CollectionRunner {
     if (planId !== undefined && bytes !== undefined) {
       throw new InvalidArgumentError('bytes', bytes, 'planId or bytes, not both');
     }
-    const { planner } = this.parts;
+    const { planner, shadowPlans } = this.parts;
     return this.#inTurn(async () => {
+      this.#requireAllowed();
       if (planId === undefined) {
         const request = bytes === undefined ? undefined : { bytes };
         return this.#collect(await planner.plan(request, signal), { request, signal });
       }
-      if (!this.#requests.has(planId)) {
+      const known = this.#requests.has(planId)
+        ? { request: this.#requests.get(planId) }
+        : shadowPlans.find(planId);
+      if (known === undefined) {
         throw new FailedPreconditionError(
           `plan ${planId} is not one of the last ${rememberedPlans} plans: ask for a new one`,
         );
       }
-      const request = this.#requests.get(planId);
+      const { request } = known;
       const current = await planner.plan(request, signal);
       if (current.plan.planId !== planId) {
         throw new FailedPreconditionError(
@@ -158,13 +176,15 @@ export class CollectionRunner {
 
   /**
    * Checks whether something is to be collected, and collects it. True when a collection ran, or
-   * was due and could not be planned. Never throws: failures are logged and published.
+   * was due and could not be planned, or is paused. Never throws: failures are logged and
+   * published.
    */
   readonly collectIfDue = traced(
     'gc.check',
     { attributes: (cause) => ({ 'stowage.gc.cause': cause }) },
     (cause: CollectionCause, { signal }: { signal: AbortSignal }): Promise<boolean> =>
       this.#mutex.run(async () => {
+        if (this.parts.pause.current() !== undefined) return true;
         let current: CurrentPlan;
         try {
           current = await this.parts.planner.plan(undefined, signal);
@@ -179,10 +199,29 @@ export class CollectionRunner {
         // something to remove.
         const nothingNew = cause === 'still-over-mark' && plan.removeCount === 0;
         if (nothingToDo || nothingNew) return false;
+        // Nothing changes by a collection in shadow: the next one would say the same again.
+        const isShadow = current.policy.collect === 'shadow';
+        if (isShadow && this.parts.shadowPlans.isLast(plan.planId)) return true;
         await this.#collect(current, { periodic: true, signal });
         return true;
       }),
   );
+
+  #requireAllowed(): void {
+    const { pause, policy } = this.parts;
+    const paused = pause.current();
+    if (paused !== undefined) {
+      const until = new Date(paused.until).toISOString();
+      throw new FailedPreconditionError(
+        `collection is paused until ${until} (${paused.reason}): gc-worker.resume ends that`,
+      );
+    }
+    if (policy.current.collect === 'off') {
+      throw new FailedPreconditionError(
+        'collection is off: the configuration key collect (STOWAGE_COLLECT) says so',
+      );
+    }
+  }
 
   #inTurn<T>(task: () => Promise<T>): Promise<T> {
     this.#waiting += 1;
@@ -218,12 +257,19 @@ export class CollectionRunner {
         if (failure !== undefined) failed(failure.grpcStatus);
       },
     },
-    async ({ plan, policy }: CurrentPlan, options: RunOptions): Promise<CollectionOutcome> => {
+    async (
+      { plan, policy }: CurrentPlan,
+      { signal: given, ...run }: RunOptions,
+    ): Promise<CollectionOutcome> => {
       const { detector, disks, recordsLock, meter, log } = this.parts;
+      // A pause that begins cuts it off.
+      const signal = AbortSignal.any([given, this.parts.pause.begins]);
+      const options = { ...run, signal };
+      const isShadow = policy.collect === 'shadow';
       const { planId, trigger, bytesToFree, expectedBytes, removeCount, keptByRule } = plan;
       log.info(
         { planId, trigger, bytesToFree, expectedBytes, remove: removeCount, keep: keptByRule },
-        'collection begins',
+        isShadow ? 'collection in shadow begins' : 'collection begins',
       );
       const breakdowns =
         trigger === 'threshold'
@@ -232,15 +278,25 @@ export class CollectionRunner {
               maxAgeMs: breakdownMaxAgeMs,
             })
           : [];
-      const removals = new ImageRemovals(planId, this.parts);
-      const rateLimiter = this.#rateLimiter;
       const clock = this.#clock;
-      const ports = { disks, detector, removals, rateLimiter, lock: recordsLock, clock };
+      const common = { disks, detector, lock: recordsLock, clock };
+      if (isShadow) {
+        const ports = { ...common, removals: noRemovals, rateLimiter: noLimit };
+        const how = { ...options, exact: true, policy: shadowPolicy(policy), meter };
+        const outcome = shadowOutcome(await carryOut(plan, ports, how), plan);
+        const { mountpoint } = outcome.before ?? {};
+        const breakdown = breakdowns.find((one) => one.mountpoint === mountpoint);
+        this.#reportShadow({ ...outcome, breakdown }, options.request);
+        return { ...outcome, breakdown };
+      }
+      const removals = new ImageRemovals(planId, this.parts);
+      const ports = { ...common, removals, rateLimiter: this.#rateLimiter };
       const carriedOut = await carryOut(plan, ports, { ...options, policy, meter });
       const mountpoint = carriedOut.before?.mountpoint;
       const breakdown = breakdowns.find((one) => one.mountpoint === mountpoint);
       const outcome = await this.#withLeak({ ...carriedOut, breakdown }, options.signal);
       this.#requests.delete(planId);
+      this.parts.shadowPlans.forget(planId);
       this.#report(outcome);
       return outcome;
     },
@@ -296,6 +352,27 @@ export class CollectionRunner {
     } else log.warn({ ...summary, reason: failure.message }, 'collection failed');
     if (failure.nodeEventReason === undefined && !this.#publishesFailure()) return;
     publish('GarbageCollectionFailed', planId, garbageCollectionFailed(outcome, failure));
+  }
+
+  #reportShadow(outcome: CollectionOutcome, request: CollectionRequest | undefined): void {
+    const { publish, controlMetrics, shadowPlans, log } = this.parts;
+    const { planId, trigger, shadow, failure } = outcome;
+    this.#last = outcome;
+    if (shadow === undefined) return;
+    const { wouldRemove, expectedBytes } = shadow;
+    const summary = {
+      ...{ planId, trigger, expectedBytes, wouldRemove: wouldRemove.length },
+      keptByReason: outcome.keptByReason,
+      durationMs: outcome.durationMs,
+    };
+    if (failure !== undefined) {
+      log.info({ ...summary, reason: failure.message }, 'collection in shadow ended early');
+      return;
+    }
+    log.info(summary, 'collection in shadow done: nothing was removed');
+    shadowPlans.add(planId, request);
+    controlMetrics.shadowed(trigger, wouldRemove.length, expectedBytes);
+    publish('GarbageCollectionShadowed', planId, garbageCollectionShadowed(outcome, shadow));
   }
 
   #reportPlanFailure(cause: CollectionCause, error: unknown): void {

@@ -424,7 +424,10 @@ function planIdOf(
       firstDetected,
       lastUsed,
     ]),
-    policy: Object.entries(policy).sort(([a], [b]) => (a < b ? -1 : 1)),
+    // Not whether it is carried out: a plan of a collection in shadow is the same once that is on.
+    policy: Object.entries(policy)
+      .filter(([name]) => name !== 'collect')
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
     request: request === undefined ? null : String(request.bytes),
   };
   return `plan-${createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 24)}`;

@@ -10,6 +10,10 @@ import { isTimeZone, parseWindow } from './maintenance';
  */
 export interface CollectionPolicy {
   /**
+   * Whether collections remove images (`on`), do all but that (`shadow`), or do not run (`off`).
+   */
+  readonly collect: 'on' | 'shadow' | 'off';
+  /**
    * Used percent from which a collection starts, 0 to 100 (kubelet: imageGCHighThresholdPercent).
    */
   readonly highThresholdPercent: number;
@@ -90,6 +94,7 @@ export interface CollectionPolicy {
  * would hold back or start a collection.
  */
 export const defaultPolicy: CollectionPolicy = {
+  collect: 'on',
   highThresholdPercent: 85,
   lowThresholdPercent: 80,
   minAgeMs: 120_000,
@@ -267,8 +272,11 @@ export function kubeletConfigErrors(
  */
 export function startsCollections(
   policy: Pick<CollectionPolicy, 'highThresholdPercent' | 'maxAgeMs'> &
-    Partial<Pick<CollectionPolicy, 'highMarkAvailableBytes' | 'inodesHighThresholdPercent'>>,
+    Partial<
+      Pick<CollectionPolicy, 'collect' | 'highMarkAvailableBytes' | 'inodesHighThresholdPercent'>
+    >,
 ): boolean {
+  if (policy.collect === 'off') return false;
   return (
     policy.highThresholdPercent !== 100 ||
     policy.maxAgeMs !== 0 ||

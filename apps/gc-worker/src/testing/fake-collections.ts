@@ -4,10 +4,13 @@ import { CollectionRunner, type CollectionRunnerParts } from '../collect/collect
 import { Detections } from '../collect/detections';
 import { RemovalPauses } from '../collect/removal-pauses';
 import { RemovalReports } from '../collect/removal-reports';
+import { CollectionPause } from '../control/collection-pause';
+import type { Pause, ShadowPlan } from '../control/control-file';
+import { ShadowPlans } from '../control/shadow-plans';
 import type { ImageDetector } from '../detect/detect-images';
 import type { DiskWatch } from '../disk/disk-watch';
 import { Mutex } from '@stowage/async';
-import { fixedPolicy } from '../policy/live-policy';
+import { fixedPolicy, type CurrentPolicy } from '../policy/live-policy';
 import type { CollectionPolicy } from '../policy/policy';
 import type { PublishAll } from '../publish';
 import type { ImageRecordStore } from '../records/record-store';
@@ -22,7 +25,7 @@ type RunnerValues = Partial<
 export interface FakeCollectionParts extends RunnerValues {
   readonly detector: Pick<ImageDetector, 'detect' | 'protectionNow' | 'knownBytes'>;
   readonly disks: Pick<DiskWatch, 'read' | 'imageUse'>;
-  readonly policy?: CollectionPolicy;
+  readonly policy?: CollectionPolicy | CurrentPolicy;
   readonly runtime?: Pick<Runtime, 'listImages' | 'removeImage' | 'usage' | 'writableLayers'>;
   readonly store?: ImageRecordStore;
   readonly publishAll?: PublishAll;
@@ -30,6 +33,18 @@ export interface FakeCollectionParts extends RunnerValues {
 }
 
 export type FakeCollections = ReturnType<typeof fakeCollections>;
+
+/** What operators asked, in memory. */
+export const memoryControlFile = () => ({
+  pause: undefined as Pause | undefined,
+  shadowPlans: [] as readonly ShadowPlan[],
+  setPause(pause: Pause | undefined) {
+    this.pause = pause;
+  },
+  setShadowPlans(plans: readonly ShadowPlan[]) {
+    this.shadowPlans = plans;
+  },
+});
 
 /** The collections of a worker, over what the test gives. */
 export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) {
@@ -42,7 +57,7 @@ export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) 
     nextSequence: worker.nextSequence,
     log: worker.log,
     ...given,
-    policy: fixedPolicy(policy),
+    policy: 'current' in policy ? policy : fixedPolicy(policy),
     metrics: worker.metrics.collection,
     now: worker.now,
   };
@@ -52,6 +67,11 @@ export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) 
     report: (found) => {
       problem = found;
     },
+  });
+  const file = memoryControlFile();
+  const pause = new CollectionPause({
+    ...{ file, publish: common.publish, metrics: worker.metrics.control, log: worker.log },
+    ...{ subject: '/nodes/node-1/gc-worker', changed: () => undefined, now: worker.now },
   });
   const pauses = new RemovalPauses();
   const recordsLock = new Mutex();
@@ -68,12 +88,17 @@ export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) 
     detector,
     reports,
     pauses,
+    pause,
+    shadowPlans: new ShadowPlans(file),
+    controlMetrics: worker.metrics.control,
     recordsLock,
     meter: { perRemovalWaitMs: 0, finalWaitMs: 0, quietMs: 0, pollMs: 1 },
   });
   return {
     runner,
     health,
+    pause,
+    file,
     /** What the health of collections says. */
     problem: () => problem,
     settle: () => reports.settle(),

@@ -117,6 +117,16 @@ export function eventText(event: StowageEvent): EventText {
         `${planText(planId)} fell short (${error.code}) after ${removedCount} images: ${error.message}`,
       );
     }
+    case 'GarbageCollectionShadowed': {
+      const { planId, trigger, wouldRemoveCount, expectedBytes } = event.data;
+      return warning(
+        `${planText(planId)} (${trigger}) would have removed ${wouldRemoveCount} images for ${sizeText(expectedBytes)}`,
+      );
+    }
+    case 'CollectionPaused':
+      return warning(`collections are paused until ${event.data.until}: ${event.data.reason}`);
+    case 'CollectionResumed':
+      return good(`collections are no longer paused (${event.data.cause})`);
     case 'EventsDropped': {
       const { count, reason } = event.data;
       return bad(`${count === undefined ? 'events' : `${count} events`} were dropped: ${reason}`);

@@ -146,8 +146,15 @@ export const collection = z.object({
   keptByReason: z
     .record(z.string(), z.int().nonnegative())
     .describe(
-      'Images that stay, counted by rule; `removal-failed` and `not-reached` are among the rules.',
+      'Images that stay, counted by rule; `removal-failed`, `not-reached` and `shadow` are among the rules.',
     ),
+  shadow: z
+    .object({
+      wouldRemoveCount: count('Images that would have been removed; `images` names them.'),
+      expectedBytes: bytes('What that was expected to free.'),
+    })
+    .describe('Present for a collection in shadow (`collect: shadow`), which removes nothing.')
+    .optional(),
   before: z
     .object(assessedDisk)
     .describe('The file system with most to free, before; absent when none was measured.')
@@ -206,7 +213,10 @@ export const collection = z.object({
       z.object({
         imageId: text('Image id.'),
         repoTags: texts('Its tags.'),
-        result: openWord(['removed', 'kept', 'failed'], 'What became of it.'),
+        result: openWord(
+          ['removed', 'kept', 'failed', 'would-remove'],
+          'What became of it; `would-remove`: kept by a collection in shadow alone.',
+        ),
         rule: openWord(
           [...keepRules, ...removeRules, 'removal-failed', 'not-reached'],
           'The rule that decided.',

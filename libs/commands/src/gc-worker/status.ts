@@ -12,10 +12,15 @@ import {
   timestamp,
 } from '../fields';
 import { differences } from './differences';
+import { pauseFields } from './pause';
 import { assessedDisk, breakdown, collection, exampleCollection, exampleDisk } from './fields';
 
 const policy = z
   .object({
+    collect: openWord(
+      ['on', 'shadow', 'off'],
+      'Whether collections remove images, only plan and publish, or do not run.',
+    ),
     highThresholdPercent: percent('Used percent from which a collection starts.'),
     lowThresholdPercent: percent('Used percent that it goes down to.'),
     minAgeMs: milliseconds('Younger images do not go for space.'),
@@ -88,6 +93,10 @@ export const status = defineCommand({
       .describe('The last change of the policy, while it is refused and the old one counts.')
       .optional(),
     collects: z.boolean().describe('False when no collection can start by itself.'),
+    paused: z
+      .object(pauseFields)
+      .nullable()
+      .describe('The pause of collections; null when there is none.'),
     disks: z
       .array(
         z.object({
@@ -141,6 +150,7 @@ export const status = defineCommand({
     input: {},
     reply: {
       policy: {
+        collect: 'on',
         highThresholdPercent: 85,
         lowThresholdPercent: 80,
         minAgeMs: 120000,
@@ -184,6 +194,7 @@ export const status = defineCommand({
         },
       },
       collects: true,
+      paused: null,
       disks: [
         {
           ...exampleDisk,

@@ -10,7 +10,7 @@ import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { defineCommand } from '@stowage/commands';
-import { askLocalService, CommandError, sendLocalCommand } from '@stowage/commands/local';
+import { askLocalService, sendLocalCommand, type CommandError } from '@stowage/commands/local';
 import { NotFoundError } from '@stowage/errors';
 import { eventually } from '@stowage/testing';
 import * as z from 'zod';
@@ -349,6 +349,26 @@ describe('commands on a socket, without NATS', () => {
         ),
       { what: 'a connection to be free' },
     );
+  });
+
+  it('goes on with the command of a caller who leaves, and with all others', async () => {
+    const { observed } = await startApp();
+    const stop = new AbortController();
+    const pending = sendLocalCommand(socketPath, slow, {}, { ...options, signal: stop.signal });
+    await eventually(() => calls.length === 1, { what: 'the command to run' });
+    stop.abort(new Error('the user left'));
+    await expect(pending).rejects.toThrow('the user left');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(calls[0]?.signal.aborted).toBe(false);
+    release();
+    await eventually(() => observed.length === 1, { what: 'the command to end' });
+    await expect(sendLocalCommand(socketPath, echo, { text: 'a' }, options)).resolves.toEqual({
+      text: 'aa',
+    });
+    expect(observed).toEqual([
+      { verb: 'slow', code: 'OK' },
+      { verb: 'echo', code: 'OK' },
+    ]);
   });
 
   it('ends a connection whose request does not arrive', async () => {

@@ -170,6 +170,7 @@ export class LocalCommandServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { socket } = request;
+    response.on('error', () => undefined);
     const data = await readBody(request);
     if (data === undefined) return;
     this.#arrived(socket);
@@ -196,7 +197,7 @@ export class LocalCommandServer {
     this.#runner.accept({
       verb,
       data,
-      trace: { traceparent, tracestate: [tracestate ?? []].flat().join(',') },
+      trace: { traceparent: String(traceparent ?? ''), tracestate: String(tracestate ?? '') },
       attributes: { 'network.transport': 'unix' },
       maxReplyBytes,
       respond: (outcome) => send(response, outcome),
@@ -208,13 +209,13 @@ export class LocalCommandServer {
       notAllowed(response, 'GET, HEAD');
       return;
     }
-    const { handlers, onNats, answers, info } = this.#options;
+    const { handlers, onNats, answers } = this.#options;
     const verbs = [...handlers.values()].map(({ extras }) => {
       const { verb, description } = (extras as unknown as CommandExtras).command;
       const nats = onNats.includes(verb);
       return { verb, description, answered: { nats, local: answers === 'all' || nats } };
     });
-    const result: ServiceInfo = { ...info(), verbs };
+    const result: ServiceInfo = { ...this.#options.info(), verbs };
     send(response, { code: 'OK', reply: encode({ ok: true, result }) });
   }
 }
@@ -247,6 +248,8 @@ function send(
   { code, reply }: CommandOutcome,
   status = httpStatus[code] ?? 500,
 ): void {
+  // The client may have left meanwhile.
+  if (response.destroyed) return;
   response.writeHead(status, {
     'content-type': 'application/json',
     'content-length': reply.length,

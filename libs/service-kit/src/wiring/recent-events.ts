@@ -1,7 +1,7 @@
 import type { CheckedInput, CommandAnswer, gcWorker } from '@stowage/commands';
 import { InvalidArgumentError } from '@stowage/errors';
 import type { EventBus } from '@stowage/event-bus';
-import { eventNames, eventType, isEventName, type EventName } from '@stowage/events';
+import { eventNames, eventType, type EventName } from '@stowage/events';
 
 /** The command `events`, which is the same for every service that publishes. */
 type Events = typeof gcWorker.events;

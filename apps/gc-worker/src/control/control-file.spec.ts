@@ -1,0 +1,69 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { ControlFile } from './control-file';
+import { ShadowPlans } from './shadow-plans';
+
+let stateDir: string;
+const lines: string[] = [];
+const files: ControlFile[] = [];
+beforeEach(() => (stateDir = mkdtempSync(path.join(os.tmpdir(), 'stowage-control-'))));
+afterEach(() => {
+  for (const file of files.splice(0)) file.close();
+  rmSync(stateDir, { recursive: true, force: true });
+  lines.length = 0;
+});
+
+function open(folder = stateDir): ControlFile {
+  for (const file of files.splice(0)) file.close();
+  const file = new ControlFile({
+    stateDir: folder,
+    now: () => Date.now(),
+    log: { warn: (_fields, message) => lines.push(message) },
+  });
+  files.push(file);
+  return file;
+}
+
+const pause = { since: 1, until: 2, reason: 'because' };
+
+it('has what was asked after a restart', () => {
+  const first = open();
+  expect([first.pause, first.shadowPlans]).toEqual([undefined, []]);
+  first.setPause(pause);
+  first.setShadowPlans([{ planId: 'a' }, { planId: 'b', bytes: 5 }]);
+  const second = open();
+  expect([second.pause, second.shadowPlans]).toEqual([
+    pause,
+    [{ planId: 'a' }, { planId: 'b', bytes: 5 }],
+  ]);
+  second.setPause(undefined);
+  expect(open().pause).toBeUndefined();
+});
+
+it('keeps it in memory where the file cannot be had, and begins anew where it is damaged', () => {
+  const noFolder = path.join(stateDir, 'file');
+  writeFileSync(noFolder, '');
+  const file = open(noFolder);
+  file.setPause(pause);
+  expect(file.pause).toEqual(pause);
+  expect(lines).toEqual(['what operators ask is not written: kept in memory only']);
+  lines.length = 0;
+  writeFileSync(path.join(stateDir, 'control.db'), 'x'.repeat(5000));
+  expect(open().pause).toBeUndefined();
+  expect(lines).toEqual(['what operators asked could not be read']);
+});
+
+it('remembers the last plans of collections in shadow', () => {
+  const plans = new ShadowPlans(open());
+  for (let n = 1; n <= 40; n += 1) plans.add(`p${n}`, n === 40 ? { bytes: 7 } : undefined);
+  expect([plans.find('p8'), plans.find('p9'), plans.find('p40')]).toEqual([
+    undefined,
+    { request: undefined },
+    { request: { bytes: 7 } },
+  ]);
+  plans.add('p9', undefined);
+  expect([plans.isLast('p40'), plans.isLast('p9')]).toEqual([false, true]);
+  plans.forget('p9');
+  expect(new ShadowPlans(open()).find('p9')).toBeUndefined();
+});
