@@ -76,7 +76,7 @@ const listens: Readonly<Record<string, Record<string, string>>> = {
 async function start(
   app: string,
   env: Record<string, string> = {},
-  { program: other = app, ready = 'healthz' as const } = {},
+  { program: other = app }: { program?: string } = {},
 ): Promise<AppProcess> {
   const service = await fixture.start(
     other,
@@ -89,7 +89,7 @@ async function start(
       ...listens[app],
       ...env,
     },
-    { ready },
+    { ready: 'healthz' },
   );
   running.push(service);
   return service;

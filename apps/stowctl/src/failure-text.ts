@@ -38,12 +38,12 @@ export const refusalStatus = (error: unknown): string | undefined =>
 export function failureText(error: unknown): FailureText {
   if (error instanceof UsageError || error instanceof CommandFailure) {
     const { message, remedy } = error;
-    return { message, ...(remedy !== undefined && { remedy }) };
+    return { message, remedy };
   }
   const message = errorMessage(error);
   if (!isCommandError(error)) return { message };
   const remedy = remedyFor(error);
-  return { message, ...(remedy !== undefined && { remedy }) };
+  return { message, remedy };
 }
 
 function remedyFor({ code, grpcStatus, command, node }: CommandErrorFields): string | undefined {

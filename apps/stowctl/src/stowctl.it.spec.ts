@@ -80,17 +80,19 @@ afterAll(() => fixture.down());
 describe('without services', () => {
   it('the version comes within twice the time of an empty program', async () => {
     const time = async (args: string[]): Promise<number> => {
-      const runs: number[] = [];
-      for (let run = 0; run < 7; run += 1) {
-        const begin = performance.now();
-        await new Promise((resolve) => spawn(process.execPath, args).once('exit', resolve));
-        runs.push(performance.now() - begin);
-      }
-      return Math.min(...runs);
+      const begin = performance.now();
+      await new Promise((resolve) => spawn(process.execPath, args).once('exit', resolve));
+      return performance.now() - begin;
     };
     const empty = path.join(fixture.stack.dir, 'empty.js');
     writeFileSync(empty, '');
-    expect(await time([program, '--version'])).toBeLessThan(2 * (await time([empty])));
+    const [ours, theirs]: [number[], number[]] = [[], []];
+    // In turns, so that both meet the same load.
+    for (let run = 0; run < 15; run += 1) {
+      ours.push(await time([program, '--version']));
+      theirs.push(await time([empty]));
+    }
+    expect(Math.min(...ours)).toBeLessThan(2 * Math.min(...theirs));
   });
 
   it('the bundle holds no NestJS and no SQLite', () => {
@@ -148,7 +150,7 @@ describe.each(ways)('through %s', (_way, ask) => {
         app: name,
         state: 'ok',
       })),
-      disks: [{ mountpoint: fixture.stack.runtime.root }],
+      disks: [{ mountpoint: expect.stringContaining(fixture.stack.runtime.root) }],
     });
     const { code, stdout } = await ask('status');
     expect(code).toBe(0);
@@ -198,10 +200,10 @@ describe.each(ways)('through %s', (_way, ask) => {
       },
     );
     const { stdout } = await ask('plan', '--bytes', '1Gi', '--kept');
-    expect(stdout).toMatch(/plan \w+ \(request\) removes \d+ of \d+ images/);
+    expect(stdout).toMatch(/plan-\w+ \(request\) removes \d+ of \d+ images/);
     expect(stdout).toMatch(/remove: request/);
     expect(stdout).toMatch(/VERDICT +RULE +IMAGES +BYTES/);
-    expect(stdout).toMatch(/to carry it out: stowctl gc run --plan \w+/);
+    expect(stdout).toMatch(/to carry it out: stowctl gc run --plan plan-\w+/);
   });
 
   it('events, filtered and as lines of JSON', async () => {
@@ -285,7 +287,7 @@ it('gc run: refused over NATS, asked for without a terminal, and exact with --pl
   ]);
   const unasked = await local('gc', 'run');
   expect([unasked.code, unasked.stderr]).toEqual([64, expect.stringMatching(/add --yes/)]);
-  expect(planId).toMatch(/^\w+$/);
+  expect(planId).toMatch(/^plan-\w+$/);
   const ran = await local('gc', 'run', '--bytes', '1Gi', '--yes');
   expect(ran.stdout).toMatch(/removed \d+ of \d+ images/);
   expect(ran.stdout).toMatch(/team\/old:0\.9 +removed +request/);
@@ -295,7 +297,20 @@ it('gc run: refused over NATS, asked for without a terminal, and exact with --pl
   );
   const { stdout } = await local('why', old.reference);
   expect(stdout).toMatch(/it is not there/);
-  expect(stdout).toMatch(/gc-worker removed .*team\/old:0\.9 \(request\), plan \w+/);
+  expect(stdout).toMatch(/gc-worker removed .*team\/old:0\.9 \(request\), plan-\w+/);
+});
+
+it('pause and resume', async () => {
+  const paused = await local('pause', '30m', '--reason', 'a test');
+  expect([paused.code, paused.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^node-1\.example: no collection until 20/),
+  ]);
+  expect((await local('status')).stdout).toMatch(/paused until .*: a test/);
+  expect((await local('gc', 'run', '--yes')).code).toBe(1);
+  expect((await local('resume')).stdout).toBe(`${node}: collects again\n`);
+  expect((await local('resume')).stdout).toBe(`${node}: there was no pause\n`);
+  expect((await local('pause', '30m')).code).toBe(64);
 });
 
 it('two nodes, of which one is not there: the other is shown, and the code is 1', async () => {

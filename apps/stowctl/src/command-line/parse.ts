@@ -60,10 +60,10 @@ export function parseLine(
   return { command, args, flags };
 }
 
-const optionOf = ({ value, short }: FlagDefinition) => ({
-  type: value === undefined ? ('boolean' as const) : ('string' as const),
-  ...(short !== undefined && { short }),
-});
+const optionOf = ({ value, short }: FlagDefinition) => {
+  const type = value === undefined ? ('boolean' as const) : ('string' as const);
+  return short === undefined ? { type } : { type, short };
+};
 
 /** The command with most words that the line begins with. */
 function commandOf(

@@ -18,7 +18,7 @@ import { defaultSocketFolder, socketOf } from '../transport/local-transport';
 
 const askMs = 3000;
 
-/** `stowctl config explain KEY`: meaning, allowed values, default, and where the value comes from. */
+/** `stowctl config explain KEY`: meaning, default, and where the value comes from. */
 export async function configExplain(call: Call): Promise<number> {
   const [wanted = ''] = call.args;
   const apps = selectedApps(call);

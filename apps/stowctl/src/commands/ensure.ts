@@ -51,9 +51,9 @@ function inputOf(image: string, flags: GivenFlags): CommandInput<typeof imageSer
   const policy = pullPolicies.find((known) => known === flags.text('policy'));
   return {
     image,
-    ...(policy !== undefined && { pullPolicy: policy }),
-    ...(holdMs !== undefined && { holdSeconds: Math.ceil(holdMs / 1000) }),
-    ...(flags.has('secret') && { credentialsRef: flags.text('secret') }),
+    pullPolicy: policy,
+    holdSeconds: holdMs === undefined ? undefined : Math.ceil(holdMs / 1000),
+    credentialsRef: flags.text('secret'),
   };
 }
 

@@ -4,7 +4,7 @@ import type { Call } from '../command-line/define';
 import { refusalStatus } from '../failure-text';
 import { CommandFailure, UsageError } from '../failures';
 import { sizeText, spanText } from '../output/units';
-import { imageName } from '../services/image-text';
+import { imageName, planText } from '../services/image-text';
 import { wholePlan } from '../services/whole-plan';
 import { onNodes } from '../transport/on-nodes';
 import type { Reach, Transport } from '../transport/reach';
@@ -64,7 +64,7 @@ async function collect(
   } catch (error) {
     if (input.planId === undefined || refusalStatus(error) !== 'FAILED_PRECONDITION') throw error;
     throw new CommandFailure(
-      `${node}: plan ${input.planId} is not what a collection would do now: images or their use have changed`,
+      `${node}: ${planText(input.planId)} is not what a collection would do now: images or their use have changed`,
       'read the new one with stowctl plan; nothing was removed',
       { cause: error },
     );

@@ -2,7 +2,7 @@ import type { Call, GivenFlags } from '../command-line/define';
 import { UsageError } from '../failures';
 import type { Table } from '../output/table';
 import { ageText, parseSize, sizeText } from '../output/units';
-import { imageName } from '../services/image-text';
+import { imageName, planText } from '../services/image-text';
 import { wholePlan, type Plan, type PlannedImage } from '../services/whole-plan';
 import { onNodes } from '../transport/on-nodes';
 
@@ -55,7 +55,7 @@ function heading(node: string, { planId, trigger, ...plan }: Plan): string {
   const about = plan.expectedIsEstimate ? 'about ' : '';
   return plan.removeCount === 0
     ? `${node}: nothing to remove (${trigger})${target}; ${sizeText(plan.collectableBytes)} could be collected`
-    : `${node}: plan ${planId} (${trigger}) removes ${plan.removeCount} of ${plan.total} images for ${about}${sizeText(plan.expectedBytes)}${target}`;
+    : `${node}: ${planText(planId)} (${trigger}) removes ${plan.removeCount} of ${plan.total} images for ${about}${sizeText(plan.expectedBytes)}${target}`;
 }
 
 function imagesTable(

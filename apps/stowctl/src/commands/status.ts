@@ -117,7 +117,7 @@ function disksTable(statuses: readonly NodeStatus[], now: number): Table {
         sizeOrDash(disk.breakdown?.imageBytes),
         sizeOrDash(disk.breakdown?.containerBytes),
         sizeOrDash(disk.breakdown?.otherBytes),
-        disk.inodesUsedPercent === null ? '-' : `${disk.inodesUsedPercent} %`,
+        disk.inodesUsedPercent == null ? '-' : `${disk.inodesUsedPercent} %`,
         disk.role,
         ageText(disk.exceededSince, now),
       ]),

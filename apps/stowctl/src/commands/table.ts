@@ -86,6 +86,20 @@ export const commands: readonly CommandDefinition[] = [
     load: async () => (await import('./gc-run')).gcRun,
   },
   {
+    name: 'pause',
+    summary: 'Pauses collections for a time, which ends by itself.',
+    args: [{ name: 'TIME' }],
+    flags: [{ name: 'reason', value: 'TEXT', help: 'why, for whoever finds the pause' }],
+    reaches: 'nodes',
+    load: async () => (await import('./pause')).pause,
+  },
+  {
+    name: 'resume',
+    summary: 'Ends a pause of collections.',
+    reaches: 'nodes',
+    load: async () => (await import('./pause')).resume,
+  },
+  {
     name: 'ensure',
     summary: 'Pulls an image where it is not there, and shows the progress.',
     args: [{ name: 'IMAGE' }],

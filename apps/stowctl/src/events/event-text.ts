@@ -1,7 +1,7 @@
 import type { StowageEvent } from '@stowage/events';
 import type { Tone } from '../output/table';
 import { sizeText, spanText } from '../output/units';
-import { imageName, shortId } from '../services/image-text';
+import { imageName, planText, shortId } from '../services/image-text';
 
 /** An event in one line. */
 export interface EventText {
@@ -51,7 +51,7 @@ export function eventText(event: StowageEvent): EventText {
       const back =
         data.regret === undefined
           ? ''
-          : `; it is back ${spanText(data.regret.afterMs)} after plan ${data.regret.planId} removed it`;
+          : `; it is back ${spanText(data.regret.afterMs)} after ${planText(data.regret.planId)} removed it`;
       return {
         text: `found ${imageName(data)} (${shortId(data.imageId)})${sizeIf(data.sizeBytes)}${back}`,
         tone: data.regret === undefined ? 'dim' : 'warning',
@@ -108,27 +108,25 @@ export function eventText(event: StowageEvent): EventText {
       const { planId, trigger, removedCount, measuredBytes, expectedBytes, durationMs } =
         event.data;
       return good(
-        `plan ${planId} (${trigger}) removed ${removedCount} images, freed ${sizeText(measuredBytes ?? expectedBytes)} in ${spanText(durationMs)}`,
+        `${planText(planId)} (${trigger}) removed ${removedCount} images, freed ${sizeText(measuredBytes ?? expectedBytes)} in ${spanText(durationMs)}`,
       );
     }
     case 'GarbageCollectionFailed': {
       const { planId = '-', error, removedCount } = event.data;
       return bad(
-        `plan ${planId} fell short (${error.code}) after ${removedCount} images: ${error.message}`,
+        `${planText(planId)} fell short (${error.code}) after ${removedCount} images: ${error.message}`,
       );
     }
     case 'GarbageCollectionShadowed': {
       const { planId, trigger, wouldRemoveCount, expectedBytes } = event.data;
       return warning(
-        `plan ${planId} (${trigger}) would have removed ${wouldRemoveCount} images of ${sizeText(expectedBytes)}; collect is shadow`,
+        `${planText(planId)} (${trigger}) would have removed ${wouldRemoveCount} images for ${sizeText(expectedBytes)}`,
       );
     }
-    case 'CollectionPaused': {
-      const { until, reason } = event.data;
-      return warning(`collections are paused until ${until}: ${reason}`);
-    }
+    case 'CollectionPaused':
+      return warning(`collections are paused until ${event.data.until}: ${event.data.reason}`);
     case 'CollectionResumed':
-      return good('collections go on');
+      return good(`collections are no longer paused (${event.data.cause})`);
     case 'EventsDropped': {
       const { count, reason } = event.data;
       return bad(`${count === undefined ? 'events' : `${count} events`} were dropped: ${reason}`);
@@ -182,7 +180,7 @@ function removedText(data: {
   const { imageId = '', repoTags, repoDigests, removedBy, reason, planId } = data;
   const name = imageName({ imageId, repoTags, repoDigests });
   if (reason === 'vanished') return `${name} is gone; somebody else removed it`;
-  const plan = planId === undefined ? '' : `, plan ${planId}`;
+  const plan = planId === undefined ? '' : `, ${planText(planId)}`;
   const idle = data.idleMs === undefined ? '' : `, idle for ${spanText(data.idleMs)}`;
   const freed = sizeIf(data.measuredBytes, ', freed ');
   return `${removedBy} removed ${name} (${reason})${plan}${idle}${freed}`;

@@ -25,7 +25,11 @@ interface Spoken {
 const present = (...texts: (string | undefined)[]): string[] =>
   texts.filter((text) => text !== undefined);
 
+const isImageEvent = (event: StowageEvent): event is StowageEvent<(typeof imageEvents)[number]> =>
+  (imageEvents as readonly string[]).includes(event.name);
+
 function spokenOf(event: StowageEvent): Spoken | undefined {
+  if (!isImageEvent(event)) return undefined;
   switch (event.name) {
     case 'ImagePullStarted': {
       const { reference, requestedReference } = event.data;
@@ -59,8 +63,6 @@ function spokenOf(event: StowageEvent): Spoken | undefined {
       const { imageId, reference, userSpecifiedReference } = image;
       return { imageId, repoTags: present(reference, userSpecifiedReference), repoDigests: [] };
     }
-    default:
-      return undefined;
   }
 }
 

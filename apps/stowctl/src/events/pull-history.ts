@@ -29,6 +29,9 @@ export interface SeenPull {
   readonly reason?: string;
 }
 
+const isPullEvent = (event: StowageEvent): event is StowageEvent<(typeof pullEvents)[number]> =>
+  (pullEvents as readonly string[]).includes(event.name);
+
 /** Pulls by their events, in the order in which they began. */
 export class PullHistory {
   readonly #pulls = new Map<string, SeenPull>();
@@ -44,6 +47,7 @@ export class PullHistory {
   }
 
   #next(event: StowageEvent): SeenPull | undefined {
+    if (!isPullEvent(event)) return undefined;
     const { node, time } = event;
     switch (event.name) {
       case 'ImagePullStarted': {
@@ -75,8 +79,6 @@ export class PullHistory {
         const end = { state: 'failed' as const, startedAt, endedAt: time, durationMs, reason };
         return { node, pullId, reference, pod, ...end };
       }
-      default:
-        return undefined;
     }
   }
 }

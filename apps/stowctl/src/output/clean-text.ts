@@ -4,7 +4,6 @@
  */
 
 /** Control characters (C0, DEL, C1), line separators, and what is invisible or turns text round. */
-// eslint-disable-next-line no-control-regex -- to find them is the point
 const unsafe = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 const escaped = (character: string): string =>

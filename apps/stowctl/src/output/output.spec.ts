@@ -31,7 +31,6 @@ const print = async (
 };
 
 /** Everything but line ends and printable text. */
-// eslint-disable-next-line no-control-regex -- to find them is the point
 const control = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e]/;
 
 const table: Table = {

@@ -17,3 +17,7 @@ export function imageName({ imageId, repoTags, repoDigests = [] }: Named): strin
   const [name = '', hash = ''] = digest.split('@');
   return `${name}@${hash.slice(0, 19)}`;
 }
+
+/** A plan by its id; ids of this release begin with the word. */
+export const planText = (planId: string): string =>
+  planId.startsWith('plan-') ? planId : `plan ${planId}`;

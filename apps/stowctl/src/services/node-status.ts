@@ -120,7 +120,9 @@ function gcSummary(gc: GcStatus | undefined): Pick<ServiceSummary, 'state' | 'de
     state: 'ok',
     detail: [
       `${gc.records.images} images known`,
-      gc.collects ? undefined : 'does not collect by itself',
+      gc.paused == null ? undefined : `paused until ${gc.paused.until}: ${gc.paused.reason}`,
+      gc.collect === 'on' ? undefined : `collect: ${gc.collect}`,
+      gc.collects || gc.collect !== 'on' ? undefined : 'does not collect by itself',
       last == null ? 'no collection yet' : `last collection removed ${last.removedCount}`,
     ]
       .filter((part) => part !== undefined)

@@ -110,7 +110,7 @@ function runService(
   return new Promise((resolve, reject) => {
     const options = { env, signal, timeout: 30_000, maxBuffer: 16 << 20 };
     execFile(process.execPath, [program, ...args], options, (error, stdout, stderr) => {
-      const code = error === null ? 0 : error.code;
+      const code = error == null ? 0 : error.code;
       if (typeof code === 'number') resolve({ code, stdout, stderr });
       else reject(new CommandFailure(`${app} cannot be run: ${errorMessage(error)}`));
     });
@@ -159,7 +159,7 @@ export function parseHelp(text: string): ConfigKeyText[] {
     ([, env = '', yaml = '', kubelet, meaning = '', defaultText = '', allowed = '']) => ({
       env,
       yaml,
-      ...(kubelet !== undefined && { kubelet }),
+      kubelet,
       meaning,
       defaultText,
       allowed,

@@ -25,7 +25,8 @@ export async function* localEvents(
   do {
     const batches = await Promise.all(readers.map((reader) => reader.read()));
     const failures = readers.flatMap(({ failure }) => (failure === undefined ? [] : [failure]));
-    if (failures.length === readers.length) throw failures[0];
+    const [first] = failures;
+    if (first !== undefined && failures.length === readers.length) throw first;
     yield* batches.flat().toSorted((a, b) => a.time.getTime() - b.time.getTime());
     if (follow) await pause(pollMs, undefined, { signal }).catch(() => undefined);
   } while (follow && !isAborted(signal));
@@ -53,8 +54,8 @@ class RingReader {
         const page = await this.transport.send('', this.command, {
           after: this.#next,
           limit: pageSize,
-          ...(names !== undefined && { types: [...names] }),
-          ...(since !== undefined && { since: since.toISOString() }),
+          types: names === undefined ? undefined : [...names],
+          since: since?.toISOString(),
         });
         events.push(...page.events.flatMap(eventOf));
         this.#next = page.next;

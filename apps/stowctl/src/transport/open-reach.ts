@@ -55,9 +55,9 @@ export function natsOptionsOf(context: ReachContext) {
   const hasTls = tlsCa !== undefined || tlsCert !== undefined || tlsKey !== undefined;
   return {
     servers,
-    ...(creds !== undefined && { credsFile: creds }),
-    ...(nkey !== undefined && { nkeySeedFile: nkey }),
-    ...(inboxPrefix !== undefined && { inboxPrefix }),
+    credsFile: creds,
+    nkeySeedFile: nkey,
+    inboxPrefix,
     ...(hasTls && { tls: { caFile: tlsCa, certFile: tlsCert, keyFile: tlsKey } }),
   };
 }
