@@ -42,7 +42,10 @@ export async function machineFindings(
   );
   const { node } = status;
   const found = [...configs].flatMap(([app, config]) => configFindings(app, config, node));
-  for (const endpoint of new Set([...configs.values()].map(endpointOf))) {
+  // What a service that does not run would use is a guess where another one runs.
+  const seen = [...configs].filter(([app]) => status.infos[app] !== undefined);
+  const asked = seen.length > 0 ? seen : [...configs];
+  for (const endpoint of new Set(asked.map(([, config]) => endpointOf(config)))) {
     if (endpoint !== undefined) found.push(...(await socketFindings(endpoint, node)));
   }
   const image = configs.get('image-service');
@@ -215,7 +218,8 @@ function readIf(file: string): string | undefined {
 /** From which percent kubelet collects; undefined when its file cannot be read as one. */
 function highThreshold(text: string): number | undefined {
   try {
-    const content = parseKubernetesYaml(text) as { imageGCHighThresholdPercent?: unknown } | null;
+    const { value } = parseKubernetesYaml(text);
+    const content = value as { imageGCHighThresholdPercent?: unknown } | null | undefined;
     const high = content?.imageGCHighThresholdPercent ?? kubeletDefaults.high;
     return typeof high === 'number' ? high : undefined;
   } catch {

@@ -121,8 +121,8 @@ function gcSummary(gc: GcStatus | undefined): Pick<ServiceSummary, 'state' | 'de
     detail: [
       `${gc.records.images} images known`,
       gc.paused == null ? undefined : `paused until ${gc.paused.until}: ${gc.paused.reason}`,
-      gc.collect === 'on' ? undefined : `collect: ${gc.collect}`,
-      gc.collects || gc.collect !== 'on' ? undefined : 'does not collect by itself',
+      gc.policy.collect === 'on' ? undefined : `collect: ${gc.policy.collect}`,
+      gc.collects || gc.policy.collect !== 'on' ? undefined : 'does not collect by itself',
       last == null ? 'no collection yet' : `last collection removed ${last.removedCount}`,
     ]
       .filter((part) => part !== undefined)
