@@ -3,7 +3,6 @@ import { KubernetesYamlError, parseKubernetesYaml } from '@stowage/kubernetes-ya
 import { nearest, quoteValue } from '@stowage/errors';
 import { isMapping, kindOf, type Mapping } from './mapping';
 
-
 /** What kubelet's own files say. */
 export interface KubeletConfiguration {
   readonly values: Readonly<Record<string, unknown>>;

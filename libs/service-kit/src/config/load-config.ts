@@ -15,7 +15,6 @@ import { parseGoDuration } from '@stowage/go-duration';
 import type { KubeletConfiguration, KubeletFiles } from './kubelet-config';
 import { isMapping, kindOf, type Mapping } from './mapping';
 
-
 /** Exit code of a wrong configuration (EX_CONFIG). */
 export const exitCodeConfig = 78;
 /** Exit code of a wrong command line (EX_USAGE). */
