@@ -69,9 +69,12 @@ async function finds(
   }
 }
 
-const listens: Readonly<Record<string, Record<string, string>>> = {
-  'runtime-gateway': { STOWAGE_LISTEN_READONLY: '' },
-};
+/** Where a service has its CRI socket; gc-worker has none. */
+function listens(app: string): Record<string, string> {
+  if (app === 'gc-worker') return {};
+  const listen = { STOWAGE_LISTEN: path.join(fixture.stack.dir, `${app}.sock`) };
+  return app === 'runtime-gateway' ? { ...listen, STOWAGE_LISTEN_READONLY: '' } : listen;
+}
 
 async function start(
   app: string,
@@ -83,10 +86,7 @@ async function start(
     {
       STOWAGE_COMMAND_SOCKET: socketOf(app),
       STOWAGE_STATE_DIR: folder('state'),
-      ...(app === 'gc-worker'
-        ? {}
-        : { STOWAGE_LISTEN: path.join(fixture.stack.dir, `${app}.sock`) }),
-      ...listens[app],
+      ...listens(app),
       ...env,
     },
     { ready: 'healthz' },

@@ -245,7 +245,9 @@ describe.each(ways)('through %s', (_way, ask) => {
     ]);
     const failed = await ask('ensure', reference.replace('team/app', 'team/none'));
     expect(failed).toMatchObject({ code: 1, stdout: '' });
-    expect(failed.stderr).toMatch(/image-service\.ensure on .*: NOT_FOUND: /);
+    expect(failed.stderr).toMatch(
+      /image-service\.ensure on .*: (NOT_FOUND: |RESOURCE_EXHAUSTED: Back-off)/,
+    );
   });
 
   it('pulls', async () => {

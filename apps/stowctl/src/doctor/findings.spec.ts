@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { gcWorker } from '@stowage/commands';
 import type { StreamConfig } from 'nats';
+import type { GcStatus } from '../services/node-status';
 import { catalogue, finding, inOrder, type FindingId } from './finding';
 import { clockFindings, settingsFindings } from './nats-findings';
 import { gcFindings, versionFindings } from './node-findings';
@@ -70,9 +71,8 @@ it('a disk that images cannot bring down is called that', () => {
   const { reply } = gcWorker.status.example;
   const [disk] = reply.disks;
   const breakdown = { ...disk!.breakdown!, imagesSuffice: false };
-  const ids = gcFindings({ ...reply, disks: [{ ...disk!, breakdown }] } as never, 'n').map(
-    ({ id }) => id,
-  );
+  const full = { ...reply, disks: [{ ...disk!, breakdown }] } as GcStatus;
+  const ids = gcFindings(full, 'n').map(({ id }) => id);
   expect(ids).toEqual(['disk-full-of-other-data', 'disk-over-mark', 'exempt-unmatched']);
 });
 
