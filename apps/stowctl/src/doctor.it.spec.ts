@@ -1,5 +1,14 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
   eventually,
@@ -367,12 +376,20 @@ describe('NATS', () => {
   });
 });
 
-/** Runs the tool as another user, without groups. */
+/**
+ * Runs the tool as another user, without groups, with the services beside it, from a folder that
+ * this user can read: the checkout may be in root's home.
+ */
 function asNobody(args: readonly string[], env: Record<string, string> = {}): Promise<string> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'stowctl-'));
+  chmodSync(folder, 0o755);
+  const apps = path.resolve(program, '../..');
+  cpSync(apps, folder, { recursive: true, filter: (file) => !file.endsWith('.map') });
+  const copy = path.join(folder, path.relative(apps, program));
   const ids = ['--reuid=65534', '--regid=65534', '--clear-groups'];
   const child = spawn(
     'setpriv',
-    [...ids, process.execPath, program, ...args, '--kubelet-dir', '/nonexistent'],
+    [...ids, process.execPath, copy, ...args, '--kubelet-dir', '/nonexistent'],
     {
       stdio: ['ignore', 'pipe', 'ignore'],
       env: { PATH: process.env.PATH, HOME: '/nonexistent', ...env },
@@ -380,7 +397,12 @@ function asNobody(args: readonly string[], env: Record<string, string> = {}): Pr
   );
   let stdout = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  return new Promise((resolve) => child.once('close', () => resolve(stdout)));
+  return new Promise((resolve) =>
+    child.once('close', () => {
+      rmSync(folder, { recursive: true, force: true });
+      resolve(stdout);
+    }),
+  );
 }
 
 const findingsOf = (stdout: string): Found[] =>
