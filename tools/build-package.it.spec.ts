@@ -85,9 +85,9 @@ afterAll(async () => {
 });
 
 it.each([
-  ['events', 'consumer.js'],
-  ['commands', 'client.js'],
-])('%s holds code, types, README and licence, and nothing else', (name, entry) => {
+  ['events', ['consumer.js']],
+  ['commands', ['client.js', 'local.js']],
+])('%s holds code, types, README and licence, and nothing else', (name, entries) => {
   const packed = name === 'events' ? tarball : commandsTarball;
   expect(path.basename(packed)).toBe(`stowage-${name}-${version}.tgz`);
   const files = run('tar', ['-tzf', packed])
@@ -95,7 +95,7 @@ it.each([
     .split('\n')
     .map((file) => file.replace('package/', ''));
   expect(files.filter((file) => !file.startsWith('types/')).sort()).toEqual(
-    ['LICENSE', 'README.md', entry, 'index.js', 'package.json'].sort(),
+    ['LICENSE', 'README.md', ...entries, 'index.js', 'package.json'].sort(),
   );
   expect(files.filter((file) => file.startsWith('types/') && !file.endsWith('.d.ts'))).toEqual([]);
 });
