@@ -679,6 +679,8 @@ function refusalText(text: string, status: number): string {
 /** Strings, so that digits in them are passed over, and numbers. */
 const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 const longInteger = /^-?\d{16,}$/;
+/** Where a number may stand; ids are full of digits, but in strings. */
+const longNumber = /[:,[]\s*-?\d{16}/;
 const marker = '\u0000integer:';
 
 /** JSON in which bigints are whole numbers. */
@@ -700,7 +702,7 @@ function requestBody(body: object): string {
  */
 export function parseAnswer(operation: string, text: string): unknown {
   try {
-    if (!/\d{16}/.test(text)) return JSON.parse(text);
+    if (!longNumber.test(text)) return JSON.parse(text);
     const marked = text.replace(stringOrNumber, (token) => {
       if (!longInteger.test(token) || Number.isSafeInteger(Number(token))) return token;
       return JSON.stringify(marker + token);
