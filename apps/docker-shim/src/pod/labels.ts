@@ -185,21 +185,8 @@ function omit(labels: Readonly<Record<string, string>>, key: string): Record<str
   return Object.fromEntries(Object.entries(labels).filter(([name]) => name !== key));
 }
 
-/** Labels never change, and each list reads all of them: what they say is kept by their text. */
-const metaOfText = new Map<string, Meta | undefined>();
-/** Texts that are kept at most; then all are forgotten. */
-const mostTexts = 10_000;
-
 function readMeta(text: string | undefined): Meta | undefined {
   if (text === undefined) return undefined;
-  if (!metaOfText.has(text)) {
-    if (metaOfText.size >= mostTexts) metaOfText.clear();
-    metaOfText.set(text, parseMeta(text));
-  }
-  return metaOfText.get(text);
-}
-
-function parseMeta(text: string): Meta | undefined {
   try {
     return metaOf.parse(JSON.parse(text));
   } catch {
