@@ -1,6 +1,7 @@
 import { ContainerState } from '@stowage/cri-proto';
 import { errorMessage } from '@stowage/errors';
 import type { Logger } from '@stowage/service-kit';
+import { EachConnection } from '../engine/each-connection';
 import type { EngineConnection } from '../engine/engine-connection';
 import { inParallel } from '../engine/in-parallel';
 import type { ContainerLogs } from '../log/container-logs';
@@ -26,31 +27,18 @@ export interface ContainerUpkeepParts {
  * forgotten.
  */
 export class ContainerUpkeep {
-  readonly #over = new AbortController();
-  readonly #stopListening: () => void;
+  readonly #connections: EachConnection;
   #isFirst = true;
-  #running: Promise<void> = Promise.resolve();
 
   constructor(private readonly parts: ContainerUpkeepParts) {
-    const { connection } = parts;
-    this.#stopListening = connection.onAvailability(({ available }) => {
-      if (available) this.#begin();
-    });
-    if (connection.availability().available) this.#begin();
+    this.#connections = new EachConnection(parts.connection, (signal) => this.#run(signal));
   }
 
-  async close(): Promise<void> {
-    this.#stopListening();
-    this.#over.abort();
-    await this.#running;
+  close(): Promise<void> {
+    return this.#connections.close();
   }
 
-  #begin(): void {
-    this.#running = this.#running.then(() => this.#run());
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#over;
+  async #run(signal: AbortSignal): Promise<void> {
     const { containers, records, files, logs, log } = this.parts;
     try {
       // Read first: a container that is created meanwhile is not among them.
@@ -80,7 +68,7 @@ export class ContainerUpkeep {
 
   async #follow({ id, state, logMode: mode, logPath }: AppContainer): Promise<void> {
     if (logPath === '') return;
-    const { signal } = this.#over;
+    const { signal } = this.#connections;
     const { containers, logs, log } = this.parts;
     const container = await containers.find(id, { signal });
     if (container === undefined) return;

@@ -1,5 +1,6 @@
 import type { Container, ContainerFilter, ListContainersRequest } from '@stowage/cri-proto';
 import { isHexIdentifier } from '@stowage/image-ref';
+import { matchesLabels } from '../pod/labels';
 import type { AppContainer, Containers } from './containers';
 
 /** ListContainers. */
@@ -25,7 +26,7 @@ function matches(container: AppContainer, filter: ContainerFilter | undefined): 
     container.id.startsWith(id) &&
     container.sandboxId.startsWith(podSandboxId) &&
     (state === undefined || state.state === container.state) &&
-    Object.entries(labelSelector).every(([key, value]) => container.labels[key] === value)
+    matchesLabels(container.labels, labelSelector)
   );
 }
 

@@ -49,7 +49,6 @@ export class OutageFile {
         if (before?.reason === reason) return;
         log.warn({ path: file, reason }, 'the state of the engine is not written');
       },
-      onWritten: () => undefined,
       retry: () => {
         if (this.#file.problem !== undefined && this.#file.isDue(true)) this.#write();
       },

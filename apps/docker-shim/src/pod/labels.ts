@@ -206,3 +206,9 @@ function metaOfName(name: string): Meta | undefined {
     ...(!isSandbox && { container: { name: container, attempt, image: '', logMode: 'link' } }),
   };
 }
+
+/** Whether labels are those that a selector of the CRI asks for; all must match. */
+export const matchesLabels = (
+  labels: Readonly<Record<string, string>>,
+  selector: Readonly<Record<string, string>> = {},
+): boolean => Object.entries(selector).every(([key, value]) => labels[key] === value);

@@ -5,6 +5,7 @@ import {
   type PodSandboxFilter,
 } from '@stowage/cri-proto';
 import type { Checkpoints } from './checkpoints';
+import { matchesLabels } from './labels';
 import type { Pods, Sandbox } from './pods';
 
 /** ListPodSandbox. */
@@ -67,7 +68,7 @@ function matches(sandbox: Sandbox, { id, state, labelSelector }: PodSandboxFilte
   return (
     sandbox.id.startsWith(id) &&
     (state === undefined || state.state === stateOf(sandbox)) &&
-    Object.entries(labelSelector).every(([key, value]) => sandbox.labels[key] === value)
+    matchesLabels(sandbox.labels, labelSelector)
   );
 }
 

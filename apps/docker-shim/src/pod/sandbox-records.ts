@@ -1,8 +1,6 @@
 import { LinuxContainerResources } from '@stowage/cri-proto';
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import * as z from 'zod';
+import { RecordFiles } from '../record-files';
 
 /** What the engine does not keep of a sandbox. */
 export interface SandboxRecord {
@@ -18,12 +16,14 @@ export interface SandboxRecord {
 const resourcesOf = z.base64().transform((text) => {
   return LinuxContainerResources.decode(Buffer.from(text, 'base64'));
 });
-const recordOf = z.object({
-  version: z.literal(1),
-  phase: z.enum(['starting', 'ready', 'stopped']),
-  resources: resourcesOf.optional(),
-  overhead: resourcesOf.optional(),
-});
+const format: z.ZodType<SandboxRecord> = z
+  .object({
+    version: z.literal(1),
+    phase: z.enum(['starting', 'ready', 'stopped']),
+    resources: resourcesOf.optional(),
+    overhead: resourcesOf.optional(),
+  })
+  .transform(({ phase, resources, overhead }) => ({ phase, resources, overhead }));
 
 /**
  * The records of sandboxes, in memory and in a file each. One that is lost, or that never was since
@@ -31,56 +31,34 @@ const recordOf = z.object({
  * to take down.
  */
 export class SandboxRecords {
-  readonly #records = new Map<string, SandboxRecord>();
+  readonly #files: RecordFiles<SandboxRecord>;
 
   /** @param dir folder of the files; made when it is missing. */
-  constructor(private readonly dir: string) {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-    for (const name of readdirSync(dir)) {
-      const file = path.join(dir, name);
-      try {
-        if (!name.endsWith('.json')) throw new Error('a file that was not finished');
-        const { phase, resources, overhead } = recordOf.parse(
-          JSON.parse(readFileSync(file, 'utf8')),
-        );
-        this.#records.set(path.basename(name, '.json'), { phase, resources, overhead });
-      } catch {
-        rmSync(file, { recursive: true, force: true });
-      }
-    }
+  constructor(dir: string) {
+    this.#files = new RecordFiles(dir, format);
   }
 
   get(id: string): SandboxRecord | undefined {
-    return this.#records.get(id);
+    return this.#files.get(id);
   }
 
   ids(): string[] {
-    return [...this.#records.keys()];
+    return this.#files.ids();
   }
 
   /** Counts at once; it is in its file when this resolves. */
-  async set(id: string, record: SandboxRecord): Promise<void> {
-    this.#records.set(id, record);
+  set(id: string, record: SandboxRecord): Promise<void> {
     const { phase, resources, overhead } = record;
-    const text = JSON.stringify({
+    return this.#files.set(id, record, {
       version: 1,
       phase,
       resources: encoded(resources),
       overhead: encoded(overhead),
     });
-    const file = this.#file(id);
-    // Not forced to the disk: after a crash of the machine no sandbox runs.
-    await writeFile(`${file}.new`, text, { mode: 0o600 });
-    await rename(`${file}.new`, file);
   }
 
-  async remove(id: string): Promise<void> {
-    this.#records.delete(id);
-    await rm(this.#file(id), { force: true });
-  }
-
-  #file(id: string): string {
-    return path.join(this.dir, `${id}.json`);
+  remove(id: string): Promise<void> {
+    return this.#files.remove(id);
   }
 }
 

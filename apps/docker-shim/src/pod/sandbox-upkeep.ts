@@ -1,5 +1,6 @@
 import { errorMessage } from '@stowage/errors';
 import type { Logger } from '@stowage/service-kit';
+import { EachConnection } from '../engine/each-connection';
 import type { EngineConnection } from '../engine/engine-connection';
 import { inParallel } from '../engine/in-parallel';
 import type { PodNetwork } from '../network/pod-network';
@@ -25,28 +26,20 @@ export interface SandboxUpkeepParts {
  * first time also the networks of pods that are gone are removed, and what is kept of these pods.
  */
 export class SandboxUpkeep {
-  readonly #over = new AbortController();
-  readonly #stopListening: () => void;
+  readonly #connections: EachConnection;
   #collected = false;
-  #running: Promise<void> = Promise.resolve();
 
   constructor(private readonly parts: SandboxUpkeepParts) {
-    const { connection } = parts;
-    this.#stopListening = connection.onAvailability(({ available }) => {
-      if (available) this.#begin();
-    });
-    if (connection.availability().available) this.#begin();
+    this.#connections = new EachConnection(parts.connection, (signal) => this.#run(signal));
   }
 
-  async close(): Promise<void> {
-    this.#stopListening();
-    this.#over.abort();
-    await this.#running;
+  close(): Promise<void> {
+    return this.#connections.close();
   }
 
   /** To be called when the engine has started a sandbox's container by itself. */
   async restarted(sandboxId: string): Promise<void> {
-    const { signal } = this.#over;
+    const { signal } = this.#connections;
     try {
       const sandbox = await this.parts.pods.find(sandboxId, { signal });
       if (sandbox?.running === true) await restoreResolvConf(sandbox.container);
@@ -57,12 +50,7 @@ export class SandboxUpkeep {
     }
   }
 
-  #begin(): void {
-    this.#running = this.#running.then(() => this.#run());
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#over;
+  async #run(signal: AbortSignal): Promise<void> {
     const { pods, checkpoints, records, network, log } = this.parts;
     try {
       // Read first: a sandbox that is made meanwhile is among both.

@@ -1,6 +1,7 @@
 import { ContainerState, type PodSandboxMetadata } from '@stowage/cri-proto';
 import type { Containers } from '../container/containers';
 import { containerName } from '../pod/container-name';
+import { matchesLabels } from '../pod/labels';
 import type { Pods } from '../pod/pods';
 import type { StatsContainer, StatsFilter, StatsSandbox, StatsSubjects } from './types';
 
@@ -67,8 +68,5 @@ function matches(
   { id, labels }: { readonly id: string; readonly labels: Readonly<Record<string, string>> },
   filter: StatsFilter,
 ): boolean {
-  return (
-    id.startsWith(filter.id ?? '') &&
-    Object.entries(filter.labelSelector ?? {}).every(([key, value]) => labels[key] === value)
-  );
+  return id.startsWith(filter.id ?? '') && matchesLabels(labels, filter.labelSelector);
 }
