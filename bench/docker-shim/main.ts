@@ -1,5 +1,4 @@
 import { cpus } from 'node:os';
-import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import {
@@ -7,7 +6,7 @@ import {
   connectRuntimeService,
   type RuntimeServiceClient,
 } from '@stowage/cri-client';
-import { spawnApp, startStack, type Stack } from '@stowage/testing';
+import { dockerShimOn, spawnApp, startStack, type Stack } from '@stowage/testing';
 import { processUse } from '../gateway/process-use';
 
 /*
@@ -228,24 +227,18 @@ async function statistics(stack: Stack, runtime: RuntimeServiceClient, shimPid: 
 
 async function main(): Promise<void> {
   const stack = await startStack({ docker: {}, nats: false });
-  const listen = path.join(stack.dir, 'shim.sock');
+  const { endpoint, env } = dockerShimOn(stack);
   const shim = await spawnApp('docker-shim', {
     env: {
       // What the container image sets; see docs/adr/0012.
       MALLOC_ARENA_MAX: '2',
       MALLOC_TRIM_THRESHOLD_: '131072',
       STOWAGE_NODE_NAME: 'bench',
-      STOWAGE_LISTEN: listen,
-      STOWAGE_STATE_DIR: path.join(stack.dir, 'docker-shim'),
-      STOWAGE_DOCKER_ENDPOINT: stack.docker.endpoint,
-      STOWAGE_SANDBOX_IMAGE: stack.sandboxImage,
-      STOWAGE_NETWORK_MODE: 'bridge',
-      // The engine of a stack may not lower it on every machine.
-      STOWAGE_RESTRICT_OOM_SCORE_ADJ: 'true',
+      ...env,
     },
   });
-  const runtime = connectRuntimeService({ endpoint: `unix://${listen}` });
-  const images = connectImageService({ endpoint: `unix://${listen}` });
+  const runtime = connectRuntimeService({ endpoint });
+  const images = connectImageService({ endpoint });
   try {
     const { reference } = await stack.pushImage({
       name: 'bench/app',

@@ -1,5 +1,11 @@
 import path from 'node:path';
-import { spawnApp, type AppProcess, type Stack, type StackOptions } from '@stowage/testing';
+import {
+  dockerShimOn,
+  spawnApp,
+  type AppProcess,
+  type Stack,
+  type StackOptions,
+} from '@stowage/testing';
 import { endsOnDocker, type KnownEnd } from './known-ends';
 
 /** Endpoints that a CRI client is given. */
@@ -73,22 +79,9 @@ async function startImageService(stack: Stack, apps: AppProcess[]): Promise<stri
 }
 
 async function startDockerShim(stack: Stack, apps: AppProcess[]): Promise<Endpoints> {
-  const listen = socket(stack, 'shim');
-  apps.push(
-    await spawnApp('docker-shim', {
-      env: {
-        STOWAGE_NODE_NAME: 'critest',
-        STOWAGE_LISTEN: listen,
-        STOWAGE_STATE_DIR: path.join(stack.dir, 'docker-shim'),
-        STOWAGE_DOCKER_ENDPOINT: stack.docker.endpoint,
-        STOWAGE_SANDBOX_IMAGE: stack.sandboxImage,
-        STOWAGE_NETWORK_MODE: 'bridge',
-        // The engine of a stack may not lower it on every machine.
-        STOWAGE_RESTRICT_OOM_SCORE_ADJ: 'true',
-      },
-    }),
-  );
-  return { runtime: `unix://${listen}`, image: `unix://${listen}` };
+  const { endpoint, env } = dockerShimOn(stack);
+  apps.push(await spawnApp('docker-shim', { env: { ...env, STOWAGE_NODE_NAME: 'critest' } }));
+  return { runtime: endpoint, image: endpoint };
 }
 
 /** The runtime itself, which all other ways are compared with. */

@@ -1,5 +1,10 @@
-import path from 'node:path';
-import { spawnApp, startStack, type Stack, type StackOptions } from '@stowage/testing';
+import {
+  dockerShimOn,
+  spawnApp,
+  startStack,
+  type Stack,
+  type StackOptions,
+} from '@stowage/testing';
 
 /** The container runtime that the demo runs on. */
 export interface DemoRuntime {
@@ -54,17 +59,11 @@ function containerd(stack: Stack): DemoRuntime {
 async function docker(stack: Stack, undo: (() => Promise<unknown>)[]): Promise<DemoRuntime> {
   const { docker: engine } = stack;
   const { major, minor, patch } = engine.version;
-  const listen = path.join(stack.dir, 'docker-shim.sock');
+  const { endpoint, env } = dockerShimOn(stack);
   const shim = await spawnApp('docker-shim', {
     env: {
+      ...env,
       STOWAGE_NODE_NAME: 'demo-node',
-      STOWAGE_LISTEN: listen,
-      STOWAGE_STATE_DIR: path.join(stack.dir, 'docker-shim'),
-      STOWAGE_DOCKER_ENDPOINT: engine.endpoint,
-      STOWAGE_SANDBOX_IMAGE: stack.sandboxImage,
-      STOWAGE_NETWORK_MODE: 'bridge',
-      // The engine of a stack may not lower it on every machine.
-      STOWAGE_RESTRICT_OOM_SCORE_ADJ: 'true',
       STOWAGE_PINNED_IMAGES: '*/toolbox:*',
       STOWAGE_NATS_SERVERS: stack.nats.url,
     },
@@ -72,7 +71,7 @@ async function docker(stack: Stack, undo: (() => Promise<unknown>)[]): Promise<D
   undo.push(() => shim.stop());
   return {
     title: `Docker Engine ${major}.${minor}.${patch} through docker-shim`,
-    endpoint: `unix://${listen}`,
+    endpoint,
     root: engine.root,
     async pullKept(reference) {
       const colon = reference.lastIndexOf(':');

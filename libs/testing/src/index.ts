@@ -1,6 +1,7 @@
 export { crioContainersDir } from './cleanup/manifest';
 export { crioHelper } from './crio';
 export { withLock } from './cleanup/lock';
+export { dockerShimOn } from './docker-shim';
 export { eventually, eventuallyPasses, EventuallyTimeoutError } from './eventually';
 export type { EventuallyOptions } from './eventually';
 export { answerJson, FakeEngine } from './fake-engine';

@@ -4,7 +4,7 @@ import {
   type ImageServiceClient,
   type RuntimeServiceClient,
 } from '@stowage/cri-client';
-import { spawnApp, type AppProcess, type Stack } from '@stowage/testing';
+import { dockerShimOn, spawnApp, type AppProcess, type Stack } from '@stowage/testing';
 import path from 'node:path';
 
 /** docker-shim as a process on the engine of a stack. */
@@ -14,10 +14,13 @@ export class ShimProcess {
   app!: AppProcess;
   image!: ImageServiceClient;
   runtime!: RuntimeServiceClient;
+  readonly #env: Readonly<Record<string, string>>;
 
   constructor(private readonly stack: Stack) {
-    this.socket = path.join(stack.dir, 'shim.sock');
-    this.endpoint = `unix://${this.socket}`;
+    const { endpoint, env } = dockerShimOn(stack);
+    this.endpoint = endpoint;
+    this.socket = endpoint.replace('unix://', '');
+    this.#env = env;
   }
 
   async start({
@@ -27,17 +30,12 @@ export class ShimProcess {
     this.app = await spawnApp('docker-shim', {
       ready,
       env: {
+        ...this.#env,
         STOWAGE_NODE_NAME: 'node-1',
-        STOWAGE_LISTEN: this.socket,
-        STOWAGE_STATE_DIR: path.join(this.stack.dir, 'docker-shim'),
-        STOWAGE_DOCKER_ENDPOINT: this.stack.docker.endpoint,
         STOWAGE_LOG_LEVEL: 'debug',
         STOWAGE_SANDBOX_IMAGE: `${this.stack.registry.open.host}/pause:3.9`,
         STOWAGE_DOCKER_CONFIG_DIRS: this.stack.dir,
         STOWAGE_IMPORT_CHECKPOINTS_FROM: path.join(this.stack.dir, 'imported'),
-        STOWAGE_NETWORK_MODE: 'bridge',
-        // The engine of a stack may not lower it on every machine.
-        STOWAGE_RESTRICT_OOM_SCORE_ADJ: 'true',
         ...env,
       },
     });

@@ -1,7 +1,8 @@
+import { parseByteSize } from '@stowage/service-kit/byte-size';
 import type { Call, GivenFlags } from '../command-line/define';
 import { UsageError } from '../failures';
 import type { Table } from '../output/table';
-import { ageText, parseSize, sizeText } from '../output/units';
+import { ageText, sizeText } from '../output/units';
 import { imageName, planText } from '../services/image-text';
 import { wholePlan, type Plan, type PlannedImage } from '../services/whole-plan';
 import { onNodes } from '../transport/on-nodes';
@@ -10,7 +11,7 @@ import { onNodes } from '../transport/on-nodes';
 export function bytesFlag(flags: GivenFlags): number | undefined {
   const text = flags.text('bytes');
   if (text === undefined) return undefined;
-  const sizeBytes = parseSize(text);
+  const sizeBytes = parseByteSize(text);
   if (sizeBytes === undefined || sizeBytes < 1) {
     throw new UsageError(
       `--bytes ${JSON.stringify(text)} is not a size`,

@@ -1,8 +1,9 @@
+import { parseByteSize } from '@stowage/service-kit/byte-size';
 import { parse } from 'yaml';
 import { cleanText } from './clean-text';
 import { Output, type OutputFormat, type TextStream } from './output';
 import { tableLines, type Table } from './table';
-import { ageText, parseSize, parseSpan, sizeText, spanText } from './units';
+import { ageText, parseSpan, sizeText, spanText } from './units';
 
 /** What a hostile label may hold: colours, a title, a carriage return, text turned round. */
 const hostile = 'a\u001b[31mred\u001b[0m\u0007\r\nb\u009b\u202ec\u200bd\u007f';
@@ -146,5 +147,5 @@ describe('units', () => {
     ['12', 12],
     ['2g', undefined],
     ['', undefined],
-  ])('the size %j', (text, sizeBytes) => expect(parseSize(text)).toBe(sizeBytes));
+  ])('the size %j', (text, sizeBytes) => expect(parseByteSize(text)).toBe(sizeBytes));
 });

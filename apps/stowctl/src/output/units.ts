@@ -54,21 +54,3 @@ export function parseSpan(text: string): number | undefined {
   }
   return total;
 }
-
-const sizeUnits: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-};
-
-/** Bytes of `500M`, `1.5GiB`, `1048576`, as in the configuration; undefined for anything else. */
-export function parseSize(text: string): number | undefined {
-  const [, value, unit = ''] = /^(\d+(?:\.\d+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?B?$/.exec(text) ?? [];
-  return value === undefined ? undefined : Math.round(Number(value) * (sizeUnits[unit] ?? 1));
-}
