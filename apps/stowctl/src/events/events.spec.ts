@@ -7,7 +7,7 @@ import {
   type EventName,
   type StowageEvent,
 } from '@stowage/events';
-import { eventText } from './event-text';
+import { eventText } from '@stowage/status-view';
 import { historyOf } from './image-history';
 import { PullHistory } from './pull-history';
 

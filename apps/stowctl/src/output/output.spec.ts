@@ -1,9 +1,8 @@
 import { parseByteSize } from '@stowage/service-kit/byte-size';
 import { parse } from 'yaml';
-import { cleanText } from './clean-text';
+import { ageText, cleanText, parseSpan, sizeText, spanText } from '@stowage/status-view';
 import { Output, type OutputFormat, type TextStream } from './output';
-import { tableLines, type Table } from './table';
-import { ageText, parseSpan, sizeText, spanText } from './units';
+import { tableLines } from './table';
 
 /** What a hostile label may hold: colours, a title, a carriage return, text turned round. */
 const hostile = 'a\u001b[31mred\u001b[0m\u0007\r\nb\u009b\u202ec\u200bd\u007f';
