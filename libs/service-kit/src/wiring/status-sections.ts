@@ -1,5 +1,5 @@
 import type { FactoryProvider } from '@nestjs/common';
-import { CONTEXT } from '../service-context';
+import { CONTEXT, type ServiceContext } from '../service-context';
 import type { StatusSource } from '../status-page/types';
 import { provider } from './provider';
 import { token, type Token, type Values } from './token';
@@ -12,13 +12,11 @@ export function statusSections<const D extends readonly Token<unknown>[]>(
   needs: D,
   source: (...values: Values<D>) => StatusSource,
 ): FactoryProvider<StatusSource> {
-  return provider(
-    token<StatusSource>('StatusSections'),
-    [CONTEXT, ...needs] as const,
-    ({ statusPage }, ...values) => {
-      const made = source(...(values as Values<D>));
-      statusPage.add(made);
-      return made;
-    },
-  );
+  const all: readonly Token<unknown>[] = [CONTEXT, ...needs];
+  return provider(token<StatusSource>('StatusSections'), all, (context, ...values) => {
+    const { statusPage } = context as ServiceContext<unknown>;
+    const made = source(...(values as unknown as Values<D>));
+    statusPage.add(made);
+    return made;
+  });
 }
