@@ -22,7 +22,7 @@ RUN for app in apps/*/; do node tools/build.mjs "$(basename "$app")" || exit 1; 
 
 FROM build AS bundle
 ARG APP
-RUN test -n "$APP" && mv "dist/apps/$APP" /app && install -d -m 0775 /state
+RUN test -n "$APP" && mv "dist/apps/$APP" /app && mkdir -m 0775 /state
 
 # What docker-shim enters the network of a pod with, for the processor of the image.
 FROM ${NODE_IMAGE} AS nsenter
