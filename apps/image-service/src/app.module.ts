@@ -18,6 +18,7 @@ import { VerbsModule } from './verbs.module';
     })),
     statusSections([IMAGE_RUNTIME], (runtime) => ({
       title: 'Images',
+      place: 1,
       sections: async (options) => imageSections(await imageStats(runtime, options)),
     })),
   ],

@@ -13,7 +13,7 @@ export const eventSections = (
   now: () => number,
 ): StatusSource => ({
   title: 'Events',
-  isLast: true,
+  place: 100,
   sections: () => [deliverySection(bus.status(), now()), recentSection(bus)],
 });
 

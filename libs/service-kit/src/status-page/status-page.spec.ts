@@ -63,8 +63,8 @@ it('a component that is ok has its note and nothing to do', async () => {
   expect(await bodyOf()).toContain('<td>paused until noon</td><td>-</td></tr>');
 });
 
-it('shows sections in their order, those that are last below the others', async () => {
-  page.add(source('Events', { isLast: true }));
+it('shows sections by their place, and then in their order', async () => {
+  page.add(source('Events', { place: 100 }));
   page.add(source('Disks'));
   page.add(source('Images'));
   const headings = [...(await bodyOf()).matchAll(/<h2[^>]*>([^<]*)</g)].map(([, text]) => text);

@@ -31,7 +31,7 @@ export class StatusPage {
 
   constructor(private readonly options: StatusPageOptions) {}
 
-  /** Adds sections to the page, below those that were added before. */
+  /** Adds sections to the page, by their place, and below those that were added before. */
   add(source: StatusSource): void {
     this.#sources.push(source);
   }
@@ -60,8 +60,8 @@ export class StatusPage {
   }
 
   async #askAll(): Promise<readonly StatusSection[]> {
-    const isLast = ({ isLast: last = false }: StatusSource): number => Number(last);
-    const sources = this.#sources.toSorted((a, b) => isLast(a) - isLast(b));
+    const placeOf = ({ place = 0 }: StatusSource): number => place;
+    const sources = this.#sources.toSorted((a, b) => placeOf(a) - placeOf(b));
     const answers = await Promise.all(sources.map((source) => this.#sectionsOf(source)));
     setTimeout(() => (this.#asked = undefined), freshMs).unref();
     return answers.flat();

@@ -14,8 +14,8 @@ export interface StatusSection {
 export interface StatusSource {
   /** Title of the section that stands there instead when it fails or takes too long. */
   readonly title: string;
-  /** Below what the service itself shows. Default false. */
-  readonly isLast?: boolean;
+  /** What has a lower one stands above it. Default 0; events have 100. */
+  readonly place?: number;
   /** Called for a page, at most once a second; `signal` is aborted when the page does not wait. */
   sections(options: {
     signal: AbortSignal;
