@@ -22,7 +22,7 @@ RUN for app in apps/*/; do node tools/build.mjs "$(basename "$app")" || exit 1; 
 
 FROM build AS bundle
 ARG APP
-RUN test -n "$APP" && mv "dist/apps/$APP" /app && mkdir -m 0775 /state
+RUN test -n "$APP" && mv "dist/apps/$APP" /app && mkdir /state && mkdir -m 0775 /state/stowage
 
 # What docker-shim enters the network of a pod with, for the processor of the image.
 FROM ${NODE_IMAGE} AS nsenter
@@ -47,8 +47,8 @@ STOPSIGNAL SIGTERM
 # There is no HEALTHCHECK: it would start a Node.js process again and again (docs/adr/0052).
 ENTRYPOINT ["/nodejs/bin/node", "/app/main.js"]
 CMD []
-# The state folder, for root and for the user 65532 of the base image in group 0 (docs/operations.md#users).
-COPY --from=bundle --chown=65532:0 /state /var/lib/stowage
+# /var/lib/stowage, for root and for the user 65532 of the base image in group 0 (docs/operations.md#users).
+COPY --from=bundle --chown=65532:0 /state/ /var/lib/
 # main.js and what is beside it: other files of code, native parts of SQLite, bom.json.
 COPY --from=bundle /app/ ./
 

@@ -29,6 +29,9 @@ const services = [
 
 const nodeName = 'compose-check';
 
+/** Of the networks of compose. */
+const addresses = '10.220.0.0/16';
+
 /** What runs, and how it is reached. */
 interface Project {
   readonly env: Environment;
@@ -65,8 +68,12 @@ async function startEngine(dir: string, undo: Undo): Promise<{ engine: Stack; en
     nats: false,
   });
   undo.add(() => engine.down());
-  engine.docker.configure({ 'default-address-pools': [{ base: '10.220.0.0/16', size: 24 }] });
+  engine.docker.configure({ 'default-address-pools': [{ base: addresses, size: 24 }] });
   await engine.docker.start();
+  // The engine of tests leaves the packet filter alone, which may drop what passes a bridge.
+  const rule = ['FORWARD', '-s', addresses, '-d', addresses, '-j', 'ACCEPT'];
+  run('iptables', ['-w', '-I', ...rule]);
+  undo.add(() => void run('iptables', ['-w', '-D', ...rule]));
   const env = {
     ...process.env,
     PATH: `/usr/bin:${process.env.PATH ?? ''}`,

@@ -96,7 +96,7 @@ function lastCollectionSection(last: GcStatus['lastCollection']): StatusSection 
       ['Cause', `${last.trigger}, ${planText(last.planId)}`],
       ['Result', resultCell(last)],
       ['Freed', freedText(last)],
-      ['Ended by', last.limitedBy ?? 'nothing: it was through'],
+      ...(last.limitedBy === undefined ? [] : [['Ended by', last.limitedBy] as const]),
       ...(failure === undefined
         ? []
         : [['Fell short', { text: `${failure.code}: ${failure.message}`, tone: 'bad' }] as const]),
