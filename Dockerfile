@@ -1,37 +1,59 @@
-# One image per app:
+# One image per app, built by BuildKit (docker compose and current versions of docker use it):
 #   docker build --build-arg APP=image-service --build-arg HTTP_PORT=9471 -t stowage/image-service .
-# NODE_IMAGE is any Debian-based image with Node.js 20.19 or later; the build stage adds a compiler for the SQLite binding.
-ARG NODE_IMAGE=node:22-bookworm-slim
+#   docker build --target docker-shim --build-arg APP=docker-shim --build-arg HTTP_PORT=9473 -t stowage/docker-shim .
+# --platform linux/arm64 (or linux/amd64) makes an image for another processor: bundles are the same
+# on both, and nothing is run in the stages that become images.
+#
+# NODE_IMAGE builds, and is any Debian-based image with Node.js 22.14 or later: nothing is compiled.
+# BASE_IMAGE is what images are made on: Node.js with the program at /nodejs/bin/node, no shell.
+ARG NODE_IMAGE=node:24-bookworm-slim
+ARG BASE_IMAGE=gcr.io/distroless/nodejs24-debian13
 
-FROM ${NODE_IMAGE} AS build
-RUN command -v g++ make python3 >/dev/null \
-  || (apt-get update \
-      && apt-get install -y --no-install-recommends python3 make g++ \
-      && rm -rf /var/lib/apt/lists/*)
+FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS build
 WORKDIR /src
-ENV NX_DAEMON=false CI=true
+ENV CI=true
 COPY package.json package-lock.json ./
-RUN npm ci --no-audit --no-fund
-COPY nx.json tsconfig.json tsconfig.base.json ./
+RUN npm ci --no-audit --no-fund --ignore-scripts
+COPY tsconfig.json tsconfig.base.json ./
 COPY tools tools
 COPY libs libs
 COPY apps apps
-RUN npm run build
+RUN for app in apps/*/; do node tools/build.mjs "$(basename "$app")" || exit 1; done
 
-FROM ${NODE_IMAGE}
+FROM build AS bundle
+ARG APP
+RUN test -n "$APP" && mv "dist/apps/$APP" /app && mkdir /state && mkdir -m 0775 /state/stowage
+
+# What docker-shim enters the network of a pod with, for the processor of the image.
+FROM ${NODE_IMAGE} AS nsenter
+
+FROM ${BASE_IMAGE} AS service
+ARG APP
+# Port of metrics, health and status page, on all interfaces of the container.
+ARG HTTP_PORT
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="stowage/${APP}" \
+  org.opencontainers.image.description="${APP} of Stowage: node-side services for container images and runtimes" \
+  org.opencontainers.image.vendor="Stowage" \
+  org.opencontainers.image.licenses="Apache-2.0" \
+  org.opencontainers.image.version="${VERSION}" \
+  org.opencontainers.image.revision="${REVISION}"
 # The malloc settings give freed memory back to the node (docs/adr/0012).
 ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
-WORKDIR /app
-# The CRI socket of a node belongs to root, so the services run as root; without any capability, but for
-# docker-shim (see docker-compose.yml).
-STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.STOWAGE_HTTP_ADDR.split(':').pop()}/healthz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "main.js"]
-# Name of the app, and the port of its metrics and health.
-ARG APP
-ARG HTTP_PORT
 ENV STOWAGE_HTTP_ADDR=:${HTTP_PORT}
-# main.js and what is beside it, such as docker-shim's copy-logs.thread.js.
-COPY --from=build /src/dist/apps/${APP}/ ./
-RUN test -f main.js && test -n "${HTTP_PORT}"
+WORKDIR /app
+STOPSIGNAL SIGTERM
+# There is no HEALTHCHECK: it would start a Node.js process again and again (docs/adr/0052).
+ENTRYPOINT ["/nodejs/bin/node", "/app/main.js"]
+CMD []
+# /var/lib/stowage, for root and for the user 65532 of the base image in group 0 (docs/operations.md#users).
+COPY --from=bundle --chown=65532:0 /state/ /var/lib/
+# main.js and what is beside it: other files of code, native parts of SQLite, bom.json.
+COPY --from=bundle /app/ ./
+
+FROM service AS docker-shim
+COPY --from=nsenter /usr/bin/nsenter /usr/bin/nsenter
+COPY --from=nsenter /usr/lib/*-linux-gnu/libselinux.so.1 /usr/lib/*-linux-gnu/libpcre2-8.so.0 /usr/lib/
+
+FROM service

@@ -57,7 +57,7 @@ describe.each(appNames)('%s', (app) => {
     } else {
       expect(network).toBe('host');
       expect(environment?.STOWAGE_HTTP_ADDR).toMatch(
-        new RegExp(`^127\\.0\\.0\\.1:\\$\\{[A-Z_]+:-${port}\\}$`),
+        new RegExp(`^\\$\\{[A-Z_]+:-127\\.0\\.0\\.1\\}:\\$\\{[A-Z_]+:-${port}\\}$`),
       );
     }
   });

@@ -6,6 +6,8 @@ export interface SystemProgram {
   find: string;
   packages: string[];
 }
+/** Programs of the real stack and of its tests. */
+export const testPrograms: readonly SystemProgram[];
 /** Programs of the real stack. */
 export const systemPrograms: readonly SystemProgram[];
 /** Absolute path of the workspace. */

@@ -14,11 +14,16 @@ const minimumNode = [20, 19];
 const readJson = (...parts) => JSON.parse(readFileSync(path.join(root, ...parts), 'utf8'));
 
 /**
- * Programs of the real stack and the Debian/Ubuntu packages that hold them; libs/testing checks for
- * the same ones. `find` is a program name looked up in PATH (with the sbin folders) or an absolute
- * path.
+ * Programs of the real stack, and of its tests, and the Debian/Ubuntu packages that hold them;
+ * libs/testing checks for the same ones. `find` is a program name looked up in PATH (with the sbin
+ * folders) or an absolute path.
  */
-export const systemPrograms = Object.values(readJson('libs/testing/src/programs.json'));
+export const testPrograms = Object.values(readJson('libs/testing/src/programs.json'));
+
+/** Those that the demo and other programs beside the tests need, too. */
+export const systemPrograms = testPrograms.filter(
+  ({ isForTestsAlone = false }) => !isForTestsAlone,
+);
 
 /**
  * As in libs/sqlite: better-sqlite3 13 brings its binding prebuilt, 12 (for Node.js before 22.14)

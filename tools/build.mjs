@@ -1,7 +1,8 @@
 // Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, for a service, beside it,
 // tracing.js (loaded only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
 // (what a worker thread runs), and the native parts of SQLite, from which libs/sqlite takes the one
-// that goes with the Node.js that runs.
+// that goes with the Node.js that runs and its processor: a bundle is the same on x64 and arm64.
+// bom.json beside them lists the packages that are in all of it (tools/sbom.mjs).
 import { build } from 'esbuild';
 import {
   chmodSync,
@@ -14,6 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { writeSbom } from './sbom.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const app = process.argv[2];
@@ -86,6 +88,7 @@ const tracingApart = {
 };
 
 const options = {
+  absWorkingDir: root,
   bundle: true,
   platform: 'node',
   target: 'node20.19',
@@ -109,8 +112,17 @@ const options = {
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
-const result = await build({
-  ...options,
+/** What went into all files of the bundle. */
+const metafile = { inputs: {}, outputs: {} };
+const bundle = async (more) => {
+  const { metafile: part } = await build({ ...options, ...more });
+  for (const [file, input] of Object.entries(part.inputs)) {
+    const known = metafile.inputs[file];
+    metafile.inputs[file] = known ? { ...known, imports: [...known.imports, ...input.imports] } : input;
+  }
+  Object.assign(metafile.outputs, part.outputs);
+};
+await bundle({
   entryPoints: [entry],
   outfile: path.join(out, 'main.js'),
   external: unusedByNest,
@@ -118,8 +130,7 @@ const result = await build({
   banner: { js: isService ? memoryBanner : '#!/usr/bin/env node' },
 });
 if (isService) {
-  await build({
-    ...options,
+  await bundle({
     entryPoints: [tracingSource],
     outfile: path.join(out, 'tracing.js'),
     // The packages' ES modules: of these only what is used is taken.
@@ -130,8 +141,7 @@ if (isService) {
 }
 for (const file of readdirSync(path.dirname(entry), { recursive: true })) {
   if (!file.endsWith('.thread.ts')) continue;
-  await build({
-    ...options,
+  await bundle({
     entryPoints: [path.join(path.dirname(entry), file)],
     outfile: path.join(out, `${path.basename(file, '.ts')}.js`),
   });
@@ -148,26 +158,35 @@ writeFileSync(
   path.join(out, 'package.json'),
   `${JSON.stringify({ name: `@stowage/${app}`, version, type: 'commonjs', private: true })}\n`,
 );
-writeFileSync(path.join(root, 'dist', `${app}.meta.json`), JSON.stringify(result.metafile));
-const usesSqlite = Object.keys(result.metafile.inputs).some((file) =>
-  file.startsWith('libs/sqlite/'),
-);
+writeFileSync(path.join(root, 'dist', `${app}.meta.json`), JSON.stringify(metafile));
+const usesSqlite = Object.keys(metafile.inputs).some((file) => file.startsWith('libs/sqlite/'));
+const addons = [];
 if (usesSqlite) {
   const prebuilt = path.join(root, 'node_modules/better-sqlite3-napi/prebuilds');
-  copyFileSync(
-    path.join(prebuilt, `${sqlitePlatform()}.node`),
-    path.join(out, 'better_sqlite3_napi.node'),
-  );
+  for (const processor of ['x64', 'arm64']) {
+    addAddon(
+      path.join(prebuilt, `${libc()}-${processor}.node`),
+      `better_sqlite3_napi.${processor}.node`,
+      'node_modules/better-sqlite3-napi',
+    );
+  }
   // Compiled for one version of Node.js, and there is no need to where Node-API 10 is: such a build
   // does not run on Node.js 20.
   const compiled = path.join(root, 'node_modules/better-sqlite3/build/Release/better_sqlite3.node');
   if (existsSync(compiled) || Number(process.versions.napi) < 10) {
-    copyFileSync(compiled, path.join(out, 'better_sqlite3.node'));
+    addAddon(compiled, 'better_sqlite3.node', 'node_modules/better-sqlite3');
   }
+}
+writeSbom({ root, app, version, metafile, addons, out });
+
+function addAddon(source, name, packageFolder) {
+  const file = path.join(out, name);
+  copyFileSync(source, file);
+  addons.push({ file, packageFolder });
 }
 
 /** As better-sqlite3 13 names its prebuilt binaries; glibc reports its version, musl does not. */
-function sqlitePlatform() {
+function libc() {
   const { glibcVersionRuntime } = process.report.getReport().header;
-  return `${glibcVersionRuntime === undefined ? 'linuxmusl' : 'linux'}-${process.arch}`;
+  return glibcVersionRuntime === undefined ? 'linuxmusl' : 'linux';
 }

@@ -60,26 +60,33 @@ describe.each(['node-1', 'Node-1.Example.COM', 'ip-10-0-0-5.ec2.internal'])(
       });
       if (outcome.action === 'exit') throw new Error(outcome.output);
       const { nodeName } = outcome.config as { nodeName: string };
-      const own = lines(file).filter((line) => line.includes('hostname'));
+      const own = lines(file).filter(
+        (line) => line.includes('hostname') && !line.includes('--server'),
+      );
       expect(own).toHaveLength(1);
       expect(argumentsOf(own[0] ?? '', hostName)[1]).toBe(commandSubject(nodeName, app, verb));
     });
   },
 );
 
-it('under compose: node and login are those of docker-compose.yml', () => {
+it('under compose: login and node are those that the services get from .env', () => {
   const compose = readFileSync(path.join(root, 'docker-compose.yml'), 'utf8');
   const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-  const [, node = ''] = /STOWAGE_NODE_NAME:-([^}]+)\}/.exec(compose) ?? [];
   const [, user] = /nats:\/\/(\w+):\$\{NATS_PASSWORD/.exec(compose) ?? [];
-  const makesEnv = /^\(umask 077 && echo .*>\.env\)/m.exec(readme)?.[0] ?? '';
+  const makesEnv = /^\(umask 077 && .*>\.env\)/m.exec(readme)?.[0] ?? '';
+  expect(compose).toContain(makesEnv);
+  expect(compose).toContain('STOWAGE_NODE_NAME: ${STOWAGE_NODE_NAME:-');
   program('openssl', 'echo 0123abcd');
   const [line = ''] = lines('README.md').filter((one) => one.includes('--server'));
-  expect(argumentsOf(`${makesEnv}\n${line}`, 'Some.Host')).toEqual([
+  const given = argumentsOf(`${makesEnv}\n${line}`, 'Some.Host');
+  const env = readFileSync(path.join(dir, '.env'), 'utf8');
+  const [, node = ''] = /^STOWAGE_NODE_NAME=(.*)$/m.exec(env) ?? [];
+  expect(given).toEqual([
     '--server',
     `nats://${user ?? ''}:0123abcd@127.0.0.1:4222`,
     'request',
     commandSubject(node, 'gc-worker', 'plan'),
     '{}',
   ]);
+  expect(node).toBe('some.host');
 });

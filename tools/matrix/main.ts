@@ -22,7 +22,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@stowage/errors';
 import { crioHelper, nodeProgram, nodeProgramsOfTests, withLock } from '@stowage/testing';
-import { root as project, systemPrograms } from '../bootstrap.mjs';
+import { root as project, testPrograms } from '../bootstrap.mjs';
 import { enter, removeLeftovers, type Bind, type Entered } from './enter';
 import { knownDifferences } from './known-differences';
 import { checkCrioVersion, selectNames, targets, UsageError, type Target } from './names';
@@ -189,7 +189,7 @@ async function makePlace(name: string, target: Target, options: Options): Promis
   removeLeftovers(root);
   const place: Place = { name, root, binds: [], env: {}, log };
   if (target.kind === 'debian') {
-    const packages = [...new Set(systemPrograms.flatMap((program) => program.packages))];
+    const packages = [...new Set(testPrograms.flatMap((program) => program.packages))];
     const making = log('make');
     closeSync(openSync(making, 'w'));
     const { suite } = target;

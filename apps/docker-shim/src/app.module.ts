@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { provider } from '@stowage/service-kit';
+import { provider, statusSections } from '@stowage/service-kit';
 import { CONTEXT } from './config';
 import { ContainerModule } from './container.module';
 import { EngineModule } from './engine.module';
@@ -8,6 +8,7 @@ import { ExecModule } from './exec.module';
 import { StatsModule } from './stats.module';
 import { ImageModule } from './image.module';
 import { PodSandboxModule } from './pod-sandbox.module';
+import { shimSections } from './runtime/status-sections';
 import { openShimEndpoint } from './shim-endpoint';
 import {
   CONTAINER_EVENTS,
@@ -41,12 +42,28 @@ const endpoint = provider(
   { drain: (opened, options) => opened.close(options) },
 );
 
+const page = statusSections([CONTEXT, ENGINE, IMAGES, POD_VERBS], ({ config }, ...parts) => {
+  const [connection, images, { network }] = parts;
+  const { listen, networkMode } = config;
+  return {
+    title: 'Docker Engine',
+    sections: async () =>
+      shimSections({
+        ...{ connection, listen, networkMode },
+        networkProblem: await network.readiness(),
+        networkName: await network.networkName(),
+        pulls: images.pull.running(),
+        now: Date.now(),
+      }),
+  };
+});
+
 /** docker-shim as a NestJS application. */
 @Module({
   imports: [
     ...[EngineModule, ImageModule, ContainerModule, PodSandboxModule],
     ...[ExecModule, StatsModule, EventsModule],
   ],
-  providers: [endpoint],
+  providers: [endpoint, page],
 })
 export class DockerShimModule {}

@@ -76,6 +76,9 @@ it('answers at once without an engine, says why it is not ready, and is ready so
   expect(performance.now() - before).toBeLessThan(1000);
   expect(await shim.readiness()).toMatchObject({ status: 503, docker: { state: 'down' } });
   expect((await shim.app.get('/healthz')).status).toBe(200);
+  const away = (await shim.app.get('/')).body;
+  expect(away).toContain(`<td>docker</td><td><span class="bad">down</span></td>`);
+  expect(away).toContain('start the runtime, or set runtimeEndpoint to its socket');
 
   await stack.docker.start();
   await eventually(async () => (await conditions()).RuntimeReady?.status === true, {
@@ -85,6 +88,17 @@ it('answers at once without an engine, says why it is not ready, and is ready so
   expect(await shim.readiness()).toMatchObject({ status: 200, docker: { state: 'ok' } });
   await shim.image.whenAvailable();
 }, 60_000);
+
+it('shows engine and network of pods on its status page', async () => {
+  const { version, root } = stack.docker;
+  const { status, body } = await shim.app.get('/');
+  expect(status).toBe(200);
+  expect(body).toContain('<td>docker</td><td><span class="good">ok</span></td>');
+  expect(body).toMatch(new RegExp(`<dt>Version</dt><dd>${version.major}\\.[^<]*, API 1\\.\\d+</dd>`));
+  expect(body).toContain(`<dt>Data root</dt><dd>${root}</dd>`);
+  expect(body).toMatch(/<dt>Answers<\/dt><dd><span class="good">yes, for /);
+  expect(body).toContain('Nothing is being pulled.');
+});
 
 it('names the engine, its runtimes and its driver of control groups', async () => {
   const { major } = stack.docker.version;

@@ -1,5 +1,12 @@
 import { Module } from '@nestjs/common';
-import { BUS, IMAGE_RUNTIME, provider, RUNTIME, token } from '@stowage/service-kit';
+import {
+  BUS,
+  IMAGE_RUNTIME,
+  provider,
+  RUNTIME,
+  statusSections,
+  token,
+} from '@stowage/service-kit';
 import { traced } from '@stowage/tracing';
 import { CollectionModule } from './collection.module';
 import { CommandsController } from './commands.controller';
@@ -8,6 +15,7 @@ import { ImageEvents } from './detect/image-events';
 import { GcQueries } from './queries';
 import { RuntimeModule } from './runtime.module';
 import { StateModule } from './state.module';
+import { gcSections } from './status-sections';
 import {
   BREAKDOWNS,
   COLLECTION_HEALTH,
@@ -50,6 +58,10 @@ const now = (): number => Date.now();
         });
       },
     ),
+    statusSections([QUERIES], (queries) => ({
+      title: 'Disks and collections',
+      sections: async (options) => gcSections(await queries.status(options), now()),
+    })),
     provider(
       IMAGE_EVENTS,
       [CONTEXT, HINTS, RECORDS, DETECTOR, REPORTS],

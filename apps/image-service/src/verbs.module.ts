@@ -10,6 +10,7 @@ import { imageEvents } from './listeners/image-events';
 import { imageLog } from './listeners/image-log';
 import { imageTraces } from './listeners/image-traces';
 import { fanOut } from './listeners/listeners';
+import { PullsInProgress } from './listeners/pulls-in-progress';
 import { openProgressWatch } from './pull/progress/open-progress';
 import { PullImage } from './pull/pull-image';
 import { openPullJournal } from './pull/pull-journal';
@@ -27,6 +28,7 @@ import {
   NODE,
   PULL,
   PULLER,
+  PULLS_IN_PROGRESS,
   QUEUE,
   RECORDS,
   REMOVE,
@@ -55,9 +57,11 @@ function openShortNames(
 }
 
 const verbs = [
-  provider(LISTENERS, [CONTEXT, BUS, METRICS], ({ log }, bus, metrics) =>
+  provider(PULLS_IN_PROGRESS, [], () => new PullsInProgress()),
+  provider(LISTENERS, [CONTEXT, BUS, METRICS, PULLS_IN_PROGRESS], ({ log }, bus, metrics, pull) =>
     fanOut(
       [
+        { pull },
         imageEvents((name, event) => bus.publish(name, event)),
         metrics.listeners,
         imageLog(log),

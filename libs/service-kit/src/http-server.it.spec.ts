@@ -11,6 +11,10 @@ const pages = {
   '/boom': () => {
     throw new Error('metric broke');
   },
+  '/said': (query: URLSearchParams) => ({
+    ...plain(200, query.get('word') ?? 'nothing'),
+    headers: { 'content-security-policy': "default-src 'none'" },
+  }),
 };
 
 function get(options: object): Promise<{ status?: number; body: string; allow?: string }> {
@@ -41,14 +45,23 @@ describe('HTTP server', () => {
     ['GET', '/healthz?verbose', 200, 'ok\n'],
     ['HEAD', '/healthz', 200, ''],
     ['POST', '/healthz', 405, 'method not allowed; allowed: GET, HEAD\n'],
-    ['GET', '/', 404, 'not found; there are /healthz, /boom\n'],
-    ['POST', '/nothing', 404, 'not found; there are /healthz, /boom\n'],
-    ['GET', '/constructor', 404, 'not found; there are /healthz, /boom\n'],
+    ['GET', '/', 404, 'not found; there are /healthz, /boom, /said\n'],
+    ['POST', '/nothing', 404, 'not found; there are /healthz, /boom, /said\n'],
+    ['GET', '/constructor', 404, 'not found; there are /healthz, /boom, /said\n'],
     ['GET', '/boom', 500, 'metric broke\n'],
+    ['GET', '/said', 200, 'nothing'],
+    ['GET', '/said?word=a%20b?c', 200, 'a b?c'],
   ])('answers %s %s with %d', async (method, url, status, body) => {
     const reply = await get({ host: '127.0.0.1', port, method, path: url });
     expect(reply).toMatchObject({ status, body });
     if (status === 405) expect(reply.allow).toBe('GET, HEAD');
+  });
+
+  it('sends the headers of a page, and that its type is not to be guessed', async () => {
+    const { headers } = await fetch(`http://127.0.0.1:${port}/said`);
+    expect(headers.get('content-security-policy')).toBe("default-src 'none'");
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('cache-control')).toBe('no-store');
   });
 
   it('names the address that is taken', async () => {

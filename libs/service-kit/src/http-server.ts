@@ -14,8 +14,13 @@ import type { ListenAddress } from './config/listen-address';
 export interface Page {
   status: number;
   contentType: string;
+  /** More headers, with names in lower case. */
+  headers?: Readonly<Record<string, string>>;
   body: string;
 }
+
+/** Pages by their paths; each gets the query of the request. */
+export type Pages = Readonly<Record<string, (query: URLSearchParams) => Page | Promise<Page>>>;
 
 /** A running HTTP server. */
 export interface HttpServer {
@@ -34,10 +39,7 @@ export class AddressInUseError extends Error {
  * when a page throws. Rejects when the address cannot be bound, naming it, with
  * {@link AddressInUseError} when another process has it. A dead unix socket file is replaced.
  */
-export async function serveHttp(
-  listen: ListenAddress,
-  pages: Readonly<Record<string, () => Page | Promise<Page>>>,
-): Promise<HttpServer> {
+export async function serveHttp(listen: ListenAddress, pages: Pages): Promise<HttpServer> {
   const server = createServer((request, response) => {
     void answer(request, response, pages);
   });
@@ -147,9 +149,9 @@ export function askPage(listen: ListenAddress, page: string): Promise<string | u
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  pages: Readonly<Record<string, () => Page | Promise<Page>>>,
+  pages: Pages,
 ): Promise<void> {
-  const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+  const [path = '/', ...query] = (request.url ?? '/').split('?');
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
   let reply: Page;
   if (page === undefined) {
@@ -159,16 +161,18 @@ async function answer(
     reply = plain(405, 'method not allowed; allowed: GET, HEAD\n');
   } else {
     try {
-      reply = await page();
+      reply = await page(new URLSearchParams(query.join('?')));
     } catch (error) {
       reply = plain(500, `${errorMessage(error)}\n`);
     }
   }
   request.resume();
   response.writeHead(reply.status, {
+    ...reply.headers,
     'content-type': reply.contentType,
     'content-length': Buffer.byteLength(reply.body),
     'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
   });
   response.end(request.method === 'HEAD' ? undefined : reply.body);
 }

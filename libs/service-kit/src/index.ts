@@ -67,6 +67,7 @@ export {
 } from './log';
 export { runService, type RunServiceOptions } from './run-service';
 export { contextToken, type ServiceContext, type TakeOver } from './service-context';
+export type { StatusSection, StatusSource } from './status-page/types';
 export { serviceVersion } from './version';
 export {
   IMAGE_RUNTIME,
@@ -81,4 +82,5 @@ export { observeRuntime } from './wiring/observe';
 export { observeGivenUp } from './wiring/observe-given-up';
 export { provider, type ProviderOptions } from './wiring/provider';
 export { recentEvents } from './wiring/recent-events';
+export { statusSections } from './wiring/status-sections';
 export { Injects, token, type Token } from './wiring/token';

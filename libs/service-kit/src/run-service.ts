@@ -21,6 +21,7 @@ import { createLogger, type Logger, type LogLevel } from './log';
 import { createMetrics } from './metrics';
 import { nestLogger } from './nest-logger';
 import { CONTEXT, type ServiceContext } from './service-context';
+import { StatusPage } from './status-page/status-page';
 import { startTracing, type Tracing } from './tracing/start-tracing';
 import { serviceVersion } from './version';
 import { STOP_LIST } from './wiring/provider';
@@ -103,14 +104,20 @@ export async function runService<K extends ConfigKeys>(
     drainMs: Math.floor(kit.stopTimeoutMs / 2),
     observe,
   });
-  const local = localCommands({ app, version, kit, log, health, observe }, commands);
+  const startedAt = new Date(Date.now() - process.uptime() * 1000);
+  const local = localCommands({ app, version, kit, log, health, observe, startedAt }, commands);
+  const statusPage = new StatusPage({
+    facts: { app, version, node: kit.nodeName, pid: process.pid, startedAt },
+    readiness: () => health.readiness(),
+    signal: stop.signal,
+  });
   const parts = new StopList(log);
   const running = new Running(app, log, health, stop, [commands, ...local], parts, kit);
   running.catchFaults();
   try {
     const { nodeName } = kit;
     running.tracing = await startTracing({ app, version, nodeName, log, metrics, env });
-    running.http = await servePages(app, kit, metrics, health, log);
+    running.http = await servePages(app, kit, { metrics, health, statusPage }, log);
     // An instance that takes over leaves this socket to the other one until it serves itself.
     if (kit.takeOver !== true) await openCommandSocket(app, kit, local, log);
     const context: ServiceContext<ConfigOf<K>> = {
@@ -126,6 +133,7 @@ export async function runService<K extends ConfigKeys>(
       takeOver: {
         lost: (socket) => running.lost(socket),
       },
+      statusPage,
       commands,
     };
     const root = serviceModule(await options.module(context), context, parts);
@@ -173,17 +181,23 @@ function printLine(stream: 'stdout' | 'stderr', text: string, exitCode: number):
   process[stream].write(`${text}\n`, () => process.exit(exitCode));
 }
 
+/** What the HTTP address shows. */
+interface ShownOverHttp {
+  readonly metrics: Registry;
+  readonly health: Health;
+  readonly statusPage: StatusPage;
+}
+
 async function servePages(
   app: string,
   { httpAddr, takeOver = false }: KitConfig,
-  metrics: Registry,
-  health: Health,
+  shown: ShownOverHttp,
   log: Logger,
 ): Promise<Pick<HttpServer, 'close'> | undefined> {
   const listen = httpAddr === '' ? undefined : parseListenAddress(httpAddr);
   if (listen === undefined) return undefined;
   const open = async (): Promise<HttpServer> => {
-    const server = await openPages(listen, metrics, health);
+    const server = await openPages(listen, shown);
     log.info({ address: server.address }, 'serving metrics and health');
     return server;
   };
@@ -245,8 +259,12 @@ function openWhenFree(
   };
 }
 
-function openPages(listen: ListenAddress, metrics: Registry, health: Health): Promise<HttpServer> {
+function openPages(
+  listen: ListenAddress,
+  { metrics, health, statusPage }: ShownOverHttp,
+): Promise<HttpServer> {
   return serveHttp(listen, {
+    '/': (query) => statusPage.page(query),
     '/metrics': async () => ({
       status: 200,
       contentType: metrics.contentType,
@@ -273,6 +291,7 @@ function localCommands(
     log,
     health,
     observe,
+    startedAt,
   }: {
     app: string;
     version: string;
@@ -280,11 +299,11 @@ function localCommands(
     log: Logger;
     health: Health;
     observe: (observation: CommandObservation) => void;
+    startedAt: Date;
   },
   { handlers }: NatsCommandServer,
 ): LocalCommandServer[] {
   if (kit.commandSocket === '') return [];
-  const startedAt = new Date(Date.now() - process.uptime() * 1000).toISOString();
   const server = new LocalCommandServer({
     app,
     nodeName: kit.nodeName,
@@ -301,7 +320,9 @@ function localCommands(
         since: since.toISOString(),
       }));
       const shown = { state, phase, components: named };
-      return { app, version, node: kit.nodeName, pid: process.pid, startedAt, health: shown };
+      const started = startedAt.toISOString();
+      const { pid } = process;
+      return { app, version, node: kit.nodeName, pid, startedAt: started, health: shown };
     },
     observe,
   });

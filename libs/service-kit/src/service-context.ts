@@ -2,6 +2,7 @@ import type { Registry } from 'prom-client';
 import type { CommandConnections } from './commands/types';
 import type { HealthRegistry } from './health';
 import type { Logger } from './log';
+import type { StatusSource } from './status-page/types';
 import { token, type Token } from './wiring/token';
 
 /** For apps whose sockets another instance can take over. */
@@ -31,6 +32,8 @@ export interface ServiceContext<C> {
    */
   readonly signal: AbortSignal;
   readonly takeOver: TakeOver;
+  /** The page `/`, to which `statusSections` adds what the service has to show. */
+  readonly statusPage: { add(source: StatusSource): void };
   readonly commands: {
     /**
      * Hands over where NATS connections come from (the event bus); commands are answered on them.

@@ -12,10 +12,13 @@ const hasNodeApi10 = Number(process.versions.napi) >= 10;
 /** The npm package that serves this Node.js; docs/adr/0013 says why there are two. */
 export const sqlitePackage = hasNodeApi10 ? 'better-sqlite3-napi' : 'better-sqlite3';
 
-/** Names under which tools/build.mjs puts the native parts beside the bundle. */
+/**
+ * Names under which tools/build.mjs puts the native parts beside the bundle. The prebuilt one is
+ * there for each processor.
+ */
 const bindingFiles = {
   'better-sqlite3': 'better_sqlite3.node',
-  'better-sqlite3-napi': 'better_sqlite3_napi.node',
+  'better-sqlite3-napi': `better_sqlite3_napi.${process.arch}.node`,
 };
 
 /**

@@ -6,7 +6,7 @@ export { eventually, eventuallyPasses, EventuallyTimeoutError } from './eventual
 export type { EventuallyOptions } from './eventually';
 export { answerJson, FakeEngine } from './fake-engine';
 export type { FakeEngineAnswer, FakeEngineRequest } from './fake-engine';
-export { MissingPrerequisitesError } from './prerequisites';
+export { MissingPrerequisitesError, requirePrerequisites } from './prerequisites';
 export { nodeProgram, nodeProgramsOfTests } from './node-program';
 export { TestNatsServer, type NatsConfiguration } from './nats-server';
 export { freePort } from './ports';

@@ -1,9 +1,8 @@
+import { cleanLines, cleanText, type Finding } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { examine, type Examination } from '../doctor/examine';
-import type { Finding } from '../doctor/finding';
 import { failureText } from '../failure-text';
 import { UsageError } from '../failures';
-import { cleanLines, cleanText } from '../output/clean-text';
 
 export const checkFormats = ['nagios', 'prometheus', 'json'] as const;
 

@@ -1,11 +1,9 @@
 import { imageService, pullPolicies, type CommandInput } from '@stowage/commands';
 import type { StowageEvent } from '@stowage/events';
 import { referenceKey } from '@stowage/image-ref';
+import { parseSpan, progressText, shortId, sizeText, spanText } from '@stowage/status-view';
 import type { Call, GivenFlags } from '../command-line/define';
-import { progressText } from '../events/event-text';
 import { UsageError } from '../failures';
-import { parseSpan, sizeText, spanText } from '../output/units';
-import { shortId } from '../services/image-text';
 import { onNodes } from '../transport/on-nodes';
 import type { Reach } from '../transport/reach';
 

@@ -1,11 +1,10 @@
 import { nearest } from '@stowage/errors';
 import { eventNames, isEventName, type EventName } from '@stowage/events';
+import { cleanText, eventText } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { eventData } from '../events/event-data';
-import { eventText } from '../events/event-text';
 import { sinceFlag } from '../events/since';
 import { UsageError } from '../failures';
-import { cleanText } from '../output/clean-text';
 
 const defaultSinceMs = 3_600_000;
 

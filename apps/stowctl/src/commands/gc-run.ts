@@ -1,10 +1,9 @@
 import { createInterface } from 'node:readline/promises';
 import { gcWorker, type CommandReply } from '@stowage/commands';
+import { imageName, planText, sizeText, spanText } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { refusalStatus } from '../failure-text';
 import { CommandFailure, UsageError } from '../failures';
-import { sizeText, spanText } from '../output/units';
-import { imageName, planText } from '../services/image-text';
 import { wholePlan } from '../services/whole-plan';
 import { onNodes } from '../transport/on-nodes';
 import type { Reach, Transport } from '../transport/reach';

@@ -1,11 +1,9 @@
 import { imageService } from '@stowage/commands';
 import { namesImage } from '@stowage/image-ref';
+import { ageText, imageName, shortId, sizeText, type Cell } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { isNotOffered, isUnanswered } from '../failure-text';
 import { CommandFailure } from '../failures';
-import type { Cell } from '../output/table';
-import { ageText, sizeText } from '../output/units';
-import { imageName, shortId } from '../services/image-text';
 import { wholePlan, type PlannedImage } from '../services/whole-plan';
 import { onNodes } from '../transport/on-nodes';
 import type { Transport } from '../transport/reach';

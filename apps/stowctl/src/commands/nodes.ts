@@ -1,5 +1,5 @@
+import { sizeText, stateCell, usedCell } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
-import { sizeText } from '../output/units';
 import {
   nodeStatus,
   serviceSummaries,
@@ -7,7 +7,7 @@ import {
   type ServiceState,
 } from '../services/node-status';
 import { onNodes } from '../transport/on-nodes';
-import { stateCell, statusData, usedCell } from './status';
+import { statusData } from './status';
 
 const order: readonly ServiceState[] = ['ok', 'unknown', 'degraded', 'down', 'absent'];
 

@@ -1,7 +1,7 @@
 import { gcWorker } from '@stowage/commands';
+import { parseSpan } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { UsageError } from '../failures';
-import { parseSpan } from '../output/units';
 import { onNodes } from '../transport/on-nodes';
 
 /** `stowctl pause TIME --reason TEXT`: no collection for a while; it ends by itself. */

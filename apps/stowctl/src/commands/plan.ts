@@ -1,9 +1,7 @@
 import { parseByteSize } from '@stowage/service-kit/byte-size';
+import { ageText, imageName, planText, sizeText, type Table } from '@stowage/status-view';
 import type { Call, GivenFlags } from '../command-line/define';
 import { UsageError } from '../failures';
-import type { Table } from '../output/table';
-import { ageText, sizeText } from '../output/units';
-import { imageName, planText } from '../services/image-text';
 import { wholePlan, type Plan, type PlannedImage } from '../services/whole-plan';
 import { onNodes } from '../transport/on-nodes';
 

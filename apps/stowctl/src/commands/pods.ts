@@ -1,8 +1,6 @@
 import { runtimeGateway } from '@stowage/commands';
+import { ageText, shortId, type Cell } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
-import type { Cell } from '../output/table';
-import { ageText } from '../output/units';
-import { shortId } from '../services/image-text';
 import { onNodes } from '../transport/on-nodes';
 
 /** `stowctl pods`: containers by pod, with the images that they use. */

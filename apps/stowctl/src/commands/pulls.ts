@@ -1,8 +1,7 @@
+import { ageText, sizeText, spanText, type Cell, type Tone } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { PullHistory, pullEvents, type SeenPull } from '../events/pull-history';
 import { sinceFlag } from '../events/since';
-import type { Cell, Tone } from '../output/table';
-import { ageText, sizeText, spanText } from '../output/units';
 import { bar } from './ensure';
 
 /** Pulls that began longer ago have ended, or make no progress any more. */

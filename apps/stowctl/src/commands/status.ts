@@ -1,27 +1,12 @@
+import { diskCells, diskColumns, stateCell, type Table } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
-import type { Cell, Table, Tone } from '../output/table';
-import { ageText, sizeText, spanText } from '../output/units';
 import {
   nodeStatus,
   serviceSummaries,
-  type GcStatus,
   type NodeStatus,
   type ServiceState,
 } from '../services/node-status';
 import { onNodes } from '../transport/on-nodes';
-
-const tones: Readonly<Record<string, Tone>> = {
-  ok: 'good',
-  degraded: 'warning',
-  down: 'bad',
-  absent: 'bad',
-  unknown: 'warning',
-};
-
-export const stateCell = (state: ServiceState): Cell => ({
-  text: state,
-  tone: tones[state] ?? 'dim',
-});
 
 /** `stowctl status`: services and disks of the nodes. */
 export async function status(call: Call): Promise<number> {
@@ -84,70 +69,13 @@ function servicesTable(statuses: readonly NodeStatus[]): Table {
   };
 }
 
-type Disk = GcStatus['disks'][number];
-
 function disksTable(statuses: readonly NodeStatus[], now: number): Table {
   return {
-    columns: [
-      { title: 'NODE' },
-      { title: 'DISK' },
-      { title: 'USED', align: 'right' },
-      { title: 'SIZE', align: 'right' },
-      { title: 'FREE', align: 'right' },
-      { title: 'MARKS' },
-      { title: 'TREND' },
-      { title: 'FULL IN' },
-      { title: 'IMAGES', align: 'right' },
-      { title: 'CONTAINERS', align: 'right' },
-      { title: 'OTHER', align: 'right' },
-      { title: 'INODES', align: 'right', isWide: true },
-      { title: 'ROLE', isWide: true },
-      { title: 'EXCEEDED FOR', isWide: true },
-    ],
+    columns: [{ title: 'NODE' }, ...diskColumns],
     rows: statuses.flatMap(({ node, gc }) =>
-      (gc.reply?.disks ?? []).map((disk) => [
-        node,
-        disk.mountpoint,
-        usedCell(disk),
-        sizeText(disk.capacityBytes),
-        sizeText(disk.availableBytes),
-        marksText(gc.reply),
-        trendText(disk),
-        spanOrDash(disk.trend.bytes?.timeToFullMs),
-        sizeOrDash(disk.breakdown?.imageBytes),
-        sizeOrDash(disk.breakdown?.containerBytes),
-        sizeOrDash(disk.breakdown?.otherBytes),
-        disk.inodesUsedPercent == null ? '-' : `${disk.inodesUsedPercent} %`,
-        disk.role,
-        ageText(disk.exceededSince, now),
-      ]),
+      (gc.reply?.disks ?? []).map((disk) => [node, ...diskCells(disk, gc.reply?.policy, now)]),
     ),
   };
-}
-
-export const usedCell = ({ usedPercent, overCritical, overHigh }: Disk): Cell => ({
-  text: `${usedPercent} %`,
-  tone: overCritical ? 'bad' : overHigh ? 'warning' : 'good',
-});
-
-const sizeOrDash = (sizeBytes: number | undefined): string =>
-  sizeBytes === undefined ? '-' : sizeText(sizeBytes);
-const spanOrDash = (spanMs: number | undefined): string =>
-  spanMs === undefined ? '-' : spanText(spanMs);
-
-function marksText(gc: GcStatus | undefined): string {
-  if (gc === undefined) return '-';
-  const { highMarkAvailableBytes: high, lowMarkAvailableBytes: low, ...percents } = gc.policy;
-  return high > 0
-    ? `free ${sizeText(high)} / ${sizeText(low)}`
-    : `${percents.highThresholdPercent} / ${percents.lowThresholdPercent} %`;
-}
-
-function trendText({ trend }: Disk): string {
-  const { bytes } = trend;
-  if (bytes === undefined) return '-';
-  const perHour = bytes.perSecond * 3600;
-  return `${perHour > 0 ? '+' : ''}${sizeText(Math.round(perHour))}/h`;
 }
 
 function collectionNotes({ node, gc }: NodeStatus): string[] {

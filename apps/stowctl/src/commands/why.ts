@@ -1,14 +1,12 @@
 import type { StowageEvent } from '@stowage/events';
 import { namesImage } from '@stowage/image-ref';
+import { ageText, eventText, imageName, shortId, sizeText } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { eventData } from '../events/event-data';
-import { eventText } from '../events/event-text';
 import { historyOf, imageEvents } from '../events/image-history';
 import { sinceFlag } from '../events/since';
 import { failureText } from '../failure-text';
 import { CommandFailure } from '../failures';
-import { ageText, sizeText } from '../output/units';
-import { imageName, shortId } from '../services/image-text';
 import { onNodes } from '../transport/on-nodes';
 import type { Reach } from '../transport/reach';
 import { imagesOf, verdictCell, type FoundImage } from './images';

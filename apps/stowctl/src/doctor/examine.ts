@@ -1,9 +1,9 @@
+import { finding, inOrder, type Finding } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { nodeStatus, serviceSummaries, type NodeStatus } from '../services/node-status';
 import { onNodes } from '../transport/on-nodes';
 import { natsOptionsOf, reachContext, timeoutOf } from '../transport/open-reach';
 import { version } from '../version';
-import { finding, inOrder, type Finding } from './finding';
 import { machineFindings, nodeNames } from './machine-findings';
 import { nodeFindings, versionFindings } from './node-findings';
 

@@ -3,11 +3,10 @@ import path from 'node:path';
 import { gcWorker } from '@stowage/commands';
 import type { StreamConfig } from 'nats';
 import type { GcStatus } from '../services/node-status';
-import { catalogue, finding, inOrder, type FindingId } from './finding';
 import { clockFindings, settingsFindings } from './nats-findings';
 import { gcFindings, versionFindings } from './node-findings';
-import { natsProblem, runtimeProblem, stateProblem } from './reason-findings';
 import { streamConfig } from '@stowage/event-bus/client';
+import { catalogue, finding, inOrder, natsProblem, runtimeProblem, stateProblem, type FindingId } from '@stowage/status-view';
 
 it('the page names every finding', () => {
   const page = readFileSync(path.resolve(__dirname, '../../../../docs/stowctl.md'), 'utf8');

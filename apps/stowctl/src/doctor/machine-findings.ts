@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { ServiceInfo } from '@stowage/commands';
 import { errorMessage } from '@stowage/errors';
 import { parseKubernetesYaml } from '@stowage/kubernetes-yaml';
+import { finding, type Finding } from '@stowage/status-view';
 import {
   checkedConfig,
   installedServices,
@@ -13,7 +14,6 @@ import {
   type ServiceConfig,
 } from '../services/service-config';
 import type { NodeStatus } from '../services/node-status';
-import { finding, type Finding } from './finding';
 
 /** Longest wait for a socket to take a connection, milliseconds. */
 const connectMs = 3000;

@@ -10,9 +10,8 @@ import {
 import { errorMessage } from '@stowage/errors';
 import { streamName, streamSubjects } from '@stowage/events';
 import { AckPolicy, nanos, type NatsConnection, type StreamConfig } from 'nats';
-import { spanText } from '../output/units';
+import { finding, spanText, type Finding } from '@stowage/status-view';
 import { openNats } from '../transport/nats-transport';
-import { finding, type Finding } from './finding';
 
 /** Differences of clocks from which ages and orders of events mislead. */
 const clockToleranceMs = 2000;

@@ -1,8 +1,6 @@
 import type { ServiceInfo } from '@stowage/commands';
-import { sizeText } from '../output/units';
+import { finding, natsProblem, runtimeProblem, sizeText, stateProblem, type Finding } from '@stowage/status-view';
 import { serviceSummaries, type GcStatus, type NodeStatus } from '../services/node-status';
-import { finding, type Finding } from './finding';
-import { natsProblem, runtimeProblem, stateProblem } from './reason-findings';
 
 /** What is wrong by the answers of a node's services. */
 export function nodeFindings(status: NodeStatus): Finding[] {

@@ -1,6 +1,6 @@
+import { parseSpan } from '@stowage/status-view';
 import type { GivenFlags } from '../command-line/define';
 import { UsageError } from '../failures';
-import { parseSpan } from '../output/units';
 
 /** `--since` as a time: a span before now, or a time as RFC 3339 writes it. */
 export function sinceFlag(flags: GivenFlags, now: Date): Date | undefined {

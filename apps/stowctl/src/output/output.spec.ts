@@ -1,9 +1,8 @@
 import { parseByteSize } from '@stowage/service-kit/byte-size';
 import { parse } from 'yaml';
-import { cleanText } from './clean-text';
+import { cleanText, type Table } from '@stowage/status-view';
 import { Output, type OutputFormat, type TextStream } from './output';
-import { tableLines, type Table } from './table';
-import { ageText, parseSpan, sizeText, spanText } from './units';
+import { tableLines } from './table';
 
 /** What a hostile label may hold: colours, a title, a carriage return, text turned round. */
 const hostile = 'a\u001b[31mred\u001b[0m\u0007\r\nb\u009b\u202ec\u200bd\u007f';
@@ -102,44 +101,7 @@ describe('output', () => {
   });
 });
 
-describe('units', () => {
-  it.each([
-    [0, '0 B'],
-    [1023, '1023 B'],
-    [1024, '1.0 KiB'],
-    [1_048_575, '1.0 MiB'],
-    [71_300_000, '68.0 MiB'],
-    [-(2 ** 30), '-1.0 GiB'],
-    [2 ** 60, '1024.0 PiB'],
-  ])('%d bytes', (sizeBytes, text) => expect(sizeText(sizeBytes)).toBe(text));
-
-  it.each([
-    [0, '0ms'],
-    [999.6, '1s'],
-    [61_000, '1m1s'],
-    [3_600_000, '1h'],
-    [90_061_000, '1d1h'],
-    [-5, '0ms'],
-  ])('%d ms', (spanMs, text) => expect(spanText(spanMs)).toBe(text));
-
-  it('ages leave out what does not matter any more', () => {
-    const now = Date.parse('2026-11-20T12:00:00Z');
-    expect(ageText('2026-11-17T10:00:00Z', now)).toBe('3d');
-    expect(ageText('2026-11-20T11:58:30Z', now)).toBe('1m30s');
-    expect([ageText(null, now), ageText(undefined, now)]).toEqual(['-', '-']);
-  });
-
-  it.each([
-    ['90s', 90_000],
-    ['1h30m', 5_400_000],
-    ['2d', 172_800_000],
-    ['1.5s', 1500],
-    ['5', undefined],
-    ['h', undefined],
-    ['-1s', undefined],
-    ['', undefined],
-  ])('the span %j', (text, spanMs) => expect(parseSpan(text)).toBe(spanMs));
-
+describe('sizes that are read', () => {
   it.each([
     ['2Gi', 2 * 2 ** 30],
     ['1.5GiB', 1.5 * 2 ** 30],

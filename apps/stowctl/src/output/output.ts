@@ -1,5 +1,5 @@
-import { cleanLines, cleanText, isClean } from './clean-text';
-import { tableLines, type Paint, type Table, type Tone } from './table';
+import { cleanLines, cleanText, isClean, type Table, type Tone } from '@stowage/status-view';
+import { tableLines, type Paint } from './table';
 
 export type OutputFormat = 'table' | 'wide' | 'json' | 'yaml';
 

@@ -1,32 +1,9 @@
-import { cleanText } from './clean-text';
-
-/** How a cell looks where there are colours. */
-export type Tone = 'good' | 'warning' | 'bad' | 'dim' | 'strong';
-
-export type Cell = string | { readonly text: string; readonly tone: Tone };
-
-export interface Column {
-  readonly title: string;
-  /** Only with `-o wide`. */
-  readonly isWide?: boolean;
-  readonly align?: 'left' | 'right';
-}
-
-/** Rows under titles. */
-export interface Table {
-  /** A line above it. */
-  readonly heading?: string;
-  readonly columns: readonly Column[];
-  /** One cell for each column, those of `-o wide` too. */
-  readonly rows: readonly (readonly Cell[])[];
-  /** What to write where there is no row; absent: nothing. */
-  readonly empty?: string;
-}
+import { cellText, cleanText, type Cell, type Table, type Tone } from '@stowage/status-view';
 
 /** Paints a text; the text itself where there are no colours. */
 export type Paint = (text: string, tone: Tone) => string;
 
-const textOf = (cell: Cell): string => cleanText(typeof cell === 'string' ? cell : cell.text);
+const textOf = (cell: Cell): string => cleanText(cellText(cell));
 
 /** The lines of a table. What is in a cell cannot leave it: control characters are written out. */
 export function tableLines(

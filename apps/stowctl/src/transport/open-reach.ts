@@ -1,8 +1,8 @@
 import os from 'node:os';
 import { checkNodeName, splitNatsServers, SubjectError } from '@stowage/events';
+import { parseSpan } from '@stowage/status-view';
 import { UsageError } from '../failures';
 import type { GivenFlags } from '../command-line/define';
-import { parseSpan } from '../output/units';
 import { chosenContext, readContexts, type ReachContext } from './contexts';
 import { defaultSocketFolder, localTransport } from './local-transport';
 import type { Reach } from './reach';

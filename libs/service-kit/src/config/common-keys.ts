@@ -164,7 +164,8 @@ export function commonKeys(options: {
     }),
     httpAddr: listenAddressKey({
       default: options.httpAddr,
-      meaning: 'Address of /metrics, /healthz and /readyz; port 0 lets the system choose.',
+      meaning:
+        'Address of the status page (/), /metrics, /healthz and /readyz; port 0 lets the system choose.',
     }),
     stateDir: pathKey({
       default: ({ app }) => `/var/lib/stowage/${app}`,

@@ -9,6 +9,7 @@ import {
   type EventBus,
 } from '@stowage/event-bus';
 import type { ServiceContext } from '../service-context';
+import { eventSections } from '../status-page/event-sections';
 import { busSettings, type BusConfig } from './bus-settings';
 import { observeEventBus } from './observe';
 import { provider, type ProviderOptions } from './provider';
@@ -21,8 +22,8 @@ export const BUS = token<EventBus>('EventBus');
 const drainMs = 2000;
 
 /**
- * {@link BUS}: its outbox in the state directory, its metrics, the health component `nats`;
- * commands are answered on its connection. With the key `takeOver` it waits until the instance that
+ * {@link BUS}: its outbox in the state directory, its metrics, the health component `nats`,
+ * its events on the status page; commands are answered on its connection. With the key `takeOver` it waits until the instance that
  * has the outbox gives it up. Whatever serves calls in the meantime stands in `after`, and so does
  * what says best that another process has the state directory.
  */
@@ -43,6 +44,7 @@ async function openBus(context: ServiceContext<BusConfig>): Promise<EventBus> {
   const bus = instrumentEventBus(openEventBus({ ...busSettings(app, config), log }), metrics);
   observeEventBus(context, bus);
   context.commands.use(bus);
+  context.statusPage.add(eventSections(bus, Date.now));
   return bus;
 }
 

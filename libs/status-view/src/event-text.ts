@@ -1,7 +1,7 @@
 import type { StowageEvent } from '@stowage/events';
-import type { Tone } from '../output/table';
-import { sizeText, spanText } from '../output/units';
-import { imageName, planText, shortId } from '../services/image-text';
+import type { Tone } from './table';
+import { sizeText, spanText } from './units';
+import { imageName, planText, shortId } from './image-text';
 
 /** An event in one line. */
 export interface EventText {

@@ -1,0 +1,26 @@
+import type { FindingId } from './finding';
+import { natsProblem, runtimeProblem, stateProblem } from './reason-findings';
+
+/** A part of a service that is not ok, as its health has it. */
+export interface TroubledComponent {
+  readonly name: string;
+  readonly state: string;
+  readonly reason?: string;
+}
+
+/** Components that are about one thing, whatever their reason says. */
+const byName: Readonly<Record<string, FindingId>> = {
+  policy: 'policy-refused',
+  collection: 'collection-fell-short',
+  'image-use': 'use-unknown',
+  'image-filesystem': 'image-filesystem-unseen',
+};
+
+/** What it means that a part of a service is not ok, by its reason first. */
+export function componentFinding({ name, state, reason = '' }: TroubledComponent): FindingId {
+  const ofState = stateProblem(reason);
+  if (ofState !== undefined) return ofState;
+  if (name === 'nats') return natsProblem(reason);
+  if (name === 'docker' || name.includes('runtime')) return runtimeProblem(reason);
+  return byName[name] ?? (state === 'down' ? 'service-down' : 'service-degraded');
+}
