@@ -3,7 +3,7 @@
 // a Debian machine for the roots of Debian.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { becomeRootProgram, ensurePackages, ensurePrograms, systemPrograms } from './bootstrap.mjs';
+import { becomeRootProgram, ensurePackages, ensurePrograms, testPrograms } from './bootstrap.mjs';
 
 const args = process.argv.slice(2);
 const [, crio] = /(?:^|\n)--crio[=\n](.*)/.exec(args.join('\n')) ?? [];
@@ -11,7 +11,7 @@ ensurePackages();
 if (!args.includes('--help')) {
   ensurePrograms(
     [
-      ...systemPrograms, // of the machine's own stack, and what enters a root
+      ...testPrograms, // of the machine's own stack, and what enters a root
       { find: 'unshare', packages: ['util-linux'] },
       { find: 'git', packages: ['git'] },
       // What lies beside CRI-O is taken first.

@@ -6,7 +6,14 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { asRoot, buildApps, ensurePackages, ensurePrograms, root } from './bootstrap.mjs';
+import {
+  asRoot,
+  buildApps,
+  ensurePackages,
+  ensurePrograms,
+  root,
+  testPrograms,
+} from './bootstrap.mjs';
 import { afterAnotherRun, countsOf, failedFiles, linesOf } from './test-results.cjs';
 
 /**
@@ -38,7 +45,7 @@ const summary = [];
 try {
   ensurePackages();
   if (wanted.some(({ needsStack }) => needsStack)) {
-    ensurePrograms();
+    ensurePrograms(testPrograms, 'for the tests');
     buildApps();
   }
   for (const project of wanted) {

@@ -8,6 +8,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -22,7 +23,8 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@stowage/errors';
 import { crioHelper, nodeProgram, nodeProgramsOfTests, withLock } from '@stowage/testing';
-import { root as project, systemPrograms } from '../bootstrap.mjs';
+import { root as project, testPrograms } from '../bootstrap.mjs';
+import { nodeTarballs } from '../package-deb/node-release';
 import { enter, removeLeftovers, type Bind, type Entered } from './enter';
 import { knownDifferences } from './known-differences';
 import { checkCrioVersion, selectNames, targets, UsageError, type Target } from './names';
@@ -189,7 +191,7 @@ async function makePlace(name: string, target: Target, options: Options): Promis
   removeLeftovers(root);
   const place: Place = { name, root, binds: [], env: {}, log };
   if (target.kind === 'debian') {
-    const packages = [...new Set(systemPrograms.flatMap((program) => program.packages))];
+    const packages = [...new Set(testPrograms.flatMap((program) => program.packages))];
     const making = log('make');
     closeSync(openSync(making, 'w'));
     const { suite } = target;
@@ -276,6 +278,10 @@ async function placeWorkspace(place: Place, target: Target, commit: string): Pro
     rmSync(copy, { recursive: true, force: true });
     execFileSync('cp', ['-a', path.join(project, program), copy]);
     renameSync(copy, path.join(folder, program));
+  }
+  for (const tarball of nodeTarballs()) {
+    const copy = path.join(folder, cache, path.basename(tarball));
+    if (!existsSync(copy)) cpSync(tarball, copy);
   }
 }
 
