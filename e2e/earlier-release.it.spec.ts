@@ -52,10 +52,10 @@ it.each(releases.flatMap((release) => apps.map((app) => [release, app] as const)
     });
     try {
       const waited = [
-        ['0000000000000003', 'sha256:b'],
-        ['0000000000000004', 'sha256:c'],
-        ['0000000000000005', 'sha256:d'],
-        ['0000000000000006', 'sha256:e'],
+        ['0000000000000003', 'sha256:c'],
+        ['0000000000000004', 'sha256:d'],
+        ['0000000000000005', 'sha256:e'],
+        ['0000000000000006', 'sha256:f'],
       ];
       const detected = () =>
         events.named('ImageDetected').map(({ sequence, data }) => [sequence, data.imageId]);

@@ -2,14 +2,14 @@ import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** Where a package may leave something. */
-const searched = ['/etc', '/opt', '/root', '/run', '/usr', '/var'];
+const searched = ['/etc', '/opt', '/run', '/usr', '/var/lib', '/var/spool'];
 
 /**
- * What changes with every use of dpkg, and what is not of the package: dpkg's own books and logs,
- * caches, copies of the list of users, and the runtime that runs meanwhile.
+ * What changes with every use of dpkg, and what is not of the package: dpkg's own books, copies of
+ * the list of users, files of systemd's own programs, and the runtime that runs meanwhile.
  */
 const passedOver =
-  /^\/(run\/(containerd|lock)(\/|$)|var\/(tmp|lib\/(containerd|docker)|cache|log)(\/|$)|var\/lib\/dpkg\/(status|available|lock|triggers|updates|diversions|statoverride)|etc\/((passwd|group|shadow|gshadow|subuid|subgid)-|\.pwd\.lock)$)/;
+  /^\/(run\/(containerd|lock|systemd)(\/|$)|var\/lib\/(cni|containerd|docker)(\/|$)|var\/lib\/dpkg\/(status|available|lock|triggers|updates|diversions|statoverride)|etc\/((passwd|group|shadow|gshadow|subuid|subgid)-|\.pwd\.lock)$)/;
 
 /** Files whose content is looked at too. */
 const compared = /^\/etc\/(passwd|group|shadow|gshadow|subuid|subgid)$/;
