@@ -68,7 +68,9 @@ it.each(releases.flatMap((release) => apps.map((app) => [release, app] as const)
       if (app === 'gc-worker') {
         // Images that the earlier release knew, and that are gone meanwhile.
         await events.waitFor('ImageRemoved', ({ data }) => data.imageId === 'sha256:old');
-        const removed = events.named('ImageRemoved').find(({ data }) => data.imageId === 'sha256:app');
+        const removed = events
+          .named('ImageRemoved')
+          .find(({ data }) => data.imageId === 'sha256:app');
         expect(removed?.data.reason).toBe('vanished');
       }
       expect(events.invalid).toEqual([]);

@@ -5,7 +5,8 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
-const usage = 'usage: npm run test:node -- VERSION ... [--only PATH ...] (22, 22.14, 24, 24.0, 26)\n';
+const usage =
+  'usage: npm run test:node -- VERSION ... [--only PATH ...] (22, 22.14, 24, 24.0, 26)\n';
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   strict: false,

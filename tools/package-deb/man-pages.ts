@@ -1,14 +1,5 @@
 import { describeKeys, type DescribedConfig, type DescribedKey } from '@stowage/service-kit';
-import {
-  bold,
-  entry,
-  heading,
-  paragraph,
-  seeAlso,
-  subHeading,
-  title,
-  verbatim,
-} from './man-text';
+import { bold, entry, heading, paragraph, seeAlso, subHeading, title, verbatim } from './man-text';
 import type { StowctlCommand, StowctlFlag } from './stowctl';
 
 /** What every page says in its head and foot. */

@@ -12,6 +12,8 @@ it('what is not pinned is refused, with both hashes', () => {
   writeFileSync(file, 'abc');
   expect(() => checkIntegrity(file, abc)).not.toThrow();
   writeFileSync(file, 'abd');
-  expect(() => checkIntegrity(file, abc)).toThrow(/is not what is pinned: it has sha512-.*, wanted is sha512-3a81/);
+  expect(() => checkIntegrity(file, abc)).toThrow(
+    /is not what is pinned: it has sha512-.*, wanted is sha512-3a81/,
+  );
   rmSync(folder, { recursive: true });
 });

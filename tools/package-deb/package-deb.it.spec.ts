@@ -69,7 +69,9 @@ describe.each(['amd64', 'arm64'] as const)('the package for %s', (architecture) 
   it('has root own all, and nothing that others may write', () => {
     const lines = run('dpkg-deb', '--contents', deb).trim().split('\n');
     expect(lines.length).toBeGreaterThan(50);
-    expect(lines.filter((line) => !/^[d-]rwxr-xr-x root\/root|^-rw-r--r-- root\/root/.test(line))).toEqual([]);
+    expect(
+      lines.filter((line) => !/^[d-]rwxr-xr-x root\/root|^-rw-r--r-- root\/root/.test(line)),
+    ).toEqual([]);
   });
 
   it('has what an administrator looks for, each in its place', () => {

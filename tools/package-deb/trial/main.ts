@@ -125,13 +125,16 @@ async function runServices(debs: string): Promise<void> {
     await eventually(() => Promise.all(Object.values(ports).map(isReady)));
   };
 
-  await check('a call that comes before the service waits in the socket, and is answered', async () => {
-    const early = callOnce('/run/stowage/runtime.sock');
-    await delay(300);
-    for (const service of running) service.start();
-    assert.equal(await early, undefined);
-    await eventually(() => Promise.all(Object.values(ports).map(isReady)));
-  });
+  await check(
+    'a call that comes before the service waits in the socket, and is answered',
+    async () => {
+      const early = callOnce('/run/stowage/runtime.sock');
+      await delay(300);
+      for (const service of running) service.start();
+      assert.equal(await early, undefined);
+      await eventually(() => Promise.all(Object.values(ports).map(isReady)));
+    },
+  );
 
   await check('the services run as the user stowage, with what their units allow', () => {
     const uid = idOf('passwd', 'stowage');
@@ -157,7 +160,12 @@ async function runServices(debs: string): Promise<void> {
     }
     const as = (socket: string) =>
       run('setpriv', [
-        ...['--reuid=65534', `--regid=${idOf('group', 'stowage')}`, '--clear-groups', '--no-new-privs'],
+        ...[
+          '--reuid=65534',
+          `--regid=${idOf('group', 'stowage')}`,
+          '--clear-groups',
+          '--no-new-privs',
+        ],
         ...[process.execPath, process.argv[1] ?? '', 'call', socket],
       ]);
     await as('/run/stowage/runtime-ro.sock');
@@ -208,7 +216,10 @@ async function runServices(debs: string): Promise<void> {
       callers.forEach(({ calls }, index) => assert.ok(calls > (before[index] ?? 0) + 20));
     });
     for (const caller of callers) await caller.stop();
-    assert.deepEqual(callers.flatMap(({ failures }) => failures), []);
+    assert.deepEqual(
+      callers.flatMap(({ failures }) => failures),
+      [],
+    );
     assert.equal(readFileSync(configFile, 'utf8'), config);
     assert.equal(statSync(configFile).mode, mode);
     assert.deepEqual(await knownImages(), images);

@@ -30,7 +30,10 @@ export function writeImage(folder: string, name: string): string {
     type,
     JSON.stringify({ schemaVersion: 2, mediaType: type, config, layers: [layer] }),
   );
-  const annotations = { 'io.containerd.image.name': name, 'org.opencontainers.image.ref.name': name };
+  const annotations = {
+    'io.containerd.image.name': name,
+    'org.opencontainers.image.ref.name': name,
+  };
   writeFileSync(
     path.join(place, 'index.json'),
     JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }),

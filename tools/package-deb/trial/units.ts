@@ -120,7 +120,12 @@ export class UnitService {
       `--ambient-caps=${capabilities('Service.AmbientCapabilities')}`,
       `--bounding-set=${capabilities('Service.CapabilityBoundingSet')}`,
       ...(file.isOn('Service.NoNewPrivileges') ? ['--no-new-privs'] : []),
-      ...['sh', '-c', `umask ${file.text('Service.UMask') ?? '0022'}; LISTEN_PID=$$ exec "$@"`, 'sh'],
+      ...[
+        'sh',
+        '-c',
+        `umask ${file.text('Service.UMask') ?? '0022'}; LISTEN_PID=$$ exec "$@"`,
+        'sh',
+      ],
       ...file.words('Service.ExecStart'),
     ];
     const output = openSync(this.log, 'a');
