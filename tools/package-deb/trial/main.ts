@@ -17,7 +17,6 @@ import { idOf, makeSockets, unitSocket, UnitService } from './units';
 const run = promisify(execFile);
 const scratch = '/tmp/trial';
 const configFile = '/etc/stowage/config.yaml';
-const imageName = 'registry.example/trial/hello:1';
 const socketUnits = [
   'stowage-runtime-gateway.socket',
   'stowage-runtime-gateway-ro.socket',
@@ -172,7 +171,11 @@ async function runServices(debs: string): Promise<void> {
     await assert.rejects(as('/run/stowage/runtime.sock'), /EACCES/);
   });
 
+  const bringImage = (name: string) =>
+    run('ctr', ['-n', 'k8s.io', 'images', 'import', writeImage(scratch, name)]);
+
   await check('stowctl shows the services, and its doctor finds nothing', async () => {
+    await bringImage('registry.example/trial/first:1');
     const { stdout } = await run('stowctl', ['status']);
     for (const app of services) assert.match(stdout, new RegExp(app));
     await eventually(() => run('stowctl', ['doctor']));
@@ -192,8 +195,8 @@ async function runServices(debs: string): Promise<void> {
     );
     writeFileSync(configFile, changed);
     await restart();
-    await run('ctr', ['-n', 'k8s.io', 'images', 'import', writeImage(scratch, imageName)]);
-    await eventually(async () => assert.ok((await knownImages()).length > 0));
+    await bringImage('registry.example/trial/second:1');
+    await eventually(async () => assert.equal((await knownImages()).length, 2));
     await eventually(async () => assert.ok((await waitingEvents()) > 0));
   });
 
