@@ -8,6 +8,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -23,6 +24,7 @@ import { parseArgs } from 'node:util';
 import { errorMessage } from '@stowage/errors';
 import { crioHelper, nodeProgram, nodeProgramsOfTests, withLock } from '@stowage/testing';
 import { root as project, testPrograms } from '../bootstrap.mjs';
+import { nodeTarballs } from '../package-deb/node-release';
 import { enter, removeLeftovers, type Bind, type Entered } from './enter';
 import { knownDifferences } from './known-differences';
 import { checkCrioVersion, selectNames, targets, UsageError, type Target } from './names';
@@ -276,6 +278,10 @@ async function placeWorkspace(place: Place, target: Target, commit: string): Pro
     rmSync(copy, { recursive: true, force: true });
     execFileSync('cp', ['-a', path.join(project, program), copy]);
     renameSync(copy, path.join(folder, program));
+  }
+  for (const tarball of nodeTarballs()) {
+    const copy = path.join(folder, cache, path.basename(tarball));
+    if (!existsSync(copy)) cpSync(tarball, copy);
   }
 }
 

@@ -58,8 +58,10 @@ export function environment(network: 'own' | 'machine'): Record<string, string> 
 }
 
 /** In a Debian root besides the programs of the real stack. */
-const debianPackages = ['ca-certificates', 'nodejs', 'npm', 'make', 'g++', 'python3'];
-const debianPackagesOfTests = ['procps', 'kmod', 'util-linux', 'git'];
+const debianTools = [
+  ...['ca-certificates', 'nodejs', 'npm', 'make', 'g++', 'python3'],
+  ...['procps', 'kmod', 'util-linux', 'git'],
+];
 
 export interface DebianRoot {
   /** Folder of the root. */
@@ -69,6 +71,8 @@ export interface DebianRoot {
   readonly mirror?: string;
   /** Packages of the real stack. */
   readonly packages: readonly string[];
+  /** What builds and tests the workspace there. Default: Node.js, a compiler and the like. */
+  readonly tools?: readonly string[];
 }
 
 const stampOf = (root: string): string => `${root}.complete`;
@@ -78,10 +82,10 @@ const stampOf = (root: string): string => `${root}.complete`;
  * packages.
  */
 export async function makeDebianRoot(
-  { root, suite, mirror, packages }: DebianRoot,
+  { root, suite, mirror, packages, tools = debianTools }: DebianRoot,
   step: RunStep,
 ): Promise<void> {
-  const wanted = [...debianPackages, ...debianPackagesOfTests, ...packages].sort();
+  const wanted = [...tools, ...packages].sort();
   const stamp = `${suite}: ${wanted.join(' ')}\n`;
   if (existsSync(stampOf(root)) && readFileSync(stampOf(root), 'utf8') === stamp) return;
   rmSync(stampOf(root), { force: true });
@@ -160,7 +164,10 @@ export function makeMachineRoot(root: string, nodeProgram: string): Bind[] {
   for (const folder of ['etc', 'root', 'usr', 'var/lib', 'var/tmp', 'opt/matrix/bin']) {
     mkdirSync(path.join(root, folder), { recursive: true });
   }
-  const binds = ['/usr', '/etc'].map((folder) => ({ from: folder, to: folder }));
+  // dpkg's books: which packages there are in the others.
+  const binds = ['/usr', '/etc', '/var/lib/dpkg']
+    .filter(existsSync)
+    .map((folder) => ({ from: folder, to: folder }));
   for (const folder of ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']) {
     const there = path.join(root, folder);
     if (!existsSync(folder) || lstatSync(there, { throwIfNoEntry: false }) !== undefined) continue;

@@ -1,6 +1,14 @@
 import { eventCatalog } from '@stowage/events';
 import { eventually } from '@stowage/testing';
-import { mkdirSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { EventRing, maxRecent, recentEventsFile } from './event-ring';
 import type { EventBus } from './types';
@@ -51,6 +59,19 @@ describe('the ring', () => {
     again.add(rows(5, 6));
     expect(ids(again.find({ limit: 10 }).events)).toEqual(ids(rows(1, 6)));
     expect(statSync(recentEventsFile(stateDir)).mode & 0o077).toBe(0);
+  });
+
+  it('opens a file of 0.1.0 with everything in it', () => {
+    cpSync(path.join(__dirname, '../../sqlite/testdata/0.1.0'), stateDir, { recursive: true });
+    const { ring, lines } = open();
+    expect(ring.find({ limit: 10 })).toMatchObject({ next: 3, more: false, kept: 3 });
+    expect(ring.find({ limit: 10 }).events).toEqual(
+      [1, 2, 3].map((n) => ({ id: `01M8S9${n}`, subject: `image-${n}` })),
+    );
+    expect(ids(ring.find({ limit: 10, names: ['ContainerStarted'] }).events)).toEqual(['01M8S93']);
+    ring.add([row(4)]);
+    expect(ring.find({ limit: 1 })).toMatchObject({ next: 4 });
+    expect(lines).toEqual([]);
   });
 
   it('is asked by time, name, subject and position', () => {

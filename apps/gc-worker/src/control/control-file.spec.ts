@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ControlFile } from './control-file';
@@ -39,6 +39,16 @@ it('has what was asked after a restart', () => {
   ]);
   second.setPause(undefined);
   expect(open().pause).toBeUndefined();
+});
+
+it('opens a file of 0.1.0 with everything in it', () => {
+  const data = path.join(__dirname, '../../../../libs/sqlite/testdata/0.1.0');
+  cpSync(data, stateDir, { recursive: true });
+  const file = open();
+  const since = Date.parse('2026-11-29T12:00:00Z');
+  expect(file.pause).toEqual({ since, until: since + 3_600_000, reason: 'a release' });
+  expect(file.shadowPlans).toEqual([{ planId: 'plan-1' }, { planId: 'plan-2', bytes: 5 }]);
+  expect(lines).toEqual([]);
 });
 
 it('keeps it in memory where the file cannot be had, and begins anew where it is damaged', () => {
