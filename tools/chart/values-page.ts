@@ -1,6 +1,12 @@
 import type { DescribedValue } from './values-comments';
 
-const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+/** Text of a cell; inside of code nothing but the bar has a meaning. */
+const cell = (text: string) =>
+  text
+    .replaceAll('|', '\\|')
+    .split('`')
+    .map((part, index) => (index % 2 === 1 ? part : part.replaceAll('<', '&lt;')))
+    .join('`');
 
 /** What is allowed, in words, where the type does not say it. */
 function allowedText({ rules }: DescribedValue): string {
@@ -20,6 +26,7 @@ function allowedText({ rules }: DescribedValue): string {
     labels: 'text by name',
     affinity: 'Affinity of a Pod',
     resources: 'requests and limits',
+    nodes: 'a number, or percent',
     groups: 'a list of numbers',
     tolerations: 'Tolerations of a Pod',
     environment: 'EnvVars of a container',

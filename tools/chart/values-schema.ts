@@ -87,6 +87,12 @@ const fragments: Readonly<Record<string, (rest: string) => JsonSchema>> = {
   labels: () => labelMap,
   affinity: () => strict({ nodeAffinity: {}, podAffinity: {}, podAntiAffinity: {} }),
   resources: () => strict({ requests: quantities, limits: quantities }),
+  nodes: () => ({
+    anyOf: [
+      { type: 'integer', minimum: 1 },
+      { type: 'string', pattern: '^([1-9][0-9]?|100)%$' },
+    ],
+  }),
   groups: () => list({ type: 'integer', minimum: 0 }),
   tolerations: () =>
     list(

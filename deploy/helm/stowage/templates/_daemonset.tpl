@@ -223,19 +223,19 @@ spec:
         - name: nats-login
           secret:
             secretName: {{ $nats.nkeySecret }}
-            defaultMode: 0400
+            defaultMode: 256 # 0400
         {{- end }}
         {{- if $nats.tls.secret }}
         - name: nats-tls
           secret:
             secretName: {{ $nats.tls.secret }}
-            defaultMode: 0400
+            defaultMode: 256 # 0400
         {{- end }}
         {{- if eq $app "image-service" }}
         {{- with $values.pullSecrets }}
         - name: pull-secrets
           projected:
-            defaultMode: 0400
+            defaultMode: 256 # 0400
             sources:
               {{- range . }}
               - secret:
