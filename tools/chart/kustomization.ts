@@ -78,7 +78,9 @@ export async function expected(
 export type Files = ReadonlyMap<string, string>;
 
 const header = '# Written by `npm run chart` from the chart in deploy/helm/stowage; do not edit.\n';
-const yaml = (value: unknown): string => header + stringify(value, { lineWidth: 0 });
+/** kustomize reads YAML 1.1, in which more words are booleans. */
+const plainYaml = (value: unknown): string => stringify(value, { lineWidth: 0, version: '1.1' });
+const yaml = (value: unknown): string => header + plainYaml(value);
 const fileOf = (object: KubernetesObject): string => `${objectName(object)}.yaml`;
 
 /** All files of deploy/kubernetes but its README. */
@@ -125,10 +127,10 @@ function overlayFiles(
     const target = { kind, name: metadata.name };
     if (changed === undefined) {
       const gone = { apiVersion, kind, metadata: { name: metadata.name }, $patch: 'delete' };
-      return [{ target, patch: stringify(gone) }];
+      return [{ target, patch: plainYaml(gone) }];
     }
     const steps = patchBetween(object, changed);
-    return steps.length === 0 ? [] : [{ target, patch: stringify(steps, { lineWidth: 0 }) }];
+    return steps.length === 0 ? [] : [{ target, patch: plainYaml(steps) }];
   });
   const component = {
     apiVersion: 'kustomize.config.k8s.io/v1alpha1',

@@ -57,14 +57,16 @@ export class Chart {
   #template(file: string, { namespace = 'stowage', release = 'stowage', kubeconfig }: RenderOptions) {
     const args = ['template', release, chartFolder, '--namespace', namespace, '--values', file];
     if (kubeconfig === undefined) return this.#helm(args);
-    return this.#helm([...args, '--dry-run=server'], { KUBECONFIG: kubeconfig });
+    const server = ['--dry-run=server', '--disable-openapi-validation'];
+    return this.#helm([...args, ...server], { KUBECONFIG: kubeconfig });
   }
 
   async #withValues<T>(values: Values, action: (file: string) => Promise<T>): Promise<T> {
     const folder = mkdtempSync(path.join(tmpdir(), 'stowage-chart-'));
     try {
       const file = path.join(folder, 'values.yaml');
-      writeFileSync(file, stringify(values));
+      // Helm reads YAML 1.1, in which more words are booleans.
+      writeFileSync(file, stringify(values, { version: '1.1' }));
       return await action(file);
     } finally {
       rmSync(folder, { recursive: true, force: true });

@@ -239,6 +239,7 @@ export const valueSets: readonly ValueSet[] = [
       gcWorker: {
         config: {
           imageGCHighThresholdPercent: 70,
+          imageGCLowThresholdPercent: 60,
           imageMaximumGCAge: '720h',
           exemptImages: ['registry.example/base/**'],
           exemptRules: [{ label: 'keep=true', youngerThan: '12h' }],
@@ -259,7 +260,7 @@ export const valueSets: readonly ValueSet[] = [
       section: {
         collect: 'on',
         imageGCHighThresholdPercent: 70,
-        imageGCLowThresholdPercent: 75,
+        imageGCLowThresholdPercent: 60,
         imageMaximumGCAge: '720h',
         exemptImages: ['registry.example/base/**'],
         exemptRules: [{ label: 'keep=true', youngerThan: '12h' }],
