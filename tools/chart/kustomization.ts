@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { kustomizeFolder, objectName, type KubernetesObject } from './chart';
-import { patchBetween } from './json-patch';
+import { patchBetween, type PatchStep } from './json-patch';
 import type { Chart, Values } from './render';
 
 /** What the base is, and with it every overlay. */
@@ -81,6 +81,9 @@ const header = '# Written by `npm run chart` from the chart in deploy/helm/stowa
 /** kustomize reads YAML 1.1, in which more words are booleans. */
 const plainYaml = (value: unknown): string => stringify(value, { lineWidth: 0, version: '1.1' });
 const yaml = (value: unknown): string => header + plainYaml(value);
+/** No block of text stands at the end: kustomize cuts off the last line break of a patch. */
+const patchText = (steps: readonly PatchStep[]): string =>
+  stringify(steps, { lineWidth: 0, version: '1.1', blockQuote: false });
 const fileOf = (object: KubernetesObject): string => `${objectName(object)}.yaml`;
 
 /** All files of deploy/kubernetes but its README. */
@@ -130,7 +133,7 @@ function overlayFiles(
       return [{ target, patch: plainYaml(gone) }];
     }
     const steps = patchBetween(object, changed);
-    return steps.length === 0 ? [] : [{ target, patch: plainYaml(steps) }];
+    return steps.length === 0 ? [] : [{ target, patch: patchText(steps) }];
   });
   const component = {
     apiVersion: 'kustomize.config.k8s.io/v1alpha1',
