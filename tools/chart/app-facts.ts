@@ -64,7 +64,9 @@ export function chartFacts(definitions: readonly DescribedConfig[]) {
   return {
     configFile,
     variables: [
-      ...new Set(definitions.flatMap((definition) => describeKeys(definition).map(({ env }) => env))),
+      ...new Set(
+        definitions.flatMap((definition) => describeKeys(definition).map(({ env }) => env)),
+      ),
     ].sort(),
     apps: Object.fromEntries(
       definitions.map((definition) => [definition.app, factsOf(definition)]),

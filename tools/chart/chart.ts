@@ -1,3 +1,8 @@
+import path from 'node:path';
+
+/** Absolute path of the workspace. */
+export const root = path.resolve(__dirname, '../..');
+
 /** Folder of the chart, relative to the root. */
 export const chartFolder = 'deploy/helm/stowage';
 

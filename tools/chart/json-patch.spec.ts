@@ -20,7 +20,9 @@ function apply(document: unknown, steps: readonly PatchStep[]): unknown {
 }
 
 it('makes one document out of another', () => {
-  const json = fc.jsonValue({ maxDepth: 4 }).map((value) => JSON.parse(JSON.stringify(value)) as unknown);
+  const json = fc
+    .jsonValue({ maxDepth: 4 })
+    .map((value) => JSON.parse(JSON.stringify(value)) as unknown);
   fc.assert(
     fc.property(json, json, (from, to) => {
       expect(apply(from, patchBetween(from, to))).toEqual(to);

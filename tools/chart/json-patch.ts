@@ -20,14 +20,12 @@ const escaped = (key: string): string => key.replaceAll('~', '~0').replaceAll('/
 export function patchBetween(from: unknown, to: unknown, path = ''): PatchStep[] {
   if (isDeepStrictEqual(from, to)) return [];
   if (isMapping(from) && isMapping(to)) {
-    return [...new Set([...Object.keys(from), ...Object.keys(to)])].flatMap(
-      (key): PatchStep[] => {
-        const below = `${path}/${escaped(key)}`;
-        if (!(key in to)) return [{ op: 'remove', path: below }];
-        if (!(key in from)) return [{ op: 'add', path: below, value: to[key] }];
-        return patchBetween(from[key], to[key], below);
-      },
-    );
+    return [...new Set([...Object.keys(from), ...Object.keys(to)])].flatMap((key): PatchStep[] => {
+      const below = `${path}/${escaped(key)}`;
+      if (!(key in to)) return [{ op: 'remove', path: below }];
+      if (!(key in from)) return [{ op: 'add', path: below, value: to[key] }];
+      return patchBetween(from[key], to[key], below);
+    });
   }
   if (Array.isArray(from) && Array.isArray(to)) {
     const shared = Math.min(from.length, to.length);
@@ -35,8 +33,13 @@ export function patchBetween(from: unknown, to: unknown, path = ''): PatchStep[]
       ...to.slice(0, shared).flatMap((item, at) => patchBetween(from[at], item, `${path}/${at}`)),
       ...from
         .slice(shared)
-        .map((_, index): PatchStep => ({ op: 'remove', path: `${path}/${from.length - 1 - index}` })),
-      ...to.slice(shared).map((value: unknown): PatchStep => ({ op: 'add', path: `${path}/-`, value })),
+        .map((_, index): PatchStep => ({
+          op: 'remove',
+          path: `${path}/${from.length - 1 - index}`,
+        })),
+      ...to
+        .slice(shared)
+        .map((value: unknown): PatchStep => ({ op: 'add', path: `${path}/-`, value })),
     ];
   }
   return [{ op: 'replace', path, value: to }];

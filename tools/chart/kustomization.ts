@@ -159,7 +159,8 @@ const ownedFolders = ['base', 'components', 'overlays'];
 /** Writes the files in place of those that are there. */
 export function writeKustomization(root: string, files: Files): void {
   const folder = path.join(root, kustomizeFolder);
-  for (const owned of ownedFolders) rmSync(path.join(folder, owned), { recursive: true, force: true });
+  for (const owned of ownedFolders)
+    rmSync(path.join(folder, owned), { recursive: true, force: true });
   for (const [file, text] of files) {
     mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
     writeFileSync(path.join(folder, file), text);

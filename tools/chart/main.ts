@@ -9,8 +9,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { root } from '../bootstrap.mjs';
-import { kustomizeFolder, objectName, type KubernetesObject } from './chart';
+import { kustomizeFolder, objectName, root, type KubernetesObject } from './chart';
 import { clusterCases } from './clusters';
 import { configurationProblems } from './configuration-rules';
 import { withCluster } from './fake-cluster';
@@ -49,7 +48,8 @@ async function checkValueSets(chart: Chart, all: NamedObject[]): Promise<string[
     const rendered = new Rendered(await chart.render(values));
     all.push(...rendered.objects.map((object) => ({ from: name, object })));
     const found = seen(rendered);
-    if (!isDeepStrictEqual(found, wanted)) problems.push(`${name}: ${show(found)}, not ${show(wanted)}`);
+    if (!isDeepStrictEqual(found, wanted))
+      problems.push(`${name}: ${show(found)}, not ${show(wanted)}`);
     const broken = [...brokenRules(rendered), ...(await configurationProblems(rendered))];
     problems.push(...broken.map((line) => `${name}: ${line}`));
   }
@@ -85,12 +85,29 @@ async function checkClusters(chart: Chart): Promise<string[]> {
 
 async function checkNotes(chart: Chart): Promise<string[]> {
   const problems: string[] = [];
-  for (const { name, values } of valueSets) {
+  // What NOTES depend on: modes, services, NATS.
+  for (const { name, values } of valueSets.filter(
+    ({ values }) => 'mode' in values || 'nats' in values || 'runtimeGateway' in values,
+  )) {
     const notes = await chart.notes(values);
-    if (!/rollout status daemonset\/stowage-/.test(notes)) problems.push(`${name}: NOTES lack a command`);
+    if (!/rollout status daemonset\/stowage-/.test(notes))
+      problems.push(`${name}: NOTES lack a command`);
     if (/<no value>|%!|\n{4}/.test(notes)) problems.push(`${name}: NOTES have a gap:\n${notes}`);
   }
   return problems;
+}
+
+/** Renders the same values once. */
+function renderedOnce(chart: Chart): Pick<Chart, 'render'> {
+  const known = new Map<string, Promise<KubernetesObject[]>>();
+  return {
+    render: (values = {}) => {
+      const key = JSON.stringify(values);
+      const rendered = known.get(key) ?? chart.render(values);
+      known.set(key, rendered);
+      return rendered;
+    },
+  };
 }
 
 const sorted = (objects: readonly KubernetesObject[]): KubernetesObject[] =>
@@ -100,14 +117,15 @@ async function checkKustomization(
   chart: Chart,
   programs: Awaited<ReturnType<typeof kubernetesPrograms>>,
 ): Promise<string[]> {
-  const stale = staleKustomization(root, await kustomizeFiles(chart));
+  const cached = renderedOnce(chart);
+  const stale = staleKustomization(root, await kustomizeFiles(cached));
   if (stale.length > 0) {
     return [`stale; run \`npm run chart\` and commit: ${stale.join(', ')}`];
   }
   const problems: string[] = [];
   const compare = async (name: string, folder: string, values: readonly Values[]) => {
     const built = sorted((await kustomize(programs, folder)).map(withoutHelm));
-    const wanted = sorted(await expected(chart, ...values));
+    const wanted = sorted(await expected(cached, ...values));
     if (!isDeepStrictEqual(built, wanted)) {
       const different = wanted.filter((object, index) => !isDeepStrictEqual(object, built[index]));
       problems.push(
@@ -158,7 +176,14 @@ async function check(): Promise<number> {
   const chart = new Chart(programs);
   const all: NamedObject[] = [];
   const steps: readonly (readonly [string, () => Promise<string[]>])[] = [
-    ['lint', () => chart.lint().then(() => [], (error: unknown) => [String(error)])],
+    [
+      'lint',
+      () =>
+        chart.lint().then(
+          () => [],
+          (error: unknown) => [String(error)],
+        ),
+    ],
     [`${valueSets.length} sets of values`, () => checkValueSets(chart, all)],
     [`${wrongValueSets.length} wrong sets of values`, () => checkWrongValueSets(chart)],
     [`${clusterCases.length} clusters`, () => checkClusters(chart)],

@@ -39,7 +39,9 @@ const podRules: readonly Rule<IPodSpec>[] = [
       (pod.volumes ?? []).every(
         ({ hostPath }) =>
           hostPath === undefined ||
-          (hostPath.type !== 'Socket' && hostPath.type !== 'File' && !hostPath.path.endsWith('.sock')),
+          (hostPath.type !== 'Socket' &&
+            hostPath.type !== 'File' &&
+            !hostPath.path.endsWith('.sock')),
       ),
   ],
   [
@@ -85,8 +87,8 @@ const containerRules: readonly Rule<IContainer>[] = [
   [
     'probes of start, life and readiness at a port that it has',
     ({ startupProbe, livenessProbe, readinessProbe, ports = [] }) =>
-      [startupProbe, livenessProbe, readinessProbe].every(
-        (probe) => ports.some(({ name }) => name === probe?.httpGet?.port),
+      [startupProbe, livenessProbe, readinessProbe].every((probe) =>
+        ports.some(({ name }) => name === probe?.httpGet?.port),
       ),
   ],
   [

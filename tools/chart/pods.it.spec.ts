@@ -57,7 +57,7 @@ onContainerd('the pods of the chart on a real containerd', () => {
   beforeAll(async () => {
     const chart = new Chart(await kubernetesPrograms());
     stack = await startStack({ filesystemMb: 1200, nats: false });
-    shareMounts(path.dirname(stack.containerd.socket));
+    shareMounts(stack.containerd.root, path.dirname(stack.containerd.socket));
     const login = nkeys.createUser();
     const users = `{ nkey: ${login.getPublicKey()} }, { user: ${operator.user}, password: ${operator.pass} }`;
     nats = await TestNatsServer.start({ config: `authorization { users: [${users}] }` });
@@ -86,8 +86,12 @@ onContainerd('the pods of the chart on a real containerd', () => {
   async function runService(app: string, seed: string): Promise<RunningService> {
     const volumes = prepareVolumes(rendered.pod(app).volumes ?? [], {
       dir: folderIn(stack, `volumes-${app}`),
-      configMaps: rendered.objects.filter(({ kind }) => kind === 'ConfigMap') as unknown as IConfigMap[],
-      secrets: { 'stowage-nats-users': { [`${nodeName}.nk`]: seed, 'node-2.example.nk': 'another' } },
+      configMaps: rendered.objects.filter(
+        ({ kind }) => kind === 'ConfigMap',
+      ) as unknown as IConfigMap[],
+      secrets: {
+        'stowage-nats-users': { [`${nodeName}.nk`]: seed, 'node-2.example.nk': 'another' },
+      },
     });
     const pod = criPod(rendered.daemonSet(app), {
       nodeName,
@@ -172,16 +176,23 @@ onContainerd('the pods of the chart on a real containerd', () => {
   it('a pull on the socket of image-service is published with the login of the node', async () => {
     const image = await stack.pushImage({ name: 'team/first', sizeMb: 4 });
     await pull(image.reference);
-    const { source } = await events.waitFor('ImagePulled', ({ subject }) => subject === image.imageId);
+    const { source } = await events.waitFor(
+      'ImagePulled',
+      ({ subject }) => subject === image.imageId,
+    );
     expect(source).toBe(`/nodes/${nodeName}/image-service`);
   });
 
   it('a restart of containerd is seen by every service, which go on with its new socket', async () => {
-    const before = execFileSync('stat', ['-c', '%i', stack.containerd.socket], { encoding: 'utf8' });
+    const before = execFileSync('stat', ['-c', '%i', stack.containerd.socket], {
+      encoding: 'utf8',
+    });
     await stack.containerd.restart();
     const after = execFileSync('stat', ['-c', '%i', stack.containerd.socket], { encoding: 'utf8' });
     expect(after).not.toBe(before);
     for (const app of chartApps) await isWell(app);
+    // Calls of the time without a runtime failed; from here on none may.
+    const logged = new Map(chartApps.map((app) => [app, logOf(app).length]));
 
     const image = await stack.pushImage({ name: 'team/second', sizeMb: 4 });
     await pull(image.reference);
@@ -197,7 +208,7 @@ onContainerd('the pods of the chart on a real containerd', () => {
       expect(kept).toEqual([]);
     }
     for (const app of chartApps) {
-      expect(errorsIn(logOf(app))).toEqual([]);
+      expect(errorsIn(logOf(app).slice(logged.get(app)))).toEqual([]);
       const { status } = await runtime.containerStatus({ containerId: service(app).containerId });
       expect(status?.finishedAt).toBe(0n);
     }
@@ -219,7 +230,10 @@ onContainerd('the pods of the chart on a real containerd', () => {
 
   it.each(chartApps)('%s ends within its grace period', async (app) => {
     const { containerId, pod } = service(app);
-    await runtime.stopContainer({ containerId, timeout: BigInt(pod.terminationGracePeriodSeconds) });
+    await runtime.stopContainer({
+      containerId,
+      timeout: BigInt(pod.terminationGracePeriodSeconds),
+    });
     const { status } = await runtime.containerStatus({ containerId });
     expect(status?.exitCode).toBe(0);
   });
@@ -248,10 +262,12 @@ function folderIn(stack: Stack, name: string): string {
 }
 
 /**
- * Makes mounts below a folder known to the mounts that pods have of it, as systemd does for the root
- * of a node. The stack removes this mount with its others.
+ * Makes mounts below a folder, and in the file system that is mounted there, known to the mounts
+ * that pods have of them, as systemd does for the root of a node. The stack removes this mount with
+ * its others.
  */
-function shareMounts(folder: string): void {
+function shareMounts(fileSystem: string, folder: string): void {
+  execFileSync('mount', ['--make-shared', fileSystem]);
   execFileSync('mount', ['--rbind', folder, folder]);
   execFileSync('mount', ['--make-rshared', folder]);
 }
@@ -262,7 +278,7 @@ function bridgeAddress(stack: Stack): string {
     encoding: 'utf8',
   });
   const [link] = JSON.parse(shown) as { addr_info: { local: string }[] }[];
-  return link?.addr_info[0]?.local ?? "";
+  return link?.addr_info[0]?.local ?? '';
 }
 
 /** Lets pods reach a server that listens on the loopback of the host. */

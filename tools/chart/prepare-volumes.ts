@@ -58,7 +58,8 @@ function hostFolder(given: NonNullable<IVolume['hostPath']>): string {
   const type = hostPath.get('type');
   hostPath.done();
   if (type === 'DirectoryOrCreate') mkdirSync(folder, { recursive: true, mode: 0o755 });
-  else if (type !== 'Directory') throw new Error(`hostPath of type ${type ?? 'none'} is not prepared`);
+  else if (type !== 'Directory')
+    throw new Error(`hostPath of type ${type ?? 'none'} is not prepared`);
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
     throw new Error(`hostPath type check failed: ${folder} is not a directory`);
   }

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { parseAllDocuments, stringify } from 'yaml';
-import { root } from '../bootstrap.mjs';
-import { chartFolder, type KubernetesObject } from './chart';
+import { chartFolder, root, type KubernetesObject } from './chart';
 import type { KubernetesPrograms } from './kubernetes-programs';
 
 /** Values of the chart, as a values file has them. */
@@ -54,7 +53,10 @@ export class Chart {
     return printed.split(/^NOTES:\n/m)[1] ?? '';
   }
 
-  #template(file: string, { namespace = 'stowage', release = 'stowage', kubeconfig }: RenderOptions) {
+  #template(
+    file: string,
+    { namespace = 'stowage', release = 'stowage', kubeconfig }: RenderOptions,
+  ) {
     const args = ['template', release, chartFolder, '--namespace', namespace, '--values', file];
     if (kubeconfig === undefined) return this.#helm(args);
     const server = ['--dry-run=server', '--disable-openapi-validation'];

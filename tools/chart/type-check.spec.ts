@@ -35,10 +35,10 @@ it('names each field that the API does not have, and each that it has otherwise'
   );
   const about = (from: string) => errors.filter((line) => line.startsWith(`${from}, `)).join('\n');
   expect(about('right')).toBe('');
-  expect(about('misspelt')).toContain("'securityContex'");
-  expect(about('deep')).toContain("'paht'");
-  expect(about('ofPod')).toContain("'hostNetwrk'");
+  expect(about('misspelt')).toContain('"securityContex"');
+  expect(about('deep')).toContain('"paht"');
+  expect(about('ofPod')).toContain('"hostNetwrk"');
   expect(about('wrong')).toContain("'string' is not assignable to type 'number'");
-  expect(about('monitor')).toContain("'relabelling'");
+  expect(about('monitor')).toContain('"relabelling"');
   expect(about('unknown')).toBe('unknown, podd-x: nobody knows v1 Podd');
 });

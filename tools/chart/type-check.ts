@@ -2,8 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { root } from '../bootstrap.mjs';
-import { objectName, type KubernetesObject } from './chart';
+import { objectName, root, type KubernetesObject } from './chart';
 
 /** An object, and the name of what it was rendered from. */
 export interface NamedObject {

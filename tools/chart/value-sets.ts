@@ -88,7 +88,11 @@ export const valueSets: readonly ValueSet[] = [
   onRuntime('k3s', '/run/k3s/containerd', '/var/lib/rancher/k3s/agent/containerd'),
   onRuntime('rke2', '/run/k3s/containerd', '/var/lib/rancher/rke2/agent/containerd'),
   onRuntime('k0s', '/run/k0s', '/var/lib/k0s/containerd'),
-  onRuntime('microk8s', '/var/snap/microk8s/common/run', '/var/snap/microk8s/common/var/lib/containerd'),
+  onRuntime(
+    'microk8s',
+    '/var/snap/microk8s/common/run',
+    '/var/snap/microk8s/common/var/lib/containerd',
+  ),
   onRuntime('crio', '/run/crio', '/var/lib/containers/storage', {
     endpoint: 'unix:///run/crio/crio.sock',
     pullsAreSeen: false,
@@ -191,7 +195,9 @@ export const valueSets: readonly ValueSet[] = [
     name: 'with the Grafana Operator',
     values: { monitoring: { dashboards: { enabled: true, kind: 'GrafanaDashboard' } } },
     seen: (rendered) =>
-      rendered.objects.filter(({ kind }) => kind === 'ConfigMap').map(({ metadata }) => metadata.name),
+      rendered.objects
+        .filter(({ kind }) => kind === 'ConfigMap')
+        .map(({ metadata }) => metadata.name),
     wanted: ['stowage'],
   },
   {

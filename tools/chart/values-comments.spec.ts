@@ -31,7 +31,11 @@ labels:
 describe('values with comments', () => {
   it('have a meaning, rules and a default', () => {
     const [mode, nats, labels] = describeValues(text);
-    expect(mode).toMatchObject({ path: 'mode', meaning: 'What it does. In two lines.', value: 'on' });
+    expect(mode).toMatchObject({
+      path: 'mode',
+      meaning: 'What it does. In two lines.',
+      value: 'on',
+    });
     expect([...(mode?.rules ?? [])]).toEqual([['allowed', 'on, off']]);
     expect(nats?.children).toMatchObject([
       { path: 'nats.servers', meaning: 'Where they are.', value: [] },

@@ -38,11 +38,7 @@ function keysOf(map: YAMLMap<Scalar<string>>, parent: string): DescribedValue[] 
   });
 }
 
-function describe(
-  pair: Pair<Scalar<string>>,
-  comment: string,
-  parent: string,
-): DescribedValue {
+function describe(pair: Pair<Scalar<string>>, comment: string, parent: string): DescribedValue {
   const name = pair.key.value;
   const path = parent === '' ? name : `${parent}.${name}`;
   // Paragraphs before the last one are about the part of the file that begins there.

@@ -47,7 +47,9 @@ const defaultText = (value: unknown): string => {
 function rows(value: DescribedValue): string[] {
   if (value.children !== undefined) {
     const below = value.children.flatMap(rows);
-    return value.meaning === '' ? below : [`| \`${value.path}\` | | | ${cell(value.meaning)} |`, ...below];
+    return value.meaning === ''
+      ? below
+      : [`| \`${value.path}\` | | | ${cell(value.meaning)} |`, ...below];
   }
   const allowed = allowedText(value) || typeof value.value;
   return [

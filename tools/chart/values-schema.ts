@@ -42,16 +42,21 @@ const strict = (properties: Record<string, unknown>, required: string[] = []): J
   properties,
   ...(required.length > 0 && { required }),
 });
-const quantity = { anyOf: [{ type: 'number', minimum: 0 }, { type: 'string', pattern: '^[0-9]' }] };
+const quantity = {
+  anyOf: [
+    { type: 'number', minimum: 0 },
+    { type: 'string', pattern: '^[0-9]' },
+  ],
+};
 const quantities = strict({ cpu: quantity, memory: quantity, 'ephemeral-storage': quantity });
 const selector = strict({
   matchLabels: labelMap,
   matchExpressions: {
     type: 'array',
-    items: strict(
-      { key: nonEmpty, operator: nonEmpty, values: { type: 'array', items: text } },
-      ['key', 'operator'],
-    ),
+    items: strict({ key: nonEmpty, operator: nonEmpty, values: { type: 'array', items: text } }, [
+      'key',
+      'operator',
+    ]),
   },
 });
 const peer = strict({
@@ -106,9 +111,14 @@ const fragments: Readonly<Record<string, (rest: string) => JsonSchema>> = {
     ),
   environment: () =>
     list(
-      strict({ name: { type: 'string', pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }, value: text, valueFrom: { type: 'object' } }, [
-        'name',
-      ]),
+      strict(
+        {
+          name: { type: 'string', pattern: '^[A-Za-z_][A-Za-z0-9_]*$' },
+          value: text,
+          valueFrom: { type: 'object' },
+        },
+        ['name'],
+      ),
     ),
   peers: () => list(peer),
   egress: () => list(strict({ to: list(peer), ports })),
@@ -149,7 +159,8 @@ function schemaOf(value: DescribedValue, definitions: readonly DescribedConfig[]
       schema = { type: 'integer', ...schema, [word]: Number(rest) };
     } else {
       const fragment = fragments[word];
-      if (fragment === undefined) throw new Error(`values.yaml: ${value.path} has the rule @${word}, which is none`);
+      if (fragment === undefined)
+        throw new Error(`values.yaml: ${value.path} has the rule @${word}, which is none`);
       schema = fragment(rest);
     }
   }
@@ -167,10 +178,7 @@ function schemaOf(value: DescribedValue, definitions: readonly DescribedConfig[]
  * Keys of the configuration that a value may have: those of one app, or with `all` those that every
  * app shares.
  */
-export function keysFor(
-  which: string,
-  definitions: readonly DescribedConfig[],
-): DescribedKey[] {
+export function keysFor(which: string, definitions: readonly DescribedConfig[]): DescribedKey[] {
   const free = (definition: DescribedConfig) =>
     describeKeys(definition).filter(({ yaml }) => !chartKeys.has(yaml));
   if (which !== 'all') {

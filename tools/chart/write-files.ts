@@ -10,9 +10,8 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { configOf } from '../app-folders';
-import { root } from '../bootstrap.mjs';
 import { chartFacts } from './app-facts';
-import { chartApps, chartFolder } from './chart';
+import { chartApps, chartFolder, root } from './chart';
 import { describeValues } from './values-comments';
 import { renderValuesPage } from './values-page';
 import { valuesSchema } from './values-schema';
@@ -60,9 +59,7 @@ function copyMonitoring(kind: 'rules' | 'dashboards', extension: string): void {
 
 async function main(): Promise<void> {
   const definitions = await Promise.all(chartApps.map(configOf));
-  const values = describeValues(
-    readFileSync(path.join(root, chartFolder, 'values.yaml'), 'utf8'),
-  );
+  const values = describeValues(readFileSync(path.join(root, chartFolder, 'values.yaml'), 'utf8'));
   write(`${chartFolder}/Chart.yaml`, chartYaml());
   write(`${chartFolder}/values.schema.json`, json(valuesSchema(values, definitions)));
   write(`${chartFolder}/files/apps.json`, json(chartFacts(definitions)));

@@ -55,7 +55,8 @@ interface Place {
 
 function unpack(archive: Buffer, place: Place): Buffer {
   const { name, method, packedBytes, unpackedBytes, local } = place;
-  if (archive.readUInt32LE(local) !== localSignature) throw new Error(`damaged zip archive: ${name}`);
+  if (archive.readUInt32LE(local) !== localSignature)
+    throw new Error(`damaged zip archive: ${name}`);
   // The lengths before the content are those of the local header, not those of the directory.
   const begin = local + 30 + archive.readUInt16LE(local + 26) + archive.readUInt16LE(local + 28);
   const packed = archive.subarray(begin, begin + packedBytes);
@@ -63,7 +64,9 @@ function unpack(archive: Buffer, place: Place): Buffer {
     throw new Error(`${name} is packed by method ${method}, not by deflate`);
   }
   const content =
-    method === methodStored ? packed : inflateRawSync(packed, { maxOutputLength: unpackedBytes + 1 });
+    method === methodStored
+      ? packed
+      : inflateRawSync(packed, { maxOutputLength: unpackedBytes + 1 });
   if (content.length !== unpackedBytes) {
     throw new Error(`${name} has ${content.length} bytes, the archive says ${unpackedBytes}`);
   }
