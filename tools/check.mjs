@@ -15,6 +15,11 @@ const steps = [
     script: bin('nx'),
     args: ['run-many', '-t', 'lint', '--outputStyle=static'],
   },
+  {
+    name: 'Helm chart',
+    script: path.join(root, 'tools/run-ts.mjs'),
+    args: ['tools/chart/main.ts', '--check'],
+  },
   { name: 'unused code', script: bin('knip'), args: ['--no-progress'] },
   { name: 'tests', script: path.join(root, 'tools/test.mjs'), args: [] },
 ];

