@@ -3,6 +3,7 @@ import { GcQueries } from './queries';
 import { fakeCollections } from './testing/fake-collections';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { exemptions } from './policy/exempt';
+import { ImageHolds } from './control/image-holds';
 import { disk, minutes, policy } from './testing/plan-fixtures';
 
 const { signal } = new AbortController();
@@ -30,11 +31,18 @@ async function queries(...ids: string[]) {
   await imageList.refresh({ signal });
   await collections.detect({ signal });
   worker.clock += minutes(3);
+  const holds = new ImageHolds({
+    ...{ file: collections.file, publish: worker.publish, log: worker.log, now: worker.now },
+    images: () => worker.store.images(),
+    maxHoldMs: minutes(600),
+    metrics: worker.metrics.control,
+  });
   return {
     worker,
     answers: new GcQueries({
       runner: collections.runner,
       pause: collections.pause,
+      ...{ holds, hints: worker.hints, detections: collections.detections, now: worker.now },
       reports: { settle: collections.settle },
       store: worker.store,
       disks,

@@ -1,3 +1,4 @@
+import { parseGoDuration } from '@stowage/go-duration';
 import * as z from 'zod';
 import {
   bytes,
@@ -20,11 +21,34 @@ export const page = {
     .describe('Image id after which the list goes on: `next` of the reply before'),
 };
 
+/** Why an operator asks for something: one line for whoever finds it. */
+export const reasonArgument = (description: string) =>
+  z
+    .string()
+    .regex(/^[^\p{Cc}]+$/u, 'one line of text')
+    .max(256)
+    .describe(description);
+
 export const bytesToFree = z
   .int()
   .positive()
   .optional()
   .describe('Bytes to free; absent: what the policy asks for');
+
+/** Most that can be assumed: ten years. Milliseconds. */
+const maxAssumedAgeMs = 10 * 365 * 86_400_000;
+
+/** An age in Go's notation, for images whose own is not known. */
+export const assumedAge = z
+  .string()
+  .refine((text) => {
+    const ageMs = parseGoDuration(text);
+    return ageMs !== undefined && ageMs > 0 && ageMs <= maxAssumedAgeMs;
+  }, 'a duration such as 90m or 168h, ten years at most')
+  .optional()
+  .describe(
+    'Age of the images that were there when the records began, whose own is not known: a duration such as `168h`; absent: the records count',
+  );
 
 export const next = text(
   'Where the list goes on: `after` of the next request. Absent at the end of the list.',
