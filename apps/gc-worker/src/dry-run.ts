@@ -45,12 +45,11 @@ export async function dryRun(
     const { stateDir } = config;
     const store = ImageRecordStore.open({ ...common, stateDir, keep, now: () => new Date() });
     const control = readControl({ stateDir, log: common.log });
-    let { recordsBegan } = control;
     const began = {
-      get recordsBegan() {
-        return recordsBegan;
+      recordsBegan: control.recordsBegan,
+      setRecordsBegan(at: number) {
+        this.recordsBegan = at;
       },
-      setRecordsBegan: (at: number) => (recordsBegan = at),
     };
     const holds = new Map(control.holds.map((hold) => [hold.imageId, hold]));
     const hints = new ImageHints(config);

@@ -5,19 +5,8 @@ import type { DiskWatch } from '../disk/disk-watch';
 import type { PlanImage } from '../policy/keep-rules';
 import type { CollectionPolicy } from '../policy/policy';
 import type { CollectionMetrics } from './collection-metrics';
-import { planCollection, type CollectionPlan } from './plan-collection';
+import { planCollection, type CollectionPlan, type PlanRequest } from './plan-collection';
 import type { RemovalPauses } from './removal-pauses';
-
-/** What is asked of a plan beyond the policy. */
-export interface PlanRequest {
-  /** Bytes to free whatever the thresholds say. */
-  readonly bytes?: number;
-  /**
-   * Age of the images that were there when the records began. Absent: `assumedAge` of the policy in
-   * shadow, else as the records have it. Milliseconds.
-   */
-  readonly assumedAgeMs?: number;
-}
 
 export interface CollectionPlannerParts {
   readonly policy: { readonly current: CollectionPolicy };

@@ -32,10 +32,10 @@ import {
 } from './collection-event-data';
 import type { CollectionHealth } from './collection-health';
 import type { CollectionMetrics } from './collection-metrics';
-import type { CollectionPlanner, CurrentPlan, PlanRequest } from './collection-planner';
+import type { CollectionPlanner, CurrentPlan } from './collection-planner';
 import { findLeakedBytes } from './find-leak';
 import { ImageRemovals } from './image-removals';
-import type { CollectionPlan } from './plan-collection';
+import type { CollectionPlan, PlanRequest } from './plan-collection';
 import type { RemovalPauses } from './removal-pauses';
 import { RemovalRateLimiter } from './removal-rate-limiter';
 import type { RemovalReports } from './removal-reports';

@@ -12,6 +12,17 @@ import {
   type PlannedImage,
 } from '../policy/keep-rules';
 
+/** What is asked of a plan beyond the policy. */
+export interface PlanRequest {
+  /** Bytes to free whatever the thresholds say. */
+  readonly bytes?: number;
+  /**
+   * Age of the images that were there when the records began. Absent: `assumedAge` of the policy in
+   * shadow, else as the records have it. Milliseconds.
+   */
+  readonly assumedAgeMs?: number;
+}
+
 /** What is asked of a collection beyond the policy. */
 export interface CollectionRequest {
   /** Bytes to free whatever the thresholds say; Infinity = everything that may go. */

@@ -1,4 +1,4 @@
-import type { PlanRequest } from '../collect/collection-planner';
+import type { PlanRequest } from '../collect/plan-collection';
 import type { ControlFile } from './control-file';
 
 /** Plans that are remembered; older ones are forgotten. */

@@ -101,7 +101,7 @@ async function startApp(
   options: Partial<LocalCommandServerOptions> & { isStarting?: boolean; takeOver?: boolean } = {},
 ) {
   const observed: { verb: string; code: string }[] = [];
-  const onNats = ['echo', 'missing', 'slow', 'limited'];
+  const onNats = new Set(['echo', 'missing', 'slow', 'limited']);
   const app = { app: 'image-service', nodeName: 'node-1.example', log };
   const commands = new NatsCommandServer({ ...app, allowed: onNats });
   const server = new LocalCommandServer({

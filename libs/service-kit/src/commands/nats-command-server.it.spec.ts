@@ -118,7 +118,7 @@ async function startApp(
   const server = new NatsCommandServer({
     app: 'image-service',
     nodeName: 'node-1.example',
-    allowed: ['echo', 'nothing', 'coded', 'fault', 'huge', 'slow', 'stuck', 'work'],
+    allowed: new Set(['echo', 'nothing', 'coded', 'fault', 'huge', 'slow', 'stuck', 'work']),
     log,
     observe: (observation) => observed.push(observation),
     ...options,
@@ -408,14 +408,14 @@ describe('commands over a real NATS', () => {
 
 describe('a command server', () => {
   it('refuses to start when a command is allowed that no handler answers', () => {
-    const server = new NatsCommandServer({ app: 'a', nodeName: 'n', allowed: ['list'], log });
+    const server = new NatsCommandServer({ app: 'a', nodeName: 'n', allowed: new Set(['list']), log });
     expect(() => server.listen(() => undefined)).toThrow(
       'no handler for the allowed commands list',
     );
   });
 
   it('refuses to start with a command of another service', async () => {
-    const server = new NatsCommandServer({ app: 'gc-worker', nodeName: 'n', allowed: [], log });
+    const server = new NatsCommandServer({ app: 'gc-worker', nodeName: 'n', allowed: new Set<string>(), log });
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- NestJS declares its options as a class
     const nest = await NestFactory.createMicroservice<MicroserviceOptions>(ImagesModule, {
       strategy: server,
