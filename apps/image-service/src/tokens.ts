@@ -6,6 +6,7 @@ import type { Serving } from './endpoint/serving';
 import type { EnsureImage } from './ensure/ensure-image';
 import type { ImageListeners } from './listeners/listeners';
 import type { ImageMetrics } from './metrics';
+import type { PullProgressWatch } from './pull/progress/pull-progress';
 import type { Puller } from './pull/pull';
 import type { PullImage } from './pull/pull-image';
 import type { OpenPullJournal } from './pull/pull-journal';
@@ -24,6 +25,7 @@ export const SOCKET = token<ImageSocket>('ImageSocket');
 export const JOURNAL = token<OpenPullJournal>('PullJournal');
 export const LISTENERS = token<Required<ImageListeners>>('ImageListeners');
 export const SHORT_NAMES = token<ShortNames>('ShortNames');
+export const PROGRESS = token<PullProgressWatch>('PullProgressWatch');
 export const PULL = token<PullImage>('PullImage');
 /** {@link PULL}, recorded where there are records. */
 export const PULLER = token<Puller>('Puller');
