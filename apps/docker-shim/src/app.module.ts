@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { provider } from '@stowage/service-kit';
+import { CommandsController } from './commands.controller';
 import { CONTEXT } from './config';
 import { ContainerModule } from './container.module';
 import { EngineModule } from './engine.module';
@@ -47,6 +48,7 @@ const endpoint = provider(
     ...[EngineModule, ImageModule, ContainerModule, PodSandboxModule],
     ...[ExecModule, StatsModule, EventsModule],
   ],
+  controllers: [CommandsController],
   providers: [endpoint],
 })
 export class DockerShimModule {}

@@ -2,7 +2,7 @@ import { parseByteSize } from '@stowage/service-kit/byte-size';
 import type { Call, GivenFlags } from '../command-line/define';
 import { UsageError } from '../failures';
 import type { Table } from '../output/table';
-import { ageText, sizeText } from '../output/units';
+import { ageText, parseSpan, sizeText, spanText } from '../output/units';
 import { imageName, planText } from '../services/image-text';
 import { wholePlan, type Plan, type PlannedImage } from '../services/whole-plan';
 import { onNodes } from '../transport/on-nodes';
@@ -21,13 +21,28 @@ export function bytesFlag(flags: GivenFlags): number | undefined {
   return sizeBytes;
 }
 
+/** `--assumed-age` as the service takes it; undefined without it. */
+function assumedAgeFlag(flags: GivenFlags): string | undefined {
+  const text = flags.text('assumed-age');
+  if (text === undefined) return undefined;
+  const ageMs = parseSpan(text);
+  if (ageMs === undefined || ageMs < 1) {
+    throw new UsageError(
+      `--assumed-age ${JSON.stringify(text)} is not a time`,
+      'write it as 12h or 7d',
+    );
+  }
+  return `${Math.ceil(ageMs)}ms`;
+}
+
 /** `stowctl plan`: what a collection would remove, and what keeps the rest. */
 export async function plan(call: Call): Promise<number> {
   const { flags, out } = call;
   const bytes = bytesFlag(flags);
+  const assumedAge = assumedAgeFlag(flags);
   const reach = await call.open();
   const { results, failed } = await onNodes(reach, call, (node, transport) =>
-    wholePlan(transport, node, { bytes }),
+    wholePlan(transport, node, { bytes, assumedAge }),
   );
   const now = Date.now();
   await out.show({
@@ -54,9 +69,13 @@ function heading(node: string, { planId, trigger, ...plan }: Plan): string {
   const target =
     plan.bytesToFree === undefined ? '' : `, ${sizeText(plan.bytesToFree)} have to come free`;
   const about = plan.expectedIsEstimate ? 'about ' : '';
+  const assumed =
+    plan.assumedAgeMs === undefined
+      ? ''
+      : `; images that were there before count as ${spanText(plan.assumedAgeMs)} old`;
   return plan.removeCount === 0
-    ? `${node}: nothing to remove (${trigger})${target}; ${sizeText(plan.collectableBytes)} could be collected`
-    : `${node}: ${planText(planId)} (${trigger}) removes ${plan.removeCount} of ${plan.total} images for ${about}${sizeText(plan.expectedBytes)}${target}`;
+    ? `${node}: nothing to remove (${trigger})${target}; ${sizeText(plan.collectableBytes)} could be collected${assumed}`
+    : `${node}: ${planText(planId)} (${trigger}) removes ${plan.removeCount} of ${plan.total} images for ${about}${sizeText(plan.expectedBytes)}${target}${assumed}`;
 }
 
 function imagesTable(

@@ -19,7 +19,7 @@ export const status = defineCommand({
     engineVersion: text('Version of the engine; absent before the first contact.').optional(),
     apiVersion: text('Version of its API that is spoken with it; absent as that.').optional(),
     imageStore: openWord(
-      ['docker', 'containerd'],
+      ['graph-driver', 'containerd'],
       'What keeps the images of the engine; absent as that.',
     ).optional(),
     socket: text('The CRI socket.'),
@@ -35,7 +35,7 @@ export const status = defineCommand({
       since: '2026-11-20T22:00:00.000Z',
       engineVersion: '28.5.1',
       apiVersion: '1.51',
-      imageStore: 'docker',
+      imageStore: 'graph-driver',
       socket: '/run/stowage/docker-shim.sock',
       networkMode: 'cni',
       logsMode: 'copy',
