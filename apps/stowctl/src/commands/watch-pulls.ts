@@ -2,6 +2,7 @@ import { imageService } from '@stowage/commands';
 import type { Call } from '../command-line/define';
 import { progressText } from '../events/event-text';
 import { failureText } from '../failure-text';
+import { cleanText } from '../output/clean-text';
 import { sizeText } from '../output/units';
 import { pullsView, shownPull, type ShownPull } from './pulls';
 
@@ -22,7 +23,9 @@ export async function watchPulls(call: Call): Promise<number> {
         const pulls = reply.pulls.map((pull) => shownPull(node, pull));
         now.set(node, pulls);
         if (out.isScreen) out.frame(pullsView([...now.values()].flat(), Date.now()));
-        else for (const [pull, text] of steps.of(before, pulls)) await out.item(pull, text);
+        else {
+          for (const [pull, text] of steps.of(before, pulls)) await out.item(pull, cleanText(text));
+        }
       }
     } catch (error) {
       if (call.signal.aborted) return;
