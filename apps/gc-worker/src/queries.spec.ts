@@ -127,6 +127,28 @@ describe('GcQueries', () => {
     expect(seen).toEqual([false, 1, 1]);
   });
 
+  it('hold, images and release: also of an image that no detection has found yet', async () => {
+    const { worker, answers } = await queries('a');
+    worker.runtime.images = [...worker.runtime.images, listed('b')];
+    const request = { image: 'registry.example/b:1', minutes: 5, reason: 'a test' };
+    const { held } = await answers.hold(request, { signal });
+    const until = '2026-11-20T12:08:00.000Z';
+    expect(held).toMatchObject([{ imageId: 'b', until, reason: 'a test' }]);
+    expect((await answers.status({ signal })).holds).toEqual(held);
+    // An ensure keeps it a little longer.
+    worker.hints.hold(['registry.example/b:1'], Date.parse(until) + 1000, worker.now());
+    const { images } = await answers.images({});
+    expect(images.map(({ held: kept }) => kept)).toEqual([
+      undefined,
+      { until: '2026-11-20T12:08:01.000Z', reason: 'a test' },
+    ]);
+    expect(answers.release({ image: 'b' })).toEqual({
+      released: held,
+      heldUntil: '2026-11-20T12:08:01.000Z',
+    });
+    await expect(answers.hold({ ...request, image: 'x' }, { signal })).rejects.toThrow('not found');
+  });
+
   it('status: what holds the file systems, and exempt patterns without an image', async () => {
     const { answers } = await queries('a', 'b');
     const { disks, exemptUnmatched } = await answers.status({ signal });
