@@ -1,4 +1,4 @@
-import { errorMessage, NotFoundError } from '@stowage/errors';
+import { errorMessage, InvalidArgumentError, NotFoundError } from '@stowage/errors';
 import { parseGoDuration } from '@stowage/go-duration';
 import { namesImage, withoutUserInfo } from '@stowage/image-ref';
 import type { CollectionOutcome, ImageOutcome } from './collect/collect';
@@ -33,6 +33,15 @@ const breakdownMaxAgeMs = 10_000;
 
 /** Most images of the last collection that `status` lists. */
 const listedOutcomes = 200;
+
+/** Most that can be assumed: ten years. Milliseconds. */
+const maxAssumedAgeMs = 10 * 365 * 86_400_000;
+
+function ageOf(text: string): number {
+  const ageMs = parseGoDuration(text);
+  if (ageMs !== undefined && ageMs >= 1 && ageMs <= maxAssumedAgeMs) return ageMs;
+  throw new InvalidArgumentError('assumedAge', text, 'a duration from 1ms to ten years');
+}
 
 /** A plan as plain JSON, of its images those of the page. */
 export function planReply({ images, plannedAt, ...plan }: CollectionPlan, page: Page) {
@@ -78,7 +87,7 @@ export class GcQueries {
     { bytes, assumedAge, ...page }: Page & { bytes?: number; assumedAge?: string },
     options: { signal: AbortSignal },
   ) {
-    const assumedAgeMs = assumedAge === undefined ? undefined : parseGoDuration(assumedAge);
+    const assumedAgeMs = assumedAge === undefined ? undefined : ageOf(assumedAge);
     return planReply(await this.parts.runner.plan({ bytes, assumedAgeMs }, options), page);
   }
 
