@@ -29,9 +29,9 @@ export class CommandsController {
     @Injects(IMAGE_RUNTIME) private readonly runtime: ImageRuntime,
     @Injects(ENSURE) private readonly ensureImage: EnsureImage,
     @Injects(REMOVE) private readonly removeImage: RemoveImage,
-    @Injects(PULL) private readonly pullImage: PullImage,
-    @Injects(PROGRESS) private readonly progress: PullProgressWatch,
     @Injects(BUS) private readonly bus: Pick<EventBus, 'recent'>,
+    @Injects(PULL) private readonly pullImage: Pick<PullImage, 'inProgress'>,
+    @Injects(PROGRESS) private readonly progress: Pick<PullProgressWatch, 'progress'>,
   ) {}
 
   @Handles(imageService.ensure)

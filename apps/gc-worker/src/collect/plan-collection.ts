@@ -103,8 +103,8 @@ export function compareByLastUse(a: Aged & { imageId: string }, b: Aged & { imag
 type Aged = Pick<PlanImage, 'firstDetected' | 'lastUsed' | 'assumedSince'>;
 
 /** Since when an image counts as known: as was assumed, else as the records have it. */
-const knownSince = ({ firstDetected, assumedSince = firstDetected }: Aged): number | null =>
-  assumedSince;
+const knownSince = ({ firstDetected, assumedSince }: Aged): number | null =>
+  assumedSince ?? firstDetected;
 
 const compareTimes = (a: number | null, b: number | null): number =>
   a === b ? 0 : (a ?? -Infinity) - (b ?? -Infinity);
