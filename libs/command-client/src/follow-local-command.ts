@@ -41,6 +41,8 @@ export async function* followLocalCommand<C extends CommandDefinition>(
       outgoing.end(JSON.stringify(input));
     });
     clearTimeout(late);
+    // That it ended early is seen below.
+    response.on('error', () => undefined);
     for await (const line of createInterface({ input: response })) {
       const data = Buffer.from(line);
       if (response.statusCode !== 200) readResult(data, fail);

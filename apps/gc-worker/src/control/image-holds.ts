@@ -81,7 +81,7 @@ export class ImageHolds {
     const ids = new Set(held.map(({ imageId }) => imageId));
     const others = file.holds.filter(({ imageId }) => !ids.has(imageId));
     if (others.length + held.length > maxHolds) {
-      throw new ResourceExhaustedError('images that are held', maxHolds);
+      throw new ResourceExhaustedError('list of held images', maxHolds);
     }
     file.setHolds([...others, ...held]);
     for (const [index, { imageId, since, until }] of held.entries()) {

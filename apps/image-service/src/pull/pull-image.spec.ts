@@ -133,6 +133,7 @@ describe('PullImage', () => {
     const leaving = new AbortController();
     const pod = { namespace: 'n', name: 'p', uid: 'u' };
     const first = pull({ image: { image: 'reg.io/app:1' }, sandboxConfig: { metadata: pod } });
+    while (puller.inProgress().length === 0) await Promise.resolve();
     expect(puller.inProgress()).toMatchObject([{ pull: { id: 'p1' }, attempts: 0 }]);
     expect(puller.inProgress()[0]).toHaveProperty('startedAt', undefined);
     await turn();

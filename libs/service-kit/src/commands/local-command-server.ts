@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -91,6 +92,7 @@ export class LocalCommandServer {
   constructor(options: LocalCommandServerOptions) {
     this.#options = options;
     this.#requestMs = options.requestMs ?? 10_000;
+    setMaxListeners(maxFollowers + 1, this.#stop.signal);
     const { onNats, answers } = options;
     this.#runner = new CommandRunner({
       maxInFlight: 16,
