@@ -41,9 +41,10 @@ export async function* followLocalCommand<C extends CommandDefinition>(
       outgoing.end(JSON.stringify(input));
     });
     clearTimeout(late);
-    // That it ended early is seen below.
-    response.on('error', () => undefined);
-    for await (const line of createInterface({ input: response })) {
+    const lines = createInterface({ input: response });
+    // Emitted once more when this has left already.
+    for (const source of [response, lines]) source.on('error', () => undefined);
+    for await (const line of lines) {
       const data = Buffer.from(line);
       if (response.statusCode !== 200) readResult(data, fail);
       yield resultOf(command, data, options, fail);
