@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { sendCommand } from '@stowage/commands/client';
 import {
-  commandApps as apps,
+  commandApps,
   commandsOf,
   gcWorker,
   imageService,
@@ -20,6 +20,9 @@ import { eventually, ServiceFixture, type Stack } from '@stowage/testing';
  */
 
 const node = 'node-a.example';
+
+/** docker-shim has an engine below it; its own tests send it its commands. */
+const apps = commandApps.filter((app) => app !== 'docker-shim');
 
 let fixture: ServiceFixture;
 let stack: Stack;
@@ -71,6 +74,7 @@ describe('without configuration', () => {
     ['image-service.list', () => send(imageService.list, {})],
     ['image-service.status', () => send(imageService.status, { image: 'reg.io/none:1' })],
     ['image-service.stats', () => send(imageService.stats, {})],
+    ['image-service.pulls', () => send(imageService.pulls, {})],
     ['gc-worker.plan', () => send(gcWorker.plan, {})],
     ['gc-worker.images', () => send(gcWorker.images, {})],
     ['gc-worker.status', () => send(gcWorker.status, {})],
@@ -95,6 +99,8 @@ describe('without configuration', () => {
     ['gc-worker', 'events', {}],
     ['gc-worker', 'pause', { minutes: 1, reason: 'x' }],
     ['gc-worker', 'resume', {}],
+    ['gc-worker', 'hold', { image: 'a', minutes: 1, reason: 'x' }],
+    ['gc-worker', 'release', { image: 'a' }],
   ])('%s refuses the change %s, and says how it is allowed', async (app, verb, input) => {
     expect(await ask(app, verb, input)).toEqual({
       ok: false,
@@ -134,6 +140,7 @@ describe('a request that is not right', () => {
     ['image-service', 'ensure', { image: 'a', holdSeconds: -1 }, 'INVALID_ARGUMENT', 'holdSeconds'],
     ['image-service', 'status', { image: 'A:B' }, 'INVALID_ARGUMENT', 'image reference "A:B"'],
     ['gc-worker', 'plan', { bytes: 0 }, 'INVALID_ARGUMENT', 'bytes: '],
+    ['gc-worker', 'plan', { assumedAge: '7d' }, 'INVALID_ARGUMENT', 'assumedAge: a duration'],
     ['gc-worker', 'plan', { after: 'sha256:none' }, 'NOT_FOUND', 'sha256:none'],
     ['gc-worker', 'images', { limit: 5001 }, 'INVALID_ARGUMENT', 'limit: '],
     ['gc-worker', 'stats', {}, 'UNIMPLEMENTED', 'nearest: status'],
@@ -272,6 +279,27 @@ describe('where the configuration allows every command, a node with an image, a 
     expect(await send(gcWorker.resume, {})).toEqual({ ended: null });
     const published = ['CollectionPaused', 'CollectionResumed'] as const;
     for (const name of published) await fixture.events.waitFor(name);
+  });
+
+  it('gc-worker.hold and release', async () => {
+    const { reference, imageId } = await stack.pushImage({ name: 'team/held', tag: '1' });
+    await stack.pullImage(reference);
+    const request = { image: reference, minutes: 5, reason: 'looking into a crash' };
+    const [held] = (await send(gcWorker.hold, request)).held;
+    expect(held).toMatchObject({ imageId, image: reference, reason: request.reason });
+    const { images } = await send(gcWorker.plan, { bytes: 2 ** 40 });
+    expect(images).toContainEqual(
+      expect.objectContaining({
+        ...{ imageId, verdict: 'keep', rule: 'held' },
+        why: `held until ${held?.until}: looking into a crash`,
+      }),
+    );
+    expect((await send(gcWorker.status, {})).holds).toEqual([held]);
+    const other = { ...request, image: 'reg.io/none:1' };
+    await expect(send(gcWorker.hold, other)).rejects.toMatchObject({ grpcStatus: 'NOT_FOUND' });
+    expect(await send(gcWorker.release, { image: reference })).toEqual({ released: [held] });
+    expect(await send(gcWorker.release, { image: reference })).toEqual({ released: [] });
+    for (const name of ['ImageHeld', 'ImageReleased'] as const) await fixture.events.waitFor(name);
   });
 
   it('no command is left out', () => {

@@ -20,6 +20,15 @@ const apiPrefix = 'stowage.api';
 const answerWithin = '24h';
 /** How long one request for messages may stay open; clients ask for less. */
 const fetchWithin = '10m';
+/** How long services have to answer a search for them; who searches waits for less. */
+const discoveryWithin = '10s';
+/** What service discovery asks on, as clients write it. */
+const discovery = '$SRV.>';
+/**
+ * Where the home account finds the services of one node, whatever the server: one of the same
+ * subject for all nodes is refused by servers that take only one import of a subject.
+ */
+const discoveryOf = (name) => `stowage.srv.${name}.>`;
 const second = 1e9;
 
 /** A node name as one subject token: dots become `_`. The rule is libs/events' `subjectToken`. */
@@ -52,8 +61,11 @@ const api = (request, more) => ({
 });
 const subjects = (uses) => uses.map(({ subject, as }) => as ?? subject);
 
-/** The services of one node: publish its events, answer its commands, read its own events. */
-export function serviceRole(node) {
+/**
+ * The services of one node: publish its events, answer its commands, read its own events, be found.
+ * With `isDiscovered` the home account searches all nodes at once.
+ */
+export function serviceRole(node, { isDiscovered = false } = {}) {
   const name = token(node);
   const uses = [used(`stowage.event.${name}.>`), api(`STREAM.INFO.${stream}`)];
   return {
@@ -61,11 +73,19 @@ export function serviceRole(node) {
     user: `service-${name}`,
     uses,
     // The home account may send commands, and nobody else.
-    offers: [{ subject: `stowage.cmd.${name}.>` }],
+    offers: [
+      { subject: `stowage.cmd.${name}.>`, within: answerWithin },
+      {
+        subject: discovery,
+        within: discoveryWithin,
+        streamed: true,
+        as: [discoveryOf(name), ...(isDiscovered ? [discovery] : [])],
+      },
+    ],
     permissions: {
       // The bus asks its own account for the stream first, and gets the answer that there is none.
       publish: [...subjects(uses), `$JS.API.STREAM.INFO.${stream}`],
-      subscribe: [`stowage.event.${name}.>`, `stowage.cmd.${name}.>`, '_INBOX.>'],
+      subscribe: [`stowage.event.${name}.>`, `stowage.cmd.${name}.>`, discovery, '_INBOX.>'],
       // One reply to each command, and to nobody else.
       allowResponses: true,
     },
@@ -112,7 +132,10 @@ export function operatorRole(name) {
     uses: [],
     offers: [],
     permissions: {
-      publish: ['stowage.cmd.>', '$JS.API.>', `$JS.ACK.${stream}.>`],
+      publish: [
+        ...['stowage.cmd.>', '$JS.API.>', `$JS.ACK.${stream}.>`],
+        ...[discovery, discoveryOf('*')],
+      ],
       subscribe: ['stowage.event.>', 'stowage.dead-letter.>', `_INBOX_${name}.>`],
       allowResponses: false,
     },
@@ -120,9 +143,9 @@ export function operatorRole(name) {
 }
 
 /** The roles that were asked for. */
-export function roles({ nodes = [], consumers = [], operators = [] }) {
+export function roles({ nodes = [], consumers = [], operators = [], isDiscovered = false }) {
   return [
-    ...nodes.map(serviceRole),
+    ...nodes.map((node) => serviceRole(node, { isDiscovered })),
     ...consumers.map(consumerRole),
     ...operators.map(operatorRole),
   ];
@@ -188,19 +211,21 @@ export function serverConfig(list) {
           `      { service: ${quote(offer.subject)},${offer.streamed ? streamed : ''} accounts: ${quoted(offer.accounts)} }`,
       ),
       imports: others.flatMap(({ account, offers }) =>
-        offers.map(
-          ({ subject }) =>
-            `      { service: { account: ${quote(account)}, subject: ${quote(subject)} } }`,
+        offers.flatMap(({ subject, as = [subject] }) =>
+          as.map((to) => {
+            const under = to === subject ? '' : `, to: ${quote(to)}`;
+            return `      { service: { account: ${quote(account)}, subject: ${quote(subject)} }${under} }`;
+          }),
         ),
       ),
     }),
     ...others.map((role) =>
       accountBlock(role.account, {
         users: [role],
-        exports: role.offers.map(
-          ({ subject }) =>
-            `      { service: ${quote(subject)}, threshold: ${quote(answerWithin)}, accounts: ${quoted([home])} }`,
-        ),
+        exports: role.offers.map(({ subject, within, streamed: isStreamed = false }) => {
+          const type = isStreamed ? ' response_type: stream,' : '';
+          return `      { service: ${quote(subject)},${type} threshold: ${quote(within)}, accounts: ${quoted([home])} }`;
+        }),
         imports: role.uses.map(({ subject, as }) => {
           const to = as === undefined ? '' : `, to: ${quote(as)}`;
           return `      { service: { account: ${quote(home)}, subject: ${quote(subject)} }${to} }`;
@@ -237,10 +262,16 @@ export function nscCommands(list) {
       ),
     ),
     ...others.flatMap(({ account, offers, uses }) => [
-      ...offers.map(({ subject }) =>
-        offer(account, subject, `--response-threshold ${answerWithin}`),
+      ...offers.map(({ subject, within, streamed: isStreamed = false }) =>
+        offer(
+          account,
+          subject,
+          `${isStreamed ? '--response-type Stream ' : ''}--response-threshold ${within}`,
+        ),
       ),
-      ...offers.flatMap(({ subject }) => grant(account, home, subject)),
+      ...offers.flatMap(({ subject, as = [subject] }) =>
+        as.flatMap((to) => grant(account, home, subject, to)),
+      ),
       ...uses.flatMap(({ subject, as }) => grant(home, account, subject, as)),
     ]),
     ...list.map(({ account, user, permissions }) =>
@@ -300,10 +331,12 @@ export function consumerJson(name) {
 
 const formats = ['conf', 'nsc', 'stream', 'consumer'];
 
-const help = `usage: node deploy/nats/permissions.mjs [--node NODE]... [--consumer NAME]... [--operator NAME]... [--format ${formats.join('|')}]
+const help = `usage: node deploy/nats/permissions.mjs [--node NODE]... [--consumer NAME]... [--operator NAME]... [--discovery] [--format ${formats.join('|')}]
 
 Prints a NATS account with a user for the services of each node and for each consumer, and one account for the streams and
 all operators: as an accounts block of the server configuration (conf, the default) or as a shell script of nsc commands.
+With --discovery operators find the services of all nodes at once, by \$SRV. Servers on which an account may import a subject
+from one account only refuse that: 2.9 does, 2.15 does not. Without it those of one node are found below stowage.srv.<node>.
 --format stream prints the stream for "nats stream add --config", --format consumer --consumer NAME the durable consumer of
 that name for "nats consumer add ${stream} --config". See deploy/nats/README.md.
 `;
@@ -315,6 +348,7 @@ function main() {
       node: list,
       consumer: list,
       operator: list,
+      discovery: { type: 'boolean', default: false },
       format: { type: 'string', default: 'conf' },
       help: { type: 'boolean', default: false },
     },
@@ -333,6 +367,7 @@ function main() {
     nodes: values.node,
     consumers: values.consumer,
     operators: values.operator,
+    isDiscovered: values.discovery,
   });
   if (all.length === 0) throw new Error('no --node, --consumer or --operator');
   return values.format === 'conf' ? serverConfig(all) : nscCommands(all);

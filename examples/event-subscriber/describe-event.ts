@@ -91,6 +91,10 @@ function text(event: StowageEvent): string {
       return `collection is paused until ${event.data.until}: ${event.data.reason}`;
     case 'CollectionResumed':
       return `collection is resumed (${event.data.cause}) after: ${event.data.reason}`;
+    case 'ImageHeld':
+      return `image ${event.data.requestedReference} is held until ${event.data.until}: ${event.data.reason}`;
+    case 'ImageReleased':
+      return `image ${event.data.requestedReference} is no longer held (${event.data.cause})`;
     case 'PodSandboxStarted':
       return `pod ${sandbox(event.data)} started`;
     case 'PodSandboxStopped':

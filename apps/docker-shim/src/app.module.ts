@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { provider, statusSections } from '@stowage/service-kit';
+import { CommandsController } from './commands.controller';
 import { CONTEXT } from './config';
 import { ContainerModule } from './container.module';
 import { EngineModule } from './engine.module';
@@ -64,6 +65,7 @@ const page = statusSections([CONTEXT, ENGINE, IMAGES, POD_VERBS], ({ config }, .
     ...[EngineModule, ImageModule, ContainerModule, PodSandboxModule],
     ...[ExecModule, StatsModule, EventsModule],
   ],
+  controllers: [CommandsController],
   providers: [endpoint, page],
 })
 export class DockerShimModule {}

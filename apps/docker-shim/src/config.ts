@@ -1,3 +1,4 @@
+import { verbsOf } from '@stowage/commands';
 import {
   booleanKey,
   byteSizeKey,
@@ -35,7 +36,7 @@ export const config = defineConfig({
   app: 'docker-shim',
   summary: 'Docker Engine served as a CRI runtime.',
   keys: {
-    ...commonKeys({ httpAddr: '127.0.0.1:9473', commands: [], allCommands: [] }),
+    ...commonKeys({ httpAddr: '127.0.0.1:9473', ...verbsOf('docker-shim') }),
     listen: listenKey('/run/stowage/docker-shim.sock'),
     dockerEndpoint: endpointKey({
       default: 'unix:///var/run/docker.sock',

@@ -23,6 +23,7 @@ import {
   DETECTOR,
   DISKS,
   HINTS,
+  HOLDS,
   IMAGE_LIST,
   PAUSE,
   POLICY,
@@ -47,14 +48,15 @@ const now = (): number => Date.now();
       QUERIES,
       [
         ...([CONTEXT, IMAGE_LIST, RUNNER, REPORTS, RECORDS, DISKS] as const),
-        ...([BREAKDOWNS, POLICY, DETECTOR, PAUSE] as const),
+        ...([BREAKDOWNS, POLICY, DETECTOR, PAUSE, HOLDS, HINTS, DETECTIONS] as const),
       ],
       ({ config: { nodeStatusMaxImages } }, ...parts) => {
-        const [imageList, runner, reports, store, disks, breakdowns, policy, detector, pause] =
+        const [imageList, runner, reports, store, disks, breakdowns, policy, detector, ...more] =
           parts;
+        const [pause, holds, hints, detections] = more;
         return new GcQueries({
-          ...{ runner, reports, store, disks, breakdowns, policy, detector, imageList, pause },
-          nodeStatusMaxImages,
+          ...{ runner, reports, store, disks, breakdowns, policy, detector, imageList },
+          ...{ pause, holds, hints, detections, nodeStatusMaxImages, now },
         });
       },
     ),

@@ -12,6 +12,7 @@ import { RemovalReports } from './collect/removal-reports';
 import { CONTEXT } from './config';
 import { CollectionPause } from './control/collection-pause';
 import { collectingHealth } from './control/collecting-health';
+import { ImageHolds } from './control/image-holds';
 import { ShadowPlans } from './control/shadow-plans';
 import { defaultMeterLimits } from './disk/measure-freed';
 import { planningParts } from './planning-parts';
@@ -26,6 +27,7 @@ import {
   EVENTS,
   GC_RUNTIME,
   HINTS,
+  HOLDS,
   METRICS,
   CONTROL_FILE,
   PAUSE,
@@ -46,10 +48,10 @@ const now = (): number => Date.now();
 const providers = [
   provider(
     PLANNING,
-    [CONTEXT, POLICY, GC_RUNTIME, RECORDS, HINTS, EVENTS, METRICS],
-    ({ config, log, health }, policy, runtime, store, hints, events, metrics) =>
+    [CONTEXT, POLICY, GC_RUNTIME, RECORDS, HINTS, HOLDS, CONTROL_FILE, EVENTS, METRICS],
+    ({ config, log, health }, policy, runtime, store, hints, holds, began, events, metrics) =>
       planningParts({
-        ...{ config, policy, runtime, store, hints, events, metrics, log, now },
+        ...{ config, policy, runtime, store, hints, holds, began, events, metrics, log, now },
         report: (component, problem) => {
           reportProblem(health, component, problem);
         },
@@ -88,6 +90,17 @@ const providers = [
     },
     { close: (pause) => pause.close() },
   ),
+  provider(
+    HOLDS,
+    [CONTEXT, CONTROL_FILE, RECORDS, EVENTS, METRICS],
+    ({ config, log }, file, store, { publish }, { control: metrics }) =>
+      new ImageHolds({
+        ...{ file, publish, metrics, log, now },
+        images: () => store.images(),
+        maxHoldMs: config.maxHoldMs,
+      }),
+    { close: (holds) => holds.close() },
+  ),
   provider(RECORDS_LOCK, [], () => new Mutex()),
   provider(
     REPORTS,
@@ -104,9 +117,9 @@ const providers = [
   ),
   provider(
     PLANNER,
-    [CONTEXT, POLICY, DETECTIONS, DISKS, PAUSES, METRICS],
-    ({ log }, policy, detections, disks, pauses, { collection: metrics }) =>
-      new CollectionPlanner({ policy, detections, disks, pauses, metrics, log, now }),
+    [CONTEXT, POLICY, DETECTIONS, DISKS, PAUSES, CONTROL_FILE, METRICS],
+    ({ log }, policy, detections, disks, pauses, records, { collection: metrics }) =>
+      new CollectionPlanner({ policy, detections, disks, pauses, records, metrics, log, now }),
   ),
   provider(
     RUNNER,

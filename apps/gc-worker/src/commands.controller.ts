@@ -43,6 +43,16 @@ export class CommandsController {
     return this.queries.resume();
   }
 
+  @Handles(gcWorker.hold)
+  hold(input: CheckedInput<typeof gcWorker.hold>, { signal }: CommandCall) {
+    return this.queries.hold(input, { signal });
+  }
+
+  @Handles(gcWorker.release)
+  release(input: CheckedInput<typeof gcWorker.release>) {
+    return this.queries.release(input);
+  }
+
   @Handles(gcWorker.events)
   events(input: CheckedInput<typeof gcWorker.events>) {
     return recentEvents(this.bus, input);

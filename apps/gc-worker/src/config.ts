@@ -101,6 +101,20 @@ export const config = defineConfig({
     '--dry-run':
       'print what a collection would do now, as the command plan, change nothing, and exit',
   },
+  switchOptions: {
+    '--bytes': {
+      of: '--dry-run',
+      value: 'SIZE',
+      does: 'what to free instead of what the policy asks for',
+      key: byteSizeKey({ default: 0, minBytes: 1, maxBytes: 2 ** 50, meaning: '' }),
+    },
+    '--assumed-age': {
+      of: '--dry-run',
+      value: 'TIME',
+      does: 'age of the images that were there when the records began',
+      key: durationKey({ default: 0, minMs: 1, maxMs: 10 * 365 * dayMs, meaning: '' }),
+    },
+  },
   keys: {
     ...commonKeys({
       httpAddr: '127.0.0.1:9472',
@@ -111,6 +125,13 @@ export const config = defineConfig({
       default: 'on',
       meaning:
         'Whether collections remove images: on, shadow (all is done, measured and published but the removal), or off (no collection, asked for or not).',
+    }),
+    assumedAgeMs: durationKey({
+      default: 0,
+      minMs: 0,
+      maxMs: 10 * 365 * dayMs,
+      meaning:
+        'In shadow: age of the images that were there when the records began, whose own is not known; 0 is as the records have it. Does not count where collect is on.',
     }),
     imageGCHighThresholdPercent: percentKey(
       'imageGCHighThresholdPercent',
@@ -383,6 +404,7 @@ const thresholds = (values: ThresholdKeys) => ({
 /** Settings that stand in the policy under the same name. */
 const sameNames = [
   'collect',
+  'assumedAgeMs',
   'exemptImages',
   'exemptRules',
   'highMarkAvailableBytes',

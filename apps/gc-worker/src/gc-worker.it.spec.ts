@@ -478,6 +478,20 @@ describe('gc-worker on a real node', () => {
       rule: 'threshold',
     });
     expect(await present()).toContain(idle);
+    // What would go of images whose age nobody knows, on a node where the worker was never started.
+    const flags = ['--dry-run', '--bytes', '1Gi', '--assumed-age', '168h'];
+    const fresh = await runApp('gc-worker', {
+      args: flags,
+      env: environment({ STOWAGE_STATE_DIR: path.join(stack.dir, 'fresh') }),
+    });
+    const assumed = JSON.parse(fresh.stdout) as CommandReply<typeof gcWorker.plan>;
+    expect(assumed).toMatchObject({ trigger: 'request', assumedAgeMs: 168 * 3_600_000 });
+    expect(assumed.images.find(({ imageId }) => imageId === idle)).toMatchObject({
+      verdict: 'remove',
+      rule: 'request',
+    });
+    const wrong = await runApp('gc-worker', { args: ['--bytes', '1Gi'], env: environment() });
+    expect([wrong.code, wrong.stderr]).toEqual([64, 'gc-worker: --bytes goes with --dry-run\n']);
     const empty = path.join(stack.dir, 'dry-run');
     const without = await dryRun({ STOWAGE_STATE_DIR: empty, STOWAGE_IMAGE_MINIMUM_GC_AGE: '1h' });
     expect(without.images.find(({ imageId }) => imageId === idle)?.rule).toBe('min-age');

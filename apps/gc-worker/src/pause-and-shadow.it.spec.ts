@@ -82,10 +82,14 @@ it('20 images in shadow stay, and the same plan removes just these once collect 
   await startWorker();
   configure('on');
   await eventually(async () => (await send(gcWorker.status, {})).policy.collect === 'on');
+  const other = await fixture.stack.pushImage({ name: 'team/other', tag: '1' });
+  const otherId = await fixture.stack.pullImage(other.reference);
+  await send(gcWorker.hold, { image: other.reference, minutes: 60, reason: 'not of the plan' });
   expect(await send(gcWorker.run, { planId })).toMatchObject({ planId, removedCount: 20 });
   await eventuallyPasses(async () => {
     const left = await images();
     expect(left.filter((imageId) => shadowed.includes(imageId))).toEqual([]);
+    expect(left).toContain(otherId);
   });
   expect((await events('ImageRemoved')).map(({ subject }) => subject).sort()).toEqual(
     [...shadowed].sort(),
@@ -126,6 +130,38 @@ it('a pause keeps images over a restart, is in status, health and metrics, and e
     { type: 'io.stowage.node.v1.CollectionPaused', data: { until: pause.until, reason } },
     { type: 'io.stowage.node.v1.CollectionResumed', data: { cause: 'command', reason } },
   ]);
+});
+
+it('a hold keeps an image over a restart, is in plan, images, status and metrics, and is released', async () => {
+  configure('on');
+  await startWorker();
+  const { reference, imageId } = await fixture.stack.pushImage({ name: 'team/held', tag: '1' });
+  await fixture.stack.pullImage(reference);
+  const reason = 'looking into a crash';
+  const [hold] = (await send(gcWorker.hold, { image: reference, minutes: 30, reason })).held;
+  const planned = async () => {
+    const { images: all } = await send(gcWorker.plan, { bytes: 2 ** 40 });
+    return all.find((image) => image.imageId === imageId);
+  };
+  await send(gcWorker.run, { bytes: 2 ** 40 });
+  expect(await images()).toContain(imageId);
+
+  await worker.kill();
+  await startWorker();
+  expect(await planned()).toMatchObject({ rule: 'held', why: `held until ${hold?.until}: ${reason}` });
+  expect((await send(gcWorker.status, {})).holds).toContainEqual(hold);
+  const reply = await send(gcWorker.images, {});
+  const record = 'total' in reply && reply.images.find((image) => image.imageId === imageId);
+  expect(record).toMatchObject({ held: { until: hold?.until, reason } });
+  expect(await worker.metric('stowage_gc_held_images')).toBeGreaterThan(0);
+
+  expect((await send(gcWorker.release, { image: imageId })).released).toEqual([hold]);
+  await eventually(async () => {
+    await send(gcWorker.run, { bytes: 2 ** 40 });
+    return !(await images()).includes(imageId);
+  });
+  expect((await events('ImageHeld')).at(-1)).toMatchObject({ subject: imageId, data: { reason } });
+  expect((await events('ImageReleased')).at(-1)).toMatchObject({ data: { cause: 'command' } });
 });
 
 it('off: no collection, asked for or not', async () => {

@@ -1,5 +1,5 @@
 import type { GcConfig } from './config';
-import { ImageDetector } from './detect/detect-images';
+import { ImageDetector, type ImageDetectorParts } from './detect/detect-images';
 import { ImageContents } from './detect/image-contents';
 import type { ImageHints } from './detect/image-hints';
 import { DiskBreakdowns } from './disk/disk-breakdowns';
@@ -17,6 +17,8 @@ export interface PlanningContext {
   readonly runtime: Runtime;
   readonly store: ImageRecordStore;
   readonly hints: ImageHints;
+  readonly holds: ImageDetectorParts['holds'];
+  readonly began: ImageDetectorParts['began'];
   readonly events: EventPublisher;
   readonly metrics: GcMetrics;
   readonly log: {

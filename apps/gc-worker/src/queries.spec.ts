@@ -3,6 +3,7 @@ import { GcQueries } from './queries';
 import { fakeCollections } from './testing/fake-collections';
 import { container, FakeWorker, listed } from './testing/fake-worker';
 import { exemptions } from './policy/exempt';
+import { ImageHolds } from './control/image-holds';
 import { disk, minutes, policy } from './testing/plan-fixtures';
 
 const { signal } = new AbortController();
@@ -30,11 +31,18 @@ async function queries(...ids: string[]) {
   await imageList.refresh({ signal });
   await collections.detect({ signal });
   worker.clock += minutes(3);
+  const holds = new ImageHolds({
+    ...{ file: collections.file, publish: worker.publish, log: worker.log, now: worker.now },
+    images: () => worker.store.images(),
+    maxHoldMs: minutes(600),
+    metrics: worker.metrics.control,
+  });
   return {
     worker,
     answers: new GcQueries({
       runner: collections.runner,
       pause: collections.pause,
+      ...{ holds, hints: worker.hints, detections: collections.detections, now: worker.now },
       reports: { settle: collections.settle },
       store: worker.store,
       disks,
@@ -117,6 +125,28 @@ describe('GcQueries', () => {
     };
     await answers.run({ bytes: 200 }, { signal });
     expect(seen).toEqual([false, 1, 1]);
+  });
+
+  it('hold, images and release: also of an image that no detection has found yet', async () => {
+    const { worker, answers } = await queries('a');
+    worker.runtime.images = [...worker.runtime.images, listed('b')];
+    const request = { image: 'registry.example/b:1', minutes: 5, reason: 'a test' };
+    const { held } = await answers.hold(request, { signal });
+    const until = '2026-11-20T12:08:00.000Z';
+    expect(held).toMatchObject([{ imageId: 'b', until, reason: 'a test' }]);
+    expect((await answers.status({ signal })).holds).toEqual(held);
+    // An ensure keeps it a little longer.
+    worker.hints.hold(['registry.example/b:1'], Date.parse(until) + 1000, worker.now());
+    const { images } = await answers.images({});
+    expect(images.map(({ held: kept }) => kept)).toEqual([
+      undefined,
+      { until: '2026-11-20T12:08:01.000Z', reason: 'a test' },
+    ]);
+    expect(answers.release({ image: 'b' })).toEqual({
+      released: held,
+      heldUntil: '2026-11-20T12:08:01.000Z',
+    });
+    await expect(answers.hold({ ...request, image: 'x' }, { signal })).rejects.toThrow('not found');
   });
 
   it('status: what holds the file systems, and exempt patterns without an image', async () => {

@@ -1,10 +1,15 @@
-import { errorMessage, NotFoundError } from '@stowage/errors';
-import { withoutUserInfo } from '@stowage/image-ref';
+import { errorMessage, InvalidArgumentError, NotFoundError } from '@stowage/errors';
+import { parseGoDuration } from '@stowage/go-duration';
+import { namesImage, withoutUserInfo } from '@stowage/image-ref';
 import type { CollectionOutcome, ImageOutcome } from './collect/collect';
 import type { CollectionRunner } from './collect/collection-runner';
 import type { RemovalReports } from './collect/removal-reports';
 import type { CollectionPause } from './control/collection-pause';
-import type { Pause } from './control/control-file';
+import type { Hold, Pause } from './control/control-file';
+import type { Detections } from './collect/detections';
+import type { ImageHolds } from './control/image-holds';
+import type { ImageHints } from './detect/image-hints';
+import type { ImageRecord } from './records/image-record';
 import type { ImageDetector } from './detect/detect-images';
 import type { DiskBreakdown } from './disk/break-down';
 import { filesystemBreakdown } from './disk/threshold-event-data';
@@ -28,6 +33,15 @@ const breakdownMaxAgeMs = 10_000;
 
 /** Most images of the last collection that `status` lists. */
 const listedOutcomes = 200;
+
+/** Most that can be assumed: ten years. Milliseconds. */
+const maxAssumedAgeMs = 10 * 365 * 86_400_000;
+
+function ageOf(text: string): number {
+  const ageMs = parseGoDuration(text);
+  if (ageMs !== undefined && ageMs >= 1 && ageMs <= maxAssumedAgeMs) return ageMs;
+  throw new InvalidArgumentError('assumedAge', text, 'a duration from 1ms to ten years');
+}
 
 /** A plan as plain JSON, of its images those of the page. */
 export function planReply({ images, plannedAt, ...plan }: CollectionPlan, page: Page) {
@@ -56,7 +70,12 @@ export interface GcQueriesParts {
   readonly imageList: Pick<ImageList, 'at' | 'nodeImages'>;
   readonly nodeStatusMaxImages: number;
   readonly pause: Pick<CollectionPause, 'current' | 'pause' | 'resume'>;
+  readonly holds: Pick<ImageHolds, 'knows' | 'of' | 'hold' | 'release' | 'list'>;
+  readonly hints: Pick<ImageHints, 'heldUntil'>;
+  readonly detections: Pick<Detections, 'detect'>;
   readonly policy: Pick<LivePolicy, 'current' | 'lastRefusal'>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 /** Answers of the worker to commands, as plain JSON: times are RFC 3339, sizes bytes. */
@@ -64,8 +83,12 @@ export class GcQueries {
   constructor(private readonly parts: GcQueriesParts) {}
 
   /** What a collection would do now, each image with the rule that decided. */
-  async plan({ bytes, ...page }: Page & { bytes?: number }, options: { signal: AbortSignal }) {
-    return planReply(await this.parts.runner.plan({ bytes }, options), page);
+  async plan(
+    { bytes, assumedAge, ...page }: Page & { bytes?: number; assumedAge?: string },
+    options: { signal: AbortSignal },
+  ) {
+    const assumedAgeMs = assumedAge === undefined ? undefined : ageOf(assumedAge);
+    return planReply(await this.parts.runner.plan({ bytes, assumedAgeMs }, options), page);
   }
 
   /** Collects now. A collection that fell short is a result with `failure`, not an error. */
@@ -82,6 +105,27 @@ export class GcQueries {
   resume() {
     const ended = this.parts.pause.resume();
     return { ended: ended === undefined ? null : pauseReply(ended) };
+  }
+
+  /** Keeps an image for a while. */
+  async hold(
+    request: { image: string; minutes: number; reason: string },
+    options: { signal: AbortSignal },
+  ) {
+    const { holds, detections } = this.parts;
+    // One that was pulled just now is not known before a detection.
+    if (!holds.knows(request.image)) await detections.detect(options);
+    return { held: holds.hold(request).map(holdReply) };
+  }
+
+  /** Ends the hold of an image; what else holds it is in the reply. */
+  release({ image }: { image: string }) {
+    const { holds, hints, store, now } = this.parts;
+    const released = holds.release(image).map(holdReply);
+    const ends = [...store.images().values()]
+      .filter((record) => namesImage(image, record))
+      .flatMap((record) => hints.heldUntil(record, now()) ?? []);
+    return { released, heldUntil: ends.length === 0 ? undefined : time(Math.max(...ends)) };
   }
 
   /** The largest images as a node status has them. */
@@ -112,9 +156,19 @@ export class GcQueries {
         usedBy: record.usedBy.map(userText),
         namespaces: record.namespaces ?? [],
         pulled: record.pulled ?? null,
+        held: this.#heldBy(record),
       })),
       ...next,
     };
+  }
+
+  /** The hold of an image that ends last. */
+  #heldBy(record: ImageRecord) {
+    const { holds, hints, now } = this.parts;
+    const hold = holds.of(record.imageId);
+    const byEvents = hints.heldUntil(record, now()) ?? -Infinity;
+    const until = Math.max(hold?.until ?? -Infinity, byEvents);
+    return until === -Infinity ? undefined : { until: time(until), reason: hold?.reason };
   }
 
   /** Policy, file systems, records and the last collection. */
@@ -144,6 +198,7 @@ export class GcQueries {
         refusal === undefined ? undefined : { at: time(refusal.at), reason: refusal.reason },
       collects: startsCollections(policy),
       paused: paused === undefined ? null : pauseReply(paused),
+      holds: this.parts.holds.list().map(holdReply),
       disks: assessed.map((disk) => ({
         ...disk,
         exceededSince: timeOrNull(
@@ -211,6 +266,14 @@ const pauseReply = ({ since, until, reason }: Pause) => ({
   reason,
 });
 
+const holdReply = ({ imageId, image, since, until, reason }: Hold) => ({
+  imageId,
+  image,
+  since: time(since),
+  until: time(until),
+  reason,
+});
+
 const imageOutcome = ({ image, result, rule, why }: ImageOutcome) => ({
   imageId: image.imageId,
   repoTags: image.repoTags,
@@ -223,6 +286,7 @@ const plannedImage = ({ usedBy, firstDetected, lastUsed, ...image }: PlannedImag
   ...image,
   firstDetected: timeOrNull(firstDetected),
   lastUsed: timeOrNull(lastUsed),
+  assumedSince: image.assumedSince === undefined ? undefined : time(image.assumedSince),
   usedBy: usedBy.map(userText),
 });
 

@@ -1,4 +1,4 @@
-import { listConfigFolder, loadConfig, readConfigFile } from '@stowage/service-kit';
+import { configFiles } from '@stowage/service-kit';
 import { config, policyKeys, policyOf, type GcConfig } from './config';
 import type { PolicySource } from './policy/live-policy';
 
@@ -14,6 +14,9 @@ export interface PolicyInput {
   readonly running: GcConfig;
 }
 
+/** Keys whose changes count without a restart, the policy and what the kit itself reads again. */
+const reloaded: readonly (keyof GcConfig)[] = [...policyKeys, 'commands'];
+
 /**
  * Reads the configuration again, by the rules of the start. `files` are the files and folders it
  * looked into the last time, and before.
@@ -21,19 +24,7 @@ export interface PolicyInput {
 export async function policyFiles(
   input: PolicyInput,
 ): Promise<{ source: PolicySource; files: Iterable<string> }> {
-  const files = new Set<string>();
-  const load = () =>
-    loadConfig(config, {
-      ...input,
-      readFile: (file) => {
-        files.add(file);
-        return readConfigFile(file);
-      },
-      listFolder: (folder) => {
-        files.add(folder);
-        return listConfigFolder(folder);
-      },
-    });
+  const { load, files } = configFiles(config, input);
   await load();
   const source: PolicySource = async () => {
     const outcome = await load();
@@ -41,7 +32,7 @@ export async function policyFiles(
     const now = outcome.config;
     const needRestart = (Object.keys(now) as (keyof GcConfig)[]).filter(
       (name) =>
-        !policyKeys.includes(name) &&
+        !reloaded.includes(name) &&
         JSON.stringify(now[name]) !== JSON.stringify(input.running[name]),
     );
     return { policy: policyOf(now), needRestart };

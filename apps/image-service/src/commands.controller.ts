@@ -15,9 +15,12 @@ import type { ImageRuntime } from './runtime/image-runtime';
 import { imageStats } from './queries/image-stats';
 import { imageStatus } from './queries/image-status';
 import { listImages } from './queries/list-images';
+import { pullsInProgress } from './queries/pulls-in-progress';
+import type { PullProgressWatch } from './pull/progress/pull-progress';
+import type { PullImage } from './pull/pull-image';
 import { checkImageArgument } from './runtime/image-names';
 import type { RemoveImage } from './remove/remove-image';
-import { ENSURE, REMOVE } from './tokens';
+import { ENSURE, PROGRESS, PULL, REMOVE } from './tokens';
 
 /** The commands of this app: `stowage.cmd.<node>.image-service.<verb>`. */
 @Controller()
@@ -27,6 +30,8 @@ export class CommandsController {
     @Injects(ENSURE) private readonly ensureImage: EnsureImage,
     @Injects(REMOVE) private readonly removeImage: RemoveImage,
     @Injects(BUS) private readonly bus: Pick<EventBus, 'recent'>,
+    @Injects(PULL) private readonly pullImage: Pick<PullImage, 'inProgress'>,
+    @Injects(PROGRESS) private readonly progress: Pick<PullProgressWatch, 'progress'>,
   ) {}
 
   @Handles(imageService.ensure)
@@ -37,6 +42,11 @@ export class CommandsController {
   @Handles(imageService.list)
   list(input: CheckedInput<typeof imageService.list>, { signal }: CommandCall) {
     return listImages(this.runtime, input, { signal });
+  }
+
+  @Handles(imageService.pulls)
+  pulls() {
+    return pullsInProgress(this.pullImage, this.progress);
   }
 
   @Handles(imageService.status)

@@ -1,5 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { imageService } from '@stowage/commands';
+import { followLocalCommand, sendLocalCommand } from '@stowage/commands/local';
 import { connectImageService } from '@stowage/cri-client';
 import {
   eventually,
@@ -191,6 +193,66 @@ describe('image-service and what goes wrong', () => {
     expect(progress.at(-1)).toMatchObject({ approximate: false, totalBytes: slow.totalBytes });
     expect(progress.at(-1)?.percent).toBeGreaterThan(20);
     expect(progress.at(-1)?.remainingMs).toBeGreaterThan(0);
+    await nothingStuck();
+  });
+
+  withProgress('says of a pull how far it is, layer by layer, and who waits for it', async () => {
+    const slow = add(4 * mib, 100_000);
+    let release: () => void = () => undefined;
+    const heldUntil = new Promise<void>((resolve) => (release = resolve));
+    registry.fault = ({ reference }) => (reference === slow.layers[0] ? { heldUntil } : undefined);
+    const socketPath = path.join(service.dir, 'image-service.cmd.sock');
+    const options = { timeoutMs: 20_000, strict: true };
+    const leave = new AbortController();
+    const replies = followLocalCommand(socketPath, imageService.pulls, {}, {
+      ...options,
+      signal: leave.signal,
+    });
+    try {
+      expect((await replies.next()).value).toEqual({ pulls: [] });
+      const metadata = { namespace: 'shop', name: 'web-0', uid: 'u-1' };
+      const pulling = service.client.pullImage({
+        image: { image: slow.reference },
+        sandboxConfig: { metadata },
+      });
+      const ensuring = ensure({ image: slow.reference, pullPolicy: 'Always', caller: 'deploy-7' });
+      const pull = await eventually(async () => {
+        const found = await sendLocalCommand(socketPath, imageService.pulls, {}, options);
+        const [one] = found.pulls;
+        const isFar = (one?.progress?.bytes ?? 0) > mib && one?.progress?.layers !== undefined;
+        return isFar && one?.waiters.length === 2 ? one : undefined;
+      });
+      expect(pull).toMatchObject({
+        ...{ reference: slow.reference, state: 'pulling', attempts: 0 },
+        waiters: expect.arrayContaining([
+          expect.objectContaining({ by: 'cri', pod: metadata }),
+          expect.objectContaining({ by: 'command', caller: 'deploy-7' }),
+        ]),
+        progress: { totalBytes: slow.totalBytes, approximate: false },
+      });
+      const layers = pull.progress?.layers ?? [];
+      expect(layers).toHaveLength(3);
+      const big = layers.find(({ digest }) => digest === slow.layers[0]);
+      expect(big?.bytes).toBeGreaterThan(0);
+      expect(big?.bytes).toBeLessThan(big?.sizeBytes ?? 0);
+      expect(layers.find(({ digest }) => digest === slow.layers[1])).toMatchObject({
+        bytes: 100_000,
+      });
+      const sum = layers.reduce((bytes, one) => bytes + one.bytes, 0);
+      expect(sum).toBe(pull.progress?.bytes);
+      // The same as it happened, and its end.
+      release();
+      await Promise.all([pulling, ensuring]);
+      const seen: number[] = [];
+      for await (const { pulls } of replies) {
+        seen.push(pulls.length);
+        if (seen.length > 1 && pulls.length === 0) break;
+      }
+      expect(seen.slice(0, -1).every((count) => count === 1)).toBe(true);
+    } finally {
+      release();
+      leave.abort();
+    }
     await nothingStuck();
   });
 

@@ -7,6 +7,7 @@ import type { EnsureImage } from './ensure/ensure-image';
 import type { ImageListeners } from './listeners/listeners';
 import type { PullsInProgress } from './listeners/pulls-in-progress';
 import type { ImageMetrics } from './metrics';
+import type { PullProgressWatch } from './pull/progress/pull-progress';
 import type { Puller } from './pull/pull';
 import type { PullImage } from './pull/pull-image';
 import type { OpenPullJournal } from './pull/pull-journal';
@@ -26,6 +27,7 @@ export const JOURNAL = token<OpenPullJournal>('PullJournal');
 export const PULLS_IN_PROGRESS = token<PullsInProgress>('PullsInProgress');
 export const LISTENERS = token<Required<ImageListeners>>('ImageListeners');
 export const SHORT_NAMES = token<ShortNames>('ShortNames');
+export const PROGRESS = token<PullProgressWatch>('PullProgressWatch');
 export const PULL = token<PullImage>('PullImage');
 /** {@link PULL}, recorded where there are records. */
 export const PULLER = token<Puller>('Puller');

@@ -26,6 +26,7 @@ import {
   LISTENERS,
   METRICS,
   NODE,
+  PROGRESS,
   PULL,
   PULLER,
   PULLS_IN_PROGRESS,
@@ -88,23 +89,22 @@ const verbs = [
   ),
   provider(SHORT_NAMES, [CONTEXT, IMAGE_RUNTIME], openShortNames),
   provider(
-    PULL,
-    [CONTEXT, IMAGE_RUNTIME, NODE, LISTENERS, QUEUE, JOURNAL, SHORT_NAMES],
-    ({ config, signal }, runtime, node, { pull: listener }, queue, journal, shortNames) =>
-      new PullImage({
+    PROGRESS,
+    [CONTEXT, IMAGE_RUNTIME, LISTENERS],
+    ({ config, signal }, runtime, { pull: listener }) =>
+      openProgressWatch(
+        progressSettings(config),
         runtime,
-        node,
-        hashOf: requestHash,
-        listener,
-        queue,
-        progress: openProgressWatch(
-          progressSettings(config),
-          runtime,
-          (pull, progress) => listener.progressed?.(pull, progress),
-          signal,
-        ),
-        journal,
-        shortNames,
+        (pull, progress) => listener.progressed?.(pull, progress),
+        signal,
+      ),
+  ),
+  provider(
+    PULL,
+    [IMAGE_RUNTIME, NODE, LISTENERS, QUEUE, PROGRESS, JOURNAL, SHORT_NAMES],
+    (runtime, node, { pull: listener }, queue, progress, journal, shortNames) =>
+      new PullImage({
+        ...{ runtime, node, hashOf: requestHash, listener, queue, progress, journal, shortNames },
       }),
     { close: (pulls) => pulls.settled() },
   ),

@@ -1,7 +1,13 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { eventually, runApp, ServiceFixture, type PushedImage } from '@stowage/testing';
+import {
+  eventually,
+  runApp,
+  ServiceFixture,
+  TestNatsServer,
+  type PushedImage,
+} from '@stowage/testing';
 import { parse } from 'yaml';
 
 /** Every command on the real stack, as a user starts it. */
@@ -258,6 +264,7 @@ describe.each(ways)('through %s', (_way, ask) => {
       expect.objectContaining({ reference: app.reference, state: 'done' }),
     );
     expect((await ask('pulls')).stdout).toBe('nothing is being pulled\n');
+    expect(await json(ask('pulls', '-o', 'json'))).toEqual([]);
   });
 
   it('pods', async () => {
@@ -315,6 +322,64 @@ it('pause and resume', async () => {
   expect((await local('pause', '30m')).code).toBe(64);
 });
 
+it('hold and release', async () => {
+  const { reference } = await fixture.stack.pushImage({ name: 'team/held', tag: '2' });
+  await fixture.stack.pullImage(reference);
+  const held = await local('hold', reference, '--for', '30m', '--reason', 'a test');
+  expect([held.code, held.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^node-1\.example: \S+team\/held:2 \(\w+\) is held until 20/),
+  ]);
+  expect((await local('images', reference, '-o', 'wide')).stdout).toMatch(
+    /keep: held .*held until .*: a test/,
+  );
+  expect((await local('status')).stdout).toMatch(/1 images held/);
+  const over = await remote('hold', reference);
+  expect([over.code, over.stderr]).toEqual([
+    1,
+    expect.stringMatching(/add "hold" to the key commands of gc-worker/),
+  ]);
+  expect((await local('release', reference)).stdout).toBe(
+    `${node}: ${reference} is no longer held\n`,
+  );
+  expect((await local('release', reference)).stdout).toMatch(/was not held\n$/);
+  expect((await local('why', reference)).stdout).toMatch(/ImageReleased +\S+ is no longer held/);
+  const missing = await local('hold', 'nowhere/none:1');
+  expect([missing.code, missing.stderr]).toEqual([1, expect.stringMatching(/NOT_FOUND/)]);
+  expect((await local('hold', reference, '--for', 'long')).code).toBe(64);
+});
+
+it('plan --assumed-age', async () => {
+  const { stdout } = await local('plan', '--bytes', '1Gi', '--assumed-age', '7d', '--kept');
+  expect(stdout).toMatch(/images that were there before count as 7d old/);
+  const wrong = await local('plan', '--assumed-age', 'week');
+  expect([wrong.code, wrong.stderr]).toEqual([64, expect.stringMatching(/write it as 12h or 7d/)]);
+});
+
+it('pulls --watch: a line for each step on a pipe, until it is interrupted', async () => {
+  const child = spawn(process.execPath, [program, 'pulls', '--watch', '--sockets', sockets], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, HOME: fixture.stack.dir },
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  let tag = 0;
+  await eventually(
+    async () => {
+      tag += 1;
+      const image = { name: 'team/watched', tag: String(tag), sizeMb: 40 };
+      await local('ensure', (await fixture.stack.pushImage(image)).reference);
+      return /team\/watched:\d+: ended/.test(stdout);
+    },
+    { what: 'the end of a pull to be shown' },
+  );
+  child.kill('SIGINT');
+  expect([await ended, stderr]).toEqual([130, '']);
+  expect((await local('pulls', '--watch', '--recent')).code).toBe(64);
+});
+
 it('two nodes, of which one is not there: the other is shown, and the code is 1', async () => {
   const ran = await stowctl([
     'plan',
@@ -326,6 +391,27 @@ it('two nodes, of which one is not there: the other is shown, and the code is 1'
   expect(ran.code).toBe(1);
   expect(ran.stdout).toContain(`${node}: `);
   expect(ran.stderr).toMatch(/gc-worker\.plan on elsewhere: nobody answers/);
+});
+
+it('--all finds nodes by service discovery where there is no stream', async () => {
+  const server = await TestNatsServer.start();
+  const other = await fixture.start('image-service', {
+    STOWAGE_NODE_NAME: 'node-2.example',
+    STOWAGE_NATS_SERVERS: server.url,
+    STOWAGE_STREAM_MANAGED: 'false',
+    STOWAGE_STATE_DIR: path.join(fixture.stack.dir, 'node-2'),
+    STOWAGE_LISTEN: path.join(fixture.stack.dir, 'node-2.sock'),
+  });
+  try {
+    const ran = await eventually(async () => {
+      const found = await stowctl(['pulls', '--all', '--server', server.url]);
+      return found.code === 0 ? found : undefined;
+    });
+    expect(ran.stdout).toBe('nothing is being pulled\n');
+  } finally {
+    await other.stop();
+    await server.remove();
+  }
 });
 
 it('--all finds the nodes by their events', async () => {

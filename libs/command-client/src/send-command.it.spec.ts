@@ -143,12 +143,12 @@ it.each<[string, object, string]>([
   [
     'a key that does not exist',
     { byts: 5 },
-    'request: unknown key "byts"; allowed: bytes, limit, after',
+    'request: unknown key "byts"; allowed: bytes, assumedAge, limit, after',
   ],
   [
     'a key that may be a secret',
     { 'hunter2-x': 5 },
-    'request: unknown key; allowed: bytes, limit, after',
+    'request: unknown key; allowed: bytes, assumedAge, limit, after',
   ],
 ])('%s is not sent', async (_what, input, reason) => {
   const { requests, outcome } = await answering({ ok: true }, () => send({}, input));

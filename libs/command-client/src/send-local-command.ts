@@ -80,7 +80,7 @@ function exchange(
       } else if (over.aborted) {
         reject(fail('COMMAND_TIMEOUT', `no answer within ${timeoutMs / 1000} s`));
       } else {
-        reject(failure(error, { socketPath, app, isSent }, fail));
+        reject(localFailure(error, { socketPath, app, isSent }, fail));
       }
     };
     const outgoing = request(
@@ -120,7 +120,8 @@ function exchange(
   });
 }
 
-function failure(
+/** The error of a request to a command socket, in words. */
+export function localFailure(
   error: unknown,
   { socketPath, app, isSent }: { socketPath: string; app: string; isSent: boolean },
   fail: Fail,

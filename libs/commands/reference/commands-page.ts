@@ -42,12 +42,14 @@ Request and reply on NATS: subject \`stowage.cmd.<node>.<app>.<verb>\` (the node
 \`{"ok":true,"result":…}\` or \`{"ok":false,"error":{"code":…,"message":…}}\` with a gRPC code name; [errors](errors.md) lists them.
 
 - A service answers commands to its own node and to no other; where none is there the server says so (no responders).
-- Which verbs are answered is the key \`commands\` (\`STOWAGE_COMMANDS\`); another one that exists gets PERMISSION_DENIED, one that does not UNIMPLEMENTED.
+- Which verbs are answered is the key \`commands\` (\`STOWAGE_COMMANDS\`); another one that exists gets PERMISSION_DENIED, one that does not UNIMPLEMENTED. In the configuration file the list is read again when the file changes, and at SIGHUP; a file that is wrong is refused and the list stays.
 - A request is checked before anything is done: an unknown key, one that is missing or a value out of range is INVALID_ARGUMENT.
 - Fields of results are only added. Ignore what you do not know, and keep a default branch for words: their lists may grow.
 - A command that takes longer than its limit gets DEADLINE_EXCEEDED. Callers set a limit of their own beside it (\`nats request --timeout\`).
 - A service begins 100 commands at once and then 100 a second. At most 64 run or wait; more get RESOURCE_EXHAUSTED at once, and so does a result larger than a NATS message.
 - Refused and failed commands are counted in \`stowage_commands_total\`. Of each verb and code five a minute are logged, and how many more there were.
+- A request has one reply. What a command on the node can follow is published as events here: ImagePullProgress for \`image-service.pulls\`.
+- Services are found by NATS's service discovery (\`$SRV.PING\`, \`$SRV.INFO\`, \`$SRV.STATS\`, also with \`.<name>\` and \`.<name>.<id>\`): name \`stowage-<app>\`, the node in \`metadata.node\`, one endpoint for each verb that is answered, with how often, how long and how it went. \`nats micro list\` shows them.
 - Who may send commands: the role operator of [deploy/nats](../../deploy/nats/README.md).
 
 TypeScript programs send them with [\`sendCommand\`](../../libs/command-client/README.md), which checks both ways.
@@ -59,30 +61,33 @@ Every service answers the same commands on a socket of its own, \`/run/stowage/<
 \`\`\`sh
 curl --unix-socket /run/stowage/gc-worker.cmd.sock http://localhost/v1                        # who answers, health, verbs
 curl --unix-socket /run/stowage/gc-worker.cmd.sock http://localhost/v1/plan -d '{"limit":10}' # POST: a command
+curl -N --unix-socket /run/stowage/image-service.cmd.sock 'http://localhost/v1/pulls?follow' -d '{}' # a line for each new reply
 \`\`\`
 
 - The body is the request, the answer is the reply as on NATS, with the same codes and texts. The HTTP status goes with the code: 400 INVALID_ARGUMENT and OUT_OF_RANGE, 403 PERMISSION_DENIED, 404 NOT_FOUND, 409 ALREADY_EXISTS and ABORTED, 412 FAILED_PRECONDITION, 429 RESOURCE_EXHAUSTED, 499 CANCELLED, 501 UNIMPLEMENTED, 503 UNAVAILABLE, 504 DEADLINE_EXCEEDED, else 500.
 - All verbs are answered there, also those that \`commands\` does not list. With \`localCommands: listed\` the list counts there too.
+- A command that can be followed (below: follow) answers \`?follow\` with lines of JSON (\`application/x-ndjson\`): a reply as ever, then another one whenever it has changed, looked at twice a second. The last line before an end by the service has its error. Each look counts as a command in \`stowage_commands_total\`. At most 16 callers follow commands; one that takes nothing for 10 s is cut off.
 - At most 32 connections, 16 commands that run or wait, requests of 1 MiB that arrive within 10 s, results of 64 MiB. A connection is for one command. One that ends early ends the wait, not the command.
 - While the service starts, commands get UNAVAILABLE, and \`GET /v1\` is answered.
 
-TypeScript programs use \`sendLocalCommand\` and \`askLocalService\` of the same client.
+TypeScript programs use \`sendLocalCommand\`, \`followLocalCommand\` and \`askLocalService\` of the same client.
 `;
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
 function section(app: CommandApp): string {
   const rows = commandsOf(app).map((command) => {
-    const { verb, answered, description } = command;
+    const { verb, answered, description, follows } = command;
     const limitMs = commandLimitMs(command);
     const limit = limitMs === undefined ? 'its own' : `${limitMs / 1000} s`;
     const isAnswered = answered === 'by-default' ? 'yes' : 'no';
-    return `| [\`${app}.${verb}\`](#${app}${verb}) | ${isAnswered} | ${limit} | ${cell(description)} |`;
+    const isFollowed = follows === true ? 'yes' : '';
+    return `| [\`${app}.${verb}\`](#${app}${verb}) | ${isAnswered} | ${limit} | ${isFollowed} | ${cell(description)} |`;
   });
   return [
     `## ${app}\n`,
-    '| command | answered by default | limit | does |',
-    '| --- | --- | --- | --- |',
+    '| command | answered by default | limit | follow | does |',
+    '| --- | --- | --- | --- | --- |',
     ...rows,
     '',
     ...commandsOf(app).map(details),

@@ -25,8 +25,9 @@ describe('the catalogue', () => {
   it('changes of a node are answered only where the configuration allows them', () => {
     expect(commandApps.map((app) => [app, verbsOf(app).commands])).toEqual([
       ['runtime-gateway', ['pods', 'status', 'version']],
-      ['image-service', ['ensure', 'list', 'stats', 'status']],
+      ['image-service', ['ensure', 'list', 'pulls', 'stats', 'status']],
       ['gc-worker', ['plan', 'images', 'status']],
+      ['docker-shim', ['status']],
     ]);
   });
 

@@ -1,14 +1,19 @@
 import type { CommandDefinition } from './define-command';
+import { events as shimEvents } from './docker-shim/events';
+import { status as shimStatus } from './docker-shim/status';
 import { events as gcEvents } from './gc-worker/events';
+import { hold } from './gc-worker/hold';
 import { images } from './gc-worker/images';
 import { pause } from './gc-worker/pause';
 import { plan } from './gc-worker/plan';
+import { release } from './gc-worker/release';
 import { resume } from './gc-worker/resume';
 import { run } from './gc-worker/run';
 import { status as gcStatus } from './gc-worker/status';
 import { ensure } from './image-service/ensure';
 import { events as imageEvents } from './image-service/events';
 import { list } from './image-service/list';
+import { pulls } from './image-service/pulls';
 import { remove } from './image-service/remove';
 import { stats } from './image-service/stats';
 import { status as imageStatus } from './image-service/status';
@@ -31,6 +36,7 @@ export const runtimeGateway = {
 export const imageService = {
   ensure,
   list,
+  pulls,
   remove,
   stats,
   status: imageStatus,
@@ -46,6 +52,14 @@ export const gcWorker = {
   events: gcEvents,
   pause,
   resume,
+  hold,
+  release,
+};
+
+/** Commands of docker-shim, by verb. */
+export const dockerShim = {
+  status: shimStatus,
+  events: shimEvents,
 };
 
 /** Every command, by app and verb. */
@@ -53,6 +67,7 @@ export const commandCatalog = {
   'runtime-gateway': runtimeGateway,
   'image-service': imageService,
   'gc-worker': gcWorker,
+  'docker-shim': dockerShim,
 } as const satisfies Record<string, Record<string, CommandDefinition>>;
 
 /** A service that answers commands. */

@@ -22,6 +22,11 @@ export interface CommandDefinition<
    * name.
    */
   readonly limitMs?: number | 'own';
+  /**
+   * Whether a caller on the local socket may have one reply after the other as things change
+   * (`POST /v1/<verb>?follow`).
+   */
+  readonly follows?: true;
   /** Strict, so that a key that does not exist is an error. */
   readonly input: Input;
   /** The result of success. Fields are only added, so a reply of a newer service may hold more. */

@@ -2,6 +2,7 @@ export {
   commandApps,
   commandCatalog,
   commandsOf,
+  dockerShim,
   gcWorker,
   imageService,
   runtimeGateway,

@@ -162,6 +162,7 @@ describe('the service of another node', () => {
     ['make the stream', '$JS.API.STREAM.CREATE.STOWAGE_EVENTS'],
     ['make the stream in the account of the streams', 'stowage.api.STREAM.CREATE.STOWAGE_EVENTS'],
     ['make other streams', '$JS.API.STREAM.CREATE.OTHER'],
+    ['look for services', '$SRV.PING'],
   ])('cannot %s', async (_what, subject) => {
     await cannotPublish(await login('service-worker-2'), subject);
   });
@@ -207,6 +208,37 @@ it('an operator sends a command and a service of that node answers', async () =>
   await service.flush();
   const operator = await login('operator-sre', '_INBOX_sre');
   expect((await operator.request(subject, '{}')).json()).toEqual({ ok: true });
+});
+
+it('an operator finds the services of a node, each instance, and no other node is asked', async () => {
+  const asked: string[] = [];
+  for (const [user, name] of [
+    ['service-worker-2', 'a'],
+    ['service-worker-2', 'b'],
+    ['service-worker-1_example_net', 'c'],
+  ] as const) {
+    const service = await login(user);
+    service.subscribe('$SRV.*', {
+      callback: (_error, message) => {
+        asked.push(name);
+        message.respond(JSON.stringify({ name, subject: message.subject }));
+      },
+    });
+    await service.flush();
+  }
+  const operator = await login('operator-sre', '_INBOX_sre');
+  const replies = await operator.requestMany('stowage.srv.worker-2.PING', '', { maxWait: 1000 });
+  const found: { name: string; subject: string }[] = [];
+  for await (const reply of replies) found.push(reply.json());
+  expect(found.map(({ name }) => name).sort()).toEqual(['a', 'b']);
+  expect(new Set(found.map(({ subject }) => subject))).toEqual(new Set(['$SRV.PING']));
+  expect(asked).not.toContain('c');
+});
+
+it('--discovery has an operator ask all nodes at once', () => {
+  const config = print('--node', 'worker-1', '--node', 'worker-2', '--operator', 'o', '--discovery');
+  const imports = config.split('\n').filter((line) => /account: .*NODE_.*SRV/.test(line));
+  expect(imports.filter((line) => !line.includes('to:'))).toHaveLength(2);
 });
 
 it('an operator looks after streams and consumers', async () => {
@@ -311,6 +343,7 @@ it.each([
   ],
   ["acknowledge another's messages", '$JS.ACK.STOWAGE_EVENTS.other.1.1.1.1.1'],
   ['answer in the place of a service', '_INBOX_sre.abc'],
+  ['look for services', '$SRV.PING'],
 ])('a consumer cannot %s', async (_what, subject) => {
   await cannotPublish(await login('consumer-capacity', '_INBOX_capacity'), subject);
 });

@@ -13,10 +13,12 @@ import { garbageCollectionFailedV1 } from './garbage-collection-failed/v1';
 import { garbageCollectionShadowedV1 } from './garbage-collection-shadowed/v1';
 import { imageDetectedV1 } from './image-detected/v1';
 import { imageEnsuredV1 } from './image-ensured/v1';
+import { imageHeldV1 } from './image-held/v1';
 import { imagePullFailedV1 } from './image-pull-failed/v1';
 import { imagePullProgressV1 } from './image-pull-progress/v1';
 import { imagePullStartedV1 } from './image-pull-started/v1';
 import { imagePulledV1 } from './image-pulled/v1';
+import { imageReleasedV1 } from './image-released/v1';
 import { imageRemovedV1 } from './image-removed/v1';
 import { podSandboxRemovedV1 } from './pod-sandbox-removed/v1';
 import { podSandboxStartedV1 } from './pod-sandbox-started/v1';
@@ -42,6 +44,8 @@ export const eventCatalog = {
   GarbageCollectionShadowed: garbageCollectionShadowedV1,
   CollectionPaused: collectionPausedV1,
   CollectionResumed: collectionResumedV1,
+  ImageHeld: imageHeldV1,
+  ImageReleased: imageReleasedV1,
   PodSandboxStarted: podSandboxStartedV1,
   PodSandboxStopped: podSandboxStoppedV1,
   PodSandboxRemoved: podSandboxRemovedV1,

@@ -8,6 +8,7 @@ export type {
   CommandObservation,
   CommandSubscription,
 } from './commands/types';
+export { configFiles, FileChanges, type ConfigFiles } from './config/config-files';
 export { commonKeys, listenKey, takeOverKeys } from './config/common-keys';
 export {
   booleanKey,
@@ -35,6 +36,7 @@ export {
   type ConfigOf,
   type ConfigProblem,
   type DescribedConfig,
+  type SwitchOption,
 } from './config/define-config';
 export { formatByteSize, parseByteSize } from './config/byte-size';
 export { parseListenAddress, parseSocketPath, type ListenAddress } from './config/listen-address';

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { askLocalService } from '@stowage/commands/local';
-import { freePort, startTraceCollector, type TraceCollector } from '@stowage/testing';
+import { eventually, freePort, startTraceCollector, type TraceCollector } from '@stowage/testing';
 
 const workspace = path.resolve(__dirname, '../../..');
 const program = path.join(workspace, 'libs/service-kit/testdata/tiny-app.ts');
@@ -434,6 +434,46 @@ describe('an app that runs', () => {
       app.kill('SIGTERM');
       expect(await app.exited).toEqual({ code: 0, signal: null });
       await expect(info()).rejects.toMatchObject({ code: 'COMMAND_NO_RESPONDERS' });
+    });
+
+    it('answers another list once the configuration file has it, and at SIGHUP', async () => {
+      const file = path.join(folder, 'config.yaml');
+      const write = (text: string) => writeFileSync(file, `tiny-app: { ${text} }\n`);
+      write('commands: [echo]');
+      const env = { STOWAGE_COMMAND_SOCKET: socketPath, STOWAGE_LOCAL_COMMANDS: 'listed' };
+      const app = start(['--config', file], env);
+      await app.line('ready');
+      const code = async () => {
+        const { error } = (await post('erase', '')) as { error?: { code: string } };
+        return error?.code;
+      };
+      const becomes = (wanted: string | undefined) =>
+        eventually(async () => (await code()) === wanted);
+      await becomes('PERMISSION_DENIED');
+      write('commands: [echo, erase]');
+      await becomes(undefined);
+      expect(await app.line('other commands are answered on NATS from now on')).toMatchObject({
+        cause: 'file',
+        added: ['erase'],
+      });
+      expect((await info()).verbs).toContainEqual(
+        expect.objectContaining({ verb: 'erase', answered: { nats: true, local: true } }),
+      );
+
+      write('commands: [ecco]');
+      const component = async () => (await info()).health.components.at(-1);
+      await eventually(async () => (await component())?.state === 'degraded');
+      expect(await component()).toMatchObject({
+        name: 'commands',
+        reason: expect.stringMatching(/the list of commands stays: .*ecco/),
+      });
+      expect(await code()).toBeUndefined();
+      write('commands: []');
+      app.kill('SIGHUP');
+      await becomes('PERMISSION_DENIED');
+      expect(await component()).toMatchObject({ name: 'commands', state: 'ok' });
+      app.kill('SIGTERM');
+      expect(await app.exited).toEqual({ code: 0, signal: null });
     });
 
     it('keeps to the list where it is told to', async () => {

@@ -11,7 +11,9 @@ import { collectStartupGarbage } from './collect-startup-garbage';
 import { CommandErrorFilter } from './commands/command-filter';
 import { LocalCommandServer } from './commands/local-command-server';
 import { NatsCommandServer } from './commands/nats-command-server';
+import { CommandsReload } from './commands/reload-commands';
 import type { CommandObservation } from './commands/types';
+import { configFiles, type ConfigFiles } from './config/config-files';
 import type { ConfigDefinition, ConfigKeys, ConfigOf } from './config/define-config';
 import { parseListenAddress, type ListenAddress } from './config/listen-address';
 import { loadConfig } from './config/load-config';
@@ -53,9 +55,14 @@ export interface RunServiceOptions<K extends ConfigKeys> {
   readonly module: (context: ServiceContext<ConfigOf<K>>) => AppModule | Promise<AppModule>;
   /**
    * What the configuration's switches do instead, by flag: the text is printed and the process
-   * ends, with 1 when it fails.
+   * ends, with 1 when it fails. It gets the values of the flags that go with the switch, by flag.
    */
-  readonly instead?: Readonly<Record<string, (config: ConfigOf<K>) => Promise<string>>>;
+  readonly instead?: Readonly<
+    Record<
+      string,
+      (config: ConfigOf<K>, options: Readonly<Record<string, unknown>>) => Promise<string>
+    >
+  >;
 }
 
 /**
@@ -79,7 +86,7 @@ export async function runService<K extends ConfigKeys>(
   const { switch: flag = '' } = outcome;
   const instead = options.instead?.[flag];
   if (instead !== undefined) {
-    await instead(outcome.config).then(
+    await instead(outcome.config, outcome.switchOptions).then(
       (text) => printLine('stdout', text, 0),
       (error: unknown) => printLine('stderr', `${app}: ${flag}: ${oneLine(error)}`, 1),
     );
@@ -96,16 +103,25 @@ export async function runService<K extends ConfigKeys>(
   const metrics = createMetrics(app, version, () => health.readiness());
   const stop = new AbortController();
   const observe = observeCommands(metrics);
+  const answered = new Set(kit.commands);
+  const startedAt = new Date(Date.now() - process.uptime() * 1000);
   const commands = new NatsCommandServer({
     app,
     nodeName: kit.nodeName,
-    allowed: kit.commands,
+    allowed: answered,
+    discovery: {
+      version,
+      description: options.config.summary,
+      startedAt: startedAt.toISOString(),
+    },
     log,
     drainMs: Math.floor(kit.stopTimeoutMs / 2),
     observe,
   });
-  const startedAt = new Date(Date.now() - process.uptime() * 1000);
-  const local = localCommands({ app, version, kit, log, health, observe, startedAt }, commands);
+  const local = localCommands(
+    { app, version, kit, answered, startedAt, log, health, observe },
+    commands,
+  );
   const statusPage = new StatusPage({
     facts: { app, version, node: kit.nodeName, pid: process.pid, startedAt },
     readiness: () => health.readiness(),
@@ -148,6 +164,11 @@ export async function runService<K extends ConfigKeys>(
     await nest.listen();
     for (const server of local) server.ready();
     if (kit.takeOver === true) await openCommandSocket(app, kit, local, log);
+    const source = configFiles(options.config, { argv, env, version });
+    new CommandsReload({
+      source: source as unknown as ConfigFiles<KitConfig>,
+      ...{ answered, log, health, signal: stop.signal },
+    }).start();
   } catch (error) {
     await running.startFailed(error);
     return;
@@ -288,18 +309,20 @@ function localCommands(
     app,
     version,
     kit,
+    answered,
+    startedAt,
     log,
     health,
     observe,
-    startedAt,
   }: {
     app: string;
     version: string;
     kit: KitConfig;
+    answered: ReadonlySet<string>;
+    startedAt: Date;
     log: Logger;
     health: Health;
     observe: (observation: CommandObservation) => void;
-    startedAt: Date;
   },
   { handlers }: NatsCommandServer,
 ): LocalCommandServer[] {
@@ -309,7 +332,7 @@ function localCommands(
     nodeName: kit.nodeName,
     socketPath: kit.commandSocket,
     handlers,
-    onNats: kit.commands,
+    onNats: answered,
     answers: kit.localCommands,
     log,
     info: () => {

@@ -127,6 +127,12 @@ export function eventText(event: StowageEvent): EventText {
       return warning(`collections are paused until ${event.data.until}: ${event.data.reason}`);
     case 'CollectionResumed':
       return good(`collections are no longer paused (${event.data.cause})`);
+    case 'ImageHeld':
+      return dim(
+        `${event.data.requestedReference} is held until ${event.data.until}: ${event.data.reason}`,
+      );
+    case 'ImageReleased':
+      return dim(`${event.data.requestedReference} is no longer held (${event.data.cause})`);
     case 'EventsDropped': {
       const { count, reason } = event.data;
       return bad(`${count === undefined ? 'events' : `${count} events`} were dropped: ${reason}`);

@@ -5,7 +5,7 @@ import type { DiskWatch } from '../disk/disk-watch';
 import type { PlanImage } from '../policy/keep-rules';
 import type { CollectionPolicy } from '../policy/policy';
 import type { CollectionMetrics } from './collection-metrics';
-import { planCollection, type CollectionPlan, type CollectionRequest } from './plan-collection';
+import { planCollection, type CollectionPlan, type PlanRequest } from './plan-collection';
 import type { RemovalPauses } from './removal-pauses';
 
 export interface CollectionPlannerParts {
@@ -13,6 +13,8 @@ export interface CollectionPlannerParts {
   readonly detections: { detect(options: { signal: AbortSignal }): Promise<readonly PlanImage[]> };
   readonly disks: Pick<DiskWatch, 'read'>;
   readonly pauses: Pick<RemovalPauses, 'at' | 'keepOnly'>;
+  /** When the records began, milliseconds since the epoch; undefined when that is not known. */
+  readonly records: { readonly recordsBegan: number | undefined };
   readonly metrics: Pick<CollectionMetrics, 'planned'>;
   readonly log: { warn(fields: object, message: string): void };
   /** Milliseconds since the epoch. */
@@ -49,8 +51,9 @@ export class CollectionPlanner {
         });
       },
     },
-    async (request: CollectionRequest | undefined, signal: AbortSignal): Promise<CurrentPlan> => {
-      const { detections, pauses, metrics, now } = this.parts;
+    async (request: PlanRequest, signal: AbortSignal): Promise<CurrentPlan> => {
+      const { detections, pauses, records, metrics, now } = this.parts;
+      const { bytes } = request;
       const images = await detections.detect({ signal });
       const readings = await this.#readDisks(signal);
       const policy = this.parts.policy.current;
@@ -62,9 +65,12 @@ export class CollectionPlanner {
         policy,
         now: now(),
         collectingSince: this.#collectingSince,
-        request,
+        request: bytes === undefined ? undefined : { bytes },
+        recordsBegan: records.recordsBegan,
+        assumedAgeMs: request.assumedAgeMs ?? assumedInShadow(policy),
       });
-      metrics.planned(plan);
+      // What somebody supposes is none of what the node has.
+      if (request.assumedAgeMs === undefined) metrics.planned(plan);
       const disksMeasured = readings?.every(hasCapacity) === true;
       return { plan, policy, disksMeasured };
     },
@@ -82,3 +88,6 @@ export class CollectionPlanner {
     }
   }
 }
+
+const assumedInShadow = ({ collect, assumedAgeMs }: CollectionPolicy): number | undefined =>
+  collect === 'shadow' && assumedAgeMs > 0 ? assumedAgeMs : undefined;

@@ -35,7 +35,7 @@ import type { CollectionMetrics } from './collection-metrics';
 import type { CollectionPlanner, CurrentPlan } from './collection-planner';
 import { findLeakedBytes } from './find-leak';
 import { ImageRemovals } from './image-removals';
-import type { CollectionPlan, CollectionRequest } from './plan-collection';
+import type { CollectionPlan, PlanRequest } from './plan-collection';
 import type { RemovalPauses } from './removal-pauses';
 import { RemovalRateLimiter } from './removal-rate-limiter';
 import type { RemovalReports } from './removal-reports';
@@ -90,6 +90,9 @@ const fallsShort = 0.9;
 /** How old the breakdown of a file system may be when a collection begins. Milliseconds. */
 const breakdownMaxAgeMs = 10_000;
 
+/** A collection that has bytes to free has a request; by the policy alone it has none. */
+const requestOf = ({ bytes }: PlanRequest) => (bytes === undefined ? undefined : { bytes });
+
 /** In shadow removals are not slowed down. */
 const noLimit = { wait: () => Promise.resolve() };
 
@@ -102,7 +105,7 @@ export class CollectionRunner {
   readonly #rateLimiter: RemovalRateLimiter;
   readonly #clock: CollectionClock;
   /** Requests of the plans that `run` may name, by plan id; oldest first. */
-  readonly #requests = new Map<string, CollectionRequest | undefined>();
+  readonly #requests = new Map<string, PlanRequest>();
   #failuresInARow = 0;
   #last: CollectionOutcome | undefined;
 
@@ -125,13 +128,12 @@ export class CollectionRunner {
    * file system answered.
    */
   plan(
-    { bytes }: { bytes?: number },
+    { bytes, assumedAgeMs }: PlanRequest,
     { signal }: { signal: AbortSignal },
   ): Promise<CollectionPlan> {
     return this.#inTurn(async () => {
-      const request = bytes === undefined ? undefined : { bytes };
-      const { plan } = await this.parts.planner.plan(request, signal);
-      this.#remember(plan.planId, request);
+      const { plan } = await this.parts.planner.plan({ bytes, assumedAgeMs }, signal);
+      this.#remember(plan.planId, { bytes, assumedAgeMs: plan.assumedAgeMs });
       return plan;
     });
   }
@@ -152,25 +154,22 @@ export class CollectionRunner {
     return this.#inTurn(async () => {
       this.#requireAllowed();
       if (planId === undefined) {
-        const request = bytes === undefined ? undefined : { bytes };
-        return this.#collect(await planner.plan(request, signal), { request, signal });
+        const request = requestOf({ bytes });
+        return this.#collect(await planner.plan({ bytes }, signal), { request, signal });
       }
-      const known = this.#requests.has(planId)
-        ? { request: this.#requests.get(planId) }
-        : shadowPlans.find(planId);
+      const known = this.#requests.get(planId) ?? shadowPlans.find(planId);
       if (known === undefined) {
         throw new FailedPreconditionError(
           `plan ${planId} is not one of the last ${rememberedPlans} plans: ask for a new one`,
         );
       }
-      const { request } = known;
-      const current = await planner.plan(request, signal);
+      const current = await planner.plan(known, signal);
       if (current.plan.planId !== planId) {
         throw new FailedPreconditionError(
           `plan ${planId} is stale: images, their use or the disk changed, and the plan would be ${current.plan.planId} now`,
         );
       }
-      return this.#collect(current, { request, exact: true, signal });
+      return this.#collect(current, { request: requestOf(known), exact: true, signal });
     });
   }
 
@@ -187,7 +186,7 @@ export class CollectionRunner {
         if (this.parts.pause.current() !== undefined) return true;
         let current: CurrentPlan;
         try {
-          current = await this.parts.planner.plan(undefined, signal);
+          current = await this.parts.planner.plan({}, signal);
         } catch (error) {
           if (!signal.aborted) this.#reportPlanFailure(cause, error);
           return true;
@@ -231,7 +230,7 @@ export class CollectionRunner {
     });
   }
 
-  #remember(planId: string, request: CollectionRequest | undefined): void {
+  #remember(planId: string, request: PlanRequest): void {
     this.#requests.delete(planId);
     this.#requests.set(planId, request);
     const [oldest] = this.#requests.keys();
@@ -286,7 +285,8 @@ export class CollectionRunner {
         const outcome = shadowOutcome(await carryOut(plan, ports, how), plan);
         const { mountpoint } = outcome.before ?? {};
         const breakdown = breakdowns.find((one) => one.mountpoint === mountpoint);
-        this.#reportShadow({ ...outcome, breakdown }, options.request);
+        const { assumedAgeMs } = plan;
+        this.#reportShadow({ ...outcome, breakdown }, { ...options.request, assumedAgeMs });
         return { ...outcome, breakdown };
       }
       const removals = new ImageRemovals(planId, this.parts);
@@ -354,7 +354,7 @@ export class CollectionRunner {
     publish('GarbageCollectionFailed', planId, garbageCollectionFailed(outcome, failure));
   }
 
-  #reportShadow(outcome: CollectionOutcome, request: CollectionRequest | undefined): void {
+  #reportShadow(outcome: CollectionOutcome, request: PlanRequest): void {
     const { publish, controlMetrics, shadowPlans, log } = this.parts;
     const { planId, trigger, shadow, failure } = outcome;
     this.#last = outcome;

@@ -470,3 +470,58 @@ describe('planCollection', () => {
     });
   });
 });
+
+describe('an age that is assumed', () => {
+  const began = now - minutes(1);
+  const images = [
+    image('there', { firstDetected: began }),
+    image('used', { firstDetected: began, lastUsed: now - minutes(1) }),
+    image('pulled', { firstDetected: now - 1000 }),
+  ];
+  const assumed = (values: object = {}) =>
+    planCollection(
+      input({
+        ...{ images, disks: [disk(95)], recordsBegan: began, assumedAgeMs: minutes(600) },
+        ...values,
+      }),
+    );
+  const rules = ({ images: planned }: ReturnType<typeof planCollection>) =>
+    Object.fromEntries(planned.map(({ imageId, rule }) => [imageId, rule]));
+
+  it('without it nothing on a fresh node is old enough', () => {
+    const plan = assumed({ assumedAgeMs: undefined });
+    expect(rules(plan)).toEqual({ there: 'min-age', used: 'min-age', pulled: 'min-age' });
+    expect(plan.images.every((one) => one.assumedSince === undefined)).toBe(true);
+  });
+
+  it('counts for images that were there when the records began, and for no other', () => {
+    const plan = assumed({ request: { bytes: 1000 } });
+    expect(rules(plan)).toEqual({ there: 'request', used: 'request', pulled: 'min-age' });
+    expect(plan.assumedAgeMs).toBe(minutes(600));
+    expect(plan.images.find(({ imageId }) => imageId === 'there')).toMatchObject({
+      firstDetected: began,
+      assumedSince: began - minutes(600),
+    });
+  });
+
+  it('counts for the maximum age, where the image was not seen in use', () => {
+    const plan = assumed({ disks: [disk(50)], policy: policy({ maxAgeMs: minutes(300) }) });
+    expect(rules(plan)).toEqual({
+      there: 'max-age',
+      used: 'below-threshold',
+      pulled: 'min-age',
+    });
+    expect(plan.images[0]?.why).toBe('idle for 36060 s (assumed), the maximum age is 18000 s');
+  });
+
+  it('is none where nobody knows when the records began', () => {
+    expect(rules(assumed({ recordsBegan: undefined }))).toMatchObject({ there: 'min-age' });
+  });
+
+  it('makes the same plan a moment later, and another with another age', () => {
+    const { planId } = assumed();
+    expect(assumed({ now: now + 5000 }).planId).toBe(planId);
+    expect(assumed({ assumedAgeMs: minutes(601) }).planId).not.toBe(planId);
+    expect(assumed({ policy: policy({ assumedAgeMs: 5 }) }).planId).toBe(planId);
+  });
+});

@@ -12,6 +12,17 @@ import {
   type PlannedImage,
 } from '../policy/keep-rules';
 
+/** What is asked of a plan beyond the policy. */
+export interface PlanRequest {
+  /** Bytes to free whatever the thresholds say. */
+  readonly bytes?: number;
+  /**
+   * Age of the images that were there when the records began. Absent: `assumedAge` of the policy in
+   * shadow, else as the records have it. Milliseconds.
+   */
+  readonly assumedAgeMs?: number;
+}
+
 /** What is asked of a collection beyond the policy. */
 export interface CollectionRequest {
   /** Bytes to free whatever the thresholds say; Infinity = everything that may go. */
@@ -35,6 +46,13 @@ export interface PlanInput {
   readonly collectingSince: number;
   readonly request?: CollectionRequest;
   /**
+   * Age that the images have which were there when the records began, at that time. Absent: they
+   * count as detected then. Milliseconds.
+   */
+  readonly assumedAgeMs?: number;
+  /** When the records began, milliseconds since the epoch; without it no age is assumed. */
+  readonly recordsBegan?: number;
+  /**
    * Images whose removal failed not long ago, with the reason in words; a request tries them all
    * the same.
    */
@@ -50,6 +68,8 @@ export interface CollectionPlan {
   /** Why: a request, a threshold that is reached, an age that is exceeded, or nothing to do. */
   readonly trigger: 'request' | 'threshold' | 'max-age' | 'none';
   readonly agePass: 'applied' | 'off' | 'not-up-long-enough' | 'outside-window';
+  /** Age that was assumed of images that were there when the records began. Milliseconds. */
+  readonly assumedAgeMs?: number;
   /** Bytes the space pass has to free; absent when there is none. */
   readonly bytesToFree?: number;
   readonly disks: readonly DiskAssessment[];
@@ -71,16 +91,20 @@ export interface CollectionPlan {
  * Least recently used first, never used before used, then first detected; ids decide between
  * equals.
  */
-export function compareByLastUse(
-  a: Pick<PlanImage, 'imageId' | 'firstDetected' | 'lastUsed'>,
-  b: Pick<PlanImage, 'imageId' | 'firstDetected' | 'lastUsed'>,
-): number {
+export function compareByLastUse(a: Aged & { imageId: string }, b: Aged & { imageId: string }) {
   return (
     compareTimes(a.lastUsed, b.lastUsed) ||
-    compareTimes(a.firstDetected, b.firstDetected) ||
+    compareTimes(knownSince(a), knownSince(b)) ||
     (a.imageId < b.imageId ? -1 : a.imageId > b.imageId ? 1 : 0)
   );
 }
+
+/** What the age of an image comes from. */
+type Aged = Pick<PlanImage, 'firstDetected' | 'lastUsed' | 'assumedSince'>;
+
+/** Since when an image counts as known: as was assumed, else as the records have it. */
+const knownSince = ({ firstDetected, assumedSince }: Aged): number | null =>
+  assumedSince ?? firstDetected;
 
 const compareTimes = (a: number | null, b: number | null): number =>
   a === b ? 0 : (a ?? -Infinity) - (b ?? -Infinity);
@@ -90,8 +114,9 @@ const compareTimes = (a: number | null, b: number | null): number =>
  * by age, then, when a threshold is reached or bytes are asked for, in order of last use until the
  * expected sum reaches the amount.
  */
-export function planCollection(input: PlanInput): CollectionPlan {
-  const { policy, now, request, disks } = input;
+export function planCollection(given: PlanInput): CollectionPlan {
+  const input = { ...given, images: withAssumedAge(given) };
+  const { policy, now, request, disks, assumedAgeMs } = input;
   const isMaintenance = request !== undefined || inMaintenance(policy, now);
   const toRelieve = disksToRelieve(disks, isMaintenance);
   const bytesToFree =
@@ -132,6 +157,7 @@ export function planCollection(input: PlanInput): CollectionPlan {
     plannedAt: now,
     trigger: triggerOf(request, bytesToFree, aged.length > 0),
     agePass,
+    assumedAgeMs,
     bytesToFree,
     disks,
     images,
@@ -141,6 +167,18 @@ export function planCollection(input: PlanInput): CollectionPlan {
     expectedIsEstimate: removals.some((image) => image.expectedIsEstimate),
     keptByRule: countKept(images),
   };
+}
+
+/** Images that were there when the records began get the age that is assumed. */
+function withAssumedAge({ images, assumedAgeMs, recordsBegan }: PlanInput): readonly PlanImage[] {
+  if (assumedAgeMs === undefined || recordsBegan === undefined) return images;
+  // Not from now: the same images make the same plan a moment later.
+  const assumedSince = recordsBegan - assumedAgeMs;
+  return images.map((image) =>
+    image.firstDetected != null && image.firstDetected <= recordsBegan
+      ? { ...image, assumedSince }
+      : image,
+  );
 }
 
 /** Sums up what removals are expected to free, one after the other. */
@@ -276,7 +314,7 @@ function byCost(images: readonly PlanImage[], now: number) {
   const msPerByte = pullBytes > 0 ? pullMs / pullBytes : 1;
   const cost = (image: PlanImage): number => {
     const time = image.pulled?.durationMs ?? image.sizeBytes * msPerByte;
-    const since = Math.max(image.lastUsed ?? -Infinity, image.firstDetected ?? -Infinity);
+    const since = Math.max(image.lastUsed ?? -Infinity, knownSince(image) ?? -Infinity);
     return (image.sizeBytes * Math.max(1, time)) / Math.max(1, now - since);
   };
   const costs = new Map(images.map((image) => [image.imageId, cost(image)]));
@@ -289,7 +327,7 @@ function byCost(images: readonly PlanImage[], now: number) {
  * go.
  */
 function tooYoung(
-  image: Pick<PlanImage, 'firstDetected' | 'lastUsed'>,
+  image: Aged,
   policy: Pick<CollectionPolicy, 'minAgeMs'>,
   now: number,
 ): { rule: 'recently-used' | 'min-age'; why: string } | undefined {
@@ -299,10 +337,12 @@ function tooYoung(
       why: `last used ${timeText(image.lastUsed)}, which is not past`,
     };
   }
-  if (image.firstDetected != null && now - image.firstDetected < policy.minAgeMs) {
-    const age = seconds(now - image.firstDetected);
+  const since = knownSince(image);
+  if (since != null && now - since < policy.minAgeMs) {
+    const age = seconds(now - since);
     const minimum = seconds(policy.minAgeMs);
-    return { rule: 'min-age', why: `known for ${age}, the minimum age is ${minimum}` };
+    const why = `known for ${age}${assumedText(image)}, the minimum age is ${minimum}`;
+    return { rule: 'min-age', why };
   }
   return undefined;
 }
@@ -322,8 +362,8 @@ function agePassState(
 /** Since when an image counts as idle for the maximum age; null = for ever. */
 function idleSince(image: PlanImage, { policy }: PlanInput): number | null {
   if (policy.differences.maxAgeCountsFrom === 'last-use') return image.lastUsed;
-  if (image.lastUsed == null) return image.firstDetected;
-  return Math.max(image.lastUsed, image.firstDetected ?? -Infinity);
+  const since = knownSince(image);
+  return image.lastUsed == null ? since : Math.max(image.lastUsed, since ?? -Infinity);
 }
 
 function tooOld(image: PlanImage, input: PlanInput): boolean {
@@ -336,8 +376,11 @@ function ageText(image: PlanImage, input: PlanInput): string {
   const limit = `the maximum age is ${seconds(input.policy.maxAgeMs)}`;
   return since == null
     ? `never seen in use; ${limit}`
-    : `idle for ${seconds(input.now - since)}, ${limit}`;
+    : `idle for ${seconds(input.now - since)}${assumedText(image)}, ${limit}`;
 }
+
+const assumedText = ({ assumedSince, lastUsed }: Aged): string =>
+  assumedSince !== undefined && lastUsed == null ? ' (assumed)' : '';
 
 function windowText(disks: readonly DiskAssessment[], policy: CollectionPolicy): string {
   const over = disks.filter(({ overHigh }) => overHigh).map(({ mountpoint }) => mountpoint);
@@ -367,7 +410,7 @@ function planned(
   decided: Pick<PlannedImage, 'verdict' | 'rule' | 'why'> & { share: Share },
 ): PlannedImage {
   const { imageId, repoTags, repoDigests, runtimeHandler } = image;
-  const { pinned, firstDetected, lastUsed, usedBy, sizeBytes } = image;
+  const { pinned, firstDetected, lastUsed, assumedSince, usedBy, sizeBytes } = image;
   const { verdict, rule, why, share } = decided;
   return {
     imageId,
@@ -383,6 +426,7 @@ function planned(
     pinned,
     firstDetected,
     lastUsed,
+    assumedSince,
     usedBy,
   };
 }
@@ -417,16 +461,13 @@ function planIdOf(
   request: CollectionRequest | undefined,
 ): string {
   const content = {
-    removals: removals.map(({ imageId, rule, expectedBytes, firstDetected, lastUsed }) => [
-      imageId,
-      rule,
-      expectedBytes,
-      firstDetected,
-      lastUsed,
-    ]),
+    removals: removals.map((image) => {
+      const { imageId, rule, expectedBytes, lastUsed } = image;
+      return [imageId, rule, expectedBytes, knownSince(image), lastUsed];
+    }),
     // Not whether it is carried out: a plan of a collection in shadow is the same once that is on.
     policy: Object.entries(policy)
-      .filter(([name]) => name !== 'collect')
+      .filter(([name]) => name !== 'collect' && name !== 'assumedAgeMs')
       .sort(([a], [b]) => (a < b ? -1 : 1)),
     request: request === undefined ? null : String(request.bytes),
   };

@@ -149,6 +149,56 @@ describe('in shadow', () => {
   });
 });
 
+describe('an assumed age', () => {
+  const fresh = async (assumedAgeMs: number) => {
+    worker = new FakeWorker();
+    const current = () => policy({ collect: mode, assumedAgeMs });
+    collections = fakeCollections(worker, {
+      policy: {
+        ...fixedPolicy(policy()),
+        get current() {
+          return current();
+        },
+      },
+      detector: worker.detector(),
+      disks: {
+        read: () => Promise.resolve([disk(usedPercent)]),
+        imageUse: () => Promise.resolve(undefined),
+      },
+    });
+    worker.runtime.images = ['a', 'b', 'c'].map((id) => listed(id));
+    await collections.detect({ signal });
+    worker.clock += 1000;
+  };
+
+  it('of the policy counts in shadow, and its plan is carried out once collect is on', async () => {
+    await fresh(minutes(60));
+    await collections.collectIfDue('mark-crossed', { signal });
+    const [event] = worker.published.filter(({ name }) => name === 'GarbageCollectionShadowed');
+    expect(event?.data).toMatchObject({ wouldRemoveCount: 2 });
+    const planId = event?.subject ?? '';
+    // An image that came after the records began is as young as they say.
+    worker.runtime.images = [...worker.runtime.images, listed('new')];
+    mode = 'on';
+    expect(await collections.plan({}, { signal })).toMatchObject({ removeCount: 0 });
+    const outcome = await collections.run({ planId }, { signal });
+    expect(outcome.removed.map(({ imageId }) => imageId)).toEqual(['a', 'b']);
+  });
+
+  it('of a request counts in any mode, for a plan that is run by its id', async () => {
+    mode = 'on';
+    await fresh(0);
+    expect(await collections.plan({ bytes: 100 }, { signal })).toMatchObject({ removeCount: 0 });
+    const collectable = await metric('stowage_gc_collectable_bytes');
+    const plan = await collections.plan({ bytes: 100, assumedAgeMs: minutes(60) }, { signal });
+    expect(plan).toMatchObject({ removeCount: 1, assumedAgeMs: minutes(60) });
+    // What is supposed is not in the metrics.
+    expect(await metric('stowage_gc_collectable_bytes')).toEqual(collectable);
+    await collections.run({ planId: plan.planId }, { signal });
+    expect(removals()).toEqual(['removeImage a']);
+  });
+});
+
 it('off: a run is refused, a plan is not', async () => {
   mode = 'off';
   await expect(collections.run({ bytes: 1 }, { signal })).rejects.toMatchObject({

@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { ControlFile } from './control-file';
+import { ControlFile, readControl } from './control-file';
 import { ShadowPlans } from './shadow-plans';
 
 let stateDir: string;
@@ -66,14 +66,27 @@ it('keeps it in memory where the file cannot be had, and begins anew where it is
 
 it('remembers the last plans of collections in shadow', () => {
   const plans = new ShadowPlans(open());
-  for (let n = 1; n <= 40; n += 1) plans.add(`p${n}`, n === 40 ? { bytes: 7 } : undefined);
+  for (let n = 1; n <= 40; n += 1) plans.add(`p${n}`, n === 40 ? { bytes: 7 } : {});
   expect([plans.find('p8'), plans.find('p9'), plans.find('p40')]).toEqual([
     undefined,
-    { request: undefined },
-    { request: { bytes: 7 } },
+    { bytes: undefined, assumedAgeMs: undefined },
+    { bytes: 7, assumedAgeMs: undefined },
   ]);
-  plans.add('p9', undefined);
+  plans.add('p9', {});
   expect([plans.isLast('p40'), plans.isLast('p9')]).toEqual([false, true]);
   plans.forget('p9');
   expect(new ShadowPlans(open()).find('p9')).toBeUndefined();
+});
+
+it('is read beside the worker that has it, and nothing is written', () => {
+  const log = { warn: (_fields: object, message: string) => lines.push(message) };
+  expect(readControl({ stateDir, log })).toEqual({ holds: [], shadowPlans: [] });
+  const hold = { imageId: 'sha256:a', image: 'a', since: 1, until: 2, reason: 'because' };
+  const worker = open();
+  worker.setHolds([hold]);
+  worker.setRecordsBegan(7);
+  expect(readControl({ stateDir, log })).toMatchObject({ holds: [hold], recordsBegan: 7 });
+  writeFileSync(path.join(stateDir, 'other'), '');
+  expect(readControl({ stateDir: path.join(stateDir, 'other'), log })).toMatchObject({ holds: [] });
+  expect(open()).toMatchObject({ holds: [hold], recordsBegan: 7 });
 });

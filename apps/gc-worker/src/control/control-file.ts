@@ -1,9 +1,15 @@
 import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
-import { StateFile, type Database, type StateFileContent } from '@stowage/sqlite';
+import {
+  openStateFileCopy,
+  StateFile,
+  StateFileNewerError,
+  type Database,
+  type StateFileContent,
+} from '@stowage/sqlite';
 
 const content: StateFileContent = {
-  lost: 'a pause of collections, which then ends, and the plans of collections in shadow',
+  lost: 'a pause of collections and holds of images, which then end, and the plans of collections in shadow',
   steps: ['CREATE TABLE entry (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;'],
 };
 
@@ -15,11 +21,38 @@ export interface Pause {
   readonly reason: string;
 }
 
-/** A plan of a collection in shadow: its id, and the bytes that were asked for, if any. */
+/** A hold of an image by the command `hold`. Milliseconds since the epoch. */
+export interface Hold {
+  readonly imageId: string;
+  /** What it was called by who asked, without a login. */
+  readonly image: string;
+  readonly since: number;
+  readonly until: number;
+  /** Why, in the words of who asked. */
+  readonly reason: string;
+}
+
+/** A plan of a collection in shadow: its id, and what was asked for, if anything. */
 export interface ShadowPlan {
   readonly planId: string;
   readonly bytes?: number;
+  readonly assumedAgeMs?: number;
 }
+
+/** What is kept for operators over restarts. */
+interface Control {
+  readonly pause?: Pause;
+  readonly holds: readonly Hold[];
+  /** Oldest first. */
+  readonly shadowPlans: readonly ShadowPlan[];
+  /**
+   * Time of the first detection of the image records, milliseconds since the epoch: what was there
+   * then may be older. Absent when it is not known.
+   */
+  readonly recordsBegan?: number;
+}
+
+const nothing: Control = { holds: [], shadowPlans: [] };
 
 export interface ControlFileOptions {
   /** Folder of the file `control.db`; made when it is missing. */
@@ -36,17 +69,48 @@ const prepare = (database: Database) => ({
 
 type Statements = ReturnType<typeof prepare>;
 
+const controlOf = ({ read }: Statements): Control => ({
+  ...nothing,
+  ...(Object.fromEntries(
+    read.all().map(({ name, value }) => [name, JSON.parse(value) as unknown]),
+  ) as Partial<Control>),
+});
+
+const fileIn = (stateDir: string): string => path.join(stateDir, 'control.db');
+
+/**
+ * Reads what a worker with this state directory keeps, and writes nothing. What cannot be read is
+ * nothing, and logged. Throws StateFileNewerError.
+ */
+export function readControl({
+  stateDir,
+  log,
+}: Pick<ControlFileOptions, 'stateDir' | 'log'>): Control {
+  const file = fileIn(stateDir);
+  try {
+    const database = openStateFileCopy(file, content);
+    if (database === undefined) return nothing;
+    const control = controlOf(prepare(database));
+    database.close();
+    return control;
+  } catch (error) {
+    if (error instanceof StateFileNewerError) throw error;
+    const reason = errorMessage(error);
+    log.warn({ path: file, reason }, 'what operators asked could not be read');
+    return nothing;
+  }
+}
+
 /**
  * What operators have asked of this worker, over restarts. While the file cannot be written it is
  * kept in memory, and written once that works again.
  */
 export class ControlFile {
   readonly #file: StateFile<Statements>;
-  #pause: Pause | undefined;
-  #shadowPlans: readonly ShadowPlan[] = [];
+  #control = nothing;
 
   constructor({ stateDir, now, log }: ControlFileOptions) {
-    const file = path.join(stateDir, 'control.db');
+    const file = fileIn(stateDir);
     this.#file = new StateFile({
       file,
       content,
@@ -54,7 +118,7 @@ export class ControlFile {
       now: () => new Date(now()),
       prepare: (database, isLate) => {
         const statements = prepare(database);
-        if (!isLate) this.#load(statements);
+        if (!isLate) this.#control = controlOf(statements);
         return statements;
       },
       onSetAside: (setAsideAs, reason) =>
@@ -72,22 +136,38 @@ export class ControlFile {
   }
 
   get pause(): Pause | undefined {
-    return this.#pause;
+    return this.#control.pause;
   }
 
   setPause(pause: Pause | undefined): void {
-    this.#pause = pause;
-    this.#write();
+    this.#set({ pause });
+  }
+
+  /** Holds of images, also those whose time is over. */
+  get holds(): readonly Hold[] {
+    return this.#control.holds;
+  }
+
+  setHolds(holds: readonly Hold[]): void {
+    this.#set({ holds });
   }
 
   /** Plans of collections in shadow, the oldest first. */
   get shadowPlans(): readonly ShadowPlan[] {
-    return this.#shadowPlans;
+    return this.#control.shadowPlans;
   }
 
-  setShadowPlans(plans: readonly ShadowPlan[]): void {
-    this.#shadowPlans = plans;
-    this.#write();
+  setShadowPlans(shadowPlans: readonly ShadowPlan[]): void {
+    this.#set({ shadowPlans });
+  }
+
+  /** When the image records began; undefined when that is not known. */
+  get recordsBegan(): number | undefined {
+    return this.#control.recordsBegan;
+  }
+
+  setRecordsBegan(recordsBegan: number): void {
+    this.#set({ recordsBegan });
   }
 
   /** Never throws. */
@@ -95,17 +175,15 @@ export class ControlFile {
     this.#file.close();
   }
 
-  #load({ read }: Statements): void {
-    const entries = new Map(read.all().map(({ name, value }) => [name, JSON.parse(value)]));
-    this.#pause = entries.get('pause') as Pause | undefined;
-    this.#shadowPlans = (entries.get('shadowPlans') ?? []) as ShadowPlan[];
+  #set(change: Partial<Control>): void {
+    this.#control = { ...this.#control, ...change };
+    this.#write();
   }
 
   #write(): void {
-    const entries = { pause: this.#pause, shadowPlans: this.#shadowPlans };
     this.#file.write(({ clear, add }) => {
       clear.run();
-      for (const [name, value] of Object.entries(entries)) {
+      for (const [name, value] of Object.entries(this.#control)) {
         if (value !== undefined) add.run(name, JSON.stringify(value));
       }
     });

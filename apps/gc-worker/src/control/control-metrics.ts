@@ -6,6 +6,7 @@ const modes = ['on', 'shadow', 'off'] as const satisfies CollectionPolicy['colle
 /** Metrics of whether images are removed at all, and of what would have been. */
 export class ControlMetrics {
   readonly #paused;
+  readonly #held;
   readonly #mode;
   readonly #shadowCollections;
   readonly #shadowImages;
@@ -16,6 +17,11 @@ export class ControlMetrics {
     this.#paused = new Gauge({
       name: 'stowage_gc_paused',
       help: '1 while collections are paused by the command pause, else 0.',
+      registers,
+    });
+    this.#held = new Gauge({
+      name: 'stowage_gc_held_images',
+      help: 'Images that the command hold keeps now. Holds of ensures are not counted.',
       registers,
     });
     this.#mode = new Gauge({
@@ -44,6 +50,10 @@ export class ControlMetrics {
 
   paused(isPaused: boolean): void {
     this.#paused.set(isPaused ? 1 : 0);
+  }
+
+  held(images: number): void {
+    this.#held.set(images);
   }
 
   mode(now: CollectionPolicy['collect']): void {

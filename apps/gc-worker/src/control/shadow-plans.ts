@@ -1,4 +1,4 @@
-import type { CollectionRequest } from '../collect/plan-collection';
+import type { PlanRequest } from '../collect/plan-collection';
 import type { ControlFile } from './control-file';
 
 /** Plans that are remembered; older ones are forgotten. */
@@ -14,15 +14,14 @@ export class ShadowPlans {
   }
 
   /** The request of a plan; undefined where the plan is not known. */
-  find(planId: string): { readonly request: CollectionRequest | undefined } | undefined {
+  find(planId: string): PlanRequest | undefined {
     const plan = this.file.shadowPlans.find((known) => known.planId === planId);
-    if (plan === undefined) return undefined;
-    return { request: plan.bytes === undefined ? undefined : { bytes: plan.bytes } };
+    return plan && { bytes: plan.bytes, assumedAgeMs: plan.assumedAgeMs };
   }
 
-  add(planId: string, request: CollectionRequest | undefined): void {
+  add(planId: string, { bytes, assumedAgeMs }: PlanRequest): void {
     const others = this.#without(planId).slice(1 - remembered);
-    this.file.setShadowPlans([...others, { planId, bytes: request?.bytes }]);
+    this.file.setShadowPlans([...others, { planId, bytes, assumedAgeMs }]);
   }
 
   /** The plan was carried out. */

@@ -648,3 +648,30 @@ describe('a removal that another service told', () => {
     ]);
   });
 });
+
+it('keeps what an operator holds, with the reason, before what an event holds', async () => {
+  const worker = new FakeWorker();
+  worker.runtime.images = [listed('a')];
+  worker.hints.hold(['registry.example/a:1'], now + minutes(60), now);
+  worker.held.set('a', { until: now + minutes(5), reason: 'looking into a crash' });
+  const [image] = await worker.detector().detect({ signal: new AbortController().signal });
+  expect(image && firstProtection(image)).toEqual({
+    rule: 'held',
+    why: 'held until 2026-11-20T12:05:00.000Z: looking into a crash',
+  });
+});
+
+it('knows when the records began, also when the clock is set', async () => {
+  const { signal: never } = new AbortController();
+  const worker = new FakeWorker();
+  const detector = worker.detector();
+  await detector.detect({ signal: never });
+  expect(worker.began.recordsBegan).toBe(now);
+  worker.clock += minutes(5);
+  await detector.detect({ signal: never });
+  expect(worker.began.recordsBegan).toBe(now);
+  worker.clock += minutes(600);
+  worker.jumpMs += minutes(600);
+  await detector.detect({ signal: never });
+  expect(worker.began.recordsBegan).toBe(now + minutes(600));
+});

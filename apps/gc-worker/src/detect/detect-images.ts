@@ -33,6 +33,12 @@ export interface ImageDetectorParts {
   readonly store: ImageRecordStore;
   readonly hints: ImageHints;
   readonly contents: ImageContents;
+  /** Images that an operator keeps for a while. */
+  readonly holds: {
+    of(imageId: string): { readonly until: number; readonly reason: string } | undefined;
+  };
+  /** When the records began; set at their first detection. */
+  readonly began: { readonly recordsBegan: number | undefined; setRecordsBegan(at: number): void };
   readonly policy: CurrentPolicy;
   /**
    * Reference of the image that pods are started with, where the configuration names it; else
@@ -155,7 +161,7 @@ export class ImageDetector {
    * gone. Throws what the runtime answered; records are then as before.
    */
   async detect({ signal }: { signal: AbortSignal }): Promise<PlanImage[]> {
-    const { runtime, store, hints, policy, now, metrics } = this.parts;
+    const { runtime, store, hints, began, policy, now, metrics } = this.parts;
     const startedAt = performance.now();
     try {
       const images = await runtime.listImages({ signal });
@@ -172,8 +178,10 @@ export class ImageDetector {
         detectTime: time,
         now: time,
       });
+      const isFirst = store.detectedAt() === null;
       const cameBack = this.#publishChanges(result.detected, result.vanished, time);
       store.apply(result);
+      if (isFirst) began.setRecordsBegan(time);
       store.forgetRemoved(cameBack);
       for (const { imageId } of result.detected) {
         const usedAt = hints.takeUse(imageId);
@@ -250,16 +258,18 @@ export class ImageDetector {
 
   /** When the clock was set, what is remembered moves with it: ages stay what they are. */
   #followClock(): void {
-    const { store, hints, log } = this.parts;
+    const { store, hints, began, log } = this.parts;
     const jumpMs = this.#clock.jumpMs();
     if (jumpMs === 0) return;
     log.warn({ jumpMs }, 'the clock was set: remembered times move with it');
     store.shiftTimes(jumpMs);
     hints.shiftTimes(jumpMs);
+    const { recordsBegan } = began;
+    if (recordsBegan !== undefined) began.setRecordsBegan(recordsBegan + jumpMs);
   }
 
   #withProtections(records: readonly ImageRecord[], now: number): PlanImage[] {
-    const { hints, contents } = this.parts;
+    const { hints, holds, contents } = this.parts;
     const { exempt, needsLabels } = this.parts.policy;
     const sandbox = imagesMeant(
       [this.parts.sandboxImage, this.#reportedSandboxImage ?? ''],
@@ -272,6 +282,11 @@ export class ImageDetector {
     const asked = imagesMeant([...since.keys()], records);
     return records.map((record) => {
       const protections: Protection[] = hints.protections(record, now);
+      const held = holds.of(record.imageId);
+      // Before a hold without a reason.
+      if (held !== undefined) {
+        protections.unshift({ rule: 'held', until: held.until, reason: held.reason });
+      }
       const sandboxImage = sandbox.get(record.imageId);
       if (sandboxImage !== undefined) {
         protections.push({ rule: 'sandbox-image', reference: sandboxImage });

@@ -235,9 +235,23 @@ export class ImageHints {
       found.push({ rule: 'pull-in-progress', reference, since });
       break;
     }
-    const until = Math.max(...keys.map((key) => this.#holds.get(key) ?? -Infinity));
+    const until = this.#heldUntil(keys);
     if (until > now) found.push({ rule: 'held', until });
     return found;
+  }
+
+  /** Until when events hold an image; undefined when none does now. */
+  heldUntil(
+    image: Pick<ListedImage, 'imageId' | 'repoTags' | 'repoDigests'>,
+    now: number,
+  ): number | undefined {
+    if (this.#holds.size === 0) return undefined;
+    const until = this.#heldUntil([...imageKeys(image)]);
+    return until > now ? until : undefined;
+  }
+
+  #heldUntil(keys: readonly string[]): number {
+    return Math.max(...keys.map((key) => this.#holds.get(key) ?? -Infinity));
   }
 
   #refuse(hint: RefusedHint): void {

@@ -15,7 +15,7 @@ export type Protection =
   | { readonly rule: 'exempt'; readonly pattern: string }
   | { readonly rule: 'pull-in-progress'; readonly reference: string; readonly since: number }
   | { readonly rule: 'container-creating'; readonly reference: string; readonly since: number }
-  | { readonly rule: 'held'; readonly until: number }
+  | { readonly rule: 'held'; readonly until: number; readonly reason?: string }
   /** Who uses it cannot be known now. */
   | { readonly rule: 'use-unknown'; readonly reason: string };
 
@@ -26,6 +26,11 @@ export interface PlanImage extends ImageRecord {
    * Digests of its unpacked layers, lowest first; absent where the runtime does not report them.
    */
   readonly layers?: readonly string[];
+  /**
+   * Since when it counts as known, where its age is assumed: it was there when the records began.
+   * Milliseconds since the epoch.
+   */
+  readonly assumedSince?: number;
 }
 
 /** Verdict on one image. */
@@ -55,6 +60,8 @@ export interface PlannedImage {
   readonly pinned: boolean;
   readonly firstDetected: number | null;
   readonly lastUsed: number | null;
+  /** As in {@link PlanImage}. */
+  readonly assumedSince?: number;
   readonly usedBy: readonly ImageUser[];
 }
 
@@ -81,7 +88,7 @@ function protectionText(protection: Protection): string {
     case 'container-creating':
       return `a container of ${protection.reference} was asked for at ${timeText(protection.since)}`;
     case 'held':
-      return `held until ${timeText(protection.until)}`;
+      return `held until ${timeText(protection.until)}${protection.reason === undefined ? '' : `: ${protection.reason}`}`;
     case 'use-unknown':
       return protection.reason;
   }

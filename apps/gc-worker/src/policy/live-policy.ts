@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { FileChanges } from '@stowage/service-kit';
 import { compileExempt, exemptions, needsLabels, type Exemption, type ExemptMatch } from './exempt';
 import type { CollectionPolicy } from './policy';
 
@@ -52,13 +52,13 @@ export const fixedPolicy = (policy: CollectionPolicy): CurrentPolicy => ({
  */
 export class LivePolicy implements CurrentPolicy {
   #policy: CurrentPolicy;
-  /** Each file and folder as it was at the last look. */
-  readonly #stamps = new Map<string, string>();
+  readonly #changes: FileChanges;
   #refused: { at: number; reason: string } | undefined;
   readonly #listeners: (() => void)[] = [];
 
   constructor(private readonly parts: LivePolicyParts) {
     this.#policy = fixedPolicy(parts.first);
+    this.#changes = new FileChanges(parts.files);
   }
 
   get current(): CollectionPolicy {
@@ -89,12 +89,9 @@ export class LivePolicy implements CurrentPolicy {
 
   /** Reads the files again when one of them is another than at the last look. Never throws. */
   async reloadIfChanged(): Promise<void> {
-    if (!this.#noteChanges()) return;
+    if (!this.#changes.look()) return;
     await this.reload('file');
-    // Files that this reading looked into for the first time.
-    for (const file of this.parts.files) {
-      if (!this.#stamps.has(file)) this.#stamps.set(file, stampOf(file));
-    }
+    this.#changes.learn();
   }
 
   /** Reads the configuration again. Never throws. */
@@ -127,33 +124,9 @@ export class LivePolicy implements CurrentPolicy {
     log.info({ cause, changed }, 'new policy taken');
     for (const listener of this.#listeners) listener();
   }
-
-  /** Whether a file is another than at the last look. */
-  #noteChanges(): boolean {
-    let isChanged = false;
-    for (const file of this.parts.files) {
-      const stamp = stampOf(file);
-      isChanged ||= stamp !== this.#stamps.get(file);
-      this.#stamps.set(file, stamp);
-    }
-    return isChanged;
-  }
 }
 
 const changedFields = (before: CollectionPolicy, after: CollectionPolicy): string[] =>
   (Object.keys(after) as (keyof CollectionPolicy)[]).filter(
     (field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]),
   );
-
-/**
- * Differs when a file has changed, also where a link in its path was replaced (Kubernetes
- * ConfigMaps).
- */
-function stampOf(file: string): string {
-  try {
-    const { dev, ino, size, mtimeMs, ctimeMs } = statSync(file);
-    return [file, dev, ino, size, mtimeMs, ctimeMs].join(' ');
-  } catch {
-    return `${file} absent`;
-  }
-}

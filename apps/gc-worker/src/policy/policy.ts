@@ -63,6 +63,11 @@ export interface CollectionPolicy {
    * is all that is to be freed; 0 = off. Bytes, in the sizes the runtime reports.
    */
   readonly minReclaimBytes: number;
+  /**
+   * Age of the images that were there when the records began, for collections in shadow; 0 = as the
+   * records have it. Milliseconds.
+   */
+  readonly assumedAgeMs: number;
   /** A collection that has run for this long begins no further removal; 0 = no limit. */
   readonly maxRunMs: number;
   /** Most removals begun in a minute, over all collections; 0 = no limit. */
@@ -109,6 +114,7 @@ export const defaultPolicy: CollectionPolicy = {
   maxImagesPerRun: 0,
   maxBytesPerRun: 0,
   minReclaimBytes: 0,
+  assumedAgeMs: 0,
   maxRunMs: 0,
   removalsPerMinute: 0,
   parallelRemovals: 1,
@@ -201,7 +207,7 @@ export function policyProblems(policy: CollectionPolicy): PolicyProblem[] {
   for (const field of ['minAgeMs', 'maxAgeMs'] as const) {
     check(field, isFinite(policy[field]), 'milliseconds');
   }
-  for (const field of ['warningTimeToFullMs', 'maxRunMs', 'regretWindowMs'] as const) {
+  for (const field of ['warningTimeToFullMs', 'maxRunMs', 'regretWindowMs', 'assumedAgeMs'] as const) {
     check(field, isSpan(policy[field]), 'milliseconds, 0 or more');
   }
   for (const field of ['maxImagesPerRun', 'maxBytesPerRun', 'removalsPerMinute'] as const) {

@@ -125,6 +125,11 @@ export class ImageRecordStore {
     return this.#remembered.images;
   }
 
+  /** When the last detection looked, milliseconds since the epoch; null before the first one. */
+  detectedAt(): number | null {
+    return this.#remembered.detectedAt;
+  }
+
   /** Takes over the result of a detection: records, and nothing of images that are gone. */
   apply({ records, vanished, detectedAt }: DetectionResult): void {
     const { images } = this.#remembered;

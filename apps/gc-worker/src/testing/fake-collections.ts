@@ -5,7 +5,7 @@ import { Detections } from '../collect/detections';
 import { RemovalPauses } from '../collect/removal-pauses';
 import { RemovalReports } from '../collect/removal-reports';
 import { CollectionPause } from '../control/collection-pause';
-import type { Pause, ShadowPlan } from '../control/control-file';
+import type { Hold, Pause, ShadowPlan } from '../control/control-file';
 import { ShadowPlans } from '../control/shadow-plans';
 import type { ImageDetector } from '../detect/detect-images';
 import type { DiskWatch } from '../disk/disk-watch';
@@ -37,9 +37,13 @@ export type FakeCollections = ReturnType<typeof fakeCollections>;
 /** What operators asked, in memory. */
 export const memoryControlFile = () => ({
   pause: undefined as Pause | undefined,
+  holds: [] as readonly Hold[],
   shadowPlans: [] as readonly ShadowPlan[],
   setPause(pause: Pause | undefined) {
     this.pause = pause;
+  },
+  setHolds(holds: readonly Hold[]) {
+    this.holds = holds;
   },
   setShadowPlans(plans: readonly ShadowPlan[]) {
     this.shadowPlans = plans;
@@ -77,7 +81,7 @@ export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) 
   const recordsLock = new Mutex();
   const reports = new RemovalReports(common);
   const detections = new Detections(detector, reports, recordsLock);
-  const planner = new CollectionPlanner({ ...common, detections, pauses });
+  const planner = new CollectionPlanner({ ...common, detections, pauses, records: worker.began });
   const runner = new CollectionRunner({
     ...common,
     health,
@@ -98,6 +102,7 @@ export function fakeCollections(worker: FakeWorker, parts: FakeCollectionParts) 
     runner,
     health,
     pause,
+    detections,
     file,
     /** What the health of collections says. */
     problem: () => problem,

@@ -120,6 +120,15 @@ export class FakeWorker {
       this.refused.push(hint);
     },
   });
+  /** When the records began. */
+  readonly began = {
+    recordsBegan: undefined as number | undefined,
+    setRecordsBegan(at: number) {
+      this.recordsBegan = at;
+    },
+  };
+  /** What an operator holds, by image id. */
+  readonly held = new Map<string, { until: number; reason: string }>();
   readonly registry = new Registry();
   readonly metrics = gcMetrics(this.registry);
   readonly now = (): number => this.clock;
@@ -161,6 +170,8 @@ export class FakeWorker {
       store: this.store,
       hints: this.hints,
       contents: this.contents,
+      holds: { of: (imageId) => this.held.get(imageId) },
+      began: this.began,
       sandboxImage: '',
       lostContainerWaitMs: 30_000,
       useUnknown: (reason) => {

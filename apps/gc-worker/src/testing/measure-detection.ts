@@ -86,6 +86,8 @@ async function main(imageCount: number): Promise<void> {
     runtime,
     store,
     metrics,
+    holds: { of: () => undefined },
+    began: { recordsBegan: undefined, setRecordsBegan: () => undefined },
     hints: new ImageHints({ maxPullMs: 3_600_000, maxHoldMs: 3_600_000 }),
     contents: new ImageContents(runtime),
     sandboxImage: '',

@@ -277,7 +277,7 @@ export class EnsureImage {
 
   async #pull(ensuring: Ensuring): Promise<EnsuredImage> {
     const { request, names, credentials, holdUntil, signal, trace } = ensuring;
-    const { image, auth, priority } = request;
+    const { image, auth, caller, priority } = request;
     await credentials.list({ signal });
     const backOffKey = `${request.caller ?? credentials.key}_${image}`;
     this.#refuseInBackOff(ensuring, backOffKey);
@@ -286,7 +286,7 @@ export class EnsureImage {
     try {
       pulled = await this.#parts.puller.pull(
         PullImageRequest.fromPartial({ image: { image: names.tagged }, auth }),
-        { signal, holdUntil, names, credentials, trace, priority },
+        { signal, holdUntil, names, credentials, trace, by: 'command', caller, priority },
       );
     } catch (error) {
       throw this.#pullError(ensuring, backOffKey, error);

@@ -1,16 +1,18 @@
 /** A run shared by all who asked for the same thing while it was going on. */
-interface SharedRun<T> {
+interface SharedRun<T, Caller> {
   readonly outcome: Promise<T>;
   readonly abort: AbortController;
-  waiters: number;
+  readonly callers: Set<Caller>;
   /** Of each caller that has one: when its answer has left. */
   readonly answers: Promise<void>[];
 }
 
 /** What a run knows of those who share it. */
-export interface RunContext {
+export interface RunContext<Caller = RunCaller> {
   /** Aborts when the last caller has given up. */
   readonly signal: AbortSignal;
+  /** Those who wait now, in the order in which they came. */
+  readonly callers: ReadonlySet<Caller>;
   /** Resolves when all who share the run by now, and gave an `answered`, have their answer. */
   readonly answered: () => Promise<void>;
 }
@@ -34,23 +36,24 @@ export interface Coalesced<T> {
  * when the last one gives up, the run's signal aborts with that caller's reason. A caller that
  * comes after that starts a new run.
  */
-export class PullCoalescer<T> {
-  readonly #joinable = new Map<string, SharedRun<T>>();
+export class PullCoalescer<T, Caller extends RunCaller = RunCaller> {
+  readonly #joinable = new Map<string, SharedRun<T, Caller>>();
   /** Runs that have not ended, cancelled ones that are still ending included. */
   readonly #running = new Set<Promise<unknown>>();
 
   async run(
     key: string,
-    start: (context: RunContext) => Promise<T>,
-    { signal, answered }: RunCaller,
+    start: (context: RunContext<Caller>) => Promise<T>,
+    caller: Caller,
   ): Promise<Coalesced<T>> {
+    const { signal, answered } = caller;
     signal.throwIfAborted();
     const existing = this.#joinable.get(key);
     const joined = existing !== undefined;
-    const shared = existing ?? this.#begin(key, start);
-    shared.waiters++;
+    const shared = existing ?? this.#begin(key, start, caller);
+    shared.callers.add(caller);
     if (answered !== undefined) shared.answers.push(answered);
-    return { value: await this.#wait(key, shared, signal), joined };
+    return { value: await this.#wait(key, shared, caller), joined };
   }
 
   /** Resolves when no run is left. */
@@ -58,14 +61,20 @@ export class PullCoalescer<T> {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
-  #begin(key: string, start: (context: RunContext) => Promise<T>): SharedRun<T> {
+  #begin(
+    key: string,
+    start: (context: RunContext<Caller>) => Promise<T>,
+    first: Caller,
+  ): SharedRun<T, Caller> {
     const abort = new AbortController();
     const answers: Promise<void>[] = [];
+    const callers = new Set([first]);
     const outcome = start({
       signal: abort.signal,
+      callers,
       answered: () => Promise.all(answers).then(() => undefined),
     });
-    const shared: SharedRun<T> = { outcome, abort, waiters: 0, answers };
+    const shared: SharedRun<T, Caller> = { outcome, abort, callers, answers };
     this.#joinable.set(key, shared);
     const ended = outcome
       .catch(() => undefined)
@@ -77,18 +86,19 @@ export class PullCoalescer<T> {
     return shared;
   }
 
-  #forget(key: string, shared: SharedRun<T>): void {
+  #forget(key: string, shared: SharedRun<T, Caller>): void {
     if (this.#joinable.get(key) === shared) this.#joinable.delete(key);
   }
 
-  async #wait(key: string, shared: SharedRun<T>, signal: AbortSignal): Promise<T> {
+  async #wait(key: string, shared: SharedRun<T, Caller>, caller: Caller): Promise<T> {
+    const { signal } = caller;
     let giveUp: (() => void) | undefined;
     const gaveUp = new Promise<never>((_resolve, reject) => {
       giveUp = () => {
         const reason = signal.reason as Error;
         reject(reason);
-        shared.waiters--;
-        if (shared.waiters > 0) return;
+        shared.callers.delete(caller);
+        if (shared.callers.size > 0) return;
         this.#forget(key, shared);
         shared.abort.abort(reason);
       };

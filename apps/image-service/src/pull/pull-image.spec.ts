@@ -124,6 +124,44 @@ describe('PullImage', () => {
     expect(asked).toHaveLength(1);
   });
 
+  it('says what is going on: in which state, since when, and who waits', async () => {
+    const { runtime, puller, pull } = harness([
+      { label: { source: 'docker-config' } },
+      { label: { source: 'none' } },
+    ]);
+    const began = Date.now();
+    const leaving = new AbortController();
+    const pod = { namespace: 'n', name: 'p', uid: 'u' };
+    const first = pull({ image: { image: 'reg.io/app:1' }, sandboxConfig: { metadata: pod } });
+    while (puller.inProgress().length === 0) await Promise.resolve();
+    expect(puller.inProgress()).toMatchObject([{ pull: { id: 'p1' }, attempts: 0 }]);
+    expect(puller.inProgress()[0]).toHaveProperty('startedAt', undefined);
+    await turn();
+    const second = pull({ image: { image: 'reg.io/app:1' } }, leaving.signal);
+    const third = puller.pull(PullImageRequest.fromPartial({ image: { image: 'reg.io/app:1' } }), {
+      ...{ signal: never, by: 'command', caller: 'pod-7' },
+    });
+    await turn();
+    const [one, ...none] = puller.inProgress();
+    expect(none).toEqual([]);
+    expect(one?.since.getTime()).toBeGreaterThanOrEqual(began);
+    expect(one?.startedAt).toBeInstanceOf(Date);
+    expect(one?.waiters).toEqual([
+      { since: expect.any(Date), by: 'cri', pod },
+      { since: expect.any(Date), by: 'cri' },
+      { since: expect.any(Date), by: 'command', caller: 'pod-7' },
+    ]);
+    leaving.abort(new Error('left'));
+    await expect(second).rejects.toThrow('left');
+    expect(puller.inProgress()[0]?.waiters).toHaveLength(2);
+    runtime.pulls[0]?.fail(new Error('unauthorized'));
+    await turn();
+    expect(puller.inProgress()).toMatchObject([{ attempts: 1 }]);
+    runtime.pulls[1]?.succeed('x');
+    await Promise.all([first, third]);
+    expect(puller.inProgress()).toEqual([]);
+  });
+
   it('reports a pull whose size the runtime will not say', async () => {
     const { runtime, pullAndPublish, succeeded } = harness();
     runtime.onPull = ({ succeed }) => succeed('x');

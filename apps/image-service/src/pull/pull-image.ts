@@ -25,12 +25,19 @@ import type {
   Pull,
   PullAnswer,
   Puller,
+  PullInProgress,
   PullListener,
   PullOptions,
+  PullWaiter,
   TriedCredential,
 } from './pull';
 import { ImagePullError, pullWithCredentials } from './pull-attempts';
-import { PullCoalescer, type Coalesced, type RunContext } from './pull-coalescer';
+import {
+  PullCoalescer,
+  type Coalesced,
+  type RunCaller,
+  type RunContext,
+} from './pull-coalescer';
 import { noPullJournal, type PullJournal, type UnfinishedPull } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { PullReports } from './pull-reports';
@@ -59,7 +66,10 @@ export interface PullImageParts {
 }
 
 /** The options of whoever began a pull, and what is common to all who share it. */
-type RunOptions = Omit<PullOptions, 'signal' | 'answered'> & RunContext;
+type RunOptions = Omit<PullOptions, 'signal' | 'answered'> & RunContext<PullCaller>;
+
+/** Who shares a pull. */
+type PullCaller = RunCaller & { readonly waiter: PullWaiter };
 
 /** One pull on its way. */
 interface Running {
@@ -68,6 +78,10 @@ interface Running {
   readonly trace: TraceContext;
   readonly signal: AbortSignal;
   readonly tried: TriedCredential[];
+  readonly callers: ReadonlySet<PullCaller>;
+  readonly since: Date;
+  /** When the runtime was asked. */
+  askedAt?: Date;
   /** When it was handed to the runtime, and before that to the queue; of `performance.now()`. */
   startedAt: number;
 }
@@ -77,7 +91,8 @@ export class PullImage implements Puller {
   readonly #parts: PullImageParts;
   readonly #queue: PullQueue;
   readonly #newId: () => string;
-  readonly #pulls = new PullCoalescer<FinishedPull>();
+  readonly #pulls = new PullCoalescer<FinishedPull, PullCaller>();
+  readonly #running = new Set<Running>();
   readonly #reports: PullReports;
 
   constructor(parts: PullImageParts) {
@@ -86,6 +101,17 @@ export class PullImage implements Puller {
     this.#queue = parts.queue ?? new PullQueue();
     this.#newId = parts.newId ?? randomUUID;
     this.#reports = new PullReports({ runtime, listener, journal });
+  }
+
+  /** Pulls that wait or run, in the order in which they were asked for. */
+  inProgress(): PullInProgress[] {
+    return [...this.#running].map(({ pull, since, askedAt, tried, callers }) => ({
+      pull,
+      since,
+      startedAt: askedAt,
+      attempts: tried.filter(({ result }) => result !== 'success').length,
+      waiters: [...callers].map(({ waiter }) => waiter),
+    }));
   }
 
   /** Resolves when no pull is left and the ends of all have been published. */
@@ -131,7 +157,7 @@ export class PullImage implements Puller {
       [reference, runtimeOf(request), credentials.key].join('\n'),
       (context) =>
         this.#run({ ...pull, reference }, request, credentials, { ...options, ...context }),
-      options,
+      { signal: options.signal, answered: options.answered, waiter: waiterOf(pull, options) },
     );
     if (outcome.joined) {
       listener.joined?.();
@@ -179,7 +205,7 @@ export class PullImage implements Puller {
       pull: Pull,
       request: PullImageRequest,
       choice: CredentialChoice,
-      { signal, priority, answered, trace: cameWith }: RunOptions,
+      { signal, priority, answered, callers, trace: cameWith }: RunOptions,
     ): Promise<FinishedPull> => {
       const trace = currentTrace(cameWith);
       const running: Running = {
@@ -188,8 +214,11 @@ export class PullImage implements Puller {
         trace,
         signal,
         tried: [],
+        callers,
+        since: new Date(),
         startedAt: performance.now(),
       };
+      this.#running.add(running);
       try {
         this.#requireRuntime();
         // Before the queue: a credential helper that takes long must not hold up the pulls of
@@ -204,6 +233,8 @@ export class PullImage implements Puller {
       } catch (error) {
         this.#reportFailed(running, error);
         throw error;
+      } finally {
+        this.#running.delete(running);
       }
     },
   );
@@ -218,6 +249,7 @@ export class PullImage implements Puller {
     const { pull, request, tried } = running;
     this.#requireRuntime();
     running.startedAt = performance.now();
+    running.askedAt = new Date();
     const headers = traceHeaders(running.trace);
     let isStartReported = false;
     // Writing it down takes longer than sending the request, which therefore leaves first.
@@ -300,6 +332,13 @@ const pullSpan: TracedCall<[Pull, PullImageRequest, CredentialChoice, RunOptions
       'stowage.pull.waited_ms': Math.round(waitedMs),
     }),
 };
+
+const waiterOf = ({ pod }: Pull, { by = 'cri', caller }: PullOptions): PullWaiter => ({
+  since: new Date(),
+  by,
+  pod,
+  caller,
+});
 
 /** What of a request beside image and credential makes it another pull: the runtime handler. */
 function runtimeOf({ image, sandboxConfig }: PullImageRequest): string {

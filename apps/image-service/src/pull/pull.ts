@@ -99,6 +99,36 @@ export interface PullListener {
   joined?(): void;
 }
 
+/** Who waits for a pull. */
+export interface PullWaiter {
+  readonly since: Date;
+  /** PullImage on the socket, or the command `ensure`. */
+  readonly by: 'cri' | 'command';
+  readonly pod?: Pull['pod'];
+  /** As the command calls itself. */
+  readonly caller?: string;
+}
+
+/** A pull that is going on. */
+export interface PullInProgress {
+  readonly pull: Pull;
+  /** When it was first asked for. */
+  readonly since: Date;
+  /** When the runtime was asked; absent before. */
+  readonly startedAt?: Date;
+  /** Credentials that were tried and did not bring the image. */
+  readonly attempts: number;
+  readonly waiters: readonly PullWaiter[];
+}
+
+/** A layer of an image, or its configuration. */
+export interface LayerProgress {
+  readonly digest: string;
+  readonly sizeBytes: number;
+  /** What has arrived of it. */
+  readonly bytes: number;
+}
+
 /** What comes with a pull beside the CRI request. */
 export interface PullOptions {
   /** The caller's: aborts when it cancels or its deadline passes. */
@@ -110,6 +140,10 @@ export interface PullOptions {
   readonly names?: ImageNames;
   /** Chosen by the caller; else the request's own, or the node's. */
   readonly credentials?: CredentialChoice;
+  /** For whom the command `ensure` asks; absent where it does not say, and for the CRI. */
+  readonly caller?: string;
+  /** Whether a command asked. Absent: the CRI. */
+  readonly by?: PullWaiter['by'];
   /** Place in the queue; more is sooner. Of callers that share a pull, the first one's counts. */
   readonly priority?: number;
   /** Of the caller; that of the pull goes on to the runtime and into the events. */

@@ -99,9 +99,14 @@ describe('RemoveImage', () => {
         hashOf: () => '',
         listener: {},
       });
-      const commands = new CommandsController(runtime, ensure, new RemoveImage(runtime, {}), {
-        recent: () => ({ events: [], next: 0, more: false, kept: 0 }),
-      });
+      const commands = new CommandsController(
+        runtime,
+        ensure,
+        new RemoveImage(runtime, {}),
+        { recent: () => ({ events: [], next: 0, more: false, kept: 0 }) },
+        { inProgress: () => [] },
+        { progress: () => Promise.resolve(new Map()) },
+      );
       const call = { signal: new AbortController().signal, trace: {} } as CommandCall;
       expect(await commands.remove({ image: 'reg.io/app:1' }, call)).toEqual(answer);
       expect(await commands.remove({ image: 'reg.io/gone:1' }, call)).toEqual({ removed: false });

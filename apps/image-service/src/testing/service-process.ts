@@ -54,6 +54,7 @@ export class ServiceProcess {
       STOWAGE_DOCKER_CONFIG_DIRS: this.dockerDir,
       STOWAGE_DOCKERCFG_DIRS: '',
       STOWAGE_LOG_LEVEL: 'debug',
+      STOWAGE_COMMAND_SOCKET: path.join(this.dir, 'image-service.cmd.sock'),
       ...options.env,
     };
     for (const name of options.unset ?? []) Reflect.deleteProperty(env, name);

@@ -150,7 +150,10 @@ function selectedApps({ flags }: Call): string[] {
   const installed = installedServices();
   const app = flags.text('app');
   if (app === undefined) {
-    const usual = installed.filter((name) => (commandApps as string[]).includes(name));
+    // docker-shim is installed with the others, and few nodes have it.
+    const usual = installed.filter(
+      (name) => name !== 'docker-shim' && (commandApps as string[]).includes(name),
+    );
     if (usual.length > 0) return usual;
     throw new CommandFailure(
       'no service is installed beside stowctl',

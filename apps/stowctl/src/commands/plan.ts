@@ -1,5 +1,13 @@
 import { parseByteSize } from '@stowage/service-kit/byte-size';
-import { ageText, imageName, planText, sizeText, type Table } from '@stowage/status-view';
+import {
+  ageText,
+  imageName,
+  parseSpan,
+  planText,
+  sizeText,
+  spanText,
+  type Table,
+} from '@stowage/status-view';
 import type { Call, GivenFlags } from '../command-line/define';
 import { UsageError } from '../failures';
 import { wholePlan, type Plan, type PlannedImage } from '../services/whole-plan';
@@ -19,13 +27,28 @@ export function bytesFlag(flags: GivenFlags): number | undefined {
   return sizeBytes;
 }
 
+/** `--assumed-age` as the service takes it; undefined without it. */
+function assumedAgeFlag(flags: GivenFlags): string | undefined {
+  const text = flags.text('assumed-age');
+  if (text === undefined) return undefined;
+  const ageMs = parseSpan(text);
+  if (ageMs === undefined || ageMs < 1) {
+    throw new UsageError(
+      `--assumed-age ${JSON.stringify(text)} is not a time`,
+      'write it as 12h or 7d',
+    );
+  }
+  return `${Math.ceil(ageMs)}ms`;
+}
+
 /** `stowctl plan`: what a collection would remove, and what keeps the rest. */
 export async function plan(call: Call): Promise<number> {
   const { flags, out } = call;
   const bytes = bytesFlag(flags);
+  const assumedAge = assumedAgeFlag(flags);
   const reach = await call.open();
   const { results, failed } = await onNodes(reach, call, (node, transport) =>
-    wholePlan(transport, node, { bytes }),
+    wholePlan(transport, node, { bytes, assumedAge }),
   );
   const now = Date.now();
   await out.show({
@@ -52,9 +75,13 @@ function heading(node: string, { planId, trigger, ...plan }: Plan): string {
   const target =
     plan.bytesToFree === undefined ? '' : `, ${sizeText(plan.bytesToFree)} have to come free`;
   const about = plan.expectedIsEstimate ? 'about ' : '';
+  const assumed =
+    plan.assumedAgeMs === undefined
+      ? ''
+      : `; images that were there before count as ${spanText(plan.assumedAgeMs)} old`;
   return plan.removeCount === 0
-    ? `${node}: nothing to remove (${trigger})${target}; ${sizeText(plan.collectableBytes)} could be collected`
-    : `${node}: ${planText(planId)} (${trigger}) removes ${plan.removeCount} of ${plan.total} images for ${about}${sizeText(plan.expectedBytes)}${target}`;
+    ? `${node}: nothing to remove (${trigger})${target}; ${sizeText(plan.collectableBytes)} could be collected${assumed}`
+    : `${node}: ${planText(planId)} (${trigger}) removes ${plan.removeCount} of ${plan.total} images for ${about}${sizeText(plan.expectedBytes)}${target}${assumed}`;
 }
 
 function imagesTable(

@@ -1,24 +1,89 @@
-import { ageText, sizeText, spanText, type Cell, type Tone } from '@stowage/status-view';
+import { imageService, type CommandReply } from '@stowage/commands';
+import { ageText, type Cell, sizeText, spanText, type Tone } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { PullHistory, pullEvents, type SeenPull } from '../events/pull-history';
 import { sinceFlag } from '../events/since';
+import { isNotOffered, isUnanswered } from '../failure-text';
+import { UsageError } from '../failures';
+import type { View } from '../output/output';
+import { onNodes } from '../transport/on-nodes';
+import type { Reach, Transport } from '../transport/reach';
 import { bar } from './ensure';
+import { watchPulls } from './watch-pulls';
 
 /** Pulls that began longer ago have ended, or make no progress any more. */
 const defaultSinceMs = 6 * 3_600_000;
 
+type RunningPull = CommandReply<typeof imageService.pulls>['pulls'][number];
+
+/** A pull as it is shown: what the service says of one that runs, or its events of one that ended. */
+export interface ShownPull extends SeenPull {
+  readonly since?: string;
+  readonly waiters?: RunningPull['waiters'];
+  readonly layers?: NonNullable<RunningPull['progress']>['layers'];
+}
+
 /** `stowctl pulls`: what is being pulled, and with `--recent` what was. */
 export async function pulls(call: Call): Promise<number> {
-  const { flags, out, signal } = call;
+  const { flags, out } = call;
+  if (flags.has('watch')) {
+    if (flags.has('recent')) throw new UsageError('--watch and --recent exclude each other');
+    return watchPulls(call);
+  }
+  const reach = await call.open();
+  const { results, failed } = await onNodes(reach, call, (node, transport) =>
+    runningPulls(transport, node),
+  );
+  const unasked = results.flatMap(({ node, value }) => (value === undefined ? [node] : []));
+  const running = results.flatMap(({ value = [] }) => value);
+  const isRecent = flags.has('recent');
+  const seen = isRecent || unasked.length > 0 ? await seenPulls(call, reach) : [];
+  const past = seen.filter(
+    ({ node, state }) => (isRecent && state !== 'running') || unasked.includes(node),
+  );
+  await out.show(pullsView([...past, ...running], Date.now()));
+  return failed > 0 ? 1 : 0;
+}
+
+/** Pulls that are going on; undefined where the service is of a release that cannot say. */
+async function runningPulls(transport: Transport, node: string): Promise<ShownPull[] | undefined> {
+  try {
+    const reply = await transport.send(node, imageService.pulls, {});
+    return reply.pulls.map((pull) => shownPull(node, pull));
+  } catch (error) {
+    if (isUnanswered(error) || isNotOffered(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Pulls by the events that there are of them. */
+async function seenPulls(call: Call, { transport, nodes, kind }: Reach): Promise<SeenPull[]> {
+  const { flags, signal } = call;
   const now = new Date();
   const since = sinceFlag(flags, now) ?? new Date(now.getTime() - defaultSinceMs);
-  const { transport, nodes, kind } = await call.open();
   const wanted = kind === 'nats' && flags.has('all') ? [] : nodes;
   const history = new PullHistory();
   const query = { nodes: wanted, names: pullEvents, since, follow: false, signal };
   for await (const event of transport.events(query)) history.add(event);
-  const found = history.pulls({ isWhole: flags.has('recent') });
-  await out.show({
+  return history.pulls({ isWhole: flags.has('recent') });
+}
+
+/** A pull that is going on, as the service says it. */
+export function shownPull(node: string, { progress, waiters, ...pull }: RunningPull): ShownPull {
+  const { pullId, reference, state, since, startedAt } = pull;
+  const [pod] = waiters.flatMap((waiter) => waiter.pod ?? []);
+  const began = new Date(startedAt ?? since);
+  return {
+    ...{ node, pullId, reference, pod, since, waiters },
+    state: state === 'waiting' ? 'waiting' : 'running',
+    startedAt: began,
+    ...progress,
+  };
+}
+
+/** Pulls as a table, and for programs. */
+export function pullsView(found: readonly ShownPull[], now: number): View {
+  return {
     data: found,
     tables: [
       {
@@ -31,26 +96,27 @@ export async function pulls(call: Call): Promise<number> {
           { title: 'SPEED', align: 'right' },
           { title: 'LEFT', align: 'right' },
           { title: 'BEGAN', align: 'right' },
-          { title: 'POD' },
+          { title: 'FOR' },
+          { title: 'LAYERS', align: 'right', isWide: true },
           { title: 'REASON', isWide: !found.some(({ state }) => state === 'failed') },
           { title: 'PULL', isWide: true },
         ],
-        rows: found.map((pull) => row(pull, now.getTime())),
+        rows: found.map((pull) => row(pull, now)),
         empty: 'nothing is being pulled',
       },
     ],
-  });
-  return 0;
+  };
 }
 
 const tones: Readonly<Record<SeenPull['state'], Tone>> = {
+  waiting: 'dim',
   running: 'strong',
   done: 'good',
   failed: 'bad',
 };
 
-function row(pull: SeenPull, now: number): Cell[] {
-  const { node, reference, state, pod, pullId, bytes, totalBytes, durationMs } = pull;
+function row(pull: ShownPull, now: number): Cell[] {
+  const { node, reference, state, pullId, bytes, totalBytes, durationMs } = pull;
   const speed =
     state === 'done' && bytes !== undefined && durationMs !== undefined && durationMs > 0
       ? (bytes / durationMs) * 1000
@@ -61,16 +127,33 @@ function row(pull: SeenPull, now: number): Cell[] {
     node,
     reference,
     { text: state, tone: tones[state] },
-    state === 'running' ? `${bar(pull.percent)}${pull.percent ?? '?'} %` : timeText(durationMs),
+    progressCell(pull),
     bytes === undefined ? '-' : `${about}${sizeText(bytes)}${whole}`,
     speed === undefined ? '-' : `${sizeText(Math.round(speed))}/s`,
     state === 'running' && pull.remainingMs !== undefined ? spanText(pull.remainingMs) : '-',
     ageText(pull.startedAt?.toISOString(), now),
-    pod === undefined ? '-' : `${pod.namespace}/${pod.name}`,
+    waitersText(pull),
+    layersText(pull),
     pull.reason ?? '-',
     pullId,
   ];
 }
 
-const timeText = (spanMs: number | undefined): string =>
-  spanMs === undefined ? '-' : `in ${spanText(spanMs)}`;
+function progressCell({ state, percent, durationMs }: ShownPull): string {
+  if (state === 'waiting') return '-';
+  if (state === 'running') return `${bar(percent)}${percent ?? '?'} %`;
+  return durationMs === undefined ? '-' : `in ${spanText(durationMs)}`;
+}
+
+/** The first pod that waits, or how the pull was asked for, and how many more wait. */
+function waitersText({ pod, waiters = [] }: ShownPull): string {
+  const first = pod === undefined ? waiters[0]?.caller : `${pod.namespace}/${pod.name}`;
+  const name = first ?? waiters[0]?.by ?? '-';
+  return waiters.length > 1 ? `${name} (+${waiters.length - 1})` : name;
+}
+
+function layersText({ layers }: ShownPull): string {
+  if (layers === undefined) return '-';
+  const done = layers.filter(({ bytes, sizeBytes }) => bytes >= sizeBytes);
+  return `${done.length}/${layers.length}`;
+}

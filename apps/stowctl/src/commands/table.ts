@@ -66,7 +66,15 @@ export const commands: readonly CommandDefinition[] = [
   {
     name: 'plan',
     summary: 'Shows what a collection would remove now, and why; changes nothing.',
-    flags: [bytes, { name: 'kept', help: 'list the images that stay as well' }],
+    flags: [
+      bytes,
+      {
+        name: 'assumed-age',
+        value: 'TIME',
+        help: 'age of images that were there before the records, as in 7d',
+      },
+      { name: 'kept', help: 'list the images that stay as well' },
+    ],
     reaches: 'nodes',
     load: async () => (await import('./plan')).plan,
   },
@@ -89,7 +97,7 @@ export const commands: readonly CommandDefinition[] = [
     name: 'pause',
     summary: 'Pauses collections for a time, which ends by itself.',
     args: [{ name: 'TIME' }],
-    flags: [{ name: 'reason', value: 'TEXT', help: 'why, for whoever finds the pause' }],
+    flags: [{ name: 'reason', value: 'TEXT', help: 'why, for whoever finds it' }],
     reaches: 'nodes',
     load: async () => (await import('./pause')).pause,
   },
@@ -98,6 +106,24 @@ export const commands: readonly CommandDefinition[] = [
     summary: 'Ends a pause of collections.',
     reaches: 'nodes',
     load: async () => (await import('./pause')).resume,
+  },
+  {
+    name: 'hold',
+    summary: 'Keeps an image from collection for a time, which ends by itself.',
+    args: [{ name: 'IMAGE' }],
+    flags: [
+      { name: 'for', value: 'TIME', help: 'how long, as in 30m or 2d (default 2h)' },
+      { name: 'reason', value: 'TEXT', help: 'why, for whoever finds it' },
+    ],
+    reaches: 'nodes',
+    load: async () => (await import('./hold')).hold,
+  },
+  {
+    name: 'release',
+    summary: 'Ends the hold of an image.',
+    args: [{ name: 'IMAGE' }],
+    reaches: 'nodes',
+    load: async () => (await import('./hold')).release,
   },
   {
     name: 'ensure',
@@ -119,7 +145,11 @@ export const commands: readonly CommandDefinition[] = [
   {
     name: 'pulls',
     summary: 'Shows what is being pulled, with bytes, speed and time left.',
-    flags: [{ name: 'recent', help: 'pulls that have ended as well' }, since],
+    flags: [
+      { name: 'recent', help: 'pulls that have ended as well' },
+      since,
+      { name: 'watch', short: 'w', help: 'go on until Ctrl-C' },
+    ],
     reaches: 'nodes',
     load: async () => (await import('./pulls')).pulls,
   },

@@ -1,5 +1,12 @@
 import type { ServiceInfo } from '@stowage/commands';
-import { finding, natsProblem, runtimeProblem, sizeText, stateProblem, type Finding } from '@stowage/status-view';
+import {
+  finding,
+  natsProblem,
+  runtimeProblem,
+  sizeText,
+  stateProblem,
+  type Finding,
+} from '@stowage/status-view';
 import { serviceSummaries, type GcStatus, type NodeStatus } from '../services/node-status';
 
 /** What is wrong by the answers of a node's services. */
@@ -52,7 +59,8 @@ function healthFindings({ app, node, health }: ServiceInfo): Finding[] {
       return [finding('image-filesystem-unseen', app, reason, node)];
     }
     // These are found in the worker's own answer, with more facts.
-    if (app === 'gc-worker' && ['policy', 'collection', 'detection'].includes(name)) return [];
+    if (app === 'gc-worker' && ['policy', 'collection', 'detection', 'commands'].includes(name))
+      return [];
     const id = state === 'down' ? 'service-down' : 'service-degraded';
     return [finding(id, `${app}: ${name}`, reason, node)];
   });

@@ -9,6 +9,8 @@ export const imageEvents = [
   'ImageEnsured',
   'ImageDetected',
   'ImageRemoved',
+  'ImageHeld',
+  'ImageReleased',
   'ContainerCreated',
   'ContainerStarted',
   'ContainerStopped',
@@ -53,6 +55,14 @@ function spokenOf(event: StowageEvent): Spoken | undefined {
     case 'ImageRemoved': {
       const { imageId, repoTags, repoDigests, requestedReference } = event.data;
       return { imageId, repoTags: [...repoTags, ...present(requestedReference)], repoDigests };
+    }
+    case 'ImageHeld': {
+      const { imageId, repoTags, repoDigests, requestedReference } = event.data;
+      return { imageId, repoTags: [...repoTags, requestedReference], repoDigests };
+    }
+    case 'ImageReleased': {
+      const { imageId, requestedReference } = event.data;
+      return { imageId, repoTags: [requestedReference], repoDigests: [] };
     }
     case 'ContainerCreated':
     case 'ContainerStarted':

@@ -13,7 +13,7 @@ export interface SeenPull {
   readonly node: string;
   readonly pullId: string;
   readonly reference: string;
-  readonly state: 'running' | 'done' | 'failed';
+  readonly state: 'waiting' | 'running' | 'done' | 'failed';
   readonly startedAt?: Date;
   readonly endedAt?: Date;
   readonly bytes?: number;

@@ -15,6 +15,7 @@ export interface View {
 export interface TextStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
   write(text: string): unknown;
 }
 
@@ -29,6 +30,7 @@ const codes: Readonly<Record<Tone, string>> = {
 /** Where results and messages go: stdout and stderr. */
 export class Output {
   readonly #colors: boolean;
+  #isFramed = false;
 
   constructor(
     private readonly options: {
@@ -69,6 +71,24 @@ export class Output {
       .filter((lines) => lines.length > 0);
     if (notes.length > 0) blocks.push(notes.map(cleanText));
     this.#print(blocks.map((lines) => lines.join('\n')).join('\n\n'));
+  }
+
+  /** Whether results may be written over: people look at a terminal. */
+  get isScreen(): boolean {
+    return this.options.stdout.isTTY === true && !this.isForPrograms;
+  }
+
+  /** Writes the result over the one before; what does not fit the terminal is cut off. */
+  frame({ tables, notes = [] }: View): void {
+    const { stdout } = this.options;
+    const isWide = this.format === 'wide';
+    const lines = tables.flatMap((table) => tableLines(table, { isWide, paint: this.paint }));
+    const shown = [...lines, ...notes.map(cleanText)].slice(0, (stdout.rows ?? 24) - 1);
+    const start = this.#isFramed ? '\u001b[H' : '\u001b[2J\u001b[H';
+    this.#isFramed = true;
+    // Without wrapping: a longer line would push the others down.
+    const text = shown.map((line) => `${line}\u001b[K\n`).join('');
+    stdout.write(`\u001b[?7l${start}${text}\u001b[J\u001b[?7h`);
   }
 
   /** One result of many: a line, a line of JSON, or a YAML document. */

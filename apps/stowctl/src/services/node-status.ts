@@ -1,4 +1,5 @@
 import {
+  dockerShim,
   gcWorker,
   imageService,
   runtimeGateway,
@@ -13,6 +14,7 @@ export type GatewayStatus = CommandReply<typeof runtimeGateway.status>;
 export type GatewayVersion = CommandReply<typeof runtimeGateway.version>;
 export type ImageStats = CommandReply<typeof imageService.stats>;
 export type GcStatus = CommandReply<typeof gcWorker.status>;
+export type ShimStatus = CommandReply<typeof dockerShim.status>;
 
 /** What a service answered; `error` where it did not. */
 export interface Asked<T> {
@@ -32,6 +34,8 @@ export interface NodeStatus {
   readonly version: Asked<GatewayVersion>;
   readonly stats: Asked<ImageStats>;
   readonly gc: Asked<GcStatus>;
+  /** Of docker-shim, which few nodes have. */
+  readonly shim: Asked<ShimStatus>;
   /** By service; only where they are asked through their own sockets. */
   readonly infos: Readonly<Record<string, ServiceInfo>>;
 }
@@ -47,6 +51,9 @@ export interface ServiceSummary {
   /** What is wrong, or what it does. */
   readonly detail: string;
 }
+
+/** Longest wait for docker-shim, which is absent on most nodes. Milliseconds. */
+const shimTimeoutMs = 2000;
 
 const asked = async <T>(ask: () => Promise<T>): Promise<Asked<T>> => {
   try {
@@ -64,25 +71,27 @@ const asked = async <T>(ask: () => Promise<T>): Promise<Asked<T>> => {
 export async function nodeStatus(transport: Transport, node: string): Promise<NodeStatus> {
   const infos = async () => {
     const found: Record<string, ServiceInfo> = {};
-    for (const app of ['runtime-gateway', 'image-service', 'gc-worker']) {
+    for (const app of ['runtime-gateway', 'image-service', 'gc-worker', 'docker-shim']) {
       const { reply } = await asked(() => transport.info(node, app));
       if (reply !== undefined) found[app] = reply;
     }
     return found;
   };
-  const [gateway, version, stats, gc, known] = await Promise.all([
+  const [gateway, version, stats, gc, shim, known] = await Promise.all([
     asked(() => transport.send(node, runtimeGateway.status, {})),
     asked(() => transport.send(node, runtimeGateway.version, {})),
     asked(() => transport.send(node, imageService.stats, {})),
     asked(() => transport.send(node, gcWorker.status, {})),
+    // Servers before 2.10 do not say that nobody listens.
+    asked(() => transport.send(node, dockerShim.status, {}, { timeoutMs: shimTimeoutMs })),
     infos(),
   ]);
-  return { node, gateway, version, stats, gc, infos: known };
+  return { node, gateway, version, stats, gc, shim, infos: known };
 }
 
 /** The services of a node, each with its state. */
 export function serviceSummaries(status: NodeStatus): ServiceSummary[] {
-  const { gateway, version, stats, gc } = status;
+  const { gateway, version, stats, gc, shim, infos } = status;
   return [
     summary(status, 'runtime-gateway', gateway, {
       state: gateway.reply?.available === false ? 'down' : 'ok',
@@ -97,7 +106,20 @@ export function serviceSummaries(status: NodeStatus): ServiceSummary[] {
       detail: stats.reply === undefined ? '' : `${stats.reply.imageCount} images`,
     }),
     summary(status, 'gc-worker', gc, gcSummary(gc.reply)),
+    ...(shim.reply === undefined && infos['docker-shim'] === undefined
+      ? []
+      : [summary(status, 'docker-shim', shim, shimSummary(shim.reply))]),
   ];
+}
+
+function shimSummary(
+  shim: ShimStatus | undefined,
+): Pick<ServiceSummary, 'state' | 'detail' | 'version'> {
+  if (shim === undefined) return { state: 'unknown', detail: '' };
+  const { version, available, reason, engineVersion = '-', apiVersion = '-' } = shim;
+  return available
+    ? { version, state: 'ok', detail: `Docker Engine ${engineVersion}, API ${apiVersion}` }
+    : { version, state: 'down', detail: reason ?? 'the engine does not answer' };
 }
 
 const runtimeText = (version: GatewayVersion | undefined): string =>
@@ -123,6 +145,7 @@ function gcSummary(gc: GcStatus | undefined): Pick<ServiceSummary, 'state' | 'de
       gc.paused == null ? undefined : `paused until ${gc.paused.until}: ${gc.paused.reason}`,
       gc.policy.collect === 'on' ? undefined : `collect: ${gc.policy.collect}`,
       gc.collects || gc.policy.collect !== 'on' ? undefined : 'does not collect by itself',
+      gc.holds.length === 0 ? undefined : `${gc.holds.length} images held`,
       last == null ? 'no collection yet' : `last collection removed ${last.removedCount}`,
     ]
       .filter((part) => part !== undefined)

@@ -16,7 +16,7 @@ const attempts = 5;
 export async function wholePlan(
   transport: Transport,
   node: string,
-  input: Pick<CommandInput<typeof gcWorker.plan>, 'bytes'> = {},
+  input: Pick<CommandInput<typeof gcWorker.plan>, 'bytes' | 'assumedAge'> = {},
 ): Promise<Plan> {
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     const first = await transport.send(node, gcWorker.plan, { ...input, limit: pageSize });

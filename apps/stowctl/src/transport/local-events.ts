@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { gcWorker, imageService, runtimeGateway } from '@stowage/commands';
+import { dockerShim, gcWorker, imageService, runtimeGateway } from '@stowage/commands';
 import { parseEvent, type StowageEvent } from '@stowage/events';
 import { isNotOffered, isUnanswered } from '../failure-text';
 import type { EventQuery, Transport } from './reach';
 
 /** The command is the same for every service that publishes. */
-const sources = [runtimeGateway.events, imageService.events, gcWorker.events];
+const sources = [runtimeGateway.events, imageService.events, gcWorker.events, dockerShim.events];
 
 /** Events of one request, and how often new ones are asked for. */
 const pageSize = 1000;

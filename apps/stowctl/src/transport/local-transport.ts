@@ -1,6 +1,11 @@
 import path from 'node:path';
 import { commandApps, type ServiceInfo } from '@stowage/commands';
-import { askLocalService, CommandError, sendLocalCommand } from '@stowage/commands/local';
+import {
+  askLocalService,
+  CommandError,
+  followLocalCommand,
+  sendLocalCommand,
+} from '@stowage/commands/local';
 import { localEvents } from './local-events';
 import type { Transport } from './reach';
 
@@ -39,6 +44,8 @@ export function localTransport(options: {
         timeoutMs: more.timeoutMs ?? timeoutMs,
         signal,
       }),
+    follow: (_node, command, input) =>
+      followLocalCommand(socketOf(folder, command.app), command, input, { timeoutMs, signal }),
     info: (_node, app) => info(app),
     events: (query) => localEvents(transport, query),
     close: () => Promise.resolve(),

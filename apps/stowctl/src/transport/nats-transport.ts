@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { sendCommand } from '@stowage/commands/client';
 import {
   apiFailure,
@@ -8,6 +9,7 @@ import {
 } from '@stowage/event-bus/client';
 import { errorMessage } from '@stowage/errors';
 import {
+  checkNodeName,
   eventFilter,
   eventSubjectPrefix,
   parseEvent,
@@ -15,9 +17,23 @@ import {
   streamName,
   type StowageEvent,
 } from '@stowage/events';
-import { AckPolicy, connect, DeliverPolicy, ErrorCode, nanos, type NatsConnection } from 'nats';
+import {
+  AckPolicy,
+  connect,
+  DeliverPolicy,
+  ErrorCode,
+  nanos,
+  RequestStrategy,
+  type NatsConnection,
+} from 'nats';
 import { CommandFailure } from '../failures';
 import type { EventQuery, Transport } from './reach';
+
+/** How often a command that is followed is asked over NATS, where a request has one reply. */
+const followMs = 1000;
+
+/** How long services have to answer a search for them. */
+const discoveryMs = 500;
 
 /** How long an unused consumer of events stays on the server. */
 const consumerIdleMs = 60_000;
@@ -66,16 +82,65 @@ export async function natsTransport(
   const { timeoutMs, signal, ...nats } = options;
   const connection = await openNats(nats, timeoutMs);
   return {
-    allNodes: () => nodesOfStream(connection, timeoutMs),
+    allNodes: () => allNodes(connection, timeoutMs),
     send: (node, command, input, more = {}) =>
       sendCommand(connection, node, command, input, {
         timeoutMs: more.timeoutMs ?? timeoutMs,
         signal,
       }),
+    follow: async function* (node, command, input) {
+      while (!signal.aborted) {
+        yield await sendCommand(connection, node, command, input, { timeoutMs, signal });
+        await pause(followMs, undefined, { signal }).catch(() => undefined);
+      }
+    },
     info: () => Promise.resolve(undefined),
     events: (query) => streamEvents(connection, query, timeoutMs),
     close: () => connection.close(),
   };
+}
+
+/**
+ * Nodes that have events in the stream, and those whose services answer NATS's service discovery.
+ * Where the stream cannot be read, those are all.
+ */
+async function allNodes(connection: NatsConnection, timeoutMs: number): Promise<string[]> {
+  const [stream, discovered] = await Promise.all([
+    nodesOfStream(connection, timeoutMs).catch((error: unknown) => error as Error),
+    discoveredNodes(connection),
+  ]);
+  if (stream instanceof Error) {
+    if (discovered.length === 0) throw stream;
+    return discovered;
+  }
+  return [...new Set([...stream, ...discovered])].sort();
+}
+
+/** Nodes whose services answer; none where the login may not ask. */
+async function discoveredNodes(connection: NatsConnection): Promise<string[]> {
+  const nodes = new Set<string>();
+  try {
+    const client = connection.services.client({
+      strategy: RequestStrategy.Timer,
+      maxWait: discoveryMs,
+    });
+    for await (const { name, metadata } of await client.ping()) {
+      const { node } = metadata ?? {};
+      if (name.startsWith('stowage-') && node !== undefined && isNodeName(node)) nodes.add(node);
+    }
+  } catch {
+    // The stream has them as well.
+  }
+  return [...nodes].sort();
+}
+
+function isNodeName(text: string): boolean {
+  try {
+    checkNodeName(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Nodes that have events in the stream. */

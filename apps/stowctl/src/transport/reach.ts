@@ -30,6 +30,12 @@ export interface Transport {
     input: CommandInput<C>,
     options?: RequestOptions,
   ): Promise<CommandReply<C>>;
+  /** The reply of a command, and a new one whenever it has become another, until the signal aborts. */
+  follow<C extends CommandDefinition>(
+    node: string,
+    command: C,
+    input: CommandInput<C>,
+  ): AsyncIterable<CommandReply<C>>;
   /** What a service says of itself; undefined where only its own node can ask that. */
   info(node: string, app: string): Promise<ServiceInfo | undefined>;
   /** Events in the order in which they were published. */

@@ -20,11 +20,29 @@ export const page = {
     .describe('Image id after which the list goes on: `next` of the reply before'),
 };
 
+/** Why an operator asks for something: one line for whoever finds it. */
+export const reasonArgument = (description: string) =>
+  z
+    .string()
+    .regex(/^[^\p{Cc}]+$/u, 'one line of text')
+    .max(256)
+    .describe(description);
+
 export const bytesToFree = z
   .int()
   .positive()
   .optional()
   .describe('Bytes to free; absent: what the policy asks for');
+
+/** An age in Go's notation, for images whose own is not known. */
+export const assumedAge = z
+  .string()
+  .max(64)
+  .regex(/^(\d+(\.\d+)?(ms|s|m|h))+$/, 'a duration such as 90m or 168h')
+  .optional()
+  .describe(
+    'Age of the images that were there when the records began, whose own is not known: a duration such as `168h`, ten years at most; absent: the records count',
+  );
 
 export const next = text(
   'Where the list goes on: `after` of the next request. Absent at the end of the list.',

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { defineCommand } from '../define-command';
-import { bytes, imageNames, milliseconds, texts, timestamp } from '../fields';
+import { bytes, imageNames, milliseconds, text, texts, timestamp } from '../fields';
 import { next, page, total, usage } from './fields';
 
 const records = z
@@ -21,6 +21,15 @@ const records = z
             })
             .nullable()
             .describe('What its last pull by image-service took; null when others pulled it.'),
+          held: z
+            .object({
+              until: timestamp('When the last hold of it ends.'),
+              reason: text('Why, where the command `hold` gave it.').optional(),
+            })
+            .describe(
+              'What keeps it from collection for a while: the command `hold`, or `image-service.ensure`. Absent when nothing does.',
+            )
+            .optional(),
         }),
       )
       .describe('Images of this page, by id.'),

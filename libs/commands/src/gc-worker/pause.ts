@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { defineCommand } from '../define-command';
 import { text, timestamp } from '../fields';
+import { reasonArgument } from './fields';
 
 /** A pause of collections, as `pause` and `status` return it. */
 export const pauseFields = {
@@ -18,11 +19,9 @@ export const pause = defineCommand({
   answered: 'when-allowed',
   input: z.strictObject({
     minutes: z.int().min(1).max(10_080).describe('How long; a week at most'),
-    reason: z
-      .string()
-      .regex(/^[^\p{Cc}]+$/u, 'one line of text')
-      .max(256)
-      .describe('Why, for whoever finds the pause: it is in status, health, log and events'),
+    reason: reasonArgument(
+      'Why, for whoever finds the pause: it is in status, health, log and events',
+    ),
   }),
   reply: z.object(pauseFields),
   example: {

@@ -1,8 +1,18 @@
 import * as z from 'zod';
 import { defineCommand } from '../define-command';
-import { bytes, count, countsOf, imageNames, openWord, text, timestamp } from '../fields';
+import {
+  bytes,
+  count,
+  countsOf,
+  imageNames,
+  milliseconds,
+  openWord,
+  text,
+  timestamp,
+} from '../fields';
 import {
   assessedDisk,
+  assumedAge,
   bytesToFree,
   exampleDisk,
   keepRules,
@@ -20,7 +30,7 @@ export const plan = defineCommand({
   verb: 'plan',
   description: 'Returns what a collection would do now, and changes nothing.',
   answered: 'by-default',
-  input: z.strictObject({ bytes: bytesToFree, ...page }),
+  input: z.strictObject({ bytes: bytesToFree, assumedAge, ...page }),
   reply: z.object({
     planId,
     trigger: openWord(
@@ -36,6 +46,9 @@ export const plan = defineCommand({
       .int()
       .optional()
       .describe('Bytes that have to come free; absent when there is no amount.'),
+    assumedAgeMs: milliseconds(
+      'Age that images have which were there when the records began; absent: as the records have it.',
+    ).optional(),
     disks: z.array(z.object(assessedDisk)).describe('The image file systems.'),
     total,
     removeCount: count('Images that would go, of all pages.'),
@@ -67,6 +80,9 @@ export const plan = defineCommand({
             .describe('True when the runtime does not show enough about its layers.'),
           pinned: z.boolean().describe('Whether the runtime asks to keep it.'),
           ...usage,
+          assumedSince: timestamp(
+            'Since when it counts as known, where its age is assumed; `firstDetected` is what the records have.',
+          ).optional(),
         }),
       )
       .describe(

@@ -12,6 +12,7 @@ import {
   timestamp,
 } from '../fields';
 import { differences } from './differences';
+import { holdFields } from './hold';
 import { pauseFields } from './pause';
 import { assessedDisk, breakdown, collection, exampleCollection, exampleDisk } from './fields';
 
@@ -34,6 +35,9 @@ const policy = z
     criticalThresholdPercent: percent('Used percent from which maintenance windows do not count.'),
     maxImagesPerRun: count('Most images that one collection removes; 0: no limit.'),
     maxBytesPerRun: bytes('Most bytes that one collection removes; 0: no limit.'),
+    assumedAgeMs: milliseconds(
+      'Age of images that were there when the records began, for collections in shadow; 0: as the records have it.',
+    ),
     minReclaimBytes: bytes(
       'No image goes for space when all that may go are expected to free less; 0: off.',
     ),
@@ -97,6 +101,9 @@ export const status = defineCommand({
       .object(pauseFields)
       .nullable()
       .describe('The pause of collections; null when there is none.'),
+    holds: z
+      .array(z.object(holdFields))
+      .describe('Images that the command `hold` keeps, the first that ends first.'),
     disks: z
       .array(
         z.object({
@@ -164,6 +171,7 @@ export const status = defineCommand({
         criticalThresholdPercent: 95,
         maxImagesPerRun: 0,
         maxBytesPerRun: 0,
+        assumedAgeMs: 0,
         minReclaimBytes: 0,
         maxRunMs: 0,
         removalsPerMinute: 0,
@@ -195,6 +203,15 @@ export const status = defineCommand({
       },
       collects: true,
       paused: null,
+      holds: [
+        {
+          imageId: 'sha256:2b7d6430',
+          image: 'nginx:1.25',
+          since: '2026-11-20T22:12:00.000Z',
+          until: '2026-11-21T00:12:00.000Z',
+          reason: 'looking into a crash',
+        },
+      ],
       disks: [
         {
           ...exampleDisk,

@@ -10,7 +10,12 @@ import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { defineCommand } from '@stowage/commands';
-import { askLocalService, sendLocalCommand, type CommandError } from '@stowage/commands/local';
+import {
+  askLocalService,
+  followLocalCommand,
+  sendLocalCommand,
+  type CommandError,
+} from '@stowage/commands/local';
 import { NotFoundError } from '@stowage/errors';
 import { eventually } from '@stowage/testing';
 import * as z from 'zod';
@@ -38,6 +43,14 @@ const echo = defineCommand({
   example: { input: { text: 'hi' }, reply: { text: 'hihi' } },
 });
 const [remove, slow, missing] = [plain('remove'), plain('slow'), plain('missing')];
+/** One that may be followed: what it returns is what the test sets. */
+const counted = defineCommand({
+  ...plain('counted'),
+  follows: true,
+  reply: z.object({ count: z.int() }),
+  example: { input: {}, reply: { count: 0 } },
+});
+let count = 0;
 const limited = { ...plain('limited'), limitMs: 50 };
 
 const calls: CommandCall[] = [];
@@ -48,6 +61,11 @@ class Images {
   @Handles(echo)
   echo({ text, times }: { text: string; times: number }) {
     return { text: text.repeat(times) };
+  }
+
+  @Handles(counted)
+  counted() {
+    return { count };
   }
 
   @Handles(remove)
@@ -101,7 +119,7 @@ async function startApp(
   options: Partial<LocalCommandServerOptions> & { isStarting?: boolean; takeOver?: boolean } = {},
 ) {
   const observed: { verb: string; code: string }[] = [];
-  const onNats = ['echo', 'missing', 'slow', 'limited'];
+  const onNats = new Set(['echo', 'missing', 'slow', 'limited']);
   const app = { app: 'image-service', nodeName: 'node-1.example', log };
   const commands = new NatsCommandServer({ ...app, allowed: onNats });
   const server = new LocalCommandServer({
@@ -241,7 +259,7 @@ describe('commands on a socket, without NATS', () => {
       description: 'Stands for remove.',
       answered: { nats: false, local: true },
     });
-    expect(info.verbs).toHaveLength(5);
+    expect(info.verbs).toHaveLength(6);
   });
 
   it('answers verbs that callers on NATS need the list for, unless told not to', async () => {
@@ -382,6 +400,64 @@ describe('commands on a socket, without NATS', () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     release();
     await expect(pending).resolves.toBe('done');
+  });
+});
+
+describe('a command that is followed', () => {
+  const follow = (signal?: AbortSignal) =>
+    followLocalCommand(socketPath, counted, {}, { ...options, signal });
+
+  it('has a line for each reply that is another one, and no other', async () => {
+    count = 0;
+    const { observed } = await startApp({ followMs: 10 });
+    const seen: number[] = [];
+    for await (const reply of follow()) {
+      seen.push(reply.count);
+      const calls = observed.length;
+      await eventually(() => observed.length > calls + 2);
+      count += 1;
+      if (seen.length === 3) break;
+    }
+    expect(seen).toEqual([0, 1, 2]);
+    // Nobody follows it any more.
+    const calls = observed.length;
+    await eventually(async () => {
+      const before = observed.length;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return observed.length === before;
+    });
+    expect(observed.length).toBeLessThan(calls + 3);
+  });
+
+  it('ends when its reader wants no more, and when the service stops', async () => {
+    const { server } = await startApp({ followMs: 10 });
+    const leave = new AbortController();
+    for await (const _reply of follow(leave.signal)) leave.abort();
+    const replies = follow();
+    await replies.next();
+    const next = replies.next();
+    await Promise.all([
+      server.end({ drainMs: 1000 }),
+      expect(next).rejects.toMatchObject({ name: 'CommandError', grpcStatus: 'UNAVAILABLE' }),
+    ]);
+  });
+
+  it('is refused for a verb with one reply, and for too many readers', async () => {
+    await startApp({ followMs: 10 });
+    await expect(
+      followLocalCommand(socketPath, remove, {}, options).next(),
+    ).rejects.toMatchObject({
+      grpcStatus: 'INVALID_ARGUMENT',
+      reason: expect.stringMatching(/image-service\.remove has one reply/),
+    });
+    const readers = Array.from({ length: 16 }, () => follow());
+    await Promise.all(readers.map((reader) => reader.next()));
+    await expect(follow().next()).rejects.toMatchObject({ grpcStatus: 'RESOURCE_EXHAUSTED' });
+    await Promise.all(readers.map((reader) => reader.return()));
+  });
+
+  it('says that nobody is there', async () => {
+    await expect(follow().next()).rejects.toMatchObject({ code: 'COMMAND_NO_RESPONDERS' });
   });
 });
 

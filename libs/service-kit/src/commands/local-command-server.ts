@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -6,6 +7,7 @@ import type { ServiceInfo } from '@stowage/commands';
 import { listenUnix, type UnixListener } from '@stowage/cri-endpoint';
 import type { Logger } from '../log';
 import { CommandRunner, encode, type CommandOutcome } from './command-runner';
+import { followCommand } from './follow-command';
 import type { CommandExtras } from './handles';
 import type { CommandObservation } from './types';
 
@@ -16,8 +18,8 @@ export interface LocalCommandServerOptions {
   readonly socketPath: string;
   /** The handlers of the app by verb; those of commands on NATS. */
   readonly handlers: ReadonlyMap<string, MessageHandler>;
-  /** Verbs that are answered on NATS. */
-  readonly onNats: readonly string[];
+  /** Verbs that are answered on NATS, asked at each command. */
+  readonly onNats: ReadonlySet<string>;
   /** Whether every verb is answered here, or only those of `onNats`. */
   readonly answers: 'all' | 'listed';
   readonly log: Logger;
@@ -30,6 +32,8 @@ export interface LocalCommandServerOptions {
   readonly maxInFlight?: number;
   /** Time in which a request has to arrive, and its reply to be taken. Default 10 s. */
   readonly requestMs?: number;
+  /** Pause between two looks for a caller that follows a command. Default 500 ms. */
+  readonly followMs?: number;
 }
 
 /** Largest request and largest reply, bytes. */
@@ -37,6 +41,8 @@ const maxRequestBytes = 1 << 20;
 const maxReplyBytes = 64 << 20;
 /** Commands that are begun in a second; there is no reason for more, and a loop may go wild. */
 const maxPerSecond = 100;
+/** Callers that follow a command at once. */
+const maxFollowers = 16;
 /** Longest wait for clients to read their last reply, milliseconds. */
 const closeGraceMs = 500;
 
@@ -65,7 +71,8 @@ const failure = (code: string, message: string): CommandOutcome => ({
 
 /**
  * The commands of an app on a unix socket that only its user and root may use: `POST /v1/<verb>`
- * with the input as JSON, and the reply as on NATS; `GET /v1` says who answers. It works without
+ * with the input as JSON, and the reply as on NATS (`?follow`: a line for each new reply of a command
+ * that has them); `GET /v1` says who answers. It works without
  * NATS, and from before the app is ready: commands then get UNAVAILABLE.
  */
 export class LocalCommandServer {
@@ -76,6 +83,8 @@ export class LocalCommandServer {
   /** Connections whose request has not arrived, with the end of their time. */
   readonly #arriving = new Map<Socket, NodeJS.Timeout>();
   readonly #requestMs: number;
+  readonly #stop = new AbortController();
+  #followers = 0;
   #listener: UnixListener | undefined;
   #isReady = false;
   #ending: Promise<void> | undefined;
@@ -83,11 +92,12 @@ export class LocalCommandServer {
   constructor(options: LocalCommandServerOptions) {
     this.#options = options;
     this.#requestMs = options.requestMs ?? 10_000;
+    setMaxListeners(maxFollowers + 1, this.#stop.signal);
     const { onNats, answers } = options;
     this.#runner = new CommandRunner({
       maxInFlight: 16,
       ...options,
-      allowed: answers === 'all' ? { has: () => true } : new Set(onNats),
+      allowed: answers === 'all' ? { has: () => true } : onNats,
       maxPerSecond,
       maxRequestBytes,
       replyLimit: 'command socket',
@@ -122,6 +132,7 @@ export class LocalCommandServer {
    * says, if that is less. Resolves when the last reply has left.
    */
   end({ drainMs }: { drainMs: number }): Promise<void> {
+    this.#stop.abort();
     const drained = this.#runner.end({ drainMs });
     this.#ending ??= drained.then(() => this.#close());
     return this.#ending;
@@ -175,7 +186,7 @@ export class LocalCommandServer {
     if (data === undefined) return;
     this.#arrived(socket);
     response.once('prefinish', () => socket.setTimeout(this.#requestMs, () => socket.destroy()));
-    const [path = ''] = (request.url ?? '').split('?', 1);
+    const [path = '', query = ''] = (request.url ?? '').split('?', 2);
     if (path === '/v1') {
       this.#answerInfo(request, response);
       return;
@@ -194,14 +205,41 @@ export class LocalCommandServer {
       return;
     }
     const { traceparent, tracestate } = request.headers;
-    this.#runner.accept({
-      verb,
-      data,
-      trace: { traceparent: String(traceparent ?? ''), tracestate: String(tracestate ?? '') },
-      attributes: { 'network.transport': 'unix' },
-      maxReplyBytes,
-      respond: (outcome) => send(response, outcome),
-    });
+    const trace = { traceparent: String(traceparent ?? ''), tracestate: String(tracestate ?? '') };
+    const attributes = { 'network.transport': 'unix' };
+    const ask = (respond: (outcome: CommandOutcome) => void) =>
+      this.#runner.accept({ verb, data, trace, attributes, maxReplyBytes, respond });
+    if (new URLSearchParams(query).has('follow')) await this.#follow(verb, ask, response);
+    else ask((outcome) => send(response, outcome));
+  }
+
+  /** Line after line until the client leaves or the service stops. */
+  async #follow(
+    verb: string,
+    ask: (respond: (outcome: CommandOutcome) => void) => void,
+    response: ServerResponse,
+  ): Promise<void> {
+    const { app, handlers, followMs = 500 } = this.#options;
+    const extras = handlers.get(verb)?.extras as CommandExtras | undefined;
+    if (extras !== undefined && extras.command.follows !== true) {
+      send(response, failure('INVALID_ARGUMENT', `follow: ${app}.${verb} has one reply`));
+      return;
+    }
+    if (this.#followers >= maxFollowers) {
+      const text = `callers that follow commands: limit of ${maxFollowers} reached`;
+      send(response, failure('RESOURCE_EXHAUSTED', text));
+      return;
+    }
+    this.#followers += 1;
+    try {
+      await followCommand({
+        ask: () => new Promise<CommandOutcome>(ask),
+        refuse: (outcome) => send(response, outcome),
+        ...{ response, pauseMs: followMs, stallMs: this.#requestMs, signal: this.#stop.signal },
+      });
+    } finally {
+      this.#followers -= 1;
+    }
   }
 
   #answerInfo({ method }: IncomingMessage, response: ServerResponse): void {
@@ -212,7 +250,7 @@ export class LocalCommandServer {
     const { handlers, onNats, answers } = this.#options;
     const verbs = [...handlers.values()].map(({ extras }) => {
       const { verb, description } = (extras as unknown as CommandExtras).command;
-      const nats = onNats.includes(verb);
+      const nats = onNats.has(verb);
       return { verb, description, answered: { nats, local: answers === 'all' || nats } };
     });
     const result: ServiceInfo = { ...this.#options.info(), verbs };

@@ -5,7 +5,7 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import { defineCommand } from '@stowage/commands';
 import { FailedPreconditionError } from '@stowage/errors';
 import { eventually, startStack, type Stack } from '@stowage/testing';
-import { connect, type NatsConnection } from 'nats';
+import { connect, createInbox, RequestStrategy, type NatsConnection } from 'nats';
 import * as z from 'zod';
 import { createLogger } from '../log';
 import { CommandErrorFilter } from './command-filter';
@@ -110,6 +110,9 @@ class Images {
 @Module({ controllers: [Images] })
 class ImagesModule {}
 
+/** What is answered; a test may change it as a reload does. */
+const allowed = new Set(['echo', 'nothing', 'coded', 'fault', 'huge', 'slow', 'stuck', 'work']);
+
 async function startApp(
   options: { drainMs?: number; maxInFlight?: number; maxPerSecond?: number } = {},
 ) {
@@ -118,9 +121,14 @@ async function startApp(
   const server = new NatsCommandServer({
     app: 'image-service',
     nodeName: 'node-1.example',
-    allowed: ['echo', 'nothing', 'coded', 'fault', 'huge', 'slow', 'stuck', 'work'],
+    allowed,
     log,
     observe: (observation) => observed.push(observation),
+    discovery: {
+      version: '1.2.3',
+      description: 'Images.',
+      startedAt: '2026-11-20T22:00:00.000Z',
+    },
     ...options,
   });
   server.use({
@@ -172,6 +180,96 @@ describe('commands over a real NATS', () => {
     await connection.close();
     await client.close();
     await stack.down();
+  });
+
+  it('a verb that is added is answered from then on, and one that is dropped is not', async () => {
+    expect(await ask('remove')).toMatchObject({ error: { code: 'PERMISSION_DENIED' } });
+    allowed.add('remove');
+    expect(await ask('remove')).toEqual({ ok: true, result: null });
+    allowed.delete('remove');
+    expect(await ask('remove')).toMatchObject({ error: { code: 'PERMISSION_DENIED' } });
+  });
+
+  describe('to service discovery', () => {
+    const search = () => client.services.client({ strategy: RequestStrategy.Timer, maxWait: 300 });
+    const all = async <T>(answers: Promise<AsyncIterable<T>>): Promise<T[]> => {
+      const found: T[] = [];
+      for await (const answer of await answers) found.push(answer);
+      return found;
+    };
+
+    it('each instance shows itself, by name, and by name and id', async () => {
+      const other = await startApp();
+      const more = await connect({ servers: stack.nats.url });
+      other.announce(more);
+      await more.flush();
+      try {
+        const found = await all(search().ping());
+        expect(found).toHaveLength(2);
+        expect(found[0]).toMatchObject({
+          type: 'io.nats.micro.v1.ping_response',
+          name: 'stowage-image-service',
+          version: '1.2.3',
+          metadata: { app: 'image-service', node: 'node-1.example' },
+        });
+        const [{ id = '' } = {}] = found;
+        expect(await all(search().ping('stowage-image-service'))).toHaveLength(2);
+        expect(await all(search().ping('stowage-image-service', id))).toMatchObject([{ id }]);
+        await expect(all(search().ping('stowage-gc-worker'))).rejects.toThrow('503');
+      } finally {
+        await other.nest.close();
+        await more.close();
+      }
+      expect(await all(search().ping())).toHaveLength(1);
+    });
+
+    it('with what it answers now, on which subject and in which queue', async () => {
+      const [info] = await all(search().info('stowage-image-service'));
+      expect(info).toMatchObject({ type: 'io.nats.micro.v1.info_response', description: 'Images.' });
+      expect(info?.endpoints).toContainEqual({
+        name: 'echo',
+        subject: subject('echo'),
+        queue_group: 'image-service',
+        metadata: { description: 'Stands for any command.' },
+      });
+      expect(info?.endpoints.map(({ name }) => name)).not.toContain('remove');
+    });
+
+    it('and with how often, how long, and how it went', async () => {
+      const echo = async () => {
+        const [stats] = await all(search().stats('stowage-image-service'));
+        expect(stats).toMatchObject({ started: '2026-11-20T22:00:00.000Z' });
+        return stats?.endpoints?.find(({ name }) => name === 'echo');
+      };
+      const before = await echo();
+      await ask('echo', { text: 'hi' });
+      await ask('echo', {});
+      const after = await echo();
+      expect(after).toMatchObject({
+        num_requests: (before?.num_requests ?? 0) + 2,
+        num_errors: (before?.num_errors ?? 0) + 1,
+        last_error: 'INVALID_ARGUMENT',
+      });
+      expect(after?.processing_time).toBeGreaterThan(before?.processing_time ?? 0);
+      expect(after?.average_processing_time).toBe(
+        Math.round((after?.processing_time ?? 0) / (after?.num_requests ?? 1)),
+      );
+    });
+
+    it('but not to verbs that do not exist, and not without end', async () => {
+      await expect(client.request('$SRV.SCHEMA', '', { timeout: 200 })).rejects.toThrow('TIMEOUT');
+      let answers = 0;
+      const inbox = createInbox();
+      const heard = client.subscribe(inbox, { callback: () => void (answers += 1) });
+      for (let at = 0; at < 1000; at += 1) client.publish('$SRV.PING', '', { reply: inbox });
+      await client.flush();
+      await client.request(subject('echo'), '{"text":"hi"}', { timeout: 10_000 });
+      await client.flush();
+      heard.unsubscribe();
+      expect(answers).toBeGreaterThan(0);
+      // So many in each of the seconds that this took.
+      expect(answers).toBeLessThan(500);
+    });
   });
 
   const refused = (code: string, message: string) => ({ ok: false, error: { code, message } });
@@ -408,14 +506,14 @@ describe('commands over a real NATS', () => {
 
 describe('a command server', () => {
   it('refuses to start when a command is allowed that no handler answers', () => {
-    const server = new NatsCommandServer({ app: 'a', nodeName: 'n', allowed: ['list'], log });
+    const server = new NatsCommandServer({ app: 'a', nodeName: 'n', allowed: new Set(['list']), log });
     expect(() => server.listen(() => undefined)).toThrow(
       'no handler for the allowed commands list',
     );
   });
 
   it('refuses to start with a command of another service', async () => {
-    const server = new NatsCommandServer({ app: 'gc-worker', nodeName: 'n', allowed: [], log });
+    const server = new NatsCommandServer({ app: 'gc-worker', nodeName: 'n', allowed: new Set<string>(), log });
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- NestJS declares its options as a class
     const nest = await NestFactory.createMicroservice<MicroserviceOptions>(ImagesModule, {
       strategy: server,

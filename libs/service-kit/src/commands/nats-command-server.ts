@@ -5,6 +5,7 @@ import type { TraceContext } from '@stowage/tracing';
 import type { Logger } from '../log';
 import { CommandRunner, type CommandOutcome } from './command-runner';
 import type { CommandExtras } from './handles';
+import { ServiceDiscovery } from './service-discovery';
 import type {
   CommandConnection,
   CommandConnections,
@@ -17,8 +18,11 @@ import type {
 export interface NatsCommandServerOptions {
   app: string;
   nodeName: string;
-  /** Verbs that are answered; others that exist are refused with PERMISSION_DENIED. */
-  allowed: readonly string[];
+  /**
+   * Verbs that are answered, asked at each command; others that exist are refused with
+   * PERMISSION_DENIED.
+   */
+  allowed: ReadonlySet<string>;
   log: Logger;
   /** Commands that run or wait to be begun; more are refused with RESOURCE_EXHAUSTED. */
   maxInFlight?: number;
@@ -32,6 +36,13 @@ export interface NatsCommandServerOptions {
   /** How long running commands may go on after the stop began; then their signal aborts. */
   drainMs?: number;
   observe?(observation: CommandObservation): void;
+  /** What NATS's service discovery says of the service; absent: it is not found by it. */
+  discovery?: {
+    readonly version: string;
+    readonly description: string;
+    /** RFC 3339. */
+    readonly startedAt: string;
+  };
 }
 
 /**
@@ -52,7 +63,8 @@ const subjectPrefix = (nodeName: string, app: string) =>
 export class NatsCommandServer extends Server implements CustomTransportStrategy {
   readonly #options: NatsCommandServerOptions;
   readonly #runner: CommandRunner;
-  readonly #subscriptions = new Map<CommandConnection, CommandSubscription>();
+  readonly #discovery: ServiceDiscovery | undefined;
+  readonly #subscriptions = new Map<CommandConnection, readonly CommandSubscription[]>();
   #stopListening: (() => void)[] = [];
   #waiting: CommandConnections[] = [];
   #state: 'new' | 'listening' | 'closed' = 'new';
@@ -60,13 +72,16 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
   constructor(options: NatsCommandServerOptions) {
     super();
     this.#options = options;
+    this.#discovery = this.#discoveryOf(options);
     this.#runner = new CommandRunner({
       maxInFlight: 64,
       maxPerSecond: 100,
       maxRequestBytes: 1 << 20,
-      observe: () => undefined,
       ...options,
-      allowed: new Set(options.allowed),
+      observe: (observation) => {
+        this.#discovery?.count(observation.verb, observation);
+        options.observe?.(observation);
+      },
       handlers: this.messageHandlers,
       replyLimit: 'NATS message',
     });
@@ -89,7 +104,7 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
   }
 
   override listen(callback: () => void): void {
-    const unknown = this.#options.allowed.filter((verb) => !this.messageHandlers.has(verb));
+    const unknown = [...this.#options.allowed].filter((verb) => !this.messageHandlers.has(verb));
     if (unknown.length > 0) {
       throw new Error(`no handler for the allowed commands ${unknown.join(', ')}`);
     }
@@ -121,7 +136,7 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     for (const stop of this.#stopListening.splice(0)) stop();
-    for (const subscription of this.#subscriptions.values()) {
+    for (const subscription of [...this.#subscriptions.values()].flat()) {
       // A connection that is gone has no subscription to end.
       try {
         subscription.unsubscribe();
@@ -157,8 +172,25 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
         this.#accept(message, connection.info?.max_payload ?? 1 << 20);
       },
     });
-    this.#subscriptions.set(connection, subscription);
+    this.#subscriptions.set(connection, [
+      subscription,
+      ...(this.#discovery?.subscribe(connection) ?? []),
+    ]);
     log.info({ subject }, 'answering commands');
+  }
+
+  #discoveryOf({ app, nodeName, discovery, log }: NatsCommandServerOptions) {
+    if (discovery === undefined) return undefined;
+    return new ServiceDiscovery({
+      ...{ ...discovery, log, name: `stowage-${app}`, metadata: { app, node: nodeName } },
+      endpoints: () =>
+        [...this.messageHandlers.values()].flatMap(({ extras }) => {
+          const { verb, description } = (extras as unknown as CommandExtras).command;
+          if (!this.#options.allowed.has(verb)) return [];
+          const subject = `${subjectPrefix(nodeName, app)}${verb}`;
+          return [{ name: verb, subject, queueGroup: app, metadata: { description } }];
+        }),
+    });
   }
 
   #accept(message: CommandMessage, maxReplyBytes: number): void {

@@ -40,17 +40,29 @@ export function describeKeys(definition: DescribedConfig): DescribedKey[] {
 export function renderHelp(definition: DescribedConfig): string {
   const { app } = definition;
   const switches = Object.entries(definition.switches);
+  const optionsOf = (flag: string) =>
+    Object.entries(definition.switchOptions).filter(([, option]) => option.of === flag);
+  const usage = switches.map(([flag]) => {
+    const options = optionsOf(flag).map(([name, { value }]) => ` [${name} ${value}]`);
+    return ` [${flag}${options.join('')}]`;
+  });
   const lines = [
     `${app}: ${definition.summary}`,
     '',
-    `usage: ${app} [--config FILE] [--kubelet-config FILE] [--kubelet-config-dir DIR] [--check-config [--strict]]${switches.map(([flag]) => ` [${flag}]`).join('')}`,
+    `usage: ${app} [--config FILE] [--kubelet-config FILE] [--kubelet-config-dir DIR] [--check-config [--strict]]${usage.join('')}`,
     '',
     '  --config FILE          configuration file (default /etc/stowage/config.yaml where it exists)',
     "  --kubelet-config FILE  kubelet's KubeletConfiguration; keys marked with its key are read from it",
     "  --kubelet-config-dir DIR  drop-ins of kubelet's --config-dir (*.conf), merged over that file as kubelet does",
     '  --check-config         print the effective configuration, secrets redacted, and exit (0 or 78)',
     '  --strict               with --check-config: a warning, such as a misspelt variable, is an error (78)',
-    ...switches.map(([flag, does]) => `  ${flag.padEnd(21)}  ${does}`),
+    ...switches.flatMap(([flag, does]) => [
+      `  ${flag.padEnd(21)}  ${does}`,
+      ...optionsOf(flag).map(([name, { value, does: meaning, key }]) => {
+        const text = `${name} ${value}`.padEnd(21);
+        return `  ${text}  with ${flag}: ${meaning} (${key.allowed})`;
+      }),
+    ]),
     '  --version              print the version and exit',
     '  --help                 print this and exit',
     '',

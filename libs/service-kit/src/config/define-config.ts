@@ -28,12 +28,26 @@ export interface ConfigDefinition<K extends ConfigKeys> {
    * Flags of this app alone, such as `--dry-run`, with what they do instead of running the service.
    */
   readonly switches: Readonly<Record<string, string>>;
+  /** Flags that take a value and go with one of the switches. */
+  readonly switchOptions: Readonly<Record<string, SwitchOption>>;
+}
+
+/** A flag with a value beside a switch, such as `--bytes 2Gi` beside `--dry-run`. */
+export interface SwitchOption {
+  /** The switch. */
+  readonly of: string;
+  /** What stands for the value in the help, in capitals. */
+  readonly value: string;
+  readonly does: string;
+  /** What is allowed and how it is read; its default and meaning do not count. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- a value of any type
+  readonly key: Pick<ConfigKey<any>, 'schema' | 'allowed'>;
 }
 
 /** What texts about a definition need: everything but its rules. */
 export type DescribedConfig = Pick<
   ConfigDefinition<ConfigKeys>,
-  'app' | 'summary' | 'keys' | 'switches'
+  'app' | 'summary' | 'keys' | 'switches' | 'switchOptions'
 >;
 
 /** Where the configuration file is looked for when --config is not given. */
@@ -49,10 +63,11 @@ export function defineConfig<K extends ConfigKeys>(options: {
   keys: K;
   checks?: readonly ((config: ConfigOf<K>) => ConfigProblem | undefined)[];
   switches?: Readonly<Record<string, string>>;
+  switchOptions?: Readonly<Record<string, SwitchOption>>;
 }): ConfigDefinition<K> {
-  const { app, summary, keys, switches = {} } = options;
+  const { app, summary, keys, switches = {}, switchOptions = {} } = options;
   const checks = [natsTlsPair, natsOneLogin, ...(options.checks ?? [])];
-  const definition = { app, summary, keys, checks, switches };
+  const definition = { app, summary, keys, checks, switches, switchOptions };
   const names = Object.keys(options.keys).flatMap((name) => {
     const named = keyNames(options.keys, name);
     return [named.yaml, named.env];

@@ -524,6 +524,36 @@ describe('flags', () => {
     expect(await load({ argv: ['--once'] })).toMatchObject({ code: 64 });
   });
 
+  it('beside one of them are read, checked, and refused without it', async () => {
+    const key = durationKey({ default: 0, minMs: 1, maxMs: 3_600_000, meaning: '' });
+    const own = {
+      ...definition,
+      switches: { '--once': 'do it once, and exit' },
+      switchOptions: { '--within': { of: '--once', value: 'TIME', does: 'how long', key } },
+    };
+    const input = { env: {}, version: '1', readFile: noFile };
+    const run = (...argv: string[]) => loadConfig(own, { ...input, argv });
+    expect(await run('--once', '--within', '90s')).toMatchObject({
+      switch: '--once',
+      switchOptions: { '--within': 90_000 },
+    });
+    expect(await run('--within=2m', '--once')).toMatchObject({
+      switchOptions: { '--within': 120_000 },
+    });
+    expect(await run('--once')).toMatchObject({ switchOptions: {} });
+    expect(await run('--help')).toMatchObject({
+      output: expect.stringMatching(/\[--once \[--within TIME\]\][^]*--within TIME {10}with --once: how long/),
+    });
+    for (const [argv, line] of [
+      [['--within', '1m'], '--within goes with --once'],
+      [['--once', '--within'], '--within needs a value'],
+      [['--once', '--within', '7'], '--within is "7"; allowed: a duration from 1ms to 1h'],
+    ] as const) {
+      const output = expect.stringContaining(`gc-worker: ${line}`) as string;
+      expect(await run(...argv)).toMatchObject({ code: 64, output });
+    }
+  });
+
   it.each([
     [
       ['--verbose'],

@@ -10,6 +10,7 @@ import {
   type ConfigKeys,
   type ConfigOf,
   type DescribedConfig,
+  type SwitchOption,
 } from './define-config';
 import { parseGoDuration } from '@stowage/go-duration';
 import type { KubeletConfiguration, KubeletFiles } from './kubelet-config';
@@ -35,7 +36,14 @@ export interface LoadInput {
 
 /** What the process does next. `exit` prints `output` on the stream it names. */
 export type LoadOutcome<C> =
-  | { action: 'run'; config: C; notes: readonly string[]; switch?: string }
+  | {
+      action: 'run';
+      config: C;
+      notes: readonly string[];
+      switch?: string;
+      /** Values of the flags that go with the switch. */
+      switchOptions: Readonly<Record<string, unknown>>;
+    }
   | { action: 'exit'; code: number; stream: 'stdout' | 'stderr'; output: string };
 
 /** A value and where it came from. */
@@ -80,7 +88,7 @@ async function load<K extends ConfigKeys>(
   definition: ConfigDefinition<K>,
   input: LoadInput,
 ): Promise<LoadOutcome<ConfigOf<K>>> {
-  const flags = parseFlags(input.argv, Object.keys(definition.switches));
+  const flags = parseFlags(input.argv, definition);
   if (flags.help) {
     return { action: 'exit', code: 0, stream: 'stdout', output: renderHelp(definition) };
   }
@@ -132,7 +140,11 @@ async function load<K extends ConfigKeys>(
     const output = renderCheck(definition, config, { sources, notes, version: input.version });
     return { action: 'exit', code: 0, stream: 'stdout', output };
   }
-  return { action: 'run', config, notes, ...(flags.switch && { switch: flags.switch }) };
+  const { switchOptions } = flags;
+  return {
+    ...{ action: 'run', config, notes, switchOptions },
+    ...(flags.switch && { switch: flags.switch }),
+  };
 }
 
 interface Flags {
@@ -146,6 +158,8 @@ interface Flags {
   kubeletConfigDir?: string;
   /** One of the app's own. */
   switch?: string;
+  /** Flags that go with it, and their values. */
+  switchOptions: Record<string, unknown>;
 }
 
 const knownFlags = [
@@ -158,15 +172,24 @@ const knownFlags = [
   '--kubelet-config-dir',
 ];
 
-function parseFlags(argv: readonly string[], switches: readonly string[]): Flags {
-  const flags: Flags = { help: false, version: false, checkConfig: false, strict: false };
+function parseFlags(
+  argv: readonly string[],
+  { switches: own, switchOptions }: Pick<DescribedConfig, 'switches' | 'switchOptions'>,
+): Flags {
+  const switches = Object.keys(own);
+  const flags: Flags = {
+    ...{ help: false, version: false, checkConfig: false, strict: false },
+    switchOptions: {},
+  };
   const rest = [...argv];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
     const [name = '', ...joined] = arg.split('=');
+    const option = switchOptions[name];
     const value = () => {
       const text = arg.includes('=') ? joined.join('=') : rest.shift();
       if (text === undefined || text === '') {
-        const what = name === '--kubelet-config-dir' ? 'folder' : 'file';
+        const folderOrFile = name === '--kubelet-config-dir' ? 'folder' : 'file';
+        const what = option === undefined ? folderOrFile : 'value';
         throw new ConfigError(`${name} needs a ${what}`, exitCodeUsage);
       }
       return text;
@@ -205,16 +228,33 @@ function parseFlags(argv: readonly string[], switches: readonly string[]): Flags
           flags.switch = name;
           break;
         }
+        if (option !== undefined) {
+          flags.switchOptions[name] = optionValue(name, option, value());
+          break;
+        }
         throw new ConfigError(
-          `unknown ${name.startsWith('-') ? 'flag' : 'argument'} ${quoteValue(name)}; allowed: ${[...knownFlags, ...switches].join(', ')}`,
+          `unknown ${name.startsWith('-') ? 'flag' : 'argument'} ${quoteValue(name)}; allowed: ${[...knownFlags, ...switches, ...Object.keys(switchOptions)].join(', ')}`,
           exitCodeUsage,
         );
     }
+  }
+  for (const name of Object.keys(flags.switchOptions)) {
+    const of = switchOptions[name]?.of ?? '';
+    if (flags.switch !== of) throw new ConfigError(`${name} goes with ${of}`, exitCodeUsage);
   }
   if (flags.strict && !flags.checkConfig) {
     throw new ConfigError('--strict goes with --check-config', exitCodeUsage);
   }
   return flags;
+}
+
+function optionValue(name: string, { key }: SwitchOption, text: string): unknown {
+  const result = key.schema.safeParse(text);
+  if (result.success) return result.data;
+  throw new ConfigError(
+    `${name} is ${quoteValue(text)}; allowed: ${key.allowed}`,
+    exitCodeUsage,
+  );
 }
 
 function defaultOf(

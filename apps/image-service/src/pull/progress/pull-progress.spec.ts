@@ -80,8 +80,37 @@ describe('progress of pulls', () => {
       clock.ms = start + afterMs;
       await watch.look();
     };
-    return { watch, fs, reported, stalled, begin, lookAt };
+    return { watch, fs, reported, stalled, begin, lookAt, clock };
   }
+
+  it('says how far a pull is when asked, layer by layer, also where none is reported', async () => {
+    const { watch, reported, begin, clock } = watching({ intervalMs: 0, deadlineMs: 0 });
+    const end = begin();
+    expect(await watch.progress(['p'])).toEqual(
+      new Map([['p', expect.objectContaining({ bytes: 0, approximate: true })]]),
+    );
+    manifest();
+    blob(config, 'x'.repeat(10));
+    download(layer, 190);
+    clock.ms += 1000;
+    const both = await Promise.all([watch.progress(['p']), watch.progress(['p'])]);
+    expect(both[1]).toEqual(both[0]);
+    expect(both[0].get('p')).toMatchObject({
+      ...{ bytes: 200, totalBytes: 1000, percent: 20, approximate: false },
+      layers: [
+        { digest: config, sizeBytes: 10, bytes: 10 },
+        { digest: layer, sizeBytes: 990, bytes: 190 },
+      ],
+    });
+    // Asked again at once it is what was seen.
+    download(layer, 390);
+    expect((await watch.progress(['p'])).get('p')?.bytes).toBe(200);
+    clock.ms += 200;
+    expect((await watch.progress(['p', 'q'])).get('p')?.bytes).toBe(400);
+    end();
+    expect(await watch.progress(['p'])).toEqual(new Map());
+    expect(reported).toEqual([]);
+  });
 
   it('knows bytes, percent and time left by the manifest of the only pull', async () => {
     const { reported, begin, lookAt } = watching();

@@ -1,7 +1,7 @@
 import { StowageError } from '@stowage/errors';
 import { imageFsBytes, provesCount } from '../../runtime/image-fs-bytes';
 import type { ImageRuntime } from '../../runtime/image-runtime';
-import type { Pull, PullProgress } from '../pull';
+import type { LayerProgress, Pull, PullProgress } from '../pull';
 import type { ContentStore, Ingest, ManifestBlobs } from './content-store';
 
 /** How pulls are watched. */
@@ -42,6 +42,13 @@ interface Watched {
   movedAt: number;
   reportedAt: number;
   reportedBytes: number;
+  /** As of the last look; absent while nothing can be seen of it. */
+  seen?: SeenProgress;
+}
+
+/** How far a pull is, with its layers where the manifest is known. */
+export interface SeenProgress extends PullProgress {
+  readonly layers?: readonly LayerProgress[];
 }
 
 interface Sample {
@@ -71,6 +78,8 @@ export class PullProgressWatch {
   #countsImages = false;
   #countCheckedAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #lookedAt = -Infinity;
 
   constructor(
     private readonly policy: ProgressPolicy,
@@ -83,8 +92,6 @@ export class PullProgressWatch {
 
   /** Watches a pull until the returned function is called. `stalled` is called at most once. */
   watch(pull: Pull, stalled: (error: PullStalledError) => void): () => void {
-    const { deadlineMs, intervalMs } = this.policy;
-    if (deadlineMs === 0 && intervalMs === 0) return () => undefined;
     const now = this.now();
     const watched: Watched = {
       pull,
@@ -108,6 +115,7 @@ export class PullProgressWatch {
   #schedule(): void {
     const { deadlineMs, intervalMs } = this.policy;
     const wanted = [deadlineMs / 4, intervalMs / 2].filter((ms) => ms > 0);
+    if (wanted.length === 0) return;
     this.#timer ??= setTimeout(
       () => {
         void this.look().finally(() => {
@@ -119,8 +127,29 @@ export class PullProgressWatch {
     ).unref();
   }
 
-  /** One look at all pulls. Where there are none it learns where the runtime keeps its images. */
-  async look(): Promise<void> {
+  /** How far a pull is, by its id, as of now; undefined while nothing can be seen of it. */
+  async progress(pullIds: readonly string[]): Promise<ReadonlyMap<string, SeenProgress>> {
+    if (pullIds.length > 0 && this.now() - this.#lookedAt >= minTickMs) await this.look();
+    return new Map(
+      [...this.#watched].flatMap(({ pull, seen }) =>
+        seen === undefined || !pullIds.includes(pull.id) ? [] : [[pull.id, seen]],
+      ),
+    );
+  }
+
+  /**
+   * One look at all pulls; who asks in the middle of one waits for that. Where there are none it
+   * learns where the runtime keeps its images.
+   */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+      this.#lookedAt = this.now();
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
     await this.#askImageFs();
     const { usedBytes, mountpoint } = this.#imageFs;
     const store = await this.contentStore(mountpoint);
@@ -170,7 +199,8 @@ export class PullProgressWatch {
 
   async #judge(watched: Watched, sample: Sample, store: ContentStore | undefined): Promise<void> {
     watched.manifest ??= await this.#manifestOf(watched, sample, store);
-    const exact = await exactBytes(watched.manifest, sample, store);
+    const layers = await layersOf(watched.manifest, sample, store);
+    const exact = layers?.reduce((sum, layer) => sum + layer.bytes, 0);
     if (!this.#watched.has(watched)) return;
     // Nothing that moves with the pull can be seen.
     if (store === undefined && !this.#countsImages) {
@@ -185,7 +215,8 @@ export class PullProgressWatch {
       watched.lastMark = mark;
       watched.movedAt = sample.at;
     }
-    this.#reportOf(watched, bytes, exact !== undefined, sample.at);
+    watched.seen = { ...progressOf(watched, bytes, exact !== undefined, sample.at), layers };
+    this.#reportOf(watched, bytes, sample.at);
     const { deadlineMs, trustImageFs } = this.policy;
     if (deadlineMs === 0 || (store === undefined && !trustImageFs)) return;
     if (sample.at - watched.movedAt < deadlineMs) return;
@@ -214,34 +245,40 @@ export class PullProgressWatch {
     return fitting.length === 1 ? fitting[0] : undefined;
   }
 
-  #reportOf(watched: Watched, bytes: number, isExact: boolean, at: number): void {
-    if (bytes > 0 && watched.firstAt === undefined) {
-      watched.firstAt = at;
-      watched.firstBytes = bytes;
-    }
+  #reportOf(watched: Watched, bytes: number, at: number): void {
     const { intervalMs } = this.policy;
     if (intervalMs === 0 || at - watched.reportedAt < intervalMs || bytes <= watched.reportedBytes)
       return;
     watched.reportedAt = at;
     watched.reportedBytes = bytes;
-    const { manifest } = watched;
-    const totalBytes = isExact && manifest !== undefined ? totalOf(manifest) : undefined;
-    const seconds = (at - (watched.firstAt ?? at)) / 1000;
-    const bytesPerSecond =
-      seconds > 0 ? Math.round((bytes - (watched.firstBytes ?? 0)) / seconds) : undefined;
-    this.report(watched.pull, {
-      bytes,
-      totalBytes,
-      percent: totalBytes === undefined ? undefined : share(bytes, totalBytes),
-      bytesPerSecond,
-      remainingMs:
-        totalBytes === undefined || bytesPerSecond === undefined || bytesPerSecond <= 0
-          ? undefined
-          : Math.round((Math.max(0, totalBytes - bytes) / bytesPerSecond) * 1000),
-      elapsedMs: Math.max(0, Math.round(at - watched.startedAt)),
-      approximate: !isExact,
-    });
+    if (watched.seen === undefined) return;
+    const { layers: _layers, ...progress } = watched.seen;
+    this.report(watched.pull, progress);
   }
+}
+
+function progressOf(watched: Watched, bytes: number, isExact: boolean, at: number): PullProgress {
+  if (bytes > 0 && watched.firstAt === undefined) {
+    watched.firstAt = at;
+    watched.firstBytes = bytes;
+  }
+  const { manifest } = watched;
+  const totalBytes = isExact && manifest !== undefined ? totalOf(manifest) : undefined;
+  const seconds = (at - (watched.firstAt ?? at)) / 1000;
+  const bytesPerSecond =
+    seconds > 0 ? Math.round((bytes - (watched.firstBytes ?? 0)) / seconds) : undefined;
+  return {
+    bytes,
+    totalBytes,
+    percent: totalBytes === undefined ? undefined : share(bytes, totalBytes),
+    bytesPerSecond,
+    remainingMs:
+      totalBytes === undefined || bytesPerSecond === undefined || bytesPerSecond <= 0
+        ? undefined
+        : Math.round((Math.max(0, totalBytes - bytes) / bytesPerSecond) * 1000),
+    elapsedMs: Math.max(0, Math.round(at - watched.startedAt)),
+    approximate: !isExact,
+  };
 }
 
 /** Bytes of all blobs of a manifest. */
@@ -269,18 +306,19 @@ function markOf(
 const share = (bytes: number, totalBytes: number): number =>
   totalBytes === 0 ? 100 : Math.min(100, Math.floor((bytes * 100) / totalBytes));
 
-/** Bytes of the manifest's blobs that have come. */
-async function exactBytes(
+/** What has come of each of the manifest's blobs. */
+async function layersOf(
   manifest: ManifestBlobs | undefined,
   { ingests }: Sample,
   store: ContentStore | undefined,
-): Promise<number | undefined> {
+): Promise<LayerProgress[] | undefined> {
   if (manifest === undefined || store === undefined) return undefined;
   const downloading = new Map(ingests.map(({ digest, bytes }) => [digest, bytes]));
-  let bytes = 0;
-  for (const [digest, size] of manifest.sizes) {
+  const layers: LayerProgress[] = [];
+  for (const [digest, sizeBytes] of manifest.sizes) {
     const isThere = (await store.blobBytes(digest)) !== undefined;
-    bytes += isThere ? size : Math.min(size, downloading.get(digest) ?? 0);
+    const bytes = isThere ? sizeBytes : Math.min(sizeBytes, downloading.get(digest) ?? 0);
+    layers.push({ digest, sizeBytes, bytes });
   }
-  return bytes;
+  return layers;
 }
