@@ -194,6 +194,34 @@ export const commands: readonly CommandDefinition[] = [
     load: async () => (await import('./config')).configDiff,
   },
   {
+    name: 'nats users',
+    summary: 'Makes an nkey for every node, with server configuration and Kubernetes Secret.',
+    details: [
+      'Keys that are there stay as they are. The accounts and permissions are those of deploy/nats.',
+      'Files: nodes/NAME.nk, operators/NAME.nk, consumers/NAME.nk, accounts.conf, secret.yaml.',
+    ],
+    flags: [
+      {
+        name: 'nodes-from',
+        value: 'FILE',
+        help: 'names of all nodes, one a line; - is stdin, as from kubectl get nodes -o name',
+      },
+      { name: 'out', value: 'DIR', help: 'folder of the files (default nats-users)' },
+      { name: 'operator', value: 'A,B', help: 'also keys for operators of these names' },
+      { name: 'consumer', value: 'A,B', help: 'also keys for consumers of these names' },
+      {
+        name: 'rotate',
+        value: 'NAME,NAME',
+        help: 'new keys for these: a node, operator:NAME or consumer:NAME',
+      },
+      { name: 'force', help: 'new keys for all' },
+      { name: 'namespace', short: 'n', value: 'NAME', help: 'of the Secret (default stowage)' },
+      { name: 'secret-name', value: 'NAME', help: 'of the Secret (default stowage-nats)' },
+    ],
+    reaches: 'nothing',
+    load: async () => (await import('./nats-users')).natsUsers,
+  },
+  {
     name: 'context list',
     summary: 'Lists the contexts: servers and logins under a name.',
     reaches: 'nothing',
