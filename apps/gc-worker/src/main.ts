@@ -1,10 +1,8 @@
-import { runService } from '@stowage/service-kit';
-import { GcWorkerModule } from './app.module';
+import { runService } from '@stowage/service-kit/start';
 import { config } from './config';
-import { dryRun } from './dry-run';
 
 void runService({
   config,
-  module: () => GcWorkerModule,
-  instead: { '--dry-run': dryRun },
+  module: async () => (await import('./app.module')).GcWorkerModule,
+  instead: { '--dry-run': async (values) => (await import('./dry-run')).dryRun(values) },
 });

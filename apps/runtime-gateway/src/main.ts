@@ -1,5 +1,4 @@
-import { runService } from '@stowage/service-kit';
-import { RuntimeGatewayModule } from './app.module';
+import { runService } from '@stowage/service-kit/start';
 import { config } from './config';
 
-void runService({ config, module: () => RuntimeGatewayModule });
+void runService({ config, module: async () => (await import('./app.module')).RuntimeGatewayModule });

@@ -81,4 +81,5 @@ export { observeRuntime } from './wiring/observe';
 export { observeGivenUp } from './wiring/observe-given-up';
 export { provider, type ProviderOptions } from './wiring/provider';
 export { recentEvents } from './wiring/recent-events';
-export { Injects, token, type Token } from './wiring/token';
+export { Injects } from './wiring/injects';
+export { token, type Token } from './wiring/token';

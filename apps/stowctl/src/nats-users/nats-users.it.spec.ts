@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -9,7 +9,6 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { commandSubject, eventSubject } from '@stowage/events';
@@ -284,12 +283,10 @@ describe('with a nats-server of this configuration', () => {
     const message = await consumer.request(
       'stowage.api.CONSUMER.MSG.NEXT.STOWAGE_EVENTS.capacity',
       JSON.stringify({ batch: 1, expires: 5e9 }),
-      { timeout: 10_000 },
+      // The message comes under its own subject.
+      { timeout: 10_000, noMux: true },
     );
-    expect([message.subject.startsWith('_INBOX_capacity.'), message.string()]).toEqual([
-      true,
-      '"an event"',
-    ]);
+    expect(message.string()).toBe('"an event"');
     const operator = await login('operators/sre', '_INBOX_sre');
     for (const node of nodes) {
       const command = commandSubject(node, 'gc-worker', 'run');
