@@ -1,4 +1,7 @@
 import { runService } from '@stowage/service-kit/start';
 import { config } from './config';
 
-void runService({ config, module: async () => (await import('./app.module')).RuntimeGatewayModule });
+void runService({
+  config,
+  module: async () => (await import('./app.module')).RuntimeGatewayModule,
+});
