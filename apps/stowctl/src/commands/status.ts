@@ -143,7 +143,8 @@ function marksText(gc: GcStatus | undefined): string {
     : `${percents.highThresholdPercent} / ${percents.lowThresholdPercent} %`;
 }
 
-function trendText({ trend }: Disk): string {
+/** Growth in an hour, as in `+1.2 GiB/h`. */
+export function trendText({ trend }: Disk): string {
   const { bytes } = trend;
   if (bytes === undefined) return '-';
   const perHour = bytes.perSecond * 3600;

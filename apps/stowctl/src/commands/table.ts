@@ -153,6 +153,14 @@ export const commands: readonly CommandDefinition[] = [
     load: async () => (await import('./why')).why,
   },
   {
+    name: 'top',
+    summary: 'Shows disks, pulls, events and health on the whole screen, as they change.',
+    details: ['q or Ctrl-C ends it. The terminal has to have 80 columns and 24 rows at least.'],
+    flags: [{ name: 'interval', value: 'TIME', help: 'how often to ask (default 2s)' }],
+    reaches: 'nodes',
+    load: async () => (await import('./top')).top,
+  },
+  {
     name: 'doctor',
     summary: 'Looks for what is wrong, and says what to do about it.',
     details: [

@@ -17,7 +17,10 @@ export function localTransport(options: {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }): Transport {
-  const { folder, timeoutMs, signal } = options;
+  const { folder, timeoutMs } = options;
+  const over = new AbortController();
+  // What is still asked when the command is through does not keep the program.
+  const signal = AbortSignal.any([options.signal, over.signal]);
   const info = (app: string): Promise<ServiceInfo> =>
     askLocalService(socketOf(folder, app), app, { timeoutMs, signal });
   const transport: Transport = {
@@ -41,7 +44,10 @@ export function localTransport(options: {
       }),
     info: (_node, app) => info(app),
     events: (query) => localEvents(transport, query),
-    close: () => Promise.resolve(),
+    close: () => {
+      over.abort();
+      return Promise.resolve();
+    },
   };
   return transport;
 }

@@ -23,7 +23,11 @@ import type { EventQuery, Transport } from './reach';
 const consumerIdleMs = 60_000;
 
 /** Connects; a failure says what is wrong with servers or login, without the login. */
-export async function openNats(options: NatsOptions, timeoutMs: number): Promise<NatsConnection> {
+export async function openNats(
+  options: NatsOptions,
+  timeoutMs: number,
+  { isLasting = false }: { readonly isLasting?: boolean } = {},
+): Promise<NatsConnection> {
   const settings = natsConnectSettings({ ...options, connectTimeoutMs: timeoutMs }, 'stowctl');
   try {
     return await connect({
@@ -31,7 +35,7 @@ export async function openNats(options: NatsOptions, timeoutMs: number): Promise
       // Whoever waits at a terminal wants to know that nobody is there.
       reconnect: true,
       waitOnFirstConnect: false,
-      maxReconnectAttempts: 20,
+      maxReconnectAttempts: isLasting ? -1 : 20,
       ignoreAuthErrorAbort: false,
     });
   } catch (error) {
@@ -61,10 +65,14 @@ const reasonOf = (error: unknown): string => {
 
 /** Any node that NATS reaches. */
 export async function natsTransport(
-  options: NatsOptions & { readonly timeoutMs: number; readonly signal: AbortSignal },
+  options: NatsOptions & {
+    readonly timeoutMs: number;
+    readonly isLasting?: boolean;
+    readonly signal: AbortSignal;
+  },
 ): Promise<Transport> {
-  const { timeoutMs, signal, ...nats } = options;
-  const connection = await openNats(nats, timeoutMs);
+  const { timeoutMs, isLasting, signal, ...nats } = options;
+  const connection = await openNats(nats, timeoutMs, { isLasting });
   return {
     allNodes: () => nodesOfStream(connection, timeoutMs),
     send: (node, command, input, more = {}) =>
