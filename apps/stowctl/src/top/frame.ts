@@ -223,7 +223,8 @@ function pullLines({ nodes, pulls }: TopState, columns: number): Line[] {
       .filter((fact) => fact !== '')
       .join('  ');
     const name = nodes.length === 1 ? reference : `${node} ${reference}`;
-    const progress = percent === undefined ? ''.padEnd(27) : bar(percent);
+    const width = columns < 120 ? 10 : 24;
+    const progress = bar(percent, width).padEnd(width + 3);
     const share = percent === undefined ? '    ' : `${String(percent).padStart(2)} %`;
     const space = columns - progress.length - share.length - facts.length - 4;
     return [

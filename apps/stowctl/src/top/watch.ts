@@ -69,15 +69,17 @@ export class Watch {
     const wanted = kind === 'nats' && this.call.flags.has('all') ? [] : nodes;
     let since = new Date(Date.now() - recentMs);
     while (!signal.aborted) {
+      const isFollowed = setTimeout(() => (this.#eventsProblem = undefined), 2 * retryMs);
       try {
         const query = { nodes: wanted, names: eventNames, since, follow: true, signal };
         for await (const event of transport.events(query)) {
-          this.#eventsProblem = undefined;
           this.#add(event);
           if (event.time > since) since = event.time;
         }
       } catch (error) {
         this.#eventsProblem = failureText(error).message;
+      } finally {
+        clearTimeout(isFollowed);
       }
       await pause(retryMs, undefined, { signal }).catch(() => undefined);
     }

@@ -21,6 +21,8 @@ import type { EventQuery, Transport } from './reach';
 
 /** How long an unused consumer of events stays on the server. */
 const consumerIdleMs = 60_000;
+/** How long one request for events is open; a lost consumer is noticed after about as long. */
+const pullExpiresMs = 10_000;
 
 /** Connects; a failure says what is wrong with servers or login, without the login. */
 export async function openNats(
@@ -153,7 +155,12 @@ async function* streamEvents(
     return;
   }
   const consumer = await client.consumers.get(streamName, name);
-  const messages = await consumer.consume({ max_messages: 500 });
+  const messages = await consumer.consume({
+    max_messages: 500,
+    expires: pullExpiresMs,
+    // A server that was restarted, or away for long, does not know the consumer any more.
+    abort_on_missing_resource: true,
+  });
   const stop = () => void messages.close();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
@@ -167,6 +174,12 @@ async function* streamEvents(
       const event = eventOf(message.data);
       if (event !== undefined && isWanted(event, query)) yield event;
     }
+  } catch (error) {
+    throw new CommandFailure(
+      `NATS no longer delivers events: ${errorMessage(error)}`,
+      'the server was restarted or away for long: run it again, with --since for what is missing',
+      { cause: error },
+    );
   } finally {
     signal.removeEventListener('abort', stop);
     stop();
