@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   eventually,
@@ -8,7 +8,6 @@ import {
   TestNatsServer,
   type PushedImage,
 } from '@stowage/testing';
-import { readFileSync } from 'node:fs';
 import { slowRegistry, type SlowRegistry } from './slow-registry';
 
 /**
@@ -412,14 +411,14 @@ it.each(Object.keys(cases))('stowctl %s', async (name) => {
 it('no command is without a case', async () => {
   const { stdout } = await stowctl(['--help']);
   const [, , list = ''] = stdout.split('\n\n');
-  const names = [...list.matchAll(/^ {2}(\S+(?: \S+)?) {2}/gm)].map(([, name]) => name);
+  const names = [...list.matchAll(/^ {2}(\S+(?: \S+)?) {2,}\S/gm)].map(([, name]) => name);
   expect(names.length).toBeGreaterThan(15);
   expect(names.filter((name) => name !== undefined && !(name in cases))).toEqual([]);
 });
 
 it('kubectl finds it by its name', async () => {
   const shell = await terminal(80, 24);
-  await shell.run(`mkdir bin; ln -s ${program} bin/kubectl-stowage; clear`);
+  await shell.run(`cd; mkdir bin; ln -s ${program} bin/kubectl-stowage; clear`);
   await shell.run(`PATH="$PWD/bin:$PATH" kubectl-stowage nodes --sockets ${sockets}`);
   await shell.shows(/^NODE +STATE/m);
 });
