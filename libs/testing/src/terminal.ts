@@ -78,9 +78,13 @@ export class Terminal {
     }
   }
 
+  async type(text: string): Promise<void> {
+    await this.#tmux('send-keys', '-t', 'test', '-l', '--', text);
+  }
+
   /** Types a line and presses Enter. */
   async run(line: string): Promise<void> {
-    await this.#tmux('send-keys', '-t', 'test', '-l', '--', line);
+    await this.type(line);
     await this.press('Enter');
   }
 

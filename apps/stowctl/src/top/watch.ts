@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { eventNames, type StowageEvent } from '@stowage/events';
+import type { StowageEvent } from '@stowage/events';
 import type { Call } from '../command-line/define';
 import { PullHistory } from '../events/pull-history';
 import { failureText } from '../failure-text';
@@ -71,7 +71,7 @@ export class Watch {
     while (!signal.aborted) {
       const isFollowed = setTimeout(() => (this.#eventsProblem = undefined), 2 * retryMs);
       try {
-        const query = { nodes: wanted, names: eventNames, since, follow: true, signal };
+        const query = { nodes: wanted, since, follow: true, signal };
         for await (const event of transport.events(query)) {
           this.#add(event);
           if (event.time > since) since = event.time;
