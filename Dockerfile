@@ -16,6 +16,8 @@ COPY nx.json tsconfig.json tsconfig.base.json ./
 COPY tools tools
 COPY libs libs
 COPY apps apps
+# stowctl has the roles in it.
+COPY deploy/nats/roles.cjs deploy/nats/
 RUN npm run build
 
 FROM ${NODE_IMAGE}
