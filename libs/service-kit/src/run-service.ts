@@ -6,7 +6,7 @@ import type { ServiceContext } from './service-context';
 import { serviceVersion } from './version';
 
 /** A class with `@Module`, or what is made of one for a configuration. */
-type AppModule = Type | DynamicModule;
+export type AppModule = Type | DynamicModule;
 
 /** Options of {@link runService}. */
 export interface RunServiceOptions<K extends ConfigKeys> {

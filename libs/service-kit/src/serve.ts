@@ -20,7 +20,7 @@ import { createLogger, type Logger, type LogLevel } from './log';
 import { createMetrics } from './metrics';
 import { nestLogger } from './nest-logger';
 import { oneLine, printLine } from './print-line';
-import type { RunServiceOptions } from './run-service';
+import type { AppModule, RunServiceOptions } from './run-service';
 import { CONTEXT, type ServiceContext } from './service-context';
 import { startTracing, type Tracing } from './tracing/start-tracing';
 import { serviceVersion } from './version';

@@ -74,7 +74,7 @@ const one: TopState = {
   nodes: ['node-1'],
   statuses: [status('node-1')],
   pulls: [pull(1)],
-  events: Array.from({ length: 40 }, (_, at) => event(`reason ${at}`, at)),
+  events: Array.from({ length: 40 }, (_, at) => event(`reason ${at}`, at + 1)),
   askedAt: now,
 };
 
