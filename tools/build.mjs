@@ -1,5 +1,6 @@
 // Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, for a service, beside it,
-// tracing.js (loaded only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
+// service.js (all that a running service needs; main.js answers --help without it), tracing.js (loaded
+// only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
 // (what a worker thread runs), and the native parts of SQLite, from which libs/sqlite takes the one
 // that goes with the Node.js that runs.
 import { build } from 'esbuild';
@@ -85,6 +86,22 @@ const tracingApart = {
   },
 };
 
+/**
+ * What runs is a file of its own, so that whoever asks for the help does not wait until Node.js has
+ * read it.
+ */
+const serviceSource = path.join(path.dirname(entry), 'service.ts');
+const serviceApart = {
+  name: 'service-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/service$/ }, ({ kind, importer }) =>
+      kind === 'dynamic-import' && importer === entry
+        ? { path: './service.js', external: true }
+        : undefined,
+    );
+  },
+};
+
 const options = {
   bundle: true,
   platform: 'node',
@@ -114,9 +131,24 @@ const result = await build({
   entryPoints: [entry],
   outfile: path.join(out, 'main.js'),
   external: unusedByNest,
-  plugins: [tracingApart, isoDatesInNestLogger],
+  plugins: [serviceApart, tracingApart, isoDatesInNestLogger],
   banner: { js: isService ? memoryBanner : '#!/usr/bin/env node' },
 });
+const bundles = ['main.js'];
+const { metafile } = result;
+if (existsSync(serviceSource)) {
+  const service = await build({
+    ...options,
+    entryPoints: [serviceSource],
+    outfile: path.join(out, 'service.js'),
+    external: unusedByNest,
+    plugins: [tracingApart, isoDatesInNestLogger],
+    banner: { js: '"use strict";' },
+  });
+  bundles.push('service.js');
+  Object.assign(metafile.inputs, service.metafile.inputs);
+  Object.assign(metafile.outputs, service.metafile.outputs);
+}
 if (isService) {
   await build({
     ...options,
@@ -136,22 +168,21 @@ for (const file of readdirSync(path.dirname(entry), { recursive: true })) {
     outfile: path.join(out, `${path.basename(file, '.ts')}.js`),
   });
 }
-const bundled = readFileSync(path.join(out, 'main.js'));
-const wide = bundled.findIndex((byte) => byte > 0x7f);
-if (wide >= 0) {
+for (const file of bundles) {
+  const bundled = readFileSync(path.join(out, file));
+  const wide = bundled.findIndex((byte) => byte > 0x7f);
+  if (wide < 0) continue;
   // One such character makes Node.js hold the whole text in two bytes a character. In strings
   // esbuild escapes them.
   const near = bundled.toString('utf8', Math.max(0, wide - 40), wide + 20);
-  throw new Error(`${app}: main.js is not ASCII near ${JSON.stringify(near)}; write it as \\u....`);
+  throw new Error(`${app}: ${file} is not ASCII near ${JSON.stringify(near)}; write it as \\u....`);
 }
 writeFileSync(
   path.join(out, 'package.json'),
   `${JSON.stringify({ name: `@stowage/${app}`, version, type: 'commonjs', private: true })}\n`,
 );
-writeFileSync(path.join(root, 'dist', `${app}.meta.json`), JSON.stringify(result.metafile));
-const usesSqlite = Object.keys(result.metafile.inputs).some((file) =>
-  file.startsWith('libs/sqlite/'),
-);
+writeFileSync(path.join(root, 'dist', `${app}.meta.json`), JSON.stringify(metafile));
+const usesSqlite = Object.keys(metafile.inputs).some((file) => file.startsWith('libs/sqlite/'));
 if (usesSqlite) {
   const prebuilt = path.join(root, 'node_modules/better-sqlite3-napi/prebuilds');
   copyFileSync(

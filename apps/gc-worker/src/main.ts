@@ -1,8 +1,7 @@
-import { runService } from '@stowage/service-kit/start';
-import { config } from './config';
+import { startService } from '@stowage/service-kit/start';
 
-void runService({
-  config,
-  module: async () => (await import('./app.module')).GcWorkerModule,
-  instead: { '--dry-run': async (values) => (await import('./dry-run')).dryRun(values) },
+void startService({
+  app: 'gc-worker',
+  config: async () => (await import('./config')).config,
+  run: async () => (await import('./service')).run(),
 });

@@ -338,7 +338,9 @@ describe('the configuration', () => {
     const version = (
       JSON.parse(readFileSync(path.join(other, 'package.json'), 'utf8')) as { version: string }
     ).version;
-    writeFileSync(main, readFileSync(main, 'utf8').replaceAll(`"${version}"`, '"0.0.9"'));
+    for (const file of [main, path.join(other, 'service.js')]) {
+      writeFileSync(file, readFileSync(file, 'utf8').replaceAll(`"${version}"`, '"0.0.9"'));
+    }
     await start('runtime-gateway');
     await start('gc-worker', {}, { program: main });
     await finds({ id: 'versions-differ', subject: 'services' });

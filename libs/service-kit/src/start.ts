@@ -1,4 +1,4 @@
-// What main.ts and config.ts of a service need: it loads no NestJS, so that --version, --help and
+// What main.ts and config.ts of a service need. It loads no NestJS, so that --version, --help and
 // --check-config wait for little.
 export { commonKeys, listenKey, takeOverKeys } from './config/common-keys';
 export {
@@ -16,5 +16,5 @@ export {
 } from './config/config-key';
 export { defineConfig, type ConfigOf } from './config/define-config';
 export { parseListenAddress } from './config/listen-address';
-export { runService } from './run-service';
 export { contextToken } from './service-context';
+export { startService, type StartServiceOptions } from './start-service';
