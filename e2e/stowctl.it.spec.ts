@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { connectRuntimeService } from '@stowage/cri-client';
 import {
   eventually,
   runApp,
@@ -249,7 +250,7 @@ const cases: Readonly<Record<string, () => Promise<void>>> = {
   },
   'config explain': async () => {
     const text = await printed('config', 'explain', 'imageMinimumGCAge');
-    expect(text).toMatch(/value +0s, from environment \(the running process \d+\)/);
+    expect(text).toMatch(/value +0, from environment \(the running process \d+\)/);
   },
   'config diff': async () => {
     expect(await printed('config', 'diff', '--app', 'gc-worker')).toMatch(
@@ -276,23 +277,26 @@ const cases: Readonly<Record<string, () => Promise<void>>> = {
       config: readFileSync(path.join(out, 'accounts.conf'), 'utf8'),
     });
     cleanUps.push(() => server.remove());
-    const service = await fixture.start('gc-worker', {
+    const service = await fixture.start('image-service', {
       STOWAGE_NODE_NAME: 'worker-1.example',
       STOWAGE_NATS_SERVERS: server.url,
       STOWAGE_NATS_NKEY_SEED: path.join(out, 'nodes/worker-1.example.nk'),
       STOWAGE_STATE_DIR: path.join(dir, 'worker-1'),
-      STOWAGE_COMMAND_SOCKET: '',
+      STOWAGE_LISTEN: path.join(dir, 'worker-1.sock'),
     });
     cleanUps.push(() => service.kill());
-    const login = ['--server', server.url, '--inbox-prefix', '_INBOX_sre'];
-    const as = (key: string, ...args: string[]) =>
-      stowctl([...args, ...login, '--nkey', path.join(out, key), '--timeout', '5s']);
-    await eventually(
-      async () => (await as('operators/sre.nk', 'plan', '--node', 'worker-1.example')).code === 0,
-      { what: 'the service to answer the operator' },
-    );
-    // The key of a node is no operator's.
-    const other = await as('nodes/worker-2.example.nk', 'plan', '--node', 'worker-1.example');
+    const ensureAs = (key: string) =>
+      stowctl([
+        ...['ensure', app.reference, '--node', 'worker-1.example', '--timeout', '5s'],
+        ...['--server', server.url, '--inbox-prefix', '_INBOX_sre', '--nkey', path.join(out, key)],
+      ]);
+    let answer: Ran | undefined;
+    await eventually(async () => (answer = await ensureAs('operators/sre.nk')).code === 0, {
+      what: 'the service to answer the operator',
+    });
+    expect(answer?.stdout).toMatch(/^worker-1\.example: /);
+    // The key of another node is no operator's.
+    const other = await ensureAs('nodes/worker-2.example.nk');
     expect([other.code, other.stdout]).toEqual([1, '']);
   },
   'context list': async () => {
@@ -432,15 +436,21 @@ it('kubectl finds it by its name', async () => {
 });
 
 it('what whoever runs a pod calls it never reaches the terminal as it is', async () => {
-  const name = 'evil\u001b]0;title\u0007\u001b[2J';
-  const pod = await fixture.stack.runPod({ image: app.reference, name });
+  const name = 'evil\u001b[31m\u0007\u001b[2J';
+  const endpoint = `unix://${path.join(fixture.stack.dir, 'runtime.sock')}`;
+  const runtime = connectRuntimeService({ endpoint });
+  cleanUps.push(() => runtime.close());
+  const config = { metadata: { name, namespace: 'default', uid: 'u', attempt: 0 }, linux: {} };
+  const { podSandboxId } = await runtime.runPodSandbox({ config });
   try {
-    await prints(/evil\\u001b]0;title\\u0007\\u001b\[2J/, 'pods');
+    await prints(/default +evil\\u001b\[31m\\u0007\\u001b\[2J/, 'pods');
     const shell = await terminal(132, 43);
     await shell.run(`$STOWCTL top --sockets ${sockets}`);
-    await shell.shows(/pod default\/evil\\u001b]0;title\\u0007\\u001b\[2J started/);
-    expect(shell.output()).not.toContain('\u001b]0;title');
+    await shell.shows(/pod default\/evil\\u001b\[31m\\u0007\\u001b\[2J started/);
+    expect(shell.output()).not.toContain('evil\u001b');
+    expect(shell.output()).not.toContain('\u0007');
   } finally {
-    await pod.remove();
+    await runtime.stopPodSandbox({ podSandboxId });
+    await runtime.removePodSandbox({ podSandboxId });
   }
 });

@@ -29,10 +29,9 @@ export interface TerminalModes {
   readonly wrapsLines: boolean;
 }
 
-/** Lines of the configuration: the pane is the whole terminal, and has the size it is given. */
+/** Lines of the configuration: the pane is the whole terminal, whose size is that of the window. */
 const configuration = [
   'set -g status off',
-  'set -g window-size manual',
   'set -g default-terminal screen-256color',
   'set -g escape-time 0',
   '',
