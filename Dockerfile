@@ -18,6 +18,8 @@ COPY tsconfig.json tsconfig.base.json ./
 COPY tools tools
 COPY libs libs
 COPY apps apps
+# stowctl has the roles in it.
+COPY deploy/nats/roles.cjs deploy/nats/
 RUN for app in apps/*/; do node tools/build.mjs "$(basename "$app")" || exit 1; done
 
 FROM build AS bundle

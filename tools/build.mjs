@@ -1,5 +1,6 @@
 // Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, for a service, beside it,
-// tracing.js (loaded only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
+// service.js (all that a running service needs; main.js answers --help without it), tracing.js (loaded
+// only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
 // (what a worker thread runs), and the native parts of SQLite, from which libs/sqlite takes the one
 // that goes with the Node.js that runs and its processor: a bundle is the same on x64 and arm64.
 // bom.json beside them lists the packages that are in all of it (tools/sbom.mjs).
@@ -87,6 +88,22 @@ const tracingApart = {
   },
 };
 
+/**
+ * What runs is a file of its own, so that whoever asks for the help does not wait until Node.js has
+ * read it.
+ */
+const serviceSource = path.join(path.dirname(entry), 'service.ts');
+const serviceApart = {
+  name: 'service-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/service$/ }, ({ kind, importer }) =>
+      kind === 'dynamic-import' && importer === entry
+        ? { path: './service.js', external: true }
+        : undefined,
+    );
+  },
+};
+
 const options = {
   absWorkingDir: root,
   bundle: true,
@@ -118,7 +135,9 @@ const bundle = async (more) => {
   const { metafile: part } = await build({ ...options, ...more });
   for (const [file, input] of Object.entries(part.inputs)) {
     const known = metafile.inputs[file];
-    metafile.inputs[file] = known ? { ...known, imports: [...known.imports, ...input.imports] } : input;
+    metafile.inputs[file] = known
+      ? { ...known, imports: [...known.imports, ...input.imports] }
+      : input;
   }
   Object.assign(metafile.outputs, part.outputs);
 };
@@ -126,9 +145,20 @@ await bundle({
   entryPoints: [entry],
   outfile: path.join(out, 'main.js'),
   external: unusedByNest,
-  plugins: [tracingApart, isoDatesInNestLogger],
+  plugins: [serviceApart, tracingApart, isoDatesInNestLogger],
   banner: { js: isService ? memoryBanner : '#!/usr/bin/env node' },
 });
+const bundles = ['main.js'];
+if (existsSync(serviceSource)) {
+  await bundle({
+    entryPoints: [serviceSource],
+    outfile: path.join(out, 'service.js'),
+    external: unusedByNest,
+    plugins: [tracingApart, isoDatesInNestLogger],
+    banner: { js: '"use strict";' },
+  });
+  bundles.push('service.js');
+}
 if (isService) {
   await bundle({
     entryPoints: [tracingSource],
@@ -146,13 +176,14 @@ for (const file of readdirSync(path.dirname(entry), { recursive: true })) {
     outfile: path.join(out, `${path.basename(file, '.ts')}.js`),
   });
 }
-const bundled = readFileSync(path.join(out, 'main.js'));
-const wide = bundled.findIndex((byte) => byte > 0x7f);
-if (wide >= 0) {
+for (const file of bundles) {
+  const bundled = readFileSync(path.join(out, file));
+  const wide = bundled.findIndex((byte) => byte > 0x7f);
+  if (wide < 0) continue;
   // One such character makes Node.js hold the whole text in two bytes a character. In strings
   // esbuild escapes them.
   const near = bundled.toString('utf8', Math.max(0, wide - 40), wide + 20);
-  throw new Error(`${app}: main.js is not ASCII near ${JSON.stringify(near)}; write it as \\u....`);
+  throw new Error(`${app}: ${file} is not ASCII near ${JSON.stringify(near)}; write it as \\u....`);
 }
 writeFileSync(
   path.join(out, 'package.json'),

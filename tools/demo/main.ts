@@ -4,7 +4,7 @@
  * replies on NATS, and lines of a separate subscriber process.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { readdir, readFile, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -21,6 +21,7 @@ import {
   type DemoRuntime,
   type RuntimeName,
 } from './demo-runtime';
+import { commandsToTry, interrupted } from './keep';
 import { trackObservations } from './observations';
 import { bar, createScreen, mebibytes } from './screen';
 import { startSubscriber, type PrintedEvent, type Subscriber } from './subscriber';
@@ -61,10 +62,14 @@ interface Sockets {
   runtimeSocket: string;
 }
 
+/** Where stowctl finds the services. */
+const socketFolder = (stack: Stack): string => path.join(stack.dir, 'run');
+
 /** What has to be ended, in the order in which it was begun. */
 type Undo = (() => Promise<unknown>)[];
 
 async function startServices(stack: Stack, runtime: DemoRuntime, undo: Undo): Promise<Sockets> {
+  await mkdir(socketFolder(stack));
   const file = (name: string): string => path.join(stack.dir, name);
   const kubeletConfig = file('kubelet.yaml');
   await writeFile(
@@ -88,7 +93,12 @@ async function startServices(stack: Stack, runtime: DemoRuntime, undo: Undo): Pr
   const start = async (app: string, env: Record<string, string>, args: string[] = []) => {
     const running = await spawnApp(app, {
       args,
-      env: { ...common, STOWAGE_STATE_DIR: file(app), ...env },
+      env: {
+        ...common,
+        STOWAGE_STATE_DIR: file(app),
+        STOWAGE_COMMAND_SOCKET: path.join(socketFolder(stack), `${app}.cmd.sock`),
+        ...env,
+      },
     });
     undo.push(() => running.stop());
   };
@@ -238,11 +248,12 @@ async function fill(
   }
 }
 
+/** Returns the name of an image that went. */
 async function showCollection(
   nats: NatsConnection,
   { root }: DemoRuntime,
   subscriber: Subscriber,
-): Promise<void> {
+): Promise<string> {
   screen.chapter('The collection');
   const collected = await eventually(() => subscriber.first('GarbageCollected'), {
     timeoutMs: 60_000,
@@ -286,6 +297,8 @@ async function showCollection(
   screen.line(
     `${after.usedPercent} % used after ${durationMs} ms (now ${await usedPercent(root)} %)`,
   );
+  const removed = images.filter(({ result }) => result === 'removed');
+  return removed.flatMap(({ repoTags }) => repoTags).at(-1) ?? '';
 }
 
 async function showKept(
@@ -305,7 +318,8 @@ async function showKept(
   }
 }
 
-async function demo(name: RuntimeName, stack: Stack, undo: Undo): Promise<void> {
+/** Returns the name of an image that the collection removed. */
+async function demo(name: RuntimeName, stack: Stack, undo: Undo): Promise<string> {
   const runtime = await prepareRuntime(name, stack, undo);
   screen.line(
     `${runtime.title} on a file system of ${filesystemMb} MB, nats-server, an open and a private registry`,
@@ -330,7 +344,7 @@ async function demo(name: RuntimeName, stack: Stack, undo: Undo): Promise<void> 
   filling = true;
   const recent = await fill(stack, runtime, imageSocket, subscriber);
   filling = false;
-  await showCollection(nats, runtime, subscriber);
+  const removed = await showCollection(nats, runtime, subscriber);
   await showKept(stack, imageSocket, {
     inUse,
     pinned: toolbox.reference,
@@ -353,6 +367,7 @@ async function demo(name: RuntimeName, stack: Stack, undo: Undo): Promise<void> 
   ];
   const missing = wanted.filter((name) => subscriber.first(name) === undefined);
   observations.expect(promised.events, missing.length === 0, `missing: ${missing.join(', ')}`);
+  return removed;
 }
 
 /** What of the stack is still on this machine: its folder, its mounts, processes that name it. */
@@ -371,16 +386,18 @@ async function leftovers({ dir }: Stack): Promise<string[]> {
   return [...(existsSync(home) ? [home] : []), ...mounts, ...processes];
 }
 
-const help = `usage: npm run demo [-- --runtime ${runtimeNames.join('|')}]
+const help = `usage: npm run demo [-- --runtime ${runtimeNames.join('|')}] [--keep]
 
 Shows the suite at work on a real containerd (default), or on a real Docker Engine through docker-shim.
+--keep leaves all of it up in the end, for the commands that it prints, until Ctrl-C.
 `;
 
-/** The runtime that the command line asks for; undefined when it asks for help. */
-function askedFor(): RuntimeName | undefined {
+/** What the command line asks for; undefined when it asks for help. */
+function askedFor(): { runtime: RuntimeName; keep: boolean } | undefined {
   const { values } = parseArgs({
     options: {
       runtime: { type: 'string', default: 'containerd' },
+      keep: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -389,19 +406,27 @@ function askedFor(): RuntimeName | undefined {
   if (name === undefined) {
     throw new RangeError(`--runtime is ${values.runtime}, must be ${runtimeNames.join(' or ')}`);
   }
-  return name;
+  return { runtime: name, keep: values.keep };
+}
+
+/** The services stay until Ctrl-C. */
+async function keepUp(stack: Stack, removed: string): Promise<void> {
+  screen.chapter('Try these in another terminal');
+  for (const command of commandsToTry(removed, socketFolder(stack))) screen.line(command);
+  screen.line('Everything stays up until Ctrl-C.');
+  await interrupted();
 }
 
 async function main(): Promise<void> {
-  let runtime: RuntimeName | undefined;
+  let asked: ReturnType<typeof askedFor>;
   try {
-    runtime = askedFor();
+    asked = askedFor();
   } catch (error) {
     process.stderr.write(`${errorMessage(error)}\n\n${help}`);
     process.exitCode = 64;
     return;
   }
-  if (runtime === undefined) {
+  if (asked === undefined) {
     process.stdout.write(help);
     return;
   }
@@ -409,9 +434,11 @@ async function main(): Promise<void> {
   const undo: Undo = [];
   let failure: unknown;
   let stack: Stack | undefined;
+  let removed = '';
   try {
-    stack = await startServers(runtime, filesystemMb);
-    await demo(runtime, stack, undo);
+    stack = await startServers(asked.runtime, filesystemMb);
+    removed = await demo(asked.runtime, stack, undo);
+    if (asked.keep) await keepUp(stack, removed);
   } catch (error) {
     failure = error;
     if (stack !== undefined) screen.line(stack.logs({ linesEach: 8 }));
@@ -431,6 +458,10 @@ async function main(): Promise<void> {
   for (const promise of observations.open) screen.line(`NO   ${promise}`);
   screen.line(`${((performance.now() - began) / 1000).toFixed(1)} s`);
   if (failure !== undefined) screen.line(`the demo failed: ${errorMessage(failure)}`);
+  else if (!asked.keep) {
+    screen.chapter('On a node of yours, or here with npm run demo -- --keep');
+    for (const command of commandsToTry(removed)) screen.line(command);
+  }
   process.exitCode = failure === undefined && observations.open.length === 0 ? 0 : 1;
 }
 

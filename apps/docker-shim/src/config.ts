@@ -16,7 +16,7 @@ import {
   pathKey,
   stringKey,
   type ConfigOf,
-} from '@stowage/service-kit';
+} from '@stowage/service-kit/start';
 import os from 'node:os';
 import path from 'node:path';
 import * as z from 'zod';

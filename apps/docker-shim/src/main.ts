@@ -1,5 +1,7 @@
-import { runService } from '@stowage/service-kit';
-import { DockerShimModule } from './app.module';
-import { config } from './config';
+import { startService } from '@stowage/service-kit/start';
 
-void runService({ config, module: () => DockerShimModule });
+void startService({
+  app: 'docker-shim',
+  config: async () => (await import('./config')).config,
+  run: async () => (await import('./service')).run(),
+});

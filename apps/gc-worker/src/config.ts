@@ -14,7 +14,7 @@ import {
   pathKey,
   stringKey,
   type ConfigOf,
-} from '@stowage/service-kit';
+} from '@stowage/service-kit/start';
 import * as z from 'zod';
 import {
   kubeletDifferences,

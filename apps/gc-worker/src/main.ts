@@ -1,10 +1,7 @@
-import { runService } from '@stowage/service-kit';
-import { GcWorkerModule } from './app.module';
-import { config } from './config';
-import { dryRun } from './dry-run';
+import { startService } from '@stowage/service-kit/start';
 
-void runService({
-  config,
-  module: () => GcWorkerModule,
-  instead: { '--dry-run': dryRun },
+void startService({
+  app: 'gc-worker',
+  config: async () => (await import('./config')).config,
+  run: async () => (await import('./service')).run(),
 });

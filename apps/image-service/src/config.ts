@@ -13,9 +13,10 @@ import {
   pathKey,
   takeOverKeys,
   type ConfigOf,
-} from '@stowage/service-kit';
+} from '@stowage/service-kit/start';
 import * as z from 'zod';
-import { pullSecretsScopes, type CredentialSources } from './credentials/node-credentials';
+import type { CredentialSources } from './credentials/node-credentials';
+import { pullSecretsScopes } from './credentials/pull-secrets-scope';
 import type { ProgressSettings } from './pull/progress/open-progress';
 import type { PullLimits } from './pull/pull-queue';
 import type { RecordSettings } from './records/keep-pull-records';

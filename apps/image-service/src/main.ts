@@ -1,5 +1,7 @@
-import { runService } from '@stowage/service-kit';
-import { ImageServiceModule } from './app.module';
-import { config } from './config';
+import { startService } from '@stowage/service-kit/start';
 
-void runService({ config, module: () => ImageServiceModule });
+void startService({
+  app: 'image-service',
+  config: async () => (await import('./config')).config,
+  run: async () => (await import('./service')).run(),
+});

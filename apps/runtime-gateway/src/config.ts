@@ -14,7 +14,7 @@ import {
   stringKey,
   takeOverKeys,
   type ConfigOf,
-} from '@stowage/service-kit';
+} from '@stowage/service-kit/start';
 import * as z from 'zod';
 
 /** Permission bits of a socket file, in octal text; the value is the number. */

@@ -134,10 +134,15 @@ it('finds nothing where nothing is wrong, and check agrees', async () => {
 
 it('no service, and one that does not run', async () => {
   await finds({ id: 'services-absent', level: 'critical' });
+  const args = ['check', '--sockets', sockets, '--kubelet-dir', noKubelet];
+  const critical = await runApp('stowctl', { args });
+  expect([critical.code, critical.stdout]).toEqual([
+    2,
+    expect.stringMatching(/^STOWAGE CRITICAL - .*services-absent.* \| critical=1 warning=0\n$/),
+  ]);
   await start('runtime-gateway');
   await start('image-service');
   await finds({ id: 'service-absent', subject: 'gc-worker', level: 'warning' });
-  const args = ['check', '--sockets', sockets, '--kubelet-dir', noKubelet];
   const nagios = await runApp('stowctl', { args });
   expect([nagios.code, nagios.stdout]).toEqual([
     1,
@@ -155,6 +160,13 @@ it('no service, and one that does not run', async () => {
     state: 'WARNING',
     findings: [{ id: 'service-absent' }],
   });
+});
+
+it('check ends with 3 where nothing can be asked', async () => {
+  const file = path.join(fixture.stack.dir, 'broken-contexts.yaml');
+  writeFileSync(file, 'contexts: [');
+  const ran = await runApp('stowctl', { args: ['check'], env: { STOWCTL_CONTEXTS: file } });
+  expect([ran.code, ran.stdout]).toEqual([3, expect.stringMatching(/^STOWAGE UNKNOWN - .*YAML/)]);
 });
 
 it('another user may not ask', async () => {
@@ -180,6 +192,19 @@ describe('the runtime', () => {
     spawnSync(process.execPath, ['-e', listen, stale]);
     await start('runtime-gateway', at(stale));
     await finds({ id: 'runtime-stale-socket', level: 'critical' });
+  });
+
+  it('has a socket that is mounted as a file, which a restart leaves behind', async () => {
+    const { runtime } = fixture.stack;
+    const mounted = path.join(fixture.stack.dir, 'mounted.sock');
+    writeFileSync(mounted, '');
+    execFileSync('mount', ['--bind', runtime.socket, mounted]);
+    cleanUps.push(() => execFileSync('umount', ['-l', mounted]));
+    await start('runtime-gateway', at(mounted));
+    await finds({ id: 'service-absent', subject: 'gc-worker' });
+    expect((await doctor()).map(({ id }) => id)).not.toContain('runtime-stale-socket');
+    await runtime.restart();
+    await finds({ id: 'runtime-stale-socket', subject: `unix://${mounted}`, level: 'critical' });
   });
 
   it('may not be asked', async () => {
@@ -313,7 +338,9 @@ describe('the configuration', () => {
     const version = (
       JSON.parse(readFileSync(path.join(other, 'package.json'), 'utf8')) as { version: string }
     ).version;
-    writeFileSync(main, readFileSync(main, 'utf8').replaceAll(`"${version}"`, '"0.0.9"'));
+    for (const file of [main, path.join(other, 'service.js')]) {
+      writeFileSync(file, readFileSync(file, 'utf8').replaceAll(`"${version}"`, '"0.0.9"'));
+    }
     await start('runtime-gateway');
     await start('gc-worker', {}, { program: main });
     await finds({ id: 'versions-differ', subject: 'services' });
@@ -346,6 +373,8 @@ describe('NATS', () => {
   it('has no permission for it', async () => {
     const { url } = await server({ config: users('{ publish: "x", subscribe: ">" }') });
     await finds({ id: 'nats-permission' }, ['--server', withLogin(url, 'ann:right')]);
+    await start('gc-worker', { STOWAGE_NATS_SERVERS: withLogin(url, 'ann:right') });
+    await finds({ id: 'nats-permission', subject: 'NATS of gc-worker', level: 'critical' });
   });
 
   it('has no JetStream', async () => {

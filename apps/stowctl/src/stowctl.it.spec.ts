@@ -84,23 +84,6 @@ beforeAll(async () => {
 afterAll(() => fixture.down());
 
 describe('without services', () => {
-  it('the version comes within twice the time of an empty program', async () => {
-    const time = async (args: string[]): Promise<number> => {
-      const begin = performance.now();
-      await new Promise((resolve) => spawn(process.execPath, args).once('exit', resolve));
-      return performance.now() - begin;
-    };
-    const empty = path.join(fixture.stack.dir, 'empty.js');
-    writeFileSync(empty, '');
-    const [ours, theirs]: [number[], number[]] = [[], []];
-    // In turns, so that both meet the same load.
-    for (let run = 0; run < 15; run += 1) {
-      ours.push(await time([program, '--version']));
-      theirs.push(await time([empty]));
-    }
-    expect(Math.min(...ours)).toBeLessThan(2 * Math.min(...theirs));
-  });
-
   it('the bundle holds no NestJS and no SQLite', () => {
     const meta = readFileSync(
       path.resolve(path.dirname(program), '../../stowctl.meta.json'),

@@ -85,4 +85,5 @@ export { observeGivenUp } from './wiring/observe-given-up';
 export { provider, type ProviderOptions } from './wiring/provider';
 export { recentEvents } from './wiring/recent-events';
 export { statusSections } from './wiring/status-sections';
-export { Injects, token, type Token } from './wiring/token';
+export { Injects } from './wiring/injects';
+export { token, type Token } from './wiring/token';

@@ -22,6 +22,7 @@ import { AddressInUseError, askPage, plain, serveHttp, type HttpServer } from '.
 import { createLogger, type Logger, type LogLevel } from './log';
 import { createMetrics } from './metrics';
 import { nestLogger } from './nest-logger';
+import { oneLine, printLine } from './print-line';
 import { CONTEXT, type ServiceContext } from './service-context';
 import { StatusPage } from './status-page/status-page';
 import { startTracing, type Tracing } from './tracing/start-tracing';
@@ -192,14 +193,6 @@ function serviceModule(app: AppModule, context: unknown, parts: StopList): Dynam
   ];
   const kit = { module: KitModule, global: true, providers, exports: providers };
   return { module: ServiceModule, imports: [kit, app] };
-}
-
-const oneLine = (error: unknown): string => errorMessage(error).replaceAll(/\s*[\r\n]+\s*/g, ' ');
-
-/** Prints and ends the process once the text is out, also into a pipe. */
-function printLine(stream: 'stdout' | 'stderr', text: string, exitCode: number): void {
-  process.exitCode = exitCode;
-  process[stream].write(`${text}\n`, () => process.exit(exitCode));
 }
 
 /** What the HTTP address shows. */

@@ -77,7 +77,8 @@ function marksText(marks: DiskMarks | undefined): string {
     : `${marks.highThresholdPercent} / ${marks.lowThresholdPercent} %`;
 }
 
-function trendText({ trend }: DiskStatus): string {
+/** Growth in an hour, as in `+1.2 GiB/h`. */
+export function trendText({ trend }: Pick<DiskStatus, 'trend'>): string {
   const { bytes } = trend;
   if (bytes === undefined) return '-';
   const perHour = bytes.perSecond * 3600;

@@ -1,6 +1,13 @@
 export { cleanLines, cleanText, isClean } from './clean-text';
 export { componentFinding, type TroubledComponent } from './component-finding';
-export { diskCells, diskColumns, usedCell, type DiskMarks, type DiskStatus } from './disk-table';
+export {
+  diskCells,
+  diskColumns,
+  trendText,
+  usedCell,
+  type DiskMarks,
+  type DiskStatus,
+} from './disk-table';
 export { credentialText, eventText, progressText, type EventText } from './event-text';
 export { catalogue, finding, inOrder, type Finding, type FindingId, type Level } from './finding';
 export { stateCell } from './health-state';

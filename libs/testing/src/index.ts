@@ -39,5 +39,6 @@ export { runApp, spawnApp } from './spawn-app';
 export type { AppExit, AppProcess, SpawnAppOptions } from './spawn-app';
 export { subscribeEvents } from './subscribe-events';
 export type { EventCollection, ReceivedEvent } from './subscribe-events';
+export { Terminal, type TerminalModes, type TerminalOptions } from './terminal';
 export { startTraceCollector } from './trace-collector';
 export type { CollectedSpan, TraceCollector } from './trace-collector';

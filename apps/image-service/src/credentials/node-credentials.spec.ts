@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { nodeCredentials, pullSecretsScopes, type PullSecretsScope } from './node-credentials';
+import { nodeCredentials } from './node-credentials';
+import { pullSecretsScopes, type PullSecretsScope } from './pull-secrets-scope';
 
 const { signal } = new AbortController();
 const auths = (username: string) =>

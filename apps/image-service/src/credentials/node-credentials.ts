@@ -18,15 +18,7 @@ import type {
   PullAuth,
   PullCredential,
 } from './credentials';
-
-/**
- * Whom mounted pull secrets serve without being named: pods of their namespace, everybody on the
- * node, nobody.
- */
-export const pullSecretsScopes = ['namespace', 'node', 'named'] as const;
-
-/** One of {@link pullSecretsScopes}. */
-export type PullSecretsScope = (typeof pullSecretsScopes)[number];
+import type { PullSecretsScope } from './pull-secrets-scope';
 
 /** Where the node's credentials come from. */
 export interface CredentialSources {

@@ -120,8 +120,8 @@ function isOf(
 }
 
 /** A bar of the share that has arrived; nothing while the whole is not known. */
-export function bar(percent: number | undefined): string {
+export function bar(percent: number | undefined, width = barWidth): string {
   if (percent === undefined) return '';
-  const full = Math.round((Math.min(100, Math.max(0, percent)) / 100) * barWidth);
-  return `[${'#'.repeat(full)}${'.'.repeat(barWidth - full)}] `;
+  const full = Math.round((Math.min(100, Math.max(0, percent)) / 100) * width);
+  return `[${'#'.repeat(full)}${'.'.repeat(width - full)}] `;
 }

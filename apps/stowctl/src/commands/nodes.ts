@@ -1,15 +1,8 @@
 import { sizeText, stateCell, usedCell } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
-import {
-  nodeStatus,
-  serviceSummaries,
-  type NodeStatus,
-  type ServiceState,
-} from '../services/node-status';
+import { nodeStatus, serviceSummaries, worstState, type NodeStatus } from '../services/node-status';
 import { onNodes } from '../transport/on-nodes';
 import { statusData } from './status';
-
-const order: readonly ServiceState[] = ['ok', 'unknown', 'degraded', 'down', 'absent'];
 
 /** `stowctl nodes`: one line a node. */
 export async function nodes(call: Call): Promise<number> {
@@ -19,7 +12,7 @@ export async function nodes(call: Call): Promise<number> {
   );
   const statuses = results.map(({ value }) => value);
   await call.out.show({
-    data: statuses.map((one) => ({ state: worst(one), ...statusData(one) })),
+    data: statuses.map((one) => ({ state: worstState(one), ...statusData(one) })),
     tables: [
       {
         columns: [
@@ -41,14 +34,6 @@ export async function nodes(call: Call): Promise<number> {
   return failed > 0 ? 1 : 0;
 }
 
-function worst(one: NodeStatus): ServiceState {
-  const states = serviceSummaries(one).map(({ state }) => state);
-  if (states.every((state) => state === 'absent')) return 'absent';
-  // One that is not installed there says nothing of the others.
-  const there = states.filter((state) => state !== 'absent');
-  return there.reduce((a, b) => (order.indexOf(a) >= order.indexOf(b) ? a : b));
-}
-
 function row(one: NodeStatus) {
   const { node, version, stats, gc } = one;
   const services = serviceSummaries(one);
@@ -57,7 +42,7 @@ function row(one: NodeStatus) {
   const fullest = gc.reply?.disks.toSorted((a, b) => b.usedPercent - a.usedPercent)[0];
   return [
     node,
-    stateCell(worst(one)),
+    stateCell(worstState(one)),
     `${there.length}/${services.length}`,
     version.reply === undefined
       ? '-'

@@ -183,6 +183,14 @@ export const commands: readonly CommandDefinition[] = [
     load: async () => (await import('./why')).why,
   },
   {
+    name: 'top',
+    summary: 'Shows disks, pulls, events and health on the whole screen, as they change.',
+    details: ['q or Ctrl-C ends it. The terminal has to have 80 columns and 24 rows at least.'],
+    flags: [{ name: 'interval', value: 'TIME', help: 'how often to ask (default 2s)' }],
+    reaches: 'nodes',
+    load: async () => (await import('./top')).top,
+  },
+  {
     name: 'doctor',
     summary: 'Looks for what is wrong, and says what to do about it.',
     details: [
@@ -222,6 +230,34 @@ export const commands: readonly CommandDefinition[] = [
     flags: [app, sockets],
     reaches: 'nothing',
     load: async () => (await import('./config')).configDiff,
+  },
+  {
+    name: 'nats users',
+    summary: 'Makes an nkey for every node, with server configuration and Kubernetes Secret.',
+    details: [
+      'Keys that are there stay as they are. The accounts and permissions are those of deploy/nats.',
+      'Files: nodes/NAME.nk, operators/NAME.nk, consumers/NAME.nk, accounts.conf, secret.yaml.',
+    ],
+    flags: [
+      {
+        name: 'nodes-from',
+        value: 'FILE',
+        help: 'names of all nodes, one a line; - is stdin, as from kubectl get nodes -o name',
+      },
+      { name: 'out', value: 'DIR', help: 'folder of the files (default nats-users)' },
+      { name: 'operator', value: 'A,B', help: 'also keys for operators of these names' },
+      { name: 'consumer', value: 'A,B', help: 'also keys for consumers of these names' },
+      {
+        name: 'rotate',
+        value: 'NAME,NAME',
+        help: 'new keys for these: a node, operator:NAME or consumer:NAME',
+      },
+      { name: 'force', help: 'new keys for all' },
+      { name: 'namespace', short: 'n', value: 'NAME', help: 'of the Secret (default stowage)' },
+      { name: 'secret-name', value: 'NAME', help: 'of the Secret (default stowage-nats)' },
+    ],
+    reaches: 'nothing',
+    load: async () => (await import('./nats-users')).natsUsers,
   },
   {
     name: 'context list',

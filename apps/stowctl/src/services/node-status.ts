@@ -171,3 +171,15 @@ function summary(
   if (isAbsent === true) return { app, state: 'absent', detail: 'nobody answers' };
   return { app, state: isRefused === true ? 'unknown' : 'down', detail: error ?? '' };
 }
+
+/** From good to bad. */
+const order: readonly ServiceState[] = ['ok', 'unknown', 'degraded', 'down', 'absent'];
+
+/** The state of a node: the worst of its services. */
+export function worstState(one: NodeStatus): ServiceState {
+  const states = serviceSummaries(one).map(({ state }) => state);
+  if (states.every((state) => state === 'absent')) return 'absent';
+  // One that is not installed there says nothing of the others.
+  const there = states.filter((state) => state !== 'absent');
+  return there.reduce((a, b) => (order.indexOf(a) >= order.indexOf(b) ? a : b));
+}

@@ -22,7 +22,10 @@ export function localTransport(options: {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }): Transport {
-  const { folder, timeoutMs, signal } = options;
+  const { folder, timeoutMs } = options;
+  const over = new AbortController();
+  // What is still asked when the command is through does not keep the program.
+  const signal = AbortSignal.any([options.signal, over.signal]);
   const info = (app: string): Promise<ServiceInfo> =>
     askLocalService(socketOf(folder, app), app, { timeoutMs, signal });
   const transport: Transport = {
@@ -48,7 +51,10 @@ export function localTransport(options: {
       followLocalCommand(socketOf(folder, command.app), command, input, { timeoutMs, signal }),
     info: (_node, app) => info(app),
     events: (query) => localEvents(transport, query),
-    close: () => Promise.resolve(),
+    close: () => {
+      over.abort();
+      return Promise.resolve();
+    },
   };
   return transport;
 }

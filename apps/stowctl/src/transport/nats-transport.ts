@@ -37,9 +37,15 @@ const discoveryMs = 500;
 
 /** How long an unused consumer of events stays on the server. */
 const consumerIdleMs = 60_000;
+/** How long one request for events is open; a lost consumer is noticed after about as long. */
+const pullExpiresMs = 10_000;
 
 /** Connects; a failure says what is wrong with servers or login, without the login. */
-export async function openNats(options: NatsOptions, timeoutMs: number): Promise<NatsConnection> {
+export async function openNats(
+  options: NatsOptions,
+  timeoutMs: number,
+  { isLasting = false }: { readonly isLasting?: boolean } = {},
+): Promise<NatsConnection> {
   const settings = natsConnectSettings({ ...options, connectTimeoutMs: timeoutMs }, 'stowctl');
   try {
     return await connect({
@@ -47,7 +53,7 @@ export async function openNats(options: NatsOptions, timeoutMs: number): Promise
       // Whoever waits at a terminal wants to know that nobody is there.
       reconnect: true,
       waitOnFirstConnect: false,
-      maxReconnectAttempts: 20,
+      maxReconnectAttempts: isLasting ? -1 : 20,
       ignoreAuthErrorAbort: false,
     });
   } catch (error) {
@@ -77,10 +83,14 @@ const reasonOf = (error: unknown): string => {
 
 /** Any node that NATS reaches. */
 export async function natsTransport(
-  options: NatsOptions & { readonly timeoutMs: number; readonly signal: AbortSignal },
+  options: NatsOptions & {
+    readonly timeoutMs: number;
+    readonly isLasting?: boolean;
+    readonly signal: AbortSignal;
+  },
 ): Promise<Transport> {
-  const { timeoutMs, signal, ...nats } = options;
-  const connection = await openNats(nats, timeoutMs);
+  const { timeoutMs, isLasting, signal, ...nats } = options;
+  const connection = await openNats(nats, timeoutMs, { isLasting });
   return {
     allNodes: () => allNodes(connection, timeoutMs),
     send: (node, command, input, more = {}) =>
@@ -210,7 +220,12 @@ async function* streamEvents(
     return;
   }
   const consumer = await client.consumers.get(streamName, name);
-  const messages = await consumer.consume({ max_messages: 500 });
+  const messages = await consumer.consume({
+    max_messages: 500,
+    expires: pullExpiresMs,
+    // A server that was restarted, or away for long, does not know the consumer any more.
+    abort_on_missing_resource: true,
+  });
   const stop = () => void messages.close();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
@@ -224,6 +239,12 @@ async function* streamEvents(
       const event = eventOf(message.data);
       if (event !== undefined && isWanted(event, query)) yield event;
     }
+  } catch (error) {
+    throw new CommandFailure(
+      `NATS no longer delivers events: ${errorMessage(error)}`,
+      'the server was restarted or away for long: run it again, with --since for what is missing',
+      { cause: error },
+    );
   } finally {
     signal.removeEventListener('abort', stop);
     stop();

@@ -5,7 +5,7 @@ import { UsageError } from '../failures';
 import type { GivenFlags } from '../command-line/define';
 import { chosenContext, readContexts, type ReachContext } from './contexts';
 import { defaultSocketFolder, localTransport } from './local-transport';
-import type { Reach } from './reach';
+import type { OpenOptions, Reach } from './reach';
 
 const defaultTimeoutMs = 10_000;
 
@@ -67,7 +67,7 @@ export async function openReach(
   flags: GivenFlags,
   env: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
-  { isLocalPreferred = false }: { readonly isLocalPreferred?: boolean } = {},
+  { isLocalPreferred = false, isLasting = false }: OpenOptions = {},
 ): Promise<Reach> {
   const timeoutMs = timeoutOf(flags);
   const listed = flags.text('node')?.split(',');
@@ -98,7 +98,8 @@ export async function openReach(
     throw new UsageError('which nodes?', 'add --node A,B or --all, or nodes to the context');
   }
   const { natsTransport } = await import('./nats-transport');
-  const transport = await natsTransport({ ...natsOptionsOf(context), timeoutMs, signal });
+  const options = { ...natsOptionsOf(context), timeoutMs, isLasting, signal };
+  const transport = await natsTransport(options);
   try {
     return {
       kind: 'nats',

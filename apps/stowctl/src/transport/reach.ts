@@ -51,8 +51,16 @@ export interface Reach {
   readonly kind: 'local' | 'nats';
 }
 
-/**
- * Opens the way. `isLocalPreferred`: without `--node` and `--all` this node's sockets are asked
- * although servers are known, and when none of them answers the node has the host's name.
- */
-export type OpenReach = (options?: { readonly isLocalPreferred?: boolean }) => Promise<Reach>;
+/** How to open the way. */
+export interface OpenOptions {
+  /**
+   * Without `--node` and `--all` this node's sockets are asked although servers are known, and when
+   * none of them answers the node has the host's name.
+   */
+  readonly isLocalPreferred?: boolean;
+  /** NATS may go away for any time and come back. */
+  readonly isLasting?: boolean;
+}
+
+/** Opens the way. */
+export type OpenReach = (options?: OpenOptions) => Promise<Reach>;

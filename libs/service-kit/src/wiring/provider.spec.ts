@@ -3,7 +3,8 @@ import { Module, type FactoryProvider } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { provider, STOP_LIST } from './provider';
 import { StopList } from './stop-list';
-import { Injects, token, type Token } from './token';
+import { Injects } from './injects';
+import { token, type Token } from './token';
 
 const COUNT = token<number>('Count');
 const TEXT = token<string>('Text');
