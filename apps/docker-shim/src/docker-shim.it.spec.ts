@@ -7,10 +7,7 @@ let stack: Stack;
 let shim: ShimProcess;
 
 beforeAll(async () => {
-  stack = await startStack({
-    docker: { started: false, imageStore: imageStoreOfTests() },
-    nats: false,
-  });
+  stack = await startStack({ docker: { started: false }, nats: false });
   shim = new ShimProcess(stack);
 });
 
@@ -18,13 +15,6 @@ afterAll(async () => {
   await shim.stop();
   await stack.down();
 });
-
-/** `containerd` where the environment asks for it, on an engine that has it. */
-function imageStoreOfTests(): 'graph-driver' | 'containerd' {
-  return process.env.STOWAGE_TEST_DOCKER_IMAGE_STORE === 'containerd'
-    ? 'containerd'
-    : 'graph-driver';
-}
 
 const conditions = async () =>
   Object.fromEntries(

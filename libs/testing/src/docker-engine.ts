@@ -28,6 +28,10 @@ const firstWithContainerdStore = 24;
 const lastWithOomScoreAdjust = 23;
 const lastWithKeyFile = 22;
 
+/** `containerd` where the environment asks for it. */
+const imageStoreOfTests = (): 'graph-driver' | 'containerd' =>
+  process.env.STOWAGE_TEST_DOCKER_IMAGE_STORE === 'containerd' ? 'containerd' : 'graph-driver';
+
 /**
  * dockerd with data, state, socket and network of its own. It changes no sysctl and no packet
  * filter of the machine.
@@ -43,7 +47,7 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
   readonly #config: DockerEngineConfig;
 
   constructor(config: DockerEngineConfig) {
-    const { dir, version, env, imageStore = 'graph-driver' } = config;
+    const { dir, version, env, imageStore = imageStoreOfTests() } = config;
     if (imageStore === 'containerd' && version.major < firstWithContainerdStore) {
       throw new Error(
         `Docker Engine ${version.major} has no containerd image store, ${firstWithContainerdStore} is the first with one`,
