@@ -66,6 +66,7 @@ export {
   type LogLevel,
 } from './log';
 export { runService, type RunServiceOptions } from './run-service';
+export { RuntimeOutage, type RuntimeOutageOptions } from './runtime-outage';
 export { contextToken, type ServiceContext, type TakeOver } from './service-context';
 export { serviceVersion } from './version';
 export {

@@ -1,6 +1,5 @@
 import path from 'node:path';
-import { errorMessage } from '@stowage/errors';
-import { StateFile, type Database, type StateFileContent } from '@stowage/sqlite';
+import { StateValue, type StateFileContent } from '@stowage/sqlite';
 
 const content: StateFileContent = {
   lost: 'a pause of collections, which then ends, and the plans of collections in shadow',
@@ -28,86 +27,65 @@ export interface ControlFileOptions {
   readonly log: { warn(fields: object, message: string): void };
 }
 
-const prepare = (database: Database) => ({
-  read: database.prepare<[], { name: string; value: string }>('SELECT name, value FROM entry'),
-  clear: database.prepare('DELETE FROM entry'),
-  add: database.prepare<[string, string]>('INSERT INTO entry VALUES (?, ?)'),
-});
-
-type Statements = ReturnType<typeof prepare>;
+interface Control {
+  readonly pause?: Pause | undefined;
+  readonly shadowPlans?: readonly ShadowPlan[];
+}
 
 /**
  * What operators have asked of this worker, over restarts. While the file cannot be written it is
  * kept in memory, and written once that works again.
  */
 export class ControlFile {
-  readonly #file: StateFile<Statements>;
-  #pause: Pause | undefined;
-  #shadowPlans: readonly ShadowPlan[] = [];
+  readonly #control: StateValue<Control>;
 
   constructor({ stateDir, now, log }: ControlFileOptions) {
     const file = path.join(stateDir, 'control.db');
-    this.#file = new StateFile({
+    this.#control = new StateValue<Control>({
       file,
       content,
-      makesFolder: true,
+      initial: {},
       now: () => new Date(now()),
-      prepare: (database, isLate) => {
-        const statements = prepare(database);
-        if (!isLate) this.#load(statements);
-        return statements;
+      prepare: (database) => {
+        const all = database.prepare<[], [string, string]>('SELECT name, value FROM entry').raw();
+        const clear = database.prepare('DELETE FROM entry');
+        const add = database.prepare<[string, string]>('INSERT INTO entry VALUES (?, ?)');
+        return {
+          read: () => Object.fromEntries(all.all().map(([name, value]) => [name, JSON.parse(value)])),
+          replace: (control) => {
+            clear.run();
+            for (const [name, value] of Object.entries(control)) {
+              if (value !== undefined) add.run(name, JSON.stringify(value));
+            }
+          },
+        };
       },
       onSetAside: (setAsideAs, reason) =>
         log.warn({ path: file, setAsideAs, reason }, 'what operators asked could not be read'),
-      onRefused: (error, before) => {
-        const reason = errorMessage(error);
-        if (before?.reason === reason) return;
-        log.warn({ path: file, reason }, 'what operators ask is not written: kept in memory only');
-      },
-      retry: () => {
-        if (this.#file.problem !== undefined && this.#file.isDue(true)) this.#write();
-      },
+      onProblem: (reason) =>
+        log.warn({ path: file, reason }, 'what operators ask is not written: kept in memory only'),
     });
-    this.#file.open();
   }
 
   get pause(): Pause | undefined {
-    return this.#pause;
+    return this.#control.get().pause;
   }
 
   setPause(pause: Pause | undefined): void {
-    this.#pause = pause;
-    this.#write();
+    this.#control.set({ ...this.#control.get(), pause });
   }
 
   /** Plans of collections in shadow, the oldest first. */
   get shadowPlans(): readonly ShadowPlan[] {
-    return this.#shadowPlans;
+    return this.#control.get().shadowPlans ?? [];
   }
 
-  setShadowPlans(plans: readonly ShadowPlan[]): void {
-    this.#shadowPlans = plans;
-    this.#write();
+  setShadowPlans(shadowPlans: readonly ShadowPlan[]): void {
+    this.#control.set({ ...this.#control.get(), shadowPlans });
   }
 
   /** Never throws. */
   close(): void {
-    this.#file.close();
-  }
-
-  #load({ read }: Statements): void {
-    const entries = new Map(read.all().map(({ name, value }) => [name, JSON.parse(value)]));
-    this.#pause = entries.get('pause') as Pause | undefined;
-    this.#shadowPlans = (entries.get('shadowPlans') ?? []) as ShadowPlan[];
-  }
-
-  #write(): void {
-    const entries = { pause: this.#pause, shadowPlans: this.#shadowPlans };
-    this.#file.write(({ clear, add }) => {
-      clear.run();
-      for (const [name, value] of Object.entries(entries)) {
-        if (value !== undefined) add.run(name, JSON.stringify(value));
-      }
-    });
+    this.#control.close();
   }
 }
