@@ -140,6 +140,9 @@ it('an image has one id in every answer, by whatever it is named', async () => {
   expect(images.filter((listed) => listed.id === id)).toMatchObject([
     { repoTags: expect.arrayContaining([pushed.reference, `${name}:2`]) as string[] },
   ]);
+  const streamed = [];
+  for await (const { images: some } of shim.image.streamImages({})) streamed.push(...some);
+  expect(streamed).toEqual(images);
   const { info } = await shim.image.imageStatus({ image: { image: id }, verbose: true });
   expect(JSON.parse(info.info ?? '')).toMatchObject({
     imageSpec: { os: 'linux', config: { User: '1000:1000' } },

@@ -82,6 +82,19 @@ describe('lists on a real engine', () => {
     await shows(undefined);
   }, 60_000);
 
+  it('a stream has the list in messages of a hundred', async () => {
+    const ids = new Set<string>();
+    for (let n = 0; n < 101; n += 1) ids.add(await create(`many-${n}`));
+    const sizes: number[] = [];
+    for await (const { containers } of shim.runtime.streamContainers({})) {
+      sizes.push(containers.length);
+      for (const { id } of containers) ids.delete(id);
+    }
+    expect([sizes, ids.size]).toEqual([[100, 1], 0]);
+    const { containers } = await shim.runtime.listContainers({});
+    for (const { id } of containers) await shim.runtime.removeContainer({ containerId: id });
+  }, 60_000);
+
   it('what happened while the engine was away shows after it', async () => {
     const id = await create('lasting');
     await shim.runtime.startContainer({ containerId: id });

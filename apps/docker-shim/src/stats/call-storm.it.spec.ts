@@ -82,3 +82,33 @@ it('lists of statistics ask the engine for no numbers, and take little time on a
   // 20 containers twice a second are as many as 400 each ten seconds.
   expect((used[0]! + used[1]!) / took).toBeLessThan(0.3);
 }, 120_000);
+
+it('streams of statistics hold what the lists hold', async () => {
+  const { runtime } = shim;
+  const idsOf = (stats: readonly { attributes?: { id: string } | undefined }[]) =>
+    stats.map(({ attributes }) => attributes?.id).sort();
+  const containers: string[] = [];
+  for await (const { containerStats } of runtime.streamContainerStats({})) {
+    for (const { attributes, memory } of containerStats) {
+      containers.push(attributes?.id ?? '');
+      expect(memory?.workingSetBytes?.value).toBeGreaterThan(0n);
+    }
+  }
+  expect(containers.sort()).toEqual(idsOf((await runtime.listContainerStats({})).stats));
+  const pods: string[] = [];
+  for await (const { podSandboxStats } of runtime.streamPodSandboxStats({})) {
+    for (const { attributes, linux } of podSandboxStats) {
+      pods.push(attributes?.id ?? '');
+      expect(linux?.containers).toHaveLength(containersEach);
+    }
+  }
+  expect(pods.sort()).toEqual(idsOf((await runtime.listPodSandboxStats({})).stats));
+  const measured: string[] = [];
+  for await (const { podSandboxMetrics } of runtime.streamPodSandboxMetrics({})) {
+    for (const { podSandboxId, containerMetrics } of podSandboxMetrics) {
+      measured.push(podSandboxId);
+      expect(containerMetrics).toHaveLength(containersEach);
+    }
+  }
+  expect(measured.sort()).toEqual(pods);
+});
