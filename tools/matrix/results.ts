@@ -136,7 +136,8 @@ export function readVersions(output: string): Versions {
     if (found === undefined) throw new Error(`no version of ${part}: ${line(part)}`);
     return found;
   };
-  const optional = (part: 'docker' | 'crio' | 'crun') => (line(part) === '' ? {} : { [part]: version(part) });
+  const optional = (part: 'docker' | 'crio' | 'crun') =>
+    line(part) === '' ? {} : { [part]: version(part) };
   return {
     system: line('system'),
     containerd: version('containerd'),

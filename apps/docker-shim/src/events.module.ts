@@ -52,7 +52,13 @@ const events = [
   provider(
     ENGINE_EVENTS,
     [CONTEXT, ENGINE, METRICS, LISTED, LOGS, UPKEEP, OOM_KILLS],
-    ({ log }, connection, { events: listener, showContainers }, containers, ...[logs, upkeep, oomKills]) => {
+    (
+      { log },
+      connection,
+      { events: listener, showContainers },
+      containers,
+      ...[logs, upkeep, oomKills]
+    ) => {
       const list = (signal: AbortSignal) => listForEvents(connection, containers, signal);
       const followed = new EngineEvents({ connection, list, containers, listener, log });
       const ended = new Set<string>();

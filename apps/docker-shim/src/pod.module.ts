@@ -44,11 +44,7 @@ const pods = [
   provider(RECORDS, [CONTEXT], ({ config }) => {
     return new SandboxRecords(path.join(config.stateDir, 'pods'));
   }),
-  provider(
-    PODS,
-    [ENGINE, CHECKPOINTS, RECORDS, LISTED],
-    (...parts) => new Pods(...parts),
-  ),
+  provider(PODS, [ENGINE, CHECKPOINTS, RECORDS, LISTED], (...parts) => new Pods(...parts)),
   provider(
     UPKEEP,
     [CONTEXT, ENGINE, PODS, CHECKPOINTS, RECORDS, NETWORK],

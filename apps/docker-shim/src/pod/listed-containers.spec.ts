@@ -23,9 +23,14 @@ class Engine {
     return answer;
   };
 
-  has(name: string, of: Partial<ListedContainer> = {}): ListedContainer {
+  /** What the app container is from now on. */
+  is(State: string): void {
+    this.containers = this.containers.map((one) => (one.Id === 'app-id' ? { ...one, State } : one));
+  }
+
+  has(name: string, of: Partial<ListedContainer> = {}): void {
     const isSandbox = name === 'POD';
-    const container: ListedContainer = {
+    this.containers.push({
       Id: isSandbox ? sandboxId : `${name}-id`,
       Names: [`/k8s_${name}_pod_ns_uid_0`],
       State: 'running',
@@ -36,9 +41,7 @@ class Engine {
             'io.kubernetes.sandbox.id': sandboxId,
           },
       ...of,
-    };
-    this.containers.push(container);
-    return container;
+    });
   }
 }
 
@@ -101,16 +104,19 @@ describe('ListedContainers', () => {
     },
   );
 
-  it.each(['create container', 'start container', 'stop container', 'kill container', 'remove container'])(
-    'after a call of its own (%s) it is asked again',
-    async (operation) => {
-      listed.follow(engine);
-      await containers();
-      engine.containers = [];
-      listed.called({ operation });
-      expect(await containers()).toEqual([]);
-    },
-  );
+  it.each([
+    'create container',
+    'start container',
+    'stop container',
+    'kill container',
+    'remove container',
+  ])('after a call of its own (%s) it is asked again', async (operation) => {
+    listed.follow(engine);
+    await containers();
+    engine.containers = [];
+    listed.called({ operation });
+    expect(await containers()).toEqual([]);
+  });
 
   it('calls that only look change nothing', async () => {
     listed.follow(engine);
@@ -132,7 +138,7 @@ describe('ListedContainers', () => {
     engine.before = new Promise<void>((resolve) => (go = resolve));
     const early = containers();
     overtake();
-    engine.containers[1]!.State = 'exited';
+    engine.is('exited');
     const late = containers();
     go();
     expect(await early).toEqual(['app-id running']);
@@ -171,12 +177,12 @@ describe('ListedContainers', () => {
     listed.follow(engine);
     event('die');
     expect(await containers()).toEqual(['app-id running']);
-    engine.containers[1]!.State = 'exited';
+    engine.is('exited');
     expect(await containers()).toEqual(['app-id exited']);
     expect(await containers()).toEqual(['app-id exited']);
     expect(asked()).toBe(2);
     // Started again, and it runs.
-    engine.containers[1]!.State = 'running';
+    engine.is('running');
     event('die');
     event('start');
     expect(await containers()).toEqual(['app-id running']);
@@ -203,7 +209,7 @@ describe('ListedContainers', () => {
   it('asking in any case asks, and its answer is kept', async () => {
     listed.follow(engine);
     await containers();
-    engine.containers[1]!.State = 'exited';
+    engine.is('exited');
     expect(await listed.ask(engine, { signal })).toHaveLength(2);
     expect(await containers()).toEqual(['app-id exited']);
     expect(asked()).toBe(2);

@@ -42,7 +42,8 @@ export class ListedContainers {
   /** Raised by whatever may change the list: an answer is good while it is what it was. */
   #changes = 0;
   #kept: readonly ListedThing[] | undefined;
-  #asking: { readonly changes: number; readonly answer: Promise<readonly ListedThing[]> } | undefined;
+  #asking:
+    { readonly changes: number; readonly answer: Promise<readonly ListedThing[]> } | undefined;
   /** Containers whose end was reported, which the engine may list as running for a moment more. */
   readonly #ended = new Set<string>();
 

@@ -33,8 +33,7 @@ export function readUsageV1(dirs: Dirs): Omit<Usage, 'atMs' | 'clockMs'> | undef
   const limitBytes = limit(read('memory', 'memory.limit_in_bytes'));
   const withSwapBytes = wholeNumber(read('memory', 'memory.memsw.usage_in_bytes'));
   // Without accounting of swap neither of the two is there.
-  const withSwapLimitBytes =
-    withSwapBytes && limit(read('memory', 'memory.memsw.limit_in_bytes'));
+  const withSwapLimitBytes = withSwapBytes && limit(read('memory', 'memory.memsw.limit_in_bytes'));
   return {
     cpuNs,
     tasks: wholeNumber(read('pids', 'pids.current')),

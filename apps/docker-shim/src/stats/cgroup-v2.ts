@@ -63,8 +63,7 @@ export async function readDetailsV2(dir: string): Promise<UsageDetails> {
       // The sum stands there since Linux 5.18.
       kernelBytes: memory('kernel') ?? bytes('kernel_stack') + bytes('slab') + bytes('percpu'),
       // Linux 5.19 and later.
-      highestBytes:
-        wholeNumber(read('memory.peak')) ?? wholeNumber(read('memory.current')) ?? 0n,
+      highestBytes: wholeNumber(read('memory.peak')) ?? wholeNumber(read('memory.current')) ?? 0n,
       reservedBytes: wholeNumber(read('memory.low')) ?? 0n,
       limitHits: memoryEvents('max') ?? 0n,
       ownPageFaults: bytes('pgfault'),

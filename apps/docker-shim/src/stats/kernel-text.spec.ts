@@ -15,7 +15,9 @@ describe('wholeNumber', () => {
 });
 
 it('numbersIn finds lines of a name and a number, by the whole name', () => {
-  const number = numbersIn('anon 1\ninactive_file 5\nfile 2\nodd\nword x\nlast 18446744073709551615');
+  const number = numbersIn(
+    'anon 1\ninactive_file 5\nfile 2\nodd\nword x\nlast 18446744073709551615',
+  );
   expect(['anon', 'file', 'last'].map(number)).toEqual([1n, 2n, 2n ** 64n - 1n]);
   expect(['odd', 'word', 'non', 'fil', ''].map(number)).toEqual(Array(5).fill(undefined));
   expect(numbersIn(undefined)('anon')).toBeUndefined();

@@ -51,7 +51,8 @@ export class ControlFile {
         const clear = database.prepare('DELETE FROM entry');
         const add = database.prepare<[string, string]>('INSERT INTO entry VALUES (?, ?)');
         return {
-          read: () => Object.fromEntries(all.all().map(([name, value]) => [name, JSON.parse(value)])),
+          read: () =>
+            Object.fromEntries(all.all().map(([name, value]) => [name, JSON.parse(value)])),
           replace: (control) => {
             clear.run();
             for (const [name, value] of Object.entries(control)) {
