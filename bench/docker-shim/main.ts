@@ -170,6 +170,13 @@ async function createPods(
   }
 }
 
+async function removePods(runtime: RuntimeServiceClient): Promise<void> {
+  for (const { id: podSandboxId } of (await runtime.listPodSandbox({})).items) {
+    await runtime.stopPodSandbox({ podSandboxId });
+    await runtime.removePodSandbox({ podSandboxId });
+  }
+}
+
 async function lists(stack: Stack, runtime: RuntimeServiceClient) {
   const filters = JSON.stringify({ label: ['io.kubernetes.docker.type=container'] });
   const target = `/containers/json?all=1&filters=${encodeURIComponent(filters)}`;
@@ -258,6 +265,7 @@ async function main(): Promise<void> {
     say(`creating ${listed} containers ...`);
     await createPods(runtime, listed, { image, perPod: 100, started: false });
     await lists(stack, runtime);
+    await removePods(runtime);
     say(`starting ${running} containers ...`);
     await createPods(runtime, running, { image, perPod: containersInPod, started: true });
     await statistics(stack, runtime, shim.pid);

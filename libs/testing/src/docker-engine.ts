@@ -25,6 +25,7 @@ export interface DockerEngineConfig extends DockerOptions {
 
 /** The first versions with what tests ask for. */
 const firstWithContainerdStore = 24;
+const firstWithCdi = 25;
 const lastWithOomScoreAdjust = 23;
 const lastWithKeyFile = 22;
 
@@ -141,8 +142,12 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
         'registry-mirrors': [mirror],
         'live-restore': liveRestore ?? false,
         ...(version.major >= firstWithContainerdStore && {
-          features: { 'containerd-snapshotter': this.imageStore === 'containerd' },
+          features: {
+            'containerd-snapshotter': this.imageStore === 'containerd',
+            ...(version.major >= firstWithCdi && { cdi: true }),
+          },
         }),
+        ...(version.major >= firstWithCdi && { 'cdi-spec-dirs': [path.join(dir, 'docker-cdi')] }),
         ...(version.major <= lastWithOomScoreAdjust &&
           !mayLowerOomScore() && { 'oom-score-adjust': 0 }),
         ...(version.major <= lastWithKeyFile && {

@@ -1,5 +1,6 @@
 import { ContainerState, PodSandboxState } from '@stowage/cri-proto';
 import { eventually, startStack, type Stack } from '@stowage/testing';
+import { engineRequests } from '../testing/engine-requests';
 import { ShimProcess } from '../testing/shim-process';
 
 const { CONTAINER_RUNNING, CONTAINER_EXITED, CONTAINER_CREATED } = ContainerState;
@@ -41,8 +42,8 @@ describe('lists on a real engine', () => {
   async function listsDuring(work: () => Promise<unknown>): Promise<number> {
     const before = stack.docker.log().length;
     await work();
-    const calls = stack.docker.log().slice(before);
-    return calls.match(/Calling GET \S+containers\/json/g)?.length ?? 0;
+    const calls = engineRequests(stack.docker.log().slice(before));
+    return calls.filter((call) => call.includes('/containers/json')).length;
   }
 
   it('each call of the shim shows in the very next list', async () => {
@@ -70,6 +71,8 @@ describe('lists on a real engine', () => {
     await shows(CONTAINER_EXITED);
     await api('POST', '/start');
     await shows(CONTAINER_RUNNING);
+    const asking = () => stack.docker.api('GET', '/containers/json');
+    expect(await listsDuring(asking)).toBeGreaterThanOrEqual(1);
     const quiet = await listsDuring(async () => {
       for (let round = 0; round < 50; round += 1) {
         expect(await stateOf(id)).toBe(CONTAINER_RUNNING);
