@@ -83,7 +83,10 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
     this.version = version;
     this.cgroupParent = config.cgroupParent;
     this.imageStore = imageStore;
-    mkdirSync(root, { recursive: true });
+    // Where the engine watches for devices; it has to be there at its start.
+    for (const folder of [root, path.join(dir, 'docker-cdi')]) {
+      mkdirSync(folder, { recursive: true });
+    }
     this.#writeConfig({});
   }
 

@@ -49,7 +49,7 @@ export class Containers {
 
   constructor(
     private readonly connection: Pick<EngineConnection, 'engine'>,
-    private readonly listed: Pick<ListedContainers, 'list'>,
+    private readonly listed: Pick<ListedContainers, 'list' | 'ended'>,
   ) {}
 
   /**
@@ -165,6 +165,11 @@ export class Containers {
   /** A container could not be started. */
   startFailed(id: string): void {
     this.#startResults.set(id, true);
+  }
+
+  /** A container was stopped. */
+  stopped(id: string): void {
+    this.listed.ended(id);
   }
 
   /** A container is gone. */

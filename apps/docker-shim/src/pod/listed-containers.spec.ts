@@ -173,21 +173,39 @@ describe('ListedContainers', () => {
     expect(asked()).toBe(2);
   });
 
-  it('an answer in which an ended container still runs is not kept', async () => {
+  it.each([
+    ['by an event', () => event('die')],
+    ['by an answer', () => listed.ended('app-id')],
+  ])('an ended container that is still listed as running (%s) has ended', async (_how, end) => {
     listed.follow(engine);
-    event('die');
-    expect(await containers()).toEqual(['app-id running']);
+    end();
+    expect(await containers()).toEqual(['app-id exited']);
+    expect(await containers({ sandboxId })).toEqual(['app-id exited']);
     engine.is('exited');
     expect(await containers()).toEqual(['app-id exited']);
     expect(await containers()).toEqual(['app-id exited']);
-    expect(asked()).toBe(2);
+    // Two that were behind, and the one that is kept.
+    expect(asked()).toBe(3);
     // Started again, and it runs.
     engine.is('running');
     event('die');
     event('start');
     expect(await containers()).toEqual(['app-id running']);
     await containers();
-    expect(asked()).toBe(3);
+    expect(asked()).toBe(4);
+  });
+
+  it('an engine that goes on to list an ended container as running is believed in the end', async () => {
+    let nowMs = 0;
+    listed = new ListedContainers(() => nowMs);
+    listed.follow(engine);
+    listed.ended('app-id');
+    nowMs = 29_999;
+    expect(await containers()).toEqual(['app-id exited']);
+    nowMs = 30_000;
+    expect(await containers()).toEqual(['app-id running']);
+    await containers();
+    expect(asked()).toBe(2);
   });
 
   it('after a gap in the events it is asked again, also on another connection', async () => {

@@ -27,6 +27,8 @@ const changingCalls: ReadonlySet<string> = new Set([
   'remove container',
 ]);
 
+/** Longest time that an engine lists a container as running after its end, milliseconds. */
+const endedMs = 30_000;
 /** What a running container is listed as; in all other states it does not run. */
 const runningStates: ReadonlySet<string> = new Set(['running', 'paused', 'restarting']);
 
@@ -44,8 +46,10 @@ export class ListedContainers {
   #kept: readonly ListedThing[] | undefined;
   #asking:
     { readonly changes: number; readonly answer: Promise<readonly ListedThing[]> } | undefined;
-  /** Containers whose end was reported, which the engine may list as running for a moment more. */
-  readonly #ended = new Set<string>();
+  /** Until when a container that has ended does not count as running, on the steady clock. */
+  readonly #ended = new Map<string, number>();
+
+  constructor(private readonly steady: () => number = () => performance.now()) {}
 
   /** From now on every event of this engine is handed to {@link changed}. */
   follow(client: Client): void {
@@ -63,8 +67,14 @@ export class ListedContainers {
   /** An event came. */
   changed({ Action, Actor }: EngineEvent): void {
     const id = Actor?.ID ?? '';
-    if (Action === 'die') this.#ended.add(id);
+    if (Action === 'die') this.ended(id);
     if (Action === 'start' || Action === 'destroy') this.#ended.delete(id);
+    this.#change();
+  }
+
+  /** The engine has said that a container does not run any more. */
+  ended(id: string): void {
+    if (this.#followed !== undefined) this.#ended.set(id, this.steady() + endedMs);
     this.#change();
   }
 
@@ -101,16 +111,19 @@ export class ListedContainers {
     const engineType = type === 'sandbox' ? 'podsandbox' : type;
     const inSandbox = isAll ? [] : [`${sandboxIdLabel}=${sandboxId}`];
     const label = [`${typeLabel}=${engineType}`, ...inSandbox];
-    return things(await client.listContainers({ label }, { signal }));
+    return this.#things(await client.listContainers({ label }, { signal })).things;
   }
 
   /** Asks the engine in any case, for all. */
   async ask(client: Client, { signal }: Call): Promise<readonly ListedThing[]> {
     const changes = this.#changes;
-    const all = things(await client.listContainers({ label: [typeLabel] }, { signal }));
-    const isCurrent = changes === this.#changes && this.#followed === client;
-    if (isCurrent && this.#showsEnds(all)) this.#kept = all;
-    return all;
+    const listed = await client.listContainers({ label: [typeLabel] }, { signal });
+    const { things, isBehind } = this.#things(listed);
+    if (changes === this.#changes && this.#followed === client && !isBehind) {
+      this.#kept = things;
+      this.#ended.clear();
+    }
+    return things;
   }
 
   /** An answer that several callers wait for, since nothing has changed since it was asked for. */
@@ -126,29 +139,30 @@ export class ListedContainers {
   }
 
   /**
-   * Whether no container runs in an answer whose end was reported: engines report it before their
-   * list shows it.
+   * The sandboxes and containers of an answer. It is behind when one runs in it that has ended:
+   * engines report an end before their list shows it. Nobody is given that.
    */
-  #showsEnds(all: readonly ListedThing[]): boolean {
-    if (this.#ended.size === 0) return true;
-    const running = all.filter(({ listed }) => runningStates.has(listed.State ?? ''));
-    if (running.some(({ id }) => this.#ended.has(id))) return false;
-    this.#ended.clear();
-    return true;
+  #things(listed: readonly ListedContainer[]): {
+    readonly things: readonly ListedThing[];
+    readonly isBehind: boolean;
+  } {
+    const now = this.steady();
+    let isBehind = false;
+    const things = listed.flatMap((one): ListedThing[] => {
+      const { Id: id, Names, Labels, State } = one;
+      const name = (Names?.[0] ?? '').replace(/^\//, '');
+      const facts = readLabels(Labels ?? {}, name);
+      // Without those that are not of a pod.
+      if (id == null || facts === undefined) return [];
+      const hasEnded = (this.#ended.get(id) ?? 0) > now && runningStates.has(State ?? '');
+      isBehind ||= hasEnded;
+      return [{ id, name, facts, listed: hasEnded ? { ...one, State: 'exited' } : one }];
+    });
+    return { things, isBehind };
   }
 
   #change(): void {
     this.#changes += 1;
     this.#kept = undefined;
   }
-}
-
-/** Without those that are not of a pod. */
-function things(listed: readonly ListedContainer[]): ListedThing[] {
-  return listed.flatMap((one): ListedThing[] => {
-    const { Id: id, Names, Labels } = one;
-    const name = (Names?.[0] ?? '').replace(/^\//, '');
-    const facts = readLabels(Labels ?? {}, name);
-    return id == null || facts === undefined ? [] : [{ id, name, facts, listed: one }];
-  });
 }
