@@ -24,7 +24,7 @@ class Engine {
   };
 
   /** What the app container is from now on. */
-  is(State: string): void {
+  is(State: NonNullable<ListedContainer['State']>): void {
     this.containers = this.containers.map((one) => (one.Id === 'app-id' ? { ...one, State } : one));
   }
 
