@@ -116,7 +116,6 @@ const decisionFiles = [
   'readonly-verdict',
   'relist',
   'report-exit',
-  'runtime-outage',
   'uncorrelated-changes',
   // docker-shim
   'container-metrics',

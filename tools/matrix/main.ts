@@ -30,13 +30,16 @@ import { knownDifferences } from './known-differences';
 import { checkCrioVersion, selectNames, targets, UsageError, type Target } from './names';
 import {
   explain,
+  hasContainerdImages,
   isDone,
   isPassed,
   mergeResults,
   readTestRun,
   readVersions,
+  together,
   versionsScript,
   type MatrixResult,
+  type TestRun,
 } from './results';
 import {
   environment,
@@ -84,6 +87,10 @@ function describe(target: Target): string {
 
 /** The tests of the services, and that nothing is left of a stack on it. */
 const testsOnCrio = ['apps/', 'libs/testing/src/cleanup/'];
+
+/** Where what an engine's image store can change is tested. */
+const dockerShim = 'apps/docker-shim';
+const integration = ['--selectProjects', 'integration'];
 
 /** Longest time for one step, milliseconds. */
 const stepLimitMs = 90 * 60_000;
@@ -285,6 +292,16 @@ async function placeWorkspace(place: Place, target: Target, commit: string): Pro
   }
 }
 
+/** Runs `npm test` with these arguments. */
+async function runTests(place: Place, title: string, args: readonly string[]): Promise<TestRun> {
+  const { output } = await inside(place, title, ['node', 'tools/test.mjs', ...args]);
+  const run = readTestRun(output);
+  if (run === undefined) {
+    throw new StepFailedError(`the tests were broken off, see ${place.log(title)}`);
+  }
+  return run;
+}
+
 /** Runs all of one name. */
 async function runName(name: string, commit: string, options: Options): Promise<MatrixResult> {
   const target = targets[name];
@@ -297,15 +314,20 @@ async function runName(name: string, commit: string, options: Options): Promise<
 
   const identity = await inside(place, 'versions', ['sh', '-c', versionsScript]);
   const versions = readVersions(identity.output);
-  const tests = await inside(place, 'tests', [
-    ...['node', 'tools/test.mjs'],
-    ...(isOfServices ? ['--selectProjects', 'integration'] : []),
-    ...(isOfServices && options.only.length === 0 ? testsOnCrio : options.only),
-  ]);
-  const testRun = readTestRun(tests.output);
-  if (testRun === undefined) {
-    throw new StepFailedError(`the tests were broken off, see ${place.log('tests')}`);
+  const runs = [
+    await runTests(place, 'tests', [
+      ...(isOfServices ? integration : []),
+      ...(isOfServices && options.only.length === 0 ? testsOnCrio : options.only),
+    ]),
+  ];
+  const ofDockerShim = options.only.filter((only) => only.includes(dockerShim));
+  if (hasContainerdImages(versions) && (options.only.length === 0 || ofDockerShim.length > 0)) {
+    const env = { ...place.env, STOWAGE_TEST_DOCKER_IMAGE_STORE: 'containerd' };
+    const title = 'tests with images of containerd';
+    const paths = ofDockerShim.length > 0 ? ofDockerShim : [dockerShim];
+    runs.push(await runTests({ ...place, env }, title, [...integration, ...paths]));
   }
+  const testRun = together(runs);
   if (testRun.passed + testRun.failed === 0) throw new StepFailedError('no test was run');
   const { known, unexplained, failed } = explain(name, testRun, knownDifferences);
   for (const test of unexplained) say(`  failed: ${test}`);

@@ -1,10 +1,12 @@
 import {
   explain,
+  hasContainerdImages,
   isDone,
   isPassed,
   mergeResults,
   readTestRun,
   readVersions,
+  together,
   type MatrixResult,
 } from './results';
 
@@ -109,9 +111,33 @@ kernel 6.1.0-40-amd64
   expect(readVersions(printed)).toEqual(result.versions);
   const onCrio = `${printed}crio crio version 1.36.3\nGitCommit: unknown\ncrun crun version 1.8.1\ncommit: f8a0\n`;
   expect(readVersions(onCrio)).toEqual({ ...result.versions, crio: '1.36.3', crun: '1.8.1' });
+  const withDocker = `${printed}docker Docker version 28.5.2+dfsg4, build ecc6942\n`;
+  expect(readVersions(withDocker)).toEqual({ ...result.versions, docker: '28.5.2' });
   expect(() => readVersions(printed.replace('nats-server: v2.10.27', ''))).toThrow(
     'no version of nats: ',
   );
+});
+
+it('counts several runs as one', () => {
+  const run = { passed: 3, failed: 1, failures: ['a: x'], skipped: ['a: y'], flaky: [] };
+  expect(together([run])).toEqual(run);
+  const other = { passed: 2, failed: 1, failures: ['b: x'], skipped: [], flaky: ['b: z'] };
+  expect(together([run, other])).toEqual({
+    passed: 5,
+    failed: 2,
+    failures: ['a: x', 'b: x'],
+    skipped: ['a: y'],
+    flaky: ['b: z'],
+  });
+});
+
+it.each([
+  [undefined, false],
+  ['20.10.24', false],
+  ['24.0.7', true],
+  ['28.5.2', true],
+])('Docker Engine %s keeps its images with containerd: %s', (docker, expected) => {
+  expect(hasContainerdImages({ ...result.versions, docker })).toBe(expected);
 });
 
 it('keeps the results of names that were not run, in the order of the names', () => {

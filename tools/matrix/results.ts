@@ -8,6 +8,8 @@ export interface Versions {
   nats: string;
   node: string;
   kernel: string;
+  /** Docker Engine. */
+  docker?: string;
   /** Where tests ran on it instead of containerd. */
   crio?: string;
   /** Where it started the containers instead of runc. */
@@ -65,6 +67,22 @@ export function readTestRun(output: string): TestRun | undefined {
   };
 }
 
+/** Several runs as one. */
+export const together = (runs: readonly TestRun[]): TestRun => ({
+  passed: runs.reduce((sum, { passed }) => sum + passed, 0),
+  failed: runs.reduce((sum, { failed }) => sum + failed, 0),
+  failures: runs.flatMap(({ failures }) => failures),
+  skipped: runs.flatMap(({ skipped }) => skipped),
+  flaky: runs.flatMap(({ flaky }) => flaky),
+});
+
+/** The first with images of containerd's. */
+const firstWithContainerdImages = 24;
+
+/** Whether an engine of these versions can keep its images with containerd. */
+export const hasContainerdImages = ({ docker = '0' }: Versions): boolean =>
+  Number.parseInt(docker, 10) >= firstWithContainerdImages;
+
 /** A test that says itself why it is skipped: {@link testOn} of libs/testing. */
 const skippedWithReason = /^(.+) \((only on [^:()]+: .+)\)$/;
 
@@ -104,6 +122,7 @@ echo "runc $(runc --version | head -n 1)"
 echo "nats $(nats-server --version)"
 echo "node $(node --version)"
 echo "kernel $(uname -r)"
+! command -v dockerd > /dev/null || echo "docker $(dockerd --version)"
 [ -z "\${STOWAGE_TEST_CRIO:-}" ] || echo "crio $("$STOWAGE_TEST_CRIO" --version)"
 [ "\${STOWAGE_TEST_OCI_RUNTIME:-}" != crun ] || echo "crun $(crun --version)"
 `;
@@ -117,7 +136,8 @@ export function readVersions(output: string): Versions {
     if (found === undefined) throw new Error(`no version of ${part}: ${line(part)}`);
     return found;
   };
-  const optional = (part: 'crio' | 'crun') => (line(part) === '' ? {} : { [part]: version(part) });
+  const optional = (part: 'docker' | 'crio' | 'crun') =>
+    line(part) === '' ? {} : { [part]: version(part) };
   return {
     system: line('system'),
     containerd: version('containerd'),
@@ -125,6 +145,7 @@ export function readVersions(output: string): Versions {
     nats: version('nats'),
     node: version('node'),
     kernel: line('kernel'),
+    ...optional('docker'),
     ...optional('crio'),
     ...optional('crun'),
   };

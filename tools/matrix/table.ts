@@ -21,6 +21,7 @@ const head = [
   'system',
   'runtime',
   'OCI runtime',
+  'Docker Engine',
   'NATS',
   'Node.js',
   'kernel',
@@ -41,6 +42,7 @@ const row = ({ versions: v, known, ...result }: MatrixResult): string[] => [
   v.system,
   runtimeOf(v),
   v.crun === undefined ? `runc ${v.runc}` : `crun ${v.crun}`,
+  v.docker ?? '',
   v.nats,
   v.node,
   v.kernel,
@@ -79,7 +81,8 @@ export function testedVersions(results: readonly MatrixResult[]): string {
 What \`npm run matrix\` has last seen for each name: all unit and integration tests and the demo, and where critest is installed the CRI
 validation specs through each socket against containerd itself. A name that starts with \`debian\` is a suite of Debian with its own
 packages, one that starts with \`node\` is that line of Node.js on the stack of the machine, one that starts with \`crio\` is the integration tests of
-the three services on a CRI-O, without demo and critest: \`crio-runc\` with pod events, \`crio-crun\` without. \`known\` counts failures with a known
+the three services on a CRI-O, without demo and critest: \`crio-runc\` with pod events, \`crio-crun\` without. Tests of docker-shim run on the
+Docker Engine of the table, from 24 on once more with containerd's image store. \`known\` counts failures with a known
 reason, and tests that are about what another runtime has.
 This file is written by the command ([how to run it](../CONTRIBUTING.md#other-versions)).
 

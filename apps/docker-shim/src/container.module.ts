@@ -30,6 +30,7 @@ import {
   ENGINE,
   IMAGE_FILES,
   IMAGE_LOCKS,
+  LISTED,
   LOGS,
   METRICS,
   OOM_KILLS,
@@ -41,7 +42,7 @@ import {
 const containers = [
   provider(CGROUPS, [], () => new CgroupFinder()),
   provider(OOM_KILLS, [], () => new OomKills()),
-  provider(CONTAINERS, [ENGINE], (connection) => new Containers(connection)),
+  provider(CONTAINERS, [ENGINE, LISTED], (...parts) => new Containers(...parts)),
   provider(CONTAINER_RECORDS, [CONTEXT], ({ config }) => {
     return new ContainerRecords(path.join(config.stateDir, 'containers'));
   }),

@@ -7,10 +7,7 @@ let stack: Stack;
 let shim: ShimProcess;
 
 beforeAll(async () => {
-  stack = await startStack({
-    docker: { started: false, imageStore: imageStoreOfTests() },
-    nats: false,
-  });
+  stack = await startStack({ docker: { started: false }, nats: false });
   shim = new ShimProcess(stack);
 });
 
@@ -18,13 +15,6 @@ afterAll(async () => {
   await shim.stop();
   await stack.down();
 });
-
-/** `containerd` where the environment asks for it, on an engine that has it. */
-function imageStoreOfTests(): 'graph-driver' | 'containerd' {
-  return process.env.STOWAGE_TEST_DOCKER_IMAGE_STORE === 'containerd'
-    ? 'containerd'
-    : 'graph-driver';
-}
 
 const conditions = async () =>
   Object.fromEntries(
@@ -164,6 +154,9 @@ it('an image has one id in every answer, by whatever it is named', async () => {
   expect(images.filter((listed) => listed.id === id)).toMatchObject([
     { repoTags: expect.arrayContaining([pushed.reference, `${name}:2`]) as string[] },
   ]);
+  const streamed = [];
+  for await (const { images: some } of shim.image.streamImages({})) streamed.push(...some);
+  expect(streamed).toEqual(images);
   const { info } = await shim.image.imageStatus({ image: { image: id }, verbose: true });
   expect(JSON.parse(info.info ?? '')).toMatchObject({
     imageSpec: { os: 'linux', config: { User: '1000:1000' } },

@@ -4,19 +4,24 @@ import { observeRuntime, provider } from '@stowage/service-kit';
 import { CONTEXT } from './config';
 import { EngineConnection } from './engine/engine-connection';
 import { shimMetrics } from './metrics';
-import { ENGINE, METRICS } from './tokens';
+import { ListedContainers } from './pod/listed-containers';
+import { ENGINE, LISTED, METRICS } from './tokens';
 
 const engine = [
   provider(METRICS, [CONTEXT], ({ metrics }) => shimMetrics(metrics)),
+  provider(LISTED, [], () => new ListedContainers()),
   provider(
     ENGINE,
-    [CONTEXT, METRICS],
-    (context, { engineCalled }) => {
+    [CONTEXT, METRICS, LISTED],
+    (context, { engineCalled }, listed) => {
       const { dockerEndpoint, requestTimeoutMs } = context.config;
       const connection = new EngineConnection({
         socketPath: parseEndpoint(dockerEndpoint).address,
         timeoutMs: requestTimeoutMs,
-        onEnded: engineCalled,
+        onEnded: (call) => {
+          engineCalled(call);
+          listed.called(call);
+        },
       });
       observeRuntime(context, connection, 'docker');
       return connection;
@@ -25,6 +30,6 @@ const engine = [
   ),
 ];
 
-/** The way to the engine. */
+/** The way to the engine, and what it lists. */
 @Module({ providers: engine, exports: engine })
 export class EngineModule {}

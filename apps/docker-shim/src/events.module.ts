@@ -6,7 +6,7 @@ import { ContainerModule } from './container.module';
 import { EngineModule } from './engine.module';
 import { PodModule } from './pod.module';
 import { EngineOutage } from './events/engine-outage';
-import { OutageFile } from './events/outage-file';
+import { openOutageFile } from './events/outage-file';
 import { listForEvents } from './events/list-for-events';
 import { ContainerEvents } from './events/container-events';
 import { EngineEvents } from './events/engine-events';
@@ -15,6 +15,7 @@ import {
   CONTAINER_EVENTS,
   ENGINE,
   ENGINE_EVENTS,
+  LISTED,
   LOGS,
   METRICS,
   OOM_KILLS,
@@ -30,7 +31,7 @@ const outage = [
   provider(
     OUTAGE_FILE,
     [CONTEXT],
-    ({ config: { stateDir }, log }) => new OutageFile({ stateDir, now: Date.now, log }),
+    ({ config: { stateDir }, log }) => openOutageFile({ stateDir, now: Date.now, log }),
     { close: (file) => file.close() },
   ),
   provider(
@@ -50,10 +51,16 @@ const outage = [
 const events = [
   provider(
     ENGINE_EVENTS,
-    [CONTEXT, ENGINE, METRICS, LOGS, UPKEEP, OOM_KILLS],
-    ({ log }, connection, { events: listener, showContainers }, logs, upkeep, oomKills) => {
-      const list = (signal: AbortSignal) => listForEvents(connection, signal);
-      const followed = new EngineEvents({ connection, list, listener, log });
+    [CONTEXT, ENGINE, METRICS, LISTED, LOGS, UPKEEP, OOM_KILLS],
+    (
+      { log },
+      connection,
+      { events: listener, showContainers },
+      containers,
+      ...[logs, upkeep, oomKills]
+    ) => {
+      const list = (signal: AbortSignal) => listForEvents(connection, containers, signal);
+      const followed = new EngineEvents({ connection, list, containers, listener, log });
       const ended = new Set<string>();
       followed.onContainerEvent(({ kind, id, sandboxId }) => {
         if (id !== sandboxId) {

@@ -14,7 +14,17 @@ import { PodQueue } from './pod/pod-queue';
 import { Pods } from './pod/pods';
 import { SandboxRecords } from './pod/sandbox-records';
 import { SandboxUpkeep } from './pod/sandbox-upkeep';
-import { CHECKPOINTS, ENGINE, METRICS, NETWORK, PODS, QUEUE, RECORDS, UPKEEP } from './tokens';
+import {
+  CHECKPOINTS,
+  ENGINE,
+  LISTED,
+  METRICS,
+  NETWORK,
+  PODS,
+  QUEUE,
+  RECORDS,
+  UPKEEP,
+} from './tokens';
 
 /** What is known of the pods, and what the calls about them share. */
 const pods = [
@@ -34,11 +44,7 @@ const pods = [
   provider(RECORDS, [CONTEXT], ({ config }) => {
     return new SandboxRecords(path.join(config.stateDir, 'pods'));
   }),
-  provider(
-    PODS,
-    [ENGINE, CHECKPOINTS, RECORDS],
-    (connection, checkpoints, records) => new Pods(connection, checkpoints, records),
-  ),
+  provider(PODS, [ENGINE, CHECKPOINTS, RECORDS, LISTED], (...parts) => new Pods(...parts)),
   provider(
     UPKEEP,
     [CONTEXT, ENGINE, PODS, CHECKPOINTS, RECORDS, NETWORK],

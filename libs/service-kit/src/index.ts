@@ -68,6 +68,7 @@ export {
   type LogLevel,
 } from './log';
 export { runService, type RunServiceOptions } from './run-service';
+export { RuntimeOutage, type RuntimeOutageOptions } from './runtime-outage';
 export { contextToken, type ServiceContext, type TakeOver } from './service-context';
 export type { StatusSection, StatusSource } from './status-page/types';
 export { serviceVersion } from './version';

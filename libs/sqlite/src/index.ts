@@ -3,6 +3,8 @@ export { checkSchema, openStateFileCopy } from './open-state-file';
 export type { StateFileContent } from './open-state-file';
 export { StateFile } from './state-file';
 export type { StateFileOptions, StateFileProblem } from './state-file';
+export { StateValue } from './state-value';
+export type { StateValueOptions, ValueStatements } from './state-value';
 export { isLocked, lockFile } from './file-lock';
 export { makeStateFolder, useStateFolder } from './state-folder';
 export { isOfTheSystem } from './sqlite-error';

@@ -43,7 +43,9 @@ export interface StateFileOptions<T> {
    * A write, a read or an opening failed; `before` is the previous problem. The owner keeps what
    * must be written.
    */
-  readonly onRefused: (error: unknown, before: StateFileProblem | undefined) => void;
+  readonly onRefused?: (error: unknown, before: StateFileProblem | undefined) => void;
+  /** The same, but only where the reason is not that of the time before. */
+  readonly onProblem?: (reason: string) => void;
   /** A write succeeded after a refusal. */
   readonly onWritten?: () => void;
   /**
@@ -220,10 +222,11 @@ export class StateFile<T> {
   }
 
   #refused(error: unknown): void {
-    const { now, retry, onRefused } = this.options;
+    const { now, retry, onRefused, onProblem } = this.options;
     const before = this.#problem;
     const at = now();
-    this.#problem = { reason: errorMessage(error), since: before?.since ?? at };
+    const reason = errorMessage(error);
+    this.#problem = { reason, since: before?.since ?? at };
     this.#attemptedMs = at.getTime();
     if (isUnusable(error) && this.#database !== undefined) {
       // It was damaged while in use: the next attempt opens it again and renames it.
@@ -231,6 +234,7 @@ export class StateFile<T> {
       this.#attemptedMs = -Infinity;
     }
     if (before === undefined) this.#retrying = setInterval(retry, retryAfterMs).unref();
-    onRefused(error, before);
+    onRefused?.(error, before);
+    if (before?.reason !== reason) onProblem?.(reason);
   }
 }

@@ -25,8 +25,13 @@ export interface DockerEngineConfig extends DockerOptions {
 
 /** The first versions with what tests ask for. */
 const firstWithContainerdStore = 24;
+const firstWithCdi = 25;
 const lastWithOomScoreAdjust = 23;
 const lastWithKeyFile = 22;
+
+/** `containerd` where the environment asks for it. */
+const imageStoreOfTests = (): 'graph-driver' | 'containerd' =>
+  process.env.STOWAGE_TEST_DOCKER_IMAGE_STORE === 'containerd' ? 'containerd' : 'graph-driver';
 
 /**
  * dockerd with data, state, socket and network of its own. It changes no sysctl and no packet
@@ -43,7 +48,7 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
   readonly #config: DockerEngineConfig;
 
   constructor(config: DockerEngineConfig) {
-    const { dir, version, env, imageStore = 'graph-driver' } = config;
+    const { dir, version, env, imageStore = imageStoreOfTests() } = config;
     if (imageStore === 'containerd' && version.major < firstWithContainerdStore) {
       throw new Error(
         `Docker Engine ${version.major} has no containerd image store, ${firstWithContainerdStore} is the first with one`,
@@ -78,7 +83,10 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
     this.version = version;
     this.cgroupParent = config.cgroupParent;
     this.imageStore = imageStore;
-    mkdirSync(root, { recursive: true });
+    // Where the engine watches for devices; it has to be there at its start.
+    for (const folder of [root, path.join(dir, 'docker-cdi')]) {
+      mkdirSync(folder, { recursive: true });
+    }
     this.#writeConfig({});
   }
 
@@ -137,8 +145,12 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
         'registry-mirrors': [mirror],
         'live-restore': liveRestore ?? false,
         ...(version.major >= firstWithContainerdStore && {
-          features: { 'containerd-snapshotter': this.imageStore === 'containerd' },
+          features: {
+            'containerd-snapshotter': this.imageStore === 'containerd',
+            ...(version.major >= firstWithCdi && { cdi: true }),
+          },
         }),
+        ...(version.major >= firstWithCdi && { 'cdi-spec-dirs': [path.join(dir, 'docker-cdi')] }),
         ...(version.major <= lastWithOomScoreAdjust &&
           !mayLowerOomScore() && { 'oom-score-adjust': 0 }),
         ...(version.major <= lastWithKeyFile && {

@@ -23,8 +23,8 @@ export interface StackOptions {
 /** How a stack's Docker Engine is set up. */
 export interface DockerOptions {
   /**
-   * Where it keeps images: with its own drivers (default), or with containerd's (Docker Engine 24
-   * and later).
+   * Where it keeps images: with its own drivers, or with containerd's (Docker Engine 24 and later).
+   * Default: as `STOWAGE_TEST_DOCKER_IMAGE_STORE` says, else its own.
    */
   imageStore?: 'graph-driver' | 'containerd';
   /** Whether containers run on while the engine is stopped. Default false. */

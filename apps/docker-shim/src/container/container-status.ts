@@ -76,9 +76,9 @@ export class ContainerStatus {
     const { id, metadata, labels, annotations, imageId, inspected } = container;
     const course = await this.#course(container);
     const { user, limits } = this.records.get(id);
-    const [image, seenUser] = await Promise.all([
+    const seenUser = user ?? (container.pid && processUserOf(container.pid, id, this.cgroups));
+    const [image] = await Promise.all([
       this.#image(container, { signal }),
-      user ?? (container.pid && processUserOf(container.pid, id, this.cgroups)),
       course.state === ContainerState.CONTAINER_EXITED &&
         this.logs.ended(id, { withinMs: logWithinMs }),
     ]);

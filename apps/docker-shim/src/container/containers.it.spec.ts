@@ -295,6 +295,19 @@ it('runs what the request says, and what the image says where it says nothing', 
   await remove(id);
 });
 
+/** As Status says it of the default runtime. */
+const mountsRecursiveReadOnly = async (): Promise<boolean> => {
+  const { runtimeHandlers } = await shim.runtime.status({});
+  return (
+    runtimeHandlers.find(({ name }) => name === '')?.features?.recursiveReadOnlyMounts ?? false
+  );
+};
+const minorApi = async (): Promise<number> => {
+  const { info } = await shim.runtime.status({ verbose: true });
+  const { apiVersion } = JSON.parse(info.config ?? '') as { apiVersion: string };
+  return Number(apiVersion.split('.')[1]);
+};
+
 // D22
 it('mounts, with what is mounted below, and nothing that it cannot', async () => {
   const folder = path.join(stack.dir, 'mounted');
@@ -343,12 +356,20 @@ it('mounts, with what is mounted below, and nothing that it cannot', async () =>
     // In the private mount the folder is there, and nothing is mounted on it.
     expect(logged(status.logPath)).toBe('content\nread-only\nwritable\nseen');
     await remove(id);
+    const recursive = { ...readOnly, recursiveReadOnly: true };
+    if (await mountsRecursiveReadOnly()) {
+      const frozen = 'cat /ro/file; echo; touch /ro/below/x 2>/dev/null || echo read-only';
+      expect(await output(frozen, { mounts: [recursive] })).toBe('content\nread-only');
+    } else {
+      await expect(create({ mounts: [recursive] })).rejects.toThrow(
+        refusal('INVALID_ARGUMENT', /recursive_read_only/),
+      );
+    }
   } finally {
     spawnSync('umount', ['--recursive', '--lazy', folder]);
   }
   const refused: [object, string, RegExp][] = [
     [{ hostPath: '' }, 'INVALID_ARGUMENT', /host_path/],
-    [{ readonly: true, recursiveReadOnly: true }, 'INVALID_ARGUMENT', /recursive_read_only/],
     [{ recursiveReadOnly: true }, 'INVALID_ARGUMENT', /recursive_read_only/],
     [
       { uidMappings: [{ hostId: 1, containerId: 0, length: 1 }] },
@@ -363,11 +384,8 @@ it('mounts, with what is mounted below, and nothing that it cannot', async () =>
 }, 30_000);
 
 // D24
-it('an engine that mounts no images, and has no CDI, says so', async () => {
-  const { apiVersion } = JSON.parse(
-    (await shim.runtime.status({ verbose: true })).info.config ?? '',
-  ) as { apiVersion: string };
-  const minor = Number(apiVersion.split('.')[1]);
+it('images are mounted, or the engine has none and it is said', async () => {
+  const minor = await minorApi();
   const mount = { containerPath: '/in', image: { image: image.reference }, readonly: true };
   if (minor < 48) {
     await expect(create({ mounts: [mount] })).rejects.toThrow(
@@ -388,11 +406,18 @@ it('an engine that mounts no images, and has no CDI, says so', async () => {
       );
     }
   }
-  if (minor < 44) {
-    await expect(create({ CDIDevices: [{ name: 'vendor.com/class=one' }] })).rejects.toThrow(
-      refusal('UNIMPLEMENTED', /CDI_devices/),
-    );
+});
+
+it('devices come by CDI name, or the engine has none and it is said', async () => {
+  const devices = { CDIDevices: [{ name: 'stowage.test/class=one' }] };
+  if ((await minorApi()) < 44) {
+    await expect(create(devices)).rejects.toThrow(refusal('UNIMPLEMENTED', /CDI_devices/));
+    return;
   }
+  const one = { name: 'one', containerEdits: { env: ['CDI_DEVICE=one'] } };
+  const spec = { cdiVersion: '0.5.0', kind: 'stowage.test/class', devices: [one] };
+  writeFileSync(path.join(stack.dir, 'docker-cdi', 'test.json'), JSON.stringify(spec));
+  expect(await output('echo $CDI_DEVICE', devices)).toBe('one');
 });
 
 describe('users and groups', () => {

@@ -4,7 +4,8 @@ import type { InspectedContainer } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
 import { isNotFound } from '../engine/engine-errors';
 import { CreatedTimes } from '../pod/created-times';
-import { readLabels, sandboxIdLabel, typeLabel, type ContainerFacts } from '../pod/labels';
+import { readLabels, type ContainerFacts } from '../pod/labels';
+import type { ListedContainers } from '../pod/listed-containers';
 import { idsBeginning, theOnlyId } from '../pod/resolve-id';
 import { containerCourse, criState } from './container-state';
 import { StartResults } from './start-results';
@@ -46,36 +47,33 @@ export class Containers {
   /** Sandboxes by container. They never change. */
   readonly #sandboxes = new Map<string, string>();
 
-  constructor(private readonly connection: Pick<EngineConnection, 'engine'>) {}
+  constructor(
+    private readonly connection: Pick<EngineConnection, 'engine'>,
+    private readonly listed: Pick<ListedContainers, 'list' | 'ended'>,
+  ) {}
 
   /**
-   * Containers in every state: one call to the engine, and one more for each that is new.
+   * Containers in every state: at most one call to the engine, and one more for each that is new.
    *
    * @param of with a sandbox, those in it alone.
    */
   async list({ signal }: Call, of: { readonly sandboxId?: string } = {}): Promise<AppContainer[]> {
     const { client } = this.connection.engine();
     const { sandboxId } = of;
-    const inSandbox = sandboxId === undefined ? [] : [`${sandboxIdLabel}=${sandboxId}`];
     const before = [...this.#sandboxes.keys()];
-    const listed = await client.listContainers(
-      { label: [`${typeLabel}=container`, ...inSandbox] },
-      { signal },
-    );
-    const ids = listed.flatMap(({ Id }) => Id ?? []);
-    const created = listed.flatMap(({ Id, State }) => (State === 'created' ? (Id ?? []) : []));
+    const listed = await this.listed.list(client, 'container', { signal }, of);
+    const ids = listed.map(({ id }) => id);
+    const created = listed.flatMap(({ id, listed: { State } }) => (State === 'created' ? id : []));
     const [times, failed] = await Promise.all([
       this.#created.of(client, ids, { signal }),
       this.#startResults.failed(client, created, { signal }),
     ]);
     if (sandboxId === undefined) this.#retain(before, ids);
-    return listed.flatMap((one): AppContainer[] => {
-      const { Id: id = '', Names, Labels, State, ImageID, Image } = one;
-      const name = (Names?.[0] ?? '').replace(/^\//, '');
-      const facts = readLabels(Labels ?? {}, name);
-      const createdNs = times.get(id ?? '');
-      // It has vanished meanwhile, or is not of a pod.
-      if (facts?.type !== 'container' || id == null || createdNs === undefined) return [];
+    return listed.flatMap(({ id, name, facts, listed: one }): AppContainer[] => {
+      const { State, ImageID, Image } = one;
+      const createdNs = times.get(id);
+      // It has vanished meanwhile.
+      if (facts.type !== 'container' || createdNs === undefined) return [];
       this.#sandboxes.set(id, facts.sandboxId);
       return [
         {
@@ -167,6 +165,11 @@ export class Containers {
   /** A container could not be started. */
   startFailed(id: string): void {
     this.#startResults.set(id, true);
+  }
+
+  /** A container was stopped. */
+  stopped(id: string): void {
+    this.listed.ended(id);
   }
 
   /** A container is gone. */

@@ -7,6 +7,7 @@ import { EngineConnection } from '../engine/engine-connection';
 import { ImageLocks } from '../image/image-locks';
 import { RemoveImage } from '../image/remove-image';
 import { sandboxLabels } from '../pod/labels';
+import { ListedContainers } from '../pod/listed-containers';
 import { PodQueue } from '../pod/pod-queue';
 import { Pods } from '../pod/pods';
 import { FakeContainers, type FakeContainer } from '../testing/fake-containers';
@@ -37,8 +38,10 @@ describe('containers on an engine with faults', () => {
   let verbs: ReturnType<typeof allVerbs>;
 
   function allVerbs() {
-    const containers = new Containers(connection);
-    const pods = new Pods(connection, { ids: () => Promise.resolve([]) }, { get: () => undefined });
+    const listed = new ListedContainers();
+    const containers = new Containers(connection, listed);
+    const checkpoints = { ids: () => Promise.resolve([]) };
+    const pods = new Pods(connection, checkpoints, { get: () => undefined }, listed);
     const records = new ContainerRecords(path.join(folder, 'containers'));
     const locks = new ImageLocks();
     const logs = {
@@ -49,7 +52,7 @@ describe('containers on an engine with faults', () => {
       ended: () => Promise.resolve(),
       removed: () => Promise.resolve(),
     };
-    const cgroups = { holds: () => Promise.resolve(true), find: () => Promise.resolve(undefined) };
+    const cgroups = { holds: () => true, find: () => undefined };
     const log = { warn: (...args: unknown[]) => void warnings.push(args) };
     const queue = new PodQueue();
     const shared = { connection, containers, queue, records, logs, cgroups, log };

@@ -23,27 +23,25 @@ it.each([
   expect(userOf(status)).toEqual(user);
 });
 
-it('takes a process that is not in the container for none', async () => {
+it('takes a process that is not in the container for none', () => {
   const cgroups = (isThere: boolean) => ({
-    holds: () => Promise.resolve(isThere),
-    find: () => Promise.resolve(undefined),
+    holds: () => isThere,
+    find: () => undefined,
   });
-  expect(await processUserOf(process.pid, 'a1', cgroups(true))).toMatchObject({
+  expect(processUserOf(process.pid, 'a1', cgroups(true))).toMatchObject({
     uid: BigInt(process.getuid!()),
   });
-  expect(await processUserOf(process.pid, 'a1', cgroups(false))).toBeUndefined();
-  expect(await processUserOf(2 ** 30, 'a1', cgroups(true))).toBeUndefined();
+  expect(processUserOf(process.pid, 'a1', cgroups(false))).toBeUndefined();
+  expect(processUserOf(2 ** 30, 'a1', cgroups(true))).toBeUndefined();
 });
 
 describe('writeLimits', () => {
   const cgroups = (version: 1 | 2) => ({
-    holds: () => Promise.resolve(true),
+    holds: () => true,
     find: () =>
-      Promise.resolve(
-        version === 2
-          ? { version, dir: folder, path: '/x' }
-          : { version, dirs: { hugetlb: folder }, path: '/x' },
-      ),
+      version === 2
+        ? { version, dir: folder, path: '/x' }
+        : { version, dirs: { hugetlb: folder }, path: '/x' },
   });
   const write = async (
     limits: Parameters<typeof writeLimits>[0],

@@ -22,13 +22,13 @@ export function userOf(status: string): LinuxContainerUser | undefined {
 }
 
 /** Whose a container's process is; undefined when it is gone, or another's by now. */
-export async function processUserOf(
+export function processUserOf(
   pid: number,
   containerId: string,
   cgroups: Cgroups,
-): Promise<LinuxContainerUser | undefined> {
-  const status = await readText(`/proc/${pid}/status`);
-  if (status === undefined || !(await cgroups.holds(pid, containerId))) return undefined;
+): LinuxContainerUser | undefined {
+  const status = readText(`/proc/${pid}/status`);
+  if (status === undefined || !cgroups.holds(pid, containerId)) return undefined;
   return userOf(status);
 }
 
@@ -47,7 +47,7 @@ export async function writeLimits(
   onMissing: (file: string) => void,
 ): Promise<void> {
   if (limits.hugepageLimits.length === 0 && Object.keys(limits.unified).length === 0) return;
-  const group = await cgroups.find(pid, containerId);
+  const group = cgroups.find(pid, containerId);
   if (group === undefined) return;
   for (const file of cgroupFiles(limits, String(group.version))) {
     const dir = group.version === 2 ? group.dir : file.controller && group.dirs[file.controller];

@@ -77,8 +77,8 @@ export class StartContainer {
     const record = records.get(id);
     const missing = (file: string) =>
       log.warn({ containerId: id, file }, 'the control group has no such file for a limit');
-    const [user] = await Promise.all([
-      pid && processUserOf(pid, id, cgroups),
+    const user = pid && processUserOf(pid, id, cgroups);
+    await Promise.all([
       pid && writeLimits(record.limits, pid, id, cgroups, missing),
       logs
         .follow({ id, mode, logPath, enginePath: inspected.LogPath ?? '' })

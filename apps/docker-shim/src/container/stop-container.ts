@@ -14,7 +14,7 @@ const maxTimerMs = 2 ** 31 - 1;
 export class StopContainer {
   constructor(
     private readonly connection: Pick<EngineConnection, 'engine'>,
-    private readonly containers: Pick<Containers, 'resolve' | 'find'>,
+    private readonly containers: Pick<Containers, 'resolve' | 'find' | 'stopped'>,
   ) {}
 
   /**
@@ -37,6 +37,7 @@ export class StopContainer {
     try {
       const { client } = this.connection.engine();
       await untilAborted(client.stopContainer(container.id, grace, { timeoutMs }), signal);
+      this.containers.stopped(container.id);
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }

@@ -8,6 +8,7 @@ import { NotFoundError } from '@stowage/errors';
 import { eventually, startStack, subscribeEvents, type Stack } from '@stowage/testing';
 import { EngineConnection } from '../engine/engine-connection';
 import { isNotFound } from '../engine/engine-errors';
+import { ListedContainers } from '../pod/listed-containers';
 import { EnginePods } from '../testing/engine-pods';
 import { ShimProcess } from '../testing/shim-process';
 import { ContainerEvents } from './container-events';
@@ -41,6 +42,7 @@ describe.each([false, true])('events of a real engine, live-restore %s', (liveRe
     events = new EngineEvents({
       connection,
       list: (signal) => pods.list(connection.engine().client, signal),
+      containers: new ListedContainers(),
       listener: { received: () => undefined, differed: () => undefined },
       log: { debug: () => undefined },
     });

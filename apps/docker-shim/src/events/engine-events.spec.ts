@@ -18,6 +18,8 @@ describe('EngineEvents', () => {
   let lists: number;
   let differed: string[];
   let received: string[];
+  /** What the list of containers was notified of. */
+  let followed: string[];
   /** Held by a test that wants the list to come late. */
   let beforeList: Promise<void>;
 
@@ -51,6 +53,7 @@ describe('EngineEvents', () => {
     lists = 0;
     differed = [];
     received = [];
+    followed = [];
     beforeList = Promise.resolve();
     fake.answer = ({ path: asked }, response) => {
       if (asked !== '/events') return false;
@@ -67,6 +70,11 @@ describe('EngineEvents', () => {
         await beforeList;
         lists += 1;
         return containers;
+      },
+      containers: {
+        follow: () => followed.push('follow'),
+        changed: ({ Action }) => followed.push(Action ?? ''),
+        unfollow: () => followed.push('unfollow'),
       },
       listener: {
         received: (kind) => received.push(kind),
@@ -92,8 +100,20 @@ describe('EngineEvents', () => {
     expect(JSON.parse(request?.query.get('filters') ?? '')).toEqual({
       type: ['container'],
       label: ['io.kubernetes.docker.type'],
-      event: ['create', 'start', 'die', 'oom', 'destroy'],
+      event: ['create', 'start', 'die', 'oom', 'destroy', 'rename'],
     });
+  });
+
+  it('has the list of containers follow each connection and every event of it', async () => {
+    events.start();
+    await listedOnce();
+    expect(followed).toEqual(['follow']);
+    send('start', 'c');
+    send('rename', 'c');
+    await eventually(() => followed.length === 3);
+    streams.at(-1)?.destroy();
+    await eventually(() => streams.length === 2 && followed.length === 5);
+    expect(followed).toEqual(['follow', 'start', 'rename', 'unfollow', 'follow']);
   });
 
   it('reports events in their order, with their times and exit codes, and passes over others', async () => {

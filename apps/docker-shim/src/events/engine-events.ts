@@ -3,6 +3,7 @@ import { errorMessage } from '@stowage/errors';
 import type { EngineEvent } from '../engine/engine-client';
 import { retryDelayMs, type Engine, type EngineConnection } from '../engine/engine-connection';
 import { sandboxIdLabel, typeLabel } from '../pod/labels';
+import type { ListedContainers } from '../pod/listed-containers';
 import {
   KnownContainers,
   type ChangeKind,
@@ -20,13 +21,15 @@ const kinds: readonly string[] = [
   'destroy',
 ] satisfies ChangeKind[];
 
-/** Not `exec_…`: these contain command lines. */
-const filters = { type: ['container'], label: [typeLabel], event: kinds };
+/** What else changes what the engine lists. Not `exec_…`: these contain command lines. */
+const filters = { type: ['container'], label: [typeLabel], event: [...kinds, 'rename'] };
 
 export interface EngineEventsOptions {
   readonly connection: Pick<EngineConnection, 'engine' | 'availability' | 'onAvailability'>;
   /** All containers and sandboxes that the engine has and that are ours. */
   readonly list: (signal: AbortSignal) => Promise<readonly ListedForEvents[]>;
+  /** Notified of the events of a connection, of all that come, and of their end. */
+  readonly containers: Pick<ListedContainers, 'follow' | 'changed' | 'unfollow'>;
   readonly listener: EngineEventsListener;
   readonly log: { debug(fields: object, message: string): void };
   /** Between two comparisons with the engine's list, milliseconds. Default a minute. */
@@ -132,17 +135,20 @@ export class EngineEvents {
 
   /** Follows one connection to its end. */
   async #follow({ client, lost }: Engine, opened: () => void): Promise<void> {
+    const { containers } = this.#options;
     const over = new AbortController();
     const signal = AbortSignal.any([lost, this.#stop.signal, over.signal]);
     this.#waiting = [];
     // The engine listens from here on: nothing falls between the events and the list.
     const events = await client.openEvents(filters, { signal });
+    containers.follow(client);
     const comparing = this.#compareOften(signal, opened).catch((error: unknown) => {
       over.abort(error);
     });
     try {
       for await (const event of events) this.#received(event);
     } finally {
+      containers.unfollow();
       over.abort();
       await comparing;
     }
@@ -190,6 +196,7 @@ export class EngineEvents {
   }
 
   #received(message: EngineEvent): void {
+    this.#options.containers.changed(message);
     const event = containerEvent(message);
     if (event === undefined) return;
     this.#options.listener.received(event.kind);

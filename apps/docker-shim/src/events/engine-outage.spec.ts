@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { EngineAvailability } from '../engine/engine-connection';
 import { EngineOutage } from './engine-outage';
-import { OutageFile } from './outage-file';
+import { openOutageFile } from './outage-file';
 
 const endpoint = 'unix:///var/run/docker.sock';
 const lostAt = new Date('2026-11-20T22:12:00.000Z');
@@ -47,9 +47,9 @@ describe('EngineOutage', () => {
   afterEach(() => rmSync(stateDir, { recursive: true, force: true }));
 
   /** One life of a process. */
-  function run(first: EngineAvailability, changes: readonly EngineAvailability[]) {
+  async function run(first: EngineAvailability, changes: readonly EngineAvailability[]) {
     const published: unknown[] = [];
-    const since = new OutageFile({ stateDir, now: Date.now, log: { warn: () => undefined } });
+    const since = openOutageFile({ stateDir, now: Date.now, log: { warn: () => undefined } });
     let listener: (availability: EngineAvailability) => void = () => undefined;
     const outage = new EngineOutage({
       connection: {
@@ -76,8 +76,9 @@ describe('EngineOutage', () => {
       onUnpublished: (error) => published.push(error),
     });
     for (const change of changes) listener(change);
-    outage.close();
+    const closed = outage.close();
     listener({ ...away, reason: 'shutting down' });
+    await closed;
     since.close();
     return published;
   }
@@ -102,17 +103,17 @@ describe('EngineOutage', () => {
       changes: [],
       all: [unavailable],
     },
-  ])('publishes $sentence', ({ first, changes, all }) => {
-    expect(run(first, changes)).toEqual(all);
+  ])('publishes $sentence', async ({ first, changes, all }) => {
+    expect(await run(first, changes)).toEqual(all);
   });
 
-  it('publishes an outage that lasts over a restart once, and its end', () => {
-    expect(run(connecting, [away])).toEqual([unavailable]);
-    expect(run(connecting, [away])).toEqual([]);
-    expect(run(connecting, [back])).toEqual([recovered]);
-    expect(run(connecting, [back])).toEqual([]);
+  it('publishes an outage that lasts over a restart once, and its end', async () => {
+    expect(await run(connecting, [away])).toEqual([unavailable]);
+    expect(await run(connecting, [away])).toEqual([]);
+    expect(await run(connecting, [back])).toEqual([recovered]);
+    expect(await run(connecting, [back])).toEqual([]);
     // The engine was back before anybody listened.
-    expect(run(connecting, [away])).toEqual([unavailable]);
-    expect(run(back, [])).toEqual([recovered]);
+    expect(await run(connecting, [away])).toEqual([unavailable]);
+    expect(await run(back, [])).toEqual([recovered]);
   });
 });

@@ -1,5 +1,5 @@
-import { boundedText } from '@stowage/events';
 import type { EventBus } from '@stowage/event-bus';
+import { RuntimeOutage } from '@stowage/service-kit';
 import {
   connectingReason,
   type EngineAvailability,
@@ -23,56 +23,31 @@ export interface EngineOutageOptions {
  * it go.
  */
 export class EngineOutage {
+  readonly #outage: RuntimeOutage;
   readonly #unsubscribe: () => void;
 
-  constructor(private readonly options: EngineOutageOptions) {
-    const { connection } = options;
-    this.#unsubscribe = connection.onAvailability((availability) => this.#changed(availability));
+  constructor({ connection, bus, since, now = Date.now, onUnpublished }: EngineOutageOptions) {
+    const { endpoint } = connection;
+    this.#outage = new RuntimeOutage({
+      endpoint,
+      version: () => {
+        const version = connection.lastKnown()?.version.engine ?? '';
+        return Promise.resolve(version === '' ? undefined : { name: 'docker', version });
+      },
+      publish: (name, event) => bus.publish(name, event),
+      now,
+      since,
+      onUnpublished,
+    });
+    const changed = (availability: EngineAvailability) => this.#outage.changed(availability);
+    this.#unsubscribe = connection.onAvailability(changed);
     const availability = connection.availability();
-    if (availability.reason !== connectingReason(connection.endpoint)) this.#changed(availability);
+    if (availability.reason !== connectingReason(endpoint)) changed(availability);
   }
 
-  close(): void {
+  /** Resolves when all that was seen is published. */
+  async close(): Promise<void> {
     this.#unsubscribe();
-  }
-
-  #changed(availability: EngineAvailability): void {
-    try {
-      if (availability.available) this.#recovered();
-      else this.#unavailable(availability);
-    } catch (error) {
-      this.options.onUnpublished(error);
-    }
-  }
-
-  #unavailable({ since: from, reason }: EngineAvailability): void {
-    const { bus, connection, since } = this.options;
-    if (since.get() !== undefined) return;
-    bus.publish('RuntimeUnavailable', {
-      subject: connection.endpoint,
-      data: {
-        endpoint: connection.endpoint,
-        unavailableSince: from.toISOString(),
-        reason: boundedText(reason ?? 'not connected'),
-      },
-    });
-    since.set(from.getTime());
-  }
-
-  #recovered(): void {
-    const { bus, connection, since, now = Date.now } = this.options;
-    const sinceMs = since.get();
-    if (sinceMs === undefined) return;
-    const version = connection.lastKnown()?.version.engine ?? '';
-    bus.publish('RuntimeRecovered', {
-      subject: connection.endpoint,
-      data: {
-        endpoint: connection.endpoint,
-        unavailableSince: new Date(sinceMs).toISOString(),
-        unavailableForMs: Math.max(0, now() - sinceMs),
-        runtime: version === '' ? undefined : { name: 'docker', version },
-      },
-    });
-    since.set(undefined);
+    await this.#outage.settled();
   }
 }

@@ -1,5 +1,4 @@
-import { errorMessage } from '@stowage/errors';
-import { StateFile, type Database, type StateFileContent } from '@stowage/sqlite';
+import { StateValue, type StateFileContent } from '@stowage/sqlite';
 import path from 'node:path';
 
 const content: StateFileContent = {
@@ -14,68 +13,34 @@ export interface OutageFileOptions {
   readonly log: { warn(fields: object, message: string): void };
 }
 
-const prepare = (database: Database) => ({
-  read: database.prepare<[], number>('SELECT since_ms FROM outage').pluck(),
-  clear: database.prepare('DELETE FROM outage'),
-  add: database.prepare<[number]>('INSERT INTO outage VALUES (?)'),
-});
-
-type Statements = ReturnType<typeof prepare>;
-
 /**
- * The outage of the engine that was published and has not ended, over restarts. While the file
- * cannot be written it is kept in memory, and written once that works again.
+ * When the outage of the engine began that was published and has not ended, over restarts;
+ * milliseconds since the epoch, undefined when there is none.
  */
-export class OutageFile {
-  readonly #file: StateFile<Statements>;
-  #sinceMs: number | undefined;
+export type OutageFile = StateValue<number | undefined>;
 
-  constructor({ stateDir, now, log }: OutageFileOptions) {
-    const file = path.join(stateDir, 'engine.db');
-    this.#file = new StateFile({
-      file,
-      content,
-      makesFolder: true,
-      now: () => new Date(now()),
-      prepare: (database, isLate) => {
-        const statements = prepare(database);
-        if (!isLate) this.#sinceMs = statements.read.get();
-        return statements;
-      },
-      onSetAside: (aside, reason) =>
-        log.warn({ path: file, aside, reason }, 'the state of the engine could not be read'),
-      onRefused: (error, before) => {
-        const reason = errorMessage(error);
-        if (before?.reason === reason) return;
-        log.warn({ path: file, reason }, 'the state of the engine is not written');
-      },
-      retry: () => {
-        if (this.#file.problem !== undefined && this.#file.isDue(true)) this.#write();
-      },
-    });
-    this.#file.open();
-  }
-
-  /** When the outage began, milliseconds since the epoch; undefined when there is none. */
-  get(): number | undefined {
-    return this.#sinceMs;
-  }
-
-  set(sinceMs: number | undefined): void {
-    this.#sinceMs = sinceMs;
-    this.#write();
-  }
-
-  /** Never throws. */
-  close(): void {
-    this.#file.close();
-  }
-
-  #write(): void {
-    const sinceMs = this.#sinceMs;
-    this.#file.write(({ clear, add }) => {
-      clear.run();
-      if (sinceMs !== undefined) add.run(sinceMs);
-    });
-  }
+export function openOutageFile({ stateDir, now, log }: OutageFileOptions): OutageFile {
+  const file = path.join(stateDir, 'engine.db');
+  return new StateValue<number | undefined>({
+    file,
+    content,
+    initial: undefined,
+    now: () => new Date(now()),
+    prepare: (database) => {
+      const read = database.prepare<[], number>('SELECT since_ms FROM outage').pluck();
+      const clear = database.prepare('DELETE FROM outage');
+      const add = database.prepare<[number]>('INSERT INTO outage VALUES (?)');
+      return {
+        read: () => read.get(),
+        replace: (sinceMs) => {
+          clear.run();
+          if (sinceMs !== undefined) add.run(sinceMs);
+        },
+      };
+    },
+    onSetAside: (aside, reason) =>
+      log.warn({ path: file, aside, reason }, 'the state of the engine could not be read'),
+    onProblem: (reason) =>
+      log.warn({ path: file, reason }, 'the state of the engine is not written'),
+  });
 }

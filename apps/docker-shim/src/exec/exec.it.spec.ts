@@ -195,7 +195,8 @@ describe('ExecSync', () => {
         ({ exitCode }) => exitCode,
         (error: unknown) => (error as { grpcStatus: string }).grpcStatus,
       );
-      expect([0, 'FAILED_PRECONDITION']).toContain(answer);
+      // Later engines report 137 for a command that they have killed with its container.
+      expect([0, 137, 'FAILED_PRECONDITION']).toContain(answer);
       expect(performance.now() - before).toBeLessThan(5000);
     }
   }, 120_000);

@@ -2,7 +2,7 @@ import { CancelledError, errorMessage, FailedPreconditionError } from '@stowage/
 import { spawn, type ChildProcess } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
-import { isInContainer } from './process-tree';
+import { isInContainer } from '../stats/cgroup-dirs';
 import { localHosts, type Dialer } from './port-forward';
 
 /** How long a helper is kept when nothing is asked of it, milliseconds. */

@@ -1,6 +1,8 @@
 import { pause } from '@stowage/async';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { isInContainer } from '../stats/cgroup-dirs';
+import { readText } from '../stats/read-text';
 
 export interface KillOptions {
   /** Longest time to look whether all are gone, milliseconds. Default 2 s. */
@@ -48,22 +50,6 @@ export async function killProcessTree(
   }
 }
 
-/** Whether a process belongs to a container, by the names of its control groups (v1 and v2). */
-export function isInContainer(pid: number, containerId: string, procDir = '/proc'): boolean {
-  const groups = read(procDir, String(pid), 'cgroup') ?? '';
-  return groups.split('\n').some((line) => {
-    const [, , ...group] = line.split(':');
-    return group
-      .join(':')
-      .split('/')
-      .some((name) => isGroupOf(name, containerId));
-  });
-}
-
-/** `<id>` below a folder, or `docker-<id>.scope` with systemd. */
-const isGroupOf = (name: string, containerId: string): boolean =>
-  name === containerId || name.endsWith(`-${containerId}.scope`);
-
 function extend(tree: Set<number>, sessions: Set<number>, processes: readonly Process[]): void {
   for (let before = -1; before !== tree.size;) {
     before = tree.size;
@@ -92,20 +78,11 @@ function isLive(pid: number, containerId: string, procDir: string): boolean {
 }
 
 function readStat(procDir: string, name: string): Process | undefined {
-  const text = read(procDir, name, 'stat');
+  const text = readText(path.join(procDir, name, 'stat'));
   if (text === undefined) return undefined;
   // The name of the program stands in parentheses, and may hold some itself.
   const [state = '', parent, , session] = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return { pid: Number(name), state, parent: Number(parent), session: Number(session) };
-}
-
-/** Undefined for a process that is gone. */
-function read(procDir: string, name: string, file: string): string | undefined {
-  try {
-    return readFileSync(path.join(procDir, name, file), 'utf8');
-  } catch {
-    return undefined;
-  }
 }
 
 function killed(pid: number): void {

@@ -5,7 +5,8 @@ import type { EngineConnection } from '../engine/engine-connection';
 import { isNotFound } from '../engine/engine-errors';
 import type { Checkpoints } from './checkpoints';
 import { CreatedTimes } from './created-times';
-import { readLabels, typeLabel, type SandboxFacts } from './labels';
+import { readLabels, type SandboxFacts } from './labels';
+import type { ListedContainers } from './listed-containers';
 import { podKey } from './pod-queue';
 import { idsBeginning, theOnlyId } from './resolve-id';
 import type { SandboxRecords } from './sandbox-records';
@@ -50,6 +51,7 @@ export class Pods {
     private readonly connection: Pick<EngineConnection, 'engine'>,
     private readonly checkpoints: Pick<Checkpoints, 'ids'>,
     private readonly records: Pick<SandboxRecords, 'get'>,
+    private readonly listed: Pick<ListedContainers, 'list'>,
   ) {}
 
   /** Makes a sandbox; while that goes on, lists say so. */
@@ -69,24 +71,22 @@ export class Pods {
     return this.#making.get(podKey(metadata))?.catch(() => undefined);
   }
 
-  /** All sandboxes: one call to the engine, and one more for each that is new. */
+  /** All sandboxes: at most one call to the engine, and one more for each that is new. */
   async list({ signal }: Call): Promise<ListedSandbox[]> {
     const { client } = this.connection.engine();
     // What the engine lists of these may be older than their end.
     const makingBefore = new Set(this.#making.keys());
-    const filters = { label: [`${typeLabel}=podsandbox`] };
-    const listed = await client.listContainers(filters, { signal });
-    const ids = listed.flatMap(({ Id }) => Id ?? []);
+    const listed = await this.listed.list(client, 'sandbox', { signal });
+    const ids = listed.map(({ id }) => id);
     const created = await this.#created.of(client, ids, { signal });
     this.#created.retain(ids);
-    return listed.flatMap(({ Id, Names, Labels, State, HostConfig }) => {
-      const facts = readLabels(Labels ?? {}, Names?.[0] ?? '');
-      const createdNs = created.get(Id ?? '');
-      if (facts?.type !== 'sandbox' || Id == null || createdNs === undefined) return [];
+    return listed.flatMap(({ id, facts, listed: { State, HostConfig } }) => {
+      const createdNs = created.get(id);
+      if (facts.type !== 'sandbox' || createdNs === undefined) return [];
       const key = podKey(facts.metadata);
       const made = !makingBefore.has(key) && !this.#making.has(key);
       const { NetworkMode: networkMode = '' } = HostConfig ?? {};
-      return { ...this.#sandbox(Id, facts, State === 'running'), createdNs, networkMode, made };
+      return { ...this.#sandbox(id, facts, State === 'running'), createdNs, networkMode, made };
     });
   }
 

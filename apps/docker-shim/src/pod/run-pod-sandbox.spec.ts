@@ -15,6 +15,7 @@ import { FakeContainers } from '../testing/fake-containers';
 import { Checkpoints } from './checkpoints';
 import { containerLabels } from './labels';
 import { ListPodSandboxes } from './list-pod-sandboxes';
+import { ListedContainers } from './listed-containers';
 import { PodQueue } from './pod-queue';
 import { PodSandboxStatus } from './pod-sandbox-status';
 import { Pods } from './pods';
@@ -96,7 +97,7 @@ describe('pod sandboxes on an engine with faults', () => {
       onCorrupt: () => undefined,
     });
     const records = new SandboxRecords(path.join(folder, 'pods'));
-    const pods = new Pods(connection, checkpoints, records);
+    const pods = new Pods(connection, checkpoints, records, new ListedContainers());
     const queue = new PodQueue();
     const parts = { connection, pods, queue, checkpoints, records, network };
     const teardown = new SandboxTeardown(parts);

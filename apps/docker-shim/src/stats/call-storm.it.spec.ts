@@ -1,6 +1,7 @@
 import { eventually, startStack, type Stack } from '@stowage/testing';
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
+import { engineRequests } from '../testing/engine-requests';
 import { ShimProcess } from '../testing/shim-process';
 
 /** What statistics cost an engine, through docker-shim as a process. */
@@ -71,15 +72,42 @@ it('lists of statistics ask the engine for no numbers, and take little time on a
   }
   const took = performance.now() - began;
   const used = pids.map((pid, index) => cpuMs(pid) - before[index]!);
-  const calls = stack.docker
-    .log()
-    .slice(logged)
-    .match(/Calling [A-Z]+ \S+/g);
-  expect(calls?.filter((call) => call.includes('/stats'))).toEqual([]);
-  const lists = calls?.filter((call) => call.includes('/containers/json')) ?? [];
-  expect(lists.length).toBeGreaterThanOrEqual(2 * rounds);
-  // Two for each round of ours, and what the shim looks at by itself.
-  expect(lists.length).toBeLessThan(4 * rounds);
+  const calls = engineRequests(stack.docker.log().slice(logged));
+  expect(calls.filter((call) => call.includes('/_ping'))).not.toEqual([]);
+  expect(calls.filter((call) => call.includes('/stats'))).toEqual([]);
+  const lists = calls.filter((call) => call.includes('/containers/json'));
+  // Nothing has changed: one at most, and what the shim looks at by itself.
+  expect(lists.length).toBeLessThan(5);
   // 20 containers twice a second are as many as 400 each ten seconds.
   expect((used[0]! + used[1]!) / took).toBeLessThan(0.3);
 }, 120_000);
+
+it('streams of statistics hold what the lists hold', async () => {
+  const { runtime } = shim;
+  const idsOf = (stats: readonly { attributes?: { id: string } | undefined }[]) =>
+    stats.map(({ attributes }) => attributes?.id).sort();
+  const containers: string[] = [];
+  for await (const { containerStats } of runtime.streamContainerStats({})) {
+    for (const { attributes, memory } of containerStats) {
+      containers.push(attributes?.id ?? '');
+      expect(memory?.workingSetBytes?.value).toBeGreaterThan(0n);
+    }
+  }
+  expect(containers.sort()).toEqual(idsOf((await runtime.listContainerStats({})).stats));
+  const pods: string[] = [];
+  for await (const { podSandboxStats } of runtime.streamPodSandboxStats({})) {
+    for (const { attributes, linux } of podSandboxStats) {
+      pods.push(attributes?.id ?? '');
+      expect(linux?.containers).toHaveLength(containersEach);
+    }
+  }
+  expect(pods.sort()).toEqual(idsOf((await runtime.listPodSandboxStats({})).stats));
+  const measured: string[] = [];
+  for await (const { podSandboxMetrics } of runtime.streamPodSandboxMetrics({})) {
+    for (const { podSandboxId, containerMetrics } of podSandboxMetrics) {
+      measured.push(podSandboxId);
+      expect(containerMetrics).toHaveLength(containersEach);
+    }
+  }
+  expect(measured.sort()).toEqual(pods);
+});

@@ -53,7 +53,7 @@ export function cgroupMounts(mountinfo: string): CgroupMounts {
  * @param procRoot where the proc file system of the host is.
  */
 export class CgroupFinder {
-  #mounts: Promise<CgroupMounts> | undefined;
+  #mounts: CgroupMounts | undefined;
 
   constructor(private readonly procRoot = '/proc') {}
 
@@ -61,12 +61,10 @@ export class CgroupFinder {
    * The control group of container `id`, in which process `pid` is; undefined when that process is
    * gone, or belongs to something else by now.
    */
-  async find(pid: number, id: string): Promise<CgroupDirs | undefined> {
-    this.#mounts ??= readText(path.join(this.procRoot, 'self/mountinfo')).then((text) =>
-      cgroupMounts(text ?? ''),
-    );
-    const paths = cgroupPaths(await this.#text(pid), id);
-    const { v1, v2 } = await this.#mounts;
+  find(pid: number, id: string): CgroupDirs | undefined {
+    this.#mounts ??= cgroupMounts(readText(path.join(this.procRoot, 'self/mountinfo')) ?? '');
+    const paths = cgroupPaths(pid, id, this.procRoot);
+    const { v1, v2 } = this.#mounts;
     const dirs: Partial<Record<Controller, string>> = {};
     for (const controller of controllers) {
       const mount = v1.get(controller);
@@ -83,14 +81,14 @@ export class CgroupFinder {
   }
 
   /** Whether process `pid` is one of container `id`. */
-  async holds(pid: number, id: string): Promise<boolean> {
-    return cgroupPaths(await this.#text(pid), id).size > 0;
-  }
-
-  async #text(pid: number): Promise<string> {
-    return (await readText(path.join(this.procRoot, String(pid), 'cgroup'))) ?? '';
+  holds(pid: number, id: string): boolean {
+    return isInContainer(pid, id, this.procRoot);
   }
 }
+
+/** Whether process `pid` belongs to container `id`, by the names of its control groups. */
+export const isInContainer = (pid: number, id: string, procRoot = '/proc'): boolean =>
+  cgroupPaths(pid, id, procRoot).size > 0;
 
 /** The control group that one lies in. */
 export function parentOf(group: CgroupDirs): CgroupDirs {
@@ -107,12 +105,14 @@ export function parentOf(group: CgroupDirs): CgroupDirs {
  * The paths of a container by controller, `''` for version 2, out of `/proc/<pid>/cgroup`. A
  * process may be in a group of its own below that of its container.
  */
-function cgroupPaths(text: string, id: string): ReadonlyMap<string, string> {
+function cgroupPaths(pid: number, id: string, procRoot: string): ReadonlyMap<string, string> {
   const paths = new Map<string, string>();
+  const text = readText(path.join(procRoot, String(pid), 'cgroup')) ?? '';
   for (const line of text.split('\n')) {
     const [, names = '', whole = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     const parts = whole.split('/');
-    const at = parts.findIndex((part) => part.includes(id));
+    // `<id>` with the driver cgroupfs, `docker-<id>.scope` with systemd.
+    const at = parts.findIndex((part) => part === id || part.endsWith(`-${id}.scope`));
     if (at < 0) continue;
     for (const name of names.split(',')) paths.set(name, parts.slice(0, at + 1).join('/'));
   }

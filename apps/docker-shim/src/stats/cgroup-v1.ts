@@ -1,7 +1,6 @@
-import path from 'node:path';
 import type { CgroupDirs, Controller } from './cgroup-dirs';
 import { hugePages } from './huge-pages';
-import { blkioStat, keyedNumbers, wholeNumber, wholeNumbers } from './kernel-text';
+import { blkioStat, numbersIn, wholeNumber, wholeNumbers } from './kernel-text';
 import { readText } from './read-text';
 import type { Usage, UsageDetails } from './usage';
 
@@ -19,44 +18,34 @@ const limit = (text: string | undefined): bigint | undefined => {
 
 const reader =
   (dirs: Dirs) =>
-  (controller: Controller, file: string): Promise<string | undefined> => {
+  (controller: Controller, file: string): string | undefined => {
     const dir = dirs[controller];
-    return dir === undefined ? Promise.resolve(undefined) : readText(path.join(dir, file));
+    return dir === undefined ? undefined : readText(`${dir}/${file}`);
   };
 
 /** What the control groups of version 1 say; undefined when they are gone. */
-export async function readUsageV1(
-  dirs: Dirs,
-): Promise<Omit<Usage, 'atMs' | 'clockMs'> | undefined> {
+export function readUsageV1(dirs: Dirs): Omit<Usage, 'atMs' | 'clockMs'> | undefined {
   const read = reader(dirs);
-  const [cpu, used, stat, memoryLimit, withSwap, withSwapLimit, tasks] = await Promise.all([
-    read('cpuacct', 'cpuacct.usage'),
-    read('memory', 'memory.usage_in_bytes'),
-    read('memory', 'memory.stat'),
-    read('memory', 'memory.limit_in_bytes'),
-    read('memory', 'memory.memsw.usage_in_bytes'),
-    read('memory', 'memory.memsw.limit_in_bytes'),
-    read('pids', 'pids.current'),
-  ]);
-  const cpuNs = wholeNumber(cpu);
-  const usedBytes = wholeNumber(used);
+  const cpuNs = wholeNumber(read('cpuacct', 'cpuacct.usage'));
+  const usedBytes = wholeNumber(read('memory', 'memory.usage_in_bytes'));
   if (cpuNs === undefined && usedBytes === undefined) return undefined;
-  const numbers = keyedNumbers(stat);
-  const limitBytes = limit(memoryLimit);
-  const withSwapBytes = wholeNumber(withSwap);
-  const withSwapLimitBytes = limit(withSwapLimit);
+  const number = numbersIn(read('memory', 'memory.stat'));
+  const limitBytes = limit(read('memory', 'memory.limit_in_bytes'));
+  const withSwapBytes = wholeNumber(read('memory', 'memory.memsw.usage_in_bytes'));
+  // Without accounting of swap neither of the two is there.
+  const withSwapLimitBytes = withSwapBytes && limit(read('memory', 'memory.memsw.limit_in_bytes'));
   return {
     cpuNs,
-    tasks: wholeNumber(tasks),
+    tasks: wholeNumber(read('pids', 'pids.current')),
     memory:
       usedBytes === undefined
         ? undefined
         : {
             usedBytes,
-            inactiveFileBytes: numbers.get('total_inactive_file') ?? 0n,
-            anonymousBytes: numbers.get('total_rss') ?? 0n,
-            pageFaults: numbers.get('total_pgfault') ?? 0n,
-            majorPageFaults: numbers.get('total_pgmajfault') ?? 0n,
+            inactiveFileBytes: number('total_inactive_file') ?? 0n,
+            anonymousBytes: number('total_rss') ?? 0n,
+            pageFaults: number('total_pgfault') ?? 0n,
+            majorPageFaults: number('total_pgmajfault') ?? 0n,
             limitBytes,
           },
     swap:
@@ -77,59 +66,36 @@ export async function readUsageV1(
 export async function readDetailsV1(dirs: Dirs): Promise<UsageDetails> {
   const read = reader(dirs);
   const io = (file: string) =>
-    read('blkio', `blkio.throttle.${file}_recursive`).then(
-      (text) => text ?? read('blkio', `blkio.throttle.${file}`),
-    );
-  const [acct, cpu, shares, period, quota] = await Promise.all([
-    read('cpuacct', 'cpuacct.stat'),
-    read('cpu', 'cpu.stat'),
-    read('cpu', 'cpu.shares'),
-    read('cpu', 'cpu.cfs_period_us'),
-    read('cpu', 'cpu.cfs_quota_us'),
-  ]);
-  const [stat, kernel, highest, hits, soft, oom] = await Promise.all([
-    read('memory', 'memory.stat'),
-    read('memory', 'memory.kmem.usage_in_bytes'),
-    read('memory', 'memory.max_usage_in_bytes'),
-    read('memory', 'memory.failcnt'),
-    read('memory', 'memory.soft_limit_in_bytes'),
-    read('memory', 'memory.oom_control'),
-  ]);
-  const [bytes, operations, procs, tasksLimit] = await Promise.all([
-    io('io_service_bytes'),
-    io('io_serviced'),
-    read('memory', 'cgroup.procs'),
-    read('pids', 'pids.max'),
-  ]);
-  const acctNumbers = keyedNumbers(acct);
-  const cpuNumbers = keyedNumbers(cpu);
-  const memory = keyedNumbers(stat);
-  const quotaUs = wholeNumber(quota) ?? -1n;
+    read('blkio', `blkio.throttle.${file}_recursive`) ?? read('blkio', `blkio.throttle.${file}`);
+  const acct = numbersIn(read('cpuacct', 'cpuacct.stat'));
+  const cpu = numbersIn(read('cpu', 'cpu.stat'));
+  const memory = numbersIn(read('memory', 'memory.stat'));
+  const quotaUs = wholeNumber(read('cpu', 'cpu.cfs_quota_us')) ?? -1n;
   return {
     cpu: {
-      userNs: (acctNumbers.get('user') ?? 0n) * tickNs,
-      systemNs: (acctNumbers.get('system') ?? 0n) * tickNs,
-      periods: cpuNumbers.get('nr_periods') ?? 0n,
-      throttledPeriods: cpuNumbers.get('nr_throttled') ?? 0n,
-      throttledNs: cpuNumbers.get('throttled_time') ?? 0n,
-      shares: wholeNumber(shares) ?? 0n,
-      periodUs: wholeNumber(period) ?? 0n,
+      userNs: (acct('user') ?? 0n) * tickNs,
+      systemNs: (acct('system') ?? 0n) * tickNs,
+      periods: cpu('nr_periods') ?? 0n,
+      throttledPeriods: cpu('nr_throttled') ?? 0n,
+      throttledNs: cpu('throttled_time') ?? 0n,
+      shares: wholeNumber(read('cpu', 'cpu.shares')) ?? 0n,
+      periodUs: wholeNumber(read('cpu', 'cpu.cfs_period_us')) ?? 0n,
       quotaUs: quotaUs < 0n ? undefined : quotaUs,
     },
     memory: {
-      cacheBytes: memory.get('total_cache') ?? 0n,
-      mappedFileBytes: memory.get('total_mapped_file') ?? 0n,
-      kernelBytes: wholeNumber(kernel) ?? 0n,
-      highestBytes: wholeNumber(highest) ?? 0n,
-      reservedBytes: limit(soft) ?? 0n,
-      limitHits: wholeNumber(hits) ?? 0n,
-      ownPageFaults: memory.get('pgfault') ?? 0n,
-      ownMajorPageFaults: memory.get('pgmajfault') ?? 0n,
-      oomKills: keyedNumbers(oom).get('oom_kill') ?? 0n,
+      cacheBytes: memory('total_cache') ?? 0n,
+      mappedFileBytes: memory('total_mapped_file') ?? 0n,
+      kernelBytes: wholeNumber(read('memory', 'memory.kmem.usage_in_bytes')) ?? 0n,
+      highestBytes: wholeNumber(read('memory', 'memory.max_usage_in_bytes')) ?? 0n,
+      reservedBytes: limit(read('memory', 'memory.soft_limit_in_bytes')) ?? 0n,
+      limitHits: wholeNumber(read('memory', 'memory.failcnt')) ?? 0n,
+      ownPageFaults: memory('pgfault') ?? 0n,
+      ownMajorPageFaults: memory('pgmajfault') ?? 0n,
+      oomKills: numbersIn(read('memory', 'memory.oom_control'))('oom_kill') ?? 0n,
     },
-    tasksLimit: wholeNumber(tasksLimit),
-    processes: wholeNumbers(procs),
-    io: blkioStat(bytes, operations),
+    tasksLimit: wholeNumber(read('pids', 'pids.max')),
+    processes: wholeNumbers(read('memory', 'cgroup.procs')),
+    io: blkioStat(io('io_service_bytes'), io('io_serviced')),
     hugePages: await hugePages(dirs.hugetlb, 'usage_in_bytes', 'max_usage_in_bytes'),
   };
 }

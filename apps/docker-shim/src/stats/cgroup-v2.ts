@@ -1,91 +1,59 @@
-import path from 'node:path';
 import { hugePages } from './huge-pages';
-import { ioStat, keyedNumbers, pressureLines, wholeNumber, wholeNumbers } from './kernel-text';
+import { ioStat, numbersIn, pressureLines, wholeNumber, wholeNumbers } from './kernel-text';
 import { readText } from './read-text';
 import type { Usage, UsageDetails } from './usage';
 
 /** What a control group of version 2 says; undefined when it is gone. */
-export async function readUsageV2(
-  dir: string,
-): Promise<Omit<Usage, 'atMs' | 'clockMs'> | undefined> {
-  const read = (file: string) => readText(path.join(dir, file));
-  const [cpu, used, stat, memoryLimit, swap, swapLimit, tasks] = await Promise.all([
-    read('cpu.stat'),
-    read('memory.current'),
-    read('memory.stat'),
-    read('memory.max'),
-    read('memory.swap.current'),
-    read('memory.swap.max'),
-    read('pids.current'),
-  ]);
-  const [cpuPressure, memoryPressure, ioPressure] = await Promise.all([
-    read('cpu.pressure'),
-    read('memory.pressure'),
-    read('io.pressure'),
-  ]);
-  const cpuUs = keyedNumbers(cpu).get('usage_usec');
-  const usedBytes = wholeNumber(used);
+export function readUsageV2(dir: string): Omit<Usage, 'atMs' | 'clockMs'> | undefined {
+  const read = (file: string) => readText(`${dir}/${file}`);
+  const cpuUs = numbersIn(read('cpu.stat'))('usage_usec');
+  const usedBytes = wholeNumber(read('memory.current'));
   if (cpuUs === undefined && usedBytes === undefined) return undefined;
-  const numbers = keyedNumbers(stat);
-  const swapBytes = wholeNumber(swap);
+  const number = numbersIn(read('memory.stat'));
+  const swapBytes = wholeNumber(read('memory.swap.current'));
   return {
     cpuNs: cpuUs === undefined ? undefined : cpuUs * 1000n,
-    tasks: wholeNumber(tasks),
+    tasks: wholeNumber(read('pids.current')),
     memory:
       usedBytes === undefined
         ? undefined
         : {
             usedBytes,
-            inactiveFileBytes: numbers.get('inactive_file') ?? 0n,
-            anonymousBytes: numbers.get('anon') ?? 0n,
-            pageFaults: numbers.get('pgfault') ?? 0n,
-            majorPageFaults: numbers.get('pgmajfault') ?? 0n,
-            limitBytes: wholeNumber(memoryLimit),
+            inactiveFileBytes: number('inactive_file') ?? 0n,
+            anonymousBytes: number('anon') ?? 0n,
+            pageFaults: number('pgfault') ?? 0n,
+            majorPageFaults: number('pgmajfault') ?? 0n,
+            limitBytes: wholeNumber(read('memory.max')),
           },
     swap:
       swapBytes === undefined
         ? undefined
-        : { usedBytes: swapBytes, limitBytes: wholeNumber(swapLimit) },
+        : { usedBytes: swapBytes, limitBytes: wholeNumber(read('memory.swap.max')) },
     pressure: {
-      cpu: pressureLines(cpuPressure),
-      memory: pressureLines(memoryPressure),
-      io: pressureLines(ioPressure),
+      cpu: pressureLines(read('cpu.pressure')),
+      memory: pressureLines(read('memory.pressure')),
+      io: pressureLines(read('io.pressure')),
     },
   };
 }
 
 /** What only metrics show. */
 export async function readDetailsV2(dir: string): Promise<UsageDetails> {
-  const read = (file: string) => readText(path.join(dir, file));
-  const [cpu, weight, max, stat, current, peak, events] = await Promise.all([
-    read('cpu.stat'),
-    read('cpu.weight'),
-    read('cpu.max'),
-    read('memory.stat'),
-    read('memory.current'),
-    read('memory.peak'),
-    read('memory.events'),
-  ]);
-  const [low, procs, tasksLimit, io] = await Promise.all([
-    read('memory.low'),
-    read('cgroup.procs'),
-    read('pids.max'),
-    read('io.stat'),
-  ]);
-  const cpuNumbers = keyedNumbers(cpu);
-  const memory = keyedNumbers(stat);
-  const memoryEvents = keyedNumbers(events);
-  const [quota, period] = (max ?? '').trim().split(' ');
-  const us = (name: string) => (cpuNumbers.get(name) ?? 0n) * 1000n;
-  const bytes = (name: string) => memory.get(name) ?? 0n;
+  const read = (file: string) => readText(`${dir}/${file}`);
+  const cpu = numbersIn(read('cpu.stat'));
+  const memory = numbersIn(read('memory.stat'));
+  const memoryEvents = numbersIn(read('memory.events'));
+  const [quota, period] = (read('cpu.max') ?? '').trim().split(' ');
+  const us = (name: string) => (cpu(name) ?? 0n) * 1000n;
+  const bytes = (name: string) => memory(name) ?? 0n;
   return {
     cpu: {
       userNs: us('user_usec'),
       systemNs: us('system_usec'),
-      periods: cpuNumbers.get('nr_periods') ?? 0n,
-      throttledPeriods: cpuNumbers.get('nr_throttled') ?? 0n,
+      periods: cpu('nr_periods') ?? 0n,
+      throttledPeriods: cpu('nr_throttled') ?? 0n,
       throttledNs: us('throttled_usec'),
-      shares: sharesOf(wholeNumber(weight)),
+      shares: sharesOf(wholeNumber(read('cpu.weight'))),
       periodUs: wholeNumber(period) ?? 0n,
       quotaUs: wholeNumber(quota),
     },
@@ -93,18 +61,18 @@ export async function readDetailsV2(dir: string): Promise<UsageDetails> {
       cacheBytes: bytes('file'),
       mappedFileBytes: bytes('file_mapped'),
       // The sum stands there since Linux 5.18.
-      kernelBytes: memory.get('kernel') ?? bytes('kernel_stack') + bytes('slab') + bytes('percpu'),
+      kernelBytes: memory('kernel') ?? bytes('kernel_stack') + bytes('slab') + bytes('percpu'),
       // Linux 5.19 and later.
-      highestBytes: wholeNumber(peak) ?? wholeNumber(current) ?? 0n,
-      reservedBytes: wholeNumber(low) ?? 0n,
-      limitHits: memoryEvents.get('max') ?? 0n,
+      highestBytes: wholeNumber(read('memory.peak')) ?? wholeNumber(read('memory.current')) ?? 0n,
+      reservedBytes: wholeNumber(read('memory.low')) ?? 0n,
+      limitHits: memoryEvents('max') ?? 0n,
       ownPageFaults: bytes('pgfault'),
       ownMajorPageFaults: bytes('pgmajfault'),
-      oomKills: memoryEvents.get('oom_kill') ?? 0n,
+      oomKills: memoryEvents('oom_kill') ?? 0n,
     },
-    tasksLimit: wholeNumber(tasksLimit),
-    processes: wholeNumbers(procs),
-    io: ioStat(io),
+    tasksLimit: wholeNumber(read('pids.max')),
+    processes: wholeNumbers(read('cgroup.procs')),
+    io: ioStat(read('io.stat')),
     hugePages: await hugePages(dir, 'current', 'max_usage'),
   };
 }

@@ -77,11 +77,11 @@ export class ContainerUsages {
     }
     try {
       // A group that is still there is that of the container: its path contains the id.
-      const read = await this.#readGroup(known);
+      const read = this.#readGroup(known);
       if (read !== undefined) return read;
       const found = await this.#find(subject, known, signal);
       if (found === 'stopped' || found === 'gone') return found;
-      if (found === 'found') return (await this.#readGroup(known)) ?? 'stopped';
+      if (found === 'found') return this.#readGroup(known) ?? 'stopped';
     } catch (error) {
       if (!isForbidden(error)) throw error;
     }
@@ -94,12 +94,12 @@ export class ContainerUsages {
    * Traffic of the network namespace of a container that was read before; undefined when its
    * process is gone.
    */
-  async traffic({ id }: StatsSubject): Promise<readonly InterfaceTraffic[] | undefined> {
+  traffic({ id }: StatsSubject): readonly InterfaceTraffic[] | undefined {
     const known = this.#known.get(id);
     if (known?.pid === undefined) return undefined;
-    const read = await traffic(this.procRoot, known.pid);
+    const read = traffic(this.procRoot, known.pid);
     // Afterwards: a process that is of the container now was so all the time.
-    if (await this.#finder.holds(known.pid, id)) return read;
+    if (this.#finder.holds(known.pid, id)) return read;
     // Started again under the same path: the next reading looks for the process.
     known.group = undefined;
     return undefined;
@@ -133,10 +133,10 @@ export class ContainerUsages {
     return known;
   }
 
-  async #readGroup(known: Known): Promise<RunningUse | undefined> {
+  #readGroup(known: Known): RunningUse | undefined {
     const { group } = known;
     if (group === undefined) return undefined;
-    const usage = await readUsage(group, this.clocks);
+    const usage = readUsage(group, this.clocks);
     if (usage !== undefined) return { usage, group };
     known.group = undefined;
     known.pid = undefined;
@@ -151,7 +151,7 @@ export class ContainerUsages {
   ): Promise<'found' | 'stopped' | 'gone' | 'unreadable'> {
     const { client } = this.connection.engine();
     let tried = subject.pid ?? 0;
-    if (tried !== 0 && (await this.#enter(tried, subject.id, known))) return 'found';
+    if (tried !== 0 && this.#enter(tried, subject.id, known)) return 'found';
     for (;;) {
       const inspected = await this.#inspect(client, subject.id, signal);
       if (inspected === undefined) return 'gone';
@@ -159,15 +159,15 @@ export class ContainerUsages {
       if (Running !== true || !Pid) return 'stopped';
       const startedAtMs = Date.parse(StartedAt ?? '');
       known.startedAtMs = Number.isNaN(startedAtMs) ? undefined : startedAtMs;
-      if (await this.#enter(Pid, subject.id, known)) return 'found';
+      if (this.#enter(Pid, subject.id, known)) return 'found';
       // It may have ended since; the same process twice is one that cannot be seen from here.
       if (Pid === tried) return 'unreadable';
       tried = Pid;
     }
   }
 
-  async #enter(pid: number, id: string, known: Known): Promise<boolean> {
-    const group = await this.#finder.find(pid, id);
+  #enter(pid: number, id: string, known: Known): boolean {
+    const group = this.#finder.find(pid, id);
     if (group === undefined) return false;
     known.pid = pid;
     known.group = group;

@@ -5,10 +5,8 @@ import { readText } from './read-text';
 
 /** The file system that a folder lies on. */
 export async function filesystemOf(procRoot: string, folder: string): Promise<FilesystemFacts> {
-  const [{ blocks, bsize, files, ffree }, mountinfo = ''] = await Promise.all([
-    statfs(folder, { bigint: true }),
-    readText(path.join(procRoot, 'self/mountinfo')),
-  ]);
+  const { blocks, bsize, files, ffree } = await statfs(folder, { bigint: true });
+  const mountinfo = readText(path.join(procRoot, 'self/mountinfo')) ?? '';
   return {
     device: deviceOf(mountinfo, folder),
     sizeBytes: blocks * bsize,
@@ -36,11 +34,9 @@ function deviceOf(mountinfo: string, folder: string): string {
 }
 
 /** Names of block devices by their numbers; the numbers where there is no name. */
-export async function deviceNames(
-  procRoot: string,
-): Promise<(major: string, minor: string) => string> {
+export function deviceNames(procRoot: string): (major: string, minor: string) => string {
   const names = new Map<string, string>();
-  for (const line of ((await readText(path.join(procRoot, 'diskstats'))) ?? '').split('\n')) {
+  for (const line of (readText(path.join(procRoot, 'diskstats')) ?? '').split('\n')) {
     const [, major = '', minor = '', name = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)/.exec(line) ?? [];
     if (name !== '') names.set(`${major}:${minor}`, `/dev/${name}`);
   }

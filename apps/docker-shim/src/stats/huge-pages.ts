@@ -20,12 +20,10 @@ export async function hugePages(
     .filter((name) => name.startsWith('hugetlb.') && name.endsWith(suffix))
     .map((name) => name.slice('hugetlb.'.length, -suffix.length))
     .filter((size) => !size.includes('.'));
-  return Promise.all(
-    sizes.map(async (pageSize) => {
-      const value = (file: string) =>
-        readText(path.join(dir, `hugetlb.${pageSize}.${file}`)).then(wholeNumber);
-      const usedBytes = (await value(current)) ?? 0n;
-      return { pageSize, usedBytes, highestBytes: (await value(highest)) ?? usedBytes };
-    }),
-  );
+  return sizes.map((pageSize) => {
+    const value = (file: string) =>
+      wholeNumber(readText(path.join(dir, `hugetlb.${pageSize}.${file}`)));
+    const usedBytes = value(current) ?? 0n;
+    return { pageSize, usedBytes, highestBytes: value(highest) ?? usedBytes };
+  });
 }

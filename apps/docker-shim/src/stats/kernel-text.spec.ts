@@ -1,4 +1,4 @@
-import { blkioStat, ioStat, keyedNumbers, netDev, pressureLines, wholeNumber } from './kernel-text';
+import { blkioStat, ioStat, netDev, numbersIn, pressureLines, wholeNumber } from './kernel-text';
 
 describe('wholeNumber', () => {
   it.each([
@@ -14,12 +14,13 @@ describe('wholeNumber', () => {
   });
 });
 
-it('keyedNumbers reads lines of a name and a number, and passes over others', () => {
-  expect([...keyedNumbers('anon 1\nfile 2\nodd\nword x\n')]).toEqual([
-    ['anon', 1n],
-    ['file', 2n],
-  ]);
-  expect(keyedNumbers(undefined).size).toBe(0);
+it('numbersIn finds lines of a name and a number, by the whole name', () => {
+  const number = numbersIn(
+    'anon 1\ninactive_file 5\nfile 2\nodd\nword x\nlast 18446744073709551615',
+  );
+  expect(['anon', 'file', 'last'].map(number)).toEqual([1n, 2n, 2n ** 64n - 1n]);
+  expect(['odd', 'word', 'non', 'fil', ''].map(number)).toEqual(Array(5).fill(undefined));
+  expect(numbersIn(undefined)('anon')).toBeUndefined();
 });
 
 it('pressureLines reads both lines, or one, as older kernels have it for CPU', () => {

@@ -48,30 +48,32 @@ export const wholeNumbers = (text: string | undefined): number[] =>
     .filter((line) => line !== '')
     .map(Number);
 
-/** Files of lines `name number`, as memory.stat is one. */
-export function keyedNumbers(text: string | undefined): ReadonlyMap<string, bigint> {
-  const numbers = new Map<string, bigint>();
-  for (const line of (text ?? '').split('\n')) {
-    const space = line.indexOf(' ');
-    if (space < 0) continue;
-    const value = wholeNumber(line.slice(space + 1));
-    if (value !== undefined) numbers.set(line.slice(0, space), value);
-  }
-  return numbers;
+/**
+ * The numbers of a file of lines `name number`, as memory.stat is one, by name: looked for, since
+ * few of many are wanted.
+ */
+export function numbersIn(text: string | undefined): (name: string) => bigint | undefined {
+  const lines = `\n${text ?? ''}`;
+  return (name) => {
+    const begin = `\n${name} `;
+    const at = lines.indexOf(begin);
+    if (at < 0) return undefined;
+    const end = lines.indexOf('\n', at + begin.length);
+    return wholeNumber(lines.slice(at + begin.length, end < 0 ? undefined : end));
+  };
 }
+
+const pressureLine = /^(some|full) avg10=(\S+) avg60=(\S+) avg300=(\S+) total=(\d+)$/gm;
 
 /** A `*.pressure` file; undefined where the kernel has none. */
 export function pressureLines(text: string | undefined): PressureLines | undefined {
   const lines: Record<string, Pressure> = {};
-  for (const line of (text ?? '').split('\n')) {
-    const [name = '', ...fields] = line.split(' ');
-    if (name !== 'some' && name !== 'full') continue;
-    const values = new Map(fields.map((field) => field.split('=', 2) as [string, string]));
+  for (const [, name = '', avg10, avg60, avg300, total] of (text ?? '').matchAll(pressureLine)) {
     lines[name] = {
-      totalNs: (wholeNumber(values.get('total')) ?? 0n) * 1000n,
-      avg10: Number(values.get('avg10') ?? 0),
-      avg60: Number(values.get('avg60') ?? 0),
-      avg300: Number(values.get('avg300') ?? 0),
+      totalNs: (wholeNumber(total) ?? 0n) * 1000n,
+      avg10: Number(avg10),
+      avg60: Number(avg60),
+      avg300: Number(avg300),
     };
   }
   return Object.keys(lines).length === 0 ? undefined : lines;

@@ -42,18 +42,15 @@ async function countOpen(procRoot: string, pids: readonly number[]): Promise<Ope
 }
 
 /** How many files a process may open; undefined for any number, and when it is gone. */
-export async function openFilesLimit(procRoot: string, pid: number): Promise<bigint | undefined> {
-  const text = (await readText(path.join(procRoot, String(pid), 'limits'))) ?? '';
+export function openFilesLimit(procRoot: string, pid: number): bigint | undefined {
+  const text = readText(path.join(procRoot, String(pid), 'limits')) ?? '';
   const [, soft] = /^Max open files\s+(\S+)/m.exec(text) ?? [];
   return wholeNumber(soft);
 }
 
 /** Traffic in the network namespace of a process; undefined when it is gone. */
-export async function traffic(
-  procRoot: string,
-  pid: number,
-): Promise<InterfaceTraffic[] | undefined> {
-  const text = await readText(path.join(procRoot, String(pid), 'net/dev'));
+export function traffic(procRoot: string, pid: number): InterfaceTraffic[] | undefined {
+  const text = readText(path.join(procRoot, String(pid), 'net/dev'));
   return text === undefined ? undefined : netDev(text);
 }
 

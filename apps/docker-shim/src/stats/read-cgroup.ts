@@ -10,10 +10,10 @@ export interface Clocks {
 }
 
 /** What a control group uses; undefined when it is gone. */
-export async function readUsage(group: CgroupDirs, clocks: Clocks): Promise<Usage | undefined> {
+export function readUsage(group: CgroupDirs, clocks: Clocks): Usage | undefined {
   const atMs = clocks.now();
   const clockMs = clocks.steady();
-  const read = group.version === 1 ? await readUsageV1(group.dirs) : await readUsageV2(group.dir);
+  const read = group.version === 1 ? readUsageV1(group.dirs) : readUsageV2(group.dir);
   return read && { ...read, atMs, clockMs };
 }
 

@@ -15,6 +15,7 @@ import {
   type PodSandboxStatsResponse,
 } from '@stowage/cri-proto';
 import { InvalidArgumentError, NotFoundError } from '@stowage/errors';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { EngineConnection } from '../engine/engine-connection';
 import { EngineResponseError } from '../engine/engine-errors';
 import { filesFolder } from '../engine/files-folder';
@@ -63,8 +64,10 @@ export interface StatsOptions {
 
 type Call = { readonly signal: AbortSignal };
 
-/** Containers that are read at once. */
+/** Containers that are looked for at once. */
 const atOnce = 8;
+/** How long files are read before others have their turn, milliseconds. */
+const longestMs = 5;
 
 /**
  * The stats of the CRI, out of files of the kernel: a list costs the engine its list of containers,
@@ -77,6 +80,7 @@ export class Stats {
   readonly #usages: ContainerUsages;
   readonly #rates = new CpuRates();
   readonly #layers: LayerSizes;
+  #breathedAtMs = 0;
 
   constructor(options: StatsOptions) {
     const { connection, listener, layerIntervalMs, procRoot = '/proc' } = options;
@@ -155,10 +159,9 @@ export class Stats {
     this.#layers.seen(containers);
     const members = bySandbox(containers);
     const { connection, containerdRoot } = this.#options;
-    const [filesystem, nameOf] = await Promise.all([
-      filesystemOf(this.#procRoot, filesFolder(connection.engine().info, containerdRoot)),
-      deviceNames(this.#procRoot),
-    ]);
+    const folder = filesFolder(connection.engine().info, containerdRoot);
+    const filesystem = await filesystemOf(this.#procRoot, folder);
+    const nameOf = deviceNames(this.#procRoot);
     const all = await inParallel(
       atOnce,
       sandboxes.filter(({ running }) => running),
@@ -169,7 +172,7 @@ export class Stats {
         if (own === undefined) return undefined;
         const metrics = PodSandboxMetrics.fromPartial({
           podSandboxId: sandbox.id,
-          metrics: [...own.metrics, ...(await this.#networkMetrics(sandbox, own))],
+          metrics: [...own.metrics, ...this.#networkMetrics(sandbox, own)],
         });
         for (const container of members.get(sandbox.id) ?? []) {
           if (!container.running) continue;
@@ -228,10 +231,10 @@ export class Stats {
         if (of !== undefined) stats.push(of);
         if (isRunning(use)) usages.push(this.#rated(container.id, use.usage));
       }
-      const together = isRunning(own) ? await this.#podGroup(sandbox, own) : undefined;
+      const together = isRunning(own) ? this.#podGroup(sandbox, own) : undefined;
       return podSandboxStats(sandbox, {
         usage: together ?? sumUsages(usages),
-        traffic: isRunning(own) ? await this.#traffic(sandbox, own) : undefined,
+        traffic: isRunning(own) ? this.#traffic(sandbox, own) : undefined,
         containers: stats,
       });
     });
@@ -240,21 +243,18 @@ export class Stats {
   }
 
   /** Use of the control group that the pod has for itself; undefined when it has none. */
-  async #podGroup(
-    { id, cgroupParent }: StatsSandbox,
-    { group }: RunningUse,
-  ): Promise<RatedUsage | undefined> {
+  #podGroup({ id, cgroupParent }: StatsSandbox, { group }: RunningUse): RatedUsage | undefined {
     if (cgroupParent === '' || group === undefined) return undefined;
-    const usage = await readUsage(parentOf(group), this.#clocks);
+    const usage = readUsage(parentOf(group), this.#clocks);
     return usage && this.#rated(`pod ${id}`, usage);
   }
 
-  async #traffic(
+  #traffic(
     sandbox: StatsSandbox,
     { usage, interfaces }: RunningUse,
-  ): Promise<{ atMs: number; interfaces: readonly InterfaceTraffic[] } | undefined> {
+  ): { atMs: number; interfaces: readonly InterfaceTraffic[] } | undefined {
     if (sandbox.hostNetwork) return undefined;
-    const read = interfaces ?? (await this.#usages.traffic(sandbox));
+    const read = interfaces ?? this.#usages.traffic(sandbox);
     return read && { atMs: usage.atMs, interfaces: read };
   }
 
@@ -272,6 +272,7 @@ export class Stats {
 
   async #use(subject: StatsSubject, signal: AbortSignal): Promise<ContainerUse> {
     if (!subject.running) return 'stopped';
+    await this.#breath();
     try {
       return await this.#usages.read(subject, signal);
     } catch (error) {
@@ -279,6 +280,13 @@ export class Stats {
       if (error instanceof EngineResponseError) return 'stopped';
       throw error;
     }
+  }
+
+  /** Lets others have the thread when this has had it for some time: files are read at once. */
+  async #breath(): Promise<void> {
+    if (performance.now() - this.#breathedAtMs < longestMs) return;
+    await turn();
+    this.#breathedAtMs = performance.now();
   }
 
   #rated(key: string, usage: Usage): RatedUsage {
@@ -322,7 +330,7 @@ export class Stats {
       usage,
       details,
       openFiles: details && (await openFiles(this.#procRoot, details.processes)),
-      openFilesLimit: pid === undefined ? undefined : await openFilesLimit(this.#procRoot, pid),
+      openFilesLimit: pid === undefined ? undefined : openFilesLimit(this.#procRoot, pid),
       startedAtMs: this.#usages.startedAtMs(subject),
       filesystem,
       layerBytes: this.#layers.size(id)?.bytes ?? 0n,
@@ -331,11 +339,11 @@ export class Stats {
     return { use, labels, metrics };
   }
 
-  async #networkMetrics(
+  #networkMetrics(
     sandbox: StatsSandbox,
     { use, labels }: { readonly use: RunningUse; readonly labels: CommonLabelValues },
   ) {
-    const traffic = await this.#traffic(sandbox, use);
+    const traffic = this.#traffic(sandbox, use);
     return traffic === undefined ? [] : networkMetrics(labels, traffic.atMs, traffic.interfaces);
   }
 

@@ -36,8 +36,10 @@ export interface KillOptions {
 const linesEach = 200;
 /** Pods at work at once. */
 const workers = 3;
-/** Longest time in which a repeated call has to succeed, milliseconds. */
+/** Longest time after the last kill in which a repeated call has to succeed, milliseconds. */
 const patienceMs = 60_000;
+/** Longest time that a kill waits for something to succeed after the one before, milliseconds. */
+const progressMs = 20_000;
 
 /**
  * Kills docker-shim and its engine at random while pods come and go, as kubelet would ask for them:
@@ -74,6 +76,7 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
       Array.from({ length: workers }, (_, index) => run.work(index, imageRef, stopped.signal)),
     );
     for (let kill = 1; kill <= options.kills; kill++) {
+      await run.progress();
       await pause(200 + random() * 1800);
       const victim = victims[(kill - 1) % victims.length]!;
       kills[victim]++;
@@ -83,6 +86,7 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
       await pause(random() * 1000);
       if (victim !== 'engine') await shim.restart(started);
       if (victim !== 'shim') await stack.docker.start();
+      run.disturbed();
     }
     stopped.abort();
     await churning;
@@ -139,6 +143,8 @@ class Churn {
   pods = 0;
   repeated = 0;
   logs = 0;
+  #succeeded = 0;
+  #disturbedAtMs = 0;
 
   constructor(
     private readonly stack: Stack,
@@ -152,6 +158,21 @@ class Churn {
       await this.#pod(`pod-${worker}-${round}`, image);
       this.pods++;
     }
+  }
+
+  /** A kill is over: what it kept from succeeding gets the whole time anew. */
+  disturbed(): void {
+    this.#disturbedAtMs = Date.now();
+  }
+
+  /**
+   * Resolves when something has succeeded from now on, so that kills meet pods on a slow machine,
+   * too.
+   */
+  async progress(): Promise<void> {
+    const before = this.#succeeded;
+    const end = Date.now() + progressMs;
+    while (this.#succeeded === before && Date.now() < end) await pause(20);
   }
 
   /** What kubelet does with sandboxes that nobody wants: those of calls that were cut. */
@@ -233,12 +254,14 @@ class Churn {
 
   /** Makes a call until it succeeds; too long is a problem, and ends the run. */
   async #until<T>(what: string, call: (attempt: number) => Promise<T>): Promise<T> {
-    const end = Date.now() + patienceMs;
+    const began = Date.now();
     for (let attempt = 0; ; attempt++) {
       try {
-        return await call(attempt);
+        const result = await call(attempt);
+        this.#succeeded++;
+        return result;
       } catch (error) {
-        if (Date.now() > end) {
+        if (Date.now() > Math.max(began, this.#disturbedAtMs) + patienceMs) {
           const problem = `${what} not within ${patienceMs} ms: ${String(error)}`;
           this.report(problem);
           throw new Error(problem, { cause: error });

@@ -2,10 +2,11 @@ import path from 'node:path';
 import { errorMessage } from '@stowage/errors';
 import {
   openStateFileCopy,
-  StateFile,
   StateFileNewerError,
+  StateValue,
   type Database,
   type StateFileContent,
+  type ValueStatements,
 } from '@stowage/sqlite';
 
 const content: StateFileContent = {
@@ -41,7 +42,7 @@ export interface ShadowPlan {
 
 /** What is kept for operators over restarts. */
 interface Control {
-  readonly pause?: Pause;
+  readonly pause?: Pause | undefined;
   readonly holds: readonly Hold[];
   /** Oldest first. */
   readonly shadowPlans: readonly ShadowPlan[];
@@ -61,20 +62,25 @@ export interface ControlFileOptions {
   readonly log: { warn(fields: object, message: string): void };
 }
 
-const prepare = (database: Database) => ({
-  read: database.prepare<[], { name: string; value: string }>('SELECT name, value FROM entry'),
-  clear: database.prepare('DELETE FROM entry'),
-  add: database.prepare<[string, string]>('INSERT INTO entry VALUES (?, ?)'),
-});
-
-type Statements = ReturnType<typeof prepare>;
-
-const controlOf = ({ read }: Statements): Control => ({
-  ...nothing,
-  ...(Object.fromEntries(
-    read.all().map(({ name, value }) => [name, JSON.parse(value) as unknown]),
-  ) as Partial<Control>),
-});
+function prepare(database: Database): ValueStatements<Control> {
+  const all = database.prepare<[], [string, string]>('SELECT name, value FROM entry').raw();
+  const clear = database.prepare('DELETE FROM entry');
+  const add = database.prepare<[string, string]>('INSERT INTO entry VALUES (?, ?)');
+  return {
+    read: () => ({
+      ...nothing,
+      ...(Object.fromEntries(
+        all.all().map(([name, value]) => [name, JSON.parse(value) as unknown]),
+      ) as Partial<Control>),
+    }),
+    replace: (control) => {
+      clear.run();
+      for (const [name, value] of Object.entries(control)) {
+        if (value !== undefined) add.run(name, JSON.stringify(value));
+      }
+    },
+  };
+}
 
 const fileIn = (stateDir: string): string => path.join(stateDir, 'control.db');
 
@@ -90,7 +96,7 @@ export function readControl({
   try {
     const database = openStateFileCopy(file, content);
     if (database === undefined) return nothing;
-    const control = controlOf(prepare(database));
+    const control = prepare(database).read();
     database.close();
     return control;
   } catch (error) {
@@ -106,37 +112,25 @@ export function readControl({
  * kept in memory, and written once that works again.
  */
 export class ControlFile {
-  readonly #file: StateFile<Statements>;
-  #control = nothing;
+  readonly #control: StateValue<Control>;
 
   constructor({ stateDir, now, log }: ControlFileOptions) {
     const file = fileIn(stateDir);
-    this.#file = new StateFile({
+    this.#control = new StateValue<Control>({
       file,
       content,
-      makesFolder: true,
+      initial: nothing,
       now: () => new Date(now()),
-      prepare: (database, isLate) => {
-        const statements = prepare(database);
-        if (!isLate) this.#control = controlOf(statements);
-        return statements;
-      },
+      prepare,
       onSetAside: (setAsideAs, reason) =>
         log.warn({ path: file, setAsideAs, reason }, 'what operators asked could not be read'),
-      onRefused: (error, before) => {
-        const reason = errorMessage(error);
-        if (before?.reason === reason) return;
-        log.warn({ path: file, reason }, 'what operators ask is not written: kept in memory only');
-      },
-      retry: () => {
-        if (this.#file.problem !== undefined && this.#file.isDue(true)) this.#write();
-      },
+      onProblem: (reason) =>
+        log.warn({ path: file, reason }, 'what operators ask is not written: kept in memory only'),
     });
-    this.#file.open();
   }
 
   get pause(): Pause | undefined {
-    return this.#control.pause;
+    return this.#control.get().pause;
   }
 
   setPause(pause: Pause | undefined): void {
@@ -145,7 +139,7 @@ export class ControlFile {
 
   /** Holds of images, also those whose time is over. */
   get holds(): readonly Hold[] {
-    return this.#control.holds;
+    return this.#control.get().holds;
   }
 
   setHolds(holds: readonly Hold[]): void {
@@ -154,7 +148,7 @@ export class ControlFile {
 
   /** Plans of collections in shadow, the oldest first. */
   get shadowPlans(): readonly ShadowPlan[] {
-    return this.#control.shadowPlans;
+    return this.#control.get().shadowPlans;
   }
 
   setShadowPlans(shadowPlans: readonly ShadowPlan[]): void {
@@ -163,7 +157,7 @@ export class ControlFile {
 
   /** When the image records began; undefined when that is not known. */
   get recordsBegan(): number | undefined {
-    return this.#control.recordsBegan;
+    return this.#control.get().recordsBegan;
   }
 
   setRecordsBegan(recordsBegan: number): void {
@@ -172,20 +166,10 @@ export class ControlFile {
 
   /** Never throws. */
   close(): void {
-    this.#file.close();
+    this.#control.close();
   }
 
   #set(change: Partial<Control>): void {
-    this.#control = { ...this.#control, ...change };
-    this.#write();
-  }
-
-  #write(): void {
-    this.#file.write(({ clear, add }) => {
-      clear.run();
-      for (const [name, value] of Object.entries(this.#control)) {
-        if (value !== undefined) add.run(name, JSON.stringify(value));
-      }
-    });
+    this.#control.set({ ...this.#control.get(), ...change });
   }
 }

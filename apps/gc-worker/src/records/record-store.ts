@@ -81,10 +81,8 @@ export class ImageRecordStore {
         onSetAside?.(reason);
         if (!isLate) this.#isRebuilding = true;
       },
-      onRefused: (error, before) => {
-        onWriteError?.();
-        const reason = errorMessage(error);
-        if (before?.reason === reason) return;
+      onRefused: onWriteError,
+      onProblem: (reason) => {
         log.warn({ path: file, reason }, 'records cannot be written: kept in memory only');
         onStatus?.(this.status());
       },

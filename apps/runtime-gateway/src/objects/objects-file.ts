@@ -1,5 +1,4 @@
 import path from 'node:path';
-import { errorMessage } from '@stowage/errors';
 import { checkSchema, StateFile, type Database, type StateFileContent } from '@stowage/sqlite';
 import type { ObjectKind, ObjectStore } from './known-objects';
 import type { KnownContainer, KnownSandbox } from './types';
@@ -100,9 +99,7 @@ export class ObjectsFile implements ObjectStore {
           'known objects could not be read: starting again from what the runtime lists';
         log.warn({ path: file, aside, reason }, message);
       },
-      onRefused: (error, before) => {
-        const reason = errorMessage(error);
-        if (before?.reason === reason) return;
+      onProblem: (reason) => {
         log.warn({ path: file, reason }, 'known objects are not written');
         onStatus?.(`${file}: ${reason}`);
       },

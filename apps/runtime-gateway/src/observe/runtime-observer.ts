@@ -1,6 +1,7 @@
 import { inTime, KeyedQueue } from '@stowage/async';
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import { errorMessage } from '@stowage/errors';
+import { RuntimeOutage } from '@stowage/service-kit';
 import { traced } from '@stowage/tracing';
 import { KnownObjects } from '../objects/known-objects';
 import type { ObjectsFile } from '../objects/objects-file';
@@ -10,7 +11,6 @@ import { Lifecycle, type Publish } from './lifecycle';
 import type { ObserverContext } from './observer-context';
 import { relist, type RelistResult } from './relist';
 import { RuntimeLookups, tracedLookups } from './runtime-lookups';
-import { RuntimeOutage } from './runtime-outage';
 import { RuntimeWatch } from './runtime-watch';
 import { UncorrelatedChanges } from './uncorrelated-changes';
 
@@ -45,6 +45,8 @@ export interface RuntimeObserverOptions {
 }
 
 const defaultAttributionWaitMs = 10_000;
+/** Limit of the Version call whose answer stands in RuntimeRecovered, milliseconds. */
+const versionTimeoutMs = 2000;
 
 /**
  * Everything that turns what happens in the runtime into events; knows nothing of how calls are
@@ -168,7 +170,14 @@ export class RuntimeObserver {
   #outage(): RuntimeOutage {
     const { runtime, publish, now, file } = this.options;
     return new RuntimeOutage({
-      runtime,
+      endpoint: runtime.endpoint,
+      version: async () => {
+        const { runtimeName, runtimeVersion } = await runtime.version(
+          {},
+          { timeoutMs: versionTimeoutMs },
+        );
+        return { name: runtimeName, version: runtimeVersion };
+      },
       publish,
       now,
       since: {

@@ -1,5 +1,4 @@
 import type { RuntimeAvailability } from '@stowage/cri-client';
-import { VersionResponse } from '@stowage/cri-proto';
 import { RuntimeOutage } from './runtime-outage';
 
 const endpoint = 'unix:///run/containerd/containerd.sock';
@@ -17,15 +16,11 @@ function fixture(options: { since?: number; version?: Error } = {}) {
   const failures: string[] = [];
   let sinceMs = options.since;
   const outage = new RuntimeOutage({
-    runtime: {
-      endpoint,
-      version: () =>
-        options.version === undefined
-          ? Promise.resolve(
-              VersionResponse.fromPartial({ runtimeName: 'containerd', runtimeVersion: '1.6.20' }),
-            )
-          : Promise.reject(options.version),
-    },
+    endpoint,
+    version: () =>
+      options.version === undefined
+        ? Promise.resolve({ name: 'containerd', version: '1.6.20' })
+        : Promise.reject(options.version),
     publish: (name, event) => events.push({ name, ...event }),
     now: () => lostAt.getTime() + 8200,
     since: { get: () => sinceMs, set: (value) => (sinceMs = value) },

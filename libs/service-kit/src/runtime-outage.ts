@@ -1,12 +1,26 @@
-import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-client';
+import type { PublishedEvent } from '@stowage/event-bus';
 import { boundedText } from '@stowage/events';
-import type { Publish } from './lifecycle';
+
+/** Whether a runtime can be called. */
+interface Availability {
+  readonly available: boolean;
+  readonly since: Date;
+  /** Why not. */
+  readonly reason?: string;
+}
 
 export interface RuntimeOutageOptions {
-  readonly runtime: Pick<RuntimeServiceClient, 'endpoint' | 'version'>;
-  readonly publish: Publish;
+  readonly endpoint: string;
+  /** Name and version of a runtime that is back; a rejection leaves them out. */
+  readonly version: () => Promise<{ readonly name: string; readonly version: string } | undefined>;
+  /** As the event bus does. */
+  readonly publish: <N extends 'RuntimeUnavailable' | 'RuntimeRecovered'>(
+    name: N,
+    event: PublishedEvent<N>,
+  ) => unknown;
   readonly now: () => number;
   /**
+   * When the outage began that was published and has not ended, milliseconds since the epoch.
    * Outlives the process: an outage is published once, and its end even when another process sees
    * it.
    */
@@ -14,17 +28,14 @@ export interface RuntimeOutageOptions {
   readonly onUnpublished: (error: unknown) => void;
 }
 
-/** Limit of the Version call whose answer stands in RuntimeRecovered, milliseconds. */
-const versionTimeoutMs = 2000;
-
 /** Publishes once that the runtime is away, and once that it is back. */
 export class RuntimeOutage {
   #published: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: RuntimeOutageOptions) {}
 
-  /** Takes in a change of the client's availability. */
-  changed({ available, since, reason }: RuntimeAvailability): void {
+  /** Takes in a change of the runtime's availability. */
+  changed({ available, since, reason }: Availability): void {
     const at = this.options.now();
     this.#published = this.#published
       .then(() => (available ? this.#recovered(at) : this.#unavailable(since.getTime(), reason)))
@@ -37,12 +48,12 @@ export class RuntimeOutage {
   }
 
   #unavailable(sinceMs: number, reason: string | undefined): void {
-    const { runtime, publish, since } = this.options;
+    const { endpoint, publish, since } = this.options;
     if (since.get() !== undefined) return;
     publish('RuntimeUnavailable', {
-      subject: runtime.endpoint,
+      subject: endpoint,
       data: {
-        endpoint: runtime.endpoint,
+        endpoint,
         unavailableSince: new Date(sinceMs).toISOString(),
         reason: boundedText(reason ?? 'not connected'),
       },
@@ -51,22 +62,17 @@ export class RuntimeOutage {
   }
 
   async #recovered(atMs: number): Promise<void> {
-    const { runtime, publish, since } = this.options;
+    const { endpoint, version, publish, since } = this.options;
     const sinceMs = since.get();
     if (sinceMs === undefined) return;
-    const version = await runtime
-      .version({}, { timeoutMs: versionTimeoutMs })
-      .catch(() => undefined);
+    const runtime = await version().catch(() => undefined);
     publish('RuntimeRecovered', {
-      subject: runtime.endpoint,
+      subject: endpoint,
       data: {
-        endpoint: runtime.endpoint,
+        endpoint,
         unavailableSince: new Date(sinceMs).toISOString(),
         unavailableForMs: Math.max(0, atMs - sinceMs),
-        runtime:
-          version === undefined
-            ? undefined
-            : { name: version.runtimeName, version: version.runtimeVersion },
+        runtime,
       },
     });
     since.set(undefined);
