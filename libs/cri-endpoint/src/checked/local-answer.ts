@@ -50,6 +50,8 @@ export class LocalAnswer {
   #waitingBytes = 0;
   /** Set once there are no more messages. */
   end: AnswerEnd | undefined;
+  /** Whether its end was handed to the socket. */
+  isWritten = false;
   readonly #abort = new AbortController();
   #hasLeft: () => void = () => undefined;
   readonly #answered = new Promise<void>((resolve) => (this.#hasLeft = resolve));
@@ -109,12 +111,13 @@ export class LocalAnswer {
 
   /** The last byte has left this process. */
   left(): void {
+    clearTimeout(this.#timer);
     this.#hasLeft();
   }
 
   /** The call is over for the client. */
   over(): void {
-    clearTimeout(this.#timer);
+    if (!this.isWritten) this.left();
     if (this.end === undefined) this.#abort.abort(new CancelledError(this.call.method));
     this.waiting.length = 0;
     this.#waitingBytes = 0;

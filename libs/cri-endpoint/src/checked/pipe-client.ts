@@ -35,6 +35,8 @@ const creditBytes = 256 * 1024;
 const streamCreditBytes = 32 * 1024;
 /** What waits for a client that reads nothing before nothing more of it is read. */
 const maxUnreadBytes = 512 * 1024;
+/** Connections of a client to one socket, where the runtime allows few calls on each. */
+const maxUpstreams = 8;
 /** How long a client that was sent away may take to close its side. */
 const lingerMs = 1_000;
 /** How long calls are accepted that a client began before it had read the GOAWAY. */
@@ -151,7 +153,7 @@ export class PipeClient implements ClientListener, AnswerSink {
 
   /** Whether the client does not take what is sent to it. */
   get isFull(): boolean {
-    return this.socket.writableNeedDrain;
+    return this.socket.writableLength >= this.socket.writableHighWaterMark;
   }
 
   /**
@@ -309,7 +311,11 @@ export class PipeClient implements ClientListener, AnswerSink {
       throw new Http2Error(errorCode.flowControlError, 'more DATA than the window allows');
     }
     const bytes = end - start;
-    if (bytes === 0 && !endStream) this.onIdle();
+    if (bytes === 0 && !endStream) {
+      this.onIdle();
+      this.consumed(call, windowBytes);
+      return;
+    }
     call.requestBytes += bytes;
     call.requestEnded = endStream;
     if (call.upstream !== undefined) {
@@ -332,7 +338,6 @@ export class PipeClient implements ClientListener, AnswerSink {
       return;
     }
     const isCancelled = !call.answerEnded;
-    call.outcome ??= 'cancelled';
     call.upstream?.reset(call, code > maxErrorCode ? errorCode.cancel : code);
     this.#finish(call);
     if (isCancelled && !this.#share.callReset()) this.#cancelsTooMuch();
@@ -542,6 +547,11 @@ export class PipeClient implements ClientListener, AnswerSink {
       found.take(call);
       return;
     }
+    const last = those.at(-1);
+    if (last !== undefined && those.length >= maxUpstreams) {
+      last.take(call);
+      return;
+    }
     const upstream = new PipeUpstream(address, this);
     this.#upstreams.push(upstream);
     upstream.take(call);
@@ -700,6 +710,7 @@ export class PipeClient implements ClientListener, AnswerSink {
     if (local.end === undefined) return;
     call.outcome = 'completed';
     this.#writeEnd(call, local.end);
+    local.isWritten = true;
     this.writer.onLeft(() => local.left());
     this.#finish(call);
   }
@@ -748,7 +759,7 @@ export class PipeClient implements ClientListener, AnswerSink {
     const waitedMs = forwardedAt === undefined ? 0 : (call.answeredAt ?? endedAt) - forwardedAt;
     this.host.callEnded({
       method: call.method,
-      outcome: call.outcome ?? 'cancelled',
+      outcome: call.outcome ?? (call.grpcStatus === undefined ? 'cancelled' : 'completed'),
       servedBy: forwardedAt === undefined ? 'local' : 'runtime',
       grpcStatus: call.grpcStatus,
       requestBytes: call.requestBytes,
@@ -827,7 +838,6 @@ export class PipeClient implements ClientListener, AnswerSink {
     for (const upstream of [...this.#upstreams]) upstream.destroy();
     for (const call of [...this.#calls.values()]) {
       call.upstream = undefined;
-      call.outcome ??= 'cancelled';
       this.#finish(call);
     }
   }

@@ -30,6 +30,11 @@ const maxHeldBytes = 64 * 1024;
 const maxBlockBytes = 256 * 1024;
 /** Requests up to this size are put together in the writer's memory. */
 const shortRequestBytes = 4 * 1024;
+/**
+ * How long the answer to a PING may wait for something to go with it. Servers in Go send one with
+ * nearly each call.
+ */
+const pingDelayMs = 5;
 /** How long, in looks of half a second, a connection may take nothing while something waits. */
 const maxStalledLooks = 10;
 
@@ -92,6 +97,9 @@ export class PipeUpstream {
   #heldBytes = 0;
   #heldData = 0;
   #isPaused = false;
+  /** Payloads of PINGs that were not answered yet. */
+  readonly #pings: Buffer[] = [];
+  #pingTimer: NodeJS.Timeout | undefined;
   readonly #acks: (AwaitedAck | undefined)[] = [];
 
   // A response header block that is continued in further frames.
@@ -136,7 +144,8 @@ export class PipeUpstream {
 
   /** Whether the runtime does not take what is sent to it. */
   get isFull(): boolean {
-    return this.#socket?.writableNeedDrain === true;
+    const socket = this.#socket;
+    return socket !== undefined && socket.writableLength >= socket.writableHighWaterMark;
   }
 
   /** The call's request goes to the runtime from now on. */
@@ -202,6 +211,19 @@ export class PipeUpstream {
   }
 
   flush(): void {
+    const writer = this.#writer;
+    if (writer === undefined || writer.isEmpty) return;
+    if (this.#pings.length > 0) this.#answerPings();
+    writer.flush();
+  }
+
+  #answerPings(): void {
+    clearTimeout(this.#pingTimer);
+    this.#pingTimer = undefined;
+    for (const payload of this.#pings.splice(0)) {
+      this.#writer?.header(frameType.ping, frameFlag.ack, 0, payload.length);
+      this.#writer?.bytes(payload, 0, payload.length);
+    }
     this.#writer?.flush();
   }
 
@@ -267,7 +289,7 @@ export class PipeUpstream {
 
   /** Begins what waits, as far as there is room; the rest goes elsewhere once that is known. */
   #serve(): void {
-    for (const call of this.#waiting) {
+    for (const call of [...this.#waiting]) {
       if (this.takesCalls) {
         this.#waiting.delete(call);
         this.#begin(call);
@@ -443,8 +465,8 @@ export class PipeUpstream {
       case frameType.ping:
         if (end - start !== 8 || streamId !== 0) wrong('PING');
         if ((flags & frameFlag.ack) !== 0) return;
-        this.#writer?.header(frameType.ping, frameFlag.ack, 0, 8);
-        this.#writer?.bytes(input, start, end);
+        this.#pings.push(Buffer.from(input.subarray(start, end)));
+        this.#pingTimer ??= setTimeout(() => this.#answerPings(), pingDelayMs);
         return;
       case frameType.goAway:
         if (end - start < 8 || streamId !== 0) wrong('GOAWAY');
@@ -514,8 +536,13 @@ export class PipeUpstream {
     this.#block = [];
     if (call === undefined || call.isOver) return;
     const frames = Buffer.concat(headerBlockFrames(block, call.streamId, endStream));
-    const type = frameType.headers;
-    const held = { call, type, flags: endStream, frames, block: block.subarray(frameHeaderBytes) };
+    const held = {
+      call,
+      type: frameType.headers,
+      flags: endStream,
+      frames,
+      block: block.subarray(frameHeaderBytes),
+    };
     if (this.#held.length > 0) this.#hold(held);
     else this.#deliverBlock(held, held.block);
   }
@@ -711,6 +738,7 @@ export class PipeUpstream {
   #destroy(): void {
     if (this.#state === 'lost') return;
     this.#state = 'lost';
+    clearTimeout(this.#pingTimer);
     this.#connecting.cancel();
     this.#splitter.stop();
     this.#writer?.flush();

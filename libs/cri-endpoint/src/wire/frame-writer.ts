@@ -18,17 +18,24 @@ const none = Buffer.alloc(0);
  */
 export class FrameWriter {
   /** Where {@link reserve} has room. */
-  slab = none;
+  slab: Buffer = none;
   #from = 0;
   #at = 0;
   readonly #parts: Buffer[] = [];
   // Bytes to be sent that follow each other in one piece of memory.
-  #run = none;
+  #run: Buffer = none;
   #runStart = 0;
   #runEnd = 0;
   #onLeft: (() => void)[] = [];
 
   constructor(private readonly socket: Socket) {}
+
+  /** Whether there is nothing to flush. */
+  get isEmpty(): boolean {
+    return (
+      this.#parts.length === 0 && this.#at === this.#from && this.#runEnd === this.#runStart
+    );
+  }
 
   /** Whether the socket has taken all that was flushed. */
   get hasLeft(): boolean {

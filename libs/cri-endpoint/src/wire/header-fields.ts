@@ -49,7 +49,7 @@ function putString(out: Buffer, at: number, text: string): number {
     out[at++] = rest;
   }
   // Below this length a loop is faster than the call into the runtime.
-  if (length > 24) return at + out.latin1Write(text, at, length);
+  if (length > 24) return at + out.write(text, at, length, 'latin1');
   for (let i = 0; i < length; i++) out[at++] = text.charCodeAt(i);
   return at;
 }
