@@ -1,4 +1,5 @@
 import type { RequestHead } from './request-head';
+import type { CallTap } from '../call-tap';
 import type { HeldRequest } from '../client-share';
 import type { MessageReader } from '../grpc-wire';
 import type { CallOutcome, CheckedCall, RequestCheck } from '../types';
@@ -22,6 +23,10 @@ export class PipeCall implements CheckedCall {
   responseBytes = 0;
   outcome: CallOutcome | undefined;
   grpcStatus: number | undefined;
+  /** Text of the status, unescaped. */
+  grpcMessage: string | undefined;
+  /** Copies of its messages, while it is observed. */
+  tap: CallTap | undefined;
 
   /** What may still come of the client's DATA, and what of it was taken since that was said. */
   receiveWindow = clientStreamWindowBytes;

@@ -32,9 +32,7 @@ export class FrameWriter {
 
   /** Whether there is nothing to flush. */
   get isEmpty(): boolean {
-    return (
-      this.#parts.length === 0 && this.#at === this.#from && this.#runEnd === this.#runStart
-    );
+    return this.#parts.length === 0 && this.#at === this.#from && this.#runEnd === this.#runStart;
   }
 
   /** Whether the socket has taken all that was flushed. */
