@@ -20,7 +20,7 @@ const echo = methodPath('Echo');
 describe.each([
   ['terminating', createTerminatingEndpoint],
   ['checked', createCheckedEndpoint],
-] as const)('%s endpoint: verdicts on calls, and copies of them', (kind, createEndpoint) => {
+] as const)('%s endpoint: verdicts on calls, and copies of them', (_kind, createEndpoint) => {
   let folder: ReturnType<typeof temporaryFolder>;
   let server: TestServer;
   let endpoint: Endpoint;

@@ -1,6 +1,7 @@
 import { UnimplementedError } from '@stowage/errors';
 import { PipeClient, type PipeHost } from './checked/pipe-client';
 import { ClientShares } from './client-share';
+import { defaultReaderLimits } from './connection-reader';
 import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
 import type { TerminatingEndpointOptions } from './terminating-endpoint';
@@ -8,10 +9,7 @@ import { TurnQueue } from './turn-queue';
 import type { DetachReason, Endpoint, EndpointStats } from './types';
 
 /** What {@link createCheckedEndpoint} serves and where it sends the rest. */
-export type CheckedEndpointOptions = Omit<
-  TerminatingEndpointOptions,
-  'observer' | 'maxObservedMessageBytes'
->;
+export type CheckedEndpointOptions = TerminatingEndpointOptions;
 
 /** Longest part of a path that an error message repeats. */
 const maxNamedChars = 200;
@@ -28,7 +26,7 @@ const lingerMs = 1_500;
  * `listenUnix` does.
  */
 export async function createCheckedEndpoint(options: CheckedEndpointOptions): Promise<Endpoint> {
-  const { upstream, calls } = options;
+  const { upstream, calls, observer } = options;
   const maxRequestBytes = options.maxRequestBytes ?? defaultMaxRequestBytes;
   const clients = new Set<PipeClient>();
   const drained = new IdleWait(() => clients.size === 0);
@@ -36,6 +34,7 @@ export async function createCheckedEndpoint(options: CheckedEndpointOptions): Pr
   const detached: Partial<Record<DetachReason, number>> = {};
   let accepted = 0;
   let givenUp = 0;
+  let observing = true;
 
   const host: PipeHost = {
     service: options.service ?? 'endpoint',
@@ -52,6 +51,19 @@ export async function createCheckedEndpoint(options: CheckedEndpointOptions): Pr
     admit: (method) => options.admit?.(method),
     unreadLimitMs: (method) => options.unreadLimitMs?.(method),
     unavailableReason: (method) => options.unavailableReason?.(method),
+    maxObservedBytes:
+      options.maxObservedMessageBytes ?? defaultReaderLimits.maxObservedMessageBytes,
+    observes: (method) => {
+      if (!observing || observer === undefined) return false;
+      let isObserved = false;
+      notify(() => {
+        isObserved = observer.observes(method);
+        if (isObserved) observer.started?.(method);
+      });
+      return isObserved;
+    },
+    requested: (method, request) => notify(() => observer?.requested?.(method, request)),
+    observed: (call) => notify(() => observer?.ended(call)),
     callStarted: (method) => notify(() => calls?.started?.(method)),
     callEnded: (call) => notify(() => calls?.ended?.(call)),
     detached: (reason) => {
@@ -99,7 +111,10 @@ export async function createCheckedEndpoint(options: CheckedEndpointOptions): Pr
   };
   return {
     socketPath: listener.socketPath,
-    stopObserving: () => undefined,
+    stopObserving: () => {
+      observing = false;
+      for (const client of clients) client.stopObserving();
+    },
     close: ({ drainMs = 0 } = {}) => {
       drained.limit(drainMs);
       return (closing ??= close());

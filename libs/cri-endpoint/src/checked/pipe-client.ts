@@ -14,11 +14,20 @@ import {
   maxCallsPerConnection,
   type ClientShares,
 } from '../client-share';
+import { CallTap, type ObservedBytes } from '../call-tap';
+import { defaultReaderLimits } from '../connection-reader';
 import { isEndlessStream } from '../endless-streams';
 import { encodeGrpcMessage, MessageReader, messagePrefixBytes } from '../grpc-wire';
 import { cutShort, problemOf } from '../read-request';
 import type { TurnQueue } from '../turn-queue';
-import type { CallOutcome, CallSummary, DetachReason, LocalHandler, RequestCheck } from '../types';
+import type {
+  CallOutcome,
+  CallSummary,
+  DetachReason,
+  LocalHandler,
+  ObservedCall,
+  RequestCheck,
+} from '../types';
 import { frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
 import { maxFrameBytes } from '../wire/frame-splitter';
 import { FrameWriter, putFrameHeader } from '../wire/frame-writer';
@@ -89,6 +98,11 @@ export interface PipeHost {
   admit(method: string): RequestCheck | undefined;
   unreadLimitMs(method: string): number | undefined;
   unavailableReason(method: string): string | undefined;
+  /** Largest message that is copied for the observer. */
+  readonly maxObservedBytes: number;
+  observes(method: string): boolean;
+  requested(method: string, request: Uint8Array): void;
+  observed(call: ObservedCall): void;
   callStarted(method: string): void;
   callEnded(call: CallSummary): void;
   detached(reason: DetachReason): void;
@@ -126,6 +140,10 @@ export class PipeClient implements ClientListener, AnswerSink {
   #highestStreamId = 0;
   #lastStreamId = 0;
   #resetsBeyond = 0;
+  readonly #observedBytes: ObservedBytes = {
+    held: 0,
+    max: defaultReaderLimits.maxObservedConnectionBytes,
+  };
   /** Calls answered here whose answers wait for a window. */
   readonly #answering = new Set<PipeCall>();
   /** Calls whose client may not stand still for long. */
@@ -188,6 +206,11 @@ export class PipeClient implements ClientListener, AnswerSink {
 
   destroy(): void {
     this.socket.destroy();
+  }
+
+  /** Reports observed calls in flight as unobserved; they themselves go on. */
+  stopObserving(): void {
+    for (const call of this.#calls.values()) this.#report(call, 'unobserved');
   }
 
   /** Called twice a second: ends what stands still. */
@@ -264,7 +287,14 @@ export class PipeClient implements ClientListener, AnswerSink {
     const call = new PipeCall(streamId, head, this.settings.initialWindowBytes);
     call.requestEnded = endStream;
     this.#calls.set(streamId, call);
-    this.host.callStarted(call.method);
+    const { method } = call;
+    if (this.host.observes(method)) {
+      call.tap = new CallTap(this.host.maxObservedBytes, this.#observedBytes, (request) => {
+        // The tap is asked before the bytes go on, so that nobody waits for an observer.
+        setImmediate(() => this.host.requested(method, request));
+      });
+    }
+    this.host.callStarted(method);
     this.#judge(call);
   }
 
@@ -320,6 +350,7 @@ export class PipeClient implements ClientListener, AnswerSink {
     call.requestEnded = endStream;
     if (call.upstream !== undefined) {
       this.consumed(call, windowBytes - bytes);
+      call.tap?.request(input.subarray(start, end));
       call.upstream.data(call, input, start, end);
       this.#endIfDone(call);
     } else {
@@ -519,6 +550,7 @@ export class PipeClient implements ClientListener, AnswerSink {
     }
     call.outcome = outcome;
     call.grpcStatus = end.code;
+    call.grpcMessage = end.message;
     this.#writeEnd(call, end);
     this.#finish(call);
   }
@@ -757,9 +789,10 @@ export class PipeClient implements ClientListener, AnswerSink {
     const durationMs = endedAt - call.began;
     const { forwardedAt } = call;
     const waitedMs = forwardedAt === undefined ? 0 : (call.answeredAt ?? endedAt) - forwardedAt;
+    call.outcome ??= call.grpcStatus === undefined ? 'cancelled' : 'completed';
     this.host.callEnded({
       method: call.method,
-      outcome: call.outcome ?? (call.grpcStatus === undefined ? 'cancelled' : 'completed'),
+      outcome: call.outcome,
       servedBy: forwardedAt === undefined ? 'local' : 'runtime',
       grpcStatus: call.grpcStatus,
       requestBytes: call.requestBytes,
@@ -768,7 +801,18 @@ export class PipeClient implements ClientListener, AnswerSink {
       durationMs,
       ownMs: Math.max(0, durationMs - waitedMs),
     });
+    if (call.tap !== undefined) this.#report(call, call.outcome);
     if (this.#calls.size === 0) this.#settle();
+  }
+
+  /** The end of an observed call, or of its being observed. */
+  #report(call: PipeCall, outcome: CallOutcome): void {
+    const { method, grpcStatus, grpcMessage, startedAt, tap } = call;
+    if (tap === undefined) return;
+    call.tap = undefined;
+    const durationMs = performance.now() - call.began;
+    const end = { outcome, grpcStatus, grpcMessage, ...tap.end(), startedAt, durationMs };
+    this.host.observed({ method, ...end });
   }
 
   /** A client that is leaving has no calls left. */

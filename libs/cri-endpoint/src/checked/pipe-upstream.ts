@@ -4,7 +4,7 @@ import type { PipeCall } from './pipe-call';
 import type { PipeClient } from './pipe-client';
 import { putRequest, requestBytes } from './request-head';
 import { connectUnix, type Connecting } from '../connect-unix';
-import { messagePrefixBytes } from '../grpc-wire';
+import { decodeGrpcMessage, messagePrefixBytes } from '../grpc-wire';
 import { ReadBuffer, shortReadBytes } from '../read-buffer';
 import { Standstill } from './standstill';
 import { clientPreface, frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
@@ -112,10 +112,12 @@ export class PipeUpstream {
   readonly #decoder = new HpackDecoder(0);
   #httpStatus = 0;
   #grpcStatus: number | undefined;
+  #grpcMessage: string | undefined;
   /** The response headers and trailers seen last: most are the same. */
   #knownHead = none;
   #knownTrailers = none;
   #knownStatus: number | undefined;
+  #knownMessage: string | undefined;
 
   constructor(
     readonly address: string,
@@ -350,6 +352,8 @@ export class PipeUpstream {
       slab[at + frameHeaderBytes] = 0;
       slab.writeUInt32BE(body.length, at + frameHeaderBytes + 1);
       slab.set(body, at + frameHeaderBytes + messagePrefixBytes);
+      const from = at + frameHeaderBytes;
+      call.tap?.request(slab.subarray(from, from + bytes));
       this.#uploadWindow -= bytes;
       call.uploadWindow -= bytes;
       return;
@@ -358,6 +362,7 @@ export class PipeUpstream {
     framed[0] = 0;
     framed.writeUInt32BE(body.length, 1);
     framed.set(body, messagePrefixBytes);
+    call.tap?.request(framed);
     call.upload.push(framed);
     this.#upload(call);
   }
@@ -613,6 +618,10 @@ export class PipeUpstream {
       case frameType.data: {
         const padding = (flags & frameFlag.padded) === 0 ? 0 : (input[start] ?? 0) + 1;
         call.responseBytes += end - start - padding;
+        if (call.tap !== undefined) {
+          const from = padding === 0 ? start : start + 1;
+          call.tap.response(input.subarray(from, from + end - start - padding));
+        }
         this.client.sendsData(call, end - start);
         break;
       }
@@ -645,17 +654,23 @@ export class PipeUpstream {
     if (!isSame(this.#knownTrailers, input, start, end)) {
       this.#decode(input, start, end);
       this.#knownStatus = this.#grpcStatus;
+      this.#knownMessage = this.#grpcMessage;
       this.#knownTrailers = Buffer.from(input.subarray(start, end));
     }
     call.grpcStatus = this.#knownStatus;
+    if (call.tap !== undefined && this.#knownMessage !== undefined) {
+      call.grpcMessage = decodeGrpcMessage(this.#knownMessage);
+    }
   }
 
   #decode(input: Buffer, start: number, end: number): void {
     this.#httpStatus = 0;
     this.#grpcStatus = undefined;
+    this.#grpcMessage = undefined;
     this.#decoder.decode(input, start, end, (name, value) => {
       if (name === ':status') this.#httpStatus = Number(value);
       else if (name === 'grpc-status' && /^\d{1,4}$/.test(value)) this.#grpcStatus = Number(value);
+      else if (name === 'grpc-message') this.#grpcMessage = value;
     });
   }
 
