@@ -1,5 +1,6 @@
 // Random frames on connections to an endpoint, and a look at what comes out at its other end.
 import net from 'node:net';
+import { pause } from '@stowage/async';
 import { randomFrom } from '@stowage/testing';
 import { RandomFrames } from './random-frames';
 import { FrameReader } from '../wire/frame-reader';
@@ -22,6 +23,8 @@ export interface FuzzReport {
 
 /** Frames of one write. */
 const batch = 50;
+/** How long a connection lasts after its last frame, in milliseconds. */
+const lastMs = 5;
 /** Connections at a time. */
 const parallel = 8;
 
@@ -59,9 +62,11 @@ export async function sendRandomFrames(options: FuzzOptions): Promise<FuzzReport
       socket.write(bytes.subarray(0, cut));
       const flushed = new Promise((resolve) => socket.write(bytes.subarray(cut), resolve));
       await Promise.race([flushed, over]);
+      // The endpoint is in this process: it gets a turn to read what was written.
+      await new Promise(setImmediate);
     }
-    // Gives what is on its way some time to get there.
-    await new Promise(setImmediate);
+    // What is on its way gets some time to get there.
+    await Promise.race([pause(lastMs), over]);
     socket.destroy();
     await over;
     connections++;
