@@ -71,7 +71,7 @@ describe('a checked endpoint between clients that send anything and a node:http2
     const report = await sendRandomFrames({
       socketPath: endpoint.socketPath,
       paths: Object.values(paths),
-      frames: 150_000,
+      frames: 100_000,
       seed: 1,
     });
     expect(Object.keys(report.goAways)).not.toHaveLength(0);

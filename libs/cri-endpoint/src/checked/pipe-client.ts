@@ -572,21 +572,23 @@ export class PipeClient implements ClientListener, AnswerSink {
 
   /** Sends a call over a connection to `address` that takes it. */
   take(call: PipeCall, address: string): void {
-    const those = this.#upstreams.filter((upstream) => upstream.address === address);
-    const found =
-      those.find(({ takesCalls }) => takesCalls) ?? those.find(({ mayTakeCalls }) => mayTakeCalls);
-    if (found !== undefined) {
-      found.take(call);
-      return;
+    let waits: PipeUpstream | undefined;
+    let count = 0;
+    for (const upstream of this.#upstreams) {
+      if (upstream.address !== address) continue;
+      if (upstream.takesCalls) {
+        upstream.take(call);
+        return;
+      }
+      if (upstream.isClosing) continue;
+      count++;
+      if (waits?.mayTakeCalls !== true) waits = upstream;
     }
-    const last = those.at(-1);
-    if (last !== undefined && those.length >= maxUpstreams) {
-      last.take(call);
-      return;
+    if (waits === undefined || (!waits.mayTakeCalls && count < maxUpstreams)) {
+      waits = new PipeUpstream(address, this);
+      this.#upstreams.push(waits);
     }
-    const upstream = new PipeUpstream(address, this);
-    this.#upstreams.push(upstream);
-    upstream.take(call);
+    waits.take(call);
   }
 
   #limit(call: PipeCall): void {

@@ -35,6 +35,7 @@ const shortRequestBytes = 4 * 1024;
  * nearly each call.
  */
 const pingDelayMs = 5;
+const maxPings = 16;
 /** How long, in looks of half a second, a connection may take nothing while something waits. */
 const maxStalledLooks = 10;
 
@@ -142,6 +143,11 @@ export class PipeUpstream {
   /** Whether it may take more calls before long. */
   get mayTakeCalls(): boolean {
     return this.#state === 'connecting' || (this.#state === 'open' && !this.#hasSettings);
+  }
+
+  /** Whether it takes no calls any more. */
+  get isClosing(): boolean {
+    return this.#state === 'closing' || this.#state === 'lost';
   }
 
   /** Whether the runtime does not take what is sent to it. */
@@ -471,7 +477,8 @@ export class PipeUpstream {
         if (end - start !== 8 || streamId !== 0) wrong('PING');
         if ((flags & frameFlag.ack) !== 0) return;
         this.#pings.push(Buffer.from(input.subarray(start, end)));
-        this.#pingTimer ??= setTimeout(() => this.#answerPings(), pingDelayMs);
+        if (this.#pings.length >= maxPings) this.#answerPings();
+        else this.#pingTimer ??= setTimeout(() => this.#answerPings(), pingDelayMs);
         return;
       case frameType.goAway:
         if (end - start < 8 || streamId !== 0) wrong('GOAWAY');
