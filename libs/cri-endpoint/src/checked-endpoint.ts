@@ -1,5 +1,5 @@
 import { UnimplementedError } from '@stowage/errors';
-import { PipeClient, type PipeHost } from './checked/pipe-client';
+import { lookMs, PipeClient, type PipeHost } from './checked/pipe-client';
 import { ClientShares } from './client-share';
 import { defaultReaderLimits } from './connection-reader';
 import { IdleWait } from './idle-wait';
@@ -14,8 +14,6 @@ export type CheckedEndpointOptions = TerminatingEndpointOptions;
 /** Longest part of a path that an error message repeats. */
 const maxNamedChars = 200;
 const defaultMaxRequestBytes = 64 * 1024 * 1024;
-/** How often connections are checked for those that stand still. */
-const lookMs = 500;
 /** How long clients may take to close after the last frame. */
 const lingerMs = 1_500;
 

@@ -2,7 +2,7 @@
 const burst = 10_000;
 const perSecond = 1_000;
 /**
- * How many more of them each DATA frame to the client allows: clients answer it with WINDOW_UPDATE,
+ * How many more of them each DATA frame to the client, and each answer, allows: clients answer it with WINDOW_UPDATE,
  * and those in Go with a PING, by which they measure how fast the connection is.
  */
 const forEachData = 4;
@@ -22,22 +22,22 @@ export class FrameBudget {
   /** Counts a frame; false once there were too many. */
   take(): boolean {
     if (--this.#left >= 0) return true;
-    this.#earn();
+    this.#refill();
     return this.#left >= 0;
   }
 
   /** Counts a SETTINGS frame; false once there were too many. */
   takeSettings(): boolean {
-    if (--this.#settingsLeft < 0) this.#earn();
+    if (--this.#settingsLeft < 0) this.#refill();
     return this.take() && this.#settingsLeft >= 0;
   }
 
-  /** A DATA frame has gone to the client. */
-  sentData(): void {
+  /** A DATA frame has gone to the client, or the end of an answer. */
+  earn(): void {
     if (this.#left < burst) this.#left += forEachData;
   }
 
-  #earn(): void {
+  #refill(): void {
     const now = performance.now();
     const seconds = (now - this.#at) / 1_000;
     this.#at = now;

@@ -30,7 +30,7 @@ export class PipeCall implements CheckedCall {
 
   /** What may still come of the client's DATA, and what of it was taken since that was said. */
   receiveWindow = clientStreamWindowBytes;
-  consumedBytes = 0;
+  takenBytes = 0;
   /** Bytes of DATA that went to the client. */
   sentBytes = 0;
 

@@ -1,47 +1,27 @@
 import type net from 'node:net';
 import { grpcStatusCode, ShuttingDownError, toGrpcStatus } from '@stowage/errors';
-import { inVersion } from '@stowage/cri-proto/paths';
 import { ClientFrames, type ClientListener, type ClientSettings } from './client-frames';
+import { ClientReplies } from './client-replies';
 import { FrameBudget } from './frame-budget';
-import { LocalAnswer, type AnswerEnd, type AnswerSink } from './local-answer';
+import type { AnswerEnd } from './local-answer';
+import { OwnAnswers, type AnswerTarget } from './own-answers';
 import { PipeCall } from './pipe-call';
 import { PipeUpstream, type AwaitedAck } from './pipe-upstream';
-import { maxHeaderListBytes, type RequestHead } from './request-head';
+import type { RequestHead } from './request-head';
+import { RequestWindows } from './request-windows';
 import { Standstill, waitingWrites } from './standstill';
-import {
-  ClientShare,
-  HeldRequest,
-  maxCallsPerConnection,
-  type ClientShares,
-} from '../client-share';
+import { Verdicts, type VerdictRules } from './verdicts';
 import { CallTap, type ObservedBytes } from '../call-tap';
+import { ClientShare, maxCallsPerConnection, type ClientShares } from '../client-share';
 import { defaultReaderLimits } from '../connection-reader';
 import { isEndlessStream } from '../endless-streams';
-import { encodeGrpcMessage, MessageReader, messagePrefixBytes } from '../grpc-wire';
-import { cutShort, problemOf } from '../read-request';
-import type { TurnQueue } from '../turn-queue';
-import type {
-  CallOutcome,
-  CallSummary,
-  DetachReason,
-  LocalHandler,
-  ObservedCall,
-  RequestCheck,
-} from '../types';
-import { frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
-import { maxFrameBytes } from '../wire/frame-splitter';
-import { FrameWriter, putFrameHeader } from '../wire/frame-writer';
-import { headerBlock } from '../wire/header-fields';
+import type { CallOutcome, CallSummary, DetachReason, ObservedCall } from '../types';
+import { FrameWriter } from '../wire/frame-writer';
 import { errorCode, Http2Error, maxErrorCode } from '../wire/http2-error';
-import { goAwayFrame, maxStreamId } from '../wire/raw-frames';
+import { maxStreamId } from '../wire/raw-frames';
 
 const firstWindowBytes = 65_535;
 const maxWindow = 0x7fffffff;
-/** Window of a connection for requests, and how much of it is given back at once. */
-const receiveWindowBytes = 1024 * 1024;
-const creditBytes = 256 * 1024;
-/** The same for a stream, which has the window that HTTP/2 begins with. */
-const streamCreditBytes = 32 * 1024;
 /** What waits for a client that reads nothing before nothing more of it is read. */
 const maxUnreadBytes = 512 * 1024;
 /** Connections of a client to one socket, where the runtime allows few calls on each. */
@@ -52,50 +32,21 @@ const lingerMs = 1_000;
 const sentAwayMs = 1_000;
 /** Calls that a client may cancel beyond its limit before its new ones are not begun any more. */
 const maxResetsBeyond = 500;
-/** Looks, two a second, after which a connection is closed: see {@link PipeClient.look}. */
+const empty = Buffer.alloc(0);
+/** How often {@link PipeClient.look} is called, in milliseconds. */
+export const lookMs = 500;
+/** Looks after which a connection is closed that takes nothing, or that does not begin. */
 const maxStalledLooks = 120;
 const maxUnfinishedLooks = 20;
-/** Longest status text, in bytes before escaping, so that it fits into one frame. */
-const maxTextBytes = 2_048;
-
-/** How long a streamed answer of a handler may wait by default for a client that does not read. */
-const maxUnreadStreamMs = 60_000;
-const empty = Buffer.alloc(0);
-
-const setting = { maxCalls: 0x3, maxHeaders: 0x6 };
-
-/** What every client is sent first: its limits, and the window of the connection. */
-const greeting = ((): Buffer => {
-  const out = Buffer.alloc(frameHeaderBytes + 12 + frameHeaderBytes + 4);
-  putFrameHeader(out, 0, frameType.settings, 0, 0, 12);
-  out.writeUInt16BE(setting.maxCalls, frameHeaderBytes);
-  out.writeUInt32BE(maxCallsPerConnection, frameHeaderBytes + 2);
-  out.writeUInt16BE(setting.maxHeaders, frameHeaderBytes + 6);
-  out.writeUInt32BE(maxHeaderListBytes, frameHeaderBytes + 8);
-  const window = frameHeaderBytes + 12;
-  putFrameHeader(out, window, frameType.windowUpdate, 0, 0, 4);
-  out.writeUInt32BE(receiveWindowBytes - firstWindowBytes, window + frameHeaderBytes);
-  return out;
-})();
-
-const answerHead = headerBlock([
-  [':status', '200'],
-  ['content-type', 'application/grpc'],
-]);
-const okTrailers = headerBlock([['grpc-status', '0']]);
+/** How long the answer of a handler may wait by default for a client that does not read. */
+const maxUnreadAnswerMs = 60_000;
 
 /** What the connections of an endpoint have in common. */
-export interface PipeHost {
-  readonly service: string;
-  readonly maxRequestBytes: number;
-  /** By path in the `runtime.v1` package. */
-  readonly handlers: ReadonlyMap<string, LocalHandler>;
+export interface PipeHost extends VerdictRules {
   readonly shares: ClientShares;
-  readonly turns: TurnQueue;
   /** Socket and path for a call that goes to the runtime; what they throw is its status. */
   address(method: string): string;
   path(method: string): string;
-  admit(method: string): RequestCheck | undefined;
   unreadLimitMs(method: string): number | undefined;
   unavailableReason(method: string): string | undefined;
   /** Largest message that is copied for the observer. */
@@ -116,8 +67,12 @@ export interface PipeHost {
  * what goes to the runtime is written anew by {@link PipeUpstream}. Replies of the runtime are
  * passed on frame by frame as they are.
  */
-export class PipeClient implements ClientListener, AnswerSink {
+export class PipeClient implements ClientListener {
   readonly writer: FrameWriter;
+  readonly #replies: ClientReplies;
+  readonly #answers: OwnAnswers;
+  readonly #verdicts: Verdicts;
+  readonly #requests: RequestWindows;
   readonly #frames = new ClientFrames(this);
   readonly #calls = new Map<number, PipeCall>();
   readonly #upstreams: PipeUpstream[] = [];
@@ -127,12 +82,9 @@ export class PipeClient implements ClientListener, AnswerSink {
   #unfinishedLooks = 0;
   /** `leaving`: told that no new calls are taken, those on the way are; `closing`: they are not. */
   #state: 'open' | 'leaving' | 'closing' | 'ended' = 'open';
-  #hasGreeted = false;
 
   /** What the client takes of DATA on the whole connection. */
   window = firstWindowBytes;
-  #receiveWindow = receiveWindowBytes;
-  #consumedBytes = 0;
   /** What the client's SETTINGS were before. */
   #windowBefore = firstWindowBytes;
   #maxHeadersBefore: number | undefined;
@@ -144,8 +96,6 @@ export class PipeClient implements ClientListener, AnswerSink {
     held: 0,
     max: defaultReaderLimits.maxObservedConnectionBytes,
   };
-  /** Calls answered here whose answers wait for a window. */
-  readonly #answering = new Set<PipeCall>();
   /** Calls whose client may not stand still for long. */
   readonly #limited = new Set<PipeCall>();
 
@@ -153,8 +103,18 @@ export class PipeClient implements ClientListener, AnswerSink {
     private readonly socket: net.Socket,
     private readonly host: PipeHost,
   ) {
-    this.writer = new FrameWriter(socket);
+    const writer = new FrameWriter(socket);
+    this.writer = writer;
     this.#share = new ClientShare(host.shares);
+    this.#replies = new ClientReplies(writer);
+    this.#requests = new RequestWindows(writer);
+    this.#answers = new OwnAnswers(this.#answerTarget());
+    this.#verdicts = new Verdicts(host, this.#share, this.#answers, {
+      refuse: (call, end) => this.#refuse(call, end),
+      forward: (call, message) => this.#forward(call, message),
+      answers: (call) => this.#limit(call, maxUnreadAnswerMs),
+      flush: () => this.flush(),
+    });
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => this.#drained());
     socket.once('end', () => this.#gone());
@@ -181,11 +141,11 @@ export class PipeClient implements ClientListener, AnswerSink {
   drain(): void {
     if (this.#state === 'ended') return;
     if (!this.#frames.hasBegun) {
-      this.#greet();
+      this.#replies.greet();
       this.#close();
     } else if (this.#state === 'open') {
       this.#state = 'leaving';
-      this.#goAway(maxStreamId);
+      this.#replies.goAway(maxStreamId);
     }
     for (const call of [...this.#calls.values()]) {
       if (isEndlessStream(call.method)) this.#stop(call);
@@ -197,7 +157,7 @@ export class PipeClient implements ClientListener, AnswerSink {
   /** Ends now: open calls get UNAVAILABLE. */
   stop(): void {
     if (this.#state === 'ended') return;
-    if (!this.#frames.hasBegun) this.#greet();
+    this.#replies.greet();
     for (const call of [...this.#calls.values()]) this.#stop(call);
     this.#close();
     this.flush();
@@ -254,15 +214,15 @@ export class PipeClient implements ClientListener, AnswerSink {
       this.#broken(error);
       return;
     }
-    if (!this.#hasGreeted && this.#frames.hasBegun) this.#greet();
+    if (this.#frames.hasBegun) this.#replies.greet();
     this.flush();
   }
 
   /** The client broke HTTP/2 or went beyond a limit. */
   #broken({ code }: Http2Error): void {
     this.host.detached('protocol');
-    if (!this.#hasGreeted) this.#greet();
-    this.#goAway(this.#lastStreamId, code);
+    this.#replies.greet();
+    this.#replies.goAway(this.#lastStreamId, code);
     this.#end();
   }
 
@@ -281,7 +241,7 @@ export class PipeClient implements ClientListener, AnswerSink {
     if (head === undefined || this.#calls.size >= maxCallsPerConnection) {
       this.onIdle();
       const code = head === undefined ? errorCode.protocolError : errorCode.refusedStream;
-      this.writer.uint32(frameType.rstStream, streamId, code);
+      this.#replies.reset(streamId, code);
       return;
     }
     const call = new PipeCall(streamId, head, this.settings.initialWindowBytes);
@@ -295,7 +255,7 @@ export class PipeClient implements ClientListener, AnswerSink {
       });
     }
     this.host.callStarted(method);
-    this.#judge(call);
+    this.#verdicts.judge(call);
   }
 
   onTrailers(streamId: number, endStream: boolean, isValid: boolean): void {
@@ -310,7 +270,7 @@ export class PipeClient implements ClientListener, AnswerSink {
     if (call.requestEnded) throw new Http2Error(errorCode.streamClosed, 'HEADERS after the end');
     call.requestEnded = true;
     if (call.upstream !== undefined) call.upstream.requestEnded(call);
-    else this.#collect(call, empty, 0, 0);
+    else this.#verdicts.collect(call, empty, 0, 0);
     this.#endIfDone(call);
   }
 
@@ -322,11 +282,8 @@ export class PipeClient implements ClientListener, AnswerSink {
     endStream: boolean,
     windowBytes: number,
   ): void {
-    this.#receiveWindow -= windowBytes;
-    if (this.#receiveWindow < 0) {
-      throw new Http2Error(errorCode.flowControlError, 'more DATA than the window allows');
-    }
     const call = this.#calls.get(streamId);
+    this.#requests.came(call, windowBytes);
     if (call === undefined) {
       if (streamId > this.#highestStreamId) {
         throw new Http2Error(errorCode.protocolError, 'DATA of no call');
@@ -336,10 +293,6 @@ export class PipeClient implements ClientListener, AnswerSink {
       return;
     }
     if (call.requestEnded) throw new Http2Error(errorCode.streamClosed, 'DATA after the end');
-    call.receiveWindow -= windowBytes;
-    if (call.receiveWindow < 0) {
-      throw new Http2Error(errorCode.flowControlError, 'more DATA than the window allows');
-    }
     const bytes = end - start;
     if (bytes === 0 && !endStream) {
       this.onIdle();
@@ -355,7 +308,7 @@ export class PipeClient implements ClientListener, AnswerSink {
       this.#endIfDone(call);
     } else {
       this.consumed(call, windowBytes);
-      this.#collect(call, input, start, end);
+      this.#verdicts.collect(call, input, start, end);
     }
   }
 
@@ -382,7 +335,7 @@ export class PipeClient implements ClientListener, AnswerSink {
         throw new Http2Error(errorCode.flowControlError, 'a window that is too large');
       }
       for (const upstream of [...this.#upstreams]) upstream.connectionWindow();
-      for (const call of [...this.#answering]) this.pump(call);
+      this.#answers.pumpAll();
       return;
     }
     const call = this.#calls.get(streamId);
@@ -397,13 +350,13 @@ export class PipeClient implements ClientListener, AnswerSink {
       this.#cut(call, errorCode.flowControlError, 'cancelled');
       return;
     }
-    if (call.local !== undefined) this.pump(call);
+    if (call.local !== undefined) this.#answers.pump(call);
     else call.upstream?.window(call, bytes);
   }
 
   onSettings(settings: ClientSettings): void {
     if (!this.#budget.takeSettings()) throw tooMuch();
-    if (!this.#hasGreeted) this.#greet();
+    this.#replies.greet();
     const more = settings.initialWindowBytes - this.#windowBefore;
     const isSame = more === 0 && settings.maxHeaderListBytes === this.#maxHeadersBefore;
     this.#windowBefore = settings.initialWindowBytes;
@@ -418,15 +371,14 @@ export class PipeClient implements ClientListener, AnswerSink {
       }
       // The client counts on them once they are acknowledged, so the runtime has to have them.
       for (const upstream of this.#upstreams) upstream.settings(ack);
-      if (more > 0) for (const call of [...this.#answering]) this.pump(call);
+      if (more > 0) this.#answers.pumpAll();
     }
     this.acknowledged(ack);
   }
 
   onPing(input: Buffer, start: number): void {
     this.onIdle();
-    this.writer.header(frameType.ping, frameFlag.ack, 0, 8);
-    this.writer.bytes(input, start, start + 8);
+    this.#replies.pong(input, start);
   }
 
   onIdle(): void {
@@ -434,113 +386,6 @@ export class PipeClient implements ClientListener, AnswerSink {
   }
 
   // Verdicts.
-
-  #judge(call: PipeCall): void {
-    const { head, method } = call;
-    const { host } = this;
-    const refusal = this.#share.callBegan();
-    if (refusal !== undefined) {
-      this.#exhausted(call, `${host.service}: ${refusal}`);
-      return;
-    }
-    if (head.isTooLarge) {
-      this.#exhausted(call, `${host.service}: more than ${maxHeaderListBytes} bytes of headers`);
-      return;
-    }
-    if (head.method !== 'POST') {
-      const message = `${host.service}: gRPC calls are made with POST`;
-      this.#refuse(call, { code: grpcStatusCode.INTERNAL, message });
-      return;
-    }
-    const handler =
-      host.handlers.size === 0 ? undefined : host.handlers.get(inVersion(method, 'v1'));
-    if (handler !== undefined) {
-      call.local = new LocalAnswer(call, handler, this);
-      this.#limit(call);
-      if (!call.local.begin()) return;
-    } else {
-      try {
-        call.check = host.admit(method);
-      } catch (error) {
-        this.#refuse(call, toGrpcStatus(error));
-        return;
-      }
-      if (call.check === undefined) {
-        this.#forward(call);
-        return;
-      }
-    }
-    if (call.requestEnded) this.#collect(call, empty, 0, 0);
-  }
-
-  /** Takes DATA of a request that is read here. */
-  #collect(call: PipeCall, input: Buffer, start: number, end: number): void {
-    const { method } = call;
-    if (call.grpcStatus !== undefined) return;
-    const bytes = end - start;
-    const { maxRequestBytes } = this.host;
-    // Most requests come in one frame.
-    if (call.reader === undefined && call.requestEnded && isMessage(input, start, end)) {
-      if (bytes - messagePrefixBytes <= maxRequestBytes && this.#holds(call, bytes)) {
-        this.#onMessage(call, input.subarray(start + messagePrefixBytes, end));
-        return;
-      }
-      if (call.grpcStatus !== undefined) return;
-    }
-    call.reader ??= new MessageReader(maxRequestBytes);
-    const { reader } = call;
-    if (bytes > 0) {
-      if (!this.#holds(call, bytes)) return;
-      reader.push(input.subarray(start, end));
-    }
-    const problem = problemOf(reader, method, call.head.encoding, maxRequestBytes);
-    if (problem !== undefined) this.#refuse(call, problem);
-    else if (call.requestEnded && reader.complete) this.#onMessage(call, reader.message());
-    else if (call.requestEnded) this.#refuse(call, cutShort(reader, method));
-  }
-
-  /** Counts bytes of a request that is held; false when no more may be, and the call has its status. */
-  #holds(call: PipeCall, bytes: number): boolean {
-    call.held ??= new HeldRequest(this.#share);
-    const refusal = call.held.add(bytes);
-    if (refusal === undefined) return true;
-    this.#exhausted(call, `${call.method}: ${refusal}`);
-    return false;
-  }
-
-  /** The request is there; `message` is valid until the next chunk is read, unless it is copied. */
-  #onMessage(call: PipeCall, message: Uint8Array): void {
-    if (call.local !== undefined) {
-      call.local.answer(message, this.host.turns);
-      return;
-    }
-    let checked: Uint8Array | Promise<Uint8Array> | undefined;
-    try {
-      checked = call.check?.(message, call);
-    } catch (error) {
-      this.#refuse(call, toGrpcStatus(error));
-      return;
-    }
-    // Most checks do not wait, and then neither does the call.
-    if (checked === undefined || checked instanceof Uint8Array) {
-      this.#forward(call, checked);
-      return;
-    }
-    void checked.then(
-      (admitted) => {
-        if (!call.isOver) this.#forward(call, admitted);
-        this.flush();
-      },
-      (error: unknown) => {
-        if (!call.isOver) this.#refuse(call, toGrpcStatus(error));
-        this.flush();
-      },
-    );
-  }
-
-  #exhausted(call: PipeCall, message: string): void {
-    this.#refuse(call, { code: grpcStatusCode.RESOURCE_EXHAUSTED, message });
-  }
 
   /** Answers a call with a status. */
   #refuse(call: PipeCall, end: AnswerEnd, outcome: CallOutcome = 'completed'): void {
@@ -551,7 +396,7 @@ export class PipeClient implements ClientListener, AnswerSink {
     call.outcome = outcome;
     call.grpcStatus = end.code;
     call.grpcMessage = end.message;
-    this.#writeEnd(call, end);
+    this.#replies.end(call, end);
     this.#finish(call);
   }
 
@@ -591,10 +436,10 @@ export class PipeClient implements ClientListener, AnswerSink {
     waits.take(call);
   }
 
-  #limit(call: PipeCall): void {
-    const limitMs = this.host.unreadLimitMs(call.method) ?? (call.local && maxUnreadStreamMs);
+  #limit(call: PipeCall, byDefaultMs?: number): void {
+    const limitMs = this.host.unreadLimitMs(call.method) ?? byDefaultMs;
     if (limitMs === undefined) return;
-    call.maxStalledLooks = Math.max(1, Math.floor(limitMs / 500));
+    call.maxStalledLooks = Math.max(1, Math.floor(limitMs / lookMs));
     this.#limited.add(call);
   }
 
@@ -619,23 +464,12 @@ export class PipeClient implements ClientListener, AnswerSink {
     this.window -= bytes;
     call.sendWindow -= bytes;
     call.sentBytes += bytes;
-    this.#budget.sentData();
+    this.#budget.earn();
   }
 
-  /** DATA of the client was taken, so that it may send as much again. */
+  /** DATA of the client was taken. */
   consumed(call: PipeCall | undefined, bytes: number): void {
-    this.#consumedBytes += bytes;
-    if (this.#consumedBytes >= creditBytes) {
-      this.writer.uint32(frameType.windowUpdate, 0, this.#consumedBytes);
-      this.#receiveWindow += this.#consumedBytes;
-      this.#consumedBytes = 0;
-    }
-    if (call === undefined || call.requestEnded) return;
-    call.consumedBytes += bytes;
-    if (call.consumedBytes < streamCreditBytes) return;
-    this.writer.uint32(frameType.windowUpdate, call.streamId, call.consumedBytes);
-    call.receiveWindow += call.consumedBytes;
-    call.consumedBytes = 0;
+    this.#requests.taken(call, bytes);
   }
 
   /** The runtime has answered to the end, and the client has it. */
@@ -681,7 +515,7 @@ export class PipeClient implements ClientListener, AnswerSink {
   }
 
   acknowledged(ack: AwaitedAck): void {
-    if (--ack.connections === 0) this.writer.header(frameType.settings, frameFlag.ack, 0, 0);
+    if (--ack.connections === 0) this.#replies.settingsAck();
   }
 
   upstreamGone(upstream: PipeUpstream): void {
@@ -698,7 +532,7 @@ export class PipeClient implements ClientListener, AnswerSink {
   /** Resets a call for both sides. */
   #cut(call: PipeCall, code: number, outcome: CallOutcome): void {
     call.outcome ??= outcome;
-    this.writer.uint32(frameType.rstStream, call.streamId, code);
+    this.#replies.reset(call.streamId, code);
     call.upstream?.reset(call, errorCode.cancel);
     this.#finish(call);
   }
@@ -714,74 +548,30 @@ export class PipeClient implements ClientListener, AnswerSink {
     this.#refuse(call, { code: grpcStatusCode.UNAVAILABLE, message }, outcome);
   }
 
-  // Answers of our own.
-
-  pump(call: PipeCall): void {
-    const { local } = call;
-    if (local === undefined || call.isOver) return;
-    const { waiting } = local;
-    let first = waiting[0];
-    if (first !== undefined && !call.headersSent) {
-      call.headersSent = true;
-      this.#writeHeaders(call.streamId, frameFlag.endHeaders, answerHead);
-    }
-    while (first !== undefined) {
-      const room = Math.min(this.window, call.sendWindow, maxFrameBytes);
-      if (room <= 0 || this.isFull) {
-        this.#answering.add(call);
-        return;
-      }
-      const bytes = Math.min(room, first.length);
-      this.writer.header(frameType.data, 0, call.streamId, bytes);
-      this.writer.bytes(first, 0, bytes);
-      this.sendsData(call, bytes);
-      if (bytes === first.length) waiting.shift();
-      else waiting[0] = first.subarray(bytes);
-      local.sent(bytes);
-      first = waiting[0];
-    }
-    this.#answering.delete(call);
-    if (local.end === undefined) return;
-    call.outcome = 'completed';
-    this.#writeEnd(call, local.end);
-    local.isWritten = true;
-    this.writer.onLeft(() => local.left());
-    this.#finish(call);
-  }
-
-  /** The end of an answer, and of a request that goes on: nobody waits for the rest of it. */
-  #writeEnd(call: PipeCall, { code, message, extra = {} }: AnswerEnd): void {
-    const text = Buffer.from(message, 'utf8').subarray(0, maxTextBytes).toString('utf8');
-    const block =
-      code === 0 && call.headersSent && message === ''
-        ? okTrailers
-        : headerBlock([
-            ...(call.headersSent
-              ? []
-              : ([
-                  [':status', '200'],
-                  ['content-type', 'application/grpc'],
-                ] as const)),
-            ['grpc-status', String(code)],
-            ...(text === '' ? [] : ([['grpc-message', encodeGrpcMessage(text)]] as const)),
-            ...Object.entries(extra),
-          ]);
-    this.#writeHeaders(call.streamId, frameFlag.endHeaders | frameFlag.endStream, block);
-    call.answerEnded = true;
-    if (call.requestEnded) return;
-    this.writer.uint32(frameType.rstStream, call.streamId, errorCode.noError);
-  }
-
-  #writeHeaders(streamId: number, flags: number, block: Buffer): void {
-    this.writer.header(frameType.headers, flags, streamId, block.length);
-    this.writer.bytes(block, 0, block.length);
+  #answerTarget(): AnswerTarget {
+    const { writer } = this;
+    const window = (): number => this.window;
+    const isFull = (): boolean => this.isFull;
+    return {
+      writer,
+      replies: this.#replies,
+      get window() {
+        return window();
+      },
+      get isFull() {
+        return isFull();
+      },
+      sendsData: (call, bytes) => this.sendsData(call, bytes),
+      finish: (call) => this.#finish(call),
+      flush: () => this.flush(),
+    };
   }
 
   // The end of calls and of the connection.
 
   #finish(call: PipeCall): void {
     if (!this.#calls.delete(call.streamId)) return;
-    this.#answering.delete(call);
+    this.#answers.forget(call);
     this.#limited.delete(call);
     call.end();
     call.local?.over();
@@ -803,6 +593,7 @@ export class PipeClient implements ClientListener, AnswerSink {
       durationMs,
       ownMs: Math.max(0, durationMs - waitedMs),
     });
+    if (call.outcome === 'completed') this.#budget.earn();
     if (call.tap !== undefined) this.#report(call, call.outcome);
     if (this.#calls.size === 0) this.#settle();
   }
@@ -827,7 +618,7 @@ export class PipeClient implements ClientListener, AnswerSink {
   #cancelsTooMuch(): void {
     if (this.#state === 'open') {
       this.#state = 'leaving';
-      this.#goAway(maxStreamId);
+      this.#replies.goAway(maxStreamId);
       setTimeout(() => {
         if (this.#state !== 'leaving') return;
         this.#close();
@@ -843,17 +634,7 @@ export class PipeClient implements ClientListener, AnswerSink {
   #close(): void {
     if (this.#state === 'closing' || this.#state === 'ended') return;
     this.#state = 'closing';
-    this.#goAway(this.#lastStreamId);
-  }
-
-  #greet(): void {
-    this.#hasGreeted = true;
-    this.writer.bytes(greeting, 0, greeting.length);
-  }
-
-  #goAway(lastStreamId: number, code: number = errorCode.noError): void {
-    const frame = goAwayFrame(lastStreamId, code);
-    this.writer.bytes(frame, 0, frame.length);
+    this.#replies.goAway(this.#lastStreamId);
   }
 
   /** Closes once what was written has left. Further bytes of the client are dropped. */
@@ -890,7 +671,7 @@ export class PipeClient implements ClientListener, AnswerSink {
 
   #drained(): void {
     for (const upstream of this.#upstreams) upstream.resume();
-    for (const call of [...this.#answering]) this.pump(call);
+    this.#answers.pumpAll();
     this.flush();
     this.#resume();
   }
@@ -901,15 +682,6 @@ export class PipeClient implements ClientListener, AnswerSink {
     if (this.#upstreams.some(({ isFull }) => isFull)) return;
     this.socket.resume();
   }
-}
-
-/** Whether this is one message, not compressed, with its prefix. */
-function isMessage(input: Buffer, start: number, end: number): boolean {
-  return (
-    end - start >= messagePrefixBytes &&
-    input[start] === 0 &&
-    input.readUInt32BE(start + 1) === end - start - messagePrefixBytes
-  );
 }
 
 function tooMuch(): Http2Error {
