@@ -12,9 +12,11 @@ export interface HeldReply {
   readonly block?: Buffer;
 }
 
-/** Replies of the runtime for which the client has no window, in their order. */
+/**
+ * Replies of the runtime for which the client has no window, and what follows them in their calls.
+ */
 export class HeldReplies {
-  readonly #replies: HeldReply[] = [];
+  #replies: HeldReply[] = [];
   /** Memory that they take. */
   bytes = 0;
   /** DATA among them, as windows count it. */
@@ -26,6 +28,7 @@ export class HeldReplies {
 
   push(reply: HeldReply): void {
     this.#replies.push(reply);
+    reply.call.heldReplies++;
     this.bytes += reply.frames.length;
     this.dataBytes += dataBytesOf(reply);
   }
@@ -35,15 +38,27 @@ export class HeldReplies {
     const [next] = this.#replies;
     if (next === undefined || dataBytesOf(next) > window) return undefined;
     this.#replies.shift();
-    this.bytes -= next.frames.length;
-    this.dataBytes -= dataBytesOf(next);
+    this.#took(next);
     return next;
   }
 
+  /** Drops those of a call that is over. */
+  drop(call: PipeCall): void {
+    if (call.heldReplies === 0) return;
+    this.#replies = this.#replies.filter((reply) => {
+      if (reply.call === call) this.#took(reply);
+      return reply.call !== call;
+    });
+  }
+
   clear(): void {
-    this.#replies.length = 0;
-    this.bytes = 0;
-    this.dataBytes = 0;
+    for (const reply of this.#replies.splice(0)) this.#took(reply);
+  }
+
+  #took(reply: HeldReply): void {
+    reply.call.heldReplies--;
+    this.bytes -= reply.frames.length;
+    this.dataBytes -= dataBytesOf(reply);
   }
 }
 

@@ -53,6 +53,8 @@ export class PipeCall implements CheckedCall {
   /** DATA that waits for the runtime's windows. */
   upload: Buffer[] = [];
   uploadEnded = false;
+  /** Replies that wait for the client's window. */
+  heldReplies = 0;
   forwardedAt: number | undefined;
   answeredAt: number | undefined;
 

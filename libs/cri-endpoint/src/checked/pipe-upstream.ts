@@ -84,6 +84,8 @@ export class PipeUpstream implements RuntimeListener {
   /** What the runtime may send of DATA on the whole connection. */
   #granted = firstWindowBytes;
   readonly #held = new HeldReplies();
+  /** The socket is closed, and something is held that came before. */
+  #isGone = false;
   #isPaused = false;
   /** Payloads of PINGs that were not answered yet. */
   readonly #pings: Buffer[] = [];
@@ -177,6 +179,12 @@ export class PipeUpstream implements RuntimeListener {
     this.#waiting.delete(call);
     this.#link?.uploads.forget(call);
     this.#calls.delete(call.upstreamId);
+    if (call.heldReplies > 0) {
+      this.#held.drop(call);
+      this.#grant(grantBytes);
+      this.resume();
+      this.#endIfReleased();
+    }
     if (this.#state === 'closing' && this.#calls.size === 0) this.#destroy();
     else if (this.#waiting.size > 0) this.#serve();
   }
@@ -364,7 +372,7 @@ export class PipeUpstream implements RuntimeListener {
       return;
     }
     input.writeUInt32BE(call.streamId, start - 4);
-    if (!this.#held.isEmpty || (isData && this.client.window < end - start)) {
+    if (call.heldReplies > 0 || (isData && this.client.window < end - start)) {
       const frames = Buffer.from(input.subarray(start - frameHeaderBytes, end));
       this.#held.push({ call, type, flags, frames });
       return;
@@ -380,8 +388,8 @@ export class PipeUpstream implements RuntimeListener {
     const frames = Buffer.concat(headerBlockFrames(framed, call.streamId, flags));
     const block = framed.subarray(frameHeaderBytes);
     const reply: HeldReply = { call, type: frameType.headers, flags, frames, block };
-    if (this.#held.isEmpty) this.#deliverBlock(reply, block);
-    else this.#held.push(reply);
+    if (call.heldReplies > 0) this.#held.push(reply);
+    else this.#deliverBlock(reply, block);
   }
 
   onSetting(id: number, value: number): void {
@@ -497,14 +505,12 @@ export class PipeUpstream implements RuntimeListener {
     let next = this.#held.shift(this.client.window);
     while (next !== undefined) {
       const { call, type, flags, frames, block } = next;
-      if (!call.isOver) {
-        if (block !== undefined) this.#deliverBlock(next, block);
-        else this.#deliver(call, type, flags, frames, frameHeaderBytes, frames.length);
-      }
+      if (block !== undefined) this.#deliverBlock(next, block);
+      else this.#deliver(call, type, flags, frames, frameHeaderBytes, frames.length);
       next = this.#held.shift(this.client.window);
     }
     this.resume();
-    if (this.#failure !== undefined && this.#held.isEmpty) this.#end(this.#failure);
+    this.#endIfReleased();
   }
 
   // How it ends.
@@ -522,12 +528,17 @@ export class PipeUpstream implements RuntimeListener {
     if (!this.#held.isEmpty) {
       // What it has said before it went is still good.
       this.#state = 'closing';
+      this.#isGone = true;
       return;
     }
     const calls = [...this.#waiting, ...this.#calls.values()];
     this.destroy();
     for (const call of calls) this.client.lost(call, this.#failure);
     this.client.flush();
+  }
+
+  #endIfReleased(): void {
+    if (this.#isGone && this.#held.isEmpty && this.#failure !== undefined) this.#end(this.#failure);
   }
 
   #destroy(): void {
