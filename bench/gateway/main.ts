@@ -111,7 +111,11 @@ async function main(): Promise<void> {
     await createImages(stack);
     nginx = await startNginx(path.join(stack.dir, 'nginx'), stack.containerd.socket);
     /** A separate gateway for each of the two ways, so that CPU and memory can be distinguished. */
-    const start = async (app: string, name: string, more: (socket: string) => object) => {
+    const start = async (
+      app: string,
+      name: string,
+      more: (socket: string) => Record<string, string>,
+    ) => {
       const socket = path.join(stack.dir, `${name}.sock`);
       const running = await spawnApp(app, {
         env: {
