@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { connectRuntimeService } from '@stowage/cri-client';
+import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
+import { ImageStatusRequest } from '@stowage/cri-proto';
 import { spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
 import { h2load, type LoadResult } from './h2load';
 import { startNginx, type Nginx } from './nginx';
@@ -12,17 +13,19 @@ import { processUse } from './process-use';
 /*
  * What it costs to have something between a client and the runtime: the same calls against
  * containerd itself, through nginx `grpc_pass`, through runtime-gateway (bytes piped and observed,
- * metrics on) and through its read-only socket, which terminates HTTP/2. Needs root and the built
- * app.
+ * metrics on), through its read-only socket and through image-service, which both give each call a
+ * verdict. Needs root and the built apps.
  *
  *   npm run build
- *   node tools/run-ts.mjs bench/gateway/main.ts [--rounds N] [--containers N] [--calls N]
+ *   node tools/run-ts.mjs bench/gateway/main.ts \
+ *     [--rounds N] [--containers N] [--images N] [--calls N]
  */
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     containers: { type: 'string', default: '500' },
+    images: { type: 'string', default: '500' },
     calls: { type: 'string', default: '100000' },
   },
 });
@@ -31,6 +34,7 @@ const imageEnvironment = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '13107
 
 const rounds = Number(values.rounds);
 const containers = Number(values.containers);
+const images = Number(values.images);
 const totalCalls = Number(values.calls);
 
 interface Contestant {
@@ -38,11 +42,17 @@ interface Contestant {
   readonly socket: string;
   /** Its process; absent for the runtime itself. */
   readonly pid?: number;
+  /** Whether it forwards calls of the image service alone. */
+  readonly imagesOnly?: boolean;
 }
 
 interface Workload {
   readonly name: string;
   readonly method: string;
+  /** The request; default: an empty message. */
+  readonly request?: (image: string) => Uint8Array;
+  /** Whether it is also measured through image-service, instead of runtime-gateway's main socket. */
+  readonly ofImages?: boolean;
   /** Calls of one round, with one caller and with eight. */
   readonly calls: { readonly one: number; readonly eight: number };
 }
@@ -65,6 +75,20 @@ const workloads: readonly Workload[] = [
     method: '/runtime.v1.RuntimeService/ListContainers',
     calls: { one: 200, eight: 800 },
   },
+  {
+    name: 'ImageStatus',
+    method: '/runtime.v1.ImageService/ImageStatus',
+    request: (image) =>
+      ImageStatusRequest.encode(ImageStatusRequest.fromPartial({ image: { image } })).finish(),
+    ofImages: true,
+    calls: { one: 4_000, eight: 20_000 },
+  },
+  {
+    name: `ListImages, ${images} images`,
+    method: '/runtime.v1.ImageService/ListImages',
+    ofImages: true,
+    calls: { one: 200, eight: 800 },
+  },
 ];
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -83,37 +107,53 @@ async function main(): Promise<void> {
   let nginx: Nginx | undefined;
   const apps: AppProcess[] = [];
   try {
-    await createContainers(stack);
+    const image = await createContainers(stack);
+    await createImages(stack);
     nginx = await startNginx(path.join(stack.dir, 'nginx'), stack.containerd.socket);
     /** A separate gateway for each of the two ways, so that CPU and memory can be distinguished. */
-    const startGateway = async (name: string, terminating: boolean) => {
+    const start = async (
+      app: string,
+      name: string,
+      more: (socket: string) => Record<string, string>,
+    ) => {
       const socket = path.join(stack.dir, `${name}.sock`);
-      const other = terminating ? path.join(stack.dir, `${name}-main.sock`) : '';
-      const running = await spawnApp('runtime-gateway', {
+      const running = await spawnApp(app, {
         env: {
           ...imageEnvironment,
-          STOWAGE_LISTEN: terminating ? other : socket,
-          STOWAGE_LISTEN_READONLY: terminating ? socket : '',
           STOWAGE_NODE_NAME: `bench-${name}`,
           STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
           STOWAGE_NATS_SERVERS: stack.nats.url,
           STOWAGE_STATE_DIR: path.join(stack.dir, name),
+          ...more(socket),
         },
       });
       apps.push(running);
       return { socket, pid: running.pid };
     };
-    const piped = await startGateway('main', false);
-    const terminating = await startGateway('readonly', true);
+    const piped = await start('runtime-gateway', 'main', (socket) => ({
+      STOWAGE_LISTEN: socket,
+      STOWAGE_LISTEN_READONLY: '',
+    }));
+    const checked = await start('runtime-gateway', 'readonly', (socket) => ({
+      STOWAGE_LISTEN: path.join(stack.dir, 'readonly-main.sock'),
+      STOWAGE_LISTEN_READONLY: socket,
+    }));
+    const imageService = await start('image-service', 'images', (socket) => ({
+      STOWAGE_LISTEN: socket,
+    }));
     const contestants: readonly Contestant[] = [
       { name: 'containerd itself', socket: stack.containerd.socket },
       { name: 'nginx `grpc_pass`', ...nginx },
       { name: 'runtime-gateway', ...piped },
-      { name: 'its read-only socket', ...terminating },
+      { name: 'its read-only socket', ...checked },
+      { name: 'image-service', ...imageService, imagesOnly: true },
     ];
     for (const contestant of contestants) await checkAnswers(contestant);
-    const requestFile = path.join(stack.dir, 'empty-message');
-    writeFileSync(requestFile, Buffer.alloc(5));
+    const requestFile = (workload: Workload): string => {
+      const file = path.join(stack.dir, 'request');
+      writeFileSync(file, frame(workload.request?.(image) ?? new Uint8Array()));
+      return file;
+    };
 
     const { runtimeName, runtimeVersion } = await versionOf(stack.containerd.socket);
     print(
@@ -121,10 +161,21 @@ async function main(): Promise<void> {
     );
     for (const workload of workloads) {
       say(`${workload.name} ...`);
-      printTable(workload, await measureAll(contestants, workload, requestFile));
+      const those = contestants.filter(
+        ({ imagesOnly }) => workload.ofImages === true || imagesOnly !== true,
+      );
+      printTable(workload, await measureAll(those, workload, requestFile(workload)));
     }
     say(`${totalCalls} calls twice ...`);
-    printEndurance(await endure(contestants.slice(2), requestFile));
+    printEndurance(
+      await endure(contestants.slice(2), ({ imagesOnly }) => {
+        const workload = workloads.find(({ name }) =>
+          imagesOnly ? name === 'ImageStatus' : name === 'Version',
+        );
+        if (workload === undefined) throw new Error('no such workload');
+        return { method: workload.method, requestFile: requestFile(workload) };
+      }),
+    );
   } finally {
     for (const app of apps) await app.stop();
     await nginx?.stop();
@@ -132,8 +183,41 @@ async function main(): Promise<void> {
   }
 }
 
-/** A sandbox with containers that are created and not started: they are listed all the same. */
-async function createContainers(stack: Stack): Promise<void> {
+/** A message with its gRPC prefix. */
+function frame(message: Uint8Array): Buffer {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** Images of small sizes, which together with those that are there come to {@link images}. */
+async function createImages(stack: Stack): Promise<void> {
+  say(`pulling ${images} images ...`);
+  const client = connectImageService({ endpoint: stack.containerd.endpoint });
+  try {
+    await client.whenAvailable();
+    const count = async (): Promise<number> => (await client.listImages({})).images.length;
+    let next = await count();
+    const pull = async (): Promise<void> => {
+      while (next < images) {
+        const name = `bench/image-${next++}`;
+        // Of data only, and each with a layer of its own, so that none is the same as another.
+        const layers = [{ seed: name, sizeMb: 0.01 }];
+        const { reference } = await stack.pushImage({ name, runnable: false, layers });
+        await stack.pullImage(reference);
+      }
+    };
+    await Promise.all(Array.from({ length: 4 }, pull));
+  } finally {
+    client.close();
+  }
+}
+
+/**
+ * A sandbox with containers that are created and not started: they are listed all the same. Returns
+ * the reference of their image.
+ */
+async function createContainers(stack: Stack): Promise<string> {
   say(`creating ${containers} containers ...`);
   const image = await stack.pushImage({ name: 'bench/app' });
   const { podSandboxId } = await stack.runPod({ image: image.reference, name: 'bench' });
@@ -160,6 +244,7 @@ async function createContainers(stack: Stack): Promise<void> {
   } finally {
     runtime.close();
   }
+  return image.reference;
 }
 
 async function versionOf(socket: string) {
@@ -173,7 +258,15 @@ async function versionOf(socket: string) {
 }
 
 /** h2load sees HTTP only: make sure once that each contestant gives the runtime's own answer. */
-async function checkAnswers({ name, socket }: Contestant): Promise<void> {
+async function checkAnswers({ name, socket, imagesOnly = false }: Contestant): Promise<void> {
+  if (imagesOnly) {
+    const client = connectImageService({ endpoint: `unix://${socket}` });
+    await client.whenAvailable();
+    const listed = await client.listImages({}).finally(() => client.close());
+    if (listed.images.length < images)
+      throw new Error(`${name} lists ${listed.images.length} images`);
+    return;
+  }
   const client = connectRuntimeService({ endpoint: `unix://${socket}` });
   try {
     await client.whenAvailable();
@@ -238,7 +331,7 @@ interface Endurance {
 
 async function endure(
   contestants: readonly Contestant[],
-  requestFile: string,
+  asked: (contestant: Contestant) => { method: string; requestFile: string },
 ): Promise<Endurance[]> {
   const results: Endurance[] = [];
   for (const contestant of contestants) {
@@ -246,8 +339,8 @@ async function endure(
     const residentBytes = [processUse(pid).residentBytes];
     let lost = 0;
     for (let run = 0; run < 2; run++) {
-      const method = workloads[0]?.method ?? '';
-      const result = await h2load({ socket, method, requestFile, calls: totalCalls, callers: 8 });
+      const load = { socket, ...asked(contestant), calls: totalCalls, callers: 8 };
+      const result = await h2load(load);
       lost += result.lost;
       residentBytes.push(processUse(pid).residentBytes);
     }
@@ -284,7 +377,7 @@ function printEndurance(results: readonly Endurance[]): void {
   const megabytes = (bytes = NaN): string => `${(bytes / 1e6).toFixed(0)} MB`;
   print();
   print(
-    `| twice ${totalCalls} calls of Version | lost | resident before | after one run | after two |`,
+    `| twice ${totalCalls} calls of Version, image-service: ImageStatus | lost | resident before | after one run | after two |`,
   );
   print('| --- | ---: | ---: | ---: | ---: |');
   for (const { contestant, lost, residentBytes } of results) {

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { FrameClient } from './testing/frame-client';
 import { temporaryFolder, TestClient, until } from './testing/grpc-peers';
+import { createCheckedEndpoint } from './checked-endpoint';
 import { createTerminatingEndpoint } from './terminating-endpoint';
 import type { Endpoint, LocalHandler, UnaryCall } from './types';
 import { buildFrame } from './testing/build-frames';
@@ -33,7 +34,10 @@ const clientThread = `
     }
   });`;
 
-describe('answered', () => {
+describe.each([
+  ['terminating', createTerminatingEndpoint],
+  ['checked', createCheckedEndpoint],
+] as const)('answered, %s endpoint', (_kind, createEndpoint) => {
   let folder: ReturnType<typeof temporaryFolder>;
   let endpoint: Endpoint;
 
@@ -44,7 +48,7 @@ describe('answered', () => {
   });
 
   const start = async (handler: LocalHandler): Promise<void> => {
-    endpoint = await createTerminatingEndpoint({
+    endpoint = await createEndpoint({
       socketPath: folder.file('image.sock'),
       handlers: { [method]: handler },
     });

@@ -11,12 +11,16 @@ import {
   type TestServer,
 } from './testing/grpc-peers';
 import { listen, once, rawCall, type StreamEvent } from './testing/http2-peers';
+import { createCheckedEndpoint } from './checked-endpoint';
 import { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 import type { CallSummary, Endpoint, MessageObserver, ObservedCall } from './types';
 
 const echo = methodPath('Echo');
 
-describe('terminating endpoint: verdicts on calls, and copies of them', () => {
+describe.each([
+  ['terminating', createTerminatingEndpoint],
+  ['checked', createCheckedEndpoint],
+] as const)('%s endpoint: verdicts on calls, and copies of them', (_kind, createEndpoint) => {
   let folder: ReturnType<typeof temporaryFolder>;
   let server: TestServer;
   let endpoint: Endpoint;
@@ -37,7 +41,7 @@ describe('terminating endpoint: verdicts on calls, and copies of them', () => {
   });
 
   const start = async (options: Partial<TerminatingEndpointOptions>): Promise<void> => {
-    endpoint = await createTerminatingEndpoint({
+    endpoint = await createEndpoint({
       socketPath: folder.file('gw.sock'),
       upstream: { address: () => server.socketPath },
       handlers: {},

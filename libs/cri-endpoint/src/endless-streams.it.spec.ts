@@ -1,3 +1,4 @@
+import { createCheckedEndpoint } from './checked-endpoint';
 import { createPipedEndpoint } from './piped-endpoint';
 import { createTerminatingEndpoint } from './terminating-endpoint';
 import {
@@ -47,11 +48,19 @@ const open = {
       unavailableReason: () => undefined,
       service: 'runtime-gateway',
     }),
+  checked: (socketPath: string, upstreamPath: string, ended: (call: CallSummary) => void) =>
+    createCheckedEndpoint({
+      socketPath,
+      upstream: { address: () => upstreamPath },
+      handlers: {},
+      calls: { ended },
+      service: 'runtime-gateway',
+    }),
 };
 
 const over = { code: 14, details: 'runtime-gateway is shutting down' };
 
-describe.each(['piped', 'piped, paths rewritten', 'terminating'] as const)(
+describe.each(['piped', 'piped, paths rewritten', 'terminating', 'checked'] as const)(
   'event streams of clients when a %s endpoint closes',
   (kind) => {
     let folder: ReturnType<typeof temporaryFolder>;

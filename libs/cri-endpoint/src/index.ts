@@ -7,6 +7,7 @@ export {
   SocketPathError,
   type UnixListener,
 } from './listen-unix';
+export { createCheckedEndpoint, type CheckedEndpointOptions } from './checked-endpoint';
 export { createPipedEndpoint, type PathChanges, type PipedEndpointOptions } from './piped-endpoint';
 export { MalformedMessageError, readStrictly, type MessageShape } from './strict-message';
 export { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';

@@ -3,6 +3,7 @@ import { buildFrame } from './testing/build-frames';
 import { FrameClient } from './testing/frame-client';
 import { patterned, temporaryFolder, TestClient, until } from './testing/grpc-peers';
 import { once, rawCall } from './testing/http2-peers';
+import { createCheckedEndpoint } from './checked-endpoint';
 import { createTerminatingEndpoint, type TerminatingEndpointOptions } from './terminating-endpoint';
 import type { CallSummary, Endpoint, StreamCall } from './types';
 import { frameType } from './wire/frame-reader';
@@ -11,7 +12,10 @@ const kibibyte = 1024;
 const list = '/runtime.v1.RuntimeService/StreamContainers';
 const events = '/runtime.v1.RuntimeService/GetContainerEvents';
 
-describe('an answer that a handler streams', () => {
+describe.each([
+  ['terminating', createTerminatingEndpoint],
+  ['checked', createCheckedEndpoint],
+] as const)('an answer that a handler streams, %s endpoint', (_kind, createEndpoint) => {
   let folder: ReturnType<typeof temporaryFolder>;
   let endpoint: Endpoint;
   let client: TestClient;
@@ -43,7 +47,7 @@ describe('an answer that a handler streams', () => {
         handlersEnded++;
       }
     };
-    endpoint = await createTerminatingEndpoint({
+    endpoint = await createEndpoint({
       socketPath: folder.file('shim.sock'),
       handlers: { [list]: { stream }, [events]: { stream } },
       calls: { ended: (call) => summaries.push(call) },
@@ -309,7 +313,10 @@ async function pong(client: FrameClient): Promise<void> {
   await until('PING', () => client.received(frameType.ping).length > before);
 }
 
-describe('an endpoint without an upstream', () => {
+describe.each([
+  ['terminating', createTerminatingEndpoint],
+  ['checked', createCheckedEndpoint],
+] as const)('a %s endpoint without an upstream', (_kind, createEndpoint) => {
   const folder = temporaryFolder();
   afterAll(() => folder.remove());
 
@@ -319,7 +326,7 @@ describe('an endpoint without an upstream', () => {
     [`/x/${'a'.repeat(5000)}`, 'aaa'],
   ])('says UNIMPLEMENTED to what it has no handler for, with the name: %.50s', async (path) => {
     const summaries: CallSummary[] = [];
-    const endpoint = await createTerminatingEndpoint({
+    const endpoint = await createEndpoint({
       socketPath: folder.file('shim.sock'),
       handlers: { '/runtime.v1.RuntimeService/Version': (request) => Promise.resolve(request) },
       calls: { ended: (call) => summaries.push(call) },

@@ -27,29 +27,8 @@ export function readRequest(
     listener.onBytes(chunk.length);
     if (listener.isOver()) return;
     reader.push(chunk);
-    switch (reader.problem) {
-      case undefined:
-        return;
-      case 'compressed':
-        listener.onRefused(
-          grpcStatusCode.UNIMPLEMENTED,
-          `${method}: compressed request messages are not supported (grpc-encoding ${JSON.stringify(headers['grpc-encoding'] ?? 'unknown')})`,
-          { 'grpc-accept-encoding': 'identity' },
-        );
-        return;
-      case 'too-large':
-        listener.onRefused(
-          grpcStatusCode.RESOURCE_EXHAUSTED,
-          `${method}: request message of ${reader.declared ?? 0} bytes is larger than ${maxBytes}`,
-        );
-        return;
-      case 'too-many':
-        listener.onRefused(
-          grpcStatusCode.INTERNAL,
-          `${method}: more than one request message in a unary call`,
-        );
-        return;
-    }
+    const problem = problemOf(reader, method, headers['grpc-encoding'], maxBytes);
+    if (problem !== undefined) listener.onRefused(problem.code, problem.message, problem.extra);
   });
   stream.on('end', () => {
     if (listener.isOver() || stream.closed || stream.aborted) return;
@@ -57,7 +36,53 @@ export function readRequest(
       listener.onMessage(reader.message());
       return;
     }
-    const what = reader.empty ? 'no request message' : 'request message cut short';
-    listener.onRefused(grpcStatusCode.INTERNAL, `${method}: ${what}`);
+    const { code, message } = cutShort(reader, method);
+    listener.onRefused(code, message);
   });
+}
+
+/** The status of a call whose request cannot be read. */
+export interface UnreadableRequest {
+  readonly code: number;
+  readonly message: string;
+  /** More fields of the status. */
+  readonly extra?: Readonly<Record<string, string>>;
+}
+
+/** What is wrong with the request so far, if anything. */
+export function problemOf(
+  reader: MessageReader,
+  method: string,
+  encoding: string | string[] | undefined,
+  maxBytes: number,
+): UnreadableRequest | undefined {
+  switch (reader.problem) {
+    case undefined:
+      return undefined;
+    case 'compressed':
+      return {
+        code: grpcStatusCode.UNIMPLEMENTED,
+        message: `${method}: compressed request messages are not supported (grpc-encoding ${JSON.stringify(encoding ?? 'unknown')})`,
+        extra: { 'grpc-accept-encoding': 'identity' },
+      };
+    case 'too-large':
+      return {
+        code: grpcStatusCode.RESOURCE_EXHAUSTED,
+        message: `${method}: request message of ${reader.declared ?? 0} bytes is larger than ${maxBytes}`,
+      };
+    case 'too-many':
+      return {
+        code: grpcStatusCode.INTERNAL,
+        message: `${method}: more than one request message in a unary call`,
+      };
+  }
+}
+
+/** The request has ended before its message has. */
+export function cutShort(
+  { empty }: { readonly empty: boolean },
+  method: string,
+): UnreadableRequest {
+  const what = empty ? 'no request message' : 'request message cut short';
+  return { code: grpcStatusCode.INTERNAL, message: `${method}: ${what}` };
 }

@@ -11,12 +11,16 @@ import {
   type TestServer,
 } from './testing/grpc-peers';
 import { once, rawCall } from './testing/http2-peers';
+import { createCheckedEndpoint } from './checked-endpoint';
 import { createTerminatingEndpoint } from './terminating-endpoint';
 import type { CallSummary, Endpoint, UnaryCall, UnaryHandler } from './types';
 
 const mebibyte = 1024 * 1024;
 
-describe('terminating endpoint', () => {
+describe.each([
+  ['terminating', createTerminatingEndpoint],
+  ['checked', createCheckedEndpoint],
+] as const)('%s endpoint', (_kind, createEndpoint) => {
   let folder: ReturnType<typeof temporaryFolder>;
   let server: TestServer;
   let endpoint: Endpoint;
@@ -32,7 +36,7 @@ describe('terminating endpoint', () => {
   });
 
   const start = async (): Promise<void> => {
-    endpoint = await createTerminatingEndpoint({
+    endpoint = await createEndpoint({
       socketPath: folder.file('gw.sock'),
       upstream: { address: () => server.socketPath },
       handlers,
@@ -184,7 +188,7 @@ describe('terminating endpoint', () => {
   });
 
   it('answers with the status of what the choice of the runtime throws', async () => {
-    endpoint = await createTerminatingEndpoint({
+    endpoint = await createEndpoint({
       socketPath: folder.file('gw.sock'),
       upstream: {
         address: () => {

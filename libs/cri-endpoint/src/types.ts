@@ -50,7 +50,7 @@ export interface EndpointStats {
    * Connections that broke HTTP/2, or (piped endpoint) that the reader detached from, by reason.
    */
   readonly detached: Readonly<Partial<Record<DetachReason, number>>>;
-  /** Stuck connections to the runtime that were given up (terminating endpoint only). */
+  /** Stuck connections to the runtime that were given up (not on the piped endpoint). */
   readonly upstreamsGivenUp?: number;
 }
 
@@ -60,8 +60,8 @@ export interface EndpointStats {
  * `not-http2`: no client preface, or another protocol; `frame`: a frame that RFC 9113 forbids;
  * `hpack`: a header block that cannot be decoded; `header-size`: a header block above the bound;
  * `streams`: more streams open than the bound; `observer`: an error inside the reader itself;
- * `protocol` (terminating endpoint only): the client broke HTTP/2 and its connection was closed;
- * `stalled` (terminating endpoint only): the client read nothing for a minute while something
+ * `protocol` (not on the piped endpoint): the client broke HTTP/2, or sent too much of what does no
+ * work, and its connection was closed; `stalled` (not on the piped endpoint): the client read nothing for a minute while something
  * waited to be sent to it.
  */
 export type DetachReason =

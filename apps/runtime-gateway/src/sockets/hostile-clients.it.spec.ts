@@ -11,7 +11,7 @@ const pullImage = '/runtime.v1.ImageService/PullImage';
 const mebibyte = 1024 * 1024;
 
 // On containerd: the gRPC server of a fake does not stop reading when its answers wait.
-describe('clients that stop at nothing, on each socket that terminates HTTP/2', () => {
+describe('clients that stop at nothing, on each socket that is not a plain pipe', () => {
   let stack: Stack;
   let gateway: GatewayProcess;
   let imageService: AppProcess;
@@ -106,17 +106,77 @@ describe('clients that stop at nothing, on each socket that terminates HTTP/2', 
     },
   };
 
-  it.each(
-    ['the read-only socket', 'image.sock', 'the main socket with imageRouting'].flatMap((socket) =>
-      Object.keys(attacks).map((attack) => [socket, attack]),
-    ),
-  )('%s: one that %s stops nobody else', async (name, attack) => {
+  const flood = (bytes: Buffer, count: number): Buffer =>
+    Buffer.concat(Array.from({ length: count }, () => bytes));
+  /** What the sockets that give verdicts bound themselves; `node:http2` has limits of its own. */
+  const floods: typeof attacks = {
+    'begins and cancels 20 000 calls': async (socketPath) => {
+      const client = new FrameClient(socketPath);
+      for (let round = 0; round < 100; round++) {
+        const calls = Array.from({ length: 200 }, () =>
+          Buffer.concat([client.begin(listImages), client.reset()]),
+        );
+        client.write(...calls);
+        await new Promise(setImmediate);
+      }
+      return [client];
+    },
+    'sends CONTINUATION without an end': (socketPath) => {
+      const client = new FrameClient(socketPath);
+      const begun = client.begin(listImages);
+      client.write(
+        client.raw(1, 0, begun.subarray(9)),
+        flood(client.raw(9, 0, Buffer.alloc(16_000)), 1_000),
+      );
+      return Promise.resolve([client]);
+    },
+    'sends 100 000 PINGs and as many SETTINGS, and reads nothing': (socketPath) => {
+      const clients = [new FrameClient(socketPath), new FrameClient(socketPath)];
+      const [pings, settings] = clients;
+      for (const client of clients) client.stopReading();
+      pings?.write(flood(pings.raw(6, 0, Buffer.alloc(8), false), 100_000));
+      const window = Buffer.from([0, 4, 0, 1, 0, 0]);
+      settings?.write(flood(settings.raw(4, 0, window, false), 100_000));
+      return Promise.resolve(clients);
+    },
+    'sends 100 header bombs of 48 MB': (socketPath) => {
+      const client = new FrameClient(socketPath);
+      client.write(...Array.from({ length: 100 }, () => client.bomb(listImages, 12_000)));
+      return Promise.resolve([client]);
+    },
+    'gives no window to 500 calls': (socketPath) => {
+      const client = new FrameClient(socketPath);
+      client.write(client.raw(4, 0, Buffer.from([0, 4, 0, 0, 0, 0]), false));
+      client.write(
+        ...Array.from({ length: 500 }, () =>
+          Buffer.concat([client.begin(listImages), client.data()]),
+        ),
+      );
+      return Promise.resolve([client]);
+    },
+    'opens 1 000 connections and does nothing with them': async (socketPath) => {
+      const clients: FrameClient[] = [];
+      for (let round = 0; round < 20; round++) {
+        clients.push(...Array.from({ length: 50 }, () => new FrameClient(socketPath)));
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      return clients;
+    },
+  };
+  const everywhere = ['the read-only socket', 'image.sock', 'the main socket with imageRouting'];
+
+  it.each([
+    ...everywhere.flatMap((socket) => Object.keys(attacks).map((attack) => [socket, attack])),
+    ...everywhere
+      .slice(0, 2)
+      .flatMap((socket) => Object.keys(floods).map((attack) => [socket, attack])),
+  ])('%s: one that %s stops nobody else', async (name, attack) => {
     const socket = sockets[name];
     if (socket === undefined) throw new Error(name);
     await serves(socket.path);
     const before = descriptors(socket.pid);
     for (let round = 0; round < 3; round++) {
-      const clients = (await attacks[attack]?.(socket.path)) ?? [];
+      const clients = (await { ...attacks, ...floods }[attack]?.(socket.path)) ?? [];
       await serves(socket.path);
       for (const client of clients) client.leave();
       await serves(socket.path);

@@ -1,6 +1,6 @@
 import type { RuntimeServiceClient } from '@stowage/cri-client';
 import {
-  createTerminatingEndpoint,
+  createCheckedEndpoint,
   type CallListener,
   type Endpoint,
   type ListenOptions,
@@ -47,7 +47,7 @@ export function openReadonlyEndpoint(
     ...options.rules,
     identify: ({ signal }) => runtime.version({}, { signal }),
   };
-  return createTerminatingEndpoint({
+  return createCheckedEndpoint({
     ...listen,
     service: 'runtime-gateway',
     upstream: {

@@ -46,6 +46,28 @@ export class FrameClient {
     return frame(1, 4, this.#lastStreamId, block);
   }
 
+  /** Any frame, right or wrong; of the call begun last, or of the connection. */
+  raw(type: number, flags: number, payload: Buffer, ofCall = true): Buffer {
+    return frame(type, flags, ofCall ? Math.max(1, this.#lastStreamId) : 0, payload);
+  }
+
+  /**
+   * HEADERS of a new call that name a long field once and refer to it `times` times: a byte each.
+   */
+  bomb(path: string, times: number): Buffer {
+    const call = this.begin(path);
+    const value = Buffer.alloc(4_000, 'b');
+    // A literal that is indexed, whose length takes three bytes, and the first entry of the table.
+    const long = Buffer.concat([
+      Buffer.of(0x40),
+      text('x-bomb'),
+      Buffer.of(0x7f, 0xa1, 0x1e),
+      value,
+    ]);
+    const block = Buffer.concat([call.subarray(9), long, Buffer.alloc(times, 0xbe)]);
+    return frame(1, 5, this.#lastStreamId, block);
+  }
+
   /** DATA of the call begun last: an empty message, or a part of one that goes on. */
   data(part?: Buffer): Buffer {
     return part === undefined

@@ -2,17 +2,32 @@ import { decodeHuffman } from './huffman';
 import { staticTable } from './static-table';
 import { UntrackableError } from './untrackable-error';
 
-/** Called with each header field of a block, in order. */
-export type FieldListener = (name: string, value: string) => void;
+/**
+ * Called with each header field of a block, in order. `mark` is what the decoder's
+ * {@link MarkField} gave for it, `neverIndexed` whether its sender wants no one to compress it.
+ */
+export type FieldListener = (
+  name: string,
+  value: string,
+  mark: number,
+  neverIndexed: boolean,
+) => void;
+
+/** A number for a field, asked for once for each entry of the table, and for each literal. */
+export type MarkField = (name: string, value: string) => number;
 
 /** What RFC 7541 adds to the length of name and value for the size of an entry. */
 const entryOverheadBytes = 32;
 const staticCount = staticTable.length;
 const initialTableBytes = 4096;
+/** Memory in which strings are decoded, and how much of it is kept after a long one. */
+const scratchBytes = 512;
+const keptScratchBytes = 8 * 1024;
 
 interface Entry {
   readonly name: string;
   readonly value: string;
+  readonly mark: number;
 }
 
 /**
@@ -29,14 +44,22 @@ export class HpackDecoder {
   #newest = 0;
   #count = 0;
   #tableBytes = 0;
-  #tableLimitBytes = initialTableBytes;
-  #scratch: Buffer = Buffer.allocUnsafe(512);
+  #tableLimitBytes: number;
+  #scratch: Buffer = Buffer.allocUnsafe(scratchBytes);
 
   #input: Buffer = this.#scratch;
   #position = 0;
   #end = 0;
 
-  constructor(private readonly maxTableBytes: number) {}
+  readonly #static: readonly Entry[];
+
+  constructor(
+    private readonly maxTableBytes: number,
+    private readonly mark: MarkField = unmarked,
+  ) {
+    this.#static = staticEntriesFor(mark);
+    this.#tableLimitBytes = Math.min(initialTableBytes, maxTableBytes);
+  }
 
   /** Bytes of the dynamic table as RFC 7541 counts them. */
   get dynamicTableBytes(): number {
@@ -50,7 +73,7 @@ export class HpackDecoder {
 
   /** A decoder in the same state, for the same blocks to come. */
   copy(): HpackDecoder {
-    const copy = new HpackDecoder(this.maxTableBytes);
+    const copy = new HpackDecoder(this.maxTableBytes, this.mark);
     copy.#ring = [...this.#ring];
     copy.#newest = this.#newest;
     copy.#count = this.#count;
@@ -70,7 +93,7 @@ export class HpackDecoder {
       if ((byte & 0x80) !== 0) {
         const entry = this.#entry(this.#integer(7));
         fields++;
-        listener(entry.name, entry.value);
+        listener(entry.name, entry.value, entry.mark, false);
       } else if ((byte & 0xe0) === 0x20) {
         if (fields > 0) throw new UntrackableError('hpack', 'size update after a field');
         this.#resize(this.#integer(5));
@@ -79,17 +102,19 @@ export class HpackDecoder {
         const nameIndex = this.#integer(indexed ? 6 : 4);
         const name = nameIndex === 0 ? this.#string() : this.#entry(nameIndex).name;
         const value = this.#string();
-        if (indexed) this.#add({ name, value });
+        const mark = this.mark(name, value);
+        if (indexed) this.#add({ name, value, mark });
         fields++;
-        listener(name, value);
+        listener(name, value, mark, (byte & 0xf0) === 0x10);
       }
     }
+    if (this.#scratch.length > keptScratchBytes) this.#scratch = Buffer.allocUnsafe(scratchBytes);
     this.#input = this.#scratch;
   }
 
   #entry(index: number): Entry {
     if (index === 0) throw new UntrackableError('hpack', 'index 0');
-    if (index <= staticCount) return staticEntries[index - 1] ?? missing();
+    if (index <= staticCount) return this.#static[index - 1] ?? missing();
     const age = index - staticCount - 1;
     if (age >= this.#count) throw new UntrackableError('hpack', `no entry at index ${index}`);
     return this.#ring[(this.#newest + age) & (this.#ring.length - 1)] ?? missing();
@@ -162,7 +187,19 @@ export class HpackDecoder {
   }
 }
 
-const staticEntries: readonly Entry[] = staticTable.map(([name, value]) => ({ name, value }));
+const unmarked: MarkField = () => 0;
+
+const staticEntries = new Map<MarkField, readonly Entry[]>();
+
+/** The static table with its marks, made once for each function that gives them. */
+function staticEntriesFor(mark: MarkField): readonly Entry[] {
+  let entries = staticEntries.get(mark);
+  if (entries === undefined) {
+    entries = staticTable.map(([name, value]) => ({ name, value, mark: mark(name, value) }));
+    staticEntries.set(mark, entries);
+  }
+  return entries;
+}
 
 function missing(): never {
   throw new UntrackableError('observer', 'HPACK table entry missing');
