@@ -20,31 +20,31 @@ export interface DashboardDefinition {
 
 const tag = 'stowage';
 
-const all: dashboard.VariableOption = { text: 'All', value: '$__all', selected: true };
-
-/** A variable with the values of a label. */
-function labelVariable(
-  label: string,
-  selector: string,
-  allValue: string,
-): dashboard.QueryVariableBuilder {
-  return new dashboard.QueryVariableBuilder(label)
+/** A variable with the values of a label, one of which is chosen. */
+const oneOf = (label: string, selector: string): dashboard.QueryVariableBuilder =>
+  new dashboard.QueryVariableBuilder(label)
     .label(label)
     .datasource(datasource)
     .query(`label_values(stowage_build_info${selector}, ${label})`)
     .refresh(dashboard.VariableRefresh.OnTimeRangeChanged)
-    .sort(dashboard.VariableSort.NaturalAsc)
+    .sort(dashboard.VariableSort.NaturalAsc);
+
+/** The same, where several can be chosen, or all; then `allValue` is what queries match. */
+const someOf = (
+  label: string,
+  selector: string,
+  allValue: string,
+): dashboard.QueryVariableBuilder =>
+  oneOf(label, selector)
     .multi(true)
     .includeAll(true)
     .allValue(allValue)
-    .current(all);
-}
+    .current({ text: 'All', value: '$__all', selected: true });
 
 /** Grafana's model of a dashboard. Panels have ids in the order in which they stand. */
 export function buildDashboard(definition: DashboardDefinition): dashboard.Dashboard {
   const { name, title, description, nodes, rows } = definition;
-  const node = labelVariable('node', '{cluster=~"$cluster", job=~"$job"}', '.*');
-  if (nodes === 'one') node.multi(false).includeAll(false).allValue('').current({});
+  const ofJobs = '{cluster=~"$cluster", job=~"$job"}';
   const builder = new dashboard.DashboardBuilder(title)
     .uid(`${tag}-${name}`)
     .description(description)
@@ -55,10 +55,10 @@ export function buildDashboard(definition: DashboardDefinition): dashboard.Dashb
     .timezone('browser')
     .variables([
       new dashboard.DatasourceVariableBuilder('datasource').label('data source').type('prometheus'),
-      labelVariable('cluster', '', '.*'),
+      someOf('cluster', '', '.*'),
       // Not every target of Prometheus: `up` has nothing else to be told by.
-      labelVariable('job', '{cluster=~"$cluster"}', '.*stowage.*'),
-      node,
+      someOf('job', '{cluster=~"$cluster"}', '.*stowage.*'),
+      nodes === 'one' ? oneOf('node', ofJobs) : someOf('node', ofJobs, '.*'),
     ])
     .link(
       new dashboard.DashboardLinkBuilder('Stowage')

@@ -56,7 +56,7 @@ describe.each(dashboards)('the dashboard $name', (definition) => {
     const titles = panels.map(({ title }) => title);
     expect(new Set(titles).size).toBe(titles.length);
     for (const { title, description, type, gridPos } of panels) {
-      expect([title, description]).toEqual([title, expect.stringMatching(/^[A-Z].*\.$/)]);
+      expect([title, description]).toEqual([title, expect.stringMatching(/^[A-Z/].*\.$/)]);
       expect([title, type]).toEqual([title, expect.stringMatching(/^(timeseries|stat|table|state-timeline)$/)]);
       expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
     }
@@ -73,7 +73,7 @@ describe.each(alerts)('the alert $alert', ({ alert, labels = {}, annotations = {
     expect(labels).toEqual({ severity: expect.stringMatching(/^(critical|warning|info)$/) });
     expect(rule.for).toMatch(/^\d+[mh]$/);
     expect(annotations).toEqual({
-      summary: expect.stringMatching(/^[^.\n]+$/),
+      summary: expect.stringMatching(/^[^\n]+[^.\n]$/),
       description: expect.stringMatching(/^[^\n]+\.$/),
       runbook_url: expect.stringMatching(new RegExp(`/runbooks/${alert}$`)),
     });

@@ -32,7 +32,7 @@ const isName = (text: string): boolean => /^[a-zA-Z_:]/.test(text);
  * promtool is.
  */
 export function namesIn(query: string): Names {
-  const tokens = query.replaceAll(/#.*$/gm, '').match(token) ?? [];
+  const tokens: readonly string[] = query.replaceAll(/#.*$/gm, '').match(token) ?? [];
   const selectors: Selector[] = [];
   const labels: string[] = [];
   /** The tokens up to a closing one, from the one at `at` on, which opens. */

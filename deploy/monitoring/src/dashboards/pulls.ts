@@ -143,7 +143,7 @@ export const pulls: DashboardDefinition = {
           {
             unit: units.Short,
             width: 8,
-            description: 'serializeImagePulls, maxParallelImagePulls and registryPullQPS decide.',
+            description: 'By serializeImagePulls, maxParallelImagePulls and registryPullQPS.',
           },
         ),
         series(

@@ -8,12 +8,18 @@ import { freePort, ServiceFixture, spawnApp, type AppProcess } from '@stowage/te
 
 type App = (typeof commandApps)[number];
 
-/** A service, and where Prometheus finds it. */
+/** Where Prometheus finds a service. */
 export interface Target {
   readonly job: string;
   readonly node: string;
+  /** Host and port. */
   readonly address: string;
-  readonly service: AppProcess;
+}
+
+/** A service of the first node: how it was started, and its process. */
+interface Service {
+  readonly start: () => Promise<AppProcess>;
+  process: AppProcess;
 }
 
 const workspace = path.resolve(__dirname, '../../../..');
@@ -21,7 +27,7 @@ const workspace = path.resolve(__dirname, '../../../..');
 /** An hour of the day takes seconds: what services look at, they look at often. */
 const often = {
   'runtime-gateway': { STOWAGE_LISTEN_READONLY: '' },
-  'image-service': { STOWAGE_OUTBOX_MAX_EVENTS: '100' },
+  'image-service': { STOWAGE_OUTBOX_MAX_EVENTS: '100', STOWAGE_SERIALIZE_IMAGE_PULLS: 'true' },
   'gc-worker': {
     STOWAGE_DISK_CHECK_INTERVAL: '500ms',
     STOWAGE_DETECTION_INTERVAL: '1s',
@@ -47,6 +53,7 @@ export class DayNode {
 
   private constructor(
     readonly fixture: ServiceFixture,
+    /** Every service of both nodes. */
     readonly targets: readonly Target[],
     readonly gatewaySocket: string,
     /** Configuration file of gc-worker. */
@@ -54,6 +61,9 @@ export class DayNode {
     /** The mount with gc-worker's state. */
     readonly stateMount: string,
     imageSocket: string,
+    private readonly services: ReadonlyMap<App, Service>,
+    /** The service of the second node. */
+    readonly earlier: AppProcess,
   ) {
     this.images = connectImageService({ endpoint: `unix://${imageSocket}` });
     this.runtime = connectRuntimeService({ endpoint: `unix://${gatewaySocket}` });
@@ -70,25 +80,28 @@ export class DayNode {
       writeFileSync(policyFile, policies.good);
       const socketOf = (app: string): string => path.join(dir, `${app}.sock`);
       const targets: Target[] = [];
+      const services = new Map<App, Service>();
       for (const app of commandApps) {
         const address = `127.0.0.1:${await freePort()}`;
-        const ofWorker = app === 'gc-worker';
-        const service = await fixture.start(
-          app,
-          {
-            ...often[app],
-            STOWAGE_HTTP_ADDR: address,
-            STOWAGE_COMMANDS: verbsOf(app).allCommands.join(','),
-            STOWAGE_COMMAND_SOCKET: path.join(dir, `${app}.cmd.sock`),
-            ...(ofWorker
-              ? { STOWAGE_STATE_DIR: path.join(stateMount, 'state') }
-              : { STOWAGE_LISTEN: socketOf(app) }),
-          },
-          ofWorker ? { args: ['--config', policyFile] } : {},
-        );
-        targets.push({ job: `stowage-${app}`, node: fixture.node, address, service });
+        const env = {
+          ...often[app],
+          STOWAGE_HTTP_ADDR: address,
+          STOWAGE_COMMANDS: verbsOf(app).allCommands.join(','),
+          STOWAGE_COMMAND_SOCKET: path.join(dir, `${app}.cmd.sock`),
+        };
+        const start = () =>
+          app === 'gc-worker'
+            ? fixture.start(
+                app,
+                { ...env, STOWAGE_STATE_DIR: path.join(stateMount, 'state') },
+                { args: ['--config', policyFile] },
+              )
+            : fixture.start(app, { ...env, STOWAGE_LISTEN: socketOf(app) });
+        services.set(app, { start, process: await start() });
+        targets.push({ job: `stowage-${app}`, node: fixture.node, address });
       }
-      targets.push(await startEarlierVersion(fixture));
+      const earlier = await startEarlierVersion(fixture);
+      targets.push(earlier.target);
       return new DayNode(
         fixture,
         targets,
@@ -96,6 +109,8 @@ export class DayNode {
         policyFile,
         stateMount,
         socketOf('image-service'),
+        services,
+        earlier.process,
       );
     } catch (error) {
       await end(fixture, stateMount);
@@ -105,9 +120,21 @@ export class DayNode {
 
   /** A service of the first node. */
   service(app: App): AppProcess {
-    const target = this.targets.find(({ job }) => job === `stowage-${app}`);
-    if (target === undefined) throw new Error(`there is no ${app}`);
-    return target.service;
+    return this.#service(app).process;
+  }
+
+  /** Kills a service and starts it again; `between` is done while it does not run. */
+  async restart(app: App, between: () => void): Promise<void> {
+    const service = this.#service(app);
+    await service.process.kill();
+    between();
+    service.process = await service.start();
+  }
+
+  #service(app: App): Service {
+    const service = this.services.get(app);
+    if (service === undefined) throw new Error(`there is no ${app}`);
+    return service;
   }
 
   send<C extends CommandDefinition>(command: C, input: CommandInput<C>) {
@@ -130,7 +157,7 @@ export class DayNode {
   async down(): Promise<void> {
     this.images.close();
     this.runtime.close();
-    await this.targets.at(-1)?.service.kill();
+    await this.earlier.kill();
     await end(this.fixture, this.stateMount);
   }
 }
@@ -145,7 +172,9 @@ async function end(fixture: ServiceFixture, stateMount: string): Promise<void> {
 }
 
 /** The image-service of the build, with another version in it. */
-async function startEarlierVersion(fixture: ServiceFixture): Promise<Target> {
+async function startEarlierVersion(
+  fixture: ServiceFixture,
+): Promise<{ target: Target; process: AppProcess }> {
   const { dir, runtime, nats } = fixture.stack;
   const folder = path.join(dir, 'earlier');
   cpSync(path.join(workspace, 'dist', 'apps', 'image-service'), folder, { recursive: true });
@@ -156,9 +185,10 @@ async function startEarlierVersion(fixture: ServiceFixture): Promise<Target> {
   const source = readFileSync(main, 'utf8');
   writeFileSync(main, source.replaceAll(JSON.stringify(version), '"0.0.1"'));
   const address = `127.0.0.1:${await freePort()}`;
-  const service = await spawnApp(main, {
+  const node = 'day-2.example';
+  const process = await spawnApp(main, {
     env: {
-      STOWAGE_NODE_NAME: 'day-2.example',
+      STOWAGE_NODE_NAME: node,
       STOWAGE_RUNTIME_ENDPOINT: runtime.endpoint,
       STOWAGE_NATS_SERVERS: nats.url,
       STOWAGE_STATE_DIR: path.join(dir, 'earlier-state'),
@@ -166,5 +196,5 @@ async function startEarlierVersion(fixture: ServiceFixture): Promise<Target> {
       STOWAGE_HTTP_ADDR: address,
     },
   });
-  return { job: 'stowage-image-service', node: 'day-2.example', address, service };
+  return { target: { job: 'stowage-image-service', node, address }, process };
 }

@@ -127,7 +127,8 @@ export const hours: readonly Hour[] = [
     begin: async (node) => {
       const remount = (how: string): void =>
         void execFileSync('mount', ['-o', `remount,${how}`, node.stateMount]);
-      remount('ro');
+      // Not under files that are open for writing.
+      await node.restart('gc-worker', () => remount('ro'));
       await pulled(node, 'unrecorded');
       return () => remount('rw');
     },
@@ -170,7 +171,7 @@ export const hours: readonly Hour[] = [
     title: 'a service that is killed',
     alerts: ['StowageDown'],
     begin: async (node) => {
-      await node.targets.at(-1)?.service.kill();
+      await node.earlier.kill();
       return undefined;
     },
   },
