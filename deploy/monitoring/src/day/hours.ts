@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { gcWorker, imageService, runtimeGateway } from '@stowage/commands';
 import { eventually } from '@stowage/testing';
 import { policies, type DayNode } from './day-node';
@@ -25,11 +26,8 @@ export const hours: readonly Hour[] = [
     begin: async (node) => {
       await runPod(node);
       await node.send(imageService.ensure, { image: await pushed(node, 'ensured') });
-      await node.send(imageService.list, {});
-      await node.send(runtimeGateway.pods, {});
       await node.images.removeImage({ image: { image: await pulled(node, 'removed') } });
-      await node.images.listImages({});
-      return undefined;
+      return askOnAndOn(node);
     },
   },
   {
@@ -39,6 +37,7 @@ export const hours: readonly Hour[] = [
       const references: string[] = [];
       for (let at = 0; at < 5; at += 1) references.push(await pulled(node, `again-${at}`));
       await collectable(node, references.length);
+      await node.send(gcWorker.run, { bytes: 2 ** 20 }); // one that suffices
       await node.send(gcWorker.run, everything);
       for (const reference of references) await node.pull(reference);
       return undefined;
@@ -197,6 +196,27 @@ async function collectable(node: DayNode, count: number): Promise<void> {
     },
     { what: `${count} images to be collectable` },
   );
+}
+
+/**
+ * Calls and commands, a few a second, until the end: a rate needs two scrapes in which a series is
+ * there.
+ */
+function askOnAndOn(node: DayNode): () => Promise<void> {
+  const end = new AbortController();
+  const asked = (async () => {
+    while (!end.signal.aborted) {
+      await node.runtime.status({});
+      await node.images.listImages({});
+      await node.send(imageService.list, {});
+      await node.send(runtimeGateway.pods, {});
+      await pause(200);
+    }
+  })();
+  return () => {
+    end.abort();
+    return asked;
+  };
 }
 
 /** A pod with a container through the gateway, from its start to its end. */
