@@ -37,14 +37,14 @@ export default {
     {
       ...shared,
       displayName: 'unit',
-      testMatch: ['<rootDir>/{apps,libs,conformance,examples,tools}/**/*.spec.ts'],
+      testMatch: ['<rootDir>/{apps,libs,conformance,deploy,examples,tools}/**/*.spec.ts'],
       testPathIgnorePatterns: ['/node_modules/', '\\.(it|crio)\\.spec\\.ts$'],
     },
     {
       ...shared,
       displayName: 'integration',
       testMatch: [
-        '<rootDir>/{apps,libs,e2e,examples,tools}/**/*.it.spec.ts',
+        '<rootDir>/{apps,libs,deploy,e2e,examples,tools}/**/*.it.spec.ts',
         // What is about CRI-O alone, where there is one.
         ...(process.env.STOWAGE_TEST_CRIO ? ['<rootDir>/{apps,libs}/**/*.crio.spec.ts'] : []),
       ],

@@ -48,9 +48,27 @@ const buildPrograms = [
 
 /**
  * Debian packages that start a service when they are installed. The suite's tests use none of these
- * services.
+ * services, so they are not started with the installation; the next boot of the machine would.
  */
-const packagesWithService = ['containerd', 'nats-server', 'docker-registry', 'docker.io'];
+const packagesWithService = [
+  'containerd',
+  'nats-server',
+  'docker-registry',
+  'docker.io',
+  'prometheus',
+];
+
+/**
+ * Runs a command while Debian's packages start no service that they bring, unless the machine has
+ * a policy of its own about that. Shell, for root.
+ */
+const withoutServices = `policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 1' INT TERM
+  printf '#!/bin/sh\\nexit 101\\n' >"$policy" && chmod 755 "$policy" || exit 1
+fi
+"$@"`;
 
 /** Where programs are looked for: PATH plus the sbin folders that a plain user's PATH may lack. */
 export const searchPath = [
@@ -222,7 +240,11 @@ export function ensurePrograms(list = systemPrograms, why = 'for the real stack'
   if (!isPresent('apt-get')) {
     fail(`Missing ${why}: ${names}. This is not a Debian or Ubuntu machine: install them by hand.`);
   }
-  const apt = (...args) => asRoot(['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args]);
+  const apt = (...args) =>
+    asRoot([
+      ...['sh', '-c', withoutServices, 'sh'],
+      ...['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', ...args],
+    ]);
   if (apt() === undefined) fail(`Missing ${why}: ${names}. As root: ${manual}`);
   say(`Installing Debian packages ${why}: ${packages.join(' ')}`);
   // An update that fails for one of many sources is no obstacle if the packages can be had.
@@ -240,8 +262,8 @@ export function ensurePrograms(list = systemPrograms, why = 'for the real stack'
   const services = packages.filter((name) => packagesWithService.includes(name));
   if (services.length > 0 && existsSync('/run/systemd/system')) {
     say(
-      `Debian has also started services of these packages, which Stowage's tests and demo do not use. ` +
-        `To stop them: systemctl disable --now ${services.join(' ')}`,
+      `These packages bring services, which Stowage's tests and demo do not use. They were not started, ` +
+        `but the next boot does; to keep it from that: systemctl disable ${services.join(' ')}`,
     );
   }
 }

@@ -53,6 +53,11 @@ const generators = [
     write: (out) => runTypeScript('tools/metrics-reference.ts', out),
   },
   {
+    name: 'monitoring',
+    owns: ['deploy/monitoring/dashboards', 'docs/reference/alerts.md'],
+    write: (out) => runTypeScript('deploy/monitoring/src/write.ts', out),
+  },
+  {
     name: 'tested versions',
     owns: ['docs/tested-versions.md'],
     write: (out) => runTypeScript('tools/matrix/write-table.ts', out),

@@ -93,7 +93,7 @@ const labelValues: Readonly<Record<string, string>> = {
   'stowage_gc_threshold_percent mark': words('warning', 'high', 'low', 'critical'),
   'stowage_image_credential_problems_total source': words(
     'docker-config',
-    'kubernetes-secret',
+    'secret',
     'credential-helper',
     'credential-provider',
   ),

@@ -6,6 +6,7 @@ import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { ImageListeners } from './listeners/listeners';
 import type { MustPullResult } from './records/image-pull-records';
+import { pullErrorClasses } from './pull/classify-pull-error';
 import { pullSizeClass } from './pull/pull-size-class';
 import type { RecordCounts } from './records/record-store';
 
@@ -18,6 +19,13 @@ const pullBuckets = [
 const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60];
 
 const methodLabel = methodLabels(ImageServiceDefinition);
+
+const mustPullResults: readonly MustPullResult[] = [
+  'credentialPolicyAllowed',
+  'credentialRecordFound',
+  'mustAuthenticate',
+  'error',
+];
 
 /** What the gauges show. */
 export interface PullNumbers {
@@ -34,6 +42,8 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
     labelNames: ['result'],
     registers,
   });
+  // From the start on, so that the first failure of a class is an increase.
+  for (const result of ['success', ...pullErrorClasses]) pulls.inc({ result }, 0);
   const duration = new Histogram({
     name: 'stowage_image_pull_duration_seconds',
     help: "Time successful pulls took in the runtime, by kubelet's size classes. Failed pulls are not counted.",
@@ -58,6 +68,9 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
     labelNames: ['source'],
     registers,
   });
+  for (const source of ['docker-config', 'secret', 'credential-helper', 'credential-provider']) {
+    problems.inc({ source }, 0);
+  }
   const coalesced = new Counter({
     name: 'stowage_image_pulls_coalesced_total',
     help: 'Callers that took part in a pull that was going on already.',
@@ -69,6 +82,7 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
     labelNames: ['result'],
     registers,
   });
+  for (const result of ['success', 'remained', 'unconfirmed', 'error']) removals.inc({ result }, 0);
   const ensures = new Counter({
     name: 'stowage_image_ensures_total',
     help: 'Ensure commands, by pull policy and result.',
@@ -146,6 +160,7 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
     labelNames: ['result'],
     registers,
   });
+  for (const result of mustPullResults) checks.inc({ result }, 0);
   const providerRuns = new Histogram({
     name: 'stowage_image_credential_provider_duration_seconds',
     help: 'Runs of credential-provider plugins, by plugin (those of the configuration) and result. Answers from the cache are not counted.',

@@ -74,6 +74,7 @@ it('counts calls by method and code, bytes, times, and connections', async () =>
     'stowage_gateway_connections_open{socket="main"} 2',
     'stowage_gateway_connections_total{socket="main"} 7',
     'stowage_gateway_connections_let_go_total{socket="main",reason="hpack"} 1',
+    'stowage_gateway_connections_let_go_total{socket="main",reason="stalled"} 0',
     'stowage_gateway_observer_failures_total{source="lookup"} 1',
     'stowage_gateway_listings_total{result="success"} 1',
     'stowage_gateway_listings_total{result="error"} 1',

@@ -1,4 +1,4 @@
-import type { CallListener, CallSummary } from '@stowage/cri-endpoint';
+import type { CallListener, CallSummary, DetachReason } from '@stowage/cri-endpoint';
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
 import { grpcCodeName } from '@stowage/errors';
@@ -139,6 +139,9 @@ export function observerMetrics(registry: Registry): ObserverListener {
     labelNames: ['source'],
     registers,
   });
+  for (const source of ['publish', 'lookup', 'listing', 'runtime-event'] as const) {
+    failures.inc({ source }, 0);
+  }
   const listings = new Counter({
     name: 'stowage_gateway_listings_total',
     help: 'Comparisons of what is known with the lists of the runtime, by result.',
@@ -172,6 +175,17 @@ export function observerMetrics(registry: Registry): ObserverListener {
     streaming: (isStreaming) => streaming.set(isStreaming ? 1 : 0),
   };
 }
+
+const detachReasons = Object.keys({
+  'not-http2': true,
+  frame: true,
+  hpack: true,
+  'header-size': true,
+  streams: true,
+  observer: true,
+  protocol: true,
+  stalled: true,
+} satisfies Record<DetachReason, true>) as DetachReason[];
 
 /** The numbers of each socket that is open, read when somebody asks for the metrics. */
 export function connectionMetrics(
@@ -212,9 +226,9 @@ export function connectionMetrics(
     collect() {
       this.reset();
       for (const [socket, stats] of statsOfEach()) {
-        for (const [reason, count] of Object.entries(stats?.detached ?? {})) {
-          this.inc({ socket, reason }, count);
-        }
+        if (stats === undefined) continue;
+        // All of them, so that the first of a reason is an increase.
+        for (const reason of detachReasons) this.inc({ socket, reason }, stats.detached[reason] ?? 0);
       }
     },
   });

@@ -10,6 +10,7 @@ export { MissingPrerequisitesError, requirePrerequisites } from './prerequisites
 export { nodeProgram, nodeProgramsOfTests } from './node-program';
 export { TestNatsServer, type NatsConfiguration } from './nats-server';
 export { freePort } from './ports';
+export { TestPrometheus, type PrometheusSeries } from './prometheus';
 export { randomFrom } from './random';
 export { ServiceFixture, type ServiceFixtureOptions } from './service-fixture';
 export { ServerProcess } from './server-process';

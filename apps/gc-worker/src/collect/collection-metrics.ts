@@ -49,6 +49,7 @@ export class CollectionMetrics {
       labelNames: ['kind'],
       registers,
     });
+    for (const kind of ['expected', 'measured']) this.#freedBytes.inc({ kind }, 0);
     this.#kept = new Gauge({
       name: 'stowage_gc_images_kept',
       help: 'Images that the last plan keeps, by the rule that decided.',
