@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import {
   eventually,
@@ -49,10 +49,10 @@ it.each(releases.flatMap((release) => apps.map((app) => [release, app] as const)
     });
     try {
       const waited = [
-        ['0000000000000003', 'sha256:c'],
-        ['0000000000000004', 'sha256:d'],
-        ['0000000000000005', 'sha256:e'],
-        ['0000000000000006', 'sha256:f'],
+        [3, 'sha256:c'],
+        [4, 'sha256:d'],
+        [5, 'sha256:e'],
+        [6, 'sha256:f'],
       ];
       const detected = () =>
         events.named('ImageDetected').map(({ sequence, data }) => [sequence, data.imageId]);
@@ -61,7 +61,7 @@ it.each(releases.flatMap((release) => apps.map((app) => [release, app] as const)
       // What the earlier release had dropped is reported by this one.
       const dropped = await events.waitFor('EventsDropped');
       expect([dropped.data.count, dropped.data.lastSequence]).toEqual([2, 2]);
-      expect(Number(dropped.sequence)).toBeGreaterThan(6);
+      expect(dropped.sequence).toBeGreaterThan(6);
       if (app === 'gc-worker') {
         // Images that the earlier release knew, and that are gone meanwhile.
         await events.waitFor('ImageRemoved', ({ data }) => data.imageId === 'sha256:old');
@@ -76,8 +76,5 @@ it.each(releases.flatMap((release) => apps.map((app) => [release, app] as const)
     }
     expect(statSync(path.join(dir, 'outbox.db')).ino).toBe(before);
     expect(readdirSync(dir).filter((name) => name.includes('unusable'))).toEqual([]);
-    expect(readFileSync(path.join(dir, 'outbox.db')).subarray(0, 15).toString()).toBe(
-      'SQLite format 3',
-    );
   },
 );
