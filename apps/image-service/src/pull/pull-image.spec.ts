@@ -146,7 +146,7 @@ describe('PullImage', () => {
     expect(none).toEqual([]);
     expect(one?.since.getTime()).toBeGreaterThanOrEqual(began);
     expect(one?.startedAt).toBeInstanceOf(Date);
-    expect(one?.waiters).toEqual([
+    expect(one?.waiters).toMatchObject([
       { since: expect.any(Date), by: 'cri', pod },
       { since: expect.any(Date), by: 'cri' },
       { since: expect.any(Date), by: 'command', caller: 'pod-7' },
