@@ -99,6 +99,8 @@ async function projectOf(dir: string, runtime: Stack, engine: Stack, env: Enviro
   mkdirSync(dockerConfig);
   writeFileSync(path.join(dockerConfig, 'config.json'), '{}', { mode: 0o600 });
   const { containerd } = runtime;
+  // As containerd's own packages have it; the folder of a test is closed to others.
+  chmodSync(path.dirname(containerd.socket), 0o711);
   const project: Project = {
     ports,
     natsPassword,
