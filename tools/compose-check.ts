@@ -130,7 +130,7 @@ async function projectOf(dir: string, runtime: Stack, engine: Stack, env: Enviro
       SANDBOX_IMAGE: baseImages.nats,
       // The machine's root may not be allowed to lower it.
       RESTRICT_OOM_SCORE_ADJ: 'true',
-      GC_USER: '65532:0',
+      COMPOSE_FILE: 'docker-compose.yml:deploy/compose/gc-worker-as-user.yml',
     },
   };
   return project;
