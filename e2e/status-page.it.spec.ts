@@ -226,11 +226,16 @@ it('reloads by itself where that is asked for, and stops again', async () => {
 
 it('says what is wrong while NATS is away, and that it is over', async () => {
   await stack.nats.stop();
-  const textOf = async () => (await (await fetch(urlOf('gc-worker'))).text()).replaceAll('\n', ' ');
-  await eventually(async () => /<td>nats<\/td><td><span class="warning">degraded/.test(await textOf()));
-  const text = await textOf();
-  expect(text).toContain('check natsServers and the network; events wait on disk meanwhile');
-  expect(text).toContain('wait on this node');
+  const textOf = async () => (await fetch(urlOf('gc-worker'))).text();
+  const wanted = [
+    '<td>nats</td><td><span class="warning">degraded',
+    'check natsServers and the network; events wait on disk meanwhile',
+    'wait on this node',
+  ];
+  await eventually(async () => {
+    const text = await textOf();
+    return wanted.every((part) => text.includes(part));
+  });
   await stack.nats.start();
-  await eventually(async () => /<td>nats<\/td><td><span class="good">ok/.test(await textOf()));
+  await eventually(async () => (await textOf()).includes('<td>nats</td><td><span class="good">ok'));
 });
