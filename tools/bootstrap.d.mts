@@ -10,8 +10,6 @@ export interface SystemProgram {
 export const testPrograms: readonly SystemProgram[];
 /** Programs of the real stack. */
 export const systemPrograms: readonly SystemProgram[];
-/** Programs of all tests. */
-export const testPrograms: readonly SystemProgram[];
 /** Absolute path of the workspace. */
 export const root: string;
 /** Installs the npm packages when they are missing. */

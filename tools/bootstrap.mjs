@@ -25,13 +25,6 @@ export const systemPrograms = testPrograms.filter(
   ({ isForTestsAlone = false }) => !isForTestsAlone,
 );
 
-/** Programs of all tests: the real stack, and what looks at the Debian package. */
-export const testPrograms = [
-  ...systemPrograms,
-  { find: 'systemd-analyze', packages: ['systemd'] },
-  { find: 'groff', packages: ['groff-base'] },
-];
-
 /**
  * As in libs/sqlite: better-sqlite3 13 brings its binding prebuilt, 12 (for Node.js before 22.14)
  * compiles it.

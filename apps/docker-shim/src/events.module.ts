@@ -106,6 +106,6 @@ const events = [
 @Module({
   imports: [EngineModule, PodModule, ContainerModule, PodSandboxModule],
   providers: [...events, ...outage],
-  exports: events,
+  exports: [...events, BUS],
 })
 export class EventsModule {}

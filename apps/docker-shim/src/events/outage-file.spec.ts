@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { OutageFile } from './outage-file';
+import { openOutageFile } from './outage-file';
 
 let stateDir: string;
 let lines: string[];
@@ -12,7 +12,7 @@ beforeEach(() => {
 afterEach(() => rmSync(stateDir, { recursive: true, force: true }));
 
 const open = () =>
-  new OutageFile({
+  openOutageFile({
     stateDir,
     now: () => Date.now(),
     log: { warn: (_fields, message) => lines.push(message) },

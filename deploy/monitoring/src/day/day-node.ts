@@ -1,12 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { commandApps, verbsOf, type CommandDefinition, type CommandInput } from '@stowage/commands';
+import { verbsOf, type CommandDefinition, type CommandInput } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { freePort, ServiceFixture, spawnApp, type AppProcess } from '@stowage/testing';
-
-type App = (typeof commandApps)[number];
 
 /** Where Prometheus finds a service. */
 export interface Target {
@@ -35,7 +33,10 @@ const often = {
     STOWAGE_COLLECTION_INTERVAL: '5s',
     STOWAGE_COLLECTION_RETRY: '1s',
   },
-} as const satisfies Record<App, object>;
+} as const;
+
+type App = keyof typeof often;
+const apps = Object.keys(often) as App[];
 
 /** A good policy, and one that is refused. */
 export const policies = {
@@ -81,7 +82,7 @@ export class DayNode {
       const socketOf = (app: string): string => path.join(dir, `${app}.sock`);
       const targets: Target[] = [];
       const services = new Map<App, Service>();
-      for (const app of commandApps) {
+      for (const app of apps) {
         const address = `127.0.0.1:${await freePort()}`;
         const env = {
           ...often[app],
@@ -179,9 +180,9 @@ async function startEarlierVersion(
   const folder = path.join(dir, 'earlier');
   cpSync(path.join(workspace, 'dist', 'apps', 'image-service'), folder, { recursive: true });
   const main = path.join(folder, 'main.js');
-  const { version } = JSON.parse(
-    readFileSync(path.join(workspace, 'package.json'), 'utf8'),
-  ) as { version: string };
+  const { version } = JSON.parse(readFileSync(path.join(workspace, 'package.json'), 'utf8')) as {
+    version: string;
+  };
   const source = readFileSync(main, 'utf8');
   writeFileSync(main, source.replaceAll(JSON.stringify(version), '"0.0.1"'));
   const address = `127.0.0.1:${await freePort()}`;
