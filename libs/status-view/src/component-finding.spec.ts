@@ -8,7 +8,12 @@ it.each<[string, string, string | undefined, FindingId]>([
   ['nats', 'degraded', "'Authorization Violation'", 'nats-login'],
   ['nats', 'degraded', 'outbox file cannot be written: ENOSPC', 'state-full'],
   ['records', 'degraded', '/r.db: cannot be written: EROFS: read-only', 'state-read-only'],
-  ['image-filesystem', 'degraded', '/data cannot be measured from this process', 'image-filesystem-unseen'],
+  [
+    'image-filesystem',
+    'degraded',
+    '/data cannot be measured from this process',
+    'image-filesystem-unseen',
+  ],
   ['image-use', 'degraded', 'unused images are kept: status failed', 'use-unknown'],
   ['policy', 'degraded', 'highThreshold: 120', 'policy-refused'],
   ['collection', 'degraded', 'not enough was freed', 'collection-fell-short'],
