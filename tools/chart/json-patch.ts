@@ -31,12 +31,10 @@ export function patchBetween(from: unknown, to: unknown, path = ''): PatchStep[]
     const shared = Math.min(from.length, to.length);
     return [
       ...to.slice(0, shared).flatMap((item, at) => patchBetween(from[at], item, `${path}/${at}`)),
-      ...from
-        .slice(shared)
-        .map((_, index): PatchStep => ({
-          op: 'remove',
-          path: `${path}/${from.length - 1 - index}`,
-        })),
+      ...from.slice(shared).map((_, index): PatchStep => ({
+        op: 'remove',
+        path: `${path}/${from.length - 1 - index}`,
+      })),
       ...to
         .slice(shared)
         .map((value: unknown): PatchStep => ({ op: 'add', path: `${path}/-`, value })),
