@@ -9,7 +9,7 @@ export const chartFolder = 'deploy/helm/stowage';
 /** Folder of what kustomize reads, relative to the root. */
 export const kustomizeFolder = 'deploy/kubernetes';
 
-/** Services of the chart. docker-shim is not one: kubelet could not start what it runs pods with. */
+/** Services of the chart. Not docker-shim: kubelet could not start what it runs its pods with. */
 export const chartApps = ['runtime-gateway', 'image-service', 'gc-worker'] as const;
 
 /** An object of Kubernetes, as it was rendered. */

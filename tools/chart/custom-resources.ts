@@ -20,12 +20,11 @@ export interface IPodMonitor {
   metadata: ObjectMeta;
   spec: {
     selector: LabelSelector;
-    jobLabel?: string;
     podMetricsEndpoints: {
       port: string;
       path?: string;
       interval?: string;
-      relabelings?: { sourceLabels?: string[]; targetLabel?: string }[];
+      relabelings?: { sourceLabels?: string[]; targetLabel?: string; replacement?: string }[];
     }[];
   };
 }

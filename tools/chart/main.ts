@@ -101,7 +101,7 @@ async function checkNotes(chart: Chart): Promise<string[]> {
 function renderedOnce(chart: Chart): Pick<Chart, 'render'> {
   const known = new Map<string, Promise<KubernetesObject[]>>();
   return {
-    render: (values = {}) => {
+    render: (values) => {
       const key = JSON.stringify(values);
       const rendered = known.get(key) ?? chart.render(values);
       known.set(key, rendered);

@@ -23,8 +23,8 @@ import { Rendered } from './rendered';
 import { makeServiceImages } from './service-images';
 
 /**
- * The pods of the chart, as Helm renders them, on a real containerd: users, capabilities, mounts and
- * the read-only root are those of the chart. Other than on a node of a cluster:
+ * The pods of the chart, as Helm renders them, on a real containerd: users, capabilities, mounts
+ * and the read-only root are those of the chart. Other than on a node of a cluster:
  *
  * - requests come from `criPod` and not from kubelet; the classes of control groups that kubelet
  *   makes are not there, and the pods lie in the runtime's own;
@@ -35,6 +35,11 @@ import { makeServiceImages } from './service-images';
 const nodeName = 'node-1.example';
 const operator = { user: 'operator', pass: 'operator-of-the-test' };
 const onContainerd = testRuntime().name === 'containerd' ? describe : describe.skip;
+
+/** As much as is used of what the package has without types. */
+interface NKeys {
+  createUser(): { getPublicKey(): string; getSeed(): Uint8Array };
+}
 
 /** A pod that runs, and what of it is asked for. */
 interface RunningService {
@@ -47,8 +52,8 @@ interface RunningService {
 
 onContainerd('the pods of the chart on a real containerd', () => {
   let stack: Stack;
-  let nats: TestNatsServer;
-  let proxy: Server;
+  /** What ends the parts, in the order of their start. */
+  const ends: (() => Promise<void> | void)[] = [];
   let events: EventCollection;
   let rendered: Rendered;
   let runtime: ReturnType<typeof connectRuntimeService>;
@@ -57,28 +62,29 @@ onContainerd('the pods of the chart on a real containerd', () => {
   beforeAll(async () => {
     const chart = new Chart(await kubernetesPrograms());
     stack = await startStack({ filesystemMb: 1200, nats: false });
+    ends.push(() => stack.down());
     shareMounts(stack.containerd.root, path.dirname(stack.containerd.socket));
-    const login = nkeys.createUser();
+    const login = (nkeys as NKeys).createUser();
     const users = `{ nkey: ${login.getPublicKey()} }, { user: ${operator.user}, password: ${operator.pass} }`;
-    nats = await TestNatsServer.start({ config: `authorization { users: [${users}] }` });
+    const nats = await TestNatsServer.start({ config: `authorization { users: [${users}] }` });
+    ends.push(() => nats.remove());
     const address = bridgeAddress(stack);
-    proxy = await forward(address, nats.port);
+    const proxy = await forward(address, nats.port);
+    ends.push(() => void proxy.close());
     rendered = new Rendered(await chart.render(valuesFor(stack, `nats://${address}:${nats.port}`)));
     const names = chartApps.map((app) => [app, rendered.container(app).image ?? ''] as const);
     const archive = makeServiceImages(folderIn(stack, 'images'), Object.fromEntries(names));
     await stack.containerd.ctr('images', 'import', '--no-unpack', archive);
     events = await subscribeEvents(nats.url, operator);
+    ends.push(() => events.close());
     runtime = connectRuntimeService({ endpoint: stack.containerd.endpoint });
+    ends.push(() => runtime.close());
     const seed = Buffer.from(login.getSeed()).toString();
     for (const app of chartApps) services.set(app, await runService(app, seed));
   });
 
   afterAll(async () => {
-    await events?.close();
-    runtime?.close();
-    proxy?.close();
-    await nats?.remove();
-    await stack?.down();
+    for (const end of ends.reverse()) await end();
   });
 
   const service = (app: string): RunningService => services.get(app)!;

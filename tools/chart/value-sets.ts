@@ -186,7 +186,14 @@ export const valueSets: readonly ValueSet[] = [
           port: 'http',
           path: '/metrics',
           interval: '15s',
-          relabelings: [{ sourceLabels: ['__meta_kubernetes_pod_node_name'], targetLabel: 'node' }],
+          relabelings: [
+            { sourceLabels: ['__meta_kubernetes_pod_node_name'], targetLabel: 'node' },
+            {
+              sourceLabels: ['__meta_kubernetes_pod_label_app_kubernetes_io_component'],
+              targetLabel: 'job',
+              replacement: 'stowage-$1',
+            },
+          ],
         },
       ],
     },

@@ -25,7 +25,8 @@ const rulesOfMappings = ['labels', 'affinity', 'resources', 'config'];
  */
 export function describeValues(text: string): DescribedValue[] {
   const document = parseDocument(text);
-  if (document.errors.length > 0) throw document.errors[0];
+  const [error] = document.errors;
+  if (error !== undefined) throw error;
   if (!isMap(document.contents)) throw new Error('values.yaml is no mapping');
   return keysOf(document.contents as YAMLMap<Scalar<string>>, '');
 }

@@ -209,11 +209,8 @@ function configSchema(keys: readonly DescribedKey[]): JsonSchema {
  * it starts.
  */
 function inputOf(schema: z.ZodType): JsonSchema {
-  const { $schema, ...rest } = z.toJSONSchema(schema, {
-    io: 'input',
-    target: 'draft-7',
-    unrepresentable: 'any',
-  });
-  void $schema;
-  return rest;
+  const options = { io: 'input', target: 'draft-7', unrepresentable: 'any' } as const;
+  const fields = Object.entries(z.toJSONSchema(schema, options));
+  // Which draft it is stands at the top of the whole schema.
+  return Object.fromEntries(fields.filter(([name]) => name !== '$schema'));
 }
