@@ -8,7 +8,7 @@ import { extractNode, nodeTarball, type Architecture } from './node-release';
 
 const project = path.resolve(__dirname, '../..');
 
-/** What a trial needs on this machine, besides root. */
+/** The processor of this machine, as Debian calls it. */
 export const architectureHere: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
 
 /**
