@@ -58,8 +58,8 @@ export interface Trial {
 
 /**
  * Installs, runs, upgrades and purges the package on the system whose root folder is given (`/`:
- * this machine's own), on a copy that is gone afterwards. Needs root, and in that system containerd,
- * systemd and groff.
+ * this machine's own), on a copy that is gone afterwards. Needs root, and in that system
+ * containerd, systemd and groff.
  */
 export async function runTrial(
   base: string,
