@@ -1,7 +1,7 @@
 /**
- * Tries the package on fresh systems: `npm run package:check`. Each suite of Debian is a root folder
- * that debootstrap fills once; a trial works on a copy that is gone afterwards. Exit code 1 when
- * something did not hold.
+ * Tries the package on fresh systems: `npm run package:check`. Each suite of Debian is a root
+ * folder that debootstrap fills once; a trial works on a copy that is gone afterwards. Exit code 1
+ * when something did not hold.
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';

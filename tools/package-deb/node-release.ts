@@ -14,9 +14,9 @@ export const nodeVersion: string = release.version;
 const cacheDir = path.resolve(__dirname, '../../node_modules/.cache/stowage-node');
 
 /**
- * The tarball of npm's package `node-linux-<processor>` (some 40 MB), which holds Node.js itself. It
- * is fetched once and kept below `node_modules/.cache`. Throws when it cannot be fetched, with npm's
- * words, and when it is not what `node-release.json` pins.
+ * The tarball of npm's package `node-linux-<processor>` (some 50 MB), which holds Node.js itself.
+ * It is fetched once and kept below `node_modules/.cache`. Throws when it cannot be fetched, with
+ * npm's words, and when it is not what `node-release.json` pins.
  */
 export function nodeTarball(architecture: Architecture): string {
   const processor = architectures[architecture];

@@ -8,7 +8,7 @@ import { extractNode, nodeTarball, type Architecture } from './node-release';
 
 const project = path.resolve(__dirname, '../..');
 
-/** What a trial needs on this machine, besides root. */
+/** The processor of this machine, as Debian calls it. */
 export const architectureHere: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
 
 /**
@@ -58,8 +58,8 @@ export interface Trial {
 
 /**
  * Installs, runs, upgrades and purges the package on the system whose root folder is given (`/`:
- * this machine's own), on a copy that is gone afterwards. Needs root, and in that system containerd,
- * systemd and groff.
+ * this machine's own), on a copy that is gone afterwards. Needs root, and in that system
+ * containerd, systemd and groff.
  */
 export async function runTrial(
   base: string,

@@ -23,7 +23,7 @@ export interface StowctlSource {
   readonly commands: readonly StowctlCommand[];
   readonly reachFlags: readonly StowctlFlag[];
   readonly outputFlags: readonly StowctlFlag[];
-  completionScript(shell: 'bash' | 'zsh' | 'fish'): string;
+  readonly completionScript: (shell: 'bash' | 'zsh' | 'fish') => string;
 }
 
 /** Reads stowctl's own tables. */

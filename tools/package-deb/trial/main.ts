@@ -1,7 +1,7 @@
 /**
- * What an administrator does with the package, on a system that nobody else sees: installs it, runs
- * it by its units, upgrades it, removes it. Runs inside of a throwaway root, as root, on the Node.js
- * of the package: `main.js FOLDER`, where the folder holds `old.deb` and `new.deb`.
+ * What an administrator does with the package, on a system that nobody else sees: installs it,
+ * runs it by its units, upgrades it, removes it. Runs inside of a throwaway root, as root, on the
+ * Node.js of the package: `main.js FOLDER`, where the folder holds `old.deb` and `new.deb`.
  */
 import { strict as assert } from 'node:assert';
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
