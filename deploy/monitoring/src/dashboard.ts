@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-deprecated -- its second model is for Grafana 12 and later. */
 import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard';
 import { datasource, type Panel } from './panels';
 

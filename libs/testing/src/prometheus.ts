@@ -39,7 +39,7 @@ export class TestPrometheus extends ServerProcess {
   }
 
   /**
-   * A running one. `configuration` is that of Prometheus; `rules` are the groups of its only file of
+   * A running one. `configuration` is that of Prometheus, `rules` the content of its only file of
    * rules.
    */
   static async start(
