@@ -148,7 +148,10 @@ it('a hold keeps an image over a restart, is in plan, images, status and metrics
 
   await worker.kill();
   await startWorker();
-  expect(await planned()).toMatchObject({ rule: 'held', why: `held until ${hold?.until}: ${reason}` });
+  expect(await planned()).toMatchObject({
+    rule: 'held',
+    why: `held until ${hold?.until}: ${reason}`,
+  });
   expect((await send(gcWorker.status, {})).holds).toContainEqual(hold);
   const reply = await send(gcWorker.images, {});
   const record = 'total' in reply && reply.images.find((image) => image.imageId === imageId);

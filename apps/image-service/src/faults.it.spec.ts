@@ -204,10 +204,15 @@ describe('image-service and what goes wrong', () => {
     const socketPath = path.join(service.dir, 'image-service.cmd.sock');
     const options = { timeoutMs: 20_000, strict: true };
     const leave = new AbortController();
-    const replies = followLocalCommand(socketPath, imageService.pulls, {}, {
-      ...options,
-      signal: leave.signal,
-    });
+    const replies = followLocalCommand(
+      socketPath,
+      imageService.pulls,
+      {},
+      {
+        ...options,
+        signal: leave.signal,
+      },
+    );
     try {
       expect((await replies.next()).value).toEqual({ pulls: [] });
       const metadata = { namespace: 'shop', name: 'web-0', uid: 'u-1' };

@@ -236,7 +236,15 @@ it('an operator finds the services of a node, each instance, and no other node i
 });
 
 it('--discovery has an operator ask all nodes at once', () => {
-  const config = print('--node', 'worker-1', '--node', 'worker-2', '--operator', 'o', '--discovery');
+  const config = print(
+    '--node',
+    'worker-1',
+    '--node',
+    'worker-2',
+    '--operator',
+    'o',
+    '--discovery',
+  );
   const imports = config.split('\n').filter((line) => /account: .*NODE_.*SRV/.test(line));
   expect(imports.filter((line) => !line.includes('to:'))).toHaveLength(2);
 });

@@ -139,7 +139,9 @@ it('no more than a thousand', () => {
   }));
   file.setHolds(held);
   const holds = open();
-  expect(() => holds.hold({ image: first, minutes: 1, reason })).toThrow("list of held images is full: limit 1000");
+  expect(() => holds.hold({ image: first, minutes: 1, reason })).toThrow(
+    'list of held images is full: limit 1000',
+  );
   file.setHolds(held.slice(1));
   expect(holds.hold({ image: first, minutes: 1, reason })).toHaveLength(1);
 });

@@ -207,7 +207,12 @@ export function policyProblems(policy: CollectionPolicy): PolicyProblem[] {
   for (const field of ['minAgeMs', 'maxAgeMs'] as const) {
     check(field, isFinite(policy[field]), 'milliseconds');
   }
-  for (const field of ['warningTimeToFullMs', 'maxRunMs', 'regretWindowMs', 'assumedAgeMs'] as const) {
+  for (const field of [
+    'warningTimeToFullMs',
+    'maxRunMs',
+    'regretWindowMs',
+    'assumedAgeMs',
+  ] as const) {
     check(field, isSpan(policy[field]), 'milliseconds, 0 or more');
   }
   for (const field of ['maxImagesPerRun', 'maxBytesPerRun', 'removalsPerMinute'] as const) {

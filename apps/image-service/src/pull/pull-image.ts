@@ -32,12 +32,7 @@ import type {
   TriedCredential,
 } from './pull';
 import { ImagePullError, pullWithCredentials } from './pull-attempts';
-import {
-  PullCoalescer,
-  type Coalesced,
-  type RunCaller,
-  type RunContext,
-} from './pull-coalescer';
+import { PullCoalescer, type Coalesced, type RunCaller, type RunContext } from './pull-coalescer';
 import { noPullJournal, type PullJournal, type UnfinishedPull } from './pull-journal';
 import { PullQueue } from './pull-queue';
 import { PullReports } from './pull-reports';

@@ -54,7 +54,8 @@ function healthFindings({ app, node, health }: ServiceInfo): Finding[] {
       return [finding('image-filesystem-unseen', app, reason, node)];
     }
     // These are found in the worker's own answer, with more facts.
-    if (app === 'gc-worker' && ['policy', 'collection', 'detection', 'commands'].includes(name)) return [];
+    if (app === 'gc-worker' && ['policy', 'collection', 'detection', 'commands'].includes(name))
+      return [];
     const id = state === 'down' ? 'service-down' : 'service-degraded';
     return [finding(id, `${app}: ${name}`, reason, node)];
   });

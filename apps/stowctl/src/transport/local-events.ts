@@ -5,12 +5,7 @@ import { isNotOffered, isUnanswered } from '../failure-text';
 import type { EventQuery, Transport } from './reach';
 
 /** The command is the same for every service that publishes. */
-const sources = [
-  runtimeGateway.events,
-  imageService.events,
-  gcWorker.events,
-  dockerShim.events,
-];
+const sources = [runtimeGateway.events, imageService.events, gcWorker.events, dockerShim.events];
 
 /** Events of one request, and how often new ones are asked for. */
 const pageSize = 1000;

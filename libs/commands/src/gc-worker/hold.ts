@@ -27,7 +27,9 @@ export const hold = defineCommand({
       .min(1)
       .max(43_200)
       .describe('How long; 30 days at most, and no longer than `maxHold`'),
-    reason: reasonArgument('Why, for whoever finds the hold: it is in plans, status, log and events'),
+    reason: reasonArgument(
+      'Why, for whoever finds the hold: it is in plans, status, log and events',
+    ),
   }),
   reply: z.object({
     held: z

@@ -35,7 +35,9 @@ const progress = z.object({
     .describe('True: `bytes` is the growth of the whole store, other pulls included.'),
   layers: z
     .array(layer)
-    .describe('Layers and configuration, in the order of the manifest; absent where it is not known.')
+    .describe(
+      'Layers and configuration, in the order of the manifest; absent where it is not known.',
+    )
     .optional(),
 });
 

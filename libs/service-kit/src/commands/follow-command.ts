@@ -33,7 +33,10 @@ export async function followCommand(options: FollowOptions): Promise<void> {
       refuse(before);
       return;
     }
-    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    response.writeHead(200, {
+      'content-type': 'application/x-ndjson',
+      'cache-control': 'no-store',
+    });
     await writeLine(response, before, stallMs);
     while (!over.signal.aborted) {
       await pause(pauseMs, { signal: over.signal });

@@ -444,9 +444,7 @@ describe('a command that is followed', () => {
 
   it('is refused for a verb with one reply, and for too many readers', async () => {
     await startApp({ followMs: 10 });
-    await expect(
-      followLocalCommand(socketPath, remove, {}, options).next(),
-    ).rejects.toMatchObject({
+    await expect(followLocalCommand(socketPath, remove, {}, options).next()).rejects.toMatchObject({
       grpcStatus: 'INVALID_ARGUMENT',
       reason: expect.stringMatching(/image-service\.remove has one reply/),
     });

@@ -225,7 +225,10 @@ describe('commands over a real NATS', () => {
 
     it('with what it answers now, on which subject and in which queue', async () => {
       const [info] = await all(search().info('stowage-image-service'));
-      expect(info).toMatchObject({ type: 'io.nats.micro.v1.info_response', description: 'Images.' });
+      expect(info).toMatchObject({
+        type: 'io.nats.micro.v1.info_response',
+        description: 'Images.',
+      });
       expect(info?.endpoints).toContainEqual({
         name: 'echo',
         subject: subject('echo'),
@@ -506,14 +509,24 @@ describe('commands over a real NATS', () => {
 
 describe('a command server', () => {
   it('refuses to start when a command is allowed that no handler answers', () => {
-    const server = new NatsCommandServer({ app: 'a', nodeName: 'n', allowed: new Set(['list']), log });
+    const server = new NatsCommandServer({
+      app: 'a',
+      nodeName: 'n',
+      allowed: new Set(['list']),
+      log,
+    });
     expect(() => server.listen(() => undefined)).toThrow(
       'no handler for the allowed commands list',
     );
   });
 
   it('refuses to start with a command of another service', async () => {
-    const server = new NatsCommandServer({ app: 'gc-worker', nodeName: 'n', allowed: new Set<string>(), log });
+    const server = new NatsCommandServer({
+      app: 'gc-worker',
+      nodeName: 'n',
+      allowed: new Set<string>(),
+      log,
+    });
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- NestJS declares its options as a class
     const nest = await NestFactory.createMicroservice<MicroserviceOptions>(ImagesModule, {
       strategy: server,

@@ -542,7 +542,9 @@ describe('flags', () => {
     });
     expect(await run('--once')).toMatchObject({ switchOptions: {} });
     expect(await run('--help')).toMatchObject({
-      output: expect.stringMatching(/\[--once \[--within TIME\]\][^]*--within TIME {10}with --once: how long/),
+      output: expect.stringMatching(
+        /\[--once \[--within TIME\]\][^]*--within TIME {10}with --once: how long/,
+      ),
     });
     for (const [argv, line] of [
       [['--within', '1m'], '--within goes with --once'],

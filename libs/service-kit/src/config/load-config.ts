@@ -251,10 +251,7 @@ function parseFlags(
 function optionValue(name: string, { key }: SwitchOption, text: string): unknown {
   const result = key.schema.safeParse(text);
   if (result.success) return result.data;
-  throw new ConfigError(
-    `${name} is ${quoteValue(text)}; allowed: ${key.allowed}`,
-    exitCodeUsage,
-  );
+  throw new ConfigError(`${name} is ${quoteValue(text)}; allowed: ${key.allowed}`, exitCodeUsage);
 }
 
 function defaultOf(
