@@ -99,6 +99,6 @@ const events = [
 @Module({
   imports: [EngineModule, PodModule, ContainerModule, PodSandboxModule],
   providers: [...events, ...outage],
-  exports: events,
+  exports: [...events, ...outage],
 })
 export class EventsModule {}
