@@ -59,6 +59,11 @@ it('20 images in shadow stay, and the same plan removes just these once collect 
     return shadowed.every((imageId) => known.includes(imageId));
   });
 
+  // One that is none of the plan's business.
+  const other = await fixture.stack.pushImage({ name: 'team/other', tag: '1' });
+  const otherId = await fixture.stack.pullImage(other.reference);
+  await send(gcWorker.hold, { image: other.reference, minutes: 60, reason: 'not of the plan' });
+
   const outcome = await send(gcWorker.run, { bytes: 2 ** 40 });
   expect(outcome).toMatchObject({ removedCount: 0, expectedBytes: 0, measured: [] });
   expect(outcome.shadow?.wouldRemoveCount).toBe(20);
@@ -77,14 +82,11 @@ it('20 images in shadow stay, and the same plan removes just these once collect 
   expect(await collecting()).toMatchObject({ state: 'ok', note: expect.stringMatching(/^shadow/) });
   expect((await send(gcWorker.status, {})).policy.collect).toBe('shadow');
 
-  // A restart in between, and an image that is none of the plan's business.
+  // A restart in between.
   await worker.kill();
   await startWorker();
   configure('on');
   await eventually(async () => (await send(gcWorker.status, {})).policy.collect === 'on');
-  const other = await fixture.stack.pushImage({ name: 'team/other', tag: '1' });
-  const otherId = await fixture.stack.pullImage(other.reference);
-  await send(gcWorker.hold, { image: other.reference, minutes: 60, reason: 'not of the plan' });
   expect(await send(gcWorker.run, { planId })).toMatchObject({ planId, removedCount: 20 });
   await eventuallyPasses(async () => {
     const left = await images();

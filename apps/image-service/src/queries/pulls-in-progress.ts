@@ -17,7 +17,7 @@ export async function pullsInProgress(
 
 function pullReply(
   { pull, since, startedAt, attempts, waiters }: PullInProgress,
-  progress: SeenProgress | undefined,
+  seen: SeenProgress | undefined,
 ): Pulls['pulls'][number] {
   const { id: pullId, requestedReference, reference = requestedReference, runtimeHandler } = pull;
   return {
@@ -26,7 +26,7 @@ function pullReply(
     since: since.toISOString(),
     startedAt: startedAt?.toISOString(),
     waiters: waiters.map(waiterReply),
-    progress: progress && progressReply(progress),
+    progress: seen && progressReply(seen),
   };
 }
 
@@ -37,6 +37,10 @@ const waiterReply = ({ since, by, pod, caller }: PullWaiter) => ({
   caller,
 });
 
-function progressReply({ elapsedMs: _elapsed, layers, ...progress }: SeenProgress) {
-  return { ...progress, layers: layers?.map((layer) => ({ ...layer })) };
+function progressReply({ progress, layers }: SeenProgress) {
+  const { bytes, totalBytes, percent, bytesPerSecond, remainingMs, approximate } = progress;
+  return {
+    ...{ bytes, totalBytes, percent, bytesPerSecond, remainingMs, approximate },
+    layers: layers?.map((layer) => ({ ...layer })),
+  };
 }

@@ -432,7 +432,10 @@ describe('a command that is followed', () => {
   it('ends when its reader wants no more, and when the service stops', async () => {
     const { server } = await startApp({ followMs: 10 });
     const leave = new AbortController();
-    for await (const _reply of follow(leave.signal)) leave.abort();
+    for await (const { count: seen } of follow(leave.signal)) {
+      expect(seen).toBe(count);
+      leave.abort();
+    }
     const replies = follow();
     await replies.next();
     const next = replies.next();

@@ -87,7 +87,12 @@ describe('progress of pulls', () => {
     const { watch, reported, begin, clock } = watching({ intervalMs: 0, deadlineMs: 0 });
     const end = begin();
     expect(await watch.progress(['p'])).toEqual(
-      new Map([['p', expect.objectContaining({ bytes: 0, approximate: true })]]),
+      new Map([
+        [
+          'p',
+          { progress: expect.objectContaining({ bytes: 0, approximate: true }), layers: undefined },
+        ],
+      ]),
     );
     manifest();
     blob(config, 'x'.repeat(10));
@@ -96,7 +101,7 @@ describe('progress of pulls', () => {
     const both = await Promise.all([watch.progress(['p']), watch.progress(['p'])]);
     expect(both[1]).toEqual(both[0]);
     expect(both[0].get('p')).toMatchObject({
-      ...{ bytes: 200, totalBytes: 1000, percent: 20, approximate: false },
+      progress: { bytes: 200, totalBytes: 1000, percent: 20, approximate: false },
       layers: [
         { digest: config, sizeBytes: 10, bytes: 10 },
         { digest: layer, sizeBytes: 990, bytes: 190 },
@@ -104,9 +109,9 @@ describe('progress of pulls', () => {
     });
     // Asked again at once it is what was seen.
     download(layer, 390);
-    expect((await watch.progress(['p'])).get('p')?.bytes).toBe(200);
+    expect((await watch.progress(['p'])).get('p')?.progress.bytes).toBe(200);
     clock.ms += 200;
-    expect((await watch.progress(['p', 'q'])).get('p')?.bytes).toBe(400);
+    expect((await watch.progress(['p', 'q'])).get('p')?.progress.bytes).toBe(400);
     end();
     expect(await watch.progress(['p'])).toEqual(new Map());
     expect(reported).toEqual([]);

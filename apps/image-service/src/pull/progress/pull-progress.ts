@@ -47,7 +47,8 @@ interface Watched {
 }
 
 /** How far a pull is, with its layers where the manifest is known. */
-export interface SeenProgress extends PullProgress {
+export interface SeenProgress {
+  readonly progress: PullProgress;
   readonly layers?: readonly LayerProgress[];
 }
 
@@ -215,8 +216,9 @@ export class PullProgressWatch {
       watched.lastMark = mark;
       watched.movedAt = sample.at;
     }
-    watched.seen = { ...progressOf(watched, bytes, exact !== undefined, sample.at), layers };
-    this.#reportOf(watched, bytes, sample.at);
+    const progress = progressOf(watched, bytes, exact !== undefined, sample.at);
+    watched.seen = { progress, layers };
+    this.#reportOf(watched, progress, sample.at);
     const { deadlineMs, trustImageFs } = this.policy;
     if (deadlineMs === 0 || (store === undefined && !trustImageFs)) return;
     if (sample.at - watched.movedAt < deadlineMs) return;
@@ -245,14 +247,13 @@ export class PullProgressWatch {
     return fitting.length === 1 ? fitting[0] : undefined;
   }
 
-  #reportOf(watched: Watched, bytes: number, at: number): void {
+  #reportOf(watched: Watched, progress: PullProgress, at: number): void {
     const { intervalMs } = this.policy;
+    const { bytes } = progress;
     if (intervalMs === 0 || at - watched.reportedAt < intervalMs || bytes <= watched.reportedBytes)
       return;
     watched.reportedAt = at;
     watched.reportedBytes = bytes;
-    if (watched.seen === undefined) return;
-    const { layers: _layers, ...progress } = watched.seen;
     this.report(watched.pull, progress);
   }
 }
