@@ -100,7 +100,13 @@ afterAll(async () => {
 const pages: Record<string, { headings: string[]; texts: (string | RegExp)[] }> = {
   'runtime-gateway': {
     headings: ['Health', 'Runtime', 'Pods and containers', 'Events', 'Recent events'],
-    texts: ['RuntimeReady', 'NetworkReady', /Answers\s+yes, for/, 'flow to NATS', 'PodSandboxStarted'],
+    texts: [
+      'RuntimeReady',
+      'NetworkReady',
+      /Answers\s+yes, for/,
+      'flow to NATS',
+      'PodSandboxStarted',
+    ],
   },
   'image-service': {
     headings: ['Health', 'Pulls in progress', 'Images', 'Events', 'Recent events'],
@@ -121,7 +127,14 @@ const pages: Record<string, { headings: string[]; texts: (string | RegExp)[] }> 
     ],
   },
   'docker-shim': {
-    headings: ['Health', 'Docker Engine', 'Network of pods', 'Pulls in progress', 'Events', 'Recent events'],
+    headings: [
+      'Health',
+      'Docker Engine',
+      'Network of pods',
+      'Pulls in progress',
+      'Events',
+      'Recent events',
+    ],
     texts: [/docker\s+down/, 'ENOENT', 'start the runtime, or set', 'Nothing is being pulled.'],
   },
 };
@@ -193,7 +206,9 @@ describe.each(Object.entries(pages))('the page of %s', (app, { headings, texts }
     await withPage(app, {}, async (page) => {
       expect(await page.content()).not.toContain(password);
       expect(await page.locator('script, img, link, iframe, object').count()).toBe(0);
-      expect(await page.title()).toMatch(new RegExp(`^${app} on node-1.example: (ok|degraded|down)$`));
+      expect(await page.title()).toMatch(
+        new RegExp(`^${app} on node-1.example: (ok|degraded|down)$`),
+      );
     });
   });
 

@@ -118,7 +118,9 @@ const bundle = async (more) => {
   const { metafile: part } = await build({ ...options, ...more });
   for (const [file, input] of Object.entries(part.inputs)) {
     const known = metafile.inputs[file];
-    metafile.inputs[file] = known ? { ...known, imports: [...known.imports, ...input.imports] } : input;
+    metafile.inputs[file] = known
+      ? { ...known, imports: [...known.imports, ...input.imports] }
+      : input;
   }
   Object.assign(metafile.outputs, part.outputs);
 };

@@ -13,7 +13,13 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { connectImageService } from '@stowage/cri-client';
-import { eventuallyPasses, freePort, startStack, subscribeEvents, type Stack } from '@stowage/testing';
+import {
+  eventuallyPasses,
+  freePort,
+  startStack,
+  subscribeEvents,
+  type Stack,
+} from '@stowage/testing';
 import { ensurePrograms } from './bootstrap.mjs';
 import { baseImages, makeBaseImages } from './compose-check/base-images';
 import { checkImage, checkOtherProcessor } from './compose-check/images';
@@ -154,7 +160,9 @@ async function checkServices({ env, ports, runDir }: Project): Promise<void> {
   for (const { name } of services) {
     await eventuallyPasses(
       async () => {
-        const { status, message } = JSON.parse(await fetchText(ports[name], '/readyz')) as Readiness;
+        const { status, message } = JSON.parse(
+          await fetchText(ports[name], '/readyz'),
+        ) as Readiness;
         if (status !== 'ok') throw new Error(`${name} is ${status}: ${message ?? ''}`);
       },
       { timeoutMs: 60_000 },

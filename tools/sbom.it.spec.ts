@@ -38,7 +38,9 @@ const bomOf = (app: string): Bom => read('dist/apps', app, 'bom.json');
 function bundledPackages(app: string): string[] {
   const { outputs } = read<Metafile>('dist', `${app}.meta.json`);
   const files = Object.values(outputs).flatMap(({ inputs }) =>
-    Object.entries(inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : [])),
+    Object.entries(inputs).flatMap(([file, { bytesInOutput }]) =>
+      bytesInOutput > 0 ? [file] : [],
+    ),
   );
   const folders = new Set(
     files.flatMap((file) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []),
@@ -98,7 +100,9 @@ describe.each([...appNames, 'stowctl'])('the bill of materials of %s', (app) => 
     const addons = readdirSync(folder).filter((name) => name.endsWith('.node'));
     const { components } = bomOf(app);
     const hashOf = (name: string) =>
-      createHash('sha256').update(readFileSync(path.join(folder, name))).digest('hex');
+      createHash('sha256')
+        .update(readFileSync(path.join(folder, name)))
+        .digest('hex');
     expect(
       components.filter(({ type }) => type === 'file').map(({ name, hashes }) => [name, hashes]),
     ).toEqual(addons.map((name) => [name, [{ alg: 'SHA-256', content: hashOf(name) }]]));

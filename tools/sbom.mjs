@@ -85,7 +85,8 @@ function nameBundle(bom, app, version) {
 function addAddon(bom, root, { file, packageFolder }) {
   const { name, version } = readJson(root, packageFolder, 'package.json');
   const owner = bom.components.find(({ purl }) => purl?.startsWith(`pkg:npm/${name}@${version}`));
-  if (owner === undefined) throw new Error(`bill of materials: no ${name} ${version} in the bundle`);
+  if (owner === undefined)
+    throw new Error(`bill of materials: no ${name} ${version} in the bundle`);
   const sqlite = sqliteOf(root, packageFolder);
   const ref = `file:${path.basename(file)}`;
   bom.components.push({
@@ -93,7 +94,9 @@ function addAddon(bom, root, { file, packageFolder }) {
     'bom-ref': ref,
     name: path.basename(file),
     description: `Native part of ${name} ${version}`,
-    hashes: [{ alg: 'SHA-256', content: createHash('sha256').update(readFileSync(file)).digest('hex') }],
+    hashes: [
+      { alg: 'SHA-256', content: createHash('sha256').update(readFileSync(file)).digest('hex') },
+    ],
   });
   if (!bom.components.some((one) => refOf(one) === refOf(sqlite))) {
     bom.components.push(sqlite);

@@ -31,7 +31,11 @@ export async function makeBaseImages(dir: string, env: Environment): Promise<voi
 function makeNode(folder: string, node: string, env: Environment): void {
   const npm = path.join(path.dirname(path.dirname(process.execPath)), 'lib/node_modules/npm');
   if (!existsSync(npm)) throw new Error(`no npm found beside ${process.execPath}`);
-  makeRoot(folder, { [node]: '/usr/bin/node', [busybox]: busybox, [nsenter()]: '/usr/bin/nsenter' });
+  makeRoot(folder, {
+    [node]: '/usr/bin/node',
+    [busybox]: busybox,
+    [nsenter()]: '/usr/bin/nsenter',
+  });
   cpSync(npm, path.join(folder, 'usr/lib/node_modules/npm'), {
     recursive: true,
     verbatimSymlinks: true,

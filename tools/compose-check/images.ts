@@ -44,7 +44,10 @@ export function checkImage(app: string, env: Environment): string {
   expect('it has no title', Config.Labels['org.opencontainers.image.title'] === image);
   expect('it does not start main.js', Config.Entrypoint.at(-1) === '/app/main.js');
   expect('it has a shell', !hasProgram(image, '/bin/sh', env));
-  expect('it has no nsenter', hasProgram(image, '/usr/bin/nsenter', env) === (app === 'docker-shim'));
+  expect(
+    'it has no nsenter',
+    hasProgram(image, '/usr/bin/nsenter', env) === (app === 'docker-shim'),
+  );
   const read = 'process.stdout.write(JSON.stringify(require("/app/bom.json").metadata.component))';
   const node = ['run', '--rm', '--network', 'none', '--entrypoint', '/nodejs/bin/node', image];
   const { name } = JSON.parse(run('docker', [...node, '-e', read], env)) as { name: string };

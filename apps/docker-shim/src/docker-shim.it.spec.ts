@@ -94,7 +94,9 @@ it('shows engine and network of pods on its status page', async () => {
   const { status, body } = await shim.app.get('/');
   expect(status).toBe(200);
   expect(body).toContain('<td>docker</td><td><span class="good">ok</span></td>');
-  expect(body).toMatch(new RegExp(`<dt>Version</dt><dd>${version.major}\\.[^<]*, API 1\\.\\d+</dd>`));
+  expect(body).toMatch(
+    new RegExp(`<dt>Version</dt><dd>${version.major}\\.[^<]*, API 1\\.\\d+</dd>`),
+  );
   expect(body).toContain(`<dt>Data root</dt><dd>${root}</dd>`);
   expect(body).toMatch(/<dt>Answers<\/dt><dd><span class="good">yes, for /);
   expect(body).toContain('Nothing is being pulled.');

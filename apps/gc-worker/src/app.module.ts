@@ -1,12 +1,5 @@
 import { Module } from '@nestjs/common';
-import {
-  BUS,
-  IMAGE_RUNTIME,
-  provider,
-  RUNTIME,
-  statusSections,
-  token,
-} from '@stowage/service-kit';
+import { BUS, IMAGE_RUNTIME, provider, RUNTIME, statusSections, token } from '@stowage/service-kit';
 import { traced } from '@stowage/tracing';
 import { CollectionModule } from './collection.module';
 import { CommandsController } from './commands.controller';

@@ -41,7 +41,11 @@ it('has a dash for what is not known', () => {
 });
 
 it('shows marks in available bytes where the policy has these', () => {
-  const marks = { ...reply.policy, highMarkAvailableBytes: 2 ** 30, lowMarkAvailableBytes: 2 ** 31 };
+  const marks = {
+    ...reply.policy,
+    highMarkAvailableBytes: 2 ** 30,
+    lowMarkAvailableBytes: 2 ** 31,
+  };
   expect(shown({}, marks).MARKS).toBe('free 1.0 GiB / 2.0 GiB');
 });
 

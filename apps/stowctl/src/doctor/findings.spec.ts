@@ -6,7 +6,15 @@ import type { GcStatus } from '../services/node-status';
 import { clockFindings, settingsFindings } from './nats-findings';
 import { gcFindings, versionFindings } from './node-findings';
 import { streamConfig } from '@stowage/event-bus/client';
-import { catalogue, finding, inOrder, natsProblem, runtimeProblem, stateProblem, type FindingId } from '@stowage/status-view';
+import {
+  catalogue,
+  finding,
+  inOrder,
+  natsProblem,
+  runtimeProblem,
+  stateProblem,
+  type FindingId,
+} from '@stowage/status-view';
 
 it('the page names every finding', () => {
   const page = readFileSync(path.resolve(__dirname, '../../../../docs/stowctl.md'), 'utf8');

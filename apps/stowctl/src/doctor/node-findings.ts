@@ -1,5 +1,12 @@
 import type { ServiceInfo } from '@stowage/commands';
-import { finding, natsProblem, runtimeProblem, sizeText, stateProblem, type Finding } from '@stowage/status-view';
+import {
+  finding,
+  natsProblem,
+  runtimeProblem,
+  sizeText,
+  stateProblem,
+  type Finding,
+} from '@stowage/status-view';
 import { serviceSummaries, type GcStatus, type NodeStatus } from '../services/node-status';
 
 /** What is wrong by the answers of a node's services. */

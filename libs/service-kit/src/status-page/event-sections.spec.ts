@@ -33,7 +33,11 @@ const rowsOf = ({ tables = [] }: StatusSection): string[][] =>
 
 it.each<[string, Partial<EventBusStatus>, string]>([
   ['flow', {}, 'flow to NATS, for 1h'],
-  ['wait', { connected: false, reason: 'CONNECTION_REFUSED' }, 'wait on this node for 1h: CONNECTION_REFUSED'],
+  [
+    'wait',
+    { connected: false, reason: 'CONNECTION_REFUSED' },
+    'wait on this node for 1h: CONNECTION_REFUSED',
+  ],
   ['stay', { isLocal: true }, 'stay on this node: the configuration names no NATS'],
 ])('events that %s', (_what, status, text) => {
   expect(factsOf(sectionsOf({ ...flowing, ...status })[0]).Events).toBe(text);

@@ -113,8 +113,7 @@ function healthSection({ components }: Readiness, now: Date): StatusSection {
 
 function componentRow(name: string, health: ComponentHealth, now: Date): Cell[] {
   const { state, since, reason, note } = health;
-  const remedy =
-    state === 'ok' ? '-' : catalogue[componentFinding({ name, state, reason })].remedy;
+  const remedy = state === 'ok' ? '-' : catalogue[componentFinding({ name, state, reason })].remedy;
   const age = ageText(since.toISOString(), now.getTime());
   return [name, stateCell(state), age, reason ?? note ?? '-', remedy];
 }

@@ -44,7 +44,12 @@ it('names service, node, version and state', async () => {
 });
 
 it.each([
-  ['runtime', 'down', 'unix:///run/x.sock: connect ENOENT /run/x.sock', 'start the runtime, or set'],
+  [
+    'runtime',
+    'down',
+    'unix:///run/x.sock: connect ENOENT /run/x.sock',
+    'start the runtime, or set',
+  ],
   ['docker', 'down', 'unix:///run/d.sock: connect ECONNREFUSED', 'nobody listens there'],
   ['nats', 'degraded', 'CONNECTION_REFUSED', 'check natsServers and the network'],
   ['records', 'degraded', '/r.db: cannot be written: ENOSPC', 'make room on the file system'],
@@ -145,7 +150,8 @@ it.each([
   ['refresh=1e2', undefined],
   ['refresh=10;url=https://example.net', undefined],
 ])('?%s reloads by itself: %j', async (query, seconds) => {
-  const [, content] = /<meta http-equiv="refresh" content="([^"]*)"/.exec(await bodyOf(query)) ?? [];
+  const [, content] =
+    /<meta http-equiv="refresh" content="([^"]*)"/.exec(await bodyOf(query)) ?? [];
   expect(content).toBe(seconds);
 });
 
