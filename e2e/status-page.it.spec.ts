@@ -216,7 +216,7 @@ describe.each(Object.entries(pages))('the page of %s', (app, { headings, texts }
     await withPage(app, {}, async (page) => {
       const links = await page.locator('a').all();
       const hrefs = await Promise.all(links.map((link) => link.getAttribute('href')));
-      expect(hrefs.filter((href) => href === null || /^(\/|[a-z]+:)/.test(href))).toEqual([]);
+      expect(hrefs.filter((href) => href == null || /^(\/|[a-z]+:)/.test(href))).toEqual([]);
       const { origin } = new URL(urlOf(app));
       for (const name of ['metrics', 'healthz', 'readyz']) {
         await page.goto(urlOf(app));

@@ -1,7 +1,8 @@
 /**
  * Builds the container images and starts docker-compose.yml once on a real Docker engine of its
  * own, against a real containerd, and watches a pull through image-service arrive as an event in
- * JetStream. docker-shim, of the profile docker, runs a pod on the engine that it lives on.
+ * JetStream. docker-shim, of the profile docker, runs a pod on the engine that it lives on;
+ * Prometheus, of the profile monitoring, scrapes the services.
  *
  *   sudo npm run compose:check
  *
@@ -43,6 +44,7 @@ interface Project {
   readonly env: Environment;
   /** Of HTTP, by service. */
   readonly ports: Readonly<Record<string, number>>;
+  readonly prometheusPort: number;
   readonly natsUrl: string;
   readonly natsPassword: string;
   readonly runDir: string;
@@ -95,7 +97,7 @@ async function startEngine(dir: string, undo: Undo): Promise<{ engine: Stack; en
 async function projectOf(dir: string, runtime: Stack, engine: Stack, env: Environment) {
   const ports: Record<string, number> = {};
   for (const { name } of services) ports[name] = await freePort();
-  const natsPort = await freePort();
+  const [natsPort, prometheusPort] = [await freePort(), await freePort()];
   const natsPassword = randomBytes(24).toString('hex');
   const [runDir, podLogs] = [path.join(dir, 'run'), path.join(dir, 'pod-logs')];
   // Sockets of commands, also of a service that is not root.
@@ -109,6 +111,7 @@ async function projectOf(dir: string, runtime: Stack, engine: Stack, env: Enviro
   chmodSync(path.dirname(containerd.socket), 0o711);
   const project: Project = {
     ports,
+    prometheusPort,
     natsPassword,
     natsUrl: `nats://127.0.0.1:${String(natsPort)}`,
     runDir,
@@ -120,6 +123,7 @@ async function projectOf(dir: string, runtime: Stack, engine: Stack, env: Enviro
       ),
       NATS_PORT: String(natsPort),
       NATS_PASSWORD: natsPassword,
+      PROMETHEUS_PORT: String(prometheusPort),
       BUILD_NETWORK: 'host',
       COMPOSE_PROJECT_NAME: 'stowagecheck',
       STOWAGE_NODE_NAME: nodeName,
@@ -200,6 +204,32 @@ async function checkPull(project: Project, runtime: Stack, undo: Undo): Promise<
   say(`image-service sees ${run('docker-compose', inService, env)} blobs of the content store`);
 }
 
+/** Prometheus of the profile monitoring finds the services, with the rules. */
+async function checkMonitoring({ env, prometheusPort }: Project): Promise<void> {
+  run('docker-compose', ['--profile', 'monitoring', 'up', '-d', '--no-build', 'prometheus'], env);
+  const ask = async <T>(what: string): Promise<T> => {
+    const text = await fetchText(prometheusPort, `/api/v1/${what}`);
+    return (JSON.parse(text) as { data: T }).data;
+  };
+  await eventuallyPasses(
+    async () => {
+      const { activeTargets } = await ask<{
+        activeTargets: { scrapePool: string; health: string; lastError: string }[];
+      }>('targets');
+      const notUp = activeTargets.filter(({ health }) => health !== 'up');
+      if (activeTargets.length === 0 || notUp.length > 0) {
+        throw new Error(`targets of Prometheus: ${JSON.stringify(notUp)}`);
+      }
+      say(`Prometheus scrapes ${activeTargets.map(({ scrapePool }) => scrapePool).join(', ')}`);
+    },
+    { timeoutMs: 60_000 },
+  );
+  const { groups } = await ask<{ groups: { rules: object[] }[] }>('rules');
+  const count = groups.flatMap(({ rules }) => rules).length;
+  if (count === 0) throw new Error('Prometheus has no rules');
+  say(`Prometheus has ${String(count)} rules`);
+}
+
 /** SIGTERM ends each with exit code 0. */
 function checkStops({ env }: Project): void {
   for (const { name } of services) {
@@ -229,11 +259,13 @@ async function check(undo: Undo): Promise<void> {
   for (const { name } of services) say(checkImage(name, env));
   say(checkOtherProcessor(dir, env));
   step('docker-compose up');
-  const down = ['down', '--volumes', '--timeout', '10'];
+  const down = ['--profile', 'monitoring', 'down', '--volumes', '--timeout', '10'];
   undo.add(() => void run('docker-compose', down, project.env));
   run('docker-compose', ['up', '-d', '--no-build'], project.env);
   try {
     await checkServices(project);
+    step('Prometheus');
+    await checkMonitoring(project);
     step('a pull');
     await checkPull(project, runtime, undo);
     step('a pod through docker-shim');
@@ -255,7 +287,10 @@ async function main(): Promise<void> {
     throw new Error('this check starts a Docker engine and containerd: run it as root');
   ensurePrograms();
   ensurePrograms(
-    [{ find: 'docker-compose', packages: ['docker-compose'] }],
+    [
+      { find: 'docker-compose', packages: ['docker-compose'] },
+      { find: 'prometheus', packages: ['prometheus'] },
+    ],
     'for the check of the container images',
   );
   const undo = new Undo();

@@ -30,13 +30,15 @@ interface Metafile {
   >;
 }
 
-const read = <T>(...parts: string[]): T =>
-  JSON.parse(readFileSync(path.join(root, ...parts), 'utf8')) as T;
-const bomOf = (app: string): Bom => read('dist/apps', app, 'bom.json');
+const read = (...parts: string[]): unknown =>
+  JSON.parse(readFileSync(path.join(root, ...parts), 'utf8'));
+const packageOf = (folder: string) =>
+  read(folder, 'package.json') as { readonly name: string; readonly version: string };
+const bomOf = (app: string) => read('dist/apps', app, 'bom.json') as Bom;
 
 /** `name@version` of each package that has code in a bundle, by esbuild's own account. */
 function bundledPackages(app: string): string[] {
-  const { outputs } = read<Metafile>('dist', `${app}.meta.json`);
+  const { outputs } = read('dist', `${app}.meta.json`) as Metafile;
   const files = Object.values(outputs).flatMap(({ inputs }) =>
     Object.entries(inputs).flatMap(([file, { bytesInOutput }]) =>
       bytesInOutput > 0 ? [file] : [],
@@ -46,7 +48,7 @@ function bundledPackages(app: string): string[] {
     files.flatMap((file) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []),
   );
   const named = [...folders].map((folder) => {
-    const { name, version } = read<{ name: string; version: string }>(folder, 'package.json');
+    const { name, version } = packageOf(folder);
     return `${name}@${version}`;
   });
   return [...new Set(named)].sort();
@@ -81,7 +83,7 @@ describe.each([...appNames, 'stowctl'])('the bill of materials of %s', (app) => 
   });
 
   it('names the app, and nothing of when and where it was made', () => {
-    const { version } = read<{ version: string }>('package.json');
+    const { version } = packageOf('.');
     const { serialNumber, metadata } = bomOf(app);
     expect(nameOf(metadata.component)).toBe(`@stowage/${app}@${version}`);
     expect([serialNumber, metadata.timestamp]).toEqual([undefined, undefined]);

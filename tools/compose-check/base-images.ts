@@ -9,6 +9,7 @@ export const baseImages = {
   node: 'node:24-bookworm-slim',
   distroless: 'gcr.io/distroless/nodejs24-debian13',
   nats: 'nats:2.10-alpine',
+  prometheus: 'prom/prometheus:v3.5.0',
 } as const;
 
 const certificates = '/etc/ssl/certs/ca-certificates.crt';
@@ -25,7 +26,8 @@ export async function makeBaseImages(dir: string, env: Environment): Promise<voi
   const node = await nodeProgram('24');
   makeNode(path.join(dir, 'node'), node, env);
   makeDistroless(path.join(dir, 'distroless'), node, env);
-  makeNats(path.join(dir, 'nats'), env);
+  makeServer(path.join(dir, 'nats'), 'nats-server', baseImages.nats, env);
+  makeServer(path.join(dir, 'prometheus'), 'prometheus', baseImages.prometheus, env);
 }
 
 function makeNode(folder: string, node: string, env: Environment): void {
@@ -53,10 +55,11 @@ function makeDistroless(folder: string, node: string, env: Environment): void {
   importImage(folder, baseImages.distroless, ['ENTRYPOINT ["/nodejs/bin/node"]'], env);
 }
 
-function makeNats(folder: string, env: Environment): void {
-  const program = programPath('nats-server');
-  makeRoot(folder, { [program]: '/usr/bin/nats-server' });
-  importImage(folder, baseImages.nats, ['ENTRYPOINT ["/usr/bin/nats-server"]'], env);
+/** An image that starts one program of this machine. */
+function makeServer(folder: string, name: string, image: string, env: Environment): void {
+  const program = programPath(name);
+  makeRoot(folder, { [program]: `/usr/bin/${name}` });
+  importImage(folder, image, [`ENTRYPOINT ["/usr/bin/${name}"]`], env);
 }
 
 const nsenter = (): string => programPath('nsenter');

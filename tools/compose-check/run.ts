@@ -16,7 +16,7 @@ export function run(
 ): string {
   const result = spawnSync(command, args, {
     cwd: root,
-    env: env as NodeJS.ProcessEnv,
+    env,
     input,
     encoding: 'utf8',
     maxBuffer: 1 << 28,

@@ -15,6 +15,12 @@ it.each<[string, string, string | undefined, FindingId]>([
     'image-filesystem-unseen',
   ],
   ['image-use', 'degraded', 'unused images are kept: status failed', 'use-unknown'],
+  [
+    'image-filesystem',
+    'degraded',
+    'container runtime at unix:///run/c.sock is unavailable since today: connect ENOENT /run/c.sock',
+    'runtime-socket-missing',
+  ],
   ['policy', 'degraded', 'highThreshold: 120', 'policy-refused'],
   ['collection', 'degraded', 'not enough was freed', 'collection-fell-short'],
   ['forwarding', 'degraded', undefined, 'service-degraded'],

@@ -21,6 +21,9 @@ export function componentFinding({ name, state, reason = '' }: TroubledComponent
   const ofState = stateProblem(reason);
   if (ofState !== undefined) return ofState;
   if (name === 'nats') return natsProblem(reason);
-  if (name === 'docker' || name.includes('runtime')) return runtimeProblem(reason);
+  const isOfRuntime = name === 'docker' || name.includes('runtime');
+  if (isOfRuntime || /container runtime at \S+ is unavailable/.test(reason)) {
+    return runtimeProblem(reason);
+  }
   return byName[name] ?? (state === 'down' ? 'service-down' : 'service-degraded');
 }

@@ -9,7 +9,7 @@ const now = Date.parse('2026-11-20T22:12:00Z');
 const shown = (more: Partial<DiskStatus> = {}, marks: DiskMarks | undefined = reply.policy) =>
   Object.fromEntries(
     diskCells({ ...disk, ...more }, marks, now).map((cell, at) => [
-      diskColumns[at]?.title,
+      diskColumns[at]?.title ?? '',
       cellText(cell),
     ]),
   );

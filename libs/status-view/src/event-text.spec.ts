@@ -9,14 +9,16 @@ import {
 } from '@stowage/events';
 import { eventText } from './event-text';
 
-const example = <N extends EventName>(name: N): StowageEvent => {
+const example = (name: EventName): StowageEvent => {
   const { publishers, example: given } = eventDefinition(name);
   const attributes = {
     ...{ id: '01KAJB5V1B3D5F7H9K1N3Q0001', node: 'worker-1', sequence: 1 },
     ...{ app: publishers[0] ?? 'gc-worker', subject: given.subject },
     time: new Date('2026-11-20T22:12:00Z'),
   };
-  return parseEvent(JSON.stringify(createEvent(name, attributes, given.data as EventData<N>)));
+  return parseEvent(
+    JSON.stringify(createEvent(name, attributes, given.data as EventData<EventName>)),
+  );
 };
 
 it.each(eventNames)('%s has words of its own', (name) => {

@@ -22,10 +22,10 @@ export const BUS = token<EventBus>('EventBus');
 const drainMs = 2000;
 
 /**
- * {@link BUS}: its outbox in the state directory, its metrics, the health component `nats`,
- * its events on the status page; commands are answered on its connection. With the key `takeOver` it waits until the instance that
- * has the outbox gives it up. Whatever serves calls in the meantime stands in `after`, and so does
- * what says best that another process has the state directory.
+ * {@link BUS}: its outbox in the state directory, its metrics, the health component `nats`, its
+ * events on the status page; commands are answered on its connection. With the key `takeOver` it
+ * waits until the instance that has the outbox gives it up. Whatever serves calls in the meantime
+ * stands in `after`, and so does what says best that another process has the state directory.
  */
 export function eventBusProvider(
   context: Token<ServiceContext<BusConfig>>,
