@@ -19,8 +19,9 @@ export interface StateValueOptions<V> extends Pick<
 }
 
 /**
- * A small value over restarts, in a {@link StateFile} whose folder is made when it is missing. It is
- * kept in memory and written as a whole; what the file refuses is written once it takes writes again.
+ * A small value over restarts, in a {@link StateFile} whose folder is made when it is missing. It
+ * is kept in memory and written as a whole; what the file refuses is written once it takes writes
+ * again.
  */
 export class StateValue<V> {
   readonly #file: StateFile<ValueStatements<V>>;
@@ -59,6 +60,6 @@ export class StateValue<V> {
   }
 
   #write(): void {
-    this.#file.write(({ replace }) => replace(this.#value));
+    this.#file.write((statements) => statements.replace(this.#value));
   }
 }

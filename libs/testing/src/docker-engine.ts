@@ -43,6 +43,7 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
   readonly root: string;
   readonly version: RuntimeVersion;
   readonly cgroupParent: string;
+  readonly cdiDir: string;
   readonly imageStore: 'graph-driver' | 'containerd';
   readonly #configFile: string;
   readonly #config: DockerEngineConfig;
@@ -82,9 +83,10 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
     this.root = root;
     this.version = version;
     this.cgroupParent = config.cgroupParent;
+    this.cdiDir = path.join(dir, 'docker-cdi');
     this.imageStore = imageStore;
     // Where the engine watches for devices; it has to be there at its start.
-    for (const folder of [root, path.join(dir, 'docker-cdi')]) {
+    for (const folder of [root, this.cdiDir]) {
       mkdirSync(folder, { recursive: true });
     }
     this.#writeConfig({});
@@ -150,7 +152,7 @@ export class DockerEngineProcess extends ServerProcess implements DockerEngine {
             ...(version.major >= firstWithCdi && { cdi: true }),
           },
         }),
-        ...(version.major >= firstWithCdi && { 'cdi-spec-dirs': [path.join(dir, 'docker-cdi')] }),
+        ...(version.major >= firstWithCdi && { 'cdi-spec-dirs': [this.cdiDir] }),
         ...(version.major <= lastWithOomScoreAdjust &&
           !mayLowerOomScore() && { 'oom-score-adjust': 0 }),
         ...(version.major <= lastWithKeyFile && {

@@ -180,6 +180,8 @@ export interface DockerEngine extends Server {
    * so that they are removed.
    */
   readonly cgroupParent: string;
+  /** Folder of its specifications of devices (CDI), which it watches from 25 on. */
+  readonly cdiDir: string;
   /**
    * One call of its API, past every service of the suite: the JSON of the answer (of a stream, of
    * its first line), or its text. Throws with the answer when the status is 300 or more.

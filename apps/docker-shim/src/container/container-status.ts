@@ -5,7 +5,7 @@ import {
 } from '@stowage/cri-proto';
 import type { EngineConnection } from '../engine/engine-connection';
 import { inParallel } from '../engine/in-parallel';
-import { listedNames } from '../image/cri-image';
+import { listedNames, listedTags } from '../image/cri-image';
 import { inspectedImage } from '../image/image-status';
 import type { CgroupFinder } from '../stats/cgroup-dirs';
 import type { Logs } from './container-log';
@@ -122,7 +122,7 @@ export class ContainerStatus {
     const { client } = this.connection.engine();
     const found = imageId === '' ? undefined : await inspectedImage(client, imageId, signal);
     const [digest] = listedNames(found?.RepoDigests);
-    const [tag] = listedNames(found?.RepoTags);
+    const [tag] = listedTags(found?.RepoTags);
     const isId = image === '' || image.startsWith('sha256:');
     return {
       name: isId ? (tag ?? imageId) : image,

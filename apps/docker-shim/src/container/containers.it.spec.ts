@@ -416,7 +416,7 @@ it('devices come by CDI name, or the engine has none and it is said', async () =
   }
   const one = { name: 'one', containerEdits: { env: ['CDI_DEVICE=one'] } };
   const spec = { cdiVersion: '0.5.0', kind: 'stowage.test/class', devices: [one] };
-  writeFileSync(path.join(stack.dir, 'docker-cdi', 'test.json'), JSON.stringify(spec));
+  writeFileSync(path.join(stack.docker.cdiDir, 'test.json'), JSON.stringify(spec));
   expect(await output('echo $CDI_DEVICE', devices)).toBe('one');
 });
 

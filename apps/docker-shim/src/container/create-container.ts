@@ -19,7 +19,7 @@ import type { EngineClient, InspectedImage } from '../engine/engine-client';
 import type { Engine, EngineConnection } from '../engine/engine-connection';
 import { isNotFound } from '../engine/engine-errors';
 import { ensureRemoved } from '../engine/ensure-removed';
-import { listedNames } from '../image/cri-image';
+import { listedTags } from '../image/cri-image';
 import type { ImageLocks } from '../image/image-locks';
 import { givenImage } from '../image/image-name';
 import { inspectedImage } from '../image/image-status';
@@ -269,7 +269,7 @@ function nameOf(image: ImageSpec | undefined, given: string, inspected: Inspecte
   const written = image?.userSpecifiedImage ?? '';
   if (written !== '') return written;
   if (idBeginning(given) === undefined) return given;
-  const [tag] = listedNames(inspected.RepoTags);
+  const [tag] = listedTags(inspected.RepoTags);
   return tag ?? inspected.Id ?? given;
 }
 

@@ -16,6 +16,10 @@ const nameless = ['<none>:<none>', '<none>@<none>'];
 export const listedNames = (names: readonly string[] | null | undefined): string[] =>
   (names ?? []).filter((name) => !nameless.includes(name));
 
+/** Of these the tags: with containerd's images, engines list digests among them. */
+export const listedTags = (names: readonly string[] | null | undefined): string[] =>
+  listedNames(names).filter((name) => !name.includes('@'));
+
 /** An image of the engine in the words of the CRI. */
 export function criImage(image: EngineImage, pinned: boolean): Image {
   const { imageId, repoTags, repoDigests, sizeBytes, user } = image;

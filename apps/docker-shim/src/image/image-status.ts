@@ -2,7 +2,7 @@ import type { Image } from '@stowage/cri-proto';
 import type { EngineClient, InspectedImage } from '../engine/engine-client';
 import { isNotFound } from '../engine/engine-errors';
 import type { EngineConnection } from '../engine/engine-connection';
-import { criImage, listedNames, type EngineImage } from './cri-image';
+import { criImage, listedNames, listedTags, type EngineImage } from './cri-image';
 import { givenImage, inspectName } from './image-name';
 import type { pinnedImages } from './pinned-images';
 
@@ -50,7 +50,7 @@ export function engineImage(inspected: InspectedImage): EngineImage {
   const { Id, RepoTags, RepoDigests, Size, Config } = inspected;
   return {
     imageId: Id ?? '',
-    repoTags: listedNames(RepoTags),
+    repoTags: listedTags(RepoTags),
     repoDigests: listedNames(RepoDigests),
     sizeBytes: Size ?? 0,
     labels: Config?.Labels ?? {},

@@ -1,7 +1,7 @@
 import type { Image, ListImagesRequest } from '@stowage/cri-proto';
 import { namesImage } from '@stowage/image-ref';
 import type { EngineConnection } from '../engine/engine-connection';
-import { criImage, listedNames, type EngineImage } from './cri-image';
+import { criImage, listedNames, listedTags, type EngineImage } from './cri-image';
 import { givenImage } from './image-name';
 import { ImageUsers } from './image-users';
 import type { pinnedImages } from './pinned-images';
@@ -28,7 +28,7 @@ export class ListImages {
       const before = listed.get(Id);
       listed.set(Id, {
         imageId: Id,
-        repoTags: union(before?.repoTags, listedNames(RepoTags)),
+        repoTags: union(before?.repoTags, listedTags(RepoTags)),
         repoDigests: union(before?.repoDigests, listedNames(RepoDigests)),
         sizeBytes: Math.max(before?.sizeBytes ?? 0, Size ?? 0),
         labels: { ...before?.labels, ...Labels },

@@ -68,7 +68,7 @@ export async function killAtRandom(options: KillOptions): Promise<KillReport> {
         `i=0; while [ $i -lt ${linesEach} ]; do echo line $i; i=$((i+1)); done`,
       ],
     });
-    await shim.start(started);
+    await shim.start({ ...started, ready: 'readyz' });
     const { imageRef } = await shim.image.pullImage({ image: { image: reference } });
     const stopped = new AbortController();
     // What a worker could not do is among the problems.
