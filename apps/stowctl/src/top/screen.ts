@@ -27,12 +27,11 @@ export class Screen {
     this.stream.write(enter);
   }
 
+  /** Each line as wide as the terminal. */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) return;
     const text = lines
-      .map((line, row) =>
-        line === this.#shown[row] ? '' : `${escape}${row + 1};1H${line}${escape}K`,
-      )
+      .map((line, row) => (line === this.#shown[row] ? '' : `${escape}${row + 1};1H${line}`))
       .join('');
     this.#shown = lines;
     if (text !== '') this.stream.write(text);
