@@ -316,7 +316,9 @@ const cases: Readonly<Record<string, () => Promise<void>>> = {
     }
     // bash itself completes with it.
     const shell = await terminal(80, 24);
-    await shell.run('exec bash --norc');
+    await shell.run(
+      `cd; mkdir -p bin; ln -s ${program} bin/stowctl; PATH="$PWD/bin:$PATH" exec bash --norc`,
+    );
     await shell.run(
       'stowctl() { $STOWCTL "$@"; }; . <(stowctl completion bash); clear; PS1="bash> "',
     );
@@ -427,7 +429,7 @@ it('no command is without a case', async () => {
 
 it('kubectl finds it by its name', async () => {
   const shell = await terminal(80, 24);
-  await shell.run(`cd; mkdir bin; ln -s ${program} bin/kubectl-stowage; clear`);
+  await shell.run(`cd; mkdir -p bin; ln -s ${program} bin/kubectl-stowage; clear`);
   await shell.run(`PATH="$PWD/bin:$PATH" kubectl-stowage nodes --sockets ${sockets}`);
   await shell.shows(/^NODE +STATE/m);
 });
