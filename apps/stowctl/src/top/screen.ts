@@ -10,7 +10,9 @@ const escape = '\u001b[';
 const enter = `${escape}?1049h${escape}?25l${escape}?7l${escape}2J`;
 const leave = `${escape}?7h${escape}?25h${escape}?1049l`;
 
-/** A terminal that is drawn as a whole. Only lines that have changed are written, so none flickers. */
+/**
+ * A terminal that is drawn as a whole. Only lines that have changed are written, so none flickers.
+ */
 export class Screen {
   #shown: readonly string[] = [];
   #isOpen = false;
