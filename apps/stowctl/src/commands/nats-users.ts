@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage, nearest } from '@stowage/errors';
+import { serverConfig } from '@stowage/nats-roles';
 import { sizeText } from '@stowage/status-view';
-import { serverConfig } from '../../../../deploy/nats/roles.cjs';
 import type { Call, GivenFlags } from '../command-line/define';
 import { CommandFailure, UsageError } from '../failures';
 import { KeyFolder, type UserKey } from '../nats-users/key-folder';

@@ -39,8 +39,8 @@ interface KeyPair {
   clear(): void;
 }
 const { createUser, fromSeed } = nkeys as {
-  createUser(): KeyPair;
-  fromSeed(seed: Uint8Array): KeyPair;
+  readonly createUser: () => KeyPair;
+  readonly fromSeed: (seed: Uint8Array) => KeyPair;
 };
 
 /** Files with the seeds of users, one each: `nodes/worker-1.nk`, `operators/sre.nk`. */

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { commandSubject, eventSubject } from '@stowage/events';
 import { eventually, runApp, TestNatsServer } from '@stowage/testing';
-import { connect, nkeyAuthenticator, type NatsConnection, type StreamConfig } from 'nats';
+import { connect, nkeyAuthenticator, type NatsConnection } from 'nats';
 import { parse } from 'yaml';
 
 /** The files of `stowctl nats users`, and what a real nats-server makes of them. */
@@ -189,7 +189,7 @@ describe('with a nats-server of this configuration', () => {
     ).jetstreamManager();
     const print = (...args: string[]) =>
       JSON.parse(execFileSync(process.execPath, [permissions, ...args]).toString()) as object;
-    await streams.add(print('--format', 'stream') as StreamConfig);
+    await streams.add(print('--format', 'stream'));
     const consumer = print('--format', 'consumer', '--consumer', 'capacity');
     await consumers.add('STOWAGE_EVENTS', consumer);
   });

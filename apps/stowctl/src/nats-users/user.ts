@@ -1,11 +1,5 @@
+import { consumerRole, operatorRole, serviceRole, type Role } from '@stowage/nats-roles';
 import { UsageError } from '../failures';
-// Plain JavaScript, since it also runs where nothing is installed.
-import {
-  consumerRole,
-  operatorRole,
-  serviceRole,
-  type Role,
-} from '../../../../deploy/nats/roles.cjs';
 
 export type UserKind = 'node' | 'operator' | 'consumer';
 

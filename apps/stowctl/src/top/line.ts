@@ -24,18 +24,17 @@ function clipped(text: string, columns: number): { text: string; columns: number
 }
 
 /**
- * The line as the terminal gets it: not wider than the screen, and with control characters written
- * out, whatever is in it.
+ * The line as the terminal gets it: exactly as wide as the screen, so that nothing of another line
+ * is left, and with control characters written out, whatever is in it.
  */
 export function paintLine(line: Line, columns: number, paint: Paint): string {
   let left = columns;
-  return line
-    .map((cell) => {
-      const part = clipped(cleanText(textOf(cell)), left);
-      left -= part.columns;
-      return typeof cell === 'string' || part.text === '' ? part.text : paint(part.text, cell.tone);
-    })
-    .join('');
+  const parts = line.map((cell) => {
+    const part = clipped(cleanText(textOf(cell)), left);
+    left -= part.columns;
+    return typeof cell === 'string' || part.text === '' ? part.text : paint(part.text, cell.tone);
+  });
+  return parts.join('') + ' '.repeat(left);
 }
 
 /** The end of a text, which says more than its beginning where it is a path. */

@@ -10,7 +10,9 @@ const escape = '\u001b[';
 const enter = `${escape}?1049h${escape}?25l${escape}?7l${escape}2J`;
 const leave = `${escape}?7h${escape}?25h${escape}?1049l`;
 
-/** A terminal that is drawn as a whole. Only lines that have changed are written, so none flickers. */
+/**
+ * A terminal that is drawn as a whole. Only lines that have changed are written, so none flickers.
+ */
 export class Screen {
   #shown: readonly string[] = [];
   #isOpen = false;
@@ -27,12 +29,11 @@ export class Screen {
     this.stream.write(enter);
   }
 
+  /** Each line as wide as the terminal. */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) return;
     const text = lines
-      .map((line, row) =>
-        line === this.#shown[row] ? '' : `${escape}${row + 1};1H${line}${escape}K`,
-      )
+      .map((line, row) => (line === this.#shown[row] ? '' : `${escape}${row + 1};1H${line}`))
       .join('');
     this.#shown = lines;
     if (text !== '') this.stream.write(text);

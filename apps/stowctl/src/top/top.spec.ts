@@ -10,7 +10,11 @@ import { Screen } from './screen';
 const now = Date.parse('2026-11-20T12:00:05Z');
 const plain = (line: Line): string => line.map(textOf).join('');
 const textIn = (state: TopState, columns: number, rows: number): string[] =>
-  frame(state, { columns, rows }, now).map((line) => paintLine(line, columns, (text) => text));
+  frame(state, { columns, rows }, now).map((line) => {
+    const painted = paintLine(line, columns, (text) => text);
+    expect(painted).toHaveLength(columns);
+    return painted.trimEnd();
+  });
 
 const reply = gcWorker.status.example.reply as unknown as GcStatus;
 const [exampleDisk] = reply.disks;
@@ -111,7 +115,6 @@ describe('the frame', () => {
     for (const state of [one, many, { nodes: ['node-1'], statuses: [], pulls: [], events: [] }]) {
       const lines = textIn(state, columns, rows);
       expect(lines).toHaveLength(rows);
-      for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
       for (const name of ['SERVICES', 'DISKS', 'PULLS', 'EVENTS']) {
         expect(lines.filter((line) => line.startsWith(name))).toHaveLength(1);
       }
@@ -178,8 +181,9 @@ describe('a line', () => {
   it('is cut at the width, wide characters and pairs included', () => {
     const paint = (text: string) => `<${text}>`;
     expect(paintLine(['ab', { text: 'cdef', tone: 'bad' }, 'g'], 4, paint)).toBe('ab<cd>');
-    expect(paintLine(['\u6f22\u5b57x'], 3, paint)).toBe('\u6f22');
-    expect(paintLine(['\u{1f4a5}\u{1f4a5}'], 3, paint)).toBe('\u{1f4a5}');
+    expect(paintLine(['ab'], 4, paint)).toBe('ab  ');
+    expect(paintLine(['\u6f22\u5b57x'], 3, paint)).toBe('\u6f22 ');
+    expect(paintLine(['\u{1f4a5}\u{1f4a5}'], 3, paint)).toBe('\u{1f4a5} ');
   });
 
   it('shows the end of a path and the beginning of a text', () => {
@@ -201,7 +205,7 @@ describe('the screen', () => {
     screen.draw(['one', 'two', 'three']);
     written.length = 0;
     screen.draw(['one', 'TWO', 'three']);
-    expect(written).toEqual(['\u001b[2;1HTWO\u001b[K']);
+    expect(written).toEqual(['\u001b[2;1HTWO']);
     screen.draw(['one', 'TWO', 'three']);
     expect(written).toHaveLength(1);
     screen.clear();
