@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { errorMessage, nearest } from '@stowage/errors';
-import { serverConfig } from '@stowage/nats-roles';
 import { sizeText } from '@stowage/status-view';
 import type { Call, GivenFlags } from '../command-line/define';
 import { CommandFailure, UsageError } from '../failures';
 import { KeyFolder, type UserKey } from '../nats-users/key-folder';
 import { nodeNamesOf } from '../nats-users/node-list';
+import { serverConfig } from '../nats-users/roles';
 import { maxSecretBytes, secretBytes, secretManifest } from '../nats-users/secret-manifest';
 import { userRole, userText, type NatsUser } from '../nats-users/user';
 

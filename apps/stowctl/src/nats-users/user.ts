@@ -1,5 +1,5 @@
-import { consumerRole, operatorRole, serviceRole, type Role } from '@stowage/nats-roles';
 import { UsageError } from '../failures';
+import { consumerRole, operatorRole, serviceRole, type Role } from './roles';
 
 export type UserKind = 'node' | 'operator' | 'consumer';
 
