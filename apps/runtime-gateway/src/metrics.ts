@@ -228,7 +228,8 @@ export function connectionMetrics(
       for (const [socket, stats] of statsOfEach()) {
         if (stats === undefined) continue;
         // All of them, so that the first of a reason is an increase.
-        for (const reason of detachReasons) this.inc({ socket, reason }, stats.detached[reason] ?? 0);
+        for (const reason of detachReasons)
+          this.inc({ socket, reason }, stats.detached[reason] ?? 0);
       }
     },
   });

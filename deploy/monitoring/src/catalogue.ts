@@ -16,7 +16,10 @@ export function readCatalogue(page: string): Map<string, Metric> {
     const [, name = '', type = '', , labels = ''] = line
       .split(/(?<!\\)\|/)
       .map((cell) => cell.trim());
-    metrics.set(name.replaceAll('`', ''), { type: type as Metric['type'], labels: labelsOf(labels) });
+    metrics.set(name.replaceAll('`', ''), {
+      type: type as Metric['type'],
+      labels: labelsOf(labels),
+    });
   }
   return metrics;
 }

@@ -10,7 +10,9 @@ import { monitoringDir, readRules, rulesOf } from './rules';
 
 const root = path.resolve(monitoringDir, '../..');
 const rules = rulesOf(readRules());
-const alerts = rules.flatMap(({ alert, ...rule }) => (alert === undefined ? [] : [{ alert, ...rule }]));
+const alerts = rules.flatMap(({ alert, ...rule }) =>
+  alert === undefined ? [] : [{ alert, ...rule }],
+);
 const known: Known = {
   catalogue: readCatalogue(readFileSync(path.join(root, 'docs/reference/metrics.md'), 'utf8')),
   recordings: new Map(
@@ -22,7 +24,10 @@ describe('a query that names what is not there', () => {
   it.each([
     ['stowage_gc_image', 'there is no metric stowage_gc_image'],
     ['max(node_load1)', 'there is no metric node_load1'],
-    ['stowage_gc_collection_duration_seconds', 'there is no metric stowage_gc_collection_duration_seconds'],
+    [
+      'stowage_gc_collection_duration_seconds',
+      'there is no metric stowage_gc_collection_duration_seconds',
+    ],
     ['stowage_gc_images{status="unused"}', 'stowage_gc_images has no label status'],
     ['stowage_gc_images{state=~"unused|free"}', 'state of stowage_gc_images is never free'],
     ['sum by (state, kind) (stowage_gc_images)', 'none of its metrics has the label kind'],
@@ -57,7 +62,10 @@ describe.each(dashboards)('the dashboard $name', (definition) => {
     expect(new Set(titles).size).toBe(titles.length);
     for (const { title, description, type, gridPos } of panels) {
       expect([title, description]).toEqual([title, expect.stringMatching(/^[A-Z/].*\.$/)]);
-      expect([title, type]).toEqual([title, expect.stringMatching(/^(timeseries|stat|table|state-timeline)$/)]);
+      expect([title, type]).toEqual([
+        title,
+        expect.stringMatching(/^(timeseries|stat|table|state-timeline)$/),
+      ]);
       expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
     }
     const places = panels.map(({ gridPos: { x, y } }) => `${x},${y}`);
@@ -100,20 +108,28 @@ it.each(rules.map(({ alert, record, expr }) => [alert ?? record ?? '', expr]))(
 );
 
 it('there is no runbook without an alert', () => {
-  const pages = readdirSync(path.join(root, 'docs', 'runbooks')).filter((name) => name !== 'README.md');
+  const pages = readdirSync(path.join(root, 'docs', 'runbooks')).filter(
+    (name) => name !== 'README.md',
+  );
   expect(pages.sort()).toEqual(alerts.map(({ alert }) => `${alert}.md`).sort());
 });
 
 describe('runbooks', () => {
   interface CommandLine {
     commands: readonly object[];
-    parseLine: (argv: readonly string[], commands: readonly object[]) => { command?: { name: string } };
+    parseLine: (
+      argv: readonly string[],
+      commands: readonly object[],
+    ) => { command?: { name: string } };
   }
   const load = async (): Promise<CommandLine> => {
     const src = path.join(root, 'apps/stowctl/src');
     return {
       ...((await import(path.join(src, 'commands/table.ts'))) as Pick<CommandLine, 'commands'>),
-      ...((await import(path.join(src, 'command-line/parse.ts'))) as Pick<CommandLine, 'parseLine'>),
+      ...((await import(path.join(src, 'command-line/parse.ts'))) as Pick<
+        CommandLine,
+        'parseLine'
+      >),
     };
   };
 

@@ -90,7 +90,8 @@ export const fleet: DashboardDefinition = {
             width: 12,
             value: 'now',
             columns: ['node', 'job', 'component', 'state'],
-            description: 'Degraded serves calls; down cannot. /readyz of the service has the reason.',
+            description:
+              'Degraded serves calls; down cannot. /readyz of the service has the reason.',
           },
         ),
         series(

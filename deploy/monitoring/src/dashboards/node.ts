@@ -182,7 +182,8 @@ export const node: DashboardDefinition = {
           ],
           {
             width: 12,
-            description: 'Where it would not, other files fill the disk. Absent below the threshold.',
+            description:
+              'Where it would not, other files fill the disk. Absent below the threshold.',
             states: alarmStates('yes', 'no'),
           },
         ),

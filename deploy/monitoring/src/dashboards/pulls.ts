@@ -37,7 +37,10 @@ export const pulls: DashboardDefinition = {
         ),
         stat(
           'Pulled',
-          { expr: `sum(increase(stowage_image_pulled_bytes_total{${scope}}[$__range]))`, legend: 'bytes' },
+          {
+            expr: `sum(increase(stowage_image_pulled_bytes_total{${scope}}[$__range]))`,
+            legend: 'bytes',
+          },
           {
             unit: units.BytesIEC,
             width: 6,

@@ -179,9 +179,9 @@ async function startEarlierVersion(
   const folder = path.join(dir, 'earlier');
   cpSync(path.join(workspace, 'dist', 'apps', 'image-service'), folder, { recursive: true });
   const main = path.join(folder, 'main.js');
-  const { version } = JSON.parse(
-    readFileSync(path.join(workspace, 'package.json'), 'utf8'),
-  ) as { version: string };
+  const { version } = JSON.parse(readFileSync(path.join(workspace, 'package.json'), 'utf8')) as {
+    version: string;
+  };
   const source = readFileSync(main, 'utf8');
   writeFileSync(main, source.replaceAll(JSON.stringify(version), '"0.0.1"'));
   const address = `127.0.0.1:${await freePort()}`;

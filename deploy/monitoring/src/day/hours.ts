@@ -141,7 +141,10 @@ export const hours: readonly Hour[] = [
       await pulled(node, 'leaky', 30);
       await collectable(node, 1);
       mkdirSync(leaked);
-      for (const part of ['io.containerd.content.v1.content', 'io.containerd.snapshotter.v1.overlayfs']) {
+      for (const part of [
+        'io.containerd.content.v1.content',
+        'io.containerd.snapshotter.v1.overlayfs',
+      ]) {
         spawnSync('cp', ['-alx', path.join(root, part), leaked]);
       }
       await node.send(gcWorker.run, everything);
@@ -232,7 +235,12 @@ async function runPod(node: DayNode): Promise<void> {
   const { containerId } = await runtime.createContainer({
     podSandboxId,
     sandboxConfig: config,
-    config: { metadata: { name: 'web', attempt: 0 }, image: { image }, logPath: 'web.log', linux: {} },
+    config: {
+      metadata: { name: 'web', attempt: 0 },
+      image: { image },
+      logPath: 'web.log',
+      linux: {},
+    },
   });
   await runtime.startContainer({ containerId });
   await runtime.execSync({ containerId, cmd: ['/bin/true'], timeout: 10n });
