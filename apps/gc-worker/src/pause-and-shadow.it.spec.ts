@@ -51,7 +51,9 @@ it('20 images in shadow stay, and the same plan removes just these once collect 
   await startWorker();
   const shadowed: string[] = [];
   for (let n = 0; n < 20; n += 1) {
-    const { reference } = await fixture.stack.pushImage({ name: `team/app-${n}`, tag: '1' });
+    // One has a layer of its own; what all share stays with the image that is held.
+    const image = { name: `team/app-${n}`, tag: '1', ...(n === 0 && { sizeMb: 2 }) };
+    const { reference } = await fixture.stack.pushImage(image);
     shadowed.push(await fixture.stack.pullImage(reference));
   }
   await eventually(async () => {

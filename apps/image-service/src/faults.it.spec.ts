@@ -198,9 +198,8 @@ describe('image-service and what goes wrong', () => {
 
   withProgress('says of a pull how far it is, layer by layer, and who waits for it', async () => {
     const slow = add(4 * mib, 100_000);
-    let release: () => void = () => undefined;
-    const heldUntil = new Promise<void>((resolve) => (release = resolve));
-    registry.fault = ({ reference }) => (reference === slow.layers[0] ? { heldUntil } : undefined);
+    registry.fault = ({ reference }) =>
+      reference === slow.layers[0] ? { bytes: 128 * 1024, everyMs: 250 } : undefined;
     const socketPath = path.join(service.dir, 'image-service.cmd.sock');
     const options = { timeoutMs: 20_000, strict: true };
     const leave = new AbortController();
@@ -215,11 +214,8 @@ describe('image-service and what goes wrong', () => {
     );
     try {
       expect((await replies.next()).value).toEqual({ pulls: [] });
-      const metadata = { namespace: 'shop', name: 'web-0', uid: 'u-1' };
-      const pulling = service.client.pullImage({
-        image: { image: slow.reference },
-        sandboxConfig: { metadata },
-      });
+      // Without a pod: its namespace would make it a pull of its own.
+      const pulling = service.client.pullImage({ image: { image: slow.reference } });
       const ensuring = ensure({ image: slow.reference, pullPolicy: 'Always', caller: 'deploy-7' });
       const pull = await eventually(async () => {
         const found = await sendLocalCommand(socketPath, imageService.pulls, {}, options);
@@ -230,7 +226,7 @@ describe('image-service and what goes wrong', () => {
       expect(pull).toMatchObject({
         ...{ reference: slow.reference, state: 'pulling', attempts: 0 },
         waiters: expect.arrayContaining([
-          expect.objectContaining({ by: 'cri', pod: metadata }),
+          expect.objectContaining({ by: 'cri' }),
           expect.objectContaining({ by: 'command', caller: 'deploy-7' }),
         ]),
         progress: { totalBytes: slow.totalBytes, approximate: false },
@@ -246,7 +242,6 @@ describe('image-service and what goes wrong', () => {
       const sum = layers.reduce((bytes, one) => bytes + one.bytes, 0);
       expect(sum).toBe(pull.progress?.bytes);
       // The same as it happened, and its end.
-      release();
       await Promise.all([pulling, ensuring]);
       const seen: number[] = [];
       for await (const { pulls } of replies) {
@@ -255,7 +250,6 @@ describe('image-service and what goes wrong', () => {
       }
       expect(seen.slice(0, -1).every((count) => count === 1)).toBe(true);
     } finally {
-      release();
       leave.abort();
     }
     await nothingStuck();
