@@ -51,7 +51,7 @@ interface Workload {
   readonly method: string;
   /** The request; default: an empty message. */
   readonly request?: (image: string) => Uint8Array;
-  /** Whether it is also measured through image-service, instead of runtime-gateway's main socket. */
+  /** Whether it is measured through image-service, too. */
   readonly ofImages?: boolean;
   /** Calls of one round, with one caller and with eight. */
   readonly calls: { readonly one: number; readonly eight: number };

@@ -61,8 +61,8 @@ export interface EndpointStats {
  * `hpack`: a header block that cannot be decoded; `header-size`: a header block above the bound;
  * `streams`: more streams open than the bound; `observer`: an error inside the reader itself;
  * `protocol` (not on the piped endpoint): the client broke HTTP/2, or sent too much of what does no
- * work, and its connection was closed; `stalled` (not on the piped endpoint): the client read nothing for a minute while something
- * waited to be sent to it.
+ * work, and its connection was closed; `stalled` (not on the piped endpoint): the client read
+ * nothing for a minute while something waited to be sent to it.
  */
 export type DetachReason =
   'not-http2' | 'frame' | 'hpack' | 'header-size' | 'streams' | 'observer' | 'protocol' | 'stalled';

@@ -113,8 +113,8 @@ it('reads random fields in every form of HPACK as the runtime then does', () => 
     expect(
       asRead(head!, '/p')
         .slice(4)
-        .map((field) => field.replace('!', '')),
-    ).toEqual(regular.map(([name, value]) => `${name}: ${value}`.replace('!', '')));
+        .map((field) => field.replace(/^!/, '')),
+    ).toEqual(regular.map(([name, value]) => `${name}: ${value}`));
   }
 });
 
@@ -129,6 +129,6 @@ it('counts what a block of references comes to, and keeps little of it', () => {
   expect(head?.isTooLarge).toBe(true);
   expect(head?.fields.length).toBeLessThan(140);
   // The connection goes on with the same table.
-  const next = Buffer.concat([block(encoder, pseudo), reference]);
+  const next = Buffer.concat([block(encoder, pseudo, { form: 'plain' }), reference]);
   expect(reader.request(next, 0, next.length)?.fields).toEqual([...big]);
 });

@@ -40,21 +40,21 @@ export async function sendRandomFrames(options: FuzzOptions): Promise<FuzzReport
   const one = async (): Promise<void> => {
     const source = new RandomFrames(random, paths);
     const socket = net.connect(socketPath);
-    let isOver = false;
+    const state = { isOver: false };
     socket.on('error', () => undefined);
     const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-    const over = closed.then(() => void (isOver = true));
+    const over = closed.then(() => void (state.isOver = true));
     const reader = replyReader((code) => {
       goAways[code] = (goAways[code] ?? 0) + 1;
       socket.destroy();
     });
     socket.on('data', (chunk: Buffer) => {
       // A reply that is not valid HTTP/2 throws, and fails the run.
-      if (!isOver) reader.push(chunk);
+      if (!state.isOver) reader.push(chunk);
     });
     socket.write(source.begin);
     const most = 200 + Math.floor(random() * 2_000);
-    for (let count = 0; count < most && !isOver && sent < frames; count += batch) {
+    for (let count = 0; count < most && !state.isOver && sent < frames; count += batch) {
       const parts = Array.from({ length: batch }, () => source.next());
       sent += batch;
       const bytes = Buffer.concat(parts);

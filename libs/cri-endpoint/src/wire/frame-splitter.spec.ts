@@ -21,7 +21,7 @@ const bytes = Buffer.concat([
   dataFrame(3, Buffer.alloc(0)),
   buildFrame(0x77, 0xff, 0x7fffffff, Buffer.from('unknown')),
 ]);
-const whole = ['4 0 0 ', '0 1 1 hello', '0 0 3 ', `${0x77} 255 ${0x7fffffff} unknown`];
+const whole = ['4 0 0 ', '0 1 1 hello', '0 0 3 ', '119 255 2147483647 unknown'];
 
 it('reports the same frames wherever the bytes are cut', () => {
   expect(framesOf([bytes], true)).toEqual(whole);

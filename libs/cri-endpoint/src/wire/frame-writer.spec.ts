@@ -41,7 +41,9 @@ it('sends small frames with one write, in their order', () => {
   made.writer.flush();
   expect(made.writer.isEmpty).toBe(true);
   expect(made.socket.writes.map((bytes) => bytes.toString('hex'))).toEqual([
-    `000004030000000003${'00000008'}000008060100000000${'70696e67706f6e67'}000004080000000000${'7fffffff'}`,
+    '00000403000000000300000008' +
+      '00000806010000000070696e67706f6e67' +
+      '0000040800000000007fffffff',
   ]);
   made.writer.flush();
   expect(made.socket.writes).toHaveLength(1);

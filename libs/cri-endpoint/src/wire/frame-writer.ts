@@ -41,8 +41,8 @@ export class FrameWriter {
   }
 
   /**
-   * Room for `bytes` (at most 16 KiB) in {@link slab}; returns where. What is not used is given back
-   * with {@link end}.
+   * Room for `bytes` (at most 16 KiB) in {@link slab}; returns where. What is not used is given
+   * back with {@link end}.
    */
   reserve(bytes: number): number {
     this.#endRun();
