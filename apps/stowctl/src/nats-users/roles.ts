@@ -1,4 +1,4 @@
-// Plain JavaScript beside the script that prints the same, since that runs where nothing is installed.
+// Plain JavaScript beside the script that prints the same, which runs where nothing is installed.
 // eslint-disable-next-line @nx/enforce-module-boundaries -- no project has it
 export {
   consumerRole,
