@@ -228,9 +228,10 @@ onContainerd('the pods of the chart on a real containerd', () => {
     }
     const { data } = await events.waitFor('GarbageCollected', () => true, { timeoutMs: 60_000 });
     expect(data.removed.length).toBeGreaterThan(0);
+    // A collection may have ended while the last image was pulled, which another one then follows.
+    await eventually(() => usedPercent(stack.containerd.root) < 80, { timeoutMs: 90_000 });
     const left = await stack.containerd.imageNames();
     for (const app of chartApps) expect(left).toContain(rendered.container(app).image);
-    expect(usedPercent(stack.containerd.root)).toBeLessThan(80);
   });
 
   it.each(chartApps)('%s ends within its grace period', async (app) => {
