@@ -46,7 +46,7 @@ ENV NODE_ENV=production MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
 ENV STOWAGE_HTTP_ADDR=:${HTTP_PORT}
 WORKDIR /app
 STOPSIGNAL SIGTERM
-# There is no HEALTHCHECK: it would start a Node.js process again and again (docs/adr/0052).
+# There is no HEALTHCHECK: it would start a Node.js process again and again (docs/adr/0048).
 ENTRYPOINT ["/nodejs/bin/node", "/app/main.js"]
 CMD []
 # /var/lib/stowage, for root and for the user 65532 of the base image in group 0 (docs/operations.md#users).
