@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
 
-/** The workflows: nothing that can change under them, no more rights than needed, commands that exist. */
+/** The workflows: nothing changes under them, no rights beyond need, commands that exist. */
 
 interface Step {
   readonly uses?: string;

@@ -14,19 +14,19 @@ export interface ArtifactOptions {
 }
 
 /**
- * Builds all that is published of a version, from the bundles in dist/apps: an archive and a bill of
- * materials of each app, the npm packages, the Debian packages, the chart, dashboards with rules,
- * and SHA256SUMS, whose content it returns. Container images come from the Dockerfile, in the
- * workflow. The same sources give the same bytes.
+ * Builds all that is published of a version, from the bundles in dist/apps: an archive and a bill
+ * of materials of each app, the npm packages, the Debian packages, the chart, dashboards with
+ * rules, and SHA256SUMS, whose content it returns. Container images come from the Dockerfile, in
+ * the workflow. The same sources give the same bytes.
  */
-export async function buildArtifacts({ version, epoch, out }: ArtifactOptions): Promise<string> {
+export function buildArtifacts({ version, epoch, out }: ArtifactOptions): string {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
   const apps = path.join(project, 'dist/apps');
   for (const app of readdirSync(apps).sort()) {
     const bundle = path.join(apps, app);
     archive(bundle, `${app}-${version}`, path.join(out, `${app}-${version}.tar.gz`), epoch);
-    copyFileSync(path.join(bundle, 'sbom.cdx.json'), path.join(out, `${app}-${version}.cdx.json`));
+    copyFileSync(path.join(bundle, 'bom.json'), path.join(out, `${app}-${version}.cdx.json`));
   }
   const env = { SOURCE_DATE_EPOCH: String(epoch) };
   const packages = path.join(project, 'dist/packages');

@@ -49,7 +49,7 @@ async function main(): Promise<void> {
   const out = path.resolve(values.out);
   if (values.artifacts || values['dry-run']) {
     if (values['dry-run']) await nextVersion(wanted, { dryRun: true });
-    await printArtifacts(out);
+    printArtifacts(out);
     return;
   }
   const changed = git('status', '--porcelain');
@@ -63,12 +63,12 @@ async function main(): Promise<void> {
   process.stdout.write(`tagged v${version}; to publish it: git push --follow-tags\n`);
 }
 
-async function printArtifacts(out: string): Promise<void> {
+function printArtifacts(out: string): void {
   const { version } = JSON.parse(readFileSync(path.join(project, 'package.json'), 'utf8')) as {
     version: string;
   };
   const epoch = Number(process.env.SOURCE_DATE_EPOCH ?? timeOfCommit());
-  const sums = await buildArtifacts({ version, epoch, out });
+  const sums = buildArtifacts({ version, epoch, out });
   process.stdout.write(`\n${sums}\n${out}\n`);
 }
 

@@ -220,7 +220,7 @@ describe('image-service and what goes wrong', () => {
       const pull = await eventually(async () => {
         const found = await sendLocalCommand(socketPath, imageService.pulls, {}, options);
         const [one] = found.pulls;
-        const isFar = (one?.progress?.bytes ?? 0) > mib && one?.progress?.layers !== undefined;
+        const isFar = (one?.progress?.bytes ?? 0) > mib && one.progress.layers !== undefined;
         return isFar && one?.waiters.length === 2 ? one : undefined;
       });
       expect(pull).toMatchObject({

@@ -178,7 +178,7 @@ export class ImageDetector {
         detectTime: time,
         now: time,
       });
-      const isFirst = store.detectedAt() === null;
+      const isFirst = store.detectedAt() == null;
       const cameBack = this.#publishChanges(result.detected, result.vanished, time);
       store.apply(result);
       if (isFirst) began.setRecordsBegan(time);

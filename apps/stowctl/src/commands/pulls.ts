@@ -16,7 +16,7 @@ const defaultSinceMs = 6 * 3_600_000;
 
 type RunningPull = CommandReply<typeof imageService.pulls>['pulls'][number];
 
-/** A pull as it is shown: what the service says of one that runs, or its events of one that ended. */
+/** A pull as it is shown: as the service has one that runs, or as the events of an ended one. */
 export interface ShownPull extends SeenPull {
   readonly since?: string;
   readonly waiters?: RunningPull['waiters'];

@@ -1,4 +1,4 @@
-import { type Tone } from '@stowage/status-view';
+import type { Tone } from '@stowage/status-view';
 import type { GcStatus } from '../services/node-status';
 import type { Line } from './line';
 

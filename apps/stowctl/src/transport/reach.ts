@@ -30,7 +30,7 @@ export interface Transport {
     input: CommandInput<C>,
     options?: RequestOptions,
   ): Promise<CommandReply<C>>;
-  /** The reply of a command, and a new one whenever it has become another, until the signal aborts. */
+  /** The reply of a command, and a new one whenever it has changed, until the signal aborts. */
   follow<C extends CommandDefinition>(
     node: string,
     command: C,

@@ -3,7 +3,7 @@ const burst = 10_000;
 const perSecond = 1_000;
 /**
  * How many more of them each DATA frame to the client, and each answer, allows: clients answer it
- * with WINDOW_UPDATE, and those in Go with a PING, by which they measure how fast the connection is.
+ * with WINDOW_UPDATE, and those in Go with a PING, by which they measure the connection's speed.
  */
 const forEachData = 4;
 /** SETTINGS that the runtime hears of. */

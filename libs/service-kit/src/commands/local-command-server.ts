@@ -71,9 +71,9 @@ const failure = (code: string, message: string): CommandOutcome => ({
 
 /**
  * The commands of an app on a unix socket that only its user and root may use: `POST /v1/<verb>`
- * with the input as JSON, and the reply as on NATS (`?follow`: a line for each new reply of a command
- * that has them); `GET /v1` says who answers. It works without
- * NATS, and from before the app is ready: commands then get UNAVAILABLE.
+ * with the input as JSON, and the reply as on NATS (`?follow`: a line for each new reply of a
+ * command that has them); `GET /v1` says who answers. It works without NATS, and from before the
+ * app is ready: commands then get UNAVAILABLE.
  */
 export class LocalCommandServer {
   readonly #options: LocalCommandServerOptions;

@@ -212,7 +212,7 @@ describe('commands over a real NATS', () => {
           version: '1.2.3',
           metadata: { app: 'image-service', node: 'node-1.example' },
         });
-        const [{ id = '' } = {}] = found;
+        const id = found[0]?.id ?? '';
         expect(await all(search().ping('stowage-image-service'))).toHaveLength(2);
         expect(await all(search().ping('stowage-image-service', id))).toMatchObject([{ id }]);
         await expect(all(search().ping('stowage-gc-worker'))).rejects.toThrow('503');

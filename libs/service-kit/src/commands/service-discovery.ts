@@ -114,6 +114,7 @@ export class ServiceDiscovery {
         const started = startedAt;
         return { type: 'io.nats.micro.v1.stats_response', ...identity, started, endpoints };
       }
+      case undefined:
       default:
         return undefined;
     }

@@ -11,7 +11,7 @@ import {
 /** The configuration as the process was started with it, to be read again. */
 export interface ConfigFiles<C> {
   /** Reads it again, by the rules of the start. */
-  load(): Promise<LoadOutcome<C>>;
+  readonly load: () => Promise<LoadOutcome<C>>;
   /** Files and folders that were looked into so far, also those that are not there. */
   readonly files: ReadonlySet<string>;
 }

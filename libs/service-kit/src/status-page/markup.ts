@@ -1,7 +1,8 @@
 import { cleanText } from '@stowage/status-view';
 
 /**
- * Text that is HTML already: made by {@link markup} alone, so whatever came from outside is escaped.
+ * Text that is HTML already: made by {@link markup} alone, so that what came from outside is
+ * escaped.
  */
 export class Html {
   constructor(readonly source: string) {}
