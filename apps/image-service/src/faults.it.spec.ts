@@ -220,7 +220,8 @@ describe('image-service and what goes wrong', () => {
       const pull = await eventually(async () => {
         const found = await sendLocalCommand(socketPath, imageService.pulls, {}, options);
         const [one] = found.pulls;
-        const isFar = (one?.progress?.bytes ?? 0) > mib && one.progress.layers !== undefined;
+        const { bytes = 0, layers } = one?.progress ?? {};
+        const isFar = bytes > mib && layers !== undefined;
         return isFar && one?.waiters.length === 2 ? one : undefined;
       });
       expect(pull).toMatchObject({
