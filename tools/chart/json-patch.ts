@@ -22,8 +22,8 @@ export function patchBetween(from: unknown, to: unknown, path = ''): PatchStep[]
   if (isMapping(from) && isMapping(to)) {
     return [...new Set([...Object.keys(from), ...Object.keys(to)])].flatMap((key): PatchStep[] => {
       const below = `${path}/${escaped(key)}`;
-      if (!(key in to)) return [{ op: 'remove', path: below }];
-      if (!(key in from)) return [{ op: 'add', path: below, value: to[key] }];
+      if (!Object.hasOwn(to, key)) return [{ op: 'remove', path: below }];
+      if (!Object.hasOwn(from, key)) return [{ op: 'add', path: below, value: to[key] }];
       return patchBetween(from[key], to[key], below);
     });
   }
