@@ -413,6 +413,10 @@ function askedFor(): { runtime: RuntimeName; keep: boolean } | undefined {
 async function keepUp(stack: Stack, removed: string): Promise<void> {
   screen.chapter('Try these in another terminal');
   for (const command of commandsToTry(removed, socketFolder(stack))) screen.line(command);
+  screen.line('Events as they come, by the example for consumers:');
+  screen.line(
+    `node tools/run-ts.mjs examples/event-subscriber/main.ts --nats ${new URL(stack.nats.url).host}`,
+  );
   screen.line('Everything stays up until Ctrl-C.');
   await interrupted();
 }
