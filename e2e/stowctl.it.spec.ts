@@ -65,6 +65,9 @@ async function slowImage(name: string): Promise<string> {
   return reference.replace(/^[^/]+/, registry.host);
 }
 
+/** The image that the case of `ensure` has pulled. */
+const slow = (): string => `${registry.host}/team/slow:1`;
+
 async function terminal(columns: number, rows: number): Promise<Terminal> {
   const env = { HOME: fixture.stack.dir, STOWCTL: `${process.execPath} ${program}` };
   const opened = await Terminal.open({ columns, rows, env });
@@ -170,6 +173,22 @@ const cases: Readonly<Record<string, () => Promise<void>>> = {
   plan: async () => {
     await prints(/remove: request/, 'plan', '--bytes', '1Gi');
     expect(await printed('plan', '--bytes', '1Gi')).toMatch(/VERDICT +RULE +IMAGES +BYTES/);
+  },
+  hold: async () => {
+    const held = await printed('hold', slow(), '--for', '30m', '--reason', 'a test');
+    expect(held).toMatch(/team\/slow:1 \(\w+\) is held until 20/);
+    const [{ images }] = JSON.parse(await printed('plan', '--bytes', '1Gi', '-o', 'json')) as [
+      { images: { rule: string }[] },
+    ];
+    const planned = images.find((image) => JSON.stringify(image).includes('team/slow:1'));
+    expect(planned).toMatchObject({ rule: 'held' });
+    expect(JSON.stringify(planned)).toContain('a test');
+    const none = await local('hold', app.reference.replace('team/app', 'team/none'));
+    expect(none.code).toBe(1);
+  },
+  release: async () => {
+    expect(await printed('release', slow())).toMatch(/team\/slow:1 is no longer held/);
+    expect(await printed('release', slow())).toMatch(/team\/slow:1 was not held/);
   },
   pause: async () => {
     expect(await printed('pause', '30m', '--reason', 'a test')).toMatch(/no collection until 20/);
