@@ -168,7 +168,11 @@ export const valueSets: readonly ValueSet[] = [
     values: {
       monitoring: {
         podMonitor: { enabled: true, labels: { release: 'prometheus' }, interval: '15s' },
-        prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
+        prometheusRule: {
+          enabled: true,
+          labels: { release: 'prometheus' },
+          runbookUrl: 'https://wiki.example.com/stowage/',
+        },
         dashboards: { enabled: true },
       },
     },
@@ -177,10 +181,16 @@ export const valueSets: readonly ValueSet[] = [
         metadata: { labels: Record<string, string> };
         spec: { podMetricsEndpoints: unknown };
       };
-      return { release: metadata.labels.release, endpoints: spec.podMetricsEndpoints };
+      const rules = JSON.stringify(rendered.only('PrometheusRule'));
+      return {
+        release: metadata.labels.release,
+        endpoints: spec.podMetricsEndpoints,
+        runbook: /https:[^"]*StowageDown/.exec(rules)?.[0],
+      };
     },
     wanted: {
       release: 'prometheus',
+      runbook: 'https://wiki.example.com/stowage/StowageDown',
       endpoints: [
         {
           port: 'http',
