@@ -237,9 +237,9 @@ describe('image-service and what goes wrong', () => {
       const big = layers.find(({ digest }) => digest === slow.layers[0]);
       expect(big?.bytes).toBeGreaterThan(0);
       expect(big?.bytes).toBeLessThan(big?.sizeBytes ?? 0);
-      expect(layers.find(({ digest }) => digest === slow.layers[1])).toMatchObject({
-        bytes: 100_000,
-      });
+      const small = layers.find(({ digest }) => digest === slow.layers[1]);
+      expect(small?.bytes).toBeGreaterThan(100_000);
+      expect(small?.bytes).toBe(small?.sizeBytes);
       const sum = layers.reduce((bytes, one) => bytes + one.bytes, 0);
       expect(sum).toBe(pull.progress?.bytes);
       // The same as it happened, and its end.
