@@ -81,7 +81,13 @@ it('answers at once without an engine, says why it is not ready, and is ready so
 
 it('shows engine and network of pods on its status page', async () => {
   const { version, root } = stack.docker;
-  const { status, body } = await shim.app.get('/');
+  const { status, body } = await eventually(
+    async () => {
+      const page = await shim.app.get('/');
+      return page.body.includes('<span class="good">yes, for ') ? page : undefined;
+    },
+    { what: 'the engine to answer docker-shim' },
+  );
   expect(status).toBe(200);
   expect(body).toContain('<td>docker</td><td><span class="good">ok</span></td>');
   expect(body).toMatch(
