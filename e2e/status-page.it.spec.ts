@@ -53,7 +53,11 @@ beforeAll(async () => {
   slowImage = `127.0.0.1:${(silent.address() as AddressInfo).port}/team/slow:1`;
   const socket = (name: string) => path.join(stack.dir, `${name}.sock`);
   await Promise.all([
-    start('runtime-gateway', { STOWAGE_LISTEN: socket('runtime'), STOWAGE_LISTEN_READONLY: '' }),
+    start('runtime-gateway', {
+      STOWAGE_LISTEN: socket('runtime'),
+      STOWAGE_LISTEN_READONLY: '',
+      STOWAGE_RELIST_INTERVAL: '1s',
+    }),
     start('image-service', { STOWAGE_LISTEN: socket('image') }),
     start('gc-worker', {
       STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
@@ -78,6 +82,7 @@ beforeAll(async () => {
     await images.pullImage({ image: { image: reference } });
   }
   await stack.runPod({ image: used.reference });
+  await fixture.events.waitFor('PodSandboxStarted');
   await images.pullImage({ image: { image: hostile } }).catch(() => undefined);
   const { signal } = pulling;
   images.pullImage({ image: { image: slowImage } }, { signal }).catch(() => undefined);

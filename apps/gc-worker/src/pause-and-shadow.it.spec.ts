@@ -52,7 +52,7 @@ it('20 images in shadow stay, and the same plan removes just these once collect 
   const shadowed: string[] = [];
   for (let n = 0; n < 20; n += 1) {
     // One has a layer of its own; what all share stays with the image that is held.
-    const image = { name: `team/app-${n}`, tag: '1', ...(n === 0 && { sizeMb: 2 }) };
+    const image = { name: `team/app-${n}`, tag: '1', ...(n === 0 && { sizeMb: 3 }) };
     const { reference } = await fixture.stack.pushImage(image);
     shadowed.push(await fixture.stack.pullImage(reference));
   }
