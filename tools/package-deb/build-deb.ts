@@ -128,21 +128,16 @@ async function placeFiles(tree: string, options: DebOptions): Promise<void> {
 }
 
 /**
- * The bundles as they were built, with the SQLite binding for the processor of the package. That of
- * Node.js before 22.14 is left out.
+ * The bundles as they were built, of the SQLite bindings with that for the processor of the package
+ * alone. That of Node.js before 22.14 is left out, too.
  */
 function placeApps(folder: string, architecture: Architecture): void {
-  const prebuilt = path.join(project, 'node_modules/better-sqlite3-napi/prebuilds');
+  const binding = `better_sqlite3_napi.${architectures[architecture]}.node`;
   for (const app of [...appNames, 'stowctl']) {
-    const from = path.join(project, 'dist/apps', app);
-    const to = path.join(folder, app);
-    cpSync(from, to, {
+    cpSync(path.join(project, 'dist/apps', app), path.join(folder, app), {
       recursive: true,
-      filter: (file) => path.basename(file) !== 'better_sqlite3.node',
+      filter: (file) => !file.endsWith('.node') || path.basename(file) === binding,
     });
-    const binding = path.join(to, 'better_sqlite3_napi.node');
-    if (lstatSync(binding, { throwIfNoEntry: false }) === undefined) continue;
-    cpSync(path.join(prebuilt, `linux-${architectures[architecture]}.node`), binding);
   }
   for (const file of entries(folder)) chmodSync(file, lstatSync(file).isFile() ? 0o644 : 0o755);
 }

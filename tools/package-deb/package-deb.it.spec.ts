@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { buildDeb, type DebOptions } from './build-deb';
-import type { Architecture } from './node-release';
+import { architectures, type Architecture } from './node-release';
 import { runTrial } from './run-trial';
 
 /** The packages as dpkg sees them, and what an administrator does with one on this system. */
@@ -54,11 +54,11 @@ describe.each(['amd64', 'arm64'] as const)('the package for %s', (architecture) 
     const native = (readdirSync(lib, { recursive: true }) as string[]).filter(
       (name) => name === 'bin/node' || name.endsWith('.node'),
     );
+    const binding = `better_sqlite3_napi.${architectures[architecture]}.node`;
     expect(native.sort()).toEqual([
-      'apps/docker-shim/better_sqlite3_napi.node',
-      'apps/gc-worker/better_sqlite3_napi.node',
-      'apps/image-service/better_sqlite3_napi.node',
-      'apps/runtime-gateway/better_sqlite3_napi.node',
+      ...['docker-shim', 'gc-worker', 'image-service', 'runtime-gateway'].map(
+        (app) => `apps/${app}/${binding}`,
+      ),
       'bin/node',
     ]);
     for (const name of native) {
