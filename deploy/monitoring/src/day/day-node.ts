@@ -183,8 +183,10 @@ async function startEarlierVersion(
   const { version } = JSON.parse(readFileSync(path.join(workspace, 'package.json'), 'utf8')) as {
     version: string;
   };
-  const source = readFileSync(main, 'utf8');
-  writeFileSync(main, source.replaceAll(JSON.stringify(version), '"0.0.1"'));
+  for (const file of [main, path.join(folder, 'service.js')]) {
+    const source = readFileSync(file, 'utf8');
+    writeFileSync(file, source.replaceAll(JSON.stringify(version), '"0.0.1"'));
+  }
   const address = `127.0.0.1:${await freePort()}`;
   const node = 'day-2.example';
   const process = await spawnApp(main, {
