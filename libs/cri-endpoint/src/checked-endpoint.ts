@@ -4,6 +4,7 @@ import { ClientShares } from './client-share';
 import { defaultReaderLimits } from './connection-reader';
 import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
+import { notify } from './notify';
 import type { TerminatingEndpointOptions } from './terminating-endpoint';
 import { TurnQueue } from './turn-queue';
 import type { DetachReason, Endpoint, EndpointStats } from './types';
@@ -125,12 +126,4 @@ export async function createCheckedEndpoint(options: CheckedEndpointOptions): Pr
       upstreamsGivenUp: givenUp,
     }),
   };
-}
-
-function notify(report: () => void): void {
-  try {
-    report();
-  } catch {
-    // A listener that throws must not affect the call.
-  }
 }

@@ -1,31 +1,17 @@
 import type http2 from 'node:http2';
-import {
-  CancelledError,
-  DeadlineExceededError,
-  grpcStatusCode,
-  ShuttingDownError,
-  toGrpcStatus,
-} from '@stowage/errors';
+import { grpcStatusCode, ShuttingDownError, toGrpcStatus } from '@stowage/errors';
 import type { CallInFlight } from './call-in-flight';
 import type { HeldRequest } from './client-share';
 import { cutUnread } from './cut-unread';
-import { frameMessage, parseGrpcTimeout } from './grpc-wire';
+import { frameMessage } from './grpc-wire';
+import { HandlerCall } from './handler-call';
 import type { TurnQueue } from './turn-queue';
 import { readRequest } from './read-request';
 import { endWithMessage, endWithStatus, respond } from './reply';
-import type { CallOutcome, LocalHandler, UnaryCall } from './types';
-
-/** Longest delay of a Node.js timer. */
-const maxTimerMs = 2 ** 31 - 1;
+import type { CallOutcome, LocalHandler } from './types';
 
 /** The status of a call that went well. */
 const ok = 0;
-
-/**
- * Longest time from the end of an answer until `answered` resolves, whether or not the client takes
- * the answer.
- */
-const maxAnsweredMs = 1_000;
 
 /** A call that is answered here. */
 export interface LocalCall {
@@ -60,28 +46,15 @@ export interface LocalResult {
  */
 export function localCall(call: LocalCall, done: (result: LocalResult) => void): CallInFlight {
   const { stream, headers, method, handler, held } = call;
-  const abort = new AbortController();
-  let hasLeft: () => void = () => undefined;
-  const answered = new Promise<void>((resolve) => (hasLeft = resolve));
-  /** Handlers that wait until the client has taken what they sent. */
-  let waiting: (() => void)[] = [];
+  const handled = new HandlerCall(method);
   let requestBytes = 0;
   let responseBytes = 0;
   let grpcStatus: number | undefined;
-  let timer: NodeJS.Timeout | undefined;
 
   const isOver = (): boolean => grpcStatus !== undefined || stream.closed || stream.destroyed;
-  const wake = (): void => {
-    const woken = waiting;
-    waiting = [];
-    for (const goOn of woken) goOn();
-  };
-  /** The status is known; only the end of the answer has not left yet. */
   const end = (code: number): void => {
     grpcStatus = code;
-    clearTimeout(timer);
-    timer = setTimeout(hasLeft, maxAnsweredMs).unref();
-    wake();
+    handled.ended();
   };
   const fail = (code: number, message: string, extra?: http2.OutgoingHttpHeaders): void => {
     if (grpcStatus !== undefined) return;
@@ -95,17 +68,16 @@ export function localCall(call: LocalCall, done: (result: LocalResult) => void):
   };
   /** Ends the call before its handler has. */
   const stopWith = (error: unknown): void => {
-    abort.abort(error);
+    handled.abort(error);
     failWith(error);
   };
 
   stream.on('close', () => {
     held.release();
-    clearTimeout(timer);
     const cancelled = grpcStatus === undefined;
-    if (cancelled) abort.abort(new CancelledError(method));
-    wake();
-    hasLeft();
+    if (cancelled) handled.abort();
+    handled.wake();
+    handled.left();
     done({
       outcome: cancelled ? 'cancelled' : 'completed',
       grpcStatus,
@@ -114,18 +86,11 @@ export function localCall(call: LocalCall, done: (result: LocalResult) => void):
     });
   });
 
-  let deadline: Date | undefined;
   const timeout = headers['grpc-timeout'];
-  if (timeout !== undefined) {
-    const timeoutMs = parseGrpcTimeout(String(timeout));
-    if (timeoutMs === undefined) {
-      fail(grpcStatusCode.INTERNAL, `malformed grpc-timeout: ${JSON.stringify(timeout)}`);
-      return { stop: () => undefined };
-    }
-    deadline = new Date(Math.min(Date.now() + timeoutMs, 8.64e15));
-    if (timeoutMs <= maxTimerMs) {
-      timer = setTimeout(() => stopWith(new DeadlineExceededError(method, timeoutMs)), timeoutMs);
-    }
+  const problem = handled.begin(timeout === undefined ? undefined : String(timeout), stopWith);
+  if (problem !== undefined) {
+    fail(grpcStatusCode.INTERNAL, problem);
+    return { stop: () => undefined };
   }
 
   readRequest(stream, headers, method, call.maxMessageBytes, {
@@ -142,13 +107,7 @@ export function localCall(call: LocalCall, done: (result: LocalResult) => void):
 
   const answer = async (request: Uint8Array): Promise<void> => {
     if (isOver()) return;
-    const known: UnaryCall = {
-      method,
-      signal: abort.signal,
-      deadline,
-      metadata: metadataOf(headers),
-      answered,
-    };
+    const known = handled.known(metadataOf(headers));
     try {
       if (typeof handler === 'function') {
         const response = await handler(request, known);
@@ -158,7 +117,7 @@ export function localCall(call: LocalCall, done: (result: LocalResult) => void):
         return;
       }
       cutUnread(stream, call.unreadLimitMs);
-      stream.on('drain', wake);
+      stream.on('drain', () => handled.wake());
       await handler.stream(request, { ...known, send, fail: stopWith });
       fail(ok, '');
     } catch (error) {
@@ -167,17 +126,15 @@ export function localCall(call: LocalCall, done: (result: LocalResult) => void):
   };
 
   const send = async (message: Uint8Array): Promise<void> => {
-    if (isOver()) throw whyOver();
+    if (isOver()) throw handled.whyOver();
     const framed = frameMessage(message);
     responseBytes += framed.byteLength;
     const first = { ':status': 200, 'content-type': 'application/grpc' };
     respond(stream, first, { waitForTrailers: true });
     if (stream.write(framed)) return;
-    await new Promise<void>((resolve) => waiting.push(resolve));
-    if (isOver()) throw whyOver();
+    await handled.wait();
+    if (isOver()) throw handled.whyOver();
   };
-  const whyOver = (): Error =>
-    abort.signal.aborted ? (abort.signal.reason as Error) : new CancelledError(method);
 
   return { stop: (service) => stopWith(new ShuttingDownError(service)) };
 }

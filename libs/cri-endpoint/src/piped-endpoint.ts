@@ -4,6 +4,7 @@ import { connectUnix } from './connect-unix';
 import { IdleWait } from './idle-wait';
 import { ConnectionReader, defaultReaderLimits, type ReaderLimits } from './connection-reader';
 import { listenUnix } from './listen-unix';
+import { notify } from './notify';
 import { RequestRewriter } from './request-rewriter';
 import { PipedConnection } from './piped-connection';
 import { ReadBuffer } from './read-buffer';
@@ -126,11 +127,7 @@ export async function createPipedEndpoint(options: PipedEndpointOptions): Promis
         },
         onDetached: (reason, detail) => {
           detached[reason] = (detached[reason] ?? 0) + 1;
-          try {
-            options.onDetached?.(reason, detail);
-          } catch {
-            // A listener that throws must not affect the connection.
-          }
+          notify(() => options.onDetached?.(reason, detail));
         },
       },
       limits,

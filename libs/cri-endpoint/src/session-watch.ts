@@ -1,5 +1,6 @@
 import type http2 from 'node:http2';
 import type net from 'node:net';
+import { waitingWrites } from './waiting-writes';
 
 /** How often the watched connections are checked. */
 const lookMs = 500;
@@ -135,10 +136,4 @@ function goesOnReading(entry: Entry): boolean {
     if (socket.bytesRead === proven) entry.proven = proven;
   });
   return true;
-}
-
-/** Bytes that the kernel has not taken yet; node:net looks at the same number for its timeouts. */
-function waitingWrites(socket: net.Socket): number {
-  const { _handle: handle } = socket as { _handle?: { writeQueueSize?: number } | null };
-  return handle?.writeQueueSize ?? 0;
 }

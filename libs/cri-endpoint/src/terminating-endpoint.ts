@@ -16,6 +16,7 @@ import { frameMessage } from './grpc-wire';
 import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
 import { localCall } from './local-call';
+import { notify } from './notify';
 import type {
   CallListener,
   CallSummary,
@@ -433,12 +434,4 @@ function once(run: () => void): () => void {
     isDone = true;
     run();
   };
-}
-
-function notify(report: () => void): void {
-  try {
-    report();
-  } catch {
-    // An observer that throws must not affect the call.
-  }
 }

@@ -2,11 +2,11 @@ import { HeadReader, type RequestHead } from './request-head';
 import { frameFlag, frameType } from '../wire/frame-reader';
 import { FrameSplitter } from '../wire/frame-splitter';
 import { errorCode, Http2Error } from '../wire/http2-error';
+import { maxWindow } from '../wire/raw-frames';
 import { UntrackableError } from '../wire/untrackable-error';
 
 /** CONTINUATION frames of a header block, as nghttp2 allows them. */
 const maxContinuations = 8;
-const maxWindow = 0x7fffffff;
 
 /** SETTINGS of HTTP/2 that concern the way from the runtime to the client. */
 const setting = { enablePush: 0x2, initialWindowSize: 0x4, maxFrameSize: 0x5, maxHeaderList: 0x6 };

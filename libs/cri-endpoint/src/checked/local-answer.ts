@@ -1,26 +1,12 @@
-import {
-  CancelledError,
-  DeadlineExceededError,
-  grpcStatusCode,
-  ShuttingDownError,
-  toGrpcStatus,
-} from '@stowage/errors';
+import { grpcStatusCode, ShuttingDownError, toGrpcStatus } from '@stowage/errors';
 import type { PipeCall } from './pipe-call';
-import { frameMessage, parseGrpcTimeout } from '../grpc-wire';
+import { frameMessage } from '../grpc-wire';
+import { HandlerCall } from '../handler-call';
 import type { TurnQueue } from '../turn-queue';
-import type { LocalHandler, UnaryCall } from '../types';
-
-/** Longest delay of a Node.js timer. */
-const maxTimerMs = 2 ** 31 - 1;
+import type { LocalHandler } from '../types';
 
 /** The status of a call that went well. */
 const ok = 0;
-
-/**
- * Longest time from the end of an answer until `answered` resolves, whether or not the client takes
- * the answer.
- */
-const maxAnsweredMs = 1_000;
 
 /** What waits for a client before a handler that streams has to wait, too. */
 const maxWaitingBytes = 16 * 1024;
@@ -52,38 +38,23 @@ export class LocalAnswer {
   end: AnswerEnd | undefined;
   /** Whether its end was handed to the socket. */
   isWritten = false;
-  readonly #abort = new AbortController();
-  #hasLeft: () => void = () => undefined;
-  readonly #answered = new Promise<void>((resolve) => (this.#hasLeft = resolve));
-  /** Handlers that wait until the client has taken what they sent. */
-  #senders: (() => void)[] = [];
-  #timer: NodeJS.Timeout | undefined;
-  #deadline: Date | undefined;
+  readonly #handled: HandlerCall;
 
   constructor(
     private readonly call: PipeCall,
     private readonly handler: LocalHandler,
     private readonly sink: AnswerSink,
-  ) {}
+  ) {
+    this.#handled = new HandlerCall(call.method);
+  }
 
   /** Takes the call's deadline; false when that cannot be read, and the call has its status. */
   begin(): boolean {
-    const { head, method } = this.call;
-    if (head.timeout === undefined) return true;
-    const timeoutMs = parseGrpcTimeout(head.timeout);
-    if (timeoutMs === undefined) {
-      const message = `malformed grpc-timeout: ${JSON.stringify(head.timeout)}`;
-      this.fail({ code: grpcStatusCode.INTERNAL, message });
-      return false;
-    }
-    this.#deadline = new Date(Math.min(Date.now() + timeoutMs, 8.64e15));
-    if (timeoutMs <= maxTimerMs) {
-      this.#timer = setTimeout(
-        () => this.#stopWith(new DeadlineExceededError(method, timeoutMs)),
-        timeoutMs,
-      );
-    }
-    return true;
+    const { timeout } = this.call.head;
+    const message = this.#handled.begin(timeout, (error) => this.#stopWith(error));
+    if (message === undefined) return true;
+    this.fail({ code: grpcStatusCode.INTERNAL, message });
+    return false;
   }
 
   /** The request is there. */
@@ -106,34 +77,27 @@ export class LocalAnswer {
   /** Bytes of `waiting` have gone to the client. */
   sent(bytes: number): void {
     this.#waitingBytes -= bytes;
-    if (this.#waitingBytes === 0) this.#wake();
+    if (this.#waitingBytes === 0) this.#handled.wake();
   }
 
   /** The last byte has left this process. */
   left(): void {
-    clearTimeout(this.#timer);
-    this.#hasLeft();
+    this.#handled.left();
   }
 
   /** The call is over for the client. */
   over(): void {
     if (!this.isWritten) this.left();
-    if (this.end === undefined) this.#abort.abort(new CancelledError(this.call.method));
+    if (this.end === undefined) this.#handled.abort();
     this.waiting.length = 0;
     this.#waitingBytes = 0;
-    this.#wake();
+    this.#handled.wake();
   }
 
   async #answer(request: Uint8Array): Promise<void> {
     const { call, handler } = this;
     if (this.#isOver()) return;
-    const known: UnaryCall = {
-      method: call.method,
-      signal: this.#abort.signal,
-      deadline: this.#deadline,
-      metadata: call.head.metadata(),
-      answered: this.#answered,
-    };
+    const known = this.#handled.known(call.head.metadata());
     try {
       if (typeof handler === 'function') {
         const response = await handler(request, known);
@@ -152,15 +116,15 @@ export class LocalAnswer {
   }
 
   async #send(message: Uint8Array): Promise<void> {
-    if (this.#isOver()) throw this.#whyOver();
+    if (this.#isOver()) throw this.#handled.whyOver();
     const framed = frameMessage(message);
     this.#push(framed);
     const isLong = this.#waitingBytes >= maxWaitingBytes;
     this.sink.pump(this.call);
     this.sink.flush();
     if (!isLong || this.#waitingBytes === 0) return;
-    await new Promise<void>((resolve) => this.#senders.push(resolve));
-    if (this.#isOver()) throw this.#whyOver();
+    await this.#handled.wait();
+    if (this.#isOver()) throw this.#handled.whyOver();
   }
 
   #push(framed: Buffer): void {
@@ -173,29 +137,16 @@ export class LocalAnswer {
   #end(end: AnswerEnd): void {
     this.end = end;
     this.call.grpcStatus = end.code;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#hasLeft, maxAnsweredMs).unref();
-    this.#wake();
+    this.#handled.ended();
   }
 
   #stopWith(error: unknown): void {
-    this.#abort.abort(error);
+    this.#handled.abort(error);
     this.fail(toGrpcStatus(error));
     this.sink.flush();
   }
 
   #isOver(): boolean {
     return this.end !== undefined || this.call.isOver;
-  }
-
-  #whyOver(): Error {
-    const { signal } = this.#abort;
-    return signal.aborted ? (signal.reason as Error) : new CancelledError(this.call.method);
-  }
-
-  #wake(): void {
-    const senders = this.#senders;
-    this.#senders = [];
-    for (const goOn of senders) goOn();
   }
 }

@@ -9,19 +9,19 @@ import { PipeCall } from './pipe-call';
 import { PipeUpstream, type AwaitedAck } from './pipe-upstream';
 import type { RequestHead } from './request-head';
 import { RequestWindows } from './request-windows';
-import { Standstill, waitingWrites } from './standstill';
+import { Standstill } from './standstill';
 import { Verdicts, type VerdictRules } from './verdicts';
 import { CallTap, type ObservedBytes } from '../call-tap';
 import { ClientShare, maxCallsPerConnection, type ClientShares } from '../client-share';
 import { defaultReaderLimits } from '../connection-reader';
 import { isEndlessStream } from '../endless-streams';
 import type { CallOutcome, CallSummary, DetachReason, ObservedCall } from '../types';
+import { waitingWrites } from '../waiting-writes';
 import { FrameWriter } from '../wire/frame-writer';
 import { errorCode, Http2Error, maxErrorCode } from '../wire/http2-error';
-import { maxStreamId } from '../wire/raw-frames';
+import { maxStreamId, maxWindow } from '../wire/raw-frames';
 
 const firstWindowBytes = 65_535;
-const maxWindow = 0x7fffffff;
 /** What waits for a client that reads nothing before nothing more of it is read. */
 const maxUnreadBytes = 512 * 1024;
 /** Connections of a client to one socket, where the runtime allows few calls on each. */

@@ -5,19 +5,14 @@ import type { PipeCall } from './pipe-call';
 import type { PipeClient } from './pipe-client';
 import { ReplyStatus } from './reply-status';
 import { putRequest, requestBytes } from './request-head';
-import {
-  broken,
-  fragmentPlace,
-  maxWindow,
-  RuntimeFrames,
-  type RuntimeListener,
-} from './runtime-frames';
+import { broken, fragmentPlace, RuntimeFrames, type RuntimeListener } from './runtime-frames';
 import { Standstill } from './standstill';
 import { keep, Uploads } from './uploads';
 import { connectUnix, type Connecting } from '../connect-unix';
 import { ReadBuffer, shortReadBytes } from '../read-buffer';
 import { clientPreface, frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
 import { FrameWriter, putFrameHeader } from '../wire/frame-writer';
+import { maxWindow } from '../wire/raw-frames';
 import { headerBlockFrames } from '../wire/header-fields';
 import { Http2Error } from '../wire/http2-error';
 import { UntrackableError } from '../wire/untrackable-error';

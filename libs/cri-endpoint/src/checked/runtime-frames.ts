@@ -1,10 +1,10 @@
 import { frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
 import { FrameSplitter } from '../wire/frame-splitter';
 import { errorCode, Http2Error } from '../wire/http2-error';
+import { maxStreamId, maxWindow } from '../wire/raw-frames';
 
 /** Largest response header block. */
 const maxBlockBytes = 256 * 1024;
-export const maxWindow = 0x7fffffff;
 
 /** What the runtime sent. Slices of `input` are valid until the next chunk is pushed. */
 export interface RuntimeListener {
@@ -101,7 +101,7 @@ export class RuntimeFrames {
         return;
       case frameType.goAway:
         if (bytes < 8 || streamId !== 0) broken('GOAWAY');
-        this.listener.onGoAway(input.readUInt32BE(start) & maxWindow);
+        this.listener.onGoAway(input.readUInt32BE(start) & maxStreamId);
         return;
       case frameType.windowUpdate:
         if (bytes !== 4) broken('WINDOW_UPDATE');

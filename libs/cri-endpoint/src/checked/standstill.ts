@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { waitingWrites } from '../waiting-writes';
 
 /**
  * Finds out whether the other side of a socket takes anything of what waits for it. To be asked
@@ -19,10 +20,4 @@ export class Standstill {
     this.#looks = queued > 0 && isStill ? this.#looks + 1 : 0;
     return this.#looks;
   }
-}
-
-/** Bytes that the kernel has not taken yet; node:net looks at the same number for its timeouts. */
-export function waitingWrites(socket: Socket): number {
-  const { _handle: handle } = socket as { _handle?: { writeQueueSize?: number } | null };
-  return handle?.writeQueueSize ?? 0;
 }

@@ -1,9 +1,10 @@
 import type { PipeCall } from './pipe-call';
-import { broken, maxWindow } from './runtime-frames';
+import { broken } from './runtime-frames';
 import { messagePrefixBytes } from '../grpc-wire';
 import { frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
 import { maxFrameBytes } from '../wire/frame-splitter';
 import { putFrameHeader, type FrameWriter } from '../wire/frame-writer';
+import { maxWindow } from '../wire/raw-frames';
 
 const firstWindowBytes = 65_535;
 /** Messages up to this size are put together in the writer's memory. */

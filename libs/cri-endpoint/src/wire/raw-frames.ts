@@ -10,6 +10,8 @@ const maxMessageBytes = 2_048;
 
 /** Highest stream id; as last stream of a GOAWAY it means that no stream is refused. */
 export const maxStreamId = 0x7fffffff;
+/** Largest window of flow control, in bytes. */
+export const maxWindow = 0x7fffffff;
 
 function frame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
   const out = Buffer.allocUnsafe(frameHeaderBytes + payload.length);
