@@ -98,6 +98,8 @@ export class PipeClient implements ClientListener {
   };
   /** Calls whose client may not stand still for long. */
   readonly #limited = new Set<PipeCall>();
+  /** Calls that have ended and were not reported yet. */
+  #ended: PipeCall[] = [];
 
   constructor(
     private readonly socket: net.Socket,
@@ -191,8 +193,13 @@ export class PipeClient implements ClientListener {
     this.flush();
   }
 
-  /** Hands everything that was written to the sockets. */
+  /** Hands everything that was written to the sockets; what has ended is reported after that. */
   flush(): void {
+    this.#flush();
+    if (this.#ended.length > 0) this.#reportEnded();
+  }
+
+  #flush(): void {
     if (this.socket.destroyed) return;
     this.writer.flush();
     let isFull = this.socket.writableLength > maxUnreadBytes;
@@ -474,10 +481,11 @@ export class PipeClient implements ClientListener {
 
   /** The runtime has answered to the end, and the client has it. */
   answerEnded(call: PipeCall): void {
+    const now = performance.now();
     call.answerEnded = true;
-    call.answeredAt = performance.now();
+    call.answeredAt = now;
     call.outcome = 'completed';
-    this.#endIfDone(call);
+    if (call.requestEnded) this.#finish(call, now);
   }
 
   #endIfDone(call: PipeCall): void {
@@ -569,33 +577,27 @@ export class PipeClient implements ClientListener {
 
   // The end of calls and of the connection.
 
-  #finish(call: PipeCall): void {
+  #finish(call: PipeCall, now = performance.now()): void {
     if (!this.#calls.delete(call.streamId)) return;
     this.#answers.forget(call);
     this.#limited.delete(call);
-    call.end();
+    call.end(now);
     call.local?.over();
     call.upstream?.forget(call);
     this.#share.callEnded();
-    const endedAt = performance.now();
-    const durationMs = endedAt - call.began;
-    const { forwardedAt } = call;
-    const waitedMs = forwardedAt === undefined ? 0 : (call.answeredAt ?? endedAt) - forwardedAt;
     call.outcome ??= call.grpcStatus === undefined ? 'cancelled' : 'completed';
-    this.host.callEnded({
-      method: call.method,
-      outcome: call.outcome,
-      servedBy: forwardedAt === undefined ? 'local' : 'runtime',
-      grpcStatus: call.grpcStatus,
-      requestBytes: call.requestBytes,
-      responseBytes: call.responseBytes,
-      startedAt: call.startedAt,
-      durationMs,
-      ownMs: Math.max(0, durationMs - waitedMs),
-    });
     if (call.outcome === 'completed') this.#budget.earn();
-    if (call.tap !== undefined) this.#report(call, call.outcome);
+    this.#ended.push(call);
     if (this.#calls.size === 0) this.#settle();
+  }
+
+  #reportEnded(): void {
+    const ended = this.#ended;
+    this.#ended = [];
+    for (const call of ended) {
+      this.host.callEnded(call.summary());
+      if (call.tap !== undefined) this.#report(call, call.outcome ?? 'cancelled');
+    }
   }
 
   /** The end of an observed call, or of its being observed. */
@@ -603,7 +605,7 @@ export class PipeClient implements ClientListener {
     const { method, grpcStatus, grpcMessage, startedAt, tap } = call;
     if (tap === undefined) return;
     call.tap = undefined;
-    const durationMs = performance.now() - call.began;
+    const durationMs = (call.endedAt ?? performance.now()) - call.began;
     const end = { outcome, grpcStatus, grpcMessage, ...tap.end(), startedAt, durationMs };
     this.host.observed({ method, ...end });
   }
@@ -667,6 +669,7 @@ export class PipeClient implements ClientListener {
       call.upstream = undefined;
       this.#finish(call);
     }
+    this.#reportEnded();
   }
 
   #drained(): void {

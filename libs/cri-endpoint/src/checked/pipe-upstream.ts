@@ -30,10 +30,12 @@ const maxHeldBytes = 64 * 1024;
 /** Request headers up to this size are put together in the writer's memory. */
 const shortHeadBytes = 4 * 1024;
 /**
- * How long the answer to a PING may wait for something to go with it. Servers in Go send one with
- * nearly each call.
+ * When a PING is answered: with what is written next after the first time, by itself after the
+ * second. Servers in Go send one with each call that comes while none of theirs is on its way, so
+ * an answer at once would make it one a call.
  */
-const pingDelayMs = 5;
+const pingDelayMs = 10;
+const pingLimitMs = 20;
 const maxPings = 16;
 /** How long, in looks of half a second, a connection may take nothing while something waits. */
 const maxStalledLooks = 10;
@@ -84,6 +86,8 @@ export class PipeUpstream implements RuntimeListener {
   #isPaused = false;
   /** Payloads of PINGs that were not answered yet. */
   readonly #pings: Buffer[] = [];
+  /** When the first of them came. */
+  #pingedAt = 0;
   #pingTimer: NodeJS.Timeout | undefined;
   readonly #acks: (AwaitedAck | undefined)[] = [];
 
@@ -187,7 +191,9 @@ export class PipeUpstream implements RuntimeListener {
   flush(): void {
     const writer = this.#link?.writer;
     if (writer === undefined || writer.isEmpty) return;
-    if (this.#pings.length > 0) this.#answerPings();
+    if (this.#pings.length > 0 && performance.now() - this.#pingedAt >= pingDelayMs) {
+      this.#answerPings(writer);
+    }
     writer.flush();
   }
 
@@ -301,11 +307,15 @@ export class PipeUpstream implements RuntimeListener {
 
   #writeHead(writer: FrameWriter, call: PipeCall, flags: number): void {
     const { head, upstreamPath: path, upstreamId: streamId } = call;
-    const form = { isFirst: streamId === 1, isReplaced: call.body !== undefined };
-    const most = requestBytes(head, path);
+    const isReplaced = call.body !== undefined;
+    const known = head.written(path, isReplaced);
+    const most = known?.length ?? requestBytes(head, path);
     if (most <= shortHeadBytes) {
       const at = writer.reserve(most);
-      const end = putRequest(writer.slab, at, head, path, form);
+      const end =
+        known === undefined
+          ? putRequest(writer.slab, at, head, path, isReplaced)
+          : at + known.copy(writer.slab, at);
       writer.end(end);
       const bytes = end - at - frameHeaderBytes;
       const all = flags | frameFlag.endHeaders;
@@ -313,7 +323,7 @@ export class PipeUpstream implements RuntimeListener {
       return;
     }
     const out = Buffer.allocUnsafe(most);
-    const end = putRequest(out, 0, head, path, form);
+    const end = putRequest(out, 0, head, path, isReplaced);
     for (const part of headerBlockFrames(out.subarray(0, end), streamId, flags)) {
       writer.bytes(part, 0, part.length);
     }
@@ -412,9 +422,17 @@ export class PipeUpstream implements RuntimeListener {
   }
 
   onPing(input: Buffer, start: number, end: number): void {
+    if (this.#pings.length === 0) this.#pingedAt = performance.now();
     this.#pings.push(Buffer.from(input.subarray(start, end)));
-    if (this.#pings.length >= maxPings) this.#answerPings();
-    else this.#pingTimer ??= setTimeout(() => this.#answerPings(), pingDelayMs);
+    const writer = this.#link?.writer;
+    if (writer === undefined) return;
+    if (this.#pings.length >= maxPings) this.#answerPings(writer);
+    // One that is answered meanwhile leaves the timer as it is: there would be one for each call.
+    this.#pingTimer ??= setTimeout(() => {
+      this.#pingTimer = undefined;
+      this.#answerPings(writer);
+      writer.flush();
+    }, pingLimitMs);
   }
 
   onGoAway(lastStreamId: number): void {
@@ -441,15 +459,11 @@ export class PipeUpstream implements RuntimeListener {
     if (streamId % 2 === 0 || streamId >= this.#nextId) broken('a frame of no call');
   }
 
-  #answerPings(): void {
-    clearTimeout(this.#pingTimer);
-    this.#pingTimer = undefined;
-    const writer = this.#link?.writer;
+  #answerPings(writer: FrameWriter): void {
     for (const payload of this.#pings.splice(0)) {
-      writer?.header(frameType.ping, frameFlag.ack, 0, payload.length);
-      writer?.bytes(payload, 0, payload.length);
+      writer.header(frameType.ping, frameFlag.ack, 0, payload.length);
+      writer.bytes(payload, 0, payload.length);
     }
-    writer?.flush();
   }
 
   // What of that goes to the client.

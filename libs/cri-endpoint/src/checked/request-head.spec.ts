@@ -28,7 +28,7 @@ function block(
 /** Fields that the runtime reads of what is written for it. */
 function asRead(head: RequestHead, path: string, isReplaced = false): string[] {
   const out = Buffer.alloc(requestBytes(head, path));
-  const end = putRequest(out, 0, head, path, { isFirst: true, isReplaced });
+  const end = putRequest(out, 0, head, path, isReplaced);
   const fields: string[] = [];
   new HpackDecoder(0).decode(out, frameHeaderBytes, end, (name, value, _mark, neverIndexed) =>
     fields.push(`${neverIndexed ? '!' : ''}${name}: ${value}`),
