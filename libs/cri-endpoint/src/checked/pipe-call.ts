@@ -59,8 +59,8 @@ export class PipeCall implements CheckedCall {
   forwardedAt: number | undefined;
   answeredAt: number | undefined;
 
-  /** For how many looks a client may take nothing of what waits for it; undefined: for ever. */
-  maxStalledLooks: number | undefined;
+  /** For how many looks a client may take nothing of what waits for it. */
+  maxStalledLooks = Infinity;
   stalledLooks = 0;
   sentAtLook = 0;
 

@@ -1,13 +1,13 @@
 import type net from 'node:net';
 import { errorMessage } from '@stowage/errors';
+import type { ClientSettings } from './client-frames';
 import { HeldReplies, type HeldReply } from './held-replies';
 import type { PipeCall } from './pipe-call';
-import type { PipeClient } from './pipe-client';
 import { ReplyStatus } from './reply-status';
 import { putRequest, requestBytes } from './request-head';
 import { broken, fragmentPlace, RuntimeFrames, type RuntimeListener } from './runtime-frames';
 import { Standstill } from './standstill';
-import { keep, Uploads } from './uploads';
+import { keep, Uploads, type UploadTarget } from './uploads';
 import { connectUnix, type Connecting } from '../connect-unix';
 import { ReadBuffer, shortReadBytes } from '../read-buffer';
 import { clientPreface, frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
@@ -47,6 +47,39 @@ export interface AwaitedAck {
   connections: number;
 }
 
+/** The client whose calls go over a {@link PipeUpstream}. */
+export interface UpstreamClient {
+  readonly writer: FrameWriter;
+  readonly settings: ClientSettings;
+  /** What it takes of DATA on its whole connection. */
+  readonly window: number;
+  /** Whether it does not take what is sent to it. */
+  readonly isFull: boolean;
+  /** Hands everything that was written to the sockets, the runtime's too. */
+  flush(): void;
+  /** DATA of `bytes` goes to the client. */
+  sendsData(call: PipeCall, bytes: number): void;
+  /** DATA of the client was taken. */
+  consumed(call: PipeCall | undefined, bytes: number): void;
+  /** The runtime has answered to the end, and the client has it. */
+  answerEnded(call: PipeCall): void;
+  /** The runtime has reset the call, and the client knows. */
+  runtimeReset(call: PipeCall): void;
+  /** The runtime has not begun the call and will not: the client tries it again. */
+  refusedByRuntime(call: PipeCall): void;
+  /** The connection to the runtime is lost. */
+  lost(call: PipeCall, failure: string): void;
+  /** The connection did not move any more, or broke HTTP/2. */
+  givenUp(address: string, reason: string): void;
+  /** One connection less that has to acknowledge SETTINGS. */
+  acknowledged(ack: AwaitedAck): void;
+  /** The call needs another connection to `address`. */
+  take(call: PipeCall, address: string): void;
+  upstreamGone(upstream: PipeUpstream): void;
+  /** The runtime takes bytes again. */
+  upstreamDrained(): void;
+}
+
 /** What there is once the socket is connected. */
 interface Link {
   readonly socket: net.Socket;
@@ -61,7 +94,7 @@ interface Link {
  * and ours fit between them. Streams to the client are under the client's own flow control; of the
  * connection's window the runtime gets what the client has given.
  */
-export class PipeUpstream implements RuntimeListener {
+export class PipeUpstream implements RuntimeListener, UploadTarget {
   readonly #calls = new Map<number, PipeCall>();
   /** Calls that wait for the connection, or for room on it. */
   readonly #waiting = new Set<PipeCall>();
@@ -93,7 +126,7 @@ export class PipeUpstream implements RuntimeListener {
 
   constructor(
     readonly address: string,
-    private readonly client: PipeClient,
+    private readonly client: UpstreamClient,
   ) {
     const replies = new ReadBuffer(shortReadBytes);
     this.#connecting = connectUnix(
@@ -125,6 +158,11 @@ export class PipeUpstream implements RuntimeListener {
   get isFull(): boolean {
     const socket = this.#link?.socket;
     return socket !== undefined && socket.writableLength >= socket.writableHighWaterMark;
+  }
+
+  /** DATA of the client was taken. */
+  consumed(call: PipeCall, bytes: number): void {
+    this.client.consumed(call, bytes);
   }
 
   /** The call's request goes to the runtime from now on. */
@@ -222,16 +260,9 @@ export class PipeUpstream implements RuntimeListener {
   }
 
   #connected(socket: net.Socket, replies: ReadBuffer): void {
-    const writer = new FrameWriter(socket);
     const { client } = this;
-    const isFull = (): boolean => this.isFull;
-    const uploads = new Uploads({
-      writer,
-      get isFull() {
-        return isFull();
-      },
-      consumed: (call, bytes) => client.consumed(call, bytes),
-    });
+    const writer = new FrameWriter(socket);
+    const uploads = new Uploads(writer, this);
     this.#link = { socket, writer, uploads };
     this.#state = 'open';
     replies.onChunk = (chunk) => this.#read(chunk);
