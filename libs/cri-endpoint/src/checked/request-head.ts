@@ -1,6 +1,7 @@
 import { HpackDecoder, type FieldListener } from '../wire/hpack-decoder';
 import { frameHeaderBytes } from '../wire/frame-reader';
 import { emptyTable, fieldBytes, putField } from '../wire/header-fields';
+import { sameBytes } from '../wire/same-bytes';
 
 /** Table size that clients may use: the default, which is never raised. */
 const tableBytes = 4096;
@@ -175,10 +176,8 @@ export class HeadReader {
       this.#known.length = 0;
       this.#nextKnown = 0;
     }
-    const bytes = end - start;
     for (const known of this.#known) {
-      if (known.end - known.start !== bytes) continue;
-      if (input.compare(this.#knownBytes, known.start, known.end, start, end) !== 0) continue;
+      if (!sameBytes(this.#knownBytes, known.start, known.end, input, start, end)) continue;
       known.head.isShared = true;
       return known.head;
     }
