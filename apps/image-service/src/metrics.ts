@@ -1,6 +1,6 @@
 import { ImageServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
-import type { CallListener } from '@stowage/cri-endpoint';
+import type { CallListener, CallSummary } from '@stowage/cri-endpoint';
 import { grpcCodeName } from '@stowage/errors';
 import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
@@ -226,14 +226,38 @@ export function imageMetrics(registry: Registry, numbers: PullNumbers) {
 /** What {@link imageMetrics} returns. */
 export type ImageMetrics = ReturnType<typeof imageMetrics>;
 
-/** Calls on the CRI socket, handled here or forwarded. */
+/** Ended calls of a method by who answered and code. */
+type EndedCalls = Readonly<Record<CallSummary['servedBy'], Map<string, number>>>;
+
+/**
+ * Calls on the CRI socket, handled here or forwarded. Their counts go to prom-client when somebody
+ * asks for the metrics: looking up labels for each call would cost more than forwarding it.
+ */
 function callMetrics(registry: Registry): CallListener {
   const registers = [registry];
-  const calls = new Counter({
+  const methods = new Map<string, EndedCalls>();
+  const endedOf = (method: string): EndedCalls => {
+    const known = methods.get(method);
+    if (known !== undefined) return known;
+    const ended: EndedCalls = { runtime: new Map(), local: new Map() };
+    methods.set(method, ended);
+    return ended;
+  };
+  new Counter({
     name: 'stowage_image_calls_total',
     help: 'Calls on the CRI socket that ended, by method (other than those of ImageService: other), who answered, and gRPC status (NONE when the client was gone).',
     labelNames: ['method', 'served_by', 'code'],
     registers,
+    collect() {
+      this.reset();
+      for (const [method, ended] of methods) {
+        for (const served_by of ['runtime', 'local'] as const) {
+          for (const [code, count] of ended[served_by]) {
+            this.inc({ method, served_by, code }, count);
+          }
+        }
+      }
+    },
   });
   const seconds = new Histogram({
     name: 'stowage_image_call_duration_seconds',
@@ -243,11 +267,12 @@ function callMetrics(registry: Registry): CallListener {
     registers,
   });
   return {
-    ended: ({ method, servedBy, grpcStatus, durationMs }) => {
-      const label = methodLabel(method);
+    ended: ({ method: path, servedBy, grpcStatus, durationMs }) => {
+      const method = methodLabel(path);
       const code = grpcStatus === undefined ? 'NONE' : grpcCodeName(grpcStatus);
-      calls.inc({ method: label, served_by: servedBy, code });
-      if (label !== 'PullImage') seconds.observe({ method: label }, durationMs / 1000);
+      const byCode = endedOf(method)[servedBy];
+      byCode.set(code, (byCode.get(code) ?? 0) + 1);
+      if (method !== 'PullImage') seconds.observe({ method }, durationMs / 1000);
     },
   };
 }

@@ -1,5 +1,6 @@
 import { UnimplementedError } from '@stowage/errors';
-import { lookMs, PipeClient, type PipeHost } from './checked/pipe-client';
+import { PipeClient } from './checked/pipe-client';
+import { lookMs, type PipeHost } from './checked/pipe-host';
 import { ClientShares } from './client-share';
 import { defaultReaderLimits } from './connection-reader';
 import { IdleWait } from './idle-wait';

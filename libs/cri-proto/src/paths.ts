@@ -15,23 +15,30 @@ export interface CriPath {
   readonly method: string;
 }
 
-const criPath = /^\/runtime\.(v1|v1alpha2)\.(RuntimeService|ImageService)\//;
+/** What a path of each service begins with. Compared one by one: it is asked with every call. */
+const prefixes = criVersions.flatMap((version) =>
+  (['RuntimeService', 'ImageService'] as const).map((service) => ({
+    version,
+    service,
+    prefix: methodPath(service, '', version),
+  })),
+);
+
+function prefixOf(path: string): (typeof prefixes)[number] | undefined {
+  return prefixes.find(({ prefix }) => path.startsWith(prefix));
+}
 
 /** The parts of a path of the CRI; undefined for every other path. */
 export function parsePath(path: string): CriPath | undefined {
-  const match = criPath.exec(path);
-  if (match == null) return undefined;
-  const [prefix, version, service] = match;
-  return {
-    version: version as CriVersion,
-    service: service as ServiceName,
-    method: path.slice(prefix.length),
-  };
+  const found = prefixOf(path);
+  if (found === undefined) return undefined;
+  const { version, service, prefix } = found;
+  return { version, service, method: path.slice(prefix.length) };
 }
 
 /** The service that a path belongs to, in either package. */
 export function serviceOf(path: string): ServiceName | undefined {
-  return parsePath(path)?.service;
+  return prefixOf(path)?.service;
 }
 
 export const isRuntimeService = (path: string): boolean => serviceOf(path) === 'RuntimeService';

@@ -5,8 +5,9 @@ import {
   type Endpoint,
   type ListenOptions,
 } from '@stowage/cri-endpoint';
-import { isImageService, parsePath } from '@stowage/cri-proto/paths';
-import { readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
+import { isImageService } from '@stowage/cri-proto/paths';
+import { readingRequests } from './readonly-requests';
+import { eventPaths, readonlyVerdict, type ReadonlyRules } from './readonly-verdict';
 import type { CriVersions } from './cri-versions';
 import { unavailableText } from './unavailable-text';
 
@@ -47,6 +48,9 @@ export function openReadonlyEndpoint(
     ...options.rules,
     identify: ({ signal }) => runtime.version({}, { signal }),
   };
+  const checks = new Map(
+    [...readingRequests.keys()].map((path) => [path, readonlyVerdict(path, rules)]),
+  );
   return createCheckedEndpoint({
     ...listen,
     service: 'runtime-gateway',
@@ -56,10 +60,9 @@ export function openReadonlyEndpoint(
         options.imageSocketServesBoth && isImageService(path) ? path : criVersions.path(path),
     },
     handlers: {},
-    admit: (path) => readonlyVerdict(path, rules),
+    admit: (path) => checks.get(path) ?? readonlyVerdict(path, rules),
     maxRequestBytes,
-    unreadLimitMs: (path) =>
-      parsePath(path)?.method === 'GetContainerEvents' ? unreadEventsMs : undefined,
+    unreadLimitMs: (path) => (eventPaths.has(path) ? unreadEventsMs : undefined),
     calls,
     onGivenUp,
     unavailableReason: (path) =>

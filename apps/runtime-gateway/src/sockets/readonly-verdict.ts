@@ -1,5 +1,5 @@
 import type { CheckedCall, RequestCheck } from '@stowage/cri-endpoint';
-import { parsePath } from '@stowage/cri-proto/paths';
+import { methodPaths } from '@stowage/cri-proto/paths';
 import { PermissionDeniedError } from '@stowage/errors';
 import { broadcastsEvents, type RuntimeIdentity } from '../observe/event-stream-mode';
 import { readingRequests } from './readonly-requests';
@@ -18,6 +18,11 @@ export interface ReadonlyRules {
   identify(options: { signal: AbortSignal }): Promise<RuntimeIdentity>;
 }
 
+/** The event stream, in both packages. */
+export const eventPaths: ReadonlySet<string> = new Set(
+  methodPaths('RuntimeService', 'GetContainerEvents'),
+);
+
 /** Longest part of a path that is repeated to the client. */
 const maxNamedChars = 200;
 
@@ -32,6 +37,7 @@ export function readonlyVerdict(path: string, rules: ReadonlyRules): RequestChec
   if (read === undefined) {
     throw new PermissionDeniedError(path.slice(0, maxNamedChars), 'this socket is read-only');
   }
+  const asksFirst = rules.events === 'auto' && eventPaths.has(path);
   return (bytes, call) => {
     const request = read(bytes);
     if (request.verbose && !rules.verboseAllowed) {
@@ -40,10 +46,9 @@ export function readonlyVerdict(path: string, rules: ReadonlyRules): RequestChec
         'this socket is read-only and readonlyVerbose is off',
       );
     }
-    if (parsePath(path)?.method === 'GetContainerEvents' && rules.events === 'auto') {
-      return admitEvents(path, rules, call).then(() => request.encode());
-    }
-    return request.encode();
+    return asksFirst
+      ? admitEvents(path, rules, call).then(() => request.encode())
+      : request.encode();
   };
 }
 

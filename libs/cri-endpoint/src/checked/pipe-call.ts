@@ -2,7 +2,7 @@ import type { RequestHead } from './request-head';
 import type { CallTap } from '../call-tap';
 import type { HeldRequest } from '../client-share';
 import type { MessageReader } from '../grpc-wire';
-import type { CallOutcome, CheckedCall, RequestCheck } from '../types';
+import type { CallOutcome, CallSummary, CheckedCall, RequestCheck } from '../types';
 import type { LocalAnswer } from './local-answer';
 import type { PipeUpstream } from './pipe-upstream';
 
@@ -18,7 +18,8 @@ export class PipeCall implements CheckedCall {
   answerEnded = false;
   /** Whether response headers went to the client. */
   headersSent = false;
-  isOver = false;
+  /** Set once it is over. */
+  endedAt: number | undefined;
   requestBytes = 0;
   responseBytes = 0;
   outcome: CallOutcome | undefined;
@@ -58,8 +59,8 @@ export class PipeCall implements CheckedCall {
   forwardedAt: number | undefined;
   answeredAt: number | undefined;
 
-  /** For how many looks a client may take nothing of what waits for it; undefined: for ever. */
-  maxStalledLooks: number | undefined;
+  /** For how many looks a client may take nothing of what waits for it. */
+  maxStalledLooks = Infinity;
   stalledLooks = 0;
   sentAtLook = 0;
 
@@ -72,6 +73,10 @@ export class PipeCall implements CheckedCall {
     public sendWindow: number,
   ) {}
 
+  get isOver(): boolean {
+    return this.endedAt !== undefined;
+  }
+
   get method(): string {
     return this.head.path;
   }
@@ -83,13 +88,31 @@ export class PipeCall implements CheckedCall {
   }
 
   /** Nobody waits for the call any more. */
-  end(): void {
-    this.isOver = true;
+  end(now: number): void {
+    this.endedAt = now;
     this.#abort?.abort();
     this.held?.release();
     this.held = undefined;
     this.reader = undefined;
     this.body = undefined;
-    this.upload = [];
+    this.upload.length = 0;
+  }
+
+  /** The call for metrics, once it is over. */
+  summary(): CallSummary {
+    const { endedAt = 0, forwardedAt, answeredAt = endedAt } = this;
+    const durationMs = endedAt - this.began;
+    const waitedMs = forwardedAt === undefined ? 0 : answeredAt - forwardedAt;
+    return {
+      method: this.method,
+      outcome: this.outcome ?? 'cancelled',
+      servedBy: forwardedAt === undefined ? 'local' : 'runtime',
+      grpcStatus: this.grpcStatus,
+      requestBytes: this.requestBytes,
+      responseBytes: this.responseBytes,
+      startedAt: this.startedAt,
+      durationMs,
+      ownMs: Math.max(0, durationMs - waitedMs),
+    };
   }
 }

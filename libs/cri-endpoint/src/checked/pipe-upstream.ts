@@ -1,13 +1,13 @@
 import type net from 'node:net';
 import { errorMessage } from '@stowage/errors';
+import type { ClientSettings } from './client-frames';
 import { HeldReplies, type HeldReply } from './held-replies';
 import type { PipeCall } from './pipe-call';
-import type { PipeClient } from './pipe-client';
 import { ReplyStatus } from './reply-status';
 import { putRequest, requestBytes } from './request-head';
 import { broken, fragmentPlace, RuntimeFrames, type RuntimeListener } from './runtime-frames';
 import { Standstill } from './standstill';
-import { keep, Uploads } from './uploads';
+import { keep, Uploads, type UploadTarget } from './uploads';
 import { connectUnix, type Connecting } from '../connect-unix';
 import { ReadBuffer, shortReadBytes } from '../read-buffer';
 import { clientPreface, frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
@@ -30,10 +30,12 @@ const maxHeldBytes = 64 * 1024;
 /** Request headers up to this size are put together in the writer's memory. */
 const shortHeadBytes = 4 * 1024;
 /**
- * How long the answer to a PING may wait for something to go with it. Servers in Go send one with
- * nearly each call.
+ * When a PING is answered: with what is written next after the first time, by itself after the
+ * second. Servers in Go send one with each call that comes while none of theirs is on its way, so
+ * an answer at once would make it one a call.
  */
-const pingDelayMs = 5;
+const pingDelayMs = 10;
+const pingLimitMs = 20;
 const maxPings = 16;
 /** How long, in looks of half a second, a connection may take nothing while something waits. */
 const maxStalledLooks = 10;
@@ -43,6 +45,39 @@ const setting = { tableSize: 0x1, push: 0x2, maxCalls: 0x3, initialWindow: 0x4, 
 /** SETTINGS of a client that the runtime has been sent, and that it has yet to acknowledge. */
 export interface AwaitedAck {
   connections: number;
+}
+
+/** The client whose calls go over a {@link PipeUpstream}. */
+export interface UpstreamClient {
+  readonly writer: FrameWriter;
+  readonly settings: ClientSettings;
+  /** What it takes of DATA on its whole connection. */
+  readonly window: number;
+  /** Whether it does not take what is sent to it. */
+  readonly isFull: boolean;
+  /** Hands everything that was written to the sockets, the runtime's too. */
+  flush(): void;
+  /** DATA of `bytes` goes to the client. */
+  sendsData(call: PipeCall, bytes: number): void;
+  /** DATA of the client was taken. */
+  consumed(call: PipeCall | undefined, bytes: number): void;
+  /** The runtime has answered to the end, and the client has it. */
+  answerEnded(call: PipeCall): void;
+  /** The runtime has reset the call, and the client knows. */
+  runtimeReset(call: PipeCall): void;
+  /** The runtime has not begun the call and will not: the client tries it again. */
+  refusedByRuntime(call: PipeCall): void;
+  /** The connection to the runtime is lost. */
+  lost(call: PipeCall, failure: string): void;
+  /** The connection did not move any more, or broke HTTP/2. */
+  givenUp(address: string, reason: string): void;
+  /** One connection less that has to acknowledge SETTINGS. */
+  acknowledged(ack: AwaitedAck): void;
+  /** The call needs another connection to `address`. */
+  take(call: PipeCall, address: string): void;
+  upstreamGone(upstream: PipeUpstream): void;
+  /** The runtime takes bytes again. */
+  upstreamDrained(): void;
 }
 
 /** What there is once the socket is connected. */
@@ -59,7 +94,7 @@ interface Link {
  * and ours fit between them. Streams to the client are under the client's own flow control; of the
  * connection's window the runtime gets what the client has given.
  */
-export class PipeUpstream implements RuntimeListener {
+export class PipeUpstream implements RuntimeListener, UploadTarget {
   readonly #calls = new Map<number, PipeCall>();
   /** Calls that wait for the connection, or for room on it. */
   readonly #waiting = new Set<PipeCall>();
@@ -84,12 +119,14 @@ export class PipeUpstream implements RuntimeListener {
   #isPaused = false;
   /** Payloads of PINGs that were not answered yet. */
   readonly #pings: Buffer[] = [];
+  /** When the first of them came. */
+  #pingedAt = 0;
   #pingTimer: NodeJS.Timeout | undefined;
   readonly #acks: (AwaitedAck | undefined)[] = [];
 
   constructor(
     readonly address: string,
-    private readonly client: PipeClient,
+    private readonly client: UpstreamClient,
   ) {
     const replies = new ReadBuffer(shortReadBytes);
     this.#connecting = connectUnix(
@@ -121,6 +158,11 @@ export class PipeUpstream implements RuntimeListener {
   get isFull(): boolean {
     const socket = this.#link?.socket;
     return socket !== undefined && socket.writableLength >= socket.writableHighWaterMark;
+  }
+
+  /** DATA of the client was taken. */
+  consumed(call: PipeCall, bytes: number): void {
+    this.client.consumed(call, bytes);
   }
 
   /** The call's request goes to the runtime from now on. */
@@ -187,7 +229,9 @@ export class PipeUpstream implements RuntimeListener {
   flush(): void {
     const writer = this.#link?.writer;
     if (writer === undefined || writer.isEmpty) return;
-    if (this.#pings.length > 0) this.#answerPings();
+    if (this.#pings.length > 0 && performance.now() - this.#pingedAt >= pingDelayMs) {
+      this.#answerPings(writer);
+    }
     writer.flush();
   }
 
@@ -216,16 +260,9 @@ export class PipeUpstream implements RuntimeListener {
   }
 
   #connected(socket: net.Socket, replies: ReadBuffer): void {
-    const writer = new FrameWriter(socket);
     const { client } = this;
-    const isFull = (): boolean => this.isFull;
-    const uploads = new Uploads({
-      writer,
-      get isFull() {
-        return isFull();
-      },
-      consumed: (call, bytes) => client.consumed(call, bytes),
-    });
+    const writer = new FrameWriter(socket);
+    const uploads = new Uploads(writer, this);
     this.#link = { socket, writer, uploads };
     this.#state = 'open';
     replies.onChunk = (chunk) => this.#read(chunk);
@@ -301,11 +338,15 @@ export class PipeUpstream implements RuntimeListener {
 
   #writeHead(writer: FrameWriter, call: PipeCall, flags: number): void {
     const { head, upstreamPath: path, upstreamId: streamId } = call;
-    const form = { isFirst: streamId === 1, isReplaced: call.body !== undefined };
-    const most = requestBytes(head, path);
+    const isReplaced = call.body !== undefined;
+    const known = head.written(path, isReplaced);
+    const most = known?.length ?? requestBytes(head, path);
     if (most <= shortHeadBytes) {
       const at = writer.reserve(most);
-      const end = putRequest(writer.slab, at, head, path, form);
+      const end =
+        known === undefined
+          ? putRequest(writer.slab, at, head, path, isReplaced)
+          : at + known.copy(writer.slab, at);
       writer.end(end);
       const bytes = end - at - frameHeaderBytes;
       const all = flags | frameFlag.endHeaders;
@@ -313,7 +354,7 @@ export class PipeUpstream implements RuntimeListener {
       return;
     }
     const out = Buffer.allocUnsafe(most);
-    const end = putRequest(out, 0, head, path, form);
+    const end = putRequest(out, 0, head, path, isReplaced);
     for (const part of headerBlockFrames(out.subarray(0, end), streamId, flags)) {
       writer.bytes(part, 0, part.length);
     }
@@ -412,9 +453,17 @@ export class PipeUpstream implements RuntimeListener {
   }
 
   onPing(input: Buffer, start: number, end: number): void {
+    if (this.#pings.length === 0) this.#pingedAt = performance.now();
     this.#pings.push(Buffer.from(input.subarray(start, end)));
-    if (this.#pings.length >= maxPings) this.#answerPings();
-    else this.#pingTimer ??= setTimeout(() => this.#answerPings(), pingDelayMs);
+    const writer = this.#link?.writer;
+    if (writer === undefined) return;
+    if (this.#pings.length >= maxPings) this.#answerPings(writer);
+    // One that is answered meanwhile leaves the timer as it is: there would be one for each call.
+    this.#pingTimer ??= setTimeout(() => {
+      this.#pingTimer = undefined;
+      this.#answerPings(writer);
+      writer.flush();
+    }, pingLimitMs);
   }
 
   onGoAway(lastStreamId: number): void {
@@ -441,15 +490,11 @@ export class PipeUpstream implements RuntimeListener {
     if (streamId % 2 === 0 || streamId >= this.#nextId) broken('a frame of no call');
   }
 
-  #answerPings(): void {
-    clearTimeout(this.#pingTimer);
-    this.#pingTimer = undefined;
-    const writer = this.#link?.writer;
+  #answerPings(writer: FrameWriter): void {
     for (const payload of this.#pings.splice(0)) {
-      writer?.header(frameType.ping, frameFlag.ack, 0, payload.length);
-      writer?.bytes(payload, 0, payload.length);
+      writer.header(frameType.ping, frameFlag.ack, 0, payload.length);
+      writer.bytes(payload, 0, payload.length);
     }
-    writer?.flush();
   }
 
   // What of that goes to the client.

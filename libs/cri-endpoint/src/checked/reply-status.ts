@@ -1,5 +1,6 @@
 import { decodeGrpcMessage } from '../grpc-wire';
 import { HpackDecoder } from '../wire/hpack-decoder';
+import { sameBytes } from '../wire/same-bytes';
 import type { PipeCall } from './pipe-call';
 
 const none = Buffer.alloc(0);
@@ -22,7 +23,7 @@ export class ReplyStatus {
 
   /** Response headers. */
   head(call: PipeCall, input: Buffer, start: number, end: number): void {
-    if (!isSame(this.#head, input, start, end)) {
+    if (!sameBytes(this.#head, 0, this.#head.length, input, start, end)) {
       this.#decode(input, start, end);
       // Those of an interim response do not count.
       if (this.#httpStatus < 200) return;
@@ -33,7 +34,7 @@ export class ReplyStatus {
 
   /** Trailers, or the headers of a reply without anything else. */
   end(call: PipeCall, input: Buffer, start: number, end: number): void {
-    if (!isSame(this.#trailers, input, start, end)) {
+    if (!sameBytes(this.#trailers, 0, this.#trailers.length, input, start, end)) {
       this.#decode(input, start, end);
       this.#lastStatus = this.#grpcStatus;
       this.#lastMessage = this.#grpcMessage;
@@ -55,8 +56,4 @@ export class ReplyStatus {
       else if (name === 'grpc-message') this.#grpcMessage = value;
     });
   }
-}
-
-function isSame(known: Buffer, input: Buffer, start: number, end: number): boolean {
-  return known.length === end - start && known.compare(input, start, end) === 0;
 }

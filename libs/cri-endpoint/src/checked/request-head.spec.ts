@@ -28,8 +28,13 @@ function block(
 /** Fields that the runtime reads of what is written for it. */
 function asRead(head: RequestHead, path: string, isReplaced = false): string[] {
   const out = Buffer.alloc(requestBytes(head, path));
-  const end = putRequest(out, 0, head, path, { isFirst: true, isReplaced });
+  const end = putRequest(out, 0, head, path, isReplaced);
   const fields: string[] = [];
+  // The same each time, for those that come more than once.
+  for (const known of [head.written(path, isReplaced), head.written(path, isReplaced)]) {
+    if (head.isShared) expect(known).toHaveLength(end);
+    expect(known?.compare(out, frameHeaderBytes, end, frameHeaderBytes) ?? 0).toBe(0);
+  }
   new HpackDecoder(0).decode(out, frameHeaderBytes, end, (name, value, _mark, neverIndexed) =>
     fields.push(`${neverIndexed ? '!' : ''}${name}: ${value}`),
   );
@@ -116,6 +121,52 @@ it('reads random fields in every form of HPACK as the runtime then does', () => 
         .map((field) => field.replace(/^!/, '')),
     ).toEqual(regular.map(([name, value]) => `${name}: ${value}`));
   }
+});
+
+it('reads bytes that come again as a decoder does that reads them each time', () => {
+  const random = randomFrom(11);
+  const plain = block(new HpackEncoder(), pseudo, { form: 'plain' });
+  const added = (i: number): Buffer =>
+    Buffer.concat([plain, block(new HpackEncoder(), [[`x-${i}`, 'v'.repeat(i)]])]);
+  const blocks = [
+    plain,
+    ...[0x80 | 62, 0x80 | 62, 0x80 | 63, 0x80 | 64].map((byte) =>
+      Buffer.concat([plain, Buffer.of(byte)]),
+    ),
+    ...[1, 2, 40].map(added),
+    Buffer.concat([plain, block(new HpackEncoder(), [['x-plain', 'p']], { form: 'plain' })]),
+    Buffer.concat([plain, block(new HpackEncoder(), [['x-never', 'n']], { form: 'never' })]),
+    Buffer.concat([new HpackEncoder().sizeUpdate(80), plain]),
+    Buffer.concat([new HpackEncoder().sizeUpdate(4_096), plain]),
+  ];
+  let shared = 0;
+  for (let connection = 0; connection < 500; connection++) {
+    const reader = new HeadReader();
+    const decoder = new HpackDecoder(4_096);
+    for (let calls = 0; calls < 30; calls++) {
+      const bytes = blocks[Math.floor(random() * random() * blocks.length)] ?? plain;
+      const expected: string[] = [];
+      let error: unknown;
+      try {
+        decoder.decode(bytes, 0, bytes.length, (name, value) => {
+          if (!name.startsWith(':')) expected.push(`${name}: ${value}`);
+        });
+      } catch (thrown) {
+        error = thrown;
+      }
+      if (error !== undefined) {
+        expect(() => reader.request(bytes, 0, bytes.length)).toThrow(error as Error);
+        break;
+      }
+      const head = reader.request(bytes, 0, bytes.length);
+      if (head?.isShared === true) shared++;
+      const path = random() < 0.9 ? '/p' : '/q';
+      const read = asRead(head!, path);
+      expect(read.slice(0, 4).map((field) => field.slice(-2))).toContain(path);
+      expect(read.slice(4).map((field) => field.replace(/^!/, ''))).toEqual(expected);
+    }
+  }
+  expect(shared).toBeGreaterThan(1_000);
 });
 
 it('counts what a block of references comes to, and keeps little of it', () => {

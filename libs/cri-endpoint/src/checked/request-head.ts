@@ -1,12 +1,18 @@
 import { HpackDecoder, type FieldListener } from '../wire/hpack-decoder';
 import { frameHeaderBytes } from '../wire/frame-reader';
-import { fieldBytes, putField } from '../wire/header-fields';
+import { emptyTable, fieldBytes, putField } from '../wire/header-fields';
+import { sameBytes } from '../wire/same-bytes';
 
 /** Table size that clients may use: the default, which is never raised. */
 const tableBytes = 4096;
 /** Most fields of a request, and most bytes of them as RFC 9113 counts (32 added for each). */
 const maxFields = 4_096;
 export const maxHeaderListBytes = 256 * 1024;
+/** Blocks of a connection that are kept with what they mean, and the longest of them. */
+const maxKnownBlocks = 4;
+const maxKnownBytes = 512;
+/** Most room that the headers of one take when they are written. */
+const maxKnownEncodedBytes = 2 * 1024;
 
 /** What a field is to a request; given once for each entry of the table. */
 const mark = {
@@ -22,6 +28,8 @@ const mark = {
   timeout: 8,
   malformed: 9,
 } as const;
+
+const none = Buffer.alloc(0);
 
 const nameCharacters = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const valueCharacters = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -62,7 +70,7 @@ function markField(name: string, value: string): number {
   }
 }
 
-/** The request headers of one call, as they were understood. */
+/** The request headers of one call, or of several that were sent the same, as they were understood. */
 export class RequestHead {
   method = '';
   path = '';
@@ -77,6 +85,21 @@ export class RequestHead {
   neverIndexed: Set<number> | undefined;
   /** Room that all of it needs when it is encoded. */
   encodedBytes = 64;
+  /** Whether more than one call was sent with it. */
+  isShared = false;
+  #written: Written | undefined;
+
+  /** What {@link putRequest} writes, kept for the next call; undefined unless it {@link isShared}. */
+  written(path: string, isReplaced: boolean): Buffer | undefined {
+    if (!this.isShared) return undefined;
+    const before = this.#written;
+    if (before?.path === path && before.isReplaced === isReplaced) return before.block;
+    const out = Buffer.allocUnsafe(requestBytes(this, path));
+    const block = Buffer.allocUnsafeSlow(putRequest(out, 0, this, path, isReplaced));
+    out.copy(block);
+    this.#written = { path, isReplaced, block };
+    return block;
+  }
 
   /** What clients of a handler see: without pseudo headers and those of gRPC itself. */
   metadata(): Record<string, string> {
@@ -92,7 +115,25 @@ export class RequestHead {
   }
 }
 
-/** Decodes the header blocks of a client, in the order in which they come. */
+/** What was written for a head. */
+interface Written {
+  readonly path: string;
+  readonly isReplaced: boolean;
+  readonly block: Buffer;
+}
+
+/** A header block that came before, in the memory of {@link HeadReader}, and what it means. */
+interface KnownBlock {
+  readonly start: number;
+  readonly end: number;
+  readonly head: RequestHead;
+}
+
+/**
+ * Decodes the header blocks of a client, in the order in which they come. Clients send the same
+ * bytes with most calls; as long as no block changes the table they mean the same, and are not
+ * decoded again.
+ */
 export class HeadReader {
   readonly #decoder = new HpackDecoder(tableBytes, markField);
   #head = new RequestHead();
@@ -102,21 +143,56 @@ export class HeadReader {
   #seen = 0;
   #isRegular = false;
   #isMalformed = false;
+  readonly #known: KnownBlock[] = [];
+  #knownBytes = none;
+  #nextKnown = 0;
+  /** Changes of the table up to which {@link #known} holds. */
+  #knownAt = 0;
 
   /**
    * The head of a request; undefined when it breaks RFC 9113, section 8. Throws UntrackableError
    * when the block cannot be decoded, after which the connection is over.
    */
   request(input: Buffer, start: number, end: number): RequestHead | undefined {
+    const known = this.#find(input, start, end);
+    if (known !== undefined) return known;
+    const before = this.#decoder.tableChanges;
     const head = this.#decode(input, start, end);
     const needed = (1 << mark.method) | (1 << mark.scheme) | (1 << mark.path);
-    return this.#isMalformed || (this.#seen & needed) !== needed ? undefined : head;
+    if (this.#isMalformed || (this.#seen & needed) !== needed) return undefined;
+    if (this.#decoder.tableChanges === before) this.#keep(head, input, start, end);
+    return head;
   }
 
   /** Decodes trailers, of which nothing is used; false when they break RFC 9113. */
   trailers(input: Buffer, start: number, end: number): boolean {
     this.#decode(input, start, end);
     return !this.#isMalformed && this.#seen === 0;
+  }
+
+  #find(input: Buffer, start: number, end: number): RequestHead | undefined {
+    if (this.#knownAt !== this.#decoder.tableChanges) {
+      this.#knownAt = this.#decoder.tableChanges;
+      this.#known.length = 0;
+      this.#nextKnown = 0;
+    }
+    for (const known of this.#known) {
+      if (!sameBytes(this.#knownBytes, known.start, known.end, input, start, end)) continue;
+      known.head.isShared = true;
+      return known.head;
+    }
+    return undefined;
+  }
+
+  #keep(head: RequestHead, input: Buffer, start: number, end: number): void {
+    if (end - start > maxKnownBytes || head.encodedBytes > maxKnownEncodedBytes) return;
+    if (this.#knownBytes === none) {
+      this.#knownBytes = Buffer.allocUnsafeSlow(maxKnownBlocks * maxKnownBytes);
+    }
+    const place = this.#nextKnown++ % maxKnownBlocks;
+    const at = place * maxKnownBytes;
+    input.copy(this.#knownBytes, at, start, end);
+    this.#known[place] = { start: at, end: at + end - start, head };
   }
 
   #decode(input: Buffer, start: number, end: number): RequestHead {
@@ -172,11 +248,11 @@ export function putRequest(
   from: number,
   head: RequestHead,
   path: string,
-  { isFirst, isReplaced }: { isFirst: boolean; isReplaced: boolean },
+  isReplaced: boolean,
 ): number {
   let at = from + frameHeaderBytes;
-  // The table of this connection is not used, whatever size the runtime would allow.
-  if (isFirst) out[at++] = 0x20;
+  // The table of the connection is not used, whatever size the runtime would allow.
+  out[at++] = emptyTable;
   // Static entries for ":method: POST" and ":scheme: http".
   out[at++] = 0x83;
   out[at++] = 0x86;

@@ -13,7 +13,6 @@ const none = Buffer.alloc(0);
 
 /** The connection that uploads go over. */
 export interface UploadTarget {
-  readonly writer: FrameWriter;
   /** Whether the runtime does not take what is sent to it. */
   readonly isFull: boolean;
   /** DATA of the client was taken. */
@@ -28,7 +27,10 @@ export class Uploads {
   /** Calls whose DATA waits. */
   readonly #blocked = new Set<PipeCall>();
 
-  constructor(private readonly target: UploadTarget) {}
+  constructor(
+    private readonly writer: FrameWriter,
+    private readonly target: UploadTarget,
+  ) {}
 
   /** The call has a stream from now on. */
   begin(call: PipeCall): void {
@@ -51,7 +53,7 @@ export class Uploads {
   message(call: PipeCall, message: Uint8Array): void {
     const bytes = messagePrefixBytes + message.length;
     call.uploadEnded = true;
-    const { writer } = this.target;
+    const { writer } = this;
     if (bytes <= shortMessageBytes && this.#takes(call, bytes)) {
       const at = writer.reserve(frameHeaderBytes + bytes);
       const from = at + frameHeaderBytes;
@@ -134,7 +136,7 @@ export class Uploads {
 
   #write(call: PipeCall, input: Buffer, start: number, end: number, endStream: boolean): void {
     const bytes = end - start;
-    const { writer } = this.target;
+    const { writer } = this;
     this.#window -= bytes;
     call.uploadWindow -= bytes;
     writer.header(frameType.data, endStream ? frameFlag.endStream : 0, call.upstreamId, bytes);

@@ -16,7 +16,7 @@ import {
 } from '../testing/grpc-peers';
 import { listen, once, rawCall, type StreamEvent } from '../testing/http2-peers';
 import type { Endpoint } from '../types';
-import { frameType } from '../wire/frame-reader';
+import { FrameReader, frameType } from '../wire/frame-reader';
 import { headerBlock } from '../wire/header-fields';
 import { settingsAckFrame, settingsFrame } from '../wire/raw-frames';
 
@@ -175,6 +175,46 @@ describe('windows and frames between a client and two that answer it', () => {
     expect(await client.unary(echo, 'again')).toMatchObject({ code: 0 });
     expect(endpoint.stats().acceptedConnections).toBe(1);
     client.close();
+  });
+
+  it('each PING of the runtime is answered, whether or not calls follow it', async () => {
+    server.kill();
+    const answered: string[] = [];
+    const payload = (i: number): string => String(i).padStart(8, '0');
+    let asked = 0;
+    const end = headerBlock([
+      [':status', '200'],
+      ['grpc-status', '0'],
+    ]);
+    const pinging = net.createServer((socket) => {
+      const nothing = (): undefined => undefined;
+      const reader = new FrameReader(
+        {
+          onData: nothing,
+          onDataEnd: nothing,
+          onHeaderBlock: (streamId) => {
+            const ping = buildFrame(frameType.ping, 0, 0, Buffer.from(payload(asked++)));
+            socket.write(Buffer.concat([ping, headerFrames(streamId, end, { endStream: true })]));
+          },
+          onRstStream: nothing,
+          onSettings: nothing,
+          onPing: (ack, bytes) => answered.push(`${ack} ${bytes.toString('latin1', 0, 8)}`),
+          onGoAway: nothing,
+        },
+        1 << 16,
+        { preface: true },
+      );
+      socket.on('error', () => undefined);
+      socket.on('data', (chunk: Buffer) => reader.push(chunk));
+      socket.write(settingsFrame());
+    });
+    await new Promise<void>((resolve) => pinging.listen(server.socketPath, resolve));
+    const client = new TestClient(endpoint.socketPath);
+    for (let i = 0; i < 100; i++) expect(await client.unary('/any/Call')).toMatchObject({ code: 0 });
+    await until('all are answered', () => answered.length === asked);
+    expect(answered).toEqual(Array.from({ length: 100 }, (_, i) => `true ${payload(i)}`));
+    client.close();
+    pinging.close();
   });
 
   it('calls that the runtime has not begun are given back to be tried again', async () => {

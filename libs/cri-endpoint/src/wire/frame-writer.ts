@@ -94,7 +94,9 @@ export class FrameWriter {
 
   /** Hands everything to the socket. */
   flush(): void {
-    this.#endRun();
+    // Copied only to be put together with something else.
+    if (this.#parts.length === 0 && this.#at === this.#from) this.#sendRun();
+    else this.#endRun();
     this.#endSlab();
     const parts = this.#parts;
     if (parts.length === 0) return;
@@ -126,20 +128,32 @@ export class FrameWriter {
   #endRun(): void {
     const bytes = this.#runEnd - this.#runStart;
     if (bytes === 0) return;
+    if (bytes > copiedBytes) {
+      this.#endSlab();
+      this.#sendRun();
+      return;
+    }
     const run = this.#run;
     const start = this.#runStart;
+    this.#forgetRun();
+    const at = this.reserve(bytes);
+    run.copy(this.slab, at, start, start + bytes);
+  }
+
+  /** The run leaves from where it is. */
+  #sendRun(): void {
+    const run = this.#run;
+    const start = this.#runStart;
+    const end = this.#runEnd;
+    if (start === end) return;
+    this.#forgetRun();
+    this.#parts.push(start === 0 && end === run.length ? run : run.subarray(start, end));
+  }
+
+  #forgetRun(): void {
     this.#run = none;
     this.#runStart = 0;
     this.#runEnd = 0;
-    if (bytes <= copiedBytes) {
-      const at = this.reserve(bytes);
-      run.copy(this.slab, at, start, start + bytes);
-    } else {
-      this.#endSlab();
-      this.#parts.push(
-        start === 0 && bytes === run.length ? run : run.subarray(start, start + bytes),
-      );
-    }
   }
 
   #endSlab(): void {

@@ -6,6 +6,12 @@ import { staticTable } from './static-table';
 /** What a field takes at most, beyond name and value. */
 const fieldOverheadBytes = 16;
 
+/**
+ * Begins a block: sets the limit of the receiver's table to 0. Valid in any block, also where the
+ * limit is 0 already.
+ */
+export const emptyTable = 0x20;
+
 const staticNames = new Map<string, number>();
 staticTable.forEach(([name], index) => {
   if (!staticNames.has(name)) staticNames.set(name, index + 1);
@@ -53,9 +59,6 @@ function putString(out: Buffer, at: number, text: string): number {
   for (let i = 0; i < length; i++) out[at++] = text.charCodeAt(i);
   return at;
 }
-
-/** Sets the limit of the receiver's table to 0, where it is already: valid in any block. */
-const emptyTable = 0x20;
 
 /** A block of literals; `:status: 200` is written as its index. */
 export function headerBlock(fields: readonly (readonly [name: string, value: string])[]): Buffer {

@@ -45,6 +45,7 @@ export class HpackDecoder {
   #count = 0;
   #tableBytes = 0;
   #tableLimitBytes: number;
+  #tableChanges = 0;
   #scratch: Buffer = Buffer.allocUnsafe(scratchBytes);
 
   #input: Buffer = this.#scratch;
@@ -69,6 +70,11 @@ export class HpackDecoder {
   /** Entries of the dynamic table. */
   get dynamicTableEntries(): number {
     return this.#count;
+  }
+
+  /** Grows with each change of the table: a block that means something now may mean another then. */
+  get tableChanges(): number {
+    return this.#tableChanges;
   }
 
   /** A decoder in the same state, for the same blocks to come. */
@@ -122,6 +128,7 @@ export class HpackDecoder {
 
   #add(entry: Entry): void {
     const bytes = entry.name.length + entry.value.length + entryOverheadBytes;
+    this.#tableChanges++;
     // An entry above the limit empties the table and is not kept; that is no error.
     this.#evictTo(this.#tableLimitBytes - bytes);
     if (bytes > this.#tableLimitBytes) return;
@@ -134,6 +141,7 @@ export class HpackDecoder {
 
   #resize(bytes: number): void {
     if (bytes > this.maxTableBytes) throw new UntrackableError('hpack', `table of ${bytes} bytes`);
+    this.#tableChanges++;
     this.#tableLimitBytes = bytes;
     this.#evictTo(bytes);
   }
