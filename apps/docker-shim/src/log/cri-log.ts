@@ -42,8 +42,7 @@ export class CriLog {
 
   /** Makes the folder, and the file where there is none, and opens it; the descriptor. */
   open(): number {
-    if (this.#fd === undefined) this.#use(openCriLog(this.path));
-    return this.#fd!;
+    return this.#fd ?? this.#use(openCriLog(this.path));
   }
 
   /**
@@ -118,9 +117,10 @@ export class CriLog {
     this.#fd = undefined;
   }
 
-  #use(fd: number): void {
+  #use(fd: number): number {
     this.#fd = fd;
     this.#length = fstatSync(fd).size;
+    return fd;
   }
 }
 
