@@ -221,7 +221,7 @@ const noCheckpoints = (method: string): Promise<never> =>
   Promise.reject(
     new UnimplementedError(
       method,
-      "checkpoints of Docker Engine are experimental, and none is written where the CRI wants it",
+      'checkpoints of Docker Engine are experimental, and none is written where the CRI wants it',
     ),
   );
 

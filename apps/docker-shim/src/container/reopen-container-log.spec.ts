@@ -74,9 +74,7 @@ it('continues in a new file, also when nobody has looked at the container since 
   renameSync(one.logPath, `${old}-2`);
   await reopen(one);
   one.writer.write('fourth\n');
-  await eventuallyPasses(() =>
-    expect(read(one.logPath)).toBe(criLine(one.writer.entries.at(-1)!)),
-  );
+  await eventuallyPasses(() => expect(read(one.logPath)).toBe(criLine(one.writer.entries.at(-1)!)));
 });
 
 it('is refused for what does not run, and for links', async () => {

@@ -1,5 +1,12 @@
 import fc from 'fast-check';
-import fs, { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import fs, {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -13,6 +20,13 @@ import { copyBuffers } from './read-batch';
  * disk of the target is full.
  */
 
+class Killed extends Error {}
+const kill = (): never => {
+  isKilled = true;
+  isCopying = true;
+  throw new Killed();
+};
+
 /** Something that happens before so many calls of the system. */
 interface Moment {
   calls: number;
@@ -20,6 +34,8 @@ interface Moment {
 }
 
 let isCopying = false;
+/** The process is gone: no call of the system succeeds any more. */
+let isKilled = false;
 let moment: Moment | undefined;
 /** Free bytes on the disk of the target. */
 let room = Infinity;
@@ -37,7 +53,9 @@ const systemCalls = [
 ] as const;
 
 function beforeCall(): void {
-  if (!isCopying || moment === undefined || --moment.calls > 0) return;
+  if (!isCopying) return;
+  if (isKilled) throw new Killed();
+  if (moment === undefined || --moment.calls > 0) return;
   const { happens } = moment;
   moment = undefined;
   isCopying = false;
@@ -85,12 +103,6 @@ let cases = 0;
 beforeAll(() => (root = mkdtempSync(path.join(tmpdir(), 'stowage-logs-'))));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-/** The process is killed. */
-class Killed extends Error {}
-const kill = (): never => {
-  throw new Killed();
-};
-
 const buffers = copyBuffers(64 * 1024);
 
 /** A container's log that is copied by one process after the other, and rotated by kubelet. */
@@ -126,14 +138,13 @@ class Copied {
     try {
       call(this.#copy);
     } catch (error) {
-      const cause = error instanceof LogCopyError ? error.cause : error;
-      if (cause instanceof Killed) this.restart();
-      else if (!(error instanceof LogCopyError) || error.code !== 'ENOSPC') throw error;
+      if (!isKilled && !(error instanceof LogCopyError && error.code === 'ENOSPC')) throw error;
     } finally {
       isCopying = false;
     }
     const came = moment === undefined;
     moment = undefined;
+    if (isKilled) this.restart();
     return came;
   }
 
@@ -174,10 +185,10 @@ class Copied {
 
   /** Whether the process was killed meanwhile. */
   reopen(at?: Moment): boolean {
-    const isKilled = this.#run((copy) => copy.reopen(), at) && at !== undefined;
-    if (isKilled) this.moveBack();
+    const wasKilled = this.#run((copy) => copy.reopen(), at) && at !== undefined;
+    if (wasKilled) this.moveBack();
     else this.isMoved = false;
-    return isKilled;
+    return wasKilled;
   }
 
   /** kubelet compresses all but the newest. */
@@ -205,6 +216,7 @@ class Copied {
 
   /** As the system closes what a process has open. */
   close(): void {
+    isKilled = false;
     isCopying = false;
     moment = undefined;
     this.#copy.close();
@@ -261,7 +273,7 @@ it('a log that kubelet moves at any moment of the first step after a restart, on
 it('a process that is killed at any moment of a reopening has every line once', () => {
   for (const isKept of [true, false]) {
     for (const hasRoom of [true, false]) {
-      for (let calls = 1, isKilled = true; isKilled; calls += 1) {
+      for (let calls = 1, wasKilled = true; wasKilled; calls += 1) {
         const log = new Copied();
         log.engine.write('first\n');
         log.step();
@@ -270,7 +282,7 @@ it('a process that is killed at any moment of a reopening has every line once', 
         if (!hasRoom) room = 20;
         log.step();
         log.move();
-        isKilled = log.reopen({ calls, happens: kill });
+        wasKilled = log.reopen({ calls, happens: kill });
         log.engine.write('third\n');
         log.copyAll();
         log.move();
@@ -324,9 +336,7 @@ function operate(log: Copied, given: Operation): void {
       return;
     }
     case 'reopen':
-      log.reopen(
-        given.what === 'nothing' ? undefined : { calls: given.calls, happens: kill },
-      );
+      log.reopen(given.what === 'nothing' ? undefined : { calls: given.calls, happens: kill });
       return;
     case 'kill':
       if (given.isMovedBack) log.moveBack();
