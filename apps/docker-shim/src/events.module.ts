@@ -13,6 +13,7 @@ import { EngineEvents } from './events/engine-events';
 import { PodSandboxModule } from './pod-sandbox.module';
 import {
   CONTAINER_EVENTS,
+  CONTAINER_UPKEEP,
   ENGINE,
   ENGINE_EVENTS,
   LISTED,
@@ -51,13 +52,13 @@ const outage = [
 const events = [
   provider(
     ENGINE_EVENTS,
-    [CONTEXT, ENGINE, METRICS, LISTED, LOGS, UPKEEP, OOM_KILLS],
+    [CONTEXT, ENGINE, METRICS, LISTED, LOGS, UPKEEP, CONTAINER_UPKEEP, OOM_KILLS],
     (
       { log },
       connection,
       { events: listener, showContainers },
       containers,
-      ...[logs, upkeep, oomKills]
+      ...[logs, upkeep, containerUpkeep, oomKills]
     ) => {
       const list = (signal: AbortSignal) => listForEvents(connection, containers, signal);
       const followed = new EngineEvents({ connection, list, containers, listener, log });
@@ -66,7 +67,10 @@ const events = [
         if (id !== sandboxId) {
           if (kind === 'oom') oomKills.add(id);
           if (kind === 'die') void logs.ended(id, { withinMs: 0 });
-          if (kind === 'destroy') oomKills.remove(id);
+          if (kind === 'destroy') {
+            oomKills.remove(id);
+            void containerUpkeep.gone(id);
+          }
           return;
         }
         if (kind === 'die') ended.add(id);

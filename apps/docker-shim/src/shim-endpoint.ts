@@ -5,6 +5,7 @@ import {
   RuntimeServiceDefinition,
 } from '@stowage/cri-proto';
 import { criHandlers, serveCri, type Implementation } from '@stowage/cri-server';
+import { UnimplementedError } from '@stowage/errors';
 import type { ContainerStatus } from './container/container-status';
 import type { CreateContainer } from './container/create-container';
 import type { ListContainers } from './container/list-containers';
@@ -188,6 +189,9 @@ export function openShimEndpoint(
       for (const podSandboxMetrics of chunks(podMetrics)) yield { podSandboxMetrics };
     },
     getContainerEvents: (request, call) => events.getContainerEvents(request, call),
+    checkpointContainer: () => noCheckpoints('CheckpointContainer'),
+    checkpointPod: () => noCheckpoints('CheckpointPod'),
+    restorePod: () => noCheckpoints('RestorePod'),
   };
   const image: Implementation<typeof ImageServiceDefinition> = {
     listImages: async ({ filter }, call) => ({ images: await images.list.list(filter, call) }),
@@ -212,6 +216,14 @@ export function openShimEndpoint(
     calls,
   });
 }
+
+const noCheckpoints = (method: string): Promise<never> =>
+  Promise.reject(
+    new UnimplementedError(
+      method,
+      'checkpoints of Docker Engine are experimental, and none is written where the CRI wants it',
+    ),
+  );
 
 function* chunks<T>(items: readonly T[]): Generator<T[]> {
   for (let at = 0; at < items.length; at += streamedAtOnce) {

@@ -11,13 +11,15 @@ import type { ImageFiles } from './image-files';
 
 /** Containers at once. */
 const parallel = 8;
+/** How long the log of a container that is gone may still be copied, milliseconds. */
+const lastLinesMs = 30_000;
 
 export interface ContainerUpkeepParts {
   readonly connection: Pick<EngineConnection, 'availability' | 'onAvailability'>;
   readonly containers: Pick<Containers, 'list' | 'find'>;
   readonly records: Pick<ContainerRecords, 'ids' | 'remove'>;
   readonly files: Pick<ImageFiles, 'removeLeftovers'>;
-  readonly logs: Pick<ContainerLogs, 'follow' | 'ended' | 'keepOnly'>;
+  readonly logs: Pick<ContainerLogs, 'follow' | 'ended' | 'removed' | 'keepOnly'>;
   readonly log: Pick<Logger, 'warn'>;
 }
 
@@ -36,6 +38,19 @@ export class ContainerUpkeep {
 
   close(): Promise<void> {
     return this.#connections.close();
+  }
+
+  /** To be called when the engine has removed a container, whoever wanted that. Never rejects. */
+  async gone(id: string): Promise<void> {
+    const { records, logs, log } = this.parts;
+    try {
+      await logs.ended(id, { withinMs: lastLinesMs });
+      await logs.removed(id);
+      await records.remove(id);
+    } catch (error) {
+      const fields = { containerId: id, reason: errorMessage(error) };
+      log.warn(fields, 'what is kept of a container that is gone could not be removed');
+    }
   }
 
   async #run(signal: AbortSignal): Promise<void> {

@@ -7,7 +7,7 @@ import type { Containers } from './containers';
 export class ReopenContainerLog {
   constructor(
     private readonly containers: Pick<Containers, 'get'>,
-    private readonly logs: Pick<ContainerLogs, 'reopen'>,
+    private readonly logs: Pick<ContainerLogs, 'isFollowed' | 'follow' | 'reopen'>,
   ) {}
 
   /**
@@ -17,9 +17,14 @@ export class ReopenContainerLog {
    * @throws {UnimplementedError} for a log that is a link to the engine's file.
    */
   async reopen(given: string, { signal }: { readonly signal: AbortSignal }): Promise<void> {
-    const { id, state } = await this.containers.get(given, { signal });
+    const container = await this.containers.get(given, { signal });
+    const { id, state, logMode: mode, logPath, inspected } = container;
     if (state !== ContainerState.CONTAINER_RUNNING) {
       throw new FailedPreconditionError(`container ${id.slice(0, 12)} does not run`);
+    }
+    // After a start of this process the logs are looked for one after the other.
+    if (!this.logs.isFollowed(id)) {
+      await this.logs.follow({ id, mode, logPath, enginePath: inspected.LogPath ?? '' });
     }
     await this.logs.reopen(id);
   }

@@ -22,7 +22,7 @@ export interface StartContainerParts {
   readonly containers: Pick<Containers, 'locate' | 'find' | 'startFailed'>;
   readonly queue: Pick<PodQueue, 'run'>;
   readonly records: Pick<ContainerRecords, 'get' | 'set'>;
-  readonly logs: Pick<Logs, 'follow'>;
+  readonly logs: Pick<Logs, 'follow' | 'ended'>;
   readonly cgroups: Pick<CgroupFinder, 'find' | 'holds'>;
   readonly log: Pick<Logger, 'warn'>;
 }
@@ -73,7 +73,7 @@ export class StartContainer {
   async #started(id: string, { signal }: Call): Promise<void> {
     const { records, logs, cgroups, log } = this.parts;
     const container = await this.#found(id, { signal });
-    const { pid, logMode: mode, logPath, inspected } = container;
+    const { pid, state, logMode: mode, logPath, inspected } = container;
     const record = records.get(id);
     const missing = (file: string) =>
       log.warn({ containerId: id, file }, 'the control group has no such file for a limit');
@@ -87,6 +87,8 @@ export class StartContainer {
           log.warn(fields, 'the log of a container cannot be written');
         }),
     ]);
+    // Its event of that came before the log was followed.
+    if (state === ContainerState.CONTAINER_EXITED) await logs.ended(id, { withinMs: 0 });
     if (user) await records.set(id, { ...record, user });
   }
 

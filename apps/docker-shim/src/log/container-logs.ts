@@ -132,6 +132,11 @@ export class ContainerLogs {
     await inTime(known.drained, withinMs);
   }
 
+  /** Whether it is known of the container where its log is. */
+  isFollowed(id: string): boolean {
+    return this.#known.has(id);
+  }
+
   /**
    * Continues in a new file at the container's path; resolves when that is open. NOT_FOUND for what
    * is not followed, FAILED_PRECONDITION after the container's end, UNIMPLEMENTED for a link; else

@@ -35,12 +35,14 @@ const flags =
  */
 export class CriLog {
   #fd: number | undefined;
+  /** Of the file when it was opened or written last, bytes. */
+  #length = 0;
 
   constructor(readonly path: string) {}
 
   /** Makes the folder, and the file where there is none, and opens it; the descriptor. */
   open(): number {
-    return (this.#fd ??= openCriLog(this.path));
+    return this.#fd ?? this.#use(openCriLog(this.path));
   }
 
   /**
@@ -58,7 +60,7 @@ export class CriLog {
       throw error;
     }
     this.close();
-    this.#fd = fd;
+    this.#use(fd);
   }
 
   /** Length of what stands behind the last newline. */
@@ -68,9 +70,20 @@ export class CriLog {
     return tail.length - (tail.lastIndexOf(newline) + 1);
   }
 
-  /** Whether the open file has no name any more. */
-  get isRemoved(): boolean {
-    return this.#fd !== undefined && fstatSync(this.#fd).nlink === 0;
+  /**
+   * Looks whether somebody has removed or shortened the file since it was written last: how many
+   * bytes at its end are gone. The path is opened anew when the file has no name any more.
+   */
+  takeLost(): number {
+    if (this.#fd === undefined) return 0;
+    const { nlink, size } = fstatSync(this.#fd);
+    const before = this.#length;
+    if (nlink === 0) {
+      this.reopen();
+      return before;
+    }
+    this.#length = size;
+    return Math.max(0, before - size);
   }
 
   /**
@@ -81,7 +94,11 @@ export class CriLog {
     let at = from;
     try {
       const fd = this.open();
-      while (at < to) at += writeSync(fd, buffer, at, to - at);
+      while (at < to) {
+        const written = writeSync(fd, buffer, at, to - at);
+        at += written;
+        this.#length += written;
+      }
       return { written: at - from };
     } catch (error) {
       return { written: at - from, error: error as Error };
@@ -98,6 +115,12 @@ export class CriLog {
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
+  }
+
+  #use(fd: number): number {
+    this.#fd = fd;
+    this.#length = fstatSync(fd).size;
+    return fd;
   }
 }
 

@@ -37,6 +37,8 @@ export class EngineLog {
   #head: { readonly bytes: number; readonly hash: string } | undefined;
   /** Whether another file has taken the place of this one, so that its end is final. */
   #isRotated = false;
+  /** How far the open file was read, in bytes. */
+  #end = 0;
   /** Of the next line in the open file, in bytes. */
   offset = 0;
 
@@ -75,7 +77,12 @@ export class EngineLog {
   /** Reads from the offset on, which stays; the number of bytes, 0 at the end of the open file. */
   read(buffer: Buffer): number {
     if (this.#file === undefined) throw notFound(this.path);
-    return readSync(this.#file.fd, buffer, 0, buffer.length, this.offset);
+    const read = readSync(this.#file.fd, buffer, 0, buffer.length, this.offset);
+    const end = this.offset + read;
+    // Emptied since then: what stands there now is not what follows the offset.
+    if (end < this.#end && read < buffer.length) return 0;
+    this.#end = Math.max(this.#end, end);
+    return read;
   }
 
   /**
@@ -91,8 +98,9 @@ export class EngineLog {
       // Between the two steps of a rotation there is none.
       if (written === undefined) return 'same';
       if (written.ino === current.inode) {
-        if (written.size >= this.offset) return 'same';
+        if (written.size >= this.#end) return 'same';
         this.offset = 0;
+        this.#end = 0;
         this.#head = undefined;
         return 'gap';
       }
@@ -135,6 +143,7 @@ export class EngineLog {
     this.#file = file;
     this.#head = undefined;
     this.#isRotated = false;
+    this.#end = offset;
     this.offset = offset;
   }
 }

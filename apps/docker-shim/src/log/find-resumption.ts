@@ -11,6 +11,12 @@ export interface LogPosition extends EnginePosition {
   readonly targetBytes: number;
 }
 
+/** The file that a copy writes. kubelet may have moved it away from the path since it was opened. */
+export interface OpenTarget {
+  readonly fd: number;
+  readonly path: string;
+}
+
 /** Where a copy continues: at the offset at which the engine's log is open. */
 export interface Resumption {
   /** Bytes of CRI log from that offset on that the target has already. */
@@ -37,28 +43,43 @@ const newline = 0x0a;
  * ended, which may be inside a line. Where the two differ (there is no position, the target was
  * removed or shortened, or the engine has removed the position's file), the target's last lines are
  * looked for in the whole of the engine's log.
+ *
+ * kubelet may rotate at any moment: each file is opened once, and known by its descriptor from then
+ * on.
  */
 export function findResumption(
   log: EngineLog,
-  targetPath: string,
+  target: OpenTarget,
   kept: LogPosition | undefined,
   buffers: CopyBuffers,
 ): Resumption {
+  const files = openTargets(target);
+  try {
+    return findAmong(files, log, kept, buffers);
+  } finally {
+    for (const file of files.slice(1)) if (file !== undefined) closeSync(file.fd);
+  }
+}
+
+function findAmong(
+  files: TargetFiles,
+  log: EngineLog,
+  kept: LogPosition | undefined,
+  buffers: CopyBuffers,
+): Resumption {
+  const [target] = files;
   const isKept = kept !== undefined && log.openAt(kept);
   if (isKept) {
-    const written = readPieces(writtenSince(targetPath, kept), (pieces) =>
-      compare(log, pieces, 0, buffers),
-    );
+    const since = writtenSince(files, kept);
+    const written = since && compare(log, pieces(since), 0, buffers);
     if (written !== undefined) {
-      const end = lastLines([targetPath, ...uncompressed(targetPath)]);
-      const split = splitLine(end, targetPath, written);
+      const split = splitLine(lastLines(files), target, written);
       return { written, breaksLine: false, splitLine: split, isGap: false };
     }
   }
-  const stats = withFile(targetPath, (fd) => fstatSync(fd));
-  const isSameFile = isKept && stats?.ino === kept.targetInode;
   // One that was emptied on purpose is not filled again.
-  const end = lastLines([targetPath, ...(isSameFile ? [] : uncompressed(targetPath))]);
+  const isSameFile = isKept && target.inode === kept.targetInode;
+  const end = lastLines(isSameFile ? [target] : files);
   const { file, lines, rest } = end;
   let found: Found | undefined;
   if (lines.length > 0) {
@@ -73,34 +94,40 @@ export function findResumption(
   const at = log.position();
   const continued = compare(log, [rest], written, buffers);
   if (continued !== undefined) {
-    const split = splitLine(end, targetPath, continued);
+    const split = splitLine(end, target, continued);
     return { written: continued, breaksLine: false, splitLine: split, isGap };
   }
   if (at !== undefined) log.openAt(at);
-  return { written, breaksLine: file === targetPath, isGap };
+  return { written, breaksLine: file === target, isGap };
 }
 
-/** A part of a file, in pieces. */
-type Pieces = Iterable<Buffer>;
+/** A file that has been the target, as it was when it was opened. */
+interface TargetFile extends OpenTarget {
+  readonly inode: number;
+  readonly size: number;
+}
 
-/** Files of which a part is read. */
-type Part = { readonly file: string; readonly from: number };
+/**
+ * The target, and those that kubelet has moved, newest first. Undefined stands for one that cannot
+ * be read: kubelet compresses and removes the older ones.
+ */
+type TargetFiles = readonly [TargetFile, ...(TargetFile | undefined)[]];
 
-/** What a target has got since a position; undefined where that cannot be known. */
-function writtenSince(
-  targetPath: string,
-  { targetInode, targetBytes }: LogPosition,
-): Part[] | undefined {
-  const later: Part[] = [];
-  for (const file of [targetPath, ...rotatedLogs(targetPath)]) {
-    if (isCompressed(file)) return undefined;
-    const stats = withFile(file, (fd) => fstatSync(fd));
-    // When it was renamed, the copying has gone on in newer files, or was about to.
-    if (stats?.ino !== targetInode) later.unshift({ file, from: 0 });
-    else if (stats.size < targetBytes) return undefined;
-    else return [{ file, from: targetBytes }, ...later];
+function openTargets(open: OpenTarget): TargetFiles {
+  const target = targetFile(open);
+  const rotated: (TargetFile | undefined)[] = [];
+  for (const file of rotatedLogs(open.path)) {
+    const fd = file.endsWith('.gz') ? undefined : openIfThere(file);
+    const one = fd === undefined ? undefined : targetFile({ fd, path: file });
+    if (one?.inode === target.inode) closeSync(one.fd);
+    else rotated.push(one);
   }
-  return undefined;
+  return [target, ...rotated];
+}
+
+function targetFile({ fd, path: file }: OpenTarget): TargetFile {
+  const { ino, size } = fstatSync(fd);
+  return { fd, path: file, inode: ino, size };
 }
 
 /** Where kubelet has moved a log when it rotated it, newest first. */
@@ -118,53 +145,46 @@ function rotatedLogs(targetPath: string): string[] {
   }
 }
 
-const uncompressed = (targetPath: string): string[] =>
-  rotatedLogs(targetPath).filter((file) => !isCompressed(file));
-
-/** As kubelet does with all but the newest. */
-const isCompressed = (file: string): boolean => file.endsWith('.gz');
-
-function withFile<T>(file: string, use: (fd: number) => T): T | undefined {
-  let fd: number;
+function openIfThere(file: string): number | undefined {
   try {
-    fd = openSync(file, 'r');
+    return openSync(file, 'r');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  try {
-    return use(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
-function readPieces<T>(parts: Part[] | undefined, use: (pieces: Pieces) => T): T | undefined {
-  if (parts === undefined) return undefined;
-  const open: number[] = [];
-  function* pieces() {
-    for (const { file, from } of parts ?? []) {
-      let fd: number;
-      try {
-        fd = openSync(file, 'r');
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
-        throw error;
-      }
-      open.push(fd);
-      const piece = Buffer.alloc(64 * 1024);
-      for (let at = from; ;) {
-        const read = readSync(fd, piece, 0, piece.length, at);
-        if (read === 0) break;
-        at += read;
-        yield piece.subarray(0, read);
-      }
-    }
+/** A file of which a part is read. */
+type Part = { readonly file: TargetFile; readonly from: number };
+
+/** What targets have got since a position, oldest first; undefined where that cannot be known. */
+function writtenSince(
+  files: TargetFiles,
+  { targetInode, targetBytes }: LogPosition,
+): Part[] | undefined {
+  const later: Part[] = [];
+  for (const file of files) {
+    if (file === undefined) return undefined;
+    // When it was renamed, the copying has gone on in newer files, or was about to.
+    if (file.inode !== targetInode) later.unshift({ file, from: 0 });
+    else if (file.size < targetBytes) return undefined;
+    else return [{ file, from: targetBytes }, ...later];
   }
-  try {
-    return use(pieces());
-  } finally {
-    open.forEach((fd) => closeSync(fd));
+  return undefined;
+}
+
+/** A part of a log, in pieces. */
+type Pieces = Iterable<Buffer>;
+
+function* pieces(parts: readonly Part[]): Pieces {
+  const piece = Buffer.alloc(64 * 1024);
+  for (const { file, from } of parts) {
+    for (let at = from; ;) {
+      const read = readSync(file.fd, piece, 0, piece.length, at);
+      if (read === 0) break;
+      at += read;
+      yield piece.subarray(0, read);
+    }
   }
 }
 
@@ -245,32 +265,39 @@ function commonEnd(lines: Buffer, all: Buffer, end: number): number {
 /** In the target itself a line is continued where it stands. */
 function splitLine(
   { file, rest }: LastLines,
-  targetPath: string,
+  target: TargetFile,
   written: number,
 ): Resumption['splitLine'] {
-  if (file === targetPath || rest.length === 0 || rest.length > written) return undefined;
-  return { file, bytes: rest.length };
+  if (file === undefined || file === target) return undefined;
+  if (rest.length === 0 || rest.length > written) return undefined;
+  return { file: file.path, bytes: rest.length };
 }
 
 interface LastLines {
-  readonly file: string;
-  /** Whole lines. */
+  /** Undefined when all files are empty. */
+  readonly file: TargetFile | undefined;
+  /** Whole lines; those of the file before where this one has none. */
   readonly lines: Buffer;
   /** What stands behind them. */
   readonly rest: Buffer;
 }
 
 /** The end of the first of the files that is not empty. */
-function lastLines(files: readonly string[]): LastLines {
-  for (const file of files) {
-    const end = withFile(file, (fd) => {
-      const { size } = fstatSync(fd);
-      const tail = readEnd(fd, size);
-      const from = tail.length < size ? tail.indexOf(newline) + 1 : 0;
-      const to = tail.lastIndexOf(newline) + 1;
-      return { file, lines: tail.subarray(Math.min(from, to), to), rest: tail.subarray(to) };
-    });
-    if (end !== undefined && end.lines.length + end.rest.length > 0) return end;
+function lastLines(files: readonly (TargetFile | undefined)[]): LastLines {
+  const [last, before] = files.filter((file) => file !== undefined && file.size > 0);
+  if (last === undefined) {
+    return { file: undefined, lines: Buffer.alloc(0), rest: Buffer.alloc(0) };
   }
-  return { file: '', lines: Buffer.alloc(0), rest: Buffer.alloc(0) };
+  const end = endOf(last);
+  if (end.lines.length > 0 || before === undefined) return end;
+  // The disk was full before the first line of the file was whole.
+  const { lines, rest } = endOf(before);
+  return rest.length > 0 ? end : { ...end, lines };
+}
+
+function endOf(file: TargetFile): LastLines {
+  const tail = readEnd(file.fd, file.size);
+  const from = tail.length < file.size ? tail.indexOf(newline) + 1 : 0;
+  const to = tail.lastIndexOf(newline) + 1;
+  return { file, lines: tail.subarray(Math.min(from, to), to), rest: tail.subarray(to) };
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import {
+import fs, {
   appendFileSync,
   lstatSync,
   mkdirSync,
@@ -187,6 +187,75 @@ it('writes to a new file when its own was removed', () => {
   const entry = at.engine.write('kept\n');
   copyAll(copy);
   expect(read(at.target)).toBe(criLine(entry));
+});
+
+describe('on a full disk, in the middle of a line', () => {
+  let room = Infinity;
+
+  beforeAll(() => {
+    const write = fs.writeSync as (
+      fd: number,
+      buffer: Buffer,
+      at: number,
+      length: number,
+    ) => number;
+    jest.spyOn(fs, 'writeSync').mockImplementation(((...args: Parameters<typeof write>) => {
+      const [fd, buffer, at, length] = args;
+      const written = Math.min(length, room);
+      if (written === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      room -= written;
+      return write(fd, buffer, at, written);
+    }) as never);
+  });
+  afterAll(() => jest.restoreAllMocks());
+
+  /** Of three lines, the second is written in part. */
+  function cut() {
+    const at = place();
+    const copy = copyOf(at);
+    at.engine.write('first\n');
+    at.engine.write('second\n');
+    at.engine.write('third\n');
+    const [first = '', second = ''] = at.engine.entries.map(criLine);
+    room = first.length + second.length - 4;
+    expect(() => copy.step()).toThrow('no space');
+    room = Infinity;
+    return { ...at, copy, size: statSync(at.target).size };
+  }
+
+  it('goes on where it was when there is room', () => {
+    const { copy, target, engine } = cut();
+    copyAll(copy);
+    expect(read(target)).toBe(engine.expected());
+  });
+
+  it('a target that was emptied or removed to make room begins with a whole line', () => {
+    for (const free of [truncateSync, unlinkSync]) {
+      for (const isReopened of [true, false]) {
+        const { copy, target, engine } = cut();
+        free(target);
+        if (isReopened) copy.reopen();
+        copyAll(copy);
+        expect(read(target)).toBe(engine.expected());
+      }
+    }
+  });
+
+  it('a target that was shortened is filled again as far as the lines are at hand', () => {
+    const { copy, target, engine, size } = cut();
+    truncateSync(target, size - 10);
+    copyAll(copy);
+    expect(read(target)).toBe(engine.expected());
+  });
+
+  it('ends the line when the rest of it is gone, as the engine was emptied', () => {
+    const { copy, target, engine, size } = cut();
+    truncateSync(engine.path);
+    const later = engine.write('later\n');
+    copyAll(copy);
+    expect(read(target)).toBe(`${engine.expected().slice(0, size)}\n${criLine(later)}`);
+    expect(copy.takeNumbers().gaps).toBe(1);
+  });
 });
 
 it('throws what cannot be read, and goes on when it can be', () => {

@@ -48,7 +48,7 @@ export class LogCopy {
   readonly #source: EngineLog;
   readonly #target: CriLog;
   #isResumed = false;
-  /** Bytes of CRI log from the source's offset on that are in the target already. */
+  /** Bytes of CRI log from the source's offset on that are in targets already. */
   #written = 0;
   #breaksLine = false;
   /** While {@link #written} bytes may be in more than one file: a position that they come after. */
@@ -72,6 +72,8 @@ export class LogCopy {
     if (!this.#isResumed) this.#resume();
     const batch = on('source', () => readBatch(this.#source, this.buffers));
     this.#numbers.gaps += batch.gaps;
+    // Emptied while a part of it could not be written: the rest of that is gone.
+    if (batch.gaps > 0 && this.#written > 0) on('target', () => this.#beginAnew());
     if (batch.consumed > 0) this.#write(batch.produced);
     this.#numbers.malformed += batch.malformed;
     if (batch.consumed === 0) return 'end';
@@ -85,15 +87,15 @@ export class LogCopy {
   reopen(): void {
     if (!this.#isResumed) this.#resumeIfReadable();
     on('target', () => {
-      if (this.#written === 0) {
-        this.#target.reopen();
-        return;
-      }
-      const held = this.position();
-      const unfinished = Math.min(this.#written, this.#target.unfinishedBytes());
+      this.#forgetLost();
+      const held = this.#written === 0 ? undefined : this.position();
+      const unfinished = this.#breaksLine
+        ? 0
+        : Math.min(this.#written, this.#target.unfinishedBytes());
       this.#target.reopen(unfinished);
       this.#written -= unfinished;
       this.#held = held;
+      this.#breaksLine &&= this.#target.unfinishedBytes() > 0;
     });
   }
 
@@ -138,11 +140,10 @@ export class LogCopy {
   }
 
   #resume(): void {
-    on('target', () => this.#target.open());
+    const fd = on('target', () => this.#target.open());
     const { kept, buffers } = this;
-    const found = on('source', () =>
-      findResumption(this.#source, this.#target.path, kept, buffers),
-    );
+    const target = { fd, path: this.#target.path };
+    const found = on('source', () => findResumption(this.#source, target, kept, buffers));
     this.#written = found.written;
     if (found.splitLine !== undefined) {
       const { file, bytes } = found.splitLine;
@@ -155,15 +156,26 @@ export class LogCopy {
     this.#isResumed = true;
   }
 
+  /** What somebody has removed from the end of the target is written again, as far as it was read. */
+  #forgetLost(): void {
+    const lost = this.#target.takeLost();
+    if (lost === 0) return;
+    if (lost > this.#written) this.#beginAnew();
+    else this.#written -= lost;
+    if (this.#written === 0) this.#held = undefined;
+  }
+
+  /** Nothing in the target belongs to the source's offset. */
+  #beginAnew(): void {
+    this.#written = 0;
+    this.#held = undefined;
+    this.#breaksLine = this.#target.unfinishedBytes() > 0;
+  }
+
   /** Writes so many bytes of the target buffer, but for those that were written before. */
   #write(produced: number): void {
     on('target', () => {
-      if (this.#target.isRemoved) {
-        // What was written of this batch is gone with the file.
-        this.#target.reopen();
-        this.#written = 0;
-        this.#held = undefined;
-      }
+      this.#forgetLost();
       if (this.#breaksLine) {
         const { error } = this.#target.append(lineEnd, 0, lineEnd.length);
         if (error !== undefined) throw error;

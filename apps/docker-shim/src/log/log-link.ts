@@ -1,4 +1,4 @@
-import { lstat, mkdir, readlink, symlink, unlink } from 'node:fs/promises';
+import { lstat, mkdir, readlink, rm, symlink, unlink } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Makes a path lead to the engine's file, whatever stood there before but a folder. */
@@ -13,7 +13,7 @@ export async function linkLog(logPath: string, enginePath: string): Promise<void
 export async function unlinkLog(logPath: string, enginePath: string): Promise<void> {
   const to = await leadsTo(logPath);
   if (to === undefined || path.dirname(to) !== path.dirname(enginePath)) return;
-  await unlink(logPath);
+  await rm(logPath, { force: true });
 }
 
 /** Where a link leads to; undefined for what is none. */

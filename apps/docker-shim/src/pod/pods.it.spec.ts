@@ -253,6 +253,39 @@ it('ends the containers of a pod when it is stopped, and removes them with it', 
   expect(await engineIds()).toEqual([]);
 });
 
+it('keeps nothing of containers that go with their pod, or by another hand, but their logs', async () => {
+  const sandboxConfig = podConfig({ logDirectory: path.join(stack.dir, 'pod-logs') });
+  const podSandboxId = await run(sandboxConfig);
+  const records = path.join(stateDir(), 'containers');
+  const logs = ['with-the-pod', 'by-hand'].map((name) => path.join(stack.dir, 'pod-logs', name));
+  const ids: string[] = [];
+  for (const logPath of ['with-the-pod', 'by-hand']) {
+    const { containerId } = await shim.runtime.createContainer({
+      podSandboxId,
+      sandboxConfig,
+      config: {
+        metadata: { name: logPath, attempt: 0 },
+        image: { image: image.reference },
+        command: [
+          ...['/bin/sh', '-c'],
+          'i=0; while :; do echo $((i=i+1)); [ $((i % 100)) = 0 ] && sleep 0.01; done',
+        ],
+        logPath,
+      },
+    });
+    await shim.runtime.startContainer({ containerId });
+    ids.push(containerId);
+  }
+  await eventually(() => logs.every((file) => statSync(file).size > 10_000));
+  expect(readdirSync(records).sort()).toEqual(ids.map((id) => `${id}.json`).sort());
+  await stack.docker.api('DELETE', `/containers/${ids[1]}?force=1&v=1`);
+  await eventually(() => readdirSync(records).join() === `${ids[0]}.json`);
+  await stop(podSandboxId);
+  await remove(podSandboxId);
+  await eventually(() => readdirSync(records).length === 0);
+  for (const file of logs) expect(readFileSync(file, 'utf8')).toMatch(/ stdout F \d+\n$/);
+});
+
 it('knows its pods after a restart', async () => {
   const config = podConfig({ dnsConfig: { servers: ['10.1.2.3'] } });
   const id = await run(config);
