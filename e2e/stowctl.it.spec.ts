@@ -392,7 +392,8 @@ async function followsTop(columns: number, rows: number): Promise<void> {
   // A pull moves on, and is an event in the end.
   const reference = await slowImage(`team/top-${columns}`);
   const pulled = local('ensure', reference);
-  await shell.shows(new RegExp(`^ \\[#+\\.+\\] +\\d+ % .*top-${columns}:1 .*/s`, 'm'));
+  const size = '\\S+ \\S+ of 2\\d\\.\\d MiB +\\S+ \\S+/s';
+  await shell.shows(new RegExp(`^ \\[#+\\.+\\] +\\d+ % .*top-${columns}:1 +${size}`, 'm'));
   expect((await pulled).code).toBe(0);
   await shell.shows(/^ nothing is being pulled$/m);
   await shell.shows(new RegExp(`^ \\d\\d:\\d\\d:\\d\\d .*pulled .*top-${columns}:1`, 'm'));
