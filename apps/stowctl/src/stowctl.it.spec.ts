@@ -138,6 +138,7 @@ describe.each(ways)('through %s', (_way, ask) => {
       services: ['runtime-gateway', 'image-service', 'gc-worker'].map((name) => ({
         app: name,
         state: 'ok',
+        version: expect.stringMatching(/^\d+\.\d+\.\d+/),
       })),
       disks: [{ mountpoint: expect.stringContaining(fixture.stack.runtime.root) }],
     });
@@ -404,21 +405,37 @@ it('two nodes, of which one is not there: the other is shown, and the code is 1'
   expect(ran.stderr).toMatch(/gc-worker\.plan on elsewhere: nobody answers/);
 });
 
-it('--all finds nodes by service discovery where there is no stream', async () => {
+it('--all finds nodes by service discovery where there is no stream, with their health', async () => {
   const server = await TestNatsServer.start();
-  const other = await fixture.start('image-service', {
-    STOWAGE_NODE_NAME: 'node-2.example',
-    STOWAGE_NATS_SERVERS: server.url,
-    STOWAGE_STREAM_MANAGED: 'false',
-    STOWAGE_STATE_DIR: path.join(fixture.stack.dir, 'node-2'),
-    STOWAGE_LISTEN: path.join(fixture.stack.dir, 'node-2.sock'),
-  });
+  const other = await fixture.start(
+    'image-service',
+    {
+      STOWAGE_NODE_NAME: 'node-2.example',
+      STOWAGE_NATS_SERVERS: server.url,
+      STOWAGE_STREAM_MANAGED: 'false',
+      STOWAGE_STATE_DIR: path.join(fixture.stack.dir, 'node-2'),
+      STOWAGE_LISTEN: path.join(fixture.stack.dir, 'node-2.sock'),
+    },
+    { ready: 'healthz' },
+  );
   try {
     const ran = await eventually(async () => {
       const found = await stowctl(['pulls', '--all', '--server', server.url]);
       return found.code === 0 ? found : undefined;
     });
     expect(ran.stdout).toBe('nothing is being pulled\n');
+    // Its events cannot leave without a stream, which no answer to a command shows.
+    const status = async () =>
+      (await stowctl(['status', '--all', '--server', server.url])).stdout;
+    await eventually(async () => / image-service +degraded +\d/.test(await status()));
+    expect(await status()).toMatch(/^node-2\.example +image-service +degraded +\d+\.\d+\.\d+ +stowctl status on the node itself/m);
+    const doctor = await stowctl(['doctor', '--all', '--server', server.url, '-o', 'json']);
+    const { findings } = JSON.parse(doctor.stdout) as { findings: object[] };
+    expect(findings).toContainEqual(
+      expect.objectContaining({
+        ...{ id: 'service-degraded', node: 'node-2.example', subject: 'image-service' },
+      }),
+    );
   } finally {
     await other.stop();
     await server.remove();

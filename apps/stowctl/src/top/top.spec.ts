@@ -46,6 +46,7 @@ const status = (node: string, disks = [disk()]): NodeStatus => ({
   stats: { error: 'nobody answers', isAbsent: true },
   gc: { reply: { ...reply, disks } },
   infos: {},
+  discovered: [],
 });
 
 function event(reason: string, sequence: number): StowageEvent {
