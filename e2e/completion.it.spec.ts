@@ -29,10 +29,7 @@ const zsh = {
 };
 
 it.each([
-  [
-    'bash',
-    ['exec bash --norc', '. <(stowctl completion bash)', 'PS1="ready> "; clear'],
-  ],
+  ['bash', ['exec bash --norc', '. <(stowctl completion bash)', 'PS1="ready> "; clear']],
   ['zsh', [zsh.start, zsh.setUp, 'source <(stowctl completion zsh)', zsh.prompt]],
   [
     'zsh, as a file of a folder in its fpath',

@@ -50,7 +50,7 @@ beforeAll(async () => {
 afterAll(() => fixture.down());
 
 it('a plan is tried in shadow, kept from a pause, and then carried out exactly', async () => {
-  const pushed = [];
+  const pushed: string[] = [];
   for (let at = 0; at < 3; at += 1) {
     const image = await fixture.stack.pushImage({ name: `team/app-${at}`, tag: '1', sizeMb: 3 });
     await fixture.stack.pullImage(image.reference);

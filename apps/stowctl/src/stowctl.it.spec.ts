@@ -425,10 +425,11 @@ it('--all finds nodes by service discovery where there is no stream, with their 
     });
     expect(ran.stdout).toBe('nothing is being pulled\n');
     // Its events cannot leave without a stream, which no answer to a command shows.
-    const status = async () =>
-      (await stowctl(['status', '--all', '--server', server.url])).stdout;
+    const status = async () => (await stowctl(['status', '--all', '--server', server.url])).stdout;
     await eventually(async () => / image-service +degraded +\d/.test(await status()));
-    expect(await status()).toMatch(/^node-2\.example +image-service +degraded +\d+\.\d+\.\d+ +stowctl status on the node itself/m);
+    expect(await status()).toMatch(
+      /^node-2\.example +image-service +degraded +\d+\.\d+\.\d+ +stowctl status on the node itself/m,
+    );
     const doctor = await stowctl(['doctor', '--all', '--server', server.url, '-o', 'json']);
     const { findings } = JSON.parse(doctor.stdout) as { findings: object[] };
     expect(findings).toContainEqual(
@@ -476,6 +477,11 @@ it('a fleet with a node that is away: the others are shown, and what it did is s
   const plan = await fleet('plan', '--bytes', '1Gi', '-o', 'json');
   expect(plan.code).toBe(1);
   expect(JSON.parse(plan.stdout)).toEqual([expect.objectContaining({ node })]);
+  const pulls = await fleet('pulls');
+  expect(pulls).toEqual({
+    ...{ code: 0, stdout: 'nothing is being pulled\n' },
+    stderr: 'node-3.example: image-service does not answer; its pulls are shown by their events\n',
+  });
   const events = await fleet('events', '--since', '1h');
   expect(events.stdout).toMatch(/ node-3\.example +ImageEnsured/);
   const why = await fleet('why', app.reference);

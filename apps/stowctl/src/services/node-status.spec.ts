@@ -29,7 +29,8 @@ function status(
   };
 }
 
-const images = (one: NodeStatus) => serviceSummaries(one).find(({ app }) => app === 'image-service');
+const images = (one: NodeStatus) =>
+  serviceSummaries(one).find(({ app }) => app === 'image-service');
 const ids = (one: NodeStatus) =>
   nodeFindings(one)
     .filter(({ id }) => id !== 'service-absent')

@@ -217,7 +217,10 @@ function breakdownText({ breakdown }: Disk): string {
 }
 
 /** A line for each pull, the one that was asked for first on top; then what is not known of them. */
-function pullLines({ nodes, pulls, pullProblems, arePullsKnown }: TopState, columns: number): Line[] {
+function pullLines(
+  { nodes, pulls, pullProblems, arePullsKnown }: TopState,
+  columns: number,
+): Line[] {
   const problems = pullProblemLines(pullProblems, nodes.length);
   if (pulls.length > 0) {
     return [...pulls.map((pull) => pullLine(pull, nodes.length, columns)), ...problems];

@@ -144,10 +144,15 @@ describe('the frame', () => {
     };
     const waiting = pull(2, {
       state: 'waiting',
-      ...{ percent: undefined, bytes: undefined, bytesPerSecond: undefined, remainingMs: undefined },
+      ...{
+        percent: undefined,
+        bytes: undefined,
+        bytesPerSecond: undefined,
+        remainingMs: undefined,
+      },
     });
     expect(pullsOf({ pulls: [waiting] })).toEqual([
-      expect.stringMatching(/^ waiting {12} +registry\.example\.com\/team\/app-2:1\.4$/),
+      expect.stringMatching(/^ waiting {12}registry\.example\.com\/team\/app-2:1\.4$/),
     ]);
     const away = 'image-service does not answer';
     const pullProblems = ['node-1', 'node-2'].map((node) => ({ node, problem: away }));

@@ -19,7 +19,7 @@ function event(name: 'ImagePullStarted' | 'ImagePullProgress', sequence: number)
   const { subject, data } = eventDefinition(name).example;
   const id = `01KAJB5V1B3D5F7H9K1N3Q${String(sequence).padStart(4, '0')}`;
   const attributes = { id, node: 'node-1', app: 'image-service', subject, sequence } as const;
-  return parseEvent(JSON.stringify(createEvent(name, { ...attributes, time: new Date() }, data)));
+  return parseEvent(JSON.stringify(createEvent(name, { ...attributes, time: new Date() }, data as never)));
 }
 
 const stops: AbortController[] = [];
@@ -38,6 +38,7 @@ function watching(
   const transport = {
     send: nobody,
     info: () => Promise.resolve(undefined),
+    discovered: () => Promise.resolve([]),
     events: async function* () {
       yield* await Promise.resolve(events);
     },
@@ -70,14 +71,22 @@ function watching(
 }
 
 const pullsOf = ({ pulls, pullProblems, arePullsKnown }: TopState) => ({
-  pulls: pulls.map(({ node, state, bytes, bytesPerSecond }) => [node, state, bytes, bytesPerSecond]),
+  pulls: pulls.map(({ node, state, bytes, bytesPerSecond }) => [
+    node,
+    state,
+    bytes,
+    bytesPerSecond,
+  ]),
   problems: pullProblems.map(({ node, problem }) => `${node}: ${problem}`),
   arePullsKnown,
 });
 
 it('has pulls as image-service says them, whatever events there are', async () => {
   const steps = [10, 20].map((bytes) => ({
-    pulls: reply.pulls.map((pull) => ({ ...pull, progress: { ...pull.progress, bytes } })),
+    pulls: reply.pulls.map((pull) => ({
+      ...pull,
+      progress: { approximate: false, ...pull.progress, bytes },
+    })),
   }));
   const { watch, passes, quit } = watching(
     async function* () {

@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { pause } from '@stowage/async';
 import { imageService } from '@stowage/commands';
 import type { StowageEvent } from '@stowage/events';
 import type { Call } from '../command-line/define';
-import { shownPull, type ShownPull } from '../commands/pulls';
-import { failureText, isCutOff, isNotOffered, isUnanswered, refusalStatus } from '../failure-text';
+import { pullsProblem, shownPull, type ShownPull } from '../commands/pulls';
+import { failureText } from '../failure-text';
 import { nodeStatus, type NodeStatus } from '../services/node-status';
 import { onNodes } from '../transport/on-nodes';
 import type { Reach } from '../transport/reach';
@@ -70,7 +70,7 @@ export class Watch {
         if (!signal.aborted) this.#statuses.set(node, status);
       }).catch(() => undefined);
       this.#askedAt = Date.now();
-      await pause(intervalMs, undefined, { signal }).catch(() => undefined);
+      await pause(intervalMs, { signal });
     }
   }
 
@@ -78,16 +78,18 @@ export class Watch {
   async #followPulls(node: string): Promise<void> {
     const { signal } = this.options;
     const { transport } = this.reach;
-    while (!signal.aborted) {
+    const isOver = () => signal.aborted;
+    while (!isOver()) {
       try {
         for await (const { pulls } of transport.follow(node, imageService.pulls, {})) {
           this.#pulls.set(node, { running: pulls.map((pull) => shownPull(node, pull)) });
-          if (signal.aborted) return;
+          if (isOver()) return;
         }
       } catch (error) {
+        if (isOver()) return;
         this.#pulls.set(node, { problem: pullsProblem(error) });
       }
-      await pause(retryMs, undefined, { signal }).catch(() => undefined);
+      await pause(retryMs, { signal });
     }
   }
 
@@ -109,7 +111,7 @@ export class Watch {
       } finally {
         clearTimeout(isFollowed);
       }
-      await pause(retryMs, undefined, { signal }).catch(() => undefined);
+      await pause(retryMs, { signal });
     }
   }
 
@@ -120,13 +122,4 @@ export class Watch {
     if (this.#events.some(({ id }) => id === event.id)) return;
     this.#events = [...this.#events, event].slice(-keptEvents);
   }
-}
-
-/** Why the pulls of a node are not known, in words that are the same for every node. */
-function pullsProblem(error: unknown): string {
-  if (isUnanswered(error) || isCutOff(error)) return 'image-service does not answer';
-  if (!isNotOffered(error)) return failureText(error).message;
-  return refusalStatus(error) === 'UNIMPLEMENTED'
-    ? 'this image-service is of an earlier release, which cannot say what it pulls'
-    : 'image-service does not answer "pulls": add it to its key commands (STOWAGE_COMMANDS)';
 }

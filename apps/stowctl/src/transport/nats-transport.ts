@@ -16,14 +16,7 @@ import {
   streamName,
   type StowageEvent,
 } from '@stowage/events';
-import {
-  AckPolicy,
-  connect,
-  DeliverPolicy,
-  ErrorCode,
-  nanos,
-  type NatsConnection,
-} from 'nats';
+import { AckPolicy, connect, DeliverPolicy, ErrorCode, nanos, type NatsConnection } from 'nats';
 import { CommandFailure } from '../failures';
 import { DiscoveredServices } from './discovered-services';
 import type { EventQuery, Transport } from './reach';
