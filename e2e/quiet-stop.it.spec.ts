@@ -1,10 +1,39 @@
 import { mkdtempSync } from 'node:fs';
 import path from 'node:path';
-import { eventually, spawnApp, startStack, type Stack } from '@stowage/testing';
+import { connectRuntimeService } from '@stowage/cri-client';
+import {
+  dockerShimOn,
+  eventually,
+  spawnApp,
+  startStack,
+  type AppProcess,
+  type Stack,
+} from '@stowage/testing';
 
 const apps = ['runtime-gateway', 'image-service', 'gc-worker'] as const;
 
 const alarmingLevels = ['warn', 'error', 'fatal'];
+
+/** Stops the service once all is well, and looks through what it logs from then on. */
+async function stopsQuietly(app: AppProcess): Promise<void> {
+  // Its connections are there: a stop while one is made is another matter.
+  await eventually(async () => {
+    const { body } = await app.get('/readyz');
+    return (JSON.parse(body) as { status: string }).status === 'ok';
+  });
+  expect(await app.stop()).toBe(0);
+  const lines = app.logLines();
+  const stopping = lines.findIndex(({ msg }) => msg === 'stopping');
+  expect(stopping).toBeGreaterThan(0);
+  const after = lines.slice(stopping + 1);
+  expect(after.at(-1)).toMatchObject({ msg: 'stopped' });
+  const alarming = after.filter(
+    ({ level, msg, reason }) =>
+      alarmingLevels.includes(String(level)) ||
+      /unavailable|lost|failed|closed|down\b|ended/i.test(`${String(msg)} ${String(reason)}`),
+  );
+  expect(alarming).toEqual([]);
+}
 
 describe('a stop', () => {
   let stack: Stack;
@@ -33,22 +62,23 @@ describe('a stop', () => {
           : {}),
       },
     });
-    // Both connections are there: a stop while one is made is another matter.
-    await eventually(async () => {
-      const { body } = await app.get('/readyz');
-      return (JSON.parse(body) as { status: string }).status === 'ok';
-    });
-    expect(await app.stop()).toBe(0);
-    const lines = app.logLines();
-    const stopping = lines.findIndex(({ msg }) => msg === 'stopping');
-    expect(stopping).toBeGreaterThan(0);
-    const after = lines.slice(stopping + 1);
-    expect(after.at(-1)).toMatchObject({ msg: 'stopped' });
-    const alarming = after.filter(
-      ({ level, msg, reason }) =>
-        alarmingLevels.includes(String(level)) ||
-        /unavailable|lost|failed|closed|down\b|ended/i.test(`${String(msg)} ${String(reason)}`),
-    );
-    expect(alarming).toEqual([]);
+    await stopsQuietly(app);
   });
+});
+
+it('nor does a stop of docker-shim, with a pod that runs', async () => {
+  const stack = await startStack({ docker: {} });
+  try {
+    const { endpoint, env } = dockerShimOn(stack);
+    const app = await spawnApp('docker-shim', {
+      env: { ...env, STOWAGE_NODE_NAME: 'node-a', STOWAGE_NATS_SERVERS: stack.nats.url },
+    });
+    const runtime = connectRuntimeService({ endpoint });
+    const metadata = { name: 'web-0', namespace: 'default', uid: 'u', attempt: 0 };
+    await runtime.runPodSandbox({ config: { metadata, linux: {} } });
+    runtime.close();
+    await stopsQuietly(app);
+  } finally {
+    await stack.down();
+  }
 });

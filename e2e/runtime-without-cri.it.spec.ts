@@ -74,6 +74,13 @@ describe('a runtime that answers without serving the CRI', () => {
         [],
       ]);
     }
+    // From the start on as well, when everything that asks the runtime finds it out.
+    for (const [name, app] of running) {
+      const about = app.logLines().filter((line) => /serve the CRI/.test(JSON.stringify(line)));
+      expect(about.length).toBeGreaterThan(0);
+      const lines = about.map(({ msg }) => msg);
+      expect([name, lines.length <= 10 ? [] : lines]).toEqual([name, []]);
+    }
   });
 
   it('all are ready once it serves the CRI, and down within 5 s when it no longer does', async () => {

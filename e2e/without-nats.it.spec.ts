@@ -3,6 +3,7 @@ import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import {
   commandApps,
+  commandsOf,
   gcWorker,
   imageService,
   runtimeGateway,
@@ -24,7 +25,11 @@ const running = new Map<App, AppProcess>();
 
 const socketOf = (app: string) => path.join(stack.dir, `${app}.cmd.sock`);
 
+/** Commands that were sent, for the test that none is left out. */
+const sent = new Set<CommandDefinition>();
+
 function send<C extends CommandDefinition>(command: C, input: CommandInput<C>) {
+  sent.add(command);
   const options = { timeoutMs: 60_000, strict: true };
   return sendLocalCommand(socketOf(command.app), command, input, options);
 }
@@ -94,12 +99,37 @@ it('without NATS nothing is degraded, nothing waits, and the last events are on 
 it('with NATS away every command is answered to root, and to nobody else', async () => {
   await stack.nats.stop();
   try {
+    sent.clear();
     for (const app of apps) await startApp(app, { STOWAGE_NATS_SERVERS: stack.nats.url });
     const image = await pulled('team/away');
+    const used = await stack.pushImage({ name: 'team/used', tag: '1' });
+    const pod = await stack.runPod({ image: used.reference });
+    const { containerId } = pod;
+    const command = ['/bin/sh', '-c', 'echo here'];
+    expect(await send(runtimeGateway.exec, { containerId, command })).toMatchObject({
+      ...{ exitCode: 0, stdout: 'here\n' },
+    });
+    const { pods } = await send(runtimeGateway.pods, {});
+    expect(pods.flatMap(({ containers }) => containers)).toContainEqual(
+      expect.objectContaining({ id: containerId, state: 'running' }),
+    );
+    expect(await send(runtimeGateway.status, {})).toMatchObject({ available: true });
+    await eventually(async () => (await send(runtimeGateway.events, {})).kept > 0);
+    await pod.remove();
+    const present = await send(imageService.status, { image: used.reference });
+    expect(present.image).toMatchObject({ imageId: used.imageId });
+    expect((await send(imageService.stats, {})).imageCount).toBeGreaterThan(1);
+    expect((await send(imageService.events, {})).kept).toBeGreaterThan(0);
+    await eventually(async () => {
+      const reply = await send(gcWorker.images, {});
+      return 'total' in reply && reply.images.some(({ imageId }) => imageId === image);
+    });
+    const pause = await send(gcWorker.pause, { minutes: 5, reason: 'a test' });
+    expect((await send(gcWorker.status, {})).paused).toEqual(pause);
+    expect(await send(gcWorker.resume, {})).toEqual({ ended: pause });
     expect(await send(runtimeGateway.version, {})).toMatchObject({
       runtimeName: expect.any(String),
     });
-    expect(await send(runtimeGateway.pods, {})).toMatchObject({ pods: [] });
     expect(await send(imageService.pulls, {})).toEqual({ pulls: [] });
     const request = { image, minutes: 1, reason: 'a test' };
     expect((await send(gcWorker.hold, request)).held).toHaveLength(1);
@@ -116,6 +146,8 @@ it('with NATS away every command is answered to root, and to nobody else', async
     expect((await send(gcWorker.events, { types: ['ImageRemoved'] })).events).toContainEqual(
       expect.objectContaining({ subject: image }),
     );
+    const named = ({ app, verb }: CommandDefinition) => `${app}.${verb}`;
+    expect([...sent].map(named).sort()).toEqual(apps.flatMap(commandsOf).map(named).sort());
 
     for (const app of apps) {
       const script = `require('net').connect(${JSON.stringify(socketOf(app))}).on('error', ({ code }) => console.log(code)).on('connect', () => process.exit(1));`;

@@ -17,6 +17,7 @@ import {
   TestNatsServer,
   type AppProcess,
 } from '@stowage/testing';
+import { catalogue, type FindingId } from '@stowage/status-view';
 import { connect } from 'nats';
 
 /** Each finding prepared for real, as far as one machine can have it. */
@@ -32,10 +33,11 @@ const cleanUps: (() => unknown)[] = [];
 const running: AppProcess[] = [];
 
 interface Found {
-  readonly id: string;
+  readonly id: FindingId;
   readonly level: string;
   readonly subject: string;
   readonly problem: string;
+  readonly remedy: string;
 }
 
 const socketOf = (app: string): string => path.join(sockets, `${app}.cmd.sock`);
@@ -52,6 +54,8 @@ async function doctor(
   expect(ran.stderr).toBe('');
   const { findings } = JSON.parse(ran.stdout) as { findings: Found[] };
   expect(ran.code).toBe(findings.length === 0 ? 0 : 1);
+  // Whatever is found, what to do is said.
+  for (const { id, remedy } of findings) expect([id, remedy]).toEqual([id, catalogue[id].remedy]);
   return findings;
 }
 
@@ -140,6 +144,13 @@ it('no service, and one that does not run', async () => {
     2,
     // The runtime of this machine, which is looked for in its usual place, may be another one.
     expect.stringMatching(/^STOWAGE CRITICAL - .*services-absent.* \| critical=[12] warning=0\n/),
+  ]);
+  const read = await runApp('stowctl', { args: ['doctor', ...args.slice(1)] });
+  expect([read.code, read.stdout]).toEqual([
+    1,
+    expect.stringMatching(
+      /^LEVEL +NODE +FINDING +ABOUT +PROBLEM\n(?:.*\n)*critical .* services-absent [^]*WHAT TO DO\n[^]*^services-absent +start the services, or name/m,
+    ),
   ]);
   await start('runtime-gateway');
   await start('image-service');

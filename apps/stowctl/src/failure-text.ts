@@ -24,6 +24,10 @@ const isCommandError = (error: unknown): error is CommandErrorFields =>
 export const isUnanswered = (error: unknown): boolean =>
   isCommandError(error) && error.code === 'COMMAND_NO_RESPONDERS';
 
+/** Whether a service ended the local connection before its answer, as one that stops does. */
+export const isCutOff = (error: unknown): boolean =>
+  isCommandError(error) && error.code === 'COMMAND_REPLY_LOST';
+
 /** Whether the service knows no such command: it is older, or a verb is not answered. */
 export const isNotOffered = (error: unknown): boolean =>
   isCommandError(error) &&

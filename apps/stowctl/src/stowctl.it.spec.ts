@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
@@ -138,6 +138,7 @@ describe.each(ways)('through %s', (_way, ask) => {
       services: ['runtime-gateway', 'image-service', 'gc-worker'].map((name) => ({
         app: name,
         state: 'ok',
+        version: expect.stringMatching(/^\d+\.\d+\.\d+/),
       })),
       disks: [{ mountpoint: expect.stringContaining(fixture.stack.runtime.root) }],
     });
@@ -179,6 +180,34 @@ describe.each(ways)('through %s', (_way, ask) => {
     const sizes = images.map(({ sizeBytes }) => sizeBytes);
     expect(sizes.length).toBeGreaterThan(0);
     expect(sizes).toEqual(sizes.toSorted((a, b) => b - a));
+  });
+
+  it('images by who uses them, by pin and by verdict', async () => {
+    const pod = await fixture.stack.runPod({ image: old.reference, name: 'web-7' });
+    const listed = async (...flags: string[]) =>
+      json<{ imageId: string; pinned: boolean; verdict: string; usedBy: string[] }[]>(
+        ask('images', '-o', 'json', ...flags),
+      );
+    try {
+      await eventually(async () =>
+        (await listed('--verdict', 'keep')).some(({ imageId }) => imageId === old.imageId),
+      );
+      const [used] = await listed(old.reference);
+      expect(used?.usedBy).toEqual([expect.stringContaining('web-7')]);
+      expect((await ask('images', old.reference)).stdout).toMatch(/web-7.* keep: in-use/);
+      const all = await listed();
+      const kept = await listed('--verdict', 'keep');
+      const gone = await listed('--verdict', 'remove');
+      expect(kept.length + gone.length).toBe(all.length);
+      expect(new Set(kept.map(({ verdict }) => verdict))).toEqual(new Set(['keep']));
+      expect(gone.map(({ imageId }) => imageId)).not.toContain(old.imageId);
+      expect((await listed('--unused')).map(({ imageId }) => imageId)).not.toContain(old.imageId);
+      const pinned = await listed('--pinned');
+      expect(pinned).toEqual(all.filter((image) => image.pinned));
+      expect(pinned.length > 0).toBe(fixture.stack.runtime.reportsPinned);
+    } finally {
+      await pod.remove();
+    }
   });
 
   it('plan', async () => {
@@ -376,30 +405,98 @@ it('two nodes, of which one is not there: the other is shown, and the code is 1'
   expect(ran.stderr).toMatch(/gc-worker\.plan on elsewhere: nobody answers/);
 });
 
-it('--all finds nodes by service discovery where there is no stream', async () => {
+it('--all finds nodes by service discovery where there is no stream, with their health', async () => {
   const server = await TestNatsServer.start();
-  const other = await fixture.start('image-service', {
-    STOWAGE_NODE_NAME: 'node-2.example',
-    STOWAGE_NATS_SERVERS: server.url,
-    STOWAGE_STREAM_MANAGED: 'false',
-    STOWAGE_STATE_DIR: path.join(fixture.stack.dir, 'node-2'),
-    STOWAGE_LISTEN: path.join(fixture.stack.dir, 'node-2.sock'),
-  });
+  const other = await fixture.start(
+    'image-service',
+    {
+      STOWAGE_NODE_NAME: 'node-2.example',
+      STOWAGE_NATS_SERVERS: server.url,
+      STOWAGE_STREAM_MANAGED: 'false',
+      STOWAGE_STATE_DIR: path.join(fixture.stack.dir, 'node-2'),
+      STOWAGE_LISTEN: path.join(fixture.stack.dir, 'node-2.sock'),
+    },
+    { ready: 'healthz' },
+  );
   try {
     const ran = await eventually(async () => {
       const found = await stowctl(['pulls', '--all', '--server', server.url]);
       return found.code === 0 ? found : undefined;
     });
     expect(ran.stdout).toBe('nothing is being pulled\n');
+    // Its events cannot leave without a stream, which no answer to a command shows.
+    const status = async () => (await stowctl(['status', '--all', '--server', server.url])).stdout;
+    await eventually(async () => / image-service +degraded +\d/.test(await status()));
+    expect(await status()).toMatch(
+      /^node-2\.example +image-service +degraded +\d+\.\d+\.\d+ +stowctl status on the node itself/m,
+    );
+    const doctor = await stowctl(['doctor', '--all', '--server', server.url, '-o', 'json']);
+    const { findings } = JSON.parse(doctor.stdout) as { findings: object[] };
+    expect(findings).toContainEqual(
+      expect.objectContaining({
+        ...{ id: 'service-degraded', node: 'node-2.example', subject: 'image-service' },
+      }),
+    );
   } finally {
     await other.stop();
     await server.remove();
   }
 });
 
+it('a fleet with a node that is away: the others are shown, and what it did is still known', async () => {
+  const away = await fixture.start('image-service', {
+    STOWAGE_NODE_NAME: 'node-3.example',
+    STOWAGE_STATE_DIR: path.join(fixture.stack.dir, 'node-3'),
+    STOWAGE_LISTEN: path.join(fixture.stack.dir, 'node-3.sock'),
+  });
+  const fleet = (...args: string[]) =>
+    stowctl([...args, '--all', '--server', fixture.stack.nats.url]);
+  // The second time it is there.
+  for (let time = 0; time < 2; time += 1) {
+    const args = ['ensure', app.reference, '--node', 'node-3.example'];
+    const ensured = await stowctl([...args, '--server', fixture.stack.nats.url]);
+    expect(ensured.code).toBe(0);
+  }
+  await fixture.events.waitFor('ImageEnsured', (event) => event.node === 'node-3.example');
+  expect(await away.stop()).toBe(0);
+
+  const nodes = await fleet('nodes');
+  expect(nodes.stdout).toMatch(new RegExp(`^${node} +ok +3/3`, 'm'));
+  expect(nodes.stdout).toMatch(/^node-3\.example +absent +0\/3 /m);
+  const status = await fleet('status');
+  expect(status.stdout).toMatch(/^node-3\.example +image-service +absent /m);
+  expect(status.stdout).toMatch(new RegExp(`^${node} +gc-worker +ok `, 'm'));
+  const images = await fleet('images');
+  expect([images.code, images.stderr]).toEqual([
+    1,
+    expect.stringMatching(
+      /image-service\.list on node-3\.example: nobody answers[^]*check that image-service runs there/,
+    ),
+  ]);
+  expect(images.stdout).toMatch(new RegExp(`^${node} .*team/old:0\\.9`, 'm'));
+  const plan = await fleet('plan', '--bytes', '1Gi', '-o', 'json');
+  expect(plan.code).toBe(1);
+  expect(JSON.parse(plan.stdout)).toEqual([expect.objectContaining({ node })]);
+  const pulls = await fleet('pulls');
+  expect(pulls).toEqual({
+    ...{ code: 0, stdout: 'nothing is being pulled\n' },
+    stderr: 'node-3.example: image-service does not answer; its pulls are shown by their events\n',
+  });
+  const events = await fleet('events', '--since', '1h');
+  expect(events.stdout).toMatch(/ node-3\.example +ImageEnsured/);
+  const why = await fleet('why', app.reference);
+  expect(why.stdout).toMatch(new RegExp(`^Now\\n[^]*${node} +\\S+team/app:1 `));
+  expect(why.stdout).toMatch(/History\n[^]* node-3\.example +ImageEnsured/);
+  const doctor = await fleet('doctor');
+  expect([doctor.code, doctor.stdout]).toEqual([
+    1,
+    expect.stringMatching(/critical +node-3\.example +services-absent/),
+  ]);
+});
+
 it('--all finds the nodes by their events', async () => {
   const ran = await stowctl(['nodes', '--all', '--server', fixture.stack.nats.url, '-o', 'json']);
-  expect(JSON.parse(ran.stdout)).toEqual([expect.objectContaining({ node, state: 'ok' })]);
+  expect(JSON.parse(ran.stdout)).toContainEqual(expect.objectContaining({ node, state: 'ok' }));
 });
 
 it('a context has server and nodes', async () => {
@@ -430,6 +527,21 @@ it('a pipe that is closed ends the program quietly', async () => {
   await fixture.stack.pullImage(old.reference);
   expect(await ended).toBe(0);
   expect(stderr).toBe('');
+});
+
+it.each([
+  ['a finite output', 'images -o json'],
+  ['many lines', 'events --since 1h -o json'],
+  ['the help', '--help'],
+])('so does one that is closed in the middle of %s', (_what, line) => {
+  const given = line === '--help' ? line : `${line} --sockets ${sockets}`;
+  // The reader is gone before the program writes.
+  const script = `${process.execPath} ${program} ${given} | exec true; echo "codes \${PIPESTATUS[*]}"`;
+  const ran = spawnSync('bash', ['-c', script], {
+    env: { ...process.env, HOME: fixture.stack.dir },
+    encoding: 'utf8',
+  });
+  expect([ran.stdout, ran.stderr]).toEqual(['codes 0 0\n', '']);
 });
 
 it('events --follow shows what happens, until it is interrupted', async () => {

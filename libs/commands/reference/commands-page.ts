@@ -49,7 +49,7 @@ Request and reply on NATS: subject \`stowage.cmd.<node>.<app>.<verb>\` (the node
 - A service begins 100 commands at once and then 100 a second. At most 64 run or wait; more get RESOURCE_EXHAUSTED at once, and so does a result larger than a NATS message.
 - Refused and failed commands are counted in \`stowage_commands_total\`. Of each verb and code five a minute are logged, and how many more there were.
 - A request has one reply. What a command on the node can follow is published as events here: ImagePullProgress for \`image-service.pulls\`.
-- Services are found by NATS's service discovery (\`$SRV.PING\`, \`$SRV.INFO\`, \`$SRV.STATS\`, also with \`.<name>\` and \`.<name>.<id>\`): name \`stowage-<app>\`, the node in \`metadata.node\`, one endpoint for each verb that is answered, with how often, how long and how it went. \`nats micro list\` shows them.
+- Services are found by NATS's service discovery (\`$SRV.PING\`, \`$SRV.INFO\`, \`$SRV.STATS\`, also with \`.<name>\` and \`.<name>.<id>\`): name \`stowage-<app>\`, the node in \`metadata.node\`, its health (\`ok\`, \`degraded\`, \`down\`) in \`metadata.state\`, one endpoint for each verb that is answered, with how often, how long and how it went. \`nats micro list\` shows them.
 - Who may send commands: the role operator of [deploy/nats](../../deploy/nats/README.md).
 
 TypeScript programs send them with [\`sendCommand\`](../../libs/command-client/README.md), which checks both ways.

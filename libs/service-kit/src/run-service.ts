@@ -114,6 +114,7 @@ export async function runService<K extends ConfigKeys>(
       version,
       description: options.config.summary,
       startedAt: startedAt.toISOString(),
+      state: () => health.readiness().state,
     },
     log,
     drainMs: Math.floor(kit.stopTimeoutMs / 2),

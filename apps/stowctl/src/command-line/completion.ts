@@ -1,4 +1,5 @@
-import type { CommandDefinition } from './define';
+import { outputFlags, reachFlags } from './common-flags';
+import type { CommandDefinition, FlagDefinition } from './define';
 import { flagsOf } from './parse';
 
 /** Shells that there is a completion for. */
@@ -15,16 +16,12 @@ export function candidates(
 ): string[] {
   const last = before.at(-1) ?? '';
   const given = before.slice(0, -1);
-  const words = given.filter((word) => !word.startsWith('-'));
+  const words = wordsOf(given, commands.flatMap(flagsOf));
   const command = [2, 1]
     .map((length) => commands.find(({ name }) => name === words.slice(0, length).join(' ')))
     .find((found) => found !== undefined);
-  const flags = command === undefined ? [] : flagsOf(command);
-  const previous = given.at(-1) ?? '';
-  const open = flags.find(
-    ({ name, short, value }) =>
-      value !== undefined && (previous === `--${name}` || previous === `-${short ?? '-'}`),
-  );
+  const flags = command === undefined ? [...reachFlags, ...outputFlags] : flagsOf(command);
+  const open = openFlag(given.at(-1) ?? '', flags);
   if (open !== undefined) return matching(open.choices ?? [], last);
   if (last.startsWith('-'))
     return matching(
@@ -41,6 +38,20 @@ export function candidates(
   const place = words.length - command.name.split(' ').length;
   return matching(command.args?.[place]?.choices ?? [], last);
 }
+
+/** The flag that the word is, if a value has to follow it. */
+const openFlag = (word: string, flags: readonly FlagDefinition[]): FlagDefinition | undefined =>
+  flags.find(
+    ({ name, short, value }) =>
+      value !== undefined &&
+      (word === `--${name}` || (short !== undefined && word === `-${short}`)),
+  );
+
+/** What is neither a flag nor the value of one. */
+const wordsOf = (given: readonly string[], flags: readonly FlagDefinition[]): string[] =>
+  given.filter(
+    (word, at) => !word.startsWith('-') && openFlag(given[at - 1] ?? '', flags) === undefined,
+  );
 
 const matching = (words: readonly string[], start: string): string[] =>
   words.filter((word) => word !== '' && word.startsWith(start));
@@ -66,7 +77,12 @@ export function completionScript(shell: Shell, program = 'stowctl'): string {
         `  found=("\${(@f)$(${program} __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)}")`,
         '  [[ -n "$found" ]] && compadd -a found || _files',
         '}',
-        `compdef _${name} ${program}`,
+        // A file of a folder of fpath is the function itself: its first use has to complete, too.
+        `if [ "$funcstack[1]" = "_${name}" ]; then`,
+        `  _${name} "$@"`,
+        'else',
+        `  compdef _${name} ${program}`,
+        'fi',
       ].join('\n');
     case 'fish':
       return [

@@ -104,6 +104,10 @@ describe('completion', () => {
     ['images -o y', ['yaml']],
     ['completion ', ['bash', 'zsh', 'fish']],
     ['images --reverse --pin', ['--pinned']],
+    ['-o y', ['yaml']],
+    ['--serv', ['--server']],
+    ['--node a,b -o json images --so', ['--sort', '--sockets']],
+    ['--timeout 5s gc ', ['run']],
   ])('after %j', (line, expected) => {
     expect(candidates(line.split(' '), commands)).toEqual(expect.arrayContaining(expected));
     if (line.includes(' '))

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { gcWorker, type CommandReply } from '@stowage/commands';
+import { errorMessage } from '@stowage/errors';
 import { imageName, planText, sizeText, spanText } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { refusalStatus } from '../failure-text';
@@ -7,7 +8,7 @@ import { CommandFailure, UsageError } from '../failures';
 import { wholePlan } from '../services/whole-plan';
 import { onNodes } from '../transport/on-nodes';
 import type { Reach, Transport } from '../transport/reach';
-import { bytesFlag } from './plan';
+import { bytesFlag, onNode } from './plan';
 
 /** A collection lasts as long as its removals; the worker has limits for each. */
 const longestRunMs = 3_600_000;
@@ -43,7 +44,12 @@ export async function gcRun(call: Call): Promise<number> {
         ]),
       empty: '',
     })),
-    notes: results.flatMap(({ node, value: { failure, failures } }) => [
+    notes: results.flatMap(({ node, value: { failure, failures, shadow, planId: id } }) => [
+      ...(shadow === undefined || shadow.wouldRemoveCount === 0
+        ? []
+        : [
+            `to carry it out once collect is on: stowctl gc run --plan ${id}${onNode(node, reach.kind)}`,
+          ]),
       ...(failure === undefined ? [] : [`${node}: ${failure.code}: ${failure.message}`]),
       ...failures.map(({ imageId, message }) => `${node}: ${imageId}: ${message}`),
     ]),
@@ -62,6 +68,8 @@ async function collect(
     return await transport.send(node, gcWorker.run, input, { timeoutMs: longestRunMs });
   } catch (error) {
     if (input.planId === undefined || refusalStatus(error) !== 'FAILED_PRECONDITION') throw error;
+    // A pause, or collections that are off, are said as the service says them.
+    if (!/: plan \S+ is /.test(errorMessage(error))) throw error;
     throw new CommandFailure(
       `${node}: ${planText(input.planId)} is not what a collection would do now: images or their use have changed`,
       'read the new one with stowctl plan; nothing was removed',
@@ -70,10 +78,16 @@ async function collect(
   }
 }
 
-const heading = (node: string, run: Collection): string =>
+const heading = (node: string, { shadow, ...run }: Collection): string =>
   [
-    `${node}: removed ${run.removedCount} of ${run.attemptedCount} images in ${spanText(run.durationMs)}`,
-    `freed ${sizeText(run.measuredBytes ?? run.freedBytes)}, expected ${sizeText(run.expectedBytes)}`,
+    ...(shadow === undefined
+      ? [
+          `${node}: removed ${run.removedCount} of ${run.attemptedCount} images in ${spanText(run.durationMs)}`,
+          `freed ${sizeText(run.measuredBytes ?? run.freedBytes)}, expected ${sizeText(run.expectedBytes)}`,
+        ]
+      : [
+          `${node}: in shadow, nothing was removed; ${planText(run.planId)} would have removed ${shadow.wouldRemoveCount} images for ${sizeText(shadow.expectedBytes)}`,
+        ]),
     ...(run.askedBytes === undefined ? [] : [`asked for ${sizeText(run.askedBytes)}`]),
     ...(run.limitedBy === undefined ? [] : [`ended by ${run.limitedBy}`]),
   ].join('; ');

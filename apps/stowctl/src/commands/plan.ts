@@ -66,7 +66,8 @@ export async function plan(call: Call): Promise<number> {
   return failed > 0 ? 1 : 0;
 }
 
-const onNode = (node: string, kind: 'local' | 'nats'): string =>
+/** What a command for one node needs behind it; nothing where the local sockets are asked. */
+export const onNode = (node: string, kind: 'local' | 'nats'): string =>
   kind === 'local' ? '' : ` --node ${node}`;
 
 const isRemoved = ({ verdict }: PlannedImage): boolean => verdict === 'remove';

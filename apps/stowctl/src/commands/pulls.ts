@@ -3,7 +3,7 @@ import { ageText, type Cell, sizeText, spanText, type Tone } from '@stowage/stat
 import type { Call } from '../command-line/define';
 import { PullHistory, pullEvents, type SeenPull } from '../events/pull-history';
 import { sinceFlag } from '../events/since';
-import { isNotOffered, isUnanswered } from '../failure-text';
+import { failureText, isCutOff, isNotOffered, isUnanswered, refusalStatus } from '../failure-text';
 import { UsageError } from '../failures';
 import type { View } from '../output/output';
 import { onNodes } from '../transport/on-nodes';
@@ -32,7 +32,9 @@ export async function pulls(call: Call): Promise<number> {
   }
   const reach = await call.open();
   const { results, failed } = await onNodes(reach, call, (node, transport) =>
-    runningPulls(transport, node),
+    runningPulls(transport, node, (problem) =>
+      out.note(`${node}: ${problem}; its pulls are shown by their events`),
+    ),
   );
   const unasked = results.flatMap(({ node, value }) => (value === undefined ? [node] : []));
   const running = results.flatMap(({ value = [] }) => value);
@@ -45,15 +47,29 @@ export async function pulls(call: Call): Promise<number> {
   return failed > 0 ? 1 : 0;
 }
 
-/** Pulls that are going on; undefined where the service is of a release that cannot say. */
-async function runningPulls(transport: Transport, node: string): Promise<ShownPull[] | undefined> {
+/** Pulls that are going on; undefined where the service is away or cannot say. */
+async function runningPulls(
+  transport: Transport,
+  node: string,
+  unknown: (problem: string) => void,
+): Promise<ShownPull[] | undefined> {
   try {
     const reply = await transport.send(node, imageService.pulls, {});
     return reply.pulls.map((pull) => shownPull(node, pull));
   } catch (error) {
-    if (isUnanswered(error) || isNotOffered(error)) return undefined;
-    throw error;
+    if (!isUnanswered(error) && !isNotOffered(error)) throw error;
+    unknown(pullsProblem(error));
+    return undefined;
   }
+}
+
+/** Why the pulls of a node are not known, in words that are the same for every node. */
+export function pullsProblem(error: unknown): string {
+  if (isUnanswered(error) || isCutOff(error)) return 'image-service does not answer';
+  if (!isNotOffered(error)) return failureText(error).message;
+  return refusalStatus(error) === 'UNIMPLEMENTED'
+    ? 'this image-service is of an earlier release, which cannot say what it pulls'
+    : 'image-service does not answer "pulls": add it to its key commands (STOWAGE_COMMANDS)';
 }
 
 /** Pulls by the events that there are of them. */

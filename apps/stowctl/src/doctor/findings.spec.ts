@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gcWorker } from '@stowage/commands';
 import type { StreamConfig } from 'nats';
-import type { GcStatus } from '../services/node-status';
+import type { GcStatus, NodeStatus } from '../services/node-status';
+import { kubeletFindings } from './machine-findings';
 import { clockFindings, settingsFindings } from './nats-findings';
 import { gcFindings, versionFindings } from './node-findings';
 import { streamConfig } from '@stowage/event-bus/client';
@@ -81,6 +83,40 @@ it('a disk that images cannot bring down is called that', () => {
   const full = { ...reply, disks: [{ ...disk!, breakdown }] } as GcStatus;
   const ids = gcFindings(full, 'n').map(({ id }) => id);
   expect(ids).toEqual(['disk-full-of-other-data', 'disk-over-mark', 'exempt-unmatched']);
+});
+
+describe("kubelet's configuration", () => {
+  let folder: string;
+  beforeEach(() => (folder = mkdtempSync(path.join(tmpdir(), 'stowctl-kubelet-'))));
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const reply = gcWorker.status.example.reply as unknown as GcStatus;
+  const problems = (more: Partial<GcStatus> = {}) => {
+    const gc = { reply: { ...reply, collects: true, ...more } };
+    return kubeletFindings(folder, { node: 'n', gc } as NodeStatus).map(({ problem }) => problem);
+  };
+  const ours = reply.policy.highThresholdPercent;
+
+  it.each<[string, string, string[]]>([
+    ['the same threshold', `imageGCHighThresholdPercent: ${ours}`, [`${ours}`]],
+    ['a lower one', 'imageGCHighThresholdPercent: 60', ['60']],
+    ['a higher one', `imageGCHighThresholdPercent: ${ours + 1}`, []],
+    ['collections off', 'imageGCHighThresholdPercent: 100', []],
+    ['its default', 'maxPods: 110', ['85']],
+    ['nothing in it', '', ['85']],
+    ['what is no YAML', '{', []],
+  ])('with %s', (_what, text, from) => {
+    writeFileSync(path.join(folder, 'config.yaml'), text);
+    expect(problems()).toEqual(
+      from.map((high) => `kubelet collects from ${high} %, gc-worker from ${ours} %`),
+    );
+  });
+
+  it('is looked at where it can be read, and gc-worker collects', () => {
+    expect(problems()).toEqual([]);
+    writeFileSync(path.join(folder, 'config.yaml'), 'imageGCHighThresholdPercent: 60');
+    expect(problems({ collects: false })).toEqual([]);
+  });
 });
 
 it('services of one version are no finding', () => {

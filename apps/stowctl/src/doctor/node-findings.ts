@@ -32,6 +32,7 @@ export function nodeFindings(status: NodeStatus): Finding[] {
     ...reach,
     ...runtime,
     ...Object.values(infos).flatMap((info) => healthFindings(info)),
+    ...discoveredFindings(status),
     ...(gc.reply === undefined ? [] : gcFindings(gc.reply, node)),
     ...versionFindings(
       services.flatMap(({ app, version }) => (version === undefined ? [] : [{ app, version }])),
@@ -42,6 +43,19 @@ export function nodeFindings(status: NodeStatus): Finding[] {
 
 const runtimeFinding = (endpoint: string, reason: string, node: string): Finding =>
   finding(runtimeProblem(reason), endpoint, reason, node);
+
+/** Services that say on NATS that they are not well, where nothing else here says why. */
+function discoveredFindings({ node, gateway, gc, discovered }: NodeStatus): Finding[] {
+  const isExplained: Readonly<Record<string, boolean>> = {
+    'runtime-gateway': gateway.reply?.available === false,
+    'gc-worker': gc.reply !== undefined && gcFindings(gc.reply, node).length > 0,
+  };
+  return discovered.flatMap(({ app, state }) => {
+    if (isExplained[app] === true || (state !== 'degraded' && state !== 'down')) return [];
+    const id = state === 'down' ? 'service-down' : 'service-degraded';
+    return [finding(id, app, `it says it is ${state}; stowctl doctor there says why`, node)];
+  });
+}
 
 /** What the parts of a service report. */
 function healthFindings({ app, node, health }: ServiceInfo): Finding[] {

@@ -8,6 +8,7 @@ import {
 } from '@stowage/commands';
 import { errorMessage } from '@stowage/errors';
 import { isNotOffered, isUnanswered } from '../failure-text';
+import type { DiscoveredService } from '../transport/discovered-services';
 import type { Transport } from '../transport/reach';
 
 export type GatewayStatus = CommandReply<typeof runtimeGateway.status>;
@@ -38,6 +39,8 @@ export interface NodeStatus {
   readonly shim: Asked<ShimStatus>;
   /** By service; only where they are asked through their own sockets. */
   readonly infos: Readonly<Record<string, ServiceInfo>>;
+  /** What they say of themselves on NATS; only where they are asked over it. */
+  readonly discovered: readonly DiscoveredService[];
 }
 
 export type ServiceState = 'ok' | 'degraded' | 'down' | 'absent' | 'unknown';
@@ -77,7 +80,7 @@ export async function nodeStatus(transport: Transport, node: string): Promise<No
     }
     return found;
   };
-  const [gateway, version, stats, gc, shim, known] = await Promise.all([
+  const [gateway, version, stats, gc, shim, known, discovered] = await Promise.all([
     asked(() => transport.send(node, runtimeGateway.status, {})),
     asked(() => transport.send(node, runtimeGateway.version, {})),
     asked(() => transport.send(node, imageService.stats, {})),
@@ -85,8 +88,9 @@ export async function nodeStatus(transport: Transport, node: string): Promise<No
     // Servers before 2.10 do not say that nobody listens.
     asked(() => transport.send(node, dockerShim.status, {}, { timeoutMs: shimTimeoutMs })),
     infos(),
+    transport.discovered(node).catch(() => []),
   ]);
-  return { node, gateway, version, stats, gc, shim, infos: known };
+  return { node, gateway, version, stats, gc, shim, infos: known, discovered };
 }
 
 /** The services of a node, each with its state. */
@@ -154,7 +158,7 @@ function gcSummary(gc: GcStatus | undefined): Pick<ServiceSummary, 'state' | 'de
 }
 
 function summary(
-  { infos }: NodeStatus,
+  { infos, discovered }: NodeStatus,
   app: string,
   { reply, error, isAbsent, isRefused }: Asked<unknown>,
   said: Pick<ServiceSummary, 'state' | 'detail' | 'version'>,
@@ -167,13 +171,28 @@ function summary(
     const detail = reasons.length > 0 ? reasons.join('; ') : said.detail;
     return { app, version: info.version, state: info.health.state as ServiceState, detail };
   }
-  if (reply !== undefined) return { app, ...said };
-  if (isAbsent === true) return { app, state: 'absent', detail: 'nobody answers' };
-  return { app, state: isRefused === true ? 'unknown' : 'down', detail: error ?? '' };
+  if (reply === undefined && isAbsent === true) {
+    return { app, state: 'absent', detail: 'nobody answers' };
+  }
+  const found = discovered.find((one) => one.app === app);
+  const version = said.version ?? found?.version;
+  if (reply === undefined) {
+    return { app, version, state: isRefused === true ? 'unknown' : 'down', detail: error ?? '' };
+  }
+  return isWorse(found?.state, said.state)
+    ? { app, version, state: found?.state as ServiceState, detail: elsewhere }
+    : { app, ...said, version };
 }
+
+/** Of a service whose reasons are not published. */
+const elsewhere = 'stowctl status on the node itself, or /readyz, says why';
 
 /** From good to bad. */
 const order: readonly ServiceState[] = ['ok', 'unknown', 'degraded', 'down', 'absent'];
+
+/** Whether a word is a state that is worse; a word of a later release is none. */
+const isWorse = (word: string | undefined, state: ServiceState): boolean =>
+  order.indexOf(word as ServiceState) > order.indexOf(state);
 
 /** The state of a node: the worst of its services. */
 export function worstState(one: NodeStatus): ServiceState {

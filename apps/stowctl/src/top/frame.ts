@@ -9,7 +9,7 @@ import {
   usedCell,
 } from '@stowage/status-view';
 import { bar } from '../commands/ensure';
-import type { SeenPull } from '../events/pull-history';
+import type { ShownPull } from '../commands/pulls';
 import {
   serviceSummaries,
   worstState,
@@ -27,8 +27,12 @@ export interface TopState {
   readonly nodes: readonly string[];
   /** Of the nodes that have been asked so far. */
   readonly statuses: readonly NodeStatus[];
-  /** Those that run. */
-  readonly pulls: readonly SeenPull[];
+  /** Those that wait or run. */
+  readonly pulls: readonly ShownPull[];
+  /** Why the pulls of a node are not known; the same words where the same is wrong. */
+  readonly pullProblems: readonly { readonly node: string; readonly problem: string }[];
+  /** Whether every node has said which pulls it has, or cannot. */
+  readonly arePullsKnown: boolean;
   /** Oldest first. */
   readonly events: readonly StowageEvent[];
   /** Why events are not known. */
@@ -212,33 +216,53 @@ function breakdownText({ breakdown }: Disk): string {
   return [imageBytes, containerBytes, otherBytes].map(sizeText).join(' + ');
 }
 
-/** A line for each pull, the one that has run longest first. */
-function pullLines({ nodes, pulls }: TopState, columns: number): Line[] {
-  if (pulls.length === 0) return [[{ text: ' nothing is being pulled', tone: 'dim' }]];
-  return pulls.map((pull) => {
-    const { node, reference, percent, bytes, totalBytes, bytesPerSecond, remainingMs } = pull;
-    const whole = totalBytes === undefined ? '' : ` of ${sizeText(totalBytes)}`;
-    const facts = [
-      bytes === undefined
-        ? ''
-        : `${pull.approximate === true ? '~' : ''}${sizeText(bytes)}${whole}`,
-      bytesPerSecond === undefined ? '' : `${sizeText(Math.round(bytesPerSecond))}/s`,
-      remainingMs === undefined ? '' : `${spanText(remainingMs)} left`,
-    ]
-      .filter((fact) => fact !== '')
-      .join('  ');
-    const name = nodes.length === 1 ? reference : `${node} ${reference}`;
-    const width = columns < 120 ? 10 : 24;
-    const progress = bar(percent, width).padEnd(width + 3);
-    const share = percent === undefined ? '    ' : `${String(percent).padStart(2)} %`;
-    const space = columns - progress.length - share.length - facts.length - 4;
-    return [
-      ' ',
-      { text: progress, tone: 'good' },
-      `${share} `,
-      ` ${endOf(name, Math.max(12, space))} `,
-      { text: facts, tone: 'dim' },
-    ];
+/** A line for each pull, the one that was asked for first on top; then what is not known of them. */
+function pullLines(
+  { nodes, pulls, pullProblems, arePullsKnown }: TopState,
+  columns: number,
+): Line[] {
+  const problems = pullProblemLines(pullProblems, nodes.length);
+  if (pulls.length > 0) {
+    return [...pulls.map((pull) => pullLine(pull, nodes.length, columns)), ...problems];
+  }
+  if (problems.length > 0) return problems;
+  return [[{ text: arePullsKnown ? ' nothing is being pulled' : ' asking ...', tone: 'dim' }]];
+}
+
+function pullLine(pull: ShownPull, nodeCount: number, columns: number): Line {
+  const { node, reference, state, percent, bytes, totalBytes, bytesPerSecond, remainingMs } = pull;
+  const whole = totalBytes === undefined ? '' : ` of ${sizeText(totalBytes)}`;
+  const facts = [
+    bytes === undefined ? '' : `${pull.approximate === true ? '~' : ''}${sizeText(bytes)}${whole}`,
+    bytesPerSecond === undefined ? '' : `${sizeText(Math.round(bytesPerSecond))}/s`,
+    remainingMs === undefined ? '' : `${spanText(remainingMs)} left`,
+  ]
+    .filter((fact) => fact !== '')
+    .join('  ');
+  const name = nodeCount === 1 ? reference : `${node} ${reference}`;
+  const width = columns < 120 ? 10 : 24;
+  const progress = (state === 'waiting' ? 'waiting' : bar(percent, width)).padEnd(width + 3);
+  const share = percent === undefined ? '    ' : `${String(percent).padStart(2)} %`;
+  const space = columns - progress.length - share.length - facts.length - 4;
+  return [
+    ' ',
+    { text: progress, tone: state === 'waiting' ? 'dim' : 'good' },
+    `${share} `,
+    ` ${endOf(name, Math.max(12, space))} `,
+    { text: facts, tone: 'dim' },
+  ];
+}
+
+/** A line for each thing that is wrong, with the nodes where it is. */
+function pullProblemLines(problems: TopState['pullProblems'], nodeCount: number): Line[] {
+  const nodesOf = new Map<string, string[]>();
+  for (const { node, problem } of problems) {
+    nodesOf.set(problem, [...(nodesOf.get(problem) ?? []), node]);
+  }
+  return [...nodesOf].map(([problem, [first = '', ...others]]) => {
+    const more = others.length === 0 ? '' : ` and ${others.length} more`;
+    const where = nodeCount === 1 ? '' : ` on ${first}${more}`;
+    return [{ text: ` not known${where}: ${problem}`, tone: 'warning' }];
   });
 }
 

@@ -1,6 +1,6 @@
 import { gcWorker } from '@stowage/commands';
 import { createEvent, eventDefinition, parseEvent, type StowageEvent } from '@stowage/events';
-import type { SeenPull } from '../events/pull-history';
+import type { ShownPull } from '../commands/pulls';
 import type { GcStatus, NodeStatus } from '../services/node-status';
 import { diskBar } from './disk-bar';
 import { frame, shares, type TopState } from './frame';
@@ -46,6 +46,7 @@ const status = (node: string, disks = [disk()]): NodeStatus => ({
   stats: { error: 'nobody answers', isAbsent: true },
   gc: { reply: { ...reply, disks } },
   infos: {},
+  discovered: [],
 });
 
 function event(reason: string, sequence: number): StowageEvent {
@@ -62,7 +63,7 @@ function event(reason: string, sequence: number): StowageEvent {
   return parseEvent(JSON.stringify(createEvent('EventsDropped', attributes, { ...data, reason })));
 }
 
-const pull = (number: number, more: Partial<SeenPull> = {}): SeenPull => ({
+const pull = (number: number, more: Partial<ShownPull> = {}): ShownPull => ({
   node: 'node-1',
   pullId: String(number),
   reference: `registry.example.com/team/app-${number}:1.4`,
@@ -79,6 +80,8 @@ const one: TopState = {
   nodes: ['node-1'],
   statuses: [status('node-1')],
   pulls: [pull(1)],
+  pullProblems: [],
+  arePullsKnown: true,
   events: Array.from({ length: 40 }, (_, at) => event(`reason ${at}`, at + 1)),
   askedAt: now,
 };
@@ -109,10 +112,13 @@ describe('the frame', () => {
         status(node, [disk(), disk({ mountpoint: `/a${'/b'.repeat(80)}` })]),
       ),
       pulls: Array.from({ length: 25 }, (_, at) => pull(at, { reference: 'x'.repeat(at * 20) })),
+      pullProblems: nodes.map((name, at) => ({ node: name, problem: `problem ${at % 3}` })),
+      arePullsKnown: false,
       events: one.events,
       eventsProblem: 'events cannot be read',
     };
-    for (const state of [one, many, { nodes: ['node-1'], statuses: [], pulls: [], events: [] }]) {
+    const nothing = { pulls: [], pullProblems: [], arePullsKnown: false, events: [] };
+    for (const state of [one, many, { nodes: ['node-1'], statuses: [], ...nothing }]) {
       const lines = textIn(state, columns, rows);
       expect(lines).toHaveLength(rows);
       for (const name of ['SERVICES', 'DISKS', 'PULLS', 'EVENTS']) {
@@ -130,12 +136,45 @@ describe('the frame', () => {
     expect(textIn({ ...one, askedAt: now - 65_000 }, 80, 24)[0]).toContain('answers are 1m5s old');
   });
 
+  it('says which pulls wait, which are not known and why', () => {
+    const pullsOf = (more: Partial<TopState>): string[] => {
+      const lines = textIn({ ...one, ...more }, 80, 24);
+      const at = lines.indexOf('PULLS');
+      return lines.slice(at + 1, lines.indexOf('EVENTS'));
+    };
+    const waiting = pull(2, {
+      state: 'waiting',
+      ...{
+        percent: undefined,
+        bytes: undefined,
+        bytesPerSecond: undefined,
+        remainingMs: undefined,
+      },
+    });
+    expect(pullsOf({ pulls: [waiting] })).toEqual([
+      expect.stringMatching(/^ waiting {12}registry\.example\.com\/team\/app-2:1\.4$/),
+    ]);
+    const away = 'image-service does not answer';
+    const pullProblems = ['node-1', 'node-2'].map((node) => ({ node, problem: away }));
+    const onThisNode = pullProblems.slice(0, 1);
+    expect(pullsOf({ pulls: [], pullProblems: onThisNode })).toEqual([` not known: ${away}`]);
+    const nodes = ['node-1', 'node-2', 'node-3'];
+    expect(pullsOf({ nodes, pulls: [pull(1)], pullProblems })).toEqual([
+      expect.stringMatching(/^ \[#{5}\.{5}\] 45 %/),
+      ` not known on node-1 and 1 more: ${away}`,
+    ]);
+    expect(pullsOf({ pulls: [], arePullsKnown: false })).toEqual([' asking ...']);
+    expect(pullsOf({ pulls: [] })).toEqual([' nothing is being pulled']);
+  });
+
   it('lets no control character through', () => {
     const hostile = 'a\u001b[2J\u001b]0;title\u0007\r\n\u009bb\u202e';
     const state: TopState = {
       nodes: ['node-1'],
       statuses: [status('node-1', [disk({ mountpoint: `/${hostile}` })])],
       pulls: [pull(1, { reference: hostile })],
+      pullProblems: [{ node: 'node-1', problem: hostile }],
+      arePullsKnown: true,
       events: [event(hostile, 1)],
       eventsProblem: hostile,
     };

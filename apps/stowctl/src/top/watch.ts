@@ -1,7 +1,8 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { pause } from '@stowage/async';
+import { imageService } from '@stowage/commands';
 import type { StowageEvent } from '@stowage/events';
 import type { Call } from '../command-line/define';
-import { PullHistory } from '../events/pull-history';
+import { pullsProblem, shownPull, type ShownPull } from '../commands/pulls';
 import { failureText } from '../failure-text';
 import { nodeStatus, type NodeStatus } from '../services/node-status';
 import { onNodes } from '../transport/on-nodes';
@@ -12,13 +13,18 @@ import type { TopState } from './frame';
 const recentMs = 15 * 60_000;
 /** Events that are kept: more than any screen has rows. */
 const keptEvents = 500;
-/** Pause before events are asked for again. */
+/** Pause before pulls or events are asked for again. */
 const retryMs = 2000;
 
-/** Asks the nodes again and again, and follows their events. */
+/** What is known of a node's pulls: those that are going on, or why that is not known. */
+type NodePulls =
+  | { readonly running: readonly ShownPull[]; readonly problem?: undefined }
+  | { readonly running?: undefined; readonly problem: string };
+
+/** Asks the nodes again and again, and follows their pulls and events. */
 export class Watch {
   readonly #statuses = new Map<string, NodeStatus>();
-  readonly #pulls = new PullHistory();
+  readonly #pulls = new Map<string, NodePulls>();
   #events: StowageEvent[] = [];
   #eventsProblem: string | undefined;
   #askedAt: number | undefined;
@@ -31,24 +37,29 @@ export class Watch {
 
   /** Until the signal aborts. What cannot be had is part of the state. */
   async run(): Promise<void> {
-    await Promise.all([this.#askNodes(), this.#followEvents()]);
+    const { nodes } = this.reach;
+    const pulls = nodes.map((node) => this.#followPulls(node));
+    await Promise.all([this.#askNodes(), this.#followEvents(), ...pulls]);
   }
 
   get state(): TopState {
     const { nodes } = this.reach;
+    const pulls = nodes.flatMap((node) => {
+      const known = this.#pulls.get(node);
+      return known === undefined ? [] : [{ node, ...known }];
+    });
     return {
       nodes,
       statuses: nodes.flatMap((node) => this.#statuses.get(node) ?? []),
-      pulls: this.#runningPulls(),
+      pulls: pulls.flatMap(({ running = [] }) => running),
+      pullProblems: pulls.flatMap(({ node, problem }) =>
+        problem === undefined ? [] : [{ node, problem }],
+      ),
+      arePullsKnown: pulls.length > 0,
       events: this.#events,
       eventsProblem: this.#eventsProblem,
       askedAt: this.#askedAt,
     };
-  }
-
-  /** As their events show them: a pull that makes progress has one every few seconds. */
-  #runningPulls(): TopState['pulls'] {
-    return this.#pulls.pulls({ isWhole: false });
   }
 
   async #askNodes(): Promise<void> {
@@ -59,7 +70,26 @@ export class Watch {
         if (!signal.aborted) this.#statuses.set(node, status);
       }).catch(() => undefined);
       this.#askedAt = Date.now();
-      await pause(intervalMs, undefined, { signal }).catch(() => undefined);
+      await pause(intervalMs, { signal });
+    }
+  }
+
+  /** As image-service has them, with every change; what it said last counts until it fails. */
+  async #followPulls(node: string): Promise<void> {
+    const { signal } = this.options;
+    const { transport } = this.reach;
+    const isOver = () => signal.aborted;
+    while (!isOver()) {
+      try {
+        for await (const { pulls } of transport.follow(node, imageService.pulls, {})) {
+          this.#pulls.set(node, { running: pulls.map((pull) => shownPull(node, pull)) });
+          if (isOver()) return;
+        }
+      } catch (error) {
+        if (isOver()) return;
+        this.#pulls.set(node, { problem: pullsProblem(error) });
+      }
+      await pause(retryMs, { signal });
     }
   }
 
@@ -81,13 +111,12 @@ export class Watch {
       } finally {
         clearTimeout(isFollowed);
       }
-      await pause(retryMs, undefined, { signal }).catch(() => undefined);
+      await pause(retryMs, { signal });
     }
   }
 
   #add(event: StowageEvent): void {
-    this.#pulls.add(event);
-    // These are bars.
+    // The pulls have bars of their own.
     if (event.name === 'ImagePullProgress') return;
     // After another beginning the last one comes again.
     if (this.#events.some(({ id }) => id === event.id)) return;

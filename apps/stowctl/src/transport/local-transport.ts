@@ -50,6 +50,7 @@ export function localTransport(options: {
     follow: (_node, command, input) =>
       followLocalCommand(socketOf(folder, command.app), command, input, { timeoutMs, signal }),
     info: (_node, app) => info(app),
+    discovered: () => Promise.resolve([]),
     events: (query) => localEvents(transport, query),
     close: () => {
       over.abort();

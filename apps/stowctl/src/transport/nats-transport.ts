@@ -9,7 +9,6 @@ import {
 } from '@stowage/event-bus/client';
 import { errorMessage } from '@stowage/errors';
 import {
-  checkNodeName,
   eventFilter,
   eventSubjectPrefix,
   parseEvent,
@@ -17,23 +16,13 @@ import {
   streamName,
   type StowageEvent,
 } from '@stowage/events';
-import {
-  AckPolicy,
-  connect,
-  DeliverPolicy,
-  ErrorCode,
-  nanos,
-  RequestStrategy,
-  type NatsConnection,
-} from 'nats';
+import { AckPolicy, connect, DeliverPolicy, ErrorCode, nanos, type NatsConnection } from 'nats';
 import { CommandFailure } from '../failures';
+import { DiscoveredServices } from './discovered-services';
 import type { EventQuery, Transport } from './reach';
 
 /** How often a command that is followed is asked over NATS, where a request has one reply. */
 const followMs = 1000;
-
-/** How long services have to answer a search for them. */
-const discoveryMs = 500;
 
 /** How long an unused consumer of events stays on the server. */
 const consumerIdleMs = 60_000;
@@ -91,8 +80,9 @@ export async function natsTransport(
 ): Promise<Transport> {
   const { timeoutMs, isLasting, signal, ...nats } = options;
   const connection = await openNats(nats, timeoutMs, { isLasting });
+  const discovered = new DiscoveredServices(connection);
   return {
-    allNodes: () => allNodes(connection, timeoutMs),
+    allNodes: () => allNodes(connection, discovered, timeoutMs),
     send: (node, command, input, more = {}) =>
       sendCommand(connection, node, command, input, {
         timeoutMs: more.timeoutMs ?? timeoutMs,
@@ -105,6 +95,7 @@ export async function natsTransport(
       }
     },
     info: () => Promise.resolve(undefined),
+    discovered: (node) => discovered.of(node),
     events: (query) => streamEvents(connection, query, timeoutMs),
     close: () => connection.close(),
   };
@@ -114,43 +105,18 @@ export async function natsTransport(
  * Nodes that have events in the stream, and those whose services answer NATS's service discovery.
  * Where the stream cannot be read, those are all.
  */
-async function allNodes(connection: NatsConnection, timeoutMs: number): Promise<string[]> {
-  const [stream, discovered] = await Promise.all([
+async function allNodes(
+  connection: NatsConnection,
+  discovered: DiscoveredServices,
+  timeoutMs: number,
+): Promise<string[]> {
+  const [stream, services] = await Promise.all([
     nodesOfStream(connection, timeoutMs).catch((error: unknown) => error as Error),
-    discoveredNodes(connection),
+    discovered.all(),
   ]);
-  if (stream instanceof Error) {
-    if (discovered.length === 0) throw stream;
-    return discovered;
-  }
-  return [...new Set([...stream, ...discovered])].sort();
-}
-
-/** Nodes whose services answer; none where the login may not ask. */
-async function discoveredNodes(connection: NatsConnection): Promise<string[]> {
-  const nodes = new Set<string>();
-  try {
-    const client = connection.services.client({
-      strategy: RequestStrategy.Timer,
-      maxWait: discoveryMs,
-    });
-    for await (const { name, metadata } of await client.ping()) {
-      const { node } = metadata ?? {};
-      if (name.startsWith('stowage-') && node !== undefined && isNodeName(node)) nodes.add(node);
-    }
-  } catch {
-    // The stream has them as well.
-  }
-  return [...nodes].sort();
-}
-
-function isNodeName(text: string): boolean {
-  try {
-    checkNodeName(text);
-    return true;
-  } catch {
-    return false;
-  }
+  const answering = services.map(({ node }) => node);
+  if (stream instanceof Error && answering.length === 0) throw stream;
+  return [...new Set([...(stream instanceof Error ? [] : stream), ...answering])].sort();
 }
 
 /** Nodes that have events in the stream. */

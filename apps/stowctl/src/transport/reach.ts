@@ -1,5 +1,6 @@
 import type { CommandDefinition, CommandInput, CommandReply, ServiceInfo } from '@stowage/commands';
 import type { EventName, StowageEvent } from '@stowage/events';
+import type { DiscoveredService } from './discovered-services';
 
 /** Limits of one request. */
 export interface RequestOptions {
@@ -38,6 +39,8 @@ export interface Transport {
   ): AsyncIterable<CommandReply<C>>;
   /** What a service says of itself; undefined where only its own node can ask that. */
   info(node: string, app: string): Promise<ServiceInfo | undefined>;
+  /** What the services of a node say of themselves on NATS; none through its sockets. */
+  discovered(node: string): Promise<readonly DiscoveredService[]>;
   /** Events in the order in which they were published. */
   events(query: EventQuery): AsyncIterable<StowageEvent>;
   close(): Promise<void>;

@@ -113,6 +113,8 @@ class ImagesModule {}
 /** What is answered; a test may change it as a reload does. */
 const allowed = new Set(['echo', 'nothing', 'coded', 'fault', 'huge', 'slow', 'stuck', 'work']);
 
+let healthState: 'ok' | 'degraded' = 'ok';
+
 async function startApp(
   options: { drainMs?: number; maxInFlight?: number; maxPerSecond?: number } = {},
 ) {
@@ -128,6 +130,7 @@ async function startApp(
       version: '1.2.3',
       description: 'Images.',
       startedAt: '2026-11-20T22:00:00.000Z',
+      state: () => healthState,
     },
     ...options,
   });
@@ -210,7 +213,7 @@ describe('commands over a real NATS', () => {
           type: 'io.nats.micro.v1.ping_response',
           name: 'stowage-image-service',
           version: '1.2.3',
-          metadata: { app: 'image-service', node: 'node-1.example' },
+          metadata: { app: 'image-service', node: 'node-1.example', state: 'ok' },
         });
         const id = found[0]?.id ?? '';
         expect(await all(search().ping('stowage-image-service'))).toHaveLength(2);
@@ -221,6 +224,17 @@ describe('commands over a real NATS', () => {
         await more.close();
       }
       expect(await all(search().ping())).toHaveLength(1);
+    });
+
+    it('with its health as it is now', async () => {
+      healthState = 'degraded';
+      try {
+        for (const found of [all(search().ping()), all(search().info()), all(search().stats())]) {
+          expect((await found).map(({ metadata }) => metadata?.state)).toEqual(['degraded']);
+        }
+      } finally {
+        healthState = 'ok';
+      }
     });
 
     it('with what it answers now, on which subject and in which queue', async () => {

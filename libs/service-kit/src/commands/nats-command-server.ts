@@ -5,6 +5,7 @@ import type { TraceContext } from '@stowage/tracing';
 import type { Logger } from '../log';
 import { CommandRunner, type CommandOutcome } from './command-runner';
 import type { CommandExtras } from './handles';
+import type { HealthState } from '../health';
 import { ServiceDiscovery } from './service-discovery';
 import type {
   CommandConnection,
@@ -42,6 +43,8 @@ export interface NatsCommandServerOptions {
     readonly description: string;
     /** RFC 3339. */
     readonly startedAt: string;
+    /** Its health now, as `/readyz` has it. */
+    state(): HealthState;
   };
 }
 
@@ -181,8 +184,10 @@ export class NatsCommandServer extends Server implements CustomTransportStrategy
 
   #discoveryOf({ app, nodeName, discovery, log }: NatsCommandServerOptions) {
     if (discovery === undefined) return undefined;
+    const { version, description, startedAt, state } = discovery;
     return new ServiceDiscovery({
-      ...{ ...discovery, log, name: `stowage-${app}`, metadata: { app, node: nodeName } },
+      ...{ version, description, startedAt, log, name: `stowage-${app}` },
+      metadata: () => ({ app, node: nodeName, state: state() }),
       endpoints: () =>
         [...this.messageHandlers.values()].flatMap(({ extras }) => {
           const { verb, description } = (extras as unknown as CommandExtras).command;

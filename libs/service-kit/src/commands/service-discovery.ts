@@ -10,7 +10,8 @@ export interface DiscoveredService {
   readonly description: string;
   /** RFC 3339. */
   readonly startedAt: string;
-  readonly metadata: Readonly<Record<string, string>>;
+  /** As of now. */
+  metadata(): Readonly<Record<string, string>>;
   /** What it answers now. */
   endpoints(): readonly DiscoveredEndpoint[];
   readonly log: { info(fields: object, message: string): void };
@@ -98,7 +99,8 @@ export class ServiceDiscovery {
   }
 
   #reply(verb: string | undefined): object | undefined {
-    const { name, version, metadata, description, startedAt } = this.service;
+    const { name, version, description, startedAt } = this.service;
+    const metadata = this.service.metadata();
     const identity = { name, id: this.#id, version, metadata };
     switch (verb) {
       case 'PING':
