@@ -14,7 +14,7 @@ import {
 } from './throwaway';
 
 /** Programs that whoever reads a page has; what they start is real. */
-const programs = (checkout: string, node: string): Readonly<Record<string, string>> => ({
+const usual = (checkout: string, node: string): Readonly<Record<string, string>> => ({
   // As root already.
   sudo: 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"',
   hostname: `echo ${node}`,
@@ -59,6 +59,8 @@ export interface DeskOptions {
   /** Folders of the node. */
   readonly seen?: readonly Seen[];
   readonly env?: Readonly<Record<string, string>>;
+  /** More programs, each by its text in shell. */
+  readonly programs?: Readonly<Record<string, string>>;
 }
 
 /** Where somebody sits who types what a page shows: a clean clone, programs, and a node. */
@@ -66,12 +68,12 @@ export class Desk {
   readonly checkout: string;
   readonly #options: ThrowawayOptions;
 
-  constructor({ dir, node, seen = [], env = {} }: DeskOptions) {
+  constructor({ dir, node, seen = [], env = {}, programs = {} }: DeskOptions) {
     this.checkout = path.join(dir, 'stowage');
     const bin = path.join(dir, 'bin');
     mkdirSync(bin, { recursive: true });
     makeCheckout(this.checkout);
-    for (const [name, text] of Object.entries(programs(this.checkout, node))) {
+    for (const [name, text] of Object.entries({ ...usual(this.checkout, node), ...programs })) {
       const file = path.join(bin, name);
       writeFileSync(file, `#!/bin/sh\n${text}\n`);
       chmodSync(file, 0o755);

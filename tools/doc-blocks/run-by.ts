@@ -32,6 +32,7 @@ export const runBy: readonly RunBy[] = [
   },
   { test: blocksTest, page: 'docs/image-service.md' },
   { test: 'tools/package-deb/package-deb.it.spec.ts', page: 'docs/install-debian.md' },
+  { test: 'tools/chart/newcomer.it.spec.ts', page: 'docs/kubernetes.md' },
   { test: blocksTest, page: /^docs\/migrate-from-(cron|docuum)\.md$/ },
   { test: blocksTest, page: 'docs/monitoring.md' },
   { test: blocksTest, page: 'docs/operations.md' },
