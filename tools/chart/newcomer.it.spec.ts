@@ -49,8 +49,9 @@ onContainerd('a newcomer with a cluster', () => {
       const pod = running.get(metadata.labels?.['app.kubernetes.io/component'] ?? '');
       return (await runtime.portForward({ podSandboxId: pod?.podSandboxId ?? '', port: [] })).url;
     });
-    const version = stack.containerd.version.text;
-    const facts = { name: node, runtime: `containerd://${version}`, kubelet: 'v1.35.0' };
+    const { major, minor, patch } = stack.containerd.version;
+    const name = `containerd://${major}.${minor}.${patch}`;
+    const facts = { name: node, runtime: name, kubelet: 'v1.35.0' };
     cluster.put(nodeObject(facts) as StoredObject);
     const rendered = new Rendered(await new Chart(programs).render({ mode: 'beside' }));
     const names = chartApps.map((app) => [app, rendered.container(app).image ?? ''] as const);

@@ -1,7 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { eventNames } from '@stowage/events';
 import { loadConfig } from '@stowage/service-kit';
+import { catalogue } from '@stowage/status-view';
 import { isVariable, problemsOf } from './check-commands';
 import { readFacts, type Facts } from './facts';
 import {
@@ -18,6 +20,7 @@ import {
 } from './markdown';
 import { markOf } from './marks';
 import { runBy, runOf } from './run-by';
+import { rowsWith, shapeOf } from './shape';
 
 /** Every block of every page: who runs it, or why nobody does, and that it may be right. */
 
@@ -164,15 +167,45 @@ it.each(configurations)('every service takes the configuration of %s', async (_p
   }
 });
 
+/** What pages show, by the commands that print it. */
+const shown = shellBlocks
+  .filter(({ language }) => language === 'console')
+  .flatMap((block) => shownCommands(block).map((one) => ({ ...one, place: placeOf(block) })));
+
+it('what doctor prints on pages is what it finds: words, levels, and what to do', () => {
+  const problems = shown.flatMap(({ output, place }) => {
+    const found = [...rowsWith(output, 'LEVEL'), ...rowsWith(output, 'WHAT TO DO')];
+    return found.flatMap(({ FINDING: id = '', LEVEL: level, 'WHAT TO DO': remedy }) => {
+      const known = (catalogue as Readonly<Record<string, { level: string; remedy: string }>>)[id];
+      if (known === undefined) return [`${place}: ${id}`];
+      return [
+        ...(level === undefined || level === known.level ? [] : [`${place}: ${id} ${level}`]),
+        ...(remedy === undefined || remedy === known.remedy ? [] : [`${place}: ${id} ${remedy}`]),
+      ];
+    });
+  });
+  expect(problems).toEqual([]);
+});
+
+it('events that pages show are events', () => {
+  const problems = shown.flatMap(({ output, place }) =>
+    [...shapeOf(output).events, ...rowsWith(output, 'EVENT').map(({ EVENT: name = '' }) => name)]
+      .filter((name) => !(eventNames as readonly string[]).includes(name))
+      .map((name) => `${place}: ${name}`),
+  );
+  expect(problems).toEqual([]);
+});
+
 it('commands of quickstarts and runbooks stand with what they print', () => {
-  const bare = shellBlocks
-    .filter(({ page }) => /^docs\/(runbooks\/|quickstart-)/.test(page))
-    .flatMap((block) =>
-      block.language === 'console'
-        ? shownCommands(block)
-            .filter(({ output }) => output.length === 0)
-            .map(({ command }) => `${placeOf(block)}: ${command}`)
-        : [],
-    );
+  const bare = shown
+    .filter(({ place }) => /^docs\/(runbooks\/|quickstart-)/.test(place))
+    .filter(({ output }) => output.length === 0);
   expect(bare).toEqual([]);
+});
+
+it('every runbook has a command of stowctl', () => {
+  const without = pages
+    .filter((page) => page.startsWith('docs/runbooks/'))
+    .filter((page) => !shown.some((one) => one.place.startsWith(`${page}:`)));
+  expect(without).toEqual([]);
 });
