@@ -115,10 +115,17 @@ it('there is no runbook without an alert', () => {
 });
 
 describe('pages', () => {
-  const pages = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
-    (name) => name.endsWith('.md') && !/(^|\/)(node_modules|dist|\..*)\//.test(name),
-  );
-  const textOf = (page: string): string => readFileSync(path.join(root, page), 'utf8');
+  interface Pages {
+    readonly pages: readonly string[];
+    readonly textOf: (page: string) => string;
+  }
+  let pages: Pages['pages'];
+  let textOf: Pages['textOf'];
+
+  beforeAll(async () => {
+    const file = path.join(root, 'tools/doc-blocks/markdown.ts');
+    ({ pages, textOf } = (await import(file)) as Pages);
+  });
 
   it('have queries with metrics, labels and label values that the services have', () => {
     const queries = pages.flatMap((page) =>
