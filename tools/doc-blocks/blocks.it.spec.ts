@@ -54,7 +54,8 @@ onContainerd('blocks on the real services', () => {
     const { stack } = fixture;
     run = path.join(stack.dir, 'run');
     const bare = path.join(stack.dir, 'bare');
-    for (const folder of [run, bare]) mkdirSync(folder);
+    const textfiles = path.join(stack.dir, 'node_exporter');
+    for (const folder of [run, bare, textfiles]) mkdirSync(folder);
     // docker.io and others are answered by the open registry.
     image = await stack.pushImage({ name: 'library/nginx', tag: '1.25', sizeMb: 6 });
     for (const [name, tag] of [
@@ -69,6 +70,7 @@ onContainerd('blocks on the real services', () => {
       seen: [
         { from: run, as: '/run/stowage' },
         { from: path.dirname(stack.containerd.socket), as: '/run/containerd' },
+        { from: textfiles, as: '/var/lib/node_exporter' },
       ],
       env: { NATS_URL: stack.nats.url },
     });
@@ -223,8 +225,10 @@ onContainerd('blocks on the real services', () => {
         stderr: '',
         asked: 5,
       });
-      for (const [index, { output }] of shown.entries()) {
-        expectShape(shapeOf(output), shapeOf(ended.printed[index]?.output ?? []));
+      for (const [index, { command, output }] of shown.entries()) {
+        const [page, printed] = [output, ended.printed[index]?.output ?? []].map(shapeOf);
+        expectShape(page!, printed!);
+        expect([command, printed!.lines]).toEqual([command, expect.arrayContaining(page!.lines)]);
       }
       expect(ended.printed[1]?.output).toEqual([
         'nothing is wrong: 1 nodes looked at, 3 services ok',
@@ -252,6 +256,13 @@ onContainerd('blocks on the real services', () => {
           await terminal.close();
         }
       }
+    });
+
+    it('docs/gc-worker.md: what would be removed, by a worker that runs', async () => {
+      const [, plan = ''] = blockWith('docs/gc-worker.md', '--dry-run').text.split('\n');
+      const ended = await desk.run([plan]);
+      expect(codesOf(ended)).toEqual(well);
+      expect(ended.stdout).toContain('(request)');
     });
 
     it('docs/stowctl.md: a plan, carried out exactly', async () => {
