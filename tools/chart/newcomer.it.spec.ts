@@ -207,4 +207,41 @@ onContainerd('a newcomer with a cluster', () => {
     expect(existsSync(path.join(folderIn(stack, 'run'), 'gc-worker.cmd.sock'))).toBe(false);
     expect(desk.changes()).toBe('');
   });
+
+  describe('what other pages do with a cluster', () => {
+    /** Runs the block of a page that begins so. */
+    async function runBlock(name: string, begins: string, before: readonly string[] = []) {
+      const block = blocksOf(name).find(({ text }) => text.startsWith(begins));
+      const ended = await desk.run([...before, `set -e\n${block?.text ?? 'false'}set +e`]);
+      expect([ended.printed.at(-1)?.code, ended.stderr]).toEqual([0, expect.any(String)]);
+      return ended.printed.at(-1)?.output.join('\n') ?? '';
+    }
+
+    it.each([
+      ['README.md', 'helm install'],
+      ['deploy/helm/stowage/README.md', 'kubectl create namespace'],
+    ])('%s: the chart is installed, and removed again', async (name, begins) => {
+      expect(await runBlock(name, begins)).toMatch(/^STATUS: deployed$/m);
+      await eventually(() => running.size === 2, { what: 'the pods to run', timeoutMs: 60_000 });
+      const ended = await desk.run([
+        'helm uninstall stowage --namespace stowage',
+        'kubectl delete namespace stowage',
+      ]);
+      expect(ended.printed.map(({ code }) => code)).toEqual([0, 0]);
+      await eventually(() => running.size === 0, { what: 'the pods to end', timeoutMs: 60_000 });
+    });
+
+    it('docs/image-service.md: a pull secret is made', async () => {
+      const begins = 'kubectl create secret';
+      await runBlock('docs/image-service.md', begins, ['kubectl create namespace shop']);
+      expect(cluster.ofKind('Secret').map(({ metadata }) => metadata.namespace)).toEqual(['shop']);
+    });
+
+    it('docs/stowctl.md: logins for the nodes that the cluster names', async () => {
+      await runBlock('docs/stowctl.md', 'kubectl get nodes');
+      const folder = path.join(desk.checkout, 'nats-users');
+      expect(existsSync(path.join(folder, `nodes/${node}.nk`))).toBe(true);
+      expect(existsSync(path.join(folder, 'operators/sre.nk'))).toBe(true);
+    });
+  });
 });

@@ -10,6 +10,7 @@ export interface RunBy {
 }
 
 const blocksTest = 'tools/doc-blocks/blocks.it.spec.ts';
+const clusterTest = 'tools/chart/newcomer.it.spec.ts';
 const packagesTest = 'tools/build-package.it.spec.ts';
 
 /**
@@ -17,6 +18,11 @@ const packagesTest = 'tools/build-package.it.spec.ts';
  * no entry needs a mark in its page.
  */
 export const runBy: readonly RunBy[] = [
+  { test: clusterTest, page: 'README.md', has: /^helm / },
+  { test: clusterTest, page: 'deploy/helm/stowage/README.md' },
+  { test: clusterTest, page: 'docs/image-service.md', has: /^kubectl / },
+  { test: clusterTest, page: 'docs/kubernetes.md' },
+  { test: clusterTest, page: 'docs/stowctl.md', has: /^kubectl / },
   { test: 'tools/demo/demo.it.spec.ts', page: 'README.md', has: /^npm run demo/ },
   { test: packagesTest, page: 'README.md', has: /build-package\.mjs/ },
   { test: 'tools/readme-commands.spec.ts', page: 'README.md', has: /^nats --server/ },
@@ -32,7 +38,6 @@ export const runBy: readonly RunBy[] = [
   },
   { test: blocksTest, page: 'docs/image-service.md' },
   { test: 'tools/package-deb/package-deb.it.spec.ts', page: 'docs/install-debian.md' },
-  { test: 'tools/chart/newcomer.it.spec.ts', page: 'docs/kubernetes.md' },
   { test: blocksTest, page: /^docs\/migrate-from-(cron|docuum)\.md$/ },
   { test: blocksTest, page: 'docs/monitoring.md' },
   { test: blocksTest, page: 'docs/operations.md' },
