@@ -1,6 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { gcWorker, imageService, type CommandDefinition } from '@stowage/commands';
+import {
+  gcWorker,
+  imageService,
+  type CommandDefinition,
+  type CommandInput,
+} from '@stowage/commands';
 import { sendLocalCommand } from '@stowage/commands/local';
 import {
   eventually,
@@ -110,7 +115,7 @@ onContainerd('blocks on the real services', () => {
   });
   const well = { codes: [0], stderr: '' };
 
-  const send = <C extends CommandDefinition>(command: C, input: object) =>
+  const send = <C extends CommandDefinition>(command: C, input: CommandInput<C>) =>
     sendLocalCommand(socketOf(command.app), command, input, { timeoutMs: 60_000 });
 
   describe('services that are started by a page', () => {
@@ -201,13 +206,8 @@ onContainerd('blocks on the real services', () => {
       }
       await eventually(
         async () => {
-          const { images } = await sendLocalCommand(
-            socketOf('gc-worker'),
-            gcWorker.images,
-            {},
-            { timeoutMs: 60_000 },
-          );
-          return images.some(({ imageId }) => imageId === image.imageId);
+          const { images } = await send(gcWorker.images, {});
+          return JSON.stringify(images).includes(image.imageId);
         },
         { what: 'gc-worker to know the image' },
       );

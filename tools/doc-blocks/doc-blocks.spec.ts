@@ -87,10 +87,10 @@ it.each([
   ['npm run demo -- --keepp', 'knows no --keepp'],
   ['node dist/apps/gc-werker/main.js', 'there is no service gc-werker'],
   ['node dist/apps/gc-worker/main.js --kubelet', '--kubelet'],
-  ['STOWAGE_COLLECT=perhaps node dist/apps/gc-worker/main.js', 'collect'],
+  ['STOWAGE_COLLECT=perhaps node dist/apps/gc-worker/main.js', 'allowed: on, shadow'],
   ['sudo stowctl pause --for 2h', 'unknown flag --for of pause'],
   ['stowctl status | grep -c ok && stowctl stats', 'unknown command "stats"'],
-  ['sudo systemctl restart stowage-gc-workers', 'no unit stowage-gc-workers.service'],
+  ['sudo systemctl restart stowage-gc-workers', 'no unit stowage-gc-workers'],
   ['cp deploy/monitoring/rules/nothing.yaml /tmp', 'there is no deploy/monitoring/rules/nothing'],
   ['STOWAGE_NODE=a npm test', 'nothing reads STOWAGE_NODE'],
   ["nats request stowage.cmd.a.gc-worker.plans '{}'", 'no command gc-worker.plans'],
@@ -119,6 +119,9 @@ describe('in the text of pages', () => {
             facts.parseStowctl(argv);
             return [];
           } catch (error) {
+            // The name of a command alone, and what stands for one.
+            if (/ needs [A-Z]+$|"COMMAND"/.test((error as Error).message)) return [];
+            if (line === '--version') return [];
             return [`${page}: stowctl ${line}: ${(error as Error).message}`];
           }
         },
@@ -128,7 +131,9 @@ describe('in the text of pages', () => {
   });
 
   it('variables are those that some program reads', () => {
-    const problems = pages.flatMap((page) =>
+    // The README of the kit shows a service that is none of these.
+    const others = pages.filter((page) => page !== 'libs/service-kit/README.md');
+    const problems = others.flatMap((page) =>
       [...new Set(textOf(page).match(/\bSTOWAGE_[A-Z0-9_]*[A-Z0-9]\b(?![_<*…])/g) ?? [])]
         .filter((name) => !isVariable(name, facts))
         .map((name) => `${page}: ${name}`),
