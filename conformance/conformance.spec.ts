@@ -12,6 +12,7 @@ import { loadVectors, type VectorFile } from './vectors';
 
 const root = path.resolve(__dirname, '..');
 
+/** All of conformance/vectors, and another folder, as conformance/README.md has them run. */
 describe('the vectors of this workspace', () => {
   const vectors = loadVectors(path.join(__dirname, 'vectors'));
   let adapters: Adapters;

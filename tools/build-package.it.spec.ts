@@ -17,7 +17,8 @@ import path from 'node:path';
 /**
  * The tarballs of `@stowage/events` and `@stowage/commands` as a stranger gets them: installed in
  * an empty project outside of this repository (npm offline, from tarballs of the very packages that
- * lie in node_modules here), type-checked, and run.
+ * lie in node_modules here), type-checked, and run. So do libs/events/README.md and
+ * libs/commands/README.md, those of the packages and those of the examples have it.
  */
 
 const root = path.join(__dirname, '..');

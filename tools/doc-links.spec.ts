@@ -1,22 +1,6 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
-
-const root = path.resolve(__dirname, '..');
-/** What is built or installed, and hidden folders. */
-const skipped = /^(\..*|node_modules|dist|coverage)$/;
-
-/** Pages in a folder, relative to the root. */
-const pagesIn = (folder: string): string[] =>
-  readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
-    const name = path.join(folder, entry.name);
-    if (entry.isDirectory()) return skipped.test(entry.name) ? [] : pagesIn(name);
-    return name.endsWith('.md') ? [name] : [];
-  });
-const pages = pagesIn('');
-
-/** A page without its code blocks. */
-const prose = (page: string): string =>
-  readFileSync(path.join(root, page), 'utf8').replaceAll(/^ *```[^]*?^ *```$/gm, '');
+import { pages, prose, root } from './doc-blocks/markdown';
 
 interface Link {
   readonly page: string;

@@ -59,25 +59,6 @@ describe('patterns of docuum', () => {
   });
 });
 
-it.each(
-  ['install-debian.md', 'migrate-from-docuum.md', 'migrate-from-cron.md'].flatMap((name) =>
-    [...page(name).matchAll(/```yaml\n# \/etc\/stowage\/config\.yaml\n([^]*?)```/g)].map(
-      ([, text = ''], index) => [name, index, text] as const,
-    ),
-  ),
-)('every service takes the configuration of %s, number %i', async (_name, _index, text) => {
-  for (const app of appNames) {
-    const outcome = await loadConfig((await configOf(app)) as ConfigDefinition<ConfigKeys>, {
-      argv: ['--strict', '--check-config'],
-      env: {},
-      version: '0.0.0',
-      hostName: 'node-a',
-      readFile: () => text,
-    });
-    expect(outcome).toMatchObject({ action: 'exit', code: 0 });
-  }
-});
-
 it('the configuration that the package installs is taken, and removes nothing', async () => {
   const text = readFileSync(path.join(root, 'deploy/debian/config.yaml'), 'utf8');
   for (const app of appNames) {

@@ -4,7 +4,7 @@ import { eventually, TestNatsServer } from '@stowage/testing';
 import { connect, type ConsumerConfig, type StreamConfig } from 'nats';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -74,11 +74,19 @@ function subscriber(...args: string[]) {
   return { child, lines, notes, until };
 }
 
+/** What the README gives the program under a durable name, but for the address of NATS. */
+function shownArguments(durable: string): string[] {
+  const readme = readFileSync(path.join(__dirname, 'README.md'), 'utf8');
+  const lines = [...readme.matchAll(/^.*run-ts\.mjs \S+main\.ts --nats \S+ (.*)$/gm)];
+  const shown = lines.map(([, words = '']) => words.split(' '));
+  return shown.find((words) => words.includes(durable)) ?? ['--unknown'];
+}
+
 const pulled = () => bus.publish('ImagePulled', eventCatalog.ImagePulled.example);
 const delivered = () => bus.flush({ signal: AbortSignal.timeout(60_000) });
 
 it('waits for NATS and for the stream, then prints readable lines', async () => {
-  const reader = subscriber();
+  const reader = subscriber(...shownArguments('my-team'));
   await reader.until('the note', () => reader.notes.includes(`waiting for NATS at ${address}`));
   await nats.start();
   pulled();
@@ -165,10 +173,7 @@ it('logs in as the README says where NATS has the accounts of deploy/nats', asyn
   };
   const message = JSON.stringify(createEvent('ImagePulled', attributes, example.data));
   await operator.jetstream().publish('stowage.cmd.n.a.v', message);
-  const reader = subscriber(
-    ...['--user', 'consumer-capacity', '--durable', 'capacity'],
-    ...['--inbox', '_INBOX_capacity', '--api', 'stowage.api'],
-  );
+  const reader = subscriber(...shownArguments('capacity'));
   await reader.until('event 1', () => reader.lines.length === 1);
   expect(reader.lines[0]).toContain('#1 ImagePulled');
   expect(await end(reader.child, 'SIGTERM')).toBe(0);

@@ -14,13 +14,20 @@ export interface NodeFacts {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** Kinds of the chart by group and version, with their plural names. */
-const kinds: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  v1: { nodes: 'Node', configmaps: 'ConfigMap', serviceaccounts: 'ServiceAccount' },
+/** Kinds by group and version, with their plural names. */
+export const kinds: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  v1: {
+    nodes: 'Node',
+    namespaces: 'Namespace',
+    configmaps: 'ConfigMap',
+    secrets: 'Secret',
+    serviceaccounts: 'ServiceAccount',
+    pods: 'Pod',
+  },
   'apps/v1': { daemonsets: 'DaemonSet' },
   'networking.k8s.io/v1': { networkpolicies: 'NetworkPolicy' },
 };
-const clusterWide = new Set(['Node']);
+const clusterWide = new Set(['Node', 'Namespace']);
 
 /** An API server that has nodes and nothing else, for what Helm asks before it installs. */
 export async function withCluster<T>(
@@ -46,7 +53,7 @@ export async function withCluster<T>(
   }
 }
 
-const notFound = {
+export const notFound = {
   apiVersion: 'v1',
   kind: 'Status',
   status: 'Failure',
@@ -54,7 +61,7 @@ const notFound = {
   code: 404,
 };
 
-const kubeconfigFor = (server: string): string =>
+export const kubeconfigFor = (server: string): string =>
   JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',
@@ -65,12 +72,17 @@ const kubeconfigFor = (server: string): string =>
   });
 
 function answer(url: string, nodes: readonly NodeFacts[]): unknown {
-  if (url === '/version') return { major: '1', minor: '35', gitVersion: 'v1.35.0' };
-  if (url === '/api') return { kind: 'APIVersions', versions: ['v1'] };
-  if (url === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups() };
   if (url === '/api/v1/nodes') {
     return { kind: 'NodeList', apiVersion: 'v1', metadata: {}, items: nodes.map(nodeObject) };
   }
+  return discovery(url);
+}
+
+/** What there is on the server, by the paths at which Helm and kubectl ask for it. */
+export function discovery(url: string): unknown {
+  if (url === '/version') return { major: '1', minor: '35', gitVersion: 'v1.35.0' };
+  if (url === '/api') return { kind: 'APIVersions', versions: ['v1'] };
+  if (url === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups() };
   const groupVersion = /^\/apis?\/(.+)$/.exec(url)?.[1] ?? '';
   const resources = kinds[groupVersion];
   if (resources === undefined) return undefined;
@@ -83,7 +95,7 @@ function answer(url: string, nodes: readonly NodeFacts[]): unknown {
       kind,
       singularName: kind.toLowerCase(),
       namespaced: !clusterWide.has(kind),
-      verbs: ['get', 'list', 'create', 'update', 'patch', 'delete'],
+      verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
     })),
   };
 }
@@ -97,7 +109,7 @@ const groups = () =>
       return { name, versions: [preferredVersion], preferredVersion };
     });
 
-const nodeObject = ({ name, runtime, kubelet, labels = {} }: NodeFacts) => ({
+export const nodeObject = ({ name, runtime, kubelet, labels = {} }: NodeFacts) => ({
   apiVersion: 'v1',
   kind: 'Node',
   metadata: { name, labels: { 'kubernetes.io/os': 'linux', ...labels } },

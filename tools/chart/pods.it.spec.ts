@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { readFileSync, statfsSync, statSync } from 'node:fs';
 import { createServer, connect as connectTo, type Server } from 'node:net';
 import path from 'node:path';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
@@ -12,14 +12,12 @@ import {
   type EventCollection,
   type Stack,
 } from '@stowage/testing';
-import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import { nkeys } from 'nats';
 import { chartApps } from './chart';
-import { criPod, type CriPod } from './cri-pod';
 import { kubernetesPrograms } from './kubernetes-programs';
-import { prepareVolumes } from './prepare-volumes';
 import { Chart } from './render';
 import { Rendered } from './rendered';
+import { folderIn, runService, shareMounts, type RunningService } from './run-service';
 import { makeServiceImages } from './service-images';
 
 /**
@@ -41,15 +39,6 @@ interface NKeys {
   createUser(): { getPublicKey(): string; getSeed(): Uint8Array };
 }
 
-/** A pod that runs, and what of it is asked for. */
-interface RunningService {
-  readonly podSandboxId: string;
-  readonly containerId: string;
-  readonly pid: number;
-  readonly ip: string;
-  readonly pod: CriPod;
-}
-
 onContainerd('the pods of the chart on a real containerd', () => {
   let stack: Stack;
   /** What ends the parts, in the order of their start. */
@@ -63,7 +52,7 @@ onContainerd('the pods of the chart on a real containerd', () => {
     const chart = new Chart(await kubernetesPrograms());
     stack = await startStack({ filesystemMb: 1200, nats: false });
     ends.push(() => stack.down());
-    shareMounts(stack.containerd.root, path.dirname(stack.containerd.socket));
+    shareMounts(stack);
     const login = (nkeys as NKeys).createUser();
     const users = `{ nkey: ${login.getPublicKey()} }, { user: ${operator.user}, password: ${operator.pass} }`;
     const nats = await TestNatsServer.start({ config: `authorization { users: [${users}] }` });
@@ -80,7 +69,11 @@ onContainerd('the pods of the chart on a real containerd', () => {
     runtime = connectRuntimeService({ endpoint: stack.containerd.endpoint });
     ends.push(() => runtime.close());
     const seed = Buffer.from(login.getSeed()).toString();
-    for (const app of chartApps) services.set(app, await runService(app, seed));
+    const secrets = {
+      'stowage-nats-users': { [`${nodeName}.nk`]: seed, 'node-2.example.nk': 'another' },
+    };
+    const node = { name: nodeName, stack, runtime, secrets };
+    for (const app of chartApps) services.set(app, await runService(app, rendered, node));
   });
 
   afterAll(async () => {
@@ -88,34 +81,6 @@ onContainerd('the pods of the chart on a real containerd', () => {
   });
 
   const service = (app: string): RunningService => services.get(app)!;
-
-  async function runService(app: string, seed: string): Promise<RunningService> {
-    const volumes = prepareVolumes(rendered.pod(app).volumes ?? [], {
-      dir: folderIn(stack, `volumes-${app}`),
-      configMaps: rendered.objects.filter(
-        ({ kind }) => kind === 'ConfigMap',
-      ) as unknown as IConfigMap[],
-      secrets: {
-        'stowage-nats-users': { [`${nodeName}.nk`]: seed, 'node-2.example.nk': 'another' },
-      },
-    });
-    const pod = criPod(rendered.daemonSet(app), {
-      nodeName,
-      volumePath: (name) => volumes.get(name),
-      logDirectory: folderIn(stack, `logs-${app}`),
-    });
-    const { podSandboxId } = await runtime.runPodSandbox({ config: pod.sandbox });
-    const { containerId } = await runtime.createContainer({
-      podSandboxId,
-      sandboxConfig: pod.sandbox,
-      config: pod.container,
-    });
-    await runtime.startContainer({ containerId });
-    const sandbox = await runtime.podSandboxStatus({ podSandboxId });
-    const { info } = await runtime.containerStatus({ containerId, verbose: true });
-    const { pid } = JSON.parse(info.info ?? '{}') as { pid: number };
-    return { podSandboxId, containerId, pid, ip: sandbox.status?.network?.ip ?? '', pod };
-  }
 
   const ask = async (app: string, kind: 'startup' | 'liveness' | 'readiness') => {
     const { ip, pod } = service(app);
@@ -260,23 +225,6 @@ const valuesFor = (stack: Stack, natsServer: string) => ({
     },
   },
 });
-
-function folderIn(stack: Stack, name: string): string {
-  const folder = path.join(stack.dir, name);
-  mkdirSync(folder, { recursive: true });
-  return folder;
-}
-
-/**
- * Makes mounts below a folder, and in the file system that is mounted there, known to the mounts
- * that pods have of them, as systemd does for the root of a node. The stack removes this mount with
- * its others.
- */
-function shareMounts(fileSystem: string, folder: string): void {
-  execFileSync('mount', ['--make-shared', fileSystem]);
-  execFileSync('mount', ['--rbind', folder, folder]);
-  execFileSync('mount', ['--make-rshared', folder]);
-}
 
 /** Address of the host in the network of the stack's pods. */
 function bridgeAddress(stack: Stack): string {

@@ -1,7 +1,9 @@
 import { build } from 'esbuild';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { blocksOf, isShell, shownCommands } from '../doc-blocks/markdown';
+import { markOf } from '../doc-blocks/marks';
 import { runContained } from '../matrix/enter';
 import { buildDeb, type DebOptions } from './build-deb';
 import { extractNode, nodeTarball, type Architecture } from './node-release';
@@ -89,16 +91,13 @@ export async function runTrial(
   }
 }
 
-/** Both packages, the program of the trial, and a Node.js for it. */
+/** Both packages, what the page has somebody type, the program of the trial, and a Node.js for it. */
 async function placeInput(
   input: string,
   options: Pick<DebOptions, 'version' | 'epoch'>,
 ): Promise<void> {
-  for (const [name, revision] of [
-    ['old.deb', 1],
-    ['new.deb', 2],
-  ] as const) {
-    const deb = await buildDeb({
+  for (const revision of [1, 2]) {
+    await buildDeb({
       ...options,
       revision,
       architecture: architectureHere,
@@ -106,9 +105,15 @@ async function placeInput(
       compression: 'none',
       out: path.join(input, 'built'),
     });
-    copyFileSync(deb, path.join(input, name));
-    rmSync(deb);
   }
+  const commands = blocksOf('docs/install-debian.md')
+    .filter((block) => isShell(block) && markOf(block) === undefined)
+    .flatMap((block) =>
+      block.language === 'console'
+        ? shownCommands(block)
+        : block.text.trimEnd().split('\n').map((command) => ({ command, output: [] })),
+    );
+  writeFileSync(path.join(input, 'page.json'), JSON.stringify(commands));
   const tarball = nodeTarball(architectureHere);
   extractNode(tarball, path.join(input, 'node'), path.join(input, 'node-licence'));
   await build({

@@ -114,42 +114,42 @@ it('there is no runbook without an alert', () => {
   expect(pages.sort()).toEqual(alerts.map(({ alert }) => `${alert}.md`).sort());
 });
 
-describe('runbooks', () => {
-  interface CommandLine {
-    commands: readonly object[];
-    parseLine: (
-      argv: readonly string[],
-      commands: readonly object[],
-    ) => { command?: { name: string } };
+describe('pages', () => {
+  interface Pages {
+    readonly pages: readonly string[];
+    readonly textOf: (page: string) => string;
   }
-  const load = async (): Promise<CommandLine> => {
-    const src = path.join(root, 'apps/stowctl/src');
-    return {
-      ...((await import(path.join(src, 'commands/table.ts'))) as Pick<CommandLine, 'commands'>),
-      ...((await import(path.join(src, 'command-line/parse.ts'))) as Pick<
-        CommandLine,
-        'parseLine'
-      >),
-    };
-  };
+  let pages: Pages['pages'];
+  let textOf: Pages['textOf'];
 
-  it.each(alerts.map(({ alert }) => alert))('%s: stowctl knows its commands', async (alert) => {
-    const text = readFileSync(path.join(root, 'docs', 'runbooks', `${alert}.md`), 'utf8');
-    const { commands, parseLine } = await load();
-    const blocks = [...text.matchAll(/^```console\n([^]*?)^```$/gm)].map(([, block = '']) => block);
-    const lines = blocks.flatMap((block) => [...block.matchAll(/^\$ stowctl (.*)$/gm)]);
-    expect(lines.length).toBeGreaterThan(0);
-    for (const [line, words = ''] of lines) {
-      // Words in quotes are one; what stands after a pipe is for another program.
-      const argv = (words.replace(/ \|.*$/, '').match(/'[^']*'|"[^"]*"|\S+/g) ?? []).map((word) =>
-        word.replace(/^(['"])(.*)\1$/, '$2'),
-      );
-      expect([line, parseLine(argv, commands).command?.name]).toEqual([line, expect.any(String)]);
-    }
-    // A command stands with what it prints.
-    for (const block of blocks.filter((one) => one.includes('$ stowctl'))) {
-      expect([alert, block]).toEqual([alert, expect.stringMatching(/^(?!\$ ).+$/m)]);
-    }
+  beforeAll(async () => {
+    const file = path.join(root, 'tools/doc-blocks/markdown.ts');
+    ({ pages, textOf } = (await import(file)) as Pages);
+  });
+
+  it('have queries with metrics, labels and label values that the services have', () => {
+    const queries = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/^```promql\n([^]*?)^```$/gm)].map(([, query = '']) => ({
+        page,
+        query,
+      })),
+    );
+    expect(queries.length).toBeGreaterThan(3);
+    const problems = queries.flatMap(({ page, query }) =>
+      problemsOf(query, known).map((problem) => `${page}: ${problem}`),
+    );
+    expect(problems).toEqual([]);
+  });
+
+  it('name metrics that there are', () => {
+    const isKnown = (name: string): boolean =>
+      known.catalogue.has(name) || known.catalogue.has(name.replace(/_(bucket|sum|count)$/, ''));
+    const problems = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/`(stowage_[a-z0-9_]*[a-z0-9])(?:\{[^`]*)?`/g)]
+        .filter(([, name = '']) => !isKnown(name))
+        .map(([, name = '']) => `${page}: ${name}`),
+    );
+    expect(problems).toEqual([]);
   });
 });
 

@@ -1,7 +1,8 @@
 /**
  * What an administrator does with the package, on a system that nobody else sees: installs it,
  * runs it by its units, upgrades it, removes it. Runs inside of a throwaway root, as root, on the
- * Node.js of the package: `main.js FOLDER`, where the folder holds `old.deb` and `new.deb`.
+ * Node.js of the package: `main.js FOLDER`, where the folder holds two
+ * revisions of the package in `built`, and `page.json` with the commands of docs/install-debian.md, which are what is typed.
  */
 import { strict as assert } from 'node:assert';
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -10,6 +11,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { callOnce, Caller } from './call-runtime';
+import { Page } from './page';
 import { writeImage } from './small-image';
 import { differences, tracesOf } from './traces';
 import { idOf, makeSockets, unitSocket, UnitService } from './units';
@@ -68,9 +70,6 @@ function output(command: string, ...args: string[]): string {
   return `${stdout}${stderr}`;
 }
 
-const dpkg = (...args: string[]) =>
-  run('dpkg', args, { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' } });
-
 async function startContainerd(): Promise<void> {
   const log = openSync(path.join(scratch, 'containerd.log'), 'a');
   const child = spawn('containerd', [], { stdio: ['ignore', log, log] });
@@ -106,6 +105,7 @@ const ports = { 'runtime-gateway': 9470, 'image-service': 9471, 'gc-worker': 947
 
 /** With the descriptors of the sockets from 3 on. */
 async function runServices(debs: string): Promise<void> {
+  const page = new Page(debs, scratch);
   const sockets = socketUnits.map((unit, index) => ({ ...unitSocket(unit), fd: 3 + index }));
   const running = services.map(
     (app) =>
@@ -176,9 +176,12 @@ async function runServices(debs: string): Promise<void> {
 
   await check('stowctl shows the services, and its doctor finds nothing', async () => {
     await bringImage('registry.example/trial/first:1');
+    await eventually(() => run('stowctl', ['doctor']));
     const { stdout } = await run('stowctl', ['status']);
     for (const app of services) assert.match(stdout, new RegExp(app));
-    await eventually(() => run('stowctl', ['doctor']));
+    for (const command of ['status', 'doctor', 'plan']) {
+      page.type(new RegExp(`^sudo stowctl ${command}$`));
+    }
   });
 
   await check('gc-worker has its lock beside the socket of the runtime', () => {
@@ -212,7 +215,8 @@ async function runServices(debs: string): Promise<void> {
       Caller.runtime('/run/stowage/runtime-ro.sock'),
       Caller.images('/run/stowage/image.sock'),
     ];
-    await dpkg('-i', path.join(debs, 'new.deb'));
+    page.bring(2);
+    page.type(/^sudo apt-get install \.\/stowage_\S+-2_/);
     await restart();
     const before = callers.map(({ calls }) => calls);
     await eventually(() => {
@@ -231,7 +235,8 @@ async function runServices(debs: string): Promise<void> {
 
   await check('a step back to the version before starts on the same state', async () => {
     const images = await knownImages();
-    await dpkg('-i', path.join(debs, 'old.deb'));
+    page.bring(1);
+    page.type(/^sudo apt-get install --allow-downgrades \.\/stowage_\S+-1_/);
     await restart();
     assert.deepEqual(await knownImages(), images);
   });
@@ -265,9 +270,11 @@ async function main(debs: string): Promise<void> {
   mkdirSync(scratch, { recursive: true });
   await startContainerd();
   const before = tracesOf();
+  const page = new Page(debs, scratch);
 
   await check('the package is installed', async () => {
-    await dpkg('-i', path.join(debs, 'old.deb'));
+    page.type(/^npm run package:deb\b/);
+    page.type(/^sudo apt-get install \.\/dist\/debian\/stowage_/);
     const { mode, gid } = statSync(configFile);
     assert.equal(`${(mode & 0o777).toString(8)} ${gid}`, `640 ${idOf('group', 'stowage')}`);
     const enabled = (unit: string) =>
@@ -295,18 +302,21 @@ async function main(debs: string): Promise<void> {
   execFileSync('perl', ['-e', makeSockets, ...specs, '--', ...again], { stdio: 'inherit' });
 
   await check('a removal keeps configuration and state', async () => {
-    await dpkg('--remove', 'stowage');
+    page.type(/^sudo apt-get remove stowage\b/);
     assert.ok(statSync(configFile).isFile());
     assert.ok(statSync('/var/lib/stowage/gc-worker/records.db').isFile());
     assert.throws(() => statSync('/usr/lib/stowage'));
   });
   await check('a purge leaves no file, no folder and no user', async () => {
-    await dpkg('--purge', 'stowage');
+    page.type(/^sudo apt-get purge stowage\b/);
     assert.deepEqual(differences(before, tracesOf()), []);
     assert.deepEqual(
       readdirSync('/run/containerd').filter((name) => name.includes('gc-worker')),
       [],
     );
+  });
+  await check('that was all that the page has somebody type', () => {
+    assert.deepEqual(page.left, []);
   });
 }
 
