@@ -109,7 +109,7 @@ async function placeInput(
     copyFileSync(deb, path.join(input, name));
     rmSync(deb);
   }
-  const tarball = nodeTarball(architectureHere);
+  const tarball = await nodeTarball(architectureHere);
   extractNode(tarball, path.join(input, 'node'), path.join(input, 'node-licence'));
   await build({
     entryPoints: [path.join(project, 'tools/package-deb/trial/main.ts')],
