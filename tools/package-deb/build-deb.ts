@@ -90,7 +90,11 @@ async function placeFiles(tree: string, options: DebOptions): Promise<void> {
   placeApps(path.join(tree, 'usr/lib/stowage/apps'), architecture);
   mkdirSync(path.join(tree, 'usr/lib/stowage/bin'), { recursive: true });
   const licence = path.join(tree, 'node-licence');
-  extractNode(await nodeTarball(architecture), path.join(tree, 'usr/lib/stowage/bin/node'), licence);
+  extractNode(
+    await nodeTarball(architecture),
+    path.join(tree, 'usr/lib/stowage/bin/node'),
+    licence,
+  );
   chmodSync(path.join(tree, 'usr/lib/stowage/bin/node'), 0o755);
   put(`${doc}/node-licence.gz`, gzip(readFileSync(licence, 'utf8')));
   rmSync(licence);

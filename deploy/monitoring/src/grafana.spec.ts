@@ -11,7 +11,8 @@ import { monitoringDir } from './rules';
  */
 
 const root = path.resolve(monitoringDir, '../..');
-const read = (file: string): unknown => parse(readFileSync(path.join(root, file), 'utf8'), { merge: true });
+const read = (file: string): unknown =>
+  parse(readFileSync(path.join(root, file), 'utf8'), { merge: true });
 
 interface Place {
   readonly x: number;
@@ -85,7 +86,8 @@ describe.each(files)('$name', ({ text, model }) => {
       if (type === 'row') continue;
       expect([title, datasource]).toEqual([title, chosen]);
       expect([title, targets.length]).toEqual([title, expect.any(Number)]);
-      for (const target of targets) expect([title, target.datasource ?? chosen]).toEqual([title, chosen]);
+      for (const target of targets)
+        expect([title, target.datasource ?? chosen]).toEqual([title, chosen]);
       const refs = targets.map(({ refId }) => refId);
       expect([title, new Set(refs).size]).toEqual([title, targets.length]);
     }
@@ -110,7 +112,9 @@ describe.each(files)('$name', ({ text, model }) => {
       expect([title, gridPos.x >= 0 && gridPos.w > 0 && gridPos.h > 0]).toEqual([title, true]);
       expect([title, gridPos.x + gridPos.w <= 24]).toEqual([title, true]);
     }
-    const pairs = panels.flatMap((one, at) => panels.slice(at + 1).map((other) => [one, other] as const));
+    const pairs = panels.flatMap((one, at) =>
+      panels.slice(at + 1).map((other) => [one, other] as const),
+    );
     const lying = pairs.filter(([one, other]) => overlap(one.gridPos, other.gridPos));
     expect(lying.map(([one, other]) => `${one.title} on ${other.title}`)).toEqual([]);
   });
@@ -146,7 +150,9 @@ describe('compose', () => {
 
   it.each(['prometheus', 'grafana'])('%s finds each mounted path in the repository', (service) => {
     for (const source of mounted(service).values()) {
-      const isThere = source.startsWith('./') ? existsSync(path.join(root, source)) : source in volumes;
+      const isThere = source.startsWith('./')
+        ? existsSync(path.join(root, source))
+        : source in volumes;
       expect([source, isThere]).toEqual([source, true]);
     }
   });
@@ -154,9 +160,14 @@ describe('compose', () => {
   it('Grafana is provisioned from where it looks, with fields that it knows', () => {
     const grafana = mounted('grafana');
     // Unless GF_PATHS_PROVISIONING says otherwise.
-    expect(grafana.get('/etc/grafana/provisioning')).toBe('./deploy/monitoring/grafana/provisioning');
+    expect(grafana.get('/etc/grafana/provisioning')).toBe(
+      './deploy/monitoring/grafana/provisioning',
+    );
     const provisioning = 'deploy/monitoring/grafana/provisioning';
-    expect(readdirSync(path.join(root, provisioning)).sort()).toEqual(['dashboards', 'datasources']);
+    expect(readdirSync(path.join(root, provisioning)).sort()).toEqual([
+      'dashboards',
+      'datasources',
+    ]);
     const { providers } = providersFile.parse(read(`${provisioning}/dashboards/stowage.yaml`));
     expect(providers.map(({ options }) => grafana.get(options.path))).toEqual([
       './deploy/monitoring/dashboards',
@@ -197,7 +208,9 @@ describe('compose', () => {
       const job = scrape_configs.find(({ job_name }) => job_name === `stowage-${name}`);
       const files = job?.file_sd_configs?.flatMap((config) => config.files) ?? [];
       // docker-shim is on the network of the host, and only with its profile.
-      const chosen = files.map((file) => [prometheus.get(file), 'targets/docker-shim.yml'] as const);
+      const chosen = files.map(
+        (file) => [prometheus.get(file), 'targets/docker-shim.yml'] as const,
+      );
       for (const [source, other] of chosen) {
         expect(read(source ?? '')).toEqual([]);
         const [group] = read(`deploy/monitoring/${other}`) as { targets: string[] }[];

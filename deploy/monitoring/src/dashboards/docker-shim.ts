@@ -97,7 +97,8 @@ export const dockerShim: DashboardDefinition = {
           {
             unit: units.EventsPerSecond,
             width: 8,
-            description: 'By comparison alone: no event had shown it, as at a restart of the engine.',
+            description:
+              'By comparison alone: no event had shown it, as at a restart of the engine.',
           },
         ),
       ],
@@ -199,7 +200,11 @@ export const dockerShim: DashboardDefinition = {
         series(
           'Not copied yet',
           [{ expr: `max by (node) (stowage_shim_log_lag_bytes{${scope}})`, legend: '{{node}}' }],
-          { unit: units.BytesIEC, width: 8, description: 'What the engine has more than the logs.' },
+          {
+            unit: units.BytesIEC,
+            width: 8,
+            description: 'What the engine has more than the logs.',
+          },
         ),
         series(
           'Copied',
@@ -215,7 +220,8 @@ export const dockerShim: DashboardDefinition = {
           {
             unit: units.OpsPerSecond,
             width: 8,
-            description: 'Of kind gap: the engine removed a file before it was copied. Rotated is no failure.',
+            description:
+              'Of kind gap: the engine removed a file before it was copied. Rotated is no failure.',
           },
         ),
         series(
