@@ -42,12 +42,12 @@ export function buildArtifacts({ version, epoch, out }: ArtifactOptions): string
     const file = `stowage-${name}-${version}.tgz`;
     copyFileSync(path.join(packages, file), path.join(out, file));
   }
-  const tsx = ['--import', 'tsx', 'tools/package-deb/main.ts', '--out', out];
-  run(process.execPath, tsx, { ...env, TSX_TSCONFIG_PATH: path.join(project, 'tsconfig.json') });
   // As `helm package` names it, which would give its files the time of the moment.
   const chart = path.join(out, `stowage-${version}.tgz`);
   archive(path.join(project, 'deploy/helm/stowage'), 'stowage', chart, epoch);
   archiveMonitoring(`stowage-monitoring-${version}`, out, epoch);
+  const tsx = ['--import', 'tsx', 'tools/package-deb/main.ts', '--out', out];
+  run(process.execPath, tsx, { ...env, TSX_TSCONFIG_PATH: path.join(project, 'tsconfig.json') });
   const sums = readdirSync(out)
     .sort()
     .map((file) => `${sha256(path.join(out, file))}  ${file}\n`)
