@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -59,10 +60,13 @@ export async function buildDeb(options: DebOptions): Promise<string> {
     setTimes(tree, epoch);
     mkdirSync(out, { recursive: true });
     const how = ['--root-owner-group', `-Z${compression}`, '--threads-max=1'];
-    execFileSync('dpkg-deb', [...how, '--build', tree, file], {
+    // Under its name once it is complete.
+    const building = `${file}.part`;
+    execFileSync('dpkg-deb', [...how, '--build', tree, building], {
       env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch) },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
+    renameSync(building, file);
     return file;
   } finally {
     rmSync(tree, { recursive: true, force: true });
