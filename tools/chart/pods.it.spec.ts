@@ -144,6 +144,28 @@ onContainerd('the pods of the chart on a real containerd', () => {
     expect(mountsOf(pid).find(({ at }) => at === '/')?.options).toContain('ro');
   });
 
+  it.each(chartApps)('stowctl in the pod of %s shows all services of the node', async (app) => {
+    const stowctl = async (...args: string[]) => {
+      const { containerId } = service(app);
+      const cmd = ['stowctl', ...args];
+      const { stdout, stderr, exitCode } = await runtime.execSync({
+        containerId,
+        cmd,
+        timeout: 60n,
+      });
+      return { code: exitCode, shown: Buffer.concat([stdout, stderr]).toString() };
+    };
+    const status = await stowctl('status');
+    for (const name of chartApps) {
+      expect(status.shown).toMatch(new RegExp(`^${nodeName} +${name} +ok `, 'm'));
+    }
+    expect(status.code).toBe(0);
+    // The service checks its configuration as it runs there.
+    expect((await stowctl('config', 'diff')).shown).toMatch(
+      new RegExp(`^${app} +natsServers +nats://`, 'm'),
+    );
+  });
+
   it('a pull on the socket of image-service is published with the login of the node', async () => {
     const image = await stack.pushImage({ name: 'team/first', sizeMb: 4 });
     await pull(image.reference);

@@ -7,6 +7,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -52,9 +53,7 @@ export function makeServiceImages(dir: string, images: Readonly<Record<string, s
   };
   const base = addLayer(copyNode);
   const manifests = Object.entries(images).map(([app, name]) => {
-    const bundle = addLayer((folder) =>
-      cpSync(path.join(root, 'dist/apps', app), path.join(folder, 'app'), { recursive: true }),
-    );
+    const bundle = addLayer((folder) => copyBundles(app, folder));
     const config = addJson(imageConfig([base, bundle]), 'application/vnd.oci.image.config.v1+json');
     const mediaType = 'application/vnd.oci.image.manifest.v1+json';
     const manifest = { schemaVersion: 2, mediaType, config, layers: [base, bundle] };
@@ -69,6 +68,19 @@ export function makeServiceImages(dir: string, images: Readonly<Record<string, s
   return archive;
 }
 
+/** The service, and stowctl beside it. */
+function copyBundles(app: string, folder: string): void {
+  const bundles = path.join(root, 'dist/apps');
+  const beside = path.join(folder, 'usr/lib/stowage/apps');
+  cpSync(path.join(bundles, app), path.join(folder, 'app'), { recursive: true });
+  cpSync(path.join(bundles, 'stowctl'), path.join(beside, 'stowctl'), { recursive: true });
+  symlinkSync('/app', path.join(beside, app));
+  const stowctl = path.join(beside, 'stowctl/main.js');
+  writeFileSync(stowctl, readFileSync(stowctl, 'utf8').replace(/^#!.*/, '#!/nodejs/bin/node'));
+  mkdirSync(path.join(folder, 'usr/bin'));
+  symlinkSync('../lib/stowage/apps/stowctl/main.js', path.join(folder, 'usr/bin/stowctl'));
+}
+
 /** Node.js with its libraries, and the folders that a container's root has. */
 function copyNode(folder: string): void {
   for (const name of ['tmp', 'run', 'proc', 'sys', 'dev', 'etc', 'var']) {
@@ -78,7 +90,7 @@ function copyNode(folder: string): void {
   for (const file of libraries.match(/\/\S+/g) ?? []) {
     cpSync(file, path.join(folder, file), { recursive: true, dereference: true });
   }
-  cpSync(process.execPath, path.join(folder, 'usr/bin/node'), { dereference: true });
+  cpSync(process.execPath, path.join(folder, 'nodejs/bin/node'), { dereference: true });
 }
 
 const imageConfig = (layers: readonly Descriptor[]) => ({
@@ -92,8 +104,7 @@ const imageConfig = (layers: readonly Descriptor[]) => ({
       'MALLOC_ARENA_MAX=2',
       'MALLOC_TRIM_THRESHOLD_=131072',
     ],
-    Entrypoint: ['/usr/bin/node'],
-    Cmd: ['main.js'],
+    Entrypoint: ['/nodejs/bin/node', '/app/main.js'],
     WorkingDir: '/app',
   },
   rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },

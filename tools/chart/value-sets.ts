@@ -209,6 +209,20 @@ export const valueSets: readonly ValueSet[] = [
     },
   },
   {
+    name: 'with alerts whose runbooks nobody has put anywhere',
+    values: { monitoring: { prometheusRule: { enabled: true } } },
+    seen: (rendered) => {
+      const rules = JSON.stringify(rendered.only('PrometheusRule'));
+      return {
+        alerts: rules.includes('"alert":"StowageDown"'),
+        severity: rules.includes('"severity":"critical"'),
+        runbook: rules.includes('runbook_url'),
+        address: rules.includes('set-your-own-address'),
+      };
+    },
+    wanted: { alerts: true, severity: true, runbook: false, address: false },
+  },
+  {
     name: 'with the Grafana Operator',
     values: { monitoring: { dashboards: { enabled: true, kind: 'GrafanaDashboard' } } },
     seen: (rendered) =>

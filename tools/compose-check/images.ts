@@ -48,6 +48,7 @@ export function checkImage(app: string, env: Environment): string {
     'it has no nsenter',
     hasProgram(image, '/usr/bin/nsenter', env) === (app === 'docker-shim'),
   );
+  expect('it has no stowctl', hasProgram(image, 'stowctl', env));
   const read = 'process.stdout.write(JSON.stringify(require("/app/bom.json").metadata.component))';
   const node = ['run', '--rm', '--network', 'none', '--entrypoint', '/nodejs/bin/node', image];
   const { name } = JSON.parse(run('docker', [...node, '-e', read], env)) as { name: string };

@@ -286,7 +286,7 @@ async function placeWorkspace(place: Place, target: Target, commit: string): Pro
     execFileSync('cp', ['-a', path.join(project, program), copy]);
     renameSync(copy, path.join(folder, program));
   }
-  for (const tarball of nodeTarballs()) {
+  for (const tarball of await nodeTarballs()) {
     const copy = path.join(folder, cache, path.basename(tarball));
     if (!existsSync(copy)) cpSync(tarball, copy);
   }

@@ -2,13 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
-  cpSync,
   lstatSync,
   lutimesSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { appNames, configOf } from '../app-folders';
+import { copyBundle } from '../bundle';
 import { copyright, thirdPartyLicences } from './copyright';
 import { configPage, servicePage, stowctlPage } from './man-pages';
 import {
@@ -59,10 +60,13 @@ export async function buildDeb(options: DebOptions): Promise<string> {
     setTimes(tree, epoch);
     mkdirSync(out, { recursive: true });
     const how = ['--root-owner-group', `-Z${compression}`, '--threads-max=1'];
-    execFileSync('dpkg-deb', [...how, '--build', tree, file], {
+    // Under its name once it is complete.
+    const building = `${file}.part`;
+    execFileSync('dpkg-deb', [...how, '--build', tree, building], {
       env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch) },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
+    renameSync(building, file);
     return file;
   } finally {
     rmSync(tree, { recursive: true, force: true });
@@ -90,7 +94,11 @@ async function placeFiles(tree: string, options: DebOptions): Promise<void> {
   placeApps(path.join(tree, 'usr/lib/stowage/apps'), architecture);
   mkdirSync(path.join(tree, 'usr/lib/stowage/bin'), { recursive: true });
   const licence = path.join(tree, 'node-licence');
-  extractNode(nodeTarball(architecture), path.join(tree, 'usr/lib/stowage/bin/node'), licence);
+  extractNode(
+    await nodeTarball(architecture),
+    path.join(tree, 'usr/lib/stowage/bin/node'),
+    licence,
+  );
   chmodSync(path.join(tree, 'usr/lib/stowage/bin/node'), 0o755);
   put(`${doc}/node-licence.gz`, gzip(readFileSync(licence, 'utf8')));
   rmSync(licence);
@@ -134,10 +142,7 @@ async function placeFiles(tree: string, options: DebOptions): Promise<void> {
 function placeApps(folder: string, architecture: Architecture): void {
   const binding = `better_sqlite3_napi.${architectures[architecture]}.node`;
   for (const app of [...appNames, 'stowctl']) {
-    cpSync(path.join(project, 'dist/apps', app), path.join(folder, app), {
-      recursive: true,
-      filter: (file) => !file.endsWith('.node') || path.basename(file) === binding,
-    });
+    copyBundle(app, path.join(folder, app), (nativePart) => nativePart === binding);
   }
   for (const file of entries(folder)) chmodSync(file, lstatSync(file).isFile() ? 0o644 : 0o755);
 }

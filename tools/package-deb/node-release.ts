@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { checkIntegrity, fetchTarball } from '../npm-tarball';
 import release from './node-release.json';
 
 /** Processors as Debian and as Node.js call them. */
@@ -15,39 +15,24 @@ const cacheDir = path.resolve(__dirname, '../../node_modules/.cache/stowage-node
 
 /**
  * The tarball of npm's package `node-linux-<processor>` (some 50 MB), which holds Node.js itself.
- * It is fetched once and kept below `node_modules/.cache`. Throws when it cannot be fetched, with
- * npm's words, and when it is not what `node-release.json` pins.
+ * It is fetched once and kept below `node_modules/.cache`.
+ *
+ * @throws Error when it cannot be fetched, with npm's words, and when it is not what
+ *   `node-release.json` pins.
  */
-export function nodeTarball(architecture: Architecture): string {
+export async function nodeTarball(architecture: Architecture): Promise<string> {
   const processor = architectures[architecture];
   const name = `node-linux-${processor}`;
   const file = path.join(cacheDir, `${name}-${nodeVersion}.tgz`);
-  const integrity = release.integrity[processor];
-  if (!existsSync(file)) {
-    mkdirSync(cacheDir, { recursive: true });
-    const fresh = mkdtempSync(path.join(cacheDir, 'fetching-'));
-    try {
-      const args = ['pack', '--silent', '--pack-destination', fresh, `${name}@${nodeVersion}`];
-      const fetched = execFileSync('npm', args, { encoding: 'utf8', timeout: 300_000 }).trim();
-      renameSync(path.join(fresh, fetched), file);
-    } finally {
-      rmSync(fresh, { recursive: true, force: true });
-    }
-  }
-  checkIntegrity(file, integrity);
+  const pinned = { name, version: nodeVersion, integrity: release.integrity[processor] };
+  if (existsSync(file)) checkIntegrity(file, pinned);
+  else await fetchTarball(pinned, file);
   return file;
 }
 
 /** {@link nodeTarball} of every processor. */
-export const nodeTarballs = (): string[] =>
-  (Object.keys(architectures) as Architecture[]).map(nodeTarball);
-
-/** @throws when the file's hash is another one. */
-export function checkIntegrity(file: string, integrity: string): void {
-  const found = `sha512-${createHash('sha512').update(readFileSync(file)).digest('base64')}`;
-  if (found === integrity) return;
-  throw new Error(`${file} is not what is pinned: it has ${found}, wanted is ${integrity}`);
-}
+export const nodeTarballs = (): Promise<string[]> =>
+  Promise.all((Object.keys(architectures) as Architecture[]).map(nodeTarball));
 
 /** Takes the program and its licence out of the tarball. */
 export function extractNode(tarball: string, program: string, licence: string): void {

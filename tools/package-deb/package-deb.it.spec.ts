@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { cycloneDxProblems } from '../cyclonedx-schema';
 import { buildDeb, type DebOptions } from './build-deb';
 import { architectures, type Architecture } from './node-release';
 import { runTrial } from './run-trial';
@@ -27,6 +29,9 @@ const run = (command: string, ...args: string[]): string =>
 jest.setTimeout(600_000);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const sha256 = (file: string): string =>
+  createHash('sha256').update(readFileSync(file)).digest('hex');
 
 /** What the kernel reads in the head of a program: the processor that it is for. */
 const elfMachine = (file: string): number => readFileSync(file).readUInt16LE(18);
@@ -63,6 +68,25 @@ describe.each(['amd64', 'arm64'] as const)('the package for %s', (architecture) 
     ]);
     for (const name of native) {
       expect([name, elfMachine(path.join(lib, name))]).toEqual([name, machines[architecture]]);
+    }
+  });
+
+  it('lists in its bills of materials the binding that it has, by its hash, and no other', () => {
+    const apps = path.join(tree, 'usr/lib/stowage/apps');
+    const binding = `better_sqlite3_napi.${architectures[architecture]}.node`;
+    for (const app of readdirSync(apps)) {
+      const bom = JSON.parse(readFileSync(path.join(apps, app, 'bom.json'), 'utf8')) as {
+        components: { type: string; name: string; hashes?: { content: string }[] }[];
+      };
+      expect([app, cycloneDxProblems(bom)]).toEqual([app, '']);
+      const files = bom.components.filter(({ type }) => type === 'file');
+      const there = readdirSync(path.join(apps, app)).filter((name) => name === binding);
+      expect([app, files.map(({ name, hashes }) => [name, hashes?.[0]?.content])]).toEqual([
+        app,
+        there.map((name) => [name, sha256(path.join(apps, app, name))]),
+      ]);
+      const sqlite = bom.components.filter(({ name }) => name === 'sqlite');
+      expect([app, sqlite.length]).toEqual([app, there.length]);
     }
   });
 

@@ -111,10 +111,13 @@ async function placeInput(
     .flatMap((block) =>
       block.language === 'console'
         ? shownCommands(block)
-        : block.text.trimEnd().split('\n').map((command) => ({ command, output: [] })),
+        : block.text
+            .trimEnd()
+            .split('\n')
+            .map((command) => ({ command, output: [] })),
     );
   writeFileSync(path.join(input, 'page.json'), JSON.stringify(commands));
-  const tarball = nodeTarball(architectureHere);
+  const tarball = await nodeTarball(architectureHere);
   extractNode(tarball, path.join(input, 'node'), path.join(input, 'node-licence'));
   await build({
     entryPoints: [path.join(project, 'tools/package-deb/trial/main.ts')],

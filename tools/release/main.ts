@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@stowage/errors';
+import { appNames } from '../app-folders';
 import { buildArtifacts } from './artifacts';
 import { nextVersion } from './next-version';
 import { git, project, run, timeOfCommit } from './sources';
@@ -15,6 +16,7 @@ VERSION is major, minor, patch or a version such as 1.2.3. Default: what the com
 options:
   --dry-run      changes no file of the sources: prints the version and change log, and builds what would be published
   --artifacts    builds what is published of the version that the sources have, and nothing else
+  --twice        with either: builds it a second time, and fails where the bytes differ
   --out FOLDER   of what is published. Default: dist/release
   --help
 `;
@@ -30,6 +32,7 @@ async function main(): Promise<void> {
     options: {
       'dry-run': { type: 'boolean', default: false },
       artifacts: { type: 'boolean', default: false },
+      twice: { type: 'boolean', default: false },
       out: { type: 'string', default: path.join(project, 'dist/release') },
       help: { type: 'boolean', default: false },
     },
@@ -46,10 +49,13 @@ async function main(): Promise<void> {
   if (values.artifacts && (values['dry-run'] || wanted !== undefined)) {
     throw new UsageError('--artifacts goes with neither --dry-run nor a VERSION');
   }
+  if (values.twice && !values.artifacts && !values['dry-run']) {
+    throw new UsageError('--twice goes with --dry-run or --artifacts');
+  }
   const out = path.resolve(values.out);
   if (values.artifacts || values['dry-run']) {
     if (values['dry-run']) await nextVersion(wanted, { dryRun: true });
-    printArtifacts(out);
+    printArtifacts(out, values.twice);
     return;
   }
   const changed = git('status', '--porcelain');
@@ -63,12 +69,19 @@ async function main(): Promise<void> {
   process.stdout.write(`tagged v${version}; to publish it: git push --follow-tags\n`);
 }
 
-function printArtifacts(out: string): void {
+function printArtifacts(out: string, twice: boolean): void {
   const { version } = JSON.parse(readFileSync(path.join(project, 'package.json'), 'utf8')) as {
     version: string;
   };
   const epoch = Number(process.env.SOURCE_DATE_EPOCH ?? timeOfCommit());
   const sums = buildArtifacts({ version, epoch, out });
+  if (twice) {
+    // Not by Nx, which would take what it has built before.
+    for (const app of [...appNames, 'stowctl']) run(process.execPath, ['tools/build.mjs', app]);
+    const again = buildArtifacts({ version, epoch, out }).split('\n');
+    const changed = sums.split('\n').filter((line) => !again.includes(line));
+    if (changed.length > 0) throw new Error(`other bytes the second time:\n${changed.join('\n')}`);
+  }
   process.stdout.write(`\n${sums}\n${out}\n`);
 }
 

@@ -9,6 +9,7 @@ export const git = (...args: string[]): string =>
   execFileSync('git', ['-c', `safe.directory=${project}`, ...args], {
     cwd: project,
     encoding: 'utf8',
+    maxBuffer: 64 * 2 ** 20,
   }).trimEnd();
 
 /** Runs a program in the repository, with its output shown. Throws where it fails. */

@@ -1,4 +1,5 @@
 import type { DashboardDefinition } from '../dashboard';
+import { dockerShim } from './docker-shim';
 import { events } from './events';
 import { fleet } from './fleet';
 import { gateway } from './gateway';
@@ -6,4 +7,11 @@ import { node } from './node';
 import { pulls } from './pulls';
 
 /** Every dashboard. */
-export const dashboards: readonly DashboardDefinition[] = [fleet, node, pulls, gateway, events];
+export const dashboards: readonly DashboardDefinition[] = [
+  fleet,
+  node,
+  pulls,
+  gateway,
+  events,
+  dockerShim,
+];

@@ -5,6 +5,7 @@ import { verbsOf, type CommandDefinition, type CommandInput } from '@stowage/com
 import { sendCommand } from '@stowage/commands/client';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { freePort, ServiceFixture, spawnApp, type AppProcess } from '@stowage/testing';
+import { DockerNode } from './docker-node';
 
 /** Where Prometheus finds a service. */
 export interface Target {
@@ -46,7 +47,8 @@ export const policies = {
 
 /**
  * A node with the services on a real containerd with a small file system, gc-worker's state on one
- * of its own, and a second node with an image-service of an earlier version.
+ * of its own; a second node with an image-service of an earlier version; and a third one with
+ * docker-shim.
  */
 export class DayNode {
   readonly images;
@@ -54,7 +56,7 @@ export class DayNode {
 
   private constructor(
     readonly fixture: ServiceFixture,
-    /** Every service of both nodes. */
+    /** Every service of all nodes. */
     readonly targets: readonly Target[],
     readonly gatewaySocket: string,
     /** Configuration file of gc-worker. */
@@ -65,6 +67,8 @@ export class DayNode {
     private readonly services: ReadonlyMap<App, Service>,
     /** The service of the second node. */
     readonly earlier: AppProcess,
+    /** The third node. */
+    readonly docker: DockerNode,
   ) {
     this.images = connectImageService({ endpoint: `unix://${imageSocket}` });
     this.runtime = connectRuntimeService({ endpoint: `unix://${gatewaySocket}` });
@@ -103,6 +107,8 @@ export class DayNode {
       }
       const earlier = await startEarlierVersion(fixture);
       targets.push(earlier.target);
+      const docker = await DockerNode.start(fixture.stack.nats.url);
+      targets.push({ job: 'stowage-docker-shim', node: docker.name, address: docker.address });
       return new DayNode(
         fixture,
         targets,
@@ -112,6 +118,7 @@ export class DayNode {
         socketOf('image-service'),
         services,
         earlier.process,
+        docker,
       );
     } catch (error) {
       await end(fixture, stateMount);
@@ -159,6 +166,7 @@ export class DayNode {
     this.images.close();
     this.runtime.close();
     await this.earlier.kill();
+    await this.docker.down();
     await end(this.fixture, this.stateMount);
   }
 }

@@ -8,7 +8,8 @@ import { hours } from './hours';
 import { shortRules } from './short-rules';
 
 /**
- * A real Prometheus scrapes the real services while a day goes by in two minutes. Every alert
+ * A real Prometheus scrapes the real services, on containerd and on Docker Engine, while a day goes
+ * by in two minutes. Every alert
  * fires in its hour, and at the end every query of every dashboard finds data.
  */
 

@@ -161,12 +161,29 @@ export const hours: readonly Hour[] = [
     },
   },
   {
-    title: 'a runtime that is away',
+    title: 'pods on Docker Engine',
+    alerts: ['StowageEngineSlow'],
+    begin: async ({ docker }) => {
+      await docker.runPod();
+      return onAndOn(() => docker.ask());
+    },
+  },
+  {
+    title: 'a disk of logs that is full',
+    alerts: ['StowageLogsBlocked'],
+    begin: ({ docker }) => Promise.resolve(docker.fillLogs()),
+  },
+  {
+    title: 'a runtime and a Docker Engine that are away',
     alerts: ['StowageComponentDown', 'StowageListStale'],
     begin: async (node) => {
-      const { runtime } = node.fixture.stack;
-      await runtime.stop();
-      return () => runtime.start();
+      const [{ runtime }, { docker }] = [node.fixture.stack, node.docker.stack];
+      // No event shows how containers end in a crash of the engine.
+      await Promise.all([runtime.stop(), docker.kill()]);
+      return async () => {
+        await Promise.all([runtime.start(), docker.start()]);
+        await node.docker.ready();
+      };
     },
   },
   {
@@ -201,18 +218,21 @@ async function collectable(node: DayNode, count: number): Promise<void> {
   );
 }
 
-/**
- * Calls and commands, a few a second, until the end: a rate needs two scrapes in which a series is
- * there.
- */
-function askOnAndOn(node: DayNode): () => Promise<void> {
+/** Calls and commands to the services of the first node. */
+const askOnAndOn = (node: DayNode) =>
+  onAndOn(async () => {
+    await node.runtime.status({});
+    await node.images.listImages({});
+    await node.send(imageService.list, {});
+    await node.send(runtimeGateway.pods, {});
+  });
+
+/** Asks a few times a second until the end: a rate needs two scrapes in which a series is there. */
+function onAndOn(ask: () => Promise<void>): () => Promise<void> {
   const end = new AbortController();
   const asked = (async () => {
     while (!end.signal.aborted) {
-      await node.runtime.status({});
-      await node.images.listImages({});
-      await node.send(imageService.list, {});
-      await node.send(runtimeGateway.pods, {});
+      await ask();
       await pause(200);
     }
   })();

@@ -14,6 +14,7 @@ const thresholds: Readonly<Record<string, readonly [string, string]>> = {
   StowageListStale: ['> 600', '> 3'],
   StowageEventsStuck: ['> 300', '> 3'],
   StowageGatewaySlow: ['> 0.05', '> 0'],
+  StowageEngineSlow: ['> 2.5', '> 0'],
 };
 
 /** Puts one text in the place of another that has to be there. */
