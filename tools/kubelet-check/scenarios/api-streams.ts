@@ -75,7 +75,7 @@ export const apiStreams: Scenario = {
       seen['exec of a program that is not there: end'] = lab.normalise(missing[3] ?? '');
       const forwarded = await call('portforward?ports=8080', 'v4.channel.k8s.io', {
         input: 'GET /index.html HTTP/1.0\r\n\r\n',
-        until: (channels) => (channels[0] ?? '').length > 4,
+        until: (channels) => channels[0]?.endsWith(page) ?? false,
       });
       seen['port-forward'] =
         /\r\n\r\n([^]*)$/.exec(forwarded[0] ?? '')?.[1] ?? JSON.stringify(forwarded);

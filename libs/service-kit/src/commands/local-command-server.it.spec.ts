@@ -18,6 +18,7 @@ import {
 } from '@stowage/commands/local';
 import { NotFoundError } from '@stowage/errors';
 import { eventually } from '@stowage/testing';
+import { buildSync } from 'esbuild';
 import * as z from 'zod';
 import { createLogger } from '../log';
 import { CommandErrorFilter } from './command-filter';
@@ -529,11 +530,20 @@ describe('the client says what is wrong', () => {
 
   it('a user who may not', async () => {
     await startApp();
-    const program = path.resolve(__dirname, '../../testdata/ask-local.ts');
-    const workspace = path.resolve(__dirname, '../../../..');
-    const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', program, socketPath], {
-      cwd: workspace,
-      env: { PATH: process.env.PATH, TSX_TSCONFIG_PATH: path.join(workspace, 'tsconfig.json') },
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'stowage-ask-'));
+    cleanUps.push(() => rmSync(folder, { recursive: true }));
+    chmodSync(folder, 0o755); // others may not read the workspace
+    const program = path.join(folder, 'ask-local.cjs');
+    buildSync({
+      entryPoints: [path.resolve(__dirname, '../../testdata/ask-local.ts')],
+      bundle: true,
+      platform: 'node',
+      outfile: program,
+    });
+    const child: ChildProcess = spawn(process.execPath, [program, socketPath], {
+      cwd: folder,
+      uid: 65534,
+      gid: 65534,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let text = '';
