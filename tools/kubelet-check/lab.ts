@@ -13,6 +13,7 @@ import {
   eventually,
   spawnApp,
   startStack,
+  type AppExit,
   type AppProcess,
   type PushedImage,
   type Stack,
@@ -228,16 +229,24 @@ export class Lab {
   }
 
   /**
-   * Starts a new instance beside the old one, which it replaces. `ended` resolves with the exit
-   * code of the old one, whenever that is.
+   * Starts a new instance beside the old one, which it replaces. `ended` resolves with how the old
+   * one has ended, whenever that is: `0`, or its exit code or signal and its last complaints.
    */
-  async takeOver(service: ServiceName): Promise<{ ended: Promise<number | null> }> {
+  async takeOver(service: ServiceName): Promise<{ ended: Promise<string> }> {
     const old = this.service(service);
     await this.startService(service, {
       STOWAGE_TAKE_OVER: 'true',
       STOWAGE_HTTP_ADDR: new URL(old.httpUrl).host,
     });
-    return { ended: old.exited.then(({ code }) => code) };
+    const describe = ({ code, signal }: AppExit): string => {
+      if (code === 0) return '0';
+      const complaints = old
+        .logLines()
+        .filter(({ level }) => /^(warn|error|fatal)$/.test(String(level)));
+      const last = complaints.slice(-3).map((line) => this.normalise(JSON.stringify(line)));
+      return [`${service}: ${String(code ?? signal)}`, ...last].join('\n');
+    };
+    return { ended: old.exited.then(describe) };
   }
 
   /** The instance that serves. Throws where the way has none. */

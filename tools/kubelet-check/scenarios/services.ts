@@ -23,7 +23,7 @@ export const takeOver: Scenario = {
   text: 'the services are replaced by new instances while calls are open: no call is cut',
   expected: { ...undisturbed, 'stowage: replaced instances': 'end with 0' },
   async play(lab) {
-    const replaced: Promise<number | null>[] = [];
+    const replaced: Promise<string>[] = [];
     const seen = await withOpenCalls(lab, async () => {
       for (let time = 1; time <= 2; time++) {
         await forServices(lab, async (service) => {
@@ -33,8 +33,9 @@ export const takeOver: Scenario = {
       }
     });
     if (replaced.length === 0) return seen;
-    const codes = await Promise.all(replaced);
-    const ended = codes.every((code) => code === 0) ? 'end with 0' : codes.join(', ');
+    const ends = await Promise.all(replaced);
+    const wrong = ends.filter((end) => end !== '0');
+    const ended = wrong.length === 0 ? 'end with 0' : wrong.join('\n');
     return { ...seen, 'stowage: replaced instances': ended };
   },
 };
