@@ -2,6 +2,7 @@ import { ImageServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
 import type { CallListener, CallSummary } from '@stowage/cri-endpoint';
 import { grpcCodeName } from '@stowage/errors';
+import { MethodHistogram } from '@stowage/service-kit';
 import type { ProviderRun } from '@stowage/registry-auth';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { ImageListeners } from './listeners/listeners';
@@ -259,12 +260,11 @@ function callMetrics(registry: Registry): CallListener {
       }
     },
   });
-  const seconds = new Histogram({
+  const seconds = new MethodHistogram(registry, {
     name: 'stowage_image_call_duration_seconds',
     help: 'Time of calls on the CRI socket but for PullImage, from the request headers to the end of the stream.',
     labelNames: ['method'],
     buckets: callBuckets,
-    registers,
   });
   return {
     ended: ({ method: path, servedBy, grpcStatus, durationMs }) => {
@@ -272,7 +272,7 @@ function callMetrics(registry: Registry): CallListener {
       const code = grpcStatus === undefined ? 'NONE' : grpcCodeName(grpcStatus);
       const byCode = endedOf(method)[servedBy];
       byCode.set(code, (byCode.get(code) ?? 0) + 1);
-      if (method !== 'PullImage') seconds.observe({ method }, durationMs / 1000);
+      if (method !== 'PullImage') seconds.observe(method, durationMs / 1000);
     },
   };
 }

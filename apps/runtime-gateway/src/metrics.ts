@@ -2,6 +2,7 @@ import type { CallListener, CallSummary, DetachReason } from '@stowage/cri-endpo
 import { ImageServiceDefinition, RuntimeServiceDefinition } from '@stowage/cri-proto';
 import { methodLabels } from '@stowage/cri-proto/paths';
 import { grpcCodeName } from '@stowage/errors';
+import { MethodHistogram } from '@stowage/service-kit';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { KnownObjects } from './objects/known-objects';
 import type { Publish } from './observe/lifecycle';
@@ -93,19 +94,17 @@ export function callMetrics(registry: Registry): CallListener {
       }
     },
   });
-  const total = new Histogram({
+  const total = new MethodHistogram(registry, {
     name: 'stowage_gateway_call_duration_seconds',
     help: 'Time of calls from the request headers to the end of the stream, the runtime included.',
     labelNames: ['method'],
     buckets: callSeconds,
-    registers,
   });
-  const own = new Histogram({
+  const own = new MethodHistogram(registry, {
     name: 'stowage_gateway_call_own_seconds',
     help: 'The part of the time of calls that the gateway took to pass on the request and the end of the reply. Waiting for the runtime, and reading along after passing on, are not counted.',
     labelNames: ['method'],
     buckets: ownSeconds,
-    registers,
   });
   return {
     started: (path) => {
@@ -119,8 +118,8 @@ export function callMetrics(registry: Registry): CallListener {
       counts.requestBytes += call.requestBytes;
       counts.responseBytes += call.responseBytes;
       counts.endedByCode.set(code, (counts.endedByCode.get(code) ?? 0) + 1);
-      total.observe({ method }, call.durationMs / 1000);
-      own.observe({ method }, call.ownMs / 1000);
+      total.observe(method, call.durationMs / 1000);
+      own.observe(method, call.ownMs / 1000);
     },
   };
 }

@@ -67,6 +67,7 @@ export {
   type Logger,
   type LogLevel,
 } from './log';
+export { MethodHistogram, type MethodHistogramOptions } from './method-histogram';
 export { runService, type RunServiceOptions } from './run-service';
 export { RuntimeOutage, type RuntimeOutageOptions } from './runtime-outage';
 export { contextToken, type ServiceContext, type TakeOver } from './service-context';

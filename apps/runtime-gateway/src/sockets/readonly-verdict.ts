@@ -39,6 +39,8 @@ export function readonlyVerdict(path: string, rules: ReadonlyRules): RequestChec
   }
   const asksFirst = rules.events === 'auto' && eventPaths.has(path);
   return (bytes, call) => {
+    // Without a field there is nothing to understand, and nothing to write anew.
+    if (bytes.length === 0 && !asksFirst) return bytes;
     const request = read(bytes);
     if (request.verbose && !rules.verboseAllowed) {
       throw new PermissionDeniedError(

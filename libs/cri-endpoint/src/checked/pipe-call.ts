@@ -95,7 +95,7 @@ export class PipeCall implements CheckedCall {
     this.held = undefined;
     this.reader = undefined;
     this.body = undefined;
-    this.upload.length = 0;
+    if (this.upload.length > 0) this.upload = [];
   }
 
   /** The call for metrics, once it is over. */

@@ -34,8 +34,8 @@ const shortHeadBytes = 4 * 1024;
  * second. Servers in Go send one with each call that comes while none of theirs is on its way, so
  * an answer at once would make it one a call.
  */
-const pingDelayMs = 10;
-const pingLimitMs = 20;
+const pingDelayMs = 20;
+const pingLimitMs = 50;
 const maxPings = 16;
 /** How long, in looks of half a second, a connection may take nothing while something waits. */
 const maxStalledLooks = 10;

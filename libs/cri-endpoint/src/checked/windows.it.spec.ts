@@ -210,7 +210,8 @@ describe('windows and frames between a client and two that answer it', () => {
     });
     await new Promise<void>((resolve) => pinging.listen(server.socketPath, resolve));
     const client = new TestClient(endpoint.socketPath);
-    for (let i = 0; i < 100; i++) expect(await client.unary('/any/Call')).toMatchObject({ code: 0 });
+    for (let i = 0; i < 100; i++)
+      expect(await client.unary('/any/Call')).toMatchObject({ code: 0 });
     await until('all are answered', () => answered.length === asked);
     expect(answered).toEqual(Array.from({ length: 100 }, (_, i) => `true ${payload(i)}`));
     client.close();

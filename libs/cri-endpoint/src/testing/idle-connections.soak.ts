@@ -1,6 +1,6 @@
 // Connections that do nothing, to a checked endpoint in a process of its own:
 // `npm run soak -- idle-connections [CONNECTIONS]`. The short form is in attacks.it.spec.ts.
-import { fork } from 'node:child_process';
+import { execFileSync, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { createCheckedEndpoint } from '../checked-endpoint';
@@ -12,6 +12,8 @@ const echo = methodPath('Echo');
 /** What each may take of memory here, and an honest call of time beside all of them. */
 const maxBytesEach = 16 * 1024;
 const maxCallMs = 1_000;
+/** Files that either side has open beside its connections. */
+const otherFiles = 200;
 /** No more at once than the queue of the socket takes. */
 const atOnce = 100;
 
@@ -31,6 +33,14 @@ async function serve(socket: string, address: string): Promise<void> {
 const residentBytes = (pid = 0): number =>
   Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 
+/** Raises the limit of open files of this process, and of those that it starts, where it is lower. */
+function allowFiles(count: number): void {
+  const limits = readFileSync('/proc/self/limits', 'utf8');
+  const most = /Max open files +\d+ +(\d+)/.exec(limits)?.[1];
+  if (most === undefined || Number(most) >= count) return;
+  execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${count}:${count}`]);
+}
+
 /** A connection that has begun in HTTP/2, once it was answered. */
 function idle(socket: string): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
@@ -42,6 +52,7 @@ function idle(socket: string): Promise<net.Socket> {
 }
 
 async function main(count: number): Promise<void> {
+  allowFiles(count + otherFiles);
   const folder = temporaryFolder();
   const server = await startTestServer(folder.file('rt.sock'));
   const socket = folder.file('gw.sock');

@@ -21,7 +21,7 @@ export class FrameWriter {
   slab: Buffer = none;
   #from = 0;
   #at = 0;
-  readonly #parts: Buffer[] = [];
+  #parts: Buffer[] = [];
   // Bytes to be sent that follow each other in one piece of memory.
   #run: Buffer = none;
   #runStart = 0;
@@ -100,6 +100,7 @@ export class FrameWriter {
     this.#endSlab();
     const parts = this.#parts;
     if (parts.length === 0) return;
+    this.#parts = [];
     const { socket } = this;
     const left = this.#onLeft;
     const onLeft = left.length === 0 ? undefined : () => void left.map((callback) => callback());
@@ -115,7 +116,6 @@ export class FrameWriter {
       socket.write(parts[last] ?? none, onLeft);
       socket.uncork();
     }
-    parts.length = 0;
     // The socket still needs the slab when it has not taken everything.
     if (this.slab.length > 0 && this.hasLeft && freeSlabs.length < maxFreeSlabs) {
       freeSlabs.push(this.slab);
