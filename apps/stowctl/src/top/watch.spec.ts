@@ -143,7 +143,11 @@ it.each<[string, Error, string]>([
   expect(pullsOf(watch.state)).toEqual(unknown);
   expect(attempts.get('node-1')).toBe(4);
   await passes(2000);
-  expect(pullsOf(watch.state)).toMatchObject({ pulls: [['node-1', 'running']], problems: [] });
+  expect(pullsOf(watch.state)).toEqual({
+    pulls: [['node-1', 'running', 35_650_000, 17_825_000]],
+    problems: [],
+    arePullsKnown: true,
+  });
   void quit();
 });
 
