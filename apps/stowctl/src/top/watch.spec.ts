@@ -170,7 +170,7 @@ it('a node whose image-service is away hides nothing of the others', async () =>
 
 it('ends with the signal, also between two attempts', async () => {
   const { passes, quit, attempts } = watching(async function* () {
-    yield reply;
+    yield await Promise.resolve(reply);
   });
   await passes(5000);
   // A stream that ends is opened again, not at once.
