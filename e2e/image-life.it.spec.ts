@@ -163,12 +163,15 @@ it('no secret in what anybody can read: output, log, metrics, pages, events, fil
     'check --format json --kubelet-dir /nonexistent',
   ];
   const here = ['config diff', 'config explain natsServers'];
+  for (const line of reading) {
+    const args = [...line.split(' '), '-o'];
+    const ran = await Promise.all([
+      stowctl('local', ...args, 'wide'),
+      stowctl('fleet', ...args, 'json'),
+    ]);
+    expect([line, ran.map(({ stdout }) => stdout === '')]).toEqual([line, [false, false]]);
+  }
   for (const format of ['wide', 'json']) {
-    for (const line of reading) {
-      const args = [...line.split(' '), '-o', format];
-      const ran = await Promise.all([stowctl('local', ...args), stowctl('fleet', ...args)]);
-      expect([line, ran.map(({ stdout }) => stdout === '')]).toEqual([line, [false, false]]);
-    }
     for (const line of here) {
       const args = [...line.split(' '), '-o', format, '--sockets', sockets];
       expect((await stowctl(undefined, ...args)).stdout).toContain('natsServers');

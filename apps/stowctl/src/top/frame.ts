@@ -216,7 +216,7 @@ function breakdownText({ breakdown }: Disk): string {
   return [imageBytes, containerBytes, otherBytes].map(sizeText).join(' + ');
 }
 
-/** A line for each pull, the one that was asked for first on top; then what is not known of them. */
+/** A line for each pull, the one that was asked for first on top; then what is not known. */
 function pullLines(
   { nodes, pulls, pullProblems, arePullsKnown }: TopState,
   columns: number,

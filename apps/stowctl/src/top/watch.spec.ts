@@ -143,7 +143,11 @@ it.each<[string, Error, string]>([
   expect(pullsOf(watch.state)).toEqual(unknown);
   expect(attempts.get('node-1')).toBe(4);
   await passes(2000);
-  expect(pullsOf(watch.state)).toMatchObject({ pulls: [['node-1', 'running']], problems: [] });
+  expect(pullsOf(watch.state)).toEqual({
+    pulls: [['node-1', 'running', 35_650_000, 17_825_000]],
+    problems: [],
+    arePullsKnown: true,
+  });
   void quit();
 });
 
@@ -166,7 +170,7 @@ it('a node whose image-service is away hides nothing of the others', async () =>
 
 it('ends with the signal, also between two attempts', async () => {
   const { passes, quit, attempts } = watching(async function* () {
-    yield reply;
+    yield await Promise.resolve(reply);
   });
   await passes(5000);
   // A stream that ends is opened again, not at once.

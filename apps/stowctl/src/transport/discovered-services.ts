@@ -12,7 +12,7 @@ export interface DiscoveredService {
 
 /** How long services have to answer, milliseconds. */
 const answerMs = 500;
-/** How long an answer counts: whoever looks again and again does not ask each time. Milliseconds. */
+/** How long an answer counts, for whoever looks again and again; milliseconds. */
 const keptMs = 10_000;
 
 interface Kept {

@@ -44,7 +44,7 @@ export interface NatsCommandServerOptions {
     /** RFC 3339. */
     readonly startedAt: string;
     /** Its health now, as `/readyz` has it. */
-    state(): HealthState;
+    readonly state: () => HealthState;
   };
 }
 
