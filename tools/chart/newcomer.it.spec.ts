@@ -38,11 +38,11 @@ onContainerd('a newcomer with a cluster', () => {
   const running = new Map<string, RunningService>();
   /** Ends the loop that plays controllers and kubelet. */
   let isOver = false;
-  let played: Promise<void>;
+  let played = Promise.resolve();
 
   beforeAll(async () => {
     const programs = await kubernetesPrograms();
-    stack = await startStack({ nats: false });
+    stack = await startStack({ filesystemMb: 1200, nats: false });
     shareMounts(stack);
     runtime = connectRuntimeService({ endpoint: stack.containerd.endpoint });
     cluster = await SmallCluster.start(async ({ metadata }) => {
