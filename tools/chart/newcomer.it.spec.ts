@@ -60,9 +60,7 @@ onContainerd('a newcomer with a cluster', () => {
     desk = new Desk({
       dir: path.join(stack.dir, 'desk'),
       node,
-      seen: [
-        { from: folderIn(stack, 'run'), as: '/run/stowage' },
-      ],
+      seen: [{ from: folderIn(stack, 'run'), as: '/run/stowage' }],
       env: { KUBECONFIG: cluster.kubeconfig },
       programs: { kubectl: `exec ${programs.kubectl} "$@"`, helm: helmOf(programs.helm) },
     });
@@ -119,7 +117,12 @@ onContainerd('a newcomer with a cluster', () => {
         if (specs.has(app)) continue;
         const objects = [...cluster.ofKind('DaemonSet'), ...cluster.ofKind('ConfigMap')];
         const rendered = new Rendered(objects as unknown as KubernetesObject[]);
-        const service = await runService(app, rendered, { name: node, stack, runtime, secrets: {} });
+        const service = await runService(app, rendered, {
+          name: node,
+          stack,
+          runtime,
+          secrets: {},
+        });
         running.set(app, service);
         const pod = podObject(daemonSet, service);
         specs.set(app, { text: textOfSpec(daemonSet), pod });
@@ -146,7 +149,8 @@ onContainerd('a newcomer with a cluster', () => {
     }
   }
 
-  const textOfSpec = (object: StoredObject | undefined): string => JSON.stringify(object?.spec ?? '');
+  const textOfSpec = (object: StoredObject | undefined): string =>
+    JSON.stringify(object?.spec ?? '');
 
   const isReady = ({ ip, pod }: RunningService) =>
     eventually(
@@ -196,7 +200,10 @@ onContainerd('a newcomer with a cluster', () => {
           expect(JSON.parse(printed.join('') || '{}')).toMatchObject(JSON.parse(line) as object);
           continue;
         }
-        expect([command, shapeOf(printed).lines]).toEqual([command, expect.arrayContaining([line])]);
+        expect([command, shapeOf(printed).lines]).toEqual([
+          command,
+          expect.arrayContaining([line]),
+        ]);
       }
     }
     await eventually(() => running.size === 0, { what: 'the pods to end', timeoutMs: 60_000 });

@@ -303,7 +303,10 @@ function openApi(pathname: string): unknown {
   const paths = Object.entries(kinds[groupVersion] ?? {}).map(([plural, kind]) => {
     const operation = {
       'x-kubernetes-group-version-kind': { group, version, kind },
-      parameters: [{ name: 'fieldValidation', in: 'query' }, { name: 'dryRun', in: 'query' }],
+      parameters: [
+        { name: 'fieldValidation', in: 'query' },
+        { name: 'dryRun', in: 'query' },
+      ],
       responses: {},
     };
     return [`/${found.at}/${plural}/{name}`, { patch: operation }];

@@ -93,7 +93,12 @@ export class ThrowawayShell {
       child.once('close', (code) => {
         rmSync(this.#place, { recursive: true, force: true });
         const { stdout, stderr } = this;
-        resolve({ code, stdout, stderr, written: written.split('\n').filter((file) => file !== '') });
+        resolve({
+          code,
+          stdout,
+          stderr,
+          written: written.split('\n').filter((file) => file !== ''),
+        });
       });
     });
   }
@@ -131,7 +136,6 @@ export class ThrowawayShell {
 /** Runs a text to its end. */
 export const runThrowaway = (text: string, options: ThrowawayOptions): Promise<Ended> =>
   new ThrowawayShell(text, options).end();
-
 
 /** What a command printed to stdout, and its exit code. */
 export interface Printed {

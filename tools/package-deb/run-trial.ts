@@ -111,7 +111,10 @@ async function placeInput(
     .flatMap((block) =>
       block.language === 'console'
         ? shownCommands(block)
-        : block.text.trimEnd().split('\n').map((command) => ({ command, output: [] })),
+        : block.text
+            .trimEnd()
+            .split('\n')
+            .map((command) => ({ command, output: [] })),
     );
   writeFileSync(path.join(input, 'page.json'), JSON.stringify(commands));
   const tarball = nodeTarball(architectureHere);
