@@ -1,7 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { eventually } from '@stowage/testing';
 import { root } from './markdown';
 
@@ -62,7 +60,7 @@ exit "$code"
 /** A shell that runs in a throwaway copy of the machine's files. */
 export class ThrowawayShell {
   readonly #child: ChildProcess;
-  readonly #place = mkdtempSync(path.join(tmpdir(), 'stowage-page-'));
+  readonly #place = mkdtempSync('/var/tmp/stowage-page-');
   readonly #ended: Promise<Ended>;
   stdout = '';
   stderr = '';
