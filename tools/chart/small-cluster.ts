@@ -4,9 +4,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { parse } from 'yaml';
 import { discovery, kinds, kubeconfigFor, notFound } from './fake-cluster';
+import { readObject } from './protobuf-objects';
 
 /** Any object, as far as it is looked at here. */
 export interface StoredObject {
@@ -115,7 +116,7 @@ export class SmallCluster {
     const key = keyOf(target);
     const stored = this.#objects.get(key);
     if (request.method === 'POST') {
-      const made = JSON.parse(await text(request)) as StoredObject;
+      const made = readObject(await buffer(request));
       made.metadata.namespace ??= target.namespace === '' ? undefined : target.namespace;
       const own = keyOf({ ...target, name: made.metadata.name });
       if (this.#objects.has(own)) {
@@ -134,7 +135,7 @@ export class SmallCluster {
     if (stored === undefined) return this.#answer(response, 404, notFound);
     if (request.method === 'GET') return this.#answer(response, 200, stored);
     if (request.method === 'PUT') {
-      const given = JSON.parse(await text(request)) as StoredObject;
+      const given = readObject(await buffer(request));
       return this.#answer(response, 200, this.#store(key, given));
     }
     if (request.method === 'DELETE') {
@@ -303,7 +304,10 @@ function openApi(pathname: string): unknown {
   const paths = Object.entries(kinds[groupVersion] ?? {}).map(([plural, kind]) => {
     const operation = {
       'x-kubernetes-group-version-kind': { group, version, kind },
-      parameters: [{ name: 'fieldValidation', in: 'query' }, { name: 'dryRun', in: 'query' }],
+      parameters: [
+        { name: 'fieldValidation', in: 'query' },
+        { name: 'dryRun', in: 'query' },
+      ],
       responses: {},
     };
     return [`/${found.at}/${plural}/{name}`, { patch: operation }];

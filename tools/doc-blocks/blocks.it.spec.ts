@@ -40,6 +40,26 @@ const own = shellBlocks.filter(
 );
 const onContainerd = testRuntime().name === 'containerd' ? describe : describe.skip;
 
+/** Blocks that have a test of their own, by a text of theirs. */
+const special: readonly (readonly [string, string])[] = [
+  ['README.md', 'npm ci'],
+  ['apps/gc-worker/README.md', '--kubelet-config'],
+  ['docs/gc-worker.md', 'runtime-ro.sock'],
+  ['docs/gc-worker.md', '--dry-run'],
+  ['docs/gc-worker.md', 'planId'],
+  ['docs/stowctl.md', 'stowctl top\n'],
+  ['docs/stowctl.md', 'gc run --plan'],
+  ['docs/stowctl.md', '--creds ann.creds'],
+  ['docs/stowctl.md', 'completion bash'],
+  ['docs/image-service.md', '?follow'],
+  ['docs/reference/commands.md', '?follow'],
+  ['deploy/nats/README.md', 'accounts.conf'],
+  ['deploy/nats/README.md', 'stream.json'],
+  ['docs/monitoring.md', 'promtool'],
+  ['docs/monitoring.md', 'sed -i'],
+  ['docs/migrate-from-cron.md', 'gc run'],
+];
+
 onContainerd('blocks on the real services', () => {
   let fixture: ServiceFixture;
   let desk: Desk;
@@ -492,26 +512,6 @@ onContainerd('blocks on the real services', () => {
     });
   });
 });
-
-/** Blocks that have a test of their own, by a text of theirs. */
-const special: readonly (readonly [string, string])[] = [
-  ['README.md', 'npm ci'],
-  ['apps/gc-worker/README.md', '--kubelet-config'],
-  ['docs/gc-worker.md', 'runtime-ro.sock'],
-  ['docs/gc-worker.md', '--dry-run'],
-  ['docs/gc-worker.md', 'planId'],
-  ['docs/stowctl.md', 'stowctl top\n'],
-  ['docs/stowctl.md', 'gc run --plan'],
-  ['docs/stowctl.md', '--creds ann.creds'],
-  ['docs/stowctl.md', 'completion bash'],
-  ['docs/image-service.md', '?follow'],
-  ['docs/reference/commands.md', '?follow'],
-  ['deploy/nats/README.md', 'accounts.conf'],
-  ['deploy/nats/README.md', 'stream.json'],
-  ['docs/monitoring.md', 'promtool'],
-  ['docs/monitoring.md', 'sed -i'],
-  ['docs/migrate-from-cron.md', 'gc run'],
-];
 
 /** Columns that only some rows call for. */
 const optionalColumns = ['REASON'];

@@ -254,7 +254,9 @@ const curl: Check = (words, { httpPorts }) => {
 
 /** Files of the compose file's own. */
 const docker: Check = (words) =>
-  words[1] === 'compose' || words[1] === 'build' ? [] : [`docker ${words[1] ?? ''} is not known here`];
+  words[1] === 'compose' || words[1] === 'build'
+    ? []
+    : [`docker ${words[1] ?? ''} is not known here`];
 
 /** Programs that pages have people type, and what is checked of their words. */
 const programs: Readonly<Record<string, Check>> = {
@@ -265,7 +267,14 @@ const programs: Readonly<Record<string, Check>> = {
   // Real Helm and kubectl read these: kubernetes.it.spec.ts.
   ...{ helm: nothing, kubectl: nothing },
   // Programs of others.
-  ...{ crictl: nothing, cosign: nothing, gh: nothing, go: nothing, ssh: nothing, promtool: nothing },
+  ...{
+    crictl: nothing,
+    cosign: nothing,
+    gh: nothing,
+    go: nothing,
+    ssh: nothing,
+    promtool: nothing,
+  },
   ...{ 'apt-get': nothing, unshare: nothing, python3: nothing, crontab: nothing },
   ...{ 'venv/bin/pip': nothing, 'venv/bin/python': nothing, sha256sum: nothing },
   // What every system has.

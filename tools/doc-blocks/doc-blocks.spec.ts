@@ -110,22 +110,24 @@ it.each([
 describe('in the text of pages', () => {
   it('commands of stowctl are those that there are', () => {
     const problems = pages.flatMap((page) =>
-      [...prose(page).replaceAll('\\|', '|').matchAll(/`(?:sudo )?stowctl ([^`…]+)`/g)].flatMap(
-        ([, line = '']) => {
-          const words = (line.split(/ [|>] ?/)[0] ?? '').match(/'[^']*'|"[^"]*"|\S+/g) ?? [];
-          // The form of a command, as in `[IMAGE]`.
-          const argv = words.filter((word) => !/^\[.*\]$/.test(word));
-          try {
-            facts.parseStowctl(argv);
-            return [];
-          } catch (error) {
-            // The name of a command alone, and what stands for one.
-            if (/ needs [A-Z]+$|"COMMAND"/.test((error as Error).message)) return [];
-            if (line === '--version') return [];
-            return [`${page}: stowctl ${line}: ${(error as Error).message}`];
-          }
-        },
-      ),
+      [
+        ...prose(page)
+          .replaceAll('\\|', '|')
+          .matchAll(/`(?:sudo )?stowctl ([^`…]+)`/g),
+      ].flatMap(([, line = '']) => {
+        const words = (line.split(/ [|>] ?/)[0] ?? '').match(/'[^']*'|"[^"]*"|\S+/g) ?? [];
+        // The form of a command, as in `[IMAGE]`.
+        const argv = words.filter((word) => !/^\[.*\]$/.test(word));
+        try {
+          facts.parseStowctl(argv);
+          return [];
+        } catch (error) {
+          // The name of a command alone, and what stands for one.
+          if (/ needs [A-Z]+$|"COMMAND"/.test((error as Error).message)) return [];
+          if (line === '--version') return [];
+          return [`${page}: stowctl ${line}: ${(error as Error).message}`];
+        }
+      }),
     );
     expect(problems).toEqual([]);
   });
@@ -154,8 +156,7 @@ describe('in the text of pages', () => {
 const configurations = pages.flatMap((page) =>
   blocksOf(page)
     .filter(
-      ({ language, text }) =>
-        language === 'yaml' && text.startsWith('# /etc/stowage/config.yaml'),
+      ({ language, text }) => language === 'yaml' && text.startsWith('# /etc/stowage/config.yaml'),
     )
     .map((block) => [placeOf(block), block.text] as const),
 );

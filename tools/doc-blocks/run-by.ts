@@ -47,7 +47,10 @@ export const runBy: readonly RunBy[] = [
   { test: blocksTest, page: /^docs\/runbooks\// },
   { test: blocksTest, page: 'docs/stowctl.md' },
   { test: packagesTest, page: /^examples\/[\w-]+\/README\.md$/, has: /build-package\.mjs/ },
-  { test: 'examples/event-subscriber/main.it.spec.ts', page: 'examples/event-subscriber/README.md' },
+  {
+    test: 'examples/event-subscriber/main.it.spec.ts',
+    page: 'examples/event-subscriber/README.md',
+  },
   {
     test: 'examples/threshold-reporter/main.it.spec.ts',
     page: 'examples/threshold-reporter/README.md',

@@ -1,15 +1,40 @@
 import { commandsIn } from './shell-words';
 
 it.each<[string, string[][]]>([
-  ['npm ci && npm run build', [['npm', 'ci'], ['npm', 'run', 'build']]],
-  ["nats request a.b '{\"all\": true}'   # a remark", [['nats', 'request', 'a.b', '{"all": true}']]],
+  [
+    'npm ci && npm run build',
+    [
+      ['npm', 'ci'],
+      ['npm', 'run', 'build'],
+    ],
+  ],
+  [
+    'nats request a.b \'{"all": true}\'   # a remark',
+    [['nats', 'request', 'a.b', '{"all": true}']],
+  ],
   ['one \\\n  two', [['one', 'two']]],
-  ['stowctl events | head -5; stowctl status &', [['stowctl', 'events'], ['head', '-5'], ['stowctl', 'status']]],
-  ['kubectl get node "$(hostname)" -o wide', [['hostname'], ['kubectl', 'get', 'node', '$()', '-o', 'wide']]],
+  [
+    'stowctl events | head -5; stowctl status &',
+    [
+      ['stowctl', 'events'],
+      ['head', '-5'],
+      ['stowctl', 'status'],
+    ],
+  ],
+  [
+    'kubectl get node "$(hostname)" -o wide',
+    [['hostname'], ['kubectl', 'get', 'node', '$()', '-o', 'wide']],
+  ],
   ['x=$(echo $(pwd))', [['pwd'], ['echo', '$()'], []]],
-  ['(umask 077 && printf "%s\\n" a)', [['umask', '077'], ['printf', '%s\\n', 'a']]],
+  [
+    '(umask 077 && printf "%s\\n" a)',
+    [
+      ['umask', '077'],
+      ['printf', '%s\\n', 'a'],
+    ],
+  ],
   ['alias a="node $PWD/b.js"   # or so', [['alias', 'a=node $PWD/b.js']]],
-  ['npm run x -- --flag # not \'a quote', [['npm', 'run', 'x', '--', '--flag']]],
+  ["npm run x -- --flag # not 'a quote", [['npm', 'run', 'x', '--', '--flag']]],
 ])('%j', (script, words) => {
   expect(commandsIn(script).map((command) => command.words)).toEqual(words);
 });

@@ -1,7 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { eventually } from '@stowage/testing';
 import { root } from './markdown';
 
@@ -62,7 +60,7 @@ exit "$code"
 /** A shell that runs in a throwaway copy of the machine's files. */
 export class ThrowawayShell {
   readonly #child: ChildProcess;
-  readonly #place = mkdtempSync(path.join(tmpdir(), 'stowage-page-'));
+  readonly #place = mkdtempSync('/var/tmp/stowage-page-');
   readonly #ended: Promise<Ended>;
   stdout = '';
   stderr = '';
@@ -93,7 +91,12 @@ export class ThrowawayShell {
       child.once('close', (code) => {
         rmSync(this.#place, { recursive: true, force: true });
         const { stdout, stderr } = this;
-        resolve({ code, stdout, stderr, written: written.split('\n').filter((file) => file !== '') });
+        resolve({
+          code,
+          stdout,
+          stderr,
+          written: written.split('\n').filter((file) => file !== ''),
+        });
       });
     });
   }
@@ -131,7 +134,6 @@ export class ThrowawayShell {
 /** Runs a text to its end. */
 export const runThrowaway = (text: string, options: ThrowawayOptions): Promise<Ended> =>
   new ThrowawayShell(text, options).end();
-
 
 /** What a command printed to stdout, and its exit code. */
 export interface Printed {

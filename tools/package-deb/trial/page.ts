@@ -72,7 +72,10 @@ export class Page {
     const { command: shownCommand = 'the page has no more commands', output = [] } = next ?? {};
     assert.match(shownCommand, expected);
     writeFileSync(this.#leftFile, JSON.stringify(left));
-    const command = shownCommand.replaceAll('_amd64.', process.arch === 'x64' ? '_amd64.' : '_arm64.');
+    const command = shownCommand.replaceAll(
+      '_amd64.',
+      process.arch === 'x64' ? '_amd64.' : '_arm64.',
+    );
     const { status, stdout, stderr } = spawnSync('sh', ['-c', command], {
       cwd: this.#folder,
       env: { ...process.env, PATH: `${this.#folder}/bin:${process.env.PATH ?? ''}`, LC_ALL: 'C' },
