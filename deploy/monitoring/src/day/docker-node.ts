@@ -37,7 +37,7 @@ export class DockerNode {
     const logs = path.join(stack.dir, 'pod-logs');
     try {
       mkdirSync(logs);
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'stowage-day', logs]);
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'stowage-day', logs]);
       const { endpoint, env } = dockerShimOn(stack);
       const address = `127.0.0.1:${await freePort()}`;
       const shim = await spawnApp('docker-shim', {
@@ -58,8 +58,8 @@ export class DockerNode {
     }
   }
 
-  /** A pod that writes a log, and all that is asked of one; it runs on. */
-  async runPod(): Promise<void> {
+  /** A pod that writes a log, and all that is asked of one; it runs on. Returns its id. */
+  async runPod(name: string): Promise<string> {
     const { runtime, images } = this;
     // It ends with the engine at once.
     const pushed = await this.stack.pushImage({ name: 'day/shell', stopSignal: 'SIGKILL' });
@@ -67,7 +67,7 @@ export class DockerNode {
     await images.pullImage({ image });
     await images.imageStatus({ image: { image: 'day/none:1' } });
     const sandboxConfig = {
-      metadata: { name: 'shell-0', namespace: 'day', uid: 'day-0003', attempt: 0 },
+      metadata: { name, namespace: 'day', uid: `day-${name}`, attempt: 0 },
       logDirectory: this.logs,
     };
     const { podSandboxId } = await runtime.runPodSandbox({ config: sandboxConfig });
@@ -79,7 +79,7 @@ export class DockerNode {
         metadata: { name: 'shell', attempt: 0 },
         image,
         command: ['/bin/sh', '-c', `while echo ${line}; do sleep 1; done`],
-        logPath: 'shell.log',
+        logPath: `${name}.log`,
       },
     };
     const { containerId } = await runtime.createContainer(request);
@@ -91,6 +91,13 @@ export class DockerNode {
     const endless = { containerId, cmd: ['/bin/sleep', '100'], timeout: 1n };
     await runtime.execSync(endless).catch(() => undefined); // it is killed
     await this.#session(containerId);
+    return podSandboxId;
+  }
+
+  /** Stops and removes a pod. */
+  async removePod(podSandboxId: string): Promise<void> {
+    await this.runtime.stopPodSandbox({ podSandboxId });
+    await this.runtime.removePodSandbox({ podSandboxId });
   }
 
   /** Lists and inspections, once each. */
@@ -128,7 +135,7 @@ export class DockerNode {
   fillLogs(): () => void {
     const file = path.join(this.logs, 'filler');
     try {
-      writeFileSync(file, Buffer.alloc(2 ** 20));
+      writeFileSync(file, Buffer.alloc(2 ** 21));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
     }

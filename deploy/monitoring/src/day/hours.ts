@@ -25,6 +25,8 @@ export const hours: readonly Hour[] = [
     alerts: ['StowageGatewaySlow', 'StowageVersionsMixed'],
     begin: async (node) => {
       await runPod(node);
+      // What is counted once has no rate: there is another pod in the evening.
+      await node.docker.removePod(await node.docker.runPod('morning-0'));
       await node.send(imageService.ensure, { image: await pushed(node, 'ensured') });
       await node.images.removeImage({ image: { image: await pulled(node, 'removed') } });
       return askOnAndOn(node);
@@ -164,7 +166,7 @@ export const hours: readonly Hour[] = [
     title: 'pods on Docker Engine',
     alerts: ['StowageEngineSlow'],
     begin: async ({ docker }) => {
-      await docker.runPod();
+      await docker.runPod('evening-0');
       return onAndOn(() => docker.ask());
     },
   },
