@@ -190,7 +190,7 @@ onContainerd('a newcomer with a cluster', () => {
     expect(cluster.unknown).toEqual([]);
     const codes = ended.printed.map(({ command, code }) => `${command}: ${code}`);
     const well = ended.printed.map(({ command }) => `${command}: 0`);
-    expect([codes, isDeepStrictEqual(codes, well) ? '' : ended.stderr]).toEqual([well, '']);
+    expect([codes, isDeepStrictEqual(codes, well) ? '' : ended.stdout + ended.stderr]).toEqual([well, '']);
     for (const [index, { command, output }] of commands.entries()) {
       const printed = ended.printed[index]?.output ?? [];
       for (const line of shapeOf(output).lines) {

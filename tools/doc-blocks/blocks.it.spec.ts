@@ -87,7 +87,7 @@ onContainerd('blocks on the real services', () => {
       ['team/report', '12'],
       ['team/app', '1.4'],
     ] as const) {
-      await stack.pushImage({ name, tag, sizeMb: 2 });
+      await stack.pushImage({ name, tag, sizeMb: 4 });
     }
     desk = new Desk({
       dir: path.join(stack.dir, 'desk'),
