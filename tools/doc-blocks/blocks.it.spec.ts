@@ -222,7 +222,7 @@ onContainerd('blocks on the real services', () => {
     // Some of what follows removes images.
     beforeEach(async () => {
       for (const name of ['nginx:1.25', real('registry.example/team/report:12')]) {
-        await send(imageService.ensure, { image: name, policy: 'IfNotPresent' });
+        await send(imageService.ensure, { image: name, pullPolicy: 'IfNotPresent' });
       }
       await eventually(
         async () => {

@@ -16,6 +16,12 @@ interface Series {
   sum: number;
 }
 
+interface Sample {
+  readonly labels: Record<string, string | number>;
+  readonly value: number;
+  readonly metricName: string;
+}
+
 /**
  * A histogram with the one label `method`, for what is observed with every call of a socket.
  * prom-client's own looks up its labels, and makes text of a bound, with each value, which costs as
@@ -59,9 +65,9 @@ export class MethodHistogram {
     }
   }
 
-  #values(): { labels: Record<string, string | number>; value: number; metricName: string }[] {
+  #values(): Sample[] {
     const { name, buckets } = this.options;
-    return [...this.#series].flatMap(([method, { counts, count, sum }]) => {
+    return [...this.#series].flatMap(([method, { counts, count, sum }]): Sample[] => {
       let below = 0;
       return [
         ...buckets.map((le, i) => {
