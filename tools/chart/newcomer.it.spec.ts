@@ -8,7 +8,7 @@ import { Desk } from '../doc-blocks/desk';
 import { blocksOf, isShell, shownCommands } from '../doc-blocks/markdown';
 import { markOf } from '../doc-blocks/marks';
 import { shapeOf } from '../doc-blocks/shape';
-import { chartApps, type KubernetesObject } from './chart';
+import { chartApps } from './chart';
 import { nodeObject } from './fake-cluster';
 import { kubernetesPrograms } from './kubernetes-programs';
 import { Chart } from './render';
@@ -18,10 +18,10 @@ import { makeServiceImages } from './service-images';
 import { SmallCluster, type StoredObject } from './small-cluster';
 
 /**
- * A platform engineer with a cluster, who has docs/kubernetes.md alone: types its commands in a clean
- * clone, with the real Helm and kubectl. The API server is a small one; what a DaemonSet asks for is
- * run on a real containerd, as kubelet would. Other than on a page, the folders of the node are
- * those of this test, which whoever has others sets too.
+ * A platform engineer with a cluster, who has docs/kubernetes.md alone: types its commands in a
+ * clean clone, with the real Helm and kubectl. The API server is a small one; what a DaemonSet asks
+ * for is run on a real containerd, as kubelet would. Other than on a page, the folders of the node
+ * are those of this test, which whoever has others sets too.
  */
 
 const page = 'docs/kubernetes.md';
@@ -53,7 +53,7 @@ onContainerd('a newcomer with a cluster', () => {
     const { major, minor, patch } = stack.containerd.version;
     const name = `containerd://${major}.${minor}.${patch}`;
     const facts = { name: node, runtime: name, kubelet: 'v1.35.0' };
-    cluster.put(nodeObject(facts) as StoredObject);
+    cluster.put(nodeObject(facts));
     const rendered = new Rendered(await new Chart(programs).render({ mode: 'beside' }));
     const names = chartApps.map((app) => [app, rendered.container(app).image ?? ''] as const);
     const archive = makeServiceImages(folderIn(stack, 'images'), Object.fromEntries(names));
@@ -117,7 +117,7 @@ onContainerd('a newcomer with a cluster', () => {
       for (const [app, daemonSet] of wanted) {
         if (specs.has(app)) continue;
         const objects = [...cluster.ofKind('DaemonSet'), ...cluster.ofKind('ConfigMap')];
-        const rendered = new Rendered(objects as unknown as KubernetesObject[]);
+        const rendered = new Rendered(objects);
         const service = await runService(app, rendered, {
           name: node,
           stack,
@@ -190,7 +190,10 @@ onContainerd('a newcomer with a cluster', () => {
     expect(cluster.unknown).toEqual([]);
     const codes = ended.printed.map(({ command, code }) => `${command}: ${code}`);
     const well = ended.printed.map(({ command }) => `${command}: 0`);
-    expect([codes, isDeepStrictEqual(codes, well) ? '' : ended.stdout + ended.stderr]).toEqual([well, '']);
+    expect([codes, isDeepStrictEqual(codes, well) ? '' : ended.stdout + ended.stderr]).toEqual([
+      well,
+      '',
+    ]);
     for (const [index, { command, output }] of commands.entries()) {
       const printed = ended.printed[index]?.output ?? [];
       for (const line of shapeOf(output).lines) {

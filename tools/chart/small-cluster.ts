@@ -105,14 +105,21 @@ export class SmallCluster {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '', 'http://cluster');
     const known = discovery(url.pathname) ?? openApi(url.pathname);
-    if (known !== undefined) return this.#answer(response, 200, known);
+    if (known !== undefined) {
+      this.#answer(response, 200, known);
+      return;
+    }
     const target = parseTarget(url.pathname);
     if (target === undefined) {
       this.unknown.push(`${request.method ?? ''} ${request.url ?? ''}`);
-      return this.#answer(response, 404, notFound);
+      this.#answer(response, 404, notFound);
+      return;
     }
     const isOne = target.name !== '';
-    if (request.method === 'GET' && !isOne) return this.#list(target, url, response);
+    if (request.method === 'GET' && !isOne) {
+      this.#list(target, url, response);
+      return;
+    }
     const key = keyOf(target);
     const stored = this.#objects.get(key);
     if (request.method === 'POST') {
@@ -120,27 +127,41 @@ export class SmallCluster {
       made.metadata.namespace ??= target.namespace === '' ? undefined : target.namespace;
       const own = keyOf({ ...target, name: made.metadata.name });
       if (this.#objects.has(own)) {
-        return this.#answer(response, 409, failure(409, 'AlreadyExists', `${own} already exists`));
+        this.#answer(response, 409, failure(409, 'AlreadyExists', `${own} already exists`));
+        return;
       }
-      return this.#answer(response, 201, this.#store(own, made));
+      this.#answer(response, 201, this.#store(own, made));
+      return;
     }
     if (request.method === 'PATCH') {
       const isApply = request.headers['content-type']?.includes('apply-patch') === true;
-      if (stored === undefined && !isApply) return this.#answer(response, 404, notFound);
+      if (stored === undefined && !isApply) {
+        this.#answer(response, 404, notFound);
+        return;
+      }
       const patch = parse(await text(request)) as StoredObject;
       const changed = stored === undefined ? patch : (merged(stored, patch) as StoredObject);
       changed.metadata.namespace ??= target.namespace === '' ? undefined : target.namespace;
-      return this.#answer(response, stored === undefined ? 201 : 200, this.#store(key, changed));
+      this.#answer(response, stored === undefined ? 201 : 200, this.#store(key, changed));
+      return;
     }
-    if (stored === undefined) return this.#answer(response, 404, notFound);
-    if (request.method === 'GET') return this.#answer(response, 200, stored);
+    if (stored === undefined) {
+      this.#answer(response, 404, notFound);
+      return;
+    }
+    if (request.method === 'GET') {
+      this.#answer(response, 200, stored);
+      return;
+    }
     if (request.method === 'PUT') {
       const given = readObject(await buffer(request));
-      return this.#answer(response, 200, this.#store(key, given));
+      this.#answer(response, 200, this.#store(key, given));
+      return;
     }
     if (request.method === 'DELETE') {
       this.#delete(key);
-      return this.#answer(response, 200, stored);
+      this.#answer(response, 200, stored);
+      return;
     }
     this.unknown.push(`${request.method ?? ''} ${request.url ?? ''}`);
     this.#answer(response, 405, failure(405, 'MethodNotAllowed', 'not allowed'));
@@ -157,9 +178,10 @@ export class SmallCluster {
     const kind = kinds[target.groupVersion]?.[target.plural] ?? '';
     const apiVersion = target.groupVersion;
     const resourceVersion = String(this.#version);
-    if (query.get('watch') === null) {
+    if (query.get('watch') == null) {
       const list = { kind: `${kind}List`, apiVersion, metadata: { resourceVersion }, items };
-      return this.#answer(response, 200, list);
+      this.#answer(response, 200, list);
+      return;
     }
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
@@ -277,11 +299,11 @@ const selects = (selector: string, values: Readonly<Record<string, string>>): bo
 
 /** A merge patch (RFC 7386). Lists are taken as a whole, which is enough for what is sent here. */
 function merged(target: unknown, patch: unknown): unknown {
-  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch;
+  if (typeof patch !== 'object' || patch == null || Array.isArray(patch)) return patch;
   const result: Record<string, unknown> =
-    typeof target === 'object' && target !== null && !Array.isArray(target) ? { ...target } : {};
+    typeof target === 'object' && target != null && !Array.isArray(target) ? { ...target } : {};
   for (const [key, value] of Object.entries(patch)) {
-    if (value === null) Reflect.deleteProperty(result, key);
+    if (value == null) Reflect.deleteProperty(result, key);
     else result[key] = merged(result[key], value);
   }
   return result;

@@ -114,8 +114,8 @@ it('README.md shows the demo in the ways that are tried here', () => {
 });
 
 /**
- * A developer who wants the events, with docs/quickstart-events.md alone: the blocks of the page are
- * typed in a clean clone, the first one in a terminal of its own.
+ * A developer who wants the events, with docs/quickstart-events.md alone: the blocks of the page
+ * are typed in a clean clone, the first one in a terminal of its own.
  */
 describe('a newcomer who consumes events', () => {
   const shown: Shown = { output: '', status: null };

@@ -254,7 +254,7 @@ const curl: Check = (words, { httpPorts }) => {
 
 /** Files of the compose file's own. */
 const docker: Check = (words) =>
-  words[1] === 'compose' || words[1] === 'build'
+  ['compose', 'build', 'ps', 'system'].includes(words[1] ?? '')
     ? []
     : [`docker ${words[1] ?? ''} is not known here`];
 
@@ -281,5 +281,6 @@ const programs: Readonly<Record<string, Check>> = {
   ...{ cd: nothing, cp: nothing, ln: nothing, rm: nothing, install: nothing, mkdir: nothing },
   ...{ echo: nothing, printf: nothing, umask: nothing, unalias: nothing, kill: nothing },
   ...{ hostname: nothing, openssl: nothing, sed: nothing, tr: nothing, grep: nothing },
-  ...{ head: nothing, mktemp: nothing, git: nothing },
+  ...{ head: nothing, tail: nothing, wc: nothing, mktemp: nothing, git: nothing, df: nothing },
+  ...{ journalctl: nothing, iostat: nothing, for: nothing },
 };

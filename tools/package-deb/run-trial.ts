@@ -91,7 +91,9 @@ export async function runTrial(
   }
 }
 
-/** Both packages, what the page has somebody type, the program of the trial, and a Node.js for it. */
+/**
+ * Both packages, what the page has somebody type, the program of the trial, and a Node.js for it.
+ */
 async function placeInput(
   input: string,
   options: Pick<DebOptions, 'version' | 'epoch'>,

@@ -28,8 +28,8 @@ export interface ArtifactOptions {
 /**
  * Builds all that is published of a version, from the bundles in dist/apps: an archive and a bill
  * of materials of each app, the npm packages, the Debian packages, the chart, dashboards with
- * rules and runbooks, and SHA256SUMS, whose content it returns. Container images come from the Dockerfile, in
- * the workflow. The same sources give the same bytes.
+ * rules and runbooks, and SHA256SUMS, whose content it returns. Container images come from the
+ * Dockerfile, in the workflow. The same sources give the same bytes.
  */
 export function buildArtifacts({ version, epoch, out }: ArtifactOptions): string {
   rmSync(out, { recursive: true, force: true });

@@ -56,7 +56,9 @@ const currentVersion = (): string =>
 
 /** Messages of the commits since the last tag of a version; of all where there is none. */
 function messagesSinceTag(): string[] {
-  const [tag = ''] = git('tag', '--list', 'v*', '--merged', 'HEAD', '--sort=-v:refname').split('\n');
+  const [tag = ''] = git('tag', '--list', 'v*', '--merged', 'HEAD', '--sort=-v:refname').split(
+    '\n',
+  );
   const range = tag === '' ? 'HEAD' : `${tag}..HEAD`;
   return git('log', '-z', '--format=%B', range).split('\0');
 }

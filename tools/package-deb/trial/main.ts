@@ -2,7 +2,8 @@
  * What an administrator does with the package, on a system that nobody else sees: installs it,
  * runs it by its units, upgrades it, removes it. Runs inside of a throwaway root, as root, on the
  * Node.js of the package: `main.js FOLDER`, where the folder holds two
- * revisions of the package in `built`, and `page.json` with the commands of docs/install-debian.md, which are what is typed.
+ * revisions of the package in `built`, and `page.json` with the commands of docs/install-debian.md,
+ * which are what is typed.
  */
 import { strict as assert } from 'node:assert';
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -272,7 +273,7 @@ async function main(debs: string): Promise<void> {
   const before = tracesOf();
   const page = new Page(debs, scratch);
 
-  await check('the package is installed', async () => {
+  await check('the package is installed', () => {
     page.type(/^npm run package:deb\b/);
     page.type(/^sudo apt-get install \.\/dist\/debian\/stowage_/);
     const { mode, gid } = statSync(configFile);
@@ -301,13 +302,13 @@ async function main(debs: string): Promise<void> {
   // It holds the sockets as systemd does, over every restart of the services.
   execFileSync('perl', ['-e', makeSockets, ...specs, '--', ...again], { stdio: 'inherit' });
 
-  await check('a removal keeps configuration and state', async () => {
+  await check('a removal keeps configuration and state', () => {
     page.type(/^sudo apt-get remove stowage\b/);
     assert.ok(statSync(configFile).isFile());
     assert.ok(statSync('/var/lib/stowage/gc-worker/records.db').isFile());
     assert.throws(() => statSync('/usr/lib/stowage'));
   });
-  await check('a purge leaves no file, no folder and no user', async () => {
+  await check('a purge leaves no file, no folder and no user', () => {
     page.type(/^sudo apt-get purge stowage\b/);
     assert.deepEqual(differences(before, tracesOf()), []);
     assert.deepEqual(

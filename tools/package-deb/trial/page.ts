@@ -26,8 +26,8 @@ export class Page {
   readonly #folder: string;
 
   /**
-   * @param debs folder with `page.json`, and `built` with the packages under the names that the page
-   * has
+   * @param debs folder with `page.json`, and `built` with the packages under the names that the
+   * page has
    * @param scratch folder in which it remembers what was typed, also for other processes
    */
   constructor(

@@ -5,8 +5,9 @@ import path from 'node:path';
 const searched = ['/etc', '/opt', '/run', '/usr', '/var/lib', '/var/spool'];
 
 /**
- * What changes with every use of dpkg and apt, and what is not of the package: their own books, copies of
- * the list of users, files of systemd's own programs, and the runtime that runs meanwhile.
+ * What changes with every use of dpkg and apt, and what is not of the package: their own books,
+ * copies of the list of users, files of systemd's own programs, and the runtime that runs
+ * meanwhile.
  */
 const passedOver =
   /^\/(run\/(containerd|lock|systemd)(\/|$)|var\/lib\/(apt|cni|containerd|docker)(\/|$)|var\/lib\/dpkg\/(status|available|lock|triggers|updates|diversions|statoverride)|etc\/((passwd|group|shadow|gshadow|subuid|subgid)-|\.pwd\.lock)$)/;

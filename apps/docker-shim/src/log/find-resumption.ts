@@ -11,7 +11,9 @@ export interface LogPosition extends EnginePosition {
   readonly targetBytes: number;
 }
 
-/** The file that a copy writes. kubelet may have moved it away from the path since it was opened. */
+/**
+ * The file that a copy writes. kubelet may have moved it away from the path since it was opened.
+ */
 export interface OpenTarget {
   readonly fd: number;
   readonly path: string;

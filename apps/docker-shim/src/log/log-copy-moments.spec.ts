@@ -345,7 +345,9 @@ function operate(log: Copied, given: Operation): void {
     case 'room':
       room = given.bytes;
       return;
-    default:
+    case 'move':
+    case 'keep':
+    case 'compress':
       log[given.do]();
   }
 }

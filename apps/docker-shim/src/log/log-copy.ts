@@ -156,7 +156,9 @@ export class LogCopy {
     this.#isResumed = true;
   }
 
-  /** What somebody has removed from the end of the target is written again, as far as it was read. */
+  /**
+   * What somebody has removed from the end of the target is written again, as far as it was read.
+   */
   #forgetLost(): void {
     const lost = this.#target.takeLost();
     if (lost === 0) return;

@@ -1,5 +1,5 @@
-// Memory and descriptors of docker-shim while pods come and go: `npm run soak -- pod-cycles [PODS]`,
-// by default 10 000, which take an hour or two. Fails when they grow.
+// Memory and descriptors of docker-shim while pods come and go: `npm run soak -- pod-cycles
+// [PODS]`, by default 10 000, which take an hour or two. Fails when they grow.
 import { startStack } from '@stowage/testing';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

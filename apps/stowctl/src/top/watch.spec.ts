@@ -19,7 +19,9 @@ function event(name: 'ImagePullStarted' | 'ImagePullProgress', sequence: number)
   const { subject, data } = eventDefinition(name).example;
   const id = `01KAJB5V1B3D5F7H9K1N3Q${String(sequence).padStart(4, '0')}`;
   const attributes = { id, node: 'node-1', app: 'image-service', subject, sequence } as const;
-  return parseEvent(JSON.stringify(createEvent(name, { ...attributes, time: new Date() }, data as never)));
+  return parseEvent(
+    JSON.stringify(createEvent(name, { ...attributes, time: new Date() }, data as never)),
+  );
 }
 
 const stops: AbortController[] = [];

@@ -70,7 +70,9 @@ function markField(name: string, value: string): number {
   }
 }
 
-/** The request headers of one call, or of several that were sent the same, as they were understood. */
+/**
+ * The request headers of one call, or of several that were sent the same, as they were understood.
+ */
 export class RequestHead {
   method = '';
   path = '';
@@ -89,7 +91,9 @@ export class RequestHead {
   isShared = false;
   #written: Written | undefined;
 
-  /** What {@link putRequest} writes, kept for the next call; undefined unless it {@link isShared}. */
+  /**
+   * What {@link putRequest} writes, kept for the next call; undefined unless it {@link isShared}.
+   */
   written(path: string, isReplaced: boolean): Buffer | undefined {
     if (!this.isShared) return undefined;
     const before = this.#written;

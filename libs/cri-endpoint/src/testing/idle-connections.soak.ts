@@ -33,7 +33,9 @@ async function serve(socket: string, address: string): Promise<void> {
 const residentBytes = (pid = 0): number =>
   Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 
-/** Raises the limit of open files of this process, and of those that it starts, where it is lower. */
+/**
+ * Raises the limit of open files of this process, and of those that it starts, where it is lower.
+ */
 function allowFiles(count: number): void {
   const limits = readFileSync('/proc/self/limits', 'utf8');
   const most = /Max open files +\d+ +(\d+)/.exec(limits)?.[1];

@@ -72,7 +72,9 @@ export class HpackDecoder {
     return this.#count;
   }
 
-  /** Grows with each change of the table: a block that means something now may mean another then. */
+  /**
+   * Grows with each change of the table: a block that means something now may mean another then.
+   */
   get tableChanges(): number {
     return this.#tableChanges;
   }
