@@ -424,7 +424,9 @@ it('--all finds nodes by service discovery where there is no stream, with their 
       return found.code === 0 ? found : undefined;
     });
     expect(ran.stdout).toBe('nothing is being pulled\n');
-    // Its events cannot leave without a stream, which no answer to a command shows.
+    // Its event cannot leave without a stream, which no answer to a command shows.
+    const there = ['--node', 'node-2.example', '--server', server.url];
+    expect((await stowctl(['ensure', app.reference, ...there])).code).toBe(0);
     const status = async () => (await stowctl(['status', '--all', '--server', server.url])).stdout;
     await eventually(async () => / image-service +degraded +\d/.test(await status()));
     expect(await status()).toMatch(
@@ -473,7 +475,7 @@ it('a fleet with a node that is away: the others are shown, and what it did is s
       /image-service\.list on node-3\.example: nobody answers[^]*check that image-service runs there/,
     ),
   ]);
-  expect(images.stdout).toMatch(new RegExp(`^${node} .*team/old:0\\.9`, 'm'));
+  expect(images.stdout).toMatch(new RegExp(`^${node} .*team/app:1`, 'm'));
   const plan = await fleet('plan', '--bytes', '1Gi', '-o', 'json');
   expect(plan.code).toBe(1);
   expect(JSON.parse(plan.stdout)).toEqual([expect.objectContaining({ node })]);
