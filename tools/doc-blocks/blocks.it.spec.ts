@@ -422,7 +422,7 @@ onContainerd('blocks on the real services', () => {
       const [own = '', none = ''] = blockWith('docs/monitoring.md', 'sed -i').text.split('\n');
       const count = (text: string): string => `grep -c ${text} /etc/prometheus/rules/stowage.yaml`;
       const changed = await desk.run(
-        [own, count('wiki.example.com/stowage'), none, count('runbook')],
+        [own, count('wiki.example.com/stowage'), none, count('runbook_url:')],
         { seen },
       );
       const [, links, , left] = changed.printed;
