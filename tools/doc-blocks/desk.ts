@@ -20,6 +20,8 @@ const usual = (checkout: string, node: string): Readonly<Record<string, string>>
   hostname: `echo ${node}`,
   stowctl: `exec ${process.execPath} ${checkout}/dist/apps/stowctl/main.js "$@"`,
   nats: `exec ${process.execPath} ${root}/tools/doc-blocks/nats-program.mjs "$@"`,
+  // As on a terminal, where the answer takes the place of the progress.
+  curl: `exec ${programPath('curl')} --no-progress-meter "$@"`,
   // Packages and built services are those of the workspace.
   npm: [
     'case "$*" in',
@@ -27,7 +29,7 @@ const usual = (checkout: string, node: string): Readonly<Record<string, string>>
     '  "run build") [ -e dist/apps/stowctl/main.js ] ;;',
     // Without the build before it.
     `  "run demo"*) shift 2; [ "\${1-}" != -- ] || shift; exec ${process.execPath} --import tsx tools/demo/main.ts "$@" ;;`,
-    `  *) exec ${npm()} "$@" ;;`,
+    `  *) exec ${programPath('npm')} "$@" ;;`,
     'esac',
   ].join('\n'),
   // A service that a page starts has a terminal of its own: the next line is for another one.
@@ -49,7 +51,8 @@ const usual = (checkout: string, node: string): Readonly<Record<string, string>>
   ].join('\n'),
 });
 
-const npm = (): string => execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim();
+const programPath = (name: string): string =>
+  execFileSync('sh', ['-c', 'command -v "$1"', 'sh', name], { encoding: 'utf8' }).trim();
 
 export interface DeskOptions {
   /** A folder that it makes, and fills. */
