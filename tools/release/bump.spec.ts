@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { bumpOf } from './bump';
+import { project } from './sources';
 
 it.each([
   ['nothing', '1.2.3', [], undefined],
@@ -23,4 +26,11 @@ it.each([
   ['a feature before 1.0.0', '0.1.0', ['feat: a'], 'minor'],
 ] as const)('%s', (_what, version, messages, bump) => {
   expect(bumpOf(messages, version)).toBe(bump);
+});
+
+it('is not made smaller by Nx before 1.0.0', () => {
+  const nx = JSON.parse(readFileSync(path.join(project, 'nx.json'), 'utf8')) as {
+    release: { version: object };
+  };
+  expect(nx.release.version).toEqual({ adjustSemverBumpsForZeroMajorVersion: false });
 });
