@@ -162,7 +162,7 @@ onContainerd('the pods of the chart on a real containerd', () => {
     expect(status.code).toBe(0);
     // The service checks its configuration as it runs there.
     expect((await stowctl('config', 'diff')).shown).toMatch(
-      new RegExp(`^${app} +natsServers +nats://`, 'm'),
+      new RegExp(`^${app} +natsServers +\\["nats://`, 'm'),
     );
   });
 

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import os, { tmpdir } from 'node:os';
 import path from 'node:path';
 import { loadConfig } from '@stowage/service-kit';
 import { config, credentialSources, pullLimits, type ImageServiceConfig } from './config';
@@ -36,6 +36,16 @@ describe('configuration', () => {
     expect(loaded.imagePullRecordsDir).toBe('/s/image_manager');
     expect(credentialSources(loaded)).toMatchObject({ undecodable: 'skip' });
     expect(credentialSources(loaded).helpers).toBeUndefined();
+  });
+
+  it('searches no home where the user has none, as a number may not in a container', async () => {
+    const homedir = jest.spyOn(os, 'homedir').mockImplementation(() => {
+      throw new Error('ENOENT: no such file or directory, uv_os_homedir');
+    });
+    const { dockerConfigDirs, dockercfgDirs } = await load({});
+    homedir.mockRestore();
+    expect(dockerConfigDirs).toEqual(['/var/lib/kubelet', '/.docker']);
+    expect(dockercfgDirs).toEqual(['/var/lib/kubelet', '/']);
   });
 
   it("takes kubelet's own keys from its file", async () => {

@@ -33,6 +33,15 @@ const dirsKey = (options: Omit<Parameters<typeof listKey>[0], 'allowed' | 'item'
     allowed: 'absolute paths of folders, separated by commas; empty for none',
   });
 
+/** A folder below the user's home; none where neither HOME nor the list of users has one. */
+function home(...folder: string[]): string[] {
+  try {
+    return [path.join(os.homedir(), ...folder)];
+  } catch {
+    return [];
+  }
+}
+
 /** Configuration of image-service. */
 export const config = defineConfig({
   app: 'image-service',
@@ -52,13 +61,13 @@ export const config = defineConfig({
       kubelet: { key: 'runtimeRequestTimeout', kind: 'string', zeroIsUnset: true },
     }),
     dockerConfigDirs: dirsKey({
-      default: () => ['/var/lib/kubelet', path.join(os.homedir(), '.docker'), '/.docker'],
+      default: () => ['/var/lib/kubelet', ...home('.docker'), '/.docker'],
       defaultText: '/var/lib/kubelet,$HOME/.docker,/.docker',
       meaning:
         'Folders searched for config.json with docker credentials; the first file that decodes is used.',
     }),
     dockercfgDirs: dirsKey({
-      default: () => ['/var/lib/kubelet', os.homedir(), '/'],
+      default: () => ['/var/lib/kubelet', ...home(), '/'],
       defaultText: '/var/lib/kubelet,$HOME,/',
       meaning: 'Folders searched for .dockercfg where no config.json was found.',
     }),
