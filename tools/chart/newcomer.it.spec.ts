@@ -61,7 +61,10 @@ onContainerd('a newcomer with a cluster', () => {
     desk = new Desk({
       dir: path.join(stack.dir, 'desk'),
       node,
-      seen: [{ from: folderIn(stack, 'run'), as: '/run/stowage' }],
+      seen: [
+        { from: folderIn(stack, 'run'), as: '/run/stowage' },
+        { from: path.dirname(stack.containerd.socket), as: '/run/containerd' },
+      ],
       env: { KUBECONFIG: cluster.kubeconfig },
       programs: { kubectl: `exec ${programs.kubectl} "$@"`, helm: helmOf(programs.helm) },
     });
@@ -162,6 +165,13 @@ onContainerd('a newcomer with a cluster', () => {
       { timeoutMs: 60_000, what: 'the pod to be ready' },
     );
 
+  /** Waits until so many pods are there: ready, or taken away to their last step. */
+  const arePods = (count: number) =>
+    eventually(() => cluster.ofKind('Pod').length === count && running.size === count, {
+      what: `${count} pods to be ready, and no others to be there`,
+      timeoutMs: 60_000,
+    });
+
   function podObject(daemonSet: StoredObject, { ip }: RunningService): StoredObject {
     const { metadata, spec } = daemonSet as unknown as IDaemonSet;
     const ready = { type: 'Ready', status: 'True' };
@@ -208,7 +218,7 @@ onContainerd('a newcomer with a cluster', () => {
         ]);
       }
     }
-    await eventually(() => running.size === 0, { what: 'the pods to end', timeoutMs: 60_000 });
+    await arePods(0);
     expect(cluster.ofKind('DaemonSet')).toEqual([]);
     const left = ['ConfigMap', 'ServiceAccount', 'NetworkPolicy', 'Secret', 'Pod'];
     expect(left.flatMap((kind) => cluster.ofKind(kind))).toEqual([]);
@@ -232,13 +242,13 @@ onContainerd('a newcomer with a cluster', () => {
       ['deploy/helm/stowage/README.md', 'kubectl create namespace'],
     ])('%s: the chart is installed, and removed again', async (name, begins) => {
       expect(await runBlock(name, begins)).toMatch(/^STATUS: deployed$/m);
-      await eventually(() => running.size === 2, { what: 'the pods to run', timeoutMs: 60_000 });
+      await arePods(2);
       const ended = await desk.run([
         'helm uninstall stowage --namespace stowage',
         'kubectl delete namespace stowage',
       ]);
       expect(ended.printed.map(({ code }) => code)).toEqual([0, 0]);
-      await eventually(() => running.size === 0, { what: 'the pods to end', timeoutMs: 60_000 });
+      await arePods(0);
     });
 
     it('docs/image-service.md: a pull secret is made', async () => {

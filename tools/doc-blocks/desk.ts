@@ -103,7 +103,8 @@ export class Desk {
    */
   spawn(command: string): ChildProcessByStdio<null, Readable, Readable> {
     const { env = {}, folder } = this.#options;
-    return spawn('sh', ['-c', command], {
+    // Without a shell around it, which Ctrl-C would end at once.
+    return spawn('sh', ['-c', `exec ${command}`], {
       cwd: folder,
       detached: true,
       env: { ...process.env, ...env, TSX_TSCONFIG_PATH: path.join(folder, 'tsconfig.json') },
