@@ -182,16 +182,10 @@ describe('a newcomer who consumes events', () => {
   it('reads events from the beginning, as sentences and as JSON', () => {
     const [sentences = '', objects = ''] = printed;
     expect(sentences).toMatch(/^20\S+Z demo-node [\w-]+ #\d+ Image\w+: /);
-    const [line = '{}'] = objects.split('\n');
-    const event = JSON.parse(line) as Record<string, unknown>;
+    const typesOf = (json = '{}') =>
+      Object.entries(JSON.parse(json) as object).map(([key, value]) => [key, typeof value]);
     const [, , json] = blocks;
-    const example = JSON.parse(json?.output[0] ?? '{}') as Record<string, unknown>;
-    const typesOf = (of: Record<string, unknown>) =>
-      Object.entries(of).flatMap(([key, value]) => (key === 'data' ? [] : [[key, typeof value]]));
-    expect(typesOf(example)).toEqual([
-      ...Object.entries({ name: 'string', id: 'string', sequence: 'number', node: 'string' }),
-    ]);
-    expect(typesOf(event)).toEqual(expect.arrayContaining(typesOf(example)));
+    expect(typesOf(objects.split('\n')[0])).toEqual(typesOf(json?.output[0]));
   });
 
   it('finds nothing wrong, and leaves nothing', () => {
