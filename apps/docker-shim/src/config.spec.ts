@@ -1,3 +1,4 @@
+import os from 'node:os';
 import { loadConfig } from '@stowage/service-kit';
 import { config, type ShimConfig } from './config';
 
@@ -17,6 +18,18 @@ it('kubenet is refused, and the error says that it is not offered', () => {
   expect(networkMode.schema.safeParse('bridge').data).toBe('bridge');
   expect(networkMode.schema.safeParse('kubenet').success).toBe(false);
   expect(networkMode.allowed).toContain('kubenet is not offered');
+});
+
+it('searches no home where the user has none, as a number may not in a container', async () => {
+  const homedir = jest.spyOn(os, 'homedir').mockImplementation(() => {
+    throw new Error('ENOENT: no such file or directory, uv_os_homedir');
+  });
+  const loaded = await load({});
+  homedir.mockRestore();
+  expect(loaded).toMatchObject({
+    dockerConfigDirs: ['/var/lib/kubelet', '/.docker'],
+    dockercfgDirs: ['/var/lib/kubelet', '/'],
+  });
 });
 
 it.each([

@@ -5,6 +5,8 @@ import {
   commonKeys,
   contextToken,
   defineConfig,
+  dirsKey,
+  dockerConfigKeys,
   durationKey,
   endpointKey,
   enumKey,
@@ -17,17 +19,8 @@ import {
   stringKey,
   type ConfigOf,
 } from '@stowage/service-kit/start';
-import os from 'node:os';
-import path from 'node:path';
 import * as z from 'zod';
 import { addressOf } from './network/cidr';
-
-const dirsKey = (options: Omit<Parameters<typeof listKey>[0], 'allowed' | 'item'>) =>
-  listKey({
-    ...options,
-    item: z.string().startsWith('/'),
-    allowed: 'absolute paths of folders, separated by commas; empty for none',
-  });
 
 const orphanGrace = durationKey({ default: 0, minMs: 0, maxMs: 86_400_000, meaning: '' });
 
@@ -101,17 +94,7 @@ export const config = defineConfig({
       max: 100,
       meaning: "Files that the engine keeps of a container's log; of new containers.",
     }),
-    dockerConfigDirs: dirsKey({
-      default: () => ['/var/lib/kubelet', path.join(os.homedir(), '.docker'), '/.docker'],
-      defaultText: '/var/lib/kubelet,$HOME/.docker,/.docker',
-      meaning:
-        'Folders searched for config.json with credentials for the sandbox image; the first file that decodes is used.',
-    }),
-    dockercfgDirs: dirsKey({
-      default: () => ['/var/lib/kubelet', os.homedir(), '/'],
-      defaultText: '/var/lib/kubelet,$HOME,/',
-      meaning: 'Folders searched for .dockercfg where no config.json was found.',
-    }),
+    ...dockerConfigKeys('credentials for the sandbox image'),
     checkpointDir: pathKey({
       default: '',
       emptyAllowed: true,

@@ -1,10 +1,10 @@
 import { verbsOf } from '@stowage/commands';
-import os from 'node:os';
 import path from 'node:path';
 import {
   booleanKey,
   commonKeys,
   defineConfig,
+  dockerConfigKeys,
   durationKey,
   enumKey,
   integerKey,
@@ -26,22 +26,6 @@ import {
   VerificationPolicyError,
 } from './records/verification-policy';
 
-const dirsKey = (options: Omit<Parameters<typeof listKey>[0], 'allowed' | 'item'>) =>
-  listKey({
-    ...options,
-    item: z.string().startsWith('/'),
-    allowed: 'absolute paths of folders, separated by commas; empty for none',
-  });
-
-/** A folder below the user's home; none where neither HOME nor the list of users has one. */
-function home(...folder: string[]): string[] {
-  try {
-    return [path.join(os.homedir(), ...folder)];
-  } catch {
-    return [];
-  }
-}
-
 /** Configuration of image-service. */
 export const config = defineConfig({
   app: 'image-service',
@@ -60,17 +44,7 @@ export const config = defineConfig({
       meaning: 'Time limit of calls to the runtime; pulls have none.',
       kubelet: { key: 'runtimeRequestTimeout', kind: 'string', zeroIsUnset: true },
     }),
-    dockerConfigDirs: dirsKey({
-      default: () => ['/var/lib/kubelet', ...home('.docker'), '/.docker'],
-      defaultText: '/var/lib/kubelet,$HOME/.docker,/.docker',
-      meaning:
-        'Folders searched for config.json with docker credentials; the first file that decodes is used.',
-    }),
-    dockercfgDirs: dirsKey({
-      default: () => ['/var/lib/kubelet', ...home(), '/'],
-      defaultText: '/var/lib/kubelet,$HOME,/',
-      meaning: 'Folders searched for .dockercfg where no config.json was found.',
-    }),
+    ...dockerConfigKeys('docker credentials'),
     serializeImagePulls: booleanKey({
       default: false,
       meaning:

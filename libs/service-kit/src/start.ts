@@ -1,9 +1,10 @@
 // What main.ts and config.ts of a service need. It loads no NestJS, so that --version, --help and
 // --check-config wait for little.
-export { commonKeys, listenKey, takeOverKeys } from './config/common-keys';
+export { commonKeys, dockerConfigKeys, listenKey, takeOverKeys } from './config/common-keys';
 export {
   booleanKey,
   byteSizeKey,
+  dirsKey,
   durationKey,
   endpointKey,
   enumKey,

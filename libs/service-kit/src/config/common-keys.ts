@@ -1,9 +1,12 @@
+import os from 'node:os';
+import path from 'node:path';
 import { commandSocketPath } from '@stowage/commands';
 import { parseNatsServer, splitNatsServers, withoutNatsLogin } from '@stowage/events';
 import * as z from 'zod';
 import {
   booleanKey,
   byteSizeKey,
+  dirsKey,
   durationKey,
   endpointKey,
   enumKey,
@@ -42,6 +45,35 @@ export function takeOverKeys() {
       maxMs: 7 * dayMs,
       meaning:
         'How long calls in flight may go on after another instance has taken the sockets over; then they get UNAVAILABLE.',
+    }),
+  };
+}
+
+/** A folder below the user's home; none where neither HOME nor the list of users has one. */
+function home(...folder: string[]): string[] {
+  try {
+    return [path.join(os.homedir(), ...folder)];
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * The keys of an app that reads Docker's files of credentials, where kubelet looks for them.
+ *
+ * @param credentials what they are to the app, for the text of the key.
+ */
+export function dockerConfigKeys(credentials: string) {
+  return {
+    dockerConfigDirs: dirsKey({
+      default: () => ['/var/lib/kubelet', ...home('.docker'), '/.docker'],
+      defaultText: '/var/lib/kubelet,$HOME/.docker,/.docker',
+      meaning: `Folders searched for config.json with ${credentials}; the first file that decodes is used.`,
+    }),
+    dockercfgDirs: dirsKey({
+      default: () => ['/var/lib/kubelet', ...home(), '/'],
+      defaultText: '/var/lib/kubelet,$HOME,/',
+      meaning: 'Folders searched for .dockercfg where no config.json was found.',
     }),
   };
 }

@@ -222,6 +222,15 @@ export function listKey(
   });
 }
 
+/** A list of folders by their absolute paths. */
+export function dirsKey(options: KeyOptions<readonly string[]>): ConfigKey<readonly string[]> {
+  return listKey({
+    ...options,
+    item: z.string().startsWith('/'),
+    allowed: 'absolute paths of folders, separated by commas; empty for none',
+  });
+}
+
 /** An absolute path of a file or folder; empty means none, where `emptyAllowed`. */
 export function pathKey(
   options: KeyOptions<string> & { emptyAllowed?: boolean },
