@@ -97,7 +97,12 @@ beforeAll(async () => {
       STOWAGE_NATS_SERVERS: natsUrl(),
       STOWAGE_COMMAND_SOCKET: path.join(sockets, `${app}.cmd.sock`),
       ...(app === 'gc-worker'
-        ? { STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s', STOWAGE_DETECTION_INTERVAL: '1s' }
+        ? {
+            STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
+            STOWAGE_DETECTION_INTERVAL: '1s',
+            // The pod is removed beside the gateway.
+            STOWAGE_LOST_CONTAINER_WAIT: '1s',
+          }
         : { STOWAGE_LISTEN: path.join(stack.dir, `${app}.sock`) }),
       ...(app === 'runtime-gateway' && {
         ...{ STOWAGE_LISTEN_READONLY: '', STOWAGE_RELIST_INTERVAL: '1s' },

@@ -6,7 +6,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EndedEngineCall } from './engine/engine-client';
 import type { EngineAvailability } from './engine/engine-connection';
 import type { EngineEventsListener } from './events/engine-events';
-import type { ContainerCounts } from './events/known-containers';
+import type { ChangeKind, ContainerCounts } from './events/known-containers';
 import type { StreamingSessionListener } from '@stowage/cri-streaming';
 import type { ExecListener } from './exec/running-things';
 import type { PullListener } from './image/pull-image';
@@ -23,6 +23,10 @@ const layerBuckets = [0.01, 0.1, 0.5, 1, 5, 30, 120];
 const callBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60];
 /** From a plugin that only prints something to one that waits for its daemon until the limit. */
 const cniBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 220];
+
+/** Changes that a comparison with the engine's list can show. */
+const comparedChanges: readonly ChangeKind[] = ['create', 'start', 'die', 'destroy'];
+const conflictResults: readonly ConflictResult[] = ['removed', 'renamed', 'exists'];
 
 const methodLabel = methodLabels(RuntimeServiceDefinition, ImageServiceDefinition);
 
@@ -131,6 +135,7 @@ export function shimMetrics(registry: Registry) {
     labelNames: ['kind'],
     registers,
   });
+  logErrors.inc({ kind: 'thread' }, 0);
   const logLag = new Gauge({
     name: 'stowage_shim_log_lag_bytes',
     help: "Bytes in the engine's logs that are not copied yet, as of a second ago. Of each container only the file that is read is counted.",
@@ -166,6 +171,7 @@ export function shimMetrics(registry: Registry) {
     labelNames: ['result'],
     registers,
   });
+  for (const result of conflictResults) conflicts.inc({ result }, 0);
   const corruptCheckpoints = new Counter({
     name: 'stowage_shim_corrupt_checkpoints_total',
     help: 'Checkpoints of pod sandboxes that could not be read and were renamed.',
@@ -195,6 +201,7 @@ export function shimMetrics(registry: Registry) {
     labelNames: ['action'],
     registers,
   });
+  for (const action of comparedChanges) eventDifferences.inc({ action }, 0);
   const droppedSubscribers = new Counter({
     name: 'stowage_shim_event_subscribers_dropped_total',
     help: 'Calls of GetContainerEvents that ended with RESOURCE_EXHAUSTED because their client read too slowly.',

@@ -76,6 +76,8 @@ beforeAll(async () => {
     STOWAGE_IMAGE_MINIMUM_GC_AGE: '0s',
     STOWAGE_EXEMPT_IMAGES: 'quay.io/base/**',
     STOWAGE_DETECTION_INTERVAL: '1s',
+    // Pods are removed beside the gateway.
+    STOWAGE_LOST_CONTAINER_WAIT: '1s',
     STOWAGE_COMMANDS: 'plan,images,status',
   });
   await stack.pullImage(old.reference);
