@@ -2,9 +2,11 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -244,6 +246,16 @@ describe('the runtime', () => {
 });
 
 describe('file systems', () => {
+  it('of a runtime that makes its content store for the first image', async () => {
+    const store = path.join(fixture.stack.runtime.root, 'io.containerd.content.v1.content');
+    if (existsSync(store)) {
+      renameSync(store, `${store}.away`);
+      cleanUps.push(() => renameSync(`${store}.away`, store));
+    }
+    await startAll();
+    await eventually(async () => (await doctor()).length === 0, { what: 'nothing to be wrong' });
+  });
+
   it('of images cannot be measured, the content store cannot be read', async () => {
     await start('gc-worker', { STOWAGE_HOST_ROOT: '/nonexistent' });
     await start('runtime-gateway');

@@ -142,12 +142,16 @@ function contentFindings(
   const pid = infos['image-service']?.pid;
   if (folder === undefined || pid === undefined) return [];
   if (readProcess('image-service', pid) === undefined) return [];
+  // As the service sees it, which may have a root folder of its own.
+  const seen = path.join(`/proc/${pid}/root`, folder);
   try {
-    // As the service sees it, which may have a root folder of its own.
-    accessSync(path.join(`/proc/${pid}/root`, folder), constants.R_OK | constants.X_OK);
+    accessSync(seen, constants.R_OK | constants.X_OK);
     return [];
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
+    // containerd 1.7 and later make it for the first image; their metadata lies beside it.
+    const metadata = path.join(path.dirname(seen), 'io.containerd.metadata.v1.bolt');
+    if (code === 'ENOENT' && existsSync(metadata)) return [];
     return [finding('content-store-unseen', 'image-service', `${folder}: ${code}`, node)];
   }
 }
