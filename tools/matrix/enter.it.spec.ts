@@ -79,9 +79,10 @@ it('a command sees the files of its root, and processes and a network of its own
     ls "${folder}" /.machine 2>&1; echo
     for kind in mnt pid net; do readlink /proc/self/ns/$kind; done; echo
     ls -d /proc/[0-9]*; echo
-    ip -o link show; echo`;
+    ip -o link show; echo
+    echo $(ls /sys/class/net) $(ls -d /sys/fs/cgroup)`;
   expect(await start(script).ended).toBe(0);
-  const [files = '', machine = '', namespaces = '', processes = '', links = ''] =
+  const [files = '', machine = '', namespaces = '', processes = '', links = '', sys = ''] =
     output().split('\n\n');
   expect(files.split('\n').sort()).toEqual(
     ['.', '..', 'bin', 'dev', 'proc', 'run', 'sys', 'tmp'].sort(),
@@ -92,6 +93,7 @@ it('a command sees the files of its root, and processes and a network of its own
   // The first process and the shell.
   expect(processes.split('\n')).toEqual(['/proc/1', expect.stringMatching(/^\/proc\/\d\d?$/)]);
   expect(links.trim().split('\n')).toEqual([expect.stringMatching(/^1: lo: <LOOPBACK,UP,/)]);
+  expect(sys.trim()).toBe('lo /sys/fs/cgroup');
 });
 
 it('everyone may make temporary files in it, and they are gone at the next start', async () => {

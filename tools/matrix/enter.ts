@@ -86,7 +86,12 @@ while [ "$1" != -- ]; do
 done
 shift
 mount -t proc proc proc
-mount --rbind /sys sys
+if [ "$network" = machine ]; then
+  mount --rbind /sys sys
+else
+  mount -t sysfs sysfs sys # shows the links of the network namespace it is mounted in
+  mount --rbind /sys/fs/cgroup sys/fs/cgroup
+fi
 mount --rbind /dev dev
 mount -t tmpfs -o mode=755 tmpfs run
 mkdir run/lock

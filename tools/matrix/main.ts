@@ -24,6 +24,7 @@ import { parseArgs } from 'node:util';
 import { errorMessage } from '@stowage/errors';
 import { crioHelper, nodeProgram, nodeProgramsOfTests, withLock } from '@stowage/testing';
 import { root as project, testPrograms } from '../bootstrap.mjs';
+import { kubernetesPrograms } from '../chart/kubernetes-programs';
 import { nodeTarballs } from '../package-deb/node-release';
 import { enter, removeLeftovers, type Bind, type Entered } from './enter';
 import { knownDifferences } from './known-differences';
@@ -251,6 +252,16 @@ function latestNode(line: string): string {
   return latest;
 }
 
+/** Copies a file or folder of the workspace to its place below `folder`, whole or not at all. */
+function placeCopy(folder: string, relative: string): void {
+  const to = path.join(folder, relative);
+  if (existsSync(to)) return;
+  const copy = path.join(path.dirname(to), 'copying');
+  rmSync(copy, { recursive: true, force: true });
+  cpSync(path.join(project, relative), copy, { recursive: true, verbatimSymlinks: true });
+  renameSync(copy, to);
+}
+
 /** Puts the files of the commit into `/src`, with the npm packages that are there already. */
 async function placeWorkspace(place: Place, target: Target, commit: string): Promise<void> {
   const folder = path.join(place.root, 'src');
@@ -275,21 +286,14 @@ async function placeWorkspace(place: Place, target: Target, commit: string): Pro
   const { code, output } = await inside(place, 'npm packages', ['node', '-e', install], 'machine');
   if (code !== 0) throw new StepFailedError(output.trimEnd().split('\n').slice(-20).join('\n'));
   // Tests fetch these where they are missing, which has no way out of a root.
-  const cache = 'node_modules/.cache/stowage-node';
-  mkdirSync(path.join(folder, cache), { recursive: true });
   for (const version of nodeProgramsOfTests) {
     await nodeProgram(version);
-    const program = path.join(cache, `node-linux-${process.arch}-${version}`);
-    if (existsSync(path.join(folder, program))) continue;
-    const copy = path.join(folder, cache, 'copying');
-    rmSync(copy, { recursive: true, force: true });
-    execFileSync('cp', ['-a', path.join(project, program), copy]);
-    renameSync(copy, path.join(folder, program));
+    const program = `node-linux-${process.arch}-${version}`;
+    placeCopy(folder, path.join('node_modules/.cache/stowage-node', program));
   }
-  for (const tarball of await nodeTarballs()) {
-    const copy = path.join(folder, cache, path.basename(tarball));
-    if (!existsSync(copy)) cpSync(tarball, copy);
-  }
+  for (const tarball of await nodeTarballs()) placeCopy(folder, path.relative(project, tarball));
+  const { kubectl } = await kubernetesPrograms();
+  placeCopy(folder, path.relative(project, path.dirname(kubectl)));
 }
 
 /** Runs `npm test` with these arguments. */
