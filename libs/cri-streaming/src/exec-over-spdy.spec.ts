@@ -165,6 +165,7 @@ describe('exec over SPDY', () => {
     go();
     client.end(stdin!);
     await eventually(() => error!.isEnded, { timeoutMs: 10_000 });
+    expect(error!.text).toContain('Success');
     expect(read).toBe(400 * 65_536);
   });
 
