@@ -10,7 +10,7 @@ describe('exec over SPDY', () => {
   let server: StreamingServer;
   const clients: SpdyClient[] = [];
   beforeAll(async () => {
-    server = await listen({ createWithinMs: 300 });
+    server = await listen();
   });
   afterEach(() => {
     for (const client of clients.splice(0)) client.close();
@@ -227,12 +227,17 @@ describe('exec over SPDY', () => {
   });
 
   it('ends a session whose streams are not created in time, and says so where it can', async () => {
-    const client = await open(cat, only('stdin', 'stdout'));
+    const strict = await listen({ createWithinMs: 300 });
+    const client = await SpdyClient.open(await strict.exec(only('stdin', 'stdout'), cat), {
+      protocols: ['v4.channel.k8s.io'],
+    });
+    clients.push(client);
     const { error } = await create(client, 'error', 'stdin');
     await eventually(() => error!.isEnded, { timeoutMs: 2000 });
     expect(error!.text).toContain('creation of the streams by the client timed out after 300 ms');
     await eventually(() => client.hasServerEnded, { timeoutMs: 5000 });
     client.close();
-    await eventually(() => server.sessions === 0);
+    await eventually(() => strict.sessions === 0);
+    await strict.close();
   });
 });

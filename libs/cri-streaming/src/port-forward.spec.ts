@@ -27,7 +27,7 @@ describe('port-forward', () => {
   const clients: { close(): void }[] = [];
 
   beforeAll(async () => {
-    server = await listen({ createWithinMs: 300 });
+    server = await listen({ createWithinMs: 2000 });
     echo = createServer({ allowHalfOpen: true }, (socket) => {
       connections.add(socket);
       socket.on('error', () => undefined).on('close', () => connections.delete(socket));
