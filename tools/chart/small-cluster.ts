@@ -123,8 +123,7 @@ export class SmallCluster {
     const key = keyOf(target);
     const stored = this.#objects.get(key);
     if (request.method === 'POST') {
-      const made = readObject(await buffer(request));
-      made.metadata.namespace ??= target.namespace === '' ? undefined : target.namespace;
+      const made = inNamespace(target, readObject(await buffer(request)));
       const own = keyOf({ ...target, name: made.metadata.name });
       if (this.#objects.has(own)) {
         this.#answer(response, 409, failure(409, 'AlreadyExists', `${own} already exists`));
@@ -140,8 +139,8 @@ export class SmallCluster {
         return;
       }
       const patch = parse(await text(request)) as StoredObject;
-      const changed = stored === undefined ? patch : (merged(stored, patch) as StoredObject);
-      changed.metadata.namespace ??= target.namespace === '' ? undefined : target.namespace;
+      const whole = stored === undefined ? patch : (merged(stored, patch) as StoredObject);
+      const changed = inNamespace(target, whole);
       this.#answer(response, stored === undefined ? 201 : 200, this.#store(key, changed));
       return;
     }
@@ -281,6 +280,12 @@ function targetOf({ apiVersion, kind, metadata }: StoredObject): Target {
   if (plural === undefined) throw new Error(`${apiVersion} ${kind} is not known`);
   const { name, namespace = '' } = metadata;
   return { groupVersion: apiVersion, plural, namespace, name, subresource: '' };
+}
+
+/** What names no namespace is in that of the request. */
+function inNamespace({ namespace }: Target, object: StoredObject): StoredObject {
+  object.metadata.namespace ??= namespace === '' ? undefined : namespace;
+  return object;
 }
 
 const keyOf = ({ groupVersion, plural, namespace, name }: Target): string =>

@@ -62,20 +62,16 @@ export function buildArtifacts({ version, epoch, out }: ArtifactOptions): string
  * Node.js 22.14 and later.
  */
 function archiveApp(app: string, name: string, out: string, epoch: number): void {
-  const folder = mkdtempSync(path.join(tmpdir(), 'stowage-archive-'));
-  try {
+  inTemporaryFolder((folder) => {
     copyBundle(app, folder, (nativePart) => nativePart !== 'better_sqlite3.node');
     archive(folder, name, path.join(out, `${name}.tar.gz`), epoch);
     copyFileSync(path.join(folder, 'bom.json'), path.join(out, `${name}.cdx.json`));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Dashboards, rules and what provisions them, with the runbooks that the rules link to. */
 function archiveMonitoring(name: string, out: string, epoch: number): void {
-  const folder = mkdtempSync(path.join(tmpdir(), 'stowage-archive-'));
-  try {
+  inTemporaryFolder((folder) => {
     for (const part of ['dashboards', 'rules', 'targets', 'grafana', 'prometheus.yml']) {
       cpSync(path.join(project, 'deploy/monitoring', part), path.join(folder, part), {
         recursive: true,
@@ -83,6 +79,13 @@ function archiveMonitoring(name: string, out: string, epoch: number): void {
     }
     cpSync(path.join(project, 'docs/runbooks'), path.join(folder, 'runbooks'), { recursive: true });
     archive(folder, name, path.join(out, `${name}.tar.gz`), epoch);
+  });
+}
+
+function inTemporaryFolder(work: (folder: string) => void): void {
+  const folder = mkdtempSync(path.join(tmpdir(), 'stowage-archive-'));
+  try {
+    work(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -11,7 +11,7 @@ import { ImageHints } from './detect/image-hints';
 import { gcMetrics, type GcMetrics } from './metrics';
 import { LivePolicy } from './policy/live-policy';
 import { busPublisher } from './publish';
-import { policyFiles } from './read-policy';
+import { readPolicy } from './read-policy';
 import { ImageRecordStore } from './records/record-store';
 import { lockRuntime } from './runtime/node-lock';
 import { ControlFile } from './control/control-file';
@@ -31,13 +31,12 @@ const refusalLogMs = 60_000;
 export const reportProblem = (health: HealthRegistry, component: string, reason?: string): void =>
   health.report(component, reason === undefined ? { state: 'ok' } : { state: 'degraded', reason });
 
-/** The policy, read again from the files that this process was started with. */
-async function openPolicy(
-  { config, argv, env, version, log, health }: Context,
+/** The policy of the start, and of what the configuration says later. */
+function openPolicy(
+  { config, configReload, log, health }: Context,
   metrics: GcMetrics,
-): Promise<LivePolicy> {
-  return new LivePolicy({
-    ...(await policyFiles({ argv, env, version, running: config })),
+): LivePolicy {
+  const policy = new LivePolicy({
     first: policyOf(config),
     log,
     metrics: metrics.policy,
@@ -46,6 +45,8 @@ async function openPolicy(
       reportProblem(health, 'policy', problem);
     },
   });
+  configReload.onRead((read, cause) => policy.take(readPolicy(read, config), cause));
+  return policy;
 }
 
 /** Throws when another worker holds the state directory. */

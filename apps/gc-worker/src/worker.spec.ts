@@ -32,7 +32,7 @@ function worker(): Worker {
       diskCheckIntervalMs: 1e9,
       collectionRetryMs: 1e9,
     },
-    policy: { current: policy(), onChange: nothing, reloadIfChanged: () => Promise.resolve() },
+    policy: { current: policy(), onChange: nothing },
     detect: () => {
       detections += 1;
       return failure === undefined ? detecting : Promise.reject(failure);

@@ -70,9 +70,6 @@ const firstDetectionMs = 5000;
 /** Pause between two log lines about the same failure. Milliseconds. */
 const sameFailureMs = 60_000;
 
-/** Pause between checks of the files that the policy comes from. Milliseconds. */
-const policyCheckMs = 2000;
-
 /**
  * Starts and ends what the worker does on its own: detection, measurement of the disks, collection.
  */
@@ -81,7 +78,6 @@ export class Worker implements OnApplicationBootstrap {
   readonly #measurement: Loop;
   readonly #collection: Loop;
   readonly #stopListening: (() => void)[] = [];
-  readonly #policyCheck: Loop;
   readonly #listing: Loop;
   #nextCause: CollectionCause = 'period';
   #lastCollectionAt = -Infinity;
@@ -97,19 +93,11 @@ export class Worker implements OnApplicationBootstrap {
   #connectedAt = -Infinity;
 
   constructor(private readonly parts: WorkerParts) {
-    const { config, policy, signal } = parts;
+    const { config, signal } = parts;
     this.#listing = new Loop({
       intervalMs: config.imageListIntervalMs,
       run: async () => {
         if (await parts.imageList.refresh({ signal })) this.#detection.wake();
-        return undefined;
-      },
-      signal,
-    });
-    this.#policyCheck = new Loop({
-      intervalMs: policyCheckMs,
-      run: async () => {
-        await policy.reloadIfChanged();
         return undefined;
       },
       signal,
@@ -184,11 +172,6 @@ export class Worker implements OnApplicationBootstrap {
 
   #watchPolicy(): void {
     const { policy } = this.parts;
-    const onHangUp = () => {
-      void policy.reload('SIGHUP');
-    };
-    process.on('SIGHUP', onHangUp);
-    this.#stopListening.push(() => process.off('SIGHUP', onHangUp));
     let collected = this.#collects;
     policy.onChange(() => {
       if (collected && !this.#collects) this.#logCollectionIsOff();
@@ -197,7 +180,6 @@ export class Worker implements OnApplicationBootstrap {
       this.#measurement.wake();
       this.#collection.wake();
     });
-    this.#policyCheck.start();
   }
 
   /** Ends what runs; the signal of the service has asked for it. */
@@ -207,7 +189,6 @@ export class Worker implements OnApplicationBootstrap {
       this.#detection.ended(),
       this.#measurement.ended(),
       this.#collection.ended(),
-      this.#policyCheck.ended(),
       this.#listing.ended(),
     ]);
   }

@@ -1,3 +1,5 @@
+import { TokenBucket } from '@stowage/async';
+
 /**
  * Calls that a client may have open on a connection: the SETTINGS_MAX_CONCURRENT_STREAMS it is
  * sent.
@@ -42,8 +44,7 @@ export class ClientShares {
 export class ClientShare {
   #calls = 0;
   #heldBytes = 0;
-  #resetsLeft = resetBurst;
-  #resetAt = performance.now();
+  readonly #resets = new TokenBucket(resetsPerSecond, resetBurst);
 
   constructor(private readonly all: ClientShares) {}
 
@@ -83,11 +84,7 @@ export class ClientShare {
 
   /** The client has cancelled a call; false once it has done so too often. */
   callReset(): boolean {
-    const now = performance.now();
-    const earned = ((now - this.#resetAt) / 1_000) * resetsPerSecond;
-    this.#resetAt = now;
-    this.#resetsLeft = Math.min(resetBurst, this.#resetsLeft + earned) - 1;
-    return this.#resetsLeft >= 0;
+    return this.#resets.take() === 0;
   }
 }
 

@@ -8,7 +8,8 @@ export type {
   CommandObservation,
   CommandSubscription,
 } from './commands/types';
-export { configFiles, FileChanges, type ConfigFiles } from './config/config-files';
+export { configFiles } from './config/config-files';
+export { ConfigReload, type ReadAgain, type ReloadCause } from './config/config-reload';
 export { commonKeys, listenKey, takeOverKeys } from './config/common-keys';
 export {
   booleanKey,

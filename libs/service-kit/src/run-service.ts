@@ -13,10 +13,10 @@ import { LocalCommandServer } from './commands/local-command-server';
 import { NatsCommandServer } from './commands/nats-command-server';
 import { CommandsReload } from './commands/reload-commands';
 import type { CommandObservation } from './commands/types';
-import { configFiles, type ConfigFiles } from './config/config-files';
+import { configFiles } from './config/config-files';
+import { ConfigReload, type ReadAgain } from './config/config-reload';
 import type { ConfigDefinition, ConfigKeys, ConfigOf } from './config/define-config';
 import { parseListenAddress, type ListenAddress } from './config/listen-address';
-import { loadConfig } from './config/load-config';
 import { Health, renderReadiness } from './health';
 import { AddressInUseError, askPage, plain, serveHttp, type HttpServer } from './http-server';
 import { createLogger, type Logger, type LogLevel } from './log';
@@ -79,7 +79,8 @@ export async function runService<K extends ConfigKeys>(
   const version = serviceVersion();
   const { env } = process;
   const argv = process.argv.slice(2);
-  const outcome = await loadConfig(options.config, { argv, env, version });
+  const source = configFiles(options.config, { argv, env, version });
+  const outcome = await source.load();
   if (outcome.action === 'exit') {
     printLine(outcome.stream, outcome.output, outcome.code);
     return;
@@ -124,6 +125,11 @@ export async function runService<K extends ConfigKeys>(
     { app, version, kit, answered, startedAt, log, health, observe },
     commands,
   );
+  const configReload = new ConfigReload(source, stop);
+  const commandsReload = new CommandsReload({ answered, log, health });
+  configReload.onRead((read, cause) => {
+    commandsReload.take(read as ReadAgain<unknown> as ReadAgain<KitConfig>, cause);
+  });
   const statusPage = new StatusPage({
     facts: { app, version, node: kit.nodeName, pid: process.pid, startedAt },
     readiness: () => health.readiness(),
@@ -142,8 +148,7 @@ export async function runService<K extends ConfigKeys>(
       app,
       version,
       config: outcome.config,
-      argv,
-      env,
+      configReload,
       log,
       metrics,
       health,
@@ -166,11 +171,7 @@ export async function runService<K extends ConfigKeys>(
     await nest.listen();
     for (const server of local) server.ready();
     if (kit.takeOver === true) await openCommandSocket(app, kit, local, log);
-    const source = configFiles(options.config, { argv, env, version });
-    new CommandsReload({
-      source: source as unknown as ConfigFiles<KitConfig>,
-      ...{ answered, log, health, signal: stop.signal },
-    }).start();
+    configReload.start();
   } catch (error) {
     await running.startFailed(error);
     return;

@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { CommandConnections } from './commands/types';
+import type { ReloadListener } from './config/config-reload';
 import type { HealthRegistry } from './health';
 import type { Logger } from './log';
 import type { StatusSource } from './status-page/types';
@@ -20,9 +21,11 @@ export interface ServiceContext<C> {
   readonly app: string;
   readonly version: string;
   readonly config: C;
-  /** Arguments after the program's name, as the process was started. */
-  readonly argv: readonly string[];
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** For what counts of the configuration without a restart. */
+  readonly configReload: {
+    /** Called when a file of the configuration was changed, and at SIGHUP. Must not throw. */
+    onRead(listener: ReloadListener<C>): void;
+  };
   readonly log: Logger;
   readonly metrics: Registry;
   readonly health: HealthRegistry;

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { EngineLogWriter } from '../testing/engine-log-writer';
+import { limitWrites } from '../testing/limit-writes';
 import type { LogPosition } from './find-resumption';
 import { LogCopy, LogCopyError } from './log-copy';
 import { copyBuffers } from './read-batch';
@@ -37,8 +38,8 @@ let isCopying = false;
 /** The process is gone: no call of the system succeeds any more. */
 let isKilled = false;
 let moment: Moment | undefined;
-/** Free bytes on the disk of the target. */
-let room = Infinity;
+/** On the disk of the target. */
+const room = { bytes: Infinity };
 /** Descriptors of the process that copies. */
 const descriptors = new Set<number>();
 
@@ -83,16 +84,10 @@ beforeAll(() => {
     descriptors.delete(fd);
     closeSync(fd);
   });
-  const write = fs.writeSync as (fd: number, buffer: Buffer, at: number, length: number) => number;
-  jest.spyOn(fs, 'writeSync').mockImplementation(((...args: Parameters<typeof write>) => {
+  limitWrites(room, () => {
     beforeCall();
-    if (!isCopying) return write(...args);
-    const [fd, buffer, at, length] = args;
-    const written = Math.min(length, room);
-    if (written === 0) throw Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' });
-    room -= written;
-    return write(fd, buffer, at, written);
-  }) as never);
+    return isCopying;
+  });
 });
 
 afterAll(() => jest.restoreAllMocks());
@@ -117,7 +112,7 @@ class Copied {
   #copy: LogCopy;
 
   constructor() {
-    room = Infinity;
+    room.bytes = Infinity;
     const engine = path.join(this.#folder, 'engine');
     mkdirSync(engine, { recursive: true });
     mkdirSync(path.join(this.#folder, 'compressed'));
@@ -153,7 +148,7 @@ class Copied {
   }
 
   copyAll(): void {
-    room = Infinity;
+    room.bytes = Infinity;
     this.#run((copy) => {
       while (copy.step() !== 'end');
     });
@@ -253,7 +248,7 @@ it('a log that kubelet moves at any moment of the first step after a restart, on
     log.step();
     log.keep();
     for (let number = 0; number < 4; number += 1) log.engine.write(`${'x'.repeat(90)}${number}\n`);
-    room = 300; // Ends inside of a line.
+    room.bytes = 300; // Ends inside of a line.
     log.step();
     log.restart();
     came = log.step({ calls, happens: () => log.move() });
@@ -279,7 +274,7 @@ it('a process that is killed at any moment of a reopening has every line once', 
         log.step();
         if (isKept) log.keep();
         log.engine.write('second, which is longer\n');
-        if (!hasRoom) room = 20;
+        if (!hasRoom) room.bytes = 20;
         log.step();
         log.move();
         wasKilled = log.reopen({ calls, happens: kill });
@@ -343,7 +338,7 @@ function operate(log: Copied, given: Operation): void {
       log.restart();
       return;
     case 'room':
-      room = given.bytes;
+      room.bytes = given.bytes;
       return;
     case 'move':
     case 'keep':

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import fs, {
+import {
   appendFileSync,
   lstatSync,
   mkdirSync,
@@ -16,6 +16,7 @@ import fs, {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { criLine, EngineLogWriter, type TestEntry } from '../testing/engine-log-writer';
+import { limitWrites } from '../testing/limit-writes';
 import type { LogPosition } from './find-resumption';
 import { LogCopy } from './log-copy';
 import { copyBuffers } from './read-batch';
@@ -190,23 +191,9 @@ it('writes to a new file when its own was removed', () => {
 });
 
 describe('on a full disk, in the middle of a line', () => {
-  let room = Infinity;
+  const room = { bytes: Infinity };
 
-  beforeAll(() => {
-    const write = fs.writeSync as (
-      fd: number,
-      buffer: Buffer,
-      at: number,
-      length: number,
-    ) => number;
-    jest.spyOn(fs, 'writeSync').mockImplementation(((...args: Parameters<typeof write>) => {
-      const [fd, buffer, at, length] = args;
-      const written = Math.min(length, room);
-      if (written === 0) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      room -= written;
-      return write(fd, buffer, at, written);
-    }) as never);
-  });
+  beforeAll(() => limitWrites(room));
   afterAll(() => jest.restoreAllMocks());
 
   /** Of three lines, the second is written in part. */
@@ -217,9 +204,9 @@ describe('on a full disk, in the middle of a line', () => {
     at.engine.write('second\n');
     at.engine.write('third\n');
     const [first = '', second = ''] = at.engine.entries.map(criLine);
-    room = first.length + second.length - 4;
+    room.bytes = first.length + second.length - 4;
     expect(() => copy.step()).toThrow('no space');
-    room = Infinity;
+    room.bytes = Infinity;
     return { ...at, copy, size: statSync(at.target).size };
   }
 

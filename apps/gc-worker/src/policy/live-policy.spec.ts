@@ -1,10 +1,10 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { loadConfig } from '@stowage/service-kit';
+import { configFiles, ConfigReload } from '@stowage/service-kit';
 import { config, policyOf, type GcConfig } from '../config';
 import { LivePolicy } from './live-policy';
-import { policyFiles } from '../read-policy';
+import { readPolicy } from '../read-policy';
 
 let folder: string;
 let lines: { message: string; fields: object }[];
@@ -31,11 +31,11 @@ async function open(text: string, argv: readonly string[] = []) {
     version: '0.0.0',
     hostName: 'node-a',
   };
-  const outcome = await loadConfig(config, input);
+  const source = configFiles(config, input);
+  const outcome = await source.load();
   if (outcome.action === 'exit') throw new Error(outcome.output);
   const running: GcConfig = outcome.config;
   const live = new LivePolicy({
-    ...(await policyFiles({ ...input, running })),
     first: policyOf(running),
     log: { info: line, warn: line },
     metrics: { policyReloaded: (result) => results.push(result) },
@@ -44,8 +44,10 @@ async function open(text: string, argv: readonly string[] = []) {
     },
     now: () => 7,
   });
-  await live.reloadIfChanged();
-  return { live, file };
+  const reload = new ConfigReload(source, new AbortController());
+  reload.onRead((read, cause) => live.take(readPolicy(read, running), cause));
+  await reload.look();
+  return { live, reload, file };
 }
 
 describe('LivePolicy', () => {
@@ -58,28 +60,28 @@ describe('LivePolicy', () => {
       writeFileSync(path.join(dropIns, name), head + text);
     };
     dropIn('10-a.conf', 90);
-    const { live } = await open('gc-worker: {}\n', ['--kubelet-config-dir', dropIns]);
+    const { live, reload } = await open('gc-worker: {}\n', ['--kubelet-config-dir', dropIns]);
     expect(live.current.highThresholdPercent).toBe(90);
     dropIn('20-b.conf', 91);
-    await live.reloadIfChanged();
+    await reload.look();
     expect(live.current.highThresholdPercent).toBe(91);
     dropIn('20-b.conf', 100);
-    await live.reloadIfChanged();
+    await reload.look();
     expect(live.current.highThresholdPercent).toBe(100);
   });
 
   it('takes a new policy when the file changes, and tells those who listen', async () => {
-    const { live, file } = await open('gc-worker: { imageGCHighThresholdPercent: 90 }\n');
+    const { live, reload, file } = await open('gc-worker: { imageGCHighThresholdPercent: 90 }\n');
     expect([live.current.highThresholdPercent, results]).toEqual([90, []]);
     let changes = 0;
     live.onChange(() => (changes += 1));
-    await live.reloadIfChanged();
+    await reload.look();
     expect(changes).toBe(0);
     writeFileSync(
       file,
       'gc-worker: { imageGCHighThresholdPercent: 88, exemptImages: ["nginx:*"], diskCheckInterval: 3s }\n',
     );
-    await live.reloadIfChanged();
+    await reload.look();
     expect(live.current.highThresholdPercent).toBe(88);
     const nginx = { imageId: 'x', repoTags: ['docker.io/library/nginx:1'], repoDigests: [] };
     expect(live.exempt(nginx, 0)).toBe('nginx:*');
@@ -97,9 +99,9 @@ describe('LivePolicy', () => {
   });
 
   it('refuses a bad one with the reason, keeps the old one, and recovers', async () => {
-    const { live, file } = await open('gc-worker: { imageGCHighThresholdPercent: 90 }\n');
+    const { live, reload, file } = await open('gc-worker: { imageGCHighThresholdPercent: 90 }\n');
     writeFileSync(file, 'gc-worker: { imageGCHighThresholdPercent: 70 }\n');
-    await live.reloadIfChanged();
+    await reload.look();
     const reason =
       'gc-worker: configuration: imageGCLowThresholdPercent (STOWAGE_IMAGE_GC_LOW_THRESHOLD_PERCENT, from default) is 80; allowed: less than imageGCHighThresholdPercent (70)';
     expect(live.current.highThresholdPercent).toBe(90);
@@ -109,13 +111,13 @@ describe('LivePolicy', () => {
       { message: 'new policy refused: the old one stays', fields: { cause: 'file', reason } },
     ]);
     unlinkSync(file);
-    await live.reloadIfChanged();
+    await reload.look();
     expect(live.current.highThresholdPercent).toBe(90);
     expect(live.lastRefusal()?.reason).toBe(
       `gc-worker: configuration: ${file} cannot be read: no such file`,
     );
     writeFileSync(file, 'gc-worker: { imageGCHighThresholdPercent: 95 }\n');
-    await live.reloadIfChanged();
+    await reload.look();
     expect([live.current.highThresholdPercent, live.lastRefusal(), problem]).toEqual([
       95,
       undefined,
@@ -125,18 +127,18 @@ describe('LivePolicy', () => {
   });
 
   it('sees a link that was turned to another file, as ConfigMaps are changed', async () => {
-    const { live, file } = await open('gc-worker: {}\n');
+    const { live, reload, file } = await open('gc-worker: {}\n');
     const other = path.join(folder, 'other.yaml');
     writeFileSync(other, 'gc-worker: { maxImagesPerRun: 3 }\n');
     unlinkSync(file);
     symlinkSync(other, file);
-    await live.reloadIfChanged();
+    await reload.look();
     expect(live.current.maxImagesPerRun).toBe(3);
   });
 
   it('reads again at SIGHUP, and says so when nothing changed', async () => {
-    const { live } = await open('gc-worker: {}\n');
-    await live.reload('SIGHUP');
+    const { reload } = await open('gc-worker: {}\n');
+    await reload.read('SIGHUP');
     expect(lines).toEqual([{ message: 'policy unchanged', fields: { cause: 'SIGHUP' } }]);
   });
 });

@@ -1,4 +1,4 @@
-import { FileChanges } from '@stowage/service-kit';
+import type { ReloadCause } from '@stowage/service-kit';
 import { compileExempt, exemptions, needsLabels, type Exemption, type ExemptMatch } from './exempt';
 import type { CollectionPolicy } from './policy';
 
@@ -6,19 +6,12 @@ import type { CollectionPolicy } from './policy';
  * What reading the configuration anew gave: a policy and the keys that only a restart can change,
  * or what is wrong.
  */
-export type PolicySource = () => Promise<
+export type PolicyRead =
   | { readonly policy: CollectionPolicy; readonly needRestart: readonly string[] }
-  | { readonly problem: string }
->;
+  | { readonly problem: string };
 
 export interface LivePolicyParts {
   readonly first: CollectionPolicy;
-  readonly source: PolicySource;
-  /**
-   * Files and folders that the configuration comes from, asked at each look; also those that are
-   * not there yet.
-   */
-  readonly files: Iterable<string>;
   readonly log: {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
@@ -52,13 +45,12 @@ export const fixedPolicy = (policy: CollectionPolicy): CurrentPolicy => ({
  */
 export class LivePolicy implements CurrentPolicy {
   #policy: CurrentPolicy;
-  readonly #changes: FileChanges;
   #refused: { at: number; reason: string } | undefined;
   readonly #listeners: (() => void)[] = [];
 
   constructor(private readonly parts: LivePolicyParts) {
     this.#policy = fixedPolicy(parts.first);
-    this.#changes = new FileChanges(parts.files);
+    parts.health(undefined);
   }
 
   get current(): CollectionPolicy {
@@ -87,17 +79,9 @@ export class LivePolicy implements CurrentPolicy {
     this.#listeners.push(listener);
   }
 
-  /** Reads the files again when one of them is another than at the last look. Never throws. */
-  async reloadIfChanged(): Promise<void> {
-    if (!this.#changes.look()) return;
-    await this.reload('file');
-    this.#changes.learn();
-  }
-
-  /** Reads the configuration again. Never throws. */
-  async reload(cause: 'file' | 'SIGHUP'): Promise<void> {
-    const { source, log, metrics, health, now } = this.parts;
-    const found = await source().catch((error: unknown) => ({ problem: String(error) }));
+  /** Takes what was read, unless it is wrong. */
+  take(found: PolicyRead, cause: ReloadCause): void {
+    const { log, metrics, health, now } = this.parts;
     if ('problem' in found) {
       const isNews = found.problem !== this.#refused?.reason;
       this.#refused = { at: now(), reason: found.problem };

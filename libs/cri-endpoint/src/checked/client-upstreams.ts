@@ -1,6 +1,7 @@
 import type { ClientCalls } from './client-calls';
 import type { PipeCall } from './pipe-call';
-import { PipeUpstream, type AwaitedAck } from './pipe-upstream';
+import { PipeUpstream } from './pipe-upstream';
+import type { AwaitedAck } from './upstream-client';
 
 /** Connections of a client to one socket, where the runtime allows few calls on each. */
 const maxUpstreams = 8;

@@ -6,8 +6,8 @@ import { maxStreamId, maxWindow } from '../wire/raw-frames';
 /** Largest response header block. */
 const maxBlockBytes = 256 * 1024;
 
-/** What the runtime sent. Slices of `input` are valid until the next chunk is pushed. */
-export interface RuntimeListener {
+/** Replies of the runtime. Slices of `input` are valid until the next chunk is pushed. */
+export interface ReplyListener {
   /** A whole DATA, HEADERS or RST_STREAM frame of a call; a header block is whole in it. */
   onReply(
     type: number,
@@ -19,6 +19,10 @@ export interface RuntimeListener {
   ): void;
   /** A header block that came in several frames, behind room for the header of a frame. */
   onLongBlock(streamId: number, endStream: boolean, block: Buffer): void;
+}
+
+/** What else the runtime sent. Slices of `input` are valid until the next chunk is pushed. */
+export interface RuntimeListener {
   /** One value of SETTINGS; {@link onSettingsEnd} follows the last one. */
   onSetting(id: number, value: number): void;
   onSettingsEnd(): void;
@@ -46,7 +50,10 @@ export class RuntimeFrames {
   #block: Buffer[] = [];
   #blockBytes = 0;
 
-  constructor(private readonly listener: RuntimeListener) {}
+  constructor(
+    private readonly replies: ReplyListener,
+    private readonly listener: RuntimeListener,
+  ) {}
 
   /** @throws {Http2Error} */
   push(chunk: Buffer): void {
@@ -79,18 +86,18 @@ export class RuntimeFrames {
         if ((flags & frameFlag.padded) !== 0 && (bytes === 0 || (input[start] ?? 0) >= bytes)) {
           broken('padding');
         }
-        this.listener.onReply(type, flags, streamId, input, start, end);
+        this.replies.onReply(type, flags, streamId, input, start, end);
         return;
       case frameType.headers:
         if ((flags & frameFlag.endHeaders) !== 0) {
-          this.listener.onReply(type, flags, streamId, input, start, end);
+          this.replies.onReply(type, flags, streamId, input, start, end);
         } else {
           this.#beginBlock(flags, streamId, input, start, end);
         }
         return;
       case frameType.rstStream:
         if (bytes !== 4) broken('RST_STREAM');
-        this.listener.onReply(type, flags, streamId, input, start, end);
+        this.replies.onReply(type, flags, streamId, input, start, end);
         return;
       case frameType.settings:
         this.#settings(flags, streamId, input, start, end);
@@ -134,7 +141,7 @@ export class RuntimeFrames {
     const block = Buffer.concat(this.#block);
     this.#blockStreamId = 0;
     this.#block = [];
-    this.listener.onLongBlock(streamId, this.#blockEndStream, block);
+    this.replies.onLongBlock(streamId, this.#blockEndStream, block);
   }
 
   #settings(flags: number, streamId: number, input: Buffer, start: number, end: number): void {

@@ -1,4 +1,5 @@
 import type { MessageHandler } from '@nestjs/microservices';
+import { TokenBucket } from '@stowage/async';
 import {
   checkInput,
   commandLimitMs,
@@ -77,25 +78,6 @@ interface QueuedCommand {
 
 /** Time that aborted handlers have to answer before the stop goes on without them. */
 const abortGraceMs = 1000;
-
-/** Lets through `perSecond` a second, and as many at once after a pause. */
-class TokenBucket {
-  #tokens: number;
-  #at = performance.now();
-
-  constructor(private readonly perSecond: number) {
-    this.#tokens = perSecond;
-  }
-
-  /** Takes one; how long to wait before it counts, milliseconds. */
-  take(): number {
-    const now = performance.now();
-    const refill = ((now - this.#at) / 1000) * this.perSecond;
-    this.#tokens = Math.min(this.perSecond, this.#tokens + refill) - 1;
-    this.#at = now;
-    return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / this.perSecond);
-  }
-}
 
 /**
  * Answers the commands of an app, whatever the way they come: checks, limits, time, spans, log and
