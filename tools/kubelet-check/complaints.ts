@@ -10,7 +10,7 @@ export function complaints(log: string): string[] {
     if (match == null) continue;
     const [, severity = '', file = '', text = ''] = match;
     const message = /^"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? text;
-    if (ofLoad.test(message)) continue;
+    if (ofLoad.test(message) || givenUp.test(text)) continue;
     kinds.add(`${severity} ${file}: ${withoutValues(message)}`);
   }
   return [...kinds].sort();
@@ -18,6 +18,12 @@ export function complaints(log: string): string[] {
 
 /** What kubelet says where the machine has much to do. */
 const ofLoad = /took longer than expected|Slow|PLEG is not healthy/;
+
+/**
+ * A call of the first reports of a node's status, which kubelet itself gives up once or twice at a
+ * moment that differs from run to run.
+ */
+const givenUp = /^"Version from runtime service failed" .*desc = context canceled"/;
 
 const withoutValues = (text: string): string =>
   text
