@@ -10,6 +10,7 @@ it('kinds of errors and warnings are reported once each, without values', () => 
     `E1129 12:19:12.000000    1137 kuberuntime_container.go:5] "Kill container \\"${id}\\" failed" pod="a/b"`,
     'E1129 12:19:12.500000     113 remote_runtime.go:192] "Version from runtime service failed" err="rpc error: code = Canceled desc = context canceled"',
     'E1129 12:19:12.600000     113 remote_runtime.go:192] "Version from runtime service failed" err="rpc error: code = Unavailable desc = error"',
+    `E1129 12:19:12.700000     113 remote_runtime.go:569] "ContainerStatus from runtime service failed" err="rpc error: code = NotFound desc = not found" containerID="${id}"`,
     'E1129 12:19:13.000000     113 kubelet.go:2543] "Housekeeping took longer than expected" expected="1s"',
     'goroutine 1 [running]:',
   ].join('\n');

@@ -10,7 +10,7 @@ export function complaints(log: string): string[] {
     if (match == null) continue;
     const [, severity = '', file = '', text = ''] = match;
     const message = /^"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? text;
-    if (ofLoad.test(message) || givenUp.test(text)) continue;
+    if (ofLoad.test(message) || ofChance.test(text)) continue;
     kinds.add(`${severity} ${file}: ${withoutValues(message)}`);
   }
   return [...kinds].sort();
@@ -20,10 +20,11 @@ export function complaints(log: string): string[] {
 const ofLoad = /took longer than expected|Slow|PLEG is not healthy/;
 
 /**
- * A call of the first reports of a node's status, which kubelet itself gives up once or twice at a
- * moment that differs from run to run.
+ * What kubelet meets on every way, but not in every run: a call for the node's status that it gives
+ * up itself, and a container that it has removed since it listed it.
  */
-const givenUp = /^"Version from runtime service failed" .*desc = context canceled"/;
+const ofChance =
+  /^"Version from runtime service failed" .*desc = context canceled"|^"ContainerStatus from runtime service failed" .*code = NotFound/;
 
 const withoutValues = (text: string): string =>
   text
