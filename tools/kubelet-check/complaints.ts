@@ -21,10 +21,16 @@ const ofLoad = /took longer than expected|Slow|PLEG is not healthy/;
 
 /**
  * What kubelet meets on every way, but not in every run: a call for the node's status that it gives
- * up itself, and a container that it has removed since it listed it.
+ * up itself, a container that it has removed since it listed it, and a control group that is gone
+ * before it is watched.
  */
-const ofChance =
-  /^"Version from runtime service failed" .*desc = context canceled"|^"ContainerStatus from runtime service failed" .*code = NotFound/;
+const ofChance = new RegExp(
+  [
+    '^"Version from runtime service failed" .*desc = context canceled"',
+    '^"ContainerStatus from runtime service failed" .*code = NotFound',
+    '^Error while processing event .*: inotify_add_watch .*: no such file or directory',
+  ].join('|'),
+);
 
 const withoutValues = (text: string): string =>
   text

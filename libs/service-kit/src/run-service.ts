@@ -216,14 +216,18 @@ async function servePages(
     log.info({ address: server.address }, 'serving metrics and health');
     return server;
   };
-  for (let isFirst = true; ; isFirst = false) {
+  const since = performance.now();
+  for (;;) {
     try {
       return await open();
     } catch (error) {
       if (!takeOver || !(error instanceof AddressInUseError)) throw error;
       const page = await askPage(listen, '/metrics');
-      // Nobody answers where a third instance has just had the address given up.
-      if (page === undefined && isFirst) continue;
+      // Its owner may be giving it up at this moment, or be slow where the machine has much to do.
+      if (page === undefined && performance.now() - since < addressPauses.afterMs) {
+        await delay(addressPauses.firstMs);
+        continue;
+      }
       if (!new RegExp(`^stowage_build_info\\{[^}]*app="${app}"`, 'm').test(page ?? '')) {
         throw new Error(`${error.message}; what listens there does not answer as ${app}`, {
           cause: error,
