@@ -10,7 +10,7 @@ export function complaints(log: string): string[] {
     if (match == null) continue;
     const [, severity = '', file = '', text = ''] = match;
     const message = /^"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? text;
-    if (ofLoad.test(message)) continue;
+    if (ofLoad.test(message) || ofChance.test(text)) continue;
     kinds.add(`${severity} ${file}: ${withoutValues(message)}`);
   }
   return [...kinds].sort();
@@ -18,6 +18,19 @@ export function complaints(log: string): string[] {
 
 /** What kubelet says where the machine has much to do. */
 const ofLoad = /took longer than expected|Slow|PLEG is not healthy/;
+
+/**
+ * What kubelet meets on every way, but not in every run: a call for the node's status that it gives
+ * up itself, a container that it has removed since it listed it, and a control group that is gone
+ * before it is watched.
+ */
+const ofChance = new RegExp(
+  [
+    '^"Version from runtime service failed" .*desc = context canceled"',
+    '^"ContainerStatus from runtime service failed" .*code = NotFound',
+    '^Error while processing event .*: inotify_add_watch .*: no such file or directory',
+  ].join('|'),
+);
 
 const withoutValues = (text: string): string =>
   text

@@ -16,11 +16,13 @@ import {
   type AppExit,
   type AppProcess,
   type PushedImage,
+  type SpawnAppOptions,
   type Stack,
 } from '@stowage/testing';
 import { placeholders, type RecordedCall } from './calls/recorded-call';
 import { CallRecorder } from './calls/recorder';
 import { makeControlGroup } from './control-group';
+import { describeEnd } from './describe-end';
 import { describePod } from './describe-pod';
 import { Kubelet, type Endpoints, type KubeletVariant, type Pod } from './kubelet';
 import { containerProcesses, loseFolder } from './power-cut';
@@ -87,6 +89,15 @@ export interface LabSettings {
 
 /** Images that scenarios use, by name; all small and runnable. */
 export type Images = Readonly<Record<'app' | 'other' | 'third', PushedImage>>;
+
+/** An instance of a service that another one has replaced. */
+export interface Replaced {
+  /**
+   * Waits until it ends, for `timeoutMs` milliseconds at most. Returns `0`, or how it has ended
+   * else, or that it still runs, with its name, that of its log, and its last lines.
+   */
+  end(timeoutMs: number): Promise<string>;
+}
 
 /** The real parts on one way, and what scenarios do with them. */
 export class Lab {
@@ -210,9 +221,16 @@ export class Lab {
     return env;
   }
 
-  /** Starts a service, with keys over its usual environment. */
-  async startService(service: ServiceName, env: Record<string, string> = {}): Promise<AppProcess> {
-    const app = await spawnApp(service, { env: { ...this.#environment(service), ...env } });
+  /** Starts a service, with keys over its usual environment, and waits until it is ready. */
+  async startService(
+    service: ServiceName,
+    env: Record<string, string> = {},
+    options: Pick<SpawnAppOptions, 'ready'> = {},
+  ): Promise<AppProcess> {
+    const app = await spawnApp(service, {
+      ...options,
+      env: { ...this.#environment(service), ...env },
+    });
     this.#apps.set(service, app);
     this.#processes.push({ name: service, app });
     return app;
@@ -229,24 +247,25 @@ export class Lab {
   }
 
   /**
-   * Starts a new instance beside the old one, which it replaces. `ended` resolves with how the old
-   * one has ended, whenever that is: `0`, or its exit code or signal and its last complaints.
+   * Starts a new instance beside the old one, which it replaces, and waits until it is ready.
+   * Returns what waits for the end of the old one.
    */
-  async takeOver(service: ServiceName): Promise<{ ended: Promise<string> }> {
+  async takeOver(service: ServiceName): Promise<Replaced> {
     const old = this.service(service);
-    await this.startService(service, {
-      STOWAGE_TAKE_OVER: 'true',
-      STOWAGE_HTTP_ADDR: new URL(old.httpUrl).host,
-    });
-    const describe = ({ code, signal }: AppExit): string => {
-      if (code === 0) return '0';
-      const complaints = old
-        .logLines()
-        .filter(({ level }) => /^(warn|error|fatal)$/.test(String(level)));
-      const last = complaints.slice(-3).map((line) => this.normalise(JSON.stringify(line)));
-      return [`${service}: ${String(code ?? signal)}`, ...last].join('\n');
+    let exit: AppExit | undefined;
+    void old.exited.then((how) => (exit = how));
+    const env = { STOWAGE_TAKE_OVER: 'true', STOWAGE_HTTP_ADDR: new URL(old.httpUrl).host };
+    // By its own log: on its address the old one answers until it is replaced.
+    const ready = (app: AppProcess): boolean => app.logLines().some(({ msg }) => msg === 'ready');
+    await this.startService(service, env, { ready });
+    const name = `${this.#processes.findIndex(({ app }) => app === old) + 1}-${service}`;
+    return {
+      end: async (timeoutMs) => {
+        await this.until(`${name} to end`, () => exit, timeoutMs).catch(() => undefined);
+        this.signal.throwIfAborted();
+        return this.normalise(describeEnd(name, exit, old));
+      },
     };
-    return { ended: old.exited.then(describe) };
   }
 
   /** The instance that serves. Throws where the way has none. */

@@ -1,15 +1,22 @@
 import { eventCatalog } from '@stowage/events';
+import { openSqlite } from '@stowage/sqlite';
 import { eventually, TestNatsServer } from '@stowage/testing';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   checkEventBus,
   checkStateDir,
-  outboxFree,
+  openEventBusWhenFree,
   StateDirUnusableError,
   type EventBus,
 } from './index';
-import { recordingLog, streamEvents, temporaryFolder, testBus } from './testing/test-bus';
+import {
+  recordingLog,
+  streamEvents,
+  temporaryFolder,
+  testBus,
+  testBusOptions,
+} from './testing/test-bus';
 
 const { data } = eventCatalog.RuntimeUnavailable.example;
 const publish = (bus: EventBus, subject: string) =>
@@ -41,16 +48,20 @@ describe('a bus whose outbox is handed over', () => {
   /** The stream is made by the first bus that connects. */
   const published = (count: number) =>
     eventually(async () => (await streamEvents(server.url).catch(() => [])).length === count);
-  const free = () =>
-    outboxFree(stateDir, { signal: AbortSignal.timeout(60_000), log: recordingLog().log });
+  const openWhenFree = async (signal = AbortSignal.timeout(60_000)) => {
+    const bus = await openEventBusWhenFree(testBusOptions({ stateDir, url: server.url }), {
+      signal,
+    });
+    buses.push(bus);
+    return bus;
+  };
 
   it('publishes through the one that has the outbox: each event once, one sequence', async () => {
     const old = open();
     publish(old, 'before');
-    const isFree = free();
+    const opening = openWhenFree();
     await old.release();
-    await isFree;
-    const next = open();
+    const next = await opening;
     publish(next, 'of the next');
     const ids = [publish(old, 'after 1'), publish(old, 'after 2')];
     await published(4);
@@ -109,9 +120,40 @@ describe('a bus whose outbox is handed over', () => {
   it('is waited for until the signal aborts', async () => {
     open();
     const stop = new AbortController();
-    const waiting = outboxFree(stateDir, { signal: stop.signal, log: recordingLog().log });
+    const waiting = openWhenFree(stop.signal);
     stop.abort(new Error('stopped'));
     await expect(waiting).rejects.toThrow();
+  });
+
+  it('goes to one of those that wait, and from that one to the next', async () => {
+    const old = open();
+    const opening = [openWhenFree(), openWhenFree()];
+    await old.release();
+    const first = await Promise.race(opening);
+    publish(first, 'of the first');
+    await published(1);
+    await first.release();
+    const [second] = (await Promise.all(opening)).filter((bus) => bus !== first);
+    if (second === undefined) throw new Error('both are one');
+    publish(second, 'of the second');
+    await published(2);
+    expect(await seen()).toEqual(['1 of the first', '2 of the second']);
+  });
+
+  it('is waited for where another process is faster', async () => {
+    await open().close();
+    // Whoever is about to open it: its lock lets others read, and not open it.
+    const other = openSqlite(path.join(stateDir, 'outbox.db'));
+    other.exec('BEGIN; SELECT * FROM event');
+    let isOpen = false;
+    const opening = openWhenFree().finally(() => (isOpen = true));
+    // An attempt lasts a second.
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    expect(isOpen).toBe(false);
+    other.close();
+    publish(await opening, 'late');
+    await published(1);
+    expect(await seen()).toEqual(['1 late']);
   });
 });
 

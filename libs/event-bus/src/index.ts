@@ -9,7 +9,7 @@ export { deadLetterHeaders, type DeadLetterOptions } from './dead-letter';
 export { EventTooLargeError, StateDirInUseError, StateDirUnusableError } from './errors';
 export { instrumentEventBus } from './event-bus-metrics';
 export { checkEventBus, checkStateDir, maxEventBytes, openEventBus } from './open-event-bus';
-export { outboxFree } from './outbox-lock';
+export { openEventBusWhenFree } from './open-when-free';
 export type {
   BusLog,
   EventBus,

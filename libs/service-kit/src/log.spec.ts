@@ -81,14 +81,18 @@ describe('log', () => {
     ['image', false],
   ])('takes the key %s for a secret: %s', (name, secret) => expect(isSecretKey(name)).toBe(secret));
 
-  it('takes NestJS lines: its start-up at debug, errors as errors', () => {
+  it('takes NestJS lines: its start-up at debug, errors as errors until the stop', () => {
     const { log, lines } = capture('debug');
-    const nest = nestLogger(log);
+    let isStopping = false;
+    const nest = nestLogger(log, () => isStopping);
     nest.log('Nest application started', 'NestFactory');
     nest.error(new Error('boom'), 'Injector');
+    isStopping = true;
+    nest.error(new Error('aborted'), 'ExceptionHandler');
     expect(lines).toMatchObject([
       { level: 'debug', nest: 'NestFactory', msg: 'Nest application started' },
       { level: 'error', nest: 'Injector', msg: 'boom', err: { message: 'boom' } },
+      { level: 'debug', nest: 'ExceptionHandler', msg: 'aborted' },
     ]);
   });
 });

@@ -1,8 +1,11 @@
 import type { LoggerService } from '@nestjs/common';
 import type { Logger } from './log';
 
-/** NestJS's own lines in our log: its chatty start-up at debug, warnings and errors as they are. */
-export function nestLogger(log: Logger): LoggerService {
+/**
+ * NestJS's own lines in our log: its chatty start-up at debug, warnings and errors as they are. A
+ * start that a stop cuts short is no error.
+ */
+export function nestLogger(log: Logger, isStopping: () => boolean): LoggerService {
   const context = (rest: unknown[]) => {
     const last = rest.at(-1);
     return typeof last === 'string' ? { nest: last } : {};
@@ -15,7 +18,7 @@ export function nestLogger(log: Logger): LoggerService {
     verbose: (message: unknown, ...rest: unknown[]) => log.trace(context(rest), text(message)),
     warn: (message: unknown, ...rest: unknown[]) => log.warn(context(rest), text(message)),
     error: (message: unknown, ...rest: unknown[]) =>
-      log.error(
+      log[isStopping() ? 'debug' : 'error'](
         { ...context(rest), err: message instanceof Error ? message : undefined },
         text(message),
       ),

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { askLocalService } from '@stowage/commands/local';
@@ -261,6 +262,14 @@ describe('an app that runs', () => {
         'base: close',
       ]);
     });
+
+    it('hands over what there is when another instance takes over during the start, which is no error', async () => {
+      const app = start([], { STOWAGE_BEHAVIOUR: 'lost before door' });
+      expect(await app.exited).toEqual({ code: 0, signal: null });
+      expect(done(app)).toContain('base: hand-over');
+      expect(app.lines.filter(({ level }) => level !== 'info')).toEqual([]);
+      expect(app.stderr).toBe('');
+    });
   });
 
   it('ends with 1 and one line when it cannot start', async () => {
@@ -277,6 +286,20 @@ describe('an app that runs', () => {
     expect(second.stderr).toBe(
       `tiny-app: start failed: cannot listen on ${String(address)}: listen EADDRINUSE: address already in use ${String(address)}\n`,
     );
+  });
+
+  it('gets an address whose owner gives it up while it is asked who it is', async () => {
+    const owner = http.createServer((request) => {
+      owner.close();
+      request.socket.destroy();
+    });
+    await new Promise<void>((resolve) => owner.listen(0, '127.0.0.1', resolve));
+    const address = `127.0.0.1:${(owner.address() as AddressInfo).port}`;
+    const app = start([], { STOWAGE_HTTP_ADDR: address, STOWAGE_TAKE_OVER: 'true' });
+    expect(await app.line('serving metrics and health')).toMatchObject({ address });
+    await app.line('ready');
+    app.kill('SIGTERM');
+    expect(await app.exited).toEqual({ code: 0, signal: null });
   });
 
   it('logs an unhandled rejection and ends with 1', async () => {

@@ -163,7 +163,7 @@ export async function runService<K extends ConfigKeys>(
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- NestJS declares its options as a class
     const nest = await NestFactory.createMicroservice<MicroserviceOptions>(root, {
       strategy: commands,
-      logger: nestLogger(log),
+      logger: nestLogger(log, () => stop.signal.aborted),
       abortOnError: false,
     });
     nest.useGlobalFilters(new CommandErrorFilter());
@@ -217,18 +217,26 @@ async function servePages(
     log.info({ address: server.address }, 'serving metrics and health');
     return server;
   };
-  try {
-    return await open();
-  } catch (error) {
-    if (!takeOver || !(error instanceof AddressInUseError)) throw error;
-    const page = (await askPage(listen, '/metrics')) ?? '';
-    if (!new RegExp(`^stowage_build_info\\{[^}]*app="${app}"`, 'm').test(page)) {
-      throw new Error(`${error.message}; what listens there does not answer as ${app}`, {
-        cause: error,
-      });
+  const since = performance.now();
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!takeOver || !(error instanceof AddressInUseError)) throw error;
+      const page = await askPage(listen, '/metrics');
+      // Its owner may be giving it up at this moment, or be slow where the machine has much to do.
+      if (page === undefined && performance.now() - since < addressPauses.afterMs) {
+        await delay(addressPauses.firstMs);
+        continue;
+      }
+      if (!new RegExp(`^stowage_build_info\\{[^}]*app="${app}"`, 'm').test(page ?? '')) {
+        throw new Error(`${error.message}; what listens there does not answer as ${app}`, {
+          cause: error,
+        });
+      }
+      return openWhenFree(open, httpAddr, log);
     }
   }
-  return openWhenFree(open, httpAddr, log);
 }
 
 /**
@@ -441,8 +449,9 @@ class Running {
 
   async startFailed(error: unknown): Promise<void> {
     // A stop or a take-over during the start often shows as a failure of the start. Calls may be
-    // served already: they may end.
+    // served already: they may end, while the other instance has all that it waits for.
     if (this.#stopping || this.#isLost) {
+      if (this.#isLost) await this.parts.handOver();
       await this.#drainParts();
       process.exit(0);
     }

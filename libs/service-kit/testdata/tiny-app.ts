@@ -85,12 +85,20 @@ class Part {
 }
 
 const part = (of: typeof BASE, after: (typeof BASE)[]) =>
-  provider(of, [CONTEXT], (context) => new Part(context, of.description ?? ''), {
+  provider(of, [CONTEXT], (context) => makePart(context, of.description ?? ''), {
     after,
     drain: (made, { drainMs }) => made.does('calls end', { drainMs }),
     handOver: (made) => made.does('hand-over'),
     close: (made) => made.does('close'),
   });
+
+function makePart(context: Context, name: string): Part {
+  if (context.config.behaviour === `lost before ${name}`) {
+    context.takeOver.lost('/run/x.sock');
+    context.signal.throwIfAborted();
+  }
+  return new Part(context, name);
+}
 
 @Controller()
 class Echo implements OnApplicationShutdown {

@@ -1,4 +1,4 @@
-import type { Lab, ServiceName } from '../lab';
+import type { Lab, Replaced, ServiceName } from '../lab';
 import { openCalls, undisturbed, withOpenCalls } from '../open-calls';
 import type { Scenario } from '../scenario';
 
@@ -17,23 +17,26 @@ const afterwards = Object.fromEntries(
   ]),
 );
 
+/** Time for a replaced instance to end once it has no calls any more, milliseconds. */
+const endMs = 60_000;
+
 /** Two after the other for each service that has sockets, while the first still has its calls. */
 export const takeOver: Scenario = {
   name: 'take-over',
   text: 'the services are replaced by new instances while calls are open: no call is cut',
   expected: { ...undisturbed, 'stowage: replaced instances': 'end with 0' },
   async play(lab) {
-    const replaced: Promise<string>[] = [];
+    const replaced: Replaced[] = [];
     const seen = await withOpenCalls(lab, async () => {
       for (let time = 1; time <= 2; time++) {
         await forServices(lab, async (service) => {
           if (service === 'gc-worker') await lab.restartService(service);
-          else replaced.push((await lab.takeOver(service)).ended);
+          else replaced.push(await lab.takeOver(service));
         });
       }
     });
     if (replaced.length === 0) return seen;
-    const ends = await Promise.all(replaced);
+    const ends = await Promise.all(replaced.map((one) => one.end(endMs)));
     const wrong = ends.filter((end) => end !== '0');
     const ended = wrong.length === 0 ? 'end with 0' : wrong.join('\n');
     return { ...seen, 'stowage: replaced instances': ended };

@@ -1,5 +1,6 @@
 import { parseEndpoint, type ImageServiceClient } from '@stowage/cri-client';
 import { activatedOr, type CallListener, type Endpoint } from '@stowage/cri-endpoint';
+import { ShuttingDownError } from '@stowage/errors';
 import { observeGivenUp, type ServiceContext } from '@stowage/service-kit';
 import { openImageEndpoint } from './image-endpoint';
 import type { Puller } from '../pull/pull';
@@ -24,7 +25,8 @@ interface Verbs {
 
 /**
  * The socket of image-service, which can be served before there is a state folder: pulls and
- * removals then wait until {@link ImageSocket.serveWith}, all other calls are forwarded.
+ * removals then wait until {@link ImageSocket.serveWith}, all other calls are forwarded. When the
+ * service is stopped or replaced before that, they get UNAVAILABLE.
  */
 export class ImageSocket {
   #endpoint: Endpoint | undefined;
@@ -34,12 +36,18 @@ export class ImageSocket {
   constructor(
     private readonly context: Pick<
       ServiceContext<SocketConfig>,
-      'config' | 'health' | 'log' | 'metrics' | 'takeOver'
+      'config' | 'health' | 'log' | 'metrics' | 'signal' | 'takeOver'
     >,
     private readonly runtime: ImageServiceClient,
     private readonly calls: CallListener,
   ) {
-    this.#verbs = new Promise((resolve) => (this.#serve = resolve));
+    const { signal } = context;
+    this.#verbs = new Promise((resolve, reject) => {
+      this.#serve = resolve;
+      const end = (): void => reject(new ShuttingDownError('image-service'));
+      signal.addEventListener('abort', end, { once: true });
+    });
+    this.#verbs.catch(() => undefined); // there may be no call that waits
   }
 
   get isOpen(): boolean {

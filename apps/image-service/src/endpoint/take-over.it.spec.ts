@@ -185,6 +185,34 @@ describe('a take-over of image-service', () => {
     expect(await third.stop()).toBe(0);
   });
 
+  it('answers pulls that wait for the state directory of one that is itself replaced before it has it', async () => {
+    const env = await settings();
+    const old = await start(env);
+    // It gives nothing up, and does not answer on its address either.
+    process.kill(old.pid, 'SIGSTOP');
+    const waits = async () =>
+      fixture.start(
+        'image-service',
+        { ...env, STOWAGE_TAKE_OVER: 'true', STOWAGE_HTTP_ADDR: `127.0.0.1:${await freePort()}` },
+        { ready: (app) => logged(app, 'serving CRI ImageService') },
+      );
+    const second = await waits();
+    const { reference } = registry.add('quick/waiting', [1000]);
+    const request = { image: { image: reference } };
+    const connection = client(env);
+    const pulled = connection.pullImage(request);
+    pulled.catch(() => undefined);
+    // On the same connection: by the time of its answer the pull has arrived.
+    await connection.imageFsInfo({});
+    const third = await waits();
+    await expect(pulled).rejects.toMatchObject({ grpcStatus: 'UNAVAILABLE' });
+    expect(await second.exited).toEqual({ code: 0, signal: null });
+    await old.kill();
+    expect((await connection.pullImage(request)).imageRef).not.toBe('');
+    expect(isReady(third)).toBe(true);
+    expect(await third.stop()).toBe(0);
+  });
+
   it('by one that cannot start leaves the old one as it is', async () => {
     const env = await settings();
     const old = await start(env);

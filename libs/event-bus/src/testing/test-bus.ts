@@ -28,20 +28,23 @@ export function recordingLog(): { log: BusLog; lines: LogLine[] } {
 
 export const temporaryFolder = () => mkdtempSync(path.join(tmpdir(), 'stowage-bus-'));
 
-/** A bus for node worker-1.example.net, app gc-worker. */
-export function testBus(
-  options: Partial<EventBusOptions> & { stateDir: string; url: string },
-): EventBus & { lines: LogLine[] } {
-  const { log, lines } = recordingLog();
-  const { url, ...rest } = options;
-  const bus = openEventBus({
+type TestBusOptions = Partial<EventBusOptions> & { stateDir: string; url: string };
+
+/** Options of a bus for node worker-1.example.net, app gc-worker. */
+export function testBusOptions({ url, ...rest }: TestBusOptions): EventBusOptions {
+  return {
     node: 'worker-1.example.net',
     app: 'gc-worker',
     nats: { servers: [url], reconnectWaitMs: 50 },
-    log,
+    log: recordingLog().log,
     ...rest,
-  });
-  return Object.assign(bus, { lines });
+  };
+}
+
+/** A bus with these options and its log. */
+export function testBus(options: TestBusOptions): EventBus & { lines: LogLine[] } {
+  const { log, lines } = recordingLog();
+  return Object.assign(openEventBus(testBusOptions({ log, ...options })), { lines });
 }
 
 /** Everything the stream holds, in order, with the headers that matter. */

@@ -5,7 +5,7 @@ import {
   checkStateDir,
   instrumentEventBus,
   openEventBus,
-  outboxFree,
+  openEventBusWhenFree,
   type EventBus,
 } from '@stowage/event-bus';
 import type { ServiceContext } from '../service-context';
@@ -40,8 +40,12 @@ export function eventBusProvider(
 
 async function openBus(context: ServiceContext<BusConfig>): Promise<EventBus> {
   const { app, config, log, metrics, signal } = context;
-  if (config.takeOver === true) await outboxFree(config.stateDir, { signal, log });
-  const bus = instrumentEventBus(openEventBus({ ...busSettings(app, config), log }), metrics);
+  const settings = { ...busSettings(app, config), log };
+  const opened =
+    config.takeOver === true
+      ? await openEventBusWhenFree(settings, { signal })
+      : openEventBus(settings);
+  const bus = instrumentEventBus(opened, metrics);
   observeEventBus(context, bus);
   context.commands.use(bus);
   context.statusPage.add(eventSections(bus, Date.now));
