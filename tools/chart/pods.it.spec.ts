@@ -207,16 +207,16 @@ onContainerd('the pods of the chart on a real containerd', () => {
   });
 
   it('a full disk is collected, and images in use stay', async () => {
-    const fillers: string[] = [];
-    while (usedPercent(stack.containerd.root) < 80) {
-      const image = await stack.pushImage({ name: `filler/${fillers.length}`, sizeMb: 60 });
-      fillers.push(image.imageId);
+    // A collection may be over before the disk is looked at here.
+    const isCollected = () => events.all.some(({ name }) => name === 'GarbageCollected');
+    for (let filler = 0; !isCollected() && filler < 40; filler += 1) {
+      const image = await stack.pushImage({ name: `filler/${filler}`, sizeMb: 60 });
       await pull(image.reference);
     }
     const { data } = await events.waitFor('GarbageCollected', () => true, { timeoutMs: 60_000 });
     expect(data.removed.length).toBeGreaterThan(0);
-    // A collection may have ended while the last image was pulled, which another one then follows.
-    await eventually(() => usedPercent(stack.containerd.root) < 80, { timeoutMs: 90_000 });
+    // The last image may have come after it: then less than the high threshold.
+    await eventually(() => usedPercent(stack.containerd.root) < 85, { timeoutMs: 90_000 });
     const left = await stack.containerd.imageNames();
     for (const app of chartApps) expect(left).toContain(rendered.container(app).image);
   });

@@ -31,6 +31,12 @@ export function makeCheckout(folder: string): void {
       recursive: true,
       filter: (file) => !uncommitted.test(path.relative(root, file)),
     });
+    // So that git can say what has changed.
+    const author = ['-c', 'user.name=test', '-c', 'user.email=test@localhost'];
+    const git = (...args: string[]) => execFileSync('git', [...author, '-C', folder, ...args]);
+    git('init', '--quiet');
+    git('add', '--all');
+    git('commit', '--quiet', '--message', 'what is checked out');
   }
   symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
   mkdirSync(path.join(folder, 'dist'));
