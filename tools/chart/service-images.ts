@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -91,6 +92,11 @@ function copyNode(folder: string): void {
     cpSync(file, path.join(folder, file), { recursive: true, dereference: true });
   }
   cpSync(process.execPath, path.join(folder, 'nodejs/bin/node'), { dereference: true });
+  // Debian's own Node.js, in a library, reads parts of itself from here.
+  const parts = '/usr/share/nodejs';
+  if (libraries.includes('libnode.so') && existsSync(parts)) {
+    cpSync(parts, path.join(folder, parts), { recursive: true, verbatimSymlinks: true });
+  }
 }
 
 const imageConfig = (layers: readonly Descriptor[]) => ({
