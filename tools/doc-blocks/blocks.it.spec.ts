@@ -369,8 +369,16 @@ onContainerd('blocks on the real services', () => {
         await fixture.stack.pushImage({ name, tag: '1', sizeMb: 60 });
         const shell = desk.open(command);
         if (command.startsWith('curl')) await shell.prints(/"pulls":\[\]/);
-        await send(imageService.ensure, { image: `${host}/${name}:1` });
-        await shell.prints(new RegExp(`${name}:1`));
+        // A short pull can be over between two looks.
+        const image = `${host}/${name}:1`;
+        await eventually(
+          async () => {
+            await send(imageService.ensure, { image });
+            await send(imageService.remove, { image });
+            return shell.stdout.includes(`${name}:1`);
+          },
+          { what: `the pull of ${name} printed` },
+        );
         await shell.interrupt();
       }
     });
