@@ -8,7 +8,6 @@ import {
   accessSync,
   closeSync,
   constants,
-  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -252,13 +251,17 @@ function latestNode(line: string): string {
   return latest;
 }
 
-/** Copies a file or folder of the workspace to its place below `folder`, whole or not at all. */
+/**
+ * Copies a file or folder of the workspace to its place below `folder`, whole or not at all. Where
+ * it is a link, what it points to.
+ */
 function placeCopy(folder: string, relative: string): void {
   const to = path.join(folder, relative);
   if (existsSync(to)) return;
   const copy = path.join(path.dirname(to), 'copying');
   rmSync(copy, { recursive: true, force: true });
-  cpSync(path.join(project, relative), copy, { recursive: true, verbatimSymlinks: true });
+  mkdirSync(path.dirname(to), { recursive: true });
+  execFileSync('cp', ['-aH', '--reflink=auto', path.join(project, relative), copy]);
   renameSync(copy, to);
 }
 
@@ -273,14 +276,9 @@ async function placeWorkspace(place: Place, target: Target, commit: string): Pro
   const archive = ['-c', `safe.directory=${project}`, 'archive', '--format=tar', commit];
   const files = execFileSync('git', archive, { cwd: project, maxBuffer: 1 << 30 });
   execFileSync('tar', ['-x', '-C', folder], { input: files });
-  const packages = path.join(folder, 'node_modules');
-  if (target.kind !== 'debian' && !existsSync(packages)) {
+  if (target.kind !== 'debian' && !existsSync(path.join(folder, 'node_modules'))) {
     say(`${place.name}: copying npm packages`);
-    // With /. the folder itself, also where node_modules is a link to it.
-    const copy = path.join(place.root, 'copying');
-    rmSync(copy, { recursive: true, force: true });
-    execFileSync('cp', ['-a', '--reflink=auto', path.join(project, 'node_modules/.'), copy]);
-    renameSync(copy, packages);
+    placeCopy(folder, 'node_modules');
   }
   const install = "import('./tools/bootstrap.mjs').then((tools) => tools.ensurePackages())";
   const { code, output } = await inside(place, 'npm packages', ['node', '-e', install], 'machine');

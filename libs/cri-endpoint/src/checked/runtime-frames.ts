@@ -1,5 +1,5 @@
 import { frameFlag, frameHeaderBytes, frameType } from '../wire/frame-reader';
-import { FrameSplitter } from '../wire/frame-splitter';
+import { FrameSplitter, type OnFrame } from '../wire/frame-splitter';
 import { errorCode, Http2Error } from '../wire/http2-error';
 import { maxStreamId, maxWindow } from '../wire/raw-frames';
 
@@ -9,14 +9,7 @@ const maxBlockBytes = 256 * 1024;
 /** Replies of the runtime. Slices of `input` are valid until the next chunk is pushed. */
 export interface ReplyListener {
   /** A whole DATA, HEADERS or RST_STREAM frame of a call; a header block is whole in it. */
-  onReply(
-    type: number,
-    flags: number,
-    streamId: number,
-    input: Buffer,
-    start: number,
-    end: number,
-  ): void;
+  readonly onReply: OnFrame;
   /** A header block that came in several frames, behind room for the header of a frame. */
   onLongBlock(streamId: number, endStream: boolean, block: Buffer): void;
 }
