@@ -45,7 +45,8 @@ export class ImageSocket {
     this.#verbs = new Promise((resolve, reject) => {
       this.#serve = resolve;
       const end = (): void => reject(new ShuttingDownError('image-service'));
-      signal.addEventListener('abort', end, { once: true });
+      if (signal.aborted) end();
+      else signal.addEventListener('abort', end, { once: true });
     });
     this.#verbs.catch(() => undefined); // there may be no call that waits
   }
