@@ -205,15 +205,20 @@ async function checkServices({ env, addresses, runDir }: Project): Promise<void>
  */
 function checkStowctl({ env }: Project): void {
   const inService = ['exec', '-T', 'image-service', 'stowctl'];
-  const sees = (from: string, names: readonly string[]) => {
+  const isRefused = 'down .*only root and the user of \\S+ may use';
+  const sees = (from: string, services: Readonly<Record<string, string>>) => {
     const shown = run('docker-compose', ['exec', '-T', from, 'stowctl', 'status'], env);
-    for (const name of names) {
-      if (!new RegExp(`^${nodeName} +${name} +ok `, 'm').test(shown)) throw new Error(shown);
+    for (const [name, state] of Object.entries(services)) {
+      if (!new RegExp(`^${nodeName} +${name} +${state} `, 'm').test(shown)) throw new Error(shown);
     }
-    say(`stowctl in ${from} sees ${names.join(' and ')}`);
+    say(`stowctl in ${from} sees the services of its user`);
   };
-  sees('image-service', ['runtime-gateway', 'image-service']);
-  sees('gc-worker', ['gc-worker']);
+  sees('image-service', { 'runtime-gateway': 'ok', 'image-service': 'ok', 'gc-worker': isRefused });
+  sees('gc-worker', {
+    'runtime-gateway': isRefused,
+    'image-service': isRefused,
+    'gc-worker': 'ok',
+  });
   const [key = ''] = run(
     'docker-compose',
     [...inService, 'config', 'explain', 'listen'],
