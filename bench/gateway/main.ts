@@ -1,11 +1,11 @@
-import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { ImageStatusRequest } from '@stowage/cri-proto';
-import { spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
+import { eventually, spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
 import { h2load, type LoadResult } from './h2load';
 import { startNginx, type Nginx } from './nginx';
 import { processUse } from './process-use';
@@ -14,7 +14,8 @@ import { processUse } from './process-use';
  * What it costs to have something between a client and the runtime: the same calls against
  * containerd itself, through nginx `grpc_pass`, through runtime-gateway (bytes piped and observed,
  * metrics on), through its read-only socket and through image-service, which both give each call a
- * verdict. Needs root and the built apps.
+ * verdict; and through least-pipe.mjs, which shows what Node.js itself costs. Needs root and the
+ * built apps.
  *
  *   npm run build
  *   node tools/run-ts.mjs bench/gateway/main.ts \
@@ -105,7 +106,7 @@ async function main(): Promise<void> {
   }
   const stack = await startStack();
   let nginx: Nginx | undefined;
-  const apps: AppProcess[] = [];
+  const apps: Pick<AppProcess, 'stop'>[] = [];
   try {
     const image = await createContainers(stack);
     await createImages(stack);
@@ -141,9 +142,12 @@ async function main(): Promise<void> {
     const imageService = await start('image-service', 'images', (socket) => ({
       STOWAGE_LISTEN: socket,
     }));
+    const least = await startLeastPipe(path.join(stack.dir, 'least.sock'), stack.containerd.socket);
+    apps.push(least);
     const contestants: readonly Contestant[] = [
       { name: 'containerd itself', socket: stack.containerd.socket },
       { name: 'nginx `grpc_pass`', ...nginx },
+      { name: 'bytes copied in Node.js', ...least },
       { name: 'runtime-gateway', ...piped },
       { name: 'its read-only socket', ...checked },
       { name: 'image-service', ...imageService, imagesOnly: true },
@@ -168,7 +172,7 @@ async function main(): Promise<void> {
     }
     say(`${totalCalls} calls twice ...`);
     printEndurance(
-      await endure(contestants.slice(2), ({ imagesOnly }) => {
+      await endure(contestants.slice(3), ({ imagesOnly }) => {
         const workload = workloads.find(({ name }) =>
           imagesOnly ? name === 'ImageStatus' : name === 'Version',
         );
@@ -181,6 +185,21 @@ async function main(): Promise<void> {
     await nginx?.stop();
     await stack.down();
   }
+}
+
+async function startLeastPipe(socket: string, upstream: string) {
+  const program = path.join(__dirname, 'least-pipe.mjs');
+  const child = spawn(process.execPath, [program, socket, upstream], {
+    env: { ...process.env, ...imageEnvironment },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  await eventually(() => existsSync(socket), { what: 'the least pipe to listen' });
+  const stop = async (): Promise<void> => {
+    child.kill();
+    await exited;
+  };
+  return { socket, pid: child.pid ?? 0, stop };
 }
 
 /** A message with its gRPC prefix. */
