@@ -189,6 +189,7 @@ export function shimMetrics(registry: Registry) {
     buckets: layerBuckets,
     registers,
   });
+  for (const result of ['ok', 'failed']) layerMeasurements.zero({ result });
   const engineEvents = new Counter({
     name: 'stowage_shim_engine_events_total',
     help: 'Events about containers that Docker Engine sent, by action.',
