@@ -80,13 +80,29 @@ const randomByte = (): string =>
     .toString(16)
     .padStart(2, '0');
 
-/** Removes the bridge; one that is gone already is fine. */
-export async function removeBridge(bridge: string): Promise<void> {
+/** Removes a bridge or another link; one that is gone already is fine. */
+export async function removeLink(name: string): Promise<void> {
   try {
-    await runProgram('ip', ['link', 'delete', bridge]);
+    await runProgram('ip', ['link', 'delete', name]);
   } catch (error) {
     if (error instanceof ProgramFailedError && error.stderr.includes('Cannot find device')) return;
     throw error;
+  }
+}
+
+/**
+ * Removes the veth pairs of the subnet that Docker Engine has left here: it was killed before it
+ * could move one end into a container. Their addresses are made of the container's IP address.
+ */
+export async function removeEngineLinks(subnet: string): Promise<void> {
+  const [a = 0, b = 0, c = 0] = subnet.split('.').map(Number);
+  const prefix = ['02', '42', ...[a, b, c].map((byte) => byte.toString(16).padStart(2, '0')), ''];
+  const shown = await runProgram('ip', ['-j', 'link', 'show', 'type', 'veth']);
+  const links = JSON.parse(shown || '[]') as { ifname?: string; address?: string }[];
+  for (const { ifname, address } of links) {
+    if (ifname !== undefined && address?.startsWith(prefix.join(':')) === true) {
+      await removeLink(ifname);
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:f
 import path from 'node:path';
 import { eventually } from '../eventually';
 import { detachLoopDevices, unmountUnder } from '../filesystem';
-import { removeBridge, removePortRules } from '../network';
+import { removeEngineLinks, removeLink, removePortRules } from '../network';
 import { withLock } from './lock';
 import {
   controlGroupsOf,
@@ -110,7 +110,10 @@ export async function sweepStack(stack: StackManifest): Promise<void> {
         problems.push(`processes ${survivors.map(({ pid }) => pid).join(', ')} do not end`);
       }
       await attempt(() => removeCgroups([...containerIds.flatMap(controlGroupsOf), stack.network]));
-      if (hasNetwork) await attempt(() => removeBridge(stack.bridge));
+      if (hasNetwork) {
+        await attempt(() => removeLink(stack.bridge));
+        await attempt(() => removeEngineLinks(stack.subnet));
+      }
     }
     for (const file of shimSockets) rmSync(file, { force: true });
     for (const { namespace, id } of bundles) {
