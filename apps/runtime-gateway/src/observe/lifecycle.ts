@@ -56,7 +56,7 @@ export interface LifecycleOptions {
    * Since when this node is observed, milliseconds since the epoch. What was in its phase before is
    * not news when it is first seen.
    */
-  readonly observingSinceMs: number;
+  readonly observing: { readonly ms: number };
   /** An event that could not be written: it breaks its schema or is too large. */
   readonly onUnpublished: (event: EventName, subject: string, reason: string) => void;
 }
@@ -219,7 +219,7 @@ export class Lifecycle {
   }
 
   #isSinceObserving(atMs: number | undefined): boolean {
-    return atMs !== undefined && atMs >= this.options.observingSinceMs;
+    return atMs !== undefined && atMs >= this.options.observing.ms;
   }
 
   #publishSandbox(

@@ -29,7 +29,7 @@ export interface RuntimeWatchOptions {
    * Events of the runtime from before are history, which the first listing shows better;
    * milliseconds since the epoch.
    */
-  readonly observingSinceMs: number;
+  readonly observing: { readonly ms: number };
   readonly relistIntervalMs: number;
   readonly runtimeEvents: 'auto' | 'always' | 'never';
   readonly log: {
@@ -225,9 +225,9 @@ export class RuntimeWatch {
   }
 
   #onEvent(event: Parameters<typeof onContainerEvent>[0]): void {
-    const { objects, observingSinceMs, changes, queue, metrics } = this.options;
+    const { objects, observing, changes, queue, metrics } = this.options;
     // containerd 2 keeps events for its first reader: what these show may be over and gone.
-    if ((millisecondsOf(event.createdAt) ?? Infinity) < observingSinceMs) return;
+    if ((millisecondsOf(event.createdAt) ?? Infinity) < observing.ms) return;
     if (queue.pending > maxEventsWaiting) {
       this.relistSoon();
       return;
