@@ -120,6 +120,24 @@ let observed: Observed;
 
 afterEach(() => observed.end());
 
+it('nothing that the event stream has shown is published after the end', async () => {
+  observed = new Observed(nowMs - 3_600_000);
+  observed.nowMs = nowMs;
+  // Calls in flight, of which what it shows may be the effect.
+  for (const verb of ['RunPodSandbox', 'StopContainer']) {
+    observed.observer.calls.started(`/runtime.v1.RuntimeService/${verb}`);
+  }
+  observed.observer.start();
+  await observed.show(exited);
+  await pause(20);
+  expect(observed.published).toEqual([]);
+  await observed.end();
+  const atTheEnd = [...observed.published];
+  await pause(50);
+  expect(observed.published).toEqual(atTheEnd);
+  expect(atTheEnd).toContain('ContainerStopped');
+});
+
 it('what happens after the clock was set back is no history', async () => {
   observed = new Observed(nowMs + 7_200_000, {
     sandboxes: [knownSandbox()],
