@@ -1,8 +1,10 @@
 export { activatedSockets, type ActivatedSocket } from './activated-sockets';
 export { activatedOr } from './listen-options';
 export {
+  checkListening,
   isSocketServed,
   listenUnix,
+  makeSocketFolder,
   SocketInUseError,
   SocketPathError,
   type UnixListener,

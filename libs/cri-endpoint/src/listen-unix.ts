@@ -59,6 +59,50 @@ export async function listenUnix(
 ): Promise<UnixListener> {
   const { socketPath } = options;
   if (options.fd !== undefined) return listenOn(options.fd, options, onConnection, allowHalfOpen);
+  const server = serverFor(onConnection, allowHalfOpen);
+  const made = await makeSocket(options, server);
+  let own: Stats;
+  try {
+    own = await fs.stat(made.path);
+    await fs.rename(made.path, socketPath);
+  } catch (error) {
+    server.close();
+    throw new SocketPathError(socketPath, errorMessage(error), { cause: error });
+  } finally {
+    await made.remove();
+  }
+  // Running out of descriptors shows up here; the connection waits in the kernel's queue meanwhile.
+  server.on('error', () => undefined);
+  const isOwn = (found: Stats): boolean => found.ino === own.ino && found.dev === own.dev;
+  const watch = watchFile(socketPath, (found) => found.isSocket() && !isOwn(found), options);
+
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    clearInterval(watch);
+    await removeOwn(socketPath, `${made.folder}.aside`, isOwn);
+    // Whoever connected before the file went is in the kernel's queue and is still served.
+    await nextTurn();
+    await nextTurn();
+    server.close();
+  };
+  return { socketPath, close: () => (closing ??= close()) };
+}
+
+/** Throws what {@link listenUnix} would, and leaves what is at the path as it is. */
+export async function checkListening(options: ListenOptions): Promise<void> {
+  if (options.fd !== undefined) return;
+  const server = serverFor((socket) => socket.destroy(), false);
+  const made = await makeSocket(options, server);
+  server.close();
+  await made.remove();
+}
+
+/** A socket that listens where nobody can connect yet, with its mode and group. */
+async function makeSocket(
+  options: ListenOptions,
+  server: net.Server,
+): Promise<{ path: string; folder: string; remove: () => Promise<void> }> {
+  const { socketPath } = options;
   const folder = path.dirname(socketPath);
   const closedFolder = path.join(folder, `.${randomBytes(3).toString('base64url')}`);
   const temporaryPath = path.join(closedFolder, 's');
@@ -71,17 +115,12 @@ export async function listenUnix(
     );
   }
   const groupId = options.group === undefined ? undefined : await resolveGroup(options);
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    throw new SocketPathError(socketPath, `folder ${folder}: ${errorMessage(error)}`, {
-      cause: error,
-    });
-  }
+  await makeSocketFolder(socketPath);
   await refuseOthers(socketPath, options.takeOver ?? false);
-
-  const server = serverFor(onConnection, allowHalfOpen);
-  let own: Stats;
+  const remove = async (): Promise<void> => {
+    await fs.rm(temporaryPath, { force: true });
+    await fs.rmdir(closedFolder).catch(() => undefined); // at worst an empty folder stays
+  };
   try {
     await fs.mkdir(closedFolder, { mode: 0o700 });
     await new Promise<void>((resolve, reject) => {
@@ -90,30 +129,24 @@ export async function listenUnix(
     });
     await fs.chmod(temporaryPath, options.mode ?? 0o600);
     if (groupId !== undefined) await fs.chown(temporaryPath, process.getuid?.() ?? -1, groupId);
-    own = await fs.stat(temporaryPath);
-    await fs.rename(temporaryPath, socketPath);
   } catch (error) {
     server.close();
+    await remove();
     throw new SocketPathError(socketPath, errorMessage(error), { cause: error });
-  } finally {
-    await fs.rm(temporaryPath, { force: true });
-    await fs.rmdir(closedFolder).catch(() => undefined); // at worst an empty folder stays
   }
-  // Running out of descriptors shows up here; the connection waits in the kernel's queue meanwhile.
-  server.on('error', () => undefined);
-  const isOwn = (found: Stats): boolean => found.ino === own.ino && found.dev === own.dev;
-  const watch = watchFile(socketPath, (found) => found.isSocket() && !isOwn(found), options);
+  return { path: temporaryPath, folder: closedFolder, remove };
+}
 
-  let closing: Promise<void> | undefined;
-  const close = async (): Promise<void> => {
-    clearInterval(watch);
-    await removeOwn(socketPath, `${closedFolder}.aside`, isOwn);
-    // Whoever connected before the file went is in the kernel's queue and is still served.
-    await nextTurn();
-    await nextTurn();
-    server.close();
-  };
-  return { socketPath, close: () => (closing ??= close()) };
+/** Makes the folder of a socket where it is missing; throws {@link SocketPathError}. */
+export async function makeSocketFolder(socketPath: string): Promise<void> {
+  const folder = path.dirname(socketPath);
+  try {
+    await makeFolder(folder);
+  } catch (error) {
+    throw new SocketPathError(socketPath, `folder ${folder}: ${errorMessage(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 /**

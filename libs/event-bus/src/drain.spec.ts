@@ -1,7 +1,8 @@
+import { inTime } from '@stowage/async';
 import { eventually } from '@stowage/testing';
 import type { NatsConnection } from 'nats';
 import { rmSync } from 'node:fs';
-import { Drain } from './drain';
+import { Drain, type DrainParts } from './drain';
 import type { NatsLink } from './nats-link';
 import { Outbox } from './outbox';
 import { recordingLog, temporaryFolder } from './testing/test-bus';
@@ -46,16 +47,18 @@ describe('draining the outbox', () => {
     disconnected: () => never,
   } as unknown as NatsLink;
 
-  const drain = new Drain({
-    outbox,
-    link,
-    checkStream: () => Promise.resolve({ state: 'ready' }),
-    describeDropped: () => {
-      throw new Error('nothing is dropped');
-    },
-    log,
-    onChange: () => undefined,
-  });
+  const drainWith = (checkStream: DrainParts['checkStream']) =>
+    new Drain({
+      outbox,
+      link,
+      checkStream,
+      describeDropped: () => {
+        throw new Error('nothing is dropped');
+      },
+      log,
+      onChange: () => undefined,
+    });
+  const drain = drainWith(() => Promise.resolve({ state: 'ready' }));
 
   const append = (...messages: string[]) => {
     for (const message of messages) {
@@ -98,5 +101,23 @@ describe('draining the outbox', () => {
     expect(others.slice(0, -1).every((batch) => batch === '7')).toBe(true);
     expect(others.at(-1)).toBe('8 9');
     expect(drain.published).toBe(9);
+  });
+
+  it('ends at once where JetStream does not say what the stream is', async () => {
+    let asked = false;
+    const silent = drainWith(() => {
+      asked = true;
+      return new Promise(() => undefined);
+    });
+    append('10');
+    silent.kick();
+    await eventually(() => asked);
+    expect(
+      await inTime(
+        silent.stop().then(() => 'ended'),
+        1000,
+      ),
+    ).toBe('ended');
+    expect(outbox.pending).toBe(1);
   });
 });

@@ -132,7 +132,11 @@ export class Drain {
     const { connection } = link;
     if (!link.state.connected || connection === undefined) return false;
     if (this.#stream === undefined) {
-      const check = await this.parts.checkStream(connection);
+      const stopped = aborted(this.#stop.signal);
+      const check = await Promise.race([this.parts.checkStream(connection), stopped.promise]);
+      stopped.cancel();
+      // Whoever stops does not wait for a JetStream that is silent.
+      if (check === undefined) return false;
       if (check.state === 'unavailable') {
         this.#failed(check.reason);
         return false;
@@ -325,17 +329,17 @@ export class Drain {
 const isSmall = (first: OutboxEvent | undefined, maxBytes: number) =>
   first === undefined || first.sizeBytes <= maxBytes;
 
-function aborted(signal: AbortSignal): { promise: Promise<void>; cancel: () => void } {
+function aborted(signal: AbortSignal): { promise: Promise<undefined>; cancel: () => void } {
   let cancel: () => void = () => undefined;
-  const promise = new Promise<void>((resolve) => {
+  const promise = new Promise<undefined>((resolve) => {
     const done = () => {
-      resolve();
+      resolve(undefined);
     };
     signal.addEventListener('abort', done, { once: true });
     cancel = () => {
       signal.removeEventListener('abort', done);
     };
-    if (signal.aborted) resolve();
+    if (signal.aborted) done();
   });
   return { promise, cancel };
 }

@@ -384,6 +384,23 @@ describe('the file', () => {
     expect(sequences(append(1))).toEqual([at + 2]);
   });
 
+  it('takes what came while others were being sent, once it takes writes again', () => {
+    append(1);
+    // It takes no event without an id either, as a full disk takes none at all.
+    outbox.append((sequence) => ({ ...row(sequence), id: null as unknown as string }));
+    expect(outbox.trouble).toMatch(/^outbox file cannot be written: /);
+    const batch = outbox.nextBatch(10, 1e6);
+    append(1);
+    outbox.settle(batch, batch);
+    expect(outbox.trouble).toBeUndefined();
+    outbox.close();
+    expect(lines.map(({ message }) => message)).not.toContainEqual(
+      expect.stringContaining('events in memory are lost'),
+    );
+    outbox = open();
+    expect(sequences(outbox.nextBatch(10, 1e6))).toEqual([3]);
+  });
+
   it('of a newer release is refused and left as it is', () => {
     append(3);
     outbox.close();

@@ -282,6 +282,12 @@ export class Outbox {
   /** Ends the sending of a batch: removes what JetStream has. Both lists are in order. */
   settle(batch: readonly OutboxEvent[], acknowledged: readonly OutboxEvent[]): void {
     this.#inFlightThrough = 0;
+    this.#remove(batch, acknowledged);
+    // What came meanwhile waited in memory, although the disk may take writes again by now.
+    if (this.#file.problem === undefined && this.#inMemory.length > 0) this.#toDisk([]);
+  }
+
+  #remove(batch: readonly OutboxEvent[], acknowledged: readonly OutboxEvent[]): void {
     const last = acknowledged.at(-1);
     if (last === undefined) return;
     const gone = new Set(acknowledged);

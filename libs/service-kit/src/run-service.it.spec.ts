@@ -499,6 +499,13 @@ describe('an app that runs', () => {
       expect(await app.exited).toEqual({ code: 0, signal: null });
     });
 
+    it('does not end at a SIGHUP that comes before it is ready', async () => {
+      const app = start([], { STOWAGE_BEHAVIOUR: 'hup' });
+      await app.line('ready');
+      app.kill('SIGTERM');
+      expect(await app.exited).toEqual({ code: 0, signal: null });
+    });
+
     it('keeps to the list where it is told to', async () => {
       const env = { STOWAGE_COMMAND_SOCKET: socketPath, STOWAGE_LOCAL_COMMANDS: 'listed' };
       const app = start([], env);

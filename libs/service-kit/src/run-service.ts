@@ -126,6 +126,8 @@ export async function runService<K extends ConfigKeys>(
     commands,
   );
   const configReload = new ConfigReload(source, stop);
+  // The start can last, as long as another instance has the state directory for one.
+  configReload.heedSignals();
   const commandsReload = new CommandsReload({ answered, log, health });
   configReload.onRead((read, cause) => {
     commandsReload.take(read as ReadAgain<unknown> as ReadAgain<KitConfig>, cause);

@@ -129,6 +129,7 @@ void runService({
   module: async (context) => {
     const { behaviour } = context.config;
     if (behaviour === 'start-fault') throw new Error('cannot listen on /run/x.sock:\n in use');
+    if (behaviour === 'hup') process.kill(process.pid, 'SIGHUP');
     if (behaviour === 'rejection') {
       setTimeout(() => void Promise.reject(new Error('nobody waits')), 10);
     }

@@ -70,6 +70,24 @@ describe('databaseCopy', () => {
     expect(values(databaseCopy(file))).toEqual(range(inFile + inLog));
   });
 
+  it('holds what is there when the database shrank in the log, and grew again', () => {
+    const db = openSqlite(file);
+    db.pragma('locking_mode = EXCLUSIVE');
+    db.pragma('journal_mode = WAL');
+    db.pragma('wal_autocheckpoint = 0');
+    db.exec('CREATE TABLE entry (value INTEGER PRIMARY KEY, filler TEXT)');
+    const insert = db.prepare('INSERT INTO entry VALUES (?, ?)');
+    const fill = (count: number, filler: string) => {
+      for (let value = 1; value <= count; value += 1) insert.run(value, filler.repeat(3000));
+    };
+    fill(50, 'x');
+    db.exec('DELETE FROM entry');
+    db.exec('VACUUM');
+    fill(20, 'y');
+    expect(values(databaseCopy(file))).toEqual(range(20));
+    db.close();
+  });
+
   it('leaves out a commit that is not whole, and what follows a damaged one', () => {
     killed(5, 20);
     const wal = `${file}-wal`;

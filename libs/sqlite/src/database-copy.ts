@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { checkFileKind } from './open-sqlite';
 
 const walHeaderBytes = 32;
@@ -12,19 +12,44 @@ const frameHeaderBytes = 24;
  * meanwhile.
  */
 export function databaseCopy(file: string): Buffer {
-  const main = readIfThere(file);
+  const main = ifThere(file, readFileSync);
   if (main.length === 0) return main;
-  const content = withWal(main, readIfThere(`${file}-wal`));
+  const content = withWal(main, ifThere(`${file}-wal`, readFileSync));
   // Bytes 18 and 19 of the header say "WAL", which a database in memory cannot do.
   content[18] = 1;
   content[19] = 1;
   return content;
 }
 
-function readIfThere(file: string): Buffer {
+/** Bytes of the header at the beginning of a SQLite file. */
+export const databaseHeaderBytes = 100;
+
+/**
+ * The header of {@link databaseCopy} alone, for which a large file need not be read. Empty when
+ * there is no file, short when it is none of SQLite.
+ */
+export function databaseHeader(file: string): Buffer {
+  const main = ifThere(file, () => firstBytes(file, databaseHeaderBytes));
+  if (main.length === 0) return main;
+  const wal = ifThere(`${file}-wal`, readFileSync);
+  const from = commitsOf(wal)?.pages.get(1);
+  return from === undefined ? main : wal.subarray(from, from + databaseHeaderBytes);
+}
+
+function firstBytes(file: string, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  const fd = openSync(file, 'r');
+  try {
+    return bytes.subarray(0, readSync(fd, bytes));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function ifThere(file: string, read: (file: string) => Buffer): Buffer {
   checkFileKind(file);
   try {
-    return readFileSync(file);
+    return read(file);
   } catch (error) {
     if (/^(ENOENT|ENOTDIR)$/.test((error as NodeJS.ErrnoException).code ?? ''))
       return Buffer.alloc(0);
@@ -32,16 +57,38 @@ function readIfThere(file: string): Buffer {
   }
 }
 
-/**
- * The file's pages with those of the log's commits applied. A log of another file, or one that ends
- * in the middle of a commit, is applied up to that point.
- */
+/** The file's pages with those of the log's commits applied. */
 function withWal(main: Buffer, wal: Buffer): Buffer {
+  const commits = commitsOf(wal);
+  if (commits === undefined) return main;
+  const { pageSize, pageCount, pages } = commits;
+  const content = resized(main, pageCount * pageSize);
+  for (const [page, from] of pages) {
+    wal.copy(content, (page - 1) * pageSize, from, from + pageSize);
+  }
+  return content;
+}
+
+/** What the commits of a log come to. */
+interface Commits {
+  readonly pageSize: number;
+  /** Pages of the database after the last of them. */
+  readonly pageCount: number;
+  /** Where in the log each page stands that they have written. */
+  readonly pages: ReadonlyMap<number, number>;
+}
+
+/**
+ * Undefined when there is none. A log of another file, or one that ends in the middle of a commit,
+ * is read up to that point.
+ */
+function commitsOf(wal: Buffer): Commits | undefined {
   const log = walHeader(wal);
-  if (log === undefined) return main;
+  if (log === undefined) return undefined;
   const { pageSize } = log;
   const frameBytes = frameHeaderBytes + pageSize;
-  let content = main;
+  const pages = new Map<number, number>();
+  let pageCount = 0;
   let uncommitted = new Map<number, number>();
   let sum = log.sum;
   for (let at = walHeaderBytes; at + frameBytes <= wal.length; at += frameBytes) {
@@ -52,13 +99,14 @@ function withWal(main: Buffer, wal: Buffer): Buffer {
     uncommitted.set(wal.readUInt32BE(at), at + frameHeaderBytes);
     const pagesAfterCommit = wal.readUInt32BE(at + 4);
     if (pagesAfterCommit === 0) continue;
-    content = resized(content, pagesAfterCommit * pageSize);
-    for (const [page, from] of uncommitted) {
-      if (page <= pagesAfterCommit) wal.copy(content, (page - 1) * pageSize, from, from + pageSize);
+    for (const [page, from] of uncommitted) pages.set(page, from);
+    if (pagesAfterCommit < pageCount) {
+      for (const page of pages.keys()) if (page > pagesAfterCommit) pages.delete(page);
     }
+    pageCount = pagesAfterCommit;
     uncommitted = new Map();
   }
-  return content;
+  return pageCount === 0 ? undefined : { pageSize, pageCount, pages };
 }
 
 type Sum = readonly [number, number];

@@ -1,4 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openSqlite } from './open-sqlite';
@@ -157,6 +165,15 @@ describe('state files', () => {
       expect(isUnusable(error())).toBe(false);
       expect(readFileSync(file)).toEqual(before);
       database.close();
+    });
+
+    it('are told without reading all of them', () => {
+      openStateFile(file, newer).close();
+      const bytes = 200 * 1024 * 1024;
+      truncateSync(file, bytes);
+      const before = process.resourceUsage().maxRSS * 1024;
+      expect(() => checkSchema(file, content)).toThrow(error());
+      expect(process.resourceUsage().maxRSS * 1024 - before).toBeLessThan(bytes / 2);
     });
 
     it('name both versions, the file, the way back and what moving it away loses', () => {

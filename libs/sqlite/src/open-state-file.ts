@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { Database } from 'better-sqlite3';
-import { databaseCopy } from './database-copy';
+import { databaseCopy, databaseHeader, databaseHeaderBytes } from './database-copy';
 import { StateFileNewerError, StateFileUnusableError } from './errors';
 import { openSqlite } from './open-sqlite';
 
@@ -64,27 +64,43 @@ export function openStateFileCopy(file: string, content: StateFileContent): Data
   }
 }
 
+const magic = 'SQLite format 3\0';
+/** Where the header of a SQLite file has these numbers. */
+const headerAt = { userVersion: 60, applicationId: 68 };
+
 /**
  * Throws {@link StateFileNewerError} for a file of a newer release, also while another process has
- * it.
+ * it. Reads no more than the header, however large the file is.
  */
 export function checkSchema(file: string, content: StateFileContent): void {
+  let header: Buffer;
   try {
-    openStateFileCopy(file, content)?.close();
-  } catch (error) {
-    if (error instanceof StateFileNewerError) throw error; // Opening it reports all other errors.
+    header = databaseHeader(file);
+  } catch {
+    return; // Opening it reports why it cannot be read.
   }
+  if (header.length < databaseHeaderBytes || !header.toString('latin1').startsWith(magic)) return;
+  const version = header.readInt32BE(headerAt.userVersion);
+  refuseNewer(file, content, version, header.readInt32BE(headerAt.applicationId));
+}
+
+function refuseNewer(
+  file: string,
+  { steps, applicationId = 0, lost }: StateFileContent,
+  version: number,
+  id: number,
+): void {
+  if (id !== applicationId || version <= steps.length) return;
+  throw new StateFileNewerError(file, version, steps.length, lost);
 }
 
 /** Makes sure that the file is ours, sound, and not of a newer release. Changes nothing in it. */
 function check(database: Database, file: string, content: StateFileContent): void {
-  const { steps, applicationId = 0, lost } = content;
+  const { applicationId = 0 } = content;
   const version = numberOf(database, 'user_version');
   const id = numberOf(database, 'application_id');
   // First, because this SQLite may take a newer schema for damage.
-  if (id === applicationId && version > steps.length) {
-    throw new StateFileNewerError(file, version, steps.length, lost);
-  }
+  refuseNewer(file, content, version, id);
   if (database.pragma('quick_check(1)', { simple: true }) !== 'ok') {
     throw new StateFileUnusableError('the integrity check found damage');
   }

@@ -95,6 +95,11 @@ export class KnownObjects {
     return fullId(this.#containers, idOrPrefix);
   }
 
+  /** Whether an object is known, or there is room to remember it. */
+  takes(kind: ObjectKind, id: string): boolean {
+    return this.#of(kind).has(id) || this.#hasRoom(kind);
+  }
+
   putSandbox(object: KnownSandbox): void {
     if (this.#remember('sandbox', object)) this.options.store?.put('sandbox', object);
   }

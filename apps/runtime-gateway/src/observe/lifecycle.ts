@@ -1,6 +1,6 @@
 import { errorMessage } from '@stowage/errors';
 import type { EventData, EventName } from '@stowage/events';
-import type { KnownObjects } from '../objects/known-objects';
+import type { KnownObjects, ObjectKind } from '../objects/known-objects';
 import {
   containerSteps,
   sandboxSteps,
@@ -56,7 +56,7 @@ export interface LifecycleOptions {
    * Since when this node is observed, milliseconds since the epoch. What was in its phase before is
    * not news when it is first seen.
    */
-  readonly observingSinceMs: number;
+  readonly observing: { readonly ms: number };
   /** An event that could not be written: it breaks its schema or is too large. */
   readonly onUnpublished: (event: EventName, subject: string, reason: string) => void;
 }
@@ -95,6 +95,7 @@ export class Lifecycle {
     };
     for (const [i, step] of steps.entries()) {
       if (!this.#isSandboxNews(step, seen, known)) continue;
+      if (this.#isRepeated('sandbox', step, seen)) continue;
       this.#publishSandbox(step, seen, sandbox, times[i]);
     }
     objects.putSandbox(sandbox);
@@ -128,6 +129,7 @@ export class Lifecycle {
     });
     for (const [i, step] of steps.entries()) {
       if (!this.#isContainerNews(step, observed, known)) continue;
+      if (this.#isRepeated('container', step, observed)) continue;
       this.#publishContainer(step, observed, container, times[i]);
     }
     objects.putContainer(container);
@@ -203,8 +205,21 @@ export class Lifecycle {
     return this.#isSinceObserving(seen.finishedAtMs ?? seen.startedAtMs ?? seen.createdAtMs);
   }
 
+  /**
+   * What there is no room to remember is found again by each listing: only calls show it once, each
+   * its own phase.
+   */
+  #isRepeated(
+    kind: ObjectKind,
+    step: SandboxPhase | ContainerPhase,
+    { id, phase, observedBy }: SandboxObservation | ContainerObservation,
+  ): boolean {
+    if (observedBy === 'call' && step === phase) return false;
+    return !this.options.objects.takes(kind, id);
+  }
+
   #isSinceObserving(atMs: number | undefined): boolean {
-    return atMs !== undefined && atMs >= this.options.observingSinceMs;
+    return atMs !== undefined && atMs >= this.options.observing.ms;
   }
 
   #publishSandbox(

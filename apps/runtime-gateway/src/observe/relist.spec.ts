@@ -213,3 +213,21 @@ it('differences that cannot be cleared up are left to the next listing', async (
   await listOnce(fixture, [ready], [exited]);
   expect(fixture.published).toEqual(['ContainerStopped cccc listing']);
 });
+
+it('what there is no room to remember is not published again by each listing', async () => {
+  const fixture = new ObserverFixture({
+    max: 1,
+    sandboxes: [knownSandbox({ id: 'other' })],
+    containers: [knownContainer({ id: 'other', podSandboxId: 'other' })],
+  });
+  fixture.facts.running(containerId);
+  const listed = [
+    [ready, { ...ready, id: 'other' }],
+    [running, { ...running, id: 'other', podSandboxId: 'other' }],
+  ] as const;
+  await listOnce(fixture, ...listed);
+  await listOnce(fixture, ...listed);
+  const counts = new Map<string, number>();
+  for (const event of fixture.published) counts.set(event, (counts.get(event) ?? 0) + 1);
+  expect([...counts].filter(([, count]) => count > 1)).toEqual([]);
+});

@@ -9,6 +9,7 @@ import { CallObserver, type Verb } from './call-observer';
 import { CallsInFlight } from './calls-in-flight';
 import { Lifecycle, type Publish } from './lifecycle';
 import type { ObserverContext } from './observer-context';
+import { ObservingSince } from './observing-since';
 import { relist, type RelistResult } from './relist';
 import { RuntimeLookups, tracedLookups } from './runtime-lookups';
 import { RuntimeWatch } from './runtime-watch';
@@ -63,13 +64,13 @@ export class RuntimeObserver {
   constructor(private readonly options: RuntimeObserverOptions) {
     const { file, now } = options;
     const startedAtMs = now();
-    const observingSinceMs = observingSince(file, startedAtMs);
+    const observing = new ObservingSince(file, now);
     this.objects = new KnownObjects({
       max: options.maxKnownContainers,
       store: file,
       ...file.remembered,
     });
-    const context = this.#contextOf(observingSinceMs);
+    const context = this.#contextOf(observing);
     this.calls = new CallObserver({
       context,
       inFlight: this.#inFlight,
@@ -78,11 +79,11 @@ export class RuntimeObserver {
     const changes = new UncorrelatedChanges({
       context,
       inFlight: this.#inFlight,
-      observingSinceMs,
+      observing,
       followingSinceMs: startedAtMs,
       attributionWaitMs: options.attributionWaitMs ?? defaultAttributionWaitMs,
     });
-    this.#watch = this.#watchOf(context, changes, observingSinceMs);
+    this.#watch = this.#watchOf(context, changes, observing);
   }
 
   /** How the runtime is watched now, and how often it was listed. */
@@ -105,7 +106,7 @@ export class RuntimeObserver {
     await Promise.all([this.#watch.ended(), this.calls.settled()]);
   }
 
-  #contextOf(observingSinceMs: number): ObserverContext {
+  #contextOf(observing: ObservingSince): ObserverContext {
     const { runtime, publish, now, log } = this.options;
     return {
       objects: this.objects,
@@ -113,7 +114,7 @@ export class RuntimeObserver {
         objects: this.objects,
         publish,
         now,
-        observingSinceMs,
+        observing,
         onUnpublished: (event, subject, reason) => {
           this.#failed('publish', new Error(reason), { event, subject });
         },
@@ -131,7 +132,7 @@ export class RuntimeObserver {
   #watchOf(
     { objects, queue }: ObserverContext,
     changes: UncorrelatedChanges,
-    observingSinceMs: number,
+    observing: ObservingSince,
   ): RuntimeWatch {
     const { runtime, now, listener, signal, log, relistIntervalMs, runtimeEvents } = this.options;
     const outage = this.#outage();
@@ -155,7 +156,7 @@ export class RuntimeObserver {
       onAvailability: (availability) => outage.changed(availability),
       availabilityPublished: () => outage.settled(),
       signal,
-      observingSinceMs,
+      observing,
       relistIntervalMs,
       runtimeEvents,
       log,
@@ -196,14 +197,4 @@ export class RuntimeObserver {
       'the observer missed something; calls are not affected',
     );
   }
-}
-
-/**
- * Since when this node is observed, over restarts, in milliseconds since the epoch. A clock that
- * was ahead and was set right must not make everything since look old.
- */
-function observingSince(file: RuntimeObserverOptions['file'], startedAtMs: number): number {
-  const sinceMs = Math.min(file.timestamp('observing-since') ?? startedAtMs, startedAtMs);
-  file.setTimestamp('observing-since', sinceMs);
-  return sinceMs;
 }

@@ -58,7 +58,7 @@ class Watched {
       onAvailability: () => undefined,
       availabilityPublished: () => Promise.resolve(),
       signal: this.#abort.signal,
-      observingSinceMs: nowMs - 60_000,
+      observing: { ms: nowMs - 60_000 },
       relistIntervalMs: 3_600_000,
       runtimeEvents: 'auto',
       log: { debug: () => undefined, info: () => undefined, warn: () => undefined },

@@ -29,7 +29,7 @@ export interface RuntimeWatchOptions {
    * Events of the runtime from before are history, which the first listing shows better;
    * milliseconds since the epoch.
    */
-  readonly observingSinceMs: number;
+  readonly observing: { readonly ms: number };
   readonly relistIntervalMs: number;
   readonly runtimeEvents: 'auto' | 'always' | 'never';
   readonly log: {
@@ -69,6 +69,8 @@ export class RuntimeWatch {
   #problem = '';
   #running: Promise<unknown> | undefined;
   #omitted: NodeJS.Timeout | undefined;
+  /** What events have shown and is not published yet. */
+  readonly #reports = new Set<Promise<void>>();
   readonly #listing: Loop;
 
   constructor(private readonly options: RuntimeWatchOptions) {
@@ -110,9 +112,13 @@ export class RuntimeWatch {
     this.#listing.wake();
   }
 
-  /** Resolves when the watch has ended, after the abort of its signal. */
+  /**
+   * Resolves when the watch has ended, after the abort of its signal, and what it has seen is
+   * published.
+   */
   async ended(): Promise<void> {
     await this.#running;
+    await Promise.all(this.#reports);
   }
 
   /**
@@ -225,9 +231,9 @@ export class RuntimeWatch {
   }
 
   #onEvent(event: Parameters<typeof onContainerEvent>[0]): void {
-    const { objects, observingSinceMs, changes, queue, metrics } = this.options;
+    const { objects, observing, changes, queue, metrics } = this.options;
     // containerd 2 keeps events for its first reader: what these show may be over and gone.
-    if ((millisecondsOf(event.createdAt) ?? Infinity) < observingSinceMs) return;
+    if ((millisecondsOf(event.createdAt) ?? Infinity) < observing.ms) return;
     if (queue.pending > maxEventsWaiting) {
       this.relistSoon();
       return;
@@ -242,10 +248,14 @@ export class RuntimeWatch {
     };
     // Events of a pod one after the other; its calls are queued by object.
     const podId = pod?.id ?? podEnd?.id ?? containers[0]?.podSandboxId ?? event.containerId;
-    queue.run(`events of ${podId}`, report).catch((error: unknown) => {
-      metrics?.failed(error);
-      this.relistSoon();
-    });
+    const reported: Promise<void> = queue
+      .run(`events of ${podId}`, report)
+      .catch((error: unknown) => {
+        metrics?.failed(error);
+        this.relistSoon();
+      })
+      .finally(() => this.#reports.delete(reported));
+    this.#reports.add(reported);
   }
 
   #setStreaming(isStreaming: boolean): void {

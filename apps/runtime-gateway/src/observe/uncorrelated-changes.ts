@@ -44,8 +44,8 @@ const mostAttempts = 3;
 export interface UncorrelatedChangesOptions {
   readonly context: Pick<ObserverContext, 'objects' | 'lifecycle' | 'lookUp' | 'queue'>;
   readonly inFlight: CallsInFlight<Verb>;
-  /** See {@link LifecycleOptions.observingSinceMs}. */
-  readonly observingSinceMs: number;
+  /** See {@link LifecycleOptions.observing}. */
+  readonly observing: { readonly ms: number };
   /**
    * Since when calls are followed without a gap: nobody was asked through the gateway to stop what
    * ended before.
@@ -135,7 +135,7 @@ export class UncorrelatedChanges {
 
   /** First seen and older than the observing: published to nobody, so that nothing is missing. */
   #isOld({ createdAtMs = 0 }: ContainerObservation): boolean {
-    return createdAtMs < this.options.observingSinceMs;
+    return createdAtMs < this.options.observing.ms;
   }
 
   /** A status may name the image without its ID (containerd 2.0 and 2.1 do); the list has it. */

@@ -15,13 +15,15 @@ const maxKept = 10_000;
 export class CallsBeforeObserver implements ObserverOfCalls {
   #observer: ObserverOfCalls | undefined;
   #kept: ((observer: ObserverOfCalls) => void)[] = [];
+  /** Calls whose start was kept and whose end was not yet, by path. */
+  readonly #open = new Map<string, number>();
 
   observes(path: string): boolean {
     return isObserved(path);
   }
 
   started(path: string): void {
-    this.#pass((observer) => observer.started(path));
+    if (this.#pass((observer) => observer.started(path))) this.#count(path, 1);
   }
 
   requested(path: string, request: Uint8Array): void {
@@ -29,7 +31,15 @@ export class CallsBeforeObserver implements ObserverOfCalls {
   }
 
   ended(call: ObservedCall): void {
-    this.#pass((observer) => observer.ended(call));
+    const { method } = call;
+    if (this.#pass((observer) => observer.ended(call))) {
+      this.#count(method, -1);
+    } else if ((this.#open.get(method) ?? 0) > 0) {
+      // The observer would else wait for the end of a call for ever.
+      const unread = { ...call, request: undefined, response: undefined };
+      this.#kept.push((observer) => observer.ended(unread));
+      this.#count(method, -1);
+    }
   }
 
   handTo(observer: ObserverOfCalls): void {
@@ -37,8 +47,16 @@ export class CallsBeforeObserver implements ObserverOfCalls {
     for (const pass of this.#kept.splice(0)) pass(observer);
   }
 
-  #pass(pass: (observer: ObserverOfCalls) => void): void {
+  #count(path: string, more: number): void {
+    if (this.#observer !== undefined) return;
+    this.#open.set(path, Math.max(0, (this.#open.get(path) ?? 0) + more));
+  }
+
+  /** False when there is no room to keep it. */
+  #pass(pass: (observer: ObserverOfCalls) => void): boolean {
     if (this.#observer !== undefined) pass(this.#observer);
     else if (this.#kept.length < maxKept) this.#kept.push(pass);
+    else return false;
+    return true;
   }
 }

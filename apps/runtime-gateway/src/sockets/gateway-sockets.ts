@@ -1,12 +1,14 @@
 import { parseEndpoint, type RuntimeServiceClient } from '@stowage/cri-client';
 import {
   activatedOr,
+  checkListening,
   type CallListener,
   type Endpoint,
   type EndpointStats,
   type ListenOptions,
 } from '@stowage/cri-endpoint';
 import { CallsBeforeObserver, type ObserverOfCalls } from './calls-before-observer';
+import { afterOthers } from './after-others';
 import { openGatewayEndpoint } from './gateway-endpoint';
 import { openReadonlyEndpoint } from './readonly-endpoint';
 import type { CriVersions } from './cri-versions';
@@ -76,6 +78,16 @@ export class GatewaySockets {
   }
 
   async open(): Promise<void> {
+    const { config, log } = this.options;
+    if (!config.takeOver || config.listenReadonly === '') return this.#open();
+    await afterOthers(config.listen, log, async () => {
+      // What keeps the main socket from being taken must show before the read-only one is.
+      await checkListening(this.#listenOptions('main'));
+      await this.#open();
+    });
+  }
+
+  async #open(): Promise<void> {
     const { config, log, runtime, criVersions, calls, onReplaced, onGivenUp } = this.options;
     const runtimeSocket = parseEndpoint(config.runtimeEndpoint).address;
     const imageServiceSocket = config.imageRouting

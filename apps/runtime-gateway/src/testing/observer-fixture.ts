@@ -153,7 +153,7 @@ export class ObserverFixture {
       objects: this.objects,
       publish,
       now: () => this.nowMs,
-      observingSinceMs,
+      observing: { ms: observingSinceMs },
       onUnpublished: (event, _subject, reason) => this.failures.push(`${event}: ${reason}`),
     });
     this.context = {
@@ -175,7 +175,7 @@ export class ObserverFixture {
     this.changes = new UncorrelatedChanges({
       context: this.context,
       inFlight: this.inFlight,
-      observingSinceMs,
+      observing: { ms: observingSinceMs },
       followingSinceMs: options.followingSinceMs ?? observingSinceMs,
       attributionWaitMs,
     });

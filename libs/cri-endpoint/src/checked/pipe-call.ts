@@ -59,9 +59,10 @@ export class PipeCall implements CheckedCall {
   forwardedAt: number | undefined;
   answeredAt: number | undefined;
 
-  /** For how many looks a client may take nothing of what waits for it. */
+  /** For how many looks a client may take next to nothing of what waits for it. */
   maxStalledLooks = Infinity;
   stalledLooks = 0;
+  /** {@link sentBytes} when it had taken enough. */
   sentAtLook = 0;
 
   #abort: AbortController | undefined;

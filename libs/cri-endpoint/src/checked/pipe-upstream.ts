@@ -91,6 +91,11 @@ export class PipeUpstream implements RuntimeListener, UploadTarget {
     return socket !== undefined && socket.writableLength >= socket.writableHighWaterMark;
   }
 
+  /** Whether something it has sent waits for the window of the client's connection. */
+  get holdsReplies(): boolean {
+    return this.#link?.replies.areHeld === true;
+  }
+
   /** DATA of the client was taken. */
   consumed(call: PipeCall, bytes: number): void {
     this.client.consumed(call, bytes);

@@ -1,6 +1,9 @@
 import type { PipeCall } from './pipe-call';
 import { lookMs } from './pipe-host';
 
+/** What a client has to take within its limit of a call that goes on waiting for it. */
+const leastBytes = 16 * 1024;
+
 /** The client whose calls are limited. */
 export interface LimitedClient {
   /** What it takes of DATA on its whole connection. */
@@ -11,7 +14,7 @@ export interface LimitedClient {
   unread(call: PipeCall): void;
 }
 
-/** Calls whose client may not stand still for long. */
+/** Calls whose client may not stand still for long, nor go on byte by byte. */
 export class UnreadLimits {
   readonly #calls = new Set<PipeCall>();
 
@@ -35,11 +38,20 @@ export class UnreadLimits {
     const { client } = this;
     const isWaiting =
       call.local === undefined
-        ? call.sendWindow <= 0 || client.window <= 0 || client.hasUnread
+        ? call.sendWindow <= 0 ||
+          client.window <= 0 ||
+          client.hasUnread ||
+          call.upstream?.holdsReplies === true
         : call.local.waiting.length > 0;
-    const hasMoved = call.sentBytes !== call.sentAtLook;
-    call.sentAtLook = call.sentBytes;
-    call.stalledLooks = isWaiting && !hasMoved ? call.stalledLooks + 1 : 0;
-    if (call.stalledLooks >= call.maxStalledLooks) client.unread(call);
+    if (call.sentBytes - call.sentAtLook >= leastBytes) {
+      call.sentAtLook = call.sentBytes;
+      call.stalledLooks = 0;
+    } else if (!isWaiting) {
+      // One look may fall between a byte of window and what the runtime sends for it.
+      call.stalledLooks = Math.max(0, call.stalledLooks - 1);
+      if (call.stalledLooks === 0) call.sentAtLook = call.sentBytes;
+    } else if (++call.stalledLooks >= call.maxStalledLooks) {
+      client.unread(call);
+    }
   }
 }

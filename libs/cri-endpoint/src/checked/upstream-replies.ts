@@ -11,7 +11,7 @@ import { maxWindow } from '../wire/raw-frames';
 
 /** Window of a connection that HTTP/2 begins with. */
 const firstWindowBytes = 65_535;
-/** How much of the window that nobody used is given back at once. */
+/** How much of the window that nobody used is given back at once, while that much is left. */
 const grantBytes = 16 * 1024;
 /** What is kept of replies for which a client has no window before no more is read. */
 const maxHeldBytes = 64 * 1024;
@@ -59,7 +59,7 @@ export class UpstreamReplies implements ReplyListener {
     }
     if (call === undefined) {
       // Nobody waits for it: the window that it took is free again.
-      if (isData) this.grant(grantBytes);
+      if (isData) this.#giveBack();
       return;
     }
     input.writeUInt32BE(call.streamId, start - 4);
@@ -106,12 +106,17 @@ export class UpstreamReplies implements ReplyListener {
   /** Drops what is held of a call that is over. */
   drop(call: PipeCall): void {
     this.#held.drop(call);
-    this.grant(grantBytes);
+    this.#giveBack();
   }
 
   /** Drops all that is held. */
   clear(): void {
     this.#held.clear();
+  }
+
+  /** Not for each frame, but never so late that the runtime waits for it. */
+  #giveBack(): void {
+    this.grant(this.#granted < grantBytes ? 1 : grantBytes);
   }
 
   #deliver(

@@ -41,9 +41,13 @@ export class ConfigReload<C> {
     this.#listeners.push(listener);
   }
 
+  /** From now on a SIGHUP has it read again; before that one ends the process. */
+  heedSignals(): void {
+    process.on('SIGHUP', () => void this.read('SIGHUP'));
+  }
+
   /** Looks at the files now and every `intervalMs` milliseconds, until the signal is aborted. */
   start(): void {
-    process.on('SIGHUP', () => void this.read('SIGHUP'));
     this.#loop.start();
   }
 
