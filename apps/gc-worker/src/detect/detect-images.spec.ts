@@ -434,9 +434,12 @@ describe('protectionNow', () => {
 
   it('sees since the plan that its namespace is exempt', async () => {
     worker.runtime.images = [listed('a')];
-    const detector = worker.detector({}, {
-      exempt: compileExempt([], [{ namespace: 'shop' }]),
-    });
+    const detector = worker.detector(
+      {},
+      {
+        exempt: compileExempt([], [{ namespace: 'shop' }]),
+      },
+    );
     const images = await detector.detect({ signal });
     const [image] = planCollection(input({ images })).images;
     worker.runtime.containers = [{ ...container('c1', 'a'), podNamespace: 'shop', podName: 'p' }];
