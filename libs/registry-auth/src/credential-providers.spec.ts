@@ -359,6 +359,22 @@ describe('plugins', () => {
     expect(requests('one')).toHaveLength(2);
   });
 
+  it('keep no answer for longer where the clock is set back', async () => {
+    plugin('one', answering({ cacheDuration: '1m' }));
+    const wall = jest.spyOn(Date, 'now').mockReturnValue(Date.UTC(2026, 10, 20));
+    const steady = jest.spyOn(performance, 'now').mockReturnValue(0);
+    const from = new CredentialProviders(load(provider()));
+    await from.lookup('r.io/a');
+    wall.mockReturnValue(Date.UTC(2026, 10, 19));
+    steady.mockReturnValue(60_000);
+    await from.lookup('r.io/a');
+    expect(requests('one')).toHaveLength(1);
+    steady.mockReturnValue(60_001);
+    await from.lookup('r.io/a');
+    jest.restoreAllMocks();
+    expect(requests('one')).toHaveLength(2);
+  });
+
   it.each<[string, object, object]>([
     ['asked not to', { cacheDuration: '0s' }, {}],
     ['the default is 0', {}, { defaultCacheDuration: '0' }],

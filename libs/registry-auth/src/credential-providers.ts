@@ -35,7 +35,7 @@ export interface CredentialProvidersOptions {
   readonly onRun?: (run: ProviderRun) => void;
   /** Time a plugin may take; default 60 s. */
   readonly timeoutMs?: number;
-  /** Clock in milliseconds; default Date.now. */
+  /** Milliseconds of a clock that never jumps, as kubelet's is; default the process's own. */
   readonly now?: () => number;
 }
 
@@ -93,7 +93,7 @@ class ProviderPlugin {
     private readonly provider: CredentialProvider,
     private readonly options: CredentialProvidersOptions,
   ) {
-    this.#now = options.now ?? Date.now;
+    this.#now = options.now ?? (() => performance.now());
     this.#purgedAtMs = this.#now();
   }
 

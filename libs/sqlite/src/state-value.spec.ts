@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually } from '@stowage/testing';
@@ -18,6 +18,7 @@ describe('StateValue', () => {
     said = [];
   });
   afterEach(() => {
+    jest.restoreAllMocks();
     for (const names of opened.splice(0)) names.close();
     rmSync(folder, { recursive: true });
   });
@@ -69,6 +70,28 @@ describe('StateValue', () => {
     rmSync(dir);
     await eventually(() => written().length > 0);
     expect([written(), names.get(), said]).toEqual([['b'], ['b'], ['problem']]);
+  });
+
+  it('is read from a file that cannot be opened for writing, and is still there once that works', async () => {
+    open().set(['a']);
+    const refused = jest.spyOn(fs, 'accessSync').mockImplementation(() => {
+      throw Object.assign(new Error('read-only file system'), { code: 'EROFS' });
+    });
+    const names = open();
+    expect([names.get(), said]).toEqual([['a'], ['problem']]);
+    names.set([...names.get(), 'b']);
+    refused.mockRestore();
+    await eventually(() => written().length > 1);
+    expect(open().get()).toEqual(['a', 'b']);
+  });
+
+  it('has its initial value where the file can be neither written nor read', () => {
+    mkdirSync(dir);
+    writeFileSync(path.join(dir, 'names.db'), 'x'.repeat(5000));
+    jest.spyOn(fs, 'accessSync').mockImplementation(() => {
+      throw new Error('read-only file system');
+    });
+    expect([open().get(), said]).toEqual([[], ['problem']]);
   });
 
   /** What is in the file, while its owner has it. */

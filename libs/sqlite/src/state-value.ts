@@ -1,4 +1,5 @@
 import type { Database } from 'better-sqlite3';
+import { StateFileNewerError } from './errors';
 import { StateFile, type StateFileOptions } from './state-file';
 
 /** What a {@link StateValue} reads and writes with. */
@@ -27,7 +28,10 @@ export class StateValue<V> {
   readonly #file: StateFile<ValueStatements<V>>;
   #value: V;
 
-  /** Throws what {@link StateFile.open} throws. */
+  /**
+   * Throws what {@link StateFile.open} throws. A file that cannot be opened for writing (read-only,
+   * no inodes) is read all the same: what is written later would else take the place of its value.
+   */
   constructor({ initial, prepare, ...options }: StateValueOptions<V>) {
     this.#value = initial;
     this.#file = new StateFile({
@@ -42,7 +46,7 @@ export class StateValue<V> {
         if (this.#file.problem !== undefined && this.#file.isDue(true)) this.#write();
       },
     });
-    this.#file.open();
+    if (!this.#file.open()) this.#readCopy();
   }
 
   get(): V {
@@ -57,6 +61,15 @@ export class StateValue<V> {
   /** Never throws. */
   close(): void {
     this.#file.close();
+  }
+
+  #readCopy(): void {
+    try {
+      this.#file.openCopy();
+    } catch (error) {
+      // Of a file that cannot be read either there is the initial value.
+      if (error instanceof StateFileNewerError) throw error;
+    }
   }
 
   #write(): void {

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ControlFile, readControl } from './control-file';
@@ -9,6 +9,7 @@ const lines: string[] = [];
 const files: ControlFile[] = [];
 beforeEach(() => (stateDir = mkdtempSync(path.join(os.tmpdir(), 'stowage-control-'))));
 afterEach(() => {
+  jest.restoreAllMocks();
   for (const file of files.splice(0)) file.close();
   rmSync(stateDir, { recursive: true, force: true });
   lines.length = 0;
@@ -62,6 +63,19 @@ it('keeps it in memory where the file cannot be had, and begins anew where it is
   writeFileSync(path.join(stateDir, 'control.db'), 'x'.repeat(5000));
   expect(open().pause).toBeUndefined();
   expect(lines).toEqual(['what operators asked could not be read']);
+});
+
+it('still has a pause and holds after a start where the file takes no writes', () => {
+  const hold = { imageId: 'sha256:a', image: 'a', since: 1, until: 2, reason: 'because' };
+  const before = open();
+  before.setPause(pause);
+  before.setHolds([hold]);
+  const refused = jest.spyOn(fs, 'accessSync').mockImplementation(() => {
+    throw new Error('read-only file system');
+  });
+  expect(open()).toMatchObject({ pause, holds: [hold] });
+  refused.mockRestore();
+  expect(open()).toMatchObject({ pause, holds: [hold] });
 });
 
 it('remembers the last plans of collections in shadow', () => {

@@ -391,6 +391,78 @@ describe('protectionNow', () => {
     expect(worker.store.images().get('a')?.lastUsed).toBe(worker.clock);
   });
 
+  it('sees that an image was tagged or pinned since the plan', async () => {
+    worker.runtime.images = [listed('a')];
+    const detector = worker.detector({}, { exempt: compileExempt(['registry.example/keep/**']) });
+    const images = await detector.detect({ signal });
+    const [image] = planCollection(input({ images })).images;
+    const tagged = (name: string) =>
+      listed('a', { repoTags: ['registry.example/a:1', `registry.example/${name}`] });
+    worker.runtime.images = [tagged('keep/a:2')];
+    expect(await detector.protectionNow(image!, { signal })).toMatchObject({ rule: 'exempt' });
+    worker.runtime.images = [tagged('a:2')];
+    expect(await detector.protectionNow(image!, { signal })).toBeUndefined();
+    worker.hints.creationStarted('c1', ['registry.example/a:2'], worker.clock, worker.clock);
+    expect(await detector.protectionNow(image!, { signal })).toMatchObject({
+      rule: 'container-creating',
+    });
+    worker.hints.creationEnded('c1');
+    worker.runtime.images = [listed('a', { pinned: true })];
+    expect(await detector.protectionNow(image!, { signal })).toMatchObject({ rule: 'pinned' });
+    worker.runtime.images = [];
+    expect(await detector.protectionNow(image!, { signal })).toBeUndefined();
+  });
+
+  it('sees that an image was pulled or used since the plan, where no container of it is left', async () => {
+    worker.runtime.images = [listed('a'), listed('b')];
+    const detector = worker.detector();
+    const before = await detector.detect({ signal });
+    worker.store.used('b', worker.clock);
+    const images = [before[0]!, { ...before[1]!, lastUsed: worker.clock }];
+    worker.clock += minutes(5);
+    const plan = planCollection(input({ images, disks: [disk(95)], now: worker.clock }));
+    const [a, b] = plan.images;
+    expect([a?.verdict, b?.verdict]).toEqual(['remove', 'remove']);
+    worker.clock += 1000;
+    worker.store.used('a', worker.clock);
+    expect(await detector.protectionNow(a!, { signal })).toEqual({
+      rule: 'recently-used',
+      why: 'last used 2026-11-20T12:05:01.000Z, after the plan was made',
+    });
+    expect(await detector.protectionNow(b!, { signal })).toBeUndefined();
+  });
+
+  it('sees since the plan that its namespace is exempt', async () => {
+    worker.runtime.images = [listed('a')];
+    const detector = worker.detector(
+      {},
+      {
+        exempt: compileExempt([], [{ namespace: 'shop' }]),
+      },
+    );
+    const images = await detector.detect({ signal });
+    const [image] = planCollection(input({ images })).images;
+    worker.runtime.containers = [{ ...container('c1', 'a'), podNamespace: 'shop', podName: 'p' }];
+    await detector.detect({ signal });
+    worker.runtime.containers = [];
+    detector.containerRemoved('c1');
+    expect(await detector.protectionNow(image!, { signal })).toMatchObject({ rule: 'exempt' });
+  });
+
+  it('judges an image whose status fails by what the plan knows of it', async () => {
+    worker.runtime.images = [listed('a')];
+    const detector = worker.detector();
+    const images = await detector.detect({ signal });
+    const [image] = planCollection(input({ images })).images;
+    const damaged = () => Promise.reject(new Error('layer not known'));
+    jest.spyOn(worker.runtime, 'findImage').mockImplementation(damaged);
+    expect(await detector.protectionNow(image!, { signal })).toBeUndefined();
+    worker.hints.pullStarted('p1', ['registry.example/a:1'], now);
+    expect(await detector.protectionNow(image!, { signal })).toMatchObject({
+      rule: 'pull-in-progress',
+    });
+  });
+
   it('sees a pull that began since the plan', async () => {
     worker.runtime.images = [listed('a')];
     const detector = worker.detector();

@@ -243,17 +243,21 @@ export class ImageDetector {
     image: PlannedImage,
     { signal }: { signal: AbortSignal },
   ): Promise<{ rule: KeepRule; why: string } | undefined> {
-    const { store, now } = this.parts;
+    const { runtime, store, now } = this.parts;
+    // It may have been tagged or pinned since the plan. Where that cannot be read the plan counts:
+    // runtimes fail so for damaged images, which are to go.
+    const current = await runtime.findImage(image.imageId, { signal }).catch(() => undefined);
     const containers = await this.#containers(signal);
     this.#followClock();
-    const listed: ListedImage = { ...image };
+    const listed: ListedImage = { ...image, ...current, imageId: image.imageId };
     const usedBy = this.#usersOf([listed], containers).get(image.imageId) ?? [];
     this.#judgeUse(() => [...store.images().values()], containers);
     const time = now();
     if (isSeenInUse(usedBy)) store.used(image.imageId, time);
-    const record: ImageRecord = { ...listed, ...image, usedBy };
-    const [current] = this.#withProtections([record], time);
-    return current === undefined ? undefined : firstProtection(current);
+    const known = store.images().get(image.imageId);
+    const record: ImageRecord = { ...image, ...known, ...listed, usedBy };
+    const [judged] = this.#withProtections([record], time);
+    return (judged && firstProtection(judged)) ?? usedSince(image, known);
   }
 
   /** When the clock was set, what is remembered moves with it: ages stay what they are. */
@@ -579,6 +583,17 @@ export class ImageDetector {
     }
     return settled;
   }
+}
+
+/** Of an image that was used since the plan: the plan's order is not its own any more. */
+function usedSince(
+  planned: PlannedImage,
+  known: ImageRecord | undefined,
+): { rule: KeepRule; why: string } | undefined {
+  const lastUsed = known?.lastUsed ?? -Infinity;
+  if (lastUsed <= (planned.lastUsed ?? -Infinity)) return undefined;
+  const why = `last used ${new Date(lastUsed).toISOString()}, after the plan was made`;
+  return { rule: 'recently-used', why };
 }
 
 /** Ids of the images that references mean, with the reference. */

@@ -40,6 +40,21 @@ describe('CriRuntime', () => {
     expect(listed[1]).toMatchObject({ sizeBytes: 7, runtimeHandler: '' });
   });
 
+  it('reads one image as the list has it, and that it is gone', async () => {
+    const image = { id: 'sha256:a', repoTags: ['a:2'], repoDigests: [], size: 5n, pinned: true };
+    const found = (answer: object) =>
+      runtime({ imageStatus: () => Promise.resolve(answer) }).findImage('sha256:a', { signal });
+    expect(await found({ image, info: {} })).toEqual({
+      imageId: 'sha256:a',
+      repoTags: ['a:2'],
+      repoDigests: [],
+      sizeBytes: 5,
+      pinned: true,
+      runtimeHandler: '',
+    });
+    expect(await found({ image: undefined, info: {} })).toBeUndefined();
+  });
+
   it('reads containers with every name of their image and their pod', async () => {
     const containers = [
       {

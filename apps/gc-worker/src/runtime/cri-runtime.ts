@@ -1,5 +1,5 @@
 import type { ImageServiceClient, RuntimeServiceClient } from '@stowage/cri-client';
-import { PodSandboxState, type FilesystemUsage } from '@stowage/cri-proto';
+import { PodSandboxState, type FilesystemUsage, type Image } from '@stowage/cri-proto';
 import { toGrpcStatus } from '@stowage/errors';
 import type {
   Mountpoints,
@@ -35,14 +35,15 @@ export class CriRuntime implements Runtime {
     const { images } = await this.image.listImages({}, options);
     // Without an id it can be neither identified nor removed.
     const named = images.filter(({ id }) => id !== '');
-    return named.map((image) => ({
-      imageId: image.id,
-      repoTags: image.repoTags,
-      repoDigests: image.repoDigests,
-      sizeBytes: sizeOf(image.size),
-      pinned: image.pinned,
-      runtimeHandler: image.spec?.runtimeHandler ?? '',
-    }));
+    return named.map(listedImage);
+  }
+
+  async findImage(
+    imageId: string,
+    options: { signal: AbortSignal },
+  ): Promise<ListedImage | undefined> {
+    const { image } = await this.image.imageStatus({ image: { image: imageId } }, options);
+    return image && listedImage(image);
   }
 
   async listContainers(options: { signal: AbortSignal }): Promise<ContainerUse[]> {
@@ -151,6 +152,15 @@ export class CriRuntime implements Runtime {
     }
   }
 }
+
+const listedImage = (image: Image): ListedImage => ({
+  imageId: image.id,
+  repoTags: image.repoTags,
+  repoDigests: image.repoDigests,
+  sizeBytes: sizeOf(image.size),
+  pinned: image.pinned,
+  runtimeHandler: image.spec?.runtimeHandler ?? '',
+});
 
 /**
  * More than a pebibyte is no size of an image or a store, but a number that overflowed or is

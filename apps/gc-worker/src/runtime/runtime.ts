@@ -68,6 +68,8 @@ export interface RuntimeUsage {
 /** The container runtime as the worker needs it. Every call throws what the runtime answered. */
 export interface Runtime {
   listImages(options: { signal: AbortSignal }): Promise<ListedImage[]>;
+  /** One image under the names that it has now; undefined when it is gone. */
+  findImage(imageId: string, options: { signal: AbortSignal }): Promise<ListedImage | undefined>;
   /** Containers in every state; `imageVolumes` is empty, ask {@link Runtime.imageVolumes}. */
   listContainers(options: { signal: AbortSignal }): Promise<ContainerUse[]>;
   /** Pod sandboxes in every state. */

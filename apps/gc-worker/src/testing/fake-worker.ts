@@ -41,6 +41,11 @@ export class FakeRuntime implements Runtime {
     return this.#answer('listImages', this.images);
   }
 
+  findImage(imageId: string): Promise<ListedImage | undefined> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    return Promise.resolve(this.images.find((image) => image.imageId === imageId));
+  }
+
   listContainers(): Promise<ContainerUse[]> {
     return this.#answer('listContainers', this.containers);
   }

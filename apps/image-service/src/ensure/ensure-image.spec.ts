@@ -18,7 +18,7 @@ function harness({ isHub = true } = {}) {
   const ended: string[] = [];
   const notes: string[] = [];
   const backedOff: BackedOffPull[] = [];
-  const clock = { ms: 0 };
+  const clock = { ms: 0, setByMs: 0 };
   const holds: (Date | undefined)[] = [];
   const node = { forRepository: () => Promise.resolve([]) };
   const puller = new PullImage({
@@ -38,7 +38,8 @@ function harness({ isHub = true } = {}) {
       noted: ({ reason, message }) => notes.push(`${reason}: ${message}`),
       backedOff: (pull) => backedOff.push(pull),
     },
-    now: () => clock.ms,
+    now: () => clock.ms + clock.setByMs,
+    elapsedMs: () => clock.ms,
     shortNames: { isHub: () => Promise.resolve(isHub) },
   });
   const ensure = (request: EnsureRequest) => ensurer.ensure(request, { signal });
@@ -252,6 +253,18 @@ describe('EnsureImage', () => {
         ...Array.from({ length: 3 }, () => 'IfNotPresent failed'),
       ]);
       expect(notes).toContain('BackOff: Back-off pulling image "reg.io/app:1"');
+    });
+
+    it('refuses no longer and no shorter where the clock is set', async () => {
+      const { runtime, backedOff, clock, ensure } = harness();
+      runtime.onPull = ({ fail }) => fail(fails('denied: no'));
+      const request = { image: 'reg.io/app:1' };
+      await expect(ensure(request)).rejects.toMatchObject({ reason: 'ErrImagePull' });
+      Object.assign(clock, { ms: 4000, setByMs: 86_400_000 });
+      await expect(ensure(request)).rejects.toMatchObject({ reason: 'ImagePullBackOff' });
+      expect(backedOff).toMatchObject([{ retryAfter: new Date(86_410_000) }]);
+      Object.assign(clock, { ms: 10_000, setByMs: -86_400_000 });
+      await expect(ensure(request)).rejects.toMatchObject({ reason: 'ErrImagePull' });
     });
 
     it('counts callers without a name by their credential', async () => {

@@ -94,7 +94,10 @@ export interface EnsureImageParts {
   /** Absent: whoever asks for an image that is there may use it. */
   readonly records?: Pick<PullRecords, 'mustAttemptPull'>;
   readonly backOff?: BackOff;
+  /** Milliseconds since the epoch, for holds. */
   readonly now?: () => number;
+  /** Milliseconds of a clock that never jumps, for the back-off. Default: the process's own. */
+  readonly elapsedMs?: () => number;
   /** As for the puller. Absent: short names are Docker Hub's. */
   readonly shortNames?: Pick<ShortNames, 'isHub'>;
 }
@@ -123,11 +126,13 @@ export class EnsureImage {
   readonly #parts: EnsureImageParts;
   readonly #backOff: BackOff;
   readonly #now: () => number;
+  readonly #elapsedMs: () => number;
 
   constructor(parts: EnsureImageParts) {
     this.#parts = parts;
     this.#backOff = parts.backOff ?? new BackOff();
     this.#now = parts.now ?? Date.now;
+    this.#elapsedMs = parts.elapsedMs ?? (() => performance.now());
   }
 
   /**
@@ -308,7 +313,7 @@ export class EnsureImage {
     this.#note('Warning', 'Failed', `Failed to pull image "${image}": ${text}`);
     if (signal.aborted || error instanceof RuntimeUnavailableError) return error;
     const { reason, message } = pullFailure(image, text);
-    this.#backOff.failed(backOffKey, this.#now(), `${reason}: ${message}`);
+    this.#backOff.failed(backOffKey, this.#elapsedMs(), `${reason}: ${message}`);
     return new EnsureImageError(reason, message, {
       grpcStatus: toGrpcStatus(error).name,
       tried: error instanceof ImagePullError ? error.tried : undefined,
@@ -320,7 +325,8 @@ export class EnsureImage {
   #refuseInBackOff(ensuring: Ensuring, backOffKey: string): void {
     const { request, reference, findings, trace } = ensuring;
     const { image } = request;
-    const last = this.#backOff.inBackOff(backOffKey, this.#now());
+    const elapsedMs = this.#elapsedMs();
+    const last = this.#backOff.inBackOff(backOffKey, elapsedMs);
     if (last === undefined) return;
     const note = `Back-off pulling image "${image}"`;
     this.#note('Normal', 'BackOff', note);
@@ -333,7 +339,7 @@ export class EnsureImage {
     this.#parts.listener.backedOff?.({
       requestedReference: image,
       reference,
-      retryAfter: new Date(last.until),
+      retryAfter: new Date(this.#now() + last.until - elapsedMs),
       error,
       traceparent: trace.traceparent,
     });
@@ -356,7 +362,7 @@ export class EnsureImage {
       'Pulled',
       `Successfully pulled image "${request.image}" in ${inPuller} (${total} including waiting). Image size: ${sizeBytes} bytes.`,
     );
-    this.#backOff.forgetExpired(this.#now());
+    this.#backOff.forgetExpired(this.#elapsedMs());
     // The events of the pull that was joined do not have this hold.
     if (joined && holdUntil !== undefined && present !== undefined) {
       this.#notifyPresent(ensuring, present);
