@@ -75,6 +75,25 @@ describe('EngineClient', () => {
     },
   );
 
+  it('makes other calls while more containers are being stopped than it has connections', async () => {
+    const stopping: ServerResponse[] = [];
+    fake.answer = ({ path: asked }, response) => {
+      if (!asked.endsWith('/stop')) return false;
+      stopping.push(response);
+      return true;
+    };
+    const client = open({ maxSockets: 2 });
+    const stops = [1, 2, 3].map((id) => client.stopContainer(`c${id}`, 3600));
+    await eventually(() => stopping.length === 3);
+    await client.info({ timeoutMs: 2000 });
+    for (const response of stopping) response.writeHead(204).end();
+    await Promise.all(stops);
+    const cut = client.stopContainer('c4', 3600);
+    await eventually(() => stopping.length === 4);
+    client.close();
+    await expect(cut).rejects.toThrow(EngineUnreachableError);
+  });
+
   it('names the status where the answer has no words', async () => {
     fake.answer = (_request, response) => {
       response.writeHead(502).end('<html>');
