@@ -303,6 +303,12 @@ describe('parseAnswer', () => {
     expect(parseAnswer('info', text)).toEqual(value);
   });
 
+  it('leaves every text as it is, whatever stands in it beside long numbers', () => {
+    const labels = { a: '\0integer:x', b: '\0integer:12', c: 'integer:9007199254740993' };
+    const text = `{"timeNano":1764430000000000001,"labels":${JSON.stringify(labels)}}`;
+    expect(parseAnswer('events', text)).toEqual({ timeNano: 1764430000000000001n, labels });
+  });
+
   it('says which answer is no JSON', () => {
     const parse = () => parseAnswer('info', '<html>');
     expect(parse).toThrow(EngineAnswerError);

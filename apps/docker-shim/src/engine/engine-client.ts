@@ -732,7 +732,8 @@ const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 const longInteger = /^-?\d{16,}$/;
 /** Where a number may stand; ids are full of digits, but in strings. */
 const longNumber = /[:,[]\s*-?\d{16}/;
-const marker = '\u0000integer:';
+/** Nobody can know it, so that no text of an answer begins so. */
+const marker = `integer:${randomUUID()}:`;
 
 /** JSON in which bigints are whole numbers. */
 function requestBody(body: object): string {
