@@ -107,8 +107,9 @@ export class ContainerUsages {
 
   /** When a container that was read before was started, milliseconds since the epoch. */
   startedAtMs({ id, startedAtNs }: StatsSubject): number | undefined {
-    if (startedAtNs !== undefined) return Number(startedAtNs / 1_000_000n);
-    return this.#known.get(id)?.startedAtMs;
+    // Seen when its process was looked for, which may be later than what the subject has.
+    const seenMs = this.#known.get(id)?.startedAtMs;
+    return seenMs ?? (startedAtNs === undefined ? undefined : Number(startedAtNs / 1_000_000n));
   }
 
   /** The first process of a container that was read before. */
