@@ -141,6 +141,19 @@ describe('EngineClient', () => {
     expect(fake.requests).toHaveLength(2);
   });
 
+  it('fails all calls when it is closed, also those that wait for a connection', async () => {
+    fake.answer = () => true;
+    const client = open({ maxSockets: 1 });
+    const calls = [client.info(), client.listImages(), client.stopContainer('c1', 10)];
+    const results = Promise.allSettled(calls);
+    await eventually(() => fake.requests.length === 2);
+    client.close();
+    for (const result of await results) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { grpcStatus: 'UNAVAILABLE' } });
+    }
+    expect(fake.requests).toHaveLength(2);
+  });
+
   it('bounds what it holds of an answer', async () => {
     fake.answer = (_request, response) => {
       response.end('"' + 'x'.repeat(5000) + '"');

@@ -143,6 +143,8 @@ export class EngineClient {
   readonly #agent: http.Agent;
   /** For calls of which any number may wait for long. */
   readonly #waiting = new http.Agent();
+  /** Operations under way, also those that wait for a connection. */
+  readonly #calls = new Map<AbortController, string>();
 
   constructor(options: EngineClientOptions) {
     this.#options = options;
@@ -152,6 +154,9 @@ export class EngineClient {
 
   /** Closes idle connections and those of calls in flight, which fail. */
   close(): void {
+    for (const [over, operation] of this.#calls) {
+      over.abort(new EngineUnreachableError(operation, this.endpoint, 'the connection has ended'));
+    }
     this.#agent.destroy();
     this.#waiting.destroy();
   }
@@ -459,6 +464,7 @@ export class EngineClient {
     signal?.throwIfAborted();
     const started = performance.now();
     const over = new AbortController();
+    this.#calls.set(over, operation);
     const abort = () => over.abort(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     const timer = Number.isFinite(timeoutMs)
@@ -478,6 +484,7 @@ export class EngineClient {
       if (over.signal.aborted) throw over.signal.reason;
       throw error;
     } finally {
+      this.#calls.delete(over);
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       this.#ended(operation, status, started);
