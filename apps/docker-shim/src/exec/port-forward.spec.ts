@@ -1,5 +1,5 @@
 import { freePort } from '@stowage/testing';
-import { once, getEventListeners } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { PortForwards } from './port-forward';
 
@@ -12,7 +12,8 @@ it('connects with a port of the host, and refuses one on which nothing listens',
   await once(server.listen(0, '::1'), 'listening');
   const { port } = server.address() as AddressInfo;
   const connection = await target.connect(port, { signal });
-  expect(String(await once(connection, 'data'))).toBe('hello');
+  const [said] = (await once(connection, 'data')) as [Buffer];
+  expect(said.toString()).toBe('hello');
   connection.destroy();
   server.close();
   await expect(target.connect(await freePort(), { signal })).rejects.toThrow('ECONNREFUSED');

@@ -23,7 +23,7 @@ const labels = {
 };
 
 type Filters = { readonly label?: readonly string[] };
-const typeOf = (of: Readonly<Record<string, string>>) => of['io.kubernetes.docker.type'];
+const typeOf = (of: Readonly<Record<string, string>>) => of['io.kubernetes.docker.type'] ?? '';
 
 /** An engine with a pod of one container, which was started as often as `starts` says. */
 function engine() {
