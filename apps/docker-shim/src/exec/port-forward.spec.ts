@@ -1,4 +1,4 @@
-import { freePort } from '@stowage/testing';
+import { eventuallyPasses, freePort } from '@stowage/testing';
 import { getEventListeners, once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { PortForwards } from './port-forward';
@@ -25,6 +25,5 @@ it('leaves nothing at the signal of a session, whose clients may try again and a
   for (let attempt = 0; attempt < 5; attempt += 1) {
     await expect(target.connect(port, { signal })).rejects.toThrow();
   }
-  await new Promise((resolve) => setImmediate(resolve));
-  expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  await eventuallyPasses(() => expect(getEventListeners(signal, 'abort')).toHaveLength(0));
 });
