@@ -59,9 +59,9 @@ const containers = [
   ),
   provider(
     CONTAINER_UPKEEP,
-    [CONTEXT, ENGINE, CONTAINERS, CONTAINER_RECORDS, IMAGE_FILES, LOGS],
-    ({ log }, connection, known, records, files, logs) =>
-      new ContainerUpkeep({ connection, containers: known, records, files, logs, log }),
+    [CONTEXT, ENGINE, CONTAINERS, CONTAINER_RECORDS, IMAGE_FILES, QUEUE, LOGS],
+    ({ log }, connection, known, records, files, queue, logs) =>
+      new ContainerUpkeep({ connection, containers: known, records, files, queue, logs, log }),
     { close: (upkeep) => upkeep.close() },
   ),
   provider(

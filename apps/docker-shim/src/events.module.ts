@@ -66,6 +66,7 @@ const events = [
       followed.onContainerEvent(({ kind, id, sandboxId }) => {
         if (id !== sandboxId) {
           if (kind === 'oom') oomKills.add(id);
+          if (kind === 'start') void containerUpkeep.started({ id, sandboxId });
           if (kind === 'die') void logs.ended(id, { withinMs: 0 });
           if (kind === 'destroy') {
             oomKills.remove(id);

@@ -29,20 +29,34 @@ export class FakeEngine {
   /** What it says of itself; may be changed while it runs. */
   version = { engine: '20.10.24', api: '1.41', lowestApi: '1.12' };
   info: Record<string, unknown> = { ID: 'FAKE', CgroupDriver: 'cgroupfs', Runtimes: { runc: {} } };
+  /**
+   * How long a connection may go without its first request, milliseconds; engines from 23.0 on end
+   * such a one after five minutes.
+   */
+  silentMs = Infinity;
   /** Asked before its own answers. */
   answer: FakeEngineAnswer = () => false;
   /** All requests so far. */
   readonly requests: FakeEngineRequest[] = [];
-  readonly #connections = new Set<Socket>();
+  /** With what ends those that stay silent. */
+  readonly #connections = new Map<Socket, NodeJS.Timeout | undefined>();
   #server: http.Server | undefined;
 
   constructor(readonly socketPath: string) {}
 
   async start(): Promise<void> {
     const server = http.createServer((request, response) => this.#serve(request, response));
+    // An engine keeps connections that are idle between two requests.
+    server.keepAliveTimeout = 0;
     server.on('connection', (socket) => {
-      this.#connections.add(socket);
-      socket.once('close', () => this.#connections.delete(socket));
+      const { silentMs } = this;
+      const isPatient = silentMs === Infinity;
+      const silent = isPatient ? undefined : setTimeout(() => socket.destroy(), silentMs);
+      this.#connections.set(socket, silent);
+      socket.once('close', () => {
+        clearTimeout(silent);
+        this.#connections.delete(socket);
+      });
     });
     if (existsSync(this.socketPath)) rmSync(this.socketPath);
     await new Promise<void>((resolve, reject) => {
@@ -58,11 +72,12 @@ export class FakeEngine {
     this.#server = undefined;
     if (server === undefined) return;
     const closed = new Promise((resolve) => server.close(resolve));
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#connections.keys()) connection.destroy();
     await closed;
   }
 
   #serve(incoming: http.IncomingMessage, response: http.ServerResponse): void {
+    clearTimeout(this.#connections.get(incoming.socket));
     const url = new URL(incoming.url ?? '/', 'http://docker');
     const [, api = '', path = ''] = /^(?:\/v([\d.]+))?(\/.*)$/.exec(url.pathname) ?? [];
     const request: FakeEngineRequest = {

@@ -1,12 +1,13 @@
 import { ContainerState } from '@stowage/cri-proto';
-import { errorMessage } from '@stowage/errors';
+import { errorMessage, StowageError } from '@stowage/errors';
 import type { Logger } from '@stowage/service-kit';
 import { EachConnection } from '../engine/each-connection';
 import type { EngineConnection } from '../engine/engine-connection';
 import { inParallel } from '../engine/in-parallel';
 import type { ContainerLogs } from '../log/container-logs';
+import type { PodQueue } from '../pod/pod-queue';
 import type { ContainerRecords } from './container-records';
-import type { AppContainer, Containers } from './containers';
+import type { Containers, LocatedContainer } from './containers';
 import type { ImageFiles } from './image-files';
 
 /** Containers at once. */
@@ -19,7 +20,11 @@ export interface ContainerUpkeepParts {
   readonly containers: Pick<Containers, 'list' | 'find'>;
   readonly records: Pick<ContainerRecords, 'ids' | 'remove'>;
   readonly files: Pick<ImageFiles, 'removeLeftovers'>;
-  readonly logs: Pick<ContainerLogs, 'follow' | 'ended' | 'removed' | 'keepOnly'>;
+  readonly queue: Pick<PodQueue, 'run'>;
+  readonly logs: Pick<
+    ContainerLogs,
+    'follow' | 'isFollowed' | 'ended' | 'hasEnded' | 'removed' | 'keepOnly'
+  >;
   readonly log: Pick<Logger, 'warn'>;
 }
 
@@ -38,6 +43,22 @@ export class ContainerUpkeep {
 
   close(): Promise<void> {
     return this.#connections.close();
+  }
+
+  /**
+   * To be called when the engine has started a container, whoever wanted that: somebody may have
+   * started it again, or StartContainer has given up before the engine did. Never rejects.
+   */
+  async started({ id, sandboxId }: LocatedContainer): Promise<void> {
+    const { queue, logs } = this.parts;
+    const { signal } = this.#connections;
+    const isAgain = logs.hasEnded(id);
+    // StartContainer has the log followed before the next call of the pod has its turn.
+    const follow = async () => {
+      if (isAgain || !logs.isFollowed(id)) await this.#follow(id);
+    };
+    // Without the engine nothing is followed: its next connection begins with that.
+    await queue.run(sandboxId, follow, { signal }).catch(() => undefined);
   }
 
   /** To be called when the engine has removed a container, whoever wanted that. Never rejects. */
@@ -59,14 +80,16 @@ export class ContainerUpkeep {
       // Read first: a container that is created meanwhile is not among them.
       const kept = records.ids();
       const listed = await containers.list({ signal });
-      if (this.#isFirst) {
-        const ids = new Set(listed.map(({ id }) => id));
-        for (const id of kept) if (!ids.has(id)) await records.remove(id);
-        logs.keepOnly(ids);
-        await files.removeLeftovers({ signal });
-      }
-      const followed = listed.filter(({ state }) => this.#isFollowed(state));
-      await inParallel(parallel, followed, (container) => this.#follow(container));
+      const ids = new Set(listed.map(({ id }) => id));
+      if (this.#isFirst) logs.keepOnly(ids);
+      const followed = listed.filter(
+        ({ state, logPath }) => logPath !== '' && this.#isFollowed(state),
+      );
+      await inParallel(parallel, followed, ({ id }) => this.#follow(id));
+      if (!this.#isFirst) return;
+      // Last: where something cannot be removed, logs are copied all the same.
+      for (const id of kept) if (!ids.has(id)) await records.remove(id);
+      await files.removeLeftovers({ signal });
       this.#isFirst = false;
     } catch (error) {
       if (signal.aborted) return;
@@ -81,21 +104,26 @@ export class ContainerUpkeep {
     return this.#isFirst && state === ContainerState.CONTAINER_EXITED;
   }
 
-  async #follow({ id, state, logMode: mode, logPath }: AppContainer): Promise<void> {
-    if (logPath === '') return;
+  async #follow(id: string): Promise<void> {
     const { signal } = this.#connections;
     const { containers, logs, log } = this.parts;
-    const container = await containers.find(id, { signal });
-    if (container === undefined) return;
-    const enginePath = container.inspected.LogPath ?? '';
-    // It could not be started, so there is none.
-    if (enginePath === '') return;
     try {
+      const container = await containers.find(id, { signal });
+      if (container === undefined) return;
+      const { state, logMode: mode, logPath, inspected } = container;
+      const enginePath = inspected.LogPath ?? '';
+      // Where it could not be started, there is none.
+      if (logPath === '' || enginePath === '') return;
       await logs.follow({ id, mode, logPath, enginePath });
       if (state === ContainerState.CONTAINER_EXITED) await logs.ended(id, { withinMs: 0 });
     } catch (error) {
+      // Without the engine nothing is followed: that is repeated when it is back.
+      if (isUnavailable(error) || signal.aborted) throw error;
       const fields = { containerId: id, reason: errorMessage(error) };
       log.warn(fields, 'the log of a container cannot be written');
     }
   }
 }
+
+const isUnavailable = (error: unknown): boolean =>
+  error instanceof StowageError && error.grpcStatus === 'UNAVAILABLE';

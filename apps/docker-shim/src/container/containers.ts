@@ -3,7 +3,7 @@ import { NotFoundError } from '@stowage/errors';
 import type { InspectedContainer } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
 import { isNotFound } from '../engine/engine-errors';
-import { CreatedTimes } from '../pod/created-times';
+import { KnownFacts, type InspectedFacts } from '../pod/known-facts';
 import { readLabels, type ContainerFacts } from '../pod/labels';
 import type { ListedContainers } from '../pod/listed-containers';
 import { idsBeginning, theOnlyId } from '../pod/resolve-id';
@@ -11,14 +11,12 @@ import { containerCourse, criState } from './container-state';
 import { StartResults } from './start-results';
 
 /** A container of a pod, its sandbox not among them. */
-export interface AppContainer extends ContainerFacts {
+export interface AppContainer extends ContainerFacts, InspectedFacts {
   readonly type: 'container';
   readonly id: string;
   /** The engine's name of it, without the slash. */
   readonly name: string;
   readonly pod: PodSandboxMetadata;
-  /** Nanoseconds since 1970. */
-  readonly createdNs: bigint;
   readonly state: ContainerState;
   readonly imageId: string;
 }
@@ -42,7 +40,7 @@ interface Call {
 
 /** The containers in the pods of this node. */
 export class Containers {
-  readonly #created = new CreatedTimes();
+  readonly #facts = new KnownFacts();
   readonly #startResults = new StartResults();
   /** Sandboxes by container. They never change. */
   readonly #sandboxes = new Map<string, string>();
@@ -64,23 +62,23 @@ export class Containers {
     const listed = await this.listed.list(client, 'container', { signal }, of);
     const ids = listed.map(({ id }) => id);
     const created = listed.flatMap(({ id, listed: { State } }) => (State === 'created' ? id : []));
-    const [times, failed] = await Promise.all([
-      this.#created.of(client, ids, { signal }),
+    const [known, failed] = await Promise.all([
+      this.#facts.of(client, listed, { signal }),
       this.#startResults.failed(client, created, { signal }),
     ]);
     if (sandboxId === undefined) this.#retain(before, ids);
     return listed.flatMap(({ id, name, facts, listed: one }): AppContainer[] => {
       const { State, ImageID, Image } = one;
-      const createdNs = times.get(id);
+      const inspected = known.get(id);
       // It has vanished meanwhile.
-      if (facts.type !== 'container' || createdNs === undefined) return [];
+      if (facts.type !== 'container' || inspected === undefined) return [];
       this.#sandboxes.set(id, facts.sandboxId);
       return [
         {
           ...facts,
+          ...inspected,
           id,
           name,
-          createdNs,
           state: criState(State ?? '', failed.has(id)),
           imageId: ImageID ?? '',
           image: facts.image === '' ? (Image ?? '') : facts.image,
@@ -134,9 +132,9 @@ export class Containers {
     const { Pid = 0 } = inspected.State ?? {};
     return {
       ...facts,
+      ...this.#facts.remember(id, inspected),
       id,
       name,
-      createdNs: this.#created.remember(id, inspected.Created),
       state: containerCourse(inspected).state,
       imageId: inspected.Image ?? '',
       image: facts.image === '' ? (inspected.Config?.Image ?? '') : facts.image,
@@ -183,7 +181,7 @@ export class Containers {
     for (const id of before) {
       if (!there.has(id)) this.#sandboxes.delete(id);
     }
-    this.#created.retain(ids);
+    this.#facts.retain(ids);
     this.#startResults.retain(there);
   }
 }

@@ -48,7 +48,11 @@ describe('ImageFiles', () => {
   let files: ImageFiles;
   /** Temporary containers that are there. */
   let there: Set<string>;
+  /** Their names by id. */
+  let names: Map<string, string>;
   let made: number;
+  /** Called before a file is read. */
+  let beforeRead: () => unknown;
   const archives: Record<string, Buffer> = {
     '/etc/passwd': entry('2', '', '../run/passwd'),
     '/run/passwd': entry('0', 'web:x:1:2\n'),
@@ -60,18 +64,24 @@ describe('ImageFiles', () => {
     folder = mkdtempSync(path.join(tmpdir(), 'image-files-'));
     fake = new FakeEngine(path.join(folder, 'docker.sock'));
     there = new Set();
+    names = new Map();
     made = 0;
+    beforeRead = () => undefined;
     fake.answer = ({ method, path: asked, query }, response) => {
       if (asked === '/containers/create') {
         made += 1;
         there.add(`c${made}`);
+        names.set(`c${made}`, query.get('name') ?? '');
         return answerJson(response, 201, { Id: `c${made}` });
       }
       if (asked === '/containers/json') {
         return answerJson(
           response,
           200,
-          [...there].map((Id) => ({ Id })),
+          [...there].map((Id) => ({
+            Id,
+            Names: [`/${names.get(Id) ?? 'stowage-image-files-old'}`],
+          })),
         );
       }
       const [, id = '', rest = ''] = /^\/containers\/(c\d+)(\/archive)?$/.exec(asked) ?? [];
@@ -81,9 +91,11 @@ describe('ImageFiles', () => {
         return true;
       }
       if (rest === '') return false;
-      const archive = archives[query.get('path') ?? ''];
-      if (archive === undefined) return answerJson(response, 404, { message: 'no such file' });
-      response.end(method === 'HEAD' ? undefined : Buffer.concat([archive, end]));
+      void Promise.resolve(beforeRead()).then(() => {
+        const archive = there.has(id) ? archives[query.get('path') ?? ''] : undefined;
+        if (archive === undefined) answerJson(response, 404, { message: 'no such file' });
+        else response.end(method === 'HEAD' ? undefined : Buffer.concat([archive, end]));
+      });
       return true;
     };
     await fake.start();
@@ -134,6 +146,14 @@ describe('ImageFiles', () => {
     caller.abort(new Error('gave up'));
     await expect(given).rejects.toThrow('gave up');
     expect((await other).passwd).toBe('web:x:1:2\n');
+    expect(there.size).toBe(0);
+  });
+
+  it('does not take for a leftover what it reads itself', async () => {
+    there.add('c90');
+    let removing: Promise<void> | undefined;
+    beforeRead = () => (removing ??= files.removeLeftovers({ signal }));
+    expect((await files.accounts('sha256:a', { signal })).passwd).toBe('web:x:1:2\n');
     expect(there.size).toBe(0);
   });
 

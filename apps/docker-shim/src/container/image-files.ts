@@ -32,6 +32,8 @@ interface Call {
  */
 export class ImageFiles {
   readonly #accounts = new Map<string, Promise<Accounts>>();
+  /** Names of the containers that are read at present. */
+  readonly #reading = new Set<string>();
 
   constructor(private readonly connection: Pick<EngineConnection, 'engine'>) {}
 
@@ -56,12 +58,13 @@ export class ImageFiles {
     );
   }
 
-  /** Removes what an end of this process has left. To be called before anything is read. */
+  /** Removes what an earlier process has left. */
   async removeLeftovers({ signal }: Call): Promise<void> {
     const { client } = this.connection.engine();
     const left = await client.listContainers({ label: [temporaryLabel] }, { signal });
-    for (const { Id } of left) {
-      if (Id != null) await ensureRemoved(client, Id, { signal });
+    for (const { Id, Names } of left) {
+      const isRead = (Names ?? []).some((name) => this.#reading.has(name.replace(/^\//, '')));
+      if (Id != null && !isRead) await ensureRemoved(client, Id, { signal });
     }
   }
 
@@ -75,17 +78,23 @@ export class ImageFiles {
   async #inImage<T>(imageId: string, use: (read: ImageReader) => Promise<T>): Promise<T> {
     const { client } = this.connection.engine();
     const signal = AbortSignal.timeout(readWithinMs);
-    const id = await client.createContainer(`stowage-image-files-${randomUUID()}`, {
-      Image: imageId,
-      // Some images have no command, and the engine wants one.
-      Entrypoint: ['-'],
-      Labels: temporary,
-      HostConfig: { NetworkMode: 'none', LogConfig: { Type: 'none' } },
-    });
+    const name = `stowage-image-files-${randomUUID()}`;
+    this.#reading.add(name);
     try {
-      return await use(new ImageReader(client, id, signal));
+      const id = await client.createContainer(name, {
+        Image: imageId,
+        // Some images have no command, and the engine wants one.
+        Entrypoint: ['-'],
+        Labels: temporary,
+        HostConfig: { NetworkMode: 'none', LogConfig: { Type: 'none' } },
+      });
+      try {
+        return await use(new ImageReader(client, id, signal));
+      } finally {
+        await ensureRemoved(client, id, { signal: AbortSignal.timeout(readWithinMs) });
+      }
     } finally {
-      await ensureRemoved(client, id, { signal: AbortSignal.timeout(readWithinMs) });
+      this.#reading.delete(name);
     }
   }
 }

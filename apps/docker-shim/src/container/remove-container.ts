@@ -1,3 +1,4 @@
+import { ContainerState } from '@stowage/cri-proto';
 import type { EngineConnection } from '../engine/engine-connection';
 import { ensureRemoved } from '../engine/ensure-removed';
 import { unlinkLog } from '../log/log-link';
@@ -5,6 +6,9 @@ import type { PodQueue } from '../pod/pod-queue';
 import type { Logs } from './container-log';
 import type { ContainerRecords } from './container-records';
 import type { Containers } from './containers';
+
+/** How long a removal waits for the end of the container's log, milliseconds. */
+const logWithinMs = 1000;
 
 interface Call {
   readonly signal: AbortSignal;
@@ -15,7 +19,7 @@ export interface RemoveContainerParts {
   readonly containers: Pick<Containers, 'locate' | 'find' | 'removed'>;
   readonly queue: Pick<PodQueue, 'run'>;
   readonly records: Pick<ContainerRecords, 'remove'>;
-  readonly logs: Pick<Logs, 'removed'>;
+  readonly logs: Pick<Logs, 'ended' | 'removed'>;
 }
 
 /** RemoveContainer: a container goes, running or not, with its anonymous volumes. */
@@ -35,12 +39,17 @@ export class RemoveContainer {
     const { connection, containers, records, logs } = this.parts;
     const container = await containers.find(id, { signal });
     if (container !== undefined) {
+      // The engine's files go with the container: what has been rotated is to be copied before.
+      if (container.state === ContainerState.CONTAINER_EXITED) {
+        await logs.ended(id, { withinMs: logWithinMs });
+      }
       await ensureRemoved(connection.engine().client, id, { signal });
       const { logMode, logPath, inspected } = container;
       if (logMode === 'link' && logPath !== '' && inspected.LogPath) {
         await unlinkLog(logPath, inspected.LogPath);
       }
     }
+    await logs.ended(id, { withinMs: logWithinMs });
     await logs.removed(id);
     await records.remove(id);
     containers.removed(id);

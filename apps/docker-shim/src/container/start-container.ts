@@ -89,7 +89,12 @@ export class StartContainer {
     ]);
     // Its event of that came before the log was followed.
     if (state === ContainerState.CONTAINER_EXITED) await logs.ended(id, { withinMs: 0 });
-    if (user) await records.set(id, { ...record, user });
+    if (user) {
+      await records.set(id, { ...record, user }).catch((error: unknown) => {
+        const fields = { containerId: id, reason: errorMessage(error) };
+        log.warn(fields, 'the user of a container will not be known after a restart');
+      });
+    }
   }
 
   async #found(id: string, call: Call): Promise<InspectedAppContainer> {

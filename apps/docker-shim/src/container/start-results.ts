@@ -1,5 +1,5 @@
 import type { EngineClient } from '../engine/engine-client';
-import { isNotFound } from '../engine/engine-errors';
+import { EngineResponseError } from '../engine/engine-errors';
 import { inParallel } from '../engine/in-parallel';
 import { couldNotStart } from './container-state';
 
@@ -29,7 +29,8 @@ export class StartResults {
         const { State } = await client.inspectContainer(id, { signal });
         this.#known.set(id, couldNotStart(State));
       } catch (error) {
-        if (!isNotFound(error)) throw error;
+        // Gone, or one that the engine cannot inspect: it keeps no other from the list.
+        if (!(error instanceof EngineResponseError)) throw error;
       }
     });
     return new Set(created.filter((id) => this.#known.get(id) === true));

@@ -75,6 +75,25 @@ describe('EngineClient', () => {
     },
   );
 
+  it('makes other calls while more containers are being stopped than it has connections', async () => {
+    const stopping: ServerResponse[] = [];
+    fake.answer = ({ path: asked }, response) => {
+      if (!asked.endsWith('/stop')) return false;
+      stopping.push(response);
+      return true;
+    };
+    const client = open({ maxSockets: 2 });
+    const stops = [1, 2, 3].map((id) => client.stopContainer(`c${id}`, 3600));
+    await eventually(() => stopping.length === 3);
+    await client.info({ timeoutMs: 2000 });
+    for (const response of stopping) response.writeHead(204).end();
+    await Promise.all(stops);
+    const cut = client.stopContainer('c4', 3600);
+    await eventually(() => stopping.length === 4);
+    client.close();
+    await expect(cut).rejects.toThrow(EngineUnreachableError);
+  });
+
   it('names the status where the answer has no words', async () => {
     fake.answer = (_request, response) => {
       response.writeHead(502).end('<html>');
@@ -119,6 +138,19 @@ describe('EngineClient', () => {
     await expect(call).rejects.toBe(reason);
     await expect(open().info({ signal: caller.signal })).rejects.toBe(reason);
     await eventually(() => cut === 2);
+    expect(fake.requests).toHaveLength(2);
+  });
+
+  it('fails all calls when it is closed, also those that wait for a connection', async () => {
+    fake.answer = () => true;
+    const client = open({ maxSockets: 1 });
+    const calls = [client.info(), client.listImages(), client.stopContainer('c1', 10)];
+    const results = Promise.allSettled(calls);
+    await eventually(() => fake.requests.length === 2);
+    client.close();
+    for (const result of await results) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { grpcStatus: 'UNAVAILABLE' } });
+    }
     expect(fake.requests).toHaveLength(2);
   });
 
@@ -282,6 +314,12 @@ describe('parseAnswer', () => {
     ['{"a":0.12345678901234567,"b":1.5e300}', { a: 0.12345678901234567, b: 1.5e300 }],
   ])('keeps the value of %s', (text, value) => {
     expect(parseAnswer('info', text)).toEqual(value);
+  });
+
+  it('leaves every text as it is, whatever stands in it beside long numbers', () => {
+    const labels = { a: '\0integer:x', b: '\0integer:12', c: 'integer:9007199254740993' };
+    const text = `{"timeNano":1764430000000000001,"labels":${JSON.stringify(labels)}}`;
+    expect(parseAnswer('events', text)).toEqual({ timeNano: 1764430000000000001n, labels });
   });
 
   it('says which answer is no JSON', () => {

@@ -96,11 +96,21 @@ export interface EngineClientOptions {
   readonly api?: string;
   /** Default limit of a call, milliseconds. */
   readonly timeoutMs: number;
-  /** Connections at once; further calls wait. Pulls have connections of their own. Default 64. */
+  /**
+   * Connections at once; further calls wait. What may take long has connections beside them: pulls,
+   * streams, and stops of containers. Default 64.
+   */
   readonly maxSockets?: number;
   /** Longest JSON answer, bytes. Default 64 MiB. */
   readonly maxAnswerBytes?: number;
   readonly onEnded?: (call: EndedEngineCall) => void;
+}
+
+/** Signs of life of an engine, over a connection of their own. */
+export interface Pings {
+  /** Asks for one. */
+  readonly ping: (call: EngineCall) => Promise<void>;
+  readonly close: () => void;
 }
 
 interface Request {
@@ -113,6 +123,14 @@ interface Request {
   readonly body?: object;
 }
 
+/** Over which connections a request goes. */
+interface Connections {
+  /** Default those that most calls share; false for one of its own. */
+  readonly agent?: http.Agent | false;
+  /** Called with the connection that it has got. */
+  readonly onSocket?: (socket: Socket) => void;
+}
+
 /**
  * Docker Engine's API over its unix socket, and the only code that knows its HTTP. Every method
  * rejects with {@link EngineResponseError} when the engine refuses, {@link EngineUnreachableError}
@@ -123,6 +141,10 @@ export class EngineClient {
   readonly endpoint: string;
   readonly #options: EngineClientOptions;
   readonly #agent: http.Agent;
+  /** For calls of which any number may wait for long. */
+  readonly #waiting = new http.Agent();
+  /** Operations under way, also those that wait for a connection. */
+  readonly #calls = new Map<AbortController, string>();
 
   constructor(options: EngineClientOptions) {
     this.#options = options;
@@ -132,7 +154,36 @@ export class EngineClient {
 
   /** Closes idle connections and those of calls in flight, which fail. */
   close(): void {
+    for (const [over, operation] of this.#calls) {
+      over.abort(new EngineUnreachableError(operation, this.endpoint, 'the connection has ended'));
+    }
     this.#agent.destroy();
+    this.#waiting.destroy();
+  }
+
+  /**
+   * Opens a connection for signs of life with the first of them. No other call keeps it waiting,
+   * and its end shows at once that of the engine. Not one without any request: engines from 23.0 on
+   * end that after five minutes.
+   *
+   * @param onEnded called when the connection has ended.
+   */
+  openPings(onEnded: () => void): Pings {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    let known: Socket | undefined;
+    const onSocket = (socket: Socket) => {
+      if (socket === known) return;
+      known = socket;
+      socket.once('close', onEnded);
+    };
+    return {
+      ping: (call) =>
+        this.#within('ping', call, async (signal) => {
+          const path = '/_ping';
+          await this.#text('ping', await this.#send('ping', { path }, signal, { agent, onSocket }));
+        }),
+      close: () => agent.destroy(),
+    };
   }
 
   /**
@@ -206,7 +257,7 @@ export class EngineClient {
               : { 'x-registry-auth': paddedBase64Url(JSON.stringify(login)) },
         },
         signal,
-        { ownConnection: true },
+        { agent: false },
       );
       status = response.statusCode;
       yield* this.#jsonLines<PullMessage>(operation, response);
@@ -272,8 +323,12 @@ export class EngineClient {
    * Resolves when it has ended. The limit of the call has to be longer than the grace.
    */
   async stopContainer(id: string, graceSeconds: number, call: EngineCall = {}): Promise<void> {
-    const query = { t: graceSeconds };
-    await this.#post('stop container', `/containers/${inPath(id)}/stop`, { query }, call);
+    const operation = 'stop container';
+    const path = `/containers/${inPath(id)}/stop`;
+    const request = { method: 'POST', path, query: { t: graceSeconds } } as const;
+    await this.#within(operation, call, async (signal) =>
+      this.#text(operation, await this.#send(operation, request, signal, { agent: this.#waiting })),
+    );
   }
 
   /** Sends SIGKILL; the engine answers 409 for a container that does not run. */
@@ -338,7 +393,7 @@ export class EngineClient {
         operation,
         { path: '/events', query: { filters: JSON.stringify(filters) } },
         signal,
-        { ownConnection: true },
+        { agent: false },
       );
       this.#ended(operation, response.statusCode, started);
       return this.#jsonLines<EngineEvent>(operation, response);
@@ -409,6 +464,7 @@ export class EngineClient {
     signal?.throwIfAborted();
     const started = performance.now();
     const over = new AbortController();
+    this.#calls.set(over, operation);
     const abort = () => over.abort(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     const timer = Number.isFinite(timeoutMs)
@@ -428,6 +484,7 @@ export class EngineClient {
       if (over.signal.aborted) throw over.signal.reason;
       throw error;
     } finally {
+      this.#calls.delete(over);
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       this.#ended(operation, status, started);
@@ -443,10 +500,11 @@ export class EngineClient {
     operation: string,
     request: Request,
     signal: AbortSignal,
-    { ownConnection = false } = {},
+    { agent = this.#agent, onSocket }: Connections = {},
   ): Promise<http.IncomingMessage> {
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-      const sent = this.#request(request, signal, ownConnection);
+      const sent = this.#request(request, signal, agent);
+      if (onSocket !== undefined) sent.once('socket', onSocket);
       sent.once('response', resolve);
       sent.once('error', (error) => reject(this.#unreachable(operation, error)));
     });
@@ -460,7 +518,7 @@ export class EngineClient {
   #request(
     { method = 'GET', path, query = {}, headers = {}, body }: Request,
     signal: AbortSignal,
-    ownConnection: boolean,
+    agent: http.Agent | false,
   ): http.ClientRequest {
     const { socketPath, api } = this.#options;
     const given = new URLSearchParams();
@@ -472,7 +530,7 @@ export class EngineClient {
     const ofContent = body === undefined ? {} : { 'content-type': 'application/json' };
     const request = http.request({
       socketPath,
-      agent: ownConnection ? false : this.#agent,
+      agent,
       method,
       path: `${api === undefined ? '' : `/v${api}`}${path}${search}`,
       headers: {
@@ -630,7 +688,7 @@ export class EngineClient {
     const headers = { connection: 'Upgrade', upgrade: 'tcp' };
     return this.#within(operation, call, async (signal) => {
       const answer = await new Promise<Socket | http.IncomingMessage>((resolve, reject) => {
-        const sent = this.#request({ ...request, headers }, signal, true);
+        const sent = this.#request({ ...request, headers }, signal, false);
         sent.once('upgrade', (_response, socket: Socket, head) => {
           if (head.length > 0) socket.unshift(head);
           // Whoever reads it learns of its end.
@@ -681,7 +739,8 @@ const stringOrNumber = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 const longInteger = /^-?\d{16,}$/;
 /** Where a number may stand; ids are full of digits, but in strings. */
 const longNumber = /[:,[]\s*-?\d{16}/;
-const marker = '\u0000integer:';
+/** Nobody can know it, so that no text of an answer begins so. */
+const marker = `integer:${randomUUID()}:`;
 
 /** JSON in which bigints are whole numbers. */
 function requestBody(body: object): string {

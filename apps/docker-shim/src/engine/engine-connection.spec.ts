@@ -57,6 +57,8 @@ describe('EngineConnection', () => {
     await fake.stop();
     await available(false);
     expect(lost.aborted).toBe(true);
+    // What goes on in its name fails as a call without an engine does.
+    expect(lost.reason).toBeInstanceOf(RuntimeUnavailableError);
     expect(() => connection.engine()).toThrow('is unavailable since');
     expect(connection.lastKnown()?.version.engine).toBe('20.10.24');
     fake.version = { engine: '28.5.0', api: '1.51', lowestApi: '1.24' };
@@ -67,6 +69,35 @@ describe('EngineConnection', () => {
     expect(seen).toEqual(expect.arrayContaining([true, false, true]));
     stop();
   });
+
+  it('keeps the connection to an engine that ends those which say nothing', async () => {
+    fake.silentMs = 50;
+    await fake.start();
+    connect();
+    await available(true);
+    const { lost } = connection.engine();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(lost.aborted).toBe(false);
+    expect(connection.availability().connections).toBe(1);
+  });
+
+  it('keeps the connection while calls wait for answers on all that they have', async () => {
+    fake.answer = ({ path: asked }) => asked.endsWith('/json');
+    await fake.start();
+    connect();
+    await available(true);
+    const { client, lost } = connection.engine();
+    const calls = Array.from({ length: 64 }, () => client.inspectContainer('x'));
+    const results = Promise.allSettled(calls);
+    const before = fake.requests.filter(({ path: asked }) => asked === '/_ping').length;
+    await eventually(
+      () => fake.requests.filter(({ path: asked }) => asked === '/_ping').length > before,
+      { timeoutMs: 8000 },
+    );
+    expect(lost.aborted).toBe(false);
+    await connection.close();
+    expect((await results).every(({ status }) => status === 'rejected')).toBe(true);
+  }, 20_000);
 
   // D26
   it.each([

@@ -1,5 +1,4 @@
 import { errorMessage, RuntimeUnavailableError } from '@stowage/errors';
-import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { negotiateApi, type NotReadyReason } from './api-version';
 import { EngineClient, type EndedEngineCall, type EngineInfo } from './engine-client';
@@ -11,7 +10,7 @@ export interface Engine {
   readonly api: string;
   readonly version: KnownVersion;
   readonly info: EngineInfo;
-  /** Aborted when this is no longer the connection in use. */
+  /** Aborted with a `RuntimeUnavailableError` when this is no longer the connection in use. */
   readonly lost: AbortSignal;
 }
 
@@ -155,7 +154,7 @@ export class EngineConnection {
           await this.#watch(engine.client, over.signal);
         } finally {
           signal.removeEventListener('abort', end);
-          over.abort();
+          over.abort(this.#lost());
           engine?.client.close();
         }
       } catch (error) {
@@ -197,26 +196,26 @@ export class EngineConnection {
   /** Returns never; rejects when the engine is gone or says nothing any more. */
   async #watch(client: EngineClient, signal: AbortSignal): Promise<void> {
     const ended = new AbortController();
-    // A connection on which nothing is asked: its end is seen at once.
-    const sentinel = await opened(this.#options.socketPath);
-    const closed = new Promise<string>((resolve) =>
-      sentinel.once('close', () => resolve('the engine has closed its connections')),
+    const pings = client.openPings(() =>
+      ended.abort(new Error('the engine has closed its connections')),
     );
-    sentinel.on('error', () => undefined);
-    void closed.then(() => ended.abort());
+    const either = AbortSignal.any([signal, ended.signal]);
     try {
-      const either = AbortSignal.any([signal, ended.signal]);
       for (;;) {
+        await pings.ping({ signal: either, timeoutMs: answerWithinMs });
         await pause(pingIntervalMs, undefined, { signal: either, ref: false }).catch(
           () => undefined,
         );
-        if (ended.signal.aborted) throw new Error(await closed);
-        signal.throwIfAborted();
-        await client.ping({ signal: either, timeoutMs: answerWithinMs });
+        either.throwIfAborted();
       }
     } finally {
-      sentinel.destroy();
+      pings.close();
     }
+  }
+
+  #lost(): RuntimeUnavailableError {
+    const reason = 'the connection to the engine has ended';
+    return new RuntimeUnavailableError(this.endpoint, new Date(this.#now()), reason);
   }
 
   #ready(engine: Engine): void {
@@ -254,14 +253,4 @@ export class EngineConnection {
       }
     }
   }
-}
-
-function opened(socketPath: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(socketPath);
-    socket.unref();
-    socket.once('connect', () => resolve(socket));
-    socket.once('error', reject);
-    socket.resume();
-  });
 }

@@ -175,7 +175,7 @@ export class EngineEvents {
       return;
     }
     const isFirst = this.#waiting !== undefined;
-    const differences = this.#known.differences(listed);
+    const differences = this.#known.differences(listed, asOfNs);
     if (!isFirst && differences.length > 0) await pause(graceMs, { signal });
     signal.throwIfAborted();
     for (const difference of differences) {

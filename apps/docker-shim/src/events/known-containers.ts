@@ -114,13 +114,18 @@ export class KnownContainers {
     return this.#changes([kind], event, 'event');
   }
 
-  /** How a list differs from what is known. */
-  differences(listed: readonly ListedForEvents[]): Difference[] {
+  /**
+   * How a list differs from what is known.
+   *
+   * @param asOfNs when the list was asked for; where more was known before, the clock was set back.
+   */
+  differences(listed: readonly ListedForEvents[], asOfNs: bigint): Difference[] {
     const differences: Difference[] = [];
     const ids = new Set<string>();
     for (const one of listed) {
       ids.add(one.id);
       const known = this.#known.get(one.id);
+      if (known !== undefined && known.asOfNs > asOfNs) known.asOfNs = asOfNs;
       if (known?.phase !== one.phase) differences.push({ id: one.id, listed: one });
       else known.sandbox = one.sandbox;
     }

@@ -60,9 +60,10 @@ function connected(host: string, port: number, signal: AbortSignal): Promise<Soc
     const abort = () => socket.destroy(signal.reason as Error);
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) abort();
-    socket.once('error', reject);
+    const settled = () => signal.removeEventListener('abort', abort);
+    socket.once('error', reject).once('close', settled);
     socket.once('connect', () => {
-      signal.removeEventListener('abort', abort);
+      settled();
       socket.off('error', reject).on('error', () => undefined);
       resolve(socket);
     });

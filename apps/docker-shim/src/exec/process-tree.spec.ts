@@ -30,7 +30,8 @@ describe('killProcessTree', () => {
     const killed: number[] = [];
     const left = await killProcessTree(pid, id, {
       procDir,
-      withinMs: 50,
+      // A loaded machine may take long for a look; what survives is waited for to the end.
+      withinMs: survivors.length === 0 ? 10_000 : 50,
       kill: (of) => {
         killed.push(of);
         if (!survivors.includes(of)) rmSync(path.join(procDir, String(of)), { recursive: true });

@@ -1,5 +1,5 @@
 import type { EngineClient } from '../engine/engine-client';
-import { isNotFound } from '../engine/engine-errors';
+import { EngineResponseError } from '../engine/engine-errors';
 
 /** Inspections at once for images that are new. */
 const parallel = 8;
@@ -11,7 +11,10 @@ const parallel = 8;
 export class ImageUsers {
   #known = new Map<string, string>();
 
-  /** Users by image id; of an image that vanishes meanwhile there is none. */
+  /**
+   * Users by image id; none of an image that vanishes meanwhile, or that the engine cannot inspect:
+   * it keeps no other from the list.
+   */
   async of(
     client: Pick<EngineClient, 'inspectImage'>,
     imageIds: readonly string[],
@@ -30,7 +33,7 @@ export class ImageUsers {
           const { Config } = await client.inspectImage(id, { signal });
           users.set(id, Config?.User ?? '');
         } catch (error) {
-          if (!isNotFound(error)) throw error;
+          if (!(error instanceof EngineResponseError)) throw error;
         }
       }
     };

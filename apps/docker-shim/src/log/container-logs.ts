@@ -137,6 +137,11 @@ export class ContainerLogs {
     return this.#known.has(id);
   }
 
+  /** Whether its end is known, so that its log is copied to that and no further. */
+  hasEnded(id: string): boolean {
+    return this.#known.get(id)?.isEnded === true;
+  }
+
   /**
    * Continues in a new file at the container's path; resolves when that is open. NOT_FOUND for what
    * is not followed, FAILED_PRECONDITION after the container's end, UNIMPLEMENTED for a link; else

@@ -146,3 +146,23 @@ it('what ended while the shim was dead has its whole log and its exit code', asy
   expect(numbers(file)).toEqual(upTo(lines));
   await remove();
 }, 30_000);
+
+it('the log of a container that somebody starts again goes on, and can be rotated', async () => {
+  const { containerId, file, status, remove } = await printing('again');
+  await printed(file, 10);
+  await stack.docker.api('POST', `/containers/${containerId}/restart?t=0`);
+  const first = await eventually(() => {
+    const all = numbers(file);
+    const at = all.lastIndexOf(1);
+    return at > 0 && all.length > at + 10 && all.slice(0, at);
+  });
+  const old = `${file}.20261129-140000`;
+  renameSync(file, old);
+  await reopen(containerId);
+  await printed(file, 10);
+  await stack.docker.api('POST', `/containers/${containerId}/kill`);
+  await eventually(async () => (await status()).state === ContainerState.CONTAINER_EXITED);
+  const all = numbers(old, file);
+  expect(all).toEqual([...upTo(first.length), ...upTo(all.length - first.length)]);
+  await remove();
+}, 30_000);

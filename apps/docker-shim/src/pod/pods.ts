@@ -4,7 +4,7 @@ import type { InspectedContainer } from '../engine/engine-client';
 import type { EngineConnection } from '../engine/engine-connection';
 import { isNotFound } from '../engine/engine-errors';
 import type { Checkpoints } from './checkpoints';
-import { CreatedTimes } from './created-times';
+import { KnownFacts, type InspectedFacts } from './known-facts';
 import { readLabels, type SandboxFacts } from './labels';
 import type { ListedContainers } from './listed-containers';
 import { podKey } from './pod-queue';
@@ -12,10 +12,8 @@ import { idsBeginning, theOnlyId } from './resolve-id';
 import type { SandboxRecords } from './sandbox-records';
 
 /** A pod's sandbox. */
-export interface Sandbox extends SandboxFacts {
+export interface Sandbox extends SandboxFacts, InspectedFacts {
   readonly id: string;
-  /** Nanoseconds since 1970. */
-  readonly createdNs: bigint;
   /** Whether its container runs. */
   readonly running: boolean;
   /** Whether containers can run in it: it runs, and has its network. */
@@ -43,7 +41,7 @@ interface Call {
 
 /** The pods of this node, as their sandboxes show them. */
 export class Pods {
-  readonly #created = new CreatedTimes();
+  readonly #facts = new KnownFacts();
   /** By key of the pod. */
   readonly #making = new Map<string, Promise<unknown>>();
 
@@ -78,15 +76,16 @@ export class Pods {
     const makingBefore = new Set(this.#making.keys());
     const listed = await this.listed.list(client, 'sandbox', { signal });
     const ids = listed.map(({ id }) => id);
-    const created = await this.#created.of(client, ids, { signal });
-    this.#created.retain(ids);
+    const known = await this.#facts.of(client, listed, { signal });
+    this.#facts.retain(ids);
     return listed.flatMap(({ id, facts, listed: { State, HostConfig } }) => {
-      const createdNs = created.get(id);
-      if (facts.type !== 'sandbox' || createdNs === undefined) return [];
+      const inspected = known.get(id);
+      if (facts.type !== 'sandbox' || inspected === undefined) return [];
       const key = podKey(facts.metadata);
       const made = !makingBefore.has(key) && !this.#making.has(key);
       const { NetworkMode: networkMode = '' } = HostConfig ?? {};
-      return { ...this.#sandbox(id, facts, State === 'running'), createdNs, networkMode, made };
+      const running = State === 'running';
+      return { ...this.#sandbox(id, facts, running), ...inspected, networkMode, made };
     });
   }
 
@@ -136,7 +135,7 @@ export class Pods {
     const { Status, Pid = 0 } = container.State ?? {};
     return {
       ...this.#sandbox(id, facts, Status === 'running'),
-      createdNs: this.#created.remember(id, container.Created),
+      ...this.#facts.remember(id, container),
       networkMode: container.HostConfig?.NetworkMode ?? '',
       pid: Pid > 0 ? Pid : undefined,
       container,

@@ -54,7 +54,14 @@ it('lists of statistics ask the engine for no numbers, and take little time on a
     }
   }
   const list = async () => (await shim.runtime.listContainerStats({})).stats;
+  const started = stack.docker.log().length;
   await eventually(async () => (await list()).length === containers.length);
+  expect((await shim.runtime.listPodSandboxStats({})).stats).toHaveLength(podCount);
+  // Which process each has, the shim knows from its start.
+  const asked = engineRequests(stack.docker.log().slice(started));
+  expect(asked.filter((call) => /\/containers\/[0-9a-f]{64}\/json(?!\?size)/.test(call))).toEqual(
+    [],
+  );
 
   const logged = stack.docker.log().length;
   const pids = [shim.app.pid, stack.docker.pid!];

@@ -87,8 +87,10 @@ export class CgroupFinder {
 }
 
 /** Whether process `pid` belongs to container `id`, by the names of its control groups. */
-export const isInContainer = (pid: number, id: string, procRoot = '/proc'): boolean =>
-  cgroupPaths(pid, id, procRoot).size > 0;
+export function isInContainer(pid: number, id: string, procRoot = '/proc'): boolean {
+  const text = readText(path.join(procRoot, String(pid), 'cgroup')) ?? '';
+  return [`/${id}\n`, `/${id}/`, `-${id}.scope`].some((name) => text.includes(name));
+}
 
 /** The control group that one lies in. */
 export function parentOf(group: CgroupDirs): CgroupDirs {

@@ -28,6 +28,11 @@ export type ContainerUse = RunningUse | 'stopped' | 'gone';
 const engineKeptMs = 10_000;
 /** Questions for the engine's own numbers at once. */
 const engineAtOnce = 8;
+/**
+ * How long what was read of files is not read again, milliseconds: callers ask for the lists of
+ * containers and of pods one after the other.
+ */
+const readKeptMs = 250;
 /** How long files that could not be read are not tried again, milliseconds. */
 const unreadableMs = 300_000;
 /** What was not asked for so long is forgotten, milliseconds. */
@@ -41,6 +46,7 @@ interface Known {
   usedAtMs: number;
   pid?: number;
   group?: CgroupDirs;
+  read?: RunningUse;
   /** As the engine says it, milliseconds since the epoch. */
   startedAtMs?: number;
   unreadableUntilMs?: number;
@@ -49,9 +55,9 @@ interface Known {
 }
 
 /**
- * What containers use, from files of the kernel. The engine is asked once for each start of a
- * container, for its process; and for numbers only where the files cannot be read: without root, or
- * in another namespace of processes.
+ * What containers use, from files of the kernel. The engine is asked for the process of a container
+ * where that is not known, and for numbers only where the files cannot be read: without root, or in
+ * another namespace of processes.
  */
 export class ContainerUsages {
   readonly #known = new Map<string, Known>();
@@ -68,7 +74,7 @@ export class ContainerUsages {
     this.#finder = new CgroupFinder(procRoot);
   }
 
-  /** What a container uses that was listed as running. */
+  /** What a container uses that was listed as running, as of a quarter of a second ago at most. */
   async read(subject: StatsSubject, signal: AbortSignal): Promise<ContainerUse> {
     signal.throwIfAborted();
     const known = this.#of(subject);
@@ -107,8 +113,9 @@ export class ContainerUsages {
 
   /** When a container that was read before was started, milliseconds since the epoch. */
   startedAtMs({ id, startedAtNs }: StatsSubject): number | undefined {
-    if (startedAtNs !== undefined) return Number(startedAtNs / 1_000_000n);
-    return this.#known.get(id)?.startedAtMs;
+    // Seen when its process was looked for, which may be later than what the subject has.
+    const seenMs = this.#known.get(id)?.startedAtMs;
+    return seenMs ?? (startedAtNs === undefined ? undefined : Number(startedAtNs / 1_000_000n));
   }
 
   /** The first process of a container that was read before. */
@@ -134,13 +141,19 @@ export class ContainerUsages {
   }
 
   #readGroup(known: Known): RunningUse | undefined {
-    const { group } = known;
+    const { group, read } = known;
     if (group === undefined) return undefined;
+    if (read?.group === group && this.clocks.steady() - read.usage.clockMs < readKeptMs)
+      return read;
     const usage = readUsage(group, this.clocks);
-    if (usage !== undefined) return { usage, group };
-    known.group = undefined;
-    known.pid = undefined;
-    return undefined;
+    if (usage === undefined) {
+      known.group = undefined;
+      known.pid = undefined;
+      known.read = undefined;
+      return undefined;
+    }
+    known.read = { usage, group };
+    return known.read;
   }
 
   /** Looks for the process and the control group of a container. */

@@ -7,12 +7,9 @@ import type { StatsContainer, StatsFilter, StatsSandbox, StatsSubjects } from '.
 
 /** The containers and sandboxes of the engine's lists. */
 export class KnownSubjects implements StatsSubjects {
-  /** By sandbox: it never changes, and no list of the engine has it. */
-  #cgroupParents = new Map<string, string>();
-
   constructor(
     private readonly found: Pick<Containers, 'list'>,
-    private readonly pods: Pick<Pods, 'list' | 'find'>,
+    private readonly pods: Pick<Pods, 'list'>,
   ) {}
 
   async containers(
@@ -24,40 +21,24 @@ export class KnownSubjects implements StatsSubjects {
     return listed
       .filter(({ sandboxId }) => sandboxId.startsWith(podSandboxId))
       .filter((container) => matches(container, filter))
-      .map(({ state, ...container }) => ({
+      .map(({ state, lastPid: pid, lastStartedNs: startedAtNs, ...container }) => ({
         ...container,
+        ...{ pid, startedAtNs },
         running: state === ContainerState.CONTAINER_RUNNING,
       }));
   }
 
   async sandboxes(filter: StatsFilter, signal: AbortSignal): Promise<readonly StatsSandbox[]> {
     const listed = await this.pods.list({ signal });
-    const before = this.#cgroupParents;
-    this.#cgroupParents = new Map();
-    for (const { id } of listed) {
-      const known = before.get(id);
-      if (known !== undefined) this.#cgroupParents.set(id, known);
-    }
-    return Promise.all(
-      listed
-        .filter((sandbox) => matches(sandbox, filter))
-        .map(async ({ networkMode, ...sandbox }) => ({
-          ...sandbox,
-          name: nameOf(sandbox.metadata),
-          image: '',
-          hostNetwork: networkMode === 'host',
-          cgroupParent: await this.#cgroupParent(sandbox.id, signal),
-        })),
-    );
-  }
-
-  async #cgroupParent(id: string, signal: AbortSignal): Promise<string> {
-    const known = this.#cgroupParents.get(id);
-    if (known !== undefined) return known;
-    const sandbox = await this.pods.find(id, { signal });
-    const parent = sandbox?.container.HostConfig?.CgroupParent ?? '';
-    this.#cgroupParents.set(id, parent);
-    return parent;
+    return listed
+      .filter((sandbox) => matches(sandbox, filter))
+      .map(({ networkMode, lastPid: pid, lastStartedNs: startedAtNs, ...sandbox }) => ({
+        ...sandbox,
+        ...{ pid, startedAtNs },
+        name: nameOf(sandbox.metadata),
+        image: '',
+        hostNetwork: networkMode === 'host',
+      }));
   }
 }
 

@@ -64,8 +64,36 @@ describe('LayerSizes', () => {
       expect(third === undefined || third - second >= intervalMs).toBe(true);
       expect(first).toBeLessThan(intervalMs + 2000);
     }
-    const gaps = measured.slice(1).map(({ atMs }, n) => atMs - (measured[n]?.atMs ?? 0));
-    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(990);
+    // Two in two seconds.
+    const gaps = measured.slice(2).map(({ atMs }, n) => atMs - (measured[n]?.atMs ?? 0));
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(1990);
+  });
+
+  it('measures few at a time where there are many, and keeps the pace where that takes long', async () => {
+    const ids = Array.from({ length: 240 }, (_one, n) => `c${n}`);
+    const minutes = async (count: number) => {
+      measured.length = 0;
+      for (let s = 0; s < count * 60; s += 10) {
+        see(ids);
+        await jest.advanceTimersByTimeAsync(10_000);
+      }
+    };
+    await minutes(3);
+    const gaps = (apart: number) =>
+      measured.slice(apart).map(({ atMs }, n) => atMs - (measured[n]?.atMs ?? 0));
+    // Eight in two seconds, and nothing between.
+    expect(Math.min(...gaps(8))).toBeGreaterThanOrEqual(1990);
+    expect(gaps(1).filter((gap) => gap > 100).length).toBeLessThan(100);
+    for (const id of ids) {
+      const [first = 0, second = 0] = timesOf(id);
+      expect(second - first).toBeGreaterThanOrEqual(intervalMs);
+      expect(second - first).toBeLessThan(intervalMs * 1.1);
+    }
+    takesMs = 150;
+    await minutes(2);
+    expect(most).toBe(1);
+    expect(Math.min(...gaps(1))).toBeGreaterThanOrEqual(390);
+    expect(new Set(measured.map(({ id }) => id)).size).toBe(240);
   });
 
   it('takes longer pauses where measuring takes long, up to twenty minutes, and no longer after that', async () => {

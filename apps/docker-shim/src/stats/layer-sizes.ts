@@ -11,6 +11,13 @@ export interface LayerSize {
 /** A measurement that takes longer doubles the interval of its container; milliseconds. */
 const slowMs = 1000;
 const longestIntervalMs = 1_200_000;
+/**
+ * Where there are many, those that are due in this time are measured in a row, milliseconds: to
+ * begin with one costs an idle process more than to measure it.
+ */
+const rowMs = 2000;
+/** A row ends when it has taken so long, milliseconds. */
+const longestRowMs = 100;
 /** What no list contained for so long is not measured any more, milliseconds. */
 const keptMs = 600_000;
 /** A measurement that takes longer is given up, milliseconds. */
@@ -37,15 +44,16 @@ export interface LayerSizesOptions {
 
 /**
  * Sizes of writable layers. The engine goes through all files for each, so they are measured one at
- * a time, spread over the interval, and only while somebody asks for stats. What does not run was
- * measured once and does not change.
+ * a time, spread over the interval in rows of a few, and only while somebody asks for stats. What
+ * does not run was measured once and does not change.
  */
 export class LayerSizes {
   readonly #layers = new Map<string, Layer>();
   readonly #stop = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #measuring: Promise<void> | undefined;
-  #endedAtMs = -Infinity;
+  /** When the next row may begin at the earliest. */
+  #nextRowMs = -Infinity;
 
   constructor(private readonly options: LayerSizesOptions) {}
 
@@ -89,26 +97,49 @@ export class LayerSizes {
     if (this.#measuring !== undefined || this.#stop.signal.aborted) return;
     clearTimeout(this.#timer);
     const now = this.options.steady();
-    let next: [string, Layer] | undefined;
-    for (const entry of this.#layers) {
-      const [id, layer] = entry;
-      if (now - layer.seenAtMs > keptMs) this.#layers.delete(id);
-      else if (layer.dueAtMs < (next?.[1].dueAtMs ?? Infinity)) next = entry;
+    for (const [id, { seenAtMs }] of this.#layers) {
+      if (now - seenAtMs > keptMs) this.#layers.delete(id);
     }
+    const next = this.#next();
     if (next === undefined) return;
-    const [id, layer] = next;
-    const spreadMs = this.options.intervalMs / Math.max(1, this.#layers.size);
-    const delayMs = Math.max(layer.dueAtMs, this.#endedAtMs + spreadMs) - now;
+    const delayMs = Math.max(next[1].dueAtMs, this.#nextRowMs) - now;
     this.#timer = setTimeout(
       () => {
-        this.#measuring = this.#measure(id, layer).finally(() => {
+        this.#measuring = this.#measureRow().finally(() => {
           this.#measuring = undefined;
-          this.#endedAtMs = this.options.steady();
           this.#schedule();
         });
       },
       Math.max(0, delayMs),
     ).unref();
+  }
+
+  /** The one that is due first. */
+  #next(): [string, Layer] | undefined {
+    let next: [string, Layer] | undefined;
+    for (const entry of this.#layers) {
+      if (entry[1].dueAtMs < (next?.[1].dueAtMs ?? Infinity)) next = entry;
+    }
+    return next;
+  }
+
+  /** Those that are due, as many as keep the pace. */
+  async #measureRow(): Promise<void> {
+    const { steady, intervalMs } = this.options;
+    const startedMs = steady();
+    const eachMs = intervalMs / Math.max(1, this.#layers.size);
+    const most = Math.max(1, Math.ceil(rowMs / eachMs));
+    for (let count = 1; ; count += 1) {
+      const next = this.#next();
+      if (next === undefined || next[1].dueAtMs > steady()) break;
+      await this.#measure(...next);
+      this.#nextRowMs = steady() + Math.max(eachMs, rowMs);
+      if (count === most || this.#stop.signal.aborted) break;
+      if (steady() - startedMs < longestRowMs) continue;
+      // So long that others would not have their turn in the interval.
+      this.#nextRowMs = steady() + count * eachMs;
+      break;
+    }
   }
 
   async #measure(id: string, layer: Layer): Promise<void> {

@@ -211,8 +211,8 @@ describe.each([1, 2] as const)('on version %s of control groups', (version) => {
     expect(await at(0, 1_000_000_000n)).toBeUndefined();
     expect(await at(400, 1_200_000_000n)).toBeUndefined();
     expect(await at(1600, 2_000_000_000n)).toBe(500_000_000n);
-    // Not over the last 100 ms, which would jump about.
-    expect(await at(100, 2_100_000_000n)).toBe(523_809_523n);
+    // Not over the last 300 ms, which would jump about.
+    expect(await at(300, 2_300_000_000n)).toBe(565_217_391n);
     // Started again.
     expect(await at(5000, 7000n)).toBeUndefined();
     expect(await at(1000, 100_007_000n)).toBe(100_000_000n);
@@ -238,6 +238,27 @@ describe.each([1, 2] as const)('on version %s of control groups', (version) => {
     expect(fixture.unreadable).toBe(0);
   });
 
+  it('lists that are asked for one after the other share what was read', async () => {
+    const sandbox = idOf('f');
+    fixture.sandbox(sandbox);
+    fixture.processes.set(sandbox, 30);
+    fixture.tree.process(30, `/kubepods/pod1/${sandbox}`);
+    fixture.tree.group(`/kubepods/pod1/${sandbox}`, { used: 1n });
+    const used = async () => {
+      const filter = undefined;
+      const [pod] = (await fixture.stats.listPodSandboxStats({ filter }, { signal })).stats;
+      const [container] = pod?.linux?.containers ?? [];
+      return [container?.memory?.usageBytes?.value, container?.memory?.timestamp];
+    };
+    fixture.tree.group(group, { used: 7n });
+    const { timestamp = 0n } = (await fixture.list())[0]?.memory ?? {};
+    fixture.tree.group(group, { used: 8n });
+    fixture.later(249);
+    expect(await used()).toEqual([7n, timestamp]);
+    fixture.later(1);
+    expect(await used()).toEqual([8n, timestamp + 250_000_000n]);
+  });
+
   it('a process that belongs to something else by now is not taken for that of the container', async () => {
     fixture.tree.process(10, `/kubepods/pod1/${idOf('9')}`);
     fixture.tree.group(`/kubepods/pod1/${idOf('9')}`, { used: 99n });
@@ -261,6 +282,7 @@ describe.each([1, 2] as const)('on version %s of control groups', (version) => {
     await fixture.list();
     fixture.tree.end(group);
     fixture.processes.set(id, 0);
+    fixture.later(250);
     expect(await fixture.list()).toMatchObject([
       { attributes: { id }, cpu: undefined, memory: undefined },
     ]);

@@ -71,7 +71,7 @@ const longestMs = 5;
 
 /**
  * The stats of the CRI, out of files of the kernel: a list costs the engine its list of containers,
- * and an inspection for each start of one.
+ * and an inspection of each whose process is not known from another one.
  */
 export class Stats {
   readonly #options: StatsOptions;

@@ -26,10 +26,13 @@ export interface StatsSubject {
   readonly annotations: Readonly<Record<string, string>>;
   readonly image: string;
   readonly running: boolean;
-  /** Its first process; 0 or absent where only an inspection shows it, which is then kept. */
-  readonly pid?: number;
-  /** When it was started; another time means another process. */
-  readonly startedAtNs?: bigint;
+  /**
+   * Its first process as last known, which may be another's by now; undefined where only an
+   * inspection shows it.
+   */
+  readonly pid?: number | undefined;
+  /** When that was started; another time means another process. */
+  readonly startedAtNs?: bigint | undefined;
 }
 
 /** An app container. */
