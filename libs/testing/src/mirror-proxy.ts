@@ -3,8 +3,9 @@ import type { AddressInfo } from 'node:net';
 
 /**
  * A proxy that answers for registries of the internet out of a registry on this machine, for an
- * engine that knows mirrors of docker.io alone. It refuses tunnels, so that a client which takes
- * those registries for insecure asks them in plain HTTP; anything else gets 502.
+ * engine that knows mirrors of docker.io alone. Who asks for TLS in a tunnel finds a server that
+ * speaks plain HTTP, so that a client which takes those registries for insecure asks again without
+ * TLS; anything else gets 502.
  */
 export class MirrorProxy {
   readonly #server: http.Server;
@@ -36,7 +37,9 @@ export class MirrorProxy {
       request.pipe(forwarded);
     });
     this.#server.on('connect', (_request, socket) => {
-      socket.end('HTTP/1.1 502 no tunnels here\r\n\r\n');
+      socket.on('error', () => undefined);
+      socket.write('HTTP/1.1 200 connected\r\n\r\n');
+      socket.once('data', () => socket.end('HTTP/1.1 400 this is plain HTTP\r\n\r\n'));
     });
   }
 

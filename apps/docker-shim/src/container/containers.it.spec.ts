@@ -196,7 +196,8 @@ it('the image has one id in every answer, however the container named it', async
     const [inList] = await listed({ id: container });
     const status = await statusOf(container);
     expect([name, inList?.imageId, inList?.imageRef, status.imageId]).toEqual([name, id, id, id]);
-    const written = name.includes(id) ? image.reference : name;
+    // With containerd's images the id is the digest of the reference with one, too.
+    const written = name.endsWith(id) && name !== image.repoDigest ? image.reference : name;
     expect([inList?.image?.image, status.image?.image]).toEqual([written, written]);
     await remove(container);
   }

@@ -49,6 +49,14 @@ describe('EngineClient', () => {
     ]);
   });
 
+  it('takes null for an empty list', async () => {
+    fake.answer = (_request, response) => answerJson(response, 200, null);
+    const client = open();
+    expect(await client.listImages()).toEqual([]);
+    expect(await client.listContainers()).toEqual([]);
+    expect(await client.imageHistory('app')).toEqual([]);
+  });
+
   it.each([
     [400, 'INVALID_ARGUMENT'],
     [401, 'UNAUTHENTICATED'],

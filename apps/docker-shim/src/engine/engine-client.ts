@@ -208,7 +208,7 @@ export class EngineClient {
   }
 
   listImages(call: EngineCall = {}): Promise<ListedImage[]> {
-    return this.#json('list images', { path: '/images/json' }, call);
+    return this.#list('list images', { path: '/images/json' }, call);
   }
 
   /** @param name a reference, an id, or the beginning of an id. */
@@ -217,7 +217,7 @@ export class EngineClient {
   }
 
   imageHistory(name: string, call: EngineCall = {}): Promise<ImageHistoryItem[]> {
-    return this.#json('image history', { path: `/images/${inPath(name)}/history` }, call);
+    return this.#list('image history', { path: `/images/${inPath(name)}/history` }, call);
   }
 
   /**
@@ -275,7 +275,7 @@ export class EngineClient {
     filters: Readonly<Record<string, readonly string[]>> = {},
     call: EngineCall = {},
   ): Promise<ListedContainer[]> {
-    return this.#json(
+    return this.#list(
       'list containers',
       { path: '/containers/json', query: { all: true, filters: JSON.stringify(filters) } },
       call,
@@ -431,6 +431,11 @@ export class EngineClient {
   async statArchive(id: string, file: string, call: EngineCall = {}): Promise<void> {
     const path = `/containers/${inPath(id)}/archive`;
     await this.#answer('stat archive', { method: 'HEAD', path, query: { path: file } }, call);
+  }
+
+  /** A list that is empty may come as null: a history, with the image store of containerd. */
+  async #list<T>(operation: string, request: Request, call: EngineCall): Promise<T[]> {
+    return (await this.#json<T[] | null>(operation, request, call)) ?? [];
   }
 
   async #json<T>(operation: string, request: Request, call: EngineCall): Promise<T> {

@@ -277,6 +277,19 @@ describe('detect', () => {
     expect(worker.runtime.calls.filter((call) => call === 'imageVolumes bad')).toHaveLength(2);
   });
 
+  it('ends with its signal in the middle of a status, and logs nothing about the container', async () => {
+    worker.runtime.images = [listed('a')];
+    worker.runtime.containers = [container('c1', 'a')];
+    const stopping = new AbortController();
+    worker.runtime.imageVolumes = () => {
+      stopping.abort(new Error('the service stops'));
+      return Promise.reject(new Error('cancelled by the caller'));
+    };
+    const looked = worker.detector().detect({ signal: stopping.signal });
+    await expect(looked).rejects.toThrow('the service stops');
+    expect(worker.lines).toEqual([]);
+  });
+
   it('gives up the whole detection for one container’s status with kubelet’s option', async () => {
     worker.runtime.images = [listed('a')];
     worker.runtime.containers = [container('bad', 'a')];

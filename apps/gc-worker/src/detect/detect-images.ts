@@ -453,6 +453,8 @@ export class ImageDetector {
         this.#contradicted.add(containerId);
       }
     } catch (error) {
+      // A look that is ended says nothing of the container.
+      signal.throwIfAborted();
       const reason = errorMessage(error);
       if (policy.current.differences.containerStatusError === 'abort-detection') {
         throw new Error(`get container status: ${reason}`, { cause: error });
