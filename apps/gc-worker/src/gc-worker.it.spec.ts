@@ -262,8 +262,10 @@ describe('gc-worker on a real node', () => {
     });
     for (const { data } of removals) {
       expect(data).toMatchObject({ reason: 'threshold', removedBy: 'gc-worker' });
-      // containerd reports the packed size and frees the unpacked one too, at once.
-      expect(data.measuredBytes).toBeGreaterThan(data.expectedBytes!);
+      // containerd reports the packed size and frees the unpacked one too, at once. CRI-O reports
+      // the unpacked one, of which the file system may not free all at once.
+      const least = stack.runtime.name === 'containerd' ? 1 : 0.8;
+      expect(data.measuredBytes).toBeGreaterThan(least * data.expectedBytes!);
     }
     const sum = removals.reduce((bytes, { data }) => bytes + data.measuredBytes!, 0);
     expect(Math.abs(collected.data.measuredBytes! - sum)).toBeLessThan(4 << 20);
