@@ -85,8 +85,11 @@ function describe(target: Target): string {
   return `integration tests of the services on CRI-O with ${target.ociRuntime}, ${events}`;
 }
 
-/** The tests of the services, and that nothing is left of a stack on it. */
-const testsOnCrio = ['apps/', 'libs/testing/src/cleanup/'];
+/** The tests of what asks a CRI runtime, and that nothing is left of a stack on it. */
+const testsOnCrio = [
+  ...['runtime-gateway', 'image-service', 'gc-worker', 'stowctl'].map((app) => `apps/${app}/`),
+  'libs/testing/src/cleanup/',
+];
 
 /** Where what an engine's image store can change is tested. */
 const dockerShim = 'apps/docker-shim';

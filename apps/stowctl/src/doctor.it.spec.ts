@@ -16,6 +16,7 @@ import {
   eventually,
   runApp,
   ServiceFixture,
+  testOn,
   TestNatsServer,
   type AppProcess,
 } from '@stowage/testing';
@@ -26,6 +27,7 @@ import { connect } from 'nats';
 
 const node = 'node-1.example';
 const program = path.resolve(__dirname, '../../../dist/apps/stowctl/main.js');
+const onContainerd = testOn('containerd', 'CRI-O serves nothing but the CRI');
 
 let fixture: ServiceFixture;
 let sockets: string;
@@ -231,7 +233,7 @@ describe('the runtime', () => {
     );
   });
 
-  it('serves no CRI', async () => {
+  onContainerd('serves no CRI', async () => {
     const { containerd } = fixture.stack;
     await containerd.stop();
     containerd.serveCri(false);
