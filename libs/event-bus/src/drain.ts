@@ -133,9 +133,9 @@ export class Drain {
     if (!link.state.connected || connection === undefined) return false;
     if (this.#stream === undefined) {
       const stopped = aborted(this.#stop.signal);
-      const check = await Promise.race([this.parts.checkStream(connection), stopped.promise]);
-      stopped.cancel();
+      const checked = this.parts.checkStream(connection).finally(stopped.cancel);
       // Whoever stops does not wait for a JetStream that is silent.
+      const check = await Promise.race([checked, stopped.promise]);
       if (check === undefined) return false;
       if (check.state === 'unavailable') {
         this.#failed(check.reason);

@@ -1,5 +1,5 @@
 import { pause } from '@stowage/async';
-import type { RuntimeServiceClient } from '@stowage/cri-client';
+import type { RuntimeAvailability, RuntimeServiceClient } from '@stowage/cri-client';
 import {
   ContainerEventResponse,
   ContainerEventType,
@@ -49,17 +49,25 @@ const exited = ContainerEventResponse.fromPartial({
 /** An observer of a runtime that shows events and is never done with its lists. */
 class Observed {
   readonly published: string[] = [];
+  /** Timestamps that were written. */
+  readonly noted: [name: string, atMs: number | undefined][] = [];
   readonly observer: RuntimeObserver;
   /** The time of the clock. */
   nowMs = nowMs;
+  /** How often the runtime was asked who it is; it answers the first time only. */
+  #asked = 0;
+  #isAvailable: boolean;
+  #notify: (availability: RuntimeAvailability) => void = () => undefined;
   readonly #stop = new AbortController();
   #emit: ((event: ContainerEventResponse) => void) | undefined;
 
   constructor(
     sinceMs: number,
     known: { sandboxes?: KnownSandbox[]; containers?: KnownContainer[] } = {},
+    unavailableSinceMs?: number,
   ) {
     this.nowMs = sinceMs;
+    this.#isAvailable = unavailableSinceMs === undefined;
     this.observer = new RuntimeObserver({
       runtime: this.#runtime(),
       publish: (name) => this.published.push(name),
@@ -67,8 +75,8 @@ class Observed {
         remembered: { sandboxes: [], containers: [], ...known },
         put: () => undefined,
         drop: () => undefined,
-        timestamp: (name) => (name === 'observing-since' ? sinceMs : undefined),
-        setTimestamp: () => undefined,
+        timestamp: (name) => (name === 'observing-since' ? sinceMs : unavailableSinceMs),
+        setTimestamp: (name, atMs) => this.noted.push([name, atMs]),
       },
       listener: { failed: () => undefined, listed: () => undefined, streaming: () => undefined },
       log: { debug: () => undefined, info: () => undefined, warn: () => undefined },
@@ -85,10 +93,19 @@ class Observed {
     this.#emit?.(event);
   }
 
+  recover(): void {
+    this.#isAvailable = true;
+    this.#notify(this.#availability());
+  }
+
   async end(): Promise<void> {
     this.#stop.abort();
     await pause(10);
     await this.observer.stop(0);
+  }
+
+  #availability(): RuntimeAvailability {
+    return { available: this.#isAvailable, since: new Date(nowMs), connections: 1 };
   }
 
   #runtime(): RuntimeServiceClient {
@@ -100,13 +117,25 @@ class Observed {
       new Promise<ContainerEventResponse>((resolve) => {
         this.#emit = resolve;
       });
-    const since = new Date(nowMs);
     const runtime = {
       endpoint: 'unix:///run/fake.sock',
-      availability: () => ({ available: true, since, version: 'v1', connections: 1 }),
-      onAvailability: () => () => undefined,
+      availability: () => this.#availability(),
+      onAvailability: (listener: (availability: RuntimeAvailability) => void) => {
+        this.#notify = listener;
+        return () => undefined;
+      },
       whenAvailable: () => Promise.resolve(),
-      version: () => Promise.resolve({ runtimeName: 'another', runtimeVersion: '1' }),
+      version: (_request: object, { signal }: { signal?: AbortSignal } = {}) => {
+        this.#asked += 1;
+        if (this.#asked === 1) {
+          return Promise.resolve({ runtimeName: 'another', runtimeVersion: '1' });
+        }
+        return new Promise((_resolve, reject) => {
+          const fail = () => reject(new Error('no answer'));
+          signal?.addEventListener('abort', fail);
+          setTimeout(fail, 100);
+        });
+      },
       listContainers: () => over,
       async *getContainerEvents() {
         for (;;) yield await Promise.race([next(), over]);
@@ -148,4 +177,15 @@ it('what happens after the clock was set back is no history', async () => {
   await observed.show(exited);
   await eventually(() => observed.published.length > 0, { what: 'the exit' });
   expect(observed.published).toEqual(['ContainerStopped']);
+});
+
+it('the end of an outage is published and noted before the end, whether or not the runtime says who it is', async () => {
+  observed = new Observed(nowMs - 3_600_000, {}, nowMs - 5000);
+  observed.nowMs = nowMs;
+  observed.observer.start();
+  await pause(20);
+  observed.recover();
+  await observed.end();
+  expect(observed.published).toEqual(['RuntimeRecovered']);
+  expect(observed.noted.at(-1)).toEqual(['unavailable-since', undefined]);
 });

@@ -58,6 +58,7 @@ export class RuntimeObserver {
   /** Reads along the calls that clients make. */
   readonly calls: CallObserver;
   readonly #watch: RuntimeWatch;
+  readonly #outage: RuntimeOutage;
   readonly #inFlight = new CallsInFlight<Verb>();
   readonly #over = new AbortController();
 
@@ -83,6 +84,7 @@ export class RuntimeObserver {
       followingSinceMs: startedAtMs,
       attributionWaitMs: options.attributionWaitMs ?? defaultAttributionWaitMs,
     });
+    this.#outage = this.#outageOf();
     this.#watch = this.#watchOf(context, changes, observing);
   }
 
@@ -103,7 +105,7 @@ export class RuntimeObserver {
     await inTime(this.calls.settled(), limitMs);
     this.#over.abort();
     this.#inFlight.giveUp();
-    await Promise.all([this.#watch.ended(), this.calls.settled()]);
+    await Promise.all([this.#watch.ended(), this.calls.settled(), this.#outage.settled()]);
   }
 
   #contextOf(observing: ObservingSince): ObserverContext {
@@ -135,7 +137,7 @@ export class RuntimeObserver {
     observing: ObservingSince,
   ): RuntimeWatch {
     const { runtime, now, listener, signal, log, relistIntervalMs, runtimeEvents } = this.options;
-    const outage = this.#outage();
+    const outage = this.#outage;
     return new RuntimeWatch({
       runtime,
       objects,
@@ -168,14 +170,14 @@ export class RuntimeObserver {
     });
   }
 
-  #outage(): RuntimeOutage {
+  #outageOf(): RuntimeOutage {
     const { runtime, publish, now, file } = this.options;
     return new RuntimeOutage({
       endpoint: runtime.endpoint,
       version: async () => {
         const { runtimeName, runtimeVersion } = await runtime.version(
           {},
-          { timeoutMs: versionTimeoutMs },
+          { timeoutMs: versionTimeoutMs, signal: this.#over.signal },
         );
         return { name: runtimeName, version: runtimeVersion };
       },
