@@ -11,6 +11,8 @@ export class ClockWatch {
   constructor(
     private readonly wall: () => number,
     private readonly steady: () => number = () => performance.now(),
+    /** What an earlier process saw last: a machine may start with a clock that is behind. */
+    private readonly lastWall = -Infinity,
   ) {}
 
   /**
@@ -19,7 +21,7 @@ export class ClockWatch {
    */
   jumpMs(): number {
     const now = { wall: this.wall(), steady: this.steady() };
-    const before = this.#last ?? now;
+    const before = this.#last ?? { ...now, wall: Math.max(now.wall, this.lastWall) };
     this.#last = now;
     const jump = now.wall - before.wall - (now.steady - before.steady);
     return Math.abs(jump) < leastJumpMs ? 0 : Math.round(jump);

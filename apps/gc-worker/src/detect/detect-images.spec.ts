@@ -100,6 +100,35 @@ describe('a clock that is set', () => {
   });
 });
 
+it('a machine that starts with a clock that is behind keeps the ages of images', async () => {
+  const worker = new FakeWorker();
+  worker.runtime.images = [listed('old'), listed('used')];
+  worker.runtime.containers = [container('c1', 'used')];
+  await worker.detector().detect({ signal });
+  worker.clock += minutes(60);
+  worker.runtime.images.push(listed('new'));
+  await worker.detector().detect({ signal });
+  // Without a clock of its own it starts long ago, and is set once the network is there.
+  worker.clock -= 365 * 86_400_000;
+  const detector = worker.detector({ lostContainers: 'gone' });
+  worker.runtime.containers = [];
+  const ages = async () =>
+    (await detector.detect({ signal })).map(({ imageId, firstDetected, lastUsed }) => [
+      imageId,
+      worker.clock - (firstDetected ?? 0),
+      lastUsed == null ? null : worker.clock - lastUsed,
+    ]);
+  const expected = [
+    ['old', minutes(60), null],
+    ['used', minutes(60), 0],
+    ['new', 0, null],
+  ];
+  expect(await ages()).toEqual(expected);
+  worker.clock += 365 * 86_400_000;
+  worker.jumpMs = 365 * 86_400_000;
+  expect(await ages()).toEqual(expected);
+});
+
 describe('labels and layers', () => {
   it('come with the images; with label rules an image whose labels cannot be read stays', async () => {
     const worker = new FakeWorker();

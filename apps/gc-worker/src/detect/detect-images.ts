@@ -116,7 +116,8 @@ export class ImageDetector {
   readonly #clock: ClockWatch;
 
   constructor(private readonly parts: ImageDetectorParts) {
-    this.#clock = new ClockWatch(parts.now, parts.elapsedMs);
+    const lastWall = parts.store.detectedAt() ?? undefined;
+    this.#clock = new ClockWatch(parts.now, parts.elapsedMs, lastWall);
     this.#containersKnown = new KnownContainers(
       parts.lostContainerWaitMs,
       parts.store.images().values(),
@@ -267,7 +268,8 @@ export class ImageDetector {
     if (jumpMs === 0) return;
     log.warn({ jumpMs }, 'the clock was set: remembered times move with it');
     store.shiftTimes(jumpMs);
-    hints.shiftTimes(jumpMs);
+    // Before the first detection hints are of this process, and its clock.
+    if (this.#hasDetected) hints.shiftTimes(jumpMs);
     const { recordsBegan } = began;
     if (recordsBegan !== undefined) began.setRecordsBegan(recordsBegan + jumpMs);
   }

@@ -7,9 +7,10 @@ import { statusData } from './status';
 /** `stowctl nodes`: one line a node. */
 export async function nodes(call: Call): Promise<number> {
   const reach = await call.open();
-  const { results, failed } = await onNodes(reach, call, (node, transport) =>
-    nodeStatus(transport, node),
-  );
+  const { results, failed } =
+    reach.nodes.length === 0
+      ? { results: [], failed: 0 }
+      : await onNodes(reach, call, (node, transport) => nodeStatus(transport, node));
   const statuses = results.map(({ value }) => value);
   await call.out.show({
     data: statuses.map((one) => ({ state: worstState(one), ...statusData(one) })),

@@ -2,6 +2,7 @@ import { imageService } from '@stowage/commands';
 import { cleanText, progressText, sizeText } from '@stowage/status-view';
 import type { Call } from '../command-line/define';
 import { failureText } from '../failure-text';
+import { requireNodes } from '../transport/on-nodes';
 import { pullsView, shownPull, type ShownPull } from './pulls';
 
 /**
@@ -11,6 +12,7 @@ import { pullsView, shownPull, type ShownPull } from './pulls';
 export async function watchPulls(call: Call): Promise<number> {
   const { out } = call;
   const { transport, nodes } = await call.open();
+  requireNodes(nodes);
   const now = new Map<string, readonly ShownPull[]>();
   const steps = new PullSteps();
   let failed = 0;

@@ -32,8 +32,13 @@ export async function examine(call: Call): Promise<Examination> {
   const isNatsOut = findings.some(({ id }) => id === 'nats-away' || id === 'nats-login');
   const wantsNats = flags.has('node') || flags.has('all');
   if (isNatsOut && wantsNats) return { findings: inOrder(findings), statuses: [] };
-  const reach = await call.open({ isLocalPreferred: true });
-  const { results } = await onNodes(reach, call, (node, transport) => nodeStatus(transport, node));
+  const asked = await askNodes(call).catch((error: unknown) => {
+    signal.throwIfAborted();
+    // What is wrong with NATS is why no node is found.
+    if (findings.length === 0) throw error;
+  });
+  if (asked === undefined) return { findings: inOrder(findings), statuses: [] };
+  const { reach, results } = asked;
   const statuses = results.map(({ value }) => value);
   findings.push(...statuses.flatMap(nodeFindings));
   const [own] = statuses;
@@ -48,6 +53,12 @@ export async function examine(call: Call): Promise<Examination> {
   }
   findings.push(...fleetVersions(statuses));
   return { findings: inOrder(findings), statuses };
+}
+
+async function askNodes(call: Call) {
+  const reach = await call.open({ isLocalPreferred: true });
+  const { results } = await onNodes(reach, call, (node, transport) => nodeStatus(transport, node));
+  return { reach, results };
 }
 
 /** Differences between nodes, and from this program; those within a node are found there. */

@@ -1,4 +1,5 @@
 import { gcWorker, type CommandInput, type CommandReply } from '@stowage/commands';
+import { refusalStatus } from '../failure-text';
 import { CommandFailure } from '../failures';
 import type { Transport } from '../transport/reach';
 
@@ -24,14 +25,16 @@ export async function wholePlan(
     let { next } = first;
     let isSame = true;
     while (next !== undefined && isSame) {
-      const page: Plan = await transport.send(node, gcWorker.plan, {
-        ...input,
-        limit: pageSize,
-        after: next,
-      });
-      isSame = page.planId === first.planId && page.total === first.total;
-      images.push(...page.images);
-      ({ next } = page);
+      const page: Plan | undefined = await transport
+        .send(node, gcWorker.plan, { ...input, limit: pageSize, after: next })
+        .catch((error: unknown) => {
+          // The image that the page before ended with is gone.
+          if (refusalStatus(error) === 'NOT_FOUND') return undefined;
+          throw error;
+        });
+      isSame = page?.planId === first.planId && page.total === first.total;
+      images.push(...(page?.images ?? []));
+      next = page?.next;
     }
     if (isSame) return { ...first, images, next: undefined };
   }

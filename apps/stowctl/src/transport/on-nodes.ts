@@ -1,4 +1,5 @@
 import { failureText } from '../failure-text';
+import { CommandFailure } from '../failures';
 import type { Call } from '../command-line/define';
 import type { Reach } from './reach';
 
@@ -17,12 +18,25 @@ export interface NodeResults<T> {
   readonly failed: number;
 }
 
-/** Asks every node, several at once. A node that fails is reported, and the others are shown. */
+/** Throws where `--all` finds no node: that nobody was asked must not look like a success. */
+export function requireNodes(nodes: readonly string[]): void {
+  if (nodes.length > 0) return;
+  throw new CommandFailure(
+    'there is no node to ask: none has published events that are kept, and none answers',
+    'name nodes with --node, or see what is wrong with NATS: stowctl doctor --server URL',
+  );
+}
+
+/**
+ * Asks every node, several at once. A node that fails is reported, and the others are shown. Throws
+ * as {@link requireNodes}.
+ */
 export async function onNodes<T>(
   { transport, nodes }: Reach,
   { out, signal }: Pick<Call, 'out' | 'signal'>,
   ask: (node: string, transport: Reach['transport']) => Promise<T>,
 ): Promise<NodeResults<T>> {
+  requireNodes(nodes);
   const results = new Map<string, NodeResult<T>>();
   const waiting = [...nodes];
   let failed = 0;

@@ -60,14 +60,20 @@ export class ContentStore {
   async manifestsSince(sinceMs: number): Promise<ManifestBlobs[]> {
     const folder = path.join(this.root, 'blobs', 'sha256');
     const found: ManifestBlobs[] = [];
-    for (const name of await readdir(folder).catch(() => [])) {
-      const digest = `sha256:${name}`;
+    const names = await readdir(folder).catch(() => []);
+    const digests = new Set(names.map((name) => `sha256:${name}`));
+    // Blobs come and go with images: what is known of them must not pile up.
+    for (const digest of this.#manifests.keys()) {
+      if (!digests.has(digest)) this.#manifests.delete(digest);
+    }
+    for (const digest of digests) {
       const known = this.#manifests.get(digest);
       if (known === undefined && this.#manifests.has(digest)) continue;
-      const stats = await stat(path.join(folder, name)).catch(() => undefined);
+      const stats = await stat(path.join(folder, digest.slice('sha256:'.length))).catch(
+        () => undefined,
+      );
       if (stats === undefined || stats.mtimeMs < sinceMs) continue;
-      const manifest =
-        known ?? (stats.size > maxManifestBytes ? undefined : await this.manifest(digest));
+      const manifest = known ?? (await this.manifest(digest));
       this.#manifests.set(digest, manifest);
       if (manifest !== undefined) found.push(manifest);
     }
@@ -79,6 +85,8 @@ export class ContentStore {
     const file = this.#blobFile(digest);
     if (file === undefined) return undefined;
     try {
+      // Whoever names a digest may name that of a layer.
+      if ((await stat(file)).size > maxManifestBytes) return undefined;
       return blobsOf(digest, JSON.parse(await readFile(file, 'utf8')));
     } catch {
       return undefined;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Image, ImageFsInfoResponse } from '@stowage/cri-proto';
@@ -43,6 +43,7 @@ describe('progress of pulls', () => {
   function watching(
     options: Partial<ProgressPolicy> = {},
     store: ContentStore | null = new ContentStore(root),
+    { hasOwnClock = true } = {},
   ) {
     const clock = { ms: Date.now() };
     const start = clock.ms;
@@ -70,7 +71,7 @@ describe('progress of pulls', () => {
       },
       (mountpoint) => Promise.resolve(mountpoint === '/m' ? (store ?? undefined) : undefined),
       (_pull, progress) => reported.push(progress),
-      () => clock.ms,
+      hasOwnClock ? () => clock.ms : undefined,
     );
     const begin = (reference = 'reg.io/a:1') => {
       const pull: Pull = { id: 'p', requestedReference: reference, reference };
@@ -229,6 +230,47 @@ describe('progress of pulls', () => {
     await lookAt(11_000);
     end();
     expect(stalled).toHaveLength(1);
+  });
+
+  it('does not take a clock that is set for a pull that stands still', async () => {
+    const started = Date.now();
+    const wall = jest.spyOn(Date, 'now').mockReturnValue(started);
+    const { watch, stalled, begin } = watching({}, undefined, { hasOwnClock: false });
+    const end = begin();
+    download(layer, 100);
+    await watch.look();
+    wall.mockReturnValue(started + 3_600_000);
+    await watch.look();
+    end();
+    jest.restoreAllMocks();
+    expect(stalled).toEqual([]);
+  });
+
+  it('forgets what it knows of blobs that are gone', async () => {
+    const store = new ContentStore(root);
+    const digest = manifest();
+    const file = path.join(root, 'blobs', 'sha256', digest.slice(7));
+    const content = readFileSync(file);
+    writeFileSync(file, 'no manifest');
+    expect(await store.manifestsSince(0)).toEqual([]);
+    rmSync(file);
+    expect(await store.manifestsSince(0)).toEqual([]);
+    writeFileSync(file, content);
+    expect(await store.manifestsSince(0)).toEqual([expect.objectContaining({ digest })]);
+  });
+
+  it('reads no blob that is too large for a manifest, whoever names its digest', async () => {
+    const content = `${JSON.stringify({ config: { digest: config, size: 1 }, layers: [] })}${' '.repeat(2 ** 22)}`;
+    const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`;
+    blob(digest, content);
+    const { reported, begin, lookAt } = watching();
+    const end = begin(`reg.io/a@${digest}`);
+    download(layer, 190);
+    await lookAt(1000);
+    download(layer, 390);
+    await lookAt(2000);
+    end();
+    expect(reported).toMatchObject([{ totalBytes: undefined, approximate: true }]);
   });
 
   it.each([

@@ -32,6 +32,8 @@ interface Watched {
   readonly pull: Pull;
   readonly stalled: (error: PullStalledError) => void;
   readonly startedAt: number;
+  /** By the wall clock, as files are dated. */
+  readonly startedOn: number;
   /** Of the store when the pull began to be measured. */
   baseBytes?: number;
   manifest?: ManifestBlobs;
@@ -88,7 +90,8 @@ export class PullProgressWatch {
     /** Absent where containerd's files cannot be read. */
     private readonly contentStore: (imageFsMountpoint: string) => Promise<ContentStore | undefined>,
     private readonly report: (pull: Pull, progress: PullProgress) => void,
-    private readonly now: () => number = Date.now,
+    /** Milliseconds of a clock that never jumps: one that is set forwards is no standstill. */
+    private readonly now: () => number = () => performance.now(),
   ) {}
 
   /** Watches a pull until the returned function is called. `stalled` is called at most once. */
@@ -98,6 +101,7 @@ export class PullProgressWatch {
       pull,
       stalled,
       startedAt: now,
+      startedOn: Date.now(),
       lastMark: '',
       movedAt: now,
       reportedAt: now,
@@ -231,7 +235,7 @@ export class PullProgressWatch {
    * one pull.
    */
   async #manifestOf(
-    { pull, startedAt }: Watched,
+    { pull, startedOn }: Watched,
     { ingests }: Sample,
     store: ContentStore | undefined,
   ): Promise<ManifestBlobs | undefined> {
@@ -241,7 +245,7 @@ export class PullProgressWatch {
     if (named !== undefined) return named;
     if (this.#watched.size > 1 || ingests.length === 0) return undefined;
     const downloading = new Set(ingests.map((ingest) => ingest.digest));
-    const fitting = (await store.manifestsSince(startedAt - 1000)).filter(({ sizes }) =>
+    const fitting = (await store.manifestsSince(startedOn - 1000)).filter(({ sizes }) =>
       [...sizes.keys()].some((blob) => downloading.has(blob)),
     );
     return fitting.length === 1 ? fitting[0] : undefined;
