@@ -19,7 +19,7 @@ it.each(['before', 'after'])(
   'leaves no failure that nobody handles when the signal is aborted %s the call',
   async (when) => {
     const caller = new AbortController();
-    let fail = (_error: Error): void => undefined;
+    let fail: (error: Error) => void = () => undefined;
     const work = new Promise<void>((_resolve, reject) => (fail = reject));
     const handled = jest.spyOn(work, 'then');
     if (when === 'before') caller.abort(new Error('gave up'));
