@@ -106,7 +106,7 @@ async function main(): Promise<void> {
   }
   const stack = await startStack();
   let nginx: Nginx | undefined;
-  const apps: Pick<AppProcess, 'stop'>[] = [];
+  const between: { stop(): Promise<unknown> }[] = [];
   try {
     const image = await createContainers(stack);
     await createImages(stack);
@@ -128,7 +128,7 @@ async function main(): Promise<void> {
           ...more(socket),
         },
       });
-      apps.push(running);
+      between.push(running);
       return { socket, pid: running.pid };
     };
     const piped = await start('runtime-gateway', 'main', (socket) => ({
@@ -143,7 +143,7 @@ async function main(): Promise<void> {
       STOWAGE_LISTEN: socket,
     }));
     const least = await startLeastPipe(path.join(stack.dir, 'least.sock'), stack.containerd.socket);
-    apps.push(least);
+    between.push(least);
     const contestants: readonly Contestant[] = [
       { name: 'containerd itself', socket: stack.containerd.socket },
       { name: 'nginx `grpc_pass`', ...nginx },
@@ -181,7 +181,7 @@ async function main(): Promise<void> {
       }),
     );
   } finally {
-    for (const app of apps) await app.stop();
+    for (const one of between) await one.stop();
     await nginx?.stop();
     await stack.down();
   }
