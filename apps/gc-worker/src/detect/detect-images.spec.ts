@@ -491,6 +491,38 @@ describe('protectionNow', () => {
     expect(await detector.protectionNow(image!, { signal })).toMatchObject({ rule: 'exempt' });
   });
 
+  it('knows what a new container mounts, also where a look that began before ends meanwhile', async () => {
+    const { runtime } = worker;
+    runtime.images = [listed('a'), listed('b')];
+    runtime.containers = [container('gone', 'other')];
+    const detector = worker.detector();
+    const images = await detector.detect({ signal });
+    const [a, b] = planCollection(input({ images })).images;
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    let answerPods: () => void = () => undefined;
+    let answerStatus: () => void = () => undefined;
+    jest
+      .spyOn(runtime, 'listPods')
+      .mockImplementationOnce(() => new Promise((resolve) => (answerPods = () => resolve([]))));
+    jest
+      .spyOn(runtime, 'imageVolumes')
+      .mockImplementation((id) =>
+        id === 'mounts'
+          ? Promise.resolve(['b'])
+          : new Promise((resolve) => (answerStatus = () => resolve([]))),
+      );
+    runtime.containers = [];
+    const first = detector.protectionNow(a!, { signal });
+    await turn();
+    runtime.containers = [container('slow', 'other'), container('mounts', 'other')];
+    const second = detector.protectionNow(b!, { signal });
+    await turn();
+    answerPods();
+    await first;
+    answerStatus();
+    expect(await second).toMatchObject({ rule: 'in-use' });
+  });
+
   it('judges an image whose status fails by what the plan knows of it', async () => {
     worker.runtime.images = [listed('a')];
     const detector = worker.detector();

@@ -332,6 +332,11 @@ export class ImageDetector {
   /** Containers with the images they mount, those among them that are missing and still count. */
   async #containers(signal: AbortSignal): Promise<readonly ContainerUse[]> {
     const { runtime } = this.parts;
+    // What looks that go on beside this one find out is of containers that it need not know.
+    const remembered = [this.#volumesOf, this.#volumesUnknown, this.#contradicted].map((kept) => ({
+      kept,
+      before: [...kept.keys()],
+    }));
     let listed: readonly ContainerUse[];
     let look: ContainerLook;
     try {
@@ -344,8 +349,8 @@ export class ImageDetector {
     const { containers, missing } = look;
     this.#logMissing(missing, listed.length);
     const ids = new Set(containers.map(({ containerId }) => containerId));
-    for (const kept of [this.#volumesOf, this.#volumesUnknown, this.#contradicted]) {
-      for (const known of kept.keys()) if (!ids.has(known)) kept.delete(known);
+    for (const { kept, before } of remembered) {
+      for (const known of before) if (!ids.has(known)) kept.delete(known);
     }
     const unknown = listed.filter(({ containerId }) => !this.#volumesOf.has(containerId));
     await this.#askVolumes(unknown, signal);
