@@ -210,6 +210,7 @@ function harness(options: HarnessOptions) {
     records,
     backOff: options.backOff,
     now: () => clock.ms,
+    elapsedMs: () => clock.ms,
   });
   /** One call as kubelet's caller sees it. */
   const ensure = async (policy: PullPolicy) => {
