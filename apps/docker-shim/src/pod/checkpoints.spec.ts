@@ -9,6 +9,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { checksum, checkpointText, parseCheckpoint, spewText, type Checkpoint } from './checkpoint';
@@ -163,6 +164,16 @@ describe('Checkpoints', () => {
     expect(await checkpoints.read(other)).toBeUndefined();
     expect(await checkpoints.ids()).toEqual([id]);
     expect(corrupt).toEqual([`state/sandbox/${id}`, `state/sandbox/${other}`]);
+  });
+
+  it('leaves a file alone that there is no descriptor to read with', async () => {
+    await checkpoints.write(id, plain);
+    const shortage = Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+    const reading = jest.spyOn(fs, 'readFile').mockRejectedValueOnce(shortage);
+    await expect(checkpoints.read(id)).rejects.toBe(shortage);
+    reading.mockRestore();
+    expect(await checkpoints.read(id)).toMatchObject(plain);
+    expect(corrupt).toEqual([]);
   });
 
   it('keeps what was there when a write fails', async () => {

@@ -53,7 +53,7 @@ export class Checkpoints {
 
   /**
    * Undefined when there is none, or none that can be read: such a file is renamed to `.corrupt`,
-   * and never in anybody's way.
+   * and never in anybody's way. Throws where it is this process or the machine that has run short.
    */
   async read(id: string): Promise<ReadCheckpoint | undefined> {
     for (const folder of this.#folders) {
@@ -62,6 +62,7 @@ export class Checkpoints {
         const [text, { mtime }] = await Promise.all([readFile(file, 'utf8'), stat(file)]);
         return { ...parseCheckpoint(text), writtenAt: mtime };
       } catch (error) {
+        if (isShortage(error)) throw error;
         if (!isAbsent(error)) await this.#refuse(file, error);
       }
     }
@@ -100,4 +101,10 @@ async function listed(folder: string): Promise<string[]> {
 const isAbsent = (error: unknown): boolean => {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'ENOTDIR';
+};
+
+/** No descriptor or memory is left to read a file with, which says nothing about the file. */
+const isShortage = (error: unknown): boolean => {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return ['EMFILE', 'ENFILE', 'ENOMEM'].includes(code);
 };
