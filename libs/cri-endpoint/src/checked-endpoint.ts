@@ -2,6 +2,7 @@ import { UnimplementedError } from '@stowage/errors';
 import { PipeClient } from './checked/pipe-client';
 import { lookMs, type PipeHost } from './checked/pipe-host';
 import { ClientShares } from './client-share';
+import { connectionLimit } from './connection-limit';
 import { defaultReaderLimits } from './connection-reader';
 import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
@@ -11,7 +12,10 @@ import { TurnQueue } from './turn-queue';
 import type { DetachReason, Endpoint, EndpointStats } from './types';
 
 /** What {@link createCheckedEndpoint} serves and where it sends the rest. */
-export type CheckedEndpointOptions = TerminatingEndpointOptions;
+export interface CheckedEndpointOptions extends TerminatingEndpointOptions {
+  /** The most clients at a time; default: {@link connectionLimit}. */
+  readonly maxConnections?: number;
+}
 
 /** Longest part of a path that an error message repeats. */
 const maxNamedChars = 200;
@@ -26,7 +30,7 @@ const lingerMs = 1_500;
  * `listenUnix` does.
  */
 export async function createCheckedEndpoint(options: CheckedEndpointOptions): Promise<Endpoint> {
-  const { upstream, calls, observer } = options;
+  const { upstream, calls, observer, maxConnections = connectionLimit() } = options;
   const maxRequestBytes = options.maxRequestBytes ?? defaultMaxRequestBytes;
   const clients = new Set<PipeClient>();
   const drained = new IdleWait(() => clients.size === 0);
@@ -85,9 +89,26 @@ export async function createCheckedEndpoint(options: CheckedEndpointOptions): Pr
   }, lookMs);
   watch.unref();
 
+  /** The client that has been there longest without a call in flight makes room for a new one. */
+  const makeRoom = (): boolean => {
+    for (const client of clients) {
+      if (client.callCount > 0) continue;
+      client.stop();
+      client.destroy();
+      // Its end is noticed later, maybe after the next client.
+      host.gone(client);
+      return true;
+    }
+    return false;
+  };
+
   let draining = false;
   const listener = await listenUnix(options, (socket) => {
     accepted++;
+    if (clients.size >= maxConnections && !makeRoom()) {
+      socket.destroy();
+      return;
+    }
     const client = new PipeClient(socket, host);
     clients.add(client);
     if (draining) client.drain();

@@ -467,6 +467,62 @@ describe('clients that attack a checked endpoint', () => {
       expect(server.seen).toHaveLength(1);
     });
 
+    describe('with more connections than the socket takes', () => {
+      const hang = methodPath('Hang');
+      let full: Endpoint;
+
+      beforeEach(async () => {
+        full = await createCheckedEndpoint({
+          socketPath: folder.file('full.sock'),
+          upstream: { address: () => server.socketPath },
+          handlers: {},
+          maxConnections: 3,
+        });
+      });
+      afterEach(() => full.close());
+
+      const three = async (): Promise<FrameClient[]> => {
+        const some: FrameClient[] = [];
+        for (let count = 0; count < 3; count++) {
+          const client = new FrameClient(full.socketPath);
+          clients.push({ close: () => client.leave() });
+          await client.begin();
+          some.push(client);
+        }
+        return some;
+      };
+      const callOther = async (): Promise<number> => {
+        const client = new TestClient(full.socketPath);
+        const { code: status } = await client
+          .unary(echo, 'hello', { deadline: Date.now() + 20 * seconds })
+          .finally(() => client.close());
+        return status;
+      };
+
+      it('the oldest that makes no call is sent away for a new one, which is served', async () => {
+        const [first, second, third] = await three();
+        first?.call(hang);
+        await until('the call is there', () => full.stats().callsInFlight === 1);
+        expect(await callOther()).toBe(0);
+        await endsWith(second as FrameClient, code.none);
+        expect([first?.closed, third?.closed]).toEqual([false, false]);
+        expect(full.stats().callsInFlight).toBe(1);
+      });
+
+      it('a new one is closed where all make calls, which go on', async () => {
+        const some = await three();
+        for (const client of some) client.call(hang);
+        await until('the calls are there', () => full.stats().callsInFlight === 3);
+        const late = new FrameClient(full.socketPath);
+        await until('it is closed', () => late.closed);
+        expect(full.stats()).toMatchObject({ openConnections: 3, callsInFlight: 3 });
+        expect(some.some(({ closed }) => closed)).toBe(false);
+        some[0]?.leave();
+        await until('it has left', () => full.stats().openConnections === 2);
+        expect(await callOther()).toBe(0);
+      });
+    });
+
     it('a thousand that do nothing take little memory, and the runtime has no connection of them', async () => {
       const count = 1_000;
       const before = process.memoryUsage();
