@@ -338,12 +338,22 @@ export class Lab {
     return (await this.kubelet.pods()).find(({ metadata }) => metadata.name === name);
   }
 
-  /** Log of a container through kubelet's API; undefined where there is none. */
-  async logOf({ metadata }: Pod, container: string): Promise<string | undefined> {
+  /**
+   * Log of a container through kubelet's API, once it is as expected, or what it is after some time;
+   * `(none)` where there is none. A container that runs may not have written everything yet.
+   */
+  async logOf({ metadata }: Pod, container: string, expected: string | RegExp): Promise<string> {
     const name = `${metadata.name}-${Kubelet.node}`;
     const target = `/containerLogs/${metadata.namespace}/${name}/${container}`;
-    const { status, body } = await this.kubelet.get(target);
-    return status === 200 ? body : undefined;
+    let last = '(none)';
+    const look = async (): Promise<boolean> => {
+      const { status, body } = await this.kubelet.get(target);
+      if (status === 200) last = body;
+      return isAsExpected(last, expected);
+    };
+    await this.until(`log of ${name}`, look, 20_000).catch(() => undefined);
+    this.signal.throwIfAborted();
+    return last;
   }
 
   removePod(name: string): void {
@@ -375,7 +385,7 @@ export class Lab {
     const look = async (): Promise<boolean> => {
       const pod = await this.pod(name);
       if (pod !== undefined) last = describePod(pod);
-      return typeof state === 'string' ? last === state : state.test(last);
+      return isAsExpected(last, state);
     };
     await this.until(`${name} to be ${String(state)}`, look, timeoutMs).catch(() => undefined);
     this.signal.throwIfAborted();
@@ -487,3 +497,6 @@ function killIfThere(pid: number): void {
     // It has ended by itself, with what it belonged to.
   }
 }
+
+const isAsExpected = (text: string, expected: string | RegExp): boolean =>
+  typeof expected === 'string' ? text === expected : expected.test(text);

@@ -305,8 +305,8 @@ const scenarioOf = (
         for (const { name, imageID } of pod.status?.containerStatuses ?? []) {
           seen[`${one.name}: image of ${name}`] = lab.normalise(imageID);
         }
-        for (const of of Object.keys(one.logs ?? {})) {
-          seen[`${one.name}: log of ${of}`] = (await lab.logOf(pod, of)) ?? '(none)';
+        for (const [of, text] of Object.entries(one.logs ?? {})) {
+          seen[`${one.name}: log of ${of}`] = await lab.logOf(pod, of, text);
         }
       }),
     );
