@@ -148,7 +148,12 @@ async function peersPod(pod: string) {
   });
   const { LogPath } = await inspected(containerId);
   mkdirSync(path.dirname(logPath), { recursive: true });
-  symlinkSync(LogPath, logPath);
+  try {
+    symlinkSync(LogPath, logPath);
+  } catch (error) {
+    // docker-shim has seen the start, and has made the same link.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
   return { sandboxId, containerId, logPath, enginePath: LogPath };
 }
 
