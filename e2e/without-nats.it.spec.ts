@@ -38,7 +38,12 @@ async function startApp(app: App, more: Record<string, string> = {}): Promise<Ap
   const service = await fixture.start(app, {
     STOWAGE_COMMAND_SOCKET: socketOf(app),
     ...(app === 'gc-worker'
-      ? { STOWAGE_IMAGE_MINIMUM_GC_AGE: '0' }
+      ? {
+          STOWAGE_IMAGE_MINIMUM_GC_AGE: '0',
+          // The disk of the machine may be full already.
+          STOWAGE_IMAGE_GC_HIGH_THRESHOLD_PERCENT: '100',
+          STOWAGE_INODES_HIGH_THRESHOLD_PERCENT: '100',
+        }
       : { STOWAGE_LISTEN: path.join(stack.dir, `${app}.sock`) }),
     ...(app === 'runtime-gateway' ? { STOWAGE_LISTEN_READONLY: '' } : {}),
     STOWAGE_NATS_SERVERS: 'none',

@@ -36,8 +36,12 @@ export class MirrorProxy {
       response.on('close', () => forwarded.destroy());
       request.pipe(forwarded);
     });
-    this.#server.on('connect', (_request, socket) => {
+    this.#server.on('connect', ({ url = '' }, socket) => {
       socket.on('error', () => undefined);
+      if (!hosts.includes(url.replace(/:\d+$/, ''))) {
+        socket.end('HTTP/1.1 502 no such host here\r\n\r\n');
+        return;
+      }
       socket.write('HTTP/1.1 200 connected\r\n\r\n');
       socket.once('data', () => socket.end('HTTP/1.1 400 this is plain HTTP\r\n\r\n'));
     });
