@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { fork, spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
@@ -14,7 +14,7 @@ import { processUse } from './process-use';
  * What it costs to have something between a client and the runtime: the same calls against
  * containerd itself, through nginx `grpc_pass`, through runtime-gateway (bytes piped and observed,
  * metrics on), through its read-only socket and through image-service, which both give each call a
- * verdict; and through least-pipe.mjs, which shows what Node.js itself costs. Needs root and the
+ * verdict; and through least-pipe.ts, which shows what Node.js itself costs. Needs root and the
  * built apps.
  *
  *   npm run build
@@ -188,10 +188,9 @@ async function main(): Promise<void> {
 }
 
 async function startLeastPipe(socket: string, upstream: string) {
-  const program = path.join(__dirname, 'least-pipe.mjs');
-  const child = spawn(process.execPath, [program, socket, upstream], {
+  const program = path.join(__dirname, 'least-pipe.ts');
+  const child = fork(program, [socket, upstream], {
     env: { ...process.env, ...imageEnvironment },
-    stdio: ['ignore', 'ignore', 'inherit'],
   });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   await eventually(() => existsSync(socket), { what: 'the least pipe to listen' });

@@ -3,7 +3,7 @@
 // docs/benchmarks.md. Needs the build of image-service, containerd and root.
 import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
 import { eventually, spawnApp, startStack, type PushedImage } from '@stowage/testing';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
@@ -68,11 +68,10 @@ async function bench(): Promise<void> {
   const direct = connectImageService({ endpoint: stack.containerd.endpoint });
   const service = connectImageService({ endpoint: `unix://${socket}` });
   const leastSocket = path.join(stack.dir, 'least.sock');
-  const leastForwarder = spawn(
-    process.execPath,
-    [path.join(__dirname, 'least-forwarder.mjs'), leastSocket, stack.containerd.socket],
-    { stdio: 'inherit' },
-  );
+  const leastForwarder = fork(path.join(__dirname, 'least-forwarder.ts'), [
+    leastSocket,
+    stack.containerd.socket,
+  ]);
   await eventually(() => existsSync(leastSocket), { what: 'the least forwarder to listen' });
   const least = connectImageService({ endpoint: `unix://${leastSocket}`, versions: 'v1' });
 

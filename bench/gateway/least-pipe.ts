@@ -5,10 +5,10 @@ import net from 'node:net';
  * the other and not looked at, and the memory of a read is used again where it may be. What this
  * costs, every forwarder in Node.js costs.
  *
- *   node least-pipe.mjs SOCKET UPSTREAM
+ *   least-pipe.ts SOCKET UPSTREAM
  */
 
-const [, , socket, upstream] = process.argv;
+const [, , socket, upstream = ''] = process.argv;
 const readBytes = 64 * 1024;
 
 const server = net.createServer((client) => {

@@ -1,16 +1,23 @@
-import { Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
 
 /*
  * The least that a gRPC service of Node.js in between can do with a pull: each PullImage is one call
  * to the runtime with the same bytes, and its answer the client's. What this adds, everything that
  * is written with @grpc/grpc-js adds.
  *
- *   node least-forwarder.mjs SOCKET RUNTIME_SOCKET
+ *   least-forwarder.ts SOCKET RUNTIME_SOCKET
  */
 
-const [, , socket, runtimeSocket] = process.argv;
+const [, , socket = '', runtimeSocket = ''] = process.argv;
 const path = '/runtime.v1.ImageService/PullImage';
-const asItIs = (bytes) => bytes;
+const asItIs = (bytes: Buffer): Buffer => bytes;
 
 const runtime = new Client(`unix://${runtimeSocket}`, credentials.createInsecure());
 const server = new Server();
@@ -27,12 +34,11 @@ server.addService(
     },
   },
   {
-    pullImage: (call, answer) =>
-      runtime.makeUnaryRequest(path, asItIs, asItIs, call.request, (error, response) =>
-        answer(error, response),
-      ),
+    pullImage: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
+      runtime.makeUnaryRequest(path, asItIs, asItIs, call.request, answer);
+    },
   },
 );
 server.bindAsync(`unix://${socket}`, ServerCredentials.createInsecure(), (error) => {
-  if (error) throw error;
+  if (error !== null) throw error;
 });
