@@ -5,7 +5,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { ImageStatusRequest } from '@stowage/cri-proto';
-import { eventually, spawnApp, startStack, type AppProcess, type Stack } from '@stowage/testing';
+import { eventually, spawnApp, startStack, type Stack } from '@stowage/testing';
 import { h2load, type LoadResult } from './h2load';
 import { startNginx, type Nginx } from './nginx';
 import { processUse } from './process-use';

@@ -8,9 +8,9 @@ import {
 } from '@grpc/grpc-js';
 
 /*
- * The least that a gRPC service of Node.js in between can do with a pull: each PullImage is one call
- * to the runtime with the same bytes, and its answer the client's. What this adds, everything that
- * is written with @grpc/grpc-js adds.
+ * The least that a gRPC service of Node.js in between can do with a pull: each PullImage is one
+ * call to the runtime with the same bytes, and its answer the client's. What this adds, everything
+ * that is written with @grpc/grpc-js adds.
  *
  *   least-forwarder.ts SOCKET RUNTIME_SOCKET
  */
@@ -40,5 +40,5 @@ server.addService(
   },
 );
 server.bindAsync(`unix://${socket}`, ServerCredentials.createInsecure(), (error) => {
-  if (error !== null) throw error;
+  if (error != null) throw error;
 });

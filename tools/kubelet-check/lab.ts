@@ -339,8 +339,8 @@ export class Lab {
   }
 
   /**
-   * Log of a container through kubelet's API, once it is as expected, or what it is after some time;
-   * `(none)` where there is none. A container that runs may not have written everything yet.
+   * Log of a container through kubelet's API, once it is as expected, or what it is after some
+   * time; `(none)` where there is none. A container that runs may not have written everything yet.
    */
   async logOf({ metadata }: Pod, container: string, expected: string | RegExp): Promise<string> {
     const name = `${metadata.name}-${Kubelet.node}`;
