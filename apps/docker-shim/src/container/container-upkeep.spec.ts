@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { EngineAvailability } from '../engine/engine-connection';
 import { EngineResponseError } from '../engine/engine-errors';
-import { ContainerLogs } from '../log/container-logs';
+import type { ContainerLogs } from '../log/container-logs';
 import { PodQueue } from '../pod/pod-queue';
 import { EngineLogWriter } from '../testing/engine-log-writer';
+import { copyingLogs } from '../testing/copying-logs';
 import { ContainerUpkeep } from './container-upkeep';
 import type { AppContainer, InspectedAppContainer } from './containers';
 
@@ -36,14 +37,7 @@ beforeEach(() => {
   listed = [];
   faults = {};
   queue = new PodQueue();
-  logs = new ContainerLogs({
-    mode: 'copy',
-    maxSizeBytes: 1_048_576,
-    maxFile: 3,
-    stateDir: path.join(root, 'state'),
-    log: { info: quiet, warn: quiet },
-    listener: { copied: quiet, reopened: quiet, threadFailed: quiet },
-  });
+  logs = copyingLogs(root);
   upkeep = new ContainerUpkeep({
     connection: {
       availability: () => ({ available: false, since: new Date(), connections: 0 }),

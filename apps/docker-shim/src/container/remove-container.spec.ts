@@ -4,9 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { EngineConnection } from '../engine/engine-connection';
-import { ContainerLogs } from '../log/container-logs';
+import type { ContainerLogs } from '../log/container-logs';
 import { PodQueue } from '../pod/pod-queue';
 import { EngineLogWriter } from '../testing/engine-log-writer';
+import { copyingLogs } from '../testing/copying-logs';
 import type { InspectedAppContainer } from './containers';
 import { RemoveContainer } from './remove-container';
 
@@ -17,14 +18,7 @@ const quiet = () => undefined;
 
 beforeEach(() => {
   root = mkdtempSync(path.join(tmpdir(), 'remove-container-'));
-  logs = new ContainerLogs({
-    mode: 'copy',
-    maxSizeBytes: 1_048_576,
-    maxFile: 3,
-    stateDir: path.join(root, 'state'),
-    log: { info: quiet, warn: quiet },
-    listener: { copied: quiet, reopened: quiet, threadFailed: quiet },
-  });
+  logs = copyingLogs(root);
 });
 
 afterEach(async () => {

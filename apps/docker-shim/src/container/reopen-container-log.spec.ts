@@ -3,29 +3,19 @@ import { eventuallyPasses } from '@stowage/testing';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { ContainerLogs } from '../log/container-logs';
+import type { ContainerLogs } from '../log/container-logs';
 import { criLine, EngineLogWriter } from '../testing/engine-log-writer';
+import { copyingLogs } from '../testing/copying-logs';
 import type { InspectedAppContainer } from './containers';
 import { ReopenContainerLog } from './reopen-container-log';
 
 let root: string;
 let logs: ContainerLogs;
 const { signal } = new AbortController();
-const quiet = () => undefined;
-
-const open = () =>
-  new ContainerLogs({
-    mode: 'copy',
-    maxSizeBytes: 1_048_576,
-    maxFile: 3,
-    stateDir: path.join(root, 'state'),
-    log: { info: quiet, warn: quiet },
-    listener: { copied: quiet, reopened: quiet, threadFailed: quiet },
-  });
 
 beforeEach(() => {
   root = mkdtempSync(path.join(tmpdir(), 'stowage-logs-'));
-  logs = open();
+  logs = copyingLogs(root);
 });
 
 afterEach(async () => {
@@ -64,7 +54,7 @@ it('continues in a new file, also when nobody has looked at the container since 
   one.writer.write('second\n');
   const old = `${one.logPath}.20261129-100000`;
   renameSync(one.logPath, old);
-  logs = open();
+  logs = copyingLogs(root);
 
   await reopen(one);
   expect(read(old)).toBe(criLine(one.writer.entries[0]!));

@@ -177,11 +177,9 @@ export class EngineClient {
       socket.once('close', onEnded);
     };
     return {
-      ping: (call) =>
-        this.#within('ping', call, async (signal) => {
-          const path = '/_ping';
-          await this.#text('ping', await this.#send('ping', { path }, signal, { agent, onSocket }));
-        }),
+      ping: async (call) => {
+        await this.#answer('ping', { path: '/_ping' }, call, { agent, onSocket });
+      },
       close: () => agent.destroy(),
     };
   }
@@ -323,11 +321,11 @@ export class EngineClient {
    * Resolves when it has ended. The limit of the call has to be longer than the grace.
    */
   async stopContainer(id: string, graceSeconds: number, call: EngineCall = {}): Promise<void> {
-    const operation = 'stop container';
-    const path = `/containers/${inPath(id)}/stop`;
-    const request = { method: 'POST', path, query: { t: graceSeconds } } as const;
-    await this.#within(operation, call, async (signal) =>
-      this.#text(operation, await this.#send(operation, request, signal, { agent: this.#waiting })),
+    await this.#answer(
+      'stop container',
+      { method: 'POST', path: `/containers/${inPath(id)}/stop`, query: { t: graceSeconds } },
+      call,
+      { agent: this.#waiting },
     );
   }
 
@@ -452,9 +450,14 @@ export class EngineClient {
     await this.#answer(operation, { ...request, method: 'POST', path }, call);
   }
 
-  #answer(operation: string, request: Request, call: EngineCall): Promise<string> {
+  #answer(
+    operation: string,
+    request: Request,
+    call: EngineCall,
+    connections?: Connections,
+  ): Promise<string> {
     return this.#within(operation, call, async (signal) =>
-      this.#text(operation, await this.#send(operation, request, signal)),
+      this.#text(operation, await this.#send(operation, request, signal, connections)),
     );
   }
 

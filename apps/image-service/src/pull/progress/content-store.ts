@@ -69,10 +69,9 @@ export class ContentStore {
     for (const digest of digests) {
       const known = this.#manifests.get(digest);
       if (known === undefined && this.#manifests.has(digest)) continue;
-      const stats = await stat(path.join(folder, digest.slice('sha256:'.length))).catch(
-        () => undefined,
-      );
-      if (stats === undefined || stats.mtimeMs < sinceMs) continue;
+      const file = this.#blobFile(digest);
+      const stats = file && (await stat(file).catch(() => undefined));
+      if (!stats || stats.mtimeMs < sinceMs) continue;
       const manifest = known ?? (await this.manifest(digest));
       this.#manifests.set(digest, manifest);
       if (manifest !== undefined) found.push(manifest);
