@@ -25,13 +25,14 @@ import { makeControlGroup } from './control-group';
 import { describeEnd } from './describe-end';
 import { describePod } from './describe-pod';
 import { Kubelet, type Endpoints, type KubeletVariant, type Pod } from './kubelet';
+import { ContainerdRuntime, DockerShimRuntime, type LabRuntime } from './lab-runtime';
 import { containerProcesses, loseFolder } from './power-cut';
 import { withholdSysctls } from './sysctls';
 
 /** A service of the suite. */
 export type ServiceName = 'runtime-gateway' | 'image-service' | 'gc-worker';
 
-/** One way from kubelet to containerd. */
+/** One way from kubelet to the runtime. */
 export interface Way {
   readonly name: string;
   readonly text: string;
@@ -42,7 +43,7 @@ export interface Way {
 }
 
 /** The way that all others are compared with. */
-export const bare: Way = { name: 'bare', text: 'containerd itself', services: [] };
+export const bare: Way = { name: 'bare', text: 'the runtime itself', services: [] };
 
 export const ways: readonly Way[] = [
   bare,
@@ -73,6 +74,8 @@ export interface LabSettings {
   /** Programs of an API server, where they are given. */
   readonly controlPlane?: ControlPlane;
   readonly controlGroup: string;
+  /** Whether the runtime is docker-shim on a Docker Engine, in the place of containerd. */
+  readonly docker: boolean;
   /** Folder that logs are kept in. */
   readonly report: string;
   readonly soakMinutes: number;
@@ -114,6 +117,7 @@ export class Lab {
 
   private constructor(
     readonly stack: Stack,
+    readonly runtime: LabRuntime,
     private readonly settings: LabSettings,
   ) {
     this.way = settings.way;
@@ -137,9 +141,12 @@ export class Lab {
     mkdirSync(settings.report, { recursive: true });
     withholdSysctls();
     makeControlGroup(settings.controlGroup);
-    const stack = await startStack({ filesystemMb: settings.imageFileSystemMb });
-    const lab = new Lab(stack, settings);
+    const { docker, imageFileSystemMb: filesystemMb } = settings;
+    const stack = await startStack(docker ? { docker: {}, filesystemMb } : { filesystemMb });
+    const runtime = docker ? new DockerShimRuntime(stack) : new ContainerdRuntime(stack);
+    const lab = new Lab(stack, runtime, settings);
     try {
+      if (docker) await runtime.start();
       const push = (name: string) => stack.pushImage({ name, tag: ['1', '2'], labels: { name } });
       lab.#images = {
         app: await push('app'),
@@ -186,7 +193,7 @@ export class Lab {
       return { runtime: recorder, image: recorder };
     }
     const { services, imageRouting = false } = this.way;
-    const { endpoint } = this.stack.containerd;
+    const { endpoint } = this.runtime;
     const runtime = services.includes('runtime-gateway')
       ? `unix://${this.#socket('runtime')}`
       : endpoint;
@@ -200,11 +207,11 @@ export class Lab {
   }
 
   #environment(service: ServiceName): Record<string, string> {
-    const { stack, way } = this;
+    const { stack, way, runtime } = this;
     const env: Record<string, string> = {
       STOWAGE_NODE_NAME: Kubelet.node,
       STOWAGE_STATE_DIR: path.join(stack.dir, service),
-      STOWAGE_RUNTIME_ENDPOINT: stack.containerd.endpoint,
+      STOWAGE_RUNTIME_ENDPOINT: runtime.endpoint,
       STOWAGE_NATS_SERVERS: stack.nats.url,
     };
     if (service === 'runtime-gateway') {
@@ -291,19 +298,20 @@ export class Lab {
 
   /**
    * Kills everything but registries and NATS at one moment, containers too, and starts it again as
-   * after a boot: what containerd keeps for as long as the machine runs is gone.
+   * after a boot: what the runtime keeps for as long as the machine runs is gone.
    */
   async powerCut(): Promise<void> {
-    const { containerd, dir } = this.stack;
+    const { runtime } = this;
     const services = [...this.#apps.values()];
-    const servers = [this.kubelet, containerd, ...services].map(({ pid }) => pid);
-    const containers = containerProcesses(this.settings.controlGroup, containerd.socket);
-    for (const pid of [...servers, ...containers]) {
+    const servers = [this.kubelet, ...services].map(({ pid }) => pid);
+    const containers = containerProcesses(this.settings.controlGroup, runtime.shimMark);
+    for (const pid of [...servers, ...runtime.pids, ...containers]) {
       if (pid !== undefined && pid > 0) killIfThere(pid);
     }
-    for (const one of [this.kubelet, containerd, ...services]) await one.kill();
-    loseFolder(path.resolve(dir, '..', 'state'));
-    await containerd.start();
+    for (const one of [this.kubelet, ...services]) await one.kill();
+    await runtime.afterPowerCut();
+    loseFolder(runtime.stateDir);
+    await runtime.boot();
     for (const service of this.way.services) await this.startService(service);
     await this.kubelet.start(this.endpoints);
   }
@@ -315,7 +323,7 @@ export class Lab {
 
   /** Which of these images the runtime has, by the name of the repository. */
   async imagesAmong(names: readonly string[]): Promise<string> {
-    const client = connectImageService({ endpoint: this.stack.containerd.endpoint });
+    const client = connectImageService({ endpoint: this.runtime.endpoint });
     try {
       const { images } = await client.listImages({});
       const tags = images.flatMap(({ repoTags }) => repoTags);
@@ -364,7 +372,7 @@ export class Lab {
   async areGone(names: readonly string[]): Promise<boolean> {
     const pods = await this.kubelet.pods();
     if (pods.some(({ metadata }) => names.includes(metadata.name))) return false;
-    const client = connectRuntimeService({ endpoint: this.stack.containerd.endpoint });
+    const client = connectRuntimeService({ endpoint: this.runtime.endpoint });
     try {
       const { items } = await client.listPodSandbox({
         filter: { state: { state: PodSandboxState.SANDBOX_READY } },
@@ -459,7 +467,9 @@ export class Lab {
     };
     await attempt(() => this.kubelet.kill());
     this.#recorder?.close();
-    for (const { app } of this.#processes) await attempt(() => app.kill());
+    for (const { app } of [...this.#processes, ...this.runtime.processes]) {
+      await attempt(() => app.kill());
+    }
     await attempt(() => this.#keepLogs());
     await attempt(() => this.stack.down());
   }
@@ -483,7 +493,7 @@ export class Lab {
     for (const name of existsSync(logs) ? readdirSync(logs) : []) {
       copyFileSync(path.join(logs, name), path.join(report, name));
     }
-    this.#processes.forEach(({ name, app }, number) => {
+    [...this.#processes, ...this.runtime.processes].forEach(({ name, app }, number) => {
       const file = path.join(report, `${number + 1}-${name}.log`);
       writeFileSync(file, `${app.stdout}${app.stderr}`);
     });

@@ -1,7 +1,7 @@
 /**
- * Plays scenarios with a real kubelet on containerd itself and through Stowage's sockets, each way
- * in namespaces of its own, and compares what was seen. Exit code 1 when something differs that no
- * known difference explains.
+ * Plays scenarios with a real kubelet on containerd, or docker-shim, itself and through Stowage's
+ * other sockets, each way in namespaces of its own, and compares what was seen. Exit code 1 when
+ * something differs that no known difference explains.
  */
 import {
   accessSync,
@@ -50,8 +50,8 @@ const inside: ControlPlane = {
 
 const help = `usage: npm run kubelet:check -- --kubelet FILE [OPTION ...]
 
-Runs a kubelet on containerd itself and through Stowage's sockets, plays the same scenarios on each way, and
-compares what is seen. All of it runs in folders, namespaces and a control group of its own; nothing is left behind.
+Runs a kubelet on a runtime itself and through Stowage's sockets, plays the same scenarios on each way, and
+compares what is seen. The runtime is containerd, or docker-shim on a Docker Engine. All of it runs in folders, namespaces and a control group of its own; nothing is left behind.
 
 ways:
 ${ways.map(({ name, text }) => `  ${name.padEnd(12)} ${text}`).join('\n')}
@@ -65,6 +65,7 @@ options:
   --etcd FILE        of version 3.5 or later, for the API server
   --containerd WHAT  machine (that of this machine), ${suites.map(({ name }) => name).join(', ')} (a root with that suite of Debian), or a FILE
                      with its shim beside it. May be repeated; default: machine and debian-testing
+  --docker WHAT      docker-shim on the Docker Engine of machine, or of a suite, in the place of containerd. May be repeated
   --only NAMES       scenarios, separated by commas; default: all
   --ways NAMES       ways beside bare, separated by commas; default: all
   --soak MINUTES     also the soak, for so long on each way (bare: a tenth of it)
@@ -91,9 +92,10 @@ interface Options {
   readonly record: string | undefined;
 }
 
-/** A containerd to run on, with the files around it. */
+/** A runtime to run on, with the files around it. */
 interface Place {
   readonly name: string;
+  readonly docker: boolean;
   readonly root: string;
   readonly binds: readonly Bind[];
   /** Comes before PATH. */
@@ -140,12 +142,13 @@ function clean(root: string): void {
 }
 
 async function makePlace(
-  what: string,
+  { what, docker }: Target,
   { dir, mirror, kubelet, controlPlane }: Options,
 ): Promise<Place> {
   const suite = suites.find(({ name }) => name === what)?.suite;
   const name = what === 'machine' || suite !== undefined ? what : 'given';
   const root = path.join(dir, 'roots', suite === undefined ? `kubelet-${name}` : name);
+  const title = docker ? `${name}, docker-shim` : name;
   mkdirSync(root, { recursive: true });
   const binds: Bind[] = [
     { from: project, to: '/src' },
@@ -162,10 +165,10 @@ async function makePlace(
   }
   if (suite === undefined) {
     binds.push(...makeMachineRoot(root, process.execPath));
-    if (name === 'machine') return { name, root, binds };
+    if (name === 'machine') return { name: title, docker, root, binds };
     const first = `${programs}/containerd`;
     binds.push({ from: path.dirname(realpathSync(what)), to: first });
-    return { name: what, root, binds, first };
+    return { name: what, docker, root, binds, first };
   }
   ensurePrograms(
     [{ find: 'debootstrap', packages: ['debootstrap', 'debian-archive-keyring'] }],
@@ -174,7 +177,7 @@ async function makePlace(
   const log = path.join(dir, 'logs', `${name}-make.log`);
   mkdirSync(path.dirname(log), { recursive: true });
   const ofStack = [...new Set(systemPrograms.flatMap((program) => program.packages))];
-  const place: Place = { name, root, binds };
+  const place: Place = { name: title, docker, root, binds };
   await makeDebianRoot({ root, suite, mirror, packages: ofStack }, async (title, start) => {
     say(`${name}: ${title} ...`);
     const code = await run(place, wayLimitMs, () => start(log));
@@ -199,6 +202,7 @@ async function playOn(place: Place, way: Way, options: Options): Promise<Played>
     kubelet: `${programs}/kubelet`,
     ...(options.controlPlane !== undefined && { controlPlane: inside }),
     controlGroup: controlGroupOf(place.root),
+    docker: place.docker,
     report,
     soakMinutes: options.soakMinutes,
     record: options.record !== undefined,
@@ -266,9 +270,9 @@ function sayDifference({ what, wanted, seen }: Difference): void {
   say(`      but ${seen.trimEnd().replaceAll('\n', '\n      ')}`);
 }
 
-/** All ways on one containerd. Returns how much nothing explains. */
-async function check(what: string, options: Options): Promise<number> {
-  const place = await makePlace(what, options);
+/** All ways on one runtime. Returns how much nothing explains. */
+async function check(target: Target, options: Options): Promise<number> {
+  const place = await makePlace(target, options);
   if (options.record !== undefined) {
     const suite = ways.filter(({ name }) => name === 'suite');
     for (const way of suite) await playOn(place, way, options);
@@ -280,23 +284,29 @@ async function check(what: string, options: Options): Promise<number> {
   for (const way of [bare, ...options.ways]) {
     const played = way === bare ? own : await playOn(place, way, options);
     if (way === bare) {
-      const { kubelet, containerd, runc, kernel } = played.versions;
-      say(
-        `${place.name}: kubelet ${kubelet}, containerd ${containerd}, runc ${runc}, Linux ${kernel}`,
-      );
+      const { kubelet, runtime, runc, kernel } = played.versions;
+      say(`${place.name}: kubelet ${kubelet}, ${runtime}, runc ${runc}, Linux ${kernel}`);
     }
     for (const name of options.scenarios) unexplained += report(name, way, own, played);
   }
   return unexplained;
 }
 
-function readOptions(): { containerds: readonly string[]; options: Options } | undefined {
+/** A runtime that is asked for. */
+interface Target {
+  /** `machine`, the name of a suite, or the file of a containerd. */
+  readonly what: string;
+  readonly docker: boolean;
+}
+
+function readOptions(): { targets: readonly Target[]; options: Options } | undefined {
   const { values } = parseArgs({
     options: {
       kubelet: { type: 'string' },
       apiserver: { type: 'string' },
       etcd: { type: 'string' },
-      containerd: { type: 'string', multiple: true, default: ['machine', 'debian-testing'] },
+      containerd: { type: 'string', multiple: true },
+      docker: { type: 'string', multiple: true, default: [] },
       only: { type: 'string' },
       ways: { type: 'string' },
       soak: { type: 'string', default: '0' },
@@ -330,11 +340,20 @@ function readOptions(): { containerds: readonly string[]; options: Options } | u
   );
   if (chosen.length === 0) throw new UsageError(`--only ${values.only ?? ''} needs --soak MINUTES`);
   const others = ways.filter((way) => way !== bare);
-  const containerds = values.containerd.map((what) =>
-    what === 'machine' || suites.some(({ name }) => name === what) ? what : programFile(what),
-  );
+  const places = ['machine', ...suites.map(({ name }) => name)];
+  const { docker, containerd = docker.length > 0 ? [] : ['machine', 'debian-testing'] } = values;
+  const wrong = docker.find((what) => !places.includes(what));
+  if (wrong !== undefined) {
+    throw new UsageError(`--docker ${wrong}: there are ${places.join(', ')}`);
+  }
   return {
-    containerds,
+    targets: [
+      ...containerd.map((what) => ({
+        what: places.includes(what) ? what : programFile(what),
+        docker: false,
+      })),
+      ...docker.map((what) => ({ what, docker: true })),
+    ],
     options: {
       kubelet,
       controlPlane,
@@ -388,17 +407,17 @@ async function main(): Promise<number> {
     say(help.trimEnd());
     return 0;
   }
-  const { containerds, options } = read;
+  const { targets: wanted, options } = read;
   mkdirSync(options.dir, { recursive: true, mode: 0o755 });
   return withLock(lockOfRoots(options.dir), async () => {
     let failures = 0;
-    for (const what of containerds) {
+    for (const target of wanted) {
       if (interruptedBy() !== undefined) break;
       try {
-        failures += await check(what, options);
+        failures += await check(target, options);
       } catch (error) {
         if (interruptedBy() !== undefined) break;
-        say(`${what}: ${errorMessage(error)}`);
+        say(`${target.what}: ${errorMessage(error)}`);
         failures += 1;
       }
     }

@@ -26,7 +26,7 @@ export interface Play extends Omit<LabSettings, 'way' | 'signal' | 'imageFileSys
 
 /** What was seen of each scenario, or why it could not be played. */
 export interface Played {
-  readonly versions: Readonly<Record<'kubelet' | 'containerd' | 'runc' | 'kernel', string>>;
+  readonly versions: Readonly<Record<'kubelet' | 'runtime' | 'runc' | 'kernel', string>>;
   readonly scenarios: Readonly<
     Record<string, { readonly seen: Observations } | { readonly error: string }>
   >;
@@ -63,7 +63,7 @@ async function play(wanted: Play): Promise<void> {
       await lab.down();
     }
   }
-  const result: Played = { versions: versions(wanted.kubelet), scenarios: played };
+  const result: Played = { versions: versions(wanted), scenarios: played };
   writeFileSync(path.join(wanted.report, playedFile), JSON.stringify(result, undefined, 2));
 }
 
@@ -101,7 +101,8 @@ async function playOne(
 }
 
 function writeRecording(lab: Lab, wanted: Play): void {
-  const { kubelet, containerd } = versions(wanted.kubelet);
+  const { kubelet, runtime } = versions(wanted);
+  const containerd = runtime.replace('containerd ', '');
   const recording: Recording = { kubelet, containerd, calls: lab.recordedCalls };
   const file = path.join(wanted.report, recordingFile);
   // A line for each call.
@@ -110,12 +111,12 @@ function writeRecording(lab: Lab, wanted: Play): void {
   writeFileSync(file, `${head},"calls":[\n${lines}\n]}\n`);
 }
 
-function versions(kubelet: string): Played['versions'] {
+function versions({ kubelet, docker }: Play): Played['versions'] {
   const version = (program: string): string =>
     /\d+\.\d+\.\d+\S*/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[0] ?? '?';
   return {
     kubelet: version(kubelet),
-    containerd: version('containerd'),
+    runtime: docker ? `Docker Engine ${version('dockerd')}` : `containerd ${version('containerd')}`,
     runc: version('runc'),
     kernel: release(),
   };

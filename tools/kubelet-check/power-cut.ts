@@ -3,14 +3,17 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { controlGroupHierarchies } from '../matrix/enter';
 
-/** Processes of all containers below a control group, and of the shims that look after them. */
-export function containerProcesses(controlGroup: string, containerdSocket: string): number[] {
+/**
+ * Processes of all containers below a control group, and of the shims that look after them, whose
+ * command line has `shimMark`.
+ */
+export function containerProcesses(controlGroup: string, shimMark: string): number[] {
   const inGroups = controlGroupHierarchies().flatMap((hierarchy) =>
     processesBelow(path.join(hierarchy, controlGroup)),
   );
   const shims = readdirSync('/proc')
     .map(Number)
-    .filter((pid) => pid > 0 && commandLine(pid).includes(containerdSocket));
+    .filter((pid) => pid > 0 && commandLine(pid).includes(shimMark));
   return [...new Set([...inGroups, ...shims])].filter((pid) => pid > 0 && pid !== process.pid);
 }
 

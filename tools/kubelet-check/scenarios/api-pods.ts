@@ -146,20 +146,12 @@ async function deleteAtOnce(cluster: Cluster): Promise<Record<string, string>> {
   await cluster.deletePod(namespace, name, 0);
   const object =
     (await cluster.pod(namespace, name)) === undefined ? 'gone at once' : 'still there';
-  const left = (): Promise<boolean> => hasContainers(lab, name);
+  const left = (): Promise<boolean> => lab.runtime.hasContainersOf(name);
   const none = await lab
     .until('its containers to be gone', async () => !(await left()), 60_000)
     .then(() => 'none')
     .catch(() => 'still there');
   return { 'deletion at once: object': object, 'deletion at once: sandboxes and containers': none };
-}
-
-/** Whether containerd has anything of a pod. */
-async function hasContainers(lab: Lab, pod: string): Promise<boolean> {
-  const list = await lab.stack.containerd.ctr(
-    ...['containers', 'list', '-q', `labels."io.kubernetes.pod.name"==${pod}`],
-  );
-  return list.trim() !== '';
 }
 
 async function mirrorPods(cluster: Cluster): Promise<Record<string, string>> {

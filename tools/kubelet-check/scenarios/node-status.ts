@@ -20,7 +20,7 @@ export const nodeStatus: Scenario = {
     Cluster.with(lab, async (cluster) => {
       const seen: Record<string, string> = {};
       const { app, other } = lab.images;
-      for (const { reference } of [app, other]) await lab.stack.pullImage(reference);
+      for (const { reference } of [app, other]) await lab.runtime.pullImage(reference);
       const known = (node: Node, reference: string): boolean =>
         node.status?.images?.some(({ names }) => names?.includes(reference)) ?? false;
       const both = await untilNode(
@@ -35,7 +35,7 @@ export const nodeStatus: Scenario = {
           JSON.stringify(withoutIds(both.status?.[part]) ?? null, undefined, 1),
         );
       }
-      await lab.stack.containerd.ctr('images', 'remove', '--sync', ...namesOf(other));
+      await lab.runtime.removeImage(other);
       const less = await untilNode(
         cluster,
         'one image less',
@@ -64,21 +64,15 @@ export const nodeStatus: Scenario = {
     }),
 };
 
-const namesOf = ({ reference, repoDigest, imageId }: Lab['images']['other']): string[] => [
-  reference,
-  repoDigest,
-  imageId,
-];
-
-/** What kubelet speaks to for runtime calls: the gateway, or containerd itself. */
+/** What kubelet speaks to for runtime calls: the gateway, or the runtime itself. */
 async function away(lab: Lab): Promise<void> {
   if (lab.way.services.includes('runtime-gateway')) await lab.service('runtime-gateway').stop();
-  else await lab.stack.containerd.stop();
+  else await lab.runtime.stop();
 }
 
 async function back(lab: Lab): Promise<void> {
   if (lab.way.services.includes('runtime-gateway')) await lab.startService('runtime-gateway');
-  else await lab.stack.containerd.start();
+  else await lab.runtime.start();
 }
 
 /**

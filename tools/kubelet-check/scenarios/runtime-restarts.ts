@@ -36,14 +36,14 @@ async function startPods(lab: Lab, lasting: string, ended: string): Promise<void
 }
 
 export const runtimeRestart: Scenario = {
-  name: 'containerd',
-  text: 'containerd is stopped and started, then killed and started; what ends meanwhile is found',
+  name: 'runtime-restart',
+  text: 'the runtime is stopped and started, then killed and started; what ends meanwhile is found',
   expected: {
     'a container that runs on': 'is the same',
     'a container that ended before': 'Failed; main: Error 3',
-    'a container that ends while containerd is away': endedMeanwhile,
-    'a pod that is added while containerd is away': running,
-    'a pod that is removed while containerd is away': 'is gone',
+    'a container that ends while the runtime is away': endedMeanwhile,
+    'a pod that is added while the runtime is away': running,
+    'a pod that is removed while the runtime is away': 'is gone',
   },
   async play(lab) {
     await startPods(lab, 'lasting', 'ended');
@@ -66,17 +66,18 @@ export const runtimeRestart: Scenario = {
     lab.addPod(pod(lab, 'removed', wait));
     for (const name of ['ends', 'removed']) await lab.untilRunning(name);
     const before = await identityOf(lab, 'lasting');
-    await lab.stack.containerd.restart();
-    await lab.stack.containerd.kill();
+    await lab.runtime.stop();
+    await lab.runtime.start();
+    await lab.runtime.kill();
     writeFileSync(sign, '');
     lab.addPod(pod(lab, 'added', wait));
     lab.removePod('removed');
     await lab.untilNoticed();
-    await lab.stack.containerd.start();
+    await lab.runtime.start();
     const seen: Record<string, string> = {
-      'a pod that is added while containerd is away': await lab.stateOf('added', running),
+      'a pod that is added while the runtime is away': await lab.stateOf('added', running),
       'a container that ended before': await lab.stateOf('ended', 'Failed; main: Error 3'),
-      'a container that ends while containerd is away': await lab.stateOf('ends', endedMeanwhile),
+      'a container that ends while the runtime is away': await lab.stateOf('ends', endedMeanwhile),
     };
     const after = await identityOf(lab, 'lasting');
     seen['a container that runs on'] =
@@ -84,7 +85,7 @@ export const runtimeRestart: Scenario = {
     const gone = await lab
       .until('it to be gone', () => lab.areGone(['removed']))
       .catch(() => false);
-    seen['a pod that is removed while containerd is away'] = gone ? 'is gone' : 'is there';
+    seen['a pod that is removed while the runtime is away'] = gone ? 'is gone' : 'is there';
     return seen;
   },
 };

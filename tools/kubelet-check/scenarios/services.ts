@@ -44,7 +44,7 @@ export const takeOver: Scenario = {
 };
 
 /**
- * On the runtime itself containerd is what is ended: kubelet's calls are then cut there in the same
+ * On the runtime itself that is what is ended: kubelet's calls are then cut there in the same
  * way.
  */
 async function cutShort(lab: Lab, how: 'stop' | 'kill'): Promise<Record<string, string>> {
@@ -53,8 +53,8 @@ async function cutShort(lab: Lab, how: 'stop' | 'kill'): Promise<Record<string, 
       await forServices(lab, (service) => lab.restartService(service, how));
       return;
     }
-    await lab.stack.containerd[how]();
-    await lab.stack.containerd.start();
+    await lab.runtime[how]();
+    await lab.runtime.start();
   });
   // Which calls meet an outage, and so what kubelet says of it, differs from run to run.
   return Object.fromEntries(Object.entries(seen).filter(([what]) => what !== openCalls.complaints));
@@ -62,14 +62,14 @@ async function cutShort(lab: Lab, how: 'stop' | 'kill'): Promise<Record<string, 
 
 export const restart: Scenario = {
   name: 'restart',
-  text: 'the services (bare: containerd) are stopped and started while calls are open',
+  text: 'the services (bare: the runtime) are stopped and started while calls are open',
   expected: afterwards,
   play: (lab) => cutShort(lab, 'stop'),
 };
 
 export const kill: Scenario = {
   name: 'kill',
-  text: 'the services (bare: containerd) are killed and started while calls are open',
+  text: 'the services (bare: the runtime) are killed and started while calls are open',
   expected: afterwards,
   play: (lab) => cutShort(lab, 'kill'),
 };

@@ -65,7 +65,7 @@ const useOf = (pid: number): Use => ({
 
 /** What of pods and containers the runtime still has. */
 async function leftovers(lab: Lab): Promise<string> {
-  const client = connectRuntimeService({ endpoint: lab.stack.containerd.endpoint });
+  const client = connectRuntimeService({ endpoint: lab.runtime.endpoint });
   try {
     const { items } = await client.listPodSandbox({});
     const { containers } = await client.listContainers({});
@@ -121,7 +121,7 @@ export const soak: Scenario = {
     'stowage: growth': 'none',
   },
   async play(lab) {
-    const { hasEventStream } = lab.stack.containerd;
+    const { hasEventStream } = lab.runtime;
     const events = await subscribeEvents(lab.stack.nats.url);
     try {
       const share = lab.way.services.length === 0 ? shareOnBare : 1;
