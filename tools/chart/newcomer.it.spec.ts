@@ -140,8 +140,10 @@ onContainerd('a newcomer with a cluster', () => {
           'updatedNumberScheduled',
         ];
         const { generation } = daemonSet.metadata;
+        // It may be another one by now, whose generation is not observed yet.
+        const now = cluster.ofKind('DaemonSet').find(isSame(daemonSet)) ?? daemonSet;
         cluster.put({
-          ...daemonSet,
+          ...now,
           status: {
             ...Object.fromEntries(counts.map((count) => [count, 1])),
             numberMisscheduled: 0,
@@ -152,6 +154,11 @@ onContainerd('a newcomer with a cluster', () => {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
+
+  const isSame =
+    ({ metadata }: StoredObject) =>
+    (other: StoredObject): boolean =>
+      other.metadata.name === metadata.name && other.metadata.namespace === metadata.namespace;
 
   const textOfSpec = (object: StoredObject | undefined): string =>
     JSON.stringify(object?.spec ?? '');

@@ -5,6 +5,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
+import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { discovery, kinds, kubeconfigFor, notFound } from './fake-cluster';
 import { readObject } from './protobuf-objects';
@@ -17,6 +18,7 @@ export interface StoredObject {
     name: string;
     namespace?: string;
     labels?: Record<string, string>;
+    generation?: number;
     [field: string]: unknown;
   };
   [field: string]: unknown;
@@ -227,9 +229,9 @@ export class SmallCluster {
       metadata: {
         creationTimestamp: new Date().toISOString(),
         uid: randomUUID(),
-        generation: 1,
         ...before?.metadata,
         ...object.metadata,
+        generation: generationOf(object, before),
         resourceVersion: String(this.#version),
       },
     };
@@ -253,6 +255,13 @@ export class SmallCluster {
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(JSON.stringify(body));
   }
+}
+
+/** Counts changes of the specification. */
+function generationOf(object: StoredObject, before: StoredObject | undefined): number {
+  if (before === undefined) return 1;
+  const { generation = 1 } = before.metadata;
+  return isDeepStrictEqual(object.spec, before.spec) ? generation : generation + 1;
 }
 
 const failure = (code: number, reason: string, message: string) => ({

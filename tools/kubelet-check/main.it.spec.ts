@@ -154,6 +154,14 @@ it.each([
     ['--kubelet', process.execPath, '--containerd', 'debian1'],
     /debian1 is not there, or is no program/,
   ],
+  [
+    ['--kubelet', process.execPath, '--docker', '28.5'],
+    /--docker 28.5: there are machine, debian13, debian-testing/,
+  ],
+  [
+    ['--kubelet', process.execPath, '--only', 'engine-restart'],
+    /engine-restart needs --docker WHAT/,
+  ],
   [['--kubelet', process.execPath, '--only', 'soak'], /--only soak needs --soak MINUTES/],
   [['--wrong'], /Unknown option '--wrong'/],
 ])('%j is refused with what is wrong', (args, message) => {

@@ -48,6 +48,8 @@ const inside: ControlPlane = {
   etcd: `${programs}/etcd`,
 };
 
+const whatIsNeeded = { 'api-server': ' (with --apiserver and --etcd)', docker: ' (with --docker)' };
+
 const help = `usage: npm run kubelet:check -- --kubelet FILE [OPTION ...]
 
 Runs a kubelet on a runtime itself and through Stowage's sockets, plays the same scenarios on each way, and
@@ -57,7 +59,7 @@ ways:
 ${ways.map(({ name, text }) => `  ${name.padEnd(12)} ${text}`).join('\n')}
 
 scenarios:
-${scenarios.map(({ name, text, onlyWith, needs }) => `  ${name.padEnd(14)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}${needs === undefined ? '' : ' (with --apiserver and --etcd)'}`).join('\n')}
+${scenarios.map(({ name, text, onlyWith, needs }) => `  ${name.padEnd(14)} ${text}${onlyWith === undefined ? '' : ` (with --${onlyWith})`}${needs === undefined ? '' : whatIsNeeded[needs]}`).join('\n')}
 
 options:
   --kubelet FILE     the program, of Kubernetes 1.34 to 1.37
@@ -271,7 +273,10 @@ function sayDifference({ what, wanted, seen }: Difference): void {
 }
 
 /** All ways on one runtime. Returns how much nothing explains. */
-async function check(target: Target, options: Options): Promise<number> {
+async function check(target: Target, asked: Options): Promise<number> {
+  const isOfTarget = (scenario: string): boolean =>
+    target.docker || scenarios.find(({ name }) => name === scenario)?.needs !== 'docker';
+  const options: Options = { ...asked, scenarios: asked.scenarios.filter(isOfTarget) };
   const place = await makePlace(target, options);
   if (options.record !== undefined) {
     const suite = ways.filter(({ name }) => name === 'suite');
@@ -332,6 +337,10 @@ function readOptions(): { targets: readonly Target[]; options: Options } | undef
   const without = asked.find(({ needs }) => needs === 'api-server');
   if (values.only !== undefined && without !== undefined && controlPlane === undefined) {
     throw new UsageError(`${without.name} needs --apiserver FILE and --etcd FILE`);
+  }
+  const onEngine = asked.find(({ needs }) => needs === 'docker');
+  if (values.only !== undefined && onEngine !== undefined && values.docker.length === 0) {
+    throw new UsageError(`${onEngine.name} needs --docker WHAT`);
   }
   const chosen = asked.filter(
     ({ onlyWith, needs }) =>

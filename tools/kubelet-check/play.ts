@@ -113,7 +113,8 @@ function writeRecording(lab: Lab, wanted: Play): void {
 
 function versions({ kubelet, docker }: Play): Played['versions'] {
   const version = (program: string): string =>
-    /\d+\.\d+\.\d+[^\s,]*/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[0] ?? '?';
+    /\d+\.\d+\.\d+[^\s,]*/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[0] ??
+    '?';
   return {
     kubelet: version(kubelet),
     runtime: docker ? `Docker Engine ${version('dockerd')}` : `containerd ${version('containerd')}`,

@@ -12,8 +12,11 @@ export interface Scenario {
   readonly expected: Expected;
   /** Whether it is played only when it is asked for: it takes long. */
   readonly onlyWith?: 'soak';
-  /** `api-server`: it is played where the programs of one are given. */
-  readonly needs?: 'api-server';
+  /**
+   * `api-server`: it is played where the programs of one are given; `docker`: where the runtime is
+   * docker-shim.
+   */
+  readonly needs?: 'api-server' | 'docker';
   /**
    * It is played on a stack of its own, with a file system of so many MiB for images. Absent: on
    * that of all others.

@@ -8,7 +8,7 @@ import { credentials } from './scenarios/credentials';
 import { eviction } from './scenarios/eviction';
 import { nodeStatus } from './scenarios/node-status';
 import { eventedPleg, pods } from './scenarios/pods';
-import { powerCut, runtimeRestart } from './scenarios/runtime-restarts';
+import { engineRestart, powerCut, runtimeRestart } from './scenarios/runtime-restarts';
 import { pullSecrets } from './scenarios/pull-secrets';
 import { kill, restart, takeOver } from './scenarios/services';
 import { soak } from './scenarios/soak';
@@ -24,6 +24,7 @@ export const scenarios: readonly Scenario[] = [
   restart,
   kill,
   runtimeRestart,
+  engineRestart,
   powerCut,
   pullSecrets,
   apiPods,

@@ -256,7 +256,11 @@ it('gc-worker keeps records, and collects when the data root crosses its mark', 
     'POST',
     `/images/create?fromImage=${toolbox.reference.slice(0, colon)}&tag=1`,
   );
-  await events.waitFor('ImageDetected', ({ data }) => data.repoTags[0] === toolbox.reference);
+  // By its id: it has no name yet in the moment between its last layer and its tag.
+  const { Id } = (await stack.docker.api('GET', `/images/${toolbox.reference}/json`)) as {
+    Id: string;
+  };
+  await events.waitFor('ImageDetected', ({ data }) => data.imageId === Id);
   const old = [await pull('team/old-1', 40), await pull('team/old-2', 40)];
   const over = Date.now() + minAgeMs;
   await eventually(() => Date.now() > over, { timeoutMs: minAgeMs + 5000 });

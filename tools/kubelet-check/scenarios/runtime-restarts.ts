@@ -90,6 +90,50 @@ export const runtimeRestart: Scenario = {
   },
 };
 
+/** Without `live-restore`: what runs ends with the engine. */
+export const engineRestart: Scenario = {
+  name: 'engine-restart',
+  text: 'the Docker Engine is restarted, then killed and started: kubelet starts anew what ended with it',
+  needs: 'docker',
+  expected: {
+    'a container that ran': /^Running; main: running, ready, 1 restart, before /,
+    'a container that ran, after the second time':
+      /^Running; main: running, ready, 2 restarts, before /,
+    'a container that ended before': 'Failed; main: Error 3',
+    'a pod that is added while the engine is away': running,
+    'a pod that is removed while the engine is away': 'is gone',
+  },
+  async play(lab) {
+    const { docker } = lab.stack;
+    await startPods(lab, 'goes-on', 'is-over');
+    lab.addPod(pod(lab, 'goes', wait));
+    await lab.untilRunning('goes');
+    await docker.restart();
+    const once = /^Running; main: running, ready, 1 restart, before /;
+    const seen: Record<string, string> = {
+      'a container that ran': kindOf(await lab.stateOf('goes-on', once, 90_000)),
+    };
+    await lab.untilRunning('goes', 90_000);
+    await docker.kill();
+    lab.addPod(pod(lab, 'comes', wait));
+    lab.removePod('goes');
+    await lab.untilNoticed();
+    await docker.start();
+    const twice = /^Running; main: running, ready, 2 restarts, before /;
+    seen['a pod that is added while the engine is away'] = await lab.stateOf('comes', running);
+    seen['a container that ran, after the second time'] = kindOf(
+      await lab.stateOf('goes-on', twice, 90_000),
+    );
+    seen['a container that ended before'] = await lab.stateOf('is-over', 'Failed; main: Error 3');
+    const gone = await lab.until('it to be gone', () => lab.areGone(['goes'])).catch(() => false);
+    seen['a pod that is removed while the engine is away'] = gone ? 'is gone' : 'is there';
+    return seen;
+  },
+};
+
+/** Without how the container ended before: the engine, or its restart, may have ended it. */
+const kindOf = (state: string): string => state.replace(/before .*$/, 'before it ended');
+
 export const powerCut: Scenario = {
   name: 'power-cut',
   text: 'everything is killed at once, containers too, and started again',
