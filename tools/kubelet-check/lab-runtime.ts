@@ -16,6 +16,8 @@ export interface LabRuntime extends Pick<Server, 'start' | 'stop' | 'kill'> {
   readonly endpoint: string;
   /** Whether it serves GetContainerEvents. */
   readonly hasEventStream: boolean;
+  /** How often a layer lies on its disk: as it came and unpacked, or unpacked alone. */
+  readonly layerCopies: 1 | 2;
   /** Processes that a power cut ends, beside those of containers. */
   readonly pids: readonly number[];
   /** Stands in the command line of each process that looks after a container. */
@@ -60,6 +62,10 @@ export class ContainerdRuntime implements LabRuntime {
 
   get hasEventStream(): boolean {
     return this.stack.containerd.hasEventStream;
+  }
+
+  get layerCopies(): 1 | 2 {
+    return this.stack.containerd.layerCopies;
   }
 
   get pids(): readonly number[] {
@@ -129,6 +135,10 @@ export class DockerShimRuntime implements LabRuntime {
       STOWAGE_DOCKER_CONFIG_DIRS: '',
       STOWAGE_IMPORT_CHECKPOINTS_FROM: '',
     };
+  }
+
+  get layerCopies(): 1 | 2 {
+    return this.stack.docker.imageStore === 'containerd' ? 2 : 1;
   }
 
   get pids(): readonly number[] {

@@ -9,9 +9,9 @@ import type { Scenario } from '../scenario';
 const namespace = 'shop';
 const running = 'Running; main: running, ready';
 
-/** Each takes some 40 MiB of the image file system: compressed and unpacked. */
+/** How much each takes of the image file system, MiB. */
 const idle = ['idle-1', 'idle-2', 'idle-3'];
-const idleMb = 20;
+const idleMb = 40;
 const fileSystemMb = 256;
 
 /**
@@ -64,7 +64,7 @@ export const eviction: Scenario = {
     for (const name of idle) {
       const { reference } = await lab.stack.pushImage({
         ...{ name, tag: '1', labels: { name } },
-        layers: [{ seed: name, sizeMb: idleMb }],
+        layers: [{ seed: name, sizeMb: idleMb / lab.runtime.layerCopies }],
       });
       await lab.runtime.pullImage(reference);
     }
