@@ -1,7 +1,6 @@
 import { Cluster, named, onePod, podsOf, waitForEnd, type ApiPod } from '../cluster';
 import { describePod } from '../describe-pod';
 import { Kubelet } from '../kubelet';
-import type { Lab } from '../lab';
 import type { Scenario } from '../scenario';
 
 const namespace = 'shop';
