@@ -14,3 +14,7 @@ it('a digest that is listed among the tags is none', () => {
     'reg:5000/app:2',
   ]);
 });
+
+it('a name that is listed twice is one', () => {
+  expect(listedNames([digest, 'reg/app:1', digest])).toEqual([digest, 'reg/app:1']);
+});

@@ -12,9 +12,13 @@ export interface EngineImage extends ListedNames {
 /** What the engine lists of an image without a tag or digest. */
 const nameless = ['<none>:<none>', '<none>@<none>'];
 
-/** Names of an image, of a list that may be null, without those that stand for none. */
-export const listedNames = (names: readonly string[] | null | undefined): string[] =>
-  (names ?? []).filter((name) => !nameless.includes(name));
+/**
+ * Names of an image, of a list that may be null, without those that stand for none. Each once:
+ * Docker Engine 26 with containerd's images lists a digest for the tag and again for the digest.
+ */
+export const listedNames = (names: readonly string[] | null | undefined): string[] => [
+  ...new Set((names ?? []).filter((name) => !nameless.includes(name))),
+];
 
 /** Of these the tags: with containerd's images, engines list digests among them. */
 export const listedTags = (names: readonly string[] | null | undefined): string[] =>
