@@ -397,6 +397,8 @@ it('images are mounted, or the engine has none and it is said', async () => {
       output(`head -n 1 ${file}`, { mounts: [{ ...mount, imageSubPath }] });
     expect(await read('', '/in/etc/group')).toBe('root:x:0:');
     expect(await read('etc', '/in/group')).toBe('root:x:0:');
+    const { mounts, imageId } = await statusOf(await create({ mounts: [mount] }));
+    expect(mounts[0]?.image?.imageRef).toBe(imageId);
     for (const bad of [
       { imageSubPath: 'nowhere' },
       { imageSubPath: '/etc' },

@@ -191,7 +191,10 @@ it('mounts of a container are those that were asked for', () => {
   const Mounts = engineMounts(asked, '1.48', imageIds) as object[];
   const shown = criMounts({ HostConfig: { Mounts } });
   expect(shown.slice(0, 4)).toEqual(asked.slice(0, 4));
-  expect(shown[4]).toMatchObject({ image: { image: 'sha256:da7a' }, imageSubPath: 'x' });
+  expect(shown[4]).toMatchObject({
+    image: { image: 'sha256:da7a', imageRef: 'sha256:da7a' },
+    imageSubPath: 'x',
+  });
 });
 
 it("reads the binds of cri-dockerd's containers", () => {

@@ -146,7 +146,8 @@ function bind(mount: Mount, api: string): EngineMount {
 }
 
 /**
- * The mounts that a container was asked to have. Those of cri-dockerd's containers are binds in
+ * The mounts that a container was asked to have, images with the id that they were mounted by, which
+ * kubelet shows as their digest (KEP-5365). Those of cri-dockerd's containers are binds in
  * the form of a string.
  */
 export function criMounts({ HostConfig }: InspectedContainer): Mount[] {
@@ -157,7 +158,7 @@ export function criMounts({ HostConfig }: InspectedContainer): Mount[] {
       containerPath: Target ?? '',
       readonly: ReadOnly ?? false,
       ...(isImage
-        ? { image: { image: Source }, imageSubPath: ImageOptions?.Subpath ?? '' }
+        ? { image: { image: Source, imageRef: Source }, imageSubPath: ImageOptions?.Subpath ?? '' }
         : { hostPath: Source }),
       propagation: criPropagation(BindOptions?.Propagation ?? ''),
       recursiveReadOnly: BindOptions?.ReadOnlyForceRecursive ?? false,
