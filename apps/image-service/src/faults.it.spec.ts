@@ -192,7 +192,9 @@ describe('image-service and what goes wrong', () => {
     expect([...sizes].sort((a, b) => a - b)).toEqual(sizes);
     expect(progress.at(-1)).toMatchObject({ approximate: false, totalBytes: slow.totalBytes });
     expect(progress.at(-1)?.percent).toBeGreaterThan(20);
-    expect(progress.at(-1)?.remainingMs).toBeGreaterThan(0);
+    // The last one may come when all bytes are there and layers are unpacked.
+    const downloading = progress.filter(({ bytes }) => bytes < slow.totalBytes);
+    expect(downloading.at(-1)?.remainingMs).toBeGreaterThan(0);
     await nothingStuck();
   });
 
