@@ -29,16 +29,24 @@ export interface Ended {
 }
 
 /**
- * This machine's files, with everything that is written to them gone in the end; `/tmp` and the
- * workspace are those of the machine, `/run` is empty. Arguments: an empty folder, the workspace,
- * pairs of folders up to `--`, command.
+ * This machine's files, with everything that is written to them gone in the end, also where a folder
+ * is a mount of its own; `/tmp` and the workspace are those of the machine, `/run` is empty.
+ * Arguments: an empty folder, the workspace, pairs of folders up to `--`, command.
  */
 const script = `
 set -eu
 place=$1 workspace=$2; shift 2
 mount -t tmpfs -o mode=755 tmpfs "$place"
-mkdir "$place/upper" "$place/work" "$place/root" "$place/empty"
-mount -t overlay -o "lowerdir=/,upperdir=$place/upper,workdir=$place/work" overlay "$place/root"
+mkdir "$place/root" "$place/mounted" "$place/empty"
+overlay() {
+  mkdir -p "$2" "$3"
+  mount -t overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" overlay "$place/root$1"
+}
+overlay / "$place/upper" "$place/work"
+for folder in bin etc lib lib32 lib64 libx32 opt sbin usr var/lib/dpkg; do
+  mountpoint -q "/$folder" || continue
+  overlay "/$folder" "$place/mounted/$folder" "$place/work-of/$folder"
+done
 cd "$place/root"
 for folder in proc sys dev tmp; do mount --rbind "/$folder" "./$folder"; done
 mount -t tmpfs -o mode=755 tmpfs run
@@ -52,8 +60,10 @@ done
 shift
 code=0
 chroot . "$@" || code=$?
-cd "$place/upper"
-find . -type f -newer "$place/empty" | sed s/.// >&3
+for upper in upper mounted; do
+  cd "$place/$upper"
+  find . -type f -newer "$place/empty" | sed s/.// >&3
+done
 exit "$code"
 `;
 

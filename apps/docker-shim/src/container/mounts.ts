@@ -146,8 +146,8 @@ function bind(mount: Mount, api: string): EngineMount {
 }
 
 /**
- * The mounts that a container was asked to have, images with the id that they were mounted by, which
- * kubelet shows as their digest (KEP-5365). Those of cri-dockerd's containers are binds in
+ * The mounts that a container was asked to have. Images have the id that they were mounted by,
+ * which kubelet shows as their digest (KEP-5365). Mounts of cri-dockerd's containers are binds in
  * the form of a string.
  */
 export function criMounts({ HostConfig }: InspectedContainer): Mount[] {

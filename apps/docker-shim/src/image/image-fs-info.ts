@@ -14,8 +14,6 @@ interface Measured {
   readonly containerBytes: number;
   /** A folder on the file system of both. */
   readonly mountpoint: string;
-  /** In use on that file system. */
-  readonly inodes: number;
   readonly at: number;
 }
 
@@ -57,17 +55,23 @@ export class ImageFsInfo {
     this.#isChanged = true;
   }
 
+  /**
+   * The figures are dated as of the call while no image came or went after they were measured:
+   * kubelet evicts only on figures that are newer than those before (`thresholdsUpdatedStats`).
+   */
   async get({ signal }: { readonly signal: AbortSignal }): Promise<ImageFsInfoResponse> {
     const engine = this.connection.engine();
-    const { imageBytes, containerBytes, mountpoint, inodes, at } = await untilAborted(
+    const { imageBytes, containerBytes, mountpoint, at } = await untilAborted(
       this.#current(engine),
       signal,
     );
+    const { files, ffree } = await statfs(mountpoint);
+    const asOf = this.#isChanged ? at : this.now();
     const usage = (bytes: number) => ({
-      timestamp: BigInt(at) * 1_000_000n,
+      timestamp: BigInt(asOf) * 1_000_000n,
       fsId: { mountpoint },
       usedBytes: { value: BigInt(bytes) },
-      inodesUsed: { value: BigInt(inodes) },
+      inodesUsed: { value: BigInt(files - ffree) },
     });
     return ImageFsInfoResponse.fromPartial({
       imageFilesystems: [usage(imageBytes)],
@@ -95,10 +99,8 @@ export class ImageFsInfo {
     const isApart = hasFeature(engine.api, 'diskUsageByType');
     const usage = await this.#ask(engine, isApart ? 'image' : undefined);
     const mountpoint = filesFolder(engine.info, this.containerdRoot);
-    const { files, ffree } = await statfs(mountpoint);
     const value = {
       mountpoint,
-      inodes: files - ffree,
       imageBytes: usage.ImageUsage?.TotalSize ?? usage.LayersSize ?? 0,
       containerBytes: isApart ? await this.#containerBytes(engine) : writableBytes(usage),
       at: this.now(),
