@@ -29,8 +29,8 @@ export interface Ended {
 }
 
 /**
- * This machine's files, with everything that is written to them gone in the end, also where a folder
- * is a mount of its own; `/tmp` and the workspace are those of the machine, `/run` is empty.
+ * This machine's files, with everything that is written to them gone in the end, also where a
+ * folder is a mount of its own; `/tmp` and the workspace are those of the machine, `/run` is empty.
  * Arguments: an empty folder, the workspace, pairs of folders up to `--`, command.
  */
 const script = `
