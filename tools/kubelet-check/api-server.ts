@@ -199,7 +199,8 @@ export class ApiServer {
     const headers = {
       authorization: `Bearer ${this.#tokens.admin}`,
       'content-length': Buffer.byteLength(text), // by itself Node.js leaves it out of a DELETE
-      'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
+      'content-type':
+        method === 'PATCH' ? 'application/strategic-merge-patch+json' : 'application/json',
     };
     return askHttps({ port: this.#port, path: target, method, headers, timeoutMs }, text);
   }

@@ -49,6 +49,8 @@ export interface ContainerStatus {
   readonly image: string;
   readonly imageID: string;
   readonly containerID?: string;
+  /** What it has, by the runtime. */
+  readonly resources?: { readonly limits?: Readonly<Record<string, string>> };
   readonly state: ContainerState;
   readonly lastState?: ContainerState;
 }
@@ -91,6 +93,11 @@ export class Kubelet {
     return path.join(this.#dir, 'root');
   }
 
+  /** Folder of the logs of pods. */
+  get podLogsDir(): string {
+    return path.join(this.#dir, 'pod-logs');
+  }
+
   /** Starts it and waits until it answers. `variant` holds for this start alone. */
   async start(
     endpoints: Endpoints,
@@ -104,7 +111,7 @@ export class Kubelet {
       containerRuntimeEndpoint: endpoints.runtime,
       imageServiceEndpoint: endpoints.image,
       staticPodPath: within('manifests'),
-      podLogsDir: within('pod-logs'),
+      podLogsDir: this.podLogsDir,
       volumePluginDir: within('volume-plugins'),
       address: '127.0.0.1',
       port: Kubelet.port,

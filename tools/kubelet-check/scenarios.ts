@@ -3,9 +3,11 @@ import { accountTokens } from './scenarios/account-tokens';
 import { api } from './scenarios/api';
 import { apiPods } from './scenarios/api-pods';
 import { apiStreams } from './scenarios/api-streams';
+import { changes } from './scenarios/changes';
 import { collection } from './scenarios/collection';
 import { credentials } from './scenarios/credentials';
 import { eviction } from './scenarios/eviction';
+import { logRotation } from './scenarios/log-rotation';
 import { nodeStatus } from './scenarios/node-status';
 import { eventedPleg, pods } from './scenarios/pods';
 import { engineRestart, powerCut, runtimeRestart } from './scenarios/runtime-restarts';
@@ -18,6 +20,7 @@ export const scenarios: readonly Scenario[] = [
   pods,
   eventedPleg,
   api,
+  logRotation,
   credentials,
   collection,
   takeOver,
@@ -28,6 +31,7 @@ export const scenarios: readonly Scenario[] = [
   powerCut,
   pullSecrets,
   apiPods,
+  changes,
   accountTokens,
   nodeStatus,
   apiStreams,

@@ -212,6 +212,50 @@ const cases: readonly PodCase[] = [
     logs: { main: '1000\n2000\nNoNewPrivs:\t1\n' },
   },
   {
+    name: 'settings',
+    what: 'names, groups, a sysctl, seccomp and processes of a pod, and a root that is read-only',
+    spec: one(
+      [
+        'hostname; cat /etc/resolv.conf; grep alias /etc/hosts; id -G',
+        'cat /proc/sys/kernel/shm_rmid_forced /proc/1/comm; grep Seccomp: /proc/self/status',
+        'touch /file 2>/dev/null || echo read-only',
+        wait,
+      ].join('; '),
+      { securityContext: { readOnlyRootFilesystem: true } },
+      {
+        hostname: 'named',
+        shareProcessNamespace: true,
+        hostAliases: [{ ip: '192.0.2.9', hostnames: ['alias.example'] }],
+        dnsPolicy: 'None',
+        dnsConfig: {
+          nameservers: ['192.0.2.1'],
+          searches: ['shop.example'],
+          options: [{ name: 'ndots', value: '3' }],
+        },
+        securityContext: {
+          supplementalGroups: [4000],
+          seccompProfile: { type: 'RuntimeDefault' },
+          sysctls: [{ name: 'kernel.shm_rmid_forced', value: '1' }],
+        },
+      },
+    ),
+    state: 'Running; main: running, ready',
+    logs: {
+      main: [
+        'named',
+        'search shop.example',
+        'nameserver 192.0.2.1',
+        'options ndots:3',
+        '192.0.2.9\talias.example',
+        '0 4000',
+        '1',
+        'sleep',
+        'Seccomp:\t2',
+        'read-only\n',
+      ].join('\n'),
+    },
+  },
+  {
     name: 'must-not-be-root',
     what: 'an image of root where root is not allowed',
     spec: one(wait, { securityContext: { runAsNonRoot: true } }),
