@@ -10,7 +10,7 @@ const name = 'talks';
 const lines = 3_000;
 const kept = 3;
 
-/** kubelet looks every 3 s, which is the least that it takes, and finds more than this each time. */
+/** kubelet looks every 3 s, the least that it takes, and finds more than this each time. */
 const variant = {
   config: {
     containerLogMaxSize: '64Ki',
