@@ -161,7 +161,10 @@ const filesOf = (folder: string): string[] =>
  * bound.
  */
 export function makeMachineRoot(root: string, nodeProgram: string): Bind[] {
-  for (const folder of ['etc', 'root', 'usr', 'var/lib', 'var/tmp', 'opt/matrix/bin']) {
+  // Those that the programs expect, or make and leave: apt, and helpers of packages.
+  const own = ['var/lib/systemd', 'var/log/apt', 'var/tmp', 'opt/matrix/bin'];
+  const folders = ['etc', 'root', 'usr', ...own];
+  for (const folder of folders) {
     mkdirSync(path.join(root, folder), { recursive: true });
   }
   // dpkg's books: which packages there are in the others.
