@@ -132,9 +132,17 @@ interface Place {
   binds: readonly Bind[];
   /** What its commands find in their environment besides. */
   env: Readonly<Record<string, string>>;
+  /** Shell that comes before each command, in its namespaces. */
+  before?: string;
   /** Its log files. */
   log: (step: string) => string;
 }
+
+/**
+ * crun 1.8 starts no container where control groups of version 2 have a controller beside those of
+ * version 1. The mount is taken away in the namespace of the command alone.
+ */
+const withoutUnified = '! mountpoint -q /sys/fs/cgroup/unified || umount -l /sys/fs/cgroup/unified';
 
 /** Runs one step to its end. Returns its exit code. */
 async function run(
@@ -187,8 +195,11 @@ async function inside(
   closeSync(openSync(log, 'w'));
   const { root, binds } = place;
   const env = { ...environment(network), ...place.env };
+  const { before } = place;
+  const whole =
+    before === undefined ? command : ['sh', '-c', `${before}; exec "$@"`, 'sh', ...command];
   const code = await run(place, title, log, () =>
-    enter(root, command, { network, folder: '/src', env, binds, log }),
+    enter(root, whole, { network, folder: '/src', env, binds, log }),
   );
   return { code, output: readFileSync(log, 'utf8') };
 }
@@ -212,7 +223,8 @@ async function makePlace(name: string, target: Target, options: Options): Promis
   }
   if (target.kind === 'crio') {
     const env = placeCrio(root, target, options.crio ?? '');
-    return { ...place, env, binds: makeMachineRoot(root, process.execPath) };
+    const before = target.ociRuntime === 'crun' ? withoutUnified : undefined;
+    return { ...place, env, before, binds: makeMachineRoot(root, process.execPath) };
   }
   const version = latestNode(target.version);
   say(`${name}: Node.js ${version}`);
