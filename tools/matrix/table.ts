@@ -105,6 +105,7 @@ export function withShortTable(readme: string, results: readonly MatrixResult[])
   const rows = results.map(({ versions: v, ...result }) => [
     v.system,
     runtimeOf(v),
+    v.docker ?? '',
     v.nats,
     v.node,
     [
@@ -114,6 +115,9 @@ export function withShortTable(readme: string, results: readonly MatrixResult[])
       ...(result.critest === 'failed' ? ['critest failed'] : []),
     ].join(', '),
   ]);
-  const table = markdownTable(['system', 'runtime', 'NATS', 'Node.js', 'result'], rows);
+  const table = markdownTable(
+    ['system', 'runtime', 'Docker Engine', 'NATS', 'Node.js', 'result'],
+    rows,
+  );
   return `${readme.slice(0, from)}${begin}\n\n${rows.length === 0 ? 'Nothing has been run yet.\n' : table}\n${readme.slice(to)}`;
 }
