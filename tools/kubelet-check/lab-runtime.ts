@@ -1,6 +1,6 @@
 import path from 'node:path';
-import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
 import {
+  dockerDirs,
   dockerShimOn,
   spawnApp,
   type AppProcess,
@@ -30,24 +30,10 @@ export interface LabRuntime extends Pick<Server, 'start' | 'stop' | 'kill'> {
   afterPowerCut(): Promise<void>;
   /** Starts all of it, as a boot does. */
   boot(): Promise<void>;
-  /** Pulls an image past every service on the way. */
-  pullImage(reference: string, auth?: { username: string; password: string }): Promise<void>;
   /** Removes an image with all its names, past every service on the way. */
   removeImage(image: PushedImage): Promise<void>;
   /** Whether it has anything of a pod, as its own API says. */
   hasContainersOf(pod: string): Promise<boolean>;
-}
-
-async function withImages<T>(
-  endpoint: string,
-  use: (client: ImageServiceClient) => Promise<T>,
-): Promise<T> {
-  const client = connectImageService({ endpoint });
-  try {
-    return await use(client);
-  } finally {
-    client.close();
-  }
 }
 
 /** The containerd of a stack. */
@@ -101,10 +87,6 @@ export class ContainerdRuntime implements LabRuntime {
     return this.start();
   }
 
-  async pullImage(...args: Parameters<Stack['pullImage']>): Promise<void> {
-    await this.stack.pullImage(...args);
-  }
-
   async removeImage({ reference, repoDigest, imageId }: PushedImage): Promise<void> {
     const names = [reference, repoDigest, imageId];
     await this.stack.containerd.ctr('images', 'remove', '--sync', ...names);
@@ -146,7 +128,7 @@ export class DockerShimRuntime implements LabRuntime {
   }
 
   get #execRoot(): string {
-    return path.resolve(this.stack.dir, '..', 'docker-exec');
+    return dockerDirs(path.dirname(this.stack.dir)).execRoot;
   }
 
   get shimMark(): string {
@@ -178,12 +160,6 @@ export class DockerShimRuntime implements LabRuntime {
   async boot(): Promise<void> {
     await this.stack.docker.start();
     await this.start();
-  }
-
-  async pullImage(reference: string, auth?: { username: string; password: string }): Promise<void> {
-    await withImages(this.endpoint, (client) =>
-      client.pullImage({ image: { image: reference }, auth }),
-    );
   }
 
   async removeImage({ imageId }: PushedImage): Promise<void> {

@@ -321,6 +321,16 @@ export class Lab {
     this.kubelet.add(pod);
   }
 
+  /** Pulls an image past every service on the way. */
+  async pullImage(reference: string, auth?: { username: string; password: string }): Promise<void> {
+    const client = connectImageService({ endpoint: this.runtime.endpoint });
+    try {
+      await client.pullImage({ image: { image: reference }, auth });
+    } finally {
+      client.close();
+    }
+  }
+
   /** Which of these images the runtime has, by the name of the repository. */
   async imagesAmong(names: readonly string[]): Promise<string> {
     const client = connectImageService({ endpoint: this.runtime.endpoint });

@@ -162,9 +162,8 @@ const filesOf = (folder: string): string[] =>
  */
 export function makeMachineRoot(root: string, nodeProgram: string): Bind[] {
   // Those that the programs expect, or make and leave: apt, and helpers of packages.
-  const own = ['var/lib/systemd', 'var/log/apt', 'var/tmp', 'opt/matrix/bin'];
-  const folders = ['etc', 'root', 'usr', ...own];
-  for (const folder of folders) {
+  const own = ['root', 'var/lib/systemd', 'var/log/apt', 'var/tmp', 'opt/matrix/bin'];
+  for (const folder of ['etc', 'usr', ...own]) {
     mkdirSync(path.join(root, folder), { recursive: true });
   }
   // dpkg's books: which packages there are in the others.

@@ -323,6 +323,7 @@ it('ImageFsInfo has a file system for images and one for containers', async () =
     expect(Number(usage?.timestamp ?? 0n) / 1e6).toBeGreaterThan(Date.now() - 60_000);
   }
   // The figures stay, and are dated anew: kubelet acts on none that it has seen before.
+  await eventually(() => Date.now() > Number(info.imageFilesystems[0]?.timestamp ?? 0n) / 1e6);
   const again = await shim.image.imageFsInfo({});
   for (const list of ['imageFilesystems', 'containerFilesystems'] as const) {
     const [[before], [after]] = [info[list], again[list]];

@@ -1,4 +1,4 @@
-export { crioContainersDir } from './cleanup/manifest';
+export { crioContainersDir, dockerDirs } from './cleanup/manifest';
 export { crioHelper } from './crio';
 export { withLock } from './cleanup/lock';
 export { dockerShimOn } from './docker-shim';

@@ -36,7 +36,7 @@ async function collect(lab: Lab, who: Collector): Promise<string> {
   const names = ['used', 'idle', 'idle-too'].map((name) => `${who}-${name}`);
   for (const name of names) {
     const { reference } = await lab.stack.pushImage({ name, tag: '1', labels: { name } });
-    if (!name.endsWith('-used')) await lab.runtime.pullImage(reference);
+    if (!name.endsWith('-used')) await lab.pullImage(reference);
     else {
       const pod: Pod = {
         metadata: { name: `${who}-pod`, namespace },

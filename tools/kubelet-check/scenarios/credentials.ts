@@ -145,7 +145,7 @@ export const credentials: Scenario = {
       });
       const { username, password } = lab.stack.registry.auth;
       const past = (await push('team/past')).reference;
-      await lab.runtime.pullImage(past, { username, password });
+      await lab.pullImage(past, { username, password });
       seen['stowage: image-service and an image that kubelet has recorded for all'] = await ensure(
         lab,
         ofKubelet,

@@ -66,7 +66,7 @@ export const eviction: Scenario = {
         ...{ name, tag: '1', labels: { name } },
         layers: [{ seed: name, sizeMb: idleMb / lab.runtime.layerCopies }],
       });
-      await lab.runtime.pullImage(reference);
+      await lab.pullImage(reference);
     }
     const events = await subscribeEvents(lab.stack.nats.url);
     try {

@@ -20,7 +20,7 @@ export const nodeStatus: Scenario = {
     Cluster.with(lab, async (cluster) => {
       const seen: Record<string, string> = {};
       const { app, other } = lab.images;
-      for (const { reference } of [app, other]) await lab.runtime.pullImage(reference);
+      for (const { reference } of [app, other]) await lab.pullImage(reference);
       const known = (node: Node, reference: string): boolean =>
         node.status?.images?.some(({ names }) => names?.includes(reference)) ?? false;
       const both = await untilNode(

@@ -90,15 +90,17 @@ export const runtimeRestart: Scenario = {
   },
 };
 
+const restartedOnce = /^Running; main: running, ready, 1 restart, before /;
+const restartedTwice = /^Running; main: running, ready, 2 restarts, before /;
+
 /** Without `live-restore`: what runs ends with the engine. */
 export const engineRestart: Scenario = {
   name: 'engine-restart',
   text: 'the Docker Engine is restarted, then killed and started: kubelet starts anew what ended with it',
   needs: 'docker',
   expected: {
-    'a container that ran': /^Running; main: running, ready, 1 restart, before /,
-    'a container that ran, after the second time':
-      /^Running; main: running, ready, 2 restarts, before /,
+    'a container that ran': restartedOnce,
+    'a container that ran, after the second time': restartedTwice,
     'a container that ended before': 'Failed; main: Error 3',
     'a pod that is added while the engine is away': running,
     'a pod that is removed while the engine is away': 'is gone',
@@ -109,9 +111,8 @@ export const engineRestart: Scenario = {
     lab.addPod(pod(lab, 'goes', wait));
     await lab.untilRunning('goes');
     await docker.restart();
-    const once = /^Running; main: running, ready, 1 restart, before /;
     const seen: Record<string, string> = {
-      'a container that ran': kindOf(await lab.stateOf('goes-on', once, 90_000)),
+      'a container that ran': kindOf(await lab.stateOf('goes-on', restartedOnce, 90_000)),
     };
     await lab.untilRunning('goes', 90_000);
     await docker.kill();
@@ -119,10 +120,9 @@ export const engineRestart: Scenario = {
     lab.removePod('goes');
     await lab.untilNoticed();
     await docker.start();
-    const twice = /^Running; main: running, ready, 2 restarts, before /;
     seen['a pod that is added while the engine is away'] = await lab.stateOf('comes', running);
     seen['a container that ran, after the second time'] = kindOf(
-      await lab.stateOf('goes-on', twice, 90_000),
+      await lab.stateOf('goes-on', restartedTwice, 90_000),
     );
     seen['a container that ended before'] = await lab.stateOf('is-over', 'Failed; main: Error 3');
     const gone = await lab.until('it to be gone', () => lab.areGone(['goes'])).catch(() => false);
