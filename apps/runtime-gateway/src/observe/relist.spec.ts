@@ -2,10 +2,10 @@ import {
   ContainerState,
   ListContainersResponse,
   ListPodSandboxResponse,
+  PodSandbox,
   PodSandboxState,
   type Container,
   type DeepPartial,
-  type PodSandbox,
 } from '@stowage/cri-proto';
 import { relist, type ListCalls } from './relist';
 import {
@@ -157,6 +157,69 @@ it('what became known while the list was made is not judged by it', async () => 
   });
   expect(fixture.published).toEqual(['ContainerCreated cccc call']);
   expect(fixture.objects.container(containerId)?.phase).toBe('created');
+});
+
+describe('a sandbox that was listed while RunPodSandbox was making it', () => {
+  const made = { ...knownSandbox(), observedBy: 'call' } as const;
+
+  it('is not stopped by that list, whose answer comes after that of the call', async () => {
+    const fixture = new ObserverFixture();
+    fixture.facts.sandboxes.push(PodSandbox.fromPartial(ready));
+    await listOnce(fixture, [stopped], [], async () => {
+      fixture.lifecycle.sandbox(made);
+      await Promise.resolve();
+    });
+    expect(fixture.published).toEqual(['PodSandboxStarted aaaa call']);
+  });
+
+  it('is not stopped by that list, whose answer comes before that of the call', async () => {
+    const fixture = new ObserverFixture({ attributionWaitMs: 10_000 });
+    fixture.facts.sandboxes.push(PodSandbox.fromPartial(ready));
+    fixture.inFlight.started('RunPodSandbox');
+    const listing = listOnce(fixture, [stopped], []);
+    await new Promise(setImmediate);
+    fixture.lifecycle.sandbox(made);
+    fixture.inFlight.ended('RunPodSandbox');
+    await listing;
+    expect(fixture.published).toEqual(['PodSandboxStarted aaaa call']);
+  });
+
+  it('is left to the next listing when the call takes longer than is waited for', async () => {
+    const fixture = new ObserverFixture({ attributionWaitMs: 1 });
+    fixture.inFlight.started('RunPodSandbox');
+    await listOnce(fixture, [stopped], []);
+    expect(fixture.published).toEqual([]);
+    fixture.inFlight.ended('RunPodSandbox');
+    await listOnce(fixture, [stopped], []);
+    expect(fixture.published).toEqual([
+      'PodSandboxStarted aaaa listing',
+      'PodSandboxStopped aaaa listing',
+    ]);
+  });
+
+  it('is stopped when it is not ready either after the call', async () => {
+    const fixture = new ObserverFixture();
+    fixture.facts.sandboxes.push(PodSandbox.fromPartial(stopped));
+    await listOnce(fixture, [stopped], [], async () => {
+      fixture.lifecycle.sandbox(made);
+      await Promise.resolve();
+    });
+    expect(fixture.published).toEqual([
+      'PodSandboxStarted aaaa call',
+      'PodSandboxStopped aaaa listing',
+    ]);
+  });
+
+  it('is left to the next listing when the runtime does not say what became of it', async () => {
+    const fixture = new ObserverFixture();
+    fixture.facts.failure = new Error('no answer');
+    const result = await listOnce(fixture, [stopped], [], async () => {
+      fixture.lifecycle.sandbox(made);
+      await Promise.resolve();
+    });
+    expect(result).toMatchObject({ differences: 1, left: 1 });
+    expect(fixture.published).toEqual(['PodSandboxStarted aaaa call']);
+  });
 });
 
 it('a list that is older than a removal does not bring the container back', async () => {

@@ -76,14 +76,14 @@ export async function relist(
   const born = sandboxNews.filter(isUnknown);
   const changed = sandboxNews.filter((seen) => !isUnknown(seen));
 
+  const reportSandbox = (seen: SandboxObservation) =>
+    changes.sandbox(seen, { wasKnown: objects.wasKnownAt('sandbox', seen.id, revision) });
   // A pod starts before its containers, and ends after them.
-  await report(born, (seen) => changes.sandbox(seen));
+  await report(born, reportSandbox);
   await report([...listed.containers, ...gone.containers].filter(isContainerNews), (seen) =>
     changes.container(seen),
   );
-  await report([...changed, ...gone.sandboxes.filter(isSandboxNews)], (seen) =>
-    changes.sandbox(seen),
-  );
+  await report([...changed, ...gone.sandboxes.filter(isSandboxNews)], reportSandbox);
 
   const { sandboxIds, containerIds } = listed;
   const beforeMs = now() - removedKeptMs;

@@ -2,7 +2,7 @@ import type { ContainerStatus } from '@stowage/cri-proto';
 import { toGrpcStatus, type GrpcStatusName } from '@stowage/errors';
 import type { Verb } from './call-observer';
 import type { CallsInFlight } from './calls-in-flight';
-import { containerPhase, imageIdOf, runFacts } from '../objects/cri-facts';
+import { containerPhase, imageIdOf, runFacts, sandboxPhase } from '../objects/cri-facts';
 import { wasAskedFor } from './exit-cause';
 import type { ContainerObservation, SandboxObservation } from './lifecycle';
 import {
@@ -67,12 +67,36 @@ export class UncorrelatedChanges {
 
   constructor(private readonly options: UncorrelatedChangesOptions) {}
 
-  async sandbox(seen: SandboxObservation): Promise<void> {
+  /**
+   * `wasKnown` says whether the sandbox was known when the runtime was asked; when absent, whether
+   * it is now. A new one that is not ready may have been seen while RunPodSandbox was making it
+   * (docker-shim lists it then), and is published as stopped only if it still is. Rejects when the
+   * runtime does not say so in time.
+   */
+  async sandbox(
+    seen: SandboxObservation,
+    { wasKnown }: { wasKnown?: boolean } = {},
+  ): Promise<void> {
     const { objects, lifecycle, queue } = this.options.context;
-    const steps = sandboxSteps(seen.phase, objects.sandbox(seen.id));
+    const known = objects.sandbox(seen.id);
+    const steps = sandboxSteps(seen.phase, known);
     if (steps.length === 0) return;
+    const mayBeInMaking = seen.phase === 'stopped' && !(wasKnown ?? known !== undefined);
     await this.#callsEnded(steps.flatMap((step) => sandboxCauses[step]));
-    await queue.run(seen.id, () => lifecycle.sandbox(seen));
+    await queue.run(seen.id, async () => {
+      if (mayBeInMaking && !(await this.#hasStopped(seen.id))) return;
+      lifecycle.sandbox(seen);
+    });
+  }
+
+  /** Whether a sandbox that was seen as not ready has been made, and is not ready after that. */
+  async #hasStopped(id: string): Promise<boolean> {
+    const { objects, lookUp } = this.options.context;
+    const phase = objects.sandbox(id)?.phase;
+    if (phase === undefined) return this.options.inFlight.settled(sandboxCauses.ready, 0);
+    if (phase !== 'ready') return true;
+    const listed = await lookUp.sandbox(id);
+    return listed !== undefined && sandboxPhase(listed.state) === 'stopped';
   }
 
   /**
