@@ -139,10 +139,22 @@ interface Place {
 }
 
 /**
- * crun 1.8 starts no container where control groups of version 2 have a controller beside those of
- * version 1. The mount is taken away in the namespace of the command alone.
+ * crun starts no container where control groups of version 2 have a controller beside those of
+ * version 1, and makes plain folders where only the mount of version 2 is gone. So the commands see
+ * a folder of control groups in which nothing of version 2 is.
  */
-const withoutUnified = '! mountpoint -q /sys/fs/cgroup/unified || umount -l /sys/fs/cgroup/unified';
+const withoutUnified = `if mountpoint -q /sys/fs/cgroup/unified; then
+  groups=$(mktemp -d) && mount -t tmpfs -o mode=755 none "$groups" || exit 1
+  for group in /sys/fs/cgroup/*; do
+    name=\${group##*/}
+    if [ -L "$group" ]; then cp -P "$group" "$groups" || exit 1
+    elif [ "$name" != unified ]; then
+      mkdir "$groups/$name" && mount --bind "$group" "$groups/$name" || exit 1
+    fi
+  done
+  umount -R -l /sys/fs/cgroup && mount --move "$groups" /sys/fs/cgroup || exit 1
+  rmdir "$groups"
+fi`;
 
 /** Runs one step to its end. Returns its exit code. */
 async function run(
