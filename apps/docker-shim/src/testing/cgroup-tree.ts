@@ -56,11 +56,12 @@ export class CgroupTree {
       `proc/${pid}/limits`,
       'Max open files            1024                 4096     files\n',
     );
-    this.write(`proc/${pid}/fd/.keep`, '');
-    rmSync(path.join(this.proc, `${pid}/fd/.keep`));
+    const descriptors = path.join(this.proc, `${pid}/fd`);
+    // As a whole: rmSync of Node.js 24.0 leaves links to nothing where they are.
+    rmSync(descriptors, { recursive: true, force: true });
+    mkdirSync(descriptors);
     for (const [fd, target] of ['/dev/null', 'socket:[1]', 'pipe:[2]'].entries()) {
-      rmSync(path.join(this.proc, `${pid}/fd/${fd}`), { force: true });
-      symlinkSync(target, path.join(this.proc, `${pid}/fd/${fd}`));
+      symlinkSync(target, path.join(descriptors, String(fd)));
     }
   }
 
