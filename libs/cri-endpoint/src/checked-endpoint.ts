@@ -8,6 +8,8 @@ import { IdleWait } from './idle-wait';
 import { listenUnix } from './listen-unix';
 import { notify } from './notify';
 import type { TerminatingEndpointOptions } from './terminating-endpoint';
+import { ReadBuffer } from './read-buffer';
+import { readInto } from './read-into';
 import { TurnQueue } from './turn-queue';
 import type { DetachReason, Endpoint, EndpointStats } from './types';
 
@@ -20,6 +22,11 @@ export interface CheckedEndpointOptions extends TerminatingEndpointOptions {
 /** Longest part of a path that an error message repeats. */
 const maxNamedChars = 200;
 const defaultMaxRequestBytes = 64 * 1024 * 1024;
+/**
+ * What one read of a client returns at most: requests are small, and this is kept for each client,
+ * however little it does.
+ */
+const clientReadBytes = 4 * 1024;
 /** How long clients may take to close after the last frame. */
 const lingerMs = 1_500;
 
@@ -109,7 +116,8 @@ export async function createCheckedEndpoint(options: CheckedEndpointOptions): Pr
       socket.destroy();
       return;
     }
-    const client = new PipeClient(socket, host);
+    const received = new ReadBuffer(clientReadBytes, clientReadBytes);
+    const client = new PipeClient(readInto(socket, received), received, host);
     clients.add(client);
     if (draining) client.drain();
   }).catch((error: unknown) => {

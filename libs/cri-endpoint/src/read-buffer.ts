@@ -6,9 +6,9 @@ const readBytes = 64 * 1024;
 export const shortReadBytes = 4 * 1024;
 
 /**
- * The memory that one socket reads into (`onread` of `net.connect`): reused for the next read
- * unless the receiver of the chunk still needs it. Otherwise long replies would leave 64 KiB to the
- * garbage collector with each read.
+ * The memory that one socket reads into (`onread` of node:net): reused for the next read unless the
+ * receiver of the chunk still needs it. Otherwise each read would leave 64 KiB to the garbage
+ * collector.
  */
 export class ReadBuffer {
   #bytes: Buffer;
@@ -20,14 +20,20 @@ export class ReadBuffer {
     callback: (length) => {
       const isFull = length === this.#bytes.length;
       const done = this.onChunk(this.#bytes.subarray(0, length));
-      const bytes = isFull ? readBytes : this.#bytes.length;
+      const bytes = isFull ? this.mostBytes : this.#bytes.length;
       if (!done || bytes !== this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(bytes);
       return true;
     },
   };
 
-  /** @param firstBytes what a read returns at most, until one has returned that much. */
-  constructor(firstBytes: number = readBytes) {
+  /**
+   * @param firstBytes what a read returns at most, until one has returned that much.
+   * @param mostBytes what it returns at most from then on.
+   */
+  constructor(
+    firstBytes: number = readBytes,
+    private readonly mostBytes = readBytes,
+  ) {
     this.#bytes = Buffer.allocUnsafeSlow(firstBytes);
   }
 }

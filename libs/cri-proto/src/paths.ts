@@ -69,7 +69,9 @@ export const packagePrefix = (version: CriVersion): string => `/runtime.${versio
 export function inVersion(path: string, version: CriVersion): string {
   for (const from of criVersions) {
     const prefix = packagePrefix(from);
-    if (path.startsWith(prefix)) return `${packagePrefix(version)}${path.slice(prefix.length)}`;
+    if (!path.startsWith(prefix)) continue;
+    // The same string, not an equal one: this is asked with every call, and paths are compared.
+    return from === version ? path : `${packagePrefix(version)}${path.slice(prefix.length)}`;
   }
   return path;
 }

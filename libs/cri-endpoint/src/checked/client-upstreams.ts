@@ -17,6 +17,11 @@ export class ClientUpstreams {
     return this.#all.some(({ isFull }) => isFull);
   }
 
+  /** Whether the sockets have taken all that was flushed. */
+  get haveLeft(): boolean {
+    return this.#all.every(({ hasLeft }) => hasLeft);
+  }
+
   /** Sends a call over a connection to `address` that takes it. */
   take(call: PipeCall, address: string): void {
     let waits: PipeUpstream | undefined;

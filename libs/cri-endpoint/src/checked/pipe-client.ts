@@ -4,6 +4,7 @@ import { ClientFrames, type ClientSettings } from './client-frames';
 import { ClientReplies } from './client-replies';
 import type { PipeHost } from './pipe-host';
 import { Standstill } from './standstill';
+import type { ReadBuffer } from '../read-buffer';
 import { waitingWrites } from '../waiting-writes';
 import { FrameWriter } from '../wire/frame-writer';
 import { Http2Error } from '../wire/http2-error';
@@ -39,6 +40,8 @@ export class PipeClient implements CallsConnection {
 
   constructor(
     private readonly socket: net.Socket,
+    /** What the socket reads into. */
+    received: ReadBuffer,
     private readonly host: PipeHost,
   ) {
     const writer = new FrameWriter(socket);
@@ -46,7 +49,10 @@ export class PipeClient implements CallsConnection {
     this.#replies = new ClientReplies(writer);
     this.#calls = new ClientCalls(this, writer, this.#replies, host);
     this.#frames = new ClientFrames(this.#calls);
-    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    received.onChunk = (chunk) => {
+      this.#read(chunk);
+      return this.#calls.upstreams.haveLeft;
+    };
     socket.on('drain', () => this.#drained());
     socket.once('end', () => this.#gone());
     socket.once('close', () => this.#gone());

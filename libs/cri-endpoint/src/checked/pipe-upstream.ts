@@ -91,6 +91,11 @@ export class PipeUpstream implements RuntimeListener, UploadTarget {
     return socket !== undefined && socket.writableLength >= socket.writableHighWaterMark;
   }
 
+  /** Whether the socket has taken all that was flushed. */
+  get hasLeft(): boolean {
+    return this.#link?.writer.hasLeft ?? true;
+  }
+
   /** Whether something it has sent waits for the window of the client's connection. */
   get holdsReplies(): boolean {
     return this.#link?.replies.areHeld === true;

@@ -97,7 +97,8 @@ export class Verdicts {
       isMessage(input, start, end) &&
       bytes - messagePrefixBytes <= maxRequestBytes
     ) {
-      this.#onMessage(call, input.subarray(start + messagePrefixBytes, end));
+      // A copy, for it may be needed after the next read.
+      this.#onMessage(call, Buffer.from(input.subarray(start + messagePrefixBytes, end)));
       return;
     }
     call.reader ??= new MessageReader(maxRequestBytes);
