@@ -145,6 +145,7 @@ interface Place {
  */
 const withoutUnified = `if mountpoint -q /sys/fs/cgroup/unified; then
   groups=$(mktemp -d) && mount -t tmpfs -o mode=755 none "$groups" || exit 1
+  mount --make-private "$groups" || exit 1
   for group in /sys/fs/cgroup/*; do
     name=\${group##*/}
     if [ -L "$group" ]; then cp -P "$group" "$groups" || exit 1
@@ -152,8 +153,8 @@ const withoutUnified = `if mountpoint -q /sys/fs/cgroup/unified; then
       mkdir "$groups/$name" && mount --bind "$group" "$groups/$name" || exit 1
     fi
   done
-  umount -R -l /sys/fs/cgroup && mount --move "$groups" /sys/fs/cgroup || exit 1
-  rmdir "$groups"
+  umount -R -l /sys/fs/cgroup && mount --rbind "$groups" /sys/fs/cgroup || exit 1
+  umount -R "$groups" && rmdir "$groups" || exit 1
 fi`;
 
 /** Runs one step to its end. Returns its exit code. */
