@@ -19,7 +19,7 @@ import { processUse } from './process-use';
  *
  *   npm run build
  *   node tools/run-ts.mjs bench/gateway/main.ts \
- *     [--rounds N] [--containers N] [--images N] [--calls N]
+ *     [--rounds N] [--containers N] [--images N] [--calls N] [--only ImageStatus]
  */
 
 const { values } = parseArgs({
@@ -28,6 +28,7 @@ const { values } = parseArgs({
     containers: { type: 'string', default: '500' },
     images: { type: 'string', default: '500' },
     calls: { type: 'string', default: '100000' },
+    only: { type: 'string' },
   },
 });
 /** What the container image sets; see docs/adr/0012. */
@@ -91,6 +92,12 @@ const workloads: readonly Workload[] = [
     calls: { one: 200, eight: 800 },
   },
 ];
+
+const wanted = workloads.filter(({ name }) => values.only === undefined || name === values.only);
+if (wanted.length === 0) {
+  const names = workloads.map(({ name }) => name).join('; ');
+  throw new Error(`--only ${values.only}: not a workload. Workloads: ${names}`);
+}
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
@@ -163,7 +170,7 @@ async function main(): Promise<void> {
     print(
       `Node.js ${process.versions.node}, ${runtimeName} ${runtimeVersion}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown CPU'}, medians of ${rounds} rounds in turn`,
     );
-    for (const workload of workloads) {
+    for (const workload of wanted) {
       say(`${workload.name} ...`);
       const those = contestants.filter(
         ({ imagesOnly }) => workload.ofImages === true || imagesOnly !== true,

@@ -16,29 +16,33 @@ import {
  */
 
 const [, , socket = '', runtimeSocket = ''] = process.argv;
-const path = '/runtime.v1.ImageService/PullImage';
+/** ImageFsInfo is what clients ask first, to see which version is served. */
+const methods = ['PullImage', 'ImageFsInfo'];
 const asItIs = (bytes: Buffer): Buffer => bytes;
 
 const runtime = new Client(`unix://${runtimeSocket}`, credentials.createInsecure());
 const server = new Server();
-server.addService(
-  {
-    pullImage: {
-      path,
-      requestStream: false,
-      responseStream: false,
-      requestSerialize: asItIs,
-      requestDeserialize: asItIs,
-      responseSerialize: asItIs,
-      responseDeserialize: asItIs,
+for (const method of methods) {
+  const path = `/runtime.v1.ImageService/${method}`;
+  server.addService(
+    {
+      [method]: {
+        path,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: asItIs,
+        requestDeserialize: asItIs,
+        responseSerialize: asItIs,
+        responseDeserialize: asItIs,
+      },
     },
-  },
-  {
-    pullImage: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
-      runtime.makeUnaryRequest(path, asItIs, asItIs, call.request, answer);
+    {
+      [method]: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
+        runtime.makeUnaryRequest(path, asItIs, asItIs, call.request, answer);
+      },
     },
-  },
-);
+  );
+}
 server.bindAsync(`unix://${socket}`, ServerCredentials.createInsecure(), (error) => {
   if (error != null) throw error;
 });
