@@ -161,14 +161,17 @@ it('what became known while the list was made is not judged by it', async () => 
 
 describe('a sandbox that was listed while RunPodSandbox was making it', () => {
   const made = { ...knownSandbox(), observedBy: 'call' } as const;
+  /** The call is answered while the list is on its way. */
+  const listBeforeCall = (fixture: ObserverFixture) =>
+    listOnce(fixture, [stopped], [], () => {
+      fixture.lifecycle.sandbox(made);
+      return Promise.resolve();
+    });
 
   it('is not stopped by that list, whose answer comes after that of the call', async () => {
     const fixture = new ObserverFixture();
     fixture.facts.sandboxes.push(PodSandbox.fromPartial(ready));
-    await listOnce(fixture, [stopped], [], async () => {
-      fixture.lifecycle.sandbox(made);
-      await Promise.resolve();
-    });
+    await listBeforeCall(fixture);
     expect(fixture.published).toEqual(['PodSandboxStarted aaaa call']);
   });
 
@@ -200,10 +203,7 @@ describe('a sandbox that was listed while RunPodSandbox was making it', () => {
   it('is stopped when it is not ready either after the call', async () => {
     const fixture = new ObserverFixture();
     fixture.facts.sandboxes.push(PodSandbox.fromPartial(stopped));
-    await listOnce(fixture, [stopped], [], async () => {
-      fixture.lifecycle.sandbox(made);
-      await Promise.resolve();
-    });
+    await listBeforeCall(fixture);
     expect(fixture.published).toEqual([
       'PodSandboxStarted aaaa call',
       'PodSandboxStopped aaaa listing',
@@ -213,10 +213,7 @@ describe('a sandbox that was listed while RunPodSandbox was making it', () => {
   it('is left to the next listing when the runtime does not say what became of it', async () => {
     const fixture = new ObserverFixture();
     fixture.facts.failure = new Error('no answer');
-    const result = await listOnce(fixture, [stopped], [], async () => {
-      fixture.lifecycle.sandbox(made);
-      await Promise.resolve();
-    });
+    const result = await listBeforeCall(fixture);
     expect(result).toMatchObject({ differences: 1, left: 1 });
     expect(fixture.published).toEqual(['PodSandboxStarted aaaa call']);
   });
