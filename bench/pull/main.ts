@@ -1,14 +1,26 @@
 // What image-service adds to pulls, against the runtime called directly: same registry, same
-// images, one run. `node tools/run-ts.mjs bench/pull/main.ts`; prints the table of
-// docs/benchmarks.md. Needs the build of image-service, containerd and root.
+// images, one run. `node tools/run-ts.mjs bench/pull/main.ts [--only one] [--rounds N]`; prints the
+// table of docs/benchmarks.md. Needs the build of image-service, containerd and root.
 import { connectImageService, type ImageServiceClient } from '@stowage/cri-client';
 import { eventually, spawnApp, startStack, type PushedImage } from '@stowage/testing';
 import { execFileSync, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 
-const rounds = { added: 400, shared: 15, many: 24, ctr: 4 };
+const { values } = parseArgs({
+  options: {
+    /** `one`: the pulls of one image by one caller alone. */
+    only: { type: 'string' },
+    /** How often one image is pulled each way. */
+    rounds: { type: 'string', default: '400' },
+  },
+});
+if (values.only !== undefined && values.only !== 'one') {
+  throw new Error(`--only ${values.only}: allowed: one`);
+}
+const rounds = { one: Number(values.rounds), shared: 15, many: 24, ctr: 4 };
 const callers = 50;
 const parallel = 4;
 
@@ -138,47 +150,55 @@ async function bench(): Promise<void> {
     await Promise.all(Array.from({ length: parallel }, caller));
   }
 
-  const rows: string[][] = [];
-  try {
+  /** One image, one caller; beside it the least that a gRPC service can do. */
+  async function onePull(): Promise<string[][]> {
     const small = await stack.pushImage({ name: 'bench/small' });
     const { service: added, least: leastAdded } = await compare(
-      rounds.added,
+      rounds.one,
       [small],
       () => pull(direct, small),
       { service: () => pull(service, small), least: () => pull(least, small) },
     );
     const signed = ({ added: by, errors }: Comparison) =>
       `${by >= 0 ? '+' : ''}${by.toFixed(1)} ± ${ms(errors.added)}`;
-    rows.push([
-      'one pull of a 2 MB image, median',
-      ms(added.direct),
-      ms(added.time),
-      signed(added),
-      'at most +3 ms',
-      met(added.added <= 3),
-    ]);
-    rows.push([
-      'the same through a gRPC service that only forwards',
-      ms(leastAdded.direct),
-      ms(leastAdded.time),
-      signed(leastAdded),
-      '',
-      '',
-    ]);
+    return [
+      [
+        'one pull of a 2 MB image, median',
+        ms(added.direct),
+        ms(added.time),
+        signed(added),
+        'at most +3 ms',
+        met(added.added <= 3),
+      ],
+      [
+        'the same through a gRPC service that only forwards',
+        ms(leastAdded.direct),
+        ms(leastAdded.time),
+        signed(leastAdded),
+        '',
+        '',
+      ],
+    ];
+  }
 
+  /** Many callers of one image. */
+  async function sharedPull(): Promise<string[]> {
     const one = await stack.pushImage({ name: 'bench/one', sizeMb: 40 });
     const { service: shared } = await compare(rounds.shared, [one], () => pull(direct, one), {
       service: () => Promise.all(Array.from({ length: callers }, () => pull(service, one))),
     });
-    rows.push([
+    return [
       `one direct pull of 40 MB; ${callers} callers of it`,
       ms(shared.direct),
       ms(shared.time),
       byRound(shared),
       'at most x1.1',
       met(shared.ratio <= 1.1),
-    ]);
+    ];
+  }
 
+  /** Many images at once, with and without processors to spare. */
+  async function manyPulls(): Promise<string[][]> {
     const images: PushedImage[] = [];
     for (let count = 0; count < 20; count++) {
       const layers = [{ seed: `bench-${count}`, sizeMb: 20 }];
@@ -206,7 +226,7 @@ async function bench(): Promise<void> {
       { service: together },
     );
     const almost = 1.05;
-    for (const [what, result, limit] of [
+    const results = [
       [
         '20 images of 20 MB, the runtime on a core of its own: four callers of CRI; cap 4',
         apart,
@@ -214,16 +234,21 @@ async function bench(): Promise<void> {
       ],
       ['the same, all processes on all cores', crowded, almost],
       ['the same, four callers of ctr; cap 4', byCtr, 1],
-    ] as const) {
-      rows.push([
-        what,
-        ms(result.direct),
-        ms(result.time),
-        byRound(result),
-        limit === 1 ? 'as fast' : `at most x${limit}`,
-        met(result.ratio <= limit),
-      ]);
-    }
+    ] as const;
+    return results.map(([what, result, limit]) => [
+      what,
+      ms(result.direct),
+      ms(result.time),
+      byRound(result),
+      limit === 1 ? 'as fast' : `at most x${limit}`,
+      met(result.ratio <= limit),
+    ]);
+  }
+
+  const rows: string[][] = [];
+  try {
+    rows.push(...(await onePull()));
+    if (values.only === undefined) rows.push(await sharedPull(), ...(await manyPulls()));
   } finally {
     direct.close();
     service.close();
