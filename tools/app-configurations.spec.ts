@@ -7,7 +7,7 @@ import {
   type ConfigKeys,
 } from '@stowage/service-kit';
 import { parse } from 'yaml';
-import { appNames, configOf } from './app-folders';
+import { appNames, configOf, releasedApps } from './app-folders';
 
 const root = path.resolve(__dirname, '..');
 const dockerfile = readFileSync(path.join(root, 'Dockerfile'), 'utf8');
@@ -38,12 +38,14 @@ const load = async (app: string, env: Record<string, string>) => {
   return outcome;
 };
 
-describe.each(appNames)('%s', (app) => {
-  it('listens for HTTP on the loopback by default, and on the same port in its container image', async () => {
-    const { config } = await load(app, {});
-    const { httpAddr } = config as { httpAddr: string };
-    expect(httpAddr).toMatch(/^127\.0\.0\.1:94\d\d$/);
-    const port = httpAddr.replace('127.0.0.1:', '');
+const httpAddrOf = async (app: string): Promise<string> => {
+  const { config } = await load(app, {});
+  return (config as { httpAddr: string }).httpAddr;
+};
+
+describe.each(releasedApps)('the container image of %s', (app) => {
+  it('listens for HTTP on the port of the default', async () => {
+    const port = (await httpAddrOf(app)).replace('127.0.0.1:', '');
     const service = services[app];
     expect(service?.build?.args).toMatchObject({ APP: app, HTTP_PORT: Number(port) });
     const { network_mode: network, ports, environment } = service ?? {};
@@ -60,6 +62,15 @@ describe.each(appNames)('%s', (app) => {
         new RegExp(`^\\$\\{[A-Z_]+:-127\\.0\\.0\\.1\\}:\\$\\{[A-Z_]+:-${port}\\}$`),
       );
     }
+  });
+});
+
+describe.each(appNames)('%s', (app) => {
+  it('listens for HTTP on the loopback by default, on a port of its own', async () => {
+    const addresses = await Promise.all(appNames.map(httpAddrOf));
+    const own = await httpAddrOf(app);
+    expect(own).toMatch(/^127\.0\.0\.1:94\d\d$/);
+    expect(addresses.filter((address) => address === own)).toHaveLength(1);
   });
 
   it('takes no variable of another app for a misspelt one of its own', async () => {

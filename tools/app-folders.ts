@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { DescribedConfig } from '@stowage/service-kit';
 
@@ -8,6 +8,15 @@ const folder = path.resolve(__dirname, '..', 'apps');
 export const appNames: readonly string[] = readdirSync(folder)
   .filter((app) => existsSync(path.join(folder, app, 'src', 'config.ts')))
   .sort();
+
+/**
+ * Those that users get, in images, packages and releases: all but the ones that have the tag
+ * `unreleased` in their project.json.
+ */
+export const releasedApps: readonly string[] = appNames.filter((app) => {
+  const project = readFileSync(path.join(folder, app, 'project.json'), 'utf8');
+  return !(JSON.parse(project) as { tags: readonly string[] }).tags.includes('unreleased');
+});
 
 /** What an app says of its configuration: `config` of its `config.ts`. */
 export async function configOf(app: string): Promise<DescribedConfig> {

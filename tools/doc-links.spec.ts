@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { appNames, releasedApps } from './app-folders';
 import { pages, prose, root } from './doc-blocks/markdown';
 
 interface Link {
@@ -46,7 +47,7 @@ it('links of pages lead to files that are there, and to headings in them', () =>
   expect(broken.map(({ page, text }) => `${page}: ${text}`)).toEqual([]);
 });
 
-it('every page is reached from README.md', () => {
+it('every page is reached from README.md, but for those of services that are not released', () => {
   const reached = new Set<string>();
   const follow = (page: string): void => {
     if (reached.has(page)) return;
@@ -54,5 +55,7 @@ it('every page is reached from README.md', () => {
     for (const { target } of links.filter((link) => link.page === page)) follow(target);
   };
   follow('README.md');
-  expect(pages.filter((page) => !reached.has(page))).toEqual([]);
+  const unreleased = appNames.filter((app) => !releasedApps.includes(app));
+  const isExpected = (page: string) => !unreleased.some((app) => page.startsWith(`apps/${app}/`));
+  expect(pages.filter((page) => isExpected(page) && !reached.has(page))).toEqual([]);
 });

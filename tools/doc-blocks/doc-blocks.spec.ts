@@ -100,7 +100,7 @@ it.each([
     'no command gc-worker.pods',
   ],
   ['crictl --image-endpoint unix:///run/stowage/images.sock ps', 'no service has /run/stowage/im'],
-  ['curl http://127.0.0.1:9479/readyz', 'no service listens'],
+  ['curl http://127.0.0.1:9499/readyz', 'no service listens'],
   ['dist/debian/stowage_9.9.9-1_amd64.deb', 'nothing here knows the program'],
   ['sudo apt-get install ./dist/debian/stowage_9.9.9-1_amd64.deb', 'nothing builds dist/debian'],
 ])('what is wrong with "%s" is found', async (script, problem) => {

@@ -65,6 +65,15 @@ it('gives a service that is formatted, and passes types and lint', () => {
   run('node_modules/.bin/tsc', '--noEmit', '-p', 'tsconfig.service.json');
 }, 300_000);
 
+it('asks for nothing outside of its folder', () => {
+  const specs = ['workflows', 'app-configurations', 'doc-links', 'doc-blocks/doc-blocks'];
+  run(
+    'node_modules/.bin/jest',
+    ...['--selectProjects', 'unit', '--'],
+    ...specs.map((spec) => `tools/${spec}.spec.ts`),
+  );
+}, 300_000);
+
 it('gives a service that builds, starts and stops, as its own test says', () => {
   run('tools/build.mjs', name);
   run('node_modules/.bin/jest', '--selectProjects', 'integration', '--', folder);
