@@ -1,6 +1,7 @@
 // Bundles one app: `node tools/build.mjs APP` writes dist/apps/APP/main.js and, for a service, beside it,
-// service.js (all that a running service needs; main.js answers --help without it), tracing.js (loaded
-// only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
+// service.js (the service itself; main.js answers --help without it), files named chunk-… and after a
+// module (what these two share, what is loaded late, and the large packages; docs/adr/0050),
+// tracing.js (loaded only where traces are wanted), NAME.thread.js for each NAME.thread.ts of the app
 // (what a worker thread runs), and the native parts of SQLite, from which libs/sqlite takes the one
 // that goes with the Node.js that runs and its processor: a bundle is the same on x64 and arm64.
 // bom.json beside them lists the packages that are in all of it (tools/sbom.mjs).
@@ -48,10 +49,18 @@ const unusedByNest = [
 ];
 
 /**
- * The young generation stays as small as it starts: it would grow to 16 MiB and more under load,
- * for no gain that our benches show. docs/adr/0012 has the figures.
+ * Large parts of the services, each in files of its own: while V8 compiles a file it holds some 8 bytes
+ * for each character of it, and hardly any of that leaves the process again.
  */
-const memoryBanner = `"use strict";require('node:v8').setFlagsFromString('--semi-space-growth-factor=1');`;
+const largeParts = {
+  'cri-proto': 'libs/cri-proto/src/index.ts',
+  grpc: '@grpc/grpc-js',
+  nats: 'nats',
+  'nest-common': '@nestjs/common',
+  'nest-core': '@nestjs/core',
+  rxjs: 'rxjs',
+  yaml: 'yaml',
+};
 
 /**
  * NestJS makes a formatter of dates for its console logger when it is loaded, which costs 8 MB of
@@ -88,29 +97,13 @@ const tracingApart = {
   },
 };
 
-/**
- * What runs is a file of its own, so that whoever asks for the help does not wait until Node.js has
- * read it.
- */
-const serviceSource = path.join(path.dirname(entry), 'service.ts');
-const serviceApart = {
-  name: 'service-apart',
-  setup({ onResolve }) {
-    onResolve({ filter: /^\.\/service$/ }, ({ kind, importer }) =>
-      kind === 'dynamic-import' && importer === entry
-        ? { path: './service.js', external: true }
-        : undefined,
-    );
-  },
-};
-
 const options = {
   absWorkingDir: root,
   bundle: true,
   platform: 'node',
   target: 'node20.19',
   format: 'cjs',
-  // `require` for what is loaded late: Node.js's loader of ES modules costs memory, and main.js has
+  // `require` for what is loaded late, too: Node.js's loader of ES modules costs memory, and there is
   // no other use for it.
   supported: { 'dynamic-import': false },
   tsconfig: path.join(root, 'tsconfig.json'),
@@ -131,35 +124,8 @@ rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 /** What went into all files of the bundle. */
 const metafile = { inputs: {}, outputs: {} };
-const bundle = async (more) => {
-  const { metafile: part } = await build({ ...options, ...more });
-  for (const [file, input] of Object.entries(part.inputs)) {
-    const known = metafile.inputs[file];
-    metafile.inputs[file] = known
-      ? { ...known, imports: [...known.imports, ...input.imports] }
-      : input;
-  }
-  Object.assign(metafile.outputs, part.outputs);
-};
-await bundle({
-  entryPoints: [entry],
-  outfile: path.join(out, 'main.js'),
-  external: unusedByNest,
-  plugins: [serviceApart, tracingApart, isoDatesInNestLogger],
-  banner: { js: isService ? memoryBanner : '#!/usr/bin/env node' },
-});
-const bundles = ['main.js'];
-if (existsSync(serviceSource)) {
-  await bundle({
-    entryPoints: [serviceSource],
-    outfile: path.join(out, 'service.js'),
-    external: unusedByNest,
-    plugins: [tracingApart, isoDatesInNestLogger],
-    banner: { js: '"use strict";' },
-  });
-  bundles.push('service.js');
-}
 if (isService) {
+  await bundleService();
   await bundle({
     entryPoints: [tracingSource],
     outfile: path.join(out, 'tracing.js'),
@@ -167,6 +133,11 @@ if (isService) {
     mainFields: ['module', 'main'],
   });
 } else {
+  await bundle({
+    entryPoints: [entry],
+    outfile: path.join(out, 'main.js'),
+    banner: { js: '#!/usr/bin/env node' },
+  });
   chmodSync(path.join(out, 'main.js'), 0o755);
 }
 for (const file of readdirSync(path.dirname(entry), { recursive: true })) {
@@ -176,7 +147,8 @@ for (const file of readdirSync(path.dirname(entry), { recursive: true })) {
     outfile: path.join(out, `${path.basename(file, '.ts')}.js`),
   });
 }
-for (const file of bundles) {
+for (const file of readdirSync(out)) {
+  if (!file.endsWith('.js')) continue;
   const bundled = readFileSync(path.join(out, file));
   const wide = bundled.findIndex((byte) => byte > 0x7f);
   if (wide < 0) continue;
@@ -209,6 +181,72 @@ if (usesSqlite) {
   }
 }
 writeSbom({ root, app, version, metafile, addons, out });
+
+/** One file with all that its entry point needs. */
+async function bundle(more) {
+  const { metafile: made } = await build({ ...options, ...more });
+  describe(made);
+}
+
+/**
+ * `main.js` and `service.js`, with the files that both of them load. esbuild only splits what it writes
+ * as ES modules, so they are converted afterwards.
+ */
+async function bundleService() {
+  const service = path.join(path.dirname(entry), 'service.ts');
+  const { metafile: made } = await build({
+    ...options,
+    entryPoints: { ...largeParts, main: entry, service },
+    outdir: out,
+    format: 'esm',
+    splitting: true,
+    supported: {},
+    chunkNames: '[name]-[hash]',
+    external: unusedByNest,
+    plugins: [tracingApart, isoDatesInNestLogger],
+  });
+  // A part that this service has no use for is not in its bundle.
+  const outputs = reached(made.outputs, path.join(out, 'main.js'), path.join(out, 'service.js'));
+  for (const file of Object.keys(made.outputs)) {
+    const code = file.replace(/\.(map|LEGAL\.txt)$/, '');
+    if (outputs[code] === undefined) rmSync(path.join(root, file));
+  }
+  await build({
+    ...options,
+    entryPoints: Object.keys(outputs),
+    outdir: out,
+    allowOverwrite: true,
+    bundle: false,
+    keepNames: false,
+    legalComments: 'inline',
+  });
+  const inputs = reached(made.inputs, entry, service);
+  // The index of a package that only re-exports is in no file: who imports it uses the package.
+  const main = outputs[path.relative(root, path.join(out, 'main.js'))];
+  const unnamed = Object.keys(inputs).map((file) => [file, { bytesInOutput: 0 }]);
+  main.inputs = { ...Object.fromEntries(unnamed), ...main.inputs };
+  describe({ inputs, outputs });
+}
+
+/** Of inputs or outputs, these files and all that they import, at once or later. */
+function reached(known, ...files) {
+  const names = new Set(files.map((file) => path.relative(root, file)));
+  for (const name of names) {
+    for (const { path: imported } of known[name].imports) if (known[imported]) names.add(imported);
+  }
+  return Object.fromEntries([...names].map((name) => [name, known[name]]));
+}
+
+/** Adds to what is known of the bundle. */
+function describe({ inputs, outputs }) {
+  for (const [file, input] of Object.entries(inputs)) {
+    const known = metafile.inputs[file];
+    metafile.inputs[file] = known
+      ? { ...known, imports: [...known.imports, ...input.imports] }
+      : input;
+  }
+  Object.assign(metafile.outputs, outputs);
+}
 
 function addAddon(source, name, packageFolder) {
   const file = path.join(out, name);

@@ -18,7 +18,7 @@ import {
   pathKey,
   stringKey,
   type ConfigOf,
-} from '@stowage/service-kit/start';
+} from '@stowage/service-kit/config';
 import * as z from 'zod';
 import { addressOf } from './network/cidr';
 

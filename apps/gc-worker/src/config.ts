@@ -14,7 +14,7 @@ import {
   pathKey,
   stringKey,
   type ConfigOf,
-} from '@stowage/service-kit/start';
+} from '@stowage/service-kit/config';
 import * as z from 'zod';
 import {
   kubeletDifferences,

@@ -13,7 +13,7 @@ import {
   pathKey,
   takeOverKeys,
   type ConfigOf,
-} from '@stowage/service-kit/start';
+} from '@stowage/service-kit/config';
 import * as z from 'zod';
 import type { CredentialSources } from './credentials/node-credentials';
 import { pullSecretsScopes } from './credentials/pull-secrets-scope';

@@ -14,7 +14,7 @@ import {
   stringKey,
   takeOverKeys,
   type ConfigOf,
-} from '@stowage/service-kit/start';
+} from '@stowage/service-kit/config';
 import * as z from 'zod';
 
 /** Permission bits of a socket file, in octal text; the value is the number. */

@@ -3,7 +3,7 @@ import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node
 import path from 'node:path';
 import { StowageError } from '@stowage/errors';
 import { KubernetesYamlError, parseKubernetesYaml } from '@stowage/kubernetes-yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { errorCode } from './file-signature';
 import { parseGoDuration } from '@stowage/go-duration';
 import { parseSchemeless } from './registry-url';

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { ConfigDefinition, ConfigKeys } from './config/define-config';
 import { printLine } from './print-line';
 import { serviceVersion } from './version';
@@ -16,13 +17,16 @@ const questions = ['--help', '-h', '--version', '--check-config'];
 
 /**
  * The beginning of a program: answers questions at once, and only loads the service to run it.
- * `main.ts` imports nothing but this, and a build puts the service into a file of its own.
+ * `main.ts` imports nothing but this, and a build puts the service into files of its own.
  */
 export async function startService<K extends ConfigKeys>({
   app,
   config,
   run,
 }: StartServiceOptions<K>): Promise<void> {
+  // The young generation stays as small as it starts: it would grow to 16 MiB and more under load,
+  // for no gain that the benches show. docs/adr/0012 has the figures.
+  setFlagsFromString('--semi-space-growth-factor=1');
   const { env } = process;
   const argv = process.argv.slice(2);
   const version = serviceVersion();
