@@ -180,6 +180,10 @@ const restrictedSyntax = [
   },
   { selector: 'ExportDefaultDeclaration', message: 'Use a named export.' },
   {
+    selector: "ImportDeclaration[source.value='zod'] > ImportSpecifier",
+    message: "Write import * as z from 'zod'; its z brings every language into the bundle.",
+  },
+  {
     selector: [
       "PropertyDefinition[accessibility='private'][declare=false][decorators.length=0]",
       "MethodDefinition[accessibility='private'][kind!='constructor'][decorators.length=0]",

@@ -31,6 +31,9 @@ const out = path.join(root, 'dist', 'apps', app);
 const isService = existsSync(path.join(path.dirname(entry), 'config.ts'));
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 
+/** Longest file of a service, in characters; docker-shim's service.js has 0.7 million. */
+const longestFile = 800_000;
+
 /** Optional packages that NestJS asks for by name and that no Stowage app uses. */
 const unusedByNest = [
   '@nestjs/platform-express',
@@ -50,7 +53,7 @@ const unusedByNest = [
 
 /**
  * Large parts of the services, each in files of its own: while V8 compiles a file it holds some 8 bytes
- * for each character of it, and hardly any of that leaves the process again.
+ * for each character of it, and hardly any of that leaves the process again. docs/adr/0050
  */
 const largeParts = {
   'cri-proto': 'libs/cri-proto/src/index.ts',
@@ -150,6 +153,9 @@ for (const file of readdirSync(path.dirname(entry), { recursive: true })) {
 for (const file of readdirSync(out)) {
   if (!file.endsWith('.js')) continue;
   const bundled = readFileSync(path.join(out, file));
+  if (isService && bundled.length > longestFile) {
+    throw new Error(`${app}: ${file} has ${bundled.length} characters; add to largeParts`);
+  }
   const wide = bundled.findIndex((byte) => byte > 0x7f);
   if (wide < 0) continue;
   // One such character makes Node.js hold the whole text in two bytes a character. In strings
@@ -221,7 +227,7 @@ async function bundleService() {
     legalComments: 'inline',
   });
   const inputs = reached(made.inputs, entry, service);
-  // The index of a package that only re-exports is in no file: who imports it uses the package.
+  // The bill of materials follows imports file by file, also through those of which nothing is left.
   const main = outputs[path.relative(root, path.join(out, 'main.js'))];
   const unnamed = Object.keys(inputs).map((file) => [file, { bytesInOutput: 0 }]);
   main.inputs = { ...Object.fromEntries(unnamed), ...main.inputs };

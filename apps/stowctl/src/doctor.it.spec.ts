@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -364,7 +365,8 @@ describe('the configuration', () => {
     const version = (
       JSON.parse(readFileSync(path.join(other, 'package.json'), 'utf8')) as { version: string }
     ).version;
-    for (const file of [main, path.join(other, 'service.js')]) {
+    for (const name of readdirSync(other).filter((file) => file.endsWith('.js'))) {
+      const file = path.join(other, name);
       writeFileSync(file, readFileSync(file, 'utf8').replaceAll(`"${version}"`, '"0.0.9"'));
     }
     await start('runtime-gateway');

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { verbsOf, type CommandDefinition, type CommandInput } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
@@ -191,7 +191,8 @@ async function startEarlierVersion(
   const { version } = JSON.parse(readFileSync(path.join(workspace, 'package.json'), 'utf8')) as {
     version: string;
   };
-  for (const file of [main, path.join(folder, 'service.js')]) {
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.js'))) {
+    const file = path.join(folder, name);
     const source = readFileSync(file, 'utf8');
     writeFileSync(file, source.replaceAll(JSON.stringify(version), '"0.0.1"'));
   }
