@@ -191,7 +191,7 @@ writeSbom({ root, app, version, metafile, addons, out });
 /** One file with all that its entry point needs. */
 async function bundle(more) {
   const { metafile: made } = await build({ ...options, ...more });
-  describe(made);
+  addToMetafile(made);
 }
 
 /**
@@ -231,7 +231,7 @@ async function bundleService() {
   const main = outputs[path.relative(root, path.join(out, 'main.js'))];
   const unnamed = Object.keys(inputs).map((file) => [file, { bytesInOutput: 0 }]);
   main.inputs = { ...Object.fromEntries(unnamed), ...main.inputs };
-  describe({ inputs, outputs });
+  addToMetafile({ inputs, outputs });
 }
 
 /** Of inputs or outputs, these files and all that they import, at once or later. */
@@ -244,7 +244,7 @@ function reached(known, ...files) {
 }
 
 /** Adds to what is known of the bundle. */
-function describe({ inputs, outputs }) {
+function addToMetafile({ inputs, outputs }) {
   for (const [file, input] of Object.entries(inputs)) {
     const known = metafile.inputs[file];
     metafile.inputs[file] = known
