@@ -18,6 +18,9 @@ export const releasedApps: readonly string[] = appNames.filter((app) => {
   return !(JSON.parse(project) as { tags: readonly string[] }).tags.includes('unreleased');
 });
 
+/** All programs that users get: the services, and stowctl. */
+export const releasedPrograms: readonly string[] = [...releasedApps, 'stowctl'];
+
 /** What an app says of its configuration: `config` of its `config.ts`. */
 export async function configOf(app: string): Promise<DescribedConfig> {
   const file = path.join(folder, app, 'src', 'config.ts');

@@ -7,6 +7,7 @@ import {
   type RuntimeServiceClient,
 } from '@stowage/cri-client';
 import { dockerShimOn, spawnApp, startStack, type Stack } from '@stowage/testing';
+import { countOption } from '../count-option';
 import { processUse } from '../gateway/process-use';
 
 /*
@@ -26,10 +27,10 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
   },
 });
-const rounds = Number(values.rounds);
-const listed = Number(values.listed);
-const running = Number(values.running);
-const seconds = Number(values.seconds);
+const rounds = countOption('rounds', values.rounds);
+const listed = countOption('listed', values.listed);
+const running = countOption('running', values.running);
+const seconds = countOption('seconds', values.seconds);
 
 /** kubelet's interval for statistics, milliseconds. */
 const statsIntervalMs = 10_000;

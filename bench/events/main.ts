@@ -12,6 +12,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { countOption } from '../count-option';
 import { manyNodes } from './many-nodes';
 import { at, startProcess } from './measure';
 import { replyToSubscriber, type ReplyTimes } from './reply-to-subscriber';
@@ -23,11 +24,9 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
   },
 });
-const [calls, nodes, seconds] = [values.calls, values.nodes, values.seconds].map(Number) as [
-  number,
-  number,
-  number,
-];
+const calls = countOption('calls', values.calls);
+const nodes = countOption('nodes', values.nodes);
+const seconds = countOption('seconds', values.seconds);
 
 const quiet = () => undefined;
 const log: BusLog = { debug: quiet, info: quiet, warn: quiet, error: console.error };

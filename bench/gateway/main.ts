@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
 import { ImageStatusRequest } from '@stowage/cri-proto';
 import { eventually, spawnApp, startStack, type Stack } from '@stowage/testing';
+import { countOption } from '../count-option';
 import { h2load, type LoadResult } from './h2load';
 import { startNginx, type Nginx } from './nginx';
 import { processUse } from './process-use';
@@ -34,10 +35,10 @@ const { values } = parseArgs({
 /** What the container image sets; see docs/adr/0012. */
 const imageEnvironment = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' };
 
-const rounds = Number(values.rounds);
-const containers = Number(values.containers);
-const images = Number(values.images);
-const totalCalls = Number(values.calls);
+const rounds = countOption('rounds', values.rounds);
+const containers = countOption('containers', values.containers);
+const images = countOption('images', values.images);
+const totalCalls = countOption('calls', values.calls);
 
 interface Contestant {
   readonly name: string;

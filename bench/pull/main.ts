@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { countOption } from '../count-option';
 
 const { values } = parseArgs({
   options: {
@@ -20,7 +21,7 @@ const { values } = parseArgs({
 if (values.only !== undefined && values.only !== 'one') {
   throw new Error(`--only ${values.only}: allowed: one`);
 }
-const rounds = { one: Number(values.rounds), shared: 15, many: 24, ctr: 4 };
+const rounds = { one: countOption('rounds', values.rounds), shared: 15, many: 24, ctr: 4 };
 const callers = 50;
 const parallel = 4;
 

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { configOf, releasedApps } from '../app-folders';
+import { configOf, releasedApps, releasedPrograms } from '../app-folders';
 import { copyBundle } from '../bundle';
 import { copyright, thirdPartyLicences } from './copyright';
 import { configPage, servicePage, stowctlPage } from './man-pages';
@@ -141,7 +141,7 @@ async function placeFiles(tree: string, options: DebOptions): Promise<void> {
  */
 function placeApps(folder: string, architecture: Architecture): void {
   const binding = `better_sqlite3_napi.${architectures[architecture]}.node`;
-  for (const app of [...releasedApps, 'stowctl']) {
+  for (const app of releasedPrograms) {
     copyBundle(app, path.join(folder, app), (nativePart) => nativePart === binding);
   }
   for (const file of entries(folder)) chmodSync(file, lstatSync(file).isFile() ? 0o644 : 0o755);

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { releasedApps } from '../app-folders';
+import { releasedPrograms } from '../app-folders';
 import { copyBundle } from '../bundle';
 import { project, run } from './sources';
 
@@ -34,7 +34,7 @@ export interface ArtifactOptions {
 export function buildArtifacts({ version, epoch, out }: ArtifactOptions): string {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  for (const app of [...releasedApps, 'stowctl']) archiveApp(app, `${app}-${version}`, out, epoch);
+  for (const app of releasedPrograms) archiveApp(app, `${app}-${version}`, out, epoch);
   const env = { SOURCE_DATE_EPOCH: String(epoch) };
   const packages = path.join(project, 'dist/packages');
   for (const name of ['events', 'commands']) {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@stowage/errors';
-import { releasedApps } from '../app-folders';
+import { releasedPrograms } from '../app-folders';
 import { buildArtifacts } from './artifacts';
 import { nextVersion } from './next-version';
 import { git, project, run, timeOfCommit } from './sources';
@@ -77,7 +77,7 @@ function printArtifacts(out: string, twice: boolean): void {
   const sums = buildArtifacts({ version, epoch, out });
   if (twice) {
     // Not by Nx, which would take what it has built before.
-    for (const app of [...releasedApps, 'stowctl']) run(process.execPath, ['tools/build.mjs', app]);
+    for (const app of releasedPrograms) run(process.execPath, ['tools/build.mjs', app]);
     const again = buildArtifacts({ version, epoch, out }).split('\n');
     const changed = sums.split('\n').filter((line) => !again.includes(line));
     if (changed.length > 0) throw new Error(`other bytes the second time:\n${changed.join('\n')}`);
