@@ -31,6 +31,9 @@ const out = path.join(root, 'dist', 'apps', app);
 const isService = existsSync(path.join(path.dirname(entry), 'config.ts'));
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 
+/** What a running service may load first after an upgrade has replaced its files: by a name that stays. */
+const loadedLate = { 'config-yaml': 'libs/service-kit/src/config/config-yaml.ts' };
+
 /** Longest file of a service, in characters; docker-shim's service.js has 0.7 million. */
 const longestFile = 800_000;
 
@@ -202,7 +205,7 @@ async function bundleService() {
   const service = path.join(path.dirname(entry), 'service.ts');
   const { metafile: made } = await build({
     ...options,
-    entryPoints: { ...largeParts, main: entry, service },
+    entryPoints: { ...largeParts, ...loadedLate, main: entry, service },
     outdir: out,
     format: 'esm',
     splitting: true,
@@ -213,6 +216,11 @@ async function bundleService() {
   });
   // A part that this service has no use for is not in its bundle.
   const outputs = reached(made.outputs, path.join(out, 'main.js'), path.join(out, 'service.js'));
+  for (const [file, { entryPoint }] of Object.entries(outputs)) {
+    if (made.inputs[entryPoint]?.format !== 'cjs') continue;
+    // Its file exports what CommonJS assigns as its default, and nothing by name.
+    throw new Error(`${app}: ${file} is loaded late; load a module late that imports it by name`);
+  }
   for (const file of Object.keys(made.outputs)) {
     const code = file.replace(/\.(map|LEGAL\.txt)$/, '');
     if (outputs[code] === undefined) rmSync(path.join(root, file));

@@ -393,34 +393,13 @@ async function readYaml(
     }
   });
   if (text === undefined) return undefined;
-  const { isScalar, LineCounter, parseDocument, visit } = await import('yaml');
-  const notYaml = (message: string): ConfigError => {
-    const [line = ''] = message.split('\n');
-    return new ConfigError(`${path} is not YAML: ${line.replace(/:$/, '')}`);
-  };
-  const lines = new LineCounter();
-  // Its own search for keys that stand twice compares each key with each.
-  const document = parseDocument(text, { uniqueKeys: false, lineCounter: lines });
-  const [problem] = document.errors;
-  if (problem !== undefined) throw notYaml(problem.message);
-  visit(document, {
-    Map: (_index, map) => {
-      const seen = new Set<unknown>();
-      for (const { key } of map.items) {
-        if (!isScalar(key)) continue;
-        if (seen.has(key.value)) {
-          const { line, col } = lines.linePos(key.range?.[0] ?? 0);
-          throw notYaml(`Map keys must be unique at line ${line}, column ${col}`);
-        }
-        seen.add(key.value);
-      }
-    },
-  });
+  const { parseConfigYaml, YamlError } = await import('./config-yaml');
   let content: unknown;
   try {
-    content = document.toJS({ maxAliasCount: 100 });
+    content = parseConfigYaml(text);
   } catch (error) {
-    throw notYaml(errorMessage(error));
+    if (!(error instanceof YamlError)) throw error;
+    throw new ConfigError(`${path} is not YAML: ${error.message}`);
   }
   if (content == null) return {};
   if (!isMapping(content)) {
