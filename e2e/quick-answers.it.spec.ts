@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { runApp } from '@stowage/testing';
 
-/** Files of a bundle that some of them load, at once or later, and these: all but service.js. */
-function loadedFrom(bundle: string, ...files: string[]): string[] {
-  const found = new Set(files);
+/** main.js of a bundle and all that it loads, at once or later, but service.js. */
+function filesOfMain(bundle: string): string[] {
+  const found = new Set(['main.js']);
   for (const file of found) {
     const code = readFileSync(path.join(bundle, file), 'utf8');
     for (const [, loaded = ''] of code.matchAll(/\brequire\("\.\/([^"]+\.js)"\)/g)) {
@@ -42,7 +42,7 @@ describe.each(['runtime-gateway', 'image-service', 'gc-worker', 'docker-shim'])(
   beforeAll(() => {
     folder = mkdtempSync(path.join(tmpdir(), 'stowage-main-'));
     const bundle = path.resolve(__dirname, '../dist/apps', app);
-    for (const file of loadedFrom(bundle, 'main.js')) {
+    for (const file of filesOfMain(bundle)) {
       copyFileSync(path.join(bundle, file), path.join(folder, file));
     }
   });

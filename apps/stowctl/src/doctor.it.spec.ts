@@ -5,8 +5,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -14,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
+  copyWithVersion,
   eventually,
   runApp,
   ServiceFixture,
@@ -359,16 +358,7 @@ describe('the configuration', () => {
   });
 
   it('services are of different versions', async () => {
-    const other = path.join(folder('other'), 'gc-worker');
-    cpSync(path.resolve(path.dirname(program), '../gc-worker'), other, { recursive: true });
-    const main = path.join(other, 'main.js');
-    const version = (
-      JSON.parse(readFileSync(path.join(other, 'package.json'), 'utf8')) as { version: string }
-    ).version;
-    for (const name of readdirSync(other).filter((file) => file.endsWith('.js'))) {
-      const file = path.join(other, name);
-      writeFileSync(file, readFileSync(file, 'utf8').replaceAll(`"${version}"`, '"0.0.9"'));
-    }
+    const main = copyWithVersion('gc-worker', path.join(folder('other'), 'gc-worker'), '0.0.9');
     await start('runtime-gateway');
     await start('gc-worker', {}, { program: main });
     await finds({ id: 'versions-differ', subject: 'services' });

@@ -1,6 +1,7 @@
 export { crioContainersDir, dockerDirs } from './cleanup/manifest';
 export { crioHelper } from './crio';
 export { withLock } from './cleanup/lock';
+export { copyWithVersion } from './copy-with-version';
 export { dockerShimOn } from './docker-shim';
 export { eventually, eventuallyPasses, EventuallyTimeoutError } from './eventually';
 export type { EventuallyOptions } from './eventually';

@@ -1,10 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { verbsOf, type CommandDefinition, type CommandInput } from '@stowage/commands';
 import { sendCommand } from '@stowage/commands/client';
 import { connectImageService, connectRuntimeService } from '@stowage/cri-client';
-import { freePort, ServiceFixture, spawnApp, type AppProcess } from '@stowage/testing';
+import {
+  copyWithVersion,
+  freePort,
+  ServiceFixture,
+  spawnApp,
+  type AppProcess,
+} from '@stowage/testing';
 import { DockerNode } from './docker-node';
 
 /** Where Prometheus finds a service. */
@@ -20,8 +26,6 @@ interface Service {
   readonly start: () => Promise<AppProcess>;
   process: AppProcess;
 }
-
-const workspace = path.resolve(__dirname, '../../../..');
 
 /** An hour of the day takes seconds: what services look at, they look at often. */
 const often = {
@@ -185,17 +189,7 @@ async function startEarlierVersion(
   fixture: ServiceFixture,
 ): Promise<{ target: Target; process: AppProcess }> {
   const { dir, runtime, nats } = fixture.stack;
-  const folder = path.join(dir, 'earlier');
-  cpSync(path.join(workspace, 'dist', 'apps', 'image-service'), folder, { recursive: true });
-  const main = path.join(folder, 'main.js');
-  const { version } = JSON.parse(readFileSync(path.join(workspace, 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.js'))) {
-    const file = path.join(folder, name);
-    const source = readFileSync(file, 'utf8');
-    writeFileSync(file, source.replaceAll(JSON.stringify(version), '"0.0.1"'));
-  }
+  const main = copyWithVersion('image-service', path.join(dir, 'earlier'), '0.0.1');
   const address = `127.0.0.1:${await freePort()}`;
   const node = 'day-2.example';
   const process = await spawnApp(main, {
